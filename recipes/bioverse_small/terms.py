@@ -1,0 +1,43 @@
+"""Cell Ontology terms as training targets: who may count as wrong for whom."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from scbioverse.knowledge.ontology import load_ontology
+
+# By definition every CD16 monocyte is CD14-positive. Studies mean the classical, CD16-negative monocyte when they
+# write "CD14 monocyte", so training and candidate sets keep the two apart.
+NOT_A_CHILD = frozenset({("CL:0002396", "CL:0001054"), ("CL:0002397", "CL:0001054")})
+
+
+def is_within(term: str, other: str) -> bool:
+    """Whether `term` is `other` or one of its descendants, as studies use the names."""
+    if (term, other) in NOT_A_CHILD:
+        return False
+    return term == other or other in load_ontology().ancestors(term)
+
+
+def within_matrix(terms: list[str]) -> np.ndarray:
+    """Return (t, t) bool, `[i, j]` True where term j is term i or below it."""
+    return np.array([[is_within(lower, upper) for lower in terms] for upper in terms])
+
+
+def candidate_columns(candidates: Iterable[str], terms: list[str]) -> list[list[int]]:
+    """For each candidate, the trained terms that count for it: itself and what lies below, unless another candidate
+    lies in between.
+    """
+    candidates = list(candidates)
+    columns = []
+    for one in candidates:
+        finer = [other for other in candidates if other != one and is_within(other, one)]
+        columns.append(
+            [
+                j
+                for j, term in enumerate(terms)
+                if is_within(term, one) and not any(is_within(term, other) for other in finer)
+            ]
+        )
+    return columns

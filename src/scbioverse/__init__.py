@@ -1,0 +1,29 @@
+"""scbioverse: a language model reads cells, proteins and molecules, inside AnnData.
+
+Sub-packages load on first use, so that importing the package costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+from ._settings import settings
+
+if TYPE_CHECKING:
+    from . import datasets, encoders, get, models, pl, pp, tl
+
+__version__ = "0.1.0"
+__all__ = ["datasets", "encoders", "get", "models", "pl", "pp", "settings", "tl"]
+
+_SUBPACKAGES = frozenset(__all__) - {"settings"}
+
+
+def __getattr__(name: str) -> object:
+    if name in _SUBPACKAGES:
+        return importlib.import_module(f".{name}", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,35 @@
+"""The errors a user can meet. Each message says what is missing, what was found and what to run."""
+
+from __future__ import annotations
+
+
+class BioverseError(Exception):
+    """Base of every error that scbioverse raises on purpose."""
+
+
+class InputError(BioverseError, ValueError):
+    """The data handed in cannot be used as it is (shape, sign, names, scale)."""
+
+
+class MissingKeyError(BioverseError, KeyError):
+    """A slot of the AnnData that a verb needs is not there."""
+
+    def __str__(self) -> str:
+        # KeyError prints its argument's repr, which would escape a multi-line message.
+        return str(self.args[0]) if self.args else ""
+
+
+class WeightsError(BioverseError, OSError):
+    """Model weights are absent, truncated or not what their checksum says."""
+
+
+class MismatchError(BioverseError, ValueError):
+    """Two parts that must belong together do not; the message shows both values."""
+
+
+class OptionalDependencyError(BioverseError, ImportError):
+    """An extra is not installed; the message names the extra."""
+
+
+class OfflineError(BioverseError, OSError):
+    """A download would be needed while `settings.offline` is on."""

@@ -1,0 +1,54 @@
+"""The names of every slot that scbioverse reads or writes, in one place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+UNS_ROOT = "bioverse"
+
+
+@dataclass(frozen=True)
+class Slots:
+    """Slot names derived from one `key_added` stem.
+
+    Attributes
+    ----------
+    key
+        The stem, `"bioverse"` unless the caller chose another by `key_added=`.
+    """
+
+    key: str = "bioverse"
+
+    @property
+    def label(self) -> str:
+        """`obs`, categorical: the label."""
+        return f"{self.key}_label"
+
+    @property
+    def confidence(self) -> str:
+        """`obs`, float32 in 0-1: calibrated probability of the label among the candidates."""
+        return f"{self.key}_confidence"
+
+    @property
+    def rationale(self) -> str:
+        """`obs`, string: the checked reason."""
+        return f"{self.key}_rationale"
+
+    @property
+    def cl_id(self) -> str:
+        """`obs`, categorical: Cell Ontology id of the label, empty where it resolved to none."""
+        return f"{self.key}_cl_id"
+
+    @property
+    def scores(self) -> str:
+        """`obsm`, DataFrame (n_obs, n_labels): log-probability of each candidate."""
+        return f"{self.key}_scores"
+
+    @property
+    def aligned(self) -> str:
+        """`obsm`, float32 (n_obs, d_text): coordinates in the space shared with text."""
+        return f"X_{self.key}_aligned"
+
+    def embedding(self, modality: str = "cell") -> str:
+        """`obsm`, float32 (n_obs, dim) or (n_obs, n_tokens, dim): the encoder's output."""
+        return f"X_{self.key}" if modality == "cell" else f"X_{self.key}_{modality}"

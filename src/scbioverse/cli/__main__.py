@@ -1,0 +1,7 @@
+"""`python -m scbioverse.cli`."""
+
+from __future__ import annotations
+
+from ._app import main
+
+main()

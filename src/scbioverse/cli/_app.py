@@ -1,0 +1,234 @@
+"""Commands. Each reads a file, calls one verb and writes a file."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import warnings
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .. import __version__
+from .._errors import BioverseError, InputError
+from .._logging import logger
+from .._settings import settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+app = typer.Typer(
+    name="scbioverse",
+    help="Cells to labels, confidences and checked reasons, by a language model that reads their embeddings.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+Source = Annotated[Path, typer.Argument(help=".h5ad or .zarr to read; it is never changed.", show_default=False)]
+Target = Annotated[Path, typer.Option("--output", "-o", help=".h5ad or .zarr to write.", show_default=False)]
+Model = Annotated[str, typer.Option("--model", "-m", help="Name of a model, or its folder.")]
+Layer = Annotated[str | None, typer.Option(help="Layer to read; X if not given, 'raw' for adata.raw.")]
+GeneKey = Annotated[
+    str | None, typer.Option("--gene-key", help="Column of var with gene names; its index if not given.")
+]
+Force = Annotated[bool, typer.Option("--force", help="Replace an output that exists.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars, no messages but errors.")]
+
+
+class Method(StrEnum):
+    """How candidates are compared."""
+
+    score = "score"
+    nearest = "nearest"
+
+
+@app.command()
+def annotate(
+    source: Source,
+    output: Target,
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            help="Candidates: names separated by ';', or a text file with one a line (name, or name TAB CL id)."
+        ),
+    ] = None,
+    groupby: Annotated[str | None, typer.Option(help="Column of obs, such as clusters: one label a group.")] = None,
+    method: Annotated[Method | None, typer.Option(help="Default: what the model was trained for.")] = None,
+    model: Model = "bioverse-small",
+    key_added: Annotated[str, typer.Option(help="Stem of the names of the results.")] = "bioverse",
+    min_confidence: Annotated[float, typer.Option(help="Below it, the label is 'unknown'.")] = 0.0,
+    layer: Layer = None,
+    gene_key: GeneKey = None,
+    table: Annotated[Path | None, typer.Option(help="Write the labels as a .csv or .tsv, too.")] = None,
+    batch_size: Annotated[int, typer.Option(help="Rows read by the language model at once.")] = 128,
+    force: Force = False,
+    quiet: Quiet = False,
+) -> None:
+    """Label every cell of SOURCE and write the result to --output."""
+
+    def work() -> None:
+        from .. import get, tl
+        from ._files import check_paths, read, write
+
+        check_paths(source, output, force=force)
+        _check_table(table, source, force=force)
+        candidates = None if labels is None else read_labels(labels)
+        adata = read(source)
+        tl.annotate(
+            adata,
+            model=model,
+            labels=candidates,
+            groupby=groupby,
+            method=None if method is None else method.value,
+            key_added=key_added,
+            min_confidence=min_confidence,
+            layer=layer,
+            key=gene_key,
+            batch_size=batch_size,
+        )
+        write(adata, output)
+        if table is not None:
+            cells = get.annotation(adata, key=key_added)
+            cells.to_csv(table, sep="\t" if table.suffix == ".tsv" else ",", index_label="cell")
+        found = get.labels(adata, key=key_added)
+        for name, n in zip(found["name"], found["n"], strict=True):
+            if n and not quiet:
+                typer.echo(f"{n:>8}  {name}")
+
+    run(work, quiet=quiet)
+
+
+@app.command()
+def embed(
+    source: Source,
+    output: Target,
+    model: Model = "bioverse-small",
+    key_added: Annotated[str | None, typer.Option(help="Stem of the names of the results.")] = None,
+    layer: Layer = None,
+    gene_key: GeneKey = None,
+    batch_size: Annotated[int, typer.Option(help="Rows held in memory at once.")] = 512,
+    force: Force = False,
+    quiet: Quiet = False,
+) -> None:
+    """Embed every cell of SOURCE and write the result to --output."""
+
+    def work() -> None:
+        from .. import tl
+        from ._files import check_paths, read, write
+
+        check_paths(source, output, force=force)
+        adata = read(source)
+        tl.embed(adata, model=model, key_added=key_added, layer=layer, key=gene_key, batch_size=batch_size)
+        write(adata, output)
+
+    run(work, quiet=quiet)
+
+
+@app.command()
+def models() -> None:
+    """List the models that come with the package."""
+
+    def work() -> None:
+        from ..models import list_models
+
+        table = list_models()
+        if table.empty:
+            typer.echo("no models in this installation")
+        for name, row in table.iterrows():
+            typer.echo(f"{name}\t{row['modalities']}\t{row['llm']}\t{row['n_labels']} labels\t{row['size_mb']} MB")
+            typer.echo(f"    {row['summary']}")
+
+    run(work, quiet=True)
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    """Cells to labels, confidences and checked reasons, by a language model that reads their embeddings."""
+
+
+def read_labels(text: str) -> list[str] | dict[str, str]:
+    """Read candidates from a file with one a line, or from names separated by semicolons.
+
+    Raises
+    ------
+    InputError
+        There is none.
+    """
+    path = Path(text)
+    lines = text.split(";")
+    if path.suffix in (".txt", ".tsv", ".csv") or path.is_file():
+        try:
+            lines = path.read_text(encoding="utf-8-sig").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"the labels file {path} cannot be read: {error}.") from error
+    rows = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+    if not rows:
+        raise InputError("--labels names no label.")
+    if any("\t" in row for row in rows):
+        pairs = [[part.strip() for part in row.split("\t")] for row in rows]
+        return {pair[0]: pair[1] if len(pair) > 1 else "" for pair in pairs}
+    return rows
+
+
+def run(work: Callable[[], Any], *, quiet: bool) -> None:
+    """Run a command: messages and warnings as lines on stderr, errors as one line and exit code 1."""
+    shown = logging.StreamHandler(sys.stderr)
+    shown.setFormatter(logging.Formatter("%(message)s"))
+    level, progress = logger.level, settings.progress
+    if not quiet:
+        logger.addHandler(shown)
+        logger.setLevel(logging.INFO)
+    settings.progress = progress and not quiet
+    try:
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning if not quiet else _drop_warning  # type: ignore[assignment]
+            work()
+    except BioverseError as error:
+        typer.echo(f"error: {' '.join(str(error).split())}", err=True)
+        raise typer.Exit(1) from error
+    except (OSError, MemoryError) as error:
+        typer.echo(f"error: {type(error).__name__}: {' '.join(str(error).split())}", err=True)
+        raise typer.Exit(1) from error
+    finally:
+        logger.removeHandler(shown)
+        logger.setLevel(level)
+        settings.progress = progress
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *_: object) -> None:
+    # Those of other packages are for their developers.
+    if category is UserWarning:
+        typer.echo(f"warning: {' '.join(str(message).split())}", err=True)
+
+
+def _drop_warning(*_: object) -> None:
+    pass
+
+
+def _check_table(table: Path | None, source: Path, *, force: bool) -> None:
+    if table is None:
+        return
+    if table.suffix not in (".csv", ".tsv"):
+        raise InputError(f"--table {table} is neither .csv nor .tsv.")
+    if table.exists() and (not force or table.resolve() == source.resolve()):
+        raise InputError(f"{table} exists. Pass --force to replace it, or name another file.")
+    if not table.resolve().parent.is_dir():
+        raise InputError(f"the folder {table.resolve().parent} for --table does not exist.")
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

@@ -1,0 +1,130 @@
+"""Data from the cache folder, or from a mirror of it, never used unchecked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .._errors import InputError, MismatchError, OfflineError
+from .._logging import logger
+from .._settings import settings
+from ._registry import DatasetInfo, find
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+# What was hashed in this process: a file is looked at again when its size or time of change differs.
+_checked: dict[tuple[Path, int, int], str] = {}
+
+
+def cached_path(info: DatasetInfo) -> Path:
+    """Where the converted copy of `info` belongs."""
+    return Path(settings.cache_dir) / info.file
+
+
+def fetch(name: str, *, mirror: str | None = None) -> Path:
+    """Return the path of a data set's converted copy, its checksum verified.
+
+    The copies were converted once from the originals (R objects, archives, spreadsheets) to h5ad and tables. They
+    are not to be had from the originals' addresses as they are: a copy is expected in `settings.cache_dir`, laid out
+    as the column `file` of :func:`scbioverse.datasets.list_datasets` says, or on a mirror with the same layout.
+    The cache may be read-only.
+
+    Parameters
+    ----------
+    name
+        A name of :func:`scbioverse.datasets.list_datasets`.
+    mirror
+        Address under which the cache's layout is served, used when the file is not in the cache and
+        `settings.offline` is off.
+
+    Returns
+    -------
+    The path. Its SHA-256 was compared with the registry's on first use.
+
+    Raises
+    ------
+    InputError
+        No data set has this name.
+    OfflineError
+        The file is not in the cache and cannot be downloaded; the message names file, address and what to set.
+    MismatchError
+        The file is there with another checksum.
+    """
+    info = find(name)
+    path = cached_path(info)
+    if not path.is_file():
+        _download(info, path, mirror)
+    found = _sha256(path)
+    if found != info.sha256:
+        raise MismatchError(
+            f"{path} is not the copy that {name!r} stands for: sha256 {found}, the registry has {info.sha256}. "
+            f"It was changed or cut short: remove it and fetch it again."
+        )
+    return path
+
+
+def load(name: str, *, mirror: str | None = None) -> AnnData:
+    """Read a data set of kind `"cells"` or `"profiles"` into memory.
+
+    Parameters
+    ----------
+    name
+        A name of :func:`scbioverse.datasets.list_datasets`.
+    mirror
+        As in :func:`scbioverse.datasets.fetch`.
+
+    Returns
+    -------
+    AnnData with `X` as it is stored (CSR counts for cells).
+
+    Raises
+    ------
+    InputError
+        No data set has this name, or it is a table.
+    OfflineError, MismatchError
+        As in :func:`scbioverse.datasets.fetch`.
+    """
+    import anndata as ad
+
+    info = find(name)
+    if not info.file.endswith(".h5ad"):
+        raise InputError(f"{name!r} is a table ({info.file}), not an AnnData: read the path fetch({name!r}) returns.")
+    return ad.read_h5ad(fetch(name, mirror=mirror))
+
+
+def _download(info: DatasetInfo, path: Path, mirror: str | None) -> None:
+    source = f"{mirror.rstrip('/')}/{info.file}" if mirror else info.download
+    absent = (
+        f"data set {info.name!r} is not in the cache: {path} is absent. It was converted from {info.address}. "
+        f"Point SCBIOVERSE_CACHE_DIR at a folder that holds {info.file} (sha256 {info.sha256[:12]}…)"
+    )
+    if source is None:
+        raise OfflineError(f"{absent}, or pass mirror= with the address of such a folder.")
+    if settings.offline:
+        raise OfflineError(f"{absent}, or set SCBIOVERSE_OFFLINE=0 to download it from {source}.")
+    import pooch
+
+    logger.info("downloading %s from %s", info.file, source)
+    try:
+        pooch.retrieve(
+            source,
+            known_hash=f"sha256:{info.sha256}",
+            path=path.parent,
+            fname=path.name,
+            progressbar=settings.progress,
+        )
+    except ValueError as error:  # pooch's word for a checksum that differs; it has removed the file
+        raise MismatchError(f"{source} does not serve the copy that {info.name!r} stands for: {error}") from error
+    except OSError as error:
+        raise OfflineError(f"{absent}. Downloading {source} failed: {error}") from error
+
+
+def _sha256(path: Path) -> str:
+    import pooch
+
+    status = path.stat()
+    key = (path.resolve(), status.st_size, status.st_mtime_ns)
+    if key not in _checked:
+        _checked[key] = pooch.file_hash(str(path), alg="sha256")
+    return _checked[key]

@@ -1,0 +1,132 @@
+"""What data exist, where they came from, under which licence and what they may be used for."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import TYPE_CHECKING, Literal
+
+from .._errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Use = Literal["ship", "train", "test"]
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """One entry of the registry.
+
+    Attributes
+    ----------
+    name
+        The name :func:`scbioverse.datasets.fetch` takes.
+    kind
+        `"cells"`, `"profiles"` (one row per pure population) or `"knowledge"` (tables).
+    file
+        Path of the converted copy, relative to `settings.cache_dir`.
+    description
+        One line.
+    sha256
+        Checksum of the converted copy, hexadecimal.
+    bytes
+        Size of the converted copy.
+    address
+        Where the original lies. The converted copy cannot be downloaded from there as it is.
+    licence
+        Licence of the data, and of the repository they were taken from.
+    citation
+        What to cite.
+    use
+        `"ship"` (may be bundled), `"train"` (weights may be trained on it), `"test"` (held out).
+    shape
+        (n_obs, n_vars) of an AnnData, None for a table.
+    download
+        Address of a byte-identical copy, None where there is none.
+    note
+        What to know before using it.
+    """
+
+    name: str
+    kind: str
+    file: str
+    description: str
+    sha256: str
+    bytes: int
+    address: str
+    licence: str
+    citation: str
+    use: tuple[Use, ...]
+    shape: tuple[int, int] | None = None
+    download: str | None = None
+    note: str = ""
+
+
+@cache
+def registry() -> dict[str, DatasetInfo]:
+    """Read the registry, once."""
+    text = resources.files(__package__).joinpath("registry.json").read_text(encoding="utf-8")
+    entries = {}
+    for name, fields in json.loads(text)["datasets"].items():
+        shape = fields.pop("shape", None)
+        use = tuple(fields.pop("use"))
+        entries[name] = DatasetInfo(name=name, use=use, shape=tuple(shape) if shape else None, **fields)
+    return entries
+
+
+def find(name: str) -> DatasetInfo:
+    """Return the entry called `name`, or raise an :class:`InputError` that suggests the nearest names."""
+    entries = registry()
+    if name in entries:
+        return entries[name]
+    near = difflib.get_close_matches(name, entries, n=3, cutoff=0.4)
+    hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+    raise InputError(f"no data set is called {name!r}.{hint} See scbioverse.datasets.list_datasets().")
+
+
+def list_datasets() -> pd.DataFrame:
+    """List every data set that scbioverse knows, with its source, licence and permitted use.
+
+    Returns
+    -------
+    One row per data set, indexed by name. Columns: `kind`, `description`, `n_obs` and `n_vars` (missing for
+    tables), `use` (`"ship"`, `"train"`, `"test"`, joined by a comma), `licence`, `citation`, `address` (of the
+    original), `download` (of the converted copy, missing where there is none), `file` (in the cache), `bytes`,
+    `sha256`, `note` and `cached` (whether the file is there now; its checksum is looked at when it is fetched).
+
+    Examples
+    --------
+    >>> import scbioverse as sb
+    >>> table = sb.datasets.list_datasets()
+    >>> table.loc["pbmc3k", "use"]
+    'ship, test'
+    """
+    import pandas as pd
+
+    from ._fetch import cached_path
+
+    rows = [
+        {
+            "name": info.name,
+            "kind": info.kind,
+            "description": info.description,
+            "n_obs": info.shape[0] if info.shape else None,
+            "n_vars": info.shape[1] if info.shape else None,
+            "use": ", ".join(info.use),
+            "licence": info.licence,
+            "citation": info.citation,
+            "address": info.address,
+            "download": info.download,
+            "file": info.file,
+            "bytes": info.bytes,
+            "sha256": info.sha256,
+            "note": info.note,
+            "cached": cached_path(info).is_file(),
+        }
+        for info in registry().values()
+    ]
+    return pd.DataFrame(rows).set_index("name").astype({"n_obs": "Int64", "n_vars": "Int64"})

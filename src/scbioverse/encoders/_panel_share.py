@@ -1,0 +1,223 @@
+"""The compact encoder's preprocessing, `panel-share-v1`: counts to z-scores, each cell by itself.
+
+Pure numpy and scipy, so that the recipe that trains a network and the verb that uses it run the same lines.
+Nothing here looks at a second cell: no study mean, no study variance, so a cell's input never depends on its
+neighbours.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from .._errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+VERSION = "panel-share-v1"
+
+Float: TypeAlias = NDArray[np.float32]
+Matrix: TypeAlias = NDArray[np.number] | sp.csr_matrix | sp.csr_array
+
+
+@dataclass(frozen=True, eq=False)
+class GeneStats:
+    """What the encoder knows about each gene of its vocabulary, from the training pool.
+
+    Attributes
+    ----------
+    genes
+        Symbols, (G,), in the order of the network's input.
+    mean, sd
+        float32 (G,): mean and standard deviation over the pool of `log1p` of the scaled counts. `sd` > 0.
+    profile
+        float32 (G,): mean linear expression over the pool, any unit; only its shares are used.
+    target_sum
+        Counts that a cell with the whole vocabulary measured is scaled to.
+    clip
+        Lowest and highest z-score.
+    """
+
+    genes: tuple[str, ...]
+    mean: Float
+    sd: Float
+    profile: Float
+    target_sum: float
+    clip: tuple[float, float] = (-4.0, 8.0)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "genes", tuple(self.genes))
+        n = len(self.genes)
+        if len(set(self.genes)) != n or n == 0:
+            raise InputError(f"the vocabulary must hold each gene once; found {n} names, {len(set(self.genes))} unique")
+        for name in ("mean", "sd", "profile"):
+            array = np.ascontiguousarray(getattr(self, name), dtype=np.float32)
+            if array.shape != (n,) or not np.isfinite(array).all():
+                raise InputError(f"{name} must be {n} finite values, one a gene; found shape {array.shape}")
+            object.__setattr__(self, name, array)
+        if (self.sd <= 0).any():
+            raise InputError(f"sd must be positive; {int((self.sd <= 0).sum())} of {n} genes have sd <= 0")
+        if (self.profile < 0).any() or self.profile.sum() <= 0:
+            raise InputError("profile must be non-negative with a positive sum")
+        if not self.target_sum > 0:
+            raise InputError(f"target_sum must be positive; found {self.target_sum}")
+        low, high = float(self.clip[0]), float(self.clip[1])
+        if not low < high:
+            raise InputError(f"clip must be (low, high) with low < high; found {self.clip}")
+        object.__setattr__(self, "clip", (low, high))
+        object.__setattr__(self, "target_sum", float(self.target_sum))
+
+    @property
+    def n_genes(self) -> int:
+        """Size of the vocabulary."""
+        return len(self.genes)
+
+    def panel(self, vocab: Sequence[int] | NDArray[np.integer] | None = None) -> Panel:
+        """Everything that depends on the measured genes only.
+
+        Parameters
+        ----------
+        vocab
+            Positions in the vocabulary of the measured genes, (m,), each once; all genes if not given.
+        """
+        at = np.arange(self.n_genes) if vocab is None else np.asarray(vocab, dtype=np.int64)
+        if at.ndim != 1 or at.size == 0 or at.min() < 0 or at.max() >= self.n_genes:
+            raise InputError(f"vocab must be positions 0 to {self.n_genes - 1}; found shape {at.shape}")
+        if np.unique(at).size != at.size:
+            raise InputError("vocab names a gene twice")
+        profile = self.profile[at].astype(np.float64)
+        share = float(profile.sum() / self.profile.sum(dtype=np.float64))
+        if share <= 0:
+            raise InputError("none of the measured genes is expressed in the encoder's mean profile")
+        mean, scale = self.mean[at], (1.0 / self.sd[at]).astype(np.float32)
+        zero = np.clip(-mean * scale, *self.clip).astype(np.float32)
+        return Panel(at, share, profile, mean, scale, zero)
+
+
+@dataclass(frozen=True, eq=False)
+class Panel:
+    """The measured part of a vocabulary, with m genes.
+
+    Attributes
+    ----------
+    vocab
+        int64 (m,): positions in the vocabulary.
+    share
+        Share (0 to 1] that these genes have of the mean profile.
+    profile
+        float64 (m,): mean linear expression.
+    mean, scale
+        float32 (m,): mean and 1 / sd of the log values.
+    zero
+        float32 (m,): z-score of a gene with no counts. The same for every cell, which is what makes the sparse
+        path exact.
+    """
+
+    vocab: NDArray[np.int64]
+    share: float
+    profile: NDArray[np.float64]
+    mean: Float
+    scale: Float
+    zero: Float
+
+
+def log_share(counts: Matrix, share: float | NDArray[np.floating], target_sum: float) -> Any:
+    """Log-normalise a panel as if the whole vocabulary had been measured.
+
+    `log1p(c / sum(c) * target_sum * share)`: a panel holding a share s of the mean profile is expected to hold a
+    share s of the cell's counts, so its counts are scaled to `target_sum * s` and not to `target_sum`.
+
+    Parameters
+    ----------
+    counts
+        (n, m), CSR or dense, linear scale, non-negative; any unit, since each cell is divided by its own sum.
+    share
+        Share of the mean profile that the panel has; one value, or (n,) when each cell has its own panel.
+    target_sum
+        Counts of a cell with every gene measured.
+
+    Returns
+    -------
+    float32 (n, m), sparse if `counts` is. Cells without counts stay zero.
+    """
+    total = np.asarray(counts.sum(axis=1, dtype=np.float64)).ravel()
+    factor = np.divide(target_sum * np.asarray(share), total, out=np.zeros_like(total), where=total > 0)
+    factor = factor.astype(np.float32)
+    if sp.issparse(counts):
+        out = sp.csr_array(counts, dtype=np.float32, copy=True)
+        out.data *= np.repeat(factor, np.diff(out.indptr))
+        np.log1p(out.data, out=out.data)
+        return out
+    dense = np.asarray(counts, dtype=np.float32) * factor[:, None]
+    return np.log1p(dense, out=dense)
+
+
+def panel_zscores(
+    counts: Matrix,
+    stats: GeneStats,
+    vocab: Sequence[int] | NDArray[np.integer] | None = None,
+    *,
+    present: NDArray[np.bool_] | None = None,
+) -> Float:
+    """Network input for cells over one panel: the dense reference path, used in training.
+
+    Parameters
+    ----------
+    counts
+        (n, m), CSR or dense, linear scale, columns in the order of `vocab`.
+    stats
+        The vocabulary's statistics.
+    vocab
+        Positions in the vocabulary of the m columns; all genes if not given (then m = G).
+    present
+        bool (n, m): genes that this cell's panel holds, for augmentation with one random panel a cell.
+        Counts of absent genes are ignored. All are present if not given.
+
+    Returns
+    -------
+    float32 (n, G): clipped z-scores of the measured genes, 0 elsewhere. A cell without counts is 0 throughout.
+    """
+    panel = stats.panel(vocab)
+    if counts.shape[1] != panel.vocab.size:
+        raise InputError(f"counts have {counts.shape[1]} columns for {panel.vocab.size} genes")
+    dense = cast("Any", counts).toarray() if sp.issparse(counts) else np.asarray(counts)
+    share: float | NDArray[np.floating] = panel.share
+    if present is not None:
+        dense = np.where(present, dense, 0)
+        share = (present @ panel.profile) / stats.profile.sum(dtype=np.float64)
+    x: Float = log_share(dense, share, stats.target_sum)
+    x -= panel.mean
+    x *= panel.scale
+    np.clip(x, *stats.clip, out=x)
+    if present is not None:
+        x *= present
+    x[dense.sum(axis=1) == 0] = 0
+    if vocab is None:
+        return x
+    out = np.zeros((x.shape[0], stats.n_genes), dtype=np.float32)
+    out[:, panel.vocab] = x
+    return out
+
+
+def panel_offsets(counts: sp.csr_matrix | sp.csr_array, stats: GeneStats, panel: Panel) -> sp.csr_array:
+    """Sparse path: what each expressed gene adds to `panel.zero`.
+
+    With z the dense z-scores, `z = panel.zero + offsets` for every cell that has counts; so
+    `W z = W panel.zero + W offsets`, where the first term is one vector for the whole data set.
+
+    Returns
+    -------
+    float32 CSR (n, m), same pattern as `counts`.
+    """
+    out = log_share(counts, panel.share, stats.target_sum)
+    at = out.indices
+    out.data -= panel.mean[at]
+    out.data *= panel.scale[at]
+    np.clip(out.data, *stats.clip, out=out.data)
+    out.data -= panel.zero[at]
+    return out

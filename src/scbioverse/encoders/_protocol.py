@@ -1,0 +1,62 @@
+"""What an encoder is: anything that turns rows of an AnnData into a few float vectors each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+    from anndata import AnnData
+    from numpy.typing import NDArray
+
+
+@runtime_checkable
+class Encoder(Protocol):
+    """The contract of every encoder.
+
+    Attributes
+    ----------
+    modality
+        `"cell"`, `"protein"`, `"molecule"`, ...
+    name
+        Name shown in records.
+    dim
+        Width of one token.
+    n_tokens
+        Tokens a row.
+    """
+
+    modality: str
+    name: str
+    dim: int
+    n_tokens: int
+
+    def fingerprint(self) -> str:
+        """Sha256, in hex, of weights and preprocessing version: equal if and only if the output is."""
+
+    def plan(self, adata: AnnData, *, key: str | None = None, layer: str | None = None) -> Any:
+        """Validate the data once and return what :meth:`prepare` needs. Never changes `adata`."""
+
+    def prepare(self, adata: AnnData, rows: slice | NDArray[np.integer], plan: Any) -> Any:
+        """Turn the rows of one batch into the encoder's input."""
+
+    def encode(self, batch: Any) -> NDArray[np.float32]:
+        """Embed one batch: float32 (n, n_tokens, dim). Row i depends on row i of the batch only."""
+
+
+@runtime_checkable
+class SavableEncoder(Encoder, Protocol):
+    """An encoder that a checkpoint can carry.
+
+    Attributes
+    ----------
+    kind
+        Name under which its class is registered.
+    """
+
+    kind: str
+
+    def save(self, folder: str | Path) -> Path:
+        """Write the encoder's files, `encoder.json` with its `kind` among them."""

@@ -1,0 +1,95 @@
+"""Stream an AnnData through an encoder."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from .._errors import InputError
+from .._settings import settings
+from ..io import row_blocks
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from numpy.typing import NDArray
+
+    from ._protocol import Encoder
+
+
+def embed_rows(
+    encoder: Encoder,
+    adata: AnnData,
+    *,
+    key: str | None = None,
+    layer: str | None = None,
+    batch_size: int = 512,
+    progress: bool | None = None,
+    plan: Any = None,
+) -> NDArray[np.float32]:
+    """Embed every row, a batch at a time.
+
+    Parameters
+    ----------
+    encoder
+        The encoder.
+    adata
+        Data in memory, backed or with a dask matrix; not changed.
+    key
+        Where the encoder finds its input; what it means is the encoder's to say.
+    layer
+        Layer to read.
+    batch_size
+        Rows held in memory at once. The result does not depend on it.
+    progress
+        Show a progress bar; `settings.progress` if not given.
+    plan
+        Result of `encoder.plan`, if it was already called.
+
+    Returns
+    -------
+    float32 (n_obs, n_tokens, dim).
+
+    Raises
+    ------
+    InputError
+        The data cannot be used, or the encoder returned something that is not an embedding.
+
+    Warns
+    -----
+    UserWarning
+        Some rows hold no information (cells without counts in the matched genes).
+    """
+    if batch_size < 1:
+        raise InputError(f"batch_size must be at least 1; found {batch_size}")
+    if plan is None:
+        plan = encoder.plan(adata, key=key, layer=layer)
+    out = np.empty((adata.n_obs, encoder.n_tokens, encoder.dim), dtype=np.float32)
+    n_empty = n_bad = 0
+    show = settings.progress if progress is None else progress
+    with tqdm(total=adata.n_obs, desc=f"embed ({encoder.name})", unit=encoder.modality, disable=not show) as bar:
+        for rows in row_blocks(adata, batch_size):
+            batch = encoder.prepare(adata, rows, plan)
+            block = encoder.encode(batch)
+            n = rows.stop - rows.start
+            if block.shape != (n, encoder.n_tokens, encoder.dim):
+                raise InputError(
+                    f"encoder {encoder.name!r} returned shape {block.shape} for {n} rows; "
+                    f"expected {(n, encoder.n_tokens, encoder.dim)}"
+                )
+            out[rows] = block
+            n_bad += int((~np.isfinite(block).all(axis=(1, 2))).sum())
+            n_empty += int(getattr(batch, "n_empty", 0))
+            bar.update(n)
+    if n_bad:
+        raise InputError(f"encoder {encoder.name!r} gave NaN or infinite values for {n_bad} of {adata.n_obs} rows")
+    if n_empty:
+        warnings.warn(
+            f"{n_empty} of {adata.n_obs} rows are empty in what encoder {encoder.name!r} reads; their embedding means "
+            "nothing. Filter them, for example with scanpy.pp.filter_cells(adata, min_counts=1).",
+            UserWarning,
+            stacklevel=2,
+        )
+    return out

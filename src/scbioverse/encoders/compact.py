@@ -1,0 +1,323 @@
+"""The compact cell encoder: a small network over a fixed human gene vocabulary, fast on a CPU."""
+
+from __future__ import annotations
+
+import copy
+import gzip
+import hashlib
+import json
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torch.nn import functional
+
+from .._errors import InputError, WeightsError
+from .._logging import logger
+from ..io import read_rows, row_source
+from ..pp import GeneMatch, MatrixInfo, check_matrix, match_var, to_counts_like
+from ._compact_net import CompactNet
+from ._panel_share import VERSION, GeneStats, Panel, log_share, panel_offsets, panel_zscores
+from ._registry import register
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from anndata import AnnData
+    from numpy.typing import NDArray
+
+__all__ = [
+    "VERSION",
+    "CompactBatch",
+    "CompactCellEncoder",
+    "CompactNet",
+    "CompactPlan",
+    "GeneStats",
+    "Panel",
+    "log_share",
+    "panel_offsets",
+    "panel_zscores",
+]
+
+WEIGHTS, GENES, CONFIG = "encoder.safetensors", "genes.txt.gz", "encoder.json"
+FORMAT_VERSION = 1
+_STATS = ("mean", "sd", "profile")
+_NET = "net."
+
+
+@dataclass(frozen=True, eq=False)
+class CompactPlan:
+    """What validation found, fixed for one data set.
+
+    Attributes
+    ----------
+    info
+        Scale of the matrix.
+    match
+        Which columns are which genes.
+    panel
+        The measured part of the vocabulary.
+    base
+        float32 (hidden,): first-layer output of a cell in which every measured gene is zero.
+    layer
+        Layer that was validated.
+    source
+        Matrix to read from in place of the data set, where that had to be turned into rows.
+    """
+
+    info: MatrixInfo
+    match: GeneMatch
+    panel: Panel
+    base: Tensor
+    layer: str | None
+    source: Any = None
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """Plain values for the record in `uns`."""
+        return {
+            "n_genes": int(self.match.vocab.size),
+            "n_genes_vocabulary": self.match.n_vocab,
+            "panel_share": round(self.panel.share, 6),
+            "scale": self.info.scale,
+            "log_base": self.info.log_base,
+        }
+
+
+class CompactBatch(NamedTuple):
+    """Cells as bags of expressed genes."""
+
+    genes: Tensor
+    """int32 (nnz,): positions in the vocabulary."""
+    values: Tensor
+    """float32 (nnz,): z-score minus the z-score at zero counts."""
+    starts: Tensor
+    """int32 (n,): where each cell begins."""
+    empty: Tensor
+    """bool (n,): cells without counts in the matched genes."""
+    base: Tensor
+    """float32 (hidden,): see :class:`CompactPlan`."""
+
+    @property
+    def n_empty(self) -> int:
+        """Number of cells without counts."""
+        return int(self.empty.sum())
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Run torch on one thread for a moment.
+
+    The layers are so small that threads spend their time waiting for each other: one thread embeds about 10,000 cells
+    a second, and on a busy machine several times as many as two threads do.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@register("compact")
+class CompactCellEncoder:
+    """Counts or log values of any human gene panel to one float32 vector a cell.
+
+    The first layer is applied to the expressed genes only (see :func:`panel_offsets`), which gives what the dense
+    network gives. Weights are kept at float16 precision from the start, so that an encoder just trained and the same
+    one read back from its folder agree bit for bit.
+
+    Parameters
+    ----------
+    net
+        The network; copied, put into evaluation mode and rounded to float16 precision.
+    stats
+        Vocabulary and statistics that the network was trained with.
+    name
+        Name shown in records.
+    min_genes
+        Fewest vocabulary genes that a data set must have.
+    """
+
+    kind: str
+    modality: str = "cell"
+    n_tokens: int = 1
+
+    def __init__(self, net: CompactNet, stats: GeneStats, *, name: str = "compact", min_genes: int = 100) -> None:
+        if net.n_genes != stats.n_genes:
+            raise InputError(f"the network reads {net.n_genes} genes, the statistics hold {stats.n_genes}")
+        self.name, self.stats, self.min_genes = name, stats, int(min_genes)
+        self.net = copy.deepcopy(net).to("cpu", torch.float16).to(torch.float32).eval().requires_grad_(False)
+        self.dim = net.dim
+        # One copy of the widest matrix, laid out by gene; the linear layer keeps a transposed view of it.
+        self._table = self.net.first.weight.data.t().contiguous()
+        self.net.first.weight.data = self._table.t()
+        self._fingerprint: str | None = None
+
+    def __repr__(self) -> str:
+        return f"CompactCellEncoder({self.name!r}, {self.stats.n_genes} genes, dim {self.dim})"
+
+    def fingerprint(self) -> str:
+        """Sha256, in hex, of preprocessing version, vocabulary, statistics and weights."""
+        if self._fingerprint is None:
+            # What changes no embedding, a name or a floor, changes no fingerprint.
+            shape = {key: value for key, value in self._config().items() if key not in ("name", "min_genes")}
+            digest = hashlib.sha256(json.dumps([VERSION, shape], sort_keys=True).encode())
+            digest.update("\n".join(self.stats.genes).encode())
+            for key, tensor in sorted(self._tensors().items()):
+                digest.update(f"{key}{tensor.dtype}{tuple(tensor.shape)}".encode())
+                digest.update(tensor.contiguous().numpy().tobytes())
+            self._fingerprint = digest.hexdigest()
+        return self._fingerprint
+
+    def plan(self, adata: AnnData, *, key: str | None = None, layer: str | None = None) -> CompactPlan:
+        """Check the matrix and match the genes, once for a data set.
+
+        Parameters
+        ----------
+        adata
+            Cells by genes; raw counts or log-normalised values. Not changed.
+        key
+            Column of `adata.var` that holds gene names; the index of `var` if not given.
+        layer
+            Layer to read; `X` if not given, `adata.raw` if `"raw"`.
+
+        Raises
+        ------
+        InputError
+            The matrix is empty, negative, scaled or not finite, or too few genes match.
+        MissingKeyError
+            `layer` or `key` is not there.
+        """
+        match = match_var(adata, self.stats.genes, key=key, layer=layer, min_genes=self.min_genes)
+        source = row_source(adata, layer)
+        info = check_matrix(source, name="adata.X" if layer is None else f"layer {layer!r}", layer=layer)
+        panel = self.stats.panel(match.vocab)
+        base = self.net.first.bias + torch.from_numpy(panel.zero) @ self._table[torch.from_numpy(panel.vocab)]
+        logger.info("%s; %s", match.describe(), info.describe())
+        return CompactPlan(info, match, panel, base, layer, None if source is adata else source)
+
+    def prepare(self, adata: AnnData, rows: slice | NDArray[np.integer], plan: CompactPlan) -> CompactBatch:
+        """Read and scale the cells `rows`."""
+        source = adata if plan.source is None else plan.source
+        block = read_rows(source, rows, plan.layer, columns=plan.match.columns)
+        counts = to_counts_like(block, plan.info)
+        offsets = panel_offsets(counts, self.stats, plan.panel)
+        empty = np.asarray(counts.sum(axis=1)).ravel() == 0
+        return CompactBatch(
+            torch.from_numpy(plan.panel.vocab.astype(np.int32)[offsets.indices]),
+            torch.from_numpy(offsets.data),
+            torch.from_numpy(offsets.indptr[:-1].astype(np.int32)),
+            torch.from_numpy(empty),
+            plan.base,
+        )
+
+    @torch.inference_mode()
+    def encode(self, batch: CompactBatch) -> NDArray[np.float32]:
+        """Embed one batch.
+
+        Returns
+        -------
+        float32 (n, 1, dim).
+        """
+        if batch.starts.numel() == 0:
+            return np.empty((0, 1, self.dim), dtype=np.float32)
+        with _one_thread():
+            pre = functional.embedding_bag(
+                batch.genes, self._table, batch.starts, mode="sum", per_sample_weights=batch.values
+            )
+            pre += batch.base
+            # A cell without counts has no measured gene at all: its z-scores are 0, not those of silent genes.
+            pre[batch.empty] = self.net.first.bias
+            return self.net.rest(pre).unsqueeze(1).numpy()
+
+    def _config(self) -> dict[str, Any]:
+        return {
+            "kind": "compact",
+            "version": FORMAT_VERSION,
+            "name": self.name,
+            "preprocessing": VERSION,
+            "dim": self.dim,
+            "hidden": self.net.hidden,
+            "n_blocks": self.net.n_blocks,
+            "out_norm": self.net.out_norm,
+            "n_genes": self.stats.n_genes,
+            "min_genes": self.min_genes,
+            "target_sum": self.stats.target_sum,
+            "clip": list(self.stats.clip),
+        }
+
+    def _tensors(self) -> dict[str, Tensor]:
+        # Statistics stay float32: shares of a profile are far below float16's normal range.
+        tensors = {name: torch.from_numpy(getattr(self.stats, name)) for name in _STATS}
+        net = {_NET + key: value.to(torch.float16).contiguous() for key, value in self.net.state_dict().items()}
+        return tensors | net
+
+    def save(self, folder: str | Path) -> Path:
+        """Write the encoder's three files into `folder` and return it."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file(self._tensors(), folder / WEIGHTS)
+        # Time and name are left out of the gzip header: equal vocabularies give equal files.
+        (folder / GENES).write_bytes(gzip.compress("\n".join(self.stats.genes).encode(), mtime=0))
+        (folder / CONFIG).write_text(json.dumps(self._config(), indent=2) + "\n")
+        return folder
+
+    @classmethod
+    def from_folder(cls, folder: str | Path, config: dict[str, Any] | None = None) -> CompactCellEncoder:
+        """Read what :meth:`save` wrote.
+
+        Parameters
+        ----------
+        folder
+            Folder with the three files.
+        config
+            Content of `encoder.json`; read from the folder if not given.
+
+        Raises
+        ------
+        WeightsError
+            A file is missing, truncated or does not fit the others.
+        """
+        folder = Path(folder)
+        for file in (WEIGHTS, GENES, CONFIG):
+            if not (folder / file).is_file():
+                raise WeightsError(f"{folder} is not a compact encoder: {file} is missing. Fetch or save it again.")
+        try:
+            config = config or json.loads((folder / CONFIG).read_text())
+            genes = gzip.decompress((folder / GENES).read_bytes()).decode().split("\n")
+            tensors = load_file(folder / WEIGHTS)
+        except (SafetensorError, OSError, EOFError, ValueError) as error:
+            raise WeightsError(f"cannot read the encoder in {folder}: {error}. Fetch or save it again.") from error
+        return cls._assemble(folder, config, genes, tensors)
+
+    @classmethod
+    def _assemble(
+        cls, folder: Path, config: dict[str, Any], genes: list[str], tensors: dict[str, Tensor]
+    ) -> CompactCellEncoder:
+        if config.get("version") != FORMAT_VERSION or config.get("preprocessing", VERSION) != VERSION:
+            raise WeightsError(
+                f"{folder} has format {config.get('version')} with preprocessing {config.get('preprocessing')!r}; "
+                f"this version of scbioverse reads format {FORMAT_VERSION} with {VERSION!r}"
+            )
+        try:
+            if len(genes) != config["n_genes"]:
+                raise ValueError(f"{GENES} lists {len(genes)} genes, {CONFIG} says {config['n_genes']}")
+            with torch.device("meta"):
+                net = CompactNet(
+                    len(genes), config["hidden"], config["dim"], config["n_blocks"], out_norm=config["out_norm"]
+                )
+            state = {key.removeprefix(_NET): value for key, value in tensors.items() if key.startswith(_NET)}
+            net.load_state_dict({k: v.to(torch.float32) for k, v in state.items()}, assign=True)
+            mean, sd, profile = (tensors[name].to(torch.float32).numpy() for name in _STATS)
+            clip = (float(config["clip"][0]), float(config["clip"][1]))
+            stats = GeneStats(tuple(genes), mean, sd, profile, float(config["target_sum"]), clip)
+        except (KeyError, ValueError, RuntimeError, TypeError, IndexError) as error:
+            raise WeightsError(f"the files of the encoder in {folder} do not fit together: {error}") from error
+        return cls(net, stats, name=config.get("name", "compact"), min_genes=config.get("min_genes", 100))

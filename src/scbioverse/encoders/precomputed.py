@@ -1,0 +1,206 @@
+"""Any representation already in `obsm` as an encoder: PCA, an scVI latent, a foundation model's tokens."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+
+from .._errors import InputError, MismatchError, MissingKeyError, WeightsError
+from ._registry import register
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from numpy.typing import NDArray
+
+__all__ = ["PrecomputedEncoder", "PrecomputedPlan"]
+
+CONFIG = "encoder.json"
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True, eq=False)
+class PrecomputedPlan:
+    """The checked array.
+
+    Attributes
+    ----------
+    values
+        (n_obs, d) or (n_obs, k, d), in memory or dask.
+    key
+        Its name in `obsm`.
+    """
+
+    values: Any
+    key: str
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """Plain values for the record in `uns`."""
+        return {"use_rep": self.key}
+
+
+@register("precomputed")
+class PrecomputedEncoder:
+    """Read `adata.obsm[key]`, (n, d) as one token a row or (n, k, d) as k tokens.
+
+    Parameters
+    ----------
+    key
+        Name in `obsm`.
+    dim
+        Width of one token, d.
+    n_tokens
+        Tokens a row, k.
+    modality
+        What a row is.
+    """
+
+    kind: str
+
+    def __init__(self, key: str, *, dim: int, n_tokens: int = 1, modality: str = "cell") -> None:
+        if dim < 1 or n_tokens < 1:
+            raise InputError(f"dim and n_tokens must be positive; found {dim} and {n_tokens}")
+        self.key, self.dim, self.n_tokens, self.modality = key, int(dim), int(n_tokens), modality
+        self.name = f"precomputed:{key}"
+
+    def __repr__(self) -> str:
+        return f"PrecomputedEncoder({self.key!r}, dim={self.dim}, n_tokens={self.n_tokens}, modality={self.modality!r})"
+
+    @classmethod
+    def from_adata(cls, adata: AnnData, key: str, *, modality: str = "cell") -> PrecomputedEncoder:
+        """Build the encoder that reads `adata.obsm[key]`, with its shape.
+
+        Raises
+        ------
+        MissingKeyError
+            `key` is not in `obsm`.
+        InputError
+            It is not an array of numbers of two or three dimensions.
+        """
+        values = _array(adata, key)
+        _, n_tokens, dim = _shape3(values)
+        return cls(key, dim=dim, n_tokens=n_tokens, modality=modality)
+
+    def fingerprint(self) -> str:
+        """Sha256, in hex, of key and shape. The values are the user's: whether they changed is not known here."""
+        return hashlib.sha256(json.dumps(self._config(), sort_keys=True).encode()).hexdigest()
+
+    def plan(self, adata: AnnData, *, key: str | None = None, layer: str | None = None) -> PrecomputedPlan:
+        """Check the array once.
+
+        Parameters
+        ----------
+        adata
+            The data; not changed.
+        key
+            Name in `obsm`; the encoder's own if not given.
+        layer
+            Not used: representations have no layers.
+
+        Raises
+        ------
+        MissingKeyError
+            `key` is not in `obsm`.
+        InputError
+            The array holds no numbers, or NaN or infinite values.
+        MismatchError
+            Its shape is not what the encoder was made for.
+        """
+        key = key or self.key
+        values = _array(adata, key)
+        _, n_tokens, dim = _shape3(values)
+        if (n_tokens, dim) != (self.n_tokens, self.dim):
+            raise MismatchError(
+                f"adata.obsm[{key!r}] has {n_tokens} tokens of width {dim}; the model was made for {self.n_tokens} of "
+                f"width {self.dim}. Compute the representation in the same way, or align a new model."
+            )
+        for start in range(0, values.shape[0], 65536):
+            block = _memory(values[start : start + 65536])
+            if not np.isfinite(block).all():
+                row = int(np.flatnonzero(~np.isfinite(block).reshape(block.shape[0], -1).all(axis=1))[0])
+                raise InputError(f"adata.obsm[{key!r}] has NaN or infinite values, first in row {start + row}")
+        return PrecomputedPlan(values, key)
+
+    def prepare(self, adata: AnnData, rows: slice | NDArray[np.integer], plan: PrecomputedPlan) -> NDArray[np.floating]:
+        """Read the rows of one batch."""
+        return _memory(plan.values[rows])
+
+    def encode(self, batch: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Give the batch its shape: float32 (n, n_tokens, dim)."""
+        return np.array(batch, dtype=np.float32).reshape(batch.shape[0], self.n_tokens, self.dim)
+
+    def _config(self) -> dict[str, Any]:
+        return {
+            "kind": "precomputed",
+            "version": FORMAT_VERSION,
+            "key": self.key,
+            "dim": self.dim,
+            "n_tokens": self.n_tokens,
+            "modality": self.modality,
+        }
+
+    def save(self, folder: str | Path) -> Path:
+        """Write `encoder.json` into `folder` and return it."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / CONFIG).write_text(json.dumps(self._config(), indent=2) + "\n")
+        return folder
+
+    @classmethod
+    def from_folder(cls, folder: str | Path, config: dict[str, Any] | None = None) -> PrecomputedEncoder:
+        """Read what :meth:`save` wrote.
+
+        Raises
+        ------
+        WeightsError
+            `encoder.json` is missing, damaged or of another format.
+        """
+        folder = Path(folder)
+        try:
+            config = config or json.loads((folder / CONFIG).read_text())
+            if config["version"] != FORMAT_VERSION:
+                raise ValueError(f"format {config['version']}, this version of scbioverse reads {FORMAT_VERSION}")
+            return cls(
+                config["key"], dim=config["dim"], n_tokens=config["n_tokens"], modality=config.get("modality", "cell")
+            )
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise WeightsError(f"cannot read the encoder in {folder}: {error!r}") from error
+
+
+def _array(adata: AnnData, key: str) -> Any:
+    if key not in adata.obsm:
+        raise MissingKeyError(
+            f"adata.obsm[{key!r}] is missing (found: {sorted(adata.obsm) or 'nothing'}). "
+            "Compute it first, or name another representation."
+        )
+    values = adata.obsm[key]
+    if isinstance(values, pd.DataFrame):
+        values = values.to_numpy()
+    elif sp.issparse(values):
+        # Row slices of a sparse representation are made dense a batch at a time.
+        values = sp.csr_array(values)
+    if getattr(values, "dtype", np.dtype(object)).kind not in "biuf":
+        raise InputError(
+            f"adata.obsm[{key!r}] holds values of type {getattr(values, 'dtype', type(values))}, not numbers"
+        )
+    if values.ndim not in (2, 3) or 0 in values.shape:
+        raise InputError(f"adata.obsm[{key!r}] has shape {values.shape}; expected (n, d) or (n, k, d) with values")
+    return values
+
+
+def _shape3(values: Any) -> tuple[int, int, int]:
+    shape = tuple(int(n) for n in values.shape)
+    return (shape[0], 1, shape[1]) if len(shape) == 2 else (shape[0], shape[1], shape[2])
+
+
+def _memory(block: Any) -> NDArray[np.floating]:
+    if hasattr(block, "compute"):
+        block = block.compute()
+    return np.asarray(block.toarray() if sp.issparse(block) else block)

@@ -1,0 +1,209 @@
+"""Rows of a matrix, whether it lies in memory, in a backed file or behind dask."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from .._errors import InputError, MissingKeyError
+from .._logging import logger
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import pandas as pd
+    from anndata import AnnData
+
+Rows: TypeAlias = slice | NDArray[np.integer]
+Block: TypeAlias = sp.csr_array | NDArray[Any]
+
+
+def row_blocks(data: Any, size: int) -> Iterator[slice]:
+    """Cut the rows of `data` into consecutive slices.
+
+    Parameters
+    ----------
+    data
+        An AnnData or anything with a two-dimensional `shape`.
+    size
+        Most rows in a slice.
+
+    Yields
+    ------
+    Slices with `start` and `stop` set, in order, covering each row once. None for an object without rows.
+    """
+    if size < 1:
+        raise InputError(f"a block needs at least one row; found size {size}")
+    n = int(data.shape[0])
+    for start in range(0, n, size):
+        yield slice(start, min(start + size, n))
+
+
+def matrix_of(adata: AnnData, layer: str | None = None) -> Any:
+    """Return the matrix that `layer` names, without reading or copying it.
+
+    Parameters
+    ----------
+    adata
+        The data.
+    layer
+        Name of a layer; `X` if not given; `adata.raw.X` for `"raw"` unless a layer has that name.
+
+    Raises
+    ------
+    MissingKeyError
+        No such matrix.
+    """
+    if layer is None:
+        if adata.X is None:
+            raise MissingKeyError(
+                f"adata.X is empty (None). Layers found: {sorted(adata.layers) or 'none'}. Pass one as layer=."
+            )
+        return adata.X
+    if layer in adata.layers:
+        return adata.layers[layer]
+    if layer == "raw" and adata.raw is not None:
+        return adata.raw.X
+    raise MissingKeyError(
+        f"layer {layer!r} is not in adata.layers (found: {sorted(adata.layers) or 'none'}"
+        f"{'; adata.raw is set: layer=' + repr('raw') if adata.raw is not None else ''})"
+    )
+
+
+def var_of(adata: AnnData, layer: str | None = None) -> pd.DataFrame:
+    """Return the gene table that belongs to the matrix of `layer`."""
+    if layer == "raw" and layer not in adata.layers and adata.raw is not None:
+        return adata.raw.var
+    return adata.var
+
+
+def gene_names(adata: AnnData, *, key: str | None = None, layer: str | None = None) -> list[str]:
+    """Return the gene names of the matrix of `layer`.
+
+    Parameters
+    ----------
+    adata
+        The data.
+    key
+        Column of `var`; its index if not given.
+    layer
+        Layer that the names are for.
+
+    Returns
+    -------
+    Names, one a column of the matrix.
+
+    Raises
+    ------
+    MissingKeyError
+        No such column.
+    """
+    var = var_of(adata, layer)
+    if key is None:
+        return [str(name) for name in var.index]
+    if key not in var.columns:
+        raise MissingKeyError(f"{key!r} is not a column of adata.var (found: {list(map(str, var.columns)) or 'none'})")
+    return [str(name) for name in var[key]]
+
+
+def read_rows(
+    data: Any,
+    rows: Rows,
+    layer: str | None = None,
+    *,
+    columns: Sequence[int] | NDArray[np.integer] | None = None,
+) -> Block:
+    """Read some rows into memory.
+
+    Parameters
+    ----------
+    data
+        AnnData, or a matrix: numpy, scipy sparse, a backed data set or dask.
+    rows
+        Slice or positions.
+    layer
+        Layer, when `data` is an AnnData.
+    columns
+        Positions of the columns wanted, in the order wanted; all if not given.
+
+    Returns
+    -------
+    CSR with sorted, unique indices if the source is sparse, else a numpy array; (n_rows, n_columns). May share memory
+    with the source: do not write into it.
+    """
+    if is_anndata(data):
+        # Asking a view for its matrix copies all of it; asking for a view of the view copies only these rows.
+        # Backed views cannot be viewed again (anndata refuses): see `row_source`.
+        narrow = data.is_view and not data.isbacked
+        matrix, at = (matrix_of(data[rows], layer), slice(None)) if narrow else (matrix_of(data, layer), rows)
+    else:
+        matrix, at = data, rows
+    block = _take_rows(matrix, at)
+    if hasattr(block, "compute"):
+        block = block.compute()
+    if sp.issparse(block):
+        out = sp.csr_array(block)
+        if not out.has_canonical_format:
+            out = out.copy()
+            out.sum_duplicates()
+        return out if columns is None else _take_columns(out, np.asarray(columns))
+    dense = np.asarray(block)
+    if dense.ndim != 2:
+        raise InputError(f"expected a two-dimensional matrix, found {dense.ndim} dimensions")
+    return dense if columns is None else dense[:, np.asarray(columns)]
+
+
+def row_source(adata: AnnData, layer: str | None = None) -> Any:
+    """Return what :func:`read_rows` should read many blocks from: `adata` itself, or its matrix stored by rows.
+
+    A matrix stored by columns would be walked through whole for every block, and a view of a backed file read whole;
+    both are brought into memory by rows, once.
+    """
+    if adata.is_view and not adata.isbacked:
+        return adata
+    matrix = matrix_of(adata, layer)
+    if adata.isbacked and adata.is_view:
+        logger.info("a view of a backed file is read into memory; pass the whole file to have it streamed")
+    elif getattr(matrix, "format", None) != "csc":
+        return adata
+    elif not sp.issparse(matrix):
+        logger.info("the backed matrix is stored by columns (CSC): reading all of it into memory to turn it once")
+        matrix = matrix.to_memory()
+    return sp.csr_array(matrix) if sp.issparse(matrix) else matrix
+
+
+def is_anndata(data: Any) -> bool:
+    """Whether `data` is an AnnData (or behaves like one) and not a matrix."""
+    return hasattr(data, "obs_names") and hasattr(data, "layers")
+
+
+def _take_rows(matrix: Any, rows: Rows) -> Any:
+    if isinstance(rows, slice) or isinstance(matrix, np.ndarray) or sp.issparse(matrix) or hasattr(matrix, "compute"):
+        return matrix[rows]
+    # Files read a span well and scattered positions poorly (h5py also wants them increasing), so read the span.
+    at = np.asarray(rows)
+    if at.size == 0:
+        return matrix[0:0]
+    start = int(at.min())
+    return matrix[start : int(at.max()) + 1][at - start]
+
+
+def _take_columns(block: sp.csr_array, columns: NDArray[np.integer]) -> sp.csr_array:
+    """Pick columns of a CSR block. Quicker than scipy's fancy indexing, which sorts the columns on every call."""
+    n_cols = block.shape[1]
+    if np.array_equal(columns, np.arange(n_cols)):
+        return block
+    target = np.full(n_cols, -1, dtype=np.int32)
+    target[columns] = np.arange(columns.size, dtype=np.int32)
+    if (target >= 0).sum() != columns.size:
+        raise InputError("columns names a column twice")
+    new = target[block.indices]
+    keep = new >= 0
+    kept = np.concatenate(([0], np.cumsum(keep)))
+    return sp.csr_array(
+        (block.data[keep], new[keep], kept[block.indptr].astype(block.indptr.dtype)),
+        shape=(block.shape[0], columns.size),
+    )

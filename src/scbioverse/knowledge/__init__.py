@@ -1,0 +1,72 @@
+"""What is known about human cell types: ontology, names, markers and gene aliases, and what data say about them.
+
+Names are imported when they are first asked for: looking up a gene need not load pandas.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .cards import general_texts, label_card
+    from .evidence import Support, group_evidence, unsupported_genes, write_rationale
+    from .genes import GeneTable, harmonise, load_genes
+    from .markers import SOURCES, load_markers, markers_for
+    from .ontology import Ontology, Term, load_ontology
+    from .phrases import canonical_phrase
+    from .resolver import Resolution, resolve_label, resolve_labels
+
+_WHERE = {
+    "general_texts": "cards",
+    "label_card": "cards",
+    "Support": "evidence",
+    "group_evidence": "evidence",
+    "unsupported_genes": "evidence",
+    "write_rationale": "evidence",
+    "GeneTable": "genes",
+    "harmonise": "genes",
+    "load_genes": "genes",
+    "SOURCES": "markers",
+    "load_markers": "markers",
+    "markers_for": "markers",
+    "Ontology": "ontology",
+    "Term": "ontology",
+    "load_ontology": "ontology",
+    "canonical_phrase": "phrases",
+    "Resolution": "resolver",
+    "resolve_label": "resolver",
+    "resolve_labels": "resolver",
+}
+
+__all__ = [
+    "SOURCES",
+    "GeneTable",
+    "Ontology",
+    "Resolution",
+    "Support",
+    "Term",
+    "canonical_phrase",
+    "general_texts",
+    "group_evidence",
+    "harmonise",
+    "label_card",
+    "load_genes",
+    "load_markers",
+    "load_ontology",
+    "markers_for",
+    "resolve_label",
+    "resolve_labels",
+    "unsupported_genes",
+    "write_rationale",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_WHERE[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

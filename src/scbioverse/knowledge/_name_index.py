@@ -1,0 +1,167 @@
+"""Every known name of every term, indexed by its tokens."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Literal
+
+from ._naming import loose_key, strict_key, tokens
+from ._read import read_table
+from .ontology import Ontology, fold, load_ontology
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+Key = frozenset[str]
+How = Literal["id", "exact", "synonym", "rule", "marker", "none"]
+Hit = tuple[str, How, float]
+# Terms made for another species; they may be asked for by id or label, never by shorthand.
+_OTHER_SPECIES = re.compile(
+    r"\(Mmus\)|\bmouse\b|\bmurine\b|sensu (?!Vertebrata|Mammalia)|compound eye|larval|Drosophila|Nematoda",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class NameIndex:
+    """Token keys to ids, from the most to the least trusted.
+
+    Attributes
+    ----------
+    spelt
+        Folded shorthand kept by hand, where the order of words counts ("T/NK").
+    curated, strict, loose, crosswalk, crosswalk_loose
+        Key to id: shorthand kept by hand; ontology labels and synonyms as they are; the same with fillers dropped;
+        names that published label crosswalks map by hand, as they are and with fillers dropped.
+    by_context
+        (context word, key) to id.
+    marker
+        Key made of genes only, to id.
+    exact
+        Keys in `strict` that stem from a label, not a synonym.
+    words
+        Every token that occurs, with its inverse document frequency.
+    by_word
+        Token to the keys that contain it, for the search for the best part of a name.
+    """
+
+    spelt: dict[str, str]
+    curated: dict[Key, str]
+    strict: dict[Key, str]
+    loose: dict[Key, str]
+    crosswalk: dict[Key, str]
+    crosswalk_loose: dict[Key, str]
+    by_context: dict[tuple[str, Key], str]
+    marker: dict[Key, str]
+    exact: frozenset[Key]
+    words: dict[str, float]
+    by_word: dict[str, tuple[tuple[Key, str], ...]]
+
+    def get(self, found: Iterable[str]) -> Hit | None:
+        """Id, way and score of a whole name, or None."""
+        found = tuple(found)
+        key = strict_key(found)
+        if key in self.curated:
+            return self.curated[key], "synonym", 0.95
+        if key in self.strict:
+            return (self.strict[key], "exact", 0.98) if key in self.exact else (self.strict[key], "synonym", 0.95)
+        if key in self.crosswalk:
+            return self.crosswalk[key], "synonym", 0.85
+        slack = loose_key(found)
+        if slack in self.loose:
+            return self.loose[slack], "rule", 0.9
+        if slack in self.crosswalk_loose:
+            return self.crosswalk_loose[slack], "rule", 0.8
+        return None
+
+
+def _settle(ids: dict[str, int], ontology: Ontology) -> str | None:
+    """One id out of several that share a key: fewest tokens dropped, then the ancestor of all others, else none."""
+    least = min(ids.values())
+    best = sorted(one for one, dropped in ids.items() if dropped == least)
+    if len(best) == 1:
+        return best[0]
+    top = [one for one in best if all(one == other or ontology.is_ancestor(one, other) for other in best)]
+    return top[0] if top else None
+
+
+def build_index(*, crosswalk: bool = True) -> NameIndex:
+    """Index the bundled names; without the crosswalks only what the ontology and the curated table say."""
+    ontology = load_ontology()
+    labels: dict[Key, dict[str, int]] = defaultdict(dict)
+    synonyms: dict[Key, dict[str, int]] = defaultdict(dict)
+    slack: dict[Key, dict[str, int]] = defaultdict(dict)
+    for cl_id in ontology:
+        term = ontology.term(cl_id)
+        if _OTHER_SPECIES.search(term.label):
+            continue
+        for name in (term.label, *term.synonyms):
+            found = tokens(name)
+            key, loose = strict_key(found), loose_key(found)
+            if not key:
+                continue
+            (labels if name == term.label else synonyms)[key].setdefault(cl_id, 0)
+            if not is_bare(loose):
+                # A label's short form is worth more than a synonym's.
+                dropped = len(key) - len(loose) + (0 if name == term.label else 10)
+                slack[loose][cl_id] = min(dropped, slack[loose].get(cl_id, dropped))
+    strict = _settled(synonyms, ontology) | (exact := _settled(labels, ontology))
+    spelt: dict[str, str] = {}
+    curated: dict[Key, str] = {}
+    marker: dict[Key, str] = {}
+    by_context: dict[tuple[str, Key], str] = {}
+    for name, cl_id, _, kind, context in read_table("shorthand.tsv"):
+        key = strict_key(tokens(name))
+        if context:
+            by_context[context, key] = cl_id
+        else:
+            (marker if kind == "marker" else curated).setdefault(key, cl_id)
+            if kind == "name":
+                spelt[fold(name)] = cl_id
+    names = {strict_key(tokens(name)): cl_id for name, cl_id in read_table("names.tsv.gz")} if crosswalk else {}
+    loose_index = _settled(slack, ontology) | _loosened(curated)
+    names_loose = _loosened(names)
+    words, by_word = _weigh({**names_loose, **names, **loose_index, **strict, **curated})
+    return NameIndex(
+        spelt, curated, strict, loose_index, names, names_loose, by_context, marker, frozenset(exact), words, by_word
+    )
+
+
+def _loosened(keys: dict[Key, str]) -> dict[Key, str]:
+    """Loose forms of the keys; the first to claim a form keeps it."""
+    found: dict[Key, str] = {}
+    for key, cl_id in keys.items():
+        loose = loose_key(key)
+        if not is_bare(loose):
+            found.setdefault(loose, cl_id)
+    return found
+
+
+def is_bare(key: Key) -> bool:
+    """Whether nothing but numbers and letters is left of a name ("type 2")."""
+    return all((len(word) == 1 and word not in "tb") or word.isdigit() for word in key)
+
+
+def _settled(found: dict[Key, dict[str, int]], ontology: Ontology) -> dict[Key, str]:
+    return {key: cl_id for key, ids in found.items() if (cl_id := _settle(ids, ontology))}
+
+
+def _weigh(keys: dict[Key, str]) -> tuple[dict[str, float], dict[str, tuple[tuple[Key, str], ...]]]:
+    counts = Counter(word for key in keys for word in key)
+    lists: dict[str, list[tuple[Key, str]]] = defaultdict(list)
+    for key, cl_id in keys.items():
+        # Each key is filed once, under its rarest word: a name that contains the key contains that word.
+        lists[min(key, key=lambda word: (counts[word], word))].append((key, cl_id)) if key else None
+    total = len(keys)
+    words = {word: math.log(1 + total / count) for word, count in counts.items()}
+    return words, {word: tuple(entries) for word, entries in lists.items()}
+
+
+@lru_cache(maxsize=2)
+def load_index(*, crosswalk: bool = True) -> NameIndex:
+    """Return :func:`build_index`, kept."""
+    return build_index(crosswalk=crosswalk)

@@ -1,0 +1,118 @@
+"""Human gene names: approved symbols, the older names that lead to them, Ensembl ids."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING, Literal
+
+from ._read import read_table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+NameKind = Literal["symbol", "alias", "ensembl"]
+
+_ENSEMBL = re.compile(r"^ENSG\d{11}(?:\.\d+)?(?:_PAR_Y)?$", re.IGNORECASE)
+# Prefixes that aligners put before the name when two genomes share a reference.
+_GENOME_PREFIX = re.compile(r"^(?:GRCh3[78]|hg19|hg38)_+", re.IGNORECASE)
+# Written in capitals by many pipelines; the approved form has a lower-case "orf".
+_ORF = re.compile(r"^C(\d+|X|Y)ORF(\d+\w*)$")
+
+
+@dataclass(frozen=True)
+class GeneTable:
+    """Lookups from any name of a human gene to its approved symbol.
+
+    Attributes
+    ----------
+    symbols
+        Approved symbols, sorted, shape (43,837,).
+    ensembl
+        Ensembl gene id without version to symbol.
+    alias
+        Previous symbol or alias to symbol. Previous symbols win over aliases; a name that leads to more than one
+        gene, or that is itself the approved symbol of another, is left out.
+    ensembl_of
+        Symbol to its first Ensembl id.
+    """
+
+    symbols: list[str]
+    ensembl: dict[str, str]
+    alias: dict[str, str]
+    ensembl_of: dict[str, str]
+    _known: frozenset[str] = field(repr=False, default=frozenset())
+
+    def __contains__(self, name: object) -> bool:
+        """Whether `name` is an approved symbol, spelt exactly so."""
+        return name in self._known
+
+    def lookup(self, name: str) -> tuple[str, NameKind] | None:
+        """Approved symbol of `name` and how it was found, or None.
+
+        Case matters, so that mouse symbols (`Cd3e`) do not pass for human ones; only `ENSG` ids and `C1ORF112` forms
+        are forgiven. Dots that R puts in place of hyphens (`HLA.A`) and genome prefixes (`GRCh38_CD3E`) are undone.
+        """
+        if name in self._known:
+            return name, "symbol"
+        if _ENSEMBL.match(name):
+            found = self.ensembl.get(name.upper().split("_", 1)[0].split(".", 1)[0])
+            return (found, "ensembl") if found else None
+        if name in self.alias:
+            return self.alias[name], "alias"
+        changed = _GENOME_PREFIX.sub("", name)
+        if changed != name:
+            return self.lookup(changed)
+        orf = _ORF.match(name)
+        if orf:
+            return self.lookup(f"C{orf[1]}orf{orf[2]}")
+        if "." in name:
+            changed = name.replace(".", "-")
+            if changed in self._known:
+                return changed, "alias"
+            if changed in self.alias:
+                return self.alias[changed], "alias"
+        return None
+
+
+@lru_cache(maxsize=1)
+def load_genes() -> GeneTable:
+    """Load the bundled gene table (HGNC, with further Ensembl ids and older names from NCBI and Geneformer).
+
+    Returns
+    -------
+    The same object at every call.
+    """
+    symbols: list[str] = []
+    ensembl: dict[str, str] = {}
+    alias: dict[str, str] = {}
+    first: dict[str, str] = {}
+    for symbol, ids, older in read_table("genes.tsv.gz"):
+        symbols.append(symbol)
+        if ids:
+            full = ["ENSG" + short.zfill(11) for short in ids.split("|")]
+            first[symbol] = full[0]
+            for one in full:
+                ensembl[one] = symbol
+        if older:
+            for name in older.split("|"):
+                alias[name] = symbol
+    return GeneTable(symbols, ensembl, alias, first, frozenset(symbols))
+
+
+def harmonise(names: Iterable[str]) -> list[str | None]:
+    """Turn gene names of any kind into approved human symbols.
+
+    Parameters
+    ----------
+    names
+        Symbols, previous symbols, aliases or Ensembl gene ids with or without version.
+
+    Returns
+    -------
+    One symbol per name, in order; None where the name is not a known human gene or leads to several.
+    """
+    table = load_genes()
+    found = [table.lookup(str(name)) for name in names]
+    return [hit[0] if hit else None for hit in found]

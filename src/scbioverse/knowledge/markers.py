@@ -1,0 +1,183 @@
+"""Marker genes of cell types, pooled from curated tables."""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import pandas as pd
+
+from .._errors import InputError
+from ._read import read_table
+from .ontology import load_ontology
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Include = Literal["self", "ancestors", "descendants"]
+
+SOURCES = {
+    "P": "PanglaoDB",
+    "C": "CellMarker 2.0",
+    "T": "CellTypist encyclopaedia",
+    "H": "HuBMAP ASCT+B",
+    "A": "Azimuth references",
+    "S": "Tabula Sapiens (through GPTCelltype and CASSIA)",
+    "G": "other expert-labelled lists (through GPTCelltype and CASSIA)",
+}
+_COLUMNS = ["cl_id", "gene", "weight", "sources", "n_sources"]
+
+
+def load_markers(*, without: str = "") -> pd.DataFrame:
+    r"""Load the bundled marker table.
+
+    Parameters
+    ----------
+    without
+        Codes of the sources to leave out, such as `"PC"`; see :data:`SOURCES`.
+
+    Returns
+    -------
+    One row per (term, gene): `cl_id`; `gene` (approved symbol); `weight` (float); `sources` (codes, such as
+    `"CPT"`); `n_sources`. Sorted by term, then by falling weight, then by gene.
+
+    The weight is :math:`\sum_s q_s \cdot \log\frac{N+1}{u+1} / \log(N+1)`. Here :math:`q_s` is the strength of
+    source :math:`s` (1 for a plain list, 1.5 for hand-picked markers, 0.75 for lists ranked by expression, and a
+    quarter more for every doubling of the lists in which the source repeats it), :math:`N` is the number of terms and
+    :math:`u` how many terms unrelated to this one share the gene: a marker of everything marks nothing.
+
+    Raises
+    ------
+    InputError
+        If a code is not one of :data:`SOURCES`.
+    """
+    unknown = sorted(set(without) - SOURCES.keys())
+    if unknown:
+        raise InputError(f"unknown marker source code(s) {unknown}; there are {SOURCES}")
+    return _load("".join(sorted(set(without)))).copy()
+
+
+@lru_cache(maxsize=8)
+def _load(without: str) -> pd.DataFrame:
+    rows = read_table("markers.tsv.gz")
+    cl_id, gene, strengths, unrelated = (np.array(column, dtype=object) for column in zip(*rows, strict=True))
+    # Few distinct strings: parse each once.
+    distinct, place = np.unique(strengths.astype(str), return_inverse=True)
+    parsed = [_parse(text, without) for text in distinct]
+    codes = np.array([code for code, _ in parsed], dtype=object)[place]
+    strength = np.array([quarters / 4 for _, quarters in parsed])[place]
+    n_terms = np.unique(cl_id.astype(str)).size
+    share = 1 - np.log(unrelated.astype(float) + 1) / math.log(n_terms + 1)
+    frame = pd.DataFrame({"cl_id": cl_id, "gene": gene, "weight": strength * share, "sources": codes})
+    frame["n_sources"] = frame["sources"].str.len()
+    frame = frame[frame["n_sources"] > 0]
+    order = np.lexsort((frame["gene"].astype(str), -frame["weight"], frame["cl_id"].astype(str)))
+    return frame.iloc[order].reset_index(drop=True)
+
+
+def _parse(strengths: str, without: str) -> tuple[str, int]:
+    """Codes and summed quarters of `"C5P4"`, without some codes."""
+    pairs = [
+        (code, int(points)) for code, points in zip(strengths[::2], strengths[1::2], strict=True) if code not in without
+    ]
+    return "".join(code for code, _ in pairs), sum(points for _, points in pairs)
+
+
+@lru_cache(maxsize=1)
+def _spans() -> dict[str, tuple[int, int]]:
+    ids = _load("")["cl_id"].to_numpy()
+    if ids.size == 0:
+        return {}
+    starts = np.flatnonzero(np.r_[True, ids[1:] != ids[:-1]])
+    ends = np.r_[starts[1:], ids.size]
+    return {str(ids[start]): (int(start), int(end)) for start, end in zip(starts, ends, strict=True)}
+
+
+@lru_cache(maxsize=1)
+def _columns() -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Alphabetical number of each row's gene, and its weight."""
+    table = _load("")
+    return np.unique(table["gene"].astype(str), return_inverse=True)[1], table["weight"].to_numpy()
+
+
+def markers_for(cl_id: str, *, include: Include = "self", max_genes: int | None = None) -> pd.DataFrame:
+    """Markers of one term.
+
+    Parameters
+    ----------
+    cl_id
+        Ontology id.
+    include
+        `"self"`: its own markers; `"ancestors"`: also those of its ancestors; `"descendants"`: also those of its
+        descendants.
+    max_genes
+        Keep at most so many genes; all by default.
+
+    Returns
+    -------
+    Columns of :func:`load_markers` and `kind` (`"self"`, `"ancestor"` or `"descendant"`), one row per gene: its own
+    markers first by falling weight, then those of the others, of which the nearest term that lists a gene counts.
+
+    Raises
+    ------
+    MissingKeyError
+        If there is no such term.
+    InputError
+        If `include` is none of the three.
+    """
+    if include not in ("self", "ancestors", "descendants"):
+        raise InputError(f"include={include!r} is not known; use 'self', 'ancestors' or 'descendants'")
+    ontology = load_ontology()
+    ontology.term(cl_id)
+    others: tuple[str, ...] = ()
+    if include == "ancestors":
+        others = ontology.ancestors(cl_id)
+    elif include == "descendants":
+        others = ontology.descendants(cl_id)
+    table, spans = _load(""), _spans()
+    present = [one for one in (cl_id, *others) if one in spans]
+    rows = np.concatenate([np.arange(*spans[one]) for one in present]) if present else np.array([], dtype=int)
+    codes, weights = _columns()
+    # Terms come nearest first, so the first row of a gene is that of the nearest term.
+    rows = rows[np.sort(np.unique(codes[rows], return_index=True)[1])]
+    start, end = spans.get(cl_id, (0, 0))
+    other = (rows < start) | (rows >= end)
+    order = np.lexsort((codes[rows], -weights[rows], other))[:max_genes]
+    found = table.iloc[rows[order]].reset_index(drop=True)
+    found["kind"] = np.where(other[order], include.removesuffix("s"), "self").astype(object)
+    return found
+
+
+@lru_cache(maxsize=1)
+def _by_gene() -> dict[str, list[tuple[str, float]]]:
+    found: dict[str, list[tuple[str, float]]] = {}
+    table = _load("")
+    for cl_id, gene, weight in zip(table["cl_id"], table["gene"], table["weight"], strict=True):
+        found.setdefault(gene, []).append((cl_id, weight))
+    return found
+
+
+@lru_cache(maxsize=65536)
+def marks_a_sibling(gene: str, ancestor: str, cl_id: str) -> bool:
+    """Whether a marker of an ancestor speaks for another of its branches rather than for a term.
+
+    CD3D is listed for lymphocytes, but it marks T cells more: it is no reason to call a cell a B cell.
+
+    Parameters
+    ----------
+    gene
+        A marker of `ancestor`.
+    ancestor
+        An ancestor of `cl_id`.
+    cl_id
+        The term.
+    """
+    ontology = load_ontology()
+    listed = _by_gene().get(gene, [])
+    own = max((weight for one, weight in listed if one == ancestor), default=0.0)
+    return any(
+        weight > own and ontology.is_ancestor(ancestor, one) and not ontology.related(one, cl_id)
+        for one, weight in listed
+    )

@@ -1,0 +1,118 @@
+"""Short readable names of ontology terms, for prompts and pictures."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from functools import lru_cache
+
+from ._read import read_table
+from .ontology import Ontology, fold, load_ontology
+from .resolver import resolve_label
+
+# What people leave out when they say the name. In this order.
+_SHORTER = [
+    (re.compile(pattern), by)
+    for pattern, by in [
+        (r" \((?:sensu )?(?:Vertebrata|Homo sapiens|metazoa|Hsap)\)$", ""),
+        (r", human$", ""),
+        (r",? thymus-derived,? ?", " "),
+        (r",? ?\balpha-beta\b(?! (?:regulatory )?thymocyte)", ""),
+        (r"\b(CD\d+\w*)-positive\b,?", r"\1"),
+        (r"\b(CD\d+\w*)-negative\b,?", r"\1 negative"),
+        (r"\b(?!double|single)(\w+)-positive\b", r"\1+"),
+        (r"\b(double|single)-(?=positive|negative)", r"\1 "),
+        (r"^naive CD(\d)", r"naive CD\1"),
+        (r"\bvascular associated\b", "vascular"),
+        (r"\bT-helper\b", "T helper"),
+        (r"\bnatural killer\b", "NK"),
+        (r"^kidney (?=loop of Henle|collecting duct|connecting tubule)", ""),
+        (r" lineage restricted ", " "),
+        (r"\s*,\s*$|\s{2,}", " "),
+    ]
+]
+_LONGEST = 48
+
+
+def _shorten(label: str) -> str:
+    for pattern, by in _SHORTER:
+        label = pattern.sub(by, label)
+    return " ".join(label.split())
+
+
+@lru_cache(maxsize=1)
+def _canonical() -> dict[str, str]:
+    """Canonical phrase of every term; no two terms share one, whatever the case."""
+    ontology = load_ontology()
+    by_hand = {row[0]: row[1] for row in read_table("phrases.tsv")}
+    chosen = {cl_id: by_hand.get(cl_id) or _shorten(ontology.term(cl_id).label) for cl_id in ontology}
+    labels = {cl_id: ontology.term(cl_id).label for cl_id in ontology}
+    while True:
+        sharing: dict[str, list[str]] = defaultdict(list)
+        for cl_id, phrase in chosen.items():
+            sharing[phrase.casefold()].append(cl_id)
+        changed = False
+        for ids in sharing.values():
+            for cl_id in sorted(ids, key=lambda one: _claim(one, chosen[one], by_hand, ontology))[1:]:
+                if chosen[cl_id] != labels[cl_id]:
+                    chosen[cl_id] = labels[cl_id]
+                    changed = True
+        if not changed:
+            return chosen
+
+
+def _claim(cl_id: str, phrase: str, by_hand: dict[str, str], ontology: Ontology) -> tuple[bool, bool, int, str]:
+    """Order in which terms may keep a phrase: whose own label it is, by hand, the shallower, the lower id."""
+    return phrase != ontology.term(cl_id).label, cl_id not in by_hand, ontology.depth(cl_id), cl_id
+
+
+def canonical_phrase(cl_id: str) -> str:
+    """Short form of a term's name, unique to the term, such as `"naive CD4 T cell"` for CL:0000895.
+
+    Raises
+    ------
+    MissingKeyError
+        If there is no such term.
+    """
+    load_ontology().term(cl_id)
+    return _canonical()[cl_id]
+
+
+@lru_cache(maxsize=8192)
+def _phrases(cl_id: str) -> tuple[str, ...]:
+    term = load_ontology().term(cl_id)
+    first = _canonical()[cl_id]
+    found = {fold(first): first}
+    candidates = [term.label, _shorten(term.label), *(row[0] for row in _shorthand().get(cl_id, ())), *term.synonyms]
+    for name in candidates:
+        readable = len(name) <= _LONGEST and not re.search(r"[.:]|\d{3,}|-(?:low|negative), ", name)
+        # A synonym that today means another cell ("DC2" for the plasmacytoid one) would mislead.
+        if name == term.label or (readable and resolve_label(name).cl_id in (cl_id, None)):
+            found.setdefault(fold(name), name)
+    return tuple(found.values())
+
+
+@lru_cache(maxsize=1)
+def _shorthand() -> dict[str, list[list[str]]]:
+    rows: dict[str, list[list[str]]] = defaultdict(list)
+    for row in read_table("shorthand.tsv"):
+        # One- and two-letter shorthand means too many things when it stands without its data set.
+        if row[3] == "name" and not row[4] and len(row[0]) > 2:
+            rows[row[1]].append(row)
+    return rows
+
+
+def phrases(cl_id: str) -> list[str]:
+    """Short readable names of a term for a language model.
+
+    Returns
+    -------
+    The canonical phrase first (see :func:`canonical_phrase`), then the label, known shorthand and the ontology's
+    readable synonyms, without repetition.
+
+    Raises
+    ------
+    MissingKeyError
+        If there is no such term.
+    """
+    return list(_phrases(cl_id))

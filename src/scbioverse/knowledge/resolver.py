@@ -1,0 +1,223 @@
+"""From a label as people write it to a Cell Ontology term.
+
+The whole name is looked up first: as a label, as known shorthand, as a synonym. Where it leads nowhere, ever shorter
+readings of it are tried: without parentheses, without gene names, states, places and numbers. The last resort is the
+heaviest known name that stands inside it.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from ._name_index import Hit, How, NameIndex, load_index
+from ._naming import is_gene, loose_key, strict_key, tokens
+from ._readings import best_part, contradicts, readings, without_restated
+from ._words import meanings, word_set
+from .ontology import ROOT, fold, load_ontology
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """What a name was resolved to.
+
+    Attributes
+    ----------
+    name
+        The name as given.
+    cl_id
+        Ontology id, or None.
+    term_label
+        The ontology's label of that id, or the name itself.
+    how
+        `"id"` (the name was an id), `"exact"` (a label), `"synonym"` (a synonym or known shorthand), `"rule"`
+        (after dropping or reading parts of the name), `"marker"` (the name was only a gene), `"none"`.
+    score
+        Trust from 0 to 1; a rank of the rules, not a probability.
+    """
+
+    name: str
+    cl_id: str | None
+    term_label: str
+    how: How
+    score: float
+
+
+_ID = re.compile(r"^CL[:_](\d{7})$", re.IGNORECASE)
+_NUMBER = re.compile(
+    r"^(?:(?:cluster|clust|leiden|louvain|seurat|group|c|k)[\s_.:#-]*)?(?:\d+(?:\.\d+)?(?:[,_]\d+)*)$", re.IGNORECASE
+)
+_NO_TYPE = re.compile(
+    r"\b(unknowns?|unassigned|ungated|unclassified|unidentified|undefined|undetermined|unspecified|unannotated|doublets?"
+    r"|multiplets?|low[\s_-]*quality|debris|ambiguous|nan|none|n/?a|null|empty|artifacts?|contamina\w+|cell[\s-]*lines?"
+    r"|junk|outliers?|filtered|removed?|to be removed|not assigned|no label)\b",
+    re.IGNORECASE,
+)
+_MALIGNANT_ID = "CL:0001064"
+# A number behind a plural or an underscore counts clusters ("B cells 1", "NK_2"); the one in "B-1" does not.
+_CLUSTER = re.compile(r"(?:(?<=cell)|(?<=cells)|(?<=s))[\s_-]+\d+$|_\d+$", re.IGNORECASE)
+# So does the one in "stromal cell type 2a"; types known by number ("alveolar cell type 2") are looked up first.
+_TYPE = re.compile(r"(?<=\w)[\s_-]+type[\s_-]*(?:\d+[a-z]?|[a-z]|[ivx]+)$", re.IGNORECASE)
+_SPLIT = re.compile(r"\s*(?:/|\bor\b|\band\b|&|;)\s*", re.IGNORECASE)
+
+
+def resolve_label(name: str, *, context: str | None = None) -> Resolution:
+    """Resolve one label.
+
+    Parameters
+    ----------
+    name
+        Such as `"FCGR3A+ Monocytes"`, `"Tregs"`, `"CD4 T"` or `"CL:0000236"`.
+    context
+        Free text that names the organ, such as `"pancreas"`; decides where a name means different cells in different
+        organs, and prefers the organ's own term where there is one (`"fibroblast"` in `"lung"`).
+
+    Returns
+    -------
+    The resolution; `cl_id` is None for numbers, for words such as "unassigned", and where nothing fits.
+    """
+    return _resolve(str(name), (context or "").strip().lower())
+
+
+def resolve_labels(names: Iterable[str], *, context: str | None = None) -> list[Resolution]:
+    """Resolve several labels, in order; see :func:`resolve_label`."""
+    return [resolve_label(name, context=context) for name in names]
+
+
+def resolve_by_rules(name: str) -> Resolution:
+    """Resolve one label without the bundled crosswalks, to see what ontology, shorthand and rules alone can do."""
+    return _resolve(str(name), "", False)
+
+
+@lru_cache(maxsize=65536)
+def _resolve(name: str, context: str, crosswalk: bool = True) -> Resolution:
+    ontology = load_ontology()
+    text = " ".join(name.split())
+    match = _ID.match(text)
+    if match:
+        cl_id = f"CL:{match[1]}"
+        known = cl_id in ontology
+        return _result(name, cl_id, "id", 1.0) if known else Resolution(name, None, name, "none", 0.0)
+    if not text or _NUMBER.match(text) or _NO_TYPE.search(text.replace("_", " ")):
+        return Resolution(name, None, name, "none", 0.0)
+    index = load_index(crosswalk=crosswalk)
+    found = tokens(text)
+    hit = _in_context(found, context, index)
+    if hit is None:
+        hit = _as_spelt(text, index) or _search(text, found, index)
+    if hit is None or hit[0] == ROOT:
+        return Resolution(name, None, name, "none", 0.0)
+    return _result(name, *hit)
+
+
+def _as_spelt(text: str, index: NameIndex) -> Hit | None:
+    label, known = load_ontology().find_label(text), index.spelt.get(fold(text))
+    if label:
+        return label, "exact", 1.0
+    return (known, "synonym", 0.95) if known else None
+
+
+def _result(name: str, cl_id: str, how: How, score: float) -> Resolution:
+    return Resolution(name, cl_id, load_ontology().term(cl_id).label, how, round(score, 3))
+
+
+def _in_context(found: tuple[str, ...], context: str, index: NameIndex) -> Hit | None:
+    if not context or not found:
+        return None
+    said = set(re.findall(r"[a-z]+", context))
+    organs = [organ for organ, words in meanings("context").items() if organ == context or said & set(words.split())]
+    tries = ((found, 0.95), *readings(found, index))
+    for organ in organs:
+        for reading, score in tries:
+            key = strict_key(reading)
+            if (organ, key) in index.by_context:
+                return index.by_context[organ, key], "synonym", score
+            organ_key = loose_key((*reading, *organ.split()))
+            if organ_key in index.loose:
+                return index.loose[organ_key], "rule", min(score, 0.9)
+    return None
+
+
+def _search(text: str, found: tuple[str, ...], index: NameIndex) -> Hit | None:
+    """Try the whole name, then readings of it that keep less and less."""
+    found = without_restated(found)
+    if strict_key(found) not in index.curated and _CLUSTER.search(text):
+        hit = index.get(without_restated(tokens(_CLUSTER.sub("", text))))
+        if hit:
+            return hit[0], "rule", 0.85
+    hit = index.get(found) if found else None
+    if hit:
+        return hit
+    if found and all(is_gene(token) for token in found):
+        return _by_genes(found, index)
+    if _TYPE.search(text):
+        shorter = _TYPE.sub("", text)
+        hit = _as_spelt(shorter, index) or _search(shorter, tokens(shorter), index)
+        return (hit[0], "rule", min(hit[2], 0.8)) if hit else None
+    hit = _outside_and_inside(text, index)
+    if hit:
+        return hit
+    if word_set("malignant") & set(found):
+        # Which cell it once was is not what it is: "malignant B cell" is not a B cell for a reference of healthy ones.
+        return _MALIGNANT_ID, "rule", 0.6
+    hit = _either(text, index)
+    if hit:
+        return hit
+    for reading, score in readings(found, index):
+        hit = index.get(reading)
+        if hit and hit[0] != ROOT and not contradicts(found, hit[0]):
+            return hit[0], "rule", score
+    return best_part(text, found, index)
+
+
+def _by_genes(found: tuple[str, ...], index: NameIndex) -> Hit | None:
+    for size in range(len(found), 0, -1):
+        key = strict_key(found[:size])
+        for table in (index.marker, index.curated):
+            if key in table:
+                return table[key], "marker", 0.6
+    return None
+
+
+def _outside_and_inside(text: str, index: NameIndex) -> Hit | None:
+    """Resolve "A (B)" to A, or to B where B is a kind of A ("immune cell (B cells)")."""
+    if "(" not in text:
+        return None
+    outside = index.get(tokens(re.sub(r"\([^)]*\)?", " ", text)))
+    inside = [hit for part in re.findall(r"\(([^)]*)\)", text) if part.strip() and (hit := index.get(tokens(part)))]
+    ontology = load_ontology()
+    if outside and outside[0] != ROOT:
+        below = [hit for hit in inside if ontology.is_ancestor(outside[0], hit[0])]
+        return (below[0] if below else outside)[0], "rule", 0.85
+    return (inside[0][0], "rule", 0.8) if inside else None
+
+
+def _either(text: str, index: NameIndex) -> Hit | None:
+    """Resolve "A/B" to the broader of two related types, or to their nearest common ancestor if that is specific."""
+    parts = [part for part in _SPLIT.split(re.sub(r"\([^)]*\)?", " ", text)) if part.strip()]
+    if len(parts) < 2:
+        return None
+    ids = []
+    for part in parts:
+        found = tokens(part)
+        if not found or all(is_gene(token) for token in found):
+            return None
+        hit = index.get(found) or index.get(tuple(token for token in found if token not in word_set("state")))
+        if not hit:
+            return None
+        ids.append(hit[0])
+    ontology = load_ontology()
+    shared = [
+        one
+        for one in (ids[0], *ontology.ancestors(ids[0]))
+        if all(one == other or ontology.is_ancestor(one, other) for other in ids[1:])
+    ]
+    specific = [one for one in shared if one in ids or len(ontology.descendants(one)) <= 200]
+    # The deepest shared term; the id breaks ties so that the order of the parts does not matter.
+    best = max(specific, key=lambda one: (ontology.depth(one), one), default=None)
+    return (best, "rule", 0.7) if best else None

@@ -1,0 +1,110 @@
+"""Choose device and number type, and load a model folder through transformers, safely."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+
+from .._errors import InputError, WeightsError
+from .._settings import settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+DType = Literal["auto", "float32", "bfloat16"]
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+def pick_device(device: str) -> torch.device:
+    """Turn `"auto"` or a name into a torch device."""
+    name = settings.device if device == "auto" else device
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        return torch.device(name)
+    except RuntimeError as error:
+        raise InputError(f"device={name!r} is not a torch device ('cpu', 'cuda', 'cuda:1', ...).") from error
+
+
+def pick_dtype(dtype: str, device: torch.device) -> torch.dtype:
+    """Turn `"auto"` or a name into the number type to compute in on `device`."""
+    if dtype in _DTYPES:
+        return _DTYPES[dtype]
+    if dtype != "auto":
+        raise InputError(f"dtype={dtype!r}; choose 'auto', {', '.join(map(repr, _DTYPES))}.")
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
+    return torch.bfloat16 if device.type == "cpu" and cpu_has_bfloat16() else torch.float32
+
+
+def cpu_has_bfloat16() -> bool:
+    """Whether this processor multiplies bfloat16 matrices in hardware (AVX512-BF16 or AMX)."""
+    # Private in torch, so that a version without them must not break loading.
+    checks = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
+    return any(check is not None and check() for check in checks)
+
+
+def load_folder(
+    folder: Path, dtype: torch.dtype, device: torch.device
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Load model and tokenizer from a folder of safetensors, running no code from it.
+
+    Raises
+    ------
+    WeightsError
+        transformers does not know the model, it is not a causal one, or parameters are missing.
+    """
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+    safe: dict[str, Any] = {"trust_remote_code": False, "local_files_only": True}
+    try:
+        config = AutoConfig.from_pretrained(folder, **safe)
+        if getattr(config, "is_encoder_decoder", False):
+            raise ValueError("it is an encoder-decoder model")
+        tokenizer = AutoTokenizer.from_pretrained(folder, **safe)
+        with _quiet_loading():
+            # Wrong shapes are let through here and named below: transformers' own error names none.
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
+                folder,
+                config=config,
+                dtype=dtype,
+                use_safetensors=True,
+                ignore_mismatched_sizes=True,
+                output_loading_info=True,
+                **safe,
+            )
+    # Unknown model types, foreign code, missing packages for a quantised format: transformers raises
+    # all of these with a message worth passing on.
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+        raise WeightsError(
+            f"{folder} cannot be loaded as a causal language model: {type(error).__name__}: {error}"
+        ) from error
+    model, report = loaded
+    faults = [*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])]
+    if faults:
+        raise WeightsError(
+            f"The weights in {folder} do not fit its config.json: {len(faults)} parameters are missing or of another "
+            f"shape, for example {sorted(faults)[0]}. They would have been left random."
+        )
+    return model.to(device), tokenizer
+
+
+@contextlib.contextmanager
+def _quiet_loading() -> Iterator[None]:
+    """Silence transformers' own progress bar and load report for the time of one load."""
+    from transformers.utils import logging
+
+    shown, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if shown:
+            logging.enable_progress_bar()

@@ -1,0 +1,309 @@
+"""A frozen causal language model: embeddings in, hidden states and chosen logits out."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from .._errors import InputError, WeightsError
+from ._converted import converted_copy
+from ._loading import DType, load_folder, pick_device, pick_dtype
+from .resolve import resolve
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from transformers import Cache, PreTrainedModel, PreTrainedTokenizerBase
+
+# Families whose logits are the output embedding times the last hidden state and nothing else. Others
+# (capped or scaled logits) are compared with the model's own at loading.
+_PLAIN_HEADS = frozenset({"llama", "mistral", "qwen2", "qwen3", "gpt_neox", "gpt2"})
+
+
+class _Reached(Exception):  # noqa: N818 - control flow, not an error
+    """Ends a forward pass once the wanted layer has run."""
+
+
+class Backbone:
+    """A language model that reads embeddings, frozen.
+
+    Parameters
+    ----------
+    model
+        A causal language model of transformers. It is put in evaluation mode and its parameters are frozen.
+    tokenizer
+        Its tokenizer.
+    name
+        What it was loaded as.
+    sha256
+        Identity of its weights and tokenizer.
+
+    Attributes
+    ----------
+    n_layers
+        Number of transformer blocks.
+    d_llm
+        Width of the input embeddings.
+    embedding_norm
+        Mean Euclidean norm of the rows of the embedding matrix.
+    eos_id
+        Token that ends an answer.
+    bos_ids
+        `[bos]` where the tokenizer puts one before every text, `[]` where it does not.
+    """
+
+    def __init__(
+        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, name: str = "custom", sha256: str = ""
+    ) -> None:
+        self.model = model.eval().requires_grad_(False)
+        self.tokenizer = tokenizer
+        self.name = name
+        self.sha256 = sha256
+        # The parts of a transformers model are typed "Tensor | Module": said once here what they are.
+        parts: Any = model
+        self._embedding = parts.get_input_embeddings()
+        self._head = parts.get_output_embeddings()
+        self._base = parts.base_model
+        self._takes_positions = "position_ids" in inspect.signature(self._base.forward).parameters
+        self.d_llm = int(self._embedding.weight.shape[1])
+        self.layers = _find_layers(self._base, int(model.config.get_text_config().num_hidden_layers))
+        self.n_layers = len(self.layers)
+        self.embedding_norm = float(self._embedding.weight.detach().float().norm(dim=1).mean())
+        if tokenizer.eos_token_id is None:
+            raise WeightsError(f"The tokenizer of {name!r} names no end-of-sequence token (eos_token).")
+        self.eos_id = int(tokenizer.eos_token_id)
+        self.bos_ids = _bos_ids(tokenizer)
+
+    @classmethod
+    def load(cls, name_or_path: str, *, dtype: DType = "auto", device: str = "auto") -> Backbone:
+        """Load a language model by name, folder, `.gguf` file or pinned hub id (see :func:`~.resolve.resolve`).
+
+        Parameters
+        ----------
+        name_or_path
+            Which model.
+        dtype
+            `"auto"`: bfloat16 where the processor computes in it, else float32. Training and comparisons
+            to 1e-4 need `"float32"`.
+        device
+            A torch device, or `"auto"`: `settings.device`, else the first GPU, else the CPU.
+
+        Returns
+        -------
+        The model, frozen, in evaluation mode.
+
+        Raises
+        ------
+        WeightsError
+            The weights are missing, truncated, pickled, need code from the folder, or are not a causal language model.
+        OfflineError
+            A download would be needed while `settings.offline` is on.
+        """
+        target = pick_device(device)
+        wanted = pick_dtype(dtype, target)
+        resolved = resolve(name_or_path)
+        folder = converted_copy(resolved) if resolved.kind == "gguf" else resolved.path
+        model, tokenizer = load_folder(folder, wanted, target)
+        backbone = cls(model, tokenizer, name=resolved.name, sha256=resolved.sha256)
+        backbone._check_head()
+        return backbone
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Number type of the weights."""
+        dtype: torch.dtype = self._embedding.weight.dtype
+        return dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        device: torch.device = self._embedding.weight.device
+        return device
+
+    @property
+    def vocab_size(self) -> int:
+        """Rows of the embedding matrix."""
+        return int(self._embedding.weight.shape[0])
+
+    def __repr__(self) -> str:
+        return f"Backbone({self.name!r}, d_llm={self.d_llm}, layers={self.n_layers}, {self.dtype}, {self.device})"
+
+    def embed_tokens(self, ids: Tensor) -> Tensor:
+        """Look up token embeddings: int64 (...) to (..., d_llm) in the model's dtype."""
+        embedded: Tensor = self._embedding(ids.to(self.device))
+        return embedded
+
+    def hidden(
+        self,
+        inputs_embeds: Tensor,
+        attention_mask: Tensor | None = None,
+        past: Cache | None = None,
+        position_ids: Tensor | None = None,
+        use_cache: bool = False,
+    ) -> tuple[Tensor, Cache | None]:
+        """Run the model without its head. Gradients flow to `inputs_embeds` where the caller has them on.
+
+        Parameters
+        ----------
+        inputs_embeds
+            (n, T, d_llm), any float dtype.
+        attention_mask
+            (n, T) or, with a cache of P positions, (n, P + T): 1 for tokens, 0 for padding, either side. With
+            T columns only, every cached position counts as a token. None: all tokens.
+        past
+            Keys and values of P earlier positions. transformers extends it in place: hand in a copy to keep it.
+        position_ids
+            (n, T). Default: the number of tokens before, not counting padding.
+        use_cache
+            Return keys and values, too.
+
+        Returns
+        -------
+        Hidden states after the final norm (n, T, d_llm) in the model's dtype, and the cache or None.
+
+        Raises
+        ------
+        InputError
+            The shapes of embeddings and mask do not go together.
+        """
+        if inputs_embeds.ndim != 3 or inputs_embeds.shape[2] != self.d_llm:
+            raise InputError(f"inputs_embeds must be (n, T, {self.d_llm}), found {tuple(inputs_embeds.shape)}.")
+        n, length, _ = inputs_embeds.shape
+        mask = self._full_mask(attention_mask, n, length, past)
+        if position_ids is None:
+            position_ids = (mask.cumsum(dim=1) - 1).clamp(min=0)[:, -length:]
+        extra = {"position_ids": position_ids.to(self.device)} if self._takes_positions else {}
+        output = self._base(
+            inputs_embeds=inputs_embeds.to(device=self.device, dtype=self.dtype),
+            attention_mask=mask,
+            past_key_values=past,
+            use_cache=use_cache,
+            **extra,
+        )
+        return output.last_hidden_state, output.past_key_values if use_cache else None
+
+    def _full_mask(self, mask: Tensor | None, n: int, length: int, past: Cache | None) -> Tensor:
+        before = 0 if past is None else int(past.get_seq_length())
+        if mask is None:
+            return torch.ones(n, before + length, dtype=torch.long, device=self.device)
+        mask = mask.to(device=self.device, dtype=torch.long)
+        if mask.shape == (n, length) and before:
+            return torch.cat([mask.new_ones(n, before), mask], dim=1)
+        if mask.shape != (n, before + length):
+            raise InputError(
+                f"attention_mask must be ({n}, {length}) or, with the cache, ({n}, {before + length}), "
+                f"found {tuple(mask.shape)}."
+            )
+        return mask
+
+    def logits(self, hidden: Tensor, token_ids: Tensor | Sequence[int] | None = None) -> Tensor:
+        """Multiply hidden states with the output embedding, only its rows `token_ids` where given.
+
+        Parameters
+        ----------
+        hidden
+            (..., d_llm), as :meth:`hidden` returns them.
+        token_ids
+            (m,) tokens of interest; None means the whole vocabulary.
+
+        Returns
+        -------
+        Unnormalised log-probabilities (..., m) or (..., vocab_size), float32.
+        """
+        weight, bias = self._head.weight, getattr(self._head, "bias", None)
+        if token_ids is not None:
+            rows = torch.as_tensor(token_ids, dtype=torch.long, device=self.device)
+            weight = weight.index_select(0, rows)
+            bias = None if bias is None else bias.index_select(0, rows)
+        return nn.functional.linear(hidden.to(weight.dtype), weight, bias).float()
+
+    def layer_states(self, ids: Tensor, attention_mask: Tensor, layer: int) -> Tensor:
+        """Hidden states after `layer` blocks; the blocks behind are not computed.
+
+        Parameters
+        ----------
+        ids, attention_mask
+            (n, T), padded on the right.
+        layer
+            0 gives the token embeddings, `n_layers` the states after the last block and the final norm.
+
+        Returns
+        -------
+        (n, T, d_llm) in the model's dtype.
+        """
+        if not 0 <= layer <= self.n_layers:
+            raise InputError(f"layer must be in 0..{self.n_layers} for {self.name!r}, found {layer}.")
+        embeds = self.embed_tokens(ids)
+        if layer == 0:
+            return embeds
+        if layer == self.n_layers:
+            return self.hidden(embeds, attention_mask)[0]
+        caught: list[Tensor] = []
+
+        def stop(module: nn.Module, args: Any, output: Any) -> None:
+            caught.append(output[0] if isinstance(output, tuple) else output)
+            raise _Reached
+
+        hook = self.layers[layer - 1].register_forward_hook(stop)
+        try:
+            with contextlib.suppress(_Reached):
+                self.hidden(embeds, attention_mask)
+        finally:
+            hook.remove()
+        return caught[0]
+
+    def encode(self, text: str, *, allow_special: bool = True) -> list[int]:
+        """Tokenise, adding no special tokens.
+
+        Parameters
+        ----------
+        text
+            What to tokenise.
+        allow_special
+            Whether strings such as `<|im_end|>` in the text become the special token of that name. Set it to
+            False for text that users wrote.
+        """
+        return list(self.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=not allow_special))
+
+    def decode(self, ids: Sequence[int], *, skip_special: bool = True) -> str:
+        """Turn token ids into text, as they stand: no spaces are cleaned up."""
+        return str(
+            self.tokenizer.decode(
+                [int(i) for i in ids], skip_special_tokens=skip_special, clean_up_tokenization_spaces=False
+            )
+        )
+
+    @torch.no_grad()
+    def _check_head(self) -> None:
+        """Refuse a family whose logits are more than a linear head, instead of scoring wrongly."""
+        if self.model.config.model_type in _PLAIN_HEADS:
+            return
+        ids = torch.tensor([[self.eos_id, 0, self.eos_id]], device=self.device)
+        own = self.model(input_ids=ids).logits.float()
+        ours = self.logits(self.hidden(self.embed_tokens(ids))[0])
+        tolerance = 1e-3 if self.dtype == torch.float32 else 0.1
+        if not torch.allclose(own, ours, atol=tolerance * max(1.0, float(own.abs().max()))):
+            raise WeightsError(
+                f"{self.name!r} is a {self.model.config.model_type!r} model, whose logits are not a plain product with "
+                f"its output embedding (largest difference {float((own - ours).abs().max()):.3g}). Use a Llama, "
+                "Mistral, Qwen, GPT-NeoX or GPT-2 style model."
+            )
+
+
+def _find_layers(base: nn.Module, count: int) -> nn.ModuleList:
+    """Find the stack of transformer blocks, whatever it is called."""
+    for module in base.modules():
+        if isinstance(module, nn.ModuleList) and len(module) == count:
+            return module
+    raise WeightsError(f"{type(base).__name__} has no list of {count} blocks; use a decoder-only language model.")
+
+
+def _bos_ids(tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    bos = tokenizer.bos_token_id
+    # Having a BOS token is not adding it: SmolLM2 names <|im_start|> and puts nothing before a text.
+    ids = tokenizer.encode("a", add_special_tokens=True)
+    return [int(bos)] if bos is not None and ids and ids[0] == bos else []

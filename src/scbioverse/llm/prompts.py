@@ -1,0 +1,240 @@
+"""The text around soft tokens: rendered once into ids, with the shared part in front."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import unicodedata
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from .._errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..nn import BioTokens
+    from .backbone import Backbone
+
+# Raise this when the same template would be rendered to other ids: it is part of the template's hash.
+_VERSION = 2
+MAX_LABEL_CHARS = 200
+IGNORE = -100
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """A prompt as ids, the language model's (≥ 0) and those of the bio tokens (< 0).
+
+    Attributes
+    ----------
+    prefix_ids
+        What all rows share, up to and with the first start marker; its keys and values are computed once.
+    suffix_head_ids
+        Placeholders, end marker, task token, question: what each row reads before the answer.
+    """
+
+    prefix_ids: tuple[int, ...]
+    suffix_head_ids: tuple[int, ...]
+
+    @property
+    def answer_start(self) -> int:
+        """Position of the answer's first token, counted from the start of the prompt."""
+        return len(self.prefix_ids) + len(self.suffix_head_ids)
+
+
+@dataclass(frozen=True)
+class Example:
+    """A suffix with its answer, for training behind a cached prefix.
+
+    Attributes
+    ----------
+    ids
+        Head of the suffix, answer and end token.
+    labels
+        -100 at the head, the ids at answer and end token.
+    """
+
+    ids: list[int]
+    labels: list[int]
+
+
+@dataclass(frozen=True)
+class PromptTemplate:
+    """Wording of a prompt. Order: instruction, start marker, soft tokens, end marker, task token, question, answer.
+
+    Everything that is the same for all rows stands in front of the soft tokens and is computed once; a row costs its
+    soft tokens, two markers and the question.
+
+    The prefix shows the language model a handful of lines in which a term is followed by the same term. A small model
+    that has seen such lines goes on copying, so soft tokens that resemble the words of a name are read as that name from
+    the first training step, and names that were never trained can be read, too. It is plain text: every causal language
+    model takes it, with a chat template or without, and it is computed once, so its length costs nothing per row.
+
+    Attributes
+    ----------
+    instruction
+        First line, `{modality}` standing for the kind of object.
+    examples
+        Terms of the example lines, none of them a label anybody scores.
+    before, after, last
+        Words before and after the term. The start marker begins as the last word of `before`, the end marker as
+        `after`, the task token as `last`; from there on they are trained or fixed like any marker.
+    question
+        Words between the object and the answer; keep it to four tokens. Read by every row, so empty by default.
+    """
+
+    instruction: str = "Every line reads a {modality} and then says what it is."
+    examples: tuple[str, ...] = (
+        "red apple",
+        "wooden garden chair",
+        "north-facing window",
+        "cup of tea",
+        "old stone bridge",
+        "low tide",
+        "CD4 music player",
+        "large blue bus",
+    )
+    before: str = "The term"
+    after: str = "simply"
+    last: str = "means"
+    question: str = ""
+
+    def template_hash(self) -> str:
+        """Sha256, hexadecimal, of the wording and of how it is rendered."""
+        content = json.dumps({"version": _VERSION, **asdict(self)}, sort_keys=True, ensure_ascii=True)
+        return hashlib.sha256(content.encode()).hexdigest()
+
+    def render_annotate(
+        self, backbone: Backbone, tokens: BioTokens, modality: str | Sequence[str] = "cell", *, n_soft: int
+    ) -> Rendered:
+        """Render the prompt that asks for a label.
+
+        Parameters
+        ----------
+        backbone
+            The language model whose tokenizer is used.
+        tokens
+            Markers and placeholders.
+        modality
+            What the row holds, several in order where it holds more than one object.
+        n_soft
+            Soft tokens of each object.
+
+        Raises
+        ------
+        InputError
+            No modality, one without tokens, or `n_soft` below one.
+        """
+        modalities = [modality] if isinstance(modality, str) else list(modality)
+        if not modalities or n_soft < 1:
+            raise InputError(f"A prompt needs a modality and soft tokens, found {modalities} and n_soft={n_soft}.")
+        head: list[int] = []
+        for i, name in enumerate(modalities):
+            head += [tokens.start_id(name)] if i else []
+            head += [tokens.placeholder(name)] * n_soft + [tokens.end_id(name)]
+        head += [] if tokens.task_id is None else [tokens.task_id]
+        head += backbone.encode(" " + self.question.strip(), allow_special=False) if self.question.strip() else []
+        named = " and ".join(dict.fromkeys(modalities))
+        opening = self._opening(backbone, self.instruction.replace("{modality}", named))
+        return Rendered((*opening, tokens.start_id(modalities[0])), tuple(head))
+
+    def marker_words(self) -> tuple[str, str, str]:
+        """Words that start marker, end marker and task token begin as, each with its leading space."""
+        return " " + self.before.split()[-1], " " + self.after, " " + self.last
+
+    def _opening(self, backbone: Backbone, instruction: str) -> list[int]:
+        lines = [instruction, *(f"{self.before} {one} {self.after} {self.last} {one}" for one in self.examples)]
+        lines.append(" ".join(self.before.split()[:-1]))
+        return [*backbone.bos_ids, *backbone.encode("\n".join(lines), allow_special=False)]
+
+    def encode_answer(self, backbone: Backbone, text: str, *, max_chars: int = MAX_LABEL_CHARS) -> list[int]:
+        """Token ids of an answer, the end token included.
+
+        Parameters
+        ----------
+        backbone
+            The language model.
+        text
+            A label or a sentence, as a user wrote it (see :func:`clean_text`).
+        max_chars
+            Longest text.
+
+        Raises
+        ------
+        InputError
+            Nothing is left of the text, or it is too long. It is never cut.
+        """
+        return [*encode_plain(backbone, " " + clean_text(text, max_chars=max_chars)), backbone.eos_id]
+
+
+def render_example(rendered: Rendered, answer_ids: Sequence[int]) -> Example:
+    """Put an answer behind a prompt's suffix: ids and loss mask in one pass.
+
+    Parameters
+    ----------
+    rendered
+        The prompt.
+    answer_ids
+        As :meth:`PromptTemplate.encode_answer` gives them, the end token last.
+
+    Raises
+    ------
+    InputError
+        The answer is empty.
+    """
+    if not answer_ids:
+        raise InputError("An answer has at least its end token; use PromptTemplate.encode_answer.")
+    ids: list[int] = []
+    labels: list[int] = []
+    for part, learned in ((rendered.suffix_head_ids, False), (answer_ids, True)):
+        for token in part:
+            ids.append(int(token))
+            labels.append(int(token) if learned else IGNORE)
+    return Example(ids, labels)
+
+
+def clean_text(text: str, *, max_chars: int = MAX_LABEL_CHARS) -> str:
+    """Make a user's text safe to put into a prompt: one line, no control or invisible characters, composed accents.
+
+    Raises
+    ------
+    InputError
+        Nothing is left, or more than `max_chars` characters are.
+    """
+    composed = unicodedata.normalize("NFC", str(text))
+    # Categories: control, format (zero-width, direction), surrogate, private use, unassigned.
+    kept = "".join(" " if c.isspace() else c for c in composed if c.isspace() or unicodedata.category(c)[0] != "C")
+    clean = re.sub(r" +", " ", kept).strip()
+    if not clean:
+        raise InputError(f"The text {text!r:.60} holds no readable character.")
+    if len(clean) > max_chars:
+        raise InputError(f"The text {clean[:40]!r}… has {len(clean)} characters; at most {max_chars} are read.")
+    return clean
+
+
+def encode_plain(backbone: Backbone, text: str) -> list[int]:
+    """Tokenise a user's text so that no part of it becomes a special token.
+
+    Strings such as `<|im_end|>` are broken by a space after their first character if the tokenizer would otherwise take
+    them for the token of that name.
+
+    Raises
+    ------
+    InputError
+        The tokenizer makes special tokens of it all the same.
+    """
+    tokenizer = backbone.tokenizer
+    special = dict(zip(tokenizer.all_special_tokens, tokenizer.all_special_ids, strict=True))
+    ids = backbone.encode(text, allow_special=False)
+    # What stands for unknown characters is special by name only.
+    forbidden = set(special.values()) - {tokenizer.unk_token_id}
+    if forbidden.isdisjoint(ids):
+        return ids
+    for token in sorted(special, key=len, reverse=True):
+        text = text.replace(token, f"{token[:1]} {token[1:]}")
+    ids = backbone.encode(text, allow_special=False)
+    if not forbidden.isdisjoint(ids):
+        raise InputError(f"The text {text!r:.60} reads as special tokens of {backbone.name!r}; rename it.")
+    return ids

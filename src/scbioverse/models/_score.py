@@ -1,0 +1,85 @@
+"""Scoring label names: equal embeddings once, blocks small enough for memory, a progress bar."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tqdm.auto import tqdm
+
+from .._errors import InputError
+from .._settings import settings
+from ..llm.score import score_labels
+from ..llm.trie import LabelTrie
+
+if TYPE_CHECKING:
+    from .bioverse import BioVerse
+
+Float = NDArray[np.float32]
+
+
+def score_unique(
+    model: BioVerse,
+    embeddings: Float,
+    names: list[str],
+    modality: str,
+    batch_size: int,
+    progress: bool | None,
+    prune: float | None = None,
+) -> Float:
+    """Log-probabilities (n, m) before any temperature; see :meth:`BioVerse.score`."""
+    trie = LabelTrie(_sequences(model, names))
+    rows = np.ascontiguousarray(embeddings, dtype=np.float32).reshape(
+        len(embeddings), int(np.prod(np.shape(embeddings)[1:]))
+    )
+    unique, back = unique_rows(rows)
+    values = np.asarray(embeddings, dtype=np.float32)[unique]
+    out = np.empty((unique.size, len(names)), dtype=np.float32)
+    prompt, prefix = model.prompt(modality), model.prefix(modality)
+    model.modules.eval()
+    show = settings.progress if progress is None else progress
+    with (
+        torch.inference_mode(),
+        tqdm(total=unique.size, desc="score", unit=modality, disable=not show) as bar,
+    ):
+        for start in range(0, unique.size, batch_size):
+            block = values[start : start + batch_size]
+            suffix = model.suffix_embeds([prompt.head] * len(block), model.project(block, modality), modality)
+            out[start : start + len(block)] = score_labels(
+                model.backbone,
+                prefix,
+                suffix.inputs_embeds,
+                trie,
+                attention_mask=suffix.attention_mask,
+                batch_size=batch_size,
+                prune=prune,
+            )
+            bar.update(len(block))
+    return out[back]
+
+
+def unique_rows(rows: Float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return where each different row first stands, and for each row which of these it is, ordered by value.
+
+    Sorting by value and not by place makes the batches, and with them the last bits, independent of the rows' order.
+    """
+    rows = np.ascontiguousarray(rows)
+    if rows.shape[0] == 0:
+        return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
+    packed = rows.view(np.dtype((np.void, rows.dtype.itemsize * rows.shape[1]))).ravel()
+    _, first, back = np.unique(packed, return_index=True, return_inverse=True)
+    return first.astype(np.int64), back.ravel().astype(np.int64)
+
+
+def _sequences(model: BioVerse, names: list[str]) -> list[list[int]]:
+    if not names:
+        raise InputError("there are no names to score.")
+    sequences = [model.answer_ids(name) for name in names]
+    seen: dict[tuple[int, ...], str] = {}
+    for name, sequence in zip(names, sequences, strict=True):
+        other = seen.setdefault(tuple(sequence), name)
+        if other is not name:
+            raise InputError(f"names {other!r} and {name!r} read the same to the language model; give each once.")
+    return sequences

@@ -1,0 +1,552 @@
+"""The composed model: encoders, projectors, tokens and a language model that reads them."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.special import log_softmax
+from torch import Tensor, nn
+
+from .._errors import InputError, MismatchError
+from .._random import Rng, as_seed
+from ..llm.prefix import PrefixCache, suffix_hidden
+from ..llm.prompts import PromptTemplate
+from ..llm.represent import TextSpace, default_layer, represent
+from ..nn import BioTokens, Composed, Composer, Projector
+from ._shared import SharedHead
+from .config import BioVerseConfig, EncoderConfig, LLMConfig, TextSpaceConfig
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ..encoders import Encoder
+    from ..llm import Backbone
+
+Float = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """Token ids around a cell; negative ids are placeholders of the model's own tokens.
+
+    Attributes
+    ----------
+    prefix
+        Everything before the soft tokens, the start marker included: the same for every input.
+    head
+        Soft-token placeholders, end marker, task token and question: what stands before the answer.
+    """
+
+    prefix: list[int]
+    head: list[int]
+
+
+class BioVerse:
+    """Encoders, one projector a modality, marker tokens and a frozen language model.
+
+    Build one with :meth:`new`, read one with :func:`scbioverse.models.load`. The language model is loaded on first use.
+
+    Parameters
+    ----------
+    config
+        Plain description.
+    encoders
+        By modality.
+    modules
+        `projectors`, `tokens` and `shared`.
+    text_space
+        Fitted text side of `nearest`, if there is one.
+    backbone
+        The language model, if it is already loaded.
+    llm
+        Where to load the language model from, in place of `config.llm.name`.
+
+    Attributes
+    ----------
+    config
+        Plain description; its temperatures may be set.
+    encoders
+        By modality.
+    modules
+        The trained parts, as one `torch.nn.ModuleDict`.
+    """
+
+    def __init__(
+        self,
+        config: BioVerseConfig,
+        *,
+        encoders: Mapping[str, Encoder],
+        modules: nn.ModuleDict,
+        text_space: TextSpace | None = None,
+        backbone: Backbone | None = None,
+        llm: str | None = None,
+    ) -> None:
+        self.config, self.encoders, self.modules, self.text_space = config, dict(encoders), modules, text_space
+        self.modules.eval()
+        self.template = PromptTemplate(**config.template)
+        self._llm = llm
+        self._backbone: Backbone | None = None
+        self._prompts: dict[str, Prompt] = {}
+        self._prefixes: dict[str, PrefixCache] = {}
+        if self.template.template_hash() != config.template_hash:
+            raise MismatchError(
+                f"model {config.name!r} was trained with prompt template {config.template_hash}, this version of "
+                f"scbioverse renders it as {self.template.template_hash()}. Install the version it was made with, or "
+                "align a new model."
+            )
+        if backbone is not None:
+            self._attach(backbone)
+
+    @classmethod
+    def new(
+        cls,
+        encoders: Encoder | Sequence[Encoder],
+        *,
+        name: str = "custom",
+        llm: str | Backbone | None = None,
+        n_soft: int = 4,
+        hidden: int = 512,
+        dropout: float = 0.1,
+        template: PromptTemplate | None = None,
+        rng: Rng = None,
+    ) -> BioVerse:
+        """Build a model with an untrained projector for each encoder.
+
+        Parameters
+        ----------
+        encoders
+            One encoder, or several of different modalities.
+        name
+            Name of the model.
+        llm
+            Name or path of a language model, or a loaded one; the default one if not given.
+        n_soft
+            Soft tokens that one input becomes.
+        hidden
+            Width of the projectors.
+        dropout
+            Their dropout in training.
+        template
+            Wording of the prompt; the default one if not given.
+        rng
+            Seed of the starting weights.
+
+        Raises
+        ------
+        InputError
+            No encoder, or two of one modality.
+        """
+        from ..llm import DEFAULT_LLM, Backbone
+
+        several = list(encoders) if isinstance(encoders, Sequence) else [encoders]
+        by_modality = {encoder.modality: encoder for encoder in several}
+        if not several or len(by_modality) != len(several):
+            raise InputError(f"need encoders of different modalities, found {[one.modality for one in several]}.")
+        backbone = llm if isinstance(llm, Backbone) else Backbone.load(llm or DEFAULT_LLM)
+        wording = template or PromptTemplate()
+        config = BioVerseConfig(
+            name=name,
+            llm=LLMConfig(backbone.name, identity(backbone), backbone.d_llm),
+            template=asdict(wording),
+            template_hash=wording.template_hash(),
+            n_soft=n_soft,
+            hidden=hidden,
+            dropout=dropout,
+            encoders={modality: describe(encoder) for modality, encoder in by_modality.items()},
+        )
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(as_seed(rng))
+            modules = build_modules(config, init_norm=backbone.embedding_norm)
+        modules["tokens"].begin_as(*(word_vector(backbone, word) for word in PromptTemplate().marker_words()))  # type: ignore[operator]
+        return cls(config, encoders=by_modality, modules=modules, backbone=backbone)
+
+    # ------------------------------------------------------------------ parts
+
+    @property
+    def name(self) -> str:
+        """Name of the model."""
+        return self.config.name
+
+    @property
+    def backbone(self) -> Backbone:
+        """The language model; the first access loads it.
+
+        Raises
+        ------
+        WeightsError
+            It is not there.
+        MismatchError
+            What is there under that name is another model than the projectors were trained for.
+        """
+        if self._backbone is None:
+            from ..llm import Backbone
+
+            return self._attach(Backbone.load(self._llm or self.config.llm.name))
+        return self._backbone
+
+    def _attach(self, backbone: Backbone) -> Backbone:
+        found = identity(backbone)
+        if found != self.config.llm.sha256:
+            raise MismatchError(
+                f"model {self.name!r} was trained for the language model {self.config.llm.name!r} with sha256 "
+                f"{self.config.llm.sha256}; {backbone.name!r} has sha256 {found}. Use the first, or align a new model."
+            )
+        self._backbone = backbone
+        self.modules.to(backbone.device)
+        return backbone
+
+    @property
+    def tokens(self) -> BioTokens:
+        """Marker tokens."""
+        return self.modules["tokens"]  # type: ignore[return-value]
+
+    @property
+    def modalities(self) -> list[str]:
+        """What the model can read."""
+        return list(self.encoders)
+
+    @property
+    def text_dim(self) -> int:
+        """Dimensions of the space shared with text."""
+        if self.config.text_space is None:
+            raise InputError(f"model {self.name!r} has no text space: only method='score' works. {_ALIGN_HINT}")
+        return self.config.text_space.dim
+
+    def check_modality(self, modality: str) -> None:
+        """Raise an :class:`InputError` if the model cannot read `modality`."""
+        if modality not in self.config.encoders:
+            raise InputError(f"model {self.name!r} reads {sorted(self.config.encoders)}, not {modality!r}.")
+
+    def shared(self, modality: str = "cell") -> SharedHead:
+        """Return the modality's layer into the space shared with text."""
+        self.check_modality(modality)
+        return self.modules["shared"][modality]  # type: ignore[index]
+
+    def trainable(self, modality: str, *, shared: bool, tokens: bool = True) -> Iterator[tuple[str, nn.Parameter]]:
+        """Parameters of a modality: its projector, and where asked for its shared-space layer and the tokens."""
+        wanted = [f"projectors.{modality}."]
+        wanted += [f"shared.{modality}."] if shared else []
+        wanted += ["tokens."] if tokens else []
+        yield from (pair for pair in self.modules.named_parameters() if pair[0].startswith(tuple(wanted)))
+
+    def fingerprint(self) -> str:
+        """Sha256, in hex, of everything a result depends on: language model, template, encoders, weights, temperatures.
+
+        Equal if and only if annotating the same data gives the same.
+        """
+        config = self.config
+        plain = {
+            "llm": config.llm.sha256,
+            "template": config.template_hash,
+            "encoders": {key: one.fingerprint for key, one in sorted(config.encoders.items())},
+            "temperatures": [config.temperature, config.nearest_temperature],
+            "text_space": None if config.text_space is None else [config.text_space.layer, config.text_space.dim],
+            "labels": config.default_labels,
+        }
+        digest = hashlib.sha256(json.dumps(plain, sort_keys=True).encode())
+        for key, value in sorted(self.tensors().items()):
+            digest.update(f"{key}{value.dtype}{tuple(value.shape)}".encode())
+            digest.update(value.cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Every trained or fitted tensor by name."""
+        out = {key: value.detach() for key, value in self.modules.state_dict().items()}
+        if self.text_space is not None:
+            out |= {f"text_space.{key}": torch.as_tensor(one) for key, one in self.text_space.tensors().items()}
+        return out
+
+    def copy(self, *, name: str | None = None) -> BioVerse:
+        """Return a model with weights of its own that shares encoders and language model."""
+        config = copy.deepcopy(self.config)
+        config.name = name or config.name
+        return BioVerse(
+            config,
+            encoders=self.encoders,
+            modules=copy.deepcopy(self.modules),
+            text_space=self.text_space,
+            backbone=self._backbone,
+            llm=self._llm,
+        )
+
+    def __repr__(self) -> str:
+        c = self.config
+        return f"BioVerse({c.name!r}, {list(c.encoders)}, llm={c.llm.name!r}, n_soft={c.n_soft})"
+
+    # ------------------------------------------------------------------ prompt
+
+    def prompt(self, modality: str = "cell") -> Prompt:
+        """Return token ids of the prompt, without soft tokens and answer."""
+        if modality not in self._prompts:
+            self.check_modality(modality)
+            rendered = self.template.render_annotate(self.backbone, self.tokens, modality, n_soft=self.config.n_soft)
+            self._prompts[modality] = Prompt(list(rendered.prefix_ids), list(rendered.suffix_head_ids))
+        return self._prompts[modality]
+
+    def answer_ids(self, text: str) -> list[int]:
+        """Token ids of an answer, the end token included; special-token strings in it stay text."""
+        return self.template.encode_answer(self.backbone, text)
+
+    def prefix(self, modality: str = "cell") -> PrefixCache:
+        """Return keys and values of the prompt before the soft tokens; start markers are fixed, so once is enough."""
+        if modality not in self._prefixes:
+            with torch.no_grad():
+                embeds = self._composer().compose([self.prompt(modality).prefix]).inputs_embeds
+                self._prefixes[modality] = PrefixCache(self.backbone, embeds)
+        return self._prefixes[modality]
+
+    def _composer(self) -> Composer:
+        return Composer(self.backbone.embed_tokens, self.tokens)
+
+    def suffix_embeds(self, ids: list[list[int]], soft: Tensor, modality: str = "cell") -> Composed:
+        """Embed suffixes `ids`, with soft tokens (n, n_soft, d_llm) in the place of their placeholders."""
+        return self._composer().compose(ids, {modality: soft})
+
+    def run_suffix(self, ids: list[list[int]], soft: Tensor, modality: str = "cell") -> Tensor:
+        """Hidden states (n, T, d_llm) of suffixes `ids` behind the cached prefix; gradients flow to `soft`."""
+        suffix = self.suffix_embeds(ids, soft, modality)
+        return suffix_hidden(self.backbone, self.prefix(modality), suffix.inputs_embeds, suffix.attention_mask)
+
+    # ------------------------------------------------------------------ inputs to soft tokens and coordinates
+
+    def project(self, embeddings: Tensor | Float, modality: str = "cell") -> Tensor:
+        """Turn embeddings into soft tokens.
+
+        Parameters
+        ----------
+        embeddings
+            float32 (n, n_tokens, dim), or (n, dim) for one token.
+        modality
+            Whose projector.
+
+        Returns
+        -------
+        float32 (n, n_soft, d_llm).
+
+        Raises
+        ------
+        MismatchError
+            The embeddings have another shape than the model's encoder gives.
+        """
+        self.check_modality(modality)
+        x = torch.as_tensor(embeddings, dtype=torch.float32)
+        x = x[:, None, :] if x.ndim == 2 else x
+        made = self.config.encoders[modality]
+        if x.ndim != 3 or tuple(x.shape[1:]) != (made.n_tokens, made.dim):
+            raise MismatchError(
+                f"embeddings have shape {tuple(x.shape)}; model {self.name!r} reads (n, {made.n_tokens}, {made.dim}) "
+                f"for {modality!r}. Embed with the same model: scbioverse.tl.embed(adata, model=...)."
+            )
+        projector = self.modules["projectors"][modality]  # type: ignore[index]
+        return projector(x.to(next(projector.parameters()).device))
+
+    def to_shared(self, soft: Tensor, modality: str = "cell") -> Tensor:
+        """Map soft tokens (n, n_soft, d_llm) to unit vectors (n, d_text)."""
+        return self.shared(modality)(self._loaded(soft))
+
+    def centre_shared(self, soft: Tensor, modality: str = "cell") -> None:
+        """Start the modality's shared-space layer from soft tokens: centred, with unit mean square. Once is enough."""
+        head = self.shared(modality)
+        if not head.fitted:
+            head.fit(self._loaded(soft.detach()))
+
+    def _loaded(self, soft: Tensor) -> Tensor:
+        if self.text_space is None:
+            raise InputError(f"model {self.name!r} has no text space. {_ALIGN_HINT}")
+        return soft.float().mean(dim=1) @ self.text_space.components.to(soft.device)
+
+    @torch.no_grad()
+    def coordinates(self, embeddings: Float, modality: str = "cell", *, batch_size: int = 4096) -> Float:
+        """Place inputs in the space shared with text.
+
+        Returns
+        -------
+        float32 (n, d_text), unit length.
+        """
+        self.modules.eval()
+        _ = self.text_dim
+        parts = [
+            self.to_shared(self.project(embeddings[i : i + batch_size], modality), modality).cpu().numpy()
+            for i in range(0, len(embeddings), batch_size)
+        ]
+        return np.concatenate(parts) if parts else np.empty((0, self.text_dim), np.float32)
+
+    def fit_text_space(self, texts: Sequence[str], *, layer: int | None = None, dim: int = 256) -> None:
+        """Fit the text side of the shared space: centre and whiten the language model's states of `texts`.
+
+        Shared-space layers start anew, since they belong to one text space.
+        """
+        layer = default_layer(self.backbone) if layer is None else layer
+        space = TextSpace.fit(represent(self.backbone, list(texts), layer=layer), dim=dim)
+        self.set_text_space(space, TextSpaceConfig(layer, space.dim))
+
+    def set_text_space(self, text_space: TextSpace, config: TextSpaceConfig) -> None:
+        """Take over a fitted text space of the same language model; shared-space layers start anew."""
+        self.text_space, self.config.text_space = text_space, config
+        self.modules["shared"] = nn.ModuleDict(
+            {modality: SharedHead(config.dim) for modality in self.config.encoders}
+        ).to(next(self.modules.parameters()).device)
+
+    def text_coordinates(self, texts: Sequence[str]) -> Float:
+        """Place texts in the shared space: float32 (n, d_text), unit length."""
+        if self.text_space is None or self.config.text_space is None:
+            raise InputError(f"model {self.name!r} has no text space. {_ALIGN_HINT}")
+        return self.text_space.transform(represent(self.backbone, list(texts), layer=self.config.text_space.layer))
+
+    @torch.no_grad()
+    def mean_soft_token(self, embeddings: Float, modality: str = "cell", *, batch_size: int = 4096) -> Float:
+        """Mean of each input's soft tokens, float32 (n, d_llm)."""
+        self.modules.eval()
+        parts = [
+            self.project(embeddings[i : i + batch_size], modality).float().mean(dim=1).cpu().numpy()
+            for i in range(0, len(embeddings), batch_size)
+        ]
+        return np.concatenate(parts) if parts else np.empty((0, self.config.llm.d_llm), np.float32)
+
+    # ------------------------------------------------------------------ answers
+
+    def score(
+        self,
+        embeddings: Float,
+        names: Sequence[str],
+        *,
+        modality: str = "cell",
+        batch_size: int = 128,
+        progress: bool | None = None,
+        calibrated: bool = True,
+    ) -> Float:
+        """Log-probability of each name as the language model's answer, given that the answer is one of them.
+
+        At each point where names part, a softmax over the tokens that go on there (constrained decoding); the product
+        along a name is its probability. Equal embeddings are computed once.
+
+        Parameters
+        ----------
+        embeddings
+            float32 (n, n_tokens, dim) or (n, dim).
+        names
+            m different names.
+        modality
+            Modality of the embeddings.
+        batch_size
+            Rows computed at once.
+        progress
+            Show a progress bar; `settings.progress` if not given.
+        calibrated
+            Divide by the model's temperature and normalise again.
+
+        Returns
+        -------
+        float32 (n, m), natural logarithm; `exp` of a row sums to 1.
+
+        Raises
+        ------
+        InputError
+            Names repeat, or read the same to the language model.
+        """
+        from ._score import score_unique
+
+        log_probs = score_unique(self, embeddings, list(names), modality, batch_size, progress)
+        if not calibrated or self.config.temperature == 1.0:
+            return log_probs
+        return log_softmax(log_probs.astype(np.float64) / self.config.temperature, axis=1).astype(np.float32)
+
+    def nearest(self, embeddings: Float, cards: Sequence[str], *, modality: str = "cell") -> Float:
+        """Log-probability of each text by its nearness: log-softmax of cosine / temperature.
+
+        Parameters
+        ----------
+        embeddings
+            float32 (n, n_tokens, dim) or (n, dim).
+        cards
+            m texts, for example descriptions of labels.
+        modality
+            Modality of the embeddings.
+
+        Returns
+        -------
+        float32 (n, m), natural logarithm; `exp` of a row sums to 1.
+        """
+        cosine = self.coordinates(embeddings, modality) @ self.text_coordinates(cards).T
+        scaled = cosine.astype(np.float64) / self.config.nearest_temperature
+        return log_softmax(scaled, axis=1).astype(np.float32)
+
+    # ------------------------------------------------------------------ files
+
+    def save(self, path: str | Path, *, overwrite: bool = False, dtype: str = "float32") -> Path:
+        """Write the model as a folder: `config.json`, `*.safetensors`, encoders and a card. Never the language model.
+
+        Parameters
+        ----------
+        path
+            Folder to make.
+        overwrite
+            Replace a checkpoint that is already there.
+        dtype
+            `"float32"` keeps every bit; `"float16"` halves the size.
+
+        Raises
+        ------
+        InputError
+            There is something at `path` that may not be replaced.
+        """
+        from .checkpoint import save_checkpoint
+
+        return save_checkpoint(self, path, overwrite=overwrite, dtype=dtype)
+
+
+_ALIGN_HINT = "Train one with scbioverse.tl.align(adata, text_key=..., loss='contrastive')."
+
+
+def identity(backbone: Backbone) -> str:
+    """Sha256 of a language model: of its files, or of its weights where it was built in memory."""
+    if backbone.sha256:
+        return backbone.sha256
+    digest = hashlib.sha256()
+    for key, value in sorted(backbone.model.state_dict().items()):
+        digest.update(key.encode())
+        digest.update(value.cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+@torch.no_grad()
+def word_vector(backbone: Backbone, word: str) -> Tensor:
+    """Input embedding of a word, the mean over its tokens: float32 (d_llm,)."""
+    ids = torch.tensor(backbone.encode(word, allow_special=False), device=backbone.device)
+    return backbone.embed_tokens(ids).float().mean(dim=0).cpu()
+
+
+def describe(encoder: Encoder) -> EncoderConfig:
+    """Return what a checkpoint says about an encoder."""
+    from ..encoders._registry import encoder_class, list_encoders
+
+    kind = next((kind for kind in list_encoders() if type(encoder) is encoder_class(kind)), "unregistered")
+    return EncoderConfig(kind, encoder.name, encoder.fingerprint(), encoder.dim, encoder.n_tokens)
+
+
+def build_modules(config: BioVerseConfig, *, init_norm: float = 1.0) -> nn.ModuleDict:
+    """Build the trained parts that `config` describes, with random weights."""
+    projectors = {
+        modality: Projector(
+            one.dim, one.n_tokens, config.n_soft, config.llm.d_llm, config.hidden, config.dropout, init_norm=init_norm
+        )
+        for modality, one in config.encoders.items()
+    }
+    shared = {}
+    if config.text_space is not None:
+        shared = {modality: SharedHead(config.text_space.dim) for modality in config.encoders}
+    return nn.ModuleDict(
+        {
+            "projectors": nn.ModuleDict(projectors),
+            "tokens": BioTokens(sorted(config.encoders), config.llm.d_llm, init_norm=init_norm),
+            "shared": nn.ModuleDict(shared),
+        }
+    )

@@ -1,0 +1,87 @@
+"""The model card that goes with every checkpoint."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .config import BioVerseConfig
+
+
+def render_card(config: BioVerseConfig, *, files: Mapping[str, str] | None = None) -> str:
+    """Write the card as Markdown.
+
+    `config.training` may hold `summary`, `data` (list of dicts with `name`, `licence`, `citation`, `role`), `limits`
+    (list of sentences), `licence`, `command`, and anything else, which is listed as it is. `config.metrics` is a dict
+    of tables (list of dicts) or values.
+
+    Parameters
+    ----------
+    config
+        The model.
+    files
+        Names of its files.
+    """
+    training = dict(config.training)
+    lines = [f"# {config.name}", "", str(training.pop("summary", "A BioVerse model.")), ""]
+    lines += ["## Use", "", "```python", "import scbioverse as sb"]
+    lines += [f'sb.tl.annotate(adata, model="{config.name}")', "```", ""]
+    lines += ["## Parts", "", "| part | what |", "|---|---|"]
+    lines += [f"| language model (not included) | `{config.llm.name}`, sha256 `{config.llm.sha256}` |"]
+    for modality, encoder in config.encoders.items():
+        shape = f"{encoder.n_tokens} x {encoder.dim}"
+        lines += [f"| {modality} encoder | `{encoder.kind}`, {shape}, fingerprint `{encoder.fingerprint[:16]}` |"]
+    lines += [f"| projector | {config.n_soft} soft tokens, hidden width {config.hidden} |"]
+    if config.text_space is not None:
+        lines += [f"| text space | layer {config.text_space.layer}, {config.text_space.dim} dimensions |"]
+    lines += [f"| temperature | score {config.temperature:.4g}, nearest {config.nearest_temperature:.4g} |"]
+    lines += [f"| own vocabulary | {len(config.default_labels)} Cell Ontology terms |", ""]
+    lines += _data(training.pop("data", []))
+    lines += _listed("Limits", training.pop("limits", []))
+    if "command" in training:
+        lines += ["## How it was made", "", f"```\n{training.pop('command')}\n```", ""]
+    licence = training.pop("licence", None)
+    if training:
+        lines += ["## Training settings", "", "```json", json.dumps(training, indent=2, default=str), "```", ""]
+    lines += _metrics(config.metrics)
+    if licence:
+        lines += ["## Licence", "", str(licence), ""]
+    if files:
+        lines += ["## Files", "", *[f"- `{name}`" for name in files], ""]
+    return "\n".join(lines)
+
+
+def _data(rows: Any) -> list[str]:
+    if not rows:
+        return []
+    lines = ["## Training data", "", "| data | role | licence | citation |", "|---|---|---|---|"]
+    lines += [
+        "| " + " | ".join(str(row.get(key, "")) for key in ("name", "role", "licence", "citation")) + " |"
+        for row in rows
+    ]
+    return [*lines, ""]
+
+
+def _listed(title: str, sentences: Any) -> list[str]:
+    return [f"## {title}", "", *[f"- {one}" for one in sentences], ""] if sentences else []
+
+
+def _metrics(metrics: Mapping[str, Any]) -> list[str]:
+    if not metrics:
+        return []
+    lines = ["## Measured", ""]
+    for name, value in metrics.items():
+        if isinstance(value, list) and value and isinstance(value[0], Mapping):
+            columns = list(value[0])
+            lines += [f"### {name}", "", "| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
+            lines += ["| " + " | ".join(_show(row.get(key, "")) for key in columns) + " |" for row in value]
+            lines += [""]
+        else:
+            lines += [f"- {name}: {_show(value)}"]
+    return [*lines, ""]
+
+
+def _show(value: Any) -> str:
+    return f"{value:.3f}" if isinstance(value, float) else str(value)

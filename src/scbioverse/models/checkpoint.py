@@ -1,0 +1,180 @@
+"""A model as a folder: `config.json`, `projector.safetensors`, `encoders/<modality>/`, `README.md`. Never pickle."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import uuid
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from .._errors import InputError, MismatchError, WeightsError
+from ..encoders import SavableEncoder, build
+from ..llm.represent import TextSpace
+from .bioverse import BioVerse, build_modules
+from .card import render_card
+from .config import CONFIG, BioVerseConfig, check_name, read_config
+
+if TYPE_CHECKING:
+    from ..encoders import Encoder
+    from ..llm import Backbone
+
+TENSORS, CARD, ENCODERS = "projector.safetensors", "README.md", "encoders"
+_TEXT_SPACE = "text_space."
+
+
+def save_checkpoint(model: BioVerse, path: str | Path, *, overwrite: bool = False, dtype: str = "float32") -> Path:
+    """Write `model` to `path`; see :meth:`BioVerse.save`. The folder appears whole or not at all."""
+    if dtype not in ("float32", "float16"):
+        raise InputError(f"dtype must be 'float32' or 'float16', found {dtype!r}.")
+    path = Path(path).expanduser()
+    _check_target(path, overwrite)
+    fresh = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        fresh.mkdir(parents=True)
+        try:
+            _write(model, fresh, torch.float16 if dtype == "float16" else torch.float32)
+            _swap(fresh, path)
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+    except OSError as error:
+        raise InputError(f"cannot write a model to {path}: {error.strerror or error}.") from error
+    return path
+
+
+def load_checkpoint(path: str | Path, *, llm: str | Backbone | None = None) -> BioVerse:
+    """Read a model that :func:`save_checkpoint` wrote.
+
+    Parameters
+    ----------
+    path
+        The folder.
+    llm
+        Language model to use in place of the place that the checkpoint names; it must be the same model.
+
+    Raises
+    ------
+    WeightsError
+        A file is missing, truncated, altered, or named so that it leads out of the folder.
+    MismatchError
+        An encoder, the template or the language model is not the one the projectors were trained for.
+    """
+    from ..llm import Backbone
+
+    path = Path(path).expanduser()
+    values = read_config(path)
+    _check_files(path, values.get("files"))
+    config = BioVerseConfig.from_dict(values)
+    encoders = {modality: _load_encoder(path, modality, config) for modality in config.encoders}
+    tensors = _read_tensors(path / TENSORS)
+    space = {k.removeprefix(_TEXT_SPACE): v for k, v in tensors.items() if k.startswith(_TEXT_SPACE)}
+    state = {key: value for key, value in tensors.items() if not key.startswith(_TEXT_SPACE)}
+    modules = build_modules(config)
+    try:
+        modules.load_state_dict(state)
+        text_space = TextSpace.from_tensors(space) if config.text_space is not None else None
+    except (RuntimeError, KeyError, ValueError) as error:
+        raise WeightsError(f"{path / TENSORS} does not fit {CONFIG}: {error}") from error
+    return BioVerse(
+        config,
+        encoders=encoders,
+        modules=modules,
+        text_space=text_space,
+        backbone=llm if isinstance(llm, Backbone) else None,
+        llm=llm if isinstance(llm, str) else None,
+    )
+
+
+def _write(model: BioVerse, folder: Path, dtype: torch.dtype) -> None:
+    tensors = {key: _stored(value, dtype) for key, value in model.tensors().items()}
+    save_file(tensors, folder / TENSORS)
+    for modality, encoder in model.encoders.items():
+        if not isinstance(encoder, SavableEncoder):
+            raise InputError(f"encoder {encoder.name!r} cannot be saved: it has no save(folder) method.")
+        encoder.save(folder / ENCODERS / check_name(modality, what="modality"))
+    files = {file.relative_to(folder).as_posix(): _sha256(file) for file in sorted(folder.rglob("*")) if file.is_file()}
+    values = model.config.to_dict() | {"files": files}
+    (folder / CONFIG).write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    (folder / CARD).write_text(render_card(model.config, files={CONFIG: "", **files}), encoding="utf-8")
+
+
+def _stored(value: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    # Only matrices are halved: scales and centres are few and may lie outside float16's range.
+    halve = dtype == torch.float16 and value.ndim > 1 and value.dtype == torch.float32
+    return (value.to(dtype) if halve else value).cpu().contiguous().clone()
+
+
+def _check_target(path: Path, overwrite: bool) -> None:
+    if not path.exists():
+        return
+    if not path.is_dir():
+        raise InputError(f"cannot write a model to {path}: it is a file.")
+    if any(path.iterdir()) and not (path / CONFIG).is_file():
+        raise InputError(f"cannot write a model to {path}: the folder holds other things. Name a new one.")
+    if any(path.iterdir()) and not overwrite:
+        raise InputError(f"{path} already holds a model. Pass overwrite=True to replace it, or name another folder.")
+
+
+def _swap(fresh: Path, path: Path) -> None:
+    if not path.exists():
+        fresh.replace(path)
+        return
+    old = path.with_name(f".{path.name}.old.{uuid.uuid4().hex[:8]}")
+    path.replace(old)
+    try:
+        fresh.replace(path)
+    except OSError:
+        old.replace(path)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _check_files(folder: Path, files: Any) -> None:
+    """Compare every file with its checksum, and refuse names that are not plain paths below the folder."""
+    if not isinstance(files, dict) or TENSORS not in files:
+        raise WeightsError(f"{folder / CONFIG} lists no files: it is not the configuration of a BioVerse model.")
+    for name, wanted in files.items():
+        parts = PurePosixPath(name).parts
+        if not parts or name != "/".join(parts):
+            raise WeightsError(f"{folder / CONFIG} names the file {name!r}, which leads out of the folder.")
+        for part in parts:
+            check_name(part, what="file name part")
+        file = folder / name
+        if not file.resolve().is_relative_to(folder.resolve()):
+            raise WeightsError(f"{file} is a link that leads out of the folder.")
+        if not file.is_file():
+            raise WeightsError(f"{file} is missing. Save or fetch the model again.")
+        found = _sha256(file)
+        if found != wanted:
+            raise WeightsError(
+                f"{file} is truncated or was changed: sha256 {found}, expected {wanted}. Save or fetch the model again."
+            )
+
+
+def _load_encoder(folder: Path, modality: str, config: BioVerseConfig) -> Encoder:
+    made = config.encoders[modality]
+    encoder = build(made.kind, folder / ENCODERS / modality)
+    if encoder.fingerprint() != made.fingerprint:
+        raise MismatchError(
+            f"the {modality} encoder in {folder} has fingerprint {encoder.fingerprint()}, the projector was trained "
+            f"for {made.fingerprint}. Save or fetch the model again."
+        )
+    return encoder
+
+
+def _read_tensors(file: Path) -> dict[str, torch.Tensor]:
+    try:
+        tensors = load_file(file)
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(f"{file} is damaged: {error}. Save or fetch the model again.") from error
+    return {key: value.float() if value.dtype == torch.float16 else value for key, value in tensors.items()}
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()

@@ -1,0 +1,234 @@
+"""What a BioVerse model is made of, as plain values that go into `config.json`."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, fields
+from typing import TYPE_CHECKING, Any
+
+from .._errors import InputError, WeightsError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CONFIG = "config.json"
+FORMAT_VERSION = 1
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+def check_name(name: str, *, what: str) -> str:
+    """Return `name` if it can be a file name and nothing else.
+
+    Raises
+    ------
+    WeightsError
+        It is empty, too long, hidden, or could lead out of a folder.
+    """
+    if not isinstance(name, str) or not _NAME.fullmatch(name) or ".." in name:
+        raise WeightsError(
+            f"{what} {name!r} is not a plain name (letters, digits, '.', '_', '-', at most 64, a letter or digit "
+            "first). A checkpoint that holds it is damaged or was tampered with."
+        )
+    return name
+
+
+@dataclass(frozen=True)
+class LLMConfig:
+    """Which language model the projectors were trained for.
+
+    Attributes
+    ----------
+    name
+        What to load it by; where that is a path, another copy of the same files serves as well.
+    sha256
+        Identity of its weights and tokenizer.
+    d_llm
+        Width of its embeddings.
+    """
+
+    name: str
+    sha256: str
+    d_llm: int
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """One encoder of a model.
+
+    Attributes
+    ----------
+    kind
+        As registered with :func:`scbioverse.encoders.register`.
+    name
+        Name shown in records.
+    fingerprint
+        Sha256 of its weights and preprocessing.
+    dim, n_tokens
+        Shape of one embedding.
+    """
+
+    kind: str
+    name: str
+    fingerprint: str
+    dim: int
+    n_tokens: int
+
+
+@dataclass(frozen=True)
+class TextSpaceConfig:
+    """Where the text side of `nearest` comes from.
+
+    Attributes
+    ----------
+    layer
+        Layer of the language model whose states stand for a text.
+    dim
+        Dimensions kept of them.
+    """
+
+    layer: int
+    dim: int
+
+
+@dataclass
+class BioVerseConfig:
+    """Everything about a model that is not a tensor.
+
+    Attributes
+    ----------
+    name
+        Name of the model.
+    llm
+        The language model.
+    template
+        Wording of the prompt: `system`, `instruction` and `question`.
+    template_hash
+        Sha256 of the wording and of how it is rendered.
+    n_soft
+        Soft tokens an input becomes.
+    hidden
+        Width of the projectors.
+    dropout
+        Their dropout in training.
+    encoders
+        By modality.
+    text_space
+        None as long as nothing contrastive was trained.
+    temperature
+        Divides log-probabilities of `score` before they are normalised again; fitted on held-out cells.
+    nearest_temperature
+        Divides cosines of `nearest`.
+    methods
+        What the model was trained for: `"score"`, `"nearest"` or both.
+    default_labels
+        The model's own vocabulary: Cell Ontology ids, or names where there is none.
+    training
+        What the model was trained on and how; free form, shown in the card.
+    metrics
+        What was measured; free form, shown in the card.
+    format_version
+        Version of the checkpoint's layout.
+    """
+
+    name: str
+    llm: LLMConfig
+    template: dict[str, str]
+    template_hash: str
+    n_soft: int
+    hidden: int
+    dropout: float = 0.1
+    encoders: dict[str, EncoderConfig] = field(default_factory=dict)
+    text_space: TextSpaceConfig | None = None
+    temperature: float = 1.0
+    nearest_temperature: float = 0.07
+    methods: list[str] = field(default_factory=list)
+    default_labels: list[str] = field(default_factory=list)
+    training: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, Any] = field(default_factory=dict)
+    format_version: int = FORMAT_VERSION
+
+    def __post_init__(self) -> None:
+        if not (self.temperature > 0 and self.nearest_temperature > 0):
+            raise InputError(f"temperatures must be positive, found {self.temperature} and {self.nearest_temperature}.")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> BioVerseConfig:
+        """Read what :meth:`to_dict` wrote, by this or an earlier version.
+
+        Raises
+        ------
+        WeightsError
+            The values are of a later format, or incomplete.
+        """
+        values = migrate(values)
+        known = {one.name for one in fields(cls)}
+        try:
+            kept = {key: value for key, value in values.items() if key in known}
+            kept["llm"] = LLMConfig(**kept["llm"])
+            kept["encoders"] = {
+                check_name(modality, what="modality"): EncoderConfig(**one)
+                for modality, one in kept["encoders"].items()
+            }
+            for one in kept["encoders"].values():
+                check_name(one.kind, what="encoder kind")
+            if kept.get("text_space") is not None:
+                kept["text_space"] = TextSpaceConfig(**kept["text_space"])
+            return cls(**kept)
+        except (KeyError, TypeError, AttributeError, InputError) as error:
+            raise WeightsError(f"config.json is not the configuration of a BioVerse model: {error!r}") from error
+
+
+Migration = Callable[[dict[str, Any]], dict[str, Any]]
+_MIGRATIONS: dict[int, Migration] = {}
+"""From a format version to the function that turns its values into those of the next version."""
+
+
+def migrate(values: dict[str, Any]) -> dict[str, Any]:
+    """Bring the values of an earlier format up to this one.
+
+    Raises
+    ------
+    WeightsError
+        The format is unknown or newer than this package.
+    """
+    version = values.get("format_version") if isinstance(values, dict) else None
+    if not isinstance(version, int) or isinstance(version, bool):
+        raise WeightsError("config.json names no format_version: it is not the configuration of a BioVerse model.")
+    if version > FORMAT_VERSION:
+        raise WeightsError(
+            f"the checkpoint has format {version}; this version of scbioverse reads up to {FORMAT_VERSION}. "
+            "Upgrade: pip install -U scbioverse"
+        )
+    while version < FORMAT_VERSION:
+        if version not in _MIGRATIONS:
+            raise WeightsError(f"the checkpoint has format {version}, which this version of scbioverse cannot read.")
+        values = {**_MIGRATIONS[version](values), "format_version": version + 1}
+        version += 1
+    return values
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Read `config.json` of a checkpoint, whatever its version.
+
+    Raises
+    ------
+    WeightsError
+        It is missing or no JSON object.
+    """
+    file = path / CONFIG
+    if not path.is_dir() or not file.is_file():
+        found = sorted(one.name for one in path.iterdir())[:8] if path.is_dir() else "no such folder"
+        raise WeightsError(f"{path} is not a BioVerse model: it has no {CONFIG} (found: {found or 'nothing'}).")
+    try:
+        values = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"{file} is damaged: {error}. Save or fetch the model again.") from error
+    if not isinstance(values, dict):
+        raise WeightsError(f"{file} is damaged: it holds no JSON object. Save or fetch the model again.")
+    return values

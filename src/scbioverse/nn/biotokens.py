@@ -1,0 +1,150 @@
+"""Markers and placeholders of our own, so that the language model's vocabulary stays as it is."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from .._errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# Below every id that means something elsewhere (-100 marks positions without a label).
+_FIRST = -1001
+
+
+class BioTokens(nn.Module):
+    """Embedding table of the markers around soft tokens, and the ids that stand for them in a prompt.
+
+    Ids are negative and so never meet the language model's own. Per modality there is a start marker (`<cell>`), an
+    end marker (`</cell>`) and a placeholder, which stands where one soft token goes and has no embedding; one task
+    token is shared by all.
+
+    Start markers are fixed: they belong to the part of the prompt whose keys and values are computed once, where no
+    gradient comes, and a weight decay that moved them would make those keys and values stale. End markers and the task
+    token are trained.
+
+    Parameters
+    ----------
+    modalities
+        Names such as `"cell"`, each once.
+    d_llm
+        Width of the language model.
+    task_token
+        Whether there is a task token.
+    init_norm
+        Euclidean length that the vectors start with: the mean norm of the language model's token embeddings.
+
+    Attributes
+    ----------
+    fixed
+        Start markers, (n_modalities, d_llm), without gradient.
+    trained
+        End markers in the order of `modalities`, then the task token, (n_modalities [+ 1], d_llm).
+
+    Raises
+    ------
+    InputError
+        No modality, a name given twice or not a plain word, or a size that is not positive.
+    """
+
+    def __init__(
+        self, modalities: Sequence[str], d_llm: int, *, task_token: bool = True, init_norm: float = 1.0
+    ) -> None:
+        super().__init__()
+        self.modalities = tuple(modalities)
+        self.task_token = task_token
+        self.d_llm = d_llm
+        if not self.modalities or len(set(self.modalities)) != len(self.modalities):
+            raise InputError(f"BioTokens needs at least one modality, each named once, found {list(modalities)}.")
+        wrong = [name for name in self.modalities if not name.isidentifier() or name == "task"]
+        if wrong:
+            raise InputError(f"Modality names must be plain words other than 'task', found {wrong}.")
+        if d_llm < 1 or not (math.isfinite(init_norm) and init_norm > 0):
+            raise InputError(f"d_llm and init_norm must be positive, found {d_llm} and {init_norm}.")
+        k, std = len(self.modalities), init_norm / math.sqrt(d_llm)
+        self.fixed = nn.Parameter(torch.randn(k, d_llm) * std, requires_grad=False)
+        self.trained = nn.Parameter(torch.randn(k + task_token, d_llm) * std)
+        # Rows of [fixed; trained], then the placeholders, which have no row.
+        names = [f"<{name}>" for name in self.modalities] + [f"</{name}>" for name in self.modalities]
+        names += ["<task>"] if task_token else []
+        self._n_rows = len(names)
+        names += [f"<{name}:soft>" for name in self.modalities]
+        self._ids = {name: _FIRST - row for row, name in enumerate(names)}
+        self._names = {number: name for name, number in self._ids.items()}
+
+    @torch.no_grad()
+    def begin_as(self, start: Tensor, end: Tensor, task: Tensor) -> None:
+        """Set markers of all modalities to vectors of words, so that a frozen language model can read them at once.
+
+        Parameters
+        ----------
+        start, end, task
+            (d_llm,): what start markers, end markers and the task token begin as.
+        """
+        k = len(self.modalities)
+        self.fixed.copy_(start.to(self.fixed).expand(k, -1))
+        self.trained[:k] = end.to(self.trained)
+        if self.task_token:
+            self.trained[k] = task.to(self.trained)
+
+    def _id(self, form: str, modality: str) -> int:
+        if modality not in self.modalities:
+            raise InputError(f"No tokens for modality {modality!r}; there are {list(self.modalities)}.")
+        return self._ids[form.format(modality)]
+
+    def start_id(self, modality: str) -> int:
+        """Return the id of the marker before a modality's soft tokens."""
+        return self._id("<{}>", modality)
+
+    def end_id(self, modality: str) -> int:
+        """Return the id of the marker after a modality's soft tokens."""
+        return self._id("</{}>", modality)
+
+    def placeholder(self, modality: str) -> int:
+        """Return the id that stands for one soft token of a modality."""
+        return self._id("<{}:soft>", modality)
+
+    @property
+    def task_id(self) -> int | None:
+        """Id of the task token, or None where there is none."""
+        return self._ids.get("<task>")
+
+    def name(self, token_id: int) -> str:
+        """Return the name of one of the negative ids, such as `"<cell>"`.
+
+        Raises
+        ------
+        InputError
+            The id is not one of ours.
+        """
+        if token_id not in self._names:
+            raise InputError(f"{token_id} is not a bio token; they are {min(self._names)}..{_FIRST}.")
+        return self._names[token_id]
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """Look up markers and the task token.
+
+        Parameters
+        ----------
+        ids
+            int64 (...), ids of markers or of the task token.
+
+        Returns
+        -------
+        (..., d_llm), a new tensor with a gradient to `trained`.
+
+        Raises
+        ------
+        InputError
+            An id is a placeholder or not one of ours.
+        """
+        rows = _FIRST - ids.to(self.trained.device)
+        if rows.numel() and (int(rows.min()) < 0 or int(rows.max()) >= self._n_rows):
+            unknown = sorted(set(ids[(rows < 0).to(ids.device) | (rows >= self._n_rows).to(ids.device)].tolist()))
+            raise InputError(f"These ids have no embedding here: {[self._names.get(i, i) for i in unknown[:5]]}.")
+        return torch.cat([self.fixed, self.trained])[rows]

@@ -1,0 +1,184 @@
+"""The one place where soft tokens are spliced into embedded text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from torch import Tensor
+
+from .._errors import InputError, MismatchError
+
+if TYPE_CHECKING:
+    from .biotokens import BioTokens
+
+PaddingSide = Literal["left", "right"]
+Soft = Mapping[str, Tensor | Sequence[Tensor | None]]
+IGNORE = -100
+"""Label of positions that carry no loss (the default of torch's cross-entropy)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Composed:
+    """A batch the language model can read.
+
+    Attributes
+    ----------
+    inputs_embeds
+        (n, T, d_llm), in the language model's dtype; zero where padded.
+    attention_mask
+        int64 (n, T), 1 for tokens and 0 for padding.
+    position_ids
+        int64 (n, T), number of tokens before each token in its row; the same for either padding side.
+    labels
+        int64 (n, T), -100 outside answers, or None where none were given.
+    """
+
+    inputs_embeds: Tensor
+    attention_mask: Tensor
+    position_ids: Tensor
+    labels: Tensor | None = None
+
+
+class Composer:
+    """Turns token ids with placeholders, and the soft tokens for them, into one batch of embeddings.
+
+    Parameters
+    ----------
+    embed_tokens
+        The language model's own embedding lookup: int64 (m,) to (m, d_llm).
+    tokens
+        Markers and placeholders.
+    """
+
+    def __init__(self, embed_tokens: Callable[[Tensor], Tensor], tokens: BioTokens) -> None:
+        self.embed_tokens = embed_tokens
+        self.tokens = tokens
+        self._placeholders = {tokens.placeholder(name): name for name in tokens.modalities}
+
+    def compose(
+        self,
+        ids: Sequence[Sequence[int]],
+        soft: Soft | None = None,
+        *,
+        labels: Sequence[Sequence[int]] | None = None,
+        padding_side: PaddingSide = "right",
+    ) -> Composed:
+        """Embed and pad rows of ids, with soft tokens in the place of placeholders.
+
+        Parameters
+        ----------
+        ids
+            One list a row: the language model's ids (≥ 0) and those of the bio tokens (< 0).
+        soft
+            Soft tokens by modality. A tensor (n, n_soft, d_llm) gives every row one object; a sequence of n items gives
+            each row its own: a tensor (k, n_soft, d_llm) of k objects, (n_soft, d_llm) for one, or None. They fill the
+            row's placeholders of that modality in order.
+        labels
+            What each position is, as `ids` or -100, row by row as long as `ids`; for losses.
+        padding_side
+            Where shorter rows are filled up.
+
+        Returns
+        -------
+        New tensors: nothing in them shares memory with `soft`, and gradients flow back to it.
+
+        Raises
+        ------
+        MismatchError
+            A row has more or fewer placeholders of a modality than soft tokens were given, or labels of another length.
+        InputError
+            No rows, an empty row, an unknown id, modality or padding side, or soft tokens of another width.
+        """
+        rows = [list(row) for row in ids]
+        if not rows or any(not row for row in rows):
+            empty = [i for i, row in enumerate(rows) if not row]
+            raise InputError(f"compose needs at least one row and no empty one, found {len(rows)}, empty: {empty[:5]}.")
+        if padding_side not in ("left", "right"):
+            raise InputError(f"padding_side is 'left' or 'right', found {padding_side!r}.")
+        width = max(len(row) for row in rows)
+        starts = [width - len(row) if padding_side == "left" else 0 for row in rows]
+        flat = torch.tensor([token for row in rows for token in row], dtype=torch.long)
+        # Position of each token in the padded batch, counted row after row.
+        place = torch.tensor(
+            [i * width + starts[i] + t for i, row in enumerate(rows) for t in range(len(row))], dtype=torch.long
+        )
+        values = self._embed(flat, self._gather(rows, soft or {}))
+        mask = torch.zeros(len(rows) * width, dtype=torch.long).index_fill_(0, place, 1).view(len(rows), width)
+        embeds = values.new_zeros(len(rows) * width, values.shape[1]).index_copy(0, place.to(values.device), values)
+        return Composed(
+            inputs_embeds=embeds.view(len(rows), width, -1),
+            attention_mask=mask.to(values.device),
+            position_ids=(mask.cumsum(1) - 1).clamp(min=0).to(values.device),
+            labels=None if labels is None else self._pad_labels(rows, labels, starts, width).to(values.device),
+        )
+
+    def _gather(self, rows: list[list[int]], soft: Soft) -> dict[int, Tensor]:
+        """Check the counts row by row and return, by placeholder id, soft tokens (m, d) in reading order."""
+        unknown = sorted(set(soft) - set(self.tokens.modalities))
+        if unknown:
+            raise InputError(f"Soft tokens of unknown modality {unknown}; there are {list(self.tokens.modalities)}.")
+        found: dict[int, Tensor] = {}
+        for number, modality in self._placeholders.items():
+            blocks = self._blocks(modality, soft.get(modality), len(rows))
+            for i, row in enumerate(rows):
+                wanted = row.count(number)
+                given = 0 if blocks[i] is None else blocks[i].shape[0]  # type: ignore[union-attr]
+                if wanted != given:
+                    raise MismatchError(
+                        f"Row {i} has {wanted} placeholders for {modality!r}, but {given} soft tokens were given."
+                    )
+            present = [block for block in blocks if block is not None]
+            if present:
+                found[number] = torch.cat(present)
+        return found
+
+    def _blocks(self, modality: str, given: Tensor | Sequence[Tensor | None] | None, n: int) -> list[Tensor | None]:
+        """Return one (m, d) tensor or None per row."""
+        if given is None:
+            return [None] * n
+        if len(given) != n:
+            raise MismatchError(f"Soft tokens of {modality!r} are for {len(given)} rows, the prompt has {n}.")
+        d = self.tokens.d_llm
+        blocks: list[Tensor | None] = []
+        for i, item in enumerate(given):
+            if item is not None and (item.ndim not in (2, 3) or item.shape[-1] != d):
+                raise InputError(
+                    f"Soft tokens of {modality!r} in row {i} have shape {tuple(item.shape)}, expected (…, n_soft, {d})."
+                )
+            blocks.append(None if item is None else item.reshape(-1, d))
+        return blocks
+
+    def _embed(self, flat: Tensor, soft: dict[int, Tensor]) -> Tensor:
+        """Embed ids (m,) to (m, d): each kind of id from its own table."""
+        text = flat >= 0
+        holders = torch.isin(flat, torch.tensor(sorted(self._placeholders)))
+        own = ~text & ~holders
+        # One lookup for all, a stand-in where the id is not the language model's: it fixes dtype and device.
+        values = self.embed_tokens(flat.clamp(min=0))
+        if values.shape[1] != self.tokens.d_llm:
+            raise MismatchError(
+                f"The language model is {values.shape[1]} wide, the bio tokens are made for {self.tokens.d_llm}."
+            )
+        parts = [(own, self.tokens.embed(flat[own]))] if bool(own.any()) else []
+        parts += [(flat == number, block) for number, block in soft.items()]
+        for where, block in parts:
+            at = where.nonzero().squeeze(1).to(values.device)
+            values = values.index_copy(0, at, block.to(device=values.device, dtype=values.dtype))
+        return values
+
+    @staticmethod
+    def _pad_labels(rows: list[list[int]], labels: Sequence[Sequence[int]], starts: list[int], width: int) -> Tensor:
+        if len(labels) != len(rows):
+            raise MismatchError(f"There are {len(labels)} rows of labels for {len(rows)} rows of ids.")
+        padded = torch.full((len(rows), width), IGNORE, dtype=torch.long)
+        for i, (row, label) in enumerate(zip(rows, labels, strict=True)):
+            if len(row) != len(label):
+                raise MismatchError(f"Row {i} has {len(row)} ids and {len(label)} labels.")
+            wrong = [token for token in label if token < 0 and token != IGNORE]
+            if wrong:
+                raise InputError(f"Row {i} asks the language model to write {wrong[:3]}, which are not its tokens.")
+            padded[i, starts[i] : starts[i] + len(row)] = torch.tensor(label, dtype=torch.long)
+        return padded

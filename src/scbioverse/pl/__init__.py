@@ -1,0 +1,22 @@
+"""Pictures. Each loads on first use, so that `import scbioverse.pl` costs nothing."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ._alignment_umap import alignment_umap
+    from ._annotation_umap import annotation_umap
+
+__all__ = ["alignment_umap", "annotation_umap"]
+
+
+def __getattr__(name: str) -> object:
+    if name in __all__:
+        return getattr(importlib.import_module(f"._{name}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,127 @@
+"""The drawing of the alignment picture: two maps and one legend."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ._style import FAINT, INK, bare, map_corner
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+GENERAL = "#b3b3b3"
+SOFT = "#595959"
+LEGEND_ROWS = 14
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One map, before or after alignment.
+
+    Attributes
+    ----------
+    title
+        First line above the map.
+    subtitle
+        Second line, smaller.
+    cells
+        float (n, 2).
+    codes
+        int (n,), label of each cell.
+    texts
+        float (m, 2), one for each label.
+    general
+        float (g, 2), unrelated text.
+    measures
+        Name to value and remark, printed in the map.
+    """
+
+    title: str
+    subtitle: str
+    cells: NDArray[np.floating]
+    codes: NDArray[np.integer]
+    texts: NDArray[np.floating]
+    general: NDArray[np.floating]
+    measures: Mapping[str, tuple[str, str]]
+
+
+def new_axes(n_labels: int) -> tuple[Figure, list[Axes]]:
+    """Make a figure with two square maps and room for the legend on the right."""
+    import matplotlib.pyplot as plt
+
+    columns = -(-n_labels // LEGEND_ROWS)
+    figure, axes = plt.subplots(
+        1, 2, figsize=(11.2 + 1.9 * columns, 5.6), gridspec_kw={"wspace": 0.06}, layout="constrained"
+    )
+    return figure, list(axes)
+
+
+def draw_panel(ax: Axes, panel: Panel, colours: Sequence[str]) -> None:
+    """Draw cells as dots, label texts as stars, unrelated text as crosses, and print the measures."""
+    shuffled = np.random.default_rng(0).permutation(len(panel.cells))  # so that no label covers another by its order
+    size = float(np.clip(12_000 / max(len(panel.cells), 1), 3, 30))
+    every = np.asarray(colours, dtype=object)
+    ax.scatter(*panel.general.T, s=20, marker="x", c=GENERAL, linewidths=0.9, zorder=2)
+    ax.scatter(
+        *panel.cells[shuffled].T,
+        s=size,
+        c=list(every[panel.codes[shuffled]]),
+        alpha=0.75,
+        linewidths=0,
+        zorder=1,
+        rasterized=True,
+    )
+    ax.scatter(*panel.texts.T, s=170, marker="*", c=list(every), edgecolors="white", linewidths=1.1, zorder=4)
+    ax.scatter(*panel.texts.T, s=105, marker="*", c=list(every), edgecolors=INK, linewidths=0.7, zorder=5)
+    bare(ax)
+    ax.margins(0.06)
+    # Head-room for what is printed, so that it covers no point.
+    low, high = ax.get_ylim()
+    ax.set_ylim(low - 0.02 * (high - low), high + 0.17 * (high - low))
+    map_corner(ax)
+    ax.set_title(panel.title, loc="left", fontsize=14, fontweight="bold", color=INK, pad=22)
+    ax.text(0, 1.015, panel.subtitle, transform=ax.transAxes, fontsize=10, color=SOFT, va="bottom")
+    for row, (name, (value, remark)) in enumerate(panel.measures.items()):
+        y = 0.97 - 0.048 * row
+        line: dict[str, Any] = {"transform": ax.transAxes, "va": "baseline", "fontsize": 10.5, "zorder": 6}
+        ax.text(0.0, y, name, color=SOFT, **line)
+        ax.text(0.23, y, value, color=INK, fontweight="bold", **line)
+        ax.text(0.33, y, remark, color=SOFT, **line)
+
+
+def draw_legend(figure: Figure, labels: Sequence[str], colours: Sequence[str], *, title: str) -> None:
+    """Explain colours and marks at the figure's right edge."""
+    from matplotlib.lines import Line2D
+
+    def mark(name: str, **style: Any) -> Line2D:
+        return Line2D([], [], linestyle="none", label=name, **style)
+
+    kinds = [
+        mark("cell", marker="o", markersize=5, color=FAINT),
+        mark("text of a label", marker="*", markersize=12, color=FAINT, markeredgecolor=INK, markeredgewidth=0.7),
+        mark("unrelated text", marker="x", markersize=5.5, color=GENERAL),
+    ]
+    hues = [mark(name, marker="o", markersize=8, color=hue) for name, hue in zip(labels, colours, strict=True)]
+    columns = -(-len(labels) // LEGEND_ROWS)
+    # Blank rows keep marks and labels apart without a second legend to place.
+    blank = mark("", marker="")
+    figure.legend(
+        handles=[*kinds, blank, *hues],
+        loc="outside right center",
+        frameon=False,
+        fontsize=10,
+        ncols=columns,
+        title=title,
+        alignment="left",
+        title_fontproperties={"size": 10, "weight": "bold"},
+        labelcolor=INK,
+        handletextpad=0.4,
+        labelspacing=0.55,
+    )

@@ -1,0 +1,212 @@
+"""`sb.pl.alignment_umap`: cells and text before and after alignment."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .._errors import InputError, MissingKeyError
+from .._keys import Slots
+from .._random import Rng, as_generator, as_seed
+from ._alignment_panels import Panel, draw_legend, draw_panel, new_axes
+from ._layout import umap_layout
+from ._side_by_side import side_by_side
+from ._style import NOT_TYPES, finish, palette
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from anndata import AnnData
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+    from ..models import BioVerse
+
+
+def alignment_umap(
+    adata: AnnData,
+    *,
+    model: str | Path | BioVerse = "bioverse-small",
+    label_key: str | None = None,
+    use_rep: str | None = None,
+    n_general: int = 150,
+    max_cells: int = 3000,
+    rng: Rng = None,
+    ax: Sequence[Axes] | None = None,
+    show: bool | None = None,
+    return_fig: bool | None = None,
+) -> Figure | list[Axes] | None:
+    """Show cells, the texts of their labels and unrelated text, before and after alignment.
+
+    *Before* puts the encoder's raw embeddings and the language model's raw representations of the texts (mean hidden
+    state of the layer that the model's text space reads) side by side: each vector divided by its length, the shorter
+    kind filled up with zeros. Nothing is fitted; the two kinds have no common space, and the picture shows it.
+    *After* shows both in the model's shared space. Each map is a UMAP of all three kinds together, by cosine.
+
+    Three numbers are printed in each map, computed in the full space, never from the map: **recall@1**, the share of
+    cells whose nearest text of all shown, unrelated text included, is that of their own label; the **median rank** of
+    that text; and the **centroid gap**, the distance between the mean of the cells and the mean of the label texts,
+    both of unit length (Liang et al. 2022, "Mind the gap").
+
+    Parameters
+    ----------
+    adata
+        Cells with embeddings, as :func:`scbioverse.tl.embed` or :func:`scbioverse.tl.annotate` leave them.
+    model
+        Name, path or model whose spaces are shown.
+    label_key
+        Column of `obs` with the labels whose texts are paired with the cells. If not given, `"cell_type"` if there is
+        one, else `"bioverse_label"`. Cells labelled `"unassigned"` or `"unknown"` or not at all are left out.
+    use_rep
+        Slot of `obsm` with the encoder's output, `"X_bioverse"` if not given.
+    n_general
+        Number of unrelated texts.
+    max_cells
+        Cells drawn, at random if there are more. The numbers are computed on all.
+    rng
+        Seed or generator, for the choice of cells and texts and for the maps.
+    ax
+        Two axes to draw in. The legend then goes to their figure.
+    show
+        Show the figure. Default: yes.
+    return_fig
+        Return the figure and do not show it.
+
+    Returns
+    -------
+    None, the two axes if `show=False`, or the figure if `return_fig=True`.
+
+    Raises
+    ------
+    MissingKeyError
+        The embedding or the label column is not there.
+    InputError
+        Fewer than two labels or cells can be shown, or `ax` does not hold two axes.
+    WeightsError
+        The model or its language model is not found.
+
+    Examples
+    --------
+    >>> import scbioverse as sb
+    >>> adata = sb.datasets.pbmc3k()
+    >>> sb.tl.annotate(adata)
+    >>> sb.pl.alignment_umap(adata)
+    """
+    if ax is not None and len(ax) != 2:
+        raise InputError(f"ax must hold two axes, one for each map, found {len(ax)}.")
+    embeddings = _embeddings(adata, use_rep or Slots().embedding())
+    key = _label_key(adata, label_key)
+    labels, codes = _labels(adata, key)
+    kept = np.flatnonzero(codes >= 0)
+    if len(labels) < 2 or len(kept) < 2:
+        raise InputError(
+            f"obs[{key!r}] gives {len(labels)} label(s) on {len(kept)} cell(s); a picture of an alignment needs two of "
+            f"each. Name another column with label_key=."
+        )
+    embeddings, codes = embeddings[kept], codes[kept]
+    generator = as_generator(rng)
+    seed = as_seed(generator)
+    texts, general = _texts(labels, n_general, generator)
+
+    before, after = _spaces(model, embeddings, texts + general)
+    chosen = np.arange(len(codes))
+    if len(chosen) > max_cells:
+        chosen = np.sort(generator.choice(chosen, max_cells, replace=False))
+    panels = [
+        _panel(title, subtitle, cells, points, codes, chosen, len(labels), seed)
+        for title, subtitle, (cells, points) in (
+            ("Before", "encoder and language model as they come", before),
+            ("After", "one space, learned from cells and texts", after),
+        )
+    ]
+    figure, axes = new_axes(len(labels)) if ax is None else (ax[0].figure, list(ax))
+    hues = list(palette(adata, key, labels).values())
+    for axis, panel in zip(axes, panels, strict=True):
+        draw_panel(axis, panel, hues)
+    draw_legend(figure, labels, hues, title=key)
+    return finish(figure, axes, show=show, return_fig=return_fig)
+
+
+def _embeddings(adata: AnnData, slot: str) -> NDArray[np.float32]:
+    if slot not in adata.obsm:
+        raise MissingKeyError(
+            f"adata.obsm[{slot!r}] is not there (found: {sorted(adata.obsm) or 'nothing'}). Run sb.tl.embed(adata) "
+            f"first, or name another slot with use_rep=."
+        )
+    return np.asarray(adata.obsm[slot], np.float32)
+
+
+def _label_key(adata: AnnData, key: str | None) -> str:
+    candidates = [key] if key is not None else ["cell_type", Slots().label]
+    for candidate in candidates:
+        if candidate in adata.obs:
+            return candidate
+    raise MissingKeyError(
+        f"adata.obs has no column {' or '.join(map(repr, candidates))} (found: {list(adata.obs.columns) or 'none'}). "
+        f"Name the column of labels with label_key=, or run sb.tl.annotate(adata)."
+    )
+
+
+def _labels(adata: AnnData, key: str) -> tuple[list[str], NDArray[np.int64]]:
+    """Names in the order of the column's categories, and a code for each cell, -1 for one without a type."""
+    column = adata.obs[key].astype("category")
+    names = [str(name) for name in column.cat.categories]
+    used = np.bincount(column.cat.codes[column.cat.codes >= 0], minlength=len(names)) > 0
+    real = [i for i, name in enumerate(names) if used[i] and name.strip().lower() not in NOT_TYPES]
+    code = np.full(len(names) + 1, -1, np.int64)  # the last entry serves the code -1
+    code[real] = np.arange(len(real))
+    return [names[i] for i in real], code[column.cat.codes.to_numpy()]
+
+
+def _texts(labels: Sequence[str], n_general: int, generator: np.random.Generator) -> tuple[list[str], list[str]]:
+    """Return the description of each label, and a draw of unrelated text."""
+    from ..knowledge.cards import general_texts, label_card
+    from ..knowledge.resolver import resolve_labels
+
+    cards = [label_card(found.cl_id or found.name) for found in resolve_labels(list(labels))]
+    # Labels of one term would have one text, and no cell could find its own.
+    cards = [f"{name}. {card}" if cards.count(card) > 1 else card for name, card in zip(labels, cards, strict=True)]
+    general = general_texts()
+    drawn = generator.permutation(len(general))[: max(n_general, 0)]
+    return cards, [general[i] for i in drawn]
+
+
+def _spaces(
+    model: str | Path | BioVerse, embeddings: NDArray[np.float32], texts: list[str]
+) -> tuple[tuple[NDArray[np.float32], NDArray[np.float32]], tuple[NDArray[np.float32], NDArray[np.float32]]]:
+    """Cells and texts before, and after."""
+    from ..llm.represent import represent
+    from ..models import load
+
+    loaded = load(model)
+    space = loaded.config.text_space
+    raw = represent(loaded.backbone, texts, layer=space.layer if space else None)
+    before = side_by_side(embeddings.reshape(len(embeddings), -1), raw)
+    after = loaded.coordinates(embeddings, "cell"), loaded.text_coordinates(texts)
+    return (before[0], before[1]), after
+
+
+def _panel(
+    title: str,
+    subtitle: str,
+    cells: NDArray[np.float32],
+    points: NDArray[np.float32],
+    codes: NDArray[np.int64],
+    chosen: NDArray[np.int64],
+    n_labels: int,
+    seed: int,
+) -> Panel:
+    """Measure in the full space, then lay out."""
+    from ..nn.metrics import centroid_gap, median_rank, recall_at_k
+
+    measures = {
+        "recall@1": (f"{recall_at_k(cells, points, codes, k=1):.2f}", f"chance {1 / len(points):.3f}"),
+        "median rank": (f"{median_rank(cells, points, codes):.0f}", f"of {len(points)} texts"),
+        "centroid gap": (f"{centroid_gap(cells, points[:n_labels]):.2f}", "of at most 2"),
+    }
+    flat = umap_layout(np.concatenate([cells[chosen], points]), rng=seed)
+    shown, texts = flat[: len(chosen)], flat[len(chosen) :]
+    return Panel(title, subtitle, shown, codes[chosen], texts[:n_labels], texts[n_labels:], measures)

@@ -1,0 +1,172 @@
+"""`sb.pl.annotation_umap`: labels and confidence on a map of the cells."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .._errors import InputError, MissingKeyError
+from .._keys import Slots
+from ._layout import umap_layout
+from ._style import INK, bare, draw_names, finish, map_corner, palette
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from anndata import AnnData
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from .._random import Rng
+
+
+def annotation_umap(
+    adata: AnnData,
+    *,
+    color: str | Sequence[str] | None = None,
+    key: str | None = None,
+    basis: str | None = None,
+    use_rep: str | None = None,
+    rng: Rng = None,
+    ax: Sequence[Axes] | None = None,
+    show: bool | None = None,
+    return_fig: bool | None = None,
+) -> Figure | list[Axes] | None:
+    """Show what :func:`scbioverse.tl.annotate` found on a map of the cells.
+
+    A thin layer over :func:`scanpy.pl.embedding`. Labels keep their colours in all panels that share categories.
+
+    Parameters
+    ----------
+    adata
+        Annotated cells.
+    color
+        Columns of `obs`, a panel each. If not given: the label and the confidence, after `"cell_type"` if there is
+        one.
+    key
+        Stem of the slot names that `annotate` wrote, `"bioverse"` if not given.
+    basis
+        Slot of `obsm` with two columns, drawn as it is. If not given, a UMAP of `use_rep` is made for the picture and
+        not stored.
+    use_rep
+        Slot of `obsm` to make the map from, `"X_bioverse"` if not given.
+    rng
+        Seed or generator of the map.
+    ax
+        As many axes as panels.
+    show
+        Show the figure. Default: yes.
+    return_fig
+        Return the figure and do not show it.
+
+    Returns
+    -------
+    None, the axes if `show=False`, or the figure if `return_fig=True`.
+
+    Raises
+    ------
+    MissingKeyError
+        A column or slot is not there.
+    InputError
+        `ax` holds another number of axes than there are panels.
+
+    Examples
+    --------
+    >>> import scbioverse as sb
+    >>> adata = sb.datasets.pbmc3k()
+    >>> sb.tl.annotate(adata)
+    >>> sb.pl.annotation_umap(adata)
+    """
+    import anndata as ad
+    import scanpy as sc
+
+    slots = Slots() if key is None else Slots(key)
+    columns = _columns(adata, color, slots)
+    if ax is not None and len(ax) != len(columns):
+        raise InputError(f"ax must hold {len(columns)} axes, one for each of {columns}, found {len(ax)}.")
+    # A light object of its own: neither the map nor the colours are left in the caller's.
+    light = ad.AnnData(obs=adata.obs[columns].copy(), obsm={"X_map": _map(adata, slots, basis, use_rep, rng)})
+    figure, axes = _new_axes(len(columns)) if ax is None else (ax[0].figure, list(ax))
+    shared = _shared_colours(adata, columns)
+    for axis, column in zip(axes, columns, strict=True):
+        labels = column in shared
+        sc.pl.embedding(
+            light,
+            basis="map",
+            color=column,
+            palette=shared.get(column),
+            color_map="viridis",
+            vmin=None if labels else 0,
+            vmax=None if labels else 1,
+            frameon=False,
+            size=float(np.clip(45_000 / max(adata.n_obs, 1), 4, 60)),
+            legend_loc=None,
+            colorbar_loc=None,
+            title="",
+            ax=axis,
+            show=False,
+        )
+        bare(axis)
+        map_corner(axis, "UMAP" if basis is None or "umap" in basis.lower() else basis.removeprefix("X_"))
+        axis.set_title(_title(column, slots), loc="left", fontsize=13, fontweight="bold", color=INK)
+        if not labels:
+            figure.colorbar(axis.collections[0], ax=axis, shrink=0.55, aspect=18, pad=0.02).outline.set_visible(False)
+    if shared:
+        # One legend for all panels of labels: a name has one colour.
+        last = axes[max(i for i, column in enumerate(columns) if column in shared)]
+        draw_names({name: hue for its in shared.values() for name, hue in its.items()}, last)
+    return finish(figure, axes, show=show, return_fig=return_fig)
+
+
+def _columns(adata: AnnData, color: str | Sequence[str] | None, slots: Slots) -> list[str]:
+    if color is None:
+        columns = [*(["cell_type"] if "cell_type" in adata.obs else []), slots.label, slots.confidence]
+    else:
+        columns = [color] if isinstance(color, str) else list(color)
+    absent = [column for column in columns if column not in adata.obs]
+    if absent:
+        raise MissingKeyError(
+            f"adata.obs has no column {' nor '.join(map(repr, absent))} (found: {list(adata.obs.columns) or 'none'}). "
+            f"Run sb.tl.annotate(adata) first, or name columns with color=."
+        )
+    return columns
+
+
+def _map(adata: AnnData, slots: Slots, basis: str | None, use_rep: str | None, rng: Rng) -> np.ndarray:
+    slot = basis or use_rep or slots.embedding()
+    if slot not in adata.obsm:
+        raise MissingKeyError(
+            f"adata.obsm[{slot!r}] is not there (found: {sorted(adata.obsm) or 'nothing'}). Run sb.tl.embed(adata) "
+            f"first, or name another slot with {'basis' if basis else 'use_rep'}=."
+        )
+    values = np.asarray(adata.obsm[slot], np.float32)
+    if basis is not None:
+        return values[:, :2]
+    return umap_layout(values.reshape(len(values), -1), rng=rng)
+
+
+def _shared_colours(adata: AnnData, columns: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Colours of each column of labels. A name that two columns share has one colour."""
+    import pandas as pd
+
+    names = {
+        column: [str(name) for name in adata.obs[column].astype("category").cat.categories]
+        for column in columns
+        if not pd.api.types.is_numeric_dtype(adata.obs[column])
+    }
+    every = list(dict.fromkeys(name for its in names.values() for name in its))
+    colours = palette(adata, next(iter(names), ""), every)
+    return {column: {name: colours[name] for name in its} for column, its in names.items()}
+
+
+def _title(column: str, slots: Slots) -> str:
+    known = {slots.label: "Label", slots.confidence: "Confidence", "cell_type": "Expert label"}
+    return known.get(column, column)
+
+
+def _new_axes(n: int) -> tuple[Figure, list[Axes]]:
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(1, n, figsize=(6.2 * n, 4.8), layout="constrained", squeeze=False)
+    return figure, list(axes[0])

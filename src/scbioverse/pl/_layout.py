@@ -1,0 +1,56 @@
+"""Flat maps of points in many dimensions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .._random import Rng, as_seed
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+MIN_POINTS = 10  # below, there is no neighbour graph to speak of: points stand in a row
+
+
+def umap_layout(points: NDArray[np.floating], *, min_dist: float = 0.35, rng: Rng = None) -> NDArray[np.float32]:
+    """Lay points out in the plane by cosine, the same way for the same seed.
+
+    UMAP (McInnes et al. 2018, arXiv:1802.03426) of the 15 exact nearest neighbours, through scanpy. Started from the
+    first two principal components, so that groups without a common neighbour keep their places.
+
+    Parameters
+    ----------
+    points
+        float (n, d).
+    min_dist
+        How closely points may lie, as in umap-learn.
+    rng
+        Seed or generator.
+
+    Returns
+    -------
+    float32 (n, 2), each column centred.
+    """
+    n = len(points)
+    if n < MIN_POINTS:
+        flat = np.zeros((n, 2), np.float32)
+        flat[:, 0] = np.arange(n)
+        return flat - flat.mean(axis=0)
+    import anndata as ad
+    import scanpy as sc
+    from sklearn.decomposition import PCA
+
+    seed = as_seed(rng)
+    points = np.asarray(points, np.float32)
+    start = PCA(n_components=2, random_state=seed).fit_transform(points)
+    light = ad.AnnData(shape=(n, 0), obsm={"X": points})
+    # scikit-learn's neighbours and not pynndescent's: exact, nothing to compile, and quick enough for a picture.
+    sc.pp.neighbors(
+        light, n_neighbors=min(15, n - 1), use_rep="X", metric="cosine", transformer="sklearn", random_state=seed
+    )
+    spread = 10 / max(float(np.abs(start).max()), 1e-6)
+    sc.tl.umap(light, min_dist=min_dist, init_pos=(start * spread).astype(np.float32), random_state=seed)
+    flat = np.asarray(light.obsm["X_umap"], np.float32)
+    return flat - flat.mean(axis=0)

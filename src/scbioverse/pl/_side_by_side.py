@@ -1,0 +1,37 @@
+"""Two kinds of vectors with no common space, next to one another."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+def unit_rows(x: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Divide each row by its length; a row of zeros stays."""
+    x = np.asarray(x, np.float32)
+    length = np.linalg.norm(x, axis=1, keepdims=True)
+    return x / np.where(length > 0, length, 1)
+
+
+def side_by_side(*parts: NDArray[np.floating]) -> list[NDArray[np.float32]]:
+    """Bring vectors of different width to one width without fitting anything.
+
+    Every row is divided by its length and the narrower kinds are filled up with zeros. Angles within a kind are
+    exactly those of the raw vectors. Angles between kinds mean nothing, which is what a picture of the state before
+    alignment has to show; a rotation fitted to the data (PCA of each, say) would hide how far apart they lie.
+
+    Parameters
+    ----------
+    parts
+        float (n_i, d_i) each.
+
+    Returns
+    -------
+    float32 (n_i, max d), rows of length 1.
+    """
+    width = max(part.shape[1] for part in parts)
+    return [np.pad(unit_rows(part), ((0, 0), (0, width - part.shape[1]))) for part in parts]

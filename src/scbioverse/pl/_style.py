@@ -1,0 +1,92 @@
+"""How every picture of scbioverse looks: colours, axes, legends."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from anndata import AnnData
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+INK = "#262626"
+FAINT = "#8c8c8c"
+ABSENT = "#d0d0d0"
+NOT_TYPES = ("unassigned", "unknown", "nan", "")
+# Nine hues told apart with every common colour vision deficiency, after Paul Tol's "muted" scheme
+# (Technical note SRON/EPS/TN/09-002, 2021), ordered so that the first ones differ most.
+PALETTE = ("#332288", "#cc6677", "#117733", "#ddaa33", "#66b2dd", "#882255", "#44aa99", "#8c8c22", "#aa4499")
+
+
+def palette(adata: AnnData, key: str, categories: Sequence[str]) -> dict[str, str]:
+    """Colour of each category: the caller's own `uns["<key>_colors"]` if it fits, else :data:`PALETTE`.
+
+    More categories than hues repeat them, lighter each time. Names that say "no type" are grey.
+    """
+    from matplotlib.colors import to_hex, to_rgb
+
+    stored = adata.uns.get(f"{key}_colors")
+    dtype = adata.obs[key].dtype if key in adata.obs else None
+    named = list(getattr(dtype, "categories", ()))
+    if stored is not None and len(stored) == len(named):
+        known = dict(zip(map(str, named), map(to_hex, stored), strict=True))
+        if set(categories) <= set(known):
+            return {category: known[category] for category in categories}
+    colours = dict.fromkeys(categories, ABSENT)
+    for i, category in enumerate(name for name in categories if name.strip().lower() not in NOT_TYPES):
+        turn, hue = divmod(i, len(PALETTE))
+        lighter = 1 - 0.62**turn
+        colours[category] = to_hex([c + (1 - c) * lighter for c in to_rgb(PALETTE[hue])])
+    return colours
+
+
+def bare(ax: Axes) -> None:
+    """Take ticks and frame away: the axes of a UMAP have no unit."""
+    ax.set_xticks([])
+    ax.set_yticks([])
+    for side in ax.spines.values():
+        side.set_visible(False)
+
+
+def map_corner(ax: Axes, name: str = "UMAP") -> None:
+    """Draw two short arrows in the lower left corner instead of a frame."""
+    box = ax.get_window_extent()
+    length = 0.11 * min(box.width, box.height)
+    arrow: dict[str, Any] = {"arrowstyle": "-|>", "color": FAINT, "lw": 1.0, "shrinkA": 0, "shrinkB": 0}
+    text: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "color": FAINT, "fontsize": 8}
+    for end in ((length / box.width, 0.0), (0.0, length / box.height)):
+        ax.annotate("", xy=end, xytext=(0, 0), xycoords="axes fraction", arrowprops=arrow)
+    ax.annotate(f"{name} 1", (0, 0), xytext=(0, -4), ha="left", va="top", **text)
+    ax.annotate(f"{name} 2", (0, 0), xytext=(-4, 0), ha="right", va="bottom", rotation=90, **text)
+
+
+def draw_names(colours: Mapping[str, str], ax: Axes) -> None:
+    """Explain colours to the right of `ax`."""
+    from matplotlib.lines import Line2D
+
+    dots = [Line2D([], [], linestyle="none", marker="o", markersize=7, color=hue) for hue in colours.values()]
+    ax.legend(
+        dots,
+        list(colours),
+        loc="center left",
+        bbox_to_anchor=(1.0, 0.5),
+        frameon=False,
+        fontsize=9.5,
+        ncols=-(-len(colours) // 16),
+        labelcolor=INK,
+        handletextpad=0.3,
+    )
+
+
+def finish(figure: Figure, axes: Any, *, show: bool | None, return_fig: bool | None) -> Any:
+    """Return the figure, show it, or return its axes, as scanpy's plots do."""
+    if return_fig:
+        return figure
+    if show is None or show:
+        import matplotlib.pyplot as plt
+
+        plt.show()
+        return None
+    return axes

@@ -1,0 +1,177 @@
+"""Checks of an expression matrix, a block of rows at a time, and its way back to a linear scale."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from .._errors import InputError
+from ..io import is_anndata, read_rows, row_blocks, var_of
+from ._scale import Scale, ScaleGuess, guess_scale, to_linear
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+# Rows sampled, evenly spread, to find the base of a logarithm.
+SAMPLE_ROWS = 400
+# Values in a dense block: 64 MB of float32.
+BLOCK_VALUES = 16_000_000
+
+
+@dataclass(frozen=True)
+class MatrixInfo:
+    """What :func:`check_matrix` found.
+
+    Attributes
+    ----------
+    n_obs, n_vars
+        Shape.
+    scale
+        `"counts"` for linear values (raw counts, fractional counts, or normalised without a logarithm), `"log"` for
+        log(1 + value).
+    log_base
+        Base of the logarithm (2, e or 10); None for linear values.
+    target_sum
+        Sum of each cell on the linear scale where all cells have the same; else None.
+    evidence
+        Why the scale is believed.
+    """
+
+    n_obs: int
+    n_vars: int
+    scale: Scale
+    log_base: float | None = None
+    target_sum: float | None = None
+    evidence: str = ""
+
+    def describe(self) -> str:
+        """One line for the log."""
+        if self.log_base is None:
+            kind = "linear values (counts)"
+        else:
+            name = {2.0: "log2", 10.0: "log10"}.get(self.log_base, "natural-log")
+            kind = f"{name} values, turned back to a linear scale"
+        total = f", {self.target_sum:.6g} a cell" if self.target_sum is not None else ""
+        return f"matrix read as {kind}{total} ({self.evidence})"
+
+
+def check_matrix(X: Any, *, name: str = "X", layer: str | None = None) -> MatrixInfo:
+    """Check that a matrix is an expression matrix and find its scale.
+
+    Every value is looked at once, a block of rows at a time; nothing is made dense, nothing is changed.
+
+    Parameters
+    ----------
+    X
+        Cells by genes: numpy, scipy sparse, backed, dask, or an AnnData (then `layer` says which matrix).
+    name
+        What to call the matrix in messages.
+    layer
+        Layer, when `X` is an AnnData.
+
+    Returns
+    -------
+    Shape and scale.
+
+    Raises
+    ------
+    InputError
+        The matrix has no rows or columns, holds no numbers, NaN, infinite or negative values (as after
+        `scanpy.pp.scale`), or nothing but zeros.
+    """
+    n_obs, n_vars = (X.n_obs, len(var_of(X, layer))) if is_anndata(X) else (int(n) for n in X.shape)
+    if n_obs == 0 or n_vars == 0:
+        raise InputError(f"{name} is empty: {n_obs} cells x {n_vars} genes")
+    keep = np.unique(np.linspace(0, n_obs - 1, min(n_obs, SAMPLE_ROWS)).astype(np.int64))
+    sampled: list[sp.csr_array] = []
+    largest, integer = 0.0, True
+    for rows in row_blocks(X, max(1, min(4096, BLOCK_VALUES // n_vars))):
+        block = read_rows(X, rows, layer)
+        values: NDArray[Any] = block.data if sp.issparse(block) else block  # type: ignore[assignment]
+        _check_values(values, block, rows.start, name, _escape(X, layer))
+        if values.size:
+            largest = max(largest, float(values.max()))
+            integer = integer and (values.dtype.kind != "f" or bool((values == np.rint(values)).all()))
+        inside = keep[(keep >= rows.start) & (keep < rows.stop)] - rows.start
+        if inside.size:
+            sampled.append(sp.csr_array(block[inside]))
+    if largest == 0:
+        raise InputError(f"{name} holds nothing but zeros ({n_obs} cells x {n_vars} genes)")
+    guess: ScaleGuess = guess_scale(sp.csr_array(sp.vstack(sampled)), largest=largest, integer=integer)
+    return MatrixInfo(n_obs, n_vars, guess.scale, guess.log_base, guess.target_sum, guess.evidence)
+
+
+def _escape(X: Any, layer: str | None) -> str:
+    """Say where unscaled values may be, given what the object holds."""
+    if not is_anndata(X):
+        return "Pass raw counts or log-normalised values."
+    ways = [f"layer={key!r}" for key in sorted(X.layers) if key != layer]
+    if X.raw is not None and layer != "raw":
+        ways.append("layer='raw' (reads adata.raw)")
+    if ways:
+        return f"Pass the unscaled values, for example {' or '.join(ways)}."
+    return (
+        "Pass the unscaled values: keep them with adata.layers['counts'] = adata.X.copy() or adata.raw = adata before "
+        "scanpy.pp.scale, then use layer='counts' or layer='raw'."
+    )
+
+
+def _check_values(values: NDArray[Any], block: Any, first_row: int, name: str, escape: str) -> None:
+    if values.dtype.kind not in "biuf":
+        raise InputError(f"{name} holds values of type {values.dtype}; expected numbers")
+    if values.size == 0 or values.dtype.kind in "bu":
+        return
+    low = values.min()
+    if np.isfinite(low) and np.isfinite(values.max()):
+        if low >= 0:
+            return
+        bad = values < 0
+        row, column = _where(block, bad)
+        share = bad.sum() / values.size
+        cause = (
+            f"{share:.0%} of its values are negative: it looks scaled or centred (scanpy.pp.scale), or like residuals"
+            if share > 0.01
+            else f"{int(bad.sum())} values in this block of rows are negative"
+        )
+        raise InputError(
+            f"{name} has negative values ({low:.4g} in row {first_row + row}, column {column}). {cause}. {escape}"
+        )
+    bad = ~np.isfinite(values)
+    row, column = _where(block, bad)
+    kind = "NaN" if np.isnan(values).any() else "infinite"
+    raise InputError(
+        f"{name} has {int(bad.sum())} {kind} values, the first in row {first_row + row}, column {column}. "
+        "Remove those rows or genes, or fill in what is meant (a gene not detected is 0)."
+    )
+
+
+def _where(block: Any, bad: NDArray[np.bool_]) -> tuple[int, int]:
+    """Row and column of the first bad value of a block."""
+    at = int(np.flatnonzero(bad.ravel())[0])
+    if sp.issparse(block):
+        return int(np.searchsorted(block.indptr, at, side="right") - 1), int(block.indices[at])
+    return at // block.shape[1], at % block.shape[1]
+
+
+def to_counts_like(X_block: Any, info: MatrixInfo) -> sp.csr_array:
+    """Bring a block of rows to a linear scale.
+
+    Parameters
+    ----------
+    X_block
+        (n, m), sparse or dense, on the scale that `info` names.
+    info
+        Result of :func:`check_matrix` on the whole matrix.
+
+    Returns
+    -------
+    float32 CSR (n, m): linear values as they are, `base ** x - 1` of logarithms. What they sum to is not restored:
+    size factors are gone from log-normalised data.
+    """
+    block = sp.csr_array(X_block, dtype=np.float32)
+    if info.log_base is None:
+        return block
+    return sp.csr_array((to_linear(block.data, info.log_base), block.indices, block.indptr), shape=block.shape)

@@ -1,0 +1,139 @@
+"""What scale expression values are on: linear counts, or logarithms and of which base."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import numpy as np
+import scipy.sparse as sp
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Scale: TypeAlias = Literal["counts", "log"]
+
+# A natural logarithm of a count stays below 50 for any count that fits a float32.
+LARGEST_LOG = 50.0
+# log1p of a gene that takes all of 1e6 counts is 13.82; above that only base 2 makes sense.
+LARGEST_NATURAL = 13.9
+BASES: tuple[float, ...] = (math.e, 2.0, 10.0)
+
+
+@dataclass(frozen=True)
+class ScaleGuess:
+    """What the values are, and why that is believed.
+
+    Attributes
+    ----------
+    scale
+        `"counts"` for linear values (raw, fractional or normalised), `"log"` for log(1 + value).
+    log_base
+        Base of the logarithm; None for linear values.
+    target_sum
+        Sum of every cell on the linear scale, where it is the same for all; else None.
+    evidence
+        The reason, in words.
+    """
+
+    scale: Scale
+    log_base: float | None
+    target_sum: float | None
+    evidence: str
+
+
+def to_linear(values: NDArray[np.floating], base: float | None) -> NDArray[np.floating]:
+    """Undo `log_base(1 + x)`; values stand as they are for base None."""
+    return values if base is None else np.expm1(values * math.log(base))
+
+
+def whole_multiples(sample: sp.csr_array, base: float | None) -> tuple[float, int]:
+    """Share of values that are whole multiples of their cell's smallest, after undoing `base`.
+
+    Counts divided by one size factor a cell, whatever it is, are whole multiples of one unit, and the unit is seen
+    wherever a gene has one count. Under a wrong base the multiples fall apart. The test needs no full gene panel.
+
+    Parameters
+    ----------
+    sample
+        Some cells, CSR (n, m) with positive values stored.
+    base
+        Base to try; None for linear.
+
+    Returns
+    -------
+    The share, 0 to 1, and the number of values it is taken over (those of 1.3 to 12 units).
+    """
+    linear = to_linear(sample.data.astype(np.float64), base)
+    sizes = np.diff(sample.indptr)
+    starts = sample.indptr[:-1][sizes > 0]
+    if starts.size == 0:
+        return 0.0, 0
+    unit = np.repeat(np.minimum.reduceat(linear, starts), sizes[sizes > 0])
+    ratio = linear / np.maximum(unit, np.finfo(np.float64).tiny)
+    ratio = ratio[(ratio > 1.3) & (ratio < 12)]
+    if ratio.size == 0:
+        return 0.0, 0
+    return float((np.abs(ratio - np.rint(ratio)) < 0.02).mean()), int(ratio.size)
+
+
+def sum_spread(sample: sp.csr_array, base: float | None) -> tuple[float, float]:
+    """Return spread (standard deviation of the logarithm) and median of the cells' sums, after undoing `base`."""
+    linear = sp.csr_array(
+        (to_linear(sample.data.astype(np.float64), base), sample.indices, sample.indptr), sample.shape
+    )
+    sums = np.asarray(linear.sum(axis=1)).ravel()
+    sums = sums[sums > 0]
+    if sums.size < 2:
+        return math.inf, math.nan
+    return float(np.log(sums).std()), float(np.median(sums))
+
+
+def guess_scale(sample: sp.csr_array, *, largest: float, integer: bool) -> ScaleGuess:
+    """Decide on the scale of a non-negative matrix.
+
+    Whole numbers, and values too large for a logarithm, are linear. Otherwise each base is tried, on two properties
+    that only the right one restores: values that are whole multiples of one unit a cell (any panel), or equal sums
+    (full panels). The spread of sums alone does not order the bases on a subset of genes, since a smaller base
+    shrinks every spread; so without either sign the natural logarithm is assumed, as scanpy and Seurat write it,
+    unless base 2 is clearly better.
+
+    Parameters
+    ----------
+    sample
+        Some cells, CSR; zeros are dropped.
+    largest
+        Largest value of the whole matrix.
+    integer
+        Whether all values of the whole matrix are whole numbers.
+    """
+    sample = sp.csr_array(sample)
+    if (sample.data == 0).any():
+        sample = sample.copy()
+        sample.eliminate_zeros()
+    if integer:
+        return ScaleGuess("counts", None, None, "whole numbers")
+    if largest > LARGEST_LOG:
+        return ScaleGuess("counts", None, _equal_sum(sample, None), f"values up to {largest:.4g}, too large for logs")
+    candidates: list[float | None] = [None, *BASES]
+    multiples = sorted(((*whole_multiples(sample, base), base) for base in candidates), key=lambda row: -row[0])
+    share, n_values, base = multiples[0]
+    if n_values >= 20 and share >= 0.85 and share - multiples[1][0] >= 0.1:
+        evidence = f"{share:.0%} of values are whole multiples of a count"
+        return ScaleGuess("counts" if base is None else "log", base, _equal_sum(sample, base), evidence)
+    spreads = {base: sum_spread(sample, base)[0] for base in candidates}
+    base = min(spreads, key=lambda b: spreads[b])
+    if spreads[base] < 0.01:
+        evidence = "equal sums of all cells"
+        return ScaleGuess("counts" if base is None else "log", base, _equal_sum(sample, base), evidence)
+    if largest > LARGEST_NATURAL:
+        return ScaleGuess("log", 2.0, None, f"values up to {largest:.4g}, too large for natural logs")
+    if spreads[2.0] < 0.5 * spreads[math.e]:
+        return ScaleGuess("log", 2.0, None, "sums of cells vary far less than under the natural log")
+    return ScaleGuess("log", math.e, None, "assumed: no sign of another base")
+
+
+def _equal_sum(sample: sp.csr_array, base: float | None) -> float | None:
+    spread, median = sum_spread(sample, base)
+    return median if spread < 0.01 else None

@@ -1,0 +1,211 @@
+"""From what a user calls the candidates to what the language model is asked to say."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from .._errors import InputError
+from .._logging import logger
+from ..knowledge import Resolution, load_ontology, resolve_labels
+from ..knowledge.phrases import canonical_phrase
+
+if TYPE_CHECKING:
+    from ..models import BioVerse
+
+Labels = str | Iterable[str] | Mapping[str, str] | None
+_CL_ID = re.compile(r"CL[:_]\d{7}", re.IGNORECASE)
+_NUMBER = re.compile(r"[-+]?\d+(\.\d+)?")
+
+
+@dataclass(frozen=True)
+class Label:
+    """One candidate.
+
+    Attributes
+    ----------
+    name
+        As the user wrote it; what goes into `obs`.
+    text
+        What the language model is asked to say.
+    cl_id
+        Cell Ontology id, or None.
+    term
+        The ontology's name of that id, or `name`.
+    how
+        How it was resolved, see :class:`scbioverse.knowledge.Resolution`; `"given"` if the user did it.
+    description
+        A description the user gave in place of an id, or None.
+    """
+
+    name: str
+    text: str
+    cl_id: str | None
+    term: str
+    how: str
+    description: str | None = None
+
+    @property
+    def card(self) -> str:
+        """Description for the text side of `nearest`."""
+        from ..knowledge.cards import label_card
+
+        if self.description:
+            return f"{self.name}: {self.description}"
+        card = label_card(self.cl_id or self.name)
+        # Where another label has the term's phrase, the card must differ from that label's, too.
+        return card if self.cl_id is None or self.text == canonical_phrase(self.cl_id) else f"{self.name}. {card}"
+
+
+def read_labels(labels: Labels, model: BioVerse) -> list[Label]:
+    """Turn the argument `labels` of a verb into candidates, each with its own text.
+
+    Parameters
+    ----------
+    labels
+        None for the model's own vocabulary, `"cl"` for the whole ontology, names, or a mapping from names to
+        Cell Ontology ids or descriptions.
+    model
+        Whose vocabulary None means.
+
+    Raises
+    ------
+    InputError
+        There are no labels, one is empty or no string, an id is unknown, or all are numbers.
+
+    Warns
+    -----
+    UserWarning
+        A name resolved to no term, repeats, or names the same term as another.
+    """
+    if labels is None:
+        if not model.config.default_labels:
+            raise InputError(f"model {model.name!r} has no vocabulary of its own: pass labels=[...].")
+        return _distinct([_own(entry) for entry in model.config.default_labels])
+    if isinstance(labels, str):
+        if labels.lower() != "cl":
+            raise InputError(f"labels={labels!r} is one string; pass a list of names, a mapping, None or 'cl'.")
+        return _distinct([_own(cl_id) for cl_id in load_ontology() if cl_id.startswith("CL:")])
+    if isinstance(labels, Mapping):
+        given = {_name(name): str(value).strip() for name, value in labels.items()}
+        _check(list(given))
+        return _distinct([_mapped(name, value) for name, value in given.items()])
+    names = _without_repeats([_name(name) for name in labels])
+    _check(names)
+    found = [_resolved(resolution) for resolution in resolve_labels(names)]
+    lost = [label.name for label in found if label.cl_id is None]
+    if lost:
+        warnings.warn(
+            f"{len(lost)} of {len(found)} labels match no Cell Ontology term and are used as they stand: {lost[:8]}. "
+            "To say what one means, pass a mapping: labels={'name': 'CL:0000236'} or {'name': 'a description'}.",
+            UserWarning,
+            stacklevel=3,
+        )
+    return _distinct(found)
+
+
+def log_labels(labels: list[Label]) -> None:
+    """Say what each label was taken for."""
+    lines = [f"    {label.name} -> {label.cl_id or 'no term'} ({label.term}, {label.how})" for label in labels[:50]]
+    more = f"\n    and {len(labels) - 50} more" if len(labels) > 50 else ""
+    logger.info("%d candidate labels\n%s%s", len(labels), "\n".join(lines), more)
+
+
+def is_number(name: str) -> bool:
+    """Whether a name is a number, as clusters are called."""
+    return bool(_NUMBER.fullmatch(name))
+
+
+def _name(value: object) -> str:
+    if value is None or value is pd.NA or (isinstance(value, float) and value != value):
+        raise InputError("labels hold a missing value (None or NaN); drop it first.")
+    name = " ".join(str(value).split())
+    if not name:
+        raise InputError("labels hold an empty name; drop it first.")
+    return name
+
+
+def _check(names: list[str]) -> None:
+    if not names:
+        raise InputError("labels is empty; pass at least two names, or None for the model's own vocabulary.")
+    if len(names) < 2:
+        raise InputError(
+            f"labels holds only {names[0]!r}: with one candidate there is nothing to decide. Pass two or more."
+        )
+    if all(is_number(name) for name in names):
+        raise InputError(
+            f"all labels are numbers ({', '.join(names[:5])}...): cluster numbers name no cell type. Pass cell-type "
+            "names as labels=, and the column with the clusters as groupby=."
+        )
+
+
+def _without_repeats(names: list[str]) -> list[str]:
+    unique = list({name.casefold(): name for name in reversed(names)}.values())[::-1]
+    if len(unique) < len(names):
+        repeats = sorted({name for name in names if [one.casefold() for one in names].count(name.casefold()) > 1})
+        warnings.warn(f"labels repeat and are used once each: {repeats[:8]}.", UserWarning, stacklevel=4)
+    return unique
+
+
+def _own(entry: str) -> Label:
+    if _CL_ID.fullmatch(entry):
+        phrase = canonical_phrase(entry)
+        return Label(phrase, phrase, entry, load_ontology().term(entry).label, "id")
+    return _resolved(resolve_labels([entry])[0])
+
+
+def _resolved(resolution: Resolution) -> Label:
+    cl_id = resolution.cl_id
+    text = canonical_phrase(cl_id) if cl_id else resolution.name
+    return Label(resolution.name, text, cl_id, resolution.term_label, resolution.how)
+
+
+def _mapped(name: str, value: str) -> Label:
+    if not value:
+        return _resolved(resolve_labels([name])[0])
+    if not _CL_ID.fullmatch(value):
+        found = _resolved(resolve_labels([name])[0])
+        return Label(name, found.text, found.cl_id, found.term, found.how, description=value)
+    cl_id = value.upper().replace("_", ":")
+    ontology = load_ontology()
+    if cl_id not in ontology:
+        raise InputError(
+            f"labels[{name!r}] = {value!r} is not a term of the Cell Ontology ({len(ontology)} terms known)."
+        )
+    return Label(name, canonical_phrase(cl_id), cl_id, ontology.term(cl_id).label, "given")
+
+
+def _distinct(labels: list[Label]) -> list[Label]:
+    """Give every label a text of its own: of those that mean one term, the closest keeps the term's phrase."""
+    rank = {"given": 0, "id": 1, "exact": 2, "synonym": 3, "rule": 4, "marker": 5, "none": 6}
+    order = sorted(range(len(labels)), key=lambda i: (rank.get(labels[i].how, 6), i))
+    taken: dict[str, int] = {}
+    texts = [""] * len(labels)
+    sharing = []
+    for i in order:
+        label = labels[i]
+        text = label.text if label.text.casefold() not in taken else label.name
+        if text != label.text:
+            sharing.append((label.name, labels[taken[label.text.casefold()]].name, label.term))
+        # Two names that fold to one, or a name that is another's phrase: told apart by a number, never dropped.
+        while text.casefold() in taken:
+            text += " (2)"
+        taken[text.casefold()] = i
+        texts[i] = text
+    if sharing:
+        shown = "; ".join(f"{one!r} and {other!r} both mean {term!r}" for one, other, term in sharing[:5])
+        warnings.warn(
+            f"labels name the same term: {shown}. The cells cannot tell them apart by meaning; the first of each pair "
+            "is scored by its own wording. Merge them if that is not what you want.",
+            UserWarning,
+            stacklevel=4,
+        )
+    return [
+        label if label.text == text else Label(label.name, text, label.cl_id, label.term, label.how, label.description)
+        for label, text in zip(labels, texts, strict=True)
+    ]

@@ -1,0 +1,143 @@
+"""The embedding a verb starts from: what is stored where that is current, else made anew."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .._errors import InputError, MissingKeyError
+from .._keys import Slots
+from .._logging import logger
+from .._record import read_record, write_record
+from ..encoders import embed_rows
+from ._embed import embed_step
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from numpy.typing import NDArray
+
+    from ..models import BioVerse
+
+
+@dataclass(frozen=True)
+class Representation:
+    """Embeddings of every row.
+
+    Attributes
+    ----------
+    values
+        float32 (n_obs, n_tokens, dim).
+    slot
+        Their name in `obsm`.
+    fresh
+        Whether they were made now and are not in the AnnData yet.
+    record
+        What :func:`scbioverse.tl.embed` would record.
+    step
+        Under which name.
+    """
+
+    values: NDArray[np.float32]
+    slot: str
+    fresh: bool
+    step: str
+    record: dict[str, Any] = field(default_factory=dict)
+
+    def write(self, adata: AnnData) -> list[str]:
+        """Store fresh embeddings and their record; return the names of the slots that were filled."""
+        if not self.fresh:
+            return []
+        adata.obsm[self.slot] = self.values[:, 0] if self.values.shape[1] == 1 else self.values
+        write_record(adata, self.step, **self.record)
+        return [f"adata.obsm[{self.slot!r}]"]
+
+
+def represent_rows(
+    adata: AnnData,
+    model: BioVerse,
+    *,
+    modality: str = "cell",
+    key: str | None = None,
+    layer: str | None = None,
+    slots: Slots,
+    batch_size: int = 512,
+) -> Representation:
+    """Return the embeddings of `adata` by the model's encoder, without changing `adata`.
+
+    A stored embedding is used if its record says that it came from the same encoder (by fingerprint), layer and key;
+    else it is out of date, is said to be so in the log, and is made anew.
+
+    Raises
+    ------
+    InputError
+        The data cannot be embedded.
+    """
+    if not hasattr(adata, "obsm"):
+        raise InputError(f"expected an AnnData, found {type(adata).__name__}.")
+    model.check_modality(modality)
+    if adata.n_obs == 0:
+        raise InputError("adata has no rows: there is nothing to embed.")
+    encoder = model.encoders[modality]
+    # A representation the user computed is read as it is now, every time: nothing says whether it changed.
+    if not hasattr(encoder, "key"):
+        for stem in dict.fromkeys([slots.key, Slots().key]):
+            held = _stored(adata, Slots(stem), encoder, modality=modality, key=key, layer=layer)
+            if held is not None:
+                return held
+    plan = encoder.plan(adata, key=key, layer=layer)
+    values = embed_rows(encoder, adata, key=key, layer=layer, batch_size=batch_size, plan=plan)
+    slot, step = slots.embedding(modality), embed_step(slots, modality)
+    record = {
+        "model": model.name,
+        "encoder": encoder.name,
+        "fingerprint": encoder.fingerprint(),
+        "modality": modality,
+        "slot": slot,
+        "n_tokens": encoder.n_tokens,
+        "dim": encoder.dim,
+        "layer": layer,
+        "key": key,
+        "seed": 0,
+        **getattr(plan, "summary", {}),
+    }
+    return Representation(values, slot, not hasattr(encoder, "key"), step, record)
+
+
+def _stored(
+    adata: AnnData, slots: Slots, encoder: Any, *, modality: str, key: str | None, layer: str | None
+) -> Representation | None:
+    slot, step = slots.embedding(modality), embed_step(slots, modality)
+    if slot not in adata.obsm:
+        return None
+    try:
+        record = read_record(adata, step)
+    except (MissingKeyError, ValueError):
+        logger.info("adata.obsm[%r] has no record of how it was made: embedding anew", slot)
+        return None
+    wanted = encoder.fingerprint()
+    if record.get("fingerprint") != wanted:
+        logger.info(
+            "adata.obsm[%r] is of another encoder (%.16s, the model has %.16s): embedding anew",
+            slot,
+            record.get("fingerprint"),
+            wanted,
+        )
+        return None
+    # What was not asked for explicitly is taken as it was embedded.
+    if (layer is not None and record.get("layer") != layer) or (key is not None and record.get("key") != key):
+        logger.info("adata.obsm[%r] was made from another layer or key: embedding anew", slot)
+        return None
+    values = np.asarray(adata.obsm[slot], dtype=np.float32)
+    values = values[:, None, :] if values.ndim == 2 else values
+    if values.shape != (adata.n_obs, encoder.n_tokens, encoder.dim) or not np.isfinite(values).all():
+        logger.info("adata.obsm[%r] has shape %s or NaN: embedding anew", slot, values.shape)
+        return None
+    logger.info("using adata.obsm[%r], made by the same encoder", slot)
+    return Representation(values, slot, False, step)
+
+
+def own_copy(adata: AnnData) -> AnnData:
+    """Return a copy in memory, for `copy=True`."""
+    return adata.to_memory() if adata.isbacked else adata.copy()

@@ -1,0 +1,29 @@
+"""Training: tasks turn a batch into a loss, one loop runs them, its state can be saved and resumed."""
+
+from __future__ import annotations
+
+from .autoregressive import AutoregressiveTask
+from .calibrate import expected_calibration_error, fit_temperature
+from .candidates import CandidateSet
+from .contrastive import ContrastiveTask
+from .lexical import LexicalTask
+from .loop import fit
+from .sampler import Batch, LabelSampler
+from .state import load_state, save_state
+from .tasks import MixedTask, Task
+
+__all__ = [
+    "AutoregressiveTask",
+    "Batch",
+    "CandidateSet",
+    "ContrastiveTask",
+    "LabelSampler",
+    "LexicalTask",
+    "MixedTask",
+    "Task",
+    "expected_calibration_error",
+    "fit",
+    "fit_temperature",
+    "load_state",
+    "save_state",
+]

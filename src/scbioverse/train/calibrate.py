@@ -1,0 +1,81 @@
+"""Temperature: making a confidence of 0.8 right eight times in ten."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax
+
+from .._errors import InputError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+def fit_temperature(
+    log_probs: NDArray[np.floating],
+    truth: NDArray[np.integer],
+    *,
+    weights: NDArray[np.floating] | None = None,
+    bounds: tuple[float, float] = (0.05, 20.0),
+) -> float:
+    """Find the temperature T that makes `log_softmax(log_probs / T)` most likely for `truth`.
+
+    Guo et al. 2017, "On calibration of modern neural networks": one number, fitted on cells that took no part in
+    training; it changes no ranking.
+
+    Parameters
+    ----------
+    log_probs
+        (n, m), natural logarithm, before any temperature.
+    truth
+        int64 (n,): right column of each row; negative rows are left out.
+    weights
+        (n,): weight of each row; equal if not given.
+    bounds
+        Range to search.
+
+    Raises
+    ------
+    InputError
+        Shapes do not fit or no row has a truth.
+    """
+    scores, right = np.asarray(log_probs, dtype=np.float64), np.asarray(truth)
+    if scores.ndim != 2 or right.shape != scores.shape[:1] or right.max(initial=-1) >= scores.shape[1]:
+        raise InputError(f"log_probs {scores.shape} and truth {right.shape} do not fit together.")
+    keep = right >= 0
+    if not keep.any():
+        raise InputError("no row has a truth to calibrate on.")
+    scores, right = scores[keep], right[keep]
+    share = np.ones(right.size) if weights is None else np.asarray(weights, dtype=np.float64)[keep]
+
+    def loss(log_t: float) -> float:
+        own = log_softmax(scores / np.exp(log_t), axis=1)[np.arange(right.size), right]
+        return float(-(share * own).sum() / share.sum())
+
+    found = minimize_scalar(loss, bounds=tuple(np.log(bounds)), method="bounded", options={"xatol": 1e-4})
+    return float(np.exp(found.x))
+
+
+def expected_calibration_error(
+    confidence: NDArray[np.floating], right: NDArray[np.bool_], *, n_bins: int = 10
+) -> float:
+    """Mean gap between confidence and accuracy over equal-width bins, weighted by rows (Naeini et al. 2015), 0 to 1.
+
+    Parameters
+    ----------
+    confidence
+        (n,), 0 to 1.
+    right
+        bool (n,).
+    n_bins
+        Number of bins.
+    """
+    sure, hit = np.asarray(confidence, dtype=np.float64), np.asarray(right, dtype=bool)
+    if sure.shape != hit.shape or sure.size == 0:
+        raise InputError(f"confidence {sure.shape} and right {hit.shape} must be of one length, not empty.")
+    at = np.minimum((sure * n_bins).astype(int), n_bins - 1)
+    gaps = [abs(sure[at == b].mean() - hit[at == b].mean()) * (at == b).mean() for b in np.unique(at)]
+    return float(np.sum(gaps))

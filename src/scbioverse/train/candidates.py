@@ -1,0 +1,224 @@
+"""A label set as training sees it: where its token sequences part, and which labels may not count as wrong."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .._errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from ..models import BioVerse
+
+
+@dataclass(frozen=True)
+class _Branch:
+    """A point where sequences with a common beginning go on differently."""
+
+    position: int
+    tokens: NDArray[np.int64]
+    members: NDArray[np.bool_]
+    """(n_children, n_labels): which labels lie below which child."""
+
+
+@dataclass(frozen=True, eq=False)
+class Targets:
+    """What the restricted loss asks of a batch of r choices.
+
+    Attributes
+    ----------
+    row
+        int64 (r,): row of the batch.
+    position
+        int64 (r,): answer tokens that stand before the choice.
+    token
+        int64 (u,): the tokens that any choice is among.
+    adjust
+        float32 (r, u): added to the logits; log prior for a child, -inf for what is no choice here.
+    target
+        int64 (r,): the right child, as a position in `token`.
+    """
+
+    row: Tensor
+    position: Tensor
+    token: Tensor
+    adjust: Tensor
+    target: Tensor
+
+
+class CandidateSet:
+    """Labels to choose from, as token sequences.
+
+    The probability of a label is the product, over the points where the label's sequence parts from others, of a
+    softmax over the tokens that go on there: what scoring computes, too. Where `related` names labels that may not
+    count as wrong for a label (its ontology ancestors and descendants), they are taken out of the set for it.
+
+    Parameters
+    ----------
+    names
+        The labels, m of them, each once.
+    sequences
+        Token ids of each, the end token included; all different.
+    related
+        bool (m, m), symmetric; the diagonal is ignored.
+    prior
+        (m,) positive weights, for example training frequencies. The logarithm of their sum below each token is added to
+        the logits, in training only, so that the model learns likelihoods and not how often a label was seen; equal
+        weights take out how many labels begin with a token. None adds nothing, which is what scoring does.
+
+    Raises
+    ------
+    InputError
+        Names or sequences repeat, or shapes do not fit.
+    """
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        sequences: Sequence[Sequence[int]],
+        *,
+        related: NDArray[np.bool_] | None = None,
+        prior: NDArray[np.floating] | None = None,
+    ) -> None:
+        self.names = tuple(names)
+        self.sequences = tuple(tuple(int(token) for token in sequence) for sequence in sequences)
+        m = len(self.names)
+        if m < 2:
+            raise InputError(f"a candidate set needs at least two labels, found {m}.")
+        if len(self.sequences) != m or len(set(self.names)) != m:
+            raise InputError(f"{m} labels, {len(set(self.names))} different, for {len(self.sequences)} sequences.")
+        if len(set(self.sequences)) != m:
+            twice = sorted({n for n, s in zip(self.names, self.sequences, strict=True) if self.sequences.count(s) > 1})
+            raise InputError(f"labels that read the same to the language model: {twice[:6]}")
+        self.related = np.zeros((m, m), bool) if related is None else np.array(related, dtype=bool)
+        if self.related.shape != (m, m):
+            raise InputError(f"related must be ({m}, {m}), found {self.related.shape}.")
+        self.prior = None if prior is None else np.asarray(prior, dtype=np.float64)
+        if self.prior is not None and (self.prior.shape != (m,) or not (self.prior > 0).all()):
+            raise InputError(f"prior must hold {m} positive weights, found shape {self.prior.shape}.")
+        self._index = {name: i for i, name in enumerate(self.names)}
+        self._branches = self._grow()
+        self._token = np.unique(np.concatenate([branch.tokens for branch in self._branches]))
+        self._compile()
+
+    @classmethod
+    def of(
+        cls,
+        model: BioVerse,
+        names: Sequence[str],
+        *,
+        related: NDArray[np.bool_] | None = None,
+        prior: NDArray[np.floating] | None = None,
+    ) -> CandidateSet:
+        """Build the set from names, tokenised as the model's prompt does."""
+        return cls(names, [model.answer_ids(name) for name in names], related=related, prior=prior)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def index(self, names: Sequence[str]) -> NDArray[np.int64]:
+        """Return positions of `names` in the set.
+
+        Raises
+        ------
+        InputError
+            A name is not in the set.
+        """
+        absent = [name for name in names if name not in self._index]
+        if absent:
+            raise InputError(f"{len(absent)} answers are not among the {len(self)} candidates, such as {absent[0]!r}.")
+        return np.array([self._index[name] for name in names], dtype=np.int64)
+
+    def subset(self, keep: Sequence[int] | NDArray[np.integer]) -> CandidateSet:
+        """Return the set of the labels at the positions `keep`."""
+        at = np.asarray(keep, dtype=np.int64)
+        return CandidateSet(
+            [self.names[i] for i in at],
+            [self.sequences[i] for i in at],
+            related=self.related[np.ix_(at, at)],
+            prior=None if self.prior is None else self.prior[at],
+        )
+
+    def needed(self, names: Sequence[str]) -> NDArray[np.int64]:
+        """Answer tokens that must be read to reach the last choice of each name, (n,)."""
+        return self._last[self.index(names)]
+
+    def targets(self, names: Sequence[str]) -> Targets:
+        """Gather the choices that the answers `names` are made of."""
+        labels = self.index(names)
+        rows, at = [], []
+        for row, label in enumerate(labels):
+            mine = np.arange(self._start[label], self._start[label + 1])
+            at.append(mine)
+            rows.append(np.full(mine.size, row))
+        where = np.concatenate(at)
+        return Targets(
+            row=torch.from_numpy(np.concatenate(rows)),
+            position=torch.from_numpy(self._position[where]),
+            token=torch.from_numpy(self._token),
+            adjust=torch.from_numpy(self._adjust[where]),
+            target=torch.from_numpy(self._target[where]),
+        )
+
+    def _grow(self) -> list[_Branch]:
+        """Walk down from the common beginning; keep the points with more than one way on."""
+        found, open_groups = [], [(0, list(range(len(self))))]
+        while open_groups:
+            position, group = open_groups.pop()
+            ways: dict[int, list[int]] = {}
+            for label in group:
+                sequence = self.sequences[label]
+                if position >= len(sequence):
+                    raise InputError(
+                        f"{self.names[label]!r} is the beginning of another label's tokens: end every sequence with an "
+                        "end token."
+                    )
+                ways.setdefault(sequence[position], []).append(label)
+            if len(ways) > 1:
+                members = np.zeros((len(ways), len(self)), dtype=bool)
+                for child, labels in enumerate(ways.values()):
+                    members[child, labels] = True
+                found.append(_Branch(position, np.array(list(ways), dtype=np.int64), members))
+            open_groups.extend((position + 1, labels) for labels in ways.values() if len(labels) > 1)
+        return found
+
+    def _compile(self) -> None:
+        """Lay out the choices of every label as rows of one table, so that a batch only gathers."""
+        log_prior = None if self.prior is None else np.log(self.prior)
+        position, target, adjust, counts = [], [], [], []
+        for label in range(len(self)):
+            usable = ~self.related[label]
+            usable[label] = True
+            choices = [b for b in self._branches if b.members[:, label].any()]
+            kept = 0
+            for branch in sorted(choices, key=lambda one: one.position):
+                inside = branch.members & usable
+                if inside.any(axis=1).sum() < 2:
+                    continue  # only related labels part here: nothing to decide for this one
+                row = np.full(self._token.size, -np.inf, dtype=np.float32)
+                columns = np.searchsorted(self._token, branch.tokens)
+                if log_prior is None:
+                    row[columns] = np.where(inside.any(axis=1), 0.0, -np.inf)
+                else:
+                    row[columns] = np.logaddexp.reduce(np.where(inside, log_prior, -np.inf), axis=1)
+                adjust.append(row)
+                position.append(branch.position)
+                target.append(columns[int(np.flatnonzero(branch.members[:, label])[0])])
+                kept += 1
+            counts.append(kept)
+        self._start = np.concatenate([[0], np.cumsum(counts)])
+        self._position = np.array(position, dtype=np.int64)
+        self._target = np.array(target, dtype=np.int64)
+        self._adjust = np.stack(adjust) if adjust else np.empty((0, self._token.size), dtype=np.float32)
+        self._last = np.array(
+            [self._position[a:b].max(initial=0) for a, b in zip(self._start[:-1], self._start[1:], strict=True)],
+            dtype=np.int64,
+        )

@@ -1,0 +1,92 @@
+"""Cells and texts are brought together in the space they share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from .._errors import InputError
+from ..nn import info_nce
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from ..models.bioverse import BioVerse
+    from .sampler import Batch
+
+
+class ContrastiveTask:
+    """Symmetric InfoNCE between cells and the language model's own representation of their texts.
+
+    Texts are represented once each, so a step costs no forward pass of the language model.
+
+    Parameters
+    ----------
+    model
+        Whose projector and shared-space layer are trained. It must have a text space.
+    modality
+        Modality of the batches.
+    negatives
+        Unrelated texts that no cell may come near, for example general-domain sentences.
+    n_negatives
+        How many of them a step draws; all if None.
+    """
+
+    def __init__(
+        self,
+        model: BioVerse,
+        *,
+        modality: str = "cell",
+        negatives: Sequence[str] = (),
+        n_negatives: int | None = 64,
+    ) -> None:
+        self.model, self.modality, self.n_negatives = model, modality, n_negatives
+        model.check_modality(modality)
+        if model.text_space is None:
+            raise InputError(
+                "the model has no text space: call model.fit_text_space(texts) before contrastive training."
+            )
+        self._texts: dict[str, int] = {}
+        self._vectors = torch.empty(0, model.text_dim)
+        self._negatives = torch.from_numpy(model.text_coordinates(list(negatives))) if len(negatives) else None
+
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """Projector and shared-space layer of the modality."""
+        yield from self.model.trainable(self.modality, shared=True, tokens=False)
+
+    def train(self, mode: bool) -> None:
+        """Switch the projector's dropout."""
+        self.model.modules.train(mode)
+
+    def split(self, batch: Batch, size: int) -> list[tuple[Batch, float]]:
+        """Return the batch whole: its rows are each other's negatives."""
+        return [(batch, 1.0)]
+
+    def prepare(self, texts: Sequence[str]) -> None:
+        """Represent `texts` ahead of time, in one go."""
+        new = [text for text in dict.fromkeys(texts) if text not in self._texts]
+        if new:
+            self._texts |= {text: len(self._texts) + i for i, text in enumerate(new)}
+            self._vectors = torch.cat([self._vectors, torch.from_numpy(self.model.text_coordinates(new))])
+
+    def __call__(self, batch: Batch) -> dict[str, Tensor]:
+        """Return `loss` and `recall`, the share of cells nearest to a text of their own group."""
+        written = batch.get("cards", batch["texts"])
+        self.prepare(written)
+        shared = self.model.shared(self.modality)
+        soft = self.model.project(torch.as_tensor(batch["embeddings"]), self.modality)
+        self.model.centre_shared(soft, self.modality)
+        cells = self.model.to_shared(soft, self.modality)
+        texts = self._vectors[[self._texts[text] for text in written]].to(cells.device)
+        groups = torch.as_tensor(batch["groups"])
+        related = torch.as_tensor(batch["related"]) if "related" in batch else None
+        negatives = self._negatives
+        if negatives is not None and self.n_negatives is not None and self.n_negatives < len(negatives):
+            negatives = negatives[torch.randperm(len(negatives))[: self.n_negatives]]
+        loss = info_nce(cells, texts, groups=groups, negatives=negatives, scale=shared.log_scale.exp(), related=related)
+        with torch.no_grad():
+            nearest = (cells @ texts.T).argmax(dim=1)
+            recall = (groups[nearest] == groups).float().mean()
+        return {"loss": loss, "recall": recall}

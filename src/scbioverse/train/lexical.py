@@ -1,0 +1,72 @@
+"""A warm start for the projector: soft tokens that begin as words the language model already reads."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ..models.bioverse import BioVerse
+    from .sampler import Batch
+
+
+class LexicalTask:
+    """Draw soft tokens towards the language model's own input embeddings of the paired text.
+
+    A frozen language model needs many steps to learn what an arbitrary vector in its input means, and each such step
+    costs a forward and a backward pass through it. It reads its own vocabulary from the start. So before the language
+    model is run at all, the projector learns to place a cell at the embedding of its name: the tokens of the name are
+    spread over the soft tokens in order, several that share a slot are averaged, and slots left over repeat the last
+    one. An ambiguous cell lands between the names it could have.
+
+    The loss is the squared distance over the mean squared length of an embedding: 0 is perfect, 1 is no better than
+    the origin.
+
+    Parameters
+    ----------
+    model
+        Whose projector is trained.
+    modality
+        Modality of the batches.
+    """
+
+    def __init__(self, model: BioVerse, *, modality: str = "cell") -> None:
+        self.model, self.modality = model, modality
+        model.check_modality(modality)
+        self._targets: dict[str, Tensor] = {}
+
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """Projector of the modality."""
+        yield from self.model.trainable(self.modality, shared=False, tokens=False)
+
+    def train(self, mode: bool) -> None:
+        """Switch the projector's dropout."""
+        self.model.modules.train(mode)
+
+    def split(self, batch: Batch, size: int) -> list[tuple[Batch, float]]:
+        """Return the batch whole: a step is cheap."""
+        return [(batch, 1.0)]
+
+    @torch.no_grad()
+    def target(self, text: str) -> Tensor:
+        """Slots of a text, float32 (n_soft, d_llm)."""
+        if text not in self._targets:
+            ids = self.model.answer_ids(text)[:-1]
+            words = self.model.backbone.embed_tokens(torch.tensor(ids, device=self.model.backbone.device)).float()
+            n_soft = self.model.config.n_soft
+            if len(ids) <= n_soft:
+                slots = torch.cat([words, words[-1:].expand(n_soft - len(ids), -1)])
+            else:
+                slots = torch.stack([part.mean(dim=0) for part in torch.tensor_split(words, n_soft)])
+            self._targets[text] = slots
+        return self._targets[text]
+
+    def __call__(self, batch: Batch) -> dict[str, Tensor]:
+        """Return `loss`."""
+        wanted = torch.stack([self.target(text) for text in batch["texts"]])
+        soft = self.model.project(torch.as_tensor(batch["embeddings"]), self.modality)
+        return {"loss": (soft - wanted).pow(2).sum(dim=-1).mean() / wanted.pow(2).sum(dim=-1).mean()}

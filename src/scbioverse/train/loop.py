@@ -1,0 +1,186 @@
+"""The one training loop."""
+
+from __future__ import annotations
+
+import math
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+from tqdm.auto import tqdm
+
+from .._errors import BioverseError, InputError, MismatchError
+from .._logging import logger
+from .._settings import settings
+from .state import load_state, save_state
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .sampler import Sampler
+    from .tasks import Task
+
+
+def learning_rate(step: int, *, steps: int, peak: float, warmup: int, floor: float = 0.02) -> float:
+    """Linear warm-up to `peak` over `warmup` steps, then a half cosine down to `floor * peak` at `steps`."""
+    if step < warmup:
+        return peak * (step + 1) / warmup
+    done = (step - warmup) / max(1, steps - warmup)
+    return peak * (floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * min(1.0, done))))
+
+
+def fit(
+    task: Task,
+    sampler: Sampler,
+    *,
+    steps: int,
+    lr: float = 1e-3,
+    warmup: float = 0.05,
+    weight_decay: float = 0.01,
+    clip: float = 1.0,
+    micro_batch: int | None = None,
+    seed: int = 0,
+    progress: bool | None = None,
+    state: str | Path | None = None,
+    save_every: int = 500,
+    every: int = 0,
+    callback: Callable[[int], dict[str, float] | None] | None = None,
+) -> pd.DataFrame:
+    """Train what `task` names, with AdamW.
+
+    Step s draws its batch and its dropout from (`seed`, s) alone, so a run that was stopped and resumed gives the
+    parameters of a run that was not.
+
+    Parameters
+    ----------
+    task
+        Turns a batch into a loss.
+    sampler
+        Draws a batch from a generator.
+    steps
+        Optimiser steps in all, those of a resumed run included.
+    lr
+        Highest learning rate; linear warm-up, then cosine decay to 2 % of it.
+    warmup
+        Share of the steps spent warming up, 0 to 1.
+    weight_decay
+        Applied to matrices only: neither to norms and biases nor to marker tokens.
+    clip
+        Largest norm of the gradient.
+    micro_batch
+        Split a batch into parts of at most this many rows, sorted by length, where the task's loss allows it:
+        less padding, less memory, the same gradient.
+    seed
+        Seed of batches and dropout.
+    progress
+        Show a progress bar; `settings.progress` if not given.
+    state
+        Folder to keep the run's state in, and to resume from if it is there.
+    save_every
+        Steps between two saves of the state.
+    every, callback
+        Call `callback(step)` after every `every` steps and after the last; what it returns joins the history.
+
+    Returns
+    -------
+    One row a step: `step`, `loss` and the task's other values, `lr`, `grad_norm`, `rows`, `seconds`.
+
+    Raises
+    ------
+    InputError
+        `steps` or `lr` is not positive.
+    MismatchError
+        `state` belongs to a run with other settings.
+    BioverseError
+        The loss became NaN or infinite.
+    """
+    if steps < 1 or lr <= 0:
+        raise InputError(f"steps and lr must be positive, found steps={steps}, lr={lr}.")
+    params = {name: param for name, param in task.named_parameters() if param.requires_grad}
+    optimizer = torch.optim.AdamW(_param_groups(params, weight_decay), lr=lr, betas=(0.9, 0.98))
+    run = {"steps": steps, "lr": lr, "warmup": warmup, "weight_decay": weight_decay, "clip": clip, "seed": seed}
+    rows, start = _resume(state, params, optimizer, run)
+    warm = max(1, round(warmup * steps))
+    show = settings.progress if progress is None else progress
+    began, seen = time.perf_counter(), 0
+    task.train(True)
+    try:
+        # The global generator is put back afterwards: training must not change what the caller draws next.
+        with torch.random.fork_rng(devices=[]), tqdm(total=steps, initial=start, desc="train", disable=not show) as bar:
+            for step in range(start, steps):
+                tick = time.perf_counter()
+                torch.manual_seed((seed * 1_000_003 + step) % 2**63)
+                rate = learning_rate(step, steps=steps, peak=lr, warmup=warm)
+                for group in optimizer.param_groups:
+                    group["lr"] = rate
+                optimizer.zero_grad(set_to_none=True)
+                batch = sampler(np.random.default_rng([seed, step]))
+                values = _backward(task, batch, micro_batch)
+                norm = float(nn.utils.clip_grad_norm_(params.values(), clip))
+                if not math.isfinite(values["loss"]) or not math.isfinite(norm):
+                    raise BioverseError(
+                        f"training broke at step {step}: loss {values['loss']}, gradient norm {norm}. "
+                        f"Lower lr (now {lr:g}) or check the embeddings for extreme values."
+                    )
+                optimizer.step()
+                n = len(batch["texts"])
+                seen += n
+                rows.append(
+                    {"step": step, **values, "lr": rate, "grad_norm": norm, "rows": n}
+                    | {"seconds": time.perf_counter() - tick}
+                )
+                if callback is not None and (step + 1 == steps or (every and (step + 1) % every == 0)):
+                    task.train(False)
+                    rows[-1] |= callback(step) or {}
+                    task.train(True)
+                bar.update()
+                if show and step % 10 == 0:
+                    bar.set_postfix(loss=f"{values['loss']:.3f}")
+                if state is not None and (step + 1 == steps or (step + 1) % save_every == 0):
+                    meta = {"run": run, "history": rows}
+                    save_state(state, step=step + 1, params=params, optimizer=optimizer, meta=meta)
+    finally:
+        task.train(False)
+    if seen:
+        logger.info(
+            "trained %d steps on %d examples, %.1f examples/s",
+            steps - start,
+            seen,
+            seen / (time.perf_counter() - began),
+        )
+    return pd.DataFrame(rows)
+
+
+def _param_groups(params: dict[str, nn.Parameter], weight_decay: float) -> list[dict[str, Any]]:
+    decayed = [param for name, param in params.items() if param.ndim > 1 and not name.startswith("tokens")]
+    kept = {id(param) for param in decayed}
+    plain = [param for param in params.values() if id(param) not in kept]
+    groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]
+    return [group for group in groups if group["params"]]
+
+
+def _backward(task: Task, batch: Any, micro_batch: int | None) -> dict[str, float]:
+    parts = [(batch, 1.0)] if micro_batch is None else task.split(batch, micro_batch)
+    total: dict[str, float] = {}
+    for part, weight in parts:
+        values = task(part)
+        (values["loss"] * weight).backward()
+        for key, value in values.items():
+            total[key] = total.get(key, 0.0) + weight * float(value.detach())
+    return total
+
+
+def _resume(
+    state: str | Path | None, params: dict[str, nn.Parameter], optimizer: torch.optim.Optimizer, run: dict[str, Any]
+) -> tuple[list[dict[str, Any]], int]:
+    if state is None or not Path(state).exists():
+        return [], 0
+    start, meta = load_state(state, params=params, optimizer=optimizer)
+    if meta["run"] != run:
+        raise MismatchError(f"the run in {state} had {meta['run']}, this one has {run}. Use another folder.")
+    logger.info("resumed at step %d from %s", start, state)
+    return list(meta["history"]), start

@@ -1,0 +1,138 @@
+"""What a training step sees: batches drawn from embeddings and their labels, repeatable step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
+
+import numpy as np
+
+from .._errors import InputError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+class Batch(TypedDict):
+    """One batch.
+
+    Attributes
+    ----------
+    embeddings
+        float32 (n, n_tokens, dim).
+    texts
+        n answers.
+    groups
+        int64 (n,): rows with one number say the same and are never told apart.
+    cards
+        n descriptions, where the contrastive task should see other texts than the autoregressive one.
+    related
+        bool (n, n): pairs that are neither right nor wrong, such as a term and its ancestor.
+    candidates
+        A :class:`~.candidates.CandidateSet` for this batch, in place of the task's own.
+    part
+        The only part of a :class:`~.tasks.MixedTask` that the batch is for.
+    """
+
+    embeddings: NDArray[np.float32]
+    texts: list[str]
+    groups: NDArray[np.int64]
+    cards: NotRequired[list[str]]
+    related: NotRequired[NDArray[np.bool_]]
+    candidates: NotRequired[Any]
+    part: NotRequired[int]
+
+
+Sampler = Callable[[np.random.Generator], Batch]
+"""Draws one batch. The generator is made from seed and step, so that a resumed run draws what the first would have."""
+
+
+class LabelSampler:
+    """Draws cells with their label texts, evenly over labels or as they come.
+
+    Parameters
+    ----------
+    embeddings
+        float32 (n, n_tokens, dim) or (n, dim).
+    labels
+        int64 (n,): label of each row; negative rows are left out.
+    texts
+        Texts of each label: a list of strings, or of lists of strings of which one is drawn each time.
+    cards
+        Descriptions of each label, in the same two forms.
+    batch_size
+        Rows of a batch.
+    balance
+        Power p in 0 to 1: a label is drawn in proportion to `count ** (1 - p)`; 1 draws all labels evenly.
+    related
+        bool (n_labels, n_labels): which labels are related, see :class:`Batch`.
+    noise
+        Standard deviation of Gaussian noise added to embeddings, in units of each dimension's own deviation.
+
+    Raises
+    ------
+    InputError
+        Shapes do not fit, or no row has a label.
+    """
+
+    def __init__(
+        self,
+        embeddings: NDArray[np.float32],
+        labels: NDArray[np.integer],
+        texts: Sequence[str] | Sequence[Sequence[str]],
+        *,
+        cards: Sequence[str] | Sequence[Sequence[str]] | None = None,
+        batch_size: int = 64,
+        balance: float = 1.0,
+        related: NDArray[np.bool_] | None = None,
+        noise: float = 0.0,
+    ) -> None:
+        array = np.asarray(embeddings, dtype=np.float32)
+        self.embeddings = array[:, None, :] if array.ndim == 2 else array
+        self.labels = np.asarray(labels, dtype=np.int64)
+        if self.embeddings.ndim != 3 or self.labels.shape != self.embeddings.shape[:1]:
+            raise InputError(f"embeddings {array.shape} and labels {self.labels.shape} do not fit together.")
+        if self.labels.max(initial=-1) >= len(texts):
+            raise InputError(f"label {self.labels.max()} has no text ({len(texts)} given).")
+        if batch_size < 1:
+            raise InputError(f"batch_size must be at least 1, found {batch_size}.")
+        self.texts = _variants(texts)
+        self.cards = None if cards is None else _variants(cards)
+        if self.cards is not None and len(self.cards) != len(self.texts):
+            raise InputError(f"{len(self.texts)} labels have texts, {len(self.cards)} have cards.")
+        self.batch_size, self.related = batch_size, related
+        self._rows = [np.flatnonzero(self.labels == i) for i in range(len(self.texts))]
+        counts = np.array([rows.size for rows in self._rows], dtype=np.float64)
+        if counts.sum() == 0:
+            raise InputError("no row has a label to learn from.")
+        silent = [
+            i for i in np.flatnonzero(counts) if not all(known[i] for known in (self.texts, self.cards or self.texts))
+        ]
+        if silent:
+            raise InputError(f"label {silent[0]} has rows and no text.")
+        weight = np.where(counts > 0, counts, 1.0) ** (1.0 - balance) * (counts > 0)
+        self.weight = weight / weight.sum()
+        self._scale = noise * self.embeddings.std(axis=0) if noise else None
+
+    def __call__(self, rng: np.random.Generator) -> Batch:
+        """Draw one batch."""
+        labels = rng.choice(self.weight.size, size=self.batch_size, p=self.weight)
+        rows = np.array([self._rows[label][rng.integers(self._rows[label].size)] for label in labels])
+        embeddings = self.embeddings[rows]
+        if self._scale is not None:
+            embeddings = embeddings + rng.standard_normal(embeddings.shape, dtype=np.float32) * self._scale
+        texts = [_draw(self.texts[label], rng) for label in labels]
+        batch = Batch(embeddings=embeddings.astype(np.float32), texts=texts, groups=labels.astype(np.int64))
+        if self.cards is not None:
+            batch["cards"] = [_draw(self.cards[label], rng) for label in labels]
+        if self.related is not None:
+            batch["related"] = self.related[np.ix_(labels, labels)]
+        return batch
+
+
+def _variants(texts: Sequence[str] | Sequence[Sequence[str]]) -> list[list[str]]:
+    return [[one] if isinstance(one, str) else list(one) for one in texts]
+
+
+def _draw(texts: list[str], rng: np.random.Generator) -> str:
+    return texts[rng.integers(len(texts))]

@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from scbioverse._errors import InputError
+from scbioverse.encoders._panel_share import GeneStats, log_share, panel_offsets, panel_zscores
+
+
+def by_hand(counts: np.ndarray, stats: GeneStats, vocab: list[int]) -> np.ndarray:
+    """Compute the formula one value at a time, in double precision."""
+    out = np.zeros((len(counts), len(stats.genes)))
+    share = sum(float(stats.profile[v]) for v in vocab) / sum(map(float, stats.profile))
+    for i, cell in enumerate(counts):
+        total = sum(map(float, cell))
+        if total == 0:
+            continue
+        for c, v in zip(cell, vocab, strict=True):
+            x = math.log1p(float(c) / total * stats.target_sum * share)
+            z = (x - float(stats.mean[v])) / float(stats.sd[v])
+            out[i, v] = min(max(z, stats.clip[0]), stats.clip[1])
+    return out
+
+
+@pytest.fixture
+def small() -> tuple[np.ndarray, GeneStats, list[int]]:
+    rng = np.random.default_rng(0)
+    stats = GeneStats(tuple("ABCDEFGHIJ"), rng.random(10) * 3, rng.random(10) + 0.1, rng.random(10), 500.0, (-2.0, 3.0))
+    counts = rng.poisson(0.8, (6, 5)).astype(np.float32)
+    counts[2] = 0
+    return counts, stats, [7, 1, 9, 0, 4]
+
+
+@pytest.mark.parametrize("wrap", [np.asarray, sp.csr_matrix, sp.csr_array])
+def test_dense_path_is_the_formula(small: tuple[np.ndarray, GeneStats, list[int]], wrap: Any) -> None:
+    counts, stats, vocab = small
+    z = panel_zscores(wrap(counts), stats, vocab)
+    np.testing.assert_allclose(z, by_hand(counts, stats, vocab), atol=1e-5)
+    assert z.dtype == np.float32
+    # Both clips are met, or the test would not see them.
+    assert (z == -2).any()
+    assert (z == 3).any()
+
+
+def test_sparse_path_is_the_formula(small: tuple[np.ndarray, GeneStats, list[int]]) -> None:
+    counts, stats, vocab = small
+    panel = stats.panel(vocab)
+    offsets = panel_offsets(sp.csr_array(counts), stats, panel)
+    assert offsets.nnz == (counts > 0).sum()
+    expected = by_hand(counts, stats, vocab)[:, vocab]
+    filled = counts.sum(axis=1) > 0
+    np.testing.assert_allclose((offsets.toarray() + panel.zero)[filled], expected[filled], atol=1e-5)
+
+
+def test_one_panel_a_cell_equals_each_panel_by_itself(small: tuple[np.ndarray, GeneStats, list[int]]) -> None:
+    counts, stats, vocab = small
+    present = np.random.default_rng(1).random(counts.shape) < 0.6
+    present[:, 0] = True
+    together = panel_zscores(counts, stats, vocab, present=present)
+    for i, mask in enumerate(present):
+        alone = by_hand(counts[[i]][:, mask], stats, [v for v, m in zip(vocab, mask, strict=True) if m])
+        np.testing.assert_allclose(together[[i]], alone, atol=1e-5)
+
+
+def test_each_cell_stands_alone(small: tuple[np.ndarray, GeneStats, list[int]]) -> None:
+    counts, stats, vocab = small
+    np.testing.assert_array_equal(
+        panel_zscores(counts, stats, vocab)[[4, 1]], panel_zscores(counts[[4, 1]], stats, vocab)
+    )
+
+
+def test_unit_of_the_counts_does_not_matter(small: tuple[np.ndarray, GeneStats, list[int]]) -> None:
+    counts, stats, vocab = small
+    np.testing.assert_allclose(
+        panel_zscores(counts * 37.5, stats, vocab), panel_zscores(counts, stats, vocab), atol=1e-5
+    )
+
+
+def test_share_keeps_a_panel_on_the_scale_of_the_whole() -> None:
+    # A cell that follows the profile has the same log values whether all genes or half of them are measured.
+    profile = np.array([4.0, 3, 2, 1])
+    stats = GeneStats(tuple("ABCD"), np.zeros(4), np.ones(4), profile, 100.0)
+    whole = log_share(profile[None], stats.panel().share, 100.0)
+    half = log_share(profile[None, [0, 2]], stats.panel([0, 2]).share, 100.0)
+    np.testing.assert_allclose(half, whole[:, [0, 2]], rtol=1e-6)
+
+
+def test_input_is_not_written_to(small: tuple[np.ndarray, GeneStats, list[int]]) -> None:
+    counts, stats, vocab = small
+    dense, sparse = counts.copy(), sp.csr_array(counts)
+    before = sparse.data.copy()
+    panel_zscores(dense, stats, vocab)
+    panel_offsets(sparse, stats, stats.panel(vocab))
+    np.testing.assert_array_equal(dense, counts)
+    np.testing.assert_array_equal(sparse.data, before)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"genes": ("A", "A")}, "each gene once"),
+        ({"sd": [1, 0]}, "sd must be positive"),
+        ({"mean": [1]}, "mean must be 2 finite"),
+        ({"mean": [1, np.nan]}, "mean must be 2 finite"),
+        ({"profile": [-1, 2]}, "non-negative"),
+        ({"profile": [0, 0]}, "positive sum"),
+        ({"target_sum": 0}, "target_sum"),
+        ({"clip": (2, 1)}, "low < high"),
+    ],
+)
+def test_statistics_that_make_no_sense_are_refused(change: dict[str, Any], words: str) -> None:
+    fields = {"genes": ("A", "B"), "mean": [0, 1], "sd": [1, 1], "profile": [1, 1], "target_sum": 10} | change
+    with pytest.raises(InputError, match=words):
+        GeneStats(**fields)
+
+
+@pytest.mark.parametrize("vocab", [[], [10], [-1], [2, 2], [[1]]])
+def test_panels_that_make_no_sense_are_refused(
+    small: tuple[np.ndarray, GeneStats, list[int]], vocab: list[int]
+) -> None:
+    with pytest.raises(InputError, match="vocab"):
+        small[1].panel(vocab)
+
+
+def test_columns_must_be_as_many_as_genes(small: tuple[np.ndarray, GeneStats, list[int]]) -> None:
+    counts, stats, vocab = small
+    with pytest.raises(InputError, match="5 columns for 4 genes"):
+        panel_zscores(counts, stats, vocab[:4])

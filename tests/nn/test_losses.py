@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from scbioverse._errors import InputError
+from scbioverse.nn import answer_cross_entropy, answer_positions, info_nce
+
+
+def draw(n: int, d: int = 5, seed: int = 0) -> Tensor:
+    return torch.randn(n, d, generator=torch.Generator().manual_seed(seed))
+
+
+def plain(a: Tensor, b: Tensor, scale: float, groups: list[int], extra: Tensor | None, related: Tensor | None) -> float:
+    """The formula, pair by pair."""
+    a, b = normalize(a, dim=1), normalize(b, dim=1)
+    n = len(a)
+
+    def one_way(queries: Tensor, keys: Tensor, more: Tensor | None) -> float:
+        total = 0.0
+        for i in range(n):
+            negatives = [
+                math.exp(scale * float(queries[i] @ keys[j]))
+                for j in range(n)
+                if groups[i] != groups[j] and not (related is not None and (related[i, j] or related[j, i]))
+            ]
+            negatives += [] if more is None else [math.exp(scale * float(queries[i] @ key)) for key in more]
+            positives = [math.exp(scale * float(queries[i] @ keys[j])) for j in range(n) if groups[i] == groups[j]]
+            total += sum(-math.log(p / (p + sum(negatives))) for p in positives) / len(positives)
+        return total / n
+
+    more = None if extra is None else normalize(extra, dim=1)
+    return 0.5 * (one_way(a, b, more) + one_way(b, a, None))
+
+
+@pytest.mark.parametrize("with_extra", [False, True])
+@pytest.mark.parametrize("with_related", [False, True])
+def test_equals_the_formula(with_extra: bool, with_related: bool) -> None:
+    a, b, groups = draw(6), draw(6, seed=1), [0, 1, 0, 2, 3, 2]
+    extra = draw(4, seed=2) if with_extra else None
+    related = torch.zeros(6, 6, dtype=torch.bool)
+    related[0, 1] = related[4, 3] = True
+    related = related if with_related else None
+    loss = info_nce(a, b, groups=torch.tensor(groups), negatives=extra, scale=4.0, related=related)
+    assert loss.item() == pytest.approx(plain(a, b, 4.0, groups, extra, related), abs=1e-5)
+
+
+def test_without_groups_it_is_the_usual_symmetric_cross_entropy() -> None:
+    a, b = draw(7), draw(7, seed=1)
+    logits = 3.0 * normalize(a, dim=1) @ normalize(b, dim=1).T
+    target = torch.arange(7)
+    usual = 0.5 * (
+        torch.nn.functional.cross_entropy(logits, target) + torch.nn.functional.cross_entropy(logits.T, target)
+    )
+    torch.testing.assert_close(info_nce(a, b, scale=3.0), usual)
+
+
+def test_symmetric() -> None:
+    a, b = draw(5), draw(5, seed=1)
+    groups = torch.tensor([0, 0, 1, 2, 3])
+    torch.testing.assert_close(info_nce(a, b, groups=groups), info_nce(b, a, groups=groups))
+
+
+def test_equal_texts_are_never_pushed_apart() -> None:
+    texts = draw(2)
+    text = texts[[0, 0, 1]]
+    cells = draw(3, seed=1).requires_grad_()
+    # The second cell is of the first one's text: moving it must not change the first cell's own terms the wrong way.
+    info_nce(cells, text, groups=torch.tensor([0, 0, 1]), scale=5.0).backward()
+    step = -cells.grad
+    unit = normalize(cells.detach(), dim=1)
+    closer = normalize(cells.detach() + 1e-2 * step, dim=1)
+    own = normalize(text, dim=1)
+    assert ((closer * own).sum(1) > (unit * own).sum(1)).all()
+
+
+def test_all_in_one_group_gives_zero_and_no_gradient() -> None:
+    a, b = draw(4).requires_grad_(), draw(4, seed=1)
+    loss = info_nce(a, b, groups=torch.zeros(4, dtype=torch.long))
+    loss.backward()
+    assert loss.item() == 0.0
+    assert torch.equal(a.grad, torch.zeros_like(a))
+
+
+def test_one_pair_alone() -> None:
+    assert info_nce(draw(1), draw(1, seed=1)).item() == 0.0
+    assert info_nce(draw(1), draw(1, seed=1), negatives=draw(2, seed=3)).item() > 0.0
+
+
+def test_related_pairs_do_not_matter() -> None:
+    a, b = draw(3), draw(3, seed=1)
+    related = torch.zeros(3, 3, dtype=torch.bool)
+    related[0, 2] = True
+    changed = b.clone()
+    changed[2] = draw(1, seed=9)
+
+    def first_row(texts: Tensor) -> float:
+        queries = a.clone().requires_grad_()
+        info_nce(queries, texts, related=related, scale=2.0).backward()
+        return float(queries.grad[0].norm())
+
+    # Cell 0 sees text 2 in neither direction.
+    assert first_row(b) == pytest.approx(first_row(changed), rel=1e-5)
+
+
+def test_further_negatives_push_and_the_scale_learns() -> None:
+    a, b, extra = draw(4), draw(4, seed=1), draw(6, seed=2)
+    scale = torch.tensor(2.0, requires_grad=True)
+    loss = info_nce(a, b, negatives=extra, scale=scale)
+    loss.backward()
+    assert loss > info_nce(a, b, scale=2.0)
+    assert scale.grad.abs() > 0
+
+
+def test_order_of_rows_does_not_matter() -> None:
+    a, b, groups = draw(6), draw(6, seed=1), torch.tensor([0, 1, 0, 2, 3, 2])
+    order = torch.tensor([4, 2, 0, 5, 1, 3])
+    torch.testing.assert_close(info_nce(a, b, groups=groups), info_nce(a[order], b[order], groups=groups[order]))
+
+
+def test_half_precision_input_is_computed_in_float32() -> None:
+    assert info_nce(draw(3).bfloat16(), draw(3, seed=1).bfloat16()).dtype == torch.float32
+
+
+def test_wrong_shapes_are_refused() -> None:
+    a = draw(3)
+    for wrong in (
+        {"b": draw(4)},
+        {"b": a, "groups": torch.zeros(2)},
+        {"b": a, "related": torch.zeros(2, 3)},
+        {"b": a, "negatives": draw(2, 4)},
+    ):
+        with pytest.raises(InputError):
+            info_nce(a, **wrong)
+    with pytest.raises(InputError):
+        info_nce(draw(0), draw(0))
+
+
+LABELS = torch.tensor([[-100, -100, 3, 1], [-100, 2, -100, -100], [-100, -100, -100, -100]])
+
+
+def test_loss_is_on_answer_tokens_only() -> None:
+    logits = torch.randn(3, 4, 6, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    loss = answer_cross_entropy(logits, LABELS)
+    log_p = logits.log_softmax(-1)
+    assert loss.item() == pytest.approx(-(log_p[0, 1, 3] + log_p[0, 2, 1] + log_p[1, 0, 2]).item() / 3, abs=1e-6)
+    loss.backward()
+    touched = (logits.grad.abs().sum(-1) > 0).nonzero().tolist()
+    assert touched == [[0, 1], [0, 2], [1, 0]]
+
+
+def test_per_row_weighs_answers_alike() -> None:
+    logits = torch.randn(3, 4, 6, generator=torch.Generator().manual_seed(0))
+    log_p = logits.log_softmax(-1)
+    wanted = -0.5 * ((log_p[0, 1, 3] + log_p[0, 2, 1]) / 2 + log_p[1, 0, 2])
+    assert answer_cross_entropy(logits, LABELS, per_row=True).item() == pytest.approx(wanted.item(), abs=1e-6)
+
+
+@pytest.mark.parametrize("per_row", [False, True])
+def test_head_is_run_on_predicting_states_only(per_row: bool) -> None:
+    hidden = torch.randn(3, 4, 5, generator=torch.Generator().manual_seed(0))
+    weight = torch.randn(6, 5, generator=torch.Generator().manual_seed(1))
+    seen: list[int] = []
+
+    def head(states: Tensor) -> Tensor:
+        seen.append(states.shape[0])
+        return states @ weight.T
+
+    loss = answer_cross_entropy(hidden, LABELS, head=head, per_row=per_row)
+    torch.testing.assert_close(loss, answer_cross_entropy(hidden @ weight.T, LABELS, per_row=per_row))
+    assert seen == [3]
+
+
+def test_padding_side_does_not_matter() -> None:
+    logits = torch.randn(1, 3, 6, generator=torch.Generator().manual_seed(0))
+    labels = torch.tensor([[-100, 4, 2]])
+    noise = torch.randn(1, 2, 6)
+    pad = torch.full((1, 2), -100)
+    right = answer_cross_entropy(torch.cat([logits, noise], 1), torch.cat([labels, pad], 1))
+    left = answer_cross_entropy(torch.cat([noise, logits], 1), torch.cat([pad, labels], 1))
+    torch.testing.assert_close(right, left)
+
+
+def test_answer_positions() -> None:
+    row, at, token = answer_positions(LABELS)
+    assert (row.tolist(), at.tolist(), token.tolist()) == ([0, 0, 1], [1, 2, 0], [3, 1, 2])
+
+
+def test_labels_without_answer_or_without_predecessor_are_refused() -> None:
+    with pytest.raises(InputError, match="no answer token"):
+        answer_positions(torch.full((2, 3), -100))
+    with pytest.raises(InputError, match="first of its row"):
+        answer_positions(torch.tensor([[1, -100]]))
+    with pytest.raises(InputError, match="do not fit"):
+        answer_cross_entropy(torch.zeros(2, 3, 4), torch.zeros(2, 4, dtype=torch.long))

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from anndata import AnnData
+from matplotlib.colors import to_hex
+
+import scbioverse as sb
+from scbioverse._errors import InputError, MissingKeyError
+
+
+def colour_of(ax: plt.Axes, cell: int) -> str:
+    return to_hex(ax.collections[0].get_facecolors()[cell])
+
+
+def test_expert_label_and_confidence(cells: AnnData) -> None:
+    before = cells.copy()
+    axes = sb.pl.annotation_umap(cells, show=False)
+    assert isinstance(axes, list)
+    assert [ax.get_title(loc="left") for ax in axes] == ["Expert label", "Label", "Confidence"]
+    names = [text.get_text() for text in axes[1].get_legend().get_texts()]
+    assert set(names) == {*cells.obs["cell_type"], "thrombocyte"}
+    assert axes[0].get_legend() is None
+    assert set(cells.obsm) == set(before.obsm)
+    assert set(cells.uns) == set(before.uns)
+
+
+def test_a_name_has_one_colour_in_all_panels(cells: AnnData) -> None:
+    cells.obsm["X_flat"] = np.random.default_rng(0).normal(size=(60, 2))
+    axes = sb.pl.annotation_umap(cells, basis="X_flat", show=False)
+    order = cells.obs["cell_type"].astype(str).to_numpy()
+    for i in range(5):
+        same = order[i] != "platelet"
+        assert (colour_of(axes[0], i) == colour_of(axes[1], i)) == same
+    np.testing.assert_allclose(axes[0].collections[0].get_offsets(), cells.obsm["X_flat"], atol=1e-6)
+
+
+def test_chosen_columns_and_figure(cells: AnnData) -> None:
+    figure = sb.pl.annotation_umap(cells, color="bioverse_label", return_fig=True)
+    assert [ax.get_title(loc="left") for ax in figure.axes] == ["Label"]
+
+
+def test_what_is_missing_is_named(cells: AnnData) -> None:
+    with pytest.raises(MissingKeyError, match=r"'other_label' nor 'other_confidence'"):
+        sb.pl.annotation_umap(cells, key="other")
+    with pytest.raises(MissingKeyError, match=r"'X_umap'.*basis="):
+        sb.pl.annotation_umap(cells, basis="X_umap")
+    with pytest.raises(InputError, match="found 1"):
+        sb.pl.annotation_umap(cells, ax=[plt.figure().add_subplot()])

@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from scbioverse.pl._layout import umap_layout
+
+
+def two_groups(n: int) -> np.ndarray:
+    generator = np.random.default_rng(0)
+    points = generator.normal(size=(n, 6)) * 0.05
+    points[: n // 2, 0] += 1
+    points[n // 2 :, 1] += 1
+    return points.astype(np.float32)
+
+
+def test_layout_repeats_and_keeps_groups_apart() -> None:
+    points = two_groups(80)
+    first, again = umap_layout(points, rng=3), umap_layout(points, rng=3)
+    np.testing.assert_array_equal(first, again)
+    assert first.dtype == np.float32
+    np.testing.assert_allclose(first.mean(axis=0), 0, atol=1e-4)
+    one, other = first[:40], first[40:]
+    apart = np.linalg.norm(one.mean(axis=0) - other.mean(axis=0))
+    assert apart > 2 * max(one.std(axis=0).max(), other.std(axis=0).max())
+
+
+@pytest.mark.parametrize("n", [1, 2, 9, 10])
+def test_few_points_have_a_place_each(n: int) -> None:
+    flat = umap_layout(two_groups(n))
+    assert flat.shape == (n, 2)
+    assert np.isfinite(flat).all()
+    assert len(np.unique(flat, axis=0)) == n

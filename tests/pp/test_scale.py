@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+import scbioverse as sb
+from scbioverse._errors import BioverseError
+from scbioverse.pp import check_matrix
+from scbioverse.pp._scale import guess_scale, sum_spread, whole_multiples
+
+BASES = {"natural": math.e, "log2": 2.0, "log10": 10.0}
+
+
+@pytest.fixture(scope="module")
+def counts() -> sp.csr_array:
+    """Real counts: every tenth cell of the bundled data."""
+    return sp.csr_array(sb.datasets.pbmc3k()[::10].X)
+
+
+def normalised(counts: sp.csr_array, total: float = 1e4) -> sp.csr_array:
+    """Scale each cell to `total`."""
+    return sp.csr_array(sp.diags_array(total / np.asarray(counts.sum(axis=1)).ravel()) @ counts).astype(np.float32)
+
+
+def log_of(linear: sp.csr_array, base: float) -> sp.csr_array:
+    out = linear.copy()
+    out.data = (np.log1p(out.data) / math.log(base)).astype(np.float32)
+    return out
+
+
+def smart_seq(n: int = 120, m: int = 3000) -> sp.csr_array:
+    """Fractional values without a unit, as RSEM gives."""
+    rng = np.random.default_rng(1)
+    values = rng.gamma(0.4, 1.0, (n, m)) * rng.lognormal(0, 1.5, m) * (rng.random((n, m)) < 0.3)
+    return sp.csr_array(values.astype(np.float32))
+
+
+@pytest.mark.parametrize("base", BASES.values(), ids=BASES.keys())
+@pytest.mark.parametrize("n_genes", [None, 2000, 250], ids=["all genes", "2000 genes", "250 genes"])
+@pytest.mark.parametrize("total", [1e4, 1e6], ids=["1e4", "1e6"])
+def test_base_of_real_log_values(counts: sp.csr_array, base: float, n_genes: int | None, total: float) -> None:
+    values = log_of(normalised(counts, total), base)
+    if n_genes is not None:
+        columns = np.random.default_rng(0).choice(values.shape[1], n_genes, replace=False)
+        values = values[:, columns]
+    info = check_matrix(values)
+    assert (info.scale, info.log_base) == ("log", base)
+    assert (info.target_sum is not None) == (n_genes is None)
+    if n_genes is None:
+        assert info.target_sum == pytest.approx(total, rel=1e-3)
+
+
+def test_spread_of_sums_alone_would_mislead_on_a_subset(counts: sp.csr_array) -> None:
+    # The reason for the test of whole multiples: on a subset of genes a smaller base shrinks every spread.
+    columns = np.random.default_rng(0).choice(counts.shape[1], 2000, replace=False)
+    values = log_of(normalised(counts), math.e)[:, columns]
+    assert sum_spread(values, 2.0)[0] < sum_spread(values, math.e)[0]
+    assert whole_multiples(values, math.e)[0] > 0.99
+    assert whole_multiples(values, 2.0)[0] < 0.2
+
+
+def test_log_of_counts_that_were_not_normalised(counts: sp.csr_array) -> None:
+    info = check_matrix(log_of(counts, math.e))
+    assert (info.scale, info.log_base) == ("log", math.e)
+
+
+@pytest.mark.parametrize("base", BASES.values(), ids=BASES.keys())
+def test_values_without_a_unit_are_told_by_equal_sums(base: float) -> None:
+    info = check_matrix(log_of(normalised(smart_seq(), 1e4), base))
+    assert (info.log_base, info.evidence) == (base, "equal sums of all cells")
+
+
+def test_natural_log_is_assumed_where_nothing_tells() -> None:
+    values = log_of(normalised(smart_seq(), 1e4), math.e)[:, :300]
+    info = check_matrix(values)
+    assert info.log_base == math.e
+    assert "assumed" in info.evidence
+
+
+def test_base_two_when_too_large_for_natural_logs() -> None:
+    linear = smart_seq()[:, :300] * 10.0
+    linear.data[0] = 200_000
+    info = check_matrix(log_of(sp.csr_array(linear), 2.0))
+    assert info.log_base == 2.0
+
+
+def test_linear_values_are_linear_whatever_their_size(counts: sp.csr_array) -> None:
+    assert check_matrix(counts).scale == "counts"
+    assert check_matrix(normalised(counts)).scale == "counts"
+    assert check_matrix(normalised(counts)).target_sum == pytest.approx(1e4, rel=1e-3)
+    # Normalised to so small a total that no value exceeds a possible logarithm.
+    small = normalised(counts, 100.0)
+    assert small.max() < 50
+    assert check_matrix(small).scale == "counts"
+    fractional = smart_seq() * 20.0
+    assert fractional.max() > 50
+    assert check_matrix(fractional).scale == "counts"
+
+
+def test_one_cell_and_hardly_any_values_do_not_crash() -> None:
+    one = sp.csr_array(np.array([[0.0, 0.6931, 1.0986]], dtype=np.float32))
+    assert guess_scale(one, largest=1.1, integer=False).scale == "log"
+    assert guess_scale(sp.csr_array((3, 4), dtype=np.float32), largest=1.5, integer=False).log_base == math.e
+
+
+def test_explicit_zeros_do_not_count_as_the_smallest_value(counts: sp.csr_array) -> None:
+    values = log_of(normalised(counts), math.e)
+    values.data[::3] = 0
+    assert check_matrix(values).log_base == math.e
+
+
+def test_real_log2_panel_of_219_genes() -> None:
+    try:
+        adata = sb.datasets.load("pancreas_wang_501_219g_log")
+    except (BioverseError, KeyError) as error:
+        pytest.skip(f"data set not at hand: {error}")
+    info = check_matrix(adata.X)
+    assert (info.scale, info.log_base) == ("log", 2.0)

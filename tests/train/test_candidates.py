@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from scbioverse._errors import InputError
+from scbioverse.train import CandidateSet
+
+# Tokens: 9 ends. "1 2 9", "1 2 3 9", "1 4 9", "5 6 9".
+NAMES = ["a", "ab", "b", "c"]
+SEQUENCES = [[1, 2, 9], [1, 2, 3, 9], [1, 4, 9], [5, 6, 9]]
+
+
+def choices(candidates: CandidateSet, name: str) -> dict[int, tuple[int, set[int]]]:
+    """Position -> (right token, tokens to choose from)."""
+    wanted = candidates.targets([name])
+    found = {}
+    for row in range(len(wanted.row)):
+        allowed = {int(t) for t, a in zip(wanted.token, wanted.adjust[row], strict=True) if a > -np.inf}
+        found[int(wanted.position[row])] = (int(wanted.token[wanted.target[row]]), allowed)
+    return found
+
+
+def test_choices_are_the_points_where_labels_part() -> None:
+    candidates = CandidateSet(NAMES, SEQUENCES)
+    assert choices(candidates, "a") == {0: (1, {1, 5}), 1: (2, {2, 4}), 2: (9, {9, 3})}
+    assert choices(candidates, "c") == {0: (5, {1, 5})}
+    np.testing.assert_array_equal(candidates.needed(["a", "ab", "b", "c"]), [2, 2, 1, 0])
+
+
+def test_related_labels_are_no_alternative() -> None:
+    related = np.zeros((4, 4), bool)
+    related[0, 1] = related[1, 0] = True
+    candidates = CandidateSet(NAMES, SEQUENCES, related=related)
+    # Between "a" and "ab" nothing is decided; the other choices stay.
+    assert choices(candidates, "a") == {0: (1, {1, 5}), 1: (2, {2, 4})}
+    assert choices(candidates, "b") == {0: (1, {1, 5}), 1: (4, {2, 4})}
+    np.testing.assert_array_equal(candidates.needed(["a", "b"]), [1, 1])
+
+
+def test_a_way_with_unrelated_labels_stays_open() -> None:
+    related = np.zeros((4, 4), bool)
+    related[3, 0] = related[0, 3] = True
+    candidates = CandidateSet(NAMES, SEQUENCES, related=related)
+    assert choices(candidates, "c") == {0: (5, {1, 5})}  # "ab" and "b" still lie behind token 1
+    assert choices(candidates, "a") == {1: (2, {2, 4}), 2: (9, {9, 3})}  # behind token 5 lies only "c"
+
+
+def test_all_related_leaves_nothing_to_decide() -> None:
+    candidates = CandidateSet(NAMES, SEQUENCES, related=np.ones((4, 4), bool))
+    wanted = candidates.targets(["a", "c"])
+    assert wanted.row.numel() == 0
+    assert wanted.adjust.shape == (0, wanted.token.numel())
+
+
+def test_prior_adds_up_below_each_child() -> None:
+    candidates = CandidateSet(NAMES, SEQUENCES, prior=np.array([1.0, 2.0, 3.0, 4.0]))
+    wanted = candidates.targets(["c"])
+    share = torch.softmax(wanted.adjust[0], dim=0)
+    by_token = dict(zip(wanted.token.tolist(), share.tolist(), strict=True))
+    assert by_token[1] == pytest.approx(0.6)
+    assert by_token[5] == pytest.approx(0.4)
+
+
+def test_without_prior_nothing_is_added() -> None:
+    wanted = CandidateSet(NAMES, SEQUENCES).targets(["a", "c"])
+    assert set(wanted.adjust[wanted.adjust > -np.inf].tolist()) == {0.0}
+
+
+def test_prior_leaves_out_related_labels() -> None:
+    related = np.zeros((4, 4), bool)
+    related[3, 1] = related[1, 3] = True
+    candidates = CandidateSet(NAMES, SEQUENCES, prior=np.array([1.0, 2.0, 3.0, 4.0]), related=related)
+    wanted = candidates.targets(["c"])
+    by_token = dict(zip(wanted.token.tolist(), torch.softmax(wanted.adjust[0], dim=0).tolist(), strict=True))
+    assert by_token[1] == pytest.approx(4 / 8)
+
+
+def test_subset_keeps_what_belongs_to_each_label() -> None:
+    related = np.zeros((4, 4), bool)
+    related[0, 2] = related[2, 0] = True
+    part = CandidateSet(NAMES, SEQUENCES, related=related, prior=np.array([1.0, 1, 1, 5])).subset([0, 2, 3])
+    assert part.names == ("a", "b", "c")
+    np.testing.assert_allclose(part.prior, [1, 1, 5])
+    assert choices(part, "a") == {0: (1, {1, 5})}
+
+
+@pytest.mark.parametrize(
+    ("names", "sequences", "message"),
+    [
+        (["a"], [[1, 9]], "at least two"),
+        (["a", "a"], [[1, 9], [2, 9]], "1 different"),
+        (["a", "b"], [[1, 9]], "for 1 sequences"),
+        (["a", "b"], [[1, 9], [1, 9]], "read the same"),
+        (["a", "b"], [[1], [1, 2]], "end token"),
+    ],
+)
+def test_bad_sets(names: list[str], sequences: list[list[int]], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        CandidateSet(names, sequences)
+
+
+def test_bad_relations_priors_and_answers() -> None:
+    with pytest.raises(InputError, match=r"related must be \(4, 4\)"):
+        CandidateSet(NAMES, SEQUENCES, related=np.zeros((2, 2), bool))
+    with pytest.raises(InputError, match="positive weights"):
+        CandidateSet(NAMES, SEQUENCES, prior=np.zeros(4))
+    with pytest.raises(InputError, match="not among the 4 candidates, such as 'zz'"):
+        CandidateSet(NAMES, SEQUENCES).targets(["zz"])
