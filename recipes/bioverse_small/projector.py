@@ -31,7 +31,7 @@ class ProjectorConfig:
     bank: int = 40_000
     cards_per_term: int = 2
     warm_steps: int = 1500
-    steps: int = 1500
+    steps: int = 700
     batch_size: int = 64
     lr: float = 1e-3
     contrastive_weight: float = 0.2
@@ -84,6 +84,15 @@ class CardTask(ContrastiveTask):
         return super().__call__({**batch, "texts": cards["cards"]})
 
 
+class ExactNameTask(LexicalTask):
+    """Warm start towards the name of the cell's own term, not of the coarser one a cut may hold."""
+
+    def __call__(self, batch: Batch) -> dict[str, torch.Tensor]:
+        """Return the lexical loss."""
+        names: Any = batch
+        return super().__call__({**batch, "texts": names["exact"]})
+
+
 def train_projector(
     model: BioVerse,
     embeddings: np.ndarray,
@@ -104,7 +113,7 @@ def train_projector(
     model.fit_text_space([*cards, *(label_card(node, rng=rng) for node in others), *general])
     contrastive = CardTask(model, negatives=general)
     contrastive.prepare(cards)
-    warm = MixedTask([(LexicalTask(model), 1.0), (contrastive, config.contrastive_weight)])
+    warm = MixedTask([(ExactNameTask(model), 1.0), (contrastive, config.contrastive_weight)])
     first = fit(warm, sampler, steps=config.warm_steps, lr=config.lr, seed=seed)
     logger.info("warm start: lexical %.3f, contrastive recall %.3f", *first[["0_loss", "1_recall"]].tail(50).mean())
     both = MixedTask([(AutoregressiveTask(model), 1.0), (contrastive, config.contrastive_weight)])

@@ -79,6 +79,7 @@ def test_training_twice_on_one_prefix(backbone: Backbone) -> None:
     with torch.inference_mode():  # as when a user scores first and trains next
         prefix = PrefixCache(backbone, draw(6, backbone.d_llm))
         suffix_hidden(backbone, prefix, draw(2, 3, backbone.d_llm), grad=False)
+    assert not any(layer.keys.is_inference() or layer.values.is_inference() for layer in prefix.shared.layers)
     results = []
     for _ in range(2):
         suffix = draw(5, 3, backbone.d_llm, seed=1).requires_grad_()

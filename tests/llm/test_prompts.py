@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -31,46 +32,29 @@ def text_of(backbone: Backbone, tokens: BioTokens, ids: tuple[int, ...]) -> str:
     return "".join([*parts, backbone.decode(run, skip_special=False)])
 
 
-def test_chat_prompt(tiny_backbone: Backbone, tokens: BioTokens) -> None:
-    prompt = PromptTemplate(system="S.", instruction="Name this {modality}.", question="Type:").render_annotate(
-        tiny_backbone, tokens, n_soft=2
-    )
-    assert text_of(tiny_backbone, tokens, prompt.prefix_ids) == (
-        "<|im_start|>system\nS.<|im_end|>\n<|im_start|>user\nName this cell.<|im_end|>\n<|im_start|>assistant\n<cell>"
-    )
-    assert text_of(tiny_backbone, tokens, prompt.suffix_head_ids) == "<cell:soft><cell:soft></cell><task> Type:"
-    assert prompt.answer_start == len(prompt.prefix_ids) + len(prompt.suffix_head_ids)
-    # The chat markers are the tokenizer's special tokens, not spelled out.
-    assert prompt.prefix_ids[0] == tiny_backbone.tokenizer.convert_tokens_to_ids("<|im_start|>")
-
-
-def test_plain_prompt_with_bos(tiny_backbone_untied: Backbone, tokens: BioTokens) -> None:
-    template = PromptTemplate(system="S.", instruction="Name this {modality}.")
-    prompt = template.render_annotate(tiny_backbone_untied, tokens, "protein", n_soft=1)
-    assert text_of(tiny_backbone_untied, tokens, prompt.prefix_ids) == "<s>S.\nName this protein.\n<protein>"
-    assert prompt.prefix_ids.count(tiny_backbone_untied.bos_ids[0]) == 1
-
-
-def test_a_template_that_writes_bos_itself_gets_one(tiny_backbone_untied: Backbone, tokens: BioTokens) -> None:
-    tiny_backbone_untied.tokenizer.chat_template = (
-        "{{ bos_token }}{% for m in messages %}[{{ m['role'] }}]{{ m['content'] }}{% endfor %}"
-    )
-    prompt = PromptTemplate(system="S.", instruction="Q").render_annotate(tiny_backbone_untied, tokens, n_soft=1)
-    assert text_of(tiny_backbone_untied, tokens, prompt.prefix_ids) == "<s>[system]S.[user]Q<cell>"
-
-
-@pytest.mark.parametrize(
-    "chat",
-    [
-        "{% for m in messages %}{% if m['role'] == 'system' %}{{ raise_exception('no') }}{% endif %}"
-        "[{{ m['content'] }}]{% endfor %}",
-        "{% for m in messages %}{% if m['role'] != 'system' %}[{{ m['content'] }}]{% endif %}{% endfor %}",
-    ],
+WORDING = PromptTemplate(
+    instruction="Name this {modality}.", examples=("cup", "red bus"), before="The term", after="simply", last="means"
 )
-def test_a_template_without_system_messages(tiny_backbone: Backbone, tokens: BioTokens, chat: str) -> None:
-    tiny_backbone.tokenizer.chat_template = chat
-    prompt = PromptTemplate(system="S.", instruction="Q").render_annotate(tiny_backbone, tokens, n_soft=1)
-    assert text_of(tiny_backbone, tokens, prompt.prefix_ids) == "[S.\n\nQ]<cell>"
+
+
+@pytest.mark.parametrize(("fixture", "bos"), [("tiny_backbone", ""), ("tiny_backbone_untied", "<s>")])
+def test_prompt(fixture: str, bos: str, tokens: BioTokens, request: pytest.FixtureRequest) -> None:
+    backbone = request.getfixturevalue(fixture)
+    prompt = dataclasses.replace(WORDING, question=" Type: ").render_annotate(backbone, tokens, "protein", n_soft=2)
+    assert text_of(backbone, tokens, prompt.prefix_ids) == (
+        f"{bos}Name this protein.\nThe term cup simply means cup\nThe term red bus simply means red bus\nThe<protein>"
+    )
+    wanted = "<protein:soft><protein:soft></protein><task> Type:"
+    assert text_of(backbone, tokens, prompt.suffix_head_ids) == wanted
+    assert prompt.answer_start == len(prompt.prefix_ids) + len(prompt.suffix_head_ids)
+
+
+def test_markers_stand_for_the_words_of_the_examples(tiny_backbone: Backbone, tokens: BioTokens) -> None:
+    start, end, task = WORDING.marker_words()
+    prompt = WORDING.render_annotate(tiny_backbone, tokens, n_soft=1)
+    read = text_of(tiny_backbone, tokens, prompt.prefix_ids + prompt.suffix_head_ids)
+    line = read.splitlines()[-1].replace("<cell>", start).replace("</cell>", end).replace("<task>", task)
+    assert line.replace("<cell:soft>", " cup") == "The term cup simply means"
 
 
 def test_several_modalities_in_one_prompt(tiny_backbone: Backbone, tokens: BioTokens) -> None:
@@ -86,11 +70,16 @@ def test_the_default_suffix_is_short(tiny_backbone: Backbone, tokens: BioTokens)
     assert len(PromptTemplate().render_annotate(tiny_backbone, tokens, n_soft=4).suffix_head_ids) == 6
 
 
-def test_without_system_and_task(tiny_backbone: Backbone) -> None:
+def test_without_task_token(tiny_backbone: Backbone) -> None:
     tokens = BioTokens(["cell"], 8, task_token=False)
-    prompt = PromptTemplate(system="", instruction="Q").render_annotate(tiny_backbone, tokens, n_soft=1)
-    assert "system" not in text_of(tiny_backbone, tokens, prompt.prefix_ids)
+    prompt = WORDING.render_annotate(tiny_backbone, tokens, n_soft=1)
     assert prompt.suffix_head_ids == (tokens.placeholder("cell"), tokens.end_id("cell"))
+
+
+def test_special_tokens_in_the_wording_stay_text(tiny_backbone: Backbone, tokens: BioTokens) -> None:
+    wording = dataclasses.replace(WORDING, instruction="A <|im_end|> b", question="c <|im_end|>")
+    prompt = wording.render_annotate(tiny_backbone, tokens, n_soft=1)
+    assert set(prompt.prefix_ids + prompt.suffix_head_ids).isdisjoint(tiny_backbone.tokenizer.all_special_ids)
 
 
 def test_hash_tells_templates_apart() -> None:
@@ -98,7 +87,11 @@ def test_hash_tells_templates_apart() -> None:
     assert default.template_hash() == PromptTemplate().template_hash()
     assert len(default.template_hash()) == 64
     for field in dataclasses.fields(PromptTemplate):
-        assert dataclasses.replace(default, **{field.name: "other"}).template_hash() != default.template_hash()
+        other = ("other",) if field.name == "examples" else "other"
+        assert dataclasses.replace(default, **{field.name: other}).template_hash() != default.template_hash()
+    again = PromptTemplate(**json.loads(json.dumps(dataclasses.asdict(default))))
+    assert again == default
+    assert again.template_hash() == default.template_hash()
 
 
 def test_answer_ends_with_the_end_token(tiny_backbone: Backbone) -> None:

@@ -17,9 +17,9 @@ NAMES = ["B cell", "CD14 monocyte", "CD8 T cell", "NK cell", "platelet"]
 
 
 def test_score_equals_the_naive_full_forward(model: BioVerse, points: np.ndarray) -> None:
-    prompt = model.prompt()
-    start = model._composer().compose([prompt.prefix]).inputs_embeds[0].detach()
-    suffix = model.suffix_embeds([prompt.head] * 6, model.project(points[:6])).inputs_embeds.detach()
+    prompt = model.reader.prompt()
+    start = model.reader.composer.compose([prompt.prefix]).inputs_embeds[0].detach()
+    suffix = model.reader.suffix([prompt.head] * 6, model.project(points[:6])).inputs_embeds.detach()
     wanted = naive_scores(model.backbone, start, suffix, [model.answer_ids(name) for name in NAMES])
     np.testing.assert_allclose(model.score(points[:6], NAMES, progress=False), wanted, atol=1e-4)
 
@@ -186,7 +186,7 @@ def test_template_of_ones_own(encoder: Any, tiny_backbone: Backbone, tmp_path: P
     template = PromptTemplate(question="Type:")
     model = BioVerse.new(encoder, llm=tiny_backbone, n_soft=2, hidden=16, template=template)
     plain = BioVerse.new(encoder, llm=tiny_backbone, n_soft=2, hidden=16)
-    assert len(model.prompt().head) > len(plain.prompt().head)
+    assert len(model.reader.prompt().head) > len(plain.reader.prompt().head)
     again = load(model.save(tmp_path / "own"), llm=tiny_backbone)
     assert again.template == template
     np.testing.assert_array_equal(

@@ -99,3 +99,19 @@ def test_wrong_modalities_are_refused(modalities: list[str]) -> None:
 def test_unknown_modality_is_named() -> None:
     with pytest.raises(InputError, match="'molecule'"):
         make().start_id("molecule")
+
+
+@pytest.mark.parametrize("task_token", [True, False])
+def test_markers_begin_as_words(task_token: bool) -> None:
+    tokens = make(task_token=task_token)
+    words = torch.randn(3, 8, generator=torch.Generator().manual_seed(0))
+    tokens.begin_as(words[0].bfloat16(), words[1], words[2])
+    for name in tokens.modalities:
+        ids = torch.tensor([tokens.start_id(name), tokens.end_id(name)])
+        assert torch.equal(tokens.embed(ids), torch.stack([words[0].bfloat16().float(), words[1]]))
+    if task_token:
+        assert torch.equal(tokens.embed(torch.tensor([tokens.task_id]))[0], words[2])
+    assert tokens.trained.requires_grad
+    assert not tokens.fixed.requires_grad
+    words.zero_()
+    assert tokens.trained.abs().min() > 0

@@ -49,13 +49,13 @@ def test_related_labels_are_taken_out_as_if_they_were_not_there(model: BioVerse,
 def test_full_loss_reads_answer_tokens_and_the_end_token_only(model: BioVerse, toy: Toy, names: list[str]) -> None:
     batch = batch_of(toy, names, n=5)
     loss = AutoregressiveTask(model)(batch)["loss"]
-    prompt, backbone = model.prompt(), model.backbone
+    prompt, backbone = model.reader.prompt(), model.backbone
     each = []
     for x, text in zip(batch["embeddings"], batch["texts"], strict=True):
         answer = model.answer_ids(text)
         assert answer[-1] == backbone.eos_id
         ids = [*prompt.prefix, *prompt.head, *answer]
-        embeds = model._composer().compose([ids], {"cell": model.project(x[None])}).inputs_embeds
+        embeds = model.reader.composer.compose([ids], {"cell": model.project(x[None])}).inputs_embeds
         logits = backbone.logits(backbone.hidden(embeds)[0])[0].log_softmax(dim=-1)
         start = len(ids) - len(answer)
         each.append(-np.mean([float(logits[start + i - 1, token].detach()) for i, token in enumerate(answer)]))

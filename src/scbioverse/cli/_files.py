@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import uuid
+import warnings
 from typing import TYPE_CHECKING
 
 from .._errors import InputError
@@ -71,7 +72,10 @@ def write(adata: AnnData, target: Path) -> None:
         if target.suffix == ".h5ad":
             adata.write_h5ad(fresh)
         else:
-            adata.write_zarr(fresh)
+            with warnings.catch_warnings():
+                # Which zarr format is written by default is anndata's affair and no news to a user of this command.
+                warnings.filterwarnings("ignore", message="Writing zarr v2")
+                adata.write_zarr(fresh)
             if target.exists():
                 shutil.rmtree(target)
         fresh.replace(target)

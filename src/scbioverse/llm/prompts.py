@@ -68,9 +68,9 @@ class PromptTemplate:
     soft tokens, two markers and the question.
 
     The prefix shows the language model a handful of lines in which a term is followed by the same term. A small model
-    that has seen such lines goes on copying, so soft tokens that resemble the words of a name are read as that name from
-    the first training step, and names that were never trained can be read, too. It is plain text: every causal language
-    model takes it, with a chat template or without, and it is computed once, so its length costs nothing per row.
+    that has seen such lines goes on copying, so soft tokens that resemble the words of a name are read as that name
+    from the first training step, and names that were never trained can be read, too. It is plain text: every causal
+    language model takes it, with a chat template or without, and it is computed once, so its length costs little.
 
     Attributes
     ----------
@@ -100,6 +100,9 @@ class PromptTemplate:
     after: str = "simply"
     last: str = "means"
     question: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "examples", tuple(self.examples))  # JSON gives a list
 
     def template_hash(self) -> str:
         """Sha256, hexadecimal, of the wording and of how it is rendered."""

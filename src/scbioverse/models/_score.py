@@ -37,7 +37,9 @@ def score_unique(
     unique, back = unique_rows(rows)
     values = np.asarray(embeddings, dtype=np.float32)[unique]
     out = np.empty((unique.size, len(names)), dtype=np.float32)
-    prompt, prefix = model.prompt(modality), model.prefix(modality)
+    model.check_modality(modality)
+    reader = model.reader
+    prompt, prefix = reader.prompt(modality), reader.prefix(modality)
     model.modules.eval()
     show = settings.progress if progress is None else progress
     with (
@@ -46,7 +48,7 @@ def score_unique(
     ):
         for start in range(0, unique.size, batch_size):
             block = values[start : start + batch_size]
-            suffix = model.suffix_embeds([prompt.head] * len(block), model.project(block, modality), modality)
+            suffix = reader.suffix([prompt.head] * len(block), model.project(block, modality), modality)
             out[start : start + len(block)] = score_labels(
                 model.backbone,
                 prefix,

@@ -6,7 +6,7 @@ import copy
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,36 +17,21 @@ from torch import Tensor, nn
 
 from .._errors import InputError, MismatchError
 from .._random import Rng, as_seed
-from ..llm.prefix import PrefixCache, suffix_hidden
 from ..llm.prompts import PromptTemplate
 from ..llm.represent import TextSpace, default_layer, represent
-from ..nn import BioTokens, Composed, Composer, Projector
+from ._build import build_modules, describe, identity, word_vector
+from ._reader import Reader
 from ._shared import SharedHead
-from .config import BioVerseConfig, EncoderConfig, LLMConfig, TextSpaceConfig
+from .config import BioVerseConfig, LLMConfig, TextSpaceConfig
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from ..encoders import Encoder
     from ..llm import Backbone
+    from ..nn import BioTokens
 
 Float = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Prompt:
-    """Token ids around a cell; negative ids are placeholders of the model's own tokens.
-
-    Attributes
-    ----------
-    prefix
-        Everything before the soft tokens, the start marker included: the same for every input.
-    head
-        Soft-token placeholders, end marker, task token and question: what stands before the answer.
-    """
-
-    prefix: list[int]
-    head: list[int]
 
 
 class BioVerse:
@@ -94,8 +79,7 @@ class BioVerse:
         self.template = PromptTemplate(**config.template)
         self._llm = llm
         self._backbone: Backbone | None = None
-        self._prompts: dict[str, Prompt] = {}
-        self._prefixes: dict[str, PrefixCache] = {}
+        self._reader: Reader | None = None
         if self.template.template_hash() != config.template_hash:
             raise MismatchError(
                 f"model {config.name!r} was trained with prompt template {config.template_hash}, this version of "
@@ -155,7 +139,7 @@ class BioVerse:
         config = BioVerseConfig(
             name=name,
             llm=LLMConfig(backbone.name, identity(backbone), backbone.d_llm),
-            template=asdict(wording),
+            template=json.loads(json.dumps(asdict(wording))),
             template_hash=wording.template_hash(),
             n_soft=n_soft,
             hidden=hidden,
@@ -165,7 +149,7 @@ class BioVerse:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(as_seed(rng))
             modules = build_modules(config, init_norm=backbone.embedding_norm)
-        modules["tokens"].begin_as(*(word_vector(backbone, word) for word in PromptTemplate().marker_words()))  # type: ignore[operator]
+        modules["tokens"].begin_as(*(word_vector(backbone, word) for word in wording.marker_words()))  # type: ignore[operator]
         return cls(config, encoders=by_modality, modules=modules, backbone=backbone)
 
     # ------------------------------------------------------------------ parts
@@ -283,37 +267,16 @@ class BioVerse:
 
     # ------------------------------------------------------------------ prompt
 
-    def prompt(self, modality: str = "cell") -> Prompt:
-        """Return token ids of the prompt, without soft tokens and answer."""
-        if modality not in self._prompts:
-            self.check_modality(modality)
-            rendered = self.template.render_annotate(self.backbone, self.tokens, modality, n_soft=self.config.n_soft)
-            self._prompts[modality] = Prompt(list(rendered.prefix_ids), list(rendered.suffix_head_ids))
-        return self._prompts[modality]
+    @property
+    def reader(self) -> Reader:
+        """Prompt, cached beginning and composer; the first access loads the language model."""
+        if self._reader is None:
+            self._reader = Reader(self.backbone, self.tokens, self.template, self.config.n_soft)
+        return self._reader
 
     def answer_ids(self, text: str) -> list[int]:
         """Token ids of an answer, the end token included; special-token strings in it stay text."""
-        return self.template.encode_answer(self.backbone, text)
-
-    def prefix(self, modality: str = "cell") -> PrefixCache:
-        """Return keys and values of the prompt before the soft tokens; start markers are fixed, so once is enough."""
-        if modality not in self._prefixes:
-            with torch.no_grad():
-                embeds = self._composer().compose([self.prompt(modality).prefix]).inputs_embeds
-                self._prefixes[modality] = PrefixCache(self.backbone, embeds)
-        return self._prefixes[modality]
-
-    def _composer(self) -> Composer:
-        return Composer(self.backbone.embed_tokens, self.tokens)
-
-    def suffix_embeds(self, ids: list[list[int]], soft: Tensor, modality: str = "cell") -> Composed:
-        """Embed suffixes `ids`, with soft tokens (n, n_soft, d_llm) in the place of their placeholders."""
-        return self._composer().compose(ids, {modality: soft})
-
-    def run_suffix(self, ids: list[list[int]], soft: Tensor, modality: str = "cell") -> Tensor:
-        """Hidden states (n, T, d_llm) of suffixes `ids` behind the cached prefix; gradients flow to `soft`."""
-        suffix = self.suffix_embeds(ids, soft, modality)
-        return suffix_hidden(self.backbone, self.prefix(modality), suffix.inputs_embeds, suffix.attention_mask)
+        return self.reader.answer_ids(text)
 
     # ------------------------------------------------------------------ inputs to soft tokens and coordinates
 
@@ -504,49 +467,3 @@ class BioVerse:
 
 
 _ALIGN_HINT = "Train one with scbioverse.tl.align(adata, text_key=..., loss='contrastive')."
-
-
-def identity(backbone: Backbone) -> str:
-    """Sha256 of a language model: of its files, or of its weights where it was built in memory."""
-    if backbone.sha256:
-        return backbone.sha256
-    digest = hashlib.sha256()
-    for key, value in sorted(backbone.model.state_dict().items()):
-        digest.update(key.encode())
-        digest.update(value.cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
-
-
-@torch.no_grad()
-def word_vector(backbone: Backbone, word: str) -> Tensor:
-    """Input embedding of a word, the mean over its tokens: float32 (d_llm,)."""
-    ids = torch.tensor(backbone.encode(word, allow_special=False), device=backbone.device)
-    return backbone.embed_tokens(ids).float().mean(dim=0).cpu()
-
-
-def describe(encoder: Encoder) -> EncoderConfig:
-    """Return what a checkpoint says about an encoder."""
-    from ..encoders._registry import encoder_class, list_encoders
-
-    kind = next((kind for kind in list_encoders() if type(encoder) is encoder_class(kind)), "unregistered")
-    return EncoderConfig(kind, encoder.name, encoder.fingerprint(), encoder.dim, encoder.n_tokens)
-
-
-def build_modules(config: BioVerseConfig, *, init_norm: float = 1.0) -> nn.ModuleDict:
-    """Build the trained parts that `config` describes, with random weights."""
-    projectors = {
-        modality: Projector(
-            one.dim, one.n_tokens, config.n_soft, config.llm.d_llm, config.hidden, config.dropout, init_norm=init_norm
-        )
-        for modality, one in config.encoders.items()
-    }
-    shared = {}
-    if config.text_space is not None:
-        shared = {modality: SharedHead(config.text_space.dim) for modality in config.encoders}
-    return nn.ModuleDict(
-        {
-            "projectors": nn.ModuleDict(projectors),
-            "tokens": BioTokens(sorted(config.encoders), config.llm.d_llm, init_norm=init_norm),
-            "shared": nn.ModuleDict(shared),
-        }
-    )

@@ -16,7 +16,8 @@ from safetensors.torch import load_file, save_file
 from .._errors import InputError, MismatchError, WeightsError
 from ..encoders import SavableEncoder, build
 from ..llm.represent import TextSpace
-from .bioverse import BioVerse, build_modules
+from ._build import build_modules
+from .bioverse import BioVerse
 from .card import render_card
 from .config import CONFIG, BioVerseConfig, check_name, read_config
 

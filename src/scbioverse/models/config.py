@@ -103,7 +103,7 @@ class BioVerseConfig:
     llm
         The language model.
     template
-        Wording of the prompt: `system`, `instruction` and `question`.
+        Wording of the prompt: the fields of `PromptTemplate`, as JSON has them.
     template_hash
         Sha256 of the wording and of how it is rendered.
     n_soft
@@ -134,7 +134,7 @@ class BioVerseConfig:
 
     name: str
     llm: LLMConfig
-    template: dict[str, str]
+    template: dict[str, Any]
     template_hash: str
     n_soft: int
     hidden: int

@@ -85,8 +85,7 @@ def info_nce(
 
 
 def _one_way(similarity: Tensor, negative: Tensor, positive: Tensor) -> Tensor:
-    # A finite filler: the gradient of a logsumexp over nothing but -inf is NaN.
-    against = similarity.masked_fill(~negative, torch.finfo(similarity.dtype).min / 2).logsumexp(dim=1, keepdim=True)
+    against = similarity.masked_fill(~negative, -torch.inf).logsumexp(dim=1, keepdim=True)
     # -log(e^s / (e^s + e^against)) = softplus(against - s)
     each = softplus(against - similarity[:, : positive.shape[1]])
     return ((each * positive).sum(dim=1) / positive.sum(dim=1)).mean()

@@ -65,21 +65,15 @@ def new_axes(n_labels: int) -> tuple[Figure, list[Axes]]:
 
 def draw_panel(ax: Axes, panel: Panel, colours: Sequence[str]) -> None:
     """Draw cells as dots, label texts as stars, unrelated text as crosses, and print the measures."""
-    shuffled = np.random.default_rng(0).permutation(len(panel.cells))  # so that no label covers another by its order
-    size = float(np.clip(12_000 / max(len(panel.cells), 1), 3, 30))
-    every = np.asarray(colours, dtype=object)
-    ax.scatter(*panel.general.T, s=20, marker="x", c=GENERAL, linewidths=0.9, zorder=2)
-    ax.scatter(
-        *panel.cells[shuffled].T,
-        s=size,
-        c=list(every[panel.codes[shuffled]]),
-        alpha=0.75,
-        linewidths=0,
-        zorder=1,
-        rasterized=True,
-    )
-    ax.scatter(*panel.texts.T, s=170, marker="*", c=list(every), edgecolors="white", linewidths=1.1, zorder=4)
-    ax.scatter(*panel.texts.T, s=105, marker="*", c=list(every), edgecolors=INK, linewidths=0.7, zorder=5)
+    order = np.random.default_rng(0).permutation(len(panel.cells))  # so that no label covers another by its place
+    size = float(np.clip(12_000 / max(len(order), 1), 3, 30))
+    hues = np.asarray(colours, dtype=object)
+    ax.scatter(panel.general[:, 0], panel.general[:, 1], s=20, marker="x", c=GENERAL, linewidths=0.9, zorder=2)
+    dots: dict[str, Any] = {"s": size, "alpha": 0.75, "linewidths": 0, "zorder": 1, "rasterized": True}
+    ax.scatter(panel.cells[order, 0], panel.cells[order, 1], c=list(hues[panel.codes[order]]), **dots)
+    for area, edge, width in ((170, "white", 1.1), (105, INK, 0.7)):  # the larger one is the smaller one's rim
+        star: dict[str, Any] = {"marker": "*", "edgecolors": edge, "linewidths": width, "zorder": 4}
+        ax.scatter(panel.texts[:, 0], panel.texts[:, 1], s=area, c=list(hues), **star)
     bare(ax)
     ax.margins(0.06)
     # Head-room for what is printed, so that it covers no point.

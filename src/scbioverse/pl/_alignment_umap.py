@@ -12,7 +12,7 @@ from .._random import Rng, as_generator, as_seed
 from ._alignment_panels import Panel, draw_legend, draw_panel, new_axes
 from ._layout import umap_layout
 from ._side_by_side import side_by_side
-from ._style import NOT_TYPES, finish, palette
+from ._style import NOT_TYPES, figure_of, finish, palette
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -122,7 +122,7 @@ def alignment_umap(
             ("After", "one space, learned from cells and texts", after),
         )
     ]
-    figure, axes = new_axes(len(labels)) if ax is None else (ax[0].figure, list(ax))
+    figure, axes = new_axes(len(labels)) if ax is None else (figure_of(ax[0]), list(ax))
     hues = list(palette(adata, key, labels).values())
     for axis, panel in zip(axes, panels, strict=True):
         draw_panel(axis, panel, hues)

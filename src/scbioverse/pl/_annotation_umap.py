@@ -9,7 +9,7 @@ import numpy as np
 from .._errors import InputError, MissingKeyError
 from .._keys import Slots
 from ._layout import umap_layout
-from ._style import INK, bare, draw_names, finish, map_corner, palette
+from ._style import INK, bare, draw_names, figure_of, finish, map_corner, palette
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -87,7 +87,7 @@ def annotation_umap(
         raise InputError(f"ax must hold {len(columns)} axes, one for each of {columns}, found {len(ax)}.")
     # A light object of its own: neither the map nor the colours are left in the caller's.
     light = ad.AnnData(obs=adata.obs[columns].copy(), obsm={"X_map": _map(adata, slots, basis, use_rep, rng)})
-    figure, axes = _new_axes(len(columns)) if ax is None else (ax[0].figure, list(ax))
+    figure, axes = _new_axes(len(columns)) if ax is None else (figure_of(ax[0]), list(ax))
     shared = _shared_colours(adata, columns)
     for axis, column in zip(axes, columns, strict=True):
         labels = column in shared

@@ -14,7 +14,7 @@ def unit_rows(x: NDArray[np.floating]) -> NDArray[np.float32]:
     """Divide each row by its length; a row of zeros stays."""
     x = np.asarray(x, np.float32)
     length = np.linalg.norm(x, axis=1, keepdims=True)
-    return x / np.where(length > 0, length, 1)
+    return np.divide(x, length, out=np.zeros_like(x), where=length > 0)
 
 
 def side_by_side(*parts: NDArray[np.floating]) -> list[NDArray[np.float32]]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .._errors import InputError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -37,9 +39,18 @@ def palette(adata: AnnData, key: str, categories: Sequence[str]) -> dict[str, st
     colours = dict.fromkeys(categories, ABSENT)
     for i, category in enumerate(name for name in categories if name.strip().lower() not in NOT_TYPES):
         turn, hue = divmod(i, len(PALETTE))
-        lighter = 1 - 0.62**turn
-        colours[category] = to_hex([c + (1 - c) * lighter for c in to_rgb(PALETTE[hue])])
+        strength = 0.62**turn
+        red, green, blue = (1 - strength * (1 - part) for part in to_rgb(PALETTE[hue]))
+        colours[category] = to_hex((red, green, blue))
     return colours
+
+
+def figure_of(ax: Axes) -> Figure:
+    """Return the figure that `ax` is in."""
+    figure = ax.get_figure(root=True)
+    if figure is None:
+        raise InputError("ax belongs to no figure.")
+    return figure
 
 
 def bare(ax: Axes) -> None:

@@ -145,7 +145,10 @@ def _check(names: list[str]) -> None:
 
 
 def _without_repeats(names: list[str]) -> list[str]:
-    unique = list({name.casefold(): name for name in reversed(names)}.values())[::-1]
+    first: dict[str, str] = {}
+    for name in names:
+        first.setdefault(name.casefold(), name)
+    unique = list(first.values())
     if len(unique) < len(names):
         repeats = sorted({name for name in names if [one.casefold() for one in names].count(name.casefold()) > 1})
         warnings.warn(f"labels repeat and are used once each: {repeats[:8]}.", UserWarning, stacklevel=4)

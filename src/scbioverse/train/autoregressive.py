@@ -60,8 +60,8 @@ class AutoregressiveTask:
         self.model, self.modality = model, modality
         self.candidates, self.full_weight, self.n_candidates = candidates, full_weight, n_candidates
         model.check_modality(modality)
-        self._prompt = model.prompt(modality)
-        model.prefix(modality)
+        self._prompt = model.reader.prompt(modality)
+        model.reader.prefix(modality)
         self._ids: dict[str, list[int]] = {}
         self._fused: str | None = None
 
@@ -102,7 +102,7 @@ class AutoregressiveTask:
         head = self._prompt.head
         ids = [head + answer[:length] for answer, length in zip(answers, read, strict=True)]
         soft = self.model.project(torch.as_tensor(batch["embeddings"]), self.modality)
-        hidden = self.model.run_suffix(ids, soft, self.modality)
+        hidden = self.model.reader.read(ids, soft, self.modality)
         out: dict[str, Tensor] = {}
         loss = hidden.new_zeros((), dtype=torch.float32)
         if candidates is not None:

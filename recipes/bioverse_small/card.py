@@ -1,0 +1,56 @@
+"""What the shipped checkpoint's card says beyond what the code knows: data, limits, licence, figures."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from recipes.bioverse_small.data import LABEL_PROFILES, PROFILES, UNLABELLED
+from scbioverse.datasets import list_datasets
+from scbioverse.models import BioVerse
+
+LIMITS = [
+    "The cell encoder was trained from scratch on about twenty thousand real cells and about twenty thousand cells "
+    "simulated from published profiles. It saw thousands of cells, not the millions of a foundation model.",
+    "Human only. Blood, pancreas and fetal cortex are backed by real cells; every other tissue by simulated cells alone.",
+    "Naive CD8 T cells and naive CD4 T cells differ by few transcripts; at droplet depth they are often confused.",
+    "Names that were never trained are read through their words and descriptions, with lower accuracy.",
+    "Confidence is the probability among the given candidates, with temperature 1; it is not yet calibrated on a "
+    "study of its own and says nothing about types that are not among the candidates.",
+    "The language model is SmolLM2-135M-Instruct, which knows next to no cell biology by itself.",
+    "For research. Not for diagnosis.",
+]
+
+
+def describe(model: BioVerse, summary: dict[str, Any], studies: list[str]) -> None:
+    """Fill the model's `training` and `metrics` for its card."""
+    table = list_datasets()
+    table = table.set_index("name") if "name" in table else table
+    rows = []
+    for role, names in (
+        ("cells", studies),
+        ("unlabelled cells", UNLABELLED),
+        ("profiles", (*PROFILES, *LABEL_PROFILES)),
+    ):
+        for name in names:
+            info = table.loc[name]
+            rows.append({"name": name, "role": role, "licence": info["licence"], "citation": info["citation"]})
+    model.config.training = {
+        "summary": "Reads human cells: a compact cell encoder, a projector into SmolLM2-135M-Instruct, and a space shared "
+        "with descriptions of cell types.",
+        "data": rows,
+        "limits": LIMITS,
+        "licence": "Weights: CC BY-SA 4.0, because Human Protein Atlas profiles (CC BY-SA 3.0) are among the training "
+        "data. The language model is not included (Apache-2.0).",
+        "command": "python -m recipes.bioverse_small.make --seed " + str(summary["seed"]),
+        "seed": summary["seed"],
+        "held_out": summary["held_out"],
+        "seconds": summary["seconds"],
+        "encoder": summary["encoder"],
+        "projector": summary["projector"],
+    }
+    model.config.metrics = {
+        f"{study}, every cell by itself, the study's own labels as candidates": [
+            {"method": method, **values} for method, values in methods.items()
+        ]
+        for study, methods in summary["figures"].items()
+    }

@@ -1,0 +1,163 @@
+"""What `tl.align` trains, and what it writes down about the result."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .._errors import InputError
+from ..knowledge import load_ontology
+from ..knowledge.cards import general_texts
+from ..knowledge.phrases import canonical_phrase
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from numpy.typing import NDArray
+
+    from ..encoders import Encoder
+    from ..models import BioVerse
+    from ..train import CandidateSet
+    from ._representation import Representation
+    from ._texts import Texts
+
+MOST_CANDIDATES = 1000
+BACKGROUND = 500
+
+
+def new_model(
+    adata: AnnData,
+    model: Any,
+    use_rep: str | None,
+    modality: str,
+    llm: str | None,
+    start: str,
+    n_soft: int,
+    name: str,
+    seed: int,
+) -> BioVerse:
+    from ..encoders import PrecomputedEncoder
+    from ..models import BioVerse, load
+
+    if model is None and use_rep is None:
+        raise InputError("model=None leaves nothing to embed with: pass use_rep= (a name in adata.obsm) or a model.")
+    if start == "model" and (model is None or use_rep is not None or llm is not None):
+        raise InputError(
+            "start='model' goes on from a model's own projector: it fits neither use_rep=, llm= nor model=None."
+        )
+    base = None if model is None or (use_rep is not None and llm is not None) else load(model)
+    if start == "model" and base is not None:
+        base.check_modality(modality)
+        return base.copy(name=name)
+    encoder: Encoder
+    if use_rep is not None:
+        encoder = PrecomputedEncoder.from_adata(adata, use_rep, modality=modality)
+    else:
+        base = load(model)
+        base.check_modality(modality)
+        encoder = base.encoders[modality]
+    reader = llm if llm is not None or base is None else base.backbone
+    new = BioVerse.new(encoder, name=name, llm=reader, n_soft=n_soft, rng=seed)
+    if base is not None and llm is None and base.text_space is not None and base.config.text_space is not None:
+        new.set_text_space(base.text_space, base.config.text_space)
+    return new
+
+
+def make_task(
+    model: BioVerse,
+    embedded: Representation,
+    texts: Texts,
+    train: NDArray[np.int64],
+    loss: str,
+    modality: str,
+    general_text: bool,
+    batch_size: int | None,
+) -> tuple[Any, Any]:
+    from ..train import AutoregressiveTask, ContrastiveTask, LabelSampler, MixedTask
+
+    parts: list[tuple[Any, float]] = []
+    if loss in ("autoregressive", "both"):
+        parts.append((AutoregressiveTask(model, modality=modality, candidates=_choice(model, texts)), 1.0))
+    if loss in ("contrastive", "both"):
+        negatives = general_texts() if general_text else []
+        if model.text_space is None:
+            model.fit_text_space([*texts.cards, *_background(), *negatives])
+        contrastive = ContrastiveTask(model, modality=modality, negatives=negatives)
+        contrastive.prepare(texts.cards)
+        parts.append((contrastive, 1.0))
+    sampler = LabelSampler(
+        embedded.values[train],
+        texts.codes[train],
+        texts.answers,
+        cards=texts.cards,
+        batch_size=batch_size or (128 if loss == "contrastive" else 32),
+        balance=0.5,
+        related=texts.related,
+    )
+    return (parts[0][0] if len(parts) == 1 else MixedTask(parts)), sampler
+
+
+def _choice(model: BioVerse, texts: Texts) -> CandidateSet | None:
+    """Restrict the answer to the column's texts, unless they are free text and all but unique."""
+    from ..train import CandidateSet
+
+    if len(texts.names) > MOST_CANDIDATES:
+        return None
+    return CandidateSet.of(model, texts.answers, related=texts.related)
+
+
+def _background() -> list[str]:
+    """Short names from all over the ontology, so that the text space is not fitted on a handful of labels."""
+    ids = sorted(load_ontology())
+    return [canonical_phrase(cl_id) for cl_id in ids[:: max(1, len(ids) // BACKGROUND)]]
+
+
+def finish(
+    model: BioVerse,
+    embedded: Representation,
+    texts: Texts,
+    train: NDArray[np.int64],
+    held: NDArray[np.int64],
+    loss: str,
+    modality: str,
+    text_key: str,
+    seed: int,
+) -> None:
+    """Fit temperatures on the rows held out, and write down what the model is."""
+    config = model.config
+    config.methods = {"contrastive": ["nearest"], "autoregressive": ["score"], "both": ["score", "nearest"]}[loss]
+    config.default_labels = list(texts.names)
+    config.temperature = 1.0
+    if "nearest" in config.methods:
+        config.nearest_temperature = float(1.0 / model.shared(modality).log_scale.detach().exp())
+    config.metrics = {}
+    if held.size and len(texts.names) <= MOST_CANDIDATES:
+        from ..train import expected_calibration_error, fit_temperature
+
+        values, truth = embedded.values[held], texts.codes[held]
+        for method in config.methods:
+            if method == "score":
+                raw = model.score(values, texts.answers, modality=modality, progress=False, calibrated=False)
+                config.temperature = fit_temperature(raw, truth)
+                final = model.score(values, texts.answers, modality=modality, progress=False)
+            else:
+                raw = model.nearest(values, texts.cards, modality=modality)
+                config.nearest_temperature *= fit_temperature(raw, truth)
+                final = model.nearest(values, texts.cards, modality=modality)
+            right = final.argmax(axis=1) == truth
+            config.metrics[f"{method}, accuracy on {held.size} rows held out of the same data"] = float(right.mean())
+            error = expected_calibration_error(np.exp(final.max(axis=1)), right)
+            config.metrics[f"{method}, calibration error on the rows that the temperature was fitted on"] = error
+    config.training = {
+        "summary": f"A projector aligned on obs[{text_key!r}] of {train.size} rows with {len(texts.names)} texts.",
+        "loss": loss,
+        "seed": seed,
+        "texts": texts.names[:100],
+        "limits": ["Rows held out come from the same data set; accuracy on other studies is lower."],
+    }
+
+
+def aligned_rows(model: BioVerse, embedded: Representation, modality: str) -> NDArray[np.float32]:
+    if "nearest" in model.config.methods:
+        return model.coordinates(embedded.values, modality)
+    return model.mean_soft_token(embedded.values, modality)

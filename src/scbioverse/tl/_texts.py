@@ -1,0 +1,117 @@
+"""The texts of a column of `obs`, and which rows to learn from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .._errors import InputError, MissingKeyError
+from ..knowledge import load_ontology, resolve_labels
+from ..knowledge.cards import label_card
+from ..knowledge.phrases import canonical_phrase
+from ._labels import is_number
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from numpy.typing import NDArray
+
+HOLDOUT = 0.1
+LEAST_HELD_OUT = 20
+# Longer than any name of a cell type: such a text is taken as it stands and not looked up in the ontology.
+LONGEST_NAME = 60
+
+
+@dataclass(frozen=True, eq=False)
+class Texts:
+    """The different texts of a column.
+
+    Attributes
+    ----------
+    names
+        As they stand in the column.
+    codes
+        int64 (n_obs,): text of each row, -1 where it is missing.
+    cl_ids
+        Ontology ids, or None.
+    answers
+        What the language model should say: the term's phrase, else the name. Different for each.
+    cards
+        Descriptions for the contrastive side.
+    related
+        bool (m, m): one term is an ancestor of the other.
+    """
+
+    names: list[str]
+    codes: NDArray[np.int64]
+    cl_ids: list[str | None]
+    answers: list[str]
+    cards: list[str]
+    related: NDArray[np.bool_]
+
+
+def read_texts(adata: AnnData, text_key: str) -> Texts:
+    """Read the texts of a column and what they mean.
+
+    Raises
+    ------
+    MissingKeyError
+        There is no such column.
+    InputError
+        It holds fewer than two different texts.
+    """
+    if not hasattr(adata, "obs"):
+        raise InputError(f"expected an AnnData, found {type(adata).__name__}.")
+    if text_key not in adata.obs:
+        raise MissingKeyError(
+            f"text_key={text_key!r} is not a column of adata.obs "
+            f"(found: {list(map(str, adata.obs.columns)) or 'none'})."
+        )
+    column = adata.obs[text_key].astype("category").cat.remove_unused_categories()
+    written = [" ".join(str(one).split()) for one in column.cat.categories]
+    # Categories that read the same are one text; order by name, so that it does not depend on the rows.
+    names = sorted({one for one in written if one})
+    at = {one: i for i, one in enumerate(names)}
+    table = np.array([*(at.get(one, -1) for one in written), -1], dtype=np.int64)
+    codes = table[column.cat.codes.to_numpy(dtype=np.int64)]
+    if names and all(is_number(one) for one in names):
+        raise InputError(
+            f"adata.obs[{text_key!r}] holds only numbers ({', '.join(names[:5])}): a language model learns nothing "
+            "from cluster numbers. Name the clusters first."
+        )
+    if len(names) < 2:
+        raise InputError(f"adata.obs[{text_key!r}] holds {len(names)} different texts; alignment needs at least two.")
+    found = resolve_labels([one if len(one) <= LONGEST_NAME else "" for one in names])
+    cl_ids = [one.cl_id for one in found]
+    phrase = [canonical_phrase(cl_id) if cl_id else one for one, cl_id in zip(names, cl_ids, strict=True)]
+    answers = [text if phrase.count(text) == 1 else one for text, one in zip(phrase, names, strict=True)]
+    cards = []
+    for one, cl_id, answer in zip(names, cl_ids, answers, strict=True):
+        card = label_card(cl_id) if cl_id else one
+        cards.append(card if cl_id is None or answer == canonical_phrase(cl_id) else f"{one}. {card}")
+    return Texts(names, codes, cl_ids, answers, cards, _related(cl_ids))
+
+
+def split_rows(codes: NDArray[np.integer], seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows to train on and rows held out, each text in proportion; a text with one row is always trained on."""
+    rng = np.random.default_rng([seed, 1])
+    rows = np.flatnonzero(codes >= 0)
+    if rows.size * HOLDOUT < LEAST_HELD_OUT:
+        return rows, rows[:0]
+    held = []
+    for code in np.unique(codes[rows]):
+        mine = rng.permutation(rows[codes[rows] == code])
+        held.append(mine[: round(HOLDOUT * mine.size)])
+    out = np.sort(np.concatenate(held))
+    return np.setdiff1d(rows, out), out
+
+
+def _related(cl_ids: list[str | None]) -> NDArray[np.bool_]:
+    ontology = load_ontology()
+    out = np.zeros((len(cl_ids), len(cl_ids)), dtype=bool)
+    for i, a in enumerate(cl_ids):
+        for j, b in enumerate(cl_ids[:i]):
+            # Two texts with one meaning: neither is wrong for a cell of the other.
+            out[i, j] = out[j, i] = a is not None and b is not None and ontology.related(a, b)
+    return out

@@ -1,0 +1,191 @@
+from __future__ import annotations
+
+import hashlib
+import warnings
+from pathlib import Path
+from typing import Any
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+
+import scbioverse as sb
+from scbioverse._errors import InputError, MissingKeyError
+from scbioverse._record import read_record
+from scbioverse.models import BioVerse, load
+from scbioverse.tl._texts import read_texts, split_rows
+
+TYPES = ["B cell", "CD14 monocyte", "CD8 T cell", "NK cell", "platelet"]
+
+
+@pytest.fixture(autouse=True)
+def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sb.settings, "progress", False)
+
+
+def hash_of(backbone: Any) -> str:
+    digest = hashlib.sha256()
+    for key, value in sorted(backbone.model.state_dict().items()):
+        digest.update(key.encode() + value.cpu().numpy().tobytes())
+    return digest.hexdigest()
+
+
+@pytest.mark.parametrize("loss", ["contrastive", "autoregressive", "both"])
+def test_it_learns_the_labels_and_the_language_model_stays(
+    cells: ad.AnnData, tiny_model: BioVerse, loss: str, tmp_path: Path
+) -> None:
+    before, encoder = hash_of(tiny_model.backbone), tiny_model.encoders["cell"].fingerprint()
+    steps = {"contrastive": 150, "autoregressive": 120, "both": 120}[loss]
+    model = sb.tl.align(cells, text_key="cell_type", model=tiny_model, loss=loss, steps=steps, lr=5e-3, n_soft=2)
+    assert hash_of(tiny_model.backbone) == before
+    assert model.encoders["cell"].fingerprint() == encoder
+    assert model.fingerprint() != tiny_model.fingerprint()
+    again = load(model.save(tmp_path / "m"), llm=tiny_model.backbone)
+    done = sb.tl.annotate(cells, model=again, copy=True)
+    assert (done.obs["bioverse_label"].astype(str) == cells.obs["cell_type"].astype(str)).mean() > 0.9
+    width = tiny_model.backbone.d_llm if loss == "autoregressive" else model.text_dim
+    assert cells.obsm["X_bioverse_aligned"].shape == (60, width)
+    assert cells.obsm["X_bioverse_aligned"].dtype == np.float32
+    assert cells.obsm["X_bioverse"].shape == (60, 16)
+    record = read_record(cells, "align")
+    assert record["fingerprint"] == model.fingerprint()
+    assert record["loss_last"] < record["loss_first"]
+    assert record["n_train"] == 60
+    assert record["labels"][0]["cl_id"] == "CL:0000236"
+    assert (
+        model.config.methods
+        == {"contrastive": ["nearest"], "autoregressive": ["score"], "both": ["score", "nearest"]}[loss]
+    )
+
+
+def test_a_seed_reproduces(cells: ad.AnnData, tiny_model: BioVerse) -> None:
+    prints = []
+    for seed in (3, 3, 4):
+        data = cells.copy()
+        model = sb.tl.align(data, text_key="cell_type", model=tiny_model, steps=5, n_soft=2, rng=seed)
+        prints.append((model.fingerprint(), data.obsm["X_bioverse_aligned"].tobytes()))
+    assert prints[0] == prints[1]
+    assert prints[0][0] != prints[2][0]
+
+
+def test_use_rep_alone(cells: ad.AnnData, tiny_model: BioVerse, tiny_llm: Path, tmp_path: Path) -> None:
+    codes = cells.obs["cell_type"].cat.codes.to_numpy()
+    cells.obsm["X_mine"] = np.eye(5, dtype=np.float32)[codes] + np.random.default_rng(0).normal(0, 0.1, (60, 5))
+    before = set(cells.obsm)
+    model = sb.tl.align(
+        cells, text_key="cell_type", model=None, use_rep="X_mine", llm=str(tiny_llm), steps=60, lr=5e-3, n_soft=2
+    )
+    assert set(cells.obsm) == before | {"X_bioverse_aligned"}
+    assert "embed" not in cells.uns["bioverse"]
+    again = load(model.save(tmp_path / "m"))
+    done = sb.tl.annotate(cells, model=again, copy=True)
+    assert (done.obs["bioverse_label"].astype(str) == cells.obs["cell_type"].astype(str)).mean() > 0.9
+    assert "X_bioverse" not in done.obsm
+    # What the user changes in obsm is read as it is now.
+    cells.obsm["X_mine"] = cells.obsm["X_mine"][::-1].copy()
+    turned = sb.tl.annotate(cells, model=again, copy=True)
+    assert not (turned.obs["bioverse_label"].astype(str) == done.obs["bioverse_label"].astype(str)).all()
+    with pytest.raises(MissingKeyError, match="X_gone"):
+        sb.tl.align(cells, text_key="cell_type", model=tiny_model, use_rep="X_gone")
+
+
+def test_go_on_from_a_models_own_projector(cells: ad.AnnData, tiny_model: BioVerse) -> None:
+    before = tiny_model.fingerprint()
+    model = sb.tl.align(
+        cells, text_key="cell_type", model=tiny_model, start="model", loss="autoregressive", steps=1, lr=1e-9
+    )
+    assert tiny_model.fingerprint() == before
+    for key, value in tiny_model.modules["projectors"].state_dict().items():
+        np.testing.assert_allclose(model.modules["projectors"].state_dict()[key], value, atol=1e-6)
+
+
+def test_held_out_rows_fit_the_temperature(tiny_model: BioVerse) -> None:
+    data = sb.datasets.toy_cells(n_obs=220, n_genes=300)
+    model = sb.tl.align(data, text_key="cell_type", model=tiny_model, steps=40, lr=5e-3, n_soft=2)
+    record = read_record(data, "align")
+    assert (record["n_train"], record["n_held_out"]) == (200, 20)
+    assert any("held out" in key for key in model.config.metrics)
+    raw = 1 / float(model.shared().log_scale.detach().exp())
+    assert model.config.nearest_temperature != pytest.approx(raw)
+    assert "held out" in str(record["metrics"])
+
+
+def test_split_keeps_every_text_and_repeats() -> None:
+    codes = np.array([0] * 200 + [1] * 30 + [2] + [-1] * 5)
+    train, held = split_rows(codes, 0)
+    assert np.intersect1d(train, held).size == 0
+    assert np.union1d(train, held).size == 231
+    assert np.bincount(codes[held], minlength=3).tolist() == [20, 3, 0]
+    np.testing.assert_array_equal(split_rows(codes, 0)[1], held)
+    assert not np.array_equal(split_rows(codes, 1)[1], held)
+    assert split_rows(codes[195:], 0)[1].size == 0  # too few to learn a temperature from
+
+
+def test_rows_without_text_are_left_out(cells: ad.AnnData, tiny_model: BioVerse) -> None:
+    cells.obs["half"] = cells.obs["cell_type"].astype(object)
+    cells.obs.loc[cells.obs_names[:30], "half"] = None
+    sb.tl.align(cells, text_key="half", model=tiny_model, steps=1, n_soft=2)
+    assert read_record(cells, "align")["n_train"] == 30
+    assert cells.obsm["X_bioverse_aligned"].shape[0] == 60
+
+
+def test_texts_of_a_column(cells: ad.AnnData) -> None:
+    cells.obs["name"] = pd.Categorical(
+        np.resize(["NK cells", "Natural killer cell", "T cell", "CD8 T", "a cell  seen once under the moon"], 60),
+        categories=["nobody", "NK cells", "Natural killer cell", "T cell", "CD8 T", "a cell  seen once under the moon"],
+    )
+    texts = read_texts(cells, "name")
+    assert texts.names == sorted(
+        ["NK cells", "Natural killer cell", "T cell", "CD8 T", "a cell seen once under the moon"]
+    )
+    assert len(set(texts.answers)) == 5
+    at = texts.names.index
+    assert texts.answers[at("CD8 T")] == "CD8 T cell"
+    assert texts.answers[at("NK cells")] == "NK cells"  # shares its term with another
+    assert texts.related[at("NK cells"), at("Natural killer cell")]
+    assert texts.related[at("T cell"), at("CD8 T")]
+    assert not texts.related[at("T cell"), at("NK cells")]
+    assert not texts.related.diagonal().any()
+    assert [texts.names[code] for code in texts.codes[:5]] == [" ".join(str(x).split()) for x in cells.obs["name"][:5]]
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"text_key": "nothing"}, MissingKeyError, "text_key='nothing'.*cell_type"),
+        ({"text_key": "cluster"}, InputError, "only numbers"),
+        ({"text_key": "same"}, InputError, "1 different texts"),
+        ({"text_key": "none"}, InputError, "0 different texts"),
+        ({"loss": "l2"}, InputError, "loss='l2'"),
+        ({"start": "anew"}, InputError, "start='anew'"),
+        ({"start": "model", "use_rep": "X_bioverse"}, InputError, "fits neither"),
+        ({"model": None}, InputError, "nothing to embed with"),
+        ({"steps": -1}, InputError, "must be positive"),
+        ({"modality": "protein"}, InputError, "not 'protein'"),
+        ({"layer": "gone"}, MissingKeyError, "gone"),
+    ],
+)
+def test_bad_input_changes_nothing(
+    cells: ad.AnnData, tiny_model: BioVerse, options: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    cells.obs["same"] = "B cell"
+    cells.obs["none"] = pd.Categorical([None] * 60)
+    obs = cells.obs.copy()
+    with pytest.raises(error, match=message):
+        sb.tl.align(cells, **{"text_key": "cell_type", "model": tiny_model, "n_soft": 2, "steps": 1, **options})
+    pd.testing.assert_frame_equal(cells.obs, obs)
+    assert len(cells.obsm) == 0
+    assert "bioverse" not in cells.uns
+
+
+@pytest.mark.parametrize("kind", ["h5ad", "zarr"])
+def test_results_survive_files(cells: ad.AnnData, tiny_model: BioVerse, tmp_path: Path, kind: str) -> None:
+    sb.tl.align(cells, text_key="cell_type", model=tiny_model, steps=1, n_soft=2, key_added="mine")
+    path = tmp_path / f"x.{kind}"
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Writing zarr v2")  # anndata's notice about its own default
+        cells.write_h5ad(path) if kind == "h5ad" else cells.write_zarr(path)
+    back = ad.read_h5ad(path) if kind == "h5ad" else ad.read_zarr(path)
+    np.testing.assert_array_equal(back.obsm["X_mine_aligned"], cells.obsm["X_mine_aligned"])
+    assert sb.get.records(back)["align_mine"] == sb.get.records(cells)["align_mine"]
