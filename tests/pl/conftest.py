@@ -30,3 +30,12 @@ def cells() -> AnnData:
     adata.obs["bioverse_label"] = adata.obs["cell_type"].cat.rename_categories({"platelet": "thrombocyte"})
     adata.obs["bioverse_confidence"] = np.linspace(0.2, 1, 60, dtype=np.float32)
     return adata
+
+
+@pytest.fixture
+def quick_layout(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first two columns in place of a UMAP, where the map itself is not the matter."""
+    from scbioverse.pl import _alignment_umap, _annotation_umap
+
+    for module in (_alignment_umap, _annotation_umap):
+        monkeypatch.setattr(module, "umap_layout", lambda points, rng=None: np.asarray(points[:, :2], np.float32))

@@ -44,6 +44,7 @@ def test_two_maps_with_their_numbers(cells: AnnData, model: BioVerse) -> None:
     assert cells.obs.equals(before.obs)
 
 
+@pytest.mark.usefixtures("quick_layout")
 def test_numbers_are_those_of_the_spaces(cells: AnnData, monkeypatch: pytest.MonkeyPatch) -> None:
     """Cells on their own text: recall 1. Cells on the next label's text: recall 0, rank 2 or worse."""
     codes = cells.obs["cell_type"].cat.codes.to_numpy()
@@ -60,6 +61,7 @@ def test_numbers_are_those_of_the_spaces(cells: AnnData, monkeypatch: pytest.Mon
     assert re.search(r"centroid gap\n0\.00", printed(after))
 
 
+@pytest.mark.usefixtures("quick_layout")
 def test_cells_without_a_type_are_left_out(cells: AnnData, model: BioVerse) -> None:
     names = cells.obs["cell_type"].astype(object)
     names.iloc[:10], names.iloc[10:13] = "unassigned", None
@@ -68,6 +70,7 @@ def test_cells_without_a_type_are_left_out(cells: AnnData, model: BioVerse) -> N
     assert len(axes[0].collections[1].get_offsets()) == 47
 
 
+@pytest.mark.usefixtures("quick_layout")
 def test_fewer_cells_are_drawn_than_measured(cells: AnnData, monkeypatch: pytest.MonkeyPatch) -> None:
     codes = cells.obs["cell_type"].cat.codes.to_numpy()
     wrong = np.where(np.arange(60) < 30, codes, (codes + 1) % 5)
@@ -91,12 +94,14 @@ def test_the_seed_decides(cells: AnnData, model: BioVerse) -> None:
     assert not np.array_equal(offsets(0), offsets(1))
 
 
+@pytest.mark.usefixtures("quick_layout")
 def test_label_key_falls_back_on_the_annotation(cells: AnnData, model: BioVerse) -> None:
     del cells.obs["cell_type"]
     figure = sb.pl.alignment_umap(cells, model=model, n_general=5, return_fig=True)
     assert figure.legends[0].get_title().get_text() == "bioverse_label"
 
 
+@pytest.mark.usefixtures("quick_layout")
 def test_axes_of_the_caller_are_used(cells: AnnData, model: BioVerse) -> None:
     figure, own = plt.subplots(1, 2)
     returned = sb.pl.alignment_umap(cells, model=model, n_general=5, ax=list(own), show=False)

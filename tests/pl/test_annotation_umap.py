@@ -14,6 +14,7 @@ def colour_of(ax: plt.Axes, cell: int) -> str:
     return to_hex(ax.collections[0].get_facecolors()[cell])
 
 
+@pytest.mark.usefixtures("quick_layout")
 def test_expert_label_and_confidence(cells: AnnData) -> None:
     before = cells.copy()
     axes = sb.pl.annotation_umap(cells, show=False)
@@ -36,6 +37,7 @@ def test_a_name_has_one_colour_in_all_panels(cells: AnnData) -> None:
     np.testing.assert_allclose(axes[0].collections[0].get_offsets(), cells.obsm["X_flat"], atol=1e-6)
 
 
+@pytest.mark.usefixtures("quick_layout")
 def test_chosen_columns_and_figure(cells: AnnData) -> None:
     figure = sb.pl.annotation_umap(cells, color="bioverse_label", return_fig=True)
     assert [ax.get_title(loc="left") for ax in figure.axes] == ["Label"]
