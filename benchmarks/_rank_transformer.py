@@ -12,13 +12,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy import sparse
+from torch import Tensor, nn
+from torch.nn import functional
+
 from recipes.bioverse_small.batches import AugmentConfig, Pool, draw
 from recipes.bioverse_small.data import Profiles, Study
 from recipes.bioverse_small.encoder import EncoderConfig, build_pool
 from recipes.bioverse_small.terms import within_matrix
-from scipy import sparse
-from torch import Tensor, nn
-from torch.nn import functional
 
 logger = logging.getLogger("benchmarks.encoders")
 

@@ -20,11 +20,6 @@ import numpy as np
 import pandas as pd
 import torch
 from anndata import AnnData
-from benchmarks._rank_transformer import TransformerConfig, embed_ranks, train_transformer
-from recipes.bioverse_small import data
-from recipes.bioverse_small.data import Profiles, Study
-from recipes.bioverse_small.encoder import EncoderConfig, build_pool, train_encoder
-from recipes.bioverse_small.terms import candidate_columns
 from scipy import sparse
 from sklearn.decomposition import TruncatedSVD
 from sklearn.linear_model import LogisticRegression
@@ -32,6 +27,11 @@ from sklearn.metrics import accuracy_score, f1_score
 from sklearn.preprocessing import StandardScaler
 from torch import nn
 
+from benchmarks._rank_transformer import TransformerConfig, embed_ranks, train_transformer
+from recipes.bioverse_small import data
+from recipes.bioverse_small.data import Profiles, Study
+from recipes.bioverse_small.encoder import EncoderConfig, build_pool, train_encoder
+from recipes.bioverse_small.terms import candidate_columns
 from scbioverse.encoders import embed_rows
 from scbioverse.encoders.compact import CompactCellEncoder
 

@@ -50,7 +50,9 @@ class Pool:
     probability: np.ndarray
 
 
-def draw(pool: Pool, size: int, config: AugmentConfig, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def draw(
+    pool: Pool, size: int, config: AugmentConfig, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Draw one augmented batch.
 
     Returns
@@ -75,7 +77,9 @@ def draw(pool: Pool, size: int, config: AugmentConfig, rng: np.random.Generator)
     # One random panel for a slice of the batch: cells of one study share a panel.
     narrow = np.flatnonzero(rng.random(size) < config.panel_probability)
     for group in np.array_split(narrow, 4):
-        n_panel = int(np.exp(rng.uniform(np.log(config.min_panel), np.log(config.max_panel))))
+        n_panel = min(n_genes, int(np.exp(rng.uniform(np.log(config.min_panel), np.log(config.max_panel)))))
+        if not group.size:
+            continue
         # Panels hold variable, well expressed genes, not random ones: draw by expression in the batch.
         weight = (counts > 0).mean(0) ** 0.5 + 0.02
         chosen = rng.choice(n_genes, n_panel, replace=False, p=weight / weight.sum())

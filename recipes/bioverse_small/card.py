@@ -11,7 +11,7 @@ from scbioverse.models import BioVerse
 LIMITS = [
     "The cell encoder was trained from scratch on about twenty thousand real cells and about twenty thousand cells "
     "simulated from published profiles. It saw thousands of cells, not the millions of a foundation model.",
-    "Human only. Blood, pancreas and fetal cortex are backed by real cells; every other tissue by simulated cells alone.",
+    "Human only. Blood, pancreas and fetal cortex are backed by real cells, other tissues by simulated cells alone.",
     "Naive CD8 T cells and naive CD4 T cells differ by few transcripts; at droplet depth they are often confused.",
     "Names that were never trained are read through their words and descriptions, with lower accuracy.",
     "Confidence is the probability among the given candidates, with temperature 1; it is not yet calibrated on a "
@@ -35,8 +35,8 @@ def describe(model: BioVerse, summary: dict[str, Any], studies: list[str]) -> No
             info = table.loc[name]
             rows.append({"name": name, "role": role, "licence": info["licence"], "citation": info["citation"]})
     model.config.training = {
-        "summary": "Reads human cells: a compact cell encoder, a projector into SmolLM2-135M-Instruct, and a space shared "
-        "with descriptions of cell types.",
+        "summary": "Reads human cells: a compact cell encoder, a projector into SmolLM2-135M-Instruct, and a space "
+        "shared with descriptions of cell types.",
         "data": rows,
         "limits": LIMITS,
         "licence": "Weights: CC BY-SA 4.0, because Human Protein Atlas profiles (CC BY-SA 3.0) are among the training "

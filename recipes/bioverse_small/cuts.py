@@ -8,7 +8,6 @@ choose at any granularity, and a "T cell" is never a wrong answer for a "CD4 T c
 from __future__ import annotations
 
 from dataclasses import dataclass
-
 from typing import Any
 
 import numpy as np
@@ -20,13 +19,58 @@ from scbioverse.models import BioVerse
 from scbioverse.train import Batch, CandidateSet
 
 # Terms above the trained ones that studies really use as labels.
-COARSE = (
-    "CL:0000084 CL:0000624 CL:0000625 CL:0000236 CL:0000576 CL:0000451 CL:0000542 CL:0000623 CL:0000738 CL:0000763 "
-    "CL:0000066 CL:0000115 CL:0000057 CL:0000187 CL:0000540 CL:0000125 CL:0000988 CL:0000235 CL:0000094 CL:0000145 "
-    "CL:0000814 CL:0000990 CL:0000584 CL:0000499 CL:0000746 CL:0002079 CL:0000171 CL:0000164 CL:0000163 CL:0000101 "
-    "CL:0000099 CL:0000679 CL:0000617 CL:0000860 CL:0000813 CL:0000898 CL:0000910 CL:0000785 CL:0000182 CL:0000192 "
-    "CL:0000188 CL:0000786 CL:0000097 CL:0000037 CL:0000764 CL:0000151 CL:0000346 CL:0000362 CL:0000064 CL:0000351"
-).split()
+COARSE = [
+    "CL:0000084",
+    "CL:0000624",
+    "CL:0000625",
+    "CL:0000236",
+    "CL:0000576",
+    "CL:0000451",
+    "CL:0000542",
+    "CL:0000623",
+    "CL:0000738",
+    "CL:0000763",
+    "CL:0000066",
+    "CL:0000115",
+    "CL:0000057",
+    "CL:0000187",
+    "CL:0000540",
+    "CL:0000125",
+    "CL:0000988",
+    "CL:0000235",
+    "CL:0000094",
+    "CL:0000145",
+    "CL:0000814",
+    "CL:0000990",
+    "CL:0000584",
+    "CL:0000499",
+    "CL:0000746",
+    "CL:0002079",
+    "CL:0000171",
+    "CL:0000164",
+    "CL:0000163",
+    "CL:0000101",
+    "CL:0000099",
+    "CL:0000679",
+    "CL:0000617",
+    "CL:0000860",
+    "CL:0000813",
+    "CL:0000898",
+    "CL:0000910",
+    "CL:0000785",
+    "CL:0000182",
+    "CL:0000192",
+    "CL:0000188",
+    "CL:0000786",
+    "CL:0000097",
+    "CL:0000037",
+    "CL:0000764",
+    "CL:0000151",
+    "CL:0000346",
+    "CL:0000362",
+    "CL:0000064",
+    "CL:0000351",
+]
 
 
 @dataclass(frozen=True)
@@ -74,9 +118,7 @@ class CutSampler:
         nodes_below = np.array([[is_within(lower, upper) for lower in self.nodes] for upper in self.nodes])
         self._clash = (nodes_below | nodes_below.T) & ~np.eye(len(self.nodes), dtype=bool)
         rows = [np.flatnonzero(term == i) for i in range(len(terms))]
-        self._terms_of = [
-            [j for j in np.flatnonzero(below[i]) if rows[j].size] for i in range(len(self.nodes))
-        ]
+        self._terms_of = [[j for j in np.flatnonzero(below[i]) if rows[j].size] for i in range(len(self.nodes))]
         self._rows = rows
         self._usable = np.array([bool(found) for found in self._terms_of])
         # Terms that share a lineage meet in one set more often: the hard choices are between neighbours.
@@ -121,9 +163,10 @@ class CutSampler:
             term = self._terms_of[nodes[one]][rng.integers(len(self._terms_of[nodes[one]]))]
             exact.append(phrases(self.terms[term])[0])
             picked[i] = self._rows[term][rng.integers(self._rows[term].size)]
-        embeddings = self.embeddings[picked] + rng.standard_normal((self.batch_size, self.embeddings.shape[1])).astype(
-            np.float32
-        ) * self._scale
+        embeddings = (
+            self.embeddings[picked]
+            + rng.standard_normal((self.batch_size, self.embeddings.shape[1])).astype(np.float32) * self._scale
+        )
         batch: Any = Batch(
             embeddings=embeddings[:, None, :].astype(np.float32),
             texts=[names[i] for i in label],

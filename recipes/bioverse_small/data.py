@@ -86,7 +86,7 @@ def usable(symbol: str | None) -> bool:
 
 @cache
 def label_map() -> dict[tuple[str, str], str]:
-    """(data set, published label) to Cell Ontology id."""
+    """Map (data set, published label) to the Cell Ontology id."""
     table = pd.read_csv(fetch("label_to_cl"), sep="\t", dtype=str).fillna("")
     return {(row.dataset, row.label): row.cl_id for row in table.itertuples()}
 
@@ -95,7 +95,9 @@ def _clean_names(names: pd.Index) -> list[str]:
     return [str(name).removeprefix("hg19_").split("_ENSG")[0] for name in names]
 
 
-def _to_vocabulary(matrix: sparse.csr_matrix, names: list[str], genes: np.ndarray) -> tuple[sparse.csr_matrix, np.ndarray]:
+def _to_vocabulary(
+    matrix: sparse.csr_matrix, names: list[str], genes: np.ndarray
+) -> tuple[sparse.csr_matrix, np.ndarray]:
     """Move columns to the vocabulary; several inputs that mean one gene are added."""
     position = {gene: i for i, gene in enumerate(genes)}
     column = np.array([position.get(symbol, -1) if symbol else -1 for symbol in harmonise(names)])
@@ -131,9 +133,7 @@ def load_study(name: str, genes: np.ndarray) -> Study:
         cl_ids = refine_t_cells(cl_ids, proteins)
     if "facs" in name or "sorted" in name:
         cl_ids = np.array([COARSER.get(f"{i}@facs", COARSER.get(i, i)) for i in cl_ids], object)
-    counts, panel = _to_vocabulary(
-        _linear(adata.X, log2=name.endswith("_log")), _clean_names(adata.var_names), genes
-    )
+    counts, panel = _to_vocabulary(_linear(adata.X, log2=name.endswith("_log")), _clean_names(adata.var_names), genes)
     return Study(name, counts, panel, cl_ids, labels)
 
 
@@ -177,7 +177,7 @@ class Profiles:
 
 
 def load_profiles(genes: np.ndarray) -> Profiles:
-    """Published cell-type profiles with a Cell Ontology id, plus label means of the two permuted sets."""
+    """Read published profiles that have a Cell Ontology id, and label means of the two permuted sets."""
     table = pd.read_csv(HERE / "profile_labels.tsv", sep="\t", dtype=str).fillna("")
     mapping = {(row.file, row.set, row.label): row.cl_id for row in table.itertuples()}
     rows, panels, ids, sources, compressed = [], [], [], [], []
@@ -225,7 +225,7 @@ def vocabulary(n_genes: int = 14000) -> np.ndarray:
         for symbol in set(harmonise(_clean_names(adata.var_names))):
             if usable(symbol):
                 seen[symbol] = seen.get(symbol, 0) + 1
-    for name, adata in _profile_frames()[:3]:
+    for _, adata in _profile_frames()[:3]:
         share = np.asarray(adata.X.max(0).todense() if sparse.issparse(adata.X) else adata.X.max(0)).ravel()
         symbols = harmonise(_clean_names(adata.var_names))
         for symbol, value in zip(symbols, share, strict=True):

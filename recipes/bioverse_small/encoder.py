@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from scipy import sparse
 from torch import Tensor
-from torch.nn import functional as F
+from torch.nn import functional as F  # noqa: N812
 
 from recipes.bioverse_small.batches import AugmentConfig, Pool, draw
 from recipes.bioverse_small.data import STUDIES, Profiles, Study
@@ -122,7 +122,9 @@ class Normaliser:
         return self.log(counts, panel).sub_(self.mean).div_(self.sd).clamp_(*self.clip).mul_(torch.as_tensor(panel))
 
 
-def gene_stats(pool: Pool, genes: np.ndarray, profile: np.ndarray, config: EncoderConfig, rng: np.random.Generator) -> GeneStats:
+def gene_stats(
+    pool: Pool, genes: np.ndarray, profile: np.ndarray, config: EncoderConfig, rng: np.random.Generator
+) -> GeneStats:
     """Mean and standard deviation per gene over undisturbed draws from the pool."""
     n = len(genes)
     blank = GeneStats(list(genes), np.zeros(n, np.float32), np.ones(n, np.float32), profile, config.target_sum)

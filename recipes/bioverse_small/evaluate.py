@@ -23,7 +23,7 @@ def metrics(scores: np.ndarray, truth: np.ndarray) -> dict[str, float]:
 
 
 def calibration_gap(log_probs: np.ndarray, truth: np.ndarray) -> float:
-    """Expected calibration error of the called label's probability."""
+    """Return the expected calibration error of the called label's probability."""
     sure = np.exp(log_probs.max(1).astype(np.float64))
     return round(expected_calibration_error(sure, log_probs.argmax(1) == truth), 4)
 

@@ -43,19 +43,27 @@ def make(
     genes = data.vocabulary()
     studies = [study for study in data.training_studies(genes) if study.name not in held_out]
     profiles = data.load_profiles(genes)
-    logger.info("data: %d studies, %d profiles, %.0f s", len(studies), len(profiles.cl_ids), time.perf_counter() - started)
+    logger.info(
+        "data: %d studies, %d profiles, %.0f s", len(studies), len(profiles.cl_ids), time.perf_counter() - started
+    )
 
     unlabelled = [data.load_study(name, genes) for name in data.UNLABELLED]
     trained = train_encoder(genes, studies, profiles, encoder_config, seed, unlabelled=unlabelled)
     rng = np.random.default_rng(seed)
     pool, _ = build_pool(studies, profiles, encoder_config, rng)
     embeddings, term = embedding_bank(trained, pool, projector_config.bank, rng)
-    logger.info("encoder: %d terms, bank %s, %.0f s", len(trained.terms), embeddings.shape, time.perf_counter() - started)
+    logger.info(
+        "encoder: %d terms, bank %s, %.0f s", len(trained.terms), embeddings.shape, time.perf_counter() - started
+    )
 
     encoder = CompactCellEncoder(trained.net, trained.stats, name="bioverse-small-cell")
     model = BioVerse.new(
-        encoder, name="bioverse-small", llm=Backbone.load("smollm2-135m-instruct"),
-        n_soft=projector_config.n_soft, hidden=projector_config.hidden, rng=seed,
+        encoder,
+        name="bioverse-small",
+        llm=Backbone.load("smollm2-135m-instruct"),
+        n_soft=projector_config.n_soft,
+        hidden=projector_config.hidden,
+        rng=seed,
     )
     history = train_projector(model, embeddings, term, trained.terms, projector_config, seed)
     model.config.methods = ["score", "nearest"]

@@ -63,9 +63,7 @@ class CardSampler(CutSampler):
 
     def describe(self, per_term: int, rng: np.random.Generator) -> list[str]:
         """Write the cards and return all of them."""
-        self.cards = {
-            i: [label_card(node, rng=rng) for _ in range(per_term)] for i, node in enumerate(self.nodes)
-        }
+        self.cards = {i: [label_card(node, rng=rng) for _ in range(per_term)] for i, node in enumerate(self.nodes)}
         return [card for cards in self.cards.values() for card in cards]
 
     def __call__(self, rng: np.random.Generator) -> Batch:
@@ -73,15 +71,6 @@ class CardSampler(CutSampler):
         batch: Any = super().__call__(rng)
         batch["cards"] = [self.cards[i][rng.integers(len(self.cards[i]))] for i in batch["groups"]]
         return batch
-
-
-class CardTask(ContrastiveTask):
-    """InfoNCE against the descriptions instead of the names."""
-
-    def __call__(self, batch: Batch) -> dict[str, torch.Tensor]:
-        """Return the contrastive loss."""
-        cards: Any = batch
-        return super().__call__({**batch, "texts": cards["cards"]})
 
 
 class ExactNameTask(LexicalTask):
@@ -111,13 +100,11 @@ def train_projector(
     others = rng.choice(sorted(set(load_ontology()) - set(sampler.nodes)), 400, replace=False)
     general = general_texts()
     model.fit_text_space([*cards, *(label_card(node, rng=rng) for node in others), *general])
-    contrastive = CardTask(model, negatives=general)
+    contrastive = ContrastiveTask(model, negatives=general)
     contrastive.prepare(cards)
     warm = MixedTask([(ExactNameTask(model), 1.0), (contrastive, config.contrastive_weight)])
     first = fit(warm, sampler, steps=config.warm_steps, lr=config.lr, seed=seed)
     logger.info("warm start: lexical %.3f, contrastive recall %.3f", *first[["0_loss", "1_recall"]].tail(50).mean())
     both = MixedTask([(AutoregressiveTask(model), 1.0), (contrastive, config.contrastive_weight)])
-    second = fit(
-        both, sampler, steps=config.steps, lr=config.lr, seed=seed + 1, every=every, callback=callback
-    )
+    second = fit(both, sampler, steps=config.steps, lr=config.lr, seed=seed + 1, every=every, callback=callback)
     return pd.concat([first.assign(stage="warm start"), second.assign(stage="autoregressive")], ignore_index=True)

@@ -59,7 +59,9 @@ def self_labels(
         int (k,), positions in `terms`.
     """
     log_probability = log_softmax(score(embedding), axis=1)
-    near = NearestNeighbors(n_neighbors=min(neighbours, len(embedding))).fit(embedding).kneighbors(return_distance=False)
+    near = (
+        NearestNeighbors(n_neighbors=min(neighbours, len(embedding))).fit(embedding).kneighbors(return_distance=False)
+    )
     smooth = softmax(log_probability[near].mean(axis=1), axis=1)
     rows = np.flatnonzero(smooth.max(axis=1) >= min_probability)
     names = np.array(BLOOD)[smooth[rows].argmax(axis=1)]

@@ -26,9 +26,7 @@ def within_matrix(terms: list[str]) -> np.ndarray:
 
 
 def candidate_columns(candidates: Iterable[str], terms: list[str]) -> list[list[int]]:
-    """For each candidate, the trained terms that count for it: itself and what lies below, unless another candidate
-    lies in between.
-    """
+    """Trained terms that count for each candidate: itself and what lies below, unless another candidate is between."""
     candidates = list(candidates)
     columns = []
     for one in candidates:

@@ -210,7 +210,8 @@ def test_warnings_are_lines(source: Path, model_folder: Path, tmp_path: Path) ->
 
 def test_labels_argument(tmp_path: Path) -> None:
     assert _app.read_labels("a; b ;c") == ["a", "b", "c"]
-    assert _app.read_labels("T cell, CD4") == ["T cell, CD4"]
+    assert _app.read_labels("B cell, NK cell") == ["B cell", "NK cell"]
+    assert _app.read_labels("T cell, CD4; B cell") == ["T cell, CD4", "B cell"]
     file = tmp_path / "x"
     file.write_text("a\tCL:0000236\nb\n")
     assert _app.read_labels(str(file)) == {"a": "CL:0000236", "b": ""}

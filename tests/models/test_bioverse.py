@@ -105,6 +105,15 @@ def test_coordinates_start_centred(model: BioVerse, points: np.ndarray) -> None:
     np.testing.assert_array_equal(model.coordinates(points), cells)
 
 
+def test_texts_are_represented_once(model: BioVerse, monkeypatch: pytest.MonkeyPatch) -> None:
+    from scbioverse.models import bioverse
+
+    first = model.text_coordinates(["B cell", "new", "new"])
+    np.testing.assert_array_equal(first[1], first[2])
+    monkeypatch.setattr(bioverse, "represent", lambda *_, **__: pytest.fail("represented again"))
+    np.testing.assert_array_equal(model.text_coordinates(["new", "B cell"]), first[[1, 0]])
+
+
 def test_without_text_space(encoder: Any, tiny_backbone: Backbone, points: np.ndarray) -> None:
     bare = BioVerse.new(encoder, llm=tiny_backbone, n_soft=2, hidden=16)
     for call in (lambda: bare.nearest(points, NAMES), lambda: bare.coordinates(points), lambda: bare.text_dim):

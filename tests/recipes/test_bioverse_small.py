@@ -53,7 +53,9 @@ def test_within_matrix_reads_row_above_column():
 
 
 def test_gates_split_only_clear_cells():
-    proteins = pd.DataFrame({"CD45RA": [3000, 10, 300], "CD45RO": [10, 2000, 100], "CD25": [5, 5, 5], "CD127": [90, 90, 90]})
+    proteins = pd.DataFrame(
+        {"CD45RA": [3000, 10, 300], "CD45RO": [10, 2000, 100], "CD25": [5, 5, 5], "CD127": [90, 90, 90]}
+    )
     assert refine_t_cells(np.array([CD4] * 3, object), proteins).tolist() == [NAIVE_CD4, "CL:0000897", CD4]
     assert refine_t_cells(np.array([B] * 3, object), proteins).tolist() == [B] * 3
 
@@ -163,7 +165,9 @@ def test_training_learns_separable_types_and_repeats():
         np.array(terms, object)[label],
         label.astype(str).astype(object),
     )
-    config = EncoderConfig(hidden=16, dim=8, steps=60, batch_size=32, augment=AugmentConfig(min_panel=60, max_panel=110))
+    config = EncoderConfig(
+        hidden=16, dim=8, steps=60, batch_size=32, augment=AugmentConfig(min_panel=60, max_panel=110)
+    )
     one, two = (train_encoder(genes, [study], None, config, seed=3) for _ in range(2))
     assert all(torch.equal(a, b) for a, b in zip(one.net.parameters(), two.net.parameters(), strict=True))
     from recipes.bioverse_small.encoder import embed_study

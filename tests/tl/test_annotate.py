@@ -484,6 +484,12 @@ def test_unresolved_label_is_used_as_it_stands(cells: ad.AnnData, tiny_model: Bi
     assert table.loc["Zorblax", "cl_id"] is None or pd.isna(table.loc["Zorblax", "cl_id"])
 
 
+def test_any_iterable_of_names(cells: ad.AnnData, tiny_model: BioVerse) -> None:
+    wanted = annotate(cells, tiny_model, labels=sorted(TYPES)).obsm["bioverse_scores"]
+    for labels in (set(TYPES), pd.Categorical(sorted(TYPES)), pd.Series(sorted(TYPES)), (x for x in sorted(TYPES))):
+        pd.testing.assert_frame_equal(annotate(cells, tiny_model, labels=labels).obsm["bioverse_scores"], wanted)
+
+
 def test_mapping_to_ids_and_descriptions(cells: ad.AnnData, tiny_model: BioVerse) -> None:
     labels = {"c1": "CL:0000236", "c2": "CL_0000623", "blast": "large cells of the marrow", "platelet": ""}
     done = annotate(cells, tiny_model, labels=labels, method="nearest")

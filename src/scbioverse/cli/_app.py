@@ -160,7 +160,7 @@ def options(
 
 
 def read_labels(text: str) -> list[str] | dict[str, str]:
-    """Read candidates from a file with one a line, or from names separated by semicolons.
+    """Read candidates from a file with one a line, or from names separated by semicolons, or without any by commas.
 
     Raises
     ------
@@ -168,7 +168,7 @@ def read_labels(text: str) -> list[str] | dict[str, str]:
         There is none.
     """
     path = Path(text)
-    lines = text.split(";")
+    lines = text.split(";" if ";" in text else ",")
     if path.suffix in (".txt", ".tsv", ".csv") or path.is_file():
         try:
             lines = path.read_text(encoding="utf-8-sig").splitlines()

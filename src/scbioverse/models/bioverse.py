@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from ..nn import BioTokens
 
 Float = NDArray[np.float32]
+# Representations of texts that a model keeps: 20,000 of SmolLM2-135M take 46 MB.
+MOST_TEXTS = 20_000
 
 
 class BioVerse:
@@ -80,6 +82,7 @@ class BioVerse:
         self._llm = llm
         self._backbone: Backbone | None = None
         self._reader: Reader | None = None
+        self._texts: dict[tuple[int, str], Float] = {}
         if self.template.template_hash() != config.template_hash:
             raise MismatchError(
                 f"model {config.name!r} was trained with prompt template {config.template_hash}, this version of "
@@ -348,7 +351,7 @@ class BioVerse:
         Shared-space layers start anew, since they belong to one text space.
         """
         layer = default_layer(self.backbone) if layer is None else layer
-        space = TextSpace.fit(represent(self.backbone, list(texts), layer=layer), dim=dim)
+        space = TextSpace.fit(self._represent(texts, layer), dim=dim)
         self.set_text_space(space, TextSpaceConfig(layer, space.dim))
 
     def set_text_space(self, text_space: TextSpace, config: TextSpaceConfig) -> None:
@@ -362,7 +365,18 @@ class BioVerse:
         """Place texts in the shared space: float32 (n, d_text), unit length."""
         if self.text_space is None or self.config.text_space is None:
             raise InputError(f"model {self.name!r} has no text space. {_ALIGN_HINT}")
-        return self.text_space.transform(represent(self.backbone, list(texts), layer=self.config.text_space.layer))
+        return self.text_space.transform(self._represent(texts, self.config.text_space.layer))
+
+    def _represent(self, texts: Sequence[str], layer: int) -> Float:
+        """Represent texts by the language model, each once as long as the model lives."""
+        if len(self._texts) > MOST_TEXTS:
+            self._texts.clear()
+        new = [text for text in dict.fromkeys(texts) if (layer, text) not in self._texts]
+        if new:
+            self._texts |= {
+                (layer, text): row for text, row in zip(new, represent(self.backbone, new, layer=layer), strict=True)
+            }
+        return np.stack([self._texts[layer, text] for text in texts])
 
     @torch.no_grad()
     def mean_soft_token(self, embeddings: Float, modality: str = "cell", *, batch_size: int = 4096) -> Float:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 Loss = Literal["contrastive", "autoregressive", "both"]
 DEFAULT_STEPS = {"contrastive": 300, "autoregressive": 150, "both": 150}
+WARM_STEPS = 300
+"""Steps towards the words of each answer, before the language model is run: cheap, and it saves many that are not."""
 
 
 def align(
@@ -114,7 +116,7 @@ def align(
     >>> model.save("my-model")
     >>> sb.tl.annotate(adata, model="my-model")
     """
-    from ..train import fit
+    from ..train import LexicalTask, fit
 
     if loss not in DEFAULT_STEPS:
         raise InputError(f"loss={loss!r}; choose {', '.join(map(repr, DEFAULT_STEPS))}.")
@@ -127,6 +129,8 @@ def align(
     train, held = split_rows(texts.codes, seed)
     logger.info("aligning on %d rows with %d texts, %d held out", train.size, len(texts.names), held.size)
     task, sampler = make_task(new, embedded, texts, train, loss, modality, general_text, batch_size)
+    if start == "fresh" and loss != "contrastive":
+        fit(LexicalTask(new, modality=modality), sampler, steps=WARM_STEPS, lr=lr, seed=seed)
     history = fit(task, sampler, steps=steps or DEFAULT_STEPS[loss], lr=lr, micro_batch=32, seed=seed)
     finish(new, embedded, texts, train, held, loss, modality, text_key, seed)
     aligned = aligned_rows(new, embedded, modality)

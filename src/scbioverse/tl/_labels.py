@@ -95,7 +95,9 @@ def read_labels(labels: Labels, model: BioVerse) -> list[Label]:
         given = {_name(name): str(value).strip() for name, value in labels.items()}
         _check(list(given))
         return _distinct([_mapped(name, value) for name, value in given.items()])
-    names = _without_repeats([_name(name) for name in labels])
+    # The order of a set changes from one run to the next.
+    ordered = sorted(labels, key=str) if isinstance(labels, set | frozenset) else labels
+    names = _without_repeats([_name(name) for name in ordered])
     _check(names)
     found = [_resolved(resolution) for resolution in resolve_labels(names)]
     lost = [label.name for label in found if label.cl_id is None]

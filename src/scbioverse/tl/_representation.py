@@ -11,7 +11,7 @@ from .._errors import InputError, MissingKeyError
 from .._keys import Slots
 from .._logging import logger
 from .._record import read_record, write_record
-from ..encoders import embed_rows
+from ..encoders import PrecomputedEncoder, embed_rows
 from ._embed import embed_step
 
 if TYPE_CHECKING:
@@ -81,7 +81,8 @@ def represent_rows(
         raise InputError("adata has no rows: there is nothing to embed.")
     encoder = model.encoders[modality]
     # A representation the user computed is read as it is now, every time: nothing says whether it changed.
-    if not hasattr(encoder, "key"):
+    given = isinstance(encoder, PrecomputedEncoder)
+    if not given:
         for stem in dict.fromkeys([slots.key, Slots().key]):
             held = _stored(adata, Slots(stem), encoder, modality=modality, key=key, layer=layer)
             if held is not None:
@@ -102,7 +103,7 @@ def represent_rows(
         "seed": 0,
         **getattr(plan, "summary", {}),
     }
-    return Representation(values, slot, not hasattr(encoder, "key"), step, record)
+    return Representation(values, slot, not given, step, record)
 
 
 def _stored(

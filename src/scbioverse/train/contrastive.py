@@ -80,7 +80,7 @@ class ContrastiveTask:
         self.model.centre_shared(soft, self.modality)
         cells = self.model.to_shared(soft, self.modality)
         texts = self._vectors[[self._texts[text] for text in written]].to(cells.device)
-        groups = torch.as_tensor(batch["groups"])
+        groups = torch.as_tensor(batch["groups"], device=cells.device)
         related = torch.as_tensor(batch["related"]) if "related" in batch else None
         negatives = self._negatives
         if negatives is not None and self.n_negatives is not None and self.n_negatives < len(negatives):

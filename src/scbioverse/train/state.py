@@ -90,7 +90,12 @@ def load_state(
     with torch.no_grad():
         for name, param in params.items():
             param.copy_(tensors[f"param/{name}"])
-            moments = {key: tensors[f"{key}/{name}"] for key in _MOMENTS if f"{key}/{name}" in tensors}
+            # The step count stays on the CPU, where the optimiser keeps it.
+            moments = {
+                key: tensors[f"{key}/{name}"].to("cpu" if key == "step" else param.device)
+                for key in _MOMENTS
+                if f"{key}/{name}" in tensors
+            }
             if moments:
                 optimizer.state[param] = moments
     return int(saved["step"]), saved["meta"]
