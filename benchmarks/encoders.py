@@ -250,10 +250,19 @@ def fit_readout(fitted: Fitted, cells: ReadoutCells, budget: Budget) -> Callable
     return probabilities
 
 
-def call(probability: np.ndarray, candidates: list[str], terms: list[str]) -> np.ndarray:
-    """Candidate with the largest summed probability."""
-    columns = candidate_columns(candidates, terms)
-    return np.stack([probability[:, at].sum(1) for at in columns], 1).argmax(1)
+def call(
+    probability: np.ndarray, candidates: list[str], terms: list[str], share: np.ndarray | None = None
+) -> np.ndarray:
+    """Candidate with the largest summed probability, (n,) int.
+
+    With `share` (t,), each term's share of the readout's training cells, the sum is divided by the candidate's share:
+    by Bayes' rule the call under equal priors, whatever the training cells happened to be.
+    """
+    score = []
+    for at in candidate_columns(candidates, terms):
+        prior = 1.0 if share is None else max(float(share[at].sum()), 1e-9)
+        score.append(probability[:, at].sum(1) / prior)
+    return np.stack(score, 1).argmax(1)
 
 
 # ---------------------------------------------------------------------- protocol
@@ -307,16 +316,23 @@ def run_candidate(name: str, fold: Fold, tests: list[Test], cells: ReadoutCells,
     rng = np.random.default_rng(budget.seed)
     studies: dict[str, dict[str, float]] = {}
     embedding_seconds = 0.0
+    share = np.bincount(cells.term, minlength=len(cells.terms)) / len(cells.term)
     for test in tests:
         fitted.embed(Cells(test.cells.counts[:64], test.cells.panel))
         started = time.perf_counter()
         embedding = fitted.embed(test.cells)
         embedding_seconds += time.perf_counter() - started
-        called = call(probabilities(embedding), test.candidates, cells.terms)
+        probability = probabilities(embedding)
+        called = call(probability, test.candidates, cells.terms)
         shuffled = scores(test.truth, called[rng.permutation(len(called))])
-        studies[test.name] = scores(test.truth, called) | {"shuffled_accuracy": shuffled["accuracy"]}
+        even = scores(test.truth, call(probability, test.candidates, cells.terms, share))
+        studies[test.name] = scores(test.truth, called) | {
+            "even_accuracy": even["accuracy"],
+            "even_macro_f1": even["macro_f1"],
+            "shuffled_accuracy": shuffled["accuracy"],
+        }
     n_test = sum(len(test.truth) for test in tests)
-    kinds = ("accuracy", "macro_f1", "shuffled_accuracy")
+    kinds = ("accuracy", "macro_f1", "even_accuracy", "even_macro_f1", "shuffled_accuracy")
     result: dict[str, object] = {
         kind: round(float(np.mean([one[kind] for one in studies.values()])), 4) for kind in kinds
     }
@@ -377,14 +393,16 @@ def report(result: dict[str, object]) -> str:
     """One line a candidate: accuracy / macro-F1 for each fold and their mean, size and speed."""
     rows = []
     candidates: dict[str, dict[str, dict[str, dict[str, float]]]] = result["candidates"]  # type: ignore[assignment]
+    kinds = ("accuracy", "macro_f1", "even_accuracy", "even_macro_f1")
     for name, one in candidates.items():
         folds = one["folds"]
-        means = {kind: np.mean([fold[kind] for fold in folds.values()]) for kind in ("accuracy", "macro_f1")}
+        means = {kind: np.mean([fold[kind] for fold in folds.values()]) for kind in kinds}
         row: dict[str, object] = {"candidate": name}
         row |= {key: f"{fold['accuracy']:.3f}/{fold['macro_f1']:.3f}" for key, fold in folds.items()}
         last = list(folds.values())[-1]
         row |= {
             "mean": f"{means['accuracy']:.3f}/{means['macro_f1']:.3f}",
+            "mean, even": f"{means['even_accuracy']:.3f}/{means['even_macro_f1']:.3f}",
             "shuffled": f"{np.mean([fold['shuffled_accuracy'] for fold in folds.values()]):.3f}",
             "parameters": f"{last['parameters'] / 1e6:.2f} M",
             "fp16 MB": last["megabytes_float16"],

@@ -180,7 +180,9 @@ def train_encoder(
     for step in range(config.steps):
         if unlabelled and step == config.self_training_from:
             net.eval()
-            so_far = TrainedEncoder(net, stats, terms, F.normalize(prototypes.detach(), dim=1), float(log_scale.exp()))
+            so_far = TrainedEncoder(
+                net, stats, terms, F.normalize(prototypes.detach(), dim=1), float(log_scale.detach().exp())
+            )
             pool = add_self_labelled(pool, so_far, unlabelled, config.self_training_weight)
             net.train()
         counts, panel, term = draw(pool, config.batch_size, config.augment, rng)
@@ -200,7 +202,7 @@ def train_encoder(
         if (step + 1) % 200 == 0:
             logger.info("encoder step %d: loss %.3f, %.0f s", step + 1, running, time.perf_counter() - started)
     net.eval()
-    return TrainedEncoder(net, stats, terms, F.normalize(prototypes.detach(), dim=1), float(log_scale.exp()))
+    return TrainedEncoder(net, stats, terms, F.normalize(prototypes.detach(), dim=1), float(log_scale.detach().exp()))
 
 
 def embed_study(trained: TrainedEncoder, study: Study, rows: np.ndarray | None = None) -> np.ndarray:

@@ -54,6 +54,7 @@ def test_folder_holds_no_pickle_and_no_language_model(saved: Path) -> None:
         "encoders/cell/genes.txt.gz",
     }
     assert "tiny" in (saved / "README.md").read_text()
+    assert len({(saved / name).stat().st_mode for name in files}) == 1  # none is private to its owner
 
 
 def test_half_precision_halves_matrices_only(

@@ -130,6 +130,13 @@ def test_rows_without_text_are_left_out(cells: ad.AnnData, tiny_model: BioVerse)
     assert cells.obsm["X_bioverse_aligned"].shape[0] == 60
 
 
+def test_unassigned_is_no_name(cells: ad.AnnData) -> None:
+    cells.obs["name"] = np.resize(["B cell", "Unassigned", "NK cell", "unknown", "n/a"], 60)
+    texts = read_texts(cells, "name")
+    assert texts.names == ["B cell", "NK cell"]
+    assert texts.codes[:5].tolist() == [0, -1, 1, -1, -1]
+
+
 def test_texts_of_a_column(cells: ad.AnnData) -> None:
     cells.obs["name"] = pd.Categorical(
         np.resize(["NK cells", "Natural killer cell", "T cell", "CD8 T", "a cell  seen once under the moon"], 60),
@@ -157,6 +164,7 @@ def test_texts_of_a_column(cells: ad.AnnData) -> None:
         ({"text_key": "cluster"}, InputError, "only numbers"),
         ({"text_key": "same"}, InputError, "1 different texts"),
         ({"text_key": "none"}, InputError, "0 different texts"),
+        ({"steps": 0}, InputError, "must be positive"),
         ({"loss": "l2"}, InputError, "loss='l2'"),
         ({"start": "anew"}, InputError, "start='anew'"),
         ({"start": "model", "use_rep": "X_bioverse"}, InputError, "fits neither"),

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
     from .backbone import Backbone
 
-# Tokens laid side by side in one sequence. Fewer copy more, more attend to masked neighbours; measured with
-# SmolLM2-135M on two cores, 24 to 64 differ by less than 5 %.
-PACK_TOKENS = 36
+# Tokens laid side by side in one sequence. Fewer copy more, more attend to masked neighbours; with SmolLM2-135M and
+# suffixes of eight tokens, 24 to 72 differ by less than a tenth and all beat one row a sequence by 40 %.
+PACK_TOKENS = 48
 _TRIED: weakref.WeakSet[Backbone] = weakref.WeakSet()
 
 

@@ -368,13 +368,18 @@ class BioVerse:
         return self.text_space.transform(self._represent(texts, self.config.text_space.layer))
 
     def _represent(self, texts: Sequence[str], layer: int) -> Float:
-        """Represent texts by the language model, each once as long as the model lives."""
+        """Represent texts by the language model, each once as long as the model lives.
+
+        One at a time: in bfloat16 a text's last digits depend on what it is batched with, and a result must depend
+        neither on the other labels nor on what was asked before. On a CPU it costs little.
+        """
         if len(self._texts) > MOST_TEXTS:
             self._texts.clear()
         new = [text for text in dict.fromkeys(texts) if (layer, text) not in self._texts]
         if new:
             self._texts |= {
-                (layer, text): row for text, row in zip(new, represent(self.backbone, new, layer=layer), strict=True)
+                (layer, text): row
+                for text, row in zip(new, represent(self.backbone, new, layer=layer, batch_size=1), strict=True)
             }
         return np.stack([self._texts[layer, text] for text in texts])
 

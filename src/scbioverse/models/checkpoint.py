@@ -102,6 +102,9 @@ def _write(model: BioVerse, folder: Path, dtype: torch.dtype) -> None:
     values = model.config.to_dict() | {"files": files}
     (folder / CONFIG).write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     (folder / CARD).write_text(render_card(model.config, files={CONFIG: "", **files}), encoding="utf-8")
+    # safetensors makes files that only their owner may read; a model in a shared place is for all who may read it.
+    for name in files:
+        (folder / name).chmod((folder / CONFIG).stat().st_mode)
 
 
 def _stored(value: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:

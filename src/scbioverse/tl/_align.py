@@ -63,7 +63,7 @@ def align(
     adata
         The rows to learn from; only `obsm` and `uns` are added to.
     text_key
-        Column of `obs` with labels or texts; rows without one are left out.
+        Column of `obs` with labels or texts; rows without one, or called "unassigned" or "unknown", are left out.
     model
         Whose encoder and language model to use; None starts from `use_rep` alone.
     use_rep
@@ -131,7 +131,9 @@ def align(
     task, sampler = make_task(new, embedded, texts, train, loss, modality, general_text, batch_size)
     if start == "fresh" and loss != "contrastive":
         fit(LexicalTask(new, modality=modality), sampler, steps=WARM_STEPS, lr=lr, seed=seed)
-    history = fit(task, sampler, steps=steps or DEFAULT_STEPS[loss], lr=lr, micro_batch=32, seed=seed)
+    history = fit(
+        task, sampler, steps=DEFAULT_STEPS[loss] if steps is None else steps, lr=lr, micro_batch=32, seed=seed
+    )
     finish(new, embedded, texts, train, held, loss, modality, text_key, seed)
     aligned = aligned_rows(new, embedded, modality)
     filled = embedded.write(adata)

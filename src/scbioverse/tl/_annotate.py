@@ -50,10 +50,10 @@ def annotate(
     Rows are embedded first, unless `obsm` holds an embedding by the same encoder. Candidates are resolved to
     Cell Ontology terms and scored by the term's short name; the labels in `obs` are the names as they were given.
 
-    The confidence is the probability of the label among the candidates, after the temperature that was fitted on cells
-    of studies the model was not trained on; of cells that lie in those studies' range, about 8 in 10 with confidence
-    0.8 were labelled right. It says nothing about types that are not among the candidates, and less about cells unlike
-    any the model was calibrated on.
+    The confidence is the probability of the label among the candidates, after the model's calibration temperature
+    (`model.config.temperature`; 1 where none was fitted): on cells like those it was fitted on, about 8 in 10 labels
+    with confidence 0.8 are right. It says nothing about types that are not among the candidates, and less about cells
+    unlike any the model was calibrated on.
 
     Parameters
     ----------

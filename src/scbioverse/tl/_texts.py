@@ -21,6 +21,10 @@ HOLDOUT = 0.1
 LEAST_HELD_OUT = 20
 # Longer than any name of a cell type: such a text is taken as it stands and not looked up in the ontology.
 LONGEST_NAME = 60
+# What people write for a cell they have no name for; such rows teach nothing.
+NO_NAME = frozenset(
+    {"", "unassigned", "unknown", "not assigned", "unlabelled", "unlabeled", "nan", "none", "na", "n/a"}
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +75,7 @@ def read_texts(adata: AnnData, text_key: str) -> Texts:
     column = adata.obs[text_key].astype("category").cat.remove_unused_categories()
     written = [" ".join(str(one).split()) for one in column.cat.categories]
     # Categories that read the same are one text; order by name, so that it does not depend on the rows.
-    names = sorted({one for one in written if one})
+    names = sorted({one for one in written if one.casefold() not in NO_NAME})
     at = {one: i for i, one in enumerate(names)}
     table = np.array([*(at.get(one, -1) for one in written), -1], dtype=np.int64)
     codes = table[column.cat.codes.to_numpy(dtype=np.int64)]
