@@ -381,7 +381,8 @@ class BioVerse:
                 (layer, text): row
                 for text, row in zip(new, represent(self.backbone, new, layer=layer, batch_size=1), strict=True)
             }
-        return np.stack([self._texts[layer, text] for text in texts])
+        rows = [self._texts[layer, text] for text in texts]
+        return np.stack(rows) if rows else np.empty((0, self.config.llm.d_llm), dtype=np.float32)
 
     @torch.no_grad()
     def mean_soft_token(self, embeddings: Float, modality: str = "cell", *, batch_size: int = 4096) -> Float:
