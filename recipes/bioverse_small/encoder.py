@@ -213,7 +213,7 @@ def embed_study(trained: TrainedEncoder, study: Study, rows: np.ndarray | None =
     with torch.inference_mode():
         for start in range(0, len(at), 512):
             counts = study.counts[at[start : start + 512]].toarray()
-            panel = np.broadcast_to(study.panel, counts.shape)
+            panel = np.repeat(study.panel[None], len(counts), axis=0)
             out.append(trained.net(normaliser(counts, panel)).numpy())
     return np.concatenate(out)
 

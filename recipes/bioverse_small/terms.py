@@ -6,16 +6,12 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from scbioverse.knowledge.ontology import load_ontology
-
-# By definition every CD16 monocyte is CD14-positive. Studies mean the classical, CD16-negative monocyte when they
-# write "CD14 monocyte", so training and candidate sets keep the two apart.
-NOT_A_CHILD = frozenset({("CL:0002396", "CL:0001054"), ("CL:0002397", "CL:0001054")})
+from scbioverse.knowledge.ontology import KEPT_APART, load_ontology
 
 
 def is_within(term: str, other: str) -> bool:
     """Whether `term` is `other` or one of its descendants, as studies use the names."""
-    if (term, other) in NOT_A_CHILD:
+    if (term, other) in KEPT_APART:
         return False
     return term == other or other in load_ontology().ancestors(term)
 

@@ -75,3 +75,12 @@ def test_ancestors_and_descendants_mirror_each_other():
 def test_mouse_synonym_does_not_take_a_human_name():
     assert load_ontology().find("alpha cell") != "CL:0004117"
     assert load_ontology().find("alpha retinal ganglion cell (Mmus)") == "CL:0004117"
+
+
+def test_names_that_studies_set_against_each_other_do_not_overlap():
+    ontology = load_ontology()
+    assert ontology.related("CL:0002396", "CL:0001054")
+    assert not ontology.overlaps("CL:0002396", "CL:0001054")
+    assert not ontology.overlaps("CL:0001054", "CL:0002396")
+    assert ontology.overlaps("CL:0000895", "CL:0000624")
+    assert not ontology.overlaps("CL:0000236", "CL:0000084")

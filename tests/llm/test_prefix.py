@@ -144,6 +144,23 @@ def test_eager_attention_gives_the_same(tiny_backbone: Backbone) -> None:
     torch.testing.assert_close(sdpa[mask.bool()], eager[mask.bool()], atol=1e-4, rtol=0)
 
 
+def test_training_leaves_the_attention_as_it_was(tiny_backbone: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
+    config, seen = tiny_backbone.model.config, []
+    whole = tiny_backbone.model.base_model.forward
+
+    def look(*args: object, **kwargs: object) -> object:
+        seen.append(config._attn_implementation)
+        return whole(*args, **kwargs)
+
+    prefix, suffix = PrefixCache(tiny_backbone, draw(6, 32)), draw(3, 4, 32).requires_grad_()
+    suffix_hidden(tiny_backbone, prefix, suffix, grad=False)
+    monkeypatch.setattr(tiny_backbone.model.base_model, "forward", look)
+    suffix_hidden(tiny_backbone, prefix, suffix)
+    suffix_hidden(tiny_backbone, prefix, suffix, grad=False)
+    assert seen == ["eager", "sdpa"]
+    assert config._attn_implementation == "sdpa"
+
+
 def test_half_precision_weights_take_and_give_gradients(tiny_backbone: Backbone) -> None:
     tiny_backbone.model.to(torch.bfloat16)
     prefix, suffix = PrefixCache(tiny_backbone, draw(6, 32)), draw(5, 3, 32).requires_grad_()

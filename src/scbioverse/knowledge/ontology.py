@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 ROOT = "CL:0000000"
+# Child and parent that published labels set against each other. By definition every CD16 monocyte is CD14-positive;
+# who writes "CD14 monocyte" beside it means the classical, CD16-negative one.
+KEPT_APART = frozenset({("CL:0002396", "CL:0001054"), ("CL:0002397", "CL:0001054")})
 _GAPS = re.compile(r"[\s\-_,]+")
 
 
@@ -135,6 +138,10 @@ class Ontology:
     def related(self, a: str, b: str) -> bool:
         """Whether two ids are equal or one is an ancestor of the other."""
         return a == b or self.is_ancestor(a, b) or self.is_ancestor(b, a)
+
+    def overlaps(self, a: str, b: str) -> bool:
+        """Whether cells can bear both names as studies use them: related, and not :data:`KEPT_APART`."""
+        return self.related(a, b) and (a, b) not in KEPT_APART and (b, a) not in KEPT_APART
 
     def depth(self, cl_id: str) -> int:
         """Longest number of `is_a` steps from a root down to the term; 0 for a root."""

@@ -117,5 +117,5 @@ def _related(cl_ids: list[str | None]) -> NDArray[np.bool_]:
     for i, a in enumerate(cl_ids):
         for j, b in enumerate(cl_ids[:i]):
             # Two texts with one meaning: neither is wrong for a cell of the other.
-            out[i, j] = out[j, i] = a is not None and b is not None and ontology.related(a, b)
+            out[i, j] = out[j, i] = a is not None and b is not None and ontology.overlaps(a, b)
     return out
