@@ -99,7 +99,11 @@ def train_projector(
     cards = sampler.describe(config.cards_per_term, rng)
     others = rng.choice(sorted(set(load_ontology()) - set(sampler.nodes)), 400, replace=False)
     general = general_texts()
-    model.fit_text_space([*cards, *(label_card(node, rng=rng) for node in others), *general])
+    model.fit_text_space(
+        [*cards, *(label_card(node, rng=rng) for node in others), *general],
+        layer=config.text_layer,
+        shrinkage=config.text_shrinkage,
+    )
     contrastive = ContrastiveTask(model, negatives=general)
     contrastive.prepare(cards)
     warm = MixedTask([(ExactNameTask(model), 1.0), (contrastive, config.contrastive_weight)])

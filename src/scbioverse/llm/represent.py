@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
     from .backbone import Backbone
 
-# Chosen with SmolLM2-135M (30 blocks) by finding Cell Ontology terms from one synonym each: layers 4 to 8
-# do best, and from layer 12 on the states turn towards the next token. Pooling the last token fails at every layer.
+# Chosen with SmolLM2-135M (30 blocks) by finding 600 Cell Ontology terms from one synonym each: layers 2 to 8
+# do about equally well (recall@1 0.46-0.49, standard error 0.02), later ones worse (0.39-0.45). The token
+# embeddings alone reach 0.47, so that most of this is shared words. Pooling the last token fails.
 DEFAULT_DEPTH = 0.2
 MAX_TOKENS = 256
 

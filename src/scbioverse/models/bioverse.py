@@ -345,13 +345,24 @@ class BioVerse:
         ]
         return np.concatenate(parts) if parts else np.empty((0, self.text_dim), np.float32)
 
-    def fit_text_space(self, texts: Sequence[str], *, layer: int | None = None, dim: int = 256) -> None:
+    def fit_text_space(
+        self, texts: Sequence[str], *, layer: int | None = None, dim: int = 256, shrinkage: float = 0.5
+    ) -> None:
         """Fit the text side of the shared space: centre and whiten the language model's states of `texts`.
 
         Shared-space layers start anew, since they belong to one text space.
+
+        Parameters
+        ----------
+        texts
+            What to fit on: descriptions as they will be compared.
+        layer
+            Blocks of the language model to run; a fifth of them if not given.
+        dim, shrinkage
+            See :meth:`scbioverse.llm.TextSpace.fit`.
         """
         layer = default_layer(self.backbone) if layer is None else layer
-        space = TextSpace.fit(self._represent(texts, layer), dim=dim)
+        space = TextSpace.fit(self._represent(texts, layer), dim=dim, shrinkage=shrinkage)
         self.set_text_space(space, TextSpaceConfig(layer, space.dim))
 
     def set_text_space(self, text_space: TextSpace, config: TextSpaceConfig) -> None:
