@@ -154,8 +154,8 @@ def fit_pca(fold: Fold, budget: Budget, dim: int = 128) -> Fitted:
 
 
 def fit_scvi(fold: Fold, budget: Budget, *, n_latent: int = 30, n_genes: int = 2000, batch_size: int = 256) -> Fitted:
-    import scvi
-    from scvi.model import SCVI
+    import scvi  # type: ignore[import-untyped]
+    from scvi.model import SCVI  # type: ignore[import-untyped]
 
     scvi.settings.seed = budget.seed
     scvi.settings.verbosity = logging.ERROR
