@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from recipes.bioverse_small.batches import AugmentConfig, Pool, draw
 from recipes.bioverse_small.data import Profiles, Study
-from recipes.bioverse_small.encoder import EncoderConfig, build_pool
+from recipes.bioverse_small.encoder import EncoderConfig, build_pool, term_loss
 from recipes.bioverse_small.terms import within_matrix
 
 logger = logging.getLogger("benchmarks.encoders")
@@ -139,8 +139,7 @@ def train_transformer(
             functional.normalize(raw.float(), dim=1) @ functional.normalize(prototypes, dim=1).T * log_scale.exp()
             + prior
         )
-        logits = logits.masked_fill(above[target], -1e4)
-        loss = (logits.logsumexp(1) - logits.masked_fill(~below[target], -1e4).logsumexp(1)).mean()
+        loss = term_loss(logits, below[target], above[target])
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()

@@ -143,6 +143,20 @@ def gene_stats(
     return GeneStats(list(genes), mean.numpy(), (sd + 0.05).numpy(), profile, config.target_sum)
 
 
+def term_loss(logits: Tensor, below: Tensor, above: Tensor) -> Tensor:
+    """Negative log-probability that a cell is its term or something below it; terms above are left out of the choice.
+
+    Parameters
+    ----------
+    logits
+        (n, t).
+    below, above
+        (n, t) bool: terms that are the cell's own or lie below it, and terms that lie above it.
+    """
+    logits = logits.masked_fill(above, -1e4)
+    return (logits.logsumexp(1) - logits.masked_fill(~below, -1e4).logsumexp(1)).mean()
+
+
 def train_encoder(
     genes: np.ndarray,
     studies: list[Study],
@@ -192,8 +206,7 @@ def train_encoder(
             raw = net(normaliser(counts, panel))
         embedding = F.normalize(raw.float(), dim=1)
         logits = embedding @ F.normalize(prototypes, dim=1).T * log_scale.exp() + prior
-        logits = logits.masked_fill(above[target], -1e4)
-        loss = (logits.logsumexp(1) - logits.masked_fill(~below[target], -1e4).logsumexp(1)).mean()
+        loss = term_loss(logits, below[target], above[target])
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
