@@ -14,26 +14,27 @@ LIMITS = [
     "Human only. Blood, pancreas and fetal cortex are backed by real cells, other tissues by simulated cells alone.",
     "Naive CD8 T cells and naive CD4 T cells differ by few transcripts; at droplet depth they are often confused.",
     "Names that were never trained are read through their words and descriptions, with lower accuracy.",
-    "Confidence is the probability among the given candidates, with temperature 1; it is not yet calibrated on a "
-    "study of its own and says nothing about types that are not among the candidates.",
+    "Confidence is the probability among the given candidates, calibrated on training studies that rehearsals left "
+    "out. It says nothing about types that are not among the candidates.",
     "The language model is SmolLM2-135M-Instruct, which knows next to no cell biology by itself.",
     "For research. Not for diagnosis.",
 ]
 
 
-def describe(model: BioVerse, summary: dict[str, Any], studies: list[str]) -> None:
+def describe(model: BioVerse, summary: dict[str, Any]) -> None:
     """Fill the model's `training` and `metrics` for its card."""
     table = list_datasets()
     table = table.set_index("name") if "name" in table else table
     rows = []
     for role, names in (
-        ("cells", studies),
+        ("cells", summary["studies"]),
         ("unlabelled cells", UNLABELLED),
         ("profiles", (*PROFILES, *LABEL_PROFILES)),
     ):
         for name in names:
             info = table.loc[name]
             rows.append({"name": name, "role": role, "licence": info["licence"], "citation": info["citation"]})
+    kept = ("seed", "seconds", "torch_threads", "encoder", "projector", "calibration")
     model.config.training = {
         "summary": "Reads human cells: a compact cell encoder, a projector into SmolLM2-135M-Instruct, and a space "
         "shared with descriptions of cell types.",
@@ -41,16 +42,15 @@ def describe(model: BioVerse, summary: dict[str, Any], studies: list[str]) -> No
         "limits": LIMITS,
         "licence": "Weights: CC BY-SA 4.0, because Human Protein Atlas profiles (CC BY-SA 3.0) are among the training "
         "data. The language model is not included (Apache-2.0).",
-        "command": "python -m recipes.bioverse_small.make --seed " + str(summary["seed"]),
-        "seed": summary["seed"],
-        "held_out": summary["held_out"],
-        "seconds": summary["seconds"],
-        "encoder": summary["encoder"],
-        "projector": summary["projector"],
+        "command": f"python -m recipes.bioverse_small.make --seed {summary['seed']}",
+        **{key: summary[key] for key in kept},
+    }
+    asked = "every cell by itself, the study's own labels as candidates"
+    tables = {f"{study}, {asked}": methods for study, methods in summary["figures"].items()}
+    tables |= {
+        f"{study}, left out of training, {asked}": methods
+        for study, methods in summary.get("left_out_figures", {}).items()
     }
     model.config.metrics = {
-        f"{study}, every cell by itself, the study's own labels as candidates": [
-            {"method": method, **values} for method, values in methods.items()
-        ]
-        for study, methods in summary["figures"].items()
+        title: [{"method": method, **values} for method, values in methods.items()] for title, methods in tables.items()
     }

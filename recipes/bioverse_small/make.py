@@ -1,7 +1,8 @@
 """Make `bioverse-small` from the data registry to the checkpoint folder: `python -m recipes.bioverse_small.make`.
 
-Stages: data, encoder, embedding bank, projector (contrastive, then autoregressive), calibration, card. One seed decides
-everything; a graphics card is not needed.
+Stages: data, encoder, embedding bank, projector (contrastive, then autoregressive), calibration on rehearsals that left
+studies out, card. One seed decides everything; a graphics card is not needed. Rehearsals take most of the time and are
+kept in a folder: each can be trained by itself (`--fold`), and those that are there are not trained again.
 """
 
 from __future__ import annotations
@@ -10,80 +11,134 @@ import argparse
 import json
 import logging
 import time
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from recipes.bioverse_small import data
+from recipes.bioverse_small.calibration import Calibration, calibrate
 from recipes.bioverse_small.card import describe
-from recipes.bioverse_small.encoder import EncoderConfig, build_pool, train_encoder
+from recipes.bioverse_small.encoder import EncoderConfig, TrainedEncoder, build_pool, train_encoder
 from recipes.bioverse_small.evaluate import evaluate
 from recipes.bioverse_small.projector import ProjectorConfig, embedding_bank, train_projector
+from recipes.bioverse_small.rehearsals import BYPASS, FOLDS, STUDY_FOLDS, LeftOut, load_rehearsal, save_rehearsal
+from recipes.bioverse_small.terms import is_within
 from scbioverse.encoders.compact import CompactCellEncoder
 from scbioverse.llm import Backbone
 from scbioverse.models import BioVerse
 
 logger = logging.getLogger("recipes.bioverse_small")
 TARGET = Path(__file__).parents[2] / "src/scbioverse/models/weights/bioverse-small"
+REHEARSALS = Path(__file__).parents[2] / "build" / "rehearsals"
+
+
+@dataclass(frozen=True)
+class RecipeConfig:
+    """Everything that decides a training, apart from data and seed."""
+
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    projector: ProjectorConfig = field(default_factory=ProjectorConfig)
+
+
+def without(studies: list[data.Study], profiles: data.Profiles, left_out: LeftOut) -> tuple[list, data.Profiles]:
+    """Take studies, and cells and profiles of types, out of the training data."""
+
+    def blank(cl_ids: np.ndarray) -> np.ndarray:
+        gone = {i for i in set(cl_ids) - {""} if any(is_within(i, one) for one in left_out.types)}
+        return np.array(["" if i in gone else i for i in cl_ids], dtype=object)
+
+    kept = [replace(one, cl_ids=blank(one.cl_ids)) for one in studies if one.name not in left_out.studies]
+    rows = blank(profiles.cl_ids) != ""
+    held = data.Profiles(profiles.matrix[rows], profiles.panel[rows], profiles.cl_ids[rows], profiles.sources[rows])
+    return [one for one in kept if (one.cl_ids != "").any()], held
+
+
+def train(
+    config: RecipeConfig, seed: int, left_out: LeftOut | None = None
+) -> tuple[BioVerse, TrainedEncoder, dict[str, object]]:
+    """Train encoder and projector, uncalibrated; returns the model, the bypass head and a summary."""
+    started = time.perf_counter()
+    left_out = left_out or LeftOut()
+    genes = data.vocabulary()
+    studies, profiles = without(data.training_studies(genes), data.load_profiles(genes), left_out)
+    # A network that does not know a type would give its unlabelled cells another name.
+    unlabelled = [] if left_out.types else [data.load_study(name, genes) for name in data.UNLABELLED]
+    trained = train_encoder(genes, studies, profiles, config.encoder, seed, unlabelled=unlabelled)
+    rng = np.random.default_rng(seed)
+    pool, _ = build_pool(studies, profiles, config.encoder, rng)
+    embeddings, term = embedding_bank(trained, pool, config.projector.bank, rng)
+    logger.info("encoder: %d terms, %.0f s", len(trained.terms), time.perf_counter() - started)
+    model = BioVerse.new(
+        CompactCellEncoder(trained.net, trained.stats, name="bioverse-small-cell"),
+        name="bioverse-small",
+        llm=Backbone.load("smollm2-135m-instruct"),
+        n_soft=config.projector.n_soft,
+        hidden=config.projector.hidden,
+        template=config.projector.template,
+        rng=seed,
+    )
+    history = train_projector(model, embeddings, term, trained.terms, config.projector, seed)
+    model.config.methods = ["score", "nearest"]
+    model.config.default_labels = list(trained.terms)
+    summary = {
+        "seed": seed,
+        "left_out": asdict(left_out),
+        "studies": [study.name for study in studies],
+        "seconds": round(time.perf_counter() - started),
+        "torch_threads": torch.get_num_threads(),
+        "n_terms": len(trained.terms),
+        "final_loss": float(history["loss"].tail(50).mean()),
+        **asdict(config),
+    }
+    logger.info("projector: %.0f s", time.perf_counter() - started)
+    return model, trained, summary
+
+
+def rehearse(name: str, folder: Path, config: RecipeConfig, seed: int) -> Path:
+    """Train one fold of :data:`FOLDS`, unless it is there; returns its folder."""
+    made = folder / f"{name}-{seed}"
+    if not (made / BYPASS).is_file():
+        model, trained, summary = train(config, seed, FOLDS[name])
+        model.config.training = json.loads(json.dumps(summary))
+        save_rehearsal(model, trained, made)
+    return made
+
+
+def study_figures(
+    folders: dict[str, Path], calibration: Calibration, seed: int
+) -> dict[str, dict[str, dict[str, float]]]:
+    """Figures of the rehearsals on the studies they left out."""
+    figures: dict[str, dict[str, dict[str, float]]] = {}
+    for name, folder in folders.items():
+        model, trained = load_rehearsal(folder)
+        calibration.apply(model)
+        tests = [data.load_study(one, np.array(trained.stats.genes, dtype=object)) for one in FOLDS[name].studies]
+        figures |= evaluate(model, trained, tests, calibration, rng=seed, max_cells=1500)
+    return figures
 
 
 def make(
     target: Path,
     *,
     seed: int = 0,
-    held_out: tuple[str, ...] = (),
-    encoder_config: EncoderConfig | None = None,
-    projector_config: ProjectorConfig | None = None,
+    rehearsals: Path = REHEARSALS,
+    config: RecipeConfig | None = None,
+    folds: tuple[str, ...] = tuple(STUDY_FOLDS),
 ) -> dict[str, object]:
-    """Run all stages; `held_out` names training studies to leave out (for leave-one-study-out figures)."""
-    encoder_config, projector_config = encoder_config or EncoderConfig(), projector_config or ProjectorConfig()
-    started = time.perf_counter()
-    genes = data.vocabulary()
-    studies = [study for study in data.training_studies(genes) if study.name not in held_out]
-    profiles = data.load_profiles(genes)
-    logger.info(
-        "data: %d studies, %d profiles, %.0f s", len(studies), len(profiles.cl_ids), time.perf_counter() - started
-    )
-
-    unlabelled = [data.load_study(name, genes) for name in data.UNLABELLED]
-    trained = train_encoder(genes, studies, profiles, encoder_config, seed, unlabelled=unlabelled)
-    rng = np.random.default_rng(seed)
-    pool, _ = build_pool(studies, profiles, encoder_config, rng)
-    embeddings, term = embedding_bank(trained, pool, projector_config.bank, rng)
-    logger.info(
-        "encoder: %d terms, bank %s, %.0f s", len(trained.terms), embeddings.shape, time.perf_counter() - started
-    )
-
-    encoder = CompactCellEncoder(trained.net, trained.stats, name="bioverse-small-cell")
-    model = BioVerse.new(
-        encoder,
-        name="bioverse-small",
-        llm=Backbone.load("smollm2-135m-instruct"),
-        n_soft=projector_config.n_soft,
-        hidden=projector_config.hidden,
-        rng=seed,
-    )
-    history = train_projector(model, embeddings, term, trained.terms, projector_config, seed)
-    model.config.methods = ["score", "nearest"]
-    model.config.default_labels = list(trained.terms)
-    logger.info("projector: %.0f s", time.perf_counter() - started)
-
-    tests = [data.load_study(name, genes) for name in (*data.DEV_TESTS, *held_out)]
-    figures = evaluate(model, trained, tests, rng=seed)
-    summary = {
-        "seed": seed,
-        "held_out": list(held_out),
-        "seconds": round(time.perf_counter() - started),
-        "torch_threads": torch.get_num_threads(),
-        "encoder": asdict(encoder_config),
-        "projector": asdict(projector_config),
-        "n_terms": len(trained.terms),
-        "final_loss": float(history["loss"].tail(50).mean()),
-        "figures": figures,
-    }
-    describe(model, summary, [study.name for study in studies])
+    """Run all stages and write the checkpoint; returns the summary on its card."""
+    config = config or RecipeConfig()
+    folders = {name: rehearse(name, rehearsals, config, seed) for name in folds}
+    calibration = calibrate({name: load_rehearsal(folder) for name, folder in folders.items()}, rng=seed)
+    model, trained = load_rehearsal(rehearse("full", rehearsals, config, seed))
+    summary = dict(model.config.training)
+    calibration.apply(model)
+    tests = [data.load_study(name, np.array(trained.stats.genes, dtype=object)) for name in data.DEV_TESTS]
+    summary["calibration"] = asdict(calibration)
+    summary["figures"] = evaluate(model, trained, tests, calibration, rng=seed)
+    summary["left_out_figures"] = study_figures(folders, calibration, seed)
+    describe(model, summary)
     model.save(target, overwrite=True, dtype="float16")
     return summary
 
@@ -93,11 +148,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--target", type=Path, default=TARGET)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--held-out", nargs="*", default=[])
+    parser.add_argument("--rehearsals", type=Path, default=REHEARSALS, help="folder of trainings that leave things out")
+    parser.add_argument("--fold", choices=sorted(FOLDS), help="train this rehearsal only")
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    summary = make(args.target, seed=args.seed, held_out=tuple(args.held_out))
-    logger.info("%s", json.dumps(summary["figures"], indent=1))
+    if args.fold:
+        rehearse(args.fold, args.rehearsals, RecipeConfig(), args.seed)
+        return
+    summary = make(args.target, seed=args.seed, rehearsals=args.rehearsals)
+    logger.info("%s", json.dumps({key: summary[key] for key in ("figures", "left_out_figures")}, indent=1))
 
 
 if __name__ == "__main__":

@@ -11,15 +11,18 @@ from typing import TYPE_CHECKING
 from ._settings import settings
 
 if TYPE_CHECKING:
-    from . import datasets, encoders, get, models, pl, pp, tl
+    from . import datasets, encoders, get, metrics, models, pl, pp, tl
+    from .tl._chat import Chat
 
 __version__ = "0.1.0"
-__all__ = ["datasets", "encoders", "get", "models", "pl", "pp", "settings", "tl"]
+__all__ = ["Chat", "datasets", "encoders", "get", "metrics", "models", "pl", "pp", "settings", "tl"]
 
-_SUBPACKAGES = frozenset(__all__) - {"settings"}
+_SUBPACKAGES = frozenset(__all__) - {"Chat", "settings"}
 
 
 def __getattr__(name: str) -> object:
+    if name == "Chat":
+        return importlib.import_module(".tl._chat", __name__).Chat
     if name in _SUBPACKAGES:
         return importlib.import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

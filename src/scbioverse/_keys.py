@@ -30,14 +30,38 @@ class Slots:
         return f"{self.key}_confidence"
 
     @property
+    def margin(self) -> str:
+        """`obs`, float32 in 0-1: probability of the best candidate less that of the second."""
+        return f"{self.key}_margin"
+
+    @property
+    def entropy(self) -> str:
+        """`obs`, float32: entropy of the candidates' probabilities, in nats."""
+        return f"{self.key}_entropy"
+
+    @property
     def rationale(self) -> str:
         """`obs`, string: the checked reason."""
         return f"{self.key}_rationale"
 
     @property
+    def text(self) -> str:
+        """`obs`, string: what the language model wrote, before it was mapped to a label."""
+        return f"{self.key}_text"
+
+    @property
     def cl_id(self) -> str:
         """`obs`, categorical: Cell Ontology id of the label, empty where it resolved to none."""
         return f"{self.key}_cl_id"
+
+    @property
+    def rollup(self) -> str:
+        """`obs`, categorical: the label lifted to a broader term; its id stands under the same name with `_cl_id`."""
+        return f"{self.key}_label_rollup"
+
+    def retrieve(self, name: str | int) -> str:
+        """`obs`, float32 (one text), or `obsm`, DataFrame (several): nearness of each row to a text."""
+        return f"{self.key}_retrieve_{name}"
 
     @property
     def scores(self) -> str:

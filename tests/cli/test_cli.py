@@ -53,7 +53,7 @@ def test_groups_table_and_own_vocabulary(source: Path, model_folder: Path, tmp_p
     out, table = tmp_path / "out.h5ad", tmp_path / "labels.tsv"
     result = call(
         "annotate", source, "-o", out, "-m", model_folder, "--groupby", "cluster", "--table", table,
-        "--key-added", "mine", "--min-confidence", "0.1", "-q",
+        "--key-added", "mine", "--unknown-threshold", "0.1", "-q",
     )  # fmt: skip
     assert result.exit_code == 0, result.output
     assert result.output == ""
@@ -91,11 +91,33 @@ def test_models(model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     from scbioverse.models import registry
 
     monkeypatch.setattr(registry, "_BUNDLED", tmp_path)
-    assert "no models" in call("models").stdout
+    assert call("models").stdout.startswith("bioverse-geneformer-smollm2\t")  # recipes need no weights
     shutil.copytree(model_folder, tmp_path / "tiny")
-    result = call("models")
-    assert result.exit_code == 0
-    assert result.stdout.startswith("tiny\tcell\t")
+    for words in (["models"], ["models", "list"]):
+        result = call(*words)
+        assert result.exit_code == 0
+        assert result.stdout.startswith("tiny\tcell\t")
+        assert (
+            "bioverse-granite-8b\tcell\tibm-granite/granite-3.3-8b-instruct\trecipe\tabout 16,820 MB" in result.stdout
+        )
+
+
+def test_models_verify_and_remove(model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from scbioverse.models import registry
+
+    monkeypatch.setattr(registry, "_BUNDLED", tmp_path)
+    monkeypatch.setattr(sb.settings, "cache_dir", tmp_path / "cache")
+    monkeypatch.setattr(sb.settings, "offline", True)
+    shutil.copytree(model_folder, tmp_path / "tiny")
+    result = call("models", "verify", "tiny")
+    assert result.exit_code == 0, result.output
+    assert "as it should be" in result.stdout
+    one_line(call("models", "remove", "tiny"), "comes with the package")
+    one_line(call("models", "pull", "tony"), "no model is called 'tony'", "bioverse-granite-2b")
+    one_line(call("models", "pull", "bioverse-granite-2b"), "settings.offline is on")
+    one_line(call("models", "verify", "bioverse-granite-2b"), "was not pulled")
+    (tmp_path / "tiny" / "projector.safetensors").write_bytes(b"x")
+    one_line(call("models", "verify", "tiny"), "projector.safetensors", "has sha256")
 
 
 def test_version_and_help() -> None:
@@ -169,7 +191,7 @@ def test_damaged_input(source: Path, model_folder: Path, tmp_path: Path, content
         (["--layer", "gone"], "gone"),
         (["--gene-key", "gone"], "gone"),
         (["--method", "nearest"], "no text space"),
-        (["--min-confidence", "2"], "min_confidence"),
+        (["--unknown-threshold", "2"], "unknown_threshold"),
     ],
 )
 def test_bad_options(source: Path, model_folder: Path, tmp_path: Path, words: list[str], message: str) -> None:

@@ -10,7 +10,7 @@ import scbioverse as sb
 from scbioverse._errors import InputError
 from scbioverse.datasets._registry import find, registry
 
-KINDS = {"cells", "profiles", "knowledge"}
+KINDS = {"cells", "profiles", "knowledge", "molecules", "proteins"}
 NEVER_TRAIN = ("pbmc3k", "pbmc_symphony_1200_1767g", "pancreas_wang_501_219g_log")
 
 

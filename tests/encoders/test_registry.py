@@ -46,8 +46,8 @@ def test_a_name_is_given_once() -> None:
 
 
 def test_unknown_kinds_name_the_known(tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match=r"no encoder of kind 'geneformer'.*compact, precomputed"):
-        build("geneformer", tmp_path)
+    with pytest.raises(WeightsError, match=r"no encoder of kind 'nonesuch'.*compact.*geneformer.*precomputed"):
+        build("nonesuch", tmp_path)
 
 
 def test_missing_config_is_an_error_of_weights(tmp_path: Path) -> None:

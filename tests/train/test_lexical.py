@@ -31,8 +31,9 @@ def test_target_places_tokens_in_order_and_averages_what_shares_a_slot(model):
     long = task.target("naive CD4 T cell of the blood and of the bone marrow")
     ids = model.answer_ids("naive CD4 T cell of the blood and of the bone marrow")[:-1]
     assert len(ids) > n_soft
-    first = torch.tensor_split(model.backbone.embed_tokens(torch.tensor(ids)).float(), n_soft)[0]
-    torch.testing.assert_close(long[0], first.mean(dim=0))
+    words = model.backbone.embed_tokens(torch.tensor(ids)).float()
+    torch.testing.assert_close(long[:-1], words[: n_soft - 1])
+    torch.testing.assert_close(long[-1], words[n_soft - 1 :].mean(dim=0))
 
 
 def test_soft_tokens_come_near_their_own_words_and_nothing_else_moves(model, labelled):

@@ -15,6 +15,7 @@ from .. import __version__
 from .._errors import BioverseError, InputError
 from .._logging import logger
 from .._settings import settings
+from ._models import models
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,7 +60,9 @@ def annotate(
     method: Annotated[Method | None, typer.Option(help="Default: what the model was trained for.")] = None,
     model: Model = "bioverse-small",
     key_added: Annotated[str, typer.Option(help="Stem of the names of the results.")] = "bioverse",
-    min_confidence: Annotated[float, typer.Option(help="Below it, the label is 'unknown'.")] = 0.0,
+    unknown_threshold: Annotated[
+        float | None, typer.Option(help="Below this confidence the label is unknown; 0 for never.")
+    ] = None,
     layer: Layer = None,
     gene_key: GeneKey = None,
     table: Annotated[Path | None, typer.Option(help="Write the labels as a .csv or .tsv, too.")] = None,
@@ -84,7 +87,7 @@ def annotate(
             groupby=groupby,
             method=None if method is None else method.value,
             key_added=key_added,
-            min_confidence=min_confidence,
+            unknown_threshold=unknown_threshold,
             layer=layer,
             key=gene_key,
             batch_size=batch_size,
@@ -127,19 +130,29 @@ def embed(
     run(work, quiet=quiet)
 
 
+app.add_typer(models)
+
+
 @app.command()
-def models() -> None:
-    """List the models that come with the package."""
+def chat(
+    source: Source,
+    groupby: Annotated[str | None, typer.Option(help="Column of obs whose groups questions are about.")] = None,
+    model: Model = "bioverse-small",
+    key_added: Annotated[str, typer.Option(help="Stem of the labels that annotate wrote.")] = "bioverse",
+    layer: Layer = None,
+    gene_key: GeneKey = None,
+) -> None:
+    """Ask questions about the cells of SOURCE, which is only read; Ctrl-D or exit ends."""
 
     def work() -> None:
-        from ..models import list_models
+        from ..tl._chat import Chat
+        from ._chat import converse
+        from ._files import KINDS, read
 
-        table = list_models()
-        if table.empty:
-            typer.echo("no models in this installation")
-        for name, row in table.iterrows():
-            typer.echo(f"{name}\t{row['modalities']}\t{row['llm']}\t{row['n_labels']} labels\t{row['size_mb']} MB")
-            typer.echo(f"    {row['summary']}")
+        if not source.exists() or source.suffix not in KINDS:
+            raise InputError(f"{source} {'is neither .h5ad nor .zarr' if source.exists() else 'does not exist'}.")
+        adata = read(source)
+        converse(Chat(adata, groupby=groupby, model=model, key_added=key_added, layer=layer, key=gene_key))
 
     run(work, quiet=True)
 

@@ -26,7 +26,7 @@ class DatasetInfo:
     name
         The name :func:`scbioverse.datasets.fetch` takes.
     kind
-        `"cells"`, `"profiles"` (one row per pure population) or `"knowledge"` (tables).
+        `"cells"`, `"profiles"` (one row per pure population), `"molecules"`, `"proteins"` or `"knowledge"` (tables).
     file
         Path of the converted copy, relative to `settings.cache_dir`.
     description

@@ -7,25 +7,51 @@ from typing import TYPE_CHECKING
 
 from ._protocol import Encoder, SavableEncoder
 from ._registry import build, list_encoders, register
+from ._resolve import resolve_encoder
 from ._run import embed_rows
 
 if TYPE_CHECKING:
+    from .chemnet import ChemNetEncoder
     from .compact import CompactCellEncoder
+    from .geneformer import GeneformerEncoder
+    from .hf_sequence import HFSequenceEncoder
+    from .kmer import KmerEncoder
+    from .morgan import MorganEncoder
     from .precomputed import PrecomputedEncoder
+    from .proteins_surface import SurfaceProteinEncoder
+    from .scvi_model import ScviEncoder
 
 __all__ = [
+    "ChemNetEncoder",
     "CompactCellEncoder",
     "Encoder",
+    "GeneformerEncoder",
+    "HFSequenceEncoder",
+    "KmerEncoder",
+    "MorganEncoder",
     "PrecomputedEncoder",
     "SavableEncoder",
+    "ScviEncoder",
+    "SurfaceProteinEncoder",
     "build",
     "embed_rows",
     "list_encoders",
     "register",
+    "resolve_encoder",
 ]
 
-# Resolved on first use: the compact encoder brings torch with it.
-_LAZY = {"CompactCellEncoder": "compact", "PrecomputedEncoder": "precomputed"}
+# Resolved on first use: some bring torch with them.
+_LAZY = {
+    "ChemNetEncoder": "chemnet",
+    "CompactCellEncoder": "compact",
+    "GeneformerEncoder": "geneformer",
+    "HFSequenceEncoder": "hf_sequence",
+    "KmerEncoder": "kmer",
+    "MorganEncoder": "morgan",
+    "PrecomputedEncoder": "precomputed",
+    "ScviEncoder": "scvi_model",
+    "SurfaceProteinEncoder": "proteins_surface",
+}
 
 
 def __getattr__(name: str) -> object:

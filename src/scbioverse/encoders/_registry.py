@@ -14,7 +14,16 @@ if TYPE_CHECKING:
 
     from ._protocol import Encoder
 
-_BUILTIN = {"compact": "compact", "precomputed": "precomputed"}
+_BUILTIN = {
+    "chemnet": "chemnet",
+    "compact": "compact",
+    "geneformer": "geneformer",
+    "hf_sequence": "hf_sequence",
+    "kmer": "kmer",
+    "morgan": "morgan",
+    "precomputed": "precomputed",
+    "scvi": "scvi_model",
+}
 _CLASSES: dict[str, type] = {}
 
 T = TypeVar("T", bound=type)

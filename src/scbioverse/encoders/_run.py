@@ -11,6 +11,7 @@ from tqdm.auto import tqdm
 from .._errors import InputError
 from .._settings import settings
 from ..io import row_blocks
+from ._distinct import DistinctPlan, TextEncoder, embed_distinct
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -66,6 +67,8 @@ def embed_rows(
         raise InputError(f"batch_size must be at least 1; found {batch_size}")
     if plan is None:
         plan = encoder.plan(adata, key=key, layer=layer)
+    if isinstance(plan, DistinctPlan) and isinstance(encoder, TextEncoder):
+        return embed_distinct(encoder, plan, batch_size=batch_size, progress=progress)
     out = np.empty((adata.n_obs, encoder.n_tokens, encoder.dim), dtype=np.float32)
     n_empty = n_bad = 0
     show = settings.progress if progress is None else progress
@@ -80,7 +83,8 @@ def embed_rows(
                     f"expected {(n, encoder.n_tokens, encoder.dim)}"
                 )
             out[rows] = block
-            n_bad += int((~np.isfinite(block).all(axis=(1, 2))).sum())
+            # Rows to which nothing was given are NaN on purpose; their batch says how many.
+            n_bad += int((~np.isfinite(block).all(axis=(1, 2))).sum()) - int(getattr(batch, "n_missing", 0))
             n_empty += int(getattr(batch, "n_empty", 0))
             bar.update(n)
     if n_bad:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ._annotations import annotation, groups, labels, scores
+from ._evidence import evidence, samples
 from ._records import records
 
-__all__ = ["annotation", "groups", "labels", "records", "scores"]
+__all__ = ["annotation", "evidence", "groups", "labels", "records", "samples", "scores"]

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from scipy import sparse
 
 from .._errors import InputError
-from ._ranks import benjamini_hochberg, one_sided, rank_sums
-from .genes import load_genes
+from ._expression import Expression, group_statistics
+from ._ranks import benjamini_hochberg
 from .markers import markers_for, marks_a_sibling
 from .ontology import load_ontology
 from .phrases import canonical_phrase
@@ -26,8 +25,6 @@ COLUMNS = [
     "group", "gene", "kind", "cl_id", "fraction_in", "fraction_out", "log_fold_change", "auc", "p_adj", "weight",
     "n_in", "n_out", "supported",
 ]  # fmt: skip
-_DEPTH = 1e4
-_PSEUDO = 0.1
 # An ancestor is named in a sentence only with fewer descendants, a larger area under the curve and so many times the
 # fraction outside.
 _BROADEST = 400
@@ -74,7 +71,8 @@ def group_evidence(
     Parameters
     ----------
     X
-        Shape (n_cells, n_genes), sparse or dense: counts, which are brought to 10,000 per cell and log1p, or values
+        Shape (n_cells, n_genes), sparse or dense, or an `Expression`: counts, which are brought to 10,000 per cell and
+        log1p, or values
         that are logs already (told apart by fractional values). Non-negative.
     var_symbols
         Shape (n_genes,): gene names; older names are understood. Of repeated ones the first counts.
@@ -109,20 +107,20 @@ def group_evidence(
     InputError
         If shapes disagree or values are negative or not finite.
     """
-    matrix = sparse.csr_matrix(X) if not sparse.issparse(X) else X.tocsr()
+    expression = X if isinstance(X, Expression) else Expression(X, var_symbols)
     cells = groups if isinstance(groups, pd.Categorical) else pd.Categorical(groups)
-    _check(matrix, var_symbols, cells)
+    if len(cells) != expression.n_cells:
+        raise InputError(f"X has {expression.n_cells} cells, but there are {len(cells)} group entries")
     rows = _rows(np.asarray(cells.codes), max_cells)
-    matrix = matrix[rows]
     used, codes = np.unique(np.asarray(cells.codes)[rows], return_inverse=True)
     names = [cells.categories[code] for code in used]
-    positions = _positions(var_symbols)
-    wanted = {name: _wanted(labels.get(name), positions, max_genes, max_genes_per_ancestor) for name in names}
+    wanted = {
+        name: _wanted(labels.get(name), expression.positions, max_genes, max_genes_per_ancestor) for name in names
+    }
     genes = sorted({gene for table in wanted.values() for gene in table["gene"]})
     if not genes:
         return _empty()
-    logs = _log_values(matrix, np.array([positions[gene] for gene in genes]))
-    stats = _statistics(logs, codes, len(names))
+    stats = group_statistics(expression.logs(genes, rows), codes, len(names))
     place = {gene: i for i, gene in enumerate(genes)}
     parts = [
         _group_rows(
@@ -132,17 +130,6 @@ def group_evidence(
         if len(wanted[name])
     ]
     return pd.concat(parts, ignore_index=True)[COLUMNS]
-
-
-def _check(matrix: sparse.csr_matrix, symbols: Sequence[str], cells: pd.Categorical) -> None:
-    n_cells, n_genes = matrix.shape
-    if len(symbols) != n_genes or len(cells) != n_cells:
-        raise InputError(
-            f"X has {n_cells} cells and {n_genes} genes, but there are {len(cells)} group entries and "
-            f"{len(symbols)} gene names"
-        )
-    if matrix.data.size and not (np.isfinite(matrix.data).all() and matrix.data.min() >= 0):
-        raise InputError("X holds negative or missing values; pass counts or log-normalised values, not scaled ones")
 
 
 def _rows(codes: NDArray[np.integer], max_cells: int) -> NDArray[np.intp]:
@@ -157,18 +144,6 @@ def _rows(codes: NDArray[np.integer], max_cells: int) -> NDArray[np.intp]:
     return np.sort(np.concatenate(keep))
 
 
-def _positions(symbols: Sequence[str]) -> dict[str, int]:
-    genes = load_genes()
-    found: dict[str, int] = {}
-    older: dict[str, int] = {}
-    for i, name in enumerate(symbols):
-        if name in genes:
-            found.setdefault(name, i)
-        elif hit := genes.lookup(str(name)):
-            older.setdefault(hit[0], i)
-    return older | found
-
-
 def _wanted(cl_id: str | None, positions: dict[str, int], own: int, each: int) -> pd.DataFrame:
     if not cl_id or cl_id not in load_ontology():
         return markers_for("CL:0000000").head(0)
@@ -180,45 +155,6 @@ def _wanted(cl_id: str | None, positions: dict[str, int], own: int, each: int) -
     table = table[table["gene"].isin(positions) & ~np.array(elsewhere, dtype=bool)]
     place = table.groupby("cl_id").cumcount()
     return table[place < np.where(table["kind"] == "self", own, each)]
-
-
-def _log_values(matrix: sparse.csr_matrix, columns: NDArray[np.integer]) -> sparse.csc_matrix:
-    """Chosen columns as natural logs of one plus expression per 10,000."""
-    data = matrix.data
-    chosen = matrix[:, columns].tocsc().astype(np.float64)
-    # Whole numbers are counts; fractions beyond any log scale are normalised but not logged.
-    counts = data.size == 0 or np.array_equal(data, np.round(data))
-    if counts or data.max() > 50:
-        if counts:
-            totals = np.asarray(matrix.sum(axis=1)).ravel().astype(np.float64)
-            chosen = sparse.diags_array(_DEPTH / np.maximum(totals, 1)).dot(chosen).tocsc()
-        chosen.data = np.log1p(chosen.data)
-    # Equal ratios of counts must tie whatever their last bits, in float32 too.
-    chosen.data = np.round(chosen.data, 5)
-    chosen.eliminate_zeros()
-    return chosen
-
-
-def _statistics(logs: sparse.csc_matrix, codes: NDArray[np.integer], n_groups: int) -> dict[str, NDArray[np.float64]]:
-    """Arrays (n_genes, n_groups), and group sizes (n_groups,)."""
-    n_cells = logs.shape[0]
-    sizes = np.bincount(codes, minlength=n_groups).astype(float)
-    member = sparse.csr_matrix((np.ones(n_cells), (codes, np.arange(n_cells))), shape=(n_groups, n_cells))
-    expressed, linear = logs.copy(), logs.copy()
-    expressed.data = np.ones_like(logs.data)
-    linear.data = np.expm1(logs.data)
-    hits = (member @ expressed).toarray().T
-    sums = (member @ linear).toarray().T
-    rest = n_cells - sizes
-    with np.errstate(divide="ignore", invalid="ignore"):
-        inside, outside = sums / sizes, (sums.sum(axis=1, keepdims=True) - sums) / rest
-        fraction_out = (hits.sum(axis=1, keepdims=True) - hits) / rest
-        change = np.log2((inside + _PSEUDO) / (outside + _PSEUDO))
-    auc, p = one_sided(*rank_sums(logs, codes, n_groups), sizes)
-    return {
-        "fraction_in": hits / sizes, "fraction_out": fraction_out, "log_fold_change": change, "auc": auc, "p": p,
-        "n_in": sizes, "n_out": rest,
-    }  # fmt: skip
 
 
 def _group_rows(
@@ -316,13 +252,14 @@ def _listed(rows: pd.DataFrame, first: bool) -> str:
     said: list[str] = []
     for gene, inside, outside in zip(rows["gene"], rows["fraction_in"], rows["fraction_out"], strict=True):
         if first and not said:
-            said.append(f"{gene} ({_percent(inside)} of these cells, {_percent(outside)} of others)")
+            said.append(f"{gene} ({percent(inside)} of these cells, {percent(outside)} of others)")
         else:
-            said.append(f"{gene} ({_percent(inside)}, {_percent(outside)})")
+            said.append(f"{gene} ({percent(inside)}, {percent(outside)})")
     return said[0] if len(said) == 1 else f"{', '.join(said[:-1])} and {said[-1]}"
 
 
-def _percent(fraction: float) -> str:
+def percent(fraction: float) -> str:
+    """Write a fraction as whole percent; what is neither none nor all never reads as such."""
     whole = round(100 * fraction)
     if whole == 0 and fraction > 0:
         return "<1 %"

@@ -150,6 +150,14 @@ def markers_for(cl_id: str, *, include: Include = "self", max_genes: int | None 
     return found
 
 
+def source_names(cl_id: str, gene: str) -> str:
+    """Names of the tables that list a gene for a term, such as `"PanglaoDB, CellMarker 2.0"`; empty for none."""
+    start, end = _spans().get(cl_id, (0, 0))
+    part = _load("").iloc[start:end]
+    codes = part.loc[part["gene"] == gene, "sources"]
+    return ", ".join(SOURCES[code] for code in codes.iloc[0]) if len(codes) else ""
+
+
 @lru_cache(maxsize=1)
 def _by_gene() -> dict[str, list[tuple[str, float]]]:
     found: dict[str, list[tuple[str, float]]] = {}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 
 from .._errors import InputError, WeightsError
+from .._optional import import_optional
 from .._settings import settings
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 DType = Literal["auto", "float32", "bfloat16"]
+Quantize = Literal["8bit", "4bit"]
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -49,10 +51,53 @@ def cpu_has_bfloat16() -> bool:
     return any(check is not None and check() for check in checks)
 
 
+def quantisation(quantize: str | None, device: torch.device, dtype: torch.dtype) -> Any:
+    """Return what tells transformers to pack the blocks' weights, or None.
+
+    Raises
+    ------
+    InputError
+        There is no such packing, or the device is not a GPU.
+    OptionalDependencyError
+        bitsandbytes is not installed.
+    """
+    if quantize is None:
+        return None
+    if quantize not in ("8bit", "4bit"):
+        raise InputError(f"quantize={quantize!r}; choose '8bit', '4bit' or None.")
+    if device.type != "cuda":
+        raise InputError(
+            f"quantize={quantize!r} needs a CUDA GPU, the device is {str(device)!r}. Leave quantize out, or use a "
+            "smaller language model."
+        )
+    import_optional("bitsandbytes", extra="quantize", purpose=f"quantize={quantize!r}")
+    from transformers import BitsAndBytesConfig
+
+    if quantize == "8bit":
+        return BitsAndBytesConfig(load_in_8bit=True)
+    return BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype)
+
+
 def load_folder(
-    folder: Path, dtype: torch.dtype, device: torch.device
+    folder: Path,
+    dtype: torch.dtype,
+    device: torch.device,
+    *,
+    quantisation: Any = None,
+    device_map: str | dict[str, Any] | None = None,
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Load model and tokenizer from a folder of safetensors, running no code from it.
+
+    Parameters
+    ----------
+    folder
+        Where it is.
+    dtype, device
+        What to compute in, and where.
+    quantisation
+        As :func:`quantisation` gives it.
+    device_map
+        Where the parts go, in place of `device`.
 
     Raises
     ------
@@ -62,6 +107,8 @@ def load_folder(
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
     safe: dict[str, Any] = {"trust_remote_code": False, "local_files_only": True}
+    # Packed weights cannot be moved afterwards: they are put in place while they are read.
+    placed = device_map if device_map is not None else ({"": str(device)} if quantisation is not None else None)
     try:
         config = AutoConfig.from_pretrained(folder, **safe)
         if getattr(config, "is_encoder_decoder", False):
@@ -76,6 +123,8 @@ def load_folder(
                 use_safetensors=True,
                 ignore_mismatched_sizes=True,
                 output_loading_info=True,
+                **({} if placed is None else {"device_map": placed}),
+                **({} if quantisation is None else {"quantization_config": quantisation}),
                 **safe,
             )
     # Unknown model types, foreign code, missing packages for a quantised format: transformers raises
@@ -91,7 +140,23 @@ def load_folder(
             f"The weights in {folder} do not fit its config.json: {len(faults)} parameters are missing or of another "
             f"shape, for example {sorted(faults)[0]}. They would have been left random."
         )
-    return model.to(device), tokenizer
+    return (model.to(device) if placed is None else model), tokenizer
+
+
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """Load the tokenizer of a model folder alone, running no code from it.
+
+    Raises
+    ------
+    WeightsError
+        transformers cannot read it.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise WeightsError(f"the tokenizer in {folder} cannot be loaded: {error}") from error
 
 
 @contextlib.contextmanager

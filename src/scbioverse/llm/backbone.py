@@ -11,7 +11,10 @@ from torch import Tensor, nn
 
 from .._errors import InputError, WeightsError
 from ._converted import converted_copy
-from ._loading import DType, load_folder, pick_device, pick_dtype
+from ._head import Head, lookup_scale
+from ._loading import DType, Quantize, load_folder, pick_device, pick_dtype, quantisation
+from ._placement import check_placement, is_placed, keep_on_one_device
+from ._tokens import TextSide
 from .resolve import resolve
 
 if TYPE_CHECKING:
@@ -19,8 +22,8 @@ if TYPE_CHECKING:
 
     from transformers import Cache, PreTrainedModel, PreTrainedTokenizerBase
 
-# Families whose logits are the output embedding times the last hidden state and nothing else. Others
-# (capped or scaled logits) are compared with the model's own at loading.
+# Families whose logits are known to be the output embedding times the last hidden state and nothing else. All others
+# are compared with the model's own at loading.
 _PLAIN_HEADS = frozenset({"llama", "mistral", "qwen2", "qwen3", "gpt_neox", "gpt2"})
 
 
@@ -28,8 +31,12 @@ class _Reached(Exception):  # noqa: N818 - control flow, not an error
     """Ends a forward pass once the wanted layer has run."""
 
 
-class Backbone:
+class Backbone(TextSide):
     """A language model that reads embeddings, frozen.
+
+    Soft tokens live where :meth:`embed_tokens` puts words: it gives what the model takes as input embeddings. Gemma
+    multiplies what it looks up by the square root of its width, and takes inputs already multiplied; Granite multiplies
+    all inputs itself. Both hold for words and soft tokens alike, so that neither is scaled twice.
 
     Parameters
     ----------
@@ -49,37 +56,46 @@ class Backbone:
     d_llm
         Width of the input embeddings.
     embedding_norm
-        Mean Euclidean norm of the rows of the embedding matrix.
+        Mean Euclidean norm of an embedded token, as :meth:`embed_tokens` gives it.
+    head
+        From last hidden states to logits, as the family does it.
     eos_id
         Token that ends an answer.
     bos_ids
         `[bos]` where the tokenizer puts one before every text, `[]` where it does not.
     """
 
+    backend = "hf"
+
     def __init__(
         self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, name: str = "custom", sha256: str = ""
     ) -> None:
+        super().__init__(tokenizer, name)
         self.model = model.eval().requires_grad_(False)
-        self.tokenizer = tokenizer
-        self.name = name
         self.sha256 = sha256
         # The parts of a transformers model are typed "Tensor | Module": said once here what they are.
         parts: Any = model
         self._embedding = parts.get_input_embeddings()
-        self._head = parts.get_output_embeddings()
+        self.head = Head(model, name)
         self._base = parts.base_model
         self._takes_positions = "position_ids" in inspect.signature(self._base.forward).parameters
         self.d_llm = int(self._embedding.weight.shape[1])
         self.layers = _find_layers(self._base, int(model.config.get_text_config().num_hidden_layers))
         self.n_layers = len(self.layers)
-        self.embedding_norm = float(self._embedding.weight.detach().float().norm(dim=1).mean())
-        if tokenizer.eos_token_id is None:
-            raise WeightsError(f"The tokenizer of {name!r} names no end-of-sequence token (eos_token).")
-        self.eos_id = int(tokenizer.eos_token_id)
-        self.bos_ids = _bos_ids(tokenizer)
+        check_placement(name, embedding=self._embedding, head=self.head)
+        norm = float(self._embedding.weight.detach().float().norm(dim=1).mean())
+        self.embedding_norm = norm * lookup_scale(self._embedding)
 
     @classmethod
-    def load(cls, name_or_path: str, *, dtype: DType = "auto", device: str = "auto") -> Backbone:
+    def load(
+        cls,
+        name_or_path: str,
+        *,
+        dtype: DType = "auto",
+        device: str = "auto",
+        quantize: Quantize | None = None,
+        device_map: str | dict[str, Any] | None = None,
+    ) -> Backbone:
         """Load a language model by name, folder, `.gguf` file or pinned hub id (see :func:`~.resolve.resolve`).
 
         Parameters
@@ -91,6 +107,11 @@ class Backbone:
             to 1e-4 need `"float32"`.
         device
             A torch device, or `"auto"`: `settings.device`, else the first GPU, else the CPU.
+        quantize
+            `"8bit"` or `"4bit"`: blocks in 8 or 4 bits by bitsandbytes, embeddings and head as they are. GPU only.
+        device_map
+            Spreads the blocks over devices or to the disk, see transformers: `"auto"`, or a dict from module names to
+            devices. Embeddings and head must not be offloaded. Replaces `device`.
 
         Returns
         -------
@@ -98,6 +119,10 @@ class Backbone:
 
         Raises
         ------
+        InputError
+            An option is unknown or needs a GPU.
+        OptionalDependencyError
+            `quantize=` needs bitsandbytes.
         WeightsError
             The weights are missing, truncated, pickled, need code from the folder, or are not a causal language model.
         OfflineError
@@ -105,9 +130,11 @@ class Backbone:
         """
         target = pick_device(device)
         wanted = pick_dtype(dtype, target)
+        packing = quantisation(quantize, target, wanted)
         resolved = resolve(name_or_path)
         folder = converted_copy(resolved) if resolved.kind == "gguf" else resolved.path
-        model, tokenizer = load_folder(folder, wanted, target)
+        model, tokenizer = load_folder(folder, wanted, target, quantisation=packing, device_map=device_map)
+        keep_on_one_device(model)
         backbone = cls(model, tokenizer, name=resolved.name, sha256=resolved.sha256)
         backbone._check_head()
         return backbone
@@ -123,6 +150,22 @@ class Backbone:
         """Where the weights are."""
         device: torch.device = self._embedding.weight.device
         return device
+
+    def to(self, device: str) -> Backbone:
+        """Move the weights; `"auto"` leaves them where they are.
+
+        Raises
+        ------
+        InputError
+            There is no such device, or the blocks are spread over devices or quantised, and stay where they are.
+        """
+        if device == "auto" or (target := pick_device(device)) == self.device:
+            return self
+        if is_placed(self.model):
+            raise InputError(f"{self.name!r} was loaded with quantize= or device_map=; load it anew on {device!r}.")
+        module: Any = self.model
+        module.to(target)
+        return self
 
     @property
     def vocab_size(self) -> int:
@@ -214,12 +257,7 @@ class Backbone:
         -------
         Unnormalised log-probabilities (..., m) or (..., vocab_size), float32.
         """
-        weight, bias = self._head.weight, getattr(self._head, "bias", None)
-        if token_ids is not None:
-            rows = torch.as_tensor(token_ids, dtype=torch.long, device=self.device)
-            weight = weight.index_select(0, rows)
-            bias = None if bias is None else bias.index_select(0, rows)
-        return nn.functional.linear(hidden.to(weight.dtype), weight, bias).float()
+        return self.head.finish(self.head.raw(hidden, token_ids))
 
     def layer_states(self, ids: Tensor, attention_mask: Tensor, layer: int) -> Tensor:
         """Hidden states after `layer` blocks; the blocks behind are not computed.
@@ -239,7 +277,8 @@ class Backbone:
             raise InputError(f"layer must be in 0..{self.n_layers} for {self.name!r}, found {layer}.")
         embeds = self.embed_tokens(ids)
         if layer == 0:
-            return embeds
+            # Granite multiplies inside the model what others multiply at lookup or not at all.
+            return embeds * float(getattr(self._base, "embedding_multiplier", 1.0))
         if layer == self.n_layers:
             return self.hidden(embeds, attention_mask)[0]
         caught: list[Tensor] = []
@@ -256,27 +295,6 @@ class Backbone:
             hook.remove()
         return caught[0]
 
-    def encode(self, text: str, *, allow_special: bool = True) -> list[int]:
-        """Tokenise, adding no special tokens.
-
-        Parameters
-        ----------
-        text
-            What to tokenise.
-        allow_special
-            Whether strings such as `<|im_end|>` in the text become the special token of that name. Set it to
-            False for text that users wrote.
-        """
-        return list(self.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=not allow_special))
-
-    def decode(self, ids: Sequence[int], *, skip_special: bool = True) -> str:
-        """Turn token ids into text, as they stand: no spaces are cleaned up."""
-        return str(
-            self.tokenizer.decode(
-                [int(i) for i in ids], skip_special_tokens=skip_special, clean_up_tokenization_spaces=False
-            )
-        )
-
     @torch.no_grad()
     def _check_head(self) -> None:
         """Refuse a family whose logits are more than a linear head, instead of scoring wrongly."""
@@ -288,9 +306,9 @@ class Backbone:
         tolerance = 1e-3 if self.dtype == torch.float32 else 0.1
         if not torch.allclose(own, ours, atol=tolerance * max(1.0, float(own.abs().max()))):
             raise WeightsError(
-                f"{self.name!r} is a {self.model.config.model_type!r} model, whose logits are not a plain product with "
-                f"its output embedding (largest difference {float((own - ours).abs().max()):.3g}). Use a Llama, "
-                "Mistral, Qwen, GPT-NeoX or GPT-2 style model."
+                f"{self.name!r} is a {self.model.config.model_type!r} model, whose logits are not a scaled or capped "
+                f"product with its output embedding (largest difference {float((own - ours).abs().max()):.3g}). Use a "
+                "Llama, Mistral, Qwen, Granite, Gemma, Phi or GPT-NeoX style model."
             )
 
 
@@ -300,10 +318,3 @@ def _find_layers(base: nn.Module, count: int) -> nn.ModuleList:
         if isinstance(module, nn.ModuleList) and len(module) == count:
             return module
     raise WeightsError(f"{type(base).__name__} has no list of {count} blocks; use a decoder-only language model.")
-
-
-def _bos_ids(tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    bos = tokenizer.bos_token_id
-    # Having a BOS token is not adding it: SmolLM2 names <|im_start|> and puts nothing before a text.
-    ids = tokenizer.encode("a", add_special_tokens=True)
-    return [int(bos)] if bos is not None and ids and ids[0] == bos else []

@@ -7,7 +7,7 @@ import json
 import re
 import unicodedata
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from .._errors import InputError
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 # Raise this when the same template would be rendered to other ids: it is part of the template's hash.
 _VERSION = 2
 MAX_LABEL_CHARS = 200
+Tail = Literal["tokens", "task"]
 IGNORE = -100
 
 
@@ -83,6 +84,9 @@ class PromptTemplate:
         `after`, the task token as `last`; from there on they are trained or fixed like any marker.
     question
         Words between the object and the answer; keep it to four tokens. Read by every row, so empty by default.
+    tail
+        What follows the soft tokens. `"task"`: the task token alone; `"tokens"`: an end marker before it, which every
+        row pays for and which names learned well without.
     """
 
     instruction: str = "Every line reads a {modality} and then says what it is."
@@ -100,13 +104,19 @@ class PromptTemplate:
     after: str = "simply"
     last: str = "means"
     question: str = ""
+    tail: Tail = "tokens"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "examples", tuple(self.examples))  # JSON gives a list
+        if self.tail not in ("tokens", "task"):
+            raise InputError(f"tail is 'tokens' or 'task', found {self.tail!r}.")
 
     def template_hash(self) -> str:
         """Sha256, hexadecimal, of the wording and of how it is rendered."""
-        content = json.dumps({"version": _VERSION, **asdict(self)}, sort_keys=True, ensure_ascii=True)
+        wording = asdict(self)
+        if self.tail == "tokens":
+            del wording["tail"]
+        content = json.dumps({"version": _VERSION, **wording}, sort_keys=True, ensure_ascii=True)
         return hashlib.sha256(content.encode()).hexdigest()
 
     def render_annotate(
@@ -136,7 +146,8 @@ class PromptTemplate:
         head: list[int] = []
         for i, name in enumerate(modalities):
             head += [tokens.start_id(name)] if i else []
-            head += [tokens.placeholder(name)] * n_soft + [tokens.end_id(name)]
+            head += [tokens.placeholder(name)] * n_soft
+            head += [tokens.end_id(name)] if self.tail == "tokens" else []
         head += [] if tokens.task_id is None else [tokens.task_id]
         head += backbone.encode(" " + self.question.strip(), allow_special=False) if self.question.strip() else []
         named = " and ".join(dict.fromkeys(modalities))
@@ -145,10 +156,11 @@ class PromptTemplate:
 
     def marker_words(self) -> tuple[str, str, str]:
         """Words that start marker, end marker and task token begin as, each with its leading space."""
-        return " " + self.before.split()[-1], " " + self.after, " " + self.last
+        return " " + self.before.split()[-1], " " + (self.after or self.last), " " + self.last
 
     def _opening(self, backbone: Backbone, instruction: str) -> list[int]:
-        lines = [instruction, *(f"{self.before} {one} {self.after} {self.last} {one}" for one in self.examples)]
+        around = [(self.before, one, self.after, self.last, one) for one in self.examples]
+        lines = [instruction, *(" ".join(filter(None, words)) for words in around)]
         lines.append(" ".join(self.before.split()[:-1]))
         return [*backbone.bos_ids, *backbone.encode("\n".join(lines), allow_special=False)]
 

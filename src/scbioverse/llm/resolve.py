@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from .._errors import OfflineError, WeightsError
+from .._safe_files import check_file_name, check_safetensors, refuse_code
 from .._settings import settings
 from ._digest import source_sha256
 
@@ -174,7 +175,7 @@ def check_folder(folder: Path) -> list[Path]:
     ------
     WeightsError
         `config.json`, safetensors weights or the tokenizer are missing, only pickles are there, a shard
-        is missing, or a weight file is truncated.
+        is missing or lies elsewhere, a weight file is truncated, or a configuration asks for code of its own.
     """
     if not (folder / _CONFIG).is_file():
         gguf_files = sorted(file.name for file in folder.glob("*.gguf"))
@@ -191,9 +192,11 @@ def check_folder(folder: Path) -> list[Path]:
                 "opened and are refused. Convert them to safetensors, or fetch the model's safetensors version."
             )
         raise WeightsError(f"{folder} has no *.safetensors weights (found: {_listing(folder)}).")
+    refuse_code(folder)
     indices = sorted(folder.glob("*.safetensors.index.json"))
     for index in indices:
-        shards = set(_read_json(index).get("weight_map", {}).values())
+        named = _read_json(index).get("weight_map", {})
+        shards = {check_file_name(one, where=str(index)) for one in named.values()} if isinstance(named, dict) else ()
         absent = sorted(shard for shard in shards if not (folder / shard).is_file())
         if absent:
             raise WeightsError(f"{folder} lacks the weight files {', '.join(absent)} that {index.name} names.")
@@ -203,19 +206,6 @@ def check_folder(folder: Path) -> list[Path]:
     if not any(file.name in ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt") for file in tokenizer):
         raise WeightsError(f"{folder} has no tokenizer (tokenizer.json or tokenizer.model; found: {_listing(folder)}).")
     return [folder / _CONFIG, *indices, *weights, *tokenizer]
-
-
-def check_safetensors(path: Path) -> None:
-    """Raise a :class:`WeightsError` unless the file is exactly as long as its header says."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="np") as handle:
-            handle.keys()
-    except (SafetensorError, OSError, ValueError) as error:
-        raise WeightsError(
-            f"{path} ({path.stat().st_size:,} bytes) is truncated or damaged ({error}). Fetch the file again."
-        ) from error
 
 
 def _listing(folder: Path, limit: int = 8) -> str:

@@ -152,7 +152,7 @@ class _Reader:
         logits = states.float() @ self.weight[branch.edges].T
         if self.bias is not None:
             logits = logits + self.bias[branch.edges]
-        return logits.log_softmax(dim=1)
+        return self.backbone.head.finish(logits).log_softmax(dim=1)
 
     def _read(
         self, embeds: Tensor, mask: Tensor, branches: list[Branch], edges: Tensor, *, keep: bool = False
@@ -302,6 +302,6 @@ def naive_scores(
                 if len(ways) > 1:
                     weight, bias = head_rows(backbone, ways)
                     logits = weight @ hidden[i, behind + t].float()
-                    logits = logits if bias is None else logits + bias
+                    logits = backbone.head.finish(logits if bias is None else logits + bias)
                     scores[row, label] += float(logits.log_softmax(dim=0)[ways.index(token)])
     return scores

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
 
+from .._errors import InputError, WeightsError
+from ..llm.prompts import PromptTemplate
 from ..nn import BioTokens, Projector
 from ._shared import SharedHead
 from .config import BioVerseConfig, EncoderConfig
@@ -15,6 +17,9 @@ from .config import BioVerseConfig, EncoderConfig
 if TYPE_CHECKING:
     from ..encoders import Encoder
     from ..llm import Backbone
+
+Backend = Literal["hf", "vllm"]
+BACKENDS = ("hf", "vllm")
 
 
 def identity(backbone: Backbone) -> str:
@@ -26,6 +31,51 @@ def identity(backbone: Backbone) -> str:
         digest.update(key.encode())
         digest.update(value.cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
+
+
+def open_llm(name: str, *, device: str = "auto", backend: Backend = "hf") -> Any:
+    """Load a language model with one of the engines that can run it.
+
+    Raises
+    ------
+    InputError
+        There is no such backend.
+    """
+    if check_backend(backend) == "vllm":
+        from ..llm._vllm import VLLMBackbone
+
+        return VLLMBackbone.load(name)
+    from ..llm import Backbone
+
+    return Backbone.load(name, device=device)
+
+
+def check_backend(backend: str) -> str:
+    """Return `backend` if there is one of that name, or raise an :class:`InputError`."""
+    if backend not in BACKENDS:
+        raise InputError(f"backend={backend!r}; choose {' or '.join(map(repr, BACKENDS))}.")
+    return backend
+
+
+def read_template(fields: Any) -> PromptTemplate:
+    """Make the prompt template that a checkpoint describes.
+
+    Raises
+    ------
+    WeightsError
+        It is no description of one, or has fields that this version does not know.
+    """
+    known = set(PromptTemplate.__dataclass_fields__)
+    if not isinstance(fields, dict) or not set(fields) <= known:
+        odd = sorted(map(str, set(fields) - known)) if isinstance(fields, dict) else type(fields).__name__
+        raise WeightsError(
+            f"config.json describes a prompt template that this version of scbioverse does not know: {odd} (known: "
+            f"{sorted(known)}). Upgrade: pip install -U scbioverse"
+        )
+    try:
+        return PromptTemplate(**fields)
+    except (TypeError, ValueError, AttributeError) as error:
+        raise WeightsError(f"config.json describes no prompt template: {error}") from error
 
 
 @torch.no_grad()

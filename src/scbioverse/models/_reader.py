@@ -62,12 +62,15 @@ class Reader:
             self._prompts[modality] = Prompt(list(rendered.prefix_ids), list(rendered.suffix_head_ids))
         return self._prompts[modality]
 
+    def opening(self, modality: str = "cell") -> Tensor:
+        """Embed what stands before the soft tokens: (P, d_llm)."""
+        with torch.no_grad():
+            return self.composer.compose([self.prompt(modality).prefix]).inputs_embeds[0]
+
     def prefix(self, modality: str = "cell") -> PrefixCache:
         """Return keys and values of what stands before the soft tokens; start markers are fixed, so once is enough."""
         if modality not in self._prefixes:
-            with torch.no_grad():
-                embeds = self.composer.compose([self.prompt(modality).prefix]).inputs_embeds
-                self._prefixes[modality] = PrefixCache(self.backbone, embeds)
+            self._prefixes[modality] = PrefixCache(self.backbone, self.opening(modality))
         return self._prefixes[modality]
 
     def answer_ids(self, text: str) -> list[int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -11,6 +11,8 @@ from tqdm.auto import tqdm
 
 from .._errors import InputError
 from .._settings import settings
+from ..llm._memory import BatchSize
+from ..llm._vllm import score_with_engine
 from ..llm.score import score_labels
 from ..llm.trie import LabelTrie
 
@@ -39,7 +41,10 @@ def score_unique(
     out = np.empty((unique.size, len(names)), dtype=np.float32)
     model.check_modality(modality)
     reader = model.reader
-    prompt, prefix = reader.prompt(modality), reader.prefix(modality)
+    plain = reader.backbone.backend == "hf"
+    compute: Any
+    prompt, prefix = reader.prompt(modality), reader.prefix(modality) if plain else reader.opening(modality)
+    compute, memory = score_labels if plain else score_with_engine, BatchSize(batch_size, what=f"{modality}s")
     model.modules.eval()
     show = settings.progress if progress is None else progress
     with (
@@ -49,14 +54,16 @@ def score_unique(
         for start in range(0, unique.size, batch_size):
             block = values[start : start + batch_size]
             suffix = reader.suffix([prompt.head] * len(block), model.project(block, modality), modality)
-            out[start : start + len(block)] = score_labels(
-                model.backbone,
-                prefix,
-                suffix.inputs_embeds,
-                trie,
-                attention_mask=suffix.attention_mask,
-                batch_size=batch_size,
-                prune=prune,
+            out[start : start + len(block)] = memory.run(
+                lambda size, suffix=suffix: compute(  # type: ignore[misc]
+                    reader.backbone,
+                    prefix,
+                    suffix.inputs_embeds,
+                    trie,
+                    attention_mask=suffix.attention_mask,
+                    batch_size=size,
+                    prune=prune,
+                )
             )
             bar.update(len(block))
     return out[back]

@@ -17,9 +17,11 @@ from torch import Tensor, nn
 
 from .._errors import InputError, MismatchError
 from .._random import Rng, as_seed
+from ..llm._loading import pick_device
 from ..llm.prompts import PromptTemplate
 from ..llm.represent import TextSpace, default_layer, represent
-from ._build import build_modules, describe, identity, word_vector
+from ._build import Backend, build_modules, check_backend, describe, identity, open_llm, read_template, word_vector
+from ._questioner import Questioner
 from ._reader import Reader
 from ._shared import SharedHead
 from .config import BioVerseConfig, LLMConfig, TextSpaceConfig
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
     from ..encoders import Encoder
     from ..llm import Backbone
+    from ..llm.adapter import Adapter
     from ..nn import BioTokens
 
 Float = NDArray[np.float32]
@@ -55,6 +58,12 @@ class BioVerse:
         The language model, if it is already loaded.
     llm
         Where to load the language model from, in place of `config.llm.name`.
+    adapter
+        Low-rank adapter that the language model reads soft tokens with, if it was tuned.
+    device
+        Where to load the language model; `"auto"`: `settings.device`, else the first GPU, else the CPU.
+    backend
+        What runs it: `"hf"` (transformers) or `"vllm"`.
 
     Attributes
     ----------
@@ -75,13 +84,18 @@ class BioVerse:
         text_space: TextSpace | None = None,
         backbone: Backbone | None = None,
         llm: str | None = None,
+        adapter: Adapter | None = None,
+        device: str = "auto",
+        backend: Backend = "hf",
     ) -> None:
         self.config, self.encoders, self.modules, self.text_space = config, dict(encoders), modules, text_space
         self.modules.eval()
-        self.template = PromptTemplate(**config.template)
-        self._llm = llm
+        self.template = read_template(config.template)
+        self._llm, self._device, self._backend = llm, device, check_backend(backend)
         self._backbone: Backbone | None = None
+        self._adapter = adapter
         self._reader: Reader | None = None
+        self._questioner: Questioner | None = None
         self._texts: dict[tuple[int, str], Float] = {}
         if self.template.template_hash() != config.template_hash:
             raise MismatchError(
@@ -164,7 +178,7 @@ class BioVerse:
 
     @property
     def backbone(self) -> Backbone:
-        """The language model; the first access loads it.
+        """The language model as it was published, without the adapter; the first access loads it.
 
         Raises
         ------
@@ -174,9 +188,8 @@ class BioVerse:
             What is there under that name is another model than the projectors were trained for.
         """
         if self._backbone is None:
-            from ..llm import Backbone
-
-            return self._attach(Backbone.load(self._llm or self.config.llm.name))
+            name = self._llm or self.config.llm.name
+            return self._attach(open_llm(name, device=self._device, backend=self._backend))  # type: ignore[arg-type]
         return self._backbone
 
     def _attach(self, backbone: Backbone) -> Backbone:
@@ -189,6 +202,19 @@ class BioVerse:
         self._backbone = backbone
         self.modules.to(backbone.device)
         return backbone
+
+    @property
+    def adapter(self) -> Adapter | None:
+        """What :func:`scbioverse.tl.tune` trained; None for a model that was only aligned."""
+        return self._adapter
+
+    def set_adapter(self, adapter: Adapter | None) -> None:
+        """Read with another adapter, or with none; what was computed with the one before is dropped.
+
+        The space shared with text stays as it is: it is made from the language model without adapter.
+        """
+        self._adapter = adapter
+        self._reader = self._questioner = None
 
     @property
     def tokens(self) -> BioTokens:
@@ -235,6 +261,7 @@ class BioVerse:
             "template": config.template_hash,
             "encoders": {key: one.fingerprint for key, one in sorted(config.encoders.items())},
             "temperatures": [config.temperature, config.nearest_temperature],
+            "marker_weights": [config.marker_weight, config.nearest_marker_weight],
             "text_space": None if config.text_space is None else [config.text_space.layer, config.text_space.dim],
             "labels": config.default_labels,
         }
@@ -242,6 +269,8 @@ class BioVerse:
         for key, value in sorted(self.tensors().items()):
             digest.update(f"{key}{value.dtype}{tuple(value.shape)}".encode())
             digest.update(value.cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+        if self._adapter is not None:
+            digest.update(self._adapter.fingerprint().encode())
         return digest.hexdigest()
 
     def tensors(self) -> dict[str, Tensor]:
@@ -262,7 +291,27 @@ class BioVerse:
             text_space=self.text_space,
             backbone=self._backbone,
             llm=self._llm,
+            adapter=self._adapter,
+            device=self._device,
+            backend=self._backend,  # type: ignore[arg-type]
         )
+
+    def to(self, device: str) -> BioVerse:
+        """Run on another device from now on; `"auto"` changes nothing. Returns the model itself.
+
+        Raises
+        ------
+        InputError
+            There is no such device, or the language model cannot be moved.
+        """
+        if device != "auto":
+            pick_device(device)
+            before = None if self._backbone is None else self._backbone.device
+            if self._backbone is not None and self._backbone.to(device).device != before:
+                self.modules.to(self._backbone.device)
+                self._reader = self._questioner = None  # they hold keys and values on the device before
+            self._device = device
+        return self
 
     def __repr__(self) -> str:
         c = self.config
@@ -274,8 +323,20 @@ class BioVerse:
     def reader(self) -> Reader:
         """Prompt, cached beginning and composer; the first access loads the language model."""
         if self._reader is None:
-            self._reader = Reader(self.backbone, self.tokens, self.template, self.config.n_soft)
+            backbone = self.backbone
+            if self._adapter is not None:
+                from ..llm.adapter import merged_twin
+
+                backbone = merged_twin(backbone, self._adapter)
+            self._reader = Reader(backbone, self.tokens, self.template, self.config.n_soft)
         return self._reader
+
+    @property
+    def questioner(self) -> Questioner:
+        """Asks the language model questions about soft tokens; the first access loads it."""
+        if self._questioner is None:
+            self._questioner = Questioner(self)
+        return self._questioner
 
     def answer_ids(self, text: str) -> list[int]:
         """Token ids of an answer, the end token included; special-token strings in it stay text."""
@@ -495,6 +556,49 @@ class BioVerse:
         from .checkpoint import save_checkpoint
 
         return save_checkpoint(self, path, overwrite=overwrite, dtype=dtype)
+
+    @classmethod
+    def from_pretrained(
+        cls, name_or_path: str | Path, *, llm: str | Backbone | None = None, device: str = "auto"
+    ) -> BioVerse:
+        """Load a model by name, folder or hub id (`"owner/name"`, better `"owner/name@<40-digit commit>"`).
+
+        The same as :func:`scbioverse.models.load`.
+        """
+        from .registry import load
+
+        return load(name_or_path, llm=llm, device=device)
+
+    def push_to_hub(
+        self, repo_id: str, *, private: bool = True, dtype: str = "float32", message: str = "", token: str | None = None
+    ) -> str:
+        """Save the model and upload it to the Hugging Face hub: tensors, configuration and card, nothing else.
+
+        Parameters
+        ----------
+        repo_id
+            `"owner/name"`; made if it is not there.
+        private
+            Whether a new repository is for its owner alone.
+        dtype
+            As in :meth:`save`.
+        message
+            Of the commit.
+        token
+            Of the hub; the one that the hub's own login keeps if not given.
+
+        Returns
+        -------
+        `"owner/name@<commit>"`, which loads exactly what was uploaded.
+
+        Raises
+        ------
+        OfflineError
+            `settings.offline` is on, or the hub cannot be reached.
+        """
+        from ._hub import push
+
+        return push(self, repo_id, private=private, dtype=dtype, message=message, token=token)
 
 
 _ALIGN_HINT = "Train one with scbioverse.tl.align(adata, text_key=..., loss='contrastive')."

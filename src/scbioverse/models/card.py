@@ -42,7 +42,7 @@ def render_card(config: BioVerseConfig, *, files: Mapping[str, str] | None = Non
     lines += _listed("Limits", training.pop("limits", []))
     if "command" in training:
         lines += ["## How it was made", "", f"```\n{training.pop('command')}\n```", ""]
-    licence = training.pop("licence", None)
+    licence = training.pop("licence", None) or config.licence
     if training:
         lines += ["## Training settings", "", "```json", json.dumps(training, indent=2, default=str), "```", ""]
     lines += _metrics(config.metrics)

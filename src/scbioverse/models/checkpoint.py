@@ -1,4 +1,7 @@
-"""A model as a folder: `config.json`, `projector.safetensors`, `encoders/<modality>/`, `README.md`. Never pickle."""
+"""A model as a folder: `config.json`, `projector.safetensors`, `encoders/<modality>/`, `README.md`. Never pickle.
+
+A language model that was tuned adds `adapter/`.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import hashlib
 import json
 import shutil
 import uuid
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,7 +17,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from .._errors import InputError, MismatchError, WeightsError
+from .._safe_files import check_file_name, check_kinds, check_safetensors, refuse_code, refuse_executable
 from ..encoders import SavableEncoder, build
+from ..llm.adapter import CONFIG as ADAPTER_CONFIG
+from ..llm.adapter import Adapter
 from ..llm.represent import TextSpace
 from ._build import build_modules
 from .bioverse import BioVerse
@@ -24,8 +30,9 @@ from .config import CONFIG, BioVerseConfig, check_name, read_config
 if TYPE_CHECKING:
     from ..encoders import Encoder
     from ..llm import Backbone
+    from ._build import Backend
 
-TENSORS, CARD, ENCODERS = "projector.safetensors", "README.md", "encoders"
+TENSORS, CARD, ENCODERS, ADAPTER = "projector.safetensors", "README.md", "encoders", "adapter"
 _TEXT_SPACE = "text_space."
 
 
@@ -48,7 +55,9 @@ def save_checkpoint(model: BioVerse, path: str | Path, *, overwrite: bool = Fals
     return path
 
 
-def load_checkpoint(path: str | Path, *, llm: str | Backbone | None = None) -> BioVerse:
+def load_checkpoint(
+    path: str | Path, *, llm: str | Backbone | None = None, device: str = "auto", backend: Backend = "hf"
+) -> BioVerse:
     """Read a model that :func:`save_checkpoint` wrote.
 
     Parameters
@@ -57,6 +66,8 @@ def load_checkpoint(path: str | Path, *, llm: str | Backbone | None = None) -> B
         The folder.
     llm
         Language model to use in place of the place that the checkpoint names; it must be the same model.
+    device, backend
+        Where and by what the language model is run, see :func:`scbioverse.models.load`.
 
     Raises
     ------
@@ -65,8 +76,6 @@ def load_checkpoint(path: str | Path, *, llm: str | Backbone | None = None) -> B
     MismatchError
         An encoder, the template or the language model is not the one the projectors were trained for.
     """
-    from ..llm import Backbone
-
     path = Path(path).expanduser()
     values = read_config(path)
     _check_files(path, values.get("files"))
@@ -86,8 +95,11 @@ def load_checkpoint(path: str | Path, *, llm: str | Backbone | None = None) -> B
         encoders=encoders,
         modules=modules,
         text_space=text_space,
-        backbone=llm if isinstance(llm, Backbone) else None,
+        backbone=llm if llm is not None and not isinstance(llm, str) else None,
         llm=llm if isinstance(llm, str) else None,
+        device=device,
+        backend=backend,
+        adapter=Adapter.load(path / ADAPTER) if f"{ADAPTER}/{ADAPTER_CONFIG}" in values["files"] else None,
     )
 
 
@@ -98,7 +110,10 @@ def _write(model: BioVerse, folder: Path, dtype: torch.dtype) -> None:
         if not isinstance(encoder, SavableEncoder):
             raise InputError(f"encoder {encoder.name!r} cannot be saved: it has no save(folder) method.")
         encoder.save(folder / ENCODERS / check_name(modality, what="modality"))
+    if model.adapter is not None:
+        model.adapter.save(folder / ADAPTER, llm=model.config.llm.name, dtype=dtype)
     files = {file.relative_to(folder).as_posix(): _sha256(file) for file in sorted(folder.rglob("*")) if file.is_file()}
+    check_kinds(files, where=f"what model {model.name!r} saves")  # nothing is written that would not be read
     values = model.config.to_dict() | {"files": files}
     (folder / CONFIG).write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     (folder / CARD).write_text(render_card(model.config, files={CONFIG: "", **files}), encoding="utf-8")
@@ -139,16 +154,13 @@ def _swap(fresh: Path, path: Path) -> None:
 
 
 def _check_files(folder: Path, files: Any) -> None:
-    """Compare every file with its checksum, and refuse names that are not plain paths below the folder."""
+    """Compare every file with its checksum; refuse pickles, code, made-up tensors and paths that lead elsewhere."""
     if not isinstance(files, dict) or TENSORS not in files:
         raise WeightsError(f"{folder / CONFIG} lists no files: it is not the configuration of a BioVerse model.")
+    check_kinds(files, where=str(folder / CONFIG))
+    refuse_executable(folder)
     for name, wanted in files.items():
-        parts = PurePosixPath(name).parts
-        if not parts or name != "/".join(parts):
-            raise WeightsError(f"{folder / CONFIG} names the file {name!r}, which leads out of the folder.")
-        for part in parts:
-            check_name(part, what="file name part")
-        file = folder / name
+        file = folder / check_file_name(name, where=str(folder / CONFIG))
         if not file.resolve().is_relative_to(folder.resolve()):
             raise WeightsError(f"{file} is a link that leads out of the folder.")
         if not file.is_file():
@@ -158,6 +170,9 @@ def _check_files(folder: Path, files: Any) -> None:
             raise WeightsError(
                 f"{file} is truncated or was changed: sha256 {found}, expected {wanted}. Save or fetch the model again."
             )
+        if name.endswith(".safetensors"):
+            check_safetensors(file)
+    refuse_code(folder)
 
 
 def _load_encoder(folder: Path, modality: str, config: BioVerseConfig) -> Encoder:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CONFIG = "config.json"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -120,6 +120,10 @@ class BioVerseConfig:
         Divides log-probabilities of `score` before they are normalised again; fitted on held-out cells.
     nearest_temperature
         Divides cosines of `nearest`.
+    marker_weight, nearest_marker_weight
+        Weight of the marker term beside `score` and `nearest`, in nats per standard deviation; 0 for none.
+    unknown_threshold
+        Confidence below which `annotate` gives no candidate unless told otherwise; 0 for never.
     methods
         What the model was trained for: `"score"`, `"nearest"` or both.
     default_labels
@@ -128,6 +132,8 @@ class BioVerseConfig:
         What the model was trained on and how; free form, shown in the card.
     metrics
         What was measured; free form, shown in the card.
+    licence
+        Of the trained tensors; encoder and language model have their own.
     format_version
         Version of the checkpoint's layout.
     """
@@ -143,15 +149,25 @@ class BioVerseConfig:
     text_space: TextSpaceConfig | None = None
     temperature: float = 1.0
     nearest_temperature: float = 0.07
+    unknown_threshold: float = 0.0
+    marker_weight: float = 0.0
+    nearest_marker_weight: float = 0.0
     methods: list[str] = field(default_factory=list)
     default_labels: list[str] = field(default_factory=list)
     training: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
+    licence: str = ""
     format_version: int = FORMAT_VERSION
 
     def __post_init__(self) -> None:
         if not (self.temperature > 0 and self.nearest_temperature > 0):
             raise InputError(f"temperatures must be positive, found {self.temperature} and {self.nearest_temperature}.")
+        if not 0 <= self.unknown_threshold <= 1:
+            raise InputError(f"unknown_threshold must lie in 0 to 1, found {self.unknown_threshold}.")
+        if not (0 <= self.marker_weight < 1e3 and 0 <= self.nearest_marker_weight < 1e3):
+            raise InputError(
+                f"marker weights must not be negative, found {self.marker_weight} and {self.nearest_marker_weight}."
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -185,7 +201,16 @@ class BioVerseConfig:
 
 
 Migration = Callable[[dict[str, Any]], dict[str, Any]]
-_MIGRATIONS: dict[int, Migration] = {}
+
+
+def _licence_of_its_own(values: dict[str, Any]) -> dict[str, Any]:
+    """From format 1 to 2: the licence stands beside the training notes, where a listing finds it."""
+    training = values.get("training")
+    found = training.get("licence", "") if isinstance(training, dict) else ""
+    return {**values, "licence": str(values.get("licence") or found)}
+
+
+_MIGRATIONS: dict[int, Migration] = {1: _licence_of_its_own}
 """From a format version to the function that turns its values into those of the next version."""
 
 

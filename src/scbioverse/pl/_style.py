@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .._errors import InputError
+from .._shown import plotted_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -80,7 +81,7 @@ def draw_names(colours: Mapping[str, str], ax: Axes) -> None:
     dots = [Line2D([], [], linestyle="none", marker="o", markersize=7, color=hue) for hue in colours.values()]
     ax.legend(
         dots,
-        list(colours),
+        [plotted_name(name) for name in colours],
         loc="center left",
         bbox_to_anchor=(1.0, 0.5),
         frameon=False,

@@ -1,4 +1,4 @@
-"""Checks of inputs and matching of genes. Nothing here changes the caller's object."""
+"""Checks of inputs, matching of genes, molecules and proteins read in. Nothing here changes the caller's object."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from ._genes import match_genes as match_genes
 from ._matrix import MatrixInfo as MatrixInfo
 from ._matrix import check_matrix as check_matrix
 from ._matrix import to_counts_like as to_counts_like
+from ._molecules import molecules
+from ._proteins import proteins
 from ._scale import Scale as Scale
 
 # The other names serve the package's own encoders.
-__all__ = ["check_cells"]
+__all__ = ["check_cells", "molecules", "proteins"]

@@ -8,9 +8,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ._align import align
     from ._annotate import annotate
+    from ._ask import ask
     from ._embed import embed
+    from ._retrieve import retrieve
+    from ._rollup import rollup
+    from ._tune import tune
 
-__all__ = ["align", "annotate", "embed"]
+__all__ = ["align", "annotate", "ask", "embed", "retrieve", "rollup", "tune"]
 
 
 def __getattr__(name: str) -> object:

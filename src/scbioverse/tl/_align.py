@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from anndata import AnnData
 
+    from ..encoders import Encoder
     from ..models import BioVerse
 
 Loss = Literal["contrastive", "autoregressive", "both"]
@@ -30,7 +31,7 @@ def align(
     adata: AnnData,
     *,
     text_key: str,
-    model: str | Path | BioVerse | None = "bioverse-small",
+    model: str | Path | BioVerse | Encoder | None = "bioverse-small",
     use_rep: str | None = None,
     loss: Loss = "contrastive",
     modality: str = "cell",
@@ -65,7 +66,9 @@ def align(
     text_key
         Column of `obs` with labels or texts; rows without one, or called "unassigned" or "unknown", are left out.
     model
-        Whose encoder and language model to use; None starts from `use_rep` alone.
+        Whose encoder and language model to use; None starts from `use_rep` alone. An encoder, or what
+        :func:`scbioverse.tl.embed` takes for one (an scvi-tools model, the folder of a Geneformer), is read by the
+        default language model, or by `llm`.
     use_rep
         Representation in `obsm` to read in place of the model's encoder.
     loss

@@ -36,7 +36,7 @@ def new_model(
     name: str,
     seed: int,
 ) -> BioVerse:
-    from ..encoders import PrecomputedEncoder
+    from ..encoders import PrecomputedEncoder, resolve_encoder
     from ..models import BioVerse, load
 
     if model is None and use_rep is None:
@@ -45,13 +45,21 @@ def new_model(
         raise InputError(
             "start='model' goes on from a model's own projector: it fits neither use_rep=, llm= nor model=None."
         )
-    base = None if model is None or (use_rep is not None and llm is not None) else load(model)
+    given = None if use_rep is not None else resolve_encoder(model)
+    if given is not None and start == "model":
+        raise InputError("start='model' goes on from a model's own projector; an encoder by itself has none.")
+    skip = model is None or given is not None or (use_rep is not None and llm is not None)
+    base = None if skip else load(model)
     if start == "model" and base is not None:
         base.check_modality(modality)
         return base.copy(name=name)
     encoder: Encoder
     if use_rep is not None:
         encoder = PrecomputedEncoder.from_adata(adata, use_rep, modality=modality)
+    elif given is not None:
+        if given.modality != modality:
+            raise InputError(f"encoder {given.name!r} reads modality {given.modality!r}, not {modality!r}.")
+        encoder = given
     else:
         base = load(model)
         base.check_modality(modality)

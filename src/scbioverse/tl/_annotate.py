@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,19 +12,24 @@ from .._errors import InputError
 from .._keys import Slots
 from .._random import Rng, as_seed
 from ._answers import columns_of, decide, write_answers
+from ._choices import Method, check_options, given_threshold, means_ontology, pick_method
+from ._generate import generate_answers, written_reasons
 from ._groups import read_groups
 from ._labels import Label, Labels, log_labels, read_labels
-from ._reasons import reasons
+from ._marker_term import add_markers
+from ._reasons import Rationale, reasons
 from ._representation import own_copy, represent_rows
+from ._samples import harmonise_samples, read_samples
+from ._shortlist import rank_ontology
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from anndata import AnnData
 
     from ..models import BioVerse
 
-Method = Literal["score", "nearest"]
 MOST_SCORED = 1000
 Float = NDArray[np.float32]
 
@@ -36,12 +41,19 @@ def annotate(
     labels: Labels = None,
     groupby: str | None = None,
     method: Method | None = None,
+    markers: bool | None = None,
     key_added: str = "bioverse",
     modality: str = "cell",
     key: str | None = None,
     layer: str | None = None,
-    min_confidence: float = 0.0,
+    unknown_threshold: float | None = None,
+    parents: bool = True,
+    sample_key: str | None = None,
+    within: Sequence[str] | str | None = None,
+    rationale: Rationale | None = "group",
+    min_confidence: float | None = None,
     batch_size: int = 128,
+    device: str = "auto",
     rng: Rng = None,
     copy: bool = False,
 ) -> AnnData | None:
@@ -62,14 +74,20 @@ def annotate(
     model
         Name of a model (see :func:`scbioverse.models.list_models`), path of one, or a model.
     labels
-        Candidates: names; a mapping from names to Cell Ontology ids or descriptions; `"cl"` for the whole ontology
-        (`method="nearest"` only); None for the model's own vocabulary.
+        Candidates: names; a mapping from names to Cell Ontology ids or descriptions; `"cl"` for the whole Cell
+        Ontology: the 8 nearest terms of each cell (or group) in the space shared with text, ranked by the language
+        model, or the nearest ones alone with `method="nearest"`; None for the model's own vocabulary.
     groupby
         Column of `obs`, such as clusters: the cells of a group get one label, by their mean log-probability.
     method
         `"score"`: probability of each name as the language model's answer, by constrained decoding. `"nearest"`:
         nearness to each label's description in the space shared with text; quicker. None: what the model was trained
-        for, `"score"` if both.
+        for, `"score"` if both. `"generate"`: the language model writes the label, of a group from its mean embedding;
+        with `labels` always one of them, without them a free text that is mapped to the Cell Ontology.
+    markers
+        Add the evidence of curated marker genes to the log-probabilities, with the weight that the model's calibration
+        chose (`model.config.marker_weight`; see :func:`scbioverse.encoders.marker_evidence.marker_evidence`). None: do
+        so where the model has such a weight and the genes can be read. False: go by the embedding alone.
     key_added
         Stem of the slot names.
     modality
@@ -78,10 +96,29 @@ def annotate(
         Where the encoder finds its input, see :func:`scbioverse.tl.embed`.
     layer
         Layer to read: `X` if not given, `adata.raw` for `"raw"`.
+    unknown_threshold
+        Rows (or groups) whose confidence is below it get no candidate: they are called by a parent (see `parents`),
+        else `"unknown"`. If not given, what the model's calibration chose (`model.config.unknown_threshold`; 0, which
+        means never, where it chose none).
+    parents
+        Call a row below the threshold by the most specific Cell Ontology term above its best candidate under which
+        candidates reach the threshold together, as "mature alpha-beta T cell" for CD4 and CD8 T cell. Its confidence
+        is their sum. Never changes a row above the threshold; terms with more than 600 kinds below them are not used.
+    sample_key
+        Column of `obs` with the sample of each cell; needs `groupby`. In each sample the cells of a group name a label;
+        if more than half of a group's samples name the same, all its cells get one label together, else each sample's
+        part gets its own. See :func:`scbioverse.get.samples`.
+    within
+        Cell Ontology ids or names; with `labels="cl"`, only terms at or below them are candidates.
+    rationale
+        `"group"`: one reason a label, by what sets its cells apart; `"cell"`: each cell's own, by which of these genes
+        it expresses; None: none, which saves the time.
     min_confidence
-        Rows (or groups) below it are labelled `"unknown"`.
+        Old name of `unknown_threshold`; deprecated.
     batch_size
-        Rows that the language model reads at once. The result does not depend on it.
+        Rows that the language model reads at once; halved where memory runs out. The result does not depend on it.
+    device
+        Where to run the model: a torch device, or `"auto"`: `settings.device`, else the first GPU, else the CPU.
     rng
         Seed, kept in the record; nothing is drawn.
     copy
@@ -95,10 +132,16 @@ def annotate(
         categorical, the label; missing only for rows without a group.
     `obs["bioverse_confidence"]`
         float32, 0 to 1.
+    `obs["bioverse_margin"]`
+        float32, 0 to 1: probability of the best candidate less that of the second.
+    `obs["bioverse_entropy"]`
+        float32: entropy of the candidates' probabilities in nats, 0 to log(n_labels).
     `obs["bioverse_rationale"]`
         string: the genes that set the cells of this label apart and are known for it, with their fractions.
     `obs["bioverse_cl_id"]`
         categorical, the label's ontology id, empty where it has none.
+    `obs["bioverse_text"]`
+        string, with `method="generate"`: what was written. The confidence is then the probability of that text.
     `obsm["bioverse_scores"]`
         DataFrame (n_obs, n_labels), float32 log-probabilities (natural logarithm); `exp` of a row sums to 1. A "/" in a
         label is written "|" in its column's name, since files cannot hold it; see :func:`scbioverse.get.scores`.
@@ -106,6 +149,8 @@ def annotate(
         where it was missing or out of date.
     `obsm["X_bioverse_aligned"]`
         float32 (n_obs, d_text), coordinates in the space shared with text, if the model has one.
+    `uns["bioverse"]["evidence"]`
+        every claim about a gene in the reasons and its numbers, see :func:`scbioverse.get.evidence`.
     `uns["bioverse"]["annotate"]`
         what each label was resolved to, model and versions, and per group its size, label and the share of its cells
         that agree.
@@ -133,29 +178,75 @@ def annotate(
     """
     from ..models import load
 
-    if not 0.0 <= min_confidence <= 1.0:
-        raise InputError(f"min_confidence must lie in 0 to 1, found {min_confidence}.")
-    if batch_size < 1:
-        raise InputError(f"batch_size must be at least 1, found {batch_size}.")
+    threshold = given_threshold(unknown_threshold, min_confidence)
+    check_options(rationale, sample_key, groupby, batch_size)
     slots = Slots(key_added)
-    loaded = load(model)
-    chosen = _method(loaded, method)
+    loaded = load(model, device=device)
+    chosen = pick_method(loaded, method)
+    threshold = loaded.config.unknown_threshold if threshold is None else threshold
     if not hasattr(adata, "obsm"):
         raise InputError(f"expected an AnnData, found {type(adata).__name__}.")
     groups = None if groupby is None else read_groups(adata, groupby)
-    candidates = read_labels(labels, loaded)
-    if chosen == "score" and len(candidates) > MOST_SCORED:
+    samples = None if sample_key is None else read_samples(adata, sample_key)
+    free = chosen == "generate" and labels is None
+    # The whole ontology: candidates are found for each cell, from the space shared with text.
+    ontology = means_ontology(labels, loaded, chosen, within)
+    candidates = [] if free or ontology else read_labels(labels, loaded)
+    if chosen != "nearest" and len(candidates) > MOST_SCORED:
         raise InputError(
-            f"{len(candidates)} candidates are too many for method='score' (at most {MOST_SCORED}); "
+            f"{len(candidates)} candidates are too many for method={chosen!r} (at most {MOST_SCORED}); "
             "use method='nearest' or name fewer."
         )
     log_labels(candidates)
     embedded = represent_rows(adata, loaded, modality=modality, key=key, layer=layer, slots=slots)
+    written = None
+    marker_note: dict[str, Any] = {"weight": 0.0}
+    report: list[dict[str, Any]] = []
+    if chosen == "generate":
+        # The calibrated threshold is one for probabilities among candidates; of free text only a given one counts.
+        least = (unknown_threshold or 0.0) if free else threshold
+        written = generate_answers(
+            loaded,
+            embedded.values,
+            None if free else candidates,
+            groups,
+            modality=modality,
+            threshold=least,
+            batch_size=batch_size,
+        )
+        candidates, answers = written.labels, written.answers
+    if ontology:
+        ranked = rank_ontology(
+            loaded, embedded.values, groups, method=chosen, within=within, modality=modality, batch_size=batch_size
+        )
+        candidates, log_probs = ranked.labels, ranked.log_probs
     names = [label.name for label in candidates]
-    log_probs = _log_probs(loaded, embedded.values, candidates, chosen, modality, batch_size)
-    answers = decide(log_probs, names, groups, min_confidence)
     ids = [label.cl_id for label in candidates]
-    sentences = reasons(adata, names, ids, answers.codes, layer=layer, key=key, modality=modality)
+    if written is None:
+        log_probs = (
+            log_probs if ontology else _log_probs(loaded, embedded.values, candidates, chosen, modality, batch_size)
+        )
+        log_probs, marker_note = add_markers(
+            log_probs, adata, loaded, ids, method=chosen, modality=modality, markers=markers, key=key, layer=layer
+        )
+        if groups is not None and samples is not None:
+            harmonised = harmonise_samples(log_probs, names, groups, samples)
+            groups, report = harmonised.groups, harmonised.report
+        answers = decide(log_probs, names, groups, threshold, cl_ids=ids, parents=parents)
+    why = reasons(
+        adata,
+        [one.name for one in answers.called],
+        [one.cl_id for one in answers.called],
+        answers.codes,
+        rationale=rationale,
+        layer=layer,
+        key=key,
+        modality=modality,
+    )
+    if written is not None and rationale == "group" and modality == "cell":
+        why = written_reasons(
+            loaded, adata, embedded.values, answers, why, layer=layer, key=key, modality=modality, seed=as_seed(rng)
+        )
     aligned = None if loaded.text_space is None else loaded.coordinates(embedded.values, modality)
     record = {
         "model": loaded.name,
@@ -167,34 +258,26 @@ def annotate(
         "groupby": groupby,
         "layer": layer,
         "key": key,
-        "min_confidence": min_confidence,
-        "temperature": loaded.config.temperature if chosen == "score" else loaded.config.nearest_temperature,
+        "sample_key": sample_key,
+        "within": within,
+        "unknown_threshold": threshold,
+        "parents": [asdict(one) for one in answers.called[len(names) :]] if parents else None,
+        "rationale": rationale,
+        "temperature": loaded.config.nearest_temperature if chosen == "nearest" else loaded.config.temperature,
+        "markers": marker_note,
         "labels": [
             {**asdict(label), "column": column} for label, column in zip(candidates, columns_of(names), strict=True)
         ],
         "groups": answers.groups,
+        "samples": report,
         "embedding": embedded.slot,
         "seed": as_seed(rng),
     }
     target = own_copy(adata) if copy else adata
-    write_answers(target, slots, embedded, candidates, answers, sentences, aligned, record)
+    write_answers(target, slots, embedded, candidates, answers, why, aligned, record)
+    if written is not None:
+        target.obs[slots.text] = np.array(written.texts, dtype=object)
     return target if copy else None
-
-
-def _method(model: BioVerse, method: str | None) -> Method:
-    """Pick the method, and refuse one that the model was not trained for."""
-    trained = model.config.methods
-    if method is None:
-        return "score" if "score" in trained or not trained else "nearest"
-    if method not in ("score", "nearest"):
-        raise InputError(f"method={method!r}; choose 'score' or 'nearest'.")
-    if trained and method not in trained:
-        raise InputError(
-            f"model {model.name!r} was trained for {' and '.join(trained)}, not for method={method!r}. "
-            f"Train it: scbioverse.tl.align(adata, text_key=..., loss="
-            f"{'autoregressive' if method == 'score' else 'contrastive'!r})."
-        )
-    return method  # type: ignore[return-value]
 
 
 def _log_probs(

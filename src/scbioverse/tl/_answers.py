@@ -12,17 +12,38 @@ from numpy.typing import NDArray
 from .._keys import UNS_ROOT, Slots
 from .._logging import log_added, logger
 from .._record import write_record
+from .._shown import shown_name
+from ..knowledge.phrases import canonical_phrase
 from ._groups import Groups, agreement, group_scores
-from ._reasons import NO_GROUP
+from ._unknown import Parents, entropy, margin
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from anndata import AnnData
 
     from ._labels import Label
+    from ._reasons import Reasons
     from ._representation import Representation
 
 UNKNOWN = "unknown"
 Float = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Called:
+    """What a row can be called: a candidate, or a parent that candidates share.
+
+    Attributes
+    ----------
+    name
+        What goes into `obs`.
+    cl_id
+        Ontology id, or None.
+    """
+
+    name: str
+    cl_id: str | None
 
 
 @dataclass(frozen=True)
@@ -33,44 +54,126 @@ class Answers:
     ----------
     log_probs
         float32 (n_obs, n_labels); a group's rows all hold the group's values.
+    called
+        What rows are called: the candidates in order, then the parents that were used.
     codes
-        int64 (n_obs,): candidate of each row; -1 for rows without a group.
+        int64 (n_obs,): position in `called`; of rows that are not `known`, the best candidate; -1 for rows without a
+        group.
     confidence
-        float32 (n_obs,), 0 to 1; NaN for rows without a group.
+        float32 (n_obs,), 0 to 1, of what the row is called; NaN for rows without a group.
     known
         bool (n_obs,): confident enough.
+    margin, entropy
+        float32 (n_obs,), see :mod:`scbioverse.tl._unknown`; NaN for rows without a group.
     groups
         One dict a group: `group`, `n`, `label`, `confidence`, `agreement`.
     """
 
     log_probs: Float
+    called: list[Called]
     codes: NDArray[np.int64]
     confidence: Float
     known: NDArray[np.bool_]
+    margin: Float
+    entropy: Float
     groups: list[dict[str, Any]]
 
+    @property
+    def unknown(self) -> str:
+        """Name of the answer "none of them"; another one where a candidate is called that."""
+        return _free(UNKNOWN, [one.name for one in self.called])
 
-def decide(log_probs: Float, names: list[str], groups: Groups | None, min_confidence: float) -> Answers:
-    """Pick the most probable candidate for every row, or for every group."""
-    if groups is None:
-        codes = log_probs.argmax(axis=1).astype(np.int64)
-        confidence = np.exp(log_probs.max(axis=1)).clip(0, 1).astype(np.float32)
-        return Answers(log_probs, codes, confidence, confidence >= min_confidence, [])
-    joint = group_scores(log_probs, groups)
+
+def decide(
+    log_probs: Float,
+    names: list[str],
+    groups: Groups | None,
+    threshold: float,
+    *,
+    cl_ids: Sequence[str | None] | None = None,
+    parents: bool = True,
+) -> Answers:
+    """Pick the most probable candidate for every row, or for every group.
+
+    Below the threshold a row is called by the most specific ontology term above its best candidate whose candidates
+    together reach it; where there is none, it is unknown. Rows above the threshold are not touched by that.
+
+    Parameters
+    ----------
+    log_probs
+        float32 (n_obs, n_labels).
+    names, cl_ids
+        The candidates; without ids there are no parents.
+    groups
+        Groups that get one label each, or None.
+    threshold
+        Least confidence, 0 to 1.
+    parents
+        Whether to call rows by shared parents.
+    """
+    joint = log_probs if groups is None else group_scores(log_probs, groups)
     best = joint.argmax(axis=1).astype(np.int64)
     sure = np.exp(joint.max(axis=1)).clip(0, 1).astype(np.float32)
+    called = [Called(name, cl_id) for name, cl_id in zip(names, cl_ids or [None] * len(names), strict=True)]
+    codes = best.copy()
+    low = np.flatnonzero(sure < threshold)
+    if parents and cl_ids is not None and low.size:
+        _call_parents(np.exp(joint[low]), best[low], low, threshold, called, codes, sure)
+    known = ~(sure < threshold)
+    spread = margin(joint), entropy(joint)
+    if groups is None:
+        return Answers(log_probs, called, codes, sure, known, *spread, [])
     inside = groups.codes >= 0
     shown = log_probs.copy()
     shown[inside] = joint[groups.codes[inside]]
     agree = agreement(log_probs, groups, best)
+    nobody = _free(UNKNOWN, [one.name for one in called])
     table = [
-        {"group": group, "n": int(n), "label": names[code] if conf >= min_confidence else UNKNOWN}
+        {"group": group, "n": int(n), "label": called[code].name if fine else nobody}
         | {"confidence": round(float(conf), 6), "agreement": round(float(share), 6)}
-        for group, n, code, conf, share in zip(groups.names, groups.sizes, best, sure, agree, strict=True)
+        for group, n, code, fine, conf, share in zip(groups.names, groups.sizes, codes, known, sure, agree, strict=True)
     ]
-    # Index -1 (no group) takes the value put at the end.
-    codes, confidence = np.append(best, -1)[groups.codes], np.append(sure, np.float32(np.nan))[groups.codes]
-    return Answers(shown, codes, confidence, ~(confidence < min_confidence), table)
+
+    def to_rows(values: NDArray[Any], none: float) -> NDArray[Any]:
+        # Index -1 (no group) takes the value put at the end.
+        return np.append(values, np.array([none], dtype=values.dtype))[groups.codes]
+
+    return Answers(
+        shown,
+        called,
+        to_rows(codes, -1),
+        to_rows(sure, np.nan),
+        to_rows(known, True),
+        to_rows(spread[0], np.nan),
+        to_rows(spread[1], np.nan),
+        table,
+    )
+
+
+def _call_parents(
+    probabilities: NDArray[np.floating],
+    best: NDArray[np.int64],
+    rows: NDArray[np.intp],
+    threshold: float,
+    called: list[Called],
+    codes: NDArray[np.int64],
+    sure: Float,
+) -> None:
+    """Write the parents of some rows into `codes` and `sure`, and append those that are no candidates to `called`."""
+    shared = Parents([one.cl_id for one in called])
+    found, mass = shared.call(probabilities, best, threshold)
+    place: dict[str, int] = {}
+    for i, one in enumerate(called):
+        if one.cl_id is not None:
+            place.setdefault(one.cl_id, i)
+    for term in np.unique(found[found >= 0]):
+        cl_id = shared.terms[term]
+        if cl_id not in place:
+            place[cl_id] = len(called)
+            called.append(Called(_free(canonical_phrase(cl_id), [one.name for one in called]), cl_id))
+    for row, term, weight in zip(rows, found, mass, strict=True):
+        if term >= 0:
+            codes[row], sure[row] = place[shared.terms[term]], weight
 
 
 def columns_of(names: list[str]) -> list[str]:
@@ -92,44 +195,56 @@ def write_answers(
     embedded: Representation,
     labels: list[Label],
     answers: Answers,
-    sentences: list[str],
+    why: Reasons,
     aligned: Float | None,
     record: dict[str, Any],
 ) -> None:
     """Fill the slots. Everything was computed before, so that an error leaves the AnnData as it was."""
-    names = [label.name for label in labels]
+    names = [one.name for one in answers.called]
     index = adata.obs_names
-    none = len(names)
-    label_codes = np.where(answers.codes < 0, -1, np.where(answers.known, answers.codes, none))
-    label = pd.Categorical.from_codes(label_codes, pd.Index([*names, _free(UNKNOWN, names)])).remove_unused_categories()
-    ids = np.array([*[one.cl_id or "" for one in labels], ""], dtype=object)
-    reasons = np.array([*sentences, NO_GROUP], dtype=object)
-    rationale = [
-        reasons[code] if known or code < 0 else f"Confidence {conf:.2f} is below the threshold. {reasons[code]}"
-        for code, known, conf in zip(answers.codes, answers.known, answers.confidence, strict=True)
-    ]
+    label_codes = np.where(answers.codes < 0, -1, np.where(answers.known, answers.codes, len(names)))
+    label = pd.Categorical.from_codes(label_codes, pd.Index([*names, answers.unknown])).remove_unused_categories()
+    ids = np.array([*[one.cl_id or "" for one in answers.called], ""], dtype=object)
     filled = embedded.write(adata)
     adata.obs[slots.label] = pd.Series(label, index=index)
     adata.obs[slots.confidence] = answers.confidence
-    adata.obs[slots.rationale] = pd.Series(rationale, index=index, dtype=object)
+    adata.obs[slots.margin] = answers.margin
+    adata.obs[slots.entropy] = answers.entropy
+    adata.obs[slots.rationale] = pd.Series(why.of_rows(answers), index=index, dtype=object)
     adata.obs[slots.cl_id] = pd.Series(pd.Categorical(ids[label_codes]), index=index)
-    adata.obsm[slots.scores] = pd.DataFrame(answers.log_probs, index=index, columns=columns_of(names))
-    filled += [f"adata.obs[{s!r}]" for s in (slots.label, slots.confidence, slots.rationale, slots.cl_id)]
+    columns = columns_of([label.name for label in labels])
+    adata.obsm[slots.scores] = pd.DataFrame(answers.log_probs, index=index, columns=columns)
+    in_obs = (slots.label, slots.confidence, slots.margin, slots.entropy, slots.rationale, slots.cl_id)
+    filled += [f"adata.obs[{s!r}]" for s in in_obs]
     filled += [f"adata.obsm[{slots.scores!r}]"]
     if aligned is not None:
         adata.obsm[slots.aligned] = aligned
         filled += [f"adata.obsm[{slots.aligned!r}]"]
-    step = annotate_step(slots)
+    step, evidence = annotate_step(slots), evidence_step(slots)
     write_record(adata, step, **record)
-    log_added("annotate", [*filled, f"adata.uns[{UNS_ROOT!r}][{step!r}]"])
+    write_record(adata, evidence, columns=list(why.table.columns), rows=_rows_of(why.table))
+    log_added("annotate", [*filled, *(f"adata.uns[{UNS_ROOT!r}][{one!r}]" for one in (step, evidence))])
     counts = label.value_counts().sort_values(ascending=False)
-    shown = ", ".join(f"{name} {int(n)}" for name, n in counts.items())
+    shown = ", ".join(f"{shown_name(str(name))} {int(n)}" for name, n in counts.items())
     logger.info("%d rows labelled: %s", int((answers.codes >= 0).sum()), shown)
+
+
+def _rows_of(table: pd.DataFrame) -> list[list[Any]]:
+    """Values for JSON, which has no NaN."""
+    return [
+        [None if isinstance(one, float) and one != one else one for one in row]
+        for row in table.itertuples(index=False, name=None)
+    ]
 
 
 def annotate_step(slots: Slots) -> str:
     """Name under which the verb records itself: `"annotate"`, with the stem where that is not the default."""
     return "annotate" if slots.key == Slots().key else f"annotate_{slots.key}"
+
+
+def evidence_step(slots: Slots) -> str:
+    """Name under which the reasons' evidence is kept: `"evidence"`, with the stem where that is not the default."""
+    return "evidence" if slots.key == Slots().key else f"evidence_{slots.key}"
 
 
 def _free(name: str, taken: list[str]) -> str:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 from .._errors import InputError
 from .._keys import UNS_ROOT, Slots
 from .._logging import log_added
 from .._random import Rng, as_seed
 from .._record import write_record
-from ..encoders import Encoder, embed_rows
+from ..encoders import Encoder, embed_rows, resolve_encoder
+from ..encoders._by_name import SHORT_NAMES, encoder_by_name
+from ..encoders._distinct import TextEncoder
+from ._mudata import is_mudata, part_of
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Mapping
 
+    import pandas as pd
     from anndata import AnnData
 
     from ..models import BioVerse
@@ -34,6 +39,8 @@ def embed(
     key_added: str | None = None,
     layer: str | None = None,
     batch_size: int = 512,
+    sequences: Mapping[str, str] | pd.Series | pd.DataFrame | AnnData | None = None,
+    invalid: Literal["raise", "skip"] = "raise",
     rng: Rng = None,
     copy: bool = False,
 ) -> AnnData | None:
@@ -42,23 +49,37 @@ def embed(
     Rows are read and encoded a batch at a time, so that data may be in memory, backed by a file or dask. Each row is
     embedded by itself: the result depends neither on the other rows nor on `batch_size`.
 
+    Molecules and proteins are read from a column of `obs`: each distinct one is embedded once and spread over its rows,
+    so that rows may as well be cells and the column the drug they saw. A row without one (NaN or "") gets NaN. Surface
+    proteins of CITE-seq are read from their counts, see `sequences`.
+
     Parameters
     ----------
     adata
         For cells, raw counts or log-normalised values, found out and said in the log; gene symbols or Ensembl ids.
+        Of a MuData the part for `modality` is used and filled (`"rna"` for cells, `"prot"` for proteins).
     model
-        Name of a model (see :func:`scbioverse.models.list_models`), path of one, a model, or an encoder.
+        Name of a model (see :func:`scbioverse.models.list_models`), path of one, a model, or an encoder. For molecules
+        also `"chemnet"` or `"morgan"`, for proteins `"kmer"`, for both a Hugging Face folder or hub name. For cells
+        also a trained SCVI or SCANVI model of scvi-tools, its folder or its hub id, or the folder of a Geneformer.
     modality
         Which of the model's encoders to use.
     key
         Where the input is: for cells the column of `adata.var` with gene names (its index if not given), for
-        precomputed representations the name in `adata.obsm`.
+        precomputed representations the name in `adata.obsm`, for molecules and proteins the column of `adata.obs`
+        (`"smiles"`, `"sequence"`), with `sequences` the name of the counts in `adata.obsm` (`"protein_expression"`).
     key_added
         Stem of the slot names, `"bioverse"` if not given.
     layer
         Layer to read: `X` if not given, `adata.raw` for `"raw"`.
     batch_size
         Rows held in memory at once.
+    sequences
+        Name of a measured surface protein → amino acid sequence, or a table of proteins (a column `"sequence"`, names
+        in the index). Each cell then gets the mean of its proteins' embeddings, weighted by abundance: see
+        :class:`scbioverse.encoders.SurfaceProteinEncoder`.
+    invalid
+        What to do with a SMILES or sequence that cannot be read: `"raise"`, or `"skip"`: its row gets NaN.
     rng
         Seed, kept in the record. The encoders of this package draw nothing.
     copy
@@ -87,11 +108,22 @@ def embed(
     >>> adata.obsm["X_bioverse"].shape
     (2700, 128)
     """
+    if is_mudata(adata):
+        whole = adata.copy() if copy else adata
+        embed(
+            part_of(whole, modality), model=model, modality=modality, key=key, key_added=key_added, layer=layer,
+            batch_size=batch_size, sequences=sequences, invalid=invalid, rng=rng,
+        )  # fmt: skip
+        return whole if copy else None
     if not hasattr(adata, "obsm"):
         raise InputError(f"expected an AnnData, found {type(adata).__name__}")
     encoder, model_name = _encoder(model, modality)
+    if sequences is not None:
+        from ..encoders import SurfaceProteinEncoder
+
+        encoder = SurfaceProteinEncoder(encoder, _sequence_table(sequences))
     slots = Slots() if key_added is None else Slots(key_added)
-    plan = encoder.plan(adata, key=key, layer=layer)
+    plan = encoder.plan(adata, key=key, layer=layer, **_reading(encoder, invalid))
     values = embed_rows(encoder, adata, key=key, layer=layer, batch_size=batch_size, plan=plan)
     slot, step = slots.embedding(modality), embed_step(slots, modality)
     target = adata
@@ -119,14 +151,38 @@ def embed(
 
 def _encoder(model: str | Path | BioVerse | Encoder, modality: str) -> tuple[Encoder, str]:
     """Return the encoder for `modality` and the name of what it belongs to."""
-    if isinstance(model, Encoder):
-        found = {model.modality: model}
-        name = model.name
+    if isinstance(model, str | Path) and (named := encoder_by_name(model, modality)) is not None:
+        return named, named.name
+    if (given := resolve_encoder(model)) is not None:
+        found, name = {given.modality: given}, given.name
     else:
         from ..models import load
 
-        loaded = load(model)
+        loaded = load(model)  # type: ignore[arg-type]  # encoders were taken above
         found, name = dict(loaded.encoders), loaded.name
     if modality not in found:
-        raise InputError(f"model {name!r} has no encoder for modality {modality!r} (found: {sorted(found)})")
+        others = [repr(short) for short, one in SHORT_NAMES.items() if one == modality]
+        raise InputError(
+            f"model {name!r} has no encoder for modality {modality!r} (found: {sorted(found)})"
+            + (f". Name one: model={' or '.join(others)}, or a Hugging Face folder." if others else "")
+        )
     return found[modality], name
+
+
+def _reading(encoder: Encoder, invalid: str) -> dict[str, Any]:
+    """Arguments of `plan` beyond the protocol's."""
+    if isinstance(encoder, TextEncoder):
+        return {"invalid": invalid}
+    if invalid != "raise":
+        raise InputError(f"invalid={invalid!r} is for texts (SMILES, sequences); encoder {encoder.name!r} reads none")
+    return {}
+
+
+def _sequence_table(sequences: Any) -> Mapping[str, str]:
+    """Protein name → sequence, from whatever holds it."""
+    table = sequences.obs if hasattr(sequences, "obs") else sequences
+    if hasattr(table, "columns"):
+        if "sequence" not in table.columns:
+            raise InputError(f"sequences has no column 'sequence' (found: {list(map(str, table.columns))})")
+        table = table["sequence"]
+    return {str(name): str(text) for name, text in dict(table).items()}

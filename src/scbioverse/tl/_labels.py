@@ -90,7 +90,7 @@ def read_labels(labels: Labels, model: BioVerse) -> list[Label]:
     if isinstance(labels, str):
         if labels.lower() != "cl":
             raise InputError(f"labels={labels!r} is one string; pass a list of names, a mapping, None or 'cl'.")
-        return _distinct([_own(cl_id) for cl_id in load_ontology() if cl_id.startswith("CL:")])
+        return own_labels([cl_id for cl_id in load_ontology() if cl_id.startswith("CL:")])
     if isinstance(labels, Mapping):
         given = {_name(name): str(value).strip() for name, value in labels.items()}
         _check(list(given))
@@ -109,6 +109,11 @@ def read_labels(labels: Labels, model: BioVerse) -> list[Label]:
             stacklevel=3,
         )
     return _distinct(found)
+
+
+def own_labels(cl_ids: list[str]) -> list[Label]:
+    """Candidates that are ontology terms, called by their short names."""
+    return _distinct([_own(cl_id) for cl_id in cl_ids])
 
 
 def log_labels(labels: list[Label]) -> None:

@@ -122,7 +122,7 @@ class AutoregressiveTask:
         chosen = hidden[wanted.row.to(device), head - 1 + wanted.position.to(device)]
         # The head in float32, as scoring has it: in bfloat16 logits step by 1/8 nats.
         weight, bias = head_rows(self.model.backbone, wanted.token.tolist())
-        logits = linear(chosen.float(), weight, bias) + wanted.adjust.to(device)
+        logits = self.model.backbone.head.finish(linear(chosen.float(), weight, bias)) + wanted.adjust.to(device)
         target = wanted.target.to(device)
         total = cross_entropy(logits, target, reduction="sum") / len(texts)
         with torch.no_grad():

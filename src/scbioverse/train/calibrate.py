@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.optimize import minimize_scalar
+from scipy.optimize import minimize, minimize_scalar
 from scipy.special import log_softmax
 
 from .._errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
 
@@ -57,6 +59,58 @@ def fit_temperature(
 
     found = minimize_scalar(loss, bounds=tuple(np.log(bounds)), method="bounded", options={"xatol": 1e-4})
     return float(np.exp(found.x))
+
+
+def fit_combination(
+    sets: Sequence[tuple[NDArray[np.floating], NDArray[np.floating], NDArray[np.integer]]],
+    *,
+    bounds: tuple[float, float] = (0.2, 10.0),
+    most: float = 50.0,
+) -> tuple[float, float]:
+    """Find the temperature T and the weight w that make `log_softmax(log_probs / T + w * evidence)` most likely.
+
+    A logarithmic opinion pool (Genest and Zidek 1986) of the model and of a second source of evidence. Every set counts
+    the same, however many rows it has.
+
+    Parameters
+    ----------
+    sets
+        For each data set that took no part in training: log_probs (n, m), evidence (n, m), truth int64 (n,). Numbers of
+        candidates may differ; rows with negative truth are left out.
+    bounds
+        Range of T.
+    most
+        Highest w; the lowest is 0.
+
+    Raises
+    ------
+    InputError
+        No set, shapes do not fit, or a set has no row with a truth.
+    """
+    checked = []
+    for log_probs, evidence, truth in sets:
+        scores, second, right = np.asarray(log_probs, float), np.asarray(evidence, float), np.asarray(truth)
+        if scores.ndim != 2 or second.shape != scores.shape or right.shape != scores.shape[:1]:
+            raise InputError(f"log_probs {scores.shape}, evidence {second.shape}, truth {right.shape} do not fit.")
+        keep = right >= 0
+        if not keep.any() or right.max() >= scores.shape[1]:
+            raise InputError("a set has no row with a truth, or a truth beyond its candidates.")
+        checked.append((scores[keep], second[keep], right[keep]))
+    if not checked:
+        raise InputError("no set to calibrate on.")
+
+    def loss(at: NDArray[np.float64]) -> float:
+        log_t, weight = at
+        each = [
+            -log_softmax(scores / np.exp(log_t) + weight * second, axis=1)[np.arange(right.size), right].mean()
+            for scores, second, right in checked
+        ]
+        return float(np.mean(each))
+
+    limits = [tuple(np.log(bounds)), (0.0, most)]
+    starts = [np.array([log_t, weight]) for log_t in (0.0, 1.0) for weight in (1.0, 8.0)]
+    found = min((minimize(loss, start, bounds=limits, method="L-BFGS-B") for start in starts), key=lambda one: one.fun)
+    return float(np.exp(found.x[0])), float(found.x[1])
 
 
 def expected_calibration_error(

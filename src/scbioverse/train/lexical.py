@@ -19,9 +19,11 @@ class LexicalTask:
 
     A frozen language model needs many steps to learn what an arbitrary vector in its input means, and each such step
     costs a forward and a backward pass through it. It reads its own vocabulary from the start. So before the language
-    model is run at all, the projector learns to place a cell at the embedding of its name: the tokens of the name are
-    spread over the soft tokens in order, several that share a slot are averaged, and slots left over repeat the last
-    one. An ambiguous cell lands between the names it could have.
+    model is run at all, the projector learns to place a cell at the embedding of its name: one token of the name a
+    slot, the last slot holding the mean of those that are left, and slots left over repeating the last token. A frozen
+    model that was shown lines of copying goes on to copy the first slots exactly; with two slots it so reads back 99 in
+    100 names of candidate sets before any training, against 4 in 5 when all slots hold means. An ambiguous cell lands
+    between the names it could have.
 
     The loss is the squared distance over the mean squared length of an embedding: 0 is perfect, 1 is no better than
     the origin.
@@ -61,7 +63,7 @@ class LexicalTask:
             if len(ids) <= n_soft:
                 slots = torch.cat([words, words[-1:].expand(n_soft - len(ids), -1)])
             else:
-                slots = torch.stack([part.mean(dim=0) for part in torch.tensor_split(words, n_soft)])
+                slots = torch.cat([words[: n_soft - 1], words[n_soft - 1 :].mean(dim=0, keepdim=True)])
             self._targets[text] = slots
         return self._targets[text]
 

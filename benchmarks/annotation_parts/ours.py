@@ -1,0 +1,144 @@
+"""The model's ways to call a cell, the head that bypasses the language model, markers alone, and the controls."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy.special import log_softmax
+
+from benchmarks.annotation_parts.measures import Meter, Row, by_chance, cost, measures
+from benchmarks.annotation_parts.posing import Test
+from recipes.bioverse_small.calibration import Calibration, Question, study_evidence
+from recipes.bioverse_small.encoder import TrainedEncoder, embed_study, head_scores
+from scbioverse.models import BioVerse
+from scbioverse.train import fit_combination
+
+WAYS = {"score": "score", "nearest": "nearest", "head": "bypass head"}
+BOUNDS = {"score": (0.2, 10.0), "nearest": (0.005, 1.0), "head": (0.2, 10.0)}
+
+
+@dataclass
+class Raw:
+    """What a model says about a test before temperature and markers.
+
+    Attributes
+    ----------
+    values
+        By way, (n, m): log-probabilities, for `nearest` cosines.
+    shuffled, zeroed
+        What `score` says when asked about the embeddings of other cells, and about (1, m) an embedding of zeros.
+    order
+        int (n,): whose embedding each cell got.
+    meters
+        Time and memory of each step.
+    """
+
+    asked: Question
+    values: dict[str, np.ndarray]
+    shuffled: np.ndarray
+    zeroed: np.ndarray
+    order: np.ndarray
+    meters: dict[str, Meter] = field(default_factory=dict)
+
+
+def ask(model: BioVerse, trained: TrainedEncoder, test: Test, seed: int, *, controls: bool = True) -> Raw:
+    """Ask a model about a test in every way."""
+    rows, meters = np.arange(len(test.truth)), {}
+    embed_study(trained, test.study, rows[:16])
+    with meters.setdefault("embed", Meter()):
+        embedding = embed_study(trained, test.study, rows)
+    with meters.setdefault("markers", Meter()):
+        evidence = study_evidence(trained.stats, test.study, rows, test.candidates)
+    asked = Question(test.name, test.candidates, embedding, evidence, test.truth)
+    # What does not depend on the cells is computed once a label set, and not counted: the prompt's cache and the cards.
+    model.score(embedding[:1], asked.names, progress=False, calibrated=False)
+    cards = model.text_coordinates(asked.cards)
+    with meters.setdefault("score", Meter()):
+        scored = model.score(embedding, asked.names, progress=False, calibrated=False)
+    with meters.setdefault("nearest", Meter()):
+        cosine = model.coordinates(embedding) @ cards.T
+    with meters.setdefault("head", Meter()):
+        head = log_softmax(head_scores(trained, embedding, test.candidates), axis=1)
+    values = {"score": scored, "nearest": cosine, "head": head}
+    if callable(getattr(model, "cascade", None)):
+        with meters.setdefault("cascade", Meter()):
+            values["cascade"] = model.cascade(embedding, asked.names, asked.cards)  # type: ignore[operator]
+    order = np.random.default_rng(seed).permutation(len(rows))
+    shuffled = zeroed = np.empty((0, len(test.candidates)), np.float32)
+    if controls:
+        shuffled, zeroed = ask_controls(model, asked, order)
+    return Raw(asked, values, shuffled, zeroed, order, meters)
+
+
+def ask_controls(model: BioVerse, asked: Question, order: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Score the embeddings of other cells, and an embedding of zeros: (n, m) and (1, m)."""
+    inputs = np.concatenate([asked.embedding[order], np.zeros_like(asked.embedding[:1])])
+    values = model.score(inputs, asked.names, progress=False, calibrated=False)
+    return values[:-1], values[-1:]
+
+
+def fit_calibration(raws: list[Raw]) -> Calibration:
+    """Temperatures and marker weights from tests that took no part in training; each test counts the same."""
+    fitted = {
+        way: fit_combination(
+            [(raw.values[way], raw.asked.evidence, raw.asked.truth) for raw in raws], bounds=BOUNDS[way]
+        )
+        for way in WAYS
+    }
+    return Calibration(**fitted)
+
+
+def shipped_calibration(model: BioVerse) -> Calibration | None:
+    """Return what the recipe wrote into the model, None for a model that was never calibrated."""
+    held = (model.config.training or {}).get("calibration")
+    return Calibration(**{way: tuple(pair) for way, pair in held.items()}) if held else None
+
+
+def combine(values: np.ndarray, pair: tuple[float, float], evidence: np.ndarray | None) -> np.ndarray:
+    """Log-probabilities after temperature, and marker evidence where given."""
+    alone = log_softmax(np.asarray(values, np.float64) / pair[0], axis=1)
+    return alone if evidence is None else log_softmax(alone + pair[1] * evidence, axis=1)
+
+
+def rows_of(raw: Raw, calibration: Calibration) -> dict[str, Row]:
+    """Every way with and without markers, markers alone, and the controls."""
+    asked, meters = raw.asked, raw.meters
+    truth, n = asked.truth, asked.truth.size
+    out: dict[str, Row] = {}
+    for way, name in WAYS.items():
+        pair = getattr(calibration, way)
+        steps = meters["embed"].seconds + meters[way].seconds
+        for label, evidence in ((name, asked.evidence), (f"{name}, no markers", None)):
+            values = combine(raw.values[way], pair, evidence)
+            seconds = steps + (0 if evidence is None else meters["markers"].seconds)
+            out[label] = measures(values.argmax(1), truth, asked.candidates, values) | cost(n, seconds, meters[way])
+    if "cascade" in raw.values:
+        values = raw.values["cascade"]
+        seconds = meters["embed"].seconds + meters["cascade"].seconds
+        out["cascade"] = measures(values.argmax(1), truth, asked.candidates, values)
+        out["cascade"] |= cost(n, seconds, meters["cascade"])
+    out["markers alone"] = measures(asked.evidence.argmax(1), truth, asked.candidates)
+    out["markers alone"] |= cost(n, meters["markers"].seconds, meters["markers"])
+    return out | control_rows(raw, calibration)
+
+
+def control_rows(raw: Raw, calibration: Calibration) -> dict[str, Row]:
+    """Score on permuted and zeroed inputs. Empty without controls."""
+    asked = raw.asked
+    if not len(raw.shuffled):
+        return {}
+    zeros = np.repeat(raw.zeroed, asked.truth.size, axis=0)
+    inputs = {
+        "score, embedding and markers shuffled": (raw.shuffled, asked.evidence[raw.order]),
+        "score, no markers, embedding shuffled": (raw.shuffled, None),
+        "score, embedding alone shuffled": (raw.shuffled, asked.evidence),
+        "score, no markers, embedding zeroed": (zeros, None),
+    }
+    out = {}
+    for name, (scores, evidence) in inputs.items():
+        values = combine(scores, calibration.score, evidence)
+        called = values.argmax(1)
+        out[name] = measures(called, asked.truth, asked.candidates, values)
+        out[name]["by_chance"] = by_chance(called, asked.truth, len(asked.candidates))
+    return out

@@ -1,0 +1,56 @@
+"""The documentation page, written from the results file: every figure comes from there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from benchmarks.annotation_parts import sections
+from benchmarks.annotation_parts.tables import Result
+
+INTRODUCTION = """# Benchmarks
+
+How well cells of a study that nobody trained on are called by their names, beside what else one could run. The page is
+written by `python -m benchmarks.annotation --docs` from `benchmarks/results/annotation.json`; every figure below stands
+in that file, and figures in bold are losses.
+
+Each cell is called by itself. The candidates are the study's own labels as Cell Ontology terms, the same for all
+methods, and so are the cells. *Development tests* are three studies that no training ever sees, though design choices
+were made by looking at them. *Training studies left out* are each tested with a model that was trained without them
+(and without studies that share cells with them); these models, like the shipped one, are calibrated on other studies.
+
+- `score`: the language model reads the cell's soft tokens and says one of the names; marker evidence is added with a
+  weight that is fitted with the temperature. `nearest`: the nearest description in the space shared with text, markers
+  added likewise. *No markers*: without that term.
+- *Bypass head*: the classifier that the cell encoder was trained with, no language model; the same embedding.
+- *Markers alone*: the evidence term by itself, from the pooled marker tables. It needs no training on cells beyond the
+  genes' means and deviations, and counts as a peer.
+- *Marker z-mean*, *score_genes*: the same tables (at most 50 markers of a label), against the other cells of the study:
+  only these two see more than one cell at a time.
+- *Logistic regression*, *CellTypist*, *PCA + kNN*, *scVI + kNN*: trained for each test on the real training cells that
+  are of one of its candidates, through the ontology. They cannot call a label without reference cells.
+- *Text only*: the same language model, adapted by LoRA to read the cell's 30 highest genes as words.
+- *Majority*: every cell is called the study's commonest label.
+"""
+
+
+def page(result: Result) -> str:
+    """Write the page."""
+    parts = [
+        INTRODUCTION,
+        sections.overview(result),
+        sections.by_study(result),
+        sections.against_peers(result),
+        sections.controls(result),
+        sections.text_only(result),
+        sections.ablation(result),
+        sections.left_out_types(result),
+        sections.lineage_and_confidence(result),
+        sections.references(result),
+        sections.how(result),
+    ]
+    return "\n\n".join(part.strip() for part in parts if part) + "\n"
+
+
+def write_page(result: Result, path: Path) -> None:
+    """Write the page to a file."""
+    path.write_text(page(result), encoding="utf-8")

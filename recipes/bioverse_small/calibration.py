@@ -1,0 +1,123 @@
+"""Temperatures and marker weights, fitted on studies that rehearsals had left out of training."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import log_softmax
+
+from recipes.bioverse_small.data import Study, load_study
+from recipes.bioverse_small.encoder import TrainedEncoder, embed_study, head_scores
+from recipes.bioverse_small.rehearsals import FOLDS
+from scbioverse.encoders._panel_share import GeneStats, panel_offsets
+from scbioverse.knowledge.cards import label_card
+from scbioverse.knowledge.marker_weights import marker_weights
+from scbioverse.knowledge.spoken import spoken_name
+from scbioverse.models import BioVerse
+from scbioverse.train import fit_combination
+
+logger = logging.getLogger("recipes.bioverse_small")
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Temperature and marker weight of each way to score.
+
+    The temperature divides log-probabilities (for `nearest`: cosines), the weight multiplies marker evidence.
+    """
+
+    score: tuple[float, float] = (1.0, 0.0)
+    nearest: tuple[float, float] = (0.07, 0.0)
+    head: tuple[float, float] = (1.0, 0.0)
+
+    def apply(self, model: BioVerse) -> None:
+        """Put temperatures and weights into a model's configuration."""
+        model.config.temperature, model.config.marker_weight = self.score
+        model.config.nearest_temperature, model.config.nearest_marker_weight = self.nearest
+
+
+@dataclass(frozen=True)
+class Question:
+    """A study as an annotation problem: its labelled cells and its own labels as candidates.
+
+    Attributes
+    ----------
+    embedding
+        float32 (n, dim).
+    evidence
+        float32 (n, m): marker evidence.
+    truth
+        int (n,): columns.
+    """
+
+    study: str
+    candidates: list[str]
+    embedding: np.ndarray
+    evidence: np.ndarray
+    truth: np.ndarray
+
+    @property
+    def names(self) -> list[str]:
+        """What the language model is asked to say."""
+        return [spoken_name(one) for one in self.candidates]
+
+    @property
+    def cards(self) -> list[str]:
+        """Descriptions of the candidates."""
+        return [label_card(one) for one in self.candidates]
+
+
+def study_evidence(stats: GeneStats, study: Study, rows: np.ndarray, candidates: list[str]) -> np.ndarray:
+    """Marker evidence of cells of a study, float32 (n, m), as `annotate` computes it from an AnnData."""
+    panel = stats.panel(np.flatnonzero(study.panel))
+    weights = marker_weights(candidates, [stats.genes[at] for at in panel.vocab])
+    counts = study.counts[rows][:, panel.vocab]
+    values = (panel_offsets(counts, stats, panel) @ weights.T).toarray() + weights @ panel.zero
+    values[np.asarray(counts.sum(1)).ravel() == 0] = 0
+    return values.astype(np.float32)
+
+
+def question(
+    trained: TrainedEncoder, study: Study, generator: np.random.Generator, max_cells: int | None = None
+) -> Question:
+    """Pose a study's labelled cells, at most `max_cells` of them."""
+    rows = np.flatnonzero(study.cl_ids != "")
+    if max_cells is not None and len(rows) > max_cells:
+        rows = np.sort(generator.choice(rows, max_cells, replace=False))
+    candidates = sorted(set(study.cl_ids[rows]))
+    truth = np.array([candidates.index(one) for one in study.cl_ids[rows]])
+    evidence = study_evidence(trained.stats, study, rows, candidates)
+    return Question(study.name, candidates, embed_study(trained, study, rows), evidence, truth)
+
+
+def raw_log_probs(model: BioVerse, trained: TrainedEncoder, asked: Question) -> dict[str, np.ndarray]:
+    """Log-probabilities by each way, before temperature and markers; for `nearest`, cosines."""
+    cosine = model.coordinates(asked.embedding) @ model.text_coordinates(asked.cards).T
+    return {
+        "score": model.score(asked.embedding, asked.names, progress=False, calibrated=False),
+        "nearest": cosine,
+        "head": log_softmax(head_scores(trained, asked.embedding, asked.candidates), axis=1),
+    }
+
+
+def calibrate(
+    rehearsed: Mapping[str, tuple[BioVerse, TrainedEncoder]], *, rng: int = 0, max_cells: int = 800
+) -> Calibration:
+    """Fit on every study that a rehearsal left out; each study counts the same."""
+    generator = np.random.default_rng(rng)
+    sets: dict[str, list[tuple[np.ndarray, np.ndarray, np.ndarray]]] = {"score": [], "nearest": [], "head": []}
+    for name, (model, trained) in rehearsed.items():
+        genes = np.array(trained.stats.genes, dtype=object)
+        for study in FOLDS[name].studies:
+            asked = question(trained, load_study(study, genes), generator, max_cells)
+            for way, values in raw_log_probs(model, trained, asked).items():
+                sets[way].append((values, asked.evidence, asked.truth))
+    found = {
+        way: fit_combination(parts, bounds=(0.005, 1.0) if way == "nearest" else (0.2, 10.0))
+        for way, parts in sets.items()
+    }
+    logger.info("calibration: %s", found)
+    return Calibration(**found)

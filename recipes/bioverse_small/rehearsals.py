@@ -1,0 +1,71 @@
+"""Rehearsals: the whole model trained without some studies or without some cell types.
+
+They give what no other figure can: how the recipe does on studies and on labels it never saw, and a calibration that
+no training cell took part in. Each leaves out unrelated things at once (a blood study and one of another tissue; a
+blood type and a pancreatic one), so that three trainings stand for six or more.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from recipes.bioverse_small.encoder import TrainedEncoder
+from scbioverse.encoders.compact import CompactCellEncoder
+from scbioverse.models import BioVerse, load
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """What a training does without.
+
+    Attributes
+    ----------
+    studies
+        Training studies, by name.
+    types
+        Cell Ontology ids; cells and profiles of these and of everything below them.
+    """
+
+    studies: tuple[str, ...] = ()
+    types: tuple[str, ...] = ()
+
+
+# The three studies of sorted blood cells share cells (Zheng 2017) and leave together.
+STUDY_FOLDS = {
+    "kang+baron": LeftOut(studies=("kang_ifnb_pbmc", "pancreas_baron_human")),
+    "citeseq+cortex": LeftOut(studies=("citeseq_pbmc10k_4000g", "fetal_cortex_culture_4474_2000g")),
+    "sorted+mouse": LeftOut(studies=("pbmc_facs_zheng", "pbmc14k_facs_3500", "pbmc_sorted_mudan", "mouse_brain_1122g")),
+}
+TYPE_FOLDS = {
+    "B+beta": LeftOut(types=("CL:0000236", "CL:0000169")),
+    "NK+alpha": LeftOut(types=("CL:0000623", "CL:0000171")),
+    "CD16mono+ductal": LeftOut(types=("CL:0002396", "CL:0002079")),
+}
+FOLDS = {"full": LeftOut()} | STUDY_FOLDS | TYPE_FOLDS
+BYPASS = "bypass.safetensors"
+
+
+def save_rehearsal(model: BioVerse, trained: TrainedEncoder, folder: Path) -> None:
+    """Write a model and the training head that bypasses its language model."""
+    model.save(folder, overwrite=True)
+    # A model folder with a numpy archive in it, which could hold a pickle, would be refused.
+    tensors = {"prototypes": trained.prototypes.contiguous(), "scale": torch.tensor(trained.scale, dtype=torch.float64)}
+    save_file(tensors, folder / BYPASS, metadata={"terms": json.dumps(trained.terms)})
+
+
+def load_rehearsal(folder: Path) -> tuple[BioVerse, TrainedEncoder]:
+    """Read what :func:`save_rehearsal` wrote."""
+    model = load(folder)
+    encoder = model.encoders["cell"]
+    if not isinstance(encoder, CompactCellEncoder):
+        raise TypeError(f"{folder} holds a {type(encoder).__name__}, not a compact encoder")
+    with safe_open(folder / BYPASS, framework="pt") as held:
+        terms = json.loads(held.metadata()["terms"])
+        prototypes, scale = held.get_tensor("prototypes"), float(held.get_tensor("scale"))
+    return model, TrainedEncoder(encoder.net, encoder.stats, terms, prototypes, scale)

@@ -1,0 +1,25 @@
+"""Names that users wrote, made fit to be shown: one line, no control characters, bounded."""
+
+from __future__ import annotations
+
+import unicodedata
+
+MOST_SHOWN = 80
+
+
+def shown_name(name: str, most: int = MOST_SHOWN) -> str:
+    """One readable line of at most `most` characters; what is cut off is marked by "…".
+
+    Control, format (zero-width, direction), surrogate and private-use characters are taken out. The name itself stays
+    as it is in the data: this is for sentences, logs and pictures.
+    """
+    # A long text is cut first, so that ten million characters cost no more than a few hundred.
+    text = unicodedata.normalize("NFC", str(name)[: 20 * most])
+    kept = "".join(" " if c.isspace() else c for c in text if c.isspace() or unicodedata.category(c)[0] != "C")
+    line = " ".join(kept.split()) or "?"
+    return line if len(line) <= most and len(str(name)) <= 20 * most else line[: most - 1].rstrip() + "…"
+
+
+def plotted_name(name: str, most: int = 40) -> str:
+    """:func:`shown_name` for a picture, in which a dollar sign would begin a formula."""
+    return shown_name(name, most).replace("$", r"\$")

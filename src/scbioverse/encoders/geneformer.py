@@ -1,0 +1,330 @@
+"""Geneformer: cells as genes in order of rank, read by a BERT body (Theodoris et al., Nature 618, 616-624, 2023)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+
+from .._errors import InputError, MismatchError, WeightsError
+from .._logging import logger
+from ..io import read_rows, row_source
+from ..pp import MatrixInfo, check_matrix, to_counts_like
+from ._geneformer_files import fetch_folder, find_vocabulary
+from ._rank_value import RankedCells, rank_tokens
+from ._rank_value_vocab import RankColumns, RankVocabulary, find_columns
+from ._registry import register
+from ._transformer_body import BodyRunner, DType, load_body, quiet_transformers, read_body_config
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from numpy.typing import NDArray
+    from transformers import BertModel
+
+__all__ = ["GeneformerBatch", "GeneformerEncoder", "GeneformerPlan", "RankVocabulary"]
+
+VERSION = "rank-value/1"
+FORMAT_VERSION = 1
+CONFIG, VOCABULARY, BODY = "encoder.json", "vocabulary.json", "body"
+Pooling = Literal["cls", "mean"]
+
+
+@dataclass(frozen=True, eq=False)
+class GeneformerPlan:
+    """What validation found, fixed for one data set.
+
+    Attributes
+    ----------
+    info
+        Scale of the matrix.
+    columns
+        Which columns are which genes.
+    layer
+        Layer that was validated.
+    n_vocabulary
+        Genes of the vocabulary.
+    source
+        Matrix to read from in place of the data set, where that had to be turned into rows.
+    """
+
+    info: MatrixInfo
+    columns: RankColumns
+    layer: str | None
+    n_vocabulary: int
+    source: Any = None
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """Plain values for the record in `uns`."""
+        return {
+            "n_genes": int(self.columns.genes.size),
+            "n_genes_vocabulary": self.n_vocabulary,
+            "scale": self.info.scale,
+            "log_base": self.info.log_base,
+        }
+
+
+class GeneformerBatch(NamedTuple):
+    """Cells as sequences of tokens, special ones included."""
+
+    ids: NDArray[np.int32]
+    """(sum of lengths,)"""
+    lengths: NDArray[np.int64]
+    """(n,)"""
+    n_empty: int
+    """Cells without counts in the vocabulary's genes."""
+
+
+@register("geneformer")
+class GeneformerEncoder:
+    """Rank-value encoding and a BERT body to one float32 vector a cell.
+
+    Both generations are read: V1 (25,426 tokens, up to 2,048 genes, no special tokens) and V2 (20,275 tokens, up to
+    4,096 positions, `<cls>` and `<eos>` around the genes); vocabulary and body say which. Usually made by :meth:`load`.
+
+    Parameters
+    ----------
+    body
+        BERT body; its last hidden state is read. Taken over: frozen and moved to `device`.
+    vocabulary
+        Tokens and medians.
+    pooling
+        `"mean"` over the genes' states (special tokens and padding left out), or `"cls"`; if not given, what the
+        published extraction does: `<cls>` where there is one, else the mean.
+    name
+        Name shown in records.
+    min_genes
+        Fewest vocabulary genes that a data set must have.
+    device
+        `"cpu"`, `"cuda"`, ...; `settings.device` if `"auto"`.
+    dtype
+        Number type of matrix products: `"auto"` is bfloat16, or float16, on a GPU and float32 elsewhere.
+    max_tokens
+        Most tokens of a forward pass, padding included; chosen by device if not given. Changes speed and memory only.
+
+    Raises
+    ------
+    MismatchError
+        The body has no embedding for a token of the vocabulary.
+    InputError
+        `pooling="cls"` without such a token.
+    """
+
+    kind: str
+    modality: str = "cell"
+    n_tokens: int = 1
+
+    def __init__(
+        self,
+        body: BertModel,
+        vocabulary: RankVocabulary,
+        *,
+        pooling: Pooling | None = None,
+        name: str = "geneformer",
+        min_genes: int = 100,
+        device: str = "auto",
+        dtype: DType = "auto",
+        max_tokens: int | None = None,
+    ) -> None:
+        if vocabulary.largest_token >= body.config.vocab_size:
+            raise MismatchError(
+                f"the dictionary has tokens up to {vocabulary.largest_token}, the body embeds {body.config.vocab_size}"
+                ": take both from the same generation of Geneformer."
+            )
+        pooling = pooling or ("mean" if vocabulary.cls is None else "cls")
+        if pooling not in ("cls", "mean"):
+            raise InputError(f"pooling={pooling!r}; choose 'cls' or 'mean'.")
+        if pooling == "cls" and vocabulary.cls is None:
+            raise InputError("pooling='cls' needs a <cls> token, which the first generation of Geneformer has not.")
+        self.name, self.vocabulary, self.min_genes = name, vocabulary, int(min_genes)
+        self.pooling: Pooling = pooling
+        self.dim = int(body.config.hidden_size)
+        self.input_size = int(body.config.max_position_embeddings)
+        self.runner = BodyRunner(body, pad=vocabulary.pad, device=device, dtype=dtype, max_tokens=max_tokens)
+        self._fingerprint: str | None = None
+
+    def __repr__(self) -> str:
+        return (
+            f"GeneformerEncoder({self.name!r}, {len(self.vocabulary.genes)} genes, {self.input_size} positions, "
+            f"dim {self.dim}, {self.pooling})"
+        )
+
+    @classmethod
+    def load(
+        cls,
+        model: str | Path,
+        *,
+        tokens: str | Path | None = None,
+        medians: str | Path | None = None,
+        symbols: str | Path | None = None,
+        layer: int = -1,
+        pooling: Pooling | None = None,
+        name: str | None = None,
+        **options: Any,
+    ) -> GeneformerEncoder:
+        """Load a published Geneformer.
+
+        Parameters
+        ----------
+        model
+            Folder with `config.json` and safetensors, or `"owner/name/subfolder@<40-digit commit>"` on the hub where
+            `settings.offline` is off.
+        tokens, medians
+            The dictionaries, as official pickles (read without running them) or JSON; looked for in and beside the
+            folder, as the official repository lays them out, if not given.
+        symbols
+            Dictionary of further gene names to Ensembl ids, likewise.
+        layer
+            Layer to read, counted as the published extraction does: 0 is the last, -1 (default) the one before.
+        pooling
+            See the class.
+        name
+            Name shown in records; the folder's if not given.
+        **options
+            `min_genes`, `device`, `dtype`, `max_tokens`: see the class.
+
+        Raises
+        ------
+        WeightsError
+            Files are missing, damaged or refused.
+        OfflineError
+            A download would be needed while `settings.offline` is on.
+        """
+        folder = fetch_folder(model)
+        config = read_body_config(folder)
+        if tokens is None or medians is None:
+            vocabulary = find_vocabulary(folder, int(config.get("vocab_size", 0)))
+        else:
+            vocabulary = RankVocabulary.from_files(tokens, medians, symbols)
+        body = load_body(folder, layer=layer)
+        return cls(body, vocabulary, pooling=pooling, name=name or folder.name, **options)
+
+    def fingerprint(self) -> str:
+        """Sha256, in hex, of preprocessing version, vocabulary and weights; neither device nor number type."""
+        if self._fingerprint is None:
+            digest = hashlib.sha256(json.dumps([VERSION, self.vocabulary.fingerprint(), self.pooling]).encode())
+            config = self.runner.body.config
+            shape = [config.num_attention_heads, config.hidden_act, config.layer_norm_eps, self.input_size]
+            digest.update(json.dumps(shape).encode())
+            for key, tensor in sorted(self.runner.body.state_dict().items()):
+                digest.update(f"{key}{tensor.dtype}{tuple(tensor.shape)}".encode())
+                digest.update(tensor.cpu().contiguous().numpy().tobytes())
+            self._fingerprint = digest.hexdigest()
+        return self._fingerprint
+
+    def plan(self, adata: AnnData, *, key: str | None = None, layer: str | None = None) -> GeneformerPlan:
+        """Check the matrix and find the genes, once for a data set.
+
+        Parameters
+        ----------
+        adata
+            Cells by genes; raw counts, or log-normalised values, which give the same order. Not changed.
+        key
+            Column of `adata.var` with gene symbols or Ensembl ids; the index of `var` if not given.
+        layer
+            Layer to read; `X` if not given, `adata.raw` if `"raw"`.
+
+        Raises
+        ------
+        InputError
+            The matrix is empty, negative, scaled or not finite, or too few genes are found.
+        MissingKeyError
+            `layer` or `key` is not there.
+        """
+        columns = find_columns(adata, self.vocabulary, key=key, layer=layer, min_genes=self.min_genes)
+        source = row_source(adata, layer)
+        info = check_matrix(source, name="adata.X" if layer is None else f"layer {layer!r}", layer=layer)
+        logger.info("%s; %s", columns.describe(len(self.vocabulary.genes)), info.describe())
+        return GeneformerPlan(info, columns, layer, len(self.vocabulary.genes), None if source is adata else source)
+
+    def tokenize(self, adata: AnnData, rows: slice | NDArray[np.integer], plan: GeneformerPlan) -> RankedCells:
+        """Rank the genes of the cells `rows`; special tokens are not in the result."""
+        source = adata if plan.source is None else plan.source
+        counts = to_counts_like(read_rows(source, rows, plan.layer), plan.info).astype(np.float64)
+        place = np.full(plan.columns.n_input, -1, dtype=np.int32)
+        place[plan.columns.columns] = plan.columns.places
+        at = place[counts.indices]
+        kept = np.concatenate(([0], np.cumsum(at >= 0)))[counts.indptr]
+        shape = (counts.shape[0], plan.columns.genes.size)
+        known = sp.csr_array((counts.data[at >= 0], at[at >= 0], kept), shape=shape)
+        known.sum_duplicates()
+        genes = plan.columns.genes
+        return rank_tokens(
+            known,
+            np.asarray(counts.sum(axis=1)).ravel(),
+            self.vocabulary.medians[genes],
+            self.vocabulary.tokens[genes],
+            max_genes=self.input_size - self.vocabulary.n_special,
+        )
+
+    def prepare(self, adata: AnnData, rows: slice | NDArray[np.integer], plan: GeneformerPlan) -> GeneformerBatch:
+        """Read, rank and tokenise the cells `rows`."""
+        cells = self.tokenize(adata, rows, plan)
+        n_empty = int((cells.lengths == 0).sum())
+        if self.vocabulary.cls is None:
+            return GeneformerBatch(cells.ids, cells.lengths, n_empty)
+        stops = np.cumsum(cells.lengths)
+        ends = np.stack([stops - cells.lengths, stops], axis=1).ravel()
+        special = np.tile(np.array([self.vocabulary.cls, self.vocabulary.eos], dtype=np.int32), cells.lengths.size)
+        return GeneformerBatch(np.insert(cells.ids, ends, special), cells.lengths + 2, n_empty)
+
+    def encode(self, batch: GeneformerBatch) -> NDArray[np.float32]:
+        """Embed one batch.
+
+        Returns
+        -------
+        float32 (n, 1, dim); zeros for a cell without a gene where the mean is taken.
+        """
+        return self.runner.run(batch.ids, batch.lengths, self._pool)[:, None]
+
+    def _pool(self, states: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        if self.pooling == "cls":
+            return states[:, 0]
+        before, after = (0, 0) if self.vocabulary.cls is None else (1, 1)
+        place = torch.arange(states.shape[1], device=states.device)
+        genes = (place >= before) & (place < (lengths - after)[:, None])
+        n = genes.sum(dim=1, keepdim=True).clamp(min=1)
+        return (states * genes[:, :, None]).sum(dim=1) / n
+
+    def save(self, folder: str | Path) -> Path:
+        """Write body, vocabulary and `encoder.json` into `folder` and return it."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        with quiet_transformers():
+            self.runner.body.save_pretrained(folder / BODY, safe_serialization=True)
+        (folder / VOCABULARY).write_bytes(self.vocabulary.to_json())
+        values = {
+            "kind": "geneformer",
+            "version": FORMAT_VERSION,
+            "preprocessing": VERSION,
+            "name": self.name,
+            "pooling": self.pooling,
+            "min_genes": self.min_genes,
+        }
+        (folder / CONFIG).write_text(json.dumps(values, indent=2) + "\n")
+        return folder
+
+    @classmethod
+    def from_folder(cls, folder: str | Path, config: dict[str, Any] | None = None) -> GeneformerEncoder:
+        """Read what :meth:`save` wrote.
+
+        Raises
+        ------
+        WeightsError
+            A file is missing, damaged or of another format.
+        """
+        folder = Path(folder)
+        try:
+            config = config or json.loads((folder / CONFIG).read_text())
+            if config["version"] != FORMAT_VERSION or config["preprocessing"] != VERSION:
+                raise ValueError(f"format {config['version']} with preprocessing {config['preprocessing']!r}")
+            options = {name: config[name] for name in ("name", "pooling", "min_genes")}
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise WeightsError(f"cannot read the encoder in {folder}: {error!r}") from error
+        return cls(load_body(folder / BODY), RankVocabulary.from_json(folder / VOCABULARY), **options)

@@ -1,0 +1,281 @@
+"""Any Hugging Face encoder of SMILES or amino acid sequences: ChemBERTa, ESM-2, ProtBert, AntiBERTy, ..."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, TypeAlias
+
+import numpy as np
+import torch
+
+from .._errors import InputError, OfflineError, WeightsError
+from .._settings import settings
+from ..pp._sequences import SEQUENCE_VERSION, clean_sequence
+from ..pp._smiles import SMILES_VERSION, Salts, parse_smiles
+from ._config_file import read_config, same_fingerprint, write_config
+from ._device import pick_device
+from ._distinct import TextEncoder
+from ._hf_text import Spelling, coverage_weights, windows
+from ._registry import register
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+__all__ = ["HFSequenceEncoder"]
+
+Pooling: TypeAlias = Literal["mean", "cls"]
+_VERSION = "hf-sequence-v1"
+_MODALITIES = {"protein": ("sequence", "amino acid sequence"), "molecule": ("smiles", "SMILES")}
+_HUB_NAME = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>[\w.-]+))?")
+_TOKENS = 16_384  # padded tokens in one pass through the network
+_WINDOW = 1022  # ESM-2 and its kin were trained on this many residues
+
+
+class _Piece(NamedTuple):
+    """One window of one text."""
+
+    text: int
+    ids: list[int]
+    weights: NDArray[np.float32]
+
+
+@register("hf_sequence")
+class HFSequenceEncoder(TextEncoder):
+    """A Hugging Face encoder over SMILES or residues, its last hidden states pooled to one vector.
+
+    Residues are written with spaces where the tokenizer needs that, and residues that it does not know become X. SMILES
+    are brought to rdkit's canonical form. Texts longer than a window are cut into overlapping ones: each token's hidden
+    states are averaged over the windows that hold it, then over tokens, special tokens left out (`pooling="mean"`); or
+    the windows' first special tokens are averaged (`"cls"`).
+
+    Parameters
+    ----------
+    source
+        Folder with `config.json`, weights and tokenizer, or a name on the hub, `"owner/name"` or
+        `"owner/name@revision"`. Names are looked up in the local hub cache, and downloaded only where
+        `settings.offline` is off.
+    modality
+        `"protein"` or `"molecule"`.
+    pooling
+        `"mean"` or `"cls"`.
+    window
+        Most tokens read at once, special ones not counted; less where the network takes less.
+    overlap
+        Tokens that neighbouring windows share; an eighth of the window if not given.
+    salts
+        Which of several parts of a molecule to read, see :func:`scbioverse.pp.molecules`.
+    device
+        `"cpu"`, `"cuda"`, ...; `settings.device` if not given.
+    trust_remote_code
+        Run Python code that comes with the weights. Some models (MoLFormer) cannot be loaded otherwise. It can do
+        anything: read it first and pin the revision.
+
+    Raises
+    ------
+    InputError
+        A parameter has no meaning.
+    OfflineError
+        The name is not in the local cache and `settings.offline` is on.
+    WeightsError
+        The files are not there, damaged, or hold no encoder of such texts.
+    """
+
+    kind: str
+    default_key: ClassVar[str]
+    noun: ClassVar[str]
+
+    def __init__(
+        self,
+        source: str | Path,
+        *,
+        modality: Literal["protein", "molecule"],
+        pooling: Pooling = "mean",
+        window: int = _WINDOW,
+        overlap: int | None = None,
+        salts: Salts = "largest",
+        device: str | None = None,
+        trust_remote_code: bool = False,
+    ) -> None:
+        if modality not in _MODALITIES:
+            raise InputError(f"modality must be 'protein' or 'molecule', found {modality!r}")
+        if pooling not in ("mean", "cls"):
+            raise InputError(f"pooling must be 'mean' or 'cls', found {pooling!r}")
+        self.modality, self.pooling, self.salts = modality, pooling, salts
+        self.default_key, self.noun = _MODALITIES[modality]  # type: ignore[misc]
+        self.source, self.trust_remote_code = str(source), bool(trust_remote_code)
+        self.device = pick_device(device)
+        net, tokenizer, self.revision = _load(self.source, trust_remote_code=self.trust_remote_code)
+        self.net = net.eval().requires_grad_(False).to(self.device)
+        self.spelling = Spelling(tokenizer, modality)
+        if pooling == "cls" and not self.spelling.prefix:
+            raise WeightsError(f"{self.source} puts no special token before a text: use pooling='mean'")
+        room = self.spelling.room(net.config)
+        self.window = min(int(window), room) if room is not None else int(window)
+        self.overlap = self.window // 8 if overlap is None else int(overlap)
+        windows(1, self.window, self.overlap)
+        self.dim = int(net.config.hidden_size)
+        self.name = Path(self.source).name if Path(self.source).is_dir() else self.source
+        self._fingerprint: str | None = None
+
+    def __repr__(self) -> str:
+        return (
+            f"HFSequenceEncoder({self.source!r}, modality={self.modality!r}, pooling={self.pooling!r}, dim={self.dim})"
+        )
+
+    def fingerprint(self) -> str:
+        """Sha256, in hex, of the weights that shape the output, parameters and preprocessing version."""
+        if self._fingerprint is None:
+            text = SEQUENCE_VERSION if self.modality == "protein" else f"{SMILES_VERSION} {self.salts}"
+            spelling = [self.spelling.spaced, sorted(self.spelling.replace), self.spelling.prefix, self.spelling.suffix]
+            made = hashlib.sha256(
+                f"{_VERSION} {text} {self.pooling} {self.window} {self.overlap} {spelling}".encode()
+                + str(sorted(self.spelling.tokenizer.get_vocab().items())).encode()
+            )
+            for key, tensor in sorted(self.net.state_dict().items()):
+                # A pooler above the hidden states may be random, and is not used.
+                if not key.startswith("pooler."):
+                    made.update(f"{key}{tensor.dtype}{tuple(tensor.shape)}".encode())
+                    made.update(tensor.cpu().contiguous().view(torch.uint8).numpy().tobytes())
+            self._fingerprint = made.hexdigest()
+        return self._fingerprint
+
+    def clean(self, values: Sequence[str]) -> list[tuple[str, str]]:
+        """Return (residues or canonical SMILES, problem) for each text."""
+        if self.modality == "protein":
+            return [(one.text, one.problem) for one in map(clean_sequence, values)]
+        return [(one.canonical, one.problem) for one in parse_smiles(values, salts=self.salts)]
+
+    @torch.inference_mode()
+    def embed_texts(self, values: Sequence[str]) -> NDArray[np.float32]:
+        """Embed cleaned texts: float32 (n, dim)."""
+        out = torch.zeros(len(values), self.dim)
+        for batch in _batches(sorted(self._pieces(values), key=lambda piece: len(piece.ids))):
+            hidden = self._hidden([piece.ids for piece in batch])
+            weights = torch.zeros(hidden.shape[:2])
+            for row, piece in enumerate(batch):
+                weights[row, : len(piece.weights)] = torch.from_numpy(piece.weights)
+            pooled = torch.einsum("nt,ntd->nd", weights.to(hidden), hidden).float().cpu()
+            out.index_add_(0, torch.tensor([piece.text for piece in batch]), pooled)
+        return out.numpy()
+
+    def _pieces(self, values: Sequence[str]) -> Iterator[_Piece]:
+        """Windows with special tokens around, and what each of their tokens counts in the pooled vector."""
+        prefix, suffix = self.spelling.prefix, self.spelling.suffix
+        for text, ids in enumerate(self.spelling.ids(values)):
+            cuts = windows(len(ids), self.window, self.overlap)
+            for (start, stop), weights in zip(cuts, coverage_weights(len(ids), cuts), strict=True):
+                if self.pooling == "cls":
+                    counts = np.array([1 / len(cuts)], dtype=np.float32)
+                else:
+                    counts = np.concatenate([np.zeros(len(prefix), dtype=np.float32), weights])
+                yield _Piece(text, [*prefix, *ids[start:stop], *suffix], counts)
+
+    def _hidden(self, ids: list[list[int]]) -> torch.Tensor:
+        longest = max(map(len, ids))
+        fill = self.spelling.tokenizer.pad_token_id
+        rows = torch.full((len(ids), longest), 0 if fill is None else int(fill))
+        mask = torch.zeros_like(rows)
+        for row, one in enumerate(ids):
+            rows[row, : len(one)] = torch.tensor(one)
+            mask[row, : len(one)] = 1
+        return self.net(input_ids=rows.to(self.device), attention_mask=mask.to(self.device)).last_hidden_state
+
+    def save(self, folder: str | Path) -> Path:
+        """Write `encoder.json`, which names source, revision and fingerprint, into `folder` and return it.
+
+        The weights are not copied: the same folder or hub name must be there when the encoder is read.
+        """
+        names = ("source", "revision", "modality", "pooling", "window", "overlap", "salts", "dim")
+        config = {name: getattr(self, name) for name in names}
+        return write_config(folder, {"kind": "hf_sequence", **config, "fingerprint": self.fingerprint()})
+
+    @classmethod
+    def from_folder(cls, folder: str | Path, config: dict[str, Any] | None = None) -> HFSequenceEncoder:
+        """Read what :meth:`save` wrote. Never runs code that comes with weights.
+
+        Raises
+        ------
+        WeightsError
+            `encoder.json` is missing or damaged, or the weights are not found where it says.
+        OfflineError
+            They would have to be downloaded while `settings.offline` is on.
+        MismatchError
+            The weights there are others.
+        """
+        found = read_config(folder, config)
+        source = found["source"]
+        if found.get("revision") and not Path(source).is_dir():
+            source = f"{source.split('@')[0]}@{found['revision']}"
+        names = ("modality", "pooling", "window", "overlap", "salts")
+        encoder = cls(source, **{name: found[name] for name in names})
+        same_fingerprint(folder, found.get("fingerprint"), encoder.fingerprint(), source)
+        return encoder
+
+
+def _batches(pieces: list[_Piece]) -> Iterator[list[_Piece]]:
+    """Pieces, shortest first, cut so that no padded batch exceeds the budget of tokens."""
+    batch: list[_Piece] = []
+    for piece in pieces:
+        if batch and (len(batch) + 1) * len(piece.ids) > _TOKENS:
+            yield batch
+            batch = []
+        batch.append(piece)
+    if batch:
+        yield batch
+
+
+def _load(source: str, *, trust_remote_code: bool) -> tuple[Any, Any, str | None]:
+    """Network, tokenizer and, for a hub name, the commit."""
+    from transformers import AutoModel, AutoTokenizer
+
+    path, commit = Path(source).expanduser(), None
+    if not path.is_dir():
+        path = _from_hub(source, code=trust_remote_code)
+        commit = path.name
+    # From a folder alone: transformers looks for adapters on the hub, whatever it is told, when given a name.
+    options: dict[str, Any] = {"trust_remote_code": trust_remote_code, "local_files_only": True}
+    try:
+        # Layers that the files do not hold (a pooler) are drawn at random: not at the caller's expense.
+        with torch.random.fork_rng(devices=[]):
+            net = AutoModel.from_pretrained(path, dtype=torch.float32, **options)
+        tokenizer = AutoTokenizer.from_pretrained(path, **options)
+    except (OSError, ValueError, RuntimeError, KeyError, ImportError) as error:
+        raise WeightsError(f"{source!r} cannot be loaded as a Hugging Face encoder: {error}") from error
+    if getattr(net.config, "is_encoder_decoder", False):
+        net = net.get_encoder()
+    return net, tokenizer, commit
+
+
+def _from_hub(source: str, *, code: bool) -> Path:
+    """Folder of a hub name's files, downloaded only where that is allowed."""
+    match = _HUB_NAME.fullmatch(source)
+    if match is None:
+        raise WeightsError(f"{source!r} is neither a folder nor a name on the hub ('owner/name')")
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    wanted = ["*.json", "*.txt", "*.model", "*.safetensors", *(["*.py"] if code else [])]
+    try:
+        for patterns in (wanted, [*wanted, "pytorch_model*.bin"]):
+            folder = Path(
+                snapshot_download(
+                    match["repo"],
+                    revision=match["revision"],
+                    allow_patterns=patterns,
+                    local_files_only=settings.offline,
+                )
+            )
+            if any(folder.glob("*.safetensors")):
+                break
+    except LocalEntryNotFoundError as error:
+        raise OfflineError(
+            f"{source!r} is no folder, and is not in the local hub cache; settings.offline is {settings.offline}. Set "
+            "SCBIOVERSE_OFFLINE=0 to download it, or pass a folder."
+        ) from error
+    except (HfHubHTTPError, OSError, ValueError) as error:
+        raise WeightsError(f"{source!r} could not be fetched from the hub: {error}") from error
+    return folder

@@ -1,0 +1,86 @@
+"""Marker evidence of cells: their z-scores against a reference pool, averaged over each candidate's markers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .._errors import InputError
+from ..io import read_rows, row_source
+from ..knowledge.marker_weights import marker_weights
+from ..pp import check_matrix, match_var, to_counts_like
+from ._panel_share import panel_offsets
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from anndata import AnnData
+    from numpy.typing import NDArray
+
+    from ._panel_share import GeneStats
+
+
+def marker_evidence(
+    adata: AnnData,
+    stats: GeneStats,
+    cl_ids: Sequence[str | None],
+    *,
+    key: str | None = None,
+    layer: str | None = None,
+    batch_size: int = 4096,
+    min_genes: int = 100,
+) -> NDArray[np.float32]:
+    """Mean z-score of each candidate's markers, every cell by itself.
+
+    Values are scaled as the compact encoder scales them (log of counts per panel share, standardised with mean and
+    standard deviation over the encoder's training pool, clipped), so that no statistic of the data set at hand enters
+    and a cell's evidence does not depend on the other cells. The weights are
+    :func:`scbioverse.knowledge.marker_weights.marker_weights`.
+
+    Parameters
+    ----------
+    adata
+        Raw counts or log-normalised values. Not changed.
+    stats
+        Reference means and standard deviations of genes.
+    cl_ids
+        m candidates; None for one that is no ontology term.
+    key
+        Column of `adata.var` with gene names; the index of `var` if not given.
+    layer
+        Layer to read; `X` if not given, `adata.raw` if `"raw"`.
+    batch_size
+        Cells read at once; it changes memory only.
+    min_genes
+        Fewest genes that must be known.
+
+    Returns
+    -------
+    float32 (n_obs, m), in standard deviations of the reference pool, shrunken towards 0 where few markers are
+    measured. 0 for a candidate without measured markers and for a cell without counts.
+
+    Raises
+    ------
+    InputError
+        The matrix cannot be used or too few genes match.
+    MissingKeyError
+        `layer` or `key` is not there.
+    """
+    if batch_size < 1:
+        raise InputError(f"batch_size must be at least 1, found {batch_size}.")
+    match = match_var(adata, stats.genes, key=key, layer=layer, min_genes=min_genes)
+    source = row_source(adata, layer)
+    info = check_matrix(source, name="adata.X" if layer is None else f"layer {layer!r}", layer=layer)
+    panel = stats.panel(match.vocab)
+    weights = marker_weights(cl_ids, [stats.genes[at] for at in panel.vocab])
+    base = weights @ panel.zero
+    out = np.empty((adata.n_obs, len(cl_ids)), dtype=np.float32)
+    for start in range(0, adata.n_obs, batch_size):
+        rows = slice(start, min(start + batch_size, adata.n_obs))
+        counts = to_counts_like(read_rows(source, rows, layer, columns=match.columns), info)
+        offsets = panel_offsets(counts, stats, panel)
+        values = (offsets @ weights.T).toarray() + base
+        values[np.asarray(counts.sum(axis=1)).ravel() == 0] = 0
+        out[rows] = values
+    return out

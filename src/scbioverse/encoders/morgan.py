@@ -1,0 +1,107 @@
+"""Morgan fingerprints: which neighbourhoods of atoms a molecule has. Nothing in them was learnt."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from .._errors import InputError
+from ..pp._smiles import SMILES_VERSION, Salts, parse_smiles
+from ._config_file import digest, read_config, write_config
+from ._distinct import TextEncoder
+from ._registry import register
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+__all__ = ["MorganEncoder"]
+
+_VERSION = "morgan-v1"
+
+
+@register("morgan")
+class MorganEncoder(TextEncoder):
+    """SMILES to the bits of rdkit's Morgan fingerprint (Rogers and Hahn 2010, doi:10.1021/ci100050t), 0 or 1.
+
+    Parameters
+    ----------
+    radius
+        Bonds around each atom; 2 is what is called ECFP4.
+    n_bits
+        Length of the folded fingerprint.
+    chirality
+        Tell tetrahedral configurations apart.
+    salts
+        Which of several parts to read, see :func:`scbioverse.pp.molecules`.
+    """
+
+    kind: str
+    default_key: ClassVar[str] = "smiles"
+    noun: ClassVar[str] = "SMILES"
+    modality: str = "molecule"
+
+    def __init__(
+        self, *, radius: int = 2, n_bits: int = 2048, chirality: bool = True, salts: Salts = "largest"
+    ) -> None:
+        if radius < 0 or n_bits < 1:
+            raise InputError(f"radius must not be negative and n_bits at least 1; found {radius} and {n_bits}")
+        self.radius, self.dim, self.chirality, self.salts = int(radius), int(n_bits), bool(chirality), salts
+        self.name = f"morgan-{radius}-{n_bits}"
+
+    def __repr__(self) -> str:
+        return f"MorganEncoder(radius={self.radius}, n_bits={self.dim}, chirality={self.chirality})"
+
+    def fingerprint(self) -> str:
+        """Sha256, in hex, of parameters and preprocessing version."""
+        return digest(_VERSION, SMILES_VERSION, self._config())
+
+    def clean(self, values: Sequence[str]) -> list[tuple[str, str]]:
+        """Return (canonical SMILES, problem) for each SMILES."""
+        return [(one.canonical, one.problem) for one in parse_smiles(values, salts=self.salts)]
+
+    def embed_texts(self, values: Sequence[str]) -> NDArray[np.float32]:
+        """Fingerprints of canonical SMILES: float32 (n, n_bits) of 0 and 1."""
+        out = np.empty((len(values), self.dim), dtype=np.float32)
+        if not len(values):
+            return out
+        from rdkit import Chem
+        from rdkit.Chem import rdFingerprintGenerator
+        from rdkit.rdBase import BlockLogs
+
+        generator = rdFingerprintGenerator.GetMorganGenerator(
+            radius=self.radius, fpSize=self.dim, includeChirality=self.chirality
+        )
+        block = BlockLogs()  # rdkit remarks on odd molecules to stderr
+        for row, value in enumerate(values):
+            out[row] = generator.GetFingerprintAsNumPy(Chem.MolFromSmiles(value))
+        del block
+        return out
+
+    def _config(self) -> dict[str, Any]:
+        return {
+            "kind": "morgan",
+            "radius": self.radius,
+            "n_bits": self.dim,
+            "chirality": self.chirality,
+            "salts": self.salts,
+        }
+
+    def save(self, folder: str | Path) -> Path:
+        """Write `encoder.json` into `folder` and return it."""
+        return write_config(folder, self._config())
+
+    @classmethod
+    def from_folder(cls, folder: str | Path, config: dict[str, Any] | None = None) -> MorganEncoder:
+        """Read what :meth:`save` wrote.
+
+        Raises
+        ------
+        WeightsError
+            `encoder.json` is missing or damaged.
+        """
+        found = read_config(folder, config)
+        return cls(**{name: found[name] for name in ("radius", "n_bits", "chirality", "salts")})

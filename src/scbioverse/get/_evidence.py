@@ -1,0 +1,72 @@
+"""`sb.get.evidence` and `sb.get.samples`: what the reasons rest on, and how samples voted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from .._keys import Slots
+from .._record import read_record
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+_NUMBERS = ("fraction_in", "fraction_out", "log_fold_change", "p")
+
+
+def evidence(adata: AnnData, *, key: str = "bioverse") -> pd.DataFrame:
+    """Return every claim about a gene that the reasons make, with what the data say to it.
+
+    Parameters
+    ----------
+    adata
+        Data that :func:`scbioverse.tl.annotate` wrote to.
+    key
+        The stem that `key_added` was.
+
+    Returns
+    -------
+    One row a claim: `label` whose reason makes it; `gene` (approved symbol); `direction` (`"high"`, `"low"`,
+    `"absent"`); `fraction_in` and `fraction_out` (cells that express it among those with the label and among all other
+    labelled cells); `log_fold_change` (log2 of mean expression per 10,000, 0.1 added to both); `p` (one-sided
+    Mann-Whitney, NaN for "absent"); `n_in`, `n_out` (cells tested); `verdict` (`"supported"`; other verdicts stand only
+    where a text kept them); `cl_id` and `kind` of the marker (of the label's own term, or of an ancestor); `source`,
+    the tables that list it as a marker; `said`, the name in the text. Fractions are those of the cells tested, at most
+    20,000.
+
+    Raises
+    ------
+    MissingKeyError
+        There is no evidence with this stem.
+    """
+    step = "evidence" if key == Slots().key else f"evidence_{key}"
+    record = read_record(adata, step)
+    table = pd.DataFrame(record["rows"], columns=record["columns"])
+    return table.astype({name: float for name in _NUMBERS if name in table} if len(table) else {})
+
+
+def samples(adata: AnnData, *, key: str = "bioverse") -> pd.DataFrame:
+    """Return how the samples of each group voted, after `annotate(groupby=..., sample_key=...)`.
+
+    Parameters
+    ----------
+    adata
+        Data that :func:`scbioverse.tl.annotate` wrote to.
+    key
+        The stem that `key_added` was.
+
+    Returns
+    -------
+    One row a group and sample: `group`, `sample`, `n` cells, `own_label` (of these cells alone), `confidence` of it,
+    `share` (of the group's samples that name the label of all its cells), `harmonised` (whether the group got one
+    label). No rows without `sample_key`.
+
+    Raises
+    ------
+    MissingKeyError
+        There are no annotations with this stem.
+    """
+    step = "annotate" if key == Slots().key else f"annotate_{key}"
+    found = read_record(adata, step).get("samples", [])
+    return pd.DataFrame(found, columns=["group", "sample", "n", "own_label", "confidence", "share", "harmonised"])

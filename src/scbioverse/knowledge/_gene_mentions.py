@@ -1,0 +1,262 @@
+"""Where a free text names genes: symbols, older names, families and surface proteins, but neither words nor labels."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from importlib.resources import files
+from typing import TYPE_CHECKING, Literal
+
+from ._words import meanings
+from .genes import load_genes
+from .ontology import fold, load_ontology
+from .phrases import canonical_phrase
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+Direction = Literal["high", "low", "absent"]
+
+_WORD = re.compile(r"[A-Za-z0-9]+(?:[.-][A-Za-z0-9]+)*")
+_NAME_PART = re.compile(r"[A-Za-z0-9]+\+?")
+# Longest cell type name looked for, in parts.
+_PARTS = 8
+_SUFFIX: dict[str, Direction] = {
+    "positive": "high", "pos": "high", "high": "high", "hi": "high", "bright": "high", "expressing": "high",
+    "expressed": "high", "rich": "high", "enriched": "high", "low": "low", "lo": "low", "dim": "low", "int": "low",
+    "negative": "absent", "neg": "absent", "deficient": "absent", "null": "absent", "depleted": "low",
+}  # fmt: skip
+_GLUED = re.compile(r"^(CD\d+[A-Za-z]?)(high|hi|bright|pos|low|lo|dim|int|neg)$")
+_SIGN = re.compile(r"(\+{1,3}|⁺)|([⁻−]|-(?=$|[\s,;.)/]))")
+_PERCENT = re.compile(r"\s*\(\s*(?:in\s+)?[<>~]?\s*\d+(?:\.\d+)?\s*%")
+# What is written like a gene that no table knows; a reason that names one cannot be checked and so must not pass.
+_LIKE_A_GENE = re.compile(r"[A-Z][A-Z0-9]*\d[A-Z0-9]*|[A-Z]{2,}[A-Z0-9]*-[A-Z0-9]+")
+_NUMBERED = re.compile(
+    r"(?:TH|TC|TR|TFH|TREG|ILC|M?DC|[CP]DC|NKT?|UMAP|TSNE|PC|MHC|COVID|SARS|HSC|V|GSE|GSM|SCP|CL|CLUSTER|GROUP|DAY|TYPE"
+    r"|FIG|TABLE|LAYER|COV|[A-Z])-?(?:\d+[A-Z]?|[IVX]+)|G\d?M|H\dAD|[A-Z]+-(?:CELLS?|TYPE|LIKE|SEQ|COV)"
+)
+_NEVER = frozenset(["cell", "cells", "gene", "genes", "marker", "markers"])
+_FAMILY = re.compile(r"CD\d+|HLA-D[MOPQR]")
+# Families whose members' symbols do not begin with the family's name.
+_BY_HAND = {"CD16": ("FCGR3A", "FCGR3B")}
+
+_JOIN = r"(?:\s*\([^()]*\))?\s*(?:,\s*(?:and|or)?|/|&|\band\b|\bor\b|\bplus\b|\bnor\b)\s*"
+_NEXT = re.compile(_JOIN)
+_BEFORE = re.compile(
+    r"(?:express(?:es|ed|ing)?|expression of|transcripts? of|levels? of|mrna of|positive for|negative for"
+    r"|lack(?:s|ing)?|(?:high|low|rich|enriched|higher|lower) (?:in|for)|genes? (?:called|named|such as|like|including)"
+    r"|markers?:|genes?:|markers? (?:such as|like|including)|the (?:genes?|markers?)|(?:over|co)-?express(?:es|ing)?"
+    r"|presence of|absence of|loss of|without|more|less)\s+(?:both\s+|either\s+|neither\s+|any\s+|no\s+)?$",
+    re.IGNORECASE,
+)
+_AFTER = re.compile(
+    r"\s*\+(?!\w)|\s*\(\s*[<>~]?\d+(?:\.\d+)?\s*%|[-\s]+(?:high|low|positive(?!\s+for)|negative(?!\s+for))\b"
+    r"|\s+(?:gene\b|m?rna\b|transcripts?\b|expression\b|marks?\b)"
+    r"|\s+(?:is|are|was|were)\s+(?:(?:not|highly|strongly|weakly|barely|very|more|most)\s+)*"
+    r"(?:expressed|high|low|absent|elevated|enriched|detected|undetected|up-?regulated|down-?regulated|missing)\b"
+)
+_ARTICLE = re.compile(
+    r"\b(?:the|a|an|this|that|these|those|its|their|our|each|every|all|any|some|in|by|with|from|at|on|to|as|of|for|than)"
+    r"\s+$",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Mention:
+    """One gene in a text.
+
+    Attributes
+    ----------
+    start, end
+        Where it stands, its sign included.
+    said
+        As it is written, without the sign.
+    genes
+        Approved symbols: one, several for a family (`"CD3"`), none where no table knows the name.
+    sign
+        Direction by a sign or suffix of its own (`"CD3+"`, `"CD56dim"`), or None.
+    sure
+        False where the name is an everyday word, too.
+    """
+
+    start: int
+    end: int
+    said: str
+    genes: tuple[str, ...]
+    sign: Direction | None = None
+    sure: bool = True
+
+
+def gene_mentions(text: str, *, names: Iterable[str] = ()) -> list[Mention]:
+    """Find the genes that a text names.
+
+    Names of cell types (`"CD4 T cell"`, and `names`) are no mentions. Words that are also names of genes (`"CAT"`,
+    `"WAS"`, `"REST"`) count only in the company of genes: in a list with one, before a percentage or a sign, after
+    "express" and the like.
+
+    Parameters
+    ----------
+    text
+        One or more sentences.
+    names
+        Further names to leave alone, such as the labels of the data.
+
+    Returns
+    -------
+    In the order of the text, without overlaps.
+    """
+    hidden = name_spans(text, names)
+    found = []
+    for word in _WORD.finditer(text):
+        if not any(start < word.end() and word.start() < end for start, end in hidden):
+            found += _read(text, word.start(), word[0])
+    sure = [one for one in found if one.sure]
+    doubtful = [one for one in found if not one.sure]
+    shouted = _shouted(text)
+    while True:
+        accepted = [one for one in doubtful if _is_gene_here(text, one, sure, shouted)]
+        if not accepted:
+            return sorted(sure, key=lambda one: one.start)
+        sure += accepted
+        doubtful = [one for one in doubtful if one not in accepted]
+
+
+def name_spans(text: str, names: Iterable[str] = ()) -> list[tuple[int, int]]:
+    """Where a text names cell types, longest first from each place; single words only where they need not be a gene."""
+    known = _term_names()
+    given = {fold(name) for name in names if " " in name.strip() or not gene_of(name.strip())[1]}
+    spans: list[tuple[int, int]] = []
+    # A label may hold signs that the parts of a name do not: it is looked for as it stands.
+    for name in sorted({name.strip() for name in names if name.strip()}, key=len, reverse=True):
+        if fold(name) in given:
+            spans += [one.span() for one in re.finditer(rf"(?<!\w){re.escape(name)}(?!\w)", text)]
+    parts = list(_NAME_PART.finditer(text))
+    i = 0
+    while i < len(parts):
+        for n in range(min(_PARTS, len(parts) - i), 1, -1):
+            start, end = parts[i].start(), parts[i + n - 1].end()
+            said = fold(text[start:end])
+            if any(said.removesuffix("s").replace("+ ", by) in known or said in given for by in ("+ ", " ")):
+                spans.append((start, end))
+                i += n - 1
+                break
+        i += 1
+    return spans
+
+
+@lru_cache(maxsize=1)
+def _term_names() -> frozenset[str]:
+    ontology = load_ontology()
+    every = {*ontology.names(), *(fold(canonical_phrase(one)) for one in ontology)}
+    return frozenset(name for name in every if " " in name and any(c.isdigit() or c == " " for c in name))
+
+
+@lru_cache(maxsize=1)
+def _everyday() -> frozenset[str]:
+    text = files("scbioverse.knowledge").joinpath("data").joinpath("gene_words.txt").read_text(encoding="utf-8")
+    return frozenset(word for line in text.splitlines() if not line.startswith("#") for word in line.split())
+
+
+@lru_cache(maxsize=1)
+def _families() -> dict[str, tuple[str, ...]]:
+    found: dict[str, list[str]] = {}
+    for symbol in load_genes().symbols:
+        match = re.fullmatch(r"(CD\d+)[A-Z]|(HLA-D[MOPQR])[AB]\d?", symbol)
+        if match:
+            found.setdefault(match[1] or match[2], []).append(symbol)
+    several = {name: tuple(members) for name, members in found.items() if len(members) > 1}
+    return several | _BY_HAND
+
+
+@lru_cache(maxsize=16384)
+def gene_of(word: str) -> tuple[tuple[str, ...], bool]:
+    """Symbols that a word stands for, and whether it can mean nothing else; no symbols where no table knows it."""
+    table, upper = load_genes(), word.upper()
+    family = _families().get(upper)
+    if family and _FAMILY.fullmatch(upper) and upper not in table:
+        return family, True
+    surface = meanings("surface").get(upper)
+    if surface:
+        return (surface,), True
+    hit = table.lookup(word) or (table.lookup(word.replace("-", "")) if any(c.isdigit() for c in word) else None)
+    if hit is None:
+        # Mouse spelling ("Cd3e") and lower case; without a digit it may be any word.
+        hit = table.lookup(upper) if len(word) > 2 else None
+        return ((hit[0],), len(word) > 3 and any(c.isdigit() for c in word)) if hit else ((), False)
+    plain = word.lower() in _everyday() or len(word) < 3
+    # Older names without a digit are words more often than not ("not", "flower", "IV").
+    return (hit[0],), not plain and (hit[1] != "alias" or any(c.isdigit() for c in word))
+
+
+def _read(text: str, start: int, word: str) -> list[Mention]:
+    """Mentions in one word: whole, without a suffix ("CD3-positive"), or in its pieces ("CD3D-CD3E")."""
+    word = word.rstrip(".-")
+    end = start + len(word)
+    glued = _GLUED.match(word)
+    if glued:
+        return [Mention(start, end, glued[1], gene_of(glued[1])[0], _SUFFIX[glued[2]])]
+    genes, sure = gene_of(word)
+    if genes:
+        return [_signed(text, Mention(start, end, word, genes, None, sure))]
+    pieces = list(re.finditer(r"[^.-]+", word))
+    for n in range(len(pieces) - 1, 0, -1):
+        head, rest = word[: pieces[n - 1].end()], word[pieces[n].start() :]
+        genes, sure = gene_of(head)
+        if not genes:
+            continue
+        suffix = rest.lower()
+        if suffix in _SUFFIX:
+            return [Mention(start, end, head, genes, _SUFFIX[suffix], True)]
+        first = Mention(start, start + len(head), head, genes, None, sure)
+        if head.startswith("CD") and rest.startswith("CD") and "+" in (text[end : end + 1], text[start - 1 : start]):
+            # "CD3+CD4-CD8+": the hyphen is a sign among signs.
+            first = replace(first, sign="absent")
+        return [first, *_read(text, start + pieces[n].start(), rest)]
+    strange = _LIKE_A_GENE.fullmatch(word) and len(word) > 3 and not _NUMBERED.fullmatch(word)
+    percent = len(word) > 2 and (word.isupper() or any(c.isdigit() for c in word)) and _PERCENT.match(text, end)
+    if (strange or percent) and word.lower() not in _NEVER and not word.isdigit():
+        return [_signed(text, Mention(start, end, word, ()))]
+    if word.isupper() and word.isalpha() and len(word) > 2 and word.lower() not in _NEVER:
+        # No word that is known, but in the place of a gene ("express ZORBLAX") it is meant as one.
+        return [_signed(text, Mention(start, end, word, (), None, False))]
+    return []
+
+
+def _signed(text: str, mention: Mention) -> Mention:
+    sign = _SIGN.match(text, mention.end)
+    if not sign:
+        return mention
+    return replace(mention, end=sign.end(), sign="high" if sign[1] else "absent", sure=True)
+
+
+def _shouted(text: str) -> bool:
+    """Whether the text is in capitals throughout, so that capitals say nothing."""
+    words = [word for word in re.findall(r"[A-Za-z]{2,}", text) if not gene_of(word)[1]]
+    return len(words) > 2 and sum(word.isupper() for word in words) > 0.6 * len(words)
+
+
+def _is_gene_here(text: str, mention: Mention, sure: list[Mention], shouted: bool) -> bool:
+    said = mention.said
+    if said.lower() in _NEVER or (said.islower() and said in _everyday()) or len(said) < 2:
+        return False
+    before, after = text[: mention.start], text[mention.end :]
+    if shouted and not mention.genes:
+        return False
+    if _PERCENT.match(after):
+        return True
+    if not said.isupper() and not (said.islower() and gene_of(said)[0]) and not any(c.isdigit() for c in said):
+        # "Was" and "Rest" begin sentences.
+        return False
+    if _BEFORE.search(before):
+        return True
+    if _ARTICLE.search(before) or re.match(r"\s+of\b", after):
+        return bool(re.match(r"\s+(?:gene|transcripts?|m?rna|expression)\b", after))
+    if _AFTER.match(after) and (not shouted or re.match(r"\s*\+", after)):
+        return True
+    for other in sure:
+        gap = text[mention.end : other.start] if other.start >= mention.end else text[other.end : mention.start]
+        if _NEXT.fullmatch(gap):
+            return True
+    return False

@@ -1,0 +1,95 @@
+"""How much each gene speaks for each of several candidate cell types, from the curated marker tables."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+import scipy.sparse as sp
+
+from .markers import load_markers
+from .ontology import load_ontology
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+DESCENDANT = 0.5
+ANCESTOR = 0.3
+SHRINK = 3.0
+
+
+def marker_weights(
+    cl_ids: Sequence[str | None],
+    genes: Sequence[str],
+    *,
+    descendant: float = DESCENDANT,
+    ancestor: float = ANCESTOR,
+    shrink: float = SHRINK,
+) -> sp.csr_array:
+    """Weights that turn a cell's z-scores into marker evidence for each candidate.
+
+    A candidate has its own markers by their table weight, those of its descendants and ancestors at a discount (but
+    not those of another candidate), and of each gene only what exceeds the gene's mean weight over the other
+    candidates: a marker of all of them tells none apart. Each row is divided by its sum plus `shrink`, so that evidence
+    is a mean of z-scores which little knowledge, or a panel that measures little of it, keeps near zero.
+
+    Parameters
+    ----------
+    cl_ids
+        m candidates; None for one that is no ontology term and so has no markers.
+    genes
+        G measured genes, approved symbols.
+    descendant, ancestor
+        Factors on the weights of markers of descendants and ancestors; 0 leaves them out.
+    shrink
+        Weight of prior doubt, in units of the marker table's weights (a marker in one list and for one type has 1).
+
+    Returns
+    -------
+    float32 CSR (m, G), non-negative; the row of a candidate without a measured marker is empty.
+    """
+    ontology, known = load_ontology(), _by_term()
+    column = {gene: i for i, gene in enumerate(genes)}
+    candidates = set(cl_ids)
+    rows: list[dict[int, float]] = []
+    for cl_id in cl_ids:
+        row: dict[int, float] = {}
+        rows.append(row)
+        if cl_id is None or cl_id not in ontology:
+            continue
+        kin = [(cl_id, 1.0)]
+        kin += [(one, descendant) for one in ontology.descendants(cl_id)] if descendant > 0 else []
+        kin += [(one, ancestor) for one in ontology.ancestors(cl_id)] if ancestor > 0 else []
+        for term, factor in kin:
+            if term != cl_id and term in candidates:
+                continue
+            for gene, weight in known.get(term, ()):
+                at = column.get(gene)
+                if at is not None:
+                    row[at] = max(row.get(at, 0.0), factor * weight)
+    matrix = sp.csr_array(
+        (
+            np.array([value for row in rows for value in row.values()], dtype=np.float64),
+            np.array([at for row in rows for at in row], dtype=np.int64),
+            np.cumsum([0, *(len(row) for row in rows)]),
+        ),
+        shape=(len(rows), len(genes)),
+    )
+    if len(rows) > 1:
+        total = np.asarray(matrix.sum(axis=0)).ravel()
+        matrix.data = np.clip(matrix.data - (total[matrix.indices] - matrix.data) / (len(rows) - 1), 0.0, None)
+    matrix.eliminate_zeros()
+    sums = np.asarray(matrix.sum(axis=1)).ravel()
+    matrix.data /= np.repeat(sums + shrink, np.diff(matrix.indptr))
+    matrix.sort_indices()
+    return matrix.astype(np.float32)
+
+
+@lru_cache(maxsize=1)
+def _by_term() -> dict[str, list[tuple[str, float]]]:
+    known: dict[str, list[tuple[str, float]]] = {}
+    table = load_markers()
+    for cl_id, gene, weight in zip(table["cl_id"], table["gene"], table["weight"], strict=True):
+        known.setdefault(cl_id, []).append((gene, float(weight)))
+    return known

@@ -1,0 +1,292 @@
+"""Low-rank adapters of a language model: trained with peft, kept apart from its weights, which are never changed.
+
+Two twins of a model serve two ends. The one that trains (:func:`training_twin`) holds peft's layers over float32 copies
+of the weights. The one that reads (:func:`merged_twin`) has the adapter added into copies of the few matrices it
+touches, so that reading costs what it cost before; everything else it shares with the model. Neither is ever saved.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from .._errors import InputError, MismatchError, WeightsError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from .backbone import Backbone
+
+Targets = Literal["attention", "mlp", "all"] | Sequence[str]
+CONFIG, TENSORS = "adapter_config.json", "adapter_model.safetensors"
+# What peft puts before the names of a whole model that it saves: with it, its own loader reads our folder.
+_PREFIX = "base_model.model."
+_NAME = re.compile(r"(?P<module>.+)\.lora_(?P<side>[AB])\.weight")
+
+
+@dataclass(frozen=True)
+class AdapterConfig:
+    """Shape of an adapter (Hu et al. 2022, LoRA: W + alpha / rank · B A).
+
+    Attributes
+    ----------
+    rank
+        Rank of the change of each matrix.
+    alpha
+        Scale: the change is multiplied by `alpha / rank`.
+    dropout
+        Share of inputs to A dropped in training.
+    targets
+        Which matrices of each block: `"attention"`, `"mlp"`, `"all"`, or the ends of their names.
+    """
+
+    rank: int = 8
+    alpha: float = 16.0
+    dropout: float = 0.0
+    targets: str | tuple[str, ...] = "attention"
+
+    def __post_init__(self) -> None:
+        if self.rank < 1 or self.alpha <= 0 or not 0 <= self.dropout < 1:
+            raise InputError(
+                f"an adapter needs rank ≥ 1, alpha > 0 and dropout in 0 to 1, found {self.rank}, {self.alpha} and "
+                f"{self.dropout}."
+            )
+        if not isinstance(self.targets, str):
+            object.__setattr__(self, "targets", tuple(self.targets))
+
+
+@dataclass(frozen=True, eq=False)
+class Adapter:
+    """A trained adapter.
+
+    Attributes
+    ----------
+    config
+        Its shape.
+    tensors
+        float32 on the CPU, by `<module>.lora_A.weight` (rank, d_in) and `<module>.lora_B.weight` (d_out, rank).
+    """
+
+    config: AdapterConfig
+    tensors: dict[str, Tensor]
+
+    def changes(self) -> dict[str, tuple[Tensor, Tensor]]:
+        """Return A and B of each changed module."""
+        found: dict[str, dict[str, Tensor]] = {}
+        for name, value in self.tensors.items():
+            match = _NAME.fullmatch(name)
+            if match is None:
+                raise WeightsError(f"{name!r} is no part of a low-rank adapter; its tensors end in lora_A and lora_B.")
+            found.setdefault(match["module"], {})[match["side"]] = value
+        halves = [module for module, sides in found.items() if len(sides) != 2]
+        if halves or not found:
+            raise WeightsError(f"the adapter is incomplete: {halves[:3] or 'it holds no matrix'}.")
+        return {module: (sides["A"], sides["B"]) for module, sides in found.items()}
+
+    def fingerprint(self) -> str:
+        """Sha256, in hex, of shape and tensors."""
+        digest = hashlib.sha256(json.dumps(asdict(self.config), sort_keys=True).encode())
+        for name, value in sorted(self.tensors.items()):
+            digest.update(f"{name}{tuple(value.shape)}".encode())
+            digest.update(value.contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
+    def scaled(self, factor: float) -> Adapter:
+        """Return the adapter with all its changes multiplied by `factor`."""
+        return Adapter(self.config, {k: v * factor if ".lora_B." in k else v for k, v in self.tensors.items()})
+
+    def save(self, folder: Path, *, llm: str, dtype: torch.dtype = torch.float32) -> None:
+        """Write peft's layout: a JSON file and one of safetensors; never the language model's own weights."""
+        from safetensors.torch import save_file
+
+        folder.mkdir(parents=True, exist_ok=True)
+        modules = sorted({module.split(".", 3)[-1] for module in self.changes()})
+        plain = {
+            "peft_type": "LORA",
+            "task_type": None,
+            "base_model_name_or_path": llm,
+            "r": self.config.rank,
+            "lora_alpha": self.config.alpha,
+            "lora_dropout": self.config.dropout,
+            "target_modules": modules,
+            "bias": "none",
+            "inference_mode": True,
+            "scbioverse": asdict(self.config),
+        }
+        tensors = {_PREFIX + key: value.to(dtype).contiguous() for key, value in sorted(self.tensors.items())}
+        save_file(tensors, folder / TENSORS)
+        (folder / CONFIG).write_text(json.dumps(plain, indent=2) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> Adapter:
+        """Read what :meth:`save` wrote.
+
+        Raises
+        ------
+        WeightsError
+            A file is missing or damaged.
+        """
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        try:
+            plain = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+            tensors = load_file(folder / TENSORS)
+            own = dict(plain["scbioverse"])
+            targets = own.pop("targets")
+            config = AdapterConfig(**own, targets=targets if isinstance(targets, str) else tuple(targets))
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+            raise WeightsError(
+                f"the adapter in {folder} is damaged: {error}. Save or fetch the model again."
+            ) from error
+        adapter = cls(config, {key.removeprefix(_PREFIX): value.float() for key, value in tensors.items()})
+        adapter.changes()
+        return adapter
+
+
+def target_modules(backbone: Backbone, targets: str | Sequence[str]) -> list[str]:
+    """Full names of the linear layers that an adapter changes.
+
+    Raises
+    ------
+    InputError
+        The model has none of that name.
+    """
+    blocks = {id(module) for layer in backbone.layers for module in layer.modules()}
+    linear = [
+        name
+        for name, module in backbone.model.named_modules()
+        if id(module) in blocks and isinstance(module, nn.Linear)
+    ]
+    if isinstance(targets, str):
+        if targets not in ("attention", "mlp", "all"):
+            raise InputError(f"targets={targets!r}; choose 'attention', 'mlp', 'all', or name the layers in a list.")
+        attention = [name for name in linear if re.search(r"att", name)]
+        chosen = {"attention": attention, "mlp": [n for n in linear if n not in attention], "all": linear}[targets]
+    else:
+        chosen = [name for name in linear if any(name == one or name.endswith("." + one) for one in targets)]
+    if not chosen:
+        ends = sorted({name.rsplit(".", 1)[-1] for name in linear})
+        raise InputError(f"{backbone.name!r} has no layers {targets!r} to adapt; its blocks have {ends or 'none'}.")
+    return chosen
+
+
+def training_twin(
+    backbone: Backbone, config: AdapterConfig, *, start: Adapter | None = None, seed: int = 0
+) -> tuple[Backbone, dict[str, nn.Parameter]]:
+    """Make a model to train an adapter in; `backbone` stays as it is.
+
+    Weights are float32 (shared with `backbone` where it has them so): the gradients of bfloat16 weights are several
+    times slower on a CPU.
+
+    Parameters
+    ----------
+    backbone
+        The language model.
+    config
+        Shape of the adapter.
+    start
+        Begin from this one; from no change if None.
+    seed
+        Seed of the random half.
+
+    Returns
+    -------
+    The model, and the adapter's parameters by name.
+    """
+    from peft import LoraConfig, inject_adapter_in_model
+
+    from .backbone import Backbone as Plain
+
+    names = target_modules(backbone, config.targets)
+    model = _twin(backbone.model, torch.float32)
+    lora = LoraConfig(
+        r=config.rank,
+        lora_alpha=config.alpha,  # type: ignore[arg-type]
+        lora_dropout=config.dropout,
+        target_modules=names,
+        bias="none",
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        inject_adapter_in_model(lora, model)
+    twin = Plain(model, backbone.tokenizer, name=backbone.name, sha256=backbone.sha256)
+    params = {name.replace(".default.", "."): param for name, param in model.named_parameters() if ".lora_" in name}
+    if start is not None:
+        _fill(params, start)
+    for param in params.values():
+        param.requires_grad_(True)
+    return twin, params
+
+
+def set_dropout(backbone: Backbone, mode: bool) -> None:
+    """Switch the adapter's dropout; the language model's own stays off."""
+    for name, module in backbone.model.named_modules():
+        if ".lora_dropout" in name:
+            module.train(mode)
+
+
+def trained_adapter(config: AdapterConfig, params: dict[str, nn.Parameter]) -> Adapter:
+    """Copy the parameters that :func:`training_twin` gave."""
+    return Adapter(config, {name: param.detach().float().cpu().clone() for name, param in params.items()})
+
+
+@torch.no_grad()
+def merged_twin(backbone: Backbone, adapter: Adapter) -> Backbone:
+    """Make a model that reads with the adapter; `backbone` and its weights stay as they are.
+
+    Raises
+    ------
+    MismatchError
+        The adapter was made for a model of another shape.
+    """
+    from .backbone import Backbone as Plain
+
+    model = _twin(backbone.model, None)
+    modules = dict(model.named_modules())
+    scale = adapter.config.alpha / adapter.config.rank
+    for name, (down, up) in adapter.changes().items():
+        module: Any = modules.get(name)
+        weight = getattr(module, "weight", None)
+        if weight is None or tuple(weight.shape) != (up.shape[0], down.shape[1]):
+            found = None if weight is None else tuple(weight.shape)
+            raise MismatchError(
+                f"the adapter changes {name!r} of shape {(up.shape[0], down.shape[1])}; {backbone.name!r} has {found}."
+            )
+        change = scale * (up @ down).to(weight.device)
+        module.weight = nn.Parameter((weight.float() + change).to(weight.dtype), requires_grad=False)
+    return Plain(model, backbone.tokenizer, name=backbone.name, sha256=backbone.sha256)
+
+
+def _twin(model: Any, dtype: torch.dtype | None) -> Any:
+    """Copy the modules of a model but not its weights; those of another `dtype` are converted, tied ones once."""
+    memo: dict[int, Any] = {}
+    for value in [*model.parameters(), *model.buffers()]:
+        convert = dtype is not None and value.is_floating_point() and value.dtype != dtype
+        if isinstance(value, nn.Parameter):
+            memo[id(value)] = nn.Parameter(value.detach().to(dtype), requires_grad=False) if convert else value
+        else:
+            memo[id(value)] = value
+    twin = copy.deepcopy(model, memo)
+    if dtype is not None:
+        twin.config.dtype = dtype
+    return twin
+
+
+def _fill(params: dict[str, nn.Parameter], adapter: Adapter) -> None:
+    shapes = {name: tuple(param.shape) for name, param in params.items()}
+    found = {name: tuple(value.shape) for name, value in adapter.tensors.items()}
+    if shapes != found:
+        differ = sorted(set(shapes.items()) ^ set(found.items()))[:2]
+        raise MismatchError(f"the adapter has another shape than asked for; they differ in {differ}.")
+    with torch.no_grad():
+        for name, param in params.items():
+            param.copy_(adapter.tensors[name])

@@ -1,0 +1,332 @@
+"""Text from soft tokens: greedy, beam and sampled decoding behind a cached beginning, for many rows at once.
+
+transformers' own `generate` takes a cache and embedded suffixes without complaint and then writes wrong tokens, so the
+loop is our own. Rows of different lengths stand together, padded on either side; a row that has ended leaves the batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .._errors import InputError
+from .prefix import suffix_mask
+
+if TYPE_CHECKING:
+    from transformers import Cache
+
+    from .backbone import Backbone
+    from .prefix import PrefixCache
+    from .trie import LabelTrie
+
+Allowed = Callable[[tuple[int, ...]], Sequence[int]]
+MAX_NEW_TOKENS = 48
+
+
+@dataclass(frozen=True)
+class Generated:
+    """What was written for one row.
+
+    Attributes
+    ----------
+    ids
+        Token ids, without the end token.
+    log_prob
+        Natural logarithm of its probability: of every token given those before, the end token's too where it came,
+        among the tokens that were allowed.
+    ended
+        Whether it came to an end before `max_new_tokens`.
+    """
+
+    ids: tuple[int, ...]
+    log_prob: float
+    ended: bool
+
+
+class Choices:
+    """Which tokens may follow: only those on the way to one of the labels of a trie.
+
+    Parameters
+    ----------
+    trie
+        The labels, each with its end token.
+    """
+
+    def __init__(self, trie: LabelTrie) -> None:
+        self._next: dict[tuple[int, ...], list[int]] = {}
+        for sequence in trie.sequences:
+            for at, token in enumerate(sequence):
+                after = self._next.setdefault(sequence[:at], [])
+                if token not in after:
+                    after.append(token)
+        self._label = {sequence[:-1]: number for number, sequence in enumerate(trie.sequences)}
+        self.longest = max(map(len, trie.sequences))
+
+    def __call__(self, written: tuple[int, ...]) -> list[int]:
+        """Return the tokens that may follow what was `written`."""
+        return self._next[written]
+
+    def label(self, written: Sequence[int]) -> int:
+        """Return the number of the label that was written."""
+        return self._label[tuple(written)]
+
+
+@torch.inference_mode()
+def generate(
+    backbone: Backbone,
+    prefix: PrefixCache,
+    inputs_embeds: Tensor,
+    *,
+    attention_mask: Tensor | None = None,
+    max_new_tokens: int = MAX_NEW_TOKENS,
+    allowed: Allowed | None = None,
+    beams: int = 1,
+    temperature: float = 0.0,
+    seed: int = 0,
+    batch_size: int = 32,
+) -> list[Generated]:
+    """Let the language model go on after prefix and suffix.
+
+    Parameters
+    ----------
+    backbone
+        The language model.
+    prefix
+        Keys and values of what all rows begin with.
+    inputs_embeds
+        (n, T, d_llm), the suffix of each row.
+    attention_mask
+        (n, T), 1 for tokens and 0 for padding, on either side. None: all tokens.
+    max_new_tokens
+        Where to stop a row that has not ended by itself.
+    allowed
+        Gives the tokens that may follow what was written, for example :class:`Choices`. None: all.
+    beams
+        1: the most probable token every time. More: so many of the best beginnings are kept, and the end result with
+        the highest mean log-probability of a token wins.
+    temperature
+        Above 0, tokens are drawn at this temperature; needs `beams=1`.
+    seed
+        Seed of the drawing; each row draws from a generator of its own, whatever stands beside it.
+    batch_size
+        Rows at once. It changes speed and memory only.
+
+    Returns
+    -------
+    One result a row.
+
+    Raises
+    ------
+    InputError
+        A number is out of range, or shapes do not go together.
+    """
+    if max_new_tokens < 1 or beams < 1 or batch_size < 1 or temperature < 0 or (beams > 1 and temperature > 0):
+        raise InputError(
+            f"need max_new_tokens, beams and batch_size ≥ 1 and temperature ≥ 0 (0 with beams), found {max_new_tokens},"
+            f" {beams}, {batch_size} and {temperature}."
+        )
+    mask = suffix_mask(backbone, inputs_embeds, attention_mask).expand(inputs_embeds.shape[:2])
+    out: list[Generated] = []
+    for first in range(0, len(inputs_embeds), batch_size):
+        rows = slice(first, first + batch_size)
+        loop = _Loop(backbone, prefix, inputs_embeds[rows], mask[rows], beams)
+        if beams > 1:
+            out += _beam(loop, max_new_tokens, allowed, beams)
+        else:
+            count = len(loop.mask)
+            draws = [np.random.default_rng([seed, first + i]) for i in range(count)] if temperature > 0 else None
+            out += _greedy(loop, max_new_tokens, allowed, temperature, draws)
+    return out
+
+
+def stream(
+    backbone: Backbone,
+    prefix: PrefixCache,
+    inputs_embeds: Tensor,
+    *,
+    attention_mask: Tensor | None = None,
+    max_new_tokens: int = MAX_NEW_TOKENS,
+) -> Iterator[str]:
+    """Write greedily for one row and yield each piece of text as soon as its characters are whole.
+
+    Parameters
+    ----------
+    backbone, prefix, attention_mask, max_new_tokens
+        As in :func:`generate`.
+    inputs_embeds
+        (1, T, d_llm).
+
+    Yields
+    ------
+    Pieces of text; joined, they are what :func:`generate` writes.
+
+    Raises
+    ------
+    InputError
+        There is more than one row.
+    """
+    if inputs_embeds.ndim != 3 or inputs_embeds.shape[0] != 1:
+        raise InputError(f"stream writes for one row (1, T, d_llm), found {tuple(inputs_embeds.shape)}.")
+    mask = suffix_mask(backbone, inputs_embeds, attention_mask).expand(inputs_embeds.shape[:2])
+    written: list[int] = []
+    said = ""
+    with torch.inference_mode():
+        loop = _Loop(backbone, prefix, inputs_embeds, mask, 1)
+    while len(written) < max_new_tokens:
+        # The mode is left between two pieces: what the caller does with them is not ours to change.
+        with torch.inference_mode():
+            token = int(loop.log_probs(None)[0].argmax())
+            if token == backbone.eos_id:
+                break
+            written.append(token)
+            if len(written) < max_new_tokens:
+                loop.step([token])
+        text = backbone.decode(written)
+        # A character of several bytes may be only half there.
+        if text.startswith(said) and not text.endswith("\ufffd"):
+            piece, said = text[len(said) :], text
+            if piece:
+                yield piece
+    rest = backbone.decode(written)[len(said) :]
+    if rest:
+        yield rest
+
+
+class _Loop:
+    """Keys and values of a batch, and the states after its last tokens."""
+
+    def __init__(self, backbone: Backbone, prefix: PrefixCache, embeds: Tensor, mask: Tensor, beams: int) -> None:
+        self.backbone = backbone
+        self.mask = mask.long()
+        n, length = self.mask.shape
+        self.places = prefix.length + self.mask.sum(dim=1)
+        positions = prefix.length + (self.mask.cumsum(dim=1) - 1).clamp(min=0)
+        hidden, cache = backbone.hidden(embeds, self._seen(prefix.length), prefix.expand(n), positions, use_cache=True)
+        if cache is None:
+            raise InputError(f"{backbone.name!r} keeps no keys and values; it cannot write text here.")
+        self.cache: Cache = cache
+        self.before = prefix.length
+        last = (self.mask * torch.arange(1, length + 1, device=self.mask.device)).argmax(dim=1)
+        self.state = hidden[torch.arange(n, device=hidden.device), last]
+        self.written: list[tuple[int, ...]] = [()] * n
+        if beams > 1:
+            self.keep([i for i in range(n) for _ in range(beams)])
+
+    def _seen(self, before: int) -> Tensor:
+        return torch.cat([self.mask.new_ones(len(self.mask), before), self.mask], dim=1)
+
+    def log_probs(self, allowed: Allowed | None) -> Tensor:
+        """Log-probabilities (n, vocab) of the next token, float32; -inf where it is not allowed."""
+        logits = self.backbone.logits(self.state).float()
+        if allowed is not None:
+            barred = torch.ones_like(logits, dtype=torch.bool)
+            for row, written in enumerate(self.written):
+                barred[row, list(allowed(written))] = False
+            logits = logits.masked_fill(barred, -torch.inf)
+        return logits.log_softmax(dim=1)
+
+    def step(self, tokens: Sequence[int]) -> None:
+        """Read one more token in every row."""
+        ids = torch.tensor(list(tokens), dtype=torch.long)[:, None]
+        self.mask = torch.cat([self.mask, self.mask.new_ones(len(self.mask), 1)], dim=1)
+        hidden, cache = self.backbone.hidden(
+            self.backbone.embed_tokens(ids), self._seen(self.before), self.cache, self.places[:, None], use_cache=True
+        )
+        self.cache = cache if cache is not None else self.cache
+        self.state = hidden[:, -1]
+        self.places = self.places + 1
+        self.written = [(*row, int(token)) for row, token in zip(self.written, tokens, strict=True)]
+
+    def keep(self, rows: list[int]) -> None:
+        """Go on with these rows only, in this order; a row may stand there more than once."""
+        if rows == list(range(len(self.mask))):
+            return
+        at = torch.tensor(rows, dtype=torch.long, device=self.mask.device)
+        cache: Any = self.cache
+        cache.batch_select_indices(at)
+        self.mask, self.places, self.state = self.mask[at], self.places[at], self.state[at]
+        self.written = [self.written[row] for row in rows]
+
+
+def _greedy(
+    loop: _Loop, most: int, allowed: Allowed | None, temperature: float, draws: list[np.random.Generator] | None
+) -> list[Generated]:
+    n = len(loop.mask)
+    out: list[Generated] = [Generated((), 0.0, False)] * n
+    alive, total = list(range(n)), [0.0] * n
+    eos = loop.backbone.eos_id
+    for count in range(most):
+        scores = loop.log_probs(allowed)
+        if draws is None:
+            tokens = scores.argmax(dim=1).tolist()
+        else:
+            tokens = [_draw(scores[i], temperature, draws[row]) for i, row in enumerate(alive)]
+        stay, rows = [], []
+        for i, (row, token) in enumerate(zip(alive, tokens, strict=True)):
+            total[row] += float(scores[i, token])
+            if token == eos:
+                out[row] = Generated(loop.written[i], total[row], True)
+            elif count + 1 == most:
+                out[row] = Generated((*loop.written[i], token), total[row], False)
+            else:
+                stay.append(i)
+                rows.append(row)
+        if not stay:
+            break
+        loop.keep(stay)
+        loop.step([tokens[i] for i in stay])
+        alive = rows
+    return out
+
+
+def _draw(scores: Tensor, temperature: float, rng: np.random.Generator) -> int:
+    weights = (scores.double() / temperature).softmax(dim=0).cumsum(dim=0)
+    # A draw can land above the last sum by a rounding error.
+    at = int(torch.searchsorted(weights, float(rng.random()) * float(weights[-1])))
+    return min(at, len(weights) - 1)
+
+
+def _beam(loop: _Loop, most: int, allowed: Allowed | None, beams: int) -> list[Generated]:
+    """Keep the best beginnings of each row; the best mean log-probability of a token wins."""
+    n = len(loop.mask) // beams
+    eos = loop.backbone.eos_id
+    # All beams of a row begin equal: only the first may spread, or all would stay equal.
+    totals = torch.full((n, beams), -torch.inf)
+    totals[:, 0] = 0.0
+    alive = list(range(n))
+    done: list[list[Generated]] = [[] for _ in range(n)]
+    for count in range(most):
+        scores = loop.log_probs(allowed).cpu()
+        vocab = scores.shape[1]
+        ways = totals[alive].reshape(-1, 1) + scores
+        best, place = ways.view(len(alive), -1).topk(min(2 * beams, beams * vocab), dim=1)
+        kept, tokens, still = [], [], []
+        for i, row in enumerate(alive):
+            beginnings: list[tuple[float, int, int]] = []
+            for value, at in zip(best[i].tolist(), place[i].tolist(), strict=True):
+                source, token = i * beams + at // vocab, at % vocab
+                if value == -float("inf"):
+                    continue
+                if token == eos:
+                    done[row].append(Generated(loop.written[source], value, True))
+                elif len(beginnings) < beams:
+                    beginnings.append((value, source, token))
+            if count + 1 == most and not done[row]:
+                done[row] += [Generated((*loop.written[s], t), v, False) for v, s, t in beginnings]
+            if beginnings and len(done[row]) < beams and count + 1 < most:
+                still.append(row)
+                filled = beginnings + [(-float("inf"), *beginnings[0][1:])] * (beams - len(beginnings))
+                totals[row] = torch.tensor([value for value, _, _ in filled])
+                kept += [source for _, source, _ in filled]
+                tokens += [token for _, _, token in filled]
+        alive = still
+        if not alive:
+            break
+        loop.keep(kept)
+        loop.step(tokens)
+    return [max(row, key=lambda one: one.log_prob / (len(one.ids) + one.ended)) for row in done]

@@ -1,0 +1,177 @@
+"""The prompt that asks a question about objects: what was measured, the question, and their soft tokens.
+
+Order: instruction (the same for all, computed once), one line an object with its soft tokens, what was measured,
+earlier turns of a conversation, question, answer. Whatever a user or a file wrote goes in as one bounded line of plain
+text: special-token strings in it stay text.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import unicodedata
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from .._errors import InputError
+from .prompts import IGNORE, Example, encode_plain
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..nn import BioTokens
+    from .backbone import Backbone
+
+_VERSION = 1
+MAX_QUESTION_CHARS = 400
+MAX_EVIDENCE_CHARS = 700
+MAX_NAME_CHARS = 60
+MAX_TURNS = 2
+
+
+@dataclass(frozen=True)
+class QuestionPrompt:
+    """A question as ids, the language model's (≥ 0) and those of the bio tokens (< 0).
+
+    Attributes
+    ----------
+    prefix_ids
+        The instruction, the same for every question.
+    suffix_ids
+        Objects, evidence, question, up to where the answer begins.
+    text
+        The same for readers, soft tokens as `[cell: 4 soft tokens]`.
+    """
+
+    prefix_ids: tuple[int, ...]
+    suffix_ids: tuple[int, ...]
+    text: str
+
+
+@dataclass(frozen=True)
+class QuestionTemplate:
+    """Wording of a question's prompt.
+
+    Attributes
+    ----------
+    instruction
+        First line.
+    measured, asked, answered
+        Words before what was measured, the question and the answer.
+    """
+
+    instruction: str = "Answer the question about these cells in one short sentence, from what is measured."
+    measured: str = "Measured:"
+    asked: str = "Question:"
+    answered: str = "Answer:"
+
+    def template_hash(self) -> str:
+        """Sha256, hexadecimal, of the wording and of how it is rendered."""
+        content = json.dumps({"version": _VERSION, **asdict(self)}, sort_keys=True, ensure_ascii=True)
+        return hashlib.sha256(content.encode()).hexdigest()
+
+    def render(
+        self,
+        backbone: Backbone,
+        tokens: BioTokens,
+        question: str,
+        *,
+        n_soft: int,
+        objects: Sequence[tuple[str, str]] = (),
+        evidence: str = "",
+        turns: Sequence[tuple[str, str]] = (),
+    ) -> QuestionPrompt:
+        """Render a question.
+
+        Parameters
+        ----------
+        backbone
+            The language model whose tokenizer is used.
+        tokens
+            Markers and placeholders.
+        question
+            As a user wrote it.
+        n_soft
+            Soft tokens of each object.
+        objects
+            Modality and name of each object, in order; names may be empty.
+        evidence
+            What was measured, in words.
+        turns
+            Earlier questions and answers; the last two are kept.
+
+        Raises
+        ------
+        InputError
+            Nothing readable is left of the question.
+        """
+        asked = bounded(question, MAX_QUESTION_CHARS)
+        if not asked:
+            raise InputError(f"the question {question!r:.60} holds no readable character.")
+        ids: list[int] = []
+        shown: list[str] = [self.instruction]
+        for modality, name in objects:
+            head = f"\n{modality.capitalize()} {bounded(name, MAX_NAME_CHARS)}".rstrip() + ":"
+            ids += encode_plain(backbone, head)
+            ids += [tokens.start_id(modality), *[tokens.placeholder(modality)] * n_soft, tokens.end_id(modality)]
+            shown.append(f"{head.strip()} [{modality}: {n_soft} soft tokens]")
+        lines = []
+        if evidence and (said := bounded(evidence, MAX_EVIDENCE_CHARS)):
+            lines.append(f"{self.measured} {said}")
+        for before, answer in list(turns)[-MAX_TURNS:]:
+            lines.append(f"{self.asked} {bounded(before, MAX_QUESTION_CHARS)}")
+            lines.append(f"{self.answered} {bounded(answer, MAX_QUESTION_CHARS)}")
+        lines += [f"{self.asked} {asked}", self.answered]
+        ids += encode_plain(backbone, "\n" + "\n".join(lines))
+        return QuestionPrompt(tuple(self.prefix_ids(backbone)), tuple(ids), "\n".join([*shown, *lines]))
+
+    def prefix_ids(self, backbone: Backbone) -> list[int]:
+        """Ids of the instruction, never empty."""
+        ids = [*backbone.bos_ids, *backbone.encode(self.instruction, allow_special=False)]
+        return ids or [backbone.eos_id]
+
+    def encode_answer(self, backbone: Backbone, text: str) -> list[int]:
+        """Token ids of an answer, the end token included.
+
+        Raises
+        ------
+        InputError
+            Nothing readable is left of it, or it is longer than what is read of evidence.
+        """
+        said = bounded(text, 2 * MAX_EVIDENCE_CHARS)
+        if not said or len(said) > MAX_EVIDENCE_CHARS:
+            raise InputError(f"an answer has 1 to {MAX_EVIDENCE_CHARS} readable characters, found {text!r:.60}.")
+        return [*encode_plain(backbone, " " + said), backbone.eos_id]
+
+
+def with_answer(prompt_ids: Sequence[int], answer_ids: Sequence[int]) -> Example:
+    """Put an answer behind a question: ids and loss mask in one pass.
+
+    Raises
+    ------
+    InputError
+        The answer is empty.
+    """
+    if not answer_ids:
+        raise InputError("An answer has at least its end token; use QuestionTemplate.encode_answer.")
+    ids: list[int] = []
+    labels: list[int] = []
+    for part, learned in ((prompt_ids, False), (answer_ids, True)):
+        for token in part:
+            ids.append(int(token))
+            labels.append(int(token) if learned else IGNORE)
+    return Example(ids, labels)
+
+
+def bounded(text: object, max_chars: int) -> str:
+    """One line of readable characters, at most `max_chars` of them; what is cut off leaves an ellipsis.
+
+    Control, format (zero-width, direction), surrogate and private-use characters go, so that a name can neither move a
+    terminal's cursor nor hide text.
+    """
+    raw = unicodedata.normalize("NFC", str(text)[: 20 * max_chars])
+    kept = "".join(" " if c.isspace() else c for c in raw if c.isspace() or unicodedata.category(c)[0] != "C")
+    clean = " ".join(kept.split())
+    if len(clean) <= max_chars:
+        return clean
+    return clean[: max_chars - 1].rsplit(" ", 1)[0].rstrip() + "…" if max_chars > 1 else clean[:max_chars]

@@ -1,0 +1,166 @@
+"""`sb.pl.evidence_dotplot`: the genes that the reasons cite, in every label."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from .._errors import InputError, MissingKeyError
+from .._keys import Slots
+from .._shown import plotted_name
+from ..get import evidence
+from ..io import gene_names, read_rows, row_blocks, row_source, var_of
+from ._style import finish
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# What scanpy draws well: more genes than this overlap on any screen.
+MOST_GENES = 60
+
+
+def evidence_dotplot(
+    adata: AnnData,
+    *,
+    key: str | None = None,
+    layer: str | None = None,
+    gene_key: str | None = None,
+    max_genes: int = 3,
+    ax: Axes | None = None,
+    show: bool | None = None,
+    return_fig: bool | None = None,
+) -> Figure | list[Axes] | None:
+    """Show the genes that the reasons cite, by label: fraction of cells as size, mean expression as colour.
+
+    A thin layer over :func:`scanpy.pl.dotplot`. A reason holds where the gene's dot is larger and darker in its own
+    label than in the others. Each gene stands under the first label that cites it; a label's genes and its row are in
+    the same order, so that the dots of a good annotation lie along the diagonal. Counts are brought to 10,000 per cell
+    and logged for the picture.
+
+    Parameters
+    ----------
+    adata
+        Annotated cells.
+    key
+        Stem of the slot names that `annotate` wrote, `"bioverse"` if not given.
+    layer
+        Layer to read: `X` if not given, `adata.raw` for `"raw"`.
+    gene_key
+        Column of `var` with gene names; its index if not given.
+    max_genes
+        Most genes of one label.
+    ax
+        Where to draw.
+    show
+        Show the figure. Default: yes.
+    return_fig
+        Return the figure and do not show it.
+
+    Returns
+    -------
+    None, the axes if `show=False`, or the figure if `return_fig=True`.
+
+    Raises
+    ------
+    MissingKeyError
+        There are no annotations or no evidence with this stem.
+    InputError
+        No reason cites a gene, or none of the genes is there.
+
+    Examples
+    --------
+    >>> import scbioverse as sb
+    >>> adata = sb.datasets.pbmc3k()
+    >>> sb.tl.annotate(adata)
+    >>> sb.pl.evidence_dotplot(adata)
+    """
+    import scanpy as sc
+
+    slots = Slots() if key is None else Slots(key)
+    if slots.label not in adata.obs:
+        raise MissingKeyError(f"adata.obs has no {slots.label!r}. Run sb.tl.annotate(adata) first.")
+    table = evidence(adata, key=slots.key)
+    if table.empty:
+        raise InputError("no reason cites a gene, so there is nothing to draw; see adata.obs and sb.get.evidence.")
+    if max_genes < 1:
+        raise InputError(f"max_genes must be at least 1, found {max_genes}.")
+    columns = _columns(adata, layer, gene_key)
+    cited = _cited(table, columns, max_genes)
+    if not cited:
+        raise InputError(f"none of the {table['gene'].nunique()} cited genes is a column of the data; pass gene_key=.")
+    light = _light(adata, slots, [gene for genes in cited.values() for gene in genes], columns, layer)
+    plotted = {plotted_name(label): genes for label, genes in cited.items()}
+    n_genes, n_labels = sum(map(len, plotted.values())), light.obs["label"].cat.categories.size
+    order = [name for name in plotted if name in set(light.obs["label"].cat.categories)]
+    order += [name for name in light.obs["label"].cat.categories if name not in order]
+    plot = sc.pl.dotplot(
+        light,
+        [gene for genes in plotted.values() for gene in genes],
+        "label",
+        categories_order=order,
+        standard_scale="var",
+        cmap="Blues",
+        figsize=(max(5.0, 0.34 * n_genes + 4.2), max(2.8, 0.34 * n_labels + 1.6)),
+        ax=ax,
+        return_fig=True,
+        show=False,
+    )
+    plot.legend(width=1.8, colorbar_title="Mean expression\n(scaled by gene)", size_title="Cells that\nexpress it (%)")
+    axes = plot.get_axes()
+    main = axes["mainplot_ax"]
+    main.set_ylabel("")
+    main.tick_params(axis="x", labelrotation=90)
+    return finish(main.figure, list(axes.values()), show=show, return_fig=return_fig)
+
+
+def _columns(adata: AnnData, layer: str | None, gene_key: str | None) -> dict[str, int]:
+    """Column of each approved symbol."""
+    from ..knowledge import harmonise
+
+    names = gene_names(adata, key=gene_key, layer=layer)
+    found: dict[str, int] = {}
+    for i, (name, symbol) in enumerate(zip(names, harmonise(names), strict=True)):
+        if symbol is not None and (symbol == name or symbol not in found):
+            found[symbol] = i
+    return found
+
+
+def _cited(table: pd.DataFrame, columns: dict[str, int], most: int) -> dict[str, list[str]]:
+    """Genes of each label, each gene once."""
+    taken: set[str] = set()
+    out: dict[str, list[str]] = {}
+    for label, rows in table[table["direction"] == "high"].groupby("label", sort=False):
+        mine = [gene for gene in dict.fromkeys(rows["gene"]) if gene in columns and gene not in taken][:most]
+        if mine and len(taken) + len(mine) <= MOST_GENES:
+            taken.update(mine)
+            out[str(label)] = mine
+    return out
+
+
+def _light(adata: AnnData, slots: Slots, genes: list[str], columns: dict[str, int], layer: str | None) -> AnnData:
+    """Return a small object of its own: the cited genes as log-normalised values, and short names of the labels."""
+    import anndata as ad
+
+    from ..knowledge._expression import Expression
+
+    labels = adata.obs[slots.label].astype("category").cat.remove_unused_categories()
+    inside = labels.notna().to_numpy()
+    names = [""] * len(var_of(adata, layer))
+    for gene in genes:
+        names[columns[gene]] = gene
+    source = row_source(adata, layer)
+    values = np.concatenate(
+        [
+            Expression(read_rows(source, span, layer), names).logs(genes).toarray().astype(np.float32)
+            for span in row_blocks(adata, 8192)
+        ]
+    )
+    shown = labels[inside].astype(str).map(plotted_name)
+    light = ad.AnnData(values[inside], obs=pd.DataFrame(index=adata.obs_names[inside].astype(str)))
+    light.var_names = genes
+    light.obs["label"] = pd.Categorical(shown.to_numpy(), categories=list(dict.fromkeys(shown)))
+    return light

@@ -1,0 +1,94 @@
+"""`sb.pl.training_history`: the loss of a training run, step by step."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from .._errors import InputError, MissingKeyError
+from .._record import read_record
+from ._style import INK, figure_of, finish
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+def training_history(
+    data: Any,
+    *,
+    key: str = "tune",
+    columns: list[str] | None = None,
+    smooth: int = 5,
+    ax: Axes | None = None,
+    show: bool | None = None,
+    return_fig: bool | None = None,
+) -> Figure | list[Axes] | None:
+    """Draw the loss of a training run over its steps.
+
+    Parameters
+    ----------
+    data
+        An AnnData that :func:`scbioverse.tl.tune` was run on, or a history as :func:`scbioverse.train.fit` returns it.
+    key
+        Record in `uns["bioverse"]` that holds the history.
+    columns
+        What to draw. If not given: the loss, and each task's loss where there are some.
+    smooth
+        Steps in the running mean; every step is shown faintly behind the loss.
+    ax
+        Axes to draw into.
+    show
+        Show the figure. Default: yes.
+    return_fig
+        Return the figure and do not show it.
+
+    Returns
+    -------
+    None, the axes if `show=False`, or the figure if `return_fig=True`.
+
+    Raises
+    ------
+    MissingKeyError
+        There is no such record, or it holds no history.
+    InputError
+        A column is not there, or the history is empty.
+    """
+    import matplotlib.pyplot as plt
+
+    history = read_history(data, key)
+    names = columns or ["loss", *sorted(name for name in history.columns if name.startswith("loss_"))]
+    absent = [name for name in names if name not in history.columns]
+    if absent or history.empty:
+        raise InputError(f"the history has no values of {absent or names} (found: {list(history.columns)}).")
+    if ax is None:
+        _, ax = plt.subplots(figsize=(6.2, 4.0), layout="constrained")
+    steps = history["step"] if "step" in history.columns else pd.Series(range(len(history)))
+    for name in names:
+        values = history[name].astype(float)
+        known = values.notna()
+        mean = values[known].rolling(max(1, smooth), min_periods=1, center=True).mean()
+        first = name == "loss"
+        title = name.removeprefix("loss_").replace("_", " ")
+        line = ax.plot(steps[known], mean, lw=2.2 if first else 1.1, color=INK if first else None, label=title)[0]
+        if first:
+            ax.plot(steps[known], values[known], lw=0.6, alpha=0.35, color=line.get_color())
+    ax.set_xlabel("step")
+    ax.set_ylabel("loss (nats a token)")
+    ax.spines[["top", "right"]].set_visible(False)
+    if len(names) > 1:
+        ax.legend(frameon=False, fontsize=8)
+    return finish(figure_of(ax), [ax], show=show, return_fig=return_fig)
+
+
+def read_history(data: Any, key: str = "tune") -> pd.DataFrame:
+    """Take the history out of an AnnData's record, or `data` where it is one already."""
+    if isinstance(data, pd.DataFrame):
+        return data
+    record = read_record(data, key)
+    if "history" not in record:
+        raise MissingKeyError(
+            f"adata.uns['bioverse'][{key!r}] holds no history (found: {sorted(record)}). Run sb.tl.tune(adata, ...)."
+        )
+    return pd.DataFrame(record["history"])

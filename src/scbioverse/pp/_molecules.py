@@ -1,0 +1,172 @@
+"""`sb.pp.molecules`: SMILES to an AnnData whose rows are molecules."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from .._errors import InputError, MissingKeyError
+from .._logging import logger
+from .._record import write_record
+from ._smiles import Charges, Molecule, Salts, parse_smiles
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from anndata import AnnData
+
+_SHOWN = 5  # rows that a message names
+
+
+def molecules(
+    data: Iterable[str] | pd.DataFrame,
+    *,
+    key: str = "smiles",
+    salts: Salts = "largest",
+    charges: Charges = "keep",
+) -> AnnData:
+    """Read SMILES into an AnnData, one row a molecule, and report on each.
+
+    No row is dropped. A SMILES that rdkit cannot read is named in a warning and flagged; :func:`scbioverse.tl.embed`
+    refuses it unless told `invalid="skip"`.
+
+    Parameters
+    ----------
+    data
+        SMILES; or a table with a column of them, whose other columns and index are kept.
+    key
+        The table's column with SMILES.
+    salts
+        Which of several disconnected parts (salts, solvates, mixtures) the canonical form keeps. `"largest"`: one with
+        carbon before one without, then the one with most heavy atoms, then the heavier one. `"keep"`: all.
+    charges
+        `"keep"`, or `"neutralise"`: protons are added or taken where that removes a charge.
+
+    Returns
+    -------
+    AnnData without genes, (n, 0). `obs`: `smiles` as given; `canonical_smiles`, rdkit's, "" where unreadable; `valid`;
+    `problem`, why it is unreadable; `n_fragments`, parts before any was left out; and of the part kept `n_heavy_atoms`,
+    `formal_charge` (elementary charges), `n_stereo` (tetrahedral centres and double bonds that can have a
+    configuration) and `n_stereo_unset` (those whose configuration is not given); `duplicate_of`, the row name of the
+    first molecule with the same canonical SMILES. A record in `uns["bioverse"]["molecules"]`.
+
+    Raises
+    ------
+    InputError
+        There are no SMILES, or none can be read.
+    MissingKeyError
+        The table has no such column.
+    OptionalDependencyError
+        rdkit is not installed.
+
+    Warns
+    -----
+    UserWarning
+        Some SMILES cannot be read.
+
+    Examples
+    --------
+    >>> import scbioverse as sb
+    >>> drugs = sb.pp.molecules(["CC(=O)Oc1ccccc1C(=O)O", "CN1C=NC2=C1C(=O)N(C(=O)N2C)C"])
+    >>> drugs.obs["canonical_smiles"].tolist()
+    ['CC(=O)Oc1ccccc1C(=O)O', 'Cn1c(=O)c2c(ncn2C)n(C)c1=O']
+    """
+    import anndata as ad
+
+    table = _table(data, key)
+    texts = ["" if pd.isna(text) else str(text) for text in table[key]]
+    if not texts:
+        raise InputError("there are no SMILES: pass a list with at least one, or a table with rows")
+    parsed = parse_smiles(texts, salts=salts, charges=charges)
+    report = _report(parsed, table.index)
+    bad = report.index[~report["valid"]]
+    if len(bad) == len(report):
+        raise InputError(f"none of {len(report)} SMILES can be read, the first is {texts[0]!r}: {parsed[0].problem}")
+    clash = [column for column in report if column in table.columns]
+    obs = pd.concat([table.drop(columns=[key, *clash]), report], axis=1)
+    obs.insert(0, "smiles", texts)
+    adata = ad.AnnData(obs=obs)
+    n_duplicates, n_mixtures = int((report["duplicate_of"] != "").sum()), int((report["n_fragments"] > 1).sum())
+    write_record(
+        adata,
+        "molecules",
+        salts=salts,
+        charges=charges,
+        n_invalid=len(bad),
+        n_duplicates=n_duplicates,
+        n_mixtures=n_mixtures,
+    )
+    logger.info(
+        "%d molecules: %d unreadable, %d duplicates, %d of several parts, %d charged, %d with stereo not set",
+        len(report),
+        len(bad),
+        n_duplicates,
+        n_mixtures,
+        int((report["formal_charge"] != 0).sum()),
+        int((report["n_stereo_unset"] > 0).sum()),
+    )
+    if len(bad):
+        problems = report["problem"].to_dict()
+        named = ", ".join(f"{name!r} ({problems[name]})" for name in bad[:_SHOWN])
+        warnings.warn(
+            f"{len(bad)} of {len(report)} SMILES cannot be read: {named}{', ...' if len(bad) > _SHOWN else ''}. "
+            "They are kept with obs['valid'] = False.",
+            UserWarning,
+            stacklevel=2,
+        )
+    return adata
+
+
+def _table(data: Iterable[str] | pd.DataFrame, key: str) -> pd.DataFrame:
+    if isinstance(data, str):
+        raise InputError(f"expected a list of SMILES or a table, found the text {data[:60]!r}: pass [{data[:30]!r}]")
+    if isinstance(data, pd.DataFrame):
+        if key not in data.columns:
+            raise MissingKeyError(f"the table has no column {key!r} (found: {list(map(str, data.columns))})")
+        table = data.copy()
+    else:
+        table = pd.DataFrame({key: list(data)}, dtype=object)
+    table.index = table.index.astype(str)
+    if not table.index.is_unique:
+        repeated = table.index[table.index.duplicated()][0]
+        raise InputError(f"row names must be unique, {repeated!r} is not: call reset_index() on the table first")
+    return table
+
+
+def _report(parsed: list[Molecule], index: pd.Index) -> pd.DataFrame:
+    first: dict[str, str] = {}
+    duplicate = []
+    for name, one in zip(index, parsed, strict=True):
+        seen = first.setdefault(one.canonical, str(name)) if one.canonical else str(name)
+        duplicate.append("" if seen == str(name) else seen)
+    stereo = np.array([_stereo(one) for one in parsed], dtype=np.int64).reshape(-1, 2)
+    return pd.DataFrame(
+        {
+            "canonical_smiles": [one.canonical for one in parsed],
+            "valid": [one.mol is not None for one in parsed],
+            "problem": [one.problem for one in parsed],
+            "n_fragments": [one.n_fragments for one in parsed],
+            "n_heavy_atoms": [one.mol.GetNumHeavyAtoms() if one.mol is not None else 0 for one in parsed],
+            "formal_charge": [_charge(one) for one in parsed],
+            "n_stereo": stereo[:, 0],
+            "n_stereo_unset": stereo[:, 1],
+            "duplicate_of": duplicate,
+        },
+        index=index,
+    )
+
+
+def _charge(one: Molecule) -> int:
+    return 0 if one.mol is None else sum(atom.GetFormalCharge() for atom in one.mol.GetAtoms())
+
+
+def _stereo(one: Molecule) -> tuple[int, int]:
+    if one.mol is None:
+        return 0, 0
+    from rdkit import Chem
+
+    found = Chem.FindPotentialStereo(one.mol)
+    return len(found), sum(item.specified != Chem.StereoSpecified.Specified for item in found)

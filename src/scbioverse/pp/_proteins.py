@@ -1,0 +1,152 @@
+"""`sb.pp.proteins`: a FASTA file or sequences to an AnnData whose rows are proteins."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from .._errors import InputError, MissingKeyError
+from .._logging import logger
+from .._record import write_record
+from ._sequences import AMBIGUOUS, clean_sequence, read_fasta
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from anndata import AnnData
+
+_SHOWN = 5  # rows that a message names
+_NUCLEOTIDES = frozenset("ACGTUN")
+_LONG_ENOUGH = 30  # residues from which a text of nucleotide letters alone is no accident
+
+
+def proteins(
+    data: str | Path | Iterable[str] | Mapping[str, str] | pd.DataFrame,
+    *,
+    key: str = "sequence",
+) -> AnnData:
+    """Read amino acid sequences into an AnnData, one row a protein, and report on each.
+
+    Lower case becomes upper case, white space and gaps go, stops (`*`) at the end go and those inside become X.
+    Ambiguous residues (B, J, O, U, X, Z) stay. Nothing is cut, however long.
+
+    Parameters
+    ----------
+    data
+        Path of a FASTA file (gzip or not); sequences; name → sequence; or a table with a column of sequences, whose
+        other columns and index are kept.
+    key
+        The table's column with sequences.
+
+    Returns
+    -------
+    AnnData without genes, (n, 0). `obs`: `sequence`; `description`, the header's text after the name; `length`
+    (residues); `n_ambiguous`; `n_stops`, stops inside; `duplicate_of`, the row name of the first equal sequence. A
+    record in `uns["bioverse"]["proteins"]`.
+
+    Raises
+    ------
+    InputError
+        There is no such file or no sequence, or some are empty or hold characters that are no residues: the message
+        names the rows.
+    MissingKeyError
+        The table has no such column.
+
+    Warns
+    -----
+    UserWarning
+        Some sequences look like nucleotides.
+
+    Examples
+    --------
+    >>> import scbioverse as sb
+    >>> sb.pp.proteins({"bradykinin": "RPPGFSPFR"}).obs["length"].tolist()
+    [9]
+    """
+    import anndata as ad
+
+    table = _table(data, key)
+    if table.empty:
+        raise InputError("there are no sequences: pass a FASTA file, or a list with at least one sequence")
+    cleaned = [clean_sequence("" if pd.isna(text) else str(text)) for text in table[key]]
+    bad = [(name, one.problem) for name, one in zip(table.index, cleaned, strict=True) if one.problem]
+    if bad:
+        named = "; ".join(f"{name!r}: {problem}" for name, problem in bad[:_SHOWN])
+        raise InputError(
+            f"{len(bad)} of {len(table)} sequences cannot be used: {named}{'; ...' if len(bad) > _SHOWN else ''}. "
+            "Correct or remove them."
+        )
+    texts = [one.text for one in cleaned]
+    first: dict[str, str] = {}
+    seen = [first.setdefault(text, str(name)) for name, text in zip(table.index, texts, strict=True)]
+    report = pd.DataFrame(
+        {
+            "length": [len(text) for text in texts],
+            "n_ambiguous": [sum(map(text.count, AMBIGUOUS)) for text in texts],
+            "n_stops": [one.n_stops for one in cleaned],
+            "duplicate_of": ["" if was == name else was for name, was in zip(table.index, seen, strict=True)],
+        },
+        index=table.index,
+    )
+    clash = [column for column in report if column in table.columns]
+    obs = pd.concat([table.drop(columns=[key, *clash]), report], axis=1)
+    obs.insert(0, "sequence", texts)
+    if "description" not in obs:
+        obs.insert(1, "description", "")
+    adata = ad.AnnData(obs=obs)
+    n_duplicates = int((report["duplicate_of"] != "").sum())
+    write_record(adata, "proteins", n_duplicates=n_duplicates, n_stops=int(report["n_stops"].sum()))
+    logger.info(
+        "%d proteins of %d to %d residues: %d duplicates, %d with ambiguous residues, %d with stops inside",
+        len(report),
+        report["length"].min(),
+        report["length"].max(),
+        n_duplicates,
+        int((report["n_ambiguous"] > 0).sum()),
+        int((report["n_stops"] > 0).sum()),
+    )
+    _warn_of_nucleotides(table.index, texts)
+    return adata
+
+
+def _warn_of_nucleotides(names: pd.Index, texts: list[str]) -> None:
+    found = [
+        name
+        for name, text in zip(names, texts, strict=True)
+        if len(text) >= _LONG_ENOUGH and _NUCLEOTIDES.issuperset(text)
+    ]
+    if found:
+        warnings.warn(
+            f"{len(found)} of {len(texts)} sequences hold nucleotide letters alone (first: {found[0]!r}); "
+            "amino acids are expected: translate them first.",
+            UserWarning,
+            stacklevel=3,
+        )
+
+
+def _table(data: str | Path | Iterable[str] | Mapping[str, str] | pd.DataFrame, key: str) -> pd.DataFrame:
+    if isinstance(data, str | Path):
+        records = read_fasta(data)
+        table = pd.DataFrame(
+            {key: [one.sequence for one in records], "description": [one.description for one in records]},
+            index=[one.name for one in records],
+        )
+    elif isinstance(data, pd.DataFrame):
+        if key not in data.columns:
+            raise MissingKeyError(f"the table has no column {key!r} (found: {list(map(str, data.columns))})")
+        table = data.copy()
+    elif isinstance(data, Mapping):
+        table = pd.DataFrame({key: list(data.values())}, index=list(data), dtype=object)
+    else:
+        table = pd.DataFrame({key: list(data)}, dtype=object)
+    table.index = table.index.astype(str)
+    if not table.index.is_unique:
+        from anndata.utils import make_index_unique
+
+        logger.info("%d row names are repeated: numbers are added to them", int(table.index.duplicated().sum()))
+        table.index = make_index_unique(table.index)
+    return table

@@ -1,0 +1,96 @@
+"""`sb.Chat`: a conversation about one AnnData."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ._ask import Answer, AnswerStream, Asked, answer_pieces
+from ._question_cells import AskedCells
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from pathlib import Path
+
+    from anndata import AnnData
+
+    from ..models import BioVerse
+
+
+class Chat:
+    """A conversation: model and data are read once, and a follow-up ("and in NK cells?") knows what came before.
+
+    Parameters
+    ----------
+    adata
+        The data; not changed.
+    groupby, cells, model, modality, key, layer, key_added, max_new_tokens
+        As in :func:`scbioverse.tl.ask`.
+
+    Attributes
+    ----------
+    history
+        Answers given, oldest first; each holds its question.
+
+    Examples
+    --------
+    >>> import scbioverse as sb
+    >>> chat = sb.Chat(sb.datasets.pbmc3k(), groupby="cell_type")
+    >>> print(chat.ask("How many B cells are there?"))
+    >>> print(chat.ask("And NK cells?"))
+    """
+
+    def __init__(
+        self,
+        adata: AnnData,
+        *,
+        groupby: str | None = None,
+        cells: Any = None,
+        model: str | Path | BioVerse = "bioverse-small",
+        modality: str = "cell",
+        key: str | None = None,
+        layer: str | None = None,
+        key_added: str = "bioverse",
+        max_new_tokens: int = 64,
+    ) -> None:
+        self._cells = AskedCells(
+            adata,
+            groupby=groupby,
+            cells=cells,
+            model=model,
+            modality=modality,
+            key=key,
+            layer=layer,
+            key_added=key_added,
+        )
+        self._max_new_tokens = max_new_tokens
+        self._last: Asked | None = None
+        self.history: list[Answer] = []
+
+    def ask(self, question: str) -> Answer:
+        """Ask and wait for the whole answer; see :func:`scbioverse.tl.ask`."""
+        return self.stream(question).finish()
+
+    def stream(self, question: str) -> AnswerStream:
+        """Ask and get the answer piece by piece; it joins the history with its last piece."""
+        asked = answer_pieces(
+            self._cells,
+            question,
+            max_new_tokens=self._max_new_tokens,
+            before=None if self._last is None else self._last.question,
+            turns=[(one.question, one.text) for one in self.history],
+        )
+        self._last = asked
+        return AnswerStream(self._kept(asked))
+
+    def _kept(self, asked: Asked) -> Generator[str, None, Answer]:
+        answer = yield from asked.stream
+        self.history.append(answer)
+        return answer
+
+    def clear(self) -> None:
+        """Forget what was said; data and model stay loaded."""
+        self.history.clear()
+        self._last = None
+
+    def __repr__(self) -> str:
+        return f"Chat({self._cells.adata.n_obs} cells, {len(self.history)} answers)"

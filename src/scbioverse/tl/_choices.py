@@ -1,0 +1,89 @@
+"""Which method, threshold and options a call of `annotate` means."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Literal
+
+from .._errors import InputError
+
+if TYPE_CHECKING:
+    from ..models import BioVerse
+
+Method = Literal["score", "nearest", "generate"]
+
+
+def pick_method(model: BioVerse, method: str | None) -> Method:
+    """Pick the method, and refuse one that the model was not trained for.
+
+    Raises
+    ------
+    InputError
+        There is no such method, or the model was not trained for it.
+    """
+    trained = model.config.methods
+    if method is None:
+        return "score" if "score" in trained or not trained else "nearest"
+    if method not in ("score", "nearest", "generate"):
+        raise InputError(f"method={method!r}; choose 'score', 'nearest' or 'generate'.")
+    # Who learned to give the right name the highest probability writes it, too.
+    if trained and ("score" if method == "generate" else method) not in trained:
+        raise InputError(
+            f"model {model.name!r} was trained for {' and '.join(trained)}, not for method={method!r}. "
+            f"Train it: scbioverse.tl.align(adata, text_key=..., loss="
+            f"{'contrastive' if method == 'nearest' else 'autoregressive'!r})."
+        )
+    return method  # type: ignore[return-value]
+
+
+def means_ontology(labels: object, model: BioVerse, method: str, within: object) -> bool:
+    """Whether the candidates are the terms of the ontology, found for each cell through the text space.
+
+    Raises
+    ------
+    InputError
+        `within` is given for other labels than `"cl"`.
+    """
+    whole = isinstance(labels, str) and labels.lower() == "cl"
+    if within is not None and not whole:
+        raise InputError("within= chooses among the terms of labels='cl'; other labels are chosen by naming them.")
+    return whole and method != "generate" and model.text_space is not None
+
+
+def given_threshold(unknown_threshold: float | None, min_confidence: float | None) -> float | None:
+    """Read the threshold under its name or its old one; None for the model's own.
+
+    Raises
+    ------
+    InputError
+        Both names are used, or the value is no probability.
+
+    Warns
+    -----
+    FutureWarning
+        The old name is used.
+    """
+    name, value = "unknown_threshold", unknown_threshold
+    if min_confidence is not None:
+        if unknown_threshold is not None:
+            raise InputError("unknown_threshold and min_confidence are two names of one option; give the first only.")
+        name, value = "min_confidence", min_confidence
+    if value is not None and not 0.0 <= value <= 1.0:
+        raise InputError(f"{name} must lie in 0 to 1, found {value}.")
+    if name == "min_confidence":
+        warnings.warn(
+            "min_confidence= is called unknown_threshold= now; the old name goes in version 0.3.",
+            FutureWarning,
+            stacklevel=3,
+        )
+    return value
+
+
+def check_options(rationale: object, sample_key: str | None, groupby: str | None, batch_size: int) -> None:
+    """Raise an :class:`InputError` for options that no data could make right."""
+    if rationale not in ("group", "cell", None):
+        raise InputError(f"rationale={rationale!r}; choose 'group', 'cell' or None.")
+    if sample_key is not None and groupby is None:
+        raise InputError(f"sample_key={sample_key!r} needs groupby=: it is the groups' names that are harmonised.")
+    if batch_size < 1:
+        raise InputError(f"batch_size must be at least 1, found {batch_size}.")

@@ -1,0 +1,101 @@
+"""The marker term of `annotate`: curated knowledge of genes beside what the model reads in the embedding."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import log_softmax
+
+from .._errors import BioverseError, InputError
+from .._logging import logger
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from anndata import AnnData
+
+    from ..encoders._panel_share import GeneStats
+    from ..models import BioVerse
+
+Float = NDArray[np.float32]
+
+
+def marker_weight(model: BioVerse, method: str) -> float:
+    """Weight that calibration gave the marker term of a method; 0 for a model without one."""
+    return model.config.nearest_marker_weight if method == "nearest" else model.config.marker_weight
+
+
+def add_markers(
+    log_probs: Float,
+    adata: AnnData,
+    model: BioVerse,
+    cl_ids: Sequence[str | None],
+    *,
+    method: str,
+    modality: str,
+    markers: bool | None,
+    key: str | None,
+    layer: str | None,
+) -> tuple[Float, dict[str, Any]]:
+    """Add weighted marker evidence to log-probabilities and normalise again.
+
+    `log p'(label) = log_softmax(log p(label) + w · evidence(label))`, with evidence as
+    :func:`scbioverse.encoders.marker_evidence.marker_evidence` has it and w fitted on training studies that the
+    checkpoint's rehearsals had left out.
+
+    Parameters
+    ----------
+    log_probs
+        float32 (n_obs, m).
+    cl_ids
+        Candidates.
+    markers
+        True: the evidence has to be had. None: leave it out where the genes cannot be read, and say so in the log.
+        False: leave it out.
+
+    Returns
+    -------
+    The new log-probabilities and what the record says about them.
+
+    Raises
+    ------
+    InputError
+        `markers=True` and the model has no weight for it, the modality is not cells, or genes cannot be read.
+    """
+    weight = marker_weight(model, method)
+    if markers is False or (markers is None and (modality != "cell" or weight == 0)):
+        return log_probs, {"weight": 0.0}
+    if modality != "cell" or weight == 0:
+        raise InputError(
+            f"markers=True, but model {model.name!r} has no marker term for method={method!r} and {modality!r}."
+        )
+    from ..encoders.marker_evidence import marker_evidence
+
+    try:
+        evidence = marker_evidence(adata, reference_stats(model), cl_ids, key=key, layer=layer)
+    except BioverseError as error:
+        if markers:
+            raise
+        logger.warning("labels go by the embedding alone, since the markers cannot be read: %s", error)
+        return log_probs, {"weight": 0.0, "left_out": str(error)}
+    backed = int((evidence != 0).any(axis=0).sum())
+    logger.info("marker evidence for %d of %d candidates, weight %.3g", backed, len(cl_ids), weight)
+    joint = log_softmax(log_probs.astype(np.float64) + weight * evidence, axis=1).astype(np.float32)
+    return joint, {"weight": weight, "candidates_with_markers": backed}
+
+
+def reference_stats(model: BioVerse) -> GeneStats:
+    """Gene statistics to standardise by: the model's own, or those of `bioverse-small` where its encoder has none."""
+    from ..encoders.compact import CompactCellEncoder
+
+    encoder = model.encoders.get("cell")
+    if isinstance(encoder, CompactCellEncoder):
+        return encoder.stats
+    from ..models import load
+
+    shipped = load("bioverse-small").encoders["cell"]
+    if not isinstance(shipped, CompactCellEncoder):
+        raise InputError("bioverse-small carries no gene statistics: the installation is damaged; reinstall it.")
+    return shipped.stats

@@ -1,0 +1,125 @@
+"""Where every term of the Cell Ontology lies in a model's text space: read once, kept on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from functools import lru_cache
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._errors import InputError
+from .._logging import logger
+from .._settings import settings
+
+if TYPE_CHECKING:
+    from ..models import BioVerse
+
+Float = NDArray[np.float32]
+# Fixed, so that the last digits of a term never depend on what else was asked for.
+BATCH = 32
+# What the cards are made of; a change of any of them makes kept representations out of date.
+_SOURCES = (
+    "cards.py", "phrases.py", "resolver.py", "data/ontology.tsv.gz", "data/markers.tsv.gz", "data/phrases.tsv",
+    "data/shorthand.tsv", "data/names.tsv.gz", "data/words.tsv",
+)  # fmt: skip
+
+
+def ontology_coordinates(model: BioVerse, cl_ids: list[str] | None = None) -> Float:
+    """Coordinates of the terms' descriptions in the model's text space.
+
+    The language model reads all descriptions in one fixed order, longest first, 32 at a time; what it made of them is
+    kept below :attr:`scbioverse.settings.cache_dir` for every model of the same language model and layer.
+
+    Parameters
+    ----------
+    model
+        A model with a text space.
+    cl_ids
+        Which terms; all of :func:`term_ids` if not given.
+
+    Returns
+    -------
+    float32 (n_terms, d_text), unit length.
+
+    Raises
+    ------
+    InputError
+        The model has no text space.
+    """
+    _ = model.text_dim
+    if model.text_space is None or model.config.text_space is None:
+        raise InputError(f"model {model.name!r} has no text space.")
+    states = _states(model)
+    if cl_ids is not None:
+        place = {cl_id: i for i, cl_id in enumerate(term_ids())}
+        states = states[[place[one] for one in cl_ids]]
+    return model.text_space.transform(states)
+
+
+@lru_cache(maxsize=1)
+def term_ids() -> tuple[str, ...]:
+    """Ids of the ontology's own terms, in the order of the table."""
+    from ..knowledge import load_ontology
+
+    return tuple(cl_id for cl_id in load_ontology() if cl_id.startswith("CL:"))
+
+
+def _states(model: BioVerse) -> Float:
+    path = _path(model)
+    shape = (len(term_ids()), model.config.llm.d_llm)
+    try:
+        kept = np.load(path, allow_pickle=False)
+        if kept.shape == shape and kept.dtype == np.float32 and bool(np.isfinite(kept).all()):
+            return kept
+        logger.info("%s holds something else than expected: reading the ontology anew", path)
+    except (OSError, ValueError):
+        pass
+    states = _read(model)
+    _keep(path, states)
+    return states
+
+
+def _read(model: BioVerse) -> Float:
+    from ..knowledge.cards import label_card
+    from ..llm.represent import represent
+
+    if model.config.text_space is None:
+        raise InputError(f"model {model.name!r} has no text space.")
+    ids = term_ids()
+    logger.info("reading the descriptions of %d Cell Ontology terms; done once for a language model", len(ids))
+    cards = [label_card(cl_id) for cl_id in ids]
+    return represent(model.backbone, cards, layer=model.config.text_space.layer, batch_size=BATCH)
+
+
+def _path(model: BioVerse) -> Path:
+    layer = 0 if model.config.text_space is None else model.config.text_space.layer
+    dtype = str(model.backbone.dtype).removeprefix("torch.")
+    digest = hashlib.sha256(f"{model.config.llm.sha256} {layer} {dtype} {BATCH} {_knowledge_hash()}".encode())
+    return settings.weights_dir() / "ontology" / f"{digest.hexdigest()[:24]}.npy"
+
+
+@lru_cache(maxsize=1)
+def _knowledge_hash() -> str:
+    folder = files("scbioverse.knowledge")
+    digest = hashlib.sha256()
+    for name in _SOURCES:
+        digest.update(folder.joinpath(*name.split("/")).read_bytes())
+    return digest.hexdigest()
+
+
+def _keep(path: Path, states: Float) -> None:
+    """Write in one step, so that a reader never meets half a file; a full or read-only disk costs only the time."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, suffix=".part")
+        with os.fdopen(handle, "wb") as file:
+            np.save(file, states, allow_pickle=False)
+        Path(name).replace(path)
+    except OSError as error:
+        logger.info("the ontology's representations could not be kept (%s)", error)

@@ -1,0 +1,201 @@
+"""The cells a question is about, and what was measured in them; read once and kept for a conversation."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from .._errors import InputError
+from .._keys import Slots
+from .._settings import settings
+from ..models import load
+from ._claims import MeasuredCells
+from ._groups import read_groups
+from ._questions import group_columns
+from ._representation import represent_rows
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from anndata import AnnData
+
+    from ..models import BioVerse
+
+Float = NDArray[np.float32]
+MOST_EMBEDDED = 1000
+
+
+class AskedCells:
+    """Data, selection and model of a question; everything slow is done on first use.
+
+    Parameters
+    ----------
+    adata
+        The data; not changed.
+    groupby
+        Column of `obs` whose groups are meant, or None.
+    cells
+        Cells asked about: a mask, positions or names; all if None.
+    model
+        Name, path, or a model.
+    modality, key, layer
+        Where the model finds its input.
+    key_added
+        Stem of the slots that :func:`scbioverse.tl.annotate` wrote.
+
+    Raises
+    ------
+    InputError
+        The selection is empty or unknown, or there are no cells.
+    MissingKeyError
+        `groupby` is not a column of `obs`.
+    """
+
+    def __init__(
+        self,
+        adata: AnnData,
+        *,
+        groupby: str | None,
+        cells: Any,
+        model: str | Path | BioVerse,
+        modality: str,
+        key: str | None,
+        layer: str | None,
+        key_added: str,
+    ) -> None:
+        if not hasattr(adata, "obsm"):
+            raise InputError(f"expected an AnnData, found {type(adata).__name__}.")
+        if adata.n_obs == 0:
+            raise InputError("adata has no rows: there is nothing to ask about.")
+        if groupby is not None:
+            read_groups(adata, groupby)
+        self.adata, self.groupby, self.modality, self.key, self.layer = adata, groupby, modality, key, layer
+        self.slots = Slots(key_added)
+        self.asked = read_cells(adata, cells)
+        self.whole = bool(self.asked.all())
+        self._model_name = model
+        self._model: BioVerse | None = None
+        self._measured: MeasuredCells | None = None
+        self._no_genes: str | None = None
+        self._means: dict[bytes, Float] = {}
+
+    @property
+    def model(self) -> BioVerse:
+        """The model; the first access loads it."""
+        if self._model is None:
+            self._model = load(self._model_name)
+        return self._model
+
+    @property
+    def columns(self) -> list[str]:
+        """Columns of `obs` whose groups a question may name, the most likely first."""
+        return group_columns(self.adata, self.groupby, self.slots.label)
+
+    @property
+    def measured(self) -> MeasuredCells | None:
+        """Expression; None where the data hold no genes that can be read, with the reason in `no_genes`."""
+        if self._measured is None and self._no_genes is None:
+            if self.modality != "cell":
+                self._no_genes = f"a {self.modality} has no genes."
+                return None
+            try:
+                self._measured = MeasuredCells(self.adata, layer=self.layer, key=self.key)
+            except InputError as error:
+                self._no_genes = str(error)
+        return self._measured
+
+    @property
+    def no_genes(self) -> str:
+        """Why no gene can be looked at; empty if they can."""
+        return "" if self.measured is not None else (self._no_genes or "")
+
+    @property
+    def genes(self) -> frozenset[str]:
+        """Approved symbols of the genes measured."""
+        return frozenset() if self.measured is None else frozenset(self.measured.expression.positions)
+
+    def groups_of(self, column: str) -> list[tuple[str, NDArray[np.bool_]]]:
+        """Names and masks of a column's groups among the cells asked about; groups without cells are left out."""
+        values = self.adata.obs[column].astype("category")
+        named = [(str(one), (values == one).to_numpy() & self.asked) for one in values.cat.categories]
+        return [(name, mask) for name, mask in named if mask.any()]
+
+    def expressing(self, gene: str, mask: NDArray[np.bool_]) -> tuple[int, int]:
+        """Count exactly how many cells of a mask express a gene (value above 0), and how many there are."""
+        from ..io import read_rows, row_source
+        from ..knowledge import load_genes
+        from ..pp import match_var
+
+        vocabulary = load_genes().symbols
+        match = match_var(self.adata, vocabulary, key=self.key, layer=self.layer, min_genes=1)
+        symbols = [vocabulary[i] for i in match.vocab]
+        column = match.columns[symbols.index(gene)]
+        rows = np.flatnonzero(mask)
+        block = read_rows(row_source(self.adata, self.layer), rows, self.layer, columns=np.array([column]))
+        return int((block > 0).sum()), int(rows.size)
+
+    def embed(self, masks: list[NDArray[np.bool_]]) -> Float:
+        """Mean embedding of each mask's cells, float32 (len(masks), n_tokens, dim); of large ones every k-th cell."""
+        new = {mask.tobytes(): mask for mask in masks if mask.tobytes() not in self._means}
+        if new:
+            shown, settings.progress = settings.progress, False
+            try:
+                self._means |= dict(zip(new, self._embed(list(new.values())), strict=True))
+            finally:
+                settings.progress = shown
+        return np.stack([self._means[mask.tobytes()] for mask in masks])
+
+    def _embed(self, masks: list[NDArray[np.bool_]]) -> Float:
+        chosen = [_every_kth(np.flatnonzero(mask)) for mask in masks]
+        rows = np.unique(np.concatenate(chosen))
+        stored = self.slots.embedding(self.modality) in self.adata.obsm
+        part = self.adata if stored else self.adata[rows]
+        values = represent_rows(
+            part, self.model, modality=self.modality, key=self.key, layer=self.layer, slots=self.slots
+        ).values
+        values = values[rows] if stored else values
+        place = pd.Index(rows)
+        means = [values[place.get_indexer(one)].mean(axis=0, dtype=np.float64) for one in chosen]
+        return np.stack(means).astype(np.float32)
+
+
+def read_cells(adata: AnnData, cells: Any) -> NDArray[np.bool_]:
+    """Turn a selection into a mask.
+
+    Raises
+    ------
+    InputError
+        It is empty, of another length, out of range, or names cells that are not there.
+    """
+    mask = np.zeros(adata.n_obs, dtype=bool)
+    if cells is None:
+        return ~mask
+    values = np.asarray(cells.to_numpy() if isinstance(cells, pd.Series | pd.Index) else cells)
+    values = np.atleast_1d(values)
+    if values.dtype == bool:
+        if values.shape != (adata.n_obs,):
+            raise InputError(f"cells= as a mask must have shape ({adata.n_obs},), found {values.shape}.")
+        mask = values.copy()
+    elif np.issubdtype(values.dtype, np.integer):
+        if values.size and (values.min() < -adata.n_obs or values.max() >= adata.n_obs):
+            raise InputError(f"cells= holds positions beyond the {adata.n_obs} cells of adata.")
+        mask[values] = True
+    else:
+        names = [str(one) for one in values.tolist()]
+        found = adata.obs_names.isin(names)
+        lost = sorted(set(names) - set(adata.obs_names[found]))
+        if lost:
+            raise InputError(f"cells= names {len(lost)} cells that adata does not have: {lost[:3]}.")
+        mask = np.asarray(found)
+    if not mask.any():
+        raise InputError("cells= selects no cell.")
+    return mask
+
+
+def _every_kth(rows: NDArray[np.integer]) -> NDArray[np.integer]:
+    if rows.size <= MOST_EMBEDDED:
+        return rows
+    return rows[np.linspace(0, rows.size - 1, MOST_EMBEDDED).astype(np.int64)]

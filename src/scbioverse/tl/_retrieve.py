@@ -1,0 +1,198 @@
+"""`sb.tl.retrieve`: cells by text and texts by cell, through the space that both share."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from .._errors import InputError
+from .._keys import UNS_ROOT, Slots
+from .._logging import log_added
+from .._random import Rng, as_seed
+from .._record import write_record
+from ._answers import columns_of
+from ._representation import own_copy, represent_rows
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from anndata import AnnData
+
+    from ..models import BioVerse
+
+Float = NDArray[np.float32]
+Query = str | Sequence[str] | Mapping[str, str]
+# Longer texts say no more to the model, which reads 256 tokens.
+MOST_CHARS = 2000
+MOST_TEXTS = 1000
+
+
+def retrieve(
+    adata: AnnData,
+    query: Query,
+    *,
+    direction: Literal["cells", "text"] = "cells",
+    model: str | Path | BioVerse = "bioverse-small",
+    scale: Literal["cosine", "zscore"] = "cosine",
+    name: str | None = None,
+    key_added: str = "bioverse",
+    modality: str = "cell",
+    key: str | None = None,
+    layer: str | None = None,
+    device: str = "auto",
+    rng: Rng = None,
+    copy: bool = False,
+) -> AnnData | None:
+    """Score every row by how near it lies to a text, or find the best of several texts for every row.
+
+    Rows and texts are compared as unit vectors in the space shared with text, which the model learned by contrastive
+    alignment. Texts like those of that training (names, definitions, marker genes) work best; what a sentence says
+    beyond its words is little understood by a small language model.
+
+    Parameters
+    ----------
+    adata
+        What the model's encoder reads.
+    query
+        One text, a list of texts, or a mapping from short names to texts.
+    direction
+        `"cells"`: a score for every row and text. `"text"`: for every row the best of several texts.
+    model
+        A model with a text space: name, path or model.
+    scale
+        `"cosine"`: cosine similarity, -1 to 1, comparable between data sets. `"zscore"`: less its mean over the rows
+        and divided by their standard deviation, text by text, so that texts can be compared with one another; it then
+        depends on which rows there are.
+    name
+        What the slots end in; a number that is free if not given (`0` for the first text asked for).
+    key_added
+        Stem of the slot names.
+    modality, key, layer
+        As for :func:`scbioverse.tl.annotate`.
+    device
+        Where to run the model: a torch device or `"auto"`.
+    rng
+        Seed, kept in the record; nothing is drawn.
+    copy
+        Return a copy with the results and leave `adata` as it is.
+
+    Returns
+    -------
+    None, or the copy. Sets, with `bioverse` standing for `key_added` and `0` for `name`:
+
+    `obs["bioverse_retrieve_0"]`
+        float32: score of one text; with `direction="text"`, categorical: the best text (its name in a mapping).
+    `obs["bioverse_retrieve_0_score"]`
+        float32: score of that text, `direction="text"` only.
+    `obsm["bioverse_retrieve_0"]`
+        DataFrame (n_obs, n_texts), float32: scores of several texts.
+    `uns["bioverse"]["retrieve_0"]`
+        the texts, model and versions.
+
+    Raises
+    ------
+    InputError
+        There is no text, one is empty or too long, `direction="text"` has one only, or the model has no text space.
+
+    Examples
+    --------
+    >>> import scbioverse as sb
+    >>> adata = sb.datasets.pbmc3k()
+    >>> sb.tl.retrieve(adata, "cells that secrete antibodies")
+    >>> adata.obs.sort_values("bioverse_retrieve_0", ascending=False)["cell_type"].head()
+    """
+    from ..models import load
+
+    names, texts, several = _texts(query)
+    if direction not in ("cells", "text"):
+        raise InputError(f"direction={direction!r}; choose 'cells' or 'text'.")
+    if scale not in ("cosine", "zscore"):
+        raise InputError(f"scale={scale!r}; choose 'cosine' or 'zscore'.")
+    if direction == "text" and len(texts) < 2:
+        raise InputError("direction='text' finds the best of several texts; pass two or more.")
+    slots = Slots(key_added)
+    if not hasattr(adata, "obsm"):
+        raise InputError(f"expected an AnnData, found {type(adata).__name__}.")
+    suffix = _suffix(adata, slots) if name is None else _checked(name)
+    loaded = load(model, device=device)
+    embedded = represent_rows(adata, loaded, modality=modality, key=key, layer=layer, slots=slots)
+    scores = loaded.coordinates(embedded.values, modality) @ loaded.text_coordinates(texts).T
+    if scale == "zscore":
+        scores = _standardised(scores)
+    target = own_copy(adata) if copy else adata
+    filled = embedded.write(target)
+    slot = slots.retrieve(suffix)
+    if direction == "text":
+        best = scores.argmax(axis=1)
+        target.obs[slot] = pd.Categorical.from_codes(best, pd.Index(names))
+        target.obs[f"{slot}_score"] = scores.max(axis=1).astype(np.float32)
+        filled += [f"adata.obs[{slot!r}]", f"adata.obs[{slot + '_score'!r}]"]
+    elif not several:
+        target.obs[slot] = scores[:, 0].astype(np.float32)
+        filled += [f"adata.obs[{slot!r}]"]
+    if several:
+        target.obsm[slot] = pd.DataFrame(scores.astype(np.float32), index=target.obs_names, columns=columns_of(names))
+        filled += [f"adata.obsm[{slot!r}]"]
+    step = slot.removeprefix(f"{Slots().key}_")
+    write_record(
+        target,
+        step,
+        model=loaded.name,
+        fingerprint=loaded.fingerprint(),
+        texts=[{"name": one, "text": said} for one, said in zip(names, texts, strict=True)],
+        direction=direction,
+        scale=scale,
+        modality=modality,
+        layer=layer,
+        key=key,
+        embedding=embedded.slot,
+        seed=as_seed(rng),
+    )
+    log_added("retrieve", [*filled, f"adata.uns[{UNS_ROOT!r}][{step!r}]"])
+    return target if copy else None
+
+
+def _texts(query: Query) -> tuple[list[str], list[str], bool]:
+    """Names and cleaned texts, and whether more than one was meant."""
+    from ..llm.prompts import clean_text
+
+    if isinstance(query, str):
+        said = clean_text(query, max_chars=MOST_CHARS)
+        return [said], [said], False
+    if isinstance(query, Mapping):
+        names, raw = [str(one) for one in query], list(query.values())
+    else:
+        raw = list(query)
+        names = []
+    if not raw or not all(isinstance(one, str) for one in raw):
+        raise InputError("query must be one text, a list of texts, or a mapping from names to texts; it must hold one.")
+    if len(raw) > MOST_TEXTS:
+        raise InputError(f"{len(raw)} texts are too many; at most {MOST_TEXTS}.")
+    said_all = [clean_text(one, max_chars=MOST_CHARS) for one in raw]
+    names = [clean_text(one) for one in names] or said_all
+    if len(set(names)) < len(names):
+        raise InputError("two texts have the same name or wording; give each once.")
+    return names, said_all, True
+
+
+def _suffix(adata: AnnData, slots: Slots) -> str:
+    number = 0
+    while slots.retrieve(number) in adata.obs or slots.retrieve(number) in adata.obsm:
+        number += 1
+    return str(number)
+
+
+def _checked(name: str) -> str:
+    if not re.fullmatch(r"[\w.-]{1,60}", name):
+        raise InputError(f"name={name[:60]!r} becomes part of a slot's name: letters, digits, '_', '.' and '-' only.")
+    return name
+
+
+def _standardised(scores: Float) -> Float:
+    spread = scores.std(axis=0, keepdims=True)
+    return ((scores - scores.mean(axis=0, keepdims=True)) / np.where(spread > 0, spread, 1)).astype(np.float32)

@@ -1,0 +1,175 @@
+"""`sb.tl.rollup`: labels lifted to broader terms of the Cell Ontology."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from .._errors import InputError, MissingKeyError
+from .._keys import UNS_ROOT, Slots
+from .._logging import log_added
+from .._record import write_record
+from .._shown import shown_name
+from ..knowledge import Ontology, load_ontology, resolve_label, resolve_labels
+from ..knowledge.phrases import canonical_phrase
+from ._representation import own_copy
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+OTHER = "other"
+
+
+def rollup(
+    adata: AnnData,
+    *,
+    level: int | str | Iterable[str],
+    label_key: str | None = None,
+    key_added: str = "bioverse",
+    copy: bool = False,
+) -> AnnData | None:
+    """Lift labels to chosen ancestors or to a depth of the Cell Ontology.
+
+    Parameters
+    ----------
+    adata
+        Annotated data.
+    level
+        Ids or names of Cell Ontology terms: every label becomes the nearest of them (fewest `is_a` steps up) that it is
+        or descends from. Or a whole number, the depth, which is the longest number of `is_a` steps from a root down to
+        a term (cell 0, leukocyte 2, lymphocyte 4, T cell 5, CD4 T cell 8): a label deeper than that becomes its deepest
+        ancestor that is not; of equally deep ones that with the fewest kinds below it.
+    label_key
+        Column of `obs` with names of cell types, resolved to terms. What :func:`scbioverse.tl.annotate` wrote if not
+        given.
+    key_added
+        Stem of the slot names.
+    copy
+        Return a copy with the results and leave `adata` as it is.
+
+    Returns
+    -------
+    None, or the copy. Sets, with `bioverse` standing for `key_added`:
+
+    `obs["bioverse_label_rollup"]`
+        categorical: the broader name; `"other"` where none of the chosen terms is above the label; `"unknown"` and
+        labels without a term stay as they are; missing where the label is.
+    `obs["bioverse_label_rollup_cl_id"]`
+        categorical: its id, empty where it has none.
+    `uns["bioverse"]["rollup"]`
+        the level and what each label became.
+
+    Raises
+    ------
+    MissingKeyError
+        There are no labels.
+    InputError
+        `level` is empty, negative, or names something that is no term.
+
+    Examples
+    --------
+    >>> import scbioverse as sb
+    >>> adata = sb.datasets.pbmc3k()
+    >>> sb.tl.annotate(adata)
+    >>> sb.tl.rollup(adata, level=["T cell", "B cell", "myeloid cell"])
+    """
+    if not hasattr(adata, "obs"):
+        raise InputError(f"expected an AnnData, found {type(adata).__name__}.")
+    slots, ontology = Slots(key_added), load_ontology()
+    names, ids = _labels(adata, slots, label_key)
+    depth, chosen, said = _level(level, ontology)
+    pairs = pd.MultiIndex.from_arrays([names.astype(object), ids])
+    codes, different = pd.factorize(pairs)
+    lifted = [_lift(name, cl_id, depth, chosen, ontology) for name, cl_id in different]
+    new_names = np.array([one[0] for one in lifted], dtype=object)[codes]
+    new_ids = np.array([one[1] for one in lifted], dtype=object)[codes]
+    target = own_copy(adata) if copy else adata
+    target.obs[slots.rollup] = pd.Series(pd.Categorical(new_names), index=adata.obs_names)
+    target.obs[f"{slots.rollup}_cl_id"] = pd.Series(pd.Categorical(new_ids), index=adata.obs_names)
+    step = "rollup" if slots.key == Slots().key else f"rollup_{slots.key}"
+    became = [
+        {"label": None if name != name else name, "cl_id": cl_id, "rollup": None if new[0] != new[0] else new[0]}
+        | {"rollup_cl_id": new[1]}
+        for (name, cl_id), new in zip(different, lifted, strict=True)
+    ]
+    write_record(target, step, level=said, label_key=label_key, labels=became)
+    shown = (f"adata.obs[{slots.rollup!r}]", f"adata.obs[{slots.rollup + '_cl_id'!r}]")
+    log_added("rollup", [*shown, f"adata.uns[{UNS_ROOT!r}][{step!r}]"])
+    return target if copy else None
+
+
+def _labels(adata: AnnData, slots: Slots, label_key: str | None) -> tuple[pd.Series, np.ndarray]:
+    """Name (NaN where missing) and ontology id (empty where none) of every row's label."""
+    if label_key is None:
+        absent = [slot for slot in (slots.label, slots.cl_id) if slot not in adata.obs]
+        if absent:
+            raise MissingKeyError(
+                f"adata.obs has no {absent}. Run scbioverse.tl.annotate(adata, key_added={slots.key!r}) first, or name "
+                "a column of cell types: label_key=."
+            )
+        return adata.obs[slots.label].astype(object), adata.obs[slots.cl_id].astype(str).to_numpy(dtype=object)
+    if label_key not in adata.obs:
+        raise MissingKeyError(
+            f"label_key={label_key!r} is not a column of adata.obs (found: {list(map(str, adata.obs.columns))})."
+        )
+    column = adata.obs[label_key].astype("category")
+    written = [str(one) for one in column.cat.categories]
+    # A name of thousands of characters is no cell type's, and need not be searched for one.
+    found = [one.cl_id or "" for one in resolve_labels([one if len(one) <= 200 else "" for one in written])]
+    table = np.array([*found, ""], dtype=object)
+    return column.astype(object), table[column.cat.codes.to_numpy()]
+
+
+def _level(level: object, ontology: Ontology) -> tuple[int | None, list[str], object]:
+    if isinstance(level, bool) or not isinstance(level, int | np.integer | str | Iterable):
+        raise InputError(
+            f"level={level!r} is neither a depth nor terms; pass a whole number, or ids or names of terms."
+        )
+    if isinstance(level, int | np.integer):
+        if level < 0:
+            raise InputError(f"level={level} is negative; a depth counts is_a steps from the root, 0 or more.")
+        return int(level), [], int(level)
+    wanted = [level] if isinstance(level, str) else [str(one) for one in level]
+    chosen = [resolve_terms(one) for one in wanted]
+    if not chosen:
+        raise InputError("level names no term; pass a depth, or ids or names of Cell Ontology terms.")
+    return None, [one for one in chosen if one in ontology], chosen
+
+
+def resolve_terms(name: str) -> str:
+    """Id of a term given by id or name.
+
+    Raises
+    ------
+    InputError
+        It is no term of the Cell Ontology.
+    """
+    found = resolve_label(name[:200]).cl_id
+    if found is None:
+        raise InputError(
+            f"{shown_name(name)!r} is no term of the Cell Ontology; pass an id such as 'CL:0000084' or a name such as "
+            "'T cell'."
+        )
+    return found
+
+
+def _lift(name: str, cl_id: str, depth: int | None, chosen: list[str], ontology: Ontology) -> tuple[str | float, str]:
+    """Name and id of what a label becomes."""
+    if name != name:
+        return np.nan, ""
+    if not cl_id or cl_id not in ontology:
+        return name, ""
+    line = (cl_id, *ontology.ancestors(cl_id))
+    if depth is None:
+        hit = next((one for one in line if one in chosen), None)
+        if hit is None:
+            return OTHER, ""
+    elif ontology.depth(cl_id) <= depth:
+        hit = cl_id
+    else:
+        fits = [one for one in line if ontology.depth(one) <= depth]
+        hit = min(fits, key=lambda one: (-ontology.depth(one), len(ontology.descendants(one)), one))
+    return (name if hit == cl_id else canonical_phrase(hit)), hit

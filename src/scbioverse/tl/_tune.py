@@ -1,0 +1,267 @@
+"""`sb.tl.tune`: the language model learns to answer questions about the user's own cells, by a low-rank adapter."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from .._errors import InputError
+from .._keys import UNS_ROOT, Slots
+from .._logging import log_added, logger
+from .._random import Rng, as_seed
+from .._record import write_record
+from ._question_cells import AskedCells
+from ._question_facts import top_genes
+from ._representation import represent_rows
+from ._texts import Texts, read_texts, split_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from anndata import AnnData
+    from numpy.typing import NDArray
+
+    from ..models import BioVerse
+    from ..train.instructions import Lessons
+
+_PAIRS = 40
+
+
+def tune(
+    adata: AnnData,
+    *,
+    text_key: str,
+    model: str | Path | BioVerse = "bioverse-small",
+    lessons: Lessons | None = None,
+    weights: Mapping[str, float] | None = None,
+    modality: str = "cell",
+    key: str | None = None,
+    layer: str | None = None,
+    train_projector: bool = True,
+    rank: int = 8,
+    alpha: float = 16.0,
+    dropout: float = 0.0,
+    targets: str | Sequence[str] = "attention",
+    steps: int = 60,
+    batch_size: int = 16,
+    lr: float = 3e-4,
+    state: str | Path | None = None,
+    save_every: int = 20,
+    name: str = "tuned",
+    key_added: str = "bioverse",
+    rng: Rng = None,
+) -> BioVerse:
+    """Train a low-rank adapter (LoRA) of the language model on questions and answers about cells.
+
+    Questions are made from the labels in a column of `obs`, from the genes that set each label's cells apart in these
+    data, and from the Cell Ontology and marker tables: about label, broader type, marker genes, reasons, the comparison
+    of two groups, and questions that the data cannot answer. Only the answers' tokens are learned. The language
+    model's own weights are never changed; the adapter is saved beside the projector.
+
+    The beginning of the prompt, whose keys and values :func:`annotate` computes once, is run anew in every step, since
+    the adapter changes them; the returned model starts with empty caches, and its fingerprint covers the adapter.
+    `method="nearest"` reads the projector alone: with `train_projector=True` align again if you use it.
+
+    Parameters
+    ----------
+    adata
+        Cells with labels; only `obsm` and `uns` are added to.
+    text_key
+        Column of `obs` with labels; rows without one, or called "unassigned" or "unknown", are left out.
+    model
+        Model to begin with. One that was tuned before goes on from its adapter.
+    lessons
+        Questions and answers to learn from in place of those made here.
+    weights
+        How often each kind of question is drawn, 1 where not named, 0 to leave it out: `"label"`, `"identity"`,
+        `"reason"`, `"markers"`, `"lineage"`, `"compare"`, `"not enough"`, `"definition"`, `"synonym"`,
+        `"known markers"`; with `lessons`, its tasks.
+    modality
+        What a row is.
+    key, layer
+        Where the encoder finds its input, see :func:`scbioverse.tl.embed`.
+    train_projector
+        Train the projector and the trained marker tokens, too.
+    rank, alpha, dropout
+        Shape of the adapter: rank, scale (`alpha / rank`), and dropout of its input in training.
+    targets
+        Layers of each block it changes: `"attention"` (query, key, value, output), `"mlp"`, `"all"`, or names.
+    steps
+        Optimiser steps in all.
+    batch_size
+        Questions of a step.
+    lr
+        Highest learning rate.
+    state
+        Folder to keep the run's state in, and to go on from if it is there.
+    save_every
+        Steps between two saves of the state.
+    name
+        Name of the new model.
+    key_added
+        Stem of the slot names.
+    rng
+        Seed of the questions, the adapter's start, batches and dropout.
+
+    Returns
+    -------
+    The new model; the one it began with is unchanged. `adata` gets `obsm["X_bioverse"]` where it was missing or out of
+    date, and `uns["bioverse"]["tune"]`, a record with the training history (see
+    :func:`scbioverse.pl.training_history`) and, where a tenth of the rows makes 20, the accuracy of `score` on them
+    before and after.
+
+    Raises
+    ------
+    InputError
+        There are fewer than two labels, or an option does not fit. `adata` is unchanged, as after every error.
+    MissingKeyError
+        `text_key` is not there.
+    MismatchError
+        `state` belongs to another run, or the model's adapter has another shape.
+
+    Examples
+    --------
+    >>> import scbioverse as sb
+    >>> adata = sb.datasets.pbmc3k()
+    >>> model = sb.tl.tune(adata, text_key="cell_type", steps=30)
+    >>> sb.tl.ask(adata, "What are these cells?", cells=adata.obs["cell_type"] == "B", model=model)
+    """
+    from ..llm.adapter import AdapterConfig
+    from ..models import load
+    from ..train import fit
+    from ..train.instructions import InstructionSampler, InstructionTask
+
+    check_options(steps, batch_size, lr)
+    seed, slots = as_seed(rng), Slots(key_added)
+    texts = read_texts(adata, text_key)
+    base = load(model)
+    new = base.copy(name=name)
+    embedded = represent_rows(adata, new, modality=modality, key=key, layer=layer, slots=slots)
+    train, held = split_rows(texts.codes, seed)
+    if lessons is None:
+        lessons = make_lessons(adata, texts, embedded.values, train, modality, key, layer, text_key, seed)
+    config = AdapterConfig(rank, alpha, dropout, targets if isinstance(targets, str) else tuple(targets))
+    task = InstructionTask(new, lessons, config, train_projector=train_projector, start=base.adapter, seed=seed)
+    sampler = InstructionSampler(lessons, weights=weights, batch_size=batch_size)
+    logger.info("tuning on %d questions of %d kinds", len(lessons.examples), len(lessons.tasks))
+    before = held_accuracy(base, embedded.values[held], texts, texts.codes[held], modality)
+    history = fit(task, sampler, steps=steps, lr=lr, seed=seed, state=state, save_every=save_every)
+    new.set_adapter(task.adapter())
+    after = held_accuracy(new, embedded.values[held], texts, texts.codes[held], modality)
+    new.config.training = {
+        **new.config.training,
+        "tuned": {
+            "on": f"obs[{text_key!r}] of {train.size} rows",
+            "steps": steps,
+            "seed": seed,
+            "tasks": lessons.tasks,
+        },
+    }
+    if after is not None:
+        measure = f"score, accuracy on {held.size} rows held out of the data it was tuned on"
+        new.config.metrics = {**new.config.metrics, measure: after, f"{measure}, before tuning": before}
+    filled = embedded.write(adata)
+    step = "tune" if slots.key == Slots().key else f"tune_{slots.key}"
+    write_record(
+        adata,
+        step,
+        model=new.name,
+        began_as=base.name,
+        fingerprint=new.fingerprint(),
+        llm=new.config.llm.name,
+        llm_sha256=new.config.llm.sha256,
+        text_key=text_key,
+        modality=modality,
+        train_projector=train_projector,
+        rank=rank,
+        alpha=alpha,
+        dropout=dropout,
+        targets=config.targets,
+        steps=steps,
+        batch_size=batch_size,
+        lr=lr,
+        seed=seed,
+        weights=dict(weights or {}),
+        n_questions=len(lessons.examples),
+        tasks=lessons.tasks,
+        n_held_out=int(held.size),
+        accuracy_before=before,
+        accuracy_after=after,
+        history=plain_history(history),
+    )
+    log_added("tune", [*filled, f"adata.uns[{UNS_ROOT!r}][{step!r}]"])
+    return new
+
+
+def make_lessons(
+    adata: AnnData,
+    texts: Texts,
+    values: NDArray[np.float32],
+    train: NDArray[np.int64],
+    modality: str,
+    key: str | None,
+    layer: str | None,
+    text_key: str,
+    seed: int,
+) -> Lessons:
+    """Make questions and answers about the labels of an AnnData."""
+    from ..train.instructions import Lessons
+    from ..train.lessons import Group, comparison_lesson, group_lessons, nothing_lessons, term_lessons
+
+    rng = np.random.default_rng([seed, 4])
+    asked = AskedCells(
+        adata, groupby=None, cells=None, model="", modality=modality, key=key, layer=layer, key_added="bioverse"
+    )
+    groups, examples = [], []
+    for code, (answer, cl_id) in enumerate(zip(texts.answers, texts.cl_ids, strict=True)):
+        rows = train[texts.codes[train] == code]
+        if not rows.size:
+            continue
+        mask = texts.codes == code
+        table = top_genes(asked, mask, (texts.codes >= 0) & ~mask) if asked.measured is not None else _no_genes()
+        group = Group(answer, cl_id, rows.tolist(), table, f"obs[{text_key}]")
+        groups.append(group)
+        examples += group_lessons(group, rng, per_task=8, modality=modality)
+        examples += term_lessons(cl_id, rng) if cl_id else []
+    for _ in range(_PAIRS if len(groups) > 1 else 0):
+        a, b = rng.choice(len(groups), 2, replace=False)
+        made = comparison_lesson(groups[a], groups[b], rng, modality=modality)
+        examples += [] if made is None else [made]
+    noise = shuffled(values[train], rng, 16)
+    examples += nothing_lessons(range(len(values), len(values) + len(noise)), rng, modality=modality)
+    return Lessons(examples, {modality: np.concatenate([values, noise])})
+
+
+def shuffled(values: NDArray[np.float32], rng: np.random.Generator, n: int) -> NDArray[np.float32]:
+    """Embeddings of nothing: each dimension's value from another row."""
+    flat = values.reshape(len(values), -1)
+    rows = rng.integers(len(flat), size=(n, flat.shape[1]))
+    return flat[rows, np.arange(flat.shape[1])].reshape(n, *values.shape[1:]).astype(np.float32)
+
+
+def held_accuracy(
+    model: BioVerse, values: NDArray[np.float32], texts: Texts, truth: NDArray[np.int64], modality: str
+) -> float | None:
+    """Accuracy of `score` on rows held out; None without rows."""
+    if not len(values):
+        return None
+    scores = model.score(values, texts.answers, modality=modality, progress=False, calibrated=False)
+    return float((scores.argmax(axis=1) == truth).mean())
+
+
+def plain_history(history: pd.DataFrame) -> dict[str, list[Any]]:
+    """Columns of a training history as JSON has them: NaN becomes null."""
+    return {str(name): [None if pd.isna(v) else float(v) for v in history[name]] for name in history.columns}
+
+
+def _no_genes() -> pd.DataFrame:
+    return pd.DataFrame(columns=["gene", "fraction_in", "fraction_out"])
+
+
+def check_options(steps: int, batch_size: int, lr: float) -> None:
+    """Raise an :class:`InputError` for numbers that cannot be used."""
+    if steps < 1 or batch_size < 1 or lr <= 0:
+        raise InputError(f"steps, batch_size and lr must be positive, found {steps}, {batch_size} and {lr}.")

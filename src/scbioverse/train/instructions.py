@@ -1,0 +1,326 @@
+"""Stage 2: the language model learns to answer questions about soft tokens, by a low-rank adapter."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from .._errors import InputError
+from ..llm._loading import cpu_has_bfloat16
+from ..llm._packed import pack_size, run_packed
+from ..llm.adapter import Adapter, AdapterConfig, set_dropout, trained_adapter, training_twin
+from ..llm.prefix import causal
+from ..llm.questions import QuestionTemplate, with_answer
+from ..nn import Composer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from ..llm.prompts import Example
+    from ..models.bioverse import BioVerse
+    from .sampler import Batch
+
+Prompt = Literal["question", "label"]
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """One question with its answer, and where both come from.
+
+    Attributes
+    ----------
+    task
+        Kind of question; weights are given by task.
+    question
+        What is asked; unused where `prompt` is `"label"`.
+    answer
+        What should be written.
+    source
+        What the answer rests on, such as `"CL:0000236/definition"` or `"kang_ifnb_pbmc/group/B cells"`.
+    objects
+        Modality, row in that modality's embeddings, and name of each object whose soft tokens are read.
+    evidence
+        What was measured, in words.
+    prompt
+        `"question"`: the prompt of :func:`scbioverse.tl.ask`. `"label"`: that of :func:`scbioverse.tl.annotate`.
+    """
+
+    task: str
+    question: str
+    answer: str
+    source: str
+    objects: tuple[tuple[str, int, str], ...] = ()
+    evidence: str = ""
+    prompt: Prompt = "question"
+
+
+@dataclass(frozen=True, eq=False)
+class Lessons:
+    """Instructions, and the embeddings they speak of.
+
+    Attributes
+    ----------
+    examples
+        The instructions.
+    embeddings
+        By modality, float32 (n, n_tokens, dim) or (n, dim).
+    """
+
+    examples: Sequence[Instruction]
+    embeddings: Mapping[str, NDArray[np.float32]]
+
+    def __post_init__(self) -> None:
+        if not self.examples:
+            raise InputError("there are no instructions to learn from.")
+        for number, one in enumerate(self.examples):
+            for modality, row, _ in one.objects:
+                size = len(self.embeddings.get(modality, ()))
+                if not 0 <= row < size:
+                    raise InputError(f"instruction {number} reads row {row} of {modality!r}, which has {size} rows.")
+            if one.prompt == "label" and len(one.objects) != 1:
+                raise InputError(f"instruction {number} asks for a label of {len(one.objects)} objects, not one.")
+            if not one.source:
+                raise InputError(f"instruction {number} names no source.")
+
+    @property
+    def tasks(self) -> list[str]:
+        """Kinds of questions, sorted."""
+        return sorted({one.task for one in self.examples})
+
+    @property
+    def modalities(self) -> list[str]:
+        """Modalities that some instruction reads, sorted."""
+        return sorted({modality for one in self.examples for modality, _, _ in one.objects})
+
+
+class InstructionSampler:
+    """Draws instructions: first the task by its weight, then one of the task's examples.
+
+    Parameters
+    ----------
+    lessons
+        The instructions.
+    weights
+        By task; 1 for tasks that are not named, 0 leaves one out.
+    batch_size
+        Instructions of a step.
+
+    Raises
+    ------
+    InputError
+        A weight is negative or names no task, all are zero, or `batch_size` is below one.
+    """
+
+    def __init__(self, lessons: Lessons, *, weights: Mapping[str, float] | None = None, batch_size: int = 16) -> None:
+        weights = dict(weights or {})
+        unknown = sorted(set(weights) - set(lessons.tasks))
+        if unknown or any(value < 0 for value in weights.values()):
+            raise InputError(f"weights must be ≥ 0 for tasks among {lessons.tasks}, found {weights}.")
+        if batch_size < 1:
+            raise InputError(f"batch_size must be at least 1, found {batch_size}.")
+        self.lessons, self.batch_size = lessons, batch_size
+        self._rows = {
+            task: np.flatnonzero([one.task == task for one in lessons.examples])
+            for task in lessons.tasks
+            if weights.get(task, 1.0) > 0
+        }
+        if not self._rows:
+            raise InputError("all tasks have weight 0.")
+        share = np.array([weights.get(task, 1.0) for task in self._rows], dtype=np.float64)
+        self._share = share / share.sum()
+
+    def __call__(self, rng: np.random.Generator) -> Batch:
+        """Draw one batch."""
+        tasks = list(self._rows)
+        drawn = [self._rows[tasks[i]] for i in rng.choice(len(tasks), size=self.batch_size, p=self._share)]
+        rows = np.array([part[rng.integers(part.size)] for part in drawn], dtype=np.int64)
+        texts = [self.lessons.examples[row].answer for row in rows]
+        return cast("Batch", {"texts": texts, "groups": rows, "examples": rows})
+
+
+class InstructionTask:
+    """Cross-entropy of the answers' tokens; an adapter learns, and the projectors where asked.
+
+    The beginning of the prompt is run once a step, with its gradient: the adapter changes its keys and values, so none
+    computed earlier would hold. The rows behind it are short and laid side by side.
+
+    Parameters
+    ----------
+    model
+        Its language model is copied to train in and stays as it is; its projectors are trained in place.
+    lessons
+        What to learn.
+    config
+        Shape of the adapter.
+    train_projector
+        Train the projectors of the modalities read, end markers and task token, too.
+    template
+        Wording of questions.
+    start
+        Adapter to go on from; no change if None.
+    seed
+        Seed of the adapter's random half.
+
+    Notes
+    -----
+    The loss is the mean over rows of the mean over answer tokens.
+    """
+
+    def __init__(
+        self,
+        model: BioVerse,
+        lessons: Lessons,
+        config: AdapterConfig,
+        *,
+        train_projector: bool = True,
+        template: QuestionTemplate | None = None,
+        start: Adapter | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.model, self.lessons, self.config, self.train_projector = model, lessons, config, train_projector
+        self.template = template or QuestionTemplate()
+        for modality in lessons.modalities:
+            model.check_modality(modality)
+        self.backbone, self.params = training_twin(model.backbone, config, start=start, seed=seed)
+        self.composer = Composer(self.backbone.embed_tokens, model.tokens)
+        self._rendered: dict[int, Example] = {}
+
+    def adapter(self) -> Adapter:
+        """Return the adapter as it is now."""
+        return trained_adapter(self.config, self.params)
+
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """Parameters of the adapter, and of projectors and tokens where they are trained."""
+        yield from ((f"adapter.{name}", param) for name, param in self.params.items())
+        if self.train_projector:
+            found = dict(pair for one in self.lessons.modalities for pair in self.model.trainable(one, shared=False))
+            yield from found.items()
+
+    def train(self, mode: bool) -> None:
+        """Switch dropout of the adapter and of trained projectors."""
+        set_dropout(self.backbone, mode)
+        self.model.modules.train(mode and self.train_projector)
+        if self.backbone.device.type == "cpu" and getattr(self.backbone.model, "_supports_sdpa", False):
+            # The gradient of the fused attention takes longer than the plain one's on a CPU. (Gemma 2 has none.)
+            self.backbone.model.set_attn_implementation("eager" if mode else "sdpa")
+
+    def split(self, batch: Batch, size: int) -> list[tuple[Batch, float]]:
+        """Parts of at most `size` rows of like length."""
+        rows = _examples(batch)
+        order = np.argsort([len(self.render(row).ids) for row in rows], kind="stable")
+        parts = np.array_split(order, max(1, -(-order.size // size)))
+        return [(_take(batch, part), part.size / order.size) for part in parts]
+
+    def render(self, row: int) -> Example:
+        """Ids of an instruction behind its prompt's beginning, and its loss mask."""
+        if row not in self._rendered:
+            one = self.lessons.examples[row]
+            if one.prompt == "label":
+                head: Sequence[int] = self.model.reader.prompt(one.objects[0][0]).head
+                answer = self.model.answer_ids(one.answer)
+            else:
+                head = self.template.render(
+                    self.backbone,
+                    self.model.tokens,
+                    one.question,
+                    n_soft=self.model.config.n_soft,
+                    objects=[(modality, name) for modality, _, name in one.objects],
+                    evidence=one.evidence,
+                ).suffix_ids
+                answer = self.template.encode_answer(self.backbone, one.answer)
+            self._rendered[row] = with_answer(head, answer)
+        return self._rendered[row]
+
+    def __call__(self, batch: Batch) -> dict[str, Tensor]:
+        """Return `loss` and, by task, `loss_<task>`."""
+        rows = _examples(batch)
+        by_prompt: dict[tuple[str, str], list[int]] = {}
+        for at, row in enumerate(rows):
+            one = self.lessons.examples[row]
+            key = (one.prompt, one.objects[0][0] if one.prompt == "label" else "")
+            by_prompt.setdefault(key, []).append(at)
+        losses: list[Tensor] = []
+        order: list[int] = []
+        with self._autocast():
+            for (prompt, modality), places in sorted(by_prompt.items()):
+                losses.append(self._losses([rows[at] for at in places], prompt, modality))
+                order += places
+        each = torch.cat(losses)
+        out = {"loss": each.mean()}
+        tasks = [self.lessons.examples[rows[at]].task for at in order]
+        for task in sorted(set(tasks)):
+            out[f"loss_{task}"] = each[[i for i, one in enumerate(tasks) if one == task]].detach().mean()
+        return out
+
+    def _autocast(self) -> Any:
+        device = self.backbone.device.type
+        if device == "cpu" and not cpu_has_bfloat16():
+            return contextlib.nullcontext()
+        return torch.autocast(device, torch.bfloat16)
+
+    def _losses(self, rows: list[int], prompt: str, modality: str) -> Tensor:
+        """Mean cross-entropy of each row's answer, (n,) float32."""
+        if prompt == "label":
+            beginning = self.model.reader.prompt(modality).prefix
+        else:
+            beginning = self.template.prefix_ids(self.backbone)
+        start = self.composer.compose([list(beginning)]).inputs_embeds
+        _, cache = self.backbone.hidden(start, use_cache=True)
+        if cache is None:
+            raise InputError(f"{self.backbone.name!r} keeps no keys and values; it cannot be tuned here.")
+        rendered = [self.render(row) for row in rows]
+        batch = self.composer.compose(
+            [one.ids for one in rendered], self._soft(rows), labels=[one.labels for one in rendered]
+        )
+        if batch.labels is None:
+            raise InputError("the composer returned no labels.")
+        mask = batch.attention_mask.bool()
+        n, length = mask.shape
+        hidden, _ = run_packed(
+            self.backbone,
+            cache,
+            batch.inputs_embeds,
+            causal(mask),
+            start.shape[1] + batch.position_ids,
+            pack=pack_size(length, n),
+        )
+        # The state before a token predicts it.
+        row, at = (batch.labels[:, 1:] >= 0).nonzero(as_tuple=True)
+        logits = self.backbone.logits(hidden[row, at])
+        each = cross_entropy(logits.float(), batch.labels[row, at + 1], reduction="none")
+        total = each.new_zeros(n).index_add(0, row, each)
+        return total / torch.bincount(row, minlength=n)
+
+    def _soft(self, rows: list[int]) -> dict[str, list[Tensor | None]]:
+        """Soft tokens by modality: for each row those of its objects, or None."""
+        out: dict[str, list[Tensor | None]] = {}
+        for modality in self.lessons.modalities:
+            wanted = [[at for name, at, _ in self.lessons.examples[row].objects if name == modality] for row in rows]
+            flat = [at for each in wanted for at in each]
+            if not flat:
+                continue
+            values = torch.from_numpy(np.asarray(self.lessons.embeddings[modality], dtype=np.float32)[flat])
+            with torch.set_grad_enabled(self.train_projector and torch.is_grad_enabled()):
+                soft = self.model.project(values, modality)
+            parts = iter(soft.split([len(each) for each in wanted if each]))
+            out[modality] = [next(parts) if each else None for each in wanted]
+        return out
+
+
+def _examples(batch: Batch) -> list[int]:
+    values: Any = batch
+    return [int(row) for row in values["examples"]]
+
+
+def _take(batch: Batch, rows: NDArray[np.integer]) -> Batch:
+    chosen = np.asarray(_examples(batch), dtype=np.int64)[rows]
+    texts = [batch["texts"][int(row)] for row in rows]
+    return cast("Batch", {"texts": texts, "groups": chosen, "examples": chosen})

@@ -1,0 +1,80 @@
+"""Marker evidence: each cell by itself, the same from counts and log values, a sign that means something."""
+
+from __future__ import annotations
+
+import anndata as ad
+import numpy as np
+import pytest
+import scanpy as sc
+
+import scbioverse as sb
+from scbioverse._errors import InputError
+from scbioverse.encoders.compact import panel_zscores
+from scbioverse.encoders.marker_evidence import marker_evidence
+from scbioverse.knowledge.marker_weights import marker_weights
+from scbioverse.models import load
+from scbioverse.pp import match_var
+
+IDS = ["CL:0000236", "CL:0000623", "CL:0000576", None]
+
+
+@pytest.fixture(scope="module")
+def stats():
+    return load("bioverse-small").encoders["cell"].stats
+
+
+@pytest.fixture(scope="module")
+def cells():
+    return sb.datasets.pbmc3k()[:300].copy()
+
+
+def test_known_cells_score_highest_for_their_type(stats):
+    adata = sb.datasets.pbmc3k()
+    evidence = marker_evidence(adata, stats, IDS[:3])
+    kinds = {"B": 0, "NK": 1, "CD14+ Mono": 2}
+    names = adata.obs["cell_type"].astype(str)
+    known = [(name, column) for name, column in kinds.items() if (names == name).any()]
+    found = {name: float((evidence[(names == name).to_numpy()].argmax(axis=1) == column).mean()) for name, column in known}
+    assert found
+    assert min(found.values()) > 0.8, found
+
+
+def test_equals_the_dense_computation(cells, stats):
+    match = match_var(cells, stats.genes)
+    counts = cells.X[:, match.columns]
+    z = panel_zscores(counts, stats, match.vocab)
+    weights = marker_weights(IDS, [stats.genes[i] for i in match.vocab]).toarray()
+    wanted = z[:, match.vocab] @ weights.T
+    np.testing.assert_allclose(marker_evidence(cells, stats, IDS), wanted, atol=1e-5)
+
+
+def test_does_not_depend_on_batches_or_neighbours(cells, stats):
+    whole = marker_evidence(cells, stats, IDS)
+    np.testing.assert_allclose(marker_evidence(cells, stats, IDS, batch_size=7), whole, atol=1e-6)
+    np.testing.assert_allclose(marker_evidence(cells[::-1].copy(), stats, IDS)[::-1], whole, atol=1e-6)
+    np.testing.assert_allclose(marker_evidence(cells[:5].copy(), stats, IDS), whole[:5], atol=1e-6)
+
+
+def test_log_values_give_what_counts_give(cells, stats):
+    logged = cells.copy()
+    sc.pp.normalize_total(logged, target_sum=1e4)
+    sc.pp.log1p(logged)
+    np.testing.assert_allclose(marker_evidence(logged, stats, IDS), marker_evidence(cells, stats, IDS), atol=2e-3)
+
+
+def test_no_term_and_no_counts_are_no_evidence(cells, stats):
+    silent = cells.copy()
+    silent.X = silent.X.copy()
+    silent.X[0] = 0
+    silent.X.eliminate_zeros()
+    evidence = marker_evidence(silent, stats, IDS)
+    assert (evidence[:, 3] == 0).all()
+    assert (evidence[0] == 0).all()
+    assert (evidence[1:, :3] != 0).any()
+
+
+def test_unknown_genes_are_refused(stats):
+    strange = ad.AnnData(np.ones((3, 200), np.float32), var={"x": range(200)})
+    strange.var_names = [f"thing{i}" for i in range(200)]
+    with pytest.raises(InputError, match="gene"):
+        marker_evidence(strange, stats, IDS)

@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from scbioverse.knowledge import load_genes
+from scbioverse.knowledge._gene_mentions import gene_mentions
+from scbioverse.knowledge.claims import Claim, ClaimRules, Measured, judge, parse_claims, split_sentences
+
+SIGN = {"high": "+", "low": "~", "absent": "-"}
+
+
+def read(text: str, *names: str) -> str:
+    return " ".join(claim.said + SIGN[claim.direction] for claim in parse_claims(text, names=names))
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("CD3D and CD3E are high, whereas MS4A1 is low.", "CD3D+ CD3E+ MS4A1~"),
+        ("These cells lack CD3D, CD3E and CD8A but express MS4A1.", "CD3D- CD3E- CD8A- MS4A1+"),
+        ("MS4A1 but not CD3D is expressed.", "MS4A1+ CD3D-"),
+        ("They express MS4A1, not CD3D.", "MS4A1+ CD3D-"),
+        ("LYZ and CD14 are not expressed.", "LYZ- CD14-"),
+        ("High levels of LYZ and low levels of CD3E were seen.", "LYZ+ CD3E~"),
+        ("Neither CD3D nor CD3E was detected.", "CD3D- CD3E-"),
+        ("CD3+CD4-CD8+ cells", "CD3+ CD4- CD8+"),
+        ("CD3D is low and MS4A1 and CD79A are expressed.", "CD3D~ MS4A1+ CD79A+"),
+        ("They do not express LYZ or CD14, and they show MS4A1.", "LYZ- CD14- MS4A1+"),
+        ("The cells are negative for CD3D and positive for MS4A1.", "CD3D- MS4A1+"),
+        ("NKG7 expression is absent.", "NKG7-"),
+        ("CD14 is expressed at low levels.", "CD14~"),
+        ("They express CD14 at low levels.", "CD14~"),
+        ("no LYZ, no CD14 and strong MS4A1", "LYZ- CD14- MS4A1+"),
+        ("Cells that lack CD3D are high in LYZ.", "CD3D- LYZ+"),
+        ("not only CD3D but also CD3E is expressed", "CD3D+ CD3E+"),
+        ("FCGR3A high, CD14 low", "FCGR3A+ CD14~"),
+        ("MS4A1 does not mark them.", "MS4A1~"),
+        ("LYZ is not detected in these cells, which express MS4A1.", "LYZ- MS4A1+"),
+        ("These CD14 monocytes are LYZ-positive and CD3E-negative.", "LYZ+ CD3E-"),
+        ("They don't express CD3D.", "CD3D-"),
+        ("CD3D is not absent.", "CD3D+"),
+        ("CD56dim CD16bright cells", "CD56~ CD16+"),
+        ("They lack CD3D and MS4A1 is high.", "CD3D- MS4A1+"),
+        ("INS", "INS+"),
+    ],
+)
+def test_directions(text: str, wanted: str) -> None:
+    assert read(text) == wanted
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "THE CAT WAS SET ON THE REST OF THE CELL AND HAD IMPACT IN MICE.",
+        "It WAS the REST of the CELL types that had an IMPACT on the SET in MICE, not the CAT.",
+        "The cat was set on the rest; not all mice were large, and the impact was high.",
+        "These are CD4 T cells, CD14 monocytes and CD8-positive, alpha-beta T cells.",
+        "TH17 cells, ILC2, M2 macrophages in G2M phase of COVID-19, day 3, UMAP1, GSE96583.",
+        "No marker of B cell is known, so none was checked.",
+    ],
+)
+def test_words_and_labels_are_no_claims(text: str) -> None:
+    assert read(text) == ""
+
+
+def test_everyday_words_count_among_genes() -> None:
+    assert read("They express CAT, IL7R and REST.") == "CAT+ IL7R+ REST+"
+    assert read("CAT (98 % of these cells, 1 % of others) marks B cell.") == "CAT+"
+    assert read("IMPACT expression is low.") == "IMPACT~"
+    assert read("SET+ cells") == "SET+"
+
+
+def test_older_names_families_and_proteins() -> None:
+    found = {one.said: one.genes for one in gene_mentions("CD20, CD3, HLA-DR, Ki-67, Cd79a and CD62L; perforin.")}
+    assert found["CD20"] == ("MS4A1",)
+    assert found["CD3"] == ("CD3D", "CD3E", "CD3G")
+    assert {"HLA-DRA", "HLA-DRB1"} <= set(found["HLA-DR"])
+    assert found["Ki-67"] == ("MKI67",)
+    assert found["Cd79a"] == ("CD79A",)
+    assert found["CD62L"] == ("SELL",)
+    assert "perforin" not in found  # no table has it
+
+
+def test_given_labels_are_no_claims() -> None:
+    assert read("LYZ (90 %, 5 %) marks FCGR3A+ Mono.", "FCGR3A+ Mono") == "LYZ+"
+    assert read("LYZ marks FCGR3A+ Mono.") == "LYZ+ FCGR3A+"
+    assert read("CD1C marks DC.", "DC") == "CD1C+"
+    # A label that is a gene and nothing else hides no claim about that gene.
+    assert read("MS4A1 is high.", "MS4A1") == "MS4A1+"
+
+
+def test_unknown_genes_are_claims_that_cannot_be_checked() -> None:
+    claims = parse_claims("FOOB77 and ZORBLAX (98 % of these cells, 1 % of others) are high.")
+    assert [(claim.said, claim.genes) for claim in claims] == [("FOOB77", ()), ("ZORBLAX", ())]
+    assert judge(claims[0], {}) == ("not measured", "FOOB77")
+    assert read("These cells express ZORBLAX.") == "ZORBLAX+"
+    assert read("ZORBLAX marks them.") == "ZORBLAX+"
+
+
+@pytest.mark.parametrize("form", ["{g} marks them.", "CD3D and {g} are high.", "They express {g}.", "{g}+ cells",
+                                  "{g} (98 % of these cells, 2 % of others) marks B cell."])  # fmt: skip
+def test_every_symbol_is_found_in_plain_sentences(form: str) -> None:
+    rng = np.random.default_rng(0)
+    for gene in rng.choice(load_genes().symbols, 300, replace=False):
+        assert str(gene) in {one for claim in parse_claims(form.format(g=gene)) for one in claim.genes}, gene
+
+
+def test_percentages() -> None:
+    claim = parse_claims("CD79A (98 % of these cells, <1 % of others) marks B cell.")[0]
+    assert (claim.percent_in, claim.percent_out) == (98.0, 1.0)
+
+
+def test_sentences() -> None:
+    assert split_sentences("CD3D, e.g. here, is high. LYZ is low!\nEnd") == [
+        "CD3D, e.g. here, is high.", "LYZ is low!", "End",
+    ]  # fmt: skip
+
+
+def measured(inside: float, outside: float, change: float, p_high: float = 0.0, n: int = 50) -> Measured:
+    return Measured(inside, outside, change, p_high, 1 - p_high, n, n)
+
+
+@pytest.mark.parametrize(
+    ("direction", "one", "verdict"),
+    [
+        ("high", measured(0.9, 0.1, 3), "supported"),
+        ("high", measured(0.05, 0.01, 3), "contradicted"),
+        ("high", measured(0.9, 0.95, 0.5), "contradicted"),
+        ("high", measured(0.9, 0.5, 0.2), "contradicted"),
+        ("high", measured(0.9, 0.5, 1, p_high=0.2), "contradicted"),
+        ("high", measured(0.9, 0.5, 1, p_high=0.2, n=5), "supported"),
+        ("low", measured(0.2, 0.9, -2, p_high=1.0), "supported"),
+        ("low", measured(0.9, 0.2, 2), "contradicted"),
+        ("absent", measured(0.02, 0.5, -4), "supported"),
+        ("absent", measured(0.2, 0.5, -2), "contradicted"),
+        ("absent", measured(0.05, 0.001, 2), "contradicted"),
+        ("high", Measured(0.9, np.nan, np.nan, np.nan, np.nan, 50, 0), "not measured"),
+        ("absent", Measured(0.0, np.nan, np.nan, np.nan, np.nan, 50, 0), "supported"),
+    ],
+)
+def test_verdicts(direction: str, one: Measured, verdict: str) -> None:
+    assert judge(Claim("X", ("X",), direction, 0), {"X": one})[0] == verdict  # type: ignore[arg-type]
+
+
+def test_families_and_stated_percentages() -> None:
+    high, low = measured(0.9, 0.1, 3), measured(0.01, 0.2, -3, p_high=1.0)
+    family = ("CD8A", "CD8B")
+    assert judge(Claim("CD8", family, "high", 0), {"CD8A": high, "CD8B": low}) == ("supported", "CD8A")
+    assert judge(Claim("CD8", family, "absent", 0), {"CD8A": high, "CD8B": low}) == ("contradicted", "CD8A")
+    assert judge(Claim("CD8", family, "absent", 0), {"CD8B": low}) == ("supported", "CD8B")
+    assert judge(Claim("X", ("X",), "high", 0, 90.0, 10.0), {"X": high})[0] == "supported"
+    assert judge(Claim("X", ("X",), "high", 0, 40.0, 10.0), {"X": high})[0] == "contradicted"
+    loose = ClaimRules(max_error=60)
+    assert judge(Claim("X", ("X",), "high", 0, 40.0, 10.0), {"X": high}, loose)[0] == "supported"

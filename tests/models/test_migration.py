@@ -1,0 +1,68 @@
+"""Checkpoints of earlier and later versions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scbioverse._errors import MismatchError, WeightsError
+from scbioverse.llm import Backbone
+from scbioverse.models import BioVerse, config, load
+
+
+def edit(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    file = folder / "config.json"
+    values = json.loads(file.read_text())
+    change(values)
+    file.write_text(json.dumps(values))
+
+
+def test_format_1_is_read_as_format_2(saved: Path, model: BioVerse) -> None:
+    def to_format_1(values: dict[str, Any]) -> None:
+        assert values["format_version"] == 2
+        values["format_version"] = 1
+        del values["licence"]
+        values["training"] = {"licence": "BSD-3-Clause", "summary": "as it was"}
+
+    edit(saved, to_format_1)
+    again = load(saved)
+    assert (again.config.licence, again.config.format_version) == ("BSD-3-Clause", 2)
+    assert again.config.training["summary"] == "as it was"
+    assert again.fingerprint() == model.fingerprint()
+
+
+def test_every_format_has_a_way_to_this_one() -> None:
+    assert sorted(config._MIGRATIONS) == list(range(1, config.FORMAT_VERSION))
+
+
+def test_a_migrated_model_is_saved_in_todays_format(saved: Path, tiny_backbone: Backbone, tmp_path: Path) -> None:
+    edit(saved, lambda values: values.update(format_version=1))
+    again = load(saved, llm=tiny_backbone)
+    written = json.loads((again.save(tmp_path / "new") / "config.json").read_text())
+    assert written["format_version"] == config.FORMAT_VERSION
+
+
+def test_a_later_format_says_what_to_do(saved: Path) -> None:
+    edit(saved, lambda values: values.update(format_version=99))
+    with pytest.raises(WeightsError, match=r"has format 99.*reads up to 2\. Upgrade: pip install -U scbioverse"):
+        load(saved)
+
+
+@pytest.mark.parametrize("template", [{"system": "x"}, {"instruction": 3, "tone": "warm"}, [], "words", None])
+def test_a_template_of_another_version_is_no_type_error(saved: Path, template: Any) -> None:
+    edit(saved, lambda values: values.update(template=template))
+    with pytest.raises((WeightsError, MismatchError), match=r"prompt template"):
+        load(saved)
+
+
+def test_another_language_model_is_refused_with_both_fingerprints(
+    saved: Path, model: BioVerse, tiny_backbone_untied: Backbone
+) -> None:
+    with pytest.raises(MismatchError) as caught:
+        load(saved, llm=tiny_backbone_untied)
+    assert model.config.llm.sha256 in str(caught.value)
+    assert tiny_backbone_untied.sha256 in str(caught.value)

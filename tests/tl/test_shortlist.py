@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import anndata as ad
+import numpy as np
+import pytest
+
+import scbioverse as sb
+from scbioverse._errors import InputError
+from scbioverse.models import BioVerse
+from scbioverse.tl import _ontology_cards, _shortlist
+
+TERMS = ("CL:0000084", "CL:0000236", "CL:0000233", "CL:0000576", "CL:0000623", "CL:0000624", "CL:0000625", "CL:0000451",
+         "CL:0000785", "CL:0000540", "CL:0000057", "CL:0000895")  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def few_terms(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(_ontology_cards, "term_ids", lambda: TERMS)
+    monkeypatch.setattr(_shortlist, "term_ids", lambda: TERMS)
+    monkeypatch.setattr(_shortlist, "SHORTLIST", 4)
+    monkeypatch.setattr(sb.settings, "cache_dir", tmp_path)
+
+
+def annotate(cells: ad.AnnData, model: BioVerse, **options: object) -> ad.AnnData:
+    done = sb.tl.annotate(cells, model=model, labels="cl", copy=True, **options)  # type: ignore[arg-type]
+    assert done is not None
+    return done
+
+
+def test_shortlist_then_rank(cells: ad.AnnData, tiny_model: BioVerse) -> None:
+    done = annotate(cells, tiny_model)
+    scores = sb.get.scores(done)
+    assert (np.isfinite(scores).sum(axis=1) == 4).all()
+    np.testing.assert_allclose(np.exp(scores).sum(axis=1), 1, atol=1e-4)
+    cosine = _shortlist.nearest_terms(tiny_model, done.obsm["X_bioverse"], list(TERMS), modality="cell")
+    table = sb.get.labels(done)
+    for row in (0, 7, 31):
+        own = {TERMS[i] for i in np.argsort(-cosine[row])[:4]}
+        finite = np.isfinite(scores.iloc[row].to_numpy())
+        assert set(table.loc[finite, "cl_id"]) == own
+        # The same numbers as scoring these four alone.
+        texts = list(table.loc[finite, "text"])
+        alone = tiny_model.score(done.obsm["X_bioverse"][row : row + 1], texts, progress=False)
+        np.testing.assert_allclose(scores.iloc[row].to_numpy()[finite], alone[0], atol=1e-3)
+
+
+def test_rows_are_independent(cells: ad.AnnData, tiny_model: BioVerse) -> None:
+    whole, part = annotate(cells, tiny_model), annotate(cells[5:15].copy(), tiny_model, batch_size=3)
+    assert (whole.obs["bioverse_cl_id"].astype(str)[5:15] == part.obs["bioverse_cl_id"].astype(str)).all()
+    np.testing.assert_allclose(whole.obs["bioverse_confidence"][5:15], part.obs["bioverse_confidence"], atol=1e-3)
+
+
+def test_groups_share_a_shortlist(cells: ad.AnnData, tiny_model: BioVerse) -> None:
+    done = annotate(cells, tiny_model, groupby="cluster")
+    finite = np.isfinite(done.obsm["bioverse_scores"].to_numpy())
+    for group in done.obs["cluster"].cat.categories:
+        mine = finite[(done.obs["cluster"] == group).to_numpy()]
+        assert (mine == mine[0]).all()
+        assert mine[0].sum() == 4
+
+
+def test_within_and_nearest(cells: ad.AnnData, tiny_model: BioVerse) -> None:
+    done = annotate(cells, tiny_model, within=["T cell"], method="nearest")
+    assert set(done.obs["bioverse_cl_id"]) <= {"CL:0000084", "CL:0000624", "CL:0000625", "CL:0000895"}
+    with pytest.raises(InputError, match="leaves 1 terms"):
+        annotate(cells, tiny_model, within="platelet")
+    with pytest.raises(InputError, match="no term"):
+        annotate(cells, tiny_model, within="Zorblax")
+    with pytest.raises(InputError, match="labels='cl'"):
+        sb.tl.annotate(cells, model=tiny_model, labels=["B cell", "NK cell"], within="T cell")
+
+
+def test_the_ontology_is_read_once(cells: ad.AnnData, tiny_model: BioVerse, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = _ontology_cards.ontology_coordinates(tiny_model)
+    files = list((Path(sb.settings.cache_dir) / "weights" / "ontology").iterdir())
+    assert [path.suffix for path in files] == [".npy"]
+    monkeypatch.setattr(_ontology_cards, "_read", lambda *_: pytest.fail("read again"))
+    np.testing.assert_array_equal(_ontology_cards.ontology_coordinates(tiny_model), first)
+    monkeypatch.undo()
+    files[0].write_bytes(b"damaged")
+    monkeypatch.setattr(_ontology_cards, "term_ids", lambda: TERMS)
+    monkeypatch.setattr(sb.settings, "cache_dir", files[0].parents[2])
+    np.testing.assert_allclose(_ontology_cards.ontology_coordinates(tiny_model), first, atol=1e-5)
