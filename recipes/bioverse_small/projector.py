@@ -36,6 +36,7 @@ class ProjectorConfig:
     hidden: int = 512
     bank: int = 40_000
     cards_per_term: int = 2
+    other_cards: int = 400
     warm_steps: int = 2000
     warm_batch: int = 64
     warm_lr: float = 1e-3
@@ -107,7 +108,7 @@ def train_projector(
     rng = np.random.default_rng(seed)
     sampler = CardSampler(model, embeddings, term, terms, batch_size=config.batch_size, config=config.cuts)
     cards = sampler.describe(config.cards_per_term, rng)
-    others = rng.choice(sorted(set(load_ontology()) - set(sampler.nodes)), 400, replace=False)
+    others = rng.choice(sorted(set(load_ontology()) - set(sampler.nodes)), config.other_cards, replace=False)
     general = general_texts()
     model.fit_text_space(
         [*cards, *(label_card(node, rng=rng) for node in others), *general],

@@ -13,9 +13,14 @@ from benchmarks.annotation_parts import left_out_types, ours, peers, posing, tab
 from benchmarks.annotation_parts.measures import Meter, by_chance, cost, lineage_matrix, measures, recalls
 from benchmarks.annotation_parts.page import page, write_page
 from benchmarks.annotation_parts.posing import map_to_candidates, pose, reference_for, variable_genes
-from benchmarks.annotation_parts.text_only import top_genes
+from benchmarks.annotation_parts.text_only import TextConfig, text_row, token_budget, top_genes, train_text
+from recipes.bioverse_small.batches import Pool
 from recipes.bioverse_small.calibration import Calibration, Question
 from recipes.bioverse_small.data import Study
+from recipes.bioverse_small.projector import ProjectorConfig
+from scbioverse.encoders import PrecomputedEncoder
+from scbioverse.llm import Backbone
+from scbioverse.models import BioVerse
 
 T, CD4, NAIVE, B, MONO, CD16 = "CL:0000084", "CL:0000624", "CL:0000895", "CL:0000236", "CL:0001054", "CL:0002396"
 N_GENES = 60
@@ -159,6 +164,29 @@ def test_top_genes_fall_and_leave_out_zeros() -> None:
     found = top_genes(np.array([[0, 3, 1, 3], [0, 0, 0, 0]], dtype=np.float32), 3)
     assert found[0].tolist() == [1, 3, 2]
     assert found[1].size == 0
+
+
+def test_text_only_reads_the_same_cells_and_names(tiny_backbone: Backbone) -> None:
+    encoder = PrecomputedEncoder("X_toy", dim=8)
+    model = BioVerse.new(encoder, llm=tiny_backbone, n_soft=2, hidden=16, rng=0)
+    study = make_study("one", [CD4, B], per_label=20)
+    term = np.array([[CD4, B].index(one) for one in study.cl_ids])
+    pool = Pool(study.counts, study.panel[None], np.zeros(40, int), term, np.full(40, 1 / 40))
+    config = TextConfig(tokens=1500, seconds=20, cells=250)
+    genes = [f"gene {i}" for i in range(N_GENES)]
+    reader = train_text(model, genes, pool, [CD4, B], config, seed=0)
+    assert reader.training["tokens"] >= 1500
+    assert reader.training["token_budget"] == 1500
+    assert reader.backbone is not model.backbone
+    test = pose(make_study("test", [CD4, B], seed=1), "development", "full", 100, seed=0)
+    row = text_row(reader, model, test, ["CD4 T cell", "B cell"], 10, seed=0)
+    assert row["cells"] == 10
+    assert 0 <= row["ece"] <= 1
+    assert row == text_row(reader, model, test, ["CD4 T cell", "B cell"], 10, seed=0) | {
+        key: row[key] for key in ("cells_per_second", "peak_mb", "added_mb")
+    }
+    steps = ProjectorConfig.steps * ProjectorConfig.batch_size
+    assert token_budget(model, ["CD4 T cell", "B cell"]) > steps * len(model.reader.prompt("cell").head)
 
 
 # ---------------------------------------------------------------------- controls

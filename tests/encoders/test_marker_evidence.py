@@ -34,7 +34,9 @@ def test_known_cells_score_highest_for_their_type(stats):
     kinds = {"B": 0, "NK": 1, "CD14+ Mono": 2}
     names = adata.obs["cell_type"].astype(str)
     known = [(name, column) for name, column in kinds.items() if (names == name).any()]
-    found = {name: float((evidence[(names == name).to_numpy()].argmax(axis=1) == column).mean()) for name, column in known}
+    found = {
+        name: float((evidence[(names == name).to_numpy()].argmax(axis=1) == column).mean()) for name, column in known
+    }
     assert found
     assert min(found.values()) > 0.8, found
 

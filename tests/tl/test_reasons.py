@@ -64,7 +64,8 @@ def test_through_the_verb(cells: ad.AnnData, tiny_model: BioVerse, monkeypatch: 
     none = sb.tl.annotate(cells, model=tiny_model, labels=TYPES, rationale=None, copy=True)
     assert each is not None
     assert none is not None
-    assert each.obs["bioverse_rationale"].nunique() > 5
+    assert each.obs["bioverse_rationale"].nunique() >= 5
+    assert each.obs["bioverse_rationale"].str.startswith("This cell expresses").all()
     assert (none.obs["bioverse_rationale"] == "").all()
     assert sb.get.evidence(none).empty
     with pytest.raises(InputError, match="rationale='all'"):

