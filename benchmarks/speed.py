@@ -25,8 +25,8 @@ from anndata import AnnData
 import scbioverse as sb
 from scbioverse.knowledge.cards import label_card
 from scbioverse.knowledge.ontology import load_ontology
-from scbioverse.knowledge.phrases import phrases
 from scbioverse.knowledge.resolver import resolve_labels
+from scbioverse.knowledge.spoken import spoken_name
 from scbioverse.llm.score import naive_scores
 from scbioverse.models import BioVerse
 
@@ -86,7 +86,7 @@ def label_sets(model: BioVerse, adata: AnnData) -> dict[int, list[tuple[str, str
     chosen: dict[tuple[int, ...], tuple[str, str]] = {}
     for one in dict.fromkeys(ids):
         # A name of more than a sentence is nobody's candidate label.
-        if len(phrase := phrases(one)[0]) <= 60:
+        if len(phrase := spoken_name(one)) <= 60:
             chosen.setdefault(tuple(model.answer_ids(phrase)), (one, phrase))
         if len(chosen) == max(CELLS):
             break

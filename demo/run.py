@@ -85,16 +85,17 @@ def main() -> None:
 
 
 def shuffle(adata: AnnData, model: sb.models.BioVerse, names: list[str]) -> pd.Series:
-    """Label some cells by the embedding of another one: what is right now is right by chance."""
+    """Label some cells by embedding and counts of another one: what is right now is right by chance."""
     generator = np.random.default_rng(0)
     rows = np.sort(generator.choice(adata.n_obs, min(N_SHUFFLED, adata.n_obs), replace=False))
+    other = generator.permutation(rows)
     control = AnnData(
-        adata.X[rows],
+        adata.X[other],
         obs=adata.obs.iloc[rows][[]].copy(),
         var=adata.var[[]].copy(),
         uns={"bioverse": adata.uns["bioverse"]},
     )
-    control.obsm["X_bioverse"] = adata.obsm["X_bioverse"][generator.permutation(rows)]
+    control.obsm["X_bioverse"] = adata.obsm["X_bioverse"][other]
     sb.tl.annotate(control, model=model, labels=names, method="score")
     return control.obs["bioverse_label"].astype(str)
 

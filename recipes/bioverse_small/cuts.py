@@ -15,7 +15,7 @@ import numpy as np
 from recipes.bioverse_small.terms import is_within
 from scbioverse.knowledge.ontology import load_ontology
 from scbioverse.knowledge.phrases import phrases
-from scbioverse.knowledge.spoken import spoken_name
+from scbioverse.knowledge.spoken import answer_name
 from scbioverse.models import BioVerse
 from scbioverse.train import Batch, CandidateSet
 
@@ -125,7 +125,7 @@ class CutSampler:
         # Terms that share a lineage meet in one set more often: the hard choices are between neighbours.
         lineage = [frozenset(ontology.ancestors(node)) for node in self.nodes]
         self._kin = np.array([[len(a & b) / max(1, len(a | b)) for b in lineage] for a in lineage]) ** 3
-        self._names = [[spoken_name(node), *phrases(node)] for node in self.nodes]
+        self._names = [[answer_name(node, model.config.names), *phrases(node)] for node in self.nodes]
         self._scale = self.config.noise * embeddings.std(0)
 
     def cut(self, rng: np.random.Generator) -> list[int]:
@@ -162,7 +162,7 @@ class CutSampler:
         exact: list[str] = []
         for i, one in enumerate(label):
             term = self._terms_of[nodes[one]][rng.integers(len(self._terms_of[nodes[one]]))]
-            exact.append(spoken_name(self.terms[term]))
+            exact.append(answer_name(self.terms[term], self.model.config.names))
             picked[i] = self._rows[term][rng.integers(self._rows[term].size)]
         embeddings = (
             self.embeddings[picked]

@@ -37,7 +37,7 @@ def evaluate(
     out: dict[str, dict[str, dict[str, float]]] = {}
     generator = np.random.default_rng(rng)
     for study in studies:
-        asked = question(trained, study, generator, max_cells)
+        asked = question(trained, study, generator, max_cells, model.config.names)
         truth, n = asked.truth, asked.truth.size
         rows: dict[str, dict[str, float]] = {}
         for way, values in raw_log_probs(model, trained, asked).items():

@@ -81,6 +81,7 @@ def train(
         template=config.projector.template,
         rng=seed,
     )
+    model.config.names = config.projector.names
     history = train_projector(model, embeddings, term, trained.terms, config.projector, seed)
     model.config.methods = ["score", "nearest"]
     model.config.default_labels = list(trained.terms)

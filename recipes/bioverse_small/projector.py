@@ -23,8 +23,23 @@ from scbioverse.train import AutoregressiveTask, Batch, ContrastiveTask, Lexical
 logger = logging.getLogger("recipes.bioverse_small")
 
 
-# Three lines of copying teach the language model as much as eight do, and a row is read faster behind them.
-TEMPLATE = PromptTemplate(examples=("wooden garden chair", "CD4 music player", "large blue bus"), after="", tail="task")
+# The prompt and the natural names that did best so far. Two or three soft tokens, three lines of copying and names with
+# the general word first are read faster and are learned from fewer cells (0.76 on pbmc3k before the language model is
+# run at all, against 0.49), but end lower: 0.79 against 0.82.
+TEMPLATE = PromptTemplate(
+    examples=(
+        "red apple",
+        "wooden garden chair",
+        "north-facing window",
+        "cup of tea",
+        "old stone bridge",
+        "low tide",
+        "CD4 music player",
+        "large blue bus",
+    ),
+    after="simply",
+    tail="tokens",
+)
 
 
 @dataclass(frozen=True)
@@ -32,7 +47,8 @@ class ProjectorConfig:
     """Everything that decides the projector, apart from encoder and data."""
 
     template: PromptTemplate = TEMPLATE
-    n_soft: int = 2
+    names: str = "natural"
+    n_soft: int = 4
     hidden: int = 512
     bank: int = 40_000
     cards_per_term: int = 2
@@ -40,10 +56,10 @@ class ProjectorConfig:
     warm_steps: int = 2000
     warm_batch: int = 64
     warm_lr: float = 1e-3
-    steps: int = 600
-    batch_size: int = 32
-    lr: float = 5e-4
-    contrastive_weight: float = 0.1
+    steps: int = 700
+    batch_size: int = 64
+    lr: float = 1e-3
+    contrastive_weight: float = 0.2
     text_layer: int | None = None
     text_shrinkage: float = 0.5
     cuts: CutConfig = field(default_factory=CutConfig)

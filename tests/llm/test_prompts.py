@@ -33,7 +33,12 @@ def text_of(backbone: Backbone, tokens: BioTokens, ids: tuple[int, ...]) -> str:
 
 
 WORDING = PromptTemplate(
-    instruction="Name this {modality}.", examples=("cup", "red bus"), before="The term", after="simply", last="means"
+    instruction="Name this {modality}.",
+    examples=("cup", "red bus"),
+    before="The term",
+    after="simply",
+    last="means",
+    tail="tokens",
 )
 
 
@@ -67,7 +72,18 @@ def test_several_modalities_in_one_prompt(tiny_backbone: Backbone, tokens: BioTo
 
 
 def test_the_default_suffix_is_short(tiny_backbone: Backbone, tokens: BioTokens) -> None:
-    assert len(PromptTemplate().render_annotate(tiny_backbone, tokens, n_soft=4).suffix_head_ids) == 6
+    assert len(PromptTemplate().render_annotate(tiny_backbone, tokens, n_soft=2).suffix_head_ids) == 3
+
+
+def test_without_end_marker_the_task_token_follows_the_last_soft_token(
+    tiny_backbone: Backbone, tokens: BioTokens
+) -> None:
+    wording = dataclasses.replace(WORDING, after="", tail="task")
+    prompt = wording.render_annotate(tiny_backbone, tokens, n_soft=2)
+    assert text_of(tiny_backbone, tokens, prompt.suffix_head_ids) == "<cell:soft><cell:soft><task>"
+    assert "The term cup means cup\n" in text_of(tiny_backbone, tokens, prompt.prefix_ids)
+    with pytest.raises(InputError, match="found 'none'"):
+        dataclasses.replace(WORDING, tail="none")
 
 
 def test_without_task_token(tiny_backbone: Backbone) -> None:
@@ -87,7 +103,7 @@ def test_hash_tells_templates_apart() -> None:
     assert default.template_hash() == PromptTemplate().template_hash()
     assert len(default.template_hash()) == 64
     for field in dataclasses.fields(PromptTemplate):
-        other = ("other",) if field.name == "examples" else "other"
+        other = {"examples": ("other",), "tail": "tokens"}.get(field.name, "other")
         assert dataclasses.replace(default, **{field.name: other}).template_hash() != default.template_hash()
     again = PromptTemplate(**json.loads(json.dumps(dataclasses.asdict(default))))
     assert again == default

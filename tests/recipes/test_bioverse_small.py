@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -109,6 +111,8 @@ def test_normaliser_equals_the_shipped_preprocessing(pool):
 
 
 class _Model:
+    config = SimpleNamespace(names="natural")
+
     def answer_ids(self, text: str) -> list[int]:
         return [*text.encode(), 0]
 

@@ -148,7 +148,7 @@ def test_texts_of_a_column(cells: ad.AnnData) -> None:
     )
     assert len(set(texts.answers)) == 5
     at = texts.names.index
-    assert texts.answers[at("CD8 T")] == "CD8 T cell"
+    assert texts.answers[at("CD8 T")] == "CD8"
     assert texts.answers[at("NK cells")] == "NK cells"  # shares its term with another
     assert texts.related[at("NK cells"), at("Natural killer cell")]
     assert texts.related[at("T cell"), at("CD8 T")]

@@ -14,6 +14,7 @@ import pytest
 import scbioverse as sb
 from scbioverse._errors import InputError, MissingKeyError, WeightsError
 from scbioverse._record import read_record
+from scbioverse.knowledge.spoken import spoken_name
 from scbioverse.models import BioVerse
 from scbioverse.tl import _claims
 
@@ -125,7 +126,7 @@ def test_resolved_names_are_scored_and_given_names_returned(cells: ad.AnnData, t
     done = annotate(cells, tiny_model, labels=names)
     table = sb.get.labels(done)
     assert list(table["name"]) == names
-    assert list(table["text"]) == TYPES
+    assert list(table["text"]) == [spoken_name(one) for one in table["cl_id"]]
     assert set(done.obs["bioverse_label"]) <= set(names)
     plain = annotate(cells, tiny_model)
     np.testing.assert_array_equal(done.obsm["bioverse_scores"].to_numpy(), plain.obsm["bioverse_scores"].to_numpy())
@@ -154,8 +155,8 @@ def test_method_follows_the_training(cells: ad.AnnData, tiny_model: BioVerse) ->
     assert read_record(annotate(cells, tiny_model), "annotate")["method"] == "nearest"
     with pytest.raises(InputError, match=r"trained for nearest, not for method='score'.*loss='autoregressive'"):
         annotate(cells, tiny_model, method="score")
-    with pytest.raises(InputError, match="choose 'score' or 'nearest'"):
-        annotate(cells, tiny_model, method="generate")
+    with pytest.raises(InputError, match="method='guess'"):
+        annotate(cells, tiny_model, method="guess")
 
 
 def test_log_says_what_happened(cells: ad.AnnData, tiny_model: BioVerse, caplog: pytest.LogCaptureFixture) -> None:
@@ -387,7 +388,11 @@ def test_large_data_are_sampled_by_name(cells: ad.AnnData, monkeypatch: pytest.M
         ({"labels": [0, 1]}, InputError, "cluster numbers"),
         ({"labels": "B cell"}, InputError, "one string"),
         ({"labels": {"a": "CL:9999999", "b": "CL:0000236"}}, InputError, "'CL:9999999' is not a term"),
-        ({"labels": "cl", "method": "score"}, InputError, "too many for method='score'"),
+        (
+            {"labels": {f"thing {i}": "a thing" for i in range(1200)}, "method": "score"},
+            InputError,
+            "too many for method='score'",
+        ),
         ({"modality": "protein"}, InputError, "not 'protein'"),
         ({"layer": "nothing"}, MissingKeyError, "layer 'nothing'"),
         ({"key": "nothing"}, MissingKeyError, "'nothing' is not a column"),
@@ -467,7 +472,7 @@ def test_labels_that_mean_the_same_term(cells: ad.AnnData, tiny_model: BioVerse)
         done = annotate(cells, tiny_model, labels=["NK cells", "Natural killer cell", "B cell"])
     table = sb.get.labels(done).set_index("name")
     assert table["text"].nunique() == 3
-    assert table.loc["Natural killer cell", "text"] == "NK cell"
+    assert table.loc["Natural killer cell", "text"] == "NK"
     assert table.loc["NK cells", "text"] == "NK cells"
     assert table.loc["NK cells", "cl_id"] == table.loc["Natural killer cell", "cl_id"] == "CL:0000623"
     with pytest.warns(UserWarning, match="same term"):
@@ -494,7 +499,7 @@ def test_mapping_to_ids_and_descriptions(cells: ad.AnnData, tiny_model: BioVerse
     labels = {"c1": "CL:0000236", "c2": "CL_0000623", "blast": "large cells of the marrow", "platelet": ""}
     done = annotate(cells, tiny_model, labels=labels, method="nearest")
     table = sb.get.labels(done).set_index("name")
-    assert list(table["text"])[:2] == ["B cell", "NK cell"]
+    assert list(table["text"])[:2] == ["B", "NK"]
     assert table.loc["blast", "description"] == "large cells of the marrow"
     assert table.loc["platelet", "cl_id"] == "CL:0000233"
     assert set(done.obs["bioverse_label"]) <= set(labels)

@@ -50,6 +50,11 @@ def _spoken() -> dict[str, str]:
     return {cl_id: name if taken[name.casefold()] == 1 else natural[cl_id] for cl_id, name in unique.items()}
 
 
+def answer_name(cl_id: str, names: str) -> str:
+    """Form of a term's name that a model answers with: `"spoken"` or `"natural"`, as its configuration says."""
+    return spoken_name(cl_id) if names == "spoken" else canonical_phrase(cl_id)
+
+
 def spoken_name(cl_id: str) -> str:
     """Form of a term's name for the language model, general word first; no two terms share one.
 

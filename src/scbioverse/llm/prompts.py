@@ -85,8 +85,8 @@ class PromptTemplate:
     question
         Words between the object and the answer; keep it to four tokens. Read by every row, so empty by default.
     tail
-        What follows the soft tokens. `"task"`: the task token alone; `"tokens"`: an end marker before it, which every
-        row pays for and which names learned well without.
+        What follows the soft tokens of a single object. `"task"`: the task token alone. `"tokens"`: an end marker
+        before it, which every row pays for; names are learned as well without. Of several objects each has one.
     """
 
     instruction: str = "Every line reads a {modality} and then says what it is."
@@ -138,7 +138,7 @@ class PromptTemplate:
         for i, name in enumerate(modalities):
             head += [tokens.start_id(name)] if i else []
             head += [tokens.placeholder(name)] * n_soft
-            head += [tokens.end_id(name)] if self.tail == "tokens" else []
+            head += [tokens.end_id(name)] if self.tail == "tokens" or len(modalities) > 1 else []
         head += [] if tokens.task_id is None else [tokens.task_id]
         head += backbone.encode(" " + self.question.strip(), allow_special=False) if self.question.strip() else []
         named = " and ".join(dict.fromkeys(modalities))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     from .bioverse import BioVerse
 
 Float = NDArray[np.float32]
+# With more tokens in the tree of names than this, reading level by level is quicker than reading all of it; measured
+# with SmolLM2-135M on two cores, where nine names (2 tokens) lose a tenth to pruning and 300 gain threefold.
+FEW_TOKENS = 24
+# It moves no confidence by more than a thousandth.
+PRUNE = 1e-3
 
 
 def score_unique(
@@ -29,10 +34,12 @@ def score_unique(
     modality: str,
     batch_size: int,
     progress: bool | None,
-    prune: float | None = None,
+    prune: float | Literal["auto"] | None = None,
 ) -> Float:
     """Log-probabilities (n, m) before any temperature; see :meth:`BioVerse.score`."""
     trie = LabelTrie(_sequences(model, names))
+    if prune == "auto":
+        prune = PRUNE if len(trie.tokens) > FEW_TOKENS else None
     rows = np.ascontiguousarray(embeddings, dtype=np.float32).reshape(
         len(embeddings), int(np.prod(np.shape(embeddings)[1:]))
     )

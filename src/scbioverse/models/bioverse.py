@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
@@ -37,8 +37,6 @@ if TYPE_CHECKING:
 Float = NDArray[np.float32]
 # Representations of texts that a model keeps: 20,000 of SmolLM2-135M take 46 MB.
 MOST_TEXTS = 20_000
-# Probability below which a choice is not read on: it moves no confidence by more than a thousandth.
-PRUNE = 1e-3
 
 
 class BioVerse:
@@ -266,6 +264,7 @@ class BioVerse:
             "marker_weights": [config.marker_weight, config.nearest_marker_weight],
             "text_space": None if config.text_space is None else [config.text_space.layer, config.text_space.dim],
             "labels": config.default_labels,
+            "names": config.names,
         }
         digest = hashlib.sha256(json.dumps(plain, sort_keys=True).encode())
         for key, value in sorted(self.tensors().items()):
@@ -479,7 +478,7 @@ class BioVerse:
         batch_size: int = 128,
         progress: bool | None = None,
         calibrated: bool = True,
-        prune: float | None = PRUNE,
+        prune: float | Literal["auto"] | None = "auto",
     ) -> Float:
         """Log-probability of each name as the language model's answer, given that the answer is one of them.
 
@@ -502,7 +501,7 @@ class BioVerse:
             Divide by the model's temperature and normalise again.
         prune
             Choices that a row reaches with a probability below this are not read; the names behind them share it
-            equally. None reads everything.
+            equally. None reads everything; `"auto"` does so for few names and takes 1e-3 for many, where it pays.
 
         Returns
         -------

@@ -124,6 +124,9 @@ class BioVerseConfig:
         Weight of the marker term beside `score` and `nearest`, in nats per standard deviation; 0 for none.
     unknown_threshold
         Confidence below which `annotate` gives no candidate unless told otherwise; 0 for never.
+    names
+        How the language model is asked to say terms: `"spoken"`, general word first (see
+        :func:`scbioverse.knowledge.spoken.spoken_name`), or `"natural"`.
     methods
         What the model was trained for: `"score"`, `"nearest"` or both.
     default_labels
@@ -152,6 +155,7 @@ class BioVerseConfig:
     unknown_threshold: float = 0.0
     marker_weight: float = 0.0
     nearest_marker_weight: float = 0.0
+    names: str = "spoken"
     methods: list[str] = field(default_factory=list)
     default_labels: list[str] = field(default_factory=list)
     training: dict[str, Any] = field(default_factory=dict)
@@ -164,6 +168,8 @@ class BioVerseConfig:
             raise InputError(f"temperatures must be positive, found {self.temperature} and {self.nearest_temperature}.")
         if not 0 <= self.unknown_threshold <= 1:
             raise InputError(f"unknown_threshold must lie in 0 to 1, found {self.unknown_threshold}.")
+        if self.names not in ("spoken", "natural"):
+            raise InputError(f"names are 'spoken' or 'natural', found {self.names!r}.")
         if not (0 <= self.marker_weight < 1e3 and 0 <= self.nearest_marker_weight < 1e3):
             raise InputError(
                 f"marker weights must not be negative, found {self.marker_weight} and {self.nearest_marker_weight}."
@@ -211,8 +217,9 @@ def _licence_of_its_own(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _tail_by_name(values: dict[str, Any]) -> dict[str, Any]:
-    """Format 1 had no choice of what follows the soft tokens: an end marker and the task token."""
+    """Format 1 had an end marker and the task token behind the soft tokens, and said names as people do."""
     template = values.get("template")
+    values = {"names": "natural", **values}
     return {**values, "template": {"tail": "tokens", **template}} if isinstance(template, dict) else values
 
 

@@ -14,7 +14,7 @@ from .._errors import InputError
 from .._logging import logger
 from ..knowledge import Resolution, load_ontology, resolve_labels
 from ..knowledge.phrases import canonical_phrase
-from ..knowledge.spoken import spoken_name
+from ..knowledge.spoken import answer_name, spoken_name
 
 if TYPE_CHECKING:
     from ..models import BioVerse
@@ -60,7 +60,7 @@ class Label:
             return f"{self.name}: {self.description}"
         card = label_card(self.cl_id or self.name)
         # Where another label has the term's phrase, the card must differ from that label's, too.
-        return card if self.cl_id is None or self.text == spoken_name(self.cl_id) else f"{self.name}. {card}"
+        return card if self.cl_id is None or self.text in _forms(self.cl_id) else f"{self.name}. {card}"
 
 
 def read_labels(labels: Labels, model: BioVerse) -> list[Label]:
@@ -87,20 +87,20 @@ def read_labels(labels: Labels, model: BioVerse) -> list[Label]:
     if labels is None:
         if not model.config.default_labels:
             raise InputError(f"model {model.name!r} has no vocabulary of its own: pass labels=[...].")
-        return _distinct([_own(entry) for entry in model.config.default_labels])
+        return _distinct([_own(entry, model.config.names) for entry in model.config.default_labels])
     if isinstance(labels, str):
         if labels.lower() != "cl":
             raise InputError(f"labels={labels!r} is one string; pass a list of names, a mapping, None or 'cl'.")
-        return own_labels([cl_id for cl_id in load_ontology() if cl_id.startswith("CL:")])
+        return own_labels([one for one in load_ontology() if one.startswith("CL:")], model.config.names)
     if isinstance(labels, Mapping):
         given = {_name(name): str(value).strip() for name, value in labels.items()}
         _check(list(given))
-        return _distinct([_mapped(name, value) for name, value in given.items()])
+        return _distinct([_mapped(name, value, model.config.names) for name, value in given.items()])
     # The order of a set changes from one run to the next.
     ordered = sorted(labels, key=str) if isinstance(labels, set | frozenset) else labels
     names = _without_repeats([_name(name) for name in ordered])
     _check(names)
-    found = [_resolved(resolution) for resolution in resolve_labels(names)]
+    found = [_resolved(resolution, model.config.names) for resolution in resolve_labels(names)]
     lost = [label.name for label in found if label.cl_id is None]
     if lost:
         warnings.warn(
@@ -112,9 +112,9 @@ def read_labels(labels: Labels, model: BioVerse) -> list[Label]:
     return _distinct(found)
 
 
-def own_labels(cl_ids: list[str]) -> list[Label]:
+def own_labels(cl_ids: list[str], names: str) -> list[Label]:
     """Candidates that are ontology terms, called by their short names."""
-    return _distinct([_own(cl_id) for cl_id in cl_ids])
+    return _distinct([_own(cl_id, names) for cl_id in cl_ids])
 
 
 def log_labels(labels: list[Label]) -> None:
@@ -163,24 +163,28 @@ def _without_repeats(names: list[str]) -> list[str]:
     return unique
 
 
-def _own(entry: str) -> Label:
+def _forms(cl_id: str) -> tuple[str, str]:
+    return canonical_phrase(cl_id), spoken_name(cl_id)
+
+
+def _own(entry: str, names: str) -> Label:
     if _CL_ID.fullmatch(entry):
         phrase = canonical_phrase(entry)
-        return Label(phrase, spoken_name(entry), entry, load_ontology().term(entry).label, "id")
-    return _resolved(resolve_labels([entry])[0])
+        return Label(phrase, answer_name(entry, names), entry, load_ontology().term(entry).label, "id")
+    return _resolved(resolve_labels([entry])[0], names)
 
 
-def _resolved(resolution: Resolution) -> Label:
+def _resolved(resolution: Resolution, names: str) -> Label:
     cl_id = resolution.cl_id
-    text = spoken_name(cl_id) if cl_id else resolution.name
+    text = answer_name(cl_id, names) if cl_id else resolution.name
     return Label(resolution.name, text, cl_id, resolution.term_label, resolution.how)
 
 
-def _mapped(name: str, value: str) -> Label:
+def _mapped(name: str, value: str, names: str) -> Label:
     if not value:
-        return _resolved(resolve_labels([name])[0])
+        return _resolved(resolve_labels([name])[0], names)
     if not _CL_ID.fullmatch(value):
-        found = _resolved(resolve_labels([name])[0])
+        found = _resolved(resolve_labels([name])[0], names)
         return Label(name, found.text, found.cl_id, found.term, found.how, description=value)
     cl_id = value.upper().replace("_", ":")
     ontology = load_ontology()
@@ -188,7 +192,7 @@ def _mapped(name: str, value: str) -> Label:
         raise InputError(
             f"labels[{name!r}] = {value!r} is not a term of the Cell Ontology ({len(ontology)} terms known)."
         )
-    return Label(name, spoken_name(cl_id), cl_id, ontology.term(cl_id).label, "given")
+    return Label(name, answer_name(cl_id, names), cl_id, ontology.term(cl_id).label, "given")
 
 
 def _distinct(labels: list[Label]) -> list[Label]:

@@ -112,7 +112,7 @@ def rank_ontology(
             mine = groups.codes == group
             own[mine] = _top(cosine[mine].astype(np.float64).mean(axis=0, keepdims=True), k)
     used, places = np.unique(own, return_inverse=True)
-    labels = own_labels([terms[i] for i in used])
+    labels = own_labels([terms[i] for i in used], model.config.names)
     places = places.reshape(own.shape)
     if method == "nearest":
         near = np.take_along_axis(cosine.astype(np.float64), own, axis=1) / model.config.nearest_temperature

@@ -10,7 +10,7 @@ import numpy as np
 from .._errors import InputError, MissingKeyError
 from ..knowledge import load_ontology, resolve_labels
 from ..knowledge.cards import label_card
-from ..knowledge.spoken import spoken_name
+from ..knowledge.spoken import answer_name
 from ._labels import is_number
 
 if TYPE_CHECKING:
@@ -55,8 +55,8 @@ class Texts:
     related: NDArray[np.bool_]
 
 
-def read_texts(adata: AnnData, text_key: str) -> Texts:
-    """Read the texts of a column and what they mean.
+def read_texts(adata: AnnData, text_key: str, said: str = "spoken") -> Texts:
+    """Read the texts of a column and what they mean; `said` is the form of the answers, see `BioVerseConfig.names`.
 
     Raises
     ------
@@ -88,12 +88,12 @@ def read_texts(adata: AnnData, text_key: str) -> Texts:
         raise InputError(f"adata.obs[{text_key!r}] holds {len(names)} different texts; alignment needs at least two.")
     found = resolve_labels([one if len(one) <= LONGEST_NAME else "" for one in names])
     cl_ids = [one.cl_id for one in found]
-    phrase = [spoken_name(cl_id) if cl_id else one for one, cl_id in zip(names, cl_ids, strict=True)]
+    phrase = [answer_name(cl_id, said) if cl_id else one for one, cl_id in zip(names, cl_ids, strict=True)]
     answers = [text if phrase.count(text) == 1 else one for text, one in zip(phrase, names, strict=True)]
     cards = []
     for one, cl_id, answer in zip(names, cl_ids, answers, strict=True):
         card = label_card(cl_id) if cl_id else one
-        cards.append(card if cl_id is None or answer == spoken_name(cl_id) else f"{one}. {card}")
+        cards.append(card if cl_id is None or answer == answer_name(cl_id, said) else f"{one}. {card}")
     return Texts(names, codes, cl_ids, answers, cards, _related(cl_ids))
 
 
