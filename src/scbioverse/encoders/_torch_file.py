@@ -52,7 +52,8 @@ class Inert:
 
 
 def _known() -> dict[tuple[str, str], Any]:
-    reconstruct, scalar = np._core.multiarray._reconstruct, np._core.multiarray.scalar
+    # numpy's own names for these two are private and differ between versions; what it pickles with is what it reads.
+    reconstruct, scalar = np.empty(0).__reduce__()[0], np.float64(0).__reduce__()[0]
     known: dict[tuple[str, str], Any] = {
         ("_codecs", "encode"): _Latin1(),
         ("collections", "OrderedDict"): collections.OrderedDict,
