@@ -12,7 +12,8 @@ from scipy.special import log_softmax
 from recipes.bioverse_small.data import Study, load_study
 from recipes.bioverse_small.encoder import TrainedEncoder, embed_study, head_scores
 from recipes.bioverse_small.rehearsals import FOLDS
-from scbioverse.encoders._panel_share import GeneStats, panel_offsets
+from scbioverse.encoders._panel_share import GeneStats
+from scbioverse.encoders.marker_evidence import panel_evidence
 from scbioverse.knowledge.cards import label_card
 from scbioverse.knowledge.marker_weights import marker_weights
 from scbioverse.knowledge.spoken import answer_name
@@ -82,10 +83,7 @@ def study_evidence(stats: GeneStats, study: Study, rows: np.ndarray, candidates:
     """Marker evidence of cells of a study, float32 (n, m), as `annotate` computes it from an AnnData."""
     panel = stats.panel(np.flatnonzero(study.panel))
     weights = marker_weights(candidates, [stats.genes[at] for at in panel.vocab])
-    counts = study.counts[rows][:, panel.vocab]
-    values = (panel_offsets(counts, stats, panel) @ weights.T).toarray() + weights @ panel.zero
-    values[np.asarray(counts.sum(1)).ravel() == 0] = 0
-    return values.astype(np.float32)
+    return panel_evidence(study.counts[rows][:, panel.vocab], stats, panel, weights)
 
 
 def question(

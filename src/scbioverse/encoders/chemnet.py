@@ -19,10 +19,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad, selu
 
+from .._device import pick_device
 from .._errors import WeightsError
 from ..pp._smiles import SMILES_VERSION, parse_smiles
 from ._config_file import read_config, same_fingerprint, write_config
-from ._device import pick_device
 from ._distinct import TextEncoder
 from ._registry import register
 

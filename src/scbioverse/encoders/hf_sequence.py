@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, TypeAlias
 import numpy as np
 import torch
 
+from .._device import pick_device
 from .._errors import InputError, OfflineError, WeightsError
 from .._settings import settings
 from ..pp._sequences import SEQUENCE_VERSION, clean_sequence
 from ..pp._smiles import SMILES_VERSION, Salts, parse_smiles
 from ._config_file import read_config, same_fingerprint, write_config
-from ._device import pick_device
 from ._distinct import TextEncoder
 from ._hf_text import Spelling, coverage_weights, windows
 from ._registry import register

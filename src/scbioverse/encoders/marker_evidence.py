@@ -15,10 +15,11 @@ from ._panel_share import panel_offsets
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import scipy.sparse as sp
     from anndata import AnnData
     from numpy.typing import NDArray
 
-    from ._panel_share import GeneStats
+    from ._panel_share import GeneStats, Panel
 
 
 def marker_evidence(
@@ -74,13 +75,32 @@ def marker_evidence(
     info = check_matrix(source, name="adata.X" if layer is None else f"layer {layer!r}", layer=layer)
     panel = stats.panel(match.vocab)
     weights = marker_weights(cl_ids, [stats.genes[at] for at in panel.vocab])
-    base = weights @ panel.zero
     out = np.empty((adata.n_obs, len(cl_ids)), dtype=np.float32)
     for start in range(0, adata.n_obs, batch_size):
         rows = slice(start, min(start + batch_size, adata.n_obs))
         counts = to_counts_like(read_rows(source, rows, layer, columns=match.columns), info)
-        offsets = panel_offsets(counts, stats, panel)
-        values = (offsets @ weights.T).toarray() + base
-        values[np.asarray(counts.sum(axis=1)).ravel() == 0] = 0
-        out[rows] = values
+        out[rows] = panel_evidence(counts, stats, panel, weights)
     return out
+
+
+def panel_evidence(
+    counts: sp.csr_matrix | sp.csr_array, stats: GeneStats, panel: Panel, weights: sp.csr_array
+) -> NDArray[np.float32]:
+    """Marker evidence from linear counts whose columns are already those of a panel.
+
+    Parameters
+    ----------
+    counts
+        (n, p), CSR, non-negative, columns in the order of `panel.vocab`.
+    stats, panel
+        Reference statistics and the measured part of their vocabulary, p genes.
+    weights
+        (m, p), see :func:`scbioverse.knowledge.marker_weights.marker_weights`.
+
+    Returns
+    -------
+    float32 (n, m); 0 for a cell without counts.
+    """
+    values = (panel_offsets(counts, stats, panel) @ weights.T).toarray() + weights @ panel.zero
+    values[np.asarray(counts.sum(axis=1)).ravel() == 0] = 0
+    return values.astype(np.float32, copy=False)

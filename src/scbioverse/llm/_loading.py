@@ -1,4 +1,4 @@
-"""Choose device and number type, and load a model folder through transformers, safely."""
+"""Choose the number type, and load a model folder through transformers, safely."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import torch
 
 from .._errors import InputError, WeightsError
 from .._optional import import_optional
-from .._settings import settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,17 +19,6 @@ if TYPE_CHECKING:
 DType = Literal["auto", "float32", "bfloat16"]
 Quantize = Literal["8bit", "4bit"]
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-
-
-def pick_device(device: str) -> torch.device:
-    """Turn `"auto"` or a name into a torch device."""
-    name = settings.device if device == "auto" else device
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        return torch.device(name)
-    except RuntimeError as error:
-        raise InputError(f"device={name!r} is not a torch device ('cpu', 'cuda', 'cuda:1', ...).") from error
 
 
 def pick_dtype(dtype: str, device: torch.device) -> torch.dtype:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from .._device import pick_device
 from .._errors import InputError, WeightsError
 from ._converted import converted_copy
 from ._head import Head, lookup_scale
-from ._loading import DType, Quantize, load_folder, pick_device, pick_dtype, quantisation
+from ._loading import DType, Quantize, load_folder, pick_dtype, quantisation
 from ._placement import check_placement, is_placed, keep_on_one_device
 from ._tokens import TextSide
 from .resolve import resolve

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from scipy.special import log_softmax
 from torch import Tensor, nn
 
+from .._device import pick_device
 from .._errors import InputError, MismatchError
 from .._random import Rng, as_seed
-from ..llm._loading import pick_device
 from ..llm.prompts import PromptTemplate
 from ..llm.represent import TextSpace, default_layer, represent
 from ._build import Backend, build_modules, check_backend, describe, identity, open_llm, read_template, word_vector

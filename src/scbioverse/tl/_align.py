@@ -126,9 +126,9 @@ def align(
     if start not in ("fresh", "model"):
         raise InputError(f"start={start!r}; choose 'fresh' or 'model'.")
     seed, slots = as_seed(rng), Slots(key_added)
-    read_texts(adata, text_key)  # what cannot be aligned is refused before a model is loaded
+    texts = read_texts(adata, text_key)
     new = new_model(adata, model, use_rep, modality, llm, start, n_soft, name, seed)
-    texts = read_texts(adata, text_key, new.config.names)
+    texts = texts.said(new.config.names)
     embedded = represent_rows(adata, new, modality=modality, key=key, layer=layer, slots=slots)
     train, held = split_rows(texts.codes, seed)
     logger.info("aligning on %d rows with %d texts, %d held out", train.size, len(texts.names), held.size)

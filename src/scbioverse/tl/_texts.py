@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -54,9 +54,14 @@ class Texts:
     cards: list[str]
     related: NDArray[np.bool_]
 
+    def said(self, form: str) -> Texts:
+        """Return the texts with answers in another form of names, see `BioVerseConfig.names`."""
+        answers, cards = _answers(self.names, self.cl_ids, form)
+        return replace(self, answers=answers, cards=cards)
 
-def read_texts(adata: AnnData, text_key: str, said: str = "spoken") -> Texts:
-    """Read the texts of a column and what they mean; `said` is the form of the answers, see `BioVerseConfig.names`.
+
+def read_texts(adata: AnnData, text_key: str) -> Texts:
+    """Read the texts of a column and what they mean, with answers in the spoken form of names.
 
     Raises
     ------
@@ -88,13 +93,19 @@ def read_texts(adata: AnnData, text_key: str, said: str = "spoken") -> Texts:
         raise InputError(f"adata.obs[{text_key!r}] holds {len(names)} different texts; alignment needs at least two.")
     found = resolve_labels([one if len(one) <= LONGEST_NAME else "" for one in names])
     cl_ids = [one.cl_id for one in found]
-    phrase = [answer_name(cl_id, said) if cl_id else one for one, cl_id in zip(names, cl_ids, strict=True)]
+    answers, cards = _answers(names, cl_ids, "spoken")
+    return Texts(names, codes, cl_ids, answers, cards, _related(cl_ids))
+
+
+def _answers(names: list[str], cl_ids: list[str | None], form: str) -> tuple[list[str], list[str]]:
+    """Find what the language model should say for each name, and the description of each."""
+    phrase = [answer_name(cl_id, form) if cl_id else one for one, cl_id in zip(names, cl_ids, strict=True)]
     answers = [text if phrase.count(text) == 1 else one for text, one in zip(phrase, names, strict=True)]
     cards = []
     for one, cl_id, answer in zip(names, cl_ids, answers, strict=True):
         card = label_card(cl_id) if cl_id else one
-        cards.append(card if cl_id is None or answer == answer_name(cl_id, said) else f"{one}. {card}")
-    return Texts(names, codes, cl_ids, answers, cards, _related(cl_ids))
+        cards.append(card if cl_id is None or answer == answer_name(cl_id, form) else f"{one}. {card}")
+    return answers, cards
 
 
 def split_rows(codes: NDArray[np.integer], seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

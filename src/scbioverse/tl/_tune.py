@@ -136,8 +136,9 @@ def tune(
 
     check_options(steps, batch_size, lr)
     seed, slots = as_seed(rng), Slots(key_added)
+    texts = read_texts(adata, text_key)
     base = load(model)
-    texts = read_texts(adata, text_key, base.config.names)
+    texts = texts.said(base.config.names)
     new = base.copy(name=name)
     embedded = represent_rows(adata, new, modality=modality, key=key, layer=layer, slots=slots)
     train, held = split_rows(texts.codes, seed)
