@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def pick_device(device: str | None = None) -> torch.device:
-    """Turn a name into a torch device; None and `"auto"` are `settings.device`, whose `"auto"` is a GPU if there is one.
+    """Turn a name into a device; None and `"auto"` are `settings.device`, whose `"auto"` is a GPU if there is one.
 
     Raises
     ------
