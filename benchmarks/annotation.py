@@ -32,12 +32,12 @@ from benchmarks.annotation_parts.posing import Reference, Test, pose, reference_
 from benchmarks.annotation_parts.tables import plain_table
 from benchmarks.annotation_parts.text_only import TextConfig, text_row, token_budget, train_text
 from recipes.bioverse_small import data
-from recipes.bioverse_small.calibration import Calibration
+from recipes.bioverse_small.calibration import CALIBRATORS, Calibration
 from recipes.bioverse_small.data import Study
 from recipes.bioverse_small.encoder import EncoderConfig, build_pool
 from recipes.bioverse_small.make import REHEARSALS
 from recipes.bioverse_small.rehearsals import BYPASS, FOLDS, STUDY_FOLDS, TYPE_FOLDS, LeftOut, load_rehearsal
-from scbioverse.models import BioVerse
+from scbioverse.models import BioVerse, load
 
 logger = logging.getLogger("benchmarks.annotation")
 RESULTS = Path(__file__).parent / "results" / "annotation.json"
@@ -168,7 +168,7 @@ def run(options: Options) -> dict[str, Any]:
     for fold in folds:
         model, trained = load_rehearsal(options.folder(fold))
         if fold == "full":
-            shipped = shipped_calibration(model)
+            shipped = shipped_calibration(load("bioverse-small"))
         rest = [one for one in studies if one.name not in FOLDS.get(fold, LeftOut()).studies]
         for test in tests[fold]:
             raw = raws[test.name] = ask(model, trained, test, options.seed, controls="controls" not in options.skip)
@@ -203,7 +203,13 @@ def calibrate(
     """Calibration of each fold's tests, from studies of the other folds only; the full model's is the shipped one."""
     found: dict[str, Calibration] = {}
     for fold in folds:
-        others = [raws[test.name] for other in folds if other not in (fold, "full") for test in tests[other]]
+        others = [
+            raws[test.name]
+            for other in folds
+            if other not in (fold, "full")
+            for test in tests[other]
+            if test.name in CALIBRATORS
+        ]
         if fold == "full" and shipped is not None:
             found[fold] = shipped
         elif others:

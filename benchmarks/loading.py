@@ -1,15 +1,18 @@
-"""From `import scbioverse` to the first annotated cell, each time in a fresh process: `python -m benchmarks.loading`.
+"""From the interpreter's start to the first annotated cell: `python -m benchmarks.loading`.
 
-Cold: an empty cache, so that the language model's converted copy has to be made first. Warm: that copy is there. The
-operating system's file cache is left as it is. Prints one table, writes a JSON file.
+Each time in a fresh process. Cold: an empty cache, so that the language model's converted copy has to be made first.
+Warm: that copy is there. The operating system's file cache is left as it is, and the package has its byte code, as it
+has after `pip install`. What the process takes to end after the cell is annotated is given by itself. Prints one table,
+writes a JSON file.
 """
 
 from __future__ import annotations
 
 import argparse
+import compileall
+import importlib.util
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -37,14 +40,15 @@ mark("language model")
 sb.tl.annotate(adata, model=model, labels=sys.argv[2].split(";") if sys.argv[2] else None)
 mark("annotate")
 spent = {name: after - before for (_, before), (name, after) in zip(marks, marks[1:])}
-print(json.dumps({"spent": spent, "label": str(adata.obs["bioverse_label"].iloc[0])}))
+found = {"spent": spent, "done": time.time(), "processor": time.process_time()}
+print(json.dumps(found | {"label": str(adata.obs["bioverse_label"].iloc[0])}))
 """
 
 
 def run(model: str, labels: str, cache: Path | None) -> dict[str, object]:
     """Annotate one cell in a fresh process; with `cache`, converted weights are looked for and kept there only."""
     place = {} if cache is None else {"SCBIOVERSE_CACHE_DIR": str(cache), "XDG_CACHE_HOME": str(cache)}
-    start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    start = time.time()
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", STEPS, model, labels],
         env={**os.environ, **place},
@@ -52,19 +56,26 @@ def run(model: str, labels: str, cache: Path | None) -> dict[str, object]:
         text=True,
         check=False,
     )
-    total, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
-    # Time on all processors together: what a busy machine does not change much.
-    busy = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    ended = time.time()
     if done.returncode:
         raise RuntimeError(f"annotating one cell in a fresh process failed:\n{done.stderr[-2000:]}")
     found = json.loads(done.stdout.splitlines()[-1])
     spent = {name: round(seconds, 2) for name, seconds in found["spent"].items()}
-    first = {"total": round(total, 2), "processor": round(busy, 2)}
+    total = round(found["done"] - start, 2)
+    # Processor time, of all cores together, is what a busy machine does not change much.
+    first = {
+        "total": total,
+        "processor": round(found["processor"], 2),
+        "end_of_process": round(ended - found["done"], 2),
+    }
     return first | {"interpreter": round(total - sum(spent.values()), 2), **spent, "label": found["label"]}
 
 
 def measure(model: str, labels: str, repeats: int) -> dict[str, object]:
     """Cold once and warm `repeats` times in an empty cache; the fastest warm run counts."""
+    package = importlib.util.find_spec("scbioverse")
+    if package is not None and package.submodule_search_locations:
+        compileall.compile_dir(package.submodule_search_locations[0], quiet=2)
     load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as folder:
         cold = run(model, labels, Path(folder))
@@ -85,7 +96,8 @@ def report(result: dict[str, object]) -> str:
     rows = []
     for kind, target in TARGETS.items():
         one: dict[str, object] = result[kind]  # type: ignore[assignment]
-        parts = ", ".join(f"{name} {one[name]}" for name in one if name not in ("total", "processor", "label"))
+        steps = [name for name in one if name not in ("total", "processor", "exit", "label")]
+        parts = ", ".join(f"{name} {one[name]}" for name in steps)
         met = "yes" if float(str(one["total"])) <= target else "no"
         rows.append((kind, f"{one['total']} s", f"{target:g} s", met, f"{one['processor']} s", parts))
     columns = ["from", "measured", "target", "met", "processor time", "seconds of"]

@@ -9,10 +9,10 @@ from scipy.special import log_softmax
 
 from benchmarks.annotation_parts.measures import Meter, Row, by_chance, cost, measures
 from benchmarks.annotation_parts.posing import Test
-from recipes.bioverse_small.calibration import Calibration, Question, study_evidence
+from recipes.bioverse_small.calibration import SURE, Calibration, Question, study_evidence
 from recipes.bioverse_small.encoder import TrainedEncoder, embed_study, head_scores
 from scbioverse.models import BioVerse
-from scbioverse.train import fit_combination
+from scbioverse.train import fit_combination, fit_pool
 
 WAYS = {"score": "score", "nearest": "nearest", "head": "bypass head"}
 BOUNDS = {"score": (0.2, 10.0), "nearest": (0.005, 1.0), "head": (0.2, 10.0)}
@@ -50,7 +50,7 @@ def ask(model: BioVerse, trained: TrainedEncoder, test: Test, seed: int, *, cont
         embedding = embed_study(trained, test.study, rows)
     with meters.setdefault("markers", Meter()):
         evidence = study_evidence(trained.stats, test.study, rows, test.candidates)
-    asked = Question(test.name, test.candidates, embedding, evidence, test.truth)
+    asked = Question(test.name, test.candidates, embedding, evidence, test.truth, model.config.names)
     # What does not depend on the cells is computed once a label set, and not counted: the prompt's cache and the cards.
     model.score(embedding[:1], asked.names, progress=False, calibrated=False)
     cards = model.text_coordinates(asked.cards)
@@ -61,9 +61,6 @@ def ask(model: BioVerse, trained: TrainedEncoder, test: Test, seed: int, *, cont
     with meters.setdefault("head", Meter()):
         head = log_softmax(head_scores(trained, embedding, test.candidates), axis=1)
     values = {"score": scored, "nearest": cosine, "head": head}
-    if callable(getattr(model, "cascade", None)):
-        with meters.setdefault("cascade", Meter()):
-            values["cascade"] = model.cascade(embedding, asked.names, asked.cards)  # type: ignore[operator]
     order = np.random.default_rng(seed).permutation(len(rows))
     shuffled = zeroed = np.empty((0, len(test.candidates)), np.float32)
     if controls:
@@ -86,13 +83,16 @@ def fit_calibration(raws: list[Raw]) -> Calibration:
         )
         for way in WAYS
     }
-    return Calibration(**fitted)
+    pool = fit_pool(
+        [((raw.values["score"], raw.values["nearest"], raw.asked.evidence), raw.asked.truth) for raw in raws]
+    )
+    return Calibration(**fitted, pool=pool)  # type: ignore[arg-type]
 
 
 def shipped_calibration(model: BioVerse) -> Calibration | None:
     """Return what the recipe wrote into the model, None for a model that was never calibrated."""
     held = (model.config.training or {}).get("calibration")
-    return Calibration(**{way: tuple(pair) for way, pair in held.items()}) if held else None
+    return Calibration(**{way: None if one is None else tuple(one) for way, one in held.items()}) if held else None
 
 
 def combine(values: np.ndarray, pair: tuple[float, float], evidence: np.ndarray | None) -> np.ndarray:
@@ -113,14 +113,33 @@ def rows_of(raw: Raw, calibration: Calibration) -> dict[str, Row]:
             values = combine(raw.values[way], pair, evidence)
             seconds = steps + (0 if evidence is None else meters["markers"].seconds)
             out[label] = measures(values.argmax(1), truth, asked.candidates, values) | cost(n, seconds, meters[way])
-    if "cascade" in raw.values:
-        values = raw.values["cascade"]
-        seconds = meters["embed"].seconds + meters["cascade"].seconds
-        out["cascade"] = measures(values.argmax(1), truth, asked.candidates, values)
-        out["cascade"] |= cost(n, seconds, meters["cascade"])
+    if calibration.pool is not None:
+        out["cascade"], out["pool, every cell read"] = cascade_rows(raw, calibration)
     out["markers alone"] = measures(asked.evidence.argmax(1), truth, asked.candidates)
     out["markers alone"] |= cost(n, meters["markers"].seconds, meters["markers"])
     return out | control_rows(raw, calibration)
+
+
+def cascade_rows(raw: Raw, calibration: Calibration) -> tuple[Row, Row]:
+    """Nearness and markers where they are sure, else the pool; and the pool for every cell.
+
+    The time of the cascade is that of its parts, the language model's by the share of cells it has to read.
+    """
+    asked, meters, n = raw.asked, raw.meters, raw.asked.truth.size
+    if calibration.pool is None:
+        raise ValueError("the calibration has no pool")
+    parts = (raw.values["score"], raw.values["nearest"], asked.evidence)
+    pooled = log_softmax(sum(w * one for w, one in zip(calibration.pool, parts, strict=True)), axis=1)
+    near = combine(raw.values["nearest"], calibration.nearest, asked.evidence)
+    read = np.exp(near.max(axis=1)) < SURE
+    values = np.where(read[:, None], pooled, near)
+    quick = sum(meters[step].seconds for step in ("embed", "markers", "nearest"))
+    rows = []
+    for log_probs, share in ((values, float(read.mean())), (pooled, 1.0)):
+        row = measures(log_probs.argmax(1), asked.truth, asked.candidates, log_probs)
+        row |= cost(n, quick + share * meters["score"].seconds, meters["score"])
+        rows.append(row | {"read_by_llm": round(share, 4)})
+    return rows[0], rows[1]
 
 
 def control_rows(raw: Raw, calibration: Calibration) -> dict[str, Row]:

@@ -18,7 +18,8 @@ from scbioverse.knowledge.cards import label_card
 from scbioverse.knowledge.marker_weights import marker_weights
 from scbioverse.knowledge.spoken import answer_name
 from scbioverse.models import BioVerse
-from scbioverse.train import fit_combination
+from scbioverse.models.config import PoolConfig
+from scbioverse.train import fit_combination, fit_pool
 
 logger = logging.getLogger("recipes.bioverse_small")
 
@@ -26,6 +27,10 @@ logger = logging.getLogger("recipes.bioverse_small")
 # sorted by beads are wrong too often, and cultured or murine cells are too far from what users bring, to say how sure
 # to be.
 CALIBRATORS = ("kang_ifnb_pbmc", "pancreas_baron_human", "citeseq_pbmc10k_4000g")
+
+# From this probability on, nearness and markers are taken at their word. Of rows above it, the pool would change one in
+# a hundred.
+SURE = 0.9
 
 
 @dataclass(frozen=True)
@@ -38,11 +43,14 @@ class Calibration:
     score: tuple[float, float] = (1.0, 0.0)
     nearest: tuple[float, float] = (0.07, 0.0)
     head: tuple[float, float] = (1.0, 0.0)
+    pool: tuple[float, float, float] | None = None
+    """Weights of the language model's log-probabilities, of cosines and of markers, where all three are pooled."""
 
     def apply(self, model: BioVerse) -> None:
         """Put temperatures and weights into a model's configuration."""
         model.config.temperature, model.config.marker_weight = self.score
         model.config.nearest_temperature, model.config.nearest_marker_weight = self.nearest
+        model.config.pool = None if self.pool is None else PoolConfig(*self.pool, sure=SURE)
 
 
 @dataclass(frozen=True)
@@ -129,5 +137,11 @@ def calibrate(
         way: fit_combination(parts, bounds=(0.005, 1.0) if way == "nearest" else (0.2, 10.0))
         for way, parts in sets.items()
     }
-    logger.info("calibration: %s", found)
-    return Calibration(**found)
+    pool = fit_pool(
+        [
+            ((said, cosine, evidence), truth)
+            for (said, evidence, truth), (cosine, _, _) in zip(sets["score"], sets["nearest"], strict=True)
+        ]
+    )
+    logger.info("calibration: %s, pool %s", found, pool)
+    return Calibration(**found, pool=pool)  # type: ignore[arg-type]

@@ -81,7 +81,7 @@ class CutConfig:
     min_size: int = 6
     max_size: int = 30
     other_name: float = 0.1
-    noise: float = 0.05
+    noise: float = 0.0
 
 
 class CutSampler:

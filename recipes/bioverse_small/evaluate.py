@@ -49,6 +49,9 @@ def evaluate(
             rows[f"{label}, no markers"] = metrics(alone, truth)
             if way == "score":
                 rows["score, no markers, shuffled"] = metrics(alone[generator.permutation(n)], truth)
+        if model.config.pool is not None:
+            answer = model.cascade(asked.embedding, asked.names, asked.cards, evidence=asked.evidence, progress=False)
+            rows["cascade"] = metrics(answer.log_probs, truth) | {"read_by_llm": round(float(answer.read.mean()), 4)}
         rows["markers alone"] = metrics(log_softmax(asked.evidence, axis=1), truth)
         share = float(np.bincount(truth).max() / n)
         rows["majority"] = {"accuracy": round(share, 4)}

@@ -22,7 +22,7 @@ from recipes.bioverse_small.calibration import Calibration, calibrate
 from recipes.bioverse_small.card import describe
 from recipes.bioverse_small.encoder import EncoderConfig, TrainedEncoder, build_pool, train_encoder
 from recipes.bioverse_small.evaluate import evaluate
-from recipes.bioverse_small.projector import ProjectorConfig, embedding_bank, train_projector
+from recipes.bioverse_small.projector import ProjectorConfig, begin_as_names, embedding_bank, train_projector
 from recipes.bioverse_small.rehearsals import BYPASS, FOLDS, STUDY_FOLDS, LeftOut, load_rehearsal, save_rehearsal
 from recipes.bioverse_small.terms import is_within
 from scbioverse.encoders.compact import CompactCellEncoder
@@ -40,8 +40,8 @@ class RecipeConfig:
 
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     projector: ProjectorConfig = field(default_factory=ProjectorConfig)
-    rehearsal_steps: int = 300
-    """Autoregressive steps of a training that leaves something out: half, to save time, so that its figures are low."""
+    rehearsal_steps: int | None = 100
+    """Autoregressive steps of a training that leaves something out, fewer to save time; None for as many as whole."""
 
 
 def without(studies: list[data.Study], profiles: data.Profiles, left_out: LeftOut) -> tuple[list, data.Profiles]:
@@ -77,11 +77,12 @@ def train(
         name="bioverse-small",
         llm=Backbone.load("smollm2-135m-instruct"),
         n_soft=config.projector.n_soft,
-        hidden=config.projector.hidden,
+        prototypes=len(trained.terms),
         template=config.projector.template,
         rng=seed,
     )
     model.config.names = config.projector.names
+    begin_as_names(model, trained)
     history = train_projector(model, embeddings, term, trained.terms, config.projector, seed)
     model.config.methods = ["score", "nearest"]
     model.config.default_labels = list(trained.terms)
@@ -92,7 +93,7 @@ def train(
         "seconds": round(time.perf_counter() - started),
         "torch_threads": torch.get_num_threads(),
         "n_terms": len(trained.terms),
-        "final_loss": float(history["loss"].tail(50).mean()),
+        "final_loss": float(history.loc[history["stage"] == "autoregressive", "loss"].tail(50).mean()),
         **asdict(config),
     }
     logger.info("projector: %.0f s", time.perf_counter() - started)
@@ -103,7 +104,7 @@ def rehearse(name: str, folder: Path, config: RecipeConfig, seed: int) -> Path:
     """Train one fold of :data:`FOLDS`, unless it is there; returns its folder."""
     made = folder / f"{name}-{seed}"
     if not (made / BYPASS).is_file():
-        if name != "full":
+        if name != "full" and config.rehearsal_steps is not None:
             config = replace(config, projector=replace(config.projector, steps=config.rehearsal_steps))
         model, trained, summary = train(config, seed, FOLDS[name])
         model.config.training = json.loads(json.dumps(summary))

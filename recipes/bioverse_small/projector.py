@@ -3,42 +3,33 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
+from torch import nn
 
 from recipes.bioverse_small.batches import AugmentConfig, Pool, draw
 from recipes.bioverse_small.cuts import CutConfig, CutSampler
 from recipes.bioverse_small.encoder import Normaliser, TrainedEncoder
 from scbioverse.knowledge.cards import general_texts, label_card
 from scbioverse.knowledge.ontology import load_ontology
+from scbioverse.knowledge.spoken import answer_name
 from scbioverse.llm.prompts import PromptTemplate
 from scbioverse.models import BioVerse
-from scbioverse.train import AutoregressiveTask, Batch, ContrastiveTask, LexicalTask, MixedTask, fit
+from scbioverse.train import AutoregressiveTask, Batch, ContrastiveTask, LexicalTask, fit
 
 logger = logging.getLogger("recipes.bioverse_small")
 
 
-# The prompt and the natural names that did best so far. Two or three soft tokens, three lines of copying and names with
-# the general word first are read faster and are learned from fewer cells (0.76 on pbmc3k before the language model is
-# run at all, against 0.49), but end lower: 0.79 against 0.82.
+# Three lines of copying are enough for the language model to go on copying, and are few enough to be read fast.
 TEMPLATE = PromptTemplate(
-    examples=(
-        "red apple",
-        "wooden garden chair",
-        "north-facing window",
-        "cup of tea",
-        "old stone bridge",
-        "low tide",
-        "CD4 music player",
-        "large blue bus",
-    ),
-    after="simply",
-    tail="tokens",
+    examples=("wooden garden chair", "CD4 music player", "large blue bus"),
+    after="",
+    tail="task",
 )
 
 
@@ -47,19 +38,16 @@ class ProjectorConfig:
     """Everything that decides the projector, apart from encoder and data."""
 
     template: PromptTemplate = TEMPLATE
-    names: str = "natural"
-    n_soft: int = 4
-    hidden: int = 512
+    names: str = "spoken"
+    n_soft: int = 2
     bank: int = 40_000
     cards_per_term: int = 2
     other_cards: int = 400
-    warm_steps: int = 2000
-    warm_batch: int = 64
-    warm_lr: float = 1e-3
-    steps: int = 700
+    steps: int = 150
     batch_size: int = 64
-    lr: float = 1e-3
-    contrastive_weight: float = 0.2
+    lr: float = 3e-3
+    contrastive_steps: int = 1500
+    contrastive_lr: float = 1e-3
     text_layer: int | None = None
     text_shrinkage: float = 0.5
     cuts: CutConfig = field(default_factory=CutConfig)
@@ -100,13 +88,37 @@ class CardSampler(CutSampler):
         return batch
 
 
-class ExactNameTask(LexicalTask):
-    """Warm start towards the name of the cell's own term, not of the coarser one a cut may hold."""
+class CodesTask(AutoregressiveTask):
+    """The autoregressive loss for what is said: codes and marker tokens learn, the attention stays.
 
-    def __call__(self, batch: Batch) -> dict[str, torch.Tensor]:
-        """Return the lexical loss."""
-        names: Any = batch
-        return super().__call__({**batch, "texts": names["exact"]})
+    Which type a cell is was learned with the encoder, from far more cells than can be sent through the language model.
+    """
+
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """Codes of the projector, and tokens."""
+        pairs = super().named_parameters()
+        return ((name, one) for name, one in pairs if name.endswith(".codes") or name.startswith("tokens."))
+
+
+class SpaceTask(ContrastiveTask):
+    """Fits the map from soft tokens to the text space, and leaves the soft tokens to the language model."""
+
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """Layer into the shared space."""
+        return ((name, one) for name, one in super().named_parameters() if name.startswith("shared."))
+
+
+@torch.no_grad()
+def begin_as_names(model: BioVerse, trained: TrainedEncoder) -> None:
+    """Start the projector as the encoder's own classifier, saying the name of each type to the language model.
+
+    Nothing is trained yet, and the frozen model already reads names back out of cells. Training then moves keys and
+    codes to where mixtures of names, too, are read for what they are.
+    """
+    task = LexicalTask(model)
+    codes = torch.stack([task.target(answer_name(one, model.config.names)) for one in trained.terms])
+    projector: Any = model.modules["projectors"]["cell"]  # type: ignore[index]
+    projector.begin_as(trained.prototypes, codes, trained.scale)
 
 
 def train_projector(
@@ -120,24 +132,26 @@ def train_projector(
     every: int = 0,
     callback: Callable[[int], dict[str, float] | None] | None = None,
 ) -> pd.DataFrame:
-    """Lexical and contrastive warm start, then the restricted autoregressive loss; returns the history."""
+    """Learn how to say types to the language model, then where that lies among texts; returns the history."""
     rng = np.random.default_rng(seed)
     sampler = CardSampler(model, embeddings, term, terms, batch_size=config.batch_size, config=config.cuts)
     cards = sampler.describe(config.cards_per_term, rng)
+    reading = CodesTask(model)
+    first = fit(reading, sampler, steps=config.steps, lr=config.lr, seed=seed, every=every, callback=callback)
+    logger.info("restricted loss %.3f", first["restricted"].tail(50).mean())
     others = rng.choice(sorted(set(load_ontology()) - set(sampler.nodes)), config.other_cards, replace=False)
     general = general_texts()
     model.fit_text_space(
         [*cards, *(label_card(node, rng=rng) for node in others), *general],
         layer=config.text_layer,
         shrinkage=config.text_shrinkage,
+        mixed=True,
     )
-    contrastive = ContrastiveTask(model, negatives=general)
-    contrastive.prepare(cards)
-    warm = MixedTask([(ExactNameTask(model), 1.0), (contrastive, config.contrastive_weight)])
-    sampler.batch_size = config.warm_batch
-    first = fit(warm, sampler, steps=config.warm_steps, lr=config.warm_lr, seed=seed)
-    logger.info("warm start: lexical %.3f, contrastive recall %.3f", *first[["0_loss", "1_recall"]].tail(50).mean())
-    both = MixedTask([(AutoregressiveTask(model), 1.0), (contrastive, config.contrastive_weight)])
-    sampler.batch_size = config.batch_size
-    second = fit(both, sampler, steps=config.steps, lr=config.lr, seed=seed + 1, every=every, callback=callback)
-    return pd.concat([first.assign(stage="warm start"), second.assign(stage="autoregressive")], ignore_index=True)
+    space = SpaceTask(model, negatives=general)
+    space.prepare(cards)
+    second = fit(space, sampler, steps=config.contrastive_steps, lr=config.contrastive_lr, seed=seed + 1)
+    logger.info("contrastive recall %.3f", second["recall"].tail(50).mean())
+    return pd.concat(
+        [first.assign(stage="autoregressive"), second.assign(stage="contrastive")],
+        ignore_index=True,
+    )

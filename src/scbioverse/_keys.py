@@ -40,6 +40,11 @@ class Slots:
         return f"{self.key}_entropy"
 
     @property
+    def elsewhere(self) -> str:
+        """`obs`, float32 in 0-1: above 0.5 where a type that is not among the candidates is nearer than they are."""
+        return f"{self.key}_elsewhere"
+
+    @property
     def rationale(self) -> str:
         """`obs`, string: the checked reason."""
         return f"{self.key}_rationale"
@@ -48,6 +53,21 @@ class Slots:
     def text(self) -> str:
         """`obs`, string: what the language model wrote, before it was mapped to a label."""
         return f"{self.key}_text"
+
+    @property
+    def description(self) -> str:
+        """`obs`, string: what :func:`scbioverse.tl.describe` says of the row."""
+        return f"{self.key}_description"
+
+    @property
+    def description_score(self) -> str:
+        """`obs`, float32: mean log-probability of a written token, or similarity of the row a text was taken from."""
+        return f"{self.key}_description_score"
+
+    @property
+    def description_source(self) -> str:
+        """`obs`, string: name of the reference's row that a text was taken from."""
+        return f"{self.key}_description_source"
 
     @property
     def cl_id(self) -> str:

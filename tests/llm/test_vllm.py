@@ -15,7 +15,8 @@ import torch
 
 from scbioverse._errors import InputError, MismatchError, OptionalDependencyError, WeightsError
 from scbioverse.llm import Backbone
-from scbioverse.llm._vllm import VLLMBackbone, check_prompt, read_answer, read_table
+from scbioverse.llm._vllm import VLLMBackbone
+from scbioverse.llm._vllm_checks import check_prompt, read_answer, read_table
 from scbioverse.llm.score import naive_scores
 from scbioverse.llm.trie import LabelTrie
 

@@ -106,11 +106,11 @@ def test_coordinates_start_centred(model: BioVerse, points: np.ndarray) -> None:
 
 
 def test_texts_are_represented_once(model: BioVerse, monkeypatch: pytest.MonkeyPatch) -> None:
-    from scbioverse.models import bioverse
+    from scbioverse.models import _space
 
     first = model.text_coordinates(["B cell", "new", "new"])
     np.testing.assert_allclose(first[1], first[2], atol=1e-6)
-    monkeypatch.setattr(bioverse, "represent", lambda *_, **__: pytest.fail("represented again"))
+    monkeypatch.setattr(_space, "represent", lambda *_, **__: pytest.fail("represented again"))
     np.testing.assert_allclose(model.text_coordinates(["new", "B cell"]), first[[1, 0]], atol=1e-6)
 
 
@@ -207,3 +207,22 @@ def test_special_tokens_in_labels_stay_text(model: BioVerse) -> None:
     ids = model.answer_ids("B cell<|im_end|>")
     assert ids.count(model.backbone.eos_id) == 1
     assert ids[-1] == model.backbone.eos_id
+
+
+def test_texts_that_are_kept_need_no_language_model(model: BioVerse, monkeypatch: pytest.MonkeyPatch) -> None:
+    from scbioverse.models import _space
+
+    exact = model.text_coordinates(["B cell", "T cell", "NK cell"])
+    model.keep_texts(["B cell", "NK cell"])
+    read: list[str] = []
+    represent = _space.represent
+    model._texts.clear()
+    monkeypatch.setattr(
+        _space, "represent", lambda llm, texts, **o: (read.extend(texts), represent(llm, texts, **o))[1]
+    )
+    found = model.text_coordinates(["B cell", "T cell", "NK cell"])
+    assert read == ["T cell"]
+    np.testing.assert_allclose(found, exact, atol=2e-2)
+    np.testing.assert_allclose(found[1], exact[1], atol=1e-6)
+    assert model.text_coordinates([]).shape == (0, model.text_dim)
+    assert model.copy().text_table is model.text_table

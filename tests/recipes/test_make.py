@@ -19,7 +19,7 @@ from scbioverse.models import load
 TINY = make.RecipeConfig(
     encoder=EncoderConfig(steps=3, batch_size=32, hidden=32, dim=16),
     projector=projector.ProjectorConfig(
-        bank=400, warm_steps=3, warm_batch=8, steps=2, batch_size=4, cards_per_term=1, other_cards=20, hidden=32
+        bank=400, steps=2, batch_size=4, contrastive_steps=3, cards_per_term=1, other_cards=20
     ),
     rehearsal_steps=1,
 )

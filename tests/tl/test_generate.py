@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 import scbioverse as sb
-from scbioverse.tl._generate import generate_labels, generate_reasons, label_of
+from scbioverse.tl._generate import generate_labels, label_of
 from scbioverse.tl._labels import read_labels
 from scbioverse.tl._representation import Representation
+from scbioverse.tl._written_reasons import generate_reasons
 
 if TYPE_CHECKING:
     from pathlib import Path

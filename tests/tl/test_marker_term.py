@@ -8,7 +8,7 @@ from scipy.special import log_softmax
 
 from scbioverse._errors import InputError
 from scbioverse.models import load
-from scbioverse.tl._marker_term import add_markers
+from scbioverse.tl._marker_term import add_markers, read_markers
 
 IDS = ["CL:0000236", "CL:0000623", "CL:0000576"]
 
@@ -31,7 +31,8 @@ def cells():
 
 def _ask(model, cells, log_probs, **given):
     options = {"method": "score", "modality": "cell", "markers": None, "key": None, "layer": None} | given
-    return add_markers(log_probs, cells, model, IDS, **options)
+    evidence, note = read_markers(cells, model, IDS, **options)
+    return add_markers(log_probs, evidence, note["weight"]), note
 
 
 def test_markers_decide_where_the_model_does_not(model, cells):

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import anndata as ad
 import numpy as np
+import pandas as pd
 import pytest
 
 import scbioverse as sb
@@ -24,6 +25,7 @@ def few_terms(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def annotate(cells: ad.AnnData, model: BioVerse, **options: object) -> ad.AnnData:
+    options = {"method": "score", **options}
     done = sb.tl.annotate(cells, model=model, labels="cl", copy=True, **options)  # type: ignore[arg-type]
     assert done is not None
     return done
@@ -83,3 +85,33 @@ def test_the_ontology_is_read_once(cells: ad.AnnData, tiny_model: BioVerse, monk
     monkeypatch.setattr(_ontology_cards, "term_ids", lambda: TERMS)
     monkeypatch.setattr(sb.settings, "cache_dir", files[0].parents[2])
     np.testing.assert_allclose(_ontology_cards.ontology_coordinates(tiny_model), first, atol=1e-5)
+
+
+def test_a_model_may_bring_the_ontology_with_it(
+    cells: ad.AnnData, tiny_model: BioVerse, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    plain = annotate(cells, tiny_model, method="nearest")
+    exact, before = _ontology_cards.ontology_coordinates(tiny_model), tiny_model.fingerprint()
+    _ontology_cards.keep_ontology(tiny_model)
+    assert tiny_model.fingerprint() != before
+    loaded = sb.models.load(tiny_model.save(tmp_path / "model"), llm=tiny_model.backbone)
+    assert loaded.fingerprint() == tiny_model.fingerprint()
+    monkeypatch.setattr(_ontology_cards, "_states", lambda *_: pytest.fail("read again"))
+    assert ((_ontology_cards.ontology_coordinates(loaded) * exact).sum(axis=1) > 0.9995).all()
+    done = annotate(cells, loaded, method="nearest")
+    assert (done.obs["bioverse_cl_id"].astype(str) == plain.obs["bioverse_cl_id"].astype(str)).mean() > 0.9
+    loaded.set_text_space(loaded.text_space, loaded.config.text_space)  # type: ignore[arg-type]
+    assert loaded.text_table is None
+
+
+def test_nearness_ranks_unless_told_otherwise(cells: ad.AnnData, tiny_model: BioVerse) -> None:
+    plain = sb.tl.annotate(cells, model=tiny_model, labels="cl", copy=True)
+    near = annotate(cells, tiny_model, method="nearest")
+    assert plain is not None
+    pd.testing.assert_frame_equal(plain.obsm["bioverse_scores"], near.obsm["bioverse_scores"])
+    both = _shortlist.rank_ontology(tiny_model, plain.obsm["X_bioverse"][:, None], None, method="cascade").log_probs
+    said = annotate(cells, tiny_model, method="score").obsm["bioverse_scores"].to_numpy()
+    kept = np.isfinite(both)
+    pooled = np.where(kept, said + near.obsm["bioverse_scores"].to_numpy(), -np.inf)
+    pooled = pooled - np.logaddexp.reduce(pooled, axis=1, keepdims=True)
+    np.testing.assert_allclose(both[kept], pooled[kept], atol=1e-3)

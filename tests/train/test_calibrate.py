@@ -5,7 +5,7 @@ import pytest
 from scipy.special import log_softmax
 
 from scbioverse._errors import InputError
-from scbioverse.train import expected_calibration_error, fit_combination, fit_temperature
+from scbioverse.train import expected_calibration_error, fit_combination, fit_pool, fit_temperature
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
@@ -84,3 +84,31 @@ def test_combination_refuses_what_does_not_fit() -> None:
         fit_combination([(np.zeros((3, 2)), np.zeros((3, 3)), np.zeros(3, int))])
     with pytest.raises(InputError, match="truth"):
         fit_combination([(np.zeros((3, 2)), np.zeros((3, 2)), np.full(3, -1))])
+
+
+def test_a_pool_gives_weight_to_the_source_that_knows_and_none_to_noise():
+    rng = np.random.default_rng(3)
+    truth = rng.integers(4, size=600)
+    knows = rng.standard_normal((600, 4))
+    knows[np.arange(600), truth] += 1.5
+    noise = rng.standard_normal((600, 4))
+    one, other = fit_pool([((knows[:300], noise[:300]), truth[:300]), ((knows[300:], noise[300:]), truth[300:])])
+    # Equal normal distributions shifted by d have the log-likelihood ratio d · x.
+    assert one == pytest.approx(1.5, abs=0.3)
+    assert abs(other) < 0.2
+
+
+def test_a_pool_of_one_source_is_a_temperature():
+    rng = np.random.default_rng(4)
+    truth = rng.integers(3, size=400)
+    scores = rng.standard_normal((400, 3)) * 2
+    scores[np.arange(400), truth] += 2
+    (weight,) = fit_pool([((scores,), truth)])
+    assert 1 / weight == pytest.approx(fit_temperature(scores, truth), rel=0.02)
+
+
+def test_a_pool_refuses_what_does_not_fit():
+    with pytest.raises(InputError, match="fit together"):
+        fit_pool([((np.zeros((3, 2)),), np.zeros(4, int))])
+    with pytest.raises(InputError, match="at least one set"):
+        fit_pool([])

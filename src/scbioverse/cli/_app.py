@@ -42,6 +42,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars, no
 class Method(StrEnum):
     """How candidates are compared."""
 
+    cascade = "cascade"
     score = "score"
     nearest = "nearest"
 

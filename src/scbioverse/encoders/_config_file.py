@@ -1,13 +1,16 @@
-"""`encoder.json` of encoders that keep no weights of their own."""
+"""`encoder.json`: the one way in which encoders write down and read what they are."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .._errors import MismatchError, WeightsError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 CONFIG = "encoder.json"
 FORMAT_VERSION = 1
@@ -26,18 +29,35 @@ def write_config(folder: str | Path, config: dict[str, Any]) -> Path:
     return folder
 
 
-def read_config(folder: str | Path, config: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Read and check what :func:`write_config` wrote; `config` is its content, if already read.
+def read_config(
+    folder: str | Path, config: dict[str, Any] | None = None, *, needs: Sequence[str] = (), preprocessing: str = ""
+) -> dict[str, Any]:
+    """Read and check what :func:`write_config` wrote.
+
+    Parameters
+    ----------
+    folder
+        Where it is.
+    config
+        Its content, if already read.
+    needs
+        Fields that must be there.
+    preprocessing
+        Version of the preprocessing that the field of this name must hold, if there is one.
 
     Raises
     ------
     WeightsError
-        The file is missing, damaged or of another format.
+        The file is missing, damaged, without a field, or of another format.
     """
     try:
         config = config or json.loads((Path(folder) / CONFIG).read_text())
         if config["version"] != FORMAT_VERSION:
             raise ValueError(f"format {config['version']}, this version of scbioverse reads {FORMAT_VERSION}")
+        if preprocessing and config["preprocessing"] != preprocessing:
+            raise ValueError(f"preprocessing {config['preprocessing']!r}, this version does {preprocessing!r}")
+        if absent := [name for name in needs if name not in config]:
+            raise KeyError(absent)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise WeightsError(f"cannot read the encoder in {folder}: {error!r}") from error
     return config

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import torch
 
-from .._device import pick_device
+from .._device import autocast, pick_device
 from .._errors import InputError, WeightsError
 from .._logging import logger
 
@@ -174,11 +174,16 @@ class BodyRunner:
     def __init__(
         self, body: BertModel, *, pad: int, device: str = "auto", dtype: DType = "auto", max_tokens: int | None = None
     ) -> None:
+        self.pad, self._dtype, self._max_tokens = pad, dtype, max_tokens
+        self.body = body.float().eval().requires_grad_(False)
+        self.to(device)
+
+    def to(self, device: str) -> None:
+        """Run on another device from now on, in the number type and with the batches that suit it."""
         self.device = pick_device(device)
-        self.dtype = pick_dtype(dtype, self.device)
-        self.pad = pad
-        self.max_tokens = max_tokens or (TOKENS_CPU if self.device.type == "cpu" else TOKENS_GPU)
-        self.body = body.float().eval().requires_grad_(False).to(self.device)
+        self.dtype = pick_dtype(self._dtype, self.device)
+        self.max_tokens = self._max_tokens or (TOKENS_CPU if self.device.type == "cpu" else TOKENS_GPU)
+        self.body.to(self.device)
 
     @torch.inference_mode()
     def run(
@@ -235,7 +240,7 @@ class BodyRunner:
         block[filled] = ids[(starts[:, None] + place)[filled]]
         # Without padding no mask is needed, and attention runs through its faster path.
         mask = None if filled.all() else torch.from_numpy(filled).to(self.device)
-        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+        with autocast(self.device, self.dtype):
             states = self.body(input_ids=torch.from_numpy(block).to(self.device), attention_mask=mask).last_hidden_state
         pooled = pool(states.float(), torch.from_numpy(lengths.astype(np.int64)).to(self.device))
         return pooled.cpu().numpy()

@@ -12,7 +12,7 @@ import importlib.util
 import pickle
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -143,6 +143,12 @@ class ChemNetEncoder(TextEncoder):
         self.net = net.eval().requires_grad_(False).to(self.device)
         self.dim = net.dim
         self._fingerprint: str | None = None
+
+    def to(self, device: str) -> Self:
+        """Run on another device from now on; returns the encoder itself."""
+        self.device = pick_device(device)
+        self.net.to(self.device)
+        return self
 
     def __repr__(self) -> str:
         return f"ChemNetEncoder(dim={self.dim})"

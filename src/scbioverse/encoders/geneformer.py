@@ -6,16 +6,17 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
 import numpy as np
 import scipy.sparse as sp
 import torch
 
-from .._errors import InputError, MismatchError, WeightsError
+from .._errors import InputError, MismatchError
 from .._logging import logger
 from ..io import read_rows, row_source
 from ..pp import MatrixInfo, check_matrix, to_counts_like
+from ._config_file import read_config, write_config
 from ._geneformer_files import fetch_folder, find_vocabulary
 from ._rank_value import RankedCells, rank_tokens
 from ._rank_value_vocab import RankColumns, RankVocabulary, find_columns
@@ -30,8 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["GeneformerBatch", "GeneformerEncoder", "GeneformerPlan", "RankVocabulary"]
 
 VERSION = "rank-value/1"
-FORMAT_VERSION = 1
-CONFIG, VOCABULARY, BODY = "encoder.json", "vocabulary.json", "body"
+VOCABULARY, BODY = "vocabulary.json", "body"
 Pooling = Literal["cls", "mean"]
 
 
@@ -148,6 +148,11 @@ class GeneformerEncoder:
         self.input_size = int(body.config.max_position_embeddings)
         self.runner = BodyRunner(body, pad=vocabulary.pad, device=device, dtype=dtype, max_tokens=max_tokens)
         self._fingerprint: str | None = None
+
+    def to(self, device: str) -> Self:
+        """Run on another device from now on; returns the encoder itself."""
+        self.runner.to(device)
+        return self
 
     def __repr__(self) -> str:
         return (
@@ -299,16 +304,8 @@ class GeneformerEncoder:
         with quiet_transformers():
             self.runner.body.save_pretrained(folder / BODY, safe_serialization=True)
         (folder / VOCABULARY).write_bytes(self.vocabulary.to_json())
-        values = {
-            "kind": "geneformer",
-            "version": FORMAT_VERSION,
-            "preprocessing": VERSION,
-            "name": self.name,
-            "pooling": self.pooling,
-            "min_genes": self.min_genes,
-        }
-        (folder / CONFIG).write_text(json.dumps(values, indent=2) + "\n")
-        return folder
+        fields = {"name": self.name, "pooling": self.pooling, "min_genes": self.min_genes}
+        return write_config(folder, {"kind": "geneformer", "preprocessing": VERSION, **fields})
 
     @classmethod
     def from_folder(cls, folder: str | Path, config: dict[str, Any] | None = None) -> GeneformerEncoder:
@@ -319,12 +316,7 @@ class GeneformerEncoder:
         WeightsError
             A file is missing, damaged or of another format.
         """
-        folder = Path(folder)
-        try:
-            config = config or json.loads((folder / CONFIG).read_text())
-            if config["version"] != FORMAT_VERSION or config["preprocessing"] != VERSION:
-                raise ValueError(f"format {config['version']} with preprocessing {config['preprocessing']!r}")
-            options = {name: config[name] for name in ("name", "pooling", "min_genes")}
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise WeightsError(f"cannot read the encoder in {folder}: {error!r}") from error
+        folder, needs = Path(folder), ("name", "pooling", "min_genes")
+        config = read_config(folder, config, needs=needs, preprocessing=VERSION)
+        options = {name: config[name] for name in needs}
         return cls(load_body(folder / BODY), RankVocabulary.from_json(folder / VOCABULARY), **options)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self, TypeAlias
 
 import numpy as np
 import torch
@@ -120,6 +120,12 @@ class HFSequenceEncoder(TextEncoder):
         self.dim = int(net.config.hidden_size)
         self.name = Path(self.source).name if Path(self.source).is_dir() else self.source
         self._fingerprint: str | None = None
+
+    def to(self, device: str) -> Self:
+        """Run on another device from now on; returns the encoder itself."""
+        self.device = pick_device(device)
+        self.net.to(self.device)
+        return self
 
     def __repr__(self) -> str:
         return (

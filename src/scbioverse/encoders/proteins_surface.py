@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
+from .._device import place_encoder
 from .._errors import InputError, MissingKeyError
 from .._logging import logger
 from ._config_file import digest
@@ -133,6 +134,11 @@ class SurfaceProteinEncoder:
             raise InputError(f"{len(bad)} of {len(names)} sequences cannot be read: {bad[:_SHOWN]}")
         self.base, self.dim, self.name = base, base.dim, f"surface:{base.name}"
         self._sequences = {name: text for name, (text, _) in zip(names, cleaned, strict=True)}
+
+    def to(self, device: str) -> Self:
+        """Run the encoder of sequences on another device from now on; returns the encoder itself."""
+        place_encoder(self.base, device)
+        return self
 
     def __repr__(self) -> str:
         return f"SurfaceProteinEncoder({self.base!r}, {len(self._sequences)} sequences)"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +12,11 @@ import pandas as pd
 import scipy.sparse as sp
 import torch
 
-from .._errors import InputError, MissingKeyError, WeightsError
+from .._errors import InputError, MissingKeyError
 from .._logging import logger
 from ..io import gene_names, read_rows, row_source, var_of
 from ..pp import MatrixInfo, check_matrix
+from ._config_file import read_config, write_config
 from ._registry import register
 from ._scvi_parts import ScviParts, quiet
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ScviEncoder", "ScviPlan"]
 
-VERSION, CONFIG = 1, "encoder.json"
 # Below this share of reference genes scvi-tools warns, and so does this encoder.
 GOOD_SHARE = 0.8
 
@@ -275,8 +274,7 @@ class ScviEncoder:
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         self.parts.save(folder)
-        (folder / CONFIG).write_text(json.dumps({"kind": "scvi", "version": VERSION, "name": self.name}) + "\n")
-        return folder
+        return write_config(folder, {"kind": "scvi", "name": self.name})
 
     @classmethod
     def from_folder(cls, folder: str | Path, config: dict[str, Any] | None = None) -> ScviEncoder:
@@ -287,15 +285,8 @@ class ScviEncoder:
         WeightsError
             A file is missing, damaged or of another format.
         """
-        folder = Path(folder)
-        try:
-            config = config or json.loads((folder / CONFIG).read_text())
-            if config["version"] != VERSION:
-                raise ValueError(f"format {config['version']}, this version of scbioverse reads {VERSION}")
-            name = str(config["name"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise WeightsError(f"cannot read the encoder in {folder}: {error!r}") from error
-        return cls(ScviParts.load(folder), name=name)
+        config = read_config(folder, config, needs=("name",))
+        return cls(ScviParts.load(Path(folder)), name=str(config["name"]))
 
 
 def _column(adata: AnnData, name: str) -> pd.Series:

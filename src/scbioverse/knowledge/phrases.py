@@ -52,7 +52,7 @@ def _canonical() -> dict[str, str]:
         for cl_id, phrase in chosen.items():
             sharing[phrase.casefold()].append(cl_id)
         changed = False
-        for ids in sharing.values():
+        for ids in (ids for ids in sharing.values() if len(ids) > 1):
             for cl_id in sorted(ids, key=lambda one: _claim(one, chosen[one], by_hand, ontology))[1:]:
                 if chosen[cl_id] != labels[cl_id]:
                     chosen[cl_id] = labels[cl_id]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 
 from .._errors import InputError, WeightsError
+from .._imports import collection_paused
 from .._optional import import_optional
 
 if TYPE_CHECKING:
@@ -92,6 +93,13 @@ def load_folder(
     WeightsError
         transformers does not know the model, it is not a causal one, or parameters are missing.
     """
+    with collection_paused():
+        return _load_folder(folder, dtype, device, quantisation, device_map)
+
+
+def _load_folder(
+    folder: Path, dtype: torch.dtype, device: torch.device, quantisation: Any, device_map: Any
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
     safe: dict[str, Any] = {"trust_remote_code": False, "local_files_only": True}

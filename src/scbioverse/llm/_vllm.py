@@ -7,34 +7,26 @@ this way: training, the text space and hidden states need the model itself (`bac
 
 from __future__ import annotations
 
-import json
-import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from .._errors import InputError, WeightsError
+from .._errors import InputError
 from .._optional import import_optional
-from .._safe_files import check_file_name
 from ._converted import converted_copy
 from ._loading import DType, load_tokenizer
 from ._tokens import TextSide
+from ._vllm_checks import FAMILIES, check_prompt, family_of, read_answer, read_table
 from .resolve import resolve
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
     from transformers import PreTrainedTokenizerBase
 
     from .trie import LabelTrie
 
-# Families that look words up and hand them on as they are, or multiply whatever comes in (Granite). vLLM multiplies
-# looked-up words and handed-in embeddings differently from one version of Gemma to the next, so that Gemma is left out.
-FAMILIES = frozenset({"llama", "mistral", "qwen2", "qwen3", "granite", "gpt_neox", "phi", "phi3"})
-_TABLES = ("model.embed_tokens.weight", "gpt_neox.embed_in.weight", "embed_tokens.weight", "embed_in.weight")
 MOST_CHILDREN = 1024
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "auto": torch.bfloat16}
 
@@ -103,7 +95,7 @@ class VLLMBackbone(TextSide):
         vllm = import_optional("vllm", extra="vllm", purpose='backend="vllm"')
         resolved = resolve(name_or_path)
         folder = converted_copy(resolved) if resolved.kind == "gguf" else resolved.path
-        family = _family(folder)
+        family = family_of(folder)
         if family not in FAMILIES:
             raise InputError(
                 f"backend='vllm' reads embeddings of {', '.join(sorted(FAMILIES))}; {name_or_path!r} is "
@@ -282,70 +274,3 @@ def score_with_engine(
 ) -> NDArray[np.float32]:
     """Call :meth:`VLLMBackbone.score_labels` as :func:`~.score.score_labels` is called; nothing is ever pruned."""
     return backbone.score_labels(prefix, inputs_embeds, trie, attention_mask=attention_mask, batch_size=batch_size)
-
-
-def check_prompt(embeds: Tensor, *, d_llm: int, dtype: torch.dtype, max_length: int) -> None:
-    """Check a prompt before it reaches the engine, which a malformed one can bring down for everybody.
-
-    Raises
-    ------
-    InputError
-        It is not (T, d_llm) of the engine's number type, empty, too long, or holds NaN or infinite values.
-    """
-    if embeds.ndim != 2 or embeds.shape[1] != d_llm or not embeds.shape[0]:
-        raise InputError(f"a prompt must be (T, {d_llm}) with T >= 1, found {tuple(embeds.shape)}.")
-    if embeds.dtype != dtype:
-        raise InputError(f"a prompt must be {dtype}, found {embeds.dtype}.")
-    if embeds.shape[0] >= max_length:
-        raise InputError(
-            f"a prompt of {embeds.shape[0]} tokens leaves no room for an answer; at most {max_length - 1}."
-        )
-    if embeds.layout != torch.strided or not bool(torch.isfinite(embeds).all()):
-        raise InputError("a prompt must be dense and finite; the embeddings hold NaN or infinite values.")
-
-
-def read_answer(answer: Any, allowed: list[int]) -> NDArray[np.float64]:
-    """Log-probabilities of the allowed tokens from the engine's answer, normalised over them.
-
-    Raises
-    ------
-    InputError
-        The answer lacks some of them: the engine was started with another `logprobs_mode`.
-    """
-    steps = answer.outputs[0].logprobs if answer.outputs else None
-    given = {int(token): float(one.logprob) for token, one in steps[0].items()} if steps else {}
-    absent = [token for token in allowed if not math.isfinite(given.get(token, -math.inf))]
-    if absent:
-        raise InputError(
-            f"the vLLM engine gave no log-probability for {len(absent)} of {len(allowed)} allowed tokens, for example "
-            f"{absent[0]}. Start it with logprobs_mode='processed_logprobs' and max_logprobs >= {len(allowed)}."
-        )
-    values = np.array([given[token] for token in allowed])
-    top = values.max()
-    return values - (top + np.log(np.exp(values - top).sum()))
-
-
-def read_table(folder: Path) -> Tensor:
-    """Read the token embeddings (vocab, d_llm) of a model folder, and nothing else of it.
-
-    Raises
-    ------
-    WeightsError
-        None of its files holds them under a known name.
-    """
-    from safetensors import safe_open
-
-    files = sorted(folder.glob("*.safetensors"))
-    for index in folder.glob("*.safetensors.index.json"):
-        named = json.loads(index.read_text(encoding="utf-8")).get("weight_map", {})
-        files = sorted({folder / check_file_name(one, where=str(index)) for one in named.values()})
-    for file in files:
-        with safe_open(file, framework="pt") as handle:
-            for key in set(_TABLES).intersection(handle.keys()):
-                table: Tensor = handle.get_tensor(key)
-                return table
-    raise WeightsError(f"{folder} holds no token embeddings under a known name ({', '.join(_TABLES)}).")
-
-
-def _family(folder: Path) -> str:
-    return str(json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type"))

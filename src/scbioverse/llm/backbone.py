@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -56,8 +57,6 @@ class Backbone(TextSide):
         Number of transformer blocks.
     d_llm
         Width of the input embeddings.
-    embedding_norm
-        Mean Euclidean norm of an embedded token, as :meth:`embed_tokens` gives it.
     head
         From last hidden states to logits, as the family does it.
     eos_id
@@ -84,8 +83,6 @@ class Backbone(TextSide):
         self.layers = _find_layers(self._base, int(model.config.get_text_config().num_hidden_layers))
         self.n_layers = len(self.layers)
         check_placement(name, embedding=self._embedding, head=self.head)
-        norm = float(self._embedding.weight.detach().float().norm(dim=1).mean())
-        self.embedding_norm = norm * lookup_scale(self._embedding)
 
     @classmethod
     def load(
@@ -139,6 +136,12 @@ class Backbone(TextSide):
         backbone = cls(model, tokenizer, name=resolved.name, sha256=resolved.sha256)
         backbone._check_head()
         return backbone
+
+    @cached_property
+    def embedding_norm(self) -> float:
+        """Mean Euclidean norm of an embedded token, as :meth:`embed_tokens` gives it."""
+        norm = float(self._embedding.weight.detach().float().norm(dim=1).mean())
+        return norm * lookup_scale(self._embedding)
 
     @property
     def dtype(self) -> torch.dtype:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 # Raise this when the same template would be rendered to other ids: it is part of the template's hash.
 _VERSION = 2
 MAX_LABEL_CHARS = 200
+MAX_TEXT_CHARS = 2000  # of a text that is learned as a whole, such as the caption of a molecule
 Tail = Literal["tokens", "task"]
 IGNORE = -100
 

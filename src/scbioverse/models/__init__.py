@@ -9,6 +9,7 @@ from .config import BioVerseConfig, EncoderConfig, LLMConfig, TextSpaceConfig
 from .registry import list_models, load
 
 if TYPE_CHECKING:
+    from ._join import extend, join
     from .bioverse import BioVerse
 
 __all__ = [
@@ -17,6 +18,8 @@ __all__ = [
     "EncoderConfig",
     "LLMConfig",
     "TextSpaceConfig",
+    "extend",
+    "join",
     "list_models",
     "load",
 ]
@@ -25,6 +28,8 @@ __all__ = [
 def __getattr__(name: str) -> object:
     if name == "BioVerse":
         return importlib.import_module(".bioverse", __name__).BioVerse
+    if name in ("extend", "join"):
+        return getattr(importlib.import_module("._join", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

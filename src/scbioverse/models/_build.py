@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from .._errors import InputError, WeightsError
 from ..llm.prompts import PromptTemplate
-from ..nn import BioTokens, Projector
+from ..nn import BioTokens, Projector, PrototypeProjector
 from ._shared import SharedHead
 from .config import BioVerseConfig, EncoderConfig
 
@@ -85,25 +85,29 @@ def word_vector(backbone: Backbone, word: str) -> Tensor:
     return backbone.embed_tokens(ids).float().mean(dim=0).cpu()
 
 
-def describe(encoder: Encoder) -> EncoderConfig:
-    """Return what a checkpoint says about an encoder."""
+def describe(encoder: Encoder, *, prototypes: int = 0) -> EncoderConfig:
+    """Return what a checkpoint says about an encoder and the projector that reads it."""
     from ..encoders._registry import encoder_class, list_encoders
 
     kind = next((kind for kind in list_encoders() if type(encoder) is encoder_class(kind)), "unregistered")
-    return EncoderConfig(kind, encoder.name, encoder.fingerprint(), encoder.dim, encoder.n_tokens)
+    shape = (encoder.dim, encoder.n_tokens)
+    return EncoderConfig(kind, encoder.name, encoder.fingerprint(), *shape, prototypes=prototypes)
+
+
+def _projector(config: BioVerseConfig, one: EncoderConfig, init_norm: float) -> nn.Module:
+    sizes = (one.dim, one.n_tokens, config.n_soft, config.llm.d_llm)
+    if one.prototypes:
+        return PrototypeProjector(*sizes, one.prototypes, config.dropout, init_norm=init_norm)
+    return Projector(*sizes, one.hidden or config.hidden, config.dropout, init_norm=init_norm)
 
 
 def build_modules(config: BioVerseConfig, *, init_norm: float = 1.0) -> nn.ModuleDict:
     """Build the trained parts that `config` describes, with random weights."""
-    projectors = {
-        modality: Projector(
-            one.dim, one.n_tokens, config.n_soft, config.llm.d_llm, config.hidden, config.dropout, init_norm=init_norm
-        )
-        for modality, one in config.encoders.items()
-    }
+    projectors = {modality: _projector(config, one, init_norm) for modality, one in config.encoders.items()}
     shared = {}
     if config.text_space is not None:
-        shared = {modality: SharedHead(config.text_space.dim) for modality in config.encoders}
+        space = config.text_space
+        shared = {modality: SharedHead(space.dim, mixed=space.mixed) for modality in config.encoders}
     return nn.ModuleDict(
         {
             "projectors": nn.ModuleDict(projectors),

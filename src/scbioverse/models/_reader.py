@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from ..llm.prefix import PrefixCache, suffix_hidden
+from ..llm.prompts import MAX_LABEL_CHARS
 from ..nn import Composed, Composer
 
 if TYPE_CHECKING:
@@ -73,9 +74,9 @@ class Reader:
             self._prefixes[modality] = PrefixCache(self.backbone, self.opening(modality))
         return self._prefixes[modality]
 
-    def answer_ids(self, text: str) -> list[int]:
+    def answer_ids(self, text: str, *, max_chars: int = MAX_LABEL_CHARS) -> list[int]:
         """Token ids of an answer, the end token included; special-token strings in it stay text."""
-        return self.template.encode_answer(self.backbone, text)
+        return self.template.encode_answer(self.backbone, text, max_chars=max_chars)
 
     def suffix(self, ids: list[list[int]], soft: Tensor, modality: str = "cell") -> Composed:
         """Embed suffixes `ids`, with soft tokens (n, n_soft, d_llm) in the place of their placeholders."""

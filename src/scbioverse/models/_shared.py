@@ -23,13 +23,17 @@ class SharedHead(nn.Module):
     ----------
     dim
         Dimensions of the text space.
+    mixed
+        Whether a linear map comes first, the identity to begin with. It leaves soft tokens free to be what the language
+        model reads best, whatever the text space makes of their mean.
     """
 
     gain: Tensor
     fitted: Tensor
 
-    def __init__(self, dim: int) -> None:
+    def __init__(self, dim: int, *, mixed: bool = False) -> None:
         super().__init__()
+        self.mix = nn.Parameter(torch.eye(dim)) if mixed else None
         self.shift = nn.Parameter(torch.zeros(dim))
         self.log_scale = nn.Parameter(torch.tensor(math.log(1 / TEMPERATURE)))
         self.register_buffer("gain", torch.ones(()))
@@ -45,4 +49,5 @@ class SharedHead(nn.Module):
 
     def forward(self, projected: Tensor) -> Tensor:
         """Return unit vectors (n, dim)."""
-        return normalize(projected * self.gain + self.shift, dim=-1)
+        placed = projected * self.gain + self.shift
+        return normalize(placed if self.mix is None else placed @ self.mix, dim=-1)

@@ -33,7 +33,8 @@ def render_card(config: BioVerseConfig, *, files: Mapping[str, str] | None = Non
     for modality, encoder in config.encoders.items():
         shape = f"{encoder.n_tokens} x {encoder.dim}"
         lines += [f"| {modality} encoder | `{encoder.kind}`, {shape}, fingerprint `{encoder.fingerprint[:16]}` |"]
-    lines += [f"| projector | {config.n_soft} soft tokens, hidden width {config.hidden} |"]
+        inner = f"{encoder.prototypes} prototypes" if encoder.prototypes else f"width {encoder.hidden or config.hidden}"
+        lines += [f"| {modality} projector | {inner}, {config.n_soft} soft tokens |"]
     if config.text_space is not None:
         lines += [f"| text space | layer {config.text_space.layer}, {config.text_space.dim} dimensions |"]
     lines += [f"| temperature | score {config.temperature:.4g}, nearest {config.nearest_temperature:.4g} |"]

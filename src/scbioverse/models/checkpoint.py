@@ -9,6 +9,7 @@ import hashlib
 import json
 import shutil
 import uuid
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,9 @@ from ..encoders import SavableEncoder, build
 from ..llm.adapter import CONFIG as ADAPTER_CONFIG
 from ..llm.adapter import Adapter
 from ..llm.represent import TextSpace
+from ..llm.text_table import TextTable
 from ._build import build_modules
+from ._encoders import LoadedEncoders
 from .bioverse import BioVerse
 from .card import render_card
 from .config import CONFIG, BioVerseConfig, check_name, read_config
@@ -32,8 +35,9 @@ if TYPE_CHECKING:
     from ..llm import Backbone
     from ._build import Backend
 
+ENCODER_CONFIG = "encoder.json"
 TENSORS, CARD, ENCODERS, ADAPTER = "projector.safetensors", "README.md", "encoders", "adapter"
-_TEXT_SPACE = "text_space."
+_TEXT_SPACE, _TEXT_TABLE = "text_space.", "text_table."
 
 
 def save_checkpoint(model: BioVerse, path: str | Path, *, overwrite: bool = False, dtype: str = "float32") -> Path:
@@ -80,14 +84,16 @@ def load_checkpoint(
     values = read_config(path)
     _check_files(path, values.get("files"))
     config = BioVerseConfig.from_dict(values)
-    encoders = {modality: _load_encoder(path, modality, config) for modality in config.encoders}
+    encoders = _load_encoders(path, config, values["files"])
     tensors = _read_tensors(path / TENSORS)
     space = {k.removeprefix(_TEXT_SPACE): v for k, v in tensors.items() if k.startswith(_TEXT_SPACE)}
-    state = {key: value for key, value in tensors.items() if not key.startswith(_TEXT_SPACE)}
+    table = {k.removeprefix(_TEXT_TABLE): v.numpy() for k, v in tensors.items() if k.startswith(_TEXT_TABLE)}
+    state = {key: value for key, value in tensors.items() if not key.startswith((_TEXT_SPACE, _TEXT_TABLE))}
     modules = build_modules(config)
     try:
         modules.load_state_dict(state)
         text_space = TextSpace.from_tensors(space) if config.text_space is not None else None
+        known = TextTable.from_arrays(table, 0 if text_space is None else text_space.dim) if table else None
     except (RuntimeError, KeyError, ValueError) as error:
         raise WeightsError(f"{path / TENSORS} does not fit {CONFIG}: {error}") from error
     return BioVerse(
@@ -95,6 +101,7 @@ def load_checkpoint(
         encoders=encoders,
         modules=modules,
         text_space=text_space,
+        text_table=known,
         backbone=llm if llm is not None and not isinstance(llm, str) else None,
         llm=llm if isinstance(llm, str) else None,
         device=device,
@@ -173,6 +180,16 @@ def _check_files(folder: Path, files: Any) -> None:
         if name.endswith(".safetensors"):
             check_safetensors(file)
     refuse_code(folder)
+
+
+def _load_encoders(folder: Path, config: BioVerseConfig, files: dict[str, str]) -> LoadedEncoders:
+    """Build the encoders that are in the folder now, and those of which it holds the description alone when asked."""
+    found = LoadedEncoders({one: partial(_load_encoder, folder, one, config) for one in config.encoders})
+    for modality in config.encoders:
+        inside = f"{ENCODERS}/{modality}/"
+        if [name for name in files if name.startswith(inside)] != [f"{inside}{ENCODER_CONFIG}"]:
+            found[modality]
+    return found
 
 
 def _load_encoder(folder: Path, modality: str, config: BioVerseConfig) -> Encoder:

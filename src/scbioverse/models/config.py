@@ -67,6 +67,10 @@ class EncoderConfig:
         Sha256 of its weights and preprocessing.
     dim, n_tokens
         Shape of one embedding.
+    hidden
+        Width of its projector; that of the model if None.
+    prototypes
+        Number of prototypes of a :class:`~scbioverse.nn.PrototypeProjector`; 0 for a perceptron.
     """
 
     kind: str
@@ -74,6 +78,8 @@ class EncoderConfig:
     fingerprint: str
     dim: int
     n_tokens: int
+    hidden: int | None = None
+    prototypes: int = 0
 
 
 @dataclass(frozen=True)
@@ -86,10 +92,39 @@ class TextSpaceConfig:
         Layer of the language model whose states stand for a text.
     dim
         Dimensions kept of them.
+    mixed
+        Whether soft tokens come there by a linear map of their own.
     """
 
     layer: int
     dim: int
+    mixed: bool = False
+
+
+@dataclass(frozen=True)
+class PoolConfig:
+    """Weights of the sources that `method="cascade"` pools; see :func:`scbioverse.models._cascade.cascade`.
+
+    Attributes
+    ----------
+    score
+        Of the language model's log-probabilities, before any temperature.
+    nearest
+        Of cosines, in nats per unit.
+    markers
+        Of marker evidence, in nats per standard deviation.
+    sure
+        Probability by nearness and markers from which a row is not read by the language model.
+    """
+
+    score: float
+    nearest: float
+    markers: float
+    sure: float = 0.9
+
+    def __post_init__(self) -> None:
+        if not all(0 <= one < 1e3 for one in (self.score, self.nearest, self.markers)) or not 0 <= self.sure <= 1:
+            raise InputError(f"weights of a pool must not be negative and sure lies in 0 to 1, found {self}.")
 
 
 @dataclass
@@ -122,6 +157,8 @@ class BioVerseConfig:
         Divides cosines of `nearest`.
     marker_weight, nearest_marker_weight
         Weight of the marker term beside `score` and `nearest`, in nats per standard deviation; 0 for none.
+    pool
+        Weights of `method="cascade"`; None for a model without it.
     unknown_threshold
         Confidence below which `annotate` gives no candidate unless told otherwise; 0 for never.
     names
@@ -155,6 +192,7 @@ class BioVerseConfig:
     unknown_threshold: float = 0.0
     marker_weight: float = 0.0
     nearest_marker_weight: float = 0.0
+    pool: PoolConfig | None = None
     names: str = "spoken"
     methods: list[str] = field(default_factory=list)
     default_labels: list[str] = field(default_factory=list)
@@ -201,6 +239,8 @@ class BioVerseConfig:
                 check_name(one.kind, what="encoder kind")
             if kept.get("text_space") is not None:
                 kept["text_space"] = TextSpaceConfig(**kept["text_space"])
+            if kept.get("pool") is not None:
+                kept["pool"] = PoolConfig(**kept["pool"])
             return cls(**kept)
         except (KeyError, TypeError, AttributeError, InputError) as error:
             raise WeightsError(f"config.json is not the configuration of a BioVerse model: {error!r}") from error

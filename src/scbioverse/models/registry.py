@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .._errors import WeightsError
+from .._imports import collection_paused
 from ._recipes import PACKAGED, Recipe, read_pins, recipes
 from .config import BioVerseConfig
 
@@ -63,8 +64,9 @@ def load(
     OfflineError
         It would have to be downloaded while `settings.offline` is on.
     """
-    from .bioverse import BioVerse
-    from .checkpoint import load_checkpoint
+    with collection_paused():
+        from .bioverse import BioVerse
+        from .checkpoint import load_checkpoint
 
     if isinstance(model, BioVerse):
         return model.to(device)

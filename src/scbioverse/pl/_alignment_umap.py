@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from .._errors import InputError, MissingKeyError
 from .._keys import Slots
 from .._random import Rng, as_generator, as_seed
+from ._alignment_modalities import draw_modalities
 from ._alignment_panels import Panel, draw_legend, draw_panel, new_axes
 from ._layout import umap_layout
 from ._side_by_side import side_by_side
@@ -27,10 +29,10 @@ if TYPE_CHECKING:
 
 
 def alignment_umap(
-    adata: AnnData,
+    adata: AnnData | Mapping[str, AnnData],
     *,
     model: str | Path | BioVerse = "bioverse-small",
-    label_key: str | None = None,
+    label_key: str | Mapping[str, str] | None = None,
     use_rep: str | None = None,
     n_general: int = 150,
     max_cells: int = 3000,
@@ -54,18 +56,22 @@ def alignment_umap(
     Parameters
     ----------
     adata
-        Cells with embeddings, as :func:`scbioverse.tl.embed` or :func:`scbioverse.tl.annotate` leave them.
+        Cells with embeddings, as :func:`scbioverse.tl.embed` or :func:`scbioverse.tl.annotate` leave them. Or several
+        modalities, `{"cell": cells, "molecule": drugs, "protein": proteins}`, each embedded: all are then shown in one
+        space with their texts, coloured by modality, and the numbers are those of each modality among the texts of all.
     model
         Name, path or model whose spaces are shown.
     label_key
         Column of `obs` with the labels whose texts are paired with the cells. If not given, `"cell_type"` if there is
-        one, else `"bioverse_label"`. Cells labelled `"unassigned"` or `"unknown"` or not at all are left out.
+        one, else `"bioverse_label"`; `"text"` for molecules and proteins. For several modalities a column for all, or
+        one for each in a mapping. Cells labelled `"unassigned"` or `"unknown"` or not at all are left out.
     use_rep
         Slot of `obsm` with the encoder's output, `"X_bioverse"` if not given.
     n_general
         Number of unrelated texts.
     max_cells
-        Cells drawn, at random if there are more. The numbers are computed on all.
+        Cells drawn, at random if there are more. The numbers are computed on all. Of several modalities so many rows of
+        each are drawn and measured.
     rng
         Seed or generator, for the choice of cells and texts and for the maps.
     ax
@@ -97,6 +103,15 @@ def alignment_umap(
     """
     if ax is not None and len(ax) != 2:
         raise InputError(f"ax must hold two axes, one for each map, found {len(ax)}.")
+    if isinstance(adata, Mapping):
+        if use_rep is not None:
+            raise InputError("use_rep names a slot of cells; several modalities are read where sb.tl.embed put them.")
+        return draw_modalities(
+            adata, model=model, label_key=label_key, n_general=n_general, max_rows=max_cells, rng=rng, ax=ax, show=show,
+            return_fig=return_fig,
+        )  # fmt: skip
+    if label_key is not None and not isinstance(label_key, str):
+        raise InputError("label_key is a mapping for several modalities only; name one column of adata.obs.")
     embeddings = _embeddings(adata, use_rep or Slots().embedding())
     key = _label_key(adata, label_key)
     labels, codes = _labels(adata, key)

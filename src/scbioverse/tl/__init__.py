@@ -9,12 +9,13 @@ if TYPE_CHECKING:
     from ._align import align
     from ._annotate import annotate
     from ._ask import ask
+    from ._describe import describe
     from ._embed import embed
     from ._retrieve import retrieve
     from ._rollup import rollup
     from ._tune import tune
 
-__all__ = ["align", "annotate", "ask", "embed", "retrieve", "rollup", "tune"]
+__all__ = ["align", "annotate", "ask", "describe", "embed", "retrieve", "rollup", "tune"]
 
 
 def __getattr__(name: str) -> object:

@@ -46,6 +46,7 @@ def align(
     general_text: bool = True,
     name: str = "aligned",
     key_added: str = "bioverse",
+    device: str = "auto",
     rng: Rng = None,
 ) -> BioVerse:
     """Train a projector from cells to the language model, on the labels or texts in a column of `obs`.
@@ -95,6 +96,9 @@ def align(
         Name of the new model.
     key_added
         Stem of the slot names.
+    device
+        Where to run the language model, and the encoder if it has a network: a torch device, or `"auto"`:
+        `settings.device`, else the first GPU, else the CPU. A model that is handed in is moved.
     rng
         Seed of starting weights, batches and dropout: the same seed and data give the same model.
 
@@ -127,7 +131,7 @@ def align(
         raise InputError(f"start={start!r}; choose 'fresh' or 'model'.")
     seed, slots = as_seed(rng), Slots(key_added)
     texts = read_texts(adata, text_key)
-    new = new_model(adata, model, use_rep, modality, llm, start, n_soft, name, seed)
+    new = new_model(adata, model, use_rep, modality, llm, start, n_soft, name, seed, device)
     texts = texts.said(new.config.names)
     embedded = represent_rows(adata, new, modality=modality, key=key, layer=layer, slots=slots)
     train, held = split_rows(texts.codes, seed)

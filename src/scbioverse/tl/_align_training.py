@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._device import place_encoder
 from .._errors import InputError
 from ..knowledge import load_ontology
 from ..knowledge.cards import general_texts
 from ..knowledge.phrases import canonical_phrase
+from ..llm.prompts import MAX_LABEL_CHARS
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -35,8 +37,10 @@ def new_model(
     n_soft: int,
     name: str,
     seed: int,
+    device: str = "auto",
 ) -> BioVerse:
     from ..encoders import PrecomputedEncoder, resolve_encoder
+    from ..llm import DEFAULT_LLM, Backbone
     from ..models import BioVerse, load
 
     if model is None and use_rep is None:
@@ -49,7 +53,7 @@ def new_model(
     if given is not None and start == "model":
         raise InputError("start='model' goes on from a model's own projector; an encoder by itself has none.")
     skip = model is None or given is not None or (use_rep is not None and llm is not None)
-    base = None if skip else load(model)
+    base = None if skip else load(model, device=device)
     if start == "model" and base is not None:
         base.check_modality(modality)
         return base.copy(name=name)
@@ -61,10 +65,11 @@ def new_model(
             raise InputError(f"encoder {given.name!r} reads modality {given.modality!r}, not {modality!r}.")
         encoder = given
     else:
-        base = load(model)
+        base = load(model, device=device)
         base.check_modality(modality)
         encoder = base.encoders[modality]
-    reader = llm if llm is not None or base is None else base.backbone
+    place_encoder(encoder, device)
+    reader = base.backbone if base is not None and llm is None else Backbone.load(llm or DEFAULT_LLM, device=device)
     new = BioVerse.new(encoder, name=name, llm=reader, n_soft=n_soft, rng=seed)
     if base is not None and llm is None and base.text_space is not None and base.config.text_space is not None:
         new.set_text_space(base.text_space, base.config.text_space)
@@ -109,9 +114,14 @@ def _choice(model: BioVerse, texts: Texts) -> CandidateSet | None:
     """Restrict the answer to the column's texts, unless they are free text and all but unique."""
     from ..train import CandidateSet
 
-    if len(texts.names) > MOST_CANDIDATES:
+    if _free(texts):
         return None
     return CandidateSet.of(model, texts.answers, related=texts.related)
+
+
+def _free(texts: Texts) -> bool:
+    """Whether the texts are free text (very many, or longer than a name may be) and no list to choose from."""
+    return len(texts.names) > MOST_CANDIDATES or max(map(len, texts.answers)) > MAX_LABEL_CHARS
 
 
 def _background() -> list[str]:
@@ -139,7 +149,7 @@ def finish(
     if "nearest" in config.methods:
         config.nearest_temperature = float(1.0 / model.shared(modality).log_scale.detach().exp())
     config.metrics = {}
-    if held.size and len(texts.names) <= MOST_CANDIDATES:
+    if held.size and not _free(texts):
         from ..train import expected_calibration_error, fit_temperature
 
         values, truth = embedded.values[held], texts.codes[held]

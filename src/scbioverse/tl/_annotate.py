@@ -13,14 +13,16 @@ from .._keys import Slots
 from .._random import Rng, as_seed
 from ._answers import columns_of, decide, write_answers
 from ._choices import Method, check_options, given_threshold, means_ontology, pick_method
-from ._generate import generate_answers, written_reasons
+from ._elsewhere import elsewhere
+from ._generate import generate_answers
 from ._groups import read_groups
-from ._labels import Label, Labels, log_labels, read_labels
-from ._marker_term import add_markers
+from ._label_scores import label_scores
+from ._labels import Labels, log_labels, read_labels
 from ._reasons import Rationale, reasons
 from ._representation import own_copy, represent_rows
 from ._samples import harmonise_samples, read_samples
 from ._shortlist import rank_ontology
+from ._written_reasons import written_reasons
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,15 +77,18 @@ def annotate(
         Name of a model (see :func:`scbioverse.models.list_models`), path of one, or a model.
     labels
         Candidates: names; a mapping from names to Cell Ontology ids or descriptions; `"cl"` for the whole Cell
-        Ontology: the 8 nearest terms of each cell (or group) in the space shared with text, ranked by the language
-        model, or the nearest ones alone with `method="nearest"`; None for the model's own vocabulary.
+        Ontology: the 8 nearest terms of each cell (or group) in the space shared with text, ranked by nearness, or
+        with `method="score"` by the language model, with `"cascade"` by both; None for the model's own vocabulary.
     groupby
         Column of `obs`, such as clusters: the cells of a group get one label, by their mean log-probability.
     method
         `"score"`: probability of each name as the language model's answer, by constrained decoding. `"nearest"`:
-        nearness to each label's description in the space shared with text; quicker. None: what the model was trained
-        for, `"score"` if both. `"generate"`: the language model writes the label, of a group from its mean embedding;
-        with `labels` always one of them, without them a free text that is mapped to the Cell Ontology.
+        nearness to each label's description in the space shared with text; quicker. `"cascade"`: by nearness (and
+        markers) where one label is clearly ahead; the language model reads the other rows, and what it says is pooled
+        with both (see :meth:`scbioverse.models.BioVerse.cascade`). None: `"cascade"` where the model's calibration
+        allows it, else what the model was trained for, `"score"` if both. `"generate"`: the language model writes the
+        label, of a group from its mean embedding; with `labels` always one of them, without them a free text that is
+        mapped to the Cell Ontology.
     markers
         Add the evidence of curated marker genes to the log-probabilities, with the weight that the model's calibration
         chose (`model.config.marker_weight`; see :func:`scbioverse.encoders.marker_evidence.marker_evidence`). None: do
@@ -97,8 +102,9 @@ def annotate(
     layer
         Layer to read: `X` if not given, `adata.raw` for `"raw"`.
     unknown_threshold
-        Rows (or groups) whose confidence is below it get no candidate: they are called by a parent (see `parents`),
-        else `"unknown"`. If not given, what the model's calibration chose (`model.config.unknown_threshold`; 0, which
+        Rows (or groups) whose confidence, times the chance that they are of one of the candidates' types at all (1 less
+        `obs["bioverse_elsewhere"]`), is below it get no candidate: they are called by a parent (see `parents`), else
+        `"unknown"`. If not given, what the model's calibration chose (`model.config.unknown_threshold`; 0, which
         means never, where it chose none).
     parents
         Call a row below the threshold by the most specific Cell Ontology term above its best candidate under which
@@ -136,6 +142,10 @@ def annotate(
         float32, 0 to 1: probability of the best candidate less that of the second.
     `obs["bioverse_entropy"]`
         float32: entropy of the candidates' probabilities in nats, 0 to log(n_labels).
+    `obs["bioverse_elsewhere"]`
+        float32, 0 to 1: above 0.5 where a type of the model's own vocabulary that has nothing to do with the candidates
+        is nearer than they are (nearness to descriptions, and markers). Where the candidates are ontology terms and
+        the model brings its descriptions' coordinates with it, or a threshold is used.
     `obs["bioverse_rationale"]`
         string: the genes that set the cells of this label apart and are known for it, with their fractions.
     `obs["bioverse_cl_id"]`
@@ -191,6 +201,8 @@ def annotate(
     free = chosen == "generate" and labels is None
     # The whole ontology: candidates are found for each cell, from the space shared with text.
     ontology = means_ontology(labels, loaded, chosen, within)
+    if ontology and method is None:
+        chosen = "nearest"  # names of terms that no label of the training used are better found than said
     candidates = [] if free or ontology else read_labels(labels, loaded)
     if chosen != "nearest" and len(candidates) > MOST_SCORED:
         raise InputError(
@@ -199,8 +211,10 @@ def annotate(
         )
     log_labels(candidates)
     embedded = represent_rows(adata, loaded, modality=modality, key=key, layer=layer, slots=slots)
+    where: dict[str, Any] = {"modality": modality, "key": key, "layer": layer}
     written = None
     marker_note: dict[str, Any] = {"weight": 0.0}
+    read = adata.n_obs
     report: list[dict[str, Any]] = []
     if chosen == "generate":
         # The calibrated threshold is one for probabilities among candidates; of free text only a given one counts.
@@ -223,16 +237,24 @@ def annotate(
     names = [label.name for label in candidates]
     ids = [label.cl_id for label in candidates]
     if written is None:
-        log_probs = (
-            log_probs if ontology else _log_probs(loaded, embedded.values, candidates, chosen, modality, batch_size)
+        scored = label_scores(
+            adata,
+            loaded,
+            embedded.values,
+            candidates,
+            method=chosen,
+            ranked=log_probs if ontology else None,
+            markers=markers,
+            batch_size=batch_size,
+            **where,
         )
-        log_probs, marker_note = add_markers(
-            log_probs, adata, loaded, ids, method=chosen, modality=modality, markers=markers, key=key, layer=layer
-        )
+        log_probs, marker_note, read = scored.log_probs, scored.markers, scored.read
         if groups is not None and samples is not None:
             harmonised = harmonise_samples(log_probs, names, groups, samples)
             groups, report = harmonised.groups, harmonised.report
-        answers = decide(log_probs, names, groups, threshold, cl_ids=ids, parents=parents)
+        needed = threshold > 0
+        away = None if ontology else elsewhere(adata, loaded, embedded.values, candidates, needed=needed, **where)
+        answers = decide(log_probs, names, groups, threshold, cl_ids=ids, parents=parents, elsewhere=away)
     why = reasons(
         adata,
         [one.name for one in answers.called],
@@ -265,6 +287,7 @@ def annotate(
         "rationale": rationale,
         "temperature": loaded.config.nearest_temperature if chosen == "nearest" else loaded.config.temperature,
         "markers": marker_note,
+        "rows_read_by_llm": read,
         "labels": [
             {**asdict(label), "column": column} for label, column in zip(candidates, columns_of(names), strict=True)
         ],
@@ -278,11 +301,3 @@ def annotate(
     if written is not None:
         target.obs[slots.text] = np.array(written.texts, dtype=object)
     return target if copy else None
-
-
-def _log_probs(
-    model: BioVerse, values: Float, labels: list[Label], method: Method, modality: str, batch_size: int
-) -> Float:
-    if method == "nearest":
-        return model.nearest(values, [label.card for label in labels], modality=modality)
-    return model.score(values, [label.text for label in labels], modality=modality, batch_size=batch_size)

@@ -67,6 +67,8 @@ class Answers:
         float32 (n_obs,), see :mod:`scbioverse.tl._unknown`; NaN for rows without a group.
     groups
         One dict a group: `group`, `n`, `label`, `confidence`, `agreement`.
+    elsewhere
+        float32 (n_obs,), see :func:`scbioverse.tl._elsewhere.elsewhere`; None where it cannot be told.
     """
 
     log_probs: Float
@@ -77,6 +79,7 @@ class Answers:
     margin: Float
     entropy: Float
     groups: list[dict[str, Any]]
+    elsewhere: Float | None = None
 
     @property
     def unknown(self) -> str:
@@ -92,11 +95,13 @@ def decide(
     *,
     cl_ids: Sequence[str | None] | None = None,
     parents: bool = True,
+    elsewhere: Float | None = None,
 ) -> Answers:
     """Pick the most probable candidate for every row, or for every group.
 
     Below the threshold a row is called by the most specific ontology term above its best candidate whose candidates
-    together reach it; where there is none, it is unknown. Rows above the threshold are not touched by that.
+    together reach it; where there is none, it is unknown. Rows above the threshold are not touched by that. What is
+    compared with the threshold is the probability among the candidates times the chance that the row is one of them.
 
     Parameters
     ----------
@@ -110,19 +115,25 @@ def decide(
         Least confidence, 0 to 1.
     parents
         Whether to call rows by shared parents.
+    elsewhere
+        float32 (n_obs,), how likely each row is none of the candidates; of a group the mean counts.
     """
     joint = log_probs if groups is None else group_scores(log_probs, groups)
     best = joint.argmax(axis=1).astype(np.int64)
     sure = np.exp(joint.max(axis=1)).clip(0, 1).astype(np.float32)
     called = [Called(name, cl_id) for name, cl_id in zip(names, cl_ids or [None] * len(names), strict=True)]
     codes = best.copy()
-    low = np.flatnonzero(sure < threshold)
+    here = np.ones_like(sure) if elsewhere is None else 1 - (elsewhere if groups is None else _mean(elsewhere, groups))
+    held = sure * here
+    low = np.flatnonzero(held < threshold)
     if parents and cl_ids is not None and low.size:
-        _call_parents(np.exp(joint[low]), best[low], low, threshold, called, codes, sure)
-    known = ~(sure < threshold)
+        before = held.copy()
+        _call_parents(np.exp(joint[low]) * here[low, None], best[low], low, threshold, called, codes, held)
+        sure = np.where(held != before, held, sure)
+    known = ~(held < threshold)
     spread = margin(joint), entropy(joint)
     if groups is None:
-        return Answers(log_probs, called, codes, sure, known, *spread, [])
+        return Answers(log_probs, called, codes, sure, known, *spread, [], elsewhere)
     inside = groups.codes >= 0
     shown = log_probs.copy()
     shown[inside] = joint[groups.codes[inside]]
@@ -147,7 +158,15 @@ def decide(
         to_rows(spread[0], np.nan),
         to_rows(spread[1], np.nan),
         table,
+        None if elsewhere is None else to_rows((1 - here).astype(np.float32), np.nan),
     )
+
+
+def _mean(values: Float, groups: Groups) -> Float:
+    """Mean over each group's rows, float32 (n_groups,)."""
+    inside = groups.codes >= 0
+    total = np.bincount(groups.codes[inside], weights=values[inside], minlength=len(groups.names))
+    return (total / np.maximum(groups.sizes, 1)).astype(np.float32)
 
 
 def _call_parents(
@@ -210,6 +229,11 @@ def write_answers(
     adata.obs[slots.confidence] = answers.confidence
     adata.obs[slots.margin] = answers.margin
     adata.obs[slots.entropy] = answers.entropy
+    if answers.elsewhere is not None:
+        adata.obs[slots.elsewhere] = answers.elsewhere
+        filled += [f"adata.obs[{slots.elsewhere!r}]"]
+    elif slots.elsewhere in adata.obs:
+        del adata.obs[slots.elsewhere]  # of an annotation before this one
     adata.obs[slots.rationale] = pd.Series(why.of_rows(answers), index=index, dtype=object)
     adata.obs[slots.cl_id] = pd.Series(pd.Categorical(ids[label_codes]), index=index)
     columns = columns_of([label.name for label in labels])

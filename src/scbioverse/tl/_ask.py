@@ -107,6 +107,7 @@ def ask(
     layer: str | None = None,
     key_added: str = "bioverse",
     max_new_tokens: int = 64,
+    device: str = "auto",
     stream: bool = False,
 ) -> Answer | AnswerStream:
     """Ask a question about cells; `adata` is not changed.
@@ -141,6 +142,9 @@ def ask(
         Stem of the slots in which :func:`scbioverse.tl.annotate` left labels; used where they are there.
     max_new_tokens
         Most tokens the language model writes.
+    device
+        Where to run the language model, and the encoder if it has a network: a torch device, or `"auto"`:
+        `settings.device`, else the first GPU, else the CPU. A model that is handed in is moved.
     stream
         Return an iterator over pieces of text, whose `answer` is filled at the end.
 
@@ -174,6 +178,7 @@ def ask(
         key=key,
         layer=layer,
         key_added=key_added,
+        device=device,
     )
     pieces = answer_pieces(asked, question, max_new_tokens=max_new_tokens)
     return AnswerStream(pieces.stream) if stream else AnswerStream(pieces.stream).finish()

@@ -23,7 +23,7 @@ class Chat:
     ----------
     adata
         The data; not changed.
-    groupby, cells, model, modality, key, layer, key_added, max_new_tokens
+    groupby, cells, model, modality, key, layer, key_added, max_new_tokens, device
         As in :func:`scbioverse.tl.ask`.
 
     Attributes
@@ -51,6 +51,7 @@ class Chat:
         layer: str | None = None,
         key_added: str = "bioverse",
         max_new_tokens: int = 64,
+        device: str = "auto",
     ) -> None:
         self._cells = AskedCells(
             adata,
@@ -61,6 +62,7 @@ class Chat:
             key=key,
             layer=layer,
             key_added=key_added,
+            device=device,
         )
         self._max_new_tokens = max_new_tokens
         self._last: Asked | None = None

@@ -10,7 +10,7 @@ from .._errors import InputError
 if TYPE_CHECKING:
     from ..models import BioVerse
 
-Method = Literal["score", "nearest", "generate"]
+Method = Literal["cascade", "score", "nearest", "generate"]
 
 
 def pick_method(model: BioVerse, method: str | None) -> Method:
@@ -23,9 +23,17 @@ def pick_method(model: BioVerse, method: str | None) -> Method:
     """
     trained = model.config.methods
     if method is None:
+        if model.config.pool is not None:
+            return "cascade"
         return "score" if "score" in trained or not trained else "nearest"
-    if method not in ("score", "nearest", "generate"):
-        raise InputError(f"method={method!r}; choose 'score', 'nearest' or 'generate'.")
+    if method not in ("cascade", "score", "nearest", "generate"):
+        raise InputError(f"method={method!r}; choose 'cascade', 'score', 'nearest' or 'generate'.")
+    if method == "cascade":
+        if model.config.pool is None:
+            raise InputError(
+                f"model {model.name!r} has no calibrated pool for method='cascade': use 'score' or 'nearest'."
+            )
+        return "cascade"
     # Who learned to give the right name the highest probability writes it, too.
     if trained and ("score" if method == "generate" else method) not in trained:
         raise InputError(

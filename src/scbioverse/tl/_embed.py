@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from .._device import place_encoder
 from .._errors import InputError
 from .._keys import UNS_ROOT, Slots
 from .._logging import log_added
@@ -41,6 +42,7 @@ def embed(
     batch_size: int = 512,
     sequences: Mapping[str, str] | pd.Series | pd.DataFrame | AnnData | None = None,
     invalid: Literal["raise", "skip"] = "raise",
+    device: str = "auto",
     rng: Rng = None,
     copy: bool = False,
 ) -> AnnData | None:
@@ -80,6 +82,9 @@ def embed(
         :class:`scbioverse.encoders.SurfaceProteinEncoder`.
     invalid
         What to do with a SMILES or sequence that cannot be read: `"raise"`, or `"skip"`: its row gets NaN.
+    device
+        Where to run the encoder, if it has a network: a torch device, or `"auto"`: `settings.device`, else the first
+        GPU, else the CPU. An encoder that is handed in is moved.
     rng
         Seed, kept in the record. The encoders of this package draw nothing.
     copy
@@ -112,12 +117,13 @@ def embed(
         whole = adata.copy() if copy else adata
         embed(
             part_of(whole, modality), model=model, modality=modality, key=key, key_added=key_added, layer=layer,
-            batch_size=batch_size, sequences=sequences, invalid=invalid, rng=rng,
+            batch_size=batch_size, sequences=sequences, invalid=invalid, device=device, rng=rng,
         )  # fmt: skip
         return whole if copy else None
     if not hasattr(adata, "obsm"):
         raise InputError(f"expected an AnnData, found {type(adata).__name__}")
     encoder, model_name = _encoder(model, modality)
+    place_encoder(encoder, device)
     if sequences is not None:
         from ..encoders import SurfaceProteinEncoder
 
@@ -154,12 +160,13 @@ def _encoder(model: str | Path | BioVerse | Encoder, modality: str) -> tuple[Enc
     if isinstance(model, str | Path) and (named := encoder_by_name(model, modality)) is not None:
         return named, named.name
     if (given := resolve_encoder(model)) is not None:
-        found, name = {given.modality: given}, given.name
+        found: Mapping[str, Encoder] = {given.modality: given}
+        name = given.name
     else:
         from ..models import load
 
         loaded = load(model)  # type: ignore[arg-type]  # encoders were taken above
-        found, name = dict(loaded.encoders), loaded.name
+        found, name = loaded.encoders, loaded.name
     if modality not in found:
         others = [repr(short) for short, one in SHORT_NAMES.items() if one == modality]
         raise InputError(

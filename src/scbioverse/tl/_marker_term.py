@@ -24,11 +24,12 @@ Float = NDArray[np.float32]
 
 def marker_weight(model: BioVerse, method: str) -> float:
     """Weight that calibration gave the marker term of a method; 0 for a model without one."""
+    if method == "cascade":
+        return 0.0 if model.config.pool is None else model.config.pool.markers
     return model.config.nearest_marker_weight if method == "nearest" else model.config.marker_weight
 
 
-def add_markers(
-    log_probs: Float,
+def read_markers(
     adata: AnnData,
     model: BioVerse,
     cl_ids: Sequence[str | None],
@@ -38,17 +39,14 @@ def add_markers(
     markers: bool | None,
     key: str | None,
     layer: str | None,
-) -> tuple[Float, dict[str, Any]]:
-    """Add weighted marker evidence to log-probabilities and normalise again.
+) -> tuple[Float | None, dict[str, Any]]:
+    """Read the marker evidence of candidates, where a method has a use for it.
 
-    `log p'(label) = log_softmax(log p(label) + w · evidence(label))`, with evidence as
-    :func:`scbioverse.encoders.marker_evidence.marker_evidence` has it and w fitted on training studies that the
-    checkpoint's rehearsals had left out.
+    Evidence is as :func:`scbioverse.encoders.marker_evidence.marker_evidence` has it; its weight was fitted on training
+    studies that the checkpoint's rehearsals had left out.
 
     Parameters
     ----------
-    log_probs
-        float32 (n_obs, m).
     cl_ids
         Candidates.
     markers
@@ -57,7 +55,7 @@ def add_markers(
 
     Returns
     -------
-    The new log-probabilities and what the record says about them.
+    float32 (n_obs, m) or None, and what the record says about it.
 
     Raises
     ------
@@ -66,7 +64,7 @@ def add_markers(
     """
     weight = marker_weight(model, method)
     if markers is False or (markers is None and (modality != "cell" or weight == 0)):
-        return log_probs, {"weight": 0.0}
+        return None, {"weight": 0.0}
     if modality != "cell" or weight == 0:
         raise InputError(
             f"markers=True, but model {model.name!r} has no marker term for method={method!r} and {modality!r}."
@@ -79,11 +77,17 @@ def add_markers(
         if markers:
             raise
         logger.warning("labels go by the embedding alone, since the markers cannot be read: %s", error)
-        return log_probs, {"weight": 0.0, "left_out": str(error)}
+        return None, {"weight": 0.0, "left_out": str(error)}
     backed = int((evidence != 0).any(axis=0).sum())
     logger.info("marker evidence for %d of %d candidates, weight %.3g", backed, len(cl_ids), weight)
-    joint = log_softmax(log_probs.astype(np.float64) + weight * evidence, axis=1).astype(np.float32)
-    return joint, {"weight": weight, "candidates_with_markers": backed}
+    return evidence, {"weight": weight, "candidates_with_markers": backed}
+
+
+def add_markers(log_probs: Float, evidence: Float | None, weight: float) -> Float:
+    """Add weighted evidence to log-probabilities and normalise again: `log_softmax(log p + w · evidence)`."""
+    if evidence is None:
+        return log_probs
+    return log_softmax(log_probs.astype(np.float64) + weight * evidence, axis=1).astype(np.float32)
 
 
 def reference_stats(model: BioVerse) -> GeneStats:

@@ -33,8 +33,9 @@ _SOURCES = (
 def ontology_coordinates(model: BioVerse, cl_ids: list[str] | None = None) -> Float:
     """Coordinates of the terms' descriptions in the model's text space.
 
-    The language model reads all descriptions in one fixed order, longest first, 32 at a time; what it made of them is
-    kept below :attr:`scbioverse.settings.cache_dir` for every model of the same language model and layer.
+    A model that came with them (see :func:`keep_ontology`) is asked first. Else the language model reads all
+    descriptions in one fixed order, longest first, 32 at a time; what it made of them is kept below
+    :attr:`scbioverse.settings.cache_dir` for every model of the same language model and layer.
 
     Parameters
     ----------
@@ -55,11 +56,23 @@ def ontology_coordinates(model: BioVerse, cl_ids: list[str] | None = None) -> Fl
     _ = model.text_dim
     if model.text_space is None or model.config.text_space is None:
         raise InputError(f"model {model.name!r} has no text space.")
+    wanted = list(term_ids()) if cl_ids is None else cl_ids
+    if model.text_table is not None:
+        cards = _cards(term_ids())
+        texts = [cards[one] for one in wanted]
+        if model.text_table.find(texts)[0].all():
+            return model.text_coordinates(texts)
     states = _states(model)
     if cl_ids is not None:
         place = {cl_id: i for i, cl_id in enumerate(term_ids())}
         states = states[[place[one] for one in cl_ids]]
     return model.text_space.transform(states)
+
+
+def keep_ontology(model: BioVerse) -> None:
+    """Keep the coordinates of all terms' descriptions in the model, so that what it saves has them."""
+    model.text_table = None
+    model.keep_texts(list(_cards(term_ids()).values()), ontology_coordinates(model))
 
 
 @lru_cache(maxsize=1)
@@ -68,6 +81,14 @@ def term_ids() -> tuple[str, ...]:
     from ..knowledge import load_ontology
 
     return tuple(cl_id for cl_id in load_ontology() if cl_id.startswith("CL:"))
+
+
+@lru_cache(maxsize=1)
+def _cards(cl_ids: tuple[str, ...]) -> dict[str, str]:
+    """Descriptions by id; no two terms share one."""
+    from ..knowledge.cards import label_card
+
+    return {cl_id: label_card(cl_id) for cl_id in cl_ids}
 
 
 def _states(model: BioVerse) -> Float:
@@ -86,15 +107,15 @@ def _states(model: BioVerse) -> Float:
 
 
 def _read(model: BioVerse) -> Float:
-    from ..knowledge.cards import label_card
     from ..llm.represent import represent
 
     if model.config.text_space is None:
         raise InputError(f"model {model.name!r} has no text space.")
     ids = term_ids()
     logger.info("reading the descriptions of %d Cell Ontology terms; done once for a language model", len(ids))
-    cards = [label_card(cl_id) for cl_id in ids]
-    return represent(model.backbone, cards, layer=model.config.text_space.layer, batch_size=BATCH)
+    return represent(
+        model.backbone, list(_cards(term_ids()).values()), layer=model.config.text_space.layer, batch_size=BATCH
+    )
 
 
 def _path(model: BioVerse) -> Path:

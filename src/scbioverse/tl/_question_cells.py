@@ -65,6 +65,7 @@ class AskedCells:
         key: str | None,
         layer: str | None,
         key_added: str,
+        device: str = "auto",
     ) -> None:
         if not hasattr(adata, "obsm"):
             raise InputError(f"expected an AnnData, found {type(adata).__name__}.")
@@ -76,7 +77,7 @@ class AskedCells:
         self.slots = Slots(key_added)
         self.asked = read_cells(adata, cells)
         self.whole = bool(self.asked.all())
-        self._model_name = model
+        self._model_name, self._device = model, device
         self._model: BioVerse | None = None
         self._measured: MeasuredCells | None = None
         self._no_genes: str | None = None
@@ -86,7 +87,7 @@ class AskedCells:
     def model(self) -> BioVerse:
         """The model; the first access loads it."""
         if self._model is None:
-            self._model = load(self._model_name)
+            self._model = load(self._model_name, device=self._device)
         return self._model
 
     @property

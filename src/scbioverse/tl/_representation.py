@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._device import place_encoder
 from .._errors import InputError, MissingKeyError
 from .._keys import Slots
 from .._logging import logger
@@ -87,6 +88,7 @@ def represent_rows(
             held = _stored(adata, Slots(stem), encoder, modality=modality, key=key, layer=layer)
             if held is not None:
                 return held
+    place_encoder(encoder, model.device)
     plan = encoder.plan(adata, key=key, layer=layer)
     values = embed_rows(encoder, adata, key=key, layer=layer, batch_size=batch_size, plan=plan)
     slot, step = slots.embedding(modality), embed_step(slots, modality)

@@ -1,10 +1,10 @@
-"""`sb.tl.retrieve`: cells by text and texts by cell, through the space that both share."""
+"""`sb.tl.retrieve`: rows by text, texts by row, and rows by row, of one modality or two."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,7 @@ from .._random import Rng, as_seed
 from .._record import write_record
 from ._answers import columns_of
 from ._representation import own_copy, represent_rows
+from ._retrieve_rows import MOST_COLUMN, TOP_K, best_texts, column_texts, similar_rows
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
     from ..models import BioVerse
+    from ._neighbours import Metric
 
 Float = NDArray[np.float32]
 Query = str | Sequence[str] | Mapping[str, str]
@@ -34,9 +36,9 @@ MOST_TEXTS = 1000
 
 def retrieve(
     adata: AnnData,
-    query: Query,
+    query: Query | AnnData | None,
     *,
-    direction: Literal["cells", "text"] = "cells",
+    direction: Literal["cells", "rows", "text", "similar"] = "cells",
     model: str | Path | BioVerse = "bioverse-small",
     scale: Literal["cosine", "zscore"] = "cosine",
     name: str | None = None,
@@ -44,11 +46,16 @@ def retrieve(
     modality: str = "cell",
     key: str | None = None,
     layer: str | None = None,
+    text_key: str = "text",
+    top_k: int | None = None,
+    query_modality: str | None = None,
+    use_rep: str | None = None,
+    metric: Metric = "cosine",
     device: str = "auto",
     rng: Rng = None,
     copy: bool = False,
 ) -> AnnData | None:
-    """Score every row by how near it lies to a text, or find the best of several texts for every row.
+    """Score every row by how near it lies to a text, find the best texts for every row, or similar rows.
 
     Rows and texts are compared as unit vectors in the space shared with text, which the model learned by contrastive
     alignment. Texts like those of that training (names, definitions, marker genes) work best; what a sentence says
@@ -59,9 +66,11 @@ def retrieve(
     adata
         What the model's encoder reads.
     query
-        One text, a list of texts, or a mapping from short names to texts.
+        One text, a list of texts, or a mapping from short names to texts. An AnnData: the texts in its column
+        `text_key` (`direction="text"`), or its rows (`"similar"`). None: the rows of `adata` itself (`"similar"`).
     direction
-        `"cells"`: a score for every row and text. `"text"`: for every row the best of several texts.
+        `"rows"`, also called `"cells"`: a score for every row and text. `"text"`: for every row the best of several
+        texts. `"similar"`: for every row the most similar rows of `query`.
     model
         A model with a text space: name, path or model.
     scale
@@ -74,6 +83,17 @@ def retrieve(
         Stem of the slot names.
     modality, key, layer
         As for :func:`scbioverse.tl.annotate`.
+    text_key
+        Column of `query.obs` with texts.
+    top_k
+        Keep so many of the best texts or rows; 10 if not given, where `query` is no mere list. With it a list may be as
+        long as you like.
+    query_modality
+        What a row of `query` is, if not what a row of `adata` is. Rows of two modalities are compared in the space
+        shared with text, those of one by their embeddings, molecules with a SMILES by their fingerprints as well.
+    use_rep, metric
+        Representation in `obsm` of both to find similar rows by, and how it is compared: see
+        :func:`scbioverse.tl.describe`.
     device
         Where to run the model: a torch device or `"auto"`.
     rng
@@ -90,14 +110,21 @@ def retrieve(
     `obs["bioverse_retrieve_0_score"]`
         float32: score of that text, `direction="text"` only.
     `obsm["bioverse_retrieve_0"]`
-        DataFrame (n_obs, n_texts), float32: scores of several texts.
+        DataFrame (n_obs, n_texts), float32: scores of several texts. With `top_k` and for `"similar"` instead an array
+        (n_obs, top_k), the best first; `obs["bioverse_retrieve_0"]` then holds the name of the best as a string.
+    `obsm["bioverse_retrieve_0_rows"]`
+        int64 (n_obs, top_k): which texts of the list (of a column: of its different texts, in order) or which rows of
+        `query` these are; -1 for rows without an embedding.
     `uns["bioverse"]["retrieve_0"]`
         the texts, model and versions.
 
     Raises
     ------
     InputError
-        There is no text, one is empty or too long, `direction="text"` has one only, or the model has no text space.
+        There is no text, one is empty or too long, `direction="text"` has one only, the model has no text space, or an
+        option does not fit the direction.
+    MissingKeyError
+        `text_key` or `use_rep` is not there.
 
     Examples
     --------
@@ -108,9 +135,16 @@ def retrieve(
     """
     from ..models import load
 
-    names, texts, several = _texts(query)
-    if direction not in ("cells", "text"):
-        raise InputError(f"direction={direction!r}; choose 'cells' or 'text'.")
+    if direction not in ("cells", "rows", "text", "similar"):
+        raise InputError(f"direction={direction!r}; choose 'rows', 'text' or 'similar'.")
+    if top_k is not None and (top_k < 1 or direction in ("cells", "rows")):
+        raise InputError(f"top_k={top_k} keeps the best texts or rows of each row: a positive number, not for 'rows'.")
+    if direction == "similar" or hasattr(query, "obs") or (top_k is not None and direction == "text"):
+        return _best_of_many(
+            adata, query, direction, model, scale, name, key_added, modality, key, layer, text_key, top_k,
+            query_modality, use_rep, metric, device, rng, copy,
+        )  # fmt: skip
+    names, texts, several = _texts(query)  # type: ignore[arg-type]  # an AnnData or None was taken above
     if scale not in ("cosine", "zscore"):
         raise InputError(f"scale={scale!r}; choose 'cosine' or 'zscore'.")
     if direction == "text" and len(texts) < 2:
@@ -157,7 +191,73 @@ def retrieve(
     return target if copy else None
 
 
-def _texts(query: Query) -> tuple[list[str], list[str], bool]:
+def _best_of_many(
+    adata: AnnData,
+    query: Any,
+    direction: str,
+    model: str | Path | BioVerse,
+    scale: str,
+    name: str | None,
+    key_added: str,
+    modality: str,
+    key: str | None,
+    layer: str | None,
+    text_key: str,
+    top_k: int | None,
+    query_modality: str | None,
+    use_rep: str | None,
+    metric: Metric,
+    device: str,
+    rng: Rng,
+    copy: bool,
+) -> AnnData | None:
+    """Texts of a column or a long list, and similar rows: the best `top_k` of each row."""
+    from ..models import load
+
+    if direction in ("cells", "rows"):
+        raise InputError("an AnnData as query is searched for each row: direction='text' (its texts) or 'similar'.")
+    if scale != "cosine":
+        raise InputError("scale='zscore' compares texts with one another over the rows; it does not go with top_k.")
+    if not hasattr(adata, "obsm"):
+        raise InputError(f"expected an AnnData, found {type(adata).__name__}.")
+    slots, wanted = Slots(key_added), TOP_K if top_k is None else top_k
+    slot = slots.retrieve(_suffix(adata, slots) if name is None else _checked(name))
+    loaded = load(model, device=device)
+    shared: dict[str, Any] = {"modality": modality, "key": key, "layer": layer, "slots": slots}
+    if direction == "similar":
+        found = similar_rows(
+            adata, query, loaded, wanted, query_modality=query_modality, use_rep=use_rep, metric=metric, **shared
+        )
+    elif hasattr(query, "obs"):
+        texts = column_texts(query, text_key)
+        found = best_texts(adata, texts, texts, loaded, wanted, **shared)
+    else:
+        names, texts, _ = _texts(query, most=MOST_COLUMN)
+        found = best_texts(adata, texts, names, loaded, wanted, **shared)
+    target = own_copy(adata) if copy else adata
+    filled = found.embedded.write(target) if found.embedded is not None else []
+    filled += found.write(target, slot)
+    step = slot.removeprefix(f"{Slots().key}_")
+    write_record(
+        target,
+        step,
+        model=loaded.name,
+        fingerprint=loaded.fingerprint(),
+        direction=direction,
+        text_key=text_key if direction == "text" else None,
+        use_rep=use_rep,
+        metric=metric,
+        modality=modality,
+        layer=layer,
+        key=key,
+        **found.record,
+        seed=as_seed(rng),
+    )
+    log_added("retrieve", [*filled, f"adata.uns[{UNS_ROOT!r}][{step!r}]"])
+    return target if copy else None
+
+
+def _texts(query: Query, most: int = MOST_TEXTS) -> tuple[list[str], list[str], bool]:
     """Names and cleaned texts, and whether more than one was meant."""
     from ..llm.prompts import clean_text
 
@@ -171,8 +271,8 @@ def _texts(query: Query) -> tuple[list[str], list[str], bool]:
         names = []
     if not raw or not all(isinstance(one, str) for one in raw):
         raise InputError("query must be one text, a list of texts, or a mapping from names to texts; it must hold one.")
-    if len(raw) > MOST_TEXTS:
-        raise InputError(f"{len(raw)} texts are too many; at most {MOST_TEXTS}.")
+    if len(raw) > most:
+        raise InputError(f"{len(raw)} texts are too many; at most {most}. With direction='text' pass top_k=.")
     said_all = [clean_text(one, max_chars=MOST_CHARS) for one in raw]
     names = [clean_text(one) for one in names] or said_all
     if len(set(names)) < len(names):

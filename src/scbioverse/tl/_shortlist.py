@@ -95,7 +95,8 @@ def rank_ontology(
     groups
         Groups that get one shortlist each; cells in none have their own.
     method
-        `"score"`: the language model ranks the shortlist; `"nearest"`: nearness does, which is quicker.
+        `"score"`: the language model ranks the shortlist; `"nearest"`: nearness does, which is quicker; `"cascade"`:
+        the product of both.
     within
         See :func:`candidate_terms`.
     modality
@@ -114,12 +115,13 @@ def rank_ontology(
     used, places = np.unique(own, return_inverse=True)
     labels = own_labels([terms[i] for i in used], model.config.names)
     places = places.reshape(own.shape)
-    if method == "nearest":
-        near = np.take_along_axis(cosine.astype(np.float64), own, axis=1) / model.config.nearest_temperature
-        scores = log_softmax(near, axis=1).astype(np.float32)
-    else:
-        scores = _score(model, values, [label.text for label in labels], places, modality, batch_size)
-        scores = log_softmax(scores.astype(np.float64) / model.config.temperature, axis=1).astype(np.float32)
+    scores = np.zeros(own.shape, dtype=np.float64)
+    if method != "score":
+        scores += np.take_along_axis(cosine.astype(np.float64), own, axis=1) / model.config.nearest_temperature
+    if method != "nearest":
+        said = _score(model, values, [label.text for label in labels], places, modality, batch_size)
+        scores += said.astype(np.float64) / model.config.temperature
+    scores = log_softmax(scores, axis=1).astype(np.float32)
     log_probs = np.full((len(values), len(labels)), -np.inf, dtype=np.float32)
     np.put_along_axis(log_probs, places, scores, axis=1)
     return Ranked(labels, log_probs)

@@ -52,6 +52,7 @@ def tune(
     save_every: int = 20,
     name: str = "tuned",
     key_added: str = "bioverse",
+    device: str = "auto",
     rng: Rng = None,
 ) -> BioVerse:
     """Train a low-rank adapter (LoRA) of the language model on questions and answers about cells.
@@ -103,6 +104,9 @@ def tune(
         Name of the new model.
     key_added
         Stem of the slot names.
+    device
+        Where to run the language model, and the encoder if it has a network: a torch device, or `"auto"`:
+        `settings.device`, else the first GPU, else the CPU. A model that is handed in is moved.
     rng
         Seed of the questions, the adapter's start, batches and dropout.
 
@@ -137,7 +141,7 @@ def tune(
     check_options(steps, batch_size, lr)
     seed, slots = as_seed(rng), Slots(key_added)
     texts = read_texts(adata, text_key)
-    base = load(model)
+    base = load(model, device=device)
     texts = texts.said(base.config.names)
     new = base.copy(name=name)
     embedded = represent_rows(adata, new, modality=modality, key=key, layer=layer, slots=slots)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, linear
 
+from ..llm.prompts import MAX_TEXT_CHARS
 from ..llm.score import head_rows
 
 if TYPE_CHECKING:
@@ -141,7 +142,8 @@ class AutoregressiveTask:
 
     def _answer(self, text: str) -> list[int]:
         if text not in self._ids:
-            self._ids[text] = self.model.answer_ids(text)
+            # Free texts, such as captions of molecules, are longer than a name may be.
+            self._ids[text] = self.model.answer_ids(text, max_chars=MAX_TEXT_CHARS)
         return self._ids[text]
 
     def _lengths(self, batch: Batch) -> NDArray[np.int64]:

@@ -113,6 +113,56 @@ def fit_combination(
     return float(np.exp(found.x[0])), float(found.x[1])
 
 
+def fit_pool(
+    sets: Sequence[tuple[Sequence[NDArray[np.floating]], NDArray[np.integer]]], *, most: float = 100.0
+) -> tuple[float, ...]:
+    """Find the weights that make `log_softmax(sum of weight · source)` most likely.
+
+    A logarithmic opinion pool (Genest and Zidek 1986) of any number of sources, such as log-probabilities, cosines and
+    marker evidence. Every set counts the same, however many rows it has.
+
+    Parameters
+    ----------
+    sets
+        For each data set that took no part in training: k sources (n, m) and truth int64 (n,). Numbers of candidates
+        may differ; rows with negative truth are left out.
+    most
+        Highest weight; the lowest is 0.
+
+    Returns
+    -------
+    k weights.
+
+    Raises
+    ------
+    InputError
+        No set, different numbers of sources, shapes do not fit, or a set has no row with a truth.
+    """
+    checked = []
+    for sources, truth in sets:
+        stack, right = np.stack([np.asarray(one, float) for one in sources]), np.asarray(truth)
+        keep = right >= 0
+        if stack.ndim != 3 or right.shape != stack.shape[1:2] or not keep.any() or right.max() >= stack.shape[2]:
+            raise InputError(f"sources {stack.shape} and truth {right.shape} do not fit together.")
+        checked.append((stack[:, keep], right[keep]))
+    if len({stack.shape[0] for stack, _ in checked}) != 1:
+        raise InputError("need at least one set, and as many sources in each.")
+
+    def loss(weights: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        total, slope = 0.0, np.zeros_like(weights)
+        for stack, right in checked:
+            log_p = log_softmax(np.tensordot(weights, stack, axes=1), axis=1)
+            rows = np.arange(right.size)
+            total -= log_p[rows, right].mean() / len(checked)
+            expected = (np.exp(log_p)[None] * stack).sum(axis=2)
+            slope -= (stack[:, rows, right] - expected).mean(axis=1) / len(checked)
+        return float(total), slope
+
+    k = checked[0][0].shape[0]
+    found = minimize(loss, np.ones(k), jac=True, bounds=[(0.0, most)] * k, method="L-BFGS-B")
+    return tuple(float(one) for one in found.x)
+
+
 def expected_calibration_error(
     confidence: NDArray[np.floating], right: NDArray[np.bool_], *, n_bins: int = 10
 ) -> float:

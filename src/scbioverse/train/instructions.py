@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from .._device import autocast
 from .._errors import InputError
 from ..llm._loading import cpu_has_bfloat16
 from ..llm._packed import pack_size, run_packed
@@ -261,10 +261,8 @@ class InstructionTask:
         return out
 
     def _autocast(self) -> Any:
-        device = self.backbone.device.type
-        if device == "cpu" and not cpu_has_bfloat16():
-            return contextlib.nullcontext()
-        return torch.autocast(device, torch.bfloat16)
+        device = self.backbone.device
+        return autocast(device, torch.float32 if device.type == "cpu" and not cpu_has_bfloat16() else torch.bfloat16)
 
     def _losses(self, rows: list[int], prompt: str, modality: str) -> Tensor:
         """Mean cross-entropy of each row's answer, (n,) float32."""

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from ..llm.prompts import MAX_TEXT_CHARS
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -57,7 +59,7 @@ class LexicalTask:
     def target(self, text: str) -> Tensor:
         """Slots of a text, float32 (n_soft, d_llm)."""
         if text not in self._targets:
-            ids = self.model.answer_ids(text)[:-1]
+            ids = self.model.answer_ids(text, max_chars=MAX_TEXT_CHARS)[:-1]
             words = self.model.backbone.embed_tokens(torch.tensor(ids, device=self.model.backbone.device)).float()
             n_soft = self.model.config.n_soft
             if len(ids) <= n_soft:

@@ -1,0 +1,164 @@
+"""Confidence and unknown cells: `python -m benchmarks.unknown --model FOLDER --studies a,b`.
+
+Calibration: expected calibration error of the confidence, with all of a study's labels as candidates. Unknown: each
+label in turn, with everything below it, is left out of the candidates; AUROC of telling its cells from the others by
+what `tl.annotate` writes. A label that lies within another candidate is not left out, since that candidate is a right
+answer for its cells. `elsewhere` with the term hidden leaves the label and its kin out of the model's vocabulary, too.
+
+For figures on studies or types that no part of the model has seen, give a rehearsal that did without them: a folder
+that `python -m recipes.bioverse_small.make --fold NAME` wrote. Prints tables, writes a JSON file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+from sklearn.metrics import roc_auc_score
+
+import scbioverse as sb
+from recipes.bioverse_small.data import label_map
+from recipes.bioverse_small.terms import is_within
+from scbioverse.knowledge.phrases import canonical_phrase
+from scbioverse.train.calibrate import expected_calibration_error
+
+RESULTS = Path(__file__).parent / "results" / "unknown.json"
+TARGETS = {"ece": 0.05, "auroc": 0.85}
+FEWEST = 10
+SCORES = ("confidence", "margin", "entropy", "elsewhere", "elsewhere, term hidden", "used")
+
+
+def read_study(name: str, max_cells: int, seed: int) -> ad.AnnData:
+    """Read labelled cells of a study, at most `max_cells`, with their term in `obs["cl_id"]`."""
+    adata = ad.read_h5ad(sb.datasets.fetch(name))
+    named = label_map()
+    terms = np.array([named.get((name, str(label)), "") for label in adata.obs["cell_type"]], dtype=object)
+    rows = np.flatnonzero(terms != "")
+    if len(rows) > max_cells:
+        rows = np.sort(np.random.default_rng(seed).choice(rows, max_cells, replace=False))
+    part = ad.AnnData(adata.X[rows], var=adata.var, obs=pd.DataFrame({"cl_id": terms[rows]}))
+    part.obs_names = [f"cell{i}" for i in range(part.n_obs)]
+    return part
+
+
+def left_out(terms: list[str]) -> list[tuple[str, list[str]]]:
+    """Return every label that may be left out, with the candidates that remain."""
+    found = []
+    for one in terms:
+        kept = [other for other in terms if not is_within(other, one)]
+        if len(kept) > 1 and not any(is_within(one, other) for other in kept):
+            found.append((one, kept))
+    return found
+
+
+def annotated(adata: ad.AnnData, model: Any, terms: list[str], method: str = "score") -> pd.DataFrame:
+    """Return what `tl.annotate` writes into `obs` with these terms as candidates."""
+    labels = {canonical_phrase(one): one for one in terms}
+    # A threshold nobody falls below, so that everything is computed and nothing is called otherwise.
+    options: dict[str, Any] = {"rationale": None, "unknown_threshold": 1e-9, "parents": False, "method": method}
+    sb.tl.annotate(adata, model=model, labels=labels, **options)
+    return adata.obs.filter(like="bioverse_").rename(columns=lambda name: name.removeprefix("bioverse_")).copy()
+
+
+def uncertainty(found: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Return what is higher for cells that are less likely one of the candidates."""
+    out = {"confidence": -found["confidence"], "margin": -found["margin"], "entropy": found["entropy"]}
+    if "elsewhere" in found:
+        out |= {"elsewhere": found["elsewhere"], "used": -found["confidence"] * (1 - found["elsewhere"])}
+    return {name: np.asarray(values, dtype=np.float64) for name, values in out.items()}
+
+
+def measure(adata: ad.AnnData, model: Any, study: str) -> dict[str, Any]:
+    """Calibration of one study, and one row for each label left out."""
+    truth = adata.obs["cl_id"].astype(str).to_numpy()
+    terms = sorted(set(truth))
+    full = annotated(adata, model, terms)
+    right = full["cl_id"].astype(str).to_numpy() == truth
+    result: dict[str, Any] = {
+        "study": study,
+        "cells": adata.n_obs,
+        "candidates": len(terms),
+        "accuracy": round(float(right.mean()), 4),
+        "ece": round(expected_calibration_error(full["confidence"].to_numpy(np.float64).clip(0, 1), right), 4),
+        "sent_elsewhere": round(float((full["elsewhere"] > 0.5).mean()), 4) if "elsewhere" in full else None,
+        "types": [],
+    }
+    vocabulary = list(model.config.default_labels or [])
+    for one, kept in left_out(terms):
+        unknown = np.array([is_within(label, one) for label in truth])
+        if unknown.sum() < FEWEST:
+            continue
+        found = annotated(adata, model, kept)
+        scores = uncertainty(found)
+        try:
+            model.config.default_labels = [v for v in vocabulary if not (is_within(v, one) or is_within(one, v))]
+            hidden = annotated(adata, model, kept, "nearest")  # the same `elsewhere`, sooner
+        finally:
+            model.config.default_labels = vocabulary
+        if "elsewhere" in hidden:
+            scores["elsewhere, term hidden"] = hidden["elsewhere"].to_numpy(np.float64)
+        row = {"label": canonical_phrase(one), "cl_id": one, "cells": int(unknown.sum())}
+        result["types"].append(
+            row | {name: round(float(roc_auc_score(unknown, values)), 4) for name, values in scores.items()}
+        )
+    return result
+
+
+def report(results: list[dict[str, Any]]) -> str:
+    """Tables of calibration and of unknown cells, with the mean over all labels left out."""
+    calibration = pd.DataFrame(results)[["study", "cells", "candidates", "accuracy", "ece", "sent_elsewhere"]]
+    types = pd.DataFrame([{"study": one["study"]} | row for one in results for row in one["types"]])
+    shown = [name for name in SCORES if name in types]
+    mean = types[shown].mean().round(4)
+    types.loc[len(types)] = {"study": "mean of labels", "label": "", "cells": types["cells"].sum(), **mean}
+    return (
+        f"Calibration, all labels as candidates (target: ece at most {TARGETS['ece']})\n"
+        f"{calibration.to_string(index=False)}"
+        f"\n\nAUROC of unknown cells, one label left out (target: {TARGETS['auroc']})\n"
+        f"{types[['study', 'label', 'cells', *shown]].to_string(index=False)}"
+    )
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("--model", default="bioverse-small", help="name of a model, or a folder such as a rehearsal's")
+    parser.add_argument("--calibration", default="", help="model to take temperatures and marker weights from")
+    parser.add_argument("--studies", default="kang_ifnb_pbmc,pancreas_baron_human", help="separated by commas")
+    parser.add_argument("--max-cells", type=int, default=600, help="of a study")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--output", type=Path, default=RESULTS)
+    args = parser.parse_args()
+    sb.settings.progress = False
+    warnings.simplefilter("ignore", UserWarning)
+    model = sb.models.load(args.model)
+    if args.calibration:
+        other = sb.models.load(args.calibration).config
+        for name in ("temperature", "nearest_temperature", "marker_weight", "nearest_marker_weight"):
+            setattr(model.config, name, getattr(other, name))
+    results = [
+        measure(read_study(name, args.max_cells, args.seed), model, name) for name in args.studies.split(",") if name
+    ]
+    config = model.config
+    record = {
+        "model": str(args.model),
+        "fingerprint": model.fingerprint(),
+        "temperature": config.temperature,
+        "marker_weight": config.marker_weight,
+        "seed": args.seed,
+        "targets": TARGETS,
+        "studies": results,
+    }
+    args.output.parent.mkdir(parents=True, exist_ok=True)
+    args.output.write_text(json.dumps(record, indent=1) + "\n")
+    print(f"{report(results)}\n\nwritten to {args.output}")
+
+
+if __name__ == "__main__":
+    main()

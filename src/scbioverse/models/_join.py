@@ -1,0 +1,189 @@
+"""Models of different modalities put together: projectors trained apart, read by one language model."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from typing import TYPE_CHECKING, cast
+
+import torch
+from torch import nn
+
+from .._errors import InputError, MismatchError
+from ._build import build_modules
+from .bioverse import BioVerse
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .._random import Rng
+    from ..encoders import Encoder
+    from ..nn import BioTokens
+    from .config import BioVerseConfig
+
+
+def join(*models: BioVerse, name: str | None = None) -> BioVerse:
+    """Put models of different modalities together.
+
+    Each projector was trained towards the same frozen language model, so that none needs to know of the others: a
+    prompt may then hold a cell and a molecule, and all lie in one space shared with text.
+
+    Parameters
+    ----------
+    models
+        Two or more. The first gives vocabulary, temperatures, template, task token and adapter.
+    name
+        Name of the new model; that of the first if not given.
+
+    Returns
+    -------
+    A new model; the given ones are unchanged. Weights are copied, encoders and language model shared.
+
+    Raises
+    ------
+    InputError
+        Fewer than two models, or two of them read the same modality.
+    MismatchError
+        Language models, templates, numbers of soft tokens or text spaces differ, or a model but the first was tuned:
+        what it reads with would change.
+
+    Examples
+    --------
+    >>> from scbioverse.models import join
+    >>> both = join(cell_model, molecule_model)  # doctest: +SKIP
+    >>> both.modalities  # doctest: +SKIP
+    ['cell', 'molecule']
+    """
+    if len(models) < 2:
+        raise InputError(f"join takes two models or more, found {len(models)}.")
+    first = models[0]
+    held: dict[str, str] = {}
+    for one in models:
+        twice = sorted(set(held) & set(one.config.encoders))
+        if twice:
+            raise InputError(f"models {held[twice[0]]!r} and {one.name!r} both read {twice}; leave one out.")
+        held |= dict.fromkeys(one.config.encoders, one.name)
+        if one is not first:
+            _check(first, one)
+    config = copy.deepcopy(first.config)
+    config.name = name or config.name
+    config.encoders = {
+        modality: made if one.config.hidden == config.hidden else replace(made, hidden=made.hidden or one.config.hidden)
+        for one in models
+        for modality, made in one.config.encoders.items()
+    }
+    modules = build_modules(config)
+    with torch.no_grad():
+        _fill(modules, models)
+    return BioVerse(
+        config,
+        encoders={modality: one.encoders[modality] for one in models for modality in one.config.encoders},
+        modules=modules,
+        text_space=first.text_space,
+        text_table=first.text_table,
+        backbone=first.backbone,
+        adapter=first.adapter,
+    )
+
+
+def extend(model: BioVerse, encoder: Encoder, *, hidden: int | None = None, rng: Rng = None) -> BioVerse:
+    """Add an untrained projector for another modality; everything else stays as it is.
+
+    Parameters
+    ----------
+    model
+        The model; not changed.
+    encoder
+        Encoder of a modality that the model does not read yet.
+    hidden
+        Width of the new projector; the model's if not given.
+    rng
+        Seed of the starting weights.
+
+    Returns
+    -------
+    A new model; train the new projector with :func:`scbioverse.tl.align`, `start="model"`.
+
+    Raises
+    ------
+    InputError
+        The model reads that modality already.
+    """
+    config = model.config
+    fresh = BioVerse.new(
+        encoder,
+        name=encoder.name,
+        llm=model.backbone,
+        n_soft=config.n_soft,
+        hidden=hidden or config.hidden,
+        dropout=config.dropout,
+        template=model.template,
+        rng=rng,
+    )
+    if model.text_space is not None and config.text_space is not None:
+        fresh.set_text_space(model.text_space, config.text_space)
+    return join(model, fresh)
+
+
+def only(model: BioVerse, modalities: list[str]) -> BioVerse:
+    """Return a copy that reads these modalities alone."""
+    for modality in modalities:
+        model.check_modality(modality)
+    config: BioVerseConfig = copy.deepcopy(model.config)
+    config.encoders = {name: made for name, made in config.encoders.items() if name in modalities}
+    modules = build_modules(config)
+    with torch.no_grad():
+        _fill(modules, [model])
+    return BioVerse(
+        config,
+        encoders={name: model.encoders[name] for name in config.encoders},
+        modules=modules,
+        text_space=model.text_space,
+        text_table=model.text_table,
+        backbone=model.backbone,
+        adapter=model.adapter,
+    )
+
+
+def _check(first: BioVerse, other: BioVerse) -> None:
+    a, b = first.config, other.config
+    pairs = {
+        "language model": (a.llm.sha256, b.llm.sha256),
+        "prompt template": (a.template_hash, b.template_hash),
+        "number of soft tokens": (a.n_soft, b.n_soft),
+        "text space": (a.text_space, b.text_space),
+    }
+    for what, (mine, theirs) in pairs.items():
+        if mine != theirs:
+            raise MismatchError(
+                f"models {a.name!r} and {b.name!r} differ in their {what}: {mine} and {theirs}. Align the second from "
+                "the first: scbioverse.tl.align(adata, model=<the first>, ...)."
+            )
+    if first.text_space is not None and other.text_space is not None:
+        held, found = first.text_space.tensors(), other.text_space.tensors()
+        if any(not torch.equal(held[part], found[part]) for part in held):
+            raise MismatchError(
+                f"models {a.name!r} and {b.name!r} have text spaces fitted on different texts: one point means "
+                "different things in them. Align the second from the first."
+            )
+    if other.adapter is not None:
+        raise MismatchError(
+            f"model {b.name!r} was tuned: its adapter would change how the language model reads the others. Put it "
+            "first, or join it before tuning."
+        )
+
+
+def _fill(modules: nn.ModuleDict, models: Sequence[BioVerse]) -> None:
+    """Copy projectors, shared-space layers and markers of each modality, and the first model's task token."""
+    tokens = cast("BioTokens", modules["tokens"])
+    for model in models:
+        for part in ("projectors", "shared"):
+            new, old = cast("nn.ModuleDict", modules[part]), cast("nn.ModuleDict", model.modules[part])
+            for modality in set(old) & set(new):
+                new[modality].load_state_dict(old[modality].state_dict())
+        for modality in set(model.tokens.modalities) & set(tokens.modalities):
+            mine, row = tokens.modalities.index(modality), model.tokens.modalities.index(modality)
+            tokens.fixed[mine] = model.tokens.fixed[row].cpu()
+            tokens.trained[mine] = model.tokens.trained[row].cpu()
+    if tokens.task_token and models[0].tokens.task_token:
+        tokens.trained[-1] = models[0].tokens.trained[-1].cpu()

@@ -1,0 +1,138 @@
+"""A projector that speaks in mixtures of words: attention from an embedding over learned prototypes."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import dropout, linear, normalize, softmax
+
+from .._errors import InputError, MismatchError
+
+
+class PrototypeProjector(nn.Module):
+    """Soft tokens as a mixture of codes: (n, n_tokens, dim) embeddings to (n, n_soft, d_llm).
+
+    Every prototype has a key in the encoder's space and a code of `n_soft` vectors in the language model's. An input
+    attends to the keys by cosine, and its soft tokens are the codes, mixed by the attention weights. A code can begin
+    as the language model's own embedding of some words, so that the frozen model reads it before anything is trained;
+    an input between two types becomes a point between two names. Keys, codes, biases and the sharpness all learn.
+
+    Text prototypes under a frozen language model are due to Jin et al. (Time-LLM, 2024); here they are whole names.
+
+    Parameters
+    ----------
+    dim
+        Length of one embedding vector.
+    n_tokens
+        Embedding vectors of one object.
+    n_soft
+        Soft tokens made of one object.
+    d_llm
+        Width of the language model.
+    n_prototypes
+        Number of prototypes.
+    share_dropped
+        Share of the embedding's entries that training sets to zero.
+    init_norm
+        Euclidean length that codes start with: the mean norm of the language model's token embeddings.
+
+    Raises
+    ------
+    InputError
+        A size is below one, `share_dropped` is outside [0, 1) or `init_norm` is not positive.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        n_tokens: int,
+        n_soft: int,
+        d_llm: int,
+        n_prototypes: int,
+        share_dropped: float = 0.1,
+        *,
+        init_norm: float = 1.0,
+    ) -> None:
+        super().__init__()
+        sizes = {"dim": dim, "n_tokens": n_tokens, "n_soft": n_soft, "d_llm": d_llm, "n_prototypes": n_prototypes}
+        wrong = {name: size for name, size in sizes.items() if size < 1}
+        if wrong:
+            raise InputError(f"Projector sizes must be at least 1, found {wrong}.")
+        if not 0.0 <= share_dropped < 1.0:
+            raise InputError(f"share_dropped must lie in [0, 1), found {share_dropped}.")
+        if not (math.isfinite(init_norm) and init_norm > 0):
+            raise InputError(f"init_norm must be a positive number, found {init_norm}.")
+        self.dim, self.n_tokens, self.n_soft, self.d_llm = dim, n_tokens, n_soft, d_llm
+        self.n_prototypes, self.share_dropped = n_prototypes, share_dropped
+        self.keys = nn.Parameter(normalize(torch.randn(n_prototypes, n_tokens * dim), dim=1))
+        self.bias = nn.Parameter(torch.zeros(n_prototypes))
+        self.log_scale = nn.Parameter(torch.tensor(math.log(10.0)))
+        self.codes = nn.Parameter(torch.randn(n_prototypes, n_soft, d_llm) * init_norm / math.sqrt(d_llm))
+
+    @torch.no_grad()
+    def begin_as(self, keys: Tensor, codes: Tensor, scale: float) -> None:
+        """Start from known prototypes.
+
+        Parameters
+        ----------
+        keys
+            float (n_prototypes, n_tokens * dim); only their directions count.
+        codes
+            float (n_prototypes, n_soft, d_llm), for example embeddings of names.
+        scale
+            Logit per unit of cosine.
+
+        Raises
+        ------
+        MismatchError
+            The shapes are not the projector's.
+        """
+        if keys.shape != self.keys.shape or codes.shape != self.codes.shape:
+            raise MismatchError(
+                f"prototypes need keys {tuple(self.keys.shape)} and codes {tuple(self.codes.shape)}, found "
+                f"{tuple(keys.shape)} and {tuple(codes.shape)}."
+            )
+        if not (math.isfinite(scale) and scale > 0):
+            raise InputError(f"scale must be a positive number, found {scale}.")
+        self.keys.copy_(normalize(keys.to(self.keys), dim=1))
+        self.codes.copy_(codes)
+        self.log_scale.fill_(math.log(scale))
+
+    def attention(self, x: Tensor) -> Tensor:
+        """Weights of the prototypes for embeddings as :meth:`forward` takes them: (n, n_prototypes), rows add to 1."""
+        if x.ndim == 2 and self.n_tokens == 1:
+            x = x.unsqueeze(1)
+        if x.ndim != 3 or tuple(x.shape[1:]) != (self.n_tokens, self.dim):
+            raise MismatchError(
+                f"The projector takes embeddings of shape (n, {self.n_tokens}, {self.dim}), found {tuple(x.shape)}: "
+                "they come from another encoder."
+            )
+        flat = dropout(x.to(self.keys).flatten(1), self.share_dropped, self.training)
+        return softmax(
+            linear(normalize(flat, dim=1), normalize(self.keys, dim=1)) * self.log_scale.exp() + self.bias, dim=1
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Project embeddings.
+
+        Parameters
+        ----------
+        x
+            float (n, n_tokens, dim), or (n, dim) where `n_tokens` is one.
+
+        Returns
+        -------
+        Soft tokens (n, n_soft, d_llm) in the projector's dtype.
+
+        Raises
+        ------
+        MismatchError
+            The embeddings have other sizes than the projector.
+        """
+        return (self.attention(x) @ self.codes.flatten(1)).view(-1, self.n_soft, self.d_llm)
+
+    def extra_repr(self) -> str:
+        """Sizes, shown by `repr`."""
+        return f"({self.n_tokens}, {self.dim}) -> {self.n_prototypes} -> ({self.n_soft}, {self.d_llm})"

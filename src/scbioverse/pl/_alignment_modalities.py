@@ -1,0 +1,234 @@
+"""The alignment picture of several modalities: cells, molecules and proteins with their texts, in one space."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .._errors import InputError, MissingKeyError
+from .._keys import Slots
+from .._random import Rng, as_generator, as_seed
+from ._alignment_panels import GENERAL, SOFT
+from ._layout import umap_layout
+from ._side_by_side import side_by_side
+from ._style import FAINT, INK, NOT_TYPES, PALETTE, bare, figure_of, finish, map_corner
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from anndata import AnnData
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+    from ..models import BioVerse
+
+    Float = NDArray[np.float32]
+
+# A label is looked up and described; anything longer is a text already.
+LONGEST_LABEL = 60
+MARKS = ("o", "s", "^", "D", "v")
+DEFAULT_KEYS = {"cell": ("cell_type", Slots().label), "molecule": ("text",), "protein": ("text",)}
+
+
+@dataclass(frozen=True, eq=False)
+class Kind:
+    """Rows of one modality and the texts that belong to them.
+
+    Attributes
+    ----------
+    modality
+        What a row is.
+    values
+        float32 (n, n_tokens, dim), the encoder's output.
+    texts
+        m different texts.
+    codes
+        int64 (n,): text of each row.
+    """
+
+    modality: str
+    values: Float
+    texts: list[str]
+    codes: NDArray[np.int64]
+
+
+def draw_modalities(
+    data: Mapping[str, AnnData],
+    *,
+    model: str | Path | BioVerse,
+    label_key: str | Mapping[str, str] | None,
+    n_general: int,
+    max_rows: int,
+    rng: Rng,
+    ax: Sequence[Axes] | None,
+    show: bool | None,
+    return_fig: bool | None,
+) -> Figure | list[Axes] | None:
+    """Draw what :func:`scbioverse.pl.alignment_umap` documents for several modalities."""
+    from ..knowledge.cards import general_texts
+    from ..models import load
+
+    if not data:
+        raise InputError("no modality to show: pass {'cell': adata, 'molecule': adata, ...}.")
+    generator = as_generator(rng)
+    seed = as_seed(generator)
+    loaded = load(model)
+    kinds = [_kind(one, adata, loaded, label_key, max_rows, generator) for one, adata in data.items()]
+    known = general_texts()
+    general = [known[i] for i in generator.permutation(len(known))[: max(n_general, 0)]]
+    panels = _spaces(loaded, kinds, general)
+    figure, axes = _axes() if ax is None else (figure_of(ax[0]), list(ax))
+    hues = {kind.modality: PALETTE[i % len(PALETTE)] for i, kind in enumerate(kinds)}
+    titles = (
+        ("Before", "encoders and language model as they come"),
+        ("After", "one space, learned from rows and their texts"),
+    )
+    for axis, (title, subtitle), (rows, texts) in zip(axes, titles, panels, strict=True):
+        _panel(axis, title, subtitle, kinds, rows, texts, hues, seed)
+    _legend(figure, kinds, hues)
+    return finish(figure, axes, show=show, return_fig=return_fig)
+
+
+def _kind(
+    modality: str,
+    adata: AnnData,
+    model: BioVerse,
+    label_key: str | Mapping[str, str] | None,
+    max_rows: int,
+    generator: np.random.Generator,
+) -> Kind:
+    model.check_modality(modality)
+    slot = Slots().embedding(modality)
+    if slot not in adata.obsm:
+        raise MissingKeyError(
+            f"the AnnData of {modality!r} has no obsm[{slot!r}] (found: {sorted(adata.obsm) or 'nothing'}). Run "
+            f"sb.tl.embed(adata, modality={modality!r}) first."
+        )
+    wanted = label_key if isinstance(label_key, str) or label_key is None else label_key.get(modality)
+    keys = (wanted,) if wanted is not None else DEFAULT_KEYS.get(modality, ("text",))
+    key = next((one for one in keys if one in adata.obs), None)
+    if key is None:
+        raise MissingKeyError(
+            f"the AnnData of {modality!r} has no column {' or '.join(map(repr, keys))} in obs (found: "
+            f"{list(map(str, adata.obs.columns)) or 'none'}). Name it: label_key={{{modality!r}: ...}}."
+        )
+    values = np.asarray(adata.obsm[slot], dtype=np.float32)
+    values = values[:, None] if values.ndim == 2 else values
+    column = adata.obs[key].astype(object)
+    said = ["" if one is None or one != one else " ".join(str(one).split()) for one in column]
+    fine = np.isfinite(values).all(axis=(1, 2)) & np.array([one.lower() not in NOT_TYPES for one in said])
+    rows = np.flatnonzero(fine)
+    if rows.size > max_rows:
+        rows = np.sort(generator.choice(rows, max_rows, replace=False))
+    names = list(dict.fromkeys(said[row] for row in rows))
+    if len(names) < 2:
+        raise InputError(f"obs[{key!r}] of {modality!r} gives {len(names)} text(s); a picture needs two.")
+    at = {name: i for i, name in enumerate(names)}
+    codes = np.array([at[said[row]] for row in rows], dtype=np.int64)
+    return Kind(modality, values[rows], _written(names, modality), codes)
+
+
+def _written(names: list[str], modality: str) -> list[str]:
+    """Descriptions of names of cell types; other texts as they are."""
+    from ..knowledge.cards import label_card
+    from ..knowledge.resolver import resolve_labels
+
+    if modality != "cell" or max(map(len, names)) > LONGEST_LABEL:
+        return names
+    cards = [label_card(found.cl_id or found.name) for found in resolve_labels(names)]
+    return [f"{name}. {card}" if cards.count(card) > 1 else card for name, card in zip(names, cards, strict=True)]
+
+
+def _spaces(
+    model: BioVerse, kinds: list[Kind], general: list[str]
+) -> tuple[tuple[list[Float], Float], tuple[list[Float], Float]]:
+    """Rows of each kind, and all texts with the unrelated ones last, before and after."""
+    from ..llm.represent import represent
+
+    texts = [*(text for kind in kinds for text in kind.texts), *general]
+    after = [model.coordinates(kind.values, kind.modality) for kind in kinds]
+    points = model.text_coordinates(texts)
+    space = model.config.text_space
+    raw = represent(model.backbone, texts, layer=space.layer if space else None)
+    *before, raw = side_by_side(*(kind.values.reshape(len(kind.values), -1) for kind in kinds), raw)
+    return (before, raw), (after, points)
+
+
+def _axes() -> tuple[Figure, list[Axes]]:
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(1, 2, figsize=(13.4, 5.9), gridspec_kw={"wspace": 0.06}, layout="constrained")
+    return figure, list(axes)
+
+
+def _panel(
+    ax: Axes,
+    title: str,
+    subtitle: str,
+    kinds: list[Kind],
+    rows: list[Float],
+    texts: Float,
+    hues: Mapping[str, str],
+    seed: int,
+) -> None:
+    """Measure in the full space, lay everything out together, draw."""
+    from ..nn.metrics import centroid_gap, median_rank, recall_at_k
+
+    flat = umap_layout(np.concatenate([*rows, texts]), rng=seed)
+    ends = np.cumsum([len(one) for one in rows])
+    shown, written = np.split(flat[: ends[-1]], ends[:-1]), flat[ends[-1] :]
+    offset = 0
+    lines = [("", "recall@1", "median rank", "gap")]
+    for i, (kind, points, places) in enumerate(zip(kinds, rows, shown, strict=True)):
+        hue, mark, m = hues[kind.modality], MARKS[i % len(MARKS)], len(kind.texts)
+        size = float(np.clip(9_000 / max(len(places), 1), 4, 22))
+        dots: dict[str, Any] = {"s": size, "alpha": 0.6, "linewidths": 0, "zorder": 1, "rasterized": True}
+        ax.scatter(places[:, 0], places[:, 1], marker=mark, color=hue, **dots)
+        own = written[offset : offset + m]
+        star: dict[str, Any] = {"marker": "*", "edgecolors": INK, "linewidths": 0.5, "zorder": 3}
+        ax.scatter(own[:, 0], own[:, 1], s=float(np.clip(6_000 / m, 26, 110)), color=hue, **star)
+        target = offset + kind.codes
+        lines.append(
+            (
+                f"{kind.modality}s",
+                f"{recall_at_k(points, texts, target, k=1):.2f}",
+                f"{median_rank(points, texts, target):.0f}",
+                f"{centroid_gap(points, texts[offset : offset + m]):.2f}",
+            )
+        )
+        offset += m
+    rest = written[offset:]
+    ax.scatter(rest[:, 0], rest[:, 1], s=16, marker="x", c=GENERAL, linewidths=0.8, zorder=0)
+    bare(ax)
+    ax.margins(0.05)
+    low, high = ax.get_ylim()
+    ax.set_ylim(low - 0.02 * (high - low), high + (0.07 + 0.05 * len(lines)) * (high - low))
+    map_corner(ax)
+    ax.set_title(title, loc="left", fontsize=14, fontweight="bold", color=INK, pad=22)
+    ax.text(0, 1.015, subtitle, transform=ax.transAxes, fontsize=10, color=SOFT, va="bottom")
+    for row, cells in enumerate(lines):
+        for column, (x, text) in enumerate(zip((0.0, 0.2, 0.36, 0.56), cells, strict=True)):
+            strong = bool(row and column)
+            weight = "bold" if strong else "normal"
+            style: dict[str, Any] = {"transform": ax.transAxes, "fontsize": 10, "zorder": 6, "va": "baseline"}
+            ax.text(x, 0.965 - 0.047 * row, text, color=INK if strong else SOFT, fontweight=weight, **style)
+
+
+def _legend(figure: Figure, kinds: list[Kind], hues: Mapping[str, str]) -> None:
+    from matplotlib.lines import Line2D
+
+    def mark(name: str, **style: Any) -> Line2D:
+        return Line2D([], [], linestyle="none", label=name, **style)
+
+    handles = []
+    for i, kind in enumerate(kinds):
+        hue = hues[kind.modality]
+        handles.append(mark(f"{kind.modality} ({len(kind.codes)})", marker=MARKS[i % len(MARKS)], color=hue))
+        star: dict[str, Any] = {"marker": "*", "markersize": 11, "markeredgecolor": INK, "markeredgewidth": 0.5}
+        handles.append(mark(f"text of a {kind.modality} ({len(kind.texts)})", color=hue, **star))
+    handles.append(mark("unrelated text", marker="x", markersize=5.5, color=FAINT))
+    figure.legend(handles=handles, loc="outside right center", frameon=False, fontsize=10, labelcolor=INK)

@@ -1,0 +1,91 @@
+"""Log-probabilities of candidates by each method of `annotate`, with the markers where they are asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._logging import logger
+from ._marker_term import add_markers, read_markers
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    from ..models import BioVerse
+    from ._choices import Method
+    from ._labels import Label
+
+Float = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class LabelScores:
+    """What decides between candidates.
+
+    Attributes
+    ----------
+    log_probs
+        float32 (n_obs, m).
+    markers
+        What the record says about the marker term.
+    read
+        Rows that the language model read.
+    """
+
+    log_probs: Float
+    markers: dict[str, Any]
+    read: int
+
+
+def label_scores(
+    adata: AnnData,
+    model: BioVerse,
+    values: Float,
+    labels: list[Label],
+    *,
+    method: Method,
+    ranked: Float | None,
+    markers: bool | None,
+    modality: str,
+    key: str | None,
+    layer: str | None,
+    batch_size: int,
+) -> LabelScores:
+    """Compute the log-probability of each label for each row.
+
+    Parameters
+    ----------
+    values
+        float32 (n_obs, n_tokens, dim), embeddings.
+    ranked
+        Log-probabilities of a shortlist out of the ontology, to which only the markers are added.
+    """
+    # A shortlist was ranked by the language model, or by nearness, alone.
+    weighed = "score" if ranked is not None and method == "cascade" else method
+    evidence, note = read_markers(
+        adata,
+        model,
+        [label.cl_id for label in labels],
+        method=weighed,
+        modality=modality,
+        markers=markers,
+        key=key,
+        layer=layer,
+    )
+    texts, cards = [label.text for label in labels], [label.card for label in labels]
+    if weighed == "cascade":
+        found = model.cascade(values, texts, cards, evidence=evidence, modality=modality, batch_size=batch_size)
+        read = int(found.read.sum())
+        logger.info("the language model read %d of %d rows; nearness was sure of the others", read, len(values))
+        return LabelScores(found.log_probs, note, read)
+    if ranked is not None:
+        log_probs = ranked
+    elif weighed == "nearest":
+        log_probs = model.nearest(values, cards, modality=modality)
+    else:
+        log_probs = model.score(values, texts, modality=modality, batch_size=batch_size)
+    read = 0 if weighed == "nearest" else len(values)
+    return LabelScores(add_markers(log_probs, evidence, note["weight"]), note, read)

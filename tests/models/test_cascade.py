@@ -1,0 +1,91 @@
+"""The cascade: nearness decides what it is sure of, the language model reads the rest, row by row."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.special import log_softmax
+
+from scbioverse._errors import InputError, WeightsError
+from scbioverse.models import BioVerse, load
+from scbioverse.models.config import BioVerseConfig, PoolConfig
+
+NAMES = ["B", "NK", "monocyte"]
+CARDS = ["B cell: makes antibodies", "NK cell: kills", "monocyte: circulates"]
+
+
+@pytest.fixture
+def pooled(model: BioVerse) -> BioVerse:
+    copy = model.copy(name="pooled")
+    if copy.text_space is None:
+        copy.fit_text_space([*CARDS, "T cell", "neuron", "skin cell", "a chair"], dim=4)
+    copy.config.pool = PoolConfig(score=0.5, nearest=3.0, markers=2.0, sure=0.6)
+    copy.config.nearest_marker_weight = 1.0
+    return copy
+
+
+def _rows(model: BioVerse, n: int = 12) -> np.ndarray:
+    made = model.config.encoders["cell"]
+    return np.random.default_rng(0).standard_normal((n, made.n_tokens, made.dim)).astype(np.float32)
+
+
+def test_sure_rows_are_not_read_and_the_others_are_pooled(pooled: BioVerse) -> None:
+    rows = _rows(pooled)
+    evidence = np.zeros((len(rows), 3), np.float32)
+    evidence[:5, 1] = 40.0
+    found = pooled.cascade(rows, NAMES, CARDS, evidence=evidence)
+    assert not found.read[:5].any()
+    assert (found.log_probs[:5].argmax(axis=1) == 1).all()
+    np.testing.assert_allclose(np.exp(found.log_probs).sum(axis=1), 1, atol=1e-5)
+    assert found.read.any()
+    read = found.read
+    cosine = pooled.coordinates(rows[read]) @ pooled.text_coordinates(CARDS).T
+    said = pooled.score(rows[read], NAMES, calibrated=False)
+    wanted = log_softmax(0.5 * said + 3.0 * cosine + 2.0 * evidence[read], axis=1)
+    np.testing.assert_allclose(found.log_probs[read], wanted, atol=1e-4)
+
+
+def test_a_row_does_not_depend_on_the_others(pooled: BioVerse) -> None:
+    rows = _rows(pooled)
+    whole = pooled.cascade(rows, NAMES, CARDS)
+    for at in range(3):
+        one = pooled.cascade(rows[at : at + 1], NAMES, CARDS)
+        assert one.read[0] == whole.read[at]
+        np.testing.assert_allclose(one.log_probs[0], whole.log_probs[at], atol=1e-4)
+
+
+def test_sure_at_zero_never_asks_and_at_one_always(pooled: BioVerse) -> None:
+    rows = _rows(pooled)
+    pooled.config.pool = PoolConfig(score=1.0, nearest=0.0, markers=0.0, sure=0.0)
+    assert not pooled.cascade(rows, NAMES, CARDS).read.any()
+    pooled.config.pool = PoolConfig(score=1.0, nearest=0.0, markers=0.0, sure=1.0)
+    found = pooled.cascade(rows, NAMES, CARDS)
+    assert found.read.all()
+    np.testing.assert_allclose(found.log_probs, pooled.score(rows, NAMES, calibrated=False), atol=1e-4)
+
+
+def test_no_rows(pooled: BioVerse) -> None:
+    assert pooled.cascade(_rows(pooled, 0), NAMES, CARDS).log_probs.shape == (0, 3)
+
+
+def test_refused_without_a_pool_and_with_wrong_shapes(pooled: BioVerse) -> None:
+    with pytest.raises(InputError, match="evidence"):
+        pooled.cascade(_rows(pooled), NAMES, CARDS, evidence=np.zeros((2, 3), np.float32))
+    with pytest.raises(InputError, match="negative"):
+        PoolConfig(score=-1.0, nearest=0.0, markers=0.0)
+    pooled.config.pool = None
+    with pytest.raises(InputError, match="no calibrated pool"):
+        pooled.cascade(_rows(pooled), NAMES, CARDS)
+
+
+def test_the_pool_is_kept_in_files_and_changes_the_fingerprint(pooled: BioVerse, tmp_path) -> None:
+    before = pooled.fingerprint()
+    kept = load(pooled.save(tmp_path / "m"), llm=pooled.backbone)
+    assert kept.config.pool == pooled.config.pool
+    assert kept.fingerprint() == before
+    pooled.config.pool = PoolConfig(score=0.6, nearest=3.0, markers=2.0)
+    assert pooled.fingerprint() != before
+    values = pooled.config.to_dict()
+    values["pool"]["score"] = -2
+    with pytest.raises(WeightsError, match="not the configuration"):
+        BioVerseConfig.from_dict(values)

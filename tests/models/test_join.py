@@ -1,0 +1,105 @@
+"""Projectors trained apart, used together; encoders of a folder that are built on first use."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+
+from scbioverse._errors import InputError, MismatchError, WeightsError
+from scbioverse.encoders import KmerEncoder
+from scbioverse.models import BioVerse, load
+from scbioverse.models._join import extend, join, only
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from scbioverse.llm import Backbone
+
+NAMES = ["B cell", "platelet", "CD8 T cell"]
+
+
+@pytest.fixture
+def proteins(model: BioVerse, tiny_backbone: Backbone) -> BioVerse:
+    """A model of proteins alone, made by itself, in the text space of the first."""
+    made = BioVerse.new(KmerEncoder(), name="proteins", llm=tiny_backbone, n_soft=2, hidden=12, rng=3)
+    made.set_text_space(model.text_space, model.config.text_space)  # type: ignore[arg-type]
+    return made
+
+
+def test_both_read_as_they_did_alone(model: BioVerse, proteins: BioVerse, points: np.ndarray, tmp_path: Path) -> None:
+    x = KmerEncoder().embed_texts(["MKTAYIAKQR", "MALWMRLLPLLALLALWGPD"])
+    proteins.centre_shared(proteins.project(x, "protein"), "protein")
+    with torch.no_grad():
+        proteins.tokens.trained[0] += 1.0
+    both = join(model, proteins, name="both")
+    again = load(both.save(tmp_path / "both"), llm=model.backbone)
+    for one in (both, again):
+        assert one.modalities == ["cell", "protein"]
+        np.testing.assert_array_equal(
+            one.score(points, NAMES, progress=False), model.score(points, NAMES, progress=False)
+        )
+        np.testing.assert_array_equal(one.coordinates(points), model.coordinates(points))
+        np.testing.assert_array_equal(one.coordinates(x, "protein"), proteins.coordinates(x, "protein"))
+        assert torch.equal(one.tokens.trained[1], proteins.tokens.trained[0])
+    assert only(again, ["cell"]).fingerprint() == model.fingerprint()
+
+
+def test_one_prompt_holds_both(model: BioVerse, proteins: BioVerse, points: np.ndarray) -> None:
+    both = join(model, proteins)
+    x = KmerEncoder().embed_texts(["MKTAYIAKQR", "WWWWPPPPGG"])
+    asks = both.questioner
+    prompt = asks.prompt("Do these go together?", objects=[("cell", "A"), ("protein", "B")])
+    composed = asks._compose(
+        [prompt] * 2, [{"cell": points[:1, None], "protein": one[None, None]} for one in x]
+    ).inputs_embeds
+    soft = {
+        "cell": model.project(points[:1], "cell"),
+        "protein": proteins.project(x, "protein"),
+    }
+    ids = np.array(prompt.suffix_ids)
+    for modality, row in (("cell", 0), ("protein", 1)):
+        places = np.flatnonzero(ids == both.tokens.placeholder(modality))
+        wanted = soft[modality][0 if modality == "cell" else row]
+        torch.testing.assert_close(composed[1, places], wanted)
+    assert not torch.equal(composed[0], composed[1])
+    assert len(asks.write([prompt], [{"cell": points[:1, None], "protein": x[:1, None]}], max_new_tokens=3)) == 1
+
+
+def test_what_does_not_go_together_is_refused(model: BioVerse, proteins: BioVerse, tiny_backbone: Backbone) -> None:
+    with pytest.raises(InputError, match="two models"):
+        join(model)
+    with pytest.raises(InputError, match="both read"):
+        join(model, model.copy(name="twin"))
+    other = BioVerse.new(KmerEncoder(), llm=tiny_backbone, n_soft=3, hidden=12)
+    with pytest.raises(MismatchError, match="soft tokens"):
+        join(model, other)
+    proteins.fit_text_space(["Other texts.", *NAMES, "A fifth.", "A sixth.", "A seventh.", "An eighth."], dim=6)
+    with pytest.raises(MismatchError, match="text spaces fitted on different texts"):
+        join(model, proteins)
+
+
+def test_extend_leaves_the_model_and_is_seeded(model: BioVerse) -> None:
+    before = model.fingerprint()
+    made = [extend(model, KmerEncoder(), hidden=8, rng=seed).fingerprint() for seed in (1, 1, 2)]
+    assert made[0] == made[1] != made[2]
+    assert model.fingerprint() == before
+    assert model.modalities == ["cell"]
+
+
+def test_an_encoder_that_is_not_installed_fails_when_it_is_asked_for(
+    model: BioVerse, proteins: BioVerse, points: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = join(model, proteins).save(tmp_path / "both")
+
+    def absent(*_: object, **__: object) -> None:
+        raise WeightsError("not installed")
+
+    monkeypatch.setattr(KmerEncoder, "from_folder", absent)
+    again = load(folder, llm=model.backbone)
+    assert "protein" in again.encoders
+    again.score(points, NAMES, progress=False)
+    with pytest.raises(WeightsError, match="not installed"):
+        again.encoders["protein"]

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+import scbioverse as sb
+from scbioverse.tl._answers import decide
+from scbioverse.tl._elsewhere import outside_terms
+from scbioverse.tl._groups import Groups
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    from scbioverse.models import BioVerse
+
+B, T, CD8, NK, PLATELET = "CL:0000236", "CL:0000084", "CL:0000625", "CL:0000623", "CL:0000233"
+CD14, CD16, MONOCYTE = "CL:0001054", "CL:0002396", "CL:0000576"
+
+
+def logs(*rows: list[float]) -> np.ndarray:
+    return np.log(np.array(rows, dtype=np.float32))
+
+
+def test_relatives_of_a_candidate_are_not_outside() -> None:
+    assert outside_terms([B, T, CD8, NK, PLATELET], [CD8, B]) == [NK, PLATELET]
+    assert outside_terms([CD8], [T]) == []
+    # Studies set the two monocytes against each other; a common parent is kin to both.
+    assert outside_terms([CD14, CD16, MONOCYTE], [CD16]) == [CD14]
+    assert outside_terms(["no term", NK], [B]) == [NK]
+
+
+def test_a_sure_answer_for_a_type_that_was_not_asked_for_is_unknown() -> None:
+    rows, away = logs([0.95, 0.05], [0.95, 0.05], [0.5, 0.5]), np.array([0.1, 0.9, 0.1], dtype=np.float32)
+    found = decide(rows, ["CD4 T cell", "CD8 T cell"], None, 0.6, cl_ids=["CL:0000624", CD8], elsewhere=away)
+    assert found.known.tolist() == [True, False, True]
+    assert found.called[found.codes[2]].name == "mature alpha-beta T cell"
+    # The confidence stays the probability among the candidates.
+    np.testing.assert_allclose(found.confidence[:2], 0.95, atol=1e-6)
+    never = decide(rows, ["CD4 T cell", "CD8 T cell"], None, 0.0, cl_ids=["CL:0000624", CD8], elsewhere=away)
+    assert never.known.all()
+    np.testing.assert_array_equal(never.elsewhere, away)
+
+
+def test_groups_count_by_their_mean() -> None:
+    groups = Groups(["a", "b"], np.array([0, 0, 1, -1]))
+    away = np.array([0.2, 0.4, 0.9, 0.9], dtype=np.float32)
+    found = decide(logs(*[[0.9, 0.1]] * 4), ["x", "y"], groups, 0.5, elsewhere=away)
+    np.testing.assert_allclose(found.elsewhere, [0.3, 0.3, 0.9, np.nan], atol=1e-6)
+    assert found.known.tolist() == [True, True, False, True]
+    assert [one["label"] for one in found.groups] == ["x", "unknown"]
+
+
+def test_annotate_writes_it_where_it_is_cheap_or_needed(
+    cells: AnnData, tiny_model: BioVerse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sb.settings, "progress", False)
+    tiny_model.config.default_labels = [B, T, CD8, NK, PLATELET]
+    options = {"labels": ["B cell", "NK cell"], "model": tiny_model}
+    sb.tl.annotate(cells, **options)
+    assert "bioverse_elsewhere" not in cells.obs
+    sb.tl.annotate(cells, unknown_threshold=0.01, **options)
+    needed = cells.obs["bioverse_elsewhere"].to_numpy()
+    assert needed.dtype == np.float32
+    assert ((needed > 0) & (needed < 1)).all()
+    # Each cell by itself.
+    part = sb.tl.annotate(cells[7:9].copy(), unknown_threshold=0.01, copy=True, **options)
+    np.testing.assert_allclose(part.obs["bioverse_elsewhere"], needed[7:9], atol=1e-4)
+    # Nothing outside, or a label that is no term: nothing to tell, and nothing stale is left.
+    with pytest.warns(UserWarning, match="Zorblax"):
+        sb.tl.annotate(cells, unknown_threshold=0.01, labels=["B cell", "Zorblax"], model=tiny_model)
+    assert "bioverse_elsewhere" not in cells.obs
