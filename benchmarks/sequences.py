@@ -154,7 +154,7 @@ def with_model(name: str, options: argparse.Namespace) -> dict[str, dict]:
         found = {"texts": from_reference(held, model, modality, rng), "retrieval": retrieved(held, model, modality)}
         if options.written:
             found["written"] = written(held, model, modality, options.written, rng)
-        if options.adapter_steps and modality == "molecule":
+        if options.written and options.adapter_steps and modality == "molecule":
             found["written"] |= adapted(held, model, modality, options.written, options.adapter_steps, rng)
         found["sizes"] = {"train": held.train.n_obs, "test": held.test.n_obs, "written": options.written}
         result[modality] = found

@@ -29,6 +29,8 @@ ABLATION = (
     "score",
     "nearest, no markers",
     "nearest",
+    "cascade",
+    "pool, every cell read",
     "markers alone",
 )
 CONTROLS = (
@@ -43,6 +45,7 @@ CONTROLS = (
 )
 ORDER = (
     *OWN,
+    "pool, every cell read",
     "score, no markers",
     "nearest, no markers",
     "bypass head",

@@ -28,8 +28,7 @@ logger = logging.getLogger("recipes.bioverse_small")
 # to be.
 CALIBRATORS = ("kang_ifnb_pbmc", "pancreas_baron_human", "citeseq_pbmc10k_4000g")
 
-# From this probability on, nearness and markers are taken at their word. Of rows above it, the pool would change one in
-# a hundred.
+# From this probability on, nearness and markers are taken at their word.
 SURE = 0.9
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from recipes.bioverse_small.calibration import CALIBRATORS
 from recipes.bioverse_small.data import LABEL_PROFILES, PROFILES, UNLABELLED
 from scbioverse.datasets import list_datasets
 from scbioverse.models import BioVerse
@@ -19,6 +20,11 @@ LIMITS = [
     "The language model is SmolLM2-135M-Instruct, which knows next to no cell biology by itself.",
     "For research. Not for diagnosis.",
 ]
+
+LICENCE = (
+    "Weights: CC BY-SA 4.0, because Human Protein Atlas profiles (CC BY-SA 3.0) are among the training data. The "
+    "language model is not included (Apache-2.0)."
+)
 
 
 def describe(model: BioVerse, summary: dict[str, Any]) -> None:
@@ -40,15 +46,14 @@ def describe(model: BioVerse, summary: dict[str, Any]) -> None:
         "shared with descriptions of cell types.",
         "data": rows,
         "limits": LIMITS,
-        "licence": "Weights: CC BY-SA 4.0, because Human Protein Atlas profiles (CC BY-SA 3.0) are among the training "
-        "data. The language model is not included (Apache-2.0).",
         "command": f"python -m recipes.bioverse_small.make --seed {summary['seed']}",
         **{key: summary[key] for key in kept},
     }
+    model.config.licence = LICENCE
     asked = "every cell by itself, the study's own labels as candidates"
     tables = {f"{study}, {asked}": methods for study, methods in summary["figures"].items()}
     tables |= {
-        f"{study}, left out of training, {asked}": methods
+        f"{study}, left out of training{' but used to calibrate' * (study in CALIBRATORS)}, {asked}": methods
         for study, methods in summary.get("left_out_figures", {}).items()
     }
     model.config.metrics = {

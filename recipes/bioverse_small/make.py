@@ -1,6 +1,6 @@
 """Make `bioverse-small` from the data registry to the checkpoint folder: `python -m recipes.bioverse_small.make`.
 
-Stages: data, encoder, embedding bank, projector (contrastive, then autoregressive), calibration on rehearsals that left
+Stages: data, encoder, embedding bank, projector (autoregressive, then contrastive), calibration on rehearsals that left
 studies out, card. One seed decides everything; a graphics card is not needed. Rehearsals take most of the time and are
 kept in a folder: each can be trained by itself (`--fold`), and those that are there are not trained again.
 """
@@ -28,6 +28,7 @@ from recipes.bioverse_small.terms import is_within
 from scbioverse.encoders.compact import CompactCellEncoder
 from scbioverse.llm import Backbone
 from scbioverse.models import BioVerse
+from scbioverse.tl._ontology_cards import keep_ontology
 
 logger = logging.getLogger("recipes.bioverse_small")
 TARGET = Path(__file__).parents[2] / "src/scbioverse/models/weights/bioverse-small"
@@ -40,6 +41,8 @@ class RecipeConfig:
 
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     projector: ProjectorConfig = field(default_factory=ProjectorConfig)
+    keep_ontology: bool = True
+    """Let the language model read the descriptions of all Cell Ontology terms, and ship what it made of them."""
     rehearsal_steps: int | None = 100
     """Autoregressive steps of a training that leaves something out, fewer to save time; None for as many as whole."""
 
@@ -145,6 +148,8 @@ def make(
     summary["figures"] = evaluate(model, trained, tests, calibration, rng=seed)
     summary["left_out_figures"] = study_figures(folders, calibration, seed)
     describe(model, summary)
+    if config.keep_ontology:
+        keep_ontology(model)
     model.save(target, overwrite=True, dtype="float16")
     return summary
 

@@ -317,9 +317,7 @@ def main() -> None:
         raise SystemExit("not written: the cell side has changed")
     model.save(args.target, overwrite=True, dtype="float16")
     if not same_cells(before, load(args.target)):
-        logger.warning(
-            "%s was stored in a wider type than float16: its cell side is rounded now", args.source or args.target
-        )
+        logger.warning("%s was stored in more than float16: its cell side is rounded now", args.source or args.target)
 
 
 if __name__ == "__main__":

@@ -97,9 +97,9 @@ def test_models(model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
         result = call(*words)
         assert result.exit_code == 0
         assert result.stdout.startswith("tiny\tcell\t")
-        assert (
-            "bioverse-granite-8b\tcell\tibm-granite/granite-3.3-8b-instruct\trecipe\tabout 16,820 MB" in result.stdout
-        )
+        llm = "ibm-granite/granite-3.3-8b-instruct@51dd4bc2ade4059a6bd87649d68aa11e4fb2529b"
+        assert f"bioverse-granite-8b\tcell\t{llm}\trecipe\tabout 16,820 MB" in result.stdout
+        assert "training takes about 32 GB and 3 hours of a GPU (estimates)" in result.stdout
 
 
 def test_models_verify_and_remove(model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -248,6 +248,19 @@ def test_absent_parameters_are_not_made_up(folder: Path, tmp_path: Path) -> None
         load(copy, tokens=next(folder.parent.glob("geneformer/token*")), medians=next(folder.parent.glob("*/gene_m*")))
 
 
+def test_code_and_wrong_headers_are_refused(folder: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(folder, tmp_path / "root" / "model"))
+    shutil.copytree(folder.parent / "geneformer", tmp_path / "root" / "geneformer")
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps({**config, "auto_map": {"AutoModel": "evil.Model"}}))
+    with pytest.raises(WeightsError, match=r"config\.json asks for code of its own"):
+        load(copy)
+    (copy / "config.json").write_text(json.dumps(config))
+    (copy / "model.safetensors").write_bytes((2**63).to_bytes(8, "little") + b"{}")
+    with pytest.raises(WeightsError, match=r"model\.safetensors .*is damaged or truncated"):
+        load(copy)
+
+
 def test_pickled_weights_and_dictionaries_with_code_are_refused(folder: Path, tmp_path: Path) -> None:
     mark = tmp_path / "ran"
 

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
 import json
+import os
+import pickle
 import shutil
+import struct
 from pathlib import Path
+from typing import Any
 
 import anndata as ad
 import numpy as np
@@ -239,3 +243,70 @@ def test_errors(esm: Path, tmp_path: Path, chemberta: Path) -> None:
         HFSequenceEncoder(esm, modality="protein", pooling="max")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="overlap by less"):
         HFSequenceEncoder(esm, modality="protein", window=10, overlap=10)
+
+
+def test_out_of_memory_halves_the_batch(esm: Path, caplog: pytest.LogCaptureFixture) -> None:
+    encoder = HFSequenceEncoder(esm, modality="protein")
+    wanted, real = encoder.embed_texts(PROTEINS), encoder._hidden
+
+    def small(ids: list[list[int]]) -> torch.Tensor:
+        if len(ids) * max(map(len, ids)) > 40:
+            raise torch.OutOfMemoryError("the test's")
+        return real(ids)
+
+    encoder._hidden = small  # type: ignore[method-assign]
+    np.testing.assert_allclose(encoder.embed_texts(PROTEINS), wanted, atol=1e-5)
+    assert encoder.max_tokens <= 68  # the two longest, of 30 and 34 tokens, no longer share a batch
+    assert f"going on with {encoder.max_tokens} tokens" in caplog.text
+    encoder._hidden = lambda ids: (_ for _ in ()).throw(torch.OutOfMemoryError("the test's"))  # type: ignore[method-assign]
+    with pytest.raises(torch.OutOfMemoryError):
+        encoder.embed_texts(PROTEINS[:1])
+
+
+@pytest.mark.parametrize("file", ["config.json", "tokenizer_config.json"])
+def test_code_in_the_folder_is_refused_and_not_run(esm: Path, tmp_path: Path, file: str) -> None:
+    copy = Path(shutil.copytree(esm, tmp_path / "m"))
+    (copy / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
+    values = json.loads((copy / file).read_text())
+    values["auto_map"] = {"AutoModel": "evil.Model", "AutoTokenizer": ["evil.Tokenizer", None]}
+    (copy / file).write_text(json.dumps(values))
+    with pytest.raises(WeightsError, match=f"{file} asks for code of its own"):
+        HFSequenceEncoder(copy, modality="protein")
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("how", ["plain", "torch"])
+def test_pickled_weights_are_read_for_tensors_only(esm: Path, tmp_path: Path, how: str) -> None:
+    class Bomb:
+        def __reduce__(self) -> Any:
+            return os.system, (f"touch {tmp_path / 'ran'}",)
+
+    copy = Path(shutil.copytree(esm, tmp_path / "m"))
+    (copy / "model.safetensors").unlink()
+    if how == "plain":
+        (copy / "pytorch_model.bin").write_bytes(pickle.dumps(Bomb(), protocol=2))
+    else:
+        torch.save({"embeddings.word_embeddings.weight": Bomb()}, copy / "pytorch_model.bin")
+    with pytest.raises(WeightsError, match="cannot be loaded"):
+        HFSequenceEncoder(copy, modality="protein")
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("header", [{}, {"a": {"dtype": "F32", "shape": [4], "data_offsets": [0, 64]}}])
+def test_tensors_with_a_wrong_header_are_refused(esm: Path, tmp_path: Path, header: dict[str, Any]) -> None:
+    copy, text = Path(shutil.copytree(esm, tmp_path / "m")), json.dumps(header).encode()
+    claimed = len(text) if header else 2**63
+    (copy / "model.safetensors").write_bytes(struct.pack("<Q", claimed) + text + bytes(16))
+    with pytest.raises(WeightsError, match=r"model\.safetensors .*is damaged or truncated"):
+        HFSequenceEncoder(copy, modality="protein")
+
+
+def test_absent_parameters_are_not_made_up(esm: Path, tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    copy = Path(shutil.copytree(esm, tmp_path / "m"))
+    state = load_file(copy / "model.safetensors")
+    state.pop("encoder.layer.1.output.dense.weight")
+    save_file(state, copy / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(WeightsError, match=r"lacks 1 parameters \(encoder\.layer\.1\.output\.dense\.weight"):
+        HFSequenceEncoder(copy, modality="protein")

@@ -100,3 +100,38 @@ def test_scores_do_not_change_when_memory_runs_out(
         np.testing.assert_allclose(model.score(points, names, batch_size=16, progress=False), wanted, atol=1e-5)
     assert sizes == [16, 8, 4, 4]
     assert "going on with 4" in caplog.text
+
+
+def test_written_labels_do_not_change_when_memory_runs_out(
+    tiny_backbone: Backbone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import anndata as ad
+
+    from scbioverse.encoders import PrecomputedEncoder
+    from scbioverse.models import BioVerse, _questioner
+
+    points = np.random.default_rng(0).normal(size=(20, 6)).astype(np.float32)
+    adata = ad.AnnData(np.zeros((20, 1), dtype=np.float32), obsm={"X_rep": points})
+    model = BioVerse.new(PrecomputedEncoder.from_adata(adata, "X_rep", modality="cell"), llm=tiny_backbone, rng=0)
+    names = ["B cell", "T cell", "platelet"]
+    wanted = _questioner.write_labels(model, points, names, batch_size=16)
+    asks = model.questioner
+    prompts = [asks.prompt("What is it?", objects=[("cell", "it")])] * 3
+    soft = [{"cell": row[None, None]} for row in points[:3]]
+    said = asks.write(prompts, soft, max_new_tokens=4)
+    real, sizes = _questioner.generate, []
+
+    def tight(*args: object, batch_size: int = 32, **more: object) -> object:
+        sizes.append(batch_size)
+        if batch_size > (6 if len(sizes) < 6 else 1):
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return real(*args, batch_size=batch_size, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(_questioner, "generate", tight)
+    found = _questioner.write_labels(model, points, names, batch_size=16)
+    assert found[0] == wanted[0]
+    np.testing.assert_allclose(found[1], wanted[1], atol=1e-5)
+    assert sizes == [16, 8, 4, 4]
+    sizes += [0, 0]
+    assert asks.write(prompts, soft, max_new_tokens=4) == said
+    assert sizes[6:] == [3, 1]

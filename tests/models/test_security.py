@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import load_file, save
 
 from scbioverse._errors import WeightsError
 from scbioverse.llm import Backbone
@@ -116,3 +118,24 @@ def test_an_index_that_names_files_elsewhere(tiny_llm: Path, tmp_path: Path, nam
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
     with pytest.raises(WeightsError, match=r"index\.json names the file .* leads out of the folder"):
         Backbone.load(str(folder), device="cpu")
+
+
+@pytest.mark.parametrize("where", ["hidden", "n_soft", "prototypes", "negative"])
+def test_numbers_that_would_fill_the_memory(saved: Path, where: str) -> None:
+    values = json.loads((saved / "config.json").read_text())
+    if where == "prototypes":
+        values["encoders"]["cell"]["prototypes"] = 10**12
+    else:
+        values["hidden" if where == "negative" else where] = -4 if where == "negative" else 10**12
+    (saved / "config.json").write_text(json.dumps(values))
+    with pytest.raises(WeightsError, match="does not fit"):
+        load(saved)
+
+
+def test_a_table_of_texts_of_another_type(saved: Path) -> None:
+    tensors = load_file(saved / "projector.safetensors")
+    for keys in (torch.zeros(2, dtype=torch.bfloat16), torch.zeros(2, dtype=torch.int32)):
+        codes = torch.zeros((2, 6), dtype=torch.int8)
+        put(saved, "projector.safetensors", save({**tensors, "text_table.keys": keys, "text_table.codes": codes}))
+        with pytest.raises(WeightsError, match="does not fit"):
+            load(saved)

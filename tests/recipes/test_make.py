@@ -22,6 +22,7 @@ TINY = make.RecipeConfig(
         bank=400, steps=2, batch_size=4, contrastive_steps=3, cards_per_term=1, other_cards=20
     ),
     rehearsal_steps=1,
+    keep_ontology=False,
 )
 
 
@@ -99,7 +100,9 @@ def test_the_recipe_makes_a_checkpoint_that_says_how(sliver, tmp_path):
     assert (model.config.temperature, model.config.marker_weight) == tuple(summary["calibration"]["score"])
     assert set(summary["figures"]) == {"pbmc3k"}
     assert set(summary["left_out_figures"]) == {"kang_ifnb_pbmc"}
-    assert "kang_ifnb_pbmc, left out of training" in (tmp_path / "model" / "README.md").read_text()
+    assert (
+        "kang_ifnb_pbmc, left out of training but used to calibrate" in (tmp_path / "model" / "README.md").read_text()
+    )
     rehearsed, head = load_rehearsal(tmp_path / "kept" / "kang-3")
     assert rehearsed.config.training["left_out"]["studies"] == ["kang_ifnb_pbmc"]
     assert "kang_ifnb_pbmc" not in rehearsed.config.training["studies"]

@@ -14,6 +14,7 @@ import scbioverse as sb
 from scbioverse._errors import InputError, MissingKeyError
 from scbioverse._record import read_record
 from scbioverse.models import BioVerse, load
+from scbioverse.models.config import PoolConfig
 from scbioverse.tl._texts import read_texts, split_rows
 
 TYPES = ["B cell", "CD14 monocyte", "CD8 T cell", "NK cell", "platelet"]
@@ -91,10 +92,12 @@ def test_use_rep_alone(cells: ad.AnnData, tiny_model: BioVerse, tiny_llm: Path, 
 
 
 def test_go_on_from_a_models_own_projector(cells: ad.AnnData, tiny_model: BioVerse) -> None:
+    tiny_model.config.pool = PoolConfig(1.0, 1.0, 0.0)
     before = tiny_model.fingerprint()
     model = sb.tl.align(
         cells, text_key="cell_type", model=tiny_model, start="model", loss="autoregressive", steps=1, lr=1e-9
     )
+    assert model.config.pool is None  # it weighed another projector, and would be the default method
     assert tiny_model.fingerprint() == before
     for key, value in tiny_model.modules["projectors"].state_dict().items():
         np.testing.assert_allclose(model.modules["projectors"].state_dict()[key], value, atol=1e-6)

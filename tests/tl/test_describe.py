@@ -165,6 +165,19 @@ def test_nearest_rows_are_those_of_brute_force() -> None:
     assert tanimoto == pytest.approx((both / either).max())
 
 
+def test_rows_without_a_representation_leave_fewer_to_choose_from(model: BioVerse, drugs: ad.AnnData) -> None:
+    drugs.obsm["X_mine"] = np.eye(8)
+    drugs.obsm["X_mine"][5:] = np.nan
+    given = {"modality": "molecule", "model": model, "use_rep": "X_mine"}
+    sb.tl.retrieve(drugs, None, direction="similar", **given)
+    assert drugs.obsm["bioverse_retrieve_0_rows"].shape == (8, 4)
+    sb.tl.describe(drugs, reference=drugs.copy(), choose="consensus", n_neighbors=8, **given)
+    assert drugs.obs["bioverse_description"].astype(bool).tolist() == [True] * 5 + [False] * 3
+    drugs.obsm["X_mine"][:] = np.nan
+    with pytest.raises(InputError, match="nothing to compare"):
+        sb.tl.retrieve(drugs, None, direction="similar", **given)
+
+
 def test_none_is_its_own_neighbour() -> None:
     x = np.eye(4, dtype=np.float32)
     assert (nearest_rows([View(x, x)], 2, same=True).rows != np.arange(4)[:, None]).all()
@@ -231,6 +244,8 @@ def test_cells_and_molecules_meet_in_the_shared_space(model: BioVerse, drugs: ad
         ("table", {"direction": "text", "text_key": "caption"}, MissingKeyError, "caption"),
         (["a", "b"], {"direction": "similar"}, InputError, "AnnData or None"),
         ("table", {"direction": "similar", "query_modality": "protein", "use_rep": "X"}, InputError, "use_rep"),
+        (["a", "b"], {"direction": "text", "use_rep": "X"}, InputError, "use_rep"),
+        ("a", {"direction": "rows", "query_modality": "protein"}, InputError, "query_modality"),
     ],
 )
 def test_options_that_do_not_fit(

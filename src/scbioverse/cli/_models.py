@@ -79,6 +79,10 @@ def _list() -> None:
         size = f"{row['size_mb']:g} MB" if row["kind"] == "model" else f"about {row['size_mb']:,.0f} MB"
         typer.echo(f"{name}\t{row['modalities']}\t{row['llm']}\t{labels}\t{size}\t{row['licence']}\t{state}")
         typer.echo(f"    {row['summary']}")
+        if row["kind"] == "recipe":
+            typer.echo(
+                f"    training takes about {row['memory_gb']:g} GB and {row['hours']:g} hours of a GPU (estimates)"
+            )
 
 
 def _run(work: Callable[[], None], *, quiet: bool) -> None:

@@ -12,6 +12,7 @@ import torch
 from .._device import autocast, pick_device
 from .._errors import InputError, WeightsError
 from .._logging import logger
+from .._safe_files import check_safetensors, refuse_code
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -70,7 +71,7 @@ def load_body(folder: Path, *, layer: int = 0) -> BertModel:
     Raises
     ------
     WeightsError
-        Files are missing, damaged, or are pickles; or parameters are missing.
+        Files are missing, damaged, are pickles, or ask for code of their own; or parameters are missing.
     InputError
         There is no such layer.
     """
@@ -90,6 +91,9 @@ def load_body(folder: Path, *, layer: int = 0) -> BertModel:
             else "fetch them, or name the subfolder that holds them"
         )
         raise WeightsError(f"{folder} has no *.safetensors weights; {hint}.")
+    refuse_code(folder)
+    for file in folder.glob("*.safetensors"):
+        check_safetensors(file)
     try:
         with quiet_transformers():
             loaded: Any = BertModel.from_pretrained(

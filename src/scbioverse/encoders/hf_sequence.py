@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import pickle
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self, TypeAlias
@@ -12,6 +13,8 @@ import torch
 
 from .._device import pick_device
 from .._errors import InputError, OfflineError, WeightsError
+from .._logging import logger
+from .._safe_files import check_safetensors, refuse_code
 from .._settings import settings
 from ..pp._sequences import SEQUENCE_VERSION, clean_sequence
 from ..pp._smiles import SMILES_VERSION, Salts, parse_smiles
@@ -32,6 +35,8 @@ _VERSION = "hf-sequence-v1"
 _MODALITIES = {"protein": ("sequence", "amino acid sequence"), "molecule": ("smiles", "SMILES")}
 _HUB_NAME = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>[\w.-]+))?")
 _TOKENS = 16_384  # padded tokens in one pass through the network
+# Layers above the hidden states: they may be random, and are not used.
+_UNUSED = ("pooler.", "contact_head.", "decoder.", "lm_head.")
 _WINDOW = 1022  # ESM-2 and its kin were trained on this many residues
 
 
@@ -81,7 +86,8 @@ class HFSequenceEncoder(TextEncoder):
     OfflineError
         The name is not in the local cache and `settings.offline` is on.
     WeightsError
-        The files are not there, damaged, or hold no encoder of such texts.
+        The files are not there, damaged, lack parameters, hold no encoder of such texts, or ask for code of their own
+        that `trust_remote_code` does not allow. Pickled weights are read for tensors only; anything else is refused.
     """
 
     kind: str
@@ -110,6 +116,7 @@ class HFSequenceEncoder(TextEncoder):
         self.device = pick_device(device)
         net, tokenizer, self.revision = _load(self.source, trust_remote_code=self.trust_remote_code)
         self.net = net.eval().requires_grad_(False).to(self.device)
+        self.max_tokens = _TOKENS
         self.spelling = Spelling(tokenizer, modality)
         if pooling == "cls" and not self.spelling.prefix:
             raise WeightsError(f"{self.source} puts no special token before a text: use pooling='mean'")
@@ -159,14 +166,29 @@ class HFSequenceEncoder(TextEncoder):
     def embed_texts(self, values: Sequence[str]) -> NDArray[np.float32]:
         """Embed cleaned texts: float32 (n, dim)."""
         out = torch.zeros(len(values), self.dim)
-        for batch in _batches(sorted(self._pieces(values), key=lambda piece: len(piece.ids))):
-            hidden = self._hidden([piece.ids for piece in batch])
-            weights = torch.zeros(hidden.shape[:2])
-            for row, piece in enumerate(batch):
-                weights[row, : len(piece.weights)] = torch.from_numpy(piece.weights)
-            pooled = torch.einsum("nt,ntd->nd", weights.to(hidden), hidden).float().cpu()
-            out.index_add_(0, torch.tensor([piece.text for piece in batch]), pooled)
+        left = sorted(self._pieces(values), key=lambda piece: len(piece.ids))
+        while left:
+            for batch in _batches(left, self.max_tokens):
+                try:
+                    pooled = self._pool(batch)
+                except torch.OutOfMemoryError:
+                    if len(batch) == 1:
+                        raise
+                    break
+                out.index_add_(0, torch.tensor([piece.text for piece in batch]), pooled)
+                left = left[len(batch) :]
+            if left:  # outside the handler, whose traceback holds on to tensors
+                self.max_tokens = min(self.max_tokens, len(batch) * len(batch[-1].ids)) // 2
+                logger.warning("out of memory on %s: going on with %d tokens in a batch", self.device, self.max_tokens)
+                torch.cuda.empty_cache()
         return out.numpy()
+
+    def _pool(self, batch: list[_Piece]) -> torch.Tensor:
+        hidden = self._hidden([piece.ids for piece in batch])
+        weights = torch.zeros(hidden.shape[:2])
+        for row, piece in enumerate(batch):
+            weights[row, : len(piece.weights)] = torch.from_numpy(piece.weights)
+        return torch.einsum("nt,ntd->nd", weights.to(hidden), hidden).float().cpu()
 
     def _pieces(self, values: Sequence[str]) -> Iterator[_Piece]:
         """Windows with special tokens around, and what each of their tokens counts in the pooled vector."""
@@ -222,11 +244,11 @@ class HFSequenceEncoder(TextEncoder):
         return encoder
 
 
-def _batches(pieces: list[_Piece]) -> Iterator[list[_Piece]]:
+def _batches(pieces: list[_Piece], max_tokens: int) -> Iterator[list[_Piece]]:
     """Pieces, shortest first, cut so that no padded batch exceeds the budget of tokens."""
     batch: list[_Piece] = []
     for piece in pieces:
-        if batch and (len(batch) + 1) * len(piece.ids) > _TOKENS:
+        if batch and (len(batch) + 1) * len(piece.ids) > max_tokens:
             yield batch
             batch = []
         batch.append(piece)
@@ -244,13 +266,22 @@ def _load(source: str, *, trust_remote_code: bool) -> tuple[Any, Any, str | None
         commit = path.name
     # From a folder alone: transformers looks for adapters on the hub, whatever it is told, when given a name.
     options: dict[str, Any] = {"trust_remote_code": trust_remote_code, "local_files_only": True}
+    if not trust_remote_code:
+        refuse_code(path)
+    for file in path.glob("*.safetensors"):
+        check_safetensors(file)
     try:
         # Layers that the files do not hold (a pooler) are drawn at random: not at the caller's expense.
         with torch.random.fork_rng(devices=[]):
-            net = AutoModel.from_pretrained(path, dtype=torch.float32, **options)
+            net, report = AutoModel.from_pretrained(path, dtype=torch.float32, output_loading_info=True, **options)
         tokenizer = AutoTokenizer.from_pretrained(path, **options)
-    except (OSError, ValueError, RuntimeError, KeyError, ImportError) as error:
+    except (OSError, ValueError, RuntimeError, KeyError, ImportError, pickle.UnpicklingError) as error:
         raise WeightsError(f"{source!r} cannot be loaded as a Hugging Face encoder: {error}") from error
+    if missing := sorted(key for key in report["missing_keys"] if not key.startswith(_UNUSED)):
+        raise WeightsError(
+            f"{source!r} lacks {len(missing)} parameters ({', '.join(missing[:3])}, ...): they would be random. Fetch "
+            "the weights again, or check that config.json belongs to them."
+        )
     if getattr(net.config, "is_encoder_decoder", False):
         net = net.get_encoder()
     return net, tokenizer, commit

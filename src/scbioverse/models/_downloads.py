@@ -53,7 +53,7 @@ def pull(name: str) -> dict[str, str]:
         pins = read_pins(name).get("parts", {})
         found: dict[str, Any] = {}
         for part in recipe.parts:
-            found[part.role] = _pull_part(part, pins.get(part.role))
+            found[part.role] = _pull_part(part, part.pinned(pins))
         _write(name, {"name": name, "parts": found})
     return {role: str(one["identifier"]) for role, one in found.items()}
 
@@ -87,7 +87,7 @@ def verify(name: str) -> dict[str, str]:
         if not part.repo:
             out[part.role] = _packaged(part)
             continue
-        if part.role not in pins:
+        if part.pinned(pins) is None:
             raise WeightsError(f"the {part.role} of {name!r} was not pulled: scbioverse models pull {name}")
         for file, one in pins[part.role]["files"].items():
             _compare(Path(one["path"]), file, one["sha256"], name)
@@ -130,7 +130,7 @@ def remove(name: str) -> int:
 def is_present(recipe: Recipe) -> bool:
     """Whether all parts of a recipe are there, by size; :func:`verify` looks closer."""
     pins = read_pins(recipe.name).get("parts", {})
-    return all(part.packaged() if not part.repo else _intact(pins.get(part.role)) for part in recipe.parts)
+    return all(part.packaged() if not part.repo else _intact(part.pinned(pins)) for part in recipe.parts)
 
 
 def _pull_part(part: Part, pinned: dict[str, Any] | None) -> dict[str, Any]:

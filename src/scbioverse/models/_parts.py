@@ -172,6 +172,7 @@ class Parts:
             "template": config.template_hash,
             "encoders": {key: one.fingerprint for key, one in sorted(config.encoders.items())},
             "temperatures": [config.temperature, config.nearest_temperature],
+            "unknown_threshold": config.unknown_threshold,
             "marker_weights": [config.marker_weight, config.nearest_marker_weight],
             "pool": None if config.pool is None else asdict(config.pool),
             "text_space": None if config.text_space is None else [config.text_space.layer, config.text_space.dim],

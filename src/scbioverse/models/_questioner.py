@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ..llm._memory import BatchSize
 from ..llm.generate import MAX_NEW_TOKENS, Choices, Generated, generate, stream
 from ..llm.prefix import PrefixCache
 from ..llm.questions import QuestionPrompt, QuestionTemplate
@@ -91,15 +92,18 @@ class Questioner:
         if not prompts:
             return []
         composed = self._compose(prompts, soft)
-        done = generate(
-            self.reader.backbone,
-            self.prefix,
-            composed.inputs_embeds,
-            attention_mask=composed.attention_mask,
-            max_new_tokens=max_new_tokens,
-            temperature=temperature,
-            beams=beams,
-            seed=seed,
+        done = BatchSize(min(len(prompts), 32), what="questions").run(
+            lambda size: generate(
+                self.reader.backbone,
+                self.prefix,
+                composed.inputs_embeds,
+                attention_mask=composed.attention_mask,
+                max_new_tokens=max_new_tokens,
+                temperature=temperature,
+                beams=beams,
+                seed=seed,
+                batch_size=size,
+            )
         )
         # An answer is one line: what follows is the next question that the model makes up.
         lines = [self.reader.backbone.decode(one.ids).lstrip().split("\n")[0] for one in done]
@@ -183,20 +187,23 @@ def write_labels(
     unique, back = unique_rows(rows.reshape(len(rows), int(np.prod(rows.shape[1:]))))
     model.modules.eval()
     done: list[Generated] = []
+    memory = BatchSize(batch_size, what=f"{modality}s")
     head = reader.prompt(modality).head
     for start in range(0, unique.size, batch_size):
         block = rows[unique[start : start + batch_size]]
         with torch.inference_mode():
             suffix = reader.suffix([head] * len(block), model.project(block, modality), modality)
-        done += generate(
-            reader.backbone,
-            reader.prefix(modality),
-            suffix.inputs_embeds,
-            attention_mask=suffix.attention_mask,
-            max_new_tokens=max_new_tokens if choices is None else choices.longest,
-            allowed=choices,
-            beams=beams,
-            batch_size=batch_size,
+        done += memory.run(
+            lambda size, suffix=suffix: generate(  # type: ignore[misc]
+                reader.backbone,
+                reader.prefix(modality),
+                suffix.inputs_embeds,
+                attention_mask=suffix.attention_mask,
+                max_new_tokens=max_new_tokens if choices is None else choices.longest,
+                allowed=choices,
+                beams=beams,
+                batch_size=size,
+            )
         )
     texts = [" ".join(reader.backbone.decode(one.ids).split()) for one in done]
     log_probs = np.array([one.log_prob for one in done], dtype=np.float32)

@@ -62,6 +62,11 @@ class Part:
         place = f"{self.repo}/{self.folder}" if self.folder else self.repo
         return f"{place}@{commit}" if commit else place
 
+    def pinned(self, pins: dict[str, Any]) -> dict[str, Any] | None:
+        """Return what an earlier pull wrote down of this part; None where there was none, or of another commit."""
+        found = pins.get(self.role)
+        return None if found is None or (self.revision and found.get("commit") != self.revision) else found
+
     def packaged(self) -> bool:
         """Whether the package with the weights is installed; it is looked for, not imported."""
         return self.name in PACKAGED and importlib.util.find_spec(PACKAGED[self.name][0]) is not None

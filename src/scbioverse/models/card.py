@@ -38,6 +38,12 @@ def render_card(config: BioVerseConfig, *, files: Mapping[str, str] | None = Non
     if config.text_space is not None:
         lines += [f"| text space | layer {config.text_space.layer}, {config.text_space.dim} dimensions |"]
     lines += [f"| temperature | score {config.temperature:.4g}, nearest {config.nearest_temperature:.4g} |"]
+    if config.pool is not None:
+        pool = config.pool
+        lines += [
+            f"| cascade | language model below {pool.sure:.2g}; then its log-probability x {pool.score:.3g}, "
+            f"cosine x {pool.nearest:.3g}, markers x {pool.markers:.3g} |"
+        ]
     lines += [f"| own vocabulary | {len(config.default_labels)} Cell Ontology terms |", ""]
     lines += _data(training.pop("data", []))
     lines += _listed("Limits", training.pop("limits", []))

@@ -87,14 +87,16 @@ def load_checkpoint(
     encoders = _load_encoders(path, config, values["files"])
     tensors = _read_tensors(path / TENSORS)
     space = {k.removeprefix(_TEXT_SPACE): v for k, v in tensors.items() if k.startswith(_TEXT_SPACE)}
-    table = {k.removeprefix(_TEXT_TABLE): v.numpy() for k, v in tensors.items() if k.startswith(_TEXT_TABLE)}
+    kept = {k.removeprefix(_TEXT_TABLE): v for k, v in tensors.items() if k.startswith(_TEXT_TABLE)}
     state = {key: value for key, value in tensors.items() if not key.startswith((_TEXT_SPACE, _TEXT_TABLE))}
-    modules = build_modules(config)
     try:
+        _check_sizes(config, state)
+        modules = build_modules(config)
         modules.load_state_dict(state)
+        table = {name: value.numpy() for name, value in kept.items()}
         text_space = TextSpace.from_tensors(space) if config.text_space is not None else None
         known = TextTable.from_arrays(table, 0 if text_space is None else text_space.dim) if table else None
-    except (RuntimeError, KeyError, ValueError) as error:
+    except (RuntimeError, KeyError, ValueError, TypeError) as error:
         raise WeightsError(f"{path / TENSORS} does not fit {CONFIG}: {error}") from error
     return BioVerse(
         config,
@@ -180,6 +182,17 @@ def _check_files(folder: Path, files: Any) -> None:
         if name.endswith(".safetensors"):
             check_safetensors(file)
     refuse_code(folder)
+
+
+def _check_sizes(config: BioVerseConfig, state: dict[str, torch.Tensor]) -> None:
+    """Compare sizes before anything is allocated: a number in a configuration must not fill the memory."""
+    with torch.device("meta"):
+        wanted = {name: one.shape for name, one in build_modules(config).state_dict().items()}
+    for name, shape in wanted.items():
+        if name in state and state[name].shape != shape:
+            raise ValueError(f"{name} has shape {tuple(state[name].shape)}, expected {tuple(shape)}")
+    if missing := sorted(set(wanted) - set(state)):
+        raise KeyError(f"missing {missing[:4]}")
 
 
 def _load_encoders(folder: Path, config: BioVerseConfig, files: dict[str, str]) -> LoadedEncoders:

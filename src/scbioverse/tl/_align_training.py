@@ -146,6 +146,7 @@ def finish(
     config.methods = {"contrastive": ["nearest"], "autoregressive": ["score"], "both": ["score", "nearest"]}[loss]
     config.default_labels = list(texts.names)
     config.temperature = 1.0
+    config.pool = None  # weighs a projector that was another one
     if "nearest" in config.methods:
         config.nearest_temperature = float(1.0 / model.shared(modality).log_scale.detach().exp())
     config.metrics = {}

@@ -192,7 +192,7 @@ def annotate(
     check_options(rationale, sample_key, groupby, batch_size)
     slots = Slots(key_added)
     loaded = load(model, device=device)
-    chosen = pick_method(loaded, method)
+    chosen = pick_method(loaded, method, modality)
     threshold = loaded.config.unknown_threshold if threshold is None else threshold
     if not hasattr(adata, "obsm"):
         raise InputError(f"expected an AnnData, found {type(adata).__name__}.")
@@ -270,6 +270,7 @@ def annotate(
             loaded, adata, embedded.values, answers, why, layer=layer, key=key, modality=modality, seed=as_seed(rng)
         )
     aligned = None if loaded.text_space is None else loaded.coordinates(embedded.values, modality)
+    pool = loaded.config.pool if chosen == "cascade" and not ontology else None
     record = {
         "model": loaded.name,
         "fingerprint": loaded.fingerprint(),
@@ -285,7 +286,10 @@ def annotate(
         "unknown_threshold": threshold,
         "parents": [asdict(one) for one in answers.called[len(names) :]] if parents else None,
         "rationale": rationale,
-        "temperature": loaded.config.nearest_temperature if chosen == "nearest" else loaded.config.temperature,
+        "temperature": (
+            loaded.config.nearest_temperature if chosen == "nearest" or pool is not None else loaded.config.temperature
+        ),
+        "pool": None if pool is None else asdict(pool),
         "markers": marker_note,
         "rows_read_by_llm": read,
         "labels": [

@@ -13,8 +13,10 @@ if TYPE_CHECKING:
 Method = Literal["cascade", "score", "nearest", "generate"]
 
 
-def pick_method(model: BioVerse, method: str | None) -> Method:
+def pick_method(model: BioVerse, method: str | None, modality: str = "cell") -> Method:
     """Pick the method, and refuse one that the model was not trained for.
+
+    The pool of a cascade was calibrated on cells, and so is for them alone.
 
     Raises
     ------
@@ -22,16 +24,18 @@ def pick_method(model: BioVerse, method: str | None) -> Method:
         There is no such method, or the model was not trained for it.
     """
     trained = model.config.methods
+    pooled = model.config.pool is not None and modality == "cell"
     if method is None:
-        if model.config.pool is not None:
+        if pooled:
             return "cascade"
         return "score" if "score" in trained or not trained else "nearest"
     if method not in ("cascade", "score", "nearest", "generate"):
         raise InputError(f"method={method!r}; choose 'cascade', 'score', 'nearest' or 'generate'.")
     if method == "cascade":
-        if model.config.pool is None:
+        if not pooled:
             raise InputError(
-                f"model {model.name!r} has no calibrated pool for method='cascade': use 'score' or 'nearest'."
+                f"model {model.name!r} has no calibrated pool for method='cascade' and {modality!r}: use 'score' or "
+                "'nearest'."
             )
         return "cascade"
     # Who learned to give the right name the highest probability writes it, too.

@@ -13,7 +13,7 @@ from .._random import Rng, as_seed
 from .._record import write_record
 from ._describe_reference import CHOICES, Choose, choose_rows, reference_texts
 from ._mudata import is_mudata, part_of
-from ._neighbours import Metric, compared_views, nearest_rows
+from ._neighbours import Metric, compared_views, known_rows, nearest_rows
 from ._representation import own_copy, represent_rows
 
 if TYPE_CHECKING:
@@ -167,7 +167,7 @@ def describe(
             adata, reference, loaded, modality=modality, use_rep=use_rep, metric=metric, key=key, layer=layer,
             slots=slots,
         )  # fmt: skip
-        k = 1 if choose == "nearest" else min(n_neighbors, int(with_text.sum()))
+        k = 1 if choose == "nearest" else min(n_neighbors, max(1, known_rows(views, with_text).size))
         near = nearest_rows(views, k, among=with_text)
         placed = None
         if choose == "aligned":

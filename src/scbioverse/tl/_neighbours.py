@@ -90,8 +90,7 @@ def nearest_rows(
     InputError
         The pool has fewer than `k` rows.
     """
-    usable = np.all([np.isfinite(one.pool).all(axis=1) for one in views], axis=0)
-    held = np.flatnonzero(usable if among is None else usable & among)
+    held = known_rows(views, among)
     known = np.flatnonzero(np.all([np.isfinite(one.queries).all(axis=1) for one in views], axis=0))
     if k < 1 or held.size < k + same:
         raise InputError(f"{held.size} rows with a representation do not give each row {k} neighbours.")
@@ -111,6 +110,12 @@ def nearest_rows(
         best = np.argsort(-values, axis=1, kind="stable")[:, :k]
         rows[block], similarity[block] = held[best], np.take_along_axis(values, best, axis=1)
     return Neighbours(rows, similarity)
+
+
+def known_rows(views: Sequence[View], among: NDArray[np.bool_] | None = None) -> NDArray[np.int64]:
+    """Rows of the pool that every view knows, of those that may be neighbours."""
+    usable = np.all([np.isfinite(one.pool).all(axis=1) for one in views], axis=0)
+    return np.flatnonzero(usable if among is None else usable & among).astype(np.int64)
 
 
 def _similarity(mine: Float, pool: Float, metric: Metric) -> Float:

@@ -139,6 +139,8 @@ def retrieve(
         raise InputError(f"direction={direction!r}; choose 'rows', 'text' or 'similar'.")
     if top_k is not None and (top_k < 1 or direction in ("cells", "rows")):
         raise InputError(f"top_k={top_k} keeps the best texts or rows of each row: a positive number, not for 'rows'.")
+    if direction != "similar" and (use_rep is not None or query_modality is not None):
+        raise InputError(f"use_rep and query_modality are for direction='similar', not {direction!r}.")
     if direction == "similar" or hasattr(query, "obs") or (top_k is not None and direction == "text"):
         return _best_of_many(
             adata, query, direction, model, scale, name, key_added, modality, key, layer, text_key, top_k,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._errors import InputError, MissingKeyError
-from ._neighbours import Metric, Neighbours, View, compared_views, nearest_rows
+from ._neighbours import Metric, Neighbours, View, compared_views, known_rows, nearest_rows
 from ._representation import represent_rows
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ def similar_rows(
         second = represent_rows(other, model, modality=theirs, slots=slots)
         views = [View(model.coordinates(embedded.values, modality), model.coordinates(second.values, theirs))]
         space = "shared"
-    most = other.n_obs - (table is None)
+    most = known_rows(views).size - (table is None)
     if most < 1:
         raise InputError(f"{other.n_obs} row(s) hold nothing to compare with.")
     near = nearest_rows(views, min(top_k, most), same=table is None)

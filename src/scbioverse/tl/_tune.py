@@ -155,6 +155,7 @@ def tune(
     before = held_accuracy(base, embedded.values[held], texts, texts.codes[held], modality)
     history = fit(task, sampler, steps=steps, lr=lr, seed=seed, state=state, save_every=save_every)
     new.set_adapter(task.adapter())
+    new.config.pool = None  # it weighs what the language model said before
     after = held_accuracy(new, embedded.values[held], texts, texts.codes[held], modality)
     new.config.training = {
         **new.config.training,

@@ -1,0 +1,105 @@
+"""The cascade through `annotate`: with and without markers, groups, the ontology, thresholds, other stems."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+import scbioverse as sb
+from scbioverse._errors import InputError
+from scbioverse._record import read_record
+from scbioverse.models.config import PoolConfig
+from scbioverse.tl._marker_term import marker_weight
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    from scbioverse.models import BioVerse
+
+LABELS = ["NK cell", "B cell", "CD14 monocyte"]
+
+
+@pytest.fixture
+def pooled(tiny_model: BioVerse) -> BioVerse:
+    copy = tiny_model.copy(name="pooled")
+    copy.config.pool = PoolConfig(score=0.5, nearest=3.0, markers=0.7, sure=0.6)
+    copy.config.nearest_temperature = 0.2
+    copy.config.marker_weight, copy.config.nearest_marker_weight = 0.4, 0.5
+    return copy
+
+
+def _done(cells: AnnData, model: BioVerse, **options: Any) -> AnnData:
+    given = {"labels": LABELS, "rationale": None, **options}
+    done = sb.tl.annotate(cells, model=model, copy=True, **given)
+    assert done is not None
+    return done
+
+
+def _scores(done: AnnData, stem: str = "bioverse") -> np.ndarray:
+    return done.obsm[f"{stem}_scores"].to_numpy()
+
+
+def test_it_is_the_default_and_the_record_says_how(cells: AnnData, pooled: BioVerse) -> None:
+    done = _done(cells, pooled)
+    record = read_record(done, "annotate")
+    assert record["method"] == "cascade"
+    assert record["markers"]["weight"] == 0.7
+    assert record["temperature"] == 0.2  # that of nearness: the pool knows no other
+    assert record["pool"] == {"score": 0.5, "nearest": 3.0, "markers": 0.7, "sure": 0.6}
+    assert 0 < record["rows_read_by_llm"] <= cells.n_obs
+    np.testing.assert_allclose(np.exp(_scores(done)).sum(axis=1), 1, atol=1e-5)
+    assert read_record(_done(cells, pooled, method="score"), "annotate")["pool"] is None
+
+
+def test_neither_rows_nor_the_order_of_labels_matter(cells: AnnData, pooled: BioVerse) -> None:
+    whole = _scores(_done(cells, pooled))
+    np.testing.assert_allclose(_scores(_done(cells[7:8].copy(), pooled)), whole[7:8], atol=1e-4)
+    turned = _done(cells[::-1].copy(), pooled, labels=LABELS[::-1])
+    np.testing.assert_allclose(_scores(turned)[::-1, ::-1], whole, atol=1e-4)
+
+
+def test_without_markers_and_with_genes_that_cannot_be_read(
+    cells: AnnData, pooled: BioVerse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = _done(cells, pooled, markers=False)
+    assert np.abs(_scores(alone) - _scores(_done(cells, pooled))).max() > 1e-3
+
+    def unreadable(*_: Any, **__: Any) -> None:
+        raise InputError("no genes")
+
+    monkeypatch.setattr("scbioverse.encoders.marker_evidence.marker_evidence", unreadable)
+    blind = _done(cells, pooled)
+    np.testing.assert_array_equal(_scores(blind), _scores(alone))
+    assert read_record(blind, "annotate")["markers"]["left_out"] == "no genes"
+    slots = set(cells.obs), set(cells.obsm), set(cells.uns)
+    with pytest.raises(InputError, match="no genes"):
+        sb.tl.annotate(cells, model=pooled, labels=LABELS, markers=True)
+    assert (set(cells.obs), set(cells.obsm), set(cells.uns)) == slots
+
+
+def test_markers_are_read_where_either_step_has_a_weight(pooled: BioVerse) -> None:
+    pooled.config.pool = PoolConfig(score=1.0, nearest=1.0, markers=0.0)
+    assert marker_weight(pooled, "cascade") == 0.5
+    pooled.config.nearest_marker_weight = 0.0
+    assert marker_weight(pooled, "cascade") == 0.0
+
+
+def test_groups_a_threshold_and_another_stem(cells: AnnData, pooled: BioVerse) -> None:
+    done = _done(cells, pooled, groupby="cluster", unknown_threshold=1.0, parents=False, key_added="mine")
+    assert (done.obs["mine_label"] == "unknown").all()
+    for _, rows in done.obs.groupby("cluster", observed=True):
+        assert rows["mine_confidence"].nunique() == 1
+    assert "bioverse_label" not in done.obs
+    assert read_record(done, "annotate_mine")["method"] == "cascade"
+
+
+def test_a_label_without_a_term_and_an_empty_cell(cells: AnnData, pooled: BioVerse) -> None:
+    counts = cells.X.tolil()
+    counts[3] = 0
+    cells.X = counts.tocsr()
+    with pytest.warns(UserWarning, match="match no Cell Ontology term"), pytest.warns(UserWarning, match="are empty"):
+        done = _done(cells, pooled, labels=[*LABELS, "zorblax"])
+    assert np.isfinite(_scores(done)).all()
+    assert "bioverse_elsewhere" not in done.obs
