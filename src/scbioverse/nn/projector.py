@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from .._errors import InputError, MismatchError
+from ._shapes import check_sizes, one_row_each
 
 
 class Projector(nn.Module):
@@ -53,13 +53,7 @@ class Projector(nn.Module):
     ) -> None:
         super().__init__()
         sizes = {"dim": dim, "n_tokens": n_tokens, "n_soft": n_soft, "d_llm": d_llm, "hidden": hidden}
-        wrong = {name: size for name, size in sizes.items() if size < 1}
-        if wrong:
-            raise InputError(f"Projector sizes must be at least 1, found {wrong}.")
-        if not 0.0 <= dropout < 1.0:
-            raise InputError(f"dropout must lie in [0, 1), found {dropout}.")
-        if not (math.isfinite(init_norm) and init_norm > 0):
-            raise InputError(f"init_norm must be a positive number, found {init_norm}.")
+        check_sizes(sizes, {"dropout": dropout}, init_norm)
         self.dim, self.n_tokens, self.n_soft, self.d_llm = dim, n_tokens, n_soft, d_llm
         self.hidden, self.dropout = hidden, dropout
         self.norm = nn.LayerNorm(n_tokens * dim)
@@ -96,14 +90,7 @@ class Projector(nn.Module):
         MismatchError
             The embeddings have other sizes than the projector.
         """
-        if x.ndim == 2 and self.n_tokens == 1:
-            x = x.unsqueeze(1)
-        if x.ndim != 3 or tuple(x.shape[1:]) != (self.n_tokens, self.dim):
-            raise MismatchError(
-                f"The projector takes embeddings of shape (n, {self.n_tokens}, {self.dim}), found {tuple(x.shape)}: "
-                "they come from another encoder."
-            )
-        flat = x.to(device=self.scale.device, dtype=self.scale.dtype).flatten(1)
+        flat = one_row_each(x, self.n_tokens, self.dim).to(self.scale)
         soft = self.out(self.layers(self.norm(flat))) * self.scale
         return soft.view(-1, self.n_soft, self.d_llm)
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import dropout, linear, normalize, softmax
 
 from .._errors import InputError, MismatchError
+from ._shapes import check_sizes, one_row_each
 
 
 class PrototypeProjector(nn.Module):
@@ -57,13 +58,7 @@ class PrototypeProjector(nn.Module):
     ) -> None:
         super().__init__()
         sizes = {"dim": dim, "n_tokens": n_tokens, "n_soft": n_soft, "d_llm": d_llm, "n_prototypes": n_prototypes}
-        wrong = {name: size for name, size in sizes.items() if size < 1}
-        if wrong:
-            raise InputError(f"Projector sizes must be at least 1, found {wrong}.")
-        if not 0.0 <= share_dropped < 1.0:
-            raise InputError(f"share_dropped must lie in [0, 1), found {share_dropped}.")
-        if not (math.isfinite(init_norm) and init_norm > 0):
-            raise InputError(f"init_norm must be a positive number, found {init_norm}.")
+        check_sizes(sizes, {"share_dropped": share_dropped}, init_norm)
         self.dim, self.n_tokens, self.n_soft, self.d_llm = dim, n_tokens, n_soft, d_llm
         self.n_prototypes, self.share_dropped = n_prototypes, share_dropped
         self.keys = nn.Parameter(normalize(torch.randn(n_prototypes, n_tokens * dim), dim=1))
@@ -102,14 +97,7 @@ class PrototypeProjector(nn.Module):
 
     def attention(self, x: Tensor) -> Tensor:
         """Weights of the prototypes for embeddings as :meth:`forward` takes them: (n, n_prototypes), rows add to 1."""
-        if x.ndim == 2 and self.n_tokens == 1:
-            x = x.unsqueeze(1)
-        if x.ndim != 3 or tuple(x.shape[1:]) != (self.n_tokens, self.dim):
-            raise MismatchError(
-                f"The projector takes embeddings of shape (n, {self.n_tokens}, {self.dim}), found {tuple(x.shape)}: "
-                "they come from another encoder."
-            )
-        flat = dropout(x.to(self.keys).flatten(1), self.share_dropped, self.training)
+        flat = dropout(one_row_each(x, self.n_tokens, self.dim).to(self.keys), self.share_dropped, self.training)
         return softmax(
             linear(normalize(flat, dim=1), normalize(self.keys, dim=1)) * self.log_scale.exp() + self.bias, dim=1
         )
