@@ -12,6 +12,8 @@ from benchmarks.annotation_parts.posing import Test
 from recipes.bioverse_small.calibration import SURE, Calibration, Question, study_evidence
 from recipes.bioverse_small.encoder import TrainedEncoder, embed_study, head_scores
 from scbioverse.models import BioVerse
+from scbioverse.models._cascade import pooled
+from scbioverse.models.config import PoolConfig
 from scbioverse.train import fit_combination, fit_pool
 
 WAYS = {"score": "score", "nearest": "nearest", "head": "bypass head"}
@@ -128,14 +130,14 @@ def cascade_rows(raw: Raw, calibration: Calibration) -> tuple[Row, Row]:
     asked, meters, n = raw.asked, raw.meters, raw.asked.truth.size
     if calibration.pool is None:
         raise ValueError("the calibration has no pool")
-    parts = (raw.values["score"], raw.values["nearest"], asked.evidence)
-    pooled = log_softmax(sum(w * one for w, one in zip(calibration.pool, parts, strict=True)), axis=1)
+    pool = PoolConfig(*calibration.pool, sure=SURE)
+    whole = pooled(pool, raw.values["score"], raw.values["nearest"], asked.evidence)
     near = combine(raw.values["nearest"], calibration.nearest, asked.evidence)
-    read = np.exp(near.max(axis=1)) < SURE
-    values = np.where(read[:, None], pooled, near)
+    read = np.exp(near.max(axis=1)) < pool.sure
+    values = np.where(read[:, None], whole, near)
     quick = sum(meters[step].seconds for step in ("embed", "markers", "nearest"))
     rows = []
-    for log_probs, share in ((values, float(read.mean())), (pooled, 1.0)):
+    for log_probs, share in ((values, float(read.mean())), (whole, 1.0)):
         row = measures(log_probs.argmax(1), asked.truth, asked.candidates, log_probs)
         row |= cost(n, quick + share * meters["score"].seconds, meters["score"])
         rows.append(row | {"read_by_llm": round(share, 4)})

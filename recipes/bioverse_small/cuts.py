@@ -8,7 +8,6 @@ choose at any granularity, and a "T cell" is never a wrong answer for a "CD4 T c
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -159,20 +158,16 @@ class CutSampler:
         candidates = CandidateSet(names, [self.model.answer_ids(name) for name in names])
         label = rng.integers(len(nodes), size=self.batch_size)
         picked = np.empty(self.batch_size, np.int64)
-        exact: list[str] = []
         for i, one in enumerate(label):
             term = self._terms_of[nodes[one]][rng.integers(len(self._terms_of[nodes[one]]))]
-            exact.append(answer_name(self.terms[term], self.model.config.names))
             picked[i] = self._rows[term][rng.integers(self._rows[term].size)]
         embeddings = (
             self.embeddings[picked]
             + rng.standard_normal((self.batch_size, self.embeddings.shape[1])).astype(np.float32) * self._scale
         )
-        batch: Any = Batch(
+        return Batch(
             embeddings=embeddings[:, None, :].astype(np.float32),
             texts=[names[i] for i in label],
             groups=np.array([nodes[i] for i in label]),
             candidates=candidates,
         )
-        batch["exact"] = exact  # the cell's own trained term, however coarse the cut
-        return batch

@@ -112,7 +112,7 @@ class SpaceTask(ContrastiveTask):
 def begin_as_names(model: BioVerse, trained: TrainedEncoder) -> None:
     """Start the projector as the encoder's own classifier, saying the name of each type to the language model.
 
-    Nothing is trained yet, and the frozen model already reads names back out of cells. Training then moves keys and
+    Nothing is trained yet, and the frozen model already reads names back out of cells. Training then moves the
     codes to where mixtures of names, too, are read for what they are.
     """
     task = LexicalTask(model)

@@ -15,8 +15,8 @@ def collection_paused() -> Iterator[None]:
     """Keep Python's garbage collector from running meanwhile.
 
     torch and transformers make about a million objects when they are imported, nearly all of which live to the end.
-    The collector, set off by their number, would look at all of them several times: a sixth of the time that loading a
-    model takes. Nothing is lost: what becomes garbage meanwhile is found by the next full collection.
+    The collector, set off by their number, would look at all of them several times. Nothing is lost: what becomes
+    garbage meanwhile is found by the next full collection.
     """
     running = gc.isenabled()
     gc.disable()

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from .bioverse import BioVerse
+    from .config import PoolConfig
 
 Float = NDArray[np.float32]
 
@@ -33,6 +34,12 @@ class Answer:
 
     log_probs: Float
     read: NDArray[np.bool_]
+
+
+def pooled(pool: PoolConfig, said: NDArray, cosine: NDArray, evidence: NDArray) -> NDArray[np.float64]:
+    """Pool log-probabilities of the language model, cosines and marker evidence, each (n, m); rows are normalised."""
+    joint = pool.score * said.astype(np.float64) + pool.nearest * cosine + pool.markers * evidence
+    return log_softmax(joint, axis=1)
 
 
 def cascade(
@@ -96,6 +103,5 @@ def cascade(
             progress=progress,
             calibrated=False,
         )
-        joint = pool.score * said.astype(np.float64) + pool.nearest * cosine[read] + pool.markers * seen[read]
-        log_probs[read] = log_softmax(joint, axis=1)
+        log_probs[read] = pooled(pool, said, cosine[read], seen[read])
     return Answer(log_probs.astype(np.float32), read)

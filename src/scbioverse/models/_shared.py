@@ -24,7 +24,7 @@ class SharedHead(nn.Module):
     dim
         Dimensions of the text space.
     mixed
-        Whether a linear map comes first, the identity to begin with. It leaves soft tokens free to be what the language
+        Whether a linear map follows, the identity to begin with. It leaves soft tokens free to be what the language
         model reads best, whatever the text space makes of their mean.
     """
 
