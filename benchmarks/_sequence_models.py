@@ -72,19 +72,18 @@ def from_reference(bank: Bank, model: BioVerse, modality: str, rng: np.random.Ge
     return rows
 
 
-def part_of(data: ad.AnnData, n: int, rng: np.random.Generator) -> ad.AnnData:
-    """Draw rows to write texts for."""
-    return data[np.sort(rng.permutation(data.n_obs)[:n])].copy()
+def rows_to_write(bank: Bank, n: int, rng: np.random.Generator) -> ad.AnnData:
+    """Draw n test rows whose text has a phrase, for all ways to write."""
+    named = bank.test[[bool(phrase_of(text)) for text in bank.test.obs["text"]]]
+    return named[np.sort(rng.permutation(named.n_obs)[:n])].copy()
 
 
-def written(bank: Bank, model: BioVerse, modality: str, n: int, rng: np.random.Generator) -> Rows:
+def written(bank: Bank, model: BioVerse, modality: str, some: ad.AnnData, rng: np.random.Generator) -> Rows:
     """Free writing behind the soft tokens, and behind those of other rows.
 
     What the recipe trains to be written is a phrase, the kind of a molecule or the name of a protein: `phrase` is the
     share of rows where it is right to the letter, `phrase_words` the ROUGE-1 of its words.
     """
-    named = bank.test[[bool(phrase_of(text)) for text in bank.test.obs["text"]]]
-    some = part_of(named, n, rng)
     right = [phrase_of(text) for text in some.obs["text"]]
     rows: Rows = {}
     other = shuffled(some, modality, rng)
@@ -114,10 +113,16 @@ def shuffled(data: ad.AnnData, modality: str, rng: np.random.Generator) -> ad.An
 
 
 def adapted(
-    bank: Bank, model: BioVerse, modality: str, n: int, steps: int, rng: np.random.Generator, *, batch_size: int = 8
+    bank: Bank,
+    model: BioVerse,
+    modality: str,
+    some: ad.AnnData,
+    steps: int,
+    rng: np.random.Generator,
+    *,
+    batch_size: int = 8,
 ) -> Rows:
     """One budget of adapter training, for soft tokens and for the SMILES or sequence as text."""
-    some = part_of(bank.test, n, rng)
     right = some.obs["text"].tolist()
     column = "smiles" if modality == "molecule" else "sequence"
     learnt = bank.train[bank.train.obs["text"].str.len() <= LONGEST]
@@ -141,6 +146,8 @@ def adapted(
         new.set_adapter(task.adapter())
         if soft:
             said = described(some, new, modality, question=ASKED[modality])
+            dealt = described(shuffled(some, modality, rng), new, modality, question=ASKED[modality])
+            rows[f"{name}, shuffled"] = sb.metrics.text_metrics(dealt, right)
         else:
             asks = new.questioner
             prompts = [asks.prompt(question(one)) for one in some.obs[column]]

@@ -1,7 +1,8 @@
-"""Annotation against the whole Cell Ontology: `python -m benchmarks.ontology --model FOLDER --studies a,b`.
+"""Annotation without candidates: `python -m benchmarks.ontology --model FOLDER --studies a,b`.
 
-`tl.annotate(labels="cl")` on cells of studies with expert labels, by the language model's ranking of each cell's
-nearest terms (`score`) and by nearness alone (`nearest`), each cell by itself and each expert group as one (`groupby`).
+Cells of studies with expert labels, each cell by itself and each expert group as one (`groupby`): against the whole
+Cell Ontology (`tl.annotate(labels="cl")`), by the language model's ranking of each cell's nearest terms (`score`) and
+by nearness alone (`nearest`); and by what the language model writes when no candidates are given (`generate`).
 A call matches if it is the expert's term (same), lies within it, or holds it without being broader than 600 terms; what
 is called by chance is beside it: the same calls dealt to the cells at random. Speed is without the one reading of the
 ontology's descriptions, which is timed by itself (nothing for a model that brings their coordinates with it). Prints
@@ -30,6 +31,7 @@ from scbioverse.tl._unknown import BROADEST
 
 RESULTS = Path(__file__).parent / "results" / "ontology.json"
 TARGET = 100.0
+WAYS: dict[str, str | None] = {"score": "cl", "nearest": "cl", "generate": None}
 
 
 def kinship(called: str, truth: str) -> str:
@@ -59,15 +61,28 @@ def measure(study: str, model: Any, max_cells: int, seed: int) -> list[dict[str,
     truth = adata.obs["cl_id"].astype(str).to_numpy()
     sb.tl.embed(adata, model=model)
     rows = []
-    for method in ("score", "nearest"):
+    first = np.unique(truth, return_index=True)[1]
+    for method, labels in WAYS.items():
         for groupby in (None, "cl_id"):
             begin = time.perf_counter(), time.process_time()
-            sb.tl.annotate(adata, model=model, labels="cl", method=method, groupby=groupby, rationale=None)
+            sb.tl.annotate(adata, model=model, labels=labels, method=method, groupby=groupby, rationale=None)
             took, busy = time.perf_counter() - begin[0], time.process_time() - begin[1]
             called = adata.obs["bioverse_cl_id"].astype(str).to_numpy()
-            dealt = shares(np.random.default_rng(seed).permutation(called), truth)["match"]
+            mixer = np.random.default_rng(seed)
+            dealt = shares(mixer.permutation(called), truth)["match"]
             row = {"study": study, "method": method, "each": "cell" if groupby is None else "expert's group"}
-            row |= {"cells": adata.n_obs, "terms called": len(set(called)), **shares(called, truth), "by chance": dealt}
+            row |= {
+                "cells": adata.n_obs,
+                "terms called": len(set(called) - {""}),
+                **shares(called, truth),
+                "by chance": dealt,
+            }
+            if groupby is not None:
+                groups = called[first], truth[first]
+                row |= {"groups": len(first), "groups matched": shares(*groups)["match"]}
+                # The groups' calls dealt to the groups, many times, since there are few.
+                deals = [shares(mixer.permutation(groups[0]), groups[1])["match"] for _ in range(50)]
+                row["groups by chance"] = round(float(np.mean(deals)), 4)
             speed = {"cells/s": round(adata.n_obs / took, 1), "cells/processor s": round(adata.n_obs / busy, 1)}
             rows.append(row | speed)
     return rows

@@ -33,6 +33,7 @@ from benchmarks._sequence_models import (
     bank,
     from_reference,
     retrieved,
+    rows_to_write,
     voted_class,
     written,
 )
@@ -153,9 +154,10 @@ def with_model(name: str, options: argparse.Namespace) -> dict[str, dict]:
         held = bank(model, modality, rng, *sizes)
         found = {"texts": from_reference(held, model, modality, rng), "retrieval": retrieved(held, model, modality)}
         if options.written:
-            found["written"] = written(held, model, modality, options.written, rng)
-        if options.written and options.adapter_steps and modality == "molecule":
-            found["written"] |= adapted(held, model, modality, options.written, options.adapter_steps, rng)
+            some = rows_to_write(held, options.written, rng)
+            found["written"] = written(held, model, modality, some, rng)
+            if options.adapter_steps and modality == "molecule":
+                found["written"] |= adapted(held, model, modality, some, options.adapter_steps, rng)
         found["sizes"] = {"train": held.train.n_obs, "test": held.test.n_obs, "written": options.written}
         result[modality] = found
     for field in ("ec", "location"):

@@ -4,9 +4,13 @@ Calibration: expected calibration error of the confidence, with all of a study's
 label in turn, with everything below it, is left out of the candidates; AUROC of telling its cells from the others by
 what `tl.annotate` writes. A label that lies within another candidate is not left out, since that candidate is a right
 answer for its cells. `elsewhere` with the term hidden leaves the label and its kin out of the model's vocabulary, too.
+Thresholds: shares of calls that would not be made, of right and of wrong calls among all labels, and of calls of cells
+whose label was left out, with their term in the model's vocabulary and with the term hidden.
 
 For figures on studies or types that no part of the model has seen, give a rehearsal that did without them: a folder
-that `python -m recipes.bioverse_small.make --fold NAME` wrote. Prints tables, writes a JSON file.
+that `python -m recipes.bioverse_small.make --fold NAME` wrote; it is not calibrated, so name a model that is
+(`--calibration`). Kang and baron are among the three studies that `bioverse-small` was calibrated on. Prints tables,
+writes a JSON file.
 """
 
 from __future__ import annotations
@@ -14,6 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import warnings
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +36,7 @@ from scbioverse.train.calibrate import expected_calibration_error
 RESULTS = Path(__file__).parent / "results" / "unknown.json"
 TARGETS = {"ece": 0.05, "auroc": 0.85}
 FEWEST = 10
+THRESHOLDS = (0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)
 SCORES = ("confidence", "margin", "entropy", "elsewhere", "elsewhere, term hidden", "used")
 
 
@@ -57,7 +63,7 @@ def left_out(terms: list[str]) -> list[tuple[str, list[str]]]:
     return found
 
 
-def annotated(adata: ad.AnnData, model: Any, terms: list[str], method: str = "score") -> pd.DataFrame:
+def annotated(adata: ad.AnnData, model: Any, terms: list[str], method: str) -> pd.DataFrame:
     """Return what `tl.annotate` writes into `obs` with these terms as candidates."""
     labels = {canonical_phrase(one): one for one in terms}
     # A threshold nobody falls below, so that everything is computed and nothing is called otherwise.
@@ -74,11 +80,17 @@ def uncertainty(found: pd.DataFrame) -> dict[str, np.ndarray]:
     return {name: np.asarray(values, dtype=np.float64) for name, values in out.items()}
 
 
-def measure(adata: ad.AnnData, model: Any, study: str) -> dict[str, Any]:
+def below(scores: dict[str, np.ndarray], rows: np.ndarray) -> list[float] | None:
+    """Share of some rows that falls below each threshold; None for no rows."""
+    used = -scores.get("used", scores["confidence"])[rows]
+    return [round(float((used < one).mean()), 4) for one in THRESHOLDS] if used.size else None
+
+
+def measure(adata: ad.AnnData, model: Any, study: str, method: str) -> dict[str, Any]:
     """Calibration of one study, and one row for each label left out."""
     truth = adata.obs["cl_id"].astype(str).to_numpy()
     terms = sorted(set(truth))
-    full = annotated(adata, model, terms)
+    full = annotated(adata, model, terms, method)
     right = full["cl_id"].astype(str).to_numpy() == truth
     result: dict[str, Any] = {
         "study": study,
@@ -87,6 +99,8 @@ def measure(adata: ad.AnnData, model: Any, study: str) -> dict[str, Any]:
         "accuracy": round(float(right.mean()), 4),
         "ece": round(expected_calibration_error(full["confidence"].to_numpy(np.float64).clip(0, 1), right), 4),
         "sent_elsewhere": round(float((full["elsewhere"] > 0.5).mean()), 4) if "elsewhere" in full else None,
+        "right_below": below(uncertainty(full), right),
+        "wrong_below": below(uncertainty(full), ~right),
         "types": [],
     }
     vocabulary = list(model.config.default_labels or [])
@@ -94,16 +108,18 @@ def measure(adata: ad.AnnData, model: Any, study: str) -> dict[str, Any]:
         unknown = np.array([is_within(label, one) for label in truth])
         if unknown.sum() < FEWEST:
             continue
-        found = annotated(adata, model, kept)
+        found = annotated(adata, model, kept, method)
         scores = uncertainty(found)
         try:
             model.config.default_labels = [v for v in vocabulary if not (is_within(v, one) or is_within(one, v))]
             hidden = annotated(adata, model, kept, "nearest")  # the same `elsewhere`, sooner
         finally:
             model.config.default_labels = vocabulary
+        row: dict[str, Any] = {"label": canonical_phrase(one), "cl_id": one, "cells": int(unknown.sum())}
+        row["below"] = below(scores, unknown)
         if "elsewhere" in hidden:
             scores["elsewhere, term hidden"] = hidden["elsewhere"].to_numpy(np.float64)
-        row = {"label": canonical_phrase(one), "cl_id": one, "cells": int(unknown.sum())}
+            row["below, term hidden"] = below(uncertainty(found.assign(elsewhere=hidden["elsewhere"])), unknown)
         result["types"].append(
             row | {name: round(float(roc_auc_score(unknown, values)), 4) for name, values in scores.items()}
         )
@@ -116,12 +132,24 @@ def report(results: list[dict[str, Any]]) -> str:
     types = pd.DataFrame([{"study": one["study"]} | row for one in results for row in one["types"]])
     shown = [name for name in SCORES if name in types]
     mean = types[shown].mean().round(4)
+    kept_back = {
+        "right calls": [one["right_below"] for one in results],
+        "wrong calls": [one["wrong_below"] for one in results],
+        "label left out": types["below"].tolist(),
+        "its term hidden": types["below, term hidden"].tolist() if "below, term hidden" in types else [],
+    }
+    thresholds = pd.DataFrame({"threshold": THRESHOLDS})
+    for name, each in kept_back.items():
+        if found := [one for one in each if one is not None]:
+            thresholds[name] = np.mean(found, axis=0).round(3)
+    types = types.drop(columns=[name for name in types if name.startswith("below")])
     types.loc[len(types)] = {"study": "mean of labels", "label": "", "cells": types["cells"].sum(), **mean}
     return (
         f"Calibration, all labels as candidates (target: ece at most {TARGETS['ece']})\n"
         f"{calibration.to_string(index=False)}"
         f"\n\nAUROC of unknown cells, one label left out (target: {TARGETS['auroc']})\n"
         f"{types[['study', 'label', 'cells', *shown]].to_string(index=False)}"
+        f"\n\nShare of calls below a threshold, means\n{thresholds.to_string(index=False)}"
     )
 
 
@@ -130,6 +158,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--model", default="bioverse-small", help="name of a model, or a folder such as a rehearsal's")
     parser.add_argument("--calibration", default="", help="model to take temperatures and marker weights from")
+    parser.add_argument("--method", choices=("score", "nearest", "cascade"), default="cascade")
     parser.add_argument("--studies", default="kang_ifnb_pbmc,pancreas_baron_human", help="separated by commas")
     parser.add_argument("--max-cells", type=int, default=600, help="of a study")
     parser.add_argument("--seed", type=int, default=0)
@@ -140,17 +169,23 @@ def main() -> None:
     model = sb.models.load(args.model)
     if args.calibration:
         other = sb.models.load(args.calibration).config
-        for name in ("temperature", "nearest_temperature", "marker_weight", "nearest_marker_weight"):
+        for name in ("temperature", "nearest_temperature", "marker_weight", "nearest_marker_weight", "pool"):
             setattr(model.config, name, getattr(other, name))
     results = [
-        measure(read_study(name, args.max_cells, args.seed), model, name) for name in args.studies.split(",") if name
+        measure(read_study(name, args.max_cells, args.seed), model, name, args.method)
+        for name in args.studies.split(",")
+        if name
     ]
     config = model.config
     record = {
         "model": str(args.model),
         "fingerprint": model.fingerprint(),
-        "temperature": config.temperature,
-        "marker_weight": config.marker_weight,
+        "calibration": args.calibration or str(args.model),
+        "temperatures": [config.temperature, config.nearest_temperature],
+        "marker_weights": [config.marker_weight, config.nearest_marker_weight],
+        "pool": None if config.pool is None else asdict(config.pool),
+        "method": args.method,
+        "thresholds": THRESHOLDS,
         "seed": args.seed,
         "targets": TARGETS,
         "studies": results,

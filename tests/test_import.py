@@ -55,6 +55,12 @@ def test_import_is_quick_and_light() -> None:
     assert not set(runs[0][1]) & set(HEAVY)
 
 
+def test_loading_a_checkpoint_leaves_the_compiler_of_torch_alone() -> None:
+    # It takes as long to import as torch itself, and arithmetic on tensors without storage brings it in.
+    code = "import sys, scbioverse as sb; sb.models.load('bioverse-small'); print('torch._dynamo' in sys.modules)"
+    assert run(code).split()[-1] == "False"
+
+
 @pytest.mark.parametrize("package", WITHOUT_TORCH)
 def test_light_packages_do_not_import_torch(package: str) -> None:
     found = run(f"import sys, scbioverse.{package}; print(*({{'torch', 'transformers', 'scanpy'}} & set(sys.modules)))")

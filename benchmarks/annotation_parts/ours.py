@@ -9,15 +9,13 @@ from scipy.special import log_softmax
 
 from benchmarks.annotation_parts.measures import Meter, Row, by_chance, cost, measures
 from benchmarks.annotation_parts.posing import Test
-from recipes.bioverse_small.calibration import SURE, Calibration, Question, study_evidence
+from recipes.bioverse_small.calibration import SURE, Calibration, Question, fit, study_evidence
 from recipes.bioverse_small.encoder import TrainedEncoder, embed_study, head_scores
 from scbioverse.models import BioVerse
 from scbioverse.models._cascade import pooled
 from scbioverse.models.config import PoolConfig
-from scbioverse.train import fit_combination, fit_pool
 
 WAYS = {"score": "score", "nearest": "nearest", "head": "bypass head"}
-BOUNDS = {"score": (0.2, 10.0), "nearest": (0.005, 1.0), "head": (0.2, 10.0)}
 
 
 @dataclass
@@ -79,16 +77,7 @@ def ask_controls(model: BioVerse, asked: Question, order: np.ndarray) -> tuple[n
 
 def fit_calibration(raws: list[Raw]) -> Calibration:
     """Temperatures and marker weights from tests that took no part in training; each test counts the same."""
-    fitted = {
-        way: fit_combination(
-            [(raw.values[way], raw.asked.evidence, raw.asked.truth) for raw in raws], bounds=BOUNDS[way]
-        )
-        for way in WAYS
-    }
-    pool = fit_pool(
-        [((raw.values["score"], raw.values["nearest"], raw.asked.evidence), raw.asked.truth) for raw in raws]
-    )
-    return Calibration(**fitted, pool=pool)  # type: ignore[arg-type]
+    return fit((raw.asked, raw.values) for raw in raws)
 
 
 def shipped_calibration(model: BioVerse) -> Calibration | None:

@@ -17,6 +17,7 @@ Each cell is called by itself. The candidates are the study's own labels as Cell
 methods, and so are the cells. *Development tests* are three studies that no training ever sees, though design choices
 were made by looking at them. *Training studies left out* are each tested with a model that was trained without them
 (and without studies that share cells with them); these models, like the shipped one, are calibrated on other studies.
+How markers are weighed was chosen with all these studies in view.
 
 - `score`: the language model reads the cell's soft tokens and says one of the names; marker evidence is added with a
   weight that is fitted with the temperature. `nearest`: the nearest description in the space shared with text, markers

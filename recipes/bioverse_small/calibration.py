@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -120,27 +120,34 @@ def raw_log_probs(model: BioVerse, trained: TrainedEncoder, asked: Question) -> 
     }
 
 
-def calibrate(
+Answers = tuple[Question, Mapping[str, np.ndarray]]
+"""A question and what a model says to it by each way, before temperature and markers."""
+
+
+def ask_calibrators(
     rehearsed: Mapping[str, tuple[BioVerse, TrainedEncoder]], *, rng: int = 0, max_cells: int = 800
-) -> Calibration:
-    """Fit on the :data:`CALIBRATORS` that rehearsals left out; each study counts the same."""
+) -> dict[str, Answers]:
+    """Ask each rehearsal about the :data:`CALIBRATORS` that it left out; by study."""
     generator = np.random.default_rng(rng)
-    sets: dict[str, list[tuple[np.ndarray, np.ndarray, np.ndarray]]] = {"score": [], "nearest": [], "head": []}
+    found: dict[str, Answers] = {}
     for name, (model, trained) in rehearsed.items():
         genes = np.array(trained.stats.genes, dtype=object)
         for study in (one for one in FOLDS[name].studies if one in CALIBRATORS):
             asked = question(trained, load_study(study, genes), generator, max_cells, model.config.names)
-            for way, values in raw_log_probs(model, trained, asked).items():
-                sets[way].append((values, asked.evidence, asked.truth))
-    found = {
-        way: fit_combination(parts, bounds=(0.005, 1.0) if way == "nearest" else (0.2, 10.0))
-        for way, parts in sets.items()
+            found[study] = asked, raw_log_probs(model, trained, asked)
+    return found
+
+
+def fit(answers: Iterable[Answers]) -> Calibration:
+    """Fit on studies that took no part in training; each counts the same."""
+    answers = list(answers)
+    pairs = {
+        way: fit_combination(
+            [(values[way], asked.evidence, asked.truth) for asked, values in answers],
+            bounds=(0.005, 1.0) if way == "nearest" else (0.2, 10.0),
+        )
+        for way in ("score", "nearest", "head")
     }
-    pool = fit_pool(
-        [
-            ((said, cosine, evidence), truth)
-            for (said, evidence, truth), (cosine, _, _) in zip(sets["score"], sets["nearest"], strict=True)
-        ]
-    )
-    logger.info("calibration: %s, pool %s", found, pool)
-    return Calibration(**found, pool=pool)  # type: ignore[arg-type]
+    pool = fit_pool([((values["score"], values["nearest"], asked.evidence), asked.truth) for asked, values in answers])
+    logger.info("calibration: %s, pool %s", pairs, pool)
+    return Calibration(**pairs, pool=pool)  # type: ignore[arg-type]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from recipes.bioverse_small.calibration import CALIBRATORS
-from recipes.bioverse_small.data import LABEL_PROFILES, PROFILES, UNLABELLED
+from recipes.bioverse_small.data import DEV_TESTS, LABEL_PROFILES, PROFILES, STUDIES, UNLABELLED
 from scbioverse.datasets import list_datasets
 from scbioverse.models import BioVerse
+
+Figures = dict[str, dict[str, dict[str, float]]]
+"""By study and method."""
 
 LIMITS = [
     "The cell encoder was trained from scratch on about twenty thousand real cells and about twenty thousand cells "
@@ -18,6 +20,8 @@ LIMITS = [
     "Confidence is the probability among the given candidates, calibrated on training studies that rehearsals left "
     "out. It says nothing about types that are not among the candidates.",
     "The language model is SmolLM2-135M-Instruct, which knows next to no cell biology by itself.",
+    "The rule that weighs marker genes was chosen with the studies of this card in view, left-out ones included; the "
+    "temperatures and weights of a left-out study's figures were fitted without it.",
     "For research. Not for diagnosis.",
 ]
 
@@ -50,12 +54,25 @@ def describe(model: BioVerse, summary: dict[str, Any]) -> None:
         **{key: summary[key] for key in kept},
     }
     model.config.licence = LICENCE
+    model.config.metrics = study_tables(summary["figures"], summary.get("left_out_figures", {}))
+
+
+def study_tables(figures: Figures, left_out: Figures) -> dict[str, list[dict[str, Any]]]:
+    """Tables of the card, by title: the development tests, then the studies that rehearsals left out."""
     asked = "every cell by itself, the study's own labels as candidates"
-    tables = {f"{study}, {asked}": methods for study, methods in summary["figures"].items()}
+    tables = {f"{study}, {asked}": methods for study, methods in figures.items()}
     tables |= {
-        f"{study}, left out of training{' but used to calibrate' * (study in CALIBRATORS)}, {asked}": methods
-        for study, methods in summary.get("left_out_figures", {}).items()
+        f"{study}, left out of training and calibration, {asked}": methods for study, methods in left_out.items()
     }
-    model.config.metrics = {
+    return {
         title: [{"method": method, **values} for method, values in methods.items()] for title, methods in tables.items()
     }
+
+
+def renew_figures(model: BioVerse, figures: Figures, left_out: Figures) -> None:
+    """Replace the tables of studies on a model's card; tables of other things stay."""
+    studies = (*figures, *left_out, *STUDIES, *DEV_TESTS)
+    kept = {
+        title: table for title, table in model.config.metrics.items() if title.split(",", maxsplit=1)[0] not in studies
+    }
+    model.config.metrics = study_tables(figures, left_out) | kept

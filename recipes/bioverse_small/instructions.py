@@ -19,6 +19,7 @@ from scbioverse.encoders.compact import CompactCellEncoder
 from scbioverse.knowledge import canonical_phrase, load_markers, load_ontology
 from scbioverse.knowledge._expression import Expression
 from scbioverse.knowledge.claims import Claim, judge
+from scbioverse.knowledge.spoken import answer_name
 from scbioverse.train.instructions import Instruction, Lessons
 from scbioverse.train.lessons import Group, comparison_lesson, group_lessons, nothing_lessons, term_lessons
 
@@ -70,7 +71,12 @@ class Held:
 
 
 def make_lessons(
-    encoder: CompactCellEncoder, studies: list[Study], genes: np.ndarray, config: LessonConfig, seed: int
+    encoder: CompactCellEncoder,
+    studies: list[Study],
+    genes: np.ndarray,
+    config: LessonConfig,
+    seed: int,
+    names: str = "natural",
 ) -> tuple[Lessons, list[Held]]:
     """Build the examples, and the cells held back.
 
@@ -86,6 +92,8 @@ def make_lessons(
         How many.
     seed
         Chooses cells and wordings.
+    names
+        Form of names that the model answers with when asked for a label.
     """
     rng = np.random.default_rng([seed, 7])
     examples: list[Instruction] = []
@@ -94,7 +102,7 @@ def make_lessons(
     used: set[str] = set()
     size = 0
     for study in studies:
-        groups, values, kept = _groups(encoder, study, genes, config, rng, size)
+        groups, values, kept = _groups(encoder, study, genes, config, rng, size, names)
         blocks.append(values)
         size += len(values)
         held.append(kept)
@@ -121,6 +129,7 @@ def _groups(
     config: LessonConfig,
     rng: np.random.Generator,
     first: int,
+    names: str,
 ) -> tuple[list[Group], np.ndarray, Held]:
     """Labels of a study with their genes, the embeddings they speak of (counted from `first`), and cells held back."""
     candidates = sorted(set(study.cl_ids) - {""})
@@ -142,8 +151,8 @@ def _groups(
         inside[at : at + len(own)] = True
         table = _top_genes(expression, inside, config.genes)
         places = list(range(first + at, first + at + len(own)))
-        tissue = TISSUES.get(study.name, "")
-        groups.append(Group(canonical_phrase(cl_id), cl_id, places, table, study.name, tissue))
+        tissue, said = TISSUES.get(study.name, ""), answer_name(cl_id, names)
+        groups.append(Group(canonical_phrase(cl_id), cl_id, places, table, study.name, tissue, said))
         at += len(own)
     held_rows = np.concatenate(back)
     truth = np.array([candidates.index(i) for i in study.cl_ids[held_rows]])
@@ -152,6 +161,9 @@ def _groups(
 
 def _top_genes(expression: Expression, inside: np.ndarray, n: int) -> pd.DataFrame:
     """Genes higher inside by the rules of the checker, the largest difference of fractions times fold change first."""
+    columns = ["gene", "fraction_in", "fraction_out", "strength"]
+    if inside.all():
+        return pd.DataFrame(columns=columns)  # a study with one label has nothing to set its cells apart from
     genes = list(expression.positions)
     hits = expression.logs(genes)
     hits.data = np.ones_like(hits.data)
@@ -163,7 +175,7 @@ def _top_genes(expression: Expression, inside: np.ndarray, n: int) -> pd.DataFra
         for gene, one in expression.measure(inside, ~inside, short).items()
         if judge(Claim(gene, (gene,), "high", 0), {gene: one})[0] == "supported"
     ]
-    table = pd.DataFrame(found, columns=["gene", "fraction_in", "fraction_out", "strength"])
+    table = pd.DataFrame(found, columns=columns)
     return table.sort_values(["strength", "gene"], ascending=[False, True]).head(n).reset_index(drop=True)
 
 

@@ -18,16 +18,17 @@ import numpy as np
 import torch
 
 from recipes.bioverse_small import data
-from recipes.bioverse_small.calibration import Calibration, calibrate
-from recipes.bioverse_small.card import describe
+from recipes.bioverse_small.calibration import Answers, ask_calibrators, fit
+from recipes.bioverse_small.card import LIMITS, Figures, describe, renew_figures
 from recipes.bioverse_small.encoder import EncoderConfig, TrainedEncoder, build_pool, train_encoder
 from recipes.bioverse_small.evaluate import evaluate
 from recipes.bioverse_small.projector import ProjectorConfig, begin_as_names, embedding_bank, train_projector
 from recipes.bioverse_small.rehearsals import BYPASS, FOLDS, STUDY_FOLDS, LeftOut, load_rehearsal, save_rehearsal
 from recipes.bioverse_small.terms import is_within
+from scbioverse._errors import MismatchError
 from scbioverse.encoders.compact import CompactCellEncoder
 from scbioverse.llm import Backbone
-from scbioverse.models import BioVerse
+from scbioverse.models import BioVerse, load
 from scbioverse.tl._ontology_cards import keep_ontology
 
 logger = logging.getLogger("recipes.bioverse_small")
@@ -116,15 +117,21 @@ def rehearse(name: str, folder: Path, config: RecipeConfig, seed: int) -> Path:
 
 
 def study_figures(
-    folders: dict[str, Path], calibration: Calibration, seed: int
-) -> dict[str, dict[str, dict[str, float]]]:
-    """Figures of the rehearsals on the studies they left out."""
-    figures: dict[str, dict[str, dict[str, float]]] = {}
-    for name, folder in folders.items():
-        model, trained = load_rehearsal(folder)
-        calibration.apply(model)
-        tests = [data.load_study(one, np.array(trained.stats.genes, dtype=object)) for one in FOLDS[name].studies]
-        figures |= evaluate(model, trained, tests, calibration, rng=seed, max_cells=1500)
+    rehearsed: dict[str, tuple[BioVerse, TrainedEncoder]], answers: dict[str, Answers], seed: int
+) -> Figures:
+    """Figures of the rehearsals on the studies they left out, each calibrated on studies other than the one at hand."""
+    figures: Figures = {}
+    for name, (model, trained) in rehearsed.items():
+        genes = np.array(trained.stats.genes, dtype=object)
+        for study in FOLDS[name].studies:
+            others = [one for other, one in answers.items() if other != study]
+            if not others:
+                logger.warning("no figures for %s: no other study to calibrate on", study)
+                continue
+            calibration = fit(others)
+            calibration.apply(model)
+            tests = [data.load_study(study, genes)]
+            figures |= evaluate(model, trained, tests, calibration, rng=seed, max_cells=1500)
     return figures
 
 
@@ -138,20 +145,72 @@ def make(
 ) -> dict[str, object]:
     """Run all stages and write the checkpoint; returns the summary on its card."""
     config = config or RecipeConfig()
-    folders = {name: rehearse(name, rehearsals, config, seed) for name in folds}
-    calibration = calibrate({name: load_rehearsal(folder) for name, folder in folders.items()}, rng=seed)
+    rehearsed, answers = _rehearsed(rehearsals, config, seed, folds)
     model, trained = load_rehearsal(rehearse("full", rehearsals, config, seed))
-    summary = dict(model.config.training)
-    calibration.apply(model)
-    tests = [data.load_study(name, np.array(trained.stats.genes, dtype=object)) for name in data.DEV_TESTS]
-    summary["calibration"] = asdict(calibration)
-    summary["figures"] = evaluate(model, trained, tests, calibration, rng=seed)
-    summary["left_out_figures"] = study_figures(folders, calibration, seed)
+    summary = dict(model.config.training) | _calibrated(model, trained, rehearsed, answers, seed)
     describe(model, summary)
     if config.keep_ontology:
         keep_ontology(model)
     model.save(target, overwrite=True, dtype="float16")
     return summary
+
+
+def recalibrate(
+    target: Path,
+    *,
+    seed: int = 0,
+    rehearsals: Path = REHEARSALS,
+    config: RecipeConfig | None = None,
+    folds: tuple[str, ...] = tuple(STUDY_FOLDS),
+) -> dict[str, object]:
+    """Fit temperatures and weights of a checkpoint again and measure it again; its weights stay as they are.
+
+    Raises
+    ------
+    MismatchError
+        The training whose classifier is measured beside it has another cell encoder than the checkpoint.
+    """
+    config = config or RecipeConfig()
+    model = load(target)
+    full, trained = load_rehearsal(rehearsals / f"full-{seed}")
+    ours, theirs = (one.config.encoders["cell"].fingerprint for one in (model, full))
+    if ours != theirs:
+        raise MismatchError(
+            f"{target} has a cell encoder with fingerprint {ours}, {rehearsals / f'full-{seed}'} one with {theirs}: "
+            "it was not made from that training. Make the checkpoint anew."
+        )
+    rehearsed, answers = _rehearsed(rehearsals, config, seed, folds)
+    found = _calibrated(model, trained, rehearsed, answers, seed)
+    model.config.training = {**model.config.training, "calibration": found["calibration"], "limits": LIMITS}
+    renew_figures(model, found["figures"], found["left_out_figures"])  # type: ignore[arg-type]
+    model.save(target, overwrite=True, dtype="float16")
+    return found
+
+
+def _rehearsed(
+    folder: Path, config: RecipeConfig, seed: int, folds: tuple[str, ...]
+) -> tuple[dict[str, tuple[BioVerse, TrainedEncoder]], dict[str, Answers]]:
+    """Rehearsals by name, trained where they are not there yet, and their answers about studies to calibrate on."""
+    found = {name: load_rehearsal(rehearse(name, folder, config, seed)) for name in folds}
+    return found, ask_calibrators(found, rng=seed)
+
+
+def _calibrated(
+    model: BioVerse,
+    trained: TrainedEncoder,
+    rehearsed: dict[str, tuple[BioVerse, TrainedEncoder]],
+    answers: dict[str, Answers],
+    seed: int,
+) -> dict[str, object]:
+    """Calibrate a model in place and measure it; `trained` is the head that bypasses its language model."""
+    calibration = fit(answers.values())
+    calibration.apply(model)
+    tests = [data.load_study(name, np.array(trained.stats.genes, dtype=object)) for name in data.DEV_TESTS]
+    return {
+        "calibration": asdict(calibration),
+        "figures": evaluate(model, trained, tests, calibration, rng=seed),
+        "left_out_figures": study_figures(rehearsed, answers, seed),
+    }
 
 
 def main() -> None:
@@ -161,12 +220,14 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--rehearsals", type=Path, default=REHEARSALS, help="folder of trainings that leave things out")
     parser.add_argument("--fold", choices=sorted(FOLDS), help="train this rehearsal only")
+    parser.add_argument("--recalibrate", action="store_true", help="keep the weights, fit and measure again")
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     if args.fold:
         rehearse(args.fold, args.rehearsals, RecipeConfig(), args.seed)
         return
-    summary = make(args.target, seed=args.seed, rehearsals=args.rehearsals)
+    run = recalibrate if args.recalibrate else make
+    summary = run(args.target, seed=args.seed, rehearsals=args.rehearsals)
     logger.info("%s", json.dumps({key: summary[key] for key in ("figures", "left_out_figures")}, indent=1))
 
 

@@ -3,6 +3,9 @@
 Reads an aligned checkpoint, trains an adapter on questions and answers from facts, measures `score` on cells of the
 training studies that no example speaks of, before and after, and refuses to write a model that got worse. If the full
 adapter costs accuracy, weaker versions of it (its change scaled down) are tried first.
+
+In the checkpoint the adapter is for what the model writes (`BioVerseConfig.adapter_scores` is False): temperatures and
+weights of `score` were fitted on models that had none.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ import pandas as pd
 from recipes.bioverse_small import data
 from recipes.bioverse_small.instructions import Held, LessonConfig, make_lessons
 from scbioverse.encoders.compact import CompactCellEncoder
-from scbioverse.knowledge import canonical_phrase
+from scbioverse.knowledge.spoken import answer_name
 from scbioverse.llm.adapter import AdapterConfig
 from scbioverse.models import BioVerse, load
 from scbioverse.train import fit
@@ -45,7 +48,7 @@ class TuneConfig:
     lr: float = 5e-4
     # The label prompt is what `score` reads; reasons are what `annotate` and `ask` need most.
     weights: dict[str, float] = field(
-        default_factory=lambda: {"label": 4.0, "reason": 4.0, "markers": 2.0, "identity": 2.0, "compare": 2.0}
+        default_factory=lambda: {"label": 8.0, "reason": 4.0, "markers": 2.0, "identity": 2.0, "compare": 2.0}
     )
     train_projector: bool = False
 
@@ -56,7 +59,7 @@ def accuracies(model: BioVerse, held: list[Held]) -> dict[str, float]:
     for one in held:
         if len(one.candidates) < 2 or not len(one.truth):
             continue
-        names = [canonical_phrase(cl_id) for cl_id in one.candidates]
+        names = [answer_name(cl_id, model.config.names) for cl_id in one.candidates]
         scores = model.score(one.embeddings, names, progress=False, calibrated=False)
         out[one.study] = round(float((scores.argmax(axis=1) == one.truth).mean()), 4)
     out["mean"] = round(float(np.mean(list(out.values()))), 4)
@@ -138,7 +141,7 @@ def main() -> None:
     genes = np.array(encoder.stats.genes, dtype=object)
     config = TuneConfig(steps=args.steps)
     studies = [data.load_study(name, genes) for name in args.studies]
-    lessons, held = make_lessons(encoder, studies, genes, config.lessons, args.seed)
+    lessons, held = make_lessons(encoder, studies, genes, config.lessons, args.seed, model.config.names)
     tuned, figures, _ = tune(model, lessons, held, config, args.seed, minutes=args.minutes)
     logger.info("%s", json.dumps(figures, indent=1))
     if tuned is None:
@@ -151,6 +154,7 @@ def main() -> None:
             **figures,
         },
     }
+    tuned.config.adapter_scores = False
     tuned.save(args.target, overwrite=True, dtype="float16")
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from benchmarks.ontology import kinship, shares
-from benchmarks.unknown import left_out, report, uncertainty
+from benchmarks.unknown import THRESHOLDS, below, left_out, report, uncertainty
 
 B, T, CD8, NK, NAIVE_B = "CL:0000236", "CL:0000084", "CL:0000625", "CL:0000623", "CL:0000788"
 
@@ -38,12 +38,24 @@ def test_kinship_and_shares() -> None:
     assert found == {"same": 0.25, "within": 0.5, "above": 0.0, "match": 0.75}
 
 
+def test_shares_below_the_thresholds() -> None:
+    scores = uncertainty(pd.DataFrame({"confidence": [0.9, 0.12, 0.9], "margin": 0, "entropy": 0, "elsewhere": 0.0}))
+    assert below(scores, np.array([True, True, False])) == [0.0 if one < 0.12 else 0.5 for one in THRESHOLDS]
+    assert below(scores, np.zeros(3, bool)) is None
+    elsewhere = uncertainty(pd.DataFrame({"confidence": [0.9], "margin": 0, "entropy": 0, "elsewhere": 0.9}))
+    assert below(elsewhere, np.array([True])) == [float(one > 0.09) for one in THRESHOLDS]
+
+
 def test_the_report_has_means_beside_the_targets() -> None:
+    shares_below = [0.25] * len(THRESHOLDS)
     types = [
-        {"label": name, "cl_id": "x", "cells": 10, "confidence": value, "elsewhere": 0.9}
+        {"label": name, "cl_id": "x", "cells": 10, "confidence": value, "elsewhere": 0.9, "below": shares_below}
         for name, value in (("a", 0.6), ("b", 0.8))
     ]
     row = {"study": "s", "cells": 20, "candidates": 2, "accuracy": 0.5, "ece": 0.1, "sent_elsewhere": None}
-    text = report([{**row, "types": types}])
+    wrong_below = [0.5] * len(THRESHOLDS)
+    text = report([{**row, "right_below": [0.125] * len(THRESHOLDS), "wrong_below": wrong_below, "types": types}])
     assert "target: 0.85" in text
-    assert text.splitlines()[-1].split()[-2:] == ["0.7", "0.9"]
+    mean = next(line for line in text.splitlines() if "mean of labels" in line)
+    assert mean.split()[-2:] == ["0.7", "0.9"]
+    assert text.splitlines()[-1].split() == ["0.50", "0.125", "0.5", "0.25"]

@@ -22,10 +22,12 @@ def test_known_markers_weigh_for_their_type_only(genes):
     assert weights[0, genes.index("MS4A1")] > 0
     assert (weights[1:, genes.index("MS4A1")] == 0).all()
     assert (weights >= 0).all()
-    assert (weights.sum(axis=1) < 1).all()
+    # Unit length but for the prior doubt: the weighted sum of independent z-scores has at most a variance of one.
+    lengths = np.linalg.norm(weights, axis=1)
+    assert ((lengths > 0.9) & (lengths < 1)).all()
 
 
-def test_a_gene_of_every_candidate_tells_none_apart(genes):
+def test_a_gene_of_every_candidate_tells_less(genes):
     alone = marker_weights([CD4], genes, shrink=0).toarray()
     pair = marker_weights([CD4, CD8], genes, shrink=0).toarray()
     assert alone[0, genes.index("CD3D")] > pair[0, genes.index("CD3D")]
@@ -39,9 +41,17 @@ def test_another_candidates_markers_are_not_borrowed(genes):
 
 
 def test_few_measured_markers_count_little(genes):
-    few = marker_weights([B, NK], ["MS4A1", "ACTB"]).sum(axis=1)
-    many = marker_weights([B, NK], genes).sum(axis=1)
-    assert few[0] < 0.7 < many[0]
+    few = np.linalg.norm(marker_weights([B, NK], ["MS4A1", "ACTB"]).toarray(), axis=1)
+    many = np.linalg.norm(marker_weights([B, NK], genes).toarray(), axis=1)
+    assert 0 < few[0] < many[0] < 1
+    # The same lift of every measured marker says the more, the more of them there are.
+    assert marker_weights([B], genes).sum() > 4 * marker_weights([B], ["MS4A1", "CD79A"]).sum()
+
+
+def test_shared_markers_come_off_by_the_share_asked_for(genes):
+    at = genes.index("CD3D")
+    kept, halved, gone = (marker_weights([CD4, CD8], genes, shared=share).toarray()[0, at] for share in (0.0, 0.5, 1.0))
+    assert kept > halved > gone
 
 
 def test_unknown_and_unmeasured_candidates_have_empty_rows():

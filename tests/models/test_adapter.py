@@ -68,6 +68,26 @@ def test_saved_and_loaded_bit_for_bit(
     assert load(model.copy().save(tmp_path / "half", dtype="float16"), llm=tiny_backbone).adapter is not None
 
 
+def test_an_adapter_may_be_for_writing_alone(
+    model: BioVerse, adapter: Adapter, points: np.ndarray, tmp_path: Path, tiny_backbone: Backbone
+) -> None:
+    before = model.score(points, NAMES, progress=False)
+    plain, *_ = write_labels(model, points, max_new_tokens=6)
+    model.set_adapter(adapter)
+    both, identity = model.score(points, NAMES, progress=False), model.fingerprint()
+    tuned, *_ = write_labels(model, points, max_new_tokens=6)
+    assert tuned != plain
+    model.config.adapter_scores = False
+    assert model.fingerprint() != identity
+    loaded = load(model.save(tmp_path / "writes"), llm=tiny_backbone)
+    for one in (model, loaded):
+        np.testing.assert_array_equal(one.score(points, NAMES, progress=False), before)
+        assert write_labels(one, points, max_new_tokens=6)[0] == tuned
+        assert one.questioner.reader is one.writer
+    loaded.config.adapter_scores = True
+    np.testing.assert_array_equal(loaded.score(points, NAMES, progress=False), both)
+
+
 def test_a_model_without_adapter_saves_none(model: BioVerse, tmp_path: Path) -> None:
     folder = model.save(tmp_path / "plain")
     assert not (folder / "adapter").exists()

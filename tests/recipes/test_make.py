@@ -82,28 +82,50 @@ def sliver(monkeypatch):
         )
 
     load_study = data.load_study
-    fold = LeftOut(studies=("kang_ifnb_pbmc",))
     monkeypatch.setattr(data, "load_study", few)
     monkeypatch.setattr(data, "STUDIES", {"kang_ifnb_pbmc": 1.0, "pancreas_baron_human": 1.0})
     monkeypatch.setattr(data, "UNLABELLED", ())
     monkeypatch.setattr(data, "DEV_TESTS", ("pbmc3k",))
     monkeypatch.setattr(data, "load_profiles", some)
     monkeypatch.setattr(projector, "general_texts", lambda: [f"A sentence about thing number {i}." for i in range(12)])
-    monkeypatch.setitem(FOLDS, "kang", fold)
+    monkeypatch.setitem(FOLDS, "kang", LeftOut(studies=("kang_ifnb_pbmc",)))
+    monkeypatch.setitem(FOLDS, "baron", LeftOut(studies=("pancreas_baron_human",)))
     monkeypatch.setattr("recipes.bioverse_small.calibration.load_study", few)
 
 
-def test_the_recipe_makes_a_checkpoint_that_says_how(sliver, tmp_path):
-    summary = make.make(tmp_path / "model", seed=3, rehearsals=tmp_path / "kept", config=TINY, folds=("kang",))
+def test_the_recipe_makes_a_checkpoint_that_says_how(sliver, tmp_path, monkeypatch):
+    summary = make.make(tmp_path / "model", seed=3, rehearsals=tmp_path / "kept", config=TINY, folds=("kang", "baron"))
     model = load(tmp_path / "model")
     assert model.config.training["seed"] == 3
     assert (model.config.temperature, model.config.marker_weight) == tuple(summary["calibration"]["score"])
     assert set(summary["figures"]) == {"pbmc3k"}
-    assert set(summary["left_out_figures"]) == {"kang_ifnb_pbmc"}
-    assert (
-        "kang_ifnb_pbmc, left out of training but used to calibrate" in (tmp_path / "model" / "README.md").read_text()
-    )
+    assert set(summary["left_out_figures"]) == {"kang_ifnb_pbmc", "pancreas_baron_human"}
+    assert "kang_ifnb_pbmc, left out of training and calibration" in (tmp_path / "model" / "README.md").read_text()
     rehearsed, head = load_rehearsal(tmp_path / "kept" / "kang-3")
     assert rehearsed.config.training["left_out"]["studies"] == ["kang_ifnb_pbmc"]
     assert "kang_ifnb_pbmc" not in rehearsed.config.training["studies"]
     assert head.prototypes.shape == (len(head.terms), 16)
+    model.config.marker_weight, model.config.pool = 33.0, None
+    weights = {file.name: file.read_bytes() for file in (tmp_path / "model").glob("*.safetensors")}
+    model.config.temperature, model.config.metrics = 7.0, {"Something else": [{"n": 1}], **model.config.metrics}
+    model.save(tmp_path / "model", overwrite=True, dtype="float16")
+    used: list[set[str]] = []
+    fit = make.fit
+
+    def noted(answers):
+        answers = list(answers)
+        used.append({asked.study for asked, _ in answers})
+        return fit(answers)
+
+    monkeypatch.setattr(make, "fit", noted)
+    make.recalibrate(tmp_path / "model", seed=3, rehearsals=tmp_path / "kept", config=TINY, folds=("kang", "baron"))
+    again = load(tmp_path / "model")
+    assert again.config.temperature == pytest.approx(summary["calibration"]["score"][0], rel=0.05)
+    assert (again.config.temperature, again.config.marker_weight) == tuple(
+        again.config.training["calibration"]["score"]
+    )
+    assert again.config.pool is not None
+    # All for the model itself; for the figures of a study, the others.
+    assert used == [{"kang_ifnb_pbmc", "pancreas_baron_human"}, {"pancreas_baron_human"}, {"kang_ifnb_pbmc"}]
+    assert set(again.config.metrics) == set(model.config.metrics)
+    assert {file.name: file.read_bytes() for file in (tmp_path / "model").glob("*.safetensors")} == weights

@@ -51,7 +51,7 @@ def model(tiny_backbone: Backbone) -> BioVerse:
 
 @pytest.fixture
 def made(model: BioVerse, study: Study) -> tuple[Lessons, list[Held]]:
-    return make_lessons(model.encoders["cell"], [study], GENES, SMALL, 0)
+    return make_lessons(model.encoders["cell"], [study], GENES, SMALL, 0, model.config.names)
 
 
 def test_examples_name_their_source_and_repeat(made: tuple[Lessons, list[Held]], model: BioVerse, study: Study) -> None:
@@ -63,7 +63,8 @@ def test_examples_name_their_source_and_repeat(made: tuple[Lessons, list[Held]],
     for one in reasons:
         assert ("CD79A" in one.answer and "MS4A1" in one.answer) == (f"/{B}/" in one.source)
     assert {"label", "identity", "lineage", "tissue", "compare", "not enough", "definition"} <= set(lessons.tasks)
-    again, _ = make_lessons(model.encoders["cell"], [study], GENES, SMALL, 0)
+    assert {one.answer for one in lessons.examples if one.task == "label"} >= {"B"}
+    again, _ = make_lessons(model.encoders["cell"], [study], GENES, SMALL, 0, model.config.names)
     assert again.examples == lessons.examples
     # No example speaks of a cell that is held back.
     assert len(held.truth) == 12

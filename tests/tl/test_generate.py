@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import scbioverse as sb
+from scbioverse.knowledge.spoken import spoken_name
 from scbioverse.tl._generate import generate_labels, label_of
 from scbioverse.tl._labels import read_labels
 from scbioverse.tl._representation import Representation
@@ -48,6 +49,10 @@ def test_free_text_is_kept_and_mapped(cells: AnnData, tiny_model: BioVerse) -> N
 def test_texts_mean_terms() -> None:
     assert label_of(" B cells. And more.").cl_id == "CL:0000236"
     assert label_of("gibberish flum").cl_id is None
+    # What a model was taught to call CD14 monocytes, and what it means when it says so.
+    assert label_of(spoken_name("CL:0001054"), "spoken").cl_id == "CL:0001054"
+    assert label_of("monocyte  Patrolling.", "spoken").name == "CD16 monocyte"
+    assert label_of("B cells", "spoken").cl_id == "CL:0000236"
     assert label_of("gibberish flum").name == "gibberish flum"
     assert label_of("").name == "unnamed"
     assert len(label_of("x" * 10_000).name) <= 80

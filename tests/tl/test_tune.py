@@ -89,6 +89,13 @@ def test_own_lessons_and_wrong_options(cells: AnnData, tiny_model: BioVerse) -> 
     assert dict(cells.uns) == dict(untouched.uns)
 
 
+def test_the_label_prompt_is_answered_as_annotate_asks() -> None:
+    naive = Group("naive B cell", "CL:0000788", [0], GENES, "study", said="B naive")
+    made = group_lessons(naive, np.random.default_rng(0), per_task=2)
+    assert {one.answer for one in made if one.task == "label"} == {"B naive"}
+    assert all("naive B cell" in one.answer for one in made if one.task == "identity")
+
+
 def test_lessons_say_nothing_but_facts() -> None:
     b = Group("B cell", "CL:0000236", [0, 1, 2], GENES, "study", "blood")
     nk = Group("NK cell", "CL:0000623", [3, 4], GENES.assign(gene=["GNLY", "NKG7", "CD74"]), "study")

@@ -1,4 +1,4 @@
-"""Marker evidence of cells: their z-scores against a reference pool, averaged over each candidate's markers."""
+"""Marker evidence of cells: their z-scores against a reference pool, summed over each candidate's markers."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def marker_evidence(
     batch_size: int = 4096,
     min_genes: int = 100,
 ) -> NDArray[np.float32]:
-    """Mean z-score of each candidate's markers, every cell by itself.
+    """Weighted sum of the z-scores of each candidate's markers, every cell by itself.
 
     Values are scaled as the compact encoder scales them (log of counts per panel share, standardised with mean and
     standard deviation over the encoder's training pool, clipped), so that no statistic of the data set at hand enters
@@ -58,8 +58,8 @@ def marker_evidence(
 
     Returns
     -------
-    float32 (n_obs, m), in standard deviations of the reference pool, shrunken towards 0 where few markers are
-    measured. 0 for a candidate without measured markers and for a cell without counts.
+    float32 (n_obs, m), in standard deviations of such a sum over the reference pool, were its genes independent. 0
+    for a candidate without measured markers and for a cell without counts.
 
     Raises
     ------

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 DESCENDANT = 0.5
 ANCESTOR = 0.3
-SHRINK = 3.0
+SHARED = 0.5
+SHRINK = 0.3
 
 
 def marker_weights(
@@ -25,14 +26,17 @@ def marker_weights(
     *,
     descendant: float = DESCENDANT,
     ancestor: float = ANCESTOR,
+    shared: float = SHARED,
     shrink: float = SHRINK,
 ) -> sp.csr_array:
     """Weights that turn a cell's z-scores into marker evidence for each candidate.
 
     A candidate has its own markers by their table weight, those of its descendants and ancestors at a discount (but
-    not those of another candidate), and of each gene only what exceeds the gene's mean weight over the other
-    candidates: a marker of all of them tells none apart. Each row is divided by its sum plus `shrink`, so that evidence
-    is a mean of z-scores which little knowledge, or a panel that measures little of it, keeps near zero.
+    not those of another candidate), less a share of the gene's mean weight over the other candidates: a marker of all
+    of them tells little. Each row is divided by its Euclidean length plus `shrink`. The weighted sum of z-scores is
+    then itself in standard deviations, as if the genes were independent: many markers that are a little up say more
+    than one that is, as in Stouffer's test with weights. (A mean of z-scores, which divides by the sum, calls fewer
+    cells right: `benchmarks.markers`.)
 
     Parameters
     ----------
@@ -42,8 +46,10 @@ def marker_weights(
         G measured genes, approved symbols.
     descendant, ancestor
         Factors on the weights of markers of descendants and ancestors; 0 leaves them out.
+    shared
+        Share, 0 to 1, of a gene's mean weight over the other candidates that is taken off.
     shrink
-        Weight of prior doubt, in units of the marker table's weights (a marker in one list and for one type has 1).
+        Prior doubt, in units of the marker table's weights (a marker in one list and for one type has 1).
 
     Returns
     -------
@@ -78,10 +84,11 @@ def marker_weights(
     )
     if len(rows) > 1:
         total = np.asarray(matrix.sum(axis=0)).ravel()
-        matrix.data = np.clip(matrix.data - (total[matrix.indices] - matrix.data) / (len(rows) - 1), 0.0, None)
+        others = (total[matrix.indices] - matrix.data) / (len(rows) - 1)
+        matrix.data = np.clip(matrix.data - shared * others, 0.0, None)
     matrix.eliminate_zeros()
-    sums = np.asarray(matrix.sum(axis=1)).ravel()
-    matrix.data /= np.repeat(sums + shrink, np.diff(matrix.indptr))
+    lengths = np.sqrt(np.asarray(matrix.power(2).sum(axis=1)).ravel())
+    matrix.data /= np.repeat(lengths + shrink, np.diff(matrix.indptr))
     matrix.sort_indices()
     return matrix.astype(np.float32)
 

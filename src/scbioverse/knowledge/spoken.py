@@ -55,6 +55,16 @@ def answer_name(cl_id: str, names: str) -> str:
     return spoken_name(cl_id) if names == "spoken" else canonical_phrase(cl_id)
 
 
+@lru_cache(maxsize=1)
+def _by_spoken() -> dict[str, str]:
+    return {name.casefold(): cl_id for cl_id, name in _spoken().items()}
+
+
+def term_said(text: str) -> str | None:
+    """Ontology id of the term whose spoken name this is, in any case of letters; None if it is none's."""
+    return _by_spoken().get(" ".join(text.split()).casefold())
+
+
 def spoken_name(cl_id: str) -> str:
     """Form of a term's name for the language model, general word first; no two terms share one.
 

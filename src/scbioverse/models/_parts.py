@@ -64,6 +64,7 @@ class Parts:
         self._backbone: Backbone | None = None
         self._adapter = adapter
         self._reader: Reader | None = None
+        self._writer: Reader | None = None
         self._questioner: Questioner | None = None
         self._texts: dict[tuple[int, str], Float] = {}
         if self.template.template_hash() != config.template_hash:
@@ -120,7 +121,7 @@ class Parts:
         The space shared with text stays as it is: it is made from the language model without adapter.
         """
         self._adapter = adapter
-        self._reader = self._questioner = None
+        self._reader = self._writer = self._questioner = None
 
     @property
     def tokens(self) -> BioTokens:
@@ -185,6 +186,7 @@ class Parts:
             digest.update(value.cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
         if self._adapter is not None:
             digest.update(self._adapter.fingerprint().encode())
+            digest.update(b"scores" if config.adapter_scores else b"writes")
         return digest.hexdigest()
 
     def tensors(self) -> dict[str, Tensor]:
@@ -226,7 +228,7 @@ class Parts:
             before = None if self._backbone is None else self._backbone.device
             if self._backbone is not None and self._backbone.to(device).device != before:
                 self.modules.to(self._backbone.device)
-                self._reader = self._questioner = None  # they hold keys and values on the device before
+                self._reader = self._writer = self._questioner = None  # they hold keys and values on the device before
             self._device = device
         return self
 
@@ -238,15 +240,24 @@ class Parts:
 
     @property
     def reader(self) -> Reader:
-        """Prompt, cached beginning and composer; the first access loads the language model."""
+        """Prompt, cached beginning and composer of what scores; the first access loads the language model."""
+        if self._adapter is not None and self.config.adapter_scores:
+            return self.writer
         if self._reader is None:
-            backbone = self.backbone
-            if self._adapter is not None:
-                from ..llm.adapter import merged_twin
-
-                backbone = merged_twin(backbone, self._adapter)
-            self._reader = Reader(backbone, self.tokens, self.template, self.config.n_soft)
+            self._reader = Reader(self.backbone, self.tokens, self.template, self.config.n_soft)
         return self._reader
+
+    @property
+    def writer(self) -> Reader:
+        """The same of what writes: labels, descriptions and answers, with the adapter where the model has one."""
+        if self._adapter is None:
+            return self.reader
+        if self._writer is None:
+            from ..llm.adapter import merged_twin
+
+            backbone = merged_twin(self.backbone, self._adapter)
+            self._writer = Reader(backbone, self.tokens, self.template, self.config.n_soft)
+        return self._writer
 
     def answer_ids(self, text: str, *, max_chars: int = MAX_LABEL_CHARS) -> list[int]:
         """Token ids of an answer, the end token included; special-token strings in it stay text."""

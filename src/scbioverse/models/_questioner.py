@@ -35,7 +35,7 @@ class Questioner:
     """
 
     def __init__(self, model: BioVerse, template: QuestionTemplate | None = None) -> None:
-        self.model, self.reader = model, model.reader
+        self.model, self.reader = model, model.writer
         self.template = template or QuestionTemplate()
         self._prefix: PrefixCache | None = None
 
@@ -181,7 +181,7 @@ def write_labels(
     from ._score import _sequences, unique_rows
 
     model.check_modality(modality)
-    reader = model.reader
+    reader = model.writer
     choices = None if names is None else Choices(LabelTrie(_sequences(model, list(names))))
     rows = np.ascontiguousarray(embeddings, dtype=np.float32)
     unique, back = unique_rows(rows.reshape(len(rows), int(np.prod(rows.shape[1:]))))

@@ -33,7 +33,7 @@ class SharedHead(nn.Module):
 
     def __init__(self, dim: int, *, mixed: bool = False) -> None:
         super().__init__()
-        self.mix = nn.Parameter(torch.eye(dim)) if mixed else None
+        self.mix = nn.Parameter(torch.zeros(dim, dim).fill_diagonal_(1.0)) if mixed else None
         self.shift = nn.Parameter(torch.zeros(dim))
         self.log_scale = nn.Parameter(torch.tensor(math.log(1 / TEMPERATURE)))
         self.register_buffer("gain", torch.ones(()))

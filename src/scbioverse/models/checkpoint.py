@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch.overrides import TorchFunctionMode
 
 from .._errors import InputError, MismatchError, WeightsError
 from .._safe_files import check_file_name, check_kinds, check_safetensors, refuse_code, refuse_executable
@@ -184,9 +185,21 @@ def _check_files(folder: Path, files: Any) -> None:
     refuse_code(folder)
 
 
+class _Unfilled(TorchFunctionMode):
+    """Modules are made without drawing their weights: on tensors without storage that would import torch's compiler."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Skip what fills a tensor at the start, run all else."""
+        if getattr(func, "__module__", "") == "torch.nn.init":
+            return args[0] if args else (kwargs or {})["tensor"]
+        return func(*args, **(kwargs or {}))
+
+
 def _check_sizes(config: BioVerseConfig, state: dict[str, torch.Tensor]) -> None:
     """Compare sizes before anything is allocated: a number in a configuration must not fill the memory."""
-    with torch.device("meta"):
+    with torch.device("meta"), _Unfilled():
         wanted = {name: one.shape for name, one in build_modules(config).state_dict().items()}
     for name, shape in wanted.items():
         if name in state and state[name].shape != shape:

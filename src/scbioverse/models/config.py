@@ -9,12 +9,13 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from .._errors import InputError, WeightsError
+from .._logging import logger
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 CONFIG = "config.json"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -161,6 +162,9 @@ class BioVerseConfig:
         Weights of `method="cascade"`; None for a model without it.
     unknown_threshold
         Confidence below which `annotate` gives no candidate unless told otherwise; 0 for never.
+    adapter_scores
+        Whether `score` reads with the adapter, too, where there is one. False: it is for what the model writes, and
+        temperature and weights, fitted without it, stay true.
     names
         How the language model is asked to say terms: `"spoken"`, general word first (see
         :func:`scbioverse.knowledge.spoken.spoken_name`), or `"natural"`.
@@ -190,6 +194,7 @@ class BioVerseConfig:
     temperature: float = 1.0
     nearest_temperature: float = 0.07
     unknown_threshold: float = 0.0
+    adapter_scores: bool = True
     marker_weight: float = 0.0
     nearest_marker_weight: float = 0.0
     pool: PoolConfig | None = None
@@ -263,7 +268,31 @@ def _tail_by_name(values: dict[str, Any]) -> dict[str, Any]:
     return {**values, "template": {"tail": "tokens", **template}} if isinstance(template, dict) else values
 
 
-_MIGRATIONS: dict[int, Migration] = {1: lambda values: _tail_by_name(_licence_of_its_own(values))}
+def _weights_of_another_evidence(values: dict[str, Any]) -> dict[str, Any]:
+    """Up to format 2, marker evidence was a mean of z-scores: its weights are some seven times too large for a sum."""
+    names = ("marker_weight", "nearest_marker_weight")
+    pool, training = values.get("pool"), values.get("training")
+    weighed = any(values.get(name) for name in names) or (isinstance(pool, dict) and bool(pool.get("markers")))
+    if not weighed:
+        return values
+    logger.warning(
+        "model %r was calibrated with an earlier definition of marker evidence: its marker weights are left out, "
+        "labels go by the embedding alone and confidences are less well calibrated. Train or tune it again from the "
+        "present bioverse-small, or fetch a newer version.",
+        values.get("name"),
+    )
+    values = {**values, **dict.fromkeys(names, 0.0)}
+    if isinstance(pool, dict):
+        values["pool"] = {**pool, "markers": 0.0}
+    if isinstance(training, dict):
+        values["training"] = {key: value for key, value in training.items() if key != "calibration"}
+    return values
+
+
+_MIGRATIONS: dict[int, Migration] = {
+    1: lambda values: _tail_by_name(_licence_of_its_own(values)),
+    2: _weights_of_another_evidence,
+}
 """From a format version to the function that turns its values into those of the next version."""
 
 

@@ -67,8 +67,8 @@ class BioTokens(nn.Module):
         if d_llm < 1 or not (math.isfinite(init_norm) and init_norm > 0):
             raise InputError(f"d_llm and init_norm must be positive, found {d_llm} and {init_norm}.")
         k, std = len(self.modalities), init_norm / math.sqrt(d_llm)
-        self.fixed = nn.Parameter(torch.randn(k, d_llm) * std, requires_grad=False)
-        self.trained = nn.Parameter(torch.randn(k + task_token, d_llm) * std)
+        self.fixed = nn.Parameter(nn.init.normal_(torch.empty(k, d_llm), std=std), requires_grad=False)
+        self.trained = nn.Parameter(nn.init.normal_(torch.empty(k + task_token, d_llm), std=std))
         # Rows of [fixed; trained], then the placeholders, which have no row.
         names = [f"<{name}>" for name in self.modalities] + [f"</{name}>" for name in self.modalities]
         names += ["<task>"] if task_token else []

@@ -61,10 +61,12 @@ class PrototypeProjector(nn.Module):
         check_sizes(sizes, {"share_dropped": share_dropped}, init_norm)
         self.dim, self.n_tokens, self.n_soft, self.d_llm = dim, n_tokens, n_soft, d_llm
         self.n_prototypes, self.share_dropped = n_prototypes, share_dropped
-        self.keys = nn.Parameter(normalize(torch.randn(n_prototypes, n_tokens * dim), dim=1))
+        self.keys = nn.Parameter(torch.empty(n_prototypes, n_tokens * dim))
         self.bias = nn.Parameter(torch.zeros(n_prototypes))
         self.log_scale = nn.Parameter(torch.tensor(math.log(10.0)))
-        self.codes = nn.Parameter(torch.randn(n_prototypes, n_soft, d_llm) * init_norm / math.sqrt(d_llm))
+        self.codes = nn.Parameter(torch.empty(n_prototypes, n_soft, d_llm))
+        nn.init.normal_(self.keys)  # of keys only directions count
+        nn.init.normal_(self.codes, std=init_norm / math.sqrt(d_llm))
 
     @torch.no_grad()
     def begin_as(self, keys: Tensor, codes: Tensor, scale: float) -> None:

@@ -233,7 +233,7 @@ def _written(
         said, log_probs, _ = write_labels(
             model, values[known], modality=modality, max_new_tokens=max_new_tokens, beams=beams, batch_size=batch_size
         )
-        backbone = model.reader.backbone
+        backbone = model.writer.backbone
         lengths = [1 + len(backbone.encode(" " + text, allow_special=False)) for text in said]
         score[known] = log_probs / np.asarray(lengths, dtype=np.float32)
     else:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..knowledge import resolve_label
+from ..knowledge import load_ontology, resolve_label
 from ..knowledge.claims import split_sentences
 from ..knowledge.phrases import canonical_phrase
+from ..knowledge.spoken import term_said
 from ..llm.questions import MAX_EVIDENCE_CHARS, bounded
 from ..models._questioner import write_labels
 from ._answers import Answers, decide
@@ -88,7 +89,7 @@ def generate_labels(
     labels: dict[str, Label] = {}
     keys = []
     for text in texts:
-        label = label_of(text)
+        label = label_of(text, model.config.names)
         key = label.cl_id or label.name.casefold()
         labels.setdefault(key, label)
         keys.append(key)
@@ -182,10 +183,17 @@ def group_means(values: Float, groups: Groups) -> Float:
     return (sums / groups.sizes.reshape(-1, *[1] * (values.ndim - 1))).astype(np.float32)
 
 
-def label_of(text: str) -> Label:
-    """Map a free text to the term that it names; a text that names none stays as it is, `"unnamed"` if empty."""
+def label_of(text: str, names: str = "natural") -> Label:
+    """Map a free text to the term that it names; a text that names none stays as it is, `"unnamed"` if empty.
+
+    A model that answers with `"spoken"` names means the term that it was taught to call so, whatever else the words
+    could mean.
+    """
     first = split_sentences(text)
     said = bounded(first[0].rstrip(".") if first else "", 80)
+    if names == "spoken" and (taught := term_said(said)) is not None:
+        phrase = canonical_phrase(taught)
+        return Label(phrase, phrase, taught, load_ontology().term(taught).label, "exact")
     found = resolve_label(said)
     if found.cl_id is None:
         return Label(said or "unnamed", said or "unnamed", None, said or "unnamed", "none")

@@ -222,13 +222,14 @@ def make_lessons(
         adata, groupby=None, cells=None, model="", modality=modality, key=key, layer=layer, key_added="bioverse"
     )
     groups, examples = [], []
+    natural = texts.said("natural").answers
     for code, (answer, cl_id) in enumerate(zip(texts.answers, texts.cl_ids, strict=True)):
         rows = train[texts.codes[train] == code]
         if not rows.size:
             continue
         mask = texts.codes == code
         table = top_genes(asked, mask, (texts.codes >= 0) & ~mask) if asked.measured is not None else _no_genes()
-        group = Group(answer, cl_id, rows.tolist(), table, f"obs[{text_key}]")
+        group = Group(natural[code], cl_id, rows.tolist(), table, f"obs[{text_key}]", said=answer)
         groups.append(group)
         examples += group_lessons(group, rng, per_task=8, modality=modality)
         examples += term_lessons(cl_id, rng) if cl_id else []

@@ -75,6 +75,8 @@ class Group:
         Where the cells come from, such as `"kang_ifnb_pbmc"`.
     tissue
         Where in the body, or `""`.
+    said
+        Name that the prompt of `annotate` is answered with, where it is not the label.
     """
 
     label: str
@@ -83,6 +85,7 @@ class Group:
     genes: pd.DataFrame
     source: str
     tissue: str = ""
+    said: str = ""
 
     @property
     def where(self) -> str:
@@ -117,7 +120,8 @@ def group_lessons(
         out.append(Instruction(task, question, answer, source, _one(group, rng, modality), evidence))
 
     for _ in range(per_task):
-        out.append(Instruction("label", "", label, f"{group.where}/label", _one(group, rng, modality), prompt="label"))
+        name, source = group.said or label, f"{group.where}/label"
+        out.append(Instruction("label", "", name, source, _one(group, rng, modality), prompt="label"))
         add("identity", _IDENTITY, _IS)
         if len(group.genes) > 1:
             said = measured(group.genes, rng)
