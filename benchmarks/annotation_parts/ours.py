@@ -12,7 +12,7 @@ from benchmarks.annotation_parts.posing import Test
 from recipes.bioverse_small.calibration import SURE, Calibration, Question, fit, study_evidence
 from recipes.bioverse_small.encoder import TrainedEncoder, embed_study, head_scores
 from scbioverse.models import BioVerse
-from scbioverse.models._cascade import pooled
+from scbioverse.models._cascade import pooled, worth_reading
 from scbioverse.models.config import PoolConfig
 
 WAYS = {"score": "score", "nearest": "nearest", "head": "bypass head"}
@@ -112,7 +112,7 @@ def rows_of(raw: Raw, calibration: Calibration) -> dict[str, Row]:
 
 
 def cascade_rows(raw: Raw, calibration: Calibration) -> tuple[Row, Row]:
-    """Nearness and markers where they are sure, else the pool; and the pool for every cell.
+    """Measure the pool where the language model could change the label, nearness elsewhere; and the pool everywhere.
 
     The time of the cascade is that of its parts, the language model's by the share of cells it has to read.
     """
@@ -122,7 +122,7 @@ def cascade_rows(raw: Raw, calibration: Calibration) -> tuple[Row, Row]:
     pool = PoolConfig(*calibration.pool, sure=SURE)
     whole = pooled(pool, raw.values["score"], raw.values["nearest"], asked.evidence)
     near = combine(raw.values["nearest"], calibration.nearest, asked.evidence)
-    read = np.exp(near.max(axis=1)) < pool.sure
+    read = worth_reading(pool, near, raw.values["nearest"], asked.evidence)
     values = np.where(read[:, None], whole, near)
     quick = sum(meters[step].seconds for step in ("embed", "markers", "nearest"))
     rows = []

@@ -8,6 +8,7 @@ from scipy.special import log_softmax
 
 from scbioverse._errors import InputError, WeightsError
 from scbioverse.models import BioVerse, load
+from scbioverse.models._cascade import worth_reading
 from scbioverse.models.config import BioVerseConfig, PoolConfig
 
 NAMES = ["B", "NK", "monocyte"]
@@ -19,7 +20,7 @@ def pooled(model: BioVerse) -> BioVerse:
     copy = model.copy(name="pooled")
     if copy.text_space is None:
         copy.fit_text_space([*CARDS, "T cell", "neuron", "skin cell", "a chair"], dim=4)
-    copy.config.pool = PoolConfig(score=0.5, nearest=3.0, markers=2.0, sure=0.6)
+    copy.config.pool = PoolConfig(score=0.5, nearest=3.0, markers=2.0, sure=0.6, reach=500.0)
     copy.config.nearest_marker_weight = 1.0
     return copy
 
@@ -62,6 +63,24 @@ def test_sure_at_zero_never_asks_and_at_one_always(pooled: BioVerse) -> None:
     found = pooled.cascade(rows, NAMES, CARDS)
     assert found.read.all()
     np.testing.assert_allclose(found.log_probs, pooled.score(rows, NAMES, calibrated=False), atol=1e-4)
+
+
+def test_rows_that_no_word_could_change_are_not_read(pooled: BioVerse) -> None:
+    rows, cosine = _rows(pooled), np.zeros((4, 3))
+    near = np.full((4, 3), np.log(1 / 3))
+    pool = PoolConfig(score=0.1, nearest=1.0, markers=1.0, sure=0.9, reach=20.0)
+    apart = np.array([[0.0, 0.0, 0.0], [1.9, 0.0, 0.0], [2.1, 0.0, 0.0], [2.1, 0.2, 0.0]])
+    assert worth_reading(pool, near, cosine, apart).tolist() == [True, True, False, True]
+    assert not worth_reading(pool, np.log([[0.95, 0.03, 0.02]]), cosine[:1], apart[:1]).any()
+    assert not worth_reading(pool, np.zeros((4, 1)), cosine[:, :1], apart[:, :1]).any()
+    # What is left out changes no label.
+    pooled.config.pool = PoolConfig(score=0.5, nearest=30.0, markers=0.0, sure=1.0, reach=500.0)
+    pooled.config.nearest_temperature = 1 / 30
+    whole = pooled.cascade(rows, NAMES, CARDS)
+    pooled.config.pool = PoolConfig(score=0.5, nearest=30.0, markers=0.0, sure=1.0, reach=20.0)
+    part = pooled.cascade(rows, NAMES, CARDS)
+    assert part.read.sum() < whole.read.sum()
+    assert (part.log_probs.argmax(axis=1) == whole.log_probs.argmax(axis=1)).all()
 
 
 def test_no_rows(pooled: BioVerse) -> None:

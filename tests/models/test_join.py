@@ -10,6 +10,7 @@ import torch
 
 from scbioverse._errors import InputError, MismatchError, WeightsError
 from scbioverse.encoders import KmerEncoder
+from scbioverse.llm.adapter import AdapterConfig, trained_adapter, training_twin
 from scbioverse.models import BioVerse, load
 from scbioverse.models._join import extend, join, only
 
@@ -45,6 +46,20 @@ def test_both_read_as_they_did_alone(model: BioVerse, proteins: BioVerse, points
         np.testing.assert_array_equal(one.coordinates(x, "protein"), proteins.coordinates(x, "protein"))
         assert torch.equal(one.tokens.trained[1], proteins.tokens.trained[0])
     assert only(again, ["cell"]).fingerprint() == model.fingerprint()
+
+
+def test_models_tuned_alike_go_together_and_others_do_not(model: BioVerse, proteins: BioVerse) -> None:
+    config = AdapterConfig(rank=2)
+    one, other = (trained_adapter(config, training_twin(model.backbone, config, seed=seed)[1]) for seed in (0, 1))
+    model.set_adapter(one)
+    proteins.set_adapter(one)
+    both = join(model, proteins)
+    assert both.adapter is not None
+    assert both.adapter.fingerprint() == one.fingerprint()
+    for adapter in (other, None):
+        model.set_adapter(adapter)
+        with pytest.raises(MismatchError, match="was tuned"):
+            join(model, proteins)
 
 
 def test_one_prompt_holds_both(model: BioVerse, proteins: BioVerse, points: np.ndarray) -> None:

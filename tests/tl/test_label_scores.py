@@ -47,7 +47,7 @@ def test_it_is_the_default_and_the_record_says_how(cells: AnnData, pooled: BioVe
     assert record["method"] == "cascade"
     assert record["markers"]["weight"] == 0.7
     assert record["temperature"] == 0.2  # that of nearness: the pool knows no other
-    assert record["pool"] == {"score": 0.5, "nearest": 3.0, "markers": 0.7, "sure": 0.6}
+    assert record["pool"] == {"score": 0.5, "nearest": 3.0, "markers": 0.7, "sure": 0.6, "reach": 20.0}
     assert 0 < record["rows_read_by_llm"] <= cells.n_obs
     np.testing.assert_allclose(np.exp(_scores(done)).sum(axis=1), 1, atol=1e-5)
     assert read_record(_done(cells, pooled, method="score"), "annotate")["pool"] is None

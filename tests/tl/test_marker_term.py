@@ -17,7 +17,7 @@ IDS = ["CL:0000236", "CL:0000623", "CL:0000576"]
 def model():
     shipped = load("bioverse-small")
     copy = shipped.copy(name="weighted")
-    copy.config.marker_weight = 4.0
+    copy.config.marker_weight = 0.7
     return copy
 
 
@@ -41,7 +41,7 @@ def test_markers_decide_where_the_model_does_not(model, cells):
     truth = cells.obs["cell_type"].map({"B": 0, "NK": 1, "CD14+ Mono": 2}).to_numpy()
     assert (joint.argmax(axis=1) == truth).mean() > 0.9
     np.testing.assert_allclose(np.exp(joint).sum(axis=1), 1, atol=1e-5)
-    assert note == {"weight": 4.0, "candidates_with_markers": 3}
+    assert note == {"weight": 0.7, "candidates_with_markers": 3}
 
 
 def test_markers_give_way_to_a_sure_model(model, cells):

@@ -42,6 +42,24 @@ def pooled(pool: PoolConfig, said: NDArray, cosine: NDArray, evidence: NDArray) 
     return log_softmax(joint, axis=1)
 
 
+def worth_reading(pool: PoolConfig, near: NDArray, cosine: NDArray, evidence: NDArray) -> NDArray[np.bool_]:
+    """Rows (n,) that nearness is not sure of and whose label the language model's word could change.
+
+    Parameters
+    ----------
+    near
+        (n, m), log-probabilities by nearness and markers.
+    cosine, evidence
+        (n, m), as :func:`pooled` takes them.
+    """
+    others = pool.nearest * np.asarray(cosine, dtype=np.float64) + pool.markers * np.asarray(evidence, dtype=np.float64)
+    if near.shape[1] < 2:
+        return np.zeros(len(near), dtype=bool)
+    best = np.partition(others, -2, axis=1)[:, -2:]
+    close = best[:, 1] - best[:, 0] <= pool.score * pool.reach
+    return close & (np.exp(near.max(axis=1, initial=-np.inf)) < pool.sure)
+
+
 def cascade(
     model: BioVerse,
     embeddings: Float,
@@ -53,10 +71,11 @@ def cascade(
     batch_size: int = 128,
     progress: bool | None = None,
 ) -> Answer:
-    """Answer by nearness and markers where they agree on one label; ask the language model about the other rows.
+    """Answer by nearness and markers; ask the language model about the rows whose label its word could change.
 
     First `log_softmax(cosine / T + w · evidence)`, as `nearest` has it. Rows whose best label has a probability below
-    `pool.sure` are read by the language model, and get `log_softmax(a · log p_score + b · cosine + c · evidence)`: a
+    `pool.sure`, and whose two best labels are close enough for the language model to put the second first (see
+    `PoolConfig.reach`), are read by it and get `log_softmax(a · log p_score + b · cosine + c · evidence)`: a
     logarithmic opinion pool (Genest and Zidek 1986) with weights fitted on studies that training had left out. Whether
     a row is read depends on that row alone.
 
@@ -93,7 +112,7 @@ def cascade(
         raise InputError(f"{n} rows and {m} names go with {len(cards)} cards and evidence of shape {seen.shape}.")
     cosine = (model.coordinates(embeddings, modality) @ model.text_coordinates(cards).T).astype(np.float64)
     log_probs = log_softmax(cosine / config.nearest_temperature + config.nearest_marker_weight * seen, axis=1)
-    read = np.exp(log_probs.max(axis=1, initial=-np.inf)) < pool.sure
+    read = worth_reading(pool, log_probs, cosine, seen)
     if read.any():
         said = model.score(
             embeddings[read],

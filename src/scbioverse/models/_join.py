@@ -166,7 +166,8 @@ def _check(first: BioVerse, other: BioVerse) -> None:
                 f"models {a.name!r} and {b.name!r} have text spaces fitted on different texts: one point means "
                 "different things in them. Align the second from the first."
             )
-    if other.adapter is not None:
+    tuned = {None if one.adapter is None else one.adapter.fingerprint() for one in (first, other)}
+    if other.adapter is not None and len(tuned) > 1:
         raise MismatchError(
             f"model {b.name!r} was tuned: its adapter would change how the language model reads the others. Put it "
             "first, or join it before tuning."

@@ -116,15 +116,20 @@ class PoolConfig:
         Of marker evidence, in nats per standard deviation.
     sure
         Probability by nearness and markers from which a row is not read by the language model.
+    reach
+        By how many nats the language model may prefer one label to another: a row whose two best labels, by the other
+        sources, are further apart than `score` times this is not read, since its label would stay.
     """
 
     score: float
     nearest: float
     markers: float
     sure: float = 0.9
+    reach: float = 20.0
 
     def __post_init__(self) -> None:
-        if not all(0 <= one < 1e3 for one in (self.score, self.nearest, self.markers)) or not 0 <= self.sure <= 1:
+        weights = (self.score, self.nearest, self.markers, self.reach)
+        if not all(0 <= one < 1e3 for one in weights) or not 0 <= self.sure <= 1:
             raise InputError(f"weights of a pool must not be negative and sure lies in 0 to 1, found {self}.")
 
 

@@ -84,8 +84,8 @@ def annotate(
     method
         `"score"`: probability of each name as the language model's answer, by constrained decoding. `"nearest"`:
         nearness to each label's description in the space shared with text; quicker. `"cascade"`: by nearness (and
-        markers) where one label is clearly ahead; the language model reads the other rows, and what it says is pooled
-        with both (see :meth:`scbioverse.models.BioVerse.cascade`). None: `"cascade"` where the model's calibration
+        markers); the language model reads the rows whose label its word could change, and what it says is pooled with
+        both (see :meth:`scbioverse.models.BioVerse.cascade`). None: `"cascade"` where the model's calibration
         allows it, else what the model was trained for, `"score"` if both. `"generate"`: the language model writes the
         label, of a group from its mean embedding; with `labels` always one of them, without them a free text that is
         mapped to the Cell Ontology.

@@ -79,7 +79,9 @@ def label_scores(
     if weighed == "cascade":
         found = model.cascade(values, texts, cards, evidence=evidence, modality=modality, batch_size=batch_size)
         read = int(found.read.sum())
-        logger.info("the language model read %d of %d rows; nearness was sure of the others", read, len(values))
+        logger.info(
+            "the language model read %d of %d rows; its word could change no other row's label", read, len(values)
+        )
         return LabelScores(found.log_probs, note, read)
     if ranked is not None:
         log_probs = ranked
