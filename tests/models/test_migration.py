@@ -13,6 +13,7 @@ import pytest
 from scbioverse._errors import MismatchError, WeightsError
 from scbioverse.llm import Backbone
 from scbioverse.models import BioVerse, config, load
+from scbioverse.models.config import PoolConfig
 
 
 def edit(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
@@ -41,7 +42,7 @@ def test_marker_weights_of_format_2_are_left_out_and_said(saved: Path, caplog: p
     edit(saved, lambda values: values.update(format_version=2, marker_weight=6.2, nearest_marker_weight=4.9, pool=pool))
     again = load(saved)
     assert (again.config.marker_weight, again.config.nearest_marker_weight) == (0.0, 0.0)
-    assert asdict(again.config.pool) == {**pool, "markers": 0.0}
+    assert asdict(again.config.pool) == {**pool, "markers": 0.0, "reach": PoolConfig(0, 0, 0).reach}
     assert "earlier definition of marker evidence" in caplog.text
     assert repr(again.name) in caplog.text
 
