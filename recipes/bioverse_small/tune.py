@@ -93,6 +93,7 @@ def tune(
     """
     before = accuracies(model, held)
     tuned = model.copy()
+    tuned.config.adapter_scores = True  # judged by what `score` reads with it
     task = InstructionTask(
         tuned, lessons, config.adapter, train_projector=config.train_projector, start=model.adapter, seed=seed
     )

@@ -72,6 +72,17 @@ def test_examples_name_their_source_and_repeat(made: tuple[Lessons, list[Held]],
     assert not any(row.astype(np.float32).tobytes() in spoken for row in held.embeddings)
 
 
+def test_the_adapter_is_judged_by_what_score_reads_with_it(
+    made: tuple[Lessons, list[Held]], model: BioVerse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model.config.adapter_scores = False
+    asked: list[bool] = []
+    monkeypatch.setattr(tune, "accuracies", lambda one, _: asked.append(one.config.adapter_scores) or {"mean": 0.5})
+    tune.tune(model, *made, TuneConfig(steps=1, batch_size=2, weights={}), 0)
+    assert asked == [False, True]
+    assert not model.config.adapter_scores
+
+
 def test_development_tests_are_no_choice() -> None:
     assert not set(data.STUDIES) & set(data.DEV_TESTS)
 

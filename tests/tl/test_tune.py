@@ -64,6 +64,16 @@ def test_tune(cells: AnnData, tiny_model: BioVerse, tmp_path: Path) -> None:
     plt.close(figure)
 
 
+def test_a_model_whose_adapter_only_writes_scores_with_the_tuned_one(cells: AnnData, tiny_model: BioVerse) -> None:
+    options = {"text_key": "cell_type", "batch_size": 4, "rank": 2, "rng": 1}
+    writes = sb.tl.tune(cells, model=tiny_model, steps=1, **options)
+    writes.config.adapter_scores = False
+    tuned = sb.tl.tune(cells, model=writes, steps=2, **options)
+    assert tuned.config.adapter_scores
+    assert tuned.reader is tuned.writer
+    assert not writes.config.adapter_scores
+
+
 def test_history_of_a_data_frame_and_errors(cells: AnnData) -> None:
     history = pd.DataFrame({"step": [0, 1], "loss": [2.0, 1.0], "loss_label": [np.nan, 1.0]})
     (axis,) = sb.pl.training_history(history, show=False, smooth=1)

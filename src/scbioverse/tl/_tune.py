@@ -156,6 +156,7 @@ def tune(
     history = fit(task, sampler, steps=steps, lr=lr, seed=seed, state=state, save_every=save_every)
     new.set_adapter(task.adapter())
     new.config.pool = None  # it weighs what the language model said before
+    new.config.adapter_scores = True  # the lessons are in labels, too, whatever the adapter before was for
     after = held_accuracy(new, embedded.values[held], texts, texts.codes[held], modality)
     new.config.training = {
         **new.config.training,
