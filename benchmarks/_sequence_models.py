@@ -7,7 +7,7 @@ on a seeded part of them, where the row that needs no writing is shown again.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import anndata as ad
 import numpy as np
@@ -15,7 +15,9 @@ import pandas as pd
 
 import scbioverse as sb
 from recipes.bioverse_small import molecules, proteins
-from recipes.bioverse_small.sequences import groups_of, phrase_of, text_points
+from recipes.bioverse_small.phrases import phrase_of
+from recipes.bioverse_small.sequences import groups_of, text_points
+from recipes.bioverse_small.writing import EXAMPLES, OPENING, SpeechTask, WritingConfig, lessons_of
 from scbioverse.llm.adapter import AdapterConfig
 from scbioverse.models import BioVerse
 from scbioverse.train import fit
@@ -23,6 +25,12 @@ from scbioverse.train.instructions import Instruction, InstructionSampler, Instr
 
 Rows = dict[str, dict[str, float]]
 ASKED = {"molecule": "What is this molecule?", "protein": "What is this protein?"}
+# Molecules of the prompt's examples: octanoate, alanylalanine, a steroid acetate.
+EXAMPLE_SMILES = (
+    "CCCCCCCC(=O)[O-]",
+    "C[C@H](N)C(=O)N[C@@H](C)C(=O)O",
+    "CC(=O)O[C@H]1CC[C@@]2(C)C(=CC[C@@H]3[C@@H]2CC[C@]2(C)C(=O)CC[C@@H]32)C1",
+)
 LONGEST = 300  # characters of a text that the adapters learn to write
 
 
@@ -79,29 +87,72 @@ def rows_to_write(bank: Bank, n: int, rng: np.random.Generator) -> ad.AnnData:
 
 
 def written(bank: Bank, model: BioVerse, modality: str, some: ad.AnnData, rng: np.random.Generator) -> Rows:
-    """Free writing behind the soft tokens, and behind those of other rows.
+    """Free writing of the rows, and the same dealt to other rows.
 
-    What the recipe trains to be written is a phrase, the kind of a molecule or the name of a protein: `phrase` is the
-    share of rows where it is right to the letter, `phrase_words` the ROUGE-1 of its words.
+    A text depends on its own row alone: dealing texts and dealing embeddings come to the same. `phrase` is the share of
+    rows whose kind (a molecule) or name (a protein) is right to the letter, `phrase_words` the ROUGE-1 of its words.
     """
     right = [phrase_of(text) for text in some.obs["text"]]
     rows: Rows = {}
-    other = shuffled(some, modality, rng)
-    for name, data in (("written from soft tokens", some), ("written from soft tokens, shuffled", other)):
-        said = [one.strip(" .") for one in described(data, model, modality, max_new_tokens=24)]
-        rows[name] = {
-            "phrase": float(np.mean([a.lower() == b.lower() for a, b in zip(said, right, strict=True)])),
-            "phrase_words": sb.metrics.rouge(said, right)["rouge1"],
-            **sb.metrics.text_metrics(said, some.obs["text"].tolist()),
-        }
+    speaks = model.config.encoders[modality].speech is not None
+    said = described(some, model, modality, max_new_tokens=96 if speaks else 24)
+    dealt = [said[i] for i in rng.permutation(len(said))]
+    for name, found in (("written", said), ("written, shuffled", dealt)):
+        rows[name] = compared(found, right, some.obs["text"].tolist(), modality)
+    if speaks:
+        speaker = model.speaker(modality)
+        notes = speaker.notes(np.asarray(some.obsm[f"X_bioverse_{modality}"])[:, None])
+        plain = [bare_text(one) for one in notes]
+        rows["its phrases alone, no language model"] = compared(plain, right, some.obs["text"].tolist(), modality)
     again = described(some, model, modality, reference=bank.train)
-    found = [phrase_of(text) for text in again]
-    rows["describe, reference, the same rows"] = {
-        "phrase": float(np.mean([a.lower() == b.lower() for a, b in zip(found, right, strict=True)])),
-        "phrase_words": sb.metrics.rouge(found, right)["rouge1"],
-        **sb.metrics.text_metrics(again, some.obs["text"].tolist()),
-    }
+    rows["describe, reference, the same rows"] = compared(again, right, some.obs["text"].tolist(), modality)
     return rows
+
+
+def compared(said: list[str], phrases: list[str], texts: list[str], modality: str) -> dict[str, float]:
+    """Measure texts: the phrase they begin with, the words, and the facts that captions of molecules hold."""
+    own = [phrase_of(one) or one.strip(" .") for one in said]
+    out = {
+        "phrase": float(np.mean([a.lower() == b.lower() for a, b in zip(own, phrases, strict=True)])),
+        "phrase_words": sb.metrics.rouge(own, phrases)["rouge1"],
+        **sb.metrics.text_metrics(said, texts),
+    }
+    for name, read in (("roles", sb.metrics.extract_roles), ("classes", sb.metrics.extract_classes)):
+        if modality == "molecule":
+            out[f"{name}_f1"] = sb.metrics.set_agreement([read(a) for a in said], [read(b) for b in texts])["f1"]
+    return out
+
+
+def bare_text(note: str) -> str:
+    """Lay the phrases of a note out as sentences, as a program would."""
+    kind, *others = note.split("; ")
+    begins = {"role": "It has a role as ", "class": "It is "}
+    said = [begins[lead] + phrases + "." for lead, phrases in (one.split(": ", 1) for one in others)]
+    return " ".join([f"The molecule is {kind}.", *said])
+
+
+def from_smiles(bank: Bank, model: BioVerse, some: ad.AnnData, steps: int) -> Rows:
+    """Lessons, prompt, steps and adapter of the recipe's writing, the SMILES standing where the phrases do."""
+    config = replace(WritingConfig(), steps=steps)
+    held = model.config.encoders["molecule"].speech
+    if held is None:
+        return {}
+    opening = OPENING
+    for (note, _), smiles in zip(EXAMPLES, EXAMPLE_SMILES, strict=True):
+        opening = opening.replace(f"Note: {note}\n", f"Note: {smiles}\n")
+    speech = replace(held, opening=opening, longest=96)
+    new = model.copy(name="SMILES")
+    head = new.modules["speech"]["molecule"]  # type: ignore[index]
+    new.set_speech("molecule", speech, head)
+    lessons = lessons_of(bank.train.obs, config, smiles=True)
+    task = SpeechTask(new.speaker("molecule"), lessons, config.adapter, seed=0)
+    sampler = InstructionSampler(lessons, batch_size=config.lesson_batch)
+    history = fit(task, sampler, steps=steps, lr=config.lesson_lr, seed=0)
+    new.set_speech("molecule", speech, head, task.adapter())
+    said, _ = new.speaker("molecule").write_notes(some.obs["smiles"].tolist())
+    texts = some.obs["text"].tolist()
+    found = compared(said, [phrase_of(text) for text in texts], texts, "molecule")
+    return {"written from the SMILES as text": found | {"loss": float(history["loss"].tail(10).mean())}}
 
 
 def shuffled(data: ad.AnnData, modality: str, rng: np.random.Generator) -> ad.AnnData:

@@ -32,7 +32,7 @@ from benchmarks.annotation_parts.posing import Reference, Test, pose, reference_
 from benchmarks.annotation_parts.tables import plain_table
 from benchmarks.annotation_parts.text_only import TextConfig, text_row, token_budget, train_text
 from recipes.bioverse_small import data
-from recipes.bioverse_small.calibration import CALIBRATORS, Calibration
+from recipes.bioverse_small.calibration import CALIBRATORS, WEIGHERS, Calibration
 from recipes.bioverse_small.data import Study
 from recipes.bioverse_small.encoder import EncoderConfig, build_pool
 from recipes.bioverse_small.make import REHEARSALS
@@ -208,11 +208,11 @@ def calibrate(
             for other in folds
             if other not in (fold, "full")
             for test in tests[other]
-            if test.name in CALIBRATORS
+            if test.name in WEIGHERS
         ]
         if fold == "full" and shipped is not None:
             found[fold] = shipped
-        elif others:
+        elif any(one.asked.study in CALIBRATORS for one in others):
             found[fold] = fit_calibration(others)
         else:
             logger.warning("%s: no left-out study to calibrate on", fold)

@@ -24,6 +24,7 @@ import pandas as pd
 
 import scbioverse as sb
 from benchmarks.unknown import read_study
+from recipes.bioverse_small.rehearsals import load_either
 from recipes.bioverse_small.terms import is_within
 from scbioverse.knowledge import load_ontology
 from scbioverse.tl._ontology_cards import ontology_coordinates
@@ -55,15 +56,16 @@ def shares(called: np.ndarray, truth: np.ndarray) -> dict[str, float]:
     return {name: round(value, 4) for name, value in found.items()} | {"match": round(sum(found.values()), 4)}
 
 
-def measure(study: str, model: Any, max_cells: int, seed: int) -> list[dict[str, Any]]:
+def measure(study: str, model: Any, max_cells: int, group_cells: int, seed: int) -> list[dict[str, Any]]:
     """One row for each way."""
-    adata = read_study(study, max_cells, seed)
-    truth = adata.obs["cl_id"].astype(str).to_numpy()
-    sb.tl.embed(adata, model=model)
+    each = {None: read_study(study, max_cells, seed), "cl_id": read_study(study, group_cells, seed)}
+    for adata in each.values():
+        sb.tl.embed(adata, model=model)
     rows = []
-    first = np.unique(truth, return_index=True)[1]
     for method, labels in WAYS.items():
-        for groupby in (None, "cl_id"):
+        for groupby, adata in each.items():
+            truth = adata.obs["cl_id"].astype(str).to_numpy()
+            first = np.unique(truth, return_index=True)[1]
             begin = time.perf_counter(), time.process_time()
             sb.tl.annotate(adata, model=model, labels=labels, method=method, groupby=groupby, rationale=None)
             took, busy = time.perf_counter() - begin[0], time.process_time() - begin[1]
@@ -93,14 +95,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--model", default="bioverse-small", help="name of a model, or a folder such as a rehearsal's")
     parser.add_argument("--studies", default="kang_ifnb_pbmc", help="separated by commas")
-    parser.add_argument("--max-cells", type=int, default=1000, help="of a study")
+    parser.add_argument("--max-cells", type=int, default=1000, help="of a study, each by itself")
+    parser.add_argument("--group-cells", type=int, default=5000, help="of a study, from which groups are made")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, default=RESULTS)
     args = parser.parse_args()
     sb.settings.progress = False
     warnings.simplefilter("ignore", UserWarning)
     load = os.getloadavg()[0]
-    model = sb.models.load(args.model)
+    model = load_either(args.model)
     _ = model.backbone
     begin = time.perf_counter(), time.process_time()
     terms = len(ontology_coordinates(model))
@@ -108,7 +111,11 @@ def main() -> None:
         "seconds": round(time.perf_counter() - begin[0], 1),
         "processor": round(time.process_time() - begin[1], 1),
     }
-    rows = [row for name in args.studies.split(",") if name for row in measure(name, model, args.max_cells, args.seed)]
+
+    def one(name: str) -> list[dict[str, Any]]:
+        return measure(name, model, args.max_cells, args.group_cells, args.seed)
+
+    rows = [row for name in args.studies.split(",") if name for row in one(name)]
     record = {
         "model": str(args.model),
         "fingerprint": model.fingerprint(),

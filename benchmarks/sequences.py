@@ -32,6 +32,7 @@ from benchmarks._sequence_models import (
     aligned_class,
     bank,
     from_reference,
+    from_smiles,
     retrieved,
     rows_to_write,
     voted_class,
@@ -157,7 +158,11 @@ def with_model(name: str, options: argparse.Namespace) -> dict[str, dict]:
             some = rows_to_write(held, options.written, rng)
             found["written"] = written(held, model, modality, some, rng)
             if options.adapter_steps and modality == "molecule":
-                found["written"] |= adapted(held, model, modality, some, options.adapter_steps, rng)
+                steps = options.adapter_steps
+                if model.config.encoders[modality].speech is None:
+                    found["written"] |= adapted(held, model, modality, some, steps, rng)
+                else:
+                    found["written"] |= from_smiles(held, model, some, steps)
         found["sizes"] = {"train": held.train.n_obs, "test": held.test.n_obs, "written": options.written}
         result[modality] = found
     for field in ("ec", "location"):
@@ -207,7 +212,8 @@ def model_tables(result: dict[str, dict]) -> str:
         lines.append(texts_table(f"{modality}s: texts of {sizes['test']} test rows", rows, SHOWN))
         if "written" in one:
             title = f"{modality}s: {sizes['written']} of them, drawn"
-            lines.append(texts_table(title, one["written"], ("phrase", "phrase_words", *SHOWN)))
+            columns = ("phrase", "phrase_words", *SHOWN, "roles_f1", "classes_f1")
+            lines.append(texts_table(title, one["written"], columns))
         keys = ("recall@1", "recall@10", "mrr", "chance_recall@1", "chance_recall@10")
         lines.append(texts_table(f"{modality}s: retrieval among the test rows", one["retrieval"], keys))
     titles = {"ec": "EC, first digit", "location": "place in the cell"}
@@ -251,7 +257,7 @@ def main() -> None:
     parser.add_argument("--train-molecules", type=int, help="of the reference that texts are taken from; all")
     parser.add_argument("--test-molecules", type=int, help="of 1,800 for texts from neighbours and retrieval; all")
     parser.add_argument("--written", type=int, default=300, help="test rows that texts are written for; 0 for none")
-    parser.add_argument("--adapter-steps", type=int, default=60, help="of the adapters compared; 0 for none")
+    parser.add_argument("--adapter-steps", type=int, default=192, help="of the adapters compared; 0 for none")
     parser.add_argument("--only", choices=("encoders", "model"), help="run this part and keep the other's figures")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--out", type=Path, default=RESULTS)

@@ -29,6 +29,7 @@ from sklearn.metrics import roc_auc_score
 
 import scbioverse as sb
 from recipes.bioverse_small.data import label_map
+from recipes.bioverse_small.rehearsals import load_either
 from recipes.bioverse_small.terms import is_within
 from scbioverse.knowledge.phrases import canonical_phrase
 from scbioverse.train.calibrate import expected_calibration_error
@@ -36,7 +37,15 @@ from scbioverse.train.calibrate import expected_calibration_error
 RESULTS = Path(__file__).parent / "results" / "unknown.json"
 TARGETS = {"ece": 0.05, "auroc": 0.85}
 FEWEST = 10
-THRESHOLDS = (0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)
+THRESHOLDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5)
+CALIBRATED = (
+    "temperature",
+    "nearest_temperature",
+    "marker_weight",
+    "nearest_marker_weight",
+    "pool",
+    "auto_threshold",
+)
 SCORES = ("confidence", "margin", "entropy", "elsewhere", "elsewhere, term hidden", "used")
 
 
@@ -166,10 +175,10 @@ def main() -> None:
     args = parser.parse_args()
     sb.settings.progress = False
     warnings.simplefilter("ignore", UserWarning)
-    model = sb.models.load(args.model)
+    model = load_either(args.model)
     if args.calibration:
         other = sb.models.load(args.calibration).config
-        for name in ("temperature", "nearest_temperature", "marker_weight", "nearest_marker_weight", "pool"):
+        for name in CALIBRATED:
             setattr(model.config, name, getattr(other, name))
     results = [
         measure(read_study(name, args.max_cells, args.seed), model, name, args.method)

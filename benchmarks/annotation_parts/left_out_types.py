@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.annotation_parts.measures import recalls
-from benchmarks.annotation_parts.ours import Raw, combine
+from benchmarks.annotation_parts.ours import Raw, combine, pooled_answer
 from recipes.bioverse_small.calibration import Calibration
 from recipes.bioverse_small.terms import is_within
 
@@ -21,7 +21,9 @@ def calls(raw: Raw, calibration: Calibration) -> dict[str, np.ndarray]:
     """Return the columns (n,) that every way calls."""
     score, nearest, head = raw.values["score"], raw.values["nearest"], raw.values["head"]
     evidence = raw.asked.evidence
-    return {
+    pool = calibration.pool_config
+    pooled = {} if pool is None else {"cascade": pooled_answer(raw, pool)[0].argmax(1)}
+    return pooled | {
         "score": combine(score, calibration.score, evidence).argmax(1),
         "score, no markers": combine(score, calibration.score, None).argmax(1),
         "nearest": combine(nearest, calibration.nearest, evidence).argmax(1),

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy.special import log_softmax
 
 from benchmarks.annotation_parts.measures import Meter, Row, by_chance, cost, measures
 from benchmarks.annotation_parts.posing import Test
-from recipes.bioverse_small.calibration import SURE, Calibration, Question, fit, study_evidence
+from recipes.bioverse_small.calibration import Calibration, Question, attention, fit, study_evidence
 from recipes.bioverse_small.encoder import TrainedEncoder, embed_study, head_scores
 from scbioverse.models import BioVerse
-from scbioverse.models._cascade import pooled, worth_reading
+from scbioverse.models._cascade import others_pooled, worth_reading
 from scbioverse.models.config import PoolConfig
 
 WAYS = {"score": "score", "nearest": "nearest", "head": "bypass head"}
@@ -60,7 +60,9 @@ def ask(model: BioVerse, trained: TrainedEncoder, test: Test, seed: int, *, cont
         cosine = model.coordinates(embedding) @ cards.T
     with meters.setdefault("head", Meter()):
         head = log_softmax(head_scores(trained, embedding, test.candidates), axis=1)
-    values = {"score": scored, "nearest": cosine, "head": head}
+    with meters.setdefault("attention", Meter()):
+        attended = attention(model, asked)
+    values = {"score": scored, "nearest": cosine, "head": head, "attention": attended}
     order = np.random.default_rng(seed).permutation(len(rows))
     shuffled = zeroed = np.empty((0, len(test.candidates)), np.float32)
     if controls:
@@ -77,7 +79,7 @@ def ask_controls(model: BioVerse, asked: Question, order: np.ndarray) -> tuple[n
 
 def fit_calibration(raws: list[Raw]) -> Calibration:
     """Temperatures and marker weights from tests that took no part in training; each test counts the same."""
-    return fit((raw.asked, raw.values) for raw in raws)
+    return fit({raw.asked.study: (raw.asked, raw.values) for raw in raws})
 
 
 def shipped_calibration(model: BioVerse) -> Calibration | None:
@@ -105,32 +107,43 @@ def rows_of(raw: Raw, calibration: Calibration) -> dict[str, Row]:
             seconds = steps + (0 if evidence is None else meters["markers"].seconds)
             out[label] = measures(values.argmax(1), truth, asked.candidates, values) | cost(n, seconds, meters[way])
     if calibration.pool is not None:
-        out["cascade"], out["pool, every cell read"] = cascade_rows(raw, calibration)
+        out |= cascade_rows(raw, calibration)
     out["markers alone"] = measures(asked.evidence.argmax(1), truth, asked.candidates)
     out["markers alone"] |= cost(n, meters["markers"].seconds, meters["markers"])
     return out | control_rows(raw, calibration)
 
 
-def cascade_rows(raw: Raw, calibration: Calibration) -> tuple[Row, Row]:
-    """Measure the pool where the language model could change the label, nearness elsewhere; and the pool everywhere.
+# What the cascade does without one of its sources, the weights of the others as they are.
+WITHOUT = ("attention", "nearest", "markers")
 
-    The time of the cascade is that of its parts, the language model's by the share of cells it has to read.
+
+def pooled_answer(raw: Raw, pool: PoolConfig) -> tuple[np.ndarray, np.ndarray]:
+    """Log-probabilities (n, m) of the cascade, and bool (n,) which rows the language model read."""
+    values = raw.values
+    joint = others_pooled(pool, values["attention"], values["nearest"], raw.asked.evidence)
+    read = worth_reading(pool, joint)
+    joint[read] += pool.score * values["score"][read]
+    return log_softmax(joint, axis=1), read
+
+
+def cascade_rows(raw: Raw, calibration: Calibration) -> dict[str, Row]:
+    """Measure the cascade, and what it does without each of its sources.
+
+    Its time is that of its parts, the language model's by the share of cells it has to read.
     """
     asked, meters, n = raw.asked, raw.meters, raw.asked.truth.size
-    if calibration.pool is None:
+    pool = calibration.pool_config
+    if pool is None:
         raise ValueError("the calibration has no pool")
-    pool = PoolConfig(*calibration.pool, sure=SURE)
-    whole = pooled(pool, raw.values["score"], raw.values["nearest"], asked.evidence)
-    near = combine(raw.values["nearest"], calibration.nearest, asked.evidence)
-    read = worth_reading(pool, near, raw.values["nearest"], asked.evidence)
-    values = np.where(read[:, None], whole, near)
-    quick = sum(meters[step].seconds for step in ("embed", "markers", "nearest"))
-    rows = []
-    for log_probs, share in ((values, float(read.mean())), (whole, 1.0)):
+    quick = sum(meters[step].seconds for step in ("embed", "markers", "nearest", "attention"))
+    out: dict[str, Row] = {}
+    pools = {"cascade": pool} | {f"cascade, no {part}": replace(pool, **{part: 0.0}) for part in WITHOUT}
+    for name, one in pools.items():
+        log_probs, read = pooled_answer(raw, one)
         row = measures(log_probs.argmax(1), asked.truth, asked.candidates, log_probs)
-        row |= cost(n, quick + share * meters["score"].seconds, meters["score"])
-        rows.append(row | {"read_by_llm": round(share, 4)})
-    return rows[0], rows[1]
+        row |= cost(n, quick + read.mean() * meters["score"].seconds, meters["nearest"])
+        out[name] = row | {"read_by_llm": round(float(read.mean()), 4)}
+    return out
 
 
 def control_rows(raw: Raw, calibration: Calibration) -> dict[str, Row]:

@@ -22,9 +22,10 @@ How markers are weighed was chosen with all these studies in view.
 - `score`: the language model reads the cell's soft tokens and says one of the names; marker evidence is added with a
   weight that is fitted with the temperature. `nearest`: the nearest description in the space shared with text, markers
   added likewise. *No markers*: without that term.
-- `cascade`, the default of `annotate`: `nearest`, but the language model reads the cells whose label its word
-  could change, for which log-probabilities, cosines and markers are pooled. *Pool, every cell read*: the pool for all.
-  Cells a second of these two are put together from the times of their parts.
+- `cascade`, the default of `annotate`: cosines, log-probabilities by the projector's attention, and markers, pooled;
+  the language model reads the cells whose label its word could change, none where its weight is 0. Without one of the
+  sources (*no attention*, *no nearest*, *no markers*), the weights of the others stay as they were fitted. Cells a
+  second are put together from the times of the parts.
 - *Bypass head*: the classifier that the cell encoder was trained with, no language model; the same embedding.
 - *Markers alone*: the evidence term by itself, from the pooled marker tables. It needs no training on cells beyond the
   genes' means and deviations, and counts as a peer.

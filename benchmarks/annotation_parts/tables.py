@@ -30,7 +30,9 @@ ABLATION = (
     "nearest, no markers",
     "nearest",
     "cascade",
-    "pool, every cell read",
+    "cascade, no attention",
+    "cascade, no nearest",
+    "cascade, no markers",
     "markers alone",
 )
 CONTROLS = (
@@ -45,7 +47,6 @@ CONTROLS = (
 )
 ORDER = (
     *OWN,
-    "pool, every cell read",
     "score, no markers",
     "nearest, no markers",
     "bypass head",

@@ -41,6 +41,8 @@ def evaluate(
         truth, n = asked.truth, asked.truth.size
         rows: dict[str, dict[str, float]] = {}
         for way, values in raw_log_probs(model, trained, asked).items():
+            if way == "attention":  # for the pool alone
+                continue
             temperature, weight = getattr(calibration, way)
             alone = log_softmax(values / temperature, axis=1)
             both = log_softmax(alone + weight * asked.evidence, axis=1)
@@ -50,7 +52,14 @@ def evaluate(
             if way == "score":
                 rows["score, no markers, shuffled"] = metrics(alone[generator.permutation(n)], truth)
         if model.config.pool is not None:
-            answer = model.cascade(asked.embedding, asked.names, asked.cards, evidence=asked.evidence, progress=False)
+            answer = model.cascade(
+                asked.embedding,
+                asked.names,
+                asked.cards,
+                terms=asked.candidates,
+                evidence=asked.evidence,
+                progress=False,
+            )
             rows["cascade"] = metrics(answer.log_probs, truth) | {"read_by_llm": round(float(answer.read.mean()), 4)}
         rows["markers alone"] = metrics(log_softmax(asked.evidence, axis=1), truth)
         share = float(np.bincount(truth).max() / n)

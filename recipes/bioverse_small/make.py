@@ -18,12 +18,21 @@ import numpy as np
 import torch
 
 from recipes.bioverse_small import data
-from recipes.bioverse_small.calibration import Answers, ask_calibrators, fit
+from recipes.bioverse_small.calibration import CALIBRATORS, Answers, ask_weighers, fit
 from recipes.bioverse_small.card import LIMITS, Figures, describe, renew_figures
 from recipes.bioverse_small.encoder import EncoderConfig, TrainedEncoder, build_pool, train_encoder
 from recipes.bioverse_small.evaluate import evaluate
 from recipes.bioverse_small.projector import ProjectorConfig, begin_as_names, embedding_bank, train_projector
-from recipes.bioverse_small.rehearsals import BYPASS, FOLDS, STUDY_FOLDS, LeftOut, load_rehearsal, save_rehearsal
+from recipes.bioverse_small.rehearsals import (
+    BYPASS,
+    FOLDS,
+    STUDY_FOLDS,
+    LeftOut,
+    load_rehearsal,
+    name_prototypes,
+    save_rehearsal,
+    share_cells,
+)
 from recipes.bioverse_small.terms import is_within
 from scbioverse._errors import MismatchError
 from scbioverse.encoders.compact import CompactCellEncoder
@@ -90,6 +99,7 @@ def train(
     history = train_projector(model, embeddings, term, trained.terms, config.projector, seed)
     model.config.methods = ["score", "nearest"]
     model.config.default_labels = list(trained.terms)
+    name_prototypes(model, trained.terms)
     summary = {
         "seed": seed,
         "left_out": asdict(left_out),
@@ -124,8 +134,8 @@ def study_figures(
     for name, (model, trained) in rehearsed.items():
         genes = np.array(trained.stats.genes, dtype=object)
         for study in FOLDS[name].studies:
-            others = [one for other, one in answers.items() if other != study]
-            if not others:
+            others = {other: one for other, one in answers.items() if not share_cells(other, study)}
+            if not set(others) & set(CALIBRATORS):
                 logger.warning("no figures for %s: no other study to calibrate on", study)
                 continue
             calibration = fit(others)
@@ -179,9 +189,11 @@ def recalibrate(
             f"{target} has a cell encoder with fingerprint {ours}, {rehearsals / f'full-{seed}'} one with {theirs}: "
             "it was not made from that training. Make the checkpoint anew."
         )
+    name_prototypes(model, trained.terms)
     rehearsed, answers = _rehearsed(rehearsals, config, seed, folds)
     found = _calibrated(model, trained, rehearsed, answers, seed)
-    model.config.training = {**model.config.training, "calibration": found["calibration"], "limits": LIMITS}
+    others = [one for one in model.config.training.get("limits", []) if one.startswith(("Molecules", "Proteins"))]
+    model.config.training |= {"calibration": found["calibration"], "limits": [*LIMITS, *others]}
     renew_figures(model, found["figures"], found["left_out_figures"])  # type: ignore[arg-type]
     model.save(target, overwrite=True, dtype="float16")
     return found
@@ -192,7 +204,7 @@ def _rehearsed(
 ) -> tuple[dict[str, tuple[BioVerse, TrainedEncoder]], dict[str, Answers]]:
     """Rehearsals by name, trained where they are not there yet, and their answers about studies to calibrate on."""
     found = {name: load_rehearsal(rehearse(name, folder, config, seed)) for name in folds}
-    return found, ask_calibrators(found, rng=seed)
+    return found, ask_weighers(found, rng=seed)
 
 
 def _calibrated(
@@ -203,7 +215,7 @@ def _calibrated(
     seed: int,
 ) -> dict[str, object]:
     """Calibrate a model in place and measure it; `trained` is the head that bypasses its language model."""
-    calibration = fit(answers.values())
+    calibration = fit(answers)
     calibration.apply(model)
     tests = [data.load_study(name, np.array(trained.stats.genes, dtype=object)) for name in data.DEV_TESTS]
     return {

@@ -8,7 +8,7 @@ blood type and a pancreatic one), so that three trainings stand for six or more.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -36,11 +36,12 @@ class LeftOut:
     types: tuple[str, ...] = ()
 
 
-# The three studies of sorted blood cells share cells (Zheng 2017) and leave together.
+# Studies of sorted blood cells share cells (Zheng 2017) and leave together.
+SORTED = ("pbmc_facs_zheng", "pbmc14k_facs_3500", "pbmc_sorted_mudan")
 STUDY_FOLDS = {
     "kang+baron": LeftOut(studies=("kang_ifnb_pbmc", "pancreas_baron_human")),
     "citeseq+cortex": LeftOut(studies=("citeseq_pbmc10k_4000g", "fetal_cortex_culture_4474_2000g")),
-    "sorted+mouse": LeftOut(studies=("pbmc_facs_zheng", "pbmc14k_facs_3500", "pbmc_sorted_mudan", "mouse_brain_1122g")),
+    "sorted+mouse": LeftOut(studies=(*SORTED, "mouse_brain_1122g")),
 }
 TYPE_FOLDS = {
     "B+beta": LeftOut(types=("CL:0000236", "CL:0000169")),
@@ -51,12 +52,27 @@ FOLDS = {"full": LeftOut()} | STUDY_FOLDS | TYPE_FOLDS
 BYPASS = "bypass.safetensors"
 
 
+def share_cells(study: str, other: str) -> bool:
+    """Whether two training studies are the same or hold cells of the same experiment."""
+    return study == other or {study, other} <= set(SORTED)
+
+
+def name_prototypes(model: BioVerse, terms: list[str]) -> None:
+    """Write down which term each prototype of the cell projector stands for."""
+    model.config.encoders["cell"] = replace(model.config.encoders["cell"], terms=tuple(terms))
+
+
 def save_rehearsal(model: BioVerse, trained: TrainedEncoder, folder: Path) -> None:
     """Write a model and the training head that bypasses its language model."""
     model.save(folder, overwrite=True)
     # A model folder with a numpy archive in it, which could hold a pickle, would be refused.
     tensors = {"prototypes": trained.prototypes.contiguous(), "scale": torch.tensor(trained.scale, dtype=torch.float64)}
     save_file(tensors, folder / BYPASS, metadata={"terms": json.dumps(trained.terms)})
+
+
+def load_either(name: str) -> BioVerse:
+    """Load a model by name or folder; of a rehearsal, the prototypes are named, too."""
+    return load_rehearsal(Path(name))[0] if (Path(name) / BYPASS).is_file() else load(name)
 
 
 def load_rehearsal(folder: Path) -> tuple[BioVerse, TrainedEncoder]:
@@ -68,4 +84,5 @@ def load_rehearsal(folder: Path) -> tuple[BioVerse, TrainedEncoder]:
     with safe_open(folder / BYPASS, framework="pt") as held:
         terms = json.loads(held.metadata()["terms"])
         prototypes, scale = held.get_tensor("prototypes"), float(held.get_tensor("scale"))
+    name_prototypes(model, terms)
     return model, TrainedEncoder(encoder.net, encoder.stats, terms, prototypes, scale)

@@ -4,10 +4,12 @@ Takes any folder of that model, trains a projector for each of the two modalitie
 and text space, each by itself, and writes the folder anew. Nothing of the cell side is trained or changed. Molecules
 are read by ChemNet, proteins by counted k-mers; the pairs are those of :mod:`.molecules` and :mod:`.proteins`, split
 `"train"`. What is trained is symmetric InfoNCE against the language model's representation of the text, so that texts
-find molecules and proteins and the other way round. Writing is not: a warm start towards the words of a short phrase
-(the kind of a molecule, the name of a protein) costs retrieval (recall@10 of a test molecule by its text 0.67 against
-0.71), and 40 steps of cross-entropy on whole texts, four minutes of one core, left the frozen model writing nothing of
-them. `--lexical-weight` and `--writing-steps` switch both on. Development pairs give the figures on the card.
+find molecules and proteins and the other way round. To be written from, such soft tokens are no good: a warm start
+towards the words of a short phrase (the kind of a molecule, the name of a protein) costs retrieval (recall@10 of a test
+molecule by its text 0.67 against 0.71), and 40 steps of cross-entropy on whole texts left the frozen model writing
+nothing of them. `--lexical-weight` and `--writing-steps` switch both on. Molecules are written of in another way, by
+phrases (:mod:`.writing`), which leaves retrieval as it is; `--only-writing` adds it to a folder that has molecules.
+Development pairs give the figures on the card.
 """
 
 from __future__ import annotations
@@ -15,7 +17,6 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import re
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -30,6 +31,8 @@ from scipy.sparse.csgraph import connected_components
 
 from recipes.bioverse_small import molecules, proteins
 from recipes.bioverse_small.make import TARGET
+from recipes.bioverse_small.phrases import phrase_of
+from recipes.bioverse_small.writing import WritingConfig, add_writing, written_measures
 from scbioverse.datasets import list_datasets
 from scbioverse.encoders import ChemNetEncoder, KmerEncoder
 from scbioverse.encoders._distinct import TextEncoder
@@ -85,8 +88,9 @@ CONFIGS = {
 
 
 LIMITS = {
-    "molecule": "Molecules and texts find each other; the projector was not trained to be written from, and what the "
-    "language model writes of a molecule by itself means nothing. Use sb.tl.describe with a reference.",
+    "molecule": "Molecules: a text is written from the kind, roles and classes that a head finds in the embedding. "
+    "These are often wrong, as the figures on development pairs show, and what the text adds to them is made up. "
+    "sb.tl.describe with a reference is nearer to the truth.",
     "protein": "Proteins: counted k-mers are a floor, no language model of proteins. They know a family that they saw; "
     "of others the projector knows little more than the broad class.",
 }
@@ -147,24 +151,6 @@ def pairs_of(modality: str, split: str, encoder: TextEncoder, n: int | None, see
     table = table.iloc[rows]
     values, texts = table[objects].tolist(), table["text"].tolist()
     return Pairs(embedded(encoder, values), texts, groups_of(values, texts), [phrase_of(text) for text in texts])
-
-
-# "The molecule is a fatty acid anion that is ..." and the sentences that name a protein.
-_KIND = re.compile(
-    r"The molecule is (?:an? member of (?:the class of )?|an? |the |any |one of )?(?P<said>.+?)"
-    r"(?:,| that | which | in which | in | consisting | comprising | obtained | having | with | of which |\.(?:\s|$)|$)"
-)
-_NAME = re.compile(
-    r"(?:The protein is|This protein is called|Name:|It is(?! an? | found)) (?P<said>.+?)(?:\.(?:\s|$)|, EC |$)"
-)
-MOST_PHRASE = 60
-
-
-def phrase_of(text: str) -> str:
-    """Find the kind of a molecule or the name of a protein in a text; `""` where there is none of a fair length."""
-    found = _KIND.match(text) or _NAME.match(text)
-    said = "" if found is None else found["said"].strip()
-    return said if 3 <= len(said) <= MOST_PHRASE else ""
 
 
 class BatchedContrastive(ContrastiveTask):
@@ -282,11 +268,48 @@ def note(model: BioVerse, modality: str, notes: dict[str, Any], figures: dict[st
     summary = str(training.get("summary", ""))
     training["summary"] = summary if also[modality] in summary else summary + also[modality]
     command = f"python -m recipes.bioverse_small.sequences --seed {notes['seed']}"
-    limits = [one for one in training.get("limits", []) if one != LIMITS[modality]] + [LIMITS[modality]]
+    begins = f"{modality.capitalize()}s"
+    limits = [one for one in training.get("limits", []) if not one.startswith(begins)] + [LIMITS[modality]]
     training |= {"data": rows, "limits": limits, modality: {"command": command, **notes}}
     model.config.training = training
     title = f"{modality}s, retrieval among {figures['n']} development pairs of one text each"
     model.config.metrics = {**model.config.metrics, title: [figures]}
+
+
+def with_writing(model: BioVerse, config: WritingConfig, seed: int, *, pairs: int | None = None) -> BioVerse:
+    """Add writing of molecules, and write down how good it is among development pairs."""
+    encoder = ChemNetEncoder()
+    table = molecules.pairs("train")
+    table = table.iloc[np.random.default_rng([seed, 7]).permutation(len(table))[:pairs]].reset_index(drop=True)
+    new = add_writing(model, table, embedded(encoder, table["parent"].tolist()), config, seed)
+    dev = molecules.pairs("dev")
+    figures = written_measures(new, embedded(encoder, dev["parent"].tolist()), dev["text"].tolist(), seed)
+    logger.info("%s", json.dumps(figures))
+    training = dict(new.config.training)
+    limits = [one for one in training.get("limits", []) if not one.startswith("Molecules")]
+    command = f"python -m recipes.bioverse_small.sequences --only-writing --seed {seed}"
+    training["writing of molecules"] = {"command": command, **training["writing of molecules"]}
+    new.config.training = {**training, "limits": [*limits, LIMITS["molecule"]]}
+    kept = {title: rows for title, rows in new.config.metrics.items() if not title.startswith("molecules, written")}
+    title = "molecules, written texts of development pairs, and the same dealt to other molecules"
+    new.config.metrics = {**kept, title: [{"texts": name, **one} for name, one in figures.items()]}
+    return new
+
+
+def taking_writing(model: BioVerse, other: BioVerse) -> BioVerse:
+    """Return the model with the writing of molecules that another folder holds, trained on the same encoder."""
+    mine, theirs = model.config.encoders["molecule"], other.config.encoders["molecule"]
+    if theirs.speech is None or mine.fingerprint != theirs.fingerprint:
+        raise SystemExit("not written: the other folder writes of no molecules, or reads them with another encoder")
+    new, speech = model.copy(), other.copy().modules["speech"]
+    new.set_speech("molecule", theirs.speech, speech["molecule"], other.writing_adapters.get("molecule"))  # type: ignore[index]
+    name = "writing of molecules"
+    limits = [one for one in new.config.training.get("limits", []) if not one.startswith("Molecules")]
+    found = {name: other.config.training[name], "limits": [*limits, LIMITS["molecule"]]}
+    new.config.training = {**new.config.training, **found}
+    titles = [one for one in other.config.metrics if one.startswith("molecules, written")]
+    new.config.metrics = {**new.config.metrics, **{one: other.config.metrics[one] for one in titles}}
+    return new
 
 
 def same_cells(before: BioVerse, after: BioVerse) -> bool:
@@ -306,13 +329,21 @@ def main() -> None:
     parser.add_argument("--lexical-weight", type=float, help="of the warm start towards a short phrase")
     parser.add_argument("--writing-steps", type=int, help="of learning to write that phrase")
     parser.add_argument("--only", choices=tuple(CONFIGS), help="add this modality and leave the other as it is")
+    parser.add_argument("--only-writing", action="store_true", help="train writing of molecules and nothing else")
+    parser.add_argument("--writing-from", type=Path, help="take writing of molecules from this folder, train nothing")
+    parser.add_argument("--lesson-steps", type=int, help="of the adapter that writes of molecules; 0 for none")
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     before = load(args.source or args.target)
     given = {"pairs": args.pairs, "lexical_weight": args.lexical_weight, "writing_steps": args.writing_steps}
     changed = {name: value for name, value in given.items() if value is not None}
     configs = {name: replace(one, **changed) for name, one in CONFIGS.items() if args.only in (None, name)}
-    model = add(before, configs, args.seed)
+    model = before if args.only_writing or args.writing_from else add(before, configs, args.seed)
+    if args.writing_from:
+        model = taking_writing(model, load(args.writing_from))
+    elif args.only_writing or "molecule" in configs:
+        steps = {} if args.lesson_steps is None else {"steps": args.lesson_steps}
+        model = with_writing(model, replace(WritingConfig(), **steps), args.seed, pairs=args.pairs)
     if not same_cells(before, model):
         raise SystemExit("not written: the cell side has changed")
     model.save(args.target, overwrite=True, dtype="float16")

@@ -2,8 +2,9 @@
 
     SCBIOVERSE_CACHE_DIR=<folder with knowledge/> python recipes/knowledge/build.py [genes ontology ...]
 
-Deterministic: the same sources give the same bytes. The order matters, because markers are mapped with the
-freshly built resolver.
+Deterministic: the same sources give the same bytes. The order matters, because misleading names are found and markers
+are mapped with the freshly built resolver. `misleading` needs no source: build it anew after a change of the tables
+kept by hand.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-PARTS = ("genes", "ontology", "names", "markers", "general")
+PARTS = ("genes", "ontology", "names", "misleading", "markers", "general")
 
 
 def main(parts: list[str]) -> None:

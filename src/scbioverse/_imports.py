@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 def collection_paused() -> Iterator[None]:
     """Keep Python's garbage collector from running meanwhile.
 
-    torch and transformers make about a million objects when they are imported, nearly all of which live to the end.
-    The collector, set off by their number, would look at all of them several times. Nothing is lost: what becomes
-    garbage meanwhile is found by the next full collection.
+    torch and transformers make about a million objects when they are imported, anndata fewer; nearly all of them live
+    to the end. The collector, set off by their number, would look at all of them several times. Nothing is lost: what
+    becomes garbage meanwhile is found by the next full collection.
     """
     running = gc.isenabled()
     gc.disable()

@@ -213,11 +213,11 @@ def raw_answers(evidence_weight: float = 0.0) -> tuple[ours.Raw, Listener]:
     model, order = Listener(), rng.permutation(90)
     shuffled, zeroed = ours.ask_controls(model, asked, order)  # type: ignore[arg-type]
     scored = model.score(embedding, asked.names)
-    meters = {key: Meter() for key in ("embed", "markers", "score", "nearest", "head")}
+    meters = {key: Meter() for key in ("embed", "markers", "score", "nearest", "head", "attention")}
     for meter in meters.values():
         with meter:
             pass
-    values = {"score": scored, "nearest": scored, "head": scored}
+    values = {"score": scored, "nearest": scored, "head": scored, "attention": scored}
     return ours.Raw(asked, values, shuffled, zeroed, order, meters), model
 
 
@@ -243,12 +243,30 @@ def test_shuffling_moves_markers_with_the_embedding_unless_said() -> None:
     assert rows["markers alone"]["accuracy"] == 1.0
 
 
+def test_the_cascade_and_what_it_does_without_each_source() -> None:
+    raw, _ = raw_answers(evidence_weight=1.0)
+    blind = np.zeros_like(raw.values["nearest"])
+    raw = replace(raw, values={**raw.values, "nearest": blind, "attention": blind})
+    rows = ours.rows_of(raw, Calibration(pool=(0.0, 1.0, 5.0, 1.0)))
+    assert rows["cascade"]["accuracy"] == 1.0
+    assert rows["cascade"]["read_by_llm"] == 0.0
+    # Nothing is left to go by: the first candidate for all.
+    assert rows["cascade, no markers"]["accuracy"] == pytest.approx((raw.asked.truth == 0).mean(), abs=1e-4)
+    assert rows["cascade, no attention"]["accuracy"] == 1.0
+    # The language model has a say where it has a weight and could change the label.
+    heard = ours.rows_of(raw, Calibration(pool=(1.0, 0.0, 0.0, 0.0)))["cascade"]
+    assert heard["read_by_llm"] == 1.0
+    assert heard["accuracy"] == 1.0
+
+
 def test_left_out_type_rows() -> None:
     full, _ = raw_answers()
     called = np.where(full.asked.truth == 1, 0, full.asked.truth)  # B cells are called CD4
     values = np.log(np.eye(3)[called] * 0.98 + 0.01)
-    fold = replace(full, values=dict.fromkeys(("score", "nearest", "head"), values))
-    (row,) = left_out_types.type_rows("B+beta", (B,), fold, full, Calibration())
+    fold = replace(full, values=dict.fromkeys(("score", "nearest", "head", "attention"), values))
+    calibration = Calibration(pool=(0.0, 1.0, 1.0, 1.0))
+    (row,) = left_out_types.type_rows("B+beta", (B,), fold, full, calibration)
+    assert row["recall"]["cascade"] == 0.0
     assert row["label"] == B
     assert row["recall"]["score"] == 0.0
     assert row["full_recall"]["score"] == 1.0

@@ -251,3 +251,15 @@ def test_as_a_program(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert done.stderr.strip() == f"error: {tmp_path / 'gone.h5ad'} does not exist."
     assert done.stdout == ""
+
+
+def test_the_process_ends_without_looking_for_cycles(monkeypatch: pytest.MonkeyPatch) -> None:
+    import gc
+
+    from scbioverse.cli import _app
+
+    asked: list[object] = []
+    monkeypatch.setattr(_app.atexit, "register", asked.append)
+    monkeypatch.setattr(_app, "app", lambda: asked.append("run"))
+    _app.main()
+    assert asked == [gc.freeze, "run"]

@@ -6,6 +6,7 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from scbioverse import settings
 from scbioverse._errors import InputError, MissingKeyError
@@ -89,3 +90,17 @@ def test_a_broken_encoder_is_found_out() -> None:
 
     with pytest.raises(InputError, match="NaN or infinite values for 1 of 1 distinct texts"):
         embed_rows(Broken(), cells(["ab"]))
+
+
+def test_too_little_memory_halves_the_texts_at_once(caplog: pytest.LogCaptureFixture) -> None:
+    class Tight(Letters):
+        def embed_texts(self, values: Sequence[str]) -> np.ndarray:
+            if len(values) > 2:
+                raise torch.OutOfMemoryError("CUDA out of memory.")
+            return super().embed_texts(values)
+
+    words = ["ab", "b", None, "abab", "aaa", "bbbb"]
+    with caplog.at_level("WARNING", logger="scbioverse"):
+        found = embed_rows(Tight(), cells(words))
+    np.testing.assert_array_equal(found, embed_rows(Letters(), cells(words)))
+    assert "out of memory on 5 molecules at once; going on with 2" in caplog.text

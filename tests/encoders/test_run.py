@@ -6,6 +6,7 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from scbioverse import settings
 from scbioverse._errors import InputError
@@ -86,3 +87,20 @@ def test_progress_bar_follows_argument_then_setting(
     monkeypatch.setattr(settings, "progress", setting)
     embed_rows(Counting(), adata, progress=argument)
     assert ("embed (counting)" in capsys.readouterr().err) == shown
+
+
+def test_too_little_memory_halves_the_rows_at_once(adata: ad.AnnData, caplog: pytest.LogCaptureFixture) -> None:
+    class Tight(Counting):
+        def encode(self, batch: np.ndarray) -> np.ndarray:
+            if len(batch) > 3:
+                raise torch.OutOfMemoryError("CUDA out of memory.")
+            return super().encode(batch)
+
+    encoder = Tight()
+    with caplog.at_level("WARNING", logger="scbioverse"):
+        found = embed_rows(encoder, adata, batch_size=8, progress=False)
+    assert (found == np.arange(10)[:, None, None]).all()
+    assert [(rows.start, rows.stop) for rows, _ in encoder.blocks] == [
+        (0, 8), (0, 4), (0, 2), (2, 4), (4, 6), (6, 8), (8, 10),
+    ]  # fmt: skip
+    assert "out of memory on 4 cells at once; going on with 2" in caplog.text

@@ -39,7 +39,7 @@ def _rebuild(part: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 SLOW = [pytest.param(part, marks=pytest.mark.slow) for part in ("genes", "names", "markers")]
 
 
-@pytest.mark.parametrize("part", ["ontology", "general", *SLOW])
+@pytest.mark.parametrize("part", ["ontology", "general", "misleading", *SLOW])
 def test_same_tables_again(recipe, part):
     made = recipe(part)
     bundled = resources.files("scbioverse.knowledge").joinpath("data").joinpath(made.name).read_bytes()

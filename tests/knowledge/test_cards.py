@@ -59,3 +59,13 @@ def test_general_texts_are_many_and_not_about_cells():
     assert all(text[0].isupper() and text.endswith(".") for text in texts)
     assert not [text for text in texts if "cell" in text.lower().split()]
     assert all(resolve_label(text).score < 0.5 for text in texts[::20])
+
+
+def test_describing_a_term_takes_no_index_of_all_names(monkeypatch):
+    from scbioverse.knowledge import phrases as rules
+    from scbioverse.knowledge import resolver
+
+    monkeypatch.setattr(resolver, "load_index", lambda **_: pytest.fail("the index was built"))
+    rules._phrases.cache_clear()
+    for cl_id in list(load_ontology())[::100]:
+        assert label_card(cl_id)

@@ -5,6 +5,7 @@ import pytest
 
 from scbioverse._errors import InputError, MissingKeyError
 from scbioverse.knowledge import SOURCES, load_genes, load_markers, load_ontology, markers_for
+from scbioverse.knowledge.markers import marker_genes
 
 
 def test_table_is_sound():
@@ -104,3 +105,12 @@ def test_bad_arguments():
         markers_for("CL:0000236", include="everything")  # type: ignore[arg-type]
     with pytest.raises(MissingKeyError):
         markers_for("CL:9999999")
+
+
+@pytest.mark.parametrize("include", ["self", "ancestors", "descendants"])
+def test_the_genes_alone_are_those_of_the_table(include):
+    for cl_id in ("CL:0000236", "CL:0000895", "CL:0000540"):
+        assert marker_genes(cl_id, include=include) == list(markers_for(cl_id, include=include)["gene"])
+        assert marker_genes(cl_id, include=include, max_genes=7) == marker_genes(cl_id, include=include)[:7]
+    with pytest.raises(InputError, match="include"):
+        marker_genes("CL:0000236", include="all")

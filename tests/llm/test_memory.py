@@ -1,75 +1,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
 
-from scbioverse._errors import InputError
-from scbioverse.llm import Backbone
-from scbioverse.llm._memory import BatchSize
-
-
-def gpu_with(limit: int, seen: list[int]) -> Callable[[int], str]:
-    """Work that fits up to `limit` rows at once."""
-
-    def work(size: int) -> str:
-        seen.append(size)
-        if size > limit:
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.\nmore lines")
-        return "done"
-
-    return work
-
-
-def test_halves_until_it_fits_stays_there_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
-    seen: list[int] = []
-    memory = BatchSize(128, what="cells")
-    with caplog.at_level(logging.WARNING, logger="scbioverse"):
-        assert memory.run(gpu_with(40, seen)) == "done"
-        assert memory.run(gpu_with(40, seen)) == "done"
-    assert seen == [128, 64, 32, 32]
-    assert memory.size == 32
-    assert [record.getMessage() for record in caplog.records] == [
-        "out of memory on 128 cells at once; going on with 64 (CUDA out of memory. Tried to allocate 20.00 GiB.)",
-        "out of memory on 64 cells at once; going on with 32 (CUDA out of memory. Tried to allocate 20.00 GiB.)",
-    ]
-
-
-def test_odd_sizes_come_down_to_one(caplog: pytest.LogCaptureFixture) -> None:
-    seen: list[int] = []
-    assert BatchSize(7).run(gpu_with(1, seen)) == "done"
-    assert seen == [7, 3, 1]
-    with pytest.raises(InputError, match=r"single one of the cells: CUDA out of memory.*smaller language model"):
-        BatchSize(4, what="cells").run(gpu_with(0, []))
-
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        MemoryError("Unable to allocate 3 GiB"),
-        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
-    ],
-)
-def test_a_cpu_runs_out_too(error: Exception) -> None:
-    def work(size: int) -> int:
-        if size > 2:
-            raise error
-        return size
-
-    assert BatchSize(8).run(work) == 2
-
-
-def test_other_errors_pass() -> None:
-    def work(size: int) -> None:
-        raise RuntimeError("shapes do not match")
-
-    with pytest.raises(RuntimeError, match="shapes"):
-        BatchSize(8).run(work)
-    with pytest.raises(InputError, match="batch_size"):
-        BatchSize(0)
+from scbioverse.llm import Backbone, _memory
+from scbioverse.llm._memory import first_size, row_bytes
 
 
 def test_scores_do_not_change_when_memory_runs_out(
@@ -135,3 +73,73 @@ def test_written_labels_do_not_change_when_memory_runs_out(
     sizes += [0, 0]
     assert asks.write(prompts, soft, max_new_tokens=4) == said
     assert sizes[6:] == [3, 1]
+
+
+def test_the_estimate_is_the_sum_that_it_says(tiny_backbone: Backbone) -> None:
+    config = tiny_backbone.model.config
+    d, heads, e = config.hidden_size, config.num_attention_heads, 4
+    d_kv = config.num_key_value_heads * (d // heads)
+    cache = config.num_hidden_layers * 2 * d_kv * (60 + 10) * e
+    block = 10 * (6 * d + 3 * config.intermediate_size) * e
+    attention = heads * 10 * (60 + 10) * 8
+    assert row_bytes(tiny_backbone, length=10, prefix=60) == cache + block + attention
+    assert row_bytes(tiny_backbone, length=10, prefix=60, logits=1) == (
+        cache + block + attention + tiny_backbone.vocab_size * 8
+    )
+
+
+def test_keys_and_values_of_the_estimate_are_those_of_the_model(tiny_backbone: Backbone) -> None:
+    _, cache = tiny_backbone.hidden(torch.zeros(1, 12, tiny_backbone.d_llm), use_cache=True)
+    assert cache is not None
+    held = sum(one.keys.nbytes + one.values.nbytes for one in cache.layers)
+    with_12, with_0 = (row_bytes(tiny_backbone, length=0, prefix=prefix) for prefix in (12, 0))
+    assert with_12 - with_0 == held
+
+
+def test_the_first_size_goes_by_free_memory(
+    tiny_backbone: Backbone, tiny_backbone_untied: Backbone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for backbone in (tiny_backbone, tiny_backbone_untied):
+        one = row_bytes(backbone, length=10, prefix=60)
+        for free, wanted in ((None, 128), (10**12, 128), (int(one * 40 / _memory.SHARE) + 9, 40), (1, 1)):
+            monkeypatch.setattr(_memory, "free_bytes", lambda device, free=free: free)
+            assert first_size(backbone, 128, length=10, prefix=60) == wanted
+        monkeypatch.setattr(_memory, "free_bytes", lambda device, one=one: int(one * 40 / _memory.SHARE) + 9)
+        assert first_size(backbone, 128, length=10, prefix=60, copies=4) == 10
+        assert first_size(backbone, 5, length=10, prefix=60) == 5  # never more than the caller asked for
+
+
+def test_an_engine_that_plans_for_itself_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Engine:
+        backend = "vllm"
+
+    assert first_size(Engine(), 128, length=10) == 128  # type: ignore[arg-type]
+
+
+def test_scores_and_texts_do_not_depend_on_free_memory(
+    tiny_backbone: Backbone, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from scbioverse.encoders import PrecomputedEncoder
+    from scbioverse.models import BioVerse, _questioner, _score
+
+    model = BioVerse.new(PrecomputedEncoder("X_rep", dim=6), llm=tiny_backbone, rng=0)
+    points = np.random.default_rng(0).normal(size=(20, 6)).astype(np.float32)
+    names = ["B cell", "T cell", "platelet"]
+    wanted, written = model.score(points, names, progress=False), _questioner.write_labels(model, points, names)
+    sizes: list[int] = []
+    for module, name in ((_score, "score_labels"), (_questioner, "generate")):
+
+        def watched(*args: object, real: object = getattr(module, name), **more: object) -> object:
+            sizes.append(more["batch_size"])  # type: ignore[arg-type]
+            return real(*args, **more)  # type: ignore[operator]
+
+        monkeypatch.setattr(module, name, watched)
+    each = row_bytes(tiny_backbone, length=40, prefix=60)
+    monkeypatch.setattr(_memory, "free_bytes", lambda device: 6 * each)
+    with caplog.at_level(logging.INFO, logger="scbioverse"):
+        np.testing.assert_allclose(model.score(points, names, progress=False), wanted, atol=1e-5)
+        found = _questioner.write_labels(model, points, names)
+    assert found[0] == written[0]
+    assert sizes
+    assert all(1 <= size < 20 for size in sizes)
+    assert "GB are free on cpu and one of the cells takes about" in caplog.text

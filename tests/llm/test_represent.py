@@ -156,3 +156,21 @@ def test_bad_fits_and_tensors(reps: np.ndarray) -> None:
         TextSpace.from_tensors({"mean": torch.zeros(3)})
     with pytest.raises(InputError, match="do not fit together"):
         TextSpace.from_tensors({"mean": torch.zeros(3), "components": torch.zeros(4, 2)})
+
+
+def test_too_little_memory_changes_the_batches_alone(
+    backbone: Backbone, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    wanted, real, seen = represent(backbone, TEXTS), backbone.layer_states, []
+
+    def tight(ids: torch.Tensor, mask: torch.Tensor, layer: int) -> torch.Tensor:
+        seen.append(len(ids))
+        if len(ids) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return real(ids, mask, layer)
+
+    monkeypatch.setattr(backbone, "layer_states", tight)
+    with caplog.at_level("WARNING", logger="scbioverse"):
+        np.testing.assert_allclose(represent(backbone, TEXTS), wanted, atol=1e-5)
+    assert seen == [5, 2, 2, 1]
+    assert "out of memory on 5 texts at once; going on with 2" in caplog.text

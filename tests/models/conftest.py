@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -54,3 +55,15 @@ def points() -> np.ndarray:
     x = np.random.default_rng(1).normal(size=(24, 8)).astype(np.float32)
     x[5], x[20] = x[0], x[0]
     return x
+
+
+@pytest.fixture
+def spoken(encoder: CompactCellEncoder, tiny_backbone: Backbone) -> BioVerse:
+    """An untrained model whose prototypes stand for terms: B cell, naive B cell, NK cell, classical monocyte."""
+    from scbioverse.models import BioVerse
+
+    terms = ("CL:0000236", "CL:0000788", "CL:0000623", "CL:0000860")
+    made = BioVerse.new(encoder, name="spoken", llm=tiny_backbone, n_soft=2, prototypes=len(terms))
+    made.config.encoders["cell"] = replace(made.config.encoders["cell"], terms=terms)
+    made.fit_text_space([*GENERAL, *NAMES], dim=6)
+    return made

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.special import log_softmax
 
 from scbioverse._errors import InputError, WeightsError
 from scbioverse.models import BioVerse, load
+from scbioverse.models._attended import attended
 from scbioverse.models._cascade import worth_reading
 from scbioverse.models.config import BioVerseConfig, PoolConfig
 
 NAMES = ["B", "NK", "monocyte"]
 CARDS = ["B cell: makes antibodies", "NK cell: kills", "monocyte: circulates"]
+TERMS = ["CL:0000236", "CL:0000623", "CL:0000576"]
 
 
 @pytest.fixture
@@ -66,21 +70,34 @@ def test_sure_at_zero_never_asks_and_at_one_always(pooled: BioVerse) -> None:
 
 
 def test_rows_that_no_word_could_change_are_not_read(pooled: BioVerse) -> None:
-    rows, cosine = _rows(pooled), np.zeros((4, 3))
-    near = np.full((4, 3), np.log(1 / 3))
+    rows = _rows(pooled)
     pool = PoolConfig(score=0.1, nearest=1.0, markers=1.0, sure=0.9, reach=20.0)
     apart = np.array([[0.0, 0.0, 0.0], [1.9, 0.0, 0.0], [2.1, 0.0, 0.0], [2.1, 0.2, 0.0]])
-    assert worth_reading(pool, near, cosine, apart).tolist() == [True, True, False, True]
-    assert not worth_reading(pool, np.log([[0.95, 0.03, 0.02]]), cosine[:1], apart[:1]).any()
-    assert not worth_reading(pool, np.zeros((4, 1)), cosine[:, :1], apart[:, :1]).any()
+    assert worth_reading(pool, apart).tolist() == [True, True, False, True]
+    assert not worth_reading(replace(pool, sure=0.3), apart).any()
+    assert not worth_reading(replace(pool, score=0.0), np.zeros((4, 3))).any()  # a word without weight
+    assert not worth_reading(pool, np.zeros((4, 1))).any()
     # What is left out changes no label.
     pooled.config.pool = PoolConfig(score=0.5, nearest=30.0, markers=0.0, sure=1.0, reach=500.0)
-    pooled.config.nearest_temperature = 1 / 30
     whole = pooled.cascade(rows, NAMES, CARDS)
     pooled.config.pool = PoolConfig(score=0.5, nearest=30.0, markers=0.0, sure=1.0, reach=20.0)
     part = pooled.cascade(rows, NAMES, CARDS)
     assert part.read.sum() < whole.read.sum()
     assert (part.log_probs.argmax(axis=1) == whole.log_probs.argmax(axis=1)).all()
+
+
+def test_attention_has_a_say_where_prototypes_stand_for_terms(spoken: BioVerse) -> None:
+    rows = _rows(spoken)
+    spoken.config.pool = PoolConfig(score=0.0, nearest=2.0, markers=0.0, attention=0.7)
+    found = spoken.cascade(rows, NAMES, CARDS, terms=TERMS)
+    cosine = spoken.coordinates(rows) @ spoken.text_coordinates(CARDS).T
+    wanted = log_softmax(2.0 * cosine + 0.7 * attended(spoken, rows, TERMS), axis=1)
+    np.testing.assert_allclose(found.log_probs, wanted, atol=1e-5)
+    assert not found.read.any()
+    without = spoken.cascade(rows, NAMES, CARDS)
+    np.testing.assert_allclose(without.log_probs, log_softmax(2.0 * cosine, axis=1), atol=1e-5)
+    with pytest.raises(InputError, match="2 terms"):
+        spoken.cascade(rows, NAMES, CARDS, terms=TERMS[:2])
 
 
 def test_no_rows(pooled: BioVerse) -> None:

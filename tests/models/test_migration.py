@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +41,7 @@ def test_marker_weights_of_format_2_are_left_out_and_said(saved: Path, caplog: p
     edit(saved, lambda values: values.update(format_version=2, marker_weight=6.2, nearest_marker_weight=4.9, pool=pool))
     again = load(saved)
     assert (again.config.marker_weight, again.config.nearest_marker_weight) == (0.0, 0.0)
-    assert asdict(again.config.pool) == {**pool, "markers": 0.0, "reach": PoolConfig(0, 0, 0).reach}
+    assert again.config.pool == PoolConfig(**{**pool, "markers": 0.0})
     assert "earlier definition of marker evidence" in caplog.text
     assert repr(again.name) in caplog.text
 

@@ -5,7 +5,7 @@ import pytest
 
 from scbioverse._errors import InputError
 from scbioverse.knowledge.genes import load_genes
-from scbioverse.pp import match_genes
+from scbioverse.pp import _genes, match_genes
 from scbioverse.pp._genes import looks_like_mouse
 
 VOCABULARY = ["CD3E", "MS4A1", "LYZ", "CAVIN2", "HLA-DRA", "NKG7", "SLIRP"]
@@ -82,3 +82,14 @@ def test_human_names_do_not_look_like_mouse() -> None:
 def test_numbers_for_names_are_named_as_such() -> None:
     with pytest.raises(InputError, match="They are numbers"):
         match_genes([str(i) for i in range(20)], VOCABULARY, min_genes=1)
+
+
+def test_the_second_match_is_the_first_and_the_callers_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ["MS4A1", "SDPR", "LYZ", "CD3E"]
+    first = match_genes(names, VOCABULARY, min_genes=1)
+    kept = first.vocab.copy()
+    first.vocab[:] = 0  # what one caller does to its match is not what the next one gets
+    monkeypatch.setattr(_genes, "_harmonise", lambda names: pytest.fail("matched anew"))
+    again = match_genes(list(names), list(VOCABULARY), min_genes=1)
+    np.testing.assert_array_equal(again.vocab, kept)
+    assert again.describe() == first.describe()

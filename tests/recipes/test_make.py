@@ -113,8 +113,7 @@ def test_the_recipe_makes_a_checkpoint_that_says_how(sliver, tmp_path, monkeypat
     fit = make.fit
 
     def noted(answers):
-        answers = list(answers)
-        used.append({asked.study for asked, _ in answers})
+        used.append(set(answers))
         return fit(answers)
 
     monkeypatch.setattr(make, "fit", noted)

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 import scbioverse as sb
+from scbioverse._errors import InputError
 from scbioverse.tl._answers import decide
-from scbioverse.tl._elsewhere import outside_terms
+from scbioverse.tl._elsewhere import Away, outside_terms
 from scbioverse.tl._groups import Groups
 
 if TYPE_CHECKING:
@@ -29,6 +30,59 @@ def test_relatives_of_a_candidate_are_not_outside() -> None:
     # Studies set the two monocytes against each other; a common parent is kin to both.
     assert outside_terms([CD14, CD16, MONOCYTE], [CD16]) == [CD14]
     assert outside_terms(["no term", NK], [B]) == [NK]
+
+
+def test_a_term_that_lies_all_but_within_the_candidates_is_not_outside() -> None:
+    naive_t, naive_cd4, naive_cd8, cd4, dc = ("CL:0000898", "CL:0000895", "CL:0000900", "CL:0000624", "CL:0000451")
+    vocabulary = [naive_t, naive_cd4, naive_cd8, cd4, CD8, dc, NK]
+    assert outside_terms(vocabulary, [cd4, CD8]) == [dc, NK]
+    # Of the kinds of naive T cell in the vocabulary only one in three is a B cell or a CD8 T cell.
+    assert naive_t in outside_terms([*vocabulary, "CL:0002677"], [CD8, B])
+
+
+def test_many_cells_of_other_types_are_said_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    chance = np.array([0.9, 0.8, 0.6, 0.1, 0.2, 0.3], dtype=np.float32)
+    Away(chance, np.array([1, 1, 0, 0, 0, 0]), [NK, PLATELET]).warn("mine_elsewhere", auto=True)
+    assert "50 % of the cells" in caplog.text
+    assert "platelet, NK cell" in caplog.text
+    assert "mine_elsewhere" in caplog.text
+    caplog.clear()
+    Away(chance[3:], np.zeros(3, int), [NK]).warn("mine_elsewhere", auto=True)
+    assert not caplog.text
+
+
+def test_annotate_warns_of_other_types_and_advises_what_the_model_has(
+    cells: AnnData, tiny_model: BioVerse, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object, **__: object) -> Away:
+        return Away(np.full(cells.n_obs, 0.9, np.float32), np.zeros(cells.n_obs, int), [PLATELET])
+
+    monkeypatch.setattr("scbioverse.tl._annotate.elsewhere", away)
+    options = {"labels": ["B cell", "NK cell"], "model": tiny_model, "rationale": None, "copy": True}
+    sb.tl.annotate(cells, **options)
+    assert "100 % of the cells are more like types" in caplog.text
+    assert "'auto'" not in caplog.text
+    caplog.clear()
+    tiny_model.config.auto_threshold = 0.02
+    sb.tl.annotate(cells, **options)
+    assert "unknown_threshold='auto'" in caplog.text
+    caplog.clear()
+    sb.tl.annotate(cells, unknown_threshold=0.1, **options)
+    assert "more like types" not in caplog.text  # it was acted on
+
+
+def test_auto_is_the_threshold_of_the_model(cells: AnnData, tiny_model: BioVerse) -> None:
+    options = {"labels": ["B cell", "NK cell"], "model": tiny_model, "rationale": None, "parents": False}
+    tiny_model.config.auto_threshold = 1.0
+    sb.tl.annotate(cells, unknown_threshold="auto", **options)
+    assert (cells.obs["bioverse_label"] == "unknown").all()
+    sb.tl.annotate(cells, **options)
+    assert (cells.obs["bioverse_label"] != "unknown").all()
+    tiny_model.config.auto_threshold = 0.0
+    with pytest.raises(InputError, match="calibrated without one"):
+        sb.tl.annotate(cells, unknown_threshold="auto", **options)
+    with pytest.raises(InputError, match="'auto' or None, found 'often'"):
+        sb.tl.annotate(cells, unknown_threshold="often", **options)
 
 
 def test_a_sure_answer_for_a_type_that_was_not_asked_for_is_unknown() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -46,8 +47,8 @@ def test_it_is_the_default_and_the_record_says_how(cells: AnnData, pooled: BioVe
     record = read_record(done, "annotate")
     assert record["method"] == "cascade"
     assert record["markers"]["weight"] == 0.7
-    assert record["temperature"] == 0.2  # that of nearness: the pool knows no other
-    assert record["pool"] == {"score": 0.5, "nearest": 3.0, "markers": 0.7, "sure": 0.6, "reach": 20.0}
+    assert record["temperature"] is None  # the pool's weights hold it
+    assert record["pool"] == asdict(pooled.config.pool)
     assert 0 < record["rows_read_by_llm"] <= cells.n_obs
     np.testing.assert_allclose(np.exp(_scores(done)).sum(axis=1), 1, atol=1e-5)
     assert read_record(_done(cells, pooled, method="score"), "annotate")["pool"] is None
@@ -79,10 +80,9 @@ def test_without_markers_and_with_genes_that_cannot_be_read(
     assert (set(cells.obs), set(cells.obsm), set(cells.uns)) == slots
 
 
-def test_markers_are_read_where_either_step_has_a_weight(pooled: BioVerse) -> None:
+def test_the_weight_of_markers_is_that_of_the_pool(pooled: BioVerse) -> None:
+    assert marker_weight(pooled, "cascade") == 0.7
     pooled.config.pool = PoolConfig(score=1.0, nearest=1.0, markers=0.0)
-    assert marker_weight(pooled, "cascade") == 0.5
-    pooled.config.nearest_marker_weight = 0.0
     assert marker_weight(pooled, "cascade") == 0.0
 
 

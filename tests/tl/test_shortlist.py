@@ -6,6 +6,7 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 import scbioverse as sb
 from scbioverse._errors import InputError
@@ -115,3 +116,24 @@ def test_nearness_ranks_unless_told_otherwise(cells: ad.AnnData, tiny_model: Bio
     pooled = np.where(kept, said + near.obsm["bioverse_scores"].to_numpy(), -np.inf)
     pooled = pooled - np.logaddexp.reduce(pooled, axis=1, keepdims=True)
     np.testing.assert_allclose(both[kept], pooled[kept], atol=1e-3)
+
+
+def test_too_little_memory_changes_nothing_but_speed(
+    cells: ad.AnnData, tiny_model: BioVerse, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from scbioverse.llm import own_lists
+
+    wanted, real, seen = annotate(cells, tiny_model), own_lists.score_own_lists, []
+
+    def tight(*args: object, batch_size: int, **more: object) -> np.ndarray:
+        seen.append(batch_size)
+        if batch_size > 10:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return real(*args, batch_size=batch_size, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(own_lists, "score_own_lists", tight)
+    with caplog.at_level("WARNING", logger="scbioverse"):
+        found = annotate(cells, tiny_model, batch_size=32)
+    assert seen[:3] == [32, 16, 8]
+    assert "out of memory on 16 cells at once; going on with 8" in caplog.text
+    np.testing.assert_allclose(sb.get.scores(found), sb.get.scores(wanted), atol=1e-3)

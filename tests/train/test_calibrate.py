@@ -78,7 +78,7 @@ def test_each_set_counts_the_same() -> None:
 
 
 def test_combination_refuses_what_does_not_fit() -> None:
-    with pytest.raises(InputError, match="no set"):
+    with pytest.raises(InputError, match="at least one set"):
         fit_combination([])
     with pytest.raises(InputError, match="do not fit"):
         fit_combination([(np.zeros((3, 2)), np.zeros((3, 3)), np.zeros(3, int))])
@@ -112,3 +112,38 @@ def test_a_pool_refuses_what_does_not_fit():
         fit_pool([((np.zeros((3, 2)),), np.zeros(4, int))])
     with pytest.raises(InputError, match="at least one set"):
         fit_pool([])
+
+
+def test_a_set_with_a_scale_of_its_own_weighs_sources_and_sets_no_confidence():
+    rng = np.random.default_rng(5)
+
+    def one(n: int, noise: float) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
+        truth = rng.integers(4, size=n)
+        good, worse = rng.standard_normal((2, n, 4))
+        good[np.arange(n), truth] += 1.5
+        worse[np.arange(n), truth] += 0.5
+        said = np.where(rng.random(n) < noise, rng.integers(4, size=n), truth)
+        return (good, worse), said
+
+    clean, noisy = one(3000, 0.0), one(3000, 0.5)
+    alone = fit_pool([clean])
+    both = fit_pool([clean, noisy], own_scale=[False, True])
+    mixed = fit_pool([clean, noisy])
+    assert alone == pytest.approx((1.5, 0.5), rel=0.15)
+    assert both == pytest.approx(alone, rel=0.1)
+    assert mixed[0] < 0.8 * alone[0]  # noise in labels counted as doubt
+    for wrong in ([True, True], [False]):
+        with pytest.raises(InputError, match="own_scale"):
+            fit_pool([clean, noisy], own_scale=wrong)
+
+
+def test_the_noisy_set_has_a_say_in_the_ratio():
+    rng = np.random.default_rng(6)
+    truth = rng.integers(3, size=2000)
+    first, second = rng.standard_normal((2, 2000, 3))
+    first[np.arange(2000), truth] += 1.0
+    second[np.arange(2000), truth] += 1.0
+    blank = np.zeros_like(second)
+    # The first set knows nothing of the second source: alone it gives no weight that means anything.
+    found = fit_pool([((first, blank), truth), ((first, second), truth)], own_scale=[False, True])
+    assert found[1] / found[0] == pytest.approx(1.0, rel=0.15)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import logging
 import sys
 import warnings
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -62,12 +64,12 @@ def annotate(
     model: Model = "bioverse-small",
     key_added: Annotated[str, typer.Option(help="Stem of the names of the results.")] = "bioverse",
     unknown_threshold: Annotated[
-        float | None, typer.Option(help="Below this confidence the label is unknown; 0 for never.")
+        str | None, typer.Option(help="Below this confidence the label is unknown; 0 for never, or 'auto'.")
     ] = None,
     layer: Layer = None,
     gene_key: GeneKey = None,
     table: Annotated[Path | None, typer.Option(help="Write the labels as a .csv or .tsv, too.")] = None,
-    batch_size: Annotated[int, typer.Option(help="Rows read by the language model at once.")] = 128,
+    batch_size: Annotated[int, typer.Option(help="Rows read by the language model at once.")] = 512,
     force: Force = False,
     quiet: Quiet = False,
 ) -> None:
@@ -88,7 +90,7 @@ def annotate(
             groupby=groupby,
             method=None if method is None else method.value,
             key_added=key_added,
-            unknown_threshold=unknown_threshold,
+            unknown_threshold=_threshold(unknown_threshold),
             layer=layer,
             key=gene_key,
             batch_size=batch_size,
@@ -232,6 +234,15 @@ def _drop_warning(*_: object) -> None:
     pass
 
 
+def _threshold(given: str | None) -> float | Literal["auto"] | None:
+    if given is None or given == "auto":
+        return given  # type: ignore[return-value]
+    try:
+        return float(given)
+    except ValueError as error:
+        raise InputError(f"--unknown-threshold {given!r} is neither a number from 0 to 1 nor 'auto'.") from error
+
+
 def _check_table(table: Path | None, source: Path, *, force: bool) -> None:
     if table is None:
         return
@@ -245,4 +256,7 @@ def _check_table(table: Path | None, source: Path, *, force: bool) -> None:
 
 def main() -> None:
     """Run the command line."""
+    # Before it ends, Python looks for cycles among all objects: with torch and transformers in memory that takes longer
+    # than a second. The operating system takes everything back anyway.
+    atexit.register(gc.freeze)
     app()

@@ -11,6 +11,7 @@ from tqdm.auto import tqdm
 
 from .._errors import InputError, MissingKeyError
 from .._logging import logger
+from .._memory import BatchSize
 from .._settings import settings
 
 if TYPE_CHECKING:
@@ -190,7 +191,7 @@ def embed_distinct(
     plan
         Its plan.
     batch_size
-        Texts embedded at once.
+        Texts embedded at once, half as many each time memory runs out.
     progress
         Show a progress bar; `settings.progress` if not given.
 
@@ -208,10 +209,12 @@ def embed_distinct(
     table = np.empty((len(plan.values), encoder.dim), dtype=np.float32)
     show = settings.progress if progress is None else progress
     with tqdm(total=len(order), desc=f"embed ({encoder.name})", unit=f" {encoder.modality}", disable=not show) as bar:
-        for start in range(0, len(order), batch_size):
-            rows = order[start : start + batch_size]
-            table[rows] = encoder.embed_texts([plan.values[row] for row in rows])
-            bar.update(len(rows))
+        memory = BatchSize(batch_size, what=f"{encoder.modality}s", hint="Use device='cpu', or a smaller encoder.")
+        for part, found in memory.each(
+            len(order), lambda part: encoder.embed_texts([plan.values[row] for row in order[part]])
+        ):
+            table[order[part]] = found
+            bar.update(len(found))
     bad = np.flatnonzero(~np.isfinite(table).all(axis=1))
     if len(bad):
         raise InputError(

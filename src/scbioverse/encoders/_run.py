@@ -9,8 +9,8 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from .._errors import InputError
+from .._memory import BatchSize
 from .._settings import settings
-from ..io import row_blocks
 from ._distinct import DistinctPlan, TextEncoder, embed_distinct
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def embed_rows(
     layer
         Layer to read.
     batch_size
-        Rows held in memory at once. The result does not depend on it.
+        Rows held in memory at once, half as many each time memory runs out. The result does not depend on it.
     progress
         Show a progress bar; `settings.progress` if not given.
     plan
@@ -73,9 +73,13 @@ def embed_rows(
     n_empty = n_bad = 0
     show = settings.progress if progress is None else progress
     with tqdm(total=adata.n_obs, desc=f"embed ({encoder.name})", unit=encoder.modality, disable=not show) as bar:
-        for rows in row_blocks(adata, batch_size):
+        memory = BatchSize(batch_size, what=f"{encoder.modality}s", hint="Use device='cpu', or a smaller encoder.")
+
+        def encode(rows: slice) -> tuple[NDArray[np.float32], int, int]:
             batch = encoder.prepare(adata, rows, plan)
-            block = encoder.encode(batch)
+            return encoder.encode(batch), int(getattr(batch, "n_missing", 0)), int(getattr(batch, "n_empty", 0))
+
+        for rows, (block, missing, empty) in memory.each(adata.n_obs, encode):
             n = rows.stop - rows.start
             if block.shape != (n, encoder.n_tokens, encoder.dim):
                 raise InputError(
@@ -84,8 +88,8 @@ def embed_rows(
                 )
             out[rows] = block
             # Rows to which nothing was given are NaN on purpose; their batch says how many.
-            n_bad += int((~np.isfinite(block).all(axis=(1, 2))).sum()) - int(getattr(batch, "n_missing", 0))
-            n_empty += int(getattr(batch, "n_empty", 0))
+            n_bad += int((~np.isfinite(block).all(axis=(1, 2))).sum()) - missing
+            n_empty += empty
             bar.update(n)
     if n_bad:
         raise InputError(f"encoder {encoder.name!r} gave NaN or infinite values for {n_bad} of {adata.n_obs} rows")

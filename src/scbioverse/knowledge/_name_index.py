@@ -6,7 +6,7 @@ import math
 import re
 from collections import Counter, defaultdict
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Literal
 
 from ._naming import loose_key, strict_key, tokens
@@ -43,10 +43,6 @@ class NameIndex:
         Key made of genes only, to id.
     exact
         Keys in `strict` that stem from a label, not a synonym.
-    words
-        Every token that occurs, with its inverse document frequency.
-    by_word
-        Token to the keys that contain it, for the search for the best part of a name.
     """
 
     spelt: dict[str, str]
@@ -58,8 +54,30 @@ class NameIndex:
     by_context: dict[tuple[str, Key], str]
     marker: dict[Key, str]
     exact: frozenset[Key]
-    words: dict[str, float]
-    by_word: dict[str, tuple[tuple[Key, str], ...]]
+
+    # Only names that no table has as they stand are searched word by word.
+    @cached_property
+    def words(self) -> dict[str, float]:
+        """Every token that occurs, with its inverse document frequency."""
+        return {word: math.log(1 + len(self._every) / count) for word, count in self._counts.items()}
+
+    @cached_property
+    def by_word(self) -> dict[str, tuple[tuple[Key, str], ...]]:
+        """Token to the keys that contain it, for the search for the best part of a name."""
+        lists: dict[str, list[tuple[Key, str]]] = defaultdict(list)
+        counts = self._counts
+        for key, cl_id in self._every.items():
+            # Each key is filed once, under its rarest word: a name that contains the key contains that word.
+            lists[min(key, key=lambda word: (counts[word], word))].append((key, cl_id)) if key else None
+        return {word: tuple(entries) for word, entries in lists.items()}
+
+    @cached_property
+    def _every(self) -> dict[Key, str]:
+        return {**self.crosswalk_loose, **self.crosswalk, **self.loose, **self.strict, **self.curated}
+
+    @cached_property
+    def _counts(self) -> Counter[str]:
+        return Counter(word for key in self._every for word in key)
 
     def get(self, found: Iterable[str]) -> Hit | None:
         """Id, way and score of a whole name, or None."""
@@ -125,10 +143,7 @@ def build_index(*, crosswalk: bool = True) -> NameIndex:
     names = {strict_key(tokens(name)): cl_id for name, cl_id in read_table("names.tsv.gz")} if crosswalk else {}
     loose_index = _settled(slack, ontology) | _loosened(curated)
     names_loose = _loosened(names)
-    words, by_word = _weigh({**names_loose, **names, **loose_index, **strict, **curated})
-    return NameIndex(
-        spelt, curated, strict, loose_index, names, names_loose, by_context, marker, frozenset(exact), words, by_word
-    )
+    return NameIndex(spelt, curated, strict, loose_index, names, names_loose, by_context, marker, frozenset(exact))
 
 
 def _loosened(keys: dict[Key, str]) -> dict[Key, str]:
@@ -148,17 +163,6 @@ def is_bare(key: Key) -> bool:
 
 def _settled(found: dict[Key, dict[str, int]], ontology: Ontology) -> dict[Key, str]:
     return {key: cl_id for key, ids in found.items() if (cl_id := _settle(ids, ontology))}
-
-
-def _weigh(keys: dict[Key, str]) -> tuple[dict[str, float], dict[str, tuple[tuple[Key, str], ...]]]:
-    counts = Counter(word for key in keys for word in key)
-    lists: dict[str, list[tuple[Key, str]]] = defaultdict(list)
-    for key, cl_id in keys.items():
-        # Each key is filed once, under its rarest word: a name that contains the key contains that word.
-        lists[min(key, key=lambda word: (counts[word], word))].append((key, cl_id)) if key else None
-    total = len(keys)
-    words = {word: math.log(1 + total / count) for word, count in counts.items()}
-    return words, {word: tuple(entries) for word, entries in lists.items()}
 
 
 @lru_cache(maxsize=2)

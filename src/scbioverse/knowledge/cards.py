@@ -7,7 +7,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from .._random import Rng, as_generator
-from .markers import markers_for
+from .markers import marker_genes
 from .ontology import load_ontology
 from .phrases import canonical_phrase, phrases
 from .resolver import resolve_label
@@ -100,7 +100,7 @@ def _varied(
 
 @lru_cache(maxsize=4096)
 def _genes(cl_id: str) -> tuple[str, ...]:
-    return tuple(markers_for(cl_id, include="ancestors", max_genes=100)["gene"])
+    return tuple(marker_genes(cl_id, include="ancestors", max_genes=100))
 
 
 @lru_cache(maxsize=4096)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Literal
 
-from ._read import read_table
+from ._read import read_columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -29,20 +29,42 @@ class GeneTable:
     ----------
     symbols
         Approved symbols, sorted, shape (43,837,).
-    ensembl
-        Ensembl gene id without version to symbol.
-    alias
-        Previous symbol or alias to symbol. Previous symbols win over aliases; a name that leads to more than one
-        gene, or that is itself the approved symbol of another, is left out.
-    ensembl_of
-        Symbol to its first Ensembl id.
     """
 
     symbols: list[str]
-    ensembl: dict[str, str]
-    alias: dict[str, str]
-    ensembl_of: dict[str, str]
-    _known: frozenset[str] = field(repr=False, default=frozenset())
+    _ids: list[str] = field(repr=False)
+    _older: list[str] = field(repr=False)
+
+    # Each lookup is made when it is first asked for: many data sets have no Ensembl ids.
+    @cached_property
+    def _known(self) -> frozenset[str]:
+        return frozenset(self.symbols)
+
+    @cached_property
+    def ensembl(self) -> dict[str, str]:
+        """Ensembl gene id without version to symbol."""
+        return {
+            _full(one): name for name, ids in zip(self.symbols, self._ids, strict=True) if ids for one in ids.split("|")
+        }
+
+    @cached_property
+    def alias(self) -> dict[str, str]:
+        """Previous symbol or alias to symbol.
+
+        Previous symbols win over aliases; a name that leads to more than one gene, or that is itself the approved
+        symbol of another, is left out.
+        """
+        return {
+            one: name
+            for name, older in zip(self.symbols, self._older, strict=True)
+            if older
+            for one in older.split("|")
+        }
+
+    @cached_property
+    def ensembl_of(self) -> dict[str, str]:
+        """Symbol to its first Ensembl id."""
+        return {name: _full(ids.partition("|")[0]) for name, ids in zip(self.symbols, self._ids, strict=True) if ids}
 
     def __contains__(self, name: object) -> bool:
         """Whether `name` is an approved symbol, spelt exactly so."""
@@ -84,21 +106,12 @@ def load_genes() -> GeneTable:
     -------
     The same object at every call.
     """
-    symbols: list[str] = []
-    ensembl: dict[str, str] = {}
-    alias: dict[str, str] = {}
-    first: dict[str, str] = {}
-    for symbol, ids, older in read_table("genes.tsv.gz"):
-        symbols.append(symbol)
-        if ids:
-            full = ["ENSG" + short.zfill(11) for short in ids.split("|")]
-            first[symbol] = full[0]
-            for one in full:
-                ensembl[one] = symbol
-        if older:
-            for name in older.split("|"):
-                alias[name] = symbol
-    return GeneTable(symbols, ensembl, alias, first, frozenset(symbols))
+    symbols, ids, older = read_columns("genes.tsv.gz")
+    return GeneTable(symbols, ids, older)
+
+
+def _full(short: str) -> str:
+    return "ENSG" + short.zfill(11)
 
 
 def harmonise(names: Iterable[str]) -> list[str | None]:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from .._errors import InputError
-from ._read import read_table
+from ._read import read_columns
 from .ontology import load_ontology
 
 if TYPE_CHECKING:
@@ -61,8 +61,7 @@ def load_markers(*, without: str = "") -> pd.DataFrame:
 
 @lru_cache(maxsize=8)
 def _load(without: str) -> pd.DataFrame:
-    rows = read_table("markers.tsv.gz")
-    cl_id, gene, strengths, unrelated = (np.array(column, dtype=object) for column in zip(*rows, strict=True))
+    cl_id, gene, strengths, unrelated = (np.array(column, dtype=object) for column in read_columns("markers.tsv.gz"))
     # Few distinct strings: parse each once.
     distinct, place = np.unique(strengths.astype(str), return_inverse=True)
     parsed = [_parse(text, without) for text in distinct]
@@ -102,6 +101,11 @@ def _columns() -> tuple[NDArray[np.intp], NDArray[np.float64]]:
     return np.unique(table["gene"].astype(str), return_inverse=True)[1], table["weight"].to_numpy()
 
 
+@lru_cache(maxsize=1)
+def _symbols() -> NDArray[np.object_]:
+    return _load("")["gene"].to_numpy(dtype=object)
+
+
 def markers_for(cl_id: str, *, include: Include = "self", max_genes: int | None = None) -> pd.DataFrame:
     """Markers of one term.
 
@@ -127,6 +131,19 @@ def markers_for(cl_id: str, *, include: Include = "self", max_genes: int | None 
     InputError
         If `include` is none of the three.
     """
+    rows, other = _ranked(cl_id, include, max_genes)
+    found = _load("").iloc[rows].reset_index(drop=True)
+    found["kind"] = np.where(other, include.removesuffix("s"), "self").astype(object)
+    return found
+
+
+def marker_genes(cl_id: str, *, include: Include = "self", max_genes: int | None = None) -> list[str]:
+    """Return the genes of :func:`markers_for`, in its order, without the table around them."""
+    return list(_symbols()[_ranked(cl_id, include, max_genes)[0]])
+
+
+def _ranked(cl_id: str, include: Include, max_genes: int | None) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+    """Rows of the marker table in the order of :func:`markers_for`, and which are another term's."""
     if include not in ("self", "ancestors", "descendants"):
         raise InputError(f"include={include!r} is not known; use 'self', 'ancestors' or 'descendants'")
     ontology = load_ontology()
@@ -136,7 +153,7 @@ def markers_for(cl_id: str, *, include: Include = "self", max_genes: int | None 
         others = ontology.ancestors(cl_id)
     elif include == "descendants":
         others = ontology.descendants(cl_id)
-    table, spans = _load(""), _spans()
+    spans = _spans()
     present = [one for one in (cl_id, *others) if one in spans]
     rows = np.concatenate([np.arange(*spans[one]) for one in present]) if present else np.array([], dtype=int)
     codes, weights = _columns()
@@ -145,9 +162,7 @@ def markers_for(cl_id: str, *, include: Include = "self", max_genes: int | None 
     start, end = spans.get(cl_id, (0, 0))
     other = (rows < start) | (rows >= end)
     order = np.lexsort((codes[rows], -weights[rows], other))[:max_genes]
-    found = table.iloc[rows[order]].reset_index(drop=True)
-    found["kind"] = np.where(other[order], include.removesuffix("s"), "self").astype(object)
-    return found
+    return rows[order], other[order]
 
 
 def source_names(cl_id: str, gene: str) -> str:

@@ -8,7 +8,6 @@ from functools import lru_cache
 
 from ._read import read_table
 from .ontology import Ontology, fold, load_ontology
-from .resolver import resolve_label
 
 # What people leave out when they say the name. In this order.
 _SHORTER = [
@@ -32,6 +31,7 @@ _SHORTER = [
     ]
 ]
 _LONGEST = 48
+_UNREADABLE = re.compile(r"[.:]|\d{3,}|-(?:low|negative), ")
 
 
 def _shorten(label: str) -> str:
@@ -80,16 +80,33 @@ def canonical_phrase(cl_id: str) -> str:
 
 @lru_cache(maxsize=8192)
 def _phrases(cl_id: str) -> tuple[str, ...]:
-    term = load_ontology().term(cl_id)
+    label, misleading = load_ontology().term(cl_id).label, _misleading().get(cl_id, frozenset())
     first = _canonical()[cl_id]
     found = {fold(first): first}
-    candidates = [term.label, _shorten(term.label), *(row[0] for row in _shorthand().get(cl_id, ())), *term.synonyms]
-    for name in candidates:
-        readable = len(name) <= _LONGEST and not re.search(r"[.:]|\d{3,}|-(?:low|negative), ", name)
-        # A synonym that today means another cell ("DC2" for the plasmacytoid one) would mislead.
-        if name == term.label or (readable and resolve_label(name).cl_id in (cl_id, None)):
+    for name in (label, *readable_names(cl_id)):
+        if name == label or name not in misleading:
             found.setdefault(fold(name), name)
     return tuple(found.values())
+
+
+def readable_names(cl_id: str) -> list[str]:
+    """Names of a term that people would say, whatever else they may mean: short label, shorthand, synonyms."""
+    term = load_ontology().term(cl_id)
+    every = [_shorten(term.label), *(row[0] for row in _shorthand().get(cl_id, ())), *term.synonyms]
+    return [name for name in every if len(name) <= _LONGEST and not _UNREADABLE.search(name)]
+
+
+@lru_cache(maxsize=1)
+def _misleading() -> dict[str, frozenset[str]]:
+    """Names that today mean another cell ("DC2" for the plasmacytoid one), by the term whose synonyms they are.
+
+    A table, so that describing a term takes no index of all names: `recipes/knowledge/_misleading.py` asks the
+    resolver.
+    """
+    found: dict[str, set[str]] = defaultdict(set)
+    for cl_id, name in read_table("misleading.tsv.gz"):
+        found[cl_id].add(name)
+    return {cl_id: frozenset(names) for cl_id, names in found.items()}
 
 
 @lru_cache(maxsize=1)

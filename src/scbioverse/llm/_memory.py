@@ -1,89 +1,98 @@
-"""A batch size that gives way when memory runs out."""
+"""How many rows a language model reads at once, to begin with: by free memory and an estimate of what a row takes."""
 
 from __future__ import annotations
 
-import gc
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
-import torch
-
-from .._errors import InputError
 from .._logging import logger
+from .._memory import BatchSize, free_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from .backbone import Backbone
 
-T = TypeVar("T")
+__all__ = ["SHARE", "BatchSize", "first_size", "row_bytes"]
+
+SHARE = 0.8
+"""Share of the free memory that is planned with; the rest is for what the estimate leaves out."""
 
 
-class BatchSize:
-    """How many rows to compute at once: as many as asked for, half as many each time memory runs out.
+def row_bytes(backbone: Backbone, *, length: int, prefix: int = 0, logits: int = 0) -> int:
+    """Estimate the bytes that one row takes in a forward pass without gradients.
 
-    Results never depend on the batch size, so nothing but speed changes.
+    Counted, with T = `length`, P = `prefix`, e the bytes of a number in the model's dtype:
+
+    - keys and values of all blocks, the row's own copy of the prefix's included: `layers · 2 · d_kv · (P + T) · e`;
+    - what one block holds while it is computed: `T · (6 d + 3 d_mlp) · e`, that is its input, the normalised input,
+      query, attention output and two sums, and the three products of a gated MLP;
+    - attention scores and their softmax in float32, as if no fused kernel were at hand: `heads · T · (P + T) · 8`;
+    - logits over the whole vocabulary and their softmax in float32, where they are made: `logits · vocabulary · 8`.
+
+    Not counted: weights (they are loaded already), gradients, buffers of the kernels, fragmentation, and what several
+    short rows save that are laid side by side and share the prefix. Of a label tree the caller counts some tokens into
+    `length`, not what each row will come to read. What is counted wrongly costs a halving (:class:`BatchSize`) or some
+    speed, never the result.
 
     Parameters
     ----------
-    size
-        Rows to start with.
-    what
-        What is computed, for the log.
-
-    Attributes
-    ----------
-    size
-        Rows at once; stays halved for the rest of the run.
+    backbone
+        The language model, run by transformers.
+    length
+        Tokens of the row behind the prefix, those it will write included.
+    prefix
+        Cached positions before.
+    logits
+        Positions at which the whole vocabulary is scored.
     """
-
-    def __init__(self, size: int, *, what: str = "rows") -> None:
-        if size < 1:
-            raise InputError(f"batch_size must be at least 1, found {size}.")
-        self.size, self.what = size, what
-
-    def run(self, work: Callable[[int], T]) -> T:
-        """Call `work(size)` until it fits.
-
-        Parameters
-        ----------
-        work
-            Computes everything in batches of the size it is handed; it is called again from the start.
-
-        Raises
-        ------
-        InputError
-            Memory runs out with a single row.
-        """
-        while True:
-            failed = False
-            try:
-                return work(self.size)
-            except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-                if not _is_out_of_memory(error):
-                    raise
-                if self.size == 1:
-                    raise InputError(
-                        f"Memory ran out on a single one of the {self.what}: {_first_line(error)} Use a smaller "
-                        "language model, quantize= (GPU), or device='cpu'."
-                    ) from error
-                failed, reason = True, _first_line(error)
-            if failed:
-                # Outside the handler: a traceback holds on to the tensors of the frames it shows.
-                self._halve(reason)
-
-    def _halve(self, reason: str) -> None:
-        before, self.size = self.size, self.size // 2
-        gc.collect()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-        logger.warning("out of memory on %d %s at once; going on with %d (%s)", before, self.what, self.size, reason)
+    config = backbone.model.config.get_text_config()
+    size, d, heads = backbone.dtype.itemsize, backbone.d_llm, int(config.num_attention_heads)
+    head_dim = int(getattr(config, "head_dim", None) or d // heads)
+    d_kv = head_dim * int(getattr(config, "num_key_value_heads", None) or heads)
+    d_mlp = int(getattr(config, "intermediate_size", None) or 4 * d)
+    cache = backbone.n_layers * 2 * d_kv * (prefix + length) * size
+    block = length * (6 * d + 3 * d_mlp) * size
+    attention = heads * length * (prefix + length) * 8
+    return cache + block + attention + logits * backbone.vocab_size * 8
 
 
-def _is_out_of_memory(error: BaseException) -> bool:
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    # The CPU allocator and cuBLAS have no error class of their own.
-    text = str(error)
-    return any(word in text for word in ("can't allocate memory", "CUDA out of memory", "CUBLAS_STATUS_ALLOC_FAILED"))
+def first_size(
+    backbone: Backbone,
+    most: int,
+    *,
+    length: int,
+    prefix: int = 0,
+    logits: int = 0,
+    copies: int = 1,
+    what: str = "rows",
+) -> int:
+    """Rows to start with: `most`, or as many as fit into the free memory by :func:`row_bytes`, at least 1.
 
+    Where the free memory cannot be told (other devices than CUDA GPUs and Linux CPUs), and for engines that plan for
+    themselves (vLLM), `most`. Of a model spread over devices, the one with the embeddings counts. The result of what is
+    computed does not depend on it.
 
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+    Parameters
+    ----------
+    backbone
+        The language model.
+    most
+        Rows at once that the caller asked for, or that are known to be quick.
+    length, prefix, logits
+        See :func:`row_bytes`.
+    copies
+        Rows of the pass that one row becomes, such as beams.
+    what
+        What the rows are, for the log.
+    """
+    if backbone.backend != "hf" or most < 2:
+        return most
+    free = free_bytes(backbone.device)
+    if free is None:
+        return most
+    each = copies * row_bytes(backbone, length=length, prefix=prefix, logits=logits)
+    size = max(1, min(most, int(SHARE * free) // each))
+    if size < most:
+        logger.info(
+            "%.2f GB are free on %s and one of the %s takes about %.0f MB: %d at once, not %d",
+            free / 1e9, backbone.device, what, each / 1e6, size, most,
+        )  # fmt: skip
+    return size

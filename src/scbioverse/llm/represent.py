@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from .._errors import InputError
+from ._memory import BatchSize, first_size
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -47,7 +48,7 @@ def represent(
     layer
         Number of blocks that have run. Default: :func:`default_layer`.
     batch_size
-        Texts a forward pass.
+        Most texts a forward pass: fewer where little memory is free, and half as many each time it runs out.
 
     Returns
     -------
@@ -73,8 +74,11 @@ def represent(
     found = np.zeros((len(unique), backbone.d_llm), dtype=np.float32)
     # Longest first, so that too little memory shows at once and padding is small.
     order = sorted(range(len(unique)), key=lambda i: -len(ids[i]))
-    for start in range(0, len(order), batch_size):
-        rows = order[start : start + batch_size]
+    longest = 1 + max(map(len, ids), default=0)
+    memory = BatchSize(first_size(backbone, batch_size, length=longest, what="texts"), what="texts")
+
+    def mean_states(part: slice) -> Tensor:
+        rows = order[part]
         width = 1 + len(ids[rows[0]])
         batch = torch.full((len(rows), width), backbone.eos_id, dtype=torch.long)
         mask = torch.zeros(len(rows), width, dtype=torch.long)
@@ -84,8 +88,10 @@ def represent(
         states = backbone.layer_states(batch, mask, layer).float().cpu()
         weights = mask.float()
         weights[:, 0] = 0
-        mean = torch.einsum("nt,ntd->nd", weights, states) / weights.sum(dim=1, keepdim=True)
-        found[rows] = mean.numpy()
+        return torch.einsum("nt,ntd->nd", weights, states) / weights.sum(dim=1, keepdim=True)
+
+    for part, mean in memory.each(len(order), mean_states):
+        found[order[part]] = mean.numpy()
     position = {text: i for i, text in enumerate(unique)}
     return found[[position[text] for text in texts]]
 

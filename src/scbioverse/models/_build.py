@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from .._errors import InputError, WeightsError
 from ..llm.prompts import PromptTemplate
-from ..nn import BioTokens, Projector, PrototypeProjector
+from ..nn import BioTokens, PhraseHead, Projector, PrototypeProjector
 from ._shared import SharedHead
 from .config import BioVerseConfig, EncoderConfig
 
@@ -108,9 +108,15 @@ def build_modules(config: BioVerseConfig, *, init_norm: float = 1.0) -> nn.Modul
     if config.text_space is not None:
         space = config.text_space
         shared = {modality: SharedHead(space.dim, mixed=space.mixed) for modality in config.encoders}
+    speech = {
+        modality: PhraseHead(one.dim, one.n_tokens, len(one.speech.phrases), one.speech.hidden, config.dropout)
+        for modality, one in config.encoders.items()
+        if one.speech is not None
+    }
     return nn.ModuleDict(
         {
             "projectors": nn.ModuleDict(projectors),
+            "speech": nn.ModuleDict(speech),
             "tokens": BioTokens(sorted(config.encoders), config.llm.d_llm, init_norm=init_norm),
             "shared": nn.ModuleDict(shared),
         }

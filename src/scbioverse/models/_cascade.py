@@ -1,4 +1,4 @@
-"""The text space answers what it is sure of; the language model reads the rest, and the two are pooled."""
+"""Quick sources answer what they are sure of; the language model reads the rest, and all are pooled."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import log_softmax
+from scipy.special import log_softmax, softmax
 
 from .._errors import InputError
+from ._attended import attended
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from .config import PoolConfig
 
 Float = NDArray[np.float32]
+Float64 = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -36,28 +38,35 @@ class Answer:
     read: NDArray[np.bool_]
 
 
-def pooled(pool: PoolConfig, said: NDArray, cosine: NDArray, evidence: NDArray) -> NDArray[np.float64]:
-    """Pool log-probabilities of the language model, cosines and marker evidence, each (n, m); rows are normalised."""
-    joint = pool.score * said.astype(np.float64) + pool.nearest * cosine + pool.markers * evidence
-    return log_softmax(joint, axis=1)
-
-
-def worth_reading(pool: PoolConfig, near: NDArray, cosine: NDArray, evidence: NDArray) -> NDArray[np.bool_]:
-    """Rows (n,) that nearness is not sure of and whose label the language model's word could change.
+def others_pooled(pool: PoolConfig, attention: NDArray | None, cosine: NDArray, evidence: NDArray) -> Float64:
+    """Pool what does not need the language model to speak: (n, m), not normalised.
 
     Parameters
     ----------
-    near
-        (n, m), log-probabilities by nearness and markers.
-    cosine, evidence
-        (n, m), as :func:`pooled` takes them.
+    attention
+        (n, m), log-probabilities by the projector's attention; None where it says nothing about these candidates.
+    cosine
+        (n, m), nearness of the label's description.
+    evidence
+        (n, m), marker evidence.
     """
-    others = pool.nearest * np.asarray(cosine, dtype=np.float64) + pool.markers * np.asarray(evidence, dtype=np.float64)
-    if near.shape[1] < 2:
-        return np.zeros(len(near), dtype=bool)
+    joint = pool.nearest * np.asarray(cosine, dtype=np.float64) + pool.markers * np.asarray(evidence, dtype=np.float64)
+    return joint if attention is None else joint + pool.attention * attention
+
+
+def worth_reading(pool: PoolConfig, others: NDArray) -> NDArray[np.bool_]:
+    """Rows (n,) that the other sources are not sure of and whose label the language model's word could change.
+
+    Parameters
+    ----------
+    others
+        (n, m), as :func:`others_pooled` gives it.
+    """
+    if others.shape[1] < 2 or not pool.score:
+        return np.zeros(len(others), dtype=bool)
     best = np.partition(others, -2, axis=1)[:, -2:]
     close = best[:, 1] - best[:, 0] <= pool.score * pool.reach
-    return close & (np.exp(near.max(axis=1, initial=-np.inf)) < pool.sure)
+    return close & (softmax(others, axis=1).max(axis=1, initial=0.0) < pool.sure)
 
 
 def cascade(
@@ -66,18 +75,19 @@ def cascade(
     names: Sequence[str],
     cards: Sequence[str],
     *,
+    terms: Sequence[str | None] | None = None,
     evidence: Float | None = None,
     modality: str = "cell",
-    batch_size: int = 128,
+    batch_size: int = 512,
     progress: bool | None = None,
 ) -> Answer:
-    """Answer by nearness and markers; ask the language model about the rows whose label its word could change.
+    """Pool attention, nearness and markers; ask the language model about the rows whose label its word could change.
 
-    First `log_softmax(cosine / T + w · evidence)`, as `nearest` has it. Rows whose best label has a probability below
+    `log_softmax(a · log p_attention + b · cosine + c · evidence)` is a logarithmic opinion pool (Genest and Zidek 1986)
+    with weights fitted on studies that training had left out. Rows whose best label has a probability below
     `pool.sure`, and whose two best labels are close enough for the language model to put the second first (see
-    `PoolConfig.reach`), are read by it and get `log_softmax(a · log p_score + b · cosine + c · evidence)`: a
-    logarithmic opinion pool (Genest and Zidek 1986) with weights fitted on studies that training had left out. Whether
-    a row is read depends on that row alone.
+    `PoolConfig.reach`), are read by it, and `d · log p_score` comes into their pool. Whether a row is read depends on
+    that row alone.
 
     Parameters
     ----------
@@ -89,6 +99,8 @@ def cascade(
         m different names, as the language model is asked to say them.
     cards
         m descriptions of the same labels.
+    terms
+        Their Cell Ontology ids, None for a label that has none; without them the attention is left out.
     evidence
         float32 (n, m), marker evidence; without it that term is left out.
     modality
@@ -103,24 +115,27 @@ def cascade(
     InputError
         The model has no pool, or shapes do not fit.
     """
-    config, pool = model.config, model.config.pool
+    pool = model.config.pool
     if pool is None:
         raise InputError(f"model {model.name!r} has no calibrated pool: use method='score' or method='nearest'.")
     n, m = len(embeddings), len(names)
     seen = np.zeros((n, m)) if evidence is None else np.asarray(evidence, dtype=np.float64)
-    if seen.shape != (n, m) or len(cards) != m:
-        raise InputError(f"{n} rows and {m} names go with {len(cards)} cards and evidence of shape {seen.shape}.")
-    cosine = (model.coordinates(embeddings, modality) @ model.text_coordinates(cards).T).astype(np.float64)
-    log_probs = log_softmax(cosine / config.nearest_temperature + config.nearest_marker_weight * seen, axis=1)
-    read = worth_reading(pool, log_probs, cosine, seen)
+    known = [None] * m if terms is None else list(terms)
+    if seen.shape != (n, m) or len(cards) != m or len(known) != m:
+        raise InputError(
+            f"{n} rows and {m} names go with {len(cards)} cards, {len(known)} terms and evidence of shape {seen.shape}."
+        )
+    cosine = model.coordinates(embeddings, modality) @ model.text_coordinates(cards).T
+    attention = attended(model, embeddings, known, modality) if pool.attention else None
+    joint = others_pooled(pool, attention, cosine, seen)
+    read = worth_reading(pool, joint)
     if read.any():
-        said = model.score(
+        joint[read] += pool.score * model.score(
             embeddings[read],
             names,
             modality=modality,
             batch_size=batch_size,
             progress=progress,
             calibrated=False,
-        )
-        log_probs[read] = pooled(pool, said, cosine[read], seen[read])
-    return Answer(log_probs.astype(np.float32), read)
+        ).astype(np.float64)
+    return Answer(log_softmax(joint, axis=1).astype(np.float32), read)

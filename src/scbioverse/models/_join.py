@@ -83,6 +83,7 @@ def join(*models: BioVerse, name: str | None = None) -> BioVerse:
         text_table=first.text_table,
         backbone=first.backbone,
         adapter=first.adapter,
+        writing_adapters={name: held for one in models for name, held in one.writing_adapters.items()},
     )
 
 
@@ -142,6 +143,7 @@ def only(model: BioVerse, modalities: list[str]) -> BioVerse:
         text_table=model.text_table,
         backbone=model.backbone,
         adapter=model.adapter,
+        writing_adapters={name: one for name, one in model.writing_adapters.items() if name in modalities},
     )
 
 
@@ -178,7 +180,7 @@ def _fill(modules: nn.ModuleDict, models: Sequence[BioVerse]) -> None:
     """Copy projectors, shared-space layers and markers of each modality, and the first model's task token."""
     tokens = cast("BioTokens", modules["tokens"])
     for model in models:
-        for part in ("projectors", "shared"):
+        for part in ("projectors", "shared", "speech"):
             new, old = cast("nn.ModuleDict", modules[part]), cast("nn.ModuleDict", model.modules[part])
             for modality in set(old) & set(new):
                 new[modality].load_state_dict(old[modality].state_dict())

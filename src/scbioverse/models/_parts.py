@@ -5,8 +5,8 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Self
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from ..nn import BioTokens
     from ._questioner import Questioner
     from ._shared import SharedHead
+    from ._speaker import Speaker
+    from ._speech import SpeechConfig
     from .config import BioVerseConfig
 
 Float = NDArray[np.float32]
@@ -51,6 +53,7 @@ class Parts:
         backbone: Backbone | None = None,
         llm: str | None = None,
         adapter: Adapter | None = None,
+        writing_adapters: Mapping[str, Adapter] | None = None,
         device: str = "auto",
         backend: Backend = "hf",
     ) -> None:
@@ -63,6 +66,8 @@ class Parts:
         self._llm, self._device, self._backend = llm, device, check_backend(backend)
         self._backbone: Backbone | None = None
         self._adapter = adapter
+        self.writing_adapters = dict(writing_adapters or {})
+        self._speakers: dict[str, Speaker] = {}
         self._reader: Reader | None = None
         self._writer: Reader | None = None
         self._questioner: Questioner | None = None
@@ -173,12 +178,13 @@ class Parts:
             "template": config.template_hash,
             "encoders": {key: one.fingerprint for key, one in sorted(config.encoders.items())},
             "temperatures": [config.temperature, config.nearest_temperature],
-            "unknown_threshold": config.unknown_threshold,
+            "unknown_threshold": [config.unknown_threshold, config.auto_threshold],
             "marker_weights": [config.marker_weight, config.nearest_marker_weight],
             "pool": None if config.pool is None else asdict(config.pool),
             "text_space": None if config.text_space is None else [config.text_space.layer, config.text_space.dim],
             "labels": config.default_labels,
             "names": config.names,
+            "terms": {key: one.terms for key, one in sorted(config.encoders.items()) if one.terms},
         }
         digest = hashlib.sha256(json.dumps(plain, sort_keys=True).encode())
         for key, value in sorted(self.tensors().items()):
@@ -187,6 +193,11 @@ class Parts:
         if self._adapter is not None:
             digest.update(self._adapter.fingerprint().encode())
             digest.update(b"scores" if config.adapter_scores else b"writes")
+        for modality, one in sorted(config.encoders.items()):
+            if one.speech is not None:
+                digest.update(json.dumps([modality, asdict(one.speech)], sort_keys=True).encode())
+        for modality, adapter in sorted(self.writing_adapters.items()):
+            digest.update(f"{modality}{adapter.fingerprint()}".encode())
         return digest.hexdigest()
 
     def tensors(self) -> dict[str, Tensor]:
@@ -211,6 +222,7 @@ class Parts:
             backbone=self._backbone,
             llm=self._llm,
             adapter=self._adapter,
+            writing_adapters=self.writing_adapters,
             device=self._device,
             backend=self._backend,  # type: ignore[arg-type]
         )
@@ -229,6 +241,7 @@ class Parts:
             if self._backbone is not None and self._backbone.to(device).device != before:
                 self.modules.to(self._backbone.device)
                 self._reader = self._writer = self._questioner = None  # they hold keys and values on the device before
+                self._speakers.clear()
             self._device = device
         return self
 
@@ -258,6 +271,31 @@ class Parts:
             backbone = merged_twin(self.backbone, self._adapter)
             self._writer = Reader(backbone, self.tokens, self.template, self.config.n_soft)
         return self._writer
+
+    def set_speech(
+        self, modality: str, speech: SpeechConfig | None, head: nn.Module | None = None, adapter: Adapter | None = None
+    ) -> None:
+        """Give a modality another way of writing, or none: what is said, what finds it, and what it is read with.
+
+        Raises
+        ------
+        InputError
+            The head finds another number of phrases, or there is a head or an adapter without speech.
+        """
+        self.check_modality(modality)
+        found = 0 if head is None else getattr(head, "n_phrases", 0)
+        wanted = 0 if speech is None else len(speech.phrases)
+        if found != wanted or (speech is None and adapter is not None):
+            raise InputError(f"speech of {wanted} phrases goes with a head that finds as many, found one of {found}.")
+        self.config.encoders[modality] = replace(self.config.encoders[modality], speech=speech)
+        heads: Any = self.modules["speech"]
+        for held in (heads, self.writing_adapters, self._speakers):
+            if modality in held:
+                del held[modality]
+        if head is not None:
+            heads[modality] = head.to(next(self.modules.parameters()).device).eval()
+        if adapter is not None:
+            self.writing_adapters[modality] = adapter
 
     def answer_ids(self, text: str, *, max_chars: int = MAX_LABEL_CHARS) -> list[int]:
         """Token ids of an answer, the end token included; special-token strings in it stay text."""

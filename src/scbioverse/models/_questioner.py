@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..llm._memory import BatchSize
+from ..llm._memory import BatchSize, first_size
 from ..llm.generate import MAX_NEW_TOKENS, Choices, Generated, generate, stream
 from ..llm.prefix import PrefixCache
 from ..llm.questions import QuestionPrompt, QuestionTemplate
@@ -92,7 +92,16 @@ class Questioner:
         if not prompts:
             return []
         composed = self._compose(prompts, soft)
-        done = BatchSize(min(len(prompts), 32), what="questions").run(
+        rows = first_size(
+            self.reader.backbone,
+            min(len(prompts), 32),
+            length=composed.inputs_embeds.shape[1] + max_new_tokens,
+            prefix=self.prefix.length,
+            logits=1,
+            copies=beams,
+            what="questions",
+        )
+        done = BatchSize(rows, what="questions").run(
             lambda size: generate(
                 self.reader.backbone,
                 self.prefix,
@@ -154,7 +163,8 @@ def write_labels(
 ) -> tuple[list[str], Float, NDArray[np.int64]]:
     """Let the language model write a label for each row, freely or one of `names`.
 
-    Equal embeddings are read once.
+    Equal embeddings are read once. What is written freely of a modality with phrases of its own (see
+    :class:`scbioverse.models._speaker.Speaker`) is written from these.
 
     Parameters
     ----------
@@ -171,7 +181,7 @@ def write_labels(
     beams
         See :func:`scbioverse.llm.generate.generate`.
     batch_size
-        Rows at once.
+        Most rows at once: fewer where little memory is free, and half as many each time it runs out.
 
     Returns
     -------
@@ -181,14 +191,27 @@ def write_labels(
     from ._score import _sequences, unique_rows
 
     model.check_modality(modality)
+    if names is None and model.config.encoders[modality].speech is not None:
+        speaker = model.speaker(modality)
+        said, likely = speaker.write(embeddings, max_new_tokens=max_new_tokens, beams=beams, batch_size=batch_size)
+        return said, likely, np.full(len(said), -1, dtype=np.int64)
     reader = model.writer
     choices = None if names is None else Choices(LabelTrie(_sequences(model, list(names))))
     rows = np.ascontiguousarray(embeddings, dtype=np.float32)
     unique, back = unique_rows(rows.reshape(len(rows), int(np.prod(rows.shape[1:]))))
     model.modules.eval()
     done: list[Generated] = []
-    memory = BatchSize(batch_size, what=f"{modality}s")
     head = reader.prompt(modality).head
+    size = first_size(
+        reader.backbone,
+        batch_size,
+        length=len(head) + (max_new_tokens if choices is None else choices.longest),
+        prefix=reader.prefix(modality).length,
+        logits=1,
+        copies=beams,
+        what=f"{modality}s",
+    )
+    memory = BatchSize(size, what=f"{modality}s")
     for start in range(0, unique.size, batch_size):
         block = rows[unique[start : start + batch_size]]
         with torch.inference_mode():

@@ -44,6 +44,11 @@ class Space(Parts):
         MismatchError
             The embeddings have another shape than the model's encoder gives.
         """
+        projector, x = self.ready(embeddings, modality)
+        return projector(x)
+
+    def ready(self, embeddings: Tensor | Float, modality: str) -> tuple[nn.Module, Tensor]:
+        """Return a modality's projector, and embeddings checked and brought to where it is; see :meth:`project`."""
         self.check_modality(modality)
         x = torch.as_tensor(embeddings, dtype=torch.float32)
         x = x[:, None, :] if x.ndim == 2 else x
@@ -54,7 +59,7 @@ class Space(Parts):
                 f"for {modality!r}. Embed with the same model: scbioverse.tl.embed(adata, model=...)."
             )
         projector = self.modules["projectors"][modality]  # type: ignore[index]
-        return projector(x.to(next(projector.parameters()).device))
+        return projector, x.to(next(projector.parameters()).device)
 
     def to_shared(self, soft: Tensor, modality: str = "cell") -> Tensor:
         """Map soft tokens (n, n_soft, d_llm) to unit vectors (n, d_text)."""

@@ -26,7 +26,7 @@ def render_card(config: BioVerseConfig, *, files: Mapping[str, str] | None = Non
     """
     training = dict(config.training)
     lines = [f"# {config.name}", "", str(training.pop("summary", "A BioVerse model.")), ""]
-    lines += ["## Use", "", "```python", "import scbioverse as sb"]
+    lines += ["## Use", "", "```python", "import scbioverse as sb", ""]
     lines += [f'sb.tl.annotate(adata, model="{config.name}")', "```", ""]
     lines += ["## Parts", "", "| part | what |", "|---|---|"]
     lines += [f"| language model (not included) | `{config.llm.name}`, sha256 `{config.llm.sha256}` |"]
@@ -35,14 +35,17 @@ def render_card(config: BioVerseConfig, *, files: Mapping[str, str] | None = Non
         lines += [f"| {modality} encoder | `{encoder.kind}`, {shape}, fingerprint `{encoder.fingerprint[:16]}` |"]
         inner = f"{encoder.prototypes} prototypes" if encoder.prototypes else f"width {encoder.hidden or config.hidden}"
         lines += [f"| {modality} projector | {inner}, {config.n_soft} soft tokens |"]
+        if encoder.speech is not None:
+            lines += [f"| writing of a {modality} | by {len(encoder.speech.phrases):,} phrases that a head finds |"]
     if config.text_space is not None:
         lines += [f"| text space | layer {config.text_space.layer}, {config.text_space.dim} dimensions |"]
     lines += [f"| temperature | score {config.temperature:.4g}, nearest {config.nearest_temperature:.4g} |"]
     if config.pool is not None:
         pool = config.pool
+        said = f"; below {pool.sure:.2g} the language model's log-probability x {pool.score:.3g}" if pool.score else ""
         lines += [
-            f"| cascade | language model below {pool.sure:.2g}; then its log-probability x {pool.score:.3g}, "
-            f"cosine x {pool.nearest:.3g}, markers x {pool.markers:.3g} |"
+            f"| cascade | attention's log-probability x {pool.attention:.3g}, cosine x {pool.nearest:.3g}, "
+            f"markers x {pool.markers:.3g}{said} |"
         ]
     lines += [f"| own vocabulary | {len(config.default_labels)} Cell Ontology terms |", ""]
     lines += _data(training.pop("data", []))

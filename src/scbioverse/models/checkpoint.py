@@ -1,6 +1,7 @@
 """A model as a folder: `config.json`, `projector.safetensors`, `encoders/<modality>/`, `README.md`. Never pickle.
 
-A language model that was tuned adds `adapter/`.
+A language model that was tuned adds `adapter/`, and one that writes of a modality in its own way
+`adapters/<modality>/`.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 ENCODER_CONFIG = "encoder.json"
 TENSORS, CARD, ENCODERS, ADAPTER = "projector.safetensors", "README.md", "encoders", "adapter"
+WRITING_ADAPTERS = "adapters"
 _TEXT_SPACE, _TEXT_TABLE = "text_space.", "text_table."
 
 
@@ -110,6 +112,11 @@ def load_checkpoint(
         device=device,
         backend=backend,
         adapter=Adapter.load(path / ADAPTER) if f"{ADAPTER}/{ADAPTER_CONFIG}" in values["files"] else None,
+        writing_adapters={
+            modality: Adapter.load(path / WRITING_ADAPTERS / modality)
+            for modality in config.encoders
+            if f"{WRITING_ADAPTERS}/{modality}/{ADAPTER_CONFIG}" in values["files"]
+        },
     )
 
 
@@ -122,6 +129,9 @@ def _write(model: BioVerse, folder: Path, dtype: torch.dtype) -> None:
         encoder.save(folder / ENCODERS / check_name(modality, what="modality"))
     if model.adapter is not None:
         model.adapter.save(folder / ADAPTER, llm=model.config.llm.name, dtype=dtype)
+    for modality, adapter in model.writing_adapters.items():
+        place = folder / WRITING_ADAPTERS / check_name(modality, what="modality")
+        adapter.save(place, llm=model.config.llm.name, dtype=dtype)
     files = {file.relative_to(folder).as_posix(): _sha256(file) for file in sorted(folder.rglob("*")) if file.is_file()}
     check_kinds(files, where=f"what model {model.name!r} saves")  # nothing is written that would not be read
     values = model.config.to_dict() | {"files": files}

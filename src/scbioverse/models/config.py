@@ -10,9 +10,21 @@ from typing import TYPE_CHECKING, Any
 
 from .._errors import InputError, WeightsError
 from .._logging import logger
+from ._config_parts import EncoderConfig, LLMConfig, PoolConfig, TextSpaceConfig
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+__all__ = [
+    "BioVerseConfig",
+    "EncoderConfig",
+    "LLMConfig",
+    "PoolConfig",
+    "TextSpaceConfig",
+    "check_name",
+    "migrate",
+    "read_config",
+]
 
 CONFIG = "config.json"
 FORMAT_VERSION = 3
@@ -33,104 +45,6 @@ def check_name(name: str, *, what: str) -> str:
             "first). A checkpoint that holds it is damaged or was tampered with."
         )
     return name
-
-
-@dataclass(frozen=True)
-class LLMConfig:
-    """Which language model the projectors were trained for.
-
-    Attributes
-    ----------
-    name
-        What to load it by; where that is a path, another copy of the same files serves as well.
-    sha256
-        Identity of its weights and tokenizer.
-    d_llm
-        Width of its embeddings.
-    """
-
-    name: str
-    sha256: str
-    d_llm: int
-
-
-@dataclass(frozen=True)
-class EncoderConfig:
-    """One encoder of a model.
-
-    Attributes
-    ----------
-    kind
-        As registered with :func:`scbioverse.encoders.register`.
-    name
-        Name shown in records.
-    fingerprint
-        Sha256 of its weights and preprocessing.
-    dim, n_tokens
-        Shape of one embedding.
-    hidden
-        Width of its projector; that of the model if None.
-    prototypes
-        Number of prototypes of a :class:`~scbioverse.nn.PrototypeProjector`; 0 for a perceptron.
-    """
-
-    kind: str
-    name: str
-    fingerprint: str
-    dim: int
-    n_tokens: int
-    hidden: int | None = None
-    prototypes: int = 0
-
-
-@dataclass(frozen=True)
-class TextSpaceConfig:
-    """Where the text side of `nearest` comes from.
-
-    Attributes
-    ----------
-    layer
-        Layer of the language model whose states stand for a text.
-    dim
-        Dimensions kept of them.
-    mixed
-        Whether soft tokens come there by a linear map of their own.
-    """
-
-    layer: int
-    dim: int
-    mixed: bool = False
-
-
-@dataclass(frozen=True)
-class PoolConfig:
-    """Weights of the sources that `method="cascade"` pools; see :func:`scbioverse.models._cascade.cascade`.
-
-    Attributes
-    ----------
-    score
-        Of the language model's log-probabilities, before any temperature.
-    nearest
-        Of cosines, in nats per unit.
-    markers
-        Of marker evidence, in nats per standard deviation.
-    sure
-        Probability by nearness and markers from which a row is not read by the language model.
-    reach
-        By how many nats the language model may prefer one label to another: a row whose two best labels, by the other
-        sources, are further apart than `score` times this is not read, since its label would stay.
-    """
-
-    score: float
-    nearest: float
-    markers: float
-    sure: float = 0.9
-    reach: float = 20.0
-
-    def __post_init__(self) -> None:
-        weights = (self.score, self.nearest, self.markers, self.reach)
-        if not all(0 <= one < 1e3 for one in weights) or not 0 <= self.sure <= 1:
-            raise InputError(f"weights of a pool must not be negative and sure lies in 0 to 1, found {self}.")
 
 
 @dataclass
@@ -167,6 +81,8 @@ class BioVerseConfig:
         Weights of `method="cascade"`; None for a model without it.
     unknown_threshold
         Confidence below which `annotate` gives no candidate unless told otherwise; 0 for never.
+    auto_threshold
+        What `unknown_threshold="auto"` stands for in `annotate`.
     adapter_scores
         Whether `score` reads with the adapter, too, where there is one. False: it is for what the model writes, and
         temperature and weights, fitted without it, stay true.
@@ -199,6 +115,7 @@ class BioVerseConfig:
     temperature: float = 1.0
     nearest_temperature: float = 0.07
     unknown_threshold: float = 0.0
+    auto_threshold: float = 0.0
     adapter_scores: bool = True
     marker_weight: float = 0.0
     nearest_marker_weight: float = 0.0
@@ -214,8 +131,10 @@ class BioVerseConfig:
     def __post_init__(self) -> None:
         if not (self.temperature > 0 and self.nearest_temperature > 0):
             raise InputError(f"temperatures must be positive, found {self.temperature} and {self.nearest_temperature}.")
-        if not 0 <= self.unknown_threshold <= 1:
-            raise InputError(f"unknown_threshold must lie in 0 to 1, found {self.unknown_threshold}.")
+        if not (0 <= self.unknown_threshold <= 1 and 0 <= self.auto_threshold <= 1):
+            raise InputError(
+                f"thresholds must lie in 0 to 1, found {self.unknown_threshold} and {self.auto_threshold}."
+            )
         if self.names not in ("spoken", "natural"):
             raise InputError(f"names are 'spoken' or 'natural', found {self.names!r}.")
         if not (0 <= self.marker_weight < 1e3 and 0 <= self.nearest_marker_weight < 1e3):

@@ -6,6 +6,7 @@ from .biotokens import BioTokens
 from .composer import Composed, Composer
 from .losses import answer_cross_entropy, answer_positions, info_nce
 from .metrics import centroid_gap, median_rank, pair_ranks, recall_at_k
+from .phrases import PhraseHead, choose_phrases
 from .projector import Projector
 from .prototypes import PrototypeProjector
 
@@ -13,11 +14,13 @@ __all__ = [
     "BioTokens",
     "Composed",
     "Composer",
+    "PhraseHead",
     "Projector",
     "PrototypeProjector",
     "answer_cross_entropy",
     "answer_positions",
     "centroid_gap",
+    "choose_phrases",
     "info_nce",
     "median_rank",
     "pair_ranks",

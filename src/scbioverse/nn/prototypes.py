@@ -97,12 +97,14 @@ class PrototypeProjector(nn.Module):
         self.codes.copy_(codes)
         self.log_scale.fill_(math.log(scale))
 
+    def logits(self, x: Tensor) -> Tensor:
+        """Cosine to each key times the sharpness, plus the bias: (n, n_prototypes); their softmax is the attention."""
+        flat = dropout(one_row_each(x, self.n_tokens, self.dim).to(self.keys), self.share_dropped, self.training)
+        return linear(normalize(flat, dim=1), normalize(self.keys, dim=1)) * self.log_scale.exp() + self.bias
+
     def attention(self, x: Tensor) -> Tensor:
         """Weights of the prototypes for embeddings as :meth:`forward` takes them: (n, n_prototypes), rows add to 1."""
-        flat = dropout(one_row_each(x, self.n_tokens, self.dim).to(self.keys), self.share_dropped, self.training)
-        return softmax(
-            linear(normalize(flat, dim=1), normalize(self.keys, dim=1)) * self.log_scale.exp() + self.bias, dim=1
-        )
+        return softmax(self.logits(x), dim=1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Project embeddings.

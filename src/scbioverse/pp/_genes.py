@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -113,9 +113,15 @@ def match_genes(names: Sequence[str], vocabulary: Sequence[str], *, min_genes: i
     InputError
         A name occurs twice, or fewer than `min_genes` genes match.
     """
-    names = [str(name) for name in names]
+    found = _match(tuple(map(str, names)), tuple(vocabulary), min_genes)
+    return replace(found, columns=found.columns.copy(), vocab=found.vocab.copy())
+
+
+# Kept between calls: a verb that embeds and weighs markers matches the same genes to the same vocabulary twice.
+@lru_cache(maxsize=8)
+def _match(names: tuple[str, ...], vocabulary: tuple[str, ...], min_genes: int) -> GeneMatch:
     _refuse_duplicates(names)
-    place = _places(tuple(vocabulary))
+    place = _places(vocabulary)
     # rank: 0 the symbol as it stands, 1 Ensembl id, 2 alias; lower wins a gene, then the earlier column.
     claims: dict[int, tuple[int, int]] = {}
     n_claims = 0
@@ -127,7 +133,7 @@ def match_genes(names: Sequence[str], vocabulary: Sequence[str], *, min_genes: i
         else:
             rest.append((column, name))
     if rest:
-        current_place = _current_places(tuple(vocabulary))
+        current_place = _current_places(vocabulary)
         for (column, name), symbol in zip(rest, _harmonise([name for _, name in rest]), strict=True):
             at = None if symbol is None else place.get(symbol, current_place.get(symbol))
             if at is None:

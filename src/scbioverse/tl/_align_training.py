@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -90,6 +91,8 @@ def make_task(
 
     parts: list[tuple[Any, float]] = []
     if loss in ("autoregressive", "both"):
+        # The language model learns to read the projector: it need not be told phrases any more.
+        model.set_speech(modality, None)
         parts.append((AutoregressiveTask(model, modality=modality, candidates=_choice(model, texts)), 1.0))
     if loss in ("contrastive", "both"):
         negatives = general_texts() if general_text else []
@@ -146,7 +149,9 @@ def finish(
     config.methods = {"contrastive": ["nearest"], "autoregressive": ["score"], "both": ["score", "nearest"]}[loss]
     config.default_labels = list(texts.names)
     config.temperature = 1.0
+    config.auto_threshold = 0.0  # chosen for another calibration
     config.pool = None  # weighs a projector that was another one
+    config.encoders[modality] = replace(config.encoders[modality], terms=())  # whose prototypes have moved
     if "nearest" in config.methods:
         config.nearest_temperature = float(1.0 / model.shared(modality).log_scale.detach().exp())
     config.metrics = {}

@@ -62,8 +62,10 @@ def means_ontology(labels: object, model: BioVerse, method: str, within: object)
     return whole and method != "generate" and model.text_space is not None
 
 
-def given_threshold(unknown_threshold: float | None, min_confidence: float | None) -> float | None:
-    """Read the threshold under its name or its old one; None for the model's own.
+def given_threshold(
+    unknown_threshold: float | Literal["auto"] | None, min_confidence: float | None
+) -> float | Literal["auto"] | None:
+    """Read the threshold under its name or its old one; None or `"auto"` for one of the model's own.
 
     Raises
     ------
@@ -80,7 +82,9 @@ def given_threshold(unknown_threshold: float | None, min_confidence: float | Non
         if unknown_threshold is not None:
             raise InputError("unknown_threshold and min_confidence are two names of one option; give the first only.")
         name, value = "min_confidence", min_confidence
-    if value is not None and not 0.0 <= value <= 1.0:
+    if isinstance(value, str) and value != "auto":
+        raise InputError(f"{name} is a number from 0 to 1, 'auto' or None, found {value!r}.")
+    if not isinstance(value, str) and value is not None and not 0.0 <= value <= 1.0:
         raise InputError(f"{name} must lie in 0 to 1, found {value}.")
     if name == "min_confidence":
         warnings.warn(
@@ -89,6 +93,25 @@ def given_threshold(unknown_threshold: float | None, min_confidence: float | Non
             stacklevel=3,
         )
     return value
+
+
+def resolve_threshold(given: float | Literal["auto"] | None, model: BioVerse) -> float:
+    """Return the threshold to go by: the given one, or what the model has for none and for `"auto"`.
+
+    Raises
+    ------
+    InputError
+        `"auto"`, and the model has no threshold for that.
+    """
+    if given is None:
+        return model.config.unknown_threshold
+    if given != "auto":
+        return float(given)
+    if not model.config.auto_threshold:
+        raise InputError(
+            f"unknown_threshold='auto', but model {model.name!r} was calibrated without one. Give a number from 0 to 1."
+        )
+    return model.config.auto_threshold
 
 
 def check_options(rationale: object, sample_key: str | None, groupby: str | None, batch_size: int) -> None:

@@ -53,9 +53,11 @@ def describe(
 ) -> AnnData | None:
     """Write a text for every row: freely, or with texts of known rows at hand.
 
-    Without `reference` the language model reads a row's soft tokens and writes. What it writes is no better than what
-    its projector was trained for. That of `bioverse-small` names cells; its molecule and protein projectors were
-    trained for retrieval and are not to be written from. Nothing checks what is written.
+    Without `reference` the language model writes: from a row's soft tokens, as well as their projector was trained to
+    be written from, or from phrases that a head finds in the embedding, where the model has such for the modality.
+    `bioverse-small` names cells. Of molecules it writes by phrases, their kind, roles and classes, which are right far
+    more often than by chance and still often wrong (see the page on molecules and proteins). Its protein projector was
+    trained for retrieval and is not to be written from. Nothing checks what is written.
 
     With `reference`, an AnnData whose rows have texts, no word is made up: each row gets the text of one of its nearest
     neighbours there, and `obs["bioverse_description_source"]` says which row that is. For molecules this is far nearer
@@ -233,7 +235,7 @@ def _written(
         said, log_probs, _ = write_labels(
             model, values[known], modality=modality, max_new_tokens=max_new_tokens, beams=beams, batch_size=batch_size
         )
-        backbone = model.writer.backbone
+        backbone = model.backbone  # for its tokenizer alone
         lengths = [1 + len(backbone.encode(" " + text, allow_special=False)) for text in said]
         score[known] = log_probs / np.asarray(lengths, dtype=np.float32)
     else:

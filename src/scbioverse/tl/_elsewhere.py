@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,9 +10,12 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from .._errors import BioverseError
+from .._logging import logger
 from ..knowledge import load_ontology
+from ..knowledge.candidates import is_within
 from ..knowledge.cards import label_card
 from ..knowledge.ontology import KEPT_APART
+from ..knowledge.phrases import canonical_phrase
 from ._marker_term import reference_stats
 
 if TYPE_CHECKING:
@@ -28,12 +32,59 @@ Float = NDArray[np.float32]
 # (blood and pancreas), each type left out of the candidates in turn, weights within a factor of four did about equally
 # well. The cosine's scale moves no row past another.
 MARKER_WEIGHT, SCALE = 0.015, 0.07
+# From this share of cells on that lie nearer to a type outside, `annotate` says so.
+MANY = 0.1
+
+
+@dataclass(frozen=True)
+class Away:
+    """How much more cells are like types that are not among the candidates.
+
+    Attributes
+    ----------
+    chance
+        float32 (n,), 0 to 1, above 0.5 where a type outside is nearer.
+    nearest
+        int64 (n,), the nearest type outside.
+    terms
+        Types outside: Cell Ontology ids.
+    """
+
+    chance: Float
+    nearest: NDArray[np.int64]
+    terms: list[str]
+
+    def warn(self, slot: str, *, auto: bool) -> None:
+        """Say so in the log where many cells lie nearer to types outside; `auto`: the model has a threshold."""
+        away = self.chance > 0.5
+        if away.mean() < MANY:
+            return
+        counts = np.bincount(self.nearest[away], minlength=len(self.terms))
+        names = [canonical_phrase(self.terms[at]) for at in np.argsort(-counts, kind="stable")[:3] if counts[at]]
+        logger.warning(
+            "%.0f %% of the cells are more like types that are not among the candidates (most often %s): see "
+            "obs[%r], offer more labels, or pass unknown_threshold=%s",
+            100 * away.mean(),
+            ", ".join(names),
+            slot,
+            "'auto'" if auto else "",
+        )
 
 
 def outside_terms(vocabulary: Sequence[str], candidates: Sequence[str]) -> list[str]:
-    """Terms of the vocabulary that no candidate is, lies within, or holds."""
+    """Terms of the vocabulary that no candidate is, lies within, or holds, nor all but holds.
+
+    A term all but lies within the candidates if at least half of the vocabulary's terms below it do, as "naive T cell"
+    within CD4 and CD8 T cell: a cell that resembles it may well be one of them.
+    """
     ontology = load_ontology()
     within = {one: {one, *ontology.ancestors(one)} for one in {*vocabulary, *candidates} if one in ontology}
+    offered = set(candidates)
+
+    def all_but_held(one: str) -> bool:
+        below = [other for other in within if other != one and one in within[other] and is_within(other, one)]
+        held = sum(any(is_within(other, candidate) for candidate in within[other] & offered) for other in below)
+        return bool(below) and 2 * held >= len(below)
 
     def related(one: str, other: str) -> bool:
         if (one, other) in KEPT_APART or (other, one) in KEPT_APART:
@@ -41,7 +92,8 @@ def outside_terms(vocabulary: Sequence[str], candidates: Sequence[str]) -> list[
         return other in within[one] or one in within[other]
 
     known = [one for one in vocabulary if one in within]
-    return [one for one in known if not any(related(one, other) for other in candidates)]
+    apart = [one for one in known if not any(related(one, other) for other in candidates)]
+    return [one for one in apart if not all_but_held(one)]
 
 
 def elsewhere(
@@ -54,7 +106,7 @@ def elsewhere(
     modality: str = "cell",
     key: str | None = None,
     layer: str | None = None,
-) -> Float | None:
+) -> Away | None:
     """Compare the nearest type outside the candidates with the nearest candidate, every cell by itself.
 
     The logistic function of the difference of the two nearest terms, where the nearness of a term is the cosine with
@@ -72,8 +124,8 @@ def elsewhere(
 
     Returns
     -------
-    float32 (n,), 0 to 1, above 0.5 where a type outside is nearer. None where it cannot be told: the model has no text
-    space or no vocabulary of terms, a candidate resolved to none, or there is no term outside.
+    None where it cannot be told: the model has no text space or no vocabulary of terms, a candidate resolved to none,
+    or there is no term outside.
     """
     ids = [label.cl_id for label in labels]
     vocabulary = [one for one in model.config.default_labels or [] if one.startswith("CL:")]
@@ -88,7 +140,8 @@ def elsewhere(
     near = model.coordinates(values, modality) @ model.text_coordinates(cards).T
     near = near + MARKER_WEIGHT * _evidence(adata, model, [*ids, *outside], key, layer)
     gap = near[:, len(labels) :].max(axis=1) - near[:, : len(labels)].max(axis=1)
-    return expit(gap.astype(np.float64) / SCALE).astype(np.float32)
+    chance = expit(gap.astype(np.float64) / SCALE).astype(np.float32)
+    return Away(chance, near[:, len(labels) :].argmax(axis=1), outside)
 
 
 def _evidence(

@@ -77,7 +77,10 @@ def label_scores(
     )
     texts, cards = [label.text for label in labels], [label.card for label in labels]
     if weighed == "cascade":
-        found = model.cascade(values, texts, cards, evidence=evidence, modality=modality, batch_size=batch_size)
+        ids = [label.cl_id for label in labels]
+        found = model.cascade(
+            values, texts, cards, terms=ids, evidence=evidence, modality=modality, batch_size=batch_size
+        )
         read = int(found.read.sum())
         logger.info(
             "the language model read %d of %d rows; its word could change no other row's label", read, len(values)

@@ -25,9 +25,7 @@ Float = NDArray[np.float32]
 def marker_weight(model: BioVerse, method: str) -> float:
     """Weight that calibration gave the marker term of a method; 0 for a model without one."""
     if method == "cascade":
-        # Either of its two steps may have a weight; the step without one leaves the evidence out by itself.
-        pool = model.config.pool
-        return 0.0 if pool is None else pool.markers or model.config.nearest_marker_weight
+        return 0.0 if model.config.pool is None else model.config.pool.markers
     return model.config.nearest_marker_weight if method == "nearest" else model.config.marker_weight
 
 

@@ -138,12 +138,16 @@ def _score(
     """Log-probabilities (n, k) over each row's own texts, before any temperature."""
     import torch
 
+    from ..llm._memory import BatchSize, first_size
     from ..llm.own_lists import score_own_lists
     from ..llm.trie import LabelTrie
 
     reader = model.reader
     prompt, prefix = reader.prompt(modality), reader.prefix(modality)
     sequences = [model.answer_ids(text) for text in texts]
+    length = len(prompt.head) + own.shape[1] * max(map(len, sequences), default=1)
+    size = first_size(reader.backbone, batch_size, length=length, prefix=prefix.length, what=f"{modality}s")
+    memory = BatchSize(size, what=f"{modality}s")
     # Sorted lists and rows: neither the order of a shortlist nor that of the rows changes the last digits.
     ranks = np.sort(own, axis=1)
     order = np.lexsort((*ranks.T[::-1], own[:, 0]))
@@ -158,14 +162,16 @@ def _score(
             here, place = np.unique(ranks[rows], return_inverse=True)
             trie = LabelTrie([sequences[i] for i in here])
             suffix = reader.suffix([prompt.head] * len(rows), model.project(values[rows], modality), modality)
-            found = score_own_lists(
-                reader.backbone,
-                prefix,
-                suffix.inputs_embeds,
-                trie,
-                place.reshape(len(rows), -1),
-                attention_mask=suffix.attention_mask,
-                batch_size=batch_size,
+            found = memory.run(
+                lambda size, suffix=suffix, trie=trie, place=place: score_own_lists(  # type: ignore[misc]
+                    reader.backbone,
+                    prefix,
+                    suffix.inputs_embeds,
+                    trie,
+                    place.reshape(len(suffix.inputs_embeds), -1),
+                    attention_mask=suffix.attention_mask,
+                    batch_size=size,
+                )
             )
             # Back from sorted lists to the shortlists' own order.
             back = np.argsort(np.argsort(own[rows], axis=1, kind="stable"), axis=1, kind="stable")

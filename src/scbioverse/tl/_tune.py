@@ -155,6 +155,9 @@ def tune(
     before = held_accuracy(base, embedded.values[held], texts, texts.codes[held], modality)
     history = fit(task, sampler, steps=steps, lr=lr, seed=seed, state=state, save_every=save_every)
     new.set_adapter(task.adapter())
+    for one in lessons.modalities:
+        new.set_speech(one, None)  # it writes of them as it was taught here
+    new.config.auto_threshold = 0.0  # chosen for another calibration
     new.config.pool = None  # it weighs what the language model said before
     new.config.adapter_scores = True  # the lessons are in labels, too, whatever the adapter before was for
     after = held_accuracy(new, embedded.values[held], texts, texts.codes[held], modality)

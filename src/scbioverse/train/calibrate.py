@@ -64,19 +64,21 @@ def fit_temperature(
 def fit_combination(
     sets: Sequence[tuple[NDArray[np.floating], NDArray[np.floating], NDArray[np.integer]]],
     *,
+    own_scale: Sequence[bool] | None = None,
     bounds: tuple[float, float] = (0.2, 10.0),
     most: float = 50.0,
 ) -> tuple[float, float]:
     """Find the temperature T and the weight w that make `log_softmax(log_probs / T + w * evidence)` most likely.
 
-    A logarithmic opinion pool (Genest and Zidek 1986) of the model and of a second source of evidence. Every set counts
-    the same, however many rows it has.
+    :func:`fit_pool` of two sources, the model and a second source of evidence.
 
     Parameters
     ----------
     sets
         For each data set that took no part in training: log_probs (n, m), evidence (n, m), truth int64 (n,). Numbers of
         candidates may differ; rows with negative truth are left out.
+    own_scale
+        As for :func:`fit_pool`.
     bounds
         Range of T.
     most
@@ -87,34 +89,16 @@ def fit_combination(
     InputError
         No set, shapes do not fit, or a set has no row with a truth.
     """
-    checked = []
-    for log_probs, evidence, truth in sets:
-        scores, second, right = np.asarray(log_probs, float), np.asarray(evidence, float), np.asarray(truth)
-        if scores.ndim != 2 or second.shape != scores.shape or right.shape != scores.shape[:1]:
-            raise InputError(f"log_probs {scores.shape}, evidence {second.shape}, truth {right.shape} do not fit.")
-        keep = right >= 0
-        if not keep.any() or right.max() >= scores.shape[1]:
-            raise InputError("a set has no row with a truth, or a truth beyond its candidates.")
-        checked.append((scores[keep], second[keep], right[keep]))
-    if not checked:
-        raise InputError("no set to calibrate on.")
-
-    def loss(at: NDArray[np.float64]) -> float:
-        log_t, weight = at
-        each = [
-            -log_softmax(scores / np.exp(log_t) + weight * second, axis=1)[np.arange(right.size), right].mean()
-            for scores, second, right in checked
-        ]
-        return float(np.mean(each))
-
-    limits = [tuple(np.log(bounds)), (0.0, most)]
-    starts = [np.array([log_t, weight]) for log_t in (0.0, 1.0) for weight in (1.0, 8.0)]
-    found = min((minimize(loss, start, bounds=limits, method="L-BFGS-B") for start in starts), key=lambda one: one.fun)
-    return float(np.exp(found.x[0])), float(found.x[1])
+    limits = [(1 / bounds[1], 1 / bounds[0]), (0.0, most)]
+    inverse, weight = _fit([((first, second), truth) for first, second, truth in sets], own_scale, limits)
+    return 1 / inverse, weight
 
 
 def fit_pool(
-    sets: Sequence[tuple[Sequence[NDArray[np.floating]], NDArray[np.integer]]], *, most: float = 100.0
+    sets: Sequence[tuple[Sequence[NDArray[np.floating]], NDArray[np.integer]]],
+    *,
+    own_scale: Sequence[bool] | None = None,
+    most: float = 100.0,
 ) -> tuple[float, ...]:
     """Find the weights that make `log_softmax(sum of weight · source)` most likely.
 
@@ -126,6 +110,10 @@ def fit_pool(
     sets
         For each data set that took no part in training: k sources (n, m) and truth int64 (n,). Numbers of candidates
         may differ; rows with negative truth are left out.
+    own_scale
+        For each set whether all weights are multiplied by a factor of that set's own, fitted along and dropped. Such a
+        set has a say in how sources are weighed against each other, and none in how sure the pool is: for data whose
+        labels are too noisy to learn a confidence from. At least one set must have none. None: no set has.
     most
         Highest weight; the lowest is 0.
 
@@ -136,31 +124,59 @@ def fit_pool(
     Raises
     ------
     InputError
-        No set, different numbers of sources, shapes do not fit, or a set has no row with a truth.
+        No set, none to learn the confidence from, different numbers of sources, shapes do not fit, or a set has no row
+        with a truth.
     """
+    k = len(sets[0][0]) if len(sets) else 0
+    return _fit(sets, own_scale, [(0.0, most)] * k)
+
+
+def _fit(
+    sets: Sequence[tuple[Sequence[NDArray[np.floating]], NDArray[np.integer]]],
+    own_scale: Sequence[bool] | None,
+    limits: Sequence[tuple[float, float]],
+) -> tuple[float, ...]:
     checked = []
     for sources, truth in sets:
-        stack, right = np.stack([np.asarray(one, float) for one in sources]), np.asarray(truth)
-        keep = right >= 0
-        if stack.ndim != 3 or right.shape != stack.shape[1:2] or not keep.any() or right.max() >= stack.shape[2]:
+        parts, right = [np.asarray(one, float) for one in sources], np.asarray(truth)
+        if len({one.shape for one in parts}) != 1:
+            raise InputError(f"sources of shapes {[one.shape for one in parts]} do not fit together.")
+        stack = np.stack(parts)
+        if stack.ndim != 3 or right.shape != stack.shape[1:2]:
             raise InputError(f"sources {stack.shape} and truth {right.shape} do not fit together.")
+        keep = right >= 0
+        if not keep.any() or right.max() >= stack.shape[2]:
+            raise InputError("a set has no row with a truth, or a truth beyond its candidates.")
         checked.append((stack[:, keep], right[keep]))
     if len({stack.shape[0] for stack, _ in checked}) != 1:
         raise InputError("need at least one set, and as many sources in each.")
+    free = [False] * len(checked) if own_scale is None else list(own_scale)
+    if len(free) != len(checked) or all(free):
+        raise InputError(f"own_scale says of each of {len(checked)} sets, not of all, whether it has one: {free}.")
+    k = checked[0][0].shape[0]
+    place = {number: k + i for i, number in enumerate(np.flatnonzero(free).tolist())}
 
-    def loss(weights: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        total, slope = 0.0, np.zeros_like(weights)
-        for stack, right in checked:
-            log_p = log_softmax(np.tensordot(weights, stack, axes=1), axis=1)
+    def loss(at: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        total, slope = 0.0, np.zeros_like(at)
+        for number, (stack, right) in enumerate(checked):
+            scale = np.exp(at[place[number]]) if number in place else 1.0
+            joint = scale * np.tensordot(at[:k], stack, axes=1)
+            log_p = log_softmax(joint, axis=1)
             rows = np.arange(right.size)
             total -= log_p[rows, right].mean() / len(checked)
             expected = (np.exp(log_p)[None] * stack).sum(axis=2)
-            slope -= (stack[:, rows, right] - expected).mean(axis=1) / len(checked)
+            gain = (stack[:, rows, right] - expected).mean(axis=1) * scale / len(checked)
+            slope[:k] -= gain
+            if number in place:
+                slope[place[number]] -= at[:k] @ gain
         return float(total), slope
 
-    k = checked[0][0].shape[0]
-    found = minimize(loss, np.ones(k), jac=True, bounds=[(0.0, most)] * k, method="L-BFGS-B")
-    return tuple(float(one) for one in found.x)
+    every = [*limits, *[(-5.0, 5.0)] * len(place)]
+    lower, upper = np.array(every).T
+    starts = [np.clip(np.r_[np.full(k, one), np.zeros(len(place))], lower, upper) for one in (0.3, 1.0, 3.0)]
+    tried = [minimize(loss, start, jac=True, bounds=every, method="L-BFGS-B") for start in starts]
+    found = min(tried, key=lambda one: one.fun)
+    return tuple(float(one) for one in found.x[:k])
 
 
 def expected_calibration_error(

@@ -16,6 +16,7 @@ from tqdm.auto import tqdm
 from .._errors import BioverseError, InputError, MismatchError
 from .._logging import logger
 from .._settings import settings
+from ._gradient import Gradient
 from .state import load_state, save_state
 
 if TYPE_CHECKING:
@@ -73,7 +74,8 @@ def fit(
         Largest norm of the gradient.
     micro_batch
         Split a batch into parts of at most this many rows, sorted by length, where the task's loss allows it:
-        less padding, less memory, the same gradient.
+        less padding, less memory, the same gradient. When memory runs out, parts are halved by themselves, and the
+        log says so.
     seed
         Seed of batches and dropout.
     progress
@@ -92,7 +94,7 @@ def fit(
     Raises
     ------
     InputError
-        `steps` or `lr` is not positive.
+        `steps` or `lr` is not positive, or memory runs out on a single row or on a loss that needs its batch whole.
     MismatchError
         `state` belongs to a run with other settings.
     BioverseError
@@ -105,6 +107,7 @@ def fit(
     run = {"steps": steps, "lr": lr, "warmup": warmup, "weight_decay": weight_decay, "clip": clip, "seed": seed}
     rows, start = _resume(state, params, optimizer, run)
     warm = max(1, round(warmup * steps))
+    gradient = Gradient(task, params.values(), micro_batch)
     show = settings.progress if progress is None else progress
     began, seen = time.perf_counter(), 0
     task.train(True)
@@ -117,9 +120,8 @@ def fit(
                 rate = learning_rate(step, steps=steps, peak=lr, warmup=warm)
                 for group in optimizer.param_groups:
                     group["lr"] = rate
-                optimizer.zero_grad(set_to_none=True)
                 batch = sampler(np.random.default_rng([seed, step]))
-                values = _backward(task, batch, micro_batch)
+                values = gradient(batch)
                 norm = float(nn.utils.clip_grad_norm_(params.values(), clip))
                 if not math.isfinite(values["loss"]) or not math.isfinite(norm):
                     raise BioverseError(
@@ -161,17 +163,6 @@ def _param_groups(params: dict[str, nn.Parameter], weight_decay: float) -> list[
     plain = [param for param in params.values() if id(param) not in kept]
     groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]
     return [group for group in groups if group["params"]]
-
-
-def _backward(task: Task, batch: Any, micro_batch: int | None) -> dict[str, float]:
-    parts = [(batch, 1.0)] if micro_batch is None else task.split(batch, micro_batch)
-    total: dict[str, float] = {}
-    for part, weight in parts:
-        values = task(part)
-        (values["loss"] * weight).backward()
-        for key, value in values.items():
-            total[key] = total.get(key, 0.0) + weight * float(value.detach())
-    return total
 
 
 def _resume(

@@ -1,0 +1,43 @@
+"""Which ontology terms count for which candidate label."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .ontology import KEPT_APART, load_ontology
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+
+def is_within(term: str, other: str) -> bool:
+    """Whether `term` is `other` or one of its descendants, as studies use the names."""
+    if (term, other) in KEPT_APART:
+        return False
+    return term == other or other in load_ontology().ancestors(term)
+
+
+def candidate_columns(candidates: Iterable[str | None], terms: Sequence[str]) -> list[list[int]]:
+    """Positions of the terms that count for each candidate: itself and what lies below, unless another is between.
+
+    Parameters
+    ----------
+    candidates
+        Cell Ontology ids; None for a label that has none, for which nothing counts.
+    terms
+        Cell Ontology ids.
+    """
+    ontology = load_ontology()
+    candidates = list(candidates)
+    offered = {one for one in candidates if one is not None and one in ontology}
+    above = {one: {one, *ontology.ancestors(one)} for one in {*offered, *terms} if one in ontology}
+    # Of the candidates that a term lies within, those count below which none of the others is.
+    place: dict[str, list[int]] = {one: [] for one in offered}
+    for j, term in enumerate(terms):
+        if term not in above:
+            continue
+        holding = [one for one in above[term] & offered if (term, one) not in KEPT_APART]
+        for one in holding:
+            if not any(one in above[other] and other != one and (other, one) not in KEPT_APART for other in holding):
+                place[one].append(j)
+    return [place.get(one, []) if one else [] for one in candidates]

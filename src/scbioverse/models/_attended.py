@@ -1,0 +1,93 @@
+"""What a projector's attention says about candidates: which of the terms that it knows a cell resembles most."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.special import log_softmax
+
+from ..knowledge.candidates import candidate_columns
+from ..nn import PrototypeProjector
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ._space import Space
+
+Float = NDArray[np.float64]
+
+
+def best_of_columns(logits: NDArray[np.floating], columns: Sequence[Sequence[int]]) -> Float | None:
+    """Log-probabilities of candidates by the best of their terms.
+
+    A candidate without terms is neither favoured nor ruled out: it gets the median of the others. None where fewer than
+    two candidates have terms, so that there is nothing to tell apart.
+
+    Parameters
+    ----------
+    logits
+        (n, n_terms).
+    columns
+        Positions of each candidate's terms.
+    """
+    held = np.array([len(at) > 0 for at in columns])
+    if held.sum() < 2:
+        return None
+    out = np.zeros((len(logits), len(columns)))
+    for i, at in enumerate(columns):
+        if len(at):
+            out[:, i] = logits[:, list(at)].max(axis=1)
+    if not held.all():
+        out[:, ~held] = np.median(out[:, held], axis=1)[:, None]
+    return log_softmax(out, axis=1)
+
+
+@torch.no_grad()
+def attended(
+    model: Space,
+    embeddings: NDArray[np.float32],
+    candidates: Sequence[str | None],
+    modality: str = "cell",
+    *,
+    batch_size: int = 4096,
+) -> Float | None:
+    """Log-probabilities of candidates by the attention of the model's projector, no language model.
+
+    The attention of a :class:`~scbioverse.nn.PrototypeProjector` whose prototypes stand for ontology terms is a
+    classifier over these terms. A candidate gets the highest of the terms that are it or lie below it.
+
+    Parameters
+    ----------
+    model
+        The model.
+    embeddings
+        float32 (n, n_tokens, dim) or (n, dim).
+    candidates
+        m Cell Ontology ids; None for a label that has none.
+    modality
+        Modality of the embeddings.
+    batch_size
+        Rows at once; it changes memory only.
+
+    Returns
+    -------
+    float64 (n, m), natural logarithm, `exp` of a row sums to 1. None where the projector knows no terms, or at most one
+    of the candidates.
+    """
+    terms = model.config.encoders[modality].terms
+    if not terms or not len(embeddings):
+        return None
+    columns = candidate_columns(candidates, terms)
+    parts = []
+    for start in range(0, len(embeddings), batch_size):
+        projector, x = model.ready(embeddings[start : start + batch_size], modality)
+        if not isinstance(projector, PrototypeProjector):
+            return None
+        part = best_of_columns(projector.eval().logits(x).cpu().numpy(), columns)
+        if part is None:
+            return None
+        parts.append(part)
+    return np.concatenate(parts)

@@ -1,0 +1,122 @@
+"""Parts of a model's configuration: language model, encoders and how they speak, text space, pool."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .._errors import InputError
+from ._speech import SpeechConfig
+
+
+@dataclass(frozen=True)
+class LLMConfig:
+    """Which language model the projectors were trained for.
+
+    Attributes
+    ----------
+    name
+        What to load it by; where that is a path, another copy of the same files serves as well.
+    sha256
+        Identity of its weights and tokenizer.
+    d_llm
+        Width of its embeddings.
+    """
+
+    name: str
+    sha256: str
+    d_llm: int
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """One encoder of a model.
+
+    Attributes
+    ----------
+    kind
+        As registered with :func:`scbioverse.encoders.register`.
+    name
+        Name shown in records.
+    fingerprint
+        Sha256 of its weights and preprocessing.
+    dim, n_tokens
+        Shape of one embedding.
+    hidden
+        Width of its projector; that of the model if None.
+    prototypes
+        Number of prototypes of a :class:`~scbioverse.nn.PrototypeProjector`; 0 for a perceptron.
+    terms
+        Cell Ontology id of each prototype, where each stands for one; else empty.
+    speech
+        How the language model writes of the modality; None where it reads the projector's soft tokens.
+    """
+
+    kind: str
+    name: str
+    fingerprint: str
+    dim: int
+    n_tokens: int
+    hidden: int | None = None
+    prototypes: int = 0
+    terms: tuple[str, ...] = ()
+    speech: SpeechConfig | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "terms", tuple(self.terms))  # JSON gives a list
+        if isinstance(self.speech, dict):
+            object.__setattr__(self, "speech", SpeechConfig(**self.speech))
+        if self.terms and len(self.terms) != self.prototypes:
+            raise InputError(f"{self.prototypes} prototypes need as many terms, found {len(self.terms)}.")
+
+
+@dataclass(frozen=True)
+class TextSpaceConfig:
+    """Where the text side of `nearest` comes from.
+
+    Attributes
+    ----------
+    layer
+        Layer of the language model whose states stand for a text.
+    dim
+        Dimensions kept of them.
+    mixed
+        Whether soft tokens come there by a linear map of their own.
+    """
+
+    layer: int
+    dim: int
+    mixed: bool = False
+
+
+@dataclass(frozen=True)
+class PoolConfig:
+    """Weights of the sources that `method="cascade"` pools; see :func:`scbioverse.models._cascade.cascade`.
+
+    Attributes
+    ----------
+    score
+        Of the language model's log-probabilities, before any temperature.
+    nearest
+        Of cosines, in nats per unit.
+    markers
+        Of marker evidence, in nats per standard deviation.
+    sure
+        Probability by the other sources from which a row is not read by the language model.
+    reach
+        By how many nats the language model may prefer one label to another: a row whose two best labels, by the other
+        sources, are further apart than `score` times this is not read, since its label would stay.
+    attention
+        Of the log-probabilities by the projector's attention, see :func:`scbioverse.models._attended.attended`.
+    """
+
+    score: float
+    nearest: float
+    markers: float
+    sure: float = 0.9
+    reach: float = 20.0
+    attention: float = 0.0
+
+    def __post_init__(self) -> None:
+        weights = (self.score, self.nearest, self.markers, self.reach, self.attention)
+        if not all(0 <= one < 1e3 for one in weights) or not 0 <= self.sure <= 1:
+            raise InputError(f"weights of a pool must not be negative and sure lies in 0 to 1, found {self}.")

@@ -1,0 +1,151 @@
+"""Writing of a modality by phrases: what a head finds in an embedding is read by the language model as words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from .._errors import InputError
+from ..llm._memory import BatchSize, first_size
+from ..llm.generate import Generated, generate
+from ..llm.prefix import PrefixCache
+from ..llm.prompts import encode_plain
+from ..nn import Composer, choose_phrases
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .bioverse import BioVerse
+
+Float = NDArray[np.float32]
+
+
+class Speaker:
+    """Prompt, phrases and decoding loop of one modality; see :class:`~scbioverse.models._speech.SpeechConfig`.
+
+    Parameters
+    ----------
+    model
+        The model; its language model is loaded here, with the modality's own adapter where it has one.
+    modality
+        The modality.
+
+    Raises
+    ------
+    InputError
+        The model has no phrases for it.
+    """
+
+    def __init__(self, model: BioVerse, modality: str) -> None:
+        speech = model.config.encoders[modality].speech
+        if speech is None:
+            raise InputError(f"model {model.name!r} has no phrases to write of {modality!r} by.")
+        self.model, self.modality, self.speech = model, modality, speech
+        self.backbone = model.backbone
+        adapter = model.writing_adapters.get(modality)
+        if adapter is not None:
+            from ..llm.adapter import merged_twin
+
+            self.backbone = merged_twin(self.backbone, adapter)
+        self.composer = Composer(self.backbone.embed_tokens, model.tokens)
+        self._closing = encode_plain(self.backbone, speech.closing)
+        self._prefix: PrefixCache | None = None
+
+    @property
+    def opening_ids(self) -> list[int]:
+        """Ids of what stands before the phrases."""
+        return [*self.backbone.bos_ids, *encode_plain(self.backbone, self.speech.opening)]
+
+    @property
+    def prefix(self) -> PrefixCache:
+        """Keys and values of the opening."""
+        if self._prefix is None:
+            with torch.no_grad():
+                embeds = self.composer.compose([self.opening_ids]).inputs_embeds[0]
+                self._prefix = PrefixCache(self.backbone, embeds)
+        return self._prefix
+
+    @torch.no_grad()
+    def notes(self, embeddings: Float, *, batch_size: int = 4096) -> list[str]:
+        """Say the phrases that hold of each embedding, those of one group after those of another.
+
+        Parameters
+        ----------
+        embeddings
+            float32 (n, n_tokens, dim) or (n, dim).
+        batch_size
+            Rows at once.
+        """
+        self.model.modules.eval()
+        head = self.model.modules["speech"][self.modality]  # type: ignore[index]
+        groups, phrases = self.speech.groups, self.speech.phrases
+        owner = [number for number, group in enumerate(groups) for _ in group.phrases]
+        sizes, most = [len(one.phrases) for one in groups], [one.most for one in groups]
+        values = np.ascontiguousarray(embeddings, dtype=np.float32)
+        out = []
+        for start in range(0, len(values), batch_size):
+            x = torch.from_numpy(values[start : start + batch_size])
+            for row in choose_phrases(head(x.to(head.centre.device)), sizes, most, [one.least for one in groups]):
+                parts = [
+                    group.lead + ", ".join(phrases[i] for i in row if owner[i] == number)
+                    for number, group in enumerate(groups)
+                    if any(owner[i] == number for i in row)
+                ]
+                out.append("".join(parts))
+        return out
+
+    def ids(self, note: str) -> list[int]:
+        """Ids of a note and of what stands between it and the text."""
+        return encode_plain(self.backbone, " " + note)[: self.speech.longest] + self._closing
+
+    def write(
+        self, embeddings: Float, *, max_new_tokens: int = 96, beams: int = 1, batch_size: int = 32
+    ) -> tuple[list[str], Float]:
+        """Write a text for each row.
+
+        Returns
+        -------
+        The texts, one line each, and their log-probabilities float32 (n,), NaN where lines behind the first were cut.
+        """
+        notes = self.notes(embeddings)
+        return self.write_notes(notes, max_new_tokens=max_new_tokens, beams=beams, batch_size=batch_size)
+
+    def write_notes(
+        self, notes: Sequence[str], *, max_new_tokens: int = 96, beams: int = 1, batch_size: int = 32
+    ) -> tuple[list[str], Float]:
+        """Write a text for each note; equal notes have the same text, which is written once. See :meth:`write`."""
+        # Rows of like length together: a row's padding takes time.
+        different = sorted(set(notes), key=lambda one: (len(one), one))
+        done: dict[str, Generated] = {}
+        memory: BatchSize | None = None
+        for start in range(0, len(different), batch_size):
+            block = different[start : start + batch_size]
+            with torch.inference_mode():
+                composed = self.composer.compose([self.ids(one) for one in block])
+            if memory is None:
+                length = self.speech.longest + len(self._closing) + max_new_tokens
+                size = first_size(
+                    self.backbone, batch_size, length=length, prefix=self.prefix.length, logits=1, copies=beams,
+                    what=f"{self.modality}s",
+                )  # fmt: skip
+                memory = BatchSize(size, what=f"{self.modality}s")
+            found = memory.run(
+                lambda size, composed=composed: generate(  # type: ignore[misc]
+                    self.backbone,
+                    self.prefix,
+                    composed.inputs_embeds,
+                    attention_mask=composed.attention_mask,
+                    max_new_tokens=max_new_tokens,
+                    beams=beams,
+                    batch_size=size,
+                )
+            )
+            done |= dict(zip(block, found, strict=True))
+        lines = {note: self.backbone.decode(one.ids).strip().split("\n") for note, one in done.items()}
+        texts = [" ".join(lines[note][0].split()) for note in notes]
+        # What was cut off counts in the probability of what was written, and cannot be told apart from it any more.
+        log_probs = [done[note].log_prob if len(lines[note]) == 1 else np.nan for note in notes]
+        return texts, np.array(log_probs, dtype=np.float32)

@@ -1,0 +1,77 @@
+"""What a model can say of a modality that it writes of by phrases."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .._errors import InputError
+
+
+@dataclass(frozen=True)
+class PhraseGroup:
+    """Phrases of one kind, of which an object gets some; see :class:`SpeechConfig`.
+
+    Attributes
+    ----------
+    lead
+        Words before the group's phrases.
+    phrases
+        The phrases.
+    most
+        At most so many are said of an object.
+    least
+        Probability that a phrase needs; 0 says the first ones however improbable they are.
+    """
+
+    lead: str
+    phrases: tuple[str, ...]
+    most: int = 1
+    least: float = 0.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "phrases", tuple(self.phrases))  # JSON gives a list
+        if not self.phrases or self.most < 1 or not 0 <= self.least <= 1:
+            raise InputError(
+                f"a group needs phrases, most ≥ 1 and least in 0 to 1, found {len(self.phrases)} phrases, {self.most} "
+                f"and {self.least}."
+            )
+
+
+@dataclass(frozen=True)
+class SpeechConfig:
+    """How the language model writes of a modality whose projector was trained for retrieval alone.
+
+    A :class:`~scbioverse.nn.PhraseHead` finds phrases that hold of an embedding, and the language model reads the
+    embeddings of their words in a prompt of their own: it knows these without training.
+
+    Attributes
+    ----------
+    groups
+        What can be said, in the order in which it is said.
+    hidden
+        Width of the head.
+    opening, closing
+        Prompt before and after the phrases.
+    longest
+        At most so many tokens of phrases are read.
+    """
+
+    groups: tuple[PhraseGroup, ...]
+    hidden: int
+    opening: str
+    closing: str
+    longest: int = 40
+
+    def __post_init__(self) -> None:
+        read = (one if isinstance(one, PhraseGroup) else PhraseGroup(**one) for one in self.groups)
+        object.__setattr__(self, "groups", tuple(read))
+        if not self.groups or not self.opening.strip() or min(self.hidden, self.longest) < 1:
+            raise InputError(
+                f"speech needs groups, an opening, hidden ≥ 1 and longest ≥ 1, found {len(self.groups)} groups, "
+                f"{self.opening!r:.40}, {self.hidden} and {self.longest}."
+            )
+
+    @property
+    def phrases(self) -> list[str]:
+        """All phrases, group after group."""
+        return [phrase for group in self.groups for phrase in group.phrases]

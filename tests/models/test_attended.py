@@ -1,0 +1,64 @@
+"""Attention over prototypes as a classifier of candidates."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from scipy.special import log_softmax
+
+from scbioverse._errors import InputError, WeightsError
+from scbioverse.models import load
+from scbioverse.models._attended import attended, best_of_columns
+from scbioverse.models.config import BioVerseConfig, EncoderConfig
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from scbioverse.models import BioVerse
+
+B, NAIVE_B, NK, MONOCYTE, CD14, NEURON = (f"CL:{i:07}" for i in (236, 788, 623, 576, 1054, 540))
+
+
+def test_a_candidate_gets_the_best_of_what_lies_below_it(spoken: BioVerse, points: np.ndarray) -> None:
+    projector, x = spoken.ready(points, "cell")
+    logits = projector.logits(x).detach().numpy()
+    found = attended(spoken, points, [B, NK, MONOCYTE])
+    assert found is not None
+    wanted = np.stack([logits[:, :2].max(axis=1), logits[:, 2], logits[:, 3]], axis=1)
+    np.testing.assert_allclose(found, log_softmax(wanted, axis=1), atol=1e-5)
+    # A finer candidate takes its own term away from the coarser one.
+    finer = attended(spoken, points, [B, NK, NAIVE_B])
+    assert finer is not None
+    np.testing.assert_allclose(finer, log_softmax(logits[:, [0, 2, 1]], axis=1), atol=1e-5)
+
+
+def test_candidates_that_nothing_is_known_of_are_neither_favoured_nor_ruled_out() -> None:
+    logits = np.array([[3.0, 1.0, 0.0], [0.0, 5.0, 1.0]])
+    found = best_of_columns(logits, [[0], [], [1, 2]])
+    assert found is not None
+    np.testing.assert_allclose(found, log_softmax([[3.0, 2.0, 1.0], [0.0, 2.5, 5.0]], axis=1))
+    assert best_of_columns(logits, [[0], [], []]) is None
+
+
+def test_nothing_is_said_without_terms_or_with_one_known_candidate(
+    spoken: BioVerse, model: BioVerse, points: np.ndarray
+) -> None:
+    assert attended(spoken, points, [B, NEURON]) is None
+    assert attended(spoken, points, [B, None]) is None
+    assert attended(spoken, points[:0], [B, NK]) is None
+    assert attended(model, points, [B, NK]) is None  # a perceptron
+    assert attended(spoken, points, [B, None, NK]) is not None
+
+
+def test_terms_are_kept_in_files_and_must_be_as_many_as_prototypes(spoken: BioVerse, tmp_path: Path) -> None:
+    kept = load(spoken.save(tmp_path / "m"), llm=spoken.backbone)
+    assert kept.config.encoders["cell"].terms == spoken.config.encoders["cell"].terms
+    assert kept.fingerprint() == spoken.fingerprint()
+    with pytest.raises(InputError, match="as many terms"):
+        EncoderConfig("compact", "x", "y", 8, 1, prototypes=3, terms=("CL:0000236",))
+    values = spoken.config.to_dict()
+    values["encoders"]["cell"]["terms"] = values["encoders"]["cell"]["terms"][:1]
+    with pytest.raises(WeightsError, match="not the configuration"):
+        BioVerseConfig.from_dict(values)

@@ -1,0 +1,161 @@
+"""A modality that is written of by phrases."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+
+import scbioverse as sb
+from scbioverse._errors import InputError
+from scbioverse.llm.adapter import Adapter, AdapterConfig, training_twin
+from scbioverse.models import BioVerse, join, load
+from scbioverse.models._join import only
+from scbioverse.models._questioner import write_labels
+from scbioverse.models._speech import PhraseGroup, SpeechConfig
+from scbioverse.models.config import BioVerseConfig
+from scbioverse.nn import PhraseHead
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from scbioverse.llm import Backbone
+
+SPEECH = SpeechConfig(
+    (PhraseGroup("", ("a B cell", "a platelet")), PhraseGroup("; role: ", ("a helper", "a killer"), 2, 0.5)),
+    8,
+    "Note: a house\nText: It is a house.\nNote:",
+    "\nText:",
+)
+
+
+@pytest.fixture
+def head(points: np.ndarray) -> PhraseHead:
+    """Says the first phrase of each group where the first entry is positive, else the second alone."""
+    made = PhraseHead(8, 1, 4, 8)
+    with torch.no_grad():
+        for part in (made.inside, made.out):
+            part.weight.zero_()
+            part.bias.zero_()
+        made.inside.weight[0, 0], made.inside.weight[1, 0] = 1.0, -1.0
+        made.out.weight[0, 0] = made.out.weight[1, 1] = made.out.weight[2, 0] = 5.0
+        made.out.bias[2], made.out.bias[3] = -0.01, -9.0
+    return made.eval()
+
+
+@pytest.fixture
+def speaking(model: BioVerse, head: PhraseHead) -> BioVerse:
+    model.set_speech("cell", SPEECH, head)
+    return model
+
+
+def random_adapter(backbone: Backbone) -> Adapter:
+    config = AdapterConfig(rank=2)
+    _, params = training_twin(backbone, config)
+    rng = torch.Generator().manual_seed(0)
+    return Adapter(config, {key: 3 * torch.randn(one.shape, generator=rng) for key, one in params.items()})
+
+
+def test_notes_say_what_the_head_finds(speaking: BioVerse, points: np.ndarray) -> None:
+    found = speaking.speaker("cell").notes(points)
+    assert found == ["a B cell; role: a helper" if x > 0 else "a platelet" for x in points[:, 0]]
+    assert found == speaking.speaker("cell").notes(points[:, None], batch_size=5)
+
+
+def test_writing_depends_on_the_note_alone(speaking: BioVerse, points: np.ndarray) -> None:
+    texts, log_probs = speaking.speaker("cell").write(points, max_new_tokens=6)
+    again, _ = speaking.speaker("cell").write(points[::-1], max_new_tokens=6, batch_size=1)
+    assert texts == again[::-1]
+    assert len({(text, p) for text, p in zip(texts, log_probs.tolist(), strict=True)}) == 2
+    assert not any("\n" in text for text in texts)
+
+
+def test_free_labels_are_written_by_phrases_and_candidates_are_not(model: BioVerse, points: np.ndarray) -> None:
+    names = ["B cell", "platelet"]
+    before = write_labels(model, points, names)
+    plain = model.score(points, names, progress=False)
+    coordinates = model.coordinates(points)
+    head = PhraseHead(8, 1, 4, 8).eval()
+    model.set_speech("cell", SPEECH, head)
+    texts, _, which = write_labels(model, points, max_new_tokens=6)
+    assert texts == model.speaker("cell").write(points, max_new_tokens=6)[0]
+    assert (which == -1).all()
+    assert write_labels(model, points, names)[0] == before[0]
+    np.testing.assert_array_equal(model.score(points, names, progress=False), plain)
+    np.testing.assert_array_equal(model.coordinates(points), coordinates)
+
+
+def test_round_trip_with_an_adapter_of_its_own(
+    speaking: BioVerse, tiny_backbone: Backbone, points: np.ndarray, tmp_path: Path
+) -> None:
+    without = speaking.fingerprint()
+    plain, _ = speaking.speaker("cell").write(points, max_new_tokens=8)
+    head = speaking.modules["speech"]["cell"]  # type: ignore[index]
+    speaking.set_speech("cell", SPEECH, head, random_adapter(tiny_backbone))
+    assert speaking.fingerprint() != without
+    assert speaking.adapter is None  # the others read as they did
+    texts, _ = speaking.speaker("cell").write(points, max_new_tokens=8)
+    assert texts != plain
+    again = load(speaking.save(tmp_path / "m"), llm=tiny_backbone)
+    assert again.config == speaking.config
+    assert again.fingerprint() == speaking.fingerprint()
+    assert again.speaker("cell").write(points, max_new_tokens=8)[0] == texts
+    assert speaking.copy().speaker("cell").write(points, max_new_tokens=8)[0] == texts
+    assert only(again, ["cell"]).fingerprint() == again.fingerprint()
+
+
+def test_taken_away_again_leaves_the_model_as_it_was(model: BioVerse, head: PhraseHead) -> None:
+    before = model.fingerprint()
+    model.set_speech("cell", SPEECH, head)
+    assert model.fingerprint() != before
+    model.set_speech("cell", None)
+    assert model.fingerprint() == before
+    with pytest.raises(InputError, match="no phrases"):
+        model.speaker("cell")
+
+
+def test_joined_models_keep_their_speech(speaking: BioVerse, points: np.ndarray, tiny_backbone: Backbone) -> None:
+    from scbioverse.models._join import extend
+
+    drugs = sb.datasets.toy_cells(n_obs=8, n_genes=40)
+    drugs.obsm["X"] = points[:8, :4]
+    encoder = sb.encoders.PrecomputedEncoder.from_adata(drugs, "X", modality="molecule")
+    both = extend(speaking, encoder)
+    assert both.speaker("cell").notes(points) == speaking.speaker("cell").notes(points)
+    alone = only(both, ["molecule"])
+    assert not alone.modules["speech"]
+    assert join(only(both, ["cell"]), alone).speaker("cell").notes(points) == speaking.speaker("cell").notes(points)
+
+
+def test_configurations_without_speech_are_read(model: BioVerse) -> None:
+    values = model.config.to_dict()
+    del values["encoders"]["cell"]["speech"]
+    assert BioVerseConfig.from_dict(values) == model.config
+
+
+@pytest.mark.parametrize("wrong", [{"groups": ()}, {"hidden": 0}, {"opening": " "}, {"longest": 0}])
+def test_speech_that_cannot_be(wrong: dict[str, object]) -> None:
+    from dataclasses import replace
+
+    with pytest.raises(InputError):
+        replace(SPEECH, **wrong)  # type: ignore[arg-type]
+    with pytest.raises(InputError):
+        PhraseGroup("", (), 1)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_model_trained_to_write_otherwise_does_so(speaking: BioVerse) -> None:
+    cells = sb.datasets.toy_cells(n_obs=40, n_genes=200)
+    aligned = sb.tl.align(
+        cells, text_key="cell_type", model=speaking, start="model", loss="autoregressive", steps=1, rng=0
+    )
+    assert aligned.config.encoders["cell"].speech is None
+    assert speaking.config.encoders["cell"].speech == SPEECH
+    contrastive = sb.tl.align(
+        cells, text_key="cell_type", model=speaking, start="model", loss="contrastive", steps=1, rng=0
+    )
+    assert contrastive.config.encoders["cell"].speech == SPEECH
+    tuned = sb.tl.tune(cells, text_key="cell_type", model=speaking, steps=1, batch_size=2, rng=0)
+    assert tuned.config.encoders["cell"].speech is None

@@ -1,0 +1,77 @@
+"""How sources are weighed: on which studies, and never on cells of the study at hand."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from scipy.special import log_softmax
+
+from recipes.bioverse_small import make
+from recipes.bioverse_small.calibration import CALIBRATORS, WEIGHERS, Answers, Calibration, Question, fit
+from recipes.bioverse_small.rehearsals import SORTED, STUDY_FOLDS, share_cells
+
+B, NK, T = "CL:0000236", "CL:0000623", "CL:0000084"
+
+
+def answers(study: str, seed: int, *, noise: float = 0.0) -> Answers:
+    """A study whose markers know the labels, whose language model does not."""
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(3, size=400)
+    sources = {name: rng.standard_normal((400, 3)) for name in ("score", "nearest", "head", "attention")}
+    evidence = rng.standard_normal((400, 3)) + 2 * np.eye(3)[truth]
+    sources["nearest"] += np.eye(3)[truth]
+    said = np.where(rng.random(400) < noise, rng.integers(3, size=400), truth)
+    asked = Question(study, [B, NK, T], np.zeros((400, 2), np.float32), evidence.astype(np.float32), said)
+    return asked, {name: log_softmax(values, axis=1) for name, values in sources.items()}
+
+
+def test_studies_of_one_experiment_share_cells() -> None:
+    assert share_cells("kang_ifnb_pbmc", "kang_ifnb_pbmc")
+    assert not share_cells("kang_ifnb_pbmc", "pancreas_baron_human")
+    assert all(share_cells(one, other) for one in SORTED for other in SORTED)
+    assert set(SORTED) <= set(STUDY_FOLDS["sorted+mouse"].studies)
+
+
+def test_sources_that_know_nothing_get_no_weight_and_noisy_labels_set_no_confidence() -> None:
+    clean = {study: answers(study, i) for i, study in enumerate(CALIBRATORS)}
+    noisy = {study: answers(study, 9 + i, noise=0.6) for i, study in enumerate(set(WEIGHERS) - set(CALIBRATORS))}
+    alone, both = fit(clean), fit({**clean, **noisy})
+    assert alone.pool is not None
+    assert both.pool is not None
+    score, nearest, markers, attention = both.pool
+    assert markers > 1
+    assert nearest > 0.3
+    assert max(score, attention) < 0.15
+    assert markers == pytest.approx(alone.pool[2], rel=0.15)
+    # Temperatures are the calibrators' business alone.
+    assert (both.score, both.nearest, both.head) == (alone.score, alone.nearest, alone.head)
+
+
+def test_no_study_is_calibrated_on_its_own_cells(monkeypatch: pytest.MonkeyPatch) -> None:
+    used: list[set[str]] = []
+
+    def fitted(others: dict[str, Answers]) -> Calibration:
+        used.append(set(others))
+        return Calibration()
+
+    monkeypatch.setattr(make, "fit", fitted)
+    monkeypatch.setattr(make, "evaluate", lambda *_, **__: {})
+    monkeypatch.setattr(make.data, "load_study", lambda name, _: name)
+    rehearsed = {name: (_Model(), _Trained()) for name in STUDY_FOLDS}
+    make.study_figures(rehearsed, {study: answers(study, 0) for study in WEIGHERS}, 0)  # type: ignore[arg-type]
+    studies = [study for name in STUDY_FOLDS for study in STUDY_FOLDS[name].studies]
+    assert len(used) == len(studies)
+    for study, others in zip(studies, used, strict=True):
+        assert others
+        assert not any(share_cells(study, other) for other in others)
+
+
+class _Model:
+    config = SimpleNamespace()  # takes any temperature
+
+
+class _Trained:
+    class stats:  # noqa: N801 - stands for an attribute
+        genes = ("A", "B")
