@@ -32,8 +32,8 @@ from scipy.sparse.csgraph import connected_components
 from recipes.bioverse_small import molecules, proteins
 from recipes.bioverse_small.make import TARGET
 from recipes.bioverse_small.phrases import phrase_of
+from recipes.bioverse_small.sequence_card import LIMITS, note
 from recipes.bioverse_small.writing import WritingConfig, add_writing, written_measures
-from scbioverse.datasets import list_datasets
 from scbioverse.encoders import ChemNetEncoder, KmerEncoder
 from scbioverse.encoders._distinct import TextEncoder
 from scbioverse.knowledge.cards import general_texts
@@ -84,15 +84,6 @@ class SequenceConfig:
 CONFIGS = {
     "molecule": SequenceConfig(),
     "protein": SequenceConfig(pairs=6000, contrastive_steps=1000, noise=1.0),
-}
-
-
-LIMITS = {
-    "molecule": "Molecules: a text is written from the kind, roles and classes that a head finds in the embedding. "
-    "These are often wrong, as the figures on development pairs show, and what the text adds to them is made up. "
-    "sb.tl.describe with a reference is nearer to the truth.",
-    "protein": "Proteins: counted k-mers are a floor, no language model of proteins. They know a family that they saw; "
-    "of others the projector knows little more than the broad class.",
 }
 
 
@@ -250,30 +241,6 @@ def add(model: BioVerse, configs: dict[str, SequenceConfig], seed: int) -> BioVe
         notes |= {"pairs": len(train.texts), "seed": seed, **asdict(config)}
         note(model, modality, notes, figures)
     return model
-
-
-def note(model: BioVerse, modality: str, notes: dict[str, Any], figures: dict[str, float]) -> None:
-    """Write down on the card what a modality was trained on."""
-    table = list_datasets()
-    table = table.set_index("name") if "name" in table else table
-    sources = {"molecule": (molecules.REBUILT, molecules.REAL), "protein": (proteins.SOURCE,)}[modality]
-    training = dict(model.config.training)
-    rows = [row for row in training.get("data", []) if row.get("role") != f"{modality} texts"]
-    for name in sources:
-        info = table.loc[name]
-        rows.append(
-            {"name": name, "role": f"{modality} texts", "licence": info["licence"], "citation": info["citation"]}
-        )
-    also = {"molecule": " Also reads molecules, by ChemNet.", "protein": " Also reads proteins, by counted k-mers."}
-    summary = str(training.get("summary", ""))
-    training["summary"] = summary if also[modality] in summary else summary + also[modality]
-    command = f"python -m recipes.bioverse_small.sequences --seed {notes['seed']}"
-    begins = f"{modality.capitalize()}s"
-    limits = [one for one in training.get("limits", []) if not one.startswith(begins)] + [LIMITS[modality]]
-    training |= {"data": rows, "limits": limits, modality: {"command": command, **notes}}
-    model.config.training = training
-    title = f"{modality}s, retrieval among {figures['n']} development pairs of one text each"
-    model.config.metrics = {**model.config.metrics, title: [figures]}
 
 
 def with_writing(model: BioVerse, config: WritingConfig, seed: int, *, pairs: int | None = None) -> BioVerse:

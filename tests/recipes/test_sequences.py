@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import scbioverse as sb
-from recipes.bioverse_small import sequences
+from recipes.bioverse_small import sequence_card, sequences
 from recipes.bioverse_small.sequences import Pairs, PairSampler, SequenceConfig, groups_of, phrase_of
 from recipes.datasets.surface_sequences import ACCESSIONS, surface_sequences
 from scbioverse._errors import OfflineError
@@ -49,7 +49,7 @@ def toy_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
 
     table = pd.DataFrame({"licence": "none", "citation": "none"}, index=["toy"])
     monkeypatch.setattr(sequences, "pairs_of", pairs_of)
-    monkeypatch.setattr(sequences, "list_datasets", lambda: table)
+    monkeypatch.setattr(sequence_card, "list_datasets", lambda: table)
     monkeypatch.setattr(sequences.molecules, "REBUILT", "toy")
     monkeypatch.setattr(sequences.molecules, "REAL", "toy")
     monkeypatch.setattr(sequences.proteins, "SOURCE", "toy")
