@@ -109,8 +109,8 @@ def annotate(
         `"unknown"`. `"auto"`: the model's own (`model.config.auto_threshold`; that of `bioverse-small`, 0.02, keeps
         back about 1 % of the right calls on blood and pancreas and, of the cells whose type was not offered, about half
         where the model knows the type and a tenth to a fifth where it does not, see the page on concepts). If not
-        given, `model.config.unknown_threshold`, which is 0 and means never: every cell gets one of the candidates, and
-        the log says so where many look like something else.
+        given, `model.config.unknown_threshold`, which is 0 and means never: every cell gets one of the candidates, with
+        a warning where a tenth look like something else.
     parents
         Call a row below the threshold by the most specific Cell Ontology term above its best candidate under which
         candidates reach the threshold together, as "mature alpha-beta T cell" for CD4 and CD8 T cell. Its confidence
@@ -182,7 +182,8 @@ def annotate(
     Warns
     -----
     UserWarning
-        A label resolves to no term or to the same as another; cells are in no group.
+        A label resolves to no term or to the same as another; cells are in no group; many cells look like types that
+        are not among the candidates.
 
     Examples
     --------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,6 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from .._errors import BioverseError
-from .._logging import logger
 from ..knowledge import load_ontology
 from ..knowledge.candidates import is_within
 from ..knowledge.cards import label_card
@@ -32,7 +32,7 @@ Float = NDArray[np.float32]
 # (blood and pancreas), each type left out of the candidates in turn, weights within a factor of four did about equally
 # well. The cosine's scale moves no row past another.
 MARKER_WEIGHT, SCALE = 0.015, 0.07
-# From this share of cells on that lie nearer to a type outside, `annotate` says so.
+# From this share of cells on that lie nearer to a type outside, `annotate` warns.
 MANY = 0.1
 
 
@@ -55,19 +55,18 @@ class Away:
     terms: list[str]
 
     def warn(self, slot: str, *, auto: bool) -> None:
-        """Say so in the log where many cells lie nearer to types outside; `auto`: the model has a threshold."""
+        """Warn where many cells lie nearer to types outside; `auto`: the model has a threshold for that."""
         away = self.chance > 0.5
         if away.mean() < MANY:
             return
         counts = np.bincount(self.nearest[away], minlength=len(self.terms))
         names = [canonical_phrase(self.terms[at]) for at in np.argsort(-counts, kind="stable")[:3] if counts[at]]
-        logger.warning(
-            "%.0f %% of the cells are more like types that are not among the candidates (most often %s): see "
-            "obs[%r], offer more labels, or pass unknown_threshold=%s",
-            100 * away.mean(),
-            ", ".join(names),
-            slot,
-            "'auto'" if auto else "",
+        advice = f"see obs[{slot!r}], offer more labels, or pass unknown_threshold={'auto' if auto else 0.02!r}"
+        warnings.warn(
+            f"{100 * away.mean():.0f} % of the cells are more like types that are not among the candidates (most often "
+            f"{', '.join(names)}): {advice}.",
+            UserWarning,
+            stacklevel=3,
         )
 
 
