@@ -92,6 +92,8 @@ def written(bank: Bank, model: BioVerse, modality: str, some: ad.AnnData, rng: n
     A text depends on its own row alone: dealing texts and dealing embeddings come to the same. `phrase` is the share of
     rows whose kind (a molecule) or name (a protein) is right to the letter, `phrase_words` the ROUGE-1 of its words.
     """
+    if not model.config.encoders[modality].writes:
+        return {}
     right = [phrase_of(text) for text in some.obs["text"]]
     rows: Rows = {}
     speaks = model.config.encoders[modality].speech is not None

@@ -240,6 +240,8 @@ def add(model: BioVerse, configs: dict[str, SequenceConfig], seed: int) -> BioVe
         logger.info("%s: %s", modality, json.dumps({**notes, **figures}))
         notes |= {"pairs": len(train.texts), "seed": seed, **asdict(config)}
         note(model, modality, notes, figures)
+        made = model.config.encoders[modality]
+        model.config.encoders[modality] = replace(made, writes=config.writing_steps > 0)
     return model
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import anndata as ad
@@ -255,3 +256,23 @@ def test_options_that_do_not_fit(
     with pytest.raises(error, match=message):
         sb.tl.retrieve(drugs, asked, modality="molecule", model=model, **options)  # type: ignore[arg-type]
     assert not drugs.uns
+
+
+def test_a_modality_that_was_trained_for_retrieval_alone_is_not_written_of(drugs: ad.AnnData, model: BioVerse) -> None:
+    model.config.encoders["molecule"] = replace(model.config.encoders["molecule"], writes=False)
+    before = set(drugs.obs)
+    with pytest.raises(InputError, match="trained to find texts of a molecule, not to write them"):
+        sb.tl.describe(drugs, modality="molecule", model=model)
+    assert set(drugs.obs) == before
+    sb.tl.describe(drugs, modality="molecule", model=model, reference=drugs)
+    assert drugs.obs["bioverse_description"].tolist() == drugs.obs["text"].tolist()
+
+
+def test_the_shipped_model_writes_of_molecules_and_not_of_proteins() -> None:
+    config = sb.models.load("bioverse-small").config
+    assert {name: one.writes for name, one in config.encoders.items()} == {
+        "cell": True,
+        "molecule": True,
+        "protein": False,
+    }
+    assert config.encoders["molecule"].speech is not None

@@ -47,6 +47,9 @@ class EncoderConfig:
         Number of prototypes of a :class:`~scbioverse.nn.PrototypeProjector`; 0 for a perceptron.
     terms
         Cell Ontology id of each prototype, where each stands for one; else empty.
+    writes
+        Whether what the language model writes of the modality means something; False where its projector was trained
+        for retrieval alone.
     speech
         How the language model writes of the modality; None where it reads the projector's soft tokens.
     """
@@ -59,6 +62,7 @@ class EncoderConfig:
     hidden: int | None = None
     prototypes: int = 0
     terms: tuple[str, ...] = ()
+    writes: bool = True
     speech: SpeechConfig | None = None
 
     def __post_init__(self) -> None:

@@ -287,7 +287,8 @@ class Parts:
         wanted = 0 if speech is None else len(speech.phrases)
         if found != wanted or (speech is None and adapter is not None):
             raise InputError(f"speech of {wanted} phrases goes with a head that finds as many, found one of {found}.")
-        self.config.encoders[modality] = replace(self.config.encoders[modality], speech=speech)
+        made = self.config.encoders[modality]
+        self.config.encoders[modality] = replace(made, speech=speech, writes=made.writes or speech is not None)
         heads: Any = self.modules["speech"]
         for held in (heads, self.writing_adapters, self._speakers):
             if modality in held:

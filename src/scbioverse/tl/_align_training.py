@@ -152,6 +152,8 @@ def finish(
     config.auto_threshold = 0.0  # chosen for another calibration
     config.pool = None  # weighs a projector that was another one
     config.encoders[modality] = replace(config.encoders[modality], terms=())  # whose prototypes have moved
+    if "score" in config.methods:
+        config.encoders[modality] = replace(config.encoders[modality], writes=True)
     if "nearest" in config.methods:
         config.nearest_temperature = float(1.0 / model.shared(modality).log_scale.detach().exp())
     config.metrics = {}

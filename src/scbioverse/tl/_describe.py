@@ -57,7 +57,7 @@ def describe(
     be written from, or from phrases that a head finds in the embedding, where the model has such for the modality.
     `bioverse-small` names cells. Of molecules it writes by phrases, their kind, roles and classes, which are right far
     more often than by chance and still often wrong (see the page on molecules and proteins). Its protein projector was
-    trained for retrieval and is not to be written from. Nothing checks what is written.
+    trained for retrieval alone, and proteins without a reference are refused. Nothing checks what is written.
 
     With `reference`, an AnnData whose rows have texts, no word is made up: each row gets the text of one of its nearest
     neighbours there, and `obs["bioverse_description_source"]` says which row that is. For molecules this is far nearer
@@ -124,7 +124,8 @@ def describe(
     Raises
     ------
     InputError
-        An option does not fit, or there are too few rows with a text. `adata` is unchanged, as after every error.
+        An option does not fit, there are too few rows with a text, or the model was not trained to write of
+        them. `adata` is unchanged, as after every error.
     MissingKeyError
         `text_key` or `use_rep` is not there.
 
@@ -158,6 +159,8 @@ def describe(
     fields: dict[str, Any] = {"modality": modality, "layer": layer, "key": key}
     columns: dict[str, Any]
     if reference is None:
+        if question is None:
+            _check_writes(loaded, modality)
         embedded: Any = represent_rows(adata, loaded, modality=modality, key=key, layer=layer, slots=slots)
         texts, score = _written(loaded, embedded.values, modality, question, beams, max_new_tokens, batch_size)
         columns = {slots.description: texts, slots.description_score: score}
@@ -211,6 +214,16 @@ def _check_options(choose: str, n_neighbors: int, beams: int, max_new_tokens: in
         raise InputError(
             f"n_neighbors, beams and batch_size must be positive and max_new_tokens 1 to {MOST_TOKENS}, found "
             f"{n_neighbors}, {beams}, {batch_size} and {max_new_tokens}."
+        )
+
+
+def _check_writes(model: BioVerse, modality: str) -> None:
+    model.check_modality(modality)
+    if not model.config.encoders[modality].writes:
+        raise InputError(
+            f"model {model.name!r} was trained to find texts of a {modality}, not to write them: what it wrote would "
+            "mean nothing. Pass reference=, rows with texts to choose from, or train it on texts of your own: "
+            "scbioverse.tl.tune(adata, text_key=...)."
         )
 
 

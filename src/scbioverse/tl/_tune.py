@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -157,6 +158,7 @@ def tune(
     new.set_adapter(task.adapter())
     for one in lessons.modalities:
         new.set_speech(one, None)  # it writes of them as it was taught here
+        new.config.encoders[one] = replace(new.config.encoders[one], writes=True)
     new.config.auto_threshold = 0.0  # chosen for another calibration
     new.config.pool = None  # it weighs what the language model said before
     new.config.adapter_scores = True  # the lessons are in labels, too, whatever the adapter before was for
