@@ -17,7 +17,7 @@ import scbioverse as sb
 from recipes.bioverse_small import molecules, proteins
 from recipes.bioverse_small.phrases import phrase_of
 from recipes.bioverse_small.sequences import groups_of, text_points
-from recipes.bioverse_small.writing import EXAMPLES, OPENING, SpeechTask, WritingConfig, lessons_of
+from recipes.bioverse_small.writing import EXAMPLES, OPENING, SpeechTask, WritingConfig, facts_f1, lessons_of
 from scbioverse.llm.adapter import AdapterConfig
 from scbioverse.models import BioVerse
 from scbioverse.train import fit
@@ -114,15 +114,12 @@ def written(bank: Bank, model: BioVerse, modality: str, some: ad.AnnData, rng: n
 def compared(said: list[str], phrases: list[str], texts: list[str], modality: str) -> dict[str, float]:
     """Measure texts: the phrase they begin with, the words, and the facts that captions of molecules hold."""
     own = [phrase_of(one) or one.strip(" .") for one in said]
-    out = {
+    return {
         "phrase": float(np.mean([a.lower() == b.lower() for a, b in zip(own, phrases, strict=True)])),
         "phrase_words": sb.metrics.rouge(own, phrases)["rouge1"],
         **sb.metrics.text_metrics(said, texts),
+        **(facts_f1(said, texts) if modality == "molecule" else {}),
     }
-    for name, read in (("roles", sb.metrics.extract_roles), ("classes", sb.metrics.extract_classes)):
-        if modality == "molecule":
-            out[f"{name}_f1"] = sb.metrics.set_agreement([read(a) for a in said], [read(b) for b in texts])["f1"]
-    return out
 
 
 def bare_text(note: str) -> str:

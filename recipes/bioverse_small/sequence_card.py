@@ -17,6 +17,12 @@ LIMITS = {
 }
 
 
+def with_limit(training: dict[str, Any], modality: str) -> list[str]:
+    """Limits of a card, with the present one of a modality in place of any before."""
+    begins = f"{modality.capitalize()}s"
+    return [*(one for one in training.get("limits", []) if not one.startswith(begins)), LIMITS[modality]]
+
+
 def note(model: BioVerse, modality: str, notes: dict[str, Any], figures: dict[str, float]) -> None:
     """Write down on the card what a modality was trained on."""
     table = list_datasets()
@@ -33,9 +39,7 @@ def note(model: BioVerse, modality: str, notes: dict[str, Any], figures: dict[st
     summary = str(training.get("summary", ""))
     training["summary"] = summary if also[modality] in summary else summary + also[modality]
     command = f"python -m recipes.bioverse_small.sequences --seed {notes['seed']}"
-    begins = f"{modality.capitalize()}s"
-    limits = [one for one in training.get("limits", []) if not one.startswith(begins)] + [LIMITS[modality]]
-    training |= {"data": rows, "limits": limits, modality: {"command": command, **notes}}
+    training |= {"data": rows, "limits": with_limit(training, modality), modality: {"command": command, **notes}}
     model.config.training = training
     title = f"{modality}s, retrieval among {figures['n']} development pairs of one text each"
     model.config.metrics = {**model.config.metrics, title: [figures]}

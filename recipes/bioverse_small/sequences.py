@@ -32,7 +32,7 @@ from scipy.sparse.csgraph import connected_components
 from recipes.bioverse_small import molecules, proteins
 from recipes.bioverse_small.make import TARGET
 from recipes.bioverse_small.phrases import phrase_of
-from recipes.bioverse_small.sequence_card import LIMITS, note
+from recipes.bioverse_small.sequence_card import note, with_limit
 from recipes.bioverse_small.writing import WritingConfig, add_writing, written_measures
 from scbioverse.encoders import ChemNetEncoder, KmerEncoder
 from scbioverse.encoders._distinct import TextEncoder
@@ -255,10 +255,9 @@ def with_writing(model: BioVerse, config: WritingConfig, seed: int, *, pairs: in
     figures = written_measures(new, embedded(encoder, dev["parent"].tolist()), dev["text"].tolist(), seed)
     logger.info("%s", json.dumps(figures))
     training = dict(new.config.training)
-    limits = [one for one in training.get("limits", []) if not one.startswith("Molecules")]
     command = f"python -m recipes.bioverse_small.sequences --only-writing --seed {seed}"
     training["writing of molecules"] = {"command": command, **training["writing of molecules"]}
-    new.config.training = {**training, "limits": [*limits, LIMITS["molecule"]]}
+    new.config.training = {**training, "limits": with_limit(training, "molecule")}
     kept = {title: rows for title, rows in new.config.metrics.items() if not title.startswith("molecules, written")}
     title = "molecules, written texts of development pairs, and the same dealt to other molecules"
     new.config.metrics = {**kept, title: [{"texts": name, **one} for name, one in figures.items()]}
@@ -273,8 +272,7 @@ def taking_writing(model: BioVerse, other: BioVerse) -> BioVerse:
     new, speech = model.copy(), other.copy().modules["speech"]
     new.set_speech("molecule", theirs.speech, speech["molecule"], other.writing_adapters.get("molecule"))  # type: ignore[index]
     name = "writing of molecules"
-    limits = [one for one in new.config.training.get("limits", []) if not one.startswith("Molecules")]
-    found = {name: other.config.training[name], "limits": [*limits, LIMITS["molecule"]]}
+    found = {name: other.config.training[name], "limits": with_limit(new.config.training, "molecule")}
     new.config.training = {**new.config.training, **found}
     titles = [one for one in other.config.metrics if one.startswith("molecules, written")]
     new.config.metrics = {**new.config.metrics, **{one: other.config.metrics[one] for one in titles}}

@@ -208,11 +208,14 @@ class RowSampler:
     batch_size: int
     noise: float
 
+    def __post_init__(self) -> None:
+        self.scale = self.noise * self.embeddings.std(axis=0)
+
     def __call__(self, rng: np.random.Generator) -> Batch:
         """Draw one batch."""
         rows = self.rows[rng.integers(len(self.rows), size=self.batch_size)]
         x = self.embeddings[rows]
-        x = x + self.noise * self.embeddings.std(axis=0) * rng.standard_normal(x.shape, dtype=np.float32)
+        x = x + self.scale * rng.standard_normal(x.shape, dtype=np.float32)
         return Batch(embeddings=x[:, None].astype(np.float32), texts=[""] * len(rows), groups=rows)
 
 
@@ -322,7 +325,14 @@ def written_measures(
     right = [texts[i] for i in some]
     out = {}
     for name, found in {"written": said, "dealt": [said[i] for i in rng.permutation(len(said))]}.items():
-        out[name] = {"n": float(len(found)), **text_metrics(found, right)}
-        for what, read in (("roles", extract_roles), ("classes", extract_classes)):
-            out[name][f"{what}_f1"] = set_agreement([read(one) for one in found], [read(one) for one in right])["f1"]
+        out[name] = {"n": float(len(found)), **text_metrics(found, right), **facts_f1(found, right)}
     return out
+
+
+def facts_f1(said: list[str], texts: list[str]) -> dict[str, float]:
+    """Agreement of the roles and classes that texts say of molecules with those of the captions."""
+    readers = {"roles_f1": extract_roles, "classes_f1": extract_classes}
+    return {
+        name: set_agreement([read(one) for one in said], [read(one) for one in texts])["f1"]
+        for name, read in readers.items()
+    }

@@ -12,6 +12,7 @@ import torch
 
 import scbioverse as sb
 from recipes.bioverse_small import sequences, writing
+from recipes.bioverse_small.sequence_card import LIMITS
 from recipes.bioverse_small.writing import WritingConfig, add_writing, lesson_text, lessons_of, note_of, speech_of
 from scbioverse.encoders import PrecomputedEncoder
 from scbioverse.llm.adapter import AdapterConfig
@@ -114,7 +115,7 @@ def test_added_saved_and_nothing_else_changed(
     again.config.metrics = {"molecules, written texts": [{"bleu2": 0.1}], "cells": []}
     taken = sequences.taking_writing(reader, again)
     assert taken.fingerprint() == new.fingerprint()
-    assert taken.config.training["limits"] == ["Cells are human.", sequences.LIMITS["molecule"]]
+    assert taken.config.training["limits"] == ["Cells are human.", LIMITS["molecule"]]
     assert taken.config.metrics == {"molecules, written texts": [{"bleu2": 0.1}]}
     figures = writing.written_measures(again, x, table["text"].tolist(), 0, n=6)
     assert set(figures) == {"written", "dealt"}

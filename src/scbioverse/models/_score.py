@@ -11,7 +11,7 @@ from tqdm.auto import tqdm
 
 from .._errors import InputError
 from .._settings import settings
-from ..llm._memory import BatchSize
+from ..llm._memory import BatchSize, first_size
 from ..llm._vllm import score_with_engine
 from ..llm.score import score_labels
 from ..llm.trie import LabelTrie
@@ -55,7 +55,11 @@ def score_unique(
     plain = reader.backbone.backend == "hf"
     compute: Any
     prompt, prefix = reader.prompt(modality), reader.prefix(modality) if plain else reader.opening(modality)
-    compute, memory = score_labels if plain else score_with_engine, BatchSize(batch_size, what=f"{modality}s")
+    length, what = len(prompt.head) + min(len(names), MOST_PLANNED), f"{modality}s"
+    # An engine plans for itself.
+    before = reader.prefix(modality).length if plain else 0
+    batch_size = first_size(reader.backbone, batch_size, length=length, prefix=before, what=what)
+    compute, memory = score_labels if plain else score_with_engine, BatchSize(batch_size, what=what)
     model.modules.eval()
     show = settings.progress if progress is None else progress
     with (

@@ -13,7 +13,6 @@ from scipy.special import log_softmax
 
 from .._errors import InputError
 from .._random import Rng, as_seed
-from ..llm._memory import first_size
 from ..llm.prompts import PromptTemplate
 from ._build import build_modules, describe, identity, word_vector
 from ._questioner import Questioner
@@ -201,14 +200,8 @@ class BioVerse(Space):
         InputError
             Names repeat, or read the same to the language model.
         """
-        from ._score import MOST_PLANNED, score_unique
+        from ._score import score_unique
 
-        self.check_modality(modality)
-        reader = self.reader
-        if reader.backbone.backend == "hf" and len(embeddings):
-            length = len(reader.prompt(modality).head) + min(len(names), MOST_PLANNED)
-            before = reader.prefix(modality).length
-            batch_size = first_size(reader.backbone, batch_size, length=length, prefix=before, what=f"{modality}s")
         log_probs = score_unique(self, embeddings, list(names), modality, batch_size, progress, prune)
         if not calibrated or self.config.temperature == 1.0:
             return log_probs

@@ -14,7 +14,6 @@ from .._errors import BioverseError
 from ..knowledge import load_ontology
 from ..knowledge.candidates import is_within
 from ..knowledge.cards import label_card
-from ..knowledge.ontology import KEPT_APART
 from ..knowledge.phrases import canonical_phrase
 from ._marker_term import reference_stats
 
@@ -85,13 +84,8 @@ def outside_terms(vocabulary: Sequence[str], candidates: Sequence[str]) -> list[
         held = sum(any(is_within(other, candidate) for candidate in within[other] & offered) for other in below)
         return bool(below) and 2 * held >= len(below)
 
-    def related(one: str, other: str) -> bool:
-        if (one, other) in KEPT_APART or (other, one) in KEPT_APART:
-            return False
-        return other in within[one] or one in within[other]
-
     known = [one for one in vocabulary if one in within]
-    apart = [one for one in known if not any(related(one, other) for other in candidates)]
+    apart = [one for one in known if not any(ontology.overlaps(one, other) for other in candidates)]
     return [one for one in apart if not all_but_held(one)]
 
 
