@@ -7,6 +7,7 @@ choose at any granularity, and a "T cell" is never a wrong answer for a "CD4 T c
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -81,6 +82,10 @@ class CutConfig:
     max_size: int = 30
     other_name: float = 0.1
     noise: float = 0.0
+    broadest: int = 0
+    """Also draw terms above the trained ones, of which at most so many lie below; 0 for those of `COARSE` alone."""
+    broad_weight: float = 0.3
+    """How often they are drawn, against 1 for others."""
 
 
 class CutSampler:
@@ -113,7 +118,11 @@ class CutSampler:
         self.model, self.embeddings, self.config = model, embeddings, config or CutConfig()
         self.batch_size, self.terms = batch_size, terms
         ontology = load_ontology()
-        self.nodes = sorted({*terms, *(t for t in COARSE if t in ontology)})
+        below_each = Counter(above for one in terms for above in set(ontology.ancestors(one)) - set(terms))
+        broad = {one for one, n in below_each.items() if n <= self.config.broadest}
+        self.nodes = sorted({*terms, *(t for t in COARSE if t in ontology), *broad})
+        broad -= set(COARSE)
+        self._often = np.array([self.config.broad_weight if node in broad else 1.0 for node in self.nodes])
         below = np.array([[is_within(lower, upper) for lower in terms] for upper in self.nodes])
         nodes_below = np.array([[is_within(lower, upper) for lower in self.nodes] for upper in self.nodes])
         self._clash = (nodes_below | nodes_below.T) & ~np.eye(len(self.nodes), dtype=bool)
@@ -136,17 +145,18 @@ class CutSampler:
         while len(chosen) < size and free.any():
             at = np.flatnonzero(free)
             if chosen and rng.random() < 0.7:
-                weight = self._kin[rng.choice(chosen)][at] + 1e-4
+                weight = (self._kin[rng.choice(chosen)][at] + 1e-4) * self._often[at]
                 node = int(rng.choice(at, p=weight / weight.sum()))
             else:
-                node = int(rng.choice(at))
+                share = self._often[at] / self._often[at].sum() if self.config.broadest else None
+                node = int(rng.choice(at, p=share))
             chosen.append(node)
             free[node] = False
             free &= ~self._clash[node]
         return chosen if len(chosen) > 1 else [int(i) for i in usable[:2]]
 
-    def __call__(self, rng: np.random.Generator) -> Batch:
-        """Draw one batch; its `candidates` hold the names of the cut."""
+    def named_cut(self, rng: np.random.Generator) -> tuple[list[int], list[str], CandidateSet]:
+        """Draw nodes as :meth:`cut` does, and a different name for each."""
         nodes = self.cut(rng)
         names: list[str] = []
         for node in nodes:
@@ -155,12 +165,21 @@ class CutSampler:
             names.append(name if name not in names else known[0])
         keep = [i for i, name in enumerate(names) if names.index(name) == i]
         nodes, names = [nodes[i] for i in keep], [names[i] for i in keep]
-        candidates = CandidateSet(names, [self.model.answer_ids(name) for name in names])
-        label = rng.integers(len(nodes), size=self.batch_size)
-        picked = np.empty(self.batch_size, np.int64)
+        return nodes, names, CandidateSet(names, [self.model.answer_ids(name) for name in names])
+
+    def cells_of(self, nodes: list[int], size: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Draw cells evenly over nodes and the terms below: which of the nodes, and row of the bank, (size,) each."""
+        label = rng.integers(len(nodes), size=size)
+        picked = np.empty(size, np.int64)
         for i, one in enumerate(label):
             term = self._terms_of[nodes[one]][rng.integers(len(self._terms_of[nodes[one]]))]
             picked[i] = self._rows[term][rng.integers(self._rows[term].size)]
+        return label, picked
+
+    def __call__(self, rng: np.random.Generator) -> Batch:
+        """Draw one batch; its `candidates` hold the names of the cut."""
+        nodes, names, candidates = self.named_cut(rng)
+        label, picked = self.cells_of(nodes, self.batch_size, rng)
         embeddings = (
             self.embeddings[picked]
             + rng.standard_normal((self.batch_size, self.embeddings.shape[1])).astype(np.float32) * self._scale

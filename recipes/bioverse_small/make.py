@@ -22,7 +22,7 @@ from recipes.bioverse_small.calibration import CALIBRATORS, Answers, ask_weigher
 from recipes.bioverse_small.card import LIMITS, Figures, describe, renew_figures
 from recipes.bioverse_small.encoder import EncoderConfig, TrainedEncoder, build_pool, train_encoder
 from recipes.bioverse_small.evaluate import evaluate
-from recipes.bioverse_small.projector import ProjectorConfig, begin_as_names, embedding_bank, train_projector
+from recipes.bioverse_small.projector import TAUGHT, ProjectorConfig, begin_as_names, embedding_bank, train_projector
 from recipes.bioverse_small.rehearsals import (
     BYPASS,
     FOLDS,
@@ -33,8 +33,8 @@ from recipes.bioverse_small.rehearsals import (
     save_rehearsal,
     share_cells,
 )
+from recipes.bioverse_small.renew import check_encoder, with_cells_of
 from recipes.bioverse_small.terms import is_within
-from scbioverse._errors import MismatchError
 from scbioverse.encoders.compact import CompactCellEncoder
 from scbioverse.llm import Backbone
 from scbioverse.models import BioVerse, load
@@ -71,16 +71,20 @@ def without(studies: list[data.Study], profiles: data.Profiles, left_out: LeftOu
 
 
 def train(
-    config: RecipeConfig, seed: int, left_out: LeftOut | None = None
+    config: RecipeConfig, seed: int, left_out: LeftOut | None = None, *, trained: TrainedEncoder | None = None
 ) -> tuple[BioVerse, TrainedEncoder, dict[str, object]]:
-    """Train encoder and projector, uncalibrated; returns the model, the bypass head and a summary."""
+    """Train encoder and projector, uncalibrated; returns the model, the bypass head and a summary.
+
+    With `trained`, the encoder of an earlier training with the same data and seed, the projector alone.
+    """
     started = time.perf_counter()
     left_out = left_out or LeftOut()
     genes = data.vocabulary()
     studies, profiles = without(data.training_studies(genes), data.load_profiles(genes), left_out)
-    # A network that does not know a type would give its unlabelled cells another name.
-    unlabelled = [] if left_out.types else [data.load_study(name, genes) for name in data.UNLABELLED]
-    trained = train_encoder(genes, studies, profiles, config.encoder, seed, unlabelled=unlabelled)
+    if trained is None:
+        # A network that does not know a type would give its unlabelled cells another name.
+        unlabelled = [] if left_out.types else [data.load_study(name, genes) for name in data.UNLABELLED]
+        trained = train_encoder(genes, studies, profiles, config.encoder, seed, unlabelled=unlabelled)
     rng = np.random.default_rng(seed)
     pool, _ = build_pool(studies, profiles, config.encoder, rng)
     embeddings, term = embedding_bank(trained, pool, config.projector.bank, rng)
@@ -91,6 +95,7 @@ def train(
         llm=Backbone.load("smollm2-135m-instruct"),
         n_soft=config.projector.n_soft,
         prototypes=len(trained.terms),
+        spread=config.projector.spread,
         template=config.projector.template,
         rng=seed,
     )
@@ -114,13 +119,18 @@ def train(
     return model, trained, summary
 
 
-def rehearse(name: str, folder: Path, config: RecipeConfig, seed: int) -> Path:
-    """Train one fold of :data:`FOLDS`, unless it is there; returns its folder."""
+def rehearse(name: str, folder: Path, config: RecipeConfig, seed: int, *, again: bool = False) -> Path:
+    """Train one fold of :data:`FOLDS`, unless it is there; returns its folder.
+
+    With `again`, one that is there keeps its encoder and gets another projector.
+    """
     made = folder / f"{name}-{seed}"
-    if not (made / BYPASS).is_file():
+    there = (made / BYPASS).is_file()
+    if again or not there:
         if name != "full" and config.rehearsal_steps is not None:
             config = replace(config, projector=replace(config.projector, steps=config.rehearsal_steps))
-        model, trained, summary = train(config, seed, FOLDS[name])
+        held = load_rehearsal(made)[1] if there else None
+        model, trained, summary = train(config, seed, FOLDS[name], trained=held)
         model.config.training = json.loads(json.dumps(summary))
         save_rehearsal(model, trained, made)
     return made
@@ -172,8 +182,12 @@ def recalibrate(
     rehearsals: Path = REHEARSALS,
     config: RecipeConfig | None = None,
     folds: tuple[str, ...] = tuple(STUDY_FOLDS),
+    renew: bool = False,
 ) -> dict[str, object]:
     """Fit temperatures and weights of a checkpoint again and measure it again; its weights stay as they are.
+
+    With `renew`, its cell projector is replaced first by that of the whole training, see
+    :func:`recipes.bioverse_small.renew.with_cells_of`; it then has no adapter, and is to be tuned.
 
     Raises
     ------
@@ -183,12 +197,13 @@ def recalibrate(
     config = config or RecipeConfig()
     model = load(target)
     full, trained = load_rehearsal(rehearsals / f"full-{seed}")
-    ours, theirs = (one.config.encoders["cell"].fingerprint for one in (model, full))
-    if ours != theirs:
-        raise MismatchError(
-            f"{target} has a cell encoder with fingerprint {ours}, {rehearsals / f'full-{seed}'} one with {theirs}: "
-            "it was not made from that training. Make the checkpoint anew."
-        )
+    check_encoder(model, full)
+    if renew:
+        model = with_cells_of(model, full)
+        # What it took to make the rest, and the adapter that is gone, are no longer true of the whole.
+        kept = {key: value for key, value in model.config.training.items() if key not in ("seconds", "stage 2")}
+        new = {"projector": full.config.training["projector"], "projector_seconds": full.config.training["seconds"]}
+        model.config.training = kept | new
     name_prototypes(model, trained.terms)
     rehearsed, answers = _rehearsed(rehearsals, config, seed, folds)
     found = _calibrated(model, trained, rehearsed, answers, seed)
@@ -232,14 +247,22 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--rehearsals", type=Path, default=REHEARSALS, help="folder of trainings that leave things out")
     parser.add_argument("--fold", choices=sorted(FOLDS), help="train this rehearsal only")
+    parser.add_argument("--again", action="store_true", help="with --fold: keep its encoder, train the projector anew")
+    parser.add_argument(
+        "--renew", action="store_true", help="take the whole training's cell projector, keep molecules and proteins"
+    )
+    parser.add_argument("--taught", action="store_true", help="teach what the attention says, not right names alone")
     parser.add_argument("--recalibrate", action="store_true", help="keep the weights, fit and measure again")
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    config = RecipeConfig(projector=TAUGHT, rehearsal_steps=300) if args.taught else RecipeConfig()
     if args.fold:
-        rehearse(args.fold, args.rehearsals, RecipeConfig(), args.seed)
+        rehearse(args.fold, args.rehearsals, config, args.seed, again=args.again)
         return
-    run = recalibrate if args.recalibrate else make
-    summary = run(args.target, seed=args.seed, rehearsals=args.rehearsals)
+    if args.recalibrate or args.renew:
+        summary = recalibrate(args.target, seed=args.seed, rehearsals=args.rehearsals, config=config, renew=args.renew)
+    else:
+        summary = make(args.target, seed=args.seed, rehearsals=args.rehearsals, config=config)
     logger.info("%s", json.dumps({key: summary[key] for key in ("figures", "left_out_figures")}, indent=1))
 
 

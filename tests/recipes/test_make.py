@@ -7,14 +7,18 @@ from importlib.util import find_spec
 
 import numpy as np
 import pytest
+import torch
 from scipy import sparse
 
 from recipes.bioverse_small import data, make, projector
 from recipes.bioverse_small.encoder import EncoderConfig
+from recipes.bioverse_small.projector import TAUGHT
 from recipes.bioverse_small.rehearsals import FOLDS, STUDY_FOLDS, TYPE_FOLDS, LeftOut, load_rehearsal
-from scbioverse._errors import BioverseError
+from recipes.bioverse_small.renew import with_cells_of
+from scbioverse._errors import BioverseError, MismatchError
 from scbioverse.datasets import fetch
-from scbioverse.models import load
+from scbioverse.encoders import PrecomputedEncoder
+from scbioverse.models import extend, load
 
 TINY = make.RecipeConfig(
     encoder=EncoderConfig(steps=3, batch_size=32, hidden=32, dim=16),
@@ -128,3 +132,31 @@ def test_the_recipe_makes_a_checkpoint_that_says_how(sliver, tmp_path, monkeypat
     assert used == [{"kang_ifnb_pbmc", "pancreas_baron_human"}, {"pancreas_baron_human"}, {"kang_ifnb_pbmc"}]
     assert set(again.config.metrics) == set(model.config.metrics)
     assert {file.name: file.read_bytes() for file in (tmp_path / "model").glob("*.safetensors")} == weights
+    _renews(tmp_path)
+
+
+def _renews(folder):
+    """A projector trained anew on the same encoder goes into the checkpoint, beside what else that reads."""
+    old = load(folder / "model")
+    shelf = folder / "kept"
+    taught = dataclasses.replace(TINY.projector, steps=4, spread=(1.0, 2.7), teaching=TAUGHT.teaching)
+    other = dataclasses.replace(TINY, projector=taught)
+    make.rehearse("full", shelf, other, 3, again=True)
+    fresh, _ = load_rehearsal(shelf / "full-3")
+    assert fresh.config.encoders["cell"].fingerprint == old.config.encoders["cell"].fingerprint
+    both = extend(old, PrecomputedEncoder("X_m", dim=4, modality="molecule"))
+    both.save(folder / "both", dtype="float16")
+    make.recalibrate(folder / "both", seed=3, rehearsals=shelf, config=other, folds=("kang", "baron"), renew=True)
+    new = load(folder / "both")
+    assert new.modalities == ["cell", "molecule"]
+    assert (old.config.encoders["cell"].spread, new.config.encoders["cell"].spread) == ((), (1.0, 2.7))
+    held = [one.modules["projectors"]["cell"].state_dict() for one in (new, fresh, old)]
+    for key, value in held[0].items():
+        torch.testing.assert_close(value, held[1][key], atol=1e-3, rtol=1e-3)
+    assert not torch.equal(held[0]["codes"], held[2]["codes"])
+    for part in ("projectors", "shared"):
+        mine, theirs = (one.modules[part]["molecule"].state_dict() for one in (new, both))
+        assert all(torch.allclose(value, theirs[key], atol=1e-3) for key, value in mine.items())
+    stranger, _ = load_rehearsal(shelf / "kang-3")
+    with pytest.raises(MismatchError, match="fingerprint"):
+        with_cells_of(new, stranger)

@@ -9,6 +9,7 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 import scbioverse as sb
 from scbioverse._errors import InputError, MissingKeyError
@@ -200,3 +201,34 @@ def test_results_survive_files(cells: ad.AnnData, tiny_model: BioVerse, tmp_path
     back = ad.read_h5ad(path) if kind == "h5ad" else ad.read_zarr(path)
     np.testing.assert_array_equal(back.obsm["X_mine_aligned"], cells.obsm["X_mine_aligned"])
     assert sb.get.records(back)["align_mine"] == sb.get.records(cells)["align_mine"]
+
+
+@pytest.mark.parametrize("loss", ["autoregressive", "contrastive"])
+def test_a_second_modality_leaves_the_first_as_it_was(tiny_model: BioVerse, loss: str) -> None:
+    from scbioverse.encoders import KmerEncoder
+    from scbioverse.models import extend
+
+    both = extend(tiny_model, KmerEncoder(), hidden=8, rng=1)
+    both.config.pool, both.config.temperature = PoolConfig(1.0, 1.0, 0.0), 3.0
+    both.config.default_labels, both.config.metrics = ["CL:0000236"], {"kept": 1.0}
+    proteins = ad.AnnData(
+        obs=pd.DataFrame(
+            {"sequence": ["MKTAYIAKQR" * 2, "GGGGSGGGGS"] * 20, "text": ["an enzyme", "a linker"] * 20},
+            index=[f"p{i}" for i in range(40)],
+        )
+    )
+    x = np.random.default_rng(0).normal(size=(5, both.config.encoders["cell"].dim)).astype(np.float32)
+    names = ["B cell", "NK cell"]
+    before = both.score(x, names, progress=False)
+    new = sb.tl.align(
+        proteins, text_key="text", model=both, modality="protein", start="model", loss=loss, steps=4, lr=1e-2
+    )
+    np.testing.assert_array_equal(new.score(x, names, progress=False), before)
+    for field in ("methods", "default_labels", "temperature", "nearest_temperature", "pool", "auto_threshold"):
+        assert getattr(new.config, field) == getattr(both.config, field), field
+    assert new.config.metrics["kept"] == 1.0
+    assert new.config.training["aligned protein"]["loss"] == loss
+    old, trained = (one.modules["projectors"]["protein"].state_dict() for one in (both, new))
+    assert not all(torch.equal(value, trained[key]) for key, value in old.items())
+    width = new.text_dim if loss == "contrastive" else new.config.llm.d_llm
+    assert proteins.obsm["X_bioverse_aligned"].shape == (40, width)

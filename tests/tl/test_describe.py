@@ -119,7 +119,7 @@ def test_texts_longer_than_a_name_can_be_learned(model: BioVerse, drugs: ad.AnnD
     new = sb.tl.align(
         drugs, text_key="text", model=model, modality="molecule", loss="autoregressive", steps=2, rng=0, start="model"
     )
-    assert new.config.methods == ["score"]
+    assert new.config.encoders["molecule"].writes
     sb.tl.describe(drugs, modality="molecule", model=new, max_new_tokens=4)
 
 

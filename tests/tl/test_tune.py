@@ -9,9 +9,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 import scbioverse as sb
-from scbioverse._errors import InputError, MissingKeyError
+from scbioverse._errors import InputError, MismatchError, MissingKeyError
 from scbioverse.models.config import PoolConfig
 from scbioverse.train.instructions import Instruction, Lessons
 from scbioverse.train.lessons import NOT_ENOUGH, Group, comparison_lesson, group_lessons, term_lessons
@@ -72,6 +73,27 @@ def test_a_model_whose_adapter_only_writes_scores_with_the_tuned_one(cells: AnnD
     assert tuned.config.adapter_scores
     assert tuned.reader is tuned.writer
     assert not writes.config.adapter_scores
+
+
+def test_an_adapter_of_another_shape_is_begun_anew_or_refused(cells: AnnData, tiny_model: BioVerse) -> None:
+    options = {"text_key": "cell_type", "batch_size": 4, "rng": 1, "steps": 1}
+    first = sb.tl.tune(cells, model=tiny_model, rank=2, train_projector=False, **options)
+    kept = dict(cells.uns)
+    for wrong in ({"rank": 4}, {"rank": 2, "alpha": 32.0}):
+        with pytest.raises(MismatchError, match="start='fresh'"):
+            sb.tl.tune(cells, model=first, **wrong, **options)
+    with pytest.raises(InputError, match="start"):
+        sb.tl.tune(cells, model=first, start="anew", **options)
+    assert dict(cells.uns) == kept
+    # Nothing of the first is in it: from the untuned model, the same seed gives the same.
+    options |= {"rank": 4, "train_projector": False, "start": "fresh"}
+    after, plain = (sb.tl.tune(cells, model=one, **options).adapter for one in (first, tiny_model))
+    assert after is not None
+    assert plain is not None
+    assert after.config.rank == 4
+    for name, value in plain.tensors.items():
+        assert torch.equal(after.tensors[name], value), name
+    assert json.loads(cells.uns["bioverse"]["tune"])["start"] == "fresh"
 
 
 def test_history_of_a_data_frame_and_errors(cells: AnnData) -> None:

@@ -108,3 +108,24 @@ def test_bad_relations_priors_and_answers() -> None:
         CandidateSet(NAMES, SEQUENCES, prior=np.zeros(4))
     with pytest.raises(InputError, match="not among the 4 candidates, such as 'zz'"):
         CandidateSet(NAMES, SEQUENCES).targets(["zz"])
+
+
+def test_shares_add_up_below_each_child_and_leave_out_what_is_no_choice() -> None:
+    candidates = CandidateSet(NAMES, SEQUENCES)
+    shares = np.array([[0.1, 0.2, 0.3, 0.4], [0.4, 0.0, 0.4, 0.2]])
+    wanted = candidates.targets(["a", "b"], shares)
+    assert wanted.share is not None
+    token = wanted.token.tolist()
+    found = [{t: round(float(s), 6) for t, s in zip(token, row, strict=True) if s > 0} for row in wanted.share.double()]
+    assert found[0] == {1: 0.6, 5: 0.4}
+    assert found[1] == {2: 0.5, 4: 0.5}
+    assert found[2] == pytest.approx({9: 1 / 3, 3: 2 / 3}, abs=1e-5)
+    assert found[3] == {1: 0.8, 5: 0.2}
+    assert found[4] == {2: 0.5, 4: 0.5}
+    related = np.zeros((4, 4), bool)
+    related[3, 0] = related[0, 3] = True
+    wanted = CandidateSet(NAMES, SEQUENCES, related=related).targets(["c", "a"], shares)
+    assert wanted.share is not None
+    torch.testing.assert_close(wanted.share.sum(1), torch.ones(len(wanted.row)))
+    assert not wanted.share[wanted.adjust.isneginf()].any()
+    assert candidates.targets(["a"]).share is None

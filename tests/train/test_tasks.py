@@ -34,6 +34,33 @@ def test_restricted_loss_is_what_scoring_computes(model: BioVerse, toy: Toy, nam
     assert float(loss.detach()) == pytest.approx(-own.mean(), abs=1e-4)
 
 
+def test_answers_drawn_by_shares_teach_the_cross_entropy_against_them(
+    model: BioVerse, toy: Toy, names: list[str]
+) -> None:
+    x = toy[0][:1, None, :]
+    shares = np.random.default_rng(2).dirichlet(np.ones(len(names)))
+    task = AutoregressiveTask(model, candidates=CandidateSet.of(model, names))
+    expected = 0.0
+    for i, name in enumerate(names):
+        loss = task({"embeddings": x, "texts": [name], "groups": np.array([i]), "shares": shares[None]})["loss"]
+        assert torch.isfinite(loss)
+        expected += shares[i] * float(loss.detach())
+    scores = model.score(x, names, progress=False)[0]
+    assert expected == pytest.approx(-float(shares @ scores), abs=1e-4)
+
+
+def test_shares_of_the_answer_alone_are_the_plain_loss(model: BioVerse, toy: Toy, names: list[str]) -> None:
+    batch = batch_of(toy, names)
+    task = AutoregressiveTask(model, candidates=CandidateSet.of(model, names))
+    certain = np.eye(len(names))[batch["groups"]]
+    plain, taught = task(batch)["loss"], task({**batch, "shares": certain})["loss"]
+    assert float(taught.detach()) == pytest.approx(float(plain.detach()), abs=1e-4)
+    # Rows and their shares stay together in parts.
+    parts = task.split({**batch, "shares": certain}, 5)
+    whole = sum(float(task(part)["loss"].detach()) * weight for part, weight in parts)
+    assert whole == pytest.approx(float(plain.detach()), abs=1e-4)
+
+
 def test_related_labels_are_taken_out_as_if_they_were_not_there(model: BioVerse, toy: Toy, names: list[str]) -> None:
     related = np.zeros((6, 6), bool)
     related[3, 4] = related[4, 3] = True  # B cell and its precursor

@@ -15,6 +15,8 @@ from ._shared import SharedHead
 from .config import BioVerseConfig, EncoderConfig
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ..encoders import Encoder
     from ..llm import Backbone
 
@@ -85,19 +87,19 @@ def word_vector(backbone: Backbone, word: str) -> Tensor:
     return backbone.embed_tokens(ids).float().mean(dim=0).cpu()
 
 
-def describe(encoder: Encoder, *, prototypes: int = 0) -> EncoderConfig:
+def describe(encoder: Encoder, *, prototypes: int = 0, spread: Sequence[float] = ()) -> EncoderConfig:
     """Return what a checkpoint says about an encoder and the projector that reads it."""
     from ..encoders._registry import encoder_class, list_encoders
 
     kind = next((kind for kind in list_encoders() if type(encoder) is encoder_class(kind)), "unregistered")
     shape = (encoder.dim, encoder.n_tokens)
-    return EncoderConfig(kind, encoder.name, encoder.fingerprint(), *shape, prototypes=prototypes)
+    return EncoderConfig(kind, encoder.name, encoder.fingerprint(), *shape, prototypes=prototypes, spread=tuple(spread))
 
 
 def _projector(config: BioVerseConfig, one: EncoderConfig, init_norm: float) -> nn.Module:
     sizes = (one.dim, one.n_tokens, config.n_soft, config.llm.d_llm)
     if one.prototypes:
-        return PrototypeProjector(*sizes, one.prototypes, config.dropout, init_norm=init_norm)
+        return PrototypeProjector(*sizes, one.prototypes, config.dropout, init_norm=init_norm, spread=one.spread)
     return Projector(*sizes, one.hidden or config.hidden, config.dropout, init_norm=init_norm)
 
 

@@ -47,6 +47,8 @@ class EncoderConfig:
         Number of prototypes of a :class:`~scbioverse.nn.PrototypeProjector`; 0 for a perceptron.
     terms
         Cell Ontology id of each prototype, where each stands for one; else empty.
+    spread
+        Temperature of the attention that mixes each soft token; empty where all have 1.
     writes
         Whether what the language model writes of the modality means something; False where its projector was trained
         for retrieval alone.
@@ -62,11 +64,13 @@ class EncoderConfig:
     hidden: int | None = None
     prototypes: int = 0
     terms: tuple[str, ...] = ()
+    spread: tuple[float, ...] = ()
     writes: bool = True
     speech: SpeechConfig | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "terms", tuple(self.terms))  # JSON gives a list
+        object.__setattr__(self, "terms", tuple(self.terms))  # JSON gives lists
+        object.__setattr__(self, "spread", tuple(self.spread))
         if isinstance(self.speech, dict):
             object.__setattr__(self, "speech", SpeechConfig(**self.speech))
         if self.terms and len(self.terms) != self.prototypes:

@@ -185,6 +185,7 @@ class Parts:
             "labels": config.default_labels,
             "names": config.names,
             "terms": {key: one.terms for key, one in sorted(config.encoders.items()) if one.terms},
+            **({"spread": spread} if (spread := {k: v.spread for k, v in config.encoders.items() if v.spread}) else {}),
         }
         digest = hashlib.sha256(json.dumps(plain, sort_keys=True).encode())
         for key, value in sorted(self.tensors().items()):

@@ -77,6 +77,7 @@ class BioVerse(Space):
         n_soft: int = 4,
         hidden: int = 512,
         prototypes: int = 0,
+        spread: Sequence[float] = (),
         dropout: float = 0.1,
         template: PromptTemplate | None = None,
         rng: Rng = None,
@@ -98,6 +99,9 @@ class BioVerse(Space):
         prototypes
             Number of prototypes, for a :class:`~scbioverse.nn.PrototypeProjector` of each modality in place of a
             perceptron; 0 for the latter.
+        spread
+            With prototypes: temperature of the attention that mixes each soft token, `n_soft` of them; 1 for all if not
+            given.
         dropout
             Their dropout in training.
         template
@@ -126,7 +130,10 @@ class BioVerse(Space):
             n_soft=n_soft,
             hidden=hidden,
             dropout=dropout,
-            encoders={modality: describe(encoder, prototypes=prototypes) for modality, encoder in by_modality.items()},
+            encoders={
+                modality: describe(encoder, prototypes=prototypes, spread=spread)
+                for modality, encoder in by_modality.items()
+            },
         )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(as_seed(rng))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from .._errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 # Below every id that means something elsewhere (-100 marks positions without a label).
 _FIRST = -1001
@@ -91,6 +92,17 @@ class BioTokens(nn.Module):
         self.trained[:k] = end.to(self.trained)
         if self.task_token:
             self.trained[k] = task.to(self.trained)
+
+    @contextlib.contextmanager
+    def only_end_of(self, modality: str) -> Iterator[None]:
+        """Let training inside move the end marker of a modality alone: the task token belongs to the others, too."""
+        kept = torch.zeros_like(self.trained[:, :1])
+        kept[self.modalities.index(modality)] = 1
+        hook = self.trained.register_hook(lambda gradient: gradient * kept.to(gradient))
+        try:
+            yield
+        finally:
+            hook.remove()
 
     def _id(self, form: str, modality: str) -> int:
         if modality not in self.modalities:

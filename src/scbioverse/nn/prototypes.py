@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +11,9 @@ from torch.nn.functional import dropout, linear, normalize, softmax
 
 from .._errors import InputError, MismatchError
 from ._shapes import check_sizes, one_row_each
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class PrototypeProjector(nn.Module):
@@ -19,6 +23,9 @@ class PrototypeProjector(nn.Module):
     attends to the keys by cosine, and its soft tokens are the codes, mixed by the attention weights. A code can begin
     as the language model's own embedding of some words, so that the frozen model reads it before anything is trained;
     an input between two types becomes a point between two names. Keys, codes, biases and the sharpness all learn.
+
+    Attention near certainty says what an input is and nothing of what else it could be, which is what counts where the
+    answer has to be one of other names. With `spread`, some soft tokens are mixed by flatter attention.
 
     Text prototypes under a frozen language model are due to Jin et al. (Time-LLM, 2024); here they are whole names.
 
@@ -38,11 +45,15 @@ class PrototypeProjector(nn.Module):
         Share of the embedding's entries that training sets to zero.
     init_norm
         Euclidean length that codes start with: the mean norm of the language model's token embeddings.
+    spread
+        Temperature of the attention that mixes each soft token, `n_soft` of them; 1 is that of :meth:`attention`. None:
+        1 for all.
 
     Raises
     ------
     InputError
-        A size is below one, `share_dropped` is outside [0, 1) or `init_norm` is not positive.
+        A size is below one, `share_dropped` is outside [0, 1), `init_norm` or a temperature is not positive, or there
+        are more or fewer temperatures than soft tokens.
     """
 
     def __init__(
@@ -55,12 +66,16 @@ class PrototypeProjector(nn.Module):
         share_dropped: float = 0.1,
         *,
         init_norm: float = 1.0,
+        spread: Sequence[float] | None = None,
     ) -> None:
         super().__init__()
         sizes = {"dim": dim, "n_tokens": n_tokens, "n_soft": n_soft, "d_llm": d_llm, "n_prototypes": n_prototypes}
         check_sizes(sizes, {"share_dropped": share_dropped}, init_norm)
         self.dim, self.n_tokens, self.n_soft, self.d_llm = dim, n_tokens, n_soft, d_llm
         self.n_prototypes, self.share_dropped = n_prototypes, share_dropped
+        self.spread = tuple(spread) if spread else (1.0,) * n_soft
+        if len(self.spread) != n_soft or not all(math.isfinite(one) and one > 0 for one in self.spread):
+            raise InputError(f"spread takes {n_soft} positive temperatures, found {self.spread}.")
         self.keys = nn.Parameter(torch.empty(n_prototypes, n_tokens * dim))
         self.bias = nn.Parameter(torch.zeros(n_prototypes))
         self.log_scale = nn.Parameter(torch.tensor(math.log(10.0)))
@@ -123,7 +138,9 @@ class PrototypeProjector(nn.Module):
         MismatchError
             The embeddings have other sizes than the projector.
         """
-        return (self.attention(x) @ self.codes.flatten(1)).view(-1, self.n_soft, self.d_llm)
+        logits = self.logits(x)
+        mixed = {one: softmax(logits / one, dim=1) for one in set(self.spread)}
+        return torch.stack([mixed[one] @ self.codes[:, slot] for slot, one in enumerate(self.spread)], dim=1)
 
     def extra_repr(self) -> str:
         """Sizes, shown by `repr`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Literal
 
 from .._errors import InputError
@@ -9,7 +10,7 @@ from .._keys import UNS_ROOT, Slots
 from .._logging import log_added, logger
 from .._random import Rng, as_seed
 from .._record import write_record
-from ._align_training import aligned_rows, finish, make_task, new_model
+from ._align_training import aligned_rows, finish, is_first, make_task, new_model
 from ._representation import represent_rows
 from ._texts import read_texts, split_rows
 
@@ -81,7 +82,9 @@ def align(
     llm
         Name or path of another language model; needs `start="fresh"`.
     start
-        `"fresh"`: random projector. `"model"`: go on from the model's own.
+        `"fresh"`: random projector. `"model"`: go on from the model's own. Of a model of several modalities, what
+        belongs to the others stays: their projectors, the task token, and, unless `modality` is the one that the model
+        reads first, its methods, default labels, temperatures and pool.
     steps
         Optimiser steps; 300 (contrastive) or 150 if not given.
     batch_size
@@ -139,11 +142,12 @@ def align(
     task, sampler = make_task(new, embedded, texts, train, loss, modality, general_text, batch_size)
     if start == "fresh" and loss != "contrastive":
         fit(LexicalTask(new, modality=modality), sampler, steps=WARM_STEPS, lr=lr, seed=seed)
-    history = fit(
-        task, sampler, steps=DEFAULT_STEPS[loss] if steps is None else steps, lr=lr, micro_batch=32, seed=seed
-    )
+    with contextlib.nullcontext() if is_first(new, modality) else new.tokens.only_end_of(modality):
+        history = fit(
+            task, sampler, steps=DEFAULT_STEPS[loss] if steps is None else steps, lr=lr, micro_batch=32, seed=seed
+        )
     finish(new, embedded, texts, train, held, loss, modality, text_key, seed)
-    aligned = aligned_rows(new, embedded, modality)
+    aligned = aligned_rows(new, embedded, modality, loss)
     filled = embedded.write(adata)
     adata.obsm[slots.aligned] = aligned
     step = "align" if slots.key == Slots().key else f"align_{slots.key}"

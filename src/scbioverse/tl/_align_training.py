@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from ._representation import Representation
     from ._texts import Texts
 
+METHODS = {"contrastive": ("nearest",), "autoregressive": ("score",), "both": ("score", "nearest")}
+"""What each loss trains for."""
 MOST_CANDIDATES = 1000
 BACKGROUND = 500
 
@@ -144,16 +146,31 @@ def finish(
     text_key: str,
     seed: int,
 ) -> None:
-    """Fit temperatures on the rows held out, and write down what the model is."""
+    """Fit temperatures on the rows held out, and write down what the model is.
+
+    Of a modality that the model does not read first, only what was measured: methods, labels and temperatures are those
+    of the first.
+    """
     config = model.config
-    config.methods = {"contrastive": ["nearest"], "autoregressive": ["score"], "both": ["score", "nearest"]}[loss]
+    encoder = replace(config.encoders[modality], terms=())  # whose prototypes have moved
+    config.encoders[modality] = replace(encoder, writes=True) if "score" in METHODS[loss] else encoder
+    note = {
+        "summary": f"A projector aligned on obs[{text_key!r}] of {train.size} rows with {len(texts.names)} texts.",
+        "loss": loss,
+        "seed": seed,
+        "texts": texts.names[:100],
+        "limits": ["Rows held out come from the same data set; accuracy on other studies is lower."],
+    }
+    if not is_first(model, modality):
+        config.training = {**config.training, f"aligned {modality}": note}
+        if held.size and not _free(texts):
+            config.metrics = {**config.metrics, **_held_accuracy(model, embedded, texts, held, METHODS[loss], modality)}
+        return
+    config.methods = list(METHODS[loss])
     config.default_labels = list(texts.names)
     config.temperature = 1.0
     config.auto_threshold = 0.0  # chosen for another calibration
     config.pool = None  # weighs a projector that was another one
-    config.encoders[modality] = replace(config.encoders[modality], terms=())  # whose prototypes have moved
-    if "score" in config.methods:
-        config.encoders[modality] = replace(config.encoders[modality], writes=True)
     if "nearest" in config.methods:
         config.nearest_temperature = float(1.0 / model.shared(modality).log_scale.detach().exp())
     config.metrics = {}
@@ -174,16 +191,36 @@ def finish(
             config.metrics[f"{method}, accuracy on {held.size} rows held out of the same data"] = float(right.mean())
             error = expected_calibration_error(np.exp(final.max(axis=1)), right)
             config.metrics[f"{method}, calibration error on the rows that the temperature was fitted on"] = error
-    config.training = {
-        "summary": f"A projector aligned on obs[{text_key!r}] of {train.size} rows with {len(texts.names)} texts.",
-        "loss": loss,
-        "seed": seed,
-        "texts": texts.names[:100],
-        "limits": ["Rows held out come from the same data set; accuracy on other studies is lower."],
-    }
+    config.training = note
 
 
-def aligned_rows(model: BioVerse, embedded: Representation, modality: str) -> NDArray[np.float32]:
-    if "nearest" in model.config.methods:
+def is_first(model: BioVerse, modality: str) -> bool:
+    """Whether a modality is the one whose methods, labels and temperatures the model has."""
+    return modality == next(iter(model.config.encoders))
+
+
+def _held_accuracy(
+    model: BioVerse,
+    embedded: Representation,
+    texts: Texts,
+    held: NDArray[np.int64],
+    methods: tuple[str, ...],
+    modality: str,
+) -> dict[str, float]:
+    values, truth = embedded.values[held], texts.codes[held]
+    out = {}
+    for method in methods:
+        if method == "score":
+            found = model.score(values, texts.answers, modality=modality, progress=False, calibrated=False)
+        else:
+            found = model.nearest(values, texts.cards, modality=modality)
+        right = found.argmax(axis=1) == truth
+        out[f"{modality}: {method}, accuracy on {held.size} rows held out of the same data"] = float(right.mean())
+    return out
+
+
+def aligned_rows(model: BioVerse, embedded: Representation, modality: str, loss: str) -> NDArray[np.float32]:
+    """Return what `obsm` gets: coordinates where the way into the space of texts was trained, else mean soft tokens."""
+    if "nearest" in METHODS[loss]:
         return model.coordinates(embedded.values, modality)
     return model.mean_soft_token(embedded.values, modality)

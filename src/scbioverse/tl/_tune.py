@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
 
-from .._errors import InputError
+from .._errors import InputError, MismatchError
 from .._keys import UNS_ROOT, Slots
 from .._logging import log_added, logger
 from .._random import Rng, as_seed
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from numpy.typing import NDArray
 
+    from ..llm.adapter import Adapter, AdapterConfig
     from ..models import BioVerse
     from ..train.instructions import Lessons
 
@@ -36,6 +37,7 @@ def tune(
     *,
     text_key: str,
     model: str | Path | BioVerse = "bioverse-small",
+    start: Literal["model", "fresh"] = "model",
     lessons: Lessons | None = None,
     weights: Mapping[str, float] | None = None,
     modality: str = "cell",
@@ -74,7 +76,10 @@ def tune(
     text_key
         Column of `obs` with labels; rows without one, or called "unassigned" or "unknown", are left out.
     model
-        Model to begin with. One that was tuned before goes on from its adapter.
+        Model to begin with.
+    start
+        `"model"`: go on from the model's adapter, if it has one. `"fresh"`: an adapter from nothing, in any shape; the
+        model's own is left behind.
     lessons
         Questions and answers to learn from in place of those made here.
     weights
@@ -125,7 +130,7 @@ def tune(
     MissingKeyError
         `text_key` is not there.
     MismatchError
-        `state` belongs to another run, or the model's adapter has another shape.
+        `state` belongs to another run, or the model's adapter, which is gone on from, has another shape.
 
     Examples
     --------
@@ -139,6 +144,8 @@ def tune(
     from ..train import fit
     from ..train.instructions import InstructionSampler, InstructionTask
 
+    if start not in ("model", "fresh"):
+        raise InputError(f"start={start!r}; choose 'model' or 'fresh'.")
     check_options(steps, batch_size, lr)
     seed, slots = as_seed(rng), Slots(key_added)
     texts = read_texts(adata, text_key)
@@ -150,7 +157,9 @@ def tune(
     if lessons is None:
         lessons = make_lessons(adata, texts, embedded.values, train, modality, key, layer, text_key, seed)
     config = AdapterConfig(rank, alpha, dropout, targets if isinstance(targets, str) else tuple(targets))
-    task = InstructionTask(new, lessons, config, train_projector=train_projector, start=base.adapter, seed=seed)
+    begin = base.adapter if start == "model" else None
+    check_shape(begin, config)
+    task = InstructionTask(new, lessons, config, train_projector=train_projector, start=begin, seed=seed)
     sampler = InstructionSampler(lessons, weights=weights, batch_size=batch_size)
     logger.info("tuning on %d questions of %d kinds", len(lessons.examples), len(lessons.tasks))
     before = held_accuracy(base, embedded.values[held], texts, texts.codes[held], modality)
@@ -182,6 +191,7 @@ def tune(
         step,
         model=new.name,
         began_as=base.name,
+        start=start,
         fingerprint=new.fingerprint(),
         llm=new.config.llm.name,
         llm_sha256=new.config.llm.sha256,
@@ -272,6 +282,17 @@ def plain_history(history: pd.DataFrame) -> dict[str, list[Any]]:
 
 def _no_genes() -> pd.DataFrame:
     return pd.DataFrame(columns=["gene", "fraction_in", "fraction_out"])
+
+
+def check_shape(adapter: Adapter | None, config: AdapterConfig) -> None:
+    """Raise a :class:`MismatchError` where an adapter cannot be gone on from in the shape and scale asked for."""
+    if adapter is None or (adapter.config.rank, adapter.config.alpha) == (config.rank, config.alpha):
+        return
+    had, asked = (f"rank {one.rank} and alpha {one.alpha:g}" for one in (adapter.config, config))
+    raise MismatchError(
+        f"the model's adapter has {had}, asked for are {asked}. Leave them as they were, or begin with a new adapter: "
+        "start='fresh'."
+    )
 
 
 def check_options(steps: int, batch_size: int, lr: float) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ..models.bioverse import BioVerse
-    from .candidates import CandidateSet
+    from .candidates import CandidateSet, Targets
     from .sampler import Batch
 
 
@@ -46,7 +46,8 @@ class AutoregressiveTask:
     Notes
     -----
     Terms of one batch: the restricted loss is the mean over rows of `-log p(label | candidates)`; the full loss is the
-    mean over rows of the mean over answer tokens.
+    mean over rows of the mean over answer tokens. Where a batch has `shares`, the restricted loss is, along the way to
+    each row's answer, the cross-entropy against them (distillation: Hinton, Vinyals and Dean, 2015).
     """
 
     def __init__(
@@ -107,7 +108,8 @@ class AutoregressiveTask:
         out: dict[str, Tensor] = {}
         loss = hidden.new_zeros((), dtype=torch.float32)
         if candidates is not None:
-            restricted, right = self._restricted(candidates, texts, hidden, len(head))
+            wanted = candidates.targets(texts, batch.get("shares"))
+            restricted, right = self._restricted(wanted, len(texts), hidden, len(head))
             out |= {"restricted": restricted, "right": right}
             loss = loss + restricted
         if full:
@@ -115,19 +117,21 @@ class AutoregressiveTask:
             loss = loss + (1.0 if candidates is None else self.full_weight) * out["full"]
         return {"loss": loss, **out}
 
-    def _restricted(
-        self, candidates: CandidateSet, texts: list[str], hidden: Tensor, head: int
-    ) -> tuple[Tensor, Tensor]:
-        wanted = candidates.targets(texts)
+    def _restricted(self, wanted: Targets, n: int, hidden: Tensor, head: int) -> tuple[Tensor, Tensor]:
         device = hidden.device
         chosen = hidden[wanted.row.to(device), head - 1 + wanted.position.to(device)]
         # The head in float32, as scoring has it: in bfloat16 logits step by 1/8 nats.
         weight, bias = head_rows(self.model.backbone, wanted.token.tolist())
         logits = self.model.backbone.head.finish(linear(chosen.float(), weight, bias)) + wanted.adjust.to(device)
         target = wanted.target.to(device)
-        total = cross_entropy(logits, target, reduction="sum") / len(texts)
+        if wanted.share is None:
+            total = cross_entropy(logits, target, reduction="sum") / n
+        else:
+            # What is no choice has a share of 0 and a logit of -inf, whose product would be NaN.
+            log_probs = logits.log_softmax(dim=1).masked_fill(logits.isneginf(), 0)
+            total = -(wanted.share.to(device) * log_probs).sum() / n
         with torch.no_grad():
-            wrong = torch.zeros(len(texts), device=device)
+            wrong = torch.zeros(n, device=device)
             wrong.index_add_(0, wanted.row.to(device), (logits.argmax(dim=1) != target).float())
         return total, (wrong == 0).float().mean()
 
@@ -180,6 +184,8 @@ def _take(batch: Batch, rows: NDArray[np.integer]) -> Batch:
     }
     if "cards" in batch:
         part["cards"] = [batch["cards"][row] for row in rows]
+    if "shares" in batch:
+        part["shares"] = batch["shares"][rows]
     if "related" in batch:
         part["related"] = batch["related"][np.ix_(rows, rows)]
     return part  # type: ignore[return-value]

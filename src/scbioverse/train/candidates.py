@@ -45,6 +45,8 @@ class Targets:
         float32 (r, u): added to the logits; log prior for a child, -inf for what is no choice here.
     target
         int64 (r,): the right child, as a position in `token`.
+    share
+        float32 (r, u): how probable each child should be, where that was asked for; rows add up to 1.
     """
 
     row: Tensor
@@ -52,6 +54,7 @@ class Targets:
     token: Tensor
     adjust: Tensor
     target: Tensor
+    share: Tensor | None = None
 
 
 class CandidateSet:
@@ -151,22 +154,43 @@ class CandidateSet:
         """Answer tokens that must be read to reach the last choice of each name, (n,)."""
         return self._last[self.index(names)]
 
-    def targets(self, names: Sequence[str]) -> Targets:
-        """Gather the choices that the answers `names` are made of."""
+    def targets(self, names: Sequence[str], shares: NDArray[np.floating] | None = None) -> Targets:
+        """Gather the choices that the answers `names` are made of.
+
+        Parameters
+        ----------
+        names
+            An answer for each row.
+        shares
+            (n, m): how probable each label should be for a row, in place of its answer alone. The choices are still
+            those on the way to its answer: where answers are drawn by these shares, all of the tree is learned.
+        """
         labels = self.index(names)
         rows, at = [], []
         for row, label in enumerate(labels):
             mine = np.arange(self._start[label], self._start[label + 1])
             at.append(mine)
             rows.append(np.full(mine.size, row))
-        where = np.concatenate(at)
+        where, row_of = np.concatenate(at), np.concatenate(rows)
         return Targets(
-            row=torch.from_numpy(np.concatenate(rows)),
+            row=torch.from_numpy(row_of),
             position=torch.from_numpy(self._position[where]),
             token=torch.from_numpy(self._token),
             adjust=torch.from_numpy(self._adjust[where]),
             target=torch.from_numpy(self._target[where]),
+            share=None if shares is None else torch.from_numpy(self._shared(where, np.asarray(shares)[row_of])),
         )
+
+    def _shared(self, where: NDArray[np.int64], shares: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Shares of the children at choices, (r, u), from those of the labels, (r, m)."""
+        out = np.zeros((where.size, self._token.size), dtype=np.float32)
+        for number in np.unique(self._branch[where]):
+            at, branch = np.flatnonzero(self._branch[where] == number), self._branches[number]
+            # A label on the way here has a share, unless it fell below what float32 holds.
+            held = np.maximum(shares[at] @ branch.members.T.astype(np.float64), 1e-12)
+            out[np.ix_(at, np.searchsorted(self._token, branch.tokens))] = held
+        out[~np.isfinite(self._adjust[where])] = 0  # related labels, which are no choice
+        return out / out.sum(axis=1, keepdims=True)
 
     def _grow(self) -> list[_Branch]:
         """Walk down from the common beginning; keep the points with more than one way on."""
@@ -193,7 +217,8 @@ class CandidateSet:
     def _compile(self) -> None:
         """Lay out the choices of every label as rows of one table, so that a batch only gathers."""
         log_prior = None if self.prior is None else np.log(self.prior)
-        position, target, adjust, counts = [], [], [], []
+        position, target, adjust, number, counts = [], [], [], [], []
+        place = {id(branch): i for i, branch in enumerate(self._branches)}
         for label in range(len(self)):
             usable = ~self.related[label]
             usable[label] = True
@@ -211,12 +236,14 @@ class CandidateSet:
                     row[columns] = np.logaddexp.reduce(np.where(inside, log_prior, -np.inf), axis=1)
                 adjust.append(row)
                 position.append(branch.position)
+                number.append(place[id(branch)])
                 target.append(columns[int(np.flatnonzero(branch.members[:, label])[0])])
                 kept += 1
             counts.append(kept)
         self._start = np.concatenate([[0], np.cumsum(counts)])
         self._position = np.array(position, dtype=np.int64)
         self._target = np.array(target, dtype=np.int64)
+        self._branch = np.array(number, dtype=np.int64)
         self._adjust = np.stack(adjust) if adjust else np.empty((0, self._token.size), dtype=np.float32)
         self._last = np.array(
             [self._position[a:b].max(initial=0) for a, b in zip(self._start[:-1], self._start[1:], strict=True)],

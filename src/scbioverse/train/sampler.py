@@ -30,6 +30,8 @@ class Batch(TypedDict):
         bool (n, n): pairs that are neither right nor wrong, such as a term and its ancestor.
     candidates
         A :class:`~.candidates.CandidateSet` for this batch, in place of the task's own.
+    shares
+        (n, m) how probable each of the batch's candidates should be, in place of the answer alone.
     part
         The only part of a :class:`~.tasks.MixedTask` that the batch is for.
     """
@@ -40,6 +42,7 @@ class Batch(TypedDict):
     cards: NotRequired[list[str]]
     related: NotRequired[NDArray[np.bool_]]
     candidates: NotRequired[Any]
+    shares: NotRequired[NDArray[np.floating]]
     part: NotRequired[int]
 
 
