@@ -2,7 +2,9 @@
 
 Five computable questions about the bundled cells are answered by `sb.tl.ask` and, independently, by counting in the
 matrix with numpy. An open question is streamed with the model already loaded, and the time to its first piece is taken.
-Prints one table, writes a JSON file.
+With `--molecules`, ChEBI-20 test molecules whose captions name a role are asked for it: by `describe(question=)`, which
+reads the phrases found in the embedding, and by the soft tokens of the projector, which was trained for retrieval.
+Prints tables, writes a JSON file.
 """
 
 from __future__ import annotations
@@ -16,6 +18,9 @@ import numpy as np
 import pandas as pd
 
 import scbioverse as sb
+from recipes.bioverse_small.molecules import pairs
+from scbioverse.metrics import extract_roles
+from scbioverse.models import BioVerse
 
 RESULTS = Path(__file__).parent / "results" / "ask.json"
 
@@ -68,10 +73,39 @@ def first_piece(adata: object, model: object) -> dict[str, float]:
     return {"first": round(first, 2), "whole": round(time.perf_counter() - tick, 2)}
 
 
+def molecule_roles(model: BioVerse, n: int, seed: int = 0) -> pd.DataFrame:
+    """Share of the roles that captions name and answers repeat, by way of asking; and of answers dealt to others."""
+    table = pairs("test")
+    named = [extract_roles(text) for text in table["text"]]
+    rng = np.random.default_rng(seed)
+    rows = np.sort(rng.permutation(np.flatnonzero([bool(one) for one in named]))[:n])
+    drugs = sb.pp.molecules(table["smiles"].iloc[rows].tolist())
+    question = "What role does it have?"
+    sb.tl.describe(drugs, modality="molecule", model=model, question=question, max_new_tokens=48)
+    values = drugs.obsm["X_bioverse_molecule"]
+    prompt = model.questioner.prompt(question, objects=[("molecule", "")])
+    said = {
+        "describe": drugs.obs["bioverse_description"].tolist(),
+        "soft tokens": model.questioner.write(
+            [prompt] * len(rows), [{"molecule": values[i : i + 1, None]} for i in range(len(rows))], max_new_tokens=48
+        ),
+        "phrases themselves": model.speaker("molecule").notes(values),
+    }
+    order = rng.permutation(len(rows))
+    out = []
+    for way, answers in said.items():
+        for dealt in (False, True):
+            texts = [answers[i].lower() for i in (order if dealt else range(len(rows)))]
+            shares = [np.mean([role in text for role in named[row]]) for row, text in zip(rows, texts, strict=True)]
+            out.append((way + (", dealt" if dealt else ""), len(rows), round(float(np.mean(shares)), 3)))
+    return pd.DataFrame(out, columns=["way", "n", "roles_named"])
+
+
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="bioverse-small")
+    parser.add_argument("--molecules", type=int, default=0, help="also ask about so many molecules of the test split")
     args = parser.parse_args()
     adata = sb.datasets.pbmc3k()
     adata.obs["leiden"] = adata.obs["cell_type"].cat.codes.astype(str).astype("category")
@@ -85,6 +119,10 @@ def main() -> None:
     print(f"\nload {loaded:.1f} s; first streamed piece after {seconds['first']} s, whole after {seconds['whole']} s")
     RESULTS.parent.mkdir(exist_ok=True)
     figures = {"load_s": round(loaded, 2), "stream_s": seconds, "answers": table.to_dict("records")}
+    if args.molecules:
+        roles = molecule_roles(model, args.molecules)
+        print("\n" + roles.to_string(index=False))
+        figures["molecule_roles"] = roles.to_dict("records")
     RESULTS.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     if not table["equal"].all():
         raise SystemExit("an answer differs from the count")

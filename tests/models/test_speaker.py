@@ -72,6 +72,37 @@ def test_writing_depends_on_the_note_alone(speaking: BioVerse, points: np.ndarra
     assert not any("\n" in text for text in texts)
 
 
+def test_questions_are_answered_from_the_note_alone(
+    speaking: BioVerse, points: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    speaker = speaking.speaker("cell")
+    asked: list[tuple[str, dict]] = []
+    write = speaker.questioner.write
+
+    def noted(prompts, soft, **options):
+        asked.extend((prompt.text, one) for prompt, one in zip(prompts, soft, strict=True))
+        return write(prompts, soft, **options)
+
+    monkeypatch.setattr(speaker.questioner, "write", noted)
+    said = speaker.answer(points, "What does it do?", max_new_tokens=5)
+    notes = speaker.notes(points)
+    assert len({(note, answer) for note, answer in zip(notes, said, strict=True)}) == 2
+    assert len(asked) == 2  # equal notes once, and no soft tokens
+    assert all(soft == {} for _, soft in asked)
+    assert {text.split("Note: ")[1].split("\n")[0] for text, _ in asked} == set(notes)
+    assert all("about this cell" in text and "Question: What does it do?" in text for text, _ in asked)
+    monkeypatch.undo()
+    assert speaker.answer(points[::-1], "What does it do?", max_new_tokens=5, batch_size=1) == said[::-1]
+    with pytest.raises(InputError, match="question"):
+        speaker.answer(points, "\u200b")
+
+
+def test_another_adapter_answers_anew(speaking: BioVerse, tiny_backbone: Backbone, points: np.ndarray) -> None:
+    before = speaking.speaker("cell").answer(points, "What is it?", max_new_tokens=8)
+    speaking.set_adapter(random_adapter(tiny_backbone))
+    assert speaking.speaker("cell").answer(points, "What is it?", max_new_tokens=8) != before
+
+
 def test_free_labels_are_written_by_phrases_and_candidates_are_not(model: BioVerse, points: np.ndarray) -> None:
     names = ["B cell", "platelet"]
     before = write_labels(model, points, names)

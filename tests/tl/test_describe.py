@@ -263,6 +263,8 @@ def test_a_modality_that_was_trained_for_retrieval_alone_is_not_written_of(drugs
     before = set(drugs.obs)
     with pytest.raises(InputError, match="trained to find texts of a molecule, not to write them"):
         sb.tl.describe(drugs, modality="molecule", model=model)
+    with pytest.raises(InputError, match="trained to find texts of a molecule, not to write them"):
+        sb.tl.describe(drugs, modality="molecule", model=model, question="What is it?")
     assert set(drugs.obs) == before
     sb.tl.describe(drugs, modality="molecule", model=model, reference=drugs)
     assert drugs.obs["bioverse_description"].tolist() == drugs.obs["text"].tolist()

@@ -127,6 +127,7 @@ class Parts:
         """
         self._adapter = adapter
         self._reader = self._writer = self._questioner = None
+        self._speakers.clear()
 
     @property
     def tokens(self) -> BioTokens:

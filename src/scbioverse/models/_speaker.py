@@ -13,7 +13,9 @@ from ..llm._memory import BatchSize, first_size
 from ..llm.generate import Generated, generate
 from ..llm.prefix import PrefixCache
 from ..llm.prompts import encode_plain
+from ..llm.questions import QuestionTemplate
 from ..nn import Composer, choose_phrases
+from ._questioner import Questioner
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,6 +55,7 @@ class Speaker:
         self.composer = Composer(self.backbone.embed_tokens, model.tokens)
         self._closing = encode_plain(self.backbone, speech.closing)
         self._prefix: PrefixCache | None = None
+        self._questioner: Questioner | None = None
 
     @property
     def opening_ids(self) -> list[int]:
@@ -67,6 +70,43 @@ class Speaker:
                 embeds = self.composer.compose([self.opening_ids]).inputs_embeds[0]
                 self._prefix = PrefixCache(self.backbone, embeds)
         return self._prefix
+
+    @property
+    def questioner(self) -> Questioner:
+        """Asks questions about notes: in words, without soft tokens, of the model that answers about cells."""
+        if self._questioner is None:
+            instruction = f"Answer the question about this {self.modality} in one short sentence, from the note."
+            self._questioner = Questioner(self.model, QuestionTemplate(instruction, "Note:"))
+        return self._questioner
+
+    def answer(
+        self, embeddings: Float, question: str, *, max_new_tokens: int = 96, beams: int = 1, batch_size: int = 32
+    ) -> list[str]:
+        """Answer a question about each row from its note; rows with equal notes have the same answer, written once.
+
+        Parameters
+        ----------
+        embeddings
+            float32 (n, n_tokens, dim) or (n, dim).
+        question
+            As a user wrote it.
+        max_new_tokens, beams, batch_size
+            See :meth:`write`.
+
+        Raises
+        ------
+        InputError
+            Nothing readable is left of the question.
+        """
+        notes = self.notes(embeddings)
+        different = sorted(set(notes), key=lambda one: (len(one), one))
+        said: dict[str, str] = {}
+        for start in range(0, len(different), batch_size):
+            block = different[start : start + batch_size]
+            prompts = [self.questioner.prompt(question, evidence=note) for note in block]
+            found = self.questioner.write(prompts, [{}] * len(block), max_new_tokens=max_new_tokens, beams=beams)
+            said |= dict(zip(block, found, strict=True))
+        return [said[note] for note in notes]
 
     @torch.no_grad()
     def notes(self, embeddings: Float, *, batch_size: int = 4096) -> list[str]:

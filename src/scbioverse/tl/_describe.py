@@ -89,7 +89,9 @@ def describe(
         `"cosine"`, or `"tanimoto"` for fingerprints.
     question
         Ask this, in the prompt of :func:`scbioverse.tl.ask`, in place of the prompt that the projector was trained
-        with; for models that were tuned on answers to it.
+        with; for models that were tuned on answers to it. Of a modality that the model writes of by phrases
+        (`bioverse-small`: molecules), the phrases that its head finds in the embedding are what the language model
+        reads and answers from; what they do not say, it does not know.
     beams
         Beginnings kept while writing; 1 takes the most probable token every time.
     max_new_tokens
@@ -159,8 +161,7 @@ def describe(
     fields: dict[str, Any] = {"modality": modality, "layer": layer, "key": key}
     columns: dict[str, Any]
     if reference is None:
-        if question is None:
-            _check_writes(loaded, modality)
+        _check_writes(loaded, modality)
         embedded: Any = represent_rows(adata, loaded, modality=modality, key=key, layer=layer, slots=slots)
         texts, score = _written(loaded, embedded.values, modality, question, beams, max_new_tokens, batch_size)
         columns = {slots.description: texts, slots.description_score: score}
@@ -244,7 +245,11 @@ def _written(
     if not known.size:
         raise InputError("no row has an embedding: there is nothing to describe.")
     score = np.full(len(values), np.nan, dtype=np.float32)
-    if question is None:
+    if question is not None and model.config.encoders[modality].speech is not None:
+        said = model.speaker(modality).answer(
+            values[known], question, max_new_tokens=max_new_tokens, beams=beams, batch_size=batch_size
+        )
+    elif question is None:
         said, log_probs, _ = write_labels(
             model, values[known], modality=modality, max_new_tokens=max_new_tokens, beams=beams, batch_size=batch_size
         )
