@@ -35,6 +35,7 @@ from recipes.bioverse_small.rehearsals import (
 )
 from recipes.bioverse_small.renew import check_encoder, with_cells_of
 from recipes.bioverse_small.terms import is_within
+from scbioverse._errors import MismatchError
 from scbioverse.encoders.compact import CompactCellEncoder
 from scbioverse.llm import Backbone
 from scbioverse.models import BioVerse, load
@@ -126,6 +127,13 @@ def rehearse(name: str, folder: Path, config: RecipeConfig, seed: int, *, again:
     """
     made = folder / f"{name}-{seed}"
     there = (made / BYPASS).is_file()
+    if there and not again:
+        cell = json.loads((made / "config.json").read_text(encoding="utf-8"))["encoders"]["cell"]
+        if tuple(cell.get("spread", ())) != config.projector.spread:
+            raise MismatchError(
+                f"{made} holds a projector with spread {cell.get('spread', [])}, asked for is "
+                f"{list(config.projector.spread)}: name another folder (--rehearsals), or train it anew (--again)."
+            )
     if again or not there:
         if name != "full" and config.rehearsal_steps is not None:
             config = replace(config, projector=replace(config.projector, steps=config.rehearsal_steps))
@@ -254,6 +262,8 @@ def main() -> None:
     parser.add_argument("--taught", action="store_true", help="teach what the attention says, not right names alone")
     parser.add_argument("--recalibrate", action="store_true", help="keep the weights, fit and measure again")
     args = parser.parse_args()
+    if args.again and not args.fold:
+        parser.error("--again goes with --fold")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     config = RecipeConfig(projector=TAUGHT, rehearsal_steps=300) if args.taught else RecipeConfig()
     if args.fold:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from scbioverse._errors import MismatchError
 from scbioverse.models import BioVerse, join
-from scbioverse.models._join import only
+from scbioverse.models._join import check_together, only
 
 
 def check_encoder(model: BioVerse, fresh: BioVerse) -> None:
@@ -57,11 +57,12 @@ def with_cells_of(model: BioVerse, fresh: BioVerse) -> BioVerse:
         # The checkpoint's was rounded to float16 when it was written.
         if all(held[part].shape == found[part].shape and near(held[part], found[part]) for part in held):
             fresh.text_space = model.text_space
+    rest = model.copy()
+    rest.set_adapter(None)
+    check_together(fresh, rest)
     joined = fresh
     if others := [one for one in model.modalities if one != "cell"]:
-        rest = only(model, others)
-        rest.set_adapter(None)
-        joined = join(fresh, rest)
+        joined = join(fresh, only(rest, others))
     new = model.copy()
     new.config.encoders["cell"] = replace(joined.config.encoders["cell"])
     new.modules = joined.modules

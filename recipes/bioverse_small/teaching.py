@@ -28,7 +28,7 @@ class TeachingConfig:
     Attributes
     ----------
     whole
-        Share of cells that stay themselves; the others are mixed with a cell of another candidate.
+        Share of cells that stay themselves; the others are mixed with a further cell of the candidates.
     least
         Weight of a mixed cell in its mixture, from this to 1.
     foreign

@@ -146,7 +146,9 @@ def _renews(folder):
     assert fresh.config.encoders["cell"].fingerprint == old.config.encoders["cell"].fingerprint
     both = extend(old, PrecomputedEncoder("X_m", dim=4, modality="molecule"))
     both.save(folder / "both", dtype="float16")
-    make.recalibrate(folder / "both", seed=3, rehearsals=shelf, config=other, folds=("kang", "baron"), renew=True)
+    with pytest.raises(MismatchError, match="spread"):  # the folds were trained another way
+        make.recalibrate(folder / "both", seed=3, rehearsals=shelf, config=other, folds=("kang", "baron"), renew=True)
+    make.recalibrate(folder / "both", seed=3, rehearsals=shelf, config=TINY, folds=("kang", "baron"), renew=True)
     new = load(folder / "both")
     assert new.modalities == ["cell", "molecule"]
     assert (old.config.encoders["cell"].spread, new.config.encoders["cell"].spread) == ((), (1.0, 2.7))

@@ -16,6 +16,7 @@ from scbioverse._errors import InputError, MissingKeyError
 from scbioverse._record import read_record
 from scbioverse.models import BioVerse, load
 from scbioverse.models.config import PoolConfig
+from scbioverse.tl._choices import pick_method
 from scbioverse.tl._texts import read_texts, split_rows
 
 TYPES = ["B cell", "CD14 monocyte", "CD8 T cell", "NK cell", "platelet"]
@@ -230,5 +231,21 @@ def test_a_second_modality_leaves_the_first_as_it_was(tiny_model: BioVerse, loss
     assert new.config.training["aligned protein"]["loss"] == loss
     old, trained = (one.modules["projectors"]["protein"].state_dict() for one in (both, new))
     assert not all(torch.equal(value, trained[key]) for key, value in old.items())
+    assert pick_method(new, None, "protein") == {"contrastive": "nearest", "autoregressive": "score"}[loss]
+    assert pick_method(new, None, "cell") == "cascade"
     width = new.text_dim if loss == "contrastive" else new.config.llm.d_llm
     assert proteins.obsm["X_bioverse_aligned"].shape == (40, width)
+
+
+def test_the_first_modality_leaves_the_token_that_all_share(cells: ad.AnnData, tiny_model: BioVerse) -> None:
+    from scbioverse.encoders import KmerEncoder
+    from scbioverse.models import extend
+
+    both = extend(tiny_model, KmerEncoder(), hidden=8, rng=1)
+    options = {"text_key": "cell_type", "start": "model", "loss": "autoregressive", "steps": 3, "lr": 1e-2}
+    new, alone = (sb.tl.align(cells, model=one, **options) for one in (both, tiny_model))
+    kept = both.tokens.trained.detach()
+    assert torch.equal(new.tokens.trained.detach(), kept)
+    # The prompt of one modality ends with the task token, which a model of cells alone learns.
+    moved = (alone.tokens.trained.detach() != tiny_model.tokens.trained.detach()).any(dim=1).tolist()
+    assert moved == [False, True]

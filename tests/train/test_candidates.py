@@ -129,3 +129,10 @@ def test_shares_add_up_below_each_child_and_leave_out_what_is_no_choice() -> Non
     torch.testing.assert_close(wanted.share.sum(1), torch.ones(len(wanted.row)))
     assert not wanted.share[wanted.adjust.isneginf()].any()
     assert candidates.targets(["a"]).share is None
+    # "ab" is behind the same token as "a" and "b", and is no alternative to "b" here.
+    related = np.zeros((4, 4), bool)
+    related[1, 2] = related[2, 1] = True
+    wanted = CandidateSet(NAMES, SEQUENCES, related=related).targets(["b"], np.array([[0.2, 0.6, 0.1, 0.1]]))
+    assert wanted.share is not None
+    first = dict(zip(wanted.token.tolist(), wanted.share[0].tolist(), strict=True))
+    assert (first[1], first[5]) == pytest.approx((0.75, 0.25))

@@ -286,7 +286,7 @@ def _fill(params: dict[str, nn.Parameter], adapter: Adapter) -> None:
     found = {name: tuple(value.shape) for name, value in adapter.tensors.items()}
     if shapes != found:
         differ = sorted(set(shapes.items()) ^ set(found.items()))[:2]
-        raise MismatchError(f"the adapter has another shape than asked for; they differ in {differ}.")
+        raise MismatchError(f"the adapter has another shape than asked for; they differ in {differ}. Begin anew?")
     with torch.no_grad():
         for name, param in params.items():
             param.copy_(adapter.tensors[name])

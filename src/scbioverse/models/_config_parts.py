@@ -49,6 +49,8 @@ class EncoderConfig:
         Cell Ontology id of each prototype, where each stands for one; else empty.
     spread
         Temperature of the attention that mixes each soft token; empty where all have 1.
+    methods
+        What the projector was trained for, where that is not what the model says of itself.
     writes
         Whether what the language model writes of the modality means something; False where its projector was trained
         for retrieval alone.
@@ -65,12 +67,16 @@ class EncoderConfig:
     prototypes: int = 0
     terms: tuple[str, ...] = ()
     spread: tuple[float, ...] = ()
+    methods: tuple[str, ...] = ()
     writes: bool = True
     speech: SpeechConfig | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "terms", tuple(self.terms))  # JSON gives lists
-        object.__setattr__(self, "spread", tuple(self.spread))
+        object.__setattr__(self, "spread", tuple(self.spread) if set(self.spread) - {1.0} else ())
+        object.__setattr__(self, "methods", tuple(self.methods))
+        if self.spread and not self.prototypes:
+            raise InputError("spread is for projectors by prototypes: give their number, or leave spread out.")
         if isinstance(self.speech, dict):
             object.__setattr__(self, "speech", SpeechConfig(**self.speech))
         if self.terms and len(self.terms) != self.prototypes:

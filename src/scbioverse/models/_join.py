@@ -64,7 +64,7 @@ def join(*models: BioVerse, name: str | None = None) -> BioVerse:
             raise InputError(f"models {held[twice[0]]!r} and {one.name!r} both read {twice}; leave one out.")
         held |= dict.fromkeys(one.config.encoders, one.name)
         if one is not first:
-            _check(first, one)
+            check_together(first, one)
     config = copy.deepcopy(first.config)
     config.name = name or config.name
     config.encoders = {
@@ -147,7 +147,8 @@ def only(model: BioVerse, modalities: list[str]) -> BioVerse:
     )
 
 
-def _check(first: BioVerse, other: BioVerse) -> None:
+def check_together(first: BioVerse, other: BioVerse) -> None:
+    """Raise a :class:`MismatchError` where two models cannot be read by one language model in one space of texts."""
     a, b = first.config, other.config
     pairs = {
         "language model": (a.llm.sha256, b.llm.sha256),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +21,7 @@ from ._questioner import Questioner
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ..llm import Backbone
     from .bioverse import BioVerse
 
 Float = NDArray[np.float32]
@@ -31,7 +33,7 @@ class Speaker:
     Parameters
     ----------
     model
-        The model; its language model is loaded here, with the modality's own adapter where it has one.
+        The model; its language model is loaded when something is written.
     modality
         The modality.
 
@@ -46,16 +48,27 @@ class Speaker:
         if speech is None:
             raise InputError(f"model {model.name!r} has no phrases to write of {modality!r} by.")
         self.model, self.modality, self.speech = model, modality, speech
-        self.backbone = model.backbone
-        adapter = model.writing_adapters.get(modality)
-        if adapter is not None:
-            from ..llm.adapter import merged_twin
-
-            self.backbone = merged_twin(self.backbone, adapter)
-        self.composer = Composer(self.backbone.embed_tokens, model.tokens)
-        self._closing = encode_plain(self.backbone, speech.closing)
         self._prefix: PrefixCache | None = None
         self._questioner: Questioner | None = None
+
+    @cached_property
+    def backbone(self) -> Backbone:
+        """What writes: the language model with the modality's own adapter, where there is one."""
+        adapter = self.model.writing_adapters.get(self.modality)
+        if adapter is None:
+            return self.model.backbone
+        from ..llm.adapter import merged_twin
+
+        return merged_twin(self.model.backbone, adapter)
+
+    @cached_property
+    def composer(self) -> Composer:
+        """Puts prompts together."""
+        return Composer(self.backbone.embed_tokens, self.model.tokens)
+
+    @cached_property
+    def _closing(self) -> list[int]:
+        return encode_plain(self.backbone, self.speech.closing)
 
     @property
     def opening_ids(self) -> list[int]:
@@ -82,7 +95,9 @@ class Speaker:
     def answer(
         self, embeddings: Float, question: str, *, max_new_tokens: int = 96, beams: int = 1, batch_size: int = 32
     ) -> list[str]:
-        """Answer a question about each row from its note; rows with equal notes have the same answer, written once.
+        """Answer a question about each row from its note: `""` where that is empty.
+
+        Rows with equal notes have the same answer, written once.
 
         Parameters
         ----------
@@ -99,8 +114,8 @@ class Speaker:
             Nothing readable is left of the question.
         """
         notes = self.notes(embeddings)
-        different = sorted(set(notes), key=lambda one: (len(one), one))
-        said: dict[str, str] = {}
+        different = sorted(set(notes) - {""}, key=lambda one: (len(one), one))
+        said = {"": ""}
         for start in range(0, len(different), batch_size):
             block = different[start : start + batch_size]
             prompts = [self.questioner.prompt(question, evidence=note) for note in block]

@@ -10,7 +10,7 @@ from .._keys import UNS_ROOT, Slots
 from .._logging import log_added, logger
 from .._random import Rng, as_seed
 from .._record import write_record
-from ._align_training import aligned_rows, finish, is_first, make_task, new_model
+from ._align_training import aligned_rows, finish, make_task, new_model
 from ._representation import represent_rows
 from ._texts import read_texts, split_rows
 
@@ -83,8 +83,8 @@ def align(
         Name or path of another language model; needs `start="fresh"`.
     start
         `"fresh"`: random projector. `"model"`: go on from the model's own. Of a model of several modalities, what
-        belongs to the others stays: their projectors, the task token, and, unless `modality` is the one that the model
-        reads first, its methods, default labels, temperatures and pool.
+        belongs to the others stays: their projectors and the task token that all share. The model's methods, default
+        labels, temperatures and pool are those of the modality that it reads first, and change with that alone.
     steps
         Optimiser steps; 300 (contrastive) or 150 if not given.
     batch_size
@@ -142,7 +142,7 @@ def align(
     task, sampler = make_task(new, embedded, texts, train, loss, modality, general_text, batch_size)
     if start == "fresh" and loss != "contrastive":
         fit(LexicalTask(new, modality=modality), sampler, steps=WARM_STEPS, lr=lr, seed=seed)
-    with contextlib.nullcontext() if is_first(new, modality) else new.tokens.only_end_of(modality):
+    with new.tokens.only_end_of(modality) if len(new.modalities) > 1 else contextlib.nullcontext():
         history = fit(
             task, sampler, steps=DEFAULT_STEPS[loss] if steps is None else steps, lr=lr, micro_batch=32, seed=seed
         )

@@ -162,6 +162,7 @@ def finish(
         "limits": ["Rows held out come from the same data set; accuracy on other studies is lower."],
     }
     if not is_first(model, modality):
+        config.encoders[modality] = replace(config.encoders[modality], methods=METHODS[loss])
         config.training = {**config.training, f"aligned {modality}": note}
         if held.size and not _free(texts):
             config.metrics = {**config.metrics, **_held_accuracy(model, embedded, texts, held, METHODS[loss], modality)}

@@ -23,7 +23,8 @@ def pick_method(model: BioVerse, method: str | None, modality: str = "cell") -> 
     InputError
         There is no such method, or the model was not trained for it.
     """
-    trained = model.config.methods
+    held = model.config.encoders.get(modality)
+    trained = list(held.methods) if held is not None and held.methods else model.config.methods
     pooled = model.config.pool is not None and modality == "cell"
     if method is None:
         if pooled:

@@ -150,15 +150,15 @@ def tune(
     seed, slots = as_seed(rng), Slots(key_added)
     texts = read_texts(adata, text_key)
     base = load(model, device=device)
+    config = AdapterConfig(rank, alpha, dropout, targets if isinstance(targets, str) else tuple(targets))
+    begin = base.adapter if start == "model" else None
+    check_shape(begin, config)
     texts = texts.said(base.config.names)
     new = base.copy(name=name)
     embedded = represent_rows(adata, new, modality=modality, key=key, layer=layer, slots=slots)
     train, held = split_rows(texts.codes, seed)
     if lessons is None:
         lessons = make_lessons(adata, texts, embedded.values, train, modality, key, layer, text_key, seed)
-    config = AdapterConfig(rank, alpha, dropout, targets if isinstance(targets, str) else tuple(targets))
-    begin = base.adapter if start == "model" else None
-    check_shape(begin, config)
     task = InstructionTask(new, lessons, config, train_projector=train_projector, start=begin, seed=seed)
     sampler = InstructionSampler(lessons, weights=weights, batch_size=batch_size)
     logger.info("tuning on %d questions of %d kinds", len(lessons.examples), len(lessons.tasks))

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, linear
 
+from .._errors import InputError
 from ..llm.prompts import MAX_TEXT_CHARS
 from ..llm.score import head_rows
 
@@ -158,7 +159,11 @@ class AutoregressiveTask:
         return np.array([len(self._answer(text)) - 1 for text in batch["texts"]], dtype=np.int64)
 
     def _with_candidates(self, batch: Batch) -> Batch:
-        if "candidates" in batch or self.candidates is None:
+        if "candidates" in batch:
+            return batch
+        if "shares" in batch and (self.candidates is None or self.n_candidates is not None):
+            raise InputError("shares are of a batch's own candidates: put them beside it, as `candidates`.")
+        if self.candidates is None:
             return batch
         chosen = self.candidates
         if self.n_candidates is not None and self.n_candidates < len(chosen):
