@@ -152,7 +152,9 @@ def finish(
     of the first.
     """
     config = model.config
-    encoder = replace(config.encoders[modality], terms=())  # whose prototypes have moved
+    first = is_first(model, modality)
+    # The prototypes have moved, and stand for terms no more.
+    encoder = replace(config.encoders[modality], terms=(), methods=() if first else METHODS[loss])
     config.encoders[modality] = replace(encoder, writes=True) if "score" in METHODS[loss] else encoder
     note = {
         "summary": f"A projector aligned on obs[{text_key!r}] of {train.size} rows with {len(texts.names)} texts.",
@@ -161,8 +163,7 @@ def finish(
         "texts": texts.names[:100],
         "limits": ["Rows held out come from the same data set; accuracy on other studies is lower."],
     }
-    if not is_first(model, modality):
-        config.encoders[modality] = replace(config.encoders[modality], methods=METHODS[loss])
+    if not first:
         config.training = {**config.training, f"aligned {modality}": note}
         if held.size and not _free(texts):
             config.metrics = {**config.metrics, **_held_accuracy(model, embedded, texts, held, METHODS[loss], modality)}
