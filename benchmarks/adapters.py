@@ -11,13 +11,10 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
 
 from recipes.bioverse_small import data
 from recipes.bioverse_small.instructions import LessonConfig, make_lessons
@@ -28,7 +25,7 @@ from scbioverse.encoders.compact import CompactCellEncoder
 from scbioverse.llm.adapter import AdapterConfig
 from scbioverse.models import BioVerse, load
 from scbioverse.nn import Composer
-from scbioverse.train import Batch, fit
+from scbioverse.train import Batch, MixedTask, fit
 from scbioverse.train.instructions import InstructionSampler, InstructionTask, Lessons
 from scbioverse.train.sampler import Sampler
 
@@ -62,34 +59,13 @@ def molecule_lessons() -> tuple[Lessons, Lessons]:
     return lessons_of(pairs("train"), config), lessons_of(pairs("dev"), config)
 
 
-@dataclass(eq=False)
-class Both:
-    """Two tasks that train one adapter, in turns; a batch says whose turn it is."""
-
-    tasks: dict[str, InstructionTask]
-
-    def __post_init__(self) -> None:
-        first, *others = self.tasks.values()
-        for one in others:
-            one.backbone, one.params = first.backbone, first.params
-            one.composer = Composer(one.backbone.embed_tokens, one.model.tokens)
-
-    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
-        """Those of the one adapter."""
-        yield from next(iter(self.tasks.values())).named_parameters()
-
-    def train(self, mode: bool) -> None:
-        """Switch dropout and attention."""
-        for one in self.tasks.values():
-            one.train(mode)
-
-    def split(self, batch: Batch, size: int) -> list[tuple[Batch, float]]:
-        """Return the batch whole."""
-        return [(batch, 1.0)]
-
-    def __call__(self, batch: Batch) -> dict[str, Tensor]:
-        """Return the loss of the batch's task."""
-        return {"loss": list(self.tasks.values())[batch["part"]](batch)["loss"]}
+def with_one_adapter(tasks: list[InstructionTask]) -> MixedTask:
+    """Have all tasks train the adapter of the first; a batch says whose `part` it is."""
+    first, *others = tasks
+    for one in others:
+        one.backbone, one.params = first.backbone, first.params
+        one.composer = Composer(one.backbone.embed_tokens, one.model.tokens)
+    return MixedTask([(one, 1.0) for one in tasks])
 
 
 def in_turns(samplers: list[InstructionSampler]) -> Sampler:
@@ -148,15 +124,16 @@ def main() -> None:
 
     # A speaker with the shipped adapter would begin with it merged in.
     model.writing_adapters = {}
-    out: dict[str, dict[str, float]] = {"none": measured(Both({name: task(name) for name in MODALITIES}).tasks)}
+    out: dict[str, dict[str, float]] = {"none": measured({name: task(name) for name in MODALITIES})}
     seconds = {}
     for name, parts in {"cells alone": ["cell"], "molecules alone": ["molecule"], "shared": list(MODALITIES)}.items():
-        both = Both({one: task(one) for one in [*parts, *(m for m in MODALITIES if m not in parts)]})
+        tasks = {one: task(one) for one in [*parts, *(m for m in MODALITIES if m not in parts)]}
+        both = with_one_adapter(list(tasks.values()))
         tick = time.perf_counter()
         steps = args.steps * len(parts)
         fit(both, in_turns([sampler(one) for one in parts]), steps=steps, lr=TuneConfig().lr, seed=args.seed)
         seconds[name] = round(time.perf_counter() - tick)
-        out[name] = measured(both.tasks)
+        out[name] = measured(tasks)
         print(f"{name}: {out[name]}", flush=True)
     print("held-back loss, nats a token")
     print(f"{'adapter':18s} " + " ".join(f"{one:>10s}" for one in MODALITIES))

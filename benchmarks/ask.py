@@ -119,13 +119,13 @@ def main() -> None:
     print(f"\nload {loaded:.1f} s; first streamed piece after {seconds['first']} s, whole after {seconds['whole']} s")
     RESULTS.parent.mkdir(exist_ok=True)
     figures = {"load_s": round(loaded, 2), "stream_s": seconds, "answers": table.to_dict("records")}
-    if not args.molecules and RESULTS.is_file():
-        before = json.loads(RESULTS.read_text(encoding="utf-8"))
-        figures |= {key: value for key, value in before.items() if key == "molecule_roles"}
     if args.molecules:
         roles = molecule_roles(model, args.molecules)
         print("\n" + roles.to_string(index=False))
         figures["molecule_roles"] = roles.to_dict("records")
+    elif RESULTS.is_file():
+        before = json.loads(RESULTS.read_text(encoding="utf-8"))
+        figures |= {key: value for key, value in before.items() if key == "molecule_roles"}
     RESULTS.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     if not table["equal"].all():
         raise SystemExit("an answer differs from the count")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks.adapters import Both, held_loss, in_turns, split
+from benchmarks.adapters import held_loss, in_turns, split, with_one_adapter
 from scbioverse.encoders import PrecomputedEncoder
 from scbioverse.llm.adapter import AdapterConfig
 from scbioverse.models import BioVerse
@@ -20,12 +20,10 @@ def lessons(word: str) -> Lessons:
 
 
 @pytest.fixture
-def both(tiny_backbone) -> Both:
+def tasks(tiny_backbone) -> list[InstructionTask]:
     model = BioVerse.new(PrecomputedEncoder("X_toy", dim=8), llm=tiny_backbone, n_soft=2, hidden=8)
     config = AdapterConfig(rank=2)
-    return Both(
-        {name: InstructionTask(model, lessons(name), config, train_projector=False) for name in ("cell", "molecule")}
-    )
+    return [InstructionTask(model, lessons(name), config, train_projector=False) for name in ("cell", "molecule")]
 
 
 def test_no_source_is_on_both_sides() -> None:
@@ -35,13 +33,17 @@ def test_no_source_is_on_both_sides() -> None:
     assert not {one.source for one in taught.examples} & {one.source for one in held.examples}
 
 
-def test_both_train_one_adapter(both: Both) -> None:
-    first, second = both.tasks.values()
+def test_both_train_one_adapter(tasks: list[InstructionTask]) -> None:
+    both, (first, second) = with_one_adapter(tasks), tasks
     before = [held_loss(one, one.lessons, 8) for one in (first, second)]
     assert held_loss(first, first.lessons, 8) == before[0]
     turns = in_turns([InstructionSampler(one.lessons, batch_size=4) for one in (first, second)])
     parts = {turns(np.random.default_rng(i))["part"] for i in range(20)}  # type: ignore[typeddict-item]
     assert parts == {0, 1}
+    # Halved for want of memory, a batch still goes to its own part alone.
+    halves = both.split({**turns(np.random.default_rng(0)), "part": 1}, 2)  # type: ignore[typeddict-item]
+    assert [half["part"] for half, _ in halves] == [1, 1]
+    assert sum(share for _, share in halves) == pytest.approx(1.0)
     fit(both, turns, steps=12, lr=3e-2, progress=False)
     assert all(np.array_equal(one, other) for one, other in zip(
         first.adapter().tensors.values(), second.adapter().tensors.values(), strict=True

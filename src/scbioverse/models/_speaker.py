@@ -114,7 +114,7 @@ class Speaker:
             Nothing readable is left of the question.
         """
         notes = self.notes(embeddings)
-        different = sorted(set(notes) - {""}, key=lambda one: (len(one), one))
+        different = _shortest_first(set(notes) - {""})
         said = {"": ""}
         for start in range(0, len(different), batch_size):
             block = different[start : start + batch_size]
@@ -172,8 +172,7 @@ class Speaker:
         self, notes: Sequence[str], *, max_new_tokens: int = 96, beams: int = 1, batch_size: int = 32
     ) -> tuple[list[str], Float]:
         """Write a text for each note; equal notes have the same text, which is written once. See :meth:`write`."""
-        # Rows of like length together: a row's padding takes time.
-        different = sorted(set(notes), key=lambda one: (len(one), one))
+        different = _shortest_first(set(notes))
         done: dict[str, Generated] = {}
         memory: BatchSize | None = None
         for start in range(0, len(different), batch_size):
@@ -204,3 +203,8 @@ class Speaker:
         # What was cut off counts in the probability of what was written, and cannot be told apart from it any more.
         log_probs = [done[note].log_prob if len(lines[note]) == 1 else np.nan for note in notes]
         return texts, np.array(log_probs, dtype=np.float32)
+
+
+def _shortest_first(notes: set[str]) -> list[str]:
+    """Order notes so that those of like length are read together: a row's padding takes time."""
+    return sorted(notes, key=lambda one: (len(one), one))

@@ -226,13 +226,12 @@ class CandidateSet:
         """Lay out the choices of every label as rows of one table, so that a batch only gathers."""
         log_prior = None if self.prior is None else np.log(self.prior)
         position, target, adjust, number, counts = [], [], [], [], []
-        place = {id(branch): i for i, branch in enumerate(self._branches)}
         for label in range(len(self)):
             usable = ~self.related[label]
             usable[label] = True
-            choices = [b for b in self._branches if b.members[:, label].any()]
+            choices = [(i, b) for i, b in enumerate(self._branches) if b.members[:, label].any()]
             kept = 0
-            for branch in sorted(choices, key=lambda one: one.position):
+            for place, branch in sorted(choices, key=lambda one: one[1].position):
                 inside = branch.members & usable
                 if inside.any(axis=1).sum() < 2:
                     continue  # only related labels part here: nothing to decide for this one
@@ -244,7 +243,7 @@ class CandidateSet:
                     row[columns] = np.logaddexp.reduce(np.where(inside, log_prior, -np.inf), axis=1)
                 adjust.append(row)
                 position.append(branch.position)
-                number.append(place[id(branch)])
+                number.append(place)
                 target.append(columns[int(np.flatnonzero(branch.members[:, label])[0])])
                 kept += 1
             counts.append(kept)

@@ -55,10 +55,11 @@ class MixedTask:
             task.train(mode)
 
     def split(self, batch: Batch, size: int) -> list[tuple[Batch, float]]:
-        """Return what each part makes of the batch, one after the other."""
+        """Return what each part makes of the batch, or the one that it is for, one after the other."""
         return [
             (cast("Batch", {**one, "part": index}), share)
             for index, (task, _) in enumerate(self.parts)
+            if batch.get("part", index) == index
             for one, share in task.split(batch, size)
         ]
 
