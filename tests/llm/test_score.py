@@ -169,6 +169,26 @@ def test_pruning_reads_less(tiny_backbone: Backbone, monkeypatch: pytest.MonkeyP
     assert sum(read) < 0.5 * exact
 
 
+def test_a_choice_is_read_with_those_right_behind_it(tiny_backbone: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Choices at the first, second and third token; the last tokens are leaves.
+    labels = [[5, 6, 7, 2], [5, 6, 8, 2], [5, 9, 2], [10, 2]]
+    trie = LabelTrie(labels)
+    assert [(branch.level, branch.parent) for branch in trie.branches] == [(0, -1), (1, 0), (2, 1)]
+    prefix, suffix = PrefixCache(tiny_backbone, draw(5, 32)), draw(4, 3, 32, seed=1)
+    exact = score_labels(tiny_backbone, prefix, suffix, trie)
+    read = []
+    whole = tiny_backbone.model.base_model.forward
+
+    def count(*args: object, **kwargs: object) -> object:
+        read.append(kwargs["inputs_embeds"].shape[:2].numel())
+        return whole(*args, **kwargs)
+
+    monkeypatch.setattr(tiny_backbone.model.base_model, "forward", count)
+    np.testing.assert_allclose(score_labels(tiny_backbone, prefix, suffix, trie, prune=1e-9), exact, atol=1e-4)
+    # The suffix, then both tokens on the way to the last choice together.
+    assert read == [4 * 3, 4 * 2]
+
+
 def test_one_label_is_certain(tiny_backbone: Backbone) -> None:
     prefix = PrefixCache(tiny_backbone, draw(5, 32))
     scores = score_labels(tiny_backbone, prefix, draw(3, 2, 32), LabelTrie([[5, 6, 2]]))

@@ -89,7 +89,8 @@ def groups(adata: AnnData, *, key: str = "bioverse") -> pd.DataFrame:
         There are no annotations with this stem.
     """
     found = read_record(adata, _step(Slots(key)))["groups"]
-    return pd.DataFrame(found, columns=["group", "n", "label", "confidence", "agreement"])
+    proposed = ["proposed"] if any("proposed" in row for row in found) else []
+    return pd.DataFrame(found, columns=["group", "n", "label", "confidence", "agreement", *proposed])
 
 
 def scores(adata: AnnData, *, key: str = "bioverse") -> pd.DataFrame:

@@ -39,8 +39,8 @@ def score_labels(
     """Log-probability of each label after prefix and suffix, among the labels of `trie`.
 
     The tokens of the tree are laid behind each row's suffix, each seeing the suffix and its own ancestors only, so that
-    one pass gives the states at every choice. With `prune`, choices are read level by level instead, and only by rows
-    that come there.
+    one pass gives the states at every choice. With `prune`, choices are read two levels at a time instead, and only by
+    rows that come there.
 
     Parameters
     ----------
@@ -110,23 +110,27 @@ class _Reader:
         return edges
 
     def pruned(self, embeds: Tensor, mask: Tensor, least: float) -> Tensor:
-        """Log-probabilities (n, n_edges), equal shares below choices that are reached with less than `least`."""
+        """Log-probabilities (n, n_edges), equal shares below choices that are reached with less than `least`.
+
+        Levels are read two at a time: a choice together with those right behind it. To come back for these would mean
+        reading the way there again.
+        """
         branches = self.trie.branches
-        n = embeds.shape[0]
-        edges = self.log_share.repeat(n, 1)
+        edges = self.log_share.repeat(embeds.shape[0], 1)
         states = self._read(embeds, mask, branches[:1], edges, keep=True)
         # Log-probability of taking each edge from the start on; -inf below choices that were not read.
         taken = edges.new_full(edges.shape, -torch.inf)
         taken[:, branches[0].edges] = edges[:, branches[0].edges]
-        for level in range(1, 1 + max(branch.level for branch in branches)):
-            now = [branch for branch in branches if branch.level == level]
-            reach = taken[:, [branch.edge for branch in now]]
-            alive = reach >= float(np.log(least))
+        for level in range(1, 1 + max(branch.level for branch in branches), 2):
+            upper = [i for i, branch in enumerate(branches) if branch.level == level]
+            lower = [i for i, branch in enumerate(branches) if branch.level == level + 1]
+            now = [branches[i] for i in (*upper, *lower)]
+            reached = taken[:, [branch.edge for branch in now[: len(upper)]]] >= float(np.log(least))
+            alive = reached[:, [*range(len(upper)), *(upper.index(branches[i].parent) for i in lower)]]
             self._read_alive(states, mask, now, alive, edges)
             for i, branch in enumerate(now):
-                taken[:, branch.edges] = torch.where(
-                    alive[:, i, None], reach[:, i, None] + edges[:, branch.edges], -torch.inf
-                )
+                here = taken[:, branch.edge, None] + edges[:, branch.edges]
+                taken[:, branch.edges] = torch.where(alive[:, i, None], here, -torch.inf)
         return edges
 
     def to_labels(self, edges: Tensor) -> Tensor:

@@ -25,8 +25,8 @@ class Branch:
         Position in :attr:`LabelTrie.tokens` of the last token before the choice; -1 if it is the prompt's last.
     level
         Number of choices before this one.
-    edge
-        The edge of an earlier choice that leads here; -1 if there is none.
+    parent, edge
+        Number of the choice that leads here, and which of its edges; -1 if there is none.
     children
         Tokens to choose among, in order of first appearance.
     first_edge
@@ -35,6 +35,7 @@ class Branch:
 
     token: int
     level: int
+    parent: int
     edge: int
     children: tuple[int, ...]
     first_edge: int
@@ -92,10 +93,10 @@ class LabelTrie:
         depths: list[int] = []
         share: list[float] = []
         paths: list[list[int]] = [[] for _ in self.sequences]
-        # (labels, tokens they share, position in `tokens` of the last shared and kept token, edge, level)
-        todo = [(list(range(self.n_labels)), 0, -1, -1, 0)]
+        # (labels, tokens they share, position in `tokens` of the last shared and kept token, parent, edge, level)
+        todo = [(list(range(self.n_labels)), 0, -1, -1, -1, 0)]
         while todo:
-            group, depth, kept, edge, level = todo.pop()
+            group, depth, kept, parent, edge, level = todo.pop()
             if len(group) == 1:
                 continue
             start = depth
@@ -108,14 +109,13 @@ class LabelTrie:
                 depths.append(at)
                 kept = len(tokens) - 1
             first = len(share)
-            self.branches.append(Branch(kept, level, edge, tuple(ways), first))
-            for number, labels in enumerate(ways.values()):
+            number = len(self.branches)
+            self.branches.append(Branch(kept, level, parent, edge, tuple(ways), first))
+            for way, labels in enumerate(ways.values(), first):
                 share.append(len(labels) / len(group))
                 for label in labels:
-                    paths[label].append(first + number)
-            todo.extend(
-                (labels, depth + 1, kept, first + number, level + 1) for number, labels in enumerate(ways.values())
-            )
+                    paths[label].append(way)
+                todo.append((labels, depth + 1, kept, number, way, level + 1))
         self.n_edges = len(share)
         self.edge_share = np.array(share, dtype=np.float64)
         self.tokens = np.array(tokens, dtype=np.int64)

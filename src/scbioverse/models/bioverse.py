@@ -195,8 +195,8 @@ class BioVerse(Space):
             Divide by the model's temperature and normalise again.
         prune
             Choices that a row reaches with a probability below this are not read; the names behind them share it
-            equally. None reads everything; `"auto"` does so for a handful of names and takes 0.01 for more, which is
-            quicker and on real studies changes less than one label in a hundred.
+            equally. None reads everything; `"auto"` does so for a handful of names and takes 0.05 for more, which is
+            quicker and on real studies changes about one label in two hundred.
 
         Returns
         -------

@@ -18,6 +18,7 @@ from ._generate import generate_answers
 from ._groups import read_groups
 from ._label_scores import label_scores
 from ._labels import Labels, log_labels, read_labels
+from ._proposals import proposed_answers
 from ._reasons import Rationale, reasons
 from ._representation import own_copy, represent_rows
 from ._samples import harmonise_samples, read_samples
@@ -90,7 +91,9 @@ def annotate(
         where the model's calibration
         allows it, else what the model was trained for, `"score"` if both. `"generate"`: the language model writes the
         label, of a group from its mean embedding; with `labels` always one of them, without them a free text that is
-        mapped to the Cell Ontology.
+        mapped to the Cell Ontology. Of a group without candidates some cells are read one by one, too, and where one of
+        the types written for these fits all its cells better than what was written for the mean, by the default
+        method, and neither is a kind of the other, the group gets that type.
     markers
         Add the evidence of curated marker genes to the log-probabilities, with the weight that the model's calibration
         chose (`model.config.marker_weight`; see :func:`scbioverse.encoders.marker_evidence.marker_evidence`). None: do
@@ -156,7 +159,8 @@ def annotate(
     `obs["bioverse_cl_id"]`
         categorical, the label's ontology id, empty where it has none.
     `obs["bioverse_text"]`
-        string, with `method="generate"`: what was written. The confidence is then the probability of that text.
+        string, with `method="generate"`: what was written. The confidence is then the probability of that text, of
+        one that was written for single cells of a group the mean over those read.
     `obsm["bioverse_scores"]`
         DataFrame (n_obs, n_labels), float32 log-probabilities (natural logarithm); `exp` of a row sums to 1. A "/" in a
         label is written "|" in its column's name, since files cannot hold it; see :func:`scbioverse.get.scores`.
@@ -168,7 +172,7 @@ def annotate(
         every claim about a gene in the reasons and its numbers, see :func:`scbioverse.get.evidence`.
     `uns["bioverse"]["annotate"]`
         what each label was resolved to, model and versions, and per group its size, label and the share of its cells
-        that agree.
+        that agree; with free labels, those between which its cells decided.
 
     Raises
     ------
@@ -226,16 +230,28 @@ def annotate(
         # The calibrated threshold is one for probabilities among candidates; of free text only a given one counts.
         if free and unknown_threshold is None and min_confidence is None:
             threshold = 0.0
-        written = generate_answers(
-            loaded,
-            embedded.values,
-            None if free else candidates,
-            groups,
-            modality=modality,
-            threshold=threshold,
-            batch_size=batch_size,
-        )
-        candidates, answers = written.labels, written.answers
+        if free and groups is not None:
+            written = proposed_answers(
+                adata,
+                loaded,
+                embedded.values,
+                groups,
+                markers=markers,
+                threshold=threshold,
+                batch_size=batch_size,
+                **where,
+            )
+        else:
+            written = generate_answers(
+                loaded,
+                embedded.values,
+                None if free else candidates,
+                groups,
+                modality=modality,
+                threshold=threshold,
+                batch_size=batch_size,
+            )
+        candidates, answers, marker_note = written.labels, written.answers, written.markers
     if ontology:
         ranked = rank_ontology(
             loaded, embedded.values, groups, method=chosen, within=within, modality=modality, batch_size=batch_size

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from ..models import BioVerse
 
 Float = NDArray[np.float32]
+# Labels written at once: more take memory and are no quicker.
+MOST_WRITTEN = 32
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,6 +118,8 @@ class GeneratedAnswers:
     labels: list[Label]
     answers: Answers
     texts: list[str]
+    markers: dict[str, Any] = field(default_factory=lambda: {"weight": 0.0})
+    """What the record says about the marker term, where labels were tested with it."""
 
 
 def generate_answers(
@@ -130,7 +134,8 @@ def generate_answers(
 ) -> GeneratedAnswers:
     """Let the language model write a label for every row, or for the mean embedding of every group.
 
-    The scores beside them are those of `method="score"` among the same labels.
+    The scores beside them are those of `method="score"` among the same labels. Groups that may be called anything are
+    :func:`scbioverse.tl._proposals.proposed_answers`'.
 
     Parameters
     ----------
@@ -150,9 +155,22 @@ def generate_answers(
         Rows at once.
     """
     units = values if groups is None else group_means(values, groups)
-    written = generate_labels(model, units, candidates, modality=modality, batch_size=min(batch_size, 32))
-    names = [label.name for label in written.labels]
+    written = generate_labels(model, units, candidates, modality=modality, batch_size=min(batch_size, MOST_WRITTEN))
     scores = model.score(values, [label.text for label in written.labels], modality=modality, batch_size=batch_size)
+    return answers_of(written, scores, groups, threshold)
+
+
+def answers_of(written: Written, scores: Float, groups: Groups | None, threshold: float) -> GeneratedAnswers:
+    """Give every row what was written for it, or for its group, in place of its best score.
+
+    Parameters
+    ----------
+    written
+        One text a row, or a group where there are groups.
+    scores
+        float32 (n_obs, n_labels), log-probabilities of the labels.
+    """
+    names = [label.name for label in written.labels]
     base = decide(scores, names, groups, 0.0, cl_ids=[label.cl_id for label in written.labels], parents=False)
     sure = np.exp(written.log_probs).clip(0, 1).astype(np.float32)
     known = sure >= threshold

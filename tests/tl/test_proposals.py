@@ -1,0 +1,85 @@
+"""Free labels of groups: what is written for single cells counts where it fits the group better."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+import scbioverse as sb
+from scbioverse.tl import _proposals
+from scbioverse.tl._label_scores import LabelScores
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    from scbioverse.models import BioVerse
+    from scbioverse.tl._labels import Label
+
+
+def free_labels(
+    cells: AnnData, model: BioVerse, monkeypatch: pytest.MonkeyPatch, *, mean: str, each: list[str], fits: str
+) -> dict[str, object]:
+    """Annotate all cells as one group; means and cells are called as given, and the label `fits` has the best score."""
+    asked: dict[str, object] = {}
+
+    def write(
+        _model: object, embeddings: np.ndarray, *_: object, **__: object
+    ) -> tuple[list[str], np.ndarray, np.ndarray]:
+        texts = [mean, *(each[i % len(each)] for i in range(len(embeddings) - 1))]
+        asked["read"] = len(embeddings) - 1
+        likely = np.log(np.where(np.arange(len(embeddings)) == 0, 0.9, 0.5)).astype(np.float32)
+        return texts, likely, np.full(len(texts), -1)
+
+    def scores(adata: AnnData, *_: object, **__: object) -> LabelScores:
+        labels: list[Label] = _[2]  # type: ignore[assignment]
+        asked["offered"] = [one.name for one in labels]
+        log_probs = np.log([[0.8 if one.name == fits else 0.1 for one in labels]] * adata.n_obs).astype(np.float32)
+        return LabelScores(log_probs, {"weight": 0.5}, 0)
+
+    monkeypatch.setattr("scbioverse.tl._generate.write_labels", write)
+    monkeypatch.setattr(_proposals, "label_scores", scores)
+    cells.obs["all"] = "every cell"
+    sb.tl.annotate(cells, model=model, method="generate", groupby="all", rationale=None)
+    return asked
+
+
+def test_cells_overrule_what_was_written_for_their_mean(
+    cells: AnnData, tiny_model: BioVerse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = free_labels(
+        cells, tiny_model, monkeypatch, mean="monocyte", each=["platelet", "blood platelet", "flum"], fits="platelet"
+    )
+    assert set(cells.obs["bioverse_label"]) == {"platelet"}
+    assert cells.obs["bioverse_text"].iloc[0] in ("platelet", "blood platelet")
+    # A text that means no term cannot be tested, and is not offered.
+    assert asked["offered"] == ["monocyte", "platelet"]
+    assert asked["read"] == min(len(cells), _proposals.MOST_READ)
+    called = sum(i % 3 != 2 for i in range(int(str(asked["read"]))))
+    np.testing.assert_allclose(cells.obs["bioverse_confidence"], 0.5 * called / int(str(asked["read"])), rtol=1e-5)
+    assert sb.get.groups(cells)["proposed"].tolist() == [["monocyte", "platelet"]]
+
+
+@pytest.mark.parametrize(
+    ("mean", "each", "fits", "kept"),
+    [
+        ("monocyte", ["platelet"], "monocyte", "monocyte"),  # it fits
+        ("T cell", ["CD8 T cell"], "CD8 T cell", "T cell"),  # how specific to be is the language model's choice
+        ("CD8 T cell", ["T cell"], "T cell", "CD8 T cell"),
+        ("flum", ["platelet"], "platelet", "platelet"),
+        ("cell", ["platelet"], "platelet", "platelet"),  # above everything, and so says nothing
+    ],
+)
+def test_the_label_of_the_mean_stays_unless_another_meaning_fits_better(
+    cells: AnnData,
+    tiny_model: BioVerse,
+    monkeypatch: pytest.MonkeyPatch,
+    mean: str,
+    each: list[str],
+    fits: str,
+    kept: str,
+) -> None:
+    free_labels(cells, tiny_model, monkeypatch, mean=mean, each=each, fits=fits)
+    assert set(cells.obs["bioverse_label"]) == {kept}
+    np.testing.assert_allclose(cells.obs["bioverse_confidence"], 0.9 if kept == mean else 0.5, rtol=1e-5)
