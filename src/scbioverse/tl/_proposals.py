@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 Float = NDArray[np.float32]
 # Cells of a group that are read one by one, beside its mean.
-MOST_READ = 16
+MOST_READ = 8
 # Labels that a group's cells decide between, the most written first.
 MOST_PROPOSED = 5
 # A probability that has a logarithm.
