@@ -137,9 +137,11 @@ def text_only(result: Result) -> str:
         if text := one["methods"].get("text only"):
             row = [f"`{name}`", text["cells"], share(text["accuracy"]), whole(text["cells_per_second"])]
             for method in BESIDE_TEXT:
-                own = one["methods"][method]
-                times = own["cells_per_second"] / text["cells_per_second"]
-                row += [points(own["accuracy"] - text["accuracy"]), f"{times:,.0f}"]
+                if own := one["methods"].get(method):
+                    times = own["cells_per_second"] / text["cells_per_second"]
+                    row += [points(own["accuracy"] - text["accuracy"]), f"{times:,.0f}"]
+                else:
+                    row += ["–", "–"]
             rows.append(row)
     if not rows:
         return ""
