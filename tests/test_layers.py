@@ -13,7 +13,7 @@ ROOT = Path(scbioverse.__file__).parent
 # What each package may import from the others. Every package may use the private modules beside it (_errors, _keys …).
 ALLOWED: dict[str, set[str]] = {
     "cli": {"datasets", "encoders", "get", "io", "knowledge", "llm", "models", "pl", "pp", "tl", "train"},
-    "tl": {"encoders", "get", "io", "knowledge", "llm", "models", "nn", "pp", "train"},
+    "tl": {"encoders", "get", "io", "knowledge", "llm", "metrics", "models", "nn", "pp", "train"},
     "pl": {"encoders", "get", "io", "knowledge", "llm", "models", "nn"},
     "get": set(),
     "train": {"encoders", "io", "knowledge", "llm", "models", "nn"},

@@ -91,3 +91,16 @@ def test_ctrl_c_breaks_off_an_answer_only(monkeypatch: pytest.MonkeyPatch, capsy
     said = capsys.readouterr().out
     assert "[broken off]" in said
     assert "There are 12 cells." in said
+
+
+def test_molecules_and_proteins(tmp_path: Path) -> None:
+    sb.pp.proteins({"bradykinin": "RPPGFSPFR", "dipeptide": "MK"}).write_h5ad(tmp_path / "p.h5ad")
+    result = call(tmp_path / "p.h5ad", "How long is bradykinin?\nand dipeptide?\n/help\n", "--modality", "protein")
+    assert result.exit_code == 0, result.output
+    assert "bradykinin has a length of 9 residues.  [computed from the data]" in result.stdout
+    assert "dipeptide has a length of 2 residues." in result.stdout
+    assert _chat.HELPS["protein"] in result.stdout
+    wrong = call(tmp_path / "p.h5ad", "How many?\n", "--modality", "molecule")
+    assert wrong.exit_code == 1
+    assert "no column 'smiles'" in wrong.stderr
+    assert "2 proteins" in call(tmp_path / "p.h5ad", "How many?\n", "--modality", "protein", "--key", "sequence").stdout

@@ -144,8 +144,10 @@ def chat(
     key_added: Annotated[str, typer.Option(help="Stem of the labels that annotate wrote.")] = "bioverse",
     layer: Layer = None,
     gene_key: GeneKey = None,
+    modality: Annotated[str, typer.Option(help="What a row is: cell, molecule or protein.")] = "cell",
+    key: Annotated[str | None, typer.Option(help="Column of obs with SMILES or sequences.")] = None,
 ) -> None:
-    """Ask questions about the cells of SOURCE, which is only read; Ctrl-D or exit ends."""
+    """Ask questions about the rows of SOURCE, which is only read; Ctrl-D or exit ends."""
 
     def work() -> None:
         from ..tl._chat import Chat
@@ -155,7 +157,10 @@ def chat(
         if not source.exists() or source.suffix not in KINDS:
             raise InputError(f"{source} {'is neither .h5ad nor .zarr' if source.exists() else 'does not exist'}.")
         adata = read(source)
-        converse(Chat(adata, groupby=groupby, model=model, key_added=key_added, layer=layer, key=gene_key))
+        found = gene_key if key is None else key
+        converse(
+            Chat(adata, groupby=groupby, model=model, key_added=key_added, layer=layer, key=found, modality=modality)
+        )
 
     run(work, quiet=True)
 

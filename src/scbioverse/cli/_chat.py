@@ -19,6 +19,17 @@ HELP = (
     "Ask about the cells: how many, which fraction, which genes mark a group, how two groups differ, what they are.\n"
     "/history shows what was said, /evidence the numbers behind the last answer, /clear forgets; exit or Ctrl-D ends."
 )
+_COMMANDS = HELP.split("\n")[1]
+HELPS = {
+    "molecule": (
+        "Ask about the molecules by name: how many, which are heaviest, what one weighs, how two compare, which are "
+        f"most like one, which are antibiotics, what role one has.\n{_COMMANDS}"
+    ),
+    "protein": (
+        "Ask about the proteins by name: how many, which are longest, what one weighs, how two compare, which are most "
+        f"like one, which bind DNA.\n{_COMMANDS}"
+    ),
+}
 
 
 def converse(chat: Chat) -> None:
@@ -31,7 +42,7 @@ def converse(chat: Chat) -> None:
         # Line editing and history, where the platform has them.
         with contextlib.suppress(ImportError):
             import readline  # noqa: F401
-        typer.echo(HELP)
+        typer.echo(HELPS.get(chat.modality, HELP))
     while True:
         try:
             line = input(PROMPT) if interactive else sys.stdin.readline()
@@ -75,4 +86,4 @@ def _command(chat: Chat, name: str) -> str:
     if name == "clear":
         chat.clear()
         return "forgotten"
-    return HELP
+    return HELPS.get(chat.modality, HELP)

@@ -123,7 +123,6 @@ class Speaker:
             said |= dict(zip(block, found, strict=True))
         return [said[note] for note in notes]
 
-    @torch.no_grad()
     def notes(self, embeddings: Float, *, batch_size: int = 4096) -> list[str]:
         """Say the phrases that hold of each embedding, those of one group after those of another.
 
@@ -134,6 +133,16 @@ class Speaker:
         batch_size
             Rows at once.
         """
+        return [self.note(one) for one in self.phrases(embeddings, batch_size=batch_size)]
+
+    def note(self, phrases: Sequence[Sequence[str]]) -> str:
+        """Join the phrases of one embedding, group by group, to a note."""
+        said = zip(self.speech.groups, phrases, strict=True)
+        return "".join(group.lead + ", ".join(some) for group, some in said if some)
+
+    @torch.no_grad()
+    def phrases(self, embeddings: Float, *, batch_size: int = 4096) -> list[list[list[str]]]:
+        """Find the phrases that hold of each embedding: for each, a list for each group; see :meth:`notes`."""
         self.model.modules.eval()
         head = self.model.modules["speech"][self.modality]  # type: ignore[index]
         groups, phrases = self.speech.groups, self.speech.phrases
@@ -143,13 +152,8 @@ class Speaker:
         out = []
         for start in range(0, len(values), batch_size):
             x = torch.from_numpy(values[start : start + batch_size])
-            for row in choose_phrases(head(x.to(head.centre.device)), sizes, most, [one.least for one in groups]):
-                parts = [
-                    group.lead + ", ".join(phrases[i] for i in row if owner[i] == number)
-                    for number, group in enumerate(groups)
-                    if any(owner[i] == number for i in row)
-                ]
-                out.append("".join(parts))
+            chosen = choose_phrases(head(x.to(head.centre.device)), sizes, most, [one.least for one in groups])
+            out += [[[phrases[i] for i in row if owner[i] == n] for n in range(len(groups))] for row in chosen]
         return out
 
     def ids(self, note: str) -> list[int]:

@@ -1,98 +1,30 @@
-"""`sb.tl.ask`: questions about cells, answered from the data where they can be, and checked where they cannot."""
+"""`sb.tl.ask`: questions about rows, answered from the data where they can be, and checked where they cannot."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from .._errors import InputError
-from ..knowledge.claims import split_sentences
 from ..llm.questions import MAX_QUESTION_CHARS, bounded
+from ._answer_stream import Answer, AnswerStream, pieces, whole_sentences
+from ._asked_sequences import SEQUENCE_MODALITIES, AskedSequences
 from ._question_cells import AskedCells
 from ._question_facts import NOT_ENOUGH, compute
 from ._question_model import checked, prompt_evidence, retrieve, targets
 from ._questions import COMPUTED, Question, read_question
+from ._sequence_answers import sequence_pieces
+from ._sequence_questions import SequenceQuestion, read_sequence_question
 
 if TYPE_CHECKING:
+    from collections.abc import Generator, Sequence
     from pathlib import Path
 
     from anndata import AnnData
 
     from ..models import BioVerse
-
-_PIECE = re.compile(r"\S+\s*")
-
-
-@dataclass(frozen=True, eq=False)
-class Answer:
-    """An answer and what it rests on.
-
-    Attributes
-    ----------
-    text
-        The answer.
-    question
-        The question as it was read: one line, bounded.
-    kind
-        What it was taken to ask for, such as `"count"`, `"markers"` or `"open"`.
-    computed
-        Whether it was computed from the data; the language model had no part in it then.
-    evidence
-        The numbers it rests on, one row a group or gene.
-    claims
-        Every claim about a gene in what the language model wrote, with its verdict.
-    prompt
-        What the language model was asked; empty where it was not.
-    dropped
-        Sentences that it wrote and that could not be kept: contradicted by the data, or not testable.
-    """
-
-    text: str
-    question: str
-    kind: str
-    computed: bool
-    evidence: pd.DataFrame = field(default_factory=pd.DataFrame)
-    claims: pd.DataFrame = field(default_factory=pd.DataFrame)
-    prompt: str = ""
-    dropped: tuple[str, ...] = ()
-
-    def __str__(self) -> str:
-        return self.text
-
-
-class AnswerStream(Iterator[str]):
-    """Pieces of an answer as they come; joined, they are its text.
-
-    Attributes
-    ----------
-    answer
-        The whole answer, None before the last piece was taken.
-    """
-
-    def __init__(self, pieces: Generator[str, None, Answer]) -> None:
-        self._pieces = pieces
-        self.answer: Answer | None = None
-
-    def __next__(self) -> str:
-        """Return the next piece."""
-        try:
-            return next(self._pieces)
-        except StopIteration as end:
-            if end.value is not None:
-                self.answer = end.value
-            raise StopIteration from None
-
-    def finish(self) -> Answer:
-        """Take all pieces that are left and return the answer."""
-        for _ in self:
-            pass
-        if self.answer is None:
-            raise InputError("the answer was broken off; ask again.")
-        return self.answer
 
 
 def ask(
@@ -109,8 +41,10 @@ def ask(
     max_new_tokens: int = 64,
     device: str = "auto",
     stream: bool = False,
+    reference: AnnData | None = None,
+    text_key: str = "text",
 ) -> Answer | AnswerStream:
-    """Ask a question about cells; `adata` is not changed.
+    """Ask a question about cells, molecules or proteins; `adata` is not changed.
 
     What can be computed is computed, and the answer says so: which genes mark a group, how many cells there are, which
     fraction expresses a gene, where a gene is expressed, how two groups differ. For anything else the model reads the
@@ -119,21 +53,29 @@ def ask(
     what claims something about genes, and is right about all of it, is kept. Where nothing is left, the answer is that
     there is not enough evidence.
 
+    With `modality="molecule"` or `"protein"` a row is one, and a question names it as `obs_names` or a column `name` of
+    `obs` do. Numbers, properties, comparisons, the largest and the smallest are computed from SMILES (by rdkit) or
+    sequences. "Which ... are antibiotics?" is answered by nearness to the words, "which are most like X?" by nearness
+    to the row. What a row is or does is said from `reference`, where given; else from the phrases that the model finds
+    in the embedding (`bioverse-small`: of molecules), where the language model writes sentences of which only those
+    made of these phrases are kept; else not at all.
+
     Parameters
     ----------
     adata
-        Counts or log-normalised values, annotated or not.
+        Counts or log-normalised values, annotated or not. Of molecules and proteins a table such as
+        :func:`scbioverse.pp.molecules` and :func:`scbioverse.pp.proteins` make.
     question
         In English. It is read as data: control characters and special-token strings have no effect, and only the first
         400 characters are read.
     groupby
         Column of `obs` whose groups are meant. Groups of other categorical columns are found by name, too.
     cells
-        Cells asked about: a mask, positions or names. All if not given. "Others" are always the rest of `adata`.
+        Cells (rows) asked about: a mask, positions or names. All if not given. "Others" are always the rest of `adata`.
     model
         Name of a model, path of one, or a model; loaded only where it is needed.
     modality
-        Which of the model's encoders to use.
+        Which of the model's encoders to use; with `"molecule"` and `"protein"` also what a row is.
     key
         Where the encoder finds its input, see :func:`scbioverse.tl.embed`.
     layer
@@ -147,6 +89,9 @@ def ask(
         `settings.device`, else the first GPU, else the CPU. A model that is handed in is moved.
     stream
         Return an iterator over pieces of text, whose `answer` is filled at the end.
+    reference, text_key
+        For molecules and proteins: rows of the same modality with texts in the column `text_key` of their `obs`, as in
+        :func:`scbioverse.tl.describe`. What a row is or does is then said by the text of its nearest row there.
 
     Returns
     -------
@@ -155,9 +100,11 @@ def ask(
     Raises
     ------
     InputError
-        The question is empty, or the selection or the data cannot be used.
+        The question is empty, the selection or the data cannot be used, or `reference` is given for cells.
     MissingKeyError
-        `groupby`, `layer` or `key` is not there.
+        `groupby`, `layer`, `key` or `text_key` is not there.
+    OptionalDependencyError
+        Molecules are asked about, and rdkit is not installed.
     WeightsError
         The model is needed and not found.
 
@@ -168,20 +115,35 @@ def ask(
     >>> answer = sb.tl.ask(adata, "Which fraction of B cells expresses MS4A1?", groupby="cell_type")
     >>> print(answer, answer.computed)
     >>> answer.evidence
+    >>> drugs = sb.pp.molecules(pd.DataFrame({"smiles": ["CN1C=NC2=C1C(=O)N(C(=O)N2C)C"]}, index=["caffeine"]))
+    >>> print(sb.tl.ask(drugs, "What is the molecular weight of caffeine?", modality="molecule"))
     """
-    asked = AskedCells(
-        adata,
-        groupby=groupby,
-        cells=cells,
-        model=model,
-        modality=modality,
-        key=key,
-        layer=layer,
-        key_added=key_added,
-        device=device,
-    )
-    pieces = answer_pieces(asked, question, max_new_tokens=max_new_tokens)
-    return AnswerStream(pieces.stream) if stream else AnswerStream(pieces.stream).finish()
+    asked = asked_rows(
+        adata, groupby=groupby, cells=cells, model=model, modality=modality, key=key, layer=layer, key_added=key_added,
+        device=device, reference=reference, text_key=text_key,
+    )  # fmt: skip
+    begun = answer_pieces(asked, question, max_new_tokens=max_new_tokens)
+    return AnswerStream(begun.stream) if stream else AnswerStream(begun.stream).finish()
+
+
+def asked_rows(
+    adata: AnnData, *, modality: str, reference: AnnData | None, text_key: str, **options: Any
+) -> AskedCells | AskedSequences:
+    """Read what a question is about: molecules and proteins by their structures, anything else by its genes.
+
+    Raises
+    ------
+    InputError
+        A reference is given that would not be read.
+    """
+    if modality in SEQUENCE_MODALITIES:
+        return AskedSequences(adata, modality=modality, reference=reference, text_key=text_key, **options)
+    if reference is not None or text_key != "text":
+        raise InputError(
+            f"reference and text_key are for modality='molecule' and 'protein', not {modality!r}: leave them out. "
+            "Cells get the texts of a reference by scbioverse.tl.describe(adata, reference=...)."
+        )
+    return AskedCells(adata, modality=modality, **options)
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,16 +158,16 @@ class Asked:
         Yields the answer's pieces and returns the answer.
     """
 
-    question: Question
+    question: Question | SequenceQuestion
     stream: Generator[str, None, Answer]
 
 
 def answer_pieces(
-    cells: AskedCells,
+    cells: AskedCells | AskedSequences,
     question: str,
     *,
     max_new_tokens: int,
-    before: Question | None = None,
+    before: Question | SequenceQuestion | None = None,
     turns: Sequence[tuple[str, str]] = (),
 ) -> Asked:
     """Read a question and begin to answer it; errors in the input are raised here, not at the first piece."""
@@ -214,7 +176,11 @@ def answer_pieces(
     text = bounded(question, MAX_QUESTION_CHARS)
     if not text:
         raise InputError(f"the question {question!r:.60} holds no readable character.")
-    read = read_question(text, cells.adata, cells.columns, cells.genes, before=before)
+    if isinstance(cells, AskedSequences):
+        found = read_sequence_question(text, cells, before=before if isinstance(before, SequenceQuestion) else None)
+        return Asked(found, sequence_pieces(cells, found, max_new_tokens))
+    last = before if isinstance(before, Question) else None
+    read = read_question(text, cells.adata, cells.columns, cells.genes, before=last)
     return Asked(read, _pieces(cells, read, max_new_tokens, turns))
 
 
@@ -223,12 +189,12 @@ def _pieces(
 ) -> Generator[str, None, Answer]:
     if question.kind in COMPUTED:
         fact = compute(question, cells)
-        yield from _PIECE.findall(fact.text)
+        yield from pieces(fact.text)
         return Answer(fact.text, question.text, question.kind, True, fact.table)
     said: list[str] = []
     found = [] if question.kind in ("definition", "tissue") else targets(question, cells)
     for sentence in retrieve(question, cells, found):
-        yield from _PIECE.findall(sentence if not said else f" {sentence}")
+        yield from pieces(sentence, bool(said))
         said.append(sentence)
     evidence = _evidence(found)
     prompt, claims, dropped = "", pd.DataFrame(), []
@@ -244,31 +210,19 @@ def _pieces(
         soft = {cells.modality: cells.embed([one.mask for one in found[:2]])}
         parts = []
         # Each sentence is tested as soon as it is whole: what streams has been checked.
-        for sentence in _sentences(asks.stream(made, soft, max_new_tokens=max_new_tokens)):
+        for sentence in whole_sentences(asks.stream(made, soft, max_new_tokens=max_new_tokens)):
             kept, bad, table = checked(sentence, cells, found)
             dropped += bad
             if len(table):
                 parts.append(table)
             if kept and kept not in said:
-                yield from _PIECE.findall(kept if not said else f" {kept}")
+                yield from pieces(kept, bool(said))
                 said.append(kept)
         claims = pd.concat(parts, ignore_index=True) if parts else claims
     if not said:
-        yield from _PIECE.findall(NOT_ENOUGH)
+        yield from pieces(NOT_ENOUGH)
         said.append(NOT_ENOUGH)
     return Answer(" ".join(said), question.text, question.kind, False, evidence, claims, prompt, tuple(dropped))
-
-
-def _sentences(pieces: Iterator[str]) -> Iterator[str]:
-    """Join pieces of text to whole sentences."""
-    text = ""
-    for piece in pieces:
-        text += piece
-        whole = split_sentences(text)
-        # The last one may go on.
-        yield from whole[:-1]
-        text = whole[-1] + (" " if text[-1:].isspace() else "") if whole else ""
-    yield from split_sentences(text)
 
 
 def _evidence(found: list[Any]) -> pd.DataFrame:

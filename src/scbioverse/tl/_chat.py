@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ._ask import Answer, AnswerStream, Asked, answer_pieces
-from ._question_cells import AskedCells
+from ._answer_stream import Answer, AnswerStream
+from ._ask import Asked, answer_pieces, asked_rows
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -19,17 +19,21 @@ if TYPE_CHECKING:
 class Chat:
     """A conversation: model and data are read once, and a follow-up ("and in NK cells?") knows what came before.
 
+    Molecules and proteins are talked about in the same way: `modality="molecule"`, "and ibuprofen?".
+
     Parameters
     ----------
     adata
         The data; not changed.
-    groupby, cells, model, modality, key, layer, key_added, max_new_tokens, device
+    groupby, cells, model, modality, key, layer, key_added, max_new_tokens, device, reference, text_key
         As in :func:`scbioverse.tl.ask`.
 
     Attributes
     ----------
     history
         Answers given, oldest first; each holds its question.
+    modality
+        What a row is.
 
     Examples
     --------
@@ -52,18 +56,14 @@ class Chat:
         key_added: str = "bioverse",
         max_new_tokens: int = 64,
         device: str = "auto",
+        reference: AnnData | None = None,
+        text_key: str = "text",
     ) -> None:
-        self._cells = AskedCells(
-            adata,
-            groupby=groupby,
-            cells=cells,
-            model=model,
-            modality=modality,
-            key=key,
-            layer=layer,
-            key_added=key_added,
-            device=device,
-        )
+        self._cells = asked_rows(
+            adata, groupby=groupby, cells=cells, model=model, modality=modality, key=key, layer=layer,
+            key_added=key_added, device=device, reference=reference, text_key=text_key,
+        )  # fmt: skip
+        self.modality = modality
         self._max_new_tokens = max_new_tokens
         self._last: Asked | None = None
         self.history: list[Answer] = []
@@ -95,4 +95,4 @@ class Chat:
         self._last = None
 
     def __repr__(self) -> str:
-        return f"Chat({self._cells.adata.n_obs} cells, {len(self.history)} answers)"
+        return f"Chat({self._cells.adata.n_obs} {self.modality}s, {len(self.history)} answers)"

@@ -103,7 +103,7 @@ def nearest_rows(
         block = known[start : start + _BLOCK]
         values = np.zeros((block.size, held.size), dtype=np.float32)
         for view, pool in zip(views, inside, strict=True):
-            values += _similarity(view.queries[block].astype(np.float32), pool, view.metric) * (view.weight / total)
+            values += similarities(view.queries[block].astype(np.float32), pool, view.metric) * (view.weight / total)
         if same:
             values[held[None, :] == block[:, None]] = -np.inf
         # A stable sort: of equals the first wins, whatever block a row is in.
@@ -118,7 +118,8 @@ def known_rows(views: Sequence[View], among: NDArray[np.bool_] | None = None) ->
     return np.flatnonzero(usable if among is None else usable & among).astype(np.int64)
 
 
-def _similarity(mine: Float, pool: Float, metric: Metric) -> Float:
+def similarities(mine: Float, pool: Float, metric: Metric) -> Float:
+    """Similarity of each row of `mine` to each of `pool`, float32 (n, m)."""
     dots = mine @ pool.T
     own, theirs = np.einsum("ij,ij->i", mine, mine)[:, None], np.einsum("ij,ij->i", pool, pool)[None]
     if metric == "cosine":
@@ -169,13 +170,14 @@ def compared_views(
     views = [View((mine - mean) * scale, (theirs - mean) * scale)]
     column = key or "smiles"
     if modality == "molecule" and column in adata.obs and column in reference.obs:
-        prints = _fingerprints(adata, column)
-        others = prints if reference is adata else _fingerprints(reference, column)
+        prints = fingerprints(adata, column)
+        others = prints if reference is adata else fingerprints(reference, column)
         views.append(View(prints, others, "tanimoto", FINGERPRINT_WEIGHT))
     return views, made
 
 
-def _fingerprints(adata: AnnData, column: str) -> Float:
+def fingerprints(adata: AnnData, column: str) -> Float:
+    """Bits of Morgan fingerprints with chirality, float32 (n_obs, 2048); NaN for rows without a SMILES."""
     from ..encoders import MorganEncoder, embed_rows
 
     encoder = MorganEncoder(chirality=True)

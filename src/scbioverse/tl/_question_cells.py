@@ -120,9 +120,7 @@ class AskedCells:
 
     def groups_of(self, column: str) -> list[tuple[str, NDArray[np.bool_]]]:
         """Names and masks of a column's groups among the cells asked about; groups without cells are left out."""
-        values = self.adata.obs[column].astype("category")
-        named = [(str(one), (values == one).to_numpy() & self.asked) for one in values.cat.categories]
-        return [(name, mask) for name, mask in named if mask.any()]
+        return groups_in(self.adata, column, self.asked)
 
     def expressing(self, gene: str, mask: NDArray[np.bool_]) -> tuple[int, int]:
         """Count exactly how many cells of a mask express a gene (value above 0), and how many there are."""
@@ -161,6 +159,13 @@ class AskedCells:
         place = pd.Index(rows)
         means = [values[place.get_indexer(one)].mean(axis=0, dtype=np.float64) for one in chosen]
         return np.stack(means).astype(np.float32)
+
+
+def groups_in(adata: AnnData, column: str, asked: NDArray[np.bool_]) -> list[tuple[str, NDArray[np.bool_]]]:
+    """Names and masks of a column's groups among the rows asked about; groups without rows are left out."""
+    values = adata.obs[column].astype("category")
+    named = [(str(one), (values == one).to_numpy() & asked) for one in values.cat.categories]
+    return [(name, mask) for name, mask in named if mask.any()]
 
 
 def read_cells(adata: AnnData, cells: Any) -> NDArray[np.bool_]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ..knowledge.claims import Measured
+    from ._asked_sequences import AskedSequences
     from ._question_cells import AskedCells
     from ._questions import Question
 
@@ -47,7 +48,7 @@ class Fact:
 def compute(question: Question, cells: AskedCells) -> Fact:
     """Answer a question of one of the computable kinds."""
     if question.unknown_genes:
-        names = _listed([bounded(one, MAX_NAME_CHARS) for one in question.unknown_genes])
+        names = listed([bounded(one, MAX_NAME_CHARS) for one in question.unknown_genes])
         return Fact(f"No gene called {names} is known, so nothing can be said about it. {NOT_ENOUGH}")
     if question.genes or question.kind in ("markers", "compare"):
         if cells.no_genes:
@@ -55,9 +56,9 @@ def compute(question: Question, cells: AskedCells) -> Fact:
         absent = [gene for gene in question.genes if gene not in cells.genes]
         if absent:
             verb = "was" if len(absent) == 1 else "were"
-            return Fact(f"{_listed(absent)} {verb} not measured in these data. {NOT_ENOUGH}")
+            return Fact(f"{listed(absent)} {verb} not measured in these data. {NOT_ENOUGH}")
     if question.lost and question.kind in ("count", "fraction", "markers"):
-        columns = _listed([repr(one) for one in cells.columns]) or "no column of labels"
+        columns = listed([repr(one) for one in cells.columns]) or "no column of labels"
         return Fact(
             f"No group of these data is called {bounded(question.lost, MAX_NAME_CHARS)!r} ({columns} looked at)."
         )
@@ -91,7 +92,7 @@ def _count(question: Question, cells: AskedCells) -> Fact:
     table = pd.DataFrame(rows, columns=["group", "n"])
     table["fraction"] = table["n"] / total
     said = [f"{_cells(n)} {'is' if n == 1 else 'are'} labelled {_name(name)}" for name, n in rows]
-    return Fact(f"{_listed(said)}, of {_cells(total)} in all.", table)
+    return Fact(f"{listed(said)}, of {_cells(total)} in all.", table)
 
 
 def _fraction(question: Question, cells: AskedCells) -> Fact:
@@ -104,7 +105,7 @@ def _fraction(question: Question, cells: AskedCells) -> Fact:
     table = pd.DataFrame(rows, columns=["group", "n"])
     table["fraction"] = table["n"] / total
     said = [f"{percent(n / total)} of the cells are {_name(name)} ({n} of {total})" for name, n in rows]
-    return Fact(f"{_listed(said)}.", table)
+    return Fact(f"{listed(said)}.", table)
 
 
 def _share_of_expressing(question: Question, cells: AskedCells, *, as_count: bool) -> Fact:
@@ -123,27 +124,32 @@ def _share_of_expressing(question: Question, cells: AskedCells, *, as_count: boo
             else:
                 said.append(f"{percent(share)} of {who} ({n} of {total}) express {gene}")
     table = pd.DataFrame(rows, columns=["group", "gene", "n", "n_in", "fraction_in"])
-    return Fact(f"{_listed(said)}.", table)
+    return Fact(f"{listed(said)}.", table)
 
 
-def _sizes(question: Question, cells: AskedCells) -> pd.DataFrame:
-    found = cells.groups_of(question.column) if question.column else []
+def _sizes(column: str | None, cells: AskedCells | AskedSequences) -> pd.DataFrame:
+    found = cells.groups_of(column) if column else []
     table = pd.DataFrame([(name, int(mask.sum())) for name, mask in found], columns=["group", "n"])
     table["fraction"] = table["n"] / max(1, int(table["n"].sum()))
     return table.sort_values(["n", "group"], ascending=[False, True], kind="stable").reset_index(drop=True)
 
 
 def _groups(question: Question, cells: AskedCells) -> Fact:
-    table = _sizes(question, cells)
+    return groups_fact(question.column, cells)
+
+
+def groups_fact(column: str | None, cells: AskedCells | AskedSequences) -> Fact:
+    """Say which groups a column has, the largest first."""
+    table = _sizes(column, cells)
     if table.empty:
         return Fact(f"The data hold no column of groups or labels. {NOT_ENOUGH}")
     shown = [f"{_name(name)} ({n})" for name, n in zip(table["group"][:_SHOWN_GROUPS], table["n"], strict=False)]
     more = f" and {len(table) - _SHOWN_GROUPS} more" if len(table) > _SHOWN_GROUPS else ""
-    return Fact(f"There are {len(table)} groups in obs[{question.column!r}]: {', '.join(shown)}{more}.", table)
+    return Fact(f"There are {len(table)} groups in obs[{column!r}]: {', '.join(shown)}{more}.", table)
 
 
 def _largest(question: Question, cells: AskedCells) -> Fact:
-    table = _sizes(question, cells)
+    table = _sizes(question.column, cells)
     if table.empty:
         return Fact(f"The data hold no column of groups or labels. {NOT_ENOUGH}")
     low = any(word in question.text.lower() for word in ("smallest", "rarest", "least"))
@@ -221,7 +227,7 @@ def _where(question: Question, cells: AskedCells) -> Fact:
         shares.sort(key=lambda one: (-one[0], one[1]))
         rows += [(name, gene, n, total, share) for share, name, n, total in shares]
         shown = [f"{_name(name)} ({percent(share)})" for share, name, _, _ in shares[:MARKERS]]
-        said.append(f"{gene} is expressed most often in {_listed(shown)}.")
+        said.append(f"{gene} is expressed most often in {listed(shown)}.")
     return Fact(" ".join(said), pd.DataFrame(rows, columns=["group", "gene", "n", "n_in", "fraction_in"]))
 
 
@@ -291,7 +297,7 @@ def genes_said(table: pd.DataFrame, here: str = "these cells", there: str = "oth
     for gene, inside, outside in zip(table["gene"], table["fraction_in"], table["fraction_out"], strict=True):
         words = (f" of {here}", f" of {there}") if not said else ("", "")
         said.append(f"{gene} ({percent(inside)}{words[0]}, {percent(outside)}{words[1]})")
-    return _listed(said)
+    return listed(said)
 
 
 def percent(share: float) -> str:
@@ -310,7 +316,8 @@ def _name(name: object) -> str:
     return bounded(name, MAX_NAME_CHARS)
 
 
-def _listed(parts: Sequence[str]) -> str:
+def listed(parts: Sequence[str]) -> str:
+    """Join parts by commas, the last by "and"."""
     if len(parts) < 2:
         return "".join(parts)
     return f"{', '.join(parts[:-1])} and {parts[-1]}"
