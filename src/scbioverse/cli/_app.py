@@ -66,6 +66,9 @@ def annotate(
     unknown_threshold: Annotated[
         str | None, typer.Option(help="Below this confidence the label is unknown; 0 for never, or 'auto'.")
     ] = None,
+    n_neighbors: Annotated[
+        int | None, typer.Option(help="Let this many nearest cells decide together; 15 is a good number.")
+    ] = None,
     layer: Layer = None,
     gene_key: GeneKey = None,
     table: Annotated[Path | None, typer.Option(help="Write the labels as a .csv or .tsv, too.")] = None,
@@ -91,6 +94,7 @@ def annotate(
             method=None if method is None else method.value,
             key_added=key_added,
             unknown_threshold=_threshold(unknown_threshold),
+            n_neighbors=n_neighbors,
             layer=layer,
             key=gene_key,
             batch_size=batch_size,
