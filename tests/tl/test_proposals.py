@@ -10,6 +10,7 @@ import pytest
 import scbioverse as sb
 from scbioverse.tl import _proposals
 from scbioverse.tl._label_scores import LabelScores
+from scbioverse.tl._proposals import MOST_READ, _some
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -83,3 +84,14 @@ def test_the_label_of_the_mean_stays_unless_another_meaning_fits_better(
     free_labels(cells, tiny_model, monkeypatch, mean=mean, each=each, fits=fits)
     assert set(cells.obs["bioverse_label"]) == {kept}
     np.testing.assert_allclose(cells.obs["bioverse_confidence"], 0.9 if kept == mean else 0.5, rtol=1e-5)
+
+
+def test_cells_that_are_read_do_not_depend_on_the_order_of_rows() -> None:
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(50, 1, 6)).astype(np.float32)
+    order = rng.permutation(50)
+    read = _some(np.arange(50), values, values.mean(axis=0))
+    shuffled = _some(np.arange(50), values[order], values.mean(axis=0))
+    assert read.size == MOST_READ
+    np.testing.assert_array_equal(order[shuffled], read)
+    assert sorted(_some(np.arange(3), values, values.mean(axis=0))) == [0, 1, 2]

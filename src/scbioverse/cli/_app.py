@@ -67,7 +67,8 @@ def annotate(
         str | None, typer.Option(help="Below this confidence the label is unknown; 0 for never, or 'auto'.")
     ] = None,
     n_neighbors: Annotated[
-        int | None, typer.Option(help="Let this many nearest cells decide together; 15 is a good number.")
+        int | None,
+        typer.Option(help="Let this many nearest cells decide together: 15 for a thousand cells or more, 5 for fewer."),
     ] = None,
     layer: Layer = None,
     gene_key: GeneKey = None,

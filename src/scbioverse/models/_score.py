@@ -27,8 +27,8 @@ FEW_TOKENS = 3
 # probability of 0.001 on, took 3.6 MB a row with SmolLM2-135M, 3.4 by this.
 MOST_PLANNED = 48
 # On eleven studies, each with its own labels, it changes 2 labels in 1,000 on the mean and 5 after calibration and
-# markers (at worst 20 and 43), accuracy by 0.001 and 0.002 (at worst 0.003 and 0.006). A hundredth changes as many, and
-# takes half as long again where there are 300 labels.
+# markers (at worst 20 and 43), accuracy by 0.001 and 0.002 (at worst 0.003 and 0.007), macro-F1 of the worst study
+# by 0.017. A hundredth changes as many, and takes half as long again where there are 300 labels.
 PRUNE = 0.05
 
 

@@ -45,7 +45,7 @@ def molecule_property(mol: Any, name: str) -> float:
         "tpsa": rdMolDescriptors.CalcTPSA,
         "donors": rdMolDescriptors.CalcNumHBD,
         "acceptors": rdMolDescriptors.CalcNumHBA,
-        "rings": rdMolDescriptors.CalcNumRings,
+        "rings": _n_rings,
         "aromatic_rings": rdMolDescriptors.CalcNumAromaticRings,
         "lipinski_donors": rdMolDescriptors.CalcNumLipinskiHBD,
         "lipinski_acceptors": rdMolDescriptors.CalcNumLipinskiHBA,
@@ -56,6 +56,13 @@ def molecule_property(mol: Any, name: str) -> float:
     if name not in known:
         raise InputError(f"{name!r} is no property of a molecule; choose {', '.join(MOLECULE_PROPERTIES)}.")
     return float(known[name](mol))
+
+
+def _n_rings(mol: Any) -> int:
+    """Size of the smallest set of smallest rings: bonds less atoms plus parts. rdkit's adds symmetric ones."""
+    from rdkit.Chem import GetMolFrags
+
+    return int(mol.GetNumBonds() - mol.GetNumAtoms() + len(GetMolFrags(mol)))
 
 
 def molecule_formula(mol: Any) -> str:

@@ -132,9 +132,9 @@ def annotate(
     n_neighbors
         Let cells that lie close together in the embedding decide together: log-probabilities are averaged over mutual
         neighbours, out of this many nearest, before labels are chosen (label propagation, Zhou et al. 2003). 15 suits
-        whole samples of some hundred cells and more, whose types have at least about as many cells each. It makes
-        most calls better and rare types worse, see `python -m benchmarks.neighbours`; a cell's label then depends on
-        what else is in `adata`, and its confidence is less than calibrated. None: every cell by itself.
+        whole samples of a thousand cells and more, 5 smaller ones; types should have at least about as many cells. On
+        average calls get better and those of rare types worse, see `python -m benchmarks.neighbours`; a cell's label
+        then depends on what else is in `adata`, and its confidence is less than calibrated. None: every cell by itself.
     min_confidence
         Old name of `unknown_threshold`; deprecated.
     batch_size
@@ -142,7 +142,7 @@ def annotate(
     device
         Where to run the model: a torch device, or `"auto"`: `settings.device`, else the first GPU, else the CPU.
     rng
-        Seed, kept in the record; used by `n_neighbors` alone, beyond 50,000 rows.
+        Seed, kept in the record; used where reasons are written a second time, and by `n_neighbors` beyond 50,000 rows.
     copy
         Return a copy with the results and leave `adata` as it is.
 

@@ -134,10 +134,12 @@ def asked_rows(
     Raises
     ------
     InputError
-        A reference is given that would not be read.
+        There is no such modality, or a reference is given that would not be read.
     """
     if modality in SEQUENCE_MODALITIES:
         return AskedSequences(adata, modality=modality, reference=reference, text_key=text_key, **options)
+    if modality != "cell":
+        raise InputError(f"modality={modality!r}; choose 'cell', 'molecule' or 'protein'.")
     if reference is not None or text_key != "text":
         raise InputError(
             f"reference and text_key are for modality='molecule' and 'protein', not {modality!r}: leave them out. "

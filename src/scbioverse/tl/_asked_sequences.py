@@ -46,6 +46,8 @@ Rows = NDArray[np.int64]
 SequenceModality = Literal["molecule", "protein"]
 SEQUENCE_MODALITIES: frozenset[str] = frozenset(["molecule", "protein"])
 NAME_COLUMN = "name"
+# Columns called as the rows are: "how many compounds" does not mean them.
+_NOUNS = frozenset([NAME_COLUMN, "molecule", "compound", "drug", "protein", "sequence", "row"])
 # Longer names are shown, but not looked for in a question.
 LONGEST_NAME = 200
 MOST_TEXT = 400
@@ -158,7 +160,7 @@ class AskedSequences:
                 continue
             number = pd.api.types.is_numeric_dtype(obs[name])
             words = r"[\s_-]+".join(re.escape(part) for part in re.split(r"[\s_-]+", name) if part) + "s?"
-            if words != "s?" and name.lower() != NAME_COLUMN:
+            if words != "s?" and name.lower().removesuffix("s") not in _NOUNS:
                 said = f"obs[{bounded(name, MAX_NAME_CHARS)!r}]"
                 made.append(Property(f"{'obs' if number else 'text'}:{name}", said, "", 0, words))
         return made

@@ -77,8 +77,9 @@ def proposed_answers(
     Labels, one text a group, and the log-probabilities of these labels by the model's default method. The confidence is
     the probability of the text: given the mean, or of one that was written for cells alone, its mean over those read.
     """
-    read = [_some(np.flatnonzero(groups.codes == i)) for i in range(len(groups.names))]
-    units = np.concatenate([group_means(values, groups), values[np.concatenate(read)]])
+    means = group_means(values, groups)
+    read = [_some(np.flatnonzero(groups.codes == i), values, mean) for i, mean in enumerate(means)]
+    units = np.concatenate([means, values[np.concatenate(read)]])
     written = generate_labels(model, units, modality=modality, batch_size=min(batch_size, MOST_WRITTEN))
     table = pd.DataFrame(
         {
@@ -126,9 +127,13 @@ def proposed_answers(
     return answers
 
 
-def _some(rows: NDArray[np.integer]) -> NDArray[np.int64]:
-    """Evenly picked rows, at most :data:`MOST_READ`."""
-    at = np.linspace(0, rows.size - 1, min(MOST_READ, rows.size)).astype(np.int64)
+def _some(rows: NDArray[np.integer], values: NDArray[np.float32], mean: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Pick rows from nearer the mean to farther from it, at most :data:`MOST_READ`, whatever order the rows are in."""
+    away = np.linalg.norm((values[rows] - mean).reshape(rows.size, -1), axis=1)
+    rows = rows[np.argsort(away, kind="stable")]
+    # The middles of equal parts: neither the nearest, which the mean stands for, nor the outliers.
+    n = min(MOST_READ, rows.size)
+    at = ((np.arange(n) + 0.5) * rows.size / n).astype(np.int64)
     return rows[at].astype(np.int64)
 
 
@@ -136,8 +141,9 @@ def _offered(labels: list[Label], part: pd.DataFrame) -> list[int]:
     """Offer a group what its mean was called, then the terms that most of its cells were called."""
     own = int(part.loc[part["mean"], "code"].iloc[0])
     votes = part.loc[~part["mean"], "code"].value_counts()
+    ordered = sorted(votes.index, key=lambda code: (-votes[code], labels[code].name))
     # A text that means no term is nothing that could be tested.
-    others = [int(code) for code in votes.index if code != own and labels[code].cl_id]
+    others = [int(code) for code in ordered if code != own and labels[code].cl_id]
     return [own, *others][:MOST_PROPOSED]
 
 

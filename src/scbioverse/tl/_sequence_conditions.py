@@ -1,18 +1,22 @@
-"""Conditions in a question, such as "heavier than 500" or "without chlorine", read clause by clause."""
+"""Conditions in a question, such as "heavier than 500" or "without chlorine", read from its tokens.
+
+What carries meaning and was not understood (a number, a comparison, a "not", an "or" that could mean two things) is
+kept in `Reader.unread`, so that the question is refused: a wrong number would be worse.
+"""
 
 from __future__ import annotations
 
 import operator
-import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ._sequence_words import MOLECULE, PARTS, PROTEIN, Property, share_of
+from ._sequence_tokens import ROW, Token, Vocabulary, tokens_of
+from ._sequence_words import MOLECULE, Property, share_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from numpy.typing import NDArray
 
@@ -29,16 +33,24 @@ class Condition:
         `">"`, `">="`, `"<"`, `"<="`, `"=="` or `"!="`.
     value
         What it is compared with, in the property's unit.
+    group
+        One condition of a group is enough; -1 for a condition that has to hold by itself.
     """
 
     of: Property
     sign: str
     value: float
+    group: int = -1
 
     def holds(self, values: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Which of some values fulfil it; NaN does not."""
         compare: Callable[..., NDArray[np.bool_]] = _SIGNS[self.sign][0]
         return np.isfinite(values) & compare(np.round(values, 6), self.value)
+
+    @property
+    def inverse(self) -> Condition:
+        """What a row fulfils that does not fulfil it."""
+        return replace(self, sign=_INVERSE[self.sign])
 
     @property
     def said(self) -> str:
@@ -61,29 +73,9 @@ _SIGNS = {
     "<": (operator.lt, "below ", "fewer than "), "<=": (operator.le, "at most ", "at most "),
     "==": (operator.eq, "", ""), "!=": (operator.ne, "other than ", "other than "),
 }  # fmt: skip
+_INVERSE = {">": "<=", "<=": ">", "<": ">=", ">=": "<", "==": "!=", "!=": "=="}
 _CHARGED = {"!=": "a charge", ">": "a positive charge", "<": "a negative charge", "==": "no charge"}
-_WORDS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
-NUMBER = rf"(?:\d+(?:[.,]\d+)*|{'|'.join(_WORDS)})"
-_UNITS = r"(?:\s*(?P<unit>kda|da|daltons?|g/mol|kg/mol|residues?|aa|amino acids?|%|per ?cent|å²|a\^?2))?"
-_COMPARED = (
-    (">=", r"at least|no (?:less|fewer|shorter|lighter) than|minimum of|>=|≥"),
-    ("<=", r"at most|up to|no (?:more|greater|longer|heavier|larger) than|maximum of|<=|≤"),
-    (">", r"above|over|exceed(?:s|ing)?|beyond|(?:more|greater|larger|bigger|higher|heavier|longer) than|>"),
-    ("<", r"below|under|(?:less|fewer|smaller|lower|lighter|shorter) than|<"),
-    ("==", r"exactly|equal to|equals|="),
-)
-_HAVING = re.compile(r"\b(?:contain(?:s|ing)?|ha(?:s|ve|ving)|with|includ(?:es?|ing)|bear(?:s|ing)?|carry|carries)\b")
-_LACKING = re.compile(r"\b(?:without|lack(?:s|ing)?|no|free of|not contain(?:ing)?|not have|devoid of)\b")
-_CHARGES = (
-    ("<", r"negatively charged|negative(?:ly)?(?: charges?)?|anionic|anions?"),
-    (">", r"positively charged|positive(?:ly)?(?: charges?)?|cationic|cations?"),
-    ("==", r"uncharged|not charged|neutral|no (?:net |formal )?charge|without (?:a )?(?:net |formal )?charge"),
-    ("!=", r"charged|ions?|ionic"),
-)
-_ADJECTIVE = r"aromatic\b(?! rings?)|cyclic\b|chiral\b(?! cent)|halogenated\b|[a-z]+[ -]containing\b"
-_FIVE = r"lipinski(?:'?s)?(?: rules?(?: of (?:five|5))?)?|rules? of (?:five|5)"
 # Lipinski et al. 1997, doi:10.1016/S0169-409X(96)00423-1, who count N-H and O-H bonds, and nitrogens and oxygens.
-_BREAKING = r"violat\w+|breaks?|breaking|fail(?:s|ing)?|not (?:obey|follow|satisfy|fulfil|fulfill|pass|meet)"
 _RULE_OF_FIVE = (
     Condition(next(one for one in MOLECULE if one.name == "weight"), "<=", 500.0),
     Condition(next(one for one in MOLECULE if one.name == "logp"), "<=", 5.0),
@@ -92,197 +84,284 @@ _RULE_OF_FIVE = (
 )
 
 
-_QUANTITY = re.compile(
-    r"(?:how many|numbers? of|count of|most|fewest|least|highest|lowest|greatest|maximum|minimum|average|mean|by|which)"
-    r"\s+(?:different\s+)?$"
-)
-_SHARE = re.compile(
-    r"(?:share|fraction|percent(?:age)?|proportion|content) of\s+(?:\w+\s+)?$"
-    r"|(?:share|fraction|percent(?:age)?|proportion)\b.*\b(?:is|are|made up of|made of)\s+$"
-)
+@dataclass
+class _Term:
+    """A condition, how it hangs on the one before, and whether both follow one verb: "contain chlorine or fluorine"."""
+
+    condition: Condition
+    joined: str
+    listed: bool
+    absent: bool = False
+    fixed: bool = False
 
 
 class Reader:
-    """A text from which what was understood is taken out, so that what is left can be looked at."""
+    """Reads the tokens of a question one by one.
 
-    def __init__(self, text: str, modality: str, columns: Sequence[Property] = ()) -> None:
-        self.left, self.modality = text, modality
-        self.known = (*(MOLECULE if modality == "molecule" else PROTEIN), *columns)
+    Attributes
+    ----------
+    left
+        The text without what was understood.
+    unread
+        What carries meaning and was not understood.
+    ranked_by
+        Properties that superlatives name: "the heaviest".
+    compares_row
+        Whether a condition is made of the one row that the question names: "heavier than aspirin".
+    """
+
+    def __init__(self, text: str, vocabulary: Vocabulary, value_of_row: Callable[[Property], float] | None) -> None:
+        self.vocabulary, self._value_of_row = vocabulary, value_of_row
+        self._tokens, self.left = tokens_of(text, vocabulary)
+        self.text = text
         self.unread: list[str] = []
+        self.ranked_by: list[Property] = []
+        self.compares_row = False
         self.last: Property | None = None
-        # What a superlative names: "the heaviest".
-        self.ranked_by: Property | None = None
-        self.either = re.search(r"\bor\b", text.lower()) is not None and _LACKING.search(text.lower()) is None
+        self._terms: list[_Term] = []
+        self._properties: list[Property] = []
+        self._open: Property | None = None  # the property named last, which "above 500" may be said of
+        self._way = ""  # ">" after "higher", for "than" further on
+        self._verb = ""
+        self._verb_negated = self._not = self._quantity = self._fresh = False
+        self._joined = ""
+        self._rule, self._broken = False, False
 
-    def take(self, pattern: str | re.Pattern[str], start: int = 0, end: int | None = None) -> re.Match[str] | None:
-        """Find a pattern, whole words, any case, and blank it."""
-        flags = re.IGNORECASE
-        found = re.compile(rf"(?<![\w]){_source(pattern)}(?![\w])", flags).search(
-            self.left, start, len(self.left) if end is None else end
-        )
-        if found is not None:
-            self.blank(*found.span())
-        return found
+    def read(self) -> tuple[list[Condition], list[Property]]:
+        """Read conditions, and properties that no condition is made of."""
+        at = 0
+        while at < len(self._tokens):
+            at = self._take(at)
+        if self._not:
+            self.unread.append("not")
+        if self._rule:
+            self._add_rule()
+        elif self._broken:
+            self.unread.append("violate")
+        return self._grouped(), self._properties
 
-    def blank(self, start: int, end: int) -> None:
-        """Take a span out."""
-        self.left = self.left[:start] + " " * (end - start) + self.left[end:]
+    # ------------------------------------------------------------ token by token
 
+    def _take(self, at: int) -> int:
+        token = self._tokens[at]
+        if token.kind != "property":
+            # "The number of different rings".
+            self._quantity = token.kind == "quantity" or (self._quantity and token.kind == "filler")
+        if token.kind in ("number", "compare", "range"):
+            return self._number(at)
+        if token.kind == "than":
+            return self._than(at)
+        getattr(self, f"_on_{token.kind}", lambda _: None)(token)
+        return at + 1
 
-def _source(pattern: str | re.Pattern[str]) -> str:
-    return f"(?:{pattern if isinstance(pattern, str) else pattern.pattern})"
+    def _on_not(self, _: Token) -> None:
+        if self._not:
+            self.unread.append("not")
+        self._not = True
 
+    def _on_have(self, _: Token) -> None:
+        self._verb, self._verb_negated, self._not, self._fresh = "have", self._not, False, True
 
-def read_conditions(reader: Reader) -> tuple[list[Condition], list[Property]]:
-    """Read conditions, and properties that no condition is made of; they are taken out of the text."""
-    conditions: list[Condition] = []
-    properties: list[Property] = []
-    if reader.modality == "molecule" and reader.take(_FIVE):
-        broken = reader.take(_BREAKING)
-        reader.either = reader.either or broken is not None
-        conditions += [replace(one, sign=">") if broken else one for one in _RULE_OF_FIVE]
-    for start, end in _clauses(reader.left):
-        made, found = _clause(reader, start, end)
-        conditions += made
-        # "above 46 and below 50": of the same.
-        reader.last = conditions[-1].of if conditions else None
-        properties += [one for one in found if one not in properties]
-    return conditions, properties
+    def _on_lack(self, _: Token) -> None:
+        # "not without nitrogen" has it.
+        self._verb, self._verb_negated, self._not, self._fresh = "lack", self._not, False, True
 
+    def _on_and(self, _: Token) -> None:
+        self._joined = "or" if self._joined == "or" else "and"
 
-def _clauses(text: str) -> list[tuple[int, int]]:
-    """Spans between "and", "but" and commas; "between 1 and 3" is one."""
-    whole = re.sub(rf"between\s+{NUMBER}\s+and", lambda one: "-" * len(one[0]), text, flags=re.IGNORECASE)
-    cuts = [0, *(at for one in re.finditer(r"\band\b|\bbut\b|,(?!\d)", whole, re.I) for at in one.span()), len(text)]
-    return [(a, b) for a, b in zip(cuts[::2], cuts[1::2], strict=True) if text[a:b].strip()]
+    def _on_comma(self, _: Token) -> None:
+        self._joined = self._joined or ","
 
+    def _on_or(self, _: Token) -> None:
+        self._joined = "or"
 
-def _clause(reader: Reader, start: int, end: int) -> tuple[list[Condition], list[Property]]:
-    clause = reader.left[start:end].lower()
-    charge = _charge(reader, clause, start, end)
-    held = [] if charge is None else [charge]
-    compared = _comparison(reader, start, end)
-    found = _properties(reader, clause, start, end)
-    if compared is not None:
-        return [*held, *_compared_with(reader, clause, compared, [one for _, one in found])], []
-    if not found and re.search(r"\b(?:big|bigger|large|larger|small(?! molecules?\b)|smaller|size)\b", clause):
-        found = [(0, _named(reader, "weight" if reader.modality == "molecule" else "length"))]
-    conditions, properties = held, []
-    for at, one in found:
-        made = _had(one, clause, at)
-        if made is None:
-            properties.append(one)
+    def _on_but(self, _: Token) -> None:
+        self._joined = "and"
+        if self._verb == "have":
+            self._verb_negated = False
+
+    def _on_noun(self, _: Token) -> None:
+        self._verb, self._verb_negated = "", False
+
+    def _on_rule(self, _: Token) -> None:
+        self._rule, self._broken, self._not = True, self._broken ^ self._not, False
+
+    def _on_pass(self, _: Token) -> None:
+        self._broken, self._not = self._broken ^ self._not, False
+
+    def _on_break(self, _: Token) -> None:
+        self._broken, self._not = not self._broken ^ self._not, False
+
+    def _on_way(self, token: Token) -> None:
+        self._way = token.sign
+        if token.of is not None:
+            self._mention(token.of)
+
+    def _on_superlative(self, token: Token) -> None:
+        if token.of is not None and token.of not in self.ranked_by:
+            self.ranked_by.append(token.of)
+            self._mention(token.of)
+            self._open = None
+
+    def _on_condition(self, token: Token) -> None:
+        if token.of is not None:
+            made = Condition(token.of, token.sign, 0.0)
+            self._add(made.inverse if self._not or self._verb == "lack" else made)
+            self._not = False
+            self._verb = "" if self._verb == "lack" else self._verb
+
+    def _on_adjective(self, token: Token) -> None:
+        if token.of is not None:
+            self._add(Condition(token.of, "==" if self._not else ">=", 0.0 if self._not else 1.0))
+            self._not = False
+
+    def _on_property(self, token: Token) -> None:
+        one = token.of
+        if one is None:
+            return
+        if self._quantity or not one.counted or not self._verb:
+            self._mention(one)
+            return
+        negated = self._verb_negated or self._not
+        if self._not and self._verb == "have":
+            self._verb_negated = True
+        self._not = False
+        absent = negated != (self._verb == "lack")
+        self._add(Condition(one, "==" if absent else ">=", 0.0 if absent else 1.0), absent=absent)
+
+    def _mention(self, one: Property) -> None:
+        self._open = one
+        if one not in self._properties:
+            self._properties.append(one)
+
+    # ------------------------------------------------------------ numbers
+
+    def _number(self, at: int) -> int:
+        """Read "above 500", "3 or more", "2 to 4", "2 or 3", and find what of."""
+        token = self._tokens[at]
+        values, end = [token], at + 1
+        while not token.sign and end + 1 < len(self._tokens) and self._tokens[end].kind == "or":
+            other = self._tokens[end + 1]
+            if other.kind != "number" or other.sign:
+                break
+            values, end = [*values, other], end + 2
+        follows = self._tokens[end] if end < len(self._tokens) else None
+        one, used = self._meant(values[-1], follows)
+        if one is None:
+            # "Which one": no number.
+            if token.said not in ("one", "ten") or token.kind != "number":
+                self.unread.append(token.said)
+            return end
+        if not token.sign and not (one.counted or one.name in ("charge", "length") or one.name.startswith("obs:")):
+            self.unread.append(token.said)  # no molecule weighs exactly 300
+            return end
+        self._compare(one, values)
+        return end + used
+
+    def _meant(self, token: Token, follows: Token | None) -> tuple[Property | None, int]:
+        """Find the property that a number is of, and whether it is the token that follows."""
+        next_one = follows.of if follows is not None and follows.kind == "property" else None
+        if token.unit == "%" and next_one is not None and next_one.name.startswith(("residue:", "share:")):
+            return share_of(next_one) if next_one.name.startswith("residue:") else next_one, 1
+        implied = self.vocabulary.implied(token)
+        if implied is not None:
+            same = next_one is not None and next_one.name == implied.name
+            return implied, int(same)
+        if next_one is not None and next_one.counted:
+            return next_one, 1
+        one = self._open if self._open is not None and not self._open.text else self.last
+        return (one, 0) if one is not None and not one.text else (None, 0)
+
+    def _compare(self, one: Property, values: list[Token]) -> None:
+        if one in self._properties and one not in self.ranked_by:
+            self._properties.remove(one)
+        negated = self._not or (self._verb_negated and self._fresh)
+        self._not = False
+        if len(values) > 1 or values[0].kind == "range":
+            self._several(one, values, negated=negated)
         else:
-            conditions.append(made)
-    return conditions, properties
+            token = values[0]
+            made = Condition(one, token.sign or "==", self._value(one, token))
+            if np.isnan(made.value):
+                self.unread.append(token.said)
+                return
+            self._add(made.inverse if negated else made)
+        self.last, self._open = one, None
+
+    def _several(self, one: Property, values: list[Token], *, negated: bool) -> None:
+        if negated:
+            self.unread.append("not")
+        elif values[0].kind == "range":
+            low, high = sorted([values[0].value, values[0].most])
+            for sign, value in ((">=", low), ("<=", high)):
+                self._add(Condition(one, sign, in_unit(one, value, values[0].unit)))
+                self._joined = "and"
+        else:
+            for token in values:
+                self._add(Condition(one, "==", in_unit(one, token.value, token.unit)), listed=token is not values[0])
+                self._joined = "or"
+        self._joined = ""
+
+    def _value(self, one: Property, token: Token) -> float:
+        if token.said != ROW:
+            return in_unit(one, token.value, token.unit)
+        self.compares_row = True
+        # Compared as `holds` rounds.
+        return float("nan") if self._value_of_row is None else round(self._value_of_row(one), 6)
+
+    def _than(self, at: int) -> int:
+        """Read "a higher logP than 3"."""
+        follows = self._tokens[at + 1] if at + 1 < len(self._tokens) else None
+        if follows is not None and follows.kind in ("number", "row") and self._way and self._open is not None:
+            self._compare(self._open, [replace(follows, sign=self._way)])
+            self._way = ""
+            return at + 2
+        self.unread.append("than")
+        return at + 1
+
+    # ------------------------------------------------------------ and, or
+
+    def _add(self, made: Condition, *, absent: bool = False, listed: bool | None = None) -> None:
+        in_list = not self._fresh and bool(self._terms) if listed is None else listed
+        self._terms.append(_Term(made, self._joined, in_list, absent))
+        self._joined, self._fresh = "", False
+
+    def _add_rule(self) -> None:
+        group = len(self._terms) + 1000
+        for one in _RULE_OF_FIVE:
+            made = replace(one.inverse, group=group) if self._broken else one
+            self._terms.append(_Term(made, "and", listed=False, fixed=True))
+
+    def _grouped(self) -> list[Condition]:
+        """Put alternatives into groups: "or" joins two terms, "and" or nothing parts them."""
+        # A comma means what the "and" or "or" means that ends the list.
+        for term, after in zip(self._terms[-2::-1], self._terms[:0:-1], strict=True):
+            if term.joined == ",":
+                term.joined = "or" if after.joined == "or" and after.listed else "and"
+        out: list[Condition] = []
+        mixed, loose = False, False
+        for i, term in enumerate(self._terms):
+            before = self._terms[i - 1] if i else None
+            joined = before is not None and term.joined == "or" and not term.fixed
+            # "Without chlorine or fluorine" has neither.
+            if joined and before is not None and not (term.absent and before.absent):
+                group = out[-1].group if out[-1].group >= 0 else i
+                out[-1] = replace(out[-1], group=group)
+                out.append(replace(term.condition, group=group))
+                loose = loose or not term.listed
+                continue
+            if before is not None and not joined:
+                mixed = True
+                if term.joined == "and" and term.listed and term.absent and before.absent and self._verb_negated:
+                    self.unread.append("and")  # "do not contain both" or "contain neither"?
+            out.append(term.condition)
+        if mixed and loose:
+            self.unread.append("or")
+        return out
 
 
-def _charge(reader: Reader, clause: str, start: int, end: int) -> Condition | None:
-    if reader.modality != "molecule":
-        return None
-    if re.search(rf"\b(?:{_named(reader, 'logp').words})", clause) is not None:
-        sign = reader.take("negative|positive", start, end)
-        if sign is not None:
-            reader.take(_named(reader, "logp").words, start, end)
-            return Condition(_named(reader, "logp"), "<" if sign[0].lower() == "negative" else ">", 0.0)
-    for test, words in _CHARGES:
-        if reader.take(words, start, end):
-            reader.take("charges?", start, end)
-            return Condition(_named(reader, "charge"), test, 0.0)
-    return None
-
-
-def _compared_with(
-    reader: Reader, clause: str, compared: tuple[str, float, str, float | None], found: list[Property]
-) -> list[Condition]:
-    sign, value, unit, most = compared
-    one = found[0] if found else (_implied(reader, clause, unit) or reader.last)
-    if one is None or one.text:
-        reader.unread.append(f"{_SIGNS[sign][1]}{value:g}")
-        return []
-    if unit == "%" and one.name.startswith("residue:"):
-        one = share_of(one)
-    made = [Condition(one, sign, _in_unit(one, value, unit))]
-    return made if most is None else [*made, Condition(one, "<=", _in_unit(one, most, unit))]
-
-
-def _had(one: Property, clause: str, at: int) -> Condition | None:
-    """Read "contain nitrogen", "two rings", "without chlorine", "aromatic"; None where a number is asked for."""
-    before = clause[:at]
-    if not one.counted:
-        return None
-    adjective = re.match(_ADJECTIVE, clause[at:]) is not None
-    if _QUANTITY.search(before) and not adjective:
-        return None
-    many = re.search(rf"\b({NUMBER})\s+$", before)
-    if _LACKING.search(before):
-        return Condition(one, "==", 0.0)
-    if many is not None:
-        return Condition(one, "==", _number(many[1]))
-    return Condition(one, ">=", 1.0) if adjective or _HAVING.search(before) else None
-
-
-def _named(reader: Reader, name: str) -> Property:
-    return next(one for one in reader.known if one.name == name)
-
-
-def _properties(reader: Reader, clause: str, start: int, end: int) -> list[tuple[int, Property]]:
-    """Properties named in a clause, with where in it."""
-    found: list[tuple[int, Property]] = []
-    for one in (*reader.known, *PARTS[reader.modality]):
-        match = reader.take("|".join(part for part in (one.words, one.high, one.low) if part), start, end)
-        if match is None:
-            continue
-        at = match.start() - start
-        if any(some and re.fullmatch(some, match[0], re.IGNORECASE) for some in (one.high, one.low)):
-            reader.ranked_by = one
-        shared = one.name.startswith("residue:") and (
-            _SHARE.search(clause[:at]) or clause[match.end() - start :].startswith(" content")
-        )
-        found.append((at, share_of(one) if shared else one))
-    return sorted(found, key=lambda pair: pair[0])
-
-
-def _comparison(reader: Reader, start: int, end: int) -> tuple[str, float, str, float | None] | None:
-    """Sign, number and unit of a comparison, and for "between" the second number."""
-    match = reader.take(rf"between\s+(?P<a>{NUMBER})\s+and\s+(?P<b>{NUMBER}){_UNITS}", start, end)
-    if match is not None:
-        low, high = sorted([_number(match["a"]), _number(match["b"])])
-        return ">=", low, (match["unit"] or "").lower(), high
-    for sign, words in _COMPARED:
-        match = re.compile(rf"(?<!\w)(?:{words})\s*(?:a |an )?(?P<a>-?{NUMBER})(?![\w]){_UNITS}", re.I).search(
-            reader.left, start, end
-        )
-        if match is not None:
-            reader.blank(*match.span())
-            unit = (match["unit"] or "").lower()
-            return sign, _number(match["a"]), "%" if unit.startswith("per") else unit, None
-    return None
-
-
-def _number(text: str) -> float:
-    said = text.lower()
-    if said in _WORDS:
-        return float(_WORDS.index(said))
-    # "1,000" is a thousand; "1,5" one and a half.
-    said = re.sub(r",(?=\d{3}\b)", "", said).replace(",", ".")
-    try:
-        return float(said)
-    except ValueError:
-        return float("nan")
-
-
-def _implied(reader: Reader, clause: str, unit: str) -> Property | None:
-    """Find the property that "heavier than 500" or "over 300 residues" means."""
-    mass = "weight" if reader.modality == "molecule" else "mass"
-    if re.search(r"heav|light|weigh", clause) or "da" in unit or "g/mol" in unit:
-        return _named(reader, mass)
-    if reader.modality == "protein" and (re.search(r"long|short|larg|small|bigg", clause) or unit):
-        return _named(reader, "length")
-    return _named(reader, mass) if re.search(r"larg|small|bigg", clause) else None
-
-
-def _in_unit(one: Property, value: float, unit: str) -> float:
+def in_unit(one: Property, value: float, unit: str) -> float:
+    """Turn a number with a unit into the property's own."""
     if one.unit == "%":
         return value / 100
     if one.unit == "kDa" and unit in ("da", "dalton", "daltons", "g/mol"):

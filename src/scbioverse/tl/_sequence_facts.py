@@ -14,12 +14,14 @@ from ._sequence_rows import MOST_EVIDENCE, SHOWN, chosen, chosen_rows, counted, 
 from ._sequence_words import FORMULA
 
 if TYPE_CHECKING:
-    from ._asked_sequences import AskedSequences
+    from ._asked_sequences import AskedSequences, Rows
     from ._sequence_questions import SequenceQuestion
 
 
 def compute_sequences(question: SequenceQuestion, data: AskedSequences) -> Fact:
     """Answer a question of one of the computable kinds."""
+    if question.odd:
+        return _refused(question)
     if question.lost:
         return missing(question, data)
     fact = {
@@ -32,6 +34,16 @@ def compute_sequences(question: SequenceQuestion, data: AskedSequences) -> Fact:
         "compare": compare_fact,
     }[question.kind](question, data)
     return Fact(" ".join([fact.text, *not_there(question, data), *_read_of(question, data)]), fact.table)
+
+
+def _refused(question: SequenceQuestion) -> Fact:
+    """Say what was not understood."""
+    found = list(dict.fromkeys([*question.odd, *question.about]))[:SHOWN]
+    said, were = listed([repr(bounded(one, MAX_NAME_CHARS)) for one in found]), "was" if len(found) == 1 else "were"
+    return Fact(
+        f"{said} of the question {were} not understood, so that nothing was computed: it might have been wrong. Ask "
+        'one thing at a time, as in "How many contain chlorine and no fluorine?".'
+    )
 
 
 def not_there(question: SequenceQuestion, data: AskedSequences) -> list[str]:
@@ -87,10 +99,11 @@ def _read_of(question: SequenceQuestion, data: AskedSequences) -> list[str]:
 
 
 def _said_conditions(question: SequenceQuestion) -> str:
-    parts = [one.said for one in question.conditions]
-    if question.either and len(parts) > 1:
-        return f"{', '.join(parts[:-1])} or {parts[-1]}"
-    return listed(parts)
+    parts: dict[int, list[str]] = {}
+    for at, one in enumerate(question.conditions):
+        parts.setdefault(one.group if one.group >= 0 else -1 - at, []).append(one.said)
+    said = [f"{', '.join(some[:-1])} or {some[-1]}" if len(some) > 1 else some[0] for some in parts.values()]
+    return " and ".join(said) if any(" or " in one for one in said) else listed(said)
 
 
 def _count(question: SequenceQuestion, data: AskedSequences) -> Fact:
@@ -118,7 +131,17 @@ def _count(question: SequenceQuestion, data: AskedSequences) -> Fact:
     )
     verb = "has" if held == 1 else "have"
     share = f" ({percent(held / rows.size)})"
-    return Fact(f"{held} of {whom(rows.size, question, data)}{share} {verb} {said}.", table)
+    text = f"{held} of {whom(rows.size, question, data)}{share} {verb} {said}."
+    return Fact(f"{text}{_share_of_first(question, data, rows, held)}", table)
+
+
+def _share_of_first(question: SequenceQuestion, data: AskedSequences, rows: Rows, held: int) -> str:
+    """Add the share among those that fulfil the first condition: "what share of those with nitrogen has oxygen?"."""
+    first = question.conditions[0]
+    if question.kind != "fraction" or len(question.conditions) < 2 or first.group >= 0:
+        return ""
+    n = int(first.holds(data.values(first.of.name, rows)).sum())
+    return f" Of the {n} with {first.said} that is {percent(held / n)}." if n else ""
 
 
 def _count_all(n: int, bad: int, data: AskedSequences) -> Fact:
@@ -130,6 +153,12 @@ def _count_all(n: int, bad: int, data: AskedSequences) -> Fact:
 
 def _count_groups(question: SequenceQuestion, data: AskedSequences) -> Fact:
     total = int(data.asked.sum())
+    if len({one.column for one in question.groups}) > 1:
+        n = int(chosen(question, data).sum())
+        both = listed([f"{bounded(one.name, MAX_NAME_CHARS)!r} in obs[{one.column!r}]" for one in question.groups])
+        table = pd.DataFrame({"group": [both], "n": [n], "fraction": [n / total]})
+        who = f"{n} of {counted(total, data.noun)} ({percent(n / total)})"
+        return Fact(f"{who} {'has' if n == 1 else 'have'} {both}.", table)
     rows = [(one.name, int((one.mask & data.asked).sum())) for one in question.groups]
     table = pd.DataFrame(rows, columns=["group", "n"])
     table["fraction"] = table["n"] / total

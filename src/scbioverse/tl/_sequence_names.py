@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from ._sequence_words import AMINO_ACIDS, ELEMENTS
+
 if TYPE_CHECKING:
     from ._asked_sequences import AskedSequences
 
@@ -51,7 +53,8 @@ def _stands_alone(text: str, start: int, end: int, name: str) -> bool:
     before, after = text[:start], text[end:]
     if before[-1:] in ("'", '"', "`", "“") and after[:1] in ("'", '"', "`", "”"):
         return True
-    if len(name) < 2 or re.fullmatch(r"[-+]?\d+(?:[.,]\d+)?", name):
+    # "Contain nitrogen" means the element, of whatever is called so.
+    if len(name) < 2 or name in ELEMENTS or name in AMINO_ACIDS or re.fullmatch(r"[-+]?\d+(?:[.,]\d+)?", name):
         return False
     if re.search(r"\w$|[\w\])]-$|\d,$", before) or re.match(r"\w|-\w", after):
         return False
@@ -72,8 +75,8 @@ PLAIN = frozenset(
         "a about acid acids after alike all also amino an analog analogs analogue analogues and and's another any "
         "are as at atom atoms average be been best between big bigger biggest bind both but by called can carry "
         "chemical closely closest column compare compared compound compounds contain containing contains contrast "
-        "could count data dataset describe did differ difference different dissimilar distribution do does down "
-        "drug drugs each either every exactly explain few fewer fewest find first five follow follows for four "
+        "content could count data dataset describe did differ difference different dissimilar distribution do does "
+        "down drug drugs each either every exactly explain few fewer fewest find first five follow follows for four "
         "fraction free from fulfil fulfill function functions give good great greater greatest group groups had "
         "has have having heavier heaviest here high higher highest histogram how i if in include includes "
         "including inside into is it its just kind know lack lacking large larger largest least less light lighter "

@@ -11,6 +11,7 @@ import pandas as pd
 from ._asked_sequences import quietly
 from ._neighbours import fingerprints, similarities
 from ._question_facts import NOT_ENOUGH, Fact, listed
+from ._sequence_questions import AVERAGED
 from ._sequence_rows import MOST_EVIDENCE, SHOWN, chosen, chosen_rows, fulfilling, table_of, whom
 from ._sequence_words import FORMULA, MOLECULE, PROTEIN, Property
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from ._asked_sequences import AskedSequences, Rows
     from ._sequence_questions import SequenceQuestion
 
-AVERAGED = re.compile(r"\b(?:average|mean|median)\b", re.IGNORECASE)
 _COMPARED = {
     "molecule": (FORMULA, *(one for one in MOLECULE if one.name not in ("formula", "aromatic_rings", "stereocentres"))),
     "protein": PROTEIN,
@@ -29,6 +29,13 @@ _COMPARED = {
 
 def property_fact(question: SequenceQuestion, data: AskedSequences) -> Fact:
     rows = chosen_rows(question, data)
+    if question.rows and question.conditions:
+        return _verdicts(question, data, rows)
+    if question.conditions:
+        rows = rows[data.readable[rows]]
+        rows = rows[fulfilling(question, data, rows)]
+        if not rows.size:
+            return Fact(f"No {data.noun} that was asked about fulfils the question's conditions. {NOT_ENOUGH}")
     used = list(question.properties)
     if not rows.size:
         return Fact(f"What is named is not among the selected {data.noun}s. {NOT_ENOUGH}")
@@ -38,6 +45,21 @@ def property_fact(question: SequenceQuestion, data: AskedSequences) -> Fact:
         return Fact(" ".join(_properties_of(int(row), used, data) for row in rows[:SHOWN]) + _more(rows.size), table)
     said = [_spread(one, rows, question, data) for one in used]
     return Fact(" ".join(said), table)
+
+
+def _verdicts(question: SequenceQuestion, data: AskedSequences, rows: Rows) -> Fact:
+    """Say of each named row whether it is as asked, and the values that decide it."""
+    if not rows.size:
+        return Fact(f"What is named is not among the selected {data.noun}s. {NOT_ENOUGH}")
+    used = list(dict.fromkeys([*question.properties, *(one.of for one in question.conditions)]))
+    parts = []
+    for row in rows[:SHOWN].tolist():
+        said = _properties_of(row, used, data)
+        if data.readable[row]:
+            holds = bool(fulfilling(question, data, np.array([row]))[0])
+            said = f"{'Yes' if holds else 'No'}: {said}"
+        parts.append(said)
+    return Fact(" ".join(parts) + _more(rows.size), table_of(rows[:MOST_EVIDENCE], used, data))
 
 
 def _more(n: int) -> str:
@@ -128,7 +150,7 @@ def compare_fact(question: SequenceQuestion, data: AskedSequences) -> Fact:
     table = table_of(at, used, data).set_index("row").T.rename_axis("property").reset_index()
     table.columns.name = None
     if len(at) == 2 and len(used) == 1 and not used[0].text:
-        return Fact(_higher(used[0], at, data), table)
+        return Fact(_higher(used[0], at, data, low=_ASKS_LESS.search(question.text) is not None), table)
     parts = []
     for one in used:
         said = data.texts_of(one.name, at) if one.text else [one.shown(float(v)) for v in data.values(one.name, at)]
@@ -143,13 +165,18 @@ def compare_fact(question: SequenceQuestion, data: AskedSequences) -> Fact:
     return Fact(text, table)
 
 
-def _higher(one: Property, at: Rows, data: AskedSequences) -> str:
+_ASKS_LESS = re.compile(r"\b(?:less|fewer|lower|smaller|lighter|shorter)\b", re.IGNORECASE)
+
+
+def _higher(one: Property, at: Rows, data: AskedSequences, *, low: bool) -> str:
+    """Name the row that has more, or less where less is asked for."""
     values = data.values(one.name, at)
-    first, second = (0, 1) if values[0] >= values[1] else (1, 0)
+    first, second = (0, 1) if (values[0] <= values[1] if low else values[0] >= values[1]) else (1, 0)
     names, said = [data.labels[row] for row in at], [one.shown(float(value)) for value in values]
     if values[0] == values[1]:
         return f"{names[0]} and {names[1]} have the same {one.said}: {said[0]}."
-    return f"{names[first]} has the higher {one.said}: {said[first]}, {names[second]} {said[second]}."
+    more = ("fewer" if low else "more") if one.counted else f"the {'lower' if low else 'higher'}"
+    return f"{names[first]} has {more} {one.said}: {said[first]}, {names[second]} {said[second]}."
 
 
 def tanimoto(data: AskedSequences, queries: Rows, pool: Rows) -> NDArray[np.float32]:

@@ -6,9 +6,12 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
+
 from ._questions import find_groups
-from ._sequence_conditions import Condition, Reader, read_conditions
+from ._sequence_conditions import Condition, Reader
 from ._sequence_names import find_rows, unread_words
+from ._sequence_tokens import Vocabulary
 
 if TYPE_CHECKING:
     from ._asked_sequences import AskedSequences
@@ -21,6 +24,8 @@ Kind = Literal[
 COMPUTED: frozenset[Kind] = frozenset(["count", "fraction", "groups", "property", "extreme", "list", "compare"])
 MOST_SHOWN = 20
 _FOLLOW_UP = re.compile(r"^\W*(?:and|what about|how about|also|now)\b", re.IGNORECASE)
+_PRONOUN = re.compile(r"\b(?:it|its|they|their|them|these|those)\b", re.IGNORECASE)
+AVERAGED = re.compile(r"\b(?:average|mean|median)\b", re.IGNORECASE)
 _BEST = re.compile(
     r"\b(?:top|first|best)\s+(\d+|three|five|ten)\b|\b(?:the\s+)?(\d+|two|three|four|five|ten)\s+(?=\w*est\b|most\b)"
 )
@@ -43,8 +48,6 @@ class SequenceQuestion:
         Groups it names, in order.
     conditions
         What rows have to be like.
-    either
-        Whether one of the conditions is enough.
     properties
         Properties it asks for.
     best
@@ -57,6 +60,8 @@ class SequenceQuestion:
         Words that stand beside a name and match none.
     about
         Words that were not understood.
+    odd
+        What carries meaning and was not understood, such as a number: it forbids an answer.
     bare
         The question with "this molecule" in the place of names: names tell a language model what it should read.
     """
@@ -66,13 +71,13 @@ class SequenceQuestion:
     rows: tuple[int, ...] = ()
     groups: tuple[Named, ...] = ()
     conditions: tuple[Condition, ...] = ()
-    either: bool = False
     properties: tuple[Property, ...] = ()
     best: int = 5
     low: bool = False
     lost: str = ""
     absent: tuple[str, ...] = ()
     about: tuple[str, ...] = ()
+    odd: tuple[str, ...] = ()
     bare: str = ""
 
 
@@ -92,13 +97,20 @@ def read_sequence_question(
     """
     rows, rest, lost = find_rows(text, data)
     beside = [one.lower() for match in _BESIDE.finditer(rest) for one in match.groups() if one]
-    marked, rest = rest, rest.replace("\0", " ")
+    marked, rest = rest, rest if len(rows) == 1 else rest.replace("\0", " ")
     groups, rest, _ = find_groups(rest, data.adata, data.columns) if data.columns else ([], rest, "")
-    reader = Reader(rest, data.modality, data.column_properties)
-    conditions, properties = read_conditions(reader)
-    if reader.ranked_by is not None:
-        properties.sort(key=lambda one: one is not reader.ranked_by)
-    unread = [*unread_words(reader.left), *reader.unread]
+    value_of_row = (lambda one: float(data.values(one.name, np.array(rows))[0])) if len(rows) == 1 else None
+    reader = Reader(rest, Vocabulary(data.modality, data.column_properties), value_of_row)
+    if before is not None and before.conditions and _refers(text):
+        reader.last = before.conditions[-1].of
+    conditions, properties = reader.read()
+    rest = rest.replace("\0", " ")
+    if reader.compares_row:
+        rows, marked = [], marked.replace("\0", " ")  # "heavier than aspirin" is not about aspirin
+    if reader.ranked_by:
+        properties.sort(key=lambda one: one is not reader.ranked_by[0])
+    odd = [] if len(rows) > 1 or beside else _odd(reader, conditions, text)
+    unread = unread_words(reader.left)
     absent = [word for word in unread if word.lower() in beside]
     bare = _without_names(marked, absent, data.noun)
     kind = _kind(rest.lower(), len(rows) + len(absent), conditions, properties, unread)
@@ -115,6 +127,12 @@ def read_sequence_question(
     lost = lost or _lost(kind, unread, narrowing, bool(rows or groups))
     if kind == "search" and data.modality == "molecule" and re.search(_CONTAIN, rest.lower()):
         kind, lost = "list", lost or " ".join(unread[:6])
+    if kind == "extreme" and re.search(_HIGH, re.sub(r"\btop\b", "", rest.lower())) and re.search(_LOW, rest.lower()):
+        odd.append("most and least at once")
+    if kind == "count" and rows and not conditions:
+        odd.append("how many")
+    if odd and (kind == "search" or (kind == "open" and groups and not rows)):
+        kind = "list"
     number = _BEST.search(text.lower())
     said = next((one for one in number.groups() if one), "5") if number else "5"
     question = SequenceQuestion(
@@ -123,20 +141,45 @@ def read_sequence_question(
         tuple(rows),
         tuple(groups),
         tuple(conditions),
-        reader.either,
         tuple(properties),
         min(MOST_SHOWN, max(1, int(said) if said.isdigit() else _NUMBERS[said])),
         re.search(_LOW, rest.lower()) is not None or any(_names_low(one, rest) for one in properties),
         lost,
         tuple(absent),
         tuple(unread),
+        tuple(dict.fromkeys(odd)),
         bare,
     )
     return question if before is None else _followed(question, before)
 
 
+# Words that say how a number was come by, or what of several numbers is wanted: none of these is computed.
+_OTHERWISE = re.compile(
+    r"\b(?:exact|monoisotopic|isotopic|measured|experimental(?:ly)?|observed|boiling|melting|total|sum|combined)\b",
+    re.I,
+)
+
+
+def _odd(reader: Reader, conditions: list[Condition], text: str) -> list[str]:
+    """Return what carries meaning and was not understood: it forbids an answer."""
+    odd = list(reader.unread)
+    odd += [one[0] for one in _OTHERWISE.finditer(text)]
+    if len(reader.ranked_by) > 1:
+        odd.append(f"{reader.ranked_by[0].said} and {reader.ranked_by[1].said} at once")
+    if reader.ranked_by and AVERAGED.search(text):
+        odd.append(AVERAGED.search(text)[0])  # type: ignore[index]
+    return odd
+
+
+def _refers(text: str) -> bool:
+    """Whether a question goes on from the one before."""
+    return _FOLLOW_UP.match(text) is not None or _PRONOUN.search(text) is not None
+
+
 def _followed(question: SequenceQuestion, before: SequenceQuestion) -> SequenceQuestion:
     """Take over from the question before what a follow-up leaves out."""
+    if _PRONOUN.search(question.text) and not question.rows and not question.groups:
+        return _referred(question, before)
     if not _FOLLOW_UP.match(question.text):
         return question
     new = bool(question.conditions or question.properties)
@@ -147,7 +190,6 @@ def _followed(question: SequenceQuestion, before: SequenceQuestion) -> SequenceQ
             rows=question.rows or before.rows,
             groups=question.groups or before.groups,
             conditions=before.conditions,
-            either=before.either,
             properties=before.properties,
             best=before.best,
             low=before.low,
@@ -164,6 +206,24 @@ def _followed(question: SequenceQuestion, before: SequenceQuestion) -> SequenceQ
     if question.kind == "property":
         return replace(question, rows=before.rows, groups=before.groups)
     return question
+
+
+def _referred(question: SequenceQuestion, before: SequenceQuestion) -> SequenceQuestion:
+    """Read "how many of these" and "its weight": of the rows that the question before was about."""
+    if not (before.rows or before.groups or before.conditions):
+        return replace(question, lost=question.lost or "what these words refer to")
+    conditions = question.conditions if before.rows else _joined(before.conditions, question.conditions)
+    kind = question.kind
+    if question.conditions and kind in ("open", "search", "list"):
+        # "Is it heavier than caffeine?"
+        kind = "property" if before.rows else "list"
+    return replace(question, kind=kind, rows=before.rows, groups=before.groups, conditions=conditions)
+
+
+def _joined(first: tuple[Condition, ...], second: tuple[Condition, ...]) -> tuple[Condition, ...]:
+    """Both, with the groups of the second kept apart from those of the first."""
+    apart = [replace(one, group=one.group + 10_000) if one.group >= 0 else one for one in second]
+    return (*first, *(one for one in apart if one not in first))
 
 
 def _without_names(marked: str, absent: list[str], noun: str) -> str:
@@ -200,8 +260,8 @@ _ALIKE = (
     r"\b(?:most |more |closely )?(?:similar|alike)\b|\bmost like\b|\bnearest\b|\bclosest\b|\bresembl|\bneighbou?rs?\b"
     r"|\banalogu?e?s?\b|\brelatives?\b|\b(?:is|are|look|looks) (?:most )?like\b"
 )
-_HIGH = r"\b(?:highest|most|greatest|maximum|maximal|max|top|largest|biggest|heaviest|longest|greasiest)\b"
-_LOW = r"\b(?:lowest|least|fewest|minimum|minimal|min|smallest|lightest|shortest)\b"
+_HIGH = r"(?<!at )\b(?:highest|most|greatest|maximum|maximal|max|top|largest|biggest|heaviest|longest|greasiest)\b"
+_LOW = r"(?<!at )\b(?:lowest|least|fewest|minimum|minimal|min|smallest|lightest|shortest)\b"
 _COMPARE = (
     r"\bcompar|\bdiffer|\bversus\b|\bvs\b|\bbetween\b|\bthan\b|\bsimilar|\balike\b|\bcontrast|\btanimoto\b"
     r"|\bwhich (?:one )?(?:is|has)\b"

@@ -27,8 +27,9 @@ def chosen(question: SequenceQuestion, data: AskedSequences) -> NDArray[np.bool_
     mask = data.asked.copy()
     if question.rows:
         return mask & np.isin(np.arange(mask.size), question.rows)
-    if question.groups:
-        mask &= np.any([one.mask for one in question.groups], axis=0)
+    for column in dict.fromkeys(one.column for one in question.groups):
+        # One of the groups of a column, and so for every column.
+        mask &= np.any([one.mask for one in question.groups if one.column == column], axis=0)
     return mask
 
 
@@ -52,8 +53,12 @@ def counted(n: int, noun: str, several: str = "") -> str:
 
 
 def fulfilling(question: SequenceQuestion, data: AskedSequences, rows: Rows) -> NDArray[np.bool_]:
-    tests = [one.holds(data.values(one.of.name, rows)) for one in question.conditions]
-    return np.any(tests, axis=0) if question.either else np.all(tests, axis=0)
+    """Which of some rows fulfil the question's conditions, bool."""
+    tests: dict[int, NDArray[np.bool_]] = {}
+    for at, one in enumerate(question.conditions):
+        held, group = one.holds(data.values(one.of.name, rows)), one.group if one.group >= 0 else -1 - at
+        tests[group] = tests[group] | held if group in tests else held
+    return np.all(list(tests.values()), axis=0)
 
 
 def names_of(rows: Rows, data: AskedSequences) -> str:
