@@ -79,6 +79,8 @@ def values() -> pd.DataFrame:
             "aromatic": rdMolDescriptors.CalcNumAromaticRings(mol),
             "rot": rdMolDescriptors.CalcNumRotatableBonds(mol),
             "charge": Chem.GetFormalCharge(mol),
+            "hbd": rdMolDescriptors.CalcNumHBD(mol),
+            "hba": rdMolDescriptors.CalcNumHBA(mol),
             "nhoh": rdMolDescriptors.CalcNumLipinskiHBD(mol),
             "no": rdMolDescriptors.CalcNumLipinskiHBA(mol),
         } | {symbol: element(mol, symbol) for symbol in ("N", "O", "F", "Cl", "Br", "S", "I")}
@@ -145,6 +147,9 @@ COUNTS: list[tuple[str, Any]] = [
     ("How many have a weight of 100 to 200?", lambda v: v.w.between(100, 200)),
     ("How many are between 100 and 200 Da?", lambda v: v.w.between(100, 200)),
     ("How many are larger than 300 Da?", lambda v: v.w > 300),
+    ("How many have HBD <= 2 and HBA <= 2?", lambda v: (v.hbd <= 2) & (v.hba <= 2)),
+    ("How many have 3 rings or fewer?", lambda v: v.rings <= 3),
+    ("How many with MW greater than or equal to 200?", lambda v: v.w >= 200),
     ("How many contain one or two iodine atoms?", lambda v: v.I.isin([1, 2])),
     ("How many have one ring and one sulfur atom?", lambda v: (v.rings == 1) & (v.S == 1)),
     ("How many weigh more than aspirin?", lambda v: v.w > v.w["aspirin"]),
@@ -179,6 +184,11 @@ def test_counts_tell_readings_apart(values: pd.DataFrame) -> None:
         ("How many molecules are not launched?", "not"),
         ("Which molecules are not antibiotics?", "not"),
         ("How many have 3?", "3"),
+        ("How many contain only carbon and hydrogen?", "only"),
+        ("How many weigh about 300?", "about"),
+        ("How many have 2 to 3 rings or 5 rings?", "or"),
+        ("How many are heavier than both aspirin and caffeine?", "than"),
+        ("What is the mean weight per phase?", "per"),
         ("Mean weight of the 10 heaviest?", "Mean"),
         ("What is the total molecular weight?", "total"),
         ("What is the monoisotopic mass of aspirin?", "monoisotopic"),
@@ -206,6 +216,9 @@ def test_means_and_extremes_are_of_the_rows_asked_about(drugs: ad.AnnData, value
     assert (
         v.w[v.rings >= 2].idxmax() in ask(drugs, "Which molecule with at least 2 rings is the heaviest?").split(";")[0]
     )
+    for question in ("List the 3 most lipophilic", "Which three molecules have the highest logP?", "top 3 by logP"):
+        answer = sb.tl.ask(drugs, question, modality="molecule", model="no-such-model")
+        assert answer.evidence["row"].tolist() == v.logp.sort_values(ascending=False).index[:3].tolist(), question
     held, both = int((v.N > 0).sum()), int(((v.N > 0) & (v.O > 0)).sum())
     answer = ask(drugs, "What fraction of molecules with nitrogen contains oxygen?")
     assert answer.startswith(f"{both} of {len(v)}")

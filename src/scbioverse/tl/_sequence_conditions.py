@@ -93,6 +93,7 @@ class _Term:
     listed: bool
     absent: bool = False
     fixed: bool = False
+    ranged: bool = False  # one end of a range, which holds with the other only
 
 
 class Reader:
@@ -151,8 +152,26 @@ class Reader:
             return self._number(at)
         if token.kind == "than":
             return self._than(at)
+        if token.kind == "property" and self._is_compared(at):
+            self._mention_of(token)
+            return at + 1
         getattr(self, f"_on_{token.kind}", lambda _: None)(token)
         return at + 1
+
+    def _is_compared(self, at: int) -> bool:
+        """Whether "above 5" follows a property, and is not said of another one: "donors below 5", "ring, 2 donors"."""
+        after = self._tokens[at + 1 : at + 3]
+        if not after or after[0].kind not in ("compare", "range") or self.vocabulary.implied(after[0]) is not None:
+            return False
+        of_next = len(after) > 1 and after[1].kind == "property" and after[1].of is not None and after[1].of.counted
+        return not of_next
+
+    def _mention_of(self, token: Token) -> None:
+        if token.of is not None:
+            self._mention(token.of)
+
+    def _on_odd(self, token: Token) -> None:
+        self.unread.append(token.said)
 
     def _on_not(self, _: Token) -> None:
         if self._not:
@@ -194,8 +213,7 @@ class Reader:
 
     def _on_way(self, token: Token) -> None:
         self._way = token.sign
-        if token.of is not None:
-            self._mention(token.of)
+        self._mention_of(token)
 
     def _on_superlative(self, token: Token) -> None:
         if token.of is not None and token.of not in self.ranked_by:
@@ -255,8 +273,13 @@ class Reader:
         if not token.sign and not (one.counted or one.name in ("charge", "length") or one.name.startswith("obs:")):
             self.unread.append(token.said)  # no molecule weighs exactly 300
             return end
+        end += used
+        suffix = self._tokens[end : end + 2]
+        if used and not token.sign and len(values) == 1 and [some.kind for some in suffix] == ["or", "way"]:
+            # "3 rings or fewer"
+            values, end = [replace(token, sign=suffix[1].sign + "=")], end + 2
         self._compare(one, values)
-        return end + used
+        return end
 
     def _meant(self, token: Token, follows: Token | None) -> tuple[Property | None, int]:
         """Find the property that a number is of, and whether it is the token that follows."""
@@ -294,7 +317,7 @@ class Reader:
         elif values[0].kind == "range":
             low, high = sorted([values[0].value, values[0].most])
             for sign, value in ((">=", low), ("<=", high)):
-                self._add(Condition(one, sign, in_unit(one, value, values[0].unit)))
+                self._add(Condition(one, sign, in_unit(one, value, values[0].unit)), ranged=True)
                 self._joined = "and"
         else:
             for token in values:
@@ -321,9 +344,9 @@ class Reader:
 
     # ------------------------------------------------------------ and, or
 
-    def _add(self, made: Condition, *, absent: bool = False, listed: bool | None = None) -> None:
+    def _add(self, made: Condition, *, absent: bool = False, listed: bool | None = None, ranged: bool = False) -> None:
         in_list = not self._fresh and bool(self._terms) if listed is None else listed
-        self._terms.append(_Term(made, self._joined, in_list, absent))
+        self._terms.append(_Term(made, self._joined, in_list, absent, ranged=ranged))
         self._joined, self._fresh = "", False
 
     def _add_rule(self) -> None:
@@ -355,7 +378,8 @@ class Reader:
                 if term.joined == "and" and term.listed and term.absent and before.absent and self._verb_negated:
                     self.unread.append("and")  # "do not contain both" or "contain neither"?
             out.append(term.condition)
-        if mixed and loose:
+        ranged = any(one.ranged for one in self._terms) and any(one.group >= 0 for one in out)
+        if (mixed and loose) or ranged:
             self.unread.append("or")
         return out
 

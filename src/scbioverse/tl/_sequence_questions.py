@@ -27,7 +27,8 @@ _FOLLOW_UP = re.compile(r"^\W*(?:and|what about|how about|also|now)\b", re.IGNOR
 _PRONOUN = re.compile(r"\b(?:it|its|they|their|them|these|those)\b", re.IGNORECASE)
 AVERAGED = re.compile(r"\b(?:average|mean|median)\b", re.IGNORECASE)
 _BEST = re.compile(
-    r"\b(?:top|first|best)\s+(\d+|three|five|ten)\b|\b(?:the\s+)?(\d+|two|three|four|five|ten)\s+(?=\w*est\b|most\b)"
+    r"\b(?:top|first|best)\s+(\d+|three|five|ten)\b"
+    r"|\b(\d+|two|three|four|five|ten)\s+(?:molecules|compounds|drugs|proteins)\b(?=.*\b(?:\w+est|most|least)\b)|\b(?:the\s+)?(\d+|two|three|four|five|ten)\s+(?=\w*est\b|most\b)"
 )
 _NUMBERS = {"two": 2, "three": 3, "four": 4, "five": 5, "ten": 10}
 
@@ -129,6 +130,10 @@ def read_sequence_question(
         kind, lost = "list", lost or " ".join(unread[:6])
     if kind == "extreme" and re.search(_HIGH, re.sub(r"\btop\b", "", rest.lower())) and re.search(_LOW, rest.lower()):
         odd.append("most and least at once")
+    if kind == "compare" and re.search(_HOW_MANY, rest.lower()) and re.search(r"\bthan\b", rest.lower()):
+        odd.append("than")
+    if AVERAGED.search(text) and re.search(r"\b(?:per|by|each|every)\b", rest.lower()):
+        odd.append("per")
     if kind == "count" and rows and not conditions:
         odd.append("how many")
     if odd and (kind == "search" or (kind == "open" and groups and not rows)):

@@ -20,8 +20,8 @@ _UNIT = r"(?:\s*(?P<unit>kda|da|daltons?|g/mol|kg/mol|residues?|aa|amino acids?|
 _MORE = r"(?:more|greater|larger|bigger|higher|above|over)"
 _LESS = r"(?:less|fewer|smaller|lower|below|under)"
 _COMPARED = (
-    (">=", r"at least|minimum of|>=|≥", ""),
-    ("<=", r"at most|up to|maximum of|<=|≤", ""),
+    (">=", r"at least|minimum of|(?:more|greater|larger|higher) than or equal to|>=|≥", ""),
+    ("<=", r"at most|up to|maximum of|(?:less|fewer|smaller|lower) than or equal to|<=|≤", ""),
     (">", r"above|over|exceed(?:s|ing)?|beyond|(?:more|greater|larger|bigger|higher) than|>", ""),
     ("<", r"below|under|(?:less|fewer|smaller|lower) than|<", ""),
     (">", r"heavier than", "mass"), ("<", r"lighter than", "mass"),
@@ -38,9 +38,10 @@ _CHARGES = (
     ("==", r"uncharged|neutral|no (?:net |formal )?charge|without (?:a )?(?:net |formal )?charge"),
     ("!=", r"charged|ions?|ionic"),
 )
+_NOUNS = r"(?:molecules?|compounds?|drugs?|proteins?|sequences?|rows?)"
 _LOGP = r"(?:crippen )?c?log ?-?p"
 _PLAIN_TOKENS = (
-    ("best", rf"(?:top|first|best)\s+{_N}|{_N}\s+(?=\w*est\b|most\b|least\b)"),
+    ("best", rf"(?:top|first|best)\s+{_N}|{_N}(?=\s+(?:{_NOUNS}\b.*\s)?(?:\w*est|most|least)\b)"),
     ("rule", r"lipinski(?:'?s)?(?: rules?(?: of (?:five|5))?)?|rules? of (?:five|5)"),
     ("break", r"violat\w+|breaks?|breaking|fail(?:s|ing)?"),
     ("pass", r"obeys?|follows?|satisf(?:y|ies)|fulfil(?:l|ls|s)?|pass(?:es)?|meets?"),
@@ -52,7 +53,9 @@ _PLAIN_TOKENS = (
                  r"|median|by|which"),
     ("filler", r"different|the|a|an|of|both|either"),
     ("and", r"and|plus"), ("or", r"or"), ("but", r"but|yet|while"), ("than", r"than"),
-    ("noun", r"molecules?|compounds?|drugs?|proteins?|sequences?|that|who|rows?"),
+    ("noun", rf"{_NOUNS}|that|who"),
+    # Nothing that can be asked here says how many of several, or nothing else.
+    ("odd", r"only|solely|nothing but|times|about|approximately|roughly|around|half|twice"),
 )  # fmt: skip
 _ADJECTIVE = r"aromatic(?! rings?\b)|cyclic|chiral(?! cent)|halogenated|[a-z]+[ -]containing"
 # One letter is an element where something is contained.
@@ -202,7 +205,8 @@ def _at(text: str, at: int, vocabulary: Vocabulary, before: str) -> tuple[Token,
     prefix = re.compile(r"non-?(?=aromatic|cyclic|chiral|halogenated|ionic|charged)", re.I).match(text, at)
     if prefix:
         return Token("not", prefix[0]), prefix.end()
-    found = [*_numeric(text, at), *_worded(text, at, vocabulary, before)]
+    # Of equally long ones the first: "10" of "the 10 heaviest" is no number to compare with.
+    found = [*_worded(text, at, vocabulary, before), *_numeric(text, at)]
     return max(found, key=lambda pair: pair[1], default=None)
 
 
