@@ -229,6 +229,7 @@ def test_yes_and_no_and_less(drugs: ad.AnnData) -> None:
     assert ask(drugs, "Is caffeine aromatic?").startswith("Yes: caffeine has 2 aromatic rings")
     assert ask(drugs, "Does aspirin contain chlorine?").startswith("No: aspirin has no chlorine")
     assert ask(drugs, "Does stearin pass the rule of five?").startswith("No: ")
+    assert ask(drugs, "Is aspirin launched?") == "aspirin has preclinical in obs['phase']."
     assert ask(drugs, "Which is lighter, caffeine or aspirin?").startswith("aspirin has the lower molecular weight")
     assert ask(drugs, "Which has fewer rings, caffeine or aspirin?").startswith("aspirin has fewer rings: 1")
 

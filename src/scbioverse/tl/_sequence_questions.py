@@ -117,6 +117,10 @@ def read_sequence_question(
     kind = _kind(rest.lower(), len(rows) + len(absent), conditions, properties, unread)
     if kind == "open" and groups and not rows and not unread and re.search(_WHICH, rest.lower()):
         kind = "list"
+    if kind == "open" and groups and rows and not unread and re.match(r"\W*(?:is|are|was|were)\b", text.lower()):
+        # "Is aspirin launched?": its value in that column.
+        kind, columns = "property", {f"text:{one.column}" for one in groups}
+        properties += [one for one in data.column_properties if one.name in columns]
     if kind in ("property", "compare") and conditions and rows:
         properties += [one.of for one in conditions if one.of not in properties]
     if kind == "compare" and len(rows) < 2:
