@@ -110,7 +110,6 @@ def read_sequence_question(
         rows, marked = [], marked.replace("\0", " ")  # "heavier than aspirin" is not about aspirin
     if reader.ranked_by:
         properties.sort(key=lambda one: one is not reader.ranked_by[0])
-    odd = [] if len(rows) > 1 or beside else _odd(reader, conditions, text)
     unread = unread_words(reader.left)
     absent = [word for word in unread if word.lower() in beside]
     bare = _without_names(marked, absent, data.noun)
@@ -132,14 +131,8 @@ def read_sequence_question(
     lost = lost or _lost(kind, unread, narrowing, bool(rows or groups))
     if kind == "search" and data.modality == "molecule" and re.search(_CONTAIN, rest.lower()):
         kind, lost = "list", lost or " ".join(unread[:6])
-    if kind == "extreme" and re.search(_HIGH, re.sub(r"\btop\b", "", rest.lower())) and re.search(_LOW, rest.lower()):
-        odd.append("most and least at once")
-    if kind == "compare" and re.search(_HOW_MANY, rest.lower()) and re.search(r"\bthan\b", rest.lower()):
-        odd.append("than")
-    if AVERAGED.search(text) and re.search(r"\b(?:per|by|each|every)\b", rest.lower()):
-        odd.append("per")
-    if kind == "count" and rows and not conditions:
-        odd.append("how many")
+    odd = [] if len(rows) > 1 or beside else _odd(reader, text)
+    odd += _contrary(kind, rest.lower(), bare_count=bool(rows) and not conditions)
     if odd and (kind == "search" or (kind == "open" and groups and not rows)):
         kind = "list"
     number = _BEST.search(text.lower())
@@ -169,15 +162,26 @@ _OTHERWISE = re.compile(
 )
 
 
-def _odd(reader: Reader, conditions: list[Condition], text: str) -> list[str]:
+def _odd(reader: Reader, text: str) -> list[str]:
     """Return what carries meaning and was not understood: it forbids an answer."""
-    odd = list(reader.unread)
-    odd += [one[0] for one in _OTHERWISE.finditer(text)]
+    odd = [*reader.unread, *(one[0] for one in _OTHERWISE.finditer(text))]
     if len(reader.ranked_by) > 1:
         odd.append(f"{reader.ranked_by[0].said} and {reader.ranked_by[1].said} at once")
-    if reader.ranked_by and AVERAGED.search(text):
-        odd.append(AVERAGED.search(text)[0])  # type: ignore[index]
-    return odd
+    averaged = AVERAGED.search(text)
+    return [*odd, averaged[0]] if averaged and reader.ranked_by else odd
+
+
+def _contrary(kind: Kind, said: str, *, bare_count: bool) -> list[str]:
+    """Return words that ask for something else than what this kind of question computes."""
+    asks = {
+        "most and least at once": kind == "extreme"
+        and re.search(_HIGH, re.sub(r"\btop\b", "", said))
+        and re.search(_LOW, said),
+        "than": kind == "compare" and re.search(_HOW_MANY, said) and re.search(r"\bthan\b", said),
+        "per": AVERAGED.search(said) and re.search(r"\b(?:per|by|each|every)\b", said),
+        "how many": kind == "count" and bare_count,
+    }
+    return [words for words, found in asks.items() if found]
 
 
 def _refers(text: str) -> bool:
