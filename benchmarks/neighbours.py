@@ -49,9 +49,10 @@ def rows_of(raw: Raw, calibration: Calibration, seed: int) -> list[dict[str, Any
     whole = np.arange(raw.asked.truth.size)
     cut = np.sort(np.random.default_rng(seed).permutation(whole)[:FEW])
     rows: list[dict[str, Any]] = []
+    alone = answers(raw, calibration)
     for cells in (whole, cut):
         truth = raw.asked.truth[cells]
-        for method, log_probs in answers(raw, calibration).items():
+        for method, log_probs in alone.items():
             for k in (0, *NEIGHBOURS):
                 started = time.perf_counter()
                 held = log_probs[cells].astype(np.float32)

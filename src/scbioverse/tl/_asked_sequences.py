@@ -23,13 +23,13 @@ from ..pp._sequences import Sequence as Residues
 from ..pp._sequences import clean_sequence
 from ..pp._smiles import Molecule, parse_smiles
 from ._describe_reference import reference_texts
-from ._groups import read_groups
 from ._mudata import is_mudata, part_of
 from ._neighbours import compared_views
-from ._question_cells import groups_in, read_cells
+from ._question_cells import check_rows, groups_in, read_cells
 from ._questions import MOST_GROUPS, group_columns
 from ._representation import represent_rows
 from ._sequence_names import lowered
+from ._sequence_tokens import Vocabulary
 from ._sequence_words import Property
 
 if TYPE_CHECKING:
@@ -95,12 +95,7 @@ class AskedSequences:
         text_key: str = "text",
     ) -> None:
         adata = part_of(adata, modality) if is_mudata(adata) else adata
-        if not hasattr(adata, "obsm"):
-            raise InputError(f"expected an AnnData, found {type(adata).__name__}.")
-        if adata.n_obs == 0:
-            raise InputError("adata has no rows: there is nothing to ask about.")
-        if groupby is not None:
-            read_groups(adata, groupby)
+        check_rows(adata, groupby)
         self.adata, self.modality, self.groupby = adata, modality, groupby
         self.key, self._given_key, self.layer = key or _KEYS[modality], key, layer
         self._check_table()
@@ -164,6 +159,11 @@ class AskedSequences:
                 said = f"obs[{bounded(name, MAX_NAME_CHARS)!r}]"
                 made.append(Property(f"{'obs' if number else 'text'}:{name}", said, "", 0, words))
         return made
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        """The properties that a question may name; a conversation makes its patterns once."""
+        return Vocabulary(self.modality, self.column_properties)
 
     def groups_of(self, column: str) -> list[tuple[str, NDArray[np.bool_]]]:
         """Names and masks of a column's groups among the rows asked about."""

@@ -67,12 +67,7 @@ class AskedCells:
         key_added: str,
         device: str = "auto",
     ) -> None:
-        if not hasattr(adata, "obsm"):
-            raise InputError(f"expected an AnnData, found {type(adata).__name__}.")
-        if adata.n_obs == 0:
-            raise InputError("adata has no rows: there is nothing to ask about.")
-        if groupby is not None:
-            read_groups(adata, groupby)
+        check_rows(adata, groupby)
         self.adata, self.groupby, self.modality, self.key, self.layer = adata, groupby, modality, key, layer
         self.slots = Slots(key_added)
         self.asked = read_cells(adata, cells)
@@ -159,6 +154,24 @@ class AskedCells:
         place = pd.Index(rows)
         means = [values[place.get_indexer(one)].mean(axis=0, dtype=np.float64) for one in chosen]
         return np.stack(means).astype(np.float32)
+
+
+def check_rows(adata: AnnData, groupby: str | None) -> None:
+    """Refuse what no question can be asked about.
+
+    Raises
+    ------
+    InputError
+        It is no AnnData, or has no rows.
+    MissingKeyError
+        `groupby` is not there.
+    """
+    if not hasattr(adata, "obsm"):
+        raise InputError(f"expected an AnnData, found {type(adata).__name__}.")
+    if adata.n_obs == 0:
+        raise InputError("adata has no rows: there is nothing to ask about.")
+    if groupby is not None:
+        read_groups(adata, groupby)
 
 
 def groups_in(adata: AnnData, column: str, asked: NDArray[np.bool_]) -> list[tuple[str, NDArray[np.bool_]]]:

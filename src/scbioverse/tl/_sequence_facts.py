@@ -9,6 +9,7 @@ import pandas as pd
 
 from ..llm.questions import MAX_NAME_CHARS, bounded
 from ._question_facts import NOT_ENOUGH, Fact, groups_fact, listed, percent
+from ._sequence_conditions import alternatives
 from ._sequence_properties import compare_fact, extreme_fact, property_fact
 from ._sequence_rows import MOST_EVIDENCE, SHOWN, chosen, chosen_rows, counted, fulfilling, names_of, table_of, whom
 from ._sequence_words import FORMULA
@@ -99,10 +100,8 @@ def _read_of(question: SequenceQuestion, data: AskedSequences) -> list[str]:
 
 
 def _said_conditions(question: SequenceQuestion) -> str:
-    parts: dict[int, list[str]] = {}
-    for at, one in enumerate(question.conditions):
-        parts.setdefault(one.group if one.group >= 0 else -1 - at, []).append(one.said)
-    said = [f"{', '.join(some[:-1])} or {some[-1]}" if len(some) > 1 else some[0] for some in parts.values()]
+    parts = [[one.said for one in part] for part in alternatives(question.conditions)]
+    said = [f"{', '.join(some[:-1])} or {some[-1]}" if len(some) > 1 else some[0] for some in parts]
     return " and ".join(said) if any(" or " in one for one in said) else listed(said)
 
 
@@ -188,6 +187,3 @@ def _list_groups(question: SequenceQuestion, data: AskedSequences) -> Fact:
     rows = chosen_rows(question, data)
     fact = _count_groups(question, data)
     return Fact(f"{fact.text.rstrip('.')}: {names_of(rows, data) or 'none'}.", table_of(rows[:MOST_EVIDENCE], [], data))
-
-
-# ---------------------------------------------------------------- properties

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from ._questions import find_groups
-from ._sequence_conditions import Condition, Reader
+from ._sequence_conditions import Condition
 from ._sequence_names import find_rows, unread_words
-from ._sequence_tokens import Vocabulary
+from ._sequence_reader import Reader
 
 if TYPE_CHECKING:
     from ._asked_sequences import AskedSequences
@@ -101,7 +101,7 @@ def read_sequence_question(
     marked, rest = rest, rest if len(rows) == 1 else rest.replace("\0", " ")
     groups, rest, _ = find_groups(rest, data.adata, data.columns) if data.columns else ([], rest, "")
     value_of_row = (lambda one: float(data.values(one.name, np.array(rows))[0])) if len(rows) == 1 else None
-    reader = Reader(rest, Vocabulary(data.modality, data.column_properties), value_of_row)
+    reader = Reader(rest, data.vocabulary, value_of_row)
     if before is not None and before.conditions and _refers(text):
         reader.last = before.conditions[-1].of
     conditions, properties = reader.read()

@@ -9,6 +9,7 @@ import pandas as pd
 
 from ..llm.questions import MAX_NAME_CHARS, bounded
 from ._question_facts import listed
+from ._sequence_conditions import alternatives
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -54,11 +55,10 @@ def counted(n: int, noun: str, several: str = "") -> str:
 
 def fulfilling(question: SequenceQuestion, data: AskedSequences, rows: Rows) -> NDArray[np.bool_]:
     """Which of some rows fulfil the question's conditions, bool."""
-    tests: dict[int, NDArray[np.bool_]] = {}
-    for at, one in enumerate(question.conditions):
-        held, group = one.holds(data.values(one.of.name, rows)), one.group if one.group >= 0 else -1 - at
-        tests[group] = tests[group] | held if group in tests else held
-    return np.all(list(tests.values()), axis=0)
+    parts = alternatives(question.conditions)
+    return np.all(
+        [np.any([one.holds(data.values(one.of.name, rows)) for one in part], axis=0) for part in parts], axis=0
+    )
 
 
 def names_of(rows: Rows, data: AskedSequences) -> str:

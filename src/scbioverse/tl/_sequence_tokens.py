@@ -59,7 +59,9 @@ _PLAIN_TOKENS = (
 )  # fmt: skip
 _ADJECTIVE = r"aromatic(?! rings?\b)|cyclic|chiral(?! cent)|halogenated|[a-z]+[ -]containing"
 # One letter is an element where something is contained.
-_SYMBOL = r"(?-i:F|I|P|S|B|N|O|C|H|K|U)"
+_SYMBOL = re.compile(r"[FIPSBNOCHKU](?![\w-])")
+_NON = re.compile(r"non-?(?=aromatic|cyclic|chiral|halogenated|ionic|charged)", re.IGNORECASE)
+_WORD = re.compile(r"[\w'-]+")
 
 
 @dataclass(frozen=True)
@@ -140,7 +142,7 @@ class Vocabulary:
                 out.append(("property", one.words, one, "", ""))
         out += [("way", words, self.by_hint(hint), sign, hint) for sign, words, hint in _WAYS]
         out += [(kind, words, None, "", "") for kind, words in _PLAIN_TOKENS]
-        out.append(("verb", r"weigh(?:s|ing)?", self.mass, "", ""))
+        out.append(("property", r"weigh(?:s|ing)?", self.mass, "", ""))
         if self.modality == "molecule":
             out += [("condition", words, self.named("charge"), sign, "") for sign, words in _CHARGES]
             for sign, word in (("<", "negative"), (">", "positive")):
@@ -189,7 +191,7 @@ def tokens_of(text: str, vocabulary: Vocabulary) -> tuple[list[Token], str]:
 
 def _next_word(text: str, at: int) -> int:
     """Where the word that stands here ends."""
-    match = re.compile(r"[\w'-]+").match(text, at)
+    match = _WORD.match(text, at)
     return match.end() if match else at + 1
 
 
@@ -202,8 +204,7 @@ def _at(text: str, at: int, vocabulary: Vocabulary, before: str) -> tuple[Token,
         return None if number else (Token("comma" if text[at] == "," else "and", text[at]), at + 1)
     if text[at].isspace() or (at and re.match(r"\w", text[at - 1]) and re.match(r"\w", text[at])):
         return None
-    prefix = re.compile(r"non-?(?=aromatic|cyclic|chiral|halogenated|ionic|charged)", re.I).match(text, at)
-    if prefix:
+    if prefix := _NON.match(text, at):
         return Token("not", prefix[0]), prefix.end()
     # Of equally long ones the first: "10" of "the 10 heaviest" is no number to compare with.
     found = [*_worded(text, at, vocabulary, before), *_numeric(text, at)]
@@ -241,7 +242,7 @@ def _worded(text: str, at: int, vocabulary: Vocabulary, before: str) -> Iterator
         before in ("have", "lack", "and", "comma", "or", "number", "compare", "filler")
         and vocabulary.modality == "molecule"
     ):
-        match = re.compile(rf"{_SYMBOL}(?![\w-])").match(text, at)
+        match = _SYMBOL.match(text, at)
         name = next((name for name, symbol in ELEMENTS.items() if match and symbol == match[0]), None)
         if match and name:
             named = next(one for one in PARTS["molecule"] if one.name == f"element:{match[0]}")
@@ -251,14 +252,12 @@ def _worded(text: str, at: int, vocabulary: Vocabulary, before: str) -> Iterator
         if match is None:
             continue
         if kind == "property" and one is not None:
-            yield _property(text, match, one, vocabulary), match.end()
-        elif kind == "verb":
-            yield Token("property", match[0], one), match.end()
+            yield _property(text, match, one), match.end()
         else:
             yield Token(kind, match[0].lower(), one, sign, hint=hint), match.end()
 
 
-def _property(text: str, match: re.Match[str], one: Property, vocabulary: Vocabulary) -> Token:
+def _property(text: str, match: re.Match[str], one: Property) -> Token:
     end = text[match.end() :].lower()
     if one.counted and re.match(_ADJECTIVE, match[0] + end, re.IGNORECASE):
         return Token("adjective", match[0], one)
