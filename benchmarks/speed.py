@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,7 @@ from scbioverse.knowledge.resolver import resolve_labels
 from scbioverse.knowledge.spoken import spoken_name
 from scbioverse.llm.score import naive_scores
 from scbioverse.models import BioVerse
+from scbioverse.models._answer_shares import STEPS, what_is_read
 from scbioverse.tl._marker_term import reference_stats
 
 RESULTS = Path(__file__).parent / "results" / "speed.json"
@@ -96,11 +98,12 @@ def label_sets(model: BioVerse, adata: AnnData) -> dict[int, list[tuple[str, str
     return {n: labels[:n] for n in CELLS}
 
 
-def naive(model: BioVerse, embeddings: np.ndarray, names: list[str]) -> np.ndarray:
+def naive(model: BioVerse, embeddings: np.ndarray, names: list[str], terms: list[str]) -> np.ndarray:
     """One full forward pass of prompt, cell and label for every pair."""
     reader = model.reader
     with torch.inference_mode():
-        suffix = reader.suffix([reader.prompt().head] * len(embeddings), model.project(embeddings))
+        values, soften = what_is_read(model, embeddings, names, terms, "cell")
+        suffix = reader.suffix([reader.prompt().head] * len(embeddings), soften(values))
         return naive_scores(
             model.backbone,
             reader.prefix().inputs_embeds,
@@ -123,18 +126,22 @@ def score_rates(
 ) -> list[dict[str, object]]:
     rows: list[dict[str, object]] = []
     for n, labels in sets.items():
-        names = [phrase for _, phrase in labels]
+        terms, names = [one for one, _ in labels], [phrase for _, phrase in labels]
         part = embeddings[: CELLS[n]]
-        model.score(part[:2], names, progress=False)
-        row: dict[str, object] = {"labels": n, "cells": len(part)}
-        rate = len(part) / timed(lambda part=part, names=names: model.score(part, names, progress=False))  # type: ignore[misc]
-        row["score_cells_per_second"] = round(rate, 1)
+        model.score(part[:2], names, terms=terms, progress=False)
+        read = len(np.unique(what_is_read(model, part, names, terms, "cell")[0], axis=0))
+        row: dict[str, object] = {"labels": n, "cells": len(part), "different": read}
+        rate, every = (
+            len(part) / timed(partial(model.score, part, names, terms=terms, steps=steps, progress=False))
+            for steps in (STEPS, None)
+        )
+        row |= {"score_cells_per_second": round(rate, 1), "each_read_cells_per_second": round(every, 1)}
         if n in NAIVE_CELLS:
             few = embeddings[: NAIVE_CELLS[n]]
             start = time.perf_counter()
-            plain = naive(model, few, names)
+            plain = naive(model, few, names, terms)
             naive_rate = len(few) / (time.perf_counter() - start)
-            tree = model.score(few, names, progress=False, calibrated=False)
+            tree = model.score(few, names, terms=terms, progress=False, calibrated=False)
             row |= {
                 "naive_cells": len(few),
                 "naive_cells_per_second": round(naive_rate, 2),

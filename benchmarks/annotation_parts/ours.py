@@ -16,6 +16,8 @@ from scbioverse.models._cascade import others_pooled, worth_reading
 from scbioverse.models.config import PoolConfig
 
 WAYS = {"score": "score", "nearest": "nearest", "head": "bypass head"}
+# Soft tokens that say what a cell is among all that the projector knows, whatever is asked.
+WHOLE = "score, no markers, not asked"
 
 
 @dataclass
@@ -52,17 +54,19 @@ def ask(model: BioVerse, trained: TrainedEncoder, test: Test, seed: int, *, cont
         evidence = study_evidence(trained.stats, test.study, rows, test.candidates)
     asked = Question(test.name, test.candidates, embedding, evidence, test.truth, model.config.names)
     # What does not depend on the cells is computed once a label set, and not counted: the prompt's cache and the cards.
-    model.score(embedding[:1], asked.names, progress=False, calibrated=False)
+    model.score(embedding[:1], asked.names, terms=asked.candidates, progress=False, calibrated=False)
     cards = model.text_coordinates(asked.cards)
     with meters.setdefault("score", Meter()):
-        scored = model.score(embedding, asked.names, progress=False, calibrated=False)
+        scored = model.score(embedding, asked.names, terms=asked.candidates, progress=False, calibrated=False)
+    with meters.setdefault("whole", Meter()):
+        whole = model.score(embedding, asked.names, progress=False, calibrated=False)
     with meters.setdefault("nearest", Meter()):
         cosine = model.coordinates(embedding) @ cards.T
     with meters.setdefault("head", Meter()):
         head = log_softmax(head_scores(trained, embedding, test.candidates), axis=1)
     with meters.setdefault("attention", Meter()):
         attended = attention(model, asked)
-    values = {"score": scored, "nearest": cosine, "head": head, "attention": attended}
+    values = {"score": scored, "whole": whole, "nearest": cosine, "head": head, "attention": attended}
     order = np.random.default_rng(seed).permutation(len(rows))
     shuffled = zeroed = np.empty((0, len(test.candidates)), np.float32)
     if controls:
@@ -73,7 +77,7 @@ def ask(model: BioVerse, trained: TrainedEncoder, test: Test, seed: int, *, cont
 def ask_controls(model: BioVerse, asked: Question, order: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Score the embeddings of other cells, and an embedding of zeros: (n, m) and (1, m)."""
     inputs = np.concatenate([asked.embedding[order], np.zeros_like(asked.embedding[:1])])
-    values = model.score(inputs, asked.names, progress=False, calibrated=False)
+    values = model.score(inputs, asked.names, terms=asked.candidates, progress=False, calibrated=False)
     return values[:-1], values[-1:]
 
 
@@ -106,6 +110,9 @@ def rows_of(raw: Raw, calibration: Calibration) -> dict[str, Row]:
             values = combine(raw.values[way], pair, evidence)
             seconds = steps + (0 if evidence is None else meters["markers"].seconds)
             out[label] = measures(values.argmax(1), truth, asked.candidates, values) | cost(n, seconds, meters[way])
+    whole = combine(raw.values["whole"], calibration.score, None)
+    seconds = meters["embed"].seconds + meters["whole"].seconds
+    out[WHOLE] = measures(whole.argmax(1), truth, asked.candidates, whole) | cost(n, seconds, meters["whole"])
     if calibration.pool is not None:
         out |= cascade_rows(raw, calibration)
     out["markers alone"] = measures(asked.evidence.argmax(1), truth, asked.candidates)

@@ -25,6 +25,7 @@ PEERS = (
 ABLATION = (
     "bypass head, no markers",
     "bypass head",
+    "score, no markers, not asked",
     "score, no markers",
     "score",
     "nearest, no markers",

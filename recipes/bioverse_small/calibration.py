@@ -135,7 +135,7 @@ def raw_log_probs(model: BioVerse, trained: TrainedEncoder, asked: Question) -> 
     """
     cosine = model.coordinates(asked.embedding) @ model.text_coordinates(asked.cards).T
     return {
-        "score": model.score(asked.embedding, asked.names, progress=False, calibrated=False),
+        "score": model.score(asked.embedding, asked.names, terms=asked.candidates, progress=False, calibrated=False),
         "nearest": cosine,
         "head": log_softmax(head_scores(trained, asked.embedding, asked.candidates), axis=1),
         "attention": attention(model, asked),

@@ -44,7 +44,7 @@ def describe(model: BioVerse, summary: dict[str, Any]) -> None:
         for name in names:
             info = table.loc[name]
             rows.append({"name": name, "role": role, "licence": info["licence"], "citation": info["citation"]})
-    kept = ("seed", "seconds", "torch_threads", "encoder", "projector", "calibration")
+    kept = ("seed", "seconds", "torch_threads", "encoder", "projector", "answers", "calibration")
     model.config.training = {
         "summary": "Reads human cells: a compact cell encoder, a projector into SmolLM2-135M-Instruct, and a space "
         "shared with descriptions of cell types.",

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from recipes.bioverse_small import data
+from recipes.bioverse_small.answers import AnswerConfig, train_answers
 from recipes.bioverse_small.calibration import CALIBRATORS, Answers, ask_weighers, fit
 from recipes.bioverse_small.card import LIMITS, Figures, describe, renew_figures
 from recipes.bioverse_small.encoder import EncoderConfig, TrainedEncoder, build_pool, train_encoder
@@ -33,7 +34,7 @@ from recipes.bioverse_small.rehearsals import (
     save_rehearsal,
     share_cells,
 )
-from recipes.bioverse_small.renew import check_encoder, with_cells_of
+from recipes.bioverse_small.renew import check_encoder, with_answers_of, with_cells_of
 from recipes.bioverse_small.terms import is_within
 from scbioverse._errors import MismatchError
 from scbioverse.encoders.compact import CompactCellEncoder
@@ -52,6 +53,7 @@ class RecipeConfig:
 
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     projector: ProjectorConfig = field(default_factory=ProjectorConfig)
+    answers: AnswerConfig = field(default_factory=AnswerConfig)
     keep_ontology: bool = True
     """Let the language model read the descriptions of all Cell Ontology terms, and ship what it made of them."""
     rehearsal_steps: int | None = 100
@@ -71,6 +73,21 @@ def without(studies: list[data.Study], profiles: data.Profiles, left_out: LeftOu
     return [one for one in kept if (one.cl_ids != "").any()], held
 
 
+def training_data(left_out: LeftOut) -> tuple[np.ndarray, list[data.Study], data.Profiles]:
+    """Genes, studies and profiles of a training that leaves something out."""
+    genes = data.vocabulary()
+    return genes, *without(data.training_studies(genes), data.load_profiles(genes), left_out)
+
+
+def bank(
+    trained: TrainedEncoder, studies: list[data.Study], profiles: data.Profiles, config: RecipeConfig, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Embeddings that the projector is trained on, and the term of each."""
+    rng = np.random.default_rng(seed)
+    pool, _ = build_pool(studies, profiles, config.encoder, rng)
+    return embedding_bank(trained, pool, config.projector.bank, rng)
+
+
 def train(
     config: RecipeConfig, seed: int, left_out: LeftOut | None = None, *, trained: TrainedEncoder | None = None
 ) -> tuple[BioVerse, TrainedEncoder, dict[str, object]]:
@@ -80,15 +97,12 @@ def train(
     """
     started = time.perf_counter()
     left_out = left_out or LeftOut()
-    genes = data.vocabulary()
-    studies, profiles = without(data.training_studies(genes), data.load_profiles(genes), left_out)
+    genes, studies, profiles = training_data(left_out)
     if trained is None:
         # A network that does not know a type would give its unlabelled cells another name.
         unlabelled = [] if left_out.types else [data.load_study(name, genes) for name in data.UNLABELLED]
         trained = train_encoder(genes, studies, profiles, config.encoder, seed, unlabelled=unlabelled)
-    rng = np.random.default_rng(seed)
-    pool, _ = build_pool(studies, profiles, config.encoder, rng)
-    embeddings, term = embedding_bank(trained, pool, config.projector.bank, rng)
+    embeddings, term = bank(trained, studies, profiles, config, seed)
     logger.info("encoder: %d terms, %.0f s", len(trained.terms), time.perf_counter() - started)
     model = BioVerse.new(
         CompactCellEncoder(trained.net, trained.stats, name="bioverse-small-cell"),
@@ -106,6 +120,7 @@ def train(
     model.config.methods = ["score", "nearest"]
     model.config.default_labels = list(trained.terms)
     name_prototypes(model, trained.terms)
+    train_answers(model, embeddings, term, trained.terms, config.answers, seed)
     summary = {
         "seed": seed,
         "left_out": asdict(left_out),
@@ -142,6 +157,17 @@ def rehearse(name: str, folder: Path, config: RecipeConfig, seed: int, *, again:
         model.config.training = json.loads(json.dumps(summary))
         save_rehearsal(model, trained, made)
     return made
+
+
+def add_answers(name: str, folder: Path, config: RecipeConfig, seed: int) -> None:
+    """Train the codes of answers of a fold that is there; everything else in it stays as it is."""
+    made = folder / f"{name}-{seed}"
+    model, trained = load_rehearsal(made)
+    _, studies, profiles = training_data(FOLDS[name])
+    embeddings, term = bank(trained, studies, profiles, config, seed)
+    train_answers(model, embeddings, term, trained.terms, config.answers, seed)
+    model.config.training |= json.loads(json.dumps({"answers": asdict(config.answers)}))
+    save_rehearsal(model, trained, made)
 
 
 def study_figures(
@@ -191,11 +217,13 @@ def recalibrate(
     config: RecipeConfig | None = None,
     folds: tuple[str, ...] = tuple(STUDY_FOLDS),
     renew: bool = False,
+    answers: bool = False,
 ) -> dict[str, object]:
     """Fit temperatures and weights of a checkpoint again and measure it again; its weights stay as they are.
 
     With `renew`, its cell projector is replaced first by that of the whole training, see
-    :func:`recipes.bioverse_small.renew.with_cells_of`; it then has no adapter, and is to be tuned.
+    :func:`recipes.bioverse_small.renew.with_cells_of`; it then has no adapter, and is to be tuned. With `answers`, it
+    gets that training's codes of answers, and nothing else is replaced.
 
     Raises
     ------
@@ -213,8 +241,11 @@ def recalibrate(
         new = {"projector": full.config.training["projector"], "projector_seconds": full.config.training["seconds"]}
         model.config.training = kept | new
     name_prototypes(model, trained.terms)
-    rehearsed, answers = _rehearsed(rehearsals, config, seed, folds)
-    found = _calibrated(model, trained, rehearsed, answers, seed)
+    if answers:
+        model = with_answers_of(model, full)
+        model.config.training |= {"answers": full.config.training["answers"]}
+    rehearsed, said = _rehearsed(rehearsals, config, seed, folds)
+    found = _calibrated(model, trained, rehearsed, said, seed)
     others = [one for one in model.config.training.get("limits", []) if one.startswith(("Molecules", "Proteins"))]
     model.config.training |= {"calibration": found["calibration"], "limits": [*LIMITS, *others]}
     renew_figures(model, found["figures"], found["left_out_figures"])  # type: ignore[arg-type]
@@ -257,6 +288,11 @@ def main() -> None:
     parser.add_argument("--fold", choices=sorted(FOLDS), help="train this rehearsal only")
     parser.add_argument("--again", action="store_true", help="with --fold: keep its encoder, train the projector anew")
     parser.add_argument(
+        "--answers",
+        action="store_true",
+        help="train the codes of answers of a --fold anew, no more; or put the whole training's into the checkpoint",
+    )
+    parser.add_argument(
         "--renew", action="store_true", help="take the whole training's cell projector, keep molecules and proteins"
     )
     parser.add_argument("--taught", action="store_true", help="teach what the attention says, not right names alone")
@@ -266,11 +302,21 @@ def main() -> None:
         parser.error("--again goes with --fold")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     config = RecipeConfig(projector=TAUGHT, rehearsal_steps=300) if args.taught else RecipeConfig()
+    if args.answers and args.fold:
+        add_answers(args.fold, args.rehearsals, config, args.seed)
+        return
     if args.fold:
         rehearse(args.fold, args.rehearsals, config, args.seed, again=args.again)
         return
-    if args.recalibrate or args.renew:
-        summary = recalibrate(args.target, seed=args.seed, rehearsals=args.rehearsals, config=config, renew=args.renew)
+    if args.recalibrate or args.renew or args.answers:
+        summary = recalibrate(
+            args.target,
+            seed=args.seed,
+            rehearsals=args.rehearsals,
+            config=config,
+            renew=args.renew,
+            answers=args.answers,
+        )
     else:
         summary = make(args.target, seed=args.seed, rehearsals=args.rehearsals, config=config)
     logger.info("%s", json.dumps({key: summary[key] for key in ("figures", "left_out_figures")}, indent=1))

@@ -1,13 +1,15 @@
-"""Give a checkpoint another cell projector, and leave molecules, proteins and the space of texts as they are."""
+"""Give a checkpoint another cell projector, or codes of answers, and leave the rest of it as it is."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from torch import Tensor
 
 from scbioverse._errors import MismatchError
 from scbioverse.models import BioVerse, join
+from scbioverse.models._answer_shares import answers
 from scbioverse.models._join import check_together, only
 
 
@@ -30,6 +32,37 @@ def check_encoder(model: BioVerse, fresh: BioVerse) -> None:
 def near(first: Tensor, second: Tensor) -> bool:
     """Whether two tensors are the same but for rounding to float16."""
     return bool((first - second).abs().max() <= 1e-3 * second.abs().max())
+
+
+def with_answers_of(model: BioVerse, fresh: BioVerse) -> BioVerse:
+    """Put the codes of answers of a training into the checkpoint that was made of it.
+
+    Raises
+    ------
+    MismatchError
+        Encoders, language models, templates, names or the attention that the codes are mixed by differ, or the
+        training has no codes.
+    """
+    check_encoder(model, fresh)
+    pairs = {(one.config.llm.sha256, one.config.template_hash, one.config.names) for one in (model, fresh)}
+    if len(pairs) > 1:
+        raise MismatchError(f"{model.name!r} and {fresh.name!r} have other language models, templates or names.")
+    held, found = (attention_of(one) for one in (model, fresh))
+    one = fresh.config.encoders["cell"]
+    if not one.answers or any(not near(held[part], found[part]) for part in held):
+        raise MismatchError(
+            f"{fresh.name!r} has codes of {len(one.answers)} answers, mixed by its own attention; that of "
+            f"{model.name!r} must be the same."
+        )
+    new = model.copy()
+    new.set_answers("cell", one.answers, answers(fresh, "cell").codes.detach(), spread=one.answer_spread)
+    return new
+
+
+def attention_of(model: BioVerse) -> dict[str, Tensor]:
+    """Tensors that decide the attention of the cell projector."""
+    projector: Any = model.modules["projectors"]["cell"]  # type: ignore[index]
+    return {part: getattr(projector, part).detach() for part in ("keys", "bias", "log_scale")}
 
 
 def with_cells_of(model: BioVerse, fresh: BioVerse) -> BioVerse:

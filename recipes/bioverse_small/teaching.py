@@ -91,6 +91,10 @@ class TaughtSampler(CutSampler):
         blur = rng.standard_normal(x.shape) * config.noise * rng.random((n, 1))
         return (unit(x) + blur).astype(np.float32)
 
+    def columns(self, nodes: list[int]) -> list[list[int]]:
+        """Which prototypes count for each node."""
+        return [self._terms_of[node] for node in nodes]
+
     @torch.no_grad()
     def teach(self, x: np.ndarray, nodes: list[int]) -> np.ndarray:
         """How likely the attention finds each node, float64 (batch, m); rows add up to 1."""
@@ -100,7 +104,7 @@ class TaughtSampler(CutSampler):
         projector.eval()
         logits = projector.logits(ready).cpu().numpy()
         projector.train(was)
-        found = best_of_columns(logits, [self._terms_of[node] for node in nodes])
+        found = best_of_columns(logits, self.columns(nodes))
         if found is None:
             raise RuntimeError("a cut of fewer than two nodes")
         return np.exp(found)

@@ -11,10 +11,11 @@ import torch
 from scipy import sparse
 
 from recipes.bioverse_small import data, make, projector
+from recipes.bioverse_small.answers import AnswerConfig
 from recipes.bioverse_small.encoder import EncoderConfig
 from recipes.bioverse_small.projector import TAUGHT
 from recipes.bioverse_small.rehearsals import FOLDS, STUDY_FOLDS, TYPE_FOLDS, LeftOut, load_rehearsal
-from recipes.bioverse_small.renew import with_cells_of
+from recipes.bioverse_small.renew import with_answers_of, with_cells_of
 from scbioverse._errors import BioverseError, MismatchError
 from scbioverse.datasets import fetch
 from scbioverse.encoders import PrecomputedEncoder
@@ -25,6 +26,7 @@ TINY = make.RecipeConfig(
     projector=projector.ProjectorConfig(
         bank=400, steps=2, batch_size=4, contrastive_steps=3, cards_per_term=1, other_cards=20
     ),
+    answers=AnswerConfig(steps=2, batch_size=4),
     rehearsal_steps=1,
     keep_ontology=False,
 )
@@ -133,6 +135,27 @@ def test_the_recipe_makes_a_checkpoint_that_says_how(sliver, tmp_path, monkeypat
     assert set(again.config.metrics) == set(model.config.metrics)
     assert {file.name: file.read_bytes() for file in (tmp_path / "model").glob("*.safetensors")} == weights
     _renews(tmp_path)
+    _answers_anew(tmp_path)
+
+
+def _answers_anew(folder):
+    """Codes of answers trained anew on the same attention go into the checkpoint, and nothing else changes."""
+    shelf, old = folder / "kept", load(folder / "both")
+    longer = dataclasses.replace(TINY, answers=AnswerConfig(steps=5, batch_size=4, spread=(0.5, 1.0)))
+    make.add_answers("full", shelf, longer, 3)
+    make.recalibrate(folder / "both", seed=3, rehearsals=shelf, config=TINY, folds=("kang", "baron"), answers=True)
+    new, (fresh, _) = load(folder / "both"), load_rehearsal(shelf / "full-3")
+    assert new.config.training["answers"]["steps"] == 5
+    assert new.config.encoders["cell"].answer_spread == (0.5, 1.0)
+    before, after, found = (one.tensors() for one in (old, new, fresh))
+    assert {key for key in after if not torch.equal(after[key], before[key])} == {"answers.cell.codes"}
+    torch.testing.assert_close(after["answers.cell.codes"], found["answers.cell.codes"], atol=1e-3, rtol=1e-3)
+    stranger, _ = load_rehearsal(shelf / "kang-3")
+    with pytest.raises(MismatchError, match="fingerprint"):
+        with_answers_of(new, stranger)
+    fresh.forget_answers("cell")
+    with pytest.raises(MismatchError, match="0 answers"):
+        with_answers_of(new, fresh)
 
 
 def _renews(folder):

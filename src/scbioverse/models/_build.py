@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from .._errors import InputError, WeightsError
 from ..llm.prompts import PromptTemplate
-from ..nn import BioTokens, PhraseHead, Projector, PrototypeProjector
+from ..nn import AnswerCodes, BioTokens, PhraseHead, Projector, PrototypeProjector
 from ._shared import SharedHead
 from .config import BioVerseConfig, EncoderConfig
 
@@ -103,6 +103,11 @@ def _projector(config: BioVerseConfig, one: EncoderConfig, init_norm: float) -> 
     return Projector(*sizes, one.hidden or config.hidden, config.dropout, init_norm=init_norm)
 
 
+def answer_codes(one: EncoderConfig, n_soft: int, d_llm: int, init_norm: float = 1.0) -> AnswerCodes:
+    """Build the codes of answers that an encoder's configuration describes, with random weights."""
+    return AnswerCodes(len(one.answers), n_soft, d_llm, init_norm=init_norm, spread=one.answer_spread)
+
+
 def build_modules(config: BioVerseConfig, *, init_norm: float = 1.0) -> nn.ModuleDict:
     """Build the trained parts that `config` describes, with random weights."""
     projectors = {modality: _projector(config, one, init_norm) for modality, one in config.encoders.items()}
@@ -115,9 +120,15 @@ def build_modules(config: BioVerseConfig, *, init_norm: float = 1.0) -> nn.Modul
         for modality, one in config.encoders.items()
         if one.speech is not None
     }
+    answers = {
+        modality: answer_codes(one, config.n_soft, config.llm.d_llm, init_norm)
+        for modality, one in config.encoders.items()
+        if one.answers
+    }
     return nn.ModuleDict(
         {
             "projectors": nn.ModuleDict(projectors),
+            "answers": nn.ModuleDict(answers),
             "speech": nn.ModuleDict(speech),
             "tokens": BioTokens(sorted(config.encoders), config.llm.d_llm, init_norm=init_norm),
             "shared": nn.ModuleDict(shared),

@@ -133,6 +133,7 @@ def cascade(
         joint[read] += pool.score * model.score(
             embeddings[read],
             names,
+            terms=known,
             modality=modality,
             batch_size=batch_size,
             progress=progress,

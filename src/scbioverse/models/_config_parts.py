@@ -49,6 +49,11 @@ class EncoderConfig:
         Cell Ontology id of each prototype, where each stands for one; else empty.
     spread
         Temperature of the attention that mixes each soft token; empty where all have 1.
+    answers
+        Cell Ontology ids of the answers that have codes of their own, see :class:`~scbioverse.nn.AnswerCodes`; empty
+        where none has.
+    answer_spread
+        Temperature of the shares that mix each soft token of theirs; empty where all have 1.
     methods
         What the projector was trained for, where that is not what the model says of itself.
     writes
@@ -67,6 +72,8 @@ class EncoderConfig:
     prototypes: int = 0
     terms: tuple[str, ...] = ()
     spread: tuple[float, ...] = ()
+    answers: tuple[str, ...] = ()
+    answer_spread: tuple[float, ...] = ()
     methods: tuple[str, ...] = ()
     writes: bool = True
     speech: SpeechConfig | None = None
@@ -75,12 +82,16 @@ class EncoderConfig:
         object.__setattr__(self, "terms", tuple(self.terms))  # JSON gives lists
         object.__setattr__(self, "spread", tuple(self.spread) if set(self.spread) - {1.0} else ())
         object.__setattr__(self, "methods", tuple(self.methods))
+        object.__setattr__(self, "answers", tuple(self.answers))
+        object.__setattr__(self, "answer_spread", tuple(self.answer_spread) if set(self.answer_spread) - {1.0} else ())
         if self.spread and not self.prototypes:
             raise InputError("spread is for projectors by prototypes: give their number, or leave spread out.")
         if isinstance(self.speech, dict):
             object.__setattr__(self, "speech", SpeechConfig(**self.speech))
         if self.terms and len(self.terms) != self.prototypes:
             raise InputError(f"{self.prototypes} prototypes need as many terms, found {len(self.terms)}.")
+        if self.answers and not self.terms:
+            raise InputError("codes of answers are mixed by the attention over terms: name the prototypes' terms, too.")
 
 
 @dataclass(frozen=True)

@@ -181,7 +181,7 @@ def _fill(modules: nn.ModuleDict, models: Sequence[BioVerse]) -> None:
     """Copy projectors, shared-space layers and markers of each modality, and the first model's task token."""
     tokens = cast("BioTokens", modules["tokens"])
     for model in models:
-        for part in ("projectors", "shared", "speech"):
+        for part in ("projectors", "answers", "shared", "speech"):
             new, old = cast("nn.ModuleDict", modules[part]), cast("nn.ModuleDict", model.modules[part])
             for modality in set(old) & set(new):
                 new[modality].load_state_dict(old[modality].state_dict())

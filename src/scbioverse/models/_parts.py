@@ -16,12 +16,12 @@ from torch import Tensor, nn
 from .._device import pick_device
 from .._errors import InputError, MismatchError
 from ..llm.prompts import MAX_LABEL_CHARS
-from ._build import Backend, check_backend, identity, open_llm, read_template
+from ._build import Backend, answer_codes, check_backend, identity, open_llm, read_template
 from ._encoders import LoadedEncoders
 from ._reader import Reader
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from ..encoders import Encoder
     from ..llm import Backbone
@@ -186,8 +186,11 @@ class Parts:
             "labels": config.default_labels,
             "names": config.names,
             "terms": {key: one.terms for key, one in sorted(config.encoders.items()) if one.terms},
-            **({"spread": spread} if (spread := {k: v.spread for k, v in config.encoders.items() if v.spread}) else {}),
         }
+        # What came later is left out where a model has none, so that its fingerprint stays what it was.
+        for later in ("spread", "answers", "answer_spread"):
+            if found := {key: held for key, one in config.encoders.items() if (held := getattr(one, later))}:
+                plain[later] = found
         digest = hashlib.sha256(json.dumps(plain, sort_keys=True).encode())
         for key, value in sorted(self.tensors().items()):
             digest.update(f"{key}{value.dtype}{tuple(value.shape)}".encode())
@@ -273,6 +276,54 @@ class Parts:
             backbone = merged_twin(self.backbone, self._adapter)
             self._writer = Reader(backbone, self.tokens, self.template, self.config.n_soft)
         return self._writer
+
+    def forget_terms(self, modality: str) -> None:
+        """Let a modality's prototypes stand for terms no more, and drop the codes of answers, which rest on them."""
+        self.forget_answers(modality)
+        self.config.encoders[modality] = replace(self.config.encoders[modality], terms=())
+
+    def forget_answers(self, modality: str) -> None:
+        """Drop a modality's codes of answers: soft tokens say what an input is, whatever is asked."""
+        self.check_modality(modality)
+        self.config.encoders[modality] = replace(self.config.encoders[modality], answers=(), answer_spread=())
+        held: Any = self.modules["answers"]
+        if modality in held:
+            del held[modality]
+
+    def set_answers(
+        self, modality: str, answers: Sequence[str], codes: Tensor, *, spread: Sequence[float] = ()
+    ) -> None:
+        """Give a modality codes of answers, in place of those it had.
+
+        Parameters
+        ----------
+        modality
+            One whose prototypes stand for terms.
+        answers
+            Cell Ontology ids.
+        codes
+            float (n_answers, n_soft, d_llm).
+        spread
+            Temperature of the shares that mix each soft token; 1 for all if empty.
+
+        Raises
+        ------
+        InputError
+            The prototypes stand for no terms, or temperatures are not one positive number for each soft token.
+        MismatchError
+            The codes are of another shape.
+        """
+        self.check_modality(modality)
+        shape = (len(answers), self.config.n_soft, self.config.llm.d_llm)
+        if tuple(codes.shape) != shape:
+            raise MismatchError(f"{len(answers)} answers need codes of shape {shape}, found {tuple(codes.shape)}.")
+        config = replace(self.config.encoders[modality], answers=tuple(answers), answer_spread=tuple(spread))
+        made = answer_codes(config, *shape[1:])
+        with torch.no_grad():
+            made.codes.copy_(codes)
+        held: Any = self.modules["answers"]
+        self.config.encoders[modality] = config
+        held[modality] = made.to(next(self.modules.parameters()).device).eval()
 
     def set_speech(
         self, modality: str, speech: SpeechConfig | None, head: nn.Module | None = None, adapter: Adapter | None = None

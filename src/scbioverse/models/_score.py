@@ -1,4 +1,4 @@
-"""Scoring label names: equal embeddings once, blocks small enough for memory, a progress bar."""
+"""Scoring label names: equal inputs once, blocks small enough for memory, a progress bar."""
 
 from __future__ import annotations
 
@@ -15,8 +15,11 @@ from ..llm._memory import BatchSize, first_size
 from ..llm._vllm import score_with_engine
 from ..llm.score import score_labels
 from ..llm.trie import LabelTrie
+from ._answer_shares import STEPS, what_is_read
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from .bioverse import BioVerse
 
 Float = NDArray[np.float32]
@@ -40,18 +43,20 @@ def score_unique(
     batch_size: int,
     progress: bool | None,
     prune: float | Literal["auto"] | None = None,
+    terms: Sequence[str | None] | None = None,
+    steps: int | None = STEPS,
 ) -> Float:
     """Log-probabilities (n, m) before any temperature; see :meth:`BioVerse.score`."""
+    if terms is not None and len(terms) != len(names):
+        raise InputError(f"{len(names)} names go with {len(terms)} terms.")
     trie = LabelTrie(_sequences(model, names))
     if prune == "auto":
         prune = PRUNE if len(trie.tokens) > FEW_TOKENS else None
-    rows = np.ascontiguousarray(embeddings, dtype=np.float32).reshape(
-        len(embeddings), int(np.prod(np.shape(embeddings)[1:]))
-    )
-    unique, back = unique_rows(rows)
-    values = np.asarray(embeddings, dtype=np.float32)[unique]
-    out = np.empty((unique.size, len(names)), dtype=np.float32)
     model.check_modality(modality)
+    inputs, soften = what_is_read(model, embeddings, names, terms, modality, steps=steps)
+    unique, back = unique_rows(inputs.reshape(len(inputs), int(np.prod(inputs.shape[1:]))))
+    values = inputs[unique]
+    out = np.empty((unique.size, len(names)), dtype=np.float32)
     reader = model.reader
     plain = reader.backbone.backend == "hf"
     compute: Any
@@ -69,7 +74,7 @@ def score_unique(
     ):
         for start in range(0, unique.size, batch_size):
             block = values[start : start + batch_size]
-            suffix = reader.suffix([prompt.head] * len(block), model.project(block, modality), modality)
+            suffix = reader.suffix([prompt.head] * len(block), soften(block), modality)
             out[start : start + len(block)] = memory.run(
                 lambda size, suffix=suffix: compute(  # type: ignore[misc]
                     reader.backbone,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .answer_codes import AnswerCodes
 from .biotokens import BioTokens
 from .composer import Composed, Composer
 from .losses import answer_cross_entropy, answer_positions, info_nce
@@ -11,6 +12,7 @@ from .projector import Projector
 from .prototypes import PrototypeProjector
 
 __all__ = [
+    "AnswerCodes",
     "BioTokens",
     "Composed",
     "Composer",

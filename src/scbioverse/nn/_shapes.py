@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from .._errors import InputError, MismatchError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor
 
 
@@ -21,6 +23,20 @@ def check_sizes(sizes: dict[str, int], dropped: dict[str, float], init_norm: flo
             raise InputError(f"{name} must lie in [0, 1), found {share}.")
     if not (math.isfinite(init_norm) and init_norm > 0):
         raise InputError(f"init_norm must be a positive number, found {init_norm}.")
+
+
+def one_each(spread: Sequence[float] | None, n_soft: int) -> tuple[float, ...]:
+    """Return a temperature for each soft token, 1 where none are given.
+
+    Raises
+    ------
+    InputError
+        There are more or fewer than soft tokens, or one is not positive.
+    """
+    found = tuple(spread) if spread else (1.0,) * n_soft
+    if len(found) != n_soft or not all(math.isfinite(one) and one > 0 for one in found):
+        raise InputError(f"spread takes {n_soft} positive temperatures, found {found}.")
+    return found
 
 
 def one_row_each(x: Tensor, n_tokens: int, dim: int) -> Tensor:

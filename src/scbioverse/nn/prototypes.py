@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import dropout, linear, normalize, softmax
 
 from .._errors import InputError, MismatchError
-from ._shapes import check_sizes, one_row_each
+from ._shapes import check_sizes, one_each, one_row_each
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,9 +73,7 @@ class PrototypeProjector(nn.Module):
         check_sizes(sizes, {"share_dropped": share_dropped}, init_norm)
         self.dim, self.n_tokens, self.n_soft, self.d_llm = dim, n_tokens, n_soft, d_llm
         self.n_prototypes, self.share_dropped = n_prototypes, share_dropped
-        self.spread = tuple(spread) if spread else (1.0,) * n_soft
-        if len(self.spread) != n_soft or not all(math.isfinite(one) and one > 0 for one in self.spread):
-            raise InputError(f"spread takes {n_soft} positive temperatures, found {self.spread}.")
+        self.spread = one_each(spread, n_soft)
         self.keys = nn.Parameter(torch.empty(n_prototypes, n_tokens * dim))
         self.bias = nn.Parameter(torch.zeros(n_prototypes))
         self.log_scale = nn.Parameter(torch.tensor(math.log(10.0)))

@@ -153,8 +153,8 @@ def finish(
     """
     config = model.config
     first = is_first(model, modality)
-    # The prototypes have moved, and stand for terms no more.
-    encoder = replace(config.encoders[modality], terms=(), methods=() if first else METHODS[loss])
+    model.forget_terms(modality)  # the prototypes have moved
+    encoder = replace(config.encoders[modality], methods=() if first else METHODS[loss])
     config.encoders[modality] = replace(encoder, writes=True) if "score" in METHODS[loss] else encoder
     note = {
         "summary": f"A projector aligned on obs[{text_key!r}] of {train.size} rows with {len(texts.names)} texts.",

@@ -156,7 +156,8 @@ def generate_answers(
     """
     units = values if groups is None else group_means(values, groups)
     written = generate_labels(model, units, candidates, modality=modality, batch_size=min(batch_size, MOST_WRITTEN))
-    scores = model.score(values, [label.text for label in written.labels], modality=modality, batch_size=batch_size)
+    texts, ids = [label.text for label in written.labels], [label.cl_id for label in written.labels]
+    scores = model.score(values, texts, terms=ids, modality=modality, batch_size=batch_size)
     return answers_of(written, scores, groups, threshold)
 
 

@@ -76,8 +76,8 @@ def label_scores(
         layer=layer,
     )
     texts, cards = [label.text for label in labels], [label.card for label in labels]
+    ids = [label.cl_id for label in labels]
     if weighed == "cascade":
-        ids = [label.cl_id for label in labels]
         found = model.cascade(
             values, texts, cards, terms=ids, evidence=evidence, modality=modality, batch_size=batch_size
         )
@@ -91,6 +91,6 @@ def label_scores(
     elif weighed == "nearest":
         log_probs = model.nearest(values, cards, modality=modality)
     else:
-        log_probs = model.score(values, texts, modality=modality, batch_size=batch_size)
+        log_probs = model.score(values, texts, terms=ids, modality=modality, batch_size=batch_size)
     read = 0 if weighed == "nearest" else len(values)
     return LabelScores(add_markers(log_probs, evidence, note["weight"]), note, read)

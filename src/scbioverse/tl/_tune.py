@@ -165,6 +165,8 @@ def tune(
     before = held_accuracy(base, embedded.values[held], texts, texts.codes[held], modality)
     history = fit(task, sampler, steps=steps, lr=lr, seed=seed, state=state, save_every=save_every)
     new.set_adapter(task.adapter())
+    for one in new.modalities:
+        new.forget_answers(one)  # what is read now was taught without them
     for one in lessons.modalities:
         new.set_speech(one, None)  # it writes of them as it was taught here
         new.config.encoders[one] = replace(new.config.encoders[one], writes=True)
@@ -271,7 +273,7 @@ def held_accuracy(
     """Accuracy of `score` on rows held out; None without rows."""
     if not len(values):
         return None
-    scores = model.score(values, texts.answers, modality=modality, progress=False, calibrated=False)
+    scores = model.score(values, texts.answers, terms=texts.cl_ids, modality=modality, progress=False, calibrated=False)
     return float((scores.argmax(axis=1) == truth).mean())
 
 

@@ -104,7 +104,7 @@ class AutoregressiveTask:
         read = self._lengths(batch)
         head = self._prompt.head
         ids = [head + answer[:length] for answer, length in zip(answers, read, strict=True)]
-        soft = self.model.project(torch.as_tensor(batch["embeddings"]), self.modality)
+        soft = self.soft(batch)
         hidden = self.model.reader.read(ids, soft, self.modality)
         out: dict[str, Tensor] = {}
         loss = hidden.new_zeros((), dtype=torch.float32)
@@ -117,6 +117,10 @@ class AutoregressiveTask:
             out["full"] = self._full(answers, hidden, len(head))
             loss = loss + (1.0 if candidates is None else self.full_weight) * out["full"]
         return {"loss": loss, **out}
+
+    def soft(self, batch: Batch) -> Tensor:
+        """Soft tokens (n, n_soft, d_llm) of a batch, with a gradient."""
+        return self.model.project(torch.as_tensor(batch["embeddings"]), self.modality)
 
     def _restricted(self, wanted: Targets, n: int, hidden: Tensor, head: int) -> tuple[Tensor, Tensor]:
         device = hidden.device

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..llm.prompts import MAX_TEXT_CHARS
+from ..models._answer_shares import name_code
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,14 +60,7 @@ class LexicalTask:
     def target(self, text: str) -> Tensor:
         """Slots of a text, float32 (n_soft, d_llm)."""
         if text not in self._targets:
-            ids = self.model.answer_ids(text, max_chars=MAX_TEXT_CHARS)[:-1]
-            words = self.model.backbone.embed_tokens(torch.tensor(ids, device=self.model.backbone.device)).float()
-            n_soft = self.model.config.n_soft
-            if len(ids) <= n_soft:
-                slots = torch.cat([words, words[-1:].expand(n_soft - len(ids), -1)])
-            else:
-                slots = torch.cat([words[: n_soft - 1], words[n_soft - 1 :].mean(dim=0, keepdim=True)])
-            self._targets[text] = slots
+            self._targets[text] = name_code(self.model, text, max_chars=MAX_TEXT_CHARS)
         return self._targets[text]
 
     def __call__(self, batch: Batch) -> dict[str, Tensor]:

@@ -32,6 +32,8 @@ class Batch(TypedDict):
         A :class:`~.candidates.CandidateSet` for this batch, in place of the task's own.
     shares
         (n, m) how probable each of the batch's candidates should be, in place of the answer alone.
+    codes
+        int64 (m,): which codes the candidates have, where soft tokens are mixed of codes of answers.
     part
         The only part of a :class:`~.tasks.MixedTask` that the batch is for.
     """
@@ -43,6 +45,7 @@ class Batch(TypedDict):
     related: NotRequired[NDArray[np.bool_]]
     candidates: NotRequired[Any]
     shares: NotRequired[NDArray[np.floating]]
+    codes: NotRequired[NDArray[np.int64]]
     part: NotRequired[int]
 
 

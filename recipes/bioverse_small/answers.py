@@ -1,0 +1,150 @@
+"""Codes of answers: the frozen language model learns to say how the attention among the names that are asked for falls.
+
+Soft tokens that a projector mixes out of all its prototypes tell the language model of types that nobody asked about;
+where a study's cells lie between its own labels and others, that is most of what they tell. Asked about a list of
+names, the model takes the attention over these alone, and mixes one code of each name by it
+(:class:`scbioverse.nn.AnswerCodes`). The codes begin as the language model's own embeddings of the names and learn from
+lessons as :mod:`recipes.bioverse_small.teaching` draws them; encoder, attention and all that reads other soft tokens
+stay as they are.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from recipes.bioverse_small.cuts import CutConfig
+from recipes.bioverse_small.teaching import TaughtSampler, TeachingConfig
+from scbioverse.knowledge.candidates import candidate_columns
+from scbioverse.knowledge.ontology import load_ontology
+from scbioverse.knowledge.spoken import answer_name, spoken_name
+from scbioverse.models import BioVerse
+from scbioverse.models._answer_shares import answers, name_code
+from scbioverse.tl._ontology_cards import term_ids
+from scbioverse.train import AutoregressiveTask, Batch, CandidateSet, fit
+
+logger = logging.getLogger("recipes.bioverse_small")
+# Letters of a name that a user could give a label.
+LONGEST = 40
+
+
+@dataclass(frozen=True)
+class AnswerConfig:
+    """Everything that decides the codes, apart from encoder and data."""
+
+    steps: int = 1000
+    batch_size: int = 16
+    lr: float = 3e-3
+    spread: tuple[float, ...] = (0.25, 1.0)
+    hard: float = 0.6
+    """How many of the candidate sets hold terms that lie within one another, as those of studies do, and more names
+    than others that begin with the same word; and how many hold terms that were never trained."""
+    strangers: int = 400
+    """How many terms that were never trained take part as names that a cell could be called."""
+    # A code goes with one name: other wordings are read by their words.
+    teaching: TeachingConfig = field(
+        default_factory=lambda: TeachingConfig(cuts=CutConfig(min_size=4, max_size=24, other_name=0.0)),
+    )
+
+
+class AnswerSampler(TaughtSampler):
+    """Draws lessons with the names that are asked for, as numbers of their codes.
+
+    To some sets it adds what is hardest to tell from them, and terms that were never trained: the model must not take a
+    cell for one of these because it was never told not to. Their numbers follow those of the nodes.
+    """
+
+    hard = 0.6
+    strangers: Sequence[str] = ()
+
+    def cut(self, rng: np.random.Generator) -> list[int]:
+        """Draw nodes; to some sets, add what lies within them or holds them, and what begins with the same word."""
+        nodes = super().cut(rng)
+        if rng.random() >= self.hard:
+            return nodes
+        first = np.array([names[0].split()[0] for names in self._names])
+        for one in rng.choice(nodes, min(3, len(nodes)), replace=False):
+            for like in (self._clash[one], first == first[one]):
+                others = np.setdiff1d(np.flatnonzero(like & self._usable), nodes)
+                nodes += [int(rng.choice(others))] if others.size else []
+        return nodes
+
+    def named_cut(self, rng: np.random.Generator) -> tuple[list[int], list[str], CandidateSet]:
+        """Draw nodes; to some sets, add up to three strangers, two of which begin as one of the nodes does."""
+        nodes, names, candidates = super().named_cut(rng)
+        if self.strangers and rng.random() < self.hard:
+            spoken = [answer_name(one, self.model.config.names) for one in self.strangers]
+            firsts = {name.split()[0] for name in names}
+            alike = [i for i, name in enumerate(spoken) if name.split()[0] in firsts]
+            drawn = [int(rng.choice(some)) for some in (alike, alike, range(len(spoken))) if len(some)]
+            added = [i for i in dict.fromkeys(drawn) if spoken[i] not in names]
+            nodes = [*nodes, *(len(self.nodes) + i for i in added)]
+            names = [*names, *(spoken[i] for i in added)]
+            candidates = CandidateSet(names, [self.model.answer_ids(name) for name in names])
+        self.asked = nodes
+        return nodes, names, candidates
+
+    def cells_of(self, nodes: list[int], size: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Draw cells of the nodes; of strangers there are none."""
+        return super().cells_of([one for one in nodes if one < len(self.nodes)], size, rng)
+
+    def columns(self, nodes: list[int]) -> list[list[int]]:
+        """Which prototypes count for each node: as for candidates, a term counts for the narrowest that holds it."""
+        return candidate_columns([self.nodes[i] if i < len(self.nodes) else None for i in nodes], self.terms)
+
+    def __call__(self, rng: np.random.Generator) -> Batch:
+        """Draw one batch with `codes` beside the names."""
+        batch = super().__call__(rng)
+        batch["codes"] = np.array(self.asked)
+        return batch
+
+
+class AnswerTask(AutoregressiveTask):
+    """The autoregressive loss for what is said of shares; nothing but the codes learns.
+
+    `strangers`, float (k, n_soft, d_llm), are codes of terms that have none to learn.
+    """
+
+    def __init__(self, model: BioVerse, strangers: Tensor | None = None) -> None:
+        super().__init__(model)
+        self.strangers = strangers
+
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """Codes of the answers."""
+        yield "codes", answers(self.model, self.modality).codes
+
+    def soft(self, batch: Batch) -> Tensor:
+        """Mix the codes of the names that are asked for by the shares that are to be said."""
+        mix = answers(self.model, self.modality)
+        codes = mix.codes if self.strangers is None else torch.cat([mix.codes, self.strangers])
+        return mix(torch.from_numpy(batch["shares"]), codes[torch.from_numpy(batch["codes"])])
+
+
+def unknown_terms(nodes: Sequence[str], terms: Sequence[str], most: int, rng: np.random.Generator) -> list[str]:
+    """Draw ontology terms with short names that are no nodes, and that no trained term is or lies below."""
+    known = {above for one in terms for above in (one, *load_ontology().ancestors(one))} | set(nodes)
+    found = [one for one in term_ids() if one not in known and len(spoken_name(one)) <= LONGEST]
+    return [found[i] for i in rng.permutation(len(found))[:most]]
+
+
+def train_answers(
+    model: BioVerse, embeddings: np.ndarray, term: np.ndarray, terms: list[str], config: AnswerConfig, seed: int
+) -> pd.DataFrame:
+    """Give a model codes of answers: of its terms, and of the broader ones that studies use; returns the history."""
+    sampler = AnswerSampler(model, embeddings, term, terms, batch_size=config.batch_size, config=config.teaching)
+    sampler.hard = config.hard
+    names = [answer_name(node, model.config.names) for node in sampler.nodes]
+    begin = torch.stack([name_code(model, name) for name in names])
+    model.set_answers("cell", sampler.nodes, begin, spread=config.spread)
+    sampler.strangers = unknown_terms(sampler.nodes, terms, config.strangers, np.random.default_rng(seed))
+    spoken = [answer_name(one, model.config.names) for one in sampler.strangers]
+    strangers = torch.stack([name_code(model, name) for name in spoken]) if spoken else None
+    history = fit(AnswerTask(model, strangers), sampler, steps=config.steps, lr=config.lr, seed=seed)
+    logger.info("codes of %d answers, restricted loss %.3f", len(names), history["restricted"].tail(50).mean())
+    return history

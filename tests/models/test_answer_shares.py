@@ -1,0 +1,169 @@
+"""Soft tokens that depend on the question: attention among the names asked for, said in codes of answers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+
+from scbioverse._errors import InputError, MismatchError
+from scbioverse.knowledge.spoken import answer_name
+from scbioverse.models import _score as scoring
+from scbioverse.models import load
+from scbioverse.models._answer_shares import answer_shares, codes_of, in_steps, name_code
+from scbioverse.models._attended import attended
+from scbioverse.models._join import only
+from scbioverse.nn import AnswerCodes
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from scbioverse.models import BioVerse
+
+B, NK, MONOCYTE, NEURON = "CL:0000236", "CL:0000623", "CL:0000576", "CL:0000540"
+TERMS = [B, NK, MONOCYTE]
+
+
+@pytest.fixture
+def names(spoken: BioVerse) -> list[str]:
+    return [answer_name(one, spoken.config.names) for one in TERMS]
+
+
+@pytest.fixture
+def asked(spoken: BioVerse) -> BioVerse:
+    generator = torch.Generator().manual_seed(3)
+    spoken.set_answers("cell", [B, NK], torch.randn(2, 2, spoken.config.llm.d_llm, generator=generator))
+    return spoken
+
+
+@pytest.mark.parametrize("steps", [1, 7, 32, 100])
+def test_shares_become_parts_of_the_whole(steps: int) -> None:
+    shares = np.random.default_rng(0).dirichlet([0.3] * 9, size=500)
+    found = in_steps(shares, steps)
+    np.testing.assert_array_equal(np.rint(found * steps).sum(axis=1), steps)
+    np.testing.assert_allclose(found * steps, np.rint(found * steps), atol=1e-4)
+    assert np.abs(found - shares).max() < 1 / steps
+    # Nothing overtakes what is larger.
+    assert (np.take_along_axis(found, shares.argmax(1)[:, None], 1)[:, 0] == found.max(axis=1)).all()
+    np.testing.assert_array_equal(in_steps(shares[7:9], steps), found[7:9])
+
+
+def test_whole_parts_stay_as_they_are() -> None:
+    parts = np.array([[7, 20, 5], [32, 0, 0], [11, 11, 10]]) / 32
+    np.testing.assert_array_equal(in_steps(parts, 32), parts.astype(np.float32))
+
+
+def test_shares_are_the_attention_among_the_candidates(asked: BioVerse, points: np.ndarray) -> None:
+    wanted = np.exp(attended(asked, points, TERMS))  # type: ignore[arg-type]
+    exact = answer_shares(asked, points, TERMS, "cell", steps=None)
+    np.testing.assert_allclose(exact, wanted, atol=1e-6)
+    np.testing.assert_array_equal(answer_shares(asked, points, TERMS, "cell"), in_steps(wanted, 32))
+
+
+def test_nothing_changes_without_codes_terms_or_candidates_that_are_known(
+    spoken: BioVerse, points: np.ndarray, names: list[str]
+) -> None:
+    plain = spoken.score(points, names, progress=False)
+    np.testing.assert_array_equal(spoken.score(points, names, terms=TERMS, progress=False), plain)
+    spoken.set_answers("cell", [B, NK], torch.zeros(2, 2, spoken.config.llm.d_llm))
+    np.testing.assert_array_equal(spoken.score(points, names, progress=False), plain)
+    for terms in ([B, NEURON, None], [None] * 3):
+        np.testing.assert_array_equal(spoken.score(points, names, terms=terms, progress=False), plain)
+    assert np.abs(spoken.score(points, names, terms=TERMS, progress=False) - plain).max() > 1e-3
+
+
+def test_soft_tokens_are_codes_mixed_by_shares(asked: BioVerse, points: np.ndarray, names: list[str]) -> None:
+    codes = codes_of(asked, names, TERMS, "cell")
+    learned = asked.modules["answers"]["cell"].codes  # type: ignore[index]
+    torch.testing.assert_close(codes[:2], learned)
+    torch.testing.assert_close(codes[2], name_code(asked, names[2]))  # a term without a code of its own
+    # Another wording is read by its words.
+    torch.testing.assert_close(codes_of(asked, ["my B cells"], [B], "cell")[0], name_code(asked, "my B cells"))
+    shares = answer_shares(asked, points, TERMS, "cell", steps=None)
+    soft = asked.modules["answers"]["cell"](torch.from_numpy(shares), codes)  # type: ignore[index]
+    torch.testing.assert_close(soft[4, 1], sum(shares[4, i] * codes[i, 1] for i in range(3)))
+    found = asked.score(points, names, terms=TERMS, steps=None, progress=False)
+    # The same soft tokens, brought in as if a projector had made them of rows that are but numbers.
+    numbers = np.repeat(np.arange(len(points), dtype=np.float32)[:, None], points.shape[1], axis=1)
+    asked.project = lambda block, modality="cell": soft[block[:, 0].astype(int)]  # type: ignore[method-assign]
+    np.testing.assert_allclose(asked.score(numbers, names, progress=False), found, atol=1e-5)
+
+
+def test_a_soft_token_can_lean_to_the_likeliest_answer() -> None:
+    codes, shares = torch.randn(3, 2, 4), torch.tensor([[0.5, 0.4, 0.1], [0.0, 0.0, 1.0]])
+    soft = AnswerCodes(3, 2, 4, spread=(0.5, 1.0))(shares, codes)
+    squares = torch.tensor([25.0, 16.0, 1.0]) / 42
+    torch.testing.assert_close(soft[0, 0], squares @ codes[:, 0])
+    torch.testing.assert_close(soft[:, 1], shares @ codes[:, 1])
+    torch.testing.assert_close(soft[1], codes[2])
+    # Shares that no power leaves anything of.
+    even = torch.full((1, 300), 1 / 300)
+    assert torch.isfinite(AnswerCodes(300, 1, 4, spread=(0.01,))(even, torch.randn(300, 1, 4))).all()
+
+
+def test_rows_with_the_same_shares_are_read_once(
+    asked: BioVerse, points: np.ndarray, names: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    real = scoring.score_labels
+
+    def counted(backbone, prefix, embeds, trie, **options):
+        seen.append(len(embeds))
+        return real(backbone, prefix, embeds, trie, **options)
+
+    monkeypatch.setattr(scoring, "score_labels", counted)
+    many = np.repeat(points, 3, axis=0) + np.random.default_rng(0).normal(scale=1e-4, size=(72, 8)).astype(np.float32)
+    found = asked.score(many, names, terms=TERMS, steps=4, progress=False)
+    different = len(np.unique(answer_shares(asked, many, TERMS, "cell", steps=4), axis=0))
+    assert sum(seen) == different < 30
+    # Neither batches nor the order of rows matter.
+    order = np.random.default_rng(1).permutation(72)
+    again = asked.score(many[order], names, terms=TERMS, steps=4, batch_size=3, progress=False)
+    np.testing.assert_allclose(again, found[order], atol=1e-5)
+
+
+def test_fine_steps_come_near_to_none(asked: BioVerse, points: np.ndarray, names: list[str]) -> None:
+    exact = asked.score(points, names, terms=TERMS, steps=None, progress=False)
+    gaps = [
+        np.abs(asked.score(points, names, terms=TERMS, steps=steps, progress=False) - exact).mean()
+        for steps in (2, 32, 4096)
+    ]
+    assert gaps[0] > gaps[1] > gaps[2]
+    assert gaps[2] < 1e-3
+
+
+def test_codes_are_kept_copied_and_forgotten_with_the_terms(
+    asked: BioVerse, points: np.ndarray, names: list[str], tmp_path: Path
+) -> None:
+    found = asked.score(points, names, terms=TERMS, progress=False)
+    before = asked.fingerprint()
+    kept = load(asked.save(tmp_path / "m"), llm=asked.backbone)
+    assert kept.fingerprint() == before
+    for one in (kept, asked.copy(), only(asked, ["cell"])):
+        np.testing.assert_array_equal(one.score(points, names, terms=TERMS, progress=False), found)
+    kept.forget_terms("cell")
+    assert kept.fingerprint() != before
+    again = load(kept.save(tmp_path / "n"), llm=asked.backbone)
+    assert not again.config.encoders["cell"].answers
+    plain = again.score(points, names, progress=False)
+    np.testing.assert_array_equal(again.score(points, names, terms=TERMS, progress=False), plain)
+
+
+def test_what_does_not_fit_is_refused(asked: BioVerse, model: BioVerse, points: np.ndarray, names: list[str]) -> None:
+    with pytest.raises(InputError, match="3 names go with 2 terms"):
+        asked.score(points, names, terms=TERMS[:2])
+    with pytest.raises(MismatchError, match="need codes of shape"):
+        asked.set_answers("cell", [B], torch.zeros(2, 2, 32))
+    with pytest.raises(InputError, match="name the prototypes' terms"):
+        model.set_answers("cell", [B], torch.zeros(1, 2, model.config.llm.d_llm))
+    with pytest.raises(InputError, match="name the prototypes' terms"):
+        replace(asked.config.encoders["cell"], terms=())
+    with pytest.raises(MismatchError, match="do not fit together"):
+        AnswerCodes(3, 1, 4)(torch.ones(2, 3), torch.ones(2, 1, 4))
+    with pytest.raises(InputError, match="2 positive temperatures"):
+        asked.set_answers("cell", [B, NK], torch.zeros(2, 2, model.config.llm.d_llm), spread=(1.0, 0.0))
+    with pytest.raises(InputError, match="n_answers"):
+        AnswerCodes(0, 2, 8)
