@@ -25,19 +25,28 @@ import torch
 from benchmarks.annotation_parts.left_out_types import type_rows, untrained
 from benchmarks.annotation_parts.marker_scores import marker_rows
 from benchmarks.annotation_parts.measures import Row
-from benchmarks.annotation_parts.ours import Raw, ask, fit_calibration, rows_of, shipped_calibration
+from benchmarks.annotation_parts.ours import (
+    Raw,
+    answers_of,
+    ask,
+    fit_calibration,
+    rows_of,
+    shipped_calibration,
+    weigh_in,
+)
 from benchmarks.annotation_parts.page import write_page
 from benchmarks.annotation_parts.peers import PEERS, fit_scvi, majority_row, peer_row
 from benchmarks.annotation_parts.posing import Reference, Test, pose, reference_for
 from benchmarks.annotation_parts.tables import plain_table
 from benchmarks.annotation_parts.text_only import TextConfig, text_row, token_budget, train_text
 from recipes.bioverse_small import data
-from recipes.bioverse_small.calibration import CALIBRATORS, WEIGHERS, Calibration
+from recipes.bioverse_small.calibration import CALIBRATORS, WEIGHERS, Calibration, share_weights
 from recipes.bioverse_small.data import Study
 from recipes.bioverse_small.encoder import EncoderConfig, build_pool
 from recipes.bioverse_small.make import REHEARSALS
 from recipes.bioverse_small.rehearsals import BYPASS, FOLDS, STUDY_FOLDS, TYPE_FOLDS, LeftOut, load_rehearsal
 from scbioverse.models import BioVerse, load
+from scbioverse.models.config import AskedConfig
 
 logger = logging.getLogger("benchmarks.annotation")
 RESULTS = Path(__file__).parent / "results" / "annotation.json"
@@ -133,6 +142,8 @@ def ablation_rows(
     for name, folder in options.ablations.items():
         model, trained = load_rehearsal(folder)
         raws = {test.name: ask(model, trained, test, options.seed, controls=False) for test in tests}
+        for raw in raws.values():
+            weigh_in(model, raw, calibration.asked_config, controls=False)
         out[name] = {test: rows_of(raw, calibration) for test, raw in raws.items()}
     return out
 
@@ -185,6 +196,13 @@ def run(options: Options) -> dict[str, Any]:
                 rows[name]["text only"] = row
         del model, trained
         gc.collect()
+    for fold in folds:
+        model, _ = load_rehearsal(options.folder(fold))
+        weights = (
+            shipped.asked_config if fold == "full" and shipped is not None else fold_weights(fold, folds, tests, raws)
+        )
+        for test in tests[fold]:
+            weigh_in(model, raws[test.name], weights, controls="controls" not in options.skip)
     calibrations = calibrate(folds, tests, raws, shipped)
     result["calibration"] = {fold: asdict(one) for fold, one in calibrations.items()}
     for fold in folds:
@@ -197,19 +215,32 @@ def run(options: Options) -> dict[str, Any]:
     return header(options, time.perf_counter() - started) | result
 
 
+def other_folds(fold: str, folds: list[str], tests: dict[str, list[Test]], raws: dict[str, Raw]) -> list[Raw]:
+    """Answers about the studies that other folds left out, of those that are calibrated on."""
+    return [
+        raws[test.name]
+        for other in folds
+        if other not in (fold, "full")
+        for test in tests[other]
+        if test.name in WEIGHERS
+    ]
+
+
+def fold_weights(fold: str, folds: list[str], tests: dict[str, list[Test]], raws: dict[str, Raw]) -> AskedConfig | None:
+    """Weights of attention and markers in what a fold's model is asked about, from studies of the other folds."""
+    others = other_folds(fold, folds, tests, raws)
+    if not any(one.asked.study in CALIBRATORS for one in others):
+        return None
+    return AskedConfig(*share_weights(answers_of(others)))
+
+
 def calibrate(
     folds: list[str], tests: dict[str, list[Test]], raws: dict[str, Raw], shipped: Calibration | None
 ) -> dict[str, Calibration]:
     """Calibration of each fold's tests, from studies of the other folds only; the full model's is the shipped one."""
     found: dict[str, Calibration] = {}
     for fold in folds:
-        others = [
-            raws[test.name]
-            for other in folds
-            if other not in (fold, "full")
-            for test in tests[other]
-            if test.name in WEIGHERS
-        ]
+        others = other_folds(fold, folds, tests, raws)
         if fold == "full" and shipped is not None:
             found[fold] = shipped
         elif any(one.asked.study in CALIBRATORS for one in others):
@@ -230,6 +261,7 @@ def types(options: Options, tests: list[Test], raws: dict[str, Raw], calibration
         for test in tests:
             if untrained(test.candidates, left_out.types):
                 raw = ask(model, trained, test, options.seed, controls=False)
+                weigh_in(model, raw, calibration.asked_config, controls=False)
                 out += type_rows(fold, left_out.types, raw, raws[test.name], calibration)
         logger.info("types left out, %s: done", fold)
     return out

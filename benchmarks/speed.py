@@ -243,9 +243,9 @@ def report(result: dict[str, object]) -> str:
         rows.append(("nearest", f"{near['nearest_cells_per_second']:,} cells/s", note))
     scored: list[dict[str, float]] = result["score"]  # type: ignore[assignment]
     for one in scored:
-        rows.append(
-            (f"score, {one['labels']} labels", f"{one['score_cells_per_second']:,} cells/s", f"{one['cells']} cells")
-        )
+        each = one["each_read_cells_per_second"]
+        note = f"{one['cells']} cells, {one['different']} different; {each:,} if each is read"
+        rows.append((f"score, {one['labels']} labels", f"{one['score_cells_per_second']:,} cells/s", note))
         if "ratio" in one:
             note = f"{one['naive_cells']} cells; score is {one['ratio']:,} x as fast"
             rows.append((f"naive, {one['labels']} labels", f"{one['naive_cells_per_second']:,} cells/s", note))

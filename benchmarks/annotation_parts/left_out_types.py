@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.annotation_parts.measures import recalls
-from benchmarks.annotation_parts.ours import Raw, combine, pooled_answer
+from benchmarks.annotation_parts.ours import Raw, combine, combined, pooled_answer
 from recipes.bioverse_small.calibration import Calibration
 from recipes.bioverse_small.terms import is_within
 
@@ -19,13 +19,13 @@ def untrained(candidates: list[str], types: tuple[str, ...]) -> list[int]:
 
 def calls(raw: Raw, calibration: Calibration) -> dict[str, np.ndarray]:
     """Return the columns (n,) that every way calls."""
-    score, nearest, head = raw.values["score"], raw.values["nearest"], raw.values["head"]
+    nearest, head = raw.values["nearest"], raw.values["head"]
     evidence = raw.asked.evidence
     pool = calibration.pool_config
     pooled = {} if pool is None else {"cascade": pooled_answer(raw, pool)[0].argmax(1)}
     return pooled | {
-        "score": combine(score, calibration.score, evidence).argmax(1),
-        "score, no markers": combine(score, calibration.score, None).argmax(1),
+        "score": combined(raw, calibration, "score", evidence)[0].argmax(1),
+        "score, no markers": combined(raw, calibration, "score", None)[0].argmax(1),
         "nearest": combine(nearest, calibration.nearest, evidence).argmax(1),
         "nearest, no markers": combine(nearest, calibration.nearest, None).argmax(1),
         "bypass head": combine(head, calibration.head, evidence).argmax(1),

@@ -9,11 +9,11 @@ from scipy.special import log_softmax
 
 from benchmarks.annotation_parts.measures import Meter, Row, by_chance, cost, measures
 from benchmarks.annotation_parts.posing import Test
-from recipes.bioverse_small.calibration import Calibration, Question, attention, fit, study_evidence
+from recipes.bioverse_small.calibration import Answers, Calibration, Question, attention, fit, study_evidence
 from recipes.bioverse_small.encoder import TrainedEncoder, embed_study, head_scores
 from scbioverse.models import BioVerse
 from scbioverse.models._cascade import others_pooled, worth_reading
-from scbioverse.models.config import PoolConfig
+from scbioverse.models.config import AskedConfig, PoolConfig
 
 WAYS = {"score": "score", "nearest": "nearest", "head": "bypass head"}
 # Soft tokens that say what a cell is among all that the projector knows, whatever is asked.
@@ -81,9 +81,54 @@ def ask_controls(model: BioVerse, asked: Question, order: np.ndarray) -> tuple[n
     return values[:-1], values[-1:]
 
 
+def ask_with_markers(
+    model: BioVerse,
+    raw: Raw,
+    weights: AskedConfig | None,
+    evidence: np.ndarray | None = None,
+    embedding: np.ndarray | None = None,
+) -> np.ndarray | None:
+    """Ask what shares by attention and markers are read as, (n, m); None for a model that cannot be asked so.
+
+    Parameters
+    ----------
+    evidence, embedding
+        In place of the test's own.
+    """
+    model.config.asked = weights
+    asked = raw.asked
+    if not model.weighs(asked.candidates):
+        return None
+    return model.score(
+        asked.embedding if embedding is None else embedding,
+        asked.names,
+        terms=asked.candidates,
+        evidence=asked.evidence if evidence is None else evidence,
+        progress=False,
+        calibrated=False,
+    )
+
+
+def weigh_in(model: BioVerse, raw: Raw, weights: AskedConfig | None, *, controls: bool = True) -> None:
+    """Add what the language model says once markers are weighed in, and the control with embeddings of other cells."""
+    with raw.meters.setdefault("asked", Meter()):
+        found = ask_with_markers(model, raw, weights)
+    if found is None:
+        return
+    raw.values["asked"] = found
+    if controls:
+        moved = ask_with_markers(model, raw, weights, embedding=raw.asked.embedding[raw.order])
+        raw.values["asked, embedding shuffled"] = np.asarray(moved)
+
+
 def fit_calibration(raws: list[Raw]) -> Calibration:
     """Temperatures and marker weights from tests that took no part in training; each test counts the same."""
-    return fit({raw.asked.study: (raw.asked, raw.values) for raw in raws})
+    return fit(answers_of(raws))
+
+
+def answers_of(raws: list[Raw]) -> dict[str, Answers]:
+    """By study, what was asked and what was said."""
+    return {raw.asked.study: (raw.asked, raw.values) for raw in raws}
 
 
 def shipped_calibration(model: BioVerse) -> Calibration | None:
@@ -98,18 +143,30 @@ def combine(values: np.ndarray, pair: tuple[float, float], evidence: np.ndarray 
     return alone if evidence is None else log_softmax(alone + pair[1] * evidence, axis=1)
 
 
+def combined(raw: Raw, calibration: Calibration, way: str, evidence: np.ndarray | None) -> tuple[np.ndarray, str]:
+    """Log-probabilities by a way, with markers where evidence is given, and the step that they took.
+
+    Where the language model was asked with markers weighed in, `score` is what it said.
+    """
+    if way != "score" or calibration.asked is None or "asked" not in raw.values:
+        return combine(raw.values[way], getattr(calibration, way), evidence), way
+    *_, temperature, alone = calibration.asked
+    if evidence is None:
+        return combine(raw.values["score"], (alone, 0.0), None), "score"
+    return combine(raw.values["asked"], (temperature, 0.0), None), "asked"
+
+
 def rows_of(raw: Raw, calibration: Calibration) -> dict[str, Row]:
     """Every way with and without markers, markers alone, and the controls."""
     asked, meters = raw.asked, raw.meters
     truth, n = asked.truth, asked.truth.size
     out: dict[str, Row] = {}
     for way, name in WAYS.items():
-        pair = getattr(calibration, way)
-        steps = meters["embed"].seconds + meters[way].seconds
         for label, evidence in ((name, asked.evidence), (f"{name}, no markers", None)):
-            values = combine(raw.values[way], pair, evidence)
-            seconds = steps + (0 if evidence is None else meters["markers"].seconds)
-            out[label] = measures(values.argmax(1), truth, asked.candidates, values) | cost(n, seconds, meters[way])
+            values, step = combined(raw, calibration, way, evidence)
+            seconds = meters["embed"].seconds + meters[step].seconds
+            seconds += 0 if evidence is None else meters["markers"].seconds
+            out[label] = measures(values.argmax(1), truth, asked.candidates, values) | cost(n, seconds, meters[step])
     whole = combine(raw.values["whole"], calibration.score, None)
     seconds = meters["embed"].seconds + meters["whole"].seconds
     out[WHOLE] = measures(whole.argmax(1), truth, asked.candidates, whole) | cost(n, seconds, meters["whole"])
@@ -165,9 +222,19 @@ def control_rows(raw: Raw, calibration: Calibration) -> dict[str, Row]:
         "score, embedding alone shuffled": (raw.shuffled, asked.evidence),
         "score, no markers, embedding zeroed": (zeros, None),
     }
+    joint = {}
+    if calibration.asked is not None and "asked" in raw.values:
+        # A row's answer depends on that row alone: other cells' inputs get other cells' answers.
+        joint = {
+            "score, embedding and markers shuffled": raw.values["asked"][raw.order],
+            "score, embedding alone shuffled": raw.values["asked, embedding shuffled"],
+        }
     out = {}
     for name, (scores, evidence) in inputs.items():
-        values = combine(scores, calibration.score, evidence)
+        if name in joint:
+            values = combine(joint[name], (calibration.asked[2], 0.0), None)
+        else:
+            values = combine(scores, calibration.score, evidence)
         called = values.argmax(1)
         out[name] = measures(called, asked.truth, asked.candidates, values)
         out[name]["by_chance"] = by_chance(called, asked.truth, len(asked.candidates))

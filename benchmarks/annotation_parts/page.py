@@ -19,9 +19,10 @@ were made by looking at them. *Training studies left out* are each tested with a
 (and without studies that share cells with them); these models, like the shipped one, are calibrated on other studies.
 How markers are weighed was chosen with all these studies in view.
 
-- `score`: the language model reads the cell's soft tokens and says one of the names; marker evidence is added with a
-  weight that is fitted with the temperature. `nearest`: the nearest description in the space shared with text, markers
-  added likewise. *No markers*: without that term. *Not asked*: the soft tokens do not depend on the candidates.
+- `score`: the language model reads the cell's soft tokens and says one of the names. The soft tokens are codes of the
+  candidates, mixed by the projector's attention among them and by marker evidence, whose weights are fitted.
+  `nearest`: the nearest description in the space shared with text, markers added with a fitted weight. *No markers*:
+  without evidence. *Not asked*: soft tokens that do not depend on the candidates, and no markers.
 - `cascade`, the default of `annotate`: cosines, log-probabilities by the projector's attention, and markers, pooled;
   the language model reads the cells whose label its word could change, none where its weight is 0. Without one of the
   sources (*no attention*, *no nearest*, *no markers*), the weights of the others stay as they were fitted. Cells a

@@ -61,12 +61,17 @@ class TextReader:
 
 
 def token_budget(model: BioVerse, names: list[str]) -> int:
-    """Tokens that the projector's autoregressive stage read: what stands behind the cached beginning, and answers."""
-    held = (model.config.training or {}).get("projector") or {}
-    steps = int(held.get("steps", ProjectorConfig.steps))
-    batch = int(held.get("batch_size", ProjectorConfig.batch_size))
+    """Tokens that were read to train what `score` reads: what stands behind the cached beginning, and answers.
+
+    Those of the projector's autoregressive stage and of the codes of answers.
+    """
+    training = model.config.training or {}
+    held = training.get("projector") or {}
+    rows = int(held.get("steps", ProjectorConfig.steps)) * int(held.get("batch_size", ProjectorConfig.batch_size))
+    if codes := training.get("answers"):
+        rows += int(codes["steps"]) * int(codes["batch_size"])
     answer = float(np.mean([len(model.answer_ids(one)) - 1 for one in names]))
-    return round(steps * batch * (len(model.reader.prompt("cell").head) + answer))
+    return round(rows * (len(model.reader.prompt("cell").head) + answer))
 
 
 def top_genes(counts: np.ndarray, n: int = N_GENES) -> list[np.ndarray]:

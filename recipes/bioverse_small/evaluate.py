@@ -40,13 +40,16 @@ def evaluate(
         asked = question(trained, study, generator, max_cells, model.config.names)
         truth, n = asked.truth, asked.truth.size
         rows: dict[str, dict[str, float]] = {}
-        for way, values in raw_log_probs(model, trained, asked).items():
-            if way == "attention":  # for the pool alone
-                continue
-            temperature, weight = getattr(calibration, way)
-            alone = log_softmax(values / temperature, axis=1)
-            both = log_softmax(alone + weight * asked.evidence, axis=1)
-            label = "bypass head" if way == "head" else way
+        values = raw_log_probs(model, trained, asked)
+        for way, label in (("score", "score"), ("nearest", "nearest"), ("head", "bypass head")):
+            if way == "score" and calibration.asked is not None and "asked" in values:
+                *_, temperature, without = calibration.asked
+                alone = log_softmax(values["score"] / without, axis=1)
+                both = log_softmax(values["asked"] / temperature, axis=1)
+            else:
+                temperature, weight = getattr(calibration, way)
+                alone = log_softmax(values["whole" if way == "score" else way] / temperature, axis=1)
+                both = log_softmax(alone + weight * asked.evidence, axis=1)
             rows[label] = metrics(both, truth)
             rows[f"{label}, no markers"] = metrics(alone, truth)
             if way == "score":

@@ -186,7 +186,11 @@ def test_text_only_reads_the_same_cells_and_names(tiny_backbone: Backbone) -> No
         key: row[key] for key in ("cells_per_second", "peak_mb", "added_mb")
     }
     steps = ProjectorConfig.steps * ProjectorConfig.batch_size
-    assert token_budget(model, ["CD4 T cell", "B cell"]) > steps * len(model.reader.prompt("cell").head)
+    plain = token_budget(model, ["CD4 T cell", "B cell"])
+    assert plain > steps * len(model.reader.prompt("cell").head)
+    # Codes of answers were trained through the language model, too.
+    model.config.training = {**model.config.training, "answers": {"steps": ProjectorConfig.steps, "batch_size": 64}}
+    assert token_budget(model, ["CD4 T cell", "B cell"]) == pytest.approx(2 * plain, abs=1)
 
 
 # ---------------------------------------------------------------------- controls
@@ -213,11 +217,11 @@ def raw_answers(evidence_weight: float = 0.0) -> tuple[ours.Raw, Listener]:
     model, order = Listener(), rng.permutation(90)
     shuffled, zeroed = ours.ask_controls(model, asked, order)  # type: ignore[arg-type]
     scored = model.score(embedding, asked.names)
-    meters = {key: Meter() for key in ("embed", "markers", "score", "nearest", "head", "attention")}
+    meters = {key: Meter() for key in ("embed", "markers", "score", "whole", "nearest", "head", "attention")}
     for meter in meters.values():
         with meter:
             pass
-    values = {"score": scored, "nearest": scored, "head": scored, "attention": scored}
+    values = {"score": scored, "whole": scored[:, ::-1], "nearest": scored, "head": scored, "attention": scored}
     return ours.Raw(asked, values, shuffled, zeroed, order, meters), model
 
 
@@ -228,6 +232,8 @@ def test_controls_ask_about_permuted_and_zeroed_inputs() -> None:
     assert not heard[-1].any()
     rows = ours.rows_of(raw, Calibration())
     assert rows["score"]["accuracy"] == 1.0
+    # What is said of soft tokens that do not depend on the question stands beside it.
+    assert rows[ours.WHOLE]["accuracy"] == pytest.approx((raw.asked.truth == 1).mean(), abs=1e-4)
     shuffled = rows["score, no markers, embedding shuffled"]
     assert shuffled["accuracy"] == pytest.approx(shuffled["by_chance"], abs=0.15)
     assert rows["score, no markers, embedding zeroed"]["accuracy"] == pytest.approx(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import torch
+from scipy.special import log_softmax, softmax
 
 from scbioverse._errors import InputError, MismatchError
 from scbioverse.knowledge.spoken import answer_name
@@ -16,6 +17,7 @@ from scbioverse.models import load
 from scbioverse.models._answer_shares import answer_shares, codes_of, in_steps, name_code
 from scbioverse.models._attended import attended
 from scbioverse.models._join import only
+from scbioverse.models.config import AskedConfig
 from scbioverse.nn import AnswerCodes
 
 if TYPE_CHECKING:
@@ -123,6 +125,64 @@ def test_rows_with_the_same_shares_are_read_once(
     order = np.random.default_rng(1).permutation(72)
     again = asked.score(many[order], names, terms=TERMS, steps=4, batch_size=3, progress=False)
     np.testing.assert_allclose(again, found[order], atol=1e-5)
+
+
+def test_evidence_is_pooled_with_the_attention_before_anything_is_read(
+    asked: BioVerse, points: np.ndarray, names: list[str]
+) -> None:
+    evidence = np.random.default_rng(2).normal(size=(24, 3)).astype(np.float32)
+    assert not asked.weighs(TERMS)
+    with pytest.raises(InputError, match="no weight for evidence"):
+        asked.score(points, names, terms=TERMS, evidence=evidence)
+    plain = asked.score(points, names, terms=TERMS, progress=False)
+    before = asked.fingerprint()
+    asked.config.asked = AskedConfig(0.5, 2.0, temperature=3.0, alone=4.0)
+    assert asked.fingerprint() != before
+    assert asked.weighs(TERMS)
+    assert not asked.weighs([B, None, None])
+    found = answer_shares(asked, points, TERMS, "cell", evidence=evidence, steps=None)
+    wanted = softmax(0.5 * attended(asked, points, TERMS) + 2.0 * evidence, axis=1)  # type: ignore[operator]
+    np.testing.assert_allclose(found, wanted, atol=1e-6)
+    # Each way has a temperature of its own.
+    raw = asked.score(points, names, terms=TERMS, evidence=evidence, calibrated=False, progress=False)
+    said = asked.score(points, names, terms=TERMS, evidence=evidence, progress=False)
+    np.testing.assert_allclose(said, log_softmax(raw / 3.0, axis=1), atol=1e-5)
+    assert np.abs(raw - plain).max() > 1e-3
+    alone = asked.score(points, names, terms=TERMS, progress=False)
+    np.testing.assert_allclose(alone, log_softmax(plain / 4.0, axis=1), atol=1e-5)
+    assert asked.temperature() == asked.config.temperature == 1.0
+    with pytest.raises(InputError, match="evidence has shape"):
+        asked.score(points, names, terms=TERMS, evidence=evidence[:5])
+
+
+def test_weights_of_evidence_are_kept_and_checked(asked: BioVerse, tmp_path: Path) -> None:
+    asked.config.asked = AskedConfig(0.5, 2.0, 3.0, 4.0)
+    kept = load(asked.save(tmp_path / "m"), llm=asked.backbone)
+    assert kept.config.asked == asked.config.asked
+    assert kept.fingerprint() == asked.fingerprint()
+    for wrong in ((-1.0, 1.0), (1.0, 2000.0)):
+        with pytest.raises(InputError, match="not be negative"):
+            AskedConfig(*wrong)
+    with pytest.raises(InputError, match="positive"):
+        AskedConfig(1.0, 1.0, alone=0.0)
+
+
+def test_the_order_of_the_names_does_not_matter(asked: BioVerse, points: np.ndarray) -> None:
+    # Two that nothing is known of get equal shares, of which rounding may raise one alone.
+    terms = [B, NK, MONOCYTE, None, None]
+    names = ["B", "NK", "monocyte", "thing", "other thing"]
+    for steps in (3, 5, 32):
+        found = asked.score(points, names, terms=terms, steps=steps, progress=False)
+        turned = asked.score(points, names[::-1], terms=terms[::-1], steps=steps, progress=False)
+        np.testing.assert_allclose(turned[:, ::-1], found, atol=1e-5)
+
+
+def test_many_rows_are_rounded_in_parts(asked: BioVerse, points: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = answer_shares(asked, points, TERMS, "cell")
+    monkeypatch.setattr("scbioverse.models._answer_shares._ROWS", 5)
+    np.testing.assert_array_equal(answer_shares(asked, points, TERMS, "cell"), whole)
+    assert answer_shares(asked, points[:0], TERMS, "cell").shape == (0, 3)
+    assert asked.score(points[:0], ["a", "b", "c"], terms=TERMS).shape == (0, 3)
 
 
 def test_fine_steps_come_near_to_none(asked: BioVerse, points: np.ndarray, names: list[str]) -> None:

@@ -9,8 +9,9 @@ import pytest
 from scipy.special import log_softmax
 
 from recipes.bioverse_small import make
-from recipes.bioverse_small.calibration import CALIBRATORS, WEIGHERS, Answers, Calibration, Question, fit
+from recipes.bioverse_small.calibration import CALIBRATORS, SURER, WEIGHERS, Answers, Calibration, Question, fit
 from recipes.bioverse_small.rehearsals import SORTED, STUDY_FOLDS, share_cells
+from scbioverse.train import fit_combination
 
 B, NK, T = "CL:0000236", "CL:0000623", "CL:0000084"
 
@@ -19,7 +20,7 @@ def answers(study: str, seed: int, *, noise: float = 0.0) -> Answers:
     """A study whose markers know the labels, whose language model does not."""
     rng = np.random.default_rng(seed)
     truth = rng.integers(3, size=400)
-    sources = {name: rng.standard_normal((400, 3)) for name in ("score", "nearest", "head", "attention")}
+    sources = {name: rng.standard_normal((400, 3)) for name in ("score", "whole", "nearest", "head", "attention")}
     evidence = rng.standard_normal((400, 3)) + 2 * np.eye(3)[truth]
     sources["nearest"] += np.eye(3)[truth]
     said = np.where(rng.random(400) < noise, rng.integers(3, size=400), truth)
@@ -47,6 +48,26 @@ def test_sources_that_know_nothing_get_no_weight_and_noisy_labels_set_no_confide
     assert markers == pytest.approx(alone.pool[2], rel=0.15)
     # Temperatures are the calibrators' business alone.
     assert (both.score, both.nearest, both.head) == (alone.score, alone.nearest, alone.head)
+
+
+def test_what_is_read_with_markers_has_weights_and_temperatures_of_its_own() -> None:
+    held = {study: answers(study, i) for i, study in enumerate(CALIBRATORS)}
+    assert fit(held).asked is None  # nobody asked so
+    for asked, values in held.values():
+        # Answers three times as sure as they should be.
+        values["asked"] = log_softmax(3 * asked.evidence, axis=1)  # type: ignore[index]
+    found = fit(held)
+    assert found.asked is not None
+    attention, markers, temperature, alone = found.asked
+    # Attention that knows nothing gets the least weight that there is.
+    sets = [(values["attention"], asked.evidence, asked.truth) for asked, values in held.values()]
+    spread, weight = fit_combination(sets)
+    assert (attention, markers) == pytest.approx((SURER / spread, SURER * weight), rel=1e-3)
+    assert temperature == pytest.approx(3 / weight, rel=0.1)
+    assert alone > 5  # what it says without markers is noise
+    config = found.asked_config
+    assert config is not None
+    assert (config.attention, config.alone) == (attention, alone)
 
 
 def test_no_study_is_calibrated_on_its_own_cells(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,7 +37,7 @@ def free_labels(
         labels: list[Label] = _[2]  # type: ignore[assignment]
         asked["offered"] = [one.name for one in labels]
         log_probs = np.log([[0.8 if one.name == fits else 0.1 for one in labels]] * adata.n_obs).astype(np.float32)
-        return LabelScores(log_probs, {"weight": 0.5}, 0)
+        return LabelScores(log_probs, {"weight": 0.5}, 0, None)
 
     monkeypatch.setattr("scbioverse.tl._generate.write_labels", write)
     monkeypatch.setattr(_proposals, "label_scores", scores)

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.special import softmax
 
 from .._errors import InputError
+from ..knowledge.candidates import candidate_columns
 from ..knowledge.spoken import answer_name
 from ._attended import attended
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 Float = NDArray[np.float32]
 # Shares are rounded to so many parts: cells of one type then often have the same soft tokens, and are read once.
 STEPS = 32
+_ROWS = 4096  # rounded at a time: it changes memory only
 
 
 def in_steps(shares: NDArray[np.floating], steps: int) -> Float:
@@ -48,22 +51,51 @@ def in_steps(shares: NDArray[np.floating], steps: int) -> Float:
     return ((low + (rank < missing[:, None])) / steps).astype(np.float32)
 
 
-def answer_shares(
-    model: BioVerse, embeddings: Float, terms: Sequence[str | None], modality: str, *, steps: int | None = STEPS
-) -> Float | None:
-    """How much of the attention among the candidates each gets: float32 (n, m), rows add up to 1.
+def can_ask(model: BioVerse, terms: Sequence[str | None], modality: str) -> bool:
+    """Whether soft tokens can depend on the candidates: there are codes of answers, and two terms that are known."""
+    made = model.config.encoders[modality]
+    return bool(made.answers) and sum(map(bool, candidate_columns(terms, made.terms))) > 1
 
-    None where the model has no codes for answers, or its attention tells fewer than two of the candidates apart. A
-    candidate that it does not know gets as much as one in the middle, see
-    :func:`scbioverse.models._attended.best_of_columns`.
+
+def answer_shares(
+    model: BioVerse,
+    embeddings: Float,
+    terms: Sequence[str | None],
+    modality: str,
+    *,
+    evidence: NDArray[np.floating] | None = None,
+    steps: int | None = STEPS,
+    first: Sequence[int] | None = None,
+) -> Float:
+    """How much each candidate gets of what is known: float32 (n, m), rows add up to 1.
+
+    That is the attention among the candidates, or, with evidence, its pool with that (see
+    :class:`scbioverse.models.config.AskedConfig`). A candidate that the attention does not know gets as much of it as
+    one in the middle, see :func:`scbioverse.models._attended.best_of_columns`. For questions that
+    :func:`can_ask` says yes to.
+
+    Parameters
+    ----------
+    evidence
+        (n, m), marker evidence.
+    first
+        An order of the candidates: of those that could as well be rounded up, the one that comes first is.
     """
-    if not model.config.encoders[modality].answers:
-        return None
-    found = attended(model, embeddings, terms, modality)
-    if found is None:
-        return None
-    shares = np.exp(found)
-    return shares.astype(np.float32) if steps is None else in_steps(shares, steps)
+    weights = model.config.asked
+    order = np.arange(len(terms)) if first is None else np.asarray(first, dtype=np.int64)
+    out = np.empty((len(embeddings), len(terms)), dtype=np.float32)
+    for start in range(0, len(embeddings), _ROWS):
+        rows = slice(start, start + _ROWS)
+        joint = attended(model, embeddings[rows], terms, modality)
+        if joint is None:
+            raise InputError("the attention tells fewer than two of the candidates apart.")
+        if evidence is not None and weights is not None:
+            joint = weights.attention * joint + weights.markers * np.asarray(evidence[rows], dtype=np.float64)
+        shares = softmax(joint, axis=1)
+        out[rows] = shares
+        if steps is not None:
+            out[rows, order] = in_steps(shares[:, order], steps)
+    return out
 
 
 @torch.no_grad()
@@ -89,19 +121,20 @@ def what_is_read(
     terms: Sequence[str | None] | None,
     modality: str,
     *,
+    evidence: NDArray[np.floating] | None = None,
     steps: int | None = STEPS,
 ) -> tuple[Float, Callable[[Float], Tensor]]:
     """Return what decides each row's soft tokens, and how they are made of it.
 
-    Shares of the answers, float32 (n, m), where the model has codes of answers and knows two of the terms; else the
-    embeddings.
+    Shares of the answers, float32 (n, m), where :func:`can_ask` says so; else the embeddings.
     """
     values = np.asarray(embeddings, dtype=np.float32)
-    shares = None if terms is None else answer_shares(model, values, terms, modality, steps=steps)
-    if shares is None or terms is None:
+    if terms is None or not can_ask(model, terms, modality):
         return values, lambda block: model.project(block, modality)
-    codes = codes_of(model, names, terms, modality)
-    mix = answers(model, modality)
+    # By name: labels in another order are the same question.
+    first = np.argsort(np.array(names), kind="stable").tolist()
+    shares = answer_shares(model, values, terms, modality, evidence=evidence, steps=steps, first=first)
+    codes, mix = codes_of(model, names, terms, modality), answers(model, modality)
     return shares, lambda block: mix(torch.from_numpy(block).to(codes.device), codes)
 
 

@@ -114,6 +114,37 @@ class TextSpaceConfig:
 
 
 @dataclass(frozen=True)
+class AskedConfig:
+    """What decides the shares of answers that `method="score"` has read, and how sure it then is.
+
+    Shares are the softmax of `attention` times the log-probabilities by the projector's attention plus `markers` times
+    marker evidence, where evidence is had; else those of the attention alone.
+
+    Attributes
+    ----------
+    attention
+        Weight of log-probabilities by attention beside evidence.
+    markers
+        Of marker evidence, in nats per standard deviation.
+    temperature
+        Divides what the language model says of such shares.
+    alone
+        Divides what it says of shares by the attention alone.
+    """
+
+    attention: float
+    markers: float
+    temperature: float = 1.0
+    alone: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not all(0 <= one < 1e3 for one in (self.attention, self.markers)):
+            raise InputError(f"weights must not be negative, found {self}.")
+        if not (self.temperature > 0 and self.alone > 0):
+            raise InputError(f"temperatures must be positive, found {self}.")
+
+
+@dataclass(frozen=True)
 class PoolConfig:
     """Weights of the sources that `method="cascade"` pools; see :func:`scbioverse.models._cascade.cascade`.
 

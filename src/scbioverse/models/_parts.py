@@ -191,6 +191,8 @@ class Parts:
         for later in ("spread", "answers", "answer_spread"):
             if found := {key: held for key, one in config.encoders.items() if (held := getattr(one, later))}:
                 plain[later] = found
+        if config.asked is not None:
+            plain["asked"] = asdict(config.asked)
         digest = hashlib.sha256(json.dumps(plain, sort_keys=True).encode())
         for key, value in sorted(self.tensors().items()):
             digest.update(f"{key}{value.dtype}{tuple(value.shape)}".encode())

@@ -45,6 +45,7 @@ def score_unique(
     prune: float | Literal["auto"] | None = None,
     terms: Sequence[str | None] | None = None,
     steps: int | None = STEPS,
+    evidence: NDArray[np.floating] | None = None,
 ) -> Float:
     """Log-probabilities (n, m) before any temperature; see :meth:`BioVerse.score`."""
     if terms is not None and len(terms) != len(names):
@@ -53,7 +54,7 @@ def score_unique(
     if prune == "auto":
         prune = PRUNE if len(trie.tokens) > FEW_TOKENS else None
     model.check_modality(modality)
-    inputs, soften = what_is_read(model, embeddings, names, terms, modality, steps=steps)
+    inputs, soften = what_is_read(model, embeddings, names, terms, modality, evidence=evidence, steps=steps)
     unique, back = unique_rows(inputs.reshape(len(inputs), int(np.prod(inputs.shape[1:]))))
     values = inputs[unique]
     out = np.empty((unique.size, len(names)), dtype=np.float32)

@@ -14,7 +14,7 @@ from scipy.special import log_softmax
 from .._errors import InputError
 from .._random import Rng, as_seed
 from ..llm.prompts import PromptTemplate
-from ._answer_shares import STEPS
+from ._answer_shares import STEPS, can_ask
 from ._build import build_modules, describe, identity, word_vector
 from ._questioner import Questioner
 from ._space import Space
@@ -170,6 +170,7 @@ class BioVerse(Space):
         names: Sequence[str],
         *,
         terms: Sequence[str | None] | None = None,
+        evidence: Float | None = None,
         modality: str = "cell",
         batch_size: int = 512,
         progress: bool | None = None,
@@ -195,6 +196,9 @@ class BioVerse(Space):
         terms
             Cell Ontology ids of the names, None for a name that has none. Where the projector's attention knows fewer
             than two of them, as if they were not given.
+        evidence
+            float32 (n, m), marker evidence of the names, for questions that :meth:`weighs` says yes to: it is pooled
+            with the attention before the language model reads.
         modality
             Modality of the embeddings.
         batch_size
@@ -218,14 +222,38 @@ class BioVerse(Space):
         Raises
         ------
         InputError
-            Names repeat, or read the same to the language model, or there are more or fewer terms than names.
+            Names repeat, or read the same to the language model, there are more or fewer terms than names, or evidence
+            has another shape or no place in the question.
         """
         from ._score import score_unique
 
-        log_probs = score_unique(self, embeddings, list(names), modality, batch_size, progress, prune, terms, steps)
-        if not calibrated or self.config.temperature == 1.0:
+        if evidence is not None and (terms is None or not self.weighs(terms, modality)):
+            raise InputError(f"model {self.name!r} has no weight for evidence of these names: add it to the answer.")
+        if evidence is not None and np.shape(evidence) != (len(embeddings), len(names)):
+            raise InputError(f"{len(embeddings)} rows, {len(names)} names: evidence has shape {np.shape(evidence)}.")
+        log_probs = score_unique(
+            self, embeddings, list(names), modality, batch_size, progress, prune, terms, steps, evidence
+        )
+        temperature = self.temperature(terms, modality, evidence=evidence is not None)
+        if not calibrated or temperature == 1.0:
             return log_probs
-        return log_softmax(log_probs.astype(np.float64) / self.config.temperature, axis=1).astype(np.float32)
+        return log_softmax(log_probs.astype(np.float64) / temperature, axis=1).astype(np.float32)
+
+    def weighs(self, terms: Sequence[str | None], modality: str = "cell") -> bool:
+        """Whether :meth:`score` takes marker evidence of names with these Cell Ontology ids.
+
+        The model has codes of answers and weights for evidence, and its attention knows two of the terms.
+        """
+        return self.config.asked is not None and can_ask(self, terms, modality)
+
+    def temperature(
+        self, terms: Sequence[str | None] | None = None, modality: str = "cell", *, evidence: bool = False
+    ) -> float:
+        """Return what :meth:`score` divides log-probabilities by, for such names, with or without evidence."""
+        asked = self.config.asked
+        if asked is None or terms is None or not can_ask(self, terms, modality):
+            return self.config.temperature
+        return asked.temperature if evidence else asked.alone
 
     def nearest(self, embeddings: Float, cards: Sequence[str], *, modality: str = "cell") -> Float:
         """Log-probability of each text by its nearness: log-softmax of cosine / temperature.

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from .._errors import InputError, WeightsError
 from .._logging import logger
-from ._config_parts import EncoderConfig, LLMConfig, PoolConfig, TextSpaceConfig
+from ._config_parts import AskedConfig, EncoderConfig, LLMConfig, PoolConfig, TextSpaceConfig
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = [
+    "AskedConfig",
     "BioVerseConfig",
     "EncoderConfig",
     "LLMConfig",
@@ -79,6 +80,8 @@ class BioVerseConfig:
         Weight of the marker term beside `score` and `nearest`, in nats per standard deviation; 0 for none.
     pool
         Weights of `method="cascade"`; None for a model without it.
+    asked
+        How codes of answers are mixed where markers are known, and how sure `score` then is; None for a model without.
     unknown_threshold
         Confidence below which `annotate` gives no candidate unless told otherwise; 0 for never.
     auto_threshold
@@ -120,6 +123,7 @@ class BioVerseConfig:
     marker_weight: float = 0.0
     nearest_marker_weight: float = 0.0
     pool: PoolConfig | None = None
+    asked: AskedConfig | None = None
     names: str = "spoken"
     methods: list[str] = field(default_factory=list)
     default_labels: list[str] = field(default_factory=list)
@@ -170,6 +174,8 @@ class BioVerseConfig:
                 kept["text_space"] = TextSpaceConfig(**kept["text_space"])
             if kept.get("pool") is not None:
                 kept["pool"] = PoolConfig(**kept["pool"])
+            if kept.get("asked") is not None:
+                kept["asked"] = AskedConfig(**kept["asked"])
             return cls(**kept)
         except (KeyError, TypeError, AttributeError, InputError) as error:
             raise WeightsError(f"config.json is not the configuration of a BioVerse model: {error!r}") from error

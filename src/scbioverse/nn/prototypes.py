@@ -110,10 +110,15 @@ class PrototypeProjector(nn.Module):
         self.codes.copy_(codes)
         self.log_scale.fill_(math.log(scale))
 
-    def logits(self, x: Tensor) -> Tensor:
-        """Cosine to each key times the sharpness, plus the bias: (n, n_prototypes); their softmax is the attention."""
-        flat = dropout(one_row_each(x, self.n_tokens, self.dim).to(self.keys), self.share_dropped, self.training)
-        return linear(normalize(flat, dim=1), normalize(self.keys, dim=1)) * self.log_scale.exp() + self.bias
+    def logits(self, x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+        """Cosine to each key times the sharpness, plus the bias: (n, n_prototypes); their softmax is the attention.
+
+        Computed in `dtype`, that of the projector if not given.
+        """
+        keys = self.keys.to(dtype or self.keys.dtype)
+        flat = dropout(one_row_each(x, self.n_tokens, self.dim).to(keys), self.share_dropped, self.training)
+        scale, bias = self.log_scale.to(keys).exp(), self.bias.to(keys)
+        return linear(normalize(flat, dim=1), normalize(keys, dim=1)) * scale + bias
 
     def attention(self, x: Tensor) -> Tensor:
         """Weights of the prototypes for embeddings as :meth:`forward` takes them: (n, n_prototypes), rows add to 1."""

@@ -172,7 +172,7 @@ def finish(
     config.default_labels = list(texts.names)
     config.temperature = 1.0
     config.auto_threshold = 0.0  # chosen for another calibration
-    config.pool = None  # weighs a projector that was another one
+    config.pool = config.asked = None  # they weigh a projector that was another one
     if "nearest" in config.methods:
         config.nearest_temperature = float(1.0 / model.shared(modality).log_scale.detach().exp())
     config.metrics = {}

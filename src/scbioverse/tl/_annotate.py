@@ -235,6 +235,7 @@ def annotate(
     written = None
     marker_note: dict[str, Any] = {"weight": 0.0}
     read = adata.n_obs
+    temperature: float | None = loaded.config.temperature
     report: list[dict[str, Any]] = []
     if chosen == "generate":
         # The calibrated threshold is one for probabilities among candidates; of free text only a given one counts.
@@ -282,6 +283,7 @@ def annotate(
             **where,
         )
         log_probs, marker_note, read = scored.log_probs, scored.markers, scored.read
+        temperature = scored.temperature
         if n_neighbors is not None:
             log_probs = propagate(log_probs, embedded.values, n_neighbors, seed)
         if groups is not None and samples is not None:
@@ -309,7 +311,6 @@ def annotate(
         )
     aligned = None if loaded.text_space is None else loaded.coordinates(embedded.values, modality)
     pool = loaded.config.pool if chosen == "cascade" and not ontology else None
-    fitted = loaded.config.nearest_temperature if chosen == "nearest" else loaded.config.temperature
     record = {
         "model": loaded.name,
         "fingerprint": loaded.fingerprint(),
@@ -326,7 +327,7 @@ def annotate(
         "n_neighbors": n_neighbors,
         "parents": [asdict(one) for one in answers.called[len(names) :]] if parents else None,
         "rationale": rationale,
-        "temperature": None if pool is not None else fitted,  # a pool's weights hold its own
+        "temperature": temperature,
         "pool": None if pool is None else asdict(pool),
         "markers": marker_note,
         "rows_read_by_llm": read,

@@ -33,11 +33,14 @@ class LabelScores:
         What the record says about the marker term.
     read
         Rows that the language model read.
+    temperature
+        What log-probabilities were divided by; None for a pool.
     """
 
     log_probs: Float
     markers: dict[str, Any]
     read: int
+    temperature: float | None
 
 
 def label_scores(
@@ -64,11 +67,14 @@ def label_scores(
         Log-probabilities of a shortlist out of the ontology, to which only the markers are added.
     """
     # A shortlist was ranked by the language model, or by nearness, alone.
-    weighed = "score" if ranked is not None and method == "cascade" else method
+    ids = [label.cl_id for label in labels]
+    weighed: str = "score" if ranked is not None and method == "cascade" else method
+    if ranked is None and weighed == "score" and model.weighs(ids, modality):
+        weighed = "asked"
     evidence, note = read_markers(
         adata,
         model,
-        [label.cl_id for label in labels],
+        ids,
         method=weighed,
         modality=modality,
         markers=markers,
@@ -76,7 +82,6 @@ def label_scores(
         layer=layer,
     )
     texts, cards = [label.text for label in labels], [label.card for label in labels]
-    ids = [label.cl_id for label in labels]
     if weighed == "cascade":
         found = model.cascade(
             values, texts, cards, terms=ids, evidence=evidence, modality=modality, batch_size=batch_size
@@ -85,7 +90,11 @@ def label_scores(
         logger.info(
             "the language model read %d of %d rows; its word could change no other row's label", read, len(values)
         )
-        return LabelScores(found.log_probs, note, read)
+        return LabelScores(found.log_probs, note, read, None)  # a pool's weights hold its own temperature
+    if weighed == "asked":
+        log_probs = model.score(values, texts, terms=ids, evidence=evidence, modality=modality, batch_size=batch_size)
+        temperature = model.temperature(ids, modality, evidence=evidence is not None)
+        return LabelScores(log_probs, {**note, "read_by_llm": evidence is not None}, len(values), temperature)
     if ranked is not None:
         log_probs = ranked
     elif weighed == "nearest":
@@ -93,4 +102,5 @@ def label_scores(
     else:
         log_probs = model.score(values, texts, terms=ids, modality=modality, batch_size=batch_size)
     read = 0 if weighed == "nearest" else len(values)
-    return LabelScores(add_markers(log_probs, evidence, note["weight"]), note, read)
+    temperature = model.config.nearest_temperature if weighed == "nearest" else model.config.temperature
+    return LabelScores(add_markers(log_probs, evidence, note["weight"]), note, read, temperature)

@@ -23,7 +23,12 @@ Float = NDArray[np.float32]
 
 
 def marker_weight(model: BioVerse, method: str) -> float:
-    """Weight that calibration gave the marker term of a method; 0 for a model without one."""
+    """Weight that calibration gave the marker term of a method; 0 for a model without one.
+
+    `"asked"` is `"score"` where the evidence is pooled before the language model reads.
+    """
+    if method == "asked":
+        return 0.0 if model.config.asked is None else model.config.asked.markers
     if method == "cascade":
         return 0.0 if model.config.pool is None else model.config.pool.markers
     return model.config.nearest_marker_weight if method == "nearest" else model.config.marker_weight

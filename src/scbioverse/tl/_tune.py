@@ -171,7 +171,7 @@ def tune(
         new.set_speech(one, None)  # it writes of them as it was taught here
         new.config.encoders[one] = replace(new.config.encoders[one], writes=True)
     new.config.auto_threshold = 0.0  # chosen for another calibration
-    new.config.pool = None  # it weighs what the language model said before
+    new.config.pool = new.config.asked = None  # they weigh what the language model said before
     new.config.adapter_scores = True  # the lessons are in labels, too, whatever the adapter before was for
     after = held_accuracy(new, embedded.values[held], texts, texts.codes[held], modality)
     new.config.training = {
