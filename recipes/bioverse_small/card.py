@@ -19,7 +19,8 @@ LIMITS = [
     "Names that were never trained are read through their words and descriptions, with lower accuracy.",
     "Confidence is the probability among the given candidates, calibrated on training studies that rehearsals left "
     "out. It says nothing about types that are not among the candidates.",
-    "The language model is SmolLM2-135M-Instruct, which knows next to no cell biology by itself.",
+    "The language model is SmolLM2-135M-Instruct, which knows next to no cell biology by itself. Asked about "
+    "candidates (method='score'), it says what attention and markers tell it, as often right and less well calibrated.",
     "The rule that weighs marker genes was chosen with the studies of this card in view, left-out ones included; the "
     "temperatures and weights of a left-out study's figures were fitted without it.",
     "For research. Not for diagnosis.",

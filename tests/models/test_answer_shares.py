@@ -159,6 +159,9 @@ def test_weights_of_evidence_are_kept_and_checked(asked: BioVerse, tmp_path: Pat
     asked.config.asked = AskedConfig(0.5, 2.0, 3.0, 4.0)
     kept = load(asked.save(tmp_path / "m"), llm=asked.backbone)
     assert kept.config.asked == asked.config.asked
+    card = (tmp_path / "m" / "README.md").read_text()
+    assert "| codes of answers about a cell | 2 Cell Ontology terms |" in card
+    assert "log-probability x 0.5 and markers x 2, temperature 3; without markers 4 |" in card
     assert kept.fingerprint() == asked.fingerprint()
     for wrong in ((-1.0, 1.0), (1.0, 2000.0)):
         with pytest.raises(InputError, match="not be negative"):

@@ -35,11 +35,19 @@ def render_card(config: BioVerseConfig, *, files: Mapping[str, str] | None = Non
         lines += [f"| {modality} encoder | `{encoder.kind}`, {shape}, fingerprint `{encoder.fingerprint[:16]}` |"]
         inner = f"{encoder.prototypes} prototypes" if encoder.prototypes else f"width {encoder.hidden or config.hidden}"
         lines += [f"| {modality} projector | {inner}, {config.n_soft} soft tokens |"]
+        if encoder.answers:
+            lines += [f"| codes of answers about a {modality} | {len(encoder.answers)} Cell Ontology terms |"]
         if encoder.speech is not None:
             lines += [f"| writing of a {modality} | by {len(encoder.speech.phrases):,} phrases that a head finds |"]
     if config.text_space is not None:
         lines += [f"| text space | layer {config.text_space.layer}, {config.text_space.dim} dimensions |"]
     lines += [f"| temperature | score {config.temperature:.4g}, nearest {config.nearest_temperature:.4g} |"]
+    if config.asked is not None:
+        asked = config.asked
+        lines += [
+            f"| score among candidates | of shares by attention's log-probability x {asked.attention:.3g} and markers "
+            f"x {asked.markers:.3g}, temperature {asked.temperature:.3g}; without markers {asked.alone:.3g} |"
+        ]
     if config.pool is not None:
         pool = config.pool
         said = f"; below {pool.sure:.2g} the language model's log-probability x {pool.score:.3g}" if pool.score else ""
