@@ -19,10 +19,10 @@ import numpy as np
 
 from benchmarks.annotation import Options, calibrate, tests_of
 from benchmarks.annotation_parts.measures import measures
-from benchmarks.annotation_parts.ours import Raw, ask, combine, pooled_answer, shipped_calibration
+from benchmarks.annotation_parts.ours import Raw, ask, pooled_answer, shipped_calibration
 from benchmarks.annotation_parts.tables import markdown
 from recipes.bioverse_small import data
-from recipes.bioverse_small.calibration import Calibration
+from recipes.bioverse_small.calibration import Calibration, combine
 from recipes.bioverse_small.make import REHEARSALS
 from recipes.bioverse_small.rehearsals import STUDY_FOLDS, load_rehearsal
 from scbioverse.models import load

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.annotation_parts.measures import recalls
-from benchmarks.annotation_parts.ours import Raw, combine, combined, pooled_answer
-from recipes.bioverse_small.calibration import Calibration
+from benchmarks.annotation_parts.ours import Raw, combined, pooled_answer
+from recipes.bioverse_small.calibration import Calibration, combine
 from recipes.bioverse_small.terms import is_within
 
 

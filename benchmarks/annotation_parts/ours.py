@@ -9,7 +9,17 @@ from scipy.special import log_softmax
 
 from benchmarks.annotation_parts.measures import Meter, Row, by_chance, cost, measures
 from benchmarks.annotation_parts.posing import Test
-from recipes.bioverse_small.calibration import Answers, Calibration, Question, attention, fit, study_evidence
+from recipes.bioverse_small.calibration import (
+    Answers,
+    Calibration,
+    Question,
+    attention,
+    combine,
+    fit,
+    said,
+    said_with_markers,
+    study_evidence,
+)
 from recipes.bioverse_small.encoder import TrainedEncoder, embed_study, head_scores
 from scbioverse.models import BioVerse
 from scbioverse.models._cascade import others_pooled, worth_reading
@@ -54,10 +64,10 @@ def ask(model: BioVerse, trained: TrainedEncoder, test: Test, seed: int, *, cont
         evidence = study_evidence(trained.stats, test.study, rows, test.candidates)
     asked = Question(test.name, test.candidates, embedding, evidence, test.truth, model.config.names)
     # What does not depend on the cells is computed once a label set, and not counted: the prompt's cache and the cards.
-    model.score(embedding[:1], asked.names, terms=asked.candidates, progress=False, calibrated=False)
+    said(model, replace(asked, embedding=embedding[:1]))
     cards = model.text_coordinates(asked.cards)
     with meters.setdefault("score", Meter()):
-        scored = model.score(embedding, asked.names, terms=asked.candidates, progress=False, calibrated=False)
+        scored = said(model, asked)
     with meters.setdefault("whole", Meter()):
         whole = model.score(embedding, asked.names, progress=False, calibrated=False)
     with meters.setdefault("nearest", Meter()):
@@ -77,48 +87,19 @@ def ask(model: BioVerse, trained: TrainedEncoder, test: Test, seed: int, *, cont
 def ask_controls(model: BioVerse, asked: Question, order: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Score the embeddings of other cells, and an embedding of zeros: (n, m) and (1, m)."""
     inputs = np.concatenate([asked.embedding[order], np.zeros_like(asked.embedding[:1])])
-    values = model.score(inputs, asked.names, terms=asked.candidates, progress=False, calibrated=False)
+    values = said(model, replace(asked, embedding=inputs))
     return values[:-1], values[-1:]
-
-
-def ask_with_markers(
-    model: BioVerse,
-    raw: Raw,
-    weights: AskedConfig | None,
-    evidence: np.ndarray | None = None,
-    embedding: np.ndarray | None = None,
-) -> np.ndarray | None:
-    """Ask what shares by attention and markers are read as, (n, m); None for a model that cannot be asked so.
-
-    Parameters
-    ----------
-    evidence, embedding
-        In place of the test's own.
-    """
-    model.config.asked = weights
-    asked = raw.asked
-    if not model.weighs(asked.candidates):
-        return None
-    return model.score(
-        asked.embedding if embedding is None else embedding,
-        asked.names,
-        terms=asked.candidates,
-        evidence=asked.evidence if evidence is None else evidence,
-        progress=False,
-        calibrated=False,
-    )
 
 
 def weigh_in(model: BioVerse, raw: Raw, weights: AskedConfig | None, *, controls: bool = True) -> None:
     """Add what the language model says once markers are weighed in, and the control with embeddings of other cells."""
+    model.config.asked = weights
     with raw.meters.setdefault("asked", Meter()):
-        found = ask_with_markers(model, raw, weights)
-    if found is None:
-        return
-    raw.values["asked"] = found
-    if controls:
-        moved = ask_with_markers(model, raw, weights, embedding=raw.asked.embedding[raw.order])
-        raw.values["asked, embedding shuffled"] = np.asarray(moved)
+        found = said_with_markers(model, raw.asked)
+    raw.values.update(found)
+    if found and controls:
+        others = replace(raw.asked, embedding=raw.asked.embedding[raw.order])
+        raw.values["asked, embedding shuffled"] = said_with_markers(model, others)["asked"]
 
 
 def fit_calibration(raws: list[Raw]) -> Calibration:
@@ -137,23 +118,17 @@ def shipped_calibration(model: BioVerse) -> Calibration | None:
     return Calibration(**{way: None if one is None else tuple(one) for way, one in held.items()}) if held else None
 
 
-def combine(values: np.ndarray, pair: tuple[float, float], evidence: np.ndarray | None) -> np.ndarray:
-    """Log-probabilities after temperature, and marker evidence where given."""
-    alone = log_softmax(np.asarray(values, np.float64) / pair[0], axis=1)
-    return alone if evidence is None else log_softmax(alone + pair[1] * evidence, axis=1)
-
-
 def combined(raw: Raw, calibration: Calibration, way: str, evidence: np.ndarray | None) -> tuple[np.ndarray, str]:
     """Log-probabilities by a way, with markers where evidence is given, and the step that they took.
 
     Where the language model was asked with markers weighed in, `score` is what it said.
     """
-    if way != "score" or calibration.asked is None or "asked" not in raw.values:
+    weights = calibration.asked_config
+    if way != "score" or weights is None or "asked" not in raw.values:
         return combine(raw.values[way], getattr(calibration, way), evidence), way
-    *_, temperature, alone = calibration.asked
     if evidence is None:
-        return combine(raw.values["score"], (alone, 0.0), None), "score"
-    return combine(raw.values["asked"], (temperature, 0.0), None), "asked"
+        return combine(raw.values["score"], (weights.alone, 0.0), None), "score"
+    return combine(raw.values["asked"], (weights.temperature, 0.0), None), "asked"
 
 
 def rows_of(raw: Raw, calibration: Calibration) -> dict[str, Row]:
@@ -222,8 +197,8 @@ def control_rows(raw: Raw, calibration: Calibration) -> dict[str, Row]:
         "score, embedding alone shuffled": (raw.shuffled, asked.evidence),
         "score, no markers, embedding zeroed": (zeros, None),
     }
-    joint = {}
-    if calibration.asked is not None and "asked" in raw.values:
+    joint, weights = {}, calibration.asked_config
+    if weights is not None and "asked" in raw.values:
         # A row's answer depends on that row alone: other cells' inputs get other cells' answers.
         joint = {
             "score, embedding and markers shuffled": raw.values["asked"][raw.order],
@@ -231,8 +206,8 @@ def control_rows(raw: Raw, calibration: Calibration) -> dict[str, Row]:
         }
     out = {}
     for name, (scores, evidence) in inputs.items():
-        if name in joint:
-            values = combine(joint[name], (calibration.asked[2], 0.0), None)
+        if weights is not None and name in joint:
+            values = combine(joint[name], (weights.temperature, 0.0), None)
         else:
             values = combine(scores, calibration.score, evidence)
         called = values.argmax(1)

@@ -148,9 +148,8 @@ def raw_log_probs(model: BioVerse, trained: TrainedEncoder, asked: Question) -> 
     projector cannot tell the candidates apart.
     """
     cosine = model.coordinates(asked.embedding) @ model.text_coordinates(asked.cards).T
-    if model.weighs(asked.candidates):
-        more = {"asked": said(model, asked, asked.evidence)}
-    else:
+    more = said_with_markers(model, asked)
+    if not more:
         more = {"whole": model.score(asked.embedding, asked.names, progress=False, calibrated=False)}
     return more | {
         "score": said(model, asked),
@@ -165,6 +164,17 @@ def said(model: BioVerse, asked: Question, evidence: np.ndarray | None = None) -
     return model.score(
         asked.embedding, asked.names, terms=asked.candidates, evidence=evidence, progress=False, calibrated=False
     )
+
+
+def said_with_markers(model: BioVerse, asked: Question) -> dict[str, np.ndarray]:
+    """Return what it says of shares by attention and markers, as `asked`; nothing where the model has no weights."""
+    return {"asked": said(model, asked, asked.evidence)} if model.weighs(asked.candidates) else {}
+
+
+def combine(values: np.ndarray, pair: tuple[float, float], evidence: np.ndarray | None) -> np.ndarray:
+    """Log-probabilities after temperature, and marker evidence where given."""
+    alone = log_softmax(np.asarray(values, np.float64) / pair[0], axis=1)
+    return alone if evidence is None else log_softmax(alone + pair[1] * evidence, axis=1)
 
 
 def attention(model: BioVerse, asked: Question) -> np.ndarray:
@@ -192,14 +202,10 @@ def ask_weighers(
         for study in (one for one in FOLDS[name].studies if one in WEIGHERS):
             others = {other: one for other, one in found.items() if not share_cells(other, study)}
             if any(other in CALIBRATORS for other in others):
-                found[study] = found[study][0], dict(found[study][1]) | weighed(model, found[study][0], others)
+                model.config.asked = AskedConfig(*share_weights(others))
+                asked, values = found[study]
+                found[study] = asked, dict(values) | said_with_markers(model, asked)
     return found
-
-
-def weighed(model: BioVerse, asked: Question, others: Mapping[str, Answers]) -> dict[str, np.ndarray]:
-    """Ask about a study with its markers, weighed as other studies have it: `asked`, if the model can be asked so."""
-    model.config.asked = AskedConfig(*share_weights(others))
-    return {"asked": said(model, asked, asked.evidence)} if model.weighs(asked.candidates) else {}
 
 
 def share_weights(answers: Mapping[str, Answers]) -> tuple[float, float]:

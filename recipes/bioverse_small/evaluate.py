@@ -6,7 +6,7 @@ import numpy as np
 from scipy.special import log_softmax
 from sklearn.metrics import f1_score
 
-from recipes.bioverse_small.calibration import Calibration, question, raw_log_probs
+from recipes.bioverse_small.calibration import Calibration, combine, question, raw_log_probs
 from recipes.bioverse_small.data import Study
 from recipes.bioverse_small.encoder import TrainedEncoder
 from scbioverse.models import BioVerse
@@ -35,21 +35,19 @@ def evaluate(
 ) -> dict[str, dict[str, dict[str, float]]]:
     """Score, nearest and the head that bypasses the language model, with and without markers, and the controls."""
     out: dict[str, dict[str, dict[str, float]]] = {}
-    generator = np.random.default_rng(rng)
+    generator, weights = np.random.default_rng(rng), calibration.asked_config
     for study in studies:
         asked = question(trained, study, generator, max_cells, model.config.names)
         truth, n = asked.truth, asked.truth.size
         rows: dict[str, dict[str, float]] = {}
         values = raw_log_probs(model, trained, asked)
         for way, label in (("score", "score"), ("nearest", "nearest"), ("head", "bypass head")):
-            if way == "score" and calibration.asked is not None and "asked" in values:
-                *_, temperature, without = calibration.asked
-                alone = log_softmax(values["score"] / without, axis=1)
-                both = log_softmax(values["asked"] / temperature, axis=1)
+            if way == "score" and weights is not None and "asked" in values:
+                alone = combine(values["score"], (weights.alone, 0.0), None)
+                both = combine(values["asked"], (weights.temperature, 0.0), None)
             else:
-                temperature, weight = getattr(calibration, way)
-                alone = log_softmax(values["whole" if way == "score" else way] / temperature, axis=1)
-                both = log_softmax(alone + weight * asked.evidence, axis=1)
+                said, pair = values["whole" if way == "score" else way], getattr(calibration, way)
+                alone, both = (combine(said, pair, evidence) for evidence in (None, asked.evidence))
             rows[label] = metrics(both, truth)
             rows[f"{label}, no markers"] = metrics(alone, truth)
             if way == "score":

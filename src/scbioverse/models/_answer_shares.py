@@ -12,6 +12,7 @@ from scipy.special import softmax
 from .._errors import InputError
 from ..knowledge.candidates import candidate_columns
 from ..knowledge.spoken import answer_name
+from ..llm.prompts import MAX_LABEL_CHARS
 from ._attended import attended
 
 if TYPE_CHECKING:
@@ -153,9 +154,9 @@ def answers(model: BioVerse, modality: str) -> Any:
 
 
 @torch.no_grad()
-def name_code(model: BioVerse, name: str, *, max_chars: int | None = None) -> Tensor:
+def name_code(model: BioVerse, name: str, *, max_chars: int = MAX_LABEL_CHARS) -> Tensor:
     """Slots of a text, float32 (n_soft, d_llm): its tokens' input embeddings, the last slot the mean of those left."""
-    ids = model.answer_ids(name)[:-1] if max_chars is None else model.answer_ids(name, max_chars=max_chars)[:-1]
+    ids = model.answer_ids(name, max_chars=max_chars)[:-1]
     words = model.backbone.embed_tokens(torch.tensor(ids, device=model.backbone.device)).float()
     n_soft = model.config.n_soft
     if len(ids) <= n_soft:

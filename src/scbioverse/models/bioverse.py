@@ -234,8 +234,8 @@ class BioVerse(Space):
         log_probs = score_unique(
             self, embeddings, list(names), modality, batch_size, progress, prune, terms, steps, evidence
         )
-        temperature = self.temperature(terms, modality, evidence=evidence is not None)
-        if not calibrated or temperature == 1.0:
+        temperature = self.temperature(terms, modality, evidence=evidence is not None) if calibrated else 1.0
+        if temperature == 1.0:
             return log_probs
         return log_softmax(log_probs.astype(np.float64) / temperature, axis=1).astype(np.float32)
 
