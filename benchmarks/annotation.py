@@ -25,6 +25,7 @@ import torch
 from benchmarks.annotation_parts.left_out_types import type_rows, untrained
 from benchmarks.annotation_parts.marker_scores import marker_rows
 from benchmarks.annotation_parts.measures import Row
+from benchmarks.annotation_parts.mistakes import mistakes
 from benchmarks.annotation_parts.ours import (
     Raw,
     answers_of,
@@ -45,6 +46,7 @@ from recipes.bioverse_small.data import Study
 from recipes.bioverse_small.encoder import EncoderConfig, build_pool
 from recipes.bioverse_small.make import REHEARSALS
 from recipes.bioverse_small.rehearsals import BYPASS, FOLDS, STUDY_FOLDS, TYPE_FOLDS, LeftOut, load_rehearsal
+from scbioverse.encoders._panel_share import GeneStats
 from scbioverse.models import BioVerse, load
 from scbioverse.models.config import AskedConfig
 
@@ -173,11 +175,13 @@ def run(options: Options) -> dict[str, Any]:
     logger.info("data read in %.0f s", time.perf_counter() - started)
     tests = {fold: tests_of(fold, genes, training, options) for fold in folds}
     raws: dict[str, Raw] = {}
+    stats: dict[str, GeneStats] = {}
     rows: dict[str, dict[str, Row]] = {}
     result: dict[str, Any] = {"tests": {}, "text": {}, "calibration": {}}
     shipped: Calibration | None = None
     for fold in folds:
         model, trained = load_rehearsal(options.folder(fold))
+        stats[fold] = trained.stats
         if fold == "full":
             shipped = shipped_calibration(load("bioverse-small"))
         rest = [one for one in studies if one.name not in FOLDS.get(fold, LeftOut()).studies]
@@ -207,7 +211,9 @@ def run(options: Options) -> dict[str, Any]:
     result["calibration"] = {fold: asdict(one) for fold, one in calibrations.items()}
     for fold in folds:
         for test in tests[fold]:
-            result["tests"][test.name]["methods"] = rows_of(raws[test.name], calibrations[fold]) | rows[test.name]
+            asked = result["tests"][test.name]
+            asked["methods"] = rows_of(raws[test.name], calibrations[fold]) | rows[test.name]
+            asked["mistakes"] = mistakes(raws[test.name], calibrations[fold], test.study, stats[fold])
     if "full" in folds:
         result["ablations"] = ablation_rows(options, tests["full"], calibrations["full"])
         if "types" not in options.skip:

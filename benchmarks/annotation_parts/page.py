@@ -34,7 +34,8 @@ How markers are weighed was chosen with all these studies in view.
   only these two see more than one cell at a time.
 - *Logistic regression*, *CellTypist*, *PCA + kNN*, *scVI + kNN*: trained for each test on the real training cells that
   are of one of its candidates, through the ontology. They cannot call a label without reference cells.
-- *Text only*: the same language model, adapted by LoRA to read the cell's 30 highest genes as words.
+- *Text only*: the same language model, adapted by LoRA to read as words the 30 genes of the cell that are
+  furthest above what is usual for them.
 - *Majority*: every cell is called the study's commonest label.
 """
 
@@ -46,6 +47,7 @@ def page(result: Result) -> str:
         sections.overview(result),
         sections.by_study(result),
         sections.against_peers(result),
+        sections.commonest_mistakes(result),
         sections.controls(result),
         sections.text_only(result),
         sections.ablation(result),

@@ -109,6 +109,26 @@ def against_peers(result: Result) -> str:
     return "\n\n".join(out)
 
 
+def commonest_mistakes(result: Result) -> str:
+    """Say which labels are taken for which, and what spoke for the wrong one."""
+    rows = []
+    for name, one in result["tests"].items():
+        for row in one.get("mistakes") or []:
+            nats = [f"{row[source]:+.1f}".replace("-", "−") for source in ("attention", "nearest", "markers")]
+            genes = ", ".join(row["genes"]) or "–"
+            rows.append([f"`{name}`", row["true"], row["called"], f"{row['cells']} of {row['of']}", *nats, genes])
+    if not rows:
+        return ""
+    columns = ["study", "cells are", "called", "cells", "attention", "nearest", "markers", "genes that say so"]
+    return (
+        "## Why cells are called wrongly\n\nThe commonest confusions of `cascade` on each study. *Attention*, "
+        "*nearest* and *markers*: by how many nats the source prefers the wrong name to the right one, the mean over "
+        "these cells, as the pool weighs it; above zero it misleads, below zero it was outvoted. *Genes*: whose values "
+        "add most to what markers say for the wrong name. What is behind them is told in `benchmarks/README.md`, "
+        '"What goes wrong".\n\n' + markdown(columns, rows)
+    )
+
+
 def controls(result: Result) -> str:
     """Score on other cells' inputs and on zeros."""
     if not methods(result, ["score, no markers, embedding shuffled"]):
@@ -150,7 +170,7 @@ def text_only(result: Result) -> str:
     trained = [
         [
             *(fold, f"{held['tokens']:,}", f"{held['token_budget']:,}", f"{held['examples']:,}"),
-            *(held["seconds"], held["first_loss"], held["last_loss"]),
+            *(held["seconds"], held["first_loss"], held["last_loss"], held.get("guess_loss", "–")),
         ]
         for fold, held in result["text"].items()
     ]
@@ -159,8 +179,10 @@ def text_only(result: Result) -> str:
         "loss, up to the projector's number of tokens or the time given, whichever comes first, and scored on a "
         "sub-sample of the cells (`score` and `cascade` on all).\n\n"
         + markdown(columns, rows)
-        + "\n\nIts training:\n\n"
-        + markdown(["training without", "tokens", "of", "examples", "seconds", "first loss", "last loss"], trained)
+        + "\n\nIts training; *guess* is the loss of the last batches had all their candidates been equally likely:\n\n"
+        + markdown(
+            ["training without", "tokens", "of", "examples", "seconds", "first loss", "last loss", "guess"], trained
+        )
     )
 
 

@@ -1,7 +1,9 @@
 """The same language model without an encoder: it reads a cell's highest genes as words (as Cell2Sentence does).
 
-It is adapted by LoRA on the cells, candidate sets and restricted loss that the projector's autoregressive stage has,
-and is scored by the same tree of labels. What differs is what it reads.
+Genes are ranked by how far they are above what is usual for them, as Geneformer ranks them: the highest counts of
+nearly every cell are those of the same ribosomal and mitochondrial genes. The language model is adapted by LoRA on the
+cells, candidate sets and restricted loss that the projector's autoregressive stage has, and is scored by the same tree
+of labels. What differs is what it reads.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy import sparse
 from torch.nn.functional import cross_entropy, linear
 
 from benchmarks.annotation_parts.measures import Meter, Row, cost, measures
@@ -53,10 +56,11 @@ class TextConfig:
 
 @dataclass
 class TextReader:
-    """An adapted language model, and what its training came to."""
+    """An adapted language model, what is usual for the genes that it reads, and what its training came to."""
 
     backbone: Backbone
     genes: list[str]
+    usual: np.ndarray
     training: dict[str, float]
 
 
@@ -74,10 +78,20 @@ def token_budget(model: BioVerse, names: list[str]) -> int:
     return round(rows * (len(model.reader.prompt("cell").head) + answer))
 
 
-def top_genes(counts: np.ndarray, n: int = N_GENES) -> list[np.ndarray]:
-    """Columns of the n highest counts of each row, falling; ties in column order. Zeros are left out."""
-    order = np.argsort(-counts, axis=1, kind="stable")[:, :n]
-    return [one[counts[i, one] > 0] for i, one in enumerate(order)]
+def usual_share(counts: sparse.csr_matrix) -> np.ndarray:
+    """Mean share that a gene has of a cell's counts where it has any, float64 (G,); infinite for genes never seen."""
+    depth = np.maximum(np.asarray(counts.sum(axis=1)).ravel(), 1e-12)
+    shares = sparse.diags(1 / depth) @ counts
+    seen = np.bincount(counts.nonzero()[1], minlength=counts.shape[1])
+    total = np.asarray(shares.sum(axis=0)).ravel()
+    return np.where(seen > 0, total / np.maximum(seen, 1), np.inf)
+
+
+def top_genes(counts: np.ndarray, usual: np.ndarray, n: int = N_GENES) -> list[np.ndarray]:
+    """Columns of the n highest counts of each row over what is `usual`, falling, ties in column order, zeros out."""
+    above = counts / usual
+    order = np.argsort(-above, axis=1, kind="stable")[:, :n]
+    return [one[above[i, one] > 0] for i, one in enumerate(order)]
 
 
 class _Words:
@@ -118,12 +132,13 @@ def train_text(
     rng = np.random.default_rng(seed)
     frequency = np.bincount(pool.term, pool.probability, len(terms))
     weight = pool.probability / frequency[pool.term]
+    usual = usual_share(pool.counts)
     even = Pool(pool.counts, pool.panel, pool.source, pool.term, weight / weight.sum())
     chosen: list[np.ndarray] = []
     drawn = []
     for _ in range(0, config.cells, 250):
         counts, _, term = draw(even, 250, AugmentConfig(panel_probability=0.2), rng)
-        chosen += top_genes(counts)
+        chosen += top_genes(counts, usual)
         drawn.append(term)
     # The sampler of the projector draws row numbers here in place of embeddings, without noise.
     rows = np.arange(len(chosen), dtype=np.float32)[:, None]
@@ -135,7 +150,9 @@ def train_text(
         twin.model.set_attn_implementation("eager")
     words = _Words(twin, genes)
     optimiser = torch.optim.AdamW(params.values(), lr=PEAK_RATE, weight_decay=0.0)
-    read, seen, losses = 0, 0, []
+    read, seen = 0, 0
+    losses: list[float] = []
+    guesses: list[float] = []
     began = time.perf_counter()
     while True:
         done = max(read / config.tokens, (time.perf_counter() - began) / config.seconds)
@@ -166,6 +183,7 @@ def train_text(
         read += int(mask.sum())
         seen += len(texts)
         losses.append(loss.item())
+        guesses.append(float(np.log(len(candidates.names))))
     training = {
         "tokens": read,
         "token_budget": config.tokens,
@@ -174,8 +192,9 @@ def train_text(
         "preparation_seconds": round(began - started, 1),
         "first_loss": round(float(np.mean(losses[:5])), 3),
         "last_loss": round(float(np.mean(losses[-20:])), 3),
+        "guess_loss": round(float(np.mean(guesses[-20:])), 3),
     }
-    return TextReader(merged_twin(model.backbone, trained_adapter(shape, params)), genes, training)
+    return TextReader(merged_twin(model.backbone, trained_adapter(shape, params)), genes, usual, training)
 
 
 @torch.inference_mode()
@@ -187,7 +206,7 @@ def text_row(reader: TextReader, model: BioVerse, test: Test, names: list[str], 
     prefix = PrefixCache(reader.backbone, reader.backbone.embed_tokens(torch.tensor(words.before)))
     trie = LabelTrie([model.answer_ids(name) for name in names])
     with Meter() as meter:
-        chosen = top_genes(test.study.counts[rows].toarray())
+        chosen = top_genes(test.study.counts[rows].toarray(), reader.usual)
         ids = [words.suffix(one) for one in chosen]
         order = np.argsort([len(one) for one in ids], kind="stable")
         values = np.empty((len(rows), len(names)), np.float32)

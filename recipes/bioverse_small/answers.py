@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from recipes.bioverse_small.cuts import CutConfig
 from recipes.bioverse_small.teaching import TaughtSampler, TeachingConfig
-from scbioverse.knowledge.candidates import candidate_columns
+from scbioverse.knowledge.candidates import candidate_columns, kin_columns
 from scbioverse.knowledge.ontology import load_ontology
 from scbioverse.knowledge.spoken import answer_name, spoken_name
 from scbioverse.models import BioVerse
@@ -60,13 +60,24 @@ class AnswerSampler(TaughtSampler):
     cell for one of these because it was never told not to. Their numbers follow those of the nodes.
     """
 
-    hard = 0.6
-    strangers: Sequence[str] = ()
+    def __init__(
+        self,
+        model: BioVerse,
+        embeddings: np.ndarray,
+        term: np.ndarray,
+        terms: list[str],
+        *,
+        config: AnswerConfig,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(model, embeddings, term, terms, batch_size=config.batch_size, config=config.teaching)
+        self.answers = config
+        self.strangers = unknown_terms(self.nodes, terms, config.strangers, np.random.default_rng(seed))
 
     def cut(self, rng: np.random.Generator) -> list[int]:
         """Draw nodes; to some sets, add what lies within them or holds them, and what begins with the same word."""
         nodes = super().cut(rng)
-        if rng.random() >= self.hard:
+        if rng.random() >= self.answers.hard:
             return nodes
         first = np.array([names[0].split()[0] for names in self._names])
         for one in rng.choice(nodes, min(3, len(nodes)), replace=False):
@@ -78,7 +89,7 @@ class AnswerSampler(TaughtSampler):
     def named_cut(self, rng: np.random.Generator) -> tuple[list[int], list[str], CandidateSet]:
         """Draw nodes; to some sets, add up to three strangers, two of which begin as one of the nodes does."""
         nodes, names, candidates = super().named_cut(rng)
-        if self.strangers and rng.random() < self.hard:
+        if self.strangers and rng.random() < self.answers.hard:
             spoken = [answer_name(one, self.model.config.names) for one in self.strangers]
             firsts = {name.split()[0] for name in names}
             alike = [i for i, name in enumerate(spoken) if name.split()[0] in firsts]
@@ -87,22 +98,23 @@ class AnswerSampler(TaughtSampler):
             nodes = [*nodes, *(len(self.nodes) + i for i in added)]
             names = [*names, *(spoken[i] for i in added)]
             candidates = CandidateSet(names, [self.model.answer_ids(name) for name in names])
-        self.asked = nodes
         return nodes, names, candidates
 
     def cells_of(self, nodes: list[int], size: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Draw cells of the nodes; of strangers there are none."""
         return super().cells_of([one for one in nodes if one < len(self.nodes)], size, rng)
 
-    def columns(self, nodes: list[int]) -> list[list[int]]:
+    def columns(self, nodes: list[int]) -> tuple[list[list[int]], list[list[int]] | None]:
         """Which prototypes count for each node: as for candidates, a term counts for the narrowest that holds it."""
-        return candidate_columns([self.nodes[i] if i < len(self.nodes) else None for i in nodes], self.terms)
+        known = len(self.nodes)
+        asked = [self.nodes[i] if i < known else self.strangers[i - known] for i in nodes]
+        return candidate_columns(asked, self.terms), kin_columns(asked, self.terms)
 
-    def __call__(self, rng: np.random.Generator) -> Batch:
-        """Draw one batch with `codes` beside the names."""
-        batch = super().__call__(rng)
-        batch["codes"] = np.array(self.asked)
-        return batch
+    def drawn(self, rng: np.random.Generator) -> tuple[Batch, list[int]]:
+        """Draw one batch with `codes` beside the names, and the nodes."""
+        batch, nodes = super().drawn(rng)
+        batch["codes"] = np.array(nodes)
+        return batch, nodes
 
 
 class AnswerTask(AutoregressiveTask):
@@ -137,12 +149,10 @@ def train_answers(
     model: BioVerse, embeddings: np.ndarray, term: np.ndarray, terms: list[str], config: AnswerConfig, seed: int
 ) -> pd.DataFrame:
     """Give a model codes of answers: of its terms, and of the broader ones that studies use; returns the history."""
-    sampler = AnswerSampler(model, embeddings, term, terms, batch_size=config.batch_size, config=config.teaching)
-    sampler.hard = config.hard
+    sampler = AnswerSampler(model, embeddings, term, terms, config=config, seed=seed)
     names = [answer_name(node, model.config.names) for node in sampler.nodes]
     begin = torch.stack([name_code(model, name) for name in names])
     model.set_answers("cell", sampler.nodes, begin, spread=config.spread)
-    sampler.strangers = unknown_terms(sampler.nodes, terms, config.strangers, np.random.default_rng(seed))
     spoken = [answer_name(one, model.config.names) for one in sampler.strangers]
     strangers = torch.stack([name_code(model, name) for name in spoken]) if spoken else None
     history = fit(AnswerTask(model, strangers), sampler, steps=config.steps, lr=config.lr, seed=seed)

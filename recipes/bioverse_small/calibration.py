@@ -38,10 +38,14 @@ SURE = 0.9
 # the development tests, where it keeps back at most 1.2 % of a study's right calls.
 AUTO_THRESHOLD = 0.02
 # Evidence and attention are pooled to shares that are as sure as calibration has it, times this: the language model was
-# taught to read shares that are surer than those of studies it never saw. Of 1, 2 and 3, on the studies below.
-SURER = 2.0
+# taught to read shares that are surer than those of studies it never saw. Of 1, 2, 3, 4 and 6: more makes development
+# tests better, studies of other folds worse, and confidence less calibrated (`benchmarks/README.md`).
+SURER = 3.0
 # Weights below this are the optimiser's zero.
 NO_WEIGHT = 1e-4
+# The language model is pooled only if its word makes the right labels likelier by so many nats a cell: to read a cell
+# takes a hundred times as long as the other sources take together.
+WORTH_READING = 0.01
 
 
 @dataclass(frozen=True)
@@ -209,12 +213,35 @@ def ask_weighers(
 
 
 def share_weights(answers: Mapping[str, Answers]) -> tuple[float, float]:
-    """Fit weights of attention and markers in the shares that are read, on the :data:`CALIBRATORS` among studies."""
-    sure = [one for study, one in answers.items() if study in CALIBRATORS]
-    temperature, weight = fit_combination(
-        [(values["attention"], asked.evidence, asked.truth) for asked, values in sure], bounds=(0.2, 10.0)
+    """Fit weights of attention and markers in the shares that are read; how sure to be, on the :data:`CALIBRATORS`."""
+    attention, markers = fit_pool(
+        [((values["attention"], asked.evidence), asked.truth) for asked, values in answers.values()],
+        own_scale=[study not in CALIBRATORS for study in answers],
     )
-    return SURER / temperature, SURER * weight
+    return SURER * attention, SURER * markers
+
+
+def pool_weights(answers: Mapping[str, Answers]) -> tuple[float, float, float, float]:
+    """Fit the pool; the language model has no weight in it where its word is not :data:`WORTH_READING`."""
+    own_scale = [study not in CALIBRATORS for study in answers]
+    quick = [(values["nearest"], asked.evidence, values["attention"]) for asked, values in answers.values()]
+    spoken = [(values["score"], *rest) for (_, values), rest in zip(answers.values(), quick, strict=True)]
+    truths = [asked.truth for asked, _ in answers.values()]
+    without, with_it = (fit_pool(list(zip(some, truths, strict=True)), own_scale=own_scale) for some in (quick, spoken))
+
+    def loss(weights: tuple[float, ...], sets: list[tuple[np.ndarray, ...]]) -> float:
+        held = []
+        for sources, truth, free in zip(sets, truths, own_scale, strict=True):
+            joint = sum(weight * source for weight, source in zip(weights, sources, strict=True))
+            found = log_softmax(joint, axis=1)[np.arange(truth.size), truth]
+            held += [] if free else [-found.mean()]
+        return float(np.mean(held))
+
+    gain = loss(without, quick) - loss(with_it, spoken)
+    logger.info("the language model's word in the pool: %.4f nats a cell", gain)
+    score, nearest, markers, attention = with_it if gain >= WORTH_READING else (0.0, *without)
+    held = tuple(0.0 if one < NO_WEIGHT else one for one in (score, nearest, markers, attention))
+    return held  # type: ignore[return-value]
 
 
 def fit(answers: Mapping[str, Answers]) -> Calibration:
@@ -235,13 +262,6 @@ def fit(answers: Mapping[str, Answers]) -> Calibration:
     if all("asked" in values for _, values in sure):
         inverse = [fit_pool([((values[way],), asked.truth) for asked, values in sure])[0] for way in ("asked", "score")]
         asked_about = (*share_weights(answers), *(1 / max(one, 1e-3) for one in inverse))
-    pool = fit_pool(
-        [
-            ((values["score"], values["nearest"], asked.evidence, values["attention"]), asked.truth)
-            for asked, values in answers.values()
-        ],
-        own_scale=[study not in CALIBRATORS for study in answers],
-    )
-    pool = tuple(0.0 if one < NO_WEIGHT else one for one in pool)
+    pool = pool_weights(answers)
     logger.info("calibration: %s, asked %s, pool %s", pairs, asked_about, pool)
     return Calibration(**pairs, asked=asked_about, pool=pool)  # type: ignore[arg-type]

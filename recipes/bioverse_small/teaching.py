@@ -67,18 +67,23 @@ class TaughtSampler(CutSampler):
 
     def __call__(self, rng: np.random.Generator) -> Batch:
         """Draw one batch with `candidates` and `shares`."""
+        return self.drawn(rng)[0]
+
+    def drawn(self, rng: np.random.Generator) -> tuple[Batch, list[int]]:
+        """Draw one batch, and the nodes that its candidates are."""
         nodes, names, candidates = self.named_cut(rng)
         x = self.lessons(nodes, rng)
         shares = self.teach(x, nodes)
         # By inversion: one uniform number a row.
         drawn = (shares.cumsum(axis=1) < rng.random((len(x), 1))).sum(axis=1).clip(max=len(names) - 1)
-        return Batch(
+        batch = Batch(
             embeddings=x[:, None],
             texts=[names[i] for i in drawn],
             groups=np.array([nodes[i] for i in drawn]),
             candidates=candidates,
             shares=shares,
         )
+        return batch, nodes
 
     def lessons(self, nodes: list[int], rng: np.random.Generator) -> np.ndarray:
         """Draw embeddings, float32 (batch, dim)."""
@@ -91,9 +96,9 @@ class TaughtSampler(CutSampler):
         blur = rng.standard_normal(x.shape) * config.noise * rng.random((n, 1))
         return (unit(x) + blur).astype(np.float32)
 
-    def columns(self, nodes: list[int]) -> list[list[int]]:
-        """Which prototypes count for each node."""
-        return [self._terms_of[node] for node in nodes]
+    def columns(self, nodes: list[int]) -> tuple[list[list[int]], list[list[int]] | None]:
+        """Which prototypes count for each node, and which are nearest of kin to those for which none does."""
+        return [self._terms_of[node] for node in nodes], None
 
     @torch.no_grad()
     def teach(self, x: np.ndarray, nodes: list[int]) -> np.ndarray:
@@ -104,7 +109,7 @@ class TaughtSampler(CutSampler):
         projector.eval()
         logits = projector.logits(ready).cpu().numpy()
         projector.train(was)
-        found = best_of_columns(logits, self.columns(nodes))
+        found = best_of_columns(logits, *self.columns(nodes))
         if found is None:
             raise RuntimeError("a cut of fewer than two nodes")
         return np.exp(found)

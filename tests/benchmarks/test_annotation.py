@@ -13,7 +13,7 @@ from benchmarks.annotation_parts import left_out_types, ours, peers, posing, tab
 from benchmarks.annotation_parts.measures import Meter, by_chance, cost, lineage_matrix, measures, recalls
 from benchmarks.annotation_parts.page import page, write_page
 from benchmarks.annotation_parts.posing import map_to_candidates, pose, reference_for, variable_genes
-from benchmarks.annotation_parts.text_only import TextConfig, text_row, token_budget, top_genes, train_text
+from benchmarks.annotation_parts.text_only import TextConfig, text_row, token_budget, top_genes, train_text, usual_share
 from recipes.bioverse_small.batches import Pool
 from recipes.bioverse_small.calibration import Calibration, Question
 from recipes.bioverse_small.data import Study
@@ -161,9 +161,17 @@ def test_a_reference_of_one_label_calls_it() -> None:
 
 
 def test_top_genes_fall_and_leave_out_zeros() -> None:
-    found = top_genes(np.array([[0, 3, 1, 3], [0, 0, 0, 0]], dtype=np.float32), 3)
+    found = top_genes(np.array([[0, 3, 1, 3], [0, 0, 0, 0]], dtype=np.float32), np.ones(4), 3)
     assert found[0].tolist() == [1, 3, 2]
     assert found[1].size == 0
+
+
+def test_genes_are_ranked_by_how_far_they_are_above_what_is_usual() -> None:
+    counts = np.array([[90, 10, 0, 0], [80, 0, 20, 0], [180, 20, 0, 0]], dtype=np.float32)
+    usual = usual_share(sparse.csr_matrix(counts))
+    np.testing.assert_allclose(usual, [2.6 / 3, 0.1, 0.2, np.inf])
+    found = top_genes(np.array([[100, 30, 15, 9]], dtype=np.float32), usual, 4)
+    assert found[0].tolist() == [1, 0, 2]  # 300, 115 and 75 times; the fourth gene was never seen
 
 
 def test_text_only_reads_the_same_cells_and_names(tiny_backbone: Backbone) -> None:

@@ -10,7 +10,7 @@ from scipy.special import log_softmax
 
 from scbioverse._errors import InputError, WeightsError
 from scbioverse.models import load
-from scbioverse.models._attended import attended, best_of_columns
+from scbioverse.models._attended import KIN_NATS, attended, best_of_columns
 from scbioverse.models.config import BioVerseConfig, EncoderConfig
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from scbioverse.models import BioVerse
 
-B, NAIVE_B, NK, MONOCYTE, CD14, NEURON = (f"CL:{i:07}" for i in (236, 788, 623, 576, 1054, 540))
+B, NAIVE_B, NK, MONOCYTE, CD14, CD16, NEURON = (f"CL:{i:07}" for i in (236, 788, 623, 576, 1054, 2396, 540))
 
 
 def test_a_candidate_gets_the_best_of_what_lies_below_it(spoken: BioVerse, points: np.ndarray) -> None:
@@ -40,6 +40,24 @@ def test_candidates_that_nothing_is_known_of_are_neither_favoured_nor_ruled_out(
     assert found is not None
     np.testing.assert_allclose(found, log_softmax([[3.0, 2.0, 1.0], [0.0, 2.5, 5.0]], axis=1))
     assert best_of_columns(logits, [[0], [], []]) is None
+    np.testing.assert_allclose(best_of_columns(logits, [[0], [], [1, 2]], [[], [], []]), found)
+
+
+def test_a_candidate_without_terms_is_judged_by_its_kin() -> None:
+    logits = np.array([[3.0, 1.0, 0.0], [0.0, 5.0, 1.0]])
+    found = best_of_columns(logits, [[0], [], [1, 2], []], [[1], [1, 2], [0], []])  # kin of others does not count
+    wanted = [[3.0, 0.5 - KIN_NATS, 1.0, 2.0], [0.0, 3.0 - KIN_NATS, 5.0, 2.5]]
+    np.testing.assert_allclose(found, log_softmax(wanted, axis=1))
+
+
+def test_an_untrained_type_is_likely_where_its_kin_is(spoken: BioVerse, points: np.ndarray) -> None:
+    # CD14 monocytes are trained, CD16 monocytes are not.
+    projector, x = spoken.ready(points, "cell")
+    logits = projector.logits(x).detach().numpy()
+    found = attended(spoken, points, [B, NK, CD16])
+    assert found is not None
+    wanted = np.stack([logits[:, :2].max(axis=1), logits[:, 2], logits[:, 3] - KIN_NATS], axis=1)
+    np.testing.assert_allclose(found, log_softmax(wanted, axis=1), atol=1e-5)
 
 
 def test_nothing_is_said_without_terms_or_with_one_known_candidate(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from recipes.bioverse_small.answers import AnswerConfig, AnswerSampler, AnswerTask, train_answers, unknown_terms
+from recipes.bioverse_small.answers import AnswerConfig, AnswerSampler, AnswerTask, train_answers
 from recipes.bioverse_small.cuts import CutConfig
 from recipes.bioverse_small.teaching import TeachingConfig
 from scbioverse.encoders import PrecomputedEncoder
@@ -16,6 +16,7 @@ from scbioverse.knowledge.ontology import load_ontology
 from scbioverse.knowledge.spoken import answer_name
 from scbioverse.models import BioVerse
 from scbioverse.models._answer_shares import answers, name_code
+from scbioverse.models._attended import attended
 
 TERMS = ["CL:0000788", "CL:0000787", "CL:0000895", "CL:0000900", "CL:0000623", "CL:0000860", "CL:0002396"]
 CONFIG = AnswerConfig(
@@ -63,7 +64,7 @@ def test_a_seed_repeats_it(lessons) -> None:
 def test_soft_tokens_of_a_lesson_are_its_shares_of_its_names(lessons) -> None:
     model, cells, term = lessons
     train_answers(model, cells, term, TERMS, replace(CONFIG, steps=1), 0)
-    sampler = AnswerSampler(model, cells, term, TERMS, batch_size=16, config=CONFIG.teaching)
+    sampler = AnswerSampler(model, cells, term, TERMS, config=replace(CONFIG, strangers=0))
     batch = sampler(np.random.default_rng(4))
     soft = AnswerTask(model).soft(batch)
     codes = answers(model, "cell").codes
@@ -75,13 +76,13 @@ def test_soft_tokens_of_a_lesson_are_its_shares_of_its_names(lessons) -> None:
 
 def test_some_names_lie_within_others_and_take_their_terms_from_them(lessons) -> None:
     model, cells, term = lessons
-    sampler = AnswerSampler(model, cells, term, TERMS, batch_size=8, config=CONFIG.teaching)
+    sampler = AnswerSampler(model, cells, term, TERMS, config=replace(CONFIG, batch_size=8, strangers=50))
     nested = alike = 0
     first = [names[0].split()[0] for names in sampler._names]
     for number in range(40):
         nodes = sampler.cut(np.random.default_rng(number))
         assert len(set(nodes)) == len(nodes)
-        columns = sampler.columns(nodes)
+        columns, _ = sampler.columns(nodes)
         pairs = [(i, j) for i, j in np.argwhere(sampler._clash[np.ix_(nodes, nodes)]) if i < j]
         assert all(not set(columns[i]) & set(columns[j]) for i, j in pairs)
         nested += bool(pairs)
@@ -93,8 +94,7 @@ def test_some_names_lie_within_others_and_take_their_terms_from_them(lessons) ->
 def test_terms_that_were_never_trained_are_names_a_cell_could_be_called_but_never_are_drawn(lessons) -> None:
     model, cells, term = lessons
     train_answers(model, cells, term, TERMS, replace(CONFIG, steps=1), 0)
-    sampler = AnswerSampler(model, cells, term, TERMS, batch_size=8, config=CONFIG.teaching)
-    sampler.strangers = unknown_terms(sampler.nodes, TERMS, 50, np.random.default_rng(0))
+    sampler = AnswerSampler(model, cells, term, TERMS, config=replace(CONFIG, batch_size=8, strangers=50))
     assert len(sampler.strangers) == 50
     ontology = load_ontology()
     assert not any(one in ontology.ancestors(term) or one == term for one in sampler.strangers for term in TERMS)
@@ -108,11 +108,9 @@ def test_terms_that_were_never_trained_are_names_a_cell_could_be_called_but_neve
             assert names[at] == (sampler._names[i][0] if i < n else spoken[i - n])
         strange = batch["codes"] >= n
         seen += int(strange.sum())
-        # Neither favoured nor ruled out: as much as one in the middle of the others.
-        middle = np.median(np.log(batch["shares"][:, ~strange]), axis=1)
-        np.testing.assert_allclose(
-            np.log(batch["shares"][:, strange]), middle[:, None].repeat(strange.sum(), 1), atol=1e-3
-        )
+        asked = [sampler.nodes[i] if i < n else sampler.strangers[i - n] for i in batch["codes"]]
+        likely = attended(model, batch["embeddings"][:, 0], asked)
+        np.testing.assert_allclose(np.log(batch["shares"]), likely, atol=1e-3)  # as it will be asked
         if strange.any():
             held = torch.cat([answers(model, "cell").codes, codes])[torch.from_numpy(batch["codes"])]
             wanted = torch.einsum("nm,md->nd", torch.from_numpy(batch["shares"]).float(), held[:, 1])

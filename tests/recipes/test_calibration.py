@@ -9,9 +9,19 @@ import pytest
 from scipy.special import log_softmax
 
 from recipes.bioverse_small import make
-from recipes.bioverse_small.calibration import CALIBRATORS, SURER, WEIGHERS, Answers, Calibration, Question, fit
+from recipes.bioverse_small.calibration import (
+    CALIBRATORS,
+    SURER,
+    WEIGHERS,
+    Answers,
+    Calibration,
+    Question,
+    fit,
+    pool_weights,
+    share_weights,
+)
 from recipes.bioverse_small.rehearsals import SORTED, STUDY_FOLDS, share_cells
-from scbioverse.train import fit_combination
+from scbioverse.train import fit_pool
 
 B, NK, T = "CL:0000236", "CL:0000623", "CL:0000084"
 
@@ -59,15 +69,17 @@ def test_what_is_read_with_markers_has_weights_and_temperatures_of_its_own() -> 
     found = fit(held)
     assert found.asked is not None
     attention, markers, temperature, alone = found.asked
-    # Attention that knows nothing gets the least weight that there is.
-    sets = [(values["attention"], asked.evidence, asked.truth) for asked, values in held.values()]
-    spread, weight = fit_combination(sets)
-    assert (attention, markers) == pytest.approx((SURER / spread, SURER * weight), rel=1e-3)
-    assert temperature == pytest.approx(3 / weight, rel=0.1)
+    sets = [((values["attention"], asked.evidence), asked.truth) for asked, values in held.values()]
+    assert (attention, markers) == pytest.approx([SURER * weight for weight in fit_pool(sets)], rel=1e-3)
+    assert attention < 0.2 * markers  # it knows nothing
+    assert temperature == pytest.approx(3 * SURER / markers, rel=0.1)
     assert alone > 5  # what it says without markers is noise
     config = found.asked_config
     assert config is not None
     assert (config.attention, config.alone) == (attention, alone)
+    # Sorted cells have a say in what to go by, none in how sure to be.
+    noisy = {study: answers(study, 9 + i, noise=0.6) for i, study in enumerate(set(WEIGHERS) - set(CALIBRATORS))}
+    assert share_weights({**held, **noisy})[1] == pytest.approx(markers, rel=0.15)
 
 
 def test_no_study_is_calibrated_on_its_own_cells(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,3 +108,23 @@ class _Model:
 class _Trained:
     class stats:  # noqa: N801 - stands for an attribute
         genes = ("A", "B")
+
+
+def test_the_language_model_is_pooled_where_its_word_is_worth_reading() -> None:
+    held = {study: answers(study, i) for i, study in enumerate(CALIBRATORS)}
+    assert pool_weights(held)[0] == 0.0
+    weights = {}
+    for strength in (0.2, 1.5):
+        for i, (asked, values) in enumerate(held.values()):
+            spoken = np.random.default_rng(i).standard_normal((400, 3)) + strength * np.eye(3)[asked.truth]
+            values["score"] = log_softmax(spoken, axis=1)  # type: ignore[index]
+        sets = [((v["score"], v["nearest"], a.evidence, v["attention"]), a.truth) for a, v in held.values()]
+        weights[strength] = fit_pool(sets)[0], pool_weights(held)
+    fitted, pooled = weights[0.2]
+    assert fitted > 0.05  # it knows a little, and would be weighed
+    assert pooled[0] == 0.0
+    quick = fit_pool([((v["nearest"], a.evidence, v["attention"]), a.truth) for a, v in held.values()])
+    assert pooled[1:] == pytest.approx(quick, abs=1e-3)
+    fitted, pooled = weights[1.5]
+    assert pooled[0] == pytest.approx(fitted)
+    assert pooled[0] > 0.5

@@ -9,6 +9,9 @@ from .ontology import KEPT_APART, load_ontology
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+# Below an ancestor that holds more terms than these, what a term has in common with them says nothing of it.
+MAX_KIN = 50
+
 
 def is_within(term: str, other: str) -> bool:
     """Whether `term` is `other` or one of its descendants, as studies use the names."""
@@ -41,3 +44,33 @@ def candidate_columns(candidates: Iterable[str | None], terms: Sequence[str]) ->
             if not any(one in above[other] and other != one and (other, one) not in KEPT_APART for other in holding):
                 place[one].append(j)
     return [place.get(one, []) if one else [] for one in candidates]
+
+
+def kin_columns(candidates: Iterable[str | None], terms: Sequence[str], *, most: int = MAX_KIN) -> list[list[int]]:
+    """Positions of the terms nearest of kin to each candidate: those within the narrowest of its ancestors with any.
+
+    An ancestor is narrow if none of the others that hold terms lies below it; a candidate that terms lie below is its
+    own. A candidate can have several, since the ontology sorts cells by more than one property.
+
+    Parameters
+    ----------
+    candidates
+        Cell Ontology ids; None for a label that has none, which has no kin.
+    terms
+        Cell Ontology ids.
+    most
+        A candidate with more kin than these is taken to have none.
+    """
+    ontology = load_ontology()
+    below: dict[str, list[int]] = {}
+    for j, term in enumerate(terms):
+        for one in (term, *ontology.ancestors(term)) if term in ontology else ():
+            below.setdefault(one, []).append(j)
+    kin: list[list[int]] = []
+    for candidate in candidates:
+        above = (candidate, *ontology.ancestors(candidate)) if candidate and candidate in ontology else ()
+        holding = [one for one in above if one in below]
+        wider = {higher for one in holding for higher in ontology.ancestors(one)}
+        found = sorted({j for one in holding if one not in wider for j in below[one]})
+        kin.append(found if len(found) <= most else [])
+    return kin

@@ -71,9 +71,8 @@ def answer_shares(
     """How much each candidate gets of what is known: float32 (n, m), rows add up to 1.
 
     That is the attention among the candidates, or, with evidence, its pool with that (see
-    :class:`scbioverse.models.config.AskedConfig`). A candidate that the attention does not know gets as much of it as
-    one in the middle, see :func:`scbioverse.models._attended.best_of_columns`. For questions that
-    :func:`can_ask` says yes to.
+    :class:`scbioverse.models.config.AskedConfig`). A candidate that the attention does not know is judged by its kin,
+    see :func:`scbioverse.models._attended.best_of_columns`. For questions that :func:`can_ask` says yes to.
 
     Parameters
     ----------

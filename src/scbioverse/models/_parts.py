@@ -5,8 +5,8 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any, Self
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import torch
@@ -16,12 +16,12 @@ from torch import Tensor, nn
 from .._device import pick_device
 from .._errors import InputError, MismatchError
 from ..llm.prompts import MAX_LABEL_CHARS
-from ._build import Backend, answer_codes, check_backend, identity, open_llm, read_template
+from ._build import Backend, check_backend, identity, open_llm, read_template
 from ._encoders import LoadedEncoders
 from ._reader import Reader
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
     from ..encoders import Encoder
     from ..llm import Backbone
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from ._questioner import Questioner
     from ._shared import SharedHead
     from ._speaker import Speaker
-    from ._speech import SpeechConfig
     from .config import BioVerseConfig
 
 Float = NDArray[np.float32]
@@ -278,80 +277,6 @@ class Parts:
             backbone = merged_twin(self.backbone, self._adapter)
             self._writer = Reader(backbone, self.tokens, self.template, self.config.n_soft)
         return self._writer
-
-    def forget_terms(self, modality: str) -> None:
-        """Let a modality's prototypes stand for terms no more, and drop the codes of answers, which rest on them."""
-        self.forget_answers(modality)
-        self.config.encoders[modality] = replace(self.config.encoders[modality], terms=())
-
-    def forget_answers(self, modality: str) -> None:
-        """Drop a modality's codes of answers: soft tokens say what an input is, whatever is asked."""
-        self.check_modality(modality)
-        self.config.encoders[modality] = replace(self.config.encoders[modality], answers=(), answer_spread=())
-        held: Any = self.modules["answers"]
-        if modality in held:
-            del held[modality]
-
-    def set_answers(
-        self, modality: str, answers: Sequence[str], codes: Tensor, *, spread: Sequence[float] = ()
-    ) -> None:
-        """Give a modality codes of answers, in place of those it had.
-
-        Parameters
-        ----------
-        modality
-            One whose prototypes stand for terms.
-        answers
-            Cell Ontology ids.
-        codes
-            float (n_answers, n_soft, d_llm).
-        spread
-            Temperature of the shares that mix each soft token; 1 for all if empty.
-
-        Raises
-        ------
-        InputError
-            The prototypes stand for no terms, or temperatures are not one positive number for each soft token.
-        MismatchError
-            The codes are of another shape.
-        """
-        self.check_modality(modality)
-        shape = (len(answers), self.config.n_soft, self.config.llm.d_llm)
-        if tuple(codes.shape) != shape:
-            raise MismatchError(f"{len(answers)} answers need codes of shape {shape}, found {tuple(codes.shape)}.")
-        config = replace(self.config.encoders[modality], answers=tuple(answers), answer_spread=tuple(spread))
-        made = answer_codes(config, *shape[1:])
-        with torch.no_grad():
-            made.codes.copy_(codes)
-        held: Any = self.modules["answers"]
-        self.config.encoders[modality] = config
-        held[modality] = made.to(next(self.modules.parameters()).device).eval()
-
-    def set_speech(
-        self, modality: str, speech: SpeechConfig | None, head: nn.Module | None = None, adapter: Adapter | None = None
-    ) -> None:
-        """Give a modality another way of writing, or none: what is said, what finds it, and what it is read with.
-
-        Raises
-        ------
-        InputError
-            The head finds another number of phrases, or there is a head or an adapter without speech.
-        """
-        self.check_modality(modality)
-        found = 0 if head is None else getattr(head, "n_phrases", 0)
-        wanted = 0 if speech is None else len(speech.phrases)
-        if found != wanted or (speech is None and adapter is not None):
-            raise InputError(f"speech of {wanted} phrases goes with a head that finds as many, found one of {found}.")
-        made = self.config.encoders[modality]
-        self.config.encoders[modality] = replace(made, speech=speech, writes=made.writes or speech is not None)
-        heads: Any = self.modules["speech"]
-        for held in (heads, self.writing_adapters, self._speakers):
-            if modality in held:
-                del held[modality]
-        if head is not None:
-            heads[modality] = head.to(next(self.modules.parameters()).device).eval()
-        if adapter is not None:
-            self.writing_adapters[modality] = adapter
 
     def answer_ids(self, text: str, *, max_chars: int = MAX_LABEL_CHARS) -> list[int]:
         """Token ids of an answer, the end token included; special-token strings in it stay text."""

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from .._errors import InputError, MismatchError
 from ..llm.represent import TextSpace, default_layer, represent
 from ..llm.text_table import TextTable
-from ._parts import ALIGN_HINT, Float, Parts
+from ._fittings import Fittings
+from ._parts import ALIGN_HINT, Float
 from ._shared import SharedHead
 from .config import TextSpaceConfig
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 MOST_TEXTS = 20_000
 
 
-class Space(Parts):
+class Space(Fittings):
     """A model's coordinates: see :class:`BioVerse`."""
 
     def project(self, embeddings: Tensor | Float, modality: str = "cell") -> Tensor:
