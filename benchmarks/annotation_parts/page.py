@@ -17,7 +17,8 @@ Each cell is called by itself. The candidates are the study's own labels as Cell
 methods, and so are the cells. *Development tests* are three studies that no training ever sees, though design choices
 were made by looking at them. *Training studies left out* are each tested with a model that was trained without them
 (and without studies that share cells with them); these models, like the shipped one, are calibrated on other studies.
-How markers are weighed was chosen with all these studies in view.
+How markers are weighed, and how far below its kin a type that was never trained is put, was chosen with all these
+studies in view.
 
 - `score`: the language model reads the cell's soft tokens and says one of the names. The soft tokens are codes of the
   candidates, mixed by the projector's attention among them and by marker evidence, whose weights are fitted.

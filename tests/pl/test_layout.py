@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
+from scipy.sparse import SparseEfficiencyWarning
 
 from scbioverse.pl._layout import umap_layout
 
@@ -31,3 +34,9 @@ def test_few_points_have_a_place_each(n: int) -> None:
     assert flat.shape == (n, 2)
     assert np.isfinite(flat).all()
     assert len(np.unique(flat, axis=0)) == n
+
+
+def test_points_that_are_the_same_are_drawn_without_a_warning() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", SparseEfficiencyWarning)
+        umap_layout(np.repeat(two_groups(60), 20, axis=0), rng=0)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.sparse import SparseEfficiencyWarning
 
 from .._random import Rng, as_seed
 
@@ -47,9 +49,12 @@ def umap_layout(points: NDArray[np.floating], *, min_dist: float = 0.35, rng: Rn
     start = PCA(n_components=2, random_state=seed).fit_transform(points)
     light = ad.AnnData(shape=(n, 0), obsm={"X": points})
     # scikit-learn's neighbours and not pynndescent's: exact, nothing to compile, and quick enough for a picture.
-    sc.pp.neighbors(
-        light, n_neighbors=min(15, n - 1), use_rep="X", metric="cosine", transformer="sklearn", random_state=seed
-    )
+    # Scanpy warns of its own way to write zeros on their diagonal: nothing that who draws a picture could change.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SparseEfficiencyWarning)
+        sc.pp.neighbors(
+            light, n_neighbors=min(15, n - 1), use_rep="X", metric="cosine", transformer="sklearn", random_state=seed
+        )
     spread = 10 / max(float(np.abs(start).max()), 1e-6)
     sc.tl.umap(light, min_dist=min_dist, init_pos=(start * spread).astype(np.float32), random_state=seed)
     flat = np.asarray(light.obsm["X_umap"], np.float32)
