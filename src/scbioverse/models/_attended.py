@@ -50,8 +50,10 @@ def best_of_columns(
     for i, at in enumerate(columns):
         if len(at):
             out[:, i] = logits[:, list(at)].max(axis=1)
-    middle = np.median(out[:, held], axis=1)
-    for i in np.flatnonzero(~held).tolist():
+    strangers = np.flatnonzero(~held).tolist()
+    # Rarely there are any: the median of a block takes as long as all of the above.
+    middle = np.median(out[:, held], axis=1) if strangers else None
+    for i in strangers:
         near = [] if kin is None else list(kin[i])
         out[:, i] = logits[:, near].mean(axis=1) - KIN_NATS if near else middle
     return log_softmax(out, axis=1)
@@ -93,7 +95,8 @@ def attended(
     terms = model.config.encoders[modality].terms
     if not terms or not len(embeddings):
         return None
-    columns, kin = candidate_columns(candidates, terms), kin_columns(candidates, terms)
+    columns = candidate_columns(candidates, terms)
+    kin = kin_columns([None if at else one for one, at in zip(candidates, columns, strict=True)], terms)
     parts = []
     for start in range(0, len(embeddings), batch_size):
         projector, x = model.ready(embeddings[start : start + batch_size], modality)
