@@ -14,7 +14,7 @@ from scbioverse._errors import InputError, MismatchError
 from scbioverse.knowledge.spoken import answer_name
 from scbioverse.models import _score as scoring
 from scbioverse.models import load
-from scbioverse.models._answer_shares import answer_shares, codes_of, in_steps, name_code
+from scbioverse.models._answer_shares import STEPS, answer_shares, codes_of, in_steps, name_code
 from scbioverse.models._attended import attended
 from scbioverse.models._join import only
 from scbioverse.models.config import AskedConfig
@@ -62,7 +62,7 @@ def test_shares_are_the_attention_among_the_candidates(asked: BioVerse, points: 
     wanted = np.exp(attended(asked, points, TERMS))  # type: ignore[arg-type]
     exact = answer_shares(asked, points, TERMS, "cell", steps=None)
     np.testing.assert_allclose(exact, wanted, atol=1e-6)
-    np.testing.assert_array_equal(answer_shares(asked, points, TERMS, "cell"), in_steps(wanted, 32))
+    np.testing.assert_array_equal(answer_shares(asked, points, TERMS, "cell"), in_steps(wanted, STEPS))
 
 
 def test_nothing_changes_without_codes_terms_or_candidates_that_are_known(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .ontology import KEPT_APART, load_ontology
+from .origins import tumours_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -23,6 +24,8 @@ def is_within(term: str, other: str) -> bool:
 def candidate_columns(candidates: Iterable[str | None], terms: Sequence[str]) -> list[list[int]]:
     """Positions of the terms that count for each candidate: itself and what lies below, unless another is between.
 
+    Of tumour cells, which no terms lie below, those they can come from count (see :mod:`.origins`).
+
     Parameters
     ----------
     candidates
@@ -33,7 +36,7 @@ def candidate_columns(candidates: Iterable[str | None], terms: Sequence[str]) ->
     ontology = load_ontology()
     candidates = list(candidates)
     offered = {one for one in candidates if one is not None and one in ontology}
-    above = {one: {one, *ontology.ancestors(one)} for one in {*offered, *terms} if one in ontology}
+    above = {one: {one, *ontology.ancestors(one), *tumours_of(one)} for one in {*offered, *terms} if one in ontology}
     # Of the candidates that a term lies within, those count below which none of the others is.
     place: dict[str, list[int]] = {one: [] for one in offered}
     for j, term in enumerate(terms):

@@ -14,6 +14,7 @@ from ._expression import Expression, group_statistics
 from ._ranks import benjamini_hochberg
 from .markers import markers_for, marks_a_sibling
 from .ontology import load_ontology
+from .origins import ORIGINS, TUMOURS
 from .phrases import canonical_phrase
 
 if TYPE_CHECKING:
@@ -91,7 +92,8 @@ def group_evidence(
 
     Returns
     -------
-    One row per group and tested gene: `group`; `gene` (approved symbol); `kind` (`"self"` or `"ancestor"`);
+    One row per group and tested gene: `group`; `gene` (approved symbol); `kind` (`"self"`, `"ancestor"`, or
+    `"origin"`: of tumour cells, which no gene marks, those of the types that they come from);
     `cl_id` (the term whose marker it is); `fraction_in`, `fraction_out` (cells that express it inside and outside
     the group); `log_fold_change` (log2 of mean expression per 10,000 inside over outside, 0.1 added to both);
     `auc` (probability that a cell inside exceeds one outside, ties half); `p_adj` (one-sided Mann-Whitney,
@@ -147,6 +149,8 @@ def _rows(codes: NDArray[np.integer], max_cells: int) -> NDArray[np.intp]:
 def _wanted(cl_id: str | None, positions: dict[str, int], own: int, each: int) -> pd.DataFrame:
     if not cl_id or cl_id not in load_ontology():
         return markers_for("CL:0000000").head(0)
+    if cl_id in TUMOURS:
+        return _of_origins(positions, each)
     table = markers_for(cl_id, include="ancestors")
     elsewhere = [
         kind == "ancestor" and marks_a_sibling(gene, of, cl_id)
@@ -155,6 +159,13 @@ def _wanted(cl_id: str | None, positions: dict[str, int], own: int, each: int) -
     table = table[table["gene"].isin(positions) & ~np.array(elsewhere, dtype=bool)]
     place = table.groupby("cl_id").cumcount()
     return table[place < np.where(table["kind"] == "self", own, each)]
+
+
+def _of_origins(positions: dict[str, int], each: int) -> pd.DataFrame:
+    """Markers of each type that tumours come from; a gene that several have counts for the one it marks most."""
+    table = pd.concat([markers_for(one) for one in ORIGINS]).sort_values("weight", ascending=False, kind="stable")
+    table = table[table["gene"].isin(positions)].drop_duplicates("gene").assign(kind="origin")
+    return table[table.groupby("cl_id").cumcount() < each]
 
 
 def _group_rows(
@@ -213,6 +224,8 @@ def write_rationale(rows: pd.DataFrame, label: str, n_cells: int, *, max_own: in
         return f"All {n_cells} cells have the label {label}, so there is nothing to compare them with."
     supported = rows[rows["supported"]]
     few = " Too few cells for a test: judged by the size of the difference alone." if rows["p_adj"].isna().all() else ""
+    if (rows["kind"] == "origin").all():
+        return _origin_sentence(supported, label, len(rows), max_own) + few
     if supported.empty:
         tested = "The one known marker" if len(rows) == 1 else f"None of the {len(rows)} known markers"
         verb = "does not set" if len(rows) == 1 else "sets"
@@ -224,28 +237,43 @@ def write_rationale(rows: pd.DataFrame, label: str, n_cells: int, *, max_own: in
             f"Only weak markers of the broader types of {label} set these cells apart from the others, "
             f"and none of {label} itself.{few}"
         )
-    parts = []
-    first = True
-    if len(own):
-        parts.append(f"{_listed(own, first)} {'marks' if len(own) == 1 else 'mark'} {label}")
-        first = False
-    for cl_id in dict.fromkeys(broader["cl_id"]):
-        some = broader[broader["cl_id"] == cl_id]
-        verb = "marks" if len(some) == 1 else "mark"
-        parts.append(f"{_listed(some, first)} {verb} the broader type {canonical_phrase(cl_id)}")
-        first = False
-    sentence = "; ".join(parts) + "."
+    parts = [f"{_listed(own, True)} {'marks' if len(own) == 1 else 'mark'} {label}"] if len(own) else []
+    sentence = "; ".join([*parts, *_by_type(broader, "the broader type ", first=not parts)]) + "."
     if own.empty:
         sentence = f"{sentence[:-1]}, but no marker of {label} itself sets these cells apart."
     return sentence + few
+
+
+def _origin_sentence(supported: pd.DataFrame, label: str, n_tested: int, most: int) -> str:
+    """Reason for tumour cells, which rests on markers of the types that they come from."""
+    named = supported[_clear(supported)].head(most)
+    if named.empty:
+        return (
+            f"None of the {n_tested} markers tested of types that tumours come from clearly sets these cells apart "
+            f"from the others, and no gene marks {label} itself."
+        )
+    return f"{'; '.join(_by_type(named, ''))}, from which tumours come; no gene marks {label} itself."
+
+
+def _by_type(rows: pd.DataFrame, what: str, *, first: bool = True) -> list[str]:
+    """One part of a sentence for each type that genes are markers of."""
+    parts: list[str] = []
+    for cl_id in dict.fromkeys(rows["cl_id"]):
+        some = rows[rows["cl_id"] == cl_id]
+        verb = "marks" if len(some) == 1 else "mark"
+        parts.append(f"{_listed(some, first and not parts)} {verb} {what}{canonical_phrase(cl_id)}")
+    return parts
+
+
+def _clear(rows: pd.DataFrame) -> pd.Series:
+    return (rows["auc"] >= _CLEAR) & (rows["fraction_in"] >= _TIMES * rows["fraction_out"])
 
 
 def _worth_naming(rows: pd.DataFrame) -> pd.DataFrame:
     """Markers of ancestors that say something: a clear difference, and not of a type half the ontology belongs to."""
     ontology = load_ontology()
     narrow = [len(ontology.descendants(cl_id)) <= _BROADEST for cl_id in rows["cl_id"]]
-    clear = (rows["auc"] >= _CLEAR) & (rows["fraction_in"] >= _TIMES * rows["fraction_out"])
-    return rows[np.array(narrow, dtype=bool) & clear.to_numpy()]
+    return rows[np.array(narrow, dtype=bool) & _clear(rows).to_numpy()]
 
 
 def _listed(rows: pd.DataFrame, first: bool) -> str:

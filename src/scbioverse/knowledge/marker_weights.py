@@ -10,6 +10,7 @@ import scipy.sparse as sp
 
 from .markers import load_markers
 from .ontology import load_ontology
+from .origins import TUMOURS, origins_left
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,10 +34,11 @@ def marker_weights(
 
     A candidate has its own markers by their table weight, those of its descendants and ancestors at a discount (but
     not those of another candidate), less a share of the gene's mean weight over the other candidates: a marker of all
-    of them tells little. Each row is divided by its Euclidean length plus `shrink`. The weighted sum of z-scores is
-    then itself in standard deviations, as if the genes were independent: many markers that are a little up say more
-    than one that is, as in Stouffer's test with weights. (A mean of z-scores, which divides by the sum, calls fewer
-    cells right: `benchmarks.markers`.)
+    of them tells little. Tumour cells, which no gene marks, have the markers of the types that they can come from and
+    that no other candidate is or holds (see :mod:`.origins`), at the discount of descendants. Each row is divided by
+    its Euclidean length plus `shrink`. The weighted sum of z-scores is then itself in standard deviations, as if the
+    genes were independent: many markers that are a little up say more than one that is, as in Stouffer's test with
+    weights. (A mean of z-scores, which divides by the sum, calls fewer cells right: `benchmarks.markers`.)
 
     Parameters
     ----------
@@ -67,6 +69,7 @@ def marker_weights(
         kin = [(cl_id, 1.0)]
         kin += [(one, descendant) for one in ontology.descendants(cl_id)] if descendant > 0 else []
         kin += [(one, ancestor) for one in ontology.ancestors(cl_id)] if ancestor > 0 else []
+        kin += [(one, descendant) for one in origins_left(candidates)] if descendant > 0 and cl_id in TUMOURS else []
         for term, factor in kin:
             if term != cl_id and term in candidates:
                 continue

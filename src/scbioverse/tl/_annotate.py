@@ -82,6 +82,8 @@ def annotate(
         Candidates: names; a mapping from names to Cell Ontology ids or descriptions; `"cl"` for the whole Cell
         Ontology: the 8 nearest terms of each cell (or group) in the space shared with text, ranked by nearness, or
         with `method="score"` by the language model, with `"cascade"` by both; None for the model's own vocabulary.
+        "Malignant cell" and its like stand for the types that most tumours come from (epithelial and macroglial cells,
+        precursors of oligodendrocytes, melanocytes), as far as no other candidate is or holds them.
     groupby
         Column of `obs`, such as clusters: the cells of a group get one label, by their mean log-probability.
     method

@@ -14,6 +14,7 @@ from .._errors import BioverseError
 from ..knowledge import load_ontology
 from ..knowledge.candidates import is_within
 from ..knowledge.cards import label_card
+from ..knowledge.origins import TUMOURS, origins_left, tumours_of
 from ..knowledge.phrases import canonical_phrase
 from ._marker_term import reference_stats
 
@@ -70,7 +71,7 @@ class Away:
 
 
 def outside_terms(vocabulary: Sequence[str], candidates: Sequence[str]) -> list[str]:
-    """Terms of the vocabulary that no candidate is, lies within, or holds, nor all but holds.
+    """Terms of the vocabulary that no candidate is, lies within, holds, or comes from, nor all but holds.
 
     A term all but lies within the candidates if at least half of the vocabulary's terms below it do, as "naive T cell"
     within CD4 and CD8 T cell: a cell that resembles it may well be one of them.
@@ -86,6 +87,7 @@ def outside_terms(vocabulary: Sequence[str], candidates: Sequence[str]) -> list[
 
     known = [one for one in vocabulary if one in within]
     apart = [one for one in known if not any(ontology.overlaps(one, other) for other in candidates)]
+    apart = [one for one in apart if not offered & set(tumours_of(one))]
     return [one for one in apart if not all_but_held(one)]
 
 
@@ -104,7 +106,8 @@ def elsewhere(
 
     The logistic function of the difference of the two nearest terms, where the nearness of a term is the cosine with
     its description in the space shared with text plus 0.015 for a standard deviation of its markers' evidence.
-    The types outside are those of the model's own vocabulary that have nothing to do with any candidate.
+    The types outside are those of the model's own vocabulary that have nothing to do with any candidate. Tumour cells
+    are as near as the types that they can come from and that are not among the candidates.
 
     Parameters
     ----------
@@ -127,14 +130,18 @@ def elsewhere(
     outside = outside_terms(vocabulary, [one for one in ids if one is not None])
     if not outside:
         return None
-    cards = [*(label.card for label in labels), *(label_card(one) for one in outside)]
+    # What tumour cells are like, their own description does not say.
+    origins = set(origins_left(ids)) if set(TUMOURS) & set(ids) else set()
+    stand_in = [one for one in vocabulary if one in origins]
+    cards = [*(label.card for label in labels), *(label_card(one) for one in (*stand_in, *outside))]
     if not needed and (model.text_table is None or not model.text_table.find(cards)[0].all()):
         return None
     near = model.coordinates(values, modality) @ model.text_coordinates(cards).T
-    near = near + MARKER_WEIGHT * _evidence(adata, model, [*ids, *outside], key, layer)
-    gap = near[:, len(labels) :].max(axis=1) - near[:, : len(labels)].max(axis=1)
+    near = near + MARKER_WEIGHT * _evidence(adata, model, [*ids, *stand_in, *outside], key, layer)
+    inside, away = np.split(near, [len(ids) + len(stand_in)], axis=1)
+    gap = away.max(axis=1) - inside.max(axis=1)
     chance = expit(gap.astype(np.float64) / SCALE).astype(np.float32)
-    return Away(chance, near[:, len(labels) :].argmax(axis=1), outside)
+    return Away(chance, away.argmax(axis=1), outside)
 
 
 def _evidence(

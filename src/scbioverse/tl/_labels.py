@@ -13,6 +13,7 @@ import pandas as pd
 from .._errors import InputError
 from .._logging import logger
 from ..knowledge import Resolution, load_ontology, resolve_labels
+from ..knowledge.origins import ORIGINS, TUMOURS
 from ..knowledge.phrases import canonical_phrase
 from ..knowledge.spoken import answer_name, spoken_name
 
@@ -118,7 +119,17 @@ def own_labels(cl_ids: list[str], names: str) -> list[Label]:
 
 
 def log_labels(labels: list[Label]) -> None:
-    """Say what each label was taken for."""
+    """Say what each label was taken for, and what malignant cells are known by."""
+    if tumours := [label for label in labels if label.cl_id in TUMOURS]:
+        kinds = ", ".join(canonical_phrase(one) for one in ORIGINS)
+        logger.warning(
+            "%s: no gene marks malignant cells as such. A cell is called so where it is like a type that tumours come "
+            "from (%s) and that no other label is or holds, whether it is malignant or not. To name the origin, pass a "
+            "mapping: labels={%r: 'CL:0000182', ...} for hepatocyte.",
+            ", ".join(repr(label.name) for label in tumours),
+            kinds,
+            tumours[0].name,
+        )
     lines = [f"    {label.name} -> {label.cl_id or 'no term'} ({label.term}, {label.how})" for label in labels[:50]]
     more = f"\n    and {len(labels) - 50} more" if len(labels) > 50 else ""
     logger.info("%d candidate labels\n%s%s", len(labels), "\n".join(lines), more)

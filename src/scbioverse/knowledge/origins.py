@@ -1,0 +1,41 @@
+"""Malignant cells, and the types that they come from.
+
+No gene marks the malignant cells of all tumours, and no reference holds the tumour that was taken out today. But a
+tumour keeps much of the look of the tissue it grew in: its cells resemble the type they come from. Where "malignant
+cell" is a candidate, it stands for these types, as far as no other candidate does.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from .ontology import load_ontology
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+# Malignant and neoplastic cell.
+TUMOURS = ("CL:0001064", "CL:0001063")
+# What carcinomas, gliomas and melanomas come from: epithelial cell; macroglial cell, radial glial cell and
+# oligodendrocyte precursor cell; melanocyte. Tumours of connective tissue, vessels and blood are rarer or, as in
+# leukaemia, named by the type itself, and a label for these types is nearly always offered beside that of the tumour.
+ORIGINS = ("CL:0000066", "CL:0000126", "CL:0000681", "CL:0002453", "CL:0000148")
+
+
+@lru_cache(maxsize=1)
+def _from_origins() -> frozenset[str]:
+    ontology = load_ontology()
+    return frozenset(below for one in ORIGINS for below in (one, *ontology.descendants(one)))
+
+
+def tumours_of(cl_id: str) -> tuple[str, ...]:
+    """Ids of the tumour cells that can come from a type: all of :data:`TUMOURS` or none."""
+    return TUMOURS if cl_id in _from_origins() else ()
+
+
+def origins_left(candidates: Iterable[str | None]) -> list[str]:
+    """Types that tumour cells can come from and that no candidate is or holds, sorted by id."""
+    ontology = load_ontology()
+    offered = {one for one in candidates if one is not None}
+    return sorted(one for one in _from_origins() if not offered & {one, *ontology.ancestors(one)})
