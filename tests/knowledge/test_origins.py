@@ -10,7 +10,7 @@ from scbioverse.knowledge import group_evidence, load_ontology, unsupported_gene
 from scbioverse.knowledge.candidates import candidate_columns
 from scbioverse.knowledge.evidence import COLUMNS
 from scbioverse.knowledge.marker_weights import marker_weights
-from scbioverse.knowledge.origins import ORIGINS, TUMOURS, origins_left, tumours_of
+from scbioverse.knowledge.origins import ORIGINS, TUMOURS, named_origin, origins_left, tumours_of
 
 MALIGNANT, NEOPLASTIC = TUMOURS
 EPITHELIAL, HEPATOCYTE, CHOLANGIOCYTE, OPC, MELANOCYTE = (
@@ -24,6 +24,15 @@ def test_tumours_come_from_epithelium_glia_and_melanocytes() -> None:
     assert {*TUMOURS, *ORIGINS} <= set(load_ontology())
     assert all(tumours_of(one) == TUMOURS for one in (*ORIGINS, HEPATOCYTE, "CL:0000127"))
     assert not any(tumours_of(one) for one in (*HEALTHY, *TUMOURS, "CL:9999999"))
+
+
+def test_a_name_may_say_what_a_tumour_comes_from() -> None:
+    assert named_origin("malignant B cells") == B
+    assert named_origin("T-cell lymphoma") == T
+    assert named_origin("metastatic melanoma") == MELANOCYTE
+    assert named_origin("Hepatocellular carcinoma") == named_origin("Cancer Epithelial") == EPITHELIAL
+    for says_nothing in ("Malignant", "Malignant_1", "Tumor", "glioma", "cancer stem cell", "Malignant (HNSCC)", ""):
+        assert named_origin(says_nothing) is None
 
 
 def test_what_is_offered_is_no_origin() -> None:

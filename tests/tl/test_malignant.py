@@ -9,7 +9,9 @@ import pytest
 
 import scbioverse as sb
 from scbioverse._errors import BioverseError
+from scbioverse.knowledge import resolve_label
 from scbioverse.tl._elsewhere import outside_terms
+from scbioverse.tl._labels import Label, judged_as
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -33,8 +35,34 @@ def test_the_user_is_told_what_the_label_stands_for(
         sb.tl.annotate(cells, labels=["B cell", "NK cell"], **options)
         assert "malignant" not in caplog.text
         sb.tl.annotate(cells, labels=["B cell", "Tumor"], **options)
-    assert "'Tumor': no gene marks malignant cells as such" in caplog.text
-    assert "epithelial cell" in caplog.text
+        sb.tl.annotate(cells, labels=["NK cell", "melanoma"], **options)
+        sb.tl.annotate(cells, labels=["B cell", "malignant B cell"], **options)
+    assert "no gene marks malignant cells as such" in caplog.text
+    assert "'Tumor' for epithelial cell, " in caplog.text
+    assert "'melanoma' for melanocyte." in caplog.text
+    assert "'malignant B cell' for nothing, since another label has its type." in caplog.text
+
+
+def labelled(*names: str) -> list[Label]:
+    return [Label(name, name, resolve_label(name).cl_id, name, "rule") for name in names]
+
+
+def test_a_name_that_says_what_a_tumour_comes_from_is_judged_by_that() -> None:
+    assert judged_as(labelled("Malignant", "T cell")) == [MALIGNANT, T]
+    assert judged_as(labelled("melanoma", "T cell")) == [MELANOCYTE, T]
+    assert judged_as(labelled("T cell lymphoma", "NK cell")) == [T, NK]
+    # A label for the healthy type, or one that holds it, keeps it.
+    assert judged_as(labelled("T cell lymphoma", "T cell")) == [None, T]
+    assert judged_as(labelled("malignant hepatocytes", "epithelial cell")) == [None, "CL:0000066"]
+    assert judged_as(labelled("Cancer Epithelial", "hepatocyte")) == ["CL:0000066", HEPATOCYTE]
+
+
+def test_a_label_judged_by_nothing_leaves_elsewhere_as_it_is(cells: AnnData, tiny_model: BioVerse) -> None:
+    tiny_model.config.default_labels = [T, NK, MELANOCYTE]
+    options = {"model": tiny_model, "unknown_threshold": 0.01, "rationale": None, "copy": True}
+    alone = sb.tl.annotate(cells, labels=["T cell", "B cell"], **options)
+    beside = sb.tl.annotate(cells, labels=["T cell", "B cell", "malignant T cell"], **options)
+    assert {"bioverse_elsewhere"} <= set(alone.obs) & set(beside.obs)
 
 
 @pytest.mark.parametrize("method", ["cascade", "nearest"])

@@ -21,6 +21,12 @@ def is_within(term: str, other: str) -> bool:
     return term == other or other in load_ontology().ancestors(term)
 
 
+def _lineage(cl_id: str | None) -> tuple[str, ...]:
+    """Return a term and its ancestors, nearest first; nothing for None and for what is no term."""
+    ontology = load_ontology()
+    return (cl_id, *ontology.ancestors(cl_id)) if cl_id is not None and cl_id in ontology else ()
+
+
 def candidate_columns(candidates: Iterable[str | None], terms: Sequence[str]) -> list[list[int]]:
     """Positions of the terms that count for each candidate: itself and what lies below, unless another is between.
 
@@ -33,10 +39,10 @@ def candidate_columns(candidates: Iterable[str | None], terms: Sequence[str]) ->
     terms
         Cell Ontology ids.
     """
-    ontology = load_ontology()
     candidates = list(candidates)
-    offered = {one for one in candidates if one is not None and one in ontology}
-    above = {one: {one, *ontology.ancestors(one), *tumours_of(one)} for one in {*offered, *terms} if one in ontology}
+    lines = {one: _lineage(one) for one in (*candidates, *terms) if one is not None}
+    above = {one: {*line, *tumours_of(one)} for one, line in lines.items() if line}
+    offered = {one for one in candidates if one is not None and one in above}
     # Of the candidates that a term lies within, those count below which none of the others is.
     place: dict[str, list[int]] = {one: [] for one in offered}
     for j, term in enumerate(terms):
@@ -67,12 +73,11 @@ def kin_columns(candidates: Iterable[str | None], terms: Sequence[str], *, most:
     ontology = load_ontology()
     below: dict[str, list[int]] = {}
     for j, term in enumerate(terms):
-        for one in (term, *ontology.ancestors(term)) if term in ontology else ():
+        for one in _lineage(term):
             below.setdefault(one, []).append(j)
     kin: list[list[int]] = []
     for candidate in candidates:
-        above = (candidate, *ontology.ancestors(candidate)) if candidate and candidate in ontology else ()
-        holding = [one for one in above if one in below]
+        holding = [one for one in _lineage(candidate) if one in below]
         wider = {higher for one in holding for higher in ontology.ancestors(one)}
         found = sorted({j for one in holding if one not in wider for j in below[one]})
         kin.append(found if len(found) <= most else [])

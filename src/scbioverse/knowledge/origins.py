@@ -7,10 +7,14 @@ cell" is a candidate, it stands for these types, as far as no other candidate do
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from ._naming import tokens
+from ._words import meanings, word_set
 from .ontology import load_ontology
+from .resolver import resolve_label
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,12 +25,33 @@ TUMOURS = ("CL:0001064", "CL:0001063")
 # oligodendrocyte precursor cell; melanocyte. Tumours of connective tissue, vessels and blood are rarer or, as in
 # leukaemia, named by the type itself, and a label for these types is nearly always offered beside that of the tumour.
 ORIGINS = ("CL:0000066", "CL:0000126", "CL:0000681", "CL:0002453", "CL:0000148")
+_BETWEEN = re.compile(r"[\s_/()]+")
+# Score of a resolution from which on it is no guess.
+_SURE = 0.8
 
 
 @lru_cache(maxsize=1)
 def _from_origins() -> frozenset[str]:
     ontology = load_ontology()
     return frozenset(below for one in ORIGINS for below in (one, *ontology.descendants(one)))
+
+
+# Types of no use as an origin: any tissue has them.
+_SAYS_NOTHING = frozenset(
+    {*TUMOURS, "CL:0000000", "CL:0000034", "CL:0000048", "CL:0000548", "CL:0011026", "CL:0011115"}
+)
+
+
+def named_origin(name: str) -> str | None:
+    """Id of the type that a tumour's name says it comes from; None where it does not say.
+
+    By what the name says besides being malignant ("malignant B cell"), else by the word for the tumour ("melanoma").
+    """
+    rest = [word for word in _BETWEEN.split(name) if not word_set("malignant") & set(tokens(word))]
+    found = resolve_label(" ".join(rest))
+    if found.cl_id is not None and found.cl_id not in _SAYS_NOTHING and found.score >= _SURE:
+        return found.cl_id
+    return next((origin for word in tokens(name) if (origin := meanings("malignant").get(word))), None)
 
 
 def tumours_of(cl_id: str) -> tuple[str, ...]:

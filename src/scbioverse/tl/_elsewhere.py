@@ -16,10 +16,11 @@ from ..knowledge.candidates import is_within
 from ..knowledge.cards import label_card
 from ..knowledge.origins import TUMOURS, origins_left, tumours_of
 from ..knowledge.phrases import canonical_phrase
+from ._labels import judged_as
 from ._marker_term import reference_stats
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from anndata import AnnData
 
@@ -123,15 +124,16 @@ def elsewhere(
     None where it cannot be told: the model has no text space or no vocabulary of terms, a candidate resolved to none,
     or there is no term outside.
     """
-    ids = [label.cl_id for label in labels]
+    ids = judged_as(labels)
     vocabulary = [one for one in model.config.default_labels or [] if one.startswith("CL:")]
-    if modality != "cell" or model.text_space is None or not vocabulary or any(one is None for one in ids):
+    unresolved = any(label.cl_id is None for label in labels)
+    if modality != "cell" or model.text_space is None or not vocabulary or unresolved:
         return None
     outside = outside_terms(vocabulary, [one for one in ids if one is not None])
     if not outside:
         return None
     # What tumour cells are like, their own description does not say.
-    origins = set(origins_left(ids)) if set(TUMOURS) & set(ids) else set()
+    origins = set().union(*_origins(labels, ids))
     stand_in = [one for one in vocabulary if one in origins]
     cards = [*(label.card for label in labels), *(label_card(one) for one in (*stand_in, *outside))]
     if not needed and (model.text_table is None or not model.text_table.find(cards)[0].all()):
@@ -142,6 +144,14 @@ def elsewhere(
     gap = away.max(axis=1) - inside.max(axis=1)
     chance = expit(gap.astype(np.float64) / SCALE).astype(np.float32)
     return Away(chance, away.argmax(axis=1), outside)
+
+
+def _origins(labels: Sequence[Label], ids: Sequence[str | None]) -> Iterator[set[str]]:
+    """Yield the types that each tumour among the candidates can come from; `ids` are what they are judged as."""
+    ontology = load_ontology()
+    for label, one in zip(labels, ids, strict=True):
+        if label.cl_id in TUMOURS and one is not None:
+            yield set(origins_left(ids)) if one in TUMOURS else {one, *ontology.descendants(one)}
 
 
 def _evidence(

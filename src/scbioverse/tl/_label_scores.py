@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._logging import logger
+from ._labels import judged_as
 from ._marker_term import add_markers, read_markers
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def label_scores(
         Log-probabilities of a shortlist out of the ontology, to which only the markers are added.
     """
     # A shortlist was ranked by the language model, or by nearness, alone.
-    ids = [label.cl_id for label in labels]
+    ids = judged_as(labels)
     weighed: str = "score" if ranked is not None and method == "cascade" else method
     if ranked is None and weighed == "score" and model.weighs(ids, modality):
         weighed = "asked"

@@ -13,11 +13,13 @@ import pandas as pd
 from .._errors import InputError
 from .._logging import logger
 from ..knowledge import Resolution, load_ontology, resolve_labels
-from ..knowledge.origins import ORIGINS, TUMOURS
+from ..knowledge.origins import ORIGINS, TUMOURS, named_origin
 from ..knowledge.phrases import canonical_phrase
 from ..knowledge.spoken import answer_name, spoken_name
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ..models import BioVerse
 
 Labels = str | Iterable[str] | Mapping[str, str] | None
@@ -120,19 +122,45 @@ def own_labels(cl_ids: list[str], names: str) -> list[Label]:
 
 def log_labels(labels: list[Label]) -> None:
     """Say what each label was taken for, and what malignant cells are known by."""
-    if tumours := [label for label in labels if label.cl_id in TUMOURS]:
-        kinds = ", ".join(canonical_phrase(one) for one in ORIGINS)
+    judged = zip(labels, judged_as(labels), strict=True)
+    tumours = [(label.name, _stands_for(one)) for label, one in judged if label.cl_id in TUMOURS]
+    if tumours:
+        said = "; ".join(f"{name!r} for {types}" for name, types in tumours)
         logger.warning(
-            "%s: no gene marks malignant cells as such. A cell is called so where it is like a type that tumours come "
-            "from (%s) and that no other label is or holds, whether it is malignant or not. To name the origin, pass a "
-            "mapping: labels={%r: 'CL:0000182', ...} for hepatocyte.",
-            ", ".join(repr(label.name) for label in tumours),
-            kinds,
-            tumours[0].name,
+            "no gene marks malignant cells as such. Labels for them stand for the types that they come from, as far as "
+            "no other label is or holds these, and a healthy cell of such a type is called so, too: %s. To name the "
+            "origin, pass a mapping: labels={%r: 'CL:0000182', ...} for hepatocyte.",
+            said,
+            tumours[0][0],
         )
     lines = [f"    {label.name} -> {label.cl_id or 'no term'} ({label.term}, {label.how})" for label in labels[:50]]
     more = f"\n    and {len(labels) - 50} more" if len(labels) > 50 else ""
     logger.info("%d candidate labels\n%s%s", len(labels), "\n".join(lines), more)
+
+
+def _stands_for(cl_id: str | None) -> str:
+    """Say what a label for malignant cells stands for."""
+    if cl_id is None:
+        return "nothing, since another label has its type"
+    return canonical_phrase(cl_id) if cl_id not in TUMOURS else ", ".join(canonical_phrase(one) for one in ORIGINS)
+
+
+def judged_as(labels: Sequence[Label]) -> list[str | None]:
+    """Ids of the terms by which candidates are scored: their own.
+
+    A tumour whose name says what it comes from is scored as that type; but where another label is that type or holds
+    it, by nothing, since no gene tells the two apart.
+    """
+    ontology = load_ontology()
+    offered = {label.cl_id for label in labels} - {None}
+    judged: list[str | None] = []
+    for label in labels:
+        origin = named_origin(label.name) if label.cl_id in TUMOURS else None
+        if origin is None:
+            judged.append(label.cl_id)
+        else:
+            judged.append(None if offered & {origin, *ontology.ancestors(origin)} else origin)
+    return judged
 
 
 def is_number(name: str) -> bool:
