@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks.annotation_parts.body import body_rows
 from benchmarks.annotation_parts.left_out_types import type_rows, untrained
 from benchmarks.annotation_parts.marker_scores import marker_rows
 from benchmarks.annotation_parts.measures import Row
@@ -30,7 +31,6 @@ from benchmarks.annotation_parts.ours import (
     Raw,
     answers_of,
     ask,
-    fit_calibration,
     rows_of,
     shipped_calibration,
     weigh_in,
@@ -41,11 +41,19 @@ from benchmarks.annotation_parts.posing import Reference, Test, pose, reference_
 from benchmarks.annotation_parts.tables import plain_table
 from benchmarks.annotation_parts.text_only import TextConfig, text_row, token_budget, train_text
 from recipes.bioverse_small import data
-from recipes.bioverse_small.calibration import CALIBRATORS, WEIGHERS, Calibration, share_weights
+from recipes.bioverse_small.calibration import (
+    CALIBRATORS,
+    WEIGHERS,
+    Answers,
+    Calibration,
+    ask_weighers,
+    fit,
+    share_weights,
+)
 from recipes.bioverse_small.data import Study
 from recipes.bioverse_small.encoder import EncoderConfig, build_pool
 from recipes.bioverse_small.make import REHEARSALS
-from recipes.bioverse_small.rehearsals import BYPASS, FOLDS, STUDY_FOLDS, TYPE_FOLDS, LeftOut, load_rehearsal
+from recipes.bioverse_small.rehearsals import BODY, BYPASS, FOLDS, STUDY_FOLDS, TYPE_FOLDS, LeftOut, load_rehearsal
 from scbioverse.encoders._panel_share import GeneStats
 from scbioverse.models import BioVerse, load
 from scbioverse.models.config import AskedConfig
@@ -103,8 +111,8 @@ def peer_rows(test: Test, studies: list[Study], genes: list[str], options: Optio
         del fits["CellTypist"]
     if "scvi" not in options.skip:
         fits["scVI + kNN"] = partial(fit_scvi, seconds=options.scvi_seconds)
-    for name, fit in fits.items():
-        rows[name] = peer_row(fit, test, reference, options.seed)
+    for name, trainer in fits.items():
+        rows[name] = peer_row(trainer, test, reference, options.seed)
     about = {
         "cells": len(reference.label),
         "genes": len(reference.genes),
@@ -200,20 +208,27 @@ def run(options: Options) -> dict[str, Any]:
                 rows[name]["text only"] = row
         del model, trained
         gc.collect()
+    body = body_answers(options)
     for fold in folds:
         model, _ = load_rehearsal(options.folder(fold))
-        weights = (
-            shipped.asked_config if fold == "full" and shipped is not None else fold_weights(fold, folds, tests, raws)
-        )
+        if fold == "full" and shipped is not None:
+            weights = shipped.asked_config
+        else:
+            weights = fold_weights(fold, folds, tests, raws, body)
         for test in tests[fold]:
             weigh_in(model, raws[test.name], weights, controls="controls" not in options.skip)
-    calibrations = calibrate(folds, tests, raws, shipped)
+    calibrations = calibrate(folds, tests, raws, shipped, body)
     result["calibration"] = {fold: asdict(one) for fold, one in calibrations.items()}
     for fold in folds:
         for test in tests[fold]:
             asked = result["tests"][test.name]
             asked["methods"] = rows_of(raws[test.name], calibrations[fold]) | rows[test.name]
             asked["mistakes"] = mistakes(raws[test.name], calibrations[fold], test.study, stats[fold])
+    if body:
+        result["body"] = {
+            name: {"cells": int(body[name][0].truth.size), "candidates": body[name][0].candidates, "methods": found}
+            for name, found in body_rows(body, other_folds("full", folds, tests, raws, {})).items()
+        }
     if "full" in folds:
         result["ablations"] = ablation_rows(options, tests["full"], calibrations["full"])
         if "types" not in options.skip:
@@ -221,36 +236,58 @@ def run(options: Options) -> dict[str, Any]:
     return header(options, time.perf_counter() - started) | result
 
 
-def other_folds(fold: str, folds: list[str], tests: dict[str, list[Test]], raws: dict[str, Raw]) -> list[Raw]:
-    """Answers about the studies that other folds left out, of those that are calibrated on."""
-    return [
+def body_answers(options: Options) -> dict[str, Answers]:
+    """Answers about the sets of profiles that a training left out; nothing where there is no such training."""
+    if not options.made(BODY):
+        return {}
+    return ask_weighers({BODY: load_rehearsal(options.folder(BODY))}, rng=options.seed)
+
+
+def other_folds(
+    fold: str,
+    folds: list[str],
+    tests: dict[str, list[Test]],
+    raws: dict[str, Raw],
+    body: dict[str, Answers],
+) -> dict[str, Answers]:
+    """Answers that a fold's model is calibrated on: about studies that other folds left out, and sets of profiles."""
+    others = [
         raws[test.name]
         for other in folds
         if other not in (fold, "full")
         for test in tests[other]
         if test.name in WEIGHERS
     ]
+    return answers_of(others) | body
 
 
-def fold_weights(fold: str, folds: list[str], tests: dict[str, list[Test]], raws: dict[str, Raw]) -> AskedConfig | None:
-    """Weights of attention and markers in what a fold's model is asked about, from studies of the other folds."""
-    others = other_folds(fold, folds, tests, raws)
-    if not any(one.asked.study in CALIBRATORS for one in others):
-        return None
-    return AskedConfig(*share_weights(answers_of(others)))
+def fold_weights(
+    fold: str,
+    folds: list[str],
+    tests: dict[str, list[Test]],
+    raws: dict[str, Raw],
+    body: dict[str, Answers],
+) -> AskedConfig | None:
+    """Weights of attention and markers in what a fold's model is asked about, without its own studies."""
+    others = other_folds(fold, folds, tests, raws, body)
+    return AskedConfig(*share_weights(others)) if set(others) & set(CALIBRATORS) else None
 
 
 def calibrate(
-    folds: list[str], tests: dict[str, list[Test]], raws: dict[str, Raw], shipped: Calibration | None
+    folds: list[str],
+    tests: dict[str, list[Test]],
+    raws: dict[str, Raw],
+    shipped: Calibration | None,
+    body: dict[str, Answers],
 ) -> dict[str, Calibration]:
-    """Calibration of each fold's tests, from studies of the other folds only; the full model's is the shipped one."""
+    """Calibration of each fold's tests, without its own studies; the full model's is the shipped one."""
     found: dict[str, Calibration] = {}
     for fold in folds:
-        others = other_folds(fold, folds, tests, raws)
+        others = other_folds(fold, folds, tests, raws, body)
         if fold == "full" and shipped is not None:
             found[fold] = shipped
-        elif any(one.asked.study in CALIBRATORS for one in others):
-            found[fold] = fit_calibration(others)
+        elif set(others) & set(CALIBRATORS):
+            found[fold] = fit(others)
         else:
             logger.warning("%s: no left-out study to calibrate on", fold)
             found[fold] = Calibration()

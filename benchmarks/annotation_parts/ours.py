@@ -15,7 +15,6 @@ from recipes.bioverse_small.calibration import (
     Question,
     attention,
     combine,
-    fit,
     said,
     said_with_markers,
     study_evidence,
@@ -100,11 +99,6 @@ def weigh_in(model: BioVerse, raw: Raw, weights: AskedConfig | None, *, controls
     if found and controls:
         others = replace(raw.asked, embedding=raw.asked.embedding[raw.order])
         raw.values["asked, embedding shuffled"] = said_with_markers(model, others)["asked"]
-
-
-def fit_calibration(raws: list[Raw]) -> Calibration:
-    """Temperatures and marker weights from tests that took no part in training; each test counts the same."""
-    return fit(answers_of(raws))
 
 
 def answers_of(raws: list[Raw]) -> dict[str, Answers]:

@@ -16,9 +16,10 @@ in that file, and figures in bold are losses.
 Each cell is called by itself. The candidates are the study's own labels as Cell Ontology terms, the same for all
 methods, and so are the cells. *Development tests* are three studies that no training ever sees, though design choices
 were made by looking at them. *Training studies left out* are each tested with a model that was trained without them
-(and without studies that share cells with them); these models, like the shipped one, are calibrated on other studies.
-How markers are weighed, and how far below its kin a type that was never trained is put, was chosen with all these
-studies in view.
+(and without studies that share cells with them); these models, like the shipped one, are calibrated on other studies
+and on sets of profiles of the whole body that one more training left out. How markers are weighed, how far below its
+kin a type that was never trained is put, and that the sets of profiles have a say in the weights, was chosen with all
+these studies in view.
 
 - `score`: the language model reads the cell's soft tokens and says one of the names. The soft tokens are codes of the
   candidates, mixed by the projector's attention among them and by marker evidence, whose weights are fitted.
@@ -53,6 +54,7 @@ def page(result: Result) -> str:
         sections.text_only(result),
         sections.ablation(result),
         sections.left_out_types(result),
+        sections.whole_body(result),
         sections.lineage_and_confidence(result),
         sections.references(result),
         sections.how(result),

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import log_softmax
 
-from recipes.bioverse_small.data import Study, load_study
+from recipes.bioverse_small.data import Study, load_profiles, load_study
 from recipes.bioverse_small.encoder import TrainedEncoder, embed_study, head_scores
-from recipes.bioverse_small.rehearsals import FOLDS, SORTED, share_cells
+from recipes.bioverse_small.profile_sets import simulated_study
+from recipes.bioverse_small.rehearsals import BODY_FOLD, FOLDS, SORTED, LeftOut, share_cells
 from scbioverse.encoders._panel_share import GeneStats
 from scbioverse.encoders.marker_evidence import panel_evidence
 from scbioverse.knowledge.cards import label_card
@@ -28,9 +29,10 @@ logger = logging.getLogger("recipes.bioverse_small")
 # sorted by beads are wrong too often, and cultured or murine cells are too far from what users bring, to say how sure
 # to be.
 CALIBRATORS = ("kang_ifnb_pbmc", "pancreas_baron_human", "citeseq_pbmc10k_4000g")
-# Sources are weighed against each other on these, too: sorted cells have a say in what to go by, none in how sure to
-# be. Three studies are few for four weights, and leave them to chance.
-WEIGHERS = (*CALIBRATORS, *SORTED)
+# Sources are weighed against each other on these, too, and on the sets of profiles of the whole body that a rehearsal
+# left out: sorted and simulated cells have a say in what to go by, none in how sure to be. Three studies, of blood and
+# pancreas, are few for four weights, and leave them to chance.
+WEIGHERS = (*CALIBRATORS, *SORTED, *BODY_FOLD.profiles)
 
 # From this probability on, the quick sources are taken at their word.
 SURE = 0.9
@@ -194,14 +196,13 @@ Answers = tuple[Question, Mapping[str, np.ndarray]]
 def ask_weighers(
     rehearsed: Mapping[str, tuple[BioVerse, TrainedEncoder]], *, rng: int = 0, max_cells: int = 800
 ) -> dict[str, Answers]:
-    """Ask each rehearsal about the :data:`WEIGHERS` that it left out; by study."""
+    """Ask each rehearsal about the :data:`WEIGHERS` that it left out; by study or set of profiles."""
     generator = np.random.default_rng(rng)
     found: dict[str, Answers] = {}
     for name, (model, trained) in rehearsed.items():
-        genes = np.array(trained.stats.genes, dtype=object)
-        for study in (one for one in FOLDS[name].studies if one in WEIGHERS):
-            asked = question(trained, load_study(study, genes), generator, max_cells, model.config.names)
-            found[study] = asked, raw_log_probs(model, trained, asked)
+        for study in left_out_weighers(FOLDS[name], np.array(trained.stats.genes, dtype=object), rng):
+            asked = question(trained, study, generator, max_cells, model.config.names)
+            found[study.name] = asked, raw_log_probs(model, trained, asked)
     for name, (model, _) in rehearsed.items():
         for study in (one for one in FOLDS[name].studies if one in WEIGHERS):
             others = {other: one for other, one in found.items() if not share_cells(other, study)}
@@ -210,6 +211,18 @@ def ask_weighers(
                 asked, values = found[study]
                 found[study] = asked, dict(values) | said_with_markers(model, asked)
     return found
+
+
+def left_out_weighers(left_out: LeftOut, genes: np.ndarray, seed: int) -> Iterator[Study]:
+    """Yield the :data:`WEIGHERS` among what a rehearsal left out; sets of profiles as simulated cells."""
+    for one in left_out.studies:
+        if one in WEIGHERS:
+            yield load_study(one, genes)
+    profiles = load_profiles(genes) if left_out.profiles else None
+    for one in left_out.profiles:
+        if one in WEIGHERS and profiles is not None:
+            # By its own seed: a set is the same, whatever else is left out.
+            yield simulated_study(profiles, one, np.random.default_rng([seed, *one.encode()]))
 
 
 def share_weights(answers: Mapping[str, Answers]) -> tuple[float, float]:

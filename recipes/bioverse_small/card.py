@@ -22,7 +22,8 @@ LIMITS = [
     "The language model is SmolLM2-135M-Instruct, which knows next to no cell biology by itself. Asked about "
     "candidates (method='score'), it says what attention and markers tell it, as often right and less well calibrated.",
     "The rule that weighs marker genes was chosen with the studies of this card in view, left-out ones included; the "
-    "temperatures and weights of a left-out study's figures were fitted without it.",
+    "temperatures and weights of a left-out study's figures were fitted without it. Weights, not temperatures, were "
+    "fitted on cells simulated from left-out sets of profiles of the whole body, too.",
     "For research. Not for diagnosis.",
 ]
 

@@ -23,11 +23,12 @@ from recipes.bioverse_small.calibration import CALIBRATORS, Answers, ask_weigher
 from recipes.bioverse_small.card import LIMITS, Figures, describe, renew_figures
 from recipes.bioverse_small.encoder import EncoderConfig, TrainedEncoder, build_pool, train_encoder
 from recipes.bioverse_small.evaluate import evaluate
+from recipes.bioverse_small.profile_sets import without_sets
 from recipes.bioverse_small.projector import TAUGHT, ProjectorConfig, begin_as_names, embedding_bank, train_projector
 from recipes.bioverse_small.rehearsals import (
     BYPASS,
+    CALIBRATION_FOLDS,
     FOLDS,
-    STUDY_FOLDS,
     LeftOut,
     load_rehearsal,
     name_prototypes,
@@ -61,13 +62,14 @@ class RecipeConfig:
 
 
 def without(studies: list[data.Study], profiles: data.Profiles, left_out: LeftOut) -> tuple[list, data.Profiles]:
-    """Take studies, and cells and profiles of types, out of the training data."""
+    """Take studies, sets of profiles, and cells and profiles of types, out of the training data."""
 
     def blank(cl_ids: np.ndarray) -> np.ndarray:
         gone = {i for i in set(cl_ids) - {""} if any(is_within(i, one) for one in left_out.types)}
         return np.array(["" if i in gone else i for i in cl_ids], dtype=object)
 
     kept = [replace(one, cl_ids=blank(one.cl_ids)) for one in studies if one.name not in left_out.studies]
+    profiles = without_sets(profiles, left_out.profiles)
     rows = blank(profiles.cl_ids) != ""
     held = data.Profiles(profiles.matrix[rows], profiles.panel[rows], profiles.cl_ids[rows], profiles.sources[rows])
     return [one for one in kept if (one.cl_ids != "").any()], held
@@ -195,7 +197,7 @@ def make(
     seed: int = 0,
     rehearsals: Path = REHEARSALS,
     config: RecipeConfig | None = None,
-    folds: tuple[str, ...] = tuple(STUDY_FOLDS),
+    folds: tuple[str, ...] = CALIBRATION_FOLDS,
 ) -> dict[str, object]:
     """Run all stages and write the checkpoint; returns the summary on its card."""
     config = config or RecipeConfig()
@@ -215,7 +217,7 @@ def recalibrate(
     seed: int = 0,
     rehearsals: Path = REHEARSALS,
     config: RecipeConfig | None = None,
-    folds: tuple[str, ...] = tuple(STUDY_FOLDS),
+    folds: tuple[str, ...] = CALIBRATION_FOLDS,
     renew: bool = False,
     answers: bool = False,
 ) -> dict[str, object]:

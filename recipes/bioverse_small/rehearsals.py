@@ -1,4 +1,4 @@
-"""Rehearsals: the whole model trained without some studies or without some cell types.
+"""Rehearsals: the whole model trained without some studies, sets of profiles or cell types.
 
 They give what no other figure can: how the recipe does on studies and on labels it never saw, and a calibration that
 no training cell took part in. Each leaves out unrelated things at once (a blood study and one of another tissue; a
@@ -30,10 +30,13 @@ class LeftOut:
         Training studies, by name.
     types
         Cell Ontology ids; cells and profiles of these and of everything below them.
+    profiles
+        Sets of profiles, by name, see :mod:`recipes.bioverse_small.profile_sets`.
     """
 
     studies: tuple[str, ...] = ()
     types: tuple[str, ...] = ()
+    profiles: tuple[str, ...] = ()
 
 
 # Studies of sorted blood cells share cells (Zheng 2017) and leave together.
@@ -48,7 +51,27 @@ TYPE_FOLDS = {
     "NK+alpha": LeftOut(types=("CL:0000623", "CL:0000171")),
     "CD16mono+ductal": LeftOut(types=("CL:0002396", "CL:0002079")),
 }
-FOLDS = {"full": LeftOut()} | STUDY_FOLDS | TYPE_FOLDS
+# Tissues of the whole body, all but one adult, most of whose types other sets or studies have, too.
+BODY = "body"
+BODY_FOLD = LeftOut(
+    profiles=(
+        "Adult_Esophagus_HCA",
+        "Adult_Heart_HCA",
+        "Adult_ImmuneTumor_safeTME",
+        "Adult_Liver_HCA",
+        "Adult_Lung_HCA",
+        "Adult_Pancreas_HCA",
+        "Adult_Prostate_Henry",
+        "Adult_Skin_HCA",
+        "Adult_Spleen_HCA",
+        "COVID-Infected_Bronchoalveolar_lavage_fluid_COVID19_cellAtlas",
+        "Fetal_Adrenal_Descartes",
+        "gut_crohn_scp1884",
+    )
+)
+FOLDS = {"full": LeftOut(), BODY: BODY_FOLD} | STUDY_FOLDS | TYPE_FOLDS
+# What a model is calibrated on.
+CALIBRATION_FOLDS = (*STUDY_FOLDS, BODY)
 BYPASS = "bypass.safetensors"
 
 
