@@ -13,7 +13,7 @@ import json
 import logging
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -209,25 +209,27 @@ def run(options: Options) -> dict[str, Any]:
         del model, trained
         gc.collect()
     body = body_answers(options)
+    others = other_folds(tests, raws, body)
     for fold in folds:
         model, _ = load_rehearsal(options.folder(fold))
         if fold == "full" and shipped is not None:
             weights = shipped.asked_config
         else:
-            weights = fold_weights(fold, folds, tests, raws, body)
+            weights = AskedConfig(*share_weights(others[fold])) if fold in others else None
         for test in tests[fold]:
             weigh_in(model, raws[test.name], weights, controls="controls" not in options.skip)
-    calibrations = calibrate(folds, tests, raws, shipped, body)
+    calibrations = calibrate(folds, others, shipped)
     result["calibration"] = {fold: asdict(one) for fold, one in calibrations.items()}
     for fold in folds:
         for test in tests[fold]:
             asked = result["tests"][test.name]
             asked["methods"] = rows_of(raws[test.name], calibrations[fold]) | rows[test.name]
             asked["mistakes"] = mistakes(raws[test.name], calibrations[fold], test.study, stats[fold])
-    if body:
+    if body and "full" in others:
+        studies_asked = {name: one for name, one in others["full"].items() if name not in body}
         result["body"] = {
             name: {"cells": int(body[name][0].truth.size), "candidates": body[name][0].candidates, "methods": found}
-            for name, found in body_rows(body, other_folds("full", folds, tests, raws, {})).items()
+            for name, found in body_rows(body, studies_asked).items()
         }
     if "full" in folds:
         result["ablations"] = ablation_rows(options, tests["full"], calibrations["full"])
@@ -237,57 +239,37 @@ def run(options: Options) -> dict[str, Any]:
 
 
 def body_answers(options: Options) -> dict[str, Answers]:
-    """Answers about the sets of profiles that a training left out; nothing where there is no such training."""
-    if not options.made(BODY):
+    """Answers about the sets of profiles that a training left out; nothing where it is skipped or not there."""
+    if "left-out" in options.skip or not options.made(BODY):
         return {}
     return ask_weighers({BODY: load_rehearsal(options.folder(BODY))}, rng=options.seed)
 
 
 def other_folds(
-    fold: str,
-    folds: list[str],
-    tests: dict[str, list[Test]],
-    raws: dict[str, Raw],
-    body: dict[str, Answers],
-) -> dict[str, Answers]:
-    """Answers that a fold's model is calibrated on: about studies that other folds left out, and sets of profiles."""
-    others = [
-        raws[test.name]
-        for other in folds
-        if other not in (fold, "full")
-        for test in tests[other]
-        if test.name in WEIGHERS
-    ]
-    return answers_of(others) | body
+    tests: dict[str, list[Test]], raws: dict[str, Raw], body: dict[str, Answers]
+) -> dict[str, dict[str, Answers]]:
+    """By fold, answers that its model is calibrated on: about studies that other folds left out, and sets of profiles.
 
-
-def fold_weights(
-    fold: str,
-    folds: list[str],
-    tests: dict[str, list[Test]],
-    raws: dict[str, Raw],
-    body: dict[str, Answers],
-) -> AskedConfig | None:
-    """Weights of attention and markers in what a fold's model is asked about, without its own studies."""
-    others = other_folds(fold, folds, tests, raws, body)
-    return AskedConfig(*share_weights(others)) if set(others) & set(CALIBRATORS) else None
+    A fold without a study to say how sure to be is not in it.
+    """
+    found: dict[str, dict[str, Answers]] = {}
+    for fold in tests:
+        others = [test.name for other in tests if other not in (fold, "full") for test in tests[other]]
+        if set(others) & set(CALIBRATORS):
+            found[fold] = answers_of([raws[name] for name in others if name in WEIGHERS]) | body
+    return found
 
 
 def calibrate(
-    folds: list[str],
-    tests: dict[str, list[Test]],
-    raws: dict[str, Raw],
-    shipped: Calibration | None,
-    body: dict[str, Answers],
+    folds: Iterable[str], others: dict[str, dict[str, Answers]], shipped: Calibration | None
 ) -> dict[str, Calibration]:
     """Calibration of each fold's tests, without its own studies; the full model's is the shipped one."""
     found: dict[str, Calibration] = {}
     for fold in folds:
-        others = other_folds(fold, folds, tests, raws, body)
         if fold == "full" and shipped is not None:
             found[fold] = shipped
-        elif set(others) & set(CALIBRATORS):
-            found[fold] = fit(others)
+        elif fold in others:
+            found[fold] = fit(others[fold])
         else:
             logger.warning("%s: no left-out study to calibrate on", fold)
             found[fold] = Calibration()

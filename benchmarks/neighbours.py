@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.annotation import Options, body_answers, calibrate, tests_of
+from benchmarks.annotation import Options, body_answers, calibrate, other_folds, tests_of
 from benchmarks.annotation_parts.measures import measures
 from benchmarks.annotation_parts.ours import Raw, ask, pooled_answer, shipped_calibration
 from benchmarks.annotation_parts.tables import markdown
@@ -39,7 +39,7 @@ def answers(raw: Raw, calibration: Calibration) -> dict[str, np.ndarray]:
     if calibration.pool_config is None:
         raise SystemExit("these trainings have no calibrated pool; make all folds first")
     return {
-        "cascade": pooled_answer(raw, calibration.pool_config)[0],
+        "cascade": pooled_answer(raw.answers, calibration.pool_config)[0],
         "bypass head": combine(raw.values["head"], calibration.head, raw.asked.evidence),
     }
 
@@ -110,7 +110,8 @@ def main() -> None:
         training = training or {one.name: one for one in data.training_studies(genes)}
         tests[fold] = tests_of(fold, genes, training, options)
         raws |= {test.name: ask(model, trained, test, args.seed, controls=False) for test in tests[fold]}
-    found = calibrate(folds, tests, raws, shipped_calibration(load("bioverse-small")), body_answers(options))
+    others = other_folds(tests, raws, body_answers(options))
+    found = calibrate(folds, others, shipped_calibration(load("bioverse-small")))
     rows = [row for fold in folds for test in tests[fold] for row in rows_of(raws[test.name], found[fold], args.seed)]
     args.output.write_text(json.dumps({"seed": args.seed, "max_cells": args.max_cells, "rows": rows}, indent=1) + "\n")
     groups = {

@@ -8,8 +8,8 @@ import numpy as np
 from scipy.special import log_softmax
 
 from benchmarks.annotation_parts.measures import Row, measures
+from benchmarks.annotation_parts.ours import pooled_answer
 from recipes.bioverse_small.calibration import Answers, combine, fit
-from scbioverse.models._cascade import others_pooled
 
 
 def body_rows(body: Mapping[str, Answers], studies: Mapping[str, Answers]) -> dict[str, dict[str, Row]]:
@@ -25,7 +25,8 @@ def body_rows(body: Mapping[str, Answers], studies: Mapping[str, Answers]) -> di
         Answers about studies that other trainings left out.
     """
     rows: dict[str, dict[str, Row]] = {}
-    for name, (asked, values) in body.items():
+    for name, answers in body.items():
+        asked, values = answers
         found = fit({**studies, **{other: one for other, one in body.items() if other != name}})
         evidence = asked.evidence
         said = {
@@ -35,8 +36,7 @@ def body_rows(body: Mapping[str, Answers], studies: Mapping[str, Answers]) -> di
             "bypass head, no markers": combine(values["head"], found.head, None),
         }
         if (pool := found.pool_config) is not None:
-            joint = others_pooled(pool, values["attention"], values["nearest"], evidence)
-            said = {"cascade": log_softmax(joint + pool.score * values["score"], axis=1)} | said
+            said = {"cascade": pooled_answer(answers, pool)[0]} | said
         rows[name] = {
             method: measures(one.argmax(axis=1), asked.truth, asked.candidates, one) for method, one in said.items()
         }

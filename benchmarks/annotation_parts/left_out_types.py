@@ -22,7 +22,7 @@ def calls(raw: Raw, calibration: Calibration) -> dict[str, np.ndarray]:
     nearest, head = raw.values["nearest"], raw.values["head"]
     evidence = raw.asked.evidence
     pool = calibration.pool_config
-    pooled = {} if pool is None else {"cascade": pooled_answer(raw, pool)[0].argmax(1)}
+    pooled = {} if pool is None else {"cascade": pooled_answer(raw.answers, pool)[0].argmax(1)}
     return pooled | {
         "score": combined(raw, calibration, "score", evidence)[0].argmax(1),
         "score, no markers": combined(raw, calibration, "score", None)[0].argmax(1),

@@ -41,7 +41,7 @@ def mistakes(raw: Raw, calibration: Calibration, study: Study, stats: GeneStats,
     pool, asked = calibration.pool_config, raw.asked
     if pool is None:
         return []
-    called = pooled_answer(raw, pool)[0].argmax(1)
+    called = pooled_answer(raw.answers, pool)[0].argmax(1)
     wrong = np.flatnonzero(called != asked.truth)
     pairs, count = np.unique(np.stack([asked.truth[wrong], called[wrong]], axis=1), axis=0, return_counts=True)
     panel = stats.panel(np.flatnonzero(study.panel))

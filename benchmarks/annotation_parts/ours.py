@@ -52,6 +52,11 @@ class Raw:
     order: np.ndarray
     meters: dict[str, Meter] = field(default_factory=dict)
 
+    @property
+    def answers(self) -> Answers:
+        """What was asked and what was said, without the controls."""
+        return self.asked, self.values
+
 
 def ask(model: BioVerse, trained: TrainedEncoder, test: Test, seed: int, *, controls: bool = True) -> Raw:
     """Ask a model about a test in every way."""
@@ -103,7 +108,7 @@ def weigh_in(model: BioVerse, raw: Raw, weights: AskedConfig | None, *, controls
 
 def answers_of(raws: list[Raw]) -> dict[str, Answers]:
     """By study, what was asked and what was said."""
-    return {raw.asked.study: (raw.asked, raw.values) for raw in raws}
+    return {raw.asked.study: raw.answers for raw in raws}
 
 
 def shipped_calibration(model: BioVerse) -> Calibration | None:
@@ -150,10 +155,10 @@ def rows_of(raw: Raw, calibration: Calibration) -> dict[str, Row]:
 WITHOUT = ("attention", "nearest", "markers")
 
 
-def pooled_answer(raw: Raw, pool: PoolConfig) -> tuple[np.ndarray, np.ndarray]:
+def pooled_answer(answers: Answers, pool: PoolConfig) -> tuple[np.ndarray, np.ndarray]:
     """Log-probabilities (n, m) of the cascade, and bool (n,) which rows the language model read."""
-    values = raw.values
-    joint = others_pooled(pool, values["attention"], values["nearest"], raw.asked.evidence)
+    asked, values = answers
+    joint = others_pooled(pool, values["attention"], values["nearest"], asked.evidence)
     read = worth_reading(pool, joint)
     joint[read] += pool.score * values["score"][read]
     return log_softmax(joint, axis=1), read
@@ -172,7 +177,7 @@ def cascade_rows(raw: Raw, calibration: Calibration) -> dict[str, Row]:
     out: dict[str, Row] = {}
     pools = {"cascade": pool} | {f"cascade, no {part}": replace(pool, **{part: 0.0}) for part in WITHOUT}
     for name, one in pools.items():
-        log_probs, read = pooled_answer(raw, one)
+        log_probs, read = pooled_answer(raw.answers, one)
         row = measures(log_probs.argmax(1), asked.truth, asked.candidates, log_probs)
         row |= cost(n, quick + read.mean() * meters["score"].seconds, meters["nearest"])
         out[name] = row | {"read_by_llm": round(float(read.mean()), 4)}

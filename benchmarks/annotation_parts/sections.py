@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from benchmarks.annotation_parts.tables import (
@@ -250,29 +252,20 @@ def whole_body(result: Result) -> str:
     body = result.get("body")
     if not body:
         return ""
-    methods = list(next(iter(body.values()))["methods"])
+    ways = list(next(iter(body.values()))["methods"])
+    pairs = {name: [[one["methods"][way][key] for key in PAIR] for way in ways] for name, one in body.items()}
 
-    def cell(row: Result) -> str:
-        return f"{share(row['accuracy'])}/{share(row['macro_f1'])}"
+    def cells(row: Iterable[Iterable[float]]) -> list[str]:
+        return ["/".join(map(share, pair)) for pair in row]
 
-    rows = [
-        [name, one["cells"], len(one["candidates"]), *(cell(one["methods"][method]) for method in methods)]
-        for name, one in body.items()
-    ]
-    means = [
-        {
-            key: float(np.mean([one["methods"][method][key] for one in body.values()]))
-            for key in ("accuracy", "macro_f1")
-        }
-        for method in methods
-    ]
-    rows.append(["mean", "", "", *map(cell, means)])
+    rows = [[name, one["cells"], len(one["candidates"]), *cells(pairs[name])] for name, one in body.items()]
+    rows.append(["mean", "", "", *cells(np.mean(list(pairs.values()), axis=0))])
     return (
         "## Tissues of the whole body, simulated\n\nCells simulated from sets of published profiles, with a model "
         "trained without these sets, and weights fitted without the set at hand. They are **not cells**: they have the "
         "noise of counts and what parts one laboratory's protocol and naming from another's, and none of what varies "
         "within a type. The weights of what the default pools are fitted on these sets and on left-out studies; how "
-        "sure to be, on studies alone.\n\n" + markdown(["set", "cells", "candidates", *methods], rows)
+        "sure to be, on studies alone.\n\n" + markdown(["set", "cells", "candidates", *ways], rows)
     )
 
 

@@ -218,9 +218,9 @@ def left_out_weighers(left_out: LeftOut, genes: np.ndarray, seed: int) -> Iterat
     for one in left_out.studies:
         if one in WEIGHERS:
             yield load_study(one, genes)
-    profiles = load_profiles(genes) if left_out.profiles else None
-    for one in left_out.profiles:
-        if one in WEIGHERS and profiles is not None:
+    if sets := [one for one in left_out.profiles if one in WEIGHERS]:
+        profiles = load_profiles(genes)
+        for one in sets:
             # By its own seed: a set is the same, whatever else is left out.
             yield simulated_study(profiles, one, np.random.default_rng([seed, *one.encode()]))
 

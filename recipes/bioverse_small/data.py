@@ -175,6 +175,10 @@ class Profiles:
     cl_ids: np.ndarray
     sources: np.ndarray
 
+    def take(self, rows: np.ndarray) -> Profiles:
+        """Return some profiles, by position or bool (p,)."""
+        return Profiles(self.matrix[rows], self.panel[rows], self.cl_ids[rows], self.sources[rows])
+
 
 def load_profiles(genes: np.ndarray) -> Profiles:
     """Read published profiles that have a Cell Ontology id, and label means of the two permuted sets."""

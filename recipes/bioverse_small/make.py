@@ -70,8 +70,7 @@ def without(studies: list[data.Study], profiles: data.Profiles, left_out: LeftOu
 
     kept = [replace(one, cl_ids=blank(one.cl_ids)) for one in studies if one.name not in left_out.studies]
     profiles = without_sets(profiles, left_out.profiles)
-    rows = blank(profiles.cl_ids) != ""
-    held = data.Profiles(profiles.matrix[rows], profiles.panel[rows], profiles.cl_ids[rows], profiles.sources[rows])
+    held = profiles.take(blank(profiles.cl_ids) != "")
     return [one for one in kept if (one.cl_ids != "").any()], held
 
 

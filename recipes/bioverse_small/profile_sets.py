@@ -31,8 +31,7 @@ def without_sets(profiles: Profiles, sets: tuple[str, ...]) -> Profiles:
     names = set_names(profiles)
     if missing := set(sets) - set(names):
         raise ValueError(f"no profiles of {sorted(missing)}; there are sets {sorted(set(names))}")
-    kept = ~np.isin(names, sets)
-    return Profiles(profiles.matrix[kept], profiles.panel[kept], profiles.cl_ids[kept], profiles.sources[kept])
+    return profiles.take(~np.isin(names, sets))
 
 
 def simulated_study(profiles: Profiles, name: str, rng: np.random.Generator, *, cells: int = 400) -> Study:

@@ -18,6 +18,7 @@ from .resolver import resolve_label
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from collections.abc import Set as AbstractSet
 
 # Malignant and neoplastic cell.
 TUMOURS = ("CL:0001064", "CL:0001063")
@@ -59,8 +60,12 @@ def tumours_of(cl_id: str) -> tuple[str, ...]:
     return TUMOURS if cl_id in _from_origins() else ()
 
 
+def is_held(cl_id: str, candidates: AbstractSet[str]) -> bool:
+    """Whether a candidate is a type or holds it."""
+    return bool(candidates & {cl_id, *load_ontology().ancestors(cl_id)})
+
+
 def origins_left(candidates: Iterable[str | None]) -> list[str]:
     """Types that tumour cells can come from and that no candidate is or holds, sorted by id."""
-    ontology = load_ontology()
     offered = {one for one in candidates if one is not None}
-    return sorted(one for one in _from_origins() if not offered & {one, *ontology.ancestors(one)})
+    return sorted(one for one in _from_origins() if not is_held(one, offered))

@@ -13,7 +13,7 @@ import pandas as pd
 from .._errors import InputError
 from .._logging import logger
 from ..knowledge import Resolution, load_ontology, resolve_labels
-from ..knowledge.origins import ORIGINS, TUMOURS, named_origin
+from ..knowledge.origins import ORIGINS, TUMOURS, is_held, named_origin
 from ..knowledge.phrases import canonical_phrase
 from ..knowledge.spoken import answer_name, spoken_name
 
@@ -151,15 +151,14 @@ def judged_as(labels: Sequence[Label]) -> list[str | None]:
     A tumour whose name says what it comes from is scored as that type; but where another label is that type or holds
     it, by nothing, since no gene tells the two apart.
     """
-    ontology = load_ontology()
-    offered = {label.cl_id for label in labels} - {None}
+    offered = {label.cl_id for label in labels if label.cl_id is not None}
     judged: list[str | None] = []
     for label in labels:
         origin = named_origin(label.name) if label.cl_id in TUMOURS else None
         if origin is None:
             judged.append(label.cl_id)
         else:
-            judged.append(None if offered & {origin, *ontology.ancestors(origin)} else origin)
+            judged.append(None if is_held(origin, offered) else origin)
     return judged
 
 
