@@ -11,7 +11,7 @@ import torch
 
 from scbioverse import settings
 from scbioverse._device import autocast, pick_device, place_encoder
-from scbioverse._errors import InputError
+from scbioverse.errors import InputError
 
 no_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
 

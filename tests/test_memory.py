@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from scbioverse import _memory
-from scbioverse._errors import InputError
 from scbioverse._memory import BatchSize, free_bytes
+from scbioverse.errors import InputError
 
 
 def gpu_with(limit: int, seen: list[int]) -> Callable[[int], str]:

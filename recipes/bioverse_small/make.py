@@ -37,8 +37,8 @@ from recipes.bioverse_small.rehearsals import (
 )
 from recipes.bioverse_small.renew import check_encoder, with_answers_of, with_cells_of
 from recipes.bioverse_small.terms import is_within
-from scbioverse._errors import MismatchError
 from scbioverse.encoders.compact import CompactCellEncoder
+from scbioverse.errors import MismatchError
 from scbioverse.llm import Backbone
 from scbioverse.models import BioVerse, load
 from scbioverse.tl._ontology_cards import keep_ontology

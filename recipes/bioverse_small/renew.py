@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from scbioverse._errors import MismatchError
+from scbioverse.errors import MismatchError
 from scbioverse.models import BioVerse, join
 from scbioverse.models._answer_shares import answers
 from scbioverse.models._join import check_together, only

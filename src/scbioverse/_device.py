@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any
 
-from ._errors import InputError
 from ._logging import logger
 from ._settings import settings
+from .errors import InputError
 
 if TYPE_CHECKING:
     import torch

@@ -6,8 +6,8 @@ import gc
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from ._errors import InputError
 from ._logging import logger
+from .errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
-from ._errors import OptionalDependencyError
+from .errors import OptionalDependencyError
 
 if TYPE_CHECKING:
     from types import ModuleType

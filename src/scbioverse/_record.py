@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._errors import MissingKeyError
 from ._keys import UNS_ROOT
+from .errors import MissingKeyError
 
 if TYPE_CHECKING:
     from anndata import AnnData

@@ -7,7 +7,7 @@ import re
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from ._errors import WeightsError
+from .errors import WeightsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

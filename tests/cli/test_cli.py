@@ -14,9 +14,9 @@ import pytest
 from typer.testing import CliRunner
 
 import scbioverse as sb
-from scbioverse._errors import InputError
 from scbioverse._logging import logger
 from scbioverse.cli import _app, app
+from scbioverse.errors import InputError
 
 LABELS = "B cell;NK cells;CD14+ Monocytes"
 

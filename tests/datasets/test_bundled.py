@@ -5,7 +5,7 @@ import pytest
 from scipy.sparse import csr_matrix
 
 import scbioverse as sb
-from scbioverse._errors import OfflineError
+from scbioverse.errors import OfflineError
 
 
 def test_pbmc3k_holds_counts_symbols_and_labels() -> None:

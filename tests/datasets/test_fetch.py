@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 import scbioverse as sb
-from scbioverse._errors import InputError, MismatchError, OfflineError
 from scbioverse.datasets import _fetch
 from scbioverse.datasets._registry import DatasetInfo
+from scbioverse.errors import InputError, MismatchError, OfflineError
 
 CONTENT = b"id\tlabel\nCL:0000236\tB cell\n"
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 import scbioverse as sb
-from scbioverse._errors import InputError
 from scbioverse.datasets._registry import find, registry
+from scbioverse.errors import InputError
 
 KINDS = {"cells", "profiles", "knowledge", "molecules", "proteins"}
 NEVER_TRAIN = ("pbmc3k", "pbmc_symphony_1200_1767g", "pancreas_wang_501_219g_log")

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import scbioverse as sb
-from scbioverse._errors import InputError
 from scbioverse.datasets._toy import TOY_MARKERS
+from scbioverse.errors import InputError
 
 
 def test_markers_are_planted_where_they_belong() -> None:

@@ -11,9 +11,9 @@ import pytest
 import scipy.sparse as sp
 import torch
 
-from scbioverse._errors import InputError, MismatchError, MissingKeyError, WeightsError
 from scbioverse.encoders import CompactCellEncoder, build, embed_rows
 from scbioverse.encoders.compact import CompactNet, GeneStats, panel_zscores
+from scbioverse.errors import InputError, MismatchError, MissingKeyError, WeightsError
 from scbioverse.knowledge.genes import load_genes
 
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from scbioverse import settings
-from scbioverse._errors import InputError, MissingKeyError
 from scbioverse.encoders import Encoder, embed_rows
 from scbioverse.encoders._distinct import TextEncoder
+from scbioverse.errors import InputError, MissingKeyError
 
 
 @pytest.fixture(autouse=True)

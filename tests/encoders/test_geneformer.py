@@ -16,10 +16,10 @@ import scipy.sparse as sp
 import torch
 
 import scbioverse as sb
-from scbioverse._errors import InputError, MismatchError, OfflineError, WeightsError
 from scbioverse.encoders import Encoder, GeneformerEncoder, SavableEncoder, build, embed_rows, resolve_encoder
 from scbioverse.encoders._rank_value_vocab import RankVocabulary
 from scbioverse.encoders._transformer_body import BodyRunner, length_batches, pick_dtype
+from scbioverse.errors import InputError, MismatchError, OfflineError, WeightsError
 
 N_GENES, LONGEST = 150, 24
 

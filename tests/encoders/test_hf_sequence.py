@@ -15,9 +15,9 @@ import pytest
 import torch
 
 from scbioverse import settings
-from scbioverse._errors import InputError, MismatchError, OfflineError, WeightsError
 from scbioverse.encoders import HFSequenceEncoder, build, embed_rows
 from scbioverse.encoders._hf_text import coverage_weights, windows
+from scbioverse.errors import InputError, MismatchError, OfflineError, WeightsError
 
 PROTEINS = ["MKVLAAGIVGLLLAQWERTYHHKKDE", "MKV", "GGGSGGGSGGGSACDEFHIKLMNPQRSTVWY", "MBJOUXZK"]
 

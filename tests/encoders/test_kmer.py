@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scbioverse._errors import MismatchError
 from scbioverse.encoders import KmerEncoder, build
 from scbioverse.encoders.kmer import _BUCKET, _SIGN, SCALES, kmer_counts
+from scbioverse.errors import MismatchError
 
 AMINO = "ACDEFGHIKLMNPQRSTVWY"
 RNG = np.random.default_rng(0)

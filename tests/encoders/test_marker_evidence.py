@@ -9,9 +9,9 @@ import scanpy as sc
 from scipy import sparse
 
 import scbioverse as sb
-from scbioverse._errors import InputError
 from scbioverse.encoders.compact import panel_zscores
 from scbioverse.encoders.marker_evidence import marker_evidence
+from scbioverse.errors import InputError
 from scbioverse.knowledge.marker_weights import marker_weights
 from scbioverse.models import load
 from scbioverse.pp import match_var

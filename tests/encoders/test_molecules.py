@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from scbioverse._errors import InputError, MismatchError, WeightsError
 from scbioverse.encoders import MorganEncoder, build
 from scbioverse.encoders.chemnet import LENGTH, ChemNetEncoder, characters
+from scbioverse.errors import InputError, MismatchError, WeightsError
 
 rdkit = pytest.importorskip("rdkit")
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from scbioverse._errors import InputError
 from scbioverse.encoders._panel_share import GeneStats, log_share, panel_offsets, panel_zscores
+from scbioverse.errors import InputError
 
 
 def by_hand(counts: np.ndarray, stats: GeneStats, vocab: list[int]) -> np.ndarray:

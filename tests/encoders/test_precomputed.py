@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 
-from scbioverse._errors import InputError, MismatchError, MissingKeyError, WeightsError
 from scbioverse.encoders import PrecomputedEncoder, build, embed_rows
+from scbioverse.errors import InputError, MismatchError, MissingKeyError, WeightsError
 
 VALUES = np.random.default_rng(0).normal(size=(9, 6))
 

@@ -7,9 +7,9 @@ import pytest
 import scipy.sparse as sp
 
 from scbioverse import settings
-from scbioverse._errors import InputError, MissingKeyError
 from scbioverse.encoders import KmerEncoder, MorganEncoder, SurfaceProteinEncoder, embed_rows
 from scbioverse.encoders.proteins_surface import clr_weights
+from scbioverse.errors import InputError, MissingKeyError
 
 SEQUENCES = {"CD3": "MQSGTHWRVLGLCLLSVGVWGQ", "cd19": "MPPPRLLFFLLFLTPMEVRPEEPLVV", "CD14": "MERASCLLLLLLPLVHVSATTPEP"}
 COUNTS = np.array([[100, 1, 2, 3], [2, 80, 1, 1], [5, 5, 5, 5], [0, 0, 0, 0], [0, 0, 0, 9]], dtype=np.float32)

@@ -10,10 +10,10 @@ import pytest
 import scipy.sparse as sp
 
 import scbioverse as sb
-from scbioverse._errors import InputError, MissingKeyError, OfflineError, WeightsError
 from scbioverse.encoders._rank_value import rank_tokens
 from scbioverse.encoders._rank_value_vocab import RankVocabulary, find_columns
 from scbioverse.encoders._unpickle import load_table
+from scbioverse.errors import InputError, MissingKeyError, OfflineError, WeightsError
 
 
 def slow_tokens(

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from scbioverse import encoders
-from scbioverse._errors import InputError, WeightsError
 from scbioverse.encoders import _registry, build, list_encoders, register
+from scbioverse.errors import InputError, WeightsError
 
 
 @pytest.fixture(autouse=True)

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from scbioverse import settings
-from scbioverse._errors import InputError
 from scbioverse.encoders import Encoder, embed_rows
+from scbioverse.errors import InputError
 
 
 class Counting:

@@ -19,9 +19,9 @@ import scipy.sparse as sp
 import torch
 
 import scbioverse as sb
-from scbioverse._errors import InputError, MissingKeyError, WeightsError
 from scbioverse.encoders import ScviEncoder, build, embed_rows, resolve_encoder
 from scbioverse.encoders._torch_file import Inert, load_torch_file
+from scbioverse.errors import InputError, MissingKeyError, WeightsError
 
 N_GENES = 60
 

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from scbioverse._errors import WeightsError
 from scbioverse.encoders._unpickle import load_table, loads_plain
+from scbioverse.errors import WeightsError
 
 
 class Call:

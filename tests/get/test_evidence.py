@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 import scbioverse as sb
-from scbioverse._errors import MissingKeyError
 from scbioverse._record import write_record
+from scbioverse.errors import MissingKeyError
 
 
 def test_evidence() -> None:

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 import scbioverse as sb
-from scbioverse._errors import InputError, MissingKeyError
 from scbioverse._record import write_record
+from scbioverse.errors import InputError, MissingKeyError
 
 LABELS = [
     {"name": "a/b", "text": "x", "cl_id": "CL:1", "term": "t", "how": "exact", "description": None, "column": "a|b"},

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 
-from scbioverse._errors import InputError, MissingKeyError
+from scbioverse.errors import InputError, MissingKeyError
 from scbioverse.io import gene_names, matrix_of, read_rows, row_blocks, row_source, var_of
 
 DENSE = np.random.default_rng(0).poisson(0.7, (11, 6)).astype(np.float32)

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy import sparse
 
-from scbioverse._errors import InputError
+from scbioverse.errors import InputError
 from scbioverse.knowledge import Support, group_evidence, resolve_label, unsupported_genes, write_rationale
 from scbioverse.knowledge.evidence import COLUMNS, cited_genes
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from scbioverse._errors import InputError, MissingKeyError
+from scbioverse.errors import InputError, MissingKeyError
 from scbioverse.knowledge import SOURCES, load_genes, load_markers, load_ontology, markers_for
 from scbioverse.knowledge.markers import marker_genes
 

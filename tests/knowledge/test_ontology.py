@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from scbioverse._errors import MissingKeyError
+from scbioverse.errors import MissingKeyError
 from scbioverse.knowledge import Ontology, Term, load_ontology
 
 

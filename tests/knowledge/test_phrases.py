@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from scbioverse._errors import MissingKeyError
+from scbioverse.errors import MissingKeyError
 from scbioverse.knowledge import canonical_phrase, load_ontology, resolve_label
 from scbioverse.knowledge._read import read_table
 from scbioverse.knowledge.phrases import phrases, readable_names

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from scbioverse._errors import MissingKeyError
+from scbioverse.errors import MissingKeyError
 from scbioverse.knowledge import load_ontology
 from scbioverse.knowledge._read import read_table
 from scbioverse.knowledge.spoken import spoken_name

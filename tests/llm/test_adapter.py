@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
-from scbioverse._errors import InputError, MismatchError, WeightsError
+from scbioverse.errors import InputError, MismatchError, WeightsError
 from scbioverse.llm.adapter import (
     CONFIG,
     TENSORS,

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from scbioverse._device import pick_device
-from scbioverse._errors import InputError, WeightsError
+from scbioverse.errors import InputError, WeightsError
 from scbioverse.llm import _loading
 from scbioverse.llm._loading import cpu_has_bfloat16, pick_dtype
 from scbioverse.llm.backbone import Backbone

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 import scbioverse as sb
-from scbioverse._errors import InputError, WeightsError
+from scbioverse.errors import InputError, WeightsError
 from scbioverse.llm import Backbone
 from scbioverse.llm.generate import generate
 from scbioverse.llm.prefix import PrefixCache
@@ -351,7 +351,7 @@ def test_folders_that_ask_for_code_are_refused(
 
 
 def test_quantisation_needs_a_gpu_and_its_package(folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    from scbioverse._errors import OptionalDependencyError
+    from scbioverse.errors import OptionalDependencyError
     from scbioverse.llm._loading import quantisation
 
     with pytest.raises(InputError, match=r"quantize='4bit' needs a CUDA GPU, the device is 'cpu'"):

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from scbioverse._errors import InputError
+from scbioverse.errors import InputError
 from scbioverse.llm.generate import Choices, generate, stream
 from scbioverse.llm.prefix import PrefixCache
 from scbioverse.llm.score import score_labels

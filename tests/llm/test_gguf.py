@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from scbioverse._errors import WeightsError
+from scbioverse.errors import WeightsError
 from scbioverse.llm.gguf import read_gguf, read_header
 
 TEXTS = ["naive CD4 T cell", "a  12 x\n\n3\t4 B cells' IL-2R\u03b1", "<|im_start|>user\nhi 007<|im_end|>"]

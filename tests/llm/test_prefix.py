@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from scbioverse._errors import InputError
+from scbioverse.errors import InputError
 from scbioverse.llm.prefix import PrefixCache, suffix_hidden
 
 if TYPE_CHECKING:

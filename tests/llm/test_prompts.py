@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
-from scbioverse._errors import InputError
+from scbioverse.errors import InputError
 from scbioverse.llm.prompts import PromptTemplate, clean_text, encode_plain, render_example
 from scbioverse.nn import BioTokens, answer_positions
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
-from scbioverse._errors import InputError
+from scbioverse.errors import InputError
 from scbioverse.llm.questions import (
     MAX_EVIDENCE_CHARS,
     MAX_QUESTION_CHARS,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from scbioverse._errors import InputError
+from scbioverse.errors import InputError
 from scbioverse.llm.backbone import Backbone
 from scbioverse.llm.represent import MAX_TOKENS, TextSpace, default_layer, represent
 

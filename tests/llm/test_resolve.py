@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from scbioverse import settings
-from scbioverse._errors import OfflineError, WeightsError
+from scbioverse.errors import OfflineError, WeightsError
 from scbioverse.llm import _converted, _digest
 from scbioverse.llm._converted import converted_copy, is_intact
 from scbioverse.llm.resolve import DEFAULT_LLM, KNOWN_LLMS, PackagedLLM, resolve

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from scbioverse._errors import InputError
+from scbioverse.errors import InputError
 from scbioverse.llm.prefix import PrefixCache
 from scbioverse.llm.score import head_rows, naive_scores, score_labels
 from scbioverse.llm.trie import LabelTrie

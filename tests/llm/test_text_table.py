@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from scbioverse._errors import InputError
+from scbioverse.errors import InputError
 from scbioverse.llm.text_table import TextTable
 
 TEXTS = ["B cell", "T cell", "natürliche Killerzelle", ""]

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from scbioverse._errors import InputError
+from scbioverse.errors import InputError
 from scbioverse.llm.trie import LabelTrie
 
 # "T cell", "T cell , CD4", "B cell", "naive T cell", "naive B cell" with 0 as the end token

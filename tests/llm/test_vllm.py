@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from scbioverse._errors import InputError, MismatchError, OptionalDependencyError, WeightsError
+from scbioverse.errors import InputError, MismatchError, OptionalDependencyError, WeightsError
 from scbioverse.llm import Backbone
 from scbioverse.llm._vllm import VLLMBackbone
 from scbioverse.llm._vllm_checks import check_prompt, read_answer, read_table

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 import scbioverse as sb
-from scbioverse._errors import InputError
+from scbioverse.errors import InputError
 
 REAL = (
     "The molecule is a tetramine that is N,N'-bis(6-aminohexyl)octane-1,8-diamine. It has a role as an EC 3.1.1.7 "

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import scbioverse as sb
-from scbioverse._errors import InputError
+from scbioverse.errors import InputError
 
 
 def test_by_hand() -> None:

@@ -5,7 +5,7 @@ import math
 import pytest
 
 import scbioverse as sb
-from scbioverse._errors import InputError
+from scbioverse.errors import InputError
 
 pytest.importorskip("nltk")
 pytest.importorskip("rouge_score")

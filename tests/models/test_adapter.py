@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from scbioverse._errors import WeightsError
+from scbioverse.errors import WeightsError
 from scbioverse.llm.adapter import AdapterConfig, trained_adapter, training_twin
 from scbioverse.models import load
 from scbioverse.models._questioner import write_labels

@@ -10,7 +10,7 @@ import pytest
 import torch
 from scipy.special import log_softmax, softmax
 
-from scbioverse._errors import InputError, MismatchError
+from scbioverse.errors import InputError, MismatchError
 from scbioverse.knowledge.spoken import answer_name
 from scbioverse.models import _score as scoring
 from scbioverse.models import load

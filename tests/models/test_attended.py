@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.special import log_softmax
 
-from scbioverse._errors import InputError, WeightsError
+from scbioverse.errors import InputError, WeightsError
 from scbioverse.models import load
 from scbioverse.models._attended import KIN_NATS, attended, best_of_columns
 from scbioverse.models.config import BioVerseConfig, EncoderConfig

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from scbioverse._errors import InputError, MismatchError, WeightsError
+from scbioverse.errors import InputError, MismatchError, WeightsError
 from scbioverse.llm.backbone import Backbone
 from scbioverse.llm.prompts import PromptTemplate
 from scbioverse.llm.score import naive_scores

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.special import log_softmax
 
-from scbioverse._errors import InputError, WeightsError
+from scbioverse.errors import InputError, WeightsError
 from scbioverse.models import BioVerse, load
 from scbioverse.models._attended import attended
 from scbioverse.models._cascade import worth_reading

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from scbioverse._errors import InputError, MismatchError, WeightsError
+from scbioverse.errors import InputError, MismatchError, WeightsError
 from scbioverse.llm.backbone import Backbone
 from scbioverse.models import BioVerse, checkpoint, load
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from scbioverse._errors import InputError, WeightsError
+from scbioverse.errors import InputError, WeightsError
 from scbioverse.models import BioVerseConfig, EncoderConfig, LLMConfig, TextSpaceConfig, config
 from scbioverse.models.card import render_card
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import scbioverse as sb
-from scbioverse._errors import InputError, MismatchError, OfflineError, WeightsError
+from scbioverse.errors import InputError, MismatchError, OfflineError, WeightsError
 from scbioverse.models import _downloads, _hub, _recipes, list_models, load, registry
 from scbioverse.models._recipes import read_pins, recipes
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import scbioverse as sb
-from scbioverse._errors import InputError, MismatchError, OfflineError, WeightsError
+from scbioverse.errors import InputError, MismatchError, OfflineError, WeightsError
 from scbioverse.llm import Backbone
 from scbioverse.models import BioVerse, _hub, load
 

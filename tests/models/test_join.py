@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from scbioverse._errors import InputError, MismatchError, WeightsError
 from scbioverse.encoders import KmerEncoder
+from scbioverse.errors import InputError, MismatchError, WeightsError
 from scbioverse.llm.adapter import AdapterConfig, trained_adapter, training_twin
 from scbioverse.models import BioVerse, load
 from scbioverse.models._join import extend, join, only

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from scbioverse._errors import MismatchError, WeightsError
+from scbioverse.errors import MismatchError, WeightsError
 from scbioverse.llm import Backbone
 from scbioverse.models import BioVerse, config, load
 from scbioverse.models.config import PoolConfig

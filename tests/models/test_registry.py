@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from scbioverse._errors import InputError, WeightsError
+from scbioverse.errors import InputError, WeightsError
 from scbioverse.llm import Backbone
 from scbioverse.models import BioVerse, list_models, load, registry
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save
 
-from scbioverse._errors import WeightsError
+from scbioverse.errors import WeightsError
 from scbioverse.llm import Backbone
 from scbioverse.models import checkpoint, load
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import scbioverse as sb
-from scbioverse._errors import InputError
+from scbioverse.errors import InputError
 from scbioverse.llm.adapter import Adapter, AdapterConfig, training_twin
 from scbioverse.models import BioVerse, join, load
 from scbioverse.models._join import only

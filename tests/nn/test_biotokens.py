@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from scbioverse._errors import InputError
+from scbioverse.errors import InputError
 from scbioverse.nn import BioTokens
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from scbioverse._errors import InputError, MismatchError
+from scbioverse.errors import InputError, MismatchError
 from scbioverse.nn import BioTokens, Composer
 
 D = 8

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from scbioverse._errors import InputError
+from scbioverse.errors import InputError
 from scbioverse.nn import answer_cross_entropy, answer_positions, info_nce
 
 

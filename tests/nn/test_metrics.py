@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from scbioverse._errors import InputError
+from scbioverse.errors import InputError
 from scbioverse.nn import centroid_gap, median_rank, pair_ranks, recall_at_k
 
 

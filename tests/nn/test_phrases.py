@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from scbioverse._errors import InputError, MismatchError
+from scbioverse.errors import InputError, MismatchError
 from scbioverse.nn import PhraseHead, choose_phrases
 
 

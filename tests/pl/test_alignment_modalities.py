@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 
 import scbioverse as sb
-from scbioverse._errors import InputError, MissingKeyError
 from scbioverse.encoders import PrecomputedEncoder
+from scbioverse.errors import InputError, MissingKeyError
 from scbioverse.models import BioVerse
 from scbioverse.models._join import extend
 from scbioverse.pl import _alignment_modalities as module

@@ -8,8 +8,8 @@ import pytest
 from anndata import AnnData
 
 import scbioverse as sb
-from scbioverse._errors import InputError, MissingKeyError
 from scbioverse.encoders import PrecomputedEncoder
+from scbioverse.errors import InputError, MissingKeyError
 from scbioverse.llm.backbone import Backbone
 from scbioverse.models import BioVerse
 from scbioverse.pl import _alignment_umap as module

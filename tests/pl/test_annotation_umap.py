@@ -7,7 +7,7 @@ from anndata import AnnData
 from matplotlib.colors import to_hex
 
 import scbioverse as sb
-from scbioverse._errors import InputError, MissingKeyError
+from scbioverse.errors import InputError, MissingKeyError
 
 
 def colour_of(ax: plt.Axes, cell: int) -> str:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import scbioverse as sb
-from scbioverse._errors import InputError, MissingKeyError
+from scbioverse.errors import InputError, MissingKeyError
 
 
 @pytest.fixture

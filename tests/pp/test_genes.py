@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from scbioverse._errors import InputError
+from scbioverse.errors import InputError
 from scbioverse.knowledge.genes import load_genes
 from scbioverse.pp import _genes, match_genes
 from scbioverse.pp._genes import looks_like_mouse

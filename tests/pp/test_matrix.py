@@ -10,7 +10,7 @@ import pytest
 import scipy.sparse as sp
 
 import scbioverse as sb
-from scbioverse._errors import InputError
+from scbioverse.errors import InputError
 from scbioverse.pp import MatrixInfo, check_matrix, to_counts_like
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from scbioverse._errors import InputError
+from scbioverse.errors import InputError
 from scbioverse.pp._molecule_properties import MOLECULE_PROPERTIES, element_count, molecule_formula, molecule_property
 
 Chem = pytest.importorskip("rdkit.Chem")

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 import scbioverse as sb
-from scbioverse._errors import InputError, MissingKeyError
+from scbioverse.errors import InputError, MissingKeyError
 from scbioverse.pp._sequences import clean_sequence, read_fasta
 
 FASTA = """>sp|P69905|HBA_HUMAN Hemoglobin subunit alpha OS=Homo sapiens

@@ -7,7 +7,7 @@ import pytest
 import scipy.sparse as sp
 
 import scbioverse as sb
-from scbioverse._errors import BioverseError
+from scbioverse.errors import BioverseError
 from scbioverse.pp import check_matrix
 from scbioverse.pp._scale import guess_scale, sum_spread, whole_multiples
 

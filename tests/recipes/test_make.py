@@ -16,9 +16,9 @@ from recipes.bioverse_small.encoder import EncoderConfig
 from recipes.bioverse_small.projector import TAUGHT
 from recipes.bioverse_small.rehearsals import FOLDS, STUDY_FOLDS, TYPE_FOLDS, LeftOut, load_rehearsal
 from recipes.bioverse_small.renew import with_answers_of, with_cells_of
-from scbioverse._errors import BioverseError, MismatchError
 from scbioverse.datasets import fetch
 from scbioverse.encoders import PrecomputedEncoder
+from scbioverse.errors import BioverseError, MismatchError
 from scbioverse.models import extend, load
 
 TINY = make.RecipeConfig(

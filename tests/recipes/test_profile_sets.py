@@ -9,7 +9,7 @@ from recipes.bioverse_small import data, make
 from recipes.bioverse_small.calibration import WEIGHERS, left_out_weighers
 from recipes.bioverse_small.profile_sets import set_names, simulated_study, without_sets
 from recipes.bioverse_small.rehearsals import BODY_FOLD, LeftOut
-from scbioverse._errors import BioverseError
+from scbioverse.errors import BioverseError
 
 B, T, NK = "CL:0000236", "CL:0000084", "CL:0000623"
 

@@ -8,7 +8,7 @@ import pytest
 
 from recipes.bioverse_small.protein_clusters import families, kmers, split_families
 from scbioverse import datasets
-from scbioverse._errors import OfflineError
+from scbioverse.errors import OfflineError
 
 RNG = np.random.default_rng(0)
 AMINO = list("ACDEFGHIKLMNPQRSTVWY")

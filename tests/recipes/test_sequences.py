@@ -12,8 +12,8 @@ import scbioverse as sb
 from recipes.bioverse_small import sequence_card, sequences
 from recipes.bioverse_small.sequences import Pairs, PairSampler, SequenceConfig, groups_of, phrase_of
 from recipes.datasets.surface_sequences import ACCESSIONS, surface_sequences
-from scbioverse._errors import OfflineError
 from scbioverse.encoders import PrecomputedEncoder
+from scbioverse.errors import OfflineError
 from scbioverse.models import BioVerse, load
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 import scbioverse as sb
-from scbioverse._errors import InputError, MissingKeyError
 from scbioverse._record import read_record
+from scbioverse.errors import InputError, MissingKeyError
 from scbioverse.models import BioVerse, load
 from scbioverse.models.config import PoolConfig
 from scbioverse.tl._choices import pick_method

@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 
 import scbioverse as sb
-from scbioverse._errors import InputError, MissingKeyError, WeightsError
 from scbioverse._record import read_record
+from scbioverse.errors import InputError, MissingKeyError, WeightsError
 from scbioverse.knowledge.spoken import spoken_name
 from scbioverse.models import BioVerse
 from scbioverse.tl import _claims

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 import scbioverse as sb
-from scbioverse._errors import InputError, MissingKeyError
+from scbioverse.errors import InputError, MissingKeyError
 from scbioverse.tl._ask import AnswerStream
 from scbioverse.tl._question_cells import AskedCells, read_cells
 from scbioverse.tl._question_model import Target, checked

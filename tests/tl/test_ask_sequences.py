@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import scbioverse as sb
-from scbioverse._errors import InputError, MissingKeyError
+from scbioverse.errors import InputError, MissingKeyError
 from scbioverse.models._speech import PhraseGroup, SpeechConfig
 from scbioverse.nn import PhraseHead
 from scbioverse.pp._molecule_properties import molecule_property

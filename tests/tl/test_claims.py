@@ -4,7 +4,7 @@ import anndata as ad
 import numpy as np
 import pytest
 
-from scbioverse._errors import InputError
+from scbioverse.errors import InputError
 from scbioverse.tl._claims import MeasuredCells, check_text
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 import scbioverse as sb
-from scbioverse._errors import InputError, MissingKeyError
+from scbioverse.errors import InputError, MissingKeyError
 from scbioverse.tl._describe_reference import agreed
 from scbioverse.tl._neighbours import View, nearest_rows
 

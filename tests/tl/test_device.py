@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import scbioverse as sb
-from scbioverse._errors import InputError
+from scbioverse.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

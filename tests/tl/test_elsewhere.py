@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import scbioverse as sb
-from scbioverse._errors import InputError
+from scbioverse.errors import InputError
 from scbioverse.tl._answers import decide
 from scbioverse.tl._elsewhere import Away, outside_terms
 from scbioverse.tl._groups import Groups

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 import scbioverse as sb
-from scbioverse._errors import InputError, MissingKeyError
 from scbioverse._record import read_record
 from scbioverse.encoders import CompactCellEncoder, PrecomputedEncoder, embed_rows
+from scbioverse.errors import InputError, MissingKeyError
 
 
 @pytest.fixture(autouse=True)

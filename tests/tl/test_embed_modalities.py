@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 
 import scbioverse as sb
-from scbioverse._errors import InputError, MissingKeyError
 from scbioverse._record import read_record
 from scbioverse.encoders import KmerEncoder, MorganEncoder
+from scbioverse.errors import InputError, MissingKeyError
 
 
 @pytest.fixture(autouse=True)

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import scbioverse as sb
-from scbioverse._errors import InputError
 from scbioverse._record import read_record
+from scbioverse.errors import InputError
 from scbioverse.models.config import PoolConfig
 from scbioverse.tl._marker_term import marker_weight
 

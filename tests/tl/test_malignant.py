@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import scbioverse as sb
-from scbioverse._errors import BioverseError
+from scbioverse.errors import BioverseError
 from scbioverse.knowledge import resolve_label
 from scbioverse.tl._elsewhere import outside_terms
 from scbioverse.tl._labels import Label, judged_as

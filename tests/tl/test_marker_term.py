@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import log_softmax
 
-from scbioverse._errors import InputError
+from scbioverse.errors import InputError
 from scbioverse.models import load
 from scbioverse.tl._marker_term import add_markers, read_markers
 

@@ -13,8 +13,8 @@ import pytest
 from scipy.special import log_softmax
 
 import scbioverse as sb
-from scbioverse._errors import InputError
 from scbioverse._record import read_record
+from scbioverse.errors import InputError
 from scbioverse.tl import _propagation
 from scbioverse.tl._propagation import OWN_SHARE, SWEEPS, mutual_neighbours, propagate
 

@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 
 import scbioverse as sb
-from scbioverse._errors import InputError
 from scbioverse._shown import plotted_name, shown_name
+from scbioverse.errors import InputError
 from scbioverse.knowledge.claims import parse_claims
 from scbioverse.models import BioVerse
 from scbioverse.tl._reasons import EVIDENCE, reasons

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 import scbioverse as sb
-from scbioverse._errors import InputError
+from scbioverse.errors import InputError
 from scbioverse.pp._molecule_properties import molecule_property
 
 if TYPE_CHECKING:

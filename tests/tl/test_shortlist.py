@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import scbioverse as sb
-from scbioverse._errors import InputError
+from scbioverse.errors import InputError
 from scbioverse.models import BioVerse
 from scbioverse.tl import _ontology_cards, _shortlist
 

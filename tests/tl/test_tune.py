@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import scbioverse as sb
-from scbioverse._errors import InputError, MismatchError, MissingKeyError
+from scbioverse.errors import InputError, MismatchError, MissingKeyError
 from scbioverse.models.config import PoolConfig
 from scbioverse.train.instructions import Instruction, Lessons
 from scbioverse.train.lessons import NOT_ENOUGH, Group, comparison_lesson, group_lessons, term_lessons

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.special import log_softmax
 
-from scbioverse._errors import InputError
+from scbioverse.errors import InputError
 from scbioverse.train import expected_calibration_error, fit_combination, fit_pool, fit_temperature
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from scbioverse._errors import InputError
+from scbioverse.errors import InputError
 from scbioverse.train import CandidateSet
 
 # Tokens: 9 ends. "1 2 9", "1 2 3 9", "1 4 9", "5 6 9".

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from scbioverse._errors import InputError
+from scbioverse.errors import InputError
 from scbioverse.llm.adapter import AdapterConfig
 from scbioverse.train import fit
 from scbioverse.train.instructions import Instruction, InstructionSampler, InstructionTask, Lessons

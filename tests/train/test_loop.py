@@ -9,7 +9,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from scbioverse._errors import BioverseError, InputError, MismatchError, WeightsError
+from scbioverse.errors import BioverseError, InputError, MismatchError, WeightsError
 from scbioverse.models import BioVerse
 from scbioverse.train import AutoregressiveTask, CandidateSet, LabelSampler, fit
 from scbioverse.train.loop import learning_rate

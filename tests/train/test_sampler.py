@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from scbioverse._errors import InputError
+from scbioverse.errors import InputError
 from scbioverse.train import LabelSampler
 
 X = np.arange(20, dtype=np.float32).reshape(10, 2)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from scbioverse._errors import InputError
+from scbioverse.errors import InputError
 from scbioverse.models import BioVerse
 from scbioverse.train import AutoregressiveTask, CandidateSet, ContrastiveTask, LabelSampler, MixedTask
 

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from .. import __version__
-from .._errors import BioverseError, InputError
 from .._logging import logger
 from .._settings import settings
+from ..errors import BioverseError, InputError
 from ._models import models
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from .._errors import BioverseError
+from ..errors import BioverseError
 
 if TYPE_CHECKING:
     from ..tl._chat import Chat

@@ -8,7 +8,7 @@ import uuid
 import warnings
 from typing import TYPE_CHECKING
 
-from .._errors import InputError
+from ..errors import InputError
 
 if TYPE_CHECKING:
     from pathlib import Path

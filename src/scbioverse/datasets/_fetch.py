@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .._errors import InputError, MismatchError, OfflineError
 from .._logging import logger
 from .._settings import settings
+from ..errors import InputError, MismatchError, OfflineError
 from ._registry import DatasetInfo, find
 
 if TYPE_CHECKING:

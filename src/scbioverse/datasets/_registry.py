@@ -9,7 +9,7 @@ from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Literal
 
-from .._errors import InputError
+from ..errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .._errors import InputError
 from .._random import Rng, as_generator
+from ..errors import InputError
 
 if TYPE_CHECKING:
     from anndata import AnnData

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .._errors import InputError
+from ..errors import InputError
 from ._registry import build, encoder_class
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .._errors import MismatchError, WeightsError
+from ..errors import MismatchError, WeightsError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

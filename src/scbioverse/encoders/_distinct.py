@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from .._errors import InputError, MissingKeyError
 from .._logging import logger
 from .._memory import BatchSize
 from .._settings import settings
+from ..errors import InputError, MissingKeyError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

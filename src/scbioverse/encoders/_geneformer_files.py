@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from .._errors import OfflineError, WeightsError
 from .._settings import settings
+from ..errors import OfflineError, WeightsError
 from ._rank_value_vocab import RankVocabulary
 from ._unpickle import load_table
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._errors import InputError, WeightsError
+from ..errors import InputError, WeightsError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -14,7 +14,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from .._errors import InputError
+from ..errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._errors import InputError, WeightsError
+from ..errors import InputError, WeightsError
 from ..io import gene_names
 from ..pp import match_var
 from ._unpickle import load_table

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from .._errors import InputError, WeightsError
+from ..errors import InputError, WeightsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

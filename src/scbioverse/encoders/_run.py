@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from tqdm.auto import tqdm
 
-from .._errors import InputError
 from .._memory import BatchSize
 from .._settings import settings
+from ..errors import InputError
 from ._distinct import DistinctPlan, TextEncoder, embed_distinct
 
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .._errors import WeightsError
 from .._settings import settings
+from ..errors import WeightsError
 
 # What scvi-tools puts beside every model that it shares.
 _MARK = "_scvi_required_metadata.json"

@@ -19,8 +19,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from .._errors import InputError, WeightsError
 from .._optional import import_optional
+from ..errors import InputError, WeightsError
 from ._torch_file import Inert, load_torch_file
 
 if TYPE_CHECKING:

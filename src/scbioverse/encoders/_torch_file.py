@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from .._errors import WeightsError
+from ..errors import WeightsError
 from ._unpickle import _DAMAGE, _Latin1
 
 if TYPE_CHECKING:

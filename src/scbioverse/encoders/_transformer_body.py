@@ -10,9 +10,9 @@ import numpy as np
 import torch
 
 from .._device import autocast, pick_device
-from .._errors import InputError, WeightsError
 from .._logging import logger
 from .._safe_files import check_safetensors, refuse_code
+from ..errors import InputError, WeightsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -15,7 +15,7 @@ import struct
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .._errors import WeightsError
+from ..errors import WeightsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad, selu
 
 from .._device import pick_device
-from .._errors import WeightsError
+from ..errors import WeightsError
 from ..pp._smiles import SMILES_VERSION, parse_smiles
 from ._config_file import read_config, same_fingerprint, write_config
 from ._distinct import TextEncoder

@@ -18,8 +18,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import functional
 
-from .._errors import InputError, WeightsError
 from .._logging import logger
+from ..errors import InputError, WeightsError
 from ..io import read_rows, row_source
 from ..pp import GeneMatch, MatrixInfo, check_matrix, match_var, to_counts_like
 from ._compact_net import CompactNet

@@ -12,8 +12,8 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
-from .._errors import InputError, MismatchError
 from .._logging import logger
+from ..errors import InputError, MismatchError
 from ..io import read_rows, row_source
 from ..pp import MatrixInfo, check_matrix, to_counts_like
 from ._config_file import read_config, write_config

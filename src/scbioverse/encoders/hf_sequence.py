@@ -12,10 +12,10 @@ import numpy as np
 import torch
 
 from .._device import pick_device
-from .._errors import InputError, OfflineError, WeightsError
 from .._logging import logger
 from .._safe_files import check_safetensors, refuse_code
 from .._settings import settings
+from ..errors import InputError, OfflineError, WeightsError
 from ..pp._sequences import SEQUENCE_VERSION, clean_sequence
 from ..pp._smiles import SMILES_VERSION, Salts, parse_smiles
 from ._config_file import read_config, same_fingerprint, write_config

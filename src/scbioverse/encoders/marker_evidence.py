@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .._errors import InputError
+from ..errors import InputError
 from ..io import read_rows, row_source
 from ..knowledge.marker_weights import marker_weights
 from ..pp import check_matrix, match_var, to_counts_like

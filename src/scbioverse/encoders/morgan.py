@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from .._errors import InputError
+from ..errors import InputError
 from ..pp._smiles import SMILES_VERSION, Salts, parse_smiles
 from ._config_file import digest, read_config, write_config
 from ._distinct import TextEncoder

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from .._errors import InputError, MismatchError, MissingKeyError, WeightsError
+from ..errors import InputError, MismatchError, MissingKeyError, WeightsError
 from ._registry import register
 
 if TYPE_CHECKING:

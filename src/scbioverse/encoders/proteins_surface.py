@@ -11,8 +11,8 @@ import pandas as pd
 import scipy.sparse as sp
 
 from .._device import place_encoder
-from .._errors import InputError, MissingKeyError
 from .._logging import logger
+from ..errors import InputError, MissingKeyError
 from ._config_file import digest
 from ._distinct import TextEncoder
 

@@ -12,8 +12,8 @@ import pandas as pd
 import scipy.sparse as sp
 import torch
 
-from .._errors import InputError, MissingKeyError
 from .._logging import logger
+from ..errors import InputError, MissingKeyError
 from ..io import gene_names, read_rows, row_source, var_of
 from ..pp import MatrixInfo, check_matrix
 from ._config_file import read_config, write_config

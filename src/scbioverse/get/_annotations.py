@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from .._errors import MissingKeyError
 from .._keys import Slots
 from .._record import read_record
+from ..errors import MissingKeyError
 
 if TYPE_CHECKING:
     from anndata import AnnData

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from .._errors import InputError
 from .._keys import UNS_ROOT
+from ..errors import InputError
 
 if TYPE_CHECKING:
     from anndata import AnnData

@@ -8,8 +8,8 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from .._errors import InputError, MissingKeyError
 from .._logging import logger
+from ..errors import InputError, MissingKeyError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import sparse
 
-from .._errors import InputError
+from ..errors import InputError
 from ._ranks import one_sided, rank_sums
 from .claims import Measured
 from .genes import load_genes

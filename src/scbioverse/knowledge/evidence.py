@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from .._errors import InputError
+from ..errors import InputError
 from ._expression import Expression, group_statistics
 from ._ranks import benjamini_hochberg
 from .markers import markers_for, marks_a_sibling

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import pandas as pd
 
-from .._errors import InputError
+from ..errors import InputError
 from ._read import read_columns
 from .ontology import load_ontology
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from .._errors import MissingKeyError
+from ..errors import MissingKeyError
 from ._read import read_table
 
 if TYPE_CHECKING:

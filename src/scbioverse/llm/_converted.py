@@ -13,9 +13,9 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .._errors import WeightsError
 from .._logging import logger
 from .._settings import settings
+from ..errors import WeightsError
 from ._digest import write_atomic
 from .gguf import read_gguf
 

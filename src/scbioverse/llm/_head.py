@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from .._errors import WeightsError
+from ..errors import WeightsError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
-from .._errors import InputError, WeightsError
 from .._imports import collection_paused
 from .._optional import import_optional
+from ..errors import InputError, WeightsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

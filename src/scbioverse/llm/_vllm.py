@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .._errors import InputError
 from .._optional import import_optional
+from ..errors import InputError
 from ._converted import converted_copy
 from ._loading import DType, load_tokenizer
 from ._tokens import TextSide

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .._errors import InputError, WeightsError
 from .._safe_files import check_file_name
+from ..errors import InputError, WeightsError
 
 if TYPE_CHECKING:
     from pathlib import Path

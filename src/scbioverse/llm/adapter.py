@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor, nn
 
-from .._errors import InputError, MismatchError, WeightsError
+from ..errors import InputError, MismatchError, WeightsError
 
 if TYPE_CHECKING:
     from pathlib import Path

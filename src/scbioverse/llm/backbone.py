@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from .._device import pick_device
-from .._errors import InputError, WeightsError
+from ..errors import InputError, WeightsError
 from ._converted import converted_copy
 from ._head import Head, lookup_scale
 from ._loading import DType, Quantize, load_folder, pick_dtype, quantisation

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .._errors import InputError
+from ..errors import InputError
 from .prefix import suffix_mask
 
 if TYPE_CHECKING:

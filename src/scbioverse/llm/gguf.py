@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import torch
 
-from .._errors import WeightsError
 from .._logging import logger
+from ..errors import WeightsError
 from ._gguf_header import GGUFHeader, read_header
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from .._errors import InputError
+from ..errors import InputError
 from .prefix import suffix_mask
 from .score import _Reader
 

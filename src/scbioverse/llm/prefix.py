@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from .._errors import InputError
+from ..errors import InputError
 from ._packed import check_attention, expand_cache, pack_size, run_packed
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import unicodedata
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Literal
 
-from .._errors import InputError
+from ..errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

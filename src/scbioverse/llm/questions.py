@@ -13,7 +13,7 @@ import unicodedata
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from .._errors import InputError
+from ..errors import InputError
 from .prompts import IGNORE, Example, encode_plain
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .._errors import InputError
+from ..errors import InputError
 from ._memory import BatchSize, first_size
 
 if TYPE_CHECKING:

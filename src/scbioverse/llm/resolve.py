@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from .._errors import OfflineError, WeightsError
 from .._safe_files import check_file_name, check_safetensors, refuse_code
 from .._settings import settings
+from ..errors import OfflineError, WeightsError
 from ._digest import source_sha256
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from .._errors import InputError
+from ..errors import InputError
 from ._packed import RowStates, check_attention, pack_size, run_packed
 from .prefix import causal, suffix_mask
 

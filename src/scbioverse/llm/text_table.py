@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from .._errors import InputError
+from ..errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from .._errors import InputError
 from .._optional import import_optional
+from ..errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

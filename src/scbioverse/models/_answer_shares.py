@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from .._errors import InputError
+from ..errors import InputError
 from ..knowledge.candidates import candidate_columns
 from ..knowledge.spoken import answer_name
 from ..llm.prompts import MAX_LABEL_CHARS

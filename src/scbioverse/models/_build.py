@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor, nn
 
-from .._errors import InputError, WeightsError
+from ..errors import InputError, WeightsError
 from ..llm.prompts import PromptTemplate
 from ..nn import AnswerCodes, BioTokens, PhraseHead, Projector, PrototypeProjector
 from ._shared import SharedHead

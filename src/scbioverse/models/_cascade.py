@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_softmax, softmax
 
-from .._errors import InputError
+from ..errors import InputError
 from ._attended import attended
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-from .._errors import InputError, MismatchError, WeightsError
 from .._logging import logger
 from .._settings import settings
+from ..errors import InputError, MismatchError, WeightsError
 from ._hub import fetch, file_sha256, list_repo
 from ._recipes import PACKAGED, Part, Recipe, read_pins, recipes
 

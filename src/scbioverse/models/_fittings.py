@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from .._errors import InputError, MismatchError
+from ..errors import InputError, MismatchError
 from ._build import answer_codes
 from ._parts import Parts
 

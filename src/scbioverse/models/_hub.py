@@ -14,10 +14,10 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .._errors import InputError, MismatchError, OfflineError, WeightsError
 from .._logging import logger
 from .._safe_files import PLAIN, check_file_name, check_kinds
 from .._settings import settings
+from ..errors import InputError, MismatchError, OfflineError, WeightsError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

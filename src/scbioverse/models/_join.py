@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 import torch
 from torch import nn
 
-from .._errors import InputError, MismatchError
+from ..errors import InputError, MismatchError
 from ._build import build_modules
 from .bioverse import BioVerse
 

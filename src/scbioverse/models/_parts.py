@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from .._device import pick_device
-from .._errors import InputError, MismatchError
+from ..errors import InputError, MismatchError
 from ..llm.prompts import MAX_LABEL_CHARS
 from ._build import Backend, check_backend, identity, open_llm, read_template
 from ._encoders import LoadedEncoders

@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
-from .._errors import InputError
 from .._settings import settings
+from ..errors import InputError
 from ..llm._memory import BatchSize, first_size
 from ..llm._vllm import score_with_engine
 from ..llm.score import score_labels

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .._errors import InputError, MismatchError
+from ..errors import InputError, MismatchError
 from ..llm.represent import TextSpace, default_layer, represent
 from ..llm.text_table import TextTable
 from ._fittings import Fittings

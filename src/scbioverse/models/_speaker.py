@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from .._errors import InputError
+from ..errors import InputError
 from ..llm._memory import BatchSize, first_size
 from ..llm.generate import Generated, generate
 from ..llm.prefix import PrefixCache

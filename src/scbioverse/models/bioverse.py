@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from scipy.special import log_softmax
 
-from .._errors import InputError
 from .._random import Rng, as_seed
+from ..errors import InputError
 from ..llm.prompts import PromptTemplate
 from ._answer_shares import STEPS, can_ask
 from ._build import build_modules, describe, identity, word_vector

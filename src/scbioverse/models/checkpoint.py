@@ -19,9 +19,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch.overrides import TorchFunctionMode
 
-from .._errors import InputError, MismatchError, WeightsError
 from .._safe_files import check_file_name, check_kinds, check_safetensors, refuse_code, refuse_executable
 from ..encoders import SavableEncoder, build
+from ..errors import InputError, MismatchError, WeightsError
 from ..llm.adapter import CONFIG as ADAPTER_CONFIG
 from ..llm.adapter import Adapter
 from ..llm.represent import TextSpace

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
-from .._errors import InputError, WeightsError
 from .._logging import logger
+from ..errors import InputError, WeightsError
 from ._config_parts import AskedConfig, EncoderConfig, LLMConfig, PoolConfig, TextSpaceConfig
 
 if TYPE_CHECKING:

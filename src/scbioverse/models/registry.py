@@ -7,8 +7,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .._errors import WeightsError
 from .._imports import collection_paused
+from ..errors import WeightsError
 from ._recipes import PACKAGED, Recipe, read_pins, recipes
 from .config import BioVerseConfig
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from .._errors import InputError, MismatchError
+from ..errors import InputError, MismatchError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn.functional import normalize
 
-from .._errors import MismatchError
+from ..errors import MismatchError
 from ._shapes import check_sizes, one_each
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Tensor
 
-from .._errors import InputError, MismatchError
+from ..errors import InputError, MismatchError
 
 if TYPE_CHECKING:
     from .biotokens import BioTokens

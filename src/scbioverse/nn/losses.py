@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize, softplus
 
-from .._errors import InputError
+from ..errors import InputError
 from .composer import IGNORE
 
 if TYPE_CHECKING:

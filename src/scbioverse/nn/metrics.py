@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from .._errors import InputError
+from ..errors import InputError
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike

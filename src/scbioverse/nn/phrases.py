@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import dropout, linear, relu
 
-from .._errors import InputError
+from ..errors import InputError
 from ._shapes import check_sizes, one_row_each
 
 if TYPE_CHECKING:

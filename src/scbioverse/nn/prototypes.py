@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import dropout, linear, normalize, softmax
 
-from .._errors import InputError, MismatchError
+from ..errors import InputError, MismatchError
 from ._shapes import check_sizes, one_each, one_row_each
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._errors import InputError, MissingKeyError
 from .._keys import Slots
 from .._random import Rng, as_generator, as_seed
+from ..errors import InputError, MissingKeyError
 from ._alignment_panels import GENERAL, SOFT
 from ._layout import umap_layout
 from ._side_by_side import side_by_side

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .._errors import InputError, MissingKeyError
 from .._keys import Slots
 from .._random import Rng, as_generator, as_seed
+from ..errors import InputError, MissingKeyError
 from ._alignment_modalities import draw_modalities
 from ._alignment_panels import Panel, draw_legend, draw_panel, new_axes
 from ._layout import umap_layout

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .._errors import InputError, MissingKeyError
 from .._keys import Slots
+from ..errors import InputError, MissingKeyError
 from ._layout import umap_layout
 from ._style import INK, bare, draw_names, figure_of, finish, map_corner, palette
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from .._errors import InputError, MissingKeyError
 from .._keys import Slots
 from .._shown import plotted_name
+from ..errors import InputError, MissingKeyError
 from ..get import evidence
 from ..io import gene_names, read_rows, row_blocks, row_source, var_of
 from ._style import finish

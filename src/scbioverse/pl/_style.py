@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .._errors import InputError
 from .._shown import plotted_name
+from ..errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

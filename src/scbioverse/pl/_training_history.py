@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from .._errors import InputError, MissingKeyError
 from .._record import read_record
+from ..errors import InputError, MissingKeyError
 from ._style import INK, figure_of, finish
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from .._errors import InputError
+from ..errors import InputError
 from ..io import gene_names, matrix_of, var_of
 from ._genes import MIN_GENES, GeneMatch, match_genes
 from ._matrix import check_matrix

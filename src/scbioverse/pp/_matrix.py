@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import scipy.sparse as sp
 
-from .._errors import InputError
+from ..errors import InputError
 from ..io import is_anndata, read_rows, row_blocks, var_of
 from ._scale import Scale, ScaleGuess, guess_scale, to_linear
 

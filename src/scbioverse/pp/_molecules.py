@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from .._errors import InputError, MissingKeyError
 from .._logging import logger
 from .._record import write_record
+from ..errors import InputError, MissingKeyError
 from ._smiles import Charges, Molecule, Salts, parse_smiles
 
 if TYPE_CHECKING:

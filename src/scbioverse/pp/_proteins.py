@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from .._errors import InputError, MissingKeyError
 from .._logging import logger
 from .._record import write_record
+from ..errors import InputError, MissingKeyError
 from ._sequences import AMBIGUOUS, clean_sequence, read_fasta
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from .._errors import InputError
+from ..errors import InputError
 
 # Changes whenever the same sequence may come out otherwise: part of every protein encoder's fingerprint.
 SEQUENCE_VERSION = "sequence-v1"

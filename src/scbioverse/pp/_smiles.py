@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
-from .._errors import InputError
 from .._optional import import_optional
+from ..errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

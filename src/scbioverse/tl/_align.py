@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Literal
 
-from .._errors import InputError
 from .._keys import UNS_ROOT, Slots
 from .._logging import log_added, logger
 from .._random import Rng, as_seed
 from .._record import write_record
+from ..errors import InputError
 from ._align_training import aligned_rows, finish, make_task, new_model
 from ._representation import represent_rows
 from ._texts import read_texts, split_rows

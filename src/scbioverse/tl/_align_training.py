@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._device import place_encoder
-from .._errors import InputError
+from ..errors import InputError
 from ..knowledge import load_ontology
 from ..knowledge.cards import general_texts
 from ..knowledge.phrases import canonical_phrase

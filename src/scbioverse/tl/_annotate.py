@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from .._errors import InputError
 from .._keys import Slots
 from .._random import Rng, as_seed
+from ..errors import InputError
 from ._answers import columns_of, decide, write_answers
 from ._choices import Method, check_options, given_threshold, means_ontology, pick_method, resolve_threshold
 from ._elsewhere import elsewhere

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from .._errors import InputError
+from ..errors import InputError
 from ..knowledge.claims import split_sentences
 
 _PIECE = re.compile(r"\s*\S+\s*")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from .._errors import InputError
+from ..errors import InputError
 from ..llm.questions import MAX_QUESTION_CHARS, bounded
 from ._answer_stream import Answer, AnswerStream, pieces, whole_sentences
 from ._asked_sequences import SEQUENCE_MODALITIES, AskedSequences

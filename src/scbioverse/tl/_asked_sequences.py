@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from .._errors import InputError, MissingKeyError
 from .._keys import Slots
 from .._record import read_record
 from .._settings import settings
+from ..errors import InputError, MissingKeyError
 from ..llm.questions import MAX_NAME_CHARS, bounded
 from ..models import load
 from ..pp._molecule_properties import element_count, molecule_formula, molecule_property

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Literal
 
-from .._errors import InputError
+from ..errors import InputError
 
 if TYPE_CHECKING:
     from ..models import BioVerse

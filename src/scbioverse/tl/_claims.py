@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from .._errors import InputError
+from ..errors import InputError
 from ..knowledge._expression import Expression
 from ..knowledge.claims import SUPPORTED, Claim, ClaimRules, Measured, Verdict, judge, parse_claims, split_sentences
 

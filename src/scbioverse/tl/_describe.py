@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._errors import InputError
 from .._keys import UNS_ROOT, Slots
 from .._logging import log_added
 from .._random import Rng, as_seed
 from .._record import write_record
+from ..errors import InputError
 from ._describe_reference import CHOICES, Choose, choose_rows, reference_texts
 from ._mudata import is_mudata, part_of
 from ._neighbours import Metric, compared_views, known_rows, nearest_rows

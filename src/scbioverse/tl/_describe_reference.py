@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from .._errors import InputError, MissingKeyError
+from ..errors import InputError, MissingKeyError
 
 if TYPE_CHECKING:
     from anndata import AnnData

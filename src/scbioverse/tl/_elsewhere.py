@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from .._errors import BioverseError
+from ..errors import BioverseError
 from ..knowledge import load_ontology
 from ..knowledge.candidates import is_within
 from ..knowledge.cards import label_card

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from .._device import place_encoder
-from .._errors import InputError
 from .._keys import UNS_ROOT, Slots
 from .._logging import log_added
 from .._random import Rng, as_seed
@@ -14,6 +13,7 @@ from .._record import write_record
 from ..encoders import Encoder, embed_rows, resolve_encoder
 from ..encoders._by_name import SHORT_NAMES, encoder_by_name
 from ..encoders._distinct import TextEncoder
+from ..errors import InputError
 from ._mudata import is_mudata, part_of
 
 if TYPE_CHECKING:

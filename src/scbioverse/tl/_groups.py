@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
-from .._errors import InputError, MissingKeyError
+from ..errors import InputError, MissingKeyError
 
 if TYPE_CHECKING:
     from anndata import AnnData

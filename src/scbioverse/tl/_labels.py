@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from .._errors import InputError
 from .._logging import logger
+from ..errors import InputError
 from ..knowledge import Resolution, load_ontology, resolve_labels
 from ..knowledge.origins import ORIGINS, TUMOURS, is_held, named_origin
 from ..knowledge.phrases import canonical_phrase

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_softmax
 
-from .._errors import BioverseError, InputError
 from .._logging import logger
+from ..errors import BioverseError, InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

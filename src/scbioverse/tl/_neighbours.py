@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from .._errors import InputError, MissingKeyError
+from ..errors import InputError, MissingKeyError
 from ._representation import represent_rows
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from .._errors import InputError
 from .._logging import logger
 from .._settings import settings
+from ..errors import InputError
 
 if TYPE_CHECKING:
     from ..models import BioVerse

@@ -8,7 +8,7 @@ import numpy as np
 from scipy import sparse
 from scipy.special import log_softmax
 
-from .._errors import InputError
+from ..errors import InputError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

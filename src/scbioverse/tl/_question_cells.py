@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from .._errors import InputError
 from .._keys import Slots
 from .._settings import settings
+from ..errors import InputError
 from ..models import load
 from ._claims import MeasuredCells
 from ._groups import read_groups

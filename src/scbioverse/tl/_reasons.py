@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
-from .._errors import InputError, MissingKeyError
 from .._shown import shown_name
+from ..errors import InputError, MissingKeyError
 from ..knowledge.evidence import percent
 from ._claims import CheckedClaim, MeasuredCells, check_text
 

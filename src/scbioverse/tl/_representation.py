@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._device import place_encoder
-from .._errors import InputError, MissingKeyError
 from .._keys import Slots
 from .._logging import logger
 from .._record import read_record, write_record
 from ..encoders import PrecomputedEncoder, embed_rows
+from ..errors import InputError, MissingKeyError
 from ._embed import embed_step
 
 if TYPE_CHECKING:

@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from .._errors import InputError
 from .._keys import UNS_ROOT, Slots
 from .._logging import log_added
 from .._random import Rng, as_seed
 from .._record import write_record
+from ..errors import InputError
 from ._answers import columns_of
 from ._representation import own_copy, represent_rows
 from ._retrieve_rows import MOST_COLUMN, TOP_K, best_texts, column_texts, similar_rows

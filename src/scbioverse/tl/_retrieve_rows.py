@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._errors import InputError, MissingKeyError
+from ..errors import InputError, MissingKeyError
 from ._neighbours import Metric, Neighbours, View, compared_views, known_rows, nearest_rows
 from ._representation import represent_rows
 

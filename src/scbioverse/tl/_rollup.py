@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from .._errors import InputError, MissingKeyError
 from .._keys import UNS_ROOT, Slots
 from .._logging import log_added
 from .._record import write_record
 from .._shown import shown_name
+from ..errors import InputError, MissingKeyError
 from ..knowledge import Ontology, load_ontology, resolve_label, resolve_labels
 from ..knowledge.phrases import canonical_phrase
 from ._representation import own_copy

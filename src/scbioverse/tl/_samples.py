@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._errors import MissingKeyError
+from ..errors import MissingKeyError
 from ._groups import Groups, group_scores
 
 if TYPE_CHECKING:

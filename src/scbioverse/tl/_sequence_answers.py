@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from .._errors import InputError
+from ..errors import InputError
 from ..llm.questions import MAX_NAME_CHARS, bounded
 from ._answer_stream import Answer, pieces
 from ._asked_sequences import row_labels

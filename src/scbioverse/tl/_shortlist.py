@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from scipy.special import log_softmax
 from tqdm.auto import tqdm
 
-from .._errors import InputError
 from .._settings import settings
+from ..errors import InputError
 from ..knowledge import load_ontology
 from ._labels import Label, own_labels
 from ._ontology_cards import ontology_coordinates, term_ids

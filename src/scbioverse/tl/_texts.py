@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .._errors import InputError, MissingKeyError
+from ..errors import InputError, MissingKeyError
 from ..knowledge import load_ontology, resolve_labels
 from ..knowledge.cards import label_card
 from ..knowledge.spoken import answer_name

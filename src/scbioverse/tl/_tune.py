@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
-from .._errors import InputError, MismatchError
 from .._keys import UNS_ROOT, Slots
 from .._logging import log_added, logger
 from .._random import Rng, as_seed
 from .._record import write_record
+from ..errors import InputError, MismatchError
 from ._question_cells import AskedCells
 from ._question_facts import top_genes
 from ._representation import represent_rows

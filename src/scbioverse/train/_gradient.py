@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from .._errors import InputError
 from .._memory import BatchSize, is_out_of_memory
+from ..errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, linear
 
-from .._errors import InputError
+from ..errors import InputError
 from ..llm.prompts import MAX_TEXT_CHARS
 from ..llm.score import head_rows
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from .._errors import InputError
+from ..errors import InputError
 from ..nn import info_nce
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from .._device import autocast
-from .._errors import InputError
+from ..errors import InputError
 from ..llm._loading import cpu_has_bfloat16
 from ..llm._packed import pack_size, run_packed
 from ..llm.adapter import Adapter, AdapterConfig, set_dropout, trained_adapter, training_twin

@@ -13,9 +13,9 @@ import torch
 from torch import nn
 from tqdm.auto import tqdm
 
-from .._errors import BioverseError, InputError, MismatchError
 from .._logging import logger
 from .._settings import settings
+from ..errors import BioverseError, InputError, MismatchError
 from ._gradient import Gradient
 from .state import load_state, save_state
 

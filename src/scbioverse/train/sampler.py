@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
 import numpy as np
 
-from .._errors import InputError
+from ..errors import InputError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

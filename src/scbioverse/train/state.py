@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from .._errors import MismatchError, WeightsError
+from ..errors import MismatchError, WeightsError
 
 TENSORS, META = "state.safetensors", "state.json"
 _MOMENTS = ("exp_avg", "exp_avg_sq", "step")

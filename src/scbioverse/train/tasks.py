@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 import torch
 from torch import Tensor, nn
 
-from .._errors import InputError
+from ..errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

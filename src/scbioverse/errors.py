@@ -2,6 +2,16 @@
 
 from __future__ import annotations
 
+__all__ = [
+    "BioverseError",
+    "InputError",
+    "MismatchError",
+    "MissingKeyError",
+    "OfflineError",
+    "OptionalDependencyError",
+    "WeightsError",
+]
+
 
 class BioverseError(Exception):
     """Base of every error that scbioverse raises on purpose."""
