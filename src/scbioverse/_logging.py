@@ -12,5 +12,17 @@ logger = logging.getLogger("scbioverse")
 
 
 def log_added(verb: str, slots: list[str]) -> None:
-    """Say which slots a verb filled, one line a slot, as scanpy does."""
-    logger.info("%s added\n%s", verb, "\n".join(f"    {slot}" for slot in slots))
+    """Say in one line which slots a verb filled.
+
+    Parameters
+    ----------
+    verb
+        Its name.
+    slots
+        Each as a user would write it: `"adata.obs['x']"`, `"adata.uns['bioverse']['embed']"`.
+    """
+    filled: dict[str, list[str]] = {}
+    for slot in slots:
+        where, _, name = slot.removeprefix("adata.").rpartition("[")
+        filled.setdefault(where, []).append(name.strip("]'\""))
+    logger.info("%s added %s", verb, "; ".join(f"{where}: {', '.join(names)}" for where, names in filled.items()))

@@ -163,7 +163,7 @@ def test_log_says_what_happened(cells: ad.AnnData, tiny_model: BioVerse, caplog:
     with caplog.at_level(logging.INFO, logger="scbioverse"):
         annotate(cells, tiny_model, labels=["B", "NK cells"])
     assert "B -> CL:0000236 (B cell" in caplog.text
-    assert "adata.obs['bioverse_label']" in caplog.text
+    assert "obs: bioverse_label, " in caplog.text
     assert "60 rows labelled" in caplog.text
 
 

@@ -54,7 +54,7 @@ def test_slots_and_record(cells: ad.AnnData, encoder: CompactCellEncoder, caplog
     }  # fmt: skip
     assert expected.items() <= record.items()
     assert "torch" in record["versions"]
-    assert "adata.obsm['X_bioverse']" in caplog.text
+    assert "embed added obsm: X_bioverse; uns['bioverse']: embed" in caplog.text
     assert "150 of 150 vocabulary genes" in caplog.text
 
 

@@ -231,7 +231,7 @@ def annotate(
             f"{len(candidates)} candidates are too many for method={chosen!r} (at most {MOST_SCORED}); "
             "use method='nearest' or name fewer."
         )
-    log_labels(candidates)
+    log_labels(candidates, own=labels is None and not free and not ontology)
     embedded = represent_rows(adata, loaded, modality=modality, key=key, layer=layer, slots=slots)
     where: dict[str, Any] = {"modality": modality, "key": key, "layer": layer}
     written = None

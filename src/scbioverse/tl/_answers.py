@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ._representation import Representation
 
 UNKNOWN = "unknown"
+_SHOWN = 10
 Float = NDArray[np.float32]
 
 
@@ -249,8 +250,9 @@ def write_answers(
     write_record(adata, evidence, columns=list(why.table.columns), rows=_rows_of(why.table))
     log_added("annotate", [*filled, *(f"adata.uns[{UNS_ROOT!r}][{one!r}]" for one in (step, evidence))])
     counts = label.value_counts().sort_values(ascending=False)
-    shown = ", ".join(f"{shown_name(str(name))} {int(n)}" for name, n in counts.items())
-    logger.info("%d rows labelled: %s", int((answers.codes >= 0).sum()), shown)
+    shown = ", ".join(f"{shown_name(str(name))} {int(n)}" for name, n in counts.iloc[:_SHOWN].items())
+    more = f" and {len(counts) - _SHOWN} more" if len(counts) > _SHOWN else ""
+    logger.info("%d rows labelled: %s%s", int((answers.codes >= 0).sum()), shown, more)
 
 
 def _rows_of(table: pd.DataFrame) -> list[list[Any]]:

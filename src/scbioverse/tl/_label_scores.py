@@ -88,9 +88,7 @@ def label_scores(
             values, texts, cards, terms=ids, evidence=evidence, modality=modality, batch_size=batch_size
         )
         read = int(found.read.sum())
-        logger.info(
-            "the language model read %d of %d rows; its word could change no other row's label", read, len(values)
-        )
+        logger.info("%s", _who_decided(read, len(values), asked=bool(model.config.pool and model.config.pool.score)))
         return LabelScores(found.log_probs, note, read, None)  # a pool's weights hold its own temperature
     if weighed == "asked":
         log_probs = model.score(values, texts, terms=ids, evidence=evidence, modality=modality, batch_size=batch_size)
@@ -105,3 +103,13 @@ def label_scores(
     read = 0 if weighed == "nearest" else len(values)
     temperature = model.config.nearest_temperature if weighed == "nearest" else model.config.temperature
     return LabelScores(add_markers(log_probs, evidence, note["weight"]), note, read, temperature)
+
+
+def _who_decided(read: int, n: int, *, asked: bool) -> str:
+    """One line on what the language model had to do with the labels of a cascade."""
+    said = "labels come from embeddings, descriptions of the labels and marker genes"
+    if not asked:
+        return f"{said}; the language model adds nothing to these in this model, and was not asked"
+    if not read:
+        return f"{said}; none was a close call that the language model had to be asked about"
+    return f"{said}; on the {read} of {n} rows that were close calls, the language model had a say"

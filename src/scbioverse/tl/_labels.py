@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from .._logging import logger
+from .._shown import shown_name
 from ..errors import InputError
 from ..knowledge import Resolution, load_ontology, resolve_labels
 from ..knowledge.origins import ORIGINS, TUMOURS, is_held, named_origin
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 Labels = str | Iterable[str] | Mapping[str, str] | None
 _CL_ID = re.compile(r"CL[:_]\d{7}", re.IGNORECASE)
+_SHOWN = 6
 _NUMBER = re.compile(r"[-+]?\d+(\.\d+)?")
 
 
@@ -120,8 +122,16 @@ def own_labels(cl_ids: list[str], names: str) -> list[Label]:
     return _distinct([_own(cl_id, names) for cl_id in cl_ids])
 
 
-def log_labels(labels: list[Label]) -> None:
-    """Say what each label was taken for, and what malignant cells are known by."""
+def log_labels(labels: list[Label], *, own: bool) -> None:
+    """Say in one line what labels were taken for, and in another what malignant cells are known by.
+
+    Parameters
+    ----------
+    labels
+        The candidates; of none nothing is said.
+    own
+        They are the model's own vocabulary.
+    """
     judged = zip(labels, judged_as(labels), strict=True)
     tumours = [(label.name, _stands_for(one)) for label, one in judged if label.cl_id in TUMOURS]
     if tumours:
@@ -133,9 +143,25 @@ def log_labels(labels: list[Label]) -> None:
             said,
             tumours[0][0],
         )
-    lines = [f"    {label.name} -> {label.cl_id or 'no term'} ({label.term}, {label.how})" for label in labels[:50]]
-    more = f"\n    and {len(labels) - 50} more" if len(labels) > 50 else ""
-    logger.info("%d candidate labels\n%s%s", len(labels), "\n".join(lines), more)
+    if own:
+        logger.info("%d labels, the model's own vocabulary", len(labels))
+    elif labels:
+        logger.info("%s", _taken_for(labels))
+
+
+def _taken_for(labels: list[Label]) -> str:
+    """One line: names only the labels that are not called as their term is."""
+    read = [one for one in labels if one.how not in ("exact", "id", "given") and one.description is None]
+    if not read:
+        described = " or described by you" if any(one.description for one in labels) else ""
+        return f"{len(labels)} labels, each found in the Cell Ontology by name{described}"
+    shown = [
+        f"{shown_name(one.name)} -> {f'{one.cl_id} ({one.term})' if one.cl_id else 'no term'}" for one in read[:_SHOWN]
+    ]
+    if len(read) > _SHOWN:
+        shown.append(f"and {len(read) - _SHOWN} more (sb.get.labels shows all)")
+    same = len(labels) - len(read)
+    return f"{len(labels)} labels: {same} found in the Cell Ontology by name, {len(read)} read as {', '.join(shown)}"
 
 
 def _stands_for(cl_id: str | None) -> str:

@@ -84,7 +84,7 @@ def read_markers(
         logger.warning("labels go by the embedding alone, since the markers cannot be read: %s", error)
         return None, {"weight": 0.0, "left_out": str(error)}
     backed = int((evidence != 0).any(axis=0).sum())
-    logger.info("marker evidence for %d of %d candidates, weight %.3g", backed, len(cl_ids), weight)
+    logger.info("marker genes are known for %d of %d labels; they count with weight %.3g", backed, len(cl_ids), weight)
     return evidence, {"weight": weight, "candidates_with_markers": backed}
 
 
