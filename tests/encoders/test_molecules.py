@@ -12,7 +12,7 @@ import torch
 
 from scbioverse.encoders import MorganEncoder, build
 from scbioverse.encoders.chemnet import LENGTH, ChemNetEncoder, characters
-from scbioverse.errors import InputError, MismatchError, WeightsError
+from scbioverse.errors import InputError, MismatchError, OptionalDependencyError, WeightsError
 
 rdkit = pytest.importorskip("rdkit")
 
@@ -84,7 +84,7 @@ def test_chemnet_refuses_other_files(tmp_path: Path) -> None:
 
 def test_the_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(WeightsError, match="pip install --no-deps fcd-torch"):
+    with pytest.raises(OptionalDependencyError, match=r"scbioverse\[molecules\].*pip install --no-deps fcd-torch"):
         ChemNetEncoder()
 
 

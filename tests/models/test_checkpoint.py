@@ -14,6 +14,7 @@ import torch
 from scbioverse.errors import InputError, MismatchError, WeightsError
 from scbioverse.llm.backbone import Backbone
 from scbioverse.models import BioVerse, checkpoint, load
+from scbioverse.models._encoders import Encoders
 
 NAMES = ["B cell", "CD14 monocyte", "platelet"]
 
@@ -225,7 +226,7 @@ def test_encoder_that_cannot_be_saved(model: BioVerse, tmp_path: Path) -> None:
     class Mute:
         name = "mute"
 
-    model.encoders["cell"] = Mute()  # type: ignore[assignment]
+    model.encoders = Encoders.of({"cell": Mute()})  # type: ignore[dict-item]
     with pytest.raises(InputError, match="cannot be saved"):
         model.save(tmp_path / "m")
     assert list(tmp_path.glob("*m*")) == [] or not (tmp_path / "m").exists()

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad, selu
 
 from .._device import pick_device
-from ..errors import WeightsError
+from ..errors import OptionalDependencyError, WeightsError
 from ..pp._smiles import SMILES_VERSION, parse_smiles
 from ._config_file import read_config, same_fingerprint, write_config
 from ._distinct import TextEncoder
@@ -123,6 +123,8 @@ class ChemNetEncoder(TextEncoder):
     ------
     WeightsError
         The file is not there or damaged.
+    OptionalDependencyError
+        No path is given, and the package with the file is not installed.
     """
 
     kind: str
@@ -190,7 +192,9 @@ class ChemNetEncoder(TextEncoder):
         Raises
         ------
         WeightsError
-            `encoder.json` is missing or damaged, or the package with the weights is not installed.
+            `encoder.json` is missing or damaged.
+        OptionalDependencyError
+            The package with the weights is not installed.
         MismatchError
             The installed weights are others.
         """
@@ -205,7 +209,7 @@ def _installed() -> Path:
     for folder in (spec.submodule_search_locations or []) if spec is not None else []:
         if (path := Path(folder) / FILE).is_file():
             return path
-    raise WeightsError(
-        f"ChemNet's weights ({FILE}) are in the package fcd-torch, which is not installed. "
-        "Install it with: pip install --no-deps fcd-torch  Or pass the file's path."
+    raise OptionalDependencyError(
+        f"ChemNet's weights ({FILE}) are in the package 'fcd-torch', which is not installed. Install it with: "
+        "pip install 'scbioverse[molecules]'  or, alone: pip install --no-deps fcd-torch"
     )

@@ -1,42 +1,112 @@
-"""The encoders of a saved model, some of them read only when they are needed.
+"""The encoders of a model, some of them built only when they are needed, and all of them saved as they were read.
 
 A model of several modalities is used for cells by somebody who never installed what reads molecules. An encoder of
 which the folder holds no tensors, because they come with another package or there are none, is therefore built on first
-use; it then fails by itself, and with its own message, where that package is missing.
+use; so is one that needs a package which is not here. It then fails by itself, and with its own message. The files it
+was read from are kept until then, so that a model can be saved, tuned and joined whatever is installed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from ..encoders import SavableEncoder
+from ..errors import InputError, OptionalDependencyError
+
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ..encoders import Encoder
 
 
-class LoadedEncoders(Mapping[str, "Encoder"]):
-    """Encoders by modality.
+@dataclass(eq=False)
+class Held:
+    """One encoder, built or not; shared by the models that were made from one another.
+
+    Attributes
+    ----------
+    build
+        Builds the encoder and compares it with the one the projector was trained with.
+    files
+        What it was read from, by path below its folder; empty for one that was handed in.
+    built
+        The encoder, once it was asked for.
+    """
+
+    build: Callable[[], Encoder]
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    built: Encoder | None = None
+
+    def get(self) -> Encoder:
+        """Return the encoder; the first call builds it."""
+        if self.built is None:
+            self.built = self.build()
+            self.files = {}
+        return self.built
+
+    def can_be_built(self) -> bool:
+        """Build it, unless it needs a package that is not installed."""
+        try:
+            self.get()
+        except OptionalDependencyError:
+            return False
+        return True
+
+    def save(self, folder: Path) -> None:
+        """Write the encoder, or what it would be built from, into `folder`.
+
+        Raises
+        ------
+        InputError
+            It was handed in and has no way to be saved.
+        """
+        if self.built is None:
+            for name, content in self.files.items():
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                (folder / name).write_bytes(content)
+            return
+        if not isinstance(self.built, SavableEncoder):
+            raise InputError(f"encoder {self.built.name!r} cannot be saved: it has no save(folder) method.")
+        self.built.save(folder)
+
+
+class Encoders(Mapping[str, "Encoder"]):
+    """Encoders by modality. Asking whether one is there builds none.
 
     Parameters
     ----------
-    readers
-        By modality, what builds the encoder and compares it with the one the model was trained with.
+    held
+        By modality.
     """
 
-    def __init__(self, readers: Mapping[str, Callable[[], Encoder]]) -> None:
-        self._readers = dict(readers)
-        self._built: dict[str, Encoder] = {}
+    def __init__(self, held: Mapping[str, Held]) -> None:
+        self._held = dict(held)
+
+    @classmethod
+    def of(cls, encoders: Mapping[str, Encoder]) -> Encoders:
+        """Hold encoders that are built already, or those of another model as they are."""
+        if isinstance(encoders, Encoders):
+            return encoders
+        return cls({modality: Held(lambda one=one: one, built=one) for modality, one in encoders.items()})  # type: ignore[misc]
+
+    def held(self) -> dict[str, Held]:
+        """Return the encoders without building any."""
+        return dict(self._held)
+
+    def only(self, modalities: list[str]) -> Encoders:
+        """Return the encoders of some modalities, in the order of `modalities`."""
+        return Encoders({one: self._held[one] for one in modalities})
 
     def __getitem__(self, modality: str) -> Encoder:
-        if modality not in self._built:
-            self._built[modality] = self._readers[modality]()
-        return self._built[modality]
+        return self._held[modality].get()
 
     def __contains__(self, modality: object) -> bool:
-        return modality in self._readers  # asking must not build
+        return modality in self._held
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._readers)
+        return iter(self._held)
 
     def __len__(self) -> int:
-        return len(self._readers)
+        return len(self._held)

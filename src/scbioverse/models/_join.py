@@ -11,6 +11,7 @@ from torch import nn
 
 from ..errors import InputError, MismatchError
 from ._build import build_modules
+from ._encoders import Encoders
 from .bioverse import BioVerse
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def join(*models: BioVerse, name: str | None = None) -> BioVerse:
         _fill(modules, models)
     return BioVerse(
         config,
-        encoders={modality: one.encoders[modality] for one in models for modality in one.config.encoders},
+        encoders=Encoders({modality: held for one in models for modality, held in one.encoders.held().items()}),
         modules=modules,
         text_space=first.text_space,
         text_table=first.text_table,
@@ -137,7 +138,7 @@ def only(model: BioVerse, modalities: list[str]) -> BioVerse:
         _fill(modules, [model])
     return BioVerse(
         config,
-        encoders={name: model.encoders[name] for name in config.encoders},
+        encoders=model.encoders.only(list(config.encoders)),
         modules=modules,
         text_space=model.text_space,
         text_table=model.text_table,

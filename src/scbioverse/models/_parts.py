@@ -17,7 +17,7 @@ from .._device import pick_device
 from ..errors import InputError, MismatchError
 from ..llm.prompts import MAX_LABEL_CHARS
 from ._build import Backend, check_backend, identity, open_llm, read_template
-from ._encoders import LoadedEncoders
+from ._encoders import Encoders
 from ._reader import Reader
 
 if TYPE_CHECKING:
@@ -57,8 +57,7 @@ class Parts:
         backend: Backend = "hf",
     ) -> None:
         self.config, self.modules, self.text_space = config, modules, text_space
-        # Those of a folder are built one by one, on first use.
-        self.encoders: Mapping[str, Encoder] = encoders if isinstance(encoders, LoadedEncoders) else dict(encoders)
+        self.encoders = Encoders.of(encoders)
         self.text_table = text_table
         self.modules.eval()
         self.template = read_template(config.template)

@@ -20,14 +20,14 @@ from safetensors.torch import load_file, save_file
 from torch.overrides import TorchFunctionMode
 
 from .._safe_files import check_file_name, check_kinds, check_safetensors, refuse_code, refuse_executable
-from ..encoders import SavableEncoder, build
+from ..encoders import build
 from ..errors import InputError, MismatchError, WeightsError
 from ..llm.adapter import CONFIG as ADAPTER_CONFIG
 from ..llm.adapter import Adapter
 from ..llm.represent import TextSpace
 from ..llm.text_table import TextTable
 from ._build import build_modules
-from ._encoders import LoadedEncoders
+from ._encoders import Encoders, Held
 from .bioverse import BioVerse
 from .card import render_card
 from .config import CONFIG, BioVerseConfig, check_name, read_config
@@ -123,9 +123,7 @@ def load_checkpoint(
 def _write(model: BioVerse, folder: Path, dtype: torch.dtype) -> None:
     tensors = {key: _stored(value, dtype) for key, value in model.tensors().items()}
     save_file(tensors, folder / TENSORS)
-    for modality, encoder in model.encoders.items():
-        if not isinstance(encoder, SavableEncoder):
-            raise InputError(f"encoder {encoder.name!r} cannot be saved: it has no save(folder) method.")
+    for modality, encoder in model.encoders.held().items():
         encoder.save(folder / ENCODERS / check_name(modality, what="modality"))
     if model.adapter is not None:
         model.adapter.save(folder / ADAPTER, llm=model.config.llm.name, dtype=dtype)
@@ -218,19 +216,21 @@ def _check_sizes(config: BioVerseConfig, state: dict[str, torch.Tensor]) -> None
         raise KeyError(f"missing {missing[:4]}")
 
 
-def _load_encoders(folder: Path, config: BioVerseConfig, files: dict[str, str]) -> LoadedEncoders:
-    """Build the encoders that are in the folder now, and those of which it holds the description alone when asked."""
-    found = LoadedEncoders({one: partial(_load_encoder, folder, one, config) for one in config.encoders})
+def _load_encoders(folder: Path, config: BioVerseConfig, files: dict[str, str]) -> Encoders:
+    """Build the encoders whose tensors are in the folder; the others when they are asked for."""
+    held = {}
     for modality in config.encoders:
-        inside = f"{ENCODERS}/{modality}/"
-        if [name for name in files if name.startswith(inside)] != [f"{inside}{ENCODER_CONFIG}"]:
-            found[modality]
-    return found
+        place = folder / ENCODERS / modality
+        names = [name.split("/", 2)[2] for name in files if name.startswith(f"{ENCODERS}/{modality}/")]
+        one = held[modality] = Held(partial(_load_encoder, place, modality, config))
+        if names == [ENCODER_CONFIG] or not one.can_be_built():
+            one.files = {name: (place / name).read_bytes() for name in names}
+    return Encoders(held)
 
 
 def _load_encoder(folder: Path, modality: str, config: BioVerseConfig) -> Encoder:
     made = config.encoders[modality]
-    encoder = build(made.kind, folder / ENCODERS / modality)
+    encoder = build(made.kind, folder)
     if encoder.fingerprint() != made.fingerprint:
         raise MismatchError(
             f"the {modality} encoder in {folder} has fingerprint {encoder.fingerprint()}, the projector was trained "
