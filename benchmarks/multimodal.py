@@ -52,7 +52,9 @@ TYPES = (
 def drug_table(genes: pd.Index) -> ad.AnnData:
     """Drugs with a readable structure and a target among `genes`: `obs["smiles"]`, `obs["targets"]`."""
     table = pd.read_csv(fetch(DRUGS), sep="\t", dtype=str).fillna("")
-    parsed = parse_smiles(table["canonical_smiles"].where(table["canonical_smiles"] != "", table["smiles"]))
+    parsed = parse_smiles(
+        table["canonical_smiles"].where(table["canonical_smiles"] != "", table["smiles"]), salts="largest"
+    )
     table = table.assign(smiles=[one.canonical for one in parsed])
     known = set(genes)
     table["targets"] = ["|".join(t for t in one.split("|") if t in known) for one in table["target"]]

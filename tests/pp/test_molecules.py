@@ -24,17 +24,23 @@ def test_canonical_form_and_report() -> None:
     assert obs["n_stereo"].tolist() == [0, 1, 1, 1, 0]
     assert obs["n_stereo_unset"].tolist() == [0, 0, 1, 0, 0]
     assert obs["n_fragments"].tolist() == [1, 1, 1, 1, 2]
-    assert obs["canonical_smiles"].iloc[4] == "[Cl-]"  # no carbon, one heavy atom each: the heavier part
-    assert obs["formal_charge"].tolist() == [0, 0, 0, 0, -1]
+    assert obs["canonical_smiles"].iloc[4] == "[Cl-].[NH4+]"  # nothing but counter-ions: they are the substance
+    assert obs["formal_charge"].tolist() == [0, 0, 0, 0, 0]
+    assert obs["left_out"].tolist() == [""] * 5
     assert obs["valid"].all()
 
 
 def test_salts_and_charges() -> None:
     texts = ["[Na+].CC(=O)[O-]", "C[NH3+].F[P-](F)(F)(F)(F)F"]
-    largest = sb.pp.molecules(texts).obs
+    stripped = sb.pp.molecules(texts).obs
+    assert stripped["canonical_smiles"].tolist() == ["CC(=O)[O-].[Na+]", "C[NH3+]"]
+    assert stripped["left_out"].tolist() == ["", "F[P-](F)(F)(F)(F)F"]
+    with pytest.warns(UserWarning, match=r"1 of 2 SMILES hold several substances, of which one is kept: '0'"):
+        largest = sb.pp.molecules(texts, salts="largest").obs
     assert largest["canonical_smiles"].tolist() == ["CC(=O)[O-]", "C[NH3+]"]  # carbon before size
     assert largest["formal_charge"].tolist() == [-1, 1]
-    neutral = sb.pp.molecules(texts, charges="neutralise").obs
+    with pytest.warns(UserWarning, match="several substances"):
+        neutral = sb.pp.molecules(texts, salts="largest", charges="neutralise").obs
     assert neutral["canonical_smiles"].tolist() == ["CC(=O)O", "CN"]
     kept = sb.pp.molecules(texts, salts="keep").obs
     assert kept["canonical_smiles"].iloc[0] == "CC(=O)[O-].[Na+]"
@@ -46,8 +52,9 @@ def test_salts_and_charges() -> None:
 
 
 def test_order_of_parts_does_not_matter() -> None:
-    texts = ["CCO.CCN", "CCN.CCO"]
-    obs = sb.pp.molecules(texts).obs
+    texts = ["CCOC.CCN", "CCN.CCOC"]
+    with pytest.warns(UserWarning, match="2 of 2 SMILES hold several substances"):
+        obs = sb.pp.molecules(texts).obs
     assert obs["canonical_smiles"].nunique() == 1
     assert obs["duplicate_of"].tolist() == ["", "0"]
 
@@ -74,7 +81,7 @@ def test_a_table_keeps_its_columns(tmp_path: Path) -> None:
     drugs.write_h5ad(tmp_path / "drugs.h5ad")
     back = ad.read_h5ad(tmp_path / "drugs.h5ad")
     assert back.obs["canonical_smiles"].tolist() == ["CCO"]
-    assert read_record(back, "molecules")["salts"] == "largest"
+    assert read_record(back, "molecules")["salts"] == "strip"
 
 
 def test_errors() -> None:

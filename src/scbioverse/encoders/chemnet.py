@@ -20,6 +20,8 @@ from torch import Tensor, nn
 from torch.nn.functional import pad, selu
 
 from .._device import pick_device
+from .._logging import logger
+from .._shown import shown_name
 from ..errors import OptionalDependencyError, WeightsError
 from ..pp._smiles import SMILES_VERSION, parse_smiles
 from ._config_file import read_config, same_fingerprint, write_config
@@ -166,8 +168,23 @@ class ChemNetEncoder(TextEncoder):
         return self._fingerprint
 
     def clean(self, values: Sequence[str]) -> list[tuple[str, str]]:
-        """Return (canonical SMILES of the largest part, problem) for each SMILES."""
-        return [(one.canonical, one.problem) for one in parse_smiles(values)]
+        """Return (canonical SMILES of the largest part, problem) for each SMILES.
+
+        A warning in the log names how many are not read whole, though :func:`scbioverse.pp.molecules` would keep more
+        or another part of them: complexes, mixtures, salts of a small drug with a large acid.
+        """
+        # One part of whatever kind: the weights know no dot, and embeddings made before must stay what they are.
+        parsed = parse_smiles(values, salts="largest")
+        other = [value for value, one in zip(values, parsed, strict=True) if one.mixture]
+        if other:
+            logger.warning(
+                "ChemNet reads one connected part of a molecule: of %d of %d distinct SMILES (first: %r) more belongs "
+                "to it. model='morgan' reads complexes whole.",
+                len(other),
+                len(values),
+                shown_name(other[0]),
+            )
+        return [(one.canonical, one.problem) for one in parsed]
 
     @torch.inference_mode()
     def embed_texts(self, values: Sequence[str]) -> NDArray[np.float32]:

@@ -102,7 +102,7 @@ class HFSequenceEncoder(TextEncoder):
         pooling: Pooling = "mean",
         window: int = _WINDOW,
         overlap: int | None = None,
-        salts: Salts = "largest",
+        salts: Salts = "strip",
         device: str | None = None,
         trust_remote_code: bool = False,
     ) -> None:

@@ -44,9 +44,7 @@ class MorganEncoder(TextEncoder):
     noun: ClassVar[str] = "SMILES"
     modality: str = "molecule"
 
-    def __init__(
-        self, *, radius: int = 2, n_bits: int = 2048, chirality: bool = True, salts: Salts = "largest"
-    ) -> None:
+    def __init__(self, *, radius: int = 2, n_bits: int = 2048, chirality: bool = True, salts: Salts = "strip") -> None:
         if radius < 0 or n_bits < 1:
             raise InputError(f"radius must not be negative and n_bits at least 1; found {radius} and {n_bits}")
         self.radius, self.dim, self.chirality, self.salts = int(radius), int(n_bits), bool(chirality), salts

@@ -10,6 +10,7 @@ import pandas as pd
 
 from .._logging import logger
 from .._record import write_record
+from .._shown import shown_name
 from ..errors import InputError, MissingKeyError
 from ._smiles import Charges, Molecule, Salts, parse_smiles
 
@@ -25,7 +26,7 @@ def molecules(
     data: Iterable[str] | pd.DataFrame,
     *,
     key: str = "smiles",
-    salts: Salts = "largest",
+    salts: Salts = "strip",
     charges: Charges = "keep",
 ) -> AnnData:
     """Read SMILES into an AnnData, one row a molecule, and report on each.
@@ -40,18 +41,23 @@ def molecules(
     key
         The table's column with SMILES.
     salts
-        Which of several disconnected parts (salts, solvates, mixtures) the canonical form keeps. `"largest"`: one with
-        carbon before one without, then the one with most heavy atoms, then the heavier one. `"keep"`: all.
+        Which of several disconnected parts (salts, solvates, mixtures) the canonical form keeps. `"strip"`: what is
+        no usual counter-ion or solvent. A complex of a metal stays whole (cisplatin, ferrocene), but for alkali and
+        alkaline earth ions beside it, and so does a salt of nothing but counter-ions (sodium acetate, lithium
+        carbonate). Of several other substances the largest is kept, and a warning names the row. `"largest"`: one part
+        of whatever kind: one with carbon before one without, then the one with most heavy atoms, then the heavier one.
+        `"keep"`: all.
     charges
         `"keep"`, or `"neutralise"`: protons are added or taken where that removes a charge.
 
     Returns
     -------
     AnnData without genes, (n, 0). `obs`: `smiles` as given; `canonical_smiles`, rdkit's, "" where unreadable; `valid`;
-    `problem`, why it is unreadable; `n_fragments`, parts before any was left out; and of the part kept `n_heavy_atoms`,
-    `formal_charge` (elementary charges), `n_stereo` (tetrahedral centres and double bonds that can have a
-    configuration) and `n_stereo_unset` (those whose configuration is not given); `duplicate_of`, the row name of the
-    first molecule with the same canonical SMILES. A record in `uns["bioverse"]["molecules"]`.
+    `problem`, why it is unreadable; `n_fragments`, parts before any was left out; `left_out`, SMILES of these, "" where
+    none was; of what is kept `n_heavy_atoms`, `formal_charge` (elementary charges), `n_stereo` (tetrahedral centres and
+    double bonds that can have a configuration) and `n_stereo_unset` (those whose configuration is not given);
+    `duplicate_of`, the row name of the first molecule with the same canonical SMILES. A record in
+    `uns["bioverse"]["molecules"]`.
 
     Raises
     ------
@@ -65,7 +71,7 @@ def molecules(
     Warns
     -----
     UserWarning
-        Some SMILES cannot be read.
+        Some SMILES cannot be read, or a part was left out that is no counter-ion or solvent.
 
     Examples
     --------
@@ -90,6 +96,7 @@ def molecules(
     obs.insert(0, "smiles", texts)
     adata = ad.AnnData(obs=obs)
     n_duplicates, n_mixtures = int((report["duplicate_of"] != "").sum()), int((report["n_fragments"] > 1).sum())
+    n_left_out = int((report["left_out"] != "").sum())
     write_record(
         adata,
         "molecules",
@@ -98,19 +105,31 @@ def molecules(
         n_invalid=len(bad),
         n_duplicates=n_duplicates,
         n_mixtures=n_mixtures,
+        n_left_out=n_left_out,
     )
     logger.info(
-        "%d molecules: %d unreadable, %d duplicates, %d of several parts, %d charged, %d with stereo not set",
+        "%d molecules: %d unreadable, %d duplicates, %d of several parts (of %d some were left out: numbers are of the "
+        "rest), %d charged, %d with stereo not set",
         len(report),
         len(bad),
         n_duplicates,
         n_mixtures,
+        n_left_out,
         int((report["formal_charge"] != 0).sum()),
         int((report["n_stereo_unset"] > 0).sum()),
     )
+    mixed = report.index[[one.mixture for one in parsed]]
+    if len(mixed):
+        named = ", ".join(repr(shown_name(name)) for name in mixed[:_SHOWN])
+        warnings.warn(
+            f"{len(mixed)} of {len(report)} SMILES hold several substances, of which one is kept: {named}"
+            f"{', ...' if len(mixed) > _SHOWN else ''}. obs['left_out'] holds the others; salts='keep' keeps all.",
+            UserWarning,
+            stacklevel=2,
+        )
     if len(bad):
         problems = report["problem"].to_dict()
-        named = ", ".join(f"{name!r} ({problems[name]})" for name in bad[:_SHOWN])
+        named = ", ".join(f"{shown_name(name)!r} ({problems[name]})" for name in bad[:_SHOWN])
         warnings.warn(
             f"{len(bad)} of {len(report)} SMILES cannot be read: {named}{', ...' if len(bad) > _SHOWN else ''}. "
             "They are kept with obs['valid'] = False.",
@@ -149,6 +168,7 @@ def _report(parsed: list[Molecule], index: pd.Index) -> pd.DataFrame:
             "valid": [one.mol is not None for one in parsed],
             "problem": [one.problem for one in parsed],
             "n_fragments": [one.n_fragments for one in parsed],
+            "left_out": [one.left_out for one in parsed],
             "n_heavy_atoms": [one.mol.GetNumHeavyAtoms() if one.mol is not None else 0 for one in parsed],
             "formal_charge": [_charge(one) for one in parsed],
             "n_stereo": stereo[:, 0],

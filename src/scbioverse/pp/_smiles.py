@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 from .._optional import import_optional
 from ..errors import InputError
+from ._counter_ions import largest, split_parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-Salts: TypeAlias = Literal["largest", "keep"]
+Salts: TypeAlias = Literal["strip", "largest", "keep"]
 Charges: TypeAlias = Literal["keep", "neutralise"]
 # Changes whenever the same SMILES may come out otherwise: part of every molecule encoder's fingerprint.
 SMILES_VERSION = "smiles-v1"
+# rdkit walks along bonds by recursion: from about 20,000 atoms in a chain the process dies. Ring finding takes
+# minutes for thousands of rings. The largest among 64,000 structures of ChEBI, ChEMBL and DrugCentral has 1,598
+# characters and 69 rings.
+MOST_CHARACTERS = 5000
+MOST_RINGS = 400
+
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
+_RING_MARK = re.compile(r"%\d\d|%\(\d+\)|\d")
+_BRACKETS = re.compile(r"\[[^\]]*\]")
 
 
 class Molecule(NamedTuple):
@@ -27,9 +38,13 @@ class Molecule(NamedTuple):
     """Disconnected parts before any was left out."""
     problem: str
     """Why it cannot be read, else ""."""
+    left_out: str = ""
+    """Canonical SMILES of the parts left out, joined by dots."""
+    mixture: bool = False
+    """Whether a part was left out that is neither a counter-ion or solvent nor a copy of what is kept."""
 
 
-def parse_smiles(texts: Iterable[str], *, salts: Salts = "largest", charges: Charges = "keep") -> list[Molecule]:
+def parse_smiles(texts: Iterable[str], *, salts: Salts = "strip", charges: Charges = "keep") -> list[Molecule]:
     """Read SMILES with rdkit and bring each to its canonical form.
 
     Parameters
@@ -37,6 +52,7 @@ def parse_smiles(texts: Iterable[str], *, salts: Salts = "largest", charges: Cha
     texts
         SMILES.
     salts
+        `"strip"`: leave counter-ions and solvents out, see :func:`scbioverse.pp._counter_ions.split_parts`.
         `"largest"`: of several disconnected parts keep one: one with carbon before one without, then the one with most
         heavy atoms, then the heavier one. `"keep"`: keep all.
     charges
@@ -44,7 +60,8 @@ def parse_smiles(texts: Iterable[str], *, salts: Salts = "largest", charges: Cha
 
     Returns
     -------
-    One entry a text, in order. Stereo centres and double-bond geometry stay as given.
+    One entry a text, in order. Stereo centres and double-bond geometry stay as given. A text of more than 5,000
+    characters, or with more than 400 rings, is not given to rdkit, which might not come back.
 
     Raises
     ------
@@ -53,8 +70,8 @@ def parse_smiles(texts: Iterable[str], *, salts: Salts = "largest", charges: Cha
     OptionalDependencyError
         rdkit is not installed.
     """
-    if salts not in ("largest", "keep"):
-        raise InputError(f"salts must be 'largest' or 'keep', found {salts!r}")
+    if salts not in ("strip", "largest", "keep"):
+        raise InputError(f"salts must be 'strip', 'largest' or 'keep', found {salts!r}")
     if charges not in ("keep", "neutralise"):
         raise InputError(f"charges must be 'keep' or 'neutralise', found {charges!r}")
     base = import_optional("rdkit.rdBase", extra="molecules", purpose="Reading SMILES")
@@ -74,26 +91,67 @@ def parse_smiles(texts: Iterable[str], *, salts: Salts = "largest", charges: Cha
 def _parse(text: str, salts: Salts, uncharger: Any) -> Molecule:
     from rdkit import Chem
 
+    problem = _unfit(text)
+    if problem:
+        return Molecule(None, "", 0, problem)
+    try:
+        mol = Chem.MolFromSmiles(text)
+        if mol is None or mol.GetNumAtoms() == 0:
+            return Molecule(None, "", 0, _problem(text))
+        parts = Chem.GetMolFrags(mol, asMols=True) if "." in text else (mol,)
+        left_out, mixture = "", False
+        if len(parts) > 1 and salts != "keep":
+            mol, left_out, mixture = _cut(mol, parts, salts)
+        if uncharger is not None:
+            mol = uncharger.uncharge(mol)
+        return Molecule(mol, Chem.MolToSmiles(mol), len(parts), "", left_out, mixture)
+    # What rdkit raises in place of returning None differs by version and by what is odd.
+    except (RuntimeError, ValueError, OverflowError) as error:
+        return Molecule(None, "", 0, f"rdkit cannot read it: {_first_line(error)}")
+
+
+def _unfit(text: str) -> str:
+    """Why a text must not, or need not, be given to rdkit."""
     if not text:
-        return Molecule(None, "", 0, "empty")
-    mol = Chem.MolFromSmiles(text)
-    if mol is None or mol.GetNumAtoms() == 0:
-        return Molecule(None, "", 0, _problem(text))
-    parts = Chem.GetMolFrags(mol, asMols=True) if "." in text else (mol,)
-    if salts == "largest" and len(parts) > 1:
-        mol = max(parts, key=_rank)
-    if uncharger is not None:
-        mol = uncharger.uncharge(mol)
-    return Molecule(mol, Chem.MolToSmiles(mol), len(parts), "")
+        return "empty"
+    if len(text) > MOST_CHARACTERS:
+        return f"{len(text):,} characters, at most {MOST_CHARACTERS:,} are read"
+    found = _CONTROL.search(text)
+    if found is not None:
+        return f"holds the control character {found[0]!r} at position {found.start() + 1}"
+    if not text.isascii():
+        other = next(one for one in text if not one.isascii())
+        # A name may follow the SMILES after a blank; rdkit takes bytes and cannot take half a surrogate pair.
+        if other in text.split()[0] or "\ud800" <= other <= "\udfff":
+            return f"the character {other!r} is in no SMILES"
+    rings = len(_RING_MARK.findall(_BRACKETS.sub("", text.split()[0]))) // 2
+    if rings > MOST_RINGS:
+        return f"{rings:,} rings, at most {MOST_RINGS} are read"
+    return ""
 
 
-def _rank(part: Any) -> tuple[bool, int, float, str]:
+def _cut(mol: Any, parts: tuple[Any, ...], salts: Salts) -> tuple[Any, str, bool]:
+    """Return what is kept of several parts, the SMILES of the rest, and whether the rest is more than counter-ions."""
     from rdkit import Chem
-    from rdkit.Chem.Descriptors import MolWt  # type: ignore[attr-defined]
 
-    carbon = any(atom.GetAtomicNum() == 6 for atom in part.GetAtoms())
-    # The SMILES last: what is left is decided by neither the order in the text nor by chance.
-    return carbon, part.GetNumHeavyAtoms(), MolWt(part), Chem.MolToSmiles(part)
+    split = split_parts(parts)
+    if salts == "largest":
+        best = largest(parts)
+        rest = [part for part in parts if part is not best]
+        # The complex, or the salt that is the substance, is no longer what it was.
+        return best, _joined(rest), split.mixture or any(part is not best for part in split.kept)
+    if not split.left_out:
+        return mol, "", False
+    kept = split.kept[0]
+    for part in split.kept[1:]:
+        kept = Chem.CombineMols(kept, part)
+    return kept, _joined(split.left_out), split.mixture
+
+
+def _joined(parts: list[Any]) -> str:
+    from rdkit import Chem
+
+    return ".".join(sorted(Chem.MolToSmiles(part) for part in parts))
 
 
 def _problem(text: str) -> str:
@@ -103,4 +161,8 @@ def _problem(text: str) -> str:
     if mol is None or mol.GetNumAtoms() == 0:
         return "not a SMILES"
     problems = Chem.DetectChemistryProblems(mol)
-    return problems[0].Message() if problems else "cannot be sanitised"
+    return str(problems[0].Message()) if problems else "cannot be sanitised"
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0][:80] if str(error).strip() else type(error).__name__

@@ -53,8 +53,18 @@ LONGEST_NAME = 200
 MOST_TEXT = 400
 _KEYS = {"molecule": "smiles", "protein": "sequence"}
 # What is worked out here is not read from these.
-_COMPUTED = ("n_heavy_atoms", "formal_charge", "n_stereo", "n_stereo_unset", "length", "valid", "charge", "weight")
-_BOOKKEEPING = ("canonical_smiles", "problem", "duplicate_of", "description", "valid", NAME_COLUMN)
+_COMPUTED = (
+    "n_heavy_atoms",
+    "formal_charge",
+    "n_stereo",
+    "n_stereo_unset",
+    "length",
+    "valid",
+    "charge",
+    "weight",
+    "left_out",
+)
+_BOOKKEEPING = ("canonical_smiles", "problem", "duplicate_of", "description", "valid", "left_out", NAME_COLUMN)
 
 
 class AskedSequences:
@@ -219,10 +229,18 @@ class AskedSequences:
         return np.array([not one.problem for one in self._parsed])
 
     @cached_property
+    def left_out(self) -> list[str]:
+        """Parts of each molecule that were not read, as SMILES, `""` where all was."""
+        if self.modality == "protein":
+            return [""] * self.adata.n_obs
+        return [one.left_out for one in self._parsed]  # type: ignore[union-attr]
+
+    @cached_property
     def mixtures(self) -> NDArray[np.bool_]:
-        """Molecules of several parts, of which one was read, bool (n_obs,)."""
-        whole = self.modality == "protein" or self._reading().get("salts") == "keep"
-        return np.array([not whole and one.n_fragments > 1 for one in self._parsed])  # type: ignore[union-attr]
+        """Molecules of which a part was left out that is no counter-ion or solvent, bool (n_obs,)."""
+        if self.modality == "protein":
+            return np.zeros(self.adata.n_obs, dtype=bool)
+        return np.array([one.mixture for one in self._parsed])  # type: ignore[union-attr]
 
     def mol(self, row: int) -> Any:
         """Return the rdkit molecule of a readable row."""

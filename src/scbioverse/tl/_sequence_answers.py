@@ -19,7 +19,7 @@ from ._sequence_facts import compute_sequences, missing, not_there
 from ._sequence_notes import say_notes
 from ._sequence_properties import tanimoto
 from ._sequence_questions import COMPUTED
-from ._sequence_rows import SHOWN, chosen, chosen_rows, counted
+from ._sequence_rows import SHOWN, chosen, chosen_rows, counted, cut_said
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -169,9 +169,8 @@ def _similar(question: SequenceQuestion, data: AskedSequences) -> Fact:
         also = f", Tanimoto {one.tanimoto:.2f}" if bits else ""
         shown.append(f"{data.labels[row]} ({one.similarity:.2f}{also})")
     by = "the model's encoder and Morgan fingerprints" if bits else "the model's encoder"
-    return Fact(
-        f"Most like {data.labels[centre]} by {by}: {listed(shown)}, of {counted(others.size, data.noun)}.", table
-    )
+    said = f"Most like {data.labels[centre]} by {by}: {listed(shown)}, of {counted(others.size, data.noun)}."
+    return Fact(" ".join([said, *cut_said(np.concatenate([[centre], found[:SHOWN]]), data)]), table)
 
 
 # ---------------------------------------------------------------- what is known of a row
@@ -197,7 +196,7 @@ def _known(rows: Rows, data: AskedSequences) -> Fact:
 
 def _plain(rows: Rows, data: AskedSequences) -> Fact:
     """Say what can be computed of rows that the model cannot speak of, and how more could be said."""
-    names = [data.labels[row] for row in rows]
+    names, remarks = [data.labels[row] for row in rows], list[str]()
     if data.modality == "protein":
         table = pd.DataFrame(
             {
@@ -213,6 +212,7 @@ def _plain(rows: Rows, data: AskedSequences) -> Fact:
     else:
         table = pd.DataFrame({"row": [data.ids[row] for row in rows], "formula": data.texts_of("formula", rows)})
         table["weight (g/mol)"] = data.values("weight", rows)
+        remarks = cut_said(rows, data)
         said = [
             f"{name} is {what}, {m:.2f} g/mol."
             for name, what, m in zip(names, table["formula"], table["weight (g/mol)"], strict=True)
@@ -222,4 +222,4 @@ def _plain(rows: Rows, data: AskedSequences) -> Fact:
         f"{data.noun}s with texts in obs[{bounded(data.text_key, MAX_NAME_CHARS)!r}] (or another column, text_key=): "
         f"the text of the nearest one is then shown."
     )
-    return Fact(" ".join([*said, re.sub(r"\bit does\b", "they do", how) if len(rows) > 1 else how]), table)
+    return Fact(" ".join([*said, *remarks, re.sub(r"\bit does\b", "they do", how) if len(rows) > 1 else how]), table)

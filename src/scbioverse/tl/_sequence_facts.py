@@ -11,8 +11,18 @@ from ..llm.questions import MAX_NAME_CHARS, bounded
 from ._question_facts import NOT_ENOUGH, Fact, groups_fact, listed, percent
 from ._sequence_conditions import alternatives
 from ._sequence_properties import compare_fact, extreme_fact, property_fact
-from ._sequence_rows import MOST_EVIDENCE, SHOWN, chosen, chosen_rows, counted, fulfilling, names_of, table_of, whom
-from ._sequence_words import FORMULA
+from ._sequence_rows import (
+    MOST_EVIDENCE,
+    SHOWN,
+    chosen,
+    chosen_rows,
+    counted,
+    cut_said,
+    fulfilling,
+    names_of,
+    table_of,
+    whom,
+)
 
 if TYPE_CHECKING:
     from ._asked_sequences import AskedSequences, Rows
@@ -86,13 +96,15 @@ def _read_of(question: SequenceQuestion, data: AskedSequences) -> list[str]:
     if question.kind == "groups" or (question.kind in ("count", "fraction", "list") and not question.conditions):
         return []
     mask = chosen(question, data)
-    bad, mixed = np.flatnonzero(mask & ~data.readable), np.flatnonzero(mask & data.mixtures & data.readable)
+    bad = np.flatnonzero(mask & ~data.readable)
     out = []
     if bad.size and not question.rows:
         verb = "was" if bad.size == 1 else "were"
         out.append(f"{counted(bad.size, data.noun)} without a readable {data.written} {verb} left out.")
-    if mixed.size and data.modality == "molecule" and not all(one.text for one in question.properties or [FORMULA]):
-        out.append(f"Of {counted(mixed.size, 'salt or mixture', 'salts or mixtures')} only the largest part was read.")
+    used = [*question.properties, *(one.of for one in question.conditions)]
+    # Side by side without a property: all are shown.
+    if any(one.computed for one in used) or (question.kind == "compare" and not used):
+        out += cut_said(np.flatnonzero(mask), data)
     return out
 
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 SHOWN = 5
 LISTED = 10
 MOST_EVIDENCE = 1000
+MOST_TEXT = 400
+_NAMED = 3  # molecules that a remark names one by one
 
 
 def chosen(question: SequenceQuestion, data: AskedSequences) -> NDArray[np.bool_]:
@@ -70,7 +72,26 @@ def table_of(rows: Rows, properties: list[Property], data: AskedSequences) -> pd
     columns: dict[str, Any] = {"row": [data.ids[row] for row in rows]}
     for one in properties:
         columns[_heading(one)] = data.texts_of(one.name, rows) if one.text else data.values(one.name, rows)
+    if any(one.computed for one in properties) and any(data.left_out[row] for row in rows):
+        columns["left_out"] = [bounded(data.left_out[row], MOST_TEXT) for row in rows]
     return pd.DataFrame(columns)
+
+
+def cut_said(rows: Rows, data: AskedSequences) -> list[str]:
+    """Say of which molecules a part was left out: numbers are of the rest."""
+    cut = [int(row) for row in rows if data.left_out[row] and data.readable[row]]
+    out = []
+    for mixed, what, lost in (
+        (False, "Counter-ions or solvents were left out of", "left out"),
+        (True, "One part alone was read of", "not read"),
+    ):
+        some = [row for row in cut if data.mixtures[row] == mixed]
+        named = [f"{data.labels[row]} ({lost}: {bounded(data.left_out[row], MAX_NAME_CHARS)})" for row in some]
+        if some:
+            kind = ("mixture", "mixtures") if mixed else ("salt or solvate", "salts or solvates")
+            whom_said = listed(named) if len(some) <= _NAMED else counted(len(some), *kind)
+            out.append(f"{what} {whom_said}: numbers are of what is left.")
+    return out
 
 
 def _heading(one: Property) -> str:

@@ -50,6 +50,11 @@ class Property:
         """Whether its values are texts."""
         return self.name.startswith(("formula", "text:"))
 
+    @property
+    def computed(self) -> bool:
+        """Whether it follows from the structure and is not read from a column."""
+        return not self.name.startswith(("obs:", "text:"))
+
     def shown(self, value: float) -> str:
         """Write a value with its unit."""
         if self.unit == "%":
