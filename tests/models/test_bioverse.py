@@ -216,7 +216,7 @@ def test_texts_that_are_kept_need_no_language_model(model: BioVerse, monkeypatch
     model.keep_texts(["B cell", "NK cell"])
     read: list[str] = []
     represent = _space.represent
-    model._texts.clear()
+    model.language.texts.clear()
     monkeypatch.setattr(
         _space, "represent", lambda llm, texts, **o: (read.extend(texts), represent(llm, texts, **o))[1]
     )

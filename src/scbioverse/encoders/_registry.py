@@ -70,6 +70,11 @@ def list_encoders() -> list[str]:
     return sorted({*_BUILTIN, *_CLASSES})
 
 
+def held_class(kind: str) -> type | None:
+    """Return the class under `kind` if it was imported or registered, and import nothing."""
+    return _CLASSES.get(kind)
+
+
 def encoder_class(kind: str) -> type:
     """Return the class registered under `kind`.
 

@@ -266,6 +266,13 @@ def merged_twin(backbone: Backbone, adapter: Adapter) -> Backbone:
     return Plain(model, backbone.tokenizer, name=backbone.name, sha256=backbone.sha256)
 
 
+def reading_twin(backbone: Backbone, adapter: Adapter) -> Backbone:
+    """Return what :func:`merged_twin` makes, the same one for all that read with this adapter."""
+    if adapter not in backbone.twins:
+        backbone.twins[adapter] = merged_twin(backbone, adapter)
+    return backbone.twins[adapter]
+
+
 def _twin(model: Any, dtype: torch.dtype | None) -> Any:
     """Copy the modules of a model but not its weights; those of another `dtype` are converted, tied ones once."""
     memo: dict[int, Any] = {}

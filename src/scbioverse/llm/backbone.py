@@ -6,6 +6,7 @@ import contextlib
 import inspect
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from transformers import Cache, PreTrainedModel, PreTrainedTokenizerBase
+
+    from .adapter import Adapter
 
 # Families whose logits are known to be the output embedding times the last hidden state and nothing else. All others
 # are compared with the model's own at loading.
@@ -82,6 +85,8 @@ class Backbone(TextSide):
         self.d_llm = int(self._embedding.weight.shape[1])
         self.layers = _find_layers(self._base, int(model.config.get_text_config().num_hidden_layers))
         self.n_layers = len(self.layers)
+        # By adapter, as long as there is a model that reads with it.
+        self.twins: WeakKeyDictionary[Adapter, Backbone] = WeakKeyDictionary()
         check_placement(name, embedding=self._embedding, head=self.head)
 
     @classmethod
@@ -169,6 +174,7 @@ class Backbone(TextSide):
             raise InputError(f"{self.name!r} was loaded with quantize= or device_map=; load it anew on {device!r}.")
         module: Any = self.model
         module.to(target)
+        self.twins.clear()  # they share some weights with it and not others
         return self
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
+from ._loaded import clear_cache
 from .config import BioVerseConfig, EncoderConfig, LLMConfig, TextSpaceConfig
 from .registry import list_models, load
 
@@ -18,6 +19,7 @@ __all__ = [
     "EncoderConfig",
     "LLMConfig",
     "TextSpaceConfig",
+    "clear_cache",
     "extend",
     "join",
     "list_models",

@@ -89,7 +89,7 @@ class Fittings(Parts):
         made = self.config.encoders[modality]
         self.config.encoders[modality] = replace(made, speech=speech, writes=made.writes or speech is not None)
         heads: Any = self.modules["speech"]
-        for held in (heads, self.writing_adapters, self._speakers):
+        for held in (heads, self.writing_adapters, self._speakers, self._voices):
             if modality in held:
                 del held[modality]
         if head is not None:

@@ -82,7 +82,9 @@ def join(*models: BioVerse, name: str | None = None) -> BioVerse:
         modules=modules,
         text_space=first.text_space,
         text_table=first.text_table,
-        backbone=first.backbone,
+        backbone=first._backbone,
+        llm=first.language,
+        device=first.device,
         adapter=first.adapter,
         writing_adapters={name: held for one in models for name, held in one.writing_adapters.items()},
     )
@@ -142,7 +144,9 @@ def only(model: BioVerse, modalities: list[str]) -> BioVerse:
         modules=modules,
         text_space=model.text_space,
         text_table=model.text_table,
-        backbone=model.backbone,
+        backbone=model._backbone,
+        llm=model.language,
+        device=model.device,
         adapter=model.adapter,
         writing_adapters={name: one for name, one in model.writing_adapters.items() if name in modalities},
     )

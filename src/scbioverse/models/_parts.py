@@ -7,6 +7,7 @@ import hashlib
 import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Self
+from weakref import ReferenceType, WeakValueDictionary
 
 import numpy as np
 import torch
@@ -16,8 +17,9 @@ from torch import Tensor, nn
 from .._device import pick_device
 from ..errors import InputError, MismatchError
 from ..llm.prompts import MAX_LABEL_CHARS
-from ._build import Backend, check_backend, identity, open_llm, read_template
+from ._build import Backend, identity, read_template
 from ._encoders import Encoders
+from ._language import LanguageModel
 from ._reader import Reader
 
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from ..nn import BioTokens
     from ._questioner import Questioner
     from ._shared import SharedHead
-    from ._speaker import Speaker
+    from ._speaker import Speaker, Voice
     from .config import BioVerseConfig
 
 Float = NDArray[np.float32]
@@ -50,7 +52,7 @@ class Parts:
         text_space: TextSpace | None = None,
         text_table: TextTable | None = None,
         backbone: Backbone | None = None,
-        llm: str | None = None,
+        llm: str | LanguageModel | None = None,
         adapter: Adapter | None = None,
         writing_adapters: Mapping[str, Adapter] | None = None,
         device: str = "auto",
@@ -61,15 +63,21 @@ class Parts:
         self.text_table = text_table
         self.modules.eval()
         self.template = read_template(config.template)
-        self._llm, self._device, self._backend = llm, device, check_backend(backend)
+        self.language = (
+            llm
+            if isinstance(llm, LanguageModel)
+            else LanguageModel(llm or config.llm.name, device=device, backend=backend)
+        )
+        self._device = device
         self._backbone: Backbone | None = None
         self._adapter = adapter
         self.writing_adapters = dict(writing_adapters or {})
-        self._speakers: dict[str, Speaker] = {}
         self._reader: Reader | None = None
         self._writer: Reader | None = None
-        self._questioner: Questioner | None = None
-        self._texts: dict[tuple[int, str], Float] = {}
+        self._voices: dict[str, Voice] = {}
+        # Both refer to the model. Held weakly, they do not keep it and its language model alive when it is dropped.
+        self._questioner: ReferenceType[Questioner] | None = None
+        self._speakers: WeakValueDictionary[str, Speaker] = WeakValueDictionary()
         if self.template.template_hash() != config.template_hash:
             raise MismatchError(
                 f"model {config.name!r} was trained with prompt template {config.template_hash}, this version of "
@@ -97,10 +105,7 @@ class Parts:
         MismatchError
             What is there under that name is another model than the projectors were trained for.
         """
-        if self._backbone is None:
-            name = self._llm or self.config.llm.name
-            return self._attach(open_llm(name, device=self._device, backend=self._backend))  # type: ignore[arg-type]
-        return self._backbone
+        return self._attach(self.language.open()) if self._backbone is None else self._backbone
 
     def _attach(self, backbone: Backbone) -> Backbone:
         found = identity(backbone)
@@ -124,8 +129,12 @@ class Parts:
         The space shared with text stays as it is: it is made from the language model without adapter.
         """
         self._adapter = adapter
+        self._forget_readers()
+
+    def _forget_readers(self) -> None:
         self._reader = self._writer = self._questioner = None
         self._speakers.clear()
+        self._voices.clear()
 
     @property
     def tokens(self) -> BioTokens:
@@ -225,11 +234,10 @@ class Parts:
             text_space=self.text_space,
             text_table=self.text_table,
             backbone=self._backbone,
-            llm=self._llm,
+            llm=self.language,
             adapter=self._adapter,
             writing_adapters=self.writing_adapters,
             device=self._device,
-            backend=self._backend,  # type: ignore[arg-type]
         )
 
     def to(self, device: str) -> Self:
@@ -241,12 +249,15 @@ class Parts:
             There is no such device, or the language model cannot be moved.
         """
         if device != "auto":
-            pick_device(device)
-            before = None if self._backbone is None else self._backbone.device
-            if self._backbone is not None and self._backbone.to(device).device != before:
-                self.modules.to(self._backbone.device)
-                self._reader = self._writer = self._questioner = None  # they hold keys and values on the device before
-                self._speakers.clear()
+            target = pick_device(device)
+            if self._backbone is not None and self._backbone.device != target:
+                if self.language.shared:
+                    self._backbone, self.language = None, self.language.elsewhere(device)
+                else:
+                    self.modules.to(self._backbone.to(device).device)
+                self._forget_readers()  # they hold keys and values on the device before
+            elif self._backbone is None and self.language.device != device:
+                self.language = self.language.elsewhere(device)
             self._device = device
         return self
 
@@ -271,9 +282,9 @@ class Parts:
         if self._adapter is None:
             return self.reader
         if self._writer is None:
-            from ..llm.adapter import merged_twin
+            from ..llm.adapter import reading_twin
 
-            backbone = merged_twin(self.backbone, self._adapter)
+            backbone = reading_twin(self.backbone, self._adapter)
             self._writer = Reader(backbone, self.tokens, self.template, self.config.n_soft)
         return self._writer
 

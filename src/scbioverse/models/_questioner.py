@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from ..llm._memory import BatchSize, first_size
 from ..llm.generate import MAX_NEW_TOKENS, Choices, Generated, generate, stream
-from ..llm.prefix import PrefixCache
 from ..llm.questions import QuestionPrompt, QuestionTemplate
 from ..llm.trie import LabelTrie
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from ..llm.prefix import PrefixCache
     from ..nn import Composed
     from .bioverse import BioVerse
 
@@ -37,17 +37,11 @@ class Questioner:
     def __init__(self, model: BioVerse, template: QuestionTemplate | None = None) -> None:
         self.model, self.reader = model, model.writer
         self.template = template or QuestionTemplate()
-        self._prefix: PrefixCache | None = None
 
     @property
     def prefix(self) -> PrefixCache:
         """Keys and values of the instruction."""
-        if self._prefix is None:
-            ids = self.template.prefix_ids(self.reader.backbone)
-            with torch.no_grad():
-                embeds = self.reader.composer.compose([ids]).inputs_embeds
-                self._prefix = PrefixCache(self.reader.backbone, embeds)
-        return self._prefix
+        return self.reader.instruction(self.template)
 
     def prompt(
         self,

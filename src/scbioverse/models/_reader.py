@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from ..llm import Backbone
     from ..llm.prompts import PromptTemplate
+    from ..llm.questions import QuestionTemplate
     from ..nn import BioTokens
 
 
@@ -55,6 +56,7 @@ class Reader:
         self.composer = Composer(backbone.embed_tokens, tokens)
         self._prompts: dict[str, Prompt] = {}
         self._prefixes: dict[str, PrefixCache] = {}
+        self._instructions: dict[QuestionTemplate, PrefixCache] = {}
 
     def prompt(self, modality: str = "cell") -> Prompt:
         """Return token ids of the prompt, without answer."""
@@ -73,6 +75,14 @@ class Reader:
         if modality not in self._prefixes:
             self._prefixes[modality] = PrefixCache(self.backbone, self.opening(modality))
         return self._prefixes[modality]
+
+    def instruction(self, template: QuestionTemplate) -> PrefixCache:
+        """Return keys and values of the instruction that questions of a wording begin with."""
+        if template not in self._instructions:
+            with torch.no_grad():
+                embeds = self.composer.compose([template.prefix_ids(self.backbone)]).inputs_embeds
+                self._instructions[template] = PrefixCache(self.backbone, embeds)
+        return self._instructions[template]
 
     def answer_ids(self, text: str, *, max_chars: int = MAX_LABEL_CHARS) -> list[int]:
         """Token ids of an answer, the end token included; special-token strings in it stay text."""

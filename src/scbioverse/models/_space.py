@@ -162,21 +162,20 @@ class Space(Fittings):
         self.text_table = TextTable.build(texts, found)
 
     def _represent(self, texts: Sequence[str], layer: int) -> Float:
-        """Represent texts by the language model, each once as long as the model lives.
+        """Represent texts by the language model, each once as long as the language model lives.
 
         One at a time: in bfloat16 a text's last digits depend on what it is batched with, and a result must depend
         neither on the other labels nor on what was asked before. On a CPU it costs little.
         """
-        if len(self._texts) > MOST_TEXTS:
-            self._texts.clear()
-        new = [text for text in dict.fromkeys(texts) if (layer, text) not in self._texts]
-        if new:
-            self._texts |= {
-                (layer, text): row
-                for text, row in zip(new, represent(self.backbone, new, layer=layer, batch_size=1), strict=True)
-            }
-        rows = [self._texts[layer, text] for text in texts]
-        return np.stack(rows) if rows else np.empty((0, self.config.llm.d_llm), dtype=np.float32)
+        kept = self.language.texts
+        if len(kept) > MOST_TEXTS:
+            kept.clear()
+        rows = {text: row for text in dict.fromkeys(texts) if (row := kept.get((layer, text))) is not None}
+        if new := [text for text in dict.fromkeys(texts) if text not in rows]:
+            rows |= zip(new, represent(self.backbone, new, layer=layer, batch_size=1), strict=True)
+            kept |= {(layer, text): rows[text] for text in new}
+        found = [rows[text] for text in texts]
+        return np.stack(found) if found else np.empty((0, self.config.llm.d_llm), dtype=np.float32)
 
     @torch.no_grad()
     def mean_soft_token(self, embeddings: Float, modality: str = "cell", *, batch_size: int = 4096) -> Float:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..llm._memory import BatchSize, first_size
+from ..llm.adapter import reading_twin
 from ..llm.generate import Generated, generate
 from ..llm.prefix import PrefixCache
 from ..llm.prompts import encode_plain
@@ -22,9 +23,37 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..llm import Backbone
+    from ..nn import BioTokens
+    from ._speech import SpeechConfig
     from .bioverse import BioVerse
 
 Float = NDArray[np.float32]
+
+
+class Voice:
+    """What a modality is written of with, whichever object of it: a language model, and the keys of its opening.
+
+    Parameters
+    ----------
+    backbone
+        The language model.
+    tokens
+        Markers and placeholders.
+    speech
+        What is said.
+    """
+
+    def __init__(self, backbone: Backbone, tokens: BioTokens, speech: SpeechConfig) -> None:
+        self.backbone, self.composer = backbone, Composer(backbone.embed_tokens, tokens)
+        self.opening_ids = [*backbone.bos_ids, *encode_plain(backbone, speech.opening)]
+        self.closing = encode_plain(backbone, speech.closing)
+
+    @cached_property
+    def prefix(self) -> PrefixCache:
+        """Keys and values of the opening."""
+        with torch.no_grad():
+            embeds = self.composer.compose([self.opening_ids]).inputs_embeds[0]
+            return PrefixCache(self.backbone, embeds)
 
 
 class Speaker:
@@ -48,41 +77,33 @@ class Speaker:
         if speech is None:
             raise InputError(f"model {model.name!r} has no phrases to write of {modality!r} by.")
         self.model, self.modality, self.speech = model, modality, speech
-        self._prefix: PrefixCache | None = None
         self._questioner: Questioner | None = None
 
-    @cached_property
-    def backbone(self) -> Backbone:
-        """What writes: the language model with the modality's own adapter, where there is one."""
-        adapter = self.model.writing_adapters.get(self.modality)
-        if adapter is None:
-            return self.model.backbone
-        from ..llm.adapter import merged_twin
-
-        return merged_twin(self.model.backbone, adapter)
-
-    @cached_property
-    def composer(self) -> Composer:
-        """Puts prompts together."""
-        return Composer(self.backbone.embed_tokens, self.model.tokens)
-
-    @cached_property
-    def _closing(self) -> list[int]:
-        return encode_plain(self.backbone, self.speech.closing)
+    @property
+    def voice(self) -> Voice:
+        """What writes; the first access loads the language model."""
+        held = self.model._voices
+        if self.modality not in held:
+            adapter = self.model.writing_adapters.get(self.modality)
+            backbone = self.model.backbone
+            backbone = backbone if adapter is None else reading_twin(backbone, adapter)
+            held[self.modality] = Voice(backbone, self.model.tokens, self.speech)
+        return held[self.modality]
 
     @property
-    def opening_ids(self) -> list[int]:
-        """Ids of what stands before the phrases."""
-        return [*self.backbone.bos_ids, *encode_plain(self.backbone, self.speech.opening)]
+    def backbone(self) -> Backbone:
+        """What writes: the language model with the modality's own adapter, where there is one."""
+        return self.voice.backbone
+
+    @property
+    def composer(self) -> Composer:
+        """Puts prompts together."""
+        return self.voice.composer
 
     @property
     def prefix(self) -> PrefixCache:
         """Keys and values of the opening."""
-        if self._prefix is None:
-            with torch.no_grad():
-                embeds = self.composer.compose([self.opening_ids]).inputs_embeds[0]
-                self._prefix = PrefixCache(self.backbone, embeds)
-        return self._prefix
+        return self.voice.prefix
 
     @property
     def questioner(self) -> Questioner:
@@ -158,7 +179,7 @@ class Speaker:
 
     def ids(self, note: str) -> list[int]:
         """Ids of a note and of what stands between it and the text."""
-        return encode_plain(self.backbone, " " + note)[: self.speech.longest] + self._closing
+        return encode_plain(self.backbone, " " + note)[: self.speech.longest] + self.voice.closing
 
     def write(
         self, embeddings: Float, *, max_new_tokens: int = 96, beams: int = 1, batch_size: int = 32
@@ -184,7 +205,7 @@ class Speaker:
             with torch.inference_mode():
                 composed = self.composer.compose([self.ids(one) for one in block])
             if memory is None:
-                length = self.speech.longest + len(self._closing) + max_new_tokens
+                length = self.speech.longest + len(self.voice.closing) + max_new_tokens
                 size = first_size(
                     self.backbone, batch_size, length=length, prefix=self.prefix.length, logits=1, copies=beams,
                     what=f"{self.modality}s",

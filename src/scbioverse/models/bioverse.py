@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Literal
+from weakref import ref
 
 import numpy as np
 import torch
@@ -147,9 +148,11 @@ class BioVerse(Space):
     @property
     def questioner(self) -> Questioner:
         """Asks the language model questions about soft tokens; the first access loads it."""
-        if self._questioner is None:
-            self._questioner = Questioner(self)
-        return self._questioner
+        held = None if self._questioner is None else self._questioner()
+        if held is None:
+            held = Questioner(self)
+            self._questioner = ref(held)
+        return held
 
     def speaker(self, modality: str) -> Speaker:
         """Return what writes of a modality by phrases; the first call loads the language model.
@@ -160,9 +163,10 @@ class BioVerse(Space):
             The modality has no such way of writing.
         """
         self.check_modality(modality)
-        if modality not in self._speakers:
-            self._speakers[modality] = Speaker(self, modality)
-        return self._speakers[modality]
+        held = self._speakers.get(modality)
+        if held is None:
+            held = self._speakers[modality] = Speaker(self, modality)
+        return held
 
     def score(
         self,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._imports import collection_paused
 from ..errors import WeightsError
+from ._loaded import LOADED
 from ._recipes import PACKAGED, Recipe, read_pins, recipes
 from .config import BioVerseConfig
 
@@ -53,7 +54,8 @@ def load(
 
     Returns
     -------
-    The model; its language model is loaded on first use.
+    The model; its language model is loaded on first use. The two models loaded last are kept in memory, and are read
+    again only if their files changed: see :func:`clear_cache`. What is returned is a copy, which may be changed.
 
     Raises
     ------
@@ -70,7 +72,13 @@ def load(
 
     if isinstance(model, BioVerse):
         return model.to(device)
-    return load_checkpoint(find(model), llm=llm, device=device, backend=backend)
+    folder = find(model)
+
+    def read() -> BioVerse:
+        return load_checkpoint(folder, llm=llm, device=device, backend=backend)
+
+    # A language model that was handed in is the caller's, and so is what is read with it.
+    return read() if not isinstance(llm, str | None) else LOADED.get(folder, (llm, device, backend), read)
 
 
 def find(model: str | Path) -> Path:

@@ -1,0 +1,60 @@
+"""The language model of a model: opened on first use, once for all that read with it."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from ._build import Backend, check_backend, open_llm
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from ..llm import Backbone
+
+
+class LanguageModel:
+    """Where a language model is loaded from and, once it was, the language model.
+
+    Copies of a model hold the same one, so that none of them loads it again. What only depends on it is kept with it.
+
+    Parameters
+    ----------
+    name
+        Name or path.
+    device, backend
+        Where and by what it is run.
+
+    Attributes
+    ----------
+    shared
+        Whether models read with it that do not know of each other: none of them may then move it.
+    texts
+        What :func:`scbioverse.llm.represent.represent` made of texts, by layer and text.
+    """
+
+    def __init__(self, name: str, *, device: str = "auto", backend: str = "hf") -> None:
+        self.name, self.device = name, device
+        self.backend: Backend = check_backend(backend)  # type: ignore[assignment]
+        self.shared = False
+        self.texts: dict[tuple[int, str], NDArray[np.float32]] = {}
+        self._opened: Backbone | None = None
+        self._lock = threading.Lock()
+
+    def open(self) -> Backbone:
+        """Return the language model; the first call loads it."""
+        with self._lock:
+            if self._opened is None:
+                self._opened = open_llm(self.name, device=self.device, backend=self.backend)
+            return self._opened
+
+    def elsewhere(self, device: str) -> LanguageModel:
+        """Return the same language model on another device, to be loaded anew."""
+        return LanguageModel(self.name, device=device, backend=self.backend)
+
+    @property
+    def n_bytes(self) -> int:
+        """Memory that its weights take; 0 as long as it is not loaded."""
+        model = getattr(self._opened, "model", None)
+        return 0 if model is None else sum(one.numel() * one.element_size() for one in model.parameters())
