@@ -198,7 +198,6 @@ def test_current_embedding_is_used(cells: ad.AnnData, tiny_model: BioVerse, monk
     monkeypatch.setattr("scbioverse.tl._representation.embed_rows", lambda *_, **__: pytest.fail("embedded anew"))
     annotate(cells, tiny_model)
     annotate(cells, tiny_model, key_added="mine")  # the default stem's embedding serves it
-    annotate(cells[5:20].copy(), tiny_model)
 
 
 def test_stale_embedding_is_made_anew(

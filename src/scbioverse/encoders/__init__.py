@@ -5,10 +5,10 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
-from ._protocol import Encoder, SavableEncoder
+from ._protocol import Encoder, SavableEncoder, TraceableEncoder
 from ._registry import build, list_encoders, register
 from ._resolve import resolve_encoder
-from ._run import embed_rows
+from ._run import digest_of_input, embed_rows
 
 if TYPE_CHECKING:
     from .chemnet import ChemNetEncoder
@@ -33,7 +33,9 @@ __all__ = [
     "SavableEncoder",
     "ScviEncoder",
     "SurfaceProteinEncoder",
+    "TraceableEncoder",
     "build",
+    "digest_of_input",
     "embed_rows",
     "list_encoders",
     "register",

@@ -13,6 +13,7 @@ from .._logging import logger
 from .._memory import BatchSize
 from .._settings import settings
 from ..errors import InputError, MissingKeyError
+from ..io import texts_digest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -142,6 +143,10 @@ class TextEncoder:
         if n_invalid:
             logger.warning("%d of %d rows have an unreadable %s: NaN", n_invalid, adata.n_obs, self.noun)
         return DistinctPlan(list(values), own.astype(np.int64), key, n_missing, n_invalid)
+
+    def input_digest(self, adata: AnnData, *, key: str | None = None, layer: str | None = None) -> str:
+        """Digest of what :meth:`plan` would read: the column's texts in the order of the rows."""
+        return texts_digest(*_factorise(adata, key or self.default_key))
 
     def _complaint(
         self, adata: AnnData, key: str, raw: list[str], codes: NDArray[np.int64], bad: dict[int, str]

@@ -60,3 +60,11 @@ class SavableEncoder(Encoder, Protocol):
 
     def save(self, folder: str | Path) -> Path:
         """Write the encoder's files, `encoder.json` with its `kind` among them."""
+
+
+@runtime_checkable
+class TraceableEncoder(Encoder, Protocol):
+    """An encoder that can tell whether what it read has changed; embeddings by others are never used a second time."""
+
+    def input_digest(self, adata: AnnData, *, key: str | None = None, layer: str | None = None) -> str:
+        """Digest of everything in `adata` that :meth:`plan` and :meth:`prepare` read, in the order of the rows."""

@@ -12,6 +12,7 @@ from .._memory import BatchSize
 from .._settings import settings
 from ..errors import InputError
 from ._distinct import DistinctPlan, TextEncoder, embed_distinct
+from ._protocol import TraceableEncoder
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -101,3 +102,13 @@ def embed_rows(
             stacklevel=2,
         )
     return out
+
+
+def digest_of_input(
+    encoder: Encoder, adata: AnnData, *, key: str | None = None, layer: str | None = None, plan: Any = None
+) -> str | None:
+    """Digest of what an encoder reads, from its plan where that took one; None where the encoder cannot tell."""
+    if not isinstance(encoder, TraceableEncoder):
+        return None
+    known = getattr(plan, "input_digest", "")
+    return str(known) or encoder.input_digest(adata, key=key, layer=layer)

@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from .._logging import logger
 from ..errors import InputError, WeightsError
-from ..io import read_rows, row_source
+from ..io import gene_names, matrix_digest, read_rows, row_source
 from ..pp import GeneMatch, MatrixInfo, check_matrix, match_var, to_counts_like
 from ._compact_net import CompactNet
 from ._panel_share import VERSION, GeneStats, Panel, log_share, panel_offsets, panel_zscores
@@ -88,6 +88,11 @@ class CompactPlan:
             "scale": self.info.scale,
             "log_base": self.info.log_base,
         }
+
+    @property
+    def input_digest(self) -> str:
+        """Digest of what was read."""
+        return self.info.digest
 
 
 class CompactBatch(NamedTuple):
@@ -197,11 +202,16 @@ class CompactCellEncoder:
         """
         match = match_var(adata, self.stats.genes, key=key, layer=layer, min_genes=self.min_genes)
         source = row_source(adata, layer)
-        info = check_matrix(source, name="adata.X" if layer is None else f"layer {layer!r}", layer=layer)
+        names = gene_names(adata, key=key, layer=layer)
+        info = check_matrix(source, name="adata.X" if layer is None else f"layer {layer!r}", layer=layer, names=names)
         panel = self.stats.panel(match.vocab)
         base = self.net.first.bias + torch.from_numpy(panel.zero) @ self._table[torch.from_numpy(panel.vocab)]
         logger.info("%s; %s", match.describe(), info.describe())
         return CompactPlan(info, match, panel, base, layer, None if source is adata else source)
+
+    def input_digest(self, adata: AnnData, *, key: str | None = None, layer: str | None = None) -> str:
+        """Digest of what :meth:`plan` would read: matrix and names of genes."""
+        return matrix_digest(adata, key=key, layer=layer)
 
     def prepare(self, adata: AnnData, rows: slice | NDArray[np.integer], plan: CompactPlan) -> CompactBatch:
         """Read and scale the cells `rows`."""

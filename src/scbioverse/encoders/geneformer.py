@@ -14,7 +14,7 @@ import torch
 
 from .._logging import logger
 from ..errors import InputError, MismatchError
-from ..io import read_rows, row_source
+from ..io import gene_names, matrix_digest, read_rows, row_source
 from ..pp import MatrixInfo, check_matrix, to_counts_like
 from ._config_file import read_config, write_config
 from ._geneformer_files import fetch_folder, find_vocabulary
@@ -68,6 +68,11 @@ class GeneformerPlan:
             "scale": self.info.scale,
             "log_base": self.info.log_base,
         }
+
+    @property
+    def input_digest(self) -> str:
+        """Digest of what was read."""
+        return self.info.digest
 
 
 class GeneformerBatch(NamedTuple):
@@ -244,9 +249,14 @@ class GeneformerEncoder:
         """
         columns = find_columns(adata, self.vocabulary, key=key, layer=layer, min_genes=self.min_genes)
         source = row_source(adata, layer)
-        info = check_matrix(source, name="adata.X" if layer is None else f"layer {layer!r}", layer=layer)
+        names = gene_names(adata, key=key, layer=layer)
+        info = check_matrix(source, name="adata.X" if layer is None else f"layer {layer!r}", layer=layer, names=names)
         logger.info("%s; %s", columns.describe(len(self.vocabulary.genes)), info.describe())
         return GeneformerPlan(info, columns, layer, len(self.vocabulary.genes), None if source is adata else source)
+
+    def input_digest(self, adata: AnnData, *, key: str | None = None, layer: str | None = None) -> str:
+        """Digest of what :meth:`plan` would read: matrix and names of genes."""
+        return matrix_digest(adata, key=key, layer=layer)
 
     def tokenize(self, adata: AnnData, rows: slice | NDArray[np.integer], plan: GeneformerPlan) -> RankedCells:
         """Rank the genes of the cells `rows`; special tokens are not in the result."""

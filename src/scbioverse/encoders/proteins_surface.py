@@ -13,6 +13,7 @@ import scipy.sparse as sp
 from .._device import place_encoder
 from .._logging import logger
 from ..errors import InputError, MissingKeyError
+from ..io import MatrixDigest, read_rows, row_blocks
 from ._config_file import digest
 from ._distinct import TextEncoder
 
@@ -185,6 +186,14 @@ class SurfaceProteinEncoder:
             logger.info("%d of %d proteins have no sequence: %s", len(unmatched), len(names), unmatched[:_SHOWN])
         table = self.base.embed_texts([text for text in found if text is not None])
         return SurfacePlan(abundance, used, table, source, unmatched)
+
+    def input_digest(self, adata: AnnData, *, key: str | None = None, layer: str | None = None) -> str:
+        """Digest of what :meth:`plan` would read: abundances and the proteins' names."""
+        abundance, names, _ = _abundance(adata, key, layer)
+        found = MatrixDigest(names)
+        for rows in row_blocks(abundance, 4096):
+            found.add(read_rows(abundance, rows))
+        return found.hexdigest()
 
     def prepare(self, adata: AnnData, rows: slice | NDArray[np.integer], plan: SurfacePlan) -> SurfaceBatch:
         """Weigh the proteins of the cells `rows`."""

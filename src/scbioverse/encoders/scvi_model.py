@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ import torch
 
 from .._logging import logger
 from ..errors import InputError, MissingKeyError
-from ..io import gene_names, read_rows, row_source, var_of
+from ..io import gene_names, matrix_digest, read_rows, row_source, var_of
 from ..pp import MatrixInfo, check_matrix
 from ._config_file import read_config, write_config
 from ._registry import register
@@ -65,6 +66,11 @@ class ScviPlan:
         """Plain values for the record in `uns`."""
         share = self.columns.size / self.n_reference
         return {"n_genes": int(self.columns.size), "n_genes_reference": self.n_reference, "share": round(share, 6)}
+
+    @property
+    def input_digest(self) -> str:
+        """Digest of what was read."""
+        return _joined(self.info.digest, self.covariates)
 
 
 class ScviBatch(NamedTuple):
@@ -162,7 +168,7 @@ class ScviEncoder:
         columns, places = self._map_genes(adata, key, layer)
         source = row_source(adata, layer)
         where = "adata.X" if layer is None else f"layer {layer!r}"
-        info = check_matrix(source, name=where, layer=layer)
+        info = check_matrix(source, name=where, layer=layer, names=gene_names(adata, key=key, layer=layer))
         if info.scale == "log" and getattr(self._model.module, "gene_likelihood", "") != "normal":
             raise InputError(
                 f"{where} holds logarithms ({info.evidence}); the model was trained on counts. Pass them as layer=, or "
@@ -244,6 +250,10 @@ class ScviEncoder:
             found["extra_continuous_covs"] = np.stack([numbers(name) for name in names], axis=1)
         return found
 
+    def input_digest(self, adata: AnnData, *, key: str | None = None, layer: str | None = None) -> str:
+        """Digest of what :meth:`plan` would read: matrix, names of genes and covariates."""
+        return _joined(matrix_digest(adata, key=key, layer=layer), self._covariates(adata))
+
     def prepare(self, adata: AnnData, rows: slice | NDArray[np.integer], plan: ScviPlan) -> ScviBatch:
         """Read the cells `rows` and put their counts where the model has its genes."""
         source = adata if plan.source is None else plan.source
@@ -287,6 +297,15 @@ class ScviEncoder:
         """
         config = read_config(folder, config, needs=("name",))
         return cls(ScviParts.load(Path(folder)), name=str(config["name"]))
+
+
+def _joined(matrix: str, covariates: dict[str, NDArray[Any]]) -> str:
+    """Digest of the matrix and of covariates."""
+    found = hashlib.blake2b(matrix.encode(), digest_size=16)
+    for name in sorted(covariates):
+        found.update(f"{name}{covariates[name].dtype}{covariates[name].shape}".encode())
+        found.update(np.ascontiguousarray(covariates[name]).tobytes())
+    return found.hexdigest()
 
 
 def _column(adata: AnnData, name: str) -> pd.Series:

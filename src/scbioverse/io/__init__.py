@@ -2,6 +2,19 @@
 
 from __future__ import annotations
 
+from ._digest import MatrixDigest, array_digest, matrix_digest, texts_digest
 from ._rows import gene_names, is_anndata, matrix_of, read_rows, row_blocks, row_source, var_of
 
-__all__ = ["gene_names", "is_anndata", "matrix_of", "read_rows", "row_blocks", "row_source", "var_of"]
+__all__ = [
+    "MatrixDigest",
+    "array_digest",
+    "gene_names",
+    "is_anndata",
+    "matrix_digest",
+    "matrix_of",
+    "read_rows",
+    "row_blocks",
+    "row_source",
+    "texts_digest",
+    "var_of",
+]

@@ -9,10 +9,12 @@ import numpy as np
 import scipy.sparse as sp
 
 from ..errors import InputError
-from ..io import is_anndata, read_rows, row_blocks, var_of
+from ..io import MatrixDigest, is_anndata, read_rows, row_blocks, var_of
 from ._scale import Scale, ScaleGuess, guess_scale, to_linear
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
 # Rows sampled, evenly spread, to find the base of a logarithm.
@@ -38,6 +40,8 @@ class MatrixInfo:
         Sum of each cell on the linear scale where all cells have the same; else None.
     evidence
         Why the scale is believed.
+    digest
+        Of values and names, see :func:`scbioverse.io.matrix_digest`; empty where no names were given.
     """
 
     n_obs: int
@@ -46,6 +50,7 @@ class MatrixInfo:
     log_base: float | None = None
     target_sum: float | None = None
     evidence: str = ""
+    digest: str = ""
 
     def describe(self) -> str:
         """One line for the log."""
@@ -58,7 +63,9 @@ class MatrixInfo:
         return f"matrix read as {kind}{total} ({self.evidence})"
 
 
-def check_matrix(X: Any, *, name: str = "X", layer: str | None = None) -> MatrixInfo:
+def check_matrix(
+    X: Any, *, name: str = "X", layer: str | None = None, names: Sequence[str] | None = None
+) -> MatrixInfo:
     """Check that a matrix is an expression matrix and find its scale.
 
     Every value is looked at once, a block of rows at a time; nothing is made dense, nothing is changed.
@@ -71,6 +78,8 @@ def check_matrix(X: Any, *, name: str = "X", layer: str | None = None) -> Matrix
         What to call the matrix in messages.
     layer
         Layer, when `X` is an AnnData.
+    names
+        Names of the genes: a digest of the matrix is then taken in the same pass.
 
     Returns
     -------
@@ -88,10 +97,13 @@ def check_matrix(X: Any, *, name: str = "X", layer: str | None = None) -> Matrix
     keep = np.unique(np.linspace(0, n_obs - 1, min(n_obs, SAMPLE_ROWS)).astype(np.int64))
     sampled: list[sp.csr_array] = []
     largest, integer = 0.0, True
+    digest = None if names is None else MatrixDigest(names)
     for rows in row_blocks(X, max(1, min(4096, BLOCK_VALUES // n_vars))):
         block = read_rows(X, rows, layer)
         values: NDArray[Any] = block.data if sp.issparse(block) else block  # type: ignore[assignment]
         _check_values(values, block, rows.start, name, _escape(X, layer))
+        if digest is not None:
+            digest.add(block)
         if values.size:
             largest = max(largest, float(values.max()))
             integer = integer and (values.dtype.kind != "f" or bool((values == np.rint(values)).all()))
@@ -101,7 +113,8 @@ def check_matrix(X: Any, *, name: str = "X", layer: str | None = None) -> Matrix
     if largest == 0:
         raise InputError(f"{name} holds nothing but zeros ({n_obs} cells x {n_vars} genes)")
     guess: ScaleGuess = guess_scale(sp.csr_array(sp.vstack(sampled)), largest=largest, integer=integer)
-    return MatrixInfo(n_obs, n_vars, guess.scale, guess.log_base, guess.target_sum, guess.evidence)
+    known = "" if digest is None else digest.hexdigest()
+    return MatrixInfo(n_obs, n_vars, guess.scale, guess.log_base, guess.target_sum, guess.evidence, known)
 
 
 def _escape(X: Any, layer: str | None) -> str:

@@ -294,11 +294,10 @@ class AskedSequences:
 
     def views(self, rows: Rows, pool: AnnData | None = None) -> list[View]:
         """How readable rows are compared with those of a reference, or with one another."""
-        part = self.part(rows)
         with quietly():
             return compared_views(
-                part, part if pool is None else pool, self.model, modality=self.modality, use_rep=None,
-                metric="cosine", key=self._given_key, layer=self.layer, slots=self.slots,
+                self.adata, self.adata if pool is None else pool, self.model, modality=self.modality, use_rep=None,
+                metric="cosine", key=self._given_key, layer=self.layer, slots=self.slots, rows=rows,
             )[0]  # fmt: skip
 
     def embed(self, rows: Rows) -> Float:
@@ -307,8 +306,8 @@ class AskedSequences:
         if new.size:
             with quietly():
                 made = represent_rows(
-                    self.part(new), self.model, modality=self.modality, key=self._given_key, layer=self.layer,
-                    slots=self.slots,
+                    self.adata, self.model, modality=self.modality, key=self._given_key, layer=self.layer,
+                    slots=self.slots, rows=new,
                 )  # fmt: skip
             self._embedded |= dict(zip(new.tolist(), made.values, strict=True))
         return np.stack([self._embedded[int(row)] for row in rows])

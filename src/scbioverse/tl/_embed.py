@@ -10,17 +10,20 @@ from .._keys import UNS_ROOT, Slots
 from .._logging import log_added
 from .._random import Rng, as_seed
 from .._record import write_record
-from ..encoders import Encoder, embed_rows, resolve_encoder
+from ..encoders import Encoder, digest_of_input, embed_rows, resolve_encoder
 from ..encoders._by_name import SHORT_NAMES, encoder_by_name
 from ..encoders._distinct import TextEncoder
 from ..errors import InputError
+from ..io import array_digest
 from ._mudata import is_mudata, part_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import numpy as np
     import pandas as pd
     from anndata import AnnData
+    from numpy.typing import NDArray
 
     from ..models import BioVerse
 
@@ -29,6 +32,37 @@ def embed_step(slots: Slots, modality: str = "cell") -> str:
     """Name under which :func:`embed` records itself: `"embed"` for the default slot, else with stem and modality."""
     stem = "" if slots.key == Slots().key else f"_{slots.key}"
     return f"embed{stem}{'' if modality == 'cell' else '_' + modality}"
+
+
+def embedding_record(
+    encoder: Encoder,
+    adata: AnnData,
+    values: NDArray[np.float32],
+    *,
+    plan: Any,
+    model: str,
+    modality: str,
+    slot: str,
+    key: str | None,
+    layer: str | None,
+    seed: int,
+) -> dict[str, Any]:
+    """Return what is recorded of an embedding: how it was made, and digests of what was read and of what came out."""
+    return {
+        "model": model,
+        "encoder": encoder.name,
+        "fingerprint": encoder.fingerprint(),
+        "modality": modality,
+        "slot": slot,
+        "n_tokens": encoder.n_tokens,
+        "dim": encoder.dim,
+        "layer": layer,
+        "key": key,
+        "seed": seed,
+        "input_digest": digest_of_input(encoder, adata, key=key, layer=layer, plan=plan),
+        "output_digest": array_digest(values),
+        **getattr(plan, "summary", {}),
+    }
 
 
 def embed(
@@ -94,7 +128,8 @@ def embed(
     -------
     None, or the copy. Sets `obsm["X_bioverse"]` (`"X_bioverse_<modality>"` for other modalities than cells),
     float32 (n_obs, dim), or (n_obs, n_tokens, dim) if the encoder gives more than one token a row; and a record in
-    `uns["bioverse"]` with model, encoder fingerprint, matched genes and scale.
+    `uns["bioverse"]` with model, encoder fingerprint, matched genes, scale, and digests of what was read and of the
+    result, by which other verbs know whether it is still that of the data.
 
     Raises
     ------
@@ -136,21 +171,11 @@ def embed(
     if copy:
         target = adata.to_memory() if adata.isbacked else adata.copy()
     target.obsm[slot] = values[:, 0] if encoder.n_tokens == 1 else values
-    write_record(
-        target,
-        step,
-        model=model_name,
-        encoder=encoder.name,
-        fingerprint=encoder.fingerprint(),
-        modality=modality,
-        slot=slot,
-        n_tokens=encoder.n_tokens,
-        dim=encoder.dim,
-        layer=layer,
-        key=key,
+    record = embedding_record(
+        encoder, adata, values, plan=plan, model=model_name, modality=modality, slot=slot, key=key, layer=layer,
         seed=as_seed(rng),
-        **getattr(plan, "summary", {}),
-    )
+    )  # fmt: skip
+    write_record(target, step, **record)
     log_added("embed", [f"adata.obsm[{slot!r}]", f"adata.uns[{UNS_ROOT!r}][{step!r}]"])
     return target if copy else None
 

@@ -138,12 +138,14 @@ def compared_views(
     key: str | None,
     layer: str | None,
     slots: Slots,
+    rows: NDArray[np.integer] | None = None,
 ) -> tuple[list[View], Representation | None]:
     """How the rows of both are compared, and the representation that was made of `adata`, if one was.
 
     Without `use_rep` by the model's encoder, centred and scaled by the reference's mean and standard deviation, since
     its activations share a large common part; and molecules by their Morgan fingerprints as well, twice as much: the
-    two err on different molecules. (Weights chosen on 298 captions put aside for development.)
+    two err on different molecules. (Weights chosen on 298 captions put aside for development.) Of `adata` only `rows`
+    are compared, where given.
 
     Raises
     ------
@@ -159,7 +161,7 @@ def compared_views(
                 )
         mine, theirs = (np.asarray(one.obsm[use_rep], dtype=np.float32) for one in (adata, reference))
         return [View(mine.reshape(len(mine), -1), theirs.reshape(len(theirs), -1), metric)], None
-    made = represent_rows(adata, model, modality=modality, key=key, layer=layer, slots=slots)
+    made = represent_rows(adata, model, modality=modality, key=key, layer=layer, slots=slots, rows=rows)
     other = made
     if reference is not adata:
         other = represent_rows(reference, model, modality=modality, key=key, layer=layer, slots=slots)
@@ -170,7 +172,7 @@ def compared_views(
     views = [View((mine - mean) * scale, (theirs - mean) * scale)]
     column = key or "smiles"
     if modality == "molecule" and column in adata.obs and column in reference.obs:
-        prints = fingerprints(adata, column)
+        prints = fingerprints(adata if rows is None else adata[rows], column)
         others = prints if reference is adata else fingerprints(reference, column)
         views.append(View(prints, others, "tanimoto", FINGERPRINT_WEIGHT))
     return views, made

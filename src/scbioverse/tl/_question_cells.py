@@ -145,12 +145,9 @@ class AskedCells:
     def _embed(self, masks: list[NDArray[np.bool_]]) -> Float:
         chosen = [_every_kth(np.flatnonzero(mask)) for mask in masks]
         rows = np.unique(np.concatenate(chosen))
-        stored = self.slots.embedding(self.modality) in self.adata.obsm
-        part = self.adata if stored else self.adata[rows]
         values = represent_rows(
-            part, self.model, modality=self.modality, key=self.key, layer=self.layer, slots=self.slots
+            self.adata, self.model, modality=self.modality, key=self.key, layer=self.layer, slots=self.slots, rows=rows
         ).values
-        values = values[rows] if stored else values
         place = pd.Index(rows)
         means = [values[place.get_indexer(one)].mean(axis=0, dtype=np.float64) for one in chosen]
         return np.stack(means).astype(np.float32)

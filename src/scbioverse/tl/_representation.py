@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,14 +11,16 @@ from .._device import place_encoder
 from .._keys import Slots
 from .._logging import logger
 from .._record import read_record, write_record
-from ..encoders import PrecomputedEncoder, embed_rows
+from ..encoders import PrecomputedEncoder, digest_of_input, embed_rows
 from ..errors import InputError, MissingKeyError
-from ._embed import embed_step
+from ..io import array_digest
+from ._embed import embed_step, embedding_record
 
 if TYPE_CHECKING:
     from anndata import AnnData
     from numpy.typing import NDArray
 
+    from ..encoders import Encoder
     from ..models import BioVerse
 
 
@@ -63,12 +65,19 @@ def represent_rows(
     key: str | None = None,
     layer: str | None = None,
     slots: Slots,
+    rows: NDArray[np.integer] | None = None,
     batch_size: int = 512,
 ) -> Representation:
     """Return the embeddings of `adata` by the model's encoder, without changing `adata`.
 
-    A stored embedding is used if its record says that it came from the same encoder (by fingerprint), layer and key;
-    else it is out of date, is said to be so in the log, and is made anew.
+    A stored embedding is used if its record says that it came from the same encoder (by fingerprint) and from what
+    `adata` holds now (by a digest of what the encoder reads); else it is out of date, is said to be so in the log, and
+    is made anew.
+
+    Parameters
+    ----------
+    rows
+        Positions of the rows wanted; all if not given. A part is not meant to be stored.
 
     Raises
     ------
@@ -87,29 +96,22 @@ def represent_rows(
         for stem in dict.fromkeys([slots.key, Slots().key]):
             held = _stored(adata, Slots(stem), encoder, modality=modality, key=key, layer=layer)
             if held is not None:
-                return held
+                return held if rows is None else replace(held, values=held.values[rows])
     place_encoder(encoder, model.device)
-    plan = encoder.plan(adata, key=key, layer=layer)
-    values = embed_rows(encoder, adata, key=key, layer=layer, batch_size=batch_size, plan=plan)
+    part = adata if rows is None else adata[rows]
+    plan = encoder.plan(part, key=key, layer=layer)
+    values = embed_rows(encoder, part, key=key, layer=layer, batch_size=batch_size, plan=plan)
     slot, step = slots.embedding(modality), embed_step(slots, modality)
-    record = {
-        "model": model.name,
-        "encoder": encoder.name,
-        "fingerprint": encoder.fingerprint(),
-        "modality": modality,
-        "slot": slot,
-        "n_tokens": encoder.n_tokens,
-        "dim": encoder.dim,
-        "layer": layer,
-        "key": key,
-        "seed": 0,
-        **getattr(plan, "summary", {}),
-    }
+    if rows is not None:
+        return Representation(values, slot, False, step)
+    record = embedding_record(
+        encoder, adata, values, plan=plan, model=model.name, modality=modality, slot=slot, key=key, layer=layer, seed=0
+    )
     return Representation(values, slot, not given, step, record)
 
 
 def _stored(
-    adata: AnnData, slots: Slots, encoder: Any, *, modality: str, key: str | None, layer: str | None
+    adata: AnnData, slots: Slots, encoder: Encoder, *, modality: str, key: str | None, layer: str | None
 ) -> Representation | None:
     slot, step = slots.embedding(modality), embed_step(slots, modality)
     if slot not in adata.obsm:
@@ -119,26 +121,46 @@ def _stored(
     except (MissingKeyError, ValueError):
         logger.info("adata.obsm[%r] has no record of how it was made: embedding anew", slot)
         return None
-    wanted = encoder.fingerprint()
-    if record.get("fingerprint") != wanted:
-        logger.info(
-            "adata.obsm[%r] is of another encoder (%.16s, the model has %.16s): embedding anew",
-            slot,
-            record.get("fingerprint"),
-            wanted,
-        )
-        return None
-    # What was not asked for explicitly is taken as it was embedded.
-    if (layer is not None and record.get("layer") != layer) or (key is not None and record.get("key") != key):
-        logger.info("adata.obsm[%r] was made from another layer or key: embedding anew", slot)
-        return None
     values = np.asarray(adata.obsm[slot], dtype=np.float32)
     values = values[:, None, :] if values.ndim == 2 else values
-    if values.shape != (adata.n_obs, encoder.n_tokens, encoder.dim) or not np.isfinite(values).all():
-        logger.info("adata.obsm[%r] has shape %s or NaN: embedding anew", slot, values.shape)
+    why = _out_of_date(adata, slot, record, values, encoder, key=key, layer=layer)
+    if why:
+        logger.info("%s: embedding anew", why)
         return None
-    logger.info("using adata.obsm[%r], made by the same encoder", slot)
+    logger.info("using adata.obsm[%r], made by the same encoder from the same data", slot)
     return Representation(values, slot, False, step)
+
+
+def _out_of_date(
+    adata: AnnData,
+    slot: str,
+    record: dict[str, Any],
+    values: NDArray[np.float32],
+    encoder: Encoder,
+    *,
+    key: str | None,
+    layer: str | None,
+) -> str:
+    """Why a stored embedding cannot be used; empty if it can. What costs least is compared first."""
+    wanted, found = encoder.fingerprint(), record.get("fingerprint")
+    if found != wanted:
+        return f"adata.obsm[{slot!r}] is of another encoder ({found!s:.16}, the model has {wanted:.16})"
+    # What was not asked for explicitly is taken as it was embedded.
+    if (layer is not None and record.get("layer") != layer) or (key is not None and record.get("key") != key):
+        return f"adata.obsm[{slot!r}] was made from another layer or key"
+    if values.shape != (adata.n_obs, encoder.n_tokens, encoder.dim) or not np.isfinite(values).all():
+        return f"adata.obsm[{slot!r}] has shape {values.shape} or NaN"
+    if not record.get("input_digest"):
+        return f"adata.obsm[{slot!r}] has a record that does not say from which values it was made"
+    if record.get("output_digest") != array_digest(values):
+        return f"adata.obsm[{slot!r}] no longer holds the rows that were written there (changed, subset or reordered)"
+    try:
+        now = digest_of_input(encoder, adata, key=record.get("key"), layer=record.get("layer"))
+    except (InputError, MissingKeyError):
+        now = None  # if that is wrong for what is asked, embedding says so
+    if record["input_digest"] != now:
+        return f"the data have changed since adata.obsm[{slot!r}] was made from them"
+    return ""
 
 
 def own_copy(adata: AnnData) -> AnnData:
