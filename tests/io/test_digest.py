@@ -133,7 +133,7 @@ def changed(name: str, adata: ad.AnnData) -> None:
     elif name == "values of two genes swapped":
         X[:, [0, 1]] = X[:, [1, 0]]
     elif name == "names permuted":
-        adata.var_names = list(adata.var_names[1:]) + [adata.var_names[0]]
+        adata.var_names = [*adata.var_names[1:], adata.var_names[0]]
     elif name == "one name corrected":
         adata.var_names = ["new", *adata.var_names[1:]]
     adata.X = sp.csr_matrix(X.astype(np.float32))

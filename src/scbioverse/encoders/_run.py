@@ -107,7 +107,28 @@ def embed_rows(
 def digest_of_input(
     encoder: Encoder, adata: AnnData, *, key: str | None = None, layer: str | None = None, plan: Any = None
 ) -> str | None:
-    """Digest of what an encoder reads, from its plan where that took one; None where the encoder cannot tell."""
+    """Digest of what an encoder reads.
+
+    Parameters
+    ----------
+    encoder
+        The encoder.
+    adata
+        Its data; not changed.
+    key, layer
+        As for :func:`embed_rows`.
+    plan
+        Result of `encoder.plan`, if it was called: where it took the digest in passing, the data are not read again.
+
+    Returns
+    -------
+    The digest, or None where the encoder cannot tell what it reads.
+
+    Raises
+    ------
+    InputError, MissingKeyError
+        What it reads is damaged or not there.
+    """
     if not isinstance(encoder, TraceableEncoder):
         return None
     known = getattr(plan, "input_digest", "")
