@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ._protocol import Encoder, SavableEncoder, TraceableEncoder
 from ._registry import build, list_encoders, register
 from ._resolve import resolve_encoder
-from ._run import digest_of_input, embed_rows
+from ._run import embed_rows
 
 if TYPE_CHECKING:
     from .chemnet import ChemNetEncoder
@@ -35,7 +35,6 @@ __all__ = [
     "SurfaceProteinEncoder",
     "TraceableEncoder",
     "build",
-    "digest_of_input",
     "embed_rows",
     "list_encoders",
     "register",

@@ -10,9 +10,10 @@ from .._keys import UNS_ROOT, Slots
 from .._logging import log_added
 from .._random import Rng, as_seed
 from .._record import write_record
-from ..encoders import Encoder, digest_of_input, embed_rows, resolve_encoder
+from ..encoders import Encoder, embed_rows, resolve_encoder
 from ..encoders._by_name import SHORT_NAMES, encoder_by_name
 from ..encoders._distinct import TextEncoder
+from ..encoders._run import digest_of_input
 from ..errors import InputError
 from ..io import array_digest
 from ._mudata import is_mudata, part_of

@@ -11,7 +11,8 @@ from .._device import place_encoder
 from .._keys import Slots
 from .._logging import logger
 from .._record import read_record, write_record
-from ..encoders import PrecomputedEncoder, digest_of_input, embed_rows
+from ..encoders import PrecomputedEncoder, embed_rows
+from ..encoders._run import digest_of_input
 from ..errors import InputError, MissingKeyError
 from ..io import array_digest
 from ._embed import embed_step, embedding_record
