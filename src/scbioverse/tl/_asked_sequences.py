@@ -22,11 +22,12 @@ from ..pp._protein_properties import protein_mass
 from ..pp._sequences import Sequence as Residues
 from ..pp._sequences import clean_sequence
 from ..pp._smiles import Molecule, parse_smiles
+from ._column_values import is_list, value_text
 from ._describe_reference import reference_texts
 from ._mudata import is_mudata, part_of
 from ._neighbours import compared_views
 from ._question_cells import check_rows, groups_in, read_cells
-from ._questions import MOST_GROUPS, group_columns
+from ._questions import MOST_GROUPS, column_values, group_columns
 from ._representation import represent_rows
 from ._sequence_names import lowered
 from ._sequence_tokens import Vocabulary
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
     from ..models import BioVerse
+    from ._column_values import ColumnValues
     from ._neighbours import View
 
 Float = NDArray[np.float32]
@@ -50,6 +52,7 @@ NAME_COLUMN = "name"
 _NOUNS = frozenset([NAME_COLUMN, "molecule", "compound", "drug", "protein", "sequence", "row"])
 # Longer names are shown, but not looked for in a question.
 LONGEST_NAME = 200
+_MOST_VALUES = 5000
 MOST_TEXT = 400
 _KEYS = {"molecule": "smiles", "protein": "sequence"}
 # What is worked out here is not read from these.
@@ -120,6 +123,7 @@ class AskedSequences:
         self._model: BioVerse | None = None
         self._values: dict[str, NDArray[np.float64]] = {}
         self._embedded: dict[int, Float] = {}
+        self._columns: dict[str, ColumnValues] = {}
 
     def _check_table(self) -> None:
         obs, noun = self.adata.obs, self.modality
@@ -150,11 +154,24 @@ class AskedSequences:
         hidden = {self.key, self.text_key, *_BOOKKEEPING} - {self.groupby}
         known = [one for one in group_columns(self.adata, self.groupby, self.slots.label) if one not in hidden]
         for name in map(str, obs.columns):
-            if name in known or name in hidden or not pd.api.types.is_string_dtype(obs[name]):
+            if name in known or name in hidden or not _holds_text(obs[name]):
                 continue
-            if 1 < obs[name].nunique() <= min(MOST_GROUPS, len(obs) - 1):
+            values = self.column_values(name)
+            # Where values recur beside others the column names groups, however many.
+            most = _MOST_VALUES if values.several else min(MOST_GROUPS, len(obs) - 1)
+            if 1 < len(values.names) <= most:
                 known.append(name)
         return known
+
+    def column_values(self, column: str) -> ColumnValues:
+        """Read the groups of a column of `obs`, once; a row may be in several."""
+        if column not in self._columns:
+            self._columns[column] = column_values(self.adata, column)
+        return self._columns[column]
+
+    def remark(self, column: str | None) -> str:
+        """Say what an answer that counts the groups of a column must."""
+        return "" if column is None else self.column_values(column).remark
 
     @cached_property
     def column_properties(self) -> list[Property]:
@@ -177,7 +194,8 @@ class AskedSequences:
 
     def groups_of(self, column: str) -> list[tuple[str, NDArray[np.bool_]]]:
         """Names and masks of a column's groups among the rows asked about."""
-        return [(name, mask) for name, mask in groups_in(self.adata, column, self.asked) if name.strip()]
+        groups = groups_in(self.column_values(column), self.asked)
+        return [(name, mask) for name, mask in groups if name.strip()]
 
     # ---------------------------------------------------------------- names
 
@@ -200,7 +218,7 @@ class AskedSequences:
             columns.append(list(self.adata.obs[NAME_COLUMN].astype(object)))
         for column in columns:
             for row, name in enumerate(column):
-                said = "" if pd.isna(name) else lowered(bounded(name, LONGEST_NAME + 1))
+                said = lowered(bounded(value_text(name), LONGEST_NAME + 1))
                 if said and len(said) <= LONGEST_NAME and row not in held.setdefault(said, []):
                     held[said].append(row)
         return dict(sorted(held.items(), key=lambda one: (-len(one[0]), one[0])))
@@ -210,7 +228,7 @@ class AskedSequences:
     @cached_property
     def _parsed(self) -> list[Molecule] | list[Residues]:
         column = self.adata.obs[self.key].astype(object)
-        texts = ["" if pd.isna(one) else str(one) for one in column]
+        texts = [value_text(one) for one in column]
         if self.modality == "protein":
             return [clean_sequence(one) for one in texts]
         return parse_smiles(texts, **self._reading())
@@ -273,7 +291,7 @@ class AskedSequences:
         if name == "formula":
             return [molecule_formula(self.mol(int(row))) if self.readable[row] else "" for row in rows]
         column = self.adata.obs[name.removeprefix("text:")].astype(object)
-        return ["" if pd.isna(one) else bounded(one, MOST_TEXT) for one in column.iloc[rows]]
+        return [bounded(value_text(one), MOST_TEXT) for one in column.iloc[rows]]
 
     def _value(self, name: str, row: int) -> float:
         kind, _, what = name.partition(":")
@@ -323,6 +341,18 @@ def quietly() -> Iterator[None]:
         settings.progress = shown
 
 
+def _holds_text(column: pd.Series) -> bool:
+    """Whether a column holds texts or lists, and what numbers it holds are few."""
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        return bool(pd.api.types.is_string_dtype(column.cat.categories))
+    if pd.api.types.is_string_dtype(column):
+        return True
+    if column.dtype != object:
+        return False
+    held = column.dropna()
+    return len(held) > 0 and all(isinstance(one, str) or is_list(one) for one in held)
+
+
 def row_labels(adata: AnnData, noun: str) -> list[str]:
     """Return what an answer calls each row: its name in `obs_names`, behind its `name` in `obs` if there is one."""
     own = [bounded(one, MAX_NAME_CHARS) or f"row {row}" for row, one in enumerate(adata.obs_names)]
@@ -331,5 +361,5 @@ def row_labels(adata: AnnData, noun: str) -> list[str]:
     if NAME_COLUMN not in adata.obs:
         return own
     column = adata.obs[NAME_COLUMN].astype(object)
-    given = ["" if pd.isna(one) else bounded(one, MAX_NAME_CHARS) for one in column]
+    given = [bounded(value_text(one), MAX_NAME_CHARS) for one in column]
     return [f"{name} ({row})" if name and name != row else row for name, row in zip(given, own, strict=True)]

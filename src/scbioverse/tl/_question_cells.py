@@ -13,8 +13,9 @@ from .._settings import settings
 from ..errors import InputError
 from ..models import load
 from ._claims import MeasuredCells
+from ._column_values import is_list
 from ._groups import read_groups
-from ._questions import group_columns
+from ._questions import column_values, group_columns
 from ._representation import represent_rows
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
     from ..models import BioVerse
+    from ._column_values import ColumnValues
 
 Float = NDArray[np.float32]
 MOST_EMBEDDED = 1000
@@ -113,9 +115,13 @@ class AskedCells:
         """Approved symbols of the genes measured."""
         return frozenset() if self.measured is None else frozenset(self.measured.expression.positions)
 
+    def remark(self, column: str | None) -> str:
+        """Say what an answer that counts the groups of a column must."""
+        return "" if column is None else column_values(self.adata, column).remark
+
     def groups_of(self, column: str) -> list[tuple[str, NDArray[np.bool_]]]:
         """Names and masks of a column's groups among the cells asked about; groups without cells are left out."""
-        return groups_in(self.adata, column, self.asked)
+        return groups_in(column_values(self.adata, column), self.asked)
 
     def expressing(self, gene: str, mask: NDArray[np.bool_]) -> tuple[int, int]:
         """Count exactly how many cells of a mask express a gene (value above 0), and how many there are."""
@@ -167,14 +173,14 @@ def check_rows(adata: AnnData, groupby: str | None) -> None:
         raise InputError(f"expected an AnnData, found {type(adata).__name__}.")
     if adata.n_obs == 0:
         raise InputError("adata has no rows: there is nothing to ask about.")
-    if groupby is not None:
+    holds_lists = groupby in adata.obs and any(map(is_list, adata.obs[groupby]))
+    if groupby is not None and not holds_lists:
         read_groups(adata, groupby)
 
 
-def groups_in(adata: AnnData, column: str, asked: NDArray[np.bool_]) -> list[tuple[str, NDArray[np.bool_]]]:
+def groups_in(values: ColumnValues, asked: NDArray[np.bool_]) -> list[tuple[str, NDArray[np.bool_]]]:
     """Names and masks of a column's groups among the rows asked about; groups without rows are left out."""
-    values = adata.obs[column].astype("category")
-    named = [(str(one), (values == one).to_numpy() & asked) for one in values.cat.categories]
+    named = [(one, values.mask(one) & asked) for one in values.names]
     return [(name, mask) for name, mask in named if mask.any()]
 
 

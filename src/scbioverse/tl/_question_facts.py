@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -44,6 +44,11 @@ class Fact:
     text: str
     table: pd.DataFrame = field(default_factory=pd.DataFrame)
 
+    def with_remarks(self, remarks: Sequence[str]) -> Fact:
+        """Add sentences to the text, each once."""
+        new = [one for one in dict.fromkeys(remarks) if one and one not in self.text]
+        return replace(self, text=" ".join([self.text, *new])) if new else self
+
 
 def compute(question: Question, cells: AskedCells) -> Fact:
     """Answer a question of one of the computable kinds."""
@@ -62,7 +67,7 @@ def compute(question: Question, cells: AskedCells) -> Fact:
         return Fact(
             f"No group of these data is called {bounded(question.lost, MAX_NAME_CHARS)!r} ({columns} looked at)."
         )
-    return {
+    fact = {
         "count": _count,
         "fraction": _fraction,
         "groups": _groups,
@@ -72,6 +77,10 @@ def compute(question: Question, cells: AskedCells) -> Fact:
         "where": _where,
         "expressed": _expressed,
     }[question.kind](question, cells)
+    remarks = [one.remark for one in question.groups]
+    if not question.groups and question.kind in ("fraction", "largest", "markers", "where", "expressed"):
+        remarks = [cells.remark(question.column)]
+    return fact.with_remarks(remarks)
 
 
 # ---------------------------------------------------------------- numbers of cells
@@ -130,7 +139,8 @@ def _share_of_expressing(question: Question, cells: AskedCells, *, as_count: boo
 def _sizes(column: str | None, cells: AskedCells | AskedSequences) -> pd.DataFrame:
     found = cells.groups_of(column) if column else []
     table = pd.DataFrame([(name, int(mask.sum())) for name, mask in found], columns=["group", "n"])
-    table["fraction"] = table["n"] / max(1, int(table["n"].sum()))
+    # Of the rows that are in a group; a row may be in several.
+    table["fraction"] = table["n"] / max(1, int(np.any([mask for _, mask in found], axis=0).sum()) if found else 1)
     return table.sort_values(["n", "group"], ascending=[False, True], kind="stable").reset_index(drop=True)
 
 
@@ -145,7 +155,8 @@ def groups_fact(column: str | None, cells: AskedCells | AskedSequences) -> Fact:
         return Fact(f"The data hold no column of groups or labels. {NOT_ENOUGH}")
     shown = [f"{_name(name)} ({n})" for name, n in zip(table["group"][:_SHOWN_GROUPS], table["n"], strict=False)]
     more = f" and {len(table) - _SHOWN_GROUPS} more" if len(table) > _SHOWN_GROUPS else ""
-    return Fact(f"There are {len(table)} groups in obs[{column!r}]: {', '.join(shown)}{more}.", table)
+    fact = Fact(f"There are {len(table)} groups in obs[{column!r}]: {', '.join(shown)}{more}.", table)
+    return fact.with_remarks([cells.remark(column)])
 
 
 def _largest(question: Question, cells: AskedCells) -> Fact:

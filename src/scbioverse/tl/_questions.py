@@ -12,9 +12,10 @@ import pandas as pd
 from ..knowledge import load_ontology, resolve_label
 from ..knowledge._gene_mentions import gene_mentions
 from ..knowledge.ontology import fold
+from ._column_values import ColumnValues, is_list, read_values
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from anndata import AnnData
     from numpy.typing import NDArray
@@ -29,6 +30,8 @@ COMPUTED: frozenset[Kind] = frozenset(
 # A column with more values names cells, not groups.
 MOST_GROUPS = 500
 _WINDOW = 6
+_BETWEEN = re.compile(r"[\s_-]+")
+_PEEK = 1000  # rows looked at for lists
 _FOLLOW_UP = re.compile(r"^\W*(?:and|what about|how about|also|now)\b", re.IGNORECASE)
 
 
@@ -44,11 +47,14 @@ class Named:
         Column of `obs`.
     mask
         bool (n_obs,): its cells.
+    remark
+        What an answer that counts them says of the column, `""` where a row is in one group.
     """
 
     name: str
     column: str
     mask: NDArray[np.bool_]
+    remark: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,28 +140,47 @@ def group_columns(adata: AnnData, groupby: str | None, label: str) -> list[str]:
         column = adata.obs[name]
         if name in first or pd.api.types.is_float_dtype(column) or pd.api.types.is_integer_dtype(column):
             continue
-        if isinstance(column.dtype, pd.CategoricalDtype) and len(column.cat.categories) <= MOST_GROUPS:
+        if (isinstance(column.dtype, pd.CategoricalDtype) and len(column.cat.categories) <= MOST_GROUPS) or (
+            column.dtype == object and any(map(is_list, column.head(_PEEK)))
+        ):
             rest.append(str(name))
     return [*first, *rest]
 
 
-def find_groups(text: str, adata: AnnData, columns: Sequence[str]) -> tuple[list[Named], str, str]:
-    """Find the groups that a text names, the text without them, and a cell type that it names and the data lack."""
-    found: list[tuple[int, Named]] = []
+def column_values(adata: AnnData, column: str) -> ColumnValues:
+    """Read the groups of a column of `obs`; a row may be in several."""
+    return read_values(adata.obs[column], column)
+
+
+def find_groups(
+    text: str, adata: AnnData, columns: Sequence[str], values_of: Callable[[str], ColumnValues] | None = None
+) -> tuple[list[Named], str, str]:
+    """Find the groups that a text names, the text without them, and a cell type that it names and the data lack.
+
+    `values_of` gives the groups of a column where they were read before.
+    """
+    held = {column: values_of(column) if values_of else column_values(adata, column) for column in columns}
     taken = np.zeros(len(text), dtype=bool)
-    for column in columns:
-        values = adata.obs[column].astype("category")
-        names = sorted({str(one) for one in values.cat.categories}, key=lambda one: (-len(one), one))
-        as_text = values.astype(str)
-        for name in names:
-            span = _find_name(text, name, column, taken)
-            if span is None or not (mask := (as_text == name).to_numpy()).any():
-                continue
-            taken[span[0] : span[1]] = True
-            found.append((span[0], Named(name, column, mask)))
-    more, lost = _by_meaning(text, adata, columns, taken)
+    found = [(start, one) for start, end, one in group_spans(text, held, taken)]
+    more, lost = _by_meaning(text, held, taken)
     rest = "".join(" " if hidden else c for c, hidden in zip(text, taken, strict=True))
     return [one for _, one in sorted([*found, *more], key=lambda pair: pair[0])], rest, lost
+
+
+def group_spans(text: str, held: Mapping[str, ColumnValues], taken: NDArray[np.bool_]) -> list[tuple[int, int, Named]]:
+    """Where a text names groups, outside what is taken; their places are taken then. Longer names come first."""
+    found = []
+    small = text.casefold()
+    for column, values in held.items():
+        for name in sorted({*values.names, *values.wholes}, key=lambda one: (-len(one), one)):
+            # Cheaper than a pattern, of which there may be thousands.
+            first = _BETWEEN.split(name.strip(), maxsplit=1)[0].casefold()
+            span = _find_name(text, name, column, taken) if first in small else None
+            if span is None or not (mask := values.mask(name)).any():
+                continue
+            taken[span[0] : span[1]] = True
+            found.append((*span, Named(name, column, mask, values.remark)))
+    return found
 
 
 def _find_name(text: str, name: str, column: str, taken: NDArray[np.bool_]) -> tuple[int, int] | None:
@@ -181,7 +206,7 @@ def _find_name(text: str, name: str, column: str, taken: NDArray[np.bool_]) -> t
 
 
 def _by_meaning(
-    text: str, adata: AnnData, columns: Sequence[str], taken: NDArray[np.bool_]
+    text: str, held: dict[str, ColumnValues], taken: NDArray[np.bool_]
 ) -> tuple[list[tuple[int, Named]], str]:
     """Find groups whose names mean what the text says, or a kind of it: "T cells" for "CD4 T" and "CD8 T"."""
     ontology = load_ontology()
@@ -197,18 +222,17 @@ def _by_meaning(
         window = words[at : at + size]
         cl_id = _resolved(text, window)
         start, end = window[0].start(), window[-1].end()
-        for column in columns:
-            values = adata.obs[column].astype("category")
+        for column, values in held.items():
             inside = [
                 one
-                for one in values.cat.categories
-                if (known := resolve_label(str(one)).cl_id) and (known == cl_id or ontology.is_ancestor(cl_id, known))
+                for one in values.names
+                if (known := resolve_label(one).cl_id) and (known == cl_id or ontology.is_ancestor(cl_id, known))
             ]
-            mask = values.isin(inside).to_numpy()
+            mask = values.mask(*inside)
             if mask.any():
                 taken[start:end] = True
-                name = str(inside[0]) if len(inside) == 1 else text[start:end]
-                found.append((start, Named(name, column, mask)))
+                name = inside[0] if len(inside) == 1 else text[start:end]
+                found.append((start, Named(name, column, mask, values.remark)))
                 break
         else:
             lost = lost or text[start:end]

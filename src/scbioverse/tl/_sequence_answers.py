@@ -13,6 +13,7 @@ from ..errors import InputError
 from ..llm.questions import MAX_NAME_CHARS, bounded
 from ._answer_stream import Answer, pieces
 from ._asked_sequences import row_labels
+from ._column_values import value_text
 from ._neighbours import View, nearest_rows
 from ._question_facts import NOT_ENOUGH, Fact, listed
 from ._sequence_facts import compute_sequences, missing, not_there
@@ -99,8 +100,7 @@ def _own_text(row: int, data: AskedSequences) -> str:
     """Return what the data themselves say of a row."""
     for column in dict.fromkeys([data.text_key, "description"]):
         if column in data.adata.obs:
-            held = data.adata.obs[column].astype(object).iloc[row]
-            said = "" if pd.isna(held) else bounded(held, _MOST_TEXT)
+            said = bounded(value_text(data.adata.obs[column].astype(object).iloc[row]), _MOST_TEXT)
             if said:
                 return f"obs[{column!r}] says of {data.labels[row]}: {_ended(said)}"
     return ""

@@ -44,7 +44,8 @@ def compute_sequences(question: SequenceQuestion, data: AskedSequences) -> Fact:
         "list": _list,
         "compare": compare_fact,
     }[question.kind](question, data)
-    return Fact(" ".join([fact.text, *not_there(question, data), *_read_of(question, data)]), fact.table)
+    remarks = [one.remark for one in question.groups]
+    return fact.with_remarks([*remarks, *not_there(question, data), *_read_of(question, data)])
 
 
 def _refused(question: SequenceQuestion) -> Fact:
@@ -178,7 +179,15 @@ def _count_groups(question: SequenceQuestion, data: AskedSequences) -> Fact:
         f"{bounded(name, MAX_NAME_CHARS)!r} in obs[{one.column!r}]"
         for one, (name, n) in zip(question.groups, rows, strict=True)
     ]
-    return Fact(f"{listed(said)}.", table)
+    return Fact(f"{listed(said)}{_in_all_of(question, data)}.", table)
+
+
+def _in_all_of(question: SequenceQuestion, data: AskedSequences) -> str:
+    """Where a row may be in several groups and several are named: how many are in each of them."""
+    if len(question.groups) < 2 or not question.groups[0].remark:
+        return ""
+    n = int(np.all([data.asked, *(one.mask for one in question.groups)], axis=0).sum())
+    return f"; {n} {'has' if n == 1 else 'have'} {'both' if len(question.groups) == 2 else 'all of these'}"
 
 
 def _list(question: SequenceQuestion, data: AskedSequences) -> Fact:

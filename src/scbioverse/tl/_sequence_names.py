@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from ._sequence_words import AMINO_ACIDS, ELEMENTS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ._asked_sequences import AskedSequences
 
 MOST_ROWS = 20  # rows that one question names
@@ -18,8 +20,11 @@ def lowered(text: str) -> str:
     return "".join(small if len(small := one.lower()) == 1 else one for one in text)
 
 
-def find_rows(text: str, data: AskedSequences) -> tuple[list[int], str, str]:
-    """Find the rows that a text names: they, the text with a null character for each, and a name that is not there."""
+def find_rows(text: str, data: AskedSequences, longer: Sequence[tuple[int, int]] = ()) -> tuple[list[int], str, str]:
+    """Find the rows that a text names: they, the text with a null character for each, and a name that is not there.
+
+    `longer` are the places of other names: "dopamine" in "dopamine receptor agonist" names no row.
+    """
     small = lowered(text)
     taken = [False] * len(text)
     found: list[tuple[int, int, list[int]]] = []
@@ -35,7 +40,8 @@ def find_rows(text: str, data: AskedSequences) -> tuple[list[int], str, str]:
         at = small.find(name)
         while at >= 0 and len(found) < MOST_ROWS:
             end = at + len(name)
-            if not any(taken[at:end]) and _stands_alone(text, at, end, name):
+            inside = any(first <= at and end <= last and last - first > len(name) for first, last in longer)
+            if not inside and not any(taken[at:end]) and _stands_alone(text, at, end, name):
                 found.append((at, end, rows))
                 taken[at:end] = [True] * (end - at)
             at = small.find(name, end)

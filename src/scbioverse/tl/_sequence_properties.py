@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from ..llm.questions import MAX_NAME_CHARS, bounded
 from ._asked_sequences import quietly
 from ._neighbours import fingerprints, similarities
 from ._question_facts import NOT_ENOUGH, Fact, listed
@@ -96,10 +97,17 @@ def _properties_of(row: int, used: list[Property], data: AskedSequences) -> str:
 
 def _spread(one: Property, rows: Rows, question: SequenceQuestion, data: AskedSequences) -> str:
     if one.text:
-        held = pd.Series([text for text in data.texts_of(one.name, rows) if text], dtype=object).value_counts()
+        column = None if one.name == "formula" else data.column_values(one.name.removeprefix("text:"))
+        if column is not None and column.several:
+            inside = np.isin(np.arange(data.adata.n_obs), rows)
+            counts = {name: int((column.mask(name) & inside).sum()) for name in column.names}
+            named = {bounded(name, MAX_NAME_CHARS): n for name, n in counts.items() if n}
+            held = pd.Series(named, dtype="int64").sort_values(ascending=False, kind="stable")
+        else:
+            held = pd.Series([text for text in data.texts_of(one.name, rows) if text], dtype=object).value_counts()
         shown = [f"{name} ({n})" for name, n in held.head(SHOWN).items()]
-        who = whom(rows.size, question, data)
-        return f"{one.said} of {who} has {len(held)} different values, most often {listed(shown)}."
+        said = f"{one.said} of {whom(rows.size, question, data)} has {len(held)} different values, most often "
+        return " ".join(filter(None, [f"{said}{listed(shown)}.", "" if column is None else column.remark]))
     values = data.values(one.name, rows)
     known = rows[np.isfinite(values)]
     if not known.size:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from ._questions import find_groups
+from ._questions import find_groups, group_spans
 from ._sequence_conditions import Condition
 from ._sequence_names import find_rows, unread_words
 from ._sequence_reader import Reader
@@ -96,15 +96,22 @@ def read_sequence_question(
     before
         The question before, from which a follow-up ("and ibuprofen?") takes what it leaves out.
     """
-    rows, rest, lost = find_rows(text, data)
+    held = {column: data.column_values(column) for column in data.columns}
+    spans = [(start, end) for start, end, _ in group_spans(text, held, np.zeros(len(text), dtype=bool))]
+    rows, rest, lost = find_rows(text, data, [span for span in spans if " " in text[slice(*span)]])
     beside = [one.lower() for match in _BESIDE.finditer(rest) for one in match.groups() if one]
     marked, rest = rest, rest if len(rows) == 1 else rest.replace("\0", " ")
-    groups, rest, _ = find_groups(rest, data.adata, data.columns) if data.columns else ([], rest, "")
+    groups, rest, _ = (
+        find_groups(rest, data.adata, data.columns, data.column_values) if data.columns else ([], rest, "")
+    )
     value_of_row = (lambda one: float(data.values(one.name, np.array(rows))[0])) if len(rows) == 1 else None
     reader = Reader(rest, data.vocabulary, value_of_row)
     if before is not None and before.conditions and _refers(text):
         reader.last = before.conditions[-1].of
     conditions, properties = reader.read()
+    # "How many drugs target DRD2?": the column's name is the verb, and one of its groups is named.
+    grouped = {f"text:{one.column}" for one in groups}
+    properties = [one for one in properties if one.name not in grouped]
     rest = rest.replace("\0", " ")
     if reader.compares_row:
         rows, marked = [], marked.replace("\0", " ")  # "heavier than aspirin" is not about aspirin

@@ -1,0 +1,161 @@
+"""Columns whose rows hold several values: counts, shares, lists and groups against pandas that splits by itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+
+import scbioverse as sb
+
+pytest.importorskip("rdkit")
+
+REMARK = "may hold several values and counts for each"
+
+
+def holds(column: pd.Series, value: str) -> pd.Series:
+    """Which rows hold a value: written here, not by the package."""
+    return column.map(lambda one: isinstance(one, str) and value in [part.strip() for part in one.split("|")])
+
+
+@pytest.fixture
+def drugs() -> ad.AnnData:
+    """Return thirty alkanes: 24 for oncology, of these 6 by themselves."""
+    areas = ["oncology"] * 6 + ["oncology|cardiology"] * 10 + ["pain|oncology"] * 8 + ["pain"] * 4 + ["cardiology"] * 2
+    table = pd.DataFrame({"smiles": ["C" * n for n in range(1, 31)], "area": areas})
+    table.index = [f"drug{n}" for n in range(30)]
+    return sb.pp.molecules(table)
+
+
+def as_lists(adata: ad.AnnData, kind: type) -> ad.AnnData:
+    made = adata.copy()
+    made.obs["area"] = pd.Series([kind(one.split("|")) for one in adata.obs["area"]], index=adata.obs_names)
+    return made
+
+
+def ask(adata: ad.AnnData, question: str, modality: str = "molecule", **options: Any) -> Any:
+    return sb.tl.ask(adata, question, modality=modality, model="no-such-model", **options)
+
+
+def test_a_row_of_several_values_counts_for_each(drugs: ad.AnnData) -> None:
+    area = drugs.obs["area"]
+    n = int(holds(area, "oncology").sum())
+    assert n == 24
+    answer = ask(drugs, "Which drugs are for oncology?")
+    assert answer.evidence["row"].tolist() == drugs.obs_names[holds(area, "oncology")].tolist()
+    assert answer.text.startswith("24 of 30 molecules (80 %) have 'oncology' in obs['area']")
+    assert REMARK in answer.text
+    for question in ("How many drugs are for pain?", "What share of the drugs is for pain?"):
+        counted = ask(drugs, question)
+        assert counted.evidence["n"].tolist() == [int(holds(area, "pain").sum())]
+        assert counted.evidence["fraction"].tolist() == pytest.approx([holds(area, "pain").mean()])
+        assert REMARK in counted.text
+
+
+def test_groups_are_single_values(drugs: ad.AnnData) -> None:
+    table = ask(drugs, "How many groups are there in area?").evidence.set_index("group")
+    for value in ("oncology", "cardiology", "pain"):
+        assert table.loc[value, "n"] == holds(drugs.obs["area"], value).sum()
+        assert table.loc[value, "fraction"] == pytest.approx(holds(drugs.obs["area"], value).mean())
+    assert len(table) == 3
+    said = ask(drugs, "What is the area of the drugs?").text
+    assert "3 different values, most often oncology (24)" in said
+
+
+def test_two_values_are_counted_each_and_together(drugs: ad.AnnData) -> None:
+    area = drugs.obs["area"]
+    both = int((holds(area, "oncology") & holds(area, "cardiology")).sum())
+    answer = ask(drugs, "How many are for oncology and cardiology?")
+    assert answer.evidence["n"].tolist() == [24, int(holds(area, "cardiology").sum())]
+    assert f"{both} have both" in answer.text
+    heavy = ask(drugs, "How many drugs for pain are heavier than 200?")
+    assert heavy.evidence["n_in"].tolist() == [int(holds(area, "pain").sum())]
+
+
+@pytest.mark.parametrize("kind", [list, tuple, set, np.array])
+def test_lists_are_read_as_values(drugs: ad.AnnData, kind: Any) -> None:
+    made = as_lists(drugs, kind)
+    answer = ask(made, "Which drugs are for oncology?")
+    assert answer.evidence["row"].tolist() == drugs.obs_names[holds(drugs.obs["area"], "oncology")].tolist()
+    assert REMARK in answer.text
+    assert "oncology" in ask(made, "What is the area of drug7?").text
+
+
+@pytest.mark.parametrize("dtype", ["category", "string", object])
+def test_any_kind_of_text_column(drugs: ad.AnnData, dtype: Any) -> None:
+    made = drugs.copy()
+    made.obs["area"] = pd.Series([*drugs.obs["area"][:29], None], index=drugs.obs_names, dtype=object).astype(dtype)
+    assert ask(made, "How many drugs are for oncology?").evidence["n"].tolist() == [24]
+    assert ask(made, "How many drugs are for cardiology?").evidence["n"].tolist() == [11]
+
+
+def test_names_that_merely_hold_a_semicolon_stay_whole() -> None:
+    names = ["poly(A;B)", "blend (C;D)", "water", "water"] * 5
+    table = pd.DataFrame({"smiles": ["C" * n for n in range(1, 21)], "kind": names})
+    drugs = sb.pp.molecules(table)
+    answer = ask(drugs, "How many groups are there in kind?")
+    assert sorted(answer.evidence["group"]) == ["blend (C;D)", "poly(A;B)", "water"]
+    assert REMARK not in answer.text
+    whole = ask(drugs, "How many are water?")
+    assert whole.evidence["n"].tolist() == [10]
+    assert REMARK not in whole.text
+
+
+def test_a_name_within_a_longer_value_is_no_row() -> None:
+    action = ["dopamine receptor agonist|opioid", "opioid", "dopamine receptor agonist"]
+    table = pd.DataFrame({"smiles": ["NCCc1ccc(O)c(O)c1", "CCO", "CCC"], "moa": action})
+    table.index = ["dopamine", "ethanol", "propane"]
+    answer = ask(sb.pp.molecules(table), "Which are dopamine receptor agonists?")
+    assert answer.evidence["row"].tolist() == ["dopamine", "propane"]
+    about = ask(sb.pp.molecules(table), "What is the weight of dopamine?")
+    assert about.evidence["row"].tolist() == ["dopamine"]
+
+
+def test_the_name_of_the_column_may_be_the_verb() -> None:
+    table = pd.DataFrame({"smiles": ["CCO", "CCC", "CCCC"], "target": ["DRD2|HTR1A", "DRD2", "HTR1A"]})
+    answer = ask(sb.pp.molecules(table), "How many drugs target DRD2?")
+    assert answer.evidence["n"].tolist() == [2]
+
+
+def test_cells_of_several_labels() -> None:
+    adata = sb.datasets.pbmc3k()[::27].copy()
+    rng = np.random.default_rng(0)
+    states = rng.choice(["healthy", "infected", "infected|treated", "treated"], adata.n_obs)
+    adata.obs["state"] = pd.Categorical(states)
+    n = int(holds(adata.obs["state"].astype(object), "infected").sum())
+    assert n > (states == "infected").sum()
+    for question in ("How many cells are infected?", "What fraction of the cells is infected?"):
+        answer = ask(adata, question, modality="cell", groupby="state")
+        assert answer.evidence["n"].tolist() == [n]
+        assert REMARK in answer.text
+    X = adata.X.toarray()[:, adata.var_names.get_loc("LYZ")]
+    inside = holds(adata.obs["state"].astype(object), "infected").to_numpy()
+    express = ask(adata, "Which fraction of infected cells expresses LYZ?", modality="cell", groupby="state")
+    assert express.evidence[["n", "n_in"]].to_numpy().tolist() == [[int((X[inside] > 0).sum()), n]]
+    groups = ask(adata, "How many groups are there?", modality="cell", groupby="state").evidence.set_index("group")["n"]
+    assert groups.to_dict() == {
+        one: int(holds(adata.obs["state"].astype(object), one).sum()) for one in ("healthy", "infected", "treated")
+    }
+    adata.obs["state"] = pd.Series([one.split("|") for one in states], index=adata.obs_names)
+    lists = ask(adata, "How many cells are infected?", modality="cell", groupby="state")
+    assert lists.evidence["n"].tolist() == [n]
+
+
+def test_single_values_are_counted_as_before() -> None:
+    adata = sb.datasets.pbmc3k()[::27].copy()
+    answer = ask(adata, "How many B cells are there?", modality="cell", groupby="cell_type")
+    assert answer.evidence["n"].tolist() == [int((adata.obs["cell_type"] == "B").sum())]
+    assert REMARK not in answer.text
+
+
+def test_proteins_of_several_places() -> None:
+    table = pd.DataFrame(
+        {"sequence": ["MKV", "MKL", "MKI", "MKA"], "place": ["nucleus; cytosol", "nucleus", "cytosol", "membrane"]},
+        index=["p1", "p2", "p3", "p4"],
+    )
+    answer = ask(sb.pp.proteins(table), "Which proteins are in the nucleus?", modality="protein")
+    assert answer.evidence["row"].tolist() == ["p1", "p2"]
+    assert REMARK in answer.text
