@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 from ._registry import build, encoder_class
+from ._resolve import resolve_encoder
 
 if TYPE_CHECKING:
     from ._protocol import Encoder
@@ -17,6 +18,30 @@ if TYPE_CHECKING:
 SHORT_NAMES = {"chemnet": "molecule", "morgan": "molecule", "kmer": "protein"}
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+(@[\w.-]+)?")
 _MODALITIES = frozenset(SHORT_NAMES.values())
+
+
+def given_encoder(model: Any, modality: str, *, hub: bool = True) -> Encoder | None:
+    """Return the encoder that a verb was given as `model=`, as an object or by name; None where it is something else.
+
+    Parameters
+    ----------
+    model
+        What :func:`encoder_by_name` or :func:`resolve_encoder` takes.
+    modality
+        `"cell"`, `"molecule"` or `"protein"`.
+    hub
+        Whether a hub name may be that of a Hugging Face encoder; else it is that of a BioVerse model.
+
+    Raises
+    ------
+    InputError
+        The name belongs to another modality.
+    """
+    if isinstance(model, str | Path) and (hub or not _HUB_NAME.fullmatch(str(model)) or Path(model).is_dir()):
+        named = encoder_by_name(model, modality)
+        if named is not None:
+            return named
+    return resolve_encoder(model)
 
 
 def encoder_by_name(model: str | Path, modality: str) -> Encoder | None:

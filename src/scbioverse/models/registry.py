@@ -104,6 +104,13 @@ def find(model: str | Path) -> Path:
     parsed = parse_hub_id(os.fspath(model))
     if parsed is not None and path.parent.name == path.parent.as_posix() and not path.parent.is_dir():
         return fetch_checkpoint(*parsed)
+    from ..encoders._by_name import SHORT_NAMES
+
+    if (reads := SHORT_NAMES.get(str(model).lower())) is not None:
+        raise WeightsError(
+            f"{str(model)!r} is an encoder of {reads}s by itself: scbioverse.tl.embed takes it. To go on, train a "
+            f"projector: model = scbioverse.tl.align(adata, text_key=..., modality={reads!r}, model={str(model)!r})."
+        )
     raise WeightsError(
         f"no model {str(model)!r}: neither a bundled one ({', '.join(sorted(here)) or 'none in this installation'}) "
         f"nor a folder. See scbioverse.models.list_models()."

@@ -69,8 +69,8 @@ def align(
         Column of `obs` with labels or texts; rows without one, or called "unassigned" or "unknown", are left out.
     model
         Whose encoder and language model to use; None starts from `use_rep` alone. An encoder, or what
-        :func:`scbioverse.tl.embed` takes for one (an scvi-tools model, the folder of a Geneformer), is read by the
-        default language model, or by `llm`.
+        :func:`scbioverse.tl.embed` takes for one (`"morgan"`, `"chemnet"`, `"kmer"`, an scvi-tools model, the folder of
+        a Geneformer), is read by the default language model, or by `llm`.
     use_rep
         Representation in `obsm` to read in place of the model's encoder.
     loss

@@ -42,7 +42,8 @@ def new_model(
     seed: int,
     device: str = "auto",
 ) -> BioVerse:
-    from ..encoders import PrecomputedEncoder, resolve_encoder
+    from ..encoders import PrecomputedEncoder
+    from ..encoders._by_name import given_encoder
     from ..llm import DEFAULT_LLM, Backbone
     from ..models import BioVerse, load
 
@@ -52,7 +53,7 @@ def new_model(
         raise InputError(
             "start='model' goes on from a model's own projector: it fits neither use_rep=, llm= nor model=None."
         )
-    given = None if use_rep is not None else resolve_encoder(model)
+    given = None if use_rep is not None else given_encoder(model, modality, hub=False)
     if given is not None and start == "model":
         raise InputError("start='model' goes on from a model's own projector; an encoder by itself has none.")
     skip = model is None or given is not None or (use_rep is not None and llm is not None)
@@ -64,9 +65,7 @@ def new_model(
     if use_rep is not None:
         encoder = PrecomputedEncoder.from_adata(adata, use_rep, modality=modality)
     elif given is not None:
-        if given.modality != modality:
-            raise InputError(f"encoder {given.name!r} reads modality {given.modality!r}, not {modality!r}.")
-        encoder = given
+        encoder = _fitting(given, modality)
     else:
         base = load(model, device=device)
         base.check_modality(modality)
@@ -77,6 +76,22 @@ def new_model(
     if base is not None and llm is None and base.text_space is not None and base.config.text_space is not None:
         new.set_text_space(base.text_space, base.config.text_space)
     return new
+
+
+def fresh_model(encoder: Encoder, modality: str, *, seed: int, device: str = "auto") -> BioVerse:
+    """Put an encoder before the default language model, with a projector that knows nothing yet."""
+    from ..llm import DEFAULT_LLM, Backbone
+    from ..models import BioVerse
+
+    place_encoder(_fitting(encoder, modality), device)
+    return BioVerse.new(encoder, name=encoder.name, llm=Backbone.load(DEFAULT_LLM, device=device), rng=seed)
+
+
+def _fitting(encoder: Encoder, modality: str) -> Encoder:
+    """Return an encoder that reads a modality, or raise an :class:`InputError`."""
+    if encoder.modality != modality:
+        raise InputError(f"encoder {encoder.name!r} reads modality {encoder.modality!r}, not {modality!r}.")
+    return encoder
 
 
 def make_task(

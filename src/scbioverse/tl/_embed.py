@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from .._device import place_encoder
@@ -10,8 +9,8 @@ from .._keys import UNS_ROOT, Slots
 from .._logging import log_added
 from .._random import Rng, as_seed
 from .._record import write_record
-from ..encoders import Encoder, embed_rows, resolve_encoder
-from ..encoders._by_name import SHORT_NAMES, encoder_by_name
+from ..encoders import Encoder, embed_rows
+from ..encoders._by_name import SHORT_NAMES, given_encoder
 from ..encoders._distinct import TextEncoder
 from ..encoders._run import digest_of_input
 from ..errors import InputError
@@ -20,6 +19,7 @@ from ._mudata import is_mudata, part_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     import numpy as np
     import pandas as pd
@@ -183,9 +183,7 @@ def embed(
 
 def _encoder(model: str | Path | BioVerse | Encoder, modality: str) -> tuple[Encoder, str]:
     """Return the encoder for `modality` and the name of what it belongs to."""
-    if isinstance(model, str | Path) and (named := encoder_by_name(model, modality)) is not None:
-        return named, named.name
-    if (given := resolve_encoder(model)) is not None:
+    if (given := given_encoder(model, modality)) is not None:
         found: Mapping[str, Encoder] = {given.modality: given}
         name = given.name
     else:

@@ -13,6 +13,7 @@ from .._logging import log_added, logger
 from .._random import Rng, as_seed
 from .._record import write_record
 from ..errors import InputError, MismatchError
+from ._align_training import fresh_model
 from ._question_cells import AskedCells
 from ._question_facts import top_genes
 from ._representation import represent_rows
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from numpy.typing import NDArray
 
+    from ..encoders import Encoder
     from ..llm.adapter import Adapter, AdapterConfig
     from ..models import BioVerse
     from ..train.instructions import Lessons
@@ -36,7 +38,7 @@ def tune(
     adata: AnnData,
     *,
     text_key: str,
-    model: str | Path | BioVerse = "bioverse-small",
+    model: str | Path | BioVerse | Encoder = "bioverse-small",
     start: Literal["model", "fresh"] = "model",
     lessons: Lessons | None = None,
     weights: Mapping[str, float] | None = None,
@@ -76,7 +78,8 @@ def tune(
     text_key
         Column of `obs` with labels; rows without one, or called "unassigned" or "unknown", are left out.
     model
-        Model to begin with.
+        Model to begin with. An encoder, or what :func:`scbioverse.tl.embed` takes for one (`"morgan"`, `"chemnet"`,
+        `"kmer"`), gets a new projector and the default language model; the projector has to be trained, too.
     start
         `"model"`: go on from the model's adapter, if it has one. `"fresh"`: an adapter from nothing, in any shape; the
         model's own is left behind.
@@ -140,7 +143,6 @@ def tune(
     >>> sb.tl.ask(adata, "What are these cells?", cells=adata.obs["cell_type"] == "B", model=model)
     """
     from ..llm.adapter import AdapterConfig
-    from ..models import load
     from ..train import fit
     from ..train.instructions import InstructionSampler, InstructionTask
 
@@ -149,7 +151,7 @@ def tune(
     check_options(steps, batch_size, lr)
     seed, slots = as_seed(rng), Slots(key_added)
     texts = read_texts(adata, text_key)
-    base = load(model, device=device)
+    base = _begin(model, modality, train_projector, seed, device)
     config = AdapterConfig(rank, alpha, dropout, targets if isinstance(targets, str) else tuple(targets))
     begin = base.adapter if start == "model" else None
     check_shape(begin, config)
@@ -218,6 +220,28 @@ def tune(
     )
     log_added("tune", [*filled, f"adata.uns[{UNS_ROOT!r}][{step!r}]"])
     return new
+
+
+def _begin(model: Any, modality: str, train_projector: bool, seed: int, device: str) -> BioVerse:
+    """Load the model to begin with, or make one of an encoder and the default language model.
+
+    Raises
+    ------
+    InputError
+        An encoder's projector would stay untrained.
+    """
+    from ..encoders._by_name import given_encoder
+    from ..models import load
+
+    encoder = given_encoder(model, modality, hub=False)
+    if encoder is None:
+        return load(model, device=device)
+    if not train_projector:
+        raise InputError(
+            f"{encoder.name!r} is an encoder: its projector is new, and train_projector=False would leave it untrained."
+            " Train one first: scbioverse.tl.align(adata, text_key=..., model=...)."
+        )
+    return fresh_model(encoder, modality, seed=seed, device=device)
 
 
 def make_lessons(
