@@ -12,8 +12,10 @@ from tqdm.auto import tqdm
 from .._logging import logger
 from .._memory import BatchSize
 from .._settings import settings
+from .._shown import shown_name
 from ..errors import InputError, MissingKeyError
 from ..io import texts_digest
+from ..pp._text_column import cell_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -153,7 +155,8 @@ class TextEncoder:
     ) -> str:
         rows = np.flatnonzero(np.isin(codes, list(bad)))
         named = "; ".join(
-            f"row {adata.obs_names[row]!r}: {raw[codes[row]][:40]!r} ({bad[int(codes[row])]})" for row in rows[:_SHOWN]
+            f"row {shown_name(adata.obs_names[row])!r}: {raw[codes[row]][:40]!r} ({bad[int(codes[row])]})"
+            for row in rows[:_SHOWN]
         )
         return (
             f"{len(rows)} of {adata.n_obs} rows of adata.obs[{key!r}] hold no readable {self.noun}: {named}"
@@ -236,7 +239,6 @@ def _factorise(adata: AnnData, key: str) -> tuple[list[str], NDArray[np.int64]]:
             f"adata.obs has no column {key!r} (found: {list(map(str, adata.obs.columns)) or 'none'}). "
             "Name the column that holds the texts by key=."
         )
-    column = adata.obs[key].astype(object)
-    text = column.where(column.notna(), None).map(lambda value: None if value is None else str(value).strip() or None)
+    text = adata.obs[key].astype(object).map(lambda value: cell_text(value).strip() or None)
     codes, distinct = pd.factorize(text, use_na_sentinel=True)
     return [str(value) for value in distinct], codes.astype(np.int64)

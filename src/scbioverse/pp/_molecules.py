@@ -11,11 +11,12 @@ import pandas as pd
 from .._logging import logger
 from .._record import write_record
 from .._shown import shown_name
-from ..errors import InputError, MissingKeyError
+from ..errors import InputError
 from ._smiles import Charges, Molecule, Salts, parse_smiles
+from ._text_column import cell_text, join_report, text_table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from anndata import AnnData
 
@@ -23,7 +24,7 @@ _SHOWN = 5  # rows that a message names
 
 
 def molecules(
-    data: Iterable[str] | pd.DataFrame,
+    data: Iterable[str] | Mapping[str, str] | pd.DataFrame,
     *,
     key: str = "smiles",
     salts: Salts = "strip",
@@ -37,7 +38,8 @@ def molecules(
     Parameters
     ----------
     data
-        SMILES; or a table with a column of them, whose other columns and index are kept.
+        SMILES; a series of them, whose index is kept; name → SMILES; or a table with a column of SMILES, whose other
+        columns and index are kept.
     key
         The table's column with SMILES.
     salts
@@ -83,17 +85,17 @@ def molecules(
     import anndata as ad
 
     table = _table(data, key)
-    texts = ["" if pd.isna(text) else str(text) for text in table[key]]
+    texts = [cell_text(text) for text in table[key]]
     if not texts:
         raise InputError("there are no SMILES: pass a list with at least one, or a table with rows")
     parsed = parse_smiles(texts, salts=salts, charges=charges)
     report = _report(parsed, table.index)
     bad = report.index[~report["valid"]]
     if len(bad) == len(report):
-        raise InputError(f"none of {len(report)} SMILES can be read, the first is {texts[0]!r}: {parsed[0].problem}")
-    clash = [column for column in report if column in table.columns]
-    obs = pd.concat([table.drop(columns=[key, *clash]), report], axis=1)
-    obs.insert(0, "smiles", texts)
+        raise InputError(
+            f"none of {len(report)} SMILES can be read, the first is {texts[0][:60]!r}: {parsed[0].problem}"
+        )
+    obs = join_report(table, report, key, "smiles", texts)
     adata = ad.AnnData(obs=obs)
     n_duplicates, n_mixtures = int((report["duplicate_of"] != "").sum()), int((report["n_fragments"] > 1).sum())
     n_left_out = int((report["left_out"] != "").sum())
@@ -139,18 +141,12 @@ def molecules(
     return adata
 
 
-def _table(data: Iterable[str] | pd.DataFrame, key: str) -> pd.DataFrame:
-    if isinstance(data, str):
+def _table(data: Iterable[str] | Mapping[str, str] | pd.DataFrame, key: str) -> pd.DataFrame:
+    if isinstance(data, str | bytes):
         raise InputError(f"expected a list of SMILES or a table, found the text {data[:60]!r}: pass [{data[:30]!r}]")
-    if isinstance(data, pd.DataFrame):
-        if key not in data.columns:
-            raise MissingKeyError(f"the table has no column {key!r} (found: {list(map(str, data.columns))})")
-        table = data.copy()
-    else:
-        table = pd.DataFrame({key: list(data)}, dtype=object)
-    table.index = table.index.astype(str)
+    table = text_table(data, key, noun="SMILES")
     if not table.index.is_unique:
-        repeated = table.index[table.index.duplicated()][0]
+        repeated = shown_name(table.index[table.index.duplicated()][0])
         raise InputError(f"row names must be unique, {repeated!r} is not: call reset_index() on the table first")
     return table
 

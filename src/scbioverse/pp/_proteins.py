@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,11 +10,13 @@ import pandas as pd
 
 from .._logging import logger
 from .._record import write_record
-from ..errors import InputError, MissingKeyError
+from .._shown import shown_name
+from ..errors import InputError
 from ._sequences import AMBIGUOUS, clean_sequence, read_fasta
+from ._text_column import cell_text, join_report, text_table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from anndata import AnnData
 
@@ -37,8 +38,8 @@ def proteins(
     Parameters
     ----------
     data
-        Path of a FASTA file (gzip or not); sequences; name → sequence; or a table with a column of sequences, whose
-        other columns and index are kept.
+        Path of a FASTA file (gzip or not); sequences; a series of them, whose index is kept; name → sequence; or a
+        table with a column of sequences, whose other columns and index are kept.
     key
         The table's column with sequences.
 
@@ -72,10 +73,10 @@ def proteins(
     table = _table(data, key)
     if table.empty:
         raise InputError("there are no sequences: pass a FASTA file, or a list with at least one sequence")
-    cleaned = [clean_sequence("" if pd.isna(text) else str(text)) for text in table[key]]
+    cleaned = [clean_sequence(cell_text(text)) for text in table[key]]
     bad = [(name, one.problem) for name, one in zip(table.index, cleaned, strict=True) if one.problem]
     if bad:
-        named = "; ".join(f"{name!r}: {problem}" for name, problem in bad[:_SHOWN])
+        named = "; ".join(f"{shown_name(name)!r}: {problem}" for name, problem in bad[:_SHOWN])
         raise InputError(
             f"{len(bad)} of {len(table)} sequences cannot be used: {named}{'; ...' if len(bad) > _SHOWN else ''}. "
             "Correct or remove them."
@@ -92,9 +93,7 @@ def proteins(
         },
         index=table.index,
     )
-    clash = [column for column in report if column in table.columns]
-    obs = pd.concat([table.drop(columns=[key, *clash]), report], axis=1)
-    obs.insert(0, "sequence", texts)
+    obs = join_report(table, report, key, "sequence", texts)
     if "description" not in obs:
         obs.insert(1, "description", "")
     adata = ad.AnnData(obs=obs)
@@ -121,7 +120,7 @@ def _warn_of_nucleotides(names: pd.Index, texts: list[str]) -> None:
     ]
     if found:
         warnings.warn(
-            f"{len(found)} of {len(texts)} sequences hold nucleotide letters alone (first: {found[0]!r}); "
+            f"{len(found)} of {len(texts)} sequences hold nucleotide letters alone (first: {shown_name(found[0])!r}); "
             "amino acids are expected: translate them first.",
             UserWarning,
             stacklevel=3,
@@ -135,14 +134,10 @@ def _table(data: str | Path | Iterable[str] | Mapping[str, str] | pd.DataFrame, 
             {key: [one.sequence for one in records], "description": [one.description for one in records]},
             index=[one.name for one in records],
         )
-    elif isinstance(data, pd.DataFrame):
-        if key not in data.columns:
-            raise MissingKeyError(f"the table has no column {key!r} (found: {list(map(str, data.columns))})")
-        table = data.copy()
-    elif isinstance(data, Mapping):
-        table = pd.DataFrame({key: list(data.values())}, index=list(data), dtype=object)
+    elif isinstance(data, bytes):
+        raise InputError(f"expected a path, a list of sequences or a table, found bytes: {data[:40]!r}")
     else:
-        table = pd.DataFrame({key: list(data)}, dtype=object)
+        table = text_table(data, key, noun="sequences")
     table.index = table.index.astype(str)
     if not table.index.is_unique:
         from anndata.utils import make_index_unique

@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import gzip
 import re
+import zlib
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, TYPE_CHECKING, NamedTuple
 
+from .._shown import shown_name
 from ..errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # Changes whenever the same sequence may come out otherwise: part of every protein encoder's fingerprint.
 SEQUENCE_VERSION = "sequence-v1"
 STANDARD = "ACDEFGHIKLMNPQRSTVWY"
 AMBIGUOUS = "BJOUXZ"
 
+# The longest known protein has some 40,000 residues; UniProt's reviewed proteins together 200 million.
+LONGEST_LINE = 10_000_000
+LONGEST_FILE = 4_000_000_000
+
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
 _GAPS = re.compile(r"[\s\-.]+")
 _OTHER = re.compile(r"[^A-Z]")
 _UNIPROT = re.compile(r"(?:sp|tr)\|(?P<accession>[^|\s]+)\|\S*")
@@ -82,39 +92,73 @@ def read_fasta(path: str | Path) -> list[Record]:
         There is no such file, it holds no record, or text before the first header.
     """
     path = Path(path).expanduser()
-    if not path.is_file():
-        raise InputError(f"there is no FASTA file {path}. For sequences, pass a list of them.")
+    if not _is_file(path):
+        raise InputError(f"there is no FASTA file {shown_name(str(path))}. For sequences, pass a list of them.")
     records: list[Record] = []
     parts: list[str] = []
     try:
         with _open(path) as file:
-            for number, line in enumerate(file, start=1):
+            for number, line in enumerate(_lines(file, path), start=1):
                 text = line.strip()
                 if text.startswith(">"):
                     _close(records, parts)
-                    records.append(_header(text[1:].strip(), number))
+                    records.append(_header(text[1:].strip(), number, path))
                 elif text and not text.startswith(";"):
                     if not records:
-                        raise InputError(
-                            f"{path}, line {number}: expected a header that starts with '>': {text[:40]!r}"
-                        )
+                        raise InputError(_no_header(path, number, text))
                     parts.append(text)
-    except (UnicodeDecodeError, EOFError, gzip.BadGzipFile) as error:
-        raise InputError(f"{path} is not a FASTA text file: {error}") from error
+    except (UnicodeError, EOFError, OSError, zlib.error) as error:
+        raise InputError(
+            f"{path} is not a FASTA text file: {error}. It must be text in UTF-8, gzipped or not."
+        ) from error
     _close(records, parts)
     if not records:
         raise InputError(f"{path} holds no FASTA record (a line that starts with '>')")
     return records
 
 
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a sequence in place of a path: too long for a name, or with a null character
+        return False
+
+
 def _open(path: Path) -> IO[str]:
     with path.open("rb") as file:
         packed = file.read(2) == b"\x1f\x8b"
-    return gzip.open(path, "rt", encoding="utf-8") if packed else path.open(encoding="utf-8")
+    # A mark of the byte order, as some editors put it before the first header, is no part of it.
+    return gzip.open(path, "rt", encoding="utf-8-sig") if packed else path.open(encoding="utf-8-sig")
 
 
-def _header(text: str, line: int) -> Record:
-    name, _, description = text.partition(" ")
+def _lines(file: IO[str], path: Path) -> Iterator[str]:
+    """Lines of a file, bounded: a few megabytes can unpack to more than memory holds."""
+    read = 0
+    while line := file.readline(LONGEST_LINE + 1):
+        read += len(line)
+        if len(line) > LONGEST_LINE or read > LONGEST_FILE:
+            what = (
+                f"a line of more than {LONGEST_LINE:,}" if len(line) > LONGEST_LINE else f"more than {LONGEST_FILE:,}"
+            )
+            raise InputError(f"{path} holds {what} characters: no FASTA file of proteins does. Split it.")
+        yield line
+
+
+def _no_header(path: Path, number: int, text: str) -> str:
+    said = f"{path}, line {number}: expected a header that starts with '>': {text[:40]!r}."
+    if text.startswith("@"):
+        return f"{said} This looks like FASTQ, reads of DNA or RNA: amino acid sequences are expected."
+    return said
+
+
+def _header(text: str, line: int, path: Path) -> Record:
+    odd = _CONTROL.search(text)
+    if odd is not None:
+        raise InputError(
+            f"{path}, line {line}: the header holds the control character {odd[0]!r}, which is in no text file."
+        )
+    name, *rest = text.split(None, 1) or [""]
+    description = rest[0] if rest else ""
     match = _UNIPROT.fullmatch(name)
     return Record(match["accession"] if match else name or f"record_{line}", description.strip(), "", line)
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from ..pp._text_column import cell_text, is_missing
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -102,7 +104,7 @@ def is_list(value: object) -> bool:
 
 def value_text(value: Any) -> str:
     """Text of a cell of a table, `""` where it is empty."""
-    return ", ".join(_pieces_of(value)) if is_list(value) else ("" if pd.isna(value) else str(value))
+    return ", ".join(_pieces_of(value)) if is_list(value) else cell_text(value)
 
 
 def _pieces_of(value: Any) -> tuple[str, ...]:
@@ -112,11 +114,6 @@ def _pieces_of(value: Any) -> tuple[str, ...]:
     said = [str(one).strip() for one in np.ravel(np.array(list(value), dtype=object)) if not is_missing(one)]
     # The order of a set changes from one run to the next.
     return tuple(filter(None, sorted(said) if isinstance(value, set | frozenset) else said))
-
-
-def is_missing(value: Any) -> bool:
-    """Whether something is None, NaN or NA."""
-    return value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and value != value)
 
 
 def _pieces(contents: Sequence[object]) -> list[tuple[str, ...]] | None:

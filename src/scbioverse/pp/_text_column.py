@@ -1,0 +1,112 @@
+"""A column of texts as people have it: a list, a series, a mapping or a table, with numbers, bytes or gaps in it."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pandas as pd
+
+from .._logging import logger
+from .._shown import shown_name
+from ..errors import InputError, MissingKeyError
+
+_SHOWN = 5
+
+
+def cell_text(value: Any) -> str:
+    """Text of one cell of a table: `""` where it is missing, bytes decoded, anything else as it is written."""
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, bytes | bytearray):
+        return bytes(value).decode("utf-8", errors="replace")
+    return "" if is_missing(value) else str(value)
+
+
+def is_missing(value: Any) -> bool:
+    """Whether something is None, NaN or NA."""
+    return value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and value != value)
+
+
+def storable(text: str) -> str:
+    r"""Return the text as files can hold it: a null character as `\x00`, half a surrogate pair as `\ud800`."""
+    return text.replace("\0", "\\x00").encode("utf-8", errors="backslashreplace").decode("utf-8")
+
+
+def text_table(data: Any, key: str, *, noun: str) -> pd.DataFrame:
+    """Bring what a user has into a table with the column `key`; the index holds the names.
+
+    Parameters
+    ----------
+    data
+        Texts, a series or mapping of them with names, or a table.
+    key
+        The table's column.
+    noun
+        What a text is, for messages.
+
+    Raises
+    ------
+    InputError
+        It is none of these, or column names repeat.
+    MissingKeyError
+        The table has no such column.
+    """
+    if isinstance(data, pd.DataFrame):
+        table = data.copy()
+        table.columns = table.columns.map(str)
+        if key not in table.columns:
+            raise MissingKeyError(f"the table has no column {key!r} (found: {list(table.columns)})")
+        twice = table.columns[table.columns.duplicated()]
+        if len(twice):
+            raise InputError(f"the table has several columns called {twice[0]!r}: rename or drop all but one.")
+        for name in table.columns:
+            # anndata writes pandas' own strings only where it is told to.
+            if isinstance(table[name].dtype, pd.StringDtype):
+                table[name] = table[name].astype(object)
+    elif isinstance(data, pd.Series):
+        table = pd.DataFrame({key: data.astype(object)})
+    elif isinstance(data, Mapping):
+        table = pd.DataFrame({key: list(data.values())}, index=list(data), dtype=object)
+    elif isinstance(data, Iterable) and not hasattr(data, "obsm") and getattr(data, "ndim", 1) == 1:
+        # The order of a set changes from one run to the next.
+        ordered = sorted(data, key=str) if isinstance(data, set | frozenset) else list(data)
+        table = pd.DataFrame({key: ordered}, dtype=object)
+    else:
+        hint = " Pass adata.obs, or a column of it." if hasattr(data, "obsm") else ""
+        raise InputError(f"expected a list of {noun}, a series or a table of them, found {type(data).__name__}.{hint}")
+    table.index = table.index.astype(str)
+    return table
+
+
+def join_report(table: pd.DataFrame, report: pd.DataFrame, key: str, own: str, texts: list[str]) -> pd.DataFrame:
+    """Put texts and what was found out about them before the table's other columns.
+
+    Columns that the report has, too, are replaced, which the log says. A warning names columns that cannot be written
+    to a file.
+    """
+    clash = [name for name in table.columns if name != key and (name in report.columns or name == own)]
+    if clash:
+        logger.info("columns %s of the table are replaced by what was found out now", clash)
+    obs = pd.concat([table.drop(columns=list({key, *clash})), report], axis=1)
+    obs.insert(0, own, [storable(text) for text in texts])
+    odd = {name: kinds for name in obs.columns if (kinds := _kinds(obs[name]))}
+    if odd:
+        named = "; ".join(f"{shown_name(name)!r} ({kinds})" for name, kinds in list(odd.items())[:_SHOWN])
+        warnings.warn(
+            f"write_h5ad and write_zarr refuse columns of anything but texts or numbers: {named}. They are kept. "
+            "To make one text: adata.obs[name] = adata.obs[name].astype(str).",
+            UserWarning,
+            stacklevel=3,
+        )
+    return obs
+
+
+def _kinds(column: pd.Series) -> str:
+    """Kinds of values of a column that no file takes, `""` for a column that can be written."""
+    held = column.cat.categories if isinstance(column.dtype, pd.CategoricalDtype) else column
+    if held.dtype != object:
+        return str(held.dtype) if held.dtype.kind in "mM" or isinstance(held.dtype, pd.PeriodDtype) else ""
+    kinds = {type(one).__name__ for one in held if not (one is None or one is pd.NA or one != one)}
+    return "" if kinds <= {"str"} or kinds == {"bytes"} else ", ".join(sorted(kinds))
