@@ -12,7 +12,7 @@ import numpy as np
 
 from ..errors import InputError, WeightsError
 from ..io import gene_names
-from ..pp import match_var
+from ..pp import check_names, match_var
 from ._unpickle import load_table
 
 if TYPE_CHECKING:
@@ -251,6 +251,7 @@ def find_columns(
             f"{len(held)} of {len(names)} genes match the vocabulary of {len(vocabulary.genes)} human genes; at least "
             f"{min_genes} are needed."
         )
+    check_names(names, n_found=len(held), n_vocabulary=len(vocabulary.genes), stacklevel=4)
     columns = np.flatnonzero(found >= 0)
     genes, places = np.unique(found[columns], return_inverse=True)
     return RankColumns(columns, places.astype(np.int64), genes, len(names), int(known.sum()), n_alias)

@@ -20,8 +20,8 @@ from torch.nn import functional
 
 from .._logging import logger
 from ..errors import InputError, WeightsError
-from ..io import gene_names, matrix_digest, read_rows, row_source
-from ..pp import GeneMatch, MatrixInfo, check_matrix, match_var, to_counts_like
+from ..io import matrix_digest, read_rows
+from ..pp import GeneMatch, MatrixInfo, check_input, to_counts_like
 from ._compact_net import CompactNet
 from ._panel_share import VERSION, GeneStats, Panel, log_share, panel_offsets, panel_zscores
 from ._registry import register
@@ -200,10 +200,8 @@ class CompactCellEncoder:
         MissingKeyError
             `layer` or `key` is not there.
         """
-        match = match_var(adata, self.stats.genes, key=key, layer=layer, min_genes=self.min_genes)
-        source = row_source(adata, layer)
-        names = gene_names(adata, key=key, layer=layer)
-        info = check_matrix(source, name="adata.X" if layer is None else f"layer {layer!r}", layer=layer, names=names)
+        checked = check_input(adata, self.stats.genes, key=key, layer=layer, min_genes=self.min_genes, digest=True)
+        match, info, source = checked.match, checked.info, checked.source
         panel = self.stats.panel(match.vocab)
         base = self.net.first.bias + torch.from_numpy(panel.zero) @ self._table[torch.from_numpy(panel.vocab)]
         logger.info("%s; %s", match.describe(), info.describe())

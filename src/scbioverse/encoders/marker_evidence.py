@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import InputError
-from ..io import read_rows, row_source
+from ..io import read_rows
 from ..knowledge.marker_weights import marker_weights
-from ..pp import check_matrix, match_var, to_counts_like
+from ..pp import check_input, to_counts_like
 from ._panel_share import panel_offsets
 
 if TYPE_CHECKING:
@@ -70,9 +70,8 @@ def marker_evidence(
     """
     if batch_size < 1:
         raise InputError(f"batch_size must be at least 1, found {batch_size}.")
-    match = match_var(adata, stats.genes, key=key, layer=layer, min_genes=min_genes)
-    source = row_source(adata, layer)
-    info = check_matrix(source, name="adata.X" if layer is None else f"layer {layer!r}", layer=layer)
+    checked = check_input(adata, stats.genes, key=key, layer=layer, min_genes=min_genes, judge=False)
+    match, info, source = checked.match, checked.info, checked.source
     panel = stats.panel(match.vocab)
     weights = marker_weights(cl_ids, [stats.genes[at] for at in panel.vocab])
     out = np.empty((adata.n_obs, len(cl_ids)), dtype=np.float32)

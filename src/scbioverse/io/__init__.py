@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 from ._digest import MatrixDigest, array_digest, matrix_digest, texts_digest
-from ._rows import gene_names, is_anndata, matrix_of, read_rows, row_blocks, row_source, var_of
+from ._rows import (
+    gene_names,
+    is_anndata,
+    layer_names,
+    matrix_name,
+    matrix_of,
+    names_in,
+    read_rows,
+    row_blocks,
+    row_source,
+    var_of,
+)
 
 __all__ = [
     "MatrixDigest",
     "array_digest",
     "gene_names",
     "is_anndata",
+    "layer_names",
     "matrix_digest",
+    "matrix_name",
     "matrix_of",
+    "names_in",
     "read_rows",
     "row_blocks",
     "row_source",

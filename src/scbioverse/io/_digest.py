@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from ..errors import InputError
-from ._rows import gene_names, matrix_of, read_rows, row_blocks, row_source
+from ._rows import gene_names, matrix_name, matrix_of, read_rows, row_blocks, row_source
+from ._stored import check_indices, check_pointers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -105,7 +105,8 @@ def matrix_digest(adata: AnnData, *, key: str | None = None, layer: str | None =
     if getattr(matrix, "format", None) == "csc" and not sp.issparse(matrix):
         matrix = matrix.to_memory()
     if sp.issparse(matrix) and matrix.format in ("csr", "csc"):
-        _check_structure(matrix)
+        check_pointers(matrix, name=matrix_name(layer))
+        check_indices(matrix, matrix_name(layer))
         if matrix.has_canonical_format:
             (found.add if matrix.format == "csr" else found.add_columns)(matrix)
             return found.hexdigest()
@@ -148,13 +149,3 @@ def _weights(names: Sequence[str]) -> NDArray[np.uint64]:
     if repeat is not None:
         held = held.where(repeat == 0, held + "\0" + repeat.astype(str))
     return np.asarray(pd.util.hash_array(held.to_numpy(dtype=object), categorize=False), dtype=np.uint64)
-
-
-def _check_structure(matrix: Any) -> None:
-    """Refuse positions that lie outside of the matrix: reading there would end the process."""
-    starts, size = np.asarray(matrix.indptr), matrix.indices
-    n_rows, n_columns = matrix.shape if matrix.format == "csr" else matrix.shape[::-1]
-    fine = starts.size == n_rows + 1 and starts[0] == 0 and starts[-1] <= min(size.size, matrix.data.size)
-    fine = fine and bool((np.diff(starts) >= 0).all())
-    if not fine or (size.size and (size.min() < 0 or size.max() >= n_columns)):
-        raise InputError("the sparse matrix is damaged: row starts or column positions lie outside of it.")

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from .._logging import logger
 from ..errors import InputError, MissingKeyError
+from ._stored import check_indices, check_pointers, is_readable, readable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     import pandas as pd
     from anndata import AnnData
@@ -60,7 +61,7 @@ def matrix_of(adata: AnnData, layer: str | None = None) -> Any:
     if layer is None:
         if adata.X is None:
             raise MissingKeyError(
-                f"adata.X is empty (None). Layers found: {sorted(adata.layers) or 'none'}. Pass one as layer=."
+                f"adata.X is empty (None). Layers found: {layer_names(adata) or 'none'}. Pass one as layer=."
             )
         return adata.X
     if layer in adata.layers:
@@ -68,9 +69,19 @@ def matrix_of(adata: AnnData, layer: str | None = None) -> Any:
     if layer == "raw" and adata.raw is not None:
         return adata.raw.X
     raise MissingKeyError(
-        f"layer {layer!r} is not in adata.layers (found: {sorted(adata.layers) or 'none'}"
+        f"layer {layer!r} is not in adata.layers (found: {layer_names(adata) or 'none'}"
         f"{'; adata.raw is set: layer=' + repr('raw') if adata.raw is not None else ''})"
     )
+
+
+def layer_names(adata: AnnData) -> list[str]:
+    """Return the names of the layers, sorted, without None: the key under which anndata 0.13 also holds `X` there."""
+    return sorted(str(name) for name in adata.layers if name is not None)
+
+
+def matrix_name(layer: str | None) -> str:
+    """Return what messages call the matrix of `layer`."""
+    return "adata.X" if layer is None else f"layer {layer!r}"
 
 
 def var_of(adata: AnnData, layer: str | None = None) -> pd.DataFrame:
@@ -94,7 +105,7 @@ def gene_names(adata: AnnData, *, key: str | None = None, layer: str | None = No
 
     Returns
     -------
-    Names, one a column of the matrix.
+    Names, one a column of the matrix, without spaces around them; `""` where there is none (NaN, None).
 
     Raises
     ------
@@ -103,10 +114,31 @@ def gene_names(adata: AnnData, *, key: str | None = None, layer: str | None = No
     """
     var = var_of(adata, layer)
     if key is None:
-        return [str(name) for name in var.index]
+        return names_in(var.index)
     if key not in var.columns:
         raise MissingKeyError(f"{key!r} is not a column of adata.var (found: {list(map(str, var.columns)) or 'none'})")
-    return [str(name) for name in var[key]]
+    return names_in(var[key])
+
+
+def names_in(values: Iterable[Any]) -> list[str]:
+    """Read names of any type: text, bytes as some files hold them, numbers; `""` for what is missing."""
+    return [_name(one) for one in values]
+
+
+def _name(value: Any) -> str:
+    if isinstance(value, bytes):
+        return value.decode("utf-8", errors="replace").strip()
+    # Only what is missing (NaN, NaT, NA) is not equal to itself.
+    if value is None or (not isinstance(value, str) and not _is_itself(value)):
+        return ""
+    return str(value).strip()
+
+
+def _is_itself(value: Any) -> bool:
+    try:
+        return bool(value == value)
+    except (TypeError, ValueError):
+        return False
 
 
 def read_rows(
@@ -137,14 +169,18 @@ def read_rows(
     if is_anndata(data):
         # Asking a view for its matrix copies all of it; asking for a view of the view copies only these rows.
         # Backed views cannot be viewed again (anndata refuses): see `row_source`.
+        name = matrix_name(layer)
         narrow = data.is_view and not data.isbacked
         matrix, at = (matrix_of(data[rows], layer), slice(None)) if narrow else (matrix_of(data, layer), rows)
     else:
-        matrix, at = data, rows
-    block = _take_rows(matrix, at)
+        matrix, at, name = data, rows, "the matrix"
+    block = _take_rows(matrix, at, name)
     if hasattr(block, "compute"):
         block = block.compute()
+    block = readable(block, name)
     if sp.issparse(block):
+        check_pointers(block, name=name)
+        check_indices(block, name)
         out = sp.csr_array(block)
         if not out.has_canonical_format:
             out = out.copy()
@@ -162,9 +198,11 @@ def row_source(adata: AnnData, layer: str | None = None) -> Any:
     A matrix stored by columns would be walked through whole for every block, and a view of a backed file read whole;
     both are brought into memory by rows, once.
     """
+    name = matrix_name(layer)
     if adata.is_view and not adata.isbacked:
-        return adata
+        return _checked_view(adata, layer, name)
     matrix = matrix_of(adata, layer)
+    check_pointers(matrix, name=name)
     if adata.isbacked and adata.is_view:
         logger.info("a view of a backed file is read into memory; pass the whole file to have it streamed")
     elif getattr(matrix, "format", None) != "csc":
@@ -172,7 +210,31 @@ def row_source(adata: AnnData, layer: str | None = None) -> Any:
     elif not sp.issparse(matrix):
         logger.info("the backed matrix is stored by columns (CSC): reading all of it into memory to turn it once")
         matrix = matrix.to_memory()
+    matrix = readable(matrix, name)
+    check_pointers(matrix, name=name)
+    check_indices(matrix, name)
     return sp.csr_array(matrix) if sp.issparse(matrix) else matrix
+
+
+def _checked_view(adata: AnnData, layer: str | None, name: str) -> Any:
+    """Return a view, which anndata cuts out of its parent's matrix, once that is known to hold; or a matrix for it."""
+    parent = getattr(adata, "_adata_ref", None)
+    if parent is None:
+        return adata
+    matrix = matrix_of(parent, layer)
+    check_pointers(matrix, name=name)
+    if getattr(matrix, "format", None) == "csc":
+        check_indices(matrix, name)
+    if is_readable(matrix, name) or not sp.issparse(matrix):
+        return adata
+    if not (parent.obs_names.is_unique and parent.var_names.is_unique):
+        raise InputError(
+            f"{name} holds {matrix.dtype} values, of which scipy cannot take a part: convert them with "
+            ".astype('float32') before taking some of the cells."
+        )
+    whole = sp.csr_array(readable(matrix, name))[parent.obs_names.get_indexer(adata.obs_names)]
+    raw = layer == "raw" and layer not in adata.layers
+    return whole if raw else whole[:, parent.var_names.get_indexer(adata.var_names)]
 
 
 def is_anndata(data: Any) -> bool:
@@ -180,7 +242,15 @@ def is_anndata(data: Any) -> bool:
     return hasattr(data, "obs_names") and hasattr(data, "layers")
 
 
-def _take_rows(matrix: Any, rows: Rows) -> Any:
+def _take_rows(matrix: Any, rows: Rows, name: str) -> Any:
+    if sp.issparse(matrix):
+        check_pointers(matrix, rows if matrix.format == "csr" else None, name)
+        if matrix.format != "csr":
+            check_indices(matrix, name)
+        if not is_readable(matrix, name):
+            return _cut_rows(matrix, rows, name)
+    elif hasattr(matrix, "compute"):
+        matrix = readable(matrix, name)
     if isinstance(rows, slice) or isinstance(matrix, np.ndarray) or sp.issparse(matrix) or hasattr(matrix, "compute"):
         return matrix[rows]
     # Files read a span well and scattered positions poorly (h5py also wants them increasing), so read the span.
@@ -189,6 +259,20 @@ def _take_rows(matrix: Any, rows: Rows) -> Any:
         return matrix[0:0]
     start = int(at.min())
     return matrix[start : int(at.max()) + 1][at - start]
+
+
+def _cut_rows(matrix: Any, rows: Rows, name: str) -> Any:
+    """Take rows of a sparse matrix whose type of number scipy cannot cut; a slice copies its own rows only."""
+    if matrix.format != "csr" or not isinstance(rows, slice) or rows.step not in (None, 1):
+        return readable(matrix, name)[rows]
+    start, stop, _ = rows.indices(matrix.shape[0])
+    pointers = matrix.indptr[start : max(start, stop) + 1]
+    inside = slice(int(pointers[0]), int(pointers[-1]))
+    cut = sp.csr_array(
+        (readable(matrix.data[inside], name), matrix.indices[inside], pointers - pointers[0]),
+        shape=(len(pointers) - 1, matrix.shape[1]),
+    )
+    return cut
 
 
 def _take_columns(block: sp.csr_array, columns: NDArray[np.integer]) -> sp.csr_array:

@@ -37,7 +37,7 @@ class Expression:
         (n_cells, n_genes), sparse or dense: whole numbers are counts; fractions are logs, or normalised values where
         they exceed any log scale.
     symbols
-        (n_genes,) gene names; older ones are understood. Of repeated ones the first counts.
+        (n_genes,) gene names; older ones are understood. Of several for one gene the one with most cells counts.
 
     Attributes
     ----------
@@ -70,7 +70,7 @@ class Expression:
         if self._counts:
             self._totals = np.maximum(np.asarray(matrix.sum(axis=1)).ravel().astype(np.float64), 1)
         self.n_cells = int(matrix.shape[0])
-        self.positions = _positions(symbols)
+        self.positions = _positions(symbols, matrix)
 
     def logs(self, genes: Sequence[str], rows: NDArray[np.integer] | None = None) -> sparse.csc_matrix:
         """Return some genes' columns as logs, float64 (n_rows, n_genes), of all cells or some."""
@@ -160,16 +160,24 @@ class Expression:
         return np.bincount(part.indices[part.data > 0], minlength=part.shape[1]) / max(int(mask.sum()), 1)
 
 
-def _positions(symbols: Sequence[str]) -> dict[str, int]:
+def _positions(symbols: Sequence[str], matrix: sparse.csr_matrix) -> dict[str, int]:
+    """Column of each symbol; of several, that of its own name, then the one with most expressing cells, then by name.
+
+    Data that come through :func:`scbioverse.pp.check_input` have one column a gene.
+    """
     genes = load_genes()
-    found: dict[str, int] = {}
-    older: dict[str, int] = {}
+    claims: dict[str, list[tuple[bool, str, int]]] = {}
     for i, name in enumerate(symbols):
         if name in genes:
-            found.setdefault(name, i)
+            claims.setdefault(name, []).append((False, name, i))
         elif hit := genes.lookup(str(name)):
-            older.setdefault(hit[0], i)
-    return older | found
+            claims.setdefault(hit[0], []).append((True, name, i))
+    if not any(len(some) > 1 for some in claims.values()):
+        return {gene: some[0][2] for gene, some in claims.items()}
+    n_cells = np.bincount(matrix.indices[matrix.data > 0], minlength=matrix.shape[1])
+    return {
+        gene: min(some, key=lambda one: (one[0], -n_cells[one[2]], one[1], one[2]))[2] for gene, some in claims.items()
+    }
 
 
 def group_statistics(

@@ -11,7 +11,7 @@ from .._keys import Slots
 from .._shown import plotted_name
 from ..errors import InputError, MissingKeyError
 from ..get import evidence
-from ..io import gene_names, read_rows, row_blocks, row_source, var_of
+from ..io import read_rows, row_blocks, row_source, var_of
 from ._style import finish
 
 if TYPE_CHECKING:
@@ -119,14 +119,12 @@ def evidence_dotplot(
 
 def _columns(adata: AnnData, layer: str | None, gene_key: str | None) -> dict[str, int]:
     """Column of each approved symbol."""
-    from ..knowledge import harmonise
+    from ..knowledge import load_genes
+    from ..pp import check_input
 
-    names = gene_names(adata, key=gene_key, layer=layer)
-    found: dict[str, int] = {}
-    for i, (name, symbol) in enumerate(zip(names, harmonise(names), strict=True)):
-        if symbol is not None and (symbol == name or symbol not in found):
-            found[symbol] = i
-    return found
+    vocabulary = load_genes().symbols
+    match = check_input(adata, vocabulary, key=gene_key, layer=layer, min_genes=1, judge=False).match
+    return {vocabulary[at]: int(column) for at, column in zip(match.vocab, match.columns, strict=True)}
 
 
 def _cited(table: pd.DataFrame, columns: dict[str, int], most: int) -> dict[str, list[str]]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from ._check import CheckedCells as CheckedCells
 from ._check import check_cells
+from ._check import check_input as check_input
+from ._check import check_names as check_names
 from ._check import match_var as match_var
 from ._genes import GeneMatch as GeneMatch
 from ._genes import match_genes as match_genes

@@ -4,23 +4,47 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from ..errors import InputError
+from ._gene_names import too_few
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
 MIN_GENES = 100
 _ENSEMBL = re.compile(r"^ENSG\d{11}", re.IGNORECASE)
-_MOUSE_ID = re.compile(r"^ENSMUSG\d+")
-_MOUSE_SYMBOL = re.compile(r"^[A-Z][a-z0-9]*[a-z][a-z0-9]*(-[a-z0-9]+)?$")
+# What anndata (-1) and R (.1) append to a name that is there already.
+_COPY = re.compile(r"^(.+)([-.])\d{1,3}$")
+_SYMBOL, _ID, _OLDER = 0, 1, 2
+# Some aliases lead to another gene (CASC7 to AGO2), so a column under a less certain name takes a gene over only where
+# it is expressed in over ten times as many cells.
+_TAKES_OVER = 10
+
+
+class Claim(NamedTuple):
+    """A column that may be a gene.
+
+    Attributes
+    ----------
+    rank
+        0 for the symbol as it stands, or its copy (`MS4A1-1`); 1 for an Ensembl id, or its copy; 2 for an older
+        symbol, alias or spelling, and for `MS4A1.1`, which may be a version.
+    name
+        As the data have it.
+    column
+        Position among the data's genes.
+    """
+
+    rank: int
+    name: str
+    column: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +64,8 @@ class GeneMatch:
         and through an Ensembl id.
     n_collisions
         Columns left out because another column is the same gene.
+    rivals
+        All columns of each gene that has several, by position in the vocabulary.
     """
 
     columns: NDArray[np.int64]
@@ -50,6 +76,7 @@ class GeneMatch:
     n_alias: int
     n_ensembl: int
     n_collisions: int = 0
+    rivals: Mapping[int, tuple[Claim, ...]] = field(default_factory=dict, repr=False)
 
     def describe(self) -> str:
         """One line for the log."""
@@ -67,6 +94,55 @@ class GeneMatch:
             f"{self.vocab.size} of {self.n_vocab} vocabulary genes found among {self.n_input} "
             f"({', '.join(parts) or 'none'}{dropped})"
         )
+
+    @property
+    def rival_columns(self) -> NDArray[np.int64]:
+        """Columns of genes that have several, increasing: those that :meth:`settle` has to know."""
+        return np.array(sorted(claim.column for claims in self.rivals.values() for claim in claims), dtype=np.int64)
+
+    def settle(self, n_cells: NDArray[np.integer]) -> GeneMatch:
+        """Give each gene with several columns the one that is expressed in most cells.
+
+        Cells are counted, not values summed, so that counts and their logarithms lead to the same column. An older
+        name or alias may lead to another gene, so that such a column needs over ten times as many cells as one under
+        the gene's own name. Equal numbers are decided by the name: the order of the columns never matters.
+
+        Parameters
+        ----------
+        n_cells
+            Number of cells with a value above 0 in each of `rival_columns`.
+        """
+        if not self.rivals:
+            return self
+        held = dict(zip(self.rival_columns.tolist(), np.asarray(n_cells).tolist(), strict=True))
+        columns = self.columns.copy()
+        place = {int(at): i for i, at in enumerate(self.vocab)}
+        ranks: Counter[int] = Counter()
+        for at, claims in self.rivals.items():
+            won = _winner(claims, held)
+            columns[place[at]] = won.column
+            ranks[won.rank] += 1
+            ranks[min(claims).rank] -= 1
+        order = np.argsort(columns)
+        return replace(
+            self,
+            columns=columns[order],
+            vocab=self.vocab[order],
+            n_symbol=self.n_symbol + ranks[_SYMBOL],
+            n_ensembl=self.n_ensembl + ranks[_ID],
+            n_alias=self.n_alias + ranks[_OLDER],
+        )
+
+
+def _winner(claims: Sequence[Claim], held: Mapping[int, int]) -> Claim:
+    """Pick the column that stands for a gene, from the number of cells that express each."""
+    best = None
+    for rank in sorted({claim.rank for claim in claims}):
+        most = min((one for one in claims if one.rank == rank), key=lambda one: (-held[one.column], one.name))
+        if best is None or held[most.column] > _TAKES_OVER * (held[best.column] + 1):
+            best = most
+    assert best is not None
+    return best
 
 
 def _harmonise(names: Sequence[str]) -> list[str | None]:
@@ -92,13 +168,14 @@ def match_genes(names: Sequence[str], vocabulary: Sequence[str], *, min_genes: i
     """Match gene names to a vocabulary.
 
     A name counts as it stands if the vocabulary has it; otherwise through the bundled HGNC table: Ensembl ids with or
-    without version, previous symbols, aliases. Where two columns are the same gene, the one named by its symbol wins,
-    else the first.
+    without version, previous symbols, aliases. `MS4A1-1` and `MS4A1.1` are copies of `MS4A1` if that is a column, too,
+    and they are not genes themselves. Where several columns are the same gene, the one named by its symbol stands for
+    it until :meth:`GeneMatch.settle` has seen what they hold.
 
     Parameters
     ----------
     names
-        Gene names of the data set, (n_input,), unique.
+        Gene names of the data set, (n_input,), unique but for empty ones, which are no genes.
     vocabulary
         Symbols, (n_vocab,), unique.
     min_genes
@@ -121,74 +198,61 @@ def match_genes(names: Sequence[str], vocabulary: Sequence[str], *, min_genes: i
 @lru_cache(maxsize=8)
 def _match(names: tuple[str, ...], vocabulary: tuple[str, ...], min_genes: int) -> GeneMatch:
     _refuse_duplicates(names)
-    place = _places(vocabulary)
-    # rank: 0 the symbol as it stands, 1 Ensembl id, 2 alias; lower wins a gene, then the earlier column.
-    claims: dict[int, tuple[int, int]] = {}
-    n_claims = 0
-    rest: list[tuple[int, str]] = []
-    for column, name in enumerate(names):
-        if name in place:
-            n_claims += 1
-            claims.setdefault(place[name], (0, column))
-        else:
-            rest.append((column, name))
-    if rest:
-        current_place = _current_places(vocabulary)
-        for (column, name), symbol in zip(rest, _harmonise([name for _, name in rest]), strict=True):
-            at = None if symbol is None else place.get(symbol, current_place.get(symbol))
-            if at is None:
-                continue
-            n_claims += 1
-            claim = (1 if _ENSEMBL.match(name) else 2, column)
-            claims[at] = min(claims.get(at, claim), claim)
+    claims = _claims(names, vocabulary)
     if len(claims) < min_genes:
-        raise InputError(_too_few(names, vocabulary, len(claims), min_genes))
-    won = sorted((column, at, rank) for at, (rank, column) in claims.items())
+        raise InputError(too_few(names, vocabulary, len(claims), min_genes))
+    won = sorted((claim.column, at, claim.rank) for at, claim in ((at, min(all_)) for at, all_ in claims.items()))
     ranks = Counter(rank for _, _, rank in won)
     return GeneMatch(
         columns=np.array([column for column, _, _ in won], dtype=np.int64),
         vocab=np.array([at for _, at, _ in won], dtype=np.int64),
         n_input=len(names),
         n_vocab=len(vocabulary),
-        n_symbol=ranks[0],
-        n_ensembl=ranks[1],
-        n_alias=ranks[2],
-        n_collisions=n_claims - len(claims),
+        n_symbol=ranks[_SYMBOL],
+        n_ensembl=ranks[_ID],
+        n_alias=ranks[_OLDER],
+        n_collisions=sum(map(len, claims.values())) - len(claims),
+        rivals={at: tuple(sorted(all_)) for at, all_ in claims.items() if len(all_) > 1},
     )
+
+
+def _claims(names: Sequence[str], vocabulary: tuple[str, ...]) -> dict[int, list[Claim]]:
+    """All columns that name a gene, by its position in the vocabulary."""
+    place = _places(vocabulary)
+    claims: dict[int, list[Claim]] = {}
+    of_name: dict[str, tuple[int, int]] = {}
+    rest: list[tuple[int, str]] = []
+    for column, name in enumerate(names):
+        if name in place:
+            of_name[name] = (place[name], _SYMBOL)
+            claims.setdefault(place[name], []).append(Claim(_SYMBOL, name, column))
+        elif name:
+            rest.append((column, name))
+    if not rest:
+        return claims
+    current_place = _current_places(vocabulary)
+    symbols = _harmonise([name for _, name in rest])
+    for (column, name), symbol in zip(rest, symbols, strict=True):
+        at = None if symbol is None else place.get(symbol, current_place.get(symbol))
+        if at is not None:
+            of_name[name] = (at, _ID if _ENSEMBL.match(name) else _OLDER)
+            claims.setdefault(at, []).append(Claim(of_name[name][1], name, column))
+    for (column, name), symbol in zip(rest, symbols, strict=True):
+        copied = _COPY.match(name) if symbol is None else None
+        if copied and copied[1] in of_name:
+            at, rank = of_name[copied[1]]
+            claims[at].append(Claim(rank if copied[2] == "-" else _OLDER, name, column))
+    return claims
 
 
 def _refuse_duplicates(names: Sequence[str]) -> None:
     if len(set(names)) == len(names):
         return
-    twice = [name for name, n in Counter(names).items() if n > 1]
+    twice = [name for name, n in Counter(names).items() if n > 1 and name]
+    if not twice:
+        return
     raise InputError(
         f"{len(twice)} gene names occur more than once: {', '.join(map(repr, twice[:5]))}"
         f"{', ...' if len(twice) > 5 else ''}. Sum the columns of one gene, or make the names unique, which "
         "keeps the first under its name (adata.var_names_make_unique() for the index of var)."
     )
-
-
-def looks_like_mouse(names: Sequence[str]) -> bool:
-    """Whether most names are written like mouse symbols (`Cd3e`) or are mouse Ensembl ids."""
-    sample = [name for name in names if name]
-    hits = sum(bool(_MOUSE_SYMBOL.match(name) or _MOUSE_ID.match(name)) for name in sample)
-    return hits > 0.5 * max(len(sample), 1)
-
-
-def _too_few(names: Sequence[str], vocabulary: Sequence[str], n_found: int, min_genes: int) -> str:
-    known = set(vocabulary)
-    examples = ", ".join(repr(name) for name in names[:5]) or "none"
-    message = (
-        f"{n_found} of {len(names)} genes match the vocabulary of {len(vocabulary)} human genes; at least {min_genes} "
-        f"are needed. Names found: {examples}."
-    )
-    if looks_like_mouse(names):
-        upper = sum(name.upper() in known for name in names)
-        return (
-            f"{message} They look like mouse genes, and this model reads human ones: map them to human orthologues, "
-            f"or, as a rough stand-in, upper-case them (adata.var_names = adata.var_names.str.upper()): {upper} would "
-            "then match."
-        )
-    if names and sum(name.isdigit() for name in names) > 0.5 * len(names):
-        return f"{message} They are numbers: set adata.var_names to gene symbols or Ensembl ids."
-    return f"{message} Expected human gene symbols or Ensembl ids (ENSG...) in adata.var_names."

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse as sp
 
 from ..errors import InputError
-from ..io import MatrixDigest, is_anndata, read_rows, row_blocks, var_of
+from ..io import MatrixDigest, is_anndata, layer_names, read_rows, row_blocks, var_of
+from ._gene_moments import GeneMoments
 from ._scale import Scale, ScaleGuess, guess_scale, to_linear
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ class MatrixInfo:
         Why the scale is believed.
     digest
         Of values and names, see :func:`scbioverse.io.matrix_digest`; empty where no names were given.
+    n_expressing
+        Number of cells with a value above 0 in each column that :func:`check_matrix` was asked for; None if for none.
     """
 
     n_obs: int
@@ -51,6 +54,7 @@ class MatrixInfo:
     target_sum: float | None = None
     evidence: str = ""
     digest: str = ""
+    n_expressing: NDArray[np.int64] | None = field(default=None, compare=False, repr=False)
 
     def describe(self) -> str:
         """One line for the log."""
@@ -64,7 +68,12 @@ class MatrixInfo:
 
 
 def check_matrix(
-    X: Any, *, name: str = "X", layer: str | None = None, names: Sequence[str] | None = None
+    X: Any,
+    *,
+    name: str = "X",
+    layer: str | None = None,
+    names: Sequence[str] | None = None,
+    columns: NDArray[np.integer] | None = None,
 ) -> MatrixInfo:
     """Check that a matrix is an expression matrix and find its scale.
 
@@ -80,6 +89,8 @@ def check_matrix(
         Layer, when `X` is an AnnData.
     names
         Names of the genes: a digest of the matrix is then taken in the same pass.
+    columns
+        Columns whose cells are to be counted, increasing.
 
     Returns
     -------
@@ -89,7 +100,8 @@ def check_matrix(
     ------
     InputError
         The matrix has no rows or columns, holds no numbers, NaN, infinite or negative values (as after
-        `scanpy.pp.scale`), or nothing but zeros.
+        `scanpy.pp.scale`), values that were scaled gene by gene, square roots, or nothing but zeros; or it is sparse
+        and damaged.
     """
     n_obs, n_vars = (X.n_obs, len(var_of(X, layer))) if is_anndata(X) else (int(n) for n in X.shape)
     if n_obs == 0 or n_vars == 0:
@@ -98,6 +110,9 @@ def check_matrix(
     sampled: list[sp.csr_array] = []
     largest, integer = 0.0, True
     digest = None if names is None else MatrixDigest(names)
+    # What was scaled by gene has fractions in every block; counts have none, and are spared the sums.
+    moments = GeneMoments(n_vars)
+    expressing = None if columns is None or not len(columns) else np.zeros(len(columns), dtype=np.int64)
     for rows in row_blocks(X, max(1, min(4096, BLOCK_VALUES // n_vars))):
         block = read_rows(X, rows, layer)
         values: NDArray[Any] = block.data if sp.issparse(block) else block  # type: ignore[assignment]
@@ -106,22 +121,42 @@ def check_matrix(
             digest.add(block)
         if values.size:
             largest = max(largest, float(values.max()))
-            integer = integer and (values.dtype.kind != "f" or bool((values == np.rint(values)).all()))
+            whole = values.dtype.kind != "f" or bool((values == np.rint(values)).all())
+            integer = integer and whole
+            if not whole:
+                moments.add(block)
+        if expressing is not None and columns is not None:
+            expressing += _count_cells(block, columns)
         inside = keep[(keep >= rows.start) & (keep < rows.stop)] - rows.start
         if inside.size:
             sampled.append(sp.csr_array(block[inside]))
     if largest == 0:
         raise InputError(f"{name} holds nothing but zeros ({n_obs} cells x {n_vars} genes)")
+    if scaled := "" if integer else moments.scaled_by_gene():
+        raise InputError(
+            f"{name} looks scaled gene by gene (as by scanpy.pp.scale(zero_center=False)): {scaled}, so genes can no "
+            f"longer be compared within a cell. {_escape(X, layer)}"
+        )
     guess: ScaleGuess = guess_scale(sp.csr_array(sp.vstack(sampled)), largest=largest, integer=integer)
     known = "" if digest is None else digest.hexdigest()
-    return MatrixInfo(n_obs, n_vars, guess.scale, guess.log_base, guess.target_sum, guess.evidence, known)
+    return MatrixInfo(n_obs, n_vars, guess.scale, guess.log_base, guess.target_sum, guess.evidence, known, expressing)
+
+
+def _count_cells(block: sp.csr_array | NDArray[Any], columns: NDArray[np.integer]) -> NDArray[np.int64]:
+    """Count the cells of a block with a value above 0, in some columns."""
+    if not isinstance(block, sp.csr_array):
+        return (np.asarray(block)[:, columns] > 0).sum(axis=0)
+    wanted = np.zeros(block.shape[1], dtype=bool)
+    wanted[columns] = True
+    inside = wanted[block.indices]
+    return np.bincount(block.indices[inside][block.data[inside] > 0], minlength=block.shape[1])[columns]
 
 
 def _escape(X: Any, layer: str | None) -> str:
     """Say where unscaled values may be, given what the object holds."""
     if not is_anndata(X):
         return "Pass raw counts or log-normalised values."
-    ways = [f"layer={key!r}" for key in sorted(X.layers) if key != layer]
+    ways = [f"layer={key!r}" for key in layer_names(X) if key != layer]
     if X.raw is not None and layer != "raw":
         ways.append("layer='raw' (reads adata.raw)")
     if ways:
@@ -133,8 +168,6 @@ def _escape(X: Any, layer: str | None) -> str:
 
 
 def _check_values(values: NDArray[Any], block: Any, first_row: int, name: str, escape: str) -> None:
-    if values.dtype.kind not in "biuf":
-        raise InputError(f"{name} holds values of type {values.dtype}; expected numbers")
     if values.size == 0 or values.dtype.kind in "bu":
         return
     low = values.min()

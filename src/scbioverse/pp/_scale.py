@@ -18,6 +18,8 @@ Scale: TypeAlias = Literal["counts", "log"]
 LARGEST_LOG = 50.0
 # log1p of a gene that takes all of 1e6 counts is 13.82; above that only base 2 makes sense.
 LARGEST_NATURAL = 13.9
+# How the evidence begins where there is none.
+ASSUMED = "assumed"
 BASES: tuple[float, ...] = (math.e, 2.0, 10.0)
 
 
@@ -131,7 +133,7 @@ def guess_scale(sample: sp.csr_array, *, largest: float, integer: bool) -> Scale
         return ScaleGuess("log", 2.0, None, f"values up to {largest:.4g}, too large for natural logs")
     if spreads[2.0] < 0.5 * spreads[math.e]:
         return ScaleGuess("log", 2.0, None, "sums of cells vary far less than under the natural log")
-    return ScaleGuess("log", math.e, None, "assumed: no sign of another base")
+    return ScaleGuess("log", math.e, None, f"{ASSUMED}: no sign of another base")
 
 
 def _equal_sum(sample: sp.csr_array, base: float | None) -> float | None:

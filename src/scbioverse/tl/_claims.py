@@ -65,6 +65,15 @@ class MeasuredCells:
         The matrix cannot be read as counts or log values, or no gene is known.
     MissingKeyError
         `layer` or `key` is not there.
+
+    Attributes
+    ----------
+    rows
+        Positions of the cells that were read.
+    columns
+        Column of `adata`'s matrix by approved symbol.
+    expression
+        What they express.
     """
 
     def __init__(
@@ -75,19 +84,21 @@ class MeasuredCells:
         key: str | None = None,
         codes: NDArray[np.integer] | None = None,
     ) -> None:
-        from ..io import read_rows, row_source
+        from ..io import read_rows
         from ..knowledge import load_genes
-        from ..pp import check_matrix, match_var
+        from ..pp import check_input
 
         vocabulary = load_genes().symbols
-        match = match_var(adata, vocabulary, key=key, layer=layer, min_genes=1)
-        source = row_source(adata, layer)
-        check_matrix(source, layer=layer)
+        # Its warnings were given where the cells were embedded; a gene without a column is not measured.
+        checked = check_input(adata, vocabulary, key=key, layer=layer, min_genes=1, judge=False)
+        match = checked.match
         self.n_obs = int(adata.n_obs)
         codes = np.zeros(self.n_obs, dtype=np.int64) if codes is None else np.asarray(codes)
         self.rows = sample_rows(adata, codes)
-        block = read_rows(source, self.rows, layer, columns=match.columns)
-        self.expression = Expression(block, [vocabulary[i] for i in match.vocab])
+        block = read_rows(checked.source, self.rows, layer, columns=match.columns)
+        symbols = [vocabulary[i] for i in match.vocab]
+        self.columns = dict(zip(symbols, match.columns.tolist(), strict=True))
+        self.expression = Expression(block, symbols)
 
     def measure(self, rows: Any, genes: Sequence[str], against: Any | None = None) -> dict[str, Measured]:
         """Compare some cells with others, gene by gene.

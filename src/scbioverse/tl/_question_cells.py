@@ -126,13 +126,10 @@ class AskedCells:
     def expressing(self, gene: str, mask: NDArray[np.bool_]) -> tuple[int, int]:
         """Count exactly how many cells of a mask express a gene (value above 0), and how many there are."""
         from ..io import read_rows, row_source
-        from ..knowledge import load_genes
-        from ..pp import match_var
 
-        vocabulary = load_genes().symbols
-        match = match_var(self.adata, vocabulary, key=self.key, layer=self.layer, min_genes=1)
-        symbols = [vocabulary[i] for i in match.vocab]
-        column = match.columns[symbols.index(gene)]
+        if self.measured is None:
+            raise InputError(self.no_genes)
+        column = self.measured.columns[gene]
         rows = np.flatnonzero(mask)
         block = read_rows(row_source(self.adata, self.layer), rows, self.layer, columns=np.array([column]))
         return int((block > 0).sum()), int(rows.size)

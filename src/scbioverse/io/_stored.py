@@ -1,0 +1,130 @@
+"""Whether a matrix can be read as it is stored: its type of number, and the pointers of a sparse one.
+
+scipy follows row pointers and column indices without looking at them: damaged ones give wrong genes, or end the
+interpreter. So both are looked at before anything is taken out, for the rows that are read only.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+import numpy as np
+import scipy.sparse as sp
+
+from ..errors import InputError
+
+
+def readable_dtype(dtype: Any, name: str = "the matrix") -> np.dtype[Any]:
+    """Return the type that values are computed in: native byte order, at least 32 bits for fractions.
+
+    Raises
+    ------
+    InputError
+        The values are no real numbers.
+    """
+    found = np.dtype(dtype)
+    if found.kind == "c":
+        raise InputError(
+            f"{name} holds values of type {found}; expected numbers without an imaginary part. If that part is 0, keep "
+            "the real one: .real of the matrix."
+        )
+    if found.kind not in "biuf":
+        raise InputError(
+            f"{name} holds values of type {found}; expected numbers. If they are numbers kept as {found}, convert the "
+            "matrix with .astype('float32')."
+        )
+    if found.kind == "f" and found.itemsize == 2:
+        return np.dtype(np.float32)
+    if found.kind == "f" and found.itemsize > 8:
+        return np.dtype(np.float64)
+    return found.newbyteorder("=")
+
+
+def is_readable(matrix: Any, name: str = "the matrix") -> bool:
+    """Whether scipy can compute with the values as they are; an error if nobody can."""
+    found = getattr(matrix, "dtype", None)
+    # Types of other byte order compare equal to native ones only after a conversion, so ask for both.
+    return found is None or (found == readable_dtype(found, name) and np.dtype(found).isnative)
+
+
+def readable(matrix: Any, name: str = "the matrix") -> Any:
+    """Return `matrix` with values that scipy can compute with; the object itself where it has them already."""
+    if is_readable(matrix, name):
+        return matrix
+    wanted = readable_dtype(matrix.dtype, name)
+    if sp.issparse(matrix) and matrix.format in ("csr", "csc"):
+        # scipy's own astype goes through code that some of these types are unknown to.
+        return type(matrix)((matrix.data.astype(wanted), matrix.indices, matrix.indptr), shape=matrix.shape)
+    return matrix.astype(wanted)
+
+
+def check_pointers(matrix: Any, major: Any = None, name: str = "the matrix") -> None:
+    """Refuse a sparse matrix whose pointers do not fit its values.
+
+    Parameters
+    ----------
+    matrix
+        CSR or CSC in memory; anything else is left alone.
+    major
+        Slice or positions of the rows of a CSR (columns of a CSC) that are read; all if not given.
+    name
+        What to call it.
+
+    Raises
+    ------
+    InputError
+        A pointer goes backwards or beyond the values, or there are more indices than values or fewer.
+    """
+    if not sp.issparse(matrix) or matrix.format not in ("csr", "csc"):
+        return
+    line = "row" if matrix.format == "csr" else "column"
+    n = matrix.shape[0] if line == "row" else matrix.shape[1]
+    pointers, n_values, n_indices = matrix.indptr, len(matrix.data), len(matrix.indices)
+    if len(pointers) != n + 1:
+        _refuse(name, f"{len(pointers)} {line} pointers (indptr) for {n} {line}s; expected {n + 1}")
+    if n_values != n_indices:
+        _refuse(name, f"{n_values} values (data) beside {n_indices} indices")
+    if n == 0:
+        return
+    if pointers[0] != 0:
+        _refuse(name, f"the {line} pointers (indptr) begin with {pointers[0]} in place of 0")
+    if pointers[-1] > n_values:
+        _refuse(name, f"the {line} pointers (indptr) end at {pointers[-1]}, but there are {n_values} values")
+    if major is None:
+        starts, stops = pointers[:-1], pointers[1:]
+    elif isinstance(major, slice):
+        first, last, step = major.indices(n)
+        starts, stops = pointers[:-1][first:last:step], pointers[1:][first:last:step]
+    else:
+        at = np.asarray(major)
+        starts, stops = pointers[:-1][at], pointers[1:][at]
+    wrong = (starts < 0) | (stops < starts) | (stops > n_values)
+    if wrong.any():
+        i = int(np.flatnonzero(wrong)[0])
+        _refuse(
+            name,
+            f"a {line} pointer (indptr) goes from {starts[i]} to {stops[i]}; they rise from 0 to {n_values} at most",
+        )
+
+
+def check_indices(matrix: Any, name: str = "the matrix") -> None:
+    """Refuse a CSR or CSC matrix with an index outside its shape.
+
+    Raises
+    ------
+    InputError
+        An index is negative or too large.
+    """
+    if not sp.issparse(matrix) or matrix.format not in ("csr", "csc") or matrix.indices.size == 0:
+        return
+    line, n = ("column", matrix.shape[1]) if matrix.format == "csr" else ("row", matrix.shape[0])
+    low, high = int(matrix.indices.min()), int(matrix.indices.max())
+    if low < 0 or high >= n:
+        _refuse(name, f"{line} index {low if low < 0 else high}; there are {n} {line}s, counted from 0")
+
+
+def _refuse(name: str, found: str) -> NoReturn:
+    raise InputError(
+        f"{name} is a damaged sparse matrix: {found}. Read the file again, or make the matrix anew from its source; "
+        "nothing in it can be relied on."
+    )
