@@ -11,7 +11,7 @@ from scipy import sparse
 from ..errors import InputError
 from ._ranks import one_sided, rank_sums
 from .claims import Measured
-from .genes import load_genes
+from .gene_columns import claims_of, pick
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -161,23 +161,12 @@ class Expression:
 
 
 def _positions(symbols: Sequence[str], matrix: sparse.csr_matrix) -> dict[str, int]:
-    """Column of each symbol; of several, that of its own name, then the one with most expressing cells, then by name.
-
-    Data that come through :func:`scbioverse.pp.check_input` have one column a gene.
-    """
-    genes = load_genes()
-    claims: dict[str, list[tuple[bool, str, int]]] = {}
-    for i, name in enumerate(symbols):
-        if name in genes:
-            claims.setdefault(name, []).append((False, name, i))
-        elif hit := genes.lookup(str(name)):
-            claims.setdefault(hit[0], []).append((True, name, i))
-    if not any(len(some) > 1 for some in claims.values()):
-        return {gene: some[0][2] for gene, some in claims.items()}
+    claims = claims_of([str(name) for name in symbols])
+    if all(len(some) == 1 for some in claims.values()):
+        return {gene: some[0].column for gene, some in claims.items()}
     n_cells = np.bincount(matrix.indices[matrix.data > 0], minlength=matrix.shape[1])
-    return {
-        gene: min(some, key=lambda one: (one[0], -n_cells[one[2]], one[1], one[2]))[2] for gene, some in claims.items()
-    }
+    held = dict(enumerate(n_cells.tolist()))
+    return {gene: pick(some, held).column for gene, some in claims.items()}
 
 
 def group_statistics(

@@ -11,7 +11,7 @@ from .._keys import Slots
 from .._shown import plotted_name
 from ..errors import InputError, MissingKeyError
 from ..get import evidence
-from ..io import read_rows, row_blocks, row_source, var_of
+from ..io import gene_names, read_rows, row_blocks, row_source, var_of
 from ._style import finish
 
 if TYPE_CHECKING:
@@ -119,12 +119,18 @@ def evidence_dotplot(
 
 def _columns(adata: AnnData, layer: str | None, gene_key: str | None) -> dict[str, int]:
     """Column of each approved symbol."""
-    from ..knowledge import load_genes
-    from ..pp import check_input
+    from ..knowledge.gene_columns import claims_of, pick
 
-    vocabulary = load_genes().symbols
-    match = check_input(adata, vocabulary, key=gene_key, layer=layer, min_genes=1, judge=False).match
-    return {vocabulary[at]: int(column) for at, column in zip(match.vocab, match.columns, strict=True)}
+    claims = claims_of(gene_names(adata, key=gene_key, layer=layer))
+    rivals = sorted(one.column for some in claims.values() if len(some) > 1 for one in some)
+    n_cells = dict.fromkeys(rivals, 0)
+    if rivals:
+        source = row_source(adata, layer)
+        for span in row_blocks(adata, 8192):
+            block = read_rows(source, span, layer, columns=rivals)
+            counted = np.asarray((block > 0).sum(axis=0)).ravel()
+            n_cells = {column: n_cells[column] + int(n) for column, n in zip(rivals, counted, strict=True)}
+    return {gene: pick(some, n_cells).column if len(some) > 1 else some[0].column for gene, some in claims.items()}
 
 
 def _cited(table: pd.DataFrame, columns: dict[str, int], most: int) -> dict[str, list[str]]:

@@ -6,11 +6,12 @@ import re
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..errors import InputError
+from ..knowledge.gene_columns import ID, OLDER, SYMBOL, Claim, copy_of, pick
 from ._gene_names import too_few
 
 if TYPE_CHECKING:
@@ -20,31 +21,6 @@ if TYPE_CHECKING:
 
 MIN_GENES = 100
 _ENSEMBL = re.compile(r"^ENSG\d{11}", re.IGNORECASE)
-# What anndata (-1) and R (.1) append to a name that is there already.
-_COPY = re.compile(r"^(.+)([-.])\d{1,3}$")
-_SYMBOL, _ID, _OLDER = 0, 1, 2
-# Some aliases lead to another gene (CASC7 to AGO2), so a column under a less certain name takes a gene over only where
-# it is expressed in over ten times as many cells.
-_TAKES_OVER = 10
-
-
-class Claim(NamedTuple):
-    """A column that may be a gene.
-
-    Attributes
-    ----------
-    rank
-        0 for the symbol as it stands, or its copy (`MS4A1-1`); 1 for an Ensembl id, or its copy; 2 for an older
-        symbol, alias or spelling, and for `MS4A1.1`, which may be a version.
-    name
-        As the data have it.
-    column
-        Position among the data's genes.
-    """
-
-    rank: int
-    name: str
-    column: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,11 +77,7 @@ class GeneMatch:
         return np.array(sorted(claim.column for claims in self.rivals.values() for claim in claims), dtype=np.int64)
 
     def settle(self, n_cells: NDArray[np.integer]) -> GeneMatch:
-        """Give each gene with several columns the one that is expressed in most cells.
-
-        Cells are counted, not values summed, so that counts and their logarithms lead to the same column. An older
-        name or alias may lead to another gene, so that such a column needs over ten times as many cells as one under
-        the gene's own name. Equal numbers are decided by the name: the order of the columns never matters.
+        """Give each gene with several columns the one that :func:`scbioverse.knowledge.gene_columns.pick` picks.
 
         Parameters
         ----------
@@ -119,7 +91,7 @@ class GeneMatch:
         place = {int(at): i for i, at in enumerate(self.vocab)}
         ranks: Counter[int] = Counter()
         for at, claims in self.rivals.items():
-            won = _winner(claims, held)
+            won = pick(claims, held)
             columns[place[at]] = won.column
             ranks[won.rank] += 1
             ranks[min(claims).rank] -= 1
@@ -128,21 +100,10 @@ class GeneMatch:
             self,
             columns=columns[order],
             vocab=self.vocab[order],
-            n_symbol=self.n_symbol + ranks[_SYMBOL],
-            n_ensembl=self.n_ensembl + ranks[_ID],
-            n_alias=self.n_alias + ranks[_OLDER],
+            n_symbol=self.n_symbol + ranks[SYMBOL],
+            n_ensembl=self.n_ensembl + ranks[ID],
+            n_alias=self.n_alias + ranks[OLDER],
         )
-
-
-def _winner(claims: Sequence[Claim], held: Mapping[int, int]) -> Claim:
-    """Pick the column that stands for a gene, from the number of cells that express each."""
-    best = None
-    for rank in sorted({claim.rank for claim in claims}):
-        most = min((one for one in claims if one.rank == rank), key=lambda one: (-held[one.column], one.name))
-        if best is None or held[most.column] > _TAKES_OVER * (held[best.column] + 1):
-            best = most
-    assert best is not None
-    return best
 
 
 def _harmonise(names: Sequence[str]) -> list[str | None]:
@@ -208,9 +169,9 @@ def _match(names: tuple[str, ...], vocabulary: tuple[str, ...], min_genes: int) 
         vocab=np.array([at for _, at, _ in won], dtype=np.int64),
         n_input=len(names),
         n_vocab=len(vocabulary),
-        n_symbol=ranks[_SYMBOL],
-        n_ensembl=ranks[_ID],
-        n_alias=ranks[_OLDER],
+        n_symbol=ranks[SYMBOL],
+        n_ensembl=ranks[ID],
+        n_alias=ranks[OLDER],
         n_collisions=sum(map(len, claims.values())) - len(claims),
         rivals={at: tuple(sorted(all_)) for at, all_ in claims.items() if len(all_) > 1},
     )
@@ -224,8 +185,8 @@ def _claims(names: Sequence[str], vocabulary: tuple[str, ...]) -> dict[int, list
     rest: list[tuple[int, str]] = []
     for column, name in enumerate(names):
         if name in place:
-            of_name[name] = (place[name], _SYMBOL)
-            claims.setdefault(place[name], []).append(Claim(_SYMBOL, name, column))
+            of_name[name] = (place[name], SYMBOL)
+            claims.setdefault(place[name], []).append(Claim(SYMBOL, name, column))
         elif name:
             rest.append((column, name))
     if not rest:
@@ -235,13 +196,13 @@ def _claims(names: Sequence[str], vocabulary: tuple[str, ...]) -> dict[int, list
     for (column, name), symbol in zip(rest, symbols, strict=True):
         at = None if symbol is None else place.get(symbol, current_place.get(symbol))
         if at is not None:
-            of_name[name] = (at, _ID if _ENSEMBL.match(name) else _OLDER)
+            of_name[name] = (at, ID if _ENSEMBL.match(name) else OLDER)
             claims.setdefault(at, []).append(Claim(of_name[name][1], name, column))
     for (column, name), symbol in zip(rest, symbols, strict=True):
-        copied = _COPY.match(name) if symbol is None else None
-        if copied and copied[1] in of_name:
-            at, rank = of_name[copied[1]]
-            claims[at].append(Claim(rank if copied[2] == "-" else _OLDER, name, column))
+        copied = copy_of(name, of_name.get) if symbol is None else None
+        if copied is not None:
+            (at, rank), is_plain = copied
+            claims[at].append(Claim(rank if is_plain else OLDER, name, column))
     return claims
 
 
