@@ -17,6 +17,15 @@ def _env_path(name: str, default: Path) -> Path:
     return Path(value).expanduser() if value else default
 
 
+# Each of them forbids connections; the last two are the hub's and transformers' own.
+OFFLINE_VARIABLES = ("SCBIOVERSE_OFFLINE", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
+
+
+def is_on(value: str) -> bool:
+    """Whether the value of a variable says yes; what is not understood does."""
+    return value.strip().lower() not in ("", "0", "false", "no", "off")
+
+
 @dataclass
 class Settings:
     """What holds for every call.
@@ -27,7 +36,9 @@ class Settings:
         Where data sets and converted weights are kept (`SCBIOVERSE_CACHE_DIR`). May be read-only:
         converted weights then go to the user's cache.
     offline
-        Never open a connection (`SCBIOVERSE_OFFLINE`, on by default; set it to `0` to allow downloads).
+        Never open a connection (`SCBIOVERSE_OFFLINE=1`, `HF_HUB_OFFLINE=1` or `TRANSFORMERS_OFFLINE=1`; off by
+        default). While it is off, what is asked for by name may be fetched: `scbioverse models pull`, `datasets.fetch`
+        and `datasets.load`, a hub id given as model, `llm=` or encoder. Nothing else ever opens a connection.
     device
         `"auto"`, `"cpu"`, `"cuda"`, ... (`SCBIOVERSE_DEVICE`).
     progress
@@ -35,7 +46,7 @@ class Settings:
     """
 
     cache_dir: Path = field(default_factory=lambda: _env_path("SCBIOVERSE_CACHE_DIR", _user_cache()))
-    offline: bool = field(default_factory=lambda: os.environ.get("SCBIOVERSE_OFFLINE", "1") != "0")
+    offline: bool = field(default_factory=lambda: any(is_on(os.environ.get(name, "")) for name in OFFLINE_VARIABLES))
     device: str = field(default_factory=lambda: os.environ.get("SCBIOVERSE_DEVICE", "auto"))
     progress: bool = field(default_factory=lambda: os.environ.get("SCBIOVERSE_PROGRESS", "1") != "0")
 

@@ -42,4 +42,4 @@ class OptionalDependencyError(BioverseError, ImportError):
 
 
 class OfflineError(BioverseError, OSError):
-    """A download would be needed while `settings.offline` is on."""
+    """A download would be needed, and `settings.offline` forbids it or the server cannot be reached."""

@@ -70,7 +70,7 @@ def test_absent_and_offline_says_what_to_do(cache_dir: Path, entry: DatasetInfo)
 
 
 def test_a_mirror_is_not_asked_while_offline(cache_dir: Path, entry: DatasetInfo, mirror: str) -> None:
-    with pytest.raises(OfflineError, match="SCBIOVERSE_OFFLINE=0"):
+    with pytest.raises(OfflineError, match=r"settings\.offline is on"):
         sb.datasets.fetch("tiny", mirror=mirror)
     assert not cache_dir.exists()
 

@@ -214,7 +214,7 @@ def test_a_name_in_the_hub_cache_opens_no_connection(
     assert encoder.fingerprint() == HFSequenceEncoder(esm, modality="protein").fingerprint()
     encoder.save(tmp_path / "saved")
     assert build("hf_sequence", tmp_path / "saved").source == f"owner/tiny@{commit}"  # type: ignore[attr-defined]
-    with pytest.raises(OfflineError, match="SCBIOVERSE_OFFLINE=0"):
+    with pytest.raises(OfflineError, match=r"settings\.offline is on"):
         HFSequenceEncoder("nobody/no-such-model", modality="protein")
 
 

@@ -197,26 +197,17 @@ def test_training_on_does_not_change_the_encoder(trained: Trained) -> None:
 def test_embed_and_align_take_model_folder_and_hub_id(
     trained: Trained, tmp_path: Path, tiny_llm: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import huggingface_hub
-    from huggingface_hub.errors import EntryNotFoundError
-
     data, wanted = cells(60, seed=4), embed(ScviEncoder(trained.scvi), cells(60, seed=4))
     trained.scvi.save(tmp_path / "hub" / "m")
     sb.tl.embed(data, model=tmp_path / "hub" / "m")
     np.testing.assert_array_equal(data.obsm["X_bioverse"], wanted)
-    asked = []
-
-    def download(repo: str, file: str, *, revision: str | None, local_files_only: bool) -> str:
-        asked.append((repo, file, revision, local_files_only))
-        if repo != "scvi-tools/tiny":
-            raise EntryNotFoundError("not there")
-        return str(tmp_path / "hub" / "m" / file)
-
-    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    kept = tmp_path / "hub" / "models--scvi-tools--tiny" / "snapshots" / ("c" * 40)
+    shutil.copytree(tmp_path / "hub" / "m", kept)
+    (kept / "_scvi_required_metadata.json").write_text("{}")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr(sb.settings, "offline", True)
-    again = sb.tl.embed(data, model="scvi-tools/tiny@abc", copy=True)
+    again = sb.tl.embed(data, model=f"scvi-tools/tiny@{'c' * 40}", copy=True)
     np.testing.assert_array_equal(again.obsm["X_bioverse"], wanted)
-    assert asked[0] == ("scvi-tools/tiny", "_scvi_required_metadata.json", "abc", True)
     assert resolve_encoder("somebody/else") is None
     assert resolve_encoder("bioverse-small") is None
     model = sb.tl.align(data, text_key="label", model=trained.scvi, llm=str(tiny_llm), steps=4, general_text=False)

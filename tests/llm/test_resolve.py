@@ -7,11 +7,12 @@ import shutil
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from scbioverse import settings
+from scbioverse import _hub_files, settings
 from scbioverse.errors import OfflineError, WeightsError
 from scbioverse.llm import _converted, _digest
 from scbioverse.llm._converted import converted_copy, is_intact
@@ -229,24 +230,51 @@ def test_hub_id_must_be_pinned(cache_dir: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_hub_id_offline(cache_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
-    with pytest.raises(OfflineError, match="SCBIOVERSE_OFFLINE=0"):
+    with pytest.raises(OfflineError, match=r"settings\.offline is on"):
         resolve(f"owner/model@{'a' * 40}")
 
 
 def test_hub_download_is_pinned_and_takes_no_pickles(
-    folder: Path, cache_dir: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path, cache_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: dict[str, object] = {}
+    asked: list[tuple[str, str, list[str]]] = []
+    (folder / "pytorch_model.bin").write_bytes(b"pickle")
+    (folder / "code.py").write_text("")
+    siblings = [SimpleNamespace(rfilename=file.name, size=file.stat().st_size, lfs=None) for file in folder.iterdir()]
 
-    def download(repo_id: str, **kwargs: object) -> str:
-        asked.update(kwargs, repo_id=repo_id)
+    def info(repo: str, *, revision: str, **_: object) -> SimpleNamespace:
+        return SimpleNamespace(sha=revision, siblings=siblings)
+
+    def snapshot(repo: str, commit: str, names: list[str]) -> str:
+        asked.append((repo, commit, names))
         return str(folder)
 
-    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(_hub_files, "_api", lambda: SimpleNamespace(repo_info=info))
+    monkeypatch.setattr(_hub_files, "_snapshot", snapshot)
     monkeypatch.setattr(settings, "offline", False)
     assert resolve(f"owner/model@{'a' * 40}").path == folder
-    assert (asked["repo_id"], asked["revision"], asked["local_files_only"]) == ("owner/model", "a" * 40, False)
-    assert not any(str(pattern).endswith((".bin", ".pt", ".py")) for pattern in asked["allow_patterns"])  # type: ignore[attr-defined]
+    ((repo, commit, names),) = asked
+    assert (repo, commit) == ("owner/model", "a" * 40)
+    assert {"config.json", "model.safetensors", "tokenizer.json"} <= set(names)
+    assert not any(name.endswith((".bin", ".py")) for name in names)
+
+
+def test_a_copy_in_the_hub_cache_is_taken_without_a_question(
+    folder: Path, cache_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = "a" * 40
+    kept = tmp_path / "hub" / "models--owner--model" / "snapshots" / commit
+    shutil.copytree(folder, kept)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(_hub_files, "_api", lambda: pytest.fail("the hub was asked"))
+    monkeypatch.setattr(settings, "offline", False)
+    assert resolve(f"owner/model@{commit}").path == kept
+    # A part of it, as other programs leave there, is no copy.
+    (kept / "model.safetensors").unlink()
+    monkeypatch.setattr(settings, "offline", True)
+    with pytest.raises(OfflineError, match=r"settings\.offline is on"):
+        resolve(f"owner/model@{commit}")
 
 
 def test_copy_is_made_once(package: Path, cache_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 import scbioverse as sb
+from scbioverse import _hub_files
 from scbioverse.errors import InputError, MismatchError, OfflineError, WeightsError
 from scbioverse.llm import Backbone
-from scbioverse.models import BioVerse, _hub, load
+from scbioverse.models import BioVerse, load
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -31,14 +32,15 @@ class FakeHub:
     extra: tuple[str, ...] = ()
     lies: bool = False
 
-    def repo_info(self, repo: str, *, revision: str | None, files_metadata: bool) -> Any:
+    def repo_info(self, repo: str, *, revision: str | None, files_metadata: bool, timeout: float) -> Any:
         assert files_metadata
+        assert timeout <= 10
         names = sorted(file.relative_to(self.folder).as_posix() for file in self.folder.rglob("*") if file.is_file())
         siblings = [
             SimpleNamespace(
                 rfilename=name,
                 size=(self.folder / name).stat().st_size,
-                lfs={"sha256": "f" * 64 if self.lies else _hub.file_sha256(self.folder / name)}
+                lfs={"sha256": "f" * 64 if self.lies else _hub_files.file_sha256(self.folder / name)}
                 if name.endswith(".safetensors")
                 else None,
             )
@@ -52,7 +54,7 @@ class FakeHub:
         self.downloads += 1
         target = self.cache / "snapshots" / commit
         for name in names:
-            blob = self.cache / "blobs" / _hub.file_sha256(self.folder / name)
+            blob = self.cache / "blobs" / _hub_files.file_sha256(self.folder / name)
             blob.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(self.folder / name, blob)
             (target / name).parent.mkdir(parents=True, exist_ok=True)
@@ -76,8 +78,8 @@ class FakeHub:
 @pytest.fixture
 def hub(saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeHub:
     made = FakeHub(Path(shutil.copytree(saved, tmp_path / "remote")), tmp_path / "hub-cache")
-    monkeypatch.setattr(_hub, "_api", lambda token=None: made)
-    monkeypatch.setattr(_hub, "_snapshot", made.snapshot)
+    monkeypatch.setattr(_hub_files, "_api", lambda token=None: made)
+    monkeypatch.setattr(_hub_files, "_snapshot", made.snapshot)
     monkeypatch.setattr(sb.settings, "cache_dir", tmp_path / "cache")
     monkeypatch.setattr(sb.settings, "offline", False)
     return made

@@ -34,7 +34,7 @@ def list_() -> None:
 
 @models.command()
 def pull(name: Name, quiet: Quiet = False) -> None:
-    """Fetch what a model is made of; what is there already is kept. Needs SCBIOVERSE_OFFLINE=0."""
+    """Fetch what a model is made of; what is there already is kept. Forbidden by SCBIOVERSE_OFFLINE=1."""
 
     def work() -> None:
         from ..models._downloads import pull as run_pull

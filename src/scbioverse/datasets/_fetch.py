@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .._logging import logger
+from .._network import CONNECT_SECONDS, READ_SECONDS, need_network
 from .._settings import settings
 from ..errors import InputError, MismatchError, OfflineError
 from ._registry import DatasetInfo, find
@@ -35,8 +36,7 @@ def fetch(name: str, *, mirror: str | None = None) -> Path:
     name
         A name of :func:`scbioverse.datasets.list_datasets`.
     mirror
-        Address under which the cache's layout is served, used when the file is not in the cache and
-        `settings.offline` is off.
+        Address under which the cache's layout is served, used when the file is not in the cache.
 
     Returns
     -------
@@ -47,7 +47,8 @@ def fetch(name: str, *, mirror: str | None = None) -> Path:
     InputError
         No data set has this name.
     OfflineError
-        The file is not in the cache and cannot be downloaded; the message names file, address and what to set.
+        The file is not in the cache, and may not or cannot be downloaded; the message names file, address and what
+        to set.
     MismatchError
         The file is there with another checksum.
     """
@@ -101,17 +102,21 @@ def _download(info: DatasetInfo, path: Path, mirror: str | None) -> None:
     )
     if source is None:
         raise OfflineError(f"{absent}, or pass mirror= with the address of such a folder.")
-    if settings.offline:
-        raise OfflineError(f"{absent}, or set SCBIOVERSE_OFFLINE=0 to download it from {source}.")
+    need_network(
+        f"data set {info.name!r} is not in the cache ({path}) and would have to be downloaded from {source}",
+        f"point SCBIOVERSE_CACHE_DIR at a folder that holds {info.file}.",
+    )
     import pooch
 
     logger.info("downloading %s from %s", info.file, source)
+    downloader = pooch.HTTPDownloader(progressbar=settings.progress, timeout=(CONNECT_SECONDS, READ_SECONDS))
     try:
         pooch.retrieve(
             source,
             known_hash=f"sha256:{info.sha256}",
             path=path.parent,
             fname=path.name,
+            downloader=downloader if source.startswith("http") else None,
             progressbar=settings.progress,
         )
     except ValueError as error:  # pooch's word for a checksum that differs; it has removed the file

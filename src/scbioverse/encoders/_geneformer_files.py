@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from .._settings import settings
-from ..errors import OfflineError, WeightsError
+from .._hub_files import find
+from ..errors import WeightsError
 from ._rank_value_vocab import RankVocabulary
 from ._unpickle import load_table
 
@@ -25,7 +25,7 @@ def fetch_folder(model: str | Path) -> Path:
     WeightsError
         There is none.
     OfflineError
-        A download would be needed while `settings.offline` is on.
+        It would have to be fetched, and `settings.offline` is on or the hub cannot be reached.
     """
     folder = Path(model).expanduser()
     if folder.is_dir():
@@ -36,24 +36,16 @@ def fetch_folder(model: str | Path) -> Path:
             f"no Geneformer {str(model)!r}: it is not a folder. From the hub, pin the revision: "
             "'owner/name/subfolder@<40-digit commit>'."
         )
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
     inner = match["folder"].strip("/")
     head = f"{inner}/" if inner else ""
     patterns = [f"{head}config.json", f"{head}*.safetensors", "geneformer/*dict*.pkl", "geneformer/*/*dict*.pkl"]
-    try:
-        fetched = snapshot_download(
-            match["repo"], revision=match["revision"], allow_patterns=patterns, local_files_only=settings.offline
-        )
-    except LocalEntryNotFoundError as error:
-        raise OfflineError(
-            f"{model} is not in the local hub cache and cannot be downloaded: settings.offline is {settings.offline}. "
-            "Set SCBIOVERSE_OFFLINE=0 to allow it, or pass a local folder."
-        ) from error
-    except (HfHubHTTPError, OSError, ValueError) as error:
-        raise WeightsError(f"{model} could not be fetched from the hub: {error}") from error
-    return Path(fetched) / inner
+    fetched = find(match["repo"], match["revision"], patterns, ready=lambda root: _is_whole(root / inner))
+    return fetched / inner
+
+
+def _is_whole(folder: Path) -> bool:
+    weights = (folder / "config.json").is_file() and any(folder.glob("*.safetensors"))
+    return weights and bool(token_dictionaries(folder))
 
 
 def token_dictionaries(folder: Path) -> list[Path]:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
+from .._hub_files import cached, fetch_folder, list_repo
 from .._settings import settings
 from ..errors import WeightsError
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 # What scvi-tools puts beside every model that it shares.
-_MARK = "_scvi_required_metadata.json"
+_FILES = ("_scvi_required_metadata.json", "model.pt")
 
 
 def find_on_hub(name: str) -> Path | None:
-    """Return the local folder of an scvi-tools model on the hub, fetched where `settings.offline` is off.
+    """Return the local folder of an scvi-tools model on the hub, fetched where it is not in the hub's cache here.
 
     Parameters
     ----------
@@ -26,18 +30,17 @@ def find_on_hub(name: str) -> Path | None:
 
     Raises
     ------
-    WeightsError
+    OfflineError
         The hub cannot be reached.
     """
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError, RepositoryNotFoundError
-
     repo, _, revision = name.partition("@")
-    try:
-        for file in (_MARK, "model.pt"):
-            path = hf_hub_download(repo, file, revision=revision or None, local_files_only=settings.offline)
-    except (EntryNotFoundError, RepositoryNotFoundError, HFValidationError):
+    folder = cached(repo, revision or None)
+    if folder is not None and all((folder / file).is_file() for file in _FILES):
+        return folder
+    if settings.offline:
         return None
-    except (HfHubHTTPError, OSError) as error:
-        raise WeightsError(f"{name} could not be fetched from the hub: {error}") from error
-    return Path(path).parent
+    try:
+        listing = list_repo(repo, revision or None)
+    except WeightsError:
+        return None
+    return fetch_folder(listing, _FILES) if set(_FILES) <= set(listing.sha256) else None

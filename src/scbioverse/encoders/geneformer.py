@@ -183,8 +183,8 @@ class GeneformerEncoder:
         Parameters
         ----------
         model
-            Folder with `config.json` and safetensors, or `"owner/name/subfolder@<40-digit commit>"` on the hub where
-            `settings.offline` is off.
+            Folder with `config.json` and safetensors, or `"owner/name/subfolder@<40-digit commit>"` on the hub,
+            fetched where it is not in the hub's cache here.
         tokens, medians
             The dictionaries, as official pickles (read without running them) or JSON; looked for in and beside the
             folder, as the official repository lays them out, if not given.
@@ -204,7 +204,7 @@ class GeneformerEncoder:
         WeightsError
             Files are missing, damaged or refused.
         OfflineError
-            A download would be needed while `settings.offline` is on.
+            It would have to be fetched, and `settings.offline` is on or the hub cannot be reached.
         """
         folder = fetch_folder(model)
         config = read_body_config(folder)

@@ -12,10 +12,10 @@ import numpy as np
 import torch
 
 from .._device import pick_device
+from .._hub_files import find
 from .._logging import logger
 from .._safe_files import check_safetensors, refuse_code
-from .._settings import settings
-from ..errors import InputError, OfflineError, WeightsError
+from ..errors import InputError, WeightsError
 from ..pp._sequences import SEQUENCE_VERSION, clean_sequence
 from ..pp._smiles import SMILES_VERSION, Salts, parse_smiles
 from ._config_file import read_config, same_fingerprint, write_config
@@ -61,8 +61,7 @@ class HFSequenceEncoder(TextEncoder):
     ----------
     source
         Folder with `config.json`, weights and tokenizer, or a name on the hub, `"owner/name"` or
-        `"owner/name@revision"`. Names are looked up in the local hub cache, and downloaded only where
-        `settings.offline` is off.
+        `"owner/name@revision"`, fetched where it is not in the hub's cache here.
     modality
         `"protein"` or `"molecule"`.
     pooling
@@ -84,7 +83,7 @@ class HFSequenceEncoder(TextEncoder):
     InputError
         A parameter has no meaning.
     OfflineError
-        The name is not in the local cache and `settings.offline` is on.
+        The name would have to be fetched, and `settings.offline` is on or the hub cannot be reached.
     WeightsError
         The files are not there, damaged, lack parameters, hold no encoder of such texts, or ask for code of their own
         that `trust_remote_code` does not allow. Pickled weights are read for tensors only; anything else is refused.
@@ -230,7 +229,7 @@ class HFSequenceEncoder(TextEncoder):
         WeightsError
             `encoder.json` is missing or damaged, or the weights are not found where it says.
         OfflineError
-            They would have to be downloaded while `settings.offline` is on.
+            They are not on this machine: what a file mentions is not fetched.
         MismatchError
             The weights there are others.
         """
@@ -239,6 +238,9 @@ class HFSequenceEncoder(TextEncoder):
         if found.get("revision") and not Path(source).is_dir():
             source = f"{source.split('@')[0]}@{found['revision']}"
         names = ("modality", "pooling", "window", "overlap", "salts")
+        if not Path(source).is_dir():
+            how = f"sb.encoders.HFSequenceEncoder({source!r}, modality={found['modality']!r})"
+            _from_hub(source, mentioned=f"It is the encoder of {folder}. Fetch it by its name: {how}.")
         encoder = cls(source, **{name: found[name] for name in names})
         same_fingerprint(folder, found.get("fingerprint"), encoder.fingerprint(), source)
         return encoder
@@ -287,32 +289,18 @@ def _load(source: str, *, trust_remote_code: bool) -> tuple[Any, Any, str | None
     return net, tokenizer, commit
 
 
-def _from_hub(source: str, *, code: bool) -> Path:
-    """Folder of a hub name's files, downloaded only where that is allowed."""
+def _from_hub(source: str, *, code: bool = False, mentioned: str = "") -> Path:
+    """Folder of a hub name's files: the copy here, else fetched where the user named it."""
     match = _HUB_NAME.fullmatch(source)
     if match is None:
         raise WeightsError(f"{source!r} is neither a folder nor a name on the hub ('owner/name')")
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
     wanted = ["*.json", "*.txt", "*.model", "*.safetensors", *(["*.py"] if code else [])]
-    try:
-        for patterns in (wanted, [*wanted, "pytorch_model*.bin"]):
-            folder = Path(
-                snapshot_download(
-                    match["repo"],
-                    revision=match["revision"],
-                    allow_patterns=patterns,
-                    local_files_only=settings.offline,
-                )
-            )
-            if any(folder.glob("*.safetensors")):
-                break
-    except LocalEntryNotFoundError as error:
-        raise OfflineError(
-            f"{source!r} is no folder, and is not in the local hub cache; settings.offline is {settings.offline}. Set "
-            "SCBIOVERSE_OFFLINE=0 to download it, or pass a folder."
-        ) from error
-    except (HfHubHTTPError, OSError, ValueError) as error:
-        raise WeightsError(f"{source!r} could not be fetched from the hub: {error}") from error
+    folder = find(match["repo"], match["revision"], wanted, ready=_is_whole, mentioned=mentioned)
+    if not _is_whole(folder):  # older models have pickles alone, which are read for tensors only
+        folder = find(match["repo"], match["revision"], [*wanted, "pytorch_model*.bin"], ready=_is_whole)
     return folder
+
+
+def _is_whole(folder: Path) -> bool:
+    weights = [*folder.glob("*.safetensors"), *folder.glob("pytorch_model*.bin")]
+    return (folder / "config.json").is_file() and bool(weights)

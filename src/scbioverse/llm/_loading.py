@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -34,10 +35,18 @@ def pick_dtype(dtype: str, device: torch.device) -> torch.dtype:
 
 
 def cpu_has_bfloat16() -> bool:
-    """Whether this processor multiplies bfloat16 matrices in hardware (AVX512-BF16 or AMX)."""
+    """Whether this processor multiplies bfloat16 matrices in hardware (AVX512-BF16 or AMX), and torch may use that."""
+    # Kernels held back by a variable emulate bfloat16, a hundred times slower than they compute in float32.
+    if torch.backends.cpu.get_cpu_capability() != "AVX512" or _onednn_is_held_back():
+        return False
     # Private in torch, so that a version without them must not break loading.
     checks = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
     return any(check is not None and check() for check in checks)
+
+
+def _onednn_is_held_back() -> bool:
+    wanted = os.environ.get("ONEDNN_MAX_CPU_ISA", os.environ.get("DNNL_MAX_CPU_ISA", "")).upper()
+    return bool(wanted) and "BF16" not in wanted and "AMX" not in wanted and wanted not in ("ALL", "DEFAULT")
 
 
 def quantisation(quantize: str | None, device: torch.device, dtype: torch.dtype) -> Any:

@@ -7,6 +7,7 @@ this way: training, the text space and hidden states need the model itself (`bac
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -92,6 +93,8 @@ class VLLMBackbone(TextSide):
         WeightsError
             The weights are missing or damaged.
         """
+        # It reports what it runs on to its makers otherwise: nothing that was not asked for opens a connection.
+        os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
         vllm = import_optional("vllm", extra="vllm", purpose='backend="vllm"')
         resolved = resolve(name_or_path)
         folder = converted_copy(resolved) if resolved.kind == "gguf" else resolved.path

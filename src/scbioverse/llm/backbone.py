@@ -129,7 +129,7 @@ class Backbone(TextSide):
         WeightsError
             The weights are missing, truncated, pickled, need code from the folder, or are not a causal language model.
         OfflineError
-            A download would be needed while `settings.offline` is on.
+            It would have to be fetched, and `settings.offline` is on or the hub cannot be reached.
         """
         target = pick_device(device)
         wanted = pick_dtype(dtype, target)

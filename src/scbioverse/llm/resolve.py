@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from .._hub_files import COMMIT, find
 from .._safe_files import check_file_name, check_safetensors, refuse_code
-from .._settings import settings
-from ..errors import OfflineError, WeightsError
+from ..errors import WeightsError
 from ._digest import source_sha256
 
 
@@ -68,7 +68,6 @@ _TOKENIZER_FILES = (
 )
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.pkl", "*.ckpt")
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@(?P<revision>[^@\s]+))?")
-_COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 @dataclass(frozen=True)
@@ -103,7 +102,7 @@ def resolve(name: str | os.PathLike[str]) -> ResolvedLLM:
     ----------
     name
         `"smollm2-135m-instruct"`; a folder with `config.json`, `*.safetensors` and a tokenizer; a `.gguf`
-        file; or `"owner/name@<40-digit commit>"` on the hub, where `settings.offline` is off.
+        file; or `"owner/name@<40-digit commit>"` on the hub, fetched where it is not in the hub's cache here.
 
     Raises
     ------
@@ -111,7 +110,7 @@ def resolve(name: str | os.PathLike[str]) -> ResolvedLLM:
         Nothing was found under that name, or what was found is incomplete, a pickle, or not what its
         checksum says.
     OfflineError
-        A download would be needed while `settings.offline` is on.
+        It would have to be fetched, and `settings.offline` is on or the hub cannot be reached.
     """
     text = os.fspath(name)
     known = KNOWN_LLMS.get(text.lower())
@@ -129,7 +128,7 @@ def resolve(name: str | os.PathLike[str]) -> ResolvedLLM:
         return ResolvedLLM(text, path, "gguf", source_sha256(path, [path]))
     match = _HUB_ID.fullmatch(text)
     if match is not None and match["revision"]:
-        folder = _download(text.split("@")[0], match["revision"])
+        folder = _from_hub(text.split("@")[0], match["revision"])
         return ResolvedLLM(text, folder, "folder", source_sha256(folder, check_folder(folder)))
     raise WeightsError(_missing(text, hub_like=match is not None))
 
@@ -223,24 +222,32 @@ def _read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def _download(repo_id: str, revision: str) -> Path:
-    if not _COMMIT.fullmatch(revision):
-        raise WeightsError(
-            f"{repo_id}@{revision}: pin a full commit (40 hexadecimal digits), a branch or tag can change its weights."
-        )
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+def refuse_to_fetch(name: str, *, mentioned_by: str) -> None:
+    """Refuse the hub id of a language model that is not on this machine: nobody named it, a file mentions it.
 
-    patterns = [_CONFIG, "*.safetensors", "*.safetensors.index.json", *_TOKENIZER_FILES]
-    try:
-        folder = snapshot_download(
-            repo_id, revision=revision, allow_patterns=patterns, local_files_only=settings.offline
+    Raises
+    ------
+    OfflineError
+        It would have to be fetched; the message says how to name it.
+    """
+    if name.lower() in KNOWN_LLMS or Path(name).expanduser().exists() or _HUB_ID.fullmatch(name) is None:
+        return
+    how = f"It is the language model of {mentioned_by}. Fetch it by its name: sb.models.load(..., llm={name!r})"
+    _from_hub(*name.partition("@")[::2], mentioned=f"{how}, or pass llm= with the path of a folder that holds it.")
+
+
+def _from_hub(repo: str, revision: str, *, mentioned: str = "") -> Path:
+    if not COMMIT.fullmatch(revision):
+        raise WeightsError(
+            f"{repo}@{revision}: pin a full commit (40 hexadecimal digits), a branch or tag can change its weights."
         )
-    except LocalEntryNotFoundError as error:
-        raise OfflineError(
-            f"{repo_id}@{revision} is not in the local hub cache and cannot be downloaded: settings.offline is "
-            f"{settings.offline}. Set SCBIOVERSE_OFFLINE=0 to allow it, or pass a local folder."
-        ) from error
-    except (HfHubHTTPError, OSError, ValueError) as error:
-        raise WeightsError(f"{repo_id}@{revision} could not be fetched from the hub: {error}") from error
-    return Path(folder)
+    patterns = [_CONFIG, "*.safetensors", "*.safetensors.index.json", *_TOKENIZER_FILES]
+    return find(repo, revision, patterns, ready=_is_whole, mentioned=mentioned)
+
+
+def _is_whole(folder: Path) -> bool:
+    try:
+        check_folder(folder)
+    except WeightsError:
+        return False
+    return True

@@ -11,10 +11,10 @@ import os
 from pathlib import Path
 from typing import Any
 
+from .._hub_files import fetch, file_sha256, list_repo
 from .._logging import logger
 from .._settings import settings
 from ..errors import InputError, MismatchError, WeightsError
-from ._hub import fetch, file_sha256, list_repo
 from ._recipes import PACKAGED, Part, Recipe, read_pins, recipes
 
 # Another process may be fetching gigabytes.
@@ -38,7 +38,7 @@ def pull(name: str) -> dict[str, str]:
     InputError
         No model has this name.
     OfflineError
-        A download is needed and `settings.offline` is on.
+        A download is needed, and `settings.offline` is on or the hub cannot be reached.
     MismatchError
         A file is not what the hub, or an earlier pull, says it is.
     WeightsError

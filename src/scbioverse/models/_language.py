@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
+from ..llm.resolve import refuse_to_fetch
 from ._build import Backend, check_backend, open_llm
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ class LanguageModel:
         Name or path.
     device, backend
         Where and by what it is run.
+    mentioned_by
+        Whose file it is named in where no user named it: it is then not fetched from the hub.
 
     Attributes
     ----------
@@ -34,8 +37,8 @@ class LanguageModel:
         What :func:`scbioverse.llm.represent.represent` made of texts, by layer and text.
     """
 
-    def __init__(self, name: str, *, device: str = "auto", backend: str = "hf") -> None:
-        self.name, self.device = name, device
+    def __init__(self, name: str, *, device: str = "auto", backend: str = "hf", mentioned_by: str = "") -> None:
+        self.name, self.device, self.mentioned_by = name, device, mentioned_by
         self.backend: Backend = check_backend(backend)  # type: ignore[assignment]
         self.shared = False
         self.texts: dict[tuple[int, str], NDArray[np.float32]] = {}
@@ -46,12 +49,14 @@ class LanguageModel:
         """Return the language model; the first call loads it."""
         with self._lock:
             if self._opened is None:
+                if self.mentioned_by:
+                    refuse_to_fetch(self.name, mentioned_by=self.mentioned_by)
                 self._opened = open_llm(self.name, device=self.device, backend=self.backend)
             return self._opened
 
     def elsewhere(self, device: str) -> LanguageModel:
         """Return the same language model on another device, to be loaded anew."""
-        return LanguageModel(self.name, device=device, backend=self.backend)
+        return LanguageModel(self.name, device=device, backend=self.backend, mentioned_by=self.mentioned_by)
 
     @property
     def n_bytes(self) -> int:

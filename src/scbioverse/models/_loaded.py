@@ -61,7 +61,14 @@ class LoadedModels:
             model = load()
             language = model.language
             language.shared = True
-            told = (language.name, model.config.llm.sha256, language.device, settings.device, language.backend)
+            told = (
+                language.name,
+                bool(language.mentioned_by),
+                model.config.llm.sha256,
+                language.device,
+                settings.device,
+                language.backend,
+            )
             model.language = self._languages.setdefault(told, language)
             self._kept[key] = (model, seen | {"kinds": _kinds(model)})
             self._trim()

@@ -66,7 +66,12 @@ class Parts:
         self.language = (
             llm
             if isinstance(llm, LanguageModel)
-            else LanguageModel(llm or config.llm.name, device=device, backend=backend)
+            else LanguageModel(
+                llm or config.llm.name,
+                device=device,
+                backend=backend,
+                mentioned_by="" if llm else f"model {config.name!r}",
+            )
         )
         self._device = device
         self._backbone: Backbone | None = None
@@ -102,6 +107,8 @@ class Parts:
         ------
         WeightsError
             It is not there.
+        OfflineError
+            It is on the hub and not here, and nobody named it: the model's folder does.
         MismatchError
             What is there under that name is another model than the projectors were trained for.
         """

@@ -11,7 +11,7 @@ from .._imports import collection_paused
 from ..errors import WeightsError
 from ._loaded import LOADED
 from ._recipes import PACKAGED, Recipe, read_pins, recipes
-from .config import BioVerseConfig
+from .config import BioVerseConfig, read_config
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,7 +64,7 @@ def load(
     MismatchError
         Its parts do not belong together; both fingerprints are shown.
     OfflineError
-        It would have to be downloaded while `settings.offline` is on.
+        It would have to be fetched, and `settings.offline` is on or the hub cannot be reached.
     """
     with collection_paused():
         from .bioverse import BioVerse
@@ -73,6 +73,9 @@ def load(
     if isinstance(model, BioVerse):
         return model.to(device)
     folder = find(model)
+    if llm is None and not is_local(model):
+        # Who names a model on the hub names what it is made of.
+        llm = BioVerseConfig.from_dict(read_config(folder)).llm.name
 
     def read() -> BioVerse:
         return load_checkpoint(folder, llm=llm, device=device, backend=backend)
@@ -89,14 +92,12 @@ def find(model: str | Path) -> Path:
     WeightsError
         There is none.
     OfflineError
-        It would have to be downloaded while `settings.offline` is on.
+        It would have to be fetched, and `settings.offline` is on or the hub cannot be reached.
     """
     here = bundled()
-    if isinstance(model, str) and model in here:
-        return here[model]
     path = Path(model).expanduser()
-    if path.is_dir():
-        return path
+    if is_local(model):
+        return here.get(str(model), path)
     if str(model) in recipes():
         raise WeightsError(_how_to_train(recipes()[str(model)]))
     from ._hub import fetch_checkpoint, parse_hub_id
@@ -115,6 +116,11 @@ def find(model: str | Path) -> Path:
         f"no model {str(model)!r}: neither a bundled one ({', '.join(sorted(here)) or 'none in this installation'}) "
         f"nor a folder. See scbioverse.models.list_models()."
     )
+
+
+def is_local(model: str | Path) -> bool:
+    """Whether this is the name of a bundled model or a folder, so that the hub is not asked for it."""
+    return str(model) in bundled() or Path(model).expanduser().is_dir()
 
 
 def list_models() -> pd.DataFrame:
@@ -142,8 +148,6 @@ def bundled() -> dict[str, Path]:
 
 
 def _row(name: str, folder: Path) -> dict[str, Any]:
-    from .config import read_config
-
     config = BioVerseConfig.from_dict(read_config(folder))
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     llm = config.llm.name

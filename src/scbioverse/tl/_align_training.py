@@ -43,9 +43,9 @@ def new_model(
     device: str = "auto",
 ) -> BioVerse:
     from ..encoders import PrecomputedEncoder
-    from ..encoders._by_name import given_encoder
     from ..llm import DEFAULT_LLM, Backbone
     from ..models import BioVerse, load
+    from ..models._hub import given_encoder
 
     if model is None and use_rep is None:
         raise InputError("model=None leaves nothing to embed with: pass use_rep= (a name in adata.obsm) or a model.")

@@ -10,11 +10,12 @@ from .._logging import log_added
 from .._random import Rng, as_seed
 from .._record import write_record
 from ..encoders import Encoder, embed_rows
-from ..encoders._by_name import SHORT_NAMES, given_encoder
+from ..encoders._by_name import SHORT_NAMES
 from ..encoders._distinct import TextEncoder
 from ..encoders._run import digest_of_input
 from ..errors import InputError
 from ..io import array_digest
+from ..models._hub import given_encoder
 from ._mudata import is_mudata, part_of
 
 if TYPE_CHECKING:

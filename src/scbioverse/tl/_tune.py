@@ -230,8 +230,8 @@ def _begin(model: Any, modality: str, train_projector: bool, seed: int, device: 
     InputError
         An encoder's projector would stay untrained.
     """
-    from ..encoders._by_name import given_encoder
     from ..models import load
+    from ..models._hub import given_encoder
 
     encoder = given_encoder(model, modality, hub=False)
     if encoder is None:

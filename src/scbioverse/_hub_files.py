@@ -1,0 +1,221 @@
+"""Files of the Hugging Face hub: the copy on this machine first, else fetched at one commit and compared by sha256.
+
+Downloads are the hub's own: resumed, atomic, locked against other processes, through the proxies of the environment.
+Before one starts, the repository is listed: that call is made once and with a time limit, so that a hub that cannot be
+reached is told within seconds, not after the download's own tries.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ._logging import logger
+from ._network import CONNECT_SECONDS, forbidden, is_network_error, need_network
+from ._safe_files import check_file_name
+from .errors import InputError, MismatchError, OfflineError, WeightsError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+COMMIT = re.compile(r"[0-9a-f]{40}")
+_INSTEAD = "copy its files into a folder here and pass the folder's path."
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a repository holds at one commit.
+
+    Attributes
+    ----------
+    repo, commit
+        `"owner/name"` and its 40 digits.
+    sha256
+        By file, where the hub knows it (large files), else None.
+    size
+        By file, in bytes.
+    """
+
+    repo: str
+    commit: str
+    sha256: dict[str, str | None]
+    size: dict[str, int]
+
+
+def find(
+    repo: str, revision: str | None, patterns: Sequence[str], *, ready: Callable[[Path], bool], mentioned: str = ""
+) -> Path:
+    """Return the folder with a repository's files, fetched where they are not in the hub's cache on this machine.
+
+    Parameters
+    ----------
+    repo, revision
+        `"owner/name"`; a commit, branch or tag, the default branch if None.
+    patterns
+        Which files are wanted.
+    ready
+        Whether a folder holds enough of them: a copy that other programs left may be a part.
+    mentioned
+        Where a file mentions the repository and no user named it, so that it is not fetched: who needs it, and how to
+        name it.
+
+    Raises
+    ------
+    OfflineError
+        They are not here, and may not be fetched or the hub cannot be reached.
+    WeightsError
+        The hub has no such repository or files.
+    MismatchError
+        A file is not what the hub says it is; it was removed.
+    """
+    name = repo if revision is None else f"{repo}@{revision}"
+    found = cached(repo, revision)
+    if found is not None and ready(found):
+        return found
+    if mentioned:
+        raise OfflineError(
+            f"{name} is not in the hub's cache on this machine, and what a file mentions is not fetched by itself. "
+            f"{mentioned}"
+        )
+    need_network(f"{name} is no folder here and not in the hub's cache on this machine", _INSTEAD)
+    return fetch_folder(list_repo(repo, revision), patterns)
+
+
+def cached(repo: str, revision: str | None) -> Path | None:
+    """Folder of a repository in the hub's cache, perhaps of a part of its files; None where there is none."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+    try:
+        # No file is named: whether all are there is for the caller to say, not for a listing that the hub kept.
+        return Path(snapshot_download(repo, revision=revision, allow_patterns=[], local_files_only=True))
+    except (LocalEntryNotFoundError, HFValidationError):
+        return None
+
+
+def list_repo(repo: str, revision: str | None) -> Listing:
+    """Ask the hub what a repository holds and at which commit.
+
+    Raises
+    ------
+    OfflineError
+        `settings.offline` is on, or the hub cannot be reached.
+    WeightsError
+        There is no such repository or revision.
+    MismatchError
+        The hub answers with another commit than the one asked for.
+    """
+    need_network(f"{repo} would have to be reached on the hub", _INSTEAD)
+    question = lambda: _api().repo_info(repo, revision=revision, files_metadata=True, timeout=CONNECT_SECONDS)  # noqa: E731
+    info = ask_hub(repo, question)
+    commit = str(info.sha)
+    if not COMMIT.fullmatch(commit) or (revision and COMMIT.fullmatch(revision) and revision != commit):
+        raise MismatchError(f"the hub answered with commit {commit!r} of {repo}, asked for was {revision!r}.")
+    sha256: dict[str, str | None] = {}
+    size: dict[str, int] = {}
+    for one in info.siblings or []:
+        lfs = getattr(one, "lfs", None)
+        sha256[one.rfilename] = None if lfs is None else str(lfs["sha256"] if isinstance(lfs, dict) else lfs.sha256)
+        size[one.rfilename] = int(one.size or 0)
+    return Listing(repo, commit, sha256, size)
+
+
+def fetch(listing: Listing, patterns: Sequence[str]) -> dict[str, Path]:
+    """Download the files that match, into the hub's own cache, and compare them with the hub's sha256.
+
+    Returns
+    -------
+    Their paths by name; loaders find them there again without a connection.
+
+    Raises
+    ------
+    MismatchError
+        A file is not what the hub says it is; it was removed.
+    WeightsError
+        Nothing matches, a name leads out of the folder, or the download failed.
+    """
+    folder = fetch_folder(listing, patterns)
+    return {name: folder / name for name in _wanted(listing, patterns)}
+
+
+def fetch_folder(listing: Listing, patterns: Sequence[str]) -> Path:
+    """Download as :func:`fetch` does and return the folder of the files."""
+    wanted = _wanted(listing, patterns)
+    where = f"{listing.repo}@{listing.commit}"
+    if not wanted:
+        raise WeightsError(f"{where} has no files like {', '.join(patterns)}.")
+    for name in wanted:
+        check_file_name(name, where=where)
+    need_network(f"{listing.repo} would have to be reached on the hub", _INSTEAD)
+    total = sum(listing.size[name] for name in wanted) / 1e6
+    logger.info("fetching %d files (%.0f MB) of %s@%s", len(wanted), total, listing.repo, listing.commit[:12])
+    folder = Path(ask_hub(listing.repo, lambda: _snapshot(listing.repo, listing.commit, wanted)))
+    for name in wanted:
+        path, expected = folder / name, listing.sha256[name]
+        if not path.is_file():
+            raise WeightsError(f"{where}: {name} did not arrive. Pull again.")
+        if expected is not None and (found := file_sha256(path)) != expected:
+            path.resolve().unlink(missing_ok=True)
+            raise MismatchError(
+                f"{name} of {where} arrived with sha256 {found}, the hub has {expected}. It was removed; pull again."
+            )
+    return folder
+
+
+def file_sha256(path: Path) -> str:
+    """Hex sha256 of a file."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def ask_hub(repo: str, question: Callable[[], Any]) -> Any:
+    """Call the hub's library and turn its errors into ours."""
+    from huggingface_hub.errors import (
+        HfHubHTTPError,
+        HFValidationError,
+        OfflineModeIsEnabled,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    try:
+        return question()
+    except (RepositoryNotFoundError, RevisionNotFoundError) as error:
+        raise WeightsError(f"the hub has no {repo}, or not for you, or not in that revision.") from error
+    except HFValidationError as error:
+        raise InputError(f"{repo!r} cannot be the name of a repository on the hub.") from error
+    except HfHubHTTPError as error:
+        # Its text may quote the request; the status says enough.
+        status = getattr(getattr(error, "response", None), "status_code", "no status")
+        raise WeightsError(
+            f"the hub refused {repo} ({status}). Log in with the hub's own tool, or try later."
+        ) from error
+    except OfflineModeIsEnabled as error:
+        raise OfflineError(f"{repo} would have to be reached on the hub, and {forbidden()}, or {_INSTEAD}") from error
+    except Exception as error:
+        if not is_network_error(error):
+            raise
+        raise OfflineError(
+            f"{repo} could not be reached on the hub: {type(error).__name__}: {error}. Check the connection and the "
+            f"proxy (HTTPS_PROXY), or go on without: {_INSTEAD}"
+        ) from error
+
+
+def _wanted(listing: Listing, patterns: Sequence[str]) -> list[str]:
+    return [name for name in listing.sha256 if any(fnmatch(name, one) for one in patterns)]
+
+
+def _api(token: str | None = None) -> Any:
+    from huggingface_hub import HfApi
+
+    return HfApi(token=token)
+
+
+def _snapshot(repo: str, commit: str, names: Sequence[str]) -> str:
+    from huggingface_hub import snapshot_download
+
+    return str(snapshot_download(repo, revision=commit, allow_patterns=list(names)))
