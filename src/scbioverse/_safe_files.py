@@ -17,7 +17,8 @@ _PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
 _CODE_KEYS = ("auto_map", "trust_remote_code", "auto_mapping")
 PLAIN = (".safetensors", ".json", ".md", ".txt", ".txt.gz", ".tsv.gz", ".jinja")
 """Kinds of files a checkpoint may hold: tensors, and text that nothing executes."""
-_INERT = frozenset({".gitattributes", ".gitignore", "LICENSE", "NOTICE"})
+INERT = frozenset({".gitattributes", ".gitignore", "LICENSE", "NOTICE"})
+"""Files beside a model that do nothing."""
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".npy", ".npz", ".h5")
 """Kinds of files that can hold pickles (numpy's and HDF5 with objects), as weights are found in them."""
 CODE = (".py", ".pyc", ".pyd", ".so", ".dll", ".dylib", ".sh", ".bat", ".exe", ".whl", ".jar")
@@ -50,7 +51,7 @@ def check_kinds(names: Iterable[str], *, where: str) -> None:
         A name leads out of its folder, or a file is a pickle, code, an archive or something unknown.
     """
     for name in names:
-        if name.rsplit("/", 1)[-1] in _INERT:
+        if name.rsplit("/", 1)[-1] in INERT:
             continue
         check_file_name(name, where=where)
         if not name.lower().endswith(PLAIN):

@@ -15,7 +15,8 @@ from typer.testing import CliRunner
 
 import scbioverse as sb
 from scbioverse._logging import logger
-from scbioverse.cli import _app, app
+from scbioverse.cli import _files, app
+from scbioverse.cli._label_file import read_labels
 from scbioverse.errors import InputError
 
 LABELS = "B cell;NK cells;CD14+ Monocytes"
@@ -164,11 +165,11 @@ def test_unwritable_folder(source: Path, model_folder: Path, tmp_path: Path) -> 
 def test_write_that_fails_leaves_nothing(
     source: Path, model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(self: ad.AnnData, path: Path) -> None:
-        Path(path).write_text("half")
+    def fail(adata: ad.AnnData, path: Path) -> None:
+        path.write_text("half")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(ad.AnnData, "write_h5ad", fail)
+    monkeypatch.setattr(_files, "write_h5ad", fail)
     out = tmp_path / "out.h5ad"
     one_line(call("annotate", source, "-o", out, "-m", model_folder, "--labels", LABELS), "No space left")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.h5ad"]
@@ -231,14 +232,14 @@ def test_warnings_are_lines(source: Path, model_folder: Path, tmp_path: Path) ->
 
 
 def test_labels_argument(tmp_path: Path) -> None:
-    assert _app.read_labels("a; b ;c") == ["a", "b", "c"]
-    assert _app.read_labels("B cell, NK cell") == ["B cell", "NK cell"]
-    assert _app.read_labels("T cell, CD4; B cell") == ["T cell, CD4", "B cell"]
+    assert read_labels("a; b ;c") == ["a", "b", "c"]
+    assert read_labels("B cell, NK cell") == ["B cell", "NK cell"]
+    assert read_labels("T cell, CD4; B cell") == ["T cell, CD4", "B cell"]
     file = tmp_path / "x"
     file.write_text("a\tCL:0000236\nb\n")
-    assert _app.read_labels(str(file)) == {"a": "CL:0000236", "b": ""}
+    assert read_labels(str(file)) == {"a": "CL:0000236", "b": ""}
     with pytest.raises(InputError, match="names no label"):
-        _app.read_labels("")
+        read_labels("")
 
 
 def test_as_a_program(tmp_path: Path) -> None:

@@ -310,7 +310,7 @@ def test_damaged_copy_is_made_anew(
     elif damage == "manifest gone":
         manifest.unlink()
     else:
-        manifest.write_text(manifest.read_text().replace('"format": 1', '"format": 0'))
+        manifest.write_text(manifest.read_text().replace('"format": 2', '"format": 0'))
     assert not is_intact(copy, resolved.sha256)
     assert converted_copy(resolved) == copy
     assert is_intact(copy, resolved.sha256)

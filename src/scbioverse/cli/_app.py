@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import atexit
 import gc
+import io
 import logging
+import signal
 import sys
 import warnings
 from enum import StrEnum
@@ -18,6 +20,7 @@ from .._logging import logger
 from .._settings import settings
 from ..errors import BioverseError, InputError
 from ._models import models
+from ._stop import Stopped, listening
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,12 +84,18 @@ def annotate(
 
     def work() -> None:
         from .. import get, tl
-        from ._files import check_paths, read, write
+        from ._files import check_output_room, read, write, write_table
+        from ._label_file import label_file, read_labels
+        from ._paths import check_paths, check_table
 
-        check_paths(source, output, force=force)
-        _check_table(table, source, force=force)
+        place = check_paths(source, output, force=force)
         candidates = None if labels is None else read_labels(labels)
+        if table is not None:
+            listed = None if labels is None else label_file(labels)
+            others = {"input": source, "output": place} | ({} if listed is None else {"labels file": listed})
+            table_place = check_table(table, others, force=force)
         adata = read(source)
+        check_output_room(adata, place)
         tl.annotate(
             adata,
             model=model,
@@ -100,10 +109,10 @@ def annotate(
             key=gene_key,
             batch_size=batch_size,
         )
-        write(adata, output)
+        write(adata, place)
         if table is not None:
             cells = get.annotation(adata, key=key_added)
-            cells.to_csv(table, sep="\t" if table.suffix == ".tsv" else ",", index_label="cell")
+            write_table(cells.to_csv(sep="\t" if table.suffix == ".tsv" else ",", index_label="cell"), table_place)
         found = get.labels(adata, key=key_added)
         for name, n in zip(found["name"], found["n"], strict=True):
             if n and not quiet:
@@ -128,12 +137,14 @@ def embed(
 
     def work() -> None:
         from .. import tl
-        from ._files import check_paths, read, write
+        from ._files import check_output_room, read, write
+        from ._paths import check_paths
 
-        check_paths(source, output, force=force)
+        place = check_paths(source, output, force=force)
         adata = read(source)
+        check_output_room(adata, place)
         tl.embed(adata, model=model, key_added=key_added, layer=layer, key=gene_key, batch_size=batch_size)
-        write(adata, output)
+        write(adata, place)
 
     run(work, quiet=quiet)
 
@@ -157,10 +168,10 @@ def chat(
     def work() -> None:
         from ..tl._chat import Chat
         from ._chat import converse
-        from ._files import KINDS, read
+        from ._files import read
+        from ._paths import check_source
 
-        if not source.exists() or source.suffix not in KINDS:
-            raise InputError(f"{source} {'is neither .h5ad nor .zarr' if source.exists() else 'does not exist'}.")
+        check_source(source)
         adata = read(source)
         found = gene_key if key is None else key
         converse(
@@ -185,32 +196,11 @@ def options(
     """Cells to labels, confidences and checked reasons, by a language model that reads their embeddings."""
 
 
-def read_labels(text: str) -> list[str] | dict[str, str]:
-    """Read candidates from a file with one a line, or from names separated by semicolons, or without any by commas.
-
-    Raises
-    ------
-    InputError
-        There is none.
-    """
-    path = Path(text)
-    lines = text.split(";" if ";" in text else ",")
-    if path.suffix in (".txt", ".tsv", ".csv") or path.is_file():
-        try:
-            lines = path.read_text(encoding="utf-8-sig").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"the labels file {path} cannot be read: {error}.") from error
-    rows = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
-    if not rows:
-        raise InputError("--labels names no label.")
-    if any("\t" in row for row in rows):
-        pairs = [[part.strip() for part in row.split("\t")] for row in rows]
-        return {pair[0]: pair[1] if len(pair) > 1 else "" for pair in pairs}
-    return rows
-
-
 def run(work: Callable[[], Any], *, quiet: bool) -> None:
-    """Run a command: messages and warnings as lines on stderr, errors as one line and exit code 1."""
+    """Run a command: messages and warnings as lines on stderr, errors as one line and exit code 1.
+
+    After a signal the exit code is 128 and the signal's number, as shells have it: 130 for Ctrl-C, 143 for SIGTERM.
+    """
     shown = logging.StreamHandler(sys.stderr)
     shown.setFormatter(logging.Formatter("%(message)s"))
     level, progress = logger.level, settings.progress
@@ -228,6 +218,12 @@ def run(work: Callable[[], Any], *, quiet: bool) -> None:
     except (OSError, MemoryError) as error:
         typer.echo(f"error: {type(error).__name__}: {' '.join(str(error).split())}", err=True)
         raise typer.Exit(1) from error
+    except (KeyboardInterrupt, Stopped) as stop:
+        number = stop.number if isinstance(stop, Stopped) else signal.SIGINT
+        typer.echo(
+            f"error: stopped by {signal.Signals(number).name}; files that were not finished are removed.", err=True
+        )
+        raise typer.Exit(128 + number) from stop
     finally:
         logger.removeHandler(shown)
         logger.setLevel(level)
@@ -253,20 +249,17 @@ def _threshold(given: str | None) -> float | Literal["auto"] | None:
         raise InputError(f"--unknown-threshold {given!r} is neither a number from 0 to 1 nor 'auto'.") from error
 
 
-def _check_table(table: Path | None, source: Path, *, force: bool) -> None:
-    if table is None:
-        return
-    if table.suffix not in (".csv", ".tsv"):
-        raise InputError(f"--table {table} is neither .csv nor .tsv.")
-    if table.exists() and (not force or table.resolve() == source.resolve()):
-        raise InputError(f"{table} exists. Pass --force to replace it, or name another file.")
-    if not table.resolve().parent.is_dir():
-        raise InputError(f"the folder {table.resolve().parent} for --table does not exist.")
-
-
 def main() -> None:
     """Run the command line."""
     # Before it ends, Python looks for cycles among all objects: with torch and transformers in memory that takes longer
     # than a second. The operating system takes everything back anyway.
     atexit.register(gc.freeze)
-    app()
+    for stream in (sys.stdout, sys.stderr):
+        # A label that the terminal's alphabet lacks is shown by its code.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        with listening():
+            app()
+    except Stopped as stop:  # before or after a command
+        sys.exit(128 + stop.number)

@@ -2,44 +2,26 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import uuid
+import logging
 import warnings
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from .._room import check_room
+from .._whole import written_whole
 from ..errors import InputError
+from ._h5ad import write_h5ad
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+    from typing import Any
 
     from anndata import AnnData
 
-KINDS = (".h5ad", ".zarr")
-
-
-def check_paths(source: Path, target: Path, *, force: bool) -> None:
-    """Refuse paths that cannot work, before anything is computed.
-
-    Raises
-    ------
-    InputError
-        The input is missing or of another kind, the output is the input, exists, or cannot be written.
-    """
-    if not source.exists():
-        raise InputError(f"{source} does not exist.")
-    for path in (source, target):
-        if path.suffix not in KINDS:
-            raise InputError(f"{path} is neither .h5ad nor .zarr.")
-    if target.resolve() == source.resolve() or (target.exists() and target.samefile(source)):
-        raise InputError(f"the output {target} is the input; it is never overwritten. Name another file.")
-    if target.exists() and not force:
-        raise InputError(f"{target} exists. Pass --force to replace it, or name another file.")
-    folder = target.resolve().parent
-    if not folder.is_dir():
-        raise InputError(f"the folder {folder} for the output does not exist.")
-    if not os.access(folder, os.W_OK):
-        raise InputError(f"the folder {folder} for the output cannot be written to.")
+# Blocks of a zarr store are compressed; counts to a sixth and less.
+_ZARR_SHARE = 0.1
 
 
 def read(source: Path) -> AnnData:
@@ -53,13 +35,28 @@ def read(source: Path) -> AnnData:
     import anndata as ad
 
     try:
-        return ad.read_h5ad(source) if source.suffix == ".h5ad" else ad.read_zarr(source)
+        adata = ad.read_h5ad(source) if source.suffix == ".h5ad" else ad.read_zarr(source)
     # What h5py, zarr and anndata raise on files that are not what their names say differs by version.
-    except (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
+    except (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError, AssertionError) as error:
         raise InputError(f"{source} cannot be read as an AnnData: {_first_line(error)}") from error
+    if not isinstance(adata, ad.AnnData):
+        raise InputError(f"{source} holds {type(adata).__name__}, not an AnnData.")
+    return adata
 
 
-def write(adata: AnnData, target: Path) -> None:
+def check_output_room(adata: AnnData, place: Path) -> None:
+    """Refuse to compute what would not fit on the disk.
+
+    Raises
+    ------
+    InputError
+        The output would be larger than what is left.
+    """
+    share = 1.0 if place.suffix == ".h5ad" else _ZARR_SHARE
+    check_room(place.parent, share * sum(_sizes(adata)), f"the output {place.name}")
+
+
+def write(adata: AnnData, place: Path) -> None:
     """Write an AnnData; the file appears whole or not at all.
 
     Raises
@@ -67,26 +64,54 @@ def write(adata: AnnData, target: Path) -> None:
     InputError
         It cannot be written.
     """
-    fresh = target.with_name(f".{uuid.uuid4().hex[:8]}.{target.name}")
     try:
-        if target.suffix == ".h5ad":
-            adata.write_h5ad(fresh)
-        else:
-            with warnings.catch_warnings():
-                # Which zarr format is written by default is anndata's affair and no news to a user of this command.
-                warnings.filterwarnings("ignore", message="Writing zarr v2")
-                adata.write_zarr(fresh)
-            if target.exists():
-                shutil.rmtree(target)
-        fresh.replace(target)
+        with written_whole(place) as fresh:
+            if place.suffix == ".h5ad":
+                write_h5ad(adata, fresh)
+            else:
+                _write_zarr(adata, fresh)
     except (OSError, ValueError, TypeError) as error:
-        raise InputError(f"{target} cannot be written: {_first_line(error)}") from error
-    finally:
-        if fresh.is_dir():
-            shutil.rmtree(fresh, ignore_errors=True)
-        else:
-            fresh.unlink(missing_ok=True)
+        raise InputError(f"{place} cannot be written: {_first_line(error)}. Nothing was left there.") from error
+
+
+def write_table(text: str, place: Path) -> None:
+    """Write a table; the file appears whole or not at all.
+
+    Raises
+    ------
+    InputError
+        It cannot be written.
+    """
+    try:
+        with written_whole(place) as fresh:
+            fresh.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{place} cannot be written: {_first_line(error)}. Nothing was left there.") from error
+
+
+def _write_zarr(adata: AnnData, path: Path) -> None:
+    # Tasks that zarr drops after an error would be reported one by one.
+    noise = logging.getLogger("asyncio")
+    level = noise.level
+    noise.setLevel(logging.CRITICAL + 1)
+    with warnings.catch_warnings():
+        # Which zarr format is written by default is anndata's affair and no news to a user of this command.
+        warnings.filterwarnings("ignore", message="Writing zarr v2")
+        adata.write_zarr(path)
+    noise.setLevel(level)  # after an error it stays as it is: they are reported when the process ends
+
+
+def _sizes(adata: AnnData) -> Iterator[int]:
+    """Bytes of what is stored plainly; words, and what a verb will add, are left out."""
+    held: list[Any] = [adata.X, None if adata.raw is None else adata.raw.X]
+    held += [part for slot in ("layers", "obsm", "varm", "obsp", "varp") for part in getattr(adata, slot).values()]
+    for part in held:
+        for name in ("data", "indices", "indptr") if hasattr(part, "indptr") else ("nbytes",):
+            found = getattr(part, name, 0)
+            yield found.nbytes if isinstance(found, np.ndarray) else found if isinstance(found, int) else 0
 
 
 def _first_line(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.split(" (")[0]
     return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"

@@ -1,30 +1,69 @@
-"""The safetensors copy of a GGUF model: made once, then loaded in well under a second.
+"""The safetensors copy of a GGUF model: made once, then loaded in about a second.
 
-A copy lies in `settings.weights_dir()/<first 16 digits of the source's sha256>/`. Its manifest holds the
-source's digest and the size and modification time of each file. A copy whose files are not what the
-manifest says is made anew.
+A copy lies in `settings.weights_dir()/<first 16 digits of the source's sha256>/`. Its manifest holds the source's
+digest and size and CRC-32 of each file. The contents are compared with it at every load, beside the loading itself; a
+copy that differs in one bit is made anew.
 """
 
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
-from pathlib import Path
-from typing import TYPE_CHECKING
+import math
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .._logging import logger
+from .._room import check_room
 from .._settings import settings
+from .._whole import written_whole
 from ..errors import WeightsError
-from ._digest import write_atomic
+from ._digest import file_sha256
+from ._gguf_header import read_header
 from .gguf import read_gguf
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
     from .resolve import ResolvedLLM
 
 # Raised whenever the conversion changes what it writes, so that older copies are not used.
-FORMAT = 1
+FORMAT = 2
 _MANIFEST = "source.json"
+_ADVICE = "Set SCBIOVERSE_CACHE_DIR to a folder with space."
+Loaded = TypeVar("Loaded")
+
+
+def load_copy(resolved: ResolvedLLM, load: Callable[[Path], Loaded]) -> Loaded:
+    """Load the safetensors copy of a GGUF model, and compare its contents with its manifest at the same time.
+
+    Parameters
+    ----------
+    resolved
+        The GGUF model.
+    load
+        Loads a folder. It is called again where the copy turns out to be damaged and was made anew.
+
+    Raises
+    ------
+    WeightsError
+        As of :func:`converted_copy`.
+    """
+    target = _place(resolved)
+    if _manifest(target, resolved.sha256) is None:
+        return load(converted_copy(resolved))
+    with ThreadPoolExecutor(1) as pool:
+        intact = pool.submit(is_intact, target, resolved.sha256)
+        try:
+            loaded = load(target)
+        except Exception:
+            if intact.result():
+                raise
+        else:
+            if intact.result():
+                return loaded
+    return load(_made(resolved, target))
 
 
 def converted_copy(resolved: ResolvedLLM) -> Path:
@@ -38,69 +77,90 @@ def converted_copy(resolved: ResolvedLLM) -> Path:
     WeightsError
         The GGUF file cannot be read, or the copy cannot be written (no space, no permission).
     """
+    target = _place(resolved)
+    return target if is_intact(target, resolved.sha256) else _made(resolved, target)
+
+
+def is_intact(folder: Path, sha256: str) -> bool:
+    """Whether a copy is whole, bit for bit what was written, of this source and in today's format."""
+    files = _manifest(folder, sha256)
     try:
-        base = settings.weights_dir()
+        return files is not None and all(_entry(folder / name) == entry for name, entry in files.items())
+    except OSError:
+        return False
+
+
+def _place(resolved: ResolvedLLM) -> Path:
+    try:
+        return settings.weights_dir() / resolved.sha256[:16]
     except OSError as error:
         raise WeightsError(f"No folder to keep a converted copy of {resolved.path} in: {error}") from error
-    target = base / resolved.sha256[:16]
-    if is_intact(target, resolved.sha256):
-        return target
+
+
+def _made(resolved: ResolvedLLM, target: Path) -> Path:
+    """Convert; another process that did so in the meantime is as good."""
     if target.exists():
         logger.warning("the converted copy in %s is damaged or from another version; it is made anew", target)
     logger.info("converting %s to safetensors (once)", resolved.path.name)
     try:
-        # A folder beside the target, so that the rename stays on one file system.
-        with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=base, ignore_cleanup_errors=True) as temporary:
-            made = Path(temporary) / "copy"
-            made.mkdir()
-            _write_copy(resolved, made)
-            _put_in_place(made, target, resolved.sha256)
+        with written_whole(target) as fresh:
+            fresh.mkdir()
+            _write_copy(resolved, fresh)
     except WeightsError:
         raise
     except OSError as error:
+        if is_intact(target, resolved.sha256):
+            return target
         raise WeightsError(
             f"The converted copy of {resolved.path} could not be written to {target} ({error}). It takes about "
-            "0.6 GB for a 135 M parameter model; set SCBIOVERSE_CACHE_DIR to a folder with space."
+            f"0.6 GB for a 135 M parameter model. {_ADVICE}"
         ) from error
     return target
 
 
 def _write_copy(resolved: ResolvedLLM, folder: Path) -> None:
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
+    n_bytes = 4 * sum(math.prod(one.shape) for one in read_header(resolved.path).tensors.values())
+    what = f"the converted copy of {resolved.path.name}"
+    check_room(folder, n_bytes, what, error=WeightsError, advice=_ADVICE)
+    # Its digest may be a remembered one, of the time when the file was whole.
+    if (found := file_sha256(resolved.path)) != resolved.sha256:
+        raise WeightsError(
+            f"{resolved.path} has sha256 {found}, and had {resolved.sha256} when it was first read, with the same size "
+            "and time: it is damaged. Install or fetch it again."
+        )
     model = read_gguf(resolved.path)
-    save_file(model.state_dict, folder / "model.safetensors", metadata={"format": "pt"})
+    try:
+        save_file(model.state_dict, folder / "model.safetensors", metadata={"format": "pt"})
+    except SafetensorError as error:  # by which it reports a full disk
+        raise OSError(str(error)) from error
     model.config.save_pretrained(folder)
     model.tokenizer.save_pretrained(folder)
     files = {path.name: _entry(path) for path in sorted(folder.iterdir())}
     manifest = {"format": FORMAT, "source": resolved.path.name, "sha256": resolved.sha256, "files": files}
-    write_atomic(folder / _MANIFEST, json.dumps(manifest, indent=1))
+    (folder / _MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+
+
+def _manifest(folder: Path, sha256: str) -> dict[str, dict[str, Any]] | None:
+    """Files of a copy as its manifest has them; None where that is not today's, or their names or sizes differ."""
+    try:
+        manifest = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
+        if manifest["format"] != FORMAT or manifest["sha256"] != sha256:
+            return None
+        files: dict[str, dict[str, Any]] = dict(manifest["files"])
+        there = {path.name: path.stat().st_size for path in folder.iterdir() if path.name != _MANIFEST}
+        return files if files and there == {name: entry["size"] for name, entry in files.items()} else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
 
 
 def _entry(path: Path) -> dict[str, int]:
-    stat = path.stat()
-    return {"size": stat.st_size, "mtime_ns": stat.st_mtime_ns}
-
-
-def _put_in_place(made: Path, target: Path, sha256: str) -> None:
-    try:
-        made.rename(target)
-    except OSError:
-        # Something is there already: another process's whole copy, or a damaged one to push aside.
-        if is_intact(target, sha256):
-            return
-        aside = made.with_name("damaged")
-        target.rename(aside)
-        made.rename(target)
-        shutil.rmtree(aside, ignore_errors=True)
-
-
-def is_intact(folder: Path, sha256: str) -> bool:
-    """Whether a copy is whole, unchanged since it was written, of this source and in today's format."""
-    try:
-        manifest = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
-        if manifest["format"] != FORMAT or manifest["sha256"] != sha256 or not manifest["files"]:
-            return False
-        return all(_entry(folder / name) == entry for name, entry in manifest["files"].items())
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return False
+    """Size and CRC-32: every burst of up to 32 bits is found, at memory speed and outside of Python's lock."""
+    crc, size = 0, 0
+    buffer = memoryview(bytearray(1 << 20))
+    with path.open("rb", buffering=0) as file:
+        while n := file.readinto(buffer):
+            crc, size = zlib.crc32(buffer[:n], crc), size + n
+    return {"size": size, "crc32": crc}

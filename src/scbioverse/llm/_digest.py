@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from typing import TYPE_CHECKING
 
 from .._logging import logger
 from .._settings import settings
+from .._whole import write_text_whole
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,7 +44,7 @@ def source_sha256(path: Path, files: list[Path]) -> str:
     digest = file_sha256(files[0]) if files == [path] else _combined_sha256(files)
     if record is not None:
         try:
-            write_atomic(record, json.dumps({"path": str(path.resolve()), "files": seen, "sha256": digest}))
+            write_text_whole(record, json.dumps({"path": str(path.resolve()), "files": seen, "sha256": digest}))
         except OSError as error:
             logger.debug("digest of %s not remembered: %s", path, error)
     return digest
@@ -62,13 +62,3 @@ def _record_file(path: Path) -> Path | None:
     except OSError:
         return None  # nowhere to remember it
     return folder / f"{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:32]}.json"
-
-
-def write_atomic(path: Path, text: str) -> None:
-    """Write a text file under a temporary name, then rename it: readers see the old or the new, whole."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from .._device import pick_device
 from ..errors import InputError, WeightsError
-from ._converted import converted_copy
+from ._converted import load_copy
 from ._head import Head, lookup_scale
 from ._loading import DType, Quantize, load_folder, pick_dtype, quantisation
 from ._placement import check_placement, is_placed, keep_on_one_device
@@ -135,8 +135,8 @@ class Backbone(TextSide):
         wanted = pick_dtype(dtype, target)
         packing = quantisation(quantize, target, wanted)
         resolved = resolve(name_or_path)
-        folder = converted_copy(resolved) if resolved.kind == "gguf" else resolved.path
-        model, tokenizer = load_folder(folder, wanted, target, quantisation=packing, device_map=device_map)
+        load = partial(load_folder, dtype=wanted, device=target, quantisation=packing, device_map=device_map)
+        model, tokenizer = load_copy(resolved, load) if resolved.kind == "gguf" else load(resolved.path)
         keep_on_one_device(model)
         backbone = cls(model, tokenizer, name=resolved.name, sha256=resolved.sha256)
         backbone._check_head()

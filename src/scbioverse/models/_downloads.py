@@ -7,13 +7,13 @@ commit.
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 from .._hub_files import fetch, file_sha256, list_repo
 from .._logging import logger
 from .._settings import settings
+from .._whole import write_text_whole
 from ..errors import InputError, MismatchError, WeightsError
 from ._recipes import PACKAGED, Part, Recipe, read_pins, recipes
 
@@ -202,7 +202,13 @@ def _find(name: str) -> Recipe:
 
 
 def _paths(pins: dict[str, Any]) -> set[str]:
-    return {one["path"] for part in pins.get("parts", {}).values() for one in part.get("files", {}).values()}
+    """Where pulled files lie: `…/<commit>/<file>`, as the hub's cache has them. Other paths are nobody's to remove."""
+    return {
+        one["path"]
+        for part in pins.get("parts", {}).values()
+        for file, one in part.get("files", {}).items()
+        if one["path"].replace("\\", "/").endswith(f"/{part['commit']}/{file}")
+    }
 
 
 def _unlink(path: Path) -> int:
@@ -211,6 +217,10 @@ def _unlink(path: Path) -> int:
         return 0
     blob = path.resolve()
     size = blob.stat().st_size if blob.is_file() else 0
+    # A link that was put there by hand may lead to anything; the hub's own lead to its blobs.
+    if path.is_symlink() and blob.parent.name != "blobs":
+        path.unlink()
+        return 0
     path.unlink(missing_ok=True)
     if blob != path:
         blob.unlink(missing_ok=True)
@@ -230,10 +240,4 @@ def _lock(name: str) -> Any:
 
 
 def _write(name: str, values: dict[str, Any]) -> None:
-    path = _record(name)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(json.dumps(values, indent=1), encoding="utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_text_whole(_record(name), json.dumps(values, indent=1))

@@ -15,6 +15,7 @@ from .._logging import logger
 from .._network import need_network
 from .._safe_files import PLAIN, check_file_name, check_kinds
 from .._settings import settings
+from .._whole import written_whole
 from ..encoders import _by_name
 from ..errors import InputError, WeightsError
 
@@ -85,14 +86,12 @@ def _own_folder(repo: str, commit: str) -> Path:
 def _own_files(paths: dict[str, Path], folder: Path) -> Path:
     # The hub's cache is links into a store of blobs; a checkpoint must be files of its own, as links may lead anywhere.
     if not folder.is_dir():
-        with tempfile.TemporaryDirectory(prefix=".", dir=settings.weights_dir()) as temporary:
-            made = Path(temporary) / "model"
+        folder.parent.mkdir(exist_ok=True)
+        with written_whole(folder) as made:
             for name, path in paths.items():
                 target = made / check_file_name(name, where="the hub")
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(path, target)
-            folder.parent.mkdir(exist_ok=True)
-            made.rename(folder)
     return folder
 
 

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
-import uuid
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +17,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch.overrides import TorchFunctionMode
 
-from .._safe_files import check_file_name, check_kinds, check_safetensors, refuse_code, refuse_executable
+from .._room import check_room
+from .._safe_files import INERT, check_file_name, check_kinds, check_safetensors, refuse_code, refuse_executable
+from .._whole import written_whole
 from ..encoders import build
 from ..errors import InputError, MismatchError, WeightsError
 from ..llm.adapter import CONFIG as ADAPTER_CONFIG
@@ -48,17 +48,18 @@ def save_checkpoint(model: BioVerse, path: str | Path, *, overwrite: bool = Fals
     if dtype not in ("float32", "float16"):
         raise InputError(f"dtype must be 'float32' or 'float16', found {dtype!r}.")
     path = Path(path).expanduser()
-    _check_target(path, overwrite)
-    fresh = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+    place = _check_target(path, overwrite)
+    n_bytes = sum(one.nbytes for one in model.tensors().values()) / (2 if dtype == "float16" else 1)
+    check_room(place.parent, n_bytes, f"model {model.name!r}")
     try:
-        fresh.mkdir(parents=True)
-        try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with written_whole(place) as fresh:
+            fresh.mkdir()
             _write(model, fresh, torch.float16 if dtype == "float16" else torch.float32)
-            _swap(fresh, path)
-        finally:
-            shutil.rmtree(fresh, ignore_errors=True)
-    except OSError as error:
-        raise InputError(f"cannot write a model to {path}: {error.strerror or error}.") from error
+    # safetensors reports a full disk by an error of its own.
+    except (OSError, SafetensorError) as error:
+        said = getattr(error, "strerror", None) or error
+        raise InputError(f"cannot write a model to {path}: {said}. Nothing was left there.") from error
     return path
 
 
@@ -146,29 +147,44 @@ def _stored(value: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     return (value.to(dtype) if halve else value).cpu().contiguous().clone()
 
 
-def _check_target(path: Path, overwrite: bool) -> None:
-    if not path.exists():
-        return
-    if not path.is_dir():
-        raise InputError(f"cannot write a model to {path}: it is a file.")
-    if any(path.iterdir()) and not (path / CONFIG).is_file():
-        raise InputError(f"cannot write a model to {path}: the folder holds other things. Name a new one.")
-    if any(path.iterdir()) and not overwrite:
-        raise InputError(f"{path} already holds a model. Pass overwrite=True to replace it, or name another folder.")
-
-
-def _swap(fresh: Path, path: Path) -> None:
-    if not path.exists():
-        fresh.replace(path)
-        return
-    old = path.with_name(f".{path.name}.old.{uuid.uuid4().hex[:8]}")
-    path.replace(old)
+def _check_target(path: Path, overwrite: bool) -> Path:
+    """Return the place to write to, links resolved, if it is free or holds a model and nothing else."""
     try:
-        fresh.replace(path)
-    except OSError:
-        old.replace(path)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
+        place = path.resolve()
+        broken = path.is_symlink() and not path.exists()
+        inside = _inside(place) if place.is_dir() else None
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot write a model to {path}: {getattr(error, 'strerror', None) or error}.") from error
+    if broken:
+        raise InputError(f"cannot write a model to {path}: it is a link to {path.readlink()}, which does not exist.")
+    if inside is None and place.exists():
+        raise InputError(f"cannot write a model to {path}: it is a file.")
+    if not inside:
+        return place
+    known = _files_of_model(place)
+    if known is None:
+        raise InputError(f"cannot write a model to {path}: the folder holds other things. Name a new one.")
+    if not overwrite:
+        raise InputError(f"{path} already holds a model. Pass overwrite=True to replace it, or name another folder.")
+    if foreign := [one for one in inside if one not in known]:
+        raise InputError(
+            f"cannot replace the model in {path}: the folder also holds {', '.join(foreign[:4])}"
+            f"{', ...' if foreign[4:] else ''}, which would be lost. Move that, or name a new folder."
+        )
+    return place
+
+
+def _inside(folder: Path) -> list[str]:
+    return sorted(one.relative_to(folder).as_posix() for one in folder.rglob("*") if not one.is_dir())
+
+
+def _files_of_model(folder: Path) -> set[str] | None:
+    """Every file that belongs to the model in a folder; None where there is no model of this kind."""
+    try:
+        files = json.loads((folder / CONFIG).read_text(encoding="utf-8"))["files"]
+        return {*files, CONFIG, CARD, *INERT, ".DS_Store"} if TENSORS in files else None
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
 
 
 def _check_files(folder: Path, files: Any) -> None:

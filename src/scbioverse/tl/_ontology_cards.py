@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
 from functools import lru_cache
 from importlib.resources import files
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,9 +12,12 @@ from numpy.typing import NDArray
 
 from .._logging import logger
 from .._settings import settings
+from .._whole import written_whole
 from ..errors import InputError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ..models import BioVerse
 
 Float = NDArray[np.float32]
@@ -138,9 +138,7 @@ def _keep(path: Path, states: Float) -> None:
     """Write in one step, so that a reader never meets half a file; a full or read-only disk costs only the time."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, suffix=".part")
-        with os.fdopen(handle, "wb") as file:
+        with written_whole(path) as fresh, fresh.open("wb") as file:
             np.save(file, states, allow_pickle=False)
-        Path(name).replace(path)
     except OSError as error:
         logger.info("the ontology's representations could not be kept (%s)", error)

@@ -145,10 +145,13 @@ def tune(
     from ..llm.adapter import AdapterConfig
     from ..train import fit
     from ..train.instructions import InstructionSampler, InstructionTask
+    from ..train.state import state_place
 
     if start not in ("model", "fresh"):
         raise InputError(f"start={start!r}; choose 'model' or 'fresh'.")
     check_options(steps, batch_size, lr)
+    if state is not None:
+        state_place(state)  # which the run would replace
     seed, slots = as_seed(rng), Slots(key_added)
     texts = read_texts(adata, text_key)
     base = _begin(model, modality, train_projector, seed, device)

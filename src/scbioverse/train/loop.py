@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,13 +13,15 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from .._logging import logger
+from .._room import check_room
 from .._settings import settings
 from ..errors import BioverseError, InputError, MismatchError
 from ._gradient import Gradient
-from .state import load_state, save_state
+from .state import load_state, save_state, state_place
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from .sampler import Sampler
     from .tasks import Task
@@ -94,7 +95,8 @@ def fit(
     Raises
     ------
     InputError
-        `steps` or `lr` is not positive, or memory runs out on a single row or on a loss that needs its batch whole.
+        `steps` or `lr` is not positive, `state` holds other things than a run's state, or memory runs out on a single
+        row or on a loss that needs its batch whole.
     MismatchError
         `state` belongs to a run with other settings.
     BioverseError
@@ -168,7 +170,11 @@ def _param_groups(params: dict[str, nn.Parameter], weight_decay: float) -> list[
 def _resume(
     state: str | Path | None, params: dict[str, nn.Parameter], optimizer: torch.optim.Optimizer, run: dict[str, Any]
 ) -> tuple[list[dict[str, Any]], int]:
-    if state is None or not Path(state).exists():
+    if state is None:
+        return [], 0
+    place = state_place(state)
+    check_room(place.parent, 3 * sum(one.nbytes for one in params.values()), "the state of the run")
+    if not place.exists() or not any(place.iterdir()):
         return [], 0
     start, meta = load_state(state, params=params, optimizer=optimizer)
     if meta["run"] != run:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-import uuid
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from ..errors import MismatchError, WeightsError
+from .._whole import written_whole
+from ..errors import InputError, MismatchError, WeightsError
 
 TENSORS, META = "state.safetensors", "state.json"
 _MOMENTS = ("exp_avg", "exp_avg_sq", "step")
@@ -36,6 +35,11 @@ def save_state(
         An Adam-like optimiser over these parameters.
     meta
         Anything JSON can hold: history and settings of the run.
+
+    Raises
+    ------
+    InputError
+        The folder holds other things, or cannot be written.
     """
     folder = Path(folder)
     tensors: dict[str, Tensor] = {}
@@ -48,16 +52,40 @@ def save_state(
             if key in moments
         }
     folder.parent.mkdir(parents=True, exist_ok=True)
-    fresh = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}")
-    fresh.mkdir()
-    save_file(tensors, fresh / TENSORS)
-    (fresh / META).write_text(json.dumps({"step": step, "meta": meta}))
-    old = folder.with_name(f".{folder.name}.old.{uuid.uuid4().hex[:8]}")
-    if folder.exists():
-        folder.replace(old)
-    fresh.replace(folder)
-    shutil.rmtree(old, ignore_errors=True)
+    place = state_place(folder)
+    try:
+        with written_whole(place) as fresh:
+            fresh.mkdir()
+            save_file(tensors, fresh / TENSORS)
+            (fresh / META).write_text(json.dumps({"step": step, "meta": meta}), encoding="utf-8")
+    # safetensors reports a full disk by an error of its own.
+    except (OSError, SafetensorError) as error:
+        said = getattr(error, "strerror", None) or error
+        raise InputError(f"the state of the run cannot be kept in {folder}: {said}. The one before stays.") from error
     return folder
+
+
+def state_place(folder: str | Path) -> Path:
+    """Return where a state lies, links resolved, if nothing but a state is there.
+
+    Raises
+    ------
+    InputError
+        It is a file, or holds other things, which the next save would replace.
+    """
+    try:
+        place = Path(folder).resolve()
+        names = sorted(one.name for one in place.iterdir()) if place.exists() else []
+    except (OSError, ValueError) as error:
+        said = getattr(error, "strerror", None) or error
+        raise InputError(f"state={str(folder)!r} cannot be a folder for the run: {said}. Name a new one.") from error
+    foreign = [one for one in names if one not in (TENSORS, META)]
+    if foreign:
+        raise InputError(
+            f"state={str(folder)!r} holds {', '.join(foreign[:4])}{', ...' if foreign[4:] else ''}, which is no state "
+            "of a run and would be replaced. Name a new folder."
+        )
+    return place
 
 
 def load_state(

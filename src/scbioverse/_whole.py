@@ -1,0 +1,146 @@
+"""Files and folders that appear whole or not at all, and what processes that were killed left behind.
+
+Something is written under a hidden name beside its place, `.scbioverse-<process>-<random>.new`, then renamed. What it
+replaces waits as `….old` until the new one is in place. A lock on `….lock`, which names the place, tells that the
+process still runs: the system gives it up when a process ends, however it ends. The next writer in the folder clears
+what is not locked, and puts an old version back whose successor never came.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import time
+import uuid
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ._logging import logger
+
+try:
+    import fcntl
+except ImportError:  # not on Windows: nothing is locked there, and nothing cleared
+    fcntl = None  # type: ignore[assignment]
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_OURS = re.compile(r"\.scbioverse-\d+-[0-9a-f]{12}")
+NEW, OLD, LOCK = ".new", ".old", ".lock"
+
+
+@contextmanager
+def written_whole(place: Path) -> Iterator[Path]:
+    """Yield a path to write a file or a folder to; it is renamed to `place` at the end, removed after any error.
+
+    What lies at `place` is replaced, so what may be replaced is to be checked before. A file is replaced in one step;
+    a folder is renamed aside first, and removed when the new one is in its place.
+
+    Parameters
+    ----------
+    place
+        Path without symbolic links in its last part; its folder exists.
+    """
+    clear_leftovers(place.parent)
+    stem, lock = _locked_stem(place)
+    fresh, old = place.with_name(stem + NEW), place.with_name(stem + OLD)
+    try:
+        yield fresh
+        _put_in_place(fresh, old, place)
+    finally:
+        remove(fresh)
+        if not os.path.lexists(place) and old.exists():
+            old.rename(place)
+        remove(old)
+        if lock is not None:
+            place.with_name(stem + LOCK).unlink(missing_ok=True)
+            os.close(lock)
+
+
+def write_text_whole(place: Path, text: str) -> None:
+    """Write a text file in UTF-8: readers see the old one or the new one, whole."""
+    with written_whole(place) as fresh:
+        fresh.write_text(text, encoding="utf-8")
+
+
+def clear_leftovers(folder: Path) -> None:
+    """Remove what killed processes left in a folder; put back what they had moved aside. Never fails."""
+    if fcntl is None:
+        return
+    with contextlib.suppress(OSError):
+        for entry in os.scandir(folder):
+            stem = entry.name.removesuffix(LOCK)
+            if stem != entry.name and _OURS.fullmatch(stem):
+                with contextlib.suppress(OSError):
+                    _clear(folder, stem)
+
+
+def remove(path: Path) -> None:
+    """Remove a file or folder if it is there; links are not followed."""
+    if path.is_symlink() or not path.is_dir():
+        path.unlink(missing_ok=True)
+        return
+    # Threads of a library that failed may still be writing into the folder.
+    for _ in range(20):
+        shutil.rmtree(path, ignore_errors=True)
+        if not path.exists():
+            return
+        time.sleep(0.05)
+
+
+def _put_in_place(fresh: Path, old: Path, place: Path) -> None:
+    if fresh.is_dir():
+        with contextlib.suppress(FileNotFoundError):
+            place.rename(old)
+        fresh.rename(place)
+        return
+    if place.is_file():
+        with contextlib.suppress(OSError):
+            shutil.copymode(place, fresh)
+    fresh.replace(place)
+
+
+def _locked_stem(place: Path) -> tuple[str, int | None]:
+    """Choose a name beside `place` and lock it; without a lock where the file system has none."""
+    while True:
+        stem = f".scbioverse-{os.getpid()}-{uuid.uuid4().hex[:12]}"
+        if fcntl is None:
+            return stem, None
+        path = place.with_name(stem + LOCK)
+        lock = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.write(lock, os.fsencode(place.name))
+            # Another process may have taken it for a leftover before it was locked.
+            if os.fstat(lock).st_nlink:
+                return stem, lock
+        except BlockingIOError:
+            pass
+        except OSError:
+            os.close(lock)
+            path.unlink(missing_ok=True)
+            return stem, None
+        os.close(lock)
+
+
+def _clear(folder: Path, stem: str) -> None:
+    path = folder / (stem + LOCK)
+    lock = os.open(path, os.O_RDWR)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return  # its process runs
+        name = Path(os.fsdecode(os.read(lock, 4096))).name
+        old, place = folder / (stem + OLD), folder / name
+        if name and os.path.lexists(old) and not os.path.lexists(place):
+            old.rename(place)
+            logger.warning("%s was put back: a process was killed while it replaced it", place)
+        remove(folder / (stem + NEW))
+        remove(old)
+        path.unlink(missing_ok=True)
+    finally:
+        os.close(lock)

@@ -1,0 +1,67 @@
+"""Candidates as the command line takes them: names in one word, or a text file."""
+
+from __future__ import annotations
+
+import codecs
+import stat
+from pathlib import Path
+
+from ..errors import InputError
+
+MOST_BYTES = 5_000_000
+_TEXT = (".txt", ".tsv", ".csv")
+_BOMS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+
+def read_labels(text: str) -> list[str] | dict[str, str]:
+    """Read candidates from a file with one a line, or from names separated by semicolons, or without any by commas.
+
+    Raises
+    ------
+    InputError
+        There is none, or the file cannot be read as text.
+    """
+    file = label_file(text)
+    lines = _lines(file) if file is not None else text.split(";" if ";" in text else ",")
+    rows = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+    if not rows:
+        raise InputError("--labels names no label.")
+    if any("\t" in row for row in rows):
+        pairs = [[part.strip() for part in row.split("\t")] for row in rows]
+        return {pair[0]: pair[1] if len(pair) > 1 else "" for pair in pairs}
+    return rows
+
+
+def label_file(text: str) -> Path | None:
+    """Return the file that is meant, or None for names."""
+    path = Path(text)
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        # Neither a file nor a path: many names in one word are longer than a path may be.
+        return path if path.suffix in _TEXT and "\0" not in text and ";" not in text else None
+    return None if stat.S_ISDIR(mode) and path.suffix not in _TEXT else path
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise InputError(f"the labels file {path} cannot be read: it is no plain file. Write the labels to one.")
+        if status.st_size > MOST_BYTES:
+            raise InputError(
+                f"the labels file {path} has {status.st_size:,} bytes; a list of labels has a line each and at most "
+                f"{MOST_BYTES:,}. Is it the right file?"
+            )
+        content = path.read_bytes()
+        # Spreadsheets write UTF-16 when asked for Unicode text.
+        text = content.decode("utf-16" if content[:2] in _BOMS else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"the labels file {path} cannot be read: byte {error.start} is not UTF-8. Save it as text in UTF-8."
+        ) from error
+    except OSError as error:
+        raise InputError(f"the labels file {path} cannot be read: {error.strerror or error}.") from error
+    if "\0" in text:
+        raise InputError(f"the labels file {path} cannot be read: it is not text.")
+    return text.splitlines()

@@ -1,0 +1,208 @@
+"""Paths of the command line, looked at before anything is read or computed: what may be read, what may be replaced."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from typing import TYPE_CHECKING
+
+from ..errors import InputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+KINDS = (".h5ad", ".zarr")
+_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+_ZARR_ROOTS = ("zarr.json", ".zgroup")
+# What lies in the first level of a stored AnnData, and what file managers leave in every folder.
+_STORED = frozenset({"X", "layers", "obs", "obsm", "obsp", "raw", "uns", "var", "varm", "varp"})
+_BESIDE = frozenset({".zattrs", ".zmetadata", ".DS_Store", *_ZARR_ROOTS})
+
+
+def check_source(source: Path) -> None:
+    """Refuse an input that cannot be read, before anything waits for it or opens it.
+
+    Raises
+    ------
+    InputError
+        It is missing, empty, of another kind, or may not be read.
+    """
+    kind = _kind(source)
+    if kind == "nothing":
+        link = f": it is a link to {source.readlink()}, which does not exist" if source.is_symlink() else ""
+        raise InputError(f"{source} does not exist{link}.")
+    if source.suffix not in KINDS:
+        raise InputError(f"{source} is neither .h5ad nor .zarr.")
+    if not os.access(source, os.R_OK):
+        raise InputError(f"{source} may not be read by you. Ask its owner, or run: chmod u+r {source}")
+    if source.suffix == ".zarr":
+        if kind != "folder":
+            raise InputError(f"{source} is a {kind}, and a .zarr is a folder. Give an .h5ad file or a zarr store.")
+        if not any((source / one).is_file() for one in _ZARR_ROOTS):
+            raise InputError(f"{source} is a folder without zarr.json or .zgroup: no zarr store, or a damaged one.")
+        return
+    if kind != "file":
+        raise InputError(f"{source} is a {kind}, not a file. Give the .h5ad file itself.")
+    with source.open("rb") as file:
+        start = file.read(8)
+    if not start:
+        raise InputError(f"{source} is empty (0 bytes) and cannot be read as an AnnData. Copy or write it again.")
+    if start[:2] == b"\x1f\x8b":
+        raise InputError(f"{source} is compressed by gzip. Unpack it first: gunzip < {source} > unpacked.h5ad")
+    if start[:4] == b"PK\x03\x04":
+        raise InputError(f"{source} is a zip archive. Unpack it first, and give the file in it.")
+
+
+def check_paths(source: Path, target: Path, *, force: bool) -> Path:
+    """Refuse paths that cannot work, before anything is computed.
+
+    Parameters
+    ----------
+    source, target
+        Input and output.
+    force
+        Replace an output that exists, if it is an `.h5ad` file or a stored AnnData.
+
+    Returns
+    -------
+    Where to write: `target`, of a link the place that it leads to.
+
+    Raises
+    ------
+    InputError
+        The input cannot be read; the output is the input, lies in it or holds it, exists, is something that is never
+        replaced, or cannot be written.
+    """
+    for path in (source, target):
+        if "\0" in str(path):
+            raise InputError(f"{str(path)!r} holds a NUL character, which no path can.")
+    check_source(source)
+    if target.suffix not in KINDS:
+        raise InputError(f"{target} is neither .h5ad nor .zarr.")
+    place = _writable_place(target, "the output")
+    if place == source.resolve() or _same(place, source):
+        raise InputError(f"the output {target} is the input; it is never overwritten. Name another file.")
+    if any(_same(one, source) for one in place.parents):
+        raise InputError(f"the output {target} lies in the input {source}, which is never changed. Name another place.")
+    if any(_same(one, place) for one in source.resolve().parents):
+        raise InputError(f"the output {target} holds the input {source}, which is never changed. Name another place.")
+    if place.exists():
+        if not force:
+            raise InputError(f"{target} exists. Pass --force to replace it, or name another file.")
+        _check_replaced(target)
+    return place
+
+
+def check_table(table: Path, others: dict[str, Path], *, force: bool) -> Path:
+    """Refuse a table that cannot be written, before anything is computed.
+
+    Parameters
+    ----------
+    table
+        Its path.
+    others
+        Input and output, by name.
+    force
+        Replace a file that exists.
+
+    Returns
+    -------
+    Where to write it.
+
+    Raises
+    ------
+    InputError
+        It is no `.csv` or `.tsv`, is or lies in the input or the output, exists, or cannot be written.
+    """
+    if "\0" in str(table):
+        raise InputError(f"{str(table)!r} holds a NUL character, which no path can.")
+    if table.suffix not in (".csv", ".tsv"):
+        raise InputError(f"--table {table} is neither .csv nor .tsv.")
+    place = _writable_place(table, "--table")
+    for name, other in others.items():
+        if place == other or _same(place, other) or any(one == other or _same(one, other) for one in place.parents):
+            raise InputError(f"--table {table} is the {name}, or lies in it. Name another file.")
+    kind = _kind(place)
+    if kind not in ("file", "nothing"):
+        raise InputError(f"--table {table} is a {kind}, which is never replaced. Name another file.")
+    if kind == "file" and not force:
+        raise InputError(f"{table} exists. Pass --force to replace it, or name another file.")
+    return place
+
+
+def _writable_place(target: Path, what: str) -> Path:
+    """Resolve links and return the place to write to.
+
+    Raises
+    ------
+    InputError
+        A link leads nowhere, or the folder is missing or cannot be written to.
+    """
+    if target.is_symlink() and not target.exists():
+        raise InputError(
+            f"{target} is a link to {target.readlink()}, which does not exist. Remove the link, or name its target."
+        )
+    place = target.resolve()
+    if not place.parent.is_dir():
+        raise InputError(f"the folder {place.parent} for {what} does not exist.")
+    if not os.access(place.parent, os.W_OK):
+        raise InputError(f"the folder {place.parent} for {what} cannot be written to.")
+    return place
+
+
+def _check_replaced(target: Path) -> None:
+    """Refuse to replace what is not an h5ad file or a stored AnnData, whatever its name says."""
+    kind = _kind(target)
+    wanted = "folder" if target.suffix == ".zarr" else "file"
+    if kind != wanted:
+        raise InputError(f"{target} is a {kind}, which is never replaced. Name another output.")
+    if kind == "file":
+        with target.open("rb") as file:
+            start = file.read(len(_SIGNATURE))
+        # HDF5 may begin later, behind a block of the user's own; such a file is not ours to replace.
+        if start and start != _SIGNATURE:
+            raise InputError(f"{target} is not an HDF5 file and is not replaced. Name another output, or remove it.")
+        return
+    names = sorted(one.name for one in target.iterdir())
+    if not names:
+        return
+    if not any(one in names for one in _ZARR_ROOTS) or _encoding(target) != "anndata":
+        raise InputError(
+            f"{target} is a folder that holds {', '.join(names[:4])}{', ...' if names[4:] else ''}, and no stored "
+            "AnnData. It is not replaced. Name another output."
+        )
+    if foreign := [one for one in names if one not in _STORED | _BESIDE]:
+        raise InputError(
+            f"{target} holds more than an AnnData ({', '.join(foreign[:4])}{', ...' if foreign[4:] else ''}), which "
+            "would be lost. It is not replaced. Move that, or name another output."
+        )
+
+
+def _encoding(store: Path) -> str | None:
+    for name in ("zarr.json", ".zattrs"):
+        try:
+            found = json.loads((store / name).read_text(encoding="utf-8"))
+            return str((found["attributes"] if name == "zarr.json" else found)["encoding-type"])
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            continue
+    return None
+
+
+def _same(one: Path, other: Path) -> bool:
+    """Whether two paths are one place: through links, hard links, mounts, and spelling where case does not count."""
+    try:
+        return one.samefile(other)
+    except OSError:
+        return False
+
+
+def _kind(path: Path) -> str:
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return "nothing"
+    except OSError as error:
+        raise InputError(f"{path} cannot be looked at: {error.strerror}.") from error
+    named = {stat.S_ISREG: "file", stat.S_ISDIR: "folder", stat.S_ISFIFO: "pipe", stat.S_ISSOCK: "socket"}
+    return next((name for test, name in named.items() if test(mode)), "device")
