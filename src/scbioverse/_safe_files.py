@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from ._plain_files import read_json
 from .errors import WeightsError
 
 if TYPE_CHECKING:
@@ -15,6 +15,11 @@ if TYPE_CHECKING:
 _PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
 # Keys with which a configuration sends the reader to code that lies beside it or in a package it names.
 _CODE_KEYS = ("auto_map", "trust_remote_code", "auto_mapping")
+# Keys under which transformers takes the name of code on the hub ("owner/kernel") as well as that of its own.
+_KERNEL_KEYS = ("attn_implementation", "experts_implementation", "attn_implementation_internal", "kernel_config")
+_BUILT_IN = frozenset(
+    {"eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention", "batched_mm", "grouped_mm"}
+)
 PLAIN = (".safetensors", ".json", ".md", ".txt", ".txt.gz", ".tsv.gz", ".jinja")
 """Kinds of files a checkpoint may hold: tensors, and text that nothing executes."""
 INERT = frozenset({".gitattributes", ".gitignore", "LICENSE", "NOTICE"})
@@ -78,7 +83,9 @@ def refuse_executable(folder: Path) -> None:
 
 
 def refuse_code(folder: Path) -> None:
-    """Refuse a folder with a configuration that asks for code of its own (`auto_map`, `trust_remote_code`).
+    """Refuse a folder with a configuration that asks for code of its own, or for code from elsewhere.
+
+    That is `auto_map` and `trust_remote_code`, and the name of an attention that would be fetched from the hub.
 
     Raises
     ------
@@ -86,46 +93,32 @@ def refuse_code(folder: Path) -> None:
         There is one, or one is not readable.
     """
     for file in sorted(folder.rglob("*config.json")):
-        try:
-            content = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise WeightsError(f"{file} is not readable JSON ({error}). Fetch the file again.") from error
-        key = next((key for key in _keys_with_a_value(content) if key in _CODE_KEYS), None)
-        if key is not None:
+        for key, value in _pairs_with_a_value(read_json(file)):
+            if key.endswith(_KERNEL_KEYS):
+                _check_kernel(file, key, value)
+            if key not in _CODE_KEYS:
+                continue
             raise WeightsError(
                 f"{file} asks for code of its own ({key!r}), which is never run. If transformers knows the model type, "
                 f"take {key!r} out of the file; if not, use another model."
             )
 
 
-def _keys_with_a_value(content: Any) -> Iterable[str]:
+def _check_kernel(file: Path, key: str, value: Any) -> None:
+    named = list(value.values()) if isinstance(value, dict) else [value]
+    if any(not isinstance(one, str) or one.removeprefix("paged|") not in _BUILT_IN for one in named if one):
+        raise WeightsError(
+            f"{file} names {value!r:.80} as {key!r}. What transformers does not bring along would be fetched and run: "
+            f"only {', '.join(sorted(_BUILT_IN))} are taken. Take {key!r} out of the file."
+        )
+
+
+def _pairs_with_a_value(content: Any) -> Iterable[tuple[str, Any]]:
     if isinstance(content, dict):
         for key, value in content.items():
             if value:
-                yield str(key)
-            yield from _keys_with_a_value(value)
+                yield str(key), value
+            yield from _pairs_with_a_value(value)
     elif isinstance(content, list):
         for value in content:
-            yield from _keys_with_a_value(value)
-
-
-def check_safetensors(path: Path) -> None:
-    """Refuse a file whose header does not describe exactly the bytes behind it.
-
-    A header that is longer than the file, tensors that overlap, leave gaps or end elsewhere than the file does.
-
-    Raises
-    ------
-    WeightsError
-        It is truncated, damaged or made up.
-    """
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="np") as handle:
-            handle.keys()
-    except (SafetensorError, OSError, ValueError) as error:
-        size = path.stat().st_size if path.is_file() else 0
-        raise WeightsError(
-            f"{path} ({size:,} bytes) is damaged or truncated ({error}). Fetch the file again."
-        ) from error
+            yield from _pairs_with_a_value(value)

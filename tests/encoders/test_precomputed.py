@@ -93,7 +93,7 @@ def test_folder_gives_the_same_encoder_back(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["", "{", '{"version": 2}', '{"version": 1, "key": "a"}', "[]"])
 def test_damaged_files_are_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "encoder.json").write_text(text)
-    with pytest.raises(WeightsError, match="cannot read"):
+    with pytest.raises(WeightsError, match=r"cannot read|encoder\.json is"):
         PrecomputedEncoder.from_folder(tmp_path)
 
 

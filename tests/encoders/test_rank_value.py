@@ -192,5 +192,5 @@ def test_vocabulary_survives_its_file(tmp_path: Any) -> None:
     assert again.to_json() == vocabulary.to_json()
     assert toy_vocabulary().fingerprint() != vocabulary.fingerprint()
     file.write_bytes(file.read_bytes()[:-20])
-    with pytest.raises(WeightsError, match="cannot read the vocabulary"):
+    with pytest.raises(WeightsError, match=r"cannot read the vocabulary|v\.json is damaged"):
         RankVocabulary.from_json(file)

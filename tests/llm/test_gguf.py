@@ -278,5 +278,5 @@ def test_missing_metadata_is_named(tmp_path: Path) -> None:
 
 
 def test_absent_file(tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match="is not a file"):
+    with pytest.raises(WeightsError, match="is missing"):
         read_gguf(tmp_path / "none.gguf")

@@ -113,7 +113,7 @@ def test_config_that_is_none(saved: Path, tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="no JSON object"):
         load(saved)
     (saved / "config.json").write_text("{}")
-    with pytest.raises(WeightsError, match="lists no files"):
+    with pytest.raises(WeightsError, match="is not the configuration of a BioVerse model"):
         load(saved)
     empty = tmp_path / "empty"
     empty.mkdir()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import InputError
+from .._plain_files import read_json_object
+from ..errors import InputError, WeightsError
 from ._registry import build, encoder_class
 from ._resolve import resolve_encoder
 
@@ -73,8 +73,8 @@ def encoder_by_name(model: str | Path, modality: str) -> Encoder | None:
     path = Path(model).expanduser()
     if path.is_dir():
         if (path / "encoder.json").is_file():
-            config = json.loads((path / "encoder.json").read_text())
-            encoder = build(config["kind"], path, config)
+            config = read_json_object(path / "encoder.json", strict=True)
+            encoder = build(str(config.get("kind")), path, config)
             if encoder.modality != modality:
                 raise InputError(f"the encoder in {path} reads {encoder.modality}s, not {modality}s")
             return encoder
@@ -84,8 +84,8 @@ def encoder_by_name(model: str | Path, modality: str) -> Encoder | None:
 
 def _is_hugging_face(folder: Path) -> bool:
     try:
-        return "model_type" in json.loads((folder / "config.json").read_text())
-    except (OSError, ValueError):
+        return "model_type" in read_json_object(folder / "config.json")
+    except WeightsError:
         return False
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .._plain_files import read_json_object
 from ..errors import MismatchError, WeightsError
 
 if TYPE_CHECKING:
@@ -51,16 +53,40 @@ def read_config(
         The file is missing, damaged, without a field, or of another format.
     """
     try:
-        config = config or json.loads((Path(folder) / CONFIG).read_text())
+        config = config or read_json_object(Path(folder) / CONFIG, strict=True)
         if config["version"] != FORMAT_VERSION:
             raise ValueError(f"format {config['version']}, this version of scbioverse reads {FORMAT_VERSION}")
         if preprocessing and config["preprocessing"] != preprocessing:
             raise ValueError(f"preprocessing {config['preprocessing']!r}, this version does {preprocessing!r}")
         if absent := [name for name in needs if name not in config]:
             raise KeyError(absent)
+    except WeightsError:
+        raise
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise WeightsError(f"cannot read the encoder in {folder}: {error!r}") from error
     return config
+
+
+def whole_number(config: dict[str, Any], name: str, *, least: int = 1, most: int = 2**24) -> int:
+    """Return a field that must be a whole number, and no larger than anything it could count.
+
+    Raises
+    ------
+    ValueError
+        It is missing or something else: a truth value, text, a fraction, or out of range.
+    """
+    found = config.get(name)
+    if isinstance(found, bool) or not isinstance(found, int) or not least <= found <= most:
+        raise ValueError(f"{name} must be a whole number from {least:,} to {most:,}, found {found!r:.40}")
+    return found
+
+
+def number(config: dict[str, Any], name: str, *, default: float | None = None) -> float:
+    """Return a field that must be a finite number; see :func:`whole_number`."""
+    found = config.get(name, default)
+    if isinstance(found, bool) or not isinstance(found, int | float) or not math.isfinite(found):
+        raise ValueError(f"{name} must be a finite number, found {found!r:.40}")
+    return float(found)
 
 
 def same_fingerprint(folder: str | Path, saved: str | None, found: str, source: str) -> None:

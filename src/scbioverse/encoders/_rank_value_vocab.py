@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._plain_files import FOREIGN, read_json_object
 from ..errors import InputError, WeightsError
 from ..io import gene_names
 from ..pp import check_names, match_var
@@ -150,13 +151,15 @@ class RankVocabulary:
             The file is missing, damaged or of another kind.
         """
         try:
-            values = json.loads(path.read_bytes())
+            values = read_json_object(path)
             special = {name: token for name, token in values["special"].items() if token is not None}
             tokens = dict(zip(values["genes"], values["tokens"], strict=True)) | special
             return cls.from_tables(
                 tokens, dict(zip(values["genes"], values["medians"], strict=True)), values["symbols"]
             )
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except WeightsError:
+            raise
+        except FOREIGN as error:
             raise WeightsError(f"cannot read the vocabulary {path}: {error!r}. Fetch or save it again.") from error
 
 

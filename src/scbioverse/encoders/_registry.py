@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import importlib
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..errors import InputError, WeightsError
+from .._plain_files import FOREIGN, read_json_object
+from ..errors import BioverseError, InputError, WeightsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -117,8 +117,12 @@ def build(kind: str, folder: Path, config: dict[str, Any] | None = None) -> Enco
     cls = encoder_class(kind)
     folder = Path(folder)
     if config is None:
-        try:
-            config = json.loads((folder / "encoder.json").read_text())
-        except (OSError, ValueError) as error:
-            raise WeightsError(f"cannot read {folder / 'encoder.json'}: {error}") from error
-    return cls.from_folder(folder, config)  # type: ignore[attr-defined]
+        config = read_json_object(folder / "encoder.json", strict=True)
+    try:
+        return cls.from_folder(folder, config)  # type: ignore[attr-defined]
+    except BioverseError:
+        raise
+    except FOREIGN as error:
+        raise WeightsError(
+            f"the encoder in {folder} cannot be built: {type(error).__name__}: {error}. Save or fetch it again."
+        ) from error

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from pathlib import Path
 from typing import Any
 
+from .._plain_files import read_json
+from ..errors import WeightsError
 from ._protocol import Encoder
 from ._registry import build
 
@@ -77,7 +78,7 @@ def _kind(file: Path) -> str:
 
 def _field(file: Path, name: str) -> Any:
     try:
-        values = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        values = read_json(file)
+    except WeightsError:
         return None
     return values.get(name) if isinstance(values, dict) else None

@@ -16,10 +16,11 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from .._optional import import_optional
+from .._plain_files import FOREIGN, read_json_object
+from .._tensor_files import read_tensors
 from ..errors import InputError, WeightsError
 from ._torch_file import Inert, load_torch_file
 
@@ -144,7 +145,7 @@ class ScviParts:
                 decode(encode(init)),
                 {key: value for key, value in content["model_state_dict"].items() if isinstance(value, torch.Tensor)},
             )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except FOREIGN as error:
             raise WeightsError(f"{file} is no scvi-tools model that can be read: {error!r}.") from error
 
     def save(self, folder: Path) -> None:
@@ -164,7 +165,7 @@ class ScviParts:
             A file is missing or damaged.
         """
         try:
-            values = json.loads((folder / PARTS).read_text(encoding="utf-8"))
+            values = read_json_object(folder / PARTS, strict=True)
             if values["class"] not in CLASSES:
                 raise ValueError(f"class {values['class']!r}")
             return cls(
@@ -172,9 +173,11 @@ class ScviParts:
                 tuple(values["genes"]),
                 decode(values["registry"]),
                 decode(values["init"]),
-                load_file(folder / WEIGHTS),
+                read_tensors(folder / WEIGHTS),
             )
-        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        except WeightsError:
+            raise
+        except FOREIGN as error:
             raise WeightsError(f"cannot read the scvi model in {folder}: {error!r}. Save it again.") from error
 
     # ------------------------------------------------------------------ the model

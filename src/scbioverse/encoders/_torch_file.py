@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import collections
 import pickle
-import zipfile
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
+from .._plain_files import FOREIGN
+from .._tensor_files import check_torch_zip
 from ..errors import WeightsError
-from ._unpickle import _DAMAGE, _Latin1
+from ._unpickle import _Latin1
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,15 +52,39 @@ class Inert:
         """Take no notice."""
 
 
+# Called with a number, `bytes` and `ndarray` take as much memory as it says. Files that numpy and torch write call the
+# first without anything, and hand the second over as a name.
+class _Bytes:
+    __slots__ = ()
+
+    def __call__(self, value: bytes = b"") -> bytes:
+        if not isinstance(value, bytes):
+            raise pickle.UnpicklingError("bytes made of something else")
+        return value
+
+
+class _ArrayName:
+    __slots__ = ()
+
+
+class _EmptyArray:
+    __slots__ = ()
+
+    def __call__(self, kind: Any, shape: Any, code: Any) -> np.ndarray:
+        if not isinstance(kind, _ArrayName) or shape != (0,):
+            raise pickle.UnpicklingError("an array that is not begun as numpy begins one")
+        return np.empty(0, dtype=np.int8)
+
+
 def _known() -> dict[tuple[str, str], Any]:
-    # numpy's own names for these two are private and differ between versions; what it pickles with is what it reads.
-    reconstruct, scalar = np.empty(0).__reduce__()[0], np.float64(0).__reduce__()[0]
+    # numpy's own name for this is private and differs between versions; what it pickles with is what it reads.
+    reconstruct, scalar = _EmptyArray(), np.float64(0).__reduce__()[0]
     known: dict[tuple[str, str], Any] = {
         ("_codecs", "encode"): _Latin1(),
         ("collections", "OrderedDict"): collections.OrderedDict,
         ("collections", "defaultdict"): collections.defaultdict,
         ("numpy", "dtype"): np.dtype,
-        ("numpy", "ndarray"): np.ndarray,
+        ("numpy", "ndarray"): _ArrayName(),
         ("torch", "Size"): torch.Size,
         ("torch._utils", "_rebuild_tensor_v2"): torch._utils._rebuild_tensor_v2,
         ("torch._utils", "_rebuild_parameter"): torch._utils._rebuild_parameter,
@@ -67,7 +92,8 @@ def _known() -> dict[tuple[str, str], Any]:
     for package in ("numpy.core", "numpy._core"):
         known[f"{package}.multiarray", "_reconstruct"] = reconstruct
         known[f"{package}.multiarray", "scalar"] = scalar
-    for plain in (dict, list, set, tuple, str, int, float, bool, bytes, complex, frozenset, slice):
+    known["builtins", "bytes"] = known["__builtin__", "bytes"] = _Bytes()
+    for plain in (dict, list, set, tuple, str, int, float, bool, complex, frozenset, slice):
         # Protocol 2, which torch writes, uses the older of the two names.
         known["builtins", plain.__name__] = known["__builtin__", plain.__name__] = plain
     return known
@@ -85,6 +111,19 @@ class _Unpickler(pickle.Unpickler):
         if module.split(".")[0] in _IGNORED and "." not in name:
             return Inert
         raise pickle.UnpicklingError(f"it asks for {module}.{name}")
+
+
+def _refuse_stretched(content: Any) -> None:
+    """Refuse tensors that show one stored number many times: they take memory as soon as anything is done with them."""
+    seen, left = set(), [content]
+    while left:
+        one = left.pop()
+        if isinstance(one, torch.Tensor):
+            if one.numel() * one.element_size() > one.untyped_storage().nbytes():
+                raise ValueError(f"a tensor of shape {tuple(one.shape)} over fewer stored numbers")
+        elif isinstance(one, dict | list | tuple | set) and id(one) not in seen:
+            seen.add(id(one))
+            left.extend(one.values() if isinstance(one, dict) else one)
 
 
 # What torch asks of the module it is given in place of `pickle`; without `load`, its older formats are not read.
@@ -109,12 +148,14 @@ def load_torch_file(path: Path) -> dict[str, Any]:
         The file is missing, damaged, of another format, or asks for code. Nothing of it was run.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
-            names = [name.rpartition("/")[2] for name in archive.namelist()]
+        names = [name.rpartition("/")[2] for name in check_torch_zip(path)]
         if names.count("data.pkl") != 1 or "constants.pkl" in names:
             raise ValueError("it is no plain torch file")
         content = torch.load(path, map_location="cpu", weights_only=False, pickle_module=_READER)
-    except (*_DAMAGE, OSError, RuntimeError, zipfile.BadZipFile) as error:
+        _refuse_stretched(content)
+    except WeightsError:
+        raise
+    except FOREIGN as error:
         raise WeightsError(
             f"{path} is refused or damaged: {error}. Only files with tensors and plain settings are read, since any "
             "other can run code. Save the model anew with a current version of the package it comes from."

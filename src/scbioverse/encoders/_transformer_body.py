@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -11,7 +10,9 @@ import torch
 
 from .._device import autocast, pick_device
 from .._logging import logger
-from .._safe_files import check_safetensors, refuse_code
+from .._plain_files import FOREIGN, read_json
+from .._safe_files import refuse_code
+from .._tensor_files import refuse_larger
 from ..errors import InputError, WeightsError
 
 if TYPE_CHECKING:
@@ -47,10 +48,7 @@ def read_body_config(folder: Path) -> dict[str, Any]:
         It is missing or damaged, or the model is no BERT.
     """
     file = folder / "config.json"
-    try:
-        config = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise WeightsError(f"cannot read {file}: {error}. Expected a Hugging Face model folder.") from error
+    config = read_json(file)
     if not isinstance(config, dict) or config.get("model_type") != "bert":
         found = config.get("model_type") if isinstance(config, dict) else type(config).__name__
         raise WeightsError(f"{folder} holds a model of type {found!r}; expected 'bert'.")
@@ -78,8 +76,13 @@ def load_body(folder: Path, *, layer: int = 0) -> BertModel:
     from safetensors import SafetensorError
     from transformers import BertConfig, BertModel
 
-    config = BertConfig.from_dict(read_body_config(folder))
-    n_layers = int(config.num_hidden_layers)
+    try:
+        config = BertConfig.from_dict(read_body_config(folder))
+        n_layers = int(config.num_hidden_layers)
+    except WeightsError:
+        raise
+    except Exception as error:
+        raise WeightsError(f"{folder / 'config.json'} describes no BERT: {error}. Fetch it again.") from error
     if not -n_layers < layer <= 0:
         raise InputError(f"layer={layer}; the model has {n_layers} layers: choose from {1 - n_layers} to 0 (the last).")
     config.num_hidden_layers = n_layers + layer
@@ -92,8 +95,7 @@ def load_body(folder: Path, *, layer: int = 0) -> BertModel:
         )
         raise WeightsError(f"{folder} has no *.safetensors weights; {hint}.")
     refuse_code(folder)
-    for file in folder.glob("*.safetensors"):
-        check_safetensors(file)
+    refuse_larger(str(folder), folder, config, lambda: BertModel(config), folder.glob("*.safetensors"))
     try:
         with quiet_transformers():
             loaded: Any = BertModel.from_pretrained(
@@ -105,7 +107,7 @@ def load_body(folder: Path, *, layer: int = 0) -> BertModel:
                 output_loading_info=True,
                 dtype=torch.float32,
             )
-    except (OSError, RuntimeError, ValueError, KeyError, ImportError, SafetensorError) as error:
+    except (SafetensorError, *FOREIGN) as error:
         raise WeightsError(f"cannot load the weights in {folder}: {error}. Fetch them again.") from error
     body, info = loaded
     missing = sorted(info["missing_keys"])

@@ -6,15 +6,14 @@ are two stand-ins of our own, for numpy's scalars. Nothing else can be called, s
 
 from __future__ import annotations
 
-import gzip
 import io
-import json
 import pickle
 import pickletools
 import struct
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .._plain_files import FOREIGN, parse_json, read_bytes, read_gzip
 from ..errors import WeightsError
 
 if TYPE_CHECKING:
@@ -34,18 +33,6 @@ _SCALARS = {"GLOBAL", "STACK_GLOBAL", "REDUCE", "BUILD"}
 _ALLOWED = _CONTAINERS | _STRINGS | _NUMBERS | _BOOKKEEPING | _PUTS | _GETS | _SCALARS
 _FORMATS = {"f2": "e", "f4": "f", "f8": "d", "b1": "?"}
 _FORMATS |= {"i1": "b", "i2": "h", "i4": "i", "i8": "q", "u1": "B", "u2": "H", "u4": "I", "u8": "Q"}
-_DAMAGE = (
-    pickle.UnpicklingError,
-    struct.error,
-    ArithmeticError,
-    AttributeError,
-    EOFError,
-    LookupError,
-    MemoryError,
-    RecursionError,
-    TypeError,
-    ValueError,
-)
 
 
 class _DType:
@@ -133,16 +120,9 @@ def load_table(path: str | Path, *, max_bytes: int = LARGEST_BYTES) -> dict[str,
         Nothing of it was run.
     """
     path = Path(path).expanduser()
-    if not path.is_file():
-        raise WeightsError(f"{path} is missing: expected a dictionary as .pkl, .json or .json.gz.")
-    content = _read(path, max_bytes)
-    if path.suffix in (".pkl", ".pickle"):
-        table = loads_plain(content, name=str(path))
-    else:
-        try:
-            table = json.loads(content)
-        except (ValueError, RecursionError) as error:
-            raise WeightsError(f"{path} is not readable JSON ({error}). Fetch the file again.") from error
+    content = read_gzip(path, most=max_bytes) if path.suffix == ".gz" else read_bytes(path, most=max_bytes)
+    packed = path.suffix in (".pkl", ".pickle")
+    table = loads_plain(content, name=str(path)) if packed else parse_json(content, path)
     if not isinstance(table, dict):
         raise WeightsError(f"{path} holds {type(table).__name__}, expected a dict of names.")
     for key, value in table.items():
@@ -172,7 +152,7 @@ def loads_plain(content: bytes, *, name: str = "the pickle") -> Any:
     try:
         _inspect(content)
         return _PlainUnpickler(io.BytesIO(content)).load()
-    except _DAMAGE as error:
+    except FOREIGN as error:
         raise WeightsError(
             f"{name} is refused: {error}. Only pickles of plain dicts, lists, strings and numbers are read, since any "
             "other can run code. Fetch the official file, or save the table as JSON."
@@ -196,20 +176,3 @@ def _inspect(content: bytes) -> None:
         last = int(position or 0)
     if last != len(content) - 1:
         raise pickle.UnpicklingError(f"{len(content) - 1 - last} bytes follow its end")
-
-
-def _read(path: Path, max_bytes: int) -> bytes:
-    size = path.stat().st_size
-    too_large = f"is larger than {max_bytes:,} bytes, which no table of genes is"
-    if size > max_bytes:
-        raise WeightsError(f"{path} ({size:,} bytes) {too_large}.")
-    if path.suffix != ".gz":
-        return path.read_bytes()
-    try:
-        with gzip.open(path) as file:
-            content = file.read(max_bytes + 1)
-    except (OSError, EOFError) as error:
-        raise WeightsError(f"{path} is damaged ({error}). Fetch the file again.") from error
-    if len(content) > max_bytes:
-        raise WeightsError(f"the content of {path} {too_large}.")
-    return content

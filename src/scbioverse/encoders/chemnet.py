@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import pickle
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -21,6 +20,7 @@ from torch.nn.functional import pad, selu
 
 from .._device import pick_device
 from .._logging import logger
+from .._plain_files import FOREIGN, check_plain
 from .._shown import shown_name
 from ..errors import OptionalDependencyError, WeightsError
 from ..pp._smiles import SMILES_VERSION, parse_smiles
@@ -48,6 +48,7 @@ _SYMBOL = re.compile(r".[ril]|.")
 # They were trained on one-hot rows divided by the size of the vocabulary.
 _VALUE = 1 / len(_VOCABULARY)
 _VERSION = "chemnet-v1"
+_LARGEST = 256 * 2**20  # the published file has 12 MB
 
 
 class ChemNet(nn.Module):
@@ -139,9 +140,9 @@ class ChemNetEncoder(TextEncoder):
         self.path = Path(path).expanduser() if path is not None else _installed()
         try:
             # Tensors, lists and numbers only: the file cannot run code.
-            layers = torch.load(self.path, map_location="cpu", weights_only=True)
+            layers = torch.load(check_plain(self.path, most=_LARGEST), map_location="cpu", weights_only=True)
             net = ChemNet(layers)
-        except (OSError, pickle.UnpicklingError, RuntimeError, ValueError, KeyError, TypeError, EOFError) as error:
+        except FOREIGN as error:
             raise WeightsError(f"{self.path} does not hold ChemNet's weights: {error}") from error
         self.device = pick_device(device)
         self.net = net.eval().requires_grad_(False).to(self.device)

@@ -13,16 +13,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional
 
 from .._logging import logger
+from .._plain_files import FOREIGN, read_gzip, read_json_object
+from .._tensor_files import read_tensors
 from ..errors import InputError, WeightsError
 from ..io import matrix_digest, read_rows
 from ..pp import GeneMatch, MatrixInfo, check_input, to_counts_like
 from ._compact_net import CompactNet
+from ._config_file import number, whole_number
 from ._panel_share import VERSION, GeneStats, Panel, log_share, panel_offsets, panel_zscores
 from ._registry import register
 
@@ -49,6 +51,7 @@ WEIGHTS, GENES, CONFIG = "encoder.safetensors", "genes.txt.gz", "encoder.json"
 FORMAT_VERSION = 1
 _STATS = ("mean", "sd", "profile")
 _NET = "net."
+_LONGEST_GENES = 16 * 2**20  # all gene names of all species that anybody measured take less
 
 
 @dataclass(frozen=True, eq=False)
@@ -298,11 +301,11 @@ class CompactCellEncoder:
             if not (folder / file).is_file():
                 raise WeightsError(f"{folder} is not a compact encoder: {file} is missing. Fetch or save it again.")
         try:
-            config = config or json.loads((folder / CONFIG).read_text())
-            genes = gzip.decompress((folder / GENES).read_bytes()).decode().split("\n")
-            tensors = load_file(folder / WEIGHTS)
-        except (SafetensorError, OSError, EOFError, ValueError) as error:
-            raise WeightsError(f"cannot read the encoder in {folder}: {error}. Fetch or save it again.") from error
+            config = config or read_json_object(folder / CONFIG, strict=True)
+            genes = read_gzip(folder / GENES, most=_LONGEST_GENES).decode().split("\n")
+            tensors = read_tensors(folder / WEIGHTS)
+        except UnicodeDecodeError as error:
+            raise WeightsError(f"{folder / GENES} holds no text: {error}. Fetch or save it again.") from error
         return cls._assemble(folder, config, genes, tensors)
 
     @classmethod
@@ -315,17 +318,18 @@ class CompactCellEncoder:
                 f"this version of scbioverse reads format {FORMAT_VERSION} with {VERSION!r}"
             )
         try:
-            if len(genes) != config["n_genes"]:
-                raise ValueError(f"{GENES} lists {len(genes)} genes, {CONFIG} says {config['n_genes']}")
+            sizes = {name: whole_number(config, name) for name in ("n_genes", "hidden", "dim", "min_genes")}
+            if len(genes) != sizes["n_genes"]:
+                raise ValueError(f"{GENES} lists {len(genes):,} genes, {CONFIG} says {sizes['n_genes']:,}")
+            # Blocks are made one by one: their number is compared with the tensors there are before that.
+            n_blocks = whole_number(config, "n_blocks", least=0, most=len(tensors))
             with torch.device("meta"):
-                net = CompactNet(
-                    len(genes), config["hidden"], config["dim"], config["n_blocks"], out_norm=config["out_norm"]
-                )
+                net = CompactNet(len(genes), sizes["hidden"], sizes["dim"], n_blocks, out_norm=config["out_norm"])
             state = {key.removeprefix(_NET): value for key, value in tensors.items() if key.startswith(_NET)}
             net.load_state_dict({k: v.to(torch.float32) for k, v in state.items()}, assign=True)
             mean, sd, profile = (tensors[name].to(torch.float32).numpy() for name in _STATS)
-            clip = (float(config["clip"][0]), float(config["clip"][1]))
-            stats = GeneStats(tuple(genes), mean, sd, profile, float(config["target_sum"]), clip)
-        except (KeyError, ValueError, RuntimeError, TypeError, IndexError) as error:
+            low, high = (number({"clip": one}, "clip") for one in config["clip"])
+            stats = GeneStats(tuple(genes), mean, sd, profile, number(config, "target_sum"), (low, high))
+        except FOREIGN as error:
             raise WeightsError(f"the files of the encoder in {folder} do not fit together: {error}") from error
-        return cls(net, stats, name=config.get("name", "compact"), min_genes=config.get("min_genes", 100))
+        return cls(net, stats, name=str(config.get("name", "compact")), min_genes=sizes["min_genes"])

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import pickle
 import re
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self, TypeAlias
 
@@ -14,8 +14,10 @@ import torch
 from .._device import pick_device
 from .._hub_files import find
 from .._logging import logger
-from .._safe_files import check_safetensors, refuse_code
-from ..errors import InputError, WeightsError
+from .._plain_files import check_plain
+from .._safe_files import refuse_code
+from .._tensor_files import check_safetensors, check_torch_zip, refuse_larger
+from ..errors import BioverseError, InputError, WeightsError
 from ..pp._sequences import SEQUENCE_VERSION, clean_sequence
 from ..pp._smiles import SMILES_VERSION, Salts, parse_smiles
 from ._config_file import read_config, same_fingerprint, write_config
@@ -260,7 +262,7 @@ def _batches(pieces: list[_Piece], max_tokens: int) -> Iterator[list[_Piece]]:
 
 def _load(source: str, *, trust_remote_code: bool) -> tuple[Any, Any, str | None]:
     """Network, tokenizer and, for a hub name, the commit."""
-    from transformers import AutoModel, AutoTokenizer
+    from transformers import AutoConfig, AutoModel, AutoTokenizer
 
     path, commit = Path(source).expanduser(), None
     if not path.is_dir():
@@ -270,14 +272,23 @@ def _load(source: str, *, trust_remote_code: bool) -> tuple[Any, Any, str | None
     options: dict[str, Any] = {"trust_remote_code": trust_remote_code, "local_files_only": True}
     if not trust_remote_code:
         refuse_code(path)
-    for file in path.glob("*.safetensors"):
+    tensors = sorted(path.glob("*.safetensors"))
+    for file in tensors:
         check_safetensors(file)
+    for file in () if tensors else sorted(path.glob("pytorch_model*.bin")):
+        if zipfile.is_zipfile(check_plain(file)):  # before torch 1.6 they were none
+            check_torch_zip(file)
     try:
+        if tensors and not trust_remote_code:
+            config = AutoConfig.from_pretrained(path, **options)
+            refuse_larger(repr(source), path, config, lambda: AutoModel.from_config(config), tensors)
         # Layers that the files do not hold (a pooler) are drawn at random: not at the caller's expense.
         with torch.random.fork_rng(devices=[]):
             net, report = AutoModel.from_pretrained(path, dtype=torch.float32, output_loading_info=True, **options)
         tokenizer = AutoTokenizer.from_pretrained(path, **options)
-    except (OSError, ValueError, RuntimeError, KeyError, ImportError, pickle.UnpicklingError) as error:
+    except BioverseError:
+        raise
+    except Exception as error:
         raise WeightsError(f"{source!r} cannot be loaded as a Hugging Face encoder: {error}") from error
     if missing := sorted(key for key in report["missing_keys"] if not key.startswith(_UNUSED)):
         raise WeightsError(

@@ -12,7 +12,9 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
+from .._plain_files import read_json_object
 from ..errors import InputError, MismatchError, MissingKeyError, WeightsError
+from ._config_file import whole_number
 from ._registry import register
 
 if TYPE_CHECKING:
@@ -164,12 +166,13 @@ class PrecomputedEncoder:
         """
         folder = Path(folder)
         try:
-            config = config or json.loads((folder / CONFIG).read_text())
+            config = config or read_json_object(folder / CONFIG, strict=True)
             if config["version"] != FORMAT_VERSION:
                 raise ValueError(f"format {config['version']}, this version of scbioverse reads {FORMAT_VERSION}")
-            return cls(
-                config["key"], dim=config["dim"], n_tokens=config["n_tokens"], modality=config.get("modality", "cell")
-            )
+            sizes = {name: whole_number(config, name) for name in ("dim", "n_tokens")}
+            return cls(str(config["key"]), modality=str(config.get("modality", "cell")), **sizes)
+        except WeightsError:
+            raise
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise WeightsError(f"cannot read the encoder in {folder}: {error!r}") from error
 

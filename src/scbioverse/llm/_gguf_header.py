@@ -9,17 +9,22 @@ from __future__ import annotations
 import math
 import struct
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from .._plain_files import FOREIGN, check_plain
 from ..errors import WeightsError
 
 # Struct codes of the fixed-size metadata types: 8 is a string, 9 an array.
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _STRING, _ARRAY = 8, 9
 _VERSIONS = (2, 3)
+# A vocabulary has a few hundred thousand words; lists of Python objects take ten times what they take in the file.
+_MOST_ELEMENTS = 2**23
+_MOST_DIMS = 4
 
 
 class TensorInfo(NamedTuple):
@@ -61,6 +66,7 @@ class _Cursor:
     def __init__(self, data: memoryview) -> None:
         self.data = data
         self.at = 0
+        self.elements = 0
 
     def take(self, size: int) -> memoryview:
         if size > len(self.data) - self.at:
@@ -83,6 +89,9 @@ class _Cursor:
         if kind != _ARRAY:
             raise ValueError(f"metadata of unknown type {kind}")
         element, count = self.unpack("IQ")
+        self.elements += count
+        if self.elements > _MOST_ELEMENTS:
+            raise ValueError(f"metadata arrays of {self.elements:,} elements in all; {_MOST_ELEMENTS:,} are the most")
         if element == _STRING:
             return [self.string() for _ in range(count)]
         if element not in _SCALARS:
@@ -99,9 +108,7 @@ def read_header(path: Path) -> GGUFHeader:
     WeightsError
         The file is absent, not GGUF, of an unknown version or type, or ends before its last tensor.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise WeightsError(f"{path} is not a file. Pass the path of a .gguf file.")
+    path = check_plain(Path(path))
     size = path.stat().st_size
     if size == 0:
         raise WeightsError(f"{path} is empty (0 bytes). Fetch the file again.")
@@ -113,7 +120,9 @@ def read_header(path: Path) -> GGUFHeader:
             f"{path} is truncated: its header goes on to byte {error.args[0]:,} or further, the file has {size:,} "
             "bytes. Fetch the file again."
         ) from None
-    except (ValueError, OverflowError, MemoryError, struct.error) as error:
+    except WeightsError:
+        raise
+    except FOREIGN as error:
         raise WeightsError(f"{path} cannot be read as GGUF ({error}). Fetch the file again.") from error
 
 
@@ -129,11 +138,15 @@ def _parse_header(path: Path, cursor: _Cursor, size: int) -> GGUFHeader:
     metadata = {}
     for _ in range(n_fields):
         key = cursor.string()
+        if key in metadata:
+            raise ValueError(f"the metadata name {key!r:.60} twice")
         metadata[key] = cursor.value(cursor.unpack("I")[0])
     table = []
     for _ in range(n_tensors):
         name = cursor.string()
         (n_dims,) = cursor.unpack("I")
+        if n_dims > _MOST_DIMS:
+            raise ValueError(f"tensor {name!r:.60} has {n_dims:,} dimensions; {_MOST_DIMS} are the most")
         dims = cursor.unpack(f"{n_dims}Q")
         table.append((name, dims[::-1], *cursor.unpack("IQ")))
 
@@ -145,10 +158,18 @@ def _parse_header(path: Path, cursor: _Cursor, size: int) -> GGUFHeader:
     for name, shape, kind, offset in table:
         block, width = GGML_QUANT_SIZES[GGMLQuantizationType(kind)]
         start = data_start + offset
+        if name in tensors or math.prod(shape) % block:
+            raise ValueError(
+                f"tensor {name!r:.60} stands there twice, or its shape {shape} does not fit blocks of {block}"
+            )
         tensors[name] = TensorInfo(shape, kind, start, start + math.prod(shape) // block * width)
     needed = max((info.stop for info in tensors.values()), default=data_start)
     if needed > size:
         raise WeightsError(
             f"{path} is truncated: its tensors need {needed:,} bytes, the file has {size:,}. Fetch the file again."
         )
+    placed = sorted(tensors.items(), key=lambda one: (one[1].start, one[1].stop))
+    for (before, first), (name, second) in pairwise(placed):
+        if second.start < first.stop:
+            raise ValueError(f"tensors {before!r:.60} and {name!r:.60} overlap")
     return GGUFHeader(path, metadata, tensors)

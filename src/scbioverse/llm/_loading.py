@@ -10,7 +10,8 @@ import torch
 
 from .._imports import collection_paused
 from .._optional import import_optional
-from ..errors import InputError, WeightsError
+from .._tensor_files import refuse_larger
+from ..errors import BioverseError, InputError, WeightsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -119,6 +120,13 @@ def _load_folder(
         if getattr(config, "is_encoder_decoder", False):
             raise ValueError("it is an encoder-decoder model")
         tokenizer = AutoTokenizer.from_pretrained(folder, **safe)
+        refuse_larger(
+            str(folder),
+            folder,
+            config,
+            lambda: AutoModelForCausalLM.from_config(config, dtype=dtype),
+            sorted(folder.glob("*.safetensors")),
+        )
         with _quiet_loading():
             # Wrong shapes are let through here and named below: transformers' own error names none.
             loaded: Any = AutoModelForCausalLM.from_pretrained(
@@ -132,9 +140,11 @@ def _load_folder(
                 **({} if quantisation is None else {"quantization_config": quantisation}),
                 **safe,
             )
-    # Unknown model types, foreign code, missing packages for a quantised format: transformers raises
-    # all of these with a message worth passing on.
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+    except BioverseError:
+        raise
+    # Unknown model types, foreign code, missing packages for a quantised format: transformers raises all of these with
+    # a message worth passing on; a tokenizer that cannot be read raises a bare Exception.
+    except Exception as error:
         raise WeightsError(
             f"{folder} cannot be loaded as a causal language model: {type(error).__name__}: {error}"
         ) from error
@@ -160,7 +170,7 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
 
     try:
         return AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-    except (OSError, ValueError, KeyError, ImportError) as error:
+    except Exception as error:
         raise WeightsError(f"the tokenizer in {folder} cannot be loaded: {error}") from error
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .._plain_files import read_json_object
 from .._safe_files import check_file_name
 from ..errors import InputError, WeightsError
 
@@ -78,7 +78,7 @@ def read_table(folder: Path) -> Tensor:
 
     files = sorted(folder.glob("*.safetensors"))
     for index in folder.glob("*.safetensors.index.json"):
-        named = json.loads(index.read_text(encoding="utf-8")).get("weight_map", {})
+        named = read_json_object(index).get("weight_map", {})
         files = sorted({folder / check_file_name(one, where=str(index)) for one in named.values()})
     for file in files:
         with safe_open(file, framework="pt") as handle:
@@ -89,4 +89,4 @@ def read_table(folder: Path) -> Tensor:
 
 
 def family_of(folder: Path) -> str:
-    return str(json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type"))
+    return str(read_json_object(folder / "config.json").get("model_type"))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -18,6 +19,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor, nn
 
+from .._plain_files import read_json_object
+from .._tensor_files import read_tensors
 from ..errors import InputError, MismatchError, WeightsError
 
 if TYPE_CHECKING:
@@ -54,7 +57,9 @@ class AdapterConfig:
     targets: str | tuple[str, ...] = "attention"
 
     def __post_init__(self) -> None:
-        if self.rank < 1 or self.alpha <= 0 or not 0 <= self.dropout < 1:
+        whole = isinstance(self.rank, int) and not isinstance(self.rank, bool)
+        real = all(isinstance(one, int | float) and not isinstance(one, bool) for one in (self.alpha, self.dropout))
+        if not whole or not real or self.rank < 1 or not 0 < self.alpha < math.inf or not 0 <= self.dropout < 1:
             raise InputError(
                 f"an adapter needs rank ≥ 1, alpha > 0 and dropout in 0 to 1, found {self.rank}, {self.alpha} and "
                 f"{self.dropout}."
@@ -134,21 +139,23 @@ class Adapter:
         WeightsError
             A file is missing or damaged.
         """
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-
         try:
-            plain = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-            tensors = load_file(folder / TENSORS)
+            plain = read_json_object(folder / CONFIG, strict=True)
+            tensors = read_tensors(folder / TENSORS)
             own = dict(plain["scbioverse"])
             targets = own.pop("targets")
             config = AdapterConfig(**own, targets=targets if isinstance(targets, str) else tuple(targets))
-        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        except (ValueError, KeyError, TypeError) as error:
             raise WeightsError(
                 f"the adapter in {folder} is damaged: {error}. Save or fetch the model again."
             ) from error
         adapter = cls(config, {key.removeprefix(_PREFIX): value.float() for key, value in tensors.items()})
-        adapter.changes()
+        for module, (down, up) in adapter.changes().items():
+            if down.ndim != 2 or up.ndim != 2 or not len(down) == up.shape[1] == config.rank:
+                raise WeightsError(
+                    f"the adapter in {folder} has rank {config.rank}, and its matrices for {module!r} have shapes "
+                    f"{tuple(down.shape)} and {tuple(up.shape)}. Save or fetch the model again."
+                )
         return adapter
 
 

@@ -75,7 +75,7 @@ def read_gguf(path: Path) -> GGUFModel:
         return GGUFModel(_llama_config(header), _llama_weights(header), _tokenizer(header))
     except WeightsError:
         raise
-    except (KeyError, ValueError, NotImplementedError, ImportError, RuntimeError) as error:
+    except Exception as error:
         raise WeightsError(
             f"{path} (architecture {header.architecture!r}) cannot be turned into a transformers model: "
             f"{type(error).__name__}: {error}. Pass a folder with config.json and *.safetensors instead."

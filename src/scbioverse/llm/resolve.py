@@ -7,15 +7,16 @@ file, a pinned revision on the Hugging Face hub.
 from __future__ import annotations
 
 import importlib.util
-import json
 import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from .._hub_files import COMMIT, find
-from .._safe_files import check_file_name, check_safetensors, refuse_code
+from .._plain_files import check_plain, read_json_object
+from .._safe_files import check_file_name, refuse_code
+from .._tensor_files import check_safetensors
 from ..errors import WeightsError
 from ._digest import source_sha256
 
@@ -66,6 +67,7 @@ _TOKENIZER_FILES = (
     "chat_template.jinja",
     "chat_template.json",
 )
+_LARGEST_TOKENIZER = 256 * 2**20  # the largest published, of a quarter of a million words, has 35 MB
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.pkl", "*.ckpt")
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@(?P<revision>[^@\s]+))?")
 
@@ -191,17 +193,23 @@ def check_folder(folder: Path) -> list[Path]:
                 "opened and are refused. Convert them to safetensors, or fetch the model's safetensors version."
             )
         raise WeightsError(f"{folder} has no *.safetensors weights (found: {_listing(folder)}).")
+    if (folder / "adapter_config.json").exists():
+        raise WeightsError(
+            f"{folder} holds an adapter (adapter_config.json), which names another model to be loaded in place of the "
+            "one here. Merge the adapter into the model with peft, and save that."
+        )
     refuse_code(folder)
     indices = sorted(folder.glob("*.safetensors.index.json"))
     for index in indices:
-        named = _read_json(index).get("weight_map", {})
+        named = read_json_object(index).get("weight_map", {})
         shards = {check_file_name(one, where=str(index)) for one in named.values()} if isinstance(named, dict) else ()
         absent = sorted(shard for shard in shards if not (folder / shard).is_file())
         if absent:
             raise WeightsError(f"{folder} lacks the weight files {', '.join(absent)} that {index.name} names.")
     for file in weights:
         check_safetensors(file)
-    tokenizer = [folder / file for file in _TOKENIZER_FILES if (folder / file).is_file()]
+    named = [folder / one for one in _TOKENIZER_FILES]
+    tokenizer = [check_plain(one, most=_LARGEST_TOKENIZER) for one in named if one.exists() or one.is_symlink()]
     if not any(file.name in ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt") for file in tokenizer):
         raise WeightsError(f"{folder} has no tokenizer (tokenizer.json or tokenizer.model; found: {_listing(folder)}).")
     return [folder / _CONFIG, *indices, *weights, *tokenizer]
@@ -210,16 +218,6 @@ def check_folder(folder: Path) -> list[Path]:
 def _listing(folder: Path, limit: int = 8) -> str:
     names = sorted(entry.name for entry in folder.iterdir())
     return ", ".join(names[:limit]) + (", ..." if len(names) > limit else "") if names else "an empty folder"
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise WeightsError(f"{path} is not readable JSON ({error}). Fetch the file again.") from error
-    if not isinstance(content, dict):
-        raise WeightsError(f"{path} holds {type(content).__name__}, expected a JSON object.")
-    return content
 
 
 def refuse_to_fetch(name: str, *, mentioned_by: str) -> None:

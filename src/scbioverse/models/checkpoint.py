@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch.overrides import TorchFunctionMode
 
+from .._plain_files import FOREIGN, check_plain
 from .._room import check_room
-from .._safe_files import INERT, check_file_name, check_kinds, check_safetensors, refuse_code, refuse_executable
+from .._safe_files import INERT, check_file_name, check_kinds, refuse_code, refuse_executable
+from .._tensor_files import check_safetensors, read_tensors
 from .._whole import written_whole
 from ..encoders import build
 from ..errors import InputError, MismatchError, WeightsError
@@ -86,8 +88,11 @@ def load_checkpoint(
     """
     path = Path(path).expanduser()
     values = read_config(path)
+    try:
+        config = BioVerseConfig.from_dict(values)
+    except WeightsError as error:
+        raise WeightsError(f"{path}: {error}") from error
     _check_files(path, values.get("files"))
-    config = BioVerseConfig.from_dict(values)
     encoders = _load_encoders(path, config, values["files"])
     tensors = _read_tensors(path / TENSORS)
     space = {k.removeprefix(_TEXT_SPACE): v for k, v in tensors.items() if k.startswith(_TEXT_SPACE)}
@@ -100,7 +105,7 @@ def load_checkpoint(
         table = {name: value.numpy() for name, value in kept.items()}
         text_space = TextSpace.from_tensors(space) if config.text_space is not None else None
         known = TextTable.from_arrays(table, 0 if text_space is None else text_space.dim) if table else None
-    except (RuntimeError, KeyError, ValueError, TypeError) as error:
+    except FOREIGN as error:
         raise WeightsError(f"{path / TENSORS} does not fit {CONFIG}: {error}") from error
     return BioVerse(
         config,
@@ -195,10 +200,9 @@ def _check_files(folder: Path, files: Any) -> None:
     refuse_executable(folder)
     for name, wanted in files.items():
         file = folder / check_file_name(name, where=str(folder / CONFIG))
+        check_plain(file)
         if not file.resolve().is_relative_to(folder.resolve()):
             raise WeightsError(f"{file} is a link that leads out of the folder.")
-        if not file.is_file():
-            raise WeightsError(f"{file} is missing. Save or fetch the model again.")
         found = _sha256(file)
         if found != wanted:
             raise WeightsError(
@@ -256,11 +260,7 @@ def _load_encoder(folder: Path, modality: str, config: BioVerseConfig) -> Encode
 
 
 def _read_tensors(file: Path) -> dict[str, torch.Tensor]:
-    try:
-        tensors = load_file(file)
-    except (OSError, SafetensorError) as error:
-        raise WeightsError(f"{file} is damaged: {error}. Save or fetch the model again.") from error
-    return {key: value.float() if value.dtype == torch.float16 else value for key, value in tensors.items()}
+    return {key: value.float() if value.dtype == torch.float16 else value for key, value in read_tensors(file).items()}
 
 
 def _sha256(file: Path) -> str:

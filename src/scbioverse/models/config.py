@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from .._logging import logger
+from .._plain_files import FOREIGN, read_json_object
 from ..errors import InputError, WeightsError
 from ._config_parts import AskedConfig, EncoderConfig, LLMConfig, PoolConfig, TextSpaceConfig
+from ._config_types import check_types
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -176,8 +177,10 @@ class BioVerseConfig:
                 kept["pool"] = PoolConfig(**kept["pool"])
             if kept.get("asked") is not None:
                 kept["asked"] = AskedConfig(**kept["asked"])
-            return cls(**kept)
-        except (KeyError, TypeError, AttributeError, InputError) as error:
+            return check_types(cls(**kept))
+        except WeightsError:
+            raise
+        except FOREIGN as error:
             raise WeightsError(f"config.json is not the configuration of a BioVerse model: {error!r}") from error
 
 
@@ -262,10 +265,10 @@ def read_config(path: Path) -> dict[str, Any]:
     if not path.is_dir() or not file.is_file():
         found = sorted(one.name for one in path.iterdir())[:8] if path.is_dir() else "no such folder"
         raise WeightsError(f"{path} is not a BioVerse model: it has no {CONFIG} (found: {found or 'nothing'}).")
-    try:
-        values = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise WeightsError(f"{file} is damaged: {error}. Save or fetch the model again.") from error
-    if not isinstance(values, dict):
-        raise WeightsError(f"{file} is damaged: it holds no JSON object. Save or fetch the model again.")
+    values = read_json_object(file, strict=True)
+    if "format_version" not in values and "model_type" in values:
+        raise WeightsError(
+            f"{path} holds a {values['model_type']!r:.40} model of transformers, not a BioVerse model. To make one "
+            "with it: tl.align(adata, llm=...) for a language model, tl.align(adata, model=...) for an encoder."
+        )
     return values

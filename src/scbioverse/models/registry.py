@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .._imports import collection_paused
-from ..errors import WeightsError
+from ..errors import InputError, WeightsError
 from ._loaded import LOADED
 from ._recipes import PACKAGED, Recipe, read_pins, recipes
 from .config import BioVerseConfig, read_config
@@ -89,17 +90,32 @@ def find(model: str | Path) -> Path:
 
     Raises
     ------
+    InputError
+        It is none of these by its kind.
     WeightsError
         There is none.
     OfflineError
         It would have to be fetched, and `settings.offline` is on or the hub cannot be reached.
     """
     here = bundled()
-    path = Path(model).expanduser()
-    if is_local(model):
-        return here.get(str(model), path)
-    if str(model) in recipes():
-        raise WeightsError(_how_to_train(recipes()[str(model)]))
+    if not isinstance(model, str | os.PathLike) or not os.fspath(model):
+        raise InputError(
+            f"a model is the name of one ({', '.join(sorted(here))}), a folder or a hub id, found {model!r:.60}."
+        )
+    text, path = os.fspath(model).rstrip("/"), Path(model).expanduser()
+    try:
+        if is_local(model):
+            return here.get(text, path)
+        there = path.exists()
+    except (OSError, ValueError) as error:  # far too long for a path, or with a zero byte
+        raise WeightsError(f"no model {str(model)!r:.80}: it is neither a name nor a path ({error}).") from error
+    if text in recipes():
+        raise WeightsError(_how_to_train(recipes()[text]))
+    if there:
+        raise WeightsError(
+            f"{path} is a file, and a model is a folder, the one that model.save() made. Name the folder"
+            + (f": {path.parent}." if (path.parent / "config.json").is_file() else ".")
+        )
     from ._hub import fetch_checkpoint, parse_hub_id
 
     parsed = parse_hub_id(os.fspath(model))
@@ -112,6 +128,10 @@ def find(model: str | Path) -> Path:
             f"{str(model)!r} is an encoder of {reads}s by itself: scbioverse.tl.embed takes it. To go on, train a "
             f"projector: model = scbioverse.tl.align(adata, text_key=..., modality={reads!r}, model={str(model)!r})."
         )
+    near = get_close_matches(text.lower(), {one.lower(): one for one in (*here, *recipes())}, n=1, cutoff=0.75)
+    if near:
+        name = next(one for one in (*here, *recipes()) if one.lower() == near[0])
+        raise WeightsError(f"no model {text!r}. Did you mean {name!r}? See scbioverse.models.list_models().")
     raise WeightsError(
         f"no model {str(model)!r}: neither a bundled one ({', '.join(sorted(here)) or 'none in this installation'}) "
         f"nor a folder. See scbioverse.models.list_models()."
@@ -120,7 +140,7 @@ def find(model: str | Path) -> Path:
 
 def is_local(model: str | Path) -> bool:
     """Whether this is the name of a bundled model or a folder, so that the hub is not asked for it."""
-    return str(model) in bundled() or Path(model).expanduser().is_dir()
+    return str(model).rstrip("/") in bundled() or Path(model).expanduser().is_dir()
 
 
 def list_models() -> pd.DataFrame:
