@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+
+from .errors import InputError
 
 UNS_ROOT = "bioverse"
 
@@ -18,6 +21,14 @@ class Slots:
     """
 
     key: str = "bioverse"
+
+    def __post_init__(self) -> None:
+        """Refuse a stem whose slots no file could hold."""
+        if not isinstance(self.key, str) or not re.fullmatch(r"[^\W_][\w .+-]{0,79}", self.key):
+            raise InputError(
+                f"key_added={self.key!r:.90} becomes part of the names of slots: up to 80 letters, digits, spaces, "
+                "'_', '.', '+' and '-', a letter or digit first."
+            )
 
     @property
     def label(self) -> str:

@@ -352,7 +352,8 @@ def test_reasons_name_only_genes_the_data_bear_out(
 def test_reasons_without_readable_counts(
     cells: ad.AnnData, tiny_model: BioVerse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sb.tl.embed(cells, model=tiny_model)
+    cells.layers["counts"] = cells.X.copy()
+    sb.tl.embed(cells, model=tiny_model, layer="counts")
     perfect(cells, monkeypatch)
     cells.X = cells.X.copy()
     cells.X.data -= 5.0  # scaled after embedding, as people do

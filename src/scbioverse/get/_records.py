@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
-from .._keys import UNS_ROOT
-from ..errors import InputError
+from .._record import read_record, records_of
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -29,10 +27,4 @@ def records(adata: AnnData) -> dict[str, dict[str, Any]]:
     InputError
         A record is not what this package writes.
     """
-    out = {}
-    for step, text in dict(adata.uns.get(UNS_ROOT, {})).items():
-        try:
-            out[str(step)] = json.loads(str(text))
-        except ValueError as error:
-            raise InputError(f"adata.uns[{UNS_ROOT!r}][{step!r}] is no record of scbioverse: {error}.") from error
-    return out
+    return {str(step): read_record(adata, step) for step in records_of(adata)}

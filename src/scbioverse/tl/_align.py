@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Literal
 
-from .._keys import UNS_ROOT, Slots
-from .._logging import log_added, logger
+from .._keys import Slots
+from .._logging import logger
+from .._mudata import is_mudata, on_part
 from .._random import Rng, as_seed
-from .._record import write_record
+from .._results import check_target, write_results
 from ..errors import InputError
 from ._align_training import aligned_rows, finish, make_task, new_model
 from ._representation import represent_rows
@@ -126,8 +127,11 @@ def align(
     >>> model.save("my-model")
     >>> sb.tl.annotate(adata, model="my-model")
     """
+    if is_mudata(adata):
+        return on_part(align, locals())
     from ..train import LexicalTask, fit
 
+    check_target(adata)
     if loss not in DEFAULT_STEPS:
         raise InputError(f"loss={loss!r}; choose {', '.join(map(repr, DEFAULT_STEPS))}.")
     if start not in ("fresh", "model"):
@@ -148,33 +152,34 @@ def align(
         )
     finish(new, embedded, texts, train, held, loss, modality, text_key, seed)
     aligned = aligned_rows(new, embedded, modality, loss)
-    filled = embedded.write(adata)
-    adata.obsm[slots.aligned] = aligned
     step = "align" if slots.key == Slots().key else f"align_{slots.key}"
-    write_record(
-        adata,
-        step,
-        model=new.name,
-        fingerprint=new.fingerprint(),
-        text_key=text_key,
-        use_rep=use_rep,
-        loss=loss,
-        start=start,
-        steps=len(history),
-        lr=lr,
-        seed=seed,
-        modality=modality,
-        llm=new.config.llm.name,
-        llm_sha256=new.config.llm.sha256,
-        n_train=int(train.size),
-        n_held_out=int(held.size),
-        labels=[
+    record = {
+        "model": new.name,
+        "fingerprint": new.fingerprint(),
+        "text_key": text_key,
+        "use_rep": use_rep,
+        "loss": loss,
+        "start": start,
+        "steps": len(history),
+        "lr": lr,
+        "seed": seed,
+        "modality": modality,
+        "llm": new.config.llm.name,
+        "llm_sha256": new.config.llm.sha256,
+        "n_train": int(train.size),
+        "n_held_out": int(held.size),
+        "labels": [
             {"name": one, "cl_id": cl_id, "text": answer}
             for one, cl_id, answer in zip(texts.names, texts.cl_ids, texts.answers, strict=True)
         ],
-        loss_first=float(history["loss"].iloc[:10].mean()),
-        loss_last=float(history["loss"].iloc[-10:].mean()),
-        metrics=new.config.metrics,
+        "loss_first": float(history["loss"].iloc[:10].mean()),
+        "loss_last": float(history["loss"].iloc[-10:].mean()),
+        "metrics": new.config.metrics,
+    }
+    write_results(
+        adata,
+        "align",
+        obsm=embedded.obsm | {slots.aligned: aligned},
+        records=embedded.records | {step: record},
     )
-    log_added("align", [*filled, f"adata.obsm[{slots.aligned!r}]", f"adata.uns[{UNS_ROOT!r}][{step!r}]"])
     return new

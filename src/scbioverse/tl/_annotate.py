@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._keys import Slots
+from .._mudata import is_mudata, on_part
 from .._random import Rng, as_seed
+from .._results import check_target, own_copy
 from ..errors import InputError
 from ._answers import columns_of, decide, write_answers
 from ._choices import Method, check_options, given_threshold, means_ontology, pick_method, resolve_threshold
@@ -21,7 +23,7 @@ from ._labels import Labels, log_labels, read_labels
 from ._propagation import check_neighbors, propagate
 from ._proposals import proposed_answers
 from ._reasons import Rationale, reasons
-from ._representation import own_copy, represent_rows
+from ._representation import represent_rows
 from ._samples import harmonise_samples, read_samples
 from ._shortlist import rank_ontology
 from ._written_reasons import written_reasons
@@ -206,8 +208,11 @@ def annotate(
     >>> sb.tl.annotate(adata, labels=["B cell", "CD4 T cell", "CD8 T cell", "NK cell", "monocyte"])
     >>> adata.obs["bioverse_label"].value_counts()
     """
+    if is_mudata(adata):
+        return on_part(annotate, locals())
     from ..models import load
 
+    check_target(adata)
     threshold = given_threshold(unknown_threshold, min_confidence)
     seed = as_seed(rng)
     check_options(rationale, sample_key, groupby, batch_size)
@@ -215,8 +220,6 @@ def annotate(
     loaded = load(model, device=device)
     chosen = pick_method(loaded, method, modality)
     threshold = resolve_threshold(threshold, loaded)
-    if not hasattr(adata, "obsm"):
-        raise InputError(f"expected an AnnData, found {type(adata).__name__}.")
     groups = None if groupby is None else read_groups(adata, groupby)
     samples = None if sample_key is None else read_samples(adata, sample_key)
     free = chosen == "generate" and labels is None
@@ -342,7 +345,6 @@ def annotate(
         "seed": seed,
     }
     target = own_copy(adata) if copy else adata
-    write_answers(target, slots, embedded, candidates, answers, why, aligned, record)
-    if written is not None:
-        target.obs[slots.text] = np.array(written.texts, dtype=object)
+    texts = None if written is None else written.texts
+    write_answers(target, slots, embedded, candidates, answers, why, aligned, record, texts)
     return target if copy else None

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from .._keys import UNS_ROOT, Slots
-from .._logging import log_added, logger
-from .._record import write_record
+from .._keys import Slots
+from .._logging import logger
+from .._results import write_results
 from .._shown import shown_name
 from ..knowledge.phrases import canonical_phrase
 from ._groups import Groups, agreement, group_scores
@@ -218,6 +218,7 @@ def write_answers(
     why: Reasons,
     aligned: Float | None,
     record: dict[str, Any],
+    texts: list[str] | None = None,
 ) -> None:
     """Fill the slots. Everything was computed before, so that an error leaves the AnnData as it was."""
     names = [one.name for one in answers.called]
@@ -225,30 +226,28 @@ def write_answers(
     label_codes = np.where(answers.codes < 0, -1, np.where(answers.known, answers.codes, len(names)))
     label = pd.Categorical.from_codes(label_codes, pd.Index([*names, answers.unknown])).remove_unused_categories()
     ids = np.array([*[one.cl_id or "" for one in answers.called], ""], dtype=object)
-    filled = embedded.write(adata)
-    adata.obs[slots.label] = pd.Series(label, index=index)
-    adata.obs[slots.confidence] = answers.confidence
-    adata.obs[slots.margin] = answers.margin
-    adata.obs[slots.entropy] = answers.entropy
-    if answers.elsewhere is not None:
-        adata.obs[slots.elsewhere] = answers.elsewhere
-        filled += [f"adata.obs[{slots.elsewhere!r}]"]
-    elif slots.elsewhere in adata.obs:
-        del adata.obs[slots.elsewhere]  # of an annotation before this one
-    adata.obs[slots.rationale] = pd.Series(why.of_rows(answers), index=index, dtype=object)
-    adata.obs[slots.cl_id] = pd.Series(pd.Categorical(ids[label_codes]), index=index)
+    in_obs: dict[str, Any] = {
+        slots.label: pd.Series(label, index=index),
+        slots.confidence: answers.confidence,
+        slots.margin: answers.margin,
+        slots.entropy: answers.entropy,
+        **({} if answers.elsewhere is None else {slots.elsewhere: answers.elsewhere}),
+        slots.rationale: pd.Series(why.of_rows(answers), index=index, dtype=object),
+        slots.cl_id: pd.Series(pd.Categorical(ids[label_codes]), index=index),
+    }
+    if texts is not None:
+        in_obs[slots.text] = np.array(texts, dtype=object)
     columns = columns_of([label.name for label in labels])
-    adata.obsm[slots.scores] = pd.DataFrame(answers.log_probs, index=index, columns=columns)
-    in_obs = (slots.label, slots.confidence, slots.margin, slots.entropy, slots.rationale, slots.cl_id)
-    filled += [f"adata.obs[{s!r}]" for s in in_obs]
-    filled += [f"adata.obsm[{slots.scores!r}]"]
-    if aligned is not None:
-        adata.obsm[slots.aligned] = aligned
-        filled += [f"adata.obsm[{slots.aligned!r}]"]
-    step, evidence = annotate_step(slots), evidence_step(slots)
-    write_record(adata, step, **record)
-    write_record(adata, evidence, columns=list(why.table.columns), rows=_rows_of(why.table))
-    log_added("annotate", [*filled, *(f"adata.uns[{UNS_ROOT!r}][{one!r}]" for one in (step, evidence))])
+    scores = pd.DataFrame(answers.log_probs, index=index, columns=columns)
+    in_evidence = {"columns": list(why.table.columns), "rows": _rows_of(why.table)}
+    write_results(
+        adata,
+        "annotate",
+        obs=in_obs,
+        obsm=embedded.obsm | {slots.scores: scores} | ({} if aligned is None else {slots.aligned: aligned}),
+        records=embedded.records | {annotate_step(slots): record, evidence_step(slots): in_evidence},
+        drop=[slot for slot in (slots.elsewhere, slots.text) if slot not in in_obs],
+    )
     counts = label.value_counts().sort_values(ascending=False)
     shown = ", ".join(f"{shown_name(str(name))} {int(n)}" for name, n in counts.iloc[:_SHOWN].items())
     more = f" and {len(counts) - _SHOWN} more" if len(counts) > _SHOWN else ""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from .._mudata import anndata_of
 from ..errors import InputError
 from ..llm.questions import MAX_QUESTION_CHARS, bounded
 from ._answer_stream import Answer, AnswerStream, pieces, whole_sentences
@@ -136,6 +137,7 @@ def asked_rows(
     InputError
         There is no such modality, or a reference is given that would not be read.
     """
+    adata, reference = anndata_of(adata, modality), anndata_of(reference, modality)
     if modality in SEQUENCE_MODALITIES:
         return AskedSequences(adata, modality=modality, reference=reference, text_key=text_key, **options)
     if modality != "cell":

@@ -24,7 +24,6 @@ from ..pp._sequences import clean_sequence
 from ..pp._smiles import Molecule, parse_smiles
 from ._column_values import is_list, value_text
 from ._describe_reference import reference_texts
-from ._mudata import is_mudata, part_of
 from ._neighbours import compared_views
 from ._question_cells import check_rows, groups_in, read_cells
 from ._questions import MOST_GROUPS, column_values, group_columns
@@ -107,7 +106,6 @@ class AskedSequences:
         reference: AnnData | None = None,
         text_key: str = "text",
     ) -> None:
-        adata = part_of(adata, modality) if is_mudata(adata) else adata
         check_rows(adata, groupby)
         self.adata, self.modality, self.groupby = adata, modality, groupby
         self.key, self._given_key, self.layer = key or _KEYS[modality], key, layer

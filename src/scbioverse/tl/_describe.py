@@ -6,15 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._keys import UNS_ROOT, Slots
-from .._logging import log_added
+from .._keys import Slots
+from .._mudata import anndata_of, is_mudata, on_part
 from .._random import Rng, as_seed
-from .._record import write_record
+from .._results import check_target, own_copy, write_results
 from ..errors import InputError
 from ._describe_reference import CHOICES, Choose, choose_rows, reference_texts
-from ._mudata import is_mudata, part_of
 from ._neighbours import Metric, compared_views, known_rows, nearest_rows
-from ._representation import own_copy, represent_rows
+from ._representation import represent_rows
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -138,19 +137,12 @@ def describe(
     >>> sb.tl.describe(drugs, modality="molecule")  # doctest: +SKIP
     >>> drugs.obs["bioverse_description"]  # doctest: +SKIP
     """
+    if is_mudata(adata):
+        return on_part(describe, locals())
     from ..models import load
 
-    if is_mudata(adata):
-        whole = adata.copy() if copy else adata
-        describe(
-            part_of(whole, modality), modality=modality, model=model, reference=reference, text_key=text_key,
-            choose=choose, n_neighbors=n_neighbors, use_rep=use_rep, metric=metric, question=question, beams=beams,
-            max_new_tokens=max_new_tokens, batch_size=batch_size, key=key, layer=layer, key_added=key_added,
-            device=device, rng=rng,
-        )  # fmt: skip
-        return whole if copy else None
-    if not hasattr(adata, "obsm"):
-        raise InputError(f"expected an AnnData, found {type(adata).__name__}.")
+    check_target(adata)
+    reference = anndata_of(reference, modality)
     _check_options(choose, n_neighbors, beams, max_new_tokens, batch_size)
     if reference is None and use_rep is not None:
         raise InputError("use_rep finds neighbours in a reference: pass reference=, or leave use_rep out.")
@@ -190,21 +182,14 @@ def describe(
         fields |= {"method": "reference", "choose": choose, "n_neighbors": k, "use_rep": use_rep, "metric": metric}
         fields |= {"text_key": text_key, "n_reference": reference.n_obs, "n_texts": sum(map(bool, held))}
     target = own_copy(adata) if copy else adata
-    filled = embedded.write(target) if embedded is not None else []
-    for slot, values in columns.items():
-        target.obs[slot] = np.asarray(values, dtype=np.float32 if slot == slots.description_score else object)
     step = "describe" if slots.key == Slots().key else f"describe_{slots.key}"
-    write_record(
-        target,
-        step,
-        model=loaded.name,
-        fingerprint=loaded.fingerprint(),
-        **fields,
-        seed=as_seed(rng),
-    )
-    log_added(
-        "describe", [*filled, *(f"adata.obs[{slot!r}]" for slot in columns), f"adata.uns[{UNS_ROOT!r}][{step!r}]"]
-    )
+    record = {"model": loaded.name, "fingerprint": loaded.fingerprint(), **fields, "seed": as_seed(rng)}
+    typed = {
+        slot: np.asarray(values, dtype=np.float32 if slot == slots.description_score else object)
+        for slot, values in columns.items()
+    }
+    made = ({}, {}) if embedded is None else (embedded.obsm, embedded.records)
+    write_results(target, "describe", obs=typed, obsm=made[0], records=made[1] | {step: record})
     return target if copy else None
 
 

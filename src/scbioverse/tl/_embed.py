@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from .._device import place_encoder
-from .._keys import UNS_ROOT, Slots
-from .._logging import log_added
+from .._keys import Slots
+from .._mudata import is_mudata, on_part
 from .._random import Rng, as_seed
-from .._record import write_record
+from .._results import check_target, own_copy, write_results
 from ..encoders import Encoder, embed_rows
 from ..encoders._by_name import SHORT_NAMES
 from ..encoders._distinct import TextEncoder
@@ -16,7 +16,6 @@ from ..encoders._run import digest_of_input
 from ..errors import InputError
 from ..io import array_digest
 from ..models._hub import given_encoder
-from ._mudata import is_mudata, part_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -151,14 +150,8 @@ def embed(
     (2700, 128)
     """
     if is_mudata(adata):
-        whole = adata.copy() if copy else adata
-        embed(
-            part_of(whole, modality), model=model, modality=modality, key=key, key_added=key_added, layer=layer,
-            batch_size=batch_size, sequences=sequences, invalid=invalid, device=device, rng=rng,
-        )  # fmt: skip
-        return whole if copy else None
-    if not hasattr(adata, "obsm"):
-        raise InputError(f"expected an AnnData, found {type(adata).__name__}")
+        return on_part(embed, locals())
+    check_target(adata)
     encoder, model_name = _encoder(model, modality)
     place_encoder(encoder, device)
     if sequences is not None:
@@ -169,16 +162,13 @@ def embed(
     plan = encoder.plan(adata, key=key, layer=layer, **_reading(encoder, invalid))
     values = embed_rows(encoder, adata, key=key, layer=layer, batch_size=batch_size, plan=plan)
     slot, step = slots.embedding(modality), embed_step(slots, modality)
-    target = adata
-    if copy:
-        target = adata.to_memory() if adata.isbacked else adata.copy()
-    target.obsm[slot] = values[:, 0] if encoder.n_tokens == 1 else values
     record = embedding_record(
         encoder, adata, values, plan=plan, model=model_name, modality=modality, slot=slot, key=key, layer=layer,
         seed=as_seed(rng),
     )  # fmt: skip
-    write_record(target, step, **record)
-    log_added("embed", [f"adata.obsm[{slot!r}]", f"adata.uns[{UNS_ROOT!r}][{step!r}]"])
+    target = own_copy(adata) if copy else adata
+    held = values[:, 0] if encoder.n_tokens == 1 else values
+    write_results(target, "embed", obsm={slot: held}, records={step: record})
     return target if copy else None
 
 

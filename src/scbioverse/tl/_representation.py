@@ -10,7 +10,8 @@ import numpy as np
 from .._device import place_encoder
 from .._keys import Slots
 from .._logging import logger
-from .._record import read_record, write_record
+from .._record import read_record
+from .._results import check_target
 from ..encoders import PrecomputedEncoder, embed_rows
 from ..encoders._run import digest_of_input
 from ..errors import InputError, MissingKeyError
@@ -49,13 +50,15 @@ class Representation:
     step: str
     record: dict[str, Any] = field(default_factory=dict)
 
-    def write(self, adata: AnnData) -> list[str]:
-        """Store fresh embeddings and their record; return the names of the slots that were filled."""
-        if not self.fresh:
-            return []
-        adata.obsm[self.slot] = self.values[:, 0] if self.values.shape[1] == 1 else self.values
-        write_record(adata, self.step, **self.record)
-        return [f"adata.obsm[{self.slot!r}]"]
+    @property
+    def obsm(self) -> dict[str, NDArray[np.float32]]:
+        """What is to be stored in `obsm`: nothing where it was stored before."""
+        return {self.slot: self.values[:, 0] if self.values.shape[1] == 1 else self.values} if self.fresh else {}
+
+    @property
+    def records(self) -> dict[str, dict[str, Any]]:
+        """What is to be recorded of it."""
+        return {self.step: self.record} if self.fresh else {}
 
 
 def represent_rows(
@@ -85,8 +88,7 @@ def represent_rows(
     InputError
         The data cannot be embedded.
     """
-    if not hasattr(adata, "obsm"):
-        raise InputError(f"expected an AnnData, found {type(adata).__name__}.")
+    check_target(adata)
     model.check_modality(modality)
     if adata.n_obs == 0:
         raise InputError("adata has no rows: there is nothing to embed.")
@@ -162,8 +164,3 @@ def _out_of_date(
     if record["input_digest"] != now:
         return f"the data have changed since adata.obsm[{slot!r}] was made from them"
     return ""
-
-
-def own_copy(adata: AnnData) -> AnnData:
-    """Return a copy in memory, for `copy=True`."""
-    return adata.to_memory() if adata.isbacked else adata.copy()

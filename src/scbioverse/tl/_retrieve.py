@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from .._keys import UNS_ROOT, Slots
-from .._logging import log_added
+from .._keys import Slots
+from .._mudata import anndata_of, is_mudata, on_part
 from .._random import Rng, as_seed
-from .._record import write_record
+from .._results import check_target, own_copy, write_results
 from ..errors import InputError
 from ._answers import columns_of
-from ._representation import own_copy, represent_rows
+from ._representation import represent_rows
 from ._retrieve_rows import MOST_COLUMN, TOP_K, best_texts, column_texts, similar_rows
 
 if TYPE_CHECKING:
@@ -133,8 +133,12 @@ def retrieve(
     >>> sb.tl.retrieve(adata, "cells that secrete antibodies")
     >>> adata.obs.sort_values("bioverse_retrieve_0", ascending=False)["cell_type"].head()
     """
+    if is_mudata(adata):
+        return on_part(retrieve, locals())
     from ..models import load
 
+    check_target(adata)
+    query = anndata_of(query, query_modality or modality)
     if direction not in ("cells", "rows", "text", "similar"):
         raise InputError(f"direction={direction!r}; choose 'rows', 'text' or 'similar'.")
     if top_k is not None and (top_k < 1 or direction in ("cells", "rows")):
@@ -146,14 +150,12 @@ def retrieve(
             adata, query, direction, model, scale, name, key_added, modality, key, layer, text_key, top_k,
             query_modality, use_rep, metric, device, rng, copy,
         )  # fmt: skip
-    names, texts, several = _texts(query)  # type: ignore[arg-type]  # an AnnData or None was taken above
+    names, texts, several = _texts(query)  # an AnnData or None was taken above
     if scale not in ("cosine", "zscore"):
         raise InputError(f"scale={scale!r}; choose 'cosine' or 'zscore'.")
     if direction == "text" and len(texts) < 2:
         raise InputError("direction='text' finds the best of several texts; pass two or more.")
     slots = Slots(key_added)
-    if not hasattr(adata, "obsm"):
-        raise InputError(f"expected an AnnData, found {type(adata).__name__}.")
     suffix = _suffix(adata, slots) if name is None else _checked(name)
     loaded = load(model, device=device)
     embedded = represent_rows(adata, loaded, modality=modality, key=key, layer=layer, slots=slots)
@@ -161,35 +163,30 @@ def retrieve(
     if scale == "zscore":
         scores = _standardised(scores)
     target = own_copy(adata) if copy else adata
-    filled = embedded.write(target)
     slot = slots.retrieve(suffix)
+    obs: dict[str, Any] = {}
+    obsm: dict[str, Any] = dict(embedded.obsm)
     if direction == "text":
-        best = scores.argmax(axis=1)
-        target.obs[slot] = pd.Categorical.from_codes(best, pd.Index(names))
-        target.obs[f"{slot}_score"] = scores.max(axis=1).astype(np.float32)
-        filled += [f"adata.obs[{slot!r}]", f"adata.obs[{slot + '_score'!r}]"]
+        obs[slot] = pd.Categorical.from_codes(scores.argmax(axis=1), pd.Index(names))
+        obs[f"{slot}_score"] = scores.max(axis=1).astype(np.float32)
     elif not several:
-        target.obs[slot] = scores[:, 0].astype(np.float32)
-        filled += [f"adata.obs[{slot!r}]"]
+        obs[slot] = scores[:, 0].astype(np.float32)
     if several:
-        target.obsm[slot] = pd.DataFrame(scores.astype(np.float32), index=target.obs_names, columns=columns_of(names))
-        filled += [f"adata.obsm[{slot!r}]"]
+        obsm[slot] = pd.DataFrame(scores.astype(np.float32), index=target.obs_names, columns=columns_of(names))
     step = slot.removeprefix(f"{Slots().key}_")
-    write_record(
-        target,
-        step,
-        model=loaded.name,
-        fingerprint=loaded.fingerprint(),
-        texts=[{"name": one, "text": said} for one, said in zip(names, texts, strict=True)],
-        direction=direction,
-        scale=scale,
-        modality=modality,
-        layer=layer,
-        key=key,
-        embedding=embedded.slot,
-        seed=as_seed(rng),
-    )
-    log_added("retrieve", [*filled, f"adata.uns[{UNS_ROOT!r}][{step!r}]"])
+    record = {
+        "model": loaded.name,
+        "fingerprint": loaded.fingerprint(),
+        "texts": [{"name": one, "text": said} for one, said in zip(names, texts, strict=True)],
+        "direction": direction,
+        "scale": scale,
+        "modality": modality,
+        "layer": layer,
+        "key": key,
+        "embedding": embedded.slot,
+        "seed": as_seed(rng),
+    }
+    write_results(target, "retrieve", obs=obs, obsm=obsm, records=embedded.records | {step: record})
     return target if copy else None
 
 
@@ -220,8 +217,6 @@ def _best_of_many(
         raise InputError("an AnnData as query is searched for each row: direction='text' (its texts) or 'similar'.")
     if scale != "cosine":
         raise InputError("scale='zscore' compares texts with one another over the rows; it does not go with top_k.")
-    if not hasattr(adata, "obsm"):
-        raise InputError(f"expected an AnnData, found {type(adata).__name__}.")
     slots, wanted = Slots(key_added), TOP_K if top_k is None else top_k
     slot = slots.retrieve(_suffix(adata, slots) if name is None else _checked(name))
     loaded = load(model, device=device)
@@ -237,12 +232,10 @@ def _best_of_many(
         names, texts, _ = _texts(query, most=MOST_COLUMN)
         found = best_texts(adata, texts, names, loaded, wanted, **shared)
     target = own_copy(adata) if copy else adata
-    filled = found.embedded.write(target) if found.embedded is not None else []
-    filled += found.write(target, slot)
+    obs, obsm = found.values(slot)
+    made = ({}, {}) if found.embedded is None else (found.embedded.obsm, found.embedded.records)
     step = slot.removeprefix(f"{Slots().key}_")
-    write_record(
-        target,
-        step,
+    record = dict(
         model=loaded.name,
         fingerprint=loaded.fingerprint(),
         direction=direction,
@@ -255,7 +248,7 @@ def _best_of_many(
         **found.record,
         seed=as_seed(rng),
     )
-    log_added("retrieve", [*filled, f"adata.uns[{UNS_ROOT!r}][{step!r}]"])
+    write_results(target, "retrieve", obs=obs, obsm=made[0] | obsm, records=made[1] | {step: record})
     return target if copy else None
 
 

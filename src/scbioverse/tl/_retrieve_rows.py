@@ -44,16 +44,12 @@ class Found:
     embedded: Representation | None
     record: dict[str, Any]
 
-    def write(self, adata: AnnData, slot: str) -> list[str]:
-        """Fill the slots; return their names."""
+    def values(self, slot: str) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return what goes into `obs` and `obsm`."""
         best = self.near.rows[:, 0]
-        adata.obs[slot] = np.array(["" if row < 0 else self.names[row] for row in best], dtype=object)
-        adata.obs[f"{slot}_score"] = self.near.similarity[:, 0]
-        adata.obsm[slot], adata.obsm[f"{slot}_rows"] = self.near.similarity, self.near.rows
-        return [
-            *(f"adata.obs[{one!r}]" for one in (slot, f"{slot}_score")),
-            *(f"adata.obsm[{one!r}]" for one in (slot, f"{slot}_rows")),
-        ]
+        names = np.array(["" if row < 0 else self.names[row] for row in best], dtype=object)
+        obs = {slot: names, f"{slot}_score": self.near.similarity[:, 0]}
+        return obs, {slot: self.near.similarity, f"{slot}_rows": self.near.rows}
 
 
 def column_texts(table: AnnData, text_key: str) -> list[str]:

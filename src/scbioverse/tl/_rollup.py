@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from .._keys import UNS_ROOT, Slots
-from .._logging import log_added
-from .._record import write_record
+from .._keys import Slots
+from .._mudata import is_mudata, on_part
+from .._results import check_target, own_copy, write_results
 from .._shown import shown_name
 from ..errors import InputError, MissingKeyError
 from ..knowledge import Ontology, load_ontology, resolve_label, resolve_labels
 from ..knowledge.phrases import canonical_phrase
-from ._representation import own_copy
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -76,8 +75,9 @@ def rollup(
     >>> sb.tl.annotate(adata)
     >>> sb.tl.rollup(adata, level=["T cell", "B cell", "myeloid cell"])
     """
-    if not hasattr(adata, "obs"):
-        raise InputError(f"expected an AnnData, found {type(adata).__name__}.")
+    if is_mudata(adata):
+        return on_part(rollup, locals())
+    check_target(adata)
     slots, ontology = Slots(key_added), load_ontology()
     names, ids = _labels(adata, slots, label_key)
     depth, chosen, said = _level(level, ontology)
@@ -86,18 +86,20 @@ def rollup(
     lifted = [_lift(name, cl_id, depth, chosen, ontology) for name, cl_id in different]
     new_names = np.array([one[0] for one in lifted], dtype=object)[codes]
     new_ids = np.array([one[1] for one in lifted], dtype=object)[codes]
-    target = own_copy(adata) if copy else adata
-    target.obs[slots.rollup] = pd.Series(pd.Categorical(new_names), index=adata.obs_names)
-    target.obs[f"{slots.rollup}_cl_id"] = pd.Series(pd.Categorical(new_ids), index=adata.obs_names)
     step = "rollup" if slots.key == Slots().key else f"rollup_{slots.key}"
     became = [
         {"label": None if name != name else name, "cl_id": cl_id, "rollup": None if new[0] != new[0] else new[0]}
         | {"rollup_cl_id": new[1]}
         for (name, cl_id), new in zip(different, lifted, strict=True)
     ]
-    write_record(target, step, level=said, label_key=label_key, labels=became)
-    shown = (f"adata.obs[{slots.rollup!r}]", f"adata.obs[{slots.rollup + '_cl_id'!r}]")
-    log_added("rollup", [*shown, f"adata.uns[{UNS_ROOT!r}][{step!r}]"])
+    target = own_copy(adata) if copy else adata
+    columns = {slots.rollup: new_names, f"{slots.rollup}_cl_id": new_ids}
+    write_results(
+        target,
+        "rollup",
+        obs={slot: pd.Series(pd.Categorical(values), index=adata.obs_names) for slot, values in columns.items()},
+        records={step: {"level": said, "label_key": label_key, "labels": became}},
+    )
     return target if copy else None
 
 

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
-from .._keys import UNS_ROOT, Slots
-from .._logging import log_added, logger
+from .._keys import Slots
+from .._logging import logger
+from .._mudata import is_mudata, on_part
 from .._random import Rng, as_seed
-from .._record import write_record
+from .._results import check_target, write_results
 from ..errors import InputError, MismatchError
 from ._align_training import fresh_model
 from ._question_cells import AskedCells
@@ -142,11 +143,14 @@ def tune(
     >>> model = sb.tl.tune(adata, text_key="cell_type", steps=30)
     >>> sb.tl.ask(adata, "What are these cells?", cells=adata.obs["cell_type"] == "B", model=model)
     """
+    if is_mudata(adata):
+        return on_part(tune, locals())
     from ..llm.adapter import AdapterConfig
     from ..train import fit
     from ..train.instructions import InstructionSampler, InstructionTask
     from ..train.state import state_place
 
+    check_target(adata)
     if start not in ("model", "fresh"):
         raise InputError(f"start={start!r}; choose 'model' or 'fresh'.")
     check_options(steps, batch_size, lr)
@@ -191,37 +195,34 @@ def tune(
     if after is not None:
         measure = f"score, accuracy on {held.size} rows held out of the data it was tuned on"
         new.config.metrics = {**new.config.metrics, measure: after, f"{measure}, before tuning": before}
-    filled = embedded.write(adata)
     step = "tune" if slots.key == Slots().key else f"tune_{slots.key}"
-    write_record(
-        adata,
-        step,
-        model=new.name,
-        began_as=base.name,
-        start=start,
-        fingerprint=new.fingerprint(),
-        llm=new.config.llm.name,
-        llm_sha256=new.config.llm.sha256,
-        text_key=text_key,
-        modality=modality,
-        train_projector=train_projector,
-        rank=rank,
-        alpha=alpha,
-        dropout=dropout,
-        targets=config.targets,
-        steps=steps,
-        batch_size=batch_size,
-        lr=lr,
-        seed=seed,
-        weights=dict(weights or {}),
-        n_questions=len(lessons.examples),
-        tasks=lessons.tasks,
-        n_held_out=int(held.size),
-        accuracy_before=before,
-        accuracy_after=after,
-        history=plain_history(history),
-    )
-    log_added("tune", [*filled, f"adata.uns[{UNS_ROOT!r}][{step!r}]"])
+    record = {
+        "model": new.name,
+        "began_as": base.name,
+        "start": start,
+        "fingerprint": new.fingerprint(),
+        "llm": new.config.llm.name,
+        "llm_sha256": new.config.llm.sha256,
+        "text_key": text_key,
+        "modality": modality,
+        "train_projector": train_projector,
+        "rank": rank,
+        "alpha": alpha,
+        "dropout": dropout,
+        "targets": config.targets,
+        "steps": steps,
+        "batch_size": batch_size,
+        "lr": lr,
+        "seed": seed,
+        "weights": dict(weights or {}),
+        "n_questions": len(lessons.examples),
+        "tasks": lessons.tasks,
+        "n_held_out": int(held.size),
+        "accuracy_before": before,
+        "accuracy_after": after,
+        "history": plain_history(history),
+    }
+    write_results(adata, "tune", obsm=embedded.obsm, records=embedded.records | {step: record})
     return new
 
 
