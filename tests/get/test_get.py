@@ -26,8 +26,12 @@ def annotated() -> ad.AnnData:
     adata.obs["k_rationale"] = ["r1", "r2", "r3"]
     adata.obs["k_cl_id"] = pd.Categorical(["", "", "CL:1"])
     adata.obsm["k_scores"] = pd.DataFrame({"a|b": [-2.0, -2, -0.1], "c": [-0.1, -0.2, -2]}, index=adata.obs_names)
-    groups = [{"group": "0", "n": 3, "label": "c", "confidence": 0.9, "agreement": 2 / 3}]
-    write_record(adata, "annotate_k", labels=LABELS, groups=groups)
+    adata.obs["cluster"] = ["0", "0", "1"]
+    groups = [
+        {"group": "0", "n": 2, "label": "c", "confidence": 0.9, "agreement": 2 / 3},
+        {"group": "1", "n": 1, "label": "a/b", "confidence": 0.7, "agreement": 1.0},
+    ]
+    write_record(adata, "annotate_k", labels=LABELS, groups=groups, groupby="cluster")
     return adata
 
 

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import warnings
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from .._keys import Slots
+from .._mudata import anndata_of
 from .._record import read_record
-from ..errors import MissingKeyError
+from ..errors import InputError, MissingKeyError
+from ._now import NOT_RECORDED, annotate_record, annotate_step, counts_now, groups_now, named
 
 if TYPE_CHECKING:
     from anndata import AnnData
+
+
+_COLUMNS = ["name", "text", "cl_id", "term", "how", "description", "column"]
 
 
 def annotation(adata: AnnData, *, key: str = "bioverse") -> pd.DataFrame:
@@ -35,6 +41,7 @@ def annotation(adata: AnnData, *, key: str = "bioverse") -> pd.DataFrame:
     """
     slots = Slots(key)
     columns = {"label": slots.label, "confidence": slots.confidence, "cl_id": slots.cl_id, "rationale": slots.rationale}
+    adata = anndata_of(adata, holds=slots.label)
     absent = [slot for slot in columns.values() if slot not in adata.obs]
     if absent:
         raise MissingKeyError(f"adata.obs has no {absent}. Run scbioverse.tl.annotate(adata, key_added={key!r}) first.")
@@ -42,7 +49,7 @@ def annotation(adata: AnnData, *, key: str = "bioverse") -> pd.DataFrame:
 
 
 def labels(adata: AnnData, *, key: str = "bioverse") -> pd.DataFrame:
-    """Return the candidates and what each was taken for.
+    """Return the labels: the candidates and what each was taken for, and whatever else `obs` holds now.
 
     Parameters
     ----------
@@ -54,7 +61,10 @@ def labels(adata: AnnData, *, key: str = "bioverse") -> pd.DataFrame:
     Returns
     -------
     One row a candidate: `name` as given, `text` that the language model was asked for, `cl_id`, `term` (the ontology's
-    name), `how` it was resolved, `description`, `column` in the score table, and `n`, the rows with this label.
+    name), `how` it was resolved, `description`, `column` in the score table, and `n`, the rows with this label now.
+    Then one row for every other label in `obs`, so that `n` sums to the labelled rows; `how` is `"parent"` of a term
+    that candidates share, `"unknown"` of rows that none was found for, and `"not recorded"` of names that the last
+    annotation did not give: renamed categories, rows joined from other data.
 
     Raises
     ------
@@ -62,10 +72,34 @@ def labels(adata: AnnData, *, key: str = "bioverse") -> pd.DataFrame:
         There are no annotations with this stem.
     """
     slots = Slots(key)
-    table = pd.DataFrame(read_record(adata, _step(slots))["labels"])
-    counts = adata.obs[slots.label].value_counts() if slots.label in adata.obs else pd.Series(dtype=int)
-    table["n"] = [int(counts.get(name, 0)) for name in table["name"]]
+    adata = anndata_of(adata, holds=slots.label)
+    try:
+        record = read_record(adata, annotate_step(slots))
+    except MissingKeyError:
+        if slots.label not in adata.obs:
+            raise
+        record = {"labels": []}  # of data that were joined: obs alone tells
+    counts = counts_now(adata, slots)
+    table = pd.DataFrame(record["labels"], columns=_COLUMNS)
+    known = set(table["name"])
+    more = [_other(adata, slots, record, name) for name in counts if name not in known]
+    table = pd.concat([table, pd.DataFrame(more, columns=_COLUMNS)], ignore_index=True) if more else table
+    table["n"] = [counts.get(name, 0) for name in table["name"]]
     return table
+
+
+def _other(adata: AnnData, slots: Slots, record: dict[str, Any], name: str) -> dict[str, Any]:
+    """Return what is known of a label that is no candidate."""
+    parent = next((one for one in record.get("parents") or [] if one["name"] == name), None)
+    if parent is not None:
+        return {"name": name, "cl_id": parent["cl_id"], "how": "parent"}
+    ids: list[str] = []
+    if slots.cl_id in adata.obs:
+        mine = (adata.obs[slots.label].astype(object).map(str) == name).to_numpy()
+        ids = sorted({str(one) for one in adata.obs[slots.cl_id].astype(object)[mine].dropna()})
+    cl_id = ids[0] if len(ids) == 1 and ids[0] else None
+    unknown = name.startswith("unknown") and not any(ids)
+    return {"name": name, "cl_id": cl_id, "how": "unknown" if unknown else NOT_RECORDED}
 
 
 def groups(adata: AnnData, *, key: str = "bioverse") -> pd.DataFrame:
@@ -81,16 +115,27 @@ def groups(adata: AnnData, *, key: str = "bioverse") -> pd.DataFrame:
     Returns
     -------
     One row a group: `group`, `n` rows, `label`, `confidence` (0 to 1), and `agreement`, the share of its rows whose own
-    best label is the group's. No rows if every row was labelled by itself.
+    best label is the group's. No rows if every row was labelled by itself. Rows, labels and confidences are those in
+    `obs` now: a group whose rows were cut, joined or renamed since gets a row for each label it holds, with NaN for the
+    agreement.
 
     Raises
     ------
     MissingKeyError
-        There are no annotations with this stem.
+        There are no annotations with this stem, or the column of groups is gone.
+
+    Warns
+    -----
+    UserWarning
+        Groups are not as they were when they were labelled.
     """
-    found = read_record(adata, _step(Slots(key)))["groups"]
+    slots = Slots(key)
+    adata = anndata_of(adata, holds=slots.label)
+    record = annotate_record(adata, slots)
+    found = record["groups"]
     proposed = ["proposed"] if any("proposed" in row for row in found) else []
-    return pd.DataFrame(found, columns=["group", "n", "label", "confidence", "agreement", *proposed])
+    table = pd.DataFrame(found, columns=["group", "n", "label", "confidence", "agreement", *proposed])
+    return groups_now(adata, slots, record, table) if found else table
 
 
 def scores(adata: AnnData, *, key: str = "bioverse") -> pd.DataFrame:
@@ -111,16 +156,36 @@ def scores(adata: AnnData, *, key: str = "bioverse") -> pd.DataFrame:
     ------
     MissingKeyError
         There are no scores with this stem.
+    InputError
+        The slot holds something else.
+
+    Warns
+    -----
+    UserWarning
+        Candidates' columns went lost, or others came in, as where data were joined.
     """
     slots = Slots(key)
+    adata = anndata_of(adata, holds=slots.label)
     if slots.scores not in adata.obsm:
         raise MissingKeyError(
             f"adata.obsm[{slots.scores!r}] is missing (found: {sorted(adata.obsm) or 'nothing'}). "
             f"Run scbioverse.tl.annotate(adata, key_added={key!r}) first."
         )
-    names = {one["column"]: one["name"] for one in read_record(adata, _step(slots))["labels"]}
-    return adata.obsm[slots.scores].rename(columns=names)
-
-
-def _step(slots: Slots) -> str:
-    return "annotate" if slots.key == Slots().key else f"annotate_{slots.key}"
+    stored = adata.obsm[slots.scores]
+    if not isinstance(stored, pd.DataFrame):
+        raise InputError(
+            f"adata.obsm[{slots.scores!r}] is {type(stored).__name__}, not the table that tl.annotate writes there. "
+            "Annotate again, or read your own values from obsm."
+        )
+    names = {one["column"]: one["name"] for one in annotate_record(adata, slots)["labels"]}
+    gone, new = [names[one] for one in names if one not in stored], [one for one in stored if one not in names]
+    if gone or new:
+        said = [f"no scores of {named(gone)}, so that a row no longer sums to one"] if gone else []
+        said += [f"columns that were not recorded ({named(map(str, new))})"] if new else []
+        warnings.warn(
+            f"adata.obsm[{slots.scores!r}] is not as scbioverse.tl.annotate left it: it holds {' and '.join(said)}. "
+            "Joining data keeps only the columns that all have; annotate the joined data again.",
+            UserWarning,
+            stacklevel=2,
+        )
+    return stored.rename(columns=names)

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from .._keys import Slots
+from .._mudata import anndata_of
 from .._record import read_record
+from ..errors import MissingKeyError
+from ._now import annotate_record, annotate_step, warn_of_changes
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -39,9 +42,16 @@ def evidence(adata: AnnData, *, key: str = "bioverse") -> pd.DataFrame:
     ------
     MissingKeyError
         There is no evidence with this stem.
+
+    Warns
+    -----
+    UserWarning
+        The labels in `obs` have changed since: the table is of the data as they were annotated.
     """
-    step = "evidence" if key == Slots().key else f"evidence_{key}"
-    record = read_record(adata, step)
+    slots = Slots(key)
+    adata = anndata_of(adata, holds=slots.label)
+    record = read_record(adata, "evidence" if key == Slots().key else f"evidence_{key}")
+    _warn(adata, slots, "the evidence")
     table = pd.DataFrame(record["rows"], columns=record["columns"])
     return table.astype({name: float for name in _NUMBERS if name in table} if len(table) else {})
 
@@ -66,7 +76,23 @@ def samples(adata: AnnData, *, key: str = "bioverse") -> pd.DataFrame:
     ------
     MissingKeyError
         There are no annotations with this stem.
+
+    Warns
+    -----
+    UserWarning
+        The labels in `obs` have changed since: the table is of the data as they were annotated.
     """
-    step = "annotate" if key == Slots().key else f"annotate_{key}"
-    found = read_record(adata, step).get("samples", [])
+    slots = Slots(key)
+    adata = anndata_of(adata, holds=slots.label)
+    found = annotate_record(adata, slots).get("samples", [])
+    if found:
+        _warn(adata, slots, "the vote of the samples")
     return pd.DataFrame(found, columns=["group", "sample", "n", "own_label", "confidence", "share", "harmonised"])
+
+
+def _warn(adata: AnnData, slots: Slots, what: str) -> None:
+    try:
+        record = read_record(adata, annotate_step(slots))
+    except MissingKeyError:
+        return  # nothing says what the labels were
+    warn_of_changes(adata, slots, record, what)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .._mudata import anndata_of
 from .._record import read_record, records_of
 
 if TYPE_CHECKING:
@@ -27,4 +28,5 @@ def records(adata: AnnData) -> dict[str, dict[str, Any]]:
     InputError
         A record is not what this package writes.
     """
+    adata = anndata_of(adata)
     return {str(step): read_record(adata, step) for step in records_of(adata)}

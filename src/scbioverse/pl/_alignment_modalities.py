@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._keys import Slots
+from .._mudata import anndata_of
 from .._random import Rng, as_generator, as_seed
 from ..errors import InputError, MissingKeyError
 from ._alignment_panels import GENERAL, SOFT
@@ -102,6 +103,7 @@ def _kind(
     generator: np.random.Generator,
 ) -> Kind:
     model.check_modality(modality)
+    adata = anndata_of(adata, modality)
     slot = Slots().embedding(modality)
     if slot not in adata.obsm:
         raise MissingKeyError(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .._keys import Slots
+from .._mudata import anndata_of
 from .._random import Rng, as_generator, as_seed
 from ..errors import InputError, MissingKeyError
 from ._alignment_modalities import draw_modalities
@@ -103,6 +104,7 @@ def alignment_umap(
     """
     if ax is not None and len(ax) != 2:
         raise InputError(f"ax must hold two axes, one for each map, found {len(ax)}.")
+    adata = anndata_of(adata)
     if isinstance(adata, Mapping):
         if use_rep is not None:
             raise InputError("use_rep names a slot of cells; several modalities are read where sb.tl.embed put them.")

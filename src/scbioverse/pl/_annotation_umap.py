@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .._keys import Slots
+from .._mudata import anndata_of
 from ..errors import InputError, MissingKeyError
 from ._layout import umap_layout
 from ._style import INK, bare, draw_names, figure_of, finish, map_corner, palette
@@ -82,6 +83,7 @@ def annotation_umap(
     import scanpy as sc
 
     slots = Slots() if key is None else Slots(key)
+    adata = anndata_of(adata, holds=slots.label)
     columns = _columns(adata, color, slots)
     if ax is not None and len(ax) != len(columns):
         raise InputError(f"ax must hold {len(columns)} axes, one for each of {columns}, found {len(ax)}.")

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from .._keys import Slots
+from .._mudata import anndata_of
 from .._shown import plotted_name
 from ..errors import InputError, MissingKeyError
 from ..get import evidence
@@ -81,6 +82,7 @@ def evidence_dotplot(
     import scanpy as sc
 
     slots = Slots() if key is None else Slots(key)
+    adata = anndata_of(adata, holds=slots.label)
     if slots.label not in adata.obs:
         raise MissingKeyError(f"adata.obs has no {slots.label!r}. Run sb.tl.annotate(adata) first.")
     table = evidence(adata, key=slots.key)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from .._mudata import anndata_of
 from .._record import read_record
 from ..errors import InputError, MissingKeyError
 from ._style import INK, figure_of, finish
@@ -86,7 +87,7 @@ def read_history(data: Any, key: str = "tune") -> pd.DataFrame:
     """Take the history out of an AnnData's record, or `data` where it is one already."""
     if isinstance(data, pd.DataFrame):
         return data
-    record = read_record(data, key)
+    record = read_record(anndata_of(data), key)
     if "history" not in record:
         raise MissingKeyError(
             f"adata.uns['bioverse'][{key!r}] holds no history (found: {sorted(record)}). Run sb.tl.tune(adata, ...)."

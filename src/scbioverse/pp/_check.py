@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from .._mudata import anndata_of
 from ..errors import InputError
 from ..io import gene_names, matrix_name, matrix_of, names_in, row_source, var_of
 from ._better_source import say_better_source
@@ -231,6 +232,7 @@ def check_cells(
     >>> sb.pp.check_cells(sb.datasets.pbmc3k())["scale"]
     'counts'
     """
+    adata = anndata_of(adata)
     if vocabulary is None:
         from ..knowledge.genes import load_genes
 

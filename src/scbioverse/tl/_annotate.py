@@ -17,7 +17,7 @@ from ._answers import columns_of, decide, write_answers
 from ._choices import Method, check_options, given_threshold, means_ontology, pick_method, resolve_threshold
 from ._elsewhere import elsewhere
 from ._generate import generate_answers
-from ._groups import read_groups
+from ._groups import read_groups, warn_of_disagreement
 from ._label_scores import label_scores
 from ._labels import Labels, log_labels, read_labels
 from ._propagation import check_neighbors, propagate
@@ -198,8 +198,8 @@ def annotate(
     Warns
     -----
     UserWarning
-        A label resolves to no term or to the same as another; cells are in no group; many cells look like types that
-        are not among the candidates.
+        A label resolves to no term or to the same as another; cells are in no group; the cells of a group disagree
+        (agreement below 0.6); many cells look like types that are not among the candidates.
 
     Examples
     --------
@@ -345,6 +345,7 @@ def annotate(
         "seed": seed,
     }
     target = own_copy(adata) if copy else adata
+    warn_of_disagreement(answers.groups)
     texts = None if written is None else written.texts
     write_answers(target, slots, embedded, candidates, answers, why, aligned, record, texts)
     return target if copy else None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from ._representation import Representation
 
 UNKNOWN = "unknown"
+_MOST_BYTES = 200
 _SHOWN = 10
 Float = NDArray[np.float32]
 
@@ -197,16 +200,28 @@ def _call_parents(
 
 
 def columns_of(names: list[str]) -> list[str]:
-    """Column names for the score table: "/" becomes "|", and what then repeats or is reserved gets a number."""
+    """Column names for the score table, such as files take.
+
+    "/" and "\\" become "|", characters without a shape are left out, a name of dots alone gets one in front, a long one
+    is cut; what then repeats or is reserved gets a number.
+    """
     taken: set[str] = {"_index"}
     out = []
     for name in names:
-        column, number = name.replace("/", "|"), 2
+        stem = _column(name)
+        column, number = stem, 2
         while column in taken:
-            column, number = f"{name.replace('/', '|')} ({number})", number + 1
+            column, number = f"{stem} ({number})", number + 1
         taken.add(column)
         out.append(column)
     return out
+
+
+def _column(name: str) -> str:
+    kept = "".join(sign for sign in re.sub(r"[/\\]", "|", name) if unicodedata.category(sign) not in ("Cc", "Cs"))
+    # A store of zarr is a folder: 255 bytes a name.
+    short = kept.encode()[:_MOST_BYTES].decode(errors="ignore").strip()
+    return f"|{short}" if set(short) <= {"."} else short
 
 
 def write_answers(
@@ -239,6 +254,9 @@ def write_answers(
         in_obs[slots.text] = np.array(texts, dtype=object)
     columns = columns_of([label.name for label in labels])
     scores = pd.DataFrame(answers.log_probs, index=index, columns=columns)
+    # By which sb.get tells whether the labels are still those of this run.
+    counts = label.value_counts()
+    record = {**record, "n_labelled": {str(name): int(n) for name, n in counts.items()}}
     in_evidence = {"columns": list(why.table.columns), "rows": _rows_of(why.table)}
     write_results(
         adata,
@@ -248,7 +266,7 @@ def write_answers(
         records=embedded.records | {annotate_step(slots): record, evidence_step(slots): in_evidence},
         drop=[slot for slot in (slots.elsewhere, slots.text) if slot not in in_obs],
     )
-    counts = label.value_counts().sort_values(ascending=False)
+    counts = counts.sort_values(ascending=False)
     shown = ", ".join(f"{shown_name(str(name))} {int(n)}" for name, n in counts.iloc[:_SHOWN].items())
     more = f" and {len(counts) - _SHOWN} more" if len(counts) > _SHOWN else ""
     logger.info("%d rows labelled: %s%s", int((answers.codes >= 0).sum()), shown, more)

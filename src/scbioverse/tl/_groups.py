@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
-from ..errors import InputError, MissingKeyError
+from .._shown import shown_name
+from ..errors import InputError
+from ._columns import obs_column
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
 Float = NDArray[np.float32]
+# A column with more different numbers may be a measurement: clusters are few, and their numbers leave no gaps.
+_MANY = 50
+_LEAST_AGREEMENT = 0.6
+_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -48,20 +54,27 @@ def read_groups(adata: AnnData, groupby: str) -> Groups:
     MissingKeyError
         There is no such column.
     InputError
-        No cell is in a group.
+        No cell is in a group; it is no name of a column; the column holds a measurement.
 
     Warns
     -----
     UserWarning
         Some cells are in none.
     """
-    if groupby not in adata.obs:
-        raise MissingKeyError(
-            f"groupby={groupby!r} is not a column of adata.obs (found: {list(map(str, adata.obs.columns)) or 'none'}). "
-            "To make clusters: scanpy.pp.neighbors(adata, use_rep='X_bioverse'); scanpy.tl.leiden(adata)."
+    values = obs_column(
+        adata,
+        groupby,
+        "groupby",
+        advice="To make clusters: scanpy.pp.neighbors(adata, use_rep='X_bioverse'); scanpy.tl.leiden(adata).",
+    )
+    if (n := _measured(values)) is not None:
+        raise InputError(
+            f"groupby={groupby!r} holds {n} different numbers for {int(values.notna().sum())} cells: a measurement, "
+            "not groups. Name a column of clusters or samples, or cut it into classes first: "
+            f"adata.obs['class'] = pandas.cut(adata.obs[{groupby!r}], 5)."
         )
-    column = adata.obs[groupby].astype("category").cat.remove_unused_categories()
-    codes = column.cat.codes.to_numpy(dtype=np.int64)
+    column = values.astype("category").cat.remove_unused_categories()
+    codes = np.asarray(column.cat.codes, dtype=np.int64)
     if (codes < 0).all():
         raise InputError(f"adata.obs[{groupby!r}] is missing (NaN) for every cell: there is no group to annotate.")
     if (codes < 0).any():
@@ -89,3 +102,42 @@ def agreement(log_probs: Float, groups: Groups, best: NDArray[np.integer]) -> ND
     inside = groups.codes >= 0
     own = log_probs.argmax(axis=1)[inside] == best[groups.codes[inside]]
     return np.bincount(groups.codes[inside], weights=own, minlength=len(groups.names)) / groups.sizes
+
+
+def warn_of_disagreement(table: list[dict[str, Any]]) -> None:
+    """Warn of groups whose cells are of several types, going by the cells' own best labels.
+
+    Parameters
+    ----------
+    table
+        One dict a group: `group`, `label`, `agreement`.
+    """
+    mixed = sorted((one for one in table if one["agreement"] < _LEAST_AGREEMENT), key=lambda one: one["agreement"])
+    if not mixed:
+        return
+    named = ", ".join(
+        f"{shown_name(one['group'])!r} ({one['label']}: {one['agreement']:.0%})" for one in mixed[:_NAMED]
+    )
+    more = f" and {len(mixed) - _NAMED} more" if len(mixed) > _NAMED else ""
+    warnings.warn(
+        f"cells of {len(mixed)} of {len(table)} groups disagree: fewer than {_LEAST_AGREEMENT:.0%} of them have the "
+        f"group's label as their own best one: {named}{more}. Look at the cells by themselves (without groupby), or "
+        "make smaller groups; sb.get.groups shows the agreement of all.",
+        UserWarning,
+        stacklevel=3,
+    )
+
+
+def _measured(values: pd.Series) -> int | None:
+    """Count the different numbers of a column that holds a measurement; None for one of groups."""
+    if not pd.api.types.is_numeric_dtype(values) or pd.api.types.is_bool_dtype(values):
+        return None
+    held = values.dropna().to_numpy()
+    different = np.unique(held)
+    n = int(different.size)
+    alone = n > _MANY // 2 and 2 * n > held.size  # hardly two cells in a group
+    if n <= _MANY and not alone:
+        return None
+    whole = bool((different == np.rint(different)).all())
+    gaps = float(different[-1] - different[0]) + 1 > 1.2 * n
+    return n if alone or not whole or gaps else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -199,6 +200,10 @@ def _name(value: object) -> str:
     name = " ".join(str(value).split())
     if not name:
         raise InputError("labels hold an empty name; drop it first.")
+    if any(unicodedata.category(sign) in ("Cc", "Cs") for sign in name):
+        raise InputError(
+            f"label {name!r:.80} holds a control character or half of one, which no file takes: write it without."
+        )
     return name
 
 

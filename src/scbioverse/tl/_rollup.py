@@ -113,16 +113,15 @@ def _labels(adata: AnnData, slots: Slots, label_key: str | None) -> tuple[pd.Ser
                 "a column of cell types: label_key=."
             )
         return adata.obs[slots.label].astype(object), adata.obs[slots.cl_id].astype(str).to_numpy(dtype=object)
-    if label_key not in adata.obs:
-        raise MissingKeyError(
-            f"label_key={label_key!r} is not a column of adata.obs (found: {list(map(str, adata.obs.columns))})."
-        )
-    column = adata.obs[label_key].astype("category")
+    column = obs_column(adata, label_key, "label_key").astype("category")
     written = [str(one) for one in column.cat.categories]
     # A name of thousands of characters is no cell type's, and need not be searched for one.
     found = [one.cl_id or "" for one in resolve_labels([one if len(one) <= 200 else "" for one in written])]
     table = np.array([*found, ""], dtype=object)
-    return column.astype(object), table[column.cat.codes.to_numpy()]
+    # Text throughout: numbers among names would make a column that no file takes.
+    names = np.array([*written, np.nan], dtype=object)
+    codes = column.cat.codes.to_numpy()
+    return pd.Series(names[codes], index=adata.obs_names), table[codes]
 
 
 def _level(level: object, ontology: Ontology) -> tuple[int | None, list[str], object]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import MissingKeyError
+from ._columns import obs_column
 from ._groups import Groups, group_scores
 
 if TYPE_CHECKING:
@@ -42,20 +42,16 @@ def read_samples(adata: AnnData, sample_key: str) -> Groups:
 
     Raises
     ------
-    MissingKeyError
-        There is no such column.
+    InputError, MissingKeyError
+        It is no column of `obs`.
 
     Warns
     -----
     UserWarning
         Some cells have none; they count as a sample of their own.
     """
-    if sample_key not in adata.obs:
-        raise MissingKeyError(
-            f"sample_key={sample_key!r} is not a column of adata.obs (found: {list(map(str, adata.obs.columns))})."
-        )
-    column = adata.obs[sample_key].astype("category").cat.remove_unused_categories()
-    codes = column.cat.codes.to_numpy(dtype=np.int64)
+    column = obs_column(adata, sample_key, "sample_key").astype("category").cat.remove_unused_categories()
+    codes = np.asarray(column.cat.codes, dtype=np.int64)
     names = [str(name) for name in column.cat.categories]
     if (codes < 0).any():
         warnings.warn(

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import InputError, MissingKeyError
+from ..errors import InputError
 from ..knowledge import load_ontology, resolve_labels
 from ..knowledge.cards import label_card
 from ..knowledge.spoken import answer_name
+from ._columns import obs_column
 from ._labels import is_number
 
 if TYPE_CHECKING:
@@ -68,16 +69,11 @@ def read_texts(adata: AnnData, text_key: str) -> Texts:
     MissingKeyError
         There is no such column.
     InputError
-        It holds fewer than two different texts.
+        It holds fewer than two different texts, or `text_key` is no name of one column.
     """
     if not hasattr(adata, "obs"):
         raise InputError(f"expected an AnnData, found {type(adata).__name__}.")
-    if text_key not in adata.obs:
-        raise MissingKeyError(
-            f"text_key={text_key!r} is not a column of adata.obs "
-            f"(found: {list(map(str, adata.obs.columns)) or 'none'})."
-        )
-    column = adata.obs[text_key].astype("category").cat.remove_unused_categories()
+    column = obs_column(adata, text_key, "text_key").astype("category").cat.remove_unused_categories()
     written = [" ".join(str(one).split()) for one in column.cat.categories]
     # Categories that read the same are one text; order by name, so that it does not depend on the rows.
     names = sorted({one for one in written if one.casefold() not in NO_NAME})

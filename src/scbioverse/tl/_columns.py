@@ -1,0 +1,49 @@
+"""A column of `obs` that a user named, checked as such."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ..errors import InputError, MissingKeyError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from anndata import AnnData
+
+
+def obs_column(adata: AnnData, name: Any, argument: str, *, advice: str = "") -> pd.Series:
+    """Return a column of `obs`.
+
+    Parameters
+    ----------
+    adata
+        The data.
+    name
+        What the user passed.
+    argument
+        As which argument.
+    advice
+        What to do where there is no such column.
+
+    Raises
+    ------
+    InputError
+        It is no name, or two columns have it.
+    MissingKeyError
+        There is no such column.
+    """
+    found = f"(found: {list(map(str, adata.obs.columns)) or 'none'})"
+    if isinstance(name, list | tuple | set | frozenset) or hasattr(name, "shape"):
+        raise InputError(
+            f"{argument} takes the name of one column of adata.obs; found a {type(name).__name__}: {name!s:.80}. "
+            f"Pass one {found}, or join several first: adata.obs['both'] = adata.obs['a'].astype(str) + ' ' + "
+            "adata.obs['b'].astype(str)."
+        )
+    if name not in adata.obs:
+        raise MissingKeyError(f"{argument}={name!r} is not a column of adata.obs {found}. {advice}".rstrip())
+    column = adata.obs[name]
+    if column.ndim != 1:
+        raise InputError(
+            f"adata.obs has {column.shape[1]} columns called {name!r}: rename one, so that it is clear which is meant."
+        )
+    return column

@@ -1,0 +1,202 @@
+"""How results come into an AnnData: all or nothing, in views, backed data and MuData, and through files."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+
+import scbioverse as sb
+from scbioverse.errors import InputError
+from tests.bad_inputs._case import digest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from scbioverse.models import BioVerse
+
+TYPES = ["B cell", "CD14 monocyte", "CD8 T cell", "NK cell", "platelet"]
+# Names that files, folders or JSON could stumble over.
+ODD = ["a/b", "a\\b", ".", "..", "Ü", "αβ T cell", "_index", "x" * 300, "CD4+ 'T' \"cell\"", "a|b"]
+
+
+@pytest.fixture(autouse=True)
+def _quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sb.settings, "progress", False)
+
+
+def verbs(model: BioVerse) -> dict[str, Callable[..., Any]]:
+    """Every verb that writes, with copy= where it has that."""
+    return {
+        "embed": lambda one, **more: sb.tl.embed(one, model=model, **more),
+        "annotate": lambda one, **more: sb.tl.annotate(one, model=model, method="nearest", **more),
+        "align": lambda one: sb.tl.align(one, text_key="cell_type", model=model, steps=1, batch_size=8),
+        "tune": lambda one: sb.tl.tune(one, text_key="cell_type", model=model, steps=1, batch_size=2),
+        "retrieve": lambda one, **more: sb.tl.retrieve(one, ["secretes antibodies", "kills"], model=model, **more),
+        "similar": lambda one, **more: sb.tl.retrieve(one, None, direction="similar", model=model, **more),
+        "describe": lambda one, **more: sb.tl.describe(
+            one, reference=one, text_key="cell_type", choose="nearest", model=model, **more
+        ),
+        "rollup": lambda one, **more: sb.tl.rollup(one, label_key="cell_type", level=4, **more),
+    }
+
+
+NAMES = ["embed", "annotate", "align", "tune", "retrieve", "similar", "describe", "rollup"]
+COPYING = [name for name in NAMES if name not in ("align", "tune")]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("root", ["notes", ["a"], 3], ids=["text", "list", "number"])
+def test_nothing_is_written_where_records_cannot_be(
+    cells: ad.AnnData, tiny_model: BioVerse, name: str, root: Any
+) -> None:
+    cells.uns["bioverse"] = root
+    before = digest(cells)
+    for options in [{}] + [{"copy": True}] * (name in COPYING):
+        with pytest.raises(InputError, match=r"adata\.uns\['bioverse'\] is a .*adata\.uns\.pop"):
+            verbs(tiny_model)[name](cells, **options)
+    assert digest(cells) == before
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_records_of_others_are_kept(cells: ad.AnnData, tiny_model: BioVerse, name: str) -> None:
+    cells.uns["bioverse"] = {"mine": {"a": 1}, "embed": "{ no json"}
+    verbs(tiny_model)[name](cells)
+    assert cells.uns["bioverse"]["mine"] == {"a": 1}
+    assert len(cells.uns["bioverse"]) > 2 or name == "embed"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_view_becomes_an_anndata_of_its_own(cells: ad.AnnData, tiny_model: BioVerse, name: str) -> None:
+    before, view = digest(cells), cells[10:50]
+    with pytest.warns(ad.ImplicitModificationWarning, match=r"adata is a view of another AnnData.*\.copy\(\)") as caught:
+        verbs(tiny_model)[name](view)
+    assert len(caught) == 1
+    assert not view.is_view
+    assert "bioverse" in view.uns
+    assert digest(cells) == before
+
+
+@pytest.mark.parametrize("name", COPYING)
+def test_copy_of_a_view_and_of_backed_data(
+    cells: ad.AnnData, tiny_model: BioVerse, tmp_path: Path, name: str
+) -> None:
+    verb = verbs(tiny_model)[name]
+    view = cells[10:50]
+    assert "bioverse" in verb(view, copy=True).uns
+    assert view.is_view
+    cells.write_h5ad(tmp_path / "a.h5ad")
+    backed = ad.read_h5ad(tmp_path / "a.h5ad", backed="r")
+    try:
+        assert not verb(backed, copy=True).isbacked
+        assert "bioverse" not in backed.uns
+        verb(backed)
+        assert "bioverse" in backed.uns
+        part = backed[10:50]
+        with pytest.warns(ad.ImplicitModificationWarning, match="is a view"):
+            verb(part)
+        assert "bioverse" in part.uns
+    finally:
+        backed.file.close()
+
+
+@pytest.mark.parametrize("name", [*NAMES, "ask"])
+def test_mudata_is_worked_on_by_part(cells: ad.AnnData, tiny_model: BioVerse, name: str) -> None:
+    mudata = pytest.importorskip("mudata")
+    verb = (verbs(tiny_model) | {"ask": lambda one: sb.tl.ask(one, "How many cells are there?", model=tiny_model)})[name]
+    alone = cells.copy()
+    one = verb(alone)
+    other = sb.datasets.toy_cells(n_obs=60, n_genes=20)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        mdata = mudata.MuData({"atac": other, "rna": cells})
+    found = verb(mdata)
+    assert digest(mdata.mod["rna"].obs) == digest(alone.obs)
+    assert sorted(mdata.mod["rna"].obsm) == sorted(alone.obsm)
+    assert "bioverse" not in mdata.mod["atac"].uns
+    if name == "ask":
+        assert found.text == one.text
+    if name in COPYING:
+        del mdata.mod["rna"].uns["bioverse"]
+        copied = verb(mdata, copy=True)
+        assert "bioverse" in copied.mod["rna"].uns
+        assert "bioverse" not in mdata.mod["rna"].uns
+
+
+def test_tables_and_pictures_of_mudata(cells: ad.AnnData, tiny_model: BioVerse) -> None:
+    import matplotlib.pyplot as plt
+
+    mudata = pytest.importorskip("mudata")
+    sb.tl.annotate(cells, model=tiny_model, method="nearest")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        mdata = mudata.MuData({"atac": sb.datasets.toy_cells(n_obs=60, n_genes=20), "rna": cells})
+    for get in (sb.get.annotation, sb.get.labels, sb.get.groups, sb.get.scores, sb.get.evidence, sb.get.samples):
+        pd.testing.assert_frame_equal(get(mdata), get(cells))
+    assert sb.get.records(mdata) == sb.get.records(cells)
+    pd.testing.assert_series_equal(sb.pp.check_cells(mdata), sb.pp.check_cells(cells))
+    cells.obsm["X_flat"] = np.random.default_rng(0).normal(size=(60, 2)).astype(np.float32)
+    assert len(sb.pl.annotation_umap(mdata, basis="X_flat", show=False)) == 3
+    plt.close("all")
+
+
+@pytest.mark.filterwarnings("ignore:Writing zarr v2:UserWarning")
+@pytest.mark.parametrize("form", ["h5ad", "zarr"])
+def test_every_result_survives_a_file(cells: ad.AnnData, tiny_model: BioVerse, tmp_path: Path, form: str) -> None:
+    cells.obs_names = ["same"] * 30 + [f"c{i}" for i in range(30)]  # names that repeat
+    labels = {name: "a cell of some kind" for name in ODD} | {3: "a third kind"}
+    sb.tl.annotate(cells, model=tiny_model, labels=labels, method="nearest", groupby=None, rationale="cell")
+    sb.tl.annotate(cells, model=tiny_model, labels=TYPES, method="nearest", rationale=None, key_added="no reasons")
+    sb.tl.retrieve(cells, {name: f"text of {name[:20]}" for name in ODD}, model=tiny_model)
+    sb.tl.retrieve(cells, None, direction="similar", model=tiny_model)
+    cells.obs["leiden"] = pd.Categorical([*range(59), "B cell"])  # numbers and a name
+    sb.tl.rollup(cells, label_key="leiden", level=3)
+    path = tmp_path / f"a.{form}"
+    getattr(cells, f"write_{form}")(path)
+    again = getattr(ad, f"read_{form}")(path)
+    for slot in cells.obs:
+        assert again.obs[slot].astype(str).tolist() == cells.obs[slot].astype(str).tolist(), slot
+    for slot in cells.obsm:
+        np.testing.assert_array_equal(np.asarray(again.obsm[slot]), np.asarray(cells.obsm[slot]), err_msg=slot)
+    assert sb.get.records(again) == sb.get.records(cells)
+    assert set(sb.get.scores(again).columns) == {*ODD, "3"}
+
+
+@pytest.mark.parametrize("name", ["a\0b", "x\x1b[2Jy", "\ud800"])
+def test_labels_that_no_file_takes_are_refused(cells: ad.AnnData, tiny_model: BioVerse, name: str) -> None:
+    before = digest(cells)
+    with pytest.raises(InputError, match="control character"):
+        sb.tl.annotate(cells, model=tiny_model, labels=[name, "B cell"])
+    assert digest(cells) == before
+
+
+@pytest.mark.filterwarnings("ignore:Writing zarr v2:UserWarning")
+def test_tables_of_mixed_columns_can_be_written(tmp_path: Path) -> None:
+    pytest.importorskip("rdkit")
+    table = pd.DataFrame(
+        {
+            "smiles": ["CCO", "CCN", "CCC"],
+            "sequence": ["MKT", "MKV", "MKL"],
+            "dose": [1, "high", None],
+            "targets": [["A", "B"], [], ["C"]],
+            "number": np.array([1, 2.5, None], dtype=object),
+            "nothing": np.array([None] * 3, dtype=object),
+            "tested": np.array([True, False, True], dtype=object),
+            "perhaps": np.array([True, None, False], dtype=object),
+            7: ["a", None, "b"],
+        }
+    )
+    for make in (sb.pp.molecules, sb.pp.proteins):
+        adata = make(table)
+        assert adata.obs["dose"].tolist()[:2] == ["1", "high"]
+        assert adata.obs["targets"].tolist() == ["A|B", "", "C"]
+        assert adata.obs["number"].dtype == float
+        assert adata.obs["tested"].tolist() == [True, False, True]
+        adata.write_h5ad(tmp_path / "a.h5ad")
+        adata.write_zarr(tmp_path / "a.zarr")
+        assert ad.read_h5ad(tmp_path / "a.h5ad").obs["7"].astype(str).tolist() == ["a", "nan", "b"]
