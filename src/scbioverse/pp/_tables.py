@@ -35,7 +35,7 @@ def storable(table: pd.DataFrame) -> pd.DataFrame:
         else:
             new = column.map(_text, na_action="ignore").astype(object)
             mixed.append(name)
-        out.isetitem(place, new)
+        out.isetitem(place, new.array)
     if mixed:
         shown = ", ".join(repr(shown_name(name)) for name in mixed[:_SHOWN])
         logger.info("values of several kinds in columns %s%s: kept as text", shown, ", ..." * (len(mixed) > _SHOWN))

@@ -202,7 +202,7 @@ def _call_parents(
 def columns_of(names: list[str]) -> list[str]:
     """Column names for the score table, such as files take.
 
-    "/" and "\\" become "|", characters without a shape are left out, a name of dots alone gets one in front, a long one
+    Slashes become "|", characters without a shape are left out, a name of dots alone gets one in front, a long one
     is cut; what then repeats or is reserved gets a number.
     """
     taken: set[str] = {"_index"}

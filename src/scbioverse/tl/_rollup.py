@@ -15,6 +15,7 @@ from .._shown import shown_name
 from ..errors import InputError, MissingKeyError
 from ..knowledge import Ontology, load_ontology, resolve_label, resolve_labels
 from ..knowledge.phrases import canonical_phrase
+from ._columns import obs_column
 
 if TYPE_CHECKING:
     from anndata import AnnData
