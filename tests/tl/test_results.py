@@ -181,30 +181,3 @@ def test_labels_that_no_file_takes_are_refused(cells: ad.AnnData, tiny_model: Bi
     with pytest.raises(InputError, match="control character"):
         sb.tl.annotate(cells, model=tiny_model, labels=[name, "B cell"])
     assert digest(cells) == before
-
-
-@pytest.mark.filterwarnings("ignore:Writing zarr v2:UserWarning")
-def test_tables_of_mixed_columns_can_be_written(tmp_path: Path) -> None:
-    pytest.importorskip("rdkit")
-    table = pd.DataFrame(
-        {
-            "smiles": ["CCO", "CCN", "CCC"],
-            "sequence": ["MKT", "MKV", "MKL"],
-            "dose": [1, "high", None],
-            "targets": [["A", "B"], [], ["C"]],
-            "number": np.array([1, 2.5, None], dtype=object),
-            "nothing": np.array([None] * 3, dtype=object),
-            "tested": np.array([True, False, True], dtype=object),
-            "perhaps": np.array([True, None, False], dtype=object),
-            7: ["a", None, "b"],
-        }
-    )
-    for make in (sb.pp.molecules, sb.pp.proteins):
-        adata = make(table)
-        assert adata.obs["dose"].tolist()[:2] == ["1", "high"]
-        assert adata.obs["targets"].tolist() == ["A|B", "", "C"]
-        assert adata.obs["number"].dtype == float
-        assert adata.obs["tested"].tolist() == [True, False, True]
-        adata.write_h5ad(tmp_path / "a.h5ad")
-        adata.write_zarr(tmp_path / "a.zarr")
-        assert ad.read_h5ad(tmp_path / "a.h5ad").obs["7"].astype(str).tolist() == ["a", "nan", "b"]
