@@ -22,11 +22,16 @@ PANEL = Path(__file__).parent / "panel.tsv"
 
 
 @cache
+def backbone() -> Backbone:
+    """Return the language model in float32, whatever the processor."""
+    return Backbone.load("smollm2-135m-instruct", dtype="float32", device="cpu")
+
+
+@cache
 def model() -> sb.models.BioVerse:
-    """Return `bioverse-small` on the CPU, its language model in float32 whatever the processor."""
+    """Return `bioverse-small` on the CPU, read by that language model."""
     sb.settings.device = "cpu"
-    backbone = Backbone.load("smollm2-135m-instruct", dtype="float32", device="cpu")
-    return sb.models.load("bioverse-small", llm=backbone, device="cpu")
+    return sb.models.load("bioverse-small", llm=backbone(), device="cpu")
 
 
 @cache

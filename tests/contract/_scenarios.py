@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from . import _annotate
+from . import _annotate, _asked, _figures
 from ._golden import Found
 
 
 def scenarios() -> dict[str, Callable[[], Found]]:
     """Return what to run for each name."""
-    return {f"annotate_{one.name}": one.run for one in _annotate.SCENARIOS}
+    return {**{f"annotate_{one.name}": one.run for one in _annotate.SCENARIOS}, **_asked.VERBS, **_figures.VERBS}
