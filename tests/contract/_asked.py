@@ -15,8 +15,8 @@ import pandas as pd
 import scbioverse as sb
 
 from . import _data as data
-from ._golden import Found
-from ._verbs import molecules, plain, proteins, verb
+from ._golden import Found, plain
+from ._verbs import molecules, proteins
 
 T_CELLS = ["Naive CD4 T", "Memory CD4 T", "CD8 T"]
 
@@ -43,6 +43,11 @@ def share(of: np.ndarray, among: np.ndarray) -> list[str]:
     return [f"{100 * (of & among).sum() / among.sum():.0f} %", f"{(of & among).sum()} of {among.sum()}"]
 
 
+def percents(of: np.ndarray, among: np.ndarray) -> list[str]:
+    """Shares inside a group and outside."""
+    return [f"{100 * of[rows].mean():.0f} %" for rows in (among, ~among)]
+
+
 def most_often(gene: str) -> str:
     return pd.Series(expresses(gene)).groupby(cells().obs["cell_type"].to_numpy()).mean().idxmax()
 
@@ -62,13 +67,11 @@ CELLS: dict[str, Truth | None] = {
     "Which cell type is the most common?": lambda: [str(cells().obs["cell_type"].value_counts().index[0])],
     "Where is PPBP expressed?": lambda: [f"most often in {most_often('PPBP')}"],
     "Which cell type expresses IL7R most often?": lambda: [f"most often in {most_often('IL7R')}"],
-    "Which genes mark NK cells?": lambda: [
-        "GNLY", f"{100 * expresses('GNLY')[is_type('NK')].mean():.0f} %", f"{100 * expresses('GNLY')[~is_type('NK')].mean():.0f} %"
-    ],
+    "Which genes mark NK cells?": lambda: ["GNLY", *percents(expresses("GNLY"), is_type("NK"))],
     "What is a natural killer cell?": lambda: ["CL:0000623", "lymphoc"],
     "Does ABCXYZ9 mark B cells?": None,
     "Write me a poem about the sea": None,
-}  # fmt: skip
+}
 MOLECULES: dict[str, list[str]] = {
     "What is the molecular weight of caffeine?": ["194.19"],  # C8H10N4O2
     "How many molecules are there?": ["8"],
@@ -79,10 +82,17 @@ PROTEINS: dict[str, list[str]] = {
     "How long is ubiquitin?": ["76"],
     "Which is the longest?": ["lysozyme"],
 }
+VERBS: dict[str, Callable[[], Found]] = {}
 SAYS_NOTHING = "Not enough evidence in these data to answer that."
 
 
-@verb
+def asked(make: Callable[[], Found]) -> Callable[[], Found]:
+    """Put a scenario into the table, under the name of its function."""
+    VERBS[make.__name__] = make
+    return make
+
+
+@asked
 def ask_cells() -> Found:
     found = Found()
     for question in CELLS:
@@ -92,7 +102,7 @@ def ask_cells() -> Found:
     return found
 
 
-@verb
+@asked
 def ask_sequences() -> Found:
     found = Found()
     for modality, adata, questions in (("molecule", molecules(), MOLECULES), ("protein", proteins(), PROTEINS)):
@@ -102,7 +112,7 @@ def ask_sequences() -> Found:
     return found
 
 
-@verb
+@asked
 def chat() -> Found:
     """A conversation: what was said before is known, and a stream joins to its answer."""
     talk = sb.Chat(cells(), groupby="cell_type", model=data.model())

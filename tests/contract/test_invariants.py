@@ -1,4 +1,4 @@
-"""What a cell gets depends on the cell: not on its neighbours in the file, their order, or how many are read at once."""
+"""What a cell gets depends on the cell: not on the rows beside it, their order, or how many are read together."""
 
 from __future__ import annotations
 
