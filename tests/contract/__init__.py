@@ -10,7 +10,8 @@ The rules, as `_golden.py` applies them:
 - Probabilities (confidence, margin, elsewhere) are within 1e-4.
 - A label is the same in every row, but where the golden margin (best less second probability) is below 2e-4: there
   two answers within 1e-4 of what they were may change places.
-- Texts, ids and records are equal. A record may gain keys, never lose one. Versions and fingerprints are not compared.
+- Texts, ids and records are equal. A record may gain keys and a table columns, never lose one. Versions
+  and fingerprints are not compared.
 - Log-probabilities are within 1e-3: they are cosines of unit vectors, right to 1e-6 in float32, divided by a
   temperature and weighted, which makes that up to 200 times as much, and 1e-4 in what the language model says.
 

@@ -26,13 +26,14 @@ def main(arguments: list[str]) -> int:
             found = run()
         took = time.perf_counter() - start
         is_new = not (FOLDER / f"{name}.json").is_file()
-        said = [] if is_new else [*summary(read(name), found), *differences(read(name), found)]
-        changed += is_new or bool(said)
+        wrong = [] if is_new else differences(read(name), found)
+        said = [] if is_new else [*summary(read(name), found), *wrong]
+        changed += is_new or bool(wrong)
         ties = int((found.numbers.get("margin", np.ones(1)) < NEAR_TIE).sum())
-        print(f"{name:28} {took:6.2f} s  {'new' if is_new else 'differs' if said else 'same'}", end="")
+        print(f"{name:28} {took:6.2f} s  {'new' if is_new else 'differs' if wrong else 'same'}", end="")
         print(f"  ({ties} near-ties)" if ties else "")
         print("".join(f"    {one}\n" for one in said), end="", flush=True)
-        if renew and (is_new or said):
+        if renew and (is_new or wrong):
             write(name, found)
     return int(changed > 0 and not renew)
 
