@@ -8,7 +8,21 @@ from __future__ import annotations
 
 import logging
 
+from ._shown import printable
+
 logger = logging.getLogger("scbioverse")
+
+
+def _make_printable(record: logging.LogRecord) -> bool:
+    """Write characters that act on a terminal as escapes: names out of files stand in what is logged."""
+    said = record.getMessage()
+    clean = printable(said)
+    if clean != said:
+        record.msg, record.args = clean, None
+    return True
+
+
+logger.addFilter(_make_printable)
 
 
 def log_added(verb: str, slots: list[str]) -> None:

@@ -20,6 +20,20 @@ def shown_name(name: str, most: int = MOST_SHOWN) -> str:
     return line if len(line) <= most and len(str(name)) <= 20 * most else line[: most - 1].rstrip() + "…"
 
 
+def printable(text: str) -> str:
+    r"""Return a text with characters that act on a terminal, or are not seen, written as escapes: `\x1b[2J`.
+
+    Line ends and tabs stay. Everything that goes to a log, an error or a terminal passes through here, since names in
+    files can hold anything.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        one if one in "\n\t" or unicodedata.category(one)[0] != "C" else one.encode("unicode_escape").decode("ascii")
+        for one in text
+    )
+
+
 def plotted_name(name: str, most: int = 40) -> str:
     """:func:`shown_name` for a picture, in which a dollar sign would begin a formula."""
     return shown_name(name, most).replace("$", r"\$")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ._shown import printable
+
 __all__ = [
     "BioverseError",
     "InputError",
@@ -16,6 +18,10 @@ __all__ = [
 class BioverseError(Exception):
     """Base of every error that scbioverse raises on purpose."""
 
+    def __str__(self) -> str:
+        # Names out of files stand in messages: nothing in them may act on a terminal.
+        return printable(super().__str__())
+
 
 class InputError(BioverseError, ValueError):
     """The data handed in cannot be used as it is (shape, sign, names, scale)."""
@@ -26,7 +32,7 @@ class MissingKeyError(BioverseError, KeyError):
 
     def __str__(self) -> str:
         # KeyError prints its argument's repr, which would escape a multi-line message.
-        return str(self.args[0]) if self.args else ""
+        return printable(str(self.args[0])) if self.args else ""
 
 
 class WeightsError(BioverseError, OSError):

@@ -20,6 +20,7 @@ from .._logging import logger
 from .._settings import settings
 from ..errors import BioverseError, InputError
 from ._models import models
+from ._say import say
 from ._stop import Stopped, listening
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ def annotate(
         found = get.labels(adata, key=key_added)
         for name, n in zip(found["name"], found["n"], strict=True):
             if n and not quiet:
-                typer.echo(f"{n:>8}  {name}")
+                say(f"{n:>8}  {name}")
 
     run(work, quiet=quiet)
 
@@ -183,7 +184,7 @@ def chat(
 
 def _version(value: bool) -> None:
     if value:
-        typer.echo(__version__)
+        say(__version__)
         raise typer.Exit
 
 
@@ -213,16 +214,14 @@ def run(work: Callable[[], Any], *, quiet: bool) -> None:
             warnings.showwarning = _show_warning if not quiet else _drop_warning  # type: ignore[assignment]
             work()
     except BioverseError as error:
-        typer.echo(f"error: {' '.join(str(error).split())}", err=True)
+        say(f"error: {' '.join(str(error).split())}", err=True)
         raise typer.Exit(1) from error
     except (OSError, MemoryError) as error:
-        typer.echo(f"error: {type(error).__name__}: {' '.join(str(error).split())}", err=True)
+        say(f"error: {type(error).__name__}: {' '.join(str(error).split())}", err=True)
         raise typer.Exit(1) from error
     except (KeyboardInterrupt, Stopped) as stop:
         number = stop.number if isinstance(stop, Stopped) else signal.SIGINT
-        typer.echo(
-            f"error: stopped by {signal.Signals(number).name}; files that were not finished are removed.", err=True
-        )
+        say(f"error: stopped by {signal.Signals(number).name}; files that were not finished are removed.", err=True)
         raise typer.Exit(128 + number) from stop
     finally:
         logger.removeHandler(shown)
@@ -233,7 +232,7 @@ def run(work: Callable[[], Any], *, quiet: bool) -> None:
 def _show_warning(message: Warning | str, category: type[Warning], *_: object) -> None:
     # Those of other packages are for their developers.
     if category is UserWarning:
-        typer.echo(f"warning: {' '.join(str(message).split())}", err=True)
+        say(f"warning: {' '.join(str(message).split())}", err=True)
 
 
 def _drop_warning(*_: object) -> None:

@@ -6,9 +6,8 @@ import contextlib
 import sys
 from typing import TYPE_CHECKING
 
-import typer
-
 from ..errors import BioverseError
+from ._say import say
 
 if TYPE_CHECKING:
     from ..tl._chat import Chat
@@ -42,12 +41,12 @@ def converse(chat: Chat) -> None:
         # Line editing and history, where the platform has them.
         with contextlib.suppress(ImportError):
             import readline  # noqa: F401
-        typer.echo(HELPS.get(chat.modality, HELP))
+        say(HELPS.get(chat.modality, HELP))
     while True:
         try:
             line = input(PROMPT) if interactive else sys.stdin.readline()
         except (EOFError, KeyboardInterrupt):
-            typer.echo()
+            say()
             return
         if not interactive and not line:
             return
@@ -57,7 +56,7 @@ def converse(chat: Chat) -> None:
         if question.lower() in GOODBYE:
             return
         if question.startswith("/"):
-            typer.echo(_command(chat, question[1:].strip().lower()))
+            say(_command(chat, question[1:].strip().lower()))
             continue
         _answer(chat, question)
 
@@ -66,13 +65,13 @@ def _answer(chat: Chat, question: str) -> None:
     try:
         stream = chat.stream(question)
         for piece in stream:
-            typer.echo(piece, nl=False)
+            say(piece, nl=False)
         computed = stream.answer is not None and stream.answer.computed
-        typer.echo("  [computed from the data]" if computed else "")
+        say("  [computed from the data]" if computed else "")
     except KeyboardInterrupt:
-        typer.echo("  [broken off]")
+        say("  [broken off]")
     except BioverseError as error:
-        typer.echo(f"error: {' '.join(str(error).split())}", err=True)
+        say(f"error: {' '.join(str(error).split())}", err=True)
 
 
 def _command(chat: Chat, name: str) -> str:

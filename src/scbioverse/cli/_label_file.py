@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import csv
 import stat
 from pathlib import Path
 
@@ -19,17 +20,25 @@ def read_labels(text: str) -> list[str] | dict[str, str]:
     Raises
     ------
     InputError
-        There is none, or the file cannot be read as text.
+        There is none, the file cannot be read as text, or a name stands twice with different meanings.
     """
     file = label_file(text)
     lines = _lines(file) if file is not None else text.split(";" if ";" in text else ",")
-    rows = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
-    if not rows:
+    lines = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+    if not lines:
         raise InputError("--labels names no label.")
-    if any("\t" in row for row in rows):
-        pairs = [[part.strip() for part in row.split("\t")] for row in rows]
-        return {pair[0]: pair[1] if len(pair) > 1 else "" for pair in pairs}
-    return rows
+    if file is not None and file.suffix == ".csv" and not any("\t" in line for line in lines):
+        rows = [[cell.strip() for cell in row] for row in csv.reader(lines)]
+    else:
+        rows = [[cell.strip() for cell in line.split("\t")] for line in lines]
+    if not any(len(row) > 1 for row in rows):
+        return [row[0] for row in rows]
+    pairs: dict[str, str] = {}
+    for row in rows:
+        name, meaning = row[0], row[1] if len(row) > 1 else ""
+        if pairs.setdefault(name, meaning) != meaning:
+            raise InputError(f"--labels names {name!r} twice, as {pairs[name]!r} and as {meaning!r}: keep one.")
+    return pairs
 
 
 def label_file(text: str) -> Path | None:

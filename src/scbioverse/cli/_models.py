@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ._say import say
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -40,7 +42,7 @@ def pull(name: Name, quiet: Quiet = False) -> None:
         from ..models._downloads import pull as run_pull
 
         for role, identifier in run_pull(name).items():
-            typer.echo(f"{role}\t{identifier}")
+            say(f"{role}\t{identifier}")
 
     _run(work, quiet=quiet)
 
@@ -53,7 +55,7 @@ def verify(name: Name, quiet: Quiet = False) -> None:
         from ..models._downloads import verify as run_verify
 
         for role, identifier in run_verify(name).items():
-            typer.echo(f"{role}\t{identifier}\tas it should be")
+            say(f"{role}\t{identifier}\tas it should be")
 
     _run(work, quiet=quiet)
 
@@ -65,7 +67,7 @@ def remove(name: Name, quiet: Quiet = False) -> None:
     def work() -> None:
         from ..models._downloads import remove as run_remove
 
-        typer.echo(f"{run_remove(name) / 1e6:.1f} MB freed")
+        say(f"{run_remove(name) / 1e6:.1f} MB freed")
 
     _run(work, quiet=quiet)
 
@@ -77,12 +79,10 @@ def _list() -> None:
         state = "present" if row["present"] else f"missing: {row['missing']}"
         labels = f"{row['n_labels']} labels" if row["kind"] == "model" else "recipe"
         size = f"{row['size_mb']:g} MB" if row["kind"] == "model" else f"about {row['size_mb']:,.0f} MB"
-        typer.echo(f"{name}\t{row['modalities']}\t{row['llm']}\t{labels}\t{size}\t{row['licence']}\t{state}")
-        typer.echo(f"    {row['summary']}")
+        say(f"{name}\t{row['modalities']}\t{row['llm']}\t{labels}\t{size}\t{row['licence']}\t{state}")
+        say(f"    {row['summary']}")
         if row["kind"] == "recipe":
-            typer.echo(
-                f"    training takes about {row['memory_gb']:g} GB and {row['hours']:g} hours of a GPU (estimates)"
-            )
+            say(f"    training takes about {row['memory_gb']:g} GB and {row['hours']:g} hours of a GPU (estimates)")
 
 
 def _run(work: Callable[[], None], *, quiet: bool) -> None:

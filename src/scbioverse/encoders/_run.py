@@ -10,6 +10,7 @@ from tqdm.auto import tqdm
 
 from .._memory import BatchSize
 from .._settings import settings
+from .._shown import shown_name
 from ..errors import InputError
 from ._distinct import DistinctPlan, TextEncoder, embed_distinct
 from ._protocol import TraceableEncoder
@@ -73,7 +74,9 @@ def embed_rows(
     out = np.empty((adata.n_obs, encoder.n_tokens, encoder.dim), dtype=np.float32)
     n_empty = n_bad = 0
     show = settings.progress if progress is None else progress
-    with tqdm(total=adata.n_obs, desc=f"embed ({encoder.name})", unit=encoder.modality, disable=not show) as bar:
+    with tqdm(
+        total=adata.n_obs, desc=f"embed ({shown_name(encoder.name)})", unit=encoder.modality, disable=not show
+    ) as bar:
         memory = BatchSize(batch_size, what=f"{encoder.modality}s", hint="Use device='cpu', or a smaller encoder.")
 
         def encode(rows: slice) -> tuple[NDArray[np.float32], int, int]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._shown import plotted_name
 from ._style import FAINT, INK, bare, map_corner
 
 if TYPE_CHECKING:
@@ -102,7 +103,9 @@ def draw_legend(figure: Figure, labels: Sequence[str], colours: Sequence[str], *
         mark("text of a label", marker="*", markersize=12, color=FAINT, markeredgecolor=INK, markeredgewidth=0.7),
         mark("unrelated text", marker="x", markersize=5.5, color=GENERAL),
     ]
-    hues = [mark(name, marker="o", markersize=8, color=hue) for name, hue in zip(labels, colours, strict=True)]
+    hues = [
+        mark(plotted_name(name), marker="o", markersize=8, color=hue) for name, hue in zip(labels, colours, strict=True)
+    ]
     columns = -(-len(labels) // LEGEND_ROWS)
     # Blank rows keep marks and labels apart without a second legend to place.
     blank = mark("", marker="")
@@ -112,7 +115,7 @@ def draw_legend(figure: Figure, labels: Sequence[str], colours: Sequence[str], *
         frameon=False,
         fontsize=10,
         ncols=columns,
-        title=title,
+        title=plotted_name(title),
         alignment="left",
         title_fontproperties={"size": 10, "weight": "bold"},
         labelcolor=INK,

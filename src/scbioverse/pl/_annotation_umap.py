@@ -8,6 +8,7 @@ import numpy as np
 
 from .._keys import Slots
 from .._mudata import anndata_of
+from .._shown import plotted_name
 from ..errors import InputError, MissingKeyError
 from ._layout import umap_layout
 from ._style import INK, bare, draw_names, figure_of, finish, map_corner, palette
@@ -111,7 +112,7 @@ def annotation_umap(
         )
         bare(axis)
         map_corner(axis, "UMAP" if basis is None or "umap" in basis.lower() else basis.removeprefix("X_"))
-        axis.set_title(_title(column, slots), loc="left", fontsize=13, fontweight="bold", color=INK)
+        axis.set_title(plotted_name(_title(column, slots)), loc="left", fontsize=13, fontweight="bold", color=INK)
         if not labels:
             figure.colorbar(axis.collections[0], ax=axis, shrink=0.55, aspect=18, pad=0.02).outline.set_visible(False)
     if shared:

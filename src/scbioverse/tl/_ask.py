@@ -13,7 +13,7 @@ from ..llm.questions import MAX_QUESTION_CHARS, bounded
 from ._answer_stream import Answer, AnswerStream, pieces, whole_sentences
 from ._asked_sequences import SEQUENCE_MODALITIES, AskedSequences
 from ._question_cells import AskedCells
-from ._question_facts import NOT_ENOUGH, compute
+from ._question_facts import NOT_ENOUGH, compute, joined
 from ._question_model import checked, prompt_evidence, retrieve, targets
 from ._questions import COMPUTED, Question, read_question
 from ._sequence_answers import sequence_pieces
@@ -237,4 +237,4 @@ def _evidence(found: list[Any]) -> pd.DataFrame:
         table.insert(1, "label", one.label)
         table.insert(2, "cl_id", one.cl_id or "")
         parts.append(table)
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+    return joined(parts) if parts else pd.DataFrame()

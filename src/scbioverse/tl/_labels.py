@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-
-import pandas as pd
 
 from .._logging import logger
 from .._shown import shown_name
@@ -18,6 +15,7 @@ from ..knowledge import Resolution, load_ontology, resolve_labels
 from ..knowledge.origins import ORIGINS, TUMOURS, is_held, named_origin
 from ..knowledge.phrases import canonical_phrase
 from ..knowledge.spoken import answer_name, spoken_name
+from ._label_names import read_mapping, read_names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -83,12 +81,13 @@ def read_labels(labels: Labels, model: BioVerse) -> list[Label]:
     Raises
     ------
     InputError
-        There are no labels, one is empty or no string, an id is unknown, or all are numbers.
+        There are no labels, one is empty, missing, no text or holds control characters, an id is unknown, or all are
+        numbers.
 
     Warns
     -----
     UserWarning
-        A name resolved to no term, repeats, or names the same term as another.
+        A name resolved to no term, repeats, names the same term as another, or stands for no label ("unknown").
     """
     if labels is None:
         if not model.config.default_labels:
@@ -96,21 +95,22 @@ def read_labels(labels: Labels, model: BioVerse) -> list[Label]:
         return _distinct([_own(entry, model.config.names) for entry in model.config.default_labels])
     if isinstance(labels, str):
         if labels.lower() != "cl":
-            raise InputError(f"labels={labels!r} is one string; pass a list of names, a mapping, None or 'cl'.")
+            raise InputError(
+                f"labels={shown_name(labels)!r} is one string; pass a list of names, a mapping, None or 'cl'."
+            )
         return own_labels([one for one in load_ontology() if one.startswith("CL:")], model.config.names)
     if isinstance(labels, Mapping):
-        given = {_name(name): str(value).strip() for name, value in labels.items()}
+        given = read_mapping(labels)
         _check(list(given))
         return _distinct([_mapped(name, value, model.config.names) for name, value in given.items()])
-    # The order of a set changes from one run to the next.
-    ordered = sorted(labels, key=str) if isinstance(labels, set | frozenset) else labels
-    names = _without_repeats([_name(name) for name in ordered])
+    names = read_names(labels)
     _check(names)
     found = [_resolved(resolution, model.config.names) for resolution in resolve_labels(names)]
     lost = [label.name for label in found if label.cl_id is None]
     if lost:
         warnings.warn(
-            f"{len(lost)} of {len(found)} labels match no Cell Ontology term and are used as they stand: {lost[:8]}. "
+            f"{len(lost)} of {len(found)} labels match no Cell Ontology term and are used as they stand: "
+            f"{[shown_name(name) for name in lost[:8]]}. "
             "To say what one means, pass a mapping: labels={'name': 'CL:0000236'} or {'name': 'a description'}.",
             UserWarning,
             stacklevel=3,
@@ -194,42 +194,19 @@ def is_number(name: str) -> bool:
     return bool(_NUMBER.fullmatch(name))
 
 
-def _name(value: object) -> str:
-    if value is None or value is pd.NA or (isinstance(value, float) and value != value):
-        raise InputError("labels hold a missing value (None or NaN); drop it first.")
-    name = " ".join(str(value).split())
-    if not name:
-        raise InputError("labels hold an empty name; drop it first.")
-    if any(unicodedata.category(sign) in ("Cc", "Cs") for sign in name):
-        raise InputError(
-            f"label {name!r:.80} holds a control character or half of one, which no file takes: write it without."
-        )
-    return name
-
-
 def _check(names: list[str]) -> None:
     if not names:
         raise InputError("labels is empty; pass at least two names, or None for the model's own vocabulary.")
     if len(names) < 2:
         raise InputError(
-            f"labels holds only {names[0]!r}: with one candidate there is nothing to decide. Pass two or more."
+            f"labels holds only {shown_name(names[0])!r}: with one candidate there is nothing to decide. Pass two "
+            "or more."
         )
     if all(is_number(name) for name in names):
         raise InputError(
             f"all labels are numbers ({', '.join(names[:5])}...): cluster numbers name no cell type. Pass cell-type "
             "names as labels=, and the column with the clusters as groupby=."
         )
-
-
-def _without_repeats(names: list[str]) -> list[str]:
-    first: dict[str, str] = {}
-    for name in names:
-        first.setdefault(name.casefold(), name)
-    unique = list(first.values())
-    if len(unique) < len(names):
-        repeats = sorted({name for name in names if [one.casefold() for one in names].count(name.casefold()) > 1})
-        warnings.warn(f"labels repeat and are used once each: {repeats[:8]}.", UserWarning, stacklevel=4)
-    return unique
 
 
 def _forms(cl_id: str) -> tuple[str, str]:
@@ -259,7 +236,8 @@ def _mapped(name: str, value: str, names: str) -> Label:
     ontology = load_ontology()
     if cl_id not in ontology:
         raise InputError(
-            f"labels[{name!r}] = {value!r} is not a term of the Cell Ontology ({len(ontology)} terms known)."
+            f"labels[{shown_name(name)!r}] = {value!r} is not a term of the Cell Ontology ({len(ontology)} terms "
+            "known)."
         )
     return Label(name, answer_name(cl_id, names), cl_id, ontology.term(cl_id).label, "given")
 
@@ -282,7 +260,9 @@ def _distinct(labels: list[Label]) -> list[Label]:
         taken[text.casefold()] = i
         texts[i] = text
     if sharing:
-        shown = "; ".join(f"{one!r} and {other!r} both mean {term!r}" for one, other, term in sharing[:5])
+        shown = "; ".join(
+            f"{shown_name(one)!r} and {shown_name(other)!r} both mean {term!r}" for one, other, term in sharing[:5]
+        )
         warnings.warn(
             f"labels name the same term: {shown}. The cells cannot tell them apart by meaning; the first of each pair "
             "is scored by its own wording. Merge them if that is not what you want.",

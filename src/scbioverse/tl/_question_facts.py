@@ -189,7 +189,7 @@ def _markers(question: Question, cells: AskedCells) -> Fact:
         best = table.head(MARKERS)
         verb = "marks" if len(best) == 1 else "mark"
         said.append(f"{genes_said(best)} {verb} {_name(name)}." if len(best) else f"No gene sets {_name(name)} apart.")
-    return Fact(" ".join(said), pd.concat(tables, ignore_index=True))
+    return Fact(" ".join(said), joined(tables))
 
 
 def _compare(question: Question, cells: AskedCells) -> Fact:
@@ -213,7 +213,7 @@ def _compare(question: Question, cells: AskedCells) -> Fact:
             said.append(f"{genes_said(best, _name(name), _name(other))} {verb} higher in {_name(name)}.")
         else:
             said.append(f"No gene is clearly higher in {_name(name)} than in {_name(other)}.")
-    return Fact(" ".join(said), pd.concat(parts, ignore_index=True))
+    return Fact(" ".join(said), joined(parts))
 
 
 def _compared(gene: str, one: Measured, name: str, other: str) -> str:
@@ -255,7 +255,7 @@ def _expressed(question: Question, cells: AskedCells) -> Fact:
             share = f"{percent(one.fraction_in)} of the cells in {name}"
             rest = f" and {percent(one.fraction_out)} of all others" if one.n_out else ""
             said.append(f"{gene} is expressed by {share}{rest}.")
-    return Fact(" ".join(said), pd.concat(tables, ignore_index=True))
+    return Fact(" ".join(said), joined(tables))
 
 
 # ---------------------------------------------------------------- shared
@@ -300,6 +300,12 @@ def _table(group: str, measured: dict[str, Measured]) -> pd.DataFrame:
     ]
     columns = ["group", "gene", "fraction_in", "fraction_out", "log_fold_change", "p_high", "n_in", "n_out"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def joined(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Put tables of groups below each other; groups without a gene have an empty one."""
+    held = [one for one in tables if len(one)]
+    return pd.concat(held, ignore_index=True) if held else tables[0]
 
 
 def genes_said(table: pd.DataFrame, here: str = "these cells", there: str = "others") -> str:

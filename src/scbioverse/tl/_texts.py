@@ -12,6 +12,7 @@ from ..knowledge import load_ontology, resolve_labels
 from ..knowledge.cards import label_card
 from ..knowledge.spoken import answer_name
 from ._columns import obs_column
+from ._label_names import NO_NAME
 from ._labels import is_number
 
 if TYPE_CHECKING:
@@ -22,10 +23,6 @@ HOLDOUT = 0.1
 LEAST_HELD_OUT = 20
 # Longer than any name of a cell type: such a text is taken as it stands and not looked up in the ontology.
 LONGEST_NAME = 60
-# What people write for a cell they have no name for; such rows teach nothing.
-NO_NAME = frozenset(
-    {"", "unassigned", "unknown", "not assigned", "unlabelled", "unlabeled", "nan", "none", "na", "n/a"}
-)
 
 
 @dataclass(frozen=True, eq=False)

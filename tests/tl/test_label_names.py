@@ -1,0 +1,116 @@
+"""Candidates as users hand them in: what is the same gives the same, and what is not works or is refused."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+
+import scbioverse as sb
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from scbioverse.models import BioVerse
+
+TYPES = ["B cell", "CD14 monocyte", "CD8 T cell", "NK cell", "platelet"]
+
+
+@pytest.fixture(autouse=True)
+def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sb.settings, "progress", False)
+
+
+def called(cells: ad.AnnData, model: BioVerse, labels: Any) -> list[str]:
+    done = sb.tl.annotate(cells, model=model, labels=labels, method="nearest", unknown_threshold=0, copy=True)
+    return list(done.obs["bioverse_label"].astype(str))
+
+
+@pytest.fixture
+def model(tiny_model: BioVerse) -> BioVerse:
+    tiny_model.config.methods = ["nearest"]
+    return tiny_model
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        lambda: (one for one in TYPES),
+        lambda: tuple(TYPES),
+        lambda: pd.Index(TYPES),
+        lambda: pd.Series(TYPES, index=range(5, 10)),
+        lambda: pd.Categorical(TYPES),
+        lambda: np.array(TYPES),
+        lambda: np.array(TYPES, dtype=object),
+        lambda: dict.fromkeys(TYPES, ""),
+        lambda: dict.fromkeys(TYPES),
+        lambda: dict.fromkeys(TYPES, float("nan")),
+        lambda: [f"  {one.replace(' ', '   ')} " for one in TYPES],
+    ],
+    ids=["generator", "tuple", "Index", "Series", "Categorical", "str", "object", "''", "None", "NaN", "blanks"],
+)
+def test_any_iterable_of_the_same_names_is_the_same(cells: ad.AnnData, model: BioVerse, given: Any) -> None:
+    assert called(cells, model, given()) == called(cells, model, TYPES)
+
+
+def test_a_column_of_labels_is_its_different_names(cells: ad.AnnData, model: BioVerse) -> None:
+    with pytest.warns(UserWarning, match="labels repeat and are used once each"):
+        found = called(cells, model, cells.obs["cell_type"])
+    assert found == called(cells, model, list(dict.fromkeys(cells.obs["cell_type"])))
+
+
+@pytest.mark.parametrize("none", ["unknown", "Unknown", "nan", "NA", "unassigned"])
+def test_what_stands_for_no_label_is_left_out(cells: ad.AnnData, model: BioVerse, none: str) -> None:
+    with pytest.warns(UserWarning, match=f"'{none}' names no cell type and is left out"):
+        found = called(cells, model, [*TYPES, none])
+    assert found == called(cells, model, TYPES)
+
+
+def test_of_nothing_but_those_nothing_is_left(cells: ad.AnnData, model: BioVerse) -> None:
+    with pytest.raises(sb.errors.InputError, match="labels name no cell type"):
+        called(cells, model, ["unknown", "nan"])
+
+
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        (5, "labels is of type int"),
+        (b"B cell", "labels is of type bytes"),
+        ([b"B cell", "T cell"], "a value of type bytes"),
+        ([{"B cell": 1}, "T cell"], "a value of type dict"),
+        ([None, "T cell"], "missing value"),
+        ([pd.NA, "T cell"], "missing value"),
+        (["", "T cell"], "empty name"),
+        (["B\x1b[2J", "T cell"], r"control character '\\x1b'"),
+        (["B\ud800", "T cell"], r"control character '\\ud800'"),
+        ({"B cell": 236, "T cell": ""}, "is of type int"),
+        ({"B cell": "CL:0000236", "b cell": "CL:0000576"}, "twice, with different meanings"),
+        (["T cell"], "nothing to decide"),
+    ],
+    ids=str,
+)
+def test_what_is_no_list_of_names_is_refused(cells: ad.AnnData, model: BioVerse, labels: Any, words: str) -> None:
+    before = cells.copy()
+    with pytest.raises(sb.errors.InputError, match=words):
+        sb.tl.annotate(cells, model=model, labels=labels, method="nearest")
+    pd.testing.assert_frame_equal(cells.obs, before.obs)
+    assert set(cells.obsm) == set(before.obsm)
+    assert cells.uns.keys() == before.uns.keys()
+
+
+def test_a_column_of_a_hundred_thousand_cells_is_no_hundred_thousand_labels(cells: ad.AnnData, model: BioVerse) -> None:
+    # Counting repeats by searching would take hours.
+    with pytest.warns(UserWarning, match="labels repeat"):
+        assert called(cells, model, TYPES * 20_000) == called(cells, model, TYPES)
+
+
+def test_a_thousand_labels(cells: ad.AnnData, model: BioVerse, tmp_path: Path) -> None:
+    names = [f"type {n} of {n % 97}" for n in range(1000)]
+    with pytest.warns(UserWarning, match="1000 of 1000 labels match no Cell Ontology term") as told:
+        done = sb.tl.annotate(cells[:5].copy(), model=model, labels=names, method="nearest", copy=True)
+    assert all(len(str(one.message)) < 1000 for one in told)
+    done.write_h5ad(tmp_path / "a.h5ad")
+    assert list(ad.read_h5ad(tmp_path / "a.h5ad").obs["bioverse_label"]) == list(done.obs["bioverse_label"])
