@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ._digest import MatrixDigest, array_digest, matrix_digest, texts_digest
 from ._rows import (
+    check_layer,
     gene_names,
     is_anndata,
     layer_names,
@@ -19,6 +20,7 @@ from ._rows import (
 __all__ = [
     "MatrixDigest",
     "array_digest",
+    "check_layer",
     "gene_names",
     "is_anndata",
     "layer_names",

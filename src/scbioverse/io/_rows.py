@@ -58,6 +58,8 @@ def matrix_of(adata: AnnData, layer: str | None = None) -> Any:
     MissingKeyError
         No such matrix.
     """
+    if adata.is_view and not adata.isbacked:
+        _check_parent(adata, layer)
     if layer is None:
         if adata.X is None:
             raise MissingKeyError(
@@ -72,6 +74,24 @@ def matrix_of(adata: AnnData, layer: str | None = None) -> Any:
         f"layer {layer!r} is not in adata.layers (found: {layer_names(adata) or 'none'}"
         f"{'; adata.raw is set: layer=' + repr('raw') if adata.raw is not None else ''})"
     )
+
+
+def check_layer(adata: AnnData, layer: str | None) -> None:
+    """Raise what :func:`matrix_of` raises, without the copy of its part that a view would make."""
+    parent = getattr(adata, "_adata_ref", None)
+    matrix_of(adata if parent is None else parent, layer)
+
+
+def _check_parent(adata: AnnData, layer: str | None) -> Any:
+    """Check the matrix that a view is cut out of, and return it; None where a view does not say."""
+    parent = getattr(adata, "_adata_ref", None)
+    if parent is None:
+        return None
+    matrix = matrix_of(parent, layer)
+    check_pointers(matrix, name=matrix_name(layer))
+    if getattr(matrix, "format", None) == "csc":
+        check_indices(matrix, matrix_name(layer))
+    return matrix
 
 
 def layer_names(adata: AnnData) -> list[str]:
@@ -218,15 +238,10 @@ def row_source(adata: AnnData, layer: str | None = None) -> Any:
 
 def _checked_view(adata: AnnData, layer: str | None, name: str) -> Any:
     """Return a view, which anndata cuts out of its parent's matrix, once that is known to hold; or a matrix for it."""
-    parent = getattr(adata, "_adata_ref", None)
-    if parent is None:
+    matrix = _check_parent(adata, layer)
+    if matrix is None or is_readable(matrix, name) or not sp.issparse(matrix):
         return adata
-    matrix = matrix_of(parent, layer)
-    check_pointers(matrix, name=name)
-    if getattr(matrix, "format", None) == "csc":
-        check_indices(matrix, name)
-    if is_readable(matrix, name) or not sp.issparse(matrix):
-        return adata
+    parent = adata._adata_ref
     if not (parent.obs_names.is_unique and parent.var_names.is_unique):
         raise InputError(
             f"{name} holds {matrix.dtype} values, of which scipy cannot take a part: convert them with "

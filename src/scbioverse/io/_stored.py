@@ -64,7 +64,7 @@ def check_pointers(matrix: Any, major: Any = None, name: str = "the matrix") -> 
     Parameters
     ----------
     matrix
-        CSR or CSC in memory; anything else is left alone.
+        CSR or CSC, in memory or a backed data set; anything else is left alone.
     major
         Slice or positions of the rows of a CSR (columns of a CSC) that are read; all if not given.
     name
@@ -75,36 +75,41 @@ def check_pointers(matrix: Any, major: Any = None, name: str = "the matrix") -> 
     InputError
         A pointer goes backwards or beyond the values, or there are more indices than values or fewer.
     """
-    if not sp.issparse(matrix) or matrix.format not in ("csr", "csc"):
+    if getattr(matrix, "format", None) not in ("csr", "csc"):
         return
     line = "row" if matrix.format == "csr" else "column"
     n = matrix.shape[0] if line == "row" else matrix.shape[1]
-    pointers, n_values, n_indices = matrix.indptr, len(matrix.data), len(matrix.indices)
+    pointers, n_values, n_indices = _parts(matrix)
     if len(pointers) != n + 1:
         _refuse(name, f"{len(pointers)} {line} pointers (indptr) for {n} {line}s; expected {n + 1}")
     if n_values != n_indices:
         _refuse(name, f"{n_values} values (data) beside {n_indices} indices")
-    if n == 0:
-        return
     if pointers[0] != 0:
         _refuse(name, f"the {line} pointers (indptr) begin with {pointers[0]} in place of 0")
     if pointers[-1] > n_values:
         _refuse(name, f"the {line} pointers (indptr) end at {pointers[-1]}, but there are {n_values} values")
-    if major is None:
-        starts, stops = pointers[:-1], pointers[1:]
-    elif isinstance(major, slice):
+    starts, stops = pointers[:-1], pointers[1:]
+    if isinstance(major, slice):
         first, last, step = major.indices(n)
-        starts, stops = pointers[:-1][first:last:step], pointers[1:][first:last:step]
-    else:
+        starts, stops = starts[first:last:step], stops[first:last:step]
+    elif major is not None:
         at = np.asarray(major)
-        starts, stops = pointers[:-1][at], pointers[1:][at]
+        starts, stops = starts[at], stops[at]
     wrong = (starts < 0) | (stops < starts) | (stops > n_values)
     if wrong.any():
         i = int(np.flatnonzero(wrong)[0])
         _refuse(
             name,
-            f"a {line} pointer (indptr) goes from {starts[i]} to {stops[i]}; they rise from 0 to {n_values} at most",
+            f"a {line} pointer (indptr) goes from {starts[i]} to {stops[i]}; they rise, to {n_values} at most",
         )
+
+
+def _parts(matrix: Any) -> tuple[Any, int, int]:
+    """Return the pointers, and how many values and indices there are."""
+    if sp.issparse(matrix):
+        return matrix.indptr, len(matrix.data), len(matrix.indices)
+    group = matrix.group
+    return np.asarray(group["indptr"][:]), int(group["data"].shape[0]), int(group["indices"].shape[0])
 
 
 def check_indices(matrix: Any, name: str = "the matrix") -> None:

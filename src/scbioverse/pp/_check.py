@@ -11,7 +11,7 @@ import pandas as pd
 
 from .._mudata import anndata_of
 from ..errors import InputError
-from ..io import gene_names, matrix_name, matrix_of, names_in, row_source, var_of
+from ..io import check_layer, gene_names, matrix_name, names_in, row_source, var_of
 from ._better_source import say_better_source
 from ._gene_names import judge_names
 from ._genes import MIN_GENES, GeneMatch, match_genes
@@ -76,7 +76,7 @@ def check_input(
     UserWarning
         Many of the names are not read.
     """
-    matrix_of(adata, layer)
+    check_layer(adata, layer)
     match = match_var(adata, vocabulary, key=key, layer=layer, min_genes=min_genes, judge=judge)
     source = row_source(adata, layer)
     names = gene_names(adata, key=key, layer=layer) if digest else None
