@@ -18,6 +18,7 @@ from scbioverse.models.config import PoolConfig
 def edit(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
     file = folder / "config.json"
     values = json.loads(file.read_text())
+    del values["sha256"]  # which earlier versions did not write
     change(values)
     file.write_text(json.dumps(values))
 

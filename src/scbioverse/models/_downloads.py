@@ -16,6 +16,7 @@ from .._settings import settings
 from .._whole import write_text_whole
 from ..errors import InputError, MismatchError, WeightsError
 from ._recipes import PACKAGED, Part, Recipe, read_pins, recipes
+from ._seal import check_seal
 
 # Another process may be fetching gigabytes.
 _WAIT_SECONDS = 6 * 3600
@@ -170,11 +171,12 @@ def _intact(pinned: dict[str, Any] | None) -> bool:
 
 
 def _verify_bundled(folder: Path) -> dict[str, str]:
-    from .config import BioVerseConfig, read_config
+    from .config import CONFIG, BioVerseConfig, read_config
 
     values = read_config(folder)
     for file, digest in values.get("files", {}).items():
         _compare(folder / file, file, digest, folder.name)
+    check_seal(values, folder / CONFIG)
     llm = BioVerseConfig.from_dict(values).llm.name
     if llm in PACKAGED:
         _packaged(Part("llm", "", "", None, llm, "", 0.0))

@@ -30,6 +30,7 @@ from ..llm.represent import TextSpace
 from ..llm.text_table import TextTable
 from ._build import build_modules
 from ._encoders import Encoders, Held
+from ._seal import check_seal, sealed
 from .bioverse import BioVerse
 from .card import render_card
 from .config import CONFIG, BioVerseConfig, check_name, read_config
@@ -107,7 +108,7 @@ def load_checkpoint(
         known = TextTable.from_arrays(table, 0 if text_space is None else text_space.dim) if table else None
     except FOREIGN as error:
         raise WeightsError(f"{path / TENSORS} does not fit {CONFIG}: {error}") from error
-    return BioVerse(
+    made = BioVerse(
         config,
         encoders=encoders,
         modules=modules,
@@ -124,6 +125,8 @@ def load_checkpoint(
             if f"{WRITING_ADAPTERS}/{modality}/{ADAPTER_CONFIG}" in values["files"]
         },
     )
+    check_seal(values, path / CONFIG)  # last: what else is wrong says more
+    return made
 
 
 def _write(model: BioVerse, folder: Path, dtype: torch.dtype) -> None:
@@ -138,7 +141,7 @@ def _write(model: BioVerse, folder: Path, dtype: torch.dtype) -> None:
         adapter.save(place, llm=model.config.llm.name, dtype=dtype)
     files = {file.relative_to(folder).as_posix(): _sha256(file) for file in sorted(folder.rglob("*")) if file.is_file()}
     check_kinds(files, where=f"what model {model.name!r} saves")  # nothing is written that would not be read
-    values = model.config.to_dict() | {"files": files}
+    values = sealed(model.config.to_dict() | {"files": files})
     (folder / CONFIG).write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     (folder / CARD).write_text(render_card(model.config, files={CONFIG: "", **files}), encoding="utf-8")
     # safetensors makes files that only their owner may read; a model in a shared place is for all who may read it.
