@@ -14,6 +14,7 @@ from ..errors import InputError, MissingKeyError
 from ._alignment_panels import GENERAL, SOFT
 from ._layout import umap_layout
 from ._side_by_side import side_by_side
+from ._stored import check_stored
 from ._style import FAINT, INK, NOT_TYPES, PALETTE, bare, figure_of, finish, map_corner
 
 if TYPE_CHECKING:
@@ -110,6 +111,7 @@ def _kind(
             f"the AnnData of {modality!r} has no obsm[{slot!r}] (found: {sorted(adata.obsm) or 'nothing'}). Run "
             f"sb.tl.embed(adata, modality={modality!r}) first."
         )
+    check_stored(adata, slot, model, modality)
     wanted = label_key if isinstance(label_key, str) or label_key is None else label_key.get(modality)
     keys = (wanted,) if wanted is not None else DEFAULT_KEYS.get(modality, ("text",))
     key = next((one for one in keys if one in adata.obs), None)

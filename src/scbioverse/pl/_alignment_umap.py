@@ -15,6 +15,7 @@ from ._alignment_modalities import draw_modalities
 from ._alignment_panels import Panel, draw_legend, draw_panel, new_axes
 from ._layout import umap_layout
 from ._side_by_side import side_by_side
+from ._stored import check_stored
 from ._style import NOT_TYPES, figure_of, finish, palette
 
 if TYPE_CHECKING:
@@ -94,6 +95,13 @@ def alignment_umap(
         Fewer than two labels or cells can be shown, or `ax` does not hold two axes.
     WeightsError
         The model or its language model is not found.
+    MismatchError
+        The embedding was made by another encoder than the model's.
+
+    Warns
+    -----
+    UserWarning
+        The data have changed since they were embedded.
 
     Examples
     --------
@@ -114,7 +122,10 @@ def alignment_umap(
         )  # fmt: skip
     if label_key is not None and not isinstance(label_key, str):
         raise InputError("label_key is a mapping for several modalities only; name one column of adata.obs.")
-    embeddings = _embeddings(adata, use_rep or Slots().embedding())
+    from ..models import load
+
+    slot = use_rep or Slots().embedding()
+    embeddings = _embeddings(adata, slot)
     key = _label_key(adata, label_key)
     labels, codes = _labels(adata, key)
     kept = np.flatnonzero(codes >= 0)
@@ -128,7 +139,9 @@ def alignment_umap(
     seed = as_seed(generator)
     texts, general = _texts(labels, n_general, generator)
 
-    before, after = _spaces(model, embeddings, texts + general)
+    loaded = load(model)
+    check_stored(adata, slot, loaded, "cell")
+    before, after = _spaces(loaded, embeddings, texts + general)
     chosen = np.arange(len(codes))
     if len(chosen) > max_cells:
         chosen = np.sort(generator.choice(chosen, max_cells, replace=False))
@@ -192,17 +205,15 @@ def _texts(labels: Sequence[str], n_general: int, generator: np.random.Generator
 
 
 def _spaces(
-    model: str | Path | BioVerse, embeddings: NDArray[np.float32], texts: list[str]
+    model: BioVerse, embeddings: NDArray[np.float32], texts: list[str]
 ) -> tuple[tuple[NDArray[np.float32], NDArray[np.float32]], tuple[NDArray[np.float32], NDArray[np.float32]]]:
     """Cells and texts before, and after."""
     from ..llm.represent import represent
-    from ..models import load
 
-    loaded = load(model)
-    space = loaded.config.text_space
-    raw = represent(loaded.backbone, texts, layer=space.layer if space else None)
+    space = model.config.text_space
+    raw = represent(model.backbone, texts, layer=space.layer if space else None)
     before = side_by_side(embeddings.reshape(len(embeddings), -1), raw)
-    after = loaded.coordinates(embeddings, "cell"), loaded.text_coordinates(texts)
+    after = model.coordinates(embeddings, "cell"), model.text_coordinates(texts)
     return (before[0], before[1]), after
 
 

@@ -1,0 +1,70 @@
+"""Whether an embedding in `obsm` is what a picture would say it is."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .._record import read_record, records_of
+from ..encoders._run import digest_of_input
+from ..errors import InputError, MismatchError, MissingKeyError
+from ..io import array_digest
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    from ..models import BioVerse
+
+
+def check_stored(adata: AnnData, slot: str, model: BioVerse, modality: str) -> None:
+    """Compare an embedding's record with a model and with what the data hold now.
+
+    Of an embedding without a record nothing is known, and it is drawn as it is.
+
+    Raises
+    ------
+    MismatchError
+        It was made by another encoder than the model's: its coordinates would mean nothing.
+
+    Warns
+    -----
+    UserWarning
+        The data, or the embedding, have changed since.
+    """
+    record = next((one for step in records_of(adata) if (one := _embedding_record(adata, str(step), slot))), None)
+    encoder = model.encoders.get(modality)
+    if record is None or encoder is None or getattr(encoder, "key", None) == slot:
+        return  # of an encoder that reads this very slot, what lies there is the truth
+    if record["fingerprint"] != encoder.fingerprint():
+        raise MismatchError(
+            f"adata.obsm[{slot!r}] was made by encoder {record.get('encoder')!r} ({record['fingerprint']:.16}), model "
+            f"{model.name!r} reads that of {encoder.name!r} ({encoder.fingerprint():.16}). Run sb.tl.embed(adata, "
+            f"model=...) with the model that is drawn, or draw the model that it was made with."
+        )
+    values = np.asarray(adata.obsm[slot], dtype=np.float32)
+    same = record.get("output_digest") == array_digest(values[:, None] if values.ndim == 2 else values)
+    if same and record.get("input_digest"):
+        try:
+            now = digest_of_input(encoder, adata, key=record.get("key"), layer=record.get("layer"))
+        except (InputError, MissingKeyError):
+            now = None
+        same = now == record["input_digest"]
+    if not same:
+        warnings.warn(
+            f"the data or their rows have changed since adata.obsm[{slot!r}] was made: the picture shows them as they "
+            "were embedded then. Run sb.tl.embed(adata) again to see them as they are.",
+            UserWarning,
+            stacklevel=4,
+        )
+
+
+def _embedding_record(adata: AnnData, step: str, slot: str) -> dict[str, str] | None:
+    if not step.startswith("embed"):
+        return None
+    try:
+        record = read_record(adata, step)
+    except InputError:
+        return None
+    return record if record.get("slot") == slot and record.get("fingerprint") else None
