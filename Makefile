@@ -12,11 +12,12 @@ RUN := $(VENV)/.run-$(KEY)
 DEV := $(VENV)/.dev-$(KEY)
 DOCS := $(VENV)/.docs-$(KEY)
 
-.PHONY: help venv demo test lint format docs clean
+.PHONY: help venv demo test test-kernels lint format docs clean
 
 help:
 	@echo "make demo    annotate 2,700 blood cells; tables on screen, pictures and the annotated file in demo/"
 	@echo "make test    run the tests (PYTEST_ARGS= for more)"
+	@echo "make test-kernels  run the numeric tests as other processors would"
 	@echo "make lint    ruff and mypy"
 	@echo "make docs    build the documentation in docs/_build/html"
 	@echo "make venv    only make the environment, $(VENV)"
@@ -29,6 +30,9 @@ demo: $(RUN)
 
 test: $(DEV)
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-kernels: $(DEV)
+	PYTHON=$(BIN)/python tests/kernels.sh $(PYTEST_ARGS)
 
 lint: $(DEV)
 	$(BIN)/ruff check .

@@ -15,6 +15,7 @@ from scbioverse.encoders import CompactCellEncoder, build, embed_rows
 from scbioverse.encoders.compact import CompactNet, GeneStats, panel_zscores
 from scbioverse.errors import InputError, MismatchError, MissingKeyError, WeightsError
 from scbioverse.knowledge.genes import load_genes
+from tests._precision import LOGS, SMALL_NET
 
 
 def embed(encoder: CompactCellEncoder, adata: ad.AnnData, **kwargs: Any) -> np.ndarray:
@@ -33,7 +34,7 @@ def dense_reference(encoder: CompactCellEncoder, adata: ad.AnnData) -> np.ndarra
 def test_sparse_first_layer_equals_the_dense_network(encoder: CompactCellEncoder, cells: ad.AnnData) -> None:
     reference = dense_reference(encoder, cells)
     assert reference.std(axis=0).min() > 1e-2
-    np.testing.assert_allclose(embed(encoder, cells), reference, atol=1e-4)
+    np.testing.assert_allclose(embed(encoder, cells), reference, atol=SMALL_NET)
 
 
 def test_sparse_equals_dense_on_real_cells_where_zeros_are_clipped() -> None:
@@ -47,23 +48,23 @@ def test_sparse_equals_dense_on_real_cells_where_zeros_are_clipped() -> None:
     torch.manual_seed(0)
     encoder = CompactCellEncoder(CompactNet(n, 64, 32), stats)
     assert (stats.panel().zero == -4).mean() > 0.05
-    np.testing.assert_allclose(embed(encoder, cells), dense_reference(encoder, cells), atol=1e-4)
+    np.testing.assert_allclose(embed(encoder, cells), dense_reference(encoder, cells), atol=SMALL_NET)
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 40, 512])
 def test_batch_size_does_not_matter(encoder: CompactCellEncoder, cells: ad.AnnData, batch_size: int) -> None:
-    np.testing.assert_allclose(embed(encoder, cells, batch_size=batch_size), embed(encoder, cells), atol=1e-5)
+    np.testing.assert_allclose(embed(encoder, cells, batch_size=batch_size), embed(encoder, cells), atol=SMALL_NET)
 
 
 def test_row_order_and_neighbours_do_not_matter(encoder: CompactCellEncoder, cells: ad.AnnData) -> None:
     order = np.random.default_rng(0).permutation(40)[:17]
-    np.testing.assert_allclose(embed(encoder, cells[order].copy()), embed(encoder, cells)[order], atol=1e-5)
-    np.testing.assert_allclose(embed(encoder, cells[order]), embed(encoder, cells)[order], atol=1e-5)  # a view
+    np.testing.assert_allclose(embed(encoder, cells[order].copy()), embed(encoder, cells)[order], atol=SMALL_NET)
+    np.testing.assert_allclose(embed(encoder, cells[order]), embed(encoder, cells)[order], atol=SMALL_NET)  # a view
 
 
 def test_gene_order_does_not_matter(encoder: CompactCellEncoder, cells: ad.AnnData) -> None:
     order = np.random.default_rng(0).permutation(cells.n_vars)
-    np.testing.assert_allclose(embed(encoder, cells[:, order].copy()), embed(encoder, cells), atol=1e-5)
+    np.testing.assert_allclose(embed(encoder, cells[:, order].copy()), embed(encoder, cells), atol=SMALL_NET)
 
 
 @pytest.mark.parametrize("base", [np.e, 2.0])
@@ -74,7 +75,7 @@ def test_log_values_give_what_counts_give(
     counts = cells.X.toarray()
     logs.X = sp.csr_matrix(np.log1p(counts / counts.sum(axis=1, keepdims=True) * 1e4) / np.log(base)).astype(np.float32)
     with caplog.at_level(logging.INFO, logger="scbioverse"):
-        np.testing.assert_allclose(embed(encoder, logs), embed(encoder, cells), atol=1e-3)
+        np.testing.assert_allclose(embed(encoder, logs), embed(encoder, cells), atol=LOGS)
     assert ("natural-log values" if base != 2 else "log2 values") in caplog.text
     assert "190 of 210 vocabulary genes found among 200" in caplog.text
 
@@ -98,7 +99,7 @@ def test_storage_does_not_matter(encoder: CompactCellEncoder, cells: ad.AnnData,
     if "backed" in storage:
         other.write_h5ad(tmp_path / "a.h5ad")
         other = ad.read_h5ad(tmp_path / "a.h5ad", backed="r")
-    np.testing.assert_allclose(embed(encoder, other, layer=layer, batch_size=16), expected, atol=1e-5)
+    np.testing.assert_allclose(embed(encoder, other, layer=layer, batch_size=16), expected, atol=SMALL_NET)
     if "backed" in storage:
         other.file.close()
 
@@ -109,10 +110,10 @@ def test_ensembl_ids_and_a_column_of_names(encoder: CompactCellEncoder, cells: a
     symbols = cells[:, kept].copy()
     renamed = symbols.copy()
     renamed.var_names = [f"{ids[name]}.{i % 20}" for i, name in enumerate(kept)]
-    np.testing.assert_allclose(embed(encoder, renamed), embed(encoder, symbols), atol=1e-5)
+    np.testing.assert_allclose(embed(encoder, renamed), embed(encoder, symbols), atol=SMALL_NET)
     renamed.var["symbol"] = kept
     renamed.var_names = [f"p{i}" for i in range(len(kept))]
-    np.testing.assert_allclose(embed(encoder, renamed, key="symbol"), embed(encoder, symbols), atol=1e-5)
+    np.testing.assert_allclose(embed(encoder, renamed, key="symbol"), embed(encoder, symbols), atol=SMALL_NET)
 
 
 def test_a_cell_without_counts_is_told_and_embedded(encoder: CompactCellEncoder, cells: ad.AnnData) -> None:
@@ -122,7 +123,7 @@ def test_a_cell_without_counts_is_told_and_embedded(encoder: CompactCellEncoder,
     cells.X = sp.csr_matrix(values)
     with pytest.warns(UserWarning, match="2 of 40 rows are empty"):
         found = embed(encoder, cells)
-    np.testing.assert_allclose(found, dense_reference(encoder, cells), atol=1e-4)
+    np.testing.assert_allclose(found, dense_reference(encoder, cells), atol=SMALL_NET)
     np.testing.assert_array_equal(found[3], found[8])
 
 
@@ -137,7 +138,7 @@ def test_explicit_zeros_do_not_matter(encoder: CompactCellEncoder, cells: ad.Ann
     with pytest.warns(UserWarning, match="1 of 40 rows are empty"):
         expected = embed(encoder, plain)
     with pytest.warns(UserWarning, match="1 of 40 rows are empty"):
-        np.testing.assert_allclose(embed(encoder, stored), expected, atol=1e-5)
+        np.testing.assert_allclose(embed(encoder, stored), expected, atol=SMALL_NET)
 
 
 def test_no_rows_encode_to_no_rows(encoder: CompactCellEncoder, cells: ad.AnnData) -> None:

@@ -20,6 +20,7 @@ from scbioverse.encoders import Encoder, GeneformerEncoder, SavableEncoder, buil
 from scbioverse.encoders._rank_value_vocab import RankVocabulary
 from scbioverse.encoders._transformer_body import BodyRunner, length_batches, pick_dtype
 from scbioverse.errors import InputError, MismatchError, OfflineError, WeightsError
+from tests._precision import STATES
 
 N_GENES, LONGEST = 150, 24
 
@@ -110,7 +111,7 @@ def test_embedding_is_the_state_of_the_layer_cell_by_cell(folder: Path, layer: i
         with torch.inference_mode():
             states = whole(torch.tensor([ids]), output_hidden_states=True).hidden_states[3 + layer][0]
         wanted = states[0] if pooling == "cls" else (states[1:-1] if v2 else states).mean(dim=0)
-        np.testing.assert_allclose(values[i], wanted.numpy(), atol=2e-6)
+        np.testing.assert_allclose(values[i], wanted.numpy(), atol=STATES)
     assert np.isfinite(values).all()
     if pooling == "mean":
         assert not values[3].any()  # the cell without counts
@@ -131,10 +132,10 @@ def test_batches_and_row_order_do_not_matter(folder: Path, batch_size: int, max_
     data, wanted = cells(), embed(load(folder), cells())
     assert wanted.std(axis=0).min() > 1e-2
     np.testing.assert_allclose(
-        embed(load(folder, max_tokens=max_tokens), data, batch_size=batch_size), wanted, atol=1e-5
+        embed(load(folder, max_tokens=max_tokens), data, batch_size=batch_size), wanted, atol=STATES
     )
     order = np.random.default_rng(0).permutation(data.n_obs)
-    np.testing.assert_allclose(embed(load(folder), data[order].copy()), wanted[order], atol=1e-5)
+    np.testing.assert_allclose(embed(load(folder), data[order].copy()), wanted[order], atol=STATES)
 
 
 def test_special_tokens_stand_around_the_genes(folder: Path) -> None:
@@ -173,7 +174,7 @@ def test_out_of_memory_halves_the_batch(folder: Path, caplog: pytest.LogCaptureF
             return body(input_ids=input_ids, attention_mask=attention_mask)
 
     encoder.runner.body = Small()  # type: ignore[assignment]
-    np.testing.assert_allclose(embed(encoder, data), wanted, atol=1e-5)
+    np.testing.assert_allclose(embed(encoder, data), wanted, atol=STATES)
     assert encoder.runner.max_tokens == 100
     assert "continuing with 100 tokens" in caplog.text
     encoder.runner.max_tokens = 8
@@ -206,7 +207,7 @@ def test_gpu_gives_what_the_cpu_gives(folder: Path) -> None:
     if not torch.cuda.is_available():
         pytest.skip("no GPU")
     wanted = embed(load(folder), cells())
-    np.testing.assert_allclose(embed(load(folder, device="cuda", dtype="float32"), cells()), wanted, atol=1e-4)
+    np.testing.assert_allclose(embed(load(folder, device="cuda", dtype="float32"), cells()), wanted, atol=STATES)
     assert np.abs(embed(load(folder, device="cuda"), cells()) - wanted).max() < 0.1 * np.abs(wanted).max()
 
 
@@ -327,7 +328,7 @@ def test_embed_takes_the_folder_and_align_keeps_it_in_the_checkpoint(
     np.testing.assert_array_equal(data.X.toarray(), before.X.toarray())
     encoder = load(folder)
     assert resolve_encoder(encoder) is encoder
-    np.testing.assert_allclose(result.obsm["X_bioverse"], embed(encoder, data), atol=1e-6)
+    np.testing.assert_allclose(result.obsm["X_bioverse"], embed(encoder, data), atol=STATES)
     data.obs["label"] = ["B cell", "T cell", "monocyte"] * 13
     model = sb.tl.align(data, text_key="label", model=encoder, llm=str(tiny_llm), steps=4, general_text=False)
     labels = ["B cell", "T cell"]
@@ -337,7 +338,7 @@ def test_embed_takes_the_folder_and_align_keeps_it_in_the_checkpoint(
     fresh = before[data.obs_names].copy()
     sb.tl.annotate(fresh, model=again, labels=labels, method="nearest")
     assert fresh.obs["bioverse_label"].tolist() == data.obs["bioverse_label"].tolist()
-    np.testing.assert_allclose(fresh.obsm["X_bioverse"], data.obsm["X_bioverse"], atol=1e-6)
+    np.testing.assert_allclose(fresh.obsm["X_bioverse"], data.obsm["X_bioverse"], atol=STATES)
 
 
 def test_runner_takes_a_body_that_was_training(folder: Path) -> None:

@@ -18,6 +18,7 @@ from scbioverse import settings
 from scbioverse.encoders import HFSequenceEncoder, build, embed_rows
 from scbioverse.encoders._hf_text import coverage_weights, windows
 from scbioverse.errors import InputError, MismatchError, OfflineError, WeightsError
+from tests._precision import STATES
 
 PROTEINS = ["MKVLAAGIVGLLLAQWERTYHHKKDE", "MKV", "GGGSGGGSGGGSACDEFHIKLMNPQRSTVWY", "MBJOUXZK"]
 
@@ -128,9 +129,9 @@ def test_mean_leaves_special_tokens_out(esm: Path) -> None:
     with torch.inference_mode():
         hidden = model(**tokenizer("MKVLA", return_tensors="pt")).last_hidden_state[0]
     assert hidden.shape[0] == 7
-    np.testing.assert_allclose(encoder.embed_texts(["MKVLA"])[0], hidden[1:6].mean(0).numpy(), atol=1e-5)
+    np.testing.assert_allclose(encoder.embed_texts(["MKVLA"])[0], hidden[1:6].mean(0).numpy(), atol=STATES)
     first = HFSequenceEncoder(esm, modality="protein", pooling="cls")
-    np.testing.assert_allclose(first.embed_texts(["MKVLA"])[0], hidden[0].numpy(), atol=1e-5)
+    np.testing.assert_allclose(first.embed_texts(["MKVLA"])[0], hidden[0].numpy(), atol=STATES)
     assert first.fingerprint() != encoder.fingerprint()
 
 
@@ -140,8 +141,8 @@ def test_result_depends_on_the_text_alone(esm: Path) -> None:
     assert together.shape == (4, 1, 16)
     assert together.dtype == np.float32
     alone = np.concatenate([embed_rows(encoder, proteins([text])) for text in PROTEINS])
-    np.testing.assert_allclose(together, alone, atol=1e-5)
-    np.testing.assert_allclose(embed_rows(encoder, proteins(PROTEINS[::-1]), batch_size=2)[::-1], alone, atol=1e-5)
+    np.testing.assert_allclose(together, alone, atol=STATES)
+    np.testing.assert_allclose(embed_rows(encoder, proteins(PROTEINS[::-1]), batch_size=2)[::-1], alone, atol=STATES)
 
 
 def test_long_sequences_are_windowed_by_residue(esm: Path) -> None:
@@ -154,7 +155,7 @@ def test_long_sequences_are_windowed_by_residue(esm: Path) -> None:
         total[start:stop] += hidden[1:-1].numpy()
         covered[start:stop] += 1
     expected = (total / covered[:, None]).mean(axis=0)
-    np.testing.assert_allclose(encoder.embed_texts([text])[0], expected, atol=1e-5)
+    np.testing.assert_allclose(encoder.embed_texts([text])[0], expected, atol=STATES)
 
 
 def test_forty_thousand_residues(esm: Path) -> None:
@@ -172,7 +173,7 @@ def test_protbert_spaces_and_rare_residues(protbert: Path) -> None:
     with torch.inference_mode():
         hidden = model(**tokenizer("M K X V", return_tensors="pt")).last_hidden_state[0]
     for rare in "UZOBJX":
-        np.testing.assert_allclose(encoder.embed_texts([f"MK{rare}V"])[0], hidden[1:5].mean(0).numpy(), atol=1e-5)
+        np.testing.assert_allclose(encoder.embed_texts([f"MK{rare}V"])[0], hidden[1:5].mean(0).numpy(), atol=STATES)
 
 
 def test_smiles(chemberta: Path) -> None:
@@ -255,7 +256,7 @@ def test_out_of_memory_halves_the_batch(esm: Path, caplog: pytest.LogCaptureFixt
         return real(ids)
 
     encoder._hidden = small  # type: ignore[method-assign]
-    np.testing.assert_allclose(encoder.embed_texts(PROTEINS), wanted, atol=1e-5)
+    np.testing.assert_allclose(encoder.embed_texts(PROTEINS), wanted, atol=STATES)
     assert encoder.max_tokens <= 68  # the two longest, of 30 and 34 tokens, no longer share a batch
     assert f"going on with {encoder.max_tokens} tokens" in caplog.text
     encoder._hidden = lambda ids: (_ for _ in ()).throw(torch.OutOfMemoryError("the test's"))  # type: ignore[method-assign]

@@ -8,6 +8,7 @@ import pytest
 from scbioverse.encoders import KmerEncoder, build
 from scbioverse.encoders.kmer import _BUCKET, _SIGN, SCALES, kmer_counts
 from scbioverse.errors import MismatchError
+from tests._precision import UNIT
 
 AMINO = "ACDEFGHIKLMNPQRSTVWY"
 RNG = np.random.default_rng(0)
@@ -27,15 +28,15 @@ def test_blocks_by_hand() -> None:
     expected = np.zeros(512)
     for kmer, count in zip(*kmer_counts("ACDACD"), strict=True):
         expected[_BUCKET[kmer]] += _SIGN[kmer] * np.sqrt(count / 4)
-    np.testing.assert_allclose(found[:512], expected, atol=1e-6)
+    np.testing.assert_allclose(found[:512], expected, atol=UNIT)
     composition = np.zeros(20)
     composition[:3] = np.sqrt(1 / 3)
-    np.testing.assert_allclose(found[512:572].reshape(3, 20), np.tile(composition, (3, 1)), atol=1e-6)
+    np.testing.assert_allclose(found[512:572].reshape(3, 20), np.tile(composition, (3, 1)), atol=UNIT)
     assert found[572:621].max() <= 1
-    np.testing.assert_allclose(found[621], np.log10(6) - 2.5, atol=1e-6)
+    np.testing.assert_allclose(found[621], np.log10(6) - 2.5, atol=UNIT)
     hydropathy = np.array(SCALES["hydropathy"])
     mean = (hydropathy[:3].mean() - hydropathy.mean()) / hydropathy.std()
-    np.testing.assert_allclose(found[622], mean / 4, atol=1e-6)
+    np.testing.assert_allclose(found[622], mean / 4, atol=UNIT)
 
 
 def test_scales_have_a_value_for_each_residue() -> None:

@@ -15,6 +15,7 @@ from scbioverse.errors import InputError
 from scbioverse.knowledge.marker_weights import marker_weights
 from scbioverse.models import load
 from scbioverse.pp import match_var
+from tests._precision import LOGS, SMALL_NET
 
 IDS = ["CL:0000236", "CL:0000623", "CL:0000576", None]
 
@@ -48,21 +49,21 @@ def test_equals_the_dense_computation(cells, stats):
     z = panel_zscores(counts, stats, match.vocab)
     weights = marker_weights(IDS, [stats.genes[i] for i in match.vocab]).toarray()
     wanted = z[:, match.vocab] @ weights.T
-    np.testing.assert_allclose(marker_evidence(cells, stats, IDS), wanted, atol=1e-5)
+    np.testing.assert_allclose(marker_evidence(cells, stats, IDS), wanted, atol=SMALL_NET)
 
 
 def test_does_not_depend_on_batches_or_neighbours(cells, stats):
     whole = marker_evidence(cells, stats, IDS)
-    np.testing.assert_allclose(marker_evidence(cells, stats, IDS, batch_size=7), whole, atol=1e-6)
-    np.testing.assert_allclose(marker_evidence(cells[::-1].copy(), stats, IDS)[::-1], whole, atol=1e-6)
-    np.testing.assert_allclose(marker_evidence(cells[:5].copy(), stats, IDS), whole[:5], atol=1e-6)
+    np.testing.assert_allclose(marker_evidence(cells, stats, IDS, batch_size=7), whole, atol=SMALL_NET)
+    np.testing.assert_allclose(marker_evidence(cells[::-1].copy(), stats, IDS)[::-1], whole, atol=SMALL_NET)
+    np.testing.assert_allclose(marker_evidence(cells[:5].copy(), stats, IDS), whole[:5], atol=SMALL_NET)
 
 
 def test_log_values_give_what_counts_give(cells, stats):
     logged = cells.copy()
     sc.pp.normalize_total(logged, target_sum=1e4)
     sc.pp.log1p(logged)
-    np.testing.assert_allclose(marker_evidence(logged, stats, IDS), marker_evidence(cells, stats, IDS), atol=2e-3)
+    np.testing.assert_allclose(marker_evidence(logged, stats, IDS), marker_evidence(cells, stats, IDS), atol=LOGS)
 
 
 def test_no_term_and_no_counts_are_no_evidence(cells, stats):

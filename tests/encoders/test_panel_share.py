@@ -9,6 +9,7 @@ import scipy.sparse as sp
 
 from scbioverse.encoders._panel_share import GeneStats, log_share, panel_offsets, panel_zscores
 from scbioverse.errors import InputError
+from tests._precision import SMALL_NET
 
 
 def by_hand(counts: np.ndarray, stats: GeneStats, vocab: list[int]) -> np.ndarray:
@@ -39,7 +40,7 @@ def small() -> tuple[np.ndarray, GeneStats, list[int]]:
 def test_dense_path_is_the_formula(small: tuple[np.ndarray, GeneStats, list[int]], wrap: Any) -> None:
     counts, stats, vocab = small
     z = panel_zscores(wrap(counts), stats, vocab)
-    np.testing.assert_allclose(z, by_hand(counts, stats, vocab), atol=1e-5)
+    np.testing.assert_allclose(z, by_hand(counts, stats, vocab), atol=SMALL_NET)
     assert z.dtype == np.float32
     # Both clips are met, or the test would not see them.
     assert (z == -2).any()
@@ -53,7 +54,7 @@ def test_sparse_path_is_the_formula(small: tuple[np.ndarray, GeneStats, list[int
     assert offsets.nnz == (counts > 0).sum()
     expected = by_hand(counts, stats, vocab)[:, vocab]
     filled = counts.sum(axis=1) > 0
-    np.testing.assert_allclose((offsets.toarray() + panel.zero)[filled], expected[filled], atol=1e-5)
+    np.testing.assert_allclose((offsets.toarray() + panel.zero)[filled], expected[filled], atol=SMALL_NET)
 
 
 def test_one_panel_a_cell_equals_each_panel_by_itself(small: tuple[np.ndarray, GeneStats, list[int]]) -> None:
@@ -63,7 +64,7 @@ def test_one_panel_a_cell_equals_each_panel_by_itself(small: tuple[np.ndarray, G
     together = panel_zscores(counts, stats, vocab, present=present)
     for i, mask in enumerate(present):
         alone = by_hand(counts[[i]][:, mask], stats, [v for v, m in zip(vocab, mask, strict=True) if m])
-        np.testing.assert_allclose(together[[i]], alone, atol=1e-5)
+        np.testing.assert_allclose(together[[i]], alone, atol=SMALL_NET)
 
 
 def test_each_cell_stands_alone(small: tuple[np.ndarray, GeneStats, list[int]]) -> None:
@@ -76,7 +77,7 @@ def test_each_cell_stands_alone(small: tuple[np.ndarray, GeneStats, list[int]]) 
 def test_unit_of_the_counts_does_not_matter(small: tuple[np.ndarray, GeneStats, list[int]]) -> None:
     counts, stats, vocab = small
     np.testing.assert_allclose(
-        panel_zscores(counts * 37.5, stats, vocab), panel_zscores(counts, stats, vocab), atol=1e-5
+        panel_zscores(counts * 37.5, stats, vocab), panel_zscores(counts, stats, vocab), atol=SMALL_NET
     )
 
 

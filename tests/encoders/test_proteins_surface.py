@@ -10,6 +10,7 @@ from scbioverse import settings
 from scbioverse.encoders import KmerEncoder, MorganEncoder, SurfaceProteinEncoder, embed_rows
 from scbioverse.encoders.proteins_surface import clr_weights
 from scbioverse.errors import InputError, MissingKeyError
+from tests._precision import UNIT
 
 SEQUENCES = {"CD3": "MQSGTHWRVLGLCLLSVGVWGQ", "cd19": "MPPPRLLFFLLFLTPMEVRPEEPLVV", "CD14": "MERASCLLLLLLPLVHVSATTPEP"}
 COUNTS = np.array([[100, 1, 2, 3], [2, 80, 1, 1], [5, 5, 5, 5], [0, 0, 0, 0], [0, 0, 0, 9]], dtype=np.float32)
@@ -44,8 +45,8 @@ def test_embedding_is_the_weighted_mean(cells: ad.AnnData) -> None:
     found = embed_rows(encoder, cells, batch_size=2)[:, 0]
     table = base.embed_texts(list(SEQUENCES.values()))
     weights = clr_weights(COUNTS)[:, :3]
-    np.testing.assert_allclose(found[0], weights[0] @ table / weights[0].sum(), atol=1e-5)
-    np.testing.assert_allclose(found[2], table.mean(axis=0), atol=1e-5)
+    np.testing.assert_allclose(found[0], weights[0] @ table / weights[0].sum(), atol=UNIT)
+    np.testing.assert_allclose(found[2], table.mean(axis=0), atol=UNIT)
     # No counts; nothing above the cell's average but a control without a sequence.
     assert np.isnan(found).all(axis=1).tolist() == [False, False, False, True, True]
     assert encoder.plan(cells).unmatched == ["IgG1"]

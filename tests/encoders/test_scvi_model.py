@@ -22,6 +22,7 @@ import scbioverse as sb
 from scbioverse.encoders import ScviEncoder, build, embed_rows, resolve_encoder
 from scbioverse.encoders._torch_file import Inert, load_torch_file
 from scbioverse.errors import InputError, MissingKeyError, WeightsError
+from tests._precision import SMALL_NET
 
 N_GENES = 60
 
@@ -100,16 +101,16 @@ def test_embedding_is_the_models_own(trained: Trained, name: str, tmp_path: Path
     assert wanted.std(axis=0).min() > 1e-3
     encoder = ScviEncoder(model)
     for batch_size in (7, 512):
-        np.testing.assert_allclose(embed(encoder, data, batch_size=batch_size), wanted, atol=1e-5)
+        np.testing.assert_allclose(embed(encoder, data, batch_size=batch_size), wanted, atol=SMALL_NET)
     model.save(tmp_path / "m")
     loaded = ScviEncoder.load(tmp_path / "m")
     assert loaded.fingerprint() == encoder.fingerprint()
-    np.testing.assert_allclose(embed(loaded, data), wanted, atol=1e-5)
+    np.testing.assert_allclose(embed(loaded, data), wanted, atol=SMALL_NET)
     encoder.save(tmp_path / "e")
     assert sorted(one.name for one in (tmp_path / "e").iterdir()) == ["encoder.json", "scvi.json", "scvi.safetensors"]
     again = build("scvi", tmp_path / "e")
     assert again.fingerprint() == encoder.fingerprint()
-    np.testing.assert_allclose(embed(again, data), wanted, atol=1e-5)
+    np.testing.assert_allclose(embed(again, data), wanted, atol=SMALL_NET)
 
 
 def test_missing_genes_are_filled_with_zeros_as_scvi_tools_does(
@@ -125,7 +126,7 @@ def test_missing_genes_are_filled_with_zeros_as_scvi_tools_does(
     wanted = latent(trained.scvi, mapped)
     with caplog.at_level(logging.INFO, logger="scbioverse"):
         sb.tl.embed(query, model=trained.scvi)
-    np.testing.assert_allclose(query.obsm["X_bioverse"], wanted, atol=1e-5)
+    np.testing.assert_allclose(query.obsm["X_bioverse"], wanted, atol=SMALL_NET)
     assert "51 of 60 reference genes found (85.0 %), 9 filled with zeros" in caplog.text
     assert list(query.obs) == list(before.obs)
     assert list(query.var_names) == list(before.var_names)

@@ -17,6 +17,7 @@ from scbioverse.llm.adapter import (
     trained_adapter,
     training_twin,
 )
+from tests._precision import STATES
 
 if TYPE_CHECKING:
     from scbioverse.llm.backbone import Backbone
@@ -45,7 +46,7 @@ def states(backbone: Backbone) -> torch.Tensor:
 def test_a_new_adapter_changes_nothing_and_the_base_is_never_touched(backbone: Backbone) -> None:
     before, weights = states(backbone), {k: v.clone() for k, v in backbone.model.state_dict().items()}
     twin, params = training_twin(backbone, AdapterConfig(rank=2))
-    torch.testing.assert_close(states(twin), before, atol=1e-6, rtol=0)
+    torch.testing.assert_close(states(twin), before, atol=STATES, rtol=0)
     assert all(param.requires_grad for param in params.values())
     assert sum(p.requires_grad for p in twin.model.parameters()) == len(params)
     twin.hidden(twin.embed_tokens(torch.arange(8)[None]))[0].square().sum().backward()
@@ -62,7 +63,7 @@ def test_a_new_adapter_changes_nothing_and_the_base_is_never_touched(backbone: B
 def test_merged_reads_as_trained(backbone: Backbone) -> None:
     twin, adapter = learned(backbone)
     merged = merged_twin(backbone, adapter)
-    torch.testing.assert_close(states(merged), states(twin), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(states(merged), states(twin), atol=STATES, rtol=STATES)
     shared = {p.data_ptr() for p in backbone.model.parameters()}
     own = [name for name, p in merged.model.named_parameters() if p.data_ptr() not in shared]
     assert sorted(name.removesuffix(".weight") for name in own) == sorted(adapter.changes())
@@ -105,7 +106,7 @@ def test_peft_reads_our_folder(tiny_backbone: Backbone, tmp_path: Path) -> None:
     embeds = tiny_backbone.embed_tokens(torch.arange(12)[None] + 5)
     with torch.no_grad():
         found = theirs.base_model.model.model(inputs_embeds=embeds).last_hidden_state
-    torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(found, wanted, atol=STATES, rtol=STATES)
 
 
 def test_damage_and_mismatch_are_said(tiny_backbone: Backbone, tiny_backbone_untied: Backbone, tmp_path: Path) -> None:

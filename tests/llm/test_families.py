@@ -20,6 +20,7 @@ from scbioverse.llm.generate import generate
 from scbioverse.llm.prefix import PrefixCache
 from scbioverse.llm.score import naive_scores, score_labels
 from scbioverse.llm.trie import LabelTrie
+from tests._precision import LOG_PROBS, LOGITS, TOTALS
 
 NAMES = ["naive CD4 T cell", "memory CD4 T cell", "CD8 T cell", "CD14 monocyte", "B cell", "T cell", "platelet"]
 TEXTS = [
@@ -189,10 +190,10 @@ def test_words_and_soft_tokens_are_scaled_alike(backbone: Backbone) -> None:
     with torch.no_grad():
         own = backbone.model(input_ids=ids, use_cache=False, output_hidden_states=True)
         ours = backbone.logits(backbone.hidden(embeds)[0])
-    torch.testing.assert_close(ours, own.logits.float(), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(ours, own.logits.float(), atol=LOGITS, rtol=LOGITS)
     for layer, states in enumerate(own.hidden_states):
         found = backbone.layer_states(ids, torch.ones_like(ids), layer)
-        torch.testing.assert_close(found, states, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(found, states, atol=LOG_PROBS, rtol=LOG_PROBS)
     every = backbone.embed_tokens(torch.arange(backbone.vocab_size))
     assert backbone.embedding_norm == pytest.approx(float(every.norm(dim=1).mean()), rel=1e-3)
 
@@ -202,16 +203,16 @@ def test_cached_tree_equals_the_models_own_full_forward(backbone: Backbone, prun
     start, suffix = rows(backbone, 1, 30)[0], rows(backbone, 5, 6)
     labels = [[*backbone.encode(" " + one), backbone.eos_id] for one in NAMES]
     scores = score_labels(backbone, PrefixCache(backbone, start), suffix, LabelTrie(labels), prune=prune)
-    np.testing.assert_allclose(np.exp(scores).sum(1), 1.0, atol=1e-5)
+    np.testing.assert_allclose(np.exp(scores).sum(1), 1.0, atol=TOTALS)
     assert scores.std(axis=1).min() > 0.05
-    np.testing.assert_allclose(scores, naive_scores(backbone, start, suffix, labels), atol=1e-4)
+    np.testing.assert_allclose(scores, naive_scores(backbone, start, suffix, labels), atol=LOG_PROBS)
     for i, label in enumerate(labels[:3]):
         logits = own_logits(backbone, torch.cat([start, suffix[2]]), label)
         at, total = len(start) + suffix.shape[1] - 1, 0.0
         for t, token in enumerate(label):
             ways = sorted({other[t] for other in labels if other[:t] == label[:t] and len(other) > t})
             total += float(logits[at + t, token] - logits[at + t, ways].logsumexp(0))
-        assert scores[2, i] == pytest.approx(total, abs=1e-4)
+        assert scores[2, i] == pytest.approx(total, abs=LOG_PROBS)
 
 
 @torch.no_grad()
@@ -242,7 +243,7 @@ def test_padding_side_does_not_matter(backbone: Backbone, side: str) -> None:
     parts = [filler, suffix] if side == "left" else [suffix, filler]
     mask = torch.cat([torch.full(part.shape[:2], int(part is suffix)) for part in parts], dim=1)
     padded = score_labels(backbone, prefix, torch.cat(parts, dim=1), trie, attention_mask=mask)
-    np.testing.assert_allclose(padded, plain, atol=1e-4)
+    np.testing.assert_allclose(padded, plain, atol=LOG_PROBS)
 
 
 def test_tokenizer_is_taken_as_it_is(name: str, backbone: Backbone) -> None:
@@ -290,7 +291,7 @@ def test_align_annotate_ask_save_load(
     sb.tl.annotate(cells, model=again, **options)
     np.testing.assert_array_equal(cells.obsm["bioverse_scores"].to_numpy(), before)
     assert sb.tl.ask(cells, model=again, **question).text == answer.text
-    np.testing.assert_allclose(np.exp(before).sum(axis=1), 1.0, atol=1e-4)
+    np.testing.assert_allclose(np.exp(before).sum(axis=1), 1.0, atol=TOTALS)
     assert set(cells.obs["bioverse_label"]) <= set(labels)
 
 
@@ -313,7 +314,7 @@ def test_tune_save_load(
     assert np.abs(scores - model.score(points, names, progress=False)).max() > 1e-4  # the adapter is read
     again = sb.models.load(tuned.save(tmp_path / "m"), llm=llm)
     assert again.fingerprint() == tuned.fingerprint()
-    np.testing.assert_allclose(again.score(points, names, progress=False), scores, atol=1e-5)
+    np.testing.assert_allclose(again.score(points, names, progress=False), scores, atol=LOG_PROBS)
 
 
 # ------------------------------------------------------------------ what cannot work says so
@@ -373,7 +374,7 @@ def test_blocks_may_wait_on_the_disk_and_the_head_may_not(folders: dict[str, Pat
     start, suffix = rows(plain, 1, 12)[0], rows(plain, 3, 4)
     wanted = score_labels(plain, PrefixCache(plain, start), suffix, labels)
     found = score_labels(spread, PrefixCache(spread, start), suffix, labels)
-    np.testing.assert_allclose(found, wanted, atol=1e-5)
+    np.testing.assert_allclose(found, wanted, atol=LOG_PROBS)
     with pytest.raises(InputError, match=r"quantize= or device_map=; load it anew on 'meta'"):
         spread.to("meta")
     whole = Backbone.load(str(folder), dtype="float32", device_map={"": "cpu"})

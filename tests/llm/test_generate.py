@@ -11,6 +11,7 @@ from scbioverse.llm.generate import Choices, generate, stream
 from scbioverse.llm.prefix import PrefixCache
 from scbioverse.llm.score import score_labels
 from scbioverse.llm.trie import LabelTrie
+from tests._precision import LOG_PROBS
 
 if TYPE_CHECKING:
     from scbioverse.llm.backbone import Backbone
@@ -92,7 +93,7 @@ def test_log_probability_is_that_of_the_text(tiny_backbone: Backbone) -> None:
         log_probs = tiny_backbone.model(inputs_embeds=embeds).logits[0].log_softmax(dim=1)
     wanted = sum(float(log_probs[6 + i, token]) for i, token in enumerate(found.ids))
     wanted += float(log_probs[6 + len(found.ids), tiny_backbone.eos_id]) if found.ended else 0.0
-    assert found.log_prob == pytest.approx(wanted, abs=1e-4)
+    assert found.log_prob == pytest.approx(wanted, abs=LOG_PROBS)
 
 
 def test_constrained_text_is_always_a_label(backbone: Backbone, rows: list[Tensor]) -> None:
@@ -108,7 +109,7 @@ def test_constrained_text_is_always_a_label(backbone: Backbone, rows: list[Tenso
     # The probability of what was written is the one that scoring gives that label.
     scores = score_labels(backbone, prefix, embeds, trie, attention_mask=mask)
     for one, label, row in zip(found, labels, scores, strict=True):
-        assert one.log_prob == pytest.approx(float(row[label]), abs=1e-4)
+        assert one.log_prob == pytest.approx(float(row[label]), abs=LOG_PROBS)
     # With a beam for every label, the best label of all is found where mean and sum agree on it.
     beamed = generate(
         backbone, prefix, embeds, attention_mask=mask, max_new_tokens=choices.longest, allowed=choices, beams=5

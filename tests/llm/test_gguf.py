@@ -11,6 +11,7 @@ import torch
 
 from scbioverse.errors import WeightsError
 from scbioverse.llm.gguf import read_gguf, read_header
+from tests._precision import LOGITS
 
 TEXTS = ["naive CD4 T cell", "a  12 x\n\n3\t4 B cells' IL-2R\u03b1", "<|im_start|>user\nhi 007<|im_end|>"]
 
@@ -136,7 +137,7 @@ def test_unquantised_weights_and_logits_are_the_models(tiny_gguf: Path, tiny_llm
     for name, tensor in parts.state_dict.items():
         assert tensor.dtype == torch.float32
         assert torch.equal(tensor, expected[name]), name
-    assert torch.allclose(logits(rebuild(tiny_gguf)), logits(original), atol=1e-5)
+    assert torch.allclose(logits(rebuild(tiny_gguf)), logits(original), atol=LOGITS)
 
 
 @pytest.mark.parametrize("quantization", ["F16", "Q8_0", "Q4_1"])
@@ -150,7 +151,7 @@ def test_logits_equal_transformers_own_reading(tmp_path: Path, tiny_llm: Path, q
     ours = rebuild(path)
     assert ours.config.tie_word_embeddings is tied
     theirs = load_folder(tmp_path, gguf_file="m.gguf")
-    assert torch.allclose(logits(ours), logits(theirs), atol=1e-4)
+    assert torch.allclose(logits(ours), logits(theirs), atol=LOGITS)
     # Near the unquantised model, too: both readers could be wrong in the same way.
     least = {"F16": 0.999, "Q8_0": 0.99, "Q4_1": 0.7}[quantization]
     assert torch.corrcoef(torch.stack([logits(ours).flatten(), logits(model).flatten()]))[0, 1] > least
@@ -214,7 +215,7 @@ def test_another_architecture_goes_through_transformers(tmp_path: Path, tiny_llm
     assert parts.config.model_type == "qwen2"
     assert "lm_head.weight" not in parts.state_dict
     assert not hasattr(parts.config, "quantization_config")
-    assert torch.allclose(logits(rebuild(path)), logits(model), atol=1e-4)
+    assert torch.allclose(logits(rebuild(path)), logits(model), atol=LOGITS)
 
 
 def header_end(path: Path) -> int:

@@ -8,6 +8,7 @@ import torch
 
 from scbioverse.llm import Backbone, _memory
 from scbioverse.llm._memory import first_size, row_bytes
+from tests._precision import LOG_PROBS
 
 
 def test_scores_do_not_change_when_memory_runs_out(
@@ -35,7 +36,7 @@ def test_scores_do_not_change_when_memory_runs_out(
 
     monkeypatch.setattr(_score, "score_labels", tight)
     with caplog.at_level(logging.WARNING, logger="scbioverse"):
-        np.testing.assert_allclose(model.score(points, names, batch_size=16, progress=False), wanted, atol=1e-5)
+        np.testing.assert_allclose(model.score(points, names, batch_size=16, progress=False), wanted, atol=LOG_PROBS)
     assert sizes == [16, 8, 4, 4]
     assert "going on with 4" in caplog.text
 
@@ -68,7 +69,7 @@ def test_written_labels_do_not_change_when_memory_runs_out(
     monkeypatch.setattr(_questioner, "generate", tight)
     found = _questioner.write_labels(model, points, names, batch_size=16)
     assert found[0] == wanted[0]
-    np.testing.assert_allclose(found[1], wanted[1], atol=1e-5)
+    np.testing.assert_allclose(found[1], wanted[1], atol=LOG_PROBS)
     assert sizes == [16, 8, 4, 4]
     sizes += [0, 0]
     assert asks.write(prompts, soft, max_new_tokens=4) == said
@@ -137,7 +138,7 @@ def test_scores_and_texts_do_not_depend_on_free_memory(
     each = row_bytes(tiny_backbone, length=40, prefix=60)
     monkeypatch.setattr(_memory, "free_bytes", lambda device: 6 * each)
     with caplog.at_level(logging.INFO, logger="scbioverse"):
-        np.testing.assert_allclose(model.score(points, names, progress=False), wanted, atol=1e-5)
+        np.testing.assert_allclose(model.score(points, names, progress=False), wanted, atol=LOG_PROBS)
         found = _questioner.write_labels(model, points, names)
     assert found[0] == written[0]
     assert sizes

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from scbioverse.errors import InputError
 from scbioverse.llm.prefix import PrefixCache, suffix_hidden
+from tests._precision import STATES
 
 if TYPE_CHECKING:
     from scbioverse.llm.backbone import Backbone
@@ -35,7 +36,7 @@ def test_equals_a_full_pass(backbone: Backbone, n: int, pack: int | None) -> Non
     start, suffix = draw(9, backbone.d_llm), draw(n, 5, backbone.d_llm, seed=1)
     hidden = suffix_hidden(backbone, PrefixCache(backbone, start), suffix, grad=False, pack=pack)
     wanted = torch.stack([full(backbone, start, row) for row in suffix])
-    torch.testing.assert_close(hidden, wanted, atol=1e-4, rtol=0)
+    torch.testing.assert_close(hidden, wanted, atol=STATES, rtol=0)
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
@@ -51,16 +52,16 @@ def test_rows_of_several_lengths(backbone: Backbone, side: str, pack: int) -> No
     hidden = suffix_hidden(backbone, PrefixCache(backbone, start), suffix, mask, grad=False, pack=pack)
     assert torch.isfinite(hidden).all()
     for i, row in enumerate(rows):
-        torch.testing.assert_close(hidden[i][mask[i].bool()], full(backbone, start, row), atol=1e-4, rtol=0)
+        torch.testing.assert_close(hidden[i][mask[i].bool()], full(backbone, start, row), atol=STATES, rtol=0)
 
 
 def test_row_order_and_batch_do_not_matter(backbone: Backbone) -> None:
     prefix, suffix = PrefixCache(backbone, draw(6, backbone.d_llm)), draw(11, 4, backbone.d_llm, seed=1)
     whole = suffix_hidden(backbone, prefix, suffix)
     order = torch.randperm(11, generator=torch.Generator().manual_seed(0))
-    torch.testing.assert_close(suffix_hidden(backbone, prefix, suffix[order]), whole[order], atol=1e-5, rtol=0)
+    torch.testing.assert_close(suffix_hidden(backbone, prefix, suffix[order]), whole[order], atol=STATES, rtol=0)
     parts = torch.cat([suffix_hidden(backbone, prefix, suffix[:2]), suffix_hidden(backbone, prefix, suffix[2:])])
-    torch.testing.assert_close(parts, whole, atol=1e-5, rtol=0)
+    torch.testing.assert_close(parts, whole, atol=STATES, rtol=0)
 
 
 @pytest.mark.parametrize("pack", [1, 4])
@@ -71,7 +72,7 @@ def test_gradients_equal_those_of_a_full_pass(backbone: Backbone, pack: int) -> 
     (suffix_hidden(backbone, PrefixCache(backbone, start), ours, pack=pack) * weight).sum().backward()
     plain = draw(5, 4, backbone.d_llm, seed=1).requires_grad_()
     (torch.stack([full(backbone, start, row) for row in plain]) * weight).sum().backward()
-    torch.testing.assert_close(ours.grad, plain.grad, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(ours.grad, plain.grad, atol=STATES, rtol=STATES)
     assert all(p.grad is None for p in backbone.model.parameters())
 
 
@@ -114,8 +115,8 @@ def test_expanded_cache_serves_the_plain_path(backbone: Backbone) -> None:
     start, suffix = draw(6, backbone.d_llm), draw(4, 3, backbone.d_llm, seed=1)
     prefix = PrefixCache(backbone, start)
     hidden, _ = backbone.hidden(suffix, past=prefix.expand(4), use_cache=True)
-    torch.testing.assert_close(hidden, suffix_hidden(backbone, prefix, suffix, grad=False), atol=1e-4, rtol=0)
-    torch.testing.assert_close(hidden[2], full(backbone, start, suffix[2]), atol=1e-4, rtol=0)
+    torch.testing.assert_close(hidden, suffix_hidden(backbone, prefix, suffix, grad=False), atol=STATES, rtol=0)
+    torch.testing.assert_close(hidden[2], full(backbone, start, suffix[2]), atol=STATES, rtol=0)
 
 
 def test_prefix_does_not_hold_on_to_its_input(tiny_backbone: Backbone) -> None:
@@ -141,7 +142,7 @@ def test_eager_attention_gives_the_same(tiny_backbone: Backbone) -> None:
     sdpa = suffix_hidden(tiny_backbone, PrefixCache(tiny_backbone, start), suffix, mask, pack=3)
     tiny_backbone.model.set_attn_implementation("eager")
     eager = suffix_hidden(tiny_backbone, PrefixCache(tiny_backbone, start), suffix, mask, pack=3)
-    torch.testing.assert_close(sdpa[mask.bool()], eager[mask.bool()], atol=1e-4, rtol=0)
+    torch.testing.assert_close(sdpa[mask.bool()], eager[mask.bool()], atol=STATES, rtol=0)
 
 
 def test_training_leaves_the_attention_as_it_was(tiny_backbone: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -219,7 +220,7 @@ def test_a_window_shorter_than_the_prompt_is_refused(tiny_backbone: Backbone) ->
     backbone = make(config, tiny_backbone)
     prefix, suffix = PrefixCache(backbone, draw(6, 32)), draw(4, 3, 32, seed=1)
     hidden = suffix_hidden(backbone, prefix, suffix, grad=False, pack=2)
-    torch.testing.assert_close(hidden[1], full(backbone, draw(6, 32), suffix[1]), atol=1e-4, rtol=0)
+    torch.testing.assert_close(hidden[1], full(backbone, draw(6, 32), suffix[1]), atol=STATES, rtol=0)
     with pytest.raises(InputError, match="looks back 12"):
         suffix_hidden(backbone, prefix, draw(4, 7, 32), pack=1)
 
@@ -240,4 +241,4 @@ def test_learned_positions(tiny_backbone: Backbone) -> None:
     start, suffix = draw(6, 32), draw(5, 3, 32, seed=1)
     hidden = suffix_hidden(backbone, PrefixCache(backbone, start), suffix, grad=False, pack=3)
     wanted = torch.stack([full(backbone, start, row) for row in suffix])
-    torch.testing.assert_close(hidden, wanted, atol=1e-4, rtol=0)
+    torch.testing.assert_close(hidden, wanted, atol=STATES, rtol=0)

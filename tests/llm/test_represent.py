@@ -7,6 +7,7 @@ import torch
 from scbioverse.errors import InputError
 from scbioverse.llm.backbone import Backbone
 from scbioverse.llm.represent import MAX_TOKENS, TextSpace, default_layer, represent
+from tests._precision import STATES, UNIT, WHITENED
 
 TEXTS = ["naive CD4 T cell", "B cell", "CD14 monocyte, LYZ and S100A8", "x", "B cell", "pancreatic beta cell"]
 
@@ -32,7 +33,7 @@ def test_mean_of_the_layer_behind_one_anchor(backbone: Backbone) -> None:
         ids = torch.tensor([anchor + backbone.encode("B cell is CD3E")])
         states = backbone.model(input_ids=ids, output_hidden_states=True).hidden_states[layer]
         assert found.dtype == np.float32
-        np.testing.assert_allclose(found[0], states[0, 1:].mean(0).numpy(), atol=1e-5)
+        np.testing.assert_allclose(found[0], states[0, 1:].mean(0).numpy(), atol=STATES)
     np.testing.assert_array_equal(represent(backbone, TEXTS), represent(backbone, TEXTS, layer=default_layer(backbone)))
 
 
@@ -40,8 +41,8 @@ def test_batch_size_and_order_do_not_matter(backbone: Backbone) -> None:
     found = represent(backbone, TEXTS, batch_size=32)
     assert found.shape == (len(TEXTS), backbone.d_llm)
     for size in (1, 2, 5):
-        np.testing.assert_allclose(represent(backbone, TEXTS, batch_size=size), found, atol=1e-5)
-    np.testing.assert_allclose(represent(backbone, TEXTS[::-1])[::-1], found, atol=1e-5)
+        np.testing.assert_allclose(represent(backbone, TEXTS, batch_size=size), found, atol=STATES)
+    np.testing.assert_allclose(represent(backbone, TEXTS[::-1])[::-1], found, atol=STATES)
     np.testing.assert_array_equal(found[1], found[4])
 
 
@@ -69,7 +70,7 @@ def test_special_strings_are_text(tiny_backbone: Backbone) -> None:
 def test_long_texts_are_cut(tiny_backbone: Backbone) -> None:
     long = "B cell " * 400
     kept = tiny_backbone.decode(tiny_backbone.encode(long)[:MAX_TOKENS])
-    np.testing.assert_allclose(*represent(tiny_backbone, [long, kept]), atol=1e-6)
+    np.testing.assert_allclose(*represent(tiny_backbone, [long, kept]), atol=STATES)
 
 
 def test_bad_input(tiny_backbone: Backbone) -> None:
@@ -85,10 +86,10 @@ def test_bad_input(tiny_backbone: Backbone) -> None:
 def test_space_centres_and_whitens(reps: np.ndarray) -> None:
     space = TextSpace.fit(reps, dim=16, shrinkage=0)
     raw = (torch.from_numpy(reps) - space.mean) @ space.components
-    np.testing.assert_allclose(np.cov(raw.numpy().T), np.eye(16), atol=1e-3)
+    np.testing.assert_allclose(np.cov(raw.numpy().T), np.eye(16), atol=WHITENED)
     coordinates = space.transform(reps)
     assert coordinates.dtype == np.float32
-    np.testing.assert_allclose(np.linalg.norm(coordinates, axis=1), 1, rtol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(coordinates, axis=1), 1, rtol=UNIT)
     # Before, every cosine was near 1; now they scatter around 0.
     unit = reps / np.linalg.norm(reps, axis=1, keepdims=True)
     assert np.median(unit @ unit.T) > 0.95
@@ -102,7 +103,7 @@ def test_space_against_scikit_learn(reps: np.ndarray) -> None:
     expected = PCA(5, whiten=True, svd_solver="full").fit_transform(reps.astype(np.float64))
     expected /= np.linalg.norm(expected, axis=1, keepdims=True)
     found = space.transform(reps)
-    np.testing.assert_allclose(found @ found.T, expected @ expected.T, atol=1e-3)
+    np.testing.assert_allclose(found @ found.T, expected @ expected.T, atol=WHITENED)
 
 
 def test_shrinkage_only_tempers_weak_directions(reps: np.ndarray) -> None:
@@ -121,7 +122,7 @@ def test_dimensions_are_bounded_by_the_data(reps: np.ndarray) -> None:
 
 def test_fit_repeats_and_ignores_row_order(reps: np.ndarray) -> None:
     first, second = TextSpace.fit(reps), TextSpace.fit(reps[::-1].copy())
-    np.testing.assert_allclose(first.transform(reps), second.transform(reps), atol=1e-3)
+    np.testing.assert_allclose(first.transform(reps), second.transform(reps), atol=WHITENED)
 
 
 def test_gradients_flow_through_transform(reps: np.ndarray) -> None:
@@ -132,7 +133,7 @@ def test_gradients_flow_through_transform(reps: np.ndarray) -> None:
     coordinates[:, 0].sum().backward()
     assert inputs.grad is not None
     assert float(inputs.grad.abs().max()) > 0
-    np.testing.assert_allclose(coordinates.detach().numpy(), space.transform(reps[:3]), atol=1e-6)
+    np.testing.assert_allclose(coordinates.detach().numpy(), space.transform(reps[:3]), atol=STATES)
 
 
 def test_tensors_round_trip_bit_for_bit(reps: np.ndarray) -> None:
@@ -171,6 +172,6 @@ def test_too_little_memory_changes_the_batches_alone(
 
     monkeypatch.setattr(backbone, "layer_states", tight)
     with caplog.at_level("WARNING", logger="scbioverse"):
-        np.testing.assert_allclose(represent(backbone, TEXTS), wanted, atol=1e-5)
+        np.testing.assert_allclose(represent(backbone, TEXTS), wanted, atol=STATES)
     assert seen == [5, 2, 2, 1]
     assert "out of memory on 5 texts at once; going on with 2" in caplog.text

@@ -11,6 +11,7 @@ from scbioverse.errors import InputError
 from scbioverse.llm.prefix import PrefixCache
 from scbioverse.llm.score import head_rows, naive_scores, score_labels
 from scbioverse.llm.trie import LabelTrie
+from tests._precision import LOG_PROBS, TOTALS
 
 if TYPE_CHECKING:
     from scbioverse.llm.backbone import Backbone
@@ -73,9 +74,9 @@ def test_equals_the_models_own_logits(backbone: Backbone, n: int, batch_size: in
     scores = score_labels(backbone, PrefixCache(backbone, start), suffix, LabelTrie(labels), batch_size=batch_size)
     assert scores.shape == (n, len(labels))
     assert scores.dtype == np.float32
-    np.testing.assert_allclose(np.exp(scores).sum(1), 1.0, atol=1e-5)
+    np.testing.assert_allclose(np.exp(scores).sum(1), 1.0, atol=TOTALS)
     for i in range(min(n, 3)):
-        np.testing.assert_allclose(scores[-1 - i], by_hand(backbone, start, suffix[-1 - i], labels), atol=1e-4)
+        np.testing.assert_allclose(scores[-1 - i], by_hand(backbone, start, suffix[-1 - i], labels), atol=LOG_PROBS)
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
@@ -93,9 +94,9 @@ def test_rows_of_several_lengths(backbone: Backbone, side: str, prune: float | N
             backbone, prefix, suffix, LabelTrie(labels), attention_mask=mask, batch_size=batch_size, prune=prune
         )
         for i, row in enumerate(rows):
-            np.testing.assert_allclose(scores[i], by_hand(backbone, start, row, labels), atol=1e-4)
+            np.testing.assert_allclose(scores[i], by_hand(backbone, start, row, labels), atol=LOG_PROBS)
     naive = naive_scores(backbone, start, suffix, labels, attention_mask=mask, batch_size=13)
-    np.testing.assert_allclose(naive, scores, atol=1e-4)
+    np.testing.assert_allclose(naive, scores, atol=LOG_PROBS)
 
 
 def test_row_order_does_not_matter(backbone: Backbone) -> None:
@@ -104,7 +105,7 @@ def test_row_order_does_not_matter(backbone: Backbone) -> None:
     whole = score_labels(backbone, prefix, suffix, trie)
     order = torch.randperm(13, generator=torch.Generator().manual_seed(0))
     mixed = score_labels(backbone, prefix, suffix[order], trie, batch_size=5)
-    np.testing.assert_allclose(mixed, whole[order.numpy()], atol=1e-5)
+    np.testing.assert_allclose(mixed, whole[order.numpy()], atol=LOG_PROBS)
 
 
 def test_label_order_only_reorders(tiny_backbone: Backbone) -> None:
@@ -113,7 +114,7 @@ def test_label_order_only_reorders(tiny_backbone: Backbone) -> None:
     order = np.random.default_rng(0).permutation(len(labels))
     one = score_labels(tiny_backbone, prefix, suffix, LabelTrie(labels))
     two = score_labels(tiny_backbone, prefix, suffix, LabelTrie([labels[i] for i in order]))
-    np.testing.assert_allclose(two, one[:, order], atol=1e-5)
+    np.testing.assert_allclose(two, one[:, order], atol=LOG_PROBS)
 
 
 @pytest.mark.parametrize("most", [1, 7, 10_000])
@@ -121,7 +122,7 @@ def test_a_large_tree_is_read_in_parts(tiny_backbone: Backbone, most: int, monke
     monkeypatch.setattr("scbioverse.llm.score._TREE_TOKENS", most)
     start, suffix, labels = draw(5, 32), draw(5, 3, 32, seed=1), wide_set()
     scores = score_labels(tiny_backbone, PrefixCache(tiny_backbone, start), suffix, LabelTrie(labels))
-    np.testing.assert_allclose(scores[2], by_hand(tiny_backbone, start, suffix[2], labels), atol=1e-4)
+    np.testing.assert_allclose(scores[2], by_hand(tiny_backbone, start, suffix[2], labels), atol=LOG_PROBS)
 
 
 @pytest.mark.parametrize("n", [1, 3, 17])
@@ -129,9 +130,9 @@ def test_pruning_nothing_is_exact(backbone: Backbone, n: int) -> None:
     start, suffix, labels = draw(5, backbone.d_llm), draw(n, 3, backbone.d_llm, seed=1), wide_set()
     prefix, trie = PrefixCache(backbone, start), LabelTrie(labels)
     exact = score_labels(backbone, prefix, suffix, trie)
-    np.testing.assert_allclose(score_labels(backbone, prefix, suffix, trie, prune=1e-30), exact, atol=1e-4)
+    np.testing.assert_allclose(score_labels(backbone, prefix, suffix, trie, prune=1e-30), exact, atol=LOG_PROBS)
     np.testing.assert_allclose(
-        score_labels(backbone, prefix, suffix, trie, prune=1e-30, batch_size=4), exact, atol=1e-4
+        score_labels(backbone, prefix, suffix, trie, prune=1e-30, batch_size=4), exact, atol=LOG_PROBS
     )
 
 
@@ -141,14 +142,16 @@ def test_pruning_keeps_what_is_likely(tiny_backbone: Backbone, prune: float) -> 
     prefix, suffix, trie = PrefixCache(tiny_backbone, draw(5, 32)), draw(17, 3, 32, seed=1), LabelTrie(labels)
     exact = score_labels(tiny_backbone, prefix, suffix, trie)
     pruned = score_labels(tiny_backbone, prefix, suffix, trie, prune=prune)
-    np.testing.assert_allclose(np.exp(pruned).sum(1), 1.0, atol=1e-5)
+    np.testing.assert_allclose(np.exp(pruned).sum(1), 1.0, atol=TOTALS)
     # A label's probability changes only below a choice that is reached with less than `prune`.
-    changed = ~np.isclose(exact, pruned, atol=1e-4)
+    changed = ~np.isclose(exact, pruned, atol=LOG_PROBS)
     assert changed.any()
     assert (np.exp(exact[changed]) < prune + 1e-6).all()
     assert (np.exp(pruned[changed]) < prune + 1e-6).all()
     np.testing.assert_allclose(
-        score_labels(tiny_backbone, prefix, suffix.flip(0), trie, prune=prune, batch_size=6)[::-1], pruned, atol=1e-4
+        score_labels(tiny_backbone, prefix, suffix.flip(0), trie, prune=prune, batch_size=6)[::-1],
+        pruned,
+        atol=LOG_PROBS,
     )
 
 
@@ -184,7 +187,7 @@ def test_a_choice_is_read_with_those_right_behind_it(tiny_backbone: Backbone, mo
         return whole(*args, **kwargs)
 
     monkeypatch.setattr(tiny_backbone.model.base_model, "forward", count)
-    np.testing.assert_allclose(score_labels(tiny_backbone, prefix, suffix, trie, prune=1e-9), exact, atol=1e-4)
+    np.testing.assert_allclose(score_labels(tiny_backbone, prefix, suffix, trie, prune=1e-9), exact, atol=LOG_PROBS)
     # The suffix, then both tokens on the way to the last choice together.
     assert read == [4 * 3, 4 * 2]
 
@@ -199,14 +202,14 @@ def test_one_label_is_certain(tiny_backbone: Backbone) -> None:
 def test_labels_that_differ_at_once(tiny_backbone: Backbone, prune: float | None) -> None:
     start, suffix, labels = draw(5, 32), draw(3, 2, 32, seed=1), [[t, 20, 21, 2] for t in range(5, 12)]
     scores = score_labels(tiny_backbone, PrefixCache(tiny_backbone, start), suffix, LabelTrie(labels), prune=prune)
-    np.testing.assert_allclose(scores[1], by_hand(tiny_backbone, start, suffix[1], labels), atol=1e-4)
+    np.testing.assert_allclose(scores[1], by_hand(tiny_backbone, start, suffix[1], labels), atol=LOG_PROBS)
 
 
 def test_a_common_beginning_costs_no_probability(tiny_backbone: Backbone) -> None:
     start, suffix, labels = draw(5, 32), draw(3, 2, 32, seed=1), [[5, 6, 7, 2], [5, 6, 8, 2], [5, 6, 8, 9, 2]]
     for prune in (None, 1e-20):
         scores = score_labels(tiny_backbone, PrefixCache(tiny_backbone, start), suffix, LabelTrie(labels), prune=prune)
-        np.testing.assert_allclose(scores[1], by_hand(tiny_backbone, start, suffix[1], labels), atol=1e-4)
+        np.testing.assert_allclose(scores[1], by_hand(tiny_backbone, start, suffix[1], labels), atol=LOG_PROBS)
 
 
 def test_a_head_with_bias(tiny_backbone: Backbone) -> None:
@@ -214,8 +217,8 @@ def test_a_head_with_bias(tiny_backbone: Backbone) -> None:
     head.bias = torch.nn.Parameter(draw(head.weight.shape[0], seed=5))
     start, suffix, labels = draw(5, 32), draw(3, 2, 32, seed=1), sequences(tiny_backbone)
     scores = score_labels(tiny_backbone, PrefixCache(tiny_backbone, start), suffix, LabelTrie(labels))
-    np.testing.assert_allclose(scores[0], by_hand(tiny_backbone, start, suffix[0], labels), atol=1e-4)
-    np.testing.assert_allclose(naive_scores(tiny_backbone, start, suffix, labels), scores, atol=1e-4)
+    np.testing.assert_allclose(scores[0], by_hand(tiny_backbone, start, suffix[0], labels), atol=LOG_PROBS)
+    np.testing.assert_allclose(naive_scores(tiny_backbone, start, suffix, labels), scores, atol=LOG_PROBS)
 
 
 def test_nothing_is_changed_and_no_graph_is_kept(tiny_backbone: Backbone) -> None:
@@ -236,7 +239,7 @@ def test_half_precision_still_adds_up_to_one(tiny_backbone: Backbone) -> None:
     exact = score_labels(tiny_backbone, prefix, suffix, trie)
     tiny_backbone.model.to(torch.bfloat16)
     half = score_labels(tiny_backbone, PrefixCache(tiny_backbone, draw(5, 32)), suffix, trie)
-    np.testing.assert_allclose(np.exp(half).sum(1), 1.0, atol=1e-5)
+    np.testing.assert_allclose(np.exp(half).sum(1), 1.0, atol=TOTALS)
     assert np.abs(np.exp(half) - np.exp(exact)).max() < 0.1
 
 

@@ -5,6 +5,7 @@ import pytest
 
 from scbioverse.errors import InputError
 from scbioverse.llm.text_table import TextTable
+from tests._precision import UNIT
 
 TEXTS = ["B cell", "T cell", "natürliche Killerzelle", ""]
 
@@ -20,7 +21,7 @@ def test_known_texts_are_found_in_any_order(vectors: np.ndarray) -> None:
     known, rows = table.find(["T cell", "Zorblax", "", "B cell", "t cell"])
     assert known.tolist() == [True, False, True, True, False]
     assert rows.dtype == np.float32
-    np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-6)
+    np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, atol=UNIT)
     assert ((rows * vectors[[1, 3, 0]]).sum(axis=1) > 0.9999).all()
     assert table.find(["Zorblax"])[1].shape == (0, 32)
 

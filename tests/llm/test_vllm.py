@@ -19,6 +19,7 @@ from scbioverse.llm._vllm import VLLMBackbone
 from scbioverse.llm._vllm_checks import check_prompt, read_answer, read_table
 from scbioverse.llm.score import naive_scores
 from scbioverse.llm.trie import LabelTrie
+from tests._precision import LOG_PROBS, TOTALS
 
 NAMES = ["naive CD4 T cell", "memory CD4 T cell", "CD8 T cell", "B cell", "T cell", "platelet"]
 HAS_VLLM = importlib.util.find_spec("vllm") is not None
@@ -76,8 +77,8 @@ def test_same_scores_as_the_full_forward(backbone: Backbone, batch_size: int) ->
     engine = backend(backbone)
     found = engine.score_labels(start, suffix, LabelTrie(sequences), attention_mask=mask, batch_size=batch_size)
     wanted = naive_scores(backbone, start, suffix, sequences, attention_mask=mask)
-    np.testing.assert_allclose(found, wanted, atol=1e-4)
-    np.testing.assert_allclose(np.exp(found).sum(axis=1), 1.0, atol=1e-5)
+    np.testing.assert_allclose(found, wanted, atol=LOG_PROBS)
+    np.testing.assert_allclose(np.exp(found).sum(axis=1), 1.0, atol=TOTALS)
     lengths = [shape[0] for shape, _ in engine.engine.requests]
     assert min(lengths) == 7 + 3
     assert len(lengths) == 5 * len(LabelTrie(sequences).branches)
@@ -96,7 +97,7 @@ def test_whole_model_scores_through_the_engine(tiny_backbone: Backbone) -> None:
     model = BioVerse.new(PrecomputedEncoder.from_adata(adata, "X_rep", modality="cell"), llm=tiny_backbone, rng=0)
     wanted = model.score(points, NAMES, progress=False)
     served = BioVerse(model.config, encoders=model.encoders, modules=model.modules, backbone=backend(tiny_backbone))
-    np.testing.assert_allclose(served.score(points, NAMES, progress=False), wanted, atol=1e-4)
+    np.testing.assert_allclose(served.score(points, NAMES, progress=False), wanted, atol=LOG_PROBS)
     with pytest.raises(InputError, match=r"backend='vllm' only scores labels"):
         served.fit_text_space(["a text", "another"])
     other = backend(tiny_backbone)

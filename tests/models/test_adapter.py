@@ -14,6 +14,7 @@ from scbioverse.errors import WeightsError
 from scbioverse.llm.adapter import AdapterConfig, trained_adapter, training_twin
 from scbioverse.models import load
 from scbioverse.models._questioner import write_labels
+from tests._precision import LOG_PROBS
 
 if TYPE_CHECKING:
     from scbioverse.llm import Backbone
@@ -107,7 +108,7 @@ def test_labels_are_written(model: BioVerse, points: np.ndarray) -> None:
     texts, log_probs, which = write_labels(model, points, NAMES)
     assert [NAMES[i] for i in which] == texts
     scores = model.score(points, NAMES, progress=False)
-    np.testing.assert_allclose(log_probs, scores[np.arange(len(points)), which], atol=1e-3)
+    np.testing.assert_allclose(log_probs, scores[np.arange(len(points)), which], atol=LOG_PROBS)
     again, _, _ = write_labels(model, points[::-1], NAMES, batch_size=5)
     assert again[::-1] == texts
     free, log_probs, which = write_labels(model, points, max_new_tokens=6)

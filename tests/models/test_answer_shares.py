@@ -19,6 +19,7 @@ from scbioverse.models._attended import attended
 from scbioverse.models._join import only
 from scbioverse.models.config import AskedConfig
 from scbioverse.nn import AnswerCodes
+from tests._precision import LOG_PROBS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,7 +47,7 @@ def test_shares_become_parts_of_the_whole(steps: int) -> None:
     shares = np.random.default_rng(0).dirichlet([0.3] * 9, size=500)
     found = in_steps(shares, steps)
     np.testing.assert_array_equal(np.rint(found * steps).sum(axis=1), steps)
-    np.testing.assert_allclose(found * steps, np.rint(found * steps), atol=1e-4)
+    np.testing.assert_allclose(found * steps, np.rint(found * steps), atol=LOG_PROBS)
     assert np.abs(found - shares).max() < 1 / steps
     # Nothing overtakes what is larger.
     assert (np.take_along_axis(found, shares.argmax(1)[:, None], 1)[:, 0] == found.max(axis=1)).all()
@@ -61,7 +62,7 @@ def test_whole_parts_stay_as_they_are() -> None:
 def test_shares_are_the_attention_among_the_candidates(asked: BioVerse, points: np.ndarray) -> None:
     wanted = np.exp(attended(asked, points, TERMS))  # type: ignore[arg-type]
     exact = answer_shares(asked, points, TERMS, "cell", steps=None)
-    np.testing.assert_allclose(exact, wanted, atol=1e-6)
+    np.testing.assert_allclose(exact, wanted, atol=LOG_PROBS)
     np.testing.assert_array_equal(answer_shares(asked, points, TERMS, "cell"), in_steps(wanted, STEPS))
 
 
@@ -91,7 +92,7 @@ def test_soft_tokens_are_codes_mixed_by_shares(asked: BioVerse, points: np.ndarr
     # The same soft tokens, brought in as if a projector had made them of rows that are but numbers.
     numbers = np.repeat(np.arange(len(points), dtype=np.float32)[:, None], points.shape[1], axis=1)
     asked.project = lambda block, modality="cell": soft[block[:, 0].astype(int)]  # type: ignore[method-assign]
-    np.testing.assert_allclose(asked.score(numbers, names, progress=False), found, atol=1e-5)
+    np.testing.assert_allclose(asked.score(numbers, names, progress=False), found, atol=LOG_PROBS)
 
 
 def test_a_soft_token_can_lean_to_the_likeliest_answer() -> None:
@@ -124,7 +125,7 @@ def test_rows_with_the_same_shares_are_read_once(
     # Neither batches nor the order of rows matter.
     order = np.random.default_rng(1).permutation(72)
     again = asked.score(many[order], names, terms=TERMS, steps=4, batch_size=3, progress=False)
-    np.testing.assert_allclose(again, found[order], atol=1e-5)
+    np.testing.assert_allclose(again, found[order], atol=LOG_PROBS)
 
 
 def test_evidence_is_pooled_with_the_attention_before_anything_is_read(
@@ -142,14 +143,14 @@ def test_evidence_is_pooled_with_the_attention_before_anything_is_read(
     assert not asked.weighs([B, None, None])
     found = answer_shares(asked, points, TERMS, "cell", evidence=evidence, steps=None)
     wanted = softmax(0.5 * attended(asked, points, TERMS) + 2.0 * evidence, axis=1)  # type: ignore[operator]
-    np.testing.assert_allclose(found, wanted, atol=1e-6)
+    np.testing.assert_allclose(found, wanted, atol=LOG_PROBS)
     # Each way has a temperature of its own.
     raw = asked.score(points, names, terms=TERMS, evidence=evidence, calibrated=False, progress=False)
     said = asked.score(points, names, terms=TERMS, evidence=evidence, progress=False)
-    np.testing.assert_allclose(said, log_softmax(raw / 3.0, axis=1), atol=1e-5)
+    np.testing.assert_allclose(said, log_softmax(raw / 3.0, axis=1), atol=LOG_PROBS)
     assert np.abs(raw - plain).max() > 1e-3
     alone = asked.score(points, names, terms=TERMS, progress=False)
-    np.testing.assert_allclose(alone, log_softmax(plain / 4.0, axis=1), atol=1e-5)
+    np.testing.assert_allclose(alone, log_softmax(plain / 4.0, axis=1), atol=LOG_PROBS)
     assert asked.temperature() == asked.config.temperature == 1.0
     with pytest.raises(InputError, match="evidence has shape"):
         asked.score(points, names, terms=TERMS, evidence=evidence[:5])
@@ -177,7 +178,7 @@ def test_the_order_of_the_names_does_not_matter(asked: BioVerse, points: np.ndar
     for steps in (3, 5, 32):
         found = asked.score(points, names, terms=terms, steps=steps, progress=False)
         turned = asked.score(points, names[::-1], terms=terms[::-1], steps=steps, progress=False)
-        np.testing.assert_allclose(turned[:, ::-1], found, atol=1e-5)
+        np.testing.assert_allclose(turned[:, ::-1], found, atol=LOG_PROBS)
 
 
 def test_many_rows_are_rounded_in_parts(asked: BioVerse, points: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:

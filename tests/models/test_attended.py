@@ -12,6 +12,7 @@ from scbioverse.errors import InputError, WeightsError
 from scbioverse.models import load
 from scbioverse.models._attended import KIN_NATS, attended, best_of_columns
 from scbioverse.models.config import BioVerseConfig, EncoderConfig
+from tests._precision import LOG_PROBS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,11 +28,11 @@ def test_a_candidate_gets_the_best_of_what_lies_below_it(spoken: BioVerse, point
     found = attended(spoken, points, [B, NK, MONOCYTE])
     assert found is not None
     wanted = np.stack([logits[:, :2].max(axis=1), logits[:, 2], logits[:, 3]], axis=1)
-    np.testing.assert_allclose(found, log_softmax(wanted, axis=1), atol=1e-5)
+    np.testing.assert_allclose(found, log_softmax(wanted, axis=1), atol=LOG_PROBS)
     # A finer candidate takes its own term away from the coarser one.
     finer = attended(spoken, points, [B, NK, NAIVE_B])
     assert finer is not None
-    np.testing.assert_allclose(finer, log_softmax(logits[:, [0, 2, 1]], axis=1), atol=1e-5)
+    np.testing.assert_allclose(finer, log_softmax(logits[:, [0, 2, 1]], axis=1), atol=LOG_PROBS)
 
 
 def test_candidates_that_nothing_is_known_of_are_neither_favoured_nor_ruled_out() -> None:
@@ -57,7 +58,7 @@ def test_an_untrained_type_is_likely_where_its_kin_is(spoken: BioVerse, points: 
     found = attended(spoken, points, [B, NK, CD16])
     assert found is not None
     wanted = np.stack([logits[:, :2].max(axis=1), logits[:, 2], logits[:, 3] - KIN_NATS], axis=1)
-    np.testing.assert_allclose(found, log_softmax(wanted, axis=1), atol=1e-5)
+    np.testing.assert_allclose(found, log_softmax(wanted, axis=1), atol=LOG_PROBS)
 
 
 def test_nothing_is_said_without_terms_or_with_one_known_candidate(

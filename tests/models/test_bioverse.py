@@ -12,6 +12,7 @@ from scbioverse.llm.backbone import Backbone
 from scbioverse.llm.prompts import PromptTemplate
 from scbioverse.llm.score import naive_scores
 from scbioverse.models import BioVerse, load
+from tests._precision import LOG_PROBS, TOTALS, UNIT
 
 NAMES = ["B cell", "CD14 monocyte", "CD8 T cell", "NK cell", "platelet"]
 
@@ -21,29 +22,31 @@ def test_score_equals_the_naive_full_forward(model: BioVerse, points: np.ndarray
     start = model.reader.composer.compose([prompt.prefix]).inputs_embeds[0].detach()
     suffix = model.reader.suffix([prompt.head] * 6, model.project(points[:6])).inputs_embeds.detach()
     wanted = naive_scores(model.backbone, start, suffix, [model.answer_ids(name) for name in NAMES])
-    np.testing.assert_allclose(model.score(points[:6], NAMES, progress=False), wanted, atol=1e-4)
+    np.testing.assert_allclose(model.score(points[:6], NAMES, progress=False), wanted, atol=LOG_PROBS)
 
 
 def test_scores_are_probabilities_in_the_order_asked(model: BioVerse, points: np.ndarray) -> None:
     scores = model.score(points, NAMES, progress=False)
     assert scores.shape == (24, 5)
     assert scores.dtype == np.float32
-    np.testing.assert_allclose(np.exp(scores).sum(axis=1), 1.0, atol=1e-5)
+    np.testing.assert_allclose(np.exp(scores).sum(axis=1), 1.0, atol=TOTALS)
     turned = model.score(points, NAMES[::-1], progress=False)
-    np.testing.assert_allclose(turned[:, ::-1], scores, atol=1e-5)
+    np.testing.assert_allclose(turned[:, ::-1], scores, atol=LOG_PROBS)
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 100])
 def test_batch_size_does_not_matter(model: BioVerse, points: np.ndarray, batch_size: int) -> None:
     wanted = model.score(points, NAMES, batch_size=16, progress=False)
-    np.testing.assert_allclose(model.score(points, NAMES, batch_size=batch_size, progress=False), wanted, atol=1e-5)
+    np.testing.assert_allclose(
+        model.score(points, NAMES, batch_size=batch_size, progress=False), wanted, atol=LOG_PROBS
+    )
 
 
 def test_row_order_does_not_matter_at_all(model: BioVerse, points: np.ndarray) -> None:
     order = np.random.default_rng(2).permutation(24)
     wanted = model.score(points, NAMES, batch_size=5, progress=False)[order]
     np.testing.assert_array_equal(model.score(points[order], NAMES, batch_size=5, progress=False), wanted)
-    np.testing.assert_allclose(model.nearest(points[order], NAMES), model.nearest(points, NAMES)[order], atol=1e-5)
+    np.testing.assert_allclose(model.nearest(points[order], NAMES), model.nearest(points, NAMES)[order], atol=LOG_PROBS)
 
 
 def test_equal_rows_are_computed_once(model: BioVerse, points: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,7 +75,7 @@ def test_temperature_flattens_and_keeps_the_order(model: BioVerse, points: np.nd
     raw = model.score(points, NAMES, progress=False)
     model.config.temperature = 2.0
     cooler = model.score(points, NAMES, progress=False)
-    np.testing.assert_allclose(np.exp(cooler).sum(axis=1), 1.0, atol=1e-5)
+    np.testing.assert_allclose(np.exp(cooler).sum(axis=1), 1.0, atol=TOTALS)
     np.testing.assert_array_equal(cooler.argmax(axis=1), raw.argmax(axis=1))
     assert (cooler.max(axis=1) < raw.max(axis=1)).all()
     np.testing.assert_array_equal(model.score(points, NAMES, progress=False, calibrated=False), raw)
@@ -87,12 +90,12 @@ def test_names_that_read_the_same(model: BioVerse, points: np.ndarray) -> None:
 
 def test_nearest_is_cosine_over_temperature(model: BioVerse, points: np.ndarray) -> None:
     found = model.nearest(points, NAMES)
-    np.testing.assert_allclose(np.exp(found).sum(axis=1), 1.0, atol=1e-5)
+    np.testing.assert_allclose(np.exp(found).sum(axis=1), 1.0, atol=TOTALS)
     cells, texts = model.coordinates(points), model.text_coordinates(NAMES)
-    np.testing.assert_allclose(np.linalg.norm(cells, axis=1), 1.0, atol=1e-5)
-    np.testing.assert_allclose(np.linalg.norm(texts, axis=1), 1.0, atol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(cells, axis=1), 1.0, atol=UNIT)
+    np.testing.assert_allclose(np.linalg.norm(texts, axis=1), 1.0, atol=UNIT)
     logits = cells @ texts.T / model.config.nearest_temperature
-    np.testing.assert_allclose(found, logits - np.log(np.exp(logits).sum(axis=1, keepdims=True)), atol=1e-4)
+    np.testing.assert_allclose(found, logits - np.log(np.exp(logits).sum(axis=1, keepdims=True)), atol=LOG_PROBS)
 
 
 def test_coordinates_start_centred(model: BioVerse, points: np.ndarray) -> None:
@@ -100,7 +103,7 @@ def test_coordinates_start_centred(model: BioVerse, points: np.ndarray) -> None:
     # Cells must not all lie in one direction, as they would beside the texts' own centre.
     cells = model.coordinates(points)
     assert np.linalg.norm(cells.mean(axis=0)) < 0.3
-    np.testing.assert_allclose(model.coordinates(points[:3], batch_size=2), cells[:3], atol=1e-6)
+    np.testing.assert_allclose(model.coordinates(points[:3], batch_size=2), cells[:3], atol=UNIT)
     model.centre_shared(model.project(points[:4]))  # only the first call sets it
     np.testing.assert_array_equal(model.coordinates(points), cells)
 
@@ -109,9 +112,9 @@ def test_texts_are_represented_once(model: BioVerse, monkeypatch: pytest.MonkeyP
     from scbioverse.models import _space
 
     first = model.text_coordinates(["B cell", "new", "new"])
-    np.testing.assert_allclose(first[1], first[2], atol=1e-6)
+    np.testing.assert_allclose(first[1], first[2], atol=LOG_PROBS)
     monkeypatch.setattr(_space, "represent", lambda *_, **__: pytest.fail("represented again"))
-    np.testing.assert_allclose(model.text_coordinates(["new", "B cell"]), first[[1, 0]], atol=1e-6)
+    np.testing.assert_allclose(model.text_coordinates(["new", "B cell"]), first[[1, 0]], atol=UNIT)
 
 
 def test_without_text_space(encoder: Any, tiny_backbone: Backbone, points: np.ndarray) -> None:
@@ -223,6 +226,6 @@ def test_texts_that_are_kept_need_no_language_model(model: BioVerse, monkeypatch
     found = model.text_coordinates(["B cell", "T cell", "NK cell"])
     assert read == ["T cell"]
     np.testing.assert_allclose(found, exact, atol=2e-2)
-    np.testing.assert_allclose(found[1], exact[1], atol=1e-6)
+    np.testing.assert_allclose(found[1], exact[1], atol=LOG_PROBS)
     assert model.text_coordinates([]).shape == (0, model.text_dim)
     assert model.copy().text_table is model.text_table

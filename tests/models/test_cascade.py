@@ -13,6 +13,7 @@ from scbioverse.models import BioVerse, load
 from scbioverse.models._attended import attended
 from scbioverse.models._cascade import worth_reading
 from scbioverse.models.config import BioVerseConfig, PoolConfig
+from tests._precision import LOG_PROBS, TOTALS
 
 NAMES = ["B", "NK", "monocyte"]
 CARDS = ["B cell: makes antibodies", "NK cell: kills", "monocyte: circulates"]
@@ -41,13 +42,13 @@ def test_sure_rows_are_not_read_and_the_others_are_pooled(pooled: BioVerse) -> N
     found = pooled.cascade(rows, NAMES, CARDS, evidence=evidence)
     assert not found.read[:5].any()
     assert (found.log_probs[:5].argmax(axis=1) == 1).all()
-    np.testing.assert_allclose(np.exp(found.log_probs).sum(axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose(np.exp(found.log_probs).sum(axis=1), 1, atol=TOTALS)
     assert found.read.any()
     read = found.read
     cosine = pooled.coordinates(rows[read]) @ pooled.text_coordinates(CARDS).T
     said = pooled.score(rows[read], NAMES, calibrated=False)
     wanted = log_softmax(0.5 * said + 3.0 * cosine + 2.0 * evidence[read], axis=1)
-    np.testing.assert_allclose(found.log_probs[read], wanted, atol=1e-4)
+    np.testing.assert_allclose(found.log_probs[read], wanted, atol=LOG_PROBS)
 
 
 def test_a_row_does_not_depend_on_the_others(pooled: BioVerse) -> None:
@@ -56,7 +57,7 @@ def test_a_row_does_not_depend_on_the_others(pooled: BioVerse) -> None:
     for at in range(3):
         one = pooled.cascade(rows[at : at + 1], NAMES, CARDS)
         assert one.read[0] == whole.read[at]
-        np.testing.assert_allclose(one.log_probs[0], whole.log_probs[at], atol=1e-4)
+        np.testing.assert_allclose(one.log_probs[0], whole.log_probs[at], atol=LOG_PROBS)
 
 
 def test_sure_at_zero_never_asks_and_at_one_always(pooled: BioVerse) -> None:
@@ -66,7 +67,7 @@ def test_sure_at_zero_never_asks_and_at_one_always(pooled: BioVerse) -> None:
     pooled.config.pool = PoolConfig(score=1.0, nearest=0.0, markers=0.0, sure=1.0)
     found = pooled.cascade(rows, NAMES, CARDS)
     assert found.read.all()
-    np.testing.assert_allclose(found.log_probs, pooled.score(rows, NAMES, calibrated=False), atol=1e-4)
+    np.testing.assert_allclose(found.log_probs, pooled.score(rows, NAMES, calibrated=False), atol=LOG_PROBS)
 
 
 def test_rows_that_no_word_could_change_are_not_read(pooled: BioVerse) -> None:
@@ -92,10 +93,10 @@ def test_attention_has_a_say_where_prototypes_stand_for_terms(spoken: BioVerse) 
     found = spoken.cascade(rows, NAMES, CARDS, terms=TERMS)
     cosine = spoken.coordinates(rows) @ spoken.text_coordinates(CARDS).T
     wanted = log_softmax(2.0 * cosine + 0.7 * attended(spoken, rows, TERMS), axis=1)
-    np.testing.assert_allclose(found.log_probs, wanted, atol=1e-5)
+    np.testing.assert_allclose(found.log_probs, wanted, atol=LOG_PROBS)
     assert not found.read.any()
     without = spoken.cascade(rows, NAMES, CARDS)
-    np.testing.assert_allclose(without.log_probs, log_softmax(2.0 * cosine, axis=1), atol=1e-5)
+    np.testing.assert_allclose(without.log_probs, log_softmax(2.0 * cosine, axis=1), atol=LOG_PROBS)
     with pytest.raises(InputError, match="2 terms"):
         spoken.cascade(rows, NAMES, CARDS, terms=TERMS[:2])
 

@@ -9,6 +9,7 @@ from torch.nn.functional import normalize
 
 from scbioverse.errors import InputError
 from scbioverse.nn import answer_cross_entropy, answer_positions, info_nce
+from tests._precision import UNIT
 
 
 def draw(n: int, d: int = 5, seed: int = 0) -> Tensor:
@@ -46,7 +47,7 @@ def test_equals_the_formula(with_extra: bool, with_related: bool) -> None:
     related[0, 1] = related[4, 3] = True
     related = related if with_related else None
     loss = info_nce(a, b, groups=torch.tensor(groups), negatives=extra, scale=4.0, related=related)
-    assert loss.item() == pytest.approx(plain(a, b, 4.0, groups, extra, related), abs=1e-5)
+    assert loss.item() == pytest.approx(plain(a, b, 4.0, groups, extra, related), abs=UNIT)
 
 
 def test_without_groups_it_is_the_usual_symmetric_cross_entropy() -> None:
@@ -147,7 +148,7 @@ def test_loss_is_on_answer_tokens_only() -> None:
     logits = torch.randn(3, 4, 6, generator=torch.Generator().manual_seed(0)).requires_grad_()
     loss = answer_cross_entropy(logits, LABELS)
     log_p = logits.log_softmax(-1)
-    assert loss.item() == pytest.approx(-(log_p[0, 1, 3] + log_p[0, 2, 1] + log_p[1, 0, 2]).item() / 3, abs=1e-6)
+    assert loss.item() == pytest.approx(-(log_p[0, 1, 3] + log_p[0, 2, 1] + log_p[1, 0, 2]).item() / 3, abs=UNIT)
     loss.backward()
     touched = (logits.grad.abs().sum(-1) > 0).nonzero().tolist()
     assert touched == [[0, 1], [0, 2], [1, 0]]
@@ -157,7 +158,7 @@ def test_per_row_weighs_answers_alike() -> None:
     logits = torch.randn(3, 4, 6, generator=torch.Generator().manual_seed(0))
     log_p = logits.log_softmax(-1)
     wanted = -0.5 * ((log_p[0, 1, 3] + log_p[0, 2, 1]) / 2 + log_p[1, 0, 2])
-    assert answer_cross_entropy(logits, LABELS, per_row=True).item() == pytest.approx(wanted.item(), abs=1e-6)
+    assert answer_cross_entropy(logits, LABELS, per_row=True).item() == pytest.approx(wanted.item(), abs=UNIT)
 
 
 @pytest.mark.parametrize("per_row", [False, True])

@@ -5,6 +5,7 @@ import torch
 
 from scbioverse.errors import InputError, MismatchError
 from scbioverse.nn import Projector
+from tests._precision import SMALL_NET
 
 
 def make(**changes: object) -> Projector:
@@ -40,8 +41,8 @@ def test_rows_do_not_depend_on_the_batch() -> None:
     projector, x = make().eval(), torch.randn(7, 2, 6)
     whole = projector(x)
     alone = torch.cat([projector(row[None]) for row in x])
-    torch.testing.assert_close(whole, alone, atol=1e-6, rtol=0)
-    torch.testing.assert_close(projector(x.flip(0)).flip(0), whole, atol=1e-6, rtol=0)
+    torch.testing.assert_close(whole, alone, atol=SMALL_NET, rtol=0)
+    torch.testing.assert_close(projector(x.flip(0)).flip(0), whole, atol=SMALL_NET, rtol=0)
 
 
 def test_dropout_in_training_only() -> None:

@@ -5,6 +5,7 @@ import torch
 
 from scbioverse.errors import InputError, MismatchError
 from scbioverse.nn import PrototypeProjector
+from tests._precision import SMALL_NET
 
 
 def make(**changes: object) -> PrototypeProjector:
@@ -45,7 +46,7 @@ def test_attention_adds_up_to_one_and_follows_the_bias() -> None:
 def test_rows_do_not_depend_on_the_batch() -> None:
     projector, x = make().eval(), torch.randn(7, 2, 6)
     alone = torch.cat([projector(row[None]) for row in x])
-    torch.testing.assert_close(projector(x), alone, atol=1e-6, rtol=0)
+    torch.testing.assert_close(projector(x), alone, atol=SMALL_NET, rtol=0)
 
 
 def test_dropout_in_training_only() -> None:

@@ -8,6 +8,7 @@ from matplotlib.colors import to_hex
 
 import scbioverse as sb
 from scbioverse.errors import InputError, MissingKeyError
+from tests._precision import FEW
 
 
 def colour_of(ax: plt.Axes, cell: int) -> str:
@@ -34,7 +35,7 @@ def test_a_name_has_one_colour_in_all_panels(cells: AnnData) -> None:
     for i in range(5):
         same = order[i] != "platelet"
         assert (colour_of(axes[0], i) == colour_of(axes[1], i)) == same
-    np.testing.assert_allclose(axes[0].collections[0].get_offsets(), cells.obsm["X_flat"], atol=1e-6)
+    np.testing.assert_allclose(axes[0].collections[0].get_offsets(), cells.obsm["X_flat"], atol=FEW)
 
 
 @pytest.mark.usefixtures("quick_layout")

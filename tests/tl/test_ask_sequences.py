@@ -21,6 +21,7 @@ from scbioverse.tl._ask import AnswerStream
 from scbioverse.tl._asked_sequences import AskedSequences
 from scbioverse.tl._sequence_notes import backed
 from scbioverse.tl._sequence_questions import find_rows, read_sequence_question
+from tests._precision import UNIT
 
 if TYPE_CHECKING:
     from scbioverse.models import BioVerse
@@ -194,7 +195,7 @@ def test_means_extremes_and_comparisons(drugs: ad.AnnData) -> None:
 
     make = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=2048, includeChirality=True).GetFingerprint
     expected = TanimotoSimilarity(make(mol("caffeine")), make(mol("theophylline")))
-    assert table.loc["tanimoto", "caffeine"] == pytest.approx(expected, abs=1e-6)
+    assert table.loc["tanimoto", "caffeine"] == pytest.approx(expected, abs=UNIT)
     assert "caffeine has the higher molecular weight" in ask(drugs, "Is aspirin heavier than caffeine?").text
 
 
@@ -307,7 +308,7 @@ def test_search_and_similar(drugs: ad.AnnData, model: BioVerse) -> None:
     sb.tl.retrieve(readable, "Which molecules are antibiotics?", modality="molecule", model=model)
     expected = readable.obs["bioverse_retrieve_0"].sort_values(ascending=False, kind="stable")
     assert answer.evidence["row"].tolist() == expected.index.tolist()
-    np.testing.assert_allclose(answer.evidence["score"], expected, atol=1e-6)
+    np.testing.assert_allclose(answer.evidence["score"], expected, atol=UNIT)
     assert "nothing was checked" in answer.text
     assert "broken" not in answer.evidence["row"].tolist()
     answer = ask(drugs, "Which molecules are most like caffeine?", model=model)
@@ -398,7 +399,7 @@ def test_a_reference_gives_the_text_of_the_nearest(drugs: ad.AnnData, proteins: 
     assert (row["row"], row["source"], row["text"]) == ("theophylline", "theobromine", "It wakes.")
     expected = drugs[["theophylline"]].copy()
     sb.tl.describe(expected, modality="molecule", model=model, reference=known, text_key="note")
-    assert row["similarity"] == pytest.approx(expected.obs["bioverse_description_score"].iloc[0], abs=1e-5)
+    assert row["similarity"] == pytest.approx(expected.obs["bioverse_description_score"].iloc[0], abs=UNIT)
     assert "theobromine (similarity" in answer.text
     # Without a text a row is no source.
     assert (

@@ -15,6 +15,7 @@ import scbioverse as sb
 from scbioverse.errors import InputError, MissingKeyError
 from scbioverse.tl._describe_reference import agreed
 from scbioverse.tl._neighbours import View, nearest_rows
+from tests._precision import UNIT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -196,7 +197,7 @@ def test_agreement_prefers_what_most_say_and_nearness_decides() -> None:
 def test_text_to_molecule(model: BioVerse, drugs: ad.AnnData) -> None:
     sb.tl.retrieve(drugs, "an alcohol", direction="rows", modality="molecule", model=model)
     wanted = model.coordinates(drugs.obsm["X_bioverse_molecule"], "molecule") @ model.text_coordinates(["an alcohol"]).T
-    np.testing.assert_allclose(drugs.obs["bioverse_retrieve_0"], wanted[:, 0], atol=1e-6)
+    np.testing.assert_allclose(drugs.obs["bioverse_retrieve_0"], wanted[:, 0], atol=UNIT)
 
 
 def test_molecule_to_texts_of_a_list_and_of_a_column(model: BioVerse, drugs: ad.AnnData, tmp_path: Path) -> None:
@@ -231,7 +232,7 @@ def test_cells_and_molecules_meet_in_the_shared_space(model: BioVerse, drugs: ad
     sb.tl.embed(drugs, model=model, modality="molecule")
     others = model.coordinates(drugs.obsm["X_bioverse_molecule"], "molecule")
     np.testing.assert_allclose(
-        cells.obsm["bioverse_retrieve_0"], np.sort(points @ others.T, axis=1)[:, ::-1], atol=1e-5
+        cells.obsm["bioverse_retrieve_0"], np.sort(points @ others.T, axis=1)[:, ::-1], atol=UNIT
     )
 
 

@@ -10,6 +10,7 @@ from scbioverse.errors import InputError
 from scbioverse.tl._answers import decide
 from scbioverse.tl._elsewhere import Away, outside_terms
 from scbioverse.tl._groups import Groups
+from tests._precision import LOG_PROBS
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -83,7 +84,7 @@ def test_a_sure_answer_for_a_type_that_was_not_asked_for_is_unknown() -> None:
     assert found.known.tolist() == [True, False, True]
     assert found.called[found.codes[2]].name == "mature alpha-beta T cell"
     # The confidence stays the probability among the candidates.
-    np.testing.assert_allclose(found.confidence[:2], 0.95, atol=1e-6)
+    np.testing.assert_allclose(found.confidence[:2], 0.95, atol=LOG_PROBS)
     never = decide(rows, ["CD4 T cell", "CD8 T cell"], None, 0.0, cl_ids=["CL:0000624", CD8], elsewhere=away)
     assert never.known.all()
     np.testing.assert_array_equal(never.elsewhere, away)
@@ -93,7 +94,7 @@ def test_groups_count_by_their_mean() -> None:
     groups = Groups(["a", "b"], np.array([0, 0, 1, -1]))
     away = np.array([0.2, 0.4, 0.9, 0.9], dtype=np.float32)
     found = decide(logs(*[[0.9, 0.1]] * 4), ["x", "y"], groups, 0.5, elsewhere=away)
-    np.testing.assert_allclose(found.elsewhere, [0.3, 0.3, 0.9, np.nan], atol=1e-6)
+    np.testing.assert_allclose(found.elsewhere, [0.3, 0.3, 0.9, np.nan], atol=LOG_PROBS)
     assert found.known.tolist() == [True, True, False, True]
     assert [one["label"] for one in found.groups] == ["x", "unknown"]
 
@@ -112,7 +113,7 @@ def test_annotate_writes_it_where_it_is_cheap_or_needed(
     assert ((needed > 0) & (needed < 1)).all()
     # Each cell by itself.
     part = sb.tl.annotate(cells[7:9].copy(), unknown_threshold=0.01, copy=True, **options)
-    np.testing.assert_allclose(part.obs["bioverse_elsewhere"], needed[7:9], atol=1e-4)
+    np.testing.assert_allclose(part.obs["bioverse_elsewhere"], needed[7:9], atol=LOG_PROBS)
     # Nothing outside, or a label that is no term: nothing to tell, and nothing stale is left.
     with pytest.warns(UserWarning, match="Zorblax"):
         sb.tl.annotate(cells, unknown_threshold=0.01, labels=["B cell", "Zorblax"], model=tiny_model)

@@ -13,6 +13,7 @@ import scbioverse as sb
 from scbioverse._record import read_record
 from scbioverse.encoders import CompactCellEncoder, PrecomputedEncoder, embed_rows
 from scbioverse.errors import InputError, MissingKeyError
+from tests._precision import SMALL_NET
 
 
 @pytest.fixture(autouse=True)
@@ -97,7 +98,7 @@ def test_backed_data_are_streamed(cells: ad.AnnData, encoder: CompactCellEncoder
         sb.tl.embed(backed, model=encoder, batch_size=5)
         sb.tl.embed(cells, model=encoder)
         for found in (result, backed):
-            np.testing.assert_allclose(found.obsm["X_bioverse"], cells.obsm["X_bioverse"], atol=1e-5)
+            np.testing.assert_allclose(found.obsm["X_bioverse"], cells.obsm["X_bioverse"], atol=SMALL_NET)
     finally:
         backed.file.close()
 
@@ -128,7 +129,7 @@ def test_one_cell(cells: ad.AnnData, encoder: CompactCellEncoder) -> None:
     one = cells[3:4].copy()
     sb.tl.embed(one, model=encoder)
     sb.tl.embed(cells, model=encoder)
-    np.testing.assert_allclose(one.obsm["X_bioverse"], cells.obsm["X_bioverse"][3:4], atol=1e-5)
+    np.testing.assert_allclose(one.obsm["X_bioverse"], cells.obsm["X_bioverse"][3:4], atol=SMALL_NET)
 
 
 def test_no_cells_are_refused(cells: ad.AnnData, encoder: CompactCellEncoder) -> None:

@@ -13,6 +13,7 @@ import scbioverse as sb
 from scbioverse._record import read_record
 from scbioverse.encoders import KmerEncoder, MorganEncoder
 from scbioverse.errors import InputError, MissingKeyError
+from tests._precision import UNIT
 
 
 @pytest.fixture(autouse=True)
@@ -71,7 +72,7 @@ def test_surface_proteins() -> None:
     table = sb.pp.proteins({"CD3": "MQSGTHWRVLGLCLLSVGVWGQ", "CD19": "MPPPRLLFFLLFLTPMEVRPEEPLVV"})
     sb.tl.embed(cells, modality="protein", model="kmer", sequences=table)
     found = cells.obsm["X_bioverse_protein"]
-    np.testing.assert_allclose(found[:2], KmerEncoder().embed_texts(table.obs["sequence"].tolist()), atol=1e-6)
+    np.testing.assert_allclose(found[:2], KmerEncoder().embed_texts(table.obs["sequence"].tolist()), atol=UNIT)
     assert np.isnan(found[2]).all()
     assert read_record(cells, "embed_protein")["source"] == "obsm/protein_expression"
     with pytest.raises(InputError, match="no column 'sequence'"):
@@ -90,7 +91,7 @@ def test_mudata(tmp_path: Path) -> None:
     table = {"CD3": "MQSGTHWRVLGLCLLSVGVWGQ", "CD19": "MPPPRLLFFLLFLTPMEVRPEEPLVV"}
     sb.tl.embed(mdata, modality="protein", model="kmer", sequences=table)
     found = mdata.mod["prot"].obsm["X_bioverse_protein"]
-    np.testing.assert_allclose(found[2], KmerEncoder().embed_texts(list(table.values())).mean(axis=0), atol=1e-6)
+    np.testing.assert_allclose(found[2], KmerEncoder().embed_texts(list(table.values())).mean(axis=0), atol=UNIT)
     out = sb.tl.embed(mdata, modality="molecule", model=MorganEncoder(n_bits=64), copy=True)
     assert out.mod["rna"].obsm["X_bioverse_molecule"].shape == (3, 64)  # type: ignore[union-attr]
     assert "X_bioverse_molecule" not in mdata.mod["rna"].obsm

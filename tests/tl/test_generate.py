@@ -12,6 +12,7 @@ from scbioverse.tl._generate import generate_labels, label_of
 from scbioverse.tl._labels import read_labels
 from scbioverse.tl._representation import Representation
 from scbioverse.tl._written_reasons import generate_reasons
+from tests._precision import LOG_PROBS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,7 +33,7 @@ def test_a_given_label_is_always_written(cells: AnnData, tiny_model: BioVerse, t
     # The confidence is the probability of what was written, which scoring gives, too.
     scores = np.exp(cells.obsm["bioverse_scores"].to_numpy())
     at = [TYPES.index(written[text]) for text in cells.obs["bioverse_text"]]
-    np.testing.assert_allclose(cells.obs["bioverse_confidence"], scores[np.arange(len(cells)), at], atol=1e-3)
+    np.testing.assert_allclose(cells.obs["bioverse_confidence"], scores[np.arange(len(cells)), at], atol=LOG_PROBS)
     cells.write_h5ad(tmp_path / "a.h5ad")
     assert ad.read_h5ad(tmp_path / "a.h5ad").obs["bioverse_text"].tolist() == cells.obs["bioverse_text"].tolist()
 

@@ -13,6 +13,7 @@ from scbioverse._record import read_record
 from scbioverse.errors import InputError
 from scbioverse.models.config import PoolConfig
 from scbioverse.tl._marker_term import marker_weight
+from tests._precision import LOG_PROBS, TOTALS
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -50,15 +51,15 @@ def test_it_is_the_default_and_the_record_says_how(cells: AnnData, pooled: BioVe
     assert record["temperature"] is None  # the pool's weights hold it
     assert record["pool"] == asdict(pooled.config.pool)
     assert 0 < record["rows_read_by_llm"] <= cells.n_obs
-    np.testing.assert_allclose(np.exp(_scores(done)).sum(axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose(np.exp(_scores(done)).sum(axis=1), 1, atol=TOTALS)
     assert read_record(_done(cells, pooled, method="score"), "annotate")["pool"] is None
 
 
 def test_neither_rows_nor_the_order_of_labels_matter(cells: AnnData, pooled: BioVerse) -> None:
     whole = _scores(_done(cells, pooled))
-    np.testing.assert_allclose(_scores(_done(cells[7:8].copy(), pooled)), whole[7:8], atol=1e-4)
+    np.testing.assert_allclose(_scores(_done(cells[7:8].copy(), pooled)), whole[7:8], atol=LOG_PROBS)
     turned = _done(cells[::-1].copy(), pooled, labels=LABELS[::-1])
-    np.testing.assert_allclose(_scores(turned)[::-1, ::-1], whole, atol=1e-4)
+    np.testing.assert_allclose(_scores(turned)[::-1, ::-1], whole, atol=LOG_PROBS)
 
 
 def test_without_markers_and_with_genes_that_cannot_be_read(

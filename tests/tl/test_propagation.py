@@ -17,6 +17,7 @@ from scbioverse._record import read_record
 from scbioverse.errors import InputError
 from scbioverse.tl import _propagation
 from scbioverse.tl._propagation import OWN_SHARE, SWEEPS, mutual_neighbours, propagate
+from tests._precision import LOG_PROBS, TOTALS
 
 if TYPE_CHECKING:
     from scbioverse.models import BioVerse
@@ -102,17 +103,17 @@ def test_propagation_is_the_formula_and_keeps_the_lonely() -> None:
         )
     found = propagate(own, values, 3)
     assert found.dtype == np.float32
-    np.testing.assert_allclose(found, log_softmax(said, axis=1), atol=1e-5)
-    np.testing.assert_allclose(found[7], own[7], atol=1e-6)
-    np.testing.assert_allclose(np.exp(found).sum(axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose(found, log_softmax(said, axis=1), atol=LOG_PROBS)
+    np.testing.assert_allclose(found[7], own[7], atol=LOG_PROBS)
+    np.testing.assert_allclose(np.exp(found).sum(axis=1), 1, atol=TOTALS)
 
 
 def test_order_of_rows_and_extra_token_axis_do_not_matter() -> None:
     values, own = points(60), log_softmax(points(60, 1), axis=1)
     order = np.random.default_rng(2).permutation(60)
     found = propagate(own, values, 8)
-    np.testing.assert_allclose(propagate(own[order], values[order], 8), found[order], atol=1e-5)
-    np.testing.assert_allclose(propagate(own, values.reshape(60, 2, 3), 8), found, atol=1e-6)
+    np.testing.assert_allclose(propagate(own[order], values[order], 8), found[order], atol=LOG_PROBS)
+    np.testing.assert_allclose(propagate(own, values.reshape(60, 2, 3), 8), found, atol=LOG_PROBS)
 
 
 def test_neighbours_overrule_a_stray_cell_and_spare_a_rare_type() -> None:
@@ -130,7 +131,7 @@ def test_neighbours_overrule_a_stray_cell_and_spare_a_rare_type() -> None:
 
 def test_single_row() -> None:
     own = log_softmax(points(1), axis=1)
-    np.testing.assert_allclose(propagate(own, points(1), 15), own, atol=1e-6)
+    np.testing.assert_allclose(propagate(own, points(1), 15), own, atol=LOG_PROBS)
 
 
 # ---------------------------------------------------------------- in annotate
@@ -147,7 +148,7 @@ def test_annotate_propagates_what_it_scored(cells: ad.AnnData, tiny_model: BioVe
     alone = annotated(cells, tiny_model, method=method)
     together = annotated(cells, tiny_model, method=method, n_neighbors=6)
     expected = propagate(alone.obsm["bioverse_scores"].to_numpy(), alone.obsm["X_bioverse"], 6)
-    np.testing.assert_allclose(together.obsm["bioverse_scores"], expected, atol=1e-5)
+    np.testing.assert_allclose(together.obsm["bioverse_scores"], expected, atol=LOG_PROBS)
     assert not np.allclose(expected, alone.obsm["bioverse_scores"], atol=1e-3)
     names = np.array(TYPES)[expected.argmax(1)]
     assert (together.obs["bioverse_label"].astype(str) == names).all()

@@ -9,6 +9,7 @@ import pytest
 import scbioverse as sb
 from scbioverse.errors import InputError
 from scbioverse.models import BioVerse
+from tests._precision import UNIT
 
 
 def test_one_text(cells: ad.AnnData, tiny_model: BioVerse) -> None:
@@ -19,7 +20,7 @@ def test_one_text(cells: ad.AnnData, tiny_model: BioVerse) -> None:
         tiny_model.coordinates(cells.obsm["X_bioverse"])
         @ tiny_model.text_coordinates(["cells that secrete antibodies"]).T
     )
-    np.testing.assert_allclose(score, wanted[:, 0], atol=1e-6)
+    np.testing.assert_allclose(score, wanted[:, 0], atol=UNIT)
     sb.tl.retrieve(cells, "platelets", model=tiny_model)
     assert "bioverse_retrieve_1" in cells.obs
     assert sb.get.records(cells)["retrieve_1"]["texts"] == [{"name": "platelets", "text": "platelets"}]
@@ -40,15 +41,15 @@ def test_several_texts_and_text_by_cell(cells: ad.AnnData, tiny_model: BioVerse,
 def test_standardised_and_row_order(cells: ad.AnnData, tiny_model: BioVerse) -> None:
     done = sb.tl.retrieve(cells, ["B cell", "platelet"], model=tiny_model, scale="zscore", copy=True)
     assert done is not None
-    np.testing.assert_allclose(done.obsm["bioverse_retrieve_0"].mean(), 0, atol=1e-5)
-    np.testing.assert_allclose(done.obsm["bioverse_retrieve_0"].std(ddof=0), 1, atol=1e-4)
+    np.testing.assert_allclose(done.obsm["bioverse_retrieve_0"].mean(), 0, atol=UNIT)
+    np.testing.assert_allclose(done.obsm["bioverse_retrieve_0"].std(ddof=0), 1, atol=UNIT)
     order = np.random.default_rng(0).permutation(60)
     turned = sb.tl.retrieve(cells[order].copy(), "B cell", model=tiny_model, copy=True)
     plain = sb.tl.retrieve(cells, "B cell", model=tiny_model, copy=True)
     assert turned is not None
     assert plain is not None
     np.testing.assert_allclose(
-        turned.obs["bioverse_retrieve_0"][cells.obs_names], plain.obs["bioverse_retrieve_0"], atol=1e-5
+        turned.obs["bioverse_retrieve_0"][cells.obs_names], plain.obs["bioverse_retrieve_0"], atol=UNIT
     )
 
 

@@ -9,6 +9,7 @@ from scbioverse.errors import InputError, MissingKeyError
 from scbioverse.models import BioVerse
 from scbioverse.tl._groups import Groups
 from scbioverse.tl._samples import harmonise_samples
+from tests._precision import FEW
 
 TYPES = ["B cell", "CD14 monocyte", "CD8 T cell", "NK cell", "platelet"]
 
@@ -24,7 +25,7 @@ def test_samples_that_agree_get_one_label_and_others_their_own() -> None:
     report = {(one["group"], one["sample"]): one for one in found.report}
     assert report["0", "z"]["own_label"] == "B"
     assert report["0", "z"]["harmonised"] is True
-    assert report["0", "z"]["share"] == pytest.approx(2 / 3, abs=1e-6)
+    assert report["0", "z"]["share"] == pytest.approx(2 / 3, abs=FEW)
     assert report["1", "x"]["harmonised"] is False
 
 

@@ -12,6 +12,7 @@ import scbioverse as sb
 from scbioverse.errors import InputError
 from scbioverse.models import BioVerse
 from scbioverse.tl import _ontology_cards, _shortlist
+from tests._precision import LOG_PROBS, TOTALS
 
 TERMS = ("CL:0000084", "CL:0000236", "CL:0000233", "CL:0000576", "CL:0000623", "CL:0000624", "CL:0000625", "CL:0000451",
          "CL:0000785", "CL:0000540", "CL:0000057", "CL:0000895")  # fmt: skip
@@ -36,7 +37,7 @@ def test_shortlist_then_rank(cells: ad.AnnData, tiny_model: BioVerse) -> None:
     done = annotate(cells, tiny_model)
     scores = sb.get.scores(done)
     assert (np.isfinite(scores).sum(axis=1) == 4).all()
-    np.testing.assert_allclose(np.exp(scores).sum(axis=1), 1, atol=1e-4)
+    np.testing.assert_allclose(np.exp(scores).sum(axis=1), 1, atol=TOTALS)
     cosine = _shortlist.nearest_terms(tiny_model, done.obsm["X_bioverse"], list(TERMS), modality="cell")
     table = sb.get.labels(done)
     for row in (0, 7, 31):
@@ -46,13 +47,13 @@ def test_shortlist_then_rank(cells: ad.AnnData, tiny_model: BioVerse) -> None:
         # The same numbers as scoring these four alone.
         texts = list(table.loc[finite, "text"])
         alone = tiny_model.score(done.obsm["X_bioverse"][row : row + 1], texts, progress=False)
-        np.testing.assert_allclose(scores.iloc[row].to_numpy()[finite], alone[0], atol=1e-3)
+        np.testing.assert_allclose(scores.iloc[row].to_numpy()[finite], alone[0], atol=LOG_PROBS)
 
 
 def test_rows_are_independent(cells: ad.AnnData, tiny_model: BioVerse) -> None:
     whole, part = annotate(cells, tiny_model), annotate(cells[5:15].copy(), tiny_model, batch_size=3)
     assert (whole.obs["bioverse_cl_id"].astype(str)[5:15] == part.obs["bioverse_cl_id"].astype(str)).all()
-    np.testing.assert_allclose(whole.obs["bioverse_confidence"][5:15], part.obs["bioverse_confidence"], atol=1e-3)
+    np.testing.assert_allclose(whole.obs["bioverse_confidence"][5:15], part.obs["bioverse_confidence"], atol=LOG_PROBS)
 
 
 def test_groups_share_a_shortlist(cells: ad.AnnData, tiny_model: BioVerse) -> None:
@@ -85,7 +86,7 @@ def test_the_ontology_is_read_once(cells: ad.AnnData, tiny_model: BioVerse, monk
     files[0].write_bytes(b"damaged")
     monkeypatch.setattr(_ontology_cards, "term_ids", lambda: TERMS)
     monkeypatch.setattr(sb.settings, "cache_dir", files[0].parents[2])
-    np.testing.assert_allclose(_ontology_cards.ontology_coordinates(tiny_model), first, atol=1e-5)
+    np.testing.assert_allclose(_ontology_cards.ontology_coordinates(tiny_model), first, atol=LOG_PROBS)
 
 
 def test_a_model_may_bring_the_ontology_with_it(
@@ -115,7 +116,7 @@ def test_nearness_ranks_unless_told_otherwise(cells: ad.AnnData, tiny_model: Bio
     kept = np.isfinite(both)
     pooled = np.where(kept, said + near.obsm["bioverse_scores"].to_numpy(), -np.inf)
     pooled = pooled - np.logaddexp.reduce(pooled, axis=1, keepdims=True)
-    np.testing.assert_allclose(both[kept], pooled[kept], atol=1e-3)
+    np.testing.assert_allclose(both[kept], pooled[kept], atol=LOG_PROBS)
 
 
 def test_too_little_memory_changes_nothing_but_speed(
@@ -136,4 +137,4 @@ def test_too_little_memory_changes_nothing_but_speed(
         found = annotate(cells, tiny_model, batch_size=32)
     assert seen[:3] == [32, 16, 8]
     assert "out of memory on 16 cells at once; going on with 8" in caplog.text
-    np.testing.assert_allclose(sb.get.scores(found), sb.get.scores(wanted), atol=1e-3)
+    np.testing.assert_allclose(sb.get.scores(found), sb.get.scores(wanted), atol=LOG_PROBS)

@@ -12,6 +12,7 @@ from scbioverse.errors import InputError
 from scbioverse.llm.adapter import AdapterConfig
 from scbioverse.train import fit
 from scbioverse.train.instructions import Instruction, InstructionSampler, InstructionTask, Lessons
+from tests._precision import LOG_PROBS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -77,9 +78,9 @@ def test_loss_is_that_of_plain_passes_over_the_answers(model: BioVerse, lessons:
         assert answer == list(range(answer[0], len(example.ids)))
         assert example.ids[-1] == model.backbone.eos_id
         losses[row] = float(each[answer].mean())
-    assert float(found["loss"]) == pytest.approx(np.mean(list(losses.values())), abs=1e-4)
-    assert float(found["loss_label"]) == pytest.approx((losses[0] + losses[4]) / 2, abs=1e-4)
-    assert float(found["loss_fact"]) == pytest.approx(losses[140], abs=1e-4)
+    assert float(found["loss"]) == pytest.approx(np.mean(list(losses.values())), abs=LOG_PROBS)
+    assert float(found["loss_label"]) == pytest.approx((losses[0] + losses[4]) / 2, abs=LOG_PROBS)
+    assert float(found["loss_fact"]) == pytest.approx(losses[140], abs=LOG_PROBS)
 
 
 @pytest.mark.usefixtures("plain")
@@ -152,7 +153,7 @@ def test_parts_of_a_batch_add_up(model: BioVerse, lessons: Lessons) -> None:
     assert sorted(int(row) for part, _ in parts for row in part["examples"]) == [0, 60, 61, 121, 140]
     with torch.no_grad():
         total = sum(share * float(made(part)["loss"]) for part, share in parts)
-        assert total == pytest.approx(float(made(batch)["loss"]), abs=1e-4)
+        assert total == pytest.approx(float(made(batch)["loss"]), abs=LOG_PROBS)
 
 
 def test_weights_decide_what_is_drawn(lessons: Lessons) -> None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scbioverse.errors import InputError
 from scbioverse.models import BioVerse
 from scbioverse.train import AutoregressiveTask, CandidateSet, ContrastiveTask, LabelSampler, MixedTask
+from tests._precision import LOG_PROBS
 
 Toy = tuple[NDArray[np.float32], NDArray[np.int64]]
 GENERAL = ["The train leaves at nine.", "Rain is expected in the north.", "He poured a cup of tea."]
@@ -31,7 +32,7 @@ def test_restricted_loss_is_what_scoring_computes(model: BioVerse, toy: Toy, nam
     loss = AutoregressiveTask(model, candidates=candidates)(batch)["loss"]
     scores = model.score(batch["embeddings"], names, progress=False)
     own = scores[np.arange(12), batch["groups"]]
-    assert float(loss.detach()) == pytest.approx(-own.mean(), abs=1e-4)
+    assert float(loss.detach()) == pytest.approx(-own.mean(), abs=LOG_PROBS)
 
 
 def test_answers_drawn_by_shares_teach_the_cross_entropy_against_them(
@@ -46,7 +47,7 @@ def test_answers_drawn_by_shares_teach_the_cross_entropy_against_them(
         assert torch.isfinite(loss)
         expected += shares[i] * float(loss.detach())
     scores = model.score(x, names, progress=False)[0]
-    assert expected == pytest.approx(-float(shares @ scores), abs=1e-4)
+    assert expected == pytest.approx(-float(shares @ scores), abs=LOG_PROBS)
 
 
 def test_shares_of_the_answer_alone_are_the_plain_loss(model: BioVerse, toy: Toy, names: list[str]) -> None:
@@ -54,14 +55,14 @@ def test_shares_of_the_answer_alone_are_the_plain_loss(model: BioVerse, toy: Toy
     task = AutoregressiveTask(model, candidates=CandidateSet.of(model, names))
     certain = np.eye(len(names))[batch["groups"]]
     plain, taught = task(batch)["loss"], task({**batch, "shares": certain})["loss"]
-    assert float(taught.detach()) == pytest.approx(float(plain.detach()), abs=1e-4)
+    assert float(taught.detach()) == pytest.approx(float(plain.detach()), abs=LOG_PROBS)
     for one in (AutoregressiveTask(model), AutoregressiveTask(model, candidates=task.candidates, n_candidates=3)):
         with pytest.raises(InputError, match="own candidates"):
             one({**batch, "shares": certain})
     # Rows and their shares stay together in parts.
     parts = task.split({**batch, "shares": certain}, 5)
     whole = sum(float(task(part)["loss"].detach()) * weight for part, weight in parts)
-    assert whole == pytest.approx(float(plain.detach()), abs=1e-4)
+    assert whole == pytest.approx(float(plain.detach()), abs=LOG_PROBS)
 
 
 def test_related_labels_are_taken_out_as_if_they_were_not_there(model: BioVerse, toy: Toy, names: list[str]) -> None:
@@ -73,7 +74,7 @@ def test_related_labels_are_taken_out_as_if_they_were_not_there(model: BioVerse,
     loss = AutoregressiveTask(model, candidates=CandidateSet.of(model, names, related=related))(part)["loss"]
     others = [name for name in names if name != "B cell precursor"]
     without = model.score(part["embeddings"], others, progress=False)[:, others.index("B cell")]
-    assert float(loss.detach()) == pytest.approx(-without.mean(), abs=1e-4)
+    assert float(loss.detach()) == pytest.approx(-without.mean(), abs=LOG_PROBS)
 
 
 def test_full_loss_reads_answer_tokens_and_the_end_token_only(model: BioVerse, toy: Toy, names: list[str]) -> None:
@@ -89,7 +90,7 @@ def test_full_loss_reads_answer_tokens_and_the_end_token_only(model: BioVerse, t
         logits = backbone.logits(backbone.hidden(embeds)[0])[0].log_softmax(dim=-1)
         start = len(ids) - len(answer)
         each.append(-np.mean([float(logits[start + i - 1, token].detach()) for i, token in enumerate(answer)]))
-    assert float(loss.detach()) == pytest.approx(np.mean(each), abs=1e-4)
+    assert float(loss.detach()) == pytest.approx(np.mean(each), abs=LOG_PROBS)
 
 
 def test_loss_does_not_depend_on_batch_or_order(model: BioVerse, toy: Toy, names: list[str]) -> None:
@@ -112,7 +113,7 @@ def test_loss_does_not_depend_on_batch_or_order(model: BioVerse, toy: Toy, names
     split = gradients(model)
     assert set(split) == set(whole)
     for key, value in whole.items():
-        torch.testing.assert_close(split[key], value, atol=1e-5, rtol=1e-3)
+        torch.testing.assert_close(split[key], value, atol=LOG_PROBS, rtol=LOG_PROBS)
 
 
 def test_parts_hold_answers_of_like_length(model: BioVerse, toy: Toy, names: list[str]) -> None:
@@ -174,9 +175,9 @@ def test_contrastive_ignores_equal_texts_and_relations(new_model: Callable[..., 
     first = task(batch)["loss"]
     assert float(first.detach()) > 0
     masked = task({**batch, "related": np.ones((4, 4), bool)})["loss"]
-    assert float(masked.detach()) == pytest.approx(0.0, abs=1e-6)
+    assert float(masked.detach()) == pytest.approx(0.0, abs=LOG_PROBS)
     same = task({**batch, "texts": ["B cell"] * 4, "groups": np.zeros(4, int)})["loss"]
-    assert float(same.detach()) == pytest.approx(0.0, abs=1e-6)
+    assert float(same.detach()) == pytest.approx(0.0, abs=LOG_PROBS)
 
 
 def test_contrastive_general_text_counts_against(new_model: Callable[..., BioVerse], toy: Toy) -> None:
