@@ -81,7 +81,7 @@ def read_values(column: pd.Series, name: str) -> ColumnValues:
         found, distinct = pd.factorize(column, use_na_sentinel=True)
         codes, contents = np.asarray(found, dtype=np.int64), list(distinct)
     else:
-        categories = column.astype("category").cat
+        categories = _as_categories(column).cat
         codes, contents = np.asarray(categories.codes, dtype=np.int64), list(categories.categories)
     pieces = _pieces(contents)
     several = pieces is not None
@@ -95,6 +95,13 @@ def read_values(column: pd.Series, name: str) -> ColumnValues:
     names = sorted({one for some in pieces for one in some})
     wholes = [text for text, some in zip(texts, pieces, strict=True) if len(some) > 1]
     return ColumnValues(name, several, names, wholes, codes, held, len(texts))
+
+
+def _as_categories(column: pd.Series) -> pd.Series:
+    try:
+        return column.astype("category")
+    except TypeError:  # mappings, and what else has no hash
+        return column.map(lambda one: cell_text(one) or None).astype("category")
 
 
 def is_list(value: object) -> bool:
