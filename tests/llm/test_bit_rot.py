@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -76,3 +77,18 @@ def test_a_copy_that_was_moved_is_loaded_as_it_is(gguf: Path, caplog: pytest.Log
         os.utime(path, ns=(1, 1))
     Backbone.load(gguf, dtype="float32")
     assert "anew" not in caplog.text
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json", "config.json"])
+def test_a_bit_of_a_folder_that_was_read_before(
+    tiny_llm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(settings, "cache_dir", tmp_path / "cache")
+    folder = Path(shutil.copytree(tiny_llm, tmp_path / "model"))
+    first = resolve(folder).sha256
+    Backbone.load(folder)
+    flip(folder / name, 0.5)
+    with pytest.raises(WeightsError):
+        Backbone.load(folder)
+    # From then on it is what it is: another model, which checkpoints that were trained with the first refuse.
+    assert name == "config.json" or resolve(folder).sha256 != first

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-import zlib
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -18,6 +17,7 @@ from .._room import check_room
 from .._settings import settings
 from .._whole import written_whole
 from ..errors import WeightsError
+from ._contents import file_crc32
 from ._digest import file_sha256
 from ._gguf_header import read_header
 from .gguf import read_gguf
@@ -157,10 +157,4 @@ def _manifest(folder: Path, sha256: str) -> dict[str, dict[str, Any]] | None:
 
 
 def _entry(path: Path) -> dict[str, int]:
-    """Size and CRC-32: every burst of up to 32 bits is found, at memory speed and outside of Python's lock."""
-    crc, size = 0, 0
-    buffer = memoryview(bytearray(1 << 20))
-    with path.open("rb", buffering=0) as file:
-        while n := file.readinto(buffer):
-            crc, size = zlib.crc32(buffer[:n], crc), size + n
-    return {"size": size, "crc32": crc}
+    return {"size": path.stat().st_size, "crc32": file_crc32(path)}

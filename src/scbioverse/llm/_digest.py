@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .._logging import logger
 from .._settings import settings
 from .._whole import write_text_whole
+from ._contents import file_crc32
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,17 +38,37 @@ def source_sha256(path: Path, files: list[Path]) -> str:
     if record is not None:
         try:
             stored = json.loads(record.read_text(encoding="utf-8"))
-            if stored["files"] == seen:
+            if stored["files"] == seen and (files == [path] or set(stored["crc32"]) == {file.name for file in files}):
                 return str(stored["sha256"])
         except (OSError, ValueError, KeyError, TypeError):
             pass  # absent or damaged: computed below
     digest = file_sha256(files[0]) if files == [path] else _combined_sha256(files)
     if record is not None:
         try:
-            write_text_whole(record, json.dumps({"path": str(path.resolve()), "files": seen, "sha256": digest}))
+            kept: dict[str, Any] = {"path": str(path.resolve()), "files": seen, "sha256": digest}
+            if files != [path]:  # a single file is looked at again before it is converted
+                kept["crc32"] = {file.name: file_crc32(file) for file in files}
+            write_text_whole(record, json.dumps(kept))
         except OSError as error:
             logger.debug("digest of %s not remembered: %s", path, error)
     return digest
+
+
+def remembered_crc32(path: Path) -> dict[str, int]:
+    """CRC-32 by name of the files of a folder as they were when its digest was computed; {} where that is not known."""
+    record = _record_file(path)
+    try:
+        found = {} if record is None else json.loads(record.read_text(encoding="utf-8"))["crc32"]
+        return {str(name): int(crc) for name, crc in found.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return {}
+
+
+def forget_digest(path: Path) -> None:
+    """Have a model's files looked at anew the next time."""
+    record = _record_file(path)
+    if record is not None:
+        record.unlink(missing_ok=True)
 
 
 def _combined_sha256(files: list[Path]) -> str:
