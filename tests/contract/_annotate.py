@@ -57,8 +57,10 @@ class Scenario:
     def run(self, adata: Any = None) -> Found:
         """Annotate, these or other cells, and return what came out."""
         adata = self.cells() if adata is None else adata
-        done = sb.tl.annotate(adata, model=data.model(), **self.options)
-        return annotation(adata if done is None else done, self.options.get("key_added", "bioverse"))
+        sb.tl.annotate(adata, model=data.model(), **self.options)
+        return annotation(
+            adata.mod["rna"] if hasattr(adata, "mod") else adata, self.options.get("key_added", "bioverse")
+        )
 
 
 NAMES = data.NAMES

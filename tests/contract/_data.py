@@ -9,6 +9,7 @@ from typing import Any
 
 import anndata as ad
 import numpy as np
+import pytest
 import scipy.sparse as sp
 
 import scbioverse as sb
@@ -136,6 +137,22 @@ def _view(adata: ad.AnnData, at: Path) -> Any:
     return view
 
 
+def _mudata(adata: ad.AnnData, at: Path) -> Any:
+    import mudata
+
+    proteins = ad.AnnData(np.ones((adata.n_obs, 2), np.float32), obs=adata.obs[[]].copy())
+    proteins.var_names = ["CD3 protein", "CD19 protein"]
+    with mudata.set_options(pull_on_update=False):
+        return mudata.MuData({"rna": adata, "prot": proteins})
+
+
+def _dask(adata: ad.AnnData, at: Path) -> Any:
+    """Blocks of 64 cells, read when they are asked for."""
+    array = pytest.importorskip("dask.array")
+    adata.X = array.from_array(adata.X, chunks=(64, adata.n_vars), asarray=False)
+    return adata
+
+
 STORAGES: dict[str, Callable[[ad.AnnData, Path], Any]] = {
     "dense": _dense,
     "csc": _columns,
@@ -144,4 +161,6 @@ STORAGES: dict[str, Callable[[ad.AnnData, Path], Any]] = {
     "backed-dense": _backed_dense,
     "zarr": _zarr,
     "view": _view,
+    "mudata": _mudata,
+    "dask": _dask,
 }

@@ -33,7 +33,7 @@ def test_a_backed_file(name: str, tmp_path: Path) -> None:
     check(BY_NAME[name], "backed", tmp_path)
 
 
-@pytest.mark.parametrize("storage", ["backed", "view"])
+@pytest.mark.parametrize("storage", ["backed", "view", "mudata"])
 @pytest.mark.parametrize("name", ["counts_in_layer", "counts_in_raw", "panel_ensembl"])
 def test_layers_and_columns_of_names(storage: str, name: str, tmp_path: Path) -> None:
     check(BY_NAME[name], storage, tmp_path)
