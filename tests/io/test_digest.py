@@ -58,7 +58,7 @@ def repeated(matrix: Any) -> Any:
 
 SAME: dict[str, Callable[[Any], Any]] = {
     "csc": lambda X: X.tocsc(),
-    "coo array": lambda X: sp.csr_array(X),
+    "csr array": lambda X: sp.csr_array(X),
     "dense": lambda X: X.toarray(),
     "dense by columns": lambda X: np.asfortranarray(X.toarray()),
     "float64": lambda X: X.astype(np.float64),
@@ -160,6 +160,11 @@ def test_other_genes_rows_and_names_are_another_digest(counts: ad.AnnData) -> No
     cut = silent[:, np.arange(M) != 9].copy()  # a gene that no cell expresses is still a gene that was measured
     found = [counts, silent, cut, counts[:-1].copy(), counts[np.arange(N)[::-1]].copy()]
     assert len({matrix_digest(one) for one in found} | {matrix_digest(counts, key="symbol")}) == len(found) + 1
+
+
+def test_names_that_are_no_text_have_a_digest(counts: ad.AnnData) -> None:
+    counts.var["name"] = ["\ud800", *counts.var_names[1:]]
+    assert matrix_digest(counts, key="name") != matrix_digest(counts)
 
 
 def test_repeated_names_are_told_apart(counts: ad.AnnData) -> None:

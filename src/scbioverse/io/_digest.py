@@ -144,7 +144,8 @@ def _bits(values: Any) -> NDArray[np.uint64]:
 
 def _weights(names: Sequence[str]) -> NDArray[np.uint64]:
     """One number a column, by its name alone; of repeated names by which of them it is, too."""
-    held = pd.Series([str(name) for name in names], dtype=object)
+    # What is no Unicode (half a character, read from a damaged file) cannot be hashed as it is.
+    held = pd.Series([str(name).encode("utf-8", "backslashreplace").decode() for name in names], dtype=object)
     repeat = held.groupby(held).cumcount() if held.duplicated().any() else None
     if repeat is not None:
         held = held.where(repeat == 0, held + "\0" + repeat.astype(str))

@@ -66,8 +66,8 @@ def annotate(
 ) -> AnnData | None:
     """Label every row with one of several candidates, and give a confidence and a reason that was checked.
 
-    Rows are embedded first, unless `obsm` holds an embedding by the same encoder. Candidates are resolved to
-    Cell Ontology terms and scored by the term's short name; the labels in `obs` are the names as they were given.
+    Rows are embedded first, unless `obsm` holds an embedding of these data by the same encoder. Candidates are resolved
+    to Cell Ontology terms and scored by the term's short name; the labels in `obs` are the names as they were given.
 
     The confidence is the probability of the label among the candidates, after the model's calibration temperature
     (`model.config.temperature`; 1 where none was fitted): on cells like those it was fitted on, about 8 in 10 labels
@@ -77,7 +77,7 @@ def annotate(
     Parameters
     ----------
     adata
-        Raw counts or log-normalised values, or whatever the model's encoder reads.
+        Raw counts or log-normalised values, or whatever the model's encoder reads. Of a MuData the part for `modality`.
     model
         Name of a model (see :func:`scbioverse.models.list_models`), path of one, or a model.
     labels
@@ -87,7 +87,8 @@ def annotate(
         "Malignant cell" and its like stand for the types that most tumours come from (epithelial and macroglial cells,
         precursors of oligodendrocytes, melanocytes), as far as no other candidate is or holds them.
     groupby
-        Column of `obs`, such as clusters: the cells of a group get one label, by their mean log-probability.
+        Column of `obs`, such as clusters: the cells of a group get one label, by their mean log-probability. A column
+        of measurements is refused.
     method
         `"score"`: probability of each name as the language model's answer, by constrained decoding. `"nearest"`:
         nearness to each label's description in the space shared with text; quicker. `"cascade"`: nearness, the
