@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+import scbioverse as sb
 from scbioverse.encoders import KmerEncoder
 from scbioverse.errors import InputError, MismatchError, WeightsError
 from scbioverse.llm.adapter import AdapterConfig, trained_adapter, training_twin
@@ -16,6 +17,8 @@ from scbioverse.models._join import extend, join, only
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from anndata import AnnData
 
     from scbioverse.llm import Backbone
 
@@ -118,3 +121,53 @@ def test_an_encoder_that_is_not_installed_fails_when_it_is_asked_for(
     again.score(points, NAMES, progress=False)
     with pytest.raises(WeightsError, match="not installed"):
         again.encoders["protein"]
+
+
+def aligned(cells: AnnData, modality: str, llm: str, **options: object) -> BioVerse:
+    rows = cells.copy()
+    rows.obsm["X_given"] = np.random.default_rng(3).normal(size=(rows.n_obs, 6)).astype(np.float32)
+    given = {"text_key": "cell_type", "use_rep": "X_given", "model": None, "llm": llm, "steps": 2, "rng": 0}
+    return sb.tl.align(rows, **{**given, "modality": modality, **options})  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def rows() -> AnnData:
+    return sb.datasets.toy_cells(n_obs=60, n_genes=100)
+
+
+def test_models_aligned_apart_from_scratch_are_joined(rows: AnnData, tiny_llm: Path) -> None:
+    cells = aligned(rows, "cell", str(tiny_llm), loss="both")
+    other = rows[rows.obs["cell_type"].isin(sorted(set(rows.obs["cell_type"]))[:3])].copy()
+    molecules = aligned(other, "molecule", str(tiny_llm), loss="contrastive", general_text=False)
+    both = join(cells, molecules)
+    x = np.random.default_rng(5).normal(size=(4, 6)).astype(np.float32)
+    np.testing.assert_array_equal(both.coordinates(x), cells.coordinates(x))
+    np.testing.assert_array_equal(both.coordinates(x, "molecule"), molecules.coordinates(x, "molecule"))
+    np.testing.assert_array_equal(both.text_coordinates(NAMES), molecules.text_coordinates(NAMES))
+    np.testing.assert_array_equal(both.score(x, NAMES, progress=False), cells.score(x, NAMES, progress=False))
+    assert both.config.encoders["molecule"].methods == ("nearest",)
+
+
+def test_a_model_without_a_text_space_is_joined_and_has_no_place_in_one(rows: AnnData, tiny_llm: Path) -> None:
+    cells = aligned(rows, "cell", str(tiny_llm), loss="both")
+    molecules = aligned(rows, "molecule", str(tiny_llm), loss="autoregressive")
+    x = np.random.default_rng(5).normal(size=(4, 6)).astype(np.float32)
+    for both in (join(cells, molecules), join(molecules, cells)):
+        np.testing.assert_array_equal(both.coordinates(x), cells.coordinates(x))
+        # Temperatures are the first one's: what they divide is what each said alone.
+        found, wanted = (
+            one.score(x, NAMES, modality="molecule", progress=False, calibrated=False) for one in (both, molecules)
+        )
+        np.testing.assert_array_equal(found, wanted)
+        with pytest.raises(InputError, match="was not trained to place one among texts"):
+            both.nearest(x, NAMES, modality="molecule")
+
+
+def test_the_advice_for_models_that_do_not_go_together_works(model: BioVerse, rows: AnnData) -> None:
+    from scbioverse.encoders import PrecomputedEncoder
+
+    rows.obsm["X_given"] = np.random.default_rng(3).normal(size=(rows.n_obs, 6)).astype(np.float32)
+    more = extend(model, PrecomputedEncoder("X_given", dim=6, modality="molecule"))
+    made = sb.tl.align(rows, model=more, start="model", modality="molecule", text_key="cell_type", steps=1, rng=0)
+    assert made.modalities == ["cell", "molecule"]
+    assert made.nearest(np.asarray(rows.obsm["X_given"]), NAMES, modality="molecule").shape == (60, 3)

@@ -20,14 +20,23 @@ if TYPE_CHECKING:
     from .._random import Rng
     from ..encoders import Encoder
     from ..nn import BioTokens
-    from .config import BioVerseConfig
+    from .config import BioVerseConfig, EncoderConfig
+
+
+_FROM_THE_FIRST = (
+    "Train the second in the first: more = scbioverse.models.extend(first, encoder), then scbioverse.tl.align(adata, "
+    "model=more, start='model', modality=...)."
+)
 
 
 def join(*models: BioVerse, name: str | None = None) -> BioVerse:
     """Put models of different modalities together.
 
     Each projector was trained towards the same frozen language model, so that none needs to know of the others: a
-    prompt may then hold a cell and a molecule, and all lie in one space shared with text.
+    prompt may then hold a cell and a molecule, and all that were aligned by nearness lie in one space shared with text.
+    :func:`scbioverse.tl.align` gives all new models of one language model the same such space. A modality that was
+    aligned with `loss="autoregressive"` alone has no place in it: it is read in prompts, and `method="nearest"` is
+    refused for it.
 
     Parameters
     ----------
@@ -45,8 +54,8 @@ def join(*models: BioVerse, name: str | None = None) -> BioVerse:
     InputError
         Fewer than two models, or two of them read the same modality.
     MismatchError
-        Language models, templates, numbers of soft tokens or text spaces differ, or a model but the first was tuned:
-        what it reads with would change.
+        Language models, templates or numbers of soft tokens differ, two were aligned by nearness in different text
+        spaces, or a model but the first was tuned: what it reads with would change.
 
     Examples
     --------
@@ -66,12 +75,14 @@ def join(*models: BioVerse, name: str | None = None) -> BioVerse:
         held |= dict.fromkeys(one.config.encoders, one.name)
         if one is not first:
             check_together(first, one)
+    spaced = next((one for one in models if one.text_space is not None), first)
+    for one in models:
+        check_one_space(spaced, one)
     config = copy.deepcopy(first.config)
     config.name = name or config.name
+    config.text_space = spaced.config.text_space
     config.encoders = {
-        modality: made if one.config.hidden == config.hidden else replace(made, hidden=made.hidden or one.config.hidden)
-        for one in models
-        for modality, made in one.config.encoders.items()
+        modality: _said_of(made, one.config, config) for one in models for modality, made in one.config.encoders.items()
     }
     modules = build_modules(config)
     with torch.no_grad():
@@ -80,8 +91,8 @@ def join(*models: BioVerse, name: str | None = None) -> BioVerse:
         config,
         encoders=Encoders({modality: held for one in models for modality, held in one.encoders.held().items()}),
         modules=modules,
-        text_space=first.text_space,
-        text_table=first.text_table,
+        text_space=spaced.text_space,
+        text_table=spaced.text_table,
         backbone=first._backbone,
         llm=first.language,
         device=first.device,
@@ -159,27 +170,42 @@ def check_together(first: BioVerse, other: BioVerse) -> None:
         "language model": (a.llm.sha256, b.llm.sha256),
         "prompt template": (a.template_hash, b.template_hash),
         "number of soft tokens": (a.n_soft, b.n_soft),
-        "text space": (a.text_space, b.text_space),
     }
     for what, (mine, theirs) in pairs.items():
         if mine != theirs:
             raise MismatchError(
-                f"models {a.name!r} and {b.name!r} differ in their {what}: {mine} and {theirs}. Align the second from "
-                "the first: scbioverse.tl.align(adata, model=<the first>, ...)."
+                f"models {a.name!r} and {b.name!r} differ in their {what}: {mine} and {theirs}. {_FROM_THE_FIRST}"
             )
-    if first.text_space is not None and other.text_space is not None:
-        held, found = first.text_space.tensors(), other.text_space.tensors()
-        if any(not torch.equal(held[part], found[part]) for part in held):
-            raise MismatchError(
-                f"models {a.name!r} and {b.name!r} have text spaces fitted on different texts: one point means "
-                "different things in them. Align the second from the first."
-            )
+    check_one_space(first, other)
     tuned = {None if one.adapter is None else one.adapter.fingerprint() for one in (first, other)}
     if other.adapter is not None and len(tuned) > 1:
         raise MismatchError(
             f"model {b.name!r} was tuned: its adapter would change how the language model reads the others. Put it "
             "first, or join it before tuning."
         )
+
+
+def check_one_space(first: BioVerse, other: BioVerse) -> None:
+    """Raise a :class:`MismatchError` where two models were aligned by nearness in different spaces of texts."""
+    if first.text_space is None or other.text_space is None:
+        return
+    held, found = first.text_space.tensors(), other.text_space.tensors()
+    same = first.config.text_space == other.config.text_space
+    if not same or any(not torch.equal(held[part], found[part]) for part in held):
+        raise MismatchError(
+            f"models {first.name!r} and {other.name!r} have text spaces fitted on different texts: one point means "
+            f"different things in them ({first.config.text_space} and {other.config.text_space}). {_FROM_THE_FIRST}"
+        )
+
+
+def _said_of(made: EncoderConfig, own: BioVerseConfig, new: BioVerseConfig) -> EncoderConfig:
+    """Say of an encoder what its own model said for all, where the new one says something else."""
+    if own.hidden != new.hidden:
+        made = replace(made, hidden=made.hidden or own.hidden)
+    methods = tuple(own.methods)
+    if own.text_space is None and new.text_space is not None:
+        methods = ("score",)
+    return made if made.methods or methods == tuple(new.methods) else replace(made, methods=methods)
 
 
 def _fill(modules: nn.ModuleDict, models: Sequence[BioVerse]) -> None:

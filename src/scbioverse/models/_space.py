@@ -87,6 +87,13 @@ class Space(Fittings):
         """
         self.modules.eval()
         _ = self.text_dim
+        made = self.config.encoders.get(modality)
+        if made is not None and made.methods and "nearest" not in made.methods:
+            raise InputError(
+                f"model {self.name!r} reads a {modality} in prompts: it was not trained to place one among texts. "
+                f"Choose method='score', or go on: scbioverse.tl.align(adata, model=..., start='model', "
+                f"modality={modality!r}, text_key=..., loss='contrastive')."
+            )
         parts = [
             self.to_shared(self.project(embeddings[i : i + batch_size], modality), modality).cpu().numpy()
             for i in range(0, len(embeddings), batch_size)

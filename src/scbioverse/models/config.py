@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from .._logging import logger
-from .._plain_files import FOREIGN, read_json_object
+from .._plain_files import FOREIGN, check_plain, read_json_object
 from ..errors import InputError, WeightsError
 from ._config_parts import AskedConfig, EncoderConfig, LLMConfig, PoolConfig, TextSpaceConfig
 from ._config_types import check_types
@@ -262,7 +262,14 @@ def read_config(path: Path) -> dict[str, Any]:
         It is missing or no JSON object.
     """
     file = path / CONFIG
-    if not path.is_dir() or not file.is_file():
+    if file.exists() or file.is_symlink():
+        check_plain(file)
+    elif (path / "encoder.json").is_file():
+        raise WeightsError(
+            f"{path} holds an encoder, which is a part of a model: scbioverse.tl.embed(adata, model=...) takes it. A "
+            f"model's folder has a {CONFIG}."
+        )
+    else:
         found = sorted(one.name for one in path.iterdir())[:8] if path.is_dir() else "no such folder"
         raise WeightsError(f"{path} is not a BioVerse model: it has no {CONFIG} (found: {found or 'nothing'}).")
     values = read_json_object(file, strict=True)

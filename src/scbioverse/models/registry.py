@@ -108,7 +108,7 @@ def find(model: str | Path) -> Path:
             return here.get(text, path)
         there = path.exists()
     except (OSError, ValueError) as error:  # far too long for a path, or with a zero byte
-        raise WeightsError(f"no model {str(model)!r:.80}: it is neither a name nor a path ({error}).") from error
+        raise WeightsError(f"no model {str(model)!r:.80}: it is neither a name nor a path.") from error
     if text in recipes():
         raise WeightsError(_how_to_train(recipes()[text]))
     if there:

@@ -114,7 +114,7 @@ def make_task(
     if loss in ("contrastive", "both"):
         negatives = general_texts() if general_text else []
         if model.text_space is None:
-            model.fit_text_space([*texts.cards, *_background(), *negatives])
+            _give_text_space(model)
         contrastive = ContrastiveTask(model, modality=modality, negatives=negatives)
         contrastive.prepare(texts.cards)
         parts.append((contrastive, 1.0))
@@ -142,6 +142,21 @@ def _choice(model: BioVerse, texts: Texts) -> CandidateSet | None:
 def _free(texts: Texts) -> bool:
     """Whether the texts are free text (very many, or longer than a name may be) and no list to choose from."""
     return len(texts.names) > MOST_CANDIDATES or max(map(len, texts.answers)) > MAX_LABEL_CHARS
+
+
+def _give_text_space(model: BioVerse) -> None:
+    """Give a new model the space of texts that all models of its language model have.
+
+    It does not depend on the data: models aligned apart can be joined. That of the default model, where that has the
+    same language model; else one that is fitted on names from all over the ontology and sentences about other things.
+    """
+    from ..models import load
+
+    given = load()
+    if given.config.llm == model.config.llm and given.text_space is not None and given.config.text_space is not None:
+        model.set_text_space(given.text_space, given.config.text_space)
+    else:
+        model.fit_text_space([*_background(), *general_texts()])
 
 
 def _background() -> list[str]:
