@@ -152,13 +152,13 @@ def test_a_model_without_a_text_space_is_joined_and_has_no_place_in_one(rows: An
     cells = aligned(rows, "cell", str(tiny_llm), loss="both")
     molecules = aligned(rows, "molecule", str(tiny_llm), loss="autoregressive")
     x = np.random.default_rng(5).normal(size=(4, 6)).astype(np.float32)
-    for both in (join(cells, molecules), join(molecules, cells)):
+    for first, second in ((cells, molecules), (molecules, cells)):
+        both = join(first, second)
         np.testing.assert_array_equal(both.coordinates(x), cells.coordinates(x))
-        # Temperatures are the first one's: what they divide is what each said alone.
-        found, wanted = (
-            one.score(x, NAMES, modality="molecule", progress=False, calibrated=False) for one in (both, molecules)
-        )
+        modality = first.modalities[0]
+        found, wanted = (one.score(x, NAMES, modality=modality, progress=False) for one in (both, first))
         np.testing.assert_array_equal(found, wanted)
+        assert both.score(x, NAMES, modality=second.modalities[0], progress=False).shape == (4, 3)
         with pytest.raises(InputError, match="was not trained to place one among texts"):
             both.nearest(x, NAMES, modality="molecule")
 
