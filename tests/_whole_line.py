@@ -44,7 +44,7 @@ def main(folder: Path, tiny_llm: str) -> None:
     sb.tl.ask(cells, "How many B cells are there?")
     sb.Chat(cells).ask("Which cells express MS4A1?")
     cells.obsm["X_umap"] = cells.obsm["X_bioverse"][:, :2]
-    sb.pl.annotation_umap(cells, show=False)
+    sb.pl.annotation_umap(cells, basis="X_umap", show=False)
     sb.pl.evidence_dotplot(cells, show=False)
     made = sb.tl.align(cells, text_key="group", llm=tiny_llm, loss="both", steps=2, batch_size=8)
     made = sb.tl.tune(cells, text_key="group", model=made, steps=2, batch_size=4)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ..errors import InputError
+from ._cache_name import cache_name, cache_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -225,8 +226,8 @@ def run_packed(
             inputs_embeds=embeds.to(device=backbone.device, dtype=backbone.dtype).reshape(groups, pack * length, width),
             attention_mask=mask,
             position_ids=positions,
-            past_key_values=expand_cache(shared, groups, extra),
             use_cache=True,
+            **{cache_name(): expand_cache(shared, groups, extra)},
         )
     hidden = output.last_hidden_state.reshape(groups * pack, length, -1)[:n]
     if not keep:
@@ -237,7 +238,7 @@ def run_packed(
         last = part[:, :, -pack * length :].reshape(groups, heads, pack, length, dim)
         return last.transpose(1, 2).reshape(groups * pack, heads, length, dim)[:n]
 
-    return hidden, RowStates([(own(layer.keys), own(layer.values)) for layer in output.past_key_values.layers])
+    return hidden, RowStates([(own(layer.keys), own(layer.values)) for layer in cache_of(output).layers])
 
 
 def _by_row(values: Tensor, rows: int) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..errors import WeightsError
+from ._cache_name import cache_name
 
 if TYPE_CHECKING:
     from torch import nn
@@ -38,7 +39,7 @@ def keep_on_one_device(model: PreTrainedModel) -> None:
         remove_hook_from_module(head)
         head.to(home)
     if home.type != "meta":
-        hook = AlignDevicesHook(execution_device=home, io_same_device=True, skip_keys="past_key_values")
+        hook = AlignDevicesHook(execution_device=home, io_same_device=True, skip_keys=cache_name())
         add_hook_to_module(parts.base_model, hook, append=True)
 
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from .._device import pick_device
 from ..errors import InputError, WeightsError
+from ._cache_name import cache_name, cache_of
 from ._contents import load_beside_check
 from ._converted import load_copy
 from ._digest import forget_digest, remembered_crc32
@@ -239,11 +240,11 @@ class Backbone(TextSide):
         output = self._base(
             inputs_embeds=inputs_embeds.to(device=self.device, dtype=self.dtype),
             attention_mask=mask,
-            past_key_values=past,
             use_cache=use_cache,
+            **{cache_name(): past},
             **extra,
         )
-        return output.last_hidden_state, output.past_key_values if use_cache else None
+        return output.last_hidden_state, cache_of(output) if use_cache else None
 
     def _full_mask(self, mask: Tensor | None, n: int, length: int, past: Cache | None) -> Tensor:
         before = 0 if past is None else int(past.get_seq_length())
