@@ -204,7 +204,7 @@ def _said_of(made: EncoderConfig, own: BioVerseConfig, new: BioVerseConfig) -> E
         made = replace(made, hidden=made.hidden or own.hidden)
     methods = tuple(own.methods)
     if own.text_space is None and new.text_space is not None:
-        methods = ("score",)
+        return replace(made, methods=("score",))
     return made if made.methods or methods == tuple(new.methods) else replace(made, methods=methods)
 
 
