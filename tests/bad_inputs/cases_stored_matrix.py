@@ -153,3 +153,10 @@ def raw_holds_more(at: Path) -> Given:
     adata = whole[:, ::8].copy()
     adata.raw = whole
     return Given(lambda: sb.pp.check_cells(adata), {"adata": adata})
+
+
+@case(AREA, "square roots of counts", "sb.tl.embed(adata)", says=["adata.X holds square roots", "adata.X.power(2)"])
+def square_roots_of_counts(at: Path) -> Given:
+    adata = blood()
+    adata.X = sp.csr_matrix(adata.X).sqrt()
+    return Given(lambda: sb.tl.embed(adata), {"adata": adata})

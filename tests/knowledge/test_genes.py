@@ -29,6 +29,8 @@ def test_symbols_stay_themselves_and_are_sorted():
         ("GRCh38_MS4A1", "MS4A1", "symbol"),
         ("hg19_CD20", "MS4A1", "alias"),
         ("HLA.A", "HLA-A", "alias"),
+        ("NKX6.1", "NKX6-1", "alias"),
+        ("KRTAP10.9", "KRTAP10-9", "alias"),
         ("C1ORF112", "FIRRM", "alias"),
     ],
 )
@@ -55,6 +57,11 @@ def test_no_name_of_another_species_passes_as_alias():
     mouse = [symbol.capitalize() for symbol in table.symbols if symbol.isalnum() and symbol.capitalize() not in table]
     passed = [name for name in mouse if table.lookup(name)]
     assert len(passed) <= 0.001 * len(mouse), passed[:10]
+
+
+def test_dots_of_r_never_lead_to_another_gene():
+    dotted = {symbol.replace("-", "."): symbol for symbol in load_genes().symbols if "-" in symbol}
+    assert harmonise(dotted) == list(dotted.values())
 
 
 def test_ensembl_round_trip():

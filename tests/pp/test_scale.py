@@ -7,7 +7,7 @@ import pytest
 import scipy.sparse as sp
 
 import scbioverse as sb
-from scbioverse.errors import BioverseError
+from scbioverse.errors import BioverseError, InputError
 from scbioverse.pp import check_matrix
 from scbioverse.pp._scale import guess_scale, sum_spread, whole_multiples
 
@@ -119,3 +119,20 @@ def test_real_log2_panel_of_219_genes() -> None:
         pytest.skip(f"data set not at hand: {error}")
     info = check_matrix(adata.X)
     assert (info.scale, info.log_base) == ("log", 2.0)
+
+
+@pytest.mark.parametrize("genes", [slice(None), slice(0, None, 40)], ids=["all", "panel"])
+@pytest.mark.parametrize("total", [None, 1e4], ids=["counts", "normalised"])
+def test_square_roots_are_refused(counts: sp.csr_array, genes: slice, total: float | None) -> None:
+    values = counts[:, genes] if total is None else normalised(counts, total)[:, genes]
+    with pytest.raises(InputError, match=r"square roots.*\*\* 2"):
+        check_matrix(values.sqrt())
+    assert check_matrix(sp.csr_array(values.sqrt()).power(2)).scale == "counts"
+    assert check_matrix(log_of(sp.csr_array(values), 2.0)).log_base == 2.0
+
+
+def test_cells_of_equal_length_are_refused(counts: sp.csr_array) -> None:
+    logs = log_of(normalised(counts), 2.0)
+    length = np.sqrt(np.asarray(logs.power(2).sum(axis=1)).ravel())
+    with pytest.raises(InputError, match="same sum"):
+        check_matrix(sp.csr_array(sp.diags_array(1 / length) @ logs))

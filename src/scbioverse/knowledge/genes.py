@@ -81,6 +81,10 @@ class GeneTable:
         if _ENSEMBL.match(name):
             found = self.ensembl.get(name.upper().split("_", 1)[0].split(".", 1)[0])
             return (found, "ensembl") if found else None
+        # R's dots before aliases: NKX6.1 is NKX6-1, though it is on the list of NKX6-2's other names, too.
+        hyphened = name.replace(".", "-")
+        if hyphened in self._known:
+            return hyphened, "alias"
         if name in self.alias:
             return self.alias[name], "alias"
         changed = _GENOME_PREFIX.sub("", name)
@@ -89,12 +93,8 @@ class GeneTable:
         orf = _ORF.match(name)
         if orf:
             return self.lookup(f"C{orf[1]}orf{orf[2]}")
-        if "." in name:
-            changed = name.replace(".", "-")
-            if changed in self._known:
-                return changed, "alias"
-            if changed in self.alias:
-                return self.alias[changed], "alias"
+        if hyphened in self.alias:
+            return self.alias[hyphened], "alias"
         return None
 
 

@@ -11,7 +11,7 @@ import scipy.sparse as sp
 from ..errors import InputError
 from ..io import MatrixDigest, is_anndata, layer_names, read_rows, row_blocks, var_of
 from ._gene_moments import GeneMoments
-from ._scale import Scale, ScaleGuess, guess_scale, to_linear
+from ._scale import Scale, ScaleGuess, guess_scale, square_roots, to_linear
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -137,7 +137,13 @@ def check_matrix(
             f"{name} looks scaled gene by gene (as by scanpy.pp.scale(zero_center=False)): {scaled}, so genes can no "
             f"longer be compared within a cell. {_escape(X, layer)}"
         )
-    guess: ScaleGuess = guess_scale(sp.csr_array(sp.vstack(sampled)), largest=largest, integer=integer)
+    sample = sp.csr_array(sp.vstack(sampled))
+    if roots := "" if integer else square_roots(sample):
+        raise InputError(
+            f"{name} holds square roots: {roots}. Square them (adata.X = adata.X ** 2, of a sparse matrix "
+            "adata.X.power(2)), or pass counts or log-normalised values."
+        )
+    guess: ScaleGuess = guess_scale(sample, largest=largest, integer=integer)
     known = "" if digest is None else digest.hexdigest()
     return MatrixInfo(n_obs, n_vars, guess.scale, guess.log_base, guess.target_sum, guess.evidence, known, expressing)
 

@@ -20,6 +20,10 @@ LARGEST_LOG = 50.0
 LARGEST_NATURAL = 13.9
 # How the evidence begins where there is none.
 ASSUMED = "assumed"
+# A scale is believed where most values are whole multiples of a count, clearly more than under any other.
+_ENOUGH, _MOSTLY_WHOLE, _CLEARLY_MORE = 20, 0.85, 0.1
+# Sums of cells are the same: standard deviation of their logarithms.
+_EQUAL = 0.01
 BASES: tuple[float, ...] = (math.e, 2.0, 10.0)
 
 
@@ -121,12 +125,12 @@ def guess_scale(sample: sp.csr_array, *, largest: float, integer: bool) -> Scale
     candidates: list[float | None] = [None, *BASES]
     multiples = sorted(((*whole_multiples(sample, base), base) for base in candidates), key=lambda row: -row[0])
     share, n_values, base = multiples[0]
-    if n_values >= 20 and share >= 0.85 and share - multiples[1][0] >= 0.1:
+    if n_values >= _ENOUGH and share >= _MOSTLY_WHOLE and share - multiples[1][0] >= _CLEARLY_MORE:
         evidence = f"{share:.0%} of values are whole multiples of a count"
         return ScaleGuess("counts" if base is None else "log", base, _equal_sum(sample, base), evidence)
     spreads = {base: sum_spread(sample, base)[0] for base in candidates}
     base = min(spreads, key=lambda b: spreads[b])
-    if spreads[base] < 0.01:
+    if spreads[base] < _EQUAL:
         evidence = "equal sums of all cells"
         return ScaleGuess("counts" if base is None else "log", base, _equal_sum(sample, base), evidence)
     if largest > LARGEST_NATURAL:
@@ -136,6 +140,32 @@ def guess_scale(sample: sp.csr_array, *, largest: float, integer: bool) -> Scale
     return ScaleGuess("log", math.e, None, f"{ASSUMED}: no sign of another base")
 
 
+def square_roots(sample: sp.csr_array) -> str:
+    """Say why fractional values are square roots, of counts or of shares; empty if they are not.
+
+    Parameters
+    ----------
+    sample
+        Some cells, CSR with positive values stored, not all whole numbers.
+    """
+    sample = sp.csr_array(sample)
+    if (sample.data == 0).any():
+        sample = sample.copy()
+        sample.eliminate_zeros()
+    squared = sp.csr_array((np.square(sample.data, dtype=np.float64), sample.indices, sample.indptr), sample.shape)
+    # Larger values are no logarithms, whose undoing would not fit any number.
+    bases: tuple[float | None, ...] = (None, *BASES) if sample.data.max(initial=0) <= LARGEST_LOG else (None,)
+    others = [whole_multiples(sample, base)[0] for base in bases]
+    share, n_values = whole_multiples(squared, None)
+    if n_values >= _ENOUGH and share >= _MOSTLY_WHOLE and share - max(others) >= _CLEARLY_MORE:
+        return f"the squares of {share:.0%} of its values are whole multiples of a count"
+    # Without fractions of a count in view: cells whose squares add up to the same.
+    spreads = [sum_spread(sample, base)[0] for base in bases]
+    if sum_spread(squared, None)[0] < _EQUAL and min(spreads) >= _EQUAL:
+        return "the squares of all cells' values have the same sum"
+    return ""
+
+
 def _equal_sum(sample: sp.csr_array, base: float | None) -> float | None:
     spread, median = sum_spread(sample, base)
-    return median if spread < 0.01 else None
+    return median if spread < _EQUAL else None
