@@ -136,3 +136,21 @@ def test_cells_of_equal_length_are_refused(counts: sp.csr_array) -> None:
     length = np.sqrt(np.asarray(logs.power(2).sum(axis=1)).ravel())
     with pytest.raises(InputError, match="same sum"):
         check_matrix(sp.csr_array(sp.diags_array(1 / length) @ logs))
+
+
+@pytest.mark.parametrize("genes", [slice(None), slice(0, None, 40)], ids=["all", "panel"])
+def test_counts_of_cells_of_equal_length_are_linear_values(counts: sp.csr_array, genes: slice) -> None:
+    held = sp.csr_array(counts[:, genes], dtype=np.float64)
+    held = held[np.asarray(held.sum(axis=1)).ravel() > 0]
+    length = np.sqrt(np.asarray(held.power(2).sum(axis=1)).ravel())
+    assert check_matrix(sp.csr_array(sp.diags_array(1 / length) @ held)).scale == "counts"
+
+
+def test_means_of_some_cells_are_not_taken_for_cells_of_equal_length(counts: sp.csr_array) -> None:
+    logs = log_of(normalised(counts), math.e)
+    # Four samples whose lengths differ by half a per cent, and whose sums differ by more.
+    parts = [sp.csr_array(logs[i::4]) for i in range(4)]
+    means = np.vstack([np.asarray(part.mean(axis=0)).ravel() for part in parts])
+    means[:, means.max(axis=0) > 2] *= np.array([[0.9], [1.0], [1.05], [1.1]])
+    means *= (np.array([1, 1.003, 0.997, 1.005]) / np.sqrt((means**2).sum(axis=1)))[:, None]
+    assert check_matrix(means).scale == "log"

@@ -100,8 +100,8 @@ def check_matrix(
     ------
     InputError
         The matrix has no rows or columns, holds no numbers, NaN, infinite or negative values (as after
-        `scanpy.pp.scale`), values that were scaled gene by gene, square roots, or nothing but zeros; or it is sparse
-        and damaged.
+        `scanpy.pp.scale`), values that were scaled gene by gene, square roots, cells scaled to one length, or
+        nothing but zeros; or it is sparse and damaged.
     """
     n_obs, n_vars = (X.n_obs, len(var_of(X, layer))) if is_anndata(X) else (int(n) for n in X.shape)
     if n_obs == 0 or n_vars == 0:
@@ -139,10 +139,7 @@ def check_matrix(
         )
     sample = sp.csr_array(sp.vstack(sampled))
     if roots := "" if integer else square_roots(sample):
-        raise InputError(
-            f"{name} holds square roots: {roots}. Square them (adata.X = adata.X ** 2, of a sparse matrix "
-            "adata.X.power(2)), or pass counts or log-normalised values."
-        )
+        raise InputError(f"{name} {roots}")
     guess: ScaleGuess = guess_scale(sample, largest=largest, integer=integer)
     known = "" if digest is None else digest.hexdigest()
     return MatrixInfo(n_obs, n_vars, guess.scale, guess.log_base, guess.target_sum, guess.evidence, known, expressing)

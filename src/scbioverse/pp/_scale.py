@@ -24,6 +24,8 @@ ASSUMED = "assumed"
 _ENOUGH, _MOSTLY_WHOLE, _CLEARLY_MORE = 20, 0.85, 0.1
 # Sums of cells are the same: standard deviation of their logarithms.
 _EQUAL = 0.01
+# So are cells' lengths. Means of a few samples' cells come within one per cent of another by chance.
+_EQUAL_LENGTH = 0.001
 BASES: tuple[float, ...] = (math.e, 2.0, 10.0)
 
 
@@ -141,12 +143,16 @@ def guess_scale(sample: sp.csr_array, *, largest: float, integer: bool) -> Scale
 
 
 def square_roots(sample: sp.csr_array) -> str:
-    """Say why fractional values are square roots, of counts or of shares; empty if they are not.
+    """Say what is wrong where fractional values are square roots, or cells are scaled to one length; empty if not.
 
     Parameters
     ----------
     sample
         Some cells, CSR with positive values stored, not all whole numbers.
+
+    Returns
+    -------
+    A sentence and the way out, to follow the name of the matrix.
     """
     sample = sp.csr_array(sample)
     if (sample.data == 0).any():
@@ -155,14 +161,25 @@ def square_roots(sample: sp.csr_array) -> str:
     squared = sp.csr_array((np.square(sample.data, dtype=np.float64), sample.indices, sample.indptr), sample.shape)
     # Larger values are no logarithms, whose undoing would not fit any number.
     bases: tuple[float | None, ...] = (None, *BASES) if sample.data.max(initial=0) <= LARGEST_LOG else (None,)
-    others = [whole_multiples(sample, base)[0] for base in bases]
+    most, n_most = max(whole_multiples(sample, base) for base in bases)
     share, n_values = whole_multiples(squared, None)
-    if n_values >= _ENOUGH and share >= _MOSTLY_WHOLE and share - max(others) >= _CLEARLY_MORE:
-        return f"the squares of {share:.0%} of its values are whole multiples of a count"
-    # Without fractions of a count in view: cells whose squares add up to the same.
+    if n_values >= _ENOUGH and share >= _MOSTLY_WHOLE and share - most >= _CLEARLY_MORE:
+        return (
+            f"holds square roots: the squares of {share:.0%} of its values are whole multiples of a count. Square them "
+            "(adata.X = adata.X ** 2, of a sparse matrix adata.X.power(2)), or pass counts or log-normalised values."
+        )
+    # Counts that were divided to one length a cell are linear values as good as any.
+    if n_most >= _ENOUGH and most >= _MOSTLY_WHOLE:
+        return ""
+    # Without fractions of a count in view: square roots of shares and logarithms scaled to one length look the same.
     spreads = [sum_spread(sample, base)[0] for base in bases]
-    if sum_spread(squared, None)[0] < _EQUAL and min(spreads) >= _EQUAL:
-        return "the squares of all cells' values have the same sum"
+    if sum_spread(squared, None)[0] < _EQUAL_LENGTH and min(spreads) >= _EQUAL:
+        return (
+            "has cells of one length: the squares of all cells' values have the same sum. They are square roots of "
+            "shares, or were scaled to that length, which cannot be told apart. Pass counts or log-normalised values; "
+            "only if they are square roots, square them (adata.X = adata.X ** 2, of a sparse matrix "
+            "adata.X.power(2))."
+        )
     return ""
 
 
