@@ -303,6 +303,21 @@ def groupby_a_list(at: Path) -> Given:
 
 @case(
     GROUPS,
+    "a question about the groups of two columns",
+    "sb.tl.ask(adata, 'How many cells are there?', groupby=['leiden', 'sample'])",
+    says=["groupby takes the name of one column", "a list", "adata.obs['both']"],
+)
+def question_by_a_list(at: Path) -> Given:
+    adata = blood()
+    adata.obs["leiden"] = adata.obs["sample"] = "a"
+    return Given(
+        lambda: sb.tl.ask(adata, "How many cells are there?", groupby=["leiden", "sample"]),  # type: ignore[arg-type]
+        {"adata": adata},
+    )
+
+
+@case(
+    GROUPS,
     "a measurement to group by",
     "sb.tl.annotate(adata, groupby='pct_mito')",
     says=["groupby='pct_mito'", "100 different numbers", "not groups", "pandas.cut"],

@@ -117,6 +117,21 @@ def test_large_language_models_are_not_kept_beside_another(
     assert held() is None
 
 
+def test_large_language_models_opened_after_they_were_kept_go_at_the_next_call(
+    model: BioVerse, tmp_path: Path, tiny_llm_untied: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_loaded, "MOST_BYTES", 1)
+    first = model.save(tmp_path / "first")
+    other = sb.models.BioVerse.new(sb.encoders.KmerEncoder(), llm=str(tiny_llm_untied), n_soft=2, hidden=8)
+    second = other.save(tmp_path / "other")
+    opened = [sb.models.load(folder) for folder in (first, second)]
+    held = [weakref.ref(one.backbone) for one in opened]
+    del opened
+    sb.models.load(first)
+    gc.collect()
+    assert [one() is not None for one in held] == [True, False]
+
+
 def test_what_is_saved_anew_in_its_place_is_loaded_anew(model: BioVerse, tmp_path: Path) -> None:
     folder = model.save(tmp_path / "m")
     assert sb.models.load(folder).config.temperature == 1.0

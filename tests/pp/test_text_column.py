@@ -159,3 +159,16 @@ def test_a_small_file_that_unpacks_to_a_huge_line_is_refused(tmp_path: Path) -> 
     assert path.stat().st_size < 100_000
     with pytest.raises(sb.errors.InputError, match="a line of more than 10,000,000 characters"):
         sb.pp.proteins(path)
+
+
+def test_columns_of_arrays_are_kept_and_named() -> None:
+    table = pd.DataFrame({"smiles": SMILES, "spectrum": [np.array([1.0, 2.0]), np.array([3.0]), np.array([0.0, 1.0])]})
+    with pytest.warns(UserWarning, match=r"'spectrum' \(ndarray\)"):
+        adata = sb.pp.molecules(table)
+    assert [len(one) for one in adata.obs["spectrum"]] == [2, 1, 2]
+
+
+@pytest.mark.parametrize("gap", [None, np.nan, np.float32("nan"), pd.NA, pd.NaT], ids=repr)
+def test_a_gap_is_no_text_whatever_marks_it(gap: object) -> None:
+    with pytest.warns(UserWarning, match="'1' \\(empty\\)"):
+        assert sb.pp.molecules(["CCO", gap]).obs["smiles"].tolist() == ["CCO", ""]

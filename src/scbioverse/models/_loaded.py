@@ -56,6 +56,7 @@ class LoadedModels:
             held = self._kept.get(key)
             if held is not None and held[1]["files"] == seen["files"] and held[1]["kinds"] == _kinds(held[0]):
                 self._kept.move_to_end(key)
+                self._trim()  # those kept may have opened their language models since
                 return held[0].copy()
             self._kept.pop(key, None)
             model = load()

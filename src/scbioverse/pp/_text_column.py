@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from .._logging import logger
@@ -26,7 +27,9 @@ def cell_text(value: Any) -> str:
 
 def is_missing(value: Any) -> bool:
     """Whether something is None, NaN or NA."""
-    return value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and value != value)
+    if isinstance(value, float | np.floating):
+        return bool(value != value)
+    return value is None or value is pd.NA or value is pd.NaT
 
 
 def storable(text: str) -> str:
@@ -108,5 +111,5 @@ def _kinds(column: pd.Series) -> str:
     held = column.cat.categories if isinstance(column.dtype, pd.CategoricalDtype) else column
     if held.dtype != object:
         return str(held.dtype) if held.dtype.kind in "mM" or isinstance(held.dtype, pd.PeriodDtype) else ""
-    kinds = {type(one).__name__ for one in held if not (one is None or one is pd.NA or one != one)}
+    kinds = {type(one).__name__ for one in held if not is_missing(one)}
     return "" if kinds <= {"str"} or kinds == {"bytes"} else ", ".join(sorted(kinds))

@@ -14,6 +14,7 @@ from ..errors import InputError
 from ..models import load
 from ._claims import MeasuredCells
 from ._column_values import is_list
+from ._columns import obs_column
 from ._groups import read_groups
 from ._questions import column_values, group_columns
 from ._representation import represent_rows
@@ -162,7 +163,7 @@ def check_rows(adata: AnnData, groupby: str | None) -> None:
     Raises
     ------
     InputError
-        It is no AnnData, or has no rows.
+        It is no AnnData, or has no rows; `groupby` is no name of a column.
     MissingKeyError
         `groupby` is not there.
     """
@@ -170,8 +171,8 @@ def check_rows(adata: AnnData, groupby: str | None) -> None:
         raise InputError(f"expected an AnnData, found {type(adata).__name__}.")
     if adata.n_obs == 0:
         raise InputError("adata has no rows: there is nothing to ask about.")
-    holds_lists = groupby in adata.obs and any(map(is_list, adata.obs[groupby]))
-    if groupby is not None and not holds_lists:
+    # A column of lists is no groups, but its values can be asked about.
+    if groupby is not None and not any(map(is_list, obs_column(adata, groupby, "groupby"))):
         read_groups(adata, groupby)
 
 
