@@ -303,6 +303,30 @@ def groupby_a_list(at: Path) -> Given:
 
 @case(
     GROUPS,
+    "a column of lists to group by",
+    "sb.tl.annotate(adata, groupby='clones')",
+    says=["groupby='clones'", "values of type list", "one name a row", "' | '.join"],
+)
+def groupby_a_column_of_lists(at: Path) -> Given:
+    adata = blood()
+    adata.obs["clones"] = pd.Series([["a", "b"], ["a"]] * (adata.n_obs // 2), index=adata.obs_names)
+    return _grouped(adata, "clones")
+
+
+@case(
+    GROUPS,
+    "a column of lists as texts",
+    "sb.tl.align(adata, text_key='types')",
+    says=["text_key='types'", "values of type list", "one name a row"],
+)
+def texts_in_lists(at: Path) -> Given:
+    adata = blood()
+    adata.obs["types"] = pd.Series([["B cell"], ["T cell", "naive"]] * (adata.n_obs // 2), index=adata.obs_names)
+    return Given(lambda: sb.tl.align(adata, text_key="types", steps=1), {"adata": adata})
+
+
+@case(
+    GROUPS,
     "a question about the groups of two columns",
     "sb.tl.ask(adata, 'How many cells are there?', groupby=['leiden', 'sample'])",
     says=["groupby takes the name of one column", "a list", "adata.obs['both']"],

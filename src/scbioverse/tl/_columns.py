@@ -47,3 +47,28 @@ def obs_column(adata: AnnData, name: Any, argument: str, *, advice: str = "") ->
             f"adata.obs has {column.shape[1]} columns called {name!r}: rename one, so that it is clear which is meant."
         )
     return column
+
+
+def as_categories(column: pd.Series, argument: str) -> pd.Series:
+    """Return a column as categories, without those that no row has.
+
+    Parameters
+    ----------
+    column
+        Of `obs`.
+    argument
+        As which argument it was named.
+
+    Raises
+    ------
+    InputError
+        It holds lists or other values that name nothing.
+    """
+    try:
+        return column.astype("category").cat.remove_unused_categories()
+    except TypeError as error:  # of values without a hash
+        kinds = sorted({type(one).__name__ for one in column if getattr(one, "__hash__", None) is None})
+        raise InputError(
+            f"{argument}={column.name!r} is a column with values of type {', '.join(kinds)}; expected one name a row. "
+            f"Join the values of each first: adata.obs[{column.name!r}].map(' | '.join)."
+        ) from error

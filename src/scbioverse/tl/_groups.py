@@ -13,7 +13,7 @@ from scipy.special import logsumexp
 
 from .._shown import shown_name
 from ..errors import InputError
-from ._columns import obs_column
+from ._columns import as_categories, obs_column
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -73,7 +73,7 @@ def read_groups(adata: AnnData, groupby: str) -> Groups:
             "not groups. Name a column of clusters or samples, or cut it into classes first: "
             f"adata.obs['class'] = pandas.cut(adata.obs[{groupby!r}], 5)."
         )
-    column = values.astype("category").cat.remove_unused_categories()
+    column = as_categories(values, "groupby")
     codes = np.asarray(column.cat.codes, dtype=np.int64)
     if (codes < 0).all():
         raise InputError(f"adata.obs[{groupby!r}] is missing (NaN) for every cell: there is no group to annotate.")

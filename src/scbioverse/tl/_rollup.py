@@ -15,7 +15,7 @@ from .._shown import shown_name
 from ..errors import InputError, MissingKeyError
 from ..knowledge import Ontology, load_ontology, resolve_label, resolve_labels
 from ..knowledge.phrases import canonical_phrase
-from ._columns import obs_column
+from ._columns import as_categories, obs_column
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -114,7 +114,7 @@ def _labels(adata: AnnData, slots: Slots, label_key: str | None) -> tuple[pd.Ser
                 "a column of cell types: label_key=."
             )
         return adata.obs[slots.label].astype(object), adata.obs[slots.cl_id].astype(str).to_numpy(dtype=object)
-    column = obs_column(adata, label_key, "label_key").astype("category")
+    column = as_categories(obs_column(adata, label_key, "label_key"), "label_key")
     written = [str(one) for one in column.cat.categories]
     # A name of thousands of characters is no cell type's, and need not be searched for one.
     found = [one.cl_id or "" for one in resolve_labels([one if len(one) <= 200 else "" for one in written])]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ._columns import obs_column
+from ._columns import as_categories, obs_column
 from ._groups import Groups, group_scores
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def read_samples(adata: AnnData, sample_key: str) -> Groups:
     UserWarning
         Some cells have none; they count as a sample of their own.
     """
-    column = obs_column(adata, sample_key, "sample_key").astype("category").cat.remove_unused_categories()
+    column = as_categories(obs_column(adata, sample_key, "sample_key"), "sample_key")
     codes = np.asarray(column.cat.codes, dtype=np.int64)
     names = [str(name) for name in column.cat.categories]
     if (codes < 0).any():

@@ -11,7 +11,7 @@ from ..errors import InputError
 from ..knowledge import load_ontology, resolve_labels
 from ..knowledge.cards import label_card
 from ..knowledge.spoken import answer_name
-from ._columns import obs_column
+from ._columns import as_categories, obs_column
 from ._label_names import NO_NAME
 from ._labels import is_number
 
@@ -70,7 +70,7 @@ def read_texts(adata: AnnData, text_key: str) -> Texts:
     """
     if not hasattr(adata, "obs"):
         raise InputError(f"expected an AnnData, found {type(adata).__name__}.")
-    column = obs_column(adata, text_key, "text_key").astype("category").cat.remove_unused_categories()
+    column = as_categories(obs_column(adata, text_key, "text_key"), "text_key")
     written = [" ".join(str(one).split()) for one in column.cat.categories]
     # Categories that read the same are one text; order by name, so that it does not depend on the rows.
     names = sorted({one for one in written if one.casefold() not in NO_NAME})
