@@ -72,8 +72,8 @@ class Case:
         """Its name in the test run."""
         return self.make.__name__
 
-    def message(self, folder: Path) -> str:
-        """Run it and return what was said, with the folder's own path taken out; check what must stay."""
+    def run(self, folder: Path) -> tuple[str, list[str]]:
+        """Run it, check what must stay; return what was said, without the folder's own path, and the names of that."""
         given = self.make(folder)
         before = {name: digest(thing) for name, thing in given.stays.items()}
         said = self._refusal(given) if self.outcome == "refused" else self._remark(given)
@@ -82,7 +82,7 @@ class Case:
         assert not changed, f"{changed} changed"
         if given.check is not None:
             given.check()
-        return " ".join(said.replace(f"{folder}/", "").replace(str(folder), ".").split())
+        return " ".join(said.replace(f"{folder}/", "").replace(str(folder), ".").split()), list(before)
 
     def _refusal(self, given: Given) -> str:
         with warnings.catch_warnings():
