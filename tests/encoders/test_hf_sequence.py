@@ -219,6 +219,19 @@ def test_a_name_in_the_hub_cache_opens_no_connection(
         HFSequenceEncoder("nobody/no-such-model", modality="protein")
 
 
+def test_a_fetch_that_was_stopped_between_two_files_goes_on(
+    esm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = "c" * 40
+    kept = tmp_path / "models--owner--tiny" / "snapshots" / commit
+    shutil.copytree(esm, kept)
+    index = {"weight_map": {"one": "model.safetensors", "two": "model-2.safetensors"}}
+    (kept / "model.safetensors.index.json").write_text(json.dumps(index))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(OfflineError, match=r"settings\.offline is on"):
+        HFSequenceEncoder(f"owner/tiny@{commit}", modality="protein")
+
+
 def _refuse(*args: object, **kwargs: object) -> None:
     raise AssertionError("a connection was opened")
 

@@ -26,6 +26,14 @@ def edit(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
     file.write_text(json.dumps(values))
 
 
+def test_notes_with_numbers_for_keys_can_be_read_again(
+    model: BioVerse, tiny_backbone: Backbone, tmp_path: Path
+) -> None:
+    model.config.metrics = {"accuracy after steps": {2: 0.5, 10: float("nan"), "last": 0.75}}
+    found = load(model.save(tmp_path / "m"), llm=tiny_backbone).config.metrics["accuracy after steps"]
+    assert (found["2"], found["last"]) == (0.5, 0.75)
+
+
 def test_round_trip_is_bit_for_bit(
     model: BioVerse, tiny_backbone: Backbone, points: np.ndarray, tmp_path: Path
 ) -> None:

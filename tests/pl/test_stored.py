@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -64,3 +65,12 @@ def test_what_is_drawn_is_of_these_data_and_this_model(
     sb.tl.embed(cells, model=encoder(1))
     with pytest.raises(MismatchError, match=r"made by encoder 'tiny-1'.*'tiny-0'.*sb\.tl\.embed"):
         draw(cells, model, several)
+
+
+@pytest.mark.usefixtures("quick_layout")
+def test_an_embedding_of_a_version_without_digests_is_drawn_as_it_is(cells: AnnData, model: BioVerse) -> None:
+    sb.tl.embed(cells, model=model)
+    record = json.loads(cells.uns["bioverse"]["embed"])
+    kept = {name: value for name, value in record.items() if not name.endswith("_digest")}
+    cells.uns["bioverse"] = {**cells.uns["bioverse"], "embed": json.dumps(kept)}
+    draw(cells, model, several=False)  # no warning

@@ -14,7 +14,7 @@ import torch
 from .._device import pick_device
 from .._hub_files import find
 from .._logging import logger
-from .._plain_files import check_plain
+from .._plain_files import check_plain, read_json_object
 from .._safe_files import refuse_code
 from .._tensor_files import check_safetensors, check_torch_zip, refuse_larger
 from ..errors import BioverseError, InputError, WeightsError
@@ -313,5 +313,11 @@ def _from_hub(source: str, *, code: bool = False, mentioned: str = "") -> Path:
 
 
 def _is_whole(folder: Path) -> bool:
+    """Whether configuration and weights are there; of weights in several files all, so that a stopped fetch goes on."""
     weights = [*folder.glob("*.safetensors"), *folder.glob("pytorch_model*.bin")]
-    return (folder / "config.json").is_file() and bool(weights)
+    try:
+        maps = [read_json_object(one).get("weight_map") for one in folder.glob("*.safetensors.index.json")]
+    except WeightsError:
+        return False
+    named = {str(file) for one in maps if isinstance(one, dict) for file in one.values()}
+    return (folder / "config.json").is_file() and bool(weights) and all((folder / one).is_file() for one in named)

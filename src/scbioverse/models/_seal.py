@@ -15,8 +15,8 @@ SEAL = "sha256"
 
 
 def sealed(values: dict[str, Any]) -> dict[str, Any]:
-    """Add the sha256 of values to them."""
-    return {**values, SEAL: _digest(values)}
+    """Add the sha256 of values to them, as they will be read: JSON makes texts of keys, which sort otherwise."""
+    return {**values, SEAL: _digest(json.loads(json.dumps(values)))}
 
 
 def check_seal(values: dict[str, Any], file: Path) -> None:

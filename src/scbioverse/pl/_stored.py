@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 def check_stored(adata: AnnData, slot: str, model: BioVerse, modality: str) -> None:
     """Compare an embedding's record with a model and with what the data hold now.
 
-    Of an embedding without a record nothing is known, and it is drawn as it is.
+    Of an embedding without a record, or with one of a version that kept no digests, nothing is known, and it is drawn
+    as it is.
 
     Raises
     ------
@@ -43,8 +44,10 @@ def check_stored(adata: AnnData, slot: str, model: BioVerse, modality: str) -> N
             f"{model.name!r} reads that of {encoder.name!r} ({encoder.fingerprint():.16}). Run sb.tl.embed(adata, "
             f"model=...) with the model that is drawn, or draw the model that it was made with."
         )
+    if not record.get("output_digest"):
+        return
     values = np.asarray(adata.obsm[slot], dtype=np.float32)
-    same = record.get("output_digest") == array_digest(values[:, None] if values.ndim == 2 else values)
+    same = record["output_digest"] == array_digest(values[:, None] if values.ndim == 2 else values)
     if same and record.get("input_digest"):
         try:
             now = digest_of_input(encoder, adata, key=record.get("key"), layer=record.get("layer"))
