@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
@@ -141,6 +142,17 @@ def test_what_is_asked_for_by_name_is_asked_of_the_hub(unset: pytest.MonkeyPatch
         ask()
     assert hub.asked
     assert set(hub.asked) <= {"lab/tiny", "lab/llm", "lab/esm", "lab/geneformer"}
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES, errno.EROFS])
+def test_a_disk_that_takes_no_files_is_not_called_a_connection(unset: pytest.MonkeyPatch, number: int) -> None:
+    def full(repo: str, commit: str, names: list[str]) -> str:
+        raise OSError(number, os.strerror(number), "blob")
+
+    listing = _hub_files.Listing("lab/tiny", COMMIT, {"config.json": None}, {"config.json": 1})
+    unset.setattr(_hub_files, "_snapshot", full)
+    with pytest.raises(sb.errors.WeightsError, match=rf"could not be kept.*{os.strerror(number)}.*HF_HOME"):
+        _hub_files.fetch(listing, ["*.json"])
 
 
 def test_pull_connects_out_of_the_box_and_is_forbidden_by_the_variable(unset: pytest.MonkeyPatch) -> None:

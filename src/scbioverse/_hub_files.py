@@ -7,6 +7,7 @@ reached is told within seconds, not after the download's own tries.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import re
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
+_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES})
 _INSTEAD = "copy its files into a folder here and pass the folder's path."
 
 
@@ -136,7 +138,7 @@ def fetch(listing: Listing, patterns: Sequence[str]) -> dict[str, Path]:
     MismatchError
         A file is not what the hub says it is; it was removed.
     WeightsError
-        Nothing matches, a name leads out of the folder, or the download failed.
+        Nothing matches, a name leads out of the folder, the download failed, or the disk does not take it.
     """
     folder = fetch_folder(listing, patterns)
     return {name: folder / name for name in _wanted(listing, patterns)}
@@ -197,6 +199,11 @@ def ask_hub(repo: str, question: Callable[[], Any]) -> Any:
     except OfflineModeIsEnabled as error:
         raise OfflineError(f"{repo} would have to be reached on the hub, and {forbidden()}, or {_INSTEAD}") from error
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in _DISK:
+            raise WeightsError(
+                f"{repo} could not be kept in the hub's cache on this machine: {error}. Free some space, or set HF_HOME "
+                "to a folder that can be written to."
+            ) from error
         if not is_network_error(error):
             raise
         raise OfflineError(
