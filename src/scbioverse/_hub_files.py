@@ -201,8 +201,8 @@ def ask_hub(repo: str, question: Callable[[], Any]) -> Any:
     except Exception as error:
         if isinstance(error, OSError) and error.errno in _DISK:
             raise WeightsError(
-                f"{repo} could not be kept in the hub's cache on this machine: {error}. Free some space, or set HF_HOME "
-                "to a folder that can be written to."
+                f"{repo} could not be kept in the hub's cache on this machine: {error}. Free some space, or set "
+                "HF_HOME to a folder that can be written to."
             ) from error
         if not is_network_error(error):
             raise
