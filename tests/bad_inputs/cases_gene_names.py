@@ -133,3 +133,29 @@ def names_missing_and_unknown(at: Path) -> Given:
     names[2::3] = [f"spot {i}" for i in range(len(names[2::3]))]
     adata.var["symbol"] = names
     return Given(lambda: sb.pp.check_cells(adata, key="symbol"), {"adata": adata})
+
+
+@case(
+    AREA,
+    "every second symbol in lower case, as after joining two tables",
+    "sb.tl.embed(adata)",
+    outcome="said",
+    says=["known human genes", "would match", "adata.var_names.str.upper()"],
+)
+def half_lower_case(at: Path) -> Given:
+    adata = blood()
+    adata.var_names = [name.lower() if i % 2 else name for i, name in enumerate(adata.var_names)]
+    return Given(lambda: sb.tl.embed(adata), {})
+
+
+@case(
+    AREA,
+    "a selection of seventeen marker genes",
+    "sb.tl.annotate(adata)",
+    says=["17 of 17 genes", "the names are right", "too few", "layer='raw'"],
+)
+def only_markers(at: Path) -> Given:
+    chosen = ["CD3D", "CD3E", "MS4A1", "CD79A", "NKG7", "GNLY", "CD14", "LYZ", "FCGR3A", "PPBP", "CD8A", "CD8B"]
+    chosen += ["IL7R", "CCR7", "S100A4", "FCER1A", "CST3"]
+    adata = blood()[:, chosen].copy()
+    return Given(lambda: sb.tl.annotate(adata), {"adata": adata})

@@ -107,3 +107,24 @@ def test_the_command_line_says_one_line_a_step(blood: AnnData, words: list[str],
     assert result.exit_code == 0, result.output
     said = [line for line in result.stderr.splitlines() if "it/s" not in line]
     assert 1 <= len(said) <= MOST, said
+
+
+def test_a_view_of_a_file_is_read_into_memory_with_one_line(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    import anndata as ad
+
+    sb.datasets.pbmc3k()[::27].write_h5ad(tmp_path / "cells.h5ad")
+    view = ad.read_h5ad(tmp_path / "cells.h5ad", backed="r")[::2]
+    with caplog.at_level(logging.INFO, logger="scbioverse"), pytest.warns(UserWarning, match="view"):
+        sb.tl.annotate(view)
+    said = lines(caplog)
+    assert sum("read into memory" in line for line in said) == 1
+    assert len(said) <= MOST
+
+
+@pytest.mark.filterwarnings("ignore:.*more like types:UserWarning")
+def test_the_log_names_markers_only_where_they_were_used(blood: AnnData, caplog: pytest.LogCaptureFixture) -> None:
+    for markers in (None, False):
+        with caplog.at_level(logging.INFO, logger="scbioverse"):
+            sb.tl.annotate(blood.copy(), labels=LABELS, markers=markers, rationale=None)
+        said = next(line for line in lines(caplog) if line.startswith("labels come from"))
+        assert ("marker genes" in said) == (markers is None)

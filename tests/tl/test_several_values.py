@@ -159,3 +159,54 @@ def test_proteins_of_several_places() -> None:
     answer = ask(sb.pp.proteins(table), "Which proteins are in the nucleus?", modality="protein")
     assert answer.evidence["row"].tolist() == ["p1", "p2"]
     assert REMARK in answer.text
+
+
+@pytest.mark.parametrize(
+    ("values", "question", "n"),
+    [
+        (["oncology|pain", "Oncology", "ONCOLOGY", "pain", "pain"], "How many drugs are for oncology?", 3),
+        (
+            ["breast cancer", "Breast-cancer", "breast_cancer", "pain", "pain"],
+            "How many drugs are for breast cancer?",
+            3,
+        ),
+        (["lung  cancer|pain", "pain|lung cancer", "pain", "pain", "gout"], "What share is for Lung cancer?", 2),
+    ],
+)
+def test_one_value_written_in_several_ways_is_counted_in_all_of_them(values: list[str], question: str, n: int) -> None:
+    obs = pd.DataFrame({"smiles": ["C" * n for n in range(1, 11)], "area": [*values, *values]})
+    adata = sb.pp.molecules(obs)
+    answer = ask(adata, question)
+    assert answer.evidence["n"].tolist() == [2 * n]
+    assert "all are counted" in answer.text
+
+
+def test_cells_of_a_group_written_in_two_ways_are_counted_together() -> None:
+    adata = sb.datasets.pbmc3k()[::27].copy()
+    natural = adata.obs["cell_type"] == "NK"
+    said = np.where(np.arange(adata.n_obs) % 2, "NK Cells", "NK cells")
+    adata.obs["type"] = pd.Categorical(np.where(natural, said, "other"))
+    adata.obs.loc[adata.obs_names[natural][0], "type"] = "NK Cells"
+    adata.obs.loc[adata.obs_names[natural][1], "type"] = "NK cells"
+    answer = ask(adata, "How many NK cells are there?", modality="cell", groupby="type")
+    assert answer.evidence["n"].tolist() == [int(natural.sum())]
+    assert "'NK Cells', 'NK cells': all are counted" in answer.text
+
+
+@pytest.mark.parametrize("joined", ["oncology, pain", "oncology / pain", "pain and oncology"])
+def test_values_that_may_be_several_are_named_where_they_are_not_counted(joined: str) -> None:
+    obs = pd.DataFrame(
+        {"smiles": ["C" * n for n in range(1, 11)], "area": ["oncology", "oncology", joined, "a", "b"] * 2}
+    )
+    answer = ask(sb.pp.molecules(obs), "How many drugs are for oncology?")
+    assert answer.evidence["n"].tolist() == [4]
+    assert f"{joined!r} in obs['area'] is not counted" in answer.text
+    assert "'a|b'" in answer.text
+
+
+def test_short_names_are_told_apart_by_their_case() -> None:
+    adata = sb.datasets.pbmc3k()[::27].copy()
+    adata.obs["type"] = pd.Categorical(["b", "B", "B", "T"] * 25)
+    answer = ask(adata, "How many B cells are there?", modality="cell", groupby="type")
+    assert answer.evidence["n"].tolist() == [50]
+    assert "all are counted" not in answer.text

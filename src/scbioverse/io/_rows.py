@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -70,10 +71,25 @@ def matrix_of(adata: AnnData, layer: str | None = None) -> Any:
         return adata.layers[layer]
     if layer == "raw" and adata.raw is not None:
         return adata.raw.X
+    if layer == "raw":
+        raise MissingKeyError(
+            f"adata.raw is not set, and no layer is called 'raw' (found: {layer_names(adata) or 'none'}). Leave layer "
+            "out to read adata.X."
+        )
     raise MissingKeyError(
         f"layer {layer!r} is not in adata.layers (found: {layer_names(adata) or 'none'}"
         f"{'; adata.raw is set: layer=' + repr('raw') if adata.raw is not None else ''})"
     )
+
+
+def _of_view(view: AnnData, layer: str | None) -> Any:
+    """Return the matrix of a view in memory."""
+    columns = getattr(view, "_vidx", None)
+    if not isinstance(columns, slice) or columns.step in (None, 1) or isinstance(view._oidx, slice):
+        return matrix_of(view, layer)
+    # Scattered rows and every n-th column at once fail in scipy 1.17: rows first, all genes of them.
+    whole = matrix_of(view._adata_ref[view._oidx], layer)
+    return whole if layer == "raw" and layer not in view.layers else whole[:, columns]
 
 
 def check_layer(adata: AnnData, layer: str | None) -> None:
@@ -191,7 +207,7 @@ def read_rows(
         # Backed views cannot be viewed again (anndata refuses): see `row_source`.
         name = matrix_name(layer)
         narrow = data.is_view and not data.isbacked
-        matrix, at = (matrix_of(data[rows], layer), slice(None)) if narrow else (matrix_of(data, layer), rows)
+        matrix, at = (_of_view(data[rows], layer), slice(None)) if narrow else (matrix_of(data, layer), rows)
     else:
         matrix, at, name = data, rows, "the matrix"
     block = _take_rows(matrix, at, name)
@@ -224,7 +240,7 @@ def row_source(adata: AnnData, layer: str | None = None) -> Any:
     matrix = matrix_of(adata, layer)
     check_pointers(matrix, name=name)
     if adata.isbacked and adata.is_view:
-        logger.info("a view of a backed file is read into memory; pass the whole file to have it streamed")
+        _say_read_whole(adata)
     elif getattr(matrix, "format", None) != "csc":
         return adata
     elif not sp.issparse(matrix):
@@ -234,6 +250,17 @@ def row_source(adata: AnnData, layer: str | None = None) -> Any:
     check_pointers(matrix, name=name)
     check_indices(matrix, name)
     return sp.csr_array(matrix) if sp.issparse(matrix) else matrix
+
+
+_said: weakref.ref[Any] = weakref.ref(set())
+
+
+def _say_read_whole(adata: AnnData) -> None:
+    """Say it once of one object, however many steps of a call read it."""
+    global _said
+    if _said() is not adata:
+        _said = weakref.ref(adata)
+        logger.info("a view of a backed file is read into memory; pass the whole file to have it streamed")
 
 
 def _checked_view(adata: AnnData, layer: str | None, name: str) -> Any:

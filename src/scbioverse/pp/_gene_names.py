@@ -121,7 +121,19 @@ def too_few(names: Sequence[str], vocabulary: Sequence[str], n_found: int, min_g
     examples = ", ".join(repr(name) for name in names[:5]) or "none"
     return (
         f"{n_found} of {len(names)} genes match the vocabulary of {len(vocabulary)} human genes; at least {min_genes} "
-        f"are needed. Names found: {examples}. {what_would_match(names)}"
+        f"are needed. Names found: {examples}. {_why_few(names, min_genes)}"
+    )
+
+
+def _why_few(names: Sequence[str], min_genes: int) -> str:
+    """Say whether the names are at fault or there are too few genes, and what to do."""
+    known = sum(_known(names))
+    if known < WARNED_SHARE * len(names):
+        return what_would_match(names)
+    return (
+        f"{known} of the names are human genes, so the names are right, and the genes are too few: pass the matrix "
+        "with all genes that were measured (layer='raw' if adata.raw has them), not a selection. A panel that measures "
+        f"fewer than {min_genes} genes of the vocabulary cannot be read by this model."
     )
 
 
@@ -166,12 +178,12 @@ def _changes() -> dict[str, _Change]:
 
 
 def _best_rewrite(names: Sequence[str]) -> tuple[str, list[str], int] | None:
-    """Code, names and number of known ones of the rewriting that helps most; None if none makes half of them known."""
+    """Code, names and number of known ones of the rewriting that helps most; None if none helps a fifth of them."""
     sample = [name for name in names if name][:: max(1, len(names) // 500)]
     now = sum(_named(sample))
     counts = {code: sum(_named([change(name) for name in sample])) for code, change in _changes().items()}
     code = max(counts, key=lambda one: counts[one])
-    if counts[code] <= max(2 * now, 0.25 * len(sample)):
+    if counts[code] <= max(now + 0.2 * len(sample), 0.25 * len(sample)):
         return None
     rewritten = [_changes()[code](name) for name in names]
     return code, rewritten, sum(_known(rewritten))

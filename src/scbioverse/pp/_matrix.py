@@ -131,7 +131,7 @@ def check_matrix(
         if inside.size:
             sampled.append(sp.csr_array(block[inside]))
     if largest == 0:
-        raise InputError(f"{name} holds nothing but zeros ({n_obs} cells x {n_vars} genes)")
+        raise InputError(f"{name} holds nothing but zeros ({n_obs} cells x {n_vars} genes). {_elsewhere(X, layer)}")
     if scaled := "" if integer else moments.scaled_by_gene():
         raise InputError(
             f"{name} looks scaled gene by gene (as by scanpy.pp.scale(zero_center=False)): {scaled}, so genes can no "
@@ -159,15 +159,24 @@ def _escape(X: Any, layer: str | None) -> str:
     """Say where unscaled values may be, given what the object holds."""
     if not is_anndata(X):
         return "Pass raw counts or log-normalised values."
-    ways = [f"layer={key!r}" for key in layer_names(X) if key != layer]
-    if X.raw is not None and layer != "raw":
-        ways.append("layer='raw' (reads adata.raw)")
-    if ways:
+    if ways := _other_layers(X, layer):
         return f"Pass the unscaled values, for example {' or '.join(ways)}."
     return (
         "Pass the unscaled values: keep them with adata.layers['counts'] = adata.X.copy() or adata.raw = adata before "
         "scanpy.pp.scale, then use layer='counts' or layer='raw'."
     )
+
+
+def _elsewhere(X: Any, layer: str | None) -> str:
+    """Say where values may be when a matrix has none."""
+    if is_anndata(X) and (ways := _other_layers(X, layer)):
+        return f"If the values are in another matrix, name it: {' or '.join(ways)}."
+    return "Pass the matrix that holds the counts; a file may have been written or read without them."
+
+
+def _other_layers(X: Any, layer: str | None) -> list[str]:
+    ways = [f"layer={key!r}" for key in layer_names(X) if key != layer]
+    return [*ways, "layer='raw' (reads adata.raw)"] if X.raw is not None and layer != "raw" else ways
 
 
 def _check_values(values: NDArray[Any], block: Any, first_row: int, name: str, escape: str) -> None:

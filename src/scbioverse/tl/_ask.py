@@ -177,6 +177,8 @@ def answer_pieces(
     """Read a question and begin to answer it; errors in the input are raised here, not at the first piece."""
     if max_new_tokens < 1:
         raise InputError(f"max_new_tokens must be at least 1, found {max_new_tokens}.")
+    if not isinstance(question, str):
+        raise InputError(f"question is one text; found a {type(question).__name__}. Ask one question a call.")
     text = bounded(question, MAX_QUESTION_CHARS)
     if not text:
         raise InputError(f"the question {question!r:.60} holds no readable character.")

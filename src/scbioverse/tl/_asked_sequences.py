@@ -169,7 +169,7 @@ class AskedSequences:
 
     def remark(self, column: str | None) -> str:
         """Say what an answer that counts the groups of a column must."""
-        return "" if column is None else self.column_values(column).remark
+        return "" if column is None else self.column_values(column).remark()
 
     @cached_property
     def column_properties(self) -> list[Property]:

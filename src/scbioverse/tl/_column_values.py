@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +22,10 @@ SEPARATORS = ("|", ";")
 # Of values with a semicolon, so many must share a piece with another value: "T cell; naive" and "T cell; memory" do,
 # names that merely hold one do not. A bar stands in no name: one shared piece is enough.
 _SHARED = {"|": 0.0, ";": 0.5}
+# Signs that may separate values or belong to a name ("1,2-diol", "CD4+"): values are not cut there, it is said.
+_MAYBE_SEVERAL = re.compile(r"\s*[,/&+]\s*|\s+and\s+")
+# Names this short are told apart by their case.
+SHORT = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,10 +62,43 @@ class ColumnValues:
         meant[self._n] = False
         return meant[self.codes]
 
-    @property
-    def remark(self) -> str:
-        """What an answer that counts rows says of the column, `""` where a row holds one value."""
-        return f"A row of obs[{self.column!r}] may hold several values and counts for each." if self.several else ""
+    def spellings(self, name: str) -> list[str]:
+        """Values that differ from a name in case, spaces, hyphens or underscores only, it among them."""
+        return self._by_letters.get(_letters(name), [name]) if len(name) >= SHORT else [name]
+
+    def remark(self, name: str = "") -> str:
+        """Say what counting the rows of a value, or of all, passes over or takes together; `""` where that is plain."""
+        said = [f"A row of obs[{self.column!r}] may hold several values and counts for each."] if self.several else []
+        if name:
+            spelt = self.spellings(name)
+            if len(spelt) > 1:
+                said.append(f"obs[{self.column!r}] writes it {', '.join(map(repr, spelt))}: all are counted.")
+            if beside := self._beside.get(_letters(name)):
+                more = f" and {len(beside) - 1} more" if len(beside) > 1 else ""
+                said.append(
+                    f"{beside[0]!r}{more} in obs[{self.column!r}] {'is' if len(beside) == 1 else 'are'} not counted: "
+                    "write several values a row as 'a|b'."
+                )
+        return " ".join(said)
+
+    @cached_property
+    def _by_letters(self) -> dict[str, list[str]]:
+        """Values by what is left without case and signs between words."""
+        found: dict[str, list[str]] = {}
+        for one in dict.fromkeys([*self.names, *self.wholes]):
+            found.setdefault(_letters(one), []).append(one)
+        return found
+
+    @cached_property
+    def _beside(self) -> dict[str, list[str]]:
+        """Values that may be several, as `"a, b"`, by what each of these would be."""
+        found: dict[str, list[str]] = {}
+        for one in self.names:
+            pieces = _MAYBE_SEVERAL.split(one)
+            for piece in dict.fromkeys(map(_letters, pieces)) if len(pieces) > 1 else ():
+                if len(piece) >= SHORT and piece != _letters(one):
+                    found.setdefault(piece, []).append(one)
+        return found
 
 
 def read_values(column: pd.Series, name: str) -> ColumnValues:
@@ -95,6 +134,10 @@ def read_values(column: pd.Series, name: str) -> ColumnValues:
     names = sorted({one for some in pieces for one in some})
     wholes = [text for text, some in zip(texts, pieces, strict=True) if len(some) > 1]
     return ColumnValues(name, several, names, wholes, codes, held, len(texts))
+
+
+def _letters(name: str) -> str:
+    return re.sub(r"[\s_-]+", " ", name.strip()).casefold()
 
 
 def _as_categories(column: pd.Series) -> pd.Series:

@@ -88,7 +88,7 @@ def label_scores(
             values, texts, cards, terms=ids, evidence=evidence, modality=modality, batch_size=batch_size
         )
         read = int(found.read.sum())
-        logger.info("%s", _who_decided(read, len(values), asked=bool(model.config.pool and model.config.pool.score)))
+        logger.info("%s", _who_decided(read, len(values), model, evidence is not None))
         return LabelScores(found.log_probs, note, read, None)  # a pool's weights hold its own temperature
     if weighed == "asked":
         log_probs = model.score(values, texts, terms=ids, evidence=evidence, modality=modality, batch_size=batch_size)
@@ -105,10 +105,11 @@ def label_scores(
     return LabelScores(add_markers(log_probs, evidence, note["weight"]), note, read, temperature)
 
 
-def _who_decided(read: int, n: int, *, asked: bool) -> str:
+def _who_decided(read: int, n: int, model: BioVerse, markers: bool) -> str:
     """One line on what the language model had to do with the labels of a cascade."""
-    said = "labels come from embeddings, descriptions of the labels and marker genes"
-    if not asked:
+    said = f"labels come from embeddings{', ' if markers else ' and '}descriptions of the labels"
+    said += " and marker genes" if markers else ""
+    if not (model.config.pool and model.config.pool.score):
         return f"{said}; the language model adds nothing to these in this model, and was not asked"
     if not read:
         return f"{said}; none was a close call that the language model had to be asked about"

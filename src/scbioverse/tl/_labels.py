@@ -247,13 +247,15 @@ def _distinct(labels: list[Label]) -> list[Label]:
     rank = {"given": 0, "id": 1, "exact": 2, "synonym": 3, "rule": 4, "marker": 5, "none": 6}
     order = sorted(range(len(labels)), key=lambda i: (rank.get(labels[i].how, 6), i))
     taken: dict[str, int] = {}
+    by_term: dict[str, int] = {}
     texts = [""] * len(labels)
     sharing = []
     for i in order:
         label = labels[i]
         text = label.text if label.text.casefold() not in taken else label.name
-        if text != label.text:
-            sharing.append((label.name, labels[taken[label.text.casefold()]].name, label.term))
+        first = taken.get(label.text.casefold(), by_term.setdefault(label.cl_id, i) if label.cl_id else i)
+        if first != i:
+            sharing.append((label.name, labels[first].name, label.term))
         # Two names that fold to one, or a name that is another's phrase: told apart by a number, never dropped.
         while text.casefold() in taken:
             text += " (2)"

@@ -118,7 +118,7 @@ class AskedCells:
 
     def remark(self, column: str | None) -> str:
         """Say what an answer that counts the groups of a column must."""
-        return "" if column is None else column_values(self.adata, column).remark
+        return "" if column is None else column_values(self.adata, column).remark()
 
     def groups_of(self, column: str) -> list[tuple[str, NDArray[np.bool_]]]:
         """Names and masks of a column's groups among the cells asked about; groups without cells are left out."""

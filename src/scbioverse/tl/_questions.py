@@ -12,7 +12,7 @@ import pandas as pd
 from ..knowledge import load_ontology, resolve_label
 from ..knowledge._gene_mentions import gene_mentions
 from ..knowledge.ontology import fold
-from ._column_values import ColumnValues, is_list, read_values
+from ._column_values import SHORT, ColumnValues, is_list, read_values
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -176,10 +176,10 @@ def group_spans(text: str, held: Mapping[str, ColumnValues], taken: NDArray[np.b
             # Cheaper than a pattern, of which there may be thousands.
             first = _BETWEEN.split(name.strip(), maxsplit=1)[0].casefold()
             span = _find_name(text, name, column, taken) if first in small else None
-            if span is None or not (mask := values.mask(name)).any():
+            if span is None or not (mask := values.mask(*values.spellings(name))).any():
                 continue
             taken[span[0] : span[1]] = True
-            found.append((*span, Named(name, column, mask, values.remark)))
+            found.append((*span, Named(name, column, mask, values.remark(name))))
     return found
 
 
@@ -190,7 +190,7 @@ def _find_name(text: str, name: str, column: str, taken: NDArray[np.bool_]) -> t
     words = r"[\s_-]+".join(re.escape(part) for part in re.split(r"[\s_-]+", name.strip()))
     if re.fullmatch(r"[-+]?\d+(\.\d+)?", name):
         pattern, flags = rf"(?:cluster|group|leiden|louvain|{re.escape(column)})s?\s*#?(?P<name>{words})", re.IGNORECASE
-    elif len(name) < 3:
+    elif len(name) < SHORT:
         # One or two letters are words, too: only as they are written, before "cells" or in quotes.
         pattern, flags = rf"(?P<name>{words})(?=[\s-]+cells?\b|[\"'])", re.NOFLAG
     else:
@@ -232,7 +232,7 @@ def _by_meaning(
             if mask.any():
                 taken[start:end] = True
                 name = inside[0] if len(inside) == 1 else text[start:end]
-                found.append((start, Named(name, column, mask, values.remark)))
+                found.append((start, Named(name, column, mask, values.remark())))
                 break
         else:
             lost = lost or text[start:end]

@@ -184,7 +184,7 @@ def _count_groups(question: SequenceQuestion, data: AskedSequences) -> Fact:
 
 def _in_all_of(question: SequenceQuestion, data: AskedSequences) -> str:
     """Where a row may be in several groups and several are named: how many are in each of them."""
-    if len(question.groups) < 2 or not question.groups[0].remark:
+    if len(question.groups) < 2 or not data.column_values(question.groups[0].column).several:
         return ""
     n = int(np.all([data.asked, *(one.mask for one in question.groups)], axis=0).sum())
     return f"; {n} {'has' if n == 1 else 'have'} {'both' if len(question.groups) == 2 else 'all of these'}"

@@ -107,7 +107,7 @@ def _spread(one: Property, rows: Rows, question: SequenceQuestion, data: AskedSe
             held = pd.Series([text for text in data.texts_of(one.name, rows) if text], dtype=object).value_counts()
         shown = [f"{name} ({n})" for name, n in held.head(SHOWN).items()]
         said = f"{one.said} of {whom(rows.size, question, data)} has {len(held)} different values, most often "
-        return " ".join(filter(None, [f"{said}{listed(shown)}.", "" if column is None else column.remark]))
+        return " ".join(filter(None, [f"{said}{listed(shown)}.", "" if column is None else column.remark()]))
     values = data.values(one.name, rows)
     known = rows[np.isfinite(values)]
     if not known.size:
