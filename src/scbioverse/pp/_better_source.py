@@ -9,7 +9,7 @@ import scipy.sparse as sp
 
 from .._logging import logger
 from ..errors import InputError, MissingKeyError
-from ..io import gene_names, layer_names, matrix_of, read_rows
+from ..io import gene_names, layer_names, read_rows
 from ._genes import match_genes
 from ._scale import ASSUMED
 
@@ -74,9 +74,8 @@ def _holds(adata: AnnData, layer: str, *, counts: bool) -> bool:
     try:
         if layer not in adata.layers and (layer != "raw" or adata.raw is None):
             return False
-        matrix = matrix_of(adata, layer)
         rows = np.unique(np.linspace(0, adata.n_obs - 1, min(_ROWS, adata.n_obs)).astype(np.int64))
-        block = read_rows(matrix, rows)
+        block = read_rows(adata, rows, layer)  # of a view these rows alone
     except (InputError, MissingKeyError):
         return False
     values: NDArray[Any] = np.asarray(block.data if sp.issparse(block) else block)

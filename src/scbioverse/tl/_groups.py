@@ -71,7 +71,8 @@ def read_groups(adata: AnnData, groupby: str) -> Groups:
         raise InputError(
             f"groupby={groupby!r} holds {n} different numbers for {int(values.notna().sum())} cells: a measurement, "
             "not groups. Name a column of clusters or samples, or cut it into classes first: "
-            f"adata.obs['class'] = pandas.cut(adata.obs[{groupby!r}], 5)."
+            f"adata.obs['class'] = pandas.cut(adata.obs[{groupby!r}], 5). If the numbers are names, as of donors: "
+            f"adata.obs[{groupby!r}] = adata.obs[{groupby!r}].astype('category')."
         )
     column = as_categories(values, "groupby")
     codes = np.asarray(column.cat.codes, dtype=np.int64)
