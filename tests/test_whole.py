@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -113,3 +114,21 @@ def test_a_folder_with_many_files_is_looked_through_quickly(tmp_path: Path) -> N
     clear_leftovers(tmp_path)
     assert time.perf_counter() - began < 1
     assert len(names(tmp_path)) == 3000
+
+
+@pytest.mark.parametrize("kind", ["pipe", "link"])
+def test_a_lock_that_is_no_file_neither_stops_a_writer_nor_leads_elsewhere(tmp_path: Path, kind: str) -> None:
+    folder, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
+    folder.mkdir()
+    elsewhere.write_text("b.txt")
+    odd = folder / ".scbioverse-1-0123456789ab.lock"
+    if kind == "pipe":
+        os.mkfifo(odd)
+    else:
+        odd.symlink_to(elsewhere)
+    code = "import sys; from pathlib import Path; from scbioverse._whole import write_text_whole as w; "
+    code += "w(Path(sys.argv[1]), 'new')"
+    subprocess.run([sys.executable, "-c", code, str(folder / "a.txt")], check=True, timeout=60)
+    assert (folder / "a.txt").read_text() == "new"
+    assert elsewhere.read_text() == "b.txt"
+    assert os.path.lexists(odd)

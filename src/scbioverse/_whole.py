@@ -128,7 +128,8 @@ def _locked_stem(place: Path) -> tuple[str, int | None]:
 
 def _clear(folder: Path, stem: str) -> None:
     path = folder / (stem + LOCK)
-    lock = os.open(path, os.O_RDWR)
+    # A pipe of that name would hold up whoever reads it, and a link lead elsewhere.
+    lock = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_NOFOLLOW)
     try:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
