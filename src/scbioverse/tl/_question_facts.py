@@ -10,6 +10,7 @@ import pandas as pd
 
 from ..knowledge.claims import Claim, judge
 from ..llm.questions import MAX_NAME_CHARS, bounded
+from ._question_unread import bounds_or_negates
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,6 +68,13 @@ def compute(question: Question, cells: AskedCells) -> Fact:
         return Fact(
             f"No group of these data is called {bounded(question.lost, MAX_NAME_CHARS)!r} ({columns} looked at)."
         )
+    unread = listed([repr(bounded(one, MAX_NAME_CHARS)) for one in question.unread[:_SHOWN_GROUPS]])
+    if unread and (not (question.groups or question.genes) or bounds_or_negates(question.unread)):
+        return Fact(
+            f"The question says {unread}, which was not understood: nothing was counted. Groups of cells and genes "
+            "that they express can be counted; select other cells first and pass them as cells=, for example "
+            "cells=adata.obs['n_genes'] > 500."
+        )
     fact = {
         "count": _count,
         "fraction": _fraction,
@@ -80,7 +88,7 @@ def compute(question: Question, cells: AskedCells) -> Fact:
     remarks = [one.remark for one in question.groups]
     if not question.groups and question.kind in ("fraction", "largest", "markers", "where", "expressed"):
         remarks = [cells.remark(question.column)]
-    return fact.with_remarks(remarks)
+    return fact.with_remarks([*remarks, f"Not understood and passed over: {unread}." if unread else ""])
 
 
 # ---------------------------------------------------------------- numbers of cells

@@ -13,6 +13,7 @@ from ..knowledge import load_ontology, resolve_label
 from ..knowledge._gene_mentions import gene_mentions
 from ..knowledge.ontology import fold
 from ._column_values import SHORT, ColumnValues, is_list, read_values
+from ._question_unread import unread_of_cells
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -79,6 +80,8 @@ class Question:
         Cell Ontology id, where a definition is asked for.
     lost
         Words that stand where a group would and match none, or `""`.
+    unread
+        Of a question that counts cells: other words that were not understood.
     """
 
     text: str
@@ -89,6 +92,7 @@ class Question:
     column: str | None
     term: str | None = None
     lost: str = ""
+    unread: tuple[str, ...] = ()
 
 
 def read_question(
@@ -129,7 +133,8 @@ def read_question(
         kind = "open"
     lost = "" if groups else (lost or _lost(rest))
     column = groups[0].column if groups else (columns[0] if columns else None)
-    return Question(text, kind, tuple(groups), tuple(genes), tuple(unknown), column, term, lost)
+    unread = unread_of_cells(rest, [one.said for one in mentions], columns) if kind in ("count", "fraction") else ()
+    return Question(text, kind, tuple(groups), tuple(genes), tuple(unknown), column, term, lost, unread)
 
 
 def group_columns(adata: AnnData, groupby: str | None, label: str) -> list[str]:
