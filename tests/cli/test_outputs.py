@@ -25,6 +25,9 @@ from scbioverse.cli import app
 PROGRAM = """
 import os, resource, signal, sys, time, faulthandler
 faulthandler.enable()
+# Whatever the tests were started by (nohup, a shell in the background) may have them ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 from scbioverse.cli import _files, _h5ad
 from scbioverse.cli._app import main
 what = sys.argv.pop(1)
