@@ -11,7 +11,7 @@ import scipy.sparse as sp
 from ..errors import InputError
 from ..io import MatrixDigest, is_anndata, layer_names, read_rows, row_blocks, var_of
 from ._gene_moments import GeneMoments
-from ._scale import Scale, ScaleGuess, guess_scale, square_roots, to_linear
+from ._scale import Scale, ScaleGuess, guess_scale, to_linear
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -137,10 +137,9 @@ def check_matrix(
             f"{name} looks scaled gene by gene (as by scanpy.pp.scale(zero_center=False)): {scaled}, so genes can no "
             f"longer be compared within a cell. {_escape(X, layer)}"
         )
-    sample = sp.csr_array(sp.vstack(sampled))
-    if roots := "" if integer else square_roots(sample):
-        raise InputError(f"{name} {roots}")
-    guess: ScaleGuess = guess_scale(sample, largest=largest, integer=integer)
+    guess: ScaleGuess = guess_scale(sp.csr_array(sp.vstack(sampled)), largest=largest, integer=integer)
+    if guess.scale == "root":
+        raise InputError(f"{name} {guess.evidence}")
     known = "" if digest is None else digest.hexdigest()
     return MatrixInfo(n_obs, n_vars, guess.scale, guess.log_base, guess.target_sum, guess.evidence, known, expressing)
 

@@ -36,7 +36,8 @@ class ScaleGuess:
     Attributes
     ----------
     scale
-        `"counts"` for linear values (raw, fractional or normalised), `"log"` for log(1 + value).
+        `"counts"` for linear values (raw, fractional or normalised), `"log"` for log(1 + value), `"root"` for square
+        roots, which nothing here reads.
     log_base
         Base of the logarithm; None for linear values.
     target_sum
@@ -45,7 +46,7 @@ class ScaleGuess:
         The reason, in words.
     """
 
-    scale: Scale
+    scale: Scale | Literal["root"]
     log_base: float | None
     target_sum: float | None
     evidence: str
@@ -123,6 +124,8 @@ def guess_scale(sample: sp.csr_array, *, largest: float, integer: bool) -> Scale
     if integer:
         return ScaleGuess("counts", None, None, "whole numbers")
     if largest > LARGEST_LOG:
+        if roots := _square_roots(sample, *whole_multiples(sample, None), sum_spread(sample, None)[0]):
+            return ScaleGuess("root", None, None, roots)
         return ScaleGuess("counts", None, _equal_sum(sample, None), f"values up to {largest:.4g}, too large for logs")
     candidates: list[float | None] = [None, *BASES]
     multiples = sorted(((*whole_multiples(sample, base), base) for base in candidates), key=lambda row: -row[0])
@@ -135,6 +138,8 @@ def guess_scale(sample: sp.csr_array, *, largest: float, integer: bool) -> Scale
     if spreads[base] < _EQUAL:
         evidence = "equal sums of all cells"
         return ScaleGuess("counts" if base is None else "log", base, _equal_sum(sample, base), evidence)
+    if roots := _square_roots(sample, share, n_values, spreads[base]):
+        return ScaleGuess("root", None, None, roots)
     if largest > LARGEST_NATURAL:
         return ScaleGuess("log", 2.0, None, f"values up to {largest:.4g}, too large for natural logs")
     if spreads[2.0] < 0.5 * spreads[math.e]:
@@ -142,38 +147,32 @@ def guess_scale(sample: sp.csr_array, *, largest: float, integer: bool) -> Scale
     return ScaleGuess("log", math.e, None, f"{ASSUMED}: no sign of another base")
 
 
-def square_roots(sample: sp.csr_array) -> str:
-    """Say what is wrong where fractional values are square roots, or cells are scaled to one length; empty if not.
+def _square_roots(sample: sp.csr_array, share: float, n_values: int, spread: float) -> str:
+    """Say what is wrong where values are square roots, or cells are scaled to one length; empty if they are not.
 
     Parameters
     ----------
     sample
-        Some cells, CSR with positive values stored, not all whole numbers.
+        Some cells, CSR with positive values stored.
+    share, n_values, spread
+        Whole multiples and spread of sums under the scale, of those that can be read, that has most of the first.
 
     Returns
     -------
     A sentence and the way out, to follow the name of the matrix.
     """
-    sample = sp.csr_array(sample)
-    if (sample.data == 0).any():
-        sample = sample.copy()
-        sample.eliminate_zeros()
     squared = sp.csr_array((np.square(sample.data, dtype=np.float64), sample.indices, sample.indptr), sample.shape)
-    # Larger values are no logarithms, whose undoing would not fit any number.
-    bases: tuple[float | None, ...] = (None, *BASES) if sample.data.max(initial=0) <= LARGEST_LOG else (None,)
-    most, n_most = max(whole_multiples(sample, base) for base in bases)
-    share, n_values = whole_multiples(squared, None)
-    if n_values >= _ENOUGH and share >= _MOSTLY_WHOLE and share - most >= _CLEARLY_MORE:
+    found, n_found = whole_multiples(squared, None)
+    if n_found >= _ENOUGH and found >= _MOSTLY_WHOLE and found - share >= _CLEARLY_MORE:
         return (
-            f"holds square roots: the squares of {share:.0%} of its values are whole multiples of a count. Square them "
+            f"holds square roots: the squares of {found:.0%} of its values are whole multiples of a count. Square them "
             "(adata.X = adata.X ** 2, of a sparse matrix adata.X.power(2)), or pass counts or log-normalised values."
         )
     # Counts that were divided to one length a cell are linear values as good as any.
-    if n_most >= _ENOUGH and most >= _MOSTLY_WHOLE:
+    if n_values >= _ENOUGH and share >= _MOSTLY_WHOLE:
         return ""
     # Without fractions of a count in view: square roots of shares and logarithms scaled to one length look the same.
-    spreads = [sum_spread(sample, base)[0] for base in bases]
-    if sum_spread(squared, None)[0] < _EQUAL_LENGTH and min(spreads) >= _EQUAL:
+    if spread >= _EQUAL and sum_spread(squared, None)[0] < _EQUAL_LENGTH:
         return (
             "has cells of one length: the squares of all cells' values have the same sum. They are square roots of "
             "shares, or were scaled to that length, which cannot be told apart. Pass counts or log-normalised values; "
