@@ -20,6 +20,7 @@ def cells() -> ad.AnnData:
         ("How many cells have more than 500 genes?", ["more", "500"]),
         ("How many cells come from donor 3?", ["donor", "3"]),
         ("How many doublets are there?", ["doublets"]),
+        ("How many cells are in cluster 9?", ["9"]),
         ("How many genes are there?", ["genes"]),
         ("Which fraction of cells is mitochondrial?", ["mitochondrial"]),
         ("How many cells do not express CD3D?", ["not"]),

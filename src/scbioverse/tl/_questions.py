@@ -13,7 +13,7 @@ from ..knowledge import load_ontology, resolve_label
 from ..knowledge._gene_mentions import gene_mentions
 from ..knowledge.ontology import fold
 from ._column_values import SHORT, ColumnValues, is_list, read_values
-from ._question_unread import unread_of_cells
+from ._question_unread import bounds_or_negates, unread_of_cells
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -133,7 +133,10 @@ def read_question(
         kind = "open"
     lost = "" if groups else (lost or _lost(rest))
     column = groups[0].column if groups else (columns[0] if columns else None)
-    unread = unread_of_cells(rest, [one.said for one in mentions], columns) if kind in ("count", "fraction") else ()
+    unread = unread_of_cells(rest, [one.said for one in mentions], columns)
+    if kind not in ("count", "fraction"):
+        # "How many cells are in cluster 9" asks for groups where no group is called 9.
+        unread = tuple(one for one in unread if kind == "groups" and bounds_or_negates([one]))
     return Question(text, kind, tuple(groups), tuple(genes), tuple(unknown), column, term, lost, unread)
 
 
