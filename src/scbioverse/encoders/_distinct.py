@@ -14,7 +14,7 @@ from .._memory import BatchSize
 from .._settings import settings
 from .._shown import shown_name
 from ..errors import InputError, MissingKeyError
-from ..io import texts_digest
+from ..io import check_one_name, texts_digest
 from ..pp._text_column import cell_text
 
 if TYPE_CHECKING:
@@ -236,6 +236,7 @@ def embed_distinct(
 
 def _factorise(adata: AnnData, key: str) -> tuple[list[str], NDArray[np.int64]]:
     """Distinct texts of `obs[key]` and each row's position among them, -1 for NaN, None and ""."""
+    check_one_name("key", key)
     if key not in adata.obs:
         raise MissingKeyError(
             f"adata.obs has no column {key!r} (found: {list(map(str, adata.obs.columns)) or 'none'}). "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ._digest import MatrixDigest, array_digest, matrix_digest, texts_digest
 from ._rows import (
     check_layer,
+    check_one_name,
     gene_names,
     is_anndata,
     layer_names,
@@ -21,6 +22,7 @@ __all__ = [
     "MatrixDigest",
     "array_digest",
     "check_layer",
+    "check_one_name",
     "gene_names",
     "is_anndata",
     "layer_names",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -61,6 +62,7 @@ def matrix_of(adata: AnnData, layer: str | None = None) -> Any:
     """
     if adata.is_view and not adata.isbacked:
         _check_parent(adata, layer)
+    check_one_name("layer", layer)
     if layer is None:
         if adata.X is None:
             raise MissingKeyError(
@@ -110,6 +112,12 @@ def _check_parent(adata: AnnData, layer: str | None) -> Any:
     return matrix
 
 
+def check_one_name(option: str, name: object) -> None:
+    """Raise an :class:`InputError` where an option that names one column or layer was given several."""
+    if name is not None and not isinstance(name, Hashable):
+        raise InputError(f"{option}= takes one name, found {type(name).__name__}: {name!r:.80}.")
+
+
 def layer_names(adata: AnnData) -> list[str]:
     """Return the names of the layers, sorted, without None: the key under which anndata 0.13 also holds `X` there."""
     return sorted(str(name) for name in adata.layers if name is not None)
@@ -148,6 +156,8 @@ def gene_names(adata: AnnData, *, key: str | None = None, layer: str | None = No
     MissingKeyError
         No such column.
     """
+    check_one_name("layer", layer)
+    check_one_name("key", key)
     var = var_of(adata, layer)
     if key is None:
         return names_in(var.index)
