@@ -64,3 +64,15 @@ def no_question(at: Path) -> Given:
 def many_questions(at: Path) -> Given:
     adata = blood()
     return Given(lambda: sb.tl.ask(adata, ["How many cells?", "How many genes?"]), {"adata": adata})
+
+
+@case(
+    AREA,
+    "two candidates in one entry of the list",
+    'sb.tl.annotate(adata, labels=["B;NK", "CD4 T cell"])',
+    outcome="said",
+    says=["labels hold ['B;NK']", "several names in one", "pass the names by themselves"],
+)
+def two_names_in_one(at: Path) -> Given:
+    adata = blood()
+    return Given(lambda: sb.tl.annotate(adata, labels=["B;NK", "CD4 T cell"], rationale=None), {})

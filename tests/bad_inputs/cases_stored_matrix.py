@@ -160,3 +160,12 @@ def square_roots_of_counts(at: Path) -> Given:
     adata = blood()
     adata.X = sp.csr_matrix(adata.X).sqrt()
     return Given(lambda: sb.tl.embed(adata), {"adata": adata})
+
+
+@case(AREA, "ranks of the genes in each cell", "sb.tl.embed(adata)", says=["adata.X has no zeros", "ranking", "counts"])
+def ranks_in_place_of_values(at: Path) -> Given:
+    from scipy.stats import rankdata
+
+    adata = blood()
+    adata.X = rankdata(adata.X.toarray(), axis=1).astype(np.float32)
+    return Given(lambda: sb.tl.embed(adata), {"adata": adata})

@@ -179,7 +179,7 @@ def test_folder_gives_the_same_encoder_back(encoder: CompactCellEncoder, cells: 
     assert isinstance(again, CompactCellEncoder)
     assert again.fingerprint() == encoder.fingerprint()
     assert (again.name, again.dim, again.min_genes, again.kind) == ("tiny", 8, 50, "compact")
-    np.testing.assert_array_equal(embed(again, cells), embed(encoder, cells))
+    np.testing.assert_allclose(embed(again, cells), embed(encoder, cells), atol=SMALL_NET)
     again.save(tmp_path / "twice")
     for file in ("encoder.safetensors", "genes.txt.gz", "encoder.json"):
         assert (tmp_path / "cell" / file).read_bytes() == (tmp_path / "twice" / file).read_bytes()

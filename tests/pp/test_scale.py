@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import scipy.sparse as sp
+import scipy.stats
 
 import scbioverse as sb
 from scbioverse.errors import BioverseError, InputError
@@ -154,3 +155,25 @@ def test_means_of_some_cells_are_not_taken_for_cells_of_equal_length(counts: sp.
     means[:, means.max(axis=0) > 2] *= np.array([[0.9], [1.0], [1.05], [1.1]])
     means *= (np.array([1, 1.003, 0.997, 1.005]) / np.sqrt((means**2).sum(axis=1)))[:, None]
     assert check_matrix(means).scale == "log"
+
+
+@pytest.mark.parametrize("transform", ["ranks", "roots of Freeman and Tukey", "log2(x + 4)"])
+def test_what_has_something_else_for_zero_is_refused(counts: sp.csr_array, transform: str) -> None:
+    values = counts[:60].toarray().astype(np.float32)
+    if transform == "ranks":
+        moved = scipy.stats.rankdata(values, axis=1).astype(np.float32)
+    elif transform == "log2(x + 4)":
+        moved = np.log2(values + 4)
+    else:
+        moved = np.sqrt(values) + np.sqrt(values + 1)
+    with pytest.raises(InputError, match="has no zeros"):
+        check_matrix(moved)
+
+
+def test_values_without_zeros_that_are_not_tied_are_read(counts: sp.csr_array) -> None:
+    smoothed = log_of(normalised(counts), math.e).toarray() + np.float32(0)
+    smoothed = 0.5 * smoothed + 0.5 * smoothed.mean(axis=0)  # as imputation does
+    assert check_matrix(smoothed[:, smoothed.min(axis=0) > 0]).scale == "log"
+    abundant = counts[:, np.argsort(-np.asarray(counts.mean(axis=0)).ravel())[:40]].toarray() + 1
+    abundant *= np.random.default_rng(0).integers(1, 9, abundant.shape)
+    assert check_matrix(abundant).scale == "counts"

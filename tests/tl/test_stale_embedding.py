@@ -221,3 +221,26 @@ def test_surface_proteins_say_what_they_read() -> None:
         adata.obsm["protein_expression"] = table[table.columns[::-1]]
         found.add(encoder.input_digest(adata))
     assert len(found) == 4
+
+
+@pytest.mark.parametrize(
+    "where", [{"layer": "raw"}, {"layer": "counts"}, {"key": "symbols"}], ids=["raw", "layer", "key"]
+)
+def test_markers_and_reasons_are_read_where_the_embedding_was(
+    cells: ad.AnnData, tiny_model: BioVerse, caplog: pytest.LogCaptureFixture, where: dict[str, str]
+) -> None:
+    cells.raw = cells.copy()
+    cells.layers["counts"] = cells.X.copy()
+    cells.var["symbols"] = list(cells.var_names)
+    if "key" in where:
+        cells.var_names = [f"g{i}" for i in range(cells.n_vars)]
+    else:
+        cells.X = cells.X.toarray() - 1  # whatever was read from here would be refused
+    asked = sb.tl.annotate(cells, model=tiny_model, copy=True, **where)
+    sb.tl.embed(cells, model=tiny_model, **where)
+    with caplog.at_level(logging.INFO, logger="scbioverse"):
+        sb.tl.annotate(cells, model=tiny_model)
+    (option, name), *_ = where.items()
+    assert f"{USED}, made by the same encoder from the same data ({option}={name!r})" in caplog.text
+    pd.testing.assert_frame_equal(cells.obs, asked.obs)
+    assert sb.get.records(cells)["annotate"][option] == name

@@ -11,7 +11,7 @@ import scipy.sparse as sp
 from ..errors import InputError
 from ..io import MatrixDigest, is_anndata, layer_names, read_rows, row_blocks, var_of
 from ._gene_moments import GeneMoments
-from ._scale import Scale, ScaleGuess, guess_scale, to_linear
+from ._scale import Scale, ScaleGuess, guess_scale, shifted_zeros, to_linear
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -137,7 +137,14 @@ def check_matrix(
             f"{name} looks scaled gene by gene (as by scanpy.pp.scale(zero_center=False)): {scaled}, so genes can no "
             f"longer be compared within a cell. {_escape(X, layer)}"
         )
-    guess: ScaleGuess = guess_scale(sp.csr_array(sp.vstack(sampled)), largest=largest, integer=integer)
+    sample = sp.csr_array(sp.vstack(sampled))
+    sample.eliminate_zeros()
+    if zero := shifted_zeros(sample):
+        raise InputError(
+            f"{name} has no zeros: genes that were not detected hold {zero:.6g} in the first cell, as after ranking "
+            "or a logarithm of more than value + 1. Pass counts or log-normalised values, in which they are 0."
+        )
+    guess: ScaleGuess = guess_scale(sample, largest=largest, integer=integer)
     if guess.scale == "root":
         raise InputError(f"{name} {guess.evidence}")
     known = "" if digest is None else digest.hexdigest()

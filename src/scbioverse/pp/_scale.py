@@ -22,6 +22,8 @@ LARGEST_NATURAL = 13.9
 ASSUMED = "assumed"
 # A scale is believed where most values are whole multiples of a count, clearly more than under any other.
 _ENOUGH, _MOSTLY_WHOLE, _CLEARLY_MORE = 20, 0.85, 0.1
+# Of the genes of a cell, those that were not detected; and of the cells, those in which this is to be seen.
+_MANY_TIED, _MOST_CELLS = 0.3, 0.9
 # Sums of cells are the same: standard deviation of their logarithms.
 _EQUAL = 0.01
 # So are cells' lengths. Means of a few samples' cells come within one per cent of another by chance.
@@ -180,6 +182,27 @@ def _square_roots(sample: sp.csr_array, share: float, n_values: int, spread: flo
             "adata.X.power(2))."
         )
     return ""
+
+
+def shifted_zeros(sample: sp.csr_array) -> float:
+    """Return what stands for zero where genes that were not detected have a positive value; 0 where they have none.
+
+    Ranks, log(x + c) with c other than 1, and Freeman and Tukey's roots leave no zero, and the value of what was not
+    detected is the smallest of a cell and a frequent one. Smoothed and imputed values have no such tie.
+
+    Parameters
+    ----------
+    sample
+        Some cells, CSR (n, m) with positive values stored.
+    """
+    n, m = sample.shape
+    full = np.diff(sample.indptr) == m
+    if m < _ENOUGH or full.mean() < _MOST_CELLS:
+        return 0.0
+    values = sample[full].toarray()
+    smallest = values.min(axis=1)
+    tied = (values == smallest[:, None]).mean(axis=1) >= _MANY_TIED
+    return float(smallest[0]) if tied.sum() >= _MOST_CELLS * n else 0.0
 
 
 def _equal_sum(sample: sp.csr_array, base: float | None) -> float | None:

@@ -237,6 +237,8 @@ def annotate(
         )
     log_labels(candidates, own=labels is None and not free and not ontology)
     embedded = represent_rows(adata, loaded, modality=modality, key=key, layer=layer, slots=slots)
+    # What was not asked for is read where the embedding was: markers and reasons from other values would not fit it.
+    key, layer = embedded.key, embedded.layer
     where: dict[str, Any] = {"modality": modality, "key": key, "layer": layer}
     written = None
     marker_note: dict[str, Any] = {"weight": 0.0}

@@ -32,7 +32,7 @@ def read_names(labels: Any) -> list[str]:
     Warns
     -----
     UserWarning
-        A name repeats, but for case and white space, or stands for no label.
+        A name repeats, but for case and white space, stands for no label, or looks like several.
     """
     if isinstance(labels, bytes) or hasattr(labels, "columns") or not isinstance(labels, Iterable):
         raise InputError(f"labels is of type {type(labels).__name__}; {_HOW}.")
@@ -46,6 +46,14 @@ def read_names(labels: Any) -> list[str]:
     repeats = [shown_name(name) for key, name in first.items() if counts[key] > 1]
     if repeats:
         warnings.warn(f"labels repeat and are used once each: {sorted(repeats)[:_SHOWN]}.", UserWarning, stacklevel=4)
+    several = [shown_name(name) for name in first.values() if any(sign in name for sign in ";|")]
+    if several:
+        warnings.warn(
+            f"labels hold {several[:_SHOWN]}, which look like several names in one. Each entry is one candidate: pass "
+            "the names by themselves, labels=['B', 'NK'].",
+            UserWarning,
+            stacklevel=4,
+        )
     return _labels_alone(list(first.values()))
 
 

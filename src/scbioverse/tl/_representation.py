@@ -42,6 +42,8 @@ class Representation:
         What :func:`scbioverse.tl.embed` would record.
     step
         Under which name.
+    key, layer
+        Where the encoder read: as it was asked for, or of stored ones as they were made.
     """
 
     values: NDArray[np.float32]
@@ -49,6 +51,8 @@ class Representation:
     fresh: bool
     step: str
     record: dict[str, Any] = field(default_factory=dict)
+    key: str | None = None
+    layer: str | None = None
 
     @property
     def obsm(self) -> dict[str, NDArray[np.float32]]:
@@ -106,11 +110,11 @@ def represent_rows(
     values = embed_rows(encoder, part, key=key, layer=layer, batch_size=batch_size, plan=plan)
     slot, step = slots.embedding(modality), embed_step(slots, modality)
     if rows is not None:
-        return Representation(values, slot, False, step)
+        return Representation(values, slot, False, step, key=key, layer=layer)
     record = embedding_record(
         encoder, adata, values, plan=plan, model=model.name, modality=modality, slot=slot, key=key, layer=layer, seed=0
     )
-    return Representation(values, slot, not given, step, record)
+    return Representation(values, slot, not given, step, record, key=key, layer=layer)
 
 
 def _stored(
@@ -130,8 +134,12 @@ def _stored(
     if why:
         logger.info("%s: embedding anew", why)
         return None
-    logger.info("using adata.obsm[%r], made by the same encoder from the same data", slot)
-    return Representation(values, slot, False, step)
+    made_key, made_layer = record.get("key"), record.get("layer")
+    said = ", ".join(f"{one}={name!r}" for one, name in (("key", made_key), ("layer", made_layer)) if name is not None)
+    logger.info(
+        "using adata.obsm[%r], made by the same encoder from the same data%s", slot, f" ({said})" if said else ""
+    )
+    return Representation(values, slot, False, step, key=made_key, layer=made_layer)
 
 
 def _out_of_date(
