@@ -87,6 +87,7 @@ def name_prototypes(model: BioVerse, terms: list[str]) -> None:
 
 def save_rehearsal(model: BioVerse, trained: TrainedEncoder, folder: Path) -> None:
     """Write a model and the training head that bypasses its language model."""
+    (folder / BYPASS).unlink(missing_ok=True)  # of a rehearsal before: a folder with more than a model is not replaced
     model.save(folder, overwrite=True)
     # A model folder with a numpy archive in it, which could hold a pickle, would be refused.
     tensors = {"prototypes": trained.prototypes.contiguous(), "scale": torch.tensor(trained.scale, dtype=torch.float64)}

@@ -251,7 +251,7 @@ class SpeechTask(InstructionTask):
 
     def beginning(self, prompt: str, modality: str) -> list[int]:
         """Ids of the speaker's opening."""
-        return self.speaker.opening_ids
+        return self.speaker.voice.opening_ids
 
 
 def lesson_text(text: str) -> str:
