@@ -48,7 +48,8 @@ def blood() -> AnnData:
 def test_annotate_says_one_line_a_step(
     blood: AnnData, options: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
-    adata = blood.copy()
+    # Writing takes ten times as long as anything else, and says the same of fewer cells.
+    adata = blood[::10].copy() if options.get("method") == "generate" else blood.copy()
     with caplog.at_level(logging.INFO, logger="scbioverse"):
         sb.tl.annotate(adata, **options)
         first = lines(caplog)
@@ -57,7 +58,7 @@ def test_annotate_says_one_line_a_step(
     for said in (first, second):
         assert 3 <= len(said) <= MOST, said
         assert all(said), "an empty line"
-    assert "100 rows labelled: " in first[-1]
+    assert f"{adata.n_obs} rows labelled: " in first[-1]
     assert "annotate added " in first[-2]
 
 

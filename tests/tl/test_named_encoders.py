@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 import scbioverse as sb
+from tests._precision import SMALL_NET
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,17 +40,19 @@ NAMED = [("morgan", "molecule"), ("Morgan", "molecule"), ("kmer", "protein"), ("
 
 
 @pytest.mark.parametrize(("name", "modality"), NAMED)
-def test_align(name: str, modality: str) -> None:
+def test_align(name: str, modality: str, tiny_llm: Path) -> None:
     if name == "chemnet":
         pytest.importorskip("fcd_torch")
     adata = table(modality)
-    model = sb.tl.align(adata, text_key="kind", model=name, modality=modality, steps=2)
+    model = sb.tl.align(
+        adata, text_key="kind", model=name, modality=modality, steps=2, llm=str(tiny_llm), general_text=False
+    )
     assert model.encoders[modality].kind == name.lower()
     embedded = table(modality)
     sb.tl.embed(embedded, model=name, modality=modality)
-    np.testing.assert_array_equal(
-        adata.obsm[f"X_bioverse_{modality}"], embedded.obsm[f"X_bioverse_{modality}"]
-    )  # fmt: skip
+    np.testing.assert_allclose(
+        adata.obsm[f"X_bioverse_{modality}"], embedded.obsm[f"X_bioverse_{modality}"], atol=SMALL_NET
+    )
     done = sb.tl.annotate(adata, model=model, modality=modality, copy=True)
     assert set(done.obs["bioverse_label"]) <= {"first", "second", "unknown"}
 
