@@ -15,6 +15,7 @@ import scbioverse as sb
 from scbioverse._record import read_record
 from scbioverse.errors import InputError, MissingKeyError, WeightsError
 from scbioverse.knowledge.spoken import spoken_name
+from scbioverse.llm import Backbone
 from scbioverse.models import BioVerse
 from scbioverse.tl import _claims
 from tests._precision import LOG_PROBS, TOTALS
@@ -351,15 +352,16 @@ def test_reasons_name_only_genes_the_data_bear_out(
 
 
 def test_reasons_without_readable_counts(
-    cells: ad.AnnData, tiny_model: BioVerse, monkeypatch: pytest.MonkeyPatch
+    cells: ad.AnnData, tiny_backbone: Backbone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cells.layers["counts"] = cells.X.copy()
-    sb.tl.embed(cells, model=tiny_model, layer="counts")
     perfect(cells, monkeypatch)
+    cells.obsm["X_mine"] = np.random.default_rng(0).normal(size=(cells.n_obs, 4)).astype(np.float32)
+    encoder = sb.encoders.PrecomputedEncoder.from_adata(cells, "X_mine")
+    model = BioVerse.new(encoder, name="mine", llm=tiny_backbone, n_soft=2, hidden=32)
     cells.X = cells.X.copy()
-    cells.X.data -= 5.0  # scaled after embedding, as people do
+    cells.X.data -= 5.0  # scaled after the representation was computed, as people do
     with pytest.warns(UserWarning, match="no gene could be checked"):
-        done = annotate(cells, tiny_model)
+        done = annotate(cells, model, method="score")
     assert done.obs["bioverse_rationale"].str.contains("No gene was checked").all()
 
 
