@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -64,14 +65,11 @@ def write(adata: AnnData, place: Path) -> None:
     InputError
         It cannot be written.
     """
-    try:
-        with written_whole(place) as fresh:
-            if place.suffix == ".h5ad":
-                write_h5ad(adata, fresh)
-            else:
-                _write_zarr(adata, fresh)
-    except (OSError, ValueError, TypeError) as error:
-        raise InputError(f"{place} cannot be written: {_first_line(error)}. Nothing was left there.") from error
+    with _written(place) as fresh:
+        if place.suffix == ".h5ad":
+            write_h5ad(adata, fresh)
+        else:
+            _write_zarr(adata, fresh)
 
 
 def write_table(text: str, place: Path) -> None:
@@ -82,10 +80,17 @@ def write_table(text: str, place: Path) -> None:
     InputError
         It cannot be written.
     """
+    with _written(place) as fresh:
+        fresh.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def _written(place: Path) -> Iterator[Path]:
+    """Hand out a path to write to, which takes the name `place` at the end; say in one line what went wrong."""
     try:
         with written_whole(place) as fresh:
-            fresh.write_text(text, encoding="utf-8")
-    except OSError as error:
+            yield fresh
+    except (OSError, ValueError, TypeError) as error:
         raise InputError(f"{place} cannot be written: {_first_line(error)}. Nothing was left there.") from error
 
 
