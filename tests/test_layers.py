@@ -1,4 +1,4 @@
-"""Imports run one way: cli, tl, pl → models, train → llm, nn, encoders, knowledge, io → the private modules."""
+"""Imports run one way: cli → tl, pl → ask → explain, predict, train → models → llm, nn, encoders → knowledge, io."""
 
 from __future__ import annotations
 
@@ -13,8 +13,14 @@ ROOT = Path(scbioverse.__file__).parent
 # What each package may import from the others. Every package may use the private modules beside it (_errors, _keys …).
 ALLOWED: dict[str, set[str]] = {
     "cli": {"datasets", "encoders", "get", "io", "knowledge", "llm", "models", "pl", "pp", "tl", "train"},
-    "tl": {"encoders", "get", "io", "knowledge", "llm", "metrics", "models", "nn", "pp", "train"},
-    "pl": {"encoders", "get", "io", "knowledge", "llm", "models", "nn"},
+    "tl": {
+        *("ask", "encoders", "explain", "get", "io", "knowledge", "llm", "metrics", "models", "nn", "pp", "predict"),
+        "train",
+    },
+    "ask": {"encoders", "explain", "get", "io", "knowledge", "llm", "metrics", "models", "nn", "pp", "predict"},
+    "explain": {"encoders", "io", "knowledge", "llm", "models", "pp"},
+    "predict": {"encoders", "io", "knowledge", "llm", "models", "nn", "pp"},
+    "pl": {"encoders", "explain", "get", "io", "knowledge", "llm", "models", "nn", "predict"},
     "get": set(),
     "train": {"encoders", "io", "knowledge", "llm", "models", "nn"},
     "models": {"encoders", "io", "knowledge", "llm", "nn", "train"},
