@@ -110,13 +110,6 @@ def test_the_first_size_goes_by_free_memory(
         assert first_size(backbone, 5, length=10, prefix=60) == 5  # never more than the caller asked for
 
 
-def test_an_engine_that_plans_for_itself_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Engine:
-        backend = "vllm"
-
-    assert first_size(Engine(), 128, length=10) == 128  # type: ignore[arg-type]
-
-
 def test_scores_and_texts_do_not_depend_on_free_memory(
     tiny_backbone: Backbone, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -58,14 +58,12 @@ def test_missing_language_model_is_seen_and_named(bundled: Path, monkeypatch: py
 
 
 @pytest.mark.parametrize("device", ["auto", "cpu"])
-def test_device_and_backend(saved: Path, tiny_backbone: Backbone, device: str) -> None:
+def test_device(saved: Path, tiny_backbone: Backbone, device: str) -> None:
     model = load(saved, llm=tiny_backbone, device=device)
     assert model.backbone.device.type == "cpu"
     assert load(model, device=device) is model
     with pytest.raises(InputError, match="'abacus' is not a torch device"):
         load(model, device="abacus")
-    with pytest.raises(InputError, match="backend='magic'; choose 'hf' or 'vllm'"):
-        load(saved, backend="magic")  # type: ignore[arg-type]
 
 
 def test_device_reaches_the_language_model(saved: Path, tiny_llm: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -66,9 +66,8 @@ def first_size(
 ) -> int:
     """Rows to start with: `most`, or as many as fit into the free memory by :func:`row_bytes`, at least 1.
 
-    Where the free memory cannot be told (other devices than CUDA GPUs and Linux CPUs), and for engines that plan for
-    themselves (vLLM), `most`. Of a model spread over devices, the one with the embeddings counts. The result of what is
-    computed does not depend on it.
+    Where the free memory cannot be told (other devices than CUDA GPUs and Linux CPUs), `most`. Of a model spread over
+    devices, the one with the embeddings counts. The result of what is computed does not depend on it.
 
     Parameters
     ----------
@@ -83,7 +82,7 @@ def first_size(
     what
         What the rows are, for the log.
     """
-    if backbone.backend != "hf" or most < 2:
+    if most < 2:
         return most
     free = free_bytes(backbone.device)
     if free is None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class TextSide:
-    """Tokenizer of a language model; what every backend shares.
+    """Tokenizer of a language model; no model is needed.
 
     Parameters
     ----------

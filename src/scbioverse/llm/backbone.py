@@ -71,8 +71,6 @@ class Backbone(TextSide):
         `[bos]` where the tokenizer puts one before every text, `[]` where it does not.
     """
 
-    backend = "hf"
-
     def __init__(
         self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, name: str = "custom", sha256: str = ""
     ) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from ..errors import InputError, WeightsError
+from ..errors import WeightsError
 from ..llm.prompts import PromptTemplate
 from ..nn import AnswerCodes, BioTokens, PhraseHead, Projector, PrototypeProjector
 from ._shared import SharedHead
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from ..encoders import Encoder
     from ..llm import Backbone
 
-Backend = Literal["hf", "vllm"]
-BACKENDS = ("hf", "vllm")
-
 
 def identity(backbone: Backbone) -> str:
     """Sha256 of a language model: of its files, or of its weights where it was built in memory."""
@@ -33,30 +30,6 @@ def identity(backbone: Backbone) -> str:
         digest.update(key.encode())
         digest.update(value.cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
-
-
-def open_llm(name: str, *, device: str = "auto", backend: Backend = "hf") -> Any:
-    """Load a language model with one of the engines that can run it.
-
-    Raises
-    ------
-    InputError
-        There is no such backend.
-    """
-    if check_backend(backend) == "vllm":
-        from ..llm._vllm import VLLMBackbone
-
-        return VLLMBackbone.load(name)
-    from ..llm import Backbone
-
-    return Backbone.load(name, device=device)
-
-
-def check_backend(backend: str) -> str:
-    """Return `backend` if there is one of that name, or raise an :class:`InputError`."""
-    if backend not in BACKENDS:
-        raise InputError(f"backend={backend!r}; choose {' or '.join(map(repr, BACKENDS))}.")
-    return backend
 
 
 def read_template(fields: Any) -> PromptTemplate:

@@ -6,7 +6,6 @@ import threading
 from typing import TYPE_CHECKING
 
 from ..llm.resolve import refuse_to_fetch
-from ._build import Backend, check_backend, open_llm
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,8 +23,8 @@ class LanguageModel:
     ----------
     name
         Name or path.
-    device, backend
-        Where and by what it is run.
+    device
+        Where it is run.
     mentioned_by
         Whose file it is named in where no user named it: it is then not fetched from the hub.
 
@@ -37,9 +36,8 @@ class LanguageModel:
         What :func:`scbioverse.llm.represent.represent` made of texts, by layer and text.
     """
 
-    def __init__(self, name: str, *, device: str = "auto", backend: str = "hf", mentioned_by: str = "") -> None:
+    def __init__(self, name: str, *, device: str = "auto", mentioned_by: str = "") -> None:
         self.name, self.device, self.mentioned_by = name, device, mentioned_by
-        self.backend: Backend = check_backend(backend)  # type: ignore[assignment]
         self.shared = False
         self.texts: dict[tuple[int, str], NDArray[np.float32]] = {}
         self._opened: Backbone | None = None
@@ -51,12 +49,14 @@ class LanguageModel:
             if self._opened is None:
                 if self.mentioned_by:
                     refuse_to_fetch(self.name, mentioned_by=self.mentioned_by)
-                self._opened = open_llm(self.name, device=self.device, backend=self.backend)
+                from ..llm import Backbone
+
+                self._opened = Backbone.load(self.name, device=self.device)
             return self._opened
 
     def elsewhere(self, device: str) -> LanguageModel:
         """Return the same language model on another device, to be loaded anew."""
-        return LanguageModel(self.name, device=device, backend=self.backend, mentioned_by=self.mentioned_by)
+        return LanguageModel(self.name, device=device, mentioned_by=self.mentioned_by)
 
     @property
     def n_bytes(self) -> int:

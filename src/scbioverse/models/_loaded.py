@@ -44,7 +44,7 @@ class LoadedModels:
         folder
             Folder of a checkpoint.
         options
-            What else it was asked for with: device, language model, backend.
+            What else it was asked for with: device, language model.
         load
             Loads it.
         """
@@ -68,7 +68,6 @@ class LoadedModels:
                 model.config.llm.sha256,
                 language.device,
                 settings.device,
-                language.backend,
             )
             model.language = self._languages.setdefault(told, language)
             self._kept[key] = (model, seen | {"kinds": _kinds(model)})

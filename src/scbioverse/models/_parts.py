@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from .._device import pick_device
 from ..errors import InputError, MismatchError
 from ..llm.prompts import MAX_LABEL_CHARS
-from ._build import Backend, identity, read_template
+from ._build import identity, read_template
 from ._encoders import Encoders
 from ._language import LanguageModel
 from ._reader import Reader
@@ -56,7 +56,6 @@ class Parts:
         adapter: Adapter | None = None,
         writing_adapters: Mapping[str, Adapter] | None = None,
         device: str = "auto",
-        backend: Backend = "hf",
     ) -> None:
         self.config, self.modules, self.text_space = config, modules, text_space
         self.encoders = Encoders.of(encoders)
@@ -69,7 +68,6 @@ class Parts:
             else LanguageModel(
                 llm or config.llm.name,
                 device=device,
-                backend=backend,
                 mentioned_by="" if llm else f"model {config.name!r}",
             )
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
@@ -12,7 +12,6 @@ from tqdm.auto import tqdm
 from .._settings import settings
 from ..errors import InputError
 from ..llm._memory import BatchSize, first_size
-from ..llm._vllm import score_with_engine
 from ..llm.score import score_labels
 from ..llm.trie import LabelTrie
 from ._answer_shares import STEPS, what_is_read
@@ -59,14 +58,10 @@ def score_unique(
     values = inputs[unique]
     out = np.empty((unique.size, len(names)), dtype=np.float32)
     reader = model.reader
-    plain = reader.backbone.backend == "hf"
-    compute: Any
-    prompt, prefix = reader.prompt(modality), reader.prefix(modality) if plain else reader.opening(modality)
+    prompt, prefix = reader.prompt(modality), reader.prefix(modality)
     length, what = len(prompt.head) + min(len(names), MOST_PLANNED), f"{modality}s"
-    # An engine plans for itself.
-    before = reader.prefix(modality).length if plain else 0
-    batch_size = first_size(reader.backbone, batch_size, length=length, prefix=before, what=what)
-    compute, memory = score_labels if plain else score_with_engine, BatchSize(batch_size, what=what)
+    batch_size = first_size(reader.backbone, batch_size, length=length, prefix=prefix.length, what=what)
+    memory = BatchSize(batch_size, what=what)
     model.modules.eval()
     show = settings.progress if progress is None else progress
     with (
@@ -77,7 +72,7 @@ def score_unique(
             block = values[start : start + batch_size]
             suffix = reader.suffix([prompt.head] * len(block), soften(block), modality)
             out[start : start + len(block)] = memory.run(
-                lambda size, suffix=suffix: compute(  # type: ignore[misc]
+                lambda size, suffix=suffix: score_labels(  # type: ignore[misc]
                     reader.backbone,
                     prefix,
                     suffix.inputs_embeds,

@@ -56,8 +56,6 @@ class BioVerse(Space):
         Low-rank adapter that the language model reads soft tokens with, if it was tuned.
     device
         Where to load the language model; `"auto"`: `settings.device`, else the first GPU, else the CPU.
-    backend
-        What runs it: `"hf"` (transformers) or `"vllm"`.
 
     Attributes
     ----------

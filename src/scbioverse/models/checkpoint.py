@@ -38,7 +38,6 @@ from .config import CONFIG, BioVerseConfig, check_name, read_config
 if TYPE_CHECKING:
     from ..encoders import Encoder
     from ..llm import Backbone
-    from ._build import Backend
 
 ENCODER_CONFIG = "encoder.json"
 TENSORS, CARD, ENCODERS, ADAPTER = "projector.safetensors", "README.md", "encoders", "adapter"
@@ -66,9 +65,7 @@ def save_checkpoint(model: BioVerse, path: str | Path, *, overwrite: bool = Fals
     return path
 
 
-def load_checkpoint(
-    path: str | Path, *, llm: str | Backbone | None = None, device: str = "auto", backend: Backend = "hf"
-) -> BioVerse:
+def load_checkpoint(path: str | Path, *, llm: str | Backbone | None = None, device: str = "auto") -> BioVerse:
     """Read a model that :func:`save_checkpoint` wrote.
 
     Parameters
@@ -77,8 +74,8 @@ def load_checkpoint(
         The folder.
     llm
         Language model to use in place of the place that the checkpoint names; it must be the same model.
-    device, backend
-        Where and by what the language model is run, see :func:`scbioverse.models.load`.
+    device
+        Where the language model is run, see :func:`scbioverse.models.load`.
 
     Raises
     ------
@@ -117,7 +114,6 @@ def load_checkpoint(
         backbone=llm if llm is not None and not isinstance(llm, str) else None,
         llm=llm if isinstance(llm, str) else None,
         device=device,
-        backend=backend,
         adapter=Adapter.load(path / ADAPTER) if f"{ADAPTER}/{ADAPTER_CONFIG}" in values["files"] else None,
         writing_adapters={
             modality: Adapter.load(path / WRITING_ADAPTERS / modality)

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from ..llm import Backbone
-    from ._build import Backend
     from .bioverse import BioVerse
 
 DEFAULT_MODEL = "bioverse-small"
@@ -34,7 +33,6 @@ def load(
     *,
     llm: str | Backbone | None = None,
     device: str = "auto",
-    backend: Backend = "hf",
 ) -> BioVerse:
     """Load a model.
 
@@ -49,9 +47,6 @@ def load(
     device
         Where to run it: a torch device, or `"auto"`: `settings.device`, else the first GPU, else the CPU. A model that
         is handed in is moved.
-    backend
-        What runs the language model: `"hf"` (transformers), or `"vllm"`, which only scores labels and is quicker with
-        large models on a GPU.
 
     Returns
     -------
@@ -79,10 +74,10 @@ def load(
         llm = BioVerseConfig.from_dict(read_config(folder)).llm.name
 
     def read() -> BioVerse:
-        return load_checkpoint(folder, llm=llm, device=device, backend=backend)
+        return load_checkpoint(folder, llm=llm, device=device)
 
     # A language model that was handed in is the caller's, and so is what is read with it.
-    return read() if not isinstance(llm, str | None) else LOADED.get(folder, (llm, device, backend), read)
+    return read() if not isinstance(llm, str | None) else LOADED.get(folder, (llm, device), read)
 
 
 def find(model: str | Path) -> Path:
