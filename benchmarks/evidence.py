@@ -21,8 +21,8 @@ import pandas as pd
 from scipy.stats import mannwhitneyu
 
 import scbioverse as sb
+from scbioverse.explain.reading import MeasuredCells, check_text
 from scbioverse.knowledge import harmonise
-from scbioverse.tl._claims import MeasuredCells, check_text
 
 RESULTS = Path(__file__).parent / "results" / "evidence.json"
 STUDIES = ("pbmc3k", "kang_ifnb_pbmc", "fetal_cortex_culture_4474_2000g")

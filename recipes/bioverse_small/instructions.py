@@ -16,9 +16,9 @@ import torch
 from recipes.bioverse_small.data import Study
 from recipes.bioverse_small.encoder import Normaliser
 from scbioverse.encoders.compact import CompactCellEncoder
+from scbioverse.explain.claims import Claim, judge
+from scbioverse.explain.expression import Expression
 from scbioverse.knowledge import canonical_phrase, load_markers, load_ontology
-from scbioverse.knowledge._expression import Expression
-from scbioverse.knowledge.claims import Claim, judge
 from scbioverse.knowledge.spoken import answer_name
 from scbioverse.train.instructions import Instruction, Lessons
 from scbioverse.train.lessons import Group, comparison_lesson, group_lessons, nothing_lessons, term_lessons

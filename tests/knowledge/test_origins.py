@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from scbioverse.knowledge import group_evidence, load_ontology, unsupported_genes, write_rationale
+from scbioverse.explain import group_evidence, unsupported_genes, write_rationale
+from scbioverse.explain.support import COLUMNS
+from scbioverse.knowledge import load_ontology
 from scbioverse.knowledge.candidates import candidate_columns
-from scbioverse.knowledge.evidence import COLUMNS
 from scbioverse.knowledge.marker_weights import marker_weights
 from scbioverse.knowledge.origins import ORIGINS, TUMOURS, named_origin, origins_left, tumours_of
 

@@ -14,10 +14,10 @@ import pytest
 import scbioverse as sb
 from scbioverse._record import read_record
 from scbioverse.errors import InputError, MissingKeyError, WeightsError
+from scbioverse.explain import reading
 from scbioverse.knowledge.spoken import spoken_name
 from scbioverse.llm import Backbone
 from scbioverse.models import BioVerse
-from scbioverse.tl import _claims
 from tests._precision import LOG_PROBS, TOTALS
 
 TYPES = ["B cell", "CD14 monocyte", "CD8 T cell", "NK cell", "platelet"]
@@ -337,7 +337,7 @@ def perfect(cells: ad.AnnData, monkeypatch: pytest.MonkeyPatch) -> pd.Series:
 def test_reasons_name_only_genes_the_data_bear_out(
     cells: ad.AnnData, monkeypatch: pytest.MonkeyPatch, tiny_model: BioVerse
 ) -> None:
-    from scbioverse.knowledge.evidence import cited_genes
+    from scbioverse.explain.support import cited_genes
 
     truth = perfect(cells, monkeypatch)
     done = annotate(cells, tiny_model)
@@ -366,13 +366,13 @@ def test_reasons_without_readable_counts(
 
 
 def test_large_data_are_sampled_by_name(cells: ad.AnnData, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_claims, "MAX_CELLS", 20)
+    monkeypatch.setattr(reading, "MAX_CELLS", 20)
     codes = np.array([0] * 50 + [1] * 7 + [2] * 2 + [-1])
-    rows = _claims.sample_rows(cells, codes)
+    rows = reading.sample_rows(cells, codes)
     assert rows.size == 20
     assert np.bincount(codes[rows]).tolist() == [11, 7, 2]
     order = np.random.default_rng(0).permutation(60)
-    turned = _claims.sample_rows(cells[order].copy(), codes[order])
+    turned = reading.sample_rows(cells[order].copy(), codes[order])
     assert set(cells.obs_names[order][turned]) == set(cells.obs_names[rows])
 
 

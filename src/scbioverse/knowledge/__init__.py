@@ -1,4 +1,4 @@
-"""What is known about human cell types: ontology, names, markers and gene aliases, and what data say about them.
+"""What is known about human cell types: ontology, names, markers and gene aliases.
 
 Names are imported when they are first asked for: looking up a gene need not load pandas.
 """
@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .cards import general_texts, label_card
-    from .evidence import Support, group_evidence, unsupported_genes, write_rationale
     from .genes import GeneTable, harmonise, load_genes
     from .markers import SOURCES, load_markers, markers_for
     from .ontology import Ontology, Term, load_ontology
@@ -20,10 +19,6 @@ if TYPE_CHECKING:
 _WHERE = {
     "general_texts": "cards",
     "label_card": "cards",
-    "Support": "evidence",
-    "group_evidence": "evidence",
-    "unsupported_genes": "evidence",
-    "write_rationale": "evidence",
     "GeneTable": "genes",
     "harmonise": "genes",
     "load_genes": "genes",
@@ -44,11 +39,9 @@ __all__ = [
     "GeneTable",
     "Ontology",
     "Resolution",
-    "Support",
     "Term",
     "canonical_phrase",
     "general_texts",
-    "group_evidence",
     "harmonise",
     "label_card",
     "load_genes",
@@ -57,8 +50,6 @@ __all__ = [
     "markers_for",
     "resolve_label",
     "resolve_labels",
-    "unsupported_genes",
-    "write_rationale",
 ]
 
 

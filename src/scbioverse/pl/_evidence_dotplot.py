@@ -151,7 +151,7 @@ def _light(adata: AnnData, slots: Slots, genes: list[str], columns: dict[str, in
     """Return a small object of its own: the cited genes as log-normalised values, and short names of the labels."""
     import anndata as ad
 
-    from ..knowledge._expression import Expression
+    from ..explain.expression import Expression
 
     labels = adata.obs[slots.label].astype("category").cat.remove_unused_categories()
     inside = labels.notna().to_numpy()

@@ -13,6 +13,7 @@ from .._mudata import is_mudata, on_part
 from .._random import Rng, as_seed
 from .._results import check_target, own_copy
 from ..errors import InputError
+from ..explain.reasons import Rationale, reasons
 from ._answers import columns_of, decide, write_answers
 from ._choices import Method, check_options, given_threshold, means_ontology, pick_method, resolve_threshold
 from ._elsewhere import elsewhere
@@ -22,7 +23,6 @@ from ._label_scores import label_scores
 from ._labels import Labels, log_labels, read_labels
 from ._propagation import check_neighbors, propagate
 from ._proposals import proposed_answers
-from ._reasons import Rationale, reasons
 from ._representation import represent_rows
 from ._samples import harmonise_samples, read_samples
 from ._shortlist import rank_ontology

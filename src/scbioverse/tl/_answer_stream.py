@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from ..errors import InputError
-from ..knowledge.claims import split_sentences
+from ..knowledge.sentences import split_sentences
 
 _PIECE = re.compile(r"\s*\S+\s*")
 

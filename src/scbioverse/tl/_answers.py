@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from anndata import AnnData
 
+    from ..explain.reasons import Reasons
     from ._labels import Label
-    from ._reasons import Reasons
     from ._representation import Representation
 
 UNKNOWN = "unknown"
@@ -247,7 +247,9 @@ def write_answers(
         slots.margin: answers.margin,
         slots.entropy: answers.entropy,
         **({} if answers.elsewhere is None else {slots.elsewhere: answers.elsewhere}),
-        slots.rationale: pd.Series(why.of_rows(answers), index=index, dtype=object),
+        slots.rationale: pd.Series(
+            why.of_rows(answers.codes, answers.known, answers.confidence), index=index, dtype=object
+        ),
         slots.cl_id: pd.Series(pd.Categorical(ids[label_codes]), index=index),
     }
     if texts is not None:

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..knowledge import load_ontology, resolve_label
-from ..knowledge.claims import split_sentences
 from ..knowledge.phrases import canonical_phrase
+from ..knowledge.sentences import split_sentences
 from ..knowledge.spoken import term_said
 from ..llm.questions import MAX_EVIDENCE_CHARS, bounded
 from ..models._questioner import write_labels

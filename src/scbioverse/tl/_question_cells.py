@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from .._keys import Slots
 from .._settings import settings
 from ..errors import InputError
+from ..explain.reading import MeasuredCells
 from ..models import load
-from ._claims import MeasuredCells
 from ._column_values import is_list
 from ._columns import obs_column
 from ._groups import read_groups

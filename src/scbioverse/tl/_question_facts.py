@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ..knowledge.claims import Claim, judge
+from ..explain.claims import Claim, judge
 from ..llm.questions import MAX_NAME_CHARS, bounded
 from ._question_unread import bounds_or_negates
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ..knowledge.claims import Measured
+    from ..explain.claims import Measured
     from ._asked_sequences import AskedSequences
     from ._question_cells import AskedCells
     from ._questions import Question

@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 from scipy.special import log_softmax
 
+from ..explain.reading import CheckedClaim, check_text
 from ..knowledge import canonical_phrase, load_ontology, markers_for
-from ..knowledge.claims import split_sentences
+from ..knowledge.sentences import split_sentences
 from ..llm.questions import MAX_NAME_CHARS, bounded
 from ..models._score import score_unique
 from ..train.lessons import measured
-from ._claims import CheckedClaim, check_text
 from ._labels import read_labels
 from ._question_facts import MARKERS, NOT_ENOUGH, genes_said, top_genes
 from ._questions import content_stems, named_types

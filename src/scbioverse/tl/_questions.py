@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import pandas as pd
 
+from ..explain.gene_mentions import gene_mentions
 from ..knowledge import load_ontology, resolve_label
-from ..knowledge._gene_mentions import gene_mentions
 from ..knowledge.ontology import fold
 from ._column_values import SHORT, ColumnValues, is_list, read_values
 from ._question_unread import bounds_or_negates, unread_of_cells

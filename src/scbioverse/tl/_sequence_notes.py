@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from ..knowledge.claims import split_sentences
+from ..knowledge.sentences import split_sentences
 from ..llm.questions import MAX_NAME_CHARS, bounded
 from ..metrics import extract_classes, extract_roles
 from ._answer_stream import Answer, pieces, whole_sentences

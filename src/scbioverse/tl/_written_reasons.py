@@ -11,12 +11,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from .._shown import shown_name
-from ..knowledge.claims import split_sentences
+from ..explain.reading import CheckedClaim, MeasuredCells, check_text
+from ..explain.reasons import Reasons, _row
+from ..knowledge.sentences import split_sentences
 from ..train.lessons import measured
-from ._claims import CheckedClaim, MeasuredCells, check_text
 from ._generate import group_means
 from ._groups import Groups
-from ._reasons import Reasons, _row
 
 if TYPE_CHECKING:
     from anndata import AnnData

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..knowledge import canonical_phrase, load_ontology, markers_for
-from ..knowledge.claims import split_sentences
 from ..knowledge.phrases import phrases
+from ..knowledge.sentences import split_sentences
 from .instructions import Instruction
 
 if TYPE_CHECKING:

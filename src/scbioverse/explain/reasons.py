@@ -11,8 +11,8 @@ import pandas as pd
 
 from .._shown import shown_name
 from ..errors import InputError, MissingKeyError
-from ..knowledge.evidence import percent
-from ._claims import CheckedClaim, MeasuredCells, check_text
+from .reading import CheckedClaim, MeasuredCells, check_text
+from .support import group_evidence, percent, write_rationale
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from numpy.typing import NDArray
 
-    from ._answers import Answers
 
 Rationale = Literal["group", "cell"]
 NO_GROUP = "No label: the cell is in no group."
@@ -57,14 +56,16 @@ class Reasons:
     table: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=EVIDENCE))
     cells: list[str] | None = None
 
-    def of_rows(self, answers: Answers) -> list[str]:
+    def of_rows(
+        self, codes: NDArray[np.integer], known: NDArray[np.bool_], confidence: NDArray[np.floating]
+    ) -> list[str]:
         """Reason of every row; that of the best candidate, said to be unsure, where none is sure enough."""
         if not any(self.sentences) and self.cells is None:
-            return [""] * len(answers.codes)
-        own = self.cells or [self.sentences[code] if code >= 0 else NO_GROUP for code in answers.codes]
+            return [""] * len(codes)
+        own = self.cells or [self.sentences[code] if code >= 0 else NO_GROUP for code in codes]
         return [
-            text if known or code < 0 else f"Confidence {conf:.2f} is below the threshold. {text}"
-            for text, code, known, conf in zip(own, answers.codes, answers.known, answers.confidence, strict=True)
+            text if sure or code < 0 else f"Confidence {conf:.2f} is below the threshold. {text}"
+            for text, code, sure, conf in zip(own, codes, known, confidence, strict=True)
         ]
 
 
@@ -99,7 +100,7 @@ def reasons(
 
     Returns
     -------
-    The reasons; every gene in them passed :func:`scbioverse.tl._claims.check_text`.
+    The reasons; every gene in them passed :func:`scbioverse.explain.reading.check_text`.
     """
     if rationale is None:
         return Reasons([""] * len(names))
@@ -124,8 +125,6 @@ def reasons(
 
 def _evidence(cells: MeasuredCells, cl_ids: Sequence[str | None], codes: NDArray[np.integer]) -> pd.DataFrame:
     """Evidence for every label; groups are called by their codes, since a name may be anything."""
-    from ..knowledge.evidence import group_evidence
-
     groups = pd.Categorical.from_codes(codes[cells.rows], pd.RangeIndex(len(cl_ids)))
     return group_evidence(cells.expression, (), groups, dict(enumerate(cl_ids)))
 
@@ -137,8 +136,6 @@ def _checked(
     codes: NDArray[np.integer],
     sizes: NDArray[np.integer],
 ) -> tuple[list[str], pd.DataFrame]:
-    from ..knowledge.evidence import write_rationale
-
     sentences, rows = [], []
     for code, (name, n) in enumerate(zip(names, sizes, strict=True)):
         if not n:

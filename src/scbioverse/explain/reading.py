@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 
 from ..errors import InputError
-from ..knowledge._expression import Expression
-from ..knowledge.claims import SUPPORTED, Claim, ClaimRules, Measured, Verdict, judge, parse_claims, split_sentences
+from ..knowledge.sentences import split_sentences
+from .claims import SUPPORTED, Claim, ClaimRules, Measured, Verdict, judge, parse_claims
+from .expression import Expression
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -157,7 +158,7 @@ def check_text(
     names
         Labels of the data, in which a gene's name ("FCGR3A+ Mono") is no claim.
     rules
-        Thresholds; the defaults of :class:`scbioverse.knowledge.claims.ClaimRules` if not given.
+        Thresholds; the defaults of :class:`scbioverse.explain.claims.ClaimRules` if not given.
     layer, key
         Where expression and gene names are; for an AnnData only.
 

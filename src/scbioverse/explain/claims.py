@@ -6,8 +6,9 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from ._claim_directions import directions_of
-from ._gene_mentions import Direction, Mention, gene_mentions
+from ..knowledge.sentences import split_sentences
+from .directions import directions_of
+from .gene_mentions import Direction, Mention, gene_mentions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -16,10 +17,6 @@ Verdict = Literal["supported", "contradicted", "not measured"]
 SUPPORTED: Verdict = "supported"
 CONTRADICTED: Verdict = "contradicted"
 NOT_MEASURED: Verdict = "not measured"
-
-# A sentence ends at a full stop, an exclamation or question mark before a space, or at a line's end.
-_END = re.compile(r"(?<=[.!?])[\"')\]]*\s+(?=[^a-z])|\n+")
-_ABBREVIATED = re.compile(r"\b(?:e\.g|i\.e|vs|cf|approx|etc|ca|al|Fig|resp)\.$")
 
 _FIGURES = re.compile(
     r"\(\s*(?:in\s+)?([<>~]?)\s*(\d+(?:\.\d+)?)\s*%[^()]*?(?:([<>~]?)\s*(\d+(?:\.\d+)?)\s*%[^()]*)?\)"
@@ -110,19 +107,6 @@ class Measured:
     p_low: float
     n_in: int
     n_out: int
-
-
-def split_sentences(text: str) -> list[str]:
-    """Cut a text into sentences; abbreviations such as "e.g." do not end one."""
-    out: list[str] = []
-    start = 0
-    for gap in _END.finditer(text):
-        if _ABBREVIATED.search(text[start : gap.start()]) and "\n" not in gap[0]:
-            continue
-        out.append(text[start : gap.end()].strip())
-        start = gap.end()
-    out.append(text[start:].strip())
-    return [one for one in out if one]
 
 
 def parse_claims(text: str, *, names: Iterable[str] = ()) -> list[Claim]:

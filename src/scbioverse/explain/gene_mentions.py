@@ -8,10 +8,10 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Literal
 
-from ._words import meanings
-from .genes import load_genes
-from .ontology import fold, load_ontology
-from .phrases import canonical_phrase
+from ..knowledge._words import meanings
+from ..knowledge.genes import load_genes
+from ..knowledge.ontology import fold, load_ontology
+from ..knowledge.phrases import canonical_phrase
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -8,8 +8,9 @@ import pytest
 from scipy import sparse
 
 from scbioverse.errors import InputError
-from scbioverse.knowledge import Support, group_evidence, resolve_label, unsupported_genes, write_rationale
-from scbioverse.knowledge.evidence import COLUMNS, cited_genes
+from scbioverse.explain import Support, group_evidence, unsupported_genes, write_rationale
+from scbioverse.explain.support import COLUMNS, cited_genes
+from scbioverse.knowledge import resolve_label
 
 B, T = "CL:0000236", "CL:0000084"
 SYMBOLS = ["CD79A", "MS4A1", "CD3D", "CD3E", "ACTB", "GAPDH", "LYZ", "NKG7"] + [

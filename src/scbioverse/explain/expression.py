@@ -9,9 +9,9 @@ import numpy as np
 from scipy import sparse
 
 from ..errors import InputError
-from ._ranks import one_sided, rank_sums
+from ..knowledge.gene_columns import claims_of, pick
 from .claims import Measured
-from .gene_columns import claims_of, pick
+from .ranks import one_sided, rank_sums
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

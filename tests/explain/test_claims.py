@@ -3,9 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from scbioverse.explain.claims import Claim, ClaimRules, Measured, judge, parse_claims
+from scbioverse.explain.gene_mentions import gene_mentions
 from scbioverse.knowledge import load_genes
-from scbioverse.knowledge._gene_mentions import gene_mentions
-from scbioverse.knowledge.claims import Claim, ClaimRules, Measured, judge, parse_claims, split_sentences
+from scbioverse.knowledge.sentences import split_sentences
 
 SIGN = {"high": "+", "low": "~", "absent": "-"}
 

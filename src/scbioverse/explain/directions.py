@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ._gene_mentions import Direction, Mention
+    from .gene_mentions import Direction, Mention
 
 _GENE = r"⟦\d+⟧(?:\s*\([^()]*\))?"
 _AND = r"(?:,\s*(?:and\s+|or\s+)?|/|&\s*|\band\b|\bor\b|\bnor\b|\bplus\b|\bas well as\b)"

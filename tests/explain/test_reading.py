@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from scbioverse.errors import InputError
-from scbioverse.tl._claims import MeasuredCells, check_text
+from scbioverse.explain.reading import MeasuredCells, check_text
 
 
 @pytest.fixture

@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 
 from ..errors import InputError
-from ._expression import Expression, group_statistics
-from ._ranks import benjamini_hochberg
-from .markers import markers_for, marks_a_sibling
-from .ontology import load_ontology
-from .origins import ORIGINS, TUMOURS
-from .phrases import canonical_phrase
+from ..knowledge.markers import markers_for, marks_a_sibling
+from ..knowledge.ontology import load_ontology
+from ..knowledge.origins import ORIGINS, TUMOURS
+from ..knowledge.phrases import canonical_phrase
+from .expression import Expression, group_statistics
+from .ranks import benjamini_hochberg
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
