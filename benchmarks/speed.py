@@ -32,7 +32,8 @@ from scbioverse.knowledge.spoken import spoken_name
 from scbioverse.llm.score import naive_scores
 from scbioverse.models import BioVerse
 from scbioverse.models._answer_shares import STEPS, what_is_read
-from scbioverse.tl._marker_term import reference_stats
+from scbioverse.predict.pool import cascade
+from scbioverse.predict.sources.markers import reference_stats
 
 RESULTS = Path(__file__).parent / "results" / "speed.json"
 # Cells scored for each number of labels: enough for some seconds of work.
@@ -174,10 +175,10 @@ def cascade_rates(model: BioVerse, adata: AnnData, sets: dict[int, list[tuple[st
         ids, names = [one for one, _ in labels], [phrase for _, phrase in labels]
         cards = [label_card(one) for one in ids]
         embeddings = np.asarray(part.obsm["X_bioverse"])
-        model.cascade(embeddings[:2], names, cards, progress=False)  # reads the cards, once a label set
+        cascade(model, embeddings[:2], names, cards, progress=False)  # reads the cards, once a label set
         start = time.perf_counter()
         evidence = marker_evidence(part, reference_stats(model), ids)
-        found = model.cascade(embeddings, names, cards, terms=ids, evidence=evidence, progress=False)
+        found = cascade(model, embeddings, names, cards, terms=ids, evidence=evidence, progress=False)
         rate = part.n_obs / (time.perf_counter() - start)
         rows.append(
             {

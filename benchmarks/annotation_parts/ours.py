@@ -21,8 +21,8 @@ from recipes.bioverse_small.calibration import (
 )
 from recipes.bioverse_small.encoder import TrainedEncoder, embed_study, head_scores
 from scbioverse.models import BioVerse
-from scbioverse.models._cascade import others_pooled, worth_reading
 from scbioverse.models.config import AskedConfig, PoolConfig
+from scbioverse.predict.pool import others_pooled, worth_reading
 
 WAYS = {"score": "score", "nearest": "nearest", "head": "bypass head"}
 # Soft tokens that say what a cell is among all that the projector knows, whatever is asked.

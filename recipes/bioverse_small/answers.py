@@ -26,7 +26,7 @@ from scbioverse.knowledge.ontology import load_ontology
 from scbioverse.knowledge.spoken import answer_name, spoken_name
 from scbioverse.models import BioVerse
 from scbioverse.models._answer_shares import answers, name_code
-from scbioverse.tl._ontology_cards import term_ids
+from scbioverse.predict.term_table import term_ids
 from scbioverse.train import AutoregressiveTask, Batch, CandidateSet, fit
 
 logger = logging.getLogger("recipes.bioverse_small")

@@ -10,6 +10,7 @@ from recipes.bioverse_small.calibration import Calibration, combine, question, r
 from recipes.bioverse_small.data import Study
 from recipes.bioverse_small.encoder import TrainedEncoder
 from scbioverse.models import BioVerse
+from scbioverse.predict.pool import cascade
 from scbioverse.train import expected_calibration_error
 
 
@@ -53,7 +54,8 @@ def evaluate(
             if way == "score":
                 rows["score, no markers, shuffled"] = metrics(alone[generator.permutation(n)], truth)
         if model.config.pool is not None:
-            answer = model.cascade(
+            answer = cascade(
+                model,
                 asked.embedding,
                 asked.names,
                 asked.cards,

@@ -41,7 +41,7 @@ from scbioverse.encoders.compact import CompactCellEncoder
 from scbioverse.errors import MismatchError
 from scbioverse.llm import Backbone
 from scbioverse.models import BioVerse, load
-from scbioverse.tl._ontology_cards import keep_ontology
+from scbioverse.predict.term_table import keep_ontology
 
 logger = logging.getLogger("recipes.bioverse_small")
 TARGET = Path(__file__).parents[2] / "src/scbioverse/models/weights/bioverse-small"

@@ -16,7 +16,7 @@ from scbioverse._record import read_record
 from scbioverse.errors import InputError, MissingKeyError
 from scbioverse.models import BioVerse, load
 from scbioverse.models.config import PoolConfig
-from scbioverse.tl._choices import pick_method
+from scbioverse.predict.options import pick_method
 from scbioverse.tl._texts import read_texts, split_rows
 from tests._precision import FEW
 

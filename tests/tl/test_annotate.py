@@ -197,7 +197,7 @@ def test_other_cells_do_not_matter(cells: ad.AnnData, tiny_model: BioVerse) -> N
 
 def test_current_embedding_is_used(cells: ad.AnnData, tiny_model: BioVerse, monkeypatch: pytest.MonkeyPatch) -> None:
     sb.tl.embed(cells, model=tiny_model)
-    monkeypatch.setattr("scbioverse.tl._representation.embed_rows", lambda *_, **__: pytest.fail("embedded anew"))
+    monkeypatch.setattr("scbioverse.predict.embedding.embed_rows", lambda *_, **__: pytest.fail("embedded anew"))
     annotate(cells, tiny_model)
     annotate(cells, tiny_model, key_added="mine")  # the default stem's embedding serves it
 

@@ -165,7 +165,7 @@ def test_the_same_data_in_another_form_are_not_embedded_again(
     else:
         forms = {"csc": sp.csc_matrix, "dense": lambda X: X.toarray(), "float64": lambda X: X.astype(np.float64)}
         cells.X = forms[way](cells.X)
-    monkeypatch.setattr("scbioverse.tl._representation.embed_rows", lambda *_, **__: pytest.fail("embedded anew"))
+    monkeypatch.setattr("scbioverse.predict.embedding.embed_rows", lambda *_, **__: pytest.fail("embedded anew"))
     sb.tl.annotate(cells, model=tiny_model, method="nearest", markers=False, rationale=None)
     if way == "backed":
         cells.file.close()

@@ -146,7 +146,7 @@ class AskedConfig:
 
 @dataclass(frozen=True)
 class PoolConfig:
-    """Weights of the sources that `method="cascade"` pools; see :func:`scbioverse.models._cascade.cascade`.
+    """Weights of the sources that `method="cascade"` pools; see :func:`scbioverse.predict.pool.cascade`.
 
     Attributes
     ----------

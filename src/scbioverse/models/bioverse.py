@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
     from ..encoders import Encoder
     from ..llm import Backbone
-    from ._cascade import Answer
     from ._parts import Float
 
 
@@ -276,36 +275,6 @@ class BioVerse(Space):
         cosine = self.coordinates(embeddings, modality) @ self.text_coordinates(cards).T
         scaled = cosine.astype(np.float64) / self.config.nearest_temperature
         return log_softmax(scaled, axis=1).astype(np.float32)
-
-    def cascade(
-        self,
-        embeddings: Float,
-        names: Sequence[str],
-        cards: Sequence[str],
-        *,
-        terms: Sequence[str | None] | None = None,
-        evidence: Float | None = None,
-        modality: str = "cell",
-        batch_size: int = 512,
-        progress: bool | None = None,
-    ) -> Answer:
-        """Answer by attention, nearness and markers where they are sure, and let the language model read other rows.
-
-        See :func:`scbioverse.models._cascade.cascade`.
-        """
-        from ._cascade import cascade
-
-        return cascade(
-            self,
-            embeddings,
-            names,
-            cards,
-            terms=terms,
-            evidence=evidence,
-            modality=modality,
-            batch_size=batch_size,
-            progress=progress,
-        )
 
     # ------------------------------------------------------------------ files
 

@@ -11,8 +11,8 @@ from .._mudata import is_mudata, on_part
 from .._random import Rng, as_seed
 from .._results import check_target, write_results
 from ..errors import InputError
+from ..predict.embedding import represent_rows
 from ._align_training import aligned_rows, finish, make_task, new_model
-from ._representation import represent_rows
 from ._texts import read_texts, split_rows
 
 if TYPE_CHECKING:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from ..encoders import Encoder
     from ..models import BioVerse
+    from ..predict.embedding import Representation
     from ..train import CandidateSet
-    from ._representation import Representation
     from ._texts import Texts
 
 METHODS = {"contrastive": ("nearest",), "autoregressive": ("score",), "both": ("score", "nearest")}

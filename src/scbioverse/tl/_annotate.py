@@ -14,18 +14,19 @@ from .._random import Rng, as_seed
 from .._results import check_target, own_copy
 from ..errors import InputError
 from ..explain.reasons import Rationale, reasons
-from ._answers import columns_of, decide, write_answers
-from ._choices import Method, check_options, given_threshold, means_ontology, pick_method, resolve_threshold
-from ._elsewhere import elsewhere
-from ._generate import generate_answers
-from ._groups import read_groups, warn_of_disagreement
-from ._label_scores import label_scores
-from ._labels import Labels, log_labels, read_labels
-from ._propagation import check_neighbors, propagate
-from ._proposals import proposed_answers
-from ._representation import represent_rows
-from ._samples import harmonise_samples, read_samples
-from ._shortlist import rank_ontology
+from ..predict.calls import columns_of, decide
+from ..predict.candidates import Labels, log_labels, read_labels
+from ..predict.embedding import represent_rows
+from ..predict.free_text import generate_answers
+from ..predict.group_names import proposed_answers
+from ..predict.groups import read_groups, warn_of_disagreement
+from ..predict.label_scores import label_scores
+from ..predict.open_set import elsewhere
+from ..predict.options import Method, check_options, given_threshold, means_ontology, pick_method, resolve_threshold
+from ..predict.samples import harmonise_samples, read_samples
+from ..predict.smooth import check_neighbors, propagate
+from ..predict.whole_ontology import rank_ontology
+from ._write import write_answers
 from ._written_reasons import written_reasons
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def annotate(
         nearness to each label's description in the space shared with text; quicker. `"cascade"`: nearness, the
         projector's attention to the terms it knows, and markers, pooled; the language model reads the rows whose label
         its word could change, and what it says comes into their pool (with `bioverse-small`, whose calibration gave
-        its word no weight beside the others, none; see :meth:`scbioverse.models.BioVerse.cascade`). None: `"cascade"`
+        its word no weight beside the others, none; see :func:`scbioverse.predict.pool.cascade`). None: `"cascade"`
         where the model's calibration
         allows it, else what the model was trained for, `"score"` if both. `"generate"`: the language model writes the
         label, of a group from its mean embedding; with `labels` always one of them, without them a free text that is

@@ -22,12 +22,12 @@ from ..pp._protein_properties import protein_mass
 from ..pp._sequences import Sequence as Residues
 from ..pp._sequences import clean_sequence
 from ..pp._smiles import Molecule, parse_smiles
+from ..predict.embedding import represent_rows
 from ._column_values import is_list, value_text
 from ._describe_reference import reference_texts
 from ._neighbours import compared_views
 from ._question_cells import check_rows, groups_in, read_cells
 from ._questions import MOST_GROUPS, column_values, group_columns
-from ._representation import represent_rows
 from ._sequence_names import lowered
 from ._sequence_tokens import Vocabulary
 from ._sequence_words import Property

@@ -12,58 +12,18 @@ from .._results import check_target, own_copy, write_results
 from ..encoders import Encoder, embed_rows
 from ..encoders._by_name import SHORT_NAMES
 from ..encoders._distinct import TextEncoder
-from ..encoders._run import digest_of_input
 from ..errors import InputError
-from ..io import array_digest
 from ..models._hub import given_encoder
+from ..predict.embedding import embed_step, embedding_record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    import numpy as np
     import pandas as pd
     from anndata import AnnData
-    from numpy.typing import NDArray
 
     from ..models import BioVerse
-
-
-def embed_step(slots: Slots, modality: str = "cell") -> str:
-    """Name under which :func:`embed` records itself: `"embed"` for the default slot, else with stem and modality."""
-    stem = "" if slots.key == Slots().key else f"_{slots.key}"
-    return f"embed{stem}{'' if modality == 'cell' else '_' + modality}"
-
-
-def embedding_record(
-    encoder: Encoder,
-    adata: AnnData,
-    values: NDArray[np.float32],
-    *,
-    plan: Any,
-    model: str,
-    modality: str,
-    slot: str,
-    key: str | None,
-    layer: str | None,
-    seed: int,
-) -> dict[str, Any]:
-    """Return what is recorded of an embedding: how it was made, and digests of what was read and of what came out."""
-    return {
-        "model": model,
-        "encoder": encoder.name,
-        "fingerprint": encoder.fingerprint(),
-        "modality": modality,
-        "slot": slot,
-        "n_tokens": encoder.n_tokens,
-        "dim": encoder.dim,
-        "layer": layer,
-        "key": key,
-        "seed": seed,
-        "input_digest": digest_of_input(encoder, adata, key=key, layer=layer, plan=plan),
-        "output_digest": array_digest(values),
-        **getattr(plan, "summary", {}),
-    }
 
 
 def embed(

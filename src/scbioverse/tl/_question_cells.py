@@ -12,12 +12,12 @@ from .._keys import Slots
 from .._settings import settings
 from ..errors import InputError
 from ..explain.reading import MeasuredCells
+from ..io.columns import obs_column
 from ..models import load
+from ..predict.embedding import represent_rows
+from ..predict.groups import read_groups
 from ._column_values import is_list
-from ._columns import obs_column
-from ._groups import read_groups
 from ._questions import column_values, group_columns
-from ._representation import represent_rows
 
 if TYPE_CHECKING:
     from pathlib import Path

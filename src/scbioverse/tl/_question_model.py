@@ -15,8 +15,8 @@ from ..knowledge import canonical_phrase, load_ontology, markers_for
 from ..knowledge.sentences import split_sentences
 from ..llm.questions import MAX_NAME_CHARS, bounded
 from ..models._score import score_unique
+from ..predict.candidates import read_labels
 from ..train.lessons import measured
-from ._labels import read_labels
 from ._question_facts import MARKERS, NOT_ENOUGH, genes_said, top_genes
 from ._questions import content_stems, named_types
 

@@ -15,8 +15,8 @@ from .._mudata import anndata_of, is_mudata, on_part
 from .._random import Rng, as_seed
 from .._results import check_target, own_copy, write_results
 from ..errors import InputError
-from ._answers import columns_of
-from ._representation import represent_rows
+from ..predict.calls import columns_of
+from ..predict.embedding import represent_rows
 from ._retrieve_rows import MOST_COLUMN, TOP_K, best_texts, column_texts, similar_rows
 
 if TYPE_CHECKING:

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import InputError, MissingKeyError
+from ..predict.embedding import represent_rows
 from ._neighbours import Metric, Neighbours, View, compared_views, known_rows, nearest_rows
-from ._representation import represent_rows
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
     from .._keys import Slots
     from ..models import BioVerse
-    from ._representation import Representation
+    from ..predict.embedding import Representation
 
 # Texts of a column; each is read by the lower part of the language model once.
 MOST_COLUMN = 200_000

@@ -11,11 +11,11 @@ import pandas as pd
 from .._keys import Slots
 from .._mudata import is_mudata, on_part
 from .._results import check_target, own_copy, write_results
-from .._shown import shown_name
 from ..errors import InputError, MissingKeyError
-from ..knowledge import Ontology, load_ontology, resolve_label, resolve_labels
+from ..io.columns import as_categories, obs_column
+from ..knowledge import Ontology, load_ontology, resolve_labels
 from ..knowledge.phrases import canonical_phrase
-from ._columns import as_categories, obs_column
+from ..predict.candidates import resolve_term
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -135,27 +135,10 @@ def _level(level: object, ontology: Ontology) -> tuple[int | None, list[str], ob
             raise InputError(f"level={level} is negative; a depth counts is_a steps from the root, 0 or more.")
         return int(level), [], int(level)
     wanted = [level] if isinstance(level, str) else [str(one) for one in level]
-    chosen = [resolve_terms(one) for one in wanted]
+    chosen = [resolve_term(one) for one in wanted]
     if not chosen:
         raise InputError("level names no term; pass a depth, or ids or names of Cell Ontology terms.")
     return None, [one for one in chosen if one in ontology], chosen
-
-
-def resolve_terms(name: str) -> str:
-    """Id of a term given by id or name.
-
-    Raises
-    ------
-    InputError
-        It is no term of the Cell Ontology.
-    """
-    found = resolve_label(name[:200]).cl_id
-    if found is None:
-        raise InputError(
-            f"{shown_name(name)!r} is no term of the Cell Ontology; pass an id such as 'CL:0000084' or a name such as "
-            "'T cell'."
-        )
-    return found
 
 
 def _lift(name: str, cl_id: str, depth: int | None, chosen: list[str], ontology: Ontology) -> tuple[str | float, str]:

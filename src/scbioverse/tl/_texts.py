@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import InputError
+from ..io.columns import as_categories, obs_column
 from ..knowledge import load_ontology, resolve_labels
 from ..knowledge.cards import label_card
 from ..knowledge.spoken import answer_name
-from ._columns import as_categories, obs_column
-from ._label_names import NO_NAME
-from ._labels import is_number
+from ..predict.candidate_names import NO_NAME
+from ..predict.candidates import is_number
 
 if TYPE_CHECKING:
     from anndata import AnnData

@@ -14,10 +14,10 @@ from .._mudata import is_mudata, on_part
 from .._random import Rng, as_seed
 from .._results import check_target, write_results
 from ..errors import InputError, MismatchError
+from ..predict.embedding import represent_rows
 from ._align_training import fresh_model
 from ._question_cells import AskedCells
 from ._question_facts import top_genes
-from ._representation import represent_rows
 from ._texts import Texts, read_texts, split_rows
 
 if TYPE_CHECKING:

@@ -14,15 +14,15 @@ from .._shown import shown_name
 from ..explain.reading import CheckedClaim, MeasuredCells, check_text
 from ..explain.reasons import Reasons, _row
 from ..knowledge.sentences import split_sentences
+from ..predict.free_text import group_means
+from ..predict.groups import Groups
 from ..train.lessons import measured
-from ._generate import group_means
-from ._groups import Groups
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
     from ..models import BioVerse
-    from ._answers import Answers
+    from ..predict.calls import Answers
 
 Float = NDArray[np.float32]
 # Gives the sentences of a text that hold, and how many claims about genes they make.

@@ -14,9 +14,9 @@ from ..knowledge.sentences import split_sentences
 from ..knowledge.spoken import term_said
 from ..llm.questions import MAX_EVIDENCE_CHARS, bounded
 from ..models._questioner import write_labels
-from ._answers import Answers, decide
-from ._groups import Groups, agreement
-from ._labels import Label
+from .calls import Answers, decide
+from .candidates import Label
+from .groups import Groups, agreement
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -135,7 +135,7 @@ def generate_answers(
     """Let the language model write a label for every row, or for the mean embedding of every group.
 
     The scores beside them are those of `method="score"` among the same labels. Groups that may be called anything are
-    :func:`scbioverse.tl._proposals.proposed_answers`'.
+    :func:`scbioverse.predict.group_names.proposed_answers`'.
 
     Parameters
     ----------
@@ -196,6 +196,7 @@ def answers_of(written: Written, scores: Float, groups: Groups | None, threshold
 
 
 def group_means(values: Float, groups: Groups) -> Float:
+    """Mean embedding of each group, float32 (n_groups, ...)."""
     inside = groups.codes >= 0
     sums = np.zeros((len(groups.names), *values.shape[1:]), dtype=np.float64)
     np.add.at(sums, groups.codes[inside], values[inside])

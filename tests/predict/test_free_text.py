@@ -8,9 +8,9 @@ import pytest
 
 import scbioverse as sb
 from scbioverse.knowledge.spoken import spoken_name
-from scbioverse.tl._generate import generate_labels, label_of
-from scbioverse.tl._labels import read_labels
-from scbioverse.tl._representation import Representation
+from scbioverse.predict.candidates import read_labels
+from scbioverse.predict.embedding import Representation
+from scbioverse.predict.free_text import generate_labels, label_of
 from scbioverse.tl._written_reasons import generate_reasons
 from tests._precision import LOG_PROBS
 
@@ -62,7 +62,7 @@ def test_texts_mean_terms() -> None:
 def test_free_labels_of_one_meaning_are_one(tiny_model: BioVerse, monkeypatch: pytest.MonkeyPatch) -> None:
     texts = ["B cells", "B lymphocyte", "platelet", "flum"]
     monkeypatch.setattr(
-        "scbioverse.tl._generate.write_labels",
+        "scbioverse.predict.free_text.write_labels",
         lambda *_, **__: (texts, np.zeros(4, np.float32), np.full(4, -1)),
     )
     written = generate_labels(tiny_model, np.zeros((4, 16), np.float32))
@@ -122,7 +122,7 @@ def test_written_reasons_replace_measured_ones_where_they_hold(
     adata, truth = adata[kept].copy(), truth[kept]
     codes = np.array([["B", "NK", "CD14+ Mono"].index(one) for one in truth])
     monkeypatch.setattr(
-        "scbioverse.tl._generate.write_labels",
+        "scbioverse.predict.free_text.write_labels",
         lambda *_, **__: ([names[code] for code in codes], np.full(len(codes), -0.1, np.float32), codes),
     )
     said = {

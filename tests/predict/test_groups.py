@@ -11,7 +11,7 @@ import pytest
 
 import scbioverse as sb
 from scbioverse.errors import InputError, MissingKeyError
-from scbioverse.tl._groups import read_groups, warn_of_disagreement
+from scbioverse.predict.groups import read_groups, warn_of_disagreement
 
 
 def table(n: int, **columns: Any) -> ad.AnnData:

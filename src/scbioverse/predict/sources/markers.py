@@ -8,16 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_softmax
 
-from .._logging import logger
-from ..errors import BioverseError, InputError
+from ..._logging import logger
+from ...errors import BioverseError, InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from anndata import AnnData
 
-    from ..encoders._panel_share import GeneStats
-    from ..models import BioVerse
+    from ...encoders._panel_share import GeneStats
+    from ...models import BioVerse
 
 Float = NDArray[np.float32]
 
@@ -74,7 +74,7 @@ def read_markers(
         raise InputError(
             f"markers=True, but model {model.name!r} has no marker term for method={method!r} and {modality!r}."
         )
-    from ..encoders.marker_evidence import marker_evidence
+    from ...encoders.marker_evidence import marker_evidence
 
     try:
         evidence = marker_evidence(adata, reference_stats(model), cl_ids, key=key, layer=layer)
@@ -97,12 +97,12 @@ def add_markers(log_probs: Float, evidence: Float | None, weight: float) -> Floa
 
 def reference_stats(model: BioVerse) -> GeneStats:
     """Gene statistics to standardise by: the model's own, or those of `bioverse-small` where its encoder has none."""
-    from ..encoders.compact import CompactCellEncoder
+    from ...encoders.compact import CompactCellEncoder
 
     encoder = model.encoders.get("cell")
     if isinstance(encoder, CompactCellEncoder):
         return encoder.stats
-    from ..models import load
+    from ...models import load
 
     shipped = load("bioverse-small").encoders["cell"]
     if not isinstance(shipped, CompactCellEncoder):

@@ -3,9 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from scbioverse.tl._answers import decide
-from scbioverse.tl._groups import Groups
-from scbioverse.tl._unknown import Parents, entropy, margin
+from scbioverse.predict.calls import decide
+from scbioverse.predict.certainty import entropy, margin
+from scbioverse.predict.groups import Groups
+from scbioverse.predict.parents import Parents
 from tests._precision import FEW
 
 NAMES = ["CD4 T cell", "CD8 T cell", "B cell", "platelet"]

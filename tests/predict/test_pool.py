@@ -11,8 +11,8 @@ from scipy.special import log_softmax
 from scbioverse.errors import InputError, WeightsError
 from scbioverse.models import BioVerse, load
 from scbioverse.models._attended import attended
-from scbioverse.models._cascade import worth_reading
 from scbioverse.models.config import BioVerseConfig, PoolConfig
+from scbioverse.predict.pool import cascade, worth_reading
 from tests._precision import LOG_PROBS, TOTALS
 
 NAMES = ["B", "NK", "monocyte"]
@@ -39,7 +39,7 @@ def test_sure_rows_are_not_read_and_the_others_are_pooled(pooled: BioVerse) -> N
     rows = _rows(pooled)
     evidence = np.zeros((len(rows), 3), np.float32)
     evidence[:5, 1] = 40.0
-    found = pooled.cascade(rows, NAMES, CARDS, evidence=evidence)
+    found = cascade(pooled, rows, NAMES, CARDS, evidence=evidence)
     assert not found.read[:5].any()
     assert (found.log_probs[:5].argmax(axis=1) == 1).all()
     np.testing.assert_allclose(np.exp(found.log_probs).sum(axis=1), 1, atol=TOTALS)
@@ -53,9 +53,9 @@ def test_sure_rows_are_not_read_and_the_others_are_pooled(pooled: BioVerse) -> N
 
 def test_a_row_does_not_depend_on_the_others(pooled: BioVerse) -> None:
     rows = _rows(pooled)
-    whole = pooled.cascade(rows, NAMES, CARDS)
+    whole = cascade(pooled, rows, NAMES, CARDS)
     for at in range(3):
-        one = pooled.cascade(rows[at : at + 1], NAMES, CARDS)
+        one = cascade(pooled, rows[at : at + 1], NAMES, CARDS)
         assert one.read[0] == whole.read[at]
         np.testing.assert_allclose(one.log_probs[0], whole.log_probs[at], atol=LOG_PROBS)
 
@@ -63,9 +63,9 @@ def test_a_row_does_not_depend_on_the_others(pooled: BioVerse) -> None:
 def test_sure_at_zero_never_asks_and_at_one_always(pooled: BioVerse) -> None:
     rows = _rows(pooled)
     pooled.config.pool = PoolConfig(score=1.0, nearest=0.0, markers=0.0, sure=0.0)
-    assert not pooled.cascade(rows, NAMES, CARDS).read.any()
+    assert not cascade(pooled, rows, NAMES, CARDS).read.any()
     pooled.config.pool = PoolConfig(score=1.0, nearest=0.0, markers=0.0, sure=1.0)
-    found = pooled.cascade(rows, NAMES, CARDS)
+    found = cascade(pooled, rows, NAMES, CARDS)
     assert found.read.all()
     np.testing.assert_allclose(found.log_probs, pooled.score(rows, NAMES, calibrated=False), atol=LOG_PROBS)
 
@@ -80,9 +80,9 @@ def test_rows_that_no_word_could_change_are_not_read(pooled: BioVerse) -> None:
     assert not worth_reading(pool, np.zeros((4, 1))).any()
     # What is left out changes no label.
     pooled.config.pool = PoolConfig(score=0.5, nearest=30.0, markers=0.0, sure=1.0, reach=500.0)
-    whole = pooled.cascade(rows, NAMES, CARDS)
+    whole = cascade(pooled, rows, NAMES, CARDS)
     pooled.config.pool = PoolConfig(score=0.5, nearest=30.0, markers=0.0, sure=1.0, reach=20.0)
-    part = pooled.cascade(rows, NAMES, CARDS)
+    part = cascade(pooled, rows, NAMES, CARDS)
     assert part.read.sum() < whole.read.sum()
     assert (part.log_probs.argmax(axis=1) == whole.log_probs.argmax(axis=1)).all()
 
@@ -90,29 +90,29 @@ def test_rows_that_no_word_could_change_are_not_read(pooled: BioVerse) -> None:
 def test_attention_has_a_say_where_prototypes_stand_for_terms(spoken: BioVerse) -> None:
     rows = _rows(spoken)
     spoken.config.pool = PoolConfig(score=0.0, nearest=2.0, markers=0.0, attention=0.7)
-    found = spoken.cascade(rows, NAMES, CARDS, terms=TERMS)
+    found = cascade(spoken, rows, NAMES, CARDS, terms=TERMS)
     cosine = spoken.coordinates(rows) @ spoken.text_coordinates(CARDS).T
     wanted = log_softmax(2.0 * cosine + 0.7 * attended(spoken, rows, TERMS), axis=1)
     np.testing.assert_allclose(found.log_probs, wanted, atol=LOG_PROBS)
     assert not found.read.any()
-    without = spoken.cascade(rows, NAMES, CARDS)
+    without = cascade(spoken, rows, NAMES, CARDS)
     np.testing.assert_allclose(without.log_probs, log_softmax(2.0 * cosine, axis=1), atol=LOG_PROBS)
     with pytest.raises(InputError, match="2 terms"):
-        spoken.cascade(rows, NAMES, CARDS, terms=TERMS[:2])
+        cascade(spoken, rows, NAMES, CARDS, terms=TERMS[:2])
 
 
 def test_no_rows(pooled: BioVerse) -> None:
-    assert pooled.cascade(_rows(pooled, 0), NAMES, CARDS).log_probs.shape == (0, 3)
+    assert cascade(pooled, _rows(pooled, 0), NAMES, CARDS).log_probs.shape == (0, 3)
 
 
 def test_refused_without_a_pool_and_with_wrong_shapes(pooled: BioVerse) -> None:
     with pytest.raises(InputError, match="evidence"):
-        pooled.cascade(_rows(pooled), NAMES, CARDS, evidence=np.zeros((2, 3), np.float32))
+        cascade(pooled, _rows(pooled), NAMES, CARDS, evidence=np.zeros((2, 3), np.float32))
     with pytest.raises(InputError, match="negative"):
         PoolConfig(score=-1.0, nearest=0.0, markers=0.0)
     pooled.config.pool = None
     with pytest.raises(InputError, match="no calibrated pool"):
-        pooled.cascade(_rows(pooled), NAMES, CARDS)
+        cascade(pooled, _rows(pooled), NAMES, CARDS)
 
 
 def test_the_pool_is_kept_in_files_and_changes_the_fingerprint(pooled: BioVerse, tmp_path) -> None:

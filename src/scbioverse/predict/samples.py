@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ._columns import as_categories, obs_column
-from ._groups import Groups, group_scores
+from ..io.columns import as_categories, obs_column
+from .groups import Groups, group_scores
 
 if TYPE_CHECKING:
     from anndata import AnnData

@@ -10,8 +10,8 @@ import pytest
 import scbioverse as sb
 from scbioverse.errors import BioverseError
 from scbioverse.knowledge import resolve_label
-from scbioverse.tl._elsewhere import outside_terms
-from scbioverse.tl._labels import Label, judged_as
+from scbioverse.predict.candidates import Label, judged_as
+from scbioverse.predict.open_set import outside_terms
 
 if TYPE_CHECKING:
     from anndata import AnnData

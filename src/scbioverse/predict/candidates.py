@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 from .._logging import logger
 from .._shown import shown_name
 from ..errors import InputError
-from ..knowledge import Resolution, load_ontology, resolve_labels
+from ..knowledge import Resolution, load_ontology, resolve_label, resolve_labels
 from ..knowledge.origins import ORIGINS, TUMOURS, is_held, named_origin
 from ..knowledge.phrases import canonical_phrase
 from ..knowledge.spoken import answer_name, spoken_name
-from ._label_names import read_mapping, read_names
+from .candidate_names import read_mapping, read_names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -275,3 +275,20 @@ def _distinct(labels: list[Label]) -> list[Label]:
         label if label.text == text else Label(label.name, text, label.cl_id, label.term, label.how, label.description)
         for label, text in zip(labels, texts, strict=True)
     ]
+
+
+def resolve_term(name: str) -> str:
+    """Id of a term given by id or name.
+
+    Raises
+    ------
+    InputError
+        It is no term of the Cell Ontology.
+    """
+    found = resolve_label(name[:200]).cl_id
+    if found is None:
+        raise InputError(
+            f"{shown_name(name)!r} is no term of the Cell Ontology; pass an id such as 'CL:0000084' or a name such as "
+            "'T cell'."
+        )
+    return found

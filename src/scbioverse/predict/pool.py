@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from scipy.special import log_softmax, softmax
 
 from ..errors import InputError
-from ._attended import attended
+from ..models._attended import attended
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .bioverse import BioVerse
-    from .config import PoolConfig
+    from ..models import BioVerse
+    from ..models.config import PoolConfig
 
 Float = NDArray[np.float32]
 Float64 = NDArray[np.float64]

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 
 import scbioverse as sb
-from scbioverse.tl import _proposals
-from scbioverse.tl._label_scores import LabelScores
-from scbioverse.tl._proposals import MOST_READ, _some
+from scbioverse.predict import group_names
+from scbioverse.predict.group_names import MOST_READ, _some
+from scbioverse.predict.label_scores import LabelScores
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
     from scbioverse.models import BioVerse
-    from scbioverse.tl._labels import Label
+    from scbioverse.predict.candidates import Label
 
 
 def free_labels(
@@ -39,8 +39,8 @@ def free_labels(
         log_probs = np.log([[0.8 if one.name == fits else 0.1 for one in labels]] * adata.n_obs).astype(np.float32)
         return LabelScores(log_probs, {"weight": 0.5}, 0, None)
 
-    monkeypatch.setattr("scbioverse.tl._generate.write_labels", write)
-    monkeypatch.setattr(_proposals, "label_scores", scores)
+    monkeypatch.setattr("scbioverse.predict.free_text.write_labels", write)
+    monkeypatch.setattr(group_names, "label_scores", scores)
     cells.obs["all"] = "every cell"
     sb.tl.annotate(cells, model=model, method="generate", groupby="all", rationale=None)
     return asked
@@ -56,7 +56,7 @@ def test_cells_overrule_what_was_written_for_their_mean(
     assert cells.obs["bioverse_text"].iloc[0] in ("platelet", "blood platelet")
     # A text that means no term cannot be tested, and is not offered.
     assert asked["offered"] == ["monocyte", "platelet"]
-    assert asked["read"] == min(len(cells), _proposals.MOST_READ)
+    assert asked["read"] == min(len(cells), group_names.MOST_READ)
     called = sum(i % 3 != 2 for i in range(int(str(asked["read"]))))
     np.testing.assert_allclose(cells.obs["bioverse_confidence"], 0.5 * called / int(str(asked["read"])), rtol=1e-5)
     assert sb.get.groups(cells)["proposed"].tolist() == [["monocyte", "platelet"]]

@@ -7,9 +7,9 @@ import pytest
 
 import scbioverse as sb
 from scbioverse.errors import InputError
-from scbioverse.tl._answers import decide
-from scbioverse.tl._elsewhere import Away, outside_terms
-from scbioverse.tl._groups import Groups
+from scbioverse.predict.calls import decide
+from scbioverse.predict.groups import Groups
+from scbioverse.predict.open_set import Away, outside_terms
 from tests._precision import LOG_PROBS
 
 if TYPE_CHECKING:

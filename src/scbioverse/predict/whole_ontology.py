@@ -13,16 +13,15 @@ from tqdm.auto import tqdm
 from .._settings import settings
 from ..errors import InputError
 from ..knowledge import load_ontology
-from ._labels import Label, own_labels
-from ._ontology_cards import ontology_coordinates, term_ids
-from ._rollup import resolve_terms
+from .candidates import Label, own_labels, resolve_term
+from .term_table import ontology_coordinates, term_ids
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..models import BioVerse
-    from ._choices import Method
-    from ._groups import Groups
+    from .groups import Groups
+    from .options import Method
 
 # Terms that the language model chooses among, for every cell or group.
 SHORTLIST = 8
@@ -58,7 +57,7 @@ def candidate_terms(within: str | Sequence[str] | None) -> list[str]:
     if within is None:
         return list(term_ids())
     ontology = load_ontology()
-    roots = [resolve_terms(one) for one in ([within] if isinstance(within, str) else within)]
+    roots = [resolve_term(one) for one in ([within] if isinstance(within, str) else within)]
     kept = {below for root in roots for below in (root, *ontology.descendants(root))}
     found = [one for one in term_ids() if one in kept]
     if len(found) < 2:

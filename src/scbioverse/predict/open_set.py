@@ -16,8 +16,8 @@ from ..knowledge.candidates import is_within
 from ..knowledge.cards import label_card
 from ..knowledge.origins import TUMOURS, origins_left, tumours_of
 from ..knowledge.phrases import canonical_phrase
-from ._labels import judged_as
-from ._marker_term import reference_stats
+from .candidates import judged_as
+from .sources.markers import reference_stats
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
     from ..models import BioVerse
-    from ._labels import Label
+    from .candidates import Label
 
 Float = NDArray[np.float32]
 # What a standard deviation of marker evidence counts beside a cosine, and the cosine's scale. The weight was chosen for

@@ -9,15 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._logging import logger
-from ._labels import judged_as
-from ._marker_term import add_markers, read_markers
+from .candidates import judged_as
+from .pool import cascade
+from .sources.markers import add_markers, read_markers
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
     from ..models import BioVerse
-    from ._choices import Method
-    from ._labels import Label
+    from .candidates import Label
+    from .options import Method
 
 Float = NDArray[np.float32]
 
@@ -84,8 +85,8 @@ def label_scores(
     )
     texts, cards = [label.text for label in labels], [label.card for label in labels]
     if weighed == "cascade":
-        found = model.cascade(
-            values, texts, cards, terms=ids, evidence=evidence, modality=modality, batch_size=batch_size
+        found = cascade(
+            model, values, texts, cards, terms=ids, evidence=evidence, modality=modality, batch_size=batch_size
         )
         read = int(found.read.sum())
         logger.info("%s", _who_decided(read, len(values), model, evidence is not None))

@@ -12,7 +12,7 @@ import scbioverse as sb
 from scbioverse._record import read_record
 from scbioverse.errors import InputError
 from scbioverse.models.config import PoolConfig
-from scbioverse.tl._marker_term import marker_weight
+from scbioverse.predict.sources.markers import marker_weight
 from tests._precision import LOG_PROBS, TOTALS
 
 if TYPE_CHECKING:

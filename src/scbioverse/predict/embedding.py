@@ -16,7 +16,6 @@ from ..encoders import PrecomputedEncoder, embed_rows
 from ..encoders._run import digest_of_input
 from ..errors import InputError, MissingKeyError
 from ..io import array_digest
-from ._embed import embed_step, embedding_record
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -172,3 +171,40 @@ def _out_of_date(
     if record["input_digest"] != now:
         return f"the data have changed since adata.obsm[{slot!r}] was made from them"
     return ""
+
+
+def embed_step(slots: Slots, modality: str = "cell") -> str:
+    """Name under which :func:`embed` records itself: `"embed"` for the default slot, else with stem and modality."""
+    stem = "" if slots.key == Slots().key else f"_{slots.key}"
+    return f"embed{stem}{'' if modality == 'cell' else '_' + modality}"
+
+
+def embedding_record(
+    encoder: Encoder,
+    adata: AnnData,
+    values: NDArray[np.float32],
+    *,
+    plan: Any,
+    model: str,
+    modality: str,
+    slot: str,
+    key: str | None,
+    layer: str | None,
+    seed: int,
+) -> dict[str, Any]:
+    """Return what is recorded of an embedding: how it was made, and digests of what was read and of what came out."""
+    return {
+        "model": model,
+        "encoder": encoder.name,
+        "fingerprint": encoder.fingerprint(),
+        "modality": modality,
+        "slot": slot,
+        "n_tokens": encoder.n_tokens,
+        "dim": encoder.dim,
+        "layer": layer,
+        "key": key,
+        "seed": seed,
+        "input_digest": digest_of_input(encoder, adata, key=key, layer=layer, plan=plan),
+        "output_digest": array_digest(values),
+        **getattr(plan, "summary", {}),
+    }

@@ -13,7 +13,7 @@ from scipy.special import logsumexp
 
 from .._shown import shown_name
 from ..errors import InputError
-from ._columns import as_categories, obs_column
+from ..io.columns import as_categories, obs_column
 
 if TYPE_CHECKING:
     from anndata import AnnData

@@ -15,18 +15,18 @@ from numpy.typing import NDArray
 from scipy.special import log_softmax
 
 from ..knowledge import load_ontology
-from ._choices import pick_method
-from ._generate import MOST_WRITTEN, GeneratedAnswers, Written, answers_of, generate_labels, group_means
-from ._groups import group_scores
-from ._label_scores import label_scores
-from ._unknown import BROADEST
+from .free_text import MOST_WRITTEN, GeneratedAnswers, Written, answers_of, generate_labels, group_means
+from .groups import group_scores
+from .label_scores import label_scores
+from .options import pick_method
+from .parents import BROADEST
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
     from ..models import BioVerse
-    from ._groups import Groups
-    from ._labels import Label
+    from .candidates import Label
+    from .groups import Groups
 
 Float = NDArray[np.float32]
 # Cells of a group that are read one by one, beside its mean.

@@ -8,7 +8,7 @@ from scipy.special import log_softmax
 
 from scbioverse.errors import InputError
 from scbioverse.models import load
-from scbioverse.tl._marker_term import add_markers, read_markers
+from scbioverse.predict.sources.markers import add_markers, read_markers
 from tests._precision import TOTALS
 
 IDS = ["CL:0000236", "CL:0000623", "CL:0000576"]
