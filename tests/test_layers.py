@@ -1,4 +1,4 @@
-"""Imports run one way: cli → tl, pl → ask → explain, predict, train → models → llm, nn, encoders → knowledge, io."""
+"""Imports run one way: cli → tl, pl → ask → explain, predict, train → models → llm, nn, encoders → io → knowledge."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ALLOWED: dict[str, set[str]] = {
     "llm": {"nn"},
     "nn": set(),
     "pp": {"io", "knowledge"},
-    "io": set(),
+    "io": {"knowledge"},
     "knowledge": set(),
     "datasets": set(),
     "metrics": set(),

@@ -12,9 +12,9 @@ import scbioverse as sb
 from scbioverse.encoders.compact import panel_zscores
 from scbioverse.encoders.marker_evidence import marker_evidence
 from scbioverse.errors import InputError
+from scbioverse.io import match_var
 from scbioverse.knowledge.marker_weights import marker_weights
 from scbioverse.models import load
-from scbioverse.pp import match_var
 from tests._precision import LOGS, SMALL_NET
 
 IDS = ["CL:0000236", "CL:0000623", "CL:0000576", None]

@@ -85,7 +85,7 @@ def test_an_ensembl_id_twice_in_either_order():
 
 
 def test_what_looks_like_a_copy_and_is_a_gene_is_that_gene():
-    from scbioverse.pp import match_genes
+    from scbioverse.io import match_genes
 
     names = ["NKX2-1", "NKX2", "HLA-DRB1", "HLA-DRB5", "KRTAP5-1", "KRTAP5-2", "MS4A1", "MS4A1-1", "MS4A1.2", "XYZ-1"]
     vocabulary = ["NKX2-1", "HLA-DRB1", "HLA-DRB5", "KRTAP5-1", "KRTAP5-2", "MS4A1"]

@@ -12,8 +12,7 @@ import numpy as np
 
 from .._plain_files import FOREIGN, read_json_object
 from ..errors import InputError, WeightsError
-from ..io import gene_names
-from ..pp import check_names, match_var
+from ..io import check_names, gene_names, match_var
 from ._unpickle import load_table
 
 if TYPE_CHECKING:
@@ -271,7 +270,7 @@ def _look_up(name: str, position: Mapping[str, int], symbols: Mapping[str, str])
 
 def _aliases(names: list[str], genes: tuple[str, ...]) -> list[tuple[int, int]]:
     """Pairs of (position among `names`, position among `genes`) by the bundled gene table."""
-    from ..pp import match_genes
+    from ..io import match_genes
 
     if not names:
         return []

@@ -21,8 +21,7 @@ from .._logging import logger
 from .._plain_files import FOREIGN, read_gzip, read_json_object
 from .._tensor_files import read_tensors
 from ..errors import InputError, WeightsError
-from ..io import matrix_digest, read_rows
-from ..pp import GeneMatch, MatrixInfo, check_input, to_counts_like
+from ..io import GeneMatch, MatrixInfo, check_input, matrix_digest, read_rows, to_counts_like
 from ._compact_net import CompactNet
 from ._config_file import number, whole_number
 from ._panel_share import VERSION, GeneStats, Panel, log_share, panel_offsets, panel_zscores

@@ -14,8 +14,7 @@ import torch
 
 from .._logging import logger
 from ..errors import InputError, MismatchError
-from ..io import gene_names, matrix_digest, read_rows, row_source
-from ..pp import MatrixInfo, check_matrix, to_counts_like
+from ..io import MatrixInfo, check_matrix, gene_names, matrix_digest, read_rows, row_source, to_counts_like
 from ._config_file import read_config, write_config
 from ._geneformer_files import fetch_folder, find_vocabulary
 from ._rank_value import RankedCells, rank_tokens

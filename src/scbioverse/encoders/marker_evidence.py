@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import InputError
-from ..io import read_rows
+from ..io import check_input, read_rows, to_counts_like
 from ..knowledge.marker_weights import marker_weights
-from ..pp import check_input, to_counts_like
 from ._panel_share import panel_offsets
 
 if TYPE_CHECKING:

@@ -15,8 +15,7 @@ import torch
 
 from .._logging import logger
 from ..errors import InputError, MissingKeyError
-from ..io import gene_names, matrix_digest, read_rows, row_source, var_of
-from ..pp import MatrixInfo, check_matrix
+from ..io import MatrixInfo, check_matrix, gene_names, matrix_digest, read_rows, row_source, var_of
 from ._config_file import read_config, write_config
 from ._registry import register
 from ._scvi_parts import ScviParts, quiet

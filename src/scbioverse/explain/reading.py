@@ -85,9 +85,8 @@ class MeasuredCells:
         key: str | None = None,
         codes: NDArray[np.integer] | None = None,
     ) -> None:
-        from ..io import read_rows
+        from ..io import check_input, read_rows
         from ..knowledge import load_genes
-        from ..pp import check_input
 
         vocabulary = load_genes().symbols
         # Its warnings were given where the cells were embedded; a gene without a column is not measured.

@@ -11,7 +11,7 @@ import scipy.sparse as sp
 
 import scbioverse as sb
 from scbioverse.errors import InputError
-from scbioverse.pp import MatrixInfo, check_matrix, to_counts_like
+from scbioverse.io import MatrixInfo, check_matrix, to_counts_like
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_a_negative_value_is_located(adata: ad.AnnData, wrap: Any) -> None:
 
 
 def test_bad_value_in_a_later_block_is_located(monkeypatch: pytest.MonkeyPatch, adata: ad.AnnData) -> None:
-    monkeypatch.setattr("scbioverse.pp._matrix.BLOCK_VALUES", 60 * 4)
+    monkeypatch.setattr("scbioverse.io._matrix.BLOCK_VALUES", 60 * 4)
     values = adata.X.toarray()
     values[23, 1] = np.nan
     with pytest.raises(InputError, match="row 23, column 1"):

@@ -9,8 +9,8 @@ import scipy.sparse as sp
 
 from .._logging import logger
 from ..errors import InputError, MissingKeyError
-from ..io import gene_names, layer_names, read_rows
 from ._genes import match_genes
+from ._rows import gene_names, layer_names, read_rows
 from ._scale import ASSUMED
 
 if TYPE_CHECKING:

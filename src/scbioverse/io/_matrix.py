@@ -9,8 +9,9 @@ import numpy as np
 import scipy.sparse as sp
 
 from ..errors import InputError
-from ..io import MatrixDigest, is_anndata, layer_names, read_rows, row_blocks, var_of
+from ._digest import MatrixDigest
 from ._gene_moments import GeneMoments
+from ._rows import is_anndata, layer_names, read_rows, row_blocks, var_of
 from ._scale import Scale, ScaleGuess, guess_scale, shifted_zeros, to_linear
 
 if TYPE_CHECKING:

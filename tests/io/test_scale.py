@@ -9,8 +9,8 @@ import scipy.stats
 
 import scbioverse as sb
 from scbioverse.errors import BioverseError, InputError
-from scbioverse.pp import check_matrix
-from scbioverse.pp._scale import guess_scale, sum_spread, whole_multiples
+from scbioverse.io import check_matrix
+from scbioverse.io._scale import guess_scale, sum_spread, whole_multiples
 
 BASES = {"natural": math.e, "log2": 2.0, "log10": 10.0}
 

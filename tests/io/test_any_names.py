@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import scbioverse as sb
+from scbioverse.io import check_input, match_genes
 from scbioverse.knowledge import load_genes
-from scbioverse.pp import check_input, match_genes
 
 BOUNDS = settings(max_examples=40, deadline=None, derandomize=True)
 KNOWN = ["MS4A1", "CD20", "Bp35", "CD3D", "NKX2-1", "HLA-DRB1", "HLA.DRB1", "ENSG00000156738", "C1ORF112", "SEPT4"]
