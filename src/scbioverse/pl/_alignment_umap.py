@@ -50,38 +50,34 @@ def alignment_umap(
     kind filled up with zeros. Nothing is fitted; the two kinds have no common space, and the picture shows it.
     *After* shows both in the model's shared space. Each map is a UMAP of all three kinds together, by cosine.
 
-    Three numbers are printed in each map, computed in the full space, never from the map: **recall@1**, the share of
-    cells whose nearest text of all shown, unrelated text included, is that of their own label; the **median rank** of
-    that text; and the **centroid gap**, the distance between the mean of the cells and the mean of the label texts,
-    both of unit length (Liang et al. 2022, "Mind the gap").
+    Three numbers stand in each map, computed in the full space, never from the map: **recall@1**, the share of cells
+    whose nearest text, unrelated text included, is that of their own label; the **median rank** of that text; and the
+    **centroid gap** between the means of cells and label texts, of unit length (Liang et al. 2022, "Mind the gap").
 
     Parameters
     ----------
     adata
-        Cells with embeddings, as :func:`scbioverse.tl.embed` or :func:`scbioverse.tl.annotate` leave them. Or several
-        modalities, `{"cell": cells, "molecule": drugs, "protein": proteins}`, each embedded: all are then shown in one
-        space with their texts, coloured by modality, and the numbers are those of each modality among the texts of all.
+        Cells with embeddings, as :func:`scbioverse.tl.embed` leaves them. Or several modalities, each embedded, as
+        `{"cell": cells, "molecule": drugs}`: shown in one space with their texts, coloured by modality.
     model
         Name, path or model whose spaces are shown.
     label_key
-        Column of `obs` with the labels whose texts are paired with the cells. If not given, `"cell_type"` if there is
-        one, else `"bioverse_label"`; `"text"` for molecules and proteins. For several modalities a column for all, or
-        one for each in a mapping. Cells labelled `"unassigned"` or `"unknown"` or not at all are left out.
+        Column of `obs` with the labels or texts, for several modalities also a mapping. If not given, `"cell_type"` or
+        `"bioverse_label"`; `"text"` for molecules and proteins. Rows labelled `"unassigned"`, `"unknown"` or not at all
+        are left out.
     use_rep
         Slot of `obsm` with the encoder's output, `"X_bioverse"` if not given.
     n_general
         Number of unrelated texts.
     max_cells
-        Cells drawn, at random if there are more. The numbers are computed on all. Of several modalities so many rows of
+        Cells drawn, at random if there are more; the numbers are computed on all. Of several modalities so many rows of
         each are drawn and measured.
     rng
         Seed or generator, for the choice of cells and texts and for the maps.
     ax
         Two axes to draw in. The legend then goes to their figure.
-    show
-        Show the figure. Default: yes.
-    return_fig
-        Return the figure and do not show it.
+    show, return_fig
+        Show the figure (the default), or return it and do not show it.
 
     Returns
     -------
@@ -105,8 +101,6 @@ def alignment_umap(
 
     Examples
     --------
-    >>> import scbioverse as sb
-    >>> adata = sb.datasets.pbmc3k()
     >>> sb.tl.annotate(adata)
     >>> sb.pl.alignment_umap(adata)
     """
