@@ -162,11 +162,11 @@ def test_pull_connects_out_of_the_box_and_is_forbidden_by_the_variable(unset: py
 
     hub = Hub()
     unset.setattr(_hub_files, "_api", lambda token=None: hub)
-    found = CliRunner().invoke(app, ["models", "pull", "bioverse-granite-2b"])
-    assert hub.asked == ["ctheodoris/Geneformer"], found.stderr
+    found = CliRunner().invoke(app, ["models", "pull", "lab/tiny"])
+    assert hub.asked == ["lab/tiny"], found.stderr
     unset.setenv("SCBIOVERSE_OFFLINE", "1")
     unset.setattr(sb.settings, "offline", Settings().offline)
-    found = CliRunner().invoke(app, ["models", "pull", "bioverse-granite-2b"])
+    found = CliRunner().invoke(app, ["models", "pull", "lab/tiny"])
     assert found.exit_code == 1
     assert "by SCBIOVERSE_OFFLINE=1 in the environment" in found.stderr
     assert len(hub.asked) == 1

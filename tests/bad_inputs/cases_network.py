@@ -70,11 +70,11 @@ def model_offline(at: Path) -> Given:
 @case(
     AREA,
     "a pull, connections forbidden",
-    "scbioverse models pull bioverse-granite-2b",
+    "scbioverse models pull lab/model",
     says=["settings.offline is on", "Set SCBIOVERSE_OFFLINE=0"],
 )
 def pull_offline(at: Path) -> Given:
-    return Given(within(offline, at, lambda: command("models", "pull", "bioverse-granite-2b")), {})
+    return Given(within(offline, at, lambda: command("models", "pull", "lab/model")), {})
 
 
 @case(
@@ -136,11 +136,11 @@ def hub_unreachable(at: Path) -> Given:
 @case(
     AREA,
     "a pull, and the hub cannot be reached",
-    "scbioverse models pull bioverse-granite-2b",
+    "scbioverse models pull lab/model",
     says=["could not be reached on the hub", "HTTPS_PROXY"],
 )
 def pull_unreachable(at: Path) -> Given:
-    return Given(within(closed_door, at, lambda: command("models", "pull", "bioverse-granite-2b")), {})
+    return Given(within(closed_door, at, lambda: command("models", "pull", "lab/model")), {})
 
 
 @case(

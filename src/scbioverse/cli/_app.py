@@ -5,26 +5,18 @@ from __future__ import annotations
 import atexit
 import gc
 import io
-import logging
-import signal
 import sys
-import warnings
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from .. import __version__
-from .._logging import logger
-from .._settings import settings
-from ..errors import BioverseError, InputError
+from ..errors import InputError
 from ._models import models
-from ._say import say
+from ._run import run, say
 from ._stop import Stopped, listening
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 app = typer.Typer(
     name="scbioverse",
@@ -195,48 +187,6 @@ def options(
     ] = False,
 ) -> None:
     """Cells to labels, confidences and checked reasons, by a language model that reads their embeddings."""
-
-
-def run(work: Callable[[], Any], *, quiet: bool) -> None:
-    """Run a command: messages and warnings as lines on stderr, errors as one line and exit code 1.
-
-    After a signal the exit code is 128 and the signal's number, as shells have it: 130 for Ctrl-C, 143 for SIGTERM.
-    """
-    shown = logging.StreamHandler(sys.stderr)
-    shown.setFormatter(logging.Formatter("%(message)s"))
-    level, progress = logger.level, settings.progress
-    if not quiet:
-        logger.addHandler(shown)
-        logger.setLevel(logging.INFO)
-    settings.progress = progress and not quiet
-    try:
-        with warnings.catch_warnings():
-            warnings.showwarning = _show_warning if not quiet else _drop_warning  # type: ignore[assignment]
-            work()
-    except BioverseError as error:
-        say(f"error: {' '.join(str(error).split())}", err=True)
-        raise typer.Exit(1) from error
-    except (OSError, MemoryError) as error:
-        say(f"error: {type(error).__name__}: {' '.join(str(error).split())}", err=True)
-        raise typer.Exit(1) from error
-    except (KeyboardInterrupt, Stopped) as stop:
-        number = stop.number if isinstance(stop, Stopped) else signal.SIGINT
-        say(f"error: stopped by {signal.Signals(number).name}; files that were not finished are removed.", err=True)
-        raise typer.Exit(128 + number) from stop
-    finally:
-        logger.removeHandler(shown)
-        logger.setLevel(level)
-        settings.progress = progress
-
-
-def _show_warning(message: Warning | str, category: type[Warning], *_: object) -> None:
-    # Those of other packages are for their developers.
-    if category is UserWarning:
-        say(f"warning: {' '.join(str(message).split())}", err=True)
-
-
-def _drop_warning(*_: object) -> None:
-    pass
 
 
 def _threshold(given: str | None) -> float | Literal["auto"] | None:

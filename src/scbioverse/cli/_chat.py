@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from ..errors import BioverseError
-from ._say import say
+from ._run import say
 
 if TYPE_CHECKING:
     from ..tl._chat import Chat

