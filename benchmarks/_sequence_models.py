@@ -17,7 +17,7 @@ import scbioverse as sb
 from recipes.bioverse_small import molecules, proteins
 from recipes.bioverse_small.phrases import phrase_of
 from recipes.bioverse_small.sequences import groups_of, text_points
-from recipes.bioverse_small.writing import EXAMPLES, OPENING, SpeechTask, WritingConfig, facts_f1, lessons_of
+from recipes.bioverse_small.writing import EXAMPLES, OPENING, CaptionTask, WritingConfig, facts_f1, lessons_of
 from scbioverse.llm.adapter import AdapterConfig
 from scbioverse.models import BioVerse
 from scbioverse.train import fit
@@ -102,8 +102,8 @@ def written(bank: Bank, model: BioVerse, modality: str, some: ad.AnnData, rng: n
     for name, found in (("written", said), ("written, shuffled", dealt)):
         rows[name] = compared(found, right, some.obs["text"].tolist(), modality)
     if speaks:
-        speaker = model.speaker(modality)
-        notes = speaker.notes(np.asarray(some.obsm[f"X_bioverse_{modality}"])[:, None])
+        captioner = model.captioner(modality)
+        notes = captioner.notes(np.asarray(some.obsm[f"X_bioverse_{modality}"])[:, None])
         plain = [bare_text(one) for one in notes]
         rows["its phrases alone, no language model"] = compared(plain, right, some.obs["text"].tolist(), modality)
     again = described(some, model, modality, reference=bank.train)
@@ -142,13 +142,13 @@ def from_smiles(bank: Bank, model: BioVerse, some: ad.AnnData, steps: int) -> Ro
     speech = replace(held, opening=opening, longest=96)
     new = model.copy(name="SMILES")
     head = new.modules["speech"]["molecule"]  # type: ignore[index]
-    new.set_speech("molecule", speech, head)
+    new.set_phrases("molecule", speech, head)
     lessons = lessons_of(bank.train.obs, config, smiles=True)
-    task = SpeechTask(new.speaker("molecule"), lessons, config.adapter, seed=0)
+    task = CaptionTask(new.captioner("molecule"), lessons, config.adapter, seed=0)
     sampler = InstructionSampler(lessons, batch_size=config.lesson_batch)
     history = fit(task, sampler, steps=steps, lr=config.lesson_lr, seed=0)
-    new.set_speech("molecule", speech, head, task.adapter())
-    said, _ = new.speaker("molecule").write_notes(some.obs["smiles"].tolist())
+    new.set_phrases("molecule", speech, head, task.adapter())
+    said, _ = new.captioner("molecule").write_notes(some.obs["smiles"].tolist())
     texts = some.obs["text"].tolist()
     found = compared(said, [phrase_of(text) for text in texts], texts, "molecule")
     return {"written from the SMILES as text": found | {"loss": float(history["loss"].tail(10).mean())}}
@@ -199,7 +199,7 @@ def adapted(
             dealt = described(shuffled(some, modality, rng), new, modality, question=ASKED[modality])
             rows[f"{name}, shuffled"] = sb.metrics.text_metrics(dealt, right)
         else:
-            asks = new.questioner
+            asks = new.text_writer
             prompts = [asks.prompt(question(one)) for one in some.obs[column]]
             said = []
             for start in range(0, len(prompts), 32):

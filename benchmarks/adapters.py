@@ -20,7 +20,7 @@ from recipes.bioverse_small import data
 from recipes.bioverse_small.instructions import LessonConfig, make_lessons
 from recipes.bioverse_small.molecules import pairs
 from recipes.bioverse_small.tune import TuneConfig
-from recipes.bioverse_small.writing import SpeechTask, WritingConfig, lessons_of
+from recipes.bioverse_small.writing import CaptionTask, WritingConfig, lessons_of
 from scbioverse.encoders.compact import CompactCellEncoder
 from scbioverse.llm.adapter import AdapterConfig
 from scbioverse.models import BioVerse, load
@@ -112,7 +112,7 @@ def main() -> None:
     def task(modality: str) -> InstructionTask:
         lessons = taught[modality][0]
         if modality == "molecule":
-            return SpeechTask(model.speaker("molecule"), lessons, shape, seed=args.seed)
+            return CaptionTask(model.captioner("molecule"), lessons, shape, seed=args.seed)
         return InstructionTask(model, lessons, shape, train_projector=False, seed=args.seed)
 
     def sampler(modality: str) -> InstructionSampler:
@@ -122,7 +122,7 @@ def main() -> None:
     def measured(tasks: dict[str, InstructionTask]) -> dict[str, float]:
         return {name: held_loss(one, taught[name][1], args.held) for name, one in tasks.items()}
 
-    # A speaker with the shipped adapter would begin with it merged in.
+    # A captioner with the shipped adapter would begin with it merged in.
     model.writing_adapters = {}
     out: dict[str, dict[str, float]] = {"none": measured({name: task(name) for name in MODALITIES})}
     seconds = {}

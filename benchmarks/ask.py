@@ -83,13 +83,13 @@ def molecule_roles(model: BioVerse, n: int, seed: int = 0) -> pd.DataFrame:
     question = "What role does it have?"
     sb.tl.describe(drugs, modality="molecule", model=model, question=question, max_new_tokens=48)
     values = drugs.obsm["X_bioverse_molecule"]
-    prompt = model.questioner.prompt(question, objects=[("molecule", "")])
+    prompt = model.text_writer.prompt(question, objects=[("molecule", "")])
     said = {
         "describe": drugs.obs["bioverse_description"].tolist(),
-        "soft tokens": model.questioner.write(
+        "soft tokens": model.text_writer.write(
             [prompt] * len(rows), [{"molecule": values[i : i + 1, None]} for i in range(len(rows))], max_new_tokens=48
         ),
-        "phrases themselves": model.speaker("molecule").notes(values),
+        "phrases themselves": model.captioner("molecule").notes(values),
     }
     order = rng.permutation(len(rows))
     out = []
@@ -113,7 +113,7 @@ def main() -> None:
     print(table[["question", "ask", "counted", "equal"]].to_string(index=False))
     tick = time.perf_counter()
     model = sb.models.load(args.model)
-    _ = model.reader, model.questioner.prefix
+    _ = model.reader, model.text_writer.prefix
     loaded = time.perf_counter() - tick
     seconds = first_piece(adata, model)
     print(f"\nload {loaded:.1f} s; first streamed piece after {seconds['first']} s, whole after {seconds['whole']} s")

@@ -31,7 +31,7 @@ from scbioverse.knowledge.resolver import resolve_labels
 from scbioverse.knowledge.spoken import spoken_name
 from scbioverse.llm.score import naive_scores
 from scbioverse.models import BioVerse
-from scbioverse.models._answer_shares import STEPS, what_is_read
+from scbioverse.models.candidate_tokens import STEPS, what_is_read
 from scbioverse.predict.pool import cascade
 from scbioverse.predict.sources.markers import reference_stats
 

@@ -3,7 +3,8 @@
 Soft tokens that a projector mixes out of all its prototypes tell the language model of types that nobody asked about;
 where a study's cells lie between its own labels and others, that is most of what they tell. Asked about a list of
 names, the model takes the attention over these alone, and mixes one code of each name by it
-(:class:`scbioverse.nn.AnswerCodes`). The codes begin as the language model's own embeddings of the names and learn from
+(:class:`scbioverse.nn.CandidateTokens`). The codes begin as the language model's own embeddings of the names and learn
+from
 lessons as :mod:`recipes.bioverse_small.teaching` draws them; encoder, attention and all that reads other soft tokens
 stay as they are.
 """
@@ -25,7 +26,7 @@ from scbioverse.knowledge.candidates import candidate_columns, kin_columns
 from scbioverse.knowledge.ontology import load_ontology
 from scbioverse.knowledge.spoken import answer_name, spoken_name
 from scbioverse.models import BioVerse
-from scbioverse.models._answer_shares import answers, name_code
+from scbioverse.models.candidate_tokens import answers, name_code
 from scbioverse.predict.term_table import term_ids
 from scbioverse.train import AutoregressiveTask, Batch, CandidateSet, fit
 
@@ -152,7 +153,7 @@ def train_answers(
     sampler = AnswerSampler(model, embeddings, term, terms, config=config, seed=seed)
     names = [answer_name(node, model.config.names) for node in sampler.nodes]
     begin = torch.stack([name_code(model, name) for name in names])
-    model.set_answers("cell", sampler.nodes, begin, spread=config.spread)
+    model.set_candidate_tokens("cell", sampler.nodes, begin, spread=config.spread)
     spoken = [answer_name(one, model.config.names) for one in sampler.strangers]
     strangers = torch.stack([name_code(model, name) for name in spoken]) if spoken else None
     history = fit(AnswerTask(model, strangers), sampler, steps=config.steps, lr=config.lr, seed=seed)

@@ -19,7 +19,7 @@ from scbioverse.knowledge.cards import label_card
 from scbioverse.knowledge.marker_weights import marker_weights
 from scbioverse.knowledge.spoken import answer_name
 from scbioverse.models import BioVerse
-from scbioverse.models._attended import attended
+from scbioverse.models.attention import attended
 from scbioverse.models.config import AskedConfig, PoolConfig
 from scbioverse.train import fit_combination, fit_pool
 

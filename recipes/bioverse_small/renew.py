@@ -9,8 +9,8 @@ from torch import Tensor
 
 from scbioverse.errors import MismatchError
 from scbioverse.models import BioVerse, join
-from scbioverse.models._answer_shares import answers
 from scbioverse.models._join import check_together, only
+from scbioverse.models.candidate_tokens import answers
 
 
 def check_encoder(model: BioVerse, fresh: BioVerse) -> None:
@@ -55,7 +55,7 @@ def with_answers_of(model: BioVerse, fresh: BioVerse) -> BioVerse:
             f"{model.name!r} must be the same."
         )
     new = model.copy()
-    new.set_answers("cell", one.answers, answers(fresh, "cell").codes.detach(), spread=one.answer_spread)
+    new.set_candidate_tokens("cell", one.answers, answers(fresh, "cell").codes.detach(), spread=one.answer_spread)
     return new
 
 

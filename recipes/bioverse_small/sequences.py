@@ -270,7 +270,7 @@ def taking_writing(model: BioVerse, other: BioVerse) -> BioVerse:
     if theirs.speech is None or mine.fingerprint != theirs.fingerprint:
         raise SystemExit("not written: the other folder writes of no molecules, or reads them with another encoder")
     new, speech = model.copy(), other.copy().modules["speech"]
-    new.set_speech("molecule", theirs.speech, speech["molecule"], other.writing_adapters.get("molecule"))  # type: ignore[index]
+    new.set_phrases("molecule", theirs.speech, speech["molecule"], other.writing_adapters.get("molecule"))  # type: ignore[index]
     name = "writing of molecules"
     found = {name: other.config.training[name], "limits": with_limit(new.config.training, "molecule")}
     new.config.training = {**new.config.training, **found}

@@ -29,8 +29,8 @@ from scbioverse.llm.prompts import MAX_TEXT_CHARS, Example, clean_text, encode_p
 from scbioverse.llm.questions import with_answer
 from scbioverse.metrics import extract_classes, extract_roles, set_agreement, text_metrics
 from scbioverse.models import BioVerse
-from scbioverse.models._speaker import Speaker
-from scbioverse.models._speech import PhraseGroup, SpeechConfig
+from scbioverse.models.captioner import PhraseCaptioner
+from scbioverse.models.phrase_book import PhraseBook, PhraseGroup
 from scbioverse.nn import PhraseHead
 from scbioverse.train import Batch, fit
 from scbioverse.train.instructions import Instruction, InstructionSampler, InstructionTask, Lessons
@@ -111,7 +111,7 @@ def said_of(text: str) -> dict[str, set[str]]:
     return {"kind": {kind} if kind else set(), "role": set(extract_roles(text)), "class": set(extract_classes(text))}
 
 
-def speech_of(texts: list[str], config: WritingConfig) -> tuple[SpeechConfig, Tensor, Tensor]:
+def phrase_book_of(texts: list[str], config: WritingConfig) -> tuple[PhraseBook, Tensor, Tensor]:
     """Choose the phrases that captions say often enough.
 
     Returns
@@ -134,7 +134,7 @@ def speech_of(texts: list[str], config: WritingConfig) -> tuple[SpeechConfig, Te
         spelt = kept if name == "kind" else spelling(kept, texts, found, name)
         said = tuple(article(one) for one in spelt)
         groups.append(PhraseGroup(lead, said, config.most[name], config.least[name]))
-    return SpeechConfig(tuple(groups), config.hidden, OPENING, CLOSING), torch.cat(columns, 1), torch.stack(counts, 1)
+    return PhraseBook(tuple(groups), config.hidden, OPENING, CLOSING), torch.cat(columns, 1), torch.stack(counts, 1)
 
 
 def spelling(phrases: list[str], texts: list[str], found: list[dict[str, set[str]]], name: str) -> list[str]:
@@ -233,12 +233,12 @@ def train_head(
     return head.eval()
 
 
-class SpeechTask(InstructionTask):
-    """The adapter learns to write texts behind a speaker's notes, which stand in the lessons as questions."""
+class CaptionTask(InstructionTask):
+    """The adapter learns to write texts behind a captioner's notes, which stand in the lessons as questions."""
 
-    def __init__(self, speaker: Speaker, lessons: Lessons, config: AdapterConfig, *, seed: int) -> None:
-        super().__init__(speaker.model, lessons, config, train_projector=False, seed=seed)
-        self.speaker = speaker
+    def __init__(self, captioner: PhraseCaptioner, lessons: Lessons, config: AdapterConfig, *, seed: int) -> None:
+        super().__init__(captioner.model, lessons, config, train_projector=False, seed=seed)
+        self.captioner = captioner
 
     def render(self, row: int) -> Example:
         """Ids of a note and its text, and the loss mask."""
@@ -246,12 +246,12 @@ class SpeechTask(InstructionTask):
             one = self.lessons.examples[row]
             said = " " + clean_text(one.answer, max_chars=MAX_TEXT_CHARS)
             answer = [*encode_plain(self.backbone, said), self.backbone.eos_id]
-            self._rendered[row] = with_answer(self.speaker.ids(one.question), answer)
+            self._rendered[row] = with_answer(self.captioner.ids(one.question), answer)
         return self._rendered[row]
 
     def beginning(self, prompt: str, modality: str) -> list[int]:
-        """Ids of the speaker's opening."""
-        return self.speaker.voice.opening_ids
+        """Ids of the captioner's opening."""
+        return self.captioner.voice.opening_ids
 
 
 def lesson_text(text: str) -> str:
@@ -293,16 +293,16 @@ def add_writing(model: BioVerse, table: pd.DataFrame, x: np.ndarray, config: Wri
     """
     started = time.perf_counter()
     new = model.copy()
-    speech, held, told = speech_of(table["text"].tolist(), config)
+    speech, held, told = phrase_book_of(table["text"].tolist(), config)
     sizes = [len(one.phrases) for one in speech.groups]
     head = train_head(x, held, told, sizes, np.arange(len(x)), config, seed)
-    new.set_speech("molecule", speech, head)
+    new.set_phrases("molecule", speech, head)
     if config.steps:
         lessons = lessons_of(table, config)
-        task = SpeechTask(new.speaker("molecule"), lessons, config.adapter, seed=seed)
+        task = CaptionTask(new.captioner("molecule"), lessons, config.adapter, seed=seed)
         sampler = InstructionSampler(lessons, batch_size=config.lesson_batch)
         losses = fit(task, sampler, steps=config.steps, lr=config.lesson_lr, seed=seed)["loss"]
-        new.set_speech("molecule", speech, head, task.adapter())
+        new.set_phrases("molecule", speech, head, task.adapter())
     notes: dict[str, Any] = {"phrases": dict(zip(LEADS, sizes, strict=True)), "seed": seed, **asdict(config)}
     if config.steps:
         notes |= {"lessons": len(lessons.examples), "loss_first": float(losses.head(5).mean())}
@@ -321,7 +321,7 @@ def written_measures(
     """
     rng = np.random.default_rng([seed, 12])
     some = np.sort(rng.permutation(len(texts))[:n])
-    said, _ = model.speaker("molecule").write(x[some][:, None])
+    said, _ = model.captioner("molecule").write(x[some][:, None])
     right = [texts[i] for i in some]
     out = {}
     for name, found in {"written": said, "dealt": [said[i] for i in rng.permutation(len(said))]}.items():

@@ -17,7 +17,7 @@ def test_scores_do_not_change_when_memory_runs_out(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     from scbioverse.encoders import PrecomputedEncoder
-    from scbioverse.models import BioVerse, _score
+    from scbioverse.models import BioVerse, score
 
     points = np.random.default_rng(0).normal(size=(20, 6)).astype(np.float32)
     import anndata as ad
@@ -26,7 +26,7 @@ def test_scores_do_not_change_when_memory_runs_out(
     model = BioVerse.new(PrecomputedEncoder.from_adata(adata, "X_rep", modality="cell"), llm=tiny_backbone, rng=0)
     names = ["B cell", "T cell", "platelet"]
     wanted = model.score(points, names, progress=False)
-    real, sizes = _score.score_labels, []
+    real, sizes = score.score_labels, []
 
     def tight(*args: object, batch_size: int, **more: object) -> np.ndarray:
         sizes.append(batch_size)
@@ -34,7 +34,7 @@ def test_scores_do_not_change_when_memory_runs_out(
             raise torch.OutOfMemoryError("CUDA out of memory.")
         return real(*args, batch_size=batch_size, **more)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(_score, "score_labels", tight)
+    monkeypatch.setattr(score, "score_labels", tight)
     with caplog.at_level(logging.WARNING, logger="scbioverse"):
         np.testing.assert_allclose(model.score(points, names, batch_size=16, progress=False), wanted, atol=LOG_PROBS)
     assert sizes == [16, 8, 4, 4]
@@ -47,18 +47,18 @@ def test_written_labels_do_not_change_when_memory_runs_out(
     import anndata as ad
 
     from scbioverse.encoders import PrecomputedEncoder
-    from scbioverse.models import BioVerse, _questioner
+    from scbioverse.models import BioVerse, writer
 
     points = np.random.default_rng(0).normal(size=(20, 6)).astype(np.float32)
     adata = ad.AnnData(np.zeros((20, 1), dtype=np.float32), obsm={"X_rep": points})
     model = BioVerse.new(PrecomputedEncoder.from_adata(adata, "X_rep", modality="cell"), llm=tiny_backbone, rng=0)
     names = ["B cell", "T cell", "platelet"]
-    wanted = _questioner.write_labels(model, points, names, batch_size=16)
-    asks = model.questioner
+    wanted = writer.write_labels(model, points, names, batch_size=16)
+    asks = model.text_writer
     prompts = [asks.prompt("What is it?", objects=[("cell", "it")])] * 3
     soft = [{"cell": row[None, None]} for row in points[:3]]
     said = asks.write(prompts, soft, max_new_tokens=4)
-    real, sizes = _questioner.generate, []
+    real, sizes = writer.generate, []
 
     def tight(*args: object, batch_size: int = 32, **more: object) -> object:
         sizes.append(batch_size)
@@ -66,8 +66,8 @@ def test_written_labels_do_not_change_when_memory_runs_out(
             raise torch.OutOfMemoryError("CUDA out of memory.")
         return real(*args, batch_size=batch_size, **more)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(_questioner, "generate", tight)
-    found = _questioner.write_labels(model, points, names, batch_size=16)
+    monkeypatch.setattr(writer, "generate", tight)
+    found = writer.write_labels(model, points, names, batch_size=16)
     assert found[0] == wanted[0]
     np.testing.assert_allclose(found[1], wanted[1], atol=LOG_PROBS)
     assert sizes == [16, 8, 4, 4]
@@ -114,14 +114,14 @@ def test_scores_and_texts_do_not_depend_on_free_memory(
     tiny_backbone: Backbone, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     from scbioverse.encoders import PrecomputedEncoder
-    from scbioverse.models import BioVerse, _questioner, _score
+    from scbioverse.models import BioVerse, score, writer
 
     model = BioVerse.new(PrecomputedEncoder("X_rep", dim=6), llm=tiny_backbone, rng=0)
     points = np.random.default_rng(0).normal(size=(20, 6)).astype(np.float32)
     names = ["B cell", "T cell", "platelet"]
-    wanted, written = model.score(points, names, progress=False), _questioner.write_labels(model, points, names)
+    wanted, written = model.score(points, names, progress=False), writer.write_labels(model, points, names)
     sizes: list[int] = []
-    for module, name in ((_score, "score_labels"), (_questioner, "generate")):
+    for module, name in ((score, "score_labels"), (writer, "generate")):
 
         def watched(*args: object, real: object = getattr(module, name), **more: object) -> object:
             sizes.append(more["batch_size"])  # type: ignore[arg-type]
@@ -132,7 +132,7 @@ def test_scores_and_texts_do_not_depend_on_free_memory(
     monkeypatch.setattr(_memory, "free_bytes", lambda device: 6 * each)
     with caplog.at_level(logging.INFO, logger="scbioverse"):
         np.testing.assert_allclose(model.score(points, names, progress=False), wanted, atol=LOG_PROBS)
-        found = _questioner.write_labels(model, points, names)
+        found = writer.write_labels(model, points, names)
     assert found[0] == written[0]
     assert sizes
     assert all(1 <= size < 20 for size in sizes)

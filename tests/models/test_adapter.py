@@ -13,7 +13,7 @@ import torch
 from scbioverse.errors import WeightsError
 from scbioverse.llm.adapter import AdapterConfig, trained_adapter, training_twin
 from scbioverse.models import load
-from scbioverse.models._questioner import write_labels
+from scbioverse.models.writer import write_labels
 from tests._precision import LOG_PROBS
 
 if TYPE_CHECKING:
@@ -39,12 +39,12 @@ def test_score_reads_with_the_adapter_and_stale_caches_are_dropped(
 ) -> None:
     before, identity = model.score(points, NAMES, progress=False), model.fingerprint()
     near = model.nearest(points, NAMES)
-    asked = model.questioner.prefix
+    asked = model.text_writer.prefix
     model.set_adapter(adapter)
     after = model.score(points, NAMES, progress=False)
     assert np.abs(after - before).max() > 0.05
     assert model.fingerprint() != identity
-    assert model.questioner.prefix is not asked
+    assert model.text_writer.prefix is not asked
     np.testing.assert_array_equal(model.nearest(points, NAMES), near)  # the text side is the published model's
     model.set_adapter(None)
     np.testing.assert_array_equal(model.score(points, NAMES, progress=False), before)
@@ -84,7 +84,7 @@ def test_an_adapter_may_be_for_writing_alone(
     for one in (model, loaded):
         np.testing.assert_array_equal(one.score(points, NAMES, progress=False), before)
         assert write_labels(one, points, max_new_tokens=6)[0] == tuned
-        assert one.questioner.reader is one.writer
+        assert one.text_writer.reader is one.writing_reader
     loaded.config.adapter_scores = True
     np.testing.assert_array_equal(loaded.score(points, NAMES, progress=False), both)
 
@@ -118,7 +118,7 @@ def test_labels_are_written(model: BioVerse, points: np.ndarray) -> None:
 
 
 def test_answers_are_written_and_streamed(model: BioVerse, points: np.ndarray) -> None:
-    asks = model.questioner
+    asks = model.text_writer
     one = asks.prompt("What is it?", objects=[("cell", "A")], evidence="LYZ 90 %")
     two = asks.prompt("How do they differ?", objects=[("cell", "A"), ("cell", "B")])
     none = asks.prompt("What is a B cell?")

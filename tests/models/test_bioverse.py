@@ -50,7 +50,7 @@ def test_row_order_does_not_matter_at_all(model: BioVerse, points: np.ndarray) -
 
 
 def test_equal_rows_are_computed_once(model: BioVerse, points: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
-    from scbioverse.models import _score
+    from scbioverse.models import score as _score
 
     seen = []
 

@@ -68,7 +68,7 @@ def test_models_tuned_alike_go_together_and_others_do_not(model: BioVerse, prote
 def test_one_prompt_holds_both(model: BioVerse, proteins: BioVerse, points: np.ndarray) -> None:
     both = join(model, proteins)
     x = KmerEncoder().embed_texts(["MKTAYIAKQR", "WWWWPPPPGG"])
-    asks = both.questioner
+    asks = both.text_writer
     prompt = asks.prompt("Do these go together?", objects=[("cell", "A"), ("protein", "B")])
     composed = asks._compose(
         [prompt] * 2, [{"cell": points[:1, None], "protein": one[None, None]} for one in x]

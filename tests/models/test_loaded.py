@@ -70,7 +70,7 @@ def test_a_model_that_is_dropped_frees_its_language_model(
 ) -> None:
     model = sb.models.load(saved, llm=str(tiny_llm))
     model.score(points, NAMES, progress=False)
-    asks = model.questioner
+    asks = model.text_writer
     assert asks.write([asks.prompt("What is it?", objects=[("cell", "A")])], [{"cell": points[:1, None]}])
     sb.models.clear_cache()
     assert alive(loads) == 1  # the caller's own stays
@@ -151,7 +151,7 @@ def test_nobody_changes_what_is_kept(saved: Path, tiny_llm: Path, points: np.nda
     sb.tl.align(cells, text_key="cell_type", model=first, start="model", steps=1, rng=0)
     first.config.temperature = 9.0
     first.config.default_labels.append("spleen")
-    first.forget_answers("cell")
+    first.forget_candidate_tokens("cell")
     first.fit_text_space(["Another text.", "And one more.", "A third."], dim=2)
     for value in first.modules.parameters():
         value.data.zero_()

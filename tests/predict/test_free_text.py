@@ -85,7 +85,7 @@ def test_reasons_are_asked_for_again_and_only_what_holds_is_kept(
         asked.append((len(prompts), temperature))
         return answers[len(asked) - 1]
 
-    monkeypatch.setattr(tiny_model.questioner, "write", write)
+    monkeypatch.setattr(tiny_model.text_writer, "write", write)
 
     def check(text: str) -> tuple[str, int]:
         kept = [one.strip() + "." for one in text.split(".") if one.strip() and "INS" not in one]
@@ -134,7 +134,7 @@ def test_written_reasons_replace_measured_ones_where_they_hold(
     def write(prompts: list[Any], soft: object, **_: object) -> list[str]:
         return [next(text for name, text in said.items() if f"called {name}?" in one.text) for one in prompts]
 
-    monkeypatch.setattr(tiny_model.questioner, "write", write)
+    monkeypatch.setattr(tiny_model.text_writer, "write", write)
     sb.tl.annotate(adata, model=tiny_model, labels=names, method="generate")
     reasons = adata.obs.groupby("bioverse_label", observed=True)["bioverse_rationale"].first()
     assert reasons["B cell"] == "CD79A and MS4A1 mark these cells."

@@ -10,7 +10,7 @@ from scipy.special import log_softmax
 
 from scbioverse.errors import InputError, WeightsError
 from scbioverse.models import BioVerse, load
-from scbioverse.models._attended import attended
+from scbioverse.models.attention import attended
 from scbioverse.models.config import BioVerseConfig, PoolConfig
 from scbioverse.predict.pool import cascade, worth_reading
 from tests._precision import LOG_PROBS, TOTALS

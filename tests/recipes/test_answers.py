@@ -15,8 +15,8 @@ from scbioverse.encoders import PrecomputedEncoder
 from scbioverse.knowledge.ontology import load_ontology
 from scbioverse.knowledge.spoken import answer_name
 from scbioverse.models import BioVerse
-from scbioverse.models._answer_shares import answers, name_code
-from scbioverse.models._attended import attended
+from scbioverse.models.attention import attended
+from scbioverse.models.candidate_tokens import answers, name_code
 
 TERMS = ["CL:0000788", "CL:0000787", "CL:0000895", "CL:0000900", "CL:0000623", "CL:0000860", "CL:0002396"]
 CONFIG = AnswerConfig(

@@ -153,7 +153,7 @@ def _answers_anew(folder):
     stranger, _ = load_rehearsal(shelf / "kang-3")
     with pytest.raises(MismatchError, match="fingerprint"):
         with_answers_of(new, stranger)
-    fresh.forget_answers("cell")
+    fresh.forget_candidate_tokens("cell")
     with pytest.raises(MismatchError, match="0 answers"):
         with_answers_of(new, fresh)
 

@@ -12,7 +12,7 @@ from recipes.bioverse_small.teaching import TaughtSampler, TeachingConfig
 from scbioverse.encoders import PrecomputedEncoder
 from scbioverse.knowledge.ontology import load_ontology
 from scbioverse.models import BioVerse
-from scbioverse.models._attended import attended
+from scbioverse.models.attention import attended
 
 TERMS = ["CL:0000788", "CL:0000787", "CL:0000895", "CL:0000900", "CL:0000623", "CL:0000860", "CL:0002396"]
 

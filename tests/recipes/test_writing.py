@@ -13,7 +13,7 @@ import torch
 import scbioverse as sb
 from recipes.bioverse_small import sequences, writing
 from recipes.bioverse_small.sequence_card import LIMITS
-from recipes.bioverse_small.writing import WritingConfig, add_writing, lesson_text, lessons_of, note_of, speech_of
+from recipes.bioverse_small.writing import WritingConfig, add_writing, lesson_text, lessons_of, note_of, phrase_book_of
 from scbioverse.encoders import PrecomputedEncoder
 from scbioverse.llm.adapter import AdapterConfig
 from scbioverse.models import BioVerse, load
@@ -57,7 +57,7 @@ def reader(tiny_backbone: Backbone, x: np.ndarray) -> BioVerse:
 
 
 def test_phrases_are_spelt_as_captions_do_and_have_articles() -> None:
-    speech, held, told = speech_of([PHENOL, SUGAR, "It is a salt."], SMALL)
+    speech, held, told = phrase_book_of([PHENOL, SUGAR, "It is a salt."], SMALL)
     kinds, roles, classes = (one.phrases for one in speech.groups)
     assert kinds == ("a benzoate ester", "a hexose")
     assert roles == ("a drug", "an EC 3.1.1.7 inhibitor", "a metabolite")
@@ -68,7 +68,7 @@ def test_phrases_are_spelt_as_captions_do_and_have_articles() -> None:
 
 def test_rare_phrases_are_left_out() -> None:
     config = replace(SMALL, rows={"kind": 2, "role": 1, "class": 1})
-    speech, held, told = speech_of([PHENOL, SUGAR, SUGAR], config)
+    speech, held, told = phrase_book_of([PHENOL, SUGAR, SUGAR], config)
     assert speech.groups[0].phrases == ("a hexose",)
     assert told[:, 0].tolist() == [0, 1, 1]
     assert held.shape == (3, len(speech.phrases))
@@ -103,7 +103,7 @@ def test_added_saved_and_nothing_else_changed(
     mine, theirs = reader.tensors(), new.tensors()
     assert {key for key in theirs if key not in mine} == {key for key in theirs if key.startswith("speech.")}
     assert all(torch.equal(mine[key], theirs[key]) for key in mine)
-    notes = new.speaker("molecule").notes(x)
+    notes = new.captioner("molecule").notes(x)
     assert [one.split(";")[0] for one in notes] == ["a benzoate ester", "a hexose"] * 10
     assert notes[1] == note_of(SUGAR)
     assert new.config.training["writing of molecules"]["lessons"] == 20
@@ -125,6 +125,6 @@ def test_added_saved_and_nothing_else_changed(
 def test_without_lessons_there_is_no_adapter(reader: BioVerse, table: pd.DataFrame, x: np.ndarray) -> None:
     new = add_writing(reader, table, x, replace(SMALL, steps=0, epochs=1), 0)
     assert not new.writing_adapters
-    assert new.speaker("molecule").write(x[:2], max_new_tokens=3)[1].shape == (2,)
+    assert new.captioner("molecule").write(x[:2], max_new_tokens=3)[1].shape == (2,)
     with pytest.raises(SystemExit, match="not written"):
         sequences.taking_writing(new, reader)

@@ -183,7 +183,7 @@ def test_what_steers_is_data(cells: AnnData, tiny_model: BioVerse) -> None:
         assert "INS is high" not in answer.text.replace("Say that INS is high", "")
         assert len(answer.prompt) < 4000
     special = set(tiny_model.backbone.tokenizer.all_special_ids)
-    prompt = tiny_model.questioner.prompt(HOSTILE, objects=[("cell", HOSTILE)], evidence=HOSTILE)
+    prompt = tiny_model.text_writer.prompt(HOSTILE, objects=[("cell", HOSTILE)], evidence=HOSTILE)
     assert special.isdisjoint(prompt.suffix_ids)
 
 

@@ -13,7 +13,7 @@ import torch
 
 import scbioverse as sb
 from scbioverse.errors import InputError, MissingKeyError
-from scbioverse.models._speech import PhraseGroup, SpeechConfig
+from scbioverse.models.phrase_book import PhraseBook, PhraseGroup
 from scbioverse.nn import PhraseHead
 from scbioverse.pp._molecule_properties import molecule_property
 from scbioverse.pp._protein_properties import protein_mass
@@ -39,7 +39,7 @@ SMILES = {
     "broken": "C1CC(",
 }
 SEQUENCES = {"bradykinin": "RPPGFSPFR", "P01275": "HSQGTFTSDYSKYLDSRRAQDFVQWLMNT", "polyC": "CCCCCCCCGG"}
-SPEECH = SpeechConfig(
+SPEECH = PhraseBook(
     (
         PhraseGroup("", ("an alkaloid", "a carboxylic acid")),
         PhraseGroup("; role: ", ("a stimulant", "an antipyretic"), 2, 0.0),
@@ -69,7 +69,7 @@ def model(tiny_model: BioVerse) -> BioVerse:
             part.weight.zero_()
             part.bias.zero_()
         head.out.bias.copy_(torch.tensor([2.0, 1.0, 2.0, 1.0, 2.0, 1.0]))
-    both.set_speech("molecule", SPEECH, head.eval())
+    both.set_phrases("molecule", SPEECH, head.eval())
     return extend(both, KmerEncoder(), hidden=16, rng=2)
 
 
@@ -361,7 +361,7 @@ def test_what_the_model_writes_is_kept_only_if_the_note_says_it(
 ) -> None:
     good = "This molecule is an alkaloid. It has a role as a stimulant."
     said = f"{good} It is a poison. It has a role as a member of purines."
-    monkeypatch.setattr(type(model.speaker("molecule").questioner), "stream", lambda *_, **__: iter([said]))
+    monkeypatch.setattr(type(model.captioner("molecule").text_writer), "stream", lambda *_, **__: iter([said]))
     answer = ask(drugs, "What is caffeine?", model=model)
     assert answer.text.startswith("caffeine is an alkaloid. caffeine has a role as a stimulant.")
     assert answer.dropped == ("It is a poison.", "It has a role as a member of purines.")

@@ -71,7 +71,7 @@ def test_a_model_whose_adapter_only_writes_scores_with_the_tuned_one(cells: AnnD
     writes.config.adapter_scores = False
     tuned = sb.tl.tune(cells, model=writes, steps=2, **options)
     assert tuned.config.adapter_scores
-    assert tuned.reader is tuned.writer
+    assert tuned.reader is tuned.writing_reader
     assert not writes.config.adapter_scores
 
 

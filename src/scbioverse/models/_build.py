@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from ..errors import WeightsError
 from ..llm.prompts import PromptTemplate
-from ..nn import AnswerCodes, BioTokens, PhraseHead, Projector, PrototypeProjector
-from ._shared import SharedHead
+from ..nn import BioTokens, CandidateTokens, PhraseHead, Projector, PrototypeProjector
 from .config import BioVerseConfig, EncoderConfig
+from .shared_space import SharedHead
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -76,9 +76,9 @@ def _projector(config: BioVerseConfig, one: EncoderConfig, init_norm: float) -> 
     return Projector(*sizes, one.hidden or config.hidden, config.dropout, init_norm=init_norm)
 
 
-def answer_codes(one: EncoderConfig, n_soft: int, d_llm: int, init_norm: float = 1.0) -> AnswerCodes:
+def answer_codes(one: EncoderConfig, n_soft: int, d_llm: int, init_norm: float = 1.0) -> CandidateTokens:
     """Build the codes of answers that an encoder's configuration describes, with random weights."""
-    return AnswerCodes(len(one.answers), n_soft, d_llm, init_norm=init_norm, spread=one.answer_spread)
+    return CandidateTokens(len(one.answers), n_soft, d_llm, init_norm=init_norm, spread=one.answer_spread)
 
 
 def build_modules(config: BioVerseConfig, *, init_norm: float = 1.0) -> nn.ModuleDict:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..errors import InputError
-from ._speech import SpeechConfig
+from .phrase_book import PhraseBook
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,8 @@ class EncoderConfig:
     spread
         Temperature of the attention that mixes each soft token; empty where all have 1.
     answers
-        Cell Ontology ids of the answers that have codes of their own, see :class:`~scbioverse.nn.AnswerCodes`; empty
-        where none has.
+        Cell Ontology ids of the answers that have codes of their own, see :class:`~scbioverse.nn.CandidateTokens`;
+        empty where none has.
     answer_spread
         Temperature of the shares that mix each soft token of theirs; empty where all have 1.
     methods
@@ -76,7 +76,7 @@ class EncoderConfig:
     answer_spread: tuple[float, ...] = ()
     methods: tuple[str, ...] = ()
     writes: bool = True
-    speech: SpeechConfig | None = None
+    speech: PhraseBook | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "terms", tuple(self.terms))  # JSON gives lists
@@ -87,7 +87,7 @@ class EncoderConfig:
         if self.spread and not self.prototypes:
             raise InputError("spread is for projectors by prototypes: give their number, or leave spread out.")
         if isinstance(self.speech, dict):
-            object.__setattr__(self, "speech", SpeechConfig(**self.speech))
+            object.__setattr__(self, "speech", PhraseBook(**self.speech))
         if self.terms and len(self.terms) != self.prototypes:
             raise InputError(f"{self.prototypes} prototypes need as many terms, found {len(self.terms)}.")
         if self.answers and not self.terms:
@@ -162,7 +162,7 @@ class PoolConfig:
         By how many nats the language model may prefer one label to another: a row whose two best labels, by the other
         sources, are further apart than `score` times this is not read, since its label would stay.
     attention
-        Of the log-probabilities by the projector's attention, see :func:`scbioverse.models._attended.attended`.
+        Of the log-probabilities by the projector's attention, see :func:`scbioverse.models.attention.attended`.
     """
 
     score: float

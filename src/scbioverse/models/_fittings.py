@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from ..llm.adapter import Adapter
-    from ._speech import SpeechConfig
+    from .phrase_book import PhraseBook
 
 
 class Fittings(Parts):
@@ -25,10 +25,10 @@ class Fittings(Parts):
 
     def forget_terms(self, modality: str) -> None:
         """Let a modality's prototypes stand for terms no more, and drop the codes of answers, which rest on them."""
-        self.forget_answers(modality)
+        self.forget_candidate_tokens(modality)
         self.config.encoders[modality] = replace(self.config.encoders[modality], terms=())
 
-    def forget_answers(self, modality: str) -> None:
+    def forget_candidate_tokens(self, modality: str) -> None:
         """Drop a modality's codes of answers: soft tokens say what an input is, whatever is asked."""
         self.check_modality(modality)
         self.config.encoders[modality] = replace(self.config.encoders[modality], answers=(), answer_spread=())
@@ -36,7 +36,7 @@ class Fittings(Parts):
         if modality in held:
             del held[modality]
 
-    def set_answers(
+    def set_candidate_tokens(
         self, modality: str, answers: Sequence[str], codes: Tensor, *, spread: Sequence[float] = ()
     ) -> None:
         """Give a modality codes of answers, in place of those it had.
@@ -71,8 +71,8 @@ class Fittings(Parts):
         self.config.encoders[modality] = config
         held[modality] = made.to(next(self.modules.parameters()).device).eval()
 
-    def set_speech(
-        self, modality: str, speech: SpeechConfig | None, head: nn.Module | None = None, adapter: Adapter | None = None
+    def set_phrases(
+        self, modality: str, speech: PhraseBook | None, head: nn.Module | None = None, adapter: Adapter | None = None
     ) -> None:
         """Give a modality another way of writing, or none: what is said, what finds it, and what it is read with.
 
@@ -89,7 +89,7 @@ class Fittings(Parts):
         made = self.config.encoders[modality]
         self.config.encoders[modality] = replace(made, speech=speech, writes=made.writes or speech is not None)
         heads: Any = self.modules["speech"]
-        for held in (heads, self.writing_adapters, self._speakers, self._voices):
+        for held in (heads, self.writing_adapters, self._captioners, self._voices):
             if modality in held:
                 del held[modality]
         if head is not None:

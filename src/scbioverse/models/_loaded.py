@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from ._language import LanguageModel
     from .bioverse import BioVerse
+    from .language import LanguageModel
 
 MOST_MODELS = 2
 MOST_BYTES = 4 * 2**30

@@ -19,8 +19,8 @@ from ..errors import InputError, MismatchError
 from ..llm.prompts import MAX_LABEL_CHARS
 from ._build import identity, read_template
 from ._encoders import Encoders
-from ._language import LanguageModel
-from ._reader import Reader
+from .language import LanguageModel
+from .reader import PromptReader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -31,10 +31,10 @@ if TYPE_CHECKING:
     from ..llm.represent import TextSpace
     from ..llm.text_table import TextTable
     from ..nn import BioTokens
-    from ._questioner import Questioner
-    from ._shared import SharedHead
-    from ._speaker import Speaker, Voice
+    from .captioner import PhraseCaptioner, Voice
     from .config import BioVerseConfig
+    from .shared_space import SharedHead
+    from .writer import TextWriter
 
 Float = NDArray[np.float32]
 ALIGN_HINT = "Train one with scbioverse.tl.align(adata, text_key=..., loss='contrastive')."
@@ -75,12 +75,12 @@ class Parts:
         self._backbone: Backbone | None = None
         self._adapter = adapter
         self.writing_adapters = dict(writing_adapters or {})
-        self._reader: Reader | None = None
-        self._writer: Reader | None = None
+        self._reader: PromptReader | None = None
+        self._writer: PromptReader | None = None
         self._voices: dict[str, Voice] = {}
         # Both refer to the model. Held weakly, they do not keep it and its language model alive when it is dropped.
-        self._questioner: ReferenceType[Questioner] | None = None
-        self._speakers: WeakValueDictionary[str, Speaker] = WeakValueDictionary()
+        self._text_writer: ReferenceType[TextWriter] | None = None
+        self._captioners: WeakValueDictionary[str, PhraseCaptioner] = WeakValueDictionary()
         if self.template.template_hash() != config.template_hash:
             raise MismatchError(
                 f"model {config.name!r} was trained with prompt template {config.template_hash}, this version of "
@@ -137,8 +137,8 @@ class Parts:
         self._forget_readers()
 
     def _forget_readers(self) -> None:
-        self._reader = self._writer = self._questioner = None
-        self._speakers.clear()
+        self._reader = self._writer = self._text_writer = None
+        self._captioners.clear()
         self._voices.clear()
 
     @property
@@ -273,16 +273,16 @@ class Parts:
     # ------------------------------------------------------------------ prompt
 
     @property
-    def reader(self) -> Reader:
+    def reader(self) -> PromptReader:
         """Prompt, cached beginning and composer of what scores; the first access loads the language model."""
         if self._adapter is not None and self.config.adapter_scores:
-            return self.writer
+            return self.writing_reader
         if self._reader is None:
-            self._reader = Reader(self.backbone, self.tokens, self.template, self.config.n_soft)
+            self._reader = PromptReader(self.backbone, self.tokens, self.template, self.config.n_soft)
         return self._reader
 
     @property
-    def writer(self) -> Reader:
+    def writing_reader(self) -> PromptReader:
         """The same of what writes: labels, descriptions and answers, with the adapter where the model has one."""
         if self._adapter is None:
             return self.reader
@@ -290,7 +290,7 @@ class Parts:
             from ..llm.adapter import reading_twin
 
             backbone = reading_twin(self.backbone, self._adapter)
-            self._writer = Reader(backbone, self.tokens, self.template, self.config.n_soft)
+            self._writer = PromptReader(backbone, self.tokens, self.template, self.config.n_soft)
         return self._writer
 
     def answer_ids(self, text: str, *, max_chars: int = MAX_LABEL_CHARS) -> list[int]:

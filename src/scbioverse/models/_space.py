@@ -13,8 +13,8 @@ from ..llm.represent import TextSpace, default_layer, represent
 from ..llm.text_table import TextTable
 from ._fittings import Fittings
 from ._parts import ALIGN_HINT, Float
-from ._shared import SharedHead
 from .config import TextSpaceConfig
+from .shared_space import SharedHead
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -15,12 +15,12 @@ from scipy.special import log_softmax
 from .._random import Rng, as_seed
 from ..errors import InputError
 from ..llm.prompts import PromptTemplate
-from ._answer_shares import STEPS, can_ask
 from ._build import build_modules, describe, identity, word_vector
-from ._questioner import Questioner
 from ._space import Space
-from ._speaker import Speaker
+from .candidate_tokens import STEPS, can_ask
+from .captioner import PhraseCaptioner
 from .config import BioVerseConfig, LLMConfig
+from .writer import TextWriter
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -143,15 +143,15 @@ class BioVerse(Space):
     # ------------------------------------------------------------------ answers
 
     @property
-    def questioner(self) -> Questioner:
+    def text_writer(self) -> TextWriter:
         """Asks the language model questions about soft tokens; the first access loads it."""
-        held = None if self._questioner is None else self._questioner()
+        held = None if self._text_writer is None else self._text_writer()
         if held is None:
-            held = Questioner(self)
-            self._questioner = ref(held)
+            held = TextWriter(self)
+            self._text_writer = ref(held)
         return held
 
-    def speaker(self, modality: str) -> Speaker:
+    def captioner(self, modality: str) -> PhraseCaptioner:
         """Return what writes of a modality by phrases; the first call loads the language model.
 
         Raises
@@ -160,9 +160,9 @@ class BioVerse(Space):
             The modality has no such way of writing.
         """
         self.check_modality(modality)
-        held = self._speakers.get(modality)
+        held = self._captioners.get(modality)
         if held is None:
-            held = self._speakers[modality] = Speaker(self, modality)
+            held = self._captioners[modality] = PhraseCaptioner(self, modality)
         return held
 
     def score(
@@ -186,7 +186,7 @@ class BioVerse(Space):
 
         With `terms`, and a model that has codes of answers, the soft tokens depend on the question: the projector's
         attention is taken over the terms of the names alone, and mixes a code of each name (see
-        :class:`scbioverse.nn.AnswerCodes`). Without, they say what the input is among all that the projector knows.
+        :class:`scbioverse.nn.CandidateTokens`). Without, they say what the input is among all that the projector knows.
 
         Parameters
         ----------
@@ -226,7 +226,7 @@ class BioVerse(Space):
             Names repeat, or read the same to the language model, there are more or fewer terms than names, or evidence
             has another shape or no place in the question.
         """
-        from ._score import score_unique
+        from .score import score_unique
 
         if evidence is not None and (terms is None or not self.weighs(terms, modality)):
             raise InputError(f"model {self.name!r} has no weight for evidence of these names: add it to the answer.")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .answer_codes import AnswerCodes
 from .biotokens import BioTokens
+from .candidate_tokens import CandidateTokens
 from .composer import Composed, Composer
 from .losses import answer_cross_entropy, answer_positions, info_nce
 from .metrics import centroid_gap, median_rank, pair_ranks, recall_at_k
@@ -12,8 +12,8 @@ from .projector import Projector
 from .prototypes import PrototypeProjector
 
 __all__ = [
-    "AnswerCodes",
     "BioTokens",
+    "CandidateTokens",
     "Composed",
     "Composer",
     "PhraseHead",

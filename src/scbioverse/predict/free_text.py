@@ -13,7 +13,7 @@ from ..knowledge.phrases import canonical_phrase
 from ..knowledge.sentences import split_sentences
 from ..knowledge.spoken import term_said
 from ..llm.questions import MAX_EVIDENCE_CHARS, bounded
-from ..models._questioner import write_labels
+from ..models.writer import write_labels
 from .calls import Answers, decide
 from .candidates import Label
 from .groups import Groups, agreement

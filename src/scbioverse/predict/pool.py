@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.special import log_softmax, softmax
 
 from ..errors import InputError
-from ..models._attended import attended
+from ..models.attention import attended
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

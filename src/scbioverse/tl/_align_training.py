@@ -109,7 +109,7 @@ def make_task(
     parts: list[tuple[Any, float]] = []
     if loss in ("autoregressive", "both"):
         # The language model learns to read the projector: it need not be told phrases any more.
-        model.set_speech(modality, None)
+        model.set_phrases(modality, None)
         parts.append((AutoregressiveTask(model, modality=modality, candidates=_choice(model, texts)), 1.0))
     if loss in ("contrastive", "both"):
         negatives = general_texts() if general_text else []

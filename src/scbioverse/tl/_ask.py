@@ -205,7 +205,7 @@ def _pieces(
     evidence = _evidence(found)
     prompt, claims, dropped = "", pd.DataFrame(), []
     if found:
-        asks = cells.model.questioner
+        asks = cells.model.text_writer
         made = asks.prompt(
             question.text,
             objects=[(cells.modality, "" if len(found) == 1 else one.name) for one in found[:2]],

@@ -224,14 +224,14 @@ def _written(
 ) -> tuple[list[str], NDArray[np.float32]]:
     """Texts that the language model writes, and the mean log-probability of their tokens."""
     from ..llm.questions import bounded
-    from ..models._questioner import write_labels
+    from ..models.writer import write_labels
 
     known = np.flatnonzero(np.isfinite(values.reshape(len(values), -1)).all(axis=1))
     if not known.size:
         raise InputError("no row has an embedding: there is nothing to describe.")
     score = np.full(len(values), np.nan, dtype=np.float32)
     if question is not None and model.config.encoders[modality].speech is not None:
-        said = model.speaker(modality).answer(
+        said = model.captioner(modality).answer(
             values[known], question, max_new_tokens=max_new_tokens, beams=beams, batch_size=batch_size
         )
     elif question is None:
@@ -242,11 +242,11 @@ def _written(
         lengths = [1 + len(backbone.encode(" " + text, allow_special=False)) for text in said]
         score[known] = log_probs / np.asarray(lengths, dtype=np.float32)
     else:
-        prompt = model.questioner.prompt(question, objects=[(modality, "")])
+        prompt = model.text_writer.prompt(question, objects=[(modality, "")])
         said = []
         for start in range(0, known.size, batch_size):
             rows = known[start : start + batch_size]
-            said += model.questioner.write(
+            said += model.text_writer.write(
                 [prompt] * rows.size,
                 [{modality: values[row : row + 1]} for row in rows],
                 max_new_tokens=max_new_tokens,

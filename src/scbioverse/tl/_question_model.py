@@ -14,7 +14,7 @@ from ..explain.reading import CheckedClaim, check_text
 from ..knowledge import canonical_phrase, load_ontology, markers_for
 from ..knowledge.sentences import split_sentences
 from ..llm.questions import MAX_NAME_CHARS, bounded
-from ..models._score import score_unique
+from ..models.score import score_unique
 from ..predict.candidates import read_labels
 from ..train.lessons import measured
 from ._question_facts import MARKERS, NOT_ENOUGH, genes_said, top_genes

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
     from ..llm.questions import QuestionPrompt
-    from ..models._speaker import Speaker
+    from ..models.captioner import PhraseCaptioner
     from ._asked_sequences import AskedSequences, Rows
     from ._sequence_questions import SequenceQuestion
 
@@ -41,17 +41,17 @@ def say_notes(
     question: SequenceQuestion, data: AskedSequences, rows: Rows, max_new_tokens: int, *, begun: bool
 ) -> Generator[str, None, Answer]:
     """Answer an open question about each row from the phrases found in its embedding."""
-    speaker = data.model.speaker(data.modality)
-    names = [re.sub(r"^\W+|\W+$", "", one.lead) or _FIRST for one in speaker.speech.groups]
-    found = speaker.phrases(data.embed(rows))
+    captioner = data.model.captioner(data.modality)
+    names = [re.sub(r"^\W+|\W+$", "", one.lead) or _FIRST for one in captioner.speech.groups]
+    found = captioner.phrases(data.embed(rows))
     held = [dict(zip(names, phrases, strict=True)) for phrases in found]
     asked = [_asked(question.bare or question.text, one) for one in held]
     prompts = [
-        speaker.questioner.prompt(question.bare or question.text, evidence=speaker.note(phrases))
+        captioner.text_writer.prompt(question.bare or question.text, evidence=captioner.note(phrases))
         for phrases, some in zip(found, asked, strict=True)
         if any(some.values())
     ]
-    written = _written(speaker, prompts, max_new_tokens)
+    written = _written(captioner, prompts, max_new_tokens)
     said: list[str] = []
     dropped: list[str] = []
     claims = []
@@ -93,12 +93,12 @@ def say_notes(
     )
 
 
-def _written(speaker: Speaker, prompts: list[QuestionPrompt], max_new_tokens: int) -> Iterator[Iterator[str]]:
+def _written(captioner: PhraseCaptioner, prompts: list[QuestionPrompt], max_new_tokens: int) -> Iterator[Iterator[str]]:
     """Sentences of each answer: of a single one as they come, of several all at once, which is faster."""
     if len(prompts) == 1:
-        yield whole_sentences(speaker.questioner.stream(prompts[0], {}, max_new_tokens=max_new_tokens))
+        yield whole_sentences(captioner.text_writer.stream(prompts[0], {}, max_new_tokens=max_new_tokens))
         return
-    for text in speaker.questioner.write(prompts, [{}] * len(prompts), max_new_tokens=max_new_tokens):
+    for text in captioner.text_writer.write(prompts, [{}] * len(prompts), max_new_tokens=max_new_tokens):
         yield iter(split_sentences(text))
 
 

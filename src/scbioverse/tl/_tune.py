@@ -175,9 +175,9 @@ def tune(
     history = fit(task, sampler, steps=steps, lr=lr, seed=seed, state=state, save_every=save_every)
     new.set_adapter(task.adapter())
     for one in new.modalities:
-        new.forget_answers(one)  # what is read now was taught without them
+        new.forget_candidate_tokens(one)  # what is read now was taught without them
     for one in lessons.modalities:
-        new.set_speech(one, None)  # it writes of them as it was taught here
+        new.set_phrases(one, None)  # it writes of them as it was taught here
         new.config.encoders[one] = replace(new.config.encoders[one], writes=True)
     new.config.auto_threshold = 0.0  # chosen for another calibration
     new.config.pool = new.config.asked = None  # they weigh what the language model said before

@@ -161,7 +161,7 @@ def generate_reasons(
     -------
     A reason or `""` for each group.
     """
-    asks = model.questioner
+    asks = model.text_writer
     prompts = [
         asks.prompt(WHY.format(label=label), objects=[(modality, "")], evidence=said)
         for label, said in zip(labels, evidence, strict=True)

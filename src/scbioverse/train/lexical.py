@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..llm.prompts import MAX_TEXT_CHARS
-from ..models._answer_shares import name_code
+from ..models.candidate_tokens import name_code
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,9 +13,9 @@ from scbioverse.errors import InputError
 from scbioverse.llm.adapter import Adapter, AdapterConfig, training_twin
 from scbioverse.models import BioVerse, join, load
 from scbioverse.models._join import only
-from scbioverse.models._questioner import write_labels
-from scbioverse.models._speech import PhraseGroup, SpeechConfig
 from scbioverse.models.config import BioVerseConfig
+from scbioverse.models.phrase_book import PhraseBook, PhraseGroup
+from scbioverse.models.writer import write_labels
 from scbioverse.nn import PhraseHead
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from scbioverse.llm import Backbone
 
-SPEECH = SpeechConfig(
+SPEECH = PhraseBook(
     (PhraseGroup("", ("a B cell", "a platelet")), PhraseGroup("; role: ", ("a helper", "a killer"), 2, 0.5)),
     8,
     "Note: a house\nText: It is a house.\nNote:",
@@ -47,7 +47,7 @@ def head(points: np.ndarray) -> PhraseHead:
 
 @pytest.fixture
 def speaking(model: BioVerse, head: PhraseHead) -> BioVerse:
-    model.set_speech("cell", SPEECH, head)
+    model.set_phrases("cell", SPEECH, head)
     return model
 
 
@@ -59,14 +59,14 @@ def random_adapter(backbone: Backbone) -> Adapter:
 
 
 def test_notes_say_what_the_head_finds(speaking: BioVerse, points: np.ndarray) -> None:
-    found = speaking.speaker("cell").notes(points)
+    found = speaking.captioner("cell").notes(points)
     assert found == ["a B cell; role: a helper" if x > 0 else "a platelet" for x in points[:, 0]]
-    assert found == speaking.speaker("cell").notes(points[:, None], batch_size=5)
+    assert found == speaking.captioner("cell").notes(points[:, None], batch_size=5)
 
 
 def test_writing_depends_on_the_note_alone(speaking: BioVerse, points: np.ndarray) -> None:
-    texts, log_probs = speaking.speaker("cell").write(points, max_new_tokens=6)
-    again, _ = speaking.speaker("cell").write(points[::-1], max_new_tokens=6, batch_size=1)
+    texts, log_probs = speaking.captioner("cell").write(points, max_new_tokens=6)
+    again, _ = speaking.captioner("cell").write(points[::-1], max_new_tokens=6, batch_size=1)
     assert texts == again[::-1]
     assert len({(text, p) for text, p in zip(texts, log_probs.tolist(), strict=True)}) == 2
     assert not any("\n" in text for text in texts)
@@ -75,32 +75,32 @@ def test_writing_depends_on_the_note_alone(speaking: BioVerse, points: np.ndarra
 def test_questions_are_answered_from_the_note_alone(
     speaking: BioVerse, points: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    speaker = speaking.speaker("cell")
+    captioner = speaking.captioner("cell")
     asked: list[tuple[str, dict]] = []
-    write = speaker.questioner.write
+    write = captioner.text_writer.write
 
     def noted(prompts, soft, **options):
         asked.extend((prompt.text, one) for prompt, one in zip(prompts, soft, strict=True))
         return write(prompts, soft, **options)
 
-    monkeypatch.setattr(speaker.questioner, "write", noted)
-    said = speaker.answer(points, "What does it do?", max_new_tokens=5)
-    notes = speaker.notes(points)
+    monkeypatch.setattr(captioner.text_writer, "write", noted)
+    said = captioner.answer(points, "What does it do?", max_new_tokens=5)
+    notes = captioner.notes(points)
     assert len({(note, answer) for note, answer in zip(notes, said, strict=True)}) == 2
     assert len(asked) == 2  # equal notes once, and no soft tokens
     assert all(soft == {} for _, soft in asked)
     assert {text.split("Note: ")[1].split("\n")[0] for text, _ in asked} == set(notes)
     assert all("about this cell" in text and "Question: What does it do?" in text for text, _ in asked)
     monkeypatch.undo()
-    assert speaker.answer(points[::-1], "What does it do?", max_new_tokens=5, batch_size=1) == said[::-1]
+    assert captioner.answer(points[::-1], "What does it do?", max_new_tokens=5, batch_size=1) == said[::-1]
     with pytest.raises(InputError, match="question"):
-        speaker.answer(points, "\u200b")
+        captioner.answer(points, "\u200b")
 
 
 def test_another_adapter_answers_anew(speaking: BioVerse, tiny_backbone: Backbone, points: np.ndarray) -> None:
-    before = speaking.speaker("cell").answer(points, "What is it?", max_new_tokens=8)
+    before = speaking.captioner("cell").answer(points, "What is it?", max_new_tokens=8)
     speaking.set_adapter(random_adapter(tiny_backbone))
-    assert speaking.speaker("cell").answer(points, "What is it?", max_new_tokens=8) != before
+    assert speaking.captioner("cell").answer(points, "What is it?", max_new_tokens=8) != before
 
 
 def test_free_labels_are_written_by_phrases_and_candidates_are_not(model: BioVerse, points: np.ndarray) -> None:
@@ -109,9 +109,9 @@ def test_free_labels_are_written_by_phrases_and_candidates_are_not(model: BioVer
     plain = model.score(points, names, progress=False)
     coordinates = model.coordinates(points)
     head = PhraseHead(8, 1, 4, 8).eval()
-    model.set_speech("cell", SPEECH, head)
+    model.set_phrases("cell", SPEECH, head)
     texts, _, which = write_labels(model, points, max_new_tokens=6)
-    assert texts == model.speaker("cell").write(points, max_new_tokens=6)[0]
+    assert texts == model.captioner("cell").write(points, max_new_tokens=6)[0]
     assert (which == -1).all()
     assert write_labels(model, points, names)[0] == before[0]
     np.testing.assert_array_equal(model.score(points, names, progress=False), plain)
@@ -122,29 +122,29 @@ def test_round_trip_with_an_adapter_of_its_own(
     speaking: BioVerse, tiny_backbone: Backbone, points: np.ndarray, tmp_path: Path
 ) -> None:
     without = speaking.fingerprint()
-    plain, _ = speaking.speaker("cell").write(points, max_new_tokens=8)
+    plain, _ = speaking.captioner("cell").write(points, max_new_tokens=8)
     head = speaking.modules["speech"]["cell"]  # type: ignore[index]
-    speaking.set_speech("cell", SPEECH, head, random_adapter(tiny_backbone))
+    speaking.set_phrases("cell", SPEECH, head, random_adapter(tiny_backbone))
     assert speaking.fingerprint() != without
     assert speaking.adapter is None  # the others read as they did
-    texts, _ = speaking.speaker("cell").write(points, max_new_tokens=8)
+    texts, _ = speaking.captioner("cell").write(points, max_new_tokens=8)
     assert texts != plain
     again = load(speaking.save(tmp_path / "m"), llm=tiny_backbone)
     assert again.config == speaking.config
     assert again.fingerprint() == speaking.fingerprint()
-    assert again.speaker("cell").write(points, max_new_tokens=8)[0] == texts
-    assert speaking.copy().speaker("cell").write(points, max_new_tokens=8)[0] == texts
+    assert again.captioner("cell").write(points, max_new_tokens=8)[0] == texts
+    assert speaking.copy().captioner("cell").write(points, max_new_tokens=8)[0] == texts
     assert only(again, ["cell"]).fingerprint() == again.fingerprint()
 
 
 def test_taken_away_again_leaves_the_model_as_it_was(model: BioVerse, head: PhraseHead) -> None:
     before = model.fingerprint()
-    model.set_speech("cell", SPEECH, head)
+    model.set_phrases("cell", SPEECH, head)
     assert model.fingerprint() != before
-    model.set_speech("cell", None)
+    model.set_phrases("cell", None)
     assert model.fingerprint() == before
     with pytest.raises(InputError, match="no phrases"):
-        model.speaker("cell")
+        model.captioner("cell")
 
 
 def test_joined_models_keep_their_speech(speaking: BioVerse, points: np.ndarray, tiny_backbone: Backbone) -> None:
@@ -154,10 +154,10 @@ def test_joined_models_keep_their_speech(speaking: BioVerse, points: np.ndarray,
     drugs.obsm["X"] = points[:8, :4]
     encoder = sb.encoders.PrecomputedEncoder.from_adata(drugs, "X", modality="molecule")
     both = extend(speaking, encoder)
-    assert both.speaker("cell").notes(points) == speaking.speaker("cell").notes(points)
+    assert both.captioner("cell").notes(points) == speaking.captioner("cell").notes(points)
     alone = only(both, ["molecule"])
     assert not alone.modules["speech"]
-    assert join(only(both, ["cell"]), alone).speaker("cell").notes(points) == speaking.speaker("cell").notes(points)
+    assert join(only(both, ["cell"]), alone).captioner("cell").notes(points) == speaking.captioner("cell").notes(points)
 
 
 def test_configurations_without_speech_are_read(model: BioVerse) -> None:

@@ -10,7 +10,7 @@ from scipy.special import log_softmax
 
 from scbioverse.errors import InputError, WeightsError
 from scbioverse.models import load
-from scbioverse.models._attended import KIN_NATS, attended, best_of_columns
+from scbioverse.models.attention import KIN_NATS, attended, best_of_columns
 from scbioverse.models.config import BioVerseConfig, EncoderConfig
 from tests._precision import LOG_PROBS
 

@@ -9,7 +9,7 @@ from ..errors import InputError
 
 @dataclass(frozen=True)
 class PhraseGroup:
-    """Phrases of one kind, of which an object gets some; see :class:`SpeechConfig`.
+    """Phrases of one kind, of which an object gets some; see :class:`PhraseBook`.
 
     Attributes
     ----------
@@ -38,7 +38,7 @@ class PhraseGroup:
 
 
 @dataclass(frozen=True)
-class SpeechConfig:
+class PhraseBook:
     """How the language model writes of a modality whose projector was trained for retrieval alone.
 
     A :class:`~scbioverse.nn.PhraseHead` finds phrases that hold of an embedding, and the language model reads the

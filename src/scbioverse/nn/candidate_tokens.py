@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-class AnswerCodes(nn.Module):
+class CandidateTokens(nn.Module):
     """One code of `n_soft` vectors for each answer that can be asked about.
 
     A projector that must say all that a cell could be spends its few soft tokens on types that nobody asked about.

@@ -17,15 +17,15 @@ from ..llm.prefix import PrefixCache
 from ..llm.prompts import encode_plain
 from ..llm.questions import QuestionTemplate
 from ..nn import Composer, choose_phrases
-from ._questioner import Questioner
+from .writer import TextWriter
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..llm import Backbone
     from ..nn import BioTokens
-    from ._speech import SpeechConfig
     from .bioverse import BioVerse
+    from .phrase_book import PhraseBook
 
 Float = NDArray[np.float32]
 
@@ -43,7 +43,7 @@ class Voice:
         What is said.
     """
 
-    def __init__(self, backbone: Backbone, tokens: BioTokens, speech: SpeechConfig) -> None:
+    def __init__(self, backbone: Backbone, tokens: BioTokens, speech: PhraseBook) -> None:
         self.backbone, self.composer = backbone, Composer(backbone.embed_tokens, tokens)
         self.opening_ids = [*backbone.bos_ids, *encode_plain(backbone, speech.opening)]
         self.closing = encode_plain(backbone, speech.closing)
@@ -56,8 +56,8 @@ class Voice:
             return PrefixCache(self.backbone, embeds)
 
 
-class Speaker:
-    """Prompt, phrases and decoding loop of one modality; see :class:`~scbioverse.models._speech.SpeechConfig`.
+class PhraseCaptioner:
+    """Prompt, phrases and decoding loop of one modality; see :class:`~scbioverse.models.phrase_book.PhraseBook`.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ class Speaker:
         if speech is None:
             raise InputError(f"model {model.name!r} has no phrases to write of {modality!r} by.")
         self.model, self.modality, self.speech = model, modality, speech
-        self._questioner: Questioner | None = None
+        self._text_writer: TextWriter | None = None
 
     @property
     def voice(self) -> Voice:
@@ -106,12 +106,12 @@ class Speaker:
         return self.voice.prefix
 
     @property
-    def questioner(self) -> Questioner:
+    def text_writer(self) -> TextWriter:
         """Asks questions about notes: in words, without soft tokens, of the model that answers about cells."""
-        if self._questioner is None:
+        if self._text_writer is None:
             instruction = f"Answer the question about this {self.modality} in one short sentence, from the note."
-            self._questioner = Questioner(self.model, QuestionTemplate(instruction, "Note:"))
-        return self._questioner
+            self._text_writer = TextWriter(self.model, QuestionTemplate(instruction, "Note:"))
+        return self._text_writer
 
     def answer(
         self, embeddings: Float, question: str, *, max_new_tokens: int = 96, beams: int = 1, batch_size: int = 32
@@ -139,8 +139,8 @@ class Speaker:
         said = {"": ""}
         for start in range(0, len(different), batch_size):
             block = different[start : start + batch_size]
-            prompts = [self.questioner.prompt(question, evidence=note) for note in block]
-            found = self.questioner.write(prompts, [{}] * len(block), max_new_tokens=max_new_tokens, beams=beams)
+            prompts = [self.text_writer.prompt(question, evidence=note) for note in block]
+            found = self.text_writer.write(prompts, [{}] * len(block), max_new_tokens=max_new_tokens, beams=beams)
             said |= dict(zip(block, found, strict=True))
         return [said[note] for note in notes]
 

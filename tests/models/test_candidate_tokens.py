@@ -12,13 +12,13 @@ from scipy.special import log_softmax, softmax
 
 from scbioverse.errors import InputError, MismatchError
 from scbioverse.knowledge.spoken import answer_name
-from scbioverse.models import _score as scoring
 from scbioverse.models import load
-from scbioverse.models._answer_shares import STEPS, answer_shares, codes_of, in_steps, name_code
-from scbioverse.models._attended import attended
+from scbioverse.models import score as scoring
 from scbioverse.models._join import only
+from scbioverse.models.attention import attended
+from scbioverse.models.candidate_tokens import STEPS, answer_shares, codes_of, in_steps, name_code
 from scbioverse.models.config import AskedConfig
-from scbioverse.nn import AnswerCodes
+from scbioverse.nn import CandidateTokens
 from tests._precision import LOG_PROBS
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def names(spoken: BioVerse) -> list[str]:
 @pytest.fixture
 def asked(spoken: BioVerse) -> BioVerse:
     generator = torch.Generator().manual_seed(3)
-    spoken.set_answers("cell", [B, NK], torch.randn(2, 2, spoken.config.llm.d_llm, generator=generator))
+    spoken.set_candidate_tokens("cell", [B, NK], torch.randn(2, 2, spoken.config.llm.d_llm, generator=generator))
     return spoken
 
 
@@ -71,7 +71,7 @@ def test_nothing_changes_without_codes_terms_or_candidates_that_are_known(
 ) -> None:
     plain = spoken.score(points, names, progress=False)
     np.testing.assert_array_equal(spoken.score(points, names, terms=TERMS, progress=False), plain)
-    spoken.set_answers("cell", [B, NK], torch.zeros(2, 2, spoken.config.llm.d_llm))
+    spoken.set_candidate_tokens("cell", [B, NK], torch.zeros(2, 2, spoken.config.llm.d_llm))
     np.testing.assert_array_equal(spoken.score(points, names, progress=False), plain)
     for terms in ([B, NEURON, None], [None] * 3):
         np.testing.assert_array_equal(spoken.score(points, names, terms=terms, progress=False), plain)
@@ -97,14 +97,14 @@ def test_soft_tokens_are_codes_mixed_by_shares(asked: BioVerse, points: np.ndarr
 
 def test_a_soft_token_can_lean_to_the_likeliest_answer() -> None:
     codes, shares = torch.randn(3, 2, 4), torch.tensor([[0.5, 0.4, 0.1], [0.0, 0.0, 1.0]])
-    soft = AnswerCodes(3, 2, 4, spread=(0.5, 1.0))(shares, codes)
+    soft = CandidateTokens(3, 2, 4, spread=(0.5, 1.0))(shares, codes)
     squares = torch.tensor([25.0, 16.0, 1.0]) / 42
     torch.testing.assert_close(soft[0, 0], squares @ codes[:, 0])
     torch.testing.assert_close(soft[:, 1], shares @ codes[:, 1])
     torch.testing.assert_close(soft[1], codes[2])
     # Shares that no power leaves anything of.
     even = torch.full((1, 300), 1 / 300)
-    assert torch.isfinite(AnswerCodes(300, 1, 4, spread=(0.01,))(even, torch.randn(300, 1, 4))).all()
+    assert torch.isfinite(CandidateTokens(300, 1, 4, spread=(0.01,))(even, torch.randn(300, 1, 4))).all()
 
 
 def test_rows_with_the_same_shares_are_read_once(
@@ -183,7 +183,7 @@ def test_the_order_of_the_names_does_not_matter(asked: BioVerse, points: np.ndar
 
 def test_many_rows_are_rounded_in_parts(asked: BioVerse, points: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = answer_shares(asked, points, TERMS, "cell")
-    monkeypatch.setattr("scbioverse.models._answer_shares._ROWS", 5)
+    monkeypatch.setattr("scbioverse.models.candidate_tokens._ROWS", 5)
     np.testing.assert_array_equal(answer_shares(asked, points, TERMS, "cell"), whole)
     assert answer_shares(asked, points[:0], TERMS, "cell").shape == (0, 3)
     assert asked.score(points[:0], ["a", "b", "c"], terms=TERMS).shape == (0, 3)
@@ -220,14 +220,14 @@ def test_what_does_not_fit_is_refused(asked: BioVerse, model: BioVerse, points: 
     with pytest.raises(InputError, match="3 names go with 2 terms"):
         asked.score(points, names, terms=TERMS[:2])
     with pytest.raises(MismatchError, match="need codes of shape"):
-        asked.set_answers("cell", [B], torch.zeros(2, 2, 32))
+        asked.set_candidate_tokens("cell", [B], torch.zeros(2, 2, 32))
     with pytest.raises(InputError, match="name the prototypes' terms"):
-        model.set_answers("cell", [B], torch.zeros(1, 2, model.config.llm.d_llm))
+        model.set_candidate_tokens("cell", [B], torch.zeros(1, 2, model.config.llm.d_llm))
     with pytest.raises(InputError, match="name the prototypes' terms"):
         replace(asked.config.encoders["cell"], terms=())
     with pytest.raises(MismatchError, match="do not fit together"):
-        AnswerCodes(3, 1, 4)(torch.ones(2, 3), torch.ones(2, 1, 4))
+        CandidateTokens(3, 1, 4)(torch.ones(2, 3), torch.ones(2, 1, 4))
     with pytest.raises(InputError, match="2 positive temperatures"):
-        asked.set_answers("cell", [B, NK], torch.zeros(2, 2, model.config.llm.d_llm), spread=(1.0, 0.0))
+        asked.set_candidate_tokens("cell", [B, NK], torch.zeros(2, 2, model.config.llm.d_llm), spread=(1.0, 0.0))
     with pytest.raises(InputError, match="n_answers"):
-        AnswerCodes(0, 2, 8)
+        CandidateTokens(0, 2, 8)

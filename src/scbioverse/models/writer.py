@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Float = NDArray[np.float32]
 
 
-class Questioner:
+class TextWriter:
     """Prompts, the cached instruction and the decoding loop of one model.
 
     Parameters
@@ -35,7 +35,7 @@ class Questioner:
     """
 
     def __init__(self, model: BioVerse, template: QuestionTemplate | None = None) -> None:
-        self.model, self.reader = model, model.writer
+        self.model, self.reader = model, model.writing_reader
         self.template = template or QuestionTemplate()
 
     @property
@@ -158,7 +158,7 @@ def write_labels(
     """Let the language model write a label for each row, freely or one of `names`.
 
     Equal embeddings are read once. What is written freely of a modality with phrases of its own (see
-    :class:`scbioverse.models._speaker.Speaker`) is written from these.
+    :class:`scbioverse.models.captioner.PhraseCaptioner`) is written from these.
 
     Parameters
     ----------
@@ -182,14 +182,14 @@ def write_labels(
     The texts; their log-probabilities float32 (n,), among `names` where given; and int64 (n,) which of the names each
     is, -1 for free texts.
     """
-    from ._score import _sequences, unique_rows
+    from .score import _sequences, unique_rows
 
     model.check_modality(modality)
     if names is None and model.config.encoders[modality].speech is not None:
-        speaker = model.speaker(modality)
-        said, likely = speaker.write(embeddings, max_new_tokens=max_new_tokens, beams=beams, batch_size=batch_size)
+        captioner = model.captioner(modality)
+        said, likely = captioner.write(embeddings, max_new_tokens=max_new_tokens, beams=beams, batch_size=batch_size)
         return said, likely, np.full(len(said), -1, dtype=np.int64)
-    reader = model.writer
+    reader = model.writing_reader
     choices = None if names is None else Choices(LabelTrie(_sequences(model, list(names))))
     rows = np.ascontiguousarray(embeddings, dtype=np.float32)
     unique, back = unique_rows(rows.reshape(len(rows), int(np.prod(rows.shape[1:]))))

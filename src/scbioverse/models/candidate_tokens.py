@@ -13,7 +13,7 @@ from ..errors import InputError
 from ..knowledge.candidates import candidate_columns
 from ..knowledge.spoken import answer_name
 from ..llm.prompts import MAX_LABEL_CHARS
-from ._attended import attended
+from .attention import attended
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -73,7 +73,7 @@ def answer_shares(
 
     That is the attention among the candidates, or, with evidence, its pool with that (see
     :class:`scbioverse.models.config.AskedConfig`). A candidate that the attention does not know is judged by its kin,
-    see :func:`scbioverse.models._attended.best_of_columns`. For questions that :func:`can_ask` says yes to.
+    see :func:`scbioverse.models.attention.best_of_columns`. For questions that :func:`can_ask` says yes to.
 
     Parameters
     ----------

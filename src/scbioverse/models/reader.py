@@ -36,7 +36,7 @@ class Prompt:
     head: list[int]
 
 
-class Reader:
+class PromptReader:
     """A language model with a prompt.
 
     Parameters

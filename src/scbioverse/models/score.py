@@ -14,7 +14,7 @@ from ..errors import InputError
 from ..llm._memory import BatchSize, first_size
 from ..llm.score import score_labels
 from ..llm.trie import LabelTrie
-from ._answer_shares import STEPS, what_is_read
+from .candidate_tokens import STEPS, what_is_read
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
