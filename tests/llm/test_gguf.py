@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from scbioverse.errors import WeightsError
-from scbioverse.llm.gguf import read_gguf, read_header
+from scbioverse.llm import gguf
+from scbioverse.llm.gguf import GGUFFile, read_gguf
 from tests._precision import LOGITS
 
 TEXTS = ["naive CD4 T cell", "a  12 x\n\n3\t4 B cells' IL-2R\u03b1", "<|im_start|>user\nhi 007<|im_end|>"]
@@ -219,7 +220,11 @@ def test_another_architecture_goes_through_transformers(tmp_path: Path, tiny_llm
 
 
 def header_end(path: Path) -> int:
-    return min(info.start for info in read_header(path).tensors.values())
+    return min(one.data_offset for one in GGUFFile(path).tensors)
+
+
+def tensors_end(path: Path) -> int:
+    return max(one.data_offset + one.n_bytes for one in GGUFFile(path).tensors)
 
 
 @pytest.mark.parametrize("keep", ["2 bytes", "20 bytes", "half the header", "the header", "all but one byte"])
@@ -231,7 +236,7 @@ def test_truncated_file(tiny_gguf: Path, tmp_path: Path, keep: str) -> None:
         "20 bytes": 20,
         "half the header": head // 2,
         "the header": head,
-        "all but one byte": max(info.stop for info in read_header(tiny_gguf).tensors.values()) - 1,
+        "all but one byte": tensors_end(tiny_gguf) - 1,
     }[keep]
     path = tmp_path / "cut.gguf"
     path.write_bytes(content[:size])
@@ -242,27 +247,46 @@ def test_truncated_file(tiny_gguf: Path, tmp_path: Path, keep: str) -> None:
 def test_every_cut_is_noticed(tiny_gguf: Path, tmp_path: Path) -> None:
     content = tiny_gguf.read_bytes()
     path = tmp_path / "cut.gguf"
-    for size in np.linspace(1, max(info.stop for info in read_header(tiny_gguf).tensors.values()) - 1, 60).astype(int):
+    for size in np.linspace(1, tensors_end(tiny_gguf) - 1, 60).astype(int):
         path.write_bytes(content[:size])
         with pytest.raises(WeightsError):
-            read_header(path)
+            GGUFFile(path)
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "is empty"),
-        (b"PK\x03\x04" + bytes(60), "starts with b'PK"),
+        (b"", "an empty file"),
+        (b"PK\x03\x04" + bytes(60), "magic"),
         (b"GGUF" + struct.pack("<IQQ", 99, 0, 0), "version 99"),
         (b"GGUF" + struct.pack("<IQQ", 3, 2**60, 2**60), "truncated"),
-        (b"GGUF" + struct.pack("<IQQQ", 3, 0, 1, 1) + b"k" + struct.pack("<I", 77), "unknown type 77"),
+        (b"GGUF" + struct.pack("<IQQQ", 3, 0, 1, 1) + b"k" + struct.pack("<I", 77), r"77\) is not a valid"),
     ],
 )
 def test_not_gguf(tmp_path: Path, content: bytes, message: str) -> None:
     path = tmp_path / "x.gguf"
     path.write_bytes(content)
     with pytest.raises(WeightsError, match=message):
-        read_header(path)
+        GGUFFile(path)
+
+
+def test_numbers_in_the_other_order_are_refused(tmp_path: Path) -> None:
+    from gguf import GGUFEndian, GGUFWriter
+
+    writer = GGUFWriter(tmp_path / "big.gguf", "llama", endianess=GGUFEndian.BIG)
+    writer.add_tensor("token_embd.weight", np.zeros((8, 4), np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    with pytest.raises(WeightsError, match="big-endian"):
+        read_gguf(tmp_path / "big.gguf")
+
+
+def test_a_header_of_too_many_values_is_refused(tiny_gguf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gguf, "_MOST_VALUES", 1000)
+    with pytest.raises(WeightsError, match="more than 1,000 values"):
+        read_gguf(tiny_gguf)
 
 
 def test_missing_metadata_is_named(tmp_path: Path) -> None:

@@ -8,18 +8,16 @@ copy that differs in one bit is made anew.
 from __future__ import annotations
 
 import json
-import math
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, TypeVar
+import time
+from typing import TYPE_CHECKING, TypeVar
 
+from .._hub_files import file_sha256
 from .._logging import logger
 from .._room import check_room
 from .._settings import settings
 from .._whole import written_whole
 from ..errors import WeightsError
-from ._contents import file_crc32
-from ._digest import file_sha256
-from ._gguf_header import read_header
+from ._digest import UNREADABLE, DamagedError, file_crc32, forget_digest, load_beside_check, remembered_crc32
 from .gguf import read_gguf
 
 if TYPE_CHECKING:
@@ -35,34 +33,33 @@ _ADVICE = "Set SCBIOVERSE_CACHE_DIR to a folder with space."
 Loaded = TypeVar("Loaded")
 
 
-def load_copy(resolved: ResolvedLLM, load: Callable[[Path], Loaded]) -> Loaded:
-    """Load the safetensors copy of a GGUF model, and compare its contents with its manifest at the same time.
+def load_files(resolved: ResolvedLLM, load: Callable[[Path], Loaded]) -> Loaded:
+    """Load a model's folder, or the safetensors copy of a GGUF file, and compare its contents at the same time.
 
     Parameters
     ----------
     resolved
-        The GGUF model.
+        The model.
     load
-        Loads a folder. It is called again where the copy turns out to be damaged and was made anew.
+        Loads a folder. It is called again where a copy turns out to be damaged and was made anew.
 
     Raises
     ------
     WeightsError
-        As of :func:`converted_copy`.
+        A file of a folder is not what it was when it was first read; or as of :func:`converted_copy`.
     """
-    target = _place(resolved)
-    if _manifest(target, resolved.sha256) is None:
-        return load(converted_copy(resolved))
-    with ThreadPoolExecutor(1) as pool:
-        intact = pool.submit(is_intact, target, resolved.sha256)
+    if resolved.kind == "folder":
         try:
-            loaded = load(target)
-        except Exception:
-            if intact.result():
-                raise
-        else:
-            if intact.result():
-                return loaded
+            return load_beside_check(resolved.path, remembered_crc32(resolved.path), load)
+        except DamagedError:
+            forget_digest(resolved.path)  # if the user changed it, the next load takes it
+            raise
+    target = _place(resolved)
+    if known := _manifest(target, resolved.sha256):
+        try:
+            return load_beside_check(target, known, load)
+        except DamagedError:
+            pass
     return load(_made(resolved, target))
 
 
@@ -83,9 +80,9 @@ def converted_copy(resolved: ResolvedLLM) -> Path:
 
 def is_intact(folder: Path, sha256: str) -> bool:
     """Whether a copy is whole, bit for bit what was written, of this source and in today's format."""
-    files = _manifest(folder, sha256)
+    known = _manifest(folder, sha256)
     try:
-        return files is not None and all(_entry(folder / name) == entry for name, entry in files.items())
+        return bool(known) and all(file_crc32(folder / name) == crc for name, crc in known.items())
     except OSError:
         return False
 
@@ -109,8 +106,10 @@ def _made(resolved: ResolvedLLM, target: Path) -> Path:
     except WeightsError:
         raise
     except OSError as error:
-        if is_intact(target, resolved.sha256):
-            return target
+        for _ in range(20):  # another process may be putting the same copy in its place just now
+            if is_intact(target, resolved.sha256):
+                return target
+            time.sleep(0.05)
         raise WeightsError(
             f"The converted copy of {resolved.path} could not be written to {target} ({error}). It takes about "
             f"0.6 GB for a 135 M parameter model. {_ADVICE}"
@@ -122,9 +121,6 @@ def _write_copy(resolved: ResolvedLLM, folder: Path) -> None:
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    n_bytes = 4 * sum(math.prod(one.shape) for one in read_header(resolved.path).tensors.values())
-    what = f"the converted copy of {resolved.path.name}"
-    check_room(folder, n_bytes, what, error=WeightsError, advice=_ADVICE)
     # Its digest may be a remembered one, of the time when the file was whole.
     if (found := file_sha256(resolved.path)) != resolved.sha256:
         raise WeightsError(
@@ -132,29 +128,28 @@ def _write_copy(resolved: ResolvedLLM, folder: Path) -> None:
             "and time: it is damaged. Install or fetch it again."
         )
     model = read_gguf(resolved.path)
+    n_bytes = sum(tensor.nbytes for tensor in model.state_dict.values())
+    what = f"the converted copy of {resolved.path.name}"
+    check_room(folder, n_bytes, what, error=WeightsError, advice=_ADVICE)
     try:
         save_file(model.state_dict, folder / "model.safetensors", metadata={"format": "pt"})
     except SafetensorError as error:  # by which it reports a full disk
         raise OSError(str(error)) from error
     model.config.save_pretrained(folder)
     model.tokenizer.save_pretrained(folder)
-    files = {path.name: _entry(path) for path in sorted(folder.iterdir())}
+    files = {one.name: {"size": one.stat().st_size, "crc32": file_crc32(one)} for one in sorted(folder.iterdir())}
     manifest = {"format": FORMAT, "source": resolved.path.name, "sha256": resolved.sha256, "files": files}
     (folder / _MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
 
 
-def _manifest(folder: Path, sha256: str) -> dict[str, dict[str, Any]] | None:
-    """Files of a copy as its manifest has them; None where that is not today's, or their names or sizes differ."""
+def _manifest(folder: Path, sha256: str) -> dict[str, int]:
+    """CRC-32 of a copy's files as its manifest has them; {} where that is not today's, or names or sizes differ."""
     try:
         manifest = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
-        if manifest["format"] != FORMAT or manifest["sha256"] != sha256:
-            return None
-        files: dict[str, dict[str, Any]] = dict(manifest["files"])
+        files = manifest["files"]
         there = {path.name: path.stat().st_size for path in folder.iterdir() if path.name != _MANIFEST}
-        return files if files and there == {name: entry["size"] for name, entry in files.items()} else None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return None
-
-
-def _entry(path: Path) -> dict[str, int]:
-    return {"size": path.stat().st_size, "crc32": file_crc32(path)}
+        known = (manifest["format"], manifest["sha256"]) == (FORMAT, sha256)
+        fits = known and there == {name: entry["size"] for name, entry in files.items()}
+        return {name: entry["crc32"] for name, entry in files.items()} if fits else {}
+    except UNREADABLE:
+        return {}

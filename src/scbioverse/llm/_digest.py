@@ -1,24 +1,66 @@
-"""Digests of a model's files, remembered so that the second look at the same files costs nothing."""
+"""Digests of a model's files: what identifies them, and whether they are what they were when they were first read.
+
+The sha256 of a model takes seconds; it is remembered beside the files' sizes and times. A CRC-32 is compared at every
+load: it finds every burst of up to 32 bits, at memory speed.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING, Any
+import os
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from .._hub_files import file_sha256
 from .._logging import logger
 from .._settings import settings
 from .._whole import write_text_whole
-from ._contents import file_crc32
+from ..errors import WeightsError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
+Loaded = TypeVar("Loaded")
+# What json and a look at its content raise where a record is absent or damaged.
+UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError)
 
-def file_sha256(path: Path) -> str:
-    """Hex sha256 of a file's content."""
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+class DamagedError(WeightsError):
+    """A file's content is not what it was."""
+
+
+def file_crc32(path: Path) -> int:
+    """CRC-32 of a file, computed outside of Python's lock."""
+    crc = 0
+    buffer = memoryview(bytearray(1 << 20))
+    with path.open("rb", buffering=0) as file:
+        while n := file.readinto(buffer):
+            crc = zlib.crc32(buffer[:n], crc)
+    return crc
+
+
+def load_beside_check(folder: Path, known: Mapping[str, int], load: Callable[[Path], Loaded]) -> Loaded:
+    """Load a folder while its files are compared with their CRC-32 in other threads.
+
+    Raises
+    ------
+    DamagedError
+        A file differs; also in place of the error that the loader met because of it.
+    """
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+        found = {name: pool.submit(file_crc32, folder / name) for name in known}
+        try:
+            return load(folder)
+        finally:
+            for name in known:
+                if found[name].result() != known[name]:
+                    raise DamagedError(
+                        f"{folder / name} is not what it was when it was first read, though its size and time are the "
+                        "same: it is damaged. Fetch the file again. If you changed it, load the model once more."
+                    )
 
 
 def source_sha256(path: Path, files: list[Path]) -> str:
@@ -34,52 +76,45 @@ def source_sha256(path: Path, files: list[Path]) -> str:
     """
     files = sorted(files)
     seen = [[file.name, file.stat().st_size, file.stat().st_mtime_ns] for file in files]
-    record = _record_file(path)
-    if record is not None:
-        try:
-            stored = json.loads(record.read_text(encoding="utf-8"))
-            if stored["files"] == seen and (files == [path] or set(stored["crc32"]) == {file.name for file in files}):
-                return str(stored["sha256"])
-        except (OSError, ValueError, KeyError, TypeError):
-            pass  # absent or damaged: computed below
-    digest = file_sha256(files[0]) if files == [path] else _combined_sha256(files)
-    if record is not None:
-        try:
-            kept: dict[str, Any] = {"path": str(path.resolve()), "files": seen, "sha256": digest}
-            if files != [path]:  # a single file is looked at again before it is converted
-                kept["crc32"] = {file.name: file_crc32(file) for file in files}
-            write_text_whole(record, json.dumps(kept))
-        except OSError as error:
-            logger.debug("digest of %s not remembered: %s", path, error)
+    record = _record(path)
+    if record.get("files") == seen and (files == [path] or record["crc32"].keys() == {file.name for file in files}):
+        return str(record["sha256"])
+    crc32: dict[str, int] = {}
+    if files == [path]:  # a single file is looked at again before it is converted
+        digest = file_sha256(path)
+    else:
+        lines = "".join(f"{file_sha256(file)}  {file.name}\n" for file in files)
+        digest = hashlib.sha256(lines.encode()).hexdigest()
+        crc32 = {file.name: file_crc32(file) for file in files}
+    record = {"path": str(path.resolve()), "files": seen, "sha256": digest, "crc32": crc32}
+    try:
+        write_text_whole(_record_file(path), json.dumps(record))
+    except OSError as error:
+        logger.debug("digest of %s not remembered: %s", path, error)
     return digest
 
 
 def remembered_crc32(path: Path) -> dict[str, int]:
     """CRC-32 by name of the files of a folder as they were when its digest was computed; {} where that is not known."""
-    record = _record_file(path)
-    try:
-        found = {} if record is None else json.loads(record.read_text(encoding="utf-8"))["crc32"]
-        return {str(name): int(crc) for name, crc in found.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return {}
+    found: dict[str, int] = _record(path).get("crc32", {})
+    return found
 
 
 def forget_digest(path: Path) -> None:
     """Have a model's files looked at anew the next time."""
-    record = _record_file(path)
-    if record is not None:
-        record.unlink(missing_ok=True)
+    _record_file(path).unlink(missing_ok=True)
 
 
-def _combined_sha256(files: list[Path]) -> str:
-    lines = "".join(f"{file_sha256(file)}  {file.name}\n" for file in files)
-    return hashlib.sha256(lines.encode()).hexdigest()
-
-
-def _record_file(path: Path) -> Path | None:
+def _record(path: Path) -> dict[str, Any]:
+    """Return what is remembered of a model; {} where nothing is, or it is damaged."""
     try:
-        folder = settings.weights_dir() / "sources"
-        folder.mkdir(exist_ok=True)
-    except OSError:
-        return None  # nowhere to remember it
+        found = json.loads(_record_file(path).read_text(encoding="utf-8"))
+        return {**found, "sha256": str(found["sha256"]), "crc32": {str(k): int(v) for k, v in found["crc32"].items()}}
+    except UNREADABLE:
+        return {}
+
+
+def _record_file(path: Path) -> Path:
+    folder = settings.weights_dir() / "sources"
+    folder.mkdir(exist_ok=True)
     return folder / f"{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:32]}.json"

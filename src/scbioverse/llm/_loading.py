@@ -158,22 +158,6 @@ def _load_folder(
     return (model.to(device) if placed is None else model), tokenizer
 
 
-def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    """Load the tokenizer of a model folder alone, running no code from it.
-
-    Raises
-    ------
-    WeightsError
-        transformers cannot read it.
-    """
-    from transformers import AutoTokenizer
-
-    try:
-        return AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-    except Exception as error:
-        raise WeightsError(f"the tokenizer in {folder} cannot be loaded: {error}") from error
-
-
 @contextlib.contextmanager
 def _quiet_loading() -> Iterator[None]:
     """Silence transformers' own progress bar and load report for the time of one load."""

@@ -14,9 +14,7 @@ from torch import Tensor, nn
 from .._device import pick_device
 from ..errors import InputError, WeightsError
 from ._cache_name import cache_name, cache_of
-from ._contents import load_beside_check
-from ._converted import load_copy
-from ._digest import forget_digest, remembered_crc32
+from ._converted import load_files
 from ._head import Head, lookup_scale
 from ._loading import DType, Quantize, load_folder, pick_dtype, quantisation
 from ._placement import check_placement, is_placed, keep_on_one_device
@@ -137,11 +135,7 @@ class Backbone(TextSide):
         packing = quantisation(quantize, target, wanted)
         resolved = resolve(name_or_path)
         load = partial(load_folder, dtype=wanted, device=target, quantisation=packing, device_map=device_map)
-        if resolved.kind == "gguf":
-            model, tokenizer = load_copy(resolved, load)
-        else:
-            at = resolved.path
-            model, tokenizer = load_beside_check(at, remembered_crc32(at), load, forget=partial(forget_digest, at))
+        model, tokenizer = load_files(resolved, load)
         keep_on_one_device(model)
         backbone = cls(model, tokenizer, name=resolved.name, sha256=resolved.sha256)
         backbone._check_head()
