@@ -12,7 +12,7 @@ import scbioverse as sb
 from scbioverse.encoders.compact import panel_zscores
 from scbioverse.encoders.marker_evidence import marker_evidence
 from scbioverse.errors import InputError
-from scbioverse.io import match_var
+from scbioverse.io import Cells
 from scbioverse.knowledge.marker_weights import marker_weights
 from scbioverse.models import load
 from tests._precision import LOGS, SMALL_NET
@@ -44,7 +44,7 @@ def test_known_cells_score_highest_for_their_type(stats):
 
 
 def test_equals_the_dense_computation(cells, stats):
-    match = match_var(cells, stats.genes)
+    match = Cells.of(cells).match(stats.genes)
     counts = cells.X[:, match.columns]
     z = panel_zscores(counts, stats, match.vocab)
     weights = marker_weights(IDS, [stats.genes[i] for i in match.vocab]).toarray()

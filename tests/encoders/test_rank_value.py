@@ -14,6 +14,7 @@ from scbioverse.encoders._rank_value import rank_tokens
 from scbioverse.encoders._rank_value_vocab import RankVocabulary, find_columns
 from scbioverse.encoders._unpickle import load_table
 from scbioverse.errors import InputError, MissingKeyError, OfflineError, WeightsError
+from scbioverse.io import Cells
 
 
 def slow_tokens(
@@ -127,12 +128,12 @@ def test_order_ties_zeros_and_truncation() -> None:
     assert rank_tokens(csr([[0.0]])[:0], totals[:0], medians[:1], tokens[:1], max_genes=9).ids.size == 0
 
 
-def named(*names: str, **columns: list[str]) -> ad.AnnData:
+def named(*names: str, key: str | None = None, **columns: list[str]) -> Cells:
     adata = ad.AnnData(np.ones((2, len(names)), dtype=np.float32))
     adata.var_names = list(names)
-    for key, values in columns.items():
-        adata.var[key] = values
-    return adata
+    for column, values in columns.items():
+        adata.var[column] = values
+    return Cells.of(adata, key=key)
 
 
 def test_names_are_found_by_id_dictionary_and_gene_table() -> None:
@@ -144,7 +145,7 @@ def test_names_are_found_by_id_dictionary_and_gene_table() -> None:
     assert "3 of 3 vocabulary genes found among 4 (2 by Ensembl id or the model's own dictionary, 1" in found.describe(
         3
     )
-    by_key = find_columns(named("a", "b", ids=["ENSG00000000005", "-"]), vocabulary, key="ids", min_genes=1)
+    by_key = find_columns(named("a", "b", ids=["ENSG00000000005", "-"], key="ids"), vocabulary, min_genes=1)
     assert by_key.columns.tolist() == [0]
 
 
@@ -161,7 +162,7 @@ def test_too_few_genes_say_what_to_do() -> None:
     with pytest.raises(InputError, match=r"0 of 2 genes match .*pass key='ids'"):
         find_columns(named("a", "b", ids=["ENSG00000000005", "-"]), vocabulary, min_genes=1)
     with pytest.raises(MissingKeyError, match="'ids'"):
-        find_columns(named("a", "b"), vocabulary, key="ids", min_genes=1)
+        find_columns(named("a", "b", key="ids"), vocabulary, min_genes=1)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import scbioverse as sb
-from scbioverse.io import check_input, match_genes
+from scbioverse.io import Cells, match_genes
 from scbioverse.knowledge import load_genes
 
 BOUNDS = settings(max_examples=40, deadline=None, derandomize=True)
@@ -40,7 +40,7 @@ def cells(names: list[str], seed: int) -> ad.AnnData:
 def outcome(adata: ad.AnnData) -> tuple[str, object]:
     """What comes of it: by gene the column's own name, or what was said."""
     try:
-        match = check_input(adata, vocabulary(), key="name", min_genes=1).match
+        match = Cells.of(adata, key="name").match(vocabulary(), min_genes=1)
     except sb.errors.BioverseError as error:
         return type(error).__name__, None
     names = list(adata.var["name"])
@@ -85,7 +85,7 @@ def test_names_of_any_type_are_read_or_refused(names):
 
 def outcome_of_any(adata: ad.AnnData) -> str:
     try:
-        check_input(adata, vocabulary(), key="name", min_genes=1)
+        Cells.of(adata, key="name").match(vocabulary(), min_genes=1)
     except sb.errors.BioverseError as error:
         return type(error).__name__
     return "read"

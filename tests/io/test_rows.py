@@ -125,7 +125,7 @@ def test_gene_names_from_a_column() -> None:
 
 def test_only_column_storage_is_turned(tmp_path: Path) -> None:
     rows = make(sp.csr_matrix(DENSE))
-    assert row_source(rows) is rows
+    assert row_source(rows) is rows.X
     turned = row_source(make(sp.csc_matrix(DENSE)))
     assert turned.format == "csr"
     make(sp.csc_matrix(DENSE)).write_h5ad(tmp_path / "a.h5ad")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 
+import anndata as ad
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -9,8 +10,13 @@ import scipy.stats
 
 import scbioverse as sb
 from scbioverse.errors import BioverseError, InputError
-from scbioverse.io import check_matrix
+from scbioverse.io import Cells, MatrixInfo
 from scbioverse.io._scale import guess_scale, sum_spread, whole_multiples
+
+
+def info_of(matrix: sp.csr_array | np.ndarray) -> MatrixInfo:
+    return Cells.of(ad.AnnData(matrix)).info
+
 
 BASES = {"natural": math.e, "log2": 2.0, "log10": 10.0}
 
@@ -47,7 +53,7 @@ def test_base_of_real_log_values(counts: sp.csr_array, base: float, n_genes: int
     if n_genes is not None:
         columns = np.random.default_rng(0).choice(values.shape[1], n_genes, replace=False)
         values = values[:, columns]
-    info = check_matrix(values)
+    info = info_of(values)
     assert (info.scale, info.log_base) == ("log", base)
     assert (info.target_sum is not None) == (n_genes is None)
     if n_genes is None:
@@ -64,19 +70,19 @@ def test_spread_of_sums_alone_would_mislead_on_a_subset(counts: sp.csr_array) ->
 
 
 def test_log_of_counts_that_were_not_normalised(counts: sp.csr_array) -> None:
-    info = check_matrix(log_of(counts, math.e))
+    info = info_of(log_of(counts, math.e))
     assert (info.scale, info.log_base) == ("log", math.e)
 
 
 @pytest.mark.parametrize("base", BASES.values(), ids=BASES.keys())
 def test_values_without_a_unit_are_told_by_equal_sums(base: float) -> None:
-    info = check_matrix(log_of(normalised(smart_seq(), 1e4), base))
+    info = info_of(log_of(normalised(smart_seq(), 1e4), base))
     assert (info.log_base, info.evidence) == (base, "equal sums of all cells")
 
 
 def test_natural_log_is_assumed_where_nothing_tells() -> None:
     values = log_of(normalised(smart_seq(), 1e4), math.e)[:, :300]
-    info = check_matrix(values)
+    info = info_of(values)
     assert info.log_base == math.e
     assert "assumed" in info.evidence
 
@@ -84,21 +90,21 @@ def test_natural_log_is_assumed_where_nothing_tells() -> None:
 def test_base_two_when_too_large_for_natural_logs() -> None:
     linear = smart_seq()[:, :300] * 10.0
     linear.data[0] = 200_000
-    info = check_matrix(log_of(sp.csr_array(linear), 2.0))
+    info = info_of(log_of(sp.csr_array(linear), 2.0))
     assert info.log_base == 2.0
 
 
 def test_linear_values_are_linear_whatever_their_size(counts: sp.csr_array) -> None:
-    assert check_matrix(counts).scale == "counts"
-    assert check_matrix(normalised(counts)).scale == "counts"
-    assert check_matrix(normalised(counts)).target_sum == pytest.approx(1e4, rel=1e-3)
+    assert info_of(counts).scale == "counts"
+    assert info_of(normalised(counts)).scale == "counts"
+    assert info_of(normalised(counts)).target_sum == pytest.approx(1e4, rel=1e-3)
     # Normalised to so small a total that no value exceeds a possible logarithm.
     small = normalised(counts, 100.0)
     assert small.max() < 50
-    assert check_matrix(small).scale == "counts"
+    assert info_of(small).scale == "counts"
     fractional = smart_seq() * 20.0
     assert fractional.max() > 50
-    assert check_matrix(fractional).scale == "counts"
+    assert info_of(fractional).scale == "counts"
 
 
 def test_one_cell_and_hardly_any_values_do_not_crash() -> None:
@@ -110,7 +116,7 @@ def test_one_cell_and_hardly_any_values_do_not_crash() -> None:
 def test_explicit_zeros_do_not_count_as_the_smallest_value(counts: sp.csr_array) -> None:
     values = log_of(normalised(counts), math.e)
     values.data[::3] = 0
-    assert check_matrix(values).log_base == math.e
+    assert info_of(values).log_base == math.e
 
 
 def test_real_log2_panel_of_219_genes() -> None:
@@ -118,7 +124,7 @@ def test_real_log2_panel_of_219_genes() -> None:
         adata = sb.datasets.load("pancreas_wang_501_219g_log")
     except (BioverseError, KeyError) as error:
         pytest.skip(f"data set not at hand: {error}")
-    info = check_matrix(adata.X)
+    info = info_of(adata.X)
     assert (info.scale, info.log_base) == ("log", 2.0)
 
 
@@ -127,16 +133,16 @@ def test_real_log2_panel_of_219_genes() -> None:
 def test_square_roots_are_refused(counts: sp.csr_array, genes: slice, total: float | None) -> None:
     values = counts[:, genes] if total is None else normalised(counts, total)[:, genes]
     with pytest.raises(InputError, match=r"square roots.*\*\* 2"):
-        check_matrix(values.sqrt())
-    assert check_matrix(sp.csr_array(values.sqrt()).power(2)).scale == "counts"
-    assert check_matrix(log_of(sp.csr_array(values), 2.0)).log_base == 2.0
+        info_of(values.sqrt())
+    assert info_of(sp.csr_array(values.sqrt()).power(2)).scale == "counts"
+    assert info_of(log_of(sp.csr_array(values), 2.0)).log_base == 2.0
 
 
 def test_cells_of_equal_length_are_refused(counts: sp.csr_array) -> None:
     logs = log_of(normalised(counts), 2.0)
     length = np.sqrt(np.asarray(logs.power(2).sum(axis=1)).ravel())
     with pytest.raises(InputError, match="same sum"):
-        check_matrix(sp.csr_array(sp.diags_array(1 / length) @ logs))
+        info_of(sp.csr_array(sp.diags_array(1 / length) @ logs))
 
 
 @pytest.mark.parametrize("genes", [slice(None), slice(0, None, 40)], ids=["all", "panel"])
@@ -144,7 +150,7 @@ def test_counts_of_cells_of_equal_length_are_linear_values(counts: sp.csr_array,
     held = sp.csr_array(counts[:, genes], dtype=np.float64)
     held = held[np.asarray(held.sum(axis=1)).ravel() > 0]
     length = np.sqrt(np.asarray(held.power(2).sum(axis=1)).ravel())
-    assert check_matrix(sp.csr_array(sp.diags_array(1 / length) @ held)).scale == "counts"
+    assert info_of(sp.csr_array(sp.diags_array(1 / length) @ held)).scale == "counts"
 
 
 def test_means_of_some_cells_are_not_taken_for_cells_of_equal_length(counts: sp.csr_array) -> None:
@@ -154,7 +160,7 @@ def test_means_of_some_cells_are_not_taken_for_cells_of_equal_length(counts: sp.
     means = np.vstack([np.asarray(part.mean(axis=0)).ravel() for part in parts])
     means[:, means.max(axis=0) > 2] *= np.array([[0.9], [1.0], [1.05], [1.1]])
     means *= (np.array([1, 1.003, 0.997, 1.005]) / np.sqrt((means**2).sum(axis=1)))[:, None]
-    assert check_matrix(means).scale == "log"
+    assert info_of(means).scale == "log"
 
 
 @pytest.mark.parametrize("transform", ["ranks", "roots of Freeman and Tukey", "log2(x + 4)"])
@@ -167,13 +173,13 @@ def test_what_has_something_else_for_zero_is_refused(counts: sp.csr_array, trans
     else:
         moved = np.sqrt(values) + np.sqrt(values + 1)
     with pytest.raises(InputError, match="has no zeros"):
-        check_matrix(moved)
+        info_of(moved)
 
 
 def test_values_without_zeros_that_are_not_tied_are_read(counts: sp.csr_array) -> None:
     smoothed = log_of(normalised(counts), math.e).toarray() + np.float32(0)
     smoothed = 0.5 * smoothed + 0.5 * smoothed.mean(axis=0)  # as imputation does
-    assert check_matrix(smoothed[:, smoothed.min(axis=0) > 0]).scale == "log"
+    assert info_of(smoothed[:, smoothed.min(axis=0) > 0]).scale == "log"
     abundant = counts[:, np.argsort(-np.asarray(counts.mean(axis=0)).ravel())[:40]].toarray() + 1
     abundant *= np.random.default_rng(0).integers(1, 9, abundant.shape)
-    assert check_matrix(abundant).scale == "counts"
+    assert info_of(abundant).scale == "counts"

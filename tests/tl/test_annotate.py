@@ -14,7 +14,6 @@ import pytest
 import scbioverse as sb
 from scbioverse._record import read_record
 from scbioverse.errors import InputError, MissingKeyError, WeightsError
-from scbioverse.explain import reading
 from scbioverse.knowledge.spoken import spoken_name
 from scbioverse.llm import Backbone
 from scbioverse.models import BioVerse
@@ -363,17 +362,6 @@ def test_reasons_without_readable_counts(
     with pytest.warns(UserWarning, match="no gene could be checked"):
         done = annotate(cells, model, method="score")
     assert done.obs["bioverse_rationale"].str.contains("No gene was checked").all()
-
-
-def test_large_data_are_sampled_by_name(cells: ad.AnnData, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "MAX_CELLS", 20)
-    codes = np.array([0] * 50 + [1] * 7 + [2] * 2 + [-1])
-    rows = reading.sample_rows(cells, codes)
-    assert rows.size == 20
-    assert np.bincount(codes[rows]).tolist() == [11, 7, 2]
-    order = np.random.default_rng(0).permutation(60)
-    turned = reading.sample_rows(cells[order].copy(), codes[order])
-    assert set(cells.obs_names[order][turned]) == set(cells.obs_names[rows])
 
 
 # ------------------------------------------------------------------ bad input: one clear error, nothing changed

@@ -12,14 +12,13 @@ import numpy as np
 
 from .._plain_files import FOREIGN, read_json_object
 from ..errors import InputError, WeightsError
-from ..io import check_names, gene_names, match_var
+from ..io import Cells, match_genes
 from ._unpickle import load_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from anndata import AnnData
     from numpy.typing import NDArray
 
 SPECIAL = ("<pad>", "<mask>", "<cls>", "<eos>")
@@ -197,14 +196,7 @@ class RankColumns:
         )
 
 
-def find_columns(
-    adata: AnnData,
-    vocabulary: RankVocabulary,
-    *,
-    key: str | None = None,
-    layer: str | None = None,
-    min_genes: int = 100,
-) -> RankColumns:
+def find_columns(cells: Cells, vocabulary: RankVocabulary, *, min_genes: int = 100) -> RankColumns:
     """Find the vocabulary's genes among the columns of a data set.
 
     A name is an Ensembl id of the vocabulary, with or without version, or is found in the model's own dictionary;
@@ -213,14 +205,10 @@ def find_columns(
 
     Parameters
     ----------
-    adata
-        The data; not changed.
+    cells
+        The data.
     vocabulary
         What to look for.
-    key
-        Column of `var` with gene names; its index if not given.
-    layer
-        Layer whose genes are meant.
     min_genes
         Fewest genes that are accepted.
 
@@ -231,7 +219,7 @@ def find_columns(
     MissingKeyError
         `key` is not a column.
     """
-    names = gene_names(adata, key=key, layer=layer)
+    names = cells.names
     position = {gene: i for i, gene in enumerate(vocabulary.genes)}
     found = np.array([_look_up(name, position, vocabulary.symbols) for name in names], dtype=np.int64)
     known = found >= 0
@@ -248,12 +236,12 @@ def find_columns(
             n_alias += 1
     if len(held) < min_genes:
         # Says what was found, and which column of var would do better.
-        match_var(adata, vocabulary.genes, key=key, layer=layer, min_genes=min_genes)
+        cells.match(vocabulary.genes, min_genes=min_genes)
         raise InputError(
             f"{len(held)} of {len(names)} genes match the vocabulary of {len(vocabulary.genes)} human genes; at least "
             f"{min_genes} are needed."
         )
-    check_names(names, n_found=len(held), n_vocabulary=len(vocabulary.genes), stacklevel=4)
+    cells.judge_names(len(held), len(vocabulary.genes), stacklevel=4)
     columns = np.flatnonzero(found >= 0)
     genes, places = np.unique(found[columns], return_inverse=True)
     return RankColumns(columns, places.astype(np.int64), genes, len(names), int(known.sum()), n_alias)
@@ -270,8 +258,6 @@ def _look_up(name: str, position: Mapping[str, int], symbols: Mapping[str, str])
 
 def _aliases(names: list[str], genes: tuple[str, ...]) -> list[tuple[int, int]]:
     """Pairs of (position among `names`, position among `genes`) by the bundled gene table."""
-    from ..io import match_genes
-
     if not names:
         return []
     match = match_genes(names, genes, min_genes=0)

@@ -21,7 +21,7 @@ from .._logging import logger
 from .._plain_files import FOREIGN, read_gzip, read_json_object
 from .._tensor_files import read_tensors
 from ..errors import InputError, WeightsError
-from ..io import GeneMatch, MatrixInfo, check_input, matrix_digest, read_rows, to_counts_like
+from ..io import Cells, GeneMatch
 from ._compact_net import CompactNet
 from ._config_file import number, whole_number
 from ._panel_share import VERSION, GeneStats, Panel, log_share, panel_offsets, panel_zscores
@@ -59,26 +59,20 @@ class CompactPlan:
 
     Attributes
     ----------
-    info
-        Scale of the matrix.
+    cells
+        What is read.
     match
         Which columns are which genes.
     panel
         The measured part of the vocabulary.
     base
         float32 (hidden,): first-layer output of a cell in which every measured gene is zero.
-    layer
-        Layer that was validated.
-    source
-        Matrix to read from in place of the data set, where that had to be turned into rows.
     """
 
-    info: MatrixInfo
+    cells: Cells
     match: GeneMatch
     panel: Panel
     base: Tensor
-    layer: str | None
-    source: Any = None
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -87,14 +81,14 @@ class CompactPlan:
             "n_genes": int(self.match.vocab.size),
             "n_genes_vocabulary": self.match.n_vocab,
             "panel_share": round(self.panel.share, 6),
-            "scale": self.info.scale,
-            "log_base": self.info.log_base,
+            "scale": self.cells.info.scale,
+            "log_base": self.cells.info.log_base,
         }
 
     @property
     def input_digest(self) -> str:
         """Digest of what was read."""
-        return self.info.digest
+        return self.cells.info.digest
 
 
 class CompactBatch(NamedTuple):
@@ -202,22 +196,20 @@ class CompactCellEncoder:
         MissingKeyError
             `layer` or `key` is not there.
         """
-        checked = check_input(adata, self.stats.genes, key=key, layer=layer, min_genes=self.min_genes, digest=True)
-        match, info, source = checked.match, checked.info, checked.source
+        cells = Cells.of(adata, layer, key)
+        match = cells.match(self.stats.genes, min_genes=self.min_genes)
         panel = self.stats.panel(match.vocab)
         base = self.net.first.bias + torch.from_numpy(panel.zero) @ self._table[torch.from_numpy(panel.vocab)]
-        logger.info("%s; %s", match.describe(), info.describe())
-        return CompactPlan(info, match, panel, base, layer, None if source is adata else source)
+        logger.info("%s; %s", match.describe(), cells.info.describe())
+        return CompactPlan(cells, match, panel, base)
 
     def input_digest(self, adata: AnnData, *, key: str | None = None, layer: str | None = None) -> str:
         """Digest of what :meth:`plan` would read: matrix and names of genes."""
-        return matrix_digest(adata, key=key, layer=layer)
+        return Cells.of(adata, layer, key).info.digest
 
     def prepare(self, adata: AnnData, rows: slice | NDArray[np.integer], plan: CompactPlan) -> CompactBatch:
         """Read and scale the cells `rows`."""
-        source = adata if plan.source is None else plan.source
-        block = read_rows(source, rows, plan.layer, columns=plan.match.columns)
-        counts = to_counts_like(block, plan.info)
+        counts = plan.cells.linear(rows, plan.match.columns)
         offsets = panel_offsets(counts, self.stats, plan.panel)
         empty = np.asarray(counts.sum(axis=1)).ravel() == 0
         return CompactBatch(

@@ -14,7 +14,7 @@ import torch
 
 from .._logging import logger
 from ..errors import InputError, MismatchError
-from ..io import MatrixInfo, check_matrix, gene_names, matrix_digest, read_rows, row_source, to_counts_like
+from ..io import Cells
 from ._config_file import read_config, write_config
 from ._geneformer_files import fetch_folder, find_vocabulary
 from ._rank_value import RankedCells, rank_tokens
@@ -40,23 +40,17 @@ class GeneformerPlan:
 
     Attributes
     ----------
-    info
-        Scale of the matrix.
+    cells
+        What is read.
     columns
         Which columns are which genes.
-    layer
-        Layer that was validated.
     n_vocabulary
         Genes of the vocabulary.
-    source
-        Matrix to read from in place of the data set, where that had to be turned into rows.
     """
 
-    info: MatrixInfo
+    cells: Cells
     columns: RankColumns
-    layer: str | None
     n_vocabulary: int
-    source: Any = None
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -64,14 +58,14 @@ class GeneformerPlan:
         return {
             "n_genes": int(self.columns.genes.size),
             "n_genes_vocabulary": self.n_vocabulary,
-            "scale": self.info.scale,
-            "log_base": self.info.log_base,
+            "scale": self.cells.info.scale,
+            "log_base": self.cells.info.log_base,
         }
 
     @property
     def input_digest(self) -> str:
         """Digest of what was read."""
-        return self.info.digest
+        return self.cells.info.digest
 
 
 class GeneformerBatch(NamedTuple):
@@ -246,21 +240,18 @@ class GeneformerEncoder:
         MissingKeyError
             `layer` or `key` is not there.
         """
-        columns = find_columns(adata, self.vocabulary, key=key, layer=layer, min_genes=self.min_genes)
-        source = row_source(adata, layer)
-        names = gene_names(adata, key=key, layer=layer)
-        info = check_matrix(source, name="adata.X" if layer is None else f"layer {layer!r}", layer=layer, names=names)
-        logger.info("%s; %s", columns.describe(len(self.vocabulary.genes)), info.describe())
-        return GeneformerPlan(info, columns, layer, len(self.vocabulary.genes), None if source is adata else source)
+        cells = Cells.of(adata, layer, key)
+        columns = find_columns(cells, self.vocabulary, min_genes=self.min_genes)
+        logger.info("%s; %s", columns.describe(len(self.vocabulary.genes)), cells.info.describe())
+        return GeneformerPlan(cells, columns, len(self.vocabulary.genes))
 
     def input_digest(self, adata: AnnData, *, key: str | None = None, layer: str | None = None) -> str:
         """Digest of what :meth:`plan` would read: matrix and names of genes."""
-        return matrix_digest(adata, key=key, layer=layer)
+        return Cells.of(adata, layer, key).info.digest
 
     def tokenize(self, adata: AnnData, rows: slice | NDArray[np.integer], plan: GeneformerPlan) -> RankedCells:
         """Rank the genes of the cells `rows`; special tokens are not in the result."""
-        source = adata if plan.source is None else plan.source
-        counts = to_counts_like(read_rows(source, rows, plan.layer), plan.info).astype(np.float64)
+        counts = plan.cells.linear(rows).astype(np.float64)
         place = np.full(plan.columns.n_input, -1, dtype=np.int32)
         place[plan.columns.columns] = plan.columns.places
         at = place[counts.indices]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import InputError
-from ..io import check_input, read_rows, to_counts_like
+from ..io import Cells, row_blocks
 from ..knowledge.marker_weights import marker_weights
 from ._panel_share import panel_offsets
 
@@ -69,15 +69,13 @@ def marker_evidence(
     """
     if batch_size < 1:
         raise InputError(f"batch_size must be at least 1, found {batch_size}.")
-    checked = check_input(adata, stats.genes, key=key, layer=layer, min_genes=min_genes, judge=False)
-    match, info, source = checked.match, checked.info, checked.source
+    cells = Cells.of(adata, layer, key)
+    match = cells.match(stats.genes, min_genes=min_genes, judge=False)
     panel = stats.panel(match.vocab)
     weights = marker_weights(cl_ids, [stats.genes[at] for at in panel.vocab])
-    out = np.empty((adata.n_obs, len(cl_ids)), dtype=np.float32)
-    for start in range(0, adata.n_obs, batch_size):
-        rows = slice(start, min(start + batch_size, adata.n_obs))
-        counts = to_counts_like(read_rows(source, rows, layer, columns=match.columns), info)
-        out[rows] = panel_evidence(counts, stats, panel, weights)
+    out = np.empty((cells.n_obs, len(cl_ids)), dtype=np.float32)
+    for rows in row_blocks(out, batch_size):
+        out[rows] = panel_evidence(cells.linear(rows, match.columns), stats, panel, weights)
     return out
 
 

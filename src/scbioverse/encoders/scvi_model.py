@@ -15,7 +15,7 @@ import torch
 
 from .._logging import logger
 from ..errors import InputError, MissingKeyError
-from ..io import MatrixInfo, check_matrix, gene_names, matrix_digest, read_rows, row_source, var_of
+from ..io import Cells, var_of
 from ._config_file import read_config, write_config
 from ._registry import register
 from ._scvi_parts import ScviParts, quiet
@@ -36,8 +36,8 @@ class ScviPlan:
 
     Attributes
     ----------
-    info
-        Scale of the matrix.
+    cells
+        What is read.
     columns
         int64 (m,): columns of the data set that are reference genes.
     places
@@ -46,19 +46,13 @@ class ScviPlan:
         Reference genes.
     covariates
         What the model reads besides counts, by scvi-tools' names: codes of categories and numbers, each (n_obs, k).
-    layer
-        Layer that was validated.
-    source
-        Matrix to read from in place of the data set, where that had to be turned into rows.
     """
 
-    info: MatrixInfo
+    cells: Cells
     columns: NDArray[np.int64]
     places: NDArray[np.int64]
     n_reference: int
     covariates: dict[str, NDArray[Any]]
-    layer: str | None
-    source: Any = None
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -69,7 +63,7 @@ class ScviPlan:
     @property
     def input_digest(self) -> str:
         """Digest of what was read."""
-        return _joined(self.info.digest, self.covariates)
+        return _joined(self.cells.info.digest, self.covariates)
 
 
 class ScviBatch(NamedTuple):
@@ -164,16 +158,15 @@ class ScviEncoder:
         UserWarning
             Less than 80 % of the reference genes are there.
         """
-        columns, places = self._map_genes(adata, key, layer)
-        source = row_source(adata, layer)
-        where = "adata.X" if layer is None else f"layer {layer!r}"
-        info = check_matrix(source, name=where, layer=layer, names=gene_names(adata, key=key, layer=layer))
+        cells = Cells.of(adata, layer, key)
+        columns, places = self._map_genes(cells)
+        info, where = cells.info, cells.hints.name
         if info.scale == "log" and getattr(self._model.module, "gene_likelihood", "") != "normal":
             raise InputError(
                 f"{where} holds logarithms ({info.evidence}); the model was trained on counts. Pass them as layer=, or "
                 "layer='raw' if adata.raw has them."
             )
-        covariates = self._covariates(adata)
+        covariates = self._covariates(cells.adata)
         n_reference = len(self.parts.genes)
         logger.info(
             "%d of %d reference genes found (%.1f %%), %d filled with zeros; %s",
@@ -183,25 +176,23 @@ class ScviEncoder:
             n_reference - columns.size,
             info.describe(),
         )
-        return ScviPlan(info, columns, places, n_reference, covariates, layer, None if source is adata else source)
+        return ScviPlan(cells, columns, places, n_reference, covariates)
 
-    def _map_genes(
-        self, adata: AnnData, key: str | None, layer: str | None
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def _map_genes(self, cells: Cells) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         reference = pd.Index(self.parts.genes)
-        names = pd.Index(gene_names(adata, key=key, layer=layer))
+        names = pd.Index(cells.names)
         places = reference.get_indexer(names)
         found = names[places >= 0]
         if found.has_duplicates:
             twice = found[found.duplicated()].unique()
             raise InputError(f"{len(twice)} reference genes occur more than once in the data: {list(twice[:5])}.")
         if not len(found):
-            var = var_of(adata, layer)
+            var = var_of(cells.adata, cells.layer)
             better = [str(name) for name in var.columns if reference.isin(var[name].astype(str)).any()]
             raise InputError(
                 f"none of the {len(reference)} reference genes is in the data: it has {list(names[:3])}, the model "
                 f"{list(reference[:3])}. Names must be equal."
-                + (f" adata.var has names that are: pass key={better[0]!r}." if key is None and better else "")
+                + (f" adata.var has names that are: pass key={better[0]!r}." if cells.key is None and better else "")
             )
         if len(found) < GOOD_SHARE * len(reference):
             warnings.warn(
@@ -251,12 +242,12 @@ class ScviEncoder:
 
     def input_digest(self, adata: AnnData, *, key: str | None = None, layer: str | None = None) -> str:
         """Digest of what :meth:`plan` would read: matrix, names of genes and covariates."""
-        return _joined(matrix_digest(adata, key=key, layer=layer), self._covariates(adata))
+        cells = Cells.of(adata, layer, key)
+        return _joined(cells.info.digest, self._covariates(cells.adata))
 
     def prepare(self, adata: AnnData, rows: slice | NDArray[np.integer], plan: ScviPlan) -> ScviBatch:
         """Read the cells `rows` and put their counts where the model has its genes."""
-        source = adata if plan.source is None else plan.source
-        block = sp.coo_array(sp.csr_array(read_rows(source, rows, plan.layer, columns=plan.columns), dtype=np.float32))
+        block = sp.coo_array(plan.cells.read(rows, plan.columns).astype(np.float32))
         shape = (block.shape[0], plan.n_reference)
         row, column = block.coords
         counts = np.zeros(shape, dtype=np.float32)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from ..errors import InputError
+from ..io import Cells
 from ..knowledge.sentences import split_sentences
 from .claims import SUPPORTED, Claim, ClaimRules, Measured, Verdict, judge, parse_claims
 from .expression import Expression
@@ -19,8 +18,6 @@ if TYPE_CHECKING:
 
     from anndata import AnnData
     from numpy.typing import NDArray
-
-MAX_CELLS = 20_000
 
 
 @dataclass(frozen=True)
@@ -54,7 +51,7 @@ class MeasuredCells:
     Parameters
     ----------
     adata
-        Counts or log-normalised values; not changed.
+        Counts or log-normalised values; not changed. Or the cells themselves.
     layer, key
         Where expression and gene names are, as for :func:`scbioverse.tl.annotate`.
     codes
@@ -79,26 +76,18 @@ class MeasuredCells:
 
     def __init__(
         self,
-        adata: AnnData,
+        adata: AnnData | Cells,
         *,
         layer: str | None = None,
         key: str | None = None,
         codes: NDArray[np.integer] | None = None,
     ) -> None:
-        from ..io import check_input, read_rows
-        from ..knowledge import load_genes
-
-        vocabulary = load_genes().symbols
         # Its warnings were given where the cells were embedded; a gene without a column is not measured.
-        checked = check_input(adata, vocabulary, key=key, layer=layer, min_genes=1, judge=False)
-        match = checked.match
-        self.n_obs = int(adata.n_obs)
-        codes = np.zeros(self.n_obs, dtype=np.int64) if codes is None else np.asarray(codes)
-        self.rows = sample_rows(adata, codes)
-        block = read_rows(checked.source, self.rows, layer, columns=match.columns)
-        symbols = [vocabulary[i] for i in match.vocab]
-        self.columns = dict(zip(symbols, match.columns.tolist(), strict=True))
-        self.expression = Expression(block, symbols)
+        self.cells = Cells.of(adata, layer, key)
+        self.n_obs = self.cells.n_obs
+        found = self.cells.sample(codes)
+        self.rows, self.columns = found.rows, found.columns
+        self.expression = Expression(found.values, found.symbols)
 
     def measure(self, rows: Any, genes: Sequence[str], against: Any | None = None) -> dict[str, Measured]:
         """Compare some cells with others, gene by gene.
@@ -184,16 +173,3 @@ def check_text(
     bad = {one.claim.sentence for one in checked if one.verdict != SUPPORTED}
     kept = [one for i, one in enumerate(split_sentences(text)) if i not in bad]
     return " ".join(kept), checked
-
-
-def sample_rows(adata: AnnData, codes: NDArray[np.integer], most: int | None = None) -> NDArray[np.int64]:
-    """Rows to test, at most `most`: the groups' fair shares, chosen by name so that row order does not matter."""
-    most = MAX_CELLS if most is None else most
-    rows = np.flatnonzero(codes >= 0)
-    if rows.size <= most:
-        return rows
-    order = np.array([hashlib.blake2b(str(name).encode(), digest_size=8).digest() for name in adata.obs_names[rows]])
-    ranked = rows[np.argsort(order, kind="stable")]
-    place = pd.Series(codes[ranked]).groupby(codes[ranked]).cumcount().to_numpy()
-    # Small groups first get all their cells: large ones lose more.
-    return np.sort(ranked[np.argsort(place, kind="stable")[:most]])

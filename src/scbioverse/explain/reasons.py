@@ -119,7 +119,7 @@ def reasons(
     sentences, table = _checked(cells, evidence, names, codes, sizes)
     own = None
     if rationale == "cell":
-        own = _cell_reasons(adata, cells, evidence, names, codes, layer=layer)
+        own = _cell_reasons(cells, evidence, names, codes)
     return Reasons(sentences, table, own)
 
 
@@ -206,31 +206,24 @@ def measured_row(one: CheckedClaim) -> dict[str, Any]:
 
 
 def _cell_reasons(
-    adata: AnnData,
     cells: MeasuredCells,
     evidence: pd.DataFrame,
     names: Sequence[str],
     codes: NDArray[np.integer],
-    *,
-    layer: str | None,
 ) -> list[str]:
     """Each cell's own reason: of the markers that set its label apart, those with counts in this cell."""
-    from ..io import read_rows, row_blocks, row_source
-
     supported = evidence[evidence["supported"]]
     wanted = {code: list(rows["gene"].head(_OWN_MARKERS)) for code, rows in supported.groupby("group", sort=False)}
     genes = sorted({gene for some in wanted.values() for gene in some})
     if not genes:
         return [NO_GROUP if code < 0 else _own_sentence(shown_name(names[code]), [], 0) for code in codes]
     place = {gene: i for i, gene in enumerate(genes)}
-    columns = np.array([cells.columns[gene] for gene in genes])
-    source = row_source(adata, layer)
+    columns = [cells.columns[gene] for gene in genes]
     shown = [shown_name(name) for name in names]
     at = {code: np.array([place[gene] for gene in some]) for code, some in wanted.items()}
     out = [NO_GROUP] * len(codes)
-    for span in row_blocks(adata, 4096):
-        block = read_rows(source, span, layer, columns=columns)
-        expressed = (block.toarray() if hasattr(block, "toarray") else np.asarray(block)) > 0
+    for span, block in cells.cells.blocks(columns):
+        expressed = block.toarray() > 0
         for row in range(expressed.shape[0]):
             code = int(codes[span.start + row])
             if code < 0:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from ._check import check_input, check_names, match_var
-from ._digest import MatrixDigest, array_digest, matrix_digest, texts_digest
+from ._digest import MatrixDigest, array_digest, texts_digest
+from ._first_pass import MatrixInfo, to_counts_like
 from ._genes import MIN_GENES, GeneMatch, match_genes
-from ._matrix import MatrixInfo, check_matrix, to_counts_like
 from ._rows import (
     check_layer,
     check_one_name,
@@ -20,24 +19,22 @@ from ._rows import (
     row_source,
     var_of,
 )
+from .cells import Cells, Sample
 
 __all__ = [
     "MIN_GENES",
+    "Cells",
     "GeneMatch",
     "MatrixDigest",
     "MatrixInfo",
+    "Sample",
     "array_digest",
-    "check_input",
     "check_layer",
-    "check_matrix",
-    "check_names",
     "check_one_name",
     "gene_names",
     "is_anndata",
     "layer_names",
     "match_genes",
-    "match_var",
-    "matrix_digest",
     "matrix_name",
     "matrix_of",
     "names_in",

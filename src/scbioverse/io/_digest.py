@@ -15,13 +15,9 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from ._rows import gene_names, matrix_name, matrix_of, read_rows, row_blocks, row_source
-from ._stored import check_indices, check_pointers
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from anndata import AnnData
     from numpy.typing import NDArray
 
 _VERSION = b"1"
@@ -59,18 +55,6 @@ class MatrixDigest:
             self._sketches.append(sp.csr_array(part, shape=(last - first, block.shape[1])) @ self._weights)
             first = last
 
-    def add_columns(self, matrix: Any) -> None:
-        """Take in a whole CSC matrix, which is the quicker without being turned into rows."""
-        total = np.zeros(matrix.shape[0], dtype=np.uint64)
-        starts, n = np.asarray(matrix.indptr), matrix.shape[1]
-        step = max(1, n * _VALUES // max(1, matrix.nnz))
-        for first in range(0, n, step):
-            last = min(first + step, n)
-            span = slice(int(starts[first]), int(starts[last]))
-            part = (_bits(matrix.data[span]), matrix.indices[span], starts[first : last + 1] - starts[first])
-            total += sp.csc_array(part, shape=(matrix.shape[0], last - first)) @ self._weights[first:last]
-        self._sketches.append(total)
-
     def hexdigest(self) -> str:
         """Digest of what was taken in, 32 hexadecimal digits."""
         found = hashlib.blake2b(_VERSION, digest_size=16)
@@ -78,42 +62,6 @@ class MatrixDigest:
         for part in (np.array([self._weights.size, rows.size], dtype=np.uint64), np.sort(self._weights), rows):
             found.update(part.astype("<u8", copy=False).tobytes())
         return found.hexdigest()
-
-
-def matrix_digest(adata: AnnData, *, key: str | None = None, layer: str | None = None) -> str:
-    """Digest of a matrix of `adata` and the names of its genes, in one pass that writes nothing.
-
-    Parameters
-    ----------
-    adata
-        The data, in memory, backed or dask.
-    key
-        Column of `var` with the names; its index if not given.
-    layer
-        Layer to read; `X` if not given, `adata.raw` for `"raw"`.
-
-    Raises
-    ------
-    MissingKeyError
-        `layer` or `key` is not there.
-    InputError
-        A sparse matrix is damaged.
-    """
-    found = MatrixDigest(gene_names(adata, key=key, layer=layer))
-    narrow = adata.is_view and not adata.isbacked
-    matrix: Any = None if narrow else matrix_of(adata, layer)
-    if getattr(matrix, "format", None) == "csc" and not sp.issparse(matrix):
-        matrix = matrix.to_memory()
-    if sp.issparse(matrix) and matrix.format in ("csr", "csc"):
-        check_pointers(matrix, name=matrix_name(layer))
-        check_indices(matrix, matrix_name(layer))
-        if matrix.has_canonical_format:
-            (found.add if matrix.format == "csr" else found.add_columns)(matrix)
-            return found.hexdigest()
-    source = row_source(adata, layer)
-    for rows in row_blocks(adata, 4096):
-        found.add(read_rows(source, rows, layer))
-    return found.hexdigest()
 
 
 def array_digest(values: NDArray[Any]) -> str:

@@ -71,27 +71,21 @@ class GeneMatch:
             f"({', '.join(parts) or 'none'}{dropped})"
         )
 
-    @property
-    def rival_columns(self) -> NDArray[np.int64]:
-        """Columns of genes that have several, increasing: those that :meth:`settle` has to know."""
-        return np.array(sorted(claim.column for claims in self.rivals.values() for claim in claims), dtype=np.int64)
-
-    def settle(self, n_cells: NDArray[np.integer]) -> GeneMatch:
+    def settle(self, n_expressing: NDArray[np.integer]) -> GeneMatch:
         """Give each gene with several columns the one that :func:`scbioverse.knowledge.gene_columns.pick` picks.
 
         Parameters
         ----------
-        n_cells
-            Number of cells with a value above 0 in each of `rival_columns`.
+        n_expressing
+            (n_input,): cells with a value above 0 in each column.
         """
         if not self.rivals:
             return self
-        held = dict(zip(self.rival_columns.tolist(), np.asarray(n_cells).tolist(), strict=True))
         columns = self.columns.copy()
         place = {int(at): i for i, at in enumerate(self.vocab)}
         ranks: Counter[int] = Counter()
         for at, claims in self.rivals.items():
-            won = pick(claims, held)
+            won = pick(claims, {one.column: int(n_expressing[one.column]) for one in claims})
             columns[place[at]] = won.column
             ranks[won.rank] += 1
             ranks[min(claims).rank] -= 1

@@ -193,6 +193,7 @@ def read_rows(
     layer: str | None = None,
     *,
     columns: Sequence[int] | NDArray[np.integer] | None = None,
+    name: str = "the matrix",
 ) -> Block:
     """Read some rows into memory.
 
@@ -206,6 +207,8 @@ def read_rows(
         Layer, when `data` is an AnnData.
     columns
         Positions of the columns wanted, in the order wanted; all if not given.
+    name
+        What to call a matrix in messages.
 
     Returns
     -------
@@ -219,7 +222,7 @@ def read_rows(
         narrow = data.is_view and not data.isbacked
         matrix, at = (_of_view(data[rows], layer), slice(None)) if narrow else (matrix_of(data, layer), rows)
     else:
-        matrix, at, name = data, rows, "the matrix"
+        matrix, at = data, rows
     block = _take_rows(matrix, at, name)
     if hasattr(block, "compute"):
         block = block.compute()
@@ -231,7 +234,7 @@ def read_rows(
         if not out.has_canonical_format:
             out = out.copy()
             out.sum_duplicates()
-        return out if columns is None else _take_columns(out, np.asarray(columns))
+        return out if columns is None else take_columns(out, np.asarray(columns))
     dense = np.asarray(block)
     if dense.ndim != 2:
         raise InputError(f"expected a two-dimensional matrix, found {dense.ndim} dimensions")
@@ -239,7 +242,7 @@ def read_rows(
 
 
 def row_source(adata: AnnData, layer: str | None = None) -> Any:
-    """Return what :func:`read_rows` should read many blocks from: `adata` itself, or its matrix stored by rows.
+    """Return what :func:`read_rows` should read many blocks from: the matrix stored by rows, or a view in memory.
 
     A matrix stored by columns would be walked through whole for every block, and a view of a backed file read whole;
     both are brought into memory by rows, once.
@@ -252,7 +255,7 @@ def row_source(adata: AnnData, layer: str | None = None) -> Any:
     if adata.isbacked and adata.is_view:
         _say_read_whole(adata)
     elif getattr(matrix, "format", None) != "csc":
-        return adata
+        return matrix
     elif not sp.issparse(matrix):
         logger.info("the backed matrix is stored by columns (CSC): reading all of it into memory to turn it once")
         matrix = matrix.to_memory()
@@ -327,7 +330,18 @@ def _cut_rows(matrix: Any, rows: Rows, name: str) -> Any:
     return cut
 
 
-def _take_columns(block: sp.csr_array, columns: NDArray[np.integer]) -> sp.csr_array:
+def as_csr(block: Block) -> sp.csr_array:
+    """Return a block as CSR; of a dense one whatever is not 0, NaN included."""
+    if isinstance(block, sp.csr_array):
+        return block
+    dense = np.asarray(block)
+    held = dense != 0
+    starts = np.concatenate(([0], np.cumsum(np.count_nonzero(held, axis=1))))
+    columns = np.flatnonzero(held) % dense.shape[1] if dense.size else np.zeros(0, dtype=np.int64)
+    return sp.csr_array((dense[held], columns, starts), shape=dense.shape)
+
+
+def take_columns(block: sp.csr_array, columns: NDArray[np.integer]) -> sp.csr_array:
     """Pick columns of a CSR block. Quicker than scipy's fancy indexing, which sorts the columns on every call."""
     n_cols = block.shape[1]
     if np.array_equal(columns, np.arange(n_cols)):

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from .._mudata import anndata_of
-from ..io import MIN_GENES, check_input
+from ..io import MIN_GENES, Cells
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,13 +64,12 @@ def check_cells(
     >>> sb.pp.check_cells(sb.datasets.pbmc3k())["scale"]
     'counts'
     """
-    adata = anndata_of(adata)
+    cells = Cells.of(adata, layer, key)
     if vocabulary is None:
         from ..knowledge.genes import load_genes
 
         vocabulary = load_genes().symbols
-    checked = check_input(adata, vocabulary, key=key, layer=layer, min_genes=min_genes)
-    match, info = checked.match, checked.info
+    match, info = cells.match(vocabulary, min_genes=min_genes), cells.info
     return pd.Series(
         {
             "n_obs": info.n_obs,

@@ -126,13 +126,11 @@ class AskedCells:
 
     def expressing(self, gene: str, mask: NDArray[np.bool_]) -> tuple[int, int]:
         """Count exactly how many cells of a mask express a gene (value above 0), and how many there are."""
-        from ..io import read_rows, row_source
-
         if self.measured is None:
             raise InputError(self.no_genes)
         column = self.measured.columns[gene]
         rows = np.flatnonzero(mask)
-        block = read_rows(row_source(self.adata, self.layer), rows, self.layer, columns=np.array([column]))
+        block = self.measured.cells.read(rows, [column])
         return int((block > 0).sum()), int(rows.size)
 
     def embed(self, masks: list[NDArray[np.bool_]]) -> Float:

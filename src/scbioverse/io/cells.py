@@ -1,0 +1,329 @@
+"""Cells as everything that reads genes sees them: which matrix, which names, what scale; checked once, read in blocks.
+
+The first pass (:attr:`Cells.info`) looks at every value: are these counts or logarithms at all, of which scale, and
+what does each column hold. Everything after it reads blocks that are known to be good. What lies in a file or behind
+dask is read along its chunks, so that none is decompressed or computed twice, and of up to 50,000 cells the blocks are
+kept, so that whoever comes second (encoder, markers, reasons) finds them in memory.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+
+from .._mudata import anndata_of
+from ..errors import InputError
+from ._first_pass import MatrixInfo, first_pass, to_counts_like
+from ._gene_names import judge_names
+from ._genes import MIN_GENES, GeneMatch, match_genes
+from ._other_matrices import Hints, say_better_source
+from ._rows import as_csr, check_layer, gene_names, names_in, read_rows, row_source, take_columns, var_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from anndata import AnnData
+    from numpy.typing import NDArray
+
+    from ._rows import Rows
+
+T = TypeVar("T")
+# Rows in a block, and values in a dense one: 64 MB of float32.
+_ROWS, _VALUES = 4096, 16_000_000
+# Blocks of a file are kept up to so many cells and stored values (0.8 GB): the rows that reasons are tested on would
+# be read together anyway, and a file of this size is then read once.
+_KEPT_CELLS, _KEPT_VALUES = 50_000, 100_000_000
+# Cells that claims are tested on: a test on more finds the same genes.
+SAMPLE_CELLS = 20_000
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """The cells that claims about genes are tested on.
+
+    Attributes
+    ----------
+    rows
+        int64 (k,): their positions, increasing.
+    values
+        CSR (k, m): values as the data hold them.
+    symbols
+        (m,): approved symbol of each column.
+    columns
+        Column of the data's matrix by symbol.
+    """
+
+    rows: NDArray[np.int64]
+    values: sp.csr_array
+    symbols: list[str]
+    columns: dict[str, int]
+
+
+class Cells:
+    """One matrix of an AnnData with its gene names; made by :meth:`of`. Nothing is read before it is asked for.
+
+    Attributes
+    ----------
+    adata
+        The data; never changed.
+    layer, key
+        Layer (`X` if None, `adata.raw` if `"raw"`) and column of `var` with gene names (its index if None). What an
+        encoder reads from elsewhere, `obsm` say, it finds under `key`.
+    n_obs
+        Cells.
+    """
+
+    def __init__(self, adata: AnnData, layer: str | None, key: str | None) -> None:
+        self.adata, self.layer, self.key, self.n_obs = adata, layer, key, int(adata.n_obs)
+        self.hints = Hints(adata, layer)
+        self._held: dict[int, sp.csr_array] = {}
+        self._keeps = self.n_obs <= _KEPT_CELLS
+        self._made: dict[Any, Any] = {}
+
+    @classmethod
+    def of(cls, data: AnnData | Cells, layer: str | None = None, key: str | None = None) -> Cells:
+        """Return the cells of an AnnData, or of the part of a MuData that holds them; cells as they are."""
+        return data if isinstance(data, cls) else cls(anndata_of(data), layer, key)
+
+    def __repr__(self) -> str:
+        return f"Cells({self.n_obs} cells, layer={self.layer!r}, key={self.key!r})"
+
+    def once(self, make: Callable[[Cells], T]) -> T:
+        """Return `make(self)`, made at the first call only: what an encoder found out of these cells, say."""
+        if make not in self._made:
+            self._made[make] = make(self)
+        return self._made[make]
+
+    # ------------------------------------------------------------------ what they are
+
+    @cached_property
+    def names(self) -> list[str]:
+        """Names of the genes, one a column; `""` where there is none.
+
+        Raises
+        ------
+        MissingKeyError
+            `key` is no column of `var`.
+        """
+        return gene_names(self.adata, key=self.key, layer=self.layer)
+
+    @cached_property
+    def info(self) -> MatrixInfo:
+        """What the first pass found; see :func:`scbioverse.io._first_pass.first_pass` for what it refuses.
+
+        Raises
+        ------
+        InputError
+            This is no expression matrix.
+        MissingKeyError
+            `layer` or `key` is not there.
+        """
+        check_layer(self.adata, self.layer)
+        return first_pass(self.blocks(), (self.n_obs, len(self.names)), self.names, self.hints)
+
+    def match(self, vocabulary: Sequence[str], *, min_genes: int = MIN_GENES, judge: bool = True) -> GeneMatch:
+        """Find genes among the columns, and have the matrix checked: names first, since they cost least.
+
+        Parameters
+        ----------
+        vocabulary
+            Symbols, or whatever the names are compared with.
+        min_genes
+            Fewest matches that are accepted.
+        judge
+            Refuse or warn where many of the names are not read, and log a matrix that would serve better. Not for what
+            only looks at the genes it finds, after something else has judged.
+
+        Raises
+        ------
+        InputError
+            The matrix is no expression matrix, names repeat, or too few of them are genes of the vocabulary.
+        MissingKeyError
+            `layer` or `key` is not there.
+
+        Warns
+        -----
+        UserWarning
+            Many of the names are not read.
+        """
+        check_layer(self.adata, self.layer)
+        match = self._match_names(vocabulary, min_genes, judge).settle(self.info.n_expressing)
+        if judge and self.layer is None:
+            say_better_source(self.adata, vocabulary, key=self.key, n_found=match.vocab.size, info=self.info)
+        return match
+
+    def _match_names(self, vocabulary: Sequence[str], min_genes: int, judge: bool) -> GeneMatch:
+        try:
+            match = match_genes(self.names, vocabulary, min_genes=min_genes)
+            if judge:
+                self.judge_names(int(match.vocab.size), len(vocabulary), stacklevel=5)
+            return match
+        except InputError as error:
+            columns = [] if self.key is not None else self._better_columns(vocabulary, min_genes)
+            if not columns:
+                raise
+            raise InputError(f"{error} adata.var has names that match: pass key={columns[0]!r}.") from error
+
+    def judge_names(self, n_found: int, n_vocabulary: int, *, stacklevel: int = 3) -> None:
+        """Refuse names that are hardly those of human genes, and warn about names of which many are not.
+
+        Parameters
+        ----------
+        n_found, n_vocabulary
+            Genes of the vocabulary among them, and all of them.
+        stacklevel
+            Of the warning.
+
+        Raises
+        ------
+        InputError
+            Less than a quarter is known, and less than half of the vocabulary is there.
+        """
+        judgement = judge_names(self.names, n_found=n_found, n_vocabulary=n_vocabulary)
+        if judgement.refused:
+            raise InputError(judgement.refused)
+        if judgement.warned:
+            warnings.warn(judgement.warned, UserWarning, stacklevel=stacklevel)
+
+    def _better_columns(self, vocabulary: Sequence[str], min_genes: int) -> list[str]:
+        """Columns of `var` whose names would be accepted."""
+
+        def serves(names: list[str]) -> bool:
+            try:
+                match = match_genes(names, vocabulary, min_genes=min_genes)
+            except InputError:
+                return False
+            return not judge_names(names, n_found=int(match.vocab.size), n_vocabulary=len(vocabulary)).refused
+
+        var = var_of(self.adata, self.layer)
+        texts = [name for name in var.columns if not pd.api.types.is_numeric_dtype(var[name])]
+        return [str(name) for name in texts if serves(names_in(var[name]))]
+
+    # ------------------------------------------------------------------ what they hold
+
+    def read(self, rows: Rows, columns: Sequence[int] | NDArray[np.integer] | None = None) -> sp.csr_array:
+        """Return some rows as they are stored: CSR with sorted, unique indices. Not to be written into.
+
+        Parameters
+        ----------
+        rows
+            Slice, or positions in any order.
+        columns
+            Positions of the columns wanted, in the order wanted; all if not given.
+        """
+        if isinstance(self._source, sp.csr_array | sp.csr_matrix):
+            block = as_csr(read_rows(self._source, rows, name=self.hints.name))
+        elif isinstance(rows, slice):
+            start, stop, _ = rows.indices(self.n_obs)
+            block = self._rows_between(start, stop)
+        else:
+            block = self._rows_at(np.asarray(rows, dtype=np.int64))
+        return block if columns is None else take_columns(block, np.asarray(columns, dtype=np.int64))
+
+    def linear(self, rows: Rows, columns: Sequence[int] | NDArray[np.integer] | None = None) -> sp.csr_array:
+        """Return some rows on a linear scale, float32; see :func:`scbioverse.io.to_counts_like`."""
+        return to_counts_like(self.read(rows, columns), self.info)
+
+    def blocks(self, columns: Sequence[int] | None = None) -> Iterator[tuple[slice, sp.csr_array]]:
+        """Yield all rows once, in order, in blocks that follow the storage, with their positions."""
+        for start, stop in zip(self._edges[:-1], self._edges[1:], strict=True):
+            rows = slice(int(start), int(stop))
+            yield rows, self.read(rows, columns)
+
+    def sample(self, codes: NDArray[np.integer] | None = None, most: int = SAMPLE_CELLS) -> Sample:
+        """Return the cells that claims are tested on, all columns that are approved genes.
+
+        Parameters
+        ----------
+        codes
+            int (n_obs,): group of each cell, -1 for cells to leave out. One group if not given.
+        most
+            Most cells: the groups' fair shares, chosen by name, so that the order of the rows does not matter.
+
+        Raises
+        ------
+        InputError
+            The matrix cannot be read, or no gene is known.
+        MissingKeyError
+            `layer` or `key` is not there.
+        """
+        from ..knowledge import load_genes
+
+        vocabulary = load_genes().symbols
+        match = self.match(vocabulary, min_genes=1, judge=False)
+        codes = np.zeros(self.n_obs, dtype=np.int64) if codes is None else np.asarray(codes)
+        rows = self._fair_shares(codes, most)
+        symbols = [vocabulary[i] for i in match.vocab]
+        columns = dict(zip(symbols, match.columns.tolist(), strict=True))
+        return Sample(rows, self.read(rows, match.columns), symbols, columns)
+
+    def _fair_shares(self, codes: NDArray[np.integer], most: int) -> NDArray[np.int64]:
+        rows = np.flatnonzero(codes >= 0)
+        if rows.size <= most:
+            return rows
+        names = self.adata.obs_names[rows]
+        order = np.array([hashlib.blake2b(str(name).encode(), digest_size=8).digest() for name in names])
+        ranked = rows[np.argsort(order, kind="stable")]
+        place = pd.Series(codes[ranked]).groupby(codes[ranked]).cumcount().to_numpy()
+        # Small groups first get all their cells: large ones lose more.
+        return np.sort(ranked[np.argsort(place, kind="stable")[:most]])
+
+    # ------------------------------------------------------------------ where they lie
+
+    @cached_property
+    def _source(self) -> Any:
+        """What is read from: the matrix, or a view; see :func:`scbioverse.io.row_source`."""
+        return row_source(self.adata, self.layer)
+
+    @cached_property
+    def _edges(self) -> NDArray[np.int64]:
+        """Where blocks begin, and the number of rows: multiples of the storage's chunks."""
+        step = max(1, min(_ROWS, _VALUES // max(len(self.names), 1)))
+        chunks = getattr(self._source, "chunks", None)
+        if chunks and isinstance(chunks[0], tuple):  # dask: a chunk is computed whole, whatever is wanted of it
+            ends = np.cumsum(chunks[0])
+            # The last end within each step, and those of chunks that are larger than a step.
+            kept = np.append(ends[1:] // step > ends[:-1] // step, True)
+            return np.concatenate(([0], ends[kept]))
+        if chunks:  # h5py and zarr: rows of a chunk, then columns
+            step = max(step // int(chunks[0]), 1) * int(chunks[0])
+        return np.append(np.arange(0, self.n_obs, step), self.n_obs)
+
+    def _block(self, i: int) -> sp.csr_array:
+        if i in self._held:
+            return self._held[i]
+        rows = slice(int(self._edges[i]), int(self._edges[i + 1]))
+        block = as_csr(read_rows(self._source, rows, self.layer, name=self.hints.name))
+        if self._keeps and sum(one.nnz for one in self._held.values()) + block.nnz > _KEPT_VALUES:
+            self._keeps = False
+        if not self._keeps:
+            self._held.clear()  # one block stays, since batches are smaller than blocks
+        self._held[i] = block
+        return block
+
+    def _rows_between(self, start: int, stop: int) -> sp.csr_array:
+        if stop <= start:
+            return sp.csr_array((0, len(self.names)), dtype=np.float32)
+        first, last = np.searchsorted(self._edges, [start, stop - 1], side="right") - 1
+        parts = []
+        for i in range(first, last + 1):
+            begin, block = int(self._edges[i]), self._block(i)
+            whole = start <= begin and stop >= begin + block.shape[0]
+            parts.append(block if whole else block[max(start - begin, 0) : stop - begin])
+        return parts[0] if len(parts) == 1 else sp.csr_array(sp.vstack(parts, format="csr"))
+
+    def _rows_at(self, rows: NDArray[np.int64]) -> sp.csr_array:
+        if not rows.size:
+            return self._rows_between(0, 0)
+        order = np.argsort(rows, kind="stable")
+        of = np.searchsorted(self._edges, rows[order], side="right") - 1
+        parts = [self._block(int(i))[rows[order[of == i]] - self._edges[i]] for i in np.unique(of)]
+        found = sp.csr_array(sp.vstack(parts, format="csr"))
+        return found if (np.diff(order) == 1).all() else found[np.argsort(order)]
