@@ -7,6 +7,7 @@ import gzip
 import json
 import os
 import pickle
+import resource
 import struct
 import subprocess
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from scbioverse.encoders._unpickle import load_table, loads_plain
+from scbioverse.encoders._unpickle import load_table
 from scbioverse.errors import WeightsError
 
 
@@ -40,8 +41,9 @@ def test_plain_tables_are_read(tmp_path: Path, protocol: int) -> None:
 @pytest.mark.parametrize(
     "value", [np.float64(2.5), np.float32(1.25), np.int64(-7), np.uint8(9), np.dtype(">f8").type(3)]
 )
-def test_numpy_scalars_become_numbers(value: Any, protocol: int) -> None:
-    found = loads_plain(pickle.dumps({"a": value, "b": value}, protocol=protocol))
+def test_numpy_scalars_become_numbers(tmp_path: Path, value: Any, protocol: int) -> None:
+    (tmp_path / "t.pkl").write_bytes(pickle.dumps({"a": value, "b": value}, protocol=protocol))
+    found = load_table(tmp_path / "t.pkl")
     assert found == {"a": value, "b": value}
     assert type(found["a"]) in (int, float)
 
@@ -88,9 +90,10 @@ HARMFUL = {
 
 @pytest.mark.parametrize("name", HARMFUL)
 @pytest.mark.parametrize("protocol", [0, 2, 4, 5])
-def test_everything_else_is_refused(name: str, protocol: int) -> None:
-    with pytest.raises(WeightsError, match="is refused"):
-        loads_plain(pickle.dumps(HARMFUL[name], protocol=protocol))
+def test_everything_else_is_refused(tmp_path: Path, name: str, protocol: int) -> None:
+    (tmp_path / "t.pkl").write_bytes(pickle.dumps({"a": HARMFUL[name]}, protocol=protocol))
+    with pytest.raises(WeightsError, match=r"is refused|is not a flat table"):
+        load_table(tmp_path / "t.pkl")
 
 
 RAW = {
@@ -105,9 +108,7 @@ RAW = {
     "slots on a stand-in": b"cnumpy\ndtype\n(N}X\x08\x00\x00\x00__call__K\x01stb.",
     "stand-in as a value of the wrong type": b"cnumpy._core.multiarray\nscalar\n(K\x01K\x02tR.",
     "dtype with odd state": b"cnumpy\ndtype\n(X\x02\x00\x00\x00f8tR(K\x03X\x01\x00\x00\x00<K\x01NNtb.",
-    "huge memo": b"\x80\x02}r\xff\xff\xff\x7f.",
     "huge string": b"\x80\x04\x8d" + struct.pack("<Q", 2**60) + b"a.",
-    "huge frame": b"\x80\x04\x95" + struct.pack("<Q", 2**60) + b"}.",
     "huge number": b"L" + b"9" * 10_000 + b"L\n.",
     "two pickles": pickle.dumps({"a": 1}) + pickle.dumps({"b": 2}),
     "no end": pickle.dumps({"a": 1})[:-1],
@@ -121,14 +122,39 @@ RAW = {
 
 
 @pytest.mark.parametrize("name", RAW)
-def test_odd_pickles_are_refused(name: str) -> None:
-    with pytest.raises(WeightsError, match="is refused"):
-        loads_plain(RAW[name])
+def test_odd_pickles_are_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / "t.pkl").write_bytes(RAW[name])
+    with pytest.raises(WeightsError, match=r"is refused|expected a dict"):
+        load_table(tmp_path / "t.pkl")
+    # Nothing that a file does to a stand-in lasts.
+    (tmp_path / "t.pkl").write_bytes(pickle.dumps({"a": np.float64(2.5)}, protocol=2))
+    assert load_table(tmp_path / "t.pkl") == {"a": 2.5}
 
 
-def test_a_global_by_the_stack_is_refused_by_name() -> None:
+# A memo of 2 ** 31 places, a frame of 2 ** 60 bytes, an array of 2 ** 31.
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\x80\x02}r\xff\xff\xff\x7f.",
+        b"\x80\x04\x95" + struct.pack("<Q", 2**60) + b"}.",
+        b"\x80\x05}\x8c\x01a\x96" + struct.pack("<Q", 2**31) + b"s.",
+    ],
+    ids=["memo", "frame", "bytearray"],
+)
+def test_sizes_that_a_file_claims_take_no_memory(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "t.pkl").write_bytes(content)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    try:
+        assert load_table(tmp_path / "t.pkl") == {}
+    except WeightsError as error:
+        assert "is refused" in str(error)  # noqa: PT017
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 2**16  # KiB
+
+
+def test_a_global_by_the_stack_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "t.pkl").write_bytes(b"\x80\x04\x8c\x05posix\x8c\x06system\x93\x8c\x04true\x85R.")
     with pytest.raises(WeightsError, match=r"asks for posix\.system"):
-        loads_plain(b"\x80\x04\x8c\x05posix\x8c\x06system\x93\x8c\x04true\x85R.")
+        load_table(tmp_path / "t.pkl")
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ import torch
 from .._plain_files import FOREIGN
 from .._tensor_files import check_torch_zip
 from ..errors import WeightsError
-from ._unpickle import _Latin1
+from ._unpickle import Latin1
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -80,7 +80,7 @@ def _known() -> dict[tuple[str, str], Any]:
     # numpy's own name for this is private and differs between versions; what it pickles with is what it reads.
     reconstruct, scalar = _EmptyArray(), np.float64(0).__reduce__()[0]
     known: dict[tuple[str, str], Any] = {
-        ("_codecs", "encode"): _Latin1(),
+        ("_codecs", "encode"): Latin1(),
         ("collections", "OrderedDict"): collections.OrderedDict,
         ("collections", "defaultdict"): collections.defaultdict,
         ("numpy", "dtype"): np.dtype,

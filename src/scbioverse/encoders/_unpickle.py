@@ -1,75 +1,56 @@
 """Tables that others published as pickles, read without running anything that a pickle may ask for.
 
-A pickle is a program. Two gates stand before it: every instruction is looked at first, and what it may look up by name
-are two stand-ins of our own, for numpy's scalars. Nothing else can be called, so nothing else can happen.
+A pickle is a program. What it may look up by name are three stand-ins of our own, for numpy's scalars and for bytes.
+Nothing else can be called, so nothing else can happen.
 """
 
 from __future__ import annotations
 
 import io
 import pickle
-import pickletools
-import struct
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
 
 from .._plain_files import FOREIGN, parse_json, read_bytes, read_gzip
 from ..errors import WeightsError
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 LARGEST_BYTES = 256 * 2**20
-_CONTAINERS = {"EMPTY_DICT", "DICT", "SETITEM", "SETITEMS", "EMPTY_LIST", "LIST", "APPEND", "APPENDS", "EMPTY_TUPLE"}
-_CONTAINERS |= {"TUPLE", "TUPLE1", "TUPLE2", "TUPLE3"}
-_STRINGS = {"UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "BINSTRING", "SHORT_BINSTRING", "STRING"}
-_STRINGS |= {"BINBYTES", "SHORT_BINBYTES", "BINBYTES8"}
-_NUMBERS = {"INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT"}
-_NUMBERS |= {"NONE", "NEWTRUE", "NEWFALSE"}
-_BOOKKEEPING = {"PROTO", "FRAME", "MARK", "POP", "POP_MARK", "DUP", "STOP", "MEMOIZE"}
-_PUTS, _GETS = {"PUT", "BINPUT", "LONG_BINPUT"}, {"GET", "BINGET", "LONG_BINGET"}
-# How a numpy scalar is written. What they may reach is decided by `_PlainUnpickler.find_class`.
-_SCALARS = {"GLOBAL", "STACK_GLOBAL", "REDUCE", "BUILD"}
-_ALLOWED = _CONTAINERS | _STRINGS | _NUMBERS | _BOOKKEEPING | _PUTS | _GETS | _SCALARS
-_FORMATS = {"f2": "e", "f4": "f", "f8": "d", "b1": "?"}
-_FORMATS |= {"i1": "b", "i2": "h", "i4": "i", "i8": "q", "u1": "B", "u2": "H", "u4": "I", "u8": "Q"}
+_NUMBERS = frozenset({"f2", "f4", "f8", "b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8"})
 
 
+# Stand-ins have no attributes, so that an instruction that sets attributes finds none to set.
 class _DType:
-    """Stands for `numpy.dtype(code)`: a plain number's letter and its byte order."""
+    """Stands for `numpy.dtype`: a plain number's kind, size and byte order."""
 
-    __slots__ = ("code", "order")
+    __slots__ = ("code",)
 
-    def __init__(self, code: str) -> None:
-        self.code, self.order = code, "<"
+    def __init__(self, code: str, *_: object) -> None:
+        if code not in _NUMBERS:
+            raise pickle.UnpicklingError(f"a value of numpy type {code!r}")
+        self.code = code
 
     def __setstate__(self, state: Any) -> None:
-        order = state[1]
-        if order not in ("<", ">", "|", "=") or any(part is not None for part in state[2:5]):
+        _, order, *fields = state[:5]
+        if order not in ("<", ">", "|", "=") or any(part is not None for part in fields):
             raise pickle.UnpicklingError("a number type with fields")
-        self.order = ">" if order == ">" else "<"
+        self.code = order + self.code[-2:]
 
 
-# Instances without attributes, so that an instruction that sets attributes finds none to set.
-class _MakeDType:
+class _Scalar:
+    """Stands for numpy's own constructor of scalars; gives a Python number."""
+
     __slots__ = ()
 
-    def __call__(self, code: str, *_: object) -> _DType:
-        if code not in _FORMATS:
-            raise pickle.UnpicklingError(f"a value of numpy type {code!r}")
-        return _DType(code)
-
-
-class _MakeScalar:
-    __slots__ = ()
-
-    def __call__(self, kind: _DType, data: bytes) -> float:
+    def __call__(self, kind: _DType, data: bytes) -> Any:
         if not isinstance(kind, _DType) or not isinstance(data, bytes):
             raise pickle.UnpicklingError("a numpy scalar of an unknown type")
-        return struct.unpack(kind.order + _FORMATS[kind.code], data)[0]
+        (value,) = np.frombuffer(data, kind.code).tolist()
+        return value
 
 
-class _Latin1:
+class Latin1:
     """Stands for `_codecs.encode`, through which old protocols write bytes."""
 
     __slots__ = ()
@@ -80,23 +61,23 @@ class _Latin1:
         return str(text).encode("latin1")
 
 
-_STAND_INS: dict[tuple[str, str], Callable[..., Any]] = {
-    ("numpy", "dtype"): _MakeDType(),
-    ("numpy.core.multiarray", "scalar"): _MakeScalar(),
-    ("numpy._core.multiarray", "scalar"): _MakeScalar(),
-    ("_codecs", "encode"): _Latin1(),
+_STAND_INS: dict[tuple[str, str], Any] = {
+    ("numpy", "dtype"): _DType,
+    ("numpy.core.multiarray", "scalar"): _Scalar(),
+    ("numpy._core.multiarray", "scalar"): _Scalar(),
+    ("_codecs", "encode"): Latin1(),
 }
 
 
-class _PlainUnpickler(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
-        try:
-            return _STAND_INS[module, name]
-        except KeyError:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}") from None
+# The reader in Python: the one in C makes room for as many entries as the highest position in the file says.
+class _PlainUnpickler(pickle._Unpickler):
+    # The one instruction that takes as much memory as it says, whatever follows.
+    dispatch = {key: read for key, read in pickle._Unpickler.dispatch.items() if key != pickle.BYTEARRAY8[0]}  # noqa: RUF012
 
-    def persistent_load(self, pid: Any) -> Any:
-        raise pickle.UnpicklingError("refers to something outside of itself")
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in _STAND_INS:
+            raise pickle.UnpicklingError(f"it asks for {module}.{name}")
+        return _STAND_INS[module, name]
 
 
 def load_table(path: str | Path, *, max_bytes: int = LARGEST_BYTES) -> dict[str, Any]:
@@ -121,8 +102,7 @@ def load_table(path: str | Path, *, max_bytes: int = LARGEST_BYTES) -> dict[str,
     """
     path = Path(path).expanduser()
     content = read_gzip(path, most=max_bytes) if path.suffix == ".gz" else read_bytes(path, most=max_bytes)
-    packed = path.suffix in (".pkl", ".pickle")
-    table = loads_plain(content, name=str(path)) if packed else parse_json(content, path)
+    table = _unpickled(content, path) if path.suffix in (".pkl", ".pickle") else parse_json(content, path)
     if not isinstance(table, dict):
         raise WeightsError(f"{path} holds {type(table).__name__}, expected a dict of names.")
     for key, value in table.items():
@@ -134,45 +114,15 @@ def load_table(path: str | Path, *, max_bytes: int = LARGEST_BYTES) -> dict[str,
     return table
 
 
-def loads_plain(content: bytes, *, name: str = "the pickle") -> Any:
-    """Unpickle dicts, lists, tuples, strings and numbers, and refuse everything else.
-
-    Parameters
-    ----------
-    content
-        The pickle.
-    name
-        What to call it in messages.
-
-    Raises
-    ------
-    WeightsError
-        It asks for anything else, or is damaged. Nothing of it was run.
-    """
+def _unpickled(content: bytes, path: Path) -> Any:
+    stream = io.BytesIO(content)
     try:
-        _inspect(content)
-        return _PlainUnpickler(io.BytesIO(content)).load()
+        found = _PlainUnpickler(stream).load()
+        if rest := len(stream.read()):
+            raise pickle.UnpicklingError(f"{rest} bytes follow its end")
     except FOREIGN as error:
         raise WeightsError(
-            f"{name} is refused: {error}. Only pickles of plain dicts, lists, strings and numbers are read, since any "
+            f"{path} is refused: {error}. Only pickles of plain dicts, lists, strings and numbers are read, since any "
             "other can run code. Fetch the official file, or save the table as JSON."
         ) from error
-
-
-def _inspect(content: bytes) -> None:
-    """Refuse instructions that no plain table needs, and positions that would make the reader reserve memory."""
-    n_stored = 0
-    last = -1
-    for n, (opcode, argument, position) in enumerate(pickletools.genops(content)):
-        if opcode.name not in _ALLOWED:
-            raise pickle.UnpicklingError(f"it uses the instruction {opcode.name}")
-        if opcode.name == "GLOBAL" and tuple(str(argument).split(" ", 1)) not in _STAND_INS:
-            raise pickle.UnpicklingError(f"it asks for {str(argument).replace(' ', '.')}")
-        if opcode.name in _PUTS:
-            n_stored += 1
-            # A reader makes room for as many entries as the highest position says.
-            if not 0 <= int(str(argument)) <= 2 * n + 1024:
-                raise pickle.UnpicklingError(f"it stores at position {argument} after {n} instructions")
-        last = int(position or 0)
-    if last != len(content) - 1:
-        raise pickle.UnpicklingError(f"{len(content) - 1 - last} bytes follow its end")
+    return found
