@@ -21,8 +21,9 @@ import torch
 from anndata import AnnData
 
 import scbioverse as sb
-from scbioverse.encoders._rank_value_vocab import RankVocabulary
-from scbioverse.encoders.geneformer import GeneformerEncoder, GeneformerPlan
+from scbioverse.encoders._rank_value_vocab import RankVocabulary, find_columns
+from scbioverse.encoders.geneformer import GeneformerEncoder
+from scbioverse.io import Cells
 
 RESULTS = Path(__file__).parent / "results" / "geneformer.json"
 # config.json of the published V1 model of ten million parameters.
@@ -98,25 +99,28 @@ def plain_loop(model: Any, sequences: list[np.ndarray], batch_size: int, width: 
     return np.concatenate(out)
 
 
-def measure_tokeniser(encoder: GeneformerEncoder, cells: AnnData, plan: GeneformerPlan, repeats: int) -> dict[str, Any]:
+def measure_tokeniser(encoder: GeneformerEncoder, adata: AnnData, repeats: int) -> dict[str, Any]:
+    cells = Cells.of(adata)
+
     def work() -> None:
         for first in range(0, cells.n_obs, 512):
-            encoder.prepare(cells, slice(first, min(first + 512, cells.n_obs)), plan)
+            encoder.prepare(cells, slice(first, min(first + 512, cells.n_obs)))
 
-    tokens, medians = [-1] * cells.n_vars, [1.0] * cells.n_vars
-    for column, place in zip(plan.columns.columns, plan.columns.places, strict=True):
-        gene = plan.columns.genes[place]
+    columns = find_columns(cells, encoder.vocabulary)
+    tokens, medians = [-1] * adata.n_vars, [1.0] * adata.n_vars
+    for column, place in zip(columns.columns, columns.places, strict=True):
+        gene = columns.genes[place]
         tokens[column], medians[column] = int(encoder.vocabulary.tokens[gene]), float(encoder.vocabulary.medians[gene])
-    if len(set(plan.columns.places.tolist())) != len(plan.columns.places):
+    if len(set(columns.places.tolist())) != len(columns.places):
         raise SystemExit("two columns are one gene: the plain loop does not sum them")
     fast = timed(work, repeats)
-    slow = timed(lambda: slow_reference(cells.X, tokens, medians, encoder.input_size))
+    slow = timed(lambda: slow_reference(adata.X, tokens, medians, encoder.input_size))
     reference = slow.value
-    found = encoder.tokenize(cells, slice(0, cells.n_obs), plan)
+    found = encoder.tokenize(cells, slice(0, cells.n_obs))
     equal = sum(found.cell(i).tolist() == one for i, one in enumerate(reference))
     return {
         "cells": cells.n_obs,
-        "genes_found": int(plan.columns.genes.size),
+        "genes_found": int(columns.genes.size),
         "median_length": float(np.median(found.lengths)),
         "cells_per_second": cells.n_obs / fast.wall,
         "cells_per_cpu_second": cells.n_obs / fast.cpu,
@@ -125,10 +129,8 @@ def measure_tokeniser(encoder: GeneformerEncoder, cells: AnnData, plan: Geneform
     }
 
 
-def measure_body(
-    encoder: GeneformerEncoder, cells: AnnData, plan: GeneformerPlan, batch_size: int, repeats: int
-) -> dict[str, Any]:
-    batch = encoder.prepare(cells, slice(0, cells.n_obs), plan)
+def measure_body(encoder: GeneformerEncoder, adata: AnnData, batch_size: int, repeats: int) -> dict[str, Any]:
+    batch = encoder.prepare(Cells.of(adata), slice(0, adata.n_obs))
     sequences = np.split(batch.ids, np.cumsum(batch.lengths)[:-1])
     whole = body(n_layers=PUBLISHED["num_hidden_layers"])
     encoder.runner.body.load_state_dict(whole.state_dict(), strict=False)
@@ -140,11 +142,11 @@ def measure_body(
     plain_loop(whole, sequences[:1], 1, None)  # what torch does once it does here
     taken = {name: timed(run, repeats) for name, run in runs.items()}
     return {
-        "cells": cells.n_obs,
+        "cells": adata.n_obs,
         "batch_size_of_plain_loops": batch_size,
         "lengths": [int(batch.lengths.min()), float(np.median(batch.lengths)), int(batch.lengths.max())],
-        "cells_per_second": {name: cells.n_obs / one.wall for name, one in taken.items()},
-        "cells_per_cpu_second": {name: cells.n_obs / one.cpu for name, one in taken.items()},
+        "cells_per_second": {name: adata.n_obs / one.wall for name, one in taken.items()},
+        "cells_per_cpu_second": {name: adata.n_obs / one.cpu for name, one in taken.items()},
         "ratio": {name: one.wall / taken["sorted"].wall for name, one in taken.items()},
         "ratio_of_cpu_time": {name: one.cpu / taken["sorted"].cpu for name, one in taken.items()},
         "largest_difference": {
@@ -196,10 +198,9 @@ def main() -> None:
     )
     encoder = GeneformerEncoder(body(n_layers=PUBLISHED["num_hidden_layers"] - 1), vocabulary, device="cpu")
     cells = sb.datasets.pbmc3k()[: arguments.cells].copy()
-    plan = encoder.plan(cells)
-    tokeniser = measure_tokeniser(encoder, cells, plan, max(3, arguments.repeats))
+    tokeniser = measure_tokeniser(encoder, cells, max(3, arguments.repeats))
     few = cells[np.random.default_rng(0).permutation(cells.n_obs)[: arguments.body_cells]].copy()
-    run = measure_body(encoder, few, plan, arguments.batch_size, arguments.repeats)
+    run = measure_body(encoder, few, arguments.batch_size, arguments.repeats)
     print(table(tokeniser, run))
     machine = {"torch": torch.__version__, "threads": arguments.threads, "processor": platform.machine()}
     arguments.output.parent.mkdir(exist_ok=True)

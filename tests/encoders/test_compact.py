@@ -14,6 +14,7 @@ import torch
 from scbioverse.encoders import CompactCellEncoder, build, embed_rows
 from scbioverse.encoders.compact import CompactNet, GeneStats, panel_zscores
 from scbioverse.errors import InputError, MismatchError, MissingKeyError, WeightsError
+from scbioverse.io import Cells
 from scbioverse.knowledge.genes import load_genes
 from tests._precision import LOGS, SMALL_NET
 
@@ -142,32 +143,31 @@ def test_explicit_zeros_do_not_matter(encoder: CompactCellEncoder, cells: ad.Ann
 
 
 def test_no_rows_encode_to_no_rows(encoder: CompactCellEncoder, cells: ad.AnnData) -> None:
-    plan = encoder.plan(cells)
-    assert encoder.encode(encoder.prepare(cells, slice(0, 0), plan)).shape == (0, 1, 8)
+    assert encoder.encode(encoder.prepare(Cells.of(cells), slice(0, 0))).shape == (0, 1, 8)
 
 
 def test_too_few_genes_are_refused(encoder: CompactCellEncoder, cells: ad.AnnData) -> None:
     with pytest.raises(InputError, match=r"40 of 40 genes match.*at least 50"):
-        encoder.plan(cells[:, :40].copy())
+        embed(encoder, cells[:, :40].copy())
 
 
 def test_bad_matrices_and_names_are_refused_before_anything_is_read(
     encoder: CompactCellEncoder, cells: ad.AnnData
 ) -> None:
     with pytest.raises(MissingKeyError, match="layer 'nope'"):
-        encoder.plan(cells, layer="nope")
+        embed(encoder, cells, layer="nope")
     scaled = cells.copy()
     scaled.X = scaled.X.toarray() - 1
     with pytest.raises(InputError, match=r"adata\.X has negative values"):
-        encoder.plan(scaled)
+        embed(encoder, scaled)
     twice = cells.copy()
     twice.var_names = ["LYZ", "LYZ", *cells.var_names[2:]]
     with pytest.raises(InputError, match="more than once"):
-        encoder.plan(twice)
+        embed(encoder, twice)
 
 
-def test_plan_says_what_matched(encoder: CompactCellEncoder, cells: ad.AnnData) -> None:
-    summary = encoder.plan(cells).summary
+def test_the_summary_says_what_matched(encoder: CompactCellEncoder, cells: ad.AnnData) -> None:
+    summary = encoder.summary(Cells.of(cells))
     assert (summary["n_genes"], summary["n_genes_vocabulary"], summary["scale"]) == (190, 210, "counts")
     assert 0 < summary["panel_share"] < 1
     json.dumps(summary)
@@ -216,7 +216,7 @@ def test_the_network_handed_in_is_left_alone(stats: GeneStats) -> None:
 
 def test_number_of_threads_is_put_back(encoder: CompactCellEncoder, cells: ad.AnnData) -> None:
     before = torch.get_num_threads()
-    batch = encoder.prepare(cells, slice(0, 4), encoder.plan(cells))
+    batch = encoder.prepare(Cells.of(cells), slice(0, 4))
     torch.set_num_threads(before + 1)
     try:
         encoder.encode(batch)

@@ -12,6 +12,7 @@ from scbioverse import settings
 from scbioverse.encoders import Encoder, embed_rows
 from scbioverse.encoders._distinct import TextEncoder
 from scbioverse.errors import InputError, MissingKeyError
+from scbioverse.io import Cells
 
 
 @pytest.fixture(autouse=True)
@@ -57,10 +58,10 @@ def test_each_distinct_value_is_embedded_once_and_spread(categorical: bool) -> N
 
 def test_batches_give_the_same() -> None:
     encoder, data = Letters(), cells(["ab", "b", None, "ab", "aaa"])
-    plan = encoder.plan(data)
-    parts = [encoder.encode(encoder.prepare(data, rows, plan)) for rows in (slice(0, 2), slice(2, 5))]
+    held = Cells.of(data)
+    parts = [encoder.encode(encoder.prepare(held, rows)) for rows in (slice(0, 2), slice(2, 5))]
     np.testing.assert_array_equal(np.concatenate(parts), embed_rows(encoder, data))
-    assert encoder.prepare(data, np.array([2, 4]), plan).n_missing == 1
+    assert encoder.prepare(held, np.array([2, 4])).n_missing == 1
 
 
 def test_unreadable_values_are_named_or_skipped() -> None:

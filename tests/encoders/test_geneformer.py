@@ -20,6 +20,7 @@ from scbioverse.encoders import Encoder, GeneformerEncoder, SavableEncoder, buil
 from scbioverse.encoders._rank_value_vocab import RankVocabulary
 from scbioverse.encoders._transformer_body import BodyRunner, length_batches, pick_dtype
 from scbioverse.errors import InputError, MismatchError, OfflineError, WeightsError
+from scbioverse.io import Cells
 from tests._precision import STATES
 
 N_GENES, LONGEST = 150, 24
@@ -140,7 +141,7 @@ def test_batches_and_row_order_do_not_matter(folder: Path, batch_size: int, max_
 
 def test_special_tokens_stand_around_the_genes(folder: Path) -> None:
     encoder, data = load(folder), cells()
-    batch = encoder.prepare(data, slice(0, 30), encoder.plan(data))
+    batch = encoder.prepare(Cells.of(data), slice(0, 30))
     assert batch.n_empty == 1
     assert batch.lengths.max() == LONGEST
     if encoder.vocabulary.cls is not None:
@@ -184,7 +185,7 @@ def test_out_of_memory_halves_the_batch(folder: Path, caplog: pytest.LogCaptureF
 
     encoder.runner.body.forward = never  # type: ignore[method-assign, assignment]
     with pytest.raises(torch.OutOfMemoryError):
-        encoder.encode(encoder.prepare(data, slice(0, 3), encoder.plan(data)))
+        encoder.encode(encoder.prepare(Cells.of(data), slice(0, 3)))
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])

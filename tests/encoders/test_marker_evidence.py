@@ -52,9 +52,27 @@ def test_equals_the_dense_computation(cells, stats):
     np.testing.assert_allclose(marker_evidence(cells, stats, IDS), wanted, atol=SMALL_NET)
 
 
+def sums_by(step, adata, stats):
+    """Marker sums as an encoder takes them on its way through the cells."""
+    scores = Cells.of(adata).once(stats.read)
+    scores.ask(IDS)
+    for start in range(0, adata.n_obs, step):
+        scores.offsets(slice(start, start + step))
+    return scores.evidence(IDS)
+
+
+def test_what_the_encoder_walked_through_is_not_read_again(cells, stats, monkeypatch):
+    held = Cells.of(cells)
+    scores = held.once(stats.read)
+    scores.ask(IDS)
+    scores.offsets(slice(0, cells.n_obs))
+    monkeypatch.setattr(Cells, "read", lambda *_: pytest.fail("read again"))
+    assert marker_evidence(held, stats, IDS) is scores.evidence(IDS)
+
+
 def test_does_not_depend_on_batches_or_neighbours(cells, stats):
     whole = marker_evidence(cells, stats, IDS)
-    np.testing.assert_allclose(marker_evidence(cells, stats, IDS, batch_size=7), whole, atol=SMALL_NET)
+    np.testing.assert_allclose(sums_by(7, cells, stats), whole, atol=SMALL_NET)
     np.testing.assert_allclose(marker_evidence(cells[::-1].copy(), stats, IDS)[::-1], whole, atol=SMALL_NET)
     np.testing.assert_allclose(marker_evidence(cells[:5].copy(), stats, IDS), whole[:5], atol=SMALL_NET)
 

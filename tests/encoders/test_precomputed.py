@@ -11,6 +11,7 @@ import scipy.sparse as sp
 
 from scbioverse.encoders import PrecomputedEncoder, build, embed_rows
 from scbioverse.errors import InputError, MismatchError, MissingKeyError, WeightsError
+from scbioverse.io import Cells
 
 VALUES = np.random.default_rng(0).normal(size=(9, 6))
 
@@ -39,31 +40,31 @@ def test_arrays_of_any_kind_come_back(adata: ad.AnnData, key: str, shape: tuple[
 def test_result_does_not_share_memory(adata: ad.AnnData) -> None:
     adata.obsm["X_pca"] = VALUES.astype(np.float32)
     encoder = PrecomputedEncoder.from_adata(adata, "X_pca")
-    batch = encoder.prepare(adata, slice(0, 9), encoder.plan(adata))
+    batch = encoder.prepare(Cells.of(adata), slice(0, 9))
     encoder.encode(batch)[:] = 0
     np.testing.assert_allclose(adata.obsm["X_pca"], VALUES, rtol=1e-6)
 
 
 def test_another_key_of_the_same_shape_may_be_read(adata: ad.AnnData) -> None:
     encoder = PrecomputedEncoder("X_scvi", dim=6)
-    assert encoder.plan(adata, key="X_pca").summary == {"use_rep": "X_pca"}
+    assert encoder.summary(Cells.of(adata, key="X_pca")) == {"use_rep": "X_pca"}
 
 
 def test_a_missing_key_names_what_is_there(adata: ad.AnnData) -> None:
     with pytest.raises(MissingKeyError, match=r"obsm\['X_scvi'\] is missing.*X_pca"):
-        PrecomputedEncoder("X_scvi", dim=6).plan(adata)
+        embed_rows(PrecomputedEncoder("X_scvi", dim=6), adata)
 
 
 def test_another_shape_shows_both(adata: ad.AnnData) -> None:
     with pytest.raises(MismatchError, match="2 tokens of width 3; the model was made for 1 of width 6"):
-        PrecomputedEncoder("tokens", dim=6).plan(adata)
+        embed_rows(PrecomputedEncoder("tokens", dim=6), adata)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_values_that_are_no_numbers_are_located(adata: ad.AnnData, bad: float) -> None:
     adata.obsm["X_pca"][4, 2] = bad
     with pytest.raises(InputError, match="first in row 4"):
-        PrecomputedEncoder("X_pca", dim=6).plan(adata)
+        embed_rows(PrecomputedEncoder("X_pca", dim=6), adata)
 
 
 def test_words_are_refused(adata: ad.AnnData) -> None:

@@ -10,6 +10,7 @@ from scbioverse import settings
 from scbioverse.encoders import KmerEncoder, MorganEncoder, SurfaceProteinEncoder, embed_rows
 from scbioverse.encoders.proteins_surface import clr_weights
 from scbioverse.errors import InputError, MissingKeyError
+from scbioverse.io import Cells
 from tests._precision import UNIT
 
 SEQUENCES = {"CD3": "MQSGTHWRVLGLCLLSVGVWGQ", "cd19": "MPPPRLLFFLLFLTPMEVRPEEPLVV", "CD14": "MERASCLLLLLLPLVHVSATTPEP"}
@@ -49,7 +50,7 @@ def test_embedding_is_the_weighted_mean(cells: ad.AnnData) -> None:
     np.testing.assert_allclose(found[2], table.mean(axis=0), atol=UNIT)
     # No counts; nothing above the cell's average but a control without a sequence.
     assert np.isnan(found).all(axis=1).tolist() == [False, False, False, True, True]
-    assert encoder.plan(cells).unmatched == ["IgG1"]
+    assert encoder.summary(Cells.of(cells))["proteins_without_sequence"] == ["IgG1"]
 
 
 def test_other_places(cells: ad.AnnData) -> None:
@@ -81,9 +82,9 @@ def test_errors(cells: ad.AnnData) -> None:
         SurfaceProteinEncoder(KmerEncoder(), {"CD3": "1"})
     encoder = SurfaceProteinEncoder(KmerEncoder(), {"CD99": "MKV"})
     with pytest.raises(InputError, match=r"none of 4 proteins .*measured: \['CD3_TotalSeqB'"):
-        encoder.plan(cells)
+        embed_rows(encoder, cells)
     with pytest.raises(MissingKeyError, match="'adt'"):
-        encoder.plan(cells, key="adt")
+        embed_rows(encoder, cells, key="adt")
     cells.obsm["protein_expression"].iloc[0, 0] = -1
     with pytest.raises(InputError, match="negative"):
-        SurfaceProteinEncoder(KmerEncoder(), SEQUENCES).plan(cells)
+        embed_rows(SurfaceProteinEncoder(KmerEncoder(), SEQUENCES), cells)

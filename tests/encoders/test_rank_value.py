@@ -69,13 +69,13 @@ def test_ids_equal_the_slow_reference_on_real_cells(official: dict[str, dict[str
     cells.var_names = ensembl
     encoder = object.__new__(GeneformerEncoder)  # the tokeniser needs no weights
     encoder.vocabulary, encoder.input_size, encoder.min_genes = RankVocabulary.from_tables(**official), 512, 100
-    plan = encoder.plan(cells)
-    fast = encoder.tokenize(cells, slice(0, 1100), plan)
+    held = Cells.of(cells)
+    fast, columns = encoder.tokenize(held, slice(0, 1100)), find_columns(held, encoder.vocabulary)
     # What the gene table alone finds is not part of the published definition.
     direct = [i for i, name in enumerate(ensembl) if name in official["tokens"]]
-    known = [encoder.vocabulary.genes[i] for i in plan.columns.genes]
+    known = [encoder.vocabulary.genes[i] for i in columns.genes]
     names = [""] * len(ensembl)
-    for column, place in zip(plan.columns.columns, plan.columns.places, strict=True):
+    for column, place in zip(columns.columns, columns.places, strict=True):
         names[column] = known[place]
     assert len(direct) > 10_000
     slow = slow_tokens(cells.X.toarray(), names, official["tokens"], official["medians"], 512)
@@ -92,18 +92,18 @@ def test_columns_batches_and_rows_do_not_change_a_cell(official: dict[str, dict[
     cells = sb.datasets.pbmc3k()[:60].copy()
     encoder = object.__new__(GeneformerEncoder)
     encoder.vocabulary, encoder.input_size, encoder.min_genes = RankVocabulary.from_tables(**official), 2048, 100
-    whole = encoder.tokenize(cells, slice(0, 60), encoder.plan(cells))
+    whole = encoder.tokenize(Cells.of(cells), slice(0, 60))
     rng = np.random.default_rng(0)
     shuffled = cells[:, rng.permutation(cells.n_vars)].copy()
-    np.testing.assert_array_equal(encoder.tokenize(shuffled, slice(0, 60), encoder.plan(shuffled)).ids, whole.ids)
+    np.testing.assert_array_equal(encoder.tokenize(Cells.of(shuffled), slice(0, 60)).ids, whole.ids)
     logs = cells.copy()
     sums = np.asarray(cells.X.sum(axis=1)).ravel()
     logs.X = sp.csr_matrix(sp.diags(1e4 / sums) @ cells.X).log1p()
-    same = encoder.tokenize(logs, slice(0, 60), encoder.plan(logs))
+    same = encoder.tokenize(Cells.of(logs), slice(0, 60))
     assert (same.ids == whole.ids).mean() > 0.99  # equal but for near ties that float32 logarithms break
     dense = cells.copy()
     dense.X = cells.X.toarray()
-    np.testing.assert_array_equal(encoder.tokenize(dense, np.array([3, 1]), encoder.plan(dense)).cell(1), whole.cell(1))
+    np.testing.assert_array_equal(encoder.tokenize(Cells.of(dense), np.array([3, 1])).cell(1), whole.cell(1))
 
 
 def csr(rows: list[list[float]]) -> sp.csr_array:

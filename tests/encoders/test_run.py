@@ -11,6 +11,7 @@ import torch
 from scbioverse import settings
 from scbioverse.encoders import Encoder, embed_rows
 from scbioverse.errors import InputError
+from scbioverse.io import Cells
 
 
 class Counting:
@@ -24,12 +25,12 @@ class Counting:
     def fingerprint(self) -> str:
         return "0"
 
-    def plan(self, adata: ad.AnnData, *, key: str | None = None, layer: str | None = None) -> str:
+    def _look(self, cells: Cells) -> str:
         self.plans += 1
-        return f"{key}-{layer}"
+        return f"{cells.key}-{cells.layer}"
 
-    def prepare(self, adata: ad.AnnData, rows: Any, plan: str) -> np.ndarray:
-        self.blocks.append((rows, plan))
+    def prepare(self, cells: Cells, rows: Any) -> np.ndarray:
+        self.blocks.append((rows, cells.once(self._look)))
         return np.arange(rows.start, rows.stop, dtype=np.float32)
 
     def encode(self, batch: np.ndarray) -> np.ndarray:
@@ -44,7 +45,7 @@ def adata() -> ad.AnnData:
     return ad.AnnData(obs=pd.DataFrame(index=[str(i) for i in range(10)]))
 
 
-def test_rows_are_streamed_in_order_after_one_plan(adata: ad.AnnData) -> None:
+def test_rows_are_streamed_in_order_and_the_data_looked_at_once(adata: ad.AnnData) -> None:
     encoder = Counting()
     assert isinstance(encoder, Encoder)
     found = embed_rows(encoder, adata, key="k", layer="l", batch_size=4, progress=False)
@@ -52,13 +53,6 @@ def test_rows_are_streamed_in_order_after_one_plan(adata: ad.AnnData) -> None:
     assert (found == np.arange(10)[:, None, None]).all()
     assert encoder.plans == 1
     assert encoder.blocks == [(slice(0, 4), "k-l"), (slice(4, 8), "k-l"), (slice(8, 10), "k-l")]
-
-
-def test_a_plan_already_made_is_used(adata: ad.AnnData) -> None:
-    encoder = Counting()
-    embed_rows(encoder, adata, plan="mine", progress=False)
-    assert encoder.plans == 0
-    assert encoder.blocks[0][1] == "mine"
 
 
 def test_wrong_shapes_and_nan_are_not_passed_on(adata: ad.AnnData) -> None:

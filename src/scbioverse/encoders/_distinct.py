@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from numpy.typing import NDArray
 
+    from ..io import Cells
+
 Invalid: TypeAlias = Literal["raise", "skip"]
 _SHOWN = 5  # values that a message names
 
@@ -146,9 +148,12 @@ class TextEncoder:
             logger.warning("%d of %d rows have an unreadable %s: NaN", n_invalid, adata.n_obs, self.noun)
         return DistinctPlan(list(values), own.astype(np.int64), key, n_missing, n_invalid)
 
-    def input_digest(self, adata: AnnData, *, key: str | None = None, layer: str | None = None) -> str:
-        """Digest of what :meth:`plan` would read: the column's texts in the order of the rows."""
-        return texts_digest(*_factorise(adata, key or self.default_key))
+    def _plan_of(self, cells: Cells) -> DistinctPlan:
+        return self.plan(cells.adata, key=cells.key)
+
+    def input_digest(self, cells: Cells) -> str:
+        """Digest of what is read: the column's texts in the order of the rows."""
+        return texts_digest(*_factorise(cells.adata, cells.key or self.default_key))
 
     def _complaint(
         self, adata: AnnData, key: str, raw: list[str], codes: NDArray[np.int64], bad: dict[int, str]
@@ -163,8 +168,9 @@ class TextEncoder:
             f"{'; ...' if len(rows) > _SHOWN else ''}. Correct them, or pass invalid='skip' to embed them as NaN."
         )
 
-    def prepare(self, adata: AnnData, rows: slice | NDArray[np.integer], plan: DistinctPlan) -> TextBatch:
+    def prepare(self, cells: Cells, rows: slice | NDArray[np.integer]) -> TextBatch:
         """Look up the texts of the rows of one batch."""
+        plan = cells.once(self._plan_of)
         return TextBatch([None if code < 0 else plan.values[code] for code in plan.codes[rows]])
 
     def encode(self, batch: TextBatch) -> NDArray[np.float32]:

@@ -15,11 +15,16 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from ..io import row_blocks
+from ..knowledge.marker_weights import marker_weights
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ..io import Cells, GeneMatch
+
 VERSION = "panel-share-v1"
+_ROWS = 4096
 
 Float: TypeAlias = NDArray[np.float32]
 Matrix: TypeAlias = NDArray[np.number] | sp.csr_matrix | sp.csr_array
@@ -97,6 +102,10 @@ class GeneStats:
         mean, scale = self.mean[at], (1.0 / self.sd[at]).astype(np.float32)
         zero = np.clip(-mean * scale, *self.clip).astype(np.float32)
         return Panel(at, share, profile, mean, scale, zero)
+
+    def read(self, cells: Cells) -> PanelScores:
+        """Return cells as z-scores; `cells.once(stats.read)` gives everybody the same ones."""
+        return PanelScores(cells, self)
 
 
 @dataclass(frozen=True, eq=False)
@@ -221,3 +230,74 @@ def panel_offsets(counts: sp.csr_matrix | sp.csr_array, stats: GeneStats, panel:
     np.clip(out.data, *stats.clip, out=out.data)
     out.data -= panel.zero[at]
     return out
+
+
+@dataclass(eq=False)
+class _MarkerSums:
+    """Marker sums for some terms, filled while cells go by."""
+
+    weights: sp.csr_array
+    at_zero: Float
+    values: Float
+    done: NDArray[np.bool_]
+
+    def add(self, rows: Any, offsets: sp.csr_array, empty: NDArray[np.bool_]) -> None:
+        if self.done[rows].all():
+            return
+        found = (offsets @ self.weights.T).toarray() + self.at_zero
+        found[empty] = 0
+        self.values[rows], self.done[rows] = found, True
+
+
+class PanelScores:
+    """Cells as z-scores over the measured part of a vocabulary, and the marker sums that were taken on the way.
+
+    Embedding and marker evidence come from the same z-scores. Terms that are asked for before the encoder walks
+    through the cells are summed while it does, so that the cells are not read a second time for them.
+
+    Parameters
+    ----------
+    cells
+        The cells; whether enough of their genes are known is for the caller to say.
+    stats
+        The vocabulary.
+
+    Attributes
+    ----------
+    match
+        Which columns are which genes.
+    panel
+        The measured part.
+    """
+
+    def __init__(self, cells: Cells, stats: GeneStats) -> None:
+        self.cells, self.stats = cells, stats
+        self.match: GeneMatch = cells.match(stats.genes, min_genes=1, judge=False)
+        self.panel = stats.panel(self.match.vocab)
+        self._asked: dict[tuple[str | None, ...], _MarkerSums] = {}
+
+    def offsets(self, rows: slice | NDArray[np.integer]) -> tuple[sp.csr_array, NDArray[np.bool_]]:
+        """Return :func:`panel_offsets` of some cells, and bool (n,): which have no counts in these genes."""
+        counts = self.cells.linear(rows, self.match.columns)
+        offsets = panel_offsets(counts, self.stats, self.panel)
+        empty = np.asarray(counts.sum(axis=1)).ravel() == 0
+        for sums in self._asked.values():
+            sums.add(rows, offsets, empty)
+        return offsets, empty
+
+    def ask(self, terms: Sequence[str | None]) -> None:
+        """Have the marker sums of some candidates taken by whoever walks through the cells next."""
+        if (key := tuple(terms)) not in self._asked:
+            weights = marker_weights(key, [self.stats.genes[at] for at in self.panel.vocab])
+            values = np.zeros((self.cells.n_obs, len(key)), dtype=np.float32)
+            done = np.zeros(self.cells.n_obs, dtype=bool)
+            self._asked[key] = _MarkerSums(weights, weights @ self.panel.zero, values, done)
+
+    def evidence(self, terms: Sequence[str | None]) -> Float:
+        """Return the marker sums of some candidates, float32 (n_obs, m); not to be written into."""
+        self.ask(terms)
+        sums = self._asked[tuple(terms)]
+        if not sums.done.all():
+            for rows in row_blocks(sums.values, _ROWS):
+                self.offsets(rows)
+        return sums.values

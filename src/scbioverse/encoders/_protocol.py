@@ -1,4 +1,4 @@
-"""What an encoder is: anything that turns rows of an AnnData into a few float vectors each."""
+"""What an encoder is: anything that turns cells, or other rows of an AnnData, into a few float vectors each."""
 
 from __future__ import annotations
 
@@ -8,13 +8,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import numpy as np
-    from anndata import AnnData
     from numpy.typing import NDArray
+
+    from ..io import Cells
 
 
 @runtime_checkable
 class Encoder(Protocol):
     """The contract of every encoder.
+
+    What holds for a whole data set (which column is which gene, say) an encoder finds once with
+    :meth:`scbioverse.io.Cells.once`. It may also have `summary(cells)`: plain values for the record in `uns`.
 
     Attributes
     ----------
@@ -36,11 +40,8 @@ class Encoder(Protocol):
     def fingerprint(self) -> str:
         """Sha256, in hex, of weights and preprocessing version: equal if and only if the output is."""
 
-    def plan(self, adata: AnnData, *, key: str | None = None, layer: str | None = None) -> Any:
-        """Validate the data once and return what :meth:`prepare` needs. Never changes `adata`."""
-
-    def prepare(self, adata: AnnData, rows: slice | NDArray[np.integer], plan: Any) -> Any:
-        """Turn the rows of one batch into the encoder's input."""
+    def prepare(self, cells: Cells, rows: slice | NDArray[np.integer]) -> Any:
+        """Turn some rows into the encoder's input. What cannot be used is an error that says why."""
 
     def encode(self, batch: Any) -> NDArray[np.float32]:
         """Embed one batch: float32 (n, n_tokens, dim). Row i depends on row i of the batch only."""
@@ -66,5 +67,5 @@ class SavableEncoder(Encoder, Protocol):
 class TraceableEncoder(Encoder, Protocol):
     """An encoder that can tell whether what it read has changed; embeddings by others are never used a second time."""
 
-    def input_digest(self, adata: AnnData, *, key: str | None = None, layer: str | None = None) -> str:
-        """Digest of everything in `adata` that :meth:`plan` and :meth:`prepare` read, in the order of the rows."""
+    def input_digest(self, cells: Cells) -> str:
+        """Digest of everything in the data that :meth:`prepare` reads, in the order of the rows."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from tqdm.auto import tqdm
@@ -12,6 +12,7 @@ from .._memory import BatchSize
 from .._settings import settings
 from .._shown import shown_name
 from ..errors import InputError
+from ..io import Cells
 from ._distinct import DistinctPlan, TextEncoder, embed_distinct
 from ._protocol import TraceableEncoder
 
@@ -24,13 +25,13 @@ if TYPE_CHECKING:
 
 def embed_rows(
     encoder: Encoder,
-    adata: AnnData,
+    data: AnnData | Cells,
     *,
     key: str | None = None,
     layer: str | None = None,
     batch_size: int = 512,
     progress: bool | None = None,
-    plan: Any = None,
+    plan: DistinctPlan | None = None,
 ) -> NDArray[np.float32]:
     """Embed every row, a batch at a time.
 
@@ -38,8 +39,8 @@ def embed_rows(
     ----------
     encoder
         The encoder.
-    adata
-        Data in memory, backed or with a dask matrix; not changed.
+    data
+        Data in memory, backed or with a dask matrix, not changed; or cells, which say themselves where they are read.
     key
         Where the encoder finds its input; what it means is the encoder's to say.
     layer
@@ -49,7 +50,7 @@ def embed_rows(
     progress
         Show a progress bar; `settings.progress` if not given.
     plan
-        Result of `encoder.plan`, if it was already called.
+        The plan of an encoder of texts, if it was already made.
 
     Returns
     -------
@@ -67,23 +68,23 @@ def embed_rows(
     """
     if batch_size < 1:
         raise InputError(f"batch_size must be at least 1; found {batch_size}")
-    if plan is None:
-        plan = encoder.plan(adata, key=key, layer=layer)
-    if isinstance(plan, DistinctPlan) and isinstance(encoder, TextEncoder):
+    cells = Cells.of(data, layer, key)
+    if isinstance(encoder, TextEncoder):
+        plan = plan or encoder.plan(cells.adata, key=cells.key)
         return embed_distinct(encoder, plan, batch_size=batch_size, progress=progress)
-    out = np.empty((adata.n_obs, encoder.n_tokens, encoder.dim), dtype=np.float32)
+    out = np.empty((cells.n_obs, encoder.n_tokens, encoder.dim), dtype=np.float32)
     n_empty = n_bad = 0
     show = settings.progress if progress is None else progress
     with tqdm(
-        total=adata.n_obs, desc=f"embed ({shown_name(encoder.name)})", unit=encoder.modality, disable=not show
+        total=cells.n_obs, desc=f"embed ({shown_name(encoder.name)})", unit=encoder.modality, disable=not show
     ) as bar:
         memory = BatchSize(batch_size, what=f"{encoder.modality}s", hint="Use device='cpu', or a smaller encoder.")
 
         def encode(rows: slice) -> tuple[NDArray[np.float32], int, int]:
-            batch = encoder.prepare(adata, rows, plan)
+            batch = encoder.prepare(cells, rows)
             return encoder.encode(batch), int(getattr(batch, "n_missing", 0)), int(getattr(batch, "n_empty", 0))
 
-        for rows, (block, missing, empty) in memory.each(adata.n_obs, encode):
+        for rows, (block, missing, empty) in memory.each(cells.n_obs, encode):
             n = rows.stop - rows.start
             if block.shape != (n, encoder.n_tokens, encoder.dim):
                 raise InputError(
@@ -96,10 +97,10 @@ def embed_rows(
             n_empty += empty
             bar.update(n)
     if n_bad:
-        raise InputError(f"encoder {encoder.name!r} gave NaN or infinite values for {n_bad} of {adata.n_obs} rows")
+        raise InputError(f"encoder {encoder.name!r} gave NaN or infinite values for {n_bad} of {cells.n_obs} rows")
     if n_empty:
         warnings.warn(
-            f"{n_empty} of {adata.n_obs} rows are empty in what encoder {encoder.name!r} reads; their embedding means "
+            f"{n_empty} of {cells.n_obs} rows are empty in what encoder {encoder.name!r} reads; their embedding means "
             "nothing. Filter them, for example with scanpy.pp.filter_cells(adata, min_counts=1).",
             UserWarning,
             stacklevel=2,
@@ -107,32 +108,12 @@ def embed_rows(
     return out
 
 
-def digest_of_input(
-    encoder: Encoder, adata: AnnData, *, key: str | None = None, layer: str | None = None, plan: Any = None
-) -> str | None:
-    """Digest of what an encoder reads.
-
-    Parameters
-    ----------
-    encoder
-        The encoder.
-    adata
-        Its data; not changed.
-    key, layer
-        As for :func:`embed_rows`.
-    plan
-        Result of `encoder.plan`, if it was called: where it took the digest in passing, the data are not read again.
-
-    Returns
-    -------
-    The digest, or None where the encoder cannot tell what it reads.
+def digest_of_input(encoder: Encoder, cells: Cells) -> str | None:
+    """Digest of what an encoder reads; None where it cannot tell.
 
     Raises
     ------
     InputError, MissingKeyError
         What it reads is damaged or not there.
     """
-    if not isinstance(encoder, TraceableEncoder):
-        return None
-    known = getattr(plan, "input_digest", "")
-    return str(known) or encoder.input_digest(adata, key=key, layer=layer)
+    return encoder.input_digest(cells) if isinstance(encoder, TraceableEncoder) else None

@@ -7,7 +7,6 @@ import gzip
 import hashlib
 import json
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -21,24 +20,23 @@ from .._logging import logger
 from .._plain_files import FOREIGN, read_gzip, read_json_object
 from .._tensor_files import read_tensors
 from ..errors import InputError, WeightsError
-from ..io import Cells, GeneMatch
 from ._compact_net import CompactNet
 from ._config_file import number, whole_number
-from ._panel_share import VERSION, GeneStats, Panel, log_share, panel_offsets, panel_zscores
+from ._panel_share import VERSION, GeneStats, Panel, PanelScores, log_share, panel_offsets, panel_zscores
 from ._registry import register
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from anndata import AnnData
     from numpy.typing import NDArray
+
+    from ..io import Cells
 
 __all__ = [
     "VERSION",
     "CompactBatch",
     "CompactCellEncoder",
     "CompactNet",
-    "CompactPlan",
     "GeneStats",
     "Panel",
     "log_share",
@@ -53,44 +51,6 @@ _NET = "net."
 _LONGEST_GENES = 16 * 2**20  # all gene names of all species that anybody measured take less
 
 
-@dataclass(frozen=True, eq=False)
-class CompactPlan:
-    """What validation found, fixed for one data set.
-
-    Attributes
-    ----------
-    cells
-        What is read.
-    match
-        Which columns are which genes.
-    panel
-        The measured part of the vocabulary.
-    base
-        float32 (hidden,): first-layer output of a cell in which every measured gene is zero.
-    """
-
-    cells: Cells
-    match: GeneMatch
-    panel: Panel
-    base: Tensor
-
-    @property
-    def summary(self) -> dict[str, Any]:
-        """Plain values for the record in `uns`."""
-        return {
-            "n_genes": int(self.match.vocab.size),
-            "n_genes_vocabulary": self.match.n_vocab,
-            "panel_share": round(self.panel.share, 6),
-            "scale": self.cells.info.scale,
-            "log_base": self.cells.info.log_base,
-        }
-
-    @property
-    def input_digest(self) -> str:
-        """Digest of what was read."""
-        return self.cells.info.digest
-
-
 class CompactBatch(NamedTuple):
     """Cells as bags of expressed genes."""
 
@@ -103,7 +63,7 @@ class CompactBatch(NamedTuple):
     empty: Tensor
     """bool (n,): cells without counts in the matched genes."""
     base: Tensor
-    """float32 (hidden,): see :class:`CompactPlan`."""
+    """float32 (hidden,): first layer where every measured gene is zero."""
 
     @property
     def n_empty(self) -> int:
@@ -177,17 +137,8 @@ class CompactCellEncoder:
             self._fingerprint = digest.hexdigest()
         return self._fingerprint
 
-    def plan(self, adata: AnnData, *, key: str | None = None, layer: str | None = None) -> CompactPlan:
-        """Check the matrix and match the genes, once for a data set.
-
-        Parameters
-        ----------
-        adata
-            Cells by genes; raw counts or log-normalised values. Not changed.
-        key
-            Column of `adata.var` that holds gene names; the index of `var` if not given.
-        layer
-            Layer to read; `X` if not given, `adata.raw` if `"raw"`.
+    def _read(self, cells: Cells) -> tuple[PanelScores, Tensor]:
+        """Return the cells' z-scores, and the first layer's output for a cell in which every measured gene is zero.
 
         Raises
         ------
@@ -196,28 +147,38 @@ class CompactCellEncoder:
         MissingKeyError
             `layer` or `key` is not there.
         """
-        cells = Cells.of(adata, layer, key)
         match = cells.match(self.stats.genes, min_genes=self.min_genes)
-        panel = self.stats.panel(match.vocab)
+        scores = cells.once(self.stats.read)
+        panel = scores.panel
         base = self.net.first.bias + torch.from_numpy(panel.zero) @ self._table[torch.from_numpy(panel.vocab)]
         logger.info("%s; %s", match.describe(), cells.info.describe())
-        return CompactPlan(cells, match, panel, base)
+        return scores, base
 
-    def input_digest(self, adata: AnnData, *, key: str | None = None, layer: str | None = None) -> str:
-        """Digest of what :meth:`plan` would read: matrix and names of genes."""
-        return Cells.of(adata, layer, key).info.digest
+    def summary(self, cells: Cells) -> dict[str, Any]:
+        """Plain values for the record in `uns`."""
+        scores, _ = cells.once(self._read)
+        return {
+            "n_genes": int(scores.match.vocab.size),
+            "n_genes_vocabulary": scores.match.n_vocab,
+            "panel_share": round(scores.panel.share, 6),
+            "scale": cells.info.scale,
+            "log_base": cells.info.log_base,
+        }
 
-    def prepare(self, adata: AnnData, rows: slice | NDArray[np.integer], plan: CompactPlan) -> CompactBatch:
-        """Read and scale the cells `rows`."""
-        counts = plan.cells.linear(rows, plan.match.columns)
-        offsets = panel_offsets(counts, self.stats, plan.panel)
-        empty = np.asarray(counts.sum(axis=1)).ravel() == 0
+    def input_digest(self, cells: Cells) -> str:
+        """Digest of what is read: matrix and names of genes."""
+        return cells.info.digest
+
+    def prepare(self, cells: Cells, rows: slice | NDArray[np.integer]) -> CompactBatch:
+        """Scale the cells `rows`; what :meth:`_read` refuses is refused at the first call."""
+        scores, base = cells.once(self._read)
+        offsets, empty = scores.offsets(rows)
         return CompactBatch(
-            torch.from_numpy(plan.panel.vocab.astype(np.int32)[offsets.indices]),
+            torch.from_numpy(scores.panel.vocab.astype(np.int32)[offsets.indices]),
             torch.from_numpy(offsets.data),
             torch.from_numpy(offsets.indptr[:-1].astype(np.int32)),
             torch.from_numpy(empty),
-            plan.base,
+            base,
         )
 
     @torch.inference_mode()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
@@ -14,7 +13,6 @@ import torch
 
 from .._logging import logger
 from ..errors import InputError, MismatchError
-from ..io import Cells
 from ._config_file import read_config, write_config
 from ._geneformer_files import fetch_folder, find_vocabulary
 from ._rank_value import RankedCells, rank_tokens
@@ -23,49 +21,16 @@ from ._registry import register
 from ._transformer_body import BodyRunner, DType, load_body, quiet_transformers, read_body_config
 
 if TYPE_CHECKING:
-    from anndata import AnnData
     from numpy.typing import NDArray
     from transformers import BertModel
 
-__all__ = ["GeneformerBatch", "GeneformerEncoder", "GeneformerPlan", "RankVocabulary"]
+    from ..io import Cells
+
+__all__ = ["GeneformerBatch", "GeneformerEncoder", "RankVocabulary"]
 
 VERSION = "rank-value/1"
 VOCABULARY, BODY = "vocabulary.json", "body"
 Pooling = Literal["cls", "mean"]
-
-
-@dataclass(frozen=True, eq=False)
-class GeneformerPlan:
-    """What validation found, fixed for one data set.
-
-    Attributes
-    ----------
-    cells
-        What is read.
-    columns
-        Which columns are which genes.
-    n_vocabulary
-        Genes of the vocabulary.
-    """
-
-    cells: Cells
-    columns: RankColumns
-    n_vocabulary: int
-
-    @property
-    def summary(self) -> dict[str, Any]:
-        """Plain values for the record in `uns`."""
-        return {
-            "n_genes": int(self.columns.genes.size),
-            "n_genes_vocabulary": self.n_vocabulary,
-            "scale": self.cells.info.scale,
-            "log_base": self.cells.info.log_base,
-        }
-
-    @property
-    def input_digest(self) -> str:
-        """Digest of what was read."""
-        return self.cells.info.digest
 
 
 class GeneformerBatch(NamedTuple):
@@ -221,17 +186,8 @@ class GeneformerEncoder:
             self._fingerprint = digest.hexdigest()
         return self._fingerprint
 
-    def plan(self, adata: AnnData, *, key: str | None = None, layer: str | None = None) -> GeneformerPlan:
-        """Check the matrix and find the genes, once for a data set.
-
-        Parameters
-        ----------
-        adata
-            Cells by genes; raw counts, or log-normalised values, which give the same order. Not changed.
-        key
-            Column of `adata.var` with gene symbols or Ensembl ids; the index of `var` if not given.
-        layer
-            Layer to read; `X` if not given, `adata.raw` if `"raw"`.
+    def _columns(self, cells: Cells) -> RankColumns:
+        """Find the genes and have the matrix checked: counts, or log-normalised values, which give the same order.
 
         Raises
         ------
@@ -240,26 +196,35 @@ class GeneformerEncoder:
         MissingKeyError
             `layer` or `key` is not there.
         """
-        cells = Cells.of(adata, layer, key)
         columns = find_columns(cells, self.vocabulary, min_genes=self.min_genes)
         logger.info("%s; %s", columns.describe(len(self.vocabulary.genes)), cells.info.describe())
-        return GeneformerPlan(cells, columns, len(self.vocabulary.genes))
+        return columns
 
-    def input_digest(self, adata: AnnData, *, key: str | None = None, layer: str | None = None) -> str:
-        """Digest of what :meth:`plan` would read: matrix and names of genes."""
-        return Cells.of(adata, layer, key).info.digest
+    def summary(self, cells: Cells) -> dict[str, Any]:
+        """Plain values for the record in `uns`."""
+        return {
+            "n_genes": int(cells.once(self._columns).genes.size),
+            "n_genes_vocabulary": len(self.vocabulary.genes),
+            "scale": cells.info.scale,
+            "log_base": cells.info.log_base,
+        }
 
-    def tokenize(self, adata: AnnData, rows: slice | NDArray[np.integer], plan: GeneformerPlan) -> RankedCells:
+    def input_digest(self, cells: Cells) -> str:
+        """Digest of what is read: matrix and names of genes."""
+        return cells.info.digest
+
+    def tokenize(self, cells: Cells, rows: slice | NDArray[np.integer]) -> RankedCells:
         """Rank the genes of the cells `rows`; special tokens are not in the result."""
-        counts = plan.cells.linear(rows).astype(np.float64)
-        place = np.full(plan.columns.n_input, -1, dtype=np.int32)
-        place[plan.columns.columns] = plan.columns.places
+        columns = cells.once(self._columns)
+        counts = cells.linear(rows).astype(np.float64)
+        place = np.full(columns.n_input, -1, dtype=np.int32)
+        place[columns.columns] = columns.places
         at = place[counts.indices]
         kept = np.concatenate(([0], np.cumsum(at >= 0)))[counts.indptr]
-        shape = (counts.shape[0], plan.columns.genes.size)
+        shape = (counts.shape[0], columns.genes.size)
         known = sp.csr_array((counts.data[at >= 0], at[at >= 0], kept), shape=shape)
         known.sum_duplicates()
-        genes = plan.columns.genes
+        genes = columns.genes
         return rank_tokens(
             known,
             np.asarray(counts.sum(axis=1)).ravel(),
@@ -268,16 +233,16 @@ class GeneformerEncoder:
             max_genes=self.input_size - self.vocabulary.n_special,
         )
 
-    def prepare(self, adata: AnnData, rows: slice | NDArray[np.integer], plan: GeneformerPlan) -> GeneformerBatch:
+    def prepare(self, cells: Cells, rows: slice | NDArray[np.integer]) -> GeneformerBatch:
         """Read, rank and tokenise the cells `rows`."""
-        cells = self.tokenize(adata, rows, plan)
-        n_empty = int((cells.lengths == 0).sum())
+        ranked = self.tokenize(cells, rows)
+        n_empty = int((ranked.lengths == 0).sum())
         if self.vocabulary.cls is None:
-            return GeneformerBatch(cells.ids, cells.lengths, n_empty)
-        stops = np.cumsum(cells.lengths)
-        ends = np.stack([stops - cells.lengths, stops], axis=1).ravel()
-        special = np.tile(np.array([self.vocabulary.cls, self.vocabulary.eos], dtype=np.int32), cells.lengths.size)
-        return GeneformerBatch(np.insert(cells.ids, ends, special), cells.lengths + 2, n_empty)
+            return GeneformerBatch(ranked.ids, ranked.lengths, n_empty)
+        stops = np.cumsum(ranked.lengths)
+        ends = np.stack([stops - ranked.lengths, stops], axis=1).ravel()
+        special = np.tile(np.array([self.vocabulary.cls, self.vocabulary.eos], dtype=np.int32), ranked.lengths.size)
+        return GeneformerBatch(np.insert(ranked.ids, ends, special), ranked.lengths + 2, n_empty)
 
     def encode(self, batch: GeneformerBatch) -> NDArray[np.float32]:
         """Embed one batch.

@@ -6,9 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import InputError
-from ..io import Cells, row_blocks
-from ..knowledge.marker_weights import marker_weights
+from ..io import Cells
 from ._panel_share import panel_offsets
 
 if TYPE_CHECKING:
@@ -22,13 +20,12 @@ if TYPE_CHECKING:
 
 
 def marker_evidence(
-    adata: AnnData,
+    data: AnnData | Cells,
     stats: GeneStats,
     cl_ids: Sequence[str | None],
     *,
     key: str | None = None,
     layer: str | None = None,
-    batch_size: int = 4096,
     min_genes: int = 100,
 ) -> NDArray[np.float32]:
     """Weighted sum of the z-scores of each candidate's markers, every cell by itself.
@@ -40,8 +37,8 @@ def marker_evidence(
 
     Parameters
     ----------
-    adata
-        Raw counts or log-normalised values. Not changed.
+    data
+        Raw counts or log-normalised values, not changed; or cells, of which what was summed before is given again.
     stats
         Reference means and standard deviations of genes.
     cl_ids
@@ -50,8 +47,6 @@ def marker_evidence(
         Column of `adata.var` with gene names; the index of `var` if not given.
     layer
         Layer to read; `X` if not given, `adata.raw` if `"raw"`.
-    batch_size
-        Cells read at once; it changes memory only.
     min_genes
         Fewest genes that must be known.
 
@@ -67,16 +62,9 @@ def marker_evidence(
     MissingKeyError
         `layer` or `key` is not there.
     """
-    if batch_size < 1:
-        raise InputError(f"batch_size must be at least 1, found {batch_size}.")
-    cells = Cells.of(adata, layer, key)
-    match = cells.match(stats.genes, min_genes=min_genes, judge=False)
-    panel = stats.panel(match.vocab)
-    weights = marker_weights(cl_ids, [stats.genes[at] for at in panel.vocab])
-    out = np.empty((cells.n_obs, len(cl_ids)), dtype=np.float32)
-    for rows in row_blocks(out, batch_size):
-        out[rows] = panel_evidence(cells.linear(rows, match.columns), stats, panel, weights)
-    return out
+    cells = Cells.of(data, layer, key)
+    cells.match(stats.genes, min_genes=min_genes, judge=False)
+    return cells.once(stats.read).evidence(cl_ids)
 
 
 def panel_evidence(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ import scipy.sparse as sp
 
 from .._plain_files import read_json_object
 from ..errors import InputError, MismatchError, MissingKeyError, WeightsError
+from ..io import row_blocks
 from ._config_file import whole_number
 from ._registry import register
 
@@ -21,31 +21,13 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from numpy.typing import NDArray
 
-__all__ = ["PrecomputedEncoder", "PrecomputedPlan"]
+    from ..io import Cells
+
+__all__ = ["PrecomputedEncoder"]
 
 CONFIG = "encoder.json"
 FORMAT_VERSION = 1
-
-
-@dataclass(frozen=True, eq=False)
-class PrecomputedPlan:
-    """The checked array.
-
-    Attributes
-    ----------
-    values
-        (n_obs, d) or (n_obs, k, d), in memory or dask.
-    key
-        Its name in `obsm`.
-    """
-
-    values: Any
-    key: str
-
-    @property
-    def summary(self) -> dict[str, Any]:
-        """Plain values for the record in `uns`."""
-        return {"use_rep": self.key}
+_ROWS = 65_536
 
 
 @register("precomputed")
@@ -94,45 +76,40 @@ class PrecomputedEncoder:
         """Sha256, in hex, of key and shape. The values are the user's: whether they changed is not known here."""
         return hashlib.sha256(json.dumps(self._config(), sort_keys=True).encode()).hexdigest()
 
-    def plan(self, adata: AnnData, *, key: str | None = None, layer: str | None = None) -> PrecomputedPlan:
-        """Check the array once.
-
-        Parameters
-        ----------
-        adata
-            The data; not changed.
-        key
-            Name in `obsm`; the encoder's own if not given.
-        layer
-            Not used: representations have no layers.
+    def _values(self, cells: Cells) -> Any:
+        """Return the array, checked: (n_obs, d) or (n_obs, k, d), in memory or dask; `cells.key` names another one.
 
         Raises
         ------
         MissingKeyError
-            `key` is not in `obsm`.
+            It is not in `obsm`.
         InputError
-            The array holds no numbers, or NaN or infinite values.
+            It holds no numbers, or NaN or infinite values.
         MismatchError
             Its shape is not what the encoder was made for.
         """
-        key = key or self.key
-        values = _array(adata, key)
+        key = cells.key or self.key
+        values = _array(cells.adata, key)
         _, n_tokens, dim = _shape3(values)
         if (n_tokens, dim) != (self.n_tokens, self.dim):
             raise MismatchError(
                 f"adata.obsm[{key!r}] has {n_tokens} tokens of width {dim}; the model was made for {self.n_tokens} of "
                 f"width {self.dim}. Compute the representation in the same way, or align a new model."
             )
-        for start in range(0, values.shape[0], 65536):
-            block = _memory(values[start : start + 65536])
-            if not np.isfinite(block).all():
-                row = int(np.flatnonzero(~np.isfinite(block).reshape(block.shape[0], -1).all(axis=1))[0])
-                raise InputError(f"adata.obsm[{key!r}] has NaN or infinite values, first in row {start + row}")
-        return PrecomputedPlan(values, key)
+        for rows in row_blocks(values, _ROWS):
+            strange = ~np.isfinite(_memory(values[rows])).reshape(rows.stop - rows.start, -1).all(axis=1)
+            if strange.any():
+                row = rows.start + int(np.flatnonzero(strange)[0])
+                raise InputError(f"adata.obsm[{key!r}] has NaN or infinite values, first in row {row}")
+        return values
 
-    def prepare(self, adata: AnnData, rows: slice | NDArray[np.integer], plan: PrecomputedPlan) -> NDArray[np.floating]:
+    def summary(self, cells: Cells) -> dict[str, Any]:
+        """Plain values for the record in `uns`."""
+        return {"use_rep": cells.key or self.key}
+
+    def prepare(self, cells: Cells, rows: slice | NDArray[np.integer]) -> NDArray[np.floating]:
         """Read the rows of one batch."""
-        return _memory(plan.values[rows])
+        return _memory(cells.once(self._values)[rows])
 
     def encode(self, batch: NDArray[np.floating]) -> NDArray[np.float32]:
         """Give the batch its shape: float32 (n, n_tokens, dim)."""

@@ -13,7 +13,7 @@ import scipy.sparse as sp
 from .._device import place_encoder
 from .._logging import logger
 from ..errors import InputError, MissingKeyError
-from ..io import MatrixDigest, read_rows, row_blocks
+from ..io import MatrixDigest, as_csr, read_rows, row_blocks
 from ._config_file import digest
 from ._distinct import TextEncoder
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from anndata import AnnData
     from numpy.typing import NDArray
+
+    from ..io import Cells
 
 __all__ = ["SurfaceProteinEncoder", "clr_weights"]
 
@@ -79,11 +81,6 @@ class SurfacePlan:
     table: NDArray[np.float32]
     source: str
     unmatched: list[str]
-
-    @property
-    def summary(self) -> dict[str, Any]:
-        """Plain values for the record in `uns`."""
-        return {"source": self.source, "n_proteins": len(self.used), "proteins_without_sequence": self.unmatched}
 
 
 class SurfaceBatch(NamedTuple):
@@ -148,18 +145,11 @@ class SurfaceProteinEncoder:
         """Sha256, in hex, of the base encoder, the sequences and the version of the weighting."""
         return digest(_VERSION, self.base.fingerprint(), self._sequences)
 
-    def plan(self, adata: AnnData, *, key: str | None = None, layer: str | None = None) -> SurfacePlan:
-        """Find the abundances, match their names and embed the matched sequences, once for a data set.
+    def plan(self, cells: Cells) -> SurfacePlan:
+        """Find the abundances, match their names and embed the matched sequences.
 
-        Parameters
-        ----------
-        adata
-            Cells; not changed.
-        key
-            Name in `obsm`, a DataFrame, or an array with its names in `uns["protein_names"]`. If not given,
-            `"protein_expression"` where that is there, else the matrix with the names in `var`.
-        layer
-            Layer to read instead of `X`, when the matrix holds the abundances.
+        They are `obsm[cells.key]`, a DataFrame, or an array with its names in `uns["protein_names"]`. Without a key
+        `obsm["protein_expression"]` where that is there, else the matrix with the names in `var`.
 
         Raises
         ------
@@ -168,7 +158,7 @@ class SurfaceProteinEncoder:
         InputError
             Abundances are negative or not finite, or no name has a sequence.
         """
-        abundance, names, source = _abundance(adata, key, layer)
+        abundance, names, source = _abundance(cells.adata, cells.key, cells.layer)
         values = abundance.data if sp.issparse(abundance) else abundance
         if values.size and not (np.isfinite(values).all() and values.min() >= 0):
             raise InputError(f"{source} holds negative or not finite values; counts of proteins are expected")
@@ -187,16 +177,23 @@ class SurfaceProteinEncoder:
         table = self.base.embed_texts([text for text in found if text is not None])
         return SurfacePlan(abundance, used, table, source, unmatched)
 
-    def input_digest(self, adata: AnnData, *, key: str | None = None, layer: str | None = None) -> str:
-        """Digest of what :meth:`plan` would read: abundances and the proteins' names."""
-        abundance, names, _ = _abundance(adata, key, layer)
+    def summary(self, cells: Cells) -> dict[str, Any]:
+        """Plain values for the record in `uns`."""
+        plan = cells.once(self.plan)
+        n_proteins = len(plan.used)
+        return {"source": plan.source, "n_proteins": n_proteins, "proteins_without_sequence": plan.unmatched}
+
+    def input_digest(self, cells: Cells) -> str:
+        """Digest of what is read: abundances and the proteins' names."""
+        abundance, names, _ = _abundance(cells.adata, cells.key, cells.layer)
         found = MatrixDigest(names)
         for rows in row_blocks(abundance, 4096):
-            found.add(read_rows(abundance, rows))
+            found.add(as_csr(read_rows(abundance, rows)))
         return found.hexdigest()
 
-    def prepare(self, adata: AnnData, rows: slice | NDArray[np.integer], plan: SurfacePlan) -> SurfaceBatch:
+    def prepare(self, cells: Cells, rows: slice | NDArray[np.integer]) -> SurfaceBatch:
         """Weigh the proteins of the cells `rows`."""
+        plan = cells.once(self.plan)
         block = plan.abundance[rows]
         weights = clr_weights(np.asarray(block.toarray() if sp.issparse(block) else block))[:, plan.used]
         total = weights.sum(axis=1, keepdims=True)

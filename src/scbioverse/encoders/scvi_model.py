@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -15,7 +14,7 @@ import torch
 
 from .._logging import logger
 from ..errors import InputError, MissingKeyError
-from ..io import Cells, var_of
+from ..io import var_of
 from ._config_file import read_config, write_config
 from ._registry import register
 from ._scvi_parts import ScviParts, quiet
@@ -24,46 +23,23 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from numpy.typing import NDArray
 
+    from ..io import Cells
+
 __all__ = ["ScviEncoder", "ScviPlan"]
 
 # Below this share of reference genes scvi-tools warns, and so does this encoder.
 GOOD_SHARE = 0.8
 
 
-@dataclass(frozen=True, eq=False)
-class ScviPlan:
-    """What validation found, fixed for one data set.
+class ScviPlan(NamedTuple):
+    """Where the model's genes and covariates are in a data set."""
 
-    Attributes
-    ----------
-    cells
-        What is read.
-    columns
-        int64 (m,): columns of the data set that are reference genes.
-    places
-        int64 (m,): their places among the reference genes.
-    n_reference
-        Reference genes.
-    covariates
-        What the model reads besides counts, by scvi-tools' names: codes of categories and numbers, each (n_obs, k).
-    """
-
-    cells: Cells
     columns: NDArray[np.int64]
+    """(m,): columns of the data set that are reference genes."""
     places: NDArray[np.int64]
-    n_reference: int
+    """(m,): their places among the reference genes."""
     covariates: dict[str, NDArray[Any]]
-
-    @property
-    def summary(self) -> dict[str, Any]:
-        """Plain values for the record in `uns`."""
-        share = self.columns.size / self.n_reference
-        return {"n_genes": int(self.columns.size), "n_genes_reference": self.n_reference, "share": round(share, 6)}
-
-    @property
-    def input_digest(self) -> str:
-        """Digest of what was read."""
-        return _joined(self.cells.info.digest, self.covariates)
+    """What the model reads besides counts, by scvi-tools' names: codes of categories and numbers, each (n_obs, k)."""
 
 
 class ScviBatch(NamedTuple):
@@ -134,17 +110,8 @@ class ScviEncoder:
             self._fingerprint = self.parts.fingerprint()
         return self._fingerprint
 
-    def plan(self, adata: AnnData, *, key: str | None = None, layer: str | None = None) -> ScviPlan:
-        """Check the matrix, map the genes and find the covariates, once for a data set.
-
-        Parameters
-        ----------
-        adata
-            Cells by genes, raw counts. Not changed.
-        key
-            Column of `adata.var` that holds gene names as the model has them; the index of `var` if not given.
-        layer
-            Layer to read; `X` if not given, `adata.raw` if `"raw"`.
+    def plan(self, cells: Cells) -> ScviPlan:
+        """Check the matrix, which must hold raw counts, map the genes and find the covariates.
 
         Raises
         ------
@@ -158,25 +125,24 @@ class ScviEncoder:
         UserWarning
             Less than 80 % of the reference genes are there.
         """
-        cells = Cells.of(adata, layer, key)
         columns, places = self._map_genes(cells)
-        info, where = cells.info, cells.hints.name
+        info = cells.info
         if info.scale == "log" and getattr(self._model.module, "gene_likelihood", "") != "normal":
             raise InputError(
-                f"{where} holds logarithms ({info.evidence}); the model was trained on counts. Pass them as layer=, or "
-                "layer='raw' if adata.raw has them."
+                f"{cells.hints.name} holds logarithms ({info.evidence}); the model was trained on counts. Pass them as "
+                "layer=, or layer='raw' if adata.raw has them."
             )
-        covariates = self._covariates(cells.adata)
-        n_reference = len(self.parts.genes)
+        n_found, n_reference = columns.size, len(self.parts.genes)
         logger.info(
             "%d of %d reference genes found (%.1f %%), %d filled with zeros; %s",
-            columns.size,
-            n_reference,
-            100 * columns.size / n_reference,
-            n_reference - columns.size,
-            info.describe(),
-        )
-        return ScviPlan(cells, columns, places, n_reference, covariates)
+            n_found, n_reference, 100 * n_found / n_reference, n_reference - n_found, info.describe(),
+        )  # fmt: skip
+        return ScviPlan(columns, places, self._covariates(cells.adata))
+
+    def summary(self, cells: Cells) -> dict[str, Any]:
+        """Plain values for the record in `uns`."""
+        n_found, n_reference = int(cells.once(self.plan).columns.size), len(self.parts.genes)
+        return {"n_genes": n_found, "n_genes_reference": n_reference, "share": round(n_found / n_reference, 6)}
 
     def _map_genes(self, cells: Cells) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         reference = pd.Index(self.parts.genes)
@@ -240,15 +206,19 @@ class ScviEncoder:
             found["extra_continuous_covs"] = np.stack([numbers(name) for name in names], axis=1)
         return found
 
-    def input_digest(self, adata: AnnData, *, key: str | None = None, layer: str | None = None) -> str:
-        """Digest of what :meth:`plan` would read: matrix, names of genes and covariates."""
-        cells = Cells.of(adata, layer, key)
-        return _joined(cells.info.digest, self._covariates(cells.adata))
+    def input_digest(self, cells: Cells) -> str:
+        """Digest of what is read: matrix, names of genes and covariates."""
+        found = hashlib.blake2b(cells.info.digest.encode(), digest_size=16)
+        for name, values in sorted(self._covariates(cells.adata).items()):
+            found.update(f"{name}{values.dtype}{values.shape}".encode())
+            found.update(np.ascontiguousarray(values).tobytes())
+        return found.hexdigest()
 
-    def prepare(self, adata: AnnData, rows: slice | NDArray[np.integer], plan: ScviPlan) -> ScviBatch:
-        """Read the cells `rows` and put their counts where the model has its genes."""
-        block = sp.coo_array(plan.cells.read(rows, plan.columns).astype(np.float32))
-        shape = (block.shape[0], plan.n_reference)
+    def prepare(self, cells: Cells, rows: slice | NDArray[np.integer]) -> ScviBatch:
+        """Put the counts of the cells `rows` where the model has its genes."""
+        plan = cells.once(self.plan)
+        block = sp.coo_array(cells.read(rows, plan.columns).astype(np.float32))
+        shape = (block.shape[0], len(self.parts.genes))
         row, column = block.coords
         counts = np.zeros(shape, dtype=np.float32)
         counts[row, plan.places[column]] = block.data
@@ -287,15 +257,6 @@ class ScviEncoder:
         """
         config = read_config(folder, config, needs=("name",))
         return cls(ScviParts.load(Path(folder)), name=str(config["name"]))
-
-
-def _joined(matrix: str, covariates: dict[str, NDArray[Any]]) -> str:
-    """Digest of the matrix and of covariates."""
-    found = hashlib.blake2b(matrix.encode(), digest_size=16)
-    for name in sorted(covariates):
-        found.update(f"{name}{covariates[name].dtype}{covariates[name].shape}".encode())
-        found.update(np.ascontiguousarray(covariates[name]).tobytes())
-    return found.hexdigest()
 
 
 def _column(adata: AnnData, name: str) -> pd.Series:

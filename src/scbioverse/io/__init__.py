@@ -6,6 +6,7 @@ from ._digest import MatrixDigest, array_digest, texts_digest
 from ._first_pass import MatrixInfo, to_counts_like
 from ._genes import MIN_GENES, GeneMatch, match_genes
 from ._rows import (
+    as_csr,
     check_layer,
     check_one_name,
     gene_names,
@@ -29,6 +30,7 @@ __all__ = [
     "MatrixInfo",
     "Sample",
     "array_digest",
+    "as_csr",
     "check_layer",
     "check_one_name",
     "gene_names",

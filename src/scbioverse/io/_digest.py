@@ -38,13 +38,8 @@ class MatrixDigest:
         self._weights = _weights(names)
         self._sketches: list[NDArray[np.uint64]] = []
 
-    def add(self, block: Any) -> None:
-        """Take in the next rows: CSR without repeated entries, or a dense array; (n, n_columns)."""
-        if not sp.issparse(block):
-            step = max(1, _VALUES // max(1, block.shape[1]))
-            parts = [_bits(block[at : at + step]) @ self._weights for at in range(0, block.shape[0], step)]
-            self._sketches.extend(parts)
-            return
+    def add(self, block: sp.csr_array) -> None:
+        """Take in the next rows, (n, n_columns), without repeated entries."""
         starts, n = np.asarray(block.indptr), block.shape[0]
         first = 0
         while first < n:

@@ -145,17 +145,17 @@ def match_genes(names: Sequence[str], vocabulary: Sequence[str], *, min_genes: i
     InputError
         A name occurs twice, or fewer than `min_genes` genes match.
     """
-    found = _match(tuple(map(str, names)), tuple(vocabulary), min_genes)
+    found = _match(tuple(map(str, names)), tuple(vocabulary))
+    if found.vocab.size < min_genes:
+        raise InputError(too_few(names, vocabulary, found.vocab.size, min_genes))
     return replace(found, columns=found.columns.copy(), vocab=found.vocab.copy())
 
 
 # Kept between calls: a verb that embeds and weighs markers matches the same genes to the same vocabulary twice.
 @lru_cache(maxsize=8)
-def _match(names: tuple[str, ...], vocabulary: tuple[str, ...], min_genes: int) -> GeneMatch:
+def _match(names: tuple[str, ...], vocabulary: tuple[str, ...]) -> GeneMatch:
     _refuse_duplicates(names)
     claims = _claims(names, vocabulary)
-    if len(claims) < min_genes:
-        raise InputError(too_few(names, vocabulary, len(claims), min_genes))
     won = sorted((claim.column, at, claim.rank) for at, claim in ((at, min(all_)) for at, all_ in claims.items()))
     ranks = Counter(rank for _, _, rank in won)
     return GeneMatch(

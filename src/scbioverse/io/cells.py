@@ -24,7 +24,7 @@ from ._first_pass import MatrixInfo, first_pass, to_counts_like
 from ._gene_names import judge_names
 from ._genes import MIN_GENES, GeneMatch, match_genes
 from ._other_matrices import Hints, say_better_source
-from ._rows import as_csr, check_layer, gene_names, names_in, read_rows, row_source, take_columns, var_of
+from ._rows import as_csr, check_layer, gene_names, is_anndata, names_in, read_rows, row_source, take_columns, var_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -89,8 +89,19 @@ class Cells:
 
     @classmethod
     def of(cls, data: AnnData | Cells, layer: str | None = None, key: str | None = None) -> Cells:
-        """Return the cells of an AnnData, or of the part of a MuData that holds them; cells as they are."""
-        return data if isinstance(data, cls) else cls(anndata_of(data), layer, key)
+        """Return the cells of an AnnData, or of the part of a MuData that holds them; cells as they are.
+
+        Raises
+        ------
+        InputError
+            It is neither.
+        """
+        if isinstance(data, cls):
+            return data
+        found = anndata_of(data)
+        if not is_anndata(found):
+            raise InputError(f"expected an AnnData, found {type(found).__name__}.")
+        return cls(found, layer, key)
 
     def __repr__(self) -> str:
         return f"Cells({self.n_obs} cells, layer={self.layer!r}, key={self.key!r})"

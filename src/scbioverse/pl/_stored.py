@@ -5,12 +5,10 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from .._record import read_record, records_of
-from ..encoders._run import digest_of_input
-from ..errors import InputError, MismatchError, MissingKeyError
-from ..io import array_digest
+from ..errors import InputError, MismatchError
+from ..io import Cells
+from ..predict.embedding import changed_since, tokens_in
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -46,15 +44,8 @@ def check_stored(adata: AnnData, slot: str, model: BioVerse, modality: str) -> N
         )
     if not record.get("output_digest"):
         return
-    values = np.asarray(adata.obsm[slot], dtype=np.float32)
-    same = record["output_digest"] == array_digest(values[:, None] if values.ndim == 2 else values)
-    if same and record.get("input_digest"):
-        try:
-            now = digest_of_input(encoder, adata, key=record.get("key"), layer=record.get("layer"))
-        except (InputError, MissingKeyError):
-            now = None
-        same = now == record["input_digest"]
-    if not same:
+    cells = Cells.of(adata, record.get("layer"), record.get("key"))
+    if changed_since(cells, slot, record, tokens_in(adata.obsm[slot]), encoder):
         warnings.warn(
             f"the data or their rows have changed since adata.obsm[{slot!r}] was made: the picture shows them as they "
             "were embedded then. Run sb.tl.embed(adata) again to see them as they are.",

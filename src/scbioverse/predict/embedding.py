@@ -15,13 +15,14 @@ from .._results import check_target
 from ..encoders import PrecomputedEncoder, embed_rows
 from ..encoders._run import digest_of_input
 from ..errors import InputError, MissingKeyError
-from ..io import array_digest
+from ..io import Cells, array_digest
 
 if TYPE_CHECKING:
     from anndata import AnnData
     from numpy.typing import NDArray
 
     from ..encoders import Encoder
+    from ..encoders._distinct import DistinctPlan
     from ..models import BioVerse
 
 
@@ -37,21 +38,31 @@ class Representation:
         Their name in `obsm`.
     fresh
         Whether they were made now and are not in the AnnData yet.
+    step
+        Under which name they are recorded.
+    cells
+        Where the encoder read: as it was asked for, or of stored ones as they were made. What goes with them (markers,
+        reasons) is read there, too: from other values it would not fit.
     record
         What :func:`scbioverse.tl.embed` would record.
-    step
-        Under which name.
-    key, layer
-        Where the encoder read: as it was asked for, or of stored ones as they were made.
     """
 
     values: NDArray[np.float32]
     slot: str
     fresh: bool
     step: str
+    cells: Cells
     record: dict[str, Any] = field(default_factory=dict)
-    key: str | None = None
-    layer: str | None = None
+
+    @property
+    def key(self) -> str | None:
+        """Column of gene names, or what else the encoder takes for a key."""
+        return self.cells.key
+
+    @property
+    def layer(self) -> str | None:
+        """Layer that was read."""
+        return self.cells.layer
 
     @property
     def obsm(self) -> dict[str, NDArray[np.float32]]:
@@ -65,7 +76,7 @@ class Representation:
 
 
 def represent_rows(
-    adata: AnnData,
+    adata: AnnData | Cells,
     model: BioVerse,
     *,
     modality: str = "cell",
@@ -91,35 +102,80 @@ def represent_rows(
     InputError
         The data cannot be embedded.
     """
-    check_target(adata)
+    cells = Cells.of(adata, layer, key)
+    check_target(cells.adata)
     model.check_modality(modality)
-    if adata.n_obs == 0:
+    if cells.n_obs == 0:
         raise InputError("adata has no rows: there is nothing to embed.")
     encoder = model.encoders[modality]
     # A representation the user computed is read as it is now, every time: nothing says whether it changed.
     given = isinstance(encoder, PrecomputedEncoder)
-    if not given:
-        for stem in dict.fromkeys([slots.key, Slots().key]):
-            held = _stored(adata, Slots(stem), encoder, modality=modality, key=key, layer=layer)
-            if held is not None:
-                return held if rows is None else replace(held, values=held.values[rows])
+    for stem in () if given else dict.fromkeys([slots.key, Slots().key]):
+        held = _stored(cells, Slots(stem), encoder, modality)
+        if held is not None:
+            return held if rows is None else replace(held, values=held.values[rows])
     place_encoder(encoder, model.device)
-    part = adata if rows is None else adata[rows]
-    plan = encoder.plan(part, key=key, layer=layer)
-    values = embed_rows(encoder, part, key=key, layer=layer, batch_size=batch_size, plan=plan)
-    slot, step = slots.embedding(modality), embed_step(slots, modality)
     if rows is not None:
-        return Representation(values, slot, False, step, key=key, layer=layer)
-    record = embedding_record(
-        encoder, adata, values, plan=plan, model=model.name, modality=modality, slot=slot, key=key, layer=layer, seed=0
-    )
-    return Representation(values, slot, not given, step, record, key=key, layer=layer)
+        part = Cells.of(cells.adata[rows], cells.layer, cells.key)
+        values = embed_rows(encoder, part, batch_size=batch_size)
+        return Representation(values, slots.embedding(modality), False, embed_step(slots, modality), cells)
+    made = embed_anew(encoder, cells, slots, model=model.name, batch_size=batch_size)
+    return replace(made, fresh=not given)
 
 
-def _stored(
-    adata: AnnData, slots: Slots, encoder: Encoder, *, modality: str, key: str | None, layer: str | None
-) -> Representation | None:
-    slot, step = slots.embedding(modality), embed_step(slots, modality)
+def embed_anew(
+    encoder: Encoder,
+    cells: Cells,
+    slots: Slots,
+    *,
+    model: str,
+    batch_size: int = 512,
+    seed: int = 0,
+    plan: DistinctPlan | None = None,
+) -> Representation:
+    """Embed every row, and note how, with digests of what was read and of what came out.
+
+    Parameters
+    ----------
+    model
+        Name of what the encoder belongs to.
+    plan
+        The plan of an encoder of texts, if it was already made.
+
+    Raises
+    ------
+    InputError
+        The data cannot be embedded.
+    """
+    values = embed_rows(encoder, cells, batch_size=batch_size, plan=plan)
+    slot, step = slots.embedding(encoder.modality), embed_step(slots, encoder.modality)
+    summary = getattr(encoder, "summary", None)
+    record = {
+        "model": model,
+        "encoder": encoder.name,
+        "fingerprint": encoder.fingerprint(),
+        "modality": encoder.modality,
+        "slot": slot,
+        "n_tokens": encoder.n_tokens,
+        "dim": encoder.dim,
+        "layer": cells.layer,
+        "key": cells.key,
+        "seed": seed,
+        "input_digest": digest_of_input(encoder, cells),
+        "output_digest": array_digest(values),
+        **(plan.summary if plan is not None else summary(cells) if summary else {}),
+    }
+    return Representation(values, slot, True, step, cells, record)
+
+
+def embed_step(slots: Slots, modality: str = "cell") -> str:
+    """Name under which an embedding is recorded: `"embed"` for the default slot, else with stem and modality."""
+    stem = "" if slots.key == Slots().key else f"_{slots.key}"
+    return f"embed{stem}{'' if modality == 'cell' else '_' + modality}"
+
+
+def _stored(cells: Cells, slots: Slots, encoder: Encoder, modality: str) -> Representation | None:
+    adata, slot, step = cells.adata, slots.embedding(modality), embed_step(slots, modality)
     if slot not in adata.obsm:
         return None
     try:
@@ -127,84 +183,62 @@ def _stored(
     except (MissingKeyError, ValueError):
         logger.info("adata.obsm[%r] has no record of how it was made: embedding anew", slot)
         return None
-    values = np.asarray(adata.obsm[slot], dtype=np.float32)
-    values = values[:, None, :] if values.ndim == 2 else values
-    why = _out_of_date(adata, slot, record, values, encoder, key=key, layer=layer)
-    if why:
+    # What was not asked for explicitly is taken as it was embedded.
+    asked, made = {"key": cells.key, "layer": cells.layer}, {name: record.get(name) for name in ("key", "layer")}
+    if asked != made and all(asked[name] in (None, made[name]) for name in made):
+        cells = Cells.of(adata, **made)
+    values = tokens_in(adata.obsm[slot])
+    if why := _out_of_date(cells, slot, record, values, encoder):
         logger.info("%s: embedding anew", why)
         return None
-    made_key, made_layer = record.get("key"), record.get("layer")
-    said = ", ".join(f"{one}={name!r}" for one, name in (("key", made_key), ("layer", made_layer)) if name is not None)
+    said = ", ".join(f"{name}={value!r}" for name, value in made.items() if value is not None)
     logger.info(
         "using adata.obsm[%r], made by the same encoder from the same data%s", slot, f" ({said})" if said else ""
     )
-    return Representation(values, slot, False, step, key=made_key, layer=made_layer)
+    return Representation(values, slot, False, step, cells)
 
 
-def _out_of_date(
-    adata: AnnData,
-    slot: str,
-    record: dict[str, Any],
-    values: NDArray[np.float32],
-    encoder: Encoder,
-    *,
-    key: str | None,
-    layer: str | None,
-) -> str:
+def tokens_in(stored: Any) -> NDArray[np.float32]:
+    """Return an embedding as `obsm` holds it with its axis of tokens: float32 (n, n_tokens, dim)."""
+    values = np.asarray(stored, dtype=np.float32)
+    return values[:, None, :] if values.ndim == 2 else values
+
+
+def _out_of_date(cells: Cells, slot: str, record: dict[str, Any], values: NDArray[np.float32], encoder: Encoder) -> str:
     """Why a stored embedding cannot be used; empty if it can. What costs least is compared first."""
-    wanted, found = encoder.fingerprint(), record.get("fingerprint")
+    wanted, found, name = encoder.fingerprint(), record.get("fingerprint"), f"adata.obsm[{slot!r}]"
     if found != wanted:
-        return f"adata.obsm[{slot!r}] is of another encoder ({found!s:.16}, the model has {wanted:.16})"
-    # What was not asked for explicitly is taken as it was embedded.
-    if (layer is not None and record.get("layer") != layer) or (key is not None and record.get("key") != key):
-        return f"adata.obsm[{slot!r}] was made from another layer or key"
-    if values.shape != (adata.n_obs, encoder.n_tokens, encoder.dim) or not np.isfinite(values).all():
-        return f"adata.obsm[{slot!r}] has shape {values.shape} or NaN"
+        return f"{name} is of another encoder ({found!s:.16}, the model has {wanted:.16})"
+    if (record.get("key"), record.get("layer")) != (cells.key, cells.layer):
+        return f"{name} was made from another layer or key"
+    if values.shape != (cells.n_obs, encoder.n_tokens, encoder.dim) or not np.isfinite(values).all():
+        return f"{name} has shape {values.shape} or NaN"
     if not record.get("input_digest"):
-        return f"adata.obsm[{slot!r}] has a record that does not say from which values it was made"
-    if record.get("output_digest") != array_digest(values):
-        return f"adata.obsm[{slot!r}] no longer holds the rows that were written there (changed, subset or reordered)"
+        return f"{name} has a record that does not say from which values it was made"
+    return changed_since(cells, name, record, values, encoder)
+
+
+def changed_since(
+    cells: Cells, name: str, record: dict[str, Any], values: NDArray[np.float32], encoder: Encoder
+) -> str:
+    """Say what has changed since an embedding was made: its rows, or what was read; empty if neither has.
+
+    Parameters
+    ----------
+    cells
+        What was read then, as it is now.
+    name
+        What to call the embedding.
+    record
+        What was noted of it.
+    values
+        float32 (n, n_tokens, dim), as stored.
+    """
+    if record["output_digest"] != array_digest(values):
+        return f"{name} no longer holds the rows that were written there (changed, subset or reordered)"
+    noted = record.get("input_digest")
     try:
-        now = digest_of_input(encoder, adata, key=record.get("key"), layer=record.get("layer"))
+        same = not noted or noted == digest_of_input(encoder, cells)
     except (InputError, MissingKeyError):
-        now = None  # if that is wrong for what is asked, embedding says so
-    if record["input_digest"] != now:
-        return f"the data have changed since adata.obsm[{slot!r}] was made from them"
-    return ""
-
-
-def embed_step(slots: Slots, modality: str = "cell") -> str:
-    """Name under which :func:`embed` records itself: `"embed"` for the default slot, else with stem and modality."""
-    stem = "" if slots.key == Slots().key else f"_{slots.key}"
-    return f"embed{stem}{'' if modality == 'cell' else '_' + modality}"
-
-
-def embedding_record(
-    encoder: Encoder,
-    adata: AnnData,
-    values: NDArray[np.float32],
-    *,
-    plan: Any,
-    model: str,
-    modality: str,
-    slot: str,
-    key: str | None,
-    layer: str | None,
-    seed: int,
-) -> dict[str, Any]:
-    """Return what is recorded of an embedding: how it was made, and digests of what was read and of what came out."""
-    return {
-        "model": model,
-        "encoder": encoder.name,
-        "fingerprint": encoder.fingerprint(),
-        "modality": modality,
-        "slot": slot,
-        "n_tokens": encoder.n_tokens,
-        "dim": encoder.dim,
-        "layer": layer,
-        "key": key,
-        "seed": seed,
-        "input_digest": digest_of_input(encoder, adata, key=key, layer=layer, plan=plan),
-        "output_digest": array_digest(values),
-        **getattr(plan, "summary", {}),
-    }
+        same = False  # if that is wrong for what is asked, embedding says so
+    return "" if same else f"the data have changed since {name} was made from them"

@@ -9,12 +9,12 @@ from .._keys import Slots
 from .._mudata import is_mudata, on_part
 from .._random import Rng, as_seed
 from .._results import check_target, own_copy, write_results
-from ..encoders import Encoder, embed_rows
 from ..encoders._by_name import SHORT_NAMES
-from ..encoders._distinct import TextEncoder
+from ..encoders._distinct import DistinctPlan, TextEncoder
 from ..errors import InputError
+from ..io import Cells
 from ..models._hub import given_encoder
-from ..predict.embedding import embed_step, embedding_record
+from ..predict.embedding import embed_anew
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
 
+    from ..encoders import Encoder
     from ..models import BioVerse
 
 
@@ -119,16 +120,11 @@ def embed(
 
         encoder = SurfaceProteinEncoder(encoder, _sequence_table(sequences))
     slots = Slots() if key_added is None else Slots(key_added)
-    plan = encoder.plan(adata, key=key, layer=layer, **_reading(encoder, invalid))
-    values = embed_rows(encoder, adata, key=key, layer=layer, batch_size=batch_size, plan=plan)
-    slot, step = slots.embedding(modality), embed_step(slots, modality)
-    record = embedding_record(
-        encoder, adata, values, plan=plan, model=model_name, modality=modality, slot=slot, key=key, layer=layer,
-        seed=as_seed(rng),
-    )  # fmt: skip
+    plan = _text_plan(encoder, adata, key, invalid)
+    cells = Cells.of(adata, layer, key)
+    made = embed_anew(encoder, cells, slots, model=model_name, batch_size=batch_size, seed=as_seed(rng), plan=plan)
     target = own_copy(adata) if copy else adata
-    held = values[:, 0] if encoder.n_tokens == 1 else values
-    write_results(target, "embed", obsm={slot: held}, records={step: record})
+    write_results(target, "embed", obsm=made.obsm, records=made.records)
     return target if copy else None
 
 
@@ -151,13 +147,15 @@ def _encoder(model: str | Path | BioVerse | Encoder, modality: str) -> tuple[Enc
     return found[modality], name
 
 
-def _reading(encoder: Encoder, invalid: str) -> dict[str, Any]:
-    """Arguments of `plan` beyond the protocol's."""
+def _text_plan(
+    encoder: Encoder, adata: AnnData, key: str | None, invalid: Literal["raise", "skip"]
+) -> DistinctPlan | None:
+    """Have an encoder of texts read its column, by what `invalid` says; others read cells and have no plan."""
     if isinstance(encoder, TextEncoder):
-        return {"invalid": invalid}
+        return encoder.plan(adata, key=key, invalid=invalid)
     if invalid != "raise":
         raise InputError(f"invalid={invalid!r} is for texts (SMILES, sequences); encoder {encoder.name!r} reads none")
-    return {}
+    return None
 
 
 def _sequence_table(sequences: Any) -> Mapping[str, str]:
