@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ._logging import logger
-from ._network import CONNECT_SECONDS, forbidden, is_network_error, need_network
-from ._safe_files import check_file_name
+from ._settings import CONNECT_SECONDS, forbidden, need_network
+from ._untrusted import check_file_name
 from .errors import InputError, MismatchError, OfflineError, WeightsError
 
 if TYPE_CHECKING:
@@ -204,12 +204,17 @@ def ask_hub(repo: str, question: Callable[[], Any]) -> Any:
                 f"{repo} could not be kept in the hub's cache on this machine: {error}. Free some space, or set "
                 "HF_HOME to a folder that can be written to."
             ) from error
-        if not is_network_error(error):
+        if not _is_network_error(error):
             raise
         raise OfflineError(
             f"{repo} could not be reached on the hub: {type(error).__name__}: {error}. Check the connection and the "
             f"proxy (HTTPS_PROXY), or go on without: {_INSTEAD}"
         ) from error
+
+
+def _is_network_error(error: BaseException) -> bool:
+    """Whether a library failed to reach a server: httpx and its heirs have errors that are no OSError."""
+    return isinstance(error, OSError) or type(error).__module__.split(".")[0] in ("httpx", "httpx2", "httpcore")
 
 
 def _wanted(listing: Listing, patterns: Sequence[str]) -> list[str]:

@@ -1,10 +1,17 @@
-"""Package-wide settings, read once from the environment and changeable at run time."""
+"""Package-wide settings, read once from the environment and changeable at run time; and whether one may connect.
+
+A connection is opened for what was asked for by name, for nothing else: whoever opens one calls :func:`need_network`
+first. What a user did not name (a language model that a saved model mentions, an update, a count of users) is looked
+for on this machine alone.
+"""
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from .errors import OfflineError
 
 
 def _user_cache() -> Path:
@@ -17,6 +24,8 @@ def _env_path(name: str, default: Path) -> Path:
     return Path(value).expanduser() if value else default
 
 
+# Seconds until a server must have taken the call, and between two pieces of an answer.
+CONNECT_SECONDS, READ_SECONDS = 5.0, 15.0
 # Each of them forbids connections; the last two are the hub's and transformers' own.
 OFFLINE_VARIABLES = ("SCBIOVERSE_OFFLINE", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 
@@ -64,3 +73,30 @@ class Settings:
 
 
 settings = Settings()
+
+
+def need_network(what: str, instead: str) -> None:
+    """Raise an error where `settings.offline` forbids connections.
+
+    Parameters
+    ----------
+    what
+        What would be reached, as the subject of a sentence.
+    instead
+        How to go on without a connection, as a sentence.
+
+    Raises
+    ------
+    OfflineError
+        They are forbidden; the message says by what.
+    """
+    if settings.offline:
+        raise OfflineError(f"{what}, and {forbidden()}, or go on without a connection: {instead}")
+
+
+def forbidden() -> str:
+    """Say what forbids connections, and how to allow them."""
+    by = next((name for name in OFFLINE_VARIABLES if is_on(os.environ.get(name, ""))), None)
+    if by is None:
+        return "settings.offline is on. Set scbioverse.settings.offline = False"
+    return f"settings.offline is on, by {by}={os.environ[by]} in the environment. Set {by}=0"

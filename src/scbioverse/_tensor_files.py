@@ -6,11 +6,11 @@ import math
 import zipfile
 from typing import TYPE_CHECKING, Any
 
-from ._plain_files import FOREIGN, check_plain
+from ._untrusted import check_plain, refusing
 from .errors import WeightsError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
     from pathlib import Path
 
     from torch import Tensor
@@ -19,23 +19,14 @@ if TYPE_CHECKING:
 _PACKED = 8
 # What a model may have beyond its files: a pooler or a head that is not used and was not saved.
 _UNSAVED = 2**24
-
-
-def check_safetensors(path: Path) -> None:
-    """Refuse a file whose header does not describe exactly the bytes behind it.
-
-    A header that is longer than the file, tensors that overlap, leave gaps or end elsewhere than the file does.
-
-    Raises
-    ------
-    WeightsError
-        It is no plain file, truncated, damaged or made up.
-    """
-    tensor_shapes(path)
+_FETCH = "Fetch the files again."
 
 
 def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     """Return the shapes that the header of a safetensors file names; the tensors are not read.
+
+    The library refuses a header that does not describe exactly the bytes behind it: one longer than the file, tensors
+    that overlap, leave gaps or end elsewhere than the file does.
 
     Raises
     ------
@@ -44,35 +35,19 @@ def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     """
     from safetensors import SafetensorError, safe_open
 
-    try:
-        with safe_open(check_plain(path), framework="np") as handle:
-            return {name: tuple(handle.get_slice(name).get_shape()) for name in handle.keys()}  # noqa: SIM118
-    except WeightsError:
-        raise
-    except (SafetensorError, *FOREIGN) as error:
-        size = path.stat().st_size if path.is_file() else 0
-        raise WeightsError(
-            f"{path} ({size:,} bytes) is damaged or truncated ({error}). Fetch the file again."
-        ) from error
+    size = check_plain(path).stat().st_size
+    said = refusing(f"{path} ({size:,} bytes) is damaged or truncated", "Fetch the file again.", also=SafetensorError)
+    with said, safe_open(path, framework="np") as handle:
+        return {name: tuple(handle.get_slice(name).get_shape()) for name in handle.keys()}  # noqa: SIM118
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Read a safetensors file.
-
-    Raises
-    ------
-    WeightsError
-        It is no plain file, truncated, damaged or made up.
-    """
+    """Read a safetensors file; raises a :class:`WeightsError` where it is no plain file, truncated or damaged."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    try:
+    with refusing(f"{path} is damaged", "Save or fetch the model again.", also=SafetensorError):
         return load_file(check_plain(path))
-    except WeightsError:
-        raise
-    except (SafetensorError, *FOREIGN) as error:
-        raise WeightsError(f"{path} is damaged: {error}. Save or fetch the model again.") from error
 
 
 def check_torch_zip(path: Path) -> list[str]:
@@ -85,13 +60,9 @@ def check_torch_zip(path: Path) -> list[str]:
     WeightsError
         It is no plain file, no zip file, or such a one.
     """
-    try:
-        with zipfile.ZipFile(check_plain(path)) as archive:
-            records = archive.infolist()
-    except WeightsError:
-        raise
-    except FOREIGN as error:
-        raise WeightsError(f"{path} is refused or damaged: {error}. Fetch the file again.") from error
+    said = refusing(f"{path} is refused or damaged", "Fetch the file again.")
+    with said, zipfile.ZipFile(check_plain(path)) as archive:
+        records = archive.infolist()
     names = [one.filename for one in records]
     claimed, size = sum(one.file_size for one in records), path.stat().st_size
     packed = any(one.compress_type != zipfile.ZIP_STORED for one in records)
@@ -126,25 +97,17 @@ def refuse_larger(model: str, folder: Path, config: Any, build: Any, files: Iter
     """
     import torch
 
-    shapes: Mapping[str, tuple[int, ...]] = {k: v for file in files for k, v in tensor_shapes(file).items()}
-    there = sum(math.prod(shape) for shape in shapes.values())
-    text = config.get_text_config() if hasattr(config, "get_text_config") else config
-    layers = getattr(text, "num_hidden_layers", 0)
-    if isinstance(layers, bool) or not isinstance(layers, int) or not 0 <= layers <= max(len(shapes), 64):
-        raise WeightsError(
-            f"{folder / 'config.json'} asks for {layers!r:.40} layers, and {model} has {len(shapes):,} tensors in all. "
-            "Fetch the files again."
-        )
-    try:
-        with torch.device("meta"):
-            wanted = sum(math.prod(one.shape) for one in build().parameters())
-    except FOREIGN as error:
-        raise WeightsError(
-            f"{folder / 'config.json'} describes no model that can be built: {type(error).__name__}: {error}. Fetch "
-            "the files again."
-        ) from error
+    shapes = {name: shape for file in files for name, shape in tensor_shapes(file).items()}
+    there = sum(map(math.prod, shapes.values()))
+    file = folder / "config.json"
+    layers = getattr(config.get_text_config(), "num_hidden_layers", 0)
+    # Looked at before the model is built: even without weights, a block takes a millisecond and memory of its own.
+    if type(layers) is not int or not 0 <= layers <= max(len(shapes), 64):
+        raise WeightsError(f"{file} asks for {layers!r:.40} layers, {model} has {len(shapes):,} tensors. {_FETCH}")
+    with refusing(f"{file} describes no model that can be built", _FETCH), torch.device("meta"):
+        wanted = sum(math.prod(one.shape) for one in build().parameters())
     if wanted > _PACKED * there + _UNSAVED:
         raise WeightsError(
-            f"{folder / 'config.json'} asks for {wanted:,} parameters, the files of {model} hold {there:,} numbers: "
-            "they do not belong together. Fetch the files again."
+            f"{file} asks for {wanted:,} parameters, the files of {model} hold {there:,} numbers: they do not belong "
+            f"together. {_FETCH}"
         )

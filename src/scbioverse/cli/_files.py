@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .._room import check_room
-from .._whole import written_whole
+from .._whole import check_room, written_whole
 from ..errors import InputError
 from ._h5ad import write_h5ad
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from importlib import resources
 from typing import TYPE_CHECKING
 
-from .._imports import collection_paused
-
 if TYPE_CHECKING:
     from anndata import AnnData
 
@@ -29,9 +27,8 @@ def pbmc3k() -> AnnData:
     >>> sb.datasets.pbmc3k().shape
     (2700, 13714)
     """
-    with collection_paused():
-        import anndata as ad
-        import numpy as np
+    import anndata as ad
+    import numpy as np
 
     with resources.as_file(resources.files(__package__) / "data" / "pbmc3k.h5ad") as path:
         adata = ad.read_h5ad(path)

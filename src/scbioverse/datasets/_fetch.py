@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .._logging import logger
-from .._network import CONNECT_SECONDS, READ_SECONDS, need_network
-from .._settings import settings
+from .._settings import CONNECT_SECONDS, READ_SECONDS, need_network, settings
 from ..errors import InputError, MismatchError, OfflineError
 from ._registry import DatasetInfo, find
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from anndata import AnnData
 
 # What was hashed in this process: a file is looked at again when its size or time of change differs.
 _checked: dict[tuple[Path, int, int], str] = {}
-
-
-def cached_path(info: DatasetInfo) -> Path:
-    """Where the converted copy of `info` belongs."""
-    return Path(settings.cache_dir) / info.file
 
 
 def fetch(name: str, *, mirror: str | None = None) -> Path:
@@ -53,9 +48,9 @@ def fetch(name: str, *, mirror: str | None = None) -> Path:
         The file is there with another checksum.
     """
     info = find(name)
-    path = cached_path(info)
+    path = info.path
     if not path.is_file():
-        _download(info, path, mirror)
+        _download(info, mirror)
     found = _sha256(path)
     if found != info.sha256:
         raise MismatchError(
@@ -94,7 +89,8 @@ def load(name: str, *, mirror: str | None = None) -> AnnData:
     return ad.read_h5ad(fetch(name, mirror=mirror))
 
 
-def _download(info: DatasetInfo, path: Path, mirror: str | None) -> None:
+def _download(info: DatasetInfo, mirror: str | None) -> None:
+    path = info.path
     source = f"{mirror.rstrip('/')}/{info.file}" if mirror else info.download
     absent = (
         f"data set {info.name!r} is not in the cache: {path} is absent. It was converted from {info.address}. "

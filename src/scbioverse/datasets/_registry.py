@@ -7,8 +7,10 @@ import json
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from .._settings import settings
 from ..errors import InputError
 
 if TYPE_CHECKING:
@@ -65,6 +67,11 @@ class DatasetInfo:
     download: str | None = None
     note: str = ""
 
+    @property
+    def path(self) -> Path:
+        """Where the converted copy belongs."""
+        return Path(settings.cache_dir) / self.file
+
 
 @cache
 def registry() -> dict[str, DatasetInfo]:
@@ -107,8 +114,6 @@ def list_datasets() -> pd.DataFrame:
     """
     import pandas as pd
 
-    from ._fetch import cached_path
-
     rows = [
         {
             "name": info.name,
@@ -125,7 +130,7 @@ def list_datasets() -> pd.DataFrame:
             "bytes": info.bytes,
             "sha256": info.sha256,
             "note": info.note,
-            "cached": cached_path(info).is_file(),
+            "cached": info.path.is_file(),
         }
         for info in registry().values()
     ]

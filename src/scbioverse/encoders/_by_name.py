@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .._plain_files import read_json_object
+from .._untrusted import read_json_object
 from ..errors import InputError, WeightsError
 from ._registry import build, encoder_class
 from ._resolve import resolve_encoder

@@ -8,7 +8,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .._plain_files import read_json_object
+from .._untrusted import read_json_object
 from ..errors import MismatchError, WeightsError
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._plain_files import FOREIGN, read_json_object
+from .._untrusted import FOREIGN, read_json_object
 from ..errors import InputError, WeightsError
 from ..io import Cells, match_genes
 from ._unpickle import load_table

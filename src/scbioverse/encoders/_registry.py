@@ -6,7 +6,7 @@ import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from .._plain_files import FOREIGN, read_json_object
+from .._untrusted import FOREIGN, read_json_object
 from ..errors import BioverseError, InputError, WeightsError
 
 if TYPE_CHECKING:

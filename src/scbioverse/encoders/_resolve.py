@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from .._plain_files import read_json
+from .._untrusted import read_json
 from ..errors import WeightsError
 from ._protocol import Encoder
 from ._registry import build

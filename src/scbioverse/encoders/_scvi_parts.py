@@ -19,8 +19,8 @@ import torch
 from safetensors.torch import save_file
 
 from .._optional import import_optional
-from .._plain_files import FOREIGN, read_json_object
 from .._tensor_files import read_tensors
+from .._untrusted import FOREIGN, read_json_object
 from ..errors import InputError, WeightsError
 from ._torch_file import Inert, load_torch_file
 

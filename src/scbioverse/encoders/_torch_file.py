@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from .._plain_files import FOREIGN
 from .._tensor_files import check_torch_zip
+from .._untrusted import FOREIGN
 from ..errors import WeightsError
 from ._unpickle import Latin1
 

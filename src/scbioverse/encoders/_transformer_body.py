@@ -10,9 +10,8 @@ import torch
 
 from .._device import autocast, pick_device
 from .._logging import logger
-from .._plain_files import FOREIGN, read_json
-from .._safe_files import refuse_code
 from .._tensor_files import refuse_larger
+from .._untrusted import FOREIGN, read_json, refuse_code
 from ..errors import InputError, WeightsError
 
 if TYPE_CHECKING:

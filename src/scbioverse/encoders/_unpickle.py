@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .._plain_files import FOREIGN, parse_json, read_bytes, read_gzip
+from .._untrusted import FOREIGN, parse_json, read_bytes, read_gzip
 from ..errors import WeightsError
 
 LARGEST_BYTES = 256 * 2**20

@@ -20,8 +20,8 @@ from torch.nn.functional import pad, selu
 
 from .._device import pick_device
 from .._logging import logger
-from .._plain_files import FOREIGN, check_plain
 from .._shown import shown_name
+from .._untrusted import FOREIGN, check_plain
 from ..errors import OptionalDependencyError, WeightsError
 from ..pp._smiles import SMILES_VERSION, parse_smiles
 from ._config_file import read_config, same_fingerprint, write_config

@@ -17,8 +17,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from .._logging import logger
-from .._plain_files import FOREIGN, read_gzip, read_json_object
 from .._tensor_files import read_tensors
+from .._untrusted import FOREIGN, read_gzip, read_json_object
 from ..errors import InputError, WeightsError
 from ._compact_net import CompactNet
 from ._config_file import number, whole_number

@@ -14,9 +14,8 @@ import torch
 from .._device import pick_device
 from .._hub_files import find
 from .._logging import logger
-from .._plain_files import check_plain, read_json_object
-from .._safe_files import refuse_code
-from .._tensor_files import check_safetensors, check_torch_zip, refuse_larger
+from .._tensor_files import check_torch_zip, refuse_larger, tensor_shapes
+from .._untrusted import check_plain, read_json_object, refuse_code
 from ..errors import BioverseError, InputError, WeightsError
 from ..pp._sequences import SEQUENCE_VERSION, clean_sequence
 from ..pp._smiles import SMILES_VERSION, Salts, parse_smiles
@@ -274,7 +273,7 @@ def _load(source: str, *, trust_remote_code: bool) -> tuple[Any, Any, str | None
         refuse_code(path)
     tensors = sorted(path.glob("*.safetensors"))
     for file in tensors:
-        check_safetensors(file)
+        tensor_shapes(file)
     for file in () if tensors else sorted(path.glob("pytorch_model*.bin")):
         if zipfile.is_zipfile(check_plain(file)):  # before torch 1.6 they were none
             check_torch_zip(file)

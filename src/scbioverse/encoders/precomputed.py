@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from .._plain_files import read_json_object
+from .._untrusted import read_json_object
 from ..errors import InputError, MismatchError, MissingKeyError, WeightsError
 from ..io import row_blocks
 from ._config_file import whole_number

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from .._hub_files import file_sha256
 from .._logging import logger
-from .._room import check_room
 from .._settings import settings
-from .._whole import written_whole
+from .._whole import check_room, written_whole
 from ..errors import WeightsError
 from ._digest import UNREADABLE, DamagedError, file_crc32, forget_digest, load_beside_check, remembered_crc32
 from .gguf import read_gguf

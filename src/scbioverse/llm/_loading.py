@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
-from .._imports import collection_paused
 from .._optional import import_optional
 from .._tensor_files import refuse_larger
 from ..errors import BioverseError, InputError, WeightsError
@@ -103,13 +102,6 @@ def load_folder(
     WeightsError
         transformers does not know the model, it is not a causal one, or parameters are missing.
     """
-    with collection_paused():
-        return _load_folder(folder, dtype, device, quantisation, device_map)
-
-
-def _load_folder(
-    folder: Path, dtype: torch.dtype, device: torch.device, quantisation: Any, device_map: Any
-) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
     safe: dict[str, Any] = {"trust_remote_code": False, "local_files_only": True}

@@ -19,14 +19,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor, nn
 
-from .._plain_files import read_json_object
 from .._tensor_files import read_tensors
+from .._untrusted import read_json_object
 from ..errors import InputError, MismatchError, WeightsError
+from .backbone import Backbone
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from .backbone import Backbone
 
 Targets = Literal["attention", "mlp", "all"] | Sequence[str]
 CONFIG, TENSORS = "adapter_config.json", "adapter_model.safetensors"
@@ -211,8 +210,6 @@ def training_twin(
     """
     from peft import LoraConfig, inject_adapter_in_model
 
-    from .backbone import Backbone as Plain
-
     names = target_modules(backbone, config.targets)
     model = _twin(backbone.model, torch.float32)
     lora = LoraConfig(
@@ -225,7 +222,7 @@ def training_twin(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         inject_adapter_in_model(lora, model)
-    twin = Plain(model, backbone.tokenizer, name=backbone.name, sha256=backbone.sha256)
+    twin = Backbone(model, backbone.tokenizer, name=backbone.name, sha256=backbone.sha256)
     params = {name.replace(".default.", "."): param for name, param in model.named_parameters() if ".lora_" in name}
     if start is not None:
         _fill(params, start)
@@ -255,8 +252,6 @@ def merged_twin(backbone: Backbone, adapter: Adapter) -> Backbone:
     MismatchError
         The adapter was made for a model of another shape.
     """
-    from .backbone import Backbone as Plain
-
     model = _twin(backbone.model, None)
     modules = dict(model.named_modules())
     scale = adapter.config.alpha / adapter.config.rank
@@ -270,7 +265,7 @@ def merged_twin(backbone: Backbone, adapter: Adapter) -> Backbone:
             )
         change = scale * (up @ down).to(weight.device)
         module.weight = nn.Parameter((weight.float() + change).to(weight.dtype), requires_grad=False)
-    return Plain(model, backbone.tokenizer, name=backbone.name, sha256=backbone.sha256)
+    return Backbone(model, backbone.tokenizer, name=backbone.name, sha256=backbone.sha256)
 
 
 def reading_twin(backbone: Backbone, adapter: Adapter) -> Backbone:

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
     from transformers import Cache, PreTrainedModel, PreTrainedTokenizerBase
 
-    from .adapter import Adapter
-
 # Families whose logits are known to be the output embedding times the last hidden state and nothing else. All others
 # are compared with the model's own at loading.
 _PLAIN_HEADS = frozenset({"llama", "mistral", "qwen2", "qwen3", "gpt_neox", "gpt2"})
@@ -84,8 +82,8 @@ class Backbone(TextSide):
         self.d_llm = int(self._embedding.weight.shape[1])
         self.layers = _find_layers(self._base, int(model.config.get_text_config().num_hidden_layers))
         self.n_layers = len(self.layers)
-        # By adapter, as long as there is a model that reads with it.
-        self.twins: WeakKeyDictionary[Adapter, Backbone] = WeakKeyDictionary()
+        # Models that read with its weights and an adapter, see llm/adapter.py; by adapter, as long as that is held.
+        self.twins: WeakKeyDictionary[Any, Backbone] = WeakKeyDictionary()
         check_placement(name, embedding=self._embedding, head=self.head)
 
     @classmethod

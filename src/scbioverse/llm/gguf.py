@@ -16,7 +16,7 @@ import torch
 from gguf import MODEL_ARCH, GGUFEndian, GGUFReader, dequantize, get_tensor_name_map
 
 from .._logging import logger
-from .._plain_files import FOREIGN, check_plain
+from .._untrusted import FOREIGN, check_plain
 from ..errors import WeightsError
 
 if TYPE_CHECKING:

@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Literal
 
 from .._hub_files import COMMIT, find
-from .._plain_files import check_plain, read_json_object
-from .._safe_files import check_file_name, refuse_code
-from .._tensor_files import check_safetensors
+from .._tensor_files import tensor_shapes
+from .._untrusted import check_file_name, check_plain, read_json_object, refuse_code
 from ..errors import WeightsError
 from ._digest import source_sha256
 
@@ -207,7 +206,7 @@ def check_folder(folder: Path) -> list[Path]:
         if absent:
             raise WeightsError(f"{folder} lacks the weight files {', '.join(absent)} that {index.name} names.")
     for file in weights:
-        check_safetensors(file)
+        tensor_shapes(file)
     named = [folder / one for one in _TOKENIZER_FILES]
     tokenizer = [check_plain(one, most=_LARGEST_TOKENIZER) for one in named if one.exists() or one.is_symlink()]
     if not any(file.name in ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt") for file in tokenizer):

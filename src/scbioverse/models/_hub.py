@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 from .. import _hub_files
 from .._hub_files import COMMIT, ask_hub, fetch, list_repo
 from .._logging import logger
-from .._network import need_network
-from .._safe_files import PLAIN, check_file_name, check_kinds
-from .._settings import settings
+from .._settings import need_network, settings
+from .._untrusted import PLAIN, check_file_name, check_kinds
 from .._whole import written_whole
 from ..encoders import _by_name
 from ..errors import InputError, WeightsError

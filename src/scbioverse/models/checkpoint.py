@@ -17,11 +17,9 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch.overrides import TorchFunctionMode
 
-from .._plain_files import FOREIGN, check_plain
-from .._room import check_room
-from .._safe_files import INERT, check_file_name, check_kinds, refuse_code, refuse_executable
-from .._tensor_files import check_safetensors, read_tensors
-from .._whole import written_whole
+from .._tensor_files import read_tensors, tensor_shapes
+from .._untrusted import FOREIGN, INERT, check_file_name, check_kinds, check_plain, refuse_code, refuse_executable
+from .._whole import check_room, written_whole
 from ..encoders import build
 from ..errors import InputError, MismatchError, WeightsError
 from ..llm.adapter import CONFIG as ADAPTER_CONFIG
@@ -208,7 +206,7 @@ def _check_files(folder: Path, files: Any) -> None:
                 f"{file} is truncated or was changed: sha256 {found}, expected {wanted}. Save or fetch the model again."
             )
         if name.endswith(".safetensors"):
-            check_safetensors(file)
+            tensor_shapes(file)
     refuse_code(folder)
 
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from .._logging import logger
-from .._plain_files import FOREIGN, check_plain, read_json_object
+from .._untrusted import FOREIGN, check_plain, read_json_object
 from ..errors import InputError, WeightsError
 from ._config_parts import AskedConfig, EncoderConfig, LLMConfig, PoolConfig, TextSpaceConfig
 from ._config_types import check_types

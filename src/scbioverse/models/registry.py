@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .._hub_files import file_sha256
-from .._imports import collection_paused
 from ..errors import InputError, MismatchError, WeightsError
 from ..llm.resolve import KNOWN_LLMS, resolve
 from ._loaded import LOADED
@@ -60,9 +59,8 @@ def load(
     OfflineError
         It would have to be fetched, and `settings.offline` is on or the hub cannot be reached.
     """
-    with collection_paused():
-        from .bioverse import BioVerse
-        from .checkpoint import load_checkpoint
+    from .bioverse import BioVerse
+    from .checkpoint import load_checkpoint
 
     if isinstance(model, BioVerse):
         return model.to(device)

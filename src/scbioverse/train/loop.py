@@ -13,8 +13,8 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from .._logging import logger
-from .._room import check_room
 from .._settings import settings
+from .._whole import check_room
 from ..errors import BioverseError, InputError, MismatchError
 from ._gradient import Gradient
 from .state import load_state, save_state, state_place
