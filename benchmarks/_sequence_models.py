@@ -96,7 +96,7 @@ def written(bank: Bank, model: BioVerse, modality: str, some: ad.AnnData, rng: n
         return {}
     right = [phrase_of(text) for text in some.obs["text"]]
     rows: Rows = {}
-    speaks = model.config.encoders[modality].speech is not None
+    speaks = modality in model.phrase_books
     said = described(some, model, modality, max_new_tokens=96 if speaks else 24)
     dealt = [said[i] for i in rng.permutation(len(said))]
     for name, found in (("written", said), ("written, shuffled", dealt)):
@@ -133,7 +133,7 @@ def bare_text(note: str) -> str:
 def from_smiles(bank: Bank, model: BioVerse, some: ad.AnnData, steps: int) -> Rows:
     """Lessons, prompt, steps and adapter of the recipe's writing, the SMILES standing where the phrases do."""
     config = replace(WritingConfig(), steps=steps)
-    held = model.config.encoders["molecule"].speech
+    held = model.phrase_books.get("molecule")
     if held is None:
         return {}
     opening = OPENING
@@ -141,7 +141,7 @@ def from_smiles(bank: Bank, model: BioVerse, some: ad.AnnData, steps: int) -> Ro
         opening = opening.replace(f"Note: {note}\n", f"Note: {smiles}\n")
     speech = replace(held, opening=opening, longest=96)
     new = model.copy(name="SMILES")
-    head = new.modules["speech"]["molecule"]  # type: ignore[index]
+    head = new.modules["phrases"]["molecule"]  # type: ignore[index]
     new.set_phrases("molecule", speech, head)
     lessons = lessons_of(bank.train.obs, config, smiles=True)
     task = CaptionTask(new.captioner("molecule"), lessons, config.adapter, seed=0)

@@ -56,7 +56,6 @@ from recipes.bioverse_small.make import REHEARSALS
 from recipes.bioverse_small.rehearsals import BODY, BYPASS, FOLDS, STUDY_FOLDS, TYPE_FOLDS, LeftOut, load_rehearsal
 from scbioverse.encoders._panel_share import GeneStats
 from scbioverse.models import BioVerse, load
-from scbioverse.models.config import AskedConfig
 
 logger = logging.getLogger("benchmarks.annotation")
 RESULTS = Path(__file__).parent / "results" / "annotation.json"
@@ -153,7 +152,7 @@ def ablation_rows(
         model, trained = load_rehearsal(folder)
         raws = {test.name: ask(model, trained, test, options.seed, controls=False) for test in tests}
         for raw in raws.values():
-            weigh_in(model, raw, calibration.asked_config, controls=False)
+            weigh_in(model, raw, calibration.asked, controls=False)
         out[name] = {test: rows_of(raw, calibration) for test, raw in raws.items()}
     return out
 
@@ -213,9 +212,9 @@ def run(options: Options) -> dict[str, Any]:
     for fold in folds:
         model, _ = load_rehearsal(options.folder(fold))
         if fold == "full" and shipped is not None:
-            weights = shipped.asked_config
+            weights = shipped.asked
         else:
-            weights = AskedConfig(*share_weights(others[fold])) if fold in others else None
+            weights = share_weights(others[fold]) if fold in others else None
         for test in tests[fold]:
             weigh_in(model, raws[test.name], weights, controls="controls" not in options.skip)
     calibrations = calibrate(folds, others, shipped)
@@ -286,7 +285,7 @@ def types(options: Options, tests: list[Test], raws: dict[str, Raw], calibration
         for test in tests:
             if untrained(test.candidates, left_out.types):
                 raw = ask(model, trained, test, options.seed, controls=False)
-                weigh_in(model, raw, calibration.asked_config, controls=False)
+                weigh_in(model, raw, calibration.asked, controls=False)
                 out += type_rows(fold, left_out.types, raw, raws[test.name], calibration)
         logger.info("types left out, %s: done", fold)
     return out

@@ -36,10 +36,10 @@ KEYS = ("accuracy", "macro_f1", "ece")
 
 def answers(raw: Raw, calibration: Calibration) -> dict[str, np.ndarray]:
     """Log-probabilities (n, m) of the cells by themselves."""
-    if calibration.pool_config is None:
+    if calibration.cascade is None:
         raise SystemExit("these trainings have no calibrated pool; make all folds first")
     return {
-        "cascade": pooled_answer(raw.answers, calibration.pool_config)[0],
+        "cascade": pooled_answer(raw.answers, calibration.cascade)[0],
         "bypass head": combine(raw.values["head"], calibration.head, raw.asked.evidence),
     }
 

@@ -159,7 +159,7 @@ def with_model(name: str, options: argparse.Namespace) -> dict[str, dict]:
             found["written"] = written(held, model, modality, some, rng)
             if options.adapter_steps and modality == "molecule":
                 steps = options.adapter_steps
-                if model.config.encoders[modality].speech is None:
+                if modality not in model.phrase_books:
                     found["written"] |= adapted(held, model, modality, some, steps, rng)
                 else:
                     found["written"] |= from_smiles(held, model, some, steps)

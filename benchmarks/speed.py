@@ -222,7 +222,7 @@ def measure(name: str) -> dict[str, object]:
     if model.text_space is not None:
         result["nearest"] = nearest_rates(model, embeddings, sets[min(sets)])
     result |= {"peak_gib_before_score": peak_gib(), "score": score_rates(model, embeddings, sets)}
-    if model.config.pool is not None:
+    if "cascade" in model.config.calibration:
         mixed = adata[np.random.default_rng(0).permutation(adata.n_obs)].copy()
         result["cascade"] = cascade_rates(model, mixed, sets)
     return result | {"prefill_tokens_per_second": round(prefill), "peak_gib": peak_gib()}

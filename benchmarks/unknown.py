@@ -38,14 +38,6 @@ RESULTS = Path(__file__).parent / "results" / "unknown.json"
 TARGETS = {"ece": 0.05, "auroc": 0.85}
 FEWEST = 10
 THRESHOLDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5)
-CALIBRATED = (
-    "temperature",
-    "nearest_temperature",
-    "marker_weight",
-    "nearest_marker_weight",
-    "pool",
-    "auto_threshold",
-)
 SCORES = ("confidence", "margin", "entropy", "elsewhere", "elsewhere, term hidden", "used")
 
 
@@ -177,9 +169,7 @@ def main() -> None:
     warnings.simplefilter("ignore", UserWarning)
     model = load_either(args.model)
     if args.calibration:
-        other = sb.models.load(args.calibration).config
-        for name in CALIBRATED:
-            setattr(model.config, name, getattr(other, name))
+        model.config.calibration = dict(sb.models.load(args.calibration).config.calibration)
     results = [
         measure(read_study(name, args.max_cells, args.seed), model, name, args.method)
         for name in args.studies.split(",")
@@ -190,9 +180,7 @@ def main() -> None:
         "model": str(args.model),
         "fingerprint": model.fingerprint(),
         "calibration": args.calibration or str(args.model),
-        "temperatures": [config.temperature, config.nearest_temperature],
-        "marker_weights": [config.marker_weight, config.nearest_marker_weight],
-        "pool": None if config.pool is None else asdict(config.pool),
+        "table": {name: asdict(row) for name, row in config.calibration.items()},
         "method": args.method,
         "thresholds": THRESHOLDS,
         "seed": args.seed,

@@ -35,7 +35,7 @@ def body_rows(body: Mapping[str, Answers], studies: Mapping[str, Answers]) -> di
             "bypass head": combine(values["head"], found.head, evidence),
             "bypass head, no markers": combine(values["head"], found.head, None),
         }
-        if (pool := found.pool_config) is not None:
+        if (pool := found.cascade) is not None:
             said = {"cascade": pooled_answer(answers, pool)[0]} | said
         rows[name] = {
             method: measures(one.argmax(axis=1), asked.truth, asked.candidates, one) for method, one in said.items()

@@ -21,7 +21,7 @@ def calls(raw: Raw, calibration: Calibration) -> dict[str, np.ndarray]:
     """Return the columns (n,) that every way calls."""
     nearest, head = raw.values["nearest"], raw.values["head"]
     evidence = raw.asked.evidence
-    pool = calibration.pool_config
+    pool = calibration.cascade
     pooled = {} if pool is None else {"cascade": pooled_answer(raw.answers, pool)[0].argmax(1)}
     return pooled | {
         "score": combined(raw, calibration, "score", evidence)[0].argmax(1),

@@ -38,7 +38,7 @@ def mistakes(raw: Raw, calibration: Calibration, study: Study, stats: GeneStats,
     `markers`, by how many nats the source prefers the wrong name to the right one, the mean over these cells, weighed
     as the pool weighs it; `genes`, whose z-scores add most to what markers say for the wrong name.
     """
-    pool, asked = calibration.pool_config, raw.asked
+    pool, asked = calibration.cascade, raw.asked
     if pool is None:
         return []
     called = pooled_answer(raw.answers, pool)[0].argmax(1)
@@ -48,9 +48,9 @@ def mistakes(raw: Raw, calibration: Calibration, study: Study, stats: GeneStats,
     genes = [str(stats.genes[at]) for at in panel.vocab]
     weights = marker_weights(asked.candidates, genes).toarray()
     sources = {
-        "attention": pool.attention * raw.values["attention"],
-        "nearest": pool.nearest * raw.values["nearest"],
-        "markers": pool.markers * asked.evidence,
+        "attention": pool.weight("prototypes") * raw.values["attention"],
+        "nearest": pool.weight("nearest") * raw.values["nearest"],
+        "markers": pool.weight("markers") * asked.evidence,
     }
     rows: list[Row] = []
     for one in np.argsort(-count, kind="stable")[:most]:
@@ -59,7 +59,7 @@ def mistakes(raw: Raw, calibration: Calibration, study: Study, stats: GeneStats,
         z = panel_evidence(
             study.counts[cells][:, panel.vocab], stats, panel, sparse.eye_array(len(genes), format="csr")
         )
-        spoken = pool.markers * z.mean(0) * (weights[name] - weights[right])
+        spoken = pool.weight("markers") * z.mean(0) * (weights[name] - weights[right])
         top = [at for at in np.argsort(-spoken, kind="stable")[:GENES] if spoken[at] > 0]
         rows.append(
             {

@@ -13,6 +13,7 @@ from recipes.bioverse_small.calibration import (
     Answers,
     Calibration,
     Question,
+    asked_rows,
     attention,
     combine,
     said,
@@ -21,7 +22,7 @@ from recipes.bioverse_small.calibration import (
 )
 from recipes.bioverse_small.encoder import TrainedEncoder, embed_study, head_scores
 from scbioverse.models import BioVerse
-from scbioverse.models.config import AskedConfig, PoolConfig
+from scbioverse.models.config import Calibration as TableRow
 from scbioverse.predict.pool import others_pooled, worth_reading
 
 WAYS = {"score": "score", "nearest": "nearest", "head": "bypass head"}
@@ -95,9 +96,10 @@ def ask_controls(model: BioVerse, asked: Question, order: np.ndarray) -> tuple[n
     return values[:-1], values[-1:]
 
 
-def weigh_in(model: BioVerse, raw: Raw, weights: AskedConfig | None, *, controls: bool = True) -> None:
+def weigh_in(model: BioVerse, raw: Raw, weights: tuple[float, ...] | None, *, controls: bool = True) -> None:
     """Add what the language model says once markers are weighed in, and the control with embeddings of other cells."""
-    model.config.asked = weights
+    table = {name: row for name, row in model.config.calibration.items() if not name.startswith("candidate_tokens")}
+    model.config.calibration = table | ({} if weights is None else asked_rows(*weights))
     with raw.meters.setdefault("asked", Meter()):
         found = said_with_markers(model, raw.asked)
     raw.values.update(found)
@@ -122,12 +124,12 @@ def combined(raw: Raw, calibration: Calibration, way: str, evidence: np.ndarray 
 
     Where the language model was asked with markers weighed in, `score` is what it said.
     """
-    weights = calibration.asked_config
+    weights = calibration.asked
     if way != "score" or weights is None or "asked" not in raw.values:
         return combine(raw.values[way], getattr(calibration, way), evidence), way
     if evidence is None:
-        return combine(raw.values["score"], (weights.alone, 0.0), None), "score"
-    return combine(raw.values["asked"], (weights.temperature, 0.0), None), "asked"
+        return combine(raw.values["score"], (weights[3], 0.0), None), "score"
+    return combine(raw.values["asked"], (weights[2], 0.0), None), "asked"
 
 
 def rows_of(raw: Raw, calibration: Calibration) -> dict[str, Row]:
@@ -152,15 +154,15 @@ def rows_of(raw: Raw, calibration: Calibration) -> dict[str, Row]:
 
 
 # What the cascade does without one of its sources, the weights of the others as they are.
-WITHOUT = ("attention", "nearest", "markers")
+WITHOUT = {"attention": "prototypes", "nearest": "nearest", "markers": "markers"}
 
 
-def pooled_answer(answers: Answers, pool: PoolConfig) -> tuple[np.ndarray, np.ndarray]:
+def pooled_answer(answers: Answers, pool: TableRow) -> tuple[np.ndarray, np.ndarray]:
     """Log-probabilities (n, m) of the cascade, and bool (n,) which rows the language model read."""
     asked, values = answers
     joint = others_pooled(pool, values["attention"], values["nearest"], asked.evidence)
     read = worth_reading(pool, joint)
-    joint[read] += pool.score * values["score"][read]
+    joint[read] += pool.weight("language_model") * values["score"][read]
     return log_softmax(joint, axis=1), read
 
 
@@ -170,12 +172,14 @@ def cascade_rows(raw: Raw, calibration: Calibration) -> dict[str, Row]:
     Its time is that of its parts, the language model's by the share of cells it has to read.
     """
     asked, meters, n = raw.asked, raw.meters, raw.asked.truth.size
-    pool = calibration.pool_config
+    pool = calibration.cascade
     if pool is None:
         raise ValueError("the calibration has no pool")
     quick = sum(meters[step].seconds for step in ("embed", "markers", "nearest", "attention"))
     out: dict[str, Row] = {}
-    pools = {"cascade": pool} | {f"cascade, no {part}": replace(pool, **{part: 0.0}) for part in WITHOUT}
+    pools = {"cascade": pool} | {
+        f"cascade, no {part}": replace(pool, weights={**pool.weights, source: 0.0}) for part, source in WITHOUT.items()
+    }
     for name, one in pools.items():
         log_probs, read = pooled_answer(raw.answers, one)
         row = measures(log_probs.argmax(1), asked.truth, asked.candidates, log_probs)
@@ -196,7 +200,7 @@ def control_rows(raw: Raw, calibration: Calibration) -> dict[str, Row]:
         "score, embedding alone shuffled": (raw.shuffled, asked.evidence),
         "score, no markers, embedding zeroed": (zeros, None),
     }
-    joint, weights = {}, calibration.asked_config
+    joint, weights = {}, calibration.asked
     if weights is not None and "asked" in raw.values:
         # A row's answer depends on that row alone: other cells' inputs get other cells' answers.
         joint = {
@@ -206,7 +210,7 @@ def control_rows(raw: Raw, calibration: Calibration) -> dict[str, Row]:
     out = {}
     for name, (scores, evidence) in inputs.items():
         if weights is not None and name in joint:
-            values = combine(joint[name], (weights.temperature, 0.0), None)
+            values = combine(joint[name], (weights[2], 0.0), None)
         else:
             values = combine(scores, calibration.score, evidence)
         called = values.argmax(1)

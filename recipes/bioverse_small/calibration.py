@@ -20,7 +20,7 @@ from scbioverse.knowledge.marker_weights import marker_weights
 from scbioverse.knowledge.spoken import answer_name
 from scbioverse.models import BioVerse
 from scbioverse.models.attention import attended
-from scbioverse.models.config import AskedConfig, PoolConfig
+from scbioverse.models.config import Calibration as Row
 from scbioverse.train import fit_combination, fit_pool
 
 logger = logging.getLogger("recipes.bioverse_small")
@@ -68,24 +68,32 @@ class Calibration:
 
     def apply(self, model: BioVerse) -> None:
         """Put temperatures and weights into a model's configuration."""
-        model.config.temperature, model.config.marker_weight = self.score
-        model.config.nearest_temperature, model.config.nearest_marker_weight = self.nearest
-        model.config.pool = self.pool_config
-        model.config.asked = self.asked_config
-        model.config.auto_threshold = AUTO_THRESHOLD
+        model.config.calibration = self.table
 
     @property
-    def asked_config(self) -> AskedConfig | None:
-        """What decides shares of answers, as a model's configuration has it."""
-        return None if self.asked is None else AskedConfig(*self.asked)
+    def table(self) -> dict[str, Row]:
+        """The table as a model's configuration has it."""
+        auto = {"auto": AUTO_THRESHOLD}
+        rows = {"score": self.score, "nearest": self.nearest}
+        table = {name: Row({"markers": markers}, temperature, auto) for name, (temperature, markers) in rows.items()}
+        if self.pool is not None:
+            score, nearest, markers, attention = self.pool
+            weights = {"prototypes": attention, "nearest": nearest, "markers": markers, "language_model": score}
+            table["cascade"] = Row(weights, 1.0, {**auto, "sure": SURE})
+        return table | ({} if self.asked is None else asked_rows(*self.asked))
 
     @property
-    def pool_config(self) -> PoolConfig | None:
-        """The pool as a model's configuration has it."""
-        if self.pool is None:
-            return None
-        score, nearest, markers, attention = self.pool
-        return PoolConfig(score, nearest, markers, sure=SURE, attention=attention)
+    def cascade(self) -> Row | None:
+        """The pool, where there is one."""
+        return self.table.get("cascade")
+
+
+def asked_rows(attention: float, markers: float, temperature: float = 1.0, alone: float = 1.0) -> dict[str, Row]:
+    """Rows of the table for shares of candidates: weights of attention and markers, and how sure `score` then is."""
+    return {
+        "candidate_tokens": Row({"prototypes": attention, "markers": markers}, temperature),
+        "candidate_tokens_alone": Row({"prototypes": 1.0}, alone),
+    }
 
 
 @dataclass(frozen=True)
@@ -207,7 +215,7 @@ def ask_weighers(
         for study in (one for one in FOLDS[name].studies if one in WEIGHERS):
             others = {other: one for other, one in found.items() if not share_cells(other, study)}
             if any(other in CALIBRATORS for other in others):
-                model.config.asked = AskedConfig(*share_weights(others))
+                model.config.calibration |= asked_rows(*share_weights(others))
                 asked, values = found[study]
                 found[study] = asked, dict(values) | said_with_markers(model, asked)
     return found

@@ -55,7 +55,7 @@ def describe(model: BioVerse, summary: dict[str, Any]) -> None:
         "command": f"python -m recipes.bioverse_small.make --seed {summary['seed']}",
         **{key: summary[key] for key in kept},
     }
-    model.config.licence = LICENCE
+    model.config.training["licence"] = LICENCE
     model.config.metrics = study_tables(summary["figures"], summary.get("left_out_figures", {}))
 
 

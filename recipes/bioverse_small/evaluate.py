@@ -36,7 +36,7 @@ def evaluate(
 ) -> dict[str, dict[str, dict[str, float]]]:
     """Score, nearest and the head that bypasses the language model, with and without markers, and the controls."""
     out: dict[str, dict[str, dict[str, float]]] = {}
-    generator, weights = np.random.default_rng(rng), calibration.asked_config
+    generator, weights = np.random.default_rng(rng), calibration.asked
     for study in studies:
         asked = question(trained, study, generator, max_cells, model.config.names)
         truth, n = asked.truth, asked.truth.size
@@ -44,8 +44,8 @@ def evaluate(
         values = raw_log_probs(model, trained, asked)
         for way, label in (("score", "score"), ("nearest", "nearest"), ("head", "bypass head")):
             if way == "score" and weights is not None and "asked" in values:
-                alone = combine(values["score"], (weights.alone, 0.0), None)
-                both = combine(values["asked"], (weights.temperature, 0.0), None)
+                alone = combine(values["score"], (weights[3], 0.0), None)
+                both = combine(values["asked"], (weights[2], 0.0), None)
             else:
                 said, pair = values["whole" if way == "score" else way], getattr(calibration, way)
                 alone, both = (combine(said, pair, evidence) for evidence in (None, asked.evidence))
@@ -53,7 +53,7 @@ def evaluate(
             rows[f"{label}, no markers"] = metrics(alone, truth)
             if way == "score":
                 rows["score, no markers, shuffled"] = metrics(alone[generator.permutation(n)], truth)
-        if model.config.pool is not None:
+        if "cascade" in model.config.calibration:
             answer = cascade(
                 model,
                 asked.embedding,

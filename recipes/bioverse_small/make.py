@@ -24,7 +24,7 @@ from recipes.bioverse_small.card import LIMITS, Figures, describe, renew_figures
 from recipes.bioverse_small.encoder import EncoderConfig, TrainedEncoder, build_pool, train_encoder
 from recipes.bioverse_small.evaluate import evaluate
 from recipes.bioverse_small.profile_sets import without_sets
-from recipes.bioverse_small.projector import TAUGHT, ProjectorConfig, begin_as_names, embedding_bank, train_projector
+from recipes.bioverse_small.projector import ProjectorConfig, begin_as_names, embedding_bank, train_projector
 from recipes.bioverse_small.rehearsals import (
     BYPASS,
     CALIBRATION_FOLDS,
@@ -38,7 +38,6 @@ from recipes.bioverse_small.rehearsals import (
 from recipes.bioverse_small.renew import check_encoder, with_answers_of, with_cells_of
 from recipes.bioverse_small.terms import is_within
 from scbioverse.encoders.compact import CompactCellEncoder
-from scbioverse.errors import MismatchError
 from scbioverse.llm import Backbone
 from scbioverse.models import BioVerse, load
 from scbioverse.predict.term_table import keep_ontology
@@ -110,15 +109,15 @@ def train(
         name="bioverse-small",
         llm=Backbone.load("smollm2-135m-instruct"),
         n_soft=config.projector.n_soft,
-        prototypes=len(trained.terms),
-        spread=config.projector.spread,
+        prototypes=trained.terms,
         template=config.projector.template,
         rng=seed,
     )
     model.config.names = config.projector.names
     begin_as_names(model, trained)
     history = train_projector(model, embeddings, term, trained.terms, config.projector, seed)
-    model.config.methods = ["score", "nearest"]
+    cell = model.config.encoders["cell"]
+    model.config.encoders["cell"] = replace(cell, methods=("score", "nearest", "generate"))
     model.config.default_labels = list(trained.terms)
     name_prototypes(model, trained.terms)
     train_answers(model, embeddings, term, trained.terms, config.answers, seed)
@@ -143,13 +142,6 @@ def rehearse(name: str, folder: Path, config: RecipeConfig, seed: int, *, again:
     """
     made = folder / f"{name}-{seed}"
     there = (made / BYPASS).is_file()
-    if there and not again:
-        cell = json.loads((made / "config.json").read_text(encoding="utf-8"))["encoders"]["cell"]
-        if tuple(cell.get("spread", ())) != config.projector.spread:
-            raise MismatchError(
-                f"{made} holds a projector with spread {cell.get('spread', [])}, asked for is "
-                f"{list(config.projector.spread)}: name another folder (--rehearsals), or train it anew (--again)."
-            )
     if again or not there:
         if name != "full" and config.rehearsal_steps is not None:
             config = replace(config, projector=replace(config.projector, steps=config.rehearsal_steps))
@@ -296,13 +288,12 @@ def main() -> None:
     parser.add_argument(
         "--renew", action="store_true", help="take the whole training's cell projector, keep molecules and proteins"
     )
-    parser.add_argument("--taught", action="store_true", help="teach what the attention says, not right names alone")
     parser.add_argument("--recalibrate", action="store_true", help="keep the weights, fit and measure again")
     args = parser.parse_args()
     if args.again and not args.fold:
         parser.error("--again goes with --fold")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    config = RecipeConfig(projector=TAUGHT, rehearsal_steps=300) if args.taught else RecipeConfig()
+    config = RecipeConfig()
     if args.answers and args.fold:
         add_answers(args.fold, args.rehearsals, config, args.seed)
         return

@@ -15,7 +15,6 @@ from torch import nn
 from recipes.bioverse_small.batches import AugmentConfig, Pool, draw
 from recipes.bioverse_small.cuts import CutConfig, CutSampler
 from recipes.bioverse_small.encoder import Normaliser, TrainedEncoder
-from recipes.bioverse_small.teaching import TaughtSampler, TeachingConfig
 from scbioverse.knowledge.cards import general_texts, label_card
 from scbioverse.knowledge.ontology import load_ontology
 from scbioverse.knowledge.spoken import answer_name
@@ -41,7 +40,6 @@ class ProjectorConfig:
     template: PromptTemplate = TEMPLATE
     names: str = "spoken"
     n_soft: int = 2
-    spread: tuple[float, ...] = ()
     bank: int = 40_000
     cards_per_term: int = 2
     other_cards: int = 400
@@ -53,8 +51,6 @@ class ProjectorConfig:
     text_layer: int | None = None
     text_shrinkage: float = 0.5
     cuts: CutConfig = field(default_factory=CutConfig)
-    teaching: TeachingConfig | None = None
-    """Teach the language model what the attention says in full, and not the right names alone."""
 
 
 def embedding_bank(
@@ -92,31 +88,16 @@ class CardSampler(CutSampler):
         return batch
 
 
-TAUGHT = ProjectorConfig(spread=(1.0, 2.7), steps=400, teaching=TeachingConfig())
-"""The variant of `--taught`, see :mod:`recipes.bioverse_small.teaching`."""
-
-
 class CodesTask(AutoregressiveTask):
     """The autoregressive loss for what is said: codes and marker tokens learn, the attention stays.
 
     Which type a cell is was learned with the encoder, from far more cells than can be sent through the language model.
-    With `still`, the projector's dropout is off: what is to be read is one attention, not another at every step.
     """
-
-    def __init__(self, model: BioVerse, *, still: bool = False) -> None:
-        super().__init__(model)
-        self.still = still
 
     def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         """Codes of the projector, and tokens."""
         pairs = super().named_parameters()
         return ((name, one) for name, one in pairs if name.endswith(".codes") or name.startswith("tokens."))
-
-    def train(self, mode: bool) -> None:
-        """Switch dropout, unless it stays off."""
-        super().train(mode)
-        if self.still:
-            self.model.modules.eval()
 
 
 class SpaceTask(ContrastiveTask):
@@ -155,10 +136,7 @@ def train_projector(
     rng = np.random.default_rng(seed)
     sampler = CardSampler(model, embeddings, term, terms, batch_size=config.batch_size, config=config.cuts)
     cards = sampler.describe(config.cards_per_term, rng)
-    reading, lessons = CodesTask(model, still=config.teaching is not None), sampler
-    if config.teaching is not None:
-        lessons = TaughtSampler(model, embeddings, term, terms, batch_size=config.batch_size, config=config.teaching)
-    first = fit(reading, lessons, steps=config.steps, lr=config.lr, seed=seed, every=every, callback=callback)
+    first = fit(CodesTask(model), sampler, steps=config.steps, lr=config.lr, seed=seed, every=every, callback=callback)
     logger.info("restricted loss %.3f", first["restricted"].tail(50).mean())
     others = rng.choice(sorted(set(load_ontology()) - set(sampler.nodes)), config.other_cards, replace=False)
     general = general_texts()
@@ -166,7 +144,6 @@ def train_projector(
         [*cards, *(label_card(node, rng=rng) for node in others), *general],
         layer=config.text_layer,
         shrinkage=config.text_shrinkage,
-        mixed=True,
     )
     space = SpaceTask(model, negatives=general)
     space.prepare(cards)

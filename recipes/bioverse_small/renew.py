@@ -44,18 +44,18 @@ def with_answers_of(model: BioVerse, fresh: BioVerse) -> BioVerse:
         training has no codes.
     """
     check_encoder(model, fresh)
-    pairs = {(one.config.llm.sha256, one.config.template_hash, one.config.names) for one in (model, fresh)}
+    pairs = {(one.config.llm.sha256, one.config.template["sha256"], one.config.names) for one in (model, fresh)}
     if len(pairs) > 1:
         raise MismatchError(f"{model.name!r} and {fresh.name!r} have other language models, templates or names.")
     held, found = (attention_of(one) for one in (model, fresh))
     one = fresh.config.encoders["cell"]
-    if not one.answers or any(not near(held[part], found[part]) for part in held):
+    if not one.candidates or any(not near(held[part], found[part]) for part in held):
         raise MismatchError(
-            f"{fresh.name!r} has codes of {len(one.answers)} answers, mixed by its own attention; that of "
+            f"{fresh.name!r} has codes of {len(one.candidates)} answers, mixed by its own attention; that of "
             f"{model.name!r} must be the same."
         )
     new = model.copy()
-    new.set_candidate_tokens("cell", one.answers, answers(fresh, "cell").codes.detach(), spread=one.answer_spread)
+    new.set_candidate_tokens("cell", one.candidates, answers(fresh, "cell").codes.detach(), spread=one.spread)
     return new
 
 

@@ -241,7 +241,8 @@ def add(model: BioVerse, configs: dict[str, SequenceConfig], seed: int) -> BioVe
         notes |= {"pairs": len(train.texts), "seed": seed, **asdict(config)}
         note(model, modality, notes, figures)
         made = model.config.encoders[modality]
-        model.config.encoders[modality] = replace(made, writes=config.writing_steps > 0)
+        writes = ("generate",) if config.writing_steps > 0 else ()
+        model.config.encoders[modality] = replace(made, methods=("score", "nearest", *writes))
     return model
 
 
@@ -267,10 +268,11 @@ def with_writing(model: BioVerse, config: WritingConfig, seed: int, *, pairs: in
 def taking_writing(model: BioVerse, other: BioVerse) -> BioVerse:
     """Return the model with the writing of molecules that another folder holds, trained on the same encoder."""
     mine, theirs = model.config.encoders["molecule"], other.config.encoders["molecule"]
-    if theirs.speech is None or mine.fingerprint != theirs.fingerprint:
+    if "molecule" not in other.phrase_books or mine.fingerprint != theirs.fingerprint:
         raise SystemExit("not written: the other folder writes of no molecules, or reads them with another encoder")
-    new, speech = model.copy(), other.copy().modules["speech"]
-    new.set_phrases("molecule", theirs.speech, speech["molecule"], other.writing_adapters.get("molecule"))  # type: ignore[index]
+    new, heads = model.copy(), other.copy().modules["phrases"]
+    book, adapter = other.phrase_books["molecule"], other.writing_adapters.get("molecule")
+    new.set_phrases("molecule", book, heads["molecule"], adapter)  # type: ignore[index]
     name = "writing of molecules"
     found = {name: other.config.training[name], "limits": with_limit(new.config.training, "molecule")}
     new.config.training = {**new.config.training, **found}

@@ -160,12 +160,12 @@ def another_language_model(at: Path) -> Given:
 
 @case(AREA, "a temperature that is no number", LOAD, says=["temperature must be a finite number, found True"])
 def truth_for_a_number(at: Path) -> Given:
-    return loading(edit(model(at), temperature=True))
+    return loading(edit(model(at), calibration={"score": {"temperature": True}}))
 
 
 @case(AREA, "a projector of a million times the size", LOAD, says=["does not fit config.json", "expected"])
 def huge_projector(at: Path) -> Given:
-    return loading(edit(model(at), hidden=16_000_000))
+    return loading(edit(model(at), n_soft=16_000_000))
 
 
 @case(AREA, "a list of genes of 20 kB that unpacks to 20 MB", LOAD, says=["genes.txt.gz is larger than", "not read"])

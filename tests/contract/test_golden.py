@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -81,15 +82,16 @@ def test_a_near_tie_may_fall_the_other_way_and_records_and_tables_may_grow() -> 
     assert not differences(wanted, found)
 
 
-@pytest.mark.parametrize("field", ["nearest_temperature", "nearest_marker_weight"])
+@pytest.mark.parametrize("field", ["temperature", "weights"])
 def test_one_percent_of_a_calibrated_number_is_seen(field: str) -> None:
     scenario = next(one for one in SCENARIOS if one.name == "nearest_names")
     model, adata = data.model(), scenario.cells()
-    before = getattr(model.config, field)
-    setattr(model.config, field, 1.01 * before)
+    table, before = model.config.calibration, model.config.calibration["nearest"]
+    more = {"temperature": 1.01 * before.temperature, "weights": {"markers": 1.01 * before.weight("markers")}}
+    table["nearest"] = replace(before, **{field: more[field]})
     try:
         sb.tl.annotate(adata, model=model, **scenario.options)
     finally:
-        setattr(model.config, field, before)
+        table["nearest"] = before
     said = differences(read(NAME), annotation(adata))
     assert any(one.startswith("confidence") for one in said)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -63,7 +62,6 @@ def spoken(encoder: CompactCellEncoder, tiny_backbone: Backbone) -> BioVerse:
     from scbioverse.models import BioVerse
 
     terms = ("CL:0000236", "CL:0000788", "CL:0000623", "CL:0000860")
-    made = BioVerse.new(encoder, name="spoken", llm=tiny_backbone, n_soft=2, prototypes=len(terms))
-    made.config.encoders["cell"] = replace(made.config.encoders["cell"], terms=terms)
+    made = BioVerse.new(encoder, name="spoken", llm=tiny_backbone, n_soft=2, prototypes=terms)
     made.fit_text_space([*GENERAL, *NAMES], dim=6)
     return made

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +12,7 @@ from scipy.special import log_softmax
 from scbioverse.errors import InputError, WeightsError
 from scbioverse.models import load
 from scbioverse.models.attention import KIN_NATS, attended, best_of_columns
-from scbioverse.models.config import BioVerseConfig, EncoderConfig
+from scbioverse.models.config import EncoderConfig
 from tests._precision import LOG_PROBS
 
 if TYPE_CHECKING:
@@ -75,9 +76,10 @@ def test_terms_are_kept_in_files_and_must_be_as_many_as_prototypes(spoken: BioVe
     kept = load(spoken.save(tmp_path / "m"), llm=spoken.backbone)
     assert kept.config.encoders["cell"].terms == spoken.config.encoders["cell"].terms
     assert kept.fingerprint() == spoken.fingerprint()
-    with pytest.raises(InputError, match="as many terms"):
-        EncoderConfig("compact", "x", "y", 8, 1, prototypes=3, terms=("CL:0000236",))
-    values = spoken.config.to_dict()
-    values["encoders"]["cell"]["terms"] = values["encoders"]["cell"]["terms"][:1]
-    with pytest.raises(WeightsError, match="not the configuration"):
-        BioVerseConfig.from_dict(values)
+    with pytest.raises(InputError, match="name the prototypes' terms"):
+        EncoderConfig("compact", "x", "y", 8, 1, candidates=("CL:0000236",), terms=("",))
+    values = json.loads((tmp_path / "m" / "config.json").read_text())
+    del values["sha256"], values["encoders"]["cell"]["terms"][1:]
+    (tmp_path / "m" / "config.json").write_text(json.dumps(values))
+    with pytest.raises(WeightsError, match="does not fit"):
+        load(tmp_path / "m", llm=spoken.backbone)

@@ -11,7 +11,7 @@ from scbioverse.errors import InputError, MismatchError, WeightsError
 from scbioverse.llm.backbone import Backbone
 from scbioverse.llm.prompts import PromptTemplate
 from scbioverse.llm.score import naive_scores
-from scbioverse.models import BioVerse, load
+from scbioverse.models import BioVerse, Calibration, load
 from tests._precision import LOG_PROBS, TOTALS, UNIT
 
 NAMES = ["B cell", "CD14 monocyte", "CD8 T cell", "NK cell", "platelet"]
@@ -73,7 +73,7 @@ def test_one_row_and_none(model: BioVerse, points: np.ndarray) -> None:
 
 def test_temperature_flattens_and_keeps_the_order(model: BioVerse, points: np.ndarray) -> None:
     raw = model.score(points, NAMES, progress=False)
-    model.config.temperature = 2.0
+    model.config.calibration["score"] = Calibration(temperature=2.0)
     cooler = model.score(points, NAMES, progress=False)
     np.testing.assert_allclose(np.exp(cooler).sum(axis=1), 1.0, atol=TOTALS)
     np.testing.assert_array_equal(cooler.argmax(axis=1), raw.argmax(axis=1))
@@ -94,7 +94,7 @@ def test_nearest_is_cosine_over_temperature(model: BioVerse, points: np.ndarray)
     cells, texts = model.coordinates(points), model.text_coordinates(NAMES)
     np.testing.assert_allclose(np.linalg.norm(cells, axis=1), 1.0, atol=UNIT)
     np.testing.assert_allclose(np.linalg.norm(texts, axis=1), 1.0, atol=UNIT)
-    logits = cells @ texts.T / model.config.nearest_temperature
+    logits = cells @ texts.T / model.config.calibration["nearest"].temperature
     np.testing.assert_allclose(found, logits - np.log(np.exp(logits).sum(axis=1, keepdims=True)), atol=LOG_PROBS)
 
 
@@ -143,7 +143,7 @@ def test_seed_decides_the_start(encoder: Any, tiny_backbone: Backbone) -> None:
 def test_fingerprint_sees_all_that_a_result_depends_on(model: BioVerse) -> None:
     first = model.fingerprint()
     assert model.copy(name="other").fingerprint() == first
-    model.config.temperature = 1.5
+    model.config.calibration["score"] = Calibration(temperature=1.5)
     second = model.fingerprint()
     with torch.no_grad():
         model.tokens.trained[0, 0] += 1e-3

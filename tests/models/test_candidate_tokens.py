@@ -17,7 +17,7 @@ from scbioverse.models import score as scoring
 from scbioverse.models._join import only
 from scbioverse.models.attention import attended
 from scbioverse.models.candidate_tokens import STEPS, answer_shares, codes_of, in_steps, name_code
-from scbioverse.models.config import AskedConfig
+from scbioverse.models.config import Calibration
 from scbioverse.nn import CandidateTokens
 from tests._precision import LOG_PROBS
 
@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 
 B, NK, MONOCYTE, NEURON = "CL:0000236", "CL:0000623", "CL:0000576", "CL:0000540"
 TERMS = [B, NK, MONOCYTE]
+ROWS = {
+    "candidate_tokens": Calibration({"prototypes": 0.5, "markers": 2.0}, temperature=3.0),
+    "candidate_tokens_alone": Calibration({"prototypes": 1.0}, temperature=4.0),
+}
 
 
 @pytest.fixture
@@ -80,13 +84,13 @@ def test_nothing_changes_without_codes_terms_or_candidates_that_are_known(
 
 def test_soft_tokens_are_codes_mixed_by_shares(asked: BioVerse, points: np.ndarray, names: list[str]) -> None:
     codes = codes_of(asked, names, TERMS, "cell")
-    learned = asked.modules["answers"]["cell"].codes  # type: ignore[index]
+    learned = asked.modules["candidate_tokens"]["cell"].codes  # type: ignore[index]
     torch.testing.assert_close(codes[:2], learned)
     torch.testing.assert_close(codes[2], name_code(asked, names[2]))  # a term without a code of its own
     # Another wording is read by its words.
     torch.testing.assert_close(codes_of(asked, ["my B cells"], [B], "cell")[0], name_code(asked, "my B cells"))
     shares = answer_shares(asked, points, TERMS, "cell", steps=None)
-    soft = asked.modules["answers"]["cell"](torch.from_numpy(shares), codes)  # type: ignore[index]
+    soft = asked.modules["candidate_tokens"]["cell"](torch.from_numpy(shares), codes)  # type: ignore[index]
     torch.testing.assert_close(soft[4, 1], sum(shares[4, i] * codes[i, 1] for i in range(3)))
     found = asked.score(points, names, terms=TERMS, steps=None, progress=False)
     # The same soft tokens, brought in as if a projector had made them of rows that are but numbers.
@@ -137,7 +141,7 @@ def test_evidence_is_pooled_with_the_attention_before_anything_is_read(
         asked.score(points, names, terms=TERMS, evidence=evidence)
     plain = asked.score(points, names, terms=TERMS, progress=False)
     before = asked.fingerprint()
-    asked.config.asked = AskedConfig(0.5, 2.0, temperature=3.0, alone=4.0)
+    asked.config.calibration |= ROWS
     assert asked.fingerprint() != before
     assert asked.weighs(TERMS)
     assert not asked.weighs([B, None, None])
@@ -151,24 +155,28 @@ def test_evidence_is_pooled_with_the_attention_before_anything_is_read(
     assert np.abs(raw - plain).max() > 1e-3
     alone = asked.score(points, names, terms=TERMS, progress=False)
     np.testing.assert_allclose(alone, log_softmax(plain / 4.0, axis=1), atol=LOG_PROBS)
-    assert asked.temperature() == asked.config.temperature == 1.0
+    assert asked.temperature() == asked.config.calibration["score"].temperature == 1.0
     with pytest.raises(InputError, match="evidence has shape"):
         asked.score(points, names, terms=TERMS, evidence=evidence[:5])
 
 
 def test_weights_of_evidence_are_kept_and_checked(asked: BioVerse, tmp_path: Path) -> None:
-    asked.config.asked = AskedConfig(0.5, 2.0, 3.0, 4.0)
+    asked.config.calibration |= ROWS
     kept = load(asked.save(tmp_path / "m"), llm=asked.backbone)
-    assert kept.config.asked == asked.config.asked
+    assert kept.config.calibration == asked.config.calibration
     card = (tmp_path / "m" / "README.md").read_text()
-    assert "| codes of answers about a cell | 2 Cell Ontology terms |" in card
-    assert "log-probability x 0.5 and markers x 2, temperature 3; without markers 4 |" in card
+    assert "| candidate tokens of a cell | 2 Cell Ontology terms |" in card
+    assert "| calibration of candidate_tokens | temperature 3; weights: prototypes x 0.5, markers x 2 |" in card
     assert kept.fingerprint() == asked.fingerprint()
-    for wrong in ((-1.0, 1.0), (1.0, 2000.0)):
+    for wrong in (-1.0, 2000.0, float("nan")):
         with pytest.raises(InputError, match="not be negative"):
-            AskedConfig(*wrong)
+            Calibration({"prototypes": wrong, "markers": 1.0})
     with pytest.raises(InputError, match="positive"):
-        AskedConfig(1.0, 1.0, alone=0.0)
+        Calibration(temperature=0.0)
+    with pytest.raises(InputError, match="'stars'"):
+        Calibration({"stars": 1.0})
+    with pytest.raises(InputError, match="0 to 1"):
+        Calibration(thresholds={"sure": 1.5})
 
 
 def test_the_order_of_the_names_does_not_matter(asked: BioVerse, points: np.ndarray) -> None:
@@ -211,7 +219,7 @@ def test_codes_are_kept_copied_and_forgotten_with_the_terms(
     kept.forget_terms("cell")
     assert kept.fingerprint() != before
     again = load(kept.save(tmp_path / "n"), llm=asked.backbone)
-    assert not again.config.encoders["cell"].answers
+    assert not again.config.encoders["cell"].candidates
     plain = again.score(points, names, progress=False)
     np.testing.assert_array_equal(again.score(points, names, terms=TERMS, progress=False), plain)
 

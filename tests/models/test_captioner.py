@@ -9,11 +9,10 @@ import pytest
 import torch
 
 import scbioverse as sb
-from scbioverse.errors import InputError
+from scbioverse.errors import InputError, WeightsError
 from scbioverse.llm.adapter import Adapter, AdapterConfig, training_twin
 from scbioverse.models import BioVerse, join, load
 from scbioverse.models._join import only
-from scbioverse.models.config import BioVerseConfig
 from scbioverse.models.phrase_book import PhraseBook, PhraseGroup
 from scbioverse.models.writer import write_labels
 from scbioverse.nn import PhraseHead
@@ -123,7 +122,7 @@ def test_round_trip_with_an_adapter_of_its_own(
 ) -> None:
     without = speaking.fingerprint()
     plain, _ = speaking.captioner("cell").write(points, max_new_tokens=8)
-    head = speaking.modules["speech"]["cell"]  # type: ignore[index]
+    head = speaking.modules["phrases"]["cell"]  # type: ignore[index]
     speaking.set_phrases("cell", SPEECH, head, random_adapter(tiny_backbone))
     assert speaking.fingerprint() != without
     assert speaking.adapter is None  # the others read as they did
@@ -156,14 +155,20 @@ def test_joined_models_keep_their_speech(speaking: BioVerse, points: np.ndarray,
     both = extend(speaking, encoder)
     assert both.captioner("cell").notes(points) == speaking.captioner("cell").notes(points)
     alone = only(both, ["molecule"])
-    assert not alone.modules["speech"]
+    assert not alone.modules["phrases"]
     assert join(only(both, ["cell"]), alone).captioner("cell").notes(points) == speaking.captioner("cell").notes(points)
 
 
-def test_configurations_without_speech_are_read(model: BioVerse) -> None:
-    values = model.config.to_dict()
-    del values["encoders"]["cell"]["speech"]
-    assert BioVerseConfig.from_dict(values) == model.config
+def test_phrases_lie_in_a_file_of_their_own(speaking: BioVerse, tiny_backbone: Backbone, tmp_path: Path) -> None:
+    folder = speaking.save(tmp_path / "m")
+    assert PhraseBook.read(folder / "phrases" / "cell.json") == SPEECH
+    kept = load(folder, llm=tiny_backbone)
+    assert (kept.phrase_books, kept.fingerprint()) == (speaking.phrase_books, speaking.fingerprint())
+    (folder / "phrases" / "cell.json").write_text('{"groups": [], "hidden": 4}')
+    with pytest.raises(WeightsError, match="truncated or was changed"):
+        load(folder, llm=tiny_backbone)
+    with pytest.raises(WeightsError, match="holds no phrases"):
+        PhraseBook.read(folder / "phrases" / "cell.json")
 
 
 @pytest.mark.parametrize("wrong", [{"groups": ()}, {"hidden": 0}, {"opening": " "}, {"longest": 0}])
@@ -182,11 +187,11 @@ def test_a_model_trained_to_write_otherwise_does_so(speaking: BioVerse) -> None:
     aligned = sb.tl.align(
         cells, text_key="cell_type", model=speaking, start="model", loss="autoregressive", steps=1, rng=0
     )
-    assert aligned.config.encoders["cell"].speech is None
-    assert speaking.config.encoders["cell"].speech == SPEECH
+    assert "cell" not in aligned.phrase_books
+    assert speaking.phrase_books["cell"] == SPEECH
     contrastive = sb.tl.align(
         cells, text_key="cell_type", model=speaking, start="model", loss="contrastive", steps=1, rng=0
     )
-    assert contrastive.config.encoders["cell"].speech == SPEECH
+    assert contrastive.phrase_books["cell"] == SPEECH
     tuned = sb.tl.tune(cells, text_key="cell_type", model=speaking, steps=1, batch_size=2, rng=0)
-    assert tuned.config.encoders["cell"].speech is None
+    assert "cell" not in tuned.phrase_books

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import torch
 
 from scbioverse.errors import InputError, MismatchError, WeightsError
 from scbioverse.llm.backbone import Backbone
-from scbioverse.models import BioVerse, checkpoint, load
+from scbioverse.models import BioVerse, Calibration, checkpoint, load
 from scbioverse.models._encoders import Encoders
 
 NAMES = ["B cell", "CD14 monocyte", "platelet"]
@@ -38,8 +39,9 @@ def test_round_trip_is_bit_for_bit(
     model: BioVerse, tiny_backbone: Backbone, points: np.ndarray, tmp_path: Path
 ) -> None:
     model.centre_shared(model.project(points))
-    model.config.temperature, model.config.default_labels = 1.3, ["CL:0000236"]
-    model.config.methods = ["score"]
+    model.config.calibration["score"] = Calibration(temperature=1.3)
+    model.config.default_labels = ["CL:0000236"]
+    model.config.encoders["cell"] = replace(model.config.encoders["cell"], methods=("score", "nearest"))
     again = load(model.save(tmp_path / "m"), llm=tiny_backbone)
     assert again.config == model.config
     assert set(again.tensors()) == set(model.tensors())
@@ -108,7 +110,7 @@ def test_truncated_file_with_a_matching_checksum(saved: Path) -> None:
 
 
 def test_tensors_of_another_shape(saved: Path) -> None:
-    edit(saved, lambda v: v.update(hidden=17))
+    edit(saved, lambda v: v["encoders"]["cell"].update(hidden=17))
     with pytest.raises(WeightsError, match=r"does not fit config\.json"):
         load(saved)
 
@@ -178,11 +180,11 @@ def test_another_encoder_is_refused_with_both_fingerprints(saved: Path, model: B
 
 
 def test_another_template_is_refused_with_both_hashes(saved: Path, model: BioVerse) -> None:
-    edit(saved, lambda v: v.update(template_hash="e" * 64))
+    edit(saved, lambda v: v["template"].update(sha256="e" * 64))
     with pytest.raises(MismatchError) as caught:
         load(saved)
     assert "e" * 64 in str(caught.value)
-    assert model.config.template_hash in str(caught.value)
+    assert model.config.template["sha256"] in str(caught.value)
 
 
 def test_save_replaces_only_models_and_only_when_told(model: BioVerse, saved: Path, tmp_path: Path) -> None:

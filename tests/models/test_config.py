@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import fields
+
 import pytest
 
 from scbioverse.errors import InputError, WeightsError
-from scbioverse.models import BioVerseConfig, EncoderConfig, LLMConfig, TextSpaceConfig, config
+from scbioverse.models import BioVerseConfig, Calibration, EncoderConfig, LLMConfig, TextSpaceConfig, config
 from scbioverse.models.card import render_card
 
 
@@ -11,10 +13,8 @@ def make(**more: object) -> BioVerseConfig:
     return BioVerseConfig(
         name="m",
         llm=LLMConfig("llm", "a" * 64, 32),
-        template={"system": "", "instruction": "x", "question": ""},
-        template_hash="b" * 64,
+        template={"system": "", "instruction": "x", "question": "", "sha256": "b" * 64},
         n_soft=2,
-        hidden=16,
         encoders={"cell": EncoderConfig("compact", "tiny", "c" * 64, 8, 1)},
         **more,  # type: ignore[arg-type]
     )
@@ -32,25 +32,20 @@ def test_formats_that_cannot_be_read(version: object) -> None:
         BioVerseConfig.from_dict({**make().to_dict(), "format_version": version})
 
 
-def test_earlier_formats_are_migrated_step_by_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    def rename(values: dict) -> dict:
-        return {**values, "hidden": values["width"]}
+def test_an_earlier_format_says_what_to_do() -> None:
+    with pytest.raises(WeightsError, match=r"has format 3, of a version before.*anew \(scbioverse\.tl\.align"):
+        BioVerseConfig.from_dict({**make().to_dict(), "format_version": 3})
 
-    def widen(values: dict) -> dict:
-        return {**values, "hidden": values["hidden"] + 1}
 
-    monkeypatch.setattr(config, "FORMAT_VERSION", 3)
-    monkeypatch.setattr(config, "_MIGRATIONS", {1: rename, 2: widen})
-    old = {**make().to_dict(), "format_version": 1, "width": 40}
-    del old["hidden"]
-    read = BioVerseConfig.from_dict(old)
-    assert (read.hidden, read.format_version) == (41, 3)
+def test_at_most_thirty_fields() -> None:
+    held = (BioVerseConfig, LLMConfig, EncoderConfig, TextSpaceConfig, Calibration)
+    assert sum(len(fields(one)) for one in held) <= 30
 
 
 @pytest.mark.parametrize("temperature", [0.0, -1.0])
 def test_temperatures_are_positive(temperature: float) -> None:
     with pytest.raises(InputError, match="temperatures"):
-        make(temperature=temperature)
+        make(calibration={"score": Calibration(temperature=temperature)})
 
 
 @pytest.mark.parametrize("name", ["cell", "a.b-c_1", "X"])

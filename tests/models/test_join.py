@@ -145,7 +145,7 @@ def test_models_aligned_apart_from_scratch_are_joined(rows: AnnData, tiny_llm: P
     np.testing.assert_array_equal(both.coordinates(x, "molecule"), molecules.coordinates(x, "molecule"))
     np.testing.assert_array_equal(both.text_coordinates(NAMES), molecules.text_coordinates(NAMES))
     np.testing.assert_array_equal(both.score(x, NAMES, progress=False), cells.score(x, NAMES, progress=False))
-    assert both.config.encoders["molecule"].methods == ("nearest",)
+    assert both.config.encoders["molecule"].chooses_by == ["nearest"]
 
 
 def test_a_model_without_a_text_space_is_joined_and_has_no_place_in_one(rows: AnnData, tiny_llm: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 import scbioverse as sb
 from scbioverse.llm import Backbone
-from scbioverse.models import _loaded
+from scbioverse.models import Calibration, _loaded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,17 +85,17 @@ def test_a_model_that_is_dropped_frees_its_language_model(
 def test_few_models_are_kept(model: BioVerse, tmp_path: Path) -> None:
     kept = []
     for number in range(5):
-        model.config.temperature = 1.0 + number
+        model.config.calibration["score"] = Calibration(temperature=1.0 + number)
         kept.append(sb.models.load(model.save(tmp_path / str(number))))
     assert len(_loaded.LOADED) == _loaded.MOST_MODELS
-    assert [one.config.temperature for one in kept] == [1.0, 2.0, 3.0, 4.0, 5.0]
+    assert [one.config.calibration["score"].temperature for one in kept] == [1.0, 2.0, 3.0, 4.0, 5.0]
 
 
 def test_models_of_one_language_model_read_with_one_copy_of_it(
     model: BioVerse, tmp_path: Path, loads: list[weakref.ref[Any]], points: np.ndarray
 ) -> None:
     first = model.save(tmp_path / "first")
-    model.config.temperature = 3.0
+    model.config.calibration["score"] = Calibration(temperature=3.0)
     second = model.save(tmp_path / "second")
     one, other = (sb.models.load(folder) for folder in (first, second))
     assert not np.array_equal(one.score(points, NAMES, progress=False), other.score(points, NAMES, progress=False))
@@ -134,10 +134,10 @@ def test_large_language_models_opened_after_they_were_kept_go_at_the_next_call(
 
 def test_what_is_saved_anew_in_its_place_is_loaded_anew(model: BioVerse, tmp_path: Path) -> None:
     folder = model.save(tmp_path / "m")
-    assert sb.models.load(folder).config.temperature == 1.0
-    model.config.temperature = 2.5
+    assert sb.models.load(folder).config.calibration["score"].temperature == 1.0
+    model.config.calibration["score"] = Calibration(temperature=2.5)
     model.save(folder, overwrite=True)
-    assert sb.models.load(folder).config.temperature == 2.5
+    assert sb.models.load(folder).config.calibration["score"].temperature == 2.5
     (folder / "projector.safetensors").unlink()
     with pytest.raises(sb.errors.WeightsError, match="is missing"):
         sb.models.load(folder)
@@ -149,7 +149,7 @@ def test_nobody_changes_what_is_kept(saved: Path, tiny_llm: Path, points: np.nda
     cells = sb.datasets.toy_cells(n_obs=60, n_genes=200)
     sb.tl.tune(cells, text_key="cell_type", model=first, steps=1, batch_size=2, rank=2, rng=0)
     sb.tl.align(cells, text_key="cell_type", model=first, start="model", steps=1, rng=0)
-    first.config.temperature = 9.0
+    first.config.calibration["score"] = Calibration(temperature=9.0)
     first.config.default_labels.append("spleen")
     first.forget_candidate_tokens("cell")
     first.fit_text_space(["Another text.", "And one more.", "A third."], dim=2)

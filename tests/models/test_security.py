@@ -120,13 +120,11 @@ def test_an_index_that_names_files_elsewhere(tiny_llm: Path, tmp_path: Path, nam
         Backbone.load(str(folder), device="cpu")
 
 
-@pytest.mark.parametrize("where", ["hidden", "n_soft", "prototypes", "negative"])
+@pytest.mark.parametrize("where", ["hidden", "n_soft", "dim", "negative"])
 def test_numbers_that_would_fill_the_memory(saved: Path, where: str) -> None:
     values = json.loads((saved / "config.json").read_text())
-    if where == "prototypes":
-        values["encoders"]["cell"]["prototypes"] = 10**12
-    else:
-        values["hidden" if where == "negative" else where] = -4 if where == "negative" else 10**12
+    part = values if where == "n_soft" else values["encoders"]["cell"]
+    part["hidden" if where == "negative" else where] = -4 if where == "negative" else 10**12
     (saved / "config.json").write_text(json.dumps(values))
     with pytest.raises(WeightsError, match=r"must be a whole number from 0 to 16,777,216, found (-4|1000000000000)"):
         load(saved)

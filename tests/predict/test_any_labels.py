@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import warnings
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -60,7 +61,8 @@ def check(error: Exception, some: ad.AnnData) -> None:
 @BOUNDED
 @given(labels=LABELS)
 def test_labels(labels: Any, cells: ad.AnnData, tiny_model: BioVerse) -> None:
-    tiny_model.config.methods = ["nearest"]
+    cell = tiny_model.config.encoders["cell"]
+    tiny_model.config.encoders["cell"] = replace(cell, methods=("nearest",))
     some = cells[:4].copy()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import anndata as ad
@@ -31,7 +32,8 @@ def called(cells: ad.AnnData, model: BioVerse, labels: Any) -> list[str]:
 
 @pytest.fixture
 def model(tiny_model: BioVerse) -> BioVerse:
-    tiny_model.config.methods = ["nearest"]
+    cell = tiny_model.config.encoders["cell"]
+    tiny_model.config.encoders["cell"] = replace(cell, methods=("nearest",))
     return tiny_model
 
 

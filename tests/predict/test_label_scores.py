@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +10,8 @@ import pytest
 import scbioverse as sb
 from scbioverse._record import read_record
 from scbioverse.errors import InputError
-from scbioverse.models.config import PoolConfig
+from scbioverse.models.config import Calibration
+from scbioverse.predict.pool import pool_record
 from scbioverse.predict.sources.markers import marker_weight
 from tests._precision import LOG_PROBS, TOTALS
 
@@ -26,9 +26,9 @@ LABELS = ["NK cell", "B cell", "CD14 monocyte"]
 @pytest.fixture
 def pooled(tiny_model: BioVerse) -> BioVerse:
     copy = tiny_model.copy(name="pooled")
-    copy.config.pool = PoolConfig(score=0.5, nearest=3.0, markers=0.7, sure=0.6)
-    copy.config.nearest_temperature = 0.2
-    copy.config.marker_weight, copy.config.nearest_marker_weight = 0.4, 0.5
+    pool = Calibration({"language_model": 0.5, "nearest": 3.0, "markers": 0.7}, thresholds={"sure": 0.6})
+    nearest = Calibration({"markers": 0.5}, temperature=0.2)
+    copy.config.calibration |= {"cascade": pool, "nearest": nearest, "score": Calibration({"markers": 0.4})}
     return copy
 
 
@@ -49,7 +49,7 @@ def test_it_is_the_default_and_the_record_says_how(cells: AnnData, pooled: BioVe
     assert record["method"] == "cascade"
     assert record["markers"]["weight"] == 0.7
     assert record["temperature"] is None  # the pool's weights hold it
-    assert record["pool"] == asdict(pooled.config.pool)
+    assert record["pool"] == pool_record(pooled.config.calibration["cascade"])
     assert 0 < record["rows_read_by_llm"] <= cells.n_obs
     np.testing.assert_allclose(np.exp(_scores(done)).sum(axis=1), 1, atol=TOTALS)
     assert read_record(_done(cells, pooled, method="score"), "annotate")["pool"] is None
@@ -83,7 +83,7 @@ def test_without_markers_and_with_genes_that_cannot_be_read(
 
 def test_the_weight_of_markers_is_that_of_the_pool(pooled: BioVerse) -> None:
     assert marker_weight(pooled, "cascade") == 0.7
-    pooled.config.pool = PoolConfig(score=1.0, nearest=1.0, markers=0.0)
+    pooled.config.calibration["cascade"] = Calibration({"language_model": 1.0, "nearest": 1.0})
     assert marker_weight(pooled, "cascade") == 0.0
 
 

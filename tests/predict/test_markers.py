@@ -7,7 +7,7 @@ import pytest
 from scipy.special import log_softmax
 
 from scbioverse.errors import InputError
-from scbioverse.models import load
+from scbioverse.models import Calibration, load
 from scbioverse.predict.sources.markers import add_markers, read_markers
 from tests._precision import TOTALS
 
@@ -18,7 +18,7 @@ IDS = ["CL:0000236", "CL:0000623", "CL:0000576"]
 def model():
     shipped = load("bioverse-small")
     copy = shipped.copy(name="weighted")
-    copy.config.marker_weight = 0.7
+    copy.config.calibration["score"] = Calibration({"markers": 0.7})
     return copy
 
 
@@ -55,7 +55,7 @@ def test_switched_off_nothing_changes(model, cells):
     joint, note = _ask(model, cells, even, markers=False)
     assert joint is even
     assert note == {"weight": 0.0}
-    model.config.marker_weight = 0.0
+    model.config.calibration["score"] = Calibration()
     assert _ask(model, cells, even)[0] is even
 
 
@@ -71,6 +71,6 @@ def test_unreadable_genes_are_said_or_refused(model, cells):
 
 
 def test_markers_without_a_weight_are_refused(model, cells):
-    model.config.marker_weight = 0.0
+    model.config.calibration["score"] = Calibration()
     with pytest.raises(InputError, match="no marker term"):
         _ask(model, cells, np.zeros((cells.n_obs, 3), np.float32), markers=True)

@@ -7,6 +7,7 @@ import pytest
 
 import scbioverse as sb
 from scbioverse.errors import InputError
+from scbioverse.models import Calibration
 from scbioverse.predict.calls import decide
 from scbioverse.predict.groups import Groups
 from scbioverse.predict.open_set import Away, outside_terms
@@ -58,7 +59,7 @@ def test_annotate_warns_of_other_types_and_advises_what_the_model_has(
     options = {"labels": ["B cell", "NK cell"], "model": tiny_model, "rationale": None, "copy": True}
     with pytest.warns(UserWarning, match=r"100 % of the cells are more like types.*unknown_threshold=0.02"):
         sb.tl.annotate(cells, **options)
-    tiny_model.config.auto_threshold = 0.02
+    tiny_model.config.calibration["score"] = Calibration(thresholds={"auto": 0.02})
     with pytest.warns(UserWarning, match="unknown_threshold='auto'"):
         sb.tl.annotate(cells, **options)
     sb.tl.annotate(cells, unknown_threshold=0.1, **options)  # acted on, and so no warning
@@ -66,12 +67,12 @@ def test_annotate_warns_of_other_types_and_advises_what_the_model_has(
 
 def test_auto_is_the_threshold_of_the_model(cells: AnnData, tiny_model: BioVerse) -> None:
     options = {"labels": ["B cell", "NK cell"], "model": tiny_model, "rationale": None, "parents": False}
-    tiny_model.config.auto_threshold = 1.0
+    tiny_model.config.calibration["score"] = Calibration(thresholds={"auto": 1.0})
     sb.tl.annotate(cells, unknown_threshold="auto", **options)
     assert (cells.obs["bioverse_label"] == "unknown").all()
     sb.tl.annotate(cells, **options)
     assert (cells.obs["bioverse_label"] != "unknown").all()
-    tiny_model.config.auto_threshold = 0.0
+    tiny_model.config.calibration["score"] = Calibration(thresholds={"auto": 0.0})
     with pytest.raises(InputError, match="calibrated without one"):
         sb.tl.annotate(cells, unknown_threshold="auto", **options)
     with pytest.raises(InputError, match="'auto' or None, found 'often'"):

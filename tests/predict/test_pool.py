@@ -11,7 +11,7 @@ from scipy.special import log_softmax
 from scbioverse.errors import InputError, WeightsError
 from scbioverse.models import BioVerse, load
 from scbioverse.models.attention import attended
-from scbioverse.models.config import BioVerseConfig, PoolConfig
+from scbioverse.models.config import BioVerseConfig, Calibration
 from scbioverse.predict.pool import cascade, worth_reading
 from tests._precision import LOG_PROBS, TOTALS
 
@@ -25,8 +25,10 @@ def pooled(model: BioVerse) -> BioVerse:
     copy = model.copy(name="pooled")
     if copy.text_space is None:
         copy.fit_text_space([*CARDS, "T cell", "neuron", "skin cell", "a chair"], dim=4)
-    copy.config.pool = PoolConfig(score=0.5, nearest=3.0, markers=2.0, sure=0.6, reach=500.0)
-    copy.config.nearest_marker_weight = 1.0
+    copy.config.calibration["cascade"] = Calibration(
+        {"language_model": 0.5, "nearest": 3.0, "markers": 2.0}, thresholds={"sure": 0.6, "reach": 500.0}
+    )
+    copy.config.calibration["nearest"] = replace(copy.config.calibration["nearest"], weights={"markers": 1.0})
     return copy
 
 
@@ -62,9 +64,13 @@ def test_a_row_does_not_depend_on_the_others(pooled: BioVerse) -> None:
 
 def test_sure_at_zero_never_asks_and_at_one_always(pooled: BioVerse) -> None:
     rows = _rows(pooled)
-    pooled.config.pool = PoolConfig(score=1.0, nearest=0.0, markers=0.0, sure=0.0)
+    pooled.config.calibration["cascade"] = Calibration(
+        {"language_model": 1.0, "nearest": 0.0}, thresholds={"sure": 0.0}
+    )
     assert not cascade(pooled, rows, NAMES, CARDS).read.any()
-    pooled.config.pool = PoolConfig(score=1.0, nearest=0.0, markers=0.0, sure=1.0)
+    pooled.config.calibration["cascade"] = Calibration(
+        {"language_model": 1.0, "nearest": 0.0}, thresholds={"sure": 1.0}
+    )
     found = cascade(pooled, rows, NAMES, CARDS)
     assert found.read.all()
     np.testing.assert_allclose(found.log_probs, pooled.score(rows, NAMES, calibrated=False), atol=LOG_PROBS)
@@ -72,16 +78,21 @@ def test_sure_at_zero_never_asks_and_at_one_always(pooled: BioVerse) -> None:
 
 def test_rows_that_no_word_could_change_are_not_read(pooled: BioVerse) -> None:
     rows = _rows(pooled)
-    pool = PoolConfig(score=0.1, nearest=1.0, markers=1.0, sure=0.9, reach=20.0)
+    pool = Calibration({"language_model": 0.1, "nearest": 1.0, "markers": 1.0}, thresholds={"sure": 0.9, "reach": 20.0})
     apart = np.array([[0.0, 0.0, 0.0], [1.9, 0.0, 0.0], [2.1, 0.0, 0.0], [2.1, 0.2, 0.0]])
     assert worth_reading(pool, apart).tolist() == [True, True, False, True]
-    assert not worth_reading(replace(pool, sure=0.3), apart).any()
-    assert not worth_reading(replace(pool, score=0.0), np.zeros((4, 3))).any()  # a word without weight
+    assert not worth_reading(replace(pool, thresholds={"sure": 0.3}), apart).any()
+    mute = replace(pool, weights={"nearest": 1.0, "markers": 1.0})  # its word has no weight
+    assert not worth_reading(mute, np.zeros((4, 3))).any()
     assert not worth_reading(pool, np.zeros((4, 1))).any()
     # What is left out changes no label.
-    pooled.config.pool = PoolConfig(score=0.5, nearest=30.0, markers=0.0, sure=1.0, reach=500.0)
+    pooled.config.calibration["cascade"] = Calibration(
+        {"language_model": 0.5, "nearest": 30.0}, thresholds={"sure": 1.0, "reach": 500.0}
+    )
     whole = cascade(pooled, rows, NAMES, CARDS)
-    pooled.config.pool = PoolConfig(score=0.5, nearest=30.0, markers=0.0, sure=1.0, reach=20.0)
+    pooled.config.calibration["cascade"] = Calibration(
+        {"language_model": 0.5, "nearest": 30.0}, thresholds={"sure": 1.0, "reach": 20.0}
+    )
     part = cascade(pooled, rows, NAMES, CARDS)
     assert part.read.sum() < whole.read.sum()
     assert (part.log_probs.argmax(axis=1) == whole.log_probs.argmax(axis=1)).all()
@@ -89,7 +100,7 @@ def test_rows_that_no_word_could_change_are_not_read(pooled: BioVerse) -> None:
 
 def test_attention_has_a_say_where_prototypes_stand_for_terms(spoken: BioVerse) -> None:
     rows = _rows(spoken)
-    spoken.config.pool = PoolConfig(score=0.0, nearest=2.0, markers=0.0, attention=0.7)
+    spoken.config.calibration["cascade"] = Calibration({"nearest": 2.0, "markers": 0.0, "prototypes": 0.7})
     found = cascade(spoken, rows, NAMES, CARDS, terms=TERMS)
     cosine = spoken.coordinates(rows) @ spoken.text_coordinates(CARDS).T
     wanted = log_softmax(2.0 * cosine + 0.7 * attended(spoken, rows, TERMS), axis=1)
@@ -109,8 +120,8 @@ def test_refused_without_a_pool_and_with_wrong_shapes(pooled: BioVerse) -> None:
     with pytest.raises(InputError, match="evidence"):
         cascade(pooled, _rows(pooled), NAMES, CARDS, evidence=np.zeros((2, 3), np.float32))
     with pytest.raises(InputError, match="negative"):
-        PoolConfig(score=-1.0, nearest=0.0, markers=0.0)
-    pooled.config.pool = None
+        Calibration({"language_model": -1.0, "nearest": 0.0})
+    del pooled.config.calibration["cascade"]
     with pytest.raises(InputError, match="no calibrated pool"):
         cascade(pooled, _rows(pooled), NAMES, CARDS)
 
@@ -118,11 +129,11 @@ def test_refused_without_a_pool_and_with_wrong_shapes(pooled: BioVerse) -> None:
 def test_the_pool_is_kept_in_files_and_changes_the_fingerprint(pooled: BioVerse, tmp_path) -> None:
     before = pooled.fingerprint()
     kept = load(pooled.save(tmp_path / "m"), llm=pooled.backbone)
-    assert kept.config.pool == pooled.config.pool
+    assert kept.config.calibration == pooled.config.calibration
     assert kept.fingerprint() == before
-    pooled.config.pool = PoolConfig(score=0.6, nearest=3.0, markers=2.0)
+    pooled.config.calibration["cascade"] = Calibration({"language_model": 0.6, "nearest": 3.0, "markers": 2.0})
     assert pooled.fingerprint() != before
     values = pooled.config.to_dict()
-    values["pool"]["score"] = -2
+    values["calibration"]["cascade"]["weights"]["nearest"] = -2
     with pytest.raises(WeightsError, match="not the configuration"):
         BioVerseConfig.from_dict(values)

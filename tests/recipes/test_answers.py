@@ -26,7 +26,7 @@ CONFIG = AnswerConfig(
 
 @pytest.fixture
 def lessons(tiny_backbone) -> tuple[BioVerse, np.ndarray, np.ndarray]:
-    model = BioVerse.new(PrecomputedEncoder("X_toy", dim=8), llm=tiny_backbone, n_soft=2, prototypes=len(TERMS))
+    model = BioVerse.new(PrecomputedEncoder("X_toy", dim=8), llm=tiny_backbone, n_soft=2, prototypes=[""] * len(TERMS))
     model.config.encoders["cell"] = replace(model.config.encoders["cell"], terms=tuple(TERMS))
     with torch.no_grad():
         projector = model.modules["projectors"]["cell"]
@@ -42,9 +42,9 @@ def test_nothing_but_the_codes_learns_and_they_do(lessons) -> None:
     history = train_answers(model, cells, term, TERMS, CONFIG, 0)
     assert history["loss"].tail(3).mean() < history["loss"].head(3).mean()
     after = model.tensors()
-    assert {key for key in after if key not in before} == {"answers.cell.codes"}
+    assert {key for key in after if key not in before} == {"candidate_tokens.cell.codes"}
     assert all(torch.equal(one, after[key]) for key, one in before.items())
-    asked = model.config.encoders["cell"].answers
+    asked = model.config.encoders["cell"].candidates
     assert set(TERMS) < set(asked)  # and broader ones
     begun = torch.stack([name_code(model, answer_name(one, model.config.names)) for one in asked])
     moved = (answers(model, "cell").codes - begun).abs().amax(dim=(1, 2))
@@ -69,7 +69,9 @@ def test_soft_tokens_of_a_lesson_are_its_shares_of_its_names(lessons) -> None:
     soft = AnswerTask(model).soft(batch)
     codes = answers(model, "cell").codes
     names = list(batch["candidates"].names)
-    assert [answer_name(model.config.encoders["cell"].answers[i], model.config.names) for i in batch["codes"]] == names
+    assert [
+        answer_name(model.config.encoders["cell"].candidates[i], model.config.names) for i in batch["codes"]
+    ] == names
     wanted = sum(float(batch["shares"][3, i]) * codes[at, 1] for i, at in enumerate(batch["codes"]))
     torch.testing.assert_close(soft[3, 1], wanted, atol=1e-5, rtol=1e-4)
 

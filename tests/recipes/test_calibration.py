@@ -74,9 +74,8 @@ def test_what_is_read_with_markers_has_weights_and_temperatures_of_its_own() -> 
     assert attention < 0.2 * markers  # it knows nothing
     assert temperature == pytest.approx(3 * SURER / markers, rel=0.1)
     assert alone > 5  # what it says without markers is noise
-    config = found.asked_config
-    assert config is not None
-    assert (config.attention, config.alone) == (attention, alone)
+    assert found.table["candidate_tokens"].weight("prototypes") == attention
+    assert found.table["candidate_tokens_alone"].temperature == alone
     # Sorted cells have a say in what to go by, none in how sure to be.
     noisy = {study: answers(study, 9 + i, noise=0.6) for i, study in enumerate(set(WEIGHERS) - set(CALIBRATORS))}
     assert share_weights({**held, **noisy})[1] == pytest.approx(markers, rel=0.15)

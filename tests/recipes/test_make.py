@@ -13,13 +13,12 @@ from scipy import sparse
 from recipes.bioverse_small import data, make, projector
 from recipes.bioverse_small.answers import AnswerConfig
 from recipes.bioverse_small.encoder import EncoderConfig
-from recipes.bioverse_small.projector import TAUGHT
 from recipes.bioverse_small.rehearsals import FOLDS, STUDY_FOLDS, TYPE_FOLDS, LeftOut, load_rehearsal
 from recipes.bioverse_small.renew import with_answers_of, with_cells_of
 from scbioverse.datasets import fetch
 from scbioverse.encoders import PrecomputedEncoder
 from scbioverse.errors import BioverseError, MismatchError
-from scbioverse.models import extend, load
+from scbioverse.models import Calibration, extend, load
 
 TINY = make.RecipeConfig(
     encoder=EncoderConfig(steps=3, batch_size=32, hidden=32, dim=16),
@@ -103,7 +102,7 @@ def test_the_recipe_makes_a_checkpoint_that_says_how(sliver, tmp_path, monkeypat
     summary = make.make(tmp_path / "model", seed=3, rehearsals=tmp_path / "kept", config=TINY, folds=("kang", "baron"))
     model = load(tmp_path / "model")
     assert model.config.training["seed"] == 3
-    assert (model.config.temperature, model.config.marker_weight) == tuple(summary["calibration"]["score"])
+    assert _pair(model) == tuple(summary["calibration"]["score"])
     assert set(summary["figures"]) == {"pbmc3k"}
     assert set(summary["left_out_figures"]) == {"kang_ifnb_pbmc", "pancreas_baron_human"}
     assert "kang_ifnb_pbmc, left out of training and calibration" in (tmp_path / "model" / "README.md").read_text()
@@ -111,9 +110,10 @@ def test_the_recipe_makes_a_checkpoint_that_says_how(sliver, tmp_path, monkeypat
     assert rehearsed.config.training["left_out"]["studies"] == ["kang_ifnb_pbmc"]
     assert "kang_ifnb_pbmc" not in rehearsed.config.training["studies"]
     assert head.prototypes.shape == (len(head.terms), 16)
-    model.config.marker_weight, model.config.pool = 33.0, None
+    del model.config.calibration["cascade"]
     weights = {file.name: file.read_bytes() for file in (tmp_path / "model").glob("*.safetensors")}
-    model.config.temperature, model.config.metrics = 7.0, {"Something else": [{"n": 1}], **model.config.metrics}
+    model.config.calibration["score"] = Calibration({"markers": 33.0}, 7.0)
+    model.config.metrics = {"Something else": [{"n": 1}], **model.config.metrics}
     model.save(tmp_path / "model", overwrite=True, dtype="float16")
     used: list[set[str]] = []
     fit = make.fit
@@ -125,17 +125,21 @@ def test_the_recipe_makes_a_checkpoint_that_says_how(sliver, tmp_path, monkeypat
     monkeypatch.setattr(make, "fit", noted)
     make.recalibrate(tmp_path / "model", seed=3, rehearsals=tmp_path / "kept", config=TINY, folds=("kang", "baron"))
     again = load(tmp_path / "model")
-    assert again.config.temperature == pytest.approx(summary["calibration"]["score"][0], rel=0.05)
-    assert (again.config.temperature, again.config.marker_weight) == tuple(
-        again.config.training["calibration"]["score"]
-    )
-    assert again.config.pool is not None
+    assert again.config.calibration["score"].temperature == pytest.approx(summary["calibration"]["score"][0], rel=0.05)
+    assert _pair(again) == tuple(again.config.training["calibration"]["score"])
+    assert "cascade" in again.config.calibration
     # All for the model itself; for the figures of a study, the others.
     assert used == [{"kang_ifnb_pbmc", "pancreas_baron_human"}, {"pancreas_baron_human"}, {"kang_ifnb_pbmc"}]
     assert set(again.config.metrics) == set(model.config.metrics)
     assert {file.name: file.read_bytes() for file in (tmp_path / "model").glob("*.safetensors")} == weights
     _renews(tmp_path)
     _answers_anew(tmp_path)
+
+
+def _pair(model):
+    """Temperature and marker weight of `score`."""
+    row = model.config.calibration["score"]
+    return row.temperature, row.weight("markers")
 
 
 def _answers_anew(folder):
@@ -146,10 +150,12 @@ def _answers_anew(folder):
     make.recalibrate(folder / "both", seed=3, rehearsals=shelf, config=TINY, folds=("kang", "baron"), answers=True)
     new, (fresh, _) = load(folder / "both"), load_rehearsal(shelf / "full-3")
     assert new.config.training["answers"]["steps"] == 5
-    assert new.config.encoders["cell"].answer_spread == (0.5, 1.0)
+    assert new.config.encoders["cell"].spread == (0.5, 1.0)
     before, after, found = (one.tensors() for one in (old, new, fresh))
-    assert {key for key in after if not torch.equal(after[key], before[key])} == {"answers.cell.codes"}
-    torch.testing.assert_close(after["answers.cell.codes"], found["answers.cell.codes"], atol=1e-3, rtol=1e-3)
+    assert {key for key in after if not torch.equal(after[key], before[key])} == {"candidate_tokens.cell.codes"}
+    torch.testing.assert_close(
+        after["candidate_tokens.cell.codes"], found["candidate_tokens.cell.codes"], atol=1e-3, rtol=1e-3
+    )
     stranger, _ = load_rehearsal(shelf / "kang-3")
     with pytest.raises(MismatchError, match="fingerprint"):
         with_answers_of(new, stranger)
@@ -162,19 +168,15 @@ def _renews(folder):
     """A projector trained anew on the same encoder goes into the checkpoint, beside what else that reads."""
     old = load(folder / "model")
     shelf = folder / "kept"
-    taught = dataclasses.replace(TINY.projector, steps=4, spread=(1.0, 2.7), teaching=TAUGHT.teaching)
-    other = dataclasses.replace(TINY, projector=taught)
+    other = dataclasses.replace(TINY, projector=dataclasses.replace(TINY.projector, steps=4))
     make.rehearse("full", shelf, other, 3, again=True)
     fresh, _ = load_rehearsal(shelf / "full-3")
     assert fresh.config.encoders["cell"].fingerprint == old.config.encoders["cell"].fingerprint
     both = extend(old, PrecomputedEncoder("X_m", dim=4, modality="molecule"))
     both.save(folder / "both", dtype="float16")
-    with pytest.raises(MismatchError, match="spread"):  # the folds were trained another way
-        make.recalibrate(folder / "both", seed=3, rehearsals=shelf, config=other, folds=("kang", "baron"), renew=True)
     make.recalibrate(folder / "both", seed=3, rehearsals=shelf, config=TINY, folds=("kang", "baron"), renew=True)
     new = load(folder / "both")
     assert new.modalities == ["cell", "molecule"]
-    assert (old.config.encoders["cell"].spread, new.config.encoders["cell"].spread) == ((), (1.0, 2.7))
     held = [one.modules["projectors"]["cell"].state_dict() for one in (new, fresh, old)]
     for key, value in held[0].items():
         torch.testing.assert_close(value, held[1][key], atol=1e-3, rtol=1e-3)

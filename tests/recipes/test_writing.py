@@ -99,9 +99,9 @@ def test_added_saved_and_nothing_else_changed(
     reader: BioVerse, table: pd.DataFrame, x: np.ndarray, tmp_path: Path
 ) -> None:
     new = add_writing(reader, table, x, SMALL, 0)
-    assert reader.config.encoders["molecule"].speech is None
+    assert "molecule" not in reader.phrase_books
     mine, theirs = reader.tensors(), new.tensors()
-    assert {key for key in theirs if key not in mine} == {key for key in theirs if key.startswith("speech.")}
+    assert {key for key in theirs if key not in mine} == {key for key in theirs if key.startswith("phrases.")}
     assert all(torch.equal(mine[key], theirs[key]) for key in mine)
     notes = new.captioner("molecule").notes(x)
     assert [one.split(";")[0] for one in notes] == ["a benzoate ester", "a hexose"] * 10

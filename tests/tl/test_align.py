@@ -15,7 +15,7 @@ import scbioverse as sb
 from scbioverse._record import read_record
 from scbioverse.errors import InputError, MissingKeyError
 from scbioverse.models import BioVerse, load
-from scbioverse.models.config import PoolConfig
+from scbioverse.models.config import Calibration
 from scbioverse.predict.options import pick_method
 from scbioverse.tl._texts import read_texts, split_rows
 from tests._precision import FEW
@@ -58,7 +58,7 @@ def test_it_learns_the_labels_and_the_language_model_stays(
     assert record["n_train"] == 60
     assert record["labels"][0]["cl_id"] == "CL:0000236"
     assert (
-        model.config.methods
+        model.config.encoders["cell"].chooses_by
         == {"contrastive": ["nearest"], "autoregressive": ["score"], "both": ["score", "nearest"]}[loss]
     )
 
@@ -95,12 +95,12 @@ def test_use_rep_alone(cells: ad.AnnData, tiny_model: BioVerse, tiny_llm: Path, 
 
 
 def test_go_on_from_a_models_own_projector(cells: ad.AnnData, tiny_model: BioVerse) -> None:
-    tiny_model.config.pool = PoolConfig(1.0, 1.0, 0.0)
+    tiny_model.config.calibration["cascade"] = Calibration({"nearest": 1.0})
     before = tiny_model.fingerprint()
     model = sb.tl.align(
         cells, text_key="cell_type", model=tiny_model, start="model", loss="autoregressive", steps=1, lr=1e-9
     )
-    assert model.config.pool is None  # it weighed another projector, and would be the default method
+    assert "cascade" not in model.config.calibration  # it weighed another projector, and would be the default method
     assert tiny_model.fingerprint() == before
     for key, value in tiny_model.modules["projectors"].state_dict().items():
         np.testing.assert_allclose(model.modules["projectors"].state_dict()[key], value, atol=FEW)
@@ -113,7 +113,7 @@ def test_held_out_rows_fit_the_temperature(tiny_model: BioVerse) -> None:
     assert (record["n_train"], record["n_held_out"]) == (200, 20)
     assert any("held out" in key for key in model.config.metrics)
     raw = 1 / float(model.shared().log_scale.detach().exp())
-    assert model.config.nearest_temperature != pytest.approx(raw)
+    assert model.config.calibration["nearest"].temperature != pytest.approx(raw)
     assert "held out" in str(record["metrics"])
 
 
@@ -211,7 +211,7 @@ def test_a_second_modality_leaves_the_first_as_it_was(tiny_model: BioVerse, loss
     from scbioverse.models import extend
 
     both = extend(tiny_model, KmerEncoder(), hidden=8, rng=1)
-    both.config.pool, both.config.temperature = PoolConfig(1.0, 1.0, 0.0), 3.0
+    both.config.calibration |= {"cascade": Calibration({"nearest": 1.0}), "score": Calibration(temperature=3.0)}
     both.config.default_labels, both.config.metrics = ["CL:0000236"], {"kept": 1.0}
     proteins = ad.AnnData(
         obs=pd.DataFrame(
@@ -226,7 +226,7 @@ def test_a_second_modality_leaves_the_first_as_it_was(tiny_model: BioVerse, loss
         proteins, text_key="text", model=both, modality="protein", start="model", loss=loss, steps=4, lr=1e-2
     )
     np.testing.assert_array_equal(new.score(x, names, progress=False), before)
-    for field in ("methods", "default_labels", "temperature", "nearest_temperature", "pool", "auto_threshold"):
+    for field in ("default_labels", "calibration"):
         assert getattr(new.config, field) == getattr(both.config, field), field
     assert new.config.metrics["kept"] == 1.0
     assert new.config.training["aligned protein"]["loss"] == loss

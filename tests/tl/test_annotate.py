@@ -3,6 +3,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -152,7 +153,8 @@ def test_nearest(cells: ad.AnnData, tiny_model: BioVerse) -> None:
 
 
 def test_method_follows_the_training(cells: ad.AnnData, tiny_model: BioVerse) -> None:
-    tiny_model.config.methods = ["nearest"]
+    cell = tiny_model.config.encoders["cell"]
+    tiny_model.config.encoders["cell"] = replace(cell, methods=("nearest",))
     assert read_record(annotate(cells, tiny_model), "annotate")["method"] == "nearest"
     with pytest.raises(InputError, match=r"trained for nearest, not for method='score'.*loss='autoregressive'"):
         annotate(cells, tiny_model, method="score")

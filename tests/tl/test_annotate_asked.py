@@ -37,11 +37,11 @@ def test_markers_are_read_with_the_attention_and_the_record_says_so(model, cells
         sb.tl.annotate(cells, model=model, labels=NAMES, method="score", markers=markers, rationale=None, copy=True)
         for markers in (None, False)
     )
-    asked = model.config.asked
-    assert record(with_markers)["markers"]["weight"] == asked.markers > 0
-    assert record(with_markers)["temperature"] == asked.temperature
+    table = model.config.calibration
+    assert record(with_markers)["markers"]["weight"] == table["candidate_tokens"].weight("markers") > 0
+    assert record(with_markers)["temperature"] == table["candidate_tokens"].temperature
     assert record(alone)["markers"]["weight"] == 0
-    assert record(alone)["temperature"] == asked.alone
+    assert record(alone)["temperature"] == table["candidate_tokens_alone"].temperature
     truth = cells.obs["cell_type"].astype(str).to_numpy()
     right = [(one.obs["bioverse_label"].astype(str) == truth).mean() for one in (with_markers, alone)]
     assert min(right) > 0.7
@@ -72,4 +72,4 @@ def test_labels_that_the_attention_does_not_know_are_read_as_before(model, cells
         found = sb.tl.annotate(
             cells, model=model, labels=["B", "flimmer", "wobbel"], method="score", rationale=None, copy=True
         )
-    assert record(found)["temperature"] == model.config.temperature
+    assert record(found)["temperature"] == model.config.calibration["score"].temperature

@@ -8,7 +8,7 @@ import pytest
 import scbioverse as sb
 from scbioverse._shown import plotted_name, shown_name
 from scbioverse.errors import InputError
-from scbioverse.models import BioVerse
+from scbioverse.models import BioVerse, Calibration
 
 TYPES = ["B cell", "CD14 monocyte", "CD8 T cell", "NK cell", "platelet"]
 IDS = ["CL:0000236", "CL:0001054", "CL:0000625", "CL:0000623", "CL:0000233"]
@@ -47,7 +47,7 @@ def test_the_old_name_of_the_threshold(cells: ad.AnnData, tiny_model: BioVerse) 
 
 
 def test_the_models_own_threshold(cells: ad.AnnData, tiny_model: BioVerse) -> None:
-    tiny_model.config.unknown_threshold = 0.999
+    tiny_model.config.calibration["score"] = Calibration(thresholds={"unknown": 0.999})
     done = sb.tl.annotate(cells, model=tiny_model, labels=TYPES, parents=False, copy=True)
     assert done is not None
     assert (done.obs["bioverse_label"] == "unknown").any()

@@ -13,7 +13,7 @@ import torch
 
 import scbioverse as sb
 from scbioverse.errors import InputError, MismatchError, MissingKeyError
-from scbioverse.models.config import PoolConfig
+from scbioverse.models.config import Calibration
 from scbioverse.train.instructions import Instruction, Lessons
 from scbioverse.train.lessons import NOT_ENOUGH, Group, comparison_lesson, group_lessons, term_lessons
 
@@ -29,12 +29,12 @@ GENES = pd.DataFrame(
 
 def test_tune(cells: AnnData, tiny_model: BioVerse, tmp_path: Path) -> None:
     before = {name: value.clone() for name, value in tiny_model.backbone.model.state_dict().items()}
-    tiny_model.config.pool = PoolConfig(1.0, 1.0, 0.0)
+    tiny_model.config.calibration["cascade"] = Calibration({"nearest": 1.0})
     identity, obs = tiny_model.fingerprint(), cells.obs.copy()
     options = {"text_key": "cell_type", "model": tiny_model, "steps": 3, "batch_size": 4, "rank": 2, "rng": 1}
     tuned = sb.tl.tune(cells, state=tmp_path / "run", save_every=2, **options)
     assert tuned.adapter is not None
-    assert tuned.config.pool is None  # it weighed the language model without adapter
+    assert "cascade" not in tuned.config.calibration  # it weighed the language model without adapter
     assert tiny_model.adapter is None
     assert tiny_model.fingerprint() == identity != tuned.fingerprint()
     assert all(np.array_equal(v, before[k]) for k, v in tiny_model.backbone.model.state_dict().items())

@@ -6,7 +6,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 from ._loaded import clear_cache
-from .config import BioVerseConfig, EncoderConfig, LLMConfig, TextSpaceConfig
+from .config import BioVerseConfig, Calibration, EncoderConfig, LLMConfig, TextSpaceConfig
 from .registry import list_models, load
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BioVerse",
     "BioVerseConfig",
+    "Calibration",
     "EncoderConfig",
     "LLMConfig",
     "TextSpaceConfig",

@@ -15,10 +15,11 @@ from .config import BioVerseConfig, EncoderConfig
 from .shared_space import SharedHead
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from ..encoders import Encoder
     from ..llm import Backbone
+    from .phrase_book import PhraseBook
 
 
 def identity(backbone: Backbone) -> str:
@@ -40,7 +41,7 @@ def read_template(fields: Any) -> PromptTemplate:
     WeightsError
         It is no description of one, or has fields that this version does not know.
     """
-    known = set(PromptTemplate.__dataclass_fields__)
+    known = {*PromptTemplate.__dataclass_fields__, "sha256"}
     if not isinstance(fields, dict) or not set(fields) <= known:
         odd = sorted(map(str, set(fields) - known)) if isinstance(fields, dict) else type(fields).__name__
         raise WeightsError(
@@ -48,7 +49,7 @@ def read_template(fields: Any) -> PromptTemplate:
             f"{sorted(known)}). Upgrade: pip install -U scbioverse"
         )
     try:
-        return PromptTemplate(**fields)
+        return PromptTemplate(**{name: value for name, value in fields.items() if name != "sha256"})
     except (TypeError, ValueError, AttributeError) as error:
         raise WeightsError(f"config.json describes no prompt template: {error}") from error
 
@@ -60,49 +61,54 @@ def word_vector(backbone: Backbone, word: str) -> Tensor:
     return backbone.embed_tokens(ids).float().mean(dim=0).cpu()
 
 
-def describe(encoder: Encoder, *, prototypes: int = 0, spread: Sequence[float] = ()) -> EncoderConfig:
+def describe(encoder: Encoder, *, hidden: int, terms: Sequence[str] = ()) -> EncoderConfig:
     """Return what a checkpoint says about an encoder and the projector that reads it."""
     from ..encoders._registry import encoder_class, list_encoders
 
     kind = next((kind for kind in list_encoders() if type(encoder) is encoder_class(kind)), "unregistered")
     shape = (encoder.dim, encoder.n_tokens)
-    return EncoderConfig(kind, encoder.name, encoder.fingerprint(), *shape, prototypes=prototypes, spread=tuple(spread))
+    return EncoderConfig(kind, encoder.name, encoder.fingerprint(), *shape, hidden=hidden, terms=tuple(terms))
 
 
-def _projector(config: BioVerseConfig, one: EncoderConfig, init_norm: float) -> nn.Module:
+def _projector(config: BioVerseConfig, one: EncoderConfig, init_norm: float, dropout: float) -> nn.Module:
     sizes = (one.dim, one.n_tokens, config.n_soft, config.llm.d_llm)
-    if one.prototypes:
-        return PrototypeProjector(*sizes, one.prototypes, config.dropout, init_norm=init_norm, spread=one.spread)
-    return Projector(*sizes, one.hidden or config.hidden, config.dropout, init_norm=init_norm)
+    if one.terms:
+        return PrototypeProjector(*sizes, len(one.terms), dropout, init_norm=init_norm)
+    return Projector(*sizes, one.hidden, dropout, init_norm=init_norm)
 
 
-def answer_codes(one: EncoderConfig, n_soft: int, d_llm: int, init_norm: float = 1.0) -> CandidateTokens:
-    """Build the codes of answers that an encoder's configuration describes, with random weights."""
-    return CandidateTokens(len(one.answers), n_soft, d_llm, init_norm=init_norm, spread=one.answer_spread)
+def candidate_tokens(one: EncoderConfig, n_soft: int, d_llm: int, init_norm: float = 1.0) -> CandidateTokens:
+    """Build the candidate tokens that an encoder's configuration describes, with random weights."""
+    return CandidateTokens(len(one.candidates), n_soft, d_llm, init_norm=init_norm, spread=one.spread)
 
 
-def build_modules(config: BioVerseConfig, *, init_norm: float = 1.0) -> nn.ModuleDict:
-    """Build the trained parts that `config` describes, with random weights."""
-    projectors = {modality: _projector(config, one, init_norm) for modality, one in config.encoders.items()}
-    shared = {}
-    if config.text_space is not None:
-        space = config.text_space
-        shared = {modality: SharedHead(space.dim, mixed=space.mixed) for modality in config.encoders}
-    speech = {
-        modality: PhraseHead(one.dim, one.n_tokens, len(one.speech.phrases), one.speech.hidden, config.dropout)
-        for modality, one in config.encoders.items()
-        if one.speech is not None
+def build_modules(
+    config: BioVerseConfig,
+    phrase_books: Mapping[str, PhraseBook] | None = None,
+    *,
+    init_norm: float = 1.0,
+    dropout: float = 0.1,
+) -> nn.ModuleDict:
+    """Build the trained parts that a configuration and its phrase books describe, with random weights."""
+    encoders, space = config.encoders, config.text_space
+    projectors = {modality: _projector(config, one, init_norm, dropout) for modality, one in encoders.items()}
+    shared = {} if space is None else {modality: SharedHead(space.dim) for modality in encoders}
+    heads = {
+        modality: PhraseHead(
+            encoders[modality].dim, encoders[modality].n_tokens, len(book.phrases), book.hidden, dropout
+        )
+        for modality, book in (phrase_books or {}).items()
     }
-    answers = {
-        modality: answer_codes(one, config.n_soft, config.llm.d_llm, init_norm)
-        for modality, one in config.encoders.items()
-        if one.answers
+    candidates = {
+        modality: candidate_tokens(one, config.n_soft, config.llm.d_llm, init_norm)
+        for modality, one in encoders.items()
+        if one.candidates
     }
     return nn.ModuleDict(
         {
             "projectors": nn.ModuleDict(projectors),
-            "answers": nn.ModuleDict(answers),
-            "speech": nn.ModuleDict(speech),
+            "candidate_tokens": nn.ModuleDict(candidates),
+            "phrases": nn.ModuleDict(heads),
             "tokens": BioTokens(sorted(config.encoders), config.llm.d_llm, init_norm=init_norm),
             "shared": nn.ModuleDict(shared),
         }

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ..errors import InputError, MismatchError
-from ._build import answer_codes
+from ._build import candidate_tokens
 from ._parts import Parts
 
 if TYPE_CHECKING:
@@ -24,20 +24,21 @@ class Fittings(Parts):
     """A model's parts, with what can be put in and taken out after they were made."""
 
     def forget_terms(self, modality: str) -> None:
-        """Let a modality's prototypes stand for terms no more, and drop the codes of answers, which rest on them."""
+        """Let a modality's prototypes stand for terms no more, and drop the candidate tokens, which rest on them."""
         self.forget_candidate_tokens(modality)
-        self.config.encoders[modality] = replace(self.config.encoders[modality], terms=())
+        made = self.config.encoders[modality]
+        self.config.encoders[modality] = replace(made, terms=("",) * len(made.terms))
 
     def forget_candidate_tokens(self, modality: str) -> None:
         """Drop a modality's codes of answers: soft tokens say what an input is, whatever is asked."""
         self.check_modality(modality)
-        self.config.encoders[modality] = replace(self.config.encoders[modality], answers=(), answer_spread=())
-        held: Any = self.modules["answers"]
+        self.config.encoders[modality] = replace(self.config.encoders[modality], candidates=(), spread=())
+        held: Any = self.modules["candidate_tokens"]
         if modality in held:
             del held[modality]
 
     def set_candidate_tokens(
-        self, modality: str, answers: Sequence[str], codes: Tensor, *, spread: Sequence[float] = ()
+        self, modality: str, candidates: Sequence[str], codes: Tensor, *, spread: Sequence[float] = ()
     ) -> None:
         """Give a modality codes of answers, in place of those it had.
 
@@ -45,10 +46,10 @@ class Fittings(Parts):
         ----------
         modality
             One whose prototypes stand for terms.
-        answers
+        candidates
             Cell Ontology ids.
         codes
-            float (n_answers, n_soft, d_llm).
+            float (n_candidates, n_soft, d_llm).
         spread
             Temperature of the shares that mix each soft token; 1 for all if empty.
 
@@ -60,38 +61,43 @@ class Fittings(Parts):
             The codes are of another shape.
         """
         self.check_modality(modality)
-        shape = (len(answers), self.config.n_soft, self.config.llm.d_llm)
+        shape = (len(candidates), self.config.n_soft, self.config.llm.d_llm)
         if tuple(codes.shape) != shape:
-            raise MismatchError(f"{len(answers)} answers need codes of shape {shape}, found {tuple(codes.shape)}.")
-        config = replace(self.config.encoders[modality], answers=tuple(answers), answer_spread=tuple(spread))
-        made = answer_codes(config, *shape[1:])
+            raise MismatchError(
+                f"{len(candidates)} candidates need codes of shape {shape}, found {tuple(codes.shape)}."
+            )
+        config = replace(self.config.encoders[modality], candidates=tuple(candidates), spread=tuple(spread))
+        made = candidate_tokens(config, *shape[1:])
         with torch.no_grad():
             made.codes.copy_(codes)
-        held: Any = self.modules["answers"]
+        held: Any = self.modules["candidate_tokens"]
         self.config.encoders[modality] = config
         held[modality] = made.to(next(self.modules.parameters()).device).eval()
 
     def set_phrases(
-        self, modality: str, speech: PhraseBook | None, head: nn.Module | None = None, adapter: Adapter | None = None
+        self, modality: str, book: PhraseBook | None, head: nn.Module | None = None, adapter: Adapter | None = None
     ) -> None:
         """Give a modality another way of writing, or none: what is said, what finds it, and what it is read with.
 
         Raises
         ------
         InputError
-            The head finds another number of phrases, or there is a head or an adapter without speech.
+            The head finds another number of phrases, or there is a head or an adapter without phrases.
         """
         self.check_modality(modality)
         found = 0 if head is None else getattr(head, "n_phrases", 0)
-        wanted = 0 if speech is None else len(speech.phrases)
-        if found != wanted or (speech is None and adapter is not None):
-            raise InputError(f"speech of {wanted} phrases goes with a head that finds as many, found one of {found}.")
-        made = self.config.encoders[modality]
-        self.config.encoders[modality] = replace(made, speech=speech, writes=made.writes or speech is not None)
-        heads: Any = self.modules["speech"]
-        for held in (heads, self.writing_adapters, self._captioners, self._voices):
+        wanted = 0 if book is None else len(book.phrases)
+        if found != wanted or (book is None and adapter is not None):
+            raise InputError(f"a book of {wanted} phrases goes with a head that finds as many, found one of {found}.")
+        heads: Any = self.modules["phrases"]
+        for held in (heads, self.phrase_books, self.writing_adapters, self._captioners, self._voices):
             if modality in held:
                 del held[modality]
+        if book is not None:
+            self.phrase_books[modality] = book
+            made = self.config.encoders[modality]
+            methods = made.methods if made.writes else (*made.methods, "generate")
+            self.config.encoders[modality] = replace(made, methods=methods)
         if head is not None:
             heads[modality] = head.to(next(self.modules.parameters()).device).eval()
         if adapter is not None:

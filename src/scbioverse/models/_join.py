@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     from .._random import Rng
     from ..encoders import Encoder
     from ..nn import BioTokens
-    from .config import BioVerseConfig, EncoderConfig
+    from .config import BioVerseConfig
 
 
+_SAYS = ("score", "generate")
 _FROM_THE_FIRST = (
     "Train the second in the first: more = scbioverse.models.extend(first, encoder), then scbioverse.tl.align(adata, "
     "model=more, start='model', modality=...)."
@@ -82,9 +83,13 @@ def join(*models: BioVerse, name: str | None = None) -> BioVerse:
     config.name = name or config.name
     config.text_space = spaced.config.text_space
     config.encoders = {
-        modality: _said_of(made, one.config, config) for one in models for modality, made in one.config.encoders.items()
+        # What was aligned without a text space has no place in the one that the others bring.
+        modality: made if one.text_space is not None or spaced.text_space is None else replace(made, methods=_SAYS)
+        for one in models
+        for modality, made in one.config.encoders.items()
     }
-    modules = build_modules(config)
+    books = {modality: book for one in models for modality, book in one.phrase_books.items()}
+    modules = build_modules(config, books)
     with torch.no_grad():
         _fill(modules, models)
     return BioVerse(
@@ -97,6 +102,7 @@ def join(*models: BioVerse, name: str | None = None) -> BioVerse:
         llm=first.language,
         device=first.device,
         adapter=first.adapter,
+        phrase_books=books,
         writing_adapters={name: held for one in models for name, held in one.writing_adapters.items()},
     )
 
@@ -130,8 +136,7 @@ def extend(model: BioVerse, encoder: Encoder, *, hidden: int | None = None, rng:
         name=encoder.name,
         llm=model.backbone,
         n_soft=config.n_soft,
-        hidden=hidden or config.hidden,
-        dropout=config.dropout,
+        hidden=hidden or next(iter(config.encoders.values())).hidden,
         template=model.template,
         rng=rng,
     )
@@ -146,7 +151,8 @@ def only(model: BioVerse, modalities: list[str]) -> BioVerse:
         model.check_modality(modality)
     config: BioVerseConfig = copy.deepcopy(model.config)
     config.encoders = {name: made for name, made in config.encoders.items() if name in modalities}
-    modules = build_modules(config)
+    books = {name: book for name, book in model.phrase_books.items() if name in modalities}
+    modules = build_modules(config, books)
     with torch.no_grad():
         _fill(modules, [model])
     return BioVerse(
@@ -159,6 +165,7 @@ def only(model: BioVerse, modalities: list[str]) -> BioVerse:
         llm=model.language,
         device=model.device,
         adapter=model.adapter,
+        phrase_books=books,
         writing_adapters={name: one for name, one in model.writing_adapters.items() if name in modalities},
     )
 
@@ -168,7 +175,7 @@ def check_together(first: BioVerse, other: BioVerse) -> None:
     a, b = first.config, other.config
     pairs = {
         "language model": (a.llm.sha256, b.llm.sha256),
-        "prompt template": (a.template_hash, b.template_hash),
+        "prompt template": (a.template["sha256"], b.template["sha256"]),
         "number of soft tokens": (a.n_soft, b.n_soft),
     }
     for what, (mine, theirs) in pairs.items():
@@ -198,21 +205,11 @@ def check_one_space(first: BioVerse, other: BioVerse) -> None:
         )
 
 
-def _said_of(made: EncoderConfig, own: BioVerseConfig, new: BioVerseConfig) -> EncoderConfig:
-    """Say of an encoder what its own model said for all, where the new one says something else."""
-    if own.hidden != new.hidden:
-        made = replace(made, hidden=made.hidden or own.hidden)
-    methods = tuple(own.methods)
-    if own.text_space is None and new.text_space is not None:
-        return replace(made, methods=("score",))
-    return made if made.methods or methods == tuple(new.methods) else replace(made, methods=methods)
-
-
 def _fill(modules: nn.ModuleDict, models: Sequence[BioVerse]) -> None:
     """Copy projectors, shared-space layers and markers of each modality, and the first model's task token."""
     tokens = cast("BioTokens", modules["tokens"])
     for model in models:
-        for part in ("projectors", "answers", "shared", "speech"):
+        for part in ("projectors", "candidate_tokens", "shared", "phrases"):
             new, old = cast("nn.ModuleDict", modules[part]), cast("nn.ModuleDict", model.modules[part])
             for modality in set(old) & set(new):
                 new[modality].load_state_dict(old[modality].state_dict())

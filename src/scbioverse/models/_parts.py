@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from ..nn import BioTokens
     from .captioner import PhraseCaptioner, Voice
     from .config import BioVerseConfig
+    from .phrase_book import PhraseBook
     from .shared_space import SharedHead
     from .writer import TextWriter
 
@@ -54,6 +55,7 @@ class Parts:
         backbone: Backbone | None = None,
         llm: str | LanguageModel | None = None,
         adapter: Adapter | None = None,
+        phrase_books: Mapping[str, PhraseBook] | None = None,
         writing_adapters: Mapping[str, Adapter] | None = None,
         device: str = "auto",
     ) -> None:
@@ -74,6 +76,7 @@ class Parts:
         self._device = device
         self._backbone: Backbone | None = None
         self._adapter = adapter
+        self.phrase_books = dict(phrase_books or {})
         self.writing_adapters = dict(writing_adapters or {})
         self._reader: PromptReader | None = None
         self._writer: PromptReader | None = None
@@ -81,10 +84,11 @@ class Parts:
         # Both refer to the model. Held weakly, they do not keep it and its language model alive when it is dropped.
         self._text_writer: ReferenceType[TextWriter] | None = None
         self._captioners: WeakValueDictionary[str, PhraseCaptioner] = WeakValueDictionary()
-        if self.template.template_hash() != config.template_hash:
+        found, wanted = self.template.template_hash(), config.template.get("sha256")
+        if found != wanted:
             raise MismatchError(
-                f"model {config.name!r} was trained with prompt template {config.template_hash}, this version of "
-                f"scbioverse renders it as {self.template.template_hash()}. Install the version it was made with, or "
+                f"model {config.name!r} was trained with prompt template {wanted}, this version of "
+                f"scbioverse renders it as {found}. Install the version it was made with, or "
                 "align a new model."
             )
         if backbone is not None:
@@ -185,36 +189,19 @@ class Parts:
 
         Equal if and only if annotating the same data gives the same.
         """
-        config = self.config
-        plain = {
-            "llm": config.llm.sha256,
-            "template": config.template_hash,
-            "encoders": {key: one.fingerprint for key, one in sorted(config.encoders.items())},
-            "temperatures": [config.temperature, config.nearest_temperature],
-            "unknown_threshold": [config.unknown_threshold, config.auto_threshold],
-            "marker_weights": [config.marker_weight, config.nearest_marker_weight],
-            "pool": None if config.pool is None else asdict(config.pool),
-            "text_space": None if config.text_space is None else [config.text_space.layer, config.text_space.dim],
-            "labels": config.default_labels,
-            "names": config.names,
-            "terms": {key: one.terms for key, one in sorted(config.encoders.items()) if one.terms},
-        }
-        # What came later is left out where a model has none, so that its fingerprint stays what it was.
-        for later in ("spread", "answers", "answer_spread"):
-            if found := {key: held for key, one in config.encoders.items() if (held := getattr(one, later))}:
-                plain[later] = found
-        if config.asked is not None:
-            plain["asked"] = asdict(config.asked)
-        digest = hashlib.sha256(json.dumps(plain, sort_keys=True).encode())
+        config = self.config.to_dict()
+        for said in ("name", "training", "metrics", "format_version"):
+            del config[said]
+        config["llm"] = config["llm"]["sha256"]
+        for one in config["encoders"].values():
+            del one["name"]
+        books = {modality: asdict(book) for modality, book in sorted(self.phrase_books.items())}
+        digest = hashlib.sha256(json.dumps([config, books], sort_keys=True).encode())
         for key, value in sorted(self.tensors().items()):
             digest.update(f"{key}{value.dtype}{tuple(value.shape)}".encode())
             digest.update(value.cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
         if self._adapter is not None:
             digest.update(self._adapter.fingerprint().encode())
-            digest.update(b"scores" if config.adapter_scores else b"writes")
-        for modality, one in sorted(config.encoders.items()):
-            if one.speech is not None:
-                digest.update(json.dumps([modality, asdict(one.speech)], sort_keys=True).encode())
         for modality, adapter in sorted(self.writing_adapters.items()):
             digest.update(f"{modality}{adapter.fingerprint()}".encode())
         return digest.hexdigest()
@@ -241,6 +228,7 @@ class Parts:
             backbone=self._backbone,
             llm=self.language,
             adapter=self._adapter,
+            phrase_books=self.phrase_books,
             writing_adapters=self.writing_adapters,
             device=self._device,
         )

@@ -88,7 +88,7 @@ class Space(Fittings):
         self.modules.eval()
         _ = self.text_dim
         made = self.config.encoders.get(modality)
-        if made is not None and made.methods and "nearest" not in made.methods:
+        if made is not None and not made.placed:
             raise InputError(
                 f"model {self.name!r} reads a {modality} in prompts: it was not trained to place one among texts. "
                 f"Choose method='score', or go on: scbioverse.tl.align(adata, model=..., start='model', "
@@ -107,7 +107,6 @@ class Space(Fittings):
         layer: int | None = None,
         dim: int = 256,
         shrinkage: float = 0.5,
-        mixed: bool = False,
     ) -> None:
         """Fit the text side of the shared space: centre and whiten the language model's states of `texts`.
 
@@ -121,19 +120,16 @@ class Space(Fittings):
             Blocks of the language model to run; a fifth of them if not given.
         dim, shrinkage
             See :meth:`scbioverse.llm.TextSpace.fit`.
-        mixed
-            Give each modality a linear map into the space, so that it can be fitted to soft tokens that stay as they
-            are.
         """
         layer = default_layer(self.backbone) if layer is None else layer
         space = TextSpace.fit(self._represent(texts, layer), dim=dim, shrinkage=shrinkage)
-        self.set_text_space(space, TextSpaceConfig(layer, space.dim, mixed))
+        self.set_text_space(space, TextSpaceConfig(layer, space.dim))
 
     def set_text_space(self, text_space: TextSpace, config: TextSpaceConfig) -> None:
         """Take over a fitted text space of the same language model; shared-space layers start anew."""
         self.text_space, self.config.text_space, self.text_table = text_space, config, None
         self.modules["shared"] = nn.ModuleDict(
-            {modality: SharedHead(config.dim, mixed=config.mixed) for modality in self.config.encoders}
+            {modality: SharedHead(config.dim) for modality in self.config.encoders}
         ).to(next(self.modules.parameters()).device)
 
     def text_coordinates(self, texts: Sequence[str]) -> Float:

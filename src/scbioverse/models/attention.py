@@ -93,7 +93,7 @@ def attended(
     of the candidates.
     """
     terms = model.config.encoders[modality].terms
-    if not terms or not len(embeddings):
+    if not any(terms) or not len(embeddings):
         return None
     columns = candidate_columns(candidates, terms)
     kin = kin_columns([None if at else one for one, at in zip(candidates, columns, strict=True)], terms)

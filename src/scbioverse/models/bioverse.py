@@ -59,7 +59,7 @@ class BioVerse(Space):
     Attributes
     ----------
     config
-        Plain description; its temperatures may be set.
+        Plain description; its calibration may be set.
     encoders
         By modality.
     modules
@@ -75,8 +75,7 @@ class BioVerse(Space):
         llm: str | Backbone | None = None,
         n_soft: int = 4,
         hidden: int = 512,
-        prototypes: int = 0,
-        spread: Sequence[float] = (),
+        prototypes: Sequence[str] = (),
         dropout: float = 0.1,
         template: PromptTemplate | None = None,
         rng: Rng = None,
@@ -96,11 +95,8 @@ class BioVerse(Space):
         hidden
             Width of the projectors.
         prototypes
-            Number of prototypes, for a :class:`~scbioverse.nn.PrototypeProjector` of each modality in place of a
-            perceptron; 0 for the latter.
-        spread
-            With prototypes: temperature of the attention that mixes each soft token, `n_soft` of them; 1 for all if not
-            given.
+            Cell Ontology ids, for a :class:`~scbioverse.nn.PrototypeProjector` with a prototype for each (`""` for one
+            that stands for no term) in place of a perceptron.
         dropout
             Their dropout in training.
         template
@@ -124,19 +120,16 @@ class BioVerse(Space):
         config = BioVerseConfig(
             name=name,
             llm=LLMConfig(backbone.name, identity(backbone), backbone.d_llm),
-            template=json.loads(json.dumps(asdict(wording))),
-            template_hash=wording.template_hash(),
+            template=json.loads(json.dumps(asdict(wording))) | {"sha256": wording.template_hash()},
             n_soft=n_soft,
-            hidden=hidden,
-            dropout=dropout,
             encoders={
-                modality: describe(encoder, prototypes=prototypes, spread=spread)
+                modality: describe(encoder, hidden=hidden, terms=prototypes)
                 for modality, encoder in by_modality.items()
             },
         )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(as_seed(rng))
-            modules = build_modules(config, init_norm=backbone.embedding_norm)
+            modules = build_modules(config, init_norm=backbone.embedding_norm, dropout=dropout)
         modules["tokens"].begin_as(*(word_vector(backbone, word) for word in wording.marker_words()))  # type: ignore[operator]
         return cls(config, encoders=by_modality, modules=modules, backbone=backbone)
 
@@ -245,16 +238,16 @@ class BioVerse(Space):
 
         The model has codes of answers and weights for evidence, and its attention knows two of the terms.
         """
-        return self.config.asked is not None and can_ask(self, terms, modality)
+        return "candidate_tokens" in self.config.calibration and can_ask(self, terms, modality)
 
     def temperature(
         self, terms: Sequence[str | None] | None = None, modality: str = "cell", *, evidence: bool = False
     ) -> float:
         """Return what :meth:`score` divides log-probabilities by, for such names, with or without evidence."""
-        asked = self.config.asked
-        if asked is None or terms is None or not can_ask(self, terms, modality):
-            return self.config.temperature
-        return asked.temperature if evidence else asked.alone
+        table, row = self.config.calibration, "score"
+        if terms is not None and can_ask(self, terms, modality):
+            row = "candidate_tokens" if evidence else "candidate_tokens_alone"
+        return table.get(row, table["score"]).temperature
 
     def nearest(self, embeddings: Float, cards: Sequence[str], *, modality: str = "cell") -> Float:
         """Log-probability of each text by its nearness: log-softmax of cosine / temperature.
@@ -273,7 +266,7 @@ class BioVerse(Space):
         float32 (n, m), natural logarithm; `exp` of a row sums to 1.
         """
         cosine = self.coordinates(embeddings, modality) @ self.text_coordinates(cards).T
-        scaled = cosine.astype(np.float64) / self.config.nearest_temperature
+        scaled = cosine.astype(np.float64) / self.config.calibration["nearest"].temperature
         return log_softmax(scaled, axis=1).astype(np.float32)
 
     # ------------------------------------------------------------------ files

@@ -56,7 +56,7 @@ def in_steps(shares: NDArray[np.floating], steps: int) -> Float:
 def can_ask(model: BioVerse, terms: Sequence[str | None], modality: str) -> bool:
     """Whether soft tokens can depend on the candidates: there are codes of answers, and two terms that are known."""
     made = model.config.encoders[modality]
-    return bool(made.answers) and sum(map(bool, candidate_columns(terms, made.terms))) > 1
+    return bool(made.candidates) and sum(map(bool, candidate_columns(terms, made.terms))) > 1
 
 
 def answer_shares(
@@ -72,7 +72,7 @@ def answer_shares(
     """How much each candidate gets of what is known: float32 (n, m), rows add up to 1.
 
     That is the attention among the candidates, or, with evidence, its pool with that (see
-    :class:`scbioverse.models.config.AskedConfig`). A candidate that the attention does not know is judged by its kin,
+    :class:`scbioverse.models.config.Calibration`). A candidate that the attention does not know is judged by its kin,
     see :func:`scbioverse.models.attention.best_of_columns`. For questions that :func:`can_ask` says yes to.
 
     Parameters
@@ -82,7 +82,7 @@ def answer_shares(
     first
         An order of the candidates: of those that could as well be rounded up, the one that comes first is.
     """
-    weights = model.config.asked
+    row = model.config.calibration.get("candidate_tokens")
     order = np.arange(len(terms)) if first is None else np.asarray(first, dtype=np.int64)
     out = np.empty((len(embeddings), len(terms)), dtype=np.float32)
     for start in range(0, len(embeddings), _ROWS):
@@ -90,8 +90,10 @@ def answer_shares(
         joint = attended(model, embeddings[rows], terms, modality)
         if joint is None:
             raise InputError("the attention tells fewer than two of the candidates apart.")
-        if evidence is not None and weights is not None:
-            joint = weights.attention * joint + weights.markers * np.asarray(evidence[rows], dtype=np.float64)
+        if evidence is not None and row is not None:
+            joint = row.weight("prototypes") * joint + row.weight("markers") * np.asarray(
+                evidence[rows], dtype=np.float64
+            )
         shares = softmax(joint, axis=1)
         out[rows] = shares
         if steps is not None:
@@ -107,7 +109,7 @@ def codes_of(model: BioVerse, names: Sequence[str], terms: Sequence[str | None],
     language model's own embedding of the name begins with, which a frozen model that was shown lines of copying reads.
     """
     learned = answers(model, modality)
-    place = {cl_id: row for row, cl_id in enumerate(model.config.encoders[modality].answers)}
+    place = {cl_id: row for row, cl_id in enumerate(model.config.encoders[modality].candidates)}
     codes: list[Tensor] = []
     for name, cl_id in zip(names, terms, strict=True):
         known = cl_id in place and answer_name(str(cl_id), model.config.names) == name
@@ -147,7 +149,7 @@ def answers(model: BioVerse, modality: str) -> Any:
     InputError
         It has none.
     """
-    held: Any = model.modules["answers"]
+    held: Any = model.modules["candidate_tokens"]
     if modality not in held:
         raise InputError(f"model {model.name!r} has no codes of answers for {modality!r}.")
     return held[modality]

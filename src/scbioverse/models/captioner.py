@@ -39,14 +39,14 @@ class Voice:
         The language model.
     tokens
         Markers and placeholders.
-    speech
+    book
         What is said.
     """
 
-    def __init__(self, backbone: Backbone, tokens: BioTokens, speech: PhraseBook) -> None:
+    def __init__(self, backbone: Backbone, tokens: BioTokens, book: PhraseBook) -> None:
         self.backbone, self.composer = backbone, Composer(backbone.embed_tokens, tokens)
-        self.opening_ids = [*backbone.bos_ids, *encode_plain(backbone, speech.opening)]
-        self.closing = encode_plain(backbone, speech.closing)
+        self.opening_ids = [*backbone.bos_ids, *encode_plain(backbone, book.opening)]
+        self.closing = encode_plain(backbone, book.closing)
 
     @cached_property
     def prefix(self) -> PrefixCache:
@@ -73,10 +73,10 @@ class PhraseCaptioner:
     """
 
     def __init__(self, model: BioVerse, modality: str) -> None:
-        speech = model.config.encoders[modality].speech
-        if speech is None:
+        book = model.phrase_books.get(modality)
+        if book is None:
             raise InputError(f"model {model.name!r} has no phrases to write of {modality!r} by.")
-        self.model, self.modality, self.speech = model, modality, speech
+        self.model, self.modality, self.book = model, modality, book
         self._text_writer: TextWriter | None = None
 
     @property
@@ -87,7 +87,7 @@ class PhraseCaptioner:
             adapter = self.model.writing_adapters.get(self.modality)
             backbone = self.model.backbone
             backbone = backbone if adapter is None else reading_twin(backbone, adapter)
-            held[self.modality] = Voice(backbone, self.model.tokens, self.speech)
+            held[self.modality] = Voice(backbone, self.model.tokens, self.book)
         return held[self.modality]
 
     @property
@@ -158,15 +158,15 @@ class PhraseCaptioner:
 
     def note(self, phrases: Sequence[Sequence[str]]) -> str:
         """Join the phrases of one embedding, group by group, to a note."""
-        said = zip(self.speech.groups, phrases, strict=True)
+        said = zip(self.book.groups, phrases, strict=True)
         return "".join(group.lead + ", ".join(some) for group, some in said if some)
 
     @torch.no_grad()
     def phrases(self, embeddings: Float, *, batch_size: int = 4096) -> list[list[list[str]]]:
         """Find the phrases that hold of each embedding: for each, a list for each group; see :meth:`notes`."""
         self.model.modules.eval()
-        head = self.model.modules["speech"][self.modality]  # type: ignore[index]
-        groups, phrases = self.speech.groups, self.speech.phrases
+        head = self.model.modules["phrases"][self.modality]  # type: ignore[index]
+        groups, phrases = self.book.groups, self.book.phrases
         owner = [number for number, group in enumerate(groups) for _ in group.phrases]
         sizes, most = [len(one.phrases) for one in groups], [one.most for one in groups]
         values = np.ascontiguousarray(embeddings, dtype=np.float32)
@@ -179,7 +179,7 @@ class PhraseCaptioner:
 
     def ids(self, note: str) -> list[int]:
         """Ids of a note and of what stands between it and the text."""
-        return encode_plain(self.backbone, " " + note)[: self.speech.longest] + self.voice.closing
+        return encode_plain(self.backbone, " " + note)[: self.book.longest] + self.voice.closing
 
     def write(
         self, embeddings: Float, *, max_new_tokens: int = 96, beams: int = 1, batch_size: int = 32
@@ -205,7 +205,7 @@ class PhraseCaptioner:
             with torch.inference_mode():
                 composed = self.composer.compose([self.ids(one) for one in block])
             if memory is None:
-                length = self.speech.longest + len(self.voice.closing) + max_new_tokens
+                length = self.book.longest + len(self.voice.closing) + max_new_tokens
                 size = first_size(
                     self.backbone, batch_size, length=length, prefix=self.prefix.length, logits=1, copies=beams,
                     what=f"{self.modality}s",

@@ -10,7 +10,9 @@ if TYPE_CHECKING:
     from .config import BioVerseConfig
 
 
-def render_card(config: BioVerseConfig, *, files: Mapping[str, str] | None = None) -> str:
+def render_card(
+    config: BioVerseConfig, *, files: Mapping[str, str] | None = None, phrases: Mapping[str, int] | None = None
+) -> str:
     """Write the card as Markdown.
 
     `config.training` may hold `summary`, `data` (list of dicts with `name`, `licence`, `citation`, `role`), `limits`
@@ -23,6 +25,8 @@ def render_card(config: BioVerseConfig, *, files: Mapping[str, str] | None = Non
         The model.
     files
         Names of its files.
+    phrases
+        By modality, the number of phrases that it is written of by.
     """
     training = dict(config.training)
     lines = [f"# {config.name}", "", str(training.pop("summary", "A BioVerse model.")), ""]
@@ -33,34 +37,24 @@ def render_card(config: BioVerseConfig, *, files: Mapping[str, str] | None = Non
     for modality, encoder in config.encoders.items():
         shape = f"{encoder.n_tokens} x {encoder.dim}"
         lines += [f"| {modality} encoder | `{encoder.kind}`, {shape}, fingerprint `{encoder.fingerprint[:16]}` |"]
-        inner = f"{encoder.prototypes} prototypes" if encoder.prototypes else f"width {encoder.hidden or config.hidden}"
+        inner = f"{len(encoder.terms)} prototypes" if encoder.terms else f"width {encoder.hidden}"
         lines += [f"| {modality} projector | {inner}, {config.n_soft} soft tokens |"]
-        if encoder.answers:
-            lines += [f"| codes of answers about a {modality} | {len(encoder.answers)} Cell Ontology terms |"]
-        if encoder.speech is not None:
-            lines += [f"| writing of a {modality} | by {len(encoder.speech.phrases):,} phrases that a head finds |"]
+        if encoder.candidates:
+            lines += [f"| candidate tokens of a {modality} | {len(encoder.candidates)} Cell Ontology terms |"]
+        if phrases and modality in phrases:
+            lines += [f"| writing of a {modality} | by {phrases[modality]:,} phrases that a head finds |"]
     if config.text_space is not None:
         lines += [f"| text space | layer {config.text_space.layer}, {config.text_space.dim} dimensions |"]
-    lines += [f"| temperature | score {config.temperature:.4g}, nearest {config.nearest_temperature:.4g} |"]
-    if config.asked is not None:
-        asked = config.asked
-        lines += [
-            f"| score among candidates | of shares by attention's log-probability x {asked.attention:.3g} and markers "
-            f"x {asked.markers:.3g}, temperature {asked.temperature:.3g}; without markers {asked.alone:.3g} |"
-        ]
-    if config.pool is not None:
-        pool = config.pool
-        said = f"; below {pool.sure:.2g} the language model's log-probability x {pool.score:.3g}" if pool.score else ""
-        lines += [
-            f"| cascade | attention's log-probability x {pool.attention:.3g}, cosine x {pool.nearest:.3g}, "
-            f"markers x {pool.markers:.3g}{said} |"
-        ]
+    for method, row in config.calibration.items():
+        weights = ", ".join(f"{source} x {weight:.3g}" for source, weight in row.weights.items())
+        said = f"temperature {row.temperature:.4g}" + (f"; weights: {weights}" if weights else "")
+        lines += [f"| calibration of {method} | {said} |"]
     lines += [f"| own vocabulary | {len(config.default_labels)} Cell Ontology terms |", ""]
     lines += _data(training.pop("data", []))
     lines += _listed("Limits", training.pop("limits", []))
     if "command" in training:
         lines += ["## How it was made", "", f"```\n{training.pop('command')}\n```", ""]
-    licence = training.pop("licence", None) or config.licence
+    licence = training.pop("licence", None)
     if training:
         lines += ["## Training settings", "", "```json", json.dumps(training, indent=2, default=str), "```", ""]
     lines += _metrics(config.metrics)

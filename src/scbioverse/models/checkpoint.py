@@ -1,7 +1,7 @@
 """A model as a folder: `config.json`, `projector.safetensors`, `encoders/<modality>/`, `README.md`. Never pickle.
 
-A language model that was tuned adds `adapter/`, and one that writes of a modality in its own way
-`adapters/<modality>/`.
+A language model that was tuned adds `adapter/`, and one that writes of a modality by phrases `phrases/<modality>.json`
+and, if it was tuned for these, `adapters/<modality>/`.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from ._seal import check_seal, sealed
 from .bioverse import BioVerse
 from .card import render_card
 from .config import CONFIG, BioVerseConfig, check_name, read_config
+from .phrase_book import PhraseBook
 
 if TYPE_CHECKING:
     from ..encoders import Encoder
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 
 ENCODER_CONFIG = "encoder.json"
 TENSORS, CARD, ENCODERS, ADAPTER = "projector.safetensors", "README.md", "encoders", "adapter"
-WRITING_ADAPTERS = "adapters"
+WRITING_ADAPTERS, PHRASES = "adapters", "phrases"
 _TEXT_SPACE, _TEXT_TABLE = "text_space.", "text_table."
 
 
@@ -90,13 +91,18 @@ def load_checkpoint(path: str | Path, *, llm: str | Backbone | None = None, devi
         raise WeightsError(f"{path}: {error}") from error
     _check_files(path, values.get("files"))
     encoders = _load_encoders(path, config, values["files"])
+    books = {
+        modality: PhraseBook.read(path / PHRASES / f"{modality}.json")
+        for modality in config.encoders
+        if f"{PHRASES}/{modality}.json" in values["files"]
+    }
     tensors = _read_tensors(path / TENSORS)
     space = {k.removeprefix(_TEXT_SPACE): v for k, v in tensors.items() if k.startswith(_TEXT_SPACE)}
     kept = {k.removeprefix(_TEXT_TABLE): v for k, v in tensors.items() if k.startswith(_TEXT_TABLE)}
     state = {key: value for key, value in tensors.items() if not key.startswith((_TEXT_SPACE, _TEXT_TABLE))}
     try:
-        _check_sizes(config, state)
-        modules = build_modules(config)
+        _check_sizes(config, books, state)
+        modules = build_modules(config, books)
         modules.load_state_dict(state)
         table = {name: value.numpy() for name, value in kept.items()}
         text_space = TextSpace.from_tensors(space) if config.text_space is not None else None
@@ -113,6 +119,7 @@ def load_checkpoint(path: str | Path, *, llm: str | Backbone | None = None, devi
         llm=llm if isinstance(llm, str) else None,
         device=device,
         adapter=Adapter.load(path / ADAPTER) if f"{ADAPTER}/{ADAPTER_CONFIG}" in values["files"] else None,
+        phrase_books=books,
         writing_adapters={
             modality: Adapter.load(path / WRITING_ADAPTERS / modality)
             for modality in config.encoders
@@ -133,11 +140,17 @@ def _write(model: BioVerse, folder: Path, dtype: torch.dtype) -> None:
     for modality, adapter in model.writing_adapters.items():
         place = folder / WRITING_ADAPTERS / check_name(modality, what="modality")
         adapter.save(place, llm=model.config.llm.name, dtype=dtype)
+    for modality, book in model.phrase_books.items():
+        (folder / PHRASES).mkdir(exist_ok=True)
+        book.write(folder / PHRASES / f"{check_name(modality, what='modality')}.json")
     files = {file.relative_to(folder).as_posix(): _sha256(file) for file in sorted(folder.rglob("*")) if file.is_file()}
     check_kinds(files, where=f"what model {model.name!r} saves")  # nothing is written that would not be read
     values = sealed(model.config.to_dict() | {"files": files})
     (folder / CONFIG).write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    (folder / CARD).write_text(render_card(model.config, files={CONFIG: "", **files}), encoding="utf-8")
+    phrases = {modality: len(book.phrases) for modality, book in model.phrase_books.items()}
+    (folder / CARD).write_text(
+        render_card(model.config, files={CONFIG: "", **files}, phrases=phrases), encoding="utf-8"
+    )
     # safetensors makes files that only their owner may read; a model in a shared place is for all who may read it.
     for name in files:
         (folder / name).chmod((folder / CONFIG).stat().st_mode)
@@ -222,10 +235,10 @@ class _Unfilled(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-def _check_sizes(config: BioVerseConfig, state: dict[str, torch.Tensor]) -> None:
+def _check_sizes(config: BioVerseConfig, books: dict[str, PhraseBook], state: dict[str, torch.Tensor]) -> None:
     """Compare sizes before anything is allocated: a number in a configuration must not fill the memory."""
     with torch.device("meta"), _Unfilled():
-        wanted = {name: one.shape for name, one in build_modules(config).state_dict().items()}
+        wanted = {name: one.shape for name, one in build_modules(config, books).state_dict().items()}
     for name, shape in wanted.items():
         if name in state and state[name].shape != shape:
             raise ValueError(f"{name} has shape {tuple(state[name].shape)}, expected {tuple(shape)}")

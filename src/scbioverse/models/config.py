@@ -3,33 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
-from .._logging import logger
 from .._untrusted import FOREIGN, check_plain, read_json_object
 from ..errors import InputError, WeightsError
-from ._config_parts import AskedConfig, EncoderConfig, LLMConfig, PoolConfig, TextSpaceConfig
 from ._config_types import check_types
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = [
-    "AskedConfig",
-    "BioVerseConfig",
-    "EncoderConfig",
-    "LLMConfig",
-    "PoolConfig",
-    "TextSpaceConfig",
-    "check_name",
-    "migrate",
-    "read_config",
-]
-
 CONFIG = "config.json"
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
+SOURCES = ("prototypes", "nearest", "markers", "language_model")
+# What a row of the calibration has where it does not say: no label is kept back, and a row whose best label has 0.9
+# is not worth the language model's time.
+THRESHOLDS = {"unknown": 0.0, "auto": 0.0, "sure": 0.9, "reach": 20.0}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -49,6 +38,142 @@ def check_name(name: str, *, what: str) -> str:
     return name
 
 
+@dataclass(frozen=True)
+class LLMConfig:
+    """Which language model the projectors were trained for.
+
+    Attributes
+    ----------
+    name
+        What to load it by; where that is a path, another copy of the same files serves as well.
+    sha256
+        Identity of its weights and tokenizer.
+    d_llm
+        Width of its embeddings.
+    """
+
+    name: str
+    sha256: str
+    d_llm: int
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """One encoder of a model, and the projector that reads it.
+
+    Attributes
+    ----------
+    kind
+        As registered with :func:`scbioverse.encoders.register`.
+    name
+        Name shown in records.
+    fingerprint
+        Sha256 of its weights and preprocessing.
+    dim, n_tokens
+        Shape of one embedding.
+    hidden
+        Width of its perceptron; unused where there are `terms`.
+    terms
+        For a :class:`~scbioverse.nn.PrototypeProjector`, the Cell Ontology id of each prototype, `""` for one that
+        stands for none. Empty for a perceptron.
+    candidates
+        Cell Ontology ids that have codes of their own, see :class:`~scbioverse.nn.CandidateTokens`.
+    spread
+        Temperature of the shares that mix each of these soft tokens; empty where all have 1.
+    methods
+        What it was trained for, of `"score"`, `"nearest"` and `"generate"`; empty where nothing was trained yet.
+    """
+
+    kind: str
+    name: str
+    fingerprint: str
+    dim: int
+    n_tokens: int
+    hidden: int = 512
+    terms: tuple[str, ...] = ()
+    candidates: tuple[str, ...] = ()
+    spread: tuple[float, ...] = ()
+    methods: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("terms", "candidates", "spread", "methods"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))  # JSON gives lists
+        if self.candidates and not any(self.terms):
+            raise InputError("candidate tokens are mixed by the attention over terms: name the prototypes' terms, too.")
+
+    @property
+    def chooses_by(self) -> list[str]:
+        """Methods, of `"score"` and `"nearest"`, that it was trained to choose among candidates by."""
+        return [one for one in self.methods if one != "generate"]
+
+    @property
+    def placed(self) -> bool:
+        """Whether it has a place among texts."""
+        return not self.methods or "nearest" in self.methods
+
+    @property
+    def writes(self) -> bool:
+        """Whether what the language model writes of the modality means something."""
+        return not self.methods or "generate" in self.methods
+
+
+@dataclass(frozen=True)
+class TextSpaceConfig:
+    """Where the text side of `nearest` comes from.
+
+    Attributes
+    ----------
+    layer
+        Layer of the language model whose states stand for a text.
+    dim
+        Dimensions kept of them.
+    """
+
+    layer: int
+    dim: int
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """How sure one method is: a row of the table in `config.json`, fitted on cells that training left out.
+
+    Attributes
+    ----------
+    weights
+        Of each source, see :data:`SOURCES`; 0 for those not named. Of marker evidence in nats per standard deviation,
+        of `"nearest"` in nats per unit of cosine, of the others in nats per nat.
+    temperature
+        What the method's own log-probabilities (cosines for `"nearest"`) are divided by.
+    thresholds
+        `"unknown"`: confidence below which a cell gets no candidate, if the user names no other. `"auto"`: what
+        `unknown_threshold="auto"` stands for; 0 for a model without. `"sure"`: probability by the other sources from
+        which the language model need not read a row. `"reach"`: by how many nats it may prefer a label to another.
+    """
+
+    weights: dict[str, float] = field(default_factory=dict)
+    temperature: float = 1.0
+    thresholds: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        odd = sorted({*self.weights} - {*SOURCES}) + sorted({*self.thresholds} - {*THRESHOLDS})
+        if odd:
+            raise InputError(f"a calibration has weights of {SOURCES} and thresholds {(*THRESHOLDS,)}, found {odd}.")
+        if not self.temperature > 0:
+            raise InputError(f"temperatures must be positive, found {self.temperature}.")
+        if not all(0 <= one < 1e3 for one in (*self.weights.values(), *self.thresholds.values())):
+            raise InputError(f"weights and thresholds must not be negative, nor above 1,000, found {self}.")
+        if not all(self.threshold(one) <= 1 for one in ("unknown", "auto", "sure")):
+            raise InputError(f"thresholds of probabilities lie in 0 to 1, found {self.thresholds}.")
+
+    def weight(self, source: str) -> float:
+        """Weight of a source; 0 where it has none."""
+        return self.weights.get(source, 0.0)
+
+    def threshold(self, name: str) -> float:
+        """Return a threshold; the usual one where the row has none."""
+        return self.thresholds.get(name, THRESHOLDS[name])
+
+
 @dataclass
 class BioVerseConfig:
     """Everything about a model that is not a tensor.
@@ -60,110 +185,67 @@ class BioVerseConfig:
     llm
         The language model.
     template
-        Wording of the prompt: the fields of `PromptTemplate`, as JSON has them.
-    template_hash
-        Sha256 of the wording and of how it is rendered.
+        Wording of the prompt: the fields of `PromptTemplate`, as JSON has them, and as `"sha256"` that of the wording
+        and of how it is rendered.
     n_soft
         Soft tokens an input becomes.
-    hidden
-        Width of the projectors.
-    dropout
-        Their dropout in training.
     encoders
-        By modality.
+        By modality. The first is the one whose labels and calibration the model has.
     text_space
         None as long as nothing contrastive was trained.
-    temperature
-        Divides log-probabilities of `score` before they are normalised again; fitted on held-out cells.
-    nearest_temperature
-        Divides cosines of `nearest`.
-    marker_weight, nearest_marker_weight
-        Weight of the marker term beside `score` and `nearest`, in nats per standard deviation; 0 for none.
-    pool
-        Weights of `method="cascade"`; None for a model without it.
-    asked
-        How codes of answers are mixed where markers are known, and how sure `score` then is; None for a model without.
-    unknown_threshold
-        Confidence below which `annotate` gives no candidate unless told otherwise; 0 for never.
-    auto_threshold
-        What `unknown_threshold="auto"` stands for in `annotate`.
-    adapter_scores
-        Whether `score` reads with the adapter, too, where there is one. False: it is for what the model writes, and
-        temperature and weights, fitted without it, stay true.
+    calibration
+        By method: `"score"`, `"nearest"`, `"cascade"` for models that pool all sources, and for those with candidate
+        tokens `"candidate_tokens"` (what decides their shares, and how sure `score` then is) and
+        `"candidate_tokens_alone"` (the same without markers).
+    default_labels
+        The model's own vocabulary: Cell Ontology ids, or names where there is none.
     names
         How the language model is asked to say terms: `"spoken"`, general word first (see
         :func:`scbioverse.knowledge.spoken.spoken_name`), or `"natural"`.
-    methods
-        What the model was trained for: `"score"`, `"nearest"` or both.
-    default_labels
-        The model's own vocabulary: Cell Ontology ids, or names where there is none.
+    adapter_scores
+        Whether `score` reads with the adapter, too, where there is one. False: it is for what the model writes, and the
+        calibration, fitted without it, stays true.
     training
-        What the model was trained on and how; free form, shown in the card.
+        What the model was trained on and how, and its licence; free form, shown in the card.
     metrics
         What was measured; free form, shown in the card.
-    licence
-        Of the trained tensors; encoder and language model have their own.
-    format_version
-        Version of the checkpoint's layout.
     """
 
     name: str
     llm: LLMConfig
     template: dict[str, Any]
-    template_hash: str
     n_soft: int
-    hidden: int
-    dropout: float = 0.1
     encoders: dict[str, EncoderConfig] = field(default_factory=dict)
     text_space: TextSpaceConfig | None = None
-    temperature: float = 1.0
-    nearest_temperature: float = 0.07
-    unknown_threshold: float = 0.0
-    auto_threshold: float = 0.0
-    adapter_scores: bool = True
-    marker_weight: float = 0.0
-    nearest_marker_weight: float = 0.0
-    pool: PoolConfig | None = None
-    asked: AskedConfig | None = None
-    names: str = "spoken"
-    methods: list[str] = field(default_factory=list)
+    calibration: dict[str, Calibration] = field(default_factory=dict)
     default_labels: list[str] = field(default_factory=list)
+    names: str = "spoken"
+    adapter_scores: bool = True
     training: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
-    licence: str = ""
-    format_version: int = FORMAT_VERSION
 
     def __post_init__(self) -> None:
-        if not (self.temperature > 0 and self.nearest_temperature > 0):
-            raise InputError(f"temperatures must be positive, found {self.temperature} and {self.nearest_temperature}.")
-        if not (0 <= self.unknown_threshold <= 1 and 0 <= self.auto_threshold <= 1):
-            raise InputError(
-                f"thresholds must lie in 0 to 1, found {self.unknown_threshold} and {self.auto_threshold}."
-            )
         if self.names not in ("spoken", "natural"):
             raise InputError(f"names are 'spoken' or 'natural', found {self.names!r}.")
-        if not (0 <= self.marker_weight < 1e3 and 0 <= self.nearest_marker_weight < 1e3):
-            raise InputError(
-                f"marker weights must not be negative, found {self.marker_weight} and {self.nearest_marker_weight}."
-            )
+        # 0.07 is where the learned temperature of the contrastive loss starts (Radford et al. 2021).
+        self.calibration = {"score": Calibration(), "nearest": Calibration(temperature=0.07), **self.calibration}
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return asdict(self)
+        return {"format_version": FORMAT_VERSION, **asdict(self)}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> BioVerseConfig:
-        """Read what :meth:`to_dict` wrote, by this or an earlier version.
+        """Read what :meth:`to_dict` wrote.
 
         Raises
         ------
         WeightsError
-            The values are of a later format, or incomplete.
+            The values are of another format, or incomplete.
         """
-        values = migrate(values)
-        known = {one.name for one in fields(cls)}
+        check_format(values)
         try:
-            kept = {key: value for key, value in values.items() if key in known}
+            kept = {one.name: values[one.name] for one in fields(cls) if one.name in values}
             kept["llm"] = LLMConfig(**kept["llm"])
             kept["encoders"] = {
                 check_name(modality, what="modality"): EncoderConfig(**one)
@@ -171,12 +253,8 @@ class BioVerseConfig:
             }
             for one in kept["encoders"].values():
                 check_name(one.kind, what="encoder kind")
-            if kept.get("text_space") is not None:
-                kept["text_space"] = TextSpaceConfig(**kept["text_space"])
-            if kept.get("pool") is not None:
-                kept["pool"] = PoolConfig(**kept["pool"])
-            if kept.get("asked") is not None:
-                kept["asked"] = AskedConfig(**kept["asked"])
+            kept["calibration"] = {method: Calibration(**row) for method, row in kept["calibration"].items()}
+            kept["text_space"] = None if kept["text_space"] is None else TextSpaceConfig(**kept["text_space"])
             return check_types(cls(**kept))
         except WeightsError:
             raise
@@ -184,59 +262,8 @@ class BioVerseConfig:
             raise WeightsError(f"config.json is not the configuration of a BioVerse model: {error!r}") from error
 
 
-Migration = Callable[[dict[str, Any]], dict[str, Any]]
-
-
-def _licence_of_its_own(values: dict[str, Any]) -> dict[str, Any]:
-    """From format 1 to 2: the licence stands beside the training notes, where a listing finds it."""
-    training = values.get("training")
-    found = training.get("licence", "") if isinstance(training, dict) else ""
-    return {**values, "licence": str(values.get("licence") or found)}
-
-
-def _tail_by_name(values: dict[str, Any]) -> dict[str, Any]:
-    """Format 1 had an end marker and the task token behind the soft tokens, and said names as people do."""
-    template = values.get("template")
-    values = {"names": "natural", **values}
-    return {**values, "template": {"tail": "tokens", **template}} if isinstance(template, dict) else values
-
-
-def _weights_of_another_evidence(values: dict[str, Any]) -> dict[str, Any]:
-    """Up to format 2, marker evidence was a mean of z-scores: its weights are some seven times too large for a sum."""
-    names = ("marker_weight", "nearest_marker_weight")
-    pool, training = values.get("pool"), values.get("training")
-    weighed = any(values.get(name) for name in names) or (isinstance(pool, dict) and bool(pool.get("markers")))
-    if not weighed:
-        return values
-    logger.warning(
-        "model %r was calibrated with an earlier definition of marker evidence: its marker weights are left out, "
-        "labels go by the embedding alone and confidences are less well calibrated. Train or tune it again from the "
-        "present bioverse-small, or fetch a newer version.",
-        values.get("name"),
-    )
-    values = {**values, **dict.fromkeys(names, 0.0)}
-    if isinstance(pool, dict):
-        values["pool"] = {**pool, "markers": 0.0}
-    if isinstance(training, dict):
-        values["training"] = {key: value for key, value in training.items() if key != "calibration"}
-    return values
-
-
-_MIGRATIONS: dict[int, Migration] = {
-    1: lambda values: _tail_by_name(_licence_of_its_own(values)),
-    2: _weights_of_another_evidence,
-}
-"""From a format version to the function that turns its values into those of the next version."""
-
-
-def migrate(values: dict[str, Any]) -> dict[str, Any]:
-    """Bring the values of an earlier format up to this one.
-
-    Raises
-    ------
-    WeightsError
-        The format is unknown or newer than this package.
-    """
+def check_format(values: Any) -> None:
+    """Raise a :class:`WeightsError` where values are of a format that this version does not read."""
     version = values.get("format_version") if isinstance(values, dict) else None
     if not isinstance(version, int) or isinstance(version, bool):
         raise WeightsError("config.json names no format_version: it is not the configuration of a BioVerse model.")
@@ -245,12 +272,12 @@ def migrate(values: dict[str, Any]) -> dict[str, Any]:
             f"the checkpoint has format {version}; this version of scbioverse reads up to {FORMAT_VERSION}. "
             "Upgrade: pip install -U scbioverse"
         )
-    while version < FORMAT_VERSION:
-        if version not in _MIGRATIONS:
-            raise WeightsError(f"the checkpoint has format {version}, which this version of scbioverse cannot read.")
-        values = {**_MIGRATIONS[version](values), "format_version": version + 1}
-        version += 1
-    return values
+    if version < FORMAT_VERSION:
+        raise WeightsError(
+            f"the checkpoint has format {version}, of a version before the first release; this one reads "
+            f"{FORMAT_VERSION}. Train it anew (scbioverse.tl.align, scbioverse.tl.tune), or install the version that "
+            "saved it."
+        )
 
 
 def read_config(path: Path) -> dict[str, Any]:

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
-from ..errors import InputError
+from .._untrusted import FOREIGN, read_json_object
+from ..errors import InputError, WeightsError
+from ._config_types import check_types
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -67,9 +74,27 @@ class PhraseBook:
         object.__setattr__(self, "groups", tuple(read))
         if not self.groups or not self.opening.strip() or min(self.hidden, self.longest) < 1:
             raise InputError(
-                f"speech needs groups, an opening, hidden ≥ 1 and longest ≥ 1, found {len(self.groups)} groups, "
+                f"a phrase book needs groups, an opening, hidden ≥ 1 and longest ≥ 1, found {len(self.groups)} groups, "
                 f"{self.opening!r:.40}, {self.hidden} and {self.longest}."
             )
+
+    @classmethod
+    def read(cls, file: Path) -> PhraseBook:
+        """Read what :meth:`write` wrote.
+
+        Raises
+        ------
+        WeightsError
+            The file holds something else.
+        """
+        try:
+            return check_types(cls(**read_json_object(file, strict=True)))
+        except FOREIGN as error:
+            raise WeightsError(f"{file} holds no phrases: {error}") from error
+
+    def write(self, file: Path) -> None:
+        """Write the book as JSON."""
+        file.write_text(json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
     @property
     def phrases(self) -> list[str]:

@@ -206,7 +206,7 @@ def _row(name: str, folder: Path) -> dict[str, Any]:
         "llm": config.llm.name,
         "n_labels": len(config.default_labels),
         "size_mb": round(sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) / 1e6, 1),
-        "licence": config.licence or str(config.training.get("licence", "")),
+        "licence": str(config.training.get("licence", "")),
         "present": not missing,
         "missing": missing,
         "summary": str(config.training.get("summary", "")),

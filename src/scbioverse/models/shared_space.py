@@ -17,23 +17,22 @@ class SharedHead(nn.Module):
 
     Text representations lie around their own mean, which the text space subtracts. Soft tokens are made for the
     language model's input and lie elsewhere; subtracting the text's mean from them would leave one constant direction
-    in which all cells agree. Each modality therefore has its own centre, set on the first data seen and then trained.
+    in which all cells agree. Each modality therefore has its own centre, set on the first data seen and then trained. A
+    linear map follows, the identity to begin with: it leaves soft tokens free to be what the language model reads best,
+    whatever the text space makes of their mean.
 
     Parameters
     ----------
     dim
         Dimensions of the text space.
-    mixed
-        Whether a linear map follows, the identity to begin with. It leaves soft tokens free to be what the language
-        model reads best, whatever the text space makes of their mean.
     """
 
     gain: Tensor
     fitted: Tensor
 
-    def __init__(self, dim: int, *, mixed: bool = False) -> None:
+    def __init__(self, dim: int) -> None:
         super().__init__()
-        self.mix = nn.Parameter(torch.zeros(dim, dim).fill_diagonal_(1.0)) if mixed else None
+        self.mix = nn.Parameter(torch.zeros(dim, dim).fill_diagonal_(1.0))
         self.shift = nn.Parameter(torch.zeros(dim))
         self.log_scale = nn.Parameter(torch.tensor(math.log(1 / TEMPERATURE)))
         self.register_buffer("gain", torch.ones(()))
@@ -49,5 +48,4 @@ class SharedHead(nn.Module):
 
     def forward(self, projected: Tensor) -> Tensor:
         """Return unit vectors (n, dim)."""
-        placed = projected * self.gain + self.shift
-        return normalize(placed if self.mix is None else placed @ self.mix, dim=-1)
+        return normalize((projected * self.gain + self.shift) @ self.mix, dim=-1)

@@ -185,7 +185,7 @@ def write_labels(
     from .score import _sequences, unique_rows
 
     model.check_modality(modality)
-    if names is None and model.config.encoders[modality].speech is not None:
+    if names is None and modality in model.phrase_books:
         captioner = model.captioner(modality)
         said, likely = captioner.write(embeddings, max_new_tokens=max_new_tokens, beams=beams, batch_size=batch_size)
         return said, likely, np.full(len(said), -1, dtype=np.int64)

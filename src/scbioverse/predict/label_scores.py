@@ -102,7 +102,7 @@ def label_scores(
     else:
         log_probs = model.score(values, texts, terms=ids, modality=modality, batch_size=batch_size)
     read = 0 if weighed == "nearest" else len(values)
-    temperature = model.config.nearest_temperature if weighed == "nearest" else model.config.temperature
+    temperature = model.config.calibration["nearest" if weighed == "nearest" else "score"].temperature
     return LabelScores(add_markers(log_probs, evidence, note["weight"]), note, read, temperature)
 
 
@@ -110,7 +110,7 @@ def _who_decided(read: int, n: int, model: BioVerse, markers: bool) -> str:
     """One line on what the language model had to do with the labels of a cascade."""
     said = f"labels come from embeddings{', ' if markers else ' and '}descriptions of the labels"
     said += " and marker genes" if markers else ""
-    if not (model.config.pool and model.config.pool.score):
+    if not model.config.calibration["cascade"].weight("language_model"):
         return f"{said}; the language model adds nothing to these in this model, and was not asked"
     if not read:
         return f"{said}; none was a close call that the language model had to be asked about"

@@ -24,8 +24,8 @@ def pick_method(model: BioVerse, method: str | None, modality: str = "cell") -> 
         There is no such method, or the model was not trained for it.
     """
     held = model.config.encoders.get(modality)
-    trained = list(held.methods) if held is not None and held.methods else model.config.methods
-    pooled = model.config.pool is not None and modality == "cell"
+    trained = [] if held is None else held.chooses_by
+    pooled = "cascade" in model.config.calibration and modality == "cell"
     if method is None:
         if pooled:
             return "cascade"
@@ -96,7 +96,7 @@ def given_threshold(
     return value
 
 
-def resolve_threshold(given: float | Literal["auto"] | None, model: BioVerse) -> float:
+def resolve_threshold(given: float | Literal["auto"] | None, model: BioVerse, method: str) -> float:
     """Return the threshold to go by: the given one, or what the model has for none and for `"auto"`.
 
     Raises
@@ -104,15 +104,17 @@ def resolve_threshold(given: float | Literal["auto"] | None, model: BioVerse) ->
     InputError
         `"auto"`, and the model has no threshold for that.
     """
+    table = model.config.calibration
+    row = table.get(method, table["score"])
     if given is None:
-        return model.config.unknown_threshold
+        return row.threshold("unknown")
     if given != "auto":
         return float(given)
-    if not model.config.auto_threshold:
+    if not row.threshold("auto"):
         raise InputError(
             f"unknown_threshold='auto', but model {model.name!r} was calibrated without one. Give a number from 0 to 1."
         )
-    return model.config.auto_threshold
+    return row.threshold("auto")
 
 
 def check_options(rationale: object, sample_key: str | None, groupby: str | None, batch_size: int) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..models import BioVerse
-    from ..models.config import PoolConfig
+    from ..models.config import Calibration
 
 Float = NDArray[np.float32]
 Float64 = NDArray[np.float64]
@@ -38,7 +38,14 @@ class Answer:
     read: NDArray[np.bool_]
 
 
-def others_pooled(pool: PoolConfig, attention: NDArray | None, cosine: NDArray, evidence: NDArray) -> Float64:
+def pool_record(pool: Calibration) -> dict[str, float]:
+    """Return what a record says of a pool: its weights, and when the language model is asked."""
+    named = {"score": "language_model", "nearest": "nearest", "markers": "markers", "attention": "prototypes"}
+    held = {name: pool.weight(source) for name, source in named.items()}
+    return held | {name: pool.threshold(name) for name in ("sure", "reach")}
+
+
+def others_pooled(pool: Calibration, attention: NDArray | None, cosine: NDArray, evidence: NDArray) -> Float64:
     """Pool what does not need the language model to speak: (n, m), not normalised.
 
     Parameters
@@ -50,11 +57,12 @@ def others_pooled(pool: PoolConfig, attention: NDArray | None, cosine: NDArray, 
     evidence
         (n, m), marker evidence.
     """
-    joint = pool.nearest * np.asarray(cosine, dtype=np.float64) + pool.markers * np.asarray(evidence, dtype=np.float64)
-    return joint if attention is None else joint + pool.attention * attention
+    joint = pool.weight("nearest") * np.asarray(cosine, dtype=np.float64)
+    joint += pool.weight("markers") * np.asarray(evidence, dtype=np.float64)
+    return joint if attention is None else joint + pool.weight("prototypes") * attention
 
 
-def worth_reading(pool: PoolConfig, others: NDArray) -> NDArray[np.bool_]:
+def worth_reading(pool: Calibration, others: NDArray) -> NDArray[np.bool_]:
     """Rows (n,) that the other sources are not sure of and whose label the language model's word could change.
 
     Parameters
@@ -62,11 +70,11 @@ def worth_reading(pool: PoolConfig, others: NDArray) -> NDArray[np.bool_]:
     others
         (n, m), as :func:`others_pooled` gives it.
     """
-    if others.shape[1] < 2 or not pool.score:
+    if others.shape[1] < 2 or not pool.weight("language_model"):
         return np.zeros(len(others), dtype=bool)
     best = np.partition(others, -2, axis=1)[:, -2:]
-    close = best[:, 1] - best[:, 0] <= pool.score * pool.reach
-    return close & (softmax(others, axis=1).max(axis=1, initial=0.0) < pool.sure)
+    close = best[:, 1] - best[:, 0] <= pool.weight("language_model") * pool.threshold("reach")
+    return close & (softmax(others, axis=1).max(axis=1, initial=0.0) < pool.threshold("sure"))
 
 
 def cascade(
@@ -85,9 +93,9 @@ def cascade(
 
     `log_softmax(a · log p_attention + b · cosine + c · evidence)` is a logarithmic opinion pool (Genest and Zidek 1986)
     with weights fitted on studies that training had left out. Rows whose best label has a probability below
-    `pool.sure`, and whose two best labels are close enough for the language model to put the second first (see
-    `PoolConfig.reach`), are read by it, and `d · log p_score` comes into their pool. Whether a row is read depends on
-    that row alone.
+    `"sure"`, and whose two best labels are close enough for the language model to put the second first (see
+    `"reach"` in :class:`scbioverse.models.Calibration`), are read by it, and `d · log p_score` comes into their pool.
+    Whether a row is read depends on that row alone.
 
     Parameters
     ----------
@@ -115,7 +123,7 @@ def cascade(
     InputError
         The model has no pool, or shapes do not fit.
     """
-    pool = model.config.pool
+    pool = model.config.calibration.get("cascade")
     if pool is None:
         raise InputError(f"model {model.name!r} has no calibrated pool: use method='score' or method='nearest'.")
     n, m = len(embeddings), len(names)
@@ -126,11 +134,11 @@ def cascade(
             f"{n} rows and {m} names go with {len(cards)} cards, {len(known)} terms and evidence of shape {seen.shape}."
         )
     cosine = model.coordinates(embeddings, modality) @ model.text_coordinates(cards).T
-    attention = attended(model, embeddings, known, modality) if pool.attention else None
+    attention = attended(model, embeddings, known, modality) if pool.weight("prototypes") else None
     joint = others_pooled(pool, attention, cosine, seen)
     read = worth_reading(pool, joint)
     if read.any():
-        joint[read] += pool.score * model.score(
+        joint[read] += pool.weight("language_model") * model.score(
             embeddings[read],
             names,
             terms=known,

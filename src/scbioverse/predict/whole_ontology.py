@@ -116,10 +116,12 @@ def rank_ontology(
     places = places.reshape(own.shape)
     scores = np.zeros(own.shape, dtype=np.float64)
     if method != "score":
-        scores += np.take_along_axis(cosine.astype(np.float64), own, axis=1) / model.config.nearest_temperature
+        scores += (
+            np.take_along_axis(cosine.astype(np.float64), own, axis=1) / model.config.calibration["nearest"].temperature
+        )
     if method != "nearest":
         said = _score(model, values, [label.text for label in labels], places, modality, batch_size)
-        scores += said.astype(np.float64) / model.config.temperature
+        scores += said.astype(np.float64) / model.config.calibration["score"].temperature
     scores = log_softmax(scores, axis=1).astype(np.float32)
     log_probs = np.full((len(values), len(labels)), -np.inf, dtype=np.float32)
     np.put_along_axis(log_probs, places, scores, axis=1)

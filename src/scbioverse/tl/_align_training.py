@@ -184,8 +184,10 @@ def finish(
     config = model.config
     first = is_first(model, modality)
     model.forget_terms(modality)  # the prototypes have moved
-    encoder = replace(config.encoders[modality], methods=() if first else METHODS[loss])
-    config.encoders[modality] = replace(encoder, writes=True) if "score" in METHODS[loss] else encoder
+    made, learned = config.encoders[modality], METHODS[loss]
+    # Who learned to name it can write of it; who learned nearness alone writes as before.
+    writes = ("generate",) if made.writes or "score" in learned else ()
+    config.encoders[modality] = replace(made, methods=(*learned, *writes))
     note = {
         "summary": f"A projector aligned on obs[{text_key!r}] of {train.size} rows with {len(texts.names)} texts.",
         "loss": loss,
@@ -198,26 +200,28 @@ def finish(
         if held.size and not _free(texts):
             config.metrics = {**config.metrics, **_held_accuracy(model, embedded, texts, held, METHODS[loss], modality)}
         return
-    config.methods = list(METHODS[loss])
     config.default_labels = list(texts.names)
-    config.temperature = 1.0
-    config.auto_threshold = 0.0  # chosen for another calibration
-    config.pool = config.asked = None  # they weigh a projector that was another one
-    if "nearest" in config.methods:
-        config.nearest_temperature = float(1.0 / model.shared(modality).log_scale.detach().exp())
+    # The other rows and the thresholds belong to a projector that was another one.
+    rows = {method: replace(config.calibration[method], thresholds={}) for method in ("score", "nearest")}
+    rows["score"] = replace(rows["score"], temperature=1.0)
+    if "nearest" in learned:
+        begun = float(1.0 / model.shared(modality).log_scale.detach().exp())
+        rows["nearest"] = replace(rows["nearest"], temperature=begun)
+    config.calibration = rows
     config.metrics = {}
     if held.size and not _free(texts):
         from ..train import expected_calibration_error, fit_temperature
 
         values, truth = embedded.values[held], texts.codes[held]
-        for method in config.methods:
+        for method in learned:
             if method == "score":
                 raw = model.score(values, texts.answers, modality=modality, progress=False, calibrated=False)
-                config.temperature = fit_temperature(raw, truth)
+                rows["score"] = replace(rows["score"], temperature=fit_temperature(raw, truth))
                 final = model.score(values, texts.answers, modality=modality, progress=False)
             else:
                 raw = model.nearest(values, texts.cards, modality=modality)
-                config.nearest_temperature *= fit_temperature(raw, truth)
+                fitted = begun * fit_temperature(raw, truth)
+                rows["nearest"] = replace(rows["nearest"], temperature=fitted)
                 final = model.nearest(values, texts.cards, modality=modality)
             right = final.argmax(axis=1) == truth
             config.metrics[f"{method}, accuracy on {held.size} rows held out of the same data"] = float(right.mean())

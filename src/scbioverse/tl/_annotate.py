@@ -23,6 +23,7 @@ from ..predict.groups import read_groups, warn_of_disagreement
 from ..predict.label_scores import label_scores
 from ..predict.open_set import elsewhere
 from ..predict.options import Method, check_options, given_threshold, means_ontology, pick_method, resolve_threshold
+from ..predict.pool import pool_record
 from ..predict.samples import harmonise_samples, read_samples
 from ..predict.smooth import check_neighbors, propagate
 from ..predict.whole_ontology import rank_ontology
@@ -71,7 +72,7 @@ def annotate(
     to Cell Ontology terms and scored by the term's short name; the labels in `obs` are the names as they were given.
 
     The confidence is the probability of the label among the candidates, after the model's calibration temperature
-    (`model.config.temperature`; 1 where none was fitted): on cells like those it was fitted on, about 8 in 10 labels
+    (`model.config.calibration`; 1 where none was fitted): on cells like those it was fitted on, about 8 in 10 labels
     with confidence 0.8 are right. It says nothing about types that are not among the candidates, and less about cells
     unlike any the model was calibrated on.
 
@@ -104,7 +105,7 @@ def annotate(
         method, and neither is a kind of the other, the group gets that type.
     markers
         Add the evidence of curated marker genes to the log-probabilities, with the weight that the model's calibration
-        chose (`model.config.marker_weight`; see :func:`scbioverse.encoders.marker_evidence.marker_evidence`). None: do
+        chose (`model.config.calibration`; see :func:`scbioverse.encoders.marker_evidence.marker_evidence`). None: do
         so where the model has such a weight and the genes can be read. False: go by the embedding alone.
     key_added
         Stem of the slot names.
@@ -117,10 +118,10 @@ def annotate(
     unknown_threshold
         Rows (or groups) whose confidence, times the chance that they are of one of the candidates' types at all (1 less
         `obs["bioverse_elsewhere"]`), is below it get no candidate: they are called by a parent (see `parents`), else
-        `"unknown"`. `"auto"`: the model's own (`model.config.auto_threshold`; that of `bioverse-small`, 0.02, keeps
+        `"unknown"`. `"auto"`: the model's own (see `model.config.calibration`; that of `bioverse-small`, 0.02, keeps
         back about 1 % of the right calls on blood and pancreas and, of the cells whose type was not offered, about half
         where the model knows the type and a tenth to a fifth where it does not, see the page on concepts). If not
-        given, `model.config.unknown_threshold`, which is 0 and means never: every cell gets one of the candidates, with
+        given, its own `"unknown"`, which is 0 and means never: every cell gets one of the candidates, with
         a warning where a tenth look like something else.
     parents
         Call a row below the threshold by the most specific Cell Ontology term above its best candidate under which
@@ -221,7 +222,7 @@ def annotate(
     slots = Slots(key_added)
     loaded = load(model, device=device)
     chosen = pick_method(loaded, method, modality)
-    threshold = resolve_threshold(threshold, loaded)
+    threshold = resolve_threshold(threshold, loaded, chosen)
     groups = None if groupby is None else read_groups(adata, groupby)
     samples = None if sample_key is None else read_samples(adata, sample_key)
     free = chosen == "generate" and labels is None
@@ -244,7 +245,7 @@ def annotate(
     written = None
     marker_note: dict[str, Any] = {"weight": 0.0}
     read = adata.n_obs
-    temperature: float | None = loaded.config.temperature
+    temperature: float | None = loaded.config.calibration["score"].temperature
     report: list[dict[str, Any]] = []
     if chosen == "generate":
         # The calibrated threshold is one for probabilities among candidates; of free text only a given one counts.
@@ -303,7 +304,7 @@ def annotate(
         chance = None if away is None else away.chance
         answers = decide(log_probs, names, groups, threshold, cl_ids=ids, parents=parents, elsewhere=chance)
         if away is not None and threshold == 0:
-            away.warn(slots.elsewhere, auto=loaded.config.auto_threshold > 0)
+            away.warn(slots.elsewhere, auto=loaded.config.calibration["score"].threshold("auto") > 0)
     why = reasons(
         adata,
         [one.name for one in answers.called],
@@ -318,8 +319,9 @@ def annotate(
         why = written_reasons(
             loaded, adata, embedded.values, answers, why, layer=layer, key=key, modality=modality, seed=seed
         )
-    aligned = None if loaded.text_space is None else loaded.coordinates(embedded.values, modality)
-    pool = loaded.config.pool if chosen == "cascade" and not ontology else None
+    placed = loaded.text_space is not None and loaded.config.encoders[modality].placed
+    aligned = loaded.coordinates(embedded.values, modality) if placed else None
+    pool = loaded.config.calibration["cascade"] if chosen == "cascade" and not ontology else None
     record = {
         "model": loaded.name,
         "fingerprint": loaded.fingerprint(),
@@ -337,7 +339,7 @@ def annotate(
         "parents": [asdict(one) for one in answers.called[len(names) :]] if parents else None,
         "rationale": rationale,
         "temperature": temperature,
-        "pool": None if pool is None else asdict(pool),
+        "pool": None if pool is None else pool_record(pool),
         "markers": marker_note,
         "rows_read_by_llm": read,
         "labels": [

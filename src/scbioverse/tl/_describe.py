@@ -230,7 +230,7 @@ def _written(
     if not known.size:
         raise InputError("no row has an embedding: there is nothing to describe.")
     score = np.full(len(values), np.nan, dtype=np.float32)
-    if question is not None and model.config.encoders[modality].speech is not None:
+    if question is not None and modality in model.phrase_books:
         said = model.captioner(modality).answer(
             values[known], question, max_new_tokens=max_new_tokens, beams=beams, batch_size=batch_size
         )

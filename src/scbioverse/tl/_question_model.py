@@ -181,11 +181,12 @@ def _read(cells: AskedCells, masks: list[NDArray[np.bool_]]) -> list[tuple[str, 
         return [None] * len(masks)
     labels = read_labels(None, model)
     values = cells.embed(masks)
-    if not model.config.methods or "score" in model.config.methods:
+    trained = model.config.encoders[cells.modality].chooses_by
+    if not trained or "score" in trained:
         names = [one.text for one in labels]
         # Names that cannot win any more are not read to their end: an answer should not wait for them.
         raw = score_unique(model, values, names, cells.modality, len(values), False, prune=_PRUNE)
-        scores = log_softmax(raw.astype(np.float64) / model.config.temperature, axis=1)
+        scores = log_softmax(raw.astype(np.float64) / model.config.calibration["score"].temperature, axis=1)
     else:
         scores = model.nearest(values, [one.card for one in labels], modality=cells.modality)
     best = scores.argmax(axis=1)

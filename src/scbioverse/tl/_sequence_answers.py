@@ -112,10 +112,9 @@ def _ended(text: str) -> str:
 
 def _speaks(data: AskedSequences) -> bool:
     try:
-        config = data.model.config.encoders
+        return data.modality in data.model.phrase_books
     except InputError:
         return False
-    return data.modality in config and config[data.modality].speech is not None
 
 
 # ---------------------------------------------------------------- nearness

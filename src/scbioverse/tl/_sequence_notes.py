@@ -42,7 +42,7 @@ def say_notes(
 ) -> Generator[str, None, Answer]:
     """Answer an open question about each row from the phrases found in its embedding."""
     captioner = data.model.captioner(data.modality)
-    names = [re.sub(r"^\W+|\W+$", "", one.lead) or _FIRST for one in captioner.speech.groups]
+    names = [re.sub(r"^\W+|\W+$", "", one.lead) or _FIRST for one in captioner.book.groups]
     found = captioner.phrases(data.embed(rows))
     held = [dict(zip(names, phrases, strict=True)) for phrases in found]
     asked = [_asked(question.bare or question.text, one) for one in held]

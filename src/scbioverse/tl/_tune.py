@@ -178,9 +178,11 @@ def tune(
         new.forget_candidate_tokens(one)  # what is read now was taught without them
     for one in lessons.modalities:
         new.set_phrases(one, None)  # it writes of them as it was taught here
-        new.config.encoders[one] = replace(new.config.encoders[one], writes=True)
-    new.config.auto_threshold = 0.0  # chosen for another calibration
-    new.config.pool = new.config.asked = None  # they weigh what the language model said before
+        made = new.config.encoders[one]
+        new.config.encoders[one] = made if made.writes else replace(made, methods=(*made.methods, "generate"))
+    # The other rows weigh what the language model said before, and thresholds were chosen for these.
+    table = new.config.calibration
+    new.config.calibration = {method: replace(table[method], thresholds={}) for method in ("score", "nearest")}
     new.config.adapter_scores = True  # the lessons are in labels, too, whatever the adapter before was for
     after = held_accuracy(new, embedded.values[held], texts, texts.codes[held], modality)
     new.config.training = {

@@ -27,11 +27,8 @@ def marker_weight(model: BioVerse, method: str) -> float:
 
     `"asked"` is `"score"` where the evidence is pooled before the language model reads.
     """
-    if method == "asked":
-        return 0.0 if model.config.asked is None else model.config.asked.markers
-    if method == "cascade":
-        return 0.0 if model.config.pool is None else model.config.pool.markers
-    return model.config.nearest_marker_weight if method == "nearest" else model.config.marker_weight
+    row = model.config.calibration.get({"asked": "candidate_tokens"}.get(method, method))
+    return 0.0 if row is None else row.weight("markers")
 
 
 def read_markers(
