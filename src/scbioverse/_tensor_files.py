@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import math
 import zipfile
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ._untrusted import check_plain, refusing
 from .errors import WeightsError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from pathlib import Path
 
     from torch import Tensor
-
-# A stored number may stand for several of the model's, where weights are packed (4 bits in a float32 at the least).
-_PACKED = 8
-# What a model may have beyond its files: a pooler or a head that is not used and was not saved.
-_UNSAVED = 2**24
-_FETCH = "Fetch the files again."
 
 
 def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
@@ -72,42 +64,3 @@ def check_torch_zip(path: Path) -> list[str]:
             "writes no such file. Fetch the file again."
         )
     return names
-
-
-def refuse_larger(model: str, folder: Path, config: Any, build: Any, files: Iterable[Path]) -> None:
-    """Compare the sizes that a configuration asks for with the tensors that are there, before memory is taken.
-
-    Parameters
-    ----------
-    model
-        What to call it in messages.
-    folder
-        Where the configuration lies.
-    config
-        A configuration of transformers.
-    build
-        Makes the model of it; it is made without weights.
-    files
-        The safetensors files.
-
-    Raises
-    ------
-    WeightsError
-        A file is damaged, or the configuration asks for more layers or parameters than are there.
-    """
-    import torch
-
-    shapes = {name: shape for file in files for name, shape in tensor_shapes(file).items()}
-    there = sum(map(math.prod, shapes.values()))
-    file = folder / "config.json"
-    layers = getattr(config.get_text_config(), "num_hidden_layers", 0)
-    # Looked at before the model is built: even without weights, a block takes a millisecond and memory of its own.
-    if type(layers) is not int or not 0 <= layers <= max(len(shapes), 64):
-        raise WeightsError(f"{file} asks for {layers!r:.40} layers, {model} has {len(shapes):,} tensors. {_FETCH}")
-    with refusing(f"{file} describes no model that can be built", _FETCH), torch.device("meta"):
-        wanted = sum(math.prod(one.shape) for one in build().parameters())
-    if wanted > _PACKED * there + _UNSAVED:
-        raise WeightsError(
-            f"{file} asks for {wanted:,} parameters, the files of {model} hold {there:,} numbers: they do not belong "
-            f"together. {_FETCH}"
-        )

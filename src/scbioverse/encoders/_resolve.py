@@ -1,4 +1,4 @@
-"""What a user hands over in place of an encoder: an scvi-tools model, a saved encoder, a published model's folder."""
+"""What a user hands over in place of an encoder: a name, a hub id, a folder, an scvi-tools model."""
 
 from __future__ import annotations
 
@@ -8,11 +8,53 @@ from pathlib import Path
 from typing import Any
 
 from .._untrusted import read_json
-from ..errors import WeightsError
+from ..errors import InputError, WeightsError
 from ._protocol import Encoder
-from ._registry import build
+from ._registry import build, encoder_class
 
+# Name -> modality; each is also the kind under which its class is registered.
+SHORT_NAMES = {"chemnet": "molecule", "morgan": "molecule", "kmer": "protein"}
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@\w[\w.-]*)?")
+
+
+def given_encoder(model: Any, modality: str, *, hub: bool = True) -> Encoder | None:
+    """Return the encoder that a verb was given as `model=`, as an object or by name; None where it is something else.
+
+    Parameters
+    ----------
+    model
+        What :func:`resolve_encoder` takes. Of molecules and proteins also `"chemnet"`, `"morgan"` or `"kmer"`, and the
+        folder or hub name of a Hugging Face encoder.
+    modality
+        `"cell"`, `"molecule"` or `"protein"`.
+    hub
+        Whether a hub name may be that of a Hugging Face encoder; else it is that of a BioVerse model.
+
+    Raises
+    ------
+    InputError
+        The encoder belongs to another modality.
+    """
+    text = str(model) if isinstance(model, str | Path) else ""
+    short = SHORT_NAMES.get(text.lower())
+    if short is not None and short != modality:
+        raise InputError(
+            f"{model!r} reads {short}s, not {modality}s. Encoders of {modality}s by name: "
+            f"{sorted(name for name, one in SHORT_NAMES.items() if one == modality) or 'none'}"
+        )
+    if short is not None:
+        return encoder_class(text.lower())()
+    if text and modality in SHORT_NAMES.values():
+        folder = Path(text).expanduser()
+        if (folder / "encoder.json").is_file():
+            encoder = build(_field(folder / "encoder.json", "kind"), folder)
+            if encoder.modality != modality:
+                raise InputError(f"the encoder in {folder} reads {encoder.modality}s, not {modality}s")
+            return encoder
+        named = _field(folder / "config.json", "model_type") if folder.is_dir() else hub and _HUB_ID.fullmatch(text)
+        if named:
+            return encoder_class("hf_sequence")(str(folder) if folder.is_dir() else text, modality=modality)
+    return resolve_encoder(model)
 
 
 def resolve_encoder(model: Any) -> Encoder | None:
@@ -36,9 +78,7 @@ def resolve_encoder(model: Any) -> Encoder | None:
     if isinstance(model, Encoder):
         return model
     if any(base.__module__.split(".")[0] == "scvi" for base in type(model).__mro__):
-        from .scvi_model import ScviEncoder
-
-        return ScviEncoder(model)
+        return encoder_class("scvi")(model)
     if not isinstance(model, str | os.PathLike):
         return None
     folder = Path(model).expanduser()
@@ -47,33 +87,22 @@ def resolve_encoder(model: Any) -> Encoder | None:
     if isinstance(model, str) and _HUB_ID.fullmatch(model):
         from ._scvi_hub import find_on_hub
 
-        found = find_on_hub(model)
-        if found is not None:
-            from .scvi_model import ScviEncoder
-
-            return ScviEncoder.load(found, name=model)
+        if (found := find_on_hub(model)) is not None:
+            return encoder_class("scvi").load(found, name=model)  # type: ignore[attr-defined]
     return None
 
 
 def _from_folder(folder: Path) -> Encoder | None:
     if (folder / "encoder.json").is_file():
-        return build(_kind(folder / "encoder.json"), folder)
+        return build(_field(folder / "encoder.json", "kind"), folder)
     if (folder / "model.pt").is_file():
-        from .scvi_model import ScviEncoder
-
-        return ScviEncoder.load(folder)
+        return encoder_class("scvi").load(folder)  # type: ignore[attr-defined]
     if _field(folder / "config.json", "model_type") == "bert":
         from ._geneformer_files import token_dictionaries
 
         if token_dictionaries(folder):
-            from .geneformer import GeneformerEncoder
-
-            return GeneformerEncoder.load(folder)
+            return encoder_class("geneformer").load(folder)  # type: ignore[attr-defined]
     return None
-
-
-def _kind(file: Path) -> str:
-    return str(_field(file, "kind"))
 
 
 def _field(file: Path, name: str) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -10,8 +9,8 @@ import torch
 
 from .._device import autocast, pick_device
 from .._logging import logger
-from .._tensor_files import refuse_larger
-from .._untrusted import FOREIGN, read_json, refuse_code
+from .._pretrained import load_pretrained
+from .._untrusted import read_json, refuse_code, refusing
 from ..errors import InputError, WeightsError
 
 if TYPE_CHECKING:
@@ -72,16 +71,11 @@ def load_body(folder: Path, *, layer: int = 0) -> BertModel:
     InputError
         There is no such layer.
     """
-    from safetensors import SafetensorError
     from transformers import BertConfig, BertModel
 
-    try:
+    with refusing(f"{folder / 'config.json'} describes no BERT", "Fetch it again."):
         config = BertConfig.from_dict(read_body_config(folder))
         n_layers = int(config.num_hidden_layers)
-    except WeightsError:
-        raise
-    except Exception as error:
-        raise WeightsError(f"{folder / 'config.json'} describes no BERT: {error}. Fetch it again.") from error
     if not -n_layers < layer <= 0:
         raise InputError(f"layer={layer}; the model has {n_layers} layers: choose from {1 - n_layers} to 0 (the last).")
     config.num_hidden_layers = n_layers + layer
@@ -94,44 +88,15 @@ def load_body(folder: Path, *, layer: int = 0) -> BertModel:
         )
         raise WeightsError(f"{folder} has no *.safetensors weights; {hint}.")
     refuse_code(folder)
-    refuse_larger(str(folder), folder, config, lambda: BertModel(config), folder.glob("*.safetensors"))
-    try:
-        with quiet_transformers():
-            loaded: Any = BertModel.from_pretrained(
-                folder,
-                config=config,
-                add_pooling_layer=False,
-                use_safetensors=True,
-                local_files_only=True,
-                output_loading_info=True,
-                dtype=torch.float32,
-            )
-    except (SafetensorError, *FOREIGN) as error:
-        raise WeightsError(f"cannot load the weights in {folder}: {error}. Fetch them again.") from error
-    body, info = loaded
-    missing = sorted(info["missing_keys"])
-    if missing:
-        raise WeightsError(
-            f"{folder} lacks {len(missing)} parameters ({', '.join(missing[:3])}, ...): they would be random. Fetch "
-            "the weights again, or check that config.json belongs to them."
-        )
-    return body
-
-
-@contextlib.contextmanager
-def quiet_transformers() -> Iterator[None]:
-    """Keep transformers from reporting the head that is left out on purpose, and from drawing bars."""
-    from transformers.utils import logging
-
-    level, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bar:
-            logging.enable_progress_bar()
+    return load_pretrained(
+        BertModel,
+        folder,
+        config,
+        name=str(folder),
+        add_pooling_layer=False,
+        use_safetensors=True,
+        dtype=torch.float32,
+    )
 
 
 def length_batches(lengths: NDArray[np.integer], max_tokens: int) -> Iterator[NDArray[np.int64]]:

@@ -12,13 +12,14 @@ import scipy.sparse as sp
 import torch
 
 from .._logging import logger
+from .._pretrained import quiet_transformers
 from ..errors import InputError, MismatchError
 from ._config_file import read_config, write_config
 from ._geneformer_files import fetch_folder, find_vocabulary
 from ._rank_value import RankedCells, rank_tokens
 from ._rank_value_vocab import RankColumns, RankVocabulary, find_columns
 from ._registry import register
-from ._transformer_body import BodyRunner, DType, load_body, quiet_transformers, read_body_config
+from ._transformer_body import BodyRunner, DType, load_body, read_body_config
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -14,9 +14,10 @@ import torch
 from .._device import pick_device
 from .._hub_files import find
 from .._logging import logger
-from .._tensor_files import check_torch_zip, refuse_larger, tensor_shapes
+from .._pretrained import load_pretrained
+from .._tensor_files import check_torch_zip
 from .._untrusted import check_plain, read_json_object, refuse_code
-from ..errors import BioverseError, InputError, WeightsError
+from ..errors import InputError, WeightsError
 from ..pp._sequences import SEQUENCE_VERSION, clean_sequence
 from ..pp._smiles import SMILES_VERSION, Salts, parse_smiles
 from ._config_file import read_config, same_fingerprint, write_config
@@ -271,29 +272,25 @@ def _load(source: str, *, trust_remote_code: bool) -> tuple[Any, Any, str | None
     options: dict[str, Any] = {"trust_remote_code": trust_remote_code, "local_files_only": True}
     if not trust_remote_code:
         refuse_code(path)
-    tensors = sorted(path.glob("*.safetensors"))
-    for file in tensors:
-        tensor_shapes(file)
+    # Before torch 1.6 its files were no zip archives.
+    tensors = any(path.glob("*.safetensors"))
     for file in () if tensors else sorted(path.glob("pytorch_model*.bin")):
-        if zipfile.is_zipfile(check_plain(file)):  # before torch 1.6 they were none
+        if zipfile.is_zipfile(check_plain(file)):
             check_torch_zip(file)
     try:
-        if tensors and not trust_remote_code:
-            config = AutoConfig.from_pretrained(path, **options)
-            refuse_larger(repr(source), path, config, lambda: AutoModel.from_config(config), tensors)
-        # Layers that the files do not hold (a pooler) are drawn at random: not at the caller's expense.
-        with torch.random.fork_rng(devices=[]):
-            net, report = AutoModel.from_pretrained(path, dtype=torch.float32, output_loading_info=True, **options)
+        config = None if trust_remote_code else AutoConfig.from_pretrained(path, **options)
         tokenizer = AutoTokenizer.from_pretrained(path, **options)
-    except BioverseError:
-        raise
     except Exception as error:
         raise WeightsError(f"{source!r} cannot be loaded as a Hugging Face encoder: {error}") from error
-    if missing := sorted(key for key in report["missing_keys"] if not key.startswith(_UNUSED)):
-        raise WeightsError(
-            f"{source!r} lacks {len(missing)} parameters ({', '.join(missing[:3])}, ...): they would be random. Fetch "
-            "the weights again, or check that config.json belongs to them."
-        )
+    net = load_pretrained(
+        AutoModel,
+        path,
+        config,
+        name=repr(source),
+        unused=_UNUSED,
+        dtype=torch.float32,
+        trust_remote_code=trust_remote_code,
+    )
     if getattr(net.config, "is_encoder_decoder", False):
         net = net.get_encoder()
     return net, tokenizer, commit

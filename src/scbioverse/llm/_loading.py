@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
 from .._optional import import_optional
-from .._tensor_files import refuse_larger
-from ..errors import BioverseError, InputError, WeightsError
+from .._pretrained import load_pretrained
+from ..errors import InputError, WeightsError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -105,62 +103,26 @@ def load_folder(
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
     safe: dict[str, Any] = {"trust_remote_code": False, "local_files_only": True}
-    # Packed weights cannot be moved afterwards: they are put in place while they are read.
-    placed = device_map if device_map is not None else ({"": str(device)} if quantisation is not None else None)
     try:
         config = AutoConfig.from_pretrained(folder, **safe)
         if getattr(config, "is_encoder_decoder", False):
             raise ValueError("it is an encoder-decoder model")
         tokenizer = AutoTokenizer.from_pretrained(folder, **safe)
-        refuse_larger(
-            str(folder),
-            folder,
-            config,
-            lambda: AutoModelForCausalLM.from_config(config, dtype=dtype),
-            sorted(folder.glob("*.safetensors")),
-        )
-        with _quiet_loading():
-            # Wrong shapes are let through here and named below: transformers' own error names none.
-            loaded: Any = AutoModelForCausalLM.from_pretrained(
-                folder,
-                config=config,
-                dtype=dtype,
-                use_safetensors=True,
-                ignore_mismatched_sizes=True,
-                output_loading_info=True,
-                **({} if placed is None else {"device_map": placed}),
-                **({} if quantisation is None else {"quantization_config": quantisation}),
-                **safe,
-            )
-    except BioverseError:
-        raise
-    # Unknown model types, foreign code, missing packages for a quantised format: transformers raises all of these with
-    # a message worth passing on; a tokenizer that cannot be read raises a bare Exception.
-    except Exception as error:
+    except Exception as error:  # a tokenizer that cannot be read raises a bare Exception
         raise WeightsError(
             f"{folder} cannot be loaded as a causal language model: {type(error).__name__}: {error}"
         ) from error
-    model, report = loaded
-    faults = [*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])]
-    if faults:
-        raise WeightsError(
-            f"The weights in {folder} do not fit its config.json: {len(faults)} parameters are missing or of another "
-            f"shape, for example {sorted(faults)[0]}. They would have been left random."
-        )
+    # Packed weights cannot be moved afterwards: they are put in place while they are read.
+    placed = device_map if device_map is not None else ({"": str(device)} if quantisation is not None else None)
+    options = {"device_map": placed, "quantization_config": quantisation}
+    model = load_pretrained(
+        AutoModelForCausalLM,
+        folder,
+        config,
+        name=str(folder),
+        dtype=dtype,
+        use_safetensors=True,
+        trust_remote_code=False,
+        **{name: value for name, value in options.items() if value is not None},
+    )
     return (model.to(device) if placed is None else model), tokenizer
-
-
-@contextlib.contextmanager
-def _quiet_loading() -> Iterator[None]:
-    """Silence transformers' own progress bar and load report for the time of one load."""
-    from transformers.utils import logging
-
-    shown, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if shown:
-            logging.enable_progress_bar()

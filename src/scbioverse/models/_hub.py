@@ -15,7 +15,7 @@ from .._logging import logger
 from .._settings import need_network, settings
 from .._untrusted import PLAIN, check_file_name, check_kinds
 from .._whole import written_whole
-from ..encoders import _by_name
+from ..encoders import _resolve
 from ..errors import InputError, WeightsError
 
 if TYPE_CHECKING:
@@ -62,13 +62,13 @@ def fetch_checkpoint(repo: str, revision: str | None) -> Path:
 def given_encoder(model: Any, modality: str, *, hub: bool = True) -> Encoder | None:
     """Return the encoder that a verb was given as `model=`; None where it is something else.
 
-    As :func:`scbioverse.encoders._by_name.given_encoder`, without asking the hub about a model that was fetched from it
+    As :func:`scbioverse.encoders._resolve.given_encoder`, without asking the hub about a model that was fetched from it
     before by its commit.
     """
     named = parse_hub_id(model) if isinstance(model, str) else None
     if named is not None and kept_checkpoint(*named) is not None:
         return None
-    return _by_name.given_encoder(model, modality, hub=hub)
+    return _resolve.given_encoder(model, modality, hub=hub)
 
 
 def kept_checkpoint(repo: str, revision: str | None) -> Path | None:

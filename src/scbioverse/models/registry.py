@@ -110,7 +110,7 @@ def find(model: str | Path) -> Path:
     parsed = parse_hub_id(os.fspath(model))
     if parsed is not None and path.parent.name == path.parent.as_posix() and not path.parent.is_dir():
         return fetch_checkpoint(*parsed)
-    from ..encoders._by_name import SHORT_NAMES
+    from ..encoders._resolve import SHORT_NAMES
 
     if (reads := SHORT_NAMES.get(str(model).lower())) is not None:
         raise WeightsError(

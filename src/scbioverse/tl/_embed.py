@@ -9,8 +9,8 @@ from .._keys import Slots
 from .._mudata import is_mudata, on_part
 from .._random import Rng, as_seed
 from .._results import check_target, own_copy, write_results
-from ..encoders._by_name import SHORT_NAMES
 from ..encoders._distinct import DistinctPlan, TextEncoder
+from ..encoders._resolve import SHORT_NAMES
 from ..errors import InputError
 from ..io import Cells
 from ..models._hub import given_encoder
