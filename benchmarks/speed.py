@@ -29,11 +29,11 @@ from scbioverse.knowledge.cards import label_card
 from scbioverse.knowledge.ontology import load_ontology
 from scbioverse.knowledge.resolver import resolve_labels
 from scbioverse.knowledge.spoken import spoken_name
-from scbioverse.llm.score import naive_scores
 from scbioverse.models import BioVerse
 from scbioverse.models.candidate_tokens import STEPS, what_is_read
 from scbioverse.predict.pool import cascade
 from scbioverse.predict.sources.markers import reference_stats
+from tests._naive_scores import naive_scores
 
 RESULTS = Path(__file__).parent / "results" / "speed.json"
 # Cells scored for each number of labels: enough for some seconds of work.

@@ -25,8 +25,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, log_softmax
 from recipes.bioverse_small.molecules import article
 from recipes.bioverse_small.phrases import phrase_of
 from scbioverse.llm.adapter import AdapterConfig
-from scbioverse.llm.prompts import MAX_TEXT_CHARS, Example, clean_text, encode_plain
-from scbioverse.llm.questions import with_answer
+from scbioverse.llm.prompts import MAX_TEXT_CHARS, Example, clean_text, encode_plain, with_answer
 from scbioverse.metrics import extract_classes, extract_roles, set_agreement, text_metrics
 from scbioverse.models import BioVerse
 from scbioverse.models.captioner import PhraseCaptioner

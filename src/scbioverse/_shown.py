@@ -14,10 +14,16 @@ def shown_name(name: str, most: int = MOST_SHOWN) -> str:
     as it is in the data: this is for sentences, logs and pictures.
     """
     # A long text is cut first, so that ten million characters cost no more than a few hundred.
-    text = unicodedata.normalize("NFC", str(name)[: 20 * most])
-    kept = "".join(" " if c.isspace() else c for c in text if c.isspace() or unicodedata.category(c)[0] != "C")
-    line = " ".join(kept.split()) or "?"
+    line = one_line(str(name)[: 20 * most]) or "?"
     return line if len(line) <= most and len(str(name)) <= 20 * most else line[: most - 1].rstrip() + "…"
+
+
+def one_line(text: str) -> str:
+    """Return a text as one line with composed accents, without characters that are not seen or act on a terminal."""
+    # Categories C*: control, format (zero-width, direction), surrogate, private use, unassigned.
+    composed = unicodedata.normalize("NFC", text)
+    kept = "".join(" " if c.isspace() else c for c in composed if c.isspace() or unicodedata.category(c)[0] != "C")
+    return " ".join(kept.split())
 
 
 def printable(text: str) -> str:

@@ -71,7 +71,7 @@ def test_chemnet_saved_by_reference(chemnet: ChemNetEncoder, tmp_path: Path) -> 
 
 
 def test_chemnet_refuses_other_files(tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match="does not hold ChemNet"):
+    with pytest.raises(WeightsError, match="is missing"):
         ChemNetEncoder(tmp_path / "absent.pt")
     torch.save({"weight": torch.ones(2)}, tmp_path / "other.pt")
     with pytest.raises(WeightsError, match="does not hold ChemNet"):

@@ -18,8 +18,9 @@ from scbioverse.errors import InputError, WeightsError
 from scbioverse.llm import Backbone
 from scbioverse.llm.generate import generate
 from scbioverse.llm.prefix import PrefixCache
-from scbioverse.llm.score import naive_scores, score_labels
+from scbioverse.llm.score import score_labels
 from scbioverse.llm.trie import LabelTrie
+from tests._naive_scores import naive_scores
 from tests._precision import LOG_PROBS, LOGITS, TOTALS
 
 NAMES = ["naive CD4 T cell", "memory CD4 T cell", "CD8 T cell", "CD14 monocyte", "B cell", "T cell", "platelet"]

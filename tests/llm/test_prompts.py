@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from scbioverse.errors import InputError
-from scbioverse.llm.prompts import PromptTemplate, clean_text, encode_plain, render_example
+from scbioverse.llm.prompts import PromptTemplate, clean_text, encode_plain, with_answer
 from scbioverse.nn import BioTokens, answer_positions
 
 if TYPE_CHECKING:
@@ -51,7 +51,6 @@ def test_prompt(fixture: str, bos: str, tokens: BioTokens, request: pytest.Fixtu
     )
     wanted = "<protein:soft><protein:soft></protein><task> Type:"
     assert text_of(backbone, tokens, prompt.suffix_head_ids) == wanted
-    assert prompt.answer_start == len(prompt.prefix_ids) + len(prompt.suffix_head_ids)
 
 
 def test_markers_stand_for_the_words_of_the_examples(tiny_backbone: Backbone, tokens: BioTokens) -> None:
@@ -122,14 +121,14 @@ def test_example_learns_the_answer_and_nothing_else(tiny_backbone: Backbone, tok
     template = PromptTemplate(question="Type:")
     prompt = template.render_annotate(tiny_backbone, tokens, n_soft=3)
     answer = template.encode_answer(tiny_backbone, "B cell")
-    example = render_example(prompt, answer)
+    example = with_answer(prompt.suffix_head_ids, answer)
     assert example.ids == [*prompt.suffix_head_ids, *answer]
     assert example.labels == [-100] * len(prompt.suffix_head_ids) + answer
     _, at, token = answer_positions(torch.tensor([example.labels]))
     assert int(at[0]) == len(prompt.suffix_head_ids) - 1
     assert token[-1] == tiny_backbone.eos_id
     with pytest.raises(InputError, match="end token"):
-        render_example(prompt, [])
+        with_answer(prompt.suffix_head_ids, [])
 
 
 @pytest.mark.parametrize("fixture", ["tiny_backbone", "tiny_backbone_untied"])

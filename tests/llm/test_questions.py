@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from scbioverse.errors import InputError
+from scbioverse.llm.prompts import with_answer
 from scbioverse.llm.questions import (
     MAX_EVIDENCE_CHARS,
     MAX_QUESTION_CHARS,
     QuestionTemplate,
     bounded,
-    with_answer,
 )
 from scbioverse.nn import BioTokens
 

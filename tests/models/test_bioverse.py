@@ -10,8 +10,8 @@ import torch
 from scbioverse.errors import InputError, MismatchError, WeightsError
 from scbioverse.llm.backbone import Backbone
 from scbioverse.llm.prompts import PromptTemplate
-from scbioverse.llm.score import naive_scores
 from scbioverse.models import BioVerse, Calibration, load
+from tests._naive_scores import naive_scores
 from tests._precision import LOG_PROBS, TOTALS, UNIT
 
 NAMES = ["B cell", "CD14 monocyte", "CD8 T cell", "NK cell", "platelet"]

@@ -12,8 +12,9 @@ import pytest
 
 import scbioverse as sb
 from scbioverse.llm import DEFAULT_LLM, Backbone
-from scbioverse.llm.score import naive_scores, score_labels
+from scbioverse.llm.score import score_labels
 from scbioverse.llm.trie import LabelTrie
+from tests._naive_scores import naive_scores
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,8 +8,8 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .._untrusted import read_json_object
-from ..errors import MismatchError, WeightsError
+from .._untrusted import read_json_object, refusing
+from ..errors import MismatchError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,18 +52,14 @@ def read_config(
     WeightsError
         The file is missing, damaged, without a field, or of another format.
     """
-    try:
+    with refusing(f"cannot read the encoder in {folder}"):
         config = config or read_json_object(Path(folder) / CONFIG, strict=True)
         if config["version"] != FORMAT_VERSION:
             raise ValueError(f"format {config['version']}, this version of scbioverse reads {FORMAT_VERSION}")
         if preprocessing and config["preprocessing"] != preprocessing:
             raise ValueError(f"preprocessing {config['preprocessing']!r}, this version does {preprocessing!r}")
         if absent := [name for name in needs if name not in config]:
-            raise KeyError(absent)
-    except WeightsError:
-        raise
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise WeightsError(f"cannot read the encoder in {folder}: {error!r}") from error
+            raise ValueError(f"without {', '.join(absent)}")
     return config
 
 

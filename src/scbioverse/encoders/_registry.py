@@ -6,24 +6,17 @@ import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from .._untrusted import FOREIGN, read_json_object
-from ..errors import BioverseError, InputError, WeightsError
+from .._untrusted import read_json_object, refusing
+from ..errors import InputError, WeightsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ._protocol import Encoder
 
-_BUILTIN = {
-    "chemnet": "chemnet",
-    "compact": "compact",
-    "geneformer": "geneformer",
-    "hf_sequence": "hf_sequence",
-    "kmer": "kmer",
-    "morgan": "morgan",
-    "precomputed": "precomputed",
-    "scvi": "scvi_model",
-}
+# Kind -> module, where that has another name.
+_BUILTIN = {kind: kind for kind in ("chemnet", "compact", "geneformer", "hf_sequence", "kmer", "morgan", "precomputed")}
+_BUILTIN |= {"scvi": "scvi_model"}
 _CLASSES: dict[str, type] = {}
 
 T = TypeVar("T", bound=type)
@@ -61,12 +54,7 @@ def register(kind: str) -> Callable[[T], T]:
 
 
 def list_encoders() -> list[str]:
-    """List the known kinds of encoder.
-
-    Returns
-    -------
-    Their names, sorted; built-in ones and those of :func:`register`.
-    """
+    """List the known kinds of encoder, sorted: built-in ones and those of :func:`register`."""
     return sorted({*_BUILTIN, *_CLASSES})
 
 
@@ -76,13 +64,7 @@ def held_class(kind: str) -> type | None:
 
 
 def encoder_class(kind: str) -> type:
-    """Return the class registered under `kind`.
-
-    Raises
-    ------
-    WeightsError
-        No such kind.
-    """
+    """Return the class registered under `kind`, or raise a :class:`WeightsError` that names those there are."""
     if kind not in _CLASSES and kind in _BUILTIN:
         importlib.import_module(f".{_BUILTIN[kind]}", __package__)
     if kind not in _CLASSES:
@@ -94,20 +76,7 @@ def encoder_class(kind: str) -> type:
 
 
 def build(kind: str, folder: Path, config: dict[str, Any] | None = None) -> Encoder:
-    """Build an encoder from its folder in a checkpoint.
-
-    Parameters
-    ----------
-    kind
-        Name of the kind.
-    folder
-        Folder with the encoder's files.
-    config
-        Content of its `encoder.json`; read if not given.
-
-    Returns
-    -------
-    The encoder.
+    """Build an encoder of this kind from its folder in a checkpoint; `config` is what its `encoder.json` holds.
 
     Raises
     ------
@@ -118,11 +87,5 @@ def build(kind: str, folder: Path, config: dict[str, Any] | None = None) -> Enco
     folder = Path(folder)
     if config is None:
         config = read_json_object(folder / "encoder.json", strict=True)
-    try:
+    with refusing(f"the encoder in {folder} cannot be built"):
         return cls.from_folder(folder, config)  # type: ignore[attr-defined]
-    except BioverseError:
-        raise
-    except FOREIGN as error:
-        raise WeightsError(
-            f"the encoder in {folder} cannot be built: {type(error).__name__}: {error}. Save or fetch it again."
-        ) from error

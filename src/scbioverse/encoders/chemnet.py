@@ -21,8 +21,8 @@ from torch.nn.functional import pad, selu
 from .._device import pick_device
 from .._logging import logger
 from .._shown import shown_name
-from .._untrusted import FOREIGN, check_plain
-from ..errors import OptionalDependencyError, WeightsError
+from .._untrusted import check_plain, refusing
+from ..errors import OptionalDependencyError
 from ..pp._smiles import SMILES_VERSION, parse_smiles
 from ._config_file import read_config, same_fingerprint, write_config
 from ._distinct import TextEncoder
@@ -138,12 +138,10 @@ class ChemNetEncoder(TextEncoder):
 
     def __init__(self, path: str | Path | None = None, *, device: str | None = None) -> None:
         self.path = Path(path).expanduser() if path is not None else _installed()
-        try:
+        with refusing(f"{self.path} does not hold ChemNet's weights"):
             # Tensors, lists and numbers only: the file cannot run code.
             layers = torch.load(check_plain(self.path, most=_LARGEST), map_location="cpu", weights_only=True)
             net = ChemNet(layers)
-        except FOREIGN as error:
-            raise WeightsError(f"{self.path} does not hold ChemNet's weights: {error}") from error
         self.device = pick_device(device)
         self.net = net.eval().requires_grad_(False).to(self.device)
         self.dim = net.dim

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, get_args
 
 import numpy as np
 
-from ..errors import InputError, WeightsError
+from .._untrusted import refusing
+from ..errors import InputError
 from ..pp._smiles import SMILES_VERSION, Salts, parse_smiles
 from ._config_file import digest, read_config, whole_number, write_config
 from ._distinct import TextEncoder
@@ -102,11 +103,9 @@ class MorganEncoder(TextEncoder):
             `encoder.json` is missing or damaged.
         """
         found = read_config(folder, config, needs=("radius", "n_bits", "chirality", "salts"))
-        try:
+        with refusing(f"cannot read the encoder in {folder}"):
             radius = whole_number(found, "radius", least=0, most=64)
             n_bits = whole_number(found, "n_bits", most=2**20)
             if not isinstance(found["chirality"], bool) or found["salts"] not in get_args(Salts):
                 raise ValueError(f"chirality {found['chirality']!r:.40} and salts {found['salts']!r:.40}")
-        except (ValueError, TypeError) as error:
-            raise WeightsError(f"cannot read the encoder in {folder}: {error}. Save or fetch it again.") from error
         return cls(radius=radius, n_bits=n_bits, chirality=found["chirality"], salts=found["salts"])

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from .._tensor_files import read_tensors
-from .._untrusted import read_json_object
+from .._untrusted import read_json_object, refusing
 from ..errors import InputError, MismatchError, WeightsError
 from .backbone import Backbone
 
@@ -138,16 +138,12 @@ class Adapter:
         WeightsError
             A file is missing or damaged.
         """
-        try:
+        with refusing(f"the adapter in {folder} is damaged", "Save or fetch the model again."):
             plain = read_json_object(folder / CONFIG, strict=True)
             tensors = read_tensors(folder / TENSORS)
             own = dict(plain["scbioverse"])
             targets = own.pop("targets")
             config = AdapterConfig(**own, targets=targets if isinstance(targets, str) else tuple(targets))
-        except (ValueError, KeyError, TypeError) as error:
-            raise WeightsError(
-                f"the adapter in {folder} is damaged: {error}. Save or fetch the model again."
-            ) from error
         adapter = cls(config, {key.removeprefix(_PREFIX): value.float() for key, value in tensors.items()})
         for module, (down, up) in adapter.changes().items():
             if down.ndim != 2 or up.ndim != 2 or not len(down) == up.shape[1] == config.rank:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
-import unicodedata
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Literal
 
+from .._shown import one_line
 from ..errors import InputError
 
 if TYPE_CHECKING:
@@ -39,11 +38,6 @@ class Rendered:
 
     prefix_ids: tuple[int, ...]
     suffix_head_ids: tuple[int, ...]
-
-    @property
-    def answer_start(self) -> int:
-        """Position of the answer's first token, counted from the start of the prompt."""
-        return len(self.prefix_ids) + len(self.suffix_head_ids)
 
 
 @dataclass(frozen=True)
@@ -176,30 +170,13 @@ class PromptTemplate:
         return [*encode_plain(backbone, " " + clean_text(text, max_chars=max_chars)), backbone.eos_id]
 
 
-def render_example(rendered: Rendered, answer_ids: Sequence[int]) -> Example:
-    """Put an answer behind a prompt's suffix: ids and loss mask in one pass.
-
-    Parameters
-    ----------
-    rendered
-        The prompt.
-    answer_ids
-        As :meth:`PromptTemplate.encode_answer` gives them, the end token last.
-
-    Raises
-    ------
-    InputError
-        The answer is empty.
-    """
+def with_answer(prompt_ids: Sequence[int], answer_ids: Sequence[int]) -> Example:
+    """Put an answer behind a prompt's ids; its end token comes last, and it alone is learned."""
     if not answer_ids:
-        raise InputError("An answer has at least its end token; use PromptTemplate.encode_answer.")
-    ids: list[int] = []
-    labels: list[int] = []
-    for part, learned in ((rendered.suffix_head_ids, False), (answer_ids, True)):
-        for token in part:
-            ids.append(int(token))
-            labels.append(int(token) if learned else IGNORE)
-    return Example(ids, labels)
+        raise InputError("An answer has at least its end token; use encode_answer of the template.")
+    ids = [int(token) for token in (*prompt_ids, *answer_ids)]
+    head = len(ids) - len(answer_ids)
+    return Example(ids, [IGNORE] * head + ids[head:])
 
 
 def clean_text(text: str, *, max_chars: int = MAX_LABEL_CHARS) -> str:
@@ -210,10 +187,7 @@ def clean_text(text: str, *, max_chars: int = MAX_LABEL_CHARS) -> str:
     InputError
         Nothing is left, or more than `max_chars` characters are.
     """
-    composed = unicodedata.normalize("NFC", str(text))
-    # Categories: control, format (zero-width, direction), surrogate, private use, unassigned.
-    kept = "".join(" " if c.isspace() else c for c in composed if c.isspace() or unicodedata.category(c)[0] != "C")
-    clean = re.sub(r" +", " ", kept).strip()
+    clean = one_line(str(text))
     if not clean:
         raise InputError(f"The text {text!r:.60} holds no readable character.")
     if len(clean) > max_chars:

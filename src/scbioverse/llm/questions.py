@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import unicodedata
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+from .._shown import one_line
 from ..errors import InputError
-from .prompts import IGNORE, Example, encode_plain
+from .prompts import encode_plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -144,34 +144,14 @@ class QuestionTemplate:
         return [*encode_plain(backbone, " " + said), backbone.eos_id]
 
 
-def with_answer(prompt_ids: Sequence[int], answer_ids: Sequence[int]) -> Example:
-    """Put an answer behind a question: ids and loss mask in one pass.
-
-    Raises
-    ------
-    InputError
-        The answer is empty.
-    """
-    if not answer_ids:
-        raise InputError("An answer has at least its end token; use QuestionTemplate.encode_answer.")
-    ids: list[int] = []
-    labels: list[int] = []
-    for part, learned in ((prompt_ids, False), (answer_ids, True)):
-        for token in part:
-            ids.append(int(token))
-            labels.append(int(token) if learned else IGNORE)
-    return Example(ids, labels)
-
-
 def bounded(text: object, max_chars: int) -> str:
     """One line of readable characters, at most `max_chars` of them; what is cut off leaves an ellipsis.
 
     Control, format (zero-width, direction), surrogate and private-use characters go, so that a name can neither move a
     terminal's cursor nor hide text.
     """
-    raw = unicodedata.normalize("NFC", str(text)[: 20 * max_chars])
-    kept = "".join(" " if c.isspace() else c for c in raw if c.isspace() or unicodedata.category(c)[0] != "C")
-    clean = " ".join(kept.split())
+    # A long text is cut first, so that ten million characters cost no more than a few thousand.
+    clean = one_line(str(text)[: 20 * max_chars])
     if len(clean) <= max_chars:
         return clean
     return clean[: max_chars - 1].rsplit(" ", 1)[0].rstrip() + "…" if max_chars > 1 else clean[:max_chars]

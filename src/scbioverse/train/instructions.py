@@ -16,7 +16,8 @@ from ..llm._loading import cpu_has_bfloat16
 from ..llm._packed import pack_size, run_packed
 from ..llm.adapter import Adapter, AdapterConfig, set_dropout, trained_adapter, training_twin
 from ..llm.prefix import causal
-from ..llm.questions import QuestionTemplate, with_answer
+from ..llm.prompts import with_answer
+from ..llm.questions import QuestionTemplate
 from ..nn import Composer
 
 if TYPE_CHECKING:
