@@ -54,7 +54,12 @@ def register(kind: str) -> Callable[[T], T]:
 
 
 def list_encoders() -> list[str]:
-    """List the known kinds of encoder, sorted: built-in ones and those of :func:`register`."""
+    """List the known kinds of encoder: built-in ones and those of :func:`register`.
+
+    Returns
+    -------
+    Their names, sorted.
+    """
     return sorted({*_BUILTIN, *_CLASSES})
 
 
@@ -76,7 +81,20 @@ def encoder_class(kind: str) -> type:
 
 
 def build(kind: str, folder: Path, config: dict[str, Any] | None = None) -> Encoder:
-    """Build an encoder of this kind from its folder in a checkpoint; `config` is what its `encoder.json` holds.
+    """Build an encoder from its folder in a checkpoint.
+
+    Parameters
+    ----------
+    kind
+        Name of the kind.
+    folder
+        Folder with the encoder's files.
+    config
+        Content of its `encoder.json`; read if not given.
+
+    Returns
+    -------
+    The encoder.
 
     Raises
     ------
