@@ -1,134 +1,231 @@
-"""Questions with known answers, and how soon an answer begins: `python -m benchmarks.ask`.
+"""Questions with known answers: `python -m benchmarks.ask [--show] [SET ...]`.
 
-Five computable questions about the bundled cells are answered by `sb.tl.ask` and, independently, by counting in the
-matrix with numpy. An open question is streamed with the model already loaded, and the time to its first piece is taken.
-With `--molecules`, ChEBI-20 test molecules whose captions name a role are asked for it: by `describe(question=)`, which
-reads the phrases found in the embedding, and by the soft tokens of the projector, which was trained for retrieval.
-Prints tables, writes a JSON file.
+Sets of questions lie in `benchmarks/questions/*.json`: about the bundled cells with their expert labels (`cells`,
+`cells_unseen`: other wording, never looked at while rules were made), about a list of drugs and of proteins, and chats
+of two turns. The truth of each is an expression over tables that are made here with pandas, numpy and rdkit alone.
+
+An answer is right where it was computed and holds what is wanted; refused where `computed` is False; all else is wrong.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import re
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 import scbioverse as sb
-from recipes.bioverse_small.molecules import pairs
-from scbioverse.metrics import extract_roles
-from scbioverse.models import BioVerse
 
+QUESTIONS = Path(__file__).parent / "questions"
 RESULTS = Path(__file__).parent / "results" / "ask.json"
+CLUSTERS = ["Naive CD4 T", "Memory CD4 T", "CD14+ Mono", "B", "CD8 T", "FCGR3A+ Mono", "NK", "DC", "Platelet"]
 
 
-def computable(adata: object) -> pd.DataFrame:
-    """Answers of five computable questions beside numbers counted from the matrix."""
-    matrix = adata.X.toarray() if hasattr(adata.X, "toarray") else np.asarray(adata.X)
-    label, names = adata.obs["cell_type"].astype(str).to_numpy(), list(adata.var_names)
-
-    def expresses(gene: str) -> np.ndarray:
-        return matrix[:, names.index(gene)] > 0
-
-    def ask(question: str) -> object:
-        answer = sb.tl.ask(adata, question, groupby="cell_type", model="none-is-loaded")
-        if not answer.computed:
-            raise SystemExit(f"{question!r} was not computed")
-        return answer
-
-    b, nk = label == "B", label == "NK"
-    rows = []
-    answer = ask("How many NK cells are there?")
-    rows.append((answer, float(answer.evidence["n"].iloc[0]), float(nk.sum())))
-    answer = ask("Which fraction of B cells expresses MS4A1?")
-    rows.append((answer, float(answer.evidence["fraction_in"].iloc[0]), float(expresses("MS4A1")[b].mean())))
-    answer = ask("How many cells express PPBP?")
-    rows.append((answer, float(answer.evidence["n"].iloc[0]), float(expresses("PPBP").sum())))
-    answer = ask("Which genes mark NK cells?")
-    first = str(answer.evidence["gene"].iloc[0])
-    found = answer.evidence["fraction_in"].iloc[0] - answer.evidence["fraction_out"].iloc[0]
-    rows.append((answer, float(found), float(expresses(first)[nk].mean() - expresses(first)[~nk].mean())))
-    answer = ask("Is CD3D higher in CD8 T cells than in B cells?")
-    cd8 = label == "CD8 T"
-    found = answer.evidence["fraction_in"].iloc[0] - answer.evidence["fraction_out"].iloc[0]
-    rows.append((answer, float(found), float(expresses("CD3D")[cd8].mean() - expresses("CD3D")[b].mean())))
-    table = pd.DataFrame(
-        [(one.question, value, wanted, one.text) for one, value, wanted in rows],
-        columns=["question", "ask", "counted", "answer"],
+def cells() -> tuple[Any, dict[str, Any]]:
+    """Return the bundled cells with a label, clusters, donors and conditions made up; and the names of the truths."""
+    adata = sb.datasets.pbmc3k()
+    adata = adata[adata.obs["cell_type"].astype(str) != "unassigned"].copy()
+    types = adata.obs["cell_type"].astype(str).to_numpy()
+    n = np.arange(adata.n_obs)
+    matrix = adata.X.toarray()
+    obs = pd.DataFrame(
+        {
+            "cell_type": pd.Categorical(types),
+            "leiden": pd.Categorical([str(min(CLUSTERS.index(one), 7)) for one in types]),
+            "donor": pd.Categorical([f"donor{i % 3 + 1}" for i in n]),
+            "condition": pd.Categorical(np.where(n % 2, "stim", "ctrl")),
+            "n_umi": matrix.sum(axis=1),
+            "n_genes": (matrix > 0).sum(axis=1),
+        },
+        index=adata.obs_names,
     )
-    table["equal"] = np.isclose(table["ask"], table["counted"], atol=1e-6)
-    return table
+    mito = adata.var_names.str.startswith("MT-")
+    obs["pct_mito"] = 100 * matrix[:, mito].sum(axis=1) / obs["n_umi"]
+    adata.obs = obs
+    t = obs.astype({"cell_type": str, "leiden": str, "donor": str, "condition": str})
+    names = list(adata.var_names)
+
+    def counts(gene: str) -> pd.Series:
+        return pd.Series(matrix[:, names.index(gene)], index=t.index)
+
+    def is_(kind: str) -> pd.Series:
+        label = t["cell_type"]
+        kinds = {"T": ["Naive CD4 T", "Memory CD4 T", "CD8 T"], "CD4": CLUSTERS[:2], "CD8": ["CD8 T"],
+                 "Mono": ["CD14+ Mono", "FCGR3A+ Mono"]}  # fmt: skip
+        return label.isin(kinds.get(kind, [kind]))
+
+    def most_of(kind: str, share: float = 0.5) -> list[str]:
+        shares = is_(kind).groupby(t["leiden"]).mean()
+        return sorted(shares.index[shares >= share])
+
+    return adata, {
+        "t": t, "x": counts, "e": lambda gene: counts(gene) > 0, "is_": is_, "most_of": most_of, "genes": set(names),
+        "n_genes_measured": adata.n_vars,
+    }  # fmt: skip
 
 
-def first_piece(adata: object, model: object) -> dict[str, float]:
-    """Seconds to the first and to the last piece of an open question, the model loaded."""
-    tick = time.perf_counter()
-    stream = sb.tl.ask(adata, "What is cluster 2?", groupby="leiden", model=model, stream=True)
-    next(stream)
-    first = time.perf_counter() - tick
-    stream.finish()
-    return {"first": round(first, 2), "whole": round(time.perf_counter() - tick, 2)}
+def molecules() -> tuple[Any, dict[str, Any]]:
+    """Return the list of drugs, and what rdkit says of each."""
+    from rdkit import Chem
+    from rdkit.Chem import Crippen, Descriptors, rdMolDescriptors
+
+    table = pd.read_csv(QUESTIONS / "molecules.tsv", sep="\t", index_col="name")
+    mols = {name: Chem.MolFromSmiles(text) for name, text in table["smiles"].items()}
+    rows = {}
+    for name, mol in mols.items():
+        rows[name] = {
+            "w": Descriptors.MolWt(mol), "logp": Crippen.MolLogP(mol), "tpsa": rdMolDescriptors.CalcTPSA(mol),
+            "rings": len(Chem.GetSSSR(mol)), "aromatic": rdMolDescriptors.CalcNumAromaticRings(mol),
+            "rot": rdMolDescriptors.CalcNumRotatableBonds(mol), "charge": Chem.GetFormalCharge(mol),
+            "hbd": rdMolDescriptors.CalcNumHBD(mol), "hba": rdMolDescriptors.CalcNumHBA(mol),
+            "stereo": rdMolDescriptors.CalcNumAtomStereoCenters(mol),
+        }  # fmt: skip
+        rows[name] |= {
+            one: sum(atom.GetSymbol() == one for atom in mol.GetAtoms())
+            for one in ("N", "O", "F", "Cl", "Br", "S", "I")
+        }
+        rows[name]["five"] = (
+            rows[name]["w"] <= 500 and rows[name]["logp"] <= 5
+            and rdMolDescriptors.CalcNumLipinskiHBD(mol) <= 5 and rdMolDescriptors.CalcNumLipinskiHBA(mol) <= 10
+        )  # fmt: skip
+    v = pd.DataFrame(rows).T.astype({"five": bool})
+    v[v.columns.drop("five")] = v[v.columns.drop("five")].astype(float)
+
+    def sub(smarts: str) -> pd.Series:
+        pattern = Chem.MolFromSmarts(smarts)
+        return pd.Series({name: mol.HasSubstructMatch(pattern) for name, mol in mols.items()})
+
+    return sb.pp.molecules(table), {"v": v, "o": table, "sub": sub, "area": _holds(table["area"])}
 
 
-def molecule_roles(model: BioVerse, n: int, seed: int = 0) -> pd.DataFrame:
-    """Share of the roles that captions name and answers repeat, by way of asking; and of answers dealt to others."""
-    table = pairs("test")
-    named = [extract_roles(text) for text in table["text"]]
-    rng = np.random.default_rng(seed)
-    rows = np.sort(rng.permutation(np.flatnonzero([bool(one) for one in named]))[:n])
-    drugs = sb.pp.molecules(table["smiles"].iloc[rows].tolist())
-    question = "What role does it have?"
-    sb.tl.describe(drugs, modality="molecule", model=model, question=question, max_new_tokens=48)
-    values = drugs.obsm["X_bioverse_molecule"]
-    prompt = model.text_writer.prompt(question, objects=[("molecule", "")])
-    said = {
-        "describe": drugs.obs["bioverse_description"].tolist(),
-        "soft tokens": model.text_writer.write(
-            [prompt] * len(rows), [{"molecule": values[i : i + 1, None]} for i in range(len(rows))], max_new_tokens=48
-        ),
-        "phrases themselves": model.captioner("molecule").notes(values),
-    }
-    order = rng.permutation(len(rows))
-    out = []
-    for way, answers in said.items():
-        for dealt in (False, True):
-            texts = [answers[i].lower() for i in (order if dealt else range(len(rows)))]
-            shares = [np.mean([role in text for role in named[row]]) for row, text in zip(rows, texts, strict=True)]
-            out.append((way + (", dealt" if dealt else ""), len(rows), round(float(np.mean(shares)), 3)))
-    return pd.DataFrame(out, columns=["way", "n", "roles_named"])
+def _holds(column: pd.Series) -> Callable[[str], pd.Series]:
+    return lambda value: column.map(lambda text: value in text.split("|"))
+
+
+def proteins() -> tuple[Any, dict[str, Any]]:
+    """Return the list of proteins, and what counting letters says of each; masses are of the residues and a water."""
+    table = pd.read_csv(QUESTIONS / "proteins.tsv", sep="\t", index_col="name")
+    # Average masses (Da) of the residues, as printed in textbooks.
+    masses = {"A": 71.08, "R": 156.19, "N": 114.10, "D": 115.09, "C": 103.14, "E": 129.12, "Q": 128.13, "G": 57.05,
+              "H": 137.14, "I": 113.16, "L": 113.16, "K": 128.17, "M": 131.20, "F": 147.18, "P": 97.12, "S": 87.08,
+              "T": 101.10, "W": 186.21, "Y": 163.18, "V": 99.13}  # fmt: skip
+    p = pd.DataFrame(index=table.index)
+    p["length"] = table["sequence"].str.len()
+    p["kda"] = table["sequence"].map(lambda text: (sum(masses[one] for one in text) + 18.015) / 1000)
+    for letter in "CWM":
+        p[letter] = table["sequence"].str.count(letter)
+    return sb.pp.proteins(table), {"p": p, "o": table, "place": _holds(table["place"])}
+
+
+# ---------------------------------------------------------------- judging
+
+
+def numbers(text: str) -> list[float]:
+    """All numbers in a text."""
+    return [float(one.replace(",", "")) for one in re.findall(r"(?<![\w.])-?\d[\d,]*\.?\d*(?![\w])", text)]
+
+
+def near(text: str, want: float, tolerance: float) -> bool:
+    """Whether one of the numbers of a text is the one that is wanted."""
+    return any(abs(one - want) <= tolerance for one in numbers(text))
+
+
+def named(text: str, name: str) -> int:
+    """Where a name stands in a text, -1 for nowhere."""
+    found = re.search(rf"(?<![\w+]){re.escape(name)}(?![\w+])", text)
+    return found.start() if found else -1
+
+
+def holds(kind: str, want: Any, answer: Any, everything: list[str]) -> bool:
+    """Whether an answer holds what is wanted."""
+    text = answer.text
+    if kind == "number":
+        return near(text, want, 0)
+    if kind == "percent":
+        return near(text, want, 0.06)
+    if kind == "value":
+        return near(text, want, max(0.0011 * abs(want), 0.006))
+    if kind in ("names", "values", "percents"):
+        slack = {"names": 0.0, "values": 0.006, "percents": 0.06}[kind]
+        return all(name in text and near(text, value, slack) for name, value in want.items())
+    if kind == "all":
+        return all(name in text for name in want)
+    if kind == "exactly":
+        return set(answer.evidence["row"]) == set(want)
+    if kind == "set":
+        table = answer.evidence
+        return set(map(str, table[table["fraction"] > 0.3]["group"])) == set(want) and all(
+            named(text, one) >= 0 for one in want
+        )
+    if kind == "one":
+        places = {one: named(text, one) for one in everything}
+        return min((at, -len(one), one) for one, at in places.items() if at >= 0)[2] == want
+    return text.startswith("Yes" if want else "No")
+
+
+def verdict(row: dict[str, Any], answer: Any, truths: dict[str, Any], everything: list[str]) -> str:
+    """Judge an answer: "right", "refused" or "wrong"."""
+    if row["kind"] == "refuse":
+        return "wrong" if answer.computed else "right"
+    if not answer.computed:
+        return "refused"
+    want = eval(row["truth"], {"np": np, "pd": pd, **truths})
+    try:
+        return "right" if holds(row["kind"], want, answer, everything) else "wrong"
+    except (KeyError, ValueError):
+        return "wrong"
 
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", default="bioverse-small")
-    parser.add_argument("--molecules", type=int, default=0, help="also ask about so many molecules of the test split")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sets", nargs="*", help="names of sets; all if none")
+    parser.add_argument("--show", action="store_true", help="print what was not answered rightly")
     args = parser.parse_args()
-    adata = sb.datasets.pbmc3k()
-    adata.obs["leiden"] = adata.obs["cell_type"].cat.codes.astype(str).astype("category")
-    table = computable(adata)
-    print(table[["question", "ask", "counted", "equal"]].to_string(index=False))
-    tick = time.perf_counter()
-    model = sb.models.load(args.model)
-    _ = model.reader, model.text_writer.prefix
-    loaded = time.perf_counter() - tick
-    seconds = first_piece(adata, model)
-    print(f"\nload {loaded:.1f} s; first streamed piece after {seconds['first']} s, whole after {seconds['whole']} s")
-    RESULTS.parent.mkdir(exist_ok=True)
-    figures = {"load_s": round(loaded, 2), "stream_s": seconds, "answers": table.to_dict("records")}
-    if args.molecules:
-        roles = molecule_roles(model, args.molecules)
-        print("\n" + roles.to_string(index=False))
-        figures["molecule_roles"] = roles.to_dict("records")
-    elif RESULTS.is_file():
-        before = json.loads(RESULTS.read_text(encoding="utf-8"))
-        figures |= {key: value for key, value in before.items() if key == "molecule_roles"}
-    RESULTS.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
-    if not table["equal"].all():
-        raise SystemExit("an answer differs from the count")
+    made = {"cells": cells, "molecules": molecules, "proteins": proteins}
+    data: dict[str, tuple[Any, dict[str, Any]]] = {}
+    figures = {}
+    for path in sorted(QUESTIONS.glob("*.json")):
+        if args.sets and path.stem not in args.sets:
+            continue
+        of = path.stem if path.stem in made else "cells"
+        data.setdefault(of, made[of]())
+        adata, truths = data[of]
+        groups = [
+            str(one)
+            for name in adata.obs
+            for one in adata.obs[name].unique()[:60]
+            if adata.obs[name].dtype.kind not in "fi"
+        ]
+        everything = [*adata.obs_names, *groups] if of != "cells" else groups
+        options = {"groupby": "leiden"} if of == "cells" else {"modality": of[:-1]}
+        questions = json.loads(path.read_text(encoding="utf-8"))
+        count, spent = {"right": 0, "refused": 0, "wrong": 0}, []
+        talk = sb.Chat(adata, model="none-is-loaded", **options)
+        for turns in questions:
+            talk.clear()
+            outcomes = []
+            for row in turns if isinstance(turns, list) else [turns]:
+                tick = time.perf_counter()
+                answer = talk.ask(row["q"])
+                spent.append(time.perf_counter() - tick)
+                outcomes.append(verdict(row, answer, truths, everything))
+                if args.show and outcomes[-1] != "right":
+                    print(f"{outcomes[-1]:8} {row['q']}\n         {answer.text[:230]!r}")
+            count["wrong" if "wrong" in outcomes else "refused" if "refused" in outcomes else "right"] += 1
+        figures[path.stem] = count | {"questions": len(questions), "slowest_s": round(max(spent), 2)}
+        print(f"{path.stem:14} {len(questions):3} questions: " + ", ".join(f"{n} {what}" for what, n in count.items()) +
+              f"; slowest {max(spent):.1f} s")  # fmt: skip
+    if not args.sets:
+        RESULTS.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    if any(one["wrong"] for one in figures.values()):
+        raise SystemExit("an answer is wrong")
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ def test_questions_from_standard_input(source: Path) -> None:
     )
     result = call(source, lines, "--groupby", "cluster")
     assert result.exit_code == 0, result.output
-    assert result.stdout.count("There are 40 cells.") == 2  # answered once, shown once, and not after exit
+    assert result.stdout.count("All cells: 40 cells.") == 2  # answered once, shown once, and not after exit
     assert "[computed from the data]" in result.stdout
     assert "nothing was asked yet" in result.stdout
     assert "/evidence shows" in result.stdout or "/evidence the numbers" in result.stdout
@@ -35,14 +35,14 @@ def test_questions_from_standard_input(source: Path) -> None:
 def test_ends(source: Path, ending: str) -> None:
     result = call(source, f"How many cells are there?\n{ending}")
     assert result.exit_code == 0
-    assert "There are 40 cells." in result.stdout
+    assert "All cells: 40 cells." in result.stdout
 
 
 def test_a_question_that_fails_does_not_end_it(source: Path) -> None:
     result = call(source, "What is cluster 1?\nHow many cells are there?\n", "--groupby", "cluster", "-m", "no-model")
     assert result.exit_code == 0
-    assert "no model 'no-model'" in result.stderr
-    assert "There are 40 cells." in result.stdout
+    assert "All cells" in result.stdout
+    assert "All cells: 40 cells." in result.stdout
 
 
 def test_wrong_files(tmp_path: Path, source: Path) -> None:
@@ -72,7 +72,7 @@ def test_at_a_terminal(end: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest
     converse(sb.Chat(sb.datasets.toy_cells(n_obs=12, n_genes=50)))
     said = capsys.readouterr().out
     assert _chat.HELP in said
-    assert "There are 12 cells." in said
+    assert "All cells: 12 cells." in said
 
 
 def test_ctrl_c_breaks_off_an_answer_only(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -90,17 +90,26 @@ def test_ctrl_c_breaks_off_an_answer_only(monkeypatch: pytest.MonkeyPatch, capsy
     converse(chat)
     said = capsys.readouterr().out
     assert "[broken off]" in said
-    assert "There are 12 cells." in said
+    assert "All cells: 12 cells." in said
 
 
 def test_molecules_and_proteins(tmp_path: Path) -> None:
     sb.pp.proteins({"bradykinin": "RPPGFSPFR", "dipeptide": "MK"}).write_h5ad(tmp_path / "p.h5ad")
     result = call(tmp_path / "p.h5ad", "How long is bradykinin?\nand dipeptide?\n/help\n", "--modality", "protein")
     assert result.exit_code == 0, result.output
-    assert "bradykinin has a length of 9 residues.  [computed from the data]" in result.stdout
-    assert "dipeptide has a length of 2 residues." in result.stdout
+    assert "bradykinin: length 9 residues.  [computed from the data]" in result.stdout
+    assert "dipeptide: length 2 residues." in result.stdout
     assert _chat.HELPS["protein"] in result.stdout
     wrong = call(tmp_path / "p.h5ad", "How many?\n", "--modality", "molecule")
     assert wrong.exit_code == 1
     assert "no column 'smiles'" in wrong.stderr
     assert "2 proteins" in call(tmp_path / "p.h5ad", "How many?\n", "--modality", "protein", "--key", "sequence").stdout
+
+
+def test_one_question(source: Path) -> None:
+    done = CliRunner().invoke(app, ["ask", str(source), "How many cells are there?"])
+    assert done.exit_code == 0
+    assert done.stdout == "All cells: 40 cells.\n"
+    refused = CliRunner().invoke(app, ["ask", str(source), "How many patients died?"])
+    assert refused.exit_code == 2
+    assert "'died'" in refused.stdout

@@ -40,12 +40,12 @@ def expresses(gene: str) -> np.ndarray:
 
 def share(of: np.ndarray, among: np.ndarray) -> list[str]:
     """The three numbers of a fraction, as an answer gives them."""
-    return [f"{100 * (of & among).sum() / among.sum():.0f} %", f"{(of & among).sum()} of {among.sum()}"]
+    return [f"{100 * (of & among).sum() / among.sum():.1f} %", f"{(of & among).sum()} of {among.sum()}"]
 
 
 def percents(of: np.ndarray, among: np.ndarray) -> list[str]:
     """Shares inside a group and outside."""
-    return [f"{100 * of[rows].mean():.0f} %" for rows in (among, ~among)]
+    return [f"{100 * of[rows].mean():.1f} %" for rows in (among, ~among)]
 
 
 def most_often(gene: str) -> str:
@@ -62,11 +62,11 @@ CELLS: dict[str, Truth | None] = {
     "Which fraction of B cells expresses MS4A1?": lambda: share(expresses("MS4A1"), is_type("B")),
     "What fraction of NK cells express NKG7?": lambda: share(expresses("NKG7"), is_type("NK")),
     "How many cells per cell type?": lambda: [
-        f"{name} ({n})" for name, n in list(cells().obs["cell_type"].value_counts().items())[:8]
+        f"{name}: {n} cells" for name, n in list(cells().obs["cell_type"].value_counts().items())[:8]
     ],
     "Which cell type is the most common?": lambda: [str(cells().obs["cell_type"].value_counts().index[0])],
-    "Where is PPBP expressed?": lambda: [f"most often in {most_often('PPBP')}"],
-    "Which cell type expresses IL7R most often?": lambda: [f"most often in {most_often('IL7R')}"],
+    "Where is PPBP expressed?": lambda: [f"cell_type {most_often('PPBP')}: the highest"],
+    "Which cell type expresses IL7R most often?": lambda: [f"cell_type {most_often('IL7R')}: the highest"],
     "Which genes mark NK cells?": lambda: ["GNLY", *percents(expresses("GNLY"), is_type("NK"))],
     "What is a natural killer cell?": lambda: ["CL:0000623", "lymphoc"],
     "Does ABCXYZ9 mark B cells?": None,
@@ -83,7 +83,7 @@ PROTEINS: dict[str, list[str]] = {
     "Which is the longest?": ["lysozyme"],
 }
 VERBS: dict[str, Callable[[], Found]] = {}
-SAYS_NOTHING = "Not enough evidence in these data to answer that."
+SAYS_NOTHING = "not understood, so that nothing was computed"
 
 
 def asked(make: Callable[[], Found]) -> Callable[[], Found]:
@@ -96,7 +96,7 @@ def asked(make: Callable[[], Found]) -> Callable[[], Found]:
 def ask_cells() -> Found:
     found = Found()
     for question in CELLS:
-        answer = sb.tl.ask(cells(), question, groupby="cell_type", model=data.model(), max_new_tokens=16)
+        answer = sb.tl.ask(cells(), question, groupby="cell_type", model=data.model())
         found.text[question] = {"text": answer.text, "kind": answer.kind, "computed": answer.computed}
         found.text[question]["evidence"] = plain(list(answer.evidence.columns))
     return found

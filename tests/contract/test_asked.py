@@ -12,7 +12,7 @@ from ._golden import read
 def test_answers_about_cells_hold_the_truth(question: str) -> None:
     text, truth = read("ask_cells").text[question]["text"], CELLS[question]
     if truth is None:
-        assert text.endswith(SAYS_NOTHING)
+        assert SAYS_NOTHING in text
     else:
         assert [one for one in truth() if one not in text] == []
 

@@ -77,4 +77,4 @@ def test_models_list() -> None:
 def test_chat(tmp_path: Path) -> None:
     data.blood().write_h5ad(tmp_path / "in.h5ad")
     said = call("chat", tmp_path / "in.h5ad", stdin="How many cells are there?\nexit\n").stdout
-    assert "There are 300 cells." in said
+    assert "All cells: 300 cells." in said

@@ -55,7 +55,6 @@ def test_verbs_given_a_name_load_it_once(saved: Path, tiny_llm: Path, loads: lis
     try:
         for _ in range(3):
             sb.tl.annotate(cells, labels=NAMES, model=str(saved))
-            sb.tl.ask(cells, "What are these cells?", model=str(saved))
             sb.tl.annotate(cells, labels=NAMES, model=str(saved), method="nearest")
         assert len(loads) == 1
         assert alive(loads) == 1

@@ -64,9 +64,7 @@ def test_align_annotate_ask_save_load(pbmc: ad.AnnData, tmp_path: Path) -> None:
         sb.tl.annotate(cells, model=model)
     right = (cells.obs["bioverse_label"].astype(str) == cells.obs["cell_type"]).mean()
     assert right >= 0.9
-    answer = sb.tl.ask(cells, "What are these cells?", groupby="cell_type", model=model, max_new_tokens=12)
-    assert str(answer)
-    assert not answer.computed
+    assert sb.tl.ask(cells, "What are these cells?", groupby="bioverse_label").computed
     loaded = sb.models.load(model.save(tmp_path / "model"))
     assert loaded.fingerprint() == model.fingerprint()
     again = pbmc.copy()

@@ -23,8 +23,6 @@ VERBS: dict[str, Callable[..., Any]] = {
     "annotate": sb.tl.annotate,
     "align": lambda adata, **options: sb.tl.align(adata, text_key="cell_type", steps=1, **options),
     "tune": lambda adata, **options: sb.tl.tune(adata, text_key="cell_type", steps=1, batch_size=2, rank=2, **options),
-    "ask": lambda adata, **options: sb.tl.ask(adata, "What are these cells?", max_new_tokens=2, **options),
-    "chat": lambda adata, **options: sb.Chat(adata, max_new_tokens=2, **options).ask("What are these cells?"),
     "retrieve": lambda adata, **options: sb.tl.retrieve(adata, "B cell", **options),
 }
 
@@ -42,7 +40,7 @@ def test_a_wrong_name_is_refused_and_nothing_changes(verb: str, cells: AnnData, 
     assert (list(cells.obs), list(cells.obsm), dict(cells.uns)) == before
 
 
-@pytest.mark.parametrize("verb", ["annotate", "align", "tune", "ask"])
+@pytest.mark.parametrize("verb", ["annotate", "align", "tune"])
 def test_the_cpu_may_be_named(verb: str, cells: AnnData, tiny_model: BioVerse) -> None:
     VERBS[verb](cells, model=tiny_model, device="cpu")
     assert tiny_model.device == "cpu"

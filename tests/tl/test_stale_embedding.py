@@ -131,7 +131,6 @@ def test_every_verb_looks(cells: ad.AnnData, tiny_model: BioVerse, caplog: pytes
         "tune": lambda one: sb.tl.tune(one, text_key="cell_type", model=tiny_model, steps=1, batch_size=2),
         "retrieve": lambda one: sb.tl.retrieve(one, "cells that secrete antibodies", model=tiny_model),
         "similar": lambda one: sb.tl.retrieve(one, None, direction="similar", model=tiny_model),
-        "ask": lambda one: sb.tl.ask(one, "What are these cells?", model=tiny_model, max_new_tokens=1),
     }
     sb.tl.embed(cells, model=tiny_model)
     for name, verb in verbs.items():

@@ -8,7 +8,7 @@ import io
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -17,6 +17,9 @@ from ..errors import InputError
 from ._models import models
 from ._run import run, say
 from ._stop import Stopped, listening
+
+if TYPE_CHECKING:
+    from ..tl._chat import Chat
 
 app = typer.Typer(
     name="scbioverse",
@@ -145,33 +148,69 @@ def embed(
 app.add_typer(models)
 
 
+GroupBy = Annotated[str | None, typer.Option(help="Column of obs whose groups questions are about.")]
+LabelKey = Annotated[str, typer.Option(help="Stem of the labels that annotate wrote.")]
+Modality = Annotated[str, typer.Option(help="What a row is: cell, molecule or protein.")]
+Key = Annotated[str | None, typer.Option(help="Column of obs with SMILES or sequences.")]
+
+
 @app.command()
 def chat(
     source: Source,
-    groupby: Annotated[str | None, typer.Option(help="Column of obs whose groups questions are about.")] = None,
+    groupby: GroupBy = None,
     model: Model = "bioverse-small",
-    key_added: Annotated[str, typer.Option(help="Stem of the labels that annotate wrote.")] = "bioverse",
+    key_added: LabelKey = "bioverse",
     layer: Layer = None,
     gene_key: GeneKey = None,
-    modality: Annotated[str, typer.Option(help="What a row is: cell, molecule or protein.")] = "cell",
-    key: Annotated[str | None, typer.Option(help="Column of obs with SMILES or sequences.")] = None,
+    modality: Modality = "cell",
+    key: Key = None,
 ) -> None:
     """Ask questions about the rows of SOURCE, which is only read; Ctrl-D or exit ends."""
 
     def work() -> None:
-        from ..tl._chat import Chat
         from ._chat import converse
-        from ._files import read
-        from ._paths import check_source
 
-        check_source(source)
-        adata = read(source)
-        found = gene_key if key is None else key
-        converse(
-            Chat(adata, groupby=groupby, model=model, key_added=key_added, layer=layer, key=found, modality=modality)
-        )
+        converse(_talk(source, groupby, model, key_added, layer, gene_key if key is None else key, modality))
 
     run(work, quiet=True)
+
+
+@app.command()
+def ask(
+    source: Source,
+    question: Annotated[str, typer.Argument(help="In English, in quotes.")],
+    groupby: GroupBy = None,
+    model: Model = "bioverse-small",
+    key_added: LabelKey = "bioverse",
+    layer: Layer = None,
+    gene_key: GeneKey = None,
+    modality: Modality = "cell",
+    key: Key = None,
+) -> None:
+    """Answer one QUESTION about the rows of SOURCE, which is only read; ends with 2 where it is not answered."""
+
+    def work() -> None:
+        answer = _talk(source, groupby, model, key_added, layer, gene_key if key is None else key, modality).ask(
+            question
+        )
+        say(answer.text)
+        if answer.kind == "refusal":
+            raise typer.Exit(2)
+
+    run(work, quiet=True)
+
+
+def _talk(
+    source: Path, groupby: str | None, model: str, key_added: str, layer: str | None, key: str | None, modality: str
+) -> Chat:
+    from ..tl._chat import Chat
+    from ._files import read
+    from ._paths import check_source
+
+    check_source(source)
+    return Chat(
+        read(source), groupby=groupby, model=model, key_added=key_added, layer=layer, key=key, modality=modality
+    )
 
 
 def _version(value: bool) -> None:

@@ -10,10 +10,10 @@ from .._keys import Slots
 from .._mudata import anndata_of, is_mudata, on_part
 from .._random import Rng, as_seed
 from .._results import check_target, own_copy, write_results
+from ..ask.neighbours import Metric, compared_views, known_rows, nearest_rows
+from ..ask.reference import CHOICES, Choose, choose_rows, reference_texts
 from ..errors import InputError
 from ..predict.embedding import represent_rows
-from ._describe_reference import CHOICES, Choose, choose_rows, reference_texts
-from ._neighbours import Metric, compared_views, known_rows, nearest_rows
 
 if TYPE_CHECKING:
     from pathlib import Path

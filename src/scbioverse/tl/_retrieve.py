@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from anndata import AnnData
 
+    from ..ask.neighbours import Metric
     from ..models import BioVerse
-    from ._neighbours import Metric
 
 Float = NDArray[np.float32]
 Query = str | Sequence[str] | Mapping[str, str]

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..ask.neighbours import Metric, Neighbours, View, compared_views, known_rows, nearest_rows
 from ..errors import InputError, MissingKeyError
 from ..predict.embedding import represent_rows
-from ._neighbours import Metric, Neighbours, View, compared_views, known_rows, nearest_rows
 
 if TYPE_CHECKING:
     from anndata import AnnData

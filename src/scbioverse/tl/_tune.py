@@ -14,11 +14,11 @@ from .._mudata import is_mudata, on_part
 from .._random import Rng, as_seed
 from .._results import check_target, write_results
 from ..errors import InputError, MismatchError
+from ..explain.reading import MeasuredCells
 from ..predict.embedding import represent_rows
 from ._align_training import fresh_model
-from ._question_cells import AskedCells
-from ._question_facts import top_genes
 from ._texts import Texts, read_texts, split_rows
+from ._top_genes import top_genes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -266,9 +266,7 @@ def make_lessons(
     from ..train.lessons import Group, comparison_lesson, group_lessons, nothing_lessons, term_lessons
 
     rng = np.random.default_rng([seed, 4])
-    asked = AskedCells(
-        adata, groupby=None, cells=None, model="", modality=modality, key=key, layer=layer, key_added="bioverse"
-    )
+    measured = _measured(adata, layer=layer, key=key) if modality == "cell" else None
     groups, examples = [], []
     natural = texts.said("natural").answers
     for code, (answer, cl_id) in enumerate(zip(texts.answers, texts.cl_ids, strict=True)):
@@ -276,7 +274,7 @@ def make_lessons(
         if not rows.size:
             continue
         mask = texts.codes == code
-        table = top_genes(asked, mask, (texts.codes >= 0) & ~mask) if asked.measured is not None else _no_genes()
+        table = top_genes(measured, mask, (texts.codes >= 0) & ~mask)
         group = Group(natural[code], cl_id, rows.tolist(), table, f"obs[{text_key}]", said=answer)
         groups.append(group)
         examples += group_lessons(group, rng, per_task=8, modality=modality)
@@ -288,6 +286,14 @@ def make_lessons(
     noise = shuffled(values[train], rng, 16)
     examples += nothing_lessons(range(len(values), len(values) + len(noise)), rng, modality=modality)
     return Lessons(examples, {modality: np.concatenate([values, noise])})
+
+
+def _measured(adata: AnnData, *, layer: str | None, key: str | None) -> MeasuredCells | None:
+    """Expression of the cells; None where it cannot be read: lessons then say nothing of genes."""
+    try:
+        return MeasuredCells(adata, layer=layer, key=key)
+    except InputError:
+        return None
 
 
 def shuffled(values: NDArray[np.float32], rng: np.random.Generator, n: int) -> NDArray[np.float32]:
@@ -310,10 +316,6 @@ def held_accuracy(
 def plain_history(history: pd.DataFrame) -> dict[str, list[Any]]:
     """Columns of a training history as JSON has them: NaN becomes null."""
     return {str(name): [None if pd.isna(v) else float(v) for v in history[name]] for name in history.columns}
-
-
-def _no_genes() -> pd.DataFrame:
-    return pd.DataFrame(columns=["gene", "fraction_in", "fraction_out"])
 
 
 def check_shape(adapter: Adapter | None, config: AdapterConfig) -> None:

@@ -14,7 +14,7 @@ import pandas as pd
 from ..pp._text_column import cell_text, is_missing
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -134,6 +134,12 @@ def read_values(column: pd.Series, name: str) -> ColumnValues:
     names = sorted({one for some in pieces for one in some})
     wholes = [text for text, some in zip(texts, pieces, strict=True) if len(some) > 1]
     return ColumnValues(name, several, names, wholes, codes, held, len(texts))
+
+
+def listed(parts: Iterable[str], word: str = "and") -> str:
+    """Join parts by commas, the last by a word."""
+    some = list(parts)
+    return "".join(some) if len(some) < 2 else f"{', '.join(some[:-1])} {word} {some[-1]}"
 
 
 def _letters(name: str) -> str:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ..models import BioVerse
-    from ._neighbours import Neighbours
+    from .neighbours import Neighbours
 
 Choose = Literal["nearest", "consensus", "aligned"]
 CHOICES = ("nearest", "consensus", "aligned")

@@ -97,9 +97,9 @@ def ask(data: ad.AnnData, question: str, modality: str = "molecule") -> str:
 
 def counted(text: str) -> int:
     """The number that an answer begins with."""
-    found = re.match(r"(\d+|None) of", text)
+    found = re.search(r": ([\d,]+) (?:of|molecules|proteins)", text)
     assert found is not None, text
-    return 0 if found[1] == "None" else int(found[1])
+    return int(found[1].replace(",", ""))
 
 
 COUNTS: list[tuple[str, Any]] = [
@@ -157,6 +157,8 @@ COUNTS: list[tuple[str, Any]] = [
     ("How many molecules contain nitrogen?", lambda v: v.N > 0),
     ("Which molecules contain iodine and weigh less than 400?", lambda v: (v.I > 0) & (v.w < 400)),
     ("How many launched molecules contain nitrogen?", lambda v: v.launched & (v.N > 0)),
+    ("How many molecules are not launched?", lambda v: ~v.launched),
+    ("How many have 2 to 3 rings or 5 rings?", lambda v: v.rings.between(2, 3) | (v.rings == 5)),
     ("How many launched molecules for oncology are there?", lambda v: v.launched & v.oncology),
     ("How many launched molecules for oncology contain oxygen?", lambda v: v.launched & v.oncology & (v.O > 0)),
 ]
@@ -181,36 +183,33 @@ def test_counts_tell_readings_apart(values: pd.DataFrame) -> None:
         ("How many contain more nitrogen than oxygen?", "than"),
         ("How many do not contain chlorine and fluorine?", "and"),
         ("How many weigh over 200 or contain chlorine and nitrogen?", "or"),
-        ("How many molecules are not launched?", "not"),
         ("Which molecules are not antibiotics?", "not"),
         ("How many have 3?", "3"),
         ("How many contain only carbon and hydrogen?", "only"),
         ("How many weigh about 300?", "about"),
-        ("How many have 2 to 3 rings or 5 rings?", "or"),
         ("How many are heavier than both aspirin and caffeine?", "than"),
-        ("What is the mean weight per phase?", "per"),
         ("Mean weight of the 10 heaviest?", "Mean"),
-        ("What is the total molecular weight?", "total"),
         ("What is the monoisotopic mass of aspirin?", "monoisotopic"),
-        ("Which is the smallest and most polar?", "at once"),
-        ("How many atoms does caffeine have?", "how many"),
+        ("Which is the smallest and most polar?", "most polar"),
+        ("How many atoms does caffeine have?", "atoms"),
     ],
 )
 def test_what_could_be_read_wrongly_is_refused(drugs: ad.AnnData, question: str, said: str) -> None:
-    answer = ask(drugs, question)
-    assert "not understood, so that nothing was computed" in answer
-    assert said in answer
+    answer = sb.tl.ask(drugs, question, modality="molecule", model="no-such-model")
+    assert not answer.computed
+    assert answer.evidence.empty
+    assert said in answer.text
 
 
 def test_means_and_extremes_are_of_the_rows_asked_about(drugs: ad.AnnData, values: pd.DataFrame) -> None:
     v = values
-    assert f"is {v.w[v.N == 0].mean():.2f} g/mol" in ask(
-        drugs, "What is the mean weight of molecules without nitrogen?"
-    )
-    assert f"is {v.logp[v.w > 300].mean():.2f}," in ask(
+    assert f"{v.w[v.N == 0].mean():.2f} g/mol" in ask(drugs, "What is the mean weight of molecules without nitrogen?")
+    assert f": {v.logp[v.w > 300].mean():.2f} (" in ask(
         drugs, "What is the average logP of molecules heavier than 300?"
     )
-    assert f"is {v.rings[v.aromatic > 0].mean():.1f}," in ask(drugs, "Mean number of rings of aromatic molecules?")
+    assert f"{v.w.sum():,.2f} g/mol" in ask(drugs, "What is the total molecular weight?")
+    assert f"{v.w[v.launched].mean():.2f} g/mol" in ask(drugs, "What is the mean weight per phase?")
+    assert f": {v.rings[v.aromatic > 0].mean():.2f} (" in ask(drugs, "Mean number of rings of aromatic molecules?")
     assert v.w[v.w < 200].idxmax() in ask(drugs, "heaviest molecule under 200 Da").split(";")[0]
     assert v.w[v.w > 300].idxmin() in ask(drugs, "lightest molecule heavier than 300").split(";")[0]
     assert (
@@ -221,22 +220,21 @@ def test_means_and_extremes_are_of_the_rows_asked_about(drugs: ad.AnnData, value
         assert answer.evidence["row"].tolist() == v.logp.sort_values(ascending=False).index[:3].tolist(), question
     held, both = int((v.N > 0).sum()), int(((v.N > 0) & (v.O > 0)).sum())
     answer = ask(drugs, "What fraction of molecules with nitrogen contains oxygen?")
-    assert answer.startswith(f"{both} of {len(v)}")
-    assert f"Of the {held} with nitrogen atoms that is {100 * both / held:.0f} %" in answer
+    assert f"{100 * both / held:.1f} % ({both} of {held} molecules)" in answer
 
 
 def test_yes_and_no_and_less(drugs: ad.AnnData) -> None:
-    assert ask(drugs, "Is caffeine aromatic?").startswith("Yes: caffeine has 2 aromatic rings")
-    assert ask(drugs, "Does aspirin contain chlorine?").startswith("No: aspirin has no chlorine")
+    assert ask(drugs, "Is caffeine aromatic?").startswith("Yes: caffeine")
+    assert ask(drugs, "Does aspirin contain chlorine?").startswith("No: aspirin")
     assert ask(drugs, "Does stearin pass the rule of five?").startswith("No: ")
-    assert ask(drugs, "Is aspirin launched?") == "aspirin has preclinical in obs['phase']."
-    assert ask(drugs, "Which is lighter, caffeine or aspirin?").startswith("aspirin has the lower molecular weight")
-    assert ask(drugs, "Which has fewer rings, caffeine or aspirin?").startswith("aspirin has fewer rings: 1")
+    assert ask(drugs, "Is aspirin launched?").endswith("phase = preclinical.")
+    assert ask(drugs, "Is aspirin launched?").startswith("No: aspirin")
+    assert ask(drugs, "Which is lighter, caffeine or aspirin?").startswith("aspirin: molecular weight 180.16")
 
 
 def test_rows_named_like_elements(drugs: ad.AnnData) -> None:
-    assert "caffeine has 4 nitrogen atoms" in ask(drugs, "How many nitrogen atoms does caffeine have?")
-    assert "nitrogen has a molecular weight of 28.01" in ask(drugs, "What is the weight of 'nitrogen'?")
+    assert "caffeine: nitrogen atoms 4." in ask(drugs, "How many nitrogen atoms does caffeine have?")
+    assert "nitrogen: molecular weight 28.01 g/mol" in ask(drugs, "What is the weight of 'nitrogen'?")
 
 
 def test_rings_are_the_smallest_set() -> None:
@@ -267,7 +265,7 @@ def test_follow_ups(drugs: ad.AnnData, values: pd.DataFrame) -> None:
     assert counted(said("And how many of these contain fluorine?")) == ((v.Cl > 0) & (v.F > 0)).sum()
     assert v.w[(v.Cl > 0) & (v.F > 0)].idxmax() in said("Which of these is the heaviest?").split(";")[0]
     said("What is the logP of aspirin?")
-    assert said("How many rings does it have?") == "aspirin has 1 ring."
+    assert said("How many rings does it have?") == "aspirin: rings 1."
     assert said("Is it heavier than caffeine?").startswith("No: aspirin")
     assert counted(said("How many have a weight above 200?")) == (v.w > 200).sum()
     assert counted(said("And more than 300?")) == (v.w > 300).sum()

@@ -1,15 +1,18 @@
-"""An answer, whole or in pieces."""
+"""An answer, whole or in pieces, and a conversation of them."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from ..errors import InputError
-from ..knowledge.sentences import split_sentences
+
+if TYPE_CHECKING:
+    from .query import Query
 
 _PIECE = re.compile(r"\s*\S+\s*")
 
@@ -21,21 +24,17 @@ class Answer:
     Attributes
     ----------
     text
-        The answer.
+        The answer; it begins with what was understood.
     question
         The question as it was read: one line, bounded.
     kind
-        What it was taken to ask for, such as `"count"`, `"markers"` or `"open"`.
+        What it was taken to ask for, such as `"count"` or `"markers"`; `"refusal"` where it was not answered.
     computed
-        Whether it was computed from the data; the language model had no part in it then.
+        Whether every word of the question was understood and all of the answer computed from the data.
     evidence
         The numbers it rests on, one row a group or gene.
-    claims
-        Every claim about a gene in what the language model wrote, with its verdict.
-    prompt
-        What the language model was asked; empty where it was not.
-    dropped
-        Sentences that it wrote and that could not be kept: contradicted by the data, or not testable.
+    query
+        The query that was run, None where the question was not understood.
     """
 
     text: str
@@ -43,9 +42,7 @@ class Answer:
     kind: str
     computed: bool
     evidence: pd.DataFrame = field(default_factory=pd.DataFrame)
-    claims: pd.DataFrame = field(default_factory=pd.DataFrame)
-    prompt: str = ""
-    dropped: tuple[str, ...] = ()
+    query: Query | None = None
 
     def __str__(self) -> str:
         return self.text
@@ -82,18 +79,6 @@ class AnswerStream(Iterator[str]):
         return self.answer
 
 
-def pieces(text: str, said: bool = False) -> list[str]:
-    """Cut a text into words with the space behind them; with `said`, a space goes before the first."""
-    return _PIECE.findall(f" {text}" if said else text)
-
-
-def whole_sentences(pieces: Iterator[str]) -> Iterator[str]:
-    """Join pieces of text to whole sentences."""
-    text = ""
-    for piece in pieces:
-        text += piece
-        whole = split_sentences(text)
-        # The last one may go on.
-        yield from whole[:-1]
-        text = whole[-1] + (" " if text[-1:].isspace() else "") if whole else ""
-    yield from split_sentences(text)
+def pieces(text: str) -> list[str]:
+    """Cut a text into words with the space behind them."""
+    return _PIECE.findall(text)

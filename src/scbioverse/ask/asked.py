@@ -1,0 +1,102 @@
+"""From a question to its answer: link, read, run."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from ..errors import InputError
+from ..llm.questions import MAX_QUESTION_CHARS, bounded
+from .answer import Answer
+from .link import Names
+from .query import Query, Refusal
+from .read import Rules
+from .run import run
+from .say import Speech
+
+if TYPE_CHECKING:
+    from .link import Link
+    from .nearest import Nearness
+    from .read import Reader
+    from .rows import Rows
+    from .run import Result
+
+
+class Asked:
+    """A data set that questions are asked about; its names are gathered once.
+
+    Parameters
+    ----------
+    rows
+        The data.
+    nearness
+        A model that places the rows, for what only nearness tells.
+    reader
+        Turns linked words into a query; by rules if not given.
+    """
+
+    def __init__(self, rows: Rows, nearness: Nearness | None = None, reader: Reader | None = None) -> None:
+        self.rows, self.nearness, self._reader = rows, nearness, reader
+        self.speech = Speech(rows)
+
+    @cached_property
+    def names(self) -> Names:
+        """Names that a question may use."""
+        return Names(self.rows)
+
+    @property
+    def reader(self) -> Reader:
+        """What reads questions."""
+        if self._reader is None:
+            self._reader = Rules(self.names)
+        return self._reader
+
+    def answer(self, question: str | Query, before: Query | None = None) -> Answer:
+        """Answer a question, or run a query.
+
+        Raises
+        ------
+        InputError
+            The question is empty or no text.
+        """
+        if isinstance(question, Query):
+            return self.run(question, "")
+        if not isinstance(question, str):
+            raise InputError(f"question is one text; found a {type(question).__name__}. Ask one question a call.")
+        text = bounded(question, MAX_QUESTION_CHARS)
+        if not text:
+            raise InputError(f"the question {question!r:.60} holds no readable character.")
+        links = self.names.link(text)
+        query = self.reader.read(text, links, before)
+        if isinstance(query, Refusal):
+            return Answer(query.text, text, "refusal", False)
+        return self.run(query, text, links)
+
+    def run(self, query: Query, text: str, links: list[Link] | None = None) -> Answer:
+        """Run a query that was read from a text."""
+        try:
+            found = self._found(query)
+        except InputError as error:
+            # The data cannot be read as this question needs: an answer, not an error of the call.
+            found = Refusal(text=f"That cannot be computed: {error}")
+        if isinstance(found, Refusal):
+            return Answer(found.text, text, "refusal", False, query=query)
+        caveat = getattr(self.rows, "changed", "") if self._rests_on_labels(query) else ""
+        notes = [one.note for one in links or () if one.role == "WHERE" and one.note and one.note not in found.text]
+        said = " ".join([found.text, *dict.fromkeys(notes), *([caveat] if caveat else [])])
+        return Answer(said, text, query.want, found.computed, found.table, query)
+
+    def _found(self, query: Query) -> Result | Refusal:
+        near = query.want in ("search", "nearest") or (
+            query.want == "describe" and query.show == "value" and self.nearness is not None and self.nearness.texts
+        )
+        if not near:
+            return run(query, self.rows, self.speech)
+        if self.nearness is None:
+            return Refusal(text=f"{self.rows.noun}s are not looked up by nearness here: see scbioverse.tl.retrieve.")
+        return self.nearness.answer(query)
+
+    def _rests_on_labels(self, query: Query) -> bool:
+        conditions = (one for one in (query.where, query.among, *query.against) if one is not None)
+        fields = {leaf.field for one in conditions for leaf in one.leaves()}
+        return f"obs:{self.rows.slots.label}" in fields or query.by == self.rows.slots.label

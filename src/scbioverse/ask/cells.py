@@ -1,0 +1,212 @@
+"""Cells: what was measured in them, which type their labels mean, and what sets groups apart."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+from scipy.special import ndtr
+
+from .._record import read_record
+from ..errors import InputError, MissingKeyError
+from ..io import Cells as Matrix
+from ..io import gene_names, matrix_name
+from ..knowledge import load_genes, load_ontology, resolve_label
+from ..knowledge.gene_columns import claims_of
+from .rows import Rows
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from numpy.typing import NDArray
+
+# Columns of quality that need no preparation: named as scanpy's calculate_qc_metrics does.
+COMPUTED = ("n_genes_by_counts", "total_counts", "pct_counts_mt")
+_DEPTH, _PSEUDO = 1e4, 0.1
+_LARGEST_LOG = 50  # larger values are no logarithms
+# What a marker must show: cells that express it, fold change (log2), and a p beyond that of all genes tested.
+LEAST_FRACTION, LEAST_CHANGE, LARGEST_P = 0.2, 1.0, 0.01
+
+
+class Cells(Rows):
+    """Cells with a matrix of expression.
+
+    Parameters
+    ----------
+    adata, groupby, cells, key_added
+        As for :class:`Rows`.
+    layer, key
+        Where expression and gene names are, as for :func:`scbioverse.tl.annotate`.
+    """
+
+    def __init__(self, adata: AnnData, *, layer: str | None = None, key: str | None = None, **options: Any) -> None:
+        super().__init__(adata, **options)
+        self.matrix = Matrix.of(adata, layer, key)
+        # An option that names nothing is an error of the call, whatever is asked.
+        self.names = gene_names(adata, key=key, layer=layer)
+
+    # ---------------------------------------------------------------- genes
+
+    @cached_property
+    def genes(self) -> dict[str, int]:
+        """Column of each gene, by its approved symbol and by its name in the data."""
+        symbols = load_genes().symbols
+        try:
+            match = self.matrix.match(symbols, min_genes=1, judge=False)
+            found = {symbols[i]: int(at) for i, at in zip(match.vocab, match.columns, strict=True)}
+        except InputError:  # of a matrix that cannot be read, names can still be told
+            found = {symbol: min(claims).column for symbol, claims in claims_of(self.names).items()}
+        return {name: i for i, name in reversed(list(enumerate(self.names))) if name} | found
+
+    def measured(self, kind: str, name: str) -> NDArray[np.float64]:
+        """Read a gene's values, or work out a column of quality."""
+        if kind == "gene" and name in self.genes:
+            return self._column(self.genes[name])
+        if kind == "qc" and name in COMPUTED:
+            return self._quality[name]
+        return super().measured(kind, name)
+
+    def _column(self, at: int) -> NDArray[np.float64]:
+        parts = [block.toarray() for _, block in self.matrix.blocks(columns=[at])]
+        return self._checked(np.concatenate(parts).astype(np.float64).ravel())
+
+    def _checked(self, values: NDArray[Any]) -> NDArray[Any]:
+        if values.size and not (np.isfinite(values).all() and values.min() >= 0):
+            raise InputError(
+                f"{matrix_name(self.matrix.layer)} holds negative or missing values, so that no cell can be said to "
+                "express a gene: pass layer= with counts or log-normalised values."
+            )
+        return values
+
+    @cached_property
+    def _quality(self) -> dict[str, NDArray[np.float64]]:
+        mito = np.array([name.upper().startswith("MT-") for name in self.names])
+        genes, totals, of_mito = [], [], []
+        for _, block in self.matrix.blocks():
+            if not np.array_equal(self._checked(block.data), np.round(block.data)):
+                raise InputError(f"{matrix_name(self.matrix.layer)} holds no counts: sums of them are not known.")
+            genes.append((block > 0).sum(axis=1))
+            totals.append(block.sum(axis=1))
+            of_mito.append(block[:, mito].sum(axis=1))
+        total = np.concatenate(totals).astype(np.float64).ravel()
+        with np.errstate(invalid="ignore"):
+            share = 100 * np.concatenate(of_mito).ravel() / total
+        return dict(zip(COMPUTED, (np.concatenate(genes).astype(np.float64).ravel(), total, share), strict=True))
+
+    def profiles(self, codes: NDArray[np.integer], n: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Cells that express each gene and the sum of expression per 10,000, of groups, (n, n_genes) each.
+
+        Parameters
+        ----------
+        codes
+            Group of each cell; -1 for none.
+        n
+            Number of groups.
+        """
+        cells, sums = np.zeros((n, len(self.names))), np.zeros((n, len(self.names)))
+        for rows, whole in self.matrix.blocks():
+            held = codes[rows]
+            inside = np.flatnonzero(held >= 0)
+            if not inside.size:
+                continue
+            block = sparse.csr_array(whole)[inside].astype(np.float64)
+            self._checked(block.data)
+            if np.array_equal(block.data, np.round(block.data)):
+                totals = np.maximum(np.asarray(block.sum(axis=1)).ravel(), 1)
+                levels = sparse.csr_array(sparse.diags_array(_DEPTH / totals) @ block)
+            else:
+                levels = block.copy()
+                if block.data.max(initial=0) <= _LARGEST_LOG:
+                    levels.data = np.expm1(levels.data)
+            member = sparse.csr_array((np.ones(inside.size), (held[inside], np.arange(inside.size))), (n, inside.size))
+            cells += (member @ (block > 0).astype(np.float64)).toarray()
+            sums += (member @ levels).toarray()
+        return cells, sums
+
+    def markers(self, inside: NDArray[np.bool_], outside: NDArray[np.bool_]) -> pd.DataFrame:
+        """Genes that are higher in some cells than in others, the clearest first.
+
+        Expressed by at least a fifth of the cells inside, by a larger share of them than outside, with at least twice
+        the expression per 10,000, and a one-sided z test of the two shares with p < 0.01 / number of genes. Ordered by
+        the difference of the shares times the log2 fold change.
+
+        Parameters
+        ----------
+        inside, outside
+            bool (n_obs,), no cell in both.
+        """
+        cells, sums = self.profiles(np.where(inside, 0, np.where(outside, 1, -1)), 2)
+        n = np.array([inside.sum(), outside.sum()], dtype=np.float64)
+        shares, means = cells / n[:, None], sums / n[:, None]
+        change = np.log2(means[0] + _PSEUDO) - np.log2(means[1] + _PSEUDO)
+        pooled = cells.sum(axis=0) / n.sum()
+        spread = np.sqrt(np.maximum(pooled * (1 - pooled) * (1 / n).sum(), 1e-12))
+        p = ndtr((shares[1] - shares[0]) / spread)
+        table = pd.DataFrame(
+            {"gene": self.names, "fraction_in": shares[0], "fraction_out": shares[1], "log_fold_change": change, "p": p}
+        )
+        fits = (shares[0] >= LEAST_FRACTION) & (change >= LEAST_CHANGE) & (p < LARGEST_P / max(len(self.names), 1))
+        strength = (table["fraction_in"] - table["fraction_out"]) * table["log_fold_change"]
+        return table[fits].assign(strength=strength).sort_values(
+            ["strength", "gene"], ascending=[False, True]
+        ).drop(columns="strength").reset_index(drop=True)  # fmt: skip
+
+    @cached_property
+    def changed(self) -> str:
+        """Say that the matrix is not the one that the labels were made from; read once a conversation."""
+        from ..predict.embedding import embed_step
+
+        try:
+            record = read_record(self.adata, embed_step(self.slots))
+            # Other encoders read other things: of theirs nothing is said.
+            if not record.get("input_digest") or "panel_share" not in record:
+                return ""
+            now = Matrix.of(self.adata, record.get("layer"), record.get("key")).info.digest
+        except (InputError, MissingKeyError, ValueError):
+            return ""
+        if now == record["input_digest"]:
+            return ""
+        return (
+            f"The matrix, or its rows, have changed since obs[{self.slots.label!r}] was made from them: run "
+            "scbioverse.tl.annotate(adata) again to be sure of the labels."
+        )
+
+    # ---------------------------------------------------------------- types
+
+    @cached_property
+    def types(self) -> dict[str, dict[str, str]]:
+        """Cell Ontology id of each value, of the columns whose values are names of cell types."""
+        found = {}
+        for column in self.columns:
+            names = self.groups(column).names
+            known = {one: hit for one in names if (hit := cell_type(one))}
+            if known and 2 * len(known) >= len([one for one in names if one.lower() not in ("unknown", "unassigned")]):
+                found[column] = known
+        return found
+
+    def kinds(self, column: str, cl_id: str) -> tuple[list[str], list[str]]:
+        """Values of a column that name a type or a kind of it, and values of which some cells may be of it."""
+        ontology = load_ontology()
+        below = {cl_id, *ontology.descendants(cl_id)}
+        known = self.types[column]
+        inside = [one for one in known if known[one] in below and ontology.overlaps(known[one], cl_id)]
+        maybe = [
+            one
+            for one in known
+            if known[one] not in below and not below.isdisjoint((known[one], *ontology.descendants(known[one])))
+        ]
+        return inside, maybe
+
+    @cached_property
+    def aliases(self) -> dict[str, str]:
+        """Approved symbol of older names, where it was measured."""
+        table = load_genes()
+        return {old: new for old, new in table.alias.items() if new in self.genes}
+
+
+def cell_type(name: str) -> str | None:
+    """Return the Cell Ontology id that a name stands for beyond doubt."""
+    found = resolve_label(name)
+    return found.cl_id if found.cl_id is not None and (found.score >= 0.9 or found.how == "id") else None

@@ -1,0 +1,126 @@
+"""Follow-ups: the query before, with the parts replaced that the new question names."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .query import MEASURES, Query, Refusal, Where, both
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .link import Link, Names
+
+_GLUE = frozenset(["IN", "OF", "BE", "DO", "ROWS", "COMMA", "THERE", "HAVING", "WHAT", "HAVE", "AND"])
+_PARTS = frozenset(
+    ["WHERE", "TRAIT", "PRED", "HAS", "LIMIT", "STAT", "MEASURE", "BYCOL", "TOP", "SIZETOP", "TOPM", "ROW", "NOT",
+     "COUNT", "ORD"]
+)  # fmt: skip
+
+
+def followed(links: Sequence[Link], before: Query, names: Names) -> Query | Refusal | None:
+    """Read a fragment against the query before; None where it is a question of its own.
+
+    A group takes the place of what the query before said of the same column, a gene that of a gene, a number that of
+    the number compared; what the query before said nothing of is added.
+    """
+    roles = [one.role for one in links if one.role not in _GLUE]
+    if not roles or any(one not in _PARTS for one in roles):
+        return None
+    held = [one for one in links if one.role in _PARTS]
+    if roles in (["COUNT"], ["COUNT", "NOT"], ["NOT"]):
+        where = before.where.negated() if before.where is not None and "NOT" in roles else before.where
+        return Query(want="count", where=both(where, before.among if before.want != "fraction" else None))
+    if "COUNT" in roles or "NOT" in roles:
+        return None
+    changed: dict[str, Any] = before.model_dump()
+    changed = {name: getattr(before, name) for name in type(before).model_fields}
+    for one in held:
+        if not _replace(one, changed, names):
+            return None
+    return Query.model_validate(changed)
+
+
+def _replace(link: Link, changed: dict[str, Any], names: Names) -> bool:
+    value = link.value
+    if link.role == "STAT":
+        changed["want"] = value
+        return bool(changed["of"])
+    if link.role == "BYCOL":
+        changed["by"] = value
+        return changed["by"] is not None
+    if link.role in ("TOP", "SIZETOP"):
+        changed["order"] = value
+        return bool(changed["show"] == "rank")
+    if link.role == "TOPM":
+        changed["of"], changed["order"] = (value[0],), value[1]
+        return bool(changed["show"] == "rank")
+    if link.role == "ORD":
+        changed["nth"] = int(value)
+        return bool(changed["show"] == "rank")
+    if link.role == "MEASURE":
+        changed["of"] = (value,)
+        return changed["want"] not in ("count", "fraction")
+    if link.role == "ROW":
+        ids = tuple(names.rows.adata.obs_names[list(value)].astype(str))
+        changed["against"] = (Where(op="is", field="row", values=ids, said=link.said),)
+        return changed["want"] in ("value", "describe", "nearest")
+    if link.role == "LIMIT":
+        return _number(value, changed)
+    return _condition(value, changed)
+
+
+def _number(bound: Where, changed: dict[str, Any]) -> bool:
+    """Put a bound in the place of the only number that was compared."""
+    for name in ("where", "among"):
+        held = changed[name]
+        numbers = (
+            []
+            if held is None
+            else [one for one in held.leaves() if one.op != "is" and not one.field.startswith("gene:")]
+        )
+        if len(numbers) == 1 and bound.field in ("", numbers[0].field):
+            changed[name] = _swapped(held, numbers[0], bound.about(numbers[0].field))
+            return True
+    return False
+
+
+def _condition(new: Where, changed: dict[str, Any]) -> bool:
+    kinds = {_kind(one) for one in new.leaves()}
+    if len(kinds) != 1:
+        return False
+    for name in ("among", "where"):
+        held = changed[name]
+        if held is None:
+            continue
+        old = [one for one in held.leaves() if _kind(one) in kinds]
+        whole = _part_of(held, old)
+        if whole is not None:
+            changed[name] = _swapped(held, whole, new)
+            return True
+    if changed["against"]:
+        return False
+    name = "among" if changed["want"] == "fraction" and "obs" in kinds.pop() else "where"
+    changed[name] = both(changed[name], new)
+    return changed["want"] in MEASURES
+
+
+def _kind(leaf: Where) -> str:
+    """Return what a condition is about: a column, any gene, any element."""
+    kind, _, _ = leaf.field.partition(":")
+    return leaf.field if leaf.op == "is" else kind
+
+
+def _part_of(held: Where, leaves: Sequence[Where]) -> Where | None:
+    """Return the part of a condition that holds just some leaves; None where there is none."""
+    if not leaves:
+        return None
+    if set(held.leaves()) == set(leaves):
+        return held
+    return next((found for one in held.parts if (found := _part_of(one, leaves)) is not None), None)
+
+
+def _swapped(held: Where, old: Where, new: Where) -> Where:
+    if held == old:
+        return new
+    return held.model_copy(update={"parts": tuple(_swapped(one, old, new) for one in held.parts)})

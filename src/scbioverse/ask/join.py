@@ -1,0 +1,389 @@
+"""Neighbours among the linked words that belong together: bounds, lists, "not", and what a verb says of rows."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from .grammar import letters, pattern
+from .link import Link, Names
+from .query import FLIPPED, Where
+from .values import listed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Neighbours that are joined.
+
+    Attributes
+    ----------
+    pattern
+        Roles.
+    build
+        Gets what was matched, gives what stands in its place.
+    """
+
+    pattern: str
+    build: Callable[[list[Link], Names], list[Link]]
+
+
+def said_of(links: Sequence[Link]) -> str:
+    """Return the words of some links."""
+    return " ".join(one.said for one in links)
+
+
+def _pick(links: Sequence[Link], *roles: str) -> list[Link]:
+    return [one for one in links if one.role in roles]
+
+
+def _joined(links: Sequence[Link], role: str, value: Any, items: tuple[Any, ...] = ()) -> Link:
+    notes = " ".join(dict.fromkeys(one.note for one in links if one.note))
+    return Link(role, said_of(links), value, items, notes)
+
+
+# ---------------------------------------------------------------- numbers
+
+
+def _number(link: Link, unit: Link | None) -> tuple[str, float]:
+    """Field that a unit implies, and the number in the units of the data; of per cent `"%"`."""
+    field, factor = unit.value if unit is not None and isinstance(unit.value, tuple) else ("", 1.0)
+    return ("%" if unit is not None and unit.value == "%" else field), link.value * factor
+
+
+def _limit(links: list[Link], _: Names) -> list[Link]:
+    numbers = _pick(links, "NUM", "HALF")
+    unit = next(iter(_pick(links, "UNIT")), None)
+    (field, low), sign = _number(numbers[0], unit), next(iter(_pick(links, "BOUND", "AFTER")), None)
+    if numbers[0].role == "HALF":
+        field, low = "%", 100 * low
+    if len(numbers) == 2:
+        return [_joined(links, "LIMIT", Where(op="between", field=field, values=(low, _number(numbers[1], unit)[1])))]
+    op: Any = sign.value if sign is not None else "=" if unit is not None else ">="
+    return [_joined(links, "LIMIT", Where(op=op, field=field, values=(low,)))]
+
+
+def _either_number(links: list[Link], _: Names) -> list[Link]:
+    parts = tuple(Where(op="=", values=(one.value,)) for one in _pick(links, "NUM"))
+    return [_joined(links, "LIMIT", Where(op="or", parts=parts))]
+
+
+def _not_limit(links: list[Link], _: Names) -> list[Link]:
+    held: Where = links[-1].value
+    turned = held.model_copy(update={"op": FLIPPED[held.op]}) if held.op in FLIPPED else held.negated()
+    return [_joined(links, "LIMIT", turned)]
+
+
+def _two_limits(links: list[Link], _: Names) -> list[Link]:
+    first, second = _pick(links, "LIMIT")
+    return [_joined(links, "LIMIT", Where(op=_word(links), parts=(first.value, second.value)))]
+
+
+def _word(links: Sequence[Link]) -> Any:
+    """Say how some parts are joined; `"?"` where both words stand among them."""
+    said = {one.role for one in links if one.role in ("AND", "OR")}
+    return "?" if len(said) > 1 else "or" if "OR" in said else "and"
+
+
+def _measured(links: list[Link], names: Names) -> list[Link]:
+    """Put a field into a bound."""
+    limit = next(iter(_pick(links, "LIMIT", "NUM")))
+    what = next(iter(_pick(links, "MEASURE", "FIELD", "GENES")), None)
+    bound = limit.value if limit.role == "LIMIT" else Where(op="=", values=(limit.value,))
+    fields = {leaf.field for leaf in bound.leaves()}
+    field = (
+        names.usual("n_genes_by_counts") if what is not None and what.role == "GENES" else what.value if what else ""
+    )
+    if "%" in fields:
+        field, bound = _percent(field, bound, names)
+        fields = {""}
+    if field is None or (fields - {"", field}):
+        return [_joined(links, "?", None)]
+    return [_joined(links, "HAS", bound.about(field))]
+
+
+def _percent(field: str, bound: Where, names: Names) -> tuple[str | None, Where]:
+    """Turn per cent into the units of a column of fractions; of amino acids into their share."""
+
+    def scaled(one: Where, factor: float) -> Where:
+        return one.model_copy(update={
+            "field": "", "values": tuple(float(value) / factor for value in one.values),
+            "parts": tuple(scaled(part, factor) for part in one.parts),
+        })  # fmt: skip
+
+    if field.startswith(("residue:", "share:")):
+        return field.replace("residue:", "share:"), scaled(bound, 100)
+    if not field.startswith(("obs:", "qc:")):
+        return None, bound
+    held = names.rows.numbers(field)
+    return field, scaled(bound, 100 if held[held == held].max(initial=0) <= 1 else 1)
+
+
+def _implied(links: list[Link], _: Names) -> list[Link]:
+    """Read "below 200 g/mol": the unit says of what."""
+    fields = {leaf.field for leaf in links[0].value.leaves()}
+    return [replace(links[0], role="HAS")] if fields.isdisjoint(("", "%")) else links
+
+
+def _after(links: list[Link], _: Names) -> list[Link]:
+    """Read "3 rings or fewer"."""
+    held: Where = links[0].value
+    return [_joined(links, "HAS" if held.op == "=" else "?", held.model_copy(update={"op": links[1].value}))]
+
+
+def _than_row(links: list[Link], names: Names) -> list[Link]:
+    """Turn "weigh more than aspirin" into a bound."""
+    row, (what, *_) = links[-1], _pick(links, "MEASURE", "MOREM")
+    sign = next(iter(_pick(links, "BOUND", "MORE", "LESS")), None)
+    field, order = what.value if what.role == "MOREM" else (what.value, "")
+    more = "MORE" in {one.role for one in links} or order == "most"
+    op: Any = sign.value if sign is not None and sign.role == "BOUND" else ">" if more else "<"
+    values = names.rows.numbers(field)[list(row.value)]
+    if len(values) != 1 or values[0] != values[0]:
+        return [_joined(links, "?", None)]
+    return [_joined(links, "HAS", Where(op=op, field=field, values=(float(values[0]),)))]
+
+
+def _more_than(links: list[Link], _: Names) -> list[Link]:
+    """Turn "heavier than 500" into a bound."""
+    (field, order), number = links[0].value, next(iter(_pick(links, "NUM")))
+    unit = next(iter(_pick(links, "UNIT")), None)
+    if any(one.value != field for one in _pick(links, "MEASURE")):
+        return [_joined(links, "?", None)]
+    op: Any = ">" if order == "most" else "<"
+    return [_joined(links, "HAS", Where(op=op, field=field, values=(_number(number, unit)[1],)))]
+
+
+# ---------------------------------------------------------------- groups by number
+
+
+def _numbered(links: list[Link], names: Names) -> list[Link]:
+    column, number = links[0], links[-1]
+    if column.role == "WHERE" and column.items != ("numbered",):
+        return links
+    field = column.value if column.role == "COLUMN" else column.value.leaves()[-1].field.removeprefix("obs:")
+    said = f"{number.value:g}"
+    values = names.rows.groups(field).names
+    fits = [one for one in values if one.strip() == said]
+    fits = fits or [one for one in values if re.fullmatch(rf"\D*0*{re.escape(said)}", one.strip())]
+    kept = links[:-1] if column.role != "COLUMN" else []
+    if len(fits) != 1:
+        return [*kept, Link("NOGROUP", said_of(links), said, note=f"{field!r} holds {_some(values)}")]
+    made = Link("WHERE", said_of(links[-1:] if kept else links), names.value(field, fits[0]), items=("numbered",))
+    return [*kept, made]
+
+
+def _some(values: Sequence[str]) -> str:
+    return listed([*map(str, values[:12]), *(["others"] if len(values) > 12 else [])])
+
+
+def _same_column(links: list[Link], names: Names) -> list[Link]:
+    column, held = (one for one in sorted(links, key=lambda one: one.role) if one.role in ("COLUMN", "WHERE", "TWICE"))
+    if column.value in names.rows.columns and held.value is not None:
+        fields = {leaf.field for leaf in held.value.leaves()}
+        if fields == {f"obs:{column.value}"}:
+            return [_joined(links, "WHERE", held.value, held.items)]
+        inside = names.rows.groups(column.value)
+        if held.role == "TWICE" and all(str(one) in inside.names for one in held.value.values):
+            return [
+                replace(
+                    _joined(links, "WHERE", held.value.model_copy(update={"field": f"obs:{column.value}"})), note=""
+                )
+            ]
+    return links
+
+
+# ---------------------------------------------------------------- what rows have
+
+
+def _has(links: list[Link], _: Names) -> list[Link]:
+    where = Where(op=">", field=links[0].value, values=(0,))
+    return [Link("HAS", links[0].said, where, (where,))]
+
+
+def _listed(links: list[Link], _: Names) -> list[Link]:
+    parts, word = _pick(links, links[-1].role), _word(links)
+    if word == "?":
+        return [_joined(links, "MIXED", None)]
+    items = tuple(
+        item for one in parts for item in (one.items if one.items and isinstance(one.items[0], Where) else (one.value,))
+    )
+    return [_joined(links, links[-1].role, Where(op=word, parts=tuple(one.value for one in parts)), items)]
+
+
+def _prefixed(links: list[Link], _: Names) -> list[Link]:
+    head, held = links[0], next(iter(_pick(links, "HAS")))
+    items = held.items or (held.value,)
+    ops: dict[str, Any] = {"BOTH": "and", "ALLOF": "and", "EITHER": "or", "NEITHER": "or"}
+    if len(items) < 2 or (head.role == "BOTH" and held.value.op == "or"):
+        return [_joined(links, "MIXED", None)]
+    where = Where(op=ops[head.role], parts=items)
+    # "Not both" is plain; without the word "not A and B" is not.
+    return [_joined(links, "HAS", where.negated() if head.role == "NEITHER" else where)]
+
+
+def _not_has(links: list[Link], _: Names) -> list[Link]:
+    held = next(iter(_pick(links, "HAS")))
+    if held.value.op == "and" and held.items:
+        return [_joined(links, "MIXED", None)]
+    return [_joined(links, "HAS", held.value.negated())]
+
+
+def _predicate(role: str) -> Callable[[list[Link], Names], list[Link]]:
+    def build(links: list[Link], names: Names) -> list[Link]:
+        held = next(iter(_pick(links, "HAS")))
+        denied = sum(one.role in ("NOT", "LACK", "LACKING", "NEG") for one in links) % 2
+        if denied:
+            held = _not_has([held], names)[0]
+        if held.role == "MIXED":
+            return [_joined(links, "MIXED", None)]
+        often = [one for one in links if one.role in ("TOP", "MORE", "LESS", "OFTEN")]
+        return [_joined(links, role, held.value, held.items), *often]
+
+    return build
+
+
+def _as_trait(links: list[Link], _: Names) -> list[Link]:
+    held = links[-1]
+    value = held.value.negated() if _pick(links, "NOT", "OUT") else held.value
+    return [_joined(links, "TRAIT", value)]
+
+
+def _not_where(links: list[Link], _: Names) -> list[Link]:
+    kept = [one for one in links[:-1] if one.role == "BE"]
+    return [*kept, _joined(links, links[-1].role, links[-1].value.negated())]
+
+
+def _groups(links: list[Link], names: Names) -> list[Link]:
+    """Join groups that are listed: those of one column are alternatives, whichever word joins them."""
+    parts = _pick(links, "WHERE")
+    if any(one.value.op == "not" for one in parts):
+        return links
+    fields = {leaf.field for one in parts for leaf in one.value.leaves()}
+    word, each = _word(links), bool(_pick(links, "BOTH"))
+    several = any(names.rows.groups(one.removeprefix("obs:")).several for one in fields if one.startswith("obs:"))
+    if len(fields) == 1 and not several:
+        word = "or"
+    # Where a row may hold both, "oncology and pain" may mean those of either or those of both.
+    if word == "?" or (word == "and" and len(fields) == 1 and not each):
+        return [_joined(links, "MIXED", None)]
+    flat = tuple(
+        replace(one, value=item, items=())
+        for one in parts
+        for item in (one.items if one.items and isinstance(one.items[0], Where) else (one.value,))
+    )
+    items = tuple(one.value for one in flat)
+    return [_joined(links, "WHERE", Where(op=word, parts=items), items)]
+
+
+def _noun(links: list[Link], _: Names) -> list[Link]:
+    """Turn to names of rows what is left of bounds ("heavier than 300") and functional groups ("esters")."""
+    held = links[0]
+    plain = bool(held.items) and isinstance(held.items[0], Where)
+    return [replace(held, role="TRAIT")] if not plain or held.value.field.startswith("group:") else links
+
+
+def _drop(*roles: str) -> Callable[[list[Link], Names], list[Link]]:
+    return lambda links, _: [one for one in links if one.role not in roles]
+
+
+def _rename(role: str, source: str) -> Callable[[list[Link], Names], list[Link]]:
+    def build(links: list[Link], _: Names) -> list[Link]:
+        held = next(iter(_pick(links, source)))
+        return [replace(held, role=role, said=said_of(links))]
+
+    return build
+
+
+def _expression(links: list[Link], _: Names) -> list[Link]:
+    gene = next(iter(_pick(links, "FIELD")))
+    return [_joined(links, "MEASURE", gene.value)] if gene.value.startswith("gene:") else links
+
+
+def _gene_number(links: list[Link], names: Names) -> list[Link]:
+    return [*_pick(links, "STAT", "TOP"), Link("MEASURE", "genes", names.usual("n_genes_by_counts"))]
+
+
+_AND = "(COMMA? (AND|OR)|COMMA)"
+# In this order, each as often as it fits; then all once more.
+RULES: tuple[Rule, ...] = (
+    Rule("BOUND (NUM|HALF) UNIT?", _limit),
+    Rule("NUM UNIT? AFTER", _limit),
+    Rule("BETWEEN NUM UNIT? AND NUM UNIT?", _limit),
+    Rule("IN? NUM UNIT? TO NUM UNIT?", _limit),
+    Rule("NOT LIMIT", _not_limit),
+    Rule("LIMIT (AND|OR) LIMIT", _two_limits),
+    Rule("MEASURE BOUND ROW", _than_row),
+    Rule("MORE MEASURE THAN ROW", _than_row),
+    Rule("LESS MEASURE THAN ROW", _than_row),
+    Rule("MOREM THAN NUM (UNIT|MEASURE)?", _more_than),
+    Rule("BY ROWS", _drop("BY", "ROWS")),
+    Rule("COLUMN NUM", _numbered),
+    Rule("WHERE (COMMA? (AND|OR)|COMMA|VERSUS|THAN|IN|TO)+ NUM", _numbered),
+    Rule("COLUMN (WHERE|TWICE)", _same_column),
+    Rule("(WHERE|TWICE) COLUMN", _same_column),
+    Rule("(LIMIT|NUM) GENES SEEN?", _measured),
+    Rule("STAT (COUNT|OF)* GENES SEEN?", _gene_number),
+    Rule("EXPRESSION (OF|IN)? FIELD", _expression),
+    Rule("FIELD EXPRESSION", _expression),
+    Rule("NUM OR NUM", _either_number),
+    Rule("(MEASURE|FIELD) (BE|OF)* LIMIT", _measured),
+    Rule("LIMIT OF? (MEASURE|FIELD)", _measured),
+    Rule("(MEASURE|FIELD) (BE|OF|BOUND)* NUM UNIT?", _measured),
+    Rule("NUM (MEASURE|FIELD)", _measured),
+    Rule("LIMIT", _implied),
+    Rule("HAS AFTER", _after),
+    Rule("RULE", _rename("HAS", "RULE")),
+    Rule("FIELD", _has),
+    Rule(f"HAS ({_AND} HAS)+", _listed),
+    Rule("(BOTH|ALLOF|EITHER|NEITHER) HAS TOGETHER?", _prefixed),
+    Rule("NOT HAS", _not_has),
+    Rule(f"HAS ({_AND} HAS)+", _listed),
+    Rule("NOT? HAVE HAS TOGETHER?", _predicate("PRED")),
+    Rule("NOT? LACK HAS", _predicate("PRED")),
+    Rule("HAS HAVING(?=ROWS|WHERE|TRAIT)", _predicate("TRAIT")),
+    Rule("HAVING HAS TOGETHER?", _predicate("TRAIT")),
+    Rule("LACKING HAS", _predicate("TRAIT")),
+    Rule("HAS (POS|NEG)", _predicate("TRAIT")),
+    Rule("HAS BE? NOT? TOGETHER? SEEN TOGETHER?", _predicate("PRED")),
+    Rule("HAS (TOP|MORE|LESS) OFTEN SEEN", _predicate("PRED")),
+    Rule("HAS OFTEN SEEN", _predicate("PRED")),
+    Rule("HAS(?!(DO|BE|THERE|IN|OF|HAVE)*ROW)", _noun),
+    Rule("WHERE ROWS", _drop("ROWS")),
+    Rule(f"(BOTH (IN|OF)?)? WHERE ({_AND} (IN|OF)? WHERE)+", _groups),
+    Rule("NOT (IN|OF)* (WHERE|TRAIT)", _not_where),
+    Rule("NOT BE (IN|OF)* WHERE", _not_where),
+    Rule("OUT (IN|OF)* (WHERE|TRAIT)", _as_trait),
+    Rule("THAT (DO|BE)* NOT? (PRED|TRAIT)", _as_trait),
+    Rule("(?<=ROWS|WHERE)WHICH (DO|BE)* NOT? (PRED|TRAIT)", _as_trait),
+    Rule("THAT BE NOT? (IN|OF)* (WHERE|TRAIT)", _as_trait),
+    Rule(f"PRED ({_AND} PRED)+", _listed),
+    Rule(f"TRAIT ({_AND} TRAIT)+", _listed),
+    Rule("BY COLUMN", _rename("BYCOL", "COLUMN")),
+)
+
+
+def chunked(links: Sequence[Link], names: Names) -> list[Link]:
+    """Join neighbours by the rules until a pass over all of them changes nothing."""
+    held = list(links)
+    for _ in range(3):
+        before = held
+        for rule in RULES:
+            held = _apply(rule, held, names)
+        if held == before:
+            break
+    return held
+
+
+def _apply(rule: Rule, held: list[Link], names: Names) -> list[Link]:
+    at = 0
+    while (found := pattern(rule.pattern).search(letters(one.role for one in held), at)) is not None:
+        made = rule.build(held[found.start() : found.end()], names)
+        at = found.start() + (1 if made == held[found.start() : found.end()] else 0)
+        # What was joined may be joined once more, but what the rule leaves as it is ends there.
+        at = at if len(made) < found.end() - found.start() else found.start() + max(len(made), 1)
+        held = [*held[: found.start()], *made, *held[found.end() :]]
+    return held

@@ -1,0 +1,140 @@
+"""The closed words of questions, and what each does: one line a role, `value: phrase | phrase` behind it.
+
+A phrase is matched word by word, longest first, in singular or plural. Words that only fill a sentence have the role
+`-`. What is in none of these lines, nor a name of the data, is a word that an answer must account for.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+
+_LINES = """
+COUNT: how many | number of | the number | total number of | count of | count | counts of | how big is | how large is | amount of
+SHARE: fraction | percentage | percent | proportion | share | what part | fraction of all | frequency | abundance
+SHARE: how common | how frequent | how abundant | how rare
+STAT mean: mean | average | on average | averaged
+STAT median: median
+STAT min: minimum | minimal | min
+STAT max: maximum | maximal | max
+STAT sum: total | sum | summed
+TOP most: most | highest | largest | biggest | greatest | top | strongest | majority
+TOP least: fewest | lowest | smallest | least | weakest
+SIZETOP most: commonest
+SIZETOP least: rarest
+OFTEN: often | frequently | commonly | widely | strongly | highly | common | abundant | frequent | numerous | prevalent | populous
+OFTEN: populated | plentiful
+TOPM most n_genes: most complex
+ORD 1: first | 1st
+ORD 2: second | 2nd
+ORD 3: third | 3rd
+ORD 4: fourth | 4th
+ORD 5: fifth | 5th
+WHICH: which | whose
+WHAT: what | what's
+LIST: list | name | show | give | show me | give me | tell me | report | display | enumerate | find | identify | get
+COMPARE: compare | comparison of | comparison | contrast
+VERSUS: versus | vs | compared to | compared with | relative to | against
+RATIO: ratio
+DIFF: difference | differ | different | differs | differing | change
+HAVE: express | expresses | have | has | contain | contains | possess | include | includes | show expression of | bear | bears
+HAVE: co express | co expresses | coexpress | coexpresses | hold | holds | carry | carries | comprise | comprises | positive for | harbour | harbor
+HAVE: detect | detects
+HAVING: expressing | having | containing | with | co expressing | coexpressing | carrying | bearing | including
+LACK: lack | lacks | negative for | devoid of | miss
+LACKING: lacking | without | missing | free of | with no | with neither
+SEEN: detected | expressed | measured | present | found | observed | seen | occur | occurs | detectable | exist in | appear | appears | profiled
+SEEN: co expressed | coexpressed | assayed | quantified
+POS: positive | pos
+NEG: negative | neg | deficient
+BE: is | are | was | were | be | been | being | come from | comes from | came from | belong to | belongs to | fall into | labelled | labeled
+BE: annotated as | annotated | classified as | called | identified as | originate from | originates from | derive from | derives from | lie in
+BE: located | located in | situated | localised | localized | located at | used for | indicated for
+BE: labelled as | labeled as | assigned to | stem from | taken from | coming from | make up | makes up | account for | belonging to
+DO: do | does | did | how do | how does | how did
+NOT: not | no | non | never | zero
+AND: what about | how about | and what about | and how about | and | but | as well as | plus | while | yet
+OR: or | nor
+BOTH: both
+EITHER: either | at least one of | any of | one or more of | one of
+NEITHER: neither | none of | exactly none of | not any of | no one of | not one of
+ALLOF: all of | each of | every one of
+TOGETHER: together | simultaneously | at the same time | jointly | at once
+ANY: any | some | a single | at least one | anything
+ALL: all | every | each | all of the | every single
+MAJ: most of | the majority of | mostly | majority of | predominantly | mainly
+IN: in | within | inside | from | among | amongst | on | at | under | during | for | across
+OF: of
+OUT: outside | outside of | except | excluding | other than | apart from | besides | except for | not in | beyond
+BY: per | by | for each | in each | for every | in every | across | within each | of each | of every | grouped by | broken down by | each
+BY: by each | split by | stratified by | across all | from each | among the | for all | for the different | across the different
+THAN: than
+TO: to
+THERE: there
+THAT: that | who | they
+MORE: more | higher | larger | greater | bigger | elevated | up
+LESS: fewer | lower | less | smaller | rarer | down
+BOUND >: more than | over | above | greater than | higher than | larger than | exceeding | exceed | exceeds | > | in excess of | bigger than
+BOUND >=: at least | no less than | not less than | a minimum of | no fewer than | >= | ≥ | greater than or equal to | minimum
+BOUND <: less than | fewer than | below | under | lower than | smaller than | <
+BOUND <=: at most | no more than | not more than | up to | a maximum of | <= | ≤ | less than or equal to | no higher than
+BOUND =: exactly | equal to | precisely | = | equals | equal
+AFTER >=: or more | or greater | or above | or higher | or over
+AFTER <=: or fewer | or less | or below | or lower | or under
+BETWEEN: between
+HALF 0.5: half | half of | half the
+HALF 0.25: a quarter | quarter of | a quarter of
+HALF 0.3333333333333333: a third of
+UNIT %: % | per cent | pct
+GROUPS: group | different value | value | category
+GENES: gene | feature
+MARKERS: marker | marker gene | signature gene | signature | top marker | characteristic gene | defining gene | best marker | upregulated gene
+MARK: mark | marks | define | defines | characterise | characterize | characterises | distinguish | distinguishes | separate | separates
+MARK: sets apart | set apart | tell apart | tells apart | discriminate | discriminates
+WHY: why | how come | for what reason
+PLACE: where
+EXPRESSION: expression | expression level | level | expression of | level of | the level of | transcript of
+THEM: these | them | those | they | it | its | their | this selection | the same | of them | of these | of those | this | these one
+COMPOSITION: composition | break down | breakdown | make up of | mixture | distribution | cell type composition | composed of | consist of
+COMPOSITION: consists of | made of | made up of
+DOUBLET: doublet | doublet like | multiplet
+LOWQ: low quality | poor quality | bad quality | low quality like | damaged
+LIKE: most like | most similar to | similar to | nearest to | nearest neighbour of | closest to | resemble | resembles | like
+DESCRIBE: describe | what do you know about | tell me about | what role does | role of | function of | what role do
+-: the | a | an | please | can you | could you | in the data | in this dataset | in these data | in the dataset | in this data | in total
+-: overall | altogether | do we have | do you see | we | i | you | me | us | in the data set | in our data | given | really
+-: all told | hi | hello | thanks
+-: data | dataset | data set | our | my | anndata | also
+"""  # noqa: E501
+_NUMBERS = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen"
+
+
+def singular(word: str) -> str:
+    """Return the singular of a word, the same for singular and plural."""
+    if (
+        len(word) < 4
+        or word.endswith(("ss", "us"))
+        or (word.endswith("is") and len(word) > 4)
+        or not word.endswith("s")
+    ):
+        return word[:-1] if len(word) == 3 and word.endswith("s") and word[:2].isalpha() and word not in _KEPT else word
+    return (
+        word[:-3] + "y"
+        if word.endswith("ies") and len(word) > 4
+        else re.sub(r"(?<=x|z)es$|(?<=[sc]h|ss)es$|s$", "", word)
+    )
+
+
+_KEPT = frozenset(["has", "was", "its", "yes", "gas", "bus", "als", "ros", "les"])
+
+
+@cache
+def closed_words() -> dict[tuple[str, ...], tuple[str, str]]:
+    """Role and value of each phrase, by its words."""
+    found = {}
+    for line in _LINES.strip().splitlines():
+        head, _, phrases = line.partition(": ")
+        role, _, value = head.partition(" ")
+        for phrase in phrases.split(" | "):
+            found[tuple(phrase.strip().split())] = (role, value)
+    return found | {(word,): ("NUM", str(i)) for i, word in enumerate(_NUMBERS.split(), 1)}

@@ -1,0 +1,475 @@
+"""What each word of a question stands for in this data set: its groups, genes, columns and rows, then closed words."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from ..explain.gene_mentions import gene_of
+from ..knowledge import load_ontology
+from .cells import Cells, cell_type
+from .lexicon import closed_words, singular
+from .properties import ADJECTIVES, ELEMENTS, MOLECULE, PROTEIN, Property, parts
+from .query import Where
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .rows import Rows
+
+_LONGEST = 14
+_TYPE_WORDS = 6
+_TOKEN = re.compile(
+    r"(?P<quoted>\"[^\"]{1,200}\"|(?<![\w])'[^']{1,200}'(?!\w))|(?P<number>(?<![\w.])[-−+]?\d[\d,]*(?:\.\d+)?(?![\w.]*[A-Za-z]))"
+    r"|(?P<word>[^\W_]+(?:[.'\u2019][^\W_]+)*)|(?P<sign>[<>=≤≥]=?|\+|%|,|[-−](?=[\s,;.?!)]|$)|/|&|å²|²)"
+)  # fmt: skip
+_NUMERAL = re.compile(r"[-+]?\d+(?:\.\d+)?")
+# Words of a question and the columns of counts, genes and mitochondrial shares that different tools write.
+_SHARE = "(pct|percent|perc|fraction|frac|share|reads)"
+_USUAL: dict[str, tuple[str, tuple[str, ...]]] = {
+    "n_genes_by_counts": (r"n_?(genes|features?)(_?by_?counts|_?rna)?", (
+        "gene", "n gene", "number of gene", "gene detected", "detected gene", "gene expressed", "expressed gene",
+        "gene count", "gene per cell", "number of gene detected", "number of detected gene", "number of gene per cell",
+        "number of expressed gene", "number of gene expressed", "feature", "number of feature", "count of gene",
+        "gene number", "number of unique gene", "unique gene",
+    )),
+    "total_counts": (r"(total|n)_?(counts?|umis?)(_?rna)?|umis?|umi_?counts?|library_?size", (
+        "umi", "umi count", "counts", "total count", "transcript", "library size", "sequencing depth", "depth", "read",
+        "number of umi", "number of transcript", "number of count", "number of read", "total umi", "total umi count",
+        "molecule", "umi per cell", "read count", "transcript count", "count per cell",
+    )),
+    "pct_counts_mt": (_SHARE + "?_?(counts?_?)?(mt|mito|mitochondrial|mitochondria)_?" + _SHARE + "?", (
+        "mitochondrial percentage", "mitochondrial percent", "mitochondrial fraction", "mitochondrial content", "mito",
+        "mitochondrial read", "mitochondrial share", "mitochondrial count", "percent mito", "mt percentage", "pct mito",
+        "percentage of mitochondrial read", "mitochondrial", "mitochondrial umi", "mito percentage", "mt fraction",
+        "fraction of mitochondrial read", "mito content", "mitochondrial transcript", "percent mitochondrial",
+        "mt read",
+        "proportion of mitochondrial read", "share of mitochondrial read", "mito fraction", "mitochondrial gene",
+        "mitochondrial rna", "percentage of mitochondrial count", "mitochondrial proportion", "mito read", "mt content",
+        "percentage of mitochondrial transcript", "mitochondrial ratio", "fraction of mitochondrial count",
+    )),
+}  # fmt: skip
+_CLUSTERS = re.compile(r"leiden|louvain|cluster|seurat", re.IGNORECASE)
+_COLUMN_WORDS = {
+    "cluster": ("cluster", "clustering"), "group": ("group",),
+    "type": ("cell type", "celltype", "type", "label", "annotation", "cell population", "population", "type of cell",
+             "kind of cell", "sort of cell", "cell label", "cell identity", "identity", "subset", "cell subset"),
+}  # fmt: skip
+_SHORT_FORMS = {
+    "stim": "stimulated", "ctrl": "control", "ctl": "control", "con": "control", "treat": "treated", "trt": "treated",
+    "wt": "wild type", "ko": "knockout", "f": "female", "m": "male", "unstim": "unstimulated", "hc": "healthy control",
+    "mono": "monocyte", "dis": "diseased", "inf": "infected",
+}  # fmt: skip
+_ROWS = {
+    "cell": ("cell", "barcode", "single cell", "row"),
+    "molecule": ("molecule", "compound", "drug", "structure", "row", "substance", "chemical", "medicine"),
+    "protein": ("protein", "sequence", "peptide", "row", "polypeptide"),
+}
+_UNITS: dict[str, dict[str, float]] = {
+    "molecule": {"g mol": 1, "g/mol": 1, "da": 1, "dalton": 1, "kda": 1000, "å²": 1, "a2": 1, "å": 1, "angstrom": 1},
+    "protein": {"kda": 1, "da": 0.001, "dalton": 0.001},
+    "cell": {},
+}
+_UNIT_FIELDS = {"molecule": "property:weight", "protein": "property:mass"}
+
+
+@dataclass(frozen=True)
+class Link:
+    """Words of a question and what they stand for.
+
+    Attributes
+    ----------
+    role
+        What they do, see :mod:`scbioverse.ask.lexicon`; `"WHERE"` a condition, `"FIELD"` what a row may have
+        (a gene, an element), `"MEASURE"` a number of a row, `"COLUMN"`, `"ROWS"`, `"ROW"` one by name, `"NUM"`, `"?"`
+        what stands for nothing.
+    said
+        As written.
+    value
+        A :class:`Where`, a field, a column, a number, or the value of the closed word.
+    items
+        Of conditions that were listed: each by itself.
+    note
+        What an answer that rests on it must say.
+    """
+
+    role: str
+    said: str
+    value: Any = None
+    items: tuple[Any, ...] = ()
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class _Word:
+    text: str
+    key: str
+    one: str
+    quoted: bool = False
+
+
+def words_of(text: str) -> list[_Word]:
+    """Cut a question into words; hyphens and underscores part them, signs of genes are words."""
+    found = []
+    text = re.sub(r"(?<=\d)\s*[-\u2013]\s*(?=\d)", " to ", text)
+    for match in _TOKEN.finditer(re.sub(r"(\w+)n['\u2019]t\b", r"\1 not", text).replace("can not", "cannot")):
+        said = match[0]
+        if match["quoted"]:
+            found.append(_Word(said[1:-1], said[1:-1].casefold(), said[1:-1].casefold(), True))
+            continue
+        said = re.sub(r"['\u2019]s?$", "", said) if match["word"] else said
+        key = said.replace(",", "").casefold() if match["number"] else said.casefold()
+        found.append(_Word(said, key, singular(key)))
+    return found
+
+
+def key_of(name: str) -> tuple[str, ...]:
+    """Words of a name of the data, as a question's are cut."""
+    return tuple(one.one for one in words_of(name))
+
+
+def own_measure(rows: Rows, standard: str) -> str | None:
+    """Return the column of `obs` that holds one of the usual numbers of quality, by whatever name."""
+    return next((one for one in rows.measures if re.fullmatch(_USUAL[standard][0], one, re.IGNORECASE)), None)
+
+
+class Names:
+    """All names of a data set that a question may use; made once for a conversation.
+
+    Parameters
+    ----------
+    rows
+        The data.
+    """
+
+    def __init__(self, rows: Rows) -> None:
+        self.rows, self.modality = rows, rows.noun
+        self._held: dict[tuple[str, ...], list[Link]] = {}
+        self._properties = self._all_properties()
+        self.fields = {one.field: one for one in self._properties}
+        for key, (role, value) in closed_words().items():
+            self._add(key, Link(role, " ".join(key), float(value) if role in ("NUM", "HALF") else value))
+        self._closed = frozenset(self._held)
+        self._name_measures()
+        self._name_columns()
+        self._name_values()
+        for said in _ROWS[self.modality]:
+            self._add(key_of(said), Link("ROWS", said))
+        self._name_rows()
+        # The first words of names, with the number of words of the longest: most places need one look only.
+        self._most: dict[str, int] = {}
+        for key in self._held:
+            self._most[key[0]] = max(len(key), self._most.get(key[0], 0))
+
+    def _add(self, key: Sequence[str], link: Link) -> None:
+        if key:
+            self._held.setdefault(tuple(key), []).append(link)
+
+    # ---------------------------------------------------------------- names of the data
+
+    def _all_properties(self) -> list[Property]:
+        if self.modality == "cell":
+            return []
+        return [*(MOLECULE if self.modality == "molecule" else PROTEIN), *parts(self.modality)]
+
+    def _name_measures(self) -> None:
+        rows = self.rows
+        for one in self._properties:
+            for said in one.words:
+                self._add(key_of(said), Link("FIELD" if one.counted else "MEASURE", said, one.field))
+            for role, sides in (("MOREM", (one.more, one.less)), ("TOPM", (one.most, one.least))):
+                for order, some in zip(("most", "least"), sides, strict=True):
+                    for said in some:
+                        self._add(key_of(said), Link(role, said, (one.field, order)))
+            if one.more:
+                self._add(("how", key_of(one.more[0])[-1].removesuffix("er").replace("heavi", "heavy")),
+                          Link("MEASURE", "how much", one.field))  # fmt: skip
+        if self.modality == "molecule":
+            for said, (name, sign, number) in ADJECTIVES.items():
+                self._add(key_of(said), Link("WHERE", said, Where(op=sign, field=name, values=(number,), said=said)))
+            five = Where(op="is", field="rule", values=("rule of five",), said="rule of five kept")
+            for said in ("lipinski rule of five", "rule of five", "lipinski rule", "lipinski's rule of five", "ro5"):
+                self._add(key_of(said), Link("RULE", said, five))
+            self._add(("violate",), Link("LACK", "violate"))
+            for said in ("obey", "pass", "follow", "satisfy", "fulfil", "fulfill", "meet", "obeys", "passes"):
+                self._add((said,), Link("HAVE", said))
+        for word, factor in _UNITS[self.modality].items():
+            self._add(key_of(word), Link("UNIT", word, (_UNIT_FIELDS[self.modality], factor)))
+        for name in rows.measures:
+            self._add(key_of(name), Link("MEASURE", name, f"obs:{name}"))
+        for standard, (pattern, words) in _USUAL.items() if self.modality == "cell" else ():
+            own = [one for one in rows.measures if re.fullmatch(pattern, one, re.IGNORECASE)]
+            role, value = "MEASURE" if len(own) < 2 else "TWICE", self.usual(standard)
+            for said in words:
+                key = tuple(said.split())
+                # "Genes" is a word of its own; a rule reads it as the column where a number is compared.
+                if key != ("gene",):
+                    self._add(key, Link(role, said, value, note=" and ".join(map(repr, own))))
+
+    def usual(self, standard: str) -> str:
+        """Return the field of one of the usual columns of quality."""
+        own = own_measure(self.rows, standard)
+        return f"obs:{own}" if own else f"qc:{standard}"
+
+    @property
+    def type_column(self) -> str | None:
+        """Column whose values are names of cell types."""
+        return next(iter(self.rows.types), None) if isinstance(self.rows, Cells) else None
+
+    @property
+    def cluster_column(self) -> str | None:
+        """Column of clusters."""
+        groupby, types = self.rows.groupby, getattr(self.rows, "types", {})
+        if groupby is not None and groupby not in types:
+            return groupby
+        return next((one for one in self.rows.columns if _CLUSTERS.search(one)), groupby)
+
+    def _name_columns(self) -> None:
+        columns = {
+            "cluster": self.cluster_column, "group": self.rows.groupby or self.type_column, "type": self.type_column
+        }  # fmt: skip
+        for name in self.rows.columns:
+            key = key_of(name)
+            if key not in self._closed and not (set(key) <= set(_ROWS[self.modality])):
+                self._add(key, Link("COLUMN", name, name))
+        for kind, words in _COLUMN_WORDS.items() if self.modality == "cell" else ():
+            for said in words:
+                if columns[kind] is not None and (said == "group" or tuple(said.split()) not in self._held):
+                    self._add(tuple(said.split()), Link("COLUMN", said, columns[kind]))
+
+    def _name_values(self) -> None:
+        firm = [one for one in (self.rows.groupby, self.rows.slots.label) if one is not None]
+        for column in self.rows.columns:
+            values = self.rows.groups(column)
+            for name in dict.fromkeys([*values.names, *values.wholes]):
+                key = key_of(name)
+                if _NUMERAL.fullmatch(name.strip()) or len(key) > _LONGEST or key in self._closed or not key:
+                    continue
+                link = Link("WHERE", name, self.value(column, name), note=values.remark(name))
+                before = next((one for one in self._held.get(key, ()) if one.role == "WHERE"), None)
+                if before is not None and before.value.field.removeprefix("obs:") in firm:
+                    continue
+                if before is not None:
+                    link = Link("ALSO WHERE", name, link.value)
+                self._add(key, link)
+                if len(key) == 1 and key[0] in _SHORT_FORMS:
+                    self._add(tuple(_SHORT_FORMS[key[0]].split()), Link("WHERE", name, link.value))
+
+    def value(self, column: str, name: str) -> Where:
+        """Return the condition that a row is in a group."""
+        return Where(op="is", field=f"obs:{column}", values=(name,))
+
+    def _name_rows(self) -> None:
+        for said, rows in getattr(self.rows, "row_names", {}).items():
+            key = key_of(said)
+            # Names that are also words, elements or numbers are named in quotes, or as "molecule 7".
+            if 0 < len(key) <= _LONGEST and key not in self._held and not _NUMERAL.fullmatch(said) and len(said) > 2:
+                self._add(key, Link("ROW", said, tuple(rows)))
+
+    # ---------------------------------------------------------------- a question
+
+    def link(self, text: str) -> list[Link]:
+        """Link every word of a question, longest names first from each place."""
+        words, at = words_of(text), 0
+        found: list[Link] = []
+        while at < len(words):
+            link, n = self._at(words, at, found[-1].role if found else "")
+            if link.role != "-":
+                found.append(link)
+            at += n
+        return found
+
+    def _at(self, words: list[_Word], at: int, before: str) -> tuple[Link, int]:
+        first = words[at]
+        if self.modality == "molecule" and first.text in _SYMBOLS and before in _BEFORE_SYMBOLS:
+            return Link("FIELD", first.text, f"element:{first.text}"), 1
+        if first.quoted:
+            return self._quoted(first), 1
+        best, n = self._known(words, at)
+        if best is not None and best.role == "AFTER" and [one.key for one in words[at + n : at + n + 1]] == ["than"]:
+            best, n = self._known(words[: at + 1], at)  # "or more than 5" begins another condition
+        typed = self._type(words, at, n) if self.modality == "cell" else None
+        if typed is not None:
+            return typed
+        if best is not None:
+            # "MAX" and "SET" in capitals are genes where they were measured; "INS" is no plural of "in".
+            shouted = n == 1 and first.text.isupper() and len(first.text) > 2 and best.role not in ("WHERE", "COLUMN")
+            return (self._gene(first) if shouted else None) or best, n
+        if _NUMERAL.fullmatch(first.key.replace("−", "-")):
+            return Link("NUM", first.text, float(first.key.replace("−", "-"))), 1
+        if first.key in (",", "&", "/"):
+            return Link("COMMA" if first.key == "," else "AND" if first.key == "&" else "OR", first.text), 1
+        if first.key in ("+", "-", "−"):
+            return Link("POS" if first.key == "+" else "NEG", first.text), 1
+        return self._gene(first) or Link("?", first.text), 1
+
+    def _known(self, words: list[_Word], at: int) -> tuple[Link | None, int]:
+        first = words[at]
+        longest = max(self._most.get(first.key, 0), self._most.get(first.one, 0))
+        for n in range(min(longest, len(words) - at), 0, -1):
+            some = words[at : at + n]
+            if any(one.quoted for one in some):
+                continue
+            for key in (tuple(one.key for one in some), tuple(one.one for one in some)):
+                held = [one for one in self._held.get(key, ()) if self._as_written(one, some)]
+                if held:
+                    return self._chosen(held, " ".join(one.text for one in some)), n
+        return None, 0
+
+    def _as_written(self, link: Link, words: list[_Word]) -> bool:
+        """One or two letters are words, too: as names they are told apart by their case."""
+        if link.role not in ("WHERE", "ALSO WHERE") or len(link.said) > 2 or len(words) > 1:
+            return True
+        return words[0].text in (link.said, f"{link.said}s")
+
+    def _chosen(self, held: list[Link], said: str) -> Link:
+        names = [one for one in held if one.role in ("WHERE", "ALSO WHERE")]
+        if not names:
+            return Link(held[-1].role, said, held[-1].value, note=held[-1].note)
+        masks = [self.rows.mask(one.value) for one in names]
+        other = [one for one, mask in zip(names, masks, strict=True) if not np.array_equal(mask, masks[0])]
+        if other and any(one.role == "ALSO WHERE" for one in names):
+            columns = [one.value.field.removeprefix("obs:") for one in (names[0], *other)]
+            return Link("TWICE", said, names[0].value, note=" and ".join(map(repr, columns)))
+        return Link("WHERE", said, names[0].value, note=names[0].note)
+
+    def _quoted(self, word: _Word) -> Link:
+        key = key_of(word.text)
+        names = getattr(self.rows, "row_names", {})
+        if word.key in names:
+            return Link("ROW", word.text, tuple(names[word.key]))
+        held = [
+            one for one in self._held.get(key, ()) if one.role in ("WHERE", "ALSO WHERE", "COLUMN", "MEASURE", "ROW")
+        ]
+        if held:
+            return self._chosen(held, word.text)
+        for column in self.rows.columns:
+            if word.text in self.rows.groups(column).names:
+                return Link("WHERE", word.text, self.value(column, word.text))
+        return Link("?", word.text)
+
+    def _gene(self, word: _Word) -> Link | None:
+        if not isinstance(self.rows, Cells):
+            return None
+        genes = self.rows.genes
+        shouted = sum(one.isupper() or one.isdigit() for one in word.text) > 1
+        if word.text in genes and (shouted or len(word.text) > 2):
+            return Link("FIELD", word.text, f"gene:{word.text}")
+        names, sure = gene_of(word.text)
+        if not names or not (sure or word.text.isupper()) or len(word.text) < 3:
+            return None
+        held = [one for one in names if one in genes]
+        if len(held) > 1:
+            return Link("TWICE", word.text, note=" and ".join(held))
+        return Link("FIELD", word.text, f"gene:{held[0]}") if held else Link("NOGENE", word.text, names[0])
+
+    def _type(self, words: list[_Word], at: int, known: int) -> tuple[Link, int] | None:
+        """Read the longest name of a cell type that begins here and is no shorter than what is known."""
+        for n in range(min(_TYPE_WORDS, len(words) - at), max(known, 1) - 1, -1):
+            some = words[at : at + n]
+            cl_id = self._type_of(some)
+            if cl_id is None:
+                continue
+            said = " ".join(one.text for one in some)
+            held = self._known(words, at)[0] if n == known else None
+            if held is not None and held.role not in ("WHERE", "?"):
+                return None
+            link = self._kinds(cl_id, said, held, {one.text for one in some})
+            return (link, n) if link is not None else None
+        return None
+
+    def _type_of(self, some: list[_Word]) -> str | None:
+        if any(one.quoted or one.key in _NEVER_TYPES for one in some) or some[0].key in ("+", "-", "−", "%"):
+            return None
+        alone = [one for one in some if one.one not in ("cell", "+", "-", "−")]
+        if not alone or (len(some) == 1 and (len(some[0].text) < 4 or (some[0].key,) in self._closed)):
+            return None
+        # "CD14+ cells" are cells with a gene, whatever type that speaks for.
+        if all(self._gene(one) is not None for one in alone):
+            return None
+        return cell_type(re.sub(r" \+", "+", " ".join(one.text for one in some)))
+
+    def _kinds(self, cl_id: str, said: str, held: Link | None, written: set[str]) -> Link | None:
+        rows = cast("Cells", self.rows)
+        if not rows.types:
+            return Link("NOTYPES", said, cl_id)
+        found = {column: rows.kinds(column, cl_id) for column in rows.types}
+        first = next(iter(found))
+        firm = first in (rows.groupby, rows.slots.label)
+        column = first if firm and found[first][0] else next((one for one in found if found[one][0]), first)
+        inside, maybe = found[column]
+        # "B" and "b" may be two groups: the one that is written so is meant.
+        exact = {one.casefold() for one in inside if one in written}
+        inside = [one for one in inside if one in written or one.casefold() not in exact]
+        term = load_ontology().term(cl_id).label
+        if held is not None and held.value.field != f"obs:{column}":
+            return held
+        if not inside and maybe:
+            return Link("TOOFINE", said, cl_id, note=f"{' and '.join(map(repr, maybe[:4]))} in {column!r}")
+        where = Where(
+            op="is", field=f"obs:{column}", values=tuple(inside) or (term,), said="" if len(inside) == 1 else term
+        )
+        note = ""
+        if maybe:
+            some = " and ".join(map(repr, maybe[:4]))
+            note = f"Of {some} some may be {term}, too: the label does not say, and they are not counted."
+        others = [one for one in found if found[one][0] and one != column] if not firm else []
+        if any(
+            not np.array_equal(
+                rows.mask(where), rows.mask(Where(op="is", field=f"obs:{one}", values=tuple(found[one][0])))
+            )
+            for one in others
+        ):
+            return Link("TWICE", said, where, note=" and ".join(map(repr, [column, *others])))
+        return Link("WHERE", said, where, items=(cl_id,), note=note)
+
+
+# "I" and "S" are elements where something is contained.
+_SYMBOLS = frozenset(ELEMENTS.values()) - {"F+Cl+Br+I", "H"}
+_BEFORE_SYMBOLS = frozenset(
+    ["HAVE", "HAVING", "LACK", "LACKING", "AND", "OR", "COMMA", "NOT", "NUM", "BOTH", "NEITHER", "EITHER"]
+)
+_NEVER_TYPES = frozenset(
+    [
+        "and",
+        "or",
+        "of",
+        "in",
+        "not",
+        "the",
+        "with",
+        "a",
+        "an",
+        "is",
+        "are",
+        ",",
+        "/",
+        "&",
+        "than",
+        "between",
+        "to",
+        "for",
+        "from",
+        "no",
+        "but",
+        "nor",
+        "per",
+        "by",
+        "that",
+        "which",
+        "how",
+        "many",
+        "what",
+        "most",
+        "least",
+        "more",
+        "less",
+        "all",
+        "any",
+        "each",
+        "both",
+    ]
+)

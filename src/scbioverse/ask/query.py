@@ -1,0 +1,138 @@
+"""What a question asks for, as data: the same model for cells, molecules and proteins."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Sign = Literal["<", "<=", "=", "!=", ">=", ">"]
+Op = Literal["is", "<", "<=", "=", "!=", ">=", ">", "between", "and", "or", "not"]
+Want = Literal[
+    "count", "fraction", "mean", "median", "min", "max", "sum", "groups", "list", "value", "which", "composition",
+    "genes", "markers", "is marker", "differential", "flag", "why", "define", "gene", "describe", "nearest", "search",
+]  # fmt: skip
+# Numbers of a set of rows; all else is a list or a text.
+MEASURES = frozenset(["count", "fraction", "mean", "median", "min", "max", "sum"])
+FLIPPED: dict[str, Sign] = {"<": ">=", "<=": ">", "=": "!=", "!=": "=", ">=": "<", ">": "<="}
+
+
+class Where(BaseModel):
+    """A condition on rows: one comparison, or several joined.
+
+    Attributes
+    ----------
+    op
+        `"is"`: a text column, or the row's name, is one of `values`; a sign: a number is compared with the one in
+        `values`; `"between"`: it lies between two, both included; `"and"`, `"or"`, `"not"` join `parts`.
+    field
+        What is compared: `"obs:donor"`, `"gene:CD3D"` (value in the matrix), of molecules `"property:weight"`,
+        `"element:N"` (atoms), `"group:ester"` (matches of a substructure), of proteins `"residue:C"` (how many),
+        `"share:C"`; `"row"` is the name.
+    values
+        One or more texts, or one or two numbers.
+    parts
+        Conditions that are joined.
+    said
+        What an answer calls it instead of its values.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    op: Op
+    field: str = ""
+    values: tuple[str | float, ...] = ()
+    parts: tuple[Where, ...] = ()
+    said: str = ""
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        joins = {"and": len(self.parts) > 0, "or": len(self.parts) > 0, "not": len(self.parts) == 1}
+        if not joins.get(self.op, not self.parts):
+            raise ValueError(f"op={self.op!r} with {len(self.parts)} parts")
+        wanted = {"is": len(self.values) > 0, "between": len(self.values) == 2}
+        if self.op not in joins and not wanted.get(self.op, len(self.values) == 1):
+            raise ValueError(f"op={self.op!r} with {len(self.values)} values")
+        return self
+
+    def negated(self) -> Where:
+        """Return the opposite."""
+        return self.parts[0] if self.op == "not" else Where(op="not", parts=(self,))
+
+    def about(self, field: str) -> Where:
+        """Return the condition with a field where it names none."""
+        return self.model_copy(
+            update={"field": self.field or field, "parts": tuple(one.about(field) for one in self.parts)}
+        )
+
+    def leaves(self) -> tuple[Where, ...]:
+        """Return its single comparisons."""
+        return tuple(leaf for one in self.parts for leaf in one.leaves()) if self.parts else (self,)
+
+
+def both(*parts: Where | None) -> Where | None:
+    """Join conditions by "and"; those that are None say nothing."""
+    held = tuple(dict.fromkeys(one for one in parts if one is not None))
+    return Where(op="and", parts=held) if len(held) > 1 else next(iter(held), None)
+
+
+class Query(BaseModel):
+    """What is asked.
+
+    Attributes
+    ----------
+    want
+        A number of a set of rows (`"count"`, `"fraction"`, `"mean"`, `"median"`, `"min"`, `"max"`, `"sum"`); `"groups"`
+        of a column; a `"list"` of rows; the `"value"` of `of` for rows; `"which"` groups of `by` the condition holds
+        for; the `"composition"` of the rows by `by`; `"markers"`, `"differential"` genes, `"is marker"`, `"genes"` (how
+        many were measured); groups with a `"flag"`; `"why"`; what is known of a type (`"define"`), of a `"gene"`, of
+        rows (`"describe"`); rows `"nearest"` to one, or to words (`"search"`).
+    of
+        Fields that are measured, see :class:`Where`.
+    where
+        Rows that are counted, listed or measured.
+    among
+        Of which rows, for a fraction; all if not given.
+    by
+        Column of `obs`: one number a group.
+    against
+        Sets of rows that are compared; the first is the one asked about.
+    show
+        `"rank"`: the most or the least of the groups or rows; `"check"`: yes or no, by `check`; `"ratio"` or
+        `"difference"` of the two in `against`; `"value"`: the numbers themselves.
+    check
+        Sign and number that a yes needs; for two sets the sign alone counts.
+    order, top, nth
+        Of a rank: which end, how many, or the how-manieth.
+    words
+        Free words: of a search, the kind of flag, a term of the ontology.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    want: Want
+    of: tuple[str, ...] = ()
+    where: Where | None = None
+    among: Where | None = None
+    by: str | None = None
+    against: tuple[Where, ...] = ()
+    show: Literal["value", "rank", "check", "ratio", "difference"] = "value"
+    check: tuple[Sign, float] | None = None
+    order: Literal["most", "least"] = "most"
+    top: int | None = Field(default=None, ge=1)
+    nth: int | None = Field(default=None, ge=1)
+    words: str = ""
+
+
+class Refusal(BaseModel):
+    """Why a question is not answered.
+
+    Attributes
+    ----------
+    text
+        What was not understood, and what can be asked.
+    words
+        The words of the question that stand for nothing.
+    """
+
+    model_config = ConfigDict(frozen=True)
+    text: str
+    words: tuple[str, ...] = ()

@@ -1,0 +1,327 @@
+"""From linked words to a query: neighbours are joined to conditions, then the whole must have a form of the grammar."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from .grammar import FORMS, letters, pattern
+from .join import chunked, said_of
+from .link import Link, Names
+from .query import FLIPPED, MEASURES, Query, Refusal, Where, both
+from .values import listed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .rows import Rows
+
+_FLIPS = {"more": "most", "less": "least"}
+CAN_BE_ASKED = {
+    "cell": (
+        "numbers, shares and lists of cells by group, cell type, gene or column; means and medians; the most and the "
+        "least; comparisons; marker genes; what a cluster is and why"
+    ),
+    "molecule": "numbers, shares and lists by property, element, functional group or column; properties of one; the "
+    "most and the least; comparisons",
+    "protein": "numbers, shares and lists by length, mass, amino acid or column; properties of one; the most "
+    "and the least",
+}
+
+
+class Reader(Protocol):
+    """Reads a question into a query: by rules here, by a language model where one is put in its place."""
+
+    def read(self, question: str, links: Sequence[Link], before: Query | None = None) -> Query | Refusal:
+        """Read a question whose words were linked; `before` is the query that a follow-up goes on from."""
+        ...
+
+
+# ---------------------------------------------------------------- refusals
+
+
+def refused(links: Sequence[Link], rows: Rows) -> Refusal | None:
+    """Say what stands in the way of an answer, None where nothing does."""
+    told = {
+        "TWICE": "{said!r} may mean {note}, and these differ: say which.",
+        "NOGENE": "{said!r} was not measured in these data.",
+        "TOOFINE": "The labels are not so fine: of {note} some may be {said!r}, and the data do not say which.",
+        "NOTYPES": "{said!r} is a cell type, but no column of these data says which type a cell is: run "
+        "scbioverse.tl.annotate(adata) first.",
+        "NOGROUP": "There is no group {said!r}: {note}.",
+        "MIXED": "{said!r} can be read in two ways (and, or, not): ask for each by itself.",
+    }
+    for one in links:
+        if one.role in told:
+            return Refusal(text=told[one.role].format(said=one.said, note=one.note), words=(one.said,))
+    words = tuple(one.said for one in links if one.role == "?")
+    if words:
+        return Refusal(text=_not_known(words, rows), words=words)
+    return None
+
+
+def _not_known(words: Sequence[str], rows: Rows) -> str:
+    shown = listed([repr(one[:60]) for one in words[:8]])
+    verb = "was" if len(words) == 1 else "were"
+    columns = listed([repr(one) for one in [*rows.columns, *rows.measures][:12]]) or "none"
+    return (
+        f"{shown} {verb} not understood, so that nothing was computed. These data can be asked about "
+        f"{CAN_BE_ASKED[rows.noun]}. Columns: {columns}."
+    )
+
+
+# ---------------------------------------------------------------- reading
+
+
+class Rules:
+    """Reads by :data:`scbioverse.ask.grammar.FORMS`.
+
+    Parameters
+    ----------
+    names
+        Names of the data set.
+    """
+
+    def __init__(self, names: Names) -> None:
+        self.names, self.rows = names, names.rows
+
+    def read(self, question: str, links: Sequence[Link], before: Query | None = None) -> Query | Refusal:
+        """Read a question whose words were linked; see :class:`Reader`."""
+        follow = bool(links) and (links[0].role == "AND" or links[0].said.lower() in _ALSO)
+        held = chunked([one for i, one in enumerate(links) if i or one.role != "AND"], self.names)
+        held = [self._them(one, before) for one in held]
+        open_search = self._search(held)
+        if open_search is not None:
+            return open_search
+        bad = refused([one for one in held if not (one.role in _TERMS and self._is_term(held))], self.rows)
+        if bad is not None:
+            return bad
+        if before is not None and (follow or len(held) < 4):
+            from .follow import followed
+
+            made = followed(held, before, self.names)
+            if made is not None:
+                return made
+        made = self._form(held)
+        if (
+            isinstance(made, Query)
+            and made.want == "differential"
+            and before is not None
+            and before.want in MEASURES
+            and "THEM" in {one.role for one in links}
+        ):
+            made = before.model_copy(
+                update={
+                    "against": made.against,
+                    "where": None if before.want == "count" else before.where,
+                    "show": "value",
+                }
+            )
+        return made if made is not None else Refusal(text=self._no_form(held), words=tuple(one.said for one in held))
+
+    def _is_term(self, held: Sequence[Link]) -> bool:
+        roles = [one.role for one in held]
+        return (len(roles) == 3 and roles[:2] == ["WHAT", "BE"]) or (
+            "NOGENE" in roles and set(roles) <= {"DO", "BE", "NOGENE", "SEEN"}
+        )
+
+    def _search(self, held: Sequence[Link]) -> Query | None:
+        """Read "which molecules are antibiotics?": words that nothing computes are looked up by nearness."""
+        found = pattern("(WHICH|WHAT) (OF? (ROWS|THEM))? BE|LIST (OF? (ROWS|THEM))?").match(
+            letters(one.role for one in held)
+        )
+        rest = held[found.end() :] if found else []
+        if (
+            self.rows.noun == "cell"
+            or not rest
+            or any(one.role != "?" for one in rest)
+            or [one.role for one in held[:2]] == ["WHAT", "BE"]
+        ):
+            return None
+        return Query(want="search", words=said_of(rest))
+
+    def _them(self, link: Link, before: Query | None) -> Link:
+        if link.role != "THEM":
+            return link
+        if before is not None and before.against and all(one.field == "row" for one in before.against):
+            names = [str(name) for one in before.against for name in one.values]
+            return Link("ROW", link.said, tuple(self.rows.adata.obs_names.get_indexer(names).tolist()))
+        rows = referred(before) if before is not None else None
+        return Link("ROWS", link.said) if rows is None else Link("WHERE", link.said, rows)
+
+    def _no_form(self, held: Sequence[Link]) -> str:
+        content = [one.said for one in held if one.role not in ("BE", "DO", "IN", "OF", "WHAT", "HAVE")]
+        return (
+            f"It is not clear how {listed([repr(one[:60]) for one in content[:8]])} go together in this question, so "
+            f"that nothing was computed. These data can be asked about {CAN_BE_ASKED[self.rows.noun]}."
+        )
+
+    def _form(self, held: Sequence[Link]) -> Query | Refusal | None:
+        by = [one for one in held if one.role == "BYCOL"]
+        rest = [one for one in held if one.role != "BYCOL"]
+        roles = letters(one.role for one in rest)
+        for text, constants in FORMS:
+            found = pattern(text).fullmatch(roles)
+            if found is None or len(by) > 1:
+                continue
+            parts = {
+                name: rest[found.start(name) : found.end(name)] for name in found.groupdict() if found[name] is not None
+            }
+            made = self._query(dict(constants), parts, by)
+            if made is not None:
+                return made
+        return None
+
+    def _query(self, plain: dict[str, Any], parts: dict[str, list[Link]], by: list[Link]) -> Query | Refusal | None:
+        """Put the parts of a form together."""
+
+        def where(*names: str) -> Where | None:
+            held = [one for name in names for one in parts.get(name, ()) if isinstance(one.value, Where)]
+            return both(*(one.value for one in held))
+
+        def one(name: str) -> Link | None:
+            return next((link for link in parts.get(name, ()) if link.role not in ("OF", "IN", "COMMA", "AND")), None)
+
+        if plain.pop("twice", False):
+            inner, outer = parts["w"], parts["a"]
+            return Refusal(text=(
+                f"This can be read in two ways: the share of {said_of(outer)} that is {said_of(inner)}, or the "
+                f"share of {said_of(inner)} that is in {said_of(outer)}. Ask "
+                f"'What fraction of {said_of(outer)} is {said_of(inner)}?' or the other."
+            ))  # fmt: skip
+        if plain.pop("cells", False) and self.rows.noun != "cell":
+            return None
+        filled: dict[str, Any] = {"where": where("w", "v"), "among": where("a", "b")}
+        if "gone" in parts:
+            filled["words"] = str(parts["gone"][0].value)
+        stat, column = one("st"), one("by")
+        if stat is not None:
+            plain["want"] = stat.value
+        if column is not None:
+            filled["by"] = column.value
+        elif plain.get("by") == "type":
+            filled["by"] = self.names.type_column or self.names.cluster_column
+            if filled["by"] is None:
+                return None
+        if by:
+            filled["by"] = by[0].value
+        plain.pop("by", None)
+        fields = self._fields(parts, plain)
+        if fields is None:
+            return None
+        filled["of"] = fields
+        for name in ("s", "t"):
+            if name in parts:
+                filled["against"] = (*filled.get("against", ()), where(name))
+        if None in filled.get("against", ()):
+            return None
+        sides = parts.get("sides")
+        if sides:
+            items = sides[0].items if sides[0].items and isinstance(sides[0].items[0], Where) else ()
+            if len(items) < 2:
+                return None
+            filled["against"] = items
+        if plain.pop("pair", False) and len(filled["against"]) != 2:
+            return None
+        self._extremes(parts, plain, filled)
+        negated = filled["where"] is not None and filled["where"].op == "not"
+        if plain.get("show") == "rank" and plain.get("want") == "fraction" and "top" not in parts and negated:
+            return None
+        if "lim" in parts and not self._bound(one("lim"), plain):
+            return None
+        rows = [link for name in ("rows", "rows2") for link in parts.get(name, ()) if link.role == "ROW"]
+        if rows:
+            filled["against"] = tuple(self._row(link) for link in rows)
+        if "flag" in parts or "term" in parts:
+            link = (parts.get("flag") or parts["term"])[0]
+            filled["words"] = link.role.lower() if "flag" in parts else str((link.items or (link.value,))[0])
+            if "term" in parts and not filled["words"].startswith("CL:"):
+                plain["want"], filled["words"] = "composition", ""
+                filled["where"] = link.value
+        if not self._plain_number(plain, parts, filled):
+            return None
+        if (
+            plain.get("want", "mean") in MEASURES
+            and plain.get("want", "mean") not in ("count", "fraction")
+            and not filled["of"]
+        ):
+            return None
+        plain.setdefault("want", "mean")
+        return Query.model_validate({**filled, **plain})
+
+    def _plain_number(self, plain: dict[str, Any], parts: dict[str, list[Link]], filled: dict[str, Any]) -> bool:
+        """Whether it is said which number of a field is meant: "the counts of B cells" may be a mean, a sum, a most."""
+        if "m" not in parts or "want" in plain:
+            return True
+        if plain.get("show") != "rank":
+            return bool(filled["against"]) if "against" in filled else False
+        few = parts.get("top", [])
+        return not any(one.said.lower() in ("most", "fewest") for one in few)
+
+    def _row(self, link: Link) -> Where:
+        names = tuple(str(self.rows.adata.obs_names[row]) for row in link.value)
+        return Where(op="is", field="row", values=names, said=link.said)
+
+    def _fields(self, parts: dict[str, list[Link]], plain: dict[str, Any]) -> tuple[str, ...] | None:
+        usual = plain.pop("measure", None)
+        if usual is not None:
+            return (self.names.usual(usual),)
+        found: list[str] = []
+        share = plain.pop("share", False)
+        for name in ("m", "m2", "mm", "topm"):
+            for link in parts.get(name, ()):
+                if isinstance(link.value, Where):
+                    leaves = link.items if link.items else (link.value,)
+                    if any(leaf.op != ">" or leaf.values != (0,) for leaf in leaves):
+                        return None
+                    found += [leaf.field.replace("residue:", "share:") if share else leaf.field for leaf in leaves]
+                elif link.role in ("MOREM", "TOPM"):
+                    found.append(link.value[0])
+                elif link.role in ("MEASURE", "COLUMN"):
+                    found.append(link.value if link.role == "MEASURE" else f"obs:{link.value}")
+        return tuple(found)
+
+    def _extremes(self, parts: dict[str, list[Link]], plain: dict[str, Any], filled: dict[str, Any]) -> None:
+        for name in ("top", "topm"):
+            for link in parts.get(name, ()):
+                plain["show"] = "rank"
+                plain["order"] = link.value[1] if name == "topm" else link.value
+        if "ord" in parts:
+            plain["nth"] = int(parts["ord"][0].value)
+        if "n" in parts:
+            plain["top"] = int(parts["n"][0].value)
+        for name, links in parts.items():
+            if name in ("more", "mm"):
+                more = links[0].role == "MORE" if name == "more" else links[0].value[1] == "most"
+                plain.setdefault("show", "check")
+                if plain["show"] == "check":
+                    plain["check"] = (">" if more else "<", 0.0)
+                plain["order"] = "most" if more else "least"
+        if "check" in plain and plain.get("want") != "which":
+            plain["show"] = "check"
+
+    def _bound(self, link: Link | None, plain: dict[str, Any]) -> bool:
+        if link is None:
+            return False
+        fixed = {"ALL": (">=", 1.0), "MAJ": (">", 0.5), "TOP": (">", 0.5)}
+        if link.role in fixed:
+            plain["check"] = fixed[link.role]
+        elif link.value.op in FLIPPED and link.value.field in ("", "%"):
+            share = link.value.field == "%"
+            if plain["want"] == "fraction" and not share:
+                return False
+            plain["check"] = (link.value.op, float(link.value.values[0]) / (100 if share else 1))
+        else:
+            return False
+        plain["show"] = "check" if plain["want"] != "which" else "value"
+        return True
+
+
+_ALSO = ("and", "what about", "how about")
+_TERMS = ("TOOFINE", "NOTYPES", "NOGENE")
+
+
+def referred(query: Query) -> Where | None:
+    """Rows that "these" and "them" mean after a query."""
+    if query.show == "check" or query.want == "fraction":
+        return both(query.among) or query.where
+    return both(query.among, query.where)

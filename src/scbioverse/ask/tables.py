@@ -1,0 +1,227 @@
+"""Queries whose answer is a list: groups of a column, rows, values of rows by name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from .query import Query, Refusal
+from .run import _COMPARE, Result, rank_rows, table_of
+from .say import Speech, percent
+from .values import listed
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from .rows import Rows
+
+_SHOWN = 12
+_LEADING = 5
+
+
+def groups(query: Query, rows: Rows, speech: Speech) -> Result | Refusal:
+    """Name the groups of a column with their sizes, the largest first."""
+    table = sizes(query.by or "", rows, rows.mask(query.where))
+    shown = [f"{speech.name(name)} ({n:,})" for name, n in zip(table["group"][:_SHOWN], table["n"], strict=False)]
+    more = f" and {len(table) - _SHOWN} more" if len(table) > _SHOWN else ""
+    text = f"There are {len(table)} groups in {speech.column(query.by)}: {', '.join(shown)}{more}."
+    return Result(text + speech.remarks(query, rows), table)
+
+
+def sizes(column: str, rows: Rows, mask: NDArray[np.bool_]) -> pd.DataFrame:
+    """Count the groups of a column among some rows, the largest first."""
+    found = rows.sizes(column, mask)
+    table = table_of(["group", "n"], [(name, int(held.sum())) for name, held in found])
+    table["fraction"] = table["n"] / max(1, int(mask.sum()))
+    return table.sort_values(["n", "group"], ascending=[False, True], kind="stable").reset_index(drop=True)
+
+
+def composition(query: Query, rows: Rows, speech: Speech) -> Result | Refusal:
+    """Say of which groups some rows are."""
+    column = query.by or next(
+        (one for one in (*getattr(rows, "types", {}), *rows.columns) if not _about(query, one)), None
+    )
+    if column is None:
+        return Refusal(text=f"No column says what these {rows.noun}s are: run scbioverse.tl.annotate(adata) first.")
+    mask = rows.mask(query.where)
+    table = sizes(column, rows, mask)
+    if table.empty:
+        return Refusal(text=f"There are no such {rows.noun}s: {speech.who(query.where)}.")
+    said = [
+        f"{speech.name(name)} {n:,} ({percent(share)})"
+        for name, n, share in zip(table["group"][:_SHOWN], table["n"], table["fraction"], strict=False)
+    ]
+    who = speech.who(query.where)
+    text = f"{who[:1].upper()}{who[1:]}, by {speech.column(column)}: {'; '.join(said)}"
+    return Result(f"{text}; {int(mask.sum()):,} in all.{speech.remarks(query, rows)}", table)
+
+
+def _about(query: Query, column: str) -> bool:
+    return query.where is not None and any(leaf.field == f"obs:{column}" for leaf in query.where.leaves())
+
+
+def which(query: Query, rows: Rows, speech: Speech) -> Result | Refusal:
+    """Name the groups of a column for which a condition holds: for any row, or for a share of them."""
+    sign, bound = query.check or (">", 0.0)
+    held = rows.mask(query.where)
+    found = []
+    for name, mask in rows.sizes(query.by or "", rows.asked):
+        n, of = int((held & mask).sum()), int(mask.sum())
+        found.append((name, n, of, n / of))
+    table = table_of(["group", "n", "n_in", "fraction"], found)
+    # A bound of one or more is a number of rows, as in "more than 100 cells".
+    values = table["fraction"] if 0 < bound < 1 or query.words == "%" else table["n"]
+    fits = table[[_COMPARE[sign](float(value), bound) for value in values]].sort_values(
+        "fraction", ascending=False, kind="stable"
+    )
+    said = f"more than half of the {rows.noun}s are" if (sign, bound) == (">", 0.5) else f"there are {rows.noun}s"
+    if (sign, bound) not in ((">", 0.5), (">", 0)):
+        said = f"{sign} {percent(bound) if 0 < bound < 1 else f'{bound:g}'} of the {rows.noun}s are"
+    what = speech.where(query.where) if query.where is not None else "there"
+    column = speech.column(query.by)
+    if fits.empty:
+        best = table.sort_values("fraction").iloc[-1]
+        most = (
+            f"; the largest share is {percent(best['fraction'])}, in {speech.name(best['group'])}" if best["n"] else ""
+        )
+        return Result(f"No group of {column}: {said} {what} in none of them{most}.{speech.remarks(query, rows)}", table)
+    names = listed([speech.name(one) for one in sorted(fits["group"], key=_numbers_first)])
+    shares = "; ".join(
+        f"{percent(one.fraction)} in {column} {speech.name(one.group)} ({one.n:,} of {one.n_in:,} {rows.noun}s)"
+        for one in fits.head(_SHOWN).itertuples()
+    )
+    counted = f" ({len(fits)} groups)" if len(fits) > 1 else ""
+    return Result(f"{column} {names}{counted}: {said} {what}: {shares}.{speech.remarks(query, rows)}", table)
+
+
+def _numbers_first(name: str) -> tuple[int, float, str]:
+    return (0, float(name), name) if name.replace(".", "", 1).isdigit() else (1, 0.0, name)
+
+
+# ---------------------------------------------------------------- rows
+
+
+def listing(query: Query, rows: Rows, speech: Speech) -> Result | Refusal:
+    """List rows: all that fulfil a condition, those at one end of a field, or whether those named do."""
+    if query.show == "check":
+        return _checked(query, rows, speech)
+    if rows.noun == "cell" and query.show != "rank":
+        return Refusal(
+            text="Single cells are not listed: ask how many there are, or which clusters or types they are in."
+        )
+    if query.show == "rank":
+        order, values = rank_rows(query, rows, query.where)
+        if not order.size:
+            return Refusal(text=f"There is no {rows.noun} of which {speech.field(query.of[0])} can be computed.")
+        at, top = (query.nth or 1) - 1, query.top or (1 if query.nth else _LEADING)
+        chosen = slice(at, at + top)
+        said = [
+            f"{rows.labels[row]} ({speech.value(query.of[0], value)})"
+            for row, value in zip(order[chosen], values[chosen], strict=True)
+        ]
+        head = "The " + (f"number {at + 1} by " if at else "most by " if query.order == "most" else "least by ")
+        what = f"{head.lower()}{speech.field(query.of[0])} of {order.size:,} {speech.who(query.where)}"
+        if query.top is None:
+            following = f"; next: {', '.join(said[1:])}" if said[1:] else ""
+            text = f"{said[0] if said else 'none'}: {what}{following}."
+        else:
+            text = f"{', '.join(said)}: {what}."
+        table = table_of(
+            ["row", query.of[0]],
+            [(rows.adata.obs_names[row], value) for row, value in zip(order[chosen], values[chosen], strict=True)],
+        )
+        return Result(text + speech.remarks(query, rows), table)
+    if query.where is None:
+        return Refusal(text=f"Nothing in this question says which {rows.noun}s to list.")
+    held = np.flatnonzero(rows.mask(query.where))
+    total = int(rows.asked.sum())
+    names = [rows.labels[row] for row in held[:50]]
+    more = f" and {held.size - 50} more" if held.size > 50 else ""
+    who = speech.who(query.where)
+    text = f"{who[:1].upper()}{who[1:]}: {held.size:,} of {total:,}{': ' if names else ''}{', '.join(names)}{more}."
+    return Result(text + speech.remarks(query, rows), table_of(["row"], [(rows.adata.obs_names[row],) for row in held]))
+
+
+def _checked(query: Query, rows: Rows, speech: Speech) -> Result | Refusal:
+    if query.where is None:
+        return Refusal(text="Nothing in this question says what is to be checked.")
+    known = rows.known(query.where)
+    found = [(one, int(row)) for one in query.against for row in np.flatnonzero(rows.mask(one))]
+    if not found or any(pd.isna(known[row]) for _, row in found):
+        return Refusal(text=f"It cannot be computed of {listed([speech.short(one) for one in query.against])}.")
+    answers = [bool(known[row]) for _, row in found]
+    fields = [leaf.field for leaf in query.where.leaves() if leaf.field != "row" and not leaf.field.startswith("obs:")]
+    numbers = [
+        f"{speech.field(name)} {speech.value(name, rows.numbers(name)[row])}"
+        for _, row in found for name in dict.fromkeys(fields) if name != "rule"
+    ]  # fmt: skip
+    columns = [
+        leaf.field.removeprefix("obs:")
+        for leaf in query.where.leaves()
+        if leaf.op == "is" and leaf.field.startswith("obs:")
+    ]
+    numbers += [
+        f"{speech.column(one)} = {speech.name(rows.adata.obs[one].iloc[row])}"
+        for _, row in found
+        for one in dict.fromkeys(columns)
+    ]
+    word = "Yes" if all(answers) else "No" if not any(answers) else "Not all"
+    names = listed([rows.labels[row] for _, row in found])
+    text = f"{word}: {names}, asked whether {speech.where(query.where)}: {'; '.join(numbers)}."
+    return Result(
+        text,
+        table_of(
+            ["row", "holds"], [(rows.adata.obs_names[row], held) for (_, row), held in zip(found, answers, strict=True)]
+        ),
+    )
+
+
+def values(query: Query, rows: Rows, speech: Speech) -> Result | Refusal:
+    """Give fields of rows that are named, compared where two are."""
+    found = [int(row) for one in query.against for row in np.flatnonzero(rows.mask(one))]
+    lost = [speech.short(one) for one in query.against if not rows.mask(one).any()]
+    if lost:
+        return Refusal(text=f"{listed(lost)} {'is' if len(lost) == 1 else 'are'} not among the selected {rows.noun}s.")
+    table = pd.DataFrame({"row": [rows.adata.obs_names[row] for row in found]})
+    for name in query.of:
+        table[name] = _held(name, found, rows)
+    if table[list(query.of)].isna().all(axis=None):
+        return Refusal(text=f"{listed([rows.labels[row] for row in found])}: nothing can be computed of it.")
+    if query.show == "rank":
+        order = table.sort_values(query.of[0], ascending=query.order == "least", kind="stable").index
+        found, table = [found[i] for i in order], table.loc[order].reset_index(drop=True)
+    said = [
+        f"{rows.labels[row]}: "
+        + listed([f"{speech.field(name)} {_value(name, table[name][i], speech)}" for name in query.of])
+        for i, row in enumerate(found)
+    ]
+    text = f"{'; '.join(said)}."
+    if query.show == "check" and query.check is not None and len(found) == 2:
+        first, second = table[query.of[0]]
+        text = f"{'Yes' if _COMPARE[query.check[0]](first, second) else 'No'}: {text}"
+    return Result(text + speech.remarks(query, rows), table)
+
+
+def _held(field: str, found: list[int], rows: Rows) -> list[Any]:
+    """Return values of a field of some rows: numbers, or texts of a column."""
+    if field == "property:formula" or field.removeprefix("obs:") in rows.columns:
+        return list(rows.texts(field, found))
+    return list(rows.numbers(field)[found])
+
+
+def _value(field: str, value: object, speech: Speech) -> str:
+    if value is None or value != value:
+        return "has no value"
+    return speech.name(value) if isinstance(value, str) else speech.value(field, float(str(value)))
+
+
+def describe(query: Query, rows: Rows, speech: Speech) -> Result | Refusal:
+    """Say what is known of rows: their properties, and what the columns hold."""
+    found = [int(row) for one in query.against for row in np.flatnonzero(rows.mask(one))]
+    if not found and rows.asked.sum() <= _LEADING:
+        found = np.flatnonzero(rows.asked).tolist()
+    if not found or rows.noun == "cell":
+        return Refusal(text=f"Name the {rows.noun}s that are meant, or pass them as cells=.")
+    return rows.described(found, speech)  # type: ignore[attr-defined]
