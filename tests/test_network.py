@@ -152,7 +152,7 @@ def test_a_disk_that_takes_no_files_is_not_called_a_connection(unset: pytest.Mon
     listing = _hub_files.Listing("lab/tiny", COMMIT, {"config.json": None}, {"config.json": 1})
     unset.setattr(_hub_files, "_snapshot", full)
     with pytest.raises(sb.errors.WeightsError, match=rf"could not be kept.*{os.strerror(number)}.*HF_HOME"):
-        _hub_files.fetch(listing, ["*.json"])
+        _hub_files.fetch_folder(listing, ["*.json"])
 
 
 def test_pull_connects_out_of_the_box_and_is_forbidden_by_the_variable(unset: pytest.MonkeyPatch) -> None:

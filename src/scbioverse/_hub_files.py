@@ -126,12 +126,12 @@ def list_repo(repo: str, revision: str | None) -> Listing:
     return Listing(repo, commit, sha256, size)
 
 
-def fetch(listing: Listing, patterns: Sequence[str]) -> dict[str, Path]:
-    """Download the files that match, into the hub's own cache, and compare them with the hub's sha256.
+def fetch_folder(listing: Listing, patterns: Sequence[str]) -> Path:
+    """Download the files that match into the hub's own cache, and compare them with the hub's sha256.
 
     Returns
     -------
-    Their paths by name; loaders find them there again without a connection.
+    The folder of the files; loaders find them there again without a connection.
 
     Raises
     ------
@@ -140,13 +140,7 @@ def fetch(listing: Listing, patterns: Sequence[str]) -> dict[str, Path]:
     WeightsError
         Nothing matches, a name leads out of the folder, the download failed, or the disk does not take it.
     """
-    folder = fetch_folder(listing, patterns)
-    return {name: folder / name for name in _wanted(listing, patterns)}
-
-
-def fetch_folder(listing: Listing, patterns: Sequence[str]) -> Path:
-    """Download as :func:`fetch` does and return the folder of the files."""
-    wanted = _wanted(listing, patterns)
+    wanted = [name for name in listing.sha256 if any(fnmatch(name, one) for one in patterns)]
     where = f"{listing.repo}@{listing.commit}"
     if not wanted:
         raise WeightsError(f"{where} has no files like {', '.join(patterns)}.")
@@ -215,10 +209,6 @@ def ask_hub(repo: str, question: Callable[[], Any]) -> Any:
 def _is_network_error(error: BaseException) -> bool:
     """Whether a library failed to reach a server: httpx and its heirs have errors that are no OSError."""
     return isinstance(error, OSError) or type(error).__module__.split(".")[0] in ("httpx", "httpx2", "httpcore")
-
-
-def _wanted(listing: Listing, patterns: Sequence[str]) -> list[str]:
-    return [name for name in listing.sha256 if any(fnmatch(name, one) for one in patterns)]
 
 
 def _api(token: str | None = None) -> Any:

@@ -45,20 +45,8 @@ class BatchSize:
         self.size, self.what, self.hint = size, what, hint
 
     def run(self, work: Callable[[int], T]) -> T:
-        """Call `work(size)` until it fits.
-
-        Parameters
-        ----------
-        work
-            Computes everything in batches of the size it is handed; it is called again from the start.
-
-        Raises
-        ------
-        InputError
-            Memory runs out with a single row.
-        """
+        """Call `work(size)`, which begins anew each time, until it fits; an :class:`InputError` if one row does not."""
         while True:
-            failed = False
             try:
                 return work(self.size)
             except (MemoryError, RuntimeError) as error:  # torch's own is a RuntimeError
@@ -68,24 +56,15 @@ class BatchSize:
                     raise InputError(
                         f"Memory ran out on a single one of the {self.what}: {_first_line(error)} {self.hint}"
                     ) from error
-                failed, reason = True, _first_line(error)
-            if failed:
-                # Outside the handler: a traceback holds on to the tensors of the frames it shows.
-                self._halve(reason)
+                reason = _first_line(error)
+            # Outside the handler: a traceback holds on to the tensors of the frames it shows.
+            self._halve(reason)
 
     def each(self, n: int, work: Callable[[slice], T]) -> Iterator[tuple[slice, T]]:
         """Call `work(rows)` for consecutive rows until all `n` are done.
 
-        Rows on which memory runs out are computed again, fewer at once; those before them stay done.
-
-        Yields
-        ------
-        The rows, and what `work` returned for them.
-
-        Raises
-        ------
-        InputError
-            Memory runs out with a single row.
+        Yields the rows and what `work` returned for them. Rows on which memory runs out are computed again, fewer at
+        once; those before them stay done.
         """
         start = 0
         while start < n:

@@ -122,9 +122,9 @@ def test_nearness_ranks_unless_told_otherwise(cells: ad.AnnData, tiny_model: Bio
 def test_too_little_memory_changes_nothing_but_speed(
     cells: ad.AnnData, tiny_model: BioVerse, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from scbioverse.llm import own_lists
+    from scbioverse.llm import score
 
-    wanted, real, seen = annotate(cells, tiny_model), own_lists.score_own_lists, []
+    wanted, real, seen = annotate(cells, tiny_model), score.score_own_lists, []
 
     def tight(*args: object, batch_size: int, **more: object) -> np.ndarray:
         seen.append(batch_size)
@@ -132,7 +132,7 @@ def test_too_little_memory_changes_nothing_but_speed(
             raise torch.OutOfMemoryError("CUDA out of memory.")
         return real(*args, batch_size=batch_size, **more)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(own_lists, "score_own_lists", tight)
+    monkeypatch.setattr(score, "score_own_lists", tight)
     with caplog.at_level("WARNING", logger="scbioverse"):
         found = annotate(cells, tiny_model, batch_size=32)
     assert seen[:3] == [32, 16, 8]

@@ -19,27 +19,17 @@ SHARE = 0.8
 def row_bytes(backbone: Backbone, *, length: int, prefix: int = 0, logits: int = 0) -> int:
     """Estimate the bytes that one row takes in a forward pass without gradients.
 
-    Counted, with T = `length`, P = `prefix`, e the bytes of a number in the model's dtype:
-
-    - keys and values of all blocks, the row's own copy of the prefix's included: `layers · 2 · d_kv · (P + T) · e`;
-    - what one block holds while it is computed: `T · (6 d + 3 d_mlp) · e`, that is its input, the normalised input,
-      query, attention output and two sums, and the three products of a gated MLP;
-    - attention scores and their softmax in float32, as if no fused kernel were at hand: `heads · T · (P + T) · 8`;
-    - logits over the whole vocabulary and their softmax in float32, where they are made: `logits · vocabulary · 8`.
-
-    Not counted: weights (they are loaded already), gradients, buffers of the kernels, fragmentation, and what several
-    short rows save that are laid side by side and share the prefix. Of a label tree the caller counts some tokens into
-    `length`, not what each row will come to read. What is counted wrongly costs a halving (:class:`BatchSize`) or some
-    speed, never the result.
+    What is counted wrongly (gradients, buffers of kernels, fragmentation, what packed rows share) costs a halving
+    (:class:`BatchSize`) or some speed, never the result. Of a label tree the caller counts some tokens into `length`.
 
     Parameters
     ----------
     backbone
-        The language model, run by transformers.
+        The language model.
     length
-        Tokens of the row behind the prefix, those it will write included.
+        Tokens T of the row behind the prefix, those it will write included.
     prefix
-        Cached positions before.
+        Cached positions P before.
     logits
         Positions at which the whole vocabulary is scored.
     """
@@ -48,8 +38,11 @@ def row_bytes(backbone: Backbone, *, length: int, prefix: int = 0, logits: int =
     head_dim = int(getattr(config, "head_dim", None) or d // heads)
     d_kv = head_dim * int(getattr(config, "num_key_value_heads", None) or heads)
     d_mlp = int(getattr(config, "intermediate_size", None) or 4 * d)
+    # Keys and values of all blocks, the row's own copy of the prefix's included.
     cache = backbone.n_layers * 2 * d_kv * (prefix + length) * size
+    # One block while it is computed: its input, the normalised one, query, attention's output, two sums, a gated MLP.
     block = length * (6 * d + 3 * d_mlp) * size
+    # Scores and their softmax in float32, as if no fused kernel were at hand; the logits below alike.
     attention = heads * length * (prefix + length) * 8
     return cache + block + attention + logits * backbone.vocab_size * 8
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ..errors import InputError
-from ._cache_name import cache_name, cache_of
+from ._families import cache_name, cache_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

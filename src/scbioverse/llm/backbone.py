@@ -13,12 +13,9 @@ from torch import Tensor, nn
 
 from .._device import pick_device
 from ..errors import InputError, WeightsError
-from ._cache_name import cache_name, cache_of
 from ._converted import load_files
-from ._head import Head, lookup_scale
+from ._families import Head, cache_name, cache_of, check_placement, is_placed, keep_on_one_device, lookup_scale
 from ._loading import DType, Quantize, load_folder, pick_dtype, quantisation
-from ._placement import check_placement, is_placed, keep_on_one_device
-from ._tokens import TextSide
 from .resolve import resolve
 
 if TYPE_CHECKING:
@@ -35,7 +32,7 @@ class _Reached(Exception):  # noqa: N818 - control flow, not an error
     """Ends a forward pass once the wanted layer has run."""
 
 
-class Backbone(TextSide):
+class Backbone:
     """A language model that reads embeddings, frozen.
 
     Soft tokens live where :meth:`embed_tokens` puts words: it gives what the model takes as input embeddings. Gemma
@@ -70,7 +67,11 @@ class Backbone(TextSide):
     def __init__(
         self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, name: str = "custom", sha256: str = ""
     ) -> None:
-        super().__init__(tokenizer, name)
+        if tokenizer.eos_token_id is None:
+            raise WeightsError(f"The tokenizer of {name!r} names no end-of-sequence token (eos_token).")
+        self.tokenizer, self.name = tokenizer, name
+        self.eos_id = int(tokenizer.eos_token_id)
+        self.bos_ids = _bos_ids(tokenizer)
         self.model = model.eval().requires_grad_(False)
         self.sha256 = sha256
         # The parts of a transformers model are typed "Tensor | Module": said once here what they are.
@@ -181,6 +182,27 @@ class Backbone(TextSide):
 
     def __repr__(self) -> str:
         return f"Backbone({self.name!r}, d_llm={self.d_llm}, layers={self.n_layers}, {self.dtype}, {self.device})"
+
+    def encode(self, text: str, *, allow_special: bool = True) -> list[int]:
+        """Tokenise, adding no special tokens.
+
+        Parameters
+        ----------
+        text
+            What to tokenise.
+        allow_special
+            Whether strings such as `<|im_end|>` in the text become the special token of that name. Set it to
+            False for text that users wrote.
+        """
+        return list(self.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=not allow_special))
+
+    def decode(self, ids: Sequence[int], *, skip_special: bool = True) -> str:
+        """Turn token ids into text, as they stand: no spaces are cleaned up."""
+        return str(
+            self.tokenizer.decode(
+                [int(i) for i in ids], skip_special_tokens=skip_special, clean_up_tokenization_spaces=False
+            )
+        )
 
     def embed_tokens(self, ids: Tensor) -> Tensor:
         """Look up token embeddings: int64 (...) to (..., d_llm) in the model's dtype."""
@@ -325,3 +347,10 @@ def _find_layers(base: nn.Module, count: int) -> nn.ModuleList:
         if isinstance(module, nn.ModuleList) and len(module) == count:
             return module
     raise WeightsError(f"{type(base).__name__} has no list of {count} blocks; use a decoder-only language model.")
+
+
+def _bos_ids(tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    bos = tokenizer.bos_token_id
+    # Having a BOS token is not adding it: SmolLM2 names <|im_start|> and puts nothing before a text.
+    ids = tokenizer.encode("a", add_special_tokens=True)
+    return [int(bos)] if bos is not None and ids and ids[0] == bos else []

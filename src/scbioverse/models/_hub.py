@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import _hub_files
-from .._hub_files import COMMIT, ask_hub, fetch, list_repo
+from .._hub_files import COMMIT, ask_hub, fetch_folder, list_repo
 from .._logging import logger
 from .._settings import need_network, settings
 from .._untrusted import PLAIN, check_file_name, check_kinds
@@ -53,10 +53,11 @@ def fetch_checkpoint(repo: str, revision: str | None) -> Path:
     check_kinds(listing.sha256, where=f"{repo}@{listing.commit}")
     if "config.json" not in listing.sha256:
         raise WeightsError(f"{repo}@{listing.commit} is not a BioVerse model: it has no config.json.")
-    paths = fetch(listing, [f"*{kind}" for kind in PLAIN])
+    fetched = fetch_folder(listing, [f"*{kind}" for kind in PLAIN])
     if revision != listing.commit:
         logger.info("loaded %s@%s; name it so to load the same again", repo, listing.commit)
-    return _own_files(paths, _own_folder(repo, listing.commit))
+    names = [name for name in listing.sha256 if name.endswith(PLAIN)]
+    return _own_files(fetched, names, _own_folder(repo, listing.commit))
 
 
 def given_encoder(model: Any, modality: str, *, hub: bool = True) -> Encoder | None:
@@ -82,15 +83,15 @@ def _own_folder(repo: str, commit: str) -> Path:
     return settings.weights_dir() / "checkpoints" / digest[:16]
 
 
-def _own_files(paths: dict[str, Path], folder: Path) -> Path:
+def _own_files(fetched: Path, names: list[str], folder: Path) -> Path:
     # The hub's cache is links into a store of blobs; a checkpoint must be files of its own, as links may lead anywhere.
     if not folder.is_dir():
         folder.parent.mkdir(exist_ok=True)
         with written_whole(folder) as made:
-            for name, path in paths.items():
+            for name in names:
                 target = made / check_file_name(name, where="the hub")
                 target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(path, target)
+                shutil.copyfile(fetched / name, target)
     return folder
 
 

@@ -140,7 +140,7 @@ def _score(
     import torch
 
     from ..llm._memory import BatchSize, first_size
-    from ..llm.own_lists import score_own_lists
+    from ..llm.score import score_own_lists
     from ..llm.trie import LabelTrie
 
     reader = model.reader

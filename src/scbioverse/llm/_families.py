@@ -1,4 +1,4 @@
-"""What families do between the last hidden state and the logits, and between the embedding table and the first block.
+"""What families and ways of loading differ in: scales at both ends, names of the cache, blocks on several devices.
 
 Most multiply the last hidden state with the output embedding and nothing else. Granite divides the product
 (`logits_scaling`), Cohere multiplies it (`logit_scale`), Gemma 2 bends it by a soft cap (`final_logit_softcapping`).
@@ -8,6 +8,7 @@ comes in, looked up or handed in.
 
 from __future__ import annotations
 
+from functools import cache as once
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -86,3 +87,62 @@ def lookup_scale(embedding: nn.Module) -> float:
     ids = torch.arange(min(_SAMPLE, table.shape[0]), device=table.device)
     found: Tensor = embedding(ids)
     return float(found.float().norm() / table[ids].float().norm().clamp(min=1e-12))
+
+
+@once
+def cache_name() -> str:
+    """Name the argument that takes earlier keys and values: `past_key_values`, or `cache` from transformers 5.24 on."""
+    from transformers.modeling_outputs import BaseModelOutputWithPast
+
+    return "cache" if "cache" in BaseModelOutputWithPast.__dataclass_fields__ else "past_key_values"
+
+
+def cache_of(output: Any) -> Any:
+    """Keys and values in a model's output."""
+    return getattr(output, cache_name())
+
+
+def is_placed(model: PreTrainedModel) -> bool:
+    """Whether the model was spread over devices or quantised, so that it cannot be moved as a whole."""
+    return bool(getattr(model, "hf_device_map", None)) or bool(getattr(model, "is_quantized", False))
+
+
+def keep_on_one_device(model: PreTrainedModel) -> None:
+    """Have a spread model hand its last hidden states back where its embeddings are, and keep the head there.
+
+    Prompts are put together beside the embedding table and read out there, wherever the blocks between are.
+    """
+    places = getattr(model, "hf_device_map", None) or {}
+    if len(set(map(str, places.values()))) < 2:
+        return
+    from accelerate.hooks import (  # type: ignore[import-untyped]
+        AlignDevicesHook,
+        add_hook_to_module,
+        remove_hook_from_module,
+    )
+
+    parts: Any = model
+    home, head = parts.get_input_embeddings().weight.device, parts.get_output_embeddings()
+    if head.weight.device.type != "meta" and head.weight.device != home:
+        remove_hook_from_module(head)
+        head.to(home)
+    if home.type != "meta":
+        hook = AlignDevicesHook(execution_device=home, io_same_device=True, skip_keys=cache_name())
+        add_hook_to_module(parts.base_model, hook, append=True)
+
+
+def check_placement(name: str, *, embedding: nn.Module, head: Head) -> None:
+    """Refuse a model whose embedding table or head was left on the disk.
+
+    Raises
+    ------
+    WeightsError
+        Label scores read rows of both, which offloaded modules do not show.
+    """
+    table: Any = embedding.weight
+    for part, device in (("embedding table", table.device), ("output embedding", head.device)):
+        if device.type == "meta":
+            raise WeightsError(
+                f"The {part} of {name!r} was offloaded by device_map=. Keep embeddings and head on a device, offload "
+                "blocks ('model.layers.7': 'disk') only."
+            )
