@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import anndata as ad
 import numpy as np
 import pytest
@@ -54,20 +57,33 @@ def test_equals_the_dense_computation(cells, stats):
 
 def sums_by(step, adata, stats):
     """Marker sums as an encoder takes them on its way through the cells."""
-    scores = Cells.of(adata).once(stats.read)
-    scores.ask(IDS)
+    held = Cells.of(adata)
+    scores = held.once(stats.read)
+    scores.ask(held, IDS)
     for start in range(0, adata.n_obs, step):
-        scores.offsets(slice(start, start + step))
-    return scores.evidence(IDS)
+        scores.offsets(held, slice(start, start + step))
+    return scores.evidence(held, IDS)
 
 
 def test_what_the_encoder_walked_through_is_not_read_again(cells, stats, monkeypatch):
     held = Cells.of(cells)
     scores = held.once(stats.read)
-    scores.ask(IDS)
-    scores.offsets(slice(0, cells.n_obs))
+    scores.ask(held, IDS)
+    scores.offsets(held, slice(0, cells.n_obs))
     monkeypatch.setattr(Cells, "read", lambda *_: pytest.fail("read again"))
-    assert marker_evidence(held, stats, IDS) is scores.evidence(IDS)
+    assert marker_evidence(held, stats, IDS) is scores.evidence(held, IDS)
+
+
+def test_nothing_is_kept_alive(cells, stats):
+    held = Cells.of(cells)
+    marker_evidence(held, stats, IDS)
+    gone = weakref.ref(held)
+    gc.disable()  # what only the collector frees keeps a matrix for a while
+    try:
+        del held
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 def test_does_not_depend_on_batches_or_neighbours(cells, stats):

@@ -271,33 +271,34 @@ class PanelScores:
     """
 
     def __init__(self, cells: Cells, stats: GeneStats) -> None:
-        self.cells, self.stats = cells, stats
+        # The cells are handed in each time: held here, they and this would keep each other alive, and the matrix.
+        self.stats = stats
         self.match: GeneMatch = cells.match(stats.genes, min_genes=1, judge=False)
         self.panel = stats.panel(self.match.vocab)
         self._asked: dict[tuple[str | None, ...], _MarkerSums] = {}
 
-    def offsets(self, rows: slice | NDArray[np.integer]) -> tuple[sp.csr_array, NDArray[np.bool_]]:
+    def offsets(self, cells: Cells, rows: slice | NDArray[np.integer]) -> tuple[sp.csr_array, NDArray[np.bool_]]:
         """Return :func:`panel_offsets` of some cells, and bool (n,): which have no counts in these genes."""
-        counts = self.cells.linear(rows, self.match.columns)
+        counts = cells.linear(rows, self.match.columns)
         offsets = panel_offsets(counts, self.stats, self.panel)
         empty = np.asarray(counts.sum(axis=1)).ravel() == 0
         for sums in self._asked.values():
             sums.add(rows, offsets, empty)
         return offsets, empty
 
-    def ask(self, terms: Sequence[str | None]) -> None:
+    def ask(self, cells: Cells, terms: Sequence[str | None]) -> None:
         """Have the marker sums of some candidates taken by whoever walks through the cells next."""
         if (key := tuple(terms)) not in self._asked:
             weights = marker_weights(key, [self.stats.genes[at] for at in self.panel.vocab])
-            values = np.zeros((self.cells.n_obs, len(key)), dtype=np.float32)
-            done = np.zeros(self.cells.n_obs, dtype=bool)
+            values = np.zeros((cells.n_obs, len(key)), dtype=np.float32)
+            done = np.zeros(cells.n_obs, dtype=bool)
             self._asked[key] = _MarkerSums(weights, weights @ self.panel.zero, values, done)
 
-    def evidence(self, terms: Sequence[str | None]) -> Float:
+    def evidence(self, cells: Cells, terms: Sequence[str | None]) -> Float:
         """Return the marker sums of some candidates, float32 (n_obs, m); not to be written into."""
-        self.ask(terms)
+        self.ask(cells, terms)
         sums = self._asked[tuple(terms)]
         if not sums.done.all():
             for rows in row_blocks(sums.values, _ROWS):
-                self.offsets(rows)
+                self.offsets(cells, rows)
         return sums.values

@@ -172,7 +172,7 @@ class CompactCellEncoder:
     def prepare(self, cells: Cells, rows: slice | NDArray[np.integer]) -> CompactBatch:
         """Scale the cells `rows`; what :meth:`_read` refuses is refused at the first call."""
         scores, base = cells.once(self._read)
-        offsets, empty = scores.offsets(rows)
+        offsets, empty = scores.offsets(cells, rows)
         return CompactBatch(
             torch.from_numpy(scores.panel.vocab.astype(np.int32)[offsets.indices]),
             torch.from_numpy(offsets.data),

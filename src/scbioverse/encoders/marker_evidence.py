@@ -64,7 +64,7 @@ def marker_evidence(
     """
     cells = Cells.of(data, layer, key)
     cells.match(stats.genes, min_genes=min_genes, judge=False)
-    return cells.once(stats.read).evidence(cl_ids)
+    return cells.once(stats.read).evidence(cells, cl_ids)
 
 
 def panel_evidence(
