@@ -330,6 +330,16 @@ def _cut_rows(matrix: Any, rows: Rows, name: str) -> Any:
     return cut
 
 
+def cut_rows(matrix: sp.csr_array, start: int, stop: int) -> sp.csr_array:
+    """Return some rows of a CSR matrix with sorted, unique indices, around the same values: nothing is copied."""
+    pointers = matrix.indptr[start : stop + 1]
+    held = slice(int(pointers[0]), int(pointers[-1]))
+    parts = (matrix.data[held], matrix.indices[held], pointers - pointers[0])
+    out = sp.csr_array(parts, shape=(stop - start, matrix.shape[1]))
+    out.has_canonical_format = True
+    return out
+
+
 def as_csr(block: Block) -> sp.csr_array:
     """Return a block as CSR; of a dense one whatever is not 0, NaN included."""
     if isinstance(block, sp.csr_array):

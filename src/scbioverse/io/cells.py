@@ -24,7 +24,19 @@ from ._first_pass import MatrixInfo, first_pass, to_counts_like
 from ._gene_names import judge_names
 from ._genes import MIN_GENES, GeneMatch, match_genes
 from ._other_matrices import Hints, say_better_source
-from ._rows import as_csr, check_layer, gene_names, is_anndata, names_in, read_rows, row_source, take_columns, var_of
+from ._rows import (
+    as_csr,
+    check_layer,
+    cut_rows,
+    gene_names,
+    is_anndata,
+    names_in,
+    read_rows,
+    row_source,
+    take_columns,
+    var_of,
+)
+from ._stored import check_indices, is_readable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -229,11 +241,9 @@ class Cells:
         columns
             Positions of the columns wanted, in the order wanted; all if not given.
         """
-        if isinstance(self._source, sp.csr_array | sp.csr_matrix):
-            block = as_csr(read_rows(self._source, rows, name=self.hints.name))
-        elif isinstance(rows, slice):
+        if isinstance(rows, slice):
             start, stop, _ = rows.indices(self.n_obs)
-            block = self._rows_between(start, stop)
+            block = self._rows_between(start, max(start, stop))
         else:
             block = self._rows_at(np.asarray(rows, dtype=np.int64))
         return block if columns is None else take_columns(block, np.asarray(columns, dtype=np.int64))
@@ -290,8 +300,19 @@ class Cells:
 
     @cached_property
     def _source(self) -> Any:
-        """What is read from: the matrix, or a view; see :func:`scbioverse.io.row_source`."""
+        """What blocks are read from: the matrix, or a view; see :func:`scbioverse.io.row_source`."""
         return row_source(self.adata, self.layer)
+
+    @cached_property
+    def _whole(self) -> sp.csr_array | None:
+        """The matrix itself where it lies in memory as it is needed: rows are then looked at, not copied."""
+        source = self._source
+        if not (sp.issparse(source) and source.format == "csr" and is_readable(source, self.hints.name)):
+            return None
+        check_indices(source, self.hints.name)  # scipy follows them without looking
+        # Of our own around the same arrays, since scipy notes on an object what it has found out about it.
+        own = sp.csr_array((source.data, source.indices, source.indptr), shape=source.shape)
+        return own if own.has_canonical_format else None
 
     @cached_property
     def _edges(self) -> NDArray[np.int64]:
@@ -320,7 +341,9 @@ class Cells:
         return block
 
     def _rows_between(self, start: int, stop: int) -> sp.csr_array:
-        if stop <= start:
+        if self._whole is not None:
+            return cut_rows(self._whole, start, stop)
+        if stop == start:
             return sp.csr_array((0, len(self.names)), dtype=np.float32)
         first, last = np.searchsorted(self._edges, [start, stop - 1], side="right") - 1
         parts = []
@@ -331,8 +354,10 @@ class Cells:
         return parts[0] if len(parts) == 1 else sp.csr_array(sp.vstack(parts, format="csr"))
 
     def _rows_at(self, rows: NDArray[np.int64]) -> sp.csr_array:
-        if not rows.size:
-            return self._rows_between(0, 0)
+        if np.array_equal(rows, np.arange(self.n_obs)) or not rows.size:
+            return self._rows_between(0, rows.size)
+        if self._whole is not None:
+            return self._whole[rows]
         order = np.argsort(rows, kind="stable")
         of = np.searchsorted(self._edges, rows[order], side="right") - 1
         parts = [self._block(int(i))[rows[order[of == i]] - self._edges[i]] for i in np.unique(of)]
