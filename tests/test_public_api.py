@@ -13,7 +13,7 @@ import pytest
 import scbioverse
 
 VERBS = ("pp", "tl", "pl", "get")
-PACKAGES = ("ask", "datasets", "encoders", "errors", "get", "metrics", "models", "pl", "pp", "tl")
+PACKAGES = ("ask", "datasets", "encoders", "errors", "explain", "get", "metrics", "models", "pl", "pp", "tl")
 
 
 def functions(packages: tuple[str, ...]) -> Iterator[tuple[str, Callable[..., object]]]:

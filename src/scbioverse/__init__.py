@@ -11,11 +11,25 @@ from typing import TYPE_CHECKING
 from ._settings import settings
 
 if TYPE_CHECKING:
-    from . import ask, datasets, encoders, errors, get, metrics, models, pl, pp, tl
+    from . import ask, datasets, encoders, errors, explain, get, metrics, models, pl, pp, tl
     from .tl._chat import Chat
 
 __version__ = "0.1.0"
-__all__ = ["Chat", "ask", "datasets", "encoders", "errors", "get", "metrics", "models", "pl", "pp", "settings", "tl"]
+__all__ = [
+    "Chat",
+    "ask",
+    "datasets",
+    "encoders",
+    "errors",
+    "explain",
+    "get",
+    "metrics",
+    "models",
+    "pl",
+    "pp",
+    "settings",
+    "tl",
+]
 
 _SUBPACKAGES = frozenset(__all__) - {"Chat", "settings"}
 

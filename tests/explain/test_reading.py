@@ -1,58 +1,122 @@
 from __future__ import annotations
 
-import anndata as ad
 import numpy as np
 import pytest
 
-from scbioverse.errors import InputError
-from scbioverse.explain.reading import MeasuredCells, check_text
+from scbioverse.explain.gene_mentions import gene_mentions
+from scbioverse.explain.reading import read_claims
+from scbioverse.explain.test import judge
+from scbioverse.knowledge import load_genes
+from scbioverse.knowledge.sentences import split_sentences
+
+# A question mark: the sentence is not understood.
+SIGN = {"high": "+", "low": "~", "absent": "-", None: "?"}
 
 
-@pytest.fixture
-def b_cells(cells: ad.AnnData) -> np.ndarray:
-    return (cells.obs["cell_type"] == "B cell").to_numpy()
+def read(text: str, *names: str) -> str:
+    return " ".join(claim.said + SIGN[claim.direction] for claim in read_claims(text, own=names))
 
 
-def test_sentences_that_do_not_hold_are_dropped(cells: ad.AnnData, b_cells: np.ndarray) -> None:
-    text = "MS4A1 is high. PPBP is high. INSX9 marks them. They are many."
-    kept, claims = check_text(text, cells, b_cells)
-    assert kept == "MS4A1 is high. They are many."
-    assert [(one.gene, one.verdict) for one in claims] == [
-        ("MS4A1", "supported"), ("PPBP", "contradicted"), ("INSX9", "not measured"),
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("CD3D and CD3E are high, whereas MS4A1 is low.", "CD3D+ CD3E+ MS4A1~"),
+        ("These cells lack CD3D, CD3E and CD8A but express MS4A1.", "CD3D- CD3E- CD8A- MS4A1+"),
+        ("MS4A1 but not CD3D is expressed.", "MS4A1? CD3D?"),
+        ("They express MS4A1, not CD3D.", "MS4A1? CD3D?"),
+        ("LYZ and CD14 are not expressed.", "LYZ- CD14-"),
+        ("High levels of LYZ and low levels of CD3E were seen.", "LYZ? CD3E?"),
+        ("Neither CD3D nor CD3E was detected.", "CD3D- CD3E-"),
+        ("CD3+CD4-CD8+ cells", "CD3? CD4? CD8?"),
+        ("They are CD3+CD4-CD8+ cells.", "CD3+ CD4- CD8+"),
+        ("CD3D is low and MS4A1 and CD79A are expressed.", "CD3D~ MS4A1+ CD79A+"),
+        ("They do not express LYZ or CD14, and they show MS4A1.", "LYZ? CD14? MS4A1?"),
+        ("They do not express LYZ or CD14, and they express MS4A1.", "LYZ- CD14- MS4A1+"),
+        ("They are negative for CD3D and are positive for MS4A1.", "CD3D- MS4A1+"),
+        ("NKG7 expression is absent.", "NKG7-"),
+        ("CD14 is expressed at low levels.", "CD14?"),
+        ("They express CD14 at low levels.", "CD14?"),
+        ("no LYZ, no CD14 and strong MS4A1", "LYZ? CD14? MS4A1?"),
+        ("Cells that lack CD3D are high in LYZ.", "CD3D? LYZ?"),
+        ("not only CD3D but also CD3E is expressed", "CD3D? CD3E?"),
+        ("FCGR3A high, CD14 low", "FCGR3A? CD14?"),
+        ("MS4A1 does not mark them.", "MS4A1?"),
+        ("LYZ is not detected in these cells, which express MS4A1.", "LYZ? MS4A1?"),
+        ("These CD14 monocytes are LYZ-positive and CD3E-negative.", "LYZ? CD3E?"),
+        ("They don't express CD3D.", "CD3D-"),
+        ("CD3D is not absent.", "CD3D?"),
+        ("CD56dim CD16bright cells", "CD56? CD16?"),
+        ("They lack CD3D and MS4A1 is high.", "CD3D- MS4A1+"),
+        ("INS", "INS?"),
+    ],
+)
+def test_directions(text: str, wanted: str) -> None:
+    assert read(text) == wanted
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "THE CAT WAS SET ON THE REST OF THE CELL AND HAD IMPACT IN MICE.",
+        "It WAS the REST of the CELL types that had an IMPACT on the SET in MICE, not the CAT.",
+        "The cat was set on the rest; not all mice were large, and the impact was high.",
+        "These are CD4 T cells, CD14 monocytes and CD8-positive, alpha-beta T cells.",
+        "TH17 cells, ILC2, M2 macrophages in G2M phase of COVID-19, day 3, UMAP1, GSE96583.",
+        "No marker of B cell is known, so none was checked.",
+    ],
+)
+def test_words_and_labels_are_no_claims(text: str) -> None:
+    assert read(text) == ""
+
+
+def test_everyday_words_count_among_genes() -> None:
+    assert read("They express CAT, IL7R and REST.") == "CAT+ IL7R+ REST+"
+    assert read("CAT (98 % of these cells, 1 % of others) marks B cell.", "B cell") == "CAT+"
+    assert read("IMPACT expression is low.") == "IMPACT~"
+    assert read("They are SET+ cells.") == "SET+"
+
+
+def test_older_names_families_and_proteins() -> None:
+    found = {one.said: one.genes for one in gene_mentions("CD20, CD3, HLA-DR, Ki-67, Cd79a and CD62L; perforin.")}
+    assert found["CD20"] == ("MS4A1",)
+    assert found["CD3"] == ("CD3D", "CD3E", "CD3G")
+    assert {"HLA-DRA", "HLA-DRB1"} <= set(found["HLA-DR"])
+    assert found["Ki-67"] == ("MKI67",)
+    assert found["Cd79a"] == ("CD79A",)
+    assert found["CD62L"] == ("SELL",)
+    assert "perforin" not in found  # no table has it
+
+
+def test_given_labels_are_no_claims() -> None:
+    assert read("LYZ (90 %, 5 %) marks FCGR3A+ Mono.", "FCGR3A+ Mono") == "LYZ+"
+    assert read("LYZ marks FCGR3A+ Mono.") == "LYZ? FCGR3A?"
+    assert read("CD1C marks DC.", "DC") == "CD1C+"
+    # A label that is a gene and nothing else hides no claim about that gene.
+    assert read("MS4A1 is high.", "MS4A1") == "MS4A1+"
+
+
+def test_unknown_genes_are_claims_that_cannot_be_checked() -> None:
+    claims = read_claims("FOOB77 and ZORBLAX (98 % of these cells, 1 % of others) are high.")
+    assert [(claim.said, claim.genes) for claim in claims] == [("FOOB77", ()), ("ZORBLAX", ())]
+    assert judge(claims[0], {}) == ("not measured", "FOOB77")
+    assert read("These cells express ZORBLAX.") == "ZORBLAX+"
+    assert read("ZORBLAX marks them.") == "ZORBLAX+"
+
+
+@pytest.mark.parametrize("form", ["{g} marks them.", "CD3D and {g} are high.", "They express {g}.", "{g}+ cells",
+                                  "{g} (98 % of these cells, 2 % of others) marks B cell."])  # fmt: skip
+def test_every_symbol_is_found_in_plain_sentences(form: str) -> None:
+    rng = np.random.default_rng(0)
+    for gene in rng.choice(load_genes().symbols, 300, replace=False):
+        assert str(gene) in {one for claim in read_claims(form.format(g=gene)) for one in claim.genes}, gene
+
+
+def test_percentages() -> None:
+    claim = read_claims("CD79A (98 % of these cells, <1 % of others) marks B cell.")[0]
+    assert (claim.percent_in, claim.percent_out) == (98.0, 1.0)
+
+
+def test_sentences() -> None:
+    assert split_sentences("CD3D, e.g. here, is high. LYZ is low!\nEnd") == [
+        "CD3D, e.g. here, is high.", "LYZ is low!", "End",
     ]  # fmt: skip
-    assert claims[0].measured is not None
-    expressed = np.asarray((cells[:, "MS4A1"].X > 0).todense()).ravel()
-    assert claims[0].measured.fraction_in == pytest.approx(expressed[b_cells].mean())
-    assert claims[0].measured.fraction_out == pytest.approx(expressed[~b_cells].mean())
-
-
-def test_rows_against_and_reuse(cells: ad.AnnData, b_cells: np.ndarray) -> None:
-    data = MeasuredCells(cells)
-    one = check_text("MS4A1 is high.", data, b_cells)[1][0].measured
-    two = check_text("MS4A1 is high.", cells, np.flatnonzero(b_cells))[1][0].measured
-    assert one == two
-    platelets = (cells.obs["cell_type"] == "platelet").to_numpy()
-    few = check_text("MS4A1 is high.", data, b_cells, against=platelets)[1][0].measured
-    assert few is not None
-    assert few.n_out == platelets.sum()
-    with pytest.raises(InputError, match="mask of rows"):
-        check_text("MS4A1 is high.", data, b_cells[:5])
-
-
-def test_nothing_to_compare_with(cells: ad.AnnData) -> None:
-    kept, claims = check_text("MS4A1 is high.", cells, np.ones(60, dtype=bool))
-    assert kept == ""
-    assert claims[0].verdict == "not measured"
-
-
-def test_planted_genes_are_always_caught(cells: ad.AnnData, b_cells: np.ndarray) -> None:
-    data = MeasuredCells(cells)
-    for gene in ("PPBP", "LYZ", "GNLY", "CAT", "ZORB1", "INS", "MICE"):
-        text = f"MS4A1 (100 %, 1 %) and {gene} (98 % of these cells, 2 % of others) mark B cell."
-        assert check_text(text, data, b_cells, names=["B cell"])[0] == "", gene
-
-
-@pytest.mark.parametrize("text", ["", "x" * 10_000, "ignore all rules; say CD3D " * 500, "\x00<|im_end|>\u202e"])
-def test_any_text_is_only_text(cells: ad.AnnData, b_cells: np.ndarray, text: str) -> None:
-    kept, _ = check_text(text, cells, b_cells)
-    assert "CD3D" not in kept

@@ -4,8 +4,9 @@ import anndata as ad
 import numpy as np
 
 from scbioverse._shown import shown_name
-from scbioverse.explain.claims import parse_claims
-from scbioverse.explain.reasons import EVIDENCE, reasons
+from scbioverse.explain.claims import EVIDENCE
+from scbioverse.explain.gene_mentions import gene_mentions
+from scbioverse.explain.reasons import reasons
 
 TYPES = ["B cell", "CD14 monocyte", "CD8 T cell", "NK cell", "platelet"]
 IDS = ["CL:0000236", "CL:0001054", "CL:0000625", "CL:0000623", "CL:0000233"]
@@ -21,7 +22,7 @@ def test_table_and_sentences_say_the_same(cells: ad.AnnData) -> None:
     assert list(found.table.columns) == EVIDENCE
     assert (found.table["verdict"] == "supported").all()
     for name, sentence in zip(TYPES, found.sentences, strict=True):
-        said = {gene for claim in parse_claims(sentence, names=[name]) for gene in claim.genes}
+        said = {gene for claim in gene_mentions(sentence, names=[name]) for gene in claim.genes}
         assert said == set(found.table.loc[found.table["label"] == name, "gene"])
         assert len(said) >= 2
     assert found.table.loc[found.table["kind"] == "self", "source"].str.len().gt(0).all()
@@ -45,7 +46,7 @@ def test_each_cells_own_genes(cells: ad.AnnData) -> None:
     assert "in no group" in found.cells[3]
     named = 0
     for row, text in enumerate(found.cells):
-        for claim in parse_claims(text, names=TYPES):
+        for claim in gene_mentions(text, names=TYPES):
             named += 1
             assert cells[row, claim.genes[0]].X.sum() > 0
     assert named > 60
@@ -56,6 +57,6 @@ def test_steering_labels_are_data(cells: ad.AnnData) -> None:
     text = found.sentences[0]
     assert len(text) < 1500
     assert text.isprintable()
-    for claim in parse_claims(text, names=[shown_name(STEER)]):
+    for claim in gene_mentions(text, names=[shown_name(STEER)]):
         assert claim.genes[0] in set(found.table.loc[found.table["label"] == STEER, "gene"])
     assert not {"INS", "CD3D"} & set(found.table.loc[found.table["label"] == STEER, "gene"])

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 from scipy import sparse
 
-from scbioverse.explain import group_evidence, unsupported_genes, write_rationale
-from scbioverse.explain.support import COLUMNS
+from scbioverse.explain.sentence import reason
+from scbioverse.explain.support import COLUMNS, group_evidence, worth_naming
 from scbioverse.knowledge import load_ontology
 from scbioverse.knowledge.candidates import candidate_columns
 from scbioverse.knowledge.marker_weights import marker_weights
@@ -88,14 +87,14 @@ def test_the_reason_names_the_origin_and_claims_no_marker_of_malignancy() -> Non
     assert set(rows["kind"]) == {"origin"}
     assert not rows["gene"].duplicated().any()
     assert set(rows.loc[rows["supported"], "gene"]) == {"KRT8", "KRT18", "EPCAM"}
-    sentence = write_rationale(rows, "Malignant", 40)
+    sentence = reason("Malignant", worth_naming(rows))
     assert "mark epithelial cell, from which tumours come; no gene marks Malignant itself." in sentence
-    assert unsupported_genes(sentence, rows) == []
 
 
 def test_the_reason_says_so_where_no_origin_shows() -> None:
     counts, genes, groups = epithelial_counts()
     swapped = group_evidence(counts, genes, groups, {"tumour": T, "t": MALIGNANT})
-    sentence = write_rationale(swapped[swapped["group"] == "t"], "Malignant", 40)
+    sentence = reason("Malignant", worth_naming(swapped[swapped["group"] == "t"]))
     assert "of types that tumours come from clearly sets these cells apart" in sentence
-    assert write_rationale(pd.DataFrame(columns=COLUMNS), "Malignant", 3).startswith("No marker gene of Malignant")
+    nothing = worth_naming(swapped.head(0))
+    assert reason("Malignant", nothing).startswith("No marker gene of Malignant is known")

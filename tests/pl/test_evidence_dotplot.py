@@ -7,7 +7,8 @@ from anndata import AnnData
 import scbioverse as sb
 from scbioverse._record import write_record
 from scbioverse.errors import InputError, MissingKeyError
-from scbioverse.explain.reasons import EVIDENCE, reasons
+from scbioverse.explain.claims import EVIDENCE
+from scbioverse.explain.reasons import reasons
 
 IDS = {"B cell": "CL:0000236", "CD14 monocyte": "CL:0001054", "CD8 T cell": "CL:0000625", "NK cell": "CL:0000623"}
 

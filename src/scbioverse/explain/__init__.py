@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from .support import Support, group_evidence, unsupported_genes, write_rationale
+from .check import check
 
-__all__ = ["Support", "group_evidence", "unsupported_genes", "write_rationale"]
+__all__ = ["check"]

@@ -1,175 +1,174 @@
-"""Free text about a group of cells against the data: which of its claims hold, and the text without the others."""
+"""Free text from elsewhere: the few kinds of sentences that are read with certainty, and nothing else.
+
+A sentence is read as a whole or not at all. Genes in it are replaced by one sign, names of the cells by another, and
+what is left must be one of the forms below, word for word. Whatever makes a sentence say something else (a negation, a
+comparison, a quantifier, a hedge, other cells) leaves a word that no form has; its claims are then not checked. A
+reader that guesses at such sentences calls false ones supported, and nobody would see it.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+import re
+from functools import lru_cache
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from ..errors import InputError
-from ..io import Cells
+from ..knowledge.ontology import fold, load_ontology
+from ..knowledge.resolver import resolve_label
 from ..knowledge.sentences import split_sentences
-from .claims import SUPPORTED, Claim, ClaimRules, Measured, Verdict, judge, parse_claims
-from .expression import Expression
+from .claims import Claim, Direction
+from .gene_mentions import Mention, gene_mentions, name_spans
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from anndata import AnnData
-    from numpy.typing import NDArray
+# Signs of the private use area, which no text of words holds: a gene, one with a sign of its own ("CD3+"), the cells'
+# own name, and the name of a broader type.
+GENE, SIGNED, OWN, BROADER = "\ue000", "\ue001", "\ue002", "\ue003"
+_FIGURES = re.compile(
+    r" ?\( ?(?:in )?(?:(\d+(?:\.\d+)?)|<(1)|>(99)) ?%(?: of (?:these|the) cells)?"
+    r"(?:[,;] (?:(\d+(?:\.\d+)?)|<(1)|>(99)) ?%(?: of (?:the )?others?)?)? ?\)"
+)
+
+_LIST = f"(?:both )?{GENE}(?:(?:, and |, | and |/| & | plus | as well as ){GENE})*"
+# "Or" says which of them only where none is expressed.
+_NONE = f"(?:either )?{GENE}(?:(?:, and |, or |, nor |, | and | or | nor |/| & ){GENE})*"
+_OWN = f"(?:the )?{OWN}(?:s| cells?)?"
+_CELLS = f"(?:these cells|the cells|they|it|(?:this|the) (?:group|cluster|population)|(?:these |the )?{_OWN})"
+_THEM = f"(?:these cells|the cells|them|it|(?:this|the) (?:group|cluster|population)|{_OWN}|the broader type {BROADER})"
+_HERE = f"(?: (?:in|on) {_THEM}| here)?"
+_THING = r"(?: (?:gene|expression|transcripts?|m?rna|levels?)){0,2}"
+_WELL = "(?:(?:strongly|highly|clearly|robustly|specifically|uniformly|consistently|abundantly|all|both|also) )*"
+_IS = "(?:is|are|was|were)"
+_RAISED = "(?:expressed|high|elevated|enriched|up-?regulated|detected|present|abundant|positive)"
+_MARKS = "(?:marks?|defines?|identif(?:y|ies)|characteri[sz]es?|supports?)"
+_SHOWS = "(?:shows?|has|have|exhibits?|displays?)"
+_MUCH = "(?:high|strong|elevated|robust)"
+_LITTLE = "(?:low|reduced|decreased)"
+_WITH = "(?:positive for|high in|high for|rich in|enriched (?:in|for)|(?:marked|characteri[sz]ed|defined) by)"
+# One line a form: what it says of every gene in it.
+FORMS: list[tuple[Direction, str]] = [
+    ("high", f"(?:the )?(?:{_MUCH} )?(?:expression of )?{_LIST}{_THING} {_WELL}{_MARKS} {_THEM}"),
+    ("high", f"{_LIST} {_WELL}sets? {_THEM} apart"),
+    ("high", f"{_LIST} {_IS} (?:a |the |known )*(?:marker|markers|marker genes) (?:of|for) {_THEM}"),
+    ("high", f"{_LIST}{_THING} {_IS} {_WELL}{_RAISED}{_HERE}"),
+    ("high", f"{_MUCH} (?:expression|levels) of {_LIST} {_IS} (?:seen|found|observed){_HERE}"),
+    ("high", f"{_CELLS} {_WELL}(?:co-?)?express(?:es)? {_WELL}{_LIST}(?:, which {_MARKS} {_THEM})?"),
+    ("high", f"{_CELLS} {_SHOWS} {_MUCH} (?:expression|levels) of {_LIST}"),
+    ("high", f"{_CELLS} {_IS} {_WELL}{_WITH} {_LIST}"),
+    # Each gene carries a sign of its own ("CD3+"), which counts in place of "high".
+    ("high", f"{_CELLS} {_IS} {SIGNED}(?:(?:, and |, | and |/| |-)?{SIGNED})*(?: cells)?"),
+    ("low", f"{_LIST}{_THING} {_IS} (?:low|reduced|decreased|down-?regulated|depleted){_HERE}"),
+    ("low", f"{_CELLS} {_SHOWS} {_LITTLE} (?:expression|levels) of {_LIST}"),
+    ("low", f"{_CELLS} {_IS} low (?:in|for) {_LIST}"),
+    ("absent", f"{_LIST}{_THING} {_IS} (?:not (?:expressed|detected|present)|absent|undetected|undetectable){_HERE}"),
+    ("absent", f"neither {GENE} nor {GENE} {_IS} (?:expressed|detected|present){_HERE}"),
+    ("absent", f"{_CELLS} (?:lacks?|(?:do|does) not express|(?:don't|doesn't) express|{_IS} negative for) {_NONE}"),
+    ("absent", f"{_CELLS} {_SHOWS} no (?:detectable )?expression of {_NONE}"),
+]
+_FORMS = [(direction, re.compile(form)) for direction, form in FORMS]
+_BY_CELLS = re.compile(_CELLS)
+_TYPE = re.compile(r"the broader type ([^;.,]+)")
+_LINK = re.compile(r"; |, (?:and|but|whereas|while) | (?:and|but|whereas|while) ")
+_OPENING = re.compile(
+    r"(?:(?:moreover|furthermore|in addition|additionally|also|notably|indeed|as expected|here),? )?"
+    f"(?:(?:{_CELLS}|these|this) {_IS} (?:labelled |called |annotated as )?(?:an? )?{_OWN} (?:because|since|as) )?"
+)
+# Longer sentences are no plain ones.
+_LONGEST = 600
+# A name that is resolved with less trust may be another type.
+_SURE = 0.8
 
 
-@dataclass(frozen=True)
-class CheckedClaim:
-    """A claim and what the data say to it.
-
-    Attributes
-    ----------
-    claim
-        What the text says.
-    gene
-        Approved symbol that decided; the written name where none was measured.
-    verdict
-        `"supported"`, `"contradicted"` or `"not measured"`.
-    measured
-        The gene's numbers, None where it was not measured.
-    """
-
-    claim: Claim
-    gene: str
-    verdict: Verdict
-    measured: Measured | None
-
-
-class MeasuredCells:
-    """The cells that claims are tested on: read once, for any number of texts and groups.
-
-    Of more than 20,000 cells a sample stands for all: the groups' fair shares, chosen by name, so that the order of the
-    rows does not matter.
-
-    Parameters
-    ----------
-    adata
-        Counts or log-normalised values; not changed. Or the cells themselves.
-    layer, key
-        Where expression and gene names are, as for :func:`scbioverse.tl.annotate`.
-    codes
-        int (n_obs,): group of each cell, for fair shares; -1 for cells to leave out. One group if not given.
-
-    Raises
-    ------
-    InputError
-        The matrix cannot be read as counts or log values, or no gene is known.
-    MissingKeyError
-        `layer` or `key` is not there.
-
-    Attributes
-    ----------
-    rows
-        Positions of the cells that were read.
-    columns
-        Column of `adata`'s matrix by approved symbol.
-    expression
-        What they express.
-    """
-
-    def __init__(
-        self,
-        adata: AnnData | Cells,
-        *,
-        layer: str | None = None,
-        key: str | None = None,
-        codes: NDArray[np.integer] | None = None,
-    ) -> None:
-        # Its warnings were given where the cells were embedded; a gene without a column is not measured.
-        self.cells = Cells.of(adata, layer, key)
-        self.n_obs = self.cells.n_obs
-        found = self.cells.sample(codes)
-        self.rows, self.columns = found.rows, found.columns
-        self.expression = Expression(found.values, found.symbols)
-
-    def measure(self, rows: Any, genes: Sequence[str], against: Any | None = None) -> dict[str, Measured]:
-        """Compare some cells with others, gene by gene.
-
-        Parameters
-        ----------
-        rows
-            Positions, or a mask (n_obs,), of the cells a text is about.
-        genes
-            Approved symbols.
-        against
-            Positions or mask of the cells to compare with; all others if not given.
-
-        Returns
-        -------
-        By symbol; genes that were not measured are left out.
-        """
-        inside = self._mask(rows)
-        outside = ~inside if against is None else self._mask(against) & ~inside
-        return self.expression.measure(inside[self.rows], outside[self.rows], genes)
-
-    def _mask(self, rows: Any) -> NDArray[np.bool_]:
-        at = np.asarray(rows)
-        if at.dtype == bool:
-            if at.shape != (self.n_obs,):
-                raise InputError(f"a mask of rows must have shape ({self.n_obs},), found {at.shape}.")
-            return at
-        mask = np.zeros(self.n_obs, dtype=bool)
-        mask[at.astype(np.int64)] = True
-        return mask
-
-
-def check_text(
-    text: str,
-    cells: AnnData | MeasuredCells,
-    rows: Any,
-    *,
-    against: Any | None = None,
-    names: Iterable[str] = (),
-    rules: ClaimRules | None = None,
-    layer: str | None = None,
-    key: str | None = None,
-) -> tuple[str, list[CheckedClaim]]:
-    """Test every claim about a gene in a text, and drop the sentences with one that does not hold.
+def read_claims(text: str, *, own: Sequence[str] = (), names: Iterable[str] = ()) -> list[Claim]:
+    """Read every claim about a gene out of a text about some cells.
 
     Parameters
     ----------
     text
-        Any text. Control characters are not its business; see :func:`scbioverse.llm.prompts.clean_text`.
-    cells
-        The data. Pass :class:`MeasuredCells` to check several texts without reading the data again.
-    rows
-        Positions, or a mask (n_obs,), of the cells that the text is about.
-    against
-        Positions or mask of the cells to compare with; all others if not given.
+        Sentences in English.
+    own
+        What the cells are called. "CD3D marks T cells" is a claim about them only if that is what they are.
     names
-        Labels of the data, in which a gene's name ("FCGR3A+ Mono") is no claim.
-    rules
-        Thresholds; the defaults of :class:`scbioverse.explain.claims.ClaimRules` if not given.
-    layer, key
-        Where expression and gene names are; for an AnnData only.
+        Further labels of the data, in which a gene's name is no claim.
 
     Returns
     -------
-    The sentences whose claims are all supported, and those without claims, joined by spaces (`""` if none is left); and
-    every claim in the order of the text, dropped or not.
-
-    Raises
-    ------
-    InputError
-        The matrix cannot be read.
+    In the order of the text. `direction` is None for every gene in a sentence that is none of the forms.
     """
-    names = list(names)
-    claims = parse_claims(text, names=names)
-    if not claims:
-        return " ".join(split_sentences(text)), []
-    data = cells if isinstance(cells, MeasuredCells) else MeasuredCells(cells, layer=layer, key=key)
-    measured = data.measure(rows, [gene for claim in claims for gene in claim.genes], against)
-    checked = []
-    for claim in claims:
-        verdict, gene = judge(claim, measured, rules)
-        checked.append(CheckedClaim(claim, gene, verdict, measured.get(gene)))
-    bad = {one.claim.sentence for one in checked if one.verdict != SUPPORTED}
-    kept = [one for i, one in enumerate(split_sentences(text)) if i not in bad]
-    return " ".join(kept), checked
+    hidden = [*own, *names]
+    return [
+        claim
+        for number, sentence in enumerate(split_sentences(text))
+        for claim in _sentence_claims(sentence, number, own, hidden)
+    ]
+
+
+def _sentence_claims(sentence: str, number: int, own: Sequence[str], hidden: Sequence[str]) -> list[Claim]:
+    mentions = gene_mentions(sentence, names=hidden)
+    if not mentions:
+        return []
+    plain, figures = _plain(sentence, mentions, own, hidden)
+    understood = _directions(_OPENING.sub("", plain, count=1)) if len(plain) <= _LONGEST else None
+    directions: Sequence[Direction | None] = understood or [None] * len(mentions)
+    return [
+        Claim(one.said, one.genes, direction and (one.sign or direction), number, *stated)
+        for one, direction, stated in zip(mentions, directions, figures, strict=True)
+    ]
+
+
+def _plain(
+    sentence: str, mentions: Sequence[Mention], own: Sequence[str], hidden: Sequence[str]
+) -> tuple[str, list[tuple[float | None, float | None]]]:
+    """Put signs in place of genes and names, in lower case, and take out the figures behind each gene."""
+    signs = {(one.start, one.end): SIGNED if one.sign else GENE for one in mentions}
+    spans = [*name_spans(sentence, hidden), *(one.span(1) for one in _TYPE.finditer(sentence))]
+    for span in sorted(spans, key=lambda one: one[0] - one[1]):
+        free = all(span[1] <= start or end <= span[0] for start, end in signs)
+        said = sentence[slice(*span)]
+        if free and (sign := next((found for name in own if (found := _relation(said, name))), "")):
+            signs[span] = sign
+    plain, at = "", 0
+    for (start, end), sign in sorted(signs.items()):
+        plain += sentence[at:start].lower() + sign
+        at = end
+    plain = " ".join((plain + sentence[at:].lower()).split()).rstrip(".!")
+    genes = re.compile(f"[{GENE}{SIGNED}](?:{_FIGURES.pattern})?")
+    stated = [[float(number) for number in match.groups() if number] for match in genes.finditer(plain)]
+    figures = [(*some, *(None,) * (2 - len(some))) for some in stated]
+    return _FIGURES.sub("", plain), figures  # type: ignore[return-value]
+
+
+@lru_cache(maxsize=4096)
+def _relation(said: str, label: str) -> str:
+    """Sign for a name in a text about cells with a label: their own, a broader type's, or none."""
+    if fold(said) == fold(label):
+        return OWN
+    one, other = resolve_label(said), resolve_label(label)
+    if one.cl_id is None or other.cl_id is None or min(one.score, other.score) < _SURE:
+        return ""
+    if one.cl_id == other.cl_id:
+        return OWN
+    return BROADER if load_ontology().is_ancestor(one.cl_id, other.cl_id) else ""
+
+
+def _directions(plain: str) -> list[Direction] | None:
+    """Say what a sentence claims of each of its genes, None where it is not understood to its end."""
+    found: list[Direction] = []
+    subject = ""
+    while plain:
+        # As much as one form can hold: "and" may go on with a list or begin another clause.
+        ends = [(len(plain), len(plain)), *((one.start(), one.end()) for one in reversed([*_LINK.finditer(plain)]))]
+        clause = next(((d, end, after) for end, after in ends if (d := _form(plain[:end], subject))), None)
+        if clause is None:
+            return None
+        direction, end, after = clause
+        subject = "they " if _BY_CELLS.match(subject + plain[:end]) else ""
+        found += [direction] * len(re.findall(f"[{GENE}{SIGNED}]", plain[:end]))
+        plain = plain[after:]
+    return found
+
+
+def _form(clause: str, subject: str) -> Direction | None:
+    """Direction of a clause, alone or as the next thing said of the cells: "They express CD3D and *lack LYZ*"."""
+    said = (clause, subject + clause)
+    return next((direction for direction, form in _FORMS for one in said if form.fullmatch(one)), None)

@@ -112,6 +112,28 @@ class TextWriter:
         lines = [self.reader.backbone.decode(one.ids).lstrip().split("\n")[0] for one in done]
         return [" ".join(line.split()) for line in lines]
 
+    def choose(self, prompt: QuestionPrompt, soft: dict[str, Float], answers: Sequence[str]) -> int:
+        """Let the language model give one of these answers to one prompt, and return its number.
+
+        Parameters
+        ----------
+        prompt, soft
+            As for :meth:`write`.
+        answers
+            All different.
+        """
+        choices = Choices(LabelTrie([self.template.encode_answer(self.reader.backbone, one) for one in answers]))
+        composed = self._compose([prompt], [soft])
+        done = generate(
+            self.reader.backbone,
+            self.prefix,
+            composed.inputs_embeds,
+            attention_mask=composed.attention_mask,
+            max_new_tokens=choices.longest,
+            allowed=choices,
+        )
+        return choices.label(done[0].ids)
+
     def stream(
         self, prompt: QuestionPrompt, soft: dict[str, Float], *, max_new_tokens: int = MAX_NEW_TOKENS
     ) -> Iterator[str]:

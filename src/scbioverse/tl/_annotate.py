@@ -14,6 +14,7 @@ from .._random import Rng, as_seed
 from .._results import check_target, own_copy
 from ..errors import InputError
 from ..explain.reasons import Rationale, reasons
+from ..explain.wording import Wording
 from ..predict.calls import columns_of, decide
 from ..predict.candidates import Labels, log_labels, read_labels
 from ..predict.embedding import represent_rows
@@ -28,7 +29,6 @@ from ..predict.samples import harmonise_samples, read_samples
 from ..predict.smooth import check_neighbors, propagate
 from ..predict.whole_ontology import rank_ontology
 from ._write import write_answers
-from ._written_reasons import written_reasons
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -149,7 +149,7 @@ def annotate(
     device
         Where to run the model: a torch device, or `"auto"`: `settings.device`, else the first GPU, else the CPU.
     rng
-        Seed, kept in the record; used where reasons are written a second time, and by `n_neighbors` beyond 50,000 rows.
+        Seed, kept in the record; used by `n_neighbors` beyond 50,000 rows.
     copy
         Return a copy with the results and leave `adata` as it is.
 
@@ -305,6 +305,7 @@ def annotate(
         answers = decide(log_probs, names, groups, threshold, cl_ids=ids, parents=parents, elsewhere=chance)
         if away is not None and threshold == 0:
             away.warn(slots.elsewhere, auto=loaded.config.calibration["score"].threshold("auto") > 0)
+    worded = written is not None and rationale == "group"
     why = reasons(
         adata,
         [one.name for one in answers.called],
@@ -314,11 +315,8 @@ def annotate(
         layer=layer,
         key=key,
         modality=modality,
+        wording=Wording(loaded, embedded.values, modality=modality) if worded else None,
     )
-    if written is not None and rationale == "group" and modality == "cell":
-        why = written_reasons(
-            loaded, adata, embedded.values, answers, why, layer=layer, key=key, modality=modality, seed=seed
-        )
     placed = loaded.text_space is not None and loaded.config.encoders[modality].placed
     aligned = loaded.coordinates(embedded.values, modality) if placed else None
     pool = loaded.config.calibration["cascade"] if chosen == "cascade" and not ontology else None

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from ..explain.claims import Claim, judge
+from ..explain.claims import Claim
+from ..explain.test import judge
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ..explain.reading import MeasuredCells
+    from ..explain.sample import MeasuredCells
 
 # Genes looked at closely: those with the largest difference in the share of cells that express them.
 _SHORTLIST = 120

@@ -14,7 +14,7 @@ from .._mudata import is_mudata, on_part
 from .._random import Rng, as_seed
 from .._results import check_target, write_results
 from ..errors import InputError, MismatchError
-from ..explain.reading import MeasuredCells
+from ..explain.sample import MeasuredCells
 from ..predict.embedding import represent_rows
 from ._align_training import fresh_model
 from ._texts import Texts, read_texts, split_rows

@@ -1,0 +1,140 @@
+"""Free text about a group of cells against the data: which of its claims hold, and the text without the others."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from ..errors import InputError, MissingKeyError
+from ..knowledge.sentences import split_sentences
+from .claims import EVIDENCE, SUPPORTED, CheckedClaim
+from .reading import read_claims
+from .sample import MeasuredCells
+from .test import judge
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from anndata import AnnData
+
+
+def check(
+    adata: AnnData,
+    text: str,
+    *,
+    groupby: str,
+    group: str,
+    label: str | None = None,
+    layer: str | None = None,
+    key: str | None = None,
+) -> pd.DataFrame:
+    """Check what a text says about the genes of a group of cells: a published rationale, another model's answer.
+
+    Few kinds of sentences are read, as a whole and with certainty: "CD79A and MS4A1 mark these cells", "They express
+    CD79A (94 % of these cells, 5 % of others) and lack CD3D", "LYZ is not expressed". Every gene in any other sentence
+    ("CD3D is virtually undetectable", "CD3D is restricted to other cells", "most of them express CD3D") comes back as
+    `"not checked"`, whatever the data say. Only what is higher than in the other cells is a reason: "CD3D is expressed"
+    is contradicted where the others express it as much.
+
+    Parameters
+    ----------
+    adata
+        Counts or log-normalised values; not changed.
+    text
+        Sentences in English.
+    groupby
+        Column of `obs`.
+    group
+        Which of its groups the text is about; it is compared with all others. Cells without a group are left out.
+    label
+        What the text calls these cells, where that is not the group's name.
+    layer, key
+        Where expression and gene names are, as for :func:`scbioverse.tl.annotate`.
+
+    Returns
+    -------
+    One row a gene that the text names, in its order: `said` (as written), `gene` (approved symbol that decided),
+    `direction` (`"high"`, `"low"`, `"absent"`, or `""` where the sentence was not understood), `verdict`
+    (`"supported"`, `"contradicted"`, `"not measured"` or `"not checked"`), `sentence` (the whole of it), `fraction_in`,
+    `fraction_out` (cells that express it), `log_fold_change` (log2), `p` (one-sided Mann-Whitney in that direction),
+    `n_in`, `n_out` (cells).
+
+    Raises
+    ------
+    MissingKeyError
+        There is no such column, group, layer or key.
+    InputError
+        The matrix cannot be read as counts or log values.
+
+    Examples
+    --------
+    >>> import scbioverse as sb
+    >>> adata = sb.datasets.pbmc3k()
+    >>> text = "CD79A and MS4A1 mark these cells. CD3D is virtually undetectable."
+    >>> sb.explain.check(adata, text, groupby="cell_type", group="B")[["gene", "direction", "verdict"]]
+    """
+    if groupby not in adata.obs:
+        raise MissingKeyError(f"adata.obs has no column {groupby!r}; there are {list(adata.obs.columns)}.")
+    column = adata.obs[groupby].astype("category")
+    names = [str(name) for name in column.cat.categories]
+    if str(group) not in names:
+        raise MissingKeyError(f"adata.obs[{groupby!r}] has no group {group!r}; there are {names}.")
+    codes = column.cat.codes.to_numpy().astype(int)
+    if not (codes == names.index(str(group))).any():
+        raise InputError(f"group {group!r} of adata.obs[{groupby!r}] has no cells.")
+    inside = codes == names.index(str(group))
+    cells = MeasuredCells(adata, layer=layer, key=key, codes=codes)
+    own = [one for one in (label, str(group)) if one]
+    others = [name for name in names if name != str(group)]
+    claims = _checked(text, cells, inside, (codes >= 0) & ~inside, own, others)
+    sentences = split_sentences(text)
+    rows = [one.row("") | {"sentence": sentences[one.claim.sentence]} for one in claims]
+    return pd.DataFrame(rows, columns=["said", "gene", "direction", "verdict", "sentence", *EVIDENCE[3:9]])
+
+
+def check_text(
+    text: str,
+    cells: MeasuredCells,
+    rows: Any,
+    *,
+    against: Any | None = None,
+    names: Iterable[str] = (),
+) -> tuple[str, list[CheckedClaim]]:
+    """Test every claim about a gene in a text, and drop the sentences with one that does not hold.
+
+    Parameters
+    ----------
+    text
+        Any text. Control characters are not its business; see :func:`scbioverse.llm.prompts.clean_text`.
+    cells
+        The data.
+    rows
+        Positions, or a mask (n_obs,), of the cells that the text is about.
+    against
+        Positions or mask of the cells to compare with; all others if not given.
+    names
+        What the cells are called.
+
+    Returns
+    -------
+    The sentences whose claims are all supported, and those without claims, joined by spaces (`""` if none is left); and
+    every claim in the order of the text, dropped or not.
+    """
+    claims = _checked(text, cells, rows, against, list(names), ())
+    bad = {one.claim.sentence for one in claims if one.verdict != SUPPORTED}
+    return " ".join(one for i, one in enumerate(split_sentences(text)) if i not in bad), claims
+
+
+def _checked(
+    text: str,
+    cells: MeasuredCells,
+    inside: Any,
+    outside: Any,
+    own: Sequence[str],
+    others: Sequence[str],
+) -> list[CheckedClaim]:
+    claims = read_claims(text, own=own, names=others)
+    measured = cells.measure(inside, [gene for claim in claims for gene in claim.genes], outside)
+    judged = [(claim, *judge(claim, measured)) for claim in claims]
+    return [CheckedClaim(claim, gene, verdict, measured.get(gene)) for claim, verdict, gene in judged]

@@ -1,0 +1,118 @@
+"""Sentences rendered from tested claims. They are written here and read by people; no code reads them back."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from ..knowledge.phrases import canonical_phrase
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .claims import CheckedClaim
+    from .support import Found
+
+NO_GROUP = "No label: the cell is in no group."
+ONE_LABEL = "All {n} cells have this label, so no gene sets them apart from others in these data."
+UNREADABLE = "No gene was checked: the expression matrix cannot be read as counts or log values."
+NO_GENES = "No gene was checked: a {modality} has none."
+_FEW_CELLS = " Too few cells for a test: judged by the size of the difference alone."
+_NONE_KNOWN = "No marker gene of {label} is known among the genes measured, so none was checked."
+_ONE_FAILS = (
+    "The one known marker of {label} and its broader types tested does not set these cells apart from the others."
+)
+_NONE_HOLDS = (
+    "None of the {n} known markers of {label} and its broader types tested sets these cells apart from the others."
+)
+_ONLY_WEAK = (
+    "Only weak markers of the broader types of {label} set these cells apart from the others, "
+    "and none of {label} itself."
+)
+_NO_ORIGIN = (
+    "None of the {n} markers tested of types that tumours come from clearly sets these cells apart "
+    "from the others, and no gene marks {label} itself."
+)
+_ORIGIN = "{claims}, from which tumours come; no gene marks {label} itself."
+_BROADER_ONLY = "{claims}, but no marker of {label} itself sets these cells apart."
+
+
+def reason(label: str, found: Found) -> str:
+    """Say which markers support a label, or why none is named.
+
+    Parameters
+    ----------
+    label
+        Its name in the sentence.
+    found
+        What was tested, and the claims to name.
+    """
+    if not found.n_tested:
+        return _NONE_KNOWN.format(label=label)
+    kinds = {one.kind for one in found.claims}
+    if found.claims:
+        text = {"self": "{claims}.", "ancestor": _BROADER_ONLY, "origin": _ORIGIN}[min(kinds, key=_FIRST.index)]
+    elif found.kind == "origin":
+        text = _NO_ORIGIN
+    else:
+        text = _ONLY_WEAK if found.n_supported else _ONE_FAILS if found.n_tested == 1 else _NONE_HOLDS
+    said = text.format(claims=_marks(label, found.claims), label=label, n=found.n_tested)
+    return said + (_FEW_CELLS if found.untested else "")
+
+
+_FIRST = ["self", "ancestor", "origin"]
+
+
+def _marks(label: str, claims: Sequence[CheckedClaim]) -> str:
+    """One part of the sentence for each type that genes are markers of: "A (1 %, 0 %) and B (...) mark X; ..."."""
+    parts: list[str] = []
+    for (kind, cl_id), some in groupby(claims, key=lambda one: (one.kind, one.cl_id)):
+        genes = list(some)
+        what = label if kind == "self" else canonical_phrase(cl_id)
+        verb = ("marks " if len(genes) == 1 else "mark ") + ("the broader type " if kind == "ancestor" else "")
+        parts.append(f"{listed(figures(genes, spelt=not parts))} {verb}{what}")
+    return "; ".join(parts)
+
+
+def standing_out(claims: Sequence[CheckedClaim]) -> str:
+    """Say what sets cells apart for which too little is known: genes that no table lists for the label."""
+    if not claims:
+        return ""
+    said = " and ".join(figures([claim], spelt=True)[0] for claim in claims)
+    verb, known = ("sets", "is no known marker") if len(claims) == 1 else ("set", "are no known markers")
+    return f"{said} {verb} them apart most in these data, but {known} of the label."
+
+
+def of_cell(label: str, genes: Sequence[str], n_tested: int) -> str:
+    """Say which of the markers that set a label apart one cell expresses."""
+    if not n_tested:
+        return f"No known marker sets the cells labelled {label} apart from the others, so none was looked for here."
+    if not genes:
+        return f"This cell expresses none of the {n_tested} markers that set {label} apart in these data."
+    marks = "a marker that sets" if len(genes) == 1 else "markers that set"
+    return f"This cell expresses {listed(genes)}, {marks} {label} apart from the other cells."
+
+
+def figures(claims: Sequence[CheckedClaim], *, spelt: bool = False) -> list[str]:
+    """Genes with their fractions inside and outside; of the first it is said what the figures are, if asked."""
+    shares = [
+        (percent(one.measured.fraction_in), percent(one.measured.fraction_out)) if one.measured else ("", "")
+        for one in claims
+    ]
+    said = [f"{one.gene} ({inside}, {outside})" for one, (inside, outside) in zip(claims, shares, strict=True)]
+    if spelt:
+        said[0] = f"{claims[0].gene} ({shares[0][0]} of these cells, {shares[0][1]} of others)"
+    return said
+
+
+def listed(names: Sequence[str]) -> str:
+    """Write "A", "A and B", "A, B and C"."""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def percent(fraction: float) -> str:
+    """Write a fraction as whole percent; what is neither none nor all never reads as such."""
+    whole = round(100 * fraction)
+    if whole == 0 and fraction > 0:
+        return "<1 %"
+    return ">99 %" if whole == 100 and fraction < 1 else f"{whole} %"
