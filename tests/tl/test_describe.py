@@ -10,11 +10,11 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
-from scbioverse.tl._describe_reference import agreed
-from scbioverse.tl._neighbours import View, nearest_rows
 
 import scbioverse as sb
 from scbioverse.errors import InputError, MissingKeyError
+from scbioverse.predict.descriptions import agreed
+from scbioverse.predict.neighbours import View, nearest_rows
 from tests._precision import UNIT
 
 if TYPE_CHECKING:

@@ -13,10 +13,10 @@ from .._settings import settings
 from ..errors import InputError
 from ..llm.questions import bounded
 from ..models import load
+from ..predict.descriptions import reference_texts
 from ..predict.embedding import represent_rows
-from .neighbours import compared_views, nearest_rows
+from ..predict.neighbours import compared_views, nearest_rows
 from .query import Refusal
-from .reference import reference_texts
 from .run import Result
 from .values import listed
 

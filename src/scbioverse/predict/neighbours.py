@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError, MissingKeyError
-from ..predict.embedding import represent_rows
+from .embedding import represent_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from .._keys import Slots
     from ..models import BioVerse
-    from ..predict.embedding import Representation
+    from .embedding import Representation
 
 Float = NDArray[np.float32]
 Metric = Literal["cosine", "tanimoto"]

@@ -1,0 +1,173 @@
+"""Descriptions: written by the language model, or one of the texts that a row's neighbours in a reference have."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from ..errors import InputError, MissingKeyError
+from ..llm.questions import bounded
+from ..models.writer import write_labels
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from numpy.typing import NDArray
+
+    from ..models import BioVerse
+    from .neighbours import Neighbours
+
+Choose = Literal["nearest", "consensus", "aligned"]
+CHOICES = ("nearest", "consensus", "aligned")
+# Similarity that makes a neighbour count e times as much as another, in units of the similarity itself.
+SOFTNESS = 0.05
+# Longest text kept of what a model writes: a model that repeats itself would fill a column.
+MOST_CHARS = 2000
+_WORD = re.compile(r"\w+|[^\w\s]")
+
+
+@dataclass(frozen=True, eq=False)
+class Chosen:
+    """One text a row.
+
+    Attributes
+    ----------
+    rows
+        int64 (n,): row of the reference, -1 for none.
+    score
+        float32 (n,): similarity of that row; NaN for none.
+    """
+
+    rows: NDArray[np.int64]
+    score: NDArray[np.float32]
+
+
+def reference_texts(reference: AnnData, text_key: str) -> list[str]:
+    """Texts of a reference, `""` where a row has none.
+
+    Raises
+    ------
+    MissingKeyError
+        There is no such column.
+    InputError
+        `reference` is no AnnData, or no row has a text.
+    """
+    if not hasattr(reference, "obs") or not hasattr(reference, "obsm"):
+        raise InputError(f"reference must be an AnnData with texts in obs, found {type(reference).__name__}.")
+    if text_key not in reference.obs:
+        raise MissingKeyError(
+            f"reference.obs has no column {text_key!r} (found: {list(map(str, reference.obs.columns)) or 'none'}). "
+            "Name the column of texts with text_key=."
+        )
+    column = reference.obs[text_key].astype(object)
+    texts = ["" if one is None or one != one else " ".join(str(one).split()) for one in column]
+    if not any(texts):
+        raise InputError(f"reference.obs[{text_key!r}] holds no text.")
+    return texts
+
+
+def choose_rows(
+    found: Neighbours, texts: list[str], choose: Choose, model: BioVerse, coordinates: NDArray[np.float32] | None
+) -> Chosen:
+    """Choose one neighbour of each row.
+
+    Parameters
+    ----------
+    found
+        Neighbours of each row, all with a text.
+    texts
+        Texts of the reference.
+    choose
+        `"nearest"`, `"consensus"` (:func:`agreed`), or `"aligned"`: the text nearest to the row in the shared space.
+    model
+        Places texts in the shared space.
+    coordinates
+        Rows in the shared space, float32 (n, d_text); read for `"aligned"` alone.
+    """
+    n = len(found.rows)
+    place = np.zeros(n, dtype=np.int64)
+    known = np.flatnonzero(found.rows[:, 0] >= 0)
+    near = found.rows[known]
+    used, at = np.unique(near, return_inverse=True)
+    at = at.reshape(near.shape)
+    if choose == "consensus":
+        counts = [Counter(_WORD.findall(texts[one].lower())) for one in used]
+        similarity = found.similarity[known]
+        place[known] = [agreed([counts[one] for one in row], near) for row, near in zip(at, similarity, strict=True)]
+    elif choose == "aligned" and coordinates is not None and used.size:
+        points = model.text_coordinates([texts[one] for one in used])
+        place[known] = np.einsum("nd,nkd->nk", coordinates[known], points[at]).argmax(axis=1)
+    rows = np.arange(n)
+    return Chosen(found.rows[rows, place], found.similarity[rows, place])
+
+
+def agreed(texts: list[Counter[str]], similarity: NDArray[np.float32], *, softness: float = SOFTNESS) -> int:
+    """Return the text that agrees best with all, nearer ones counting more.
+
+    Agreement of two texts is the F1 of their tokens; text j counts exp(similarity_j / softness). This is the choice of
+    least expected loss (Kumar and Byrne 2004, minimum Bayes risk) where neighbours stand for what the text may be.
+    """
+    weight = np.exp((similarity.astype(np.float64) - float(similarity.max())) / softness)
+    sizes = np.array([one.total() for one in texts])
+    shared = np.array([[(one & other).total() for other in texts] for one in texts])
+    f1 = 2 * shared / np.maximum(1, sizes[:, None] + sizes)
+    return int((f1 @ weight).argmax())
+
+
+def written_texts(
+    model: BioVerse,
+    values: NDArray[np.float32],
+    modality: str,
+    question: str | None,
+    *,
+    beams: int,
+    max_new_tokens: int,
+    batch_size: int,
+) -> tuple[list[str], NDArray[np.float32]]:
+    """Let the language model write of every row, or answer a question about it.
+
+    Parameters
+    ----------
+    values
+        float32 (n, n_tokens, dim); NaN for rows without an embedding.
+
+    Returns
+    -------
+    n texts, `""` for rows without an embedding; float32 (n,), mean log-probability of their tokens, NaN of answers.
+
+    Raises
+    ------
+    InputError
+        The model was not trained to write of the modality, or no row has an embedding.
+    """
+    made = model.config.encoders[modality]
+    if not made.writes:
+        raise InputError(
+            f"model {model.name!r} was trained to find texts of a {modality}, not to write them: what it wrote would "
+            "mean nothing. Pass reference=, rows with texts to choose from, or train it on texts of your own: "
+            "scbioverse.tl.tune(adata, text_key=...)."
+        )
+    known = np.flatnonzero(np.isfinite(values).all(axis=(1, 2)))
+    if not known.size:
+        raise InputError("no row has an embedding: there is nothing to describe.")
+    score = np.full(len(values), np.nan, dtype=np.float32)
+    how: dict[str, Any] = {"max_new_tokens": max_new_tokens, "beams": beams}
+    if question is None:
+        said, log_probs, _ = write_labels(model, values[known], modality=modality, batch_size=batch_size, **how)
+        # The token that ends a text is one more.
+        lengths = [1 + len(model.backbone.encode(f" {text}", allow_special=False)) for text in said]
+        score[known] = log_probs / np.asarray(lengths, dtype=np.float32)
+    elif modality in model.phrase_books:
+        said = model.captioner(modality).answer(values[known], question, batch_size=batch_size, **how)
+    else:
+        prompt = model.text_writer.prompt(question, objects=[(modality, "")])
+        said = []
+        for start in range(0, known.size, batch_size):
+            soft = [{modality: values[[row]]} for row in known[start : start + batch_size]]
+            said += model.text_writer.write([prompt] * len(soft), soft, **how)
+    texts = np.full(len(values), "", dtype=object)
+    texts[known] = [bounded(text, MOST_CHARS) for text in said]
+    return texts.tolist(), score
