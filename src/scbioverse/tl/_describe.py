@@ -78,10 +78,8 @@ def describe(
         with. Where the model writes by phrases, what these do not say, it does not know.
     beams, max_new_tokens, batch_size
         Beginnings kept while writing; longest text, in tokens; rows written for at once.
-    key, layer, key_added, device, copy
-        As for :func:`scbioverse.tl.embed`.
-    rng
-        Seed, kept in the record; nothing is drawn.
+    key, layer, key_added, device, rng, copy
+        As for :func:`scbioverse.tl.embed`; nothing is drawn.
 
     Returns
     -------
