@@ -99,6 +99,7 @@ def _made(resolved: ResolvedLLM, target: Path) -> Path:
         logger.warning("the converted copy in %s is damaged or from another version; it is made anew", target)
     logger.info("converting %s to safetensors (once)", resolved.path.name)
     try:
+        # Concurrent processes never see half a copy.
         with written_whole(target) as fresh:
             fresh.mkdir()
             _write_copy(resolved, fresh)

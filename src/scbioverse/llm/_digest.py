@@ -75,6 +75,7 @@ def source_sha256(path: Path, files: list[Path]) -> str:
         `"<sha256>  <name>"` in the order of their names.
     """
     files = sorted(files)
+    # Size and time, so that the second look costs nothing; the CRC below finds what they do not show.
     seen = [[file.name, file.stat().st_size, file.stat().st_mtime_ns] for file in files]
     record = _record(path)
     if record.get("files") == seen and (files == [path] or record["crc32"].keys() == {file.name for file in files}):

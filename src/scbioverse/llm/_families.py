@@ -25,21 +25,9 @@ _SAMPLE = 64
 
 
 class Head:
-    """The way from last hidden states to logits.
+    """The way from last hidden states to logits of a causal language model of transformers, as its family does it.
 
-    Parameters
-    ----------
-    model
-        A causal language model of transformers.
-    name
-        What it was loaded as.
-
-    Attributes
-    ----------
-    scale
-        Multiplies the product with the output embedding.
-    cap
-        c of c · tanh(x / c), or None.
+    `scale` multiplies the product with the output embedding; `cap` is the c of c · tanh(x / c), or None.
     """
 
     def __init__(self, model: PreTrainedModel, name: str) -> None:
@@ -62,6 +50,7 @@ class Head:
         """Multiply hidden states (..., d) with rows of the output embedding: (..., m), float32, nothing else done."""
         weight, bias = self._linear.weight, getattr(self._linear, "bias", None)
         if token_ids is not None:
+            # A few rows of the table, where a few tokens are asked for.
             rows = torch.as_tensor(token_ids, dtype=torch.long, device=weight.device)
             weight = weight.index_select(0, rows)
             bias = None if bias is None else bias.index_select(0, rows)
@@ -84,6 +73,7 @@ def lookup_scale(embedding: nn.Module) -> float:
     if type(embedding) is nn.Embedding:
         return 1.0
     table: Any = embedding.weight
+    # Found out by trying: families name the factor differently, or not at all.
     ids = torch.arange(min(_SAMPLE, table.shape[0]), device=table.device)
     found: Tensor = embedding(ids)
     return float(found.float().norm() / table[ids].float().norm().clamp(min=1e-12))
@@ -122,6 +112,7 @@ def keep_on_one_device(model: PreTrainedModel) -> None:
     )
 
     parts: Any = model
+    # Where prompts are put together and read out.
     home, head = parts.get_input_embeddings().weight.device, parts.get_output_embeddings()
     if head.weight.device.type != "meta" and head.weight.device != home:
         remove_hook_from_module(head)
@@ -132,15 +123,10 @@ def keep_on_one_device(model: PreTrainedModel) -> None:
 
 
 def check_placement(name: str, *, embedding: nn.Module, head: Head) -> None:
-    """Refuse a model whose embedding table or head was left on the disk.
-
-    Raises
-    ------
-    WeightsError
-        Label scores read rows of both, which offloaded modules do not show.
-    """
+    """Refuse a model whose embedding table or head was left on the disk: label scores read rows of both."""
     table: Any = embedding.weight
     for part, device in (("embedding table", table.device), ("output embedding", head.device)):
+        # What lies on the disk shows as a tensor without content.
         if device.type == "meta":
             raise WeightsError(
                 f"The {part} of {name!r} was offloaded by device_map=. Keep embeddings and head on a device, offload "

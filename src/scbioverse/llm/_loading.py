@@ -48,15 +48,7 @@ def _onednn_is_held_back() -> bool:
 
 
 def quantisation(quantize: str | None, device: torch.device, dtype: torch.dtype) -> Any:
-    """Return what tells transformers to pack the blocks' weights, or None.
-
-    Raises
-    ------
-    InputError
-        There is no such packing, or the device is not a GPU.
-    OptionalDependencyError
-        bitsandbytes is not installed.
-    """
+    """Return what tells transformers to pack the blocks' weights (on a GPU, by bitsandbytes), or None."""
     if quantize is None:
         return None
     if quantize not in ("8bit", "4bit"):
@@ -71,6 +63,7 @@ def quantisation(quantize: str | None, device: torch.device, dtype: torch.dtype)
 
     if quantize == "8bit":
         return BitsAndBytesConfig(load_in_8bit=True)
+    # Normal float (Dettmers et al. 2023): weights are near normally distributed.
     return BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype)
 
 
@@ -90,10 +83,8 @@ def load_folder(
         Where it is.
     dtype, device
         What to compute in, and where.
-    quantisation
-        As :func:`quantisation` gives it.
-    device_map
-        Where the parts go, in place of `device`.
+    quantisation, device_map
+        As :func:`quantisation` gives it; where the parts go, in place of `device`.
 
     Raises
     ------

@@ -64,10 +64,8 @@ def first_size(
 
     Parameters
     ----------
-    backbone
-        The language model.
-    most
-        Rows at once that the caller asked for, or that are known to be quick.
+    backbone, most
+        The language model; rows at once that the caller asked for, or that are known to be quick.
     length, prefix, logits
         See :func:`row_bytes`.
     copies

@@ -35,13 +35,7 @@ _TRIED: weakref.WeakSet[Backbone] = weakref.WeakSet()
 
 @dataclass(frozen=True, eq=False)
 class RowStates:
-    """Keys and values of each row's own tokens, without the shared beginning.
-
-    Attributes
-    ----------
-    layers
-        Keys and values of each layer, (n, heads, S, head_dim).
-    """
+    """Keys and values (n, heads, S, head_dim) of each layer: each row's own S tokens, without the shared beginning."""
 
     layers: list[tuple[Tensor, Tensor]]
 
@@ -110,6 +104,7 @@ def _try_out(backbone: Backbone, name: str) -> None:
     packed, _ = run_packed(backbone, cache, rows, allowed, positions, pack=2)
     plain, _ = backbone.hidden(torch.cat([first.expand(2, -1, -1), rows], dim=1))
     wanted = plain[:, 2:].float()
+    # As a share of the states' own length: families differ in how large their states are.
     gap = float((packed.float() - wanted).norm() / wanted.norm().clamp(min=1e-12))
     if not gap < (1e-3 if backbone.dtype == torch.float32 else 0.1):
         raise InputError(
@@ -135,19 +130,10 @@ def _attending(backbone: Backbone, kind: str) -> Iterator[str]:
 
 
 def expand_cache(cache: Cache, n: int, extra: Sequence[tuple[Tensor, Tensor]] | None = None) -> Cache:
-    """Return a cache of batch size `n` that begins with `cache` (of batch size one), followed by `extra`.
+    """Return a cache of batch size `n` that begins with `cache` (of batch size one), followed by `extra` in each layer.
 
-    The new cache looks at the stored keys and values; nothing is copied before a forward pass appends to them, which
-    makes new tensors. The stored ones are never written to.
-
-    Parameters
-    ----------
-    cache
-        Keys and values of the shared beginning.
-    n
-        Batch size.
-    extra
-        By layer, further keys and values (n, heads, S, head_dim).
+    It looks at the stored keys and values; nothing is copied before a forward pass appends to them, which makes new
+    tensors. The stored ones are never written to.
     """
     new = copy.copy(cache)
     layers: list[Any] = [copy.copy(layer) for layer in cache.layers]
@@ -180,10 +166,8 @@ def run_packed(
 
     Parameters
     ----------
-    backbone
-        The language model.
-    shared
-        Keys and values of the P tokens all rows begin with (batch size one). It is not changed.
+    backbone, shared
+        The language model; keys and values of the P tokens that all rows begin with (batch size one), never changed.
     embeds
         (n, T, d_llm).
     allowed
@@ -221,6 +205,7 @@ def run_packed(
     with _attending(backbone, "eager" if learning else _attention(backbone)) as kind:
         if kind != "sdpa":
             dtype = backbone.dtype
+            # Eager attention adds its mask. The least number and not -inf, which gives NaN where a row sees nothing.
             mask = torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill(~mask, torch.finfo(dtype).min)
         output = backbone.model.base_model(
             inputs_embeds=embeds.to(device=backbone.device, dtype=backbone.dtype).reshape(groups, pack * length, width),
@@ -259,6 +244,7 @@ def _lay_mask(allowed: Tensor, groups: int, pack: int, prefix: int, behind: int)
     m = by_group.shape[0]
     mask = torch.zeros(m, pack, length, prefix + pack * (behind + length), dtype=torch.bool, device=allowed.device)
     mask[..., :prefix] = True
+    # Columns: the beginning, then all rows' earlier tokens, then all rows' present ones.
     own = prefix + pack * behind
     for i in range(pack):
         mask[:, i, :, prefix + i * behind : prefix + (i + 1) * behind] = by_group[:, i, :, :behind]

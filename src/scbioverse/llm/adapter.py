@@ -38,16 +38,8 @@ _NAME = re.compile(r"(?P<module>.+)\.lora_(?P<side>[AB])\.weight")
 class AdapterConfig:
     """Shape of an adapter (Hu et al. 2022, LoRA: W + alpha / rank · B A).
 
-    Attributes
-    ----------
-    rank
-        Rank of the change of each matrix.
-    alpha
-        Scale: the change is multiplied by `alpha / rank`.
-    dropout
-        Share of inputs to A dropped in training.
-    targets
-        Which matrices of each block: `"attention"`, `"mlp"`, `"all"`, or the ends of their names.
+    `dropout` is the share of inputs to A dropped in training; `targets` says which matrices of each block are changed:
+    `"attention"`, `"mlp"`, `"all"`, or the ends of their names.
     """
 
     rank: int = 8
@@ -69,14 +61,9 @@ class AdapterConfig:
 
 @dataclass(frozen=True, eq=False)
 class Adapter:
-    """A trained adapter.
+    """A trained adapter: its shape, and float32 tensors on the CPU.
 
-    Attributes
-    ----------
-    config
-        Its shape.
-    tensors
-        float32 on the CPU, by `<module>.lora_A.weight` (rank, d_in) and `<module>.lora_B.weight` (d_out, rank).
+    They are named `<module>.lora_A.weight` (rank, d_in) and `<module>.lora_B.weight` (d_out, rank).
     """
 
     config: AdapterConfig
@@ -105,6 +92,7 @@ class Adapter:
 
     def scaled(self, factor: float) -> Adapter:
         """Return the adapter with all its changes multiplied by `factor`."""
+        # On one side only: the product is what is scaled.
         return Adapter(self.config, {k: v * factor if ".lora_B." in k else v for k, v in self.tensors.items()})
 
     def save(self, folder: Path, *, llm: str, dtype: torch.dtype = torch.float32) -> None:
@@ -112,6 +100,7 @@ class Adapter:
         from safetensors.torch import save_file
 
         folder.mkdir(parents=True, exist_ok=True)
+        # Names within a block, as peft knows them, without the block's number.
         modules = sorted({module.split(".", 3)[-1] for module in self.changes()})
         plain = {
             "peft_type": "LORA",
@@ -131,13 +120,7 @@ class Adapter:
 
     @classmethod
     def load(cls, folder: Path) -> Adapter:
-        """Read what :meth:`save` wrote.
-
-        Raises
-        ------
-        WeightsError
-            A file is missing or damaged.
-        """
+        """Read what :meth:`save` wrote; a :class:`WeightsError` where a file is missing or damaged."""
         with refusing(f"the adapter in {folder} is damaged", "Save or fetch the model again."):
             plain = read_json_object(folder / CONFIG, strict=True)
             tensors = read_tensors(folder / TENSORS)
@@ -155,13 +138,8 @@ class Adapter:
 
 
 def target_modules(backbone: Backbone, targets: str | Sequence[str]) -> list[str]:
-    """Full names of the linear layers that an adapter changes.
-
-    Raises
-    ------
-    InputError
-        The model has none of that name.
-    """
+    """Full names of the linear layers that an adapter changes; an :class:`InputError` where there is none."""
+    # The head and the embedding table are linear layers, too, and stay as they are.
     blocks = {id(module) for layer in backbone.layers for module in layer.modules()}
     linear = [
         name
@@ -184,25 +162,10 @@ def target_modules(backbone: Backbone, targets: str | Sequence[str]) -> list[str
 def training_twin(
     backbone: Backbone, config: AdapterConfig, *, start: Adapter | None = None, seed: int = 0
 ) -> tuple[Backbone, dict[str, nn.Parameter]]:
-    """Make a model to train an adapter in; `backbone` stays as it is.
+    """Make a model to train an adapter in, and return it with the adapter's parameters; `backbone` stays as it is.
 
     Weights are float32 (shared with `backbone` where it has them so): the gradients of bfloat16 weights are several
-    times slower on a CPU.
-
-    Parameters
-    ----------
-    backbone
-        The language model.
-    config
-        Shape of the adapter.
-    start
-        Begin from this one; from no change if None.
-    seed
-        Seed of the random half.
-
-    Returns
-    -------
-    The model, and the adapter's parameters by name.
+    times slower on a CPU. Training begins from `start`, or from no change, with a random half of that `seed`.
     """
     from peft import LoraConfig, inject_adapter_in_model
 
@@ -217,6 +180,7 @@ def training_twin(
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
+        # In place and not by `get_peft_model`, whose wrapper renames every module.
         inject_adapter_in_model(lora, model)
     twin = Backbone(model, backbone.tokenizer, name=backbone.name, sha256=backbone.sha256)
     params = {name.replace(".default.", "."): param for name, param in model.named_parameters() if ".lora_" in name}
@@ -243,10 +207,7 @@ def trained_adapter(config: AdapterConfig, params: dict[str, nn.Parameter]) -> A
 def merged_twin(backbone: Backbone, adapter: Adapter) -> Backbone:
     """Make a model that reads with the adapter; `backbone` and its weights stay as they are.
 
-    Raises
-    ------
-    MismatchError
-        The adapter was made for a model of another shape.
+    Raises a :class:`MismatchError` where the adapter was made for a model of another shape.
     """
     model = _twin(backbone.model, None)
     modules = dict(model.named_modules())
@@ -260,6 +221,7 @@ def merged_twin(backbone: Backbone, adapter: Adapter) -> Backbone:
                 f"the adapter changes {name!r} of shape {(up.shape[0], down.shape[1])}; {backbone.name!r} has {found}."
             )
         change = scale * (up @ down).to(weight.device)
+        # In float32: in bfloat16 a small change would be rounded away.
         module.weight = nn.Parameter((weight.float() + change).to(weight.dtype), requires_grad=False)
     return Backbone(model, backbone.tokenizer, name=backbone.name, sha256=backbone.sha256)
 
@@ -273,6 +235,7 @@ def reading_twin(backbone: Backbone, adapter: Adapter) -> Backbone:
 
 def _twin(model: Any, dtype: torch.dtype | None) -> Any:
     """Copy the modules of a model but not its weights; those of another `dtype` are converted, tied ones once."""
+    # deepcopy takes what stands in its memo as copied already: modules are made anew, weights are shared.
     memo: dict[int, Any] = {}
     for value in [*model.parameters(), *model.buffers()]:
         convert = dtype is not None and value.is_floating_point() and value.dtype != dtype

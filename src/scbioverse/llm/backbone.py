@@ -33,35 +33,22 @@ class _Reached(Exception):  # noqa: N818 - control flow, not an error
 
 
 class Backbone:
-    """A language model that reads embeddings, frozen.
+    """A frozen causal language model of transformers that reads embeddings.
 
     Soft tokens live where :meth:`embed_tokens` puts words: it gives what the model takes as input embeddings. Gemma
     multiplies what it looks up by the square root of its width, and takes inputs already multiplied; Granite multiplies
     all inputs itself. Both hold for words and soft tokens alike, so that neither is scaled twice.
 
-    Parameters
-    ----------
-    model
-        A causal language model of transformers. It is put in evaluation mode and its parameters are frozen.
-    tokenizer
-        Its tokenizer.
-    name
-        What it was loaded as.
-    sha256
-        Identity of its weights and tokenizer.
-
     Attributes
     ----------
-    n_layers
-        Number of transformer blocks.
-    d_llm
-        Width of the input embeddings.
+    name, sha256
+        What it was loaded as; identity of its weights and tokenizer.
+    n_layers, d_llm
+        Number of transformer blocks, width of the input embeddings.
     head
         From last hidden states to logits, as the family does it.
-    eos_id
-        Token that ends an answer.
-    bos_ids
-        `[bos]` where the tokenizer puts one before every text, `[]` where it does not.
+    eos_id, bos_ids
+        Token that ends an answer; `[bos]` where the tokenizer puts one before every text, `[]` where it does not.
     """
 
     def __init__(
@@ -79,6 +66,7 @@ class Backbone:
         self._embedding = parts.get_input_embeddings()
         self.head = Head(model, name)
         self._base = parts.base_model
+        # Left out, families count positions from the cache, which is wrong where rows are padded.
         self._takes_positions = "position_ids" in inspect.signature(self._base.forward).parameters
         self.d_llm = int(self._embedding.weight.shape[1])
         self.layers = _find_layers(self._base, int(model.config.get_text_config().num_hidden_layers))
@@ -135,6 +123,7 @@ class Backbone:
         resolved = resolve(name_or_path)
         load = partial(load_folder, dtype=wanted, device=target, quantisation=packing, device_map=device_map)
         model, tokenizer = load_files(resolved, load)
+        # After loading: accelerate has placed the blocks by now.
         keep_on_one_device(model)
         backbone = cls(model, tokenizer, name=resolved.name, sha256=resolved.sha256)
         backbone._check_head()
@@ -186,13 +175,8 @@ class Backbone:
     def encode(self, text: str, *, allow_special: bool = True) -> list[int]:
         """Tokenise, adding no special tokens.
 
-        Parameters
-        ----------
-        text
-            What to tokenise.
-        allow_special
-            Whether strings such as `<|im_end|>` in the text become the special token of that name. Set it to
-            False for text that users wrote.
+        Strings such as `<|im_end|>` become the special token of that name only where `allow_special` says so: False for
+        text that users wrote.
         """
         return list(self.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=not allow_special))
 
@@ -247,6 +231,7 @@ class Backbone:
         n, length, _ = inputs_embeds.shape
         mask = self._full_mask(attention_mask, n, length, past)
         if position_ids is None:
+            # Padding takes no position, on either side.
             position_ids = (mask.cumsum(dim=1) - 1).clamp(min=0)[:, -length:]
         extra = {"position_ids": position_ids.to(self.device)} if self._takes_positions else {}
         output = self._base(
@@ -273,34 +258,17 @@ class Backbone:
         return mask
 
     def logits(self, hidden: Tensor, token_ids: Tensor | Sequence[int] | None = None) -> Tensor:
-        """Multiply hidden states with the output embedding, only its rows `token_ids` where given.
+        """Multiply hidden states (..., d_llm) with the output embedding, only its rows `token_ids` (m,) where given.
 
-        Parameters
-        ----------
-        hidden
-            (..., d_llm), as :meth:`hidden` returns them.
-        token_ids
-            (m,) tokens of interest; None means the whole vocabulary.
-
-        Returns
-        -------
-        Unnormalised log-probabilities (..., m) or (..., vocab_size), float32.
+        Returns unnormalised log-probabilities (..., m) or (..., vocab_size), float32.
         """
         return self.head.finish(self.head.raw(hidden, token_ids))
 
     def layer_states(self, ids: Tensor, attention_mask: Tensor, layer: int) -> Tensor:
-        """Hidden states after `layer` blocks; the blocks behind are not computed.
+        """Hidden states (n, T, d_llm) after `layer` blocks; the blocks behind are not computed.
 
-        Parameters
-        ----------
-        ids, attention_mask
-            (n, T), padded on the right.
-        layer
-            0 gives the token embeddings, `n_layers` the states after the last block and the final norm.
-
-        Returns
-        -------
-        (n, T, d_llm) in the model's dtype.
+        `ids` and `attention_mask` are (n, T), padded on the right. Layer 0 gives the token embeddings, `n_layers` the
+        states after the last block and the final norm.
         """
         if not 0 <= layer <= self.n_layers:
             raise InputError(f"layer must be in 0..{self.n_layers} for {self.name!r}, found {layer}.")
@@ -316,6 +284,7 @@ class Backbone:
             caught.append(output[0] if isinstance(output, tuple) else output)
             raise _Reached
 
+        # A hook and not `output_hidden_states`, which computes and keeps all layers.
         hook = self.layers[layer - 1].register_forward_hook(stop)
         try:
             with contextlib.suppress(_Reached):

@@ -30,17 +30,10 @@ MAX_NEW_TOKENS = 48
 
 @dataclass(frozen=True)
 class Generated:
-    """What was written for one row.
+    """What was written for one row: token ids without the end token, and whether the end came before `max_new_tokens`.
 
-    Attributes
-    ----------
-    ids
-        Token ids, without the end token.
-    log_prob
-        Natural logarithm of its probability: of every token given those before, the end token's too where it came,
-        among the tokens that were allowed.
-    ended
-        Whether it came to an end before `max_new_tokens`.
+    `log_prob` is the natural logarithm of the probability of every token given those before, the end token's too where
+    it came, among the tokens that were allowed.
     """
 
     ids: tuple[int, ...]
@@ -49,13 +42,7 @@ class Generated:
 
 
 class Choices:
-    """Which tokens may follow: only those on the way to one of the labels of a trie.
-
-    Parameters
-    ----------
-    trie
-        The labels, each with its end token.
-    """
+    """Which tokens may follow: only those on the way to one of the labels of a trie, each with its end token."""
 
     def __init__(self, trie: LabelTrie) -> None:
         self._next: dict[tuple[int, ...], list[int]] = {}
@@ -90,14 +77,12 @@ def generate(
     seed: int = 0,
     batch_size: int = 32,
 ) -> list[Generated]:
-    """Let the language model go on after prefix and suffix.
+    """Let the language model go on after prefix and suffix; one result a row.
 
     Parameters
     ----------
-    backbone
-        The language model.
-    prefix
-        Keys and values of what all rows begin with.
+    backbone, prefix
+        The language model, and keys and values of what all rows begin with.
     inputs_embeds
         (n, T, d_llm), the suffix of each row.
     attention_mask
@@ -109,16 +94,10 @@ def generate(
     beams
         1: the most probable token every time. More: so many of the best beginnings are kept, and the end result with
         the highest mean log-probability of a token wins.
-    temperature
-        Above 0, tokens are drawn at this temperature; needs `beams=1`.
-    seed
-        Seed of the drawing; each row draws from a generator of its own, whatever stands beside it.
+    temperature, seed
+        Above 0, tokens are drawn at this temperature, each row from a generator of its own; needs `beams=1`.
     batch_size
         Rows at once. It changes speed and memory only.
-
-    Returns
-    -------
-    One result a row.
 
     Raises
     ------
@@ -139,6 +118,7 @@ def generate(
             out += _beam(loop, max_new_tokens, allowed, beams)
         else:
             count = len(loop.mask)
+            # By row and not by batch: what stands together must not change what is drawn.
             draws = [np.random.default_rng([seed, first + i]) for i in range(count)] if temperature > 0 else None
             out += _greedy(loop, max_new_tokens, allowed, temperature, draws)
     return out
@@ -152,23 +132,9 @@ def stream(
     attention_mask: Tensor | None = None,
     max_new_tokens: int = MAX_NEW_TOKENS,
 ) -> Iterator[str]:
-    """Write greedily for one row and yield each piece of text as soon as its characters are whole.
+    """Write greedily for one row (1, T, d_llm) and yield each piece of text as soon as its characters are whole.
 
-    Parameters
-    ----------
-    backbone, prefix, attention_mask, max_new_tokens
-        As in :func:`generate`.
-    inputs_embeds
-        (1, T, d_llm).
-
-    Yields
-    ------
-    Pieces of text; joined, they are what :func:`generate` writes.
-
-    Raises
-    ------
-    InputError
-        There is more than one row.
+    Arguments as in :func:`generate`; the pieces, joined, are what that writes.
     """
     if inputs_embeds.ndim != 3 or inputs_embeds.shape[0] != 1:
         raise InputError(f"stream writes for one row (1, T, d_llm), found {tuple(inputs_embeds.shape)}.")
@@ -204,6 +170,7 @@ class _Loop:
         self.backbone = backbone
         self.mask = mask.long()
         n, length = self.mask.shape
+        # Padding takes no position: where it stands must not change what is written.
         self.places = prefix.length + self.mask.sum(dim=1)
         positions = prefix.length + (self.mask.cumsum(dim=1) - 1).clamp(min=0)
         hidden, cache = backbone.hidden(embeds, self._seen(prefix.length), prefix.expand(n), positions, use_cache=True)
@@ -211,6 +178,7 @@ class _Loop:
             raise InputError(f"{backbone.name!r} keeps no keys and values; it cannot write text here.")
         self.cache: Cache = cache
         self.before = prefix.length
+        # Not the last column where rows are padded on the right.
         last = (self.mask * torch.arange(1, length + 1, device=self.mask.device)).argmax(dim=1)
         self.state = hidden[torch.arange(n, device=hidden.device), last]
         self.written: list[tuple[int, ...]] = [()] * n
@@ -224,6 +192,7 @@ class _Loop:
         """Log-probabilities (n, vocab) of the next token, float32; -inf where it is not allowed."""
         logits = self.backbone.logits(self.state).float()
         if allowed is not None:
+            # Before the softmax: the probabilities are those among the allowed tokens.
             barred = torch.ones_like(logits, dtype=torch.bool)
             for row, written in enumerate(self.written):
                 barred[row, list(allowed(written))] = False
@@ -248,6 +217,7 @@ class _Loop:
             return
         at = torch.tensor(rows, dtype=torch.long, device=self.mask.device)
         cache: Any = self.cache
+        # Rows that ended leave the cache, so that the others go on as a smaller batch.
         cache.batch_select_indices(at)
         self.mask, self.places, self.state = self.mask[at], self.places[at], self.state[at]
         self.written = [self.written[row] for row in rows]
@@ -304,6 +274,7 @@ def _beam(loop: _Loop, most: int, allowed: Allowed | None, beams: int) -> list[G
         scores = loop.log_probs(allowed).cpu()
         vocab = scores.shape[1]
         ways = totals[alive].reshape(-1, 1) + scores
+        # Twice as many as are kept: half of them may be ends.
         best, place = ways.view(len(alive), -1).topk(min(2 * beams, beams * vocab), dim=1)
         kept, tokens, still = [], [], []
         for i, row in enumerate(alive):
@@ -329,4 +300,5 @@ def _beam(loop: _Loop, most: int, allowed: Allowed | None, beams: int) -> list[G
             break
         loop.keep(kept)
         loop.step(tokens)
+    # The end counts as a token: otherwise the shortest text would always win.
     return [max(row, key=lambda one: one.log_prob / (len(one.ids) + one.ended)) for row in done]

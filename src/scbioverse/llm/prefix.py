@@ -17,28 +17,15 @@ if TYPE_CHECKING:
 
 
 class PrefixCache:
-    """Keys and values of the prompt's beginning, computed once and reused by every row and every batch.
+    """Keys and values of the prompt's beginning (P, d_llm), computed once and reused by every row and every batch.
 
-    They carry no gradient: what stands in the beginning (the instruction, the start marker) is not trained.
-
-    Parameters
-    ----------
-    backbone
-        The language model.
-    inputs_embeds
-        (P, d_llm) or (1, P, d_llm), the embedded beginning.
-
-    Attributes
-    ----------
-    length
-        Number P of positions.
-    inputs_embeds
-        (P, d_llm), a copy of what it was computed from.
+    They carry no gradient: what stands in the beginning (the instruction, the start marker) is not trained. `length` is
+    P, `inputs_embeds` a copy of what they were computed from.
 
     Raises
     ------
     InputError
-        The beginning is empty or has another shape.
+        The beginning is empty or has another shape, or the model keeps no keys and values.
     """
 
     def __init__(self, backbone: Backbone, inputs_embeds: Tensor) -> None:
@@ -65,11 +52,6 @@ class PrefixCache:
         """Return a new cache of `n` equal rows, which a forward pass may extend.
 
         Its tensors look at the stored keys and values until the pass appends to them; write nothing into them.
-
-        Raises
-        ------
-        InputError
-            `n` is below one.
         """
         if n < 1:
             raise InputError(f"A batch has at least one row, found {n}.")
@@ -89,10 +71,8 @@ def suffix_hidden(
 
     Parameters
     ----------
-    backbone
-        The language model.
-    prefix
-        Keys and values of the beginning.
+    backbone, prefix
+        The language model; keys and values of the beginning.
     inputs_embeds
         (n, T, d_llm), the suffix of each row.
     attention_mask
@@ -105,16 +85,12 @@ def suffix_hidden(
     Returns
     -------
     (n, T, d_llm) after the final norm, in the language model's dtype. At padding they mean nothing.
-
-    Raises
-    ------
-    InputError
-        Shapes do not go together, a row is all padding, or the model cannot be run this way.
     """
     mask = suffix_mask(backbone, inputs_embeds, attention_mask)
     n, length, _ = inputs_embeds.shape
     pack = pack_size(length, n) if pack is None else max(1, min(pack, n))
     check_attention(backbone, prefix.length + pack * length)
+    # The suffix holds what is trained; the beginning was read without a gradient.
     with torch.set_grad_enabled(grad and torch.is_grad_enabled()):
         hidden, _ = run_packed(
             backbone,
@@ -141,6 +117,7 @@ def suffix_mask(backbone: Backbone, inputs_embeds: Tensor, attention_mask: Tenso
     mask = attention_mask.to(device=backbone.device, dtype=torch.bool)
     if not bool(mask.any(dim=1).all()):
         raise InputError(f"Row {int((~mask.any(dim=1)).nonzero()[0])} of the suffix is all padding.")
+    # One row stands for all where nothing is padded: masks are then laid once.
     return mask[:1] if bool(mask.all()) else mask
 
 

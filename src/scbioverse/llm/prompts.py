@@ -28,12 +28,8 @@ IGNORE = -100
 class Rendered:
     """A prompt as ids, the language model's (≥ 0) and those of the bio tokens (< 0).
 
-    Attributes
-    ----------
-    prefix_ids
-        What all rows share, up to and with the first start marker; its keys and values are computed once.
-    suffix_head_ids
-        Placeholders, end marker, task token, question: what each row reads before the answer.
+    `prefix_ids` is what all rows share, up to and with the first start marker: its keys and values are computed once.
+    `suffix_head_ids` is what each row reads before the answer: placeholders, end marker, task token, question.
     """
 
     prefix_ids: tuple[int, ...]
@@ -42,15 +38,7 @@ class Rendered:
 
 @dataclass(frozen=True)
 class Example:
-    """A suffix with its answer, for training behind a cached prefix.
-
-    Attributes
-    ----------
-    ids
-        Head of the suffix, answer and end token.
-    labels
-        -100 at the head, the ids at answer and end token.
-    """
+    """Head of a suffix, answer and end token, for training behind a cached prefix; labels are -100 at the head."""
 
     ids: list[int]
     labels: list[int]
@@ -100,6 +88,7 @@ class PromptTemplate:
     def template_hash(self) -> str:
         """Sha256, hexadecimal, of the wording and of how it is rendered."""
         wording = asdict(self)
+        # Hashes of models that were made before there was a choice stay what they are.
         if self.tail == "tokens":
             del wording["tail"]
         content = json.dumps({"version": _VERSION, **wording}, sort_keys=True, ensure_ascii=True)
@@ -112,19 +101,12 @@ class PromptTemplate:
 
         Parameters
         ----------
-        backbone
-            The language model whose tokenizer is used.
-        tokens
-            Markers and placeholders.
+        backbone, tokens
+            The language model whose tokenizer is used; markers and placeholders.
         modality
             What the row holds, several in order where it holds more than one object.
         n_soft
             Soft tokens of each object.
-
-        Raises
-        ------
-        InputError
-            No modality, one without tokens, or `n_soft` below one.
         """
         modalities = [modality] if isinstance(modality, str) else list(modality)
         if not modalities or n_soft < 1:
@@ -134,6 +116,7 @@ class PromptTemplate:
             head += [tokens.start_id(name)] if i else []
             head += [tokens.placeholder(name)] * n_soft
             head += [tokens.end_id(name)] if self.tail == "tokens" or len(modalities) > 1 else []
+        # What follows the soft tokens is read by every row: each token here costs as much as one of them.
         head += [] if tokens.task_id is None else [tokens.task_id]
         head += backbone.encode(" " + self.question.strip(), allow_special=False) if self.question.strip() else []
         named = " and ".join(dict.fromkeys(modalities))
@@ -151,21 +134,12 @@ class PromptTemplate:
         return [*backbone.bos_ids, *backbone.encode("\n".join(lines), allow_special=False)]
 
     def encode_answer(self, backbone: Backbone, text: str, *, max_chars: int = MAX_LABEL_CHARS) -> list[int]:
-        """Token ids of an answer, the end token included.
-
-        Parameters
-        ----------
-        backbone
-            The language model.
-        text
-            A label or a sentence, as a user wrote it (see :func:`clean_text`).
-        max_chars
-            Longest text.
+        """Token ids of an answer as a user wrote it, the end token included. It is never cut.
 
         Raises
         ------
         InputError
-            Nothing is left of the text, or it is too long. It is never cut.
+            Nothing readable is left of the text, or it is longer than `max_chars`.
         """
         return [*encode_plain(backbone, " " + clean_text(text, max_chars=max_chars)), backbone.eos_id]
 
@@ -182,10 +156,7 @@ def with_answer(prompt_ids: Sequence[int], answer_ids: Sequence[int]) -> Example
 def clean_text(text: str, *, max_chars: int = MAX_LABEL_CHARS) -> str:
     """Make a user's text safe to put into a prompt: one line, no control or invisible characters, composed accents.
 
-    Raises
-    ------
-    InputError
-        Nothing is left, or more than `max_chars` characters are.
+    Raises an :class:`InputError` where nothing is left, or more than `max_chars` characters are.
     """
     clean = one_line(str(text))
     if not clean:

@@ -33,14 +33,8 @@ MAX_TURNS = 2
 class QuestionPrompt:
     """A question as ids, the language model's (≥ 0) and those of the bio tokens (< 0).
 
-    Attributes
-    ----------
-    prefix_ids
-        The instruction, the same for every question.
-    suffix_ids
-        Objects, evidence, question, up to where the answer begins.
-    text
-        The same for readers, soft tokens as `[cell: 4 soft tokens]`.
+    `prefix_ids` is the instruction, the same for every question; `suffix_ids` objects, evidence, question, up to where
+    the answer begins; `text` the same for readers, soft tokens as `[cell: 4 soft tokens]`.
     """
 
     prefix_ids: tuple[int, ...]
@@ -50,15 +44,7 @@ class QuestionPrompt:
 
 @dataclass(frozen=True)
 class QuestionTemplate:
-    """Wording of a question's prompt.
-
-    Attributes
-    ----------
-    instruction
-        First line.
-    measured, asked, answered
-        Words before what was measured, the question and the answer.
-    """
+    """Wording of a question's prompt: its first line, and the words before what was measured, question and answer."""
 
     instruction: str = "Answer the question about these cells in one short sentence, from what is measured."
     measured: str = "Measured:"
@@ -85,10 +71,8 @@ class QuestionTemplate:
 
         Parameters
         ----------
-        backbone
-            The language model whose tokenizer is used.
-        tokens
-            Markers and placeholders.
+        backbone, tokens
+            The language model whose tokenizer is used; markers and placeholders.
         question
             As a user wrote it.
         n_soft
@@ -99,11 +83,6 @@ class QuestionTemplate:
             What was measured, in words.
         turns
             Earlier questions and answers; the last two are kept.
-
-        Raises
-        ------
-        InputError
-            Nothing readable is left of the question.
         """
         asked = bounded(question, MAX_QUESTION_CHARS)
         if not asked:
@@ -128,6 +107,7 @@ class QuestionTemplate:
     def prefix_ids(self, backbone: Backbone) -> list[int]:
         """Ids of the instruction, never empty."""
         ids = [*backbone.bos_ids, *backbone.encode(self.instruction, allow_special=False)]
+        # A prefix has at least one position.
         return ids or [backbone.eos_id]
 
     def encode_answer(self, backbone: Backbone, text: str) -> list[int]:

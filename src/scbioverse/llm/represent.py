@@ -100,15 +100,9 @@ def represent(
 class TextSpace:
     """A linear map from representations to whitened coordinates on the unit sphere.
 
-    A language model's states lie in a narrow cone along a few directions of huge variance; cosines
-    between them are all near 1. Centring and whitening make every kept direction count alike.
-
-    Attributes
-    ----------
-    mean
-        (d,), float32, what is subtracted.
-    components
-        (d, dim), float32, principal directions, each divided by its shrunken standard deviation.
+    A language model's states lie in a narrow cone along a few directions of huge variance; cosines between them are all
+    near 1. Centring (`mean`, (d,)) and whitening (`components`, (d, dim): principal directions, each divided by its
+    shrunken standard deviation) make every kept direction count alike.
     """
 
     mean: Tensor
@@ -168,11 +162,6 @@ class TextSpace:
         """Map representations (n, d) to coordinates (n, dim) of length one, float32.
 
         A tensor gives a tensor, through which gradients flow; an array gives an array.
-
-        Raises
-        ------
-        InputError
-            The width is not the one fitted.
         """
         X = torch.as_tensor(reps).float()
         if X.shape[-1] != len(self.mean):
@@ -187,13 +176,7 @@ class TextSpace:
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor]) -> TextSpace:
-        """Rebuild from :meth:`tensors`.
-
-        Raises
-        ------
-        InputError
-            A tensor is missing or the shapes do not go together.
-        """
+        """Rebuild from :meth:`tensors`; an :class:`InputError` where they do not go together."""
         absent = {"mean", "components"} - set(tensors)
         if absent:
             raise InputError(f"A text space needs the tensors 'mean' and 'components'; missing: {sorted(absent)}.")

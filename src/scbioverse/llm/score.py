@@ -44,14 +44,10 @@ def score_labels(
 
     Parameters
     ----------
-    backbone
-        The language model.
-    prefix
-        Keys and values of what all rows begin with.
+    backbone, prefix, trie
+        The language model; keys and values of what all rows begin with; the labels.
     inputs_embeds
         (n, T, d_llm): soft tokens, end marker, question. The label follows the last token.
-    trie
-        The labels.
     attention_mask
         (n, T), 1 for tokens and 0 for padding, on either side. None: all tokens.
     batch_size
@@ -67,8 +63,7 @@ def score_labels(
     Raises
     ------
     InputError
-        Shapes do not go together, `batch_size` is below one, `prune` is outside (0, 1), or the model cannot be run
-        this way.
+        Shapes do not go together, a number is out of range, or the model cannot be run this way.
     """
     if batch_size < 1:
         raise InputError(f"batch_size must be at least 1, found {batch_size}.")
@@ -116,6 +111,7 @@ class _Reader:
         reading the way there again.
         """
         branches = self.trie.branches
+        # What is never read keeps the share that its labels have of those below the choice.
         edges = self.log_share.repeat(embeds.shape[0], 1)
         states = self._read(embeds, mask, branches[:1], edges, keep=True)
         # Log-probability of taking each edge from the start on; -inf below choices that were not read.
@@ -135,6 +131,7 @@ class _Reader:
 
     def to_labels(self, edges: Tensor) -> Tensor:
         """Add up (n, n_edges) along the way to each label: (n, n_labels)."""
+        # Shorter ways are filled up with an edge of log-probability zero.
         padded = torch.cat([edges, edges.new_zeros(edges.shape[0], 1)], dim=1)
         return padded[:, self.label_edges].sum(dim=2)
 
@@ -153,6 +150,7 @@ class _Reader:
 
     def _choose(self, states: Tensor, branch: Branch) -> Tensor:
         """Log-softmax over a branch's children: states (m, d) to (m, n_children)."""
+        # Only the children's rows: the whole vocabulary costs as much as eight of SmolLM2-135M's thirty blocks.
         logits = states.float() @ self.weight[branch.edges].T
         if self.bias is not None:
             logits = logits + self.bias[branch.edges]
@@ -171,8 +169,11 @@ class _Reader:
         m = mask.shape[0]
         allowed = mask.new_zeros(m, length + k, length + k)
         allowed[:, :length, :length] = causal(mask)
+        # Every token of the tree sees the whole suffix, and of the tree its own ancestors: labels are blind to each
+        # other.
         allowed[:, length:, :length] = mask[:, None, :]
         allowed[:, length:, length:] = self.sees[need][:, need]
+        # A token stands where it would stand in its label alone, whatever lies between it and the suffix here.
         place = (mask.long().cumsum(1) - 1).clamp(min=0)
         positions = self.prefix.length + torch.cat([place, mask.sum(1, keepdim=True) + self.depths[need]], dim=1)
         pack = pack_size(length + k, n)
@@ -180,6 +181,7 @@ class _Reader:
         hidden, states = run_packed(
             self.backbone, self.prefix.shared, together, allowed, positions, pack=pack, keep=keep
         )
+        # A choice right behind the prompt is read at the suffix's last token, wherever padding puts it.
         last = (mask.long() * torch.arange(1, length + 1, device=mask.device)).argmax(dim=1).expand(n)
         column = {int(token): length + i for i, token in enumerate(need)}
         for branch in branches:

@@ -39,17 +39,12 @@ class TextTable:
 
     @classmethod
     def build(cls, texts: Sequence[str], coordinates: Float) -> TextTable:
-        """Keep unit vectors (n, dim) of n texts.
-
-        Raises
-        ------
-        InputError
-            There are no texts, one occurs twice, or the numbers do not go together.
-        """
+        """Keep unit vectors (n, dim) of n texts; an :class:`InputError` where one occurs twice or there are none."""
         keys = _keys(texts)
         if not len(texts) or len(np.unique(keys)) != len(texts) or coordinates.shape[:1] != (len(texts),):
             raise InputError(f"need different texts and a row for each, found {len(texts)} and {coordinates.shape}.")
         largest = np.abs(coordinates).max(axis=1, keepdims=True).clip(min=1e-12)
+        # Rising, so that a text is found by bisection.
         order = np.argsort(keys)
         return cls(keys[order], np.rint(coordinates / largest * 127).astype(np.int8)[order])
 
@@ -61,6 +56,7 @@ class TextTable:
         wanted = _keys(texts)
         at = np.searchsorted(self.keys, wanted).clip(max=len(self.keys) - 1)
         known = self.keys[at] == wanted
+        # The factor of each row is lost; unit length brings it back.
         rows = self.codes[at[known]].astype(np.float32)
         return known, rows / np.linalg.norm(rows, axis=1, keepdims=True).clip(min=1e-12)
 
@@ -70,13 +66,7 @@ class TextTable:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[np.generic]], dim: int) -> TextTable:
-        """Rebuild from :meth:`arrays`.
-
-        Raises
-        ------
-        ValueError
-            An array is missing, or they do not go together or with a text space of `dim` dimensions.
-        """
+        """Rebuild from :meth:`arrays`; a :class:`ValueError` where they do not fit a space of `dim` dimensions."""
         keys, codes = arrays.get("keys"), arrays.get("codes")
         if keys is None or codes is None or keys.dtype != np.int64 or codes.dtype != np.int8:
             raise ValueError("a table of texts needs 'keys' (int64) and 'codes' (int8)")

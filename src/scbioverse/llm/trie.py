@@ -27,10 +27,8 @@ class Branch:
         Number of choices before this one.
     parent, edge
         Number of the choice that leads here, and which of its edges; -1 if there is none.
-    children
-        Tokens to choose among, in order of first appearance.
-    first_edge
-        Number of the first child's edge; the other children follow.
+    children, first_edge
+        Tokens to choose among, in order of first appearance; number of the first one's edge, the others follow.
     """
 
     token: int
@@ -100,6 +98,7 @@ class LabelTrie:
             if len(group) == 1:
                 continue
             start = depth
+            # Tokens that all labels of the group share offer no choice and are no branch.
             while len(ways := self._ways(group, depth)) == 1:
                 depth += 1
             # The chosen child and the shared tokens that offered no choice have to be read to come here.
@@ -122,6 +121,7 @@ class LabelTrie:
         self.depths = np.array(depths, dtype=np.int64)
         self.sees = np.eye(len(tokens), dtype=bool)
         for i, parent in enumerate(parents):
+            # A parent stands before its children: its ancestors are known by now.
             if parent >= 0:
                 self.sees[i] |= self.sees[parent]
         longest = max(map(len, paths))
@@ -147,6 +147,7 @@ class LabelTrie:
             raise InputError(
                 f"A trie needs at least one label and no empty one, found {self.n_labels}, empty: {empty[:5]}."
             )
+        # By content, since two spellings of a label may be one sequence.
         first: dict[tuple[int, ...], int] = {}
         for i, sequence in enumerate(self.sequences):
             if sequence in first:
