@@ -107,15 +107,14 @@ def study(name: str, adata: ad.AnnData, model: str, method: str | None) -> dict[
         shown.append(
             {"label": one, "cells": int(inside.sum()), "reason": text, "not_supported": sorted({*cited} - {*good})}
         )
-        plain, _ = check_text(text, cells, inside, against=outside, names=[str(one)])
         for gene in planted(adata, inside, outside, rng):
             for false in (
                 f"{gene} marks {one}.",
                 f"These cells express {gene}.",
                 f"{gene} (97 % of these cells, 1 % of others) marks {one}.",
             ):
-                kept, _ = check_text(f"{text} {false}", cells, inside, against=outside, names=[str(one)])
-                sown, caught = sown + 1, caught + (kept == plain)
+                claims_made = check_text(f"{text} {false}", cells, inside, outside=outside, own=[str(one)])
+                sown, caught = sown + 1, caught + (claims_made[-1].verdict != "supported")
     return {
         "study": name, "cells": adata.n_obs, "groups": groups, "claims": claims, "supported": true / max(claims, 1),
         "groups_with_two": enough / max(groups, 1), "planted": sown, "caught": caught / max(sown, 1), "reasons": shown,

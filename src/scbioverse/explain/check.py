@@ -1,22 +1,24 @@
-"""Free text about a group of cells against the data: which of its claims hold, and the text without the others."""
+"""Free text about a group of cells against the data: which of its claims hold."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from ..errors import InputError, MissingKeyError
 from ..knowledge.sentences import split_sentences
-from .claims import EVIDENCE, SUPPORTED, CheckedClaim
+from .claims import EVIDENCE, CheckedClaim
 from .reading import read_claims
 from .sample import MeasuredCells
 from .test import judge
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
+    import numpy as np
     from anndata import AnnData
+    from numpy.typing import NDArray
 
 
 def check(
@@ -81,13 +83,13 @@ def check(
     if str(group) not in names:
         raise MissingKeyError(f"adata.obs[{groupby!r}] has no group {group!r}; there are {names}.")
     codes = column.cat.codes.to_numpy().astype(int)
-    if not (codes == names.index(str(group))).any():
-        raise InputError(f"group {group!r} of adata.obs[{groupby!r}] has no cells.")
     inside = codes == names.index(str(group))
+    if not inside.any():
+        raise InputError(f"group {group!r} of adata.obs[{groupby!r}] has no cells.")
     cells = MeasuredCells(adata, layer=layer, key=key, codes=codes)
     own = [one for one in (label, str(group)) if one]
     others = [name for name in names if name != str(group)]
-    claims = _checked(text, cells, inside, (codes >= 0) & ~inside, own, others)
+    claims = check_text(text, cells, inside, outside=(codes >= 0) & ~inside, own=own, names=others)
     sentences = split_sentences(text)
     rows = [one.row("") | {"sentence": sentences[one.claim.sentence]} for one in claims]
     return pd.DataFrame(rows, columns=["said", "gene", "direction", "verdict", "sentence", *EVIDENCE[3:9]])
@@ -96,12 +98,13 @@ def check(
 def check_text(
     text: str,
     cells: MeasuredCells,
-    rows: Any,
+    inside: NDArray[np.bool_],
     *,
-    against: Any | None = None,
-    names: Iterable[str] = (),
-) -> tuple[str, list[CheckedClaim]]:
-    """Test every claim about a gene in a text, and drop the sentences with one that does not hold.
+    outside: NDArray[np.bool_] | None = None,
+    own: Sequence[str] = (),
+    names: Sequence[str] = (),
+) -> list[CheckedClaim]:
+    """Test every claim about a gene in a text.
 
     Parameters
     ----------
@@ -109,32 +112,16 @@ def check_text(
         Any text. Control characters are not its business; see :func:`scbioverse.llm.prompts.clean_text`.
     cells
         The data.
-    rows
-        Positions, or a mask (n_obs,), of the cells that the text is about.
-    against
-        Positions or mask of the cells to compare with; all others if not given.
-    names
-        What the cells are called.
+    inside, outside
+        bool (n_obs,), the cells that the text is about, and those to compare them with; all others if not given.
+    own, names
+        What the cells are called, and what others are, see :func:`scbioverse.explain.reading.read_claims`.
 
     Returns
     -------
-    The sentences whose claims are all supported, and those without claims, joined by spaces (`""` if none is left); and
-    every claim in the order of the text, dropped or not.
+    Every claim in the order of the text.
     """
-    claims = _checked(text, cells, rows, against, list(names), ())
-    bad = {one.claim.sentence for one in claims if one.verdict != SUPPORTED}
-    return " ".join(one for i, one in enumerate(split_sentences(text)) if i not in bad), claims
-
-
-def _checked(
-    text: str,
-    cells: MeasuredCells,
-    inside: Any,
-    outside: Any,
-    own: Sequence[str],
-    others: Sequence[str],
-) -> list[CheckedClaim]:
-    claims = read_claims(text, own=own, names=others)
+    claims = read_claims(text, own=own, names=names)
     measured = cells.measure(inside, [gene for claim in claims for gene in claim.genes], outside)
     judged = [(claim, *judge(claim, measured)) for claim in claims]
     return [CheckedClaim(claim, gene, verdict, measured.get(gene)) for claim, verdict, gene in judged]

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.resources import files
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from ..knowledge._words import meanings
 from ..knowledge.genes import load_genes
@@ -16,7 +16,7 @@ from ..knowledge.phrases import canonical_phrase
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-Direction = Literal["high", "low", "absent"]
+    from .claims import Direction
 
 _WORD = re.compile(r"[A-Za-z0-9]+(?:[.-][A-Za-z0-9]+)*")
 _NAME_PART = re.compile(r"[A-Za-z0-9]+\+?")
@@ -41,27 +41,6 @@ _FAMILY = re.compile(r"CD\d+|HLA-D[MOPQR]")
 # Families whose members' symbols do not begin with the family's name.
 _BY_HAND = {"CD16": ("FCGR3A", "FCGR3B")}
 
-_JOIN = r"(?:\s*\([^()]*\))?\s*(?:,\s*(?:and|or)?|/|&|\band\b|\bor\b|\bplus\b|\bnor\b)\s*"
-_NEXT = re.compile(_JOIN)
-_BEFORE = re.compile(
-    r"(?:express(?:es|ed|ing)?|expression of|transcripts? of|levels? of|mrna of|positive for|negative for"
-    r"|lack(?:s|ing)?|(?:high|low|rich|enriched|higher|lower) (?:in|for)|genes? (?:called|named|such as|like|including)"
-    r"|markers?:|genes?:|markers? (?:such as|like|including)|the (?:genes?|markers?)|(?:over|co)-?express(?:es|ing)?"
-    r"|presence of|absence of|loss of|without|more|less)\s+(?:both\s+|either\s+|neither\s+|any\s+|no\s+)?$",
-    re.IGNORECASE,
-)
-_AFTER = re.compile(
-    r"\s*\+(?!\w)|\s*\(\s*[<>~]?\d+(?:\.\d+)?\s*%|[-\s]+(?:high|low|positive(?!\s+for)|negative(?!\s+for))\b"
-    r"|\s+(?:gene\b|m?rna\b|transcripts?\b|expression\b|marks?\b)"
-    r"|\s+(?:is|are|was|were)\s+(?:(?:not|highly|strongly|weakly|barely|very|more|most)\s+)*"
-    r"(?:expressed|high|low|absent|elevated|enriched|detected|undetected|up-?regulated|down-?regulated|missing)\b"
-)
-_ARTICLE = re.compile(
-    r"\b(?:the|a|an|this|that|these|those|its|their|our|each|every|all|any|some|in|by|with|from|at|on|to|as|of|for|than)"
-    r"\s+$",
-    re.IGNORECASE,
-)
-
 
 @dataclass(frozen=True)
 class Mention:
@@ -78,7 +57,7 @@ class Mention:
     sign
         Direction by a sign or suffix of its own (`"CD3+"`, `"CD56dim"`), or None.
     sure
-        False where the name is an everyday word, too.
+        False where the name is an everyday word, too, or in no table.
     """
 
     start: int
@@ -90,11 +69,11 @@ class Mention:
 
 
 def gene_mentions(text: str, *, names: Iterable[str] = ()) -> list[Mention]:
-    """Find the genes that a text names.
+    """Find what may be the names of genes in a text.
 
-    Names of cell types (`"CD4 T cell"`, and `names`) are no mentions. Words that are also names of genes (`"CAT"`,
-    `"WAS"`, `"REST"`) count only in the company of genes: in a list with one, before a percentage or a sign, after
-    "express" and the like.
+    Names of cell types (`"CD4 T cell"`, and `names`) are no mentions. Of words that are also names of genes (`"CAT"`,
+    `"WAS"`, `"REST"`), and of words in capitals that no table knows, those written in capitals are mentions that are
+    not `sure`: whether they are genes is for the words around them to say.
 
     Parameters
     ----------
@@ -108,19 +87,11 @@ def gene_mentions(text: str, *, names: Iterable[str] = ()) -> list[Mention]:
     In the order of the text, without overlaps.
     """
     hidden = name_spans(text, names)
-    found = []
-    for word in _WORD.finditer(text):
-        if not any(start < word.end() and word.start() < end for start, end in hidden):
-            found += _read(text, word.start(), word[0])
-    sure = [one for one in found if one.sure]
-    doubtful = [one for one in found if not one.sure]
-    shouted = _shouted(_without(text, hidden))
-    while True:
-        accepted = [one for one in doubtful if _is_gene_here(text, one, sure, shouted)]
-        if not accepted:
-            return sorted(sure, key=lambda one: one.start)
-        sure += accepted
-        doubtful = [one for one in doubtful if one not in accepted]
+    words = [
+        one for one in _WORD.finditer(text) if all(one.end() <= start or end <= one.start() for start, end in hidden)
+    ]
+    found = [mention for word in words for mention in _read(text, word.start(), word[0])]
+    return [one for one in found if one.sure or (len(one.said) > 1 and one.said.isupper())]
 
 
 def name_spans(text: str, names: Iterable[str] = ()) -> list[tuple[int, int]]:
@@ -227,42 +198,5 @@ def _read(text: str, start: int, word: str) -> list[Mention]:
 def _signed(text: str, mention: Mention) -> Mention:
     sign = _SIGN.match(text, mention.end)
     if not sign:
-        return mention
+        return replace(mention, sure=mention.sure or bool(_PERCENT.match(text, mention.end)))
     return replace(mention, end=sign.end(), sign="high" if sign[1] else "absent", sure=True)
-
-
-def _without(text: str, spans: list[tuple[int, int]]) -> str:
-    for start, end in spans:
-        text = text[:start] + " " * (end - start) + text[end:]
-    return text
-
-
-def _shouted(text: str) -> bool:
-    """Whether the text is in capitals throughout, so that capitals say nothing."""
-    words = [word for word in re.findall(r"[A-Za-z]{2,}", text) if not gene_of(word)[1]]
-    return len(words) > 3 and sum(word.isupper() for word in words) > 0.6 * len(words)
-
-
-def _is_gene_here(text: str, mention: Mention, sure: list[Mention], shouted: bool) -> bool:
-    said = mention.said
-    if said.lower() in _NEVER or (said.islower() and said in _everyday()) or len(said) < 2:
-        return False
-    before, after = text[: mention.start], text[mention.end :]
-    if shouted and not mention.genes:
-        return False
-    if _PERCENT.match(after):
-        return True
-    if not said.isupper() and not (said.islower() and gene_of(said)[0]) and not any(c.isdigit() for c in said):
-        # "Was" and "Rest" begin sentences.
-        return False
-    if _BEFORE.search(before):
-        return True
-    if _ARTICLE.search(before) or re.match(r"\s+of\b", after):
-        return bool(re.match(r"\s+(?:gene|transcripts?|m?rna|expression)\b", after))
-    if _AFTER.match(after) and (not shouted or re.match(r"\s*\+", after)):
-        return True
-    for other in sure:
-        gap = text[mention.end : other.start] if other.start >= mention.end else text[other.end : mention.start]
-        if _NEXT.fullmatch(gap):
-            return True
-    return False

@@ -105,14 +105,16 @@ def read_claims(text: str, *, own: Sequence[str] = (), names: Iterable[str] = ()
 
 def _sentence_claims(sentence: str, number: int, own: Sequence[str], hidden: Sequence[str]) -> list[Claim]:
     mentions = gene_mentions(sentence, names=hidden)
-    if not mentions:
-        return []
-    plain, figures = _plain(sentence, mentions, own, hidden)
-    understood = _directions(_OPENING.sub("", plain, count=1)) if len(plain) <= _LONGEST else None
-    directions: Sequence[Direction | None] = understood or [None] * len(mentions)
+    # "WAS" and "CAT" are genes where the whole sentence is understood so, and words else.
+    for some in (mentions, [one for one in mentions if one.sure]):
+        plain, figures = _plain(sentence, some, own, hidden)
+        understood = _directions(_OPENING.sub("", plain, count=1)) if some and len(plain) <= _LONGEST else None
+        if understood:
+            break
+    directions: Sequence[Direction | None] = understood or [None] * len(some)
     return [
         Claim(one.said, one.genes, direction and (one.sign or direction), number, *stated)
-        for one, direction, stated in zip(mentions, directions, figures, strict=True)
+        for one, direction, stated in zip(some, directions, figures, strict=True)
     ]
 
 
