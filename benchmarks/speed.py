@@ -24,15 +24,17 @@ import torch
 from anndata import AnnData
 
 import scbioverse as sb
-from scbioverse.encoders.marker_evidence import marker_evidence
+from scbioverse.io import Cells
 from scbioverse.knowledge.cards import label_card
 from scbioverse.knowledge.ontology import load_ontology
 from scbioverse.knowledge.resolver import resolve_labels
 from scbioverse.knowledge.spoken import spoken_name
 from scbioverse.models import BioVerse
 from scbioverse.models.candidate_tokens import STEPS, what_is_read
-from scbioverse.predict.pool import cascade
-from scbioverse.predict.sources.markers import reference_stats
+from scbioverse.predict.candidates import own_labels
+from scbioverse.predict.pool import pool, weights_of
+from scbioverse.predict.sources import Batch
+from scbioverse.predict.sources.markers import evidence_of
 from tests._naive_scores import naive_scores
 
 RESULTS = Path(__file__).parent / "results" / "speed.json"
@@ -172,20 +174,21 @@ def cascade_rates(model: BioVerse, adata: AnnData, sets: dict[int, list[tuple[st
     rows: list[dict[str, object]] = []
     for n, labels in sets.items():
         part = adata[: min(adata.n_obs, 3 * CELLS[n])].copy()
-        ids, names = [one for one, _ in labels], [phrase for _, phrase in labels]
-        cards = [label_card(one) for one in ids]
+        candidates = own_labels([one for one, _ in labels], model.config.names)
+        weights = weights_of(model, "cascade", candidates)
         embeddings = np.asarray(part.obsm["X_bioverse"])
-        cascade(model, embeddings[:2], names, cards, progress=False)  # reads the cards, once a label set
+        # Reads the cards, once a label set.
+        pool(Batch(model, embeddings[:2], progress=False), candidates, weights, markers=False)
         start = time.perf_counter()
-        evidence = marker_evidence(part, reference_stats(model), ids)
-        found = cascade(model, embeddings, names, cards, terms=ids, evidence=evidence, progress=False)
+        batch = Batch(model, embeddings, evidence=evidence_of(Cells.of(part), model), progress=False)
+        found = pool(batch, candidates, weights)
         rate = part.n_obs / (time.perf_counter() - start)
         rows.append(
             {
                 "labels": n,
                 "cells": part.n_obs,
                 "cells_per_second": round(rate, 1),
-                "read_by_llm": round(float(found.read.mean()), 3),
+                "read_by_llm": round(found.read / part.n_obs, 3),
             }
         )
     return rows

@@ -23,7 +23,7 @@ from recipes.bioverse_small.calibration import (
 from recipes.bioverse_small.encoder import TrainedEncoder, embed_study, head_scores
 from scbioverse.models import BioVerse
 from scbioverse.models.config import Calibration as TableRow
-from scbioverse.predict.pool import others_pooled, worth_reading
+from scbioverse.predict.pool import pool_weights, worth_reading
 
 WAYS = {"score": "score", "nearest": "nearest", "head": "bypass head"}
 # Soft tokens that say what a cell is among all that the projector knows, whatever is asked.
@@ -160,8 +160,10 @@ WITHOUT = {"attention": "prototypes", "nearest": "nearest", "markers": "markers"
 def pooled_answer(answers: Answers, pool: TableRow) -> tuple[np.ndarray, np.ndarray]:
     """Log-probabilities (n, m) of the cascade, and bool (n,) which rows the language model read."""
     asked, values = answers
-    joint = others_pooled(pool, values["attention"], values["nearest"], asked.evidence)
-    read = worth_reading(pool, joint)
+    weights = pool_weights(pool)
+    parts = {"prototypes": values["attention"], "nearest": values["nearest"], "markers": asked.evidence}
+    joint = sum(pool.weight(name) * np.asarray(part, np.float64) for name, part in parts.items() if part is not None)
+    read = worth_reading(joint, weights)
     joint[read] += pool.weight("language_model") * values["score"][read]
     return log_softmax(joint, axis=1), read
 

@@ -10,7 +10,9 @@ from recipes.bioverse_small.calibration import Calibration, combine, question, r
 from recipes.bioverse_small.data import Study
 from recipes.bioverse_small.encoder import TrainedEncoder
 from scbioverse.models import BioVerse
-from scbioverse.predict.pool import cascade
+from scbioverse.predict.candidates import own_labels
+from scbioverse.predict.pool import pool, weights_of
+from scbioverse.predict.sources import Batch
 from scbioverse.train import expected_calibration_error
 
 
@@ -54,16 +56,10 @@ def evaluate(
             if way == "score":
                 rows["score, no markers, shuffled"] = metrics(alone[generator.permutation(n)], truth)
         if "cascade" in model.config.calibration:
-            answer = cascade(
-                model,
-                asked.embedding,
-                asked.names,
-                asked.cards,
-                terms=asked.candidates,
-                evidence=asked.evidence,
-                progress=False,
-            )
-            rows["cascade"] = metrics(answer.log_probs, truth) | {"read_by_llm": round(float(answer.read.mean()), 4)}
+            candidates = own_labels(asked.candidates, asked.form)
+            batch = Batch(model, asked.embedding, evidence=lambda _, evidence=asked.evidence: evidence, progress=False)
+            answer = pool(batch, candidates, weights_of(model, "cascade", candidates))
+            rows["cascade"] = metrics(answer.log_probs, truth) | {"read_by_llm": round(answer.read / n, 4)}
         rows["markers alone"] = metrics(log_softmax(asked.evidence, axis=1), truth)
         share = float(np.bincount(truth).max() / n)
         rows["majority"] = {"accuracy": round(share, 4)}

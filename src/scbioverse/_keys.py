@@ -30,6 +30,10 @@ class Slots:
                 "'_', '.', '+' and '-', a letter or digit first."
             )
 
+    def step(self, verb: str) -> str:
+        """Name of a verb's record in `uns["bioverse"]`: with the stem, where that is not the default."""
+        return verb if self.key == "bioverse" else f"{verb}_{self.key}"
+
     @property
     def label(self) -> str:
         """`obs`, categorical: the label."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import re
+import unicodedata
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from anndata import AnnData
+
+_MOST_BYTES = 200
 
 
 def check_target(adata: Any) -> None:
@@ -79,6 +84,24 @@ def write_results(
             *(f"adata.uns[{UNS_ROOT!r}][{step!r}]" for step in texts),
         ],
     )
+
+
+def columns_of(names: list[str]) -> list[str]:
+    """Column names for a table of scores, such as files take.
+
+    Slashes become "|", characters without a shape are left out, a name of dots alone gets one in front, a long one
+    is cut; what then repeats or is reserved gets a number.
+    """
+    taken, out = {"_index"}, list[str]()
+    for name in names:
+        kept = "".join(sign for sign in re.sub(r"[/\\]", "|", name) if unicodedata.category(sign) not in ("Cc", "Cs"))
+        # A store of zarr is a folder, which takes 255 bytes a name, and none that is all dots.
+        stem = kept.encode()[:_MOST_BYTES].decode(errors="ignore").strip()
+        stem = f"|{stem}" if set(stem) <= {"."} else stem
+        numbered = (f"{stem} ({number})" for number in itertools.count(2))
+        out.append(next(one for one in itertools.chain([stem], numbered) if one not in taken))
+        taken.add(out[-1])
+    return out
 
 
 def own_copy(adata: AnnData) -> AnnData:

@@ -10,13 +10,14 @@ import pytest
 import scbioverse as sb
 from scbioverse.predict import group_names
 from scbioverse.predict.group_names import MOST_READ, _some
-from scbioverse.predict.label_scores import LabelScores
+from scbioverse.predict.pool import Scores
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
     from scbioverse.models import BioVerse
-    from scbioverse.predict.candidates import Label
+    from scbioverse.predict.candidates import Candidates
+    from scbioverse.predict.sources import Batch
 
 
 def free_labels(
@@ -33,14 +34,13 @@ def free_labels(
         likely = np.log(np.where(np.arange(len(embeddings)) == 0, 0.9, 0.5)).astype(np.float32)
         return texts, likely, np.full(len(texts), -1)
 
-    def scores(adata: AnnData, *_: object, **__: object) -> LabelScores:
-        labels: list[Label] = _[2]  # type: ignore[assignment]
-        asked["offered"] = [one.name for one in labels]
-        log_probs = np.log([[0.8 if one.name == fits else 0.1 for one in labels]] * adata.n_obs).astype(np.float32)
-        return LabelScores(log_probs, {"weight": 0.5}, 0, None)
+    def scores(batch: Batch, labels: Candidates, *_: object, **__: object) -> Scores:
+        asked["offered"] = labels.names
+        log_probs = np.log([[0.8 if one == fits else 0.1 for one in labels.names]] * len(batch)).astype(np.float32)
+        return Scores(labels, log_probs, 0, {"weight": 0.5})
 
     monkeypatch.setattr("scbioverse.predict.free_text.write_labels", write)
-    monkeypatch.setattr(group_names, "label_scores", scores)
+    monkeypatch.setattr(group_names, "pool", scores)
     cells.obs["all"] = "every cell"
     sb.tl.annotate(cells, model=model, method="generate", groupby="all", rationale=None)
     return asked

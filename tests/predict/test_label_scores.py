@@ -12,7 +12,6 @@ from scbioverse._record import read_record
 from scbioverse.errors import InputError
 from scbioverse.models.config import Calibration
 from scbioverse.predict.pool import pool_record
-from scbioverse.predict.sources.markers import marker_weight
 from tests._precision import LOG_PROBS, TOTALS
 
 if TYPE_CHECKING:
@@ -79,12 +78,6 @@ def test_without_markers_and_with_genes_that_cannot_be_read(
     with pytest.raises(InputError, match="no genes"):
         sb.tl.annotate(cells, model=pooled, labels=LABELS, markers=True)
     assert (set(cells.obs), set(cells.obsm), set(cells.uns)) == slots
-
-
-def test_the_weight_of_markers_is_that_of_the_pool(pooled: BioVerse) -> None:
-    assert marker_weight(pooled, "cascade") == 0.7
-    pooled.config.calibration["cascade"] = Calibration({"language_model": 1.0, "nearest": 1.0})
-    assert marker_weight(pooled, "cascade") == 0.0
 
 
 def test_groups_a_threshold_and_another_stem(cells: AnnData, pooled: BioVerse) -> None:

@@ -10,7 +10,7 @@ import pytest
 import scbioverse as sb
 from scbioverse.errors import BioverseError
 from scbioverse.knowledge import resolve_label
-from scbioverse.predict.candidates import Label, judged_as
+from scbioverse.predict.candidates import Candidates, Label
 from scbioverse.predict.open_set import outside_terms
 
 if TYPE_CHECKING:
@@ -43,18 +43,19 @@ def test_the_user_is_told_what_the_label_stands_for(
     assert "'malignant B cell' for nothing, since another label has its type." in caplog.text
 
 
-def labelled(*names: str) -> list[Label]:
-    return [Label(name, name, resolve_label(name).cl_id, name, "rule") for name in names]
+def terms_of(*names: str) -> list[str | None]:
+    labels = [Label(name, name, resolve_label(name).cl_id, name, "rule") for name in names]
+    return Candidates(tuple(labels)).terms
 
 
 def test_a_name_that_says_what_a_tumour_comes_from_is_judged_by_that() -> None:
-    assert judged_as(labelled("Malignant", "T cell")) == [MALIGNANT, T]
-    assert judged_as(labelled("melanoma", "T cell")) == [MELANOCYTE, T]
-    assert judged_as(labelled("T cell lymphoma", "NK cell")) == [T, NK]
+    assert terms_of("Malignant", "T cell") == [MALIGNANT, T]
+    assert terms_of("melanoma", "T cell") == [MELANOCYTE, T]
+    assert terms_of("T cell lymphoma", "NK cell") == [T, NK]
     # A label for the healthy type, or one that holds it, keeps it.
-    assert judged_as(labelled("T cell lymphoma", "T cell")) == [None, T]
-    assert judged_as(labelled("malignant hepatocytes", "epithelial cell")) == [None, "CL:0000066"]
-    assert judged_as(labelled("Cancer Epithelial", "hepatocyte")) == ["CL:0000066", HEPATOCYTE]
+    assert terms_of("T cell lymphoma", "T cell") == [None, T]
+    assert terms_of("malignant hepatocytes", "epithelial cell") == [None, "CL:0000066"]
+    assert terms_of("Cancer Epithelial", "hepatocyte") == ["CL:0000066", HEPATOCYTE]
 
 
 def test_a_label_judged_by_nothing_leaves_elsewhere_as_it_is(cells: AnnData, tiny_model: BioVerse) -> None:

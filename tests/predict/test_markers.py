@@ -1,4 +1,4 @@
-"""The marker term of `annotate`: added where the model has a weight and the genes are there, and said either way."""
+"""Markers beside the language model: added where the model has a weight and the genes are there, said either way."""
 
 from __future__ import annotations
 
@@ -7,19 +7,17 @@ import pytest
 from scipy.special import log_softmax
 
 from scbioverse.errors import InputError
-from scbioverse.models import Calibration, load
-from scbioverse.predict.sources.markers import add_markers, read_markers
+from scbioverse.io import Cells
+from scbioverse.models import load
+from scbioverse.predict.candidates import own_labels
+from scbioverse.predict.pool import Scores, Weights, pool
+from scbioverse.predict.sources import Batch
+from scbioverse.predict.sources.language_model import LanguageModel
+from scbioverse.predict.sources.markers import evidence_of
 from tests._precision import TOTALS
 
 IDS = ["CL:0000236", "CL:0000623", "CL:0000576"]
-
-
-@pytest.fixture
-def model():
-    shipped = load("bioverse-small")
-    copy = shipped.copy(name="weighted")
-    copy.config.calibration["score"] = Calibration({"markers": 0.7})
-    return copy
+WEIGHTS = Weights({"language_model": 1.0, "markers": 0.7})
 
 
 @pytest.fixture(scope="module")
@@ -30,47 +28,51 @@ def cells():
     return adata[adata.obs["cell_type"].isin(["B", "NK", "CD14+ Mono"])][:200].copy()
 
 
-def _ask(model, cells, log_probs, **given):
-    options = {"method": "score", "modality": "cell", "markers": None, "key": None, "layer": None} | given
-    evidence, note = read_markers(cells, model, IDS, **options)
-    return add_markers(log_probs, evidence, note["weight"]), note
+def _ask(cells, log_probs, monkeypatch, weights: Weights = WEIGHTS, markers: bool | None = None) -> Scores:
+    """Pool the markers with a language model that says these log-probabilities."""
+    monkeypatch.setattr(LanguageModel, "scores", lambda *_: log_probs)
+    model = load("bioverse-small")
+    batch = Batch(model, np.zeros((cells.n_obs, 1, 2), np.float32), evidence=evidence_of(Cells.of(cells), model))
+    return pool(batch, own_labels(IDS, "spoken"), weights, markers=markers)
 
 
-def test_markers_decide_where_the_model_does_not(model, cells):
-    even = np.full((cells.n_obs, 3), -np.log(3), dtype=np.float32)
-    joint, note = _ask(model, cells, even)
+def _even(cells) -> np.ndarray:
+    return np.full((cells.n_obs, 3), -np.log(3), dtype=np.float32)
+
+
+def test_markers_decide_where_the_model_does_not(cells, monkeypatch):
+    found = _ask(cells, _even(cells), monkeypatch)
     truth = cells.obs["cell_type"].map({"B": 0, "NK": 1, "CD14+ Mono": 2}).to_numpy()
-    assert (joint.argmax(axis=1) == truth).mean() > 0.9
-    np.testing.assert_allclose(np.exp(joint).sum(axis=1), 1, atol=TOTALS)
-    assert note == {"weight": 0.7, "candidates_with_markers": 3}
+    assert (found.log_probs.argmax(axis=1) == truth).mean() > 0.9
+    np.testing.assert_allclose(np.exp(found.log_probs).sum(axis=1), 1, atol=TOTALS)
+    assert found.markers == {"weight": 0.7, "candidates_with_markers": 3}
 
 
-def test_markers_give_way_to_a_sure_model(model, cells):
+def test_markers_give_way_to_a_sure_model(cells, monkeypatch):
     sure = log_softmax(np.tile([60.0, 0.0, 0.0], (cells.n_obs, 1)), axis=1).astype(np.float32)
-    assert (_ask(model, cells, sure)[0].argmax(axis=1) == 0).all()
+    assert (_ask(cells, sure, monkeypatch).log_probs.argmax(axis=1) == 0).all()
 
 
-def test_switched_off_nothing_changes(model, cells):
-    even = np.full((cells.n_obs, 3), -np.log(3), dtype=np.float32)
-    joint, note = _ask(model, cells, even, markers=False)
-    assert joint is even
-    assert note == {"weight": 0.0}
-    model.config.calibration["score"] = Calibration()
-    assert _ask(model, cells, even)[0] is even
+def test_switched_off_nothing_changes(cells, monkeypatch):
+    even = _even(cells)
+    found = _ask(cells, even, monkeypatch, markers=False)
+    np.testing.assert_allclose(found.log_probs, even, atol=TOTALS)
+    assert found.markers == {"weight": 0.0}
+    found = _ask(cells, even, monkeypatch, Weights({"language_model": 1.0, "markers": 0.0}))
+    np.testing.assert_allclose(found.log_probs, even, atol=TOTALS)
 
 
-def test_unreadable_genes_are_said_or_refused(model, cells):
+def test_unreadable_genes_are_said_or_refused(cells, monkeypatch):
     strange = cells.copy()
     strange.var_names = [f"thing{i}" for i in range(strange.n_vars)]
-    even = np.full((cells.n_obs, 3), -np.log(3), dtype=np.float32)
-    same, note = _ask(model, strange, even)
-    assert same is even
-    assert "gene" in note["left_out"]
+    even = _even(cells)
+    found = _ask(strange, even, monkeypatch)
+    np.testing.assert_allclose(found.log_probs, even, atol=TOTALS)
+    assert "gene" in found.markers["left_out"]
     with pytest.raises(InputError, match="gene"):
-        _ask(model, strange, even, markers=True)
+        _ask(strange, even, monkeypatch, markers=True)
 
 
-def test_markers_without_a_weight_are_refused(model, cells):
-    model.config.calibration["score"] = Calibration()
+def test_markers_without_a_weight_are_refused(cells, monkeypatch):
     with pytest.raises(InputError, match="no marker term"):
-        _ask(model, cells, np.zeros((cells.n_obs, 3), np.float32), markers=True)
+        _ask(cells, _even(cells), monkeypatch, Weights({"language_model": 1.0}), markers=True)

@@ -8,7 +8,7 @@ import pytest
 import scbioverse as sb
 from scbioverse.errors import InputError
 from scbioverse.models import Calibration
-from scbioverse.predict.calls import decide
+from scbioverse.predict.decide import Called, decide
 from scbioverse.predict.groups import Groups
 from scbioverse.predict.open_set import Away, outside_terms
 from tests._precision import LOG_PROBS
@@ -55,7 +55,7 @@ def test_annotate_warns_of_other_types_and_advises_what_the_model_has(
     def away(*_: object, **__: object) -> Away:
         return Away(np.full(cells.n_obs, 0.9, np.float32), np.zeros(cells.n_obs, int), [PLATELET])
 
-    monkeypatch.setattr("scbioverse.tl._annotate.elsewhere", away)
+    monkeypatch.setattr("scbioverse.tl._annotate.compare_outside", away)
     options = {"labels": ["B cell", "NK cell"], "model": tiny_model, "rationale": None, "copy": True}
     with pytest.warns(UserWarning, match=r"100 % of the cells are more like types.*unknown_threshold=0.02"):
         sb.tl.annotate(cells, **options)
@@ -81,12 +81,13 @@ def test_auto_is_the_threshold_of_the_model(cells: AnnData, tiny_model: BioVerse
 
 def test_a_sure_answer_for_a_type_that_was_not_asked_for_is_unknown() -> None:
     rows, away = logs([0.95, 0.05], [0.95, 0.05], [0.5, 0.5]), np.array([0.1, 0.9, 0.1], dtype=np.float32)
-    found = decide(rows, ["CD4 T cell", "CD8 T cell"], None, 0.6, cl_ids=["CL:0000624", CD8], elsewhere=away)
+    labels = [Called("CD4 T cell", "CL:0000624"), Called("CD8 T cell", CD8)]
+    found = decide(rows, labels, None, 0.6, elsewhere=away)
     assert found.known.tolist() == [True, False, True]
     assert found.called[found.codes[2]].name == "mature alpha-beta T cell"
     # The confidence stays the probability among the candidates.
     np.testing.assert_allclose(found.confidence[:2], 0.95, atol=LOG_PROBS)
-    never = decide(rows, ["CD4 T cell", "CD8 T cell"], None, 0.0, cl_ids=["CL:0000624", CD8], elsewhere=away)
+    never = decide(rows, labels, None, 0.0, elsewhere=away)
     assert never.known.all()
     np.testing.assert_array_equal(never.elsewhere, away)
 
@@ -94,7 +95,7 @@ def test_a_sure_answer_for_a_type_that_was_not_asked_for_is_unknown() -> None:
 def test_groups_count_by_their_mean() -> None:
     groups = Groups(["a", "b"], np.array([0, 0, 1, -1]))
     away = np.array([0.2, 0.4, 0.9, 0.9], dtype=np.float32)
-    found = decide(logs(*[[0.9, 0.1]] * 4), ["x", "y"], groups, 0.5, elsewhere=away)
+    found = decide(logs(*[[0.9, 0.1]] * 4), [Called("x"), Called("y")], groups, 0.5, elsewhere=away)
     np.testing.assert_allclose(found.elsewhere, [0.3, 0.3, 0.9, np.nan], atol=LOG_PROBS)
     assert found.known.tolist() == [True, True, False, True]
     assert [one["label"] for one in found.groups] == ["x", "unknown"]

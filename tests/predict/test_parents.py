@@ -3,14 +3,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from scbioverse.predict.calls import decide
-from scbioverse.predict.certainty import entropy, margin
+from scbioverse.predict.decide import Called, decide, entropy, margin
 from scbioverse.predict.groups import Groups
 from scbioverse.predict.parents import Parents
 from tests._precision import FEW
 
 NAMES = ["CD4 T cell", "CD8 T cell", "B cell", "platelet"]
 IDS = ["CL:0000624", "CL:0000625", "CL:0000236", "CL:0000233"]
+LABELS = [Called(name, cl_id) for name, cl_id in zip(NAMES, IDS, strict=True)]
 
 
 def logs(*rows: list[float]) -> np.ndarray:
@@ -21,7 +21,7 @@ ROWS = logs([0.45, 0.40, 0.1, 0.05], [0.9, 0.05, 0.03, 0.02], [0.3, 0.1, 0.3, 0.
 
 
 def test_the_parent_that_siblings_share() -> None:
-    found = decide(ROWS, NAMES, None, 0.6, cl_ids=IDS)
+    found = decide(ROWS, LABELS, None, 0.6)
     called = [found.called[code].name if fine else "?" for code, fine in zip(found.codes, found.known, strict=True)]
     assert called[:2] == ["mature alpha-beta T cell", "CD4 T cell"]
     assert found.confidence[0] == pytest.approx(0.85)
@@ -31,19 +31,20 @@ def test_the_parent_that_siblings_share() -> None:
 
 
 def test_sure_rows_do_not_change_and_it_can_be_switched_off() -> None:
-    plain = decide(ROWS, NAMES, None, 0.0, cl_ids=IDS)
+    plain = decide(ROWS, LABELS, None, 0.0)
     for on in (True, False):
-        found = decide(ROWS, NAMES, None, 0.6, cl_ids=IDS, parents=on)
+        found = decide(ROWS, LABELS, None, 0.6, parents=on)
         sure = plain.confidence >= 0.6
         np.testing.assert_array_equal(found.codes[sure], plain.codes[sure])
         np.testing.assert_array_equal(found.confidence[sure], plain.confidence[sure])
-    off = decide(ROWS, NAMES, None, 0.6, cl_ids=IDS, parents=False)
+    off = decide(ROWS, LABELS, None, 0.6, parents=False)
     assert off.known.tolist() == [False, True, False, False]
     assert len(off.called) == 4
 
 
 def test_a_candidate_that_is_the_parent_keeps_its_name() -> None:
-    found = decide(logs([0.3, 0.4, 0.3]), ["T", "CD4", "B"], None, 0.6, cl_ids=["CL:0000084", IDS[0], IDS[2]])
+    labels = [Called("T", "CL:0000084"), Called("CD4", IDS[0]), Called("B", IDS[2])]
+    found = decide(logs([0.3, 0.4, 0.3]), labels, None, 0.6)
     assert found.called[found.codes[0]].name == "T"
     assert found.confidence[0] == pytest.approx(0.7)
 
@@ -61,7 +62,7 @@ def test_broad_terms_are_no_answer() -> None:
 
 
 def test_groups() -> None:
-    found = decide(ROWS, NAMES, Groups(["a", "b"], np.array([0, 1, -1, 0])), 0.6, cl_ids=IDS)
+    found = decide(ROWS, LABELS, Groups(["a", "b"], np.array([0, 1, -1, 0])), 0.6)
     table = {one["group"]: one for one in found.groups}
     assert table["b"]["label"] == "CD4 T cell"
     assert found.codes[2] == -1

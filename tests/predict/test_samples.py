@@ -19,10 +19,10 @@ def test_samples_that_agree_get_one_label_and_others_their_own() -> None:
     log_probs = np.array([good, good, bad, good, bad, bad], dtype=np.float32)
     groups = Groups(["0", "1"], np.array([0, 0, 0, 1, 1, -1]))
     samples = Groups(["x", "y", "z"], np.array([0, 1, 2, 0, 1, 2]))
-    found = harmonise_samples(log_probs, ["A", "B"], groups, samples)
-    assert found.groups.names == ["0", "1 [x]", "1 [y]"]
-    assert found.groups.codes.tolist() == [0, 0, 0, 1, 2, -1]
-    report = {(one["group"], one["sample"]): one for one in found.report}
+    found, votes = harmonise_samples(log_probs, ["A", "B"], groups, samples)
+    assert found.names == ["0", "1 [x]", "1 [y]"]
+    assert found.codes.tolist() == [0, 0, 0, 1, 2, -1]
+    report = {(one["group"], one["sample"]): one for one in votes}
     assert report["0", "z"]["own_label"] == "B"
     assert report["0", "z"]["harmonised"] is True
     assert report["0", "z"]["share"] == pytest.approx(2 / 3, abs=FEW)

@@ -12,6 +12,8 @@ import scbioverse as sb
 from scbioverse.errors import InputError
 from scbioverse.models import BioVerse
 from scbioverse.predict import term_table, whole_ontology
+from scbioverse.predict.pool import pool, weights_of
+from scbioverse.predict.sources import Batch
 from tests._precision import LOG_PROBS, TOTALS
 
 TERMS = ("CL:0000084", "CL:0000236", "CL:0000233", "CL:0000576", "CL:0000623", "CL:0000624", "CL:0000625", "CL:0000451",
@@ -38,7 +40,7 @@ def test_shortlist_then_rank(cells: ad.AnnData, tiny_model: BioVerse) -> None:
     scores = sb.get.scores(done)
     assert (np.isfinite(scores).sum(axis=1) == 4).all()
     np.testing.assert_allclose(np.exp(scores).sum(axis=1), 1, atol=TOTALS)
-    cosine = whole_ontology.nearest_terms(tiny_model, done.obsm["X_bioverse"], list(TERMS), modality="cell")
+    cosine = tiny_model.coordinates(done.obsm["X_bioverse"]) @ term_table.ontology_coordinates(tiny_model).T
     table = sb.get.labels(done)
     for row in (0, 7, 31):
         own = {TERMS[i] for i in np.argsort(-cosine[row])[:4]}
@@ -111,7 +113,9 @@ def test_nearness_ranks_unless_told_otherwise(cells: ad.AnnData, tiny_model: Bio
     near = annotate(cells, tiny_model, method="nearest")
     assert plain is not None
     pd.testing.assert_frame_equal(plain.obsm["bioverse_scores"], near.obsm["bioverse_scores"])
-    both = whole_ontology.rank_ontology(tiny_model, plain.obsm["X_bioverse"][:, None], None, method="cascade").log_probs
+    batch = Batch(tiny_model, plain.obsm["X_bioverse"])
+    candidates = whole_ontology.shortlisted(batch, None)
+    both = pool(batch, candidates, weights_of(tiny_model, "cascade", candidates)).log_probs
     said = annotate(cells, tiny_model, method="score").obsm["bioverse_scores"].to_numpy()
     kept = np.isfinite(both)
     pooled = np.where(kept, said + near.obsm["bioverse_scores"].to_numpy(), -np.inf)

@@ -388,7 +388,7 @@ def test_reasons_without_readable_counts(
         ({"modality": "protein"}, InputError, "not 'protein'"),
         ({"layer": "nothing"}, MissingKeyError, "layer 'nothing'"),
         ({"key": "nothing"}, MissingKeyError, "'nothing' is not a column"),
-        ({"min_confidence": 1.5}, InputError, "min_confidence"),
+        ({"unknown_threshold": 1.5}, InputError, "unknown_threshold"),
         ({"batch_size": 0}, InputError, "batch_size"),
     ],
 )

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import anndata as ad
 import numpy as np
-import pandas as pd
 import pytest
 
 import scbioverse as sb
@@ -33,17 +32,6 @@ def test_through_the_verb(cells: ad.AnnData, tiny_model: BioVerse, monkeypatch: 
     assert sb.get.evidence(none).empty
     with pytest.raises(InputError, match="rationale='all'"):
         sb.tl.annotate(cells, model=tiny_model, labels=TYPES, rationale="all")  # type: ignore[arg-type]
-
-
-def test_the_old_name_of_the_threshold(cells: ad.AnnData, tiny_model: BioVerse) -> None:
-    with pytest.warns(FutureWarning, match="unknown_threshold"):
-        old = sb.tl.annotate(cells, model=tiny_model, labels=TYPES, min_confidence=0.5, copy=True)
-    new = sb.tl.annotate(cells, model=tiny_model, labels=TYPES, unknown_threshold=0.5, copy=True)
-    assert old is not None
-    assert new is not None
-    pd.testing.assert_frame_equal(old.obs, new.obs)
-    with pytest.raises(InputError, match="two names"):
-        sb.tl.annotate(cells, model=tiny_model, labels=TYPES, min_confidence=0.5, unknown_threshold=0.5)
 
 
 def test_the_models_own_threshold(cells: ad.AnnData, tiny_model: BioVerse) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from ._annotations import annotation, groups, labels, scores
-from ._evidence import evidence, samples
-from ._records import records
+from ._recorded import evidence, records, samples
 
 __all__ = ["annotation", "evidence", "groups", "labels", "records", "samples", "scores"]

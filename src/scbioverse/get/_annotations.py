@@ -11,13 +11,14 @@ from .._keys import Slots
 from .._mudata import anndata_of
 from .._record import read_record
 from ..errors import InputError, MissingKeyError
-from ._now import NOT_RECORDED, annotate_record, annotate_step, counts_now, groups_now, named
+from ._now import annotate_record, counts_of, groups_now, labels_now, named
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
-
 _COLUMNS = ["name", "text", "cl_id", "term", "how", "description", "column"]
+_GROUPS = ["group", "n", "label", "confidence", "agreement"]
+NOT_RECORDED = "not recorded"
 
 
 def annotation(adata: AnnData, *, key: str = "bioverse") -> pd.DataFrame:
@@ -74,32 +75,32 @@ def labels(adata: AnnData, *, key: str = "bioverse") -> pd.DataFrame:
     slots = Slots(key)
     adata = anndata_of(adata, holds=slots.label)
     try:
-        record = read_record(adata, annotate_step(slots))
+        record = read_record(adata, slots.step("annotate"))
     except MissingKeyError:
         if slots.label not in adata.obs:
             raise
         record = {"labels": []}  # of data that were joined: obs alone tells
-    counts = counts_now(adata, slots)
+    counts = counts_of(labels_now(adata, slots))
     table = pd.DataFrame(record["labels"], columns=_COLUMNS)
     known = set(table["name"])
-    more = [_other(adata, slots, record, name) for name in counts if name not in known]
+    parents = {one["name"]: one["cl_id"] for one in record.get("parents") or ()}
+    more = [
+        {"name": name, "cl_id": parents[name], "how": "parent"} if name in parents else _other(adata, slots, name)
+        for name in counts
+        if name not in known
+    ]
     table = pd.concat([table, pd.DataFrame(more, columns=_COLUMNS)], ignore_index=True) if more else table
     table["n"] = [counts.get(name, 0) for name in table["name"]]
     return table
 
 
-def _other(adata: AnnData, slots: Slots, record: dict[str, Any], name: str) -> dict[str, Any]:
-    """Return what is known of a label that is no candidate."""
-    parent = next((one for one in record.get("parents") or [] if one["name"] == name), None)
-    if parent is not None:
-        return {"name": name, "cl_id": parent["cl_id"], "how": "parent"}
-    ids: list[str] = []
-    if slots.cl_id in adata.obs:
-        mine = (adata.obs[slots.label].astype(object).map(str) == name).to_numpy()
-        ids = sorted({str(one) for one in adata.obs[slots.cl_id].astype(object)[mine].dropna()})
-    cl_id = ids[0] if len(ids) == 1 and ids[0] else None
-    unknown = name.startswith("unknown") and not any(ids)
-    return {"name": name, "cl_id": cl_id, "how": "unknown" if unknown else NOT_RECORDED}
+def _other(adata: AnnData, slots: Slots, name: str) -> dict[str, Any]:
+    """Return what `obs` tells of a label that was not recorded."""
+    mine = (labels_now(adata, slots) == name).to_numpy()
+    ids = set(adata.obs[slots.cl_id][mine].dropna().astype(str)) if slots.cl_id in adata.obs else set()
+    unknown = name.startswith("unknown") and not ids - {""}
+    cl_id = next(iter(ids)) if len(ids) == 1 else ""
+    return {"name": name, "cl_id": cl_id or None, "how": "unknown" if unknown else NOT_RECORDED}
 
 
 def groups(adata: AnnData, *, key: str = "bioverse") -> pd.DataFrame:
@@ -134,7 +135,7 @@ def groups(adata: AnnData, *, key: str = "bioverse") -> pd.DataFrame:
     record = annotate_record(adata, slots)
     found = record["groups"]
     proposed = ["proposed"] if any("proposed" in row for row in found) else []
-    table = pd.DataFrame(found, columns=["group", "n", "label", "confidence", "agreement", *proposed])
+    table = pd.DataFrame(found, columns=[*_GROUPS, *proposed])
     return groups_now(adata, slots, record, table) if found else table
 
 

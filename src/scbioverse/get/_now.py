@@ -5,25 +5,21 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
-from .._keys import Slots
-from .._record import read_record
+from .._record import read_record, records_of
 from .._shown import shown_name
 from ..errors import MissingKeyError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from anndata import AnnData
 
+    from .._keys import Slots
+
 _SHOWN = 5
-NOT_RECORDED = "not recorded"
-
-
-def annotate_step(slots: Slots) -> str:
-    """Name of the record of :func:`scbioverse.tl.annotate`."""
-    return "annotate" if slots.key == Slots().key else f"annotate_{slots.key}"
 
 
 def annotate_record(adata: AnnData, slots: Slots) -> dict[str, Any]:
@@ -35,7 +31,7 @@ def annotate_record(adata: AnnData, slots: Slots) -> dict[str, Any]:
         There is none.
     """
     try:
-        return read_record(adata, annotate_step(slots))
+        return read_record(adata, slots.step("annotate"))
     except MissingKeyError as error:
         if slots.label not in adata.obs:
             raise
@@ -46,8 +42,8 @@ def annotate_record(adata: AnnData, slots: Slots) -> dict[str, Any]:
         ) from error
 
 
-def counts_now(adata: AnnData, slots: Slots) -> dict[str, int]:
-    """Rows of each label in `obs`, the most frequent first.
+def labels_now(adata: AnnData, slots: Slots) -> pd.Series:
+    """Label of every row as text, NaN where there is none.
 
     Raises
     ------
@@ -58,19 +54,24 @@ def counts_now(adata: AnnData, slots: Slots) -> dict[str, int]:
         raise MissingKeyError(
             f"adata.obs has no {slots.label!r}. Run scbioverse.tl.annotate(adata, key_added={slots.key!r}) first."
         )
-    counts = adata.obs[slots.label].astype(object).dropna().map(str).value_counts()
-    return {str(name): int(n) for name, n in counts.items()}
+    return adata.obs[slots.label].astype(object).map(str, na_action="ignore")
 
 
-def warn_of_changes(adata: AnnData, slots: Slots, record: dict[str, Any], what: str) -> None:
+def counts_of(labels: pd.Series) -> dict[str, int]:
+    """Rows of each label, the most frequent first."""
+    return {str(name): int(n) for name, n in labels.dropna().value_counts().items()}
+
+
+def warn_of_changes(adata: AnnData, slots: Slots, what: str) -> None:
     """Warn where the labels in `obs` are not those that were recorded, since `what` is of the recorded ones."""
-    then = record.get("n_labelled")
+    step = slots.step("annotate")
+    then = read_record(adata, step).get("n_labelled") if step in records_of(adata) else None
     if then is None or slots.label not in adata.obs:
-        return
-    now = counts_now(adata, slots)
+        return  # nothing says what the labels were
+    now = counts_of(labels_now(adata, slots))
     if now == then:
         return
-    gone, new = [name for name in then if name not in now], [name for name in now if name not in then]
+    gone, new = _apart(then, now)
     parts = [f"{sum(now.values())} labelled rows now, {sum(then.values())} then"]
     parts += [f"no row is called {named(gone)} any more"] if gone else []
     parts += [f"{named(new)} {'was' if len(new) == 1 else 'were'} not there"] if new else []
@@ -82,7 +83,7 @@ def warn_of_changes(adata: AnnData, slots: Slots, record: dict[str, Any], what: 
     )
 
 
-def groups_now(adata: AnnData, slots: Slots, record: dict[str, Any], found: pd.DataFrame) -> pd.DataFrame:
+def groups_now(adata: AnnData, slots: Slots, record: dict[str, Any], then: pd.DataFrame) -> pd.DataFrame:
     """Return the recorded groups as their rows are now: one row for each label that a group holds.
 
     Raises
@@ -90,35 +91,22 @@ def groups_now(adata: AnnData, slots: Slots, record: dict[str, Any], found: pd.D
     MissingKeyError
         The column of groups or of labels is gone.
     """
-    counts_now(adata, slots)
-    groupby, step = record.get("groupby"), annotate_step(slots)
+    labels, groupby = labels_now(adata, slots), record.get("groupby")
     if groupby not in adata.obs:
         raise MissingKeyError(
             f"adata.obs has no column {groupby!r} any more, whose groups were labelled. What was found then is in "
-            f"scbioverse.get.records(adata)[{step!r}]['groups']."
+            f"scbioverse.get.records(adata)[{slots.step('annotate')!r}]['groups']."
         )
-    label = adata.obs[slots.label].astype(object).to_numpy()
-    rows = pd.DataFrame({"group": _group_names(adata, record), "label": label})
-    rows["confidence"] = adata.obs[slots.confidence].to_numpy() if slots.confidence in adata.obs else float("nan")
-    rows = rows.dropna(subset=["group", "label"])
-    rows["label"] = rows["label"].map(str)
-    held = rows.groupby(["group", "label"], sort=False)["confidence"].agg(["size", "mean"])
-    recorded = {str(row["group"]): row for row in found.to_dict("records")}
-    order = [*recorded, *(name for name in dict.fromkeys(rows["group"]) if name not in recorded)]
-    parts: dict[str, list[dict[str, Any]]] = {}
-    for (group, label), (n, confidence) in zip(held.index, held.to_numpy(), strict=True):
-        parts.setdefault(group, []).append(
-            {"group": group, "n": int(n), "label": label, "confidence": round(float(confidence), 6)}
-        )
-    out: list[Any] = []
-    changed: list[str] = []
-    for group in order:
-        then, now = recorded.get(group), parts.get(group, [])
-        if then is not None and len(now) == 1 and (now[0]["n"], now[0]["label"]) == (then["n"], then["label"]):
-            out.append(then)
-            continue
-        out.extend(now)  # of groups without rows nothing
-        changed.append(group)
+    rows = pd.DataFrame({"group": _group_names(adata, record), "label": labels.to_numpy()})
+    rows["confidence"] = adata.obs[slots.confidence].to_numpy() if slots.confidence in adata.obs else np.nan
+    held = rows.dropna(subset=["group", "label"]).groupby(["group", "label"], sort=False)["confidence"]
+    now = held.agg(n="size", confidence="mean").reset_index()
+    now["confidence"] = now["confidence"].astype(float).round(6)
+    # As it was: still one label, of as many rows. What else is known of the group then still holds.
+    single = now[~now["group"].duplicated(keep=False)]
+    same = set(single.merge(then, on=["group", "n", "label"])["group"])
+    order = {name: at for at, name in enumerate(dict.fromkeys([*then["group"], *now["group"]]))}
+    changed = [name for name in order if name not in same]
     if changed:
         warnings.warn(
             f"group {named(changed)} of adata.obs[{groupby!r}] {'is' if len(changed) == 1 else 'are'} not as "
@@ -127,7 +115,9 @@ def groups_now(adata: AnnData, slots: Slots, record: dict[str, Any], found: pd.D
             UserWarning,
             stacklevel=3,
         )
-    return pd.DataFrame(out, columns=list(found.columns))
+    parts = [one for one in (then[then["group"].isin(same)], now[~now["group"].isin(same)]) if len(one)]
+    table = pd.concat(parts or [then.head(0)]).reindex(columns=then.columns)
+    return table.sort_values("group", key=lambda names: names.map(order), kind="stable", ignore_index=True)
 
 
 def named(names: Iterable[str]) -> str:
@@ -137,15 +127,19 @@ def named(names: Iterable[str]) -> str:
     return shown if len(held) <= _SHOWN else f"{shown} and {len(held) - _SHOWN} more"
 
 
-def _group_names(adata: AnnData, record: dict[str, Any]) -> list[Any]:
-    """Each row's group as :func:`scbioverse.tl.annotate` names it; None for rows without one."""
-    groups = [None if pd.isna(one) else str(one) for one in adata.obs[record["groupby"]].astype(object)]
-    split = {(one["group"], one["sample"]) for one in record.get("samples") or [] if not one["harmonised"]}
+def _apart(then: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """Names that went, and names that came."""
+    return [name for name in then if name not in now], [name for name in now if name not in then]
+
+
+def _group_names(adata: AnnData, record: dict[str, Any]) -> pd.Series:
+    """Each row's group as :func:`scbioverse.tl.annotate` names it; NaN for rows without one."""
+    groups = adata.obs[record["groupby"]].astype(object).map(str, na_action="ignore").reset_index(drop=True)
+    split = [(one["group"], one["sample"]) for one in record.get("samples") or () if not one["harmonised"]]
     sample_key = record.get("sample_key")
     if not split or sample_key not in adata.obs:
         return groups
-    samples = ["no sample" if pd.isna(one) else str(one) for one in adata.obs[sample_key].astype(object)]
-    return [
-        f"{group} [{sample}]" if (group, sample) in split else group
-        for group, sample in zip(groups, samples, strict=True)
-    ]
+    samples = adata.obs[sample_key].astype(object).map(str, na_action="ignore").fillna("no sample")
+    samples = samples.reset_index(drop=True)
+    alone = pd.MultiIndex.from_arrays([groups, samples]).isin(split)
+    return groups.where(~alone, groups + " [" + samples + "]")

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 CONFIG = "config.json"
 FORMAT_VERSION = 4
-SOURCES = ("prototypes", "nearest", "markers", "language_model")
 # What a row of the calibration has where it does not say: no label is kept back, and a row whose best label has 0.9
 # is not worth the language model's time.
 THRESHOLDS = {"unknown": 0.0, "auto": 0.0, "sure": 0.9, "reach": 20.0}
@@ -140,8 +139,8 @@ class Calibration:
     Attributes
     ----------
     weights
-        Of each source, see :data:`SOURCES`; 0 for those not named. Of marker evidence in nats per standard deviation,
-        of `"nearest"` in nats per unit of cosine, of the others in nats per nat.
+        Of each source, by its file in :mod:`scbioverse.predict.sources`; 0 for those not named. Of marker evidence in
+        nats per standard deviation, of `"nearest"` in nats per unit of cosine, of the others in nats per nat.
     temperature
         What the method's own log-probabilities (cosines for `"nearest"`) are divided by.
     thresholds
@@ -155,9 +154,10 @@ class Calibration:
     thresholds: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        odd = sorted({*self.weights} - {*SOURCES}) + sorted({*self.thresholds} - {*THRESHOLDS})
+        # A weight names a file of `predict.sources`: whether this version has it shows where it is asked.
+        odd = [one for one in self.weights if not one.isidentifier()] + sorted({*self.thresholds} - {*THRESHOLDS})
         if odd:
-            raise InputError(f"a calibration has weights of {SOURCES} and thresholds {(*THRESHOLDS,)}, found {odd}.")
+            raise InputError(f"a calibration has weights of sources and thresholds {(*THRESHOLDS,)}, found {odd}.")
         if not self.temperature > 0:
             raise InputError(f"temperatures must be positive, found {self.temperature}.")
         if not all(0 <= one < 1e3 for one in (*self.weights.values(), *self.thresholds.values())):

@@ -1,31 +1,44 @@
-"""From what a user calls the candidates to what the language model is asked to say."""
+"""The labels to choose among: what a user calls them, what they mean, what the language model is asked to say."""
 
 from __future__ import annotations
 
 import re
+import unicodedata
 import warnings
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from numbers import Number
+from typing import TYPE_CHECKING, Any
 
 from .._logging import logger
 from .._shown import shown_name
 from ..errors import InputError
-from ..knowledge import Resolution, load_ontology, resolve_label, resolve_labels
+from ..knowledge import load_ontology, resolve_label
+from ..knowledge.cards import label_card
 from ..knowledge.origins import ORIGINS, TUMOURS, is_held, named_origin
 from ..knowledge.phrases import canonical_phrase
 from ..knowledge.spoken import answer_name, spoken_name
-from .candidate_names import read_mapping, read_names
+from ..pp._text_column import is_missing
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    import numpy as np
+    from numpy.typing import NDArray
 
     from ..models import BioVerse
 
 Labels = str | Iterable[str] | Mapping[str, str] | None
+# What people write for a cell they have no name for.
+NO_NAME = frozenset(
+    {"", "unassigned", "unknown", "not assigned", "unlabelled", "unlabeled", "nan", "none", "na", "n/a"}
+)
+_HOW = "pass a list of names, a mapping from names to Cell Ontology ids or descriptions, None or 'cl'"
 _CL_ID = re.compile(r"CL[:_]\d{7}", re.IGNORECASE)
-_SHOWN = 6
 _NUMBER = re.compile(r"[-+]?\d+(\.\d+)?")
+_SHOWN = 6
+# Of labels that mean one term, the one that was read with the fewest guesses keeps the term's phrase.
+_CLOSEST = {how: rank for rank, how in enumerate(("given", "id", "exact", "synonym", "rule", "marker", "none"))}
 
 
 @dataclass(frozen=True)
@@ -57,18 +70,76 @@ class Label:
 
     @property
     def card(self) -> str:
-        """Description for the text side of `nearest`."""
-        from ..knowledge.cards import label_card
-
-        if self.description:
-            return f"{self.name}: {self.description}"
-        card = label_card(self.cl_id or self.name)
-        # Where another label has the term's phrase, the card must differ from that label's, too.
-        return card if self.cl_id is None or self.text in _forms(self.cl_id) else f"{self.name}. {card}"
+        """Description, to be compared with cells in the space shared with text."""
+        return _card(self)
 
 
-def read_labels(labels: Labels, model: BioVerse) -> list[Label]:
-    """Turn the argument `labels` of a verb into candidates, each with its own text.
+@lru_cache(maxsize=1 << 14)
+def _card(label: Label) -> str:
+    if label.description:
+        return f"{label.name}: {label.description}"
+    card = label_card(label.cl_id or label.name)
+    # Where another label has the term's phrase, the card must differ from that label's, too.
+    as_meant = label.cl_id is None or label.text in (canonical_phrase(label.cl_id), spoken_name(label.cl_id))
+    return card if as_meant else f"{label.name}. {card}"
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates(Sequence[Label]):
+    """What rows can be called.
+
+    Attributes
+    ----------
+    labels
+        m labels.
+    shortlist
+        int64 (n, k): which of them each row has to choose among; None where every row has all.
+    """
+
+    labels: tuple[Label, ...]
+    shortlist: NDArray[np.int64] | None = None
+
+    def __getitem__(self, at: Any) -> Any:
+        return self.labels[at]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __iter__(self) -> Iterator[Label]:
+        return iter(self.labels)
+
+    @property
+    def names(self) -> list[str]:
+        """As the user wrote them."""
+        return [one.name for one in self.labels]
+
+    @property
+    def texts(self) -> list[str]:
+        """What the language model is asked to say."""
+        return [one.text for one in self.labels]
+
+    @property
+    def cards(self) -> list[str]:
+        """Descriptions."""
+        return [one.card for one in self.labels]
+
+    @cached_property
+    def terms(self) -> list[str | None]:
+        """Ids of the terms by which they are scored: their own.
+
+        A tumour whose name says what it comes from is scored as that type; but where another label is that type or
+        holds it, by nothing, since no gene tells the two apart.
+        """
+        offered = {one.cl_id for one in self.labels if one.cl_id is not None}
+        origins = [named_origin(one.name) if one.cl_id in TUMOURS else None for one in self.labels]
+        return [
+            one.cl_id if origin is None else None if is_held(origin, offered) else origin
+            for one, origin in zip(self.labels, origins, strict=True)
+        ]
+
+
+def read_labels(labels: Labels, model: BioVerse) -> Candidates:
+    """Turn the argument `labels` of a verb into candidates, each with a text of its own.
 
     Parameters
     ----------
@@ -76,7 +147,7 @@ def read_labels(labels: Labels, model: BioVerse) -> list[Label]:
         None for the model's own vocabulary, `"cl"` for the whole ontology, names, or a mapping from names to
         Cell Ontology ids or descriptions.
     model
-        Whose vocabulary None means.
+        Whose vocabulary None means, and in whose form names are said.
 
     Raises
     ------
@@ -89,28 +160,24 @@ def read_labels(labels: Labels, model: BioVerse) -> list[Label]:
     UserWarning
         A name resolved to no term, repeats, names the same term as another, or stands for no label ("unknown").
     """
+    form = model.config.names
     if labels is None:
         if not model.config.default_labels:
             raise InputError(f"model {model.name!r} has no vocabulary of its own: pass labels=[...].")
-        return _distinct([_own(entry, model.config.names) for entry in model.config.default_labels])
+        return _distinct([_own(entry, form) for entry in model.config.default_labels])
     if isinstance(labels, str):
         if labels.lower() != "cl":
             raise InputError(
                 f"labels={shown_name(labels)!r} is one string; pass a list of names, a mapping, None or 'cl'."
             )
-        return own_labels([one for one in load_ontology() if one.startswith("CL:")], model.config.names)
-    if isinstance(labels, Mapping):
-        given = read_mapping(labels)
-        _check(list(given))
-        return _distinct([_mapped(name, value, model.config.names) for name, value in given.items()])
-    names = read_names(labels)
-    _check(names)
-    found = [_resolved(resolution, model.config.names) for resolution in resolve_labels(names)]
-    lost = [label.name for label in found if label.cl_id is None]
+        return own_labels([one for one in load_ontology() if one.startswith("CL:")], form)
+    given = read_names(labels)
+    _check(list(given))
+    found = [_meant(name, meaning, form) for name, meaning in given.items()]
+    lost = [shown_name(label.name) for label in found if label.cl_id is None and label.description is None]
     if lost:
         warnings.warn(
-            f"{len(lost)} of {len(found)} labels match no Cell Ontology term and are used as they stand: "
-            f"{[shown_name(name) for name in lost[:8]]}. "
+            f"{len(lost)} of {len(found)} labels match no Cell Ontology term and are used as they stand: {lost[:8]}. "
             "To say what one means, pass a mapping: labels={'name': 'CL:0000236'} or {'name': 'a description'}.",
             UserWarning,
             stacklevel=3,
@@ -118,75 +185,115 @@ def read_labels(labels: Labels, model: BioVerse) -> list[Label]:
     return _distinct(found)
 
 
-def own_labels(cl_ids: list[str], names: str) -> list[Label]:
-    """Candidates that are ontology terms, called by their short names."""
-    return _distinct([_own(cl_id, names) for cl_id in cl_ids])
+def own_labels(cl_ids: Iterable[str], form: str) -> Candidates:
+    """Candidates that are ontology terms, called by their short names; `form` is the model's `config.names`."""
+    return _distinct([_own(cl_id, form) for cl_id in cl_ids])
 
 
-def log_labels(labels: list[Label], *, own: bool) -> None:
-    """Say in one line what labels were taken for, and in another what malignant cells are known by.
+def resolve_term(name: str) -> str:
+    """Id of a term given by id or name.
 
-    Parameters
-    ----------
-    labels
-        The candidates; of none nothing is said.
-    own
-        They are the model's own vocabulary.
+    Raises
+    ------
+    InputError
+        It is no term of the Cell Ontology.
     """
-    judged = zip(labels, judged_as(labels), strict=True)
-    tumours = [(label.name, _stands_for(one)) for label, one in judged if label.cl_id in TUMOURS]
-    if tumours:
-        said = "; ".join(f"{name!r} for {types}" for name, types in tumours)
-        logger.warning(
-            "no gene marks malignant cells as such. Labels for them stand for the types that they come from, as far as "
-            "no other label is or holds these, and a healthy cell of such a type is called so, too: %s. To name the "
-            "origin, pass a mapping: labels={%r: 'CL:0000182', ...} for hepatocyte.",
-            said,
-            tumours[0][0],
+    found = resolve_label(name[:200]).cl_id
+    if found is None:
+        raise InputError(
+            f"{shown_name(name)!r} is no term of the Cell Ontology; pass an id such as 'CL:0000084' or a name such as "
+            "'T cell'."
         )
-    if own:
-        logger.info("%d labels, the model's own vocabulary", len(labels))
-    elif labels:
-        logger.info("%s", _taken_for(labels))
+    return found
 
 
-def _taken_for(labels: list[Label]) -> str:
-    """One line: names only the labels that are not called as their term is."""
-    read = [one for one in labels if one.how not in ("exact", "id", "given") and one.description is None]
-    if not read:
-        described = " or described by you" if any(one.description for one in labels) else ""
-        return f"{len(labels)} labels, each found in the Cell Ontology by name{described}"
-    shown = [
-        f"{shown_name(one.name)} -> {f'{one.cl_id} ({one.term})' if one.cl_id else 'no term'}" for one in read[:_SHOWN]
-    ]
-    if len(read) > _SHOWN:
-        shown.append(f"and {len(read) - _SHOWN} more (sb.get.labels shows all)")
-    same = len(labels) - len(read)
-    return f"{len(labels)} labels: {same} found in the Cell Ontology by name, {len(read)} read as {', '.join(shown)}"
+# ------------------------------------------------------------------ names as users hand them in
 
 
-def _stands_for(cl_id: str | None) -> str:
-    """Say what a label for malignant cells stands for."""
-    if cl_id is None:
-        return "nothing, since another label has its type"
-    return canonical_phrase(cl_id) if cl_id not in TUMOURS else ", ".join(canonical_phrase(one) for one in ORIGINS)
+def read_names(labels: Any) -> dict[str, str]:
+    """Name → id or description, `""` where none is given; each name once, without those that stand for no label.
 
+    Raises
+    ------
+    InputError
+        It is no collection of names; one is missing, empty, no text, cannot be written to a file, or stands twice with
+        different meanings; or a meaning is no text.
 
-def judged_as(labels: Sequence[Label]) -> list[str | None]:
-    """Ids of the terms by which candidates are scored: their own.
-
-    A tumour whose name says what it comes from is scored as that type; but where another label is that type or holds
-    it, by nothing, since no gene tells the two apart.
+    Warns
+    -----
+    UserWarning
+        A name repeats, but for case and white space, stands for no label, or looks like several.
     """
-    offered = {label.cl_id for label in labels if label.cl_id is not None}
-    judged: list[str | None] = []
-    for label in labels:
-        origin = named_origin(label.name) if label.cl_id in TUMOURS else None
-        if origin is None:
-            judged.append(label.cl_id)
-        else:
-            judged.append(None if is_held(origin, offered) else origin)
-    return judged
+    if isinstance(labels, bytes) or hasattr(labels, "columns") or not isinstance(labels, Iterable):
+        raise InputError(f"labels is of type {type(labels).__name__}; {_HOW}.")
+    mapped = labels if isinstance(labels, Mapping) else None
+    # The order of a set changes from one run to the next.
+    ordered = sorted(labels, key=str) if isinstance(labels, set | frozenset) else list(labels)
+    given: dict[str, str] = {}
+    first: dict[str, str] = {}
+    times: Counter[str] = Counter()
+    for one in ordered:
+        name = _name(one)
+        meaning = "" if mapped is None else _meaning(name, mapped[one])
+        # What a reader cannot tell apart is one name: case and white space do not count.
+        held = first.setdefault(shown_name(name, len(name) + 1).casefold(), name)
+        times[held] += 1
+        if given.setdefault(held, meaning) != meaning:
+            raise InputError(f"labels names {shown_name(name)!r} twice, with different meanings: keep one.")
+    _warn_of(
+        [shown_name(name) for name, n in times.items() if n > 1 and mapped is None],
+        "labels repeat and are used once each: {}.",
+    )
+    _warn_of(
+        [shown_name(name) for name in given if mapped is None and set(name) & set(";|")],
+        "labels hold {}, which look like several names in one. Each entry is one candidate: pass the names by "
+        "themselves, labels=['B', 'NK'].",
+    )
+    nameless = [name for name in given if name.casefold() in NO_NAME]
+    if nameless and len(nameless) == len(given):
+        raise InputError(f"labels name no cell type: {nameless[:_SHOWN]}. {_HOW[0].upper()}{_HOW[1:]}.")
+    one = len(nameless) == 1
+    said = f"{nameless[0]!r} names no cell type and is" if one else "{} name no cell type and are"
+    _warn_of(
+        nameless,
+        f"{said} left out of labels: cells without an answer are called 'unknown', see unknown_threshold=.",
+    )
+    return {name: meaning for name, meaning in given.items() if name not in nameless}
+
+
+def _warn_of(names: list[str], said: str) -> None:
+    if names:
+        warnings.warn(said.format(names[:8]), UserWarning, stacklevel=5)
+
+
+def _name(value: object) -> str:
+    if is_missing(value):
+        raise InputError("labels hold a missing value (None or NaN); drop it first.")
+    if not isinstance(value, str | Number):
+        raise InputError(
+            f"labels hold a value of type {type(value).__name__}: {str(value)[:60]!r}. {_HOW[0].upper()}{_HOW[1:]}."
+        )
+    name = " ".join(str(value).split())
+    if not name:
+        raise InputError("labels hold an empty name; drop it first.")
+    odd = next((one for one in name if unicodedata.category(one) in ("Cc", "Cs")), None)
+    if odd is not None:
+        raise InputError(
+            f"labels hold the control character {odd!r} in {shown_name(name)!r}, which no file of results takes: "
+            "remove it."
+        )
+    return name
+
+
+def _meaning(name: str, value: object) -> str:
+    if is_missing(value):
+        return ""
+    if not isinstance(value, str):
+        raise InputError(
+            f"labels[{shown_name(name)!r}] is of type {type(value).__name__}; give a Cell Ontology id such as "
+            "'CL:0000236', a description, or ''."
+        )
+    return str(value).strip()
 
 
 def is_number(name: str) -> bool:
@@ -209,86 +316,112 @@ def _check(names: list[str]) -> None:
         )
 
 
-def _forms(cl_id: str) -> tuple[str, str]:
-    return canonical_phrase(cl_id), spoken_name(cl_id)
+# ------------------------------------------------------------------ what they mean
 
 
-def _own(entry: str, names: str) -> Label:
-    if _CL_ID.fullmatch(entry):
-        phrase = canonical_phrase(entry)
-        return Label(phrase, answer_name(entry, names), entry, load_ontology().term(entry).label, "id")
-    return _resolved(resolve_labels([entry])[0], names)
+@lru_cache(maxsize=1 << 14)
+def _own(entry: str, form: str) -> Label:
+    """Return an entry of a model's vocabulary: a term called by its short name, or a name."""
+    if not _CL_ID.fullmatch(entry):
+        return _meant(entry, "", form)
+    return Label(canonical_phrase(entry), answer_name(entry, form), entry, load_ontology().term(entry).label, "id")
 
 
-def _resolved(resolution: Resolution, names: str) -> Label:
-    cl_id = resolution.cl_id
-    text = answer_name(cl_id, names) if cl_id else resolution.name
-    return Label(resolution.name, text, cl_id, resolution.term_label, resolution.how)
-
-
-def _mapped(name: str, value: str, names: str) -> Label:
-    if not value:
-        return _resolved(resolve_labels([name])[0], names)
-    if not _CL_ID.fullmatch(value):
-        found = _resolved(resolve_labels([name])[0], names)
-        return Label(name, found.text, found.cl_id, found.term, found.how, description=value)
-    cl_id = value.upper().replace("_", ":")
-    ontology = load_ontology()
+def _meant(name: str, meaning: str, form: str) -> Label:
+    """Return a user's label; `meaning` is an id, a description or empty."""
+    if not _CL_ID.fullmatch(meaning):
+        found = resolve_label(name)
+        text = answer_name(found.cl_id, form) if found.cl_id else name
+        return Label(name, text, found.cl_id, found.term_label, found.how, meaning or None)
+    cl_id, ontology = meaning.upper().replace("_", ":"), load_ontology()
     if cl_id not in ontology:
         raise InputError(
-            f"labels[{shown_name(name)!r}] = {value!r} is not a term of the Cell Ontology ({len(ontology)} terms "
+            f"labels[{shown_name(name)!r}] = {meaning!r} is not a term of the Cell Ontology ({len(ontology)} terms "
             "known)."
         )
-    return Label(name, answer_name(cl_id, names), cl_id, ontology.term(cl_id).label, "given")
+    return Label(name, answer_name(cl_id, form), cl_id, ontology.term(cl_id).label, "given")
 
 
-def _distinct(labels: list[Label]) -> list[Label]:
+def _distinct(labels: Sequence[Label]) -> Candidates:
     """Give every label a text of its own: of those that mean one term, the closest keeps the term's phrase."""
-    rank = {"given": 0, "id": 1, "exact": 2, "synonym": 3, "rule": 4, "marker": 5, "none": 6}
-    order = sorted(range(len(labels)), key=lambda i: (rank.get(labels[i].how, 6), i))
+    order = sorted(range(len(labels)), key=lambda i: (_CLOSEST.get(labels[i].how, len(_CLOSEST)), i))
     taken: dict[str, int] = {}
     by_term: dict[str, int] = {}
     texts = [""] * len(labels)
     sharing = []
     for i in order:
         label = labels[i]
-        text = label.text if label.text.casefold() not in taken else label.name
-        first = taken.get(label.text.casefold(), by_term.setdefault(label.cl_id, i) if label.cl_id else i)
+        key = label.text.casefold()
+        first = taken.get(key, by_term.setdefault(label.cl_id, i) if label.cl_id else i)
         if first != i:
-            sharing.append((label.name, labels[first].name, label.term))
+            sharing.append(
+                f"{shown_name(label.name)!r} and {shown_name(labels[first].name)!r} both mean {label.term!r}"
+            )
+        text = label.name if key in taken else label.text
         # Two names that fold to one, or a name that is another's phrase: told apart by a number, never dropped.
         while text.casefold() in taken:
             text += " (2)"
         taken[text.casefold()] = i
         texts[i] = text
     if sharing:
-        shown = "; ".join(
-            f"{shown_name(one)!r} and {shown_name(other)!r} both mean {term!r}" for one, other, term in sharing[:5]
-        )
         warnings.warn(
-            f"labels name the same term: {shown}. The cells cannot tell them apart by meaning; the first of each pair "
-            "is scored by its own wording. Merge them if that is not what you want.",
+            f"labels name the same term: {'; '.join(sharing[:5])}. The cells cannot tell them apart by meaning; the "
+            "first of each pair is scored by its own wording. Merge them if that is not what you want.",
             UserWarning,
             stacklevel=4,
         )
-    return [
-        label if label.text == text else Label(label.name, text, label.cl_id, label.term, label.how, label.description)
-        for label, text in zip(labels, texts, strict=True)
-    ]
+    return Candidates(tuple(replace(label, text=text) for label, text in zip(labels, texts, strict=True)))
 
 
-def resolve_term(name: str) -> str:
-    """Id of a term given by id or name.
+# ------------------------------------------------------------------ what is said of them
 
-    Raises
-    ------
-    InputError
-        It is no term of the Cell Ontology.
+
+def log_labels(candidates: Candidates, *, own: bool) -> None:
+    """Say in one line what labels were taken for, and in another what malignant cells are known by.
+
+    Parameters
+    ----------
+    candidates
+        The candidates.
+    own
+        They are the model's own vocabulary.
     """
-    found = resolve_label(name[:200]).cl_id
-    if found is None:
-        raise InputError(
-            f"{shown_name(name)!r} is no term of the Cell Ontology; pass an id such as 'CL:0000084' or a name such as "
-            "'T cell'."
+    tumours = [
+        (label.name, _stands_for(term))
+        for label, term in zip(candidates, candidates.terms, strict=True)
+        if label.cl_id in TUMOURS
+    ]
+    if tumours:
+        logger.warning(
+            "no gene marks malignant cells as such. Labels for them stand for the types that they come from, as far as "
+            "no other label is or holds these, and a healthy cell of such a type is called so, too: %s. To name the "
+            "origin, pass a mapping: labels={%r: 'CL:0000182', ...} for hepatocyte.",
+            "; ".join(f"{name!r} for {types}" for name, types in tumours),
+            tumours[0][0],
         )
-    return found
+    said = f"{len(candidates)} labels, the model's own vocabulary" if own else _taken_for(candidates)
+    logger.info("%s", said)
+
+
+def _taken_for(candidates: Candidates) -> str:
+    """One line: names only the labels that are not called as their term is."""
+    read = [one for one in candidates if one.how not in ("exact", "id", "given") and one.description is None]
+    if not read:
+        described = " or described by you" if any(one.description for one in candidates) else ""
+        return f"{len(candidates)} labels, each found in the Cell Ontology by name{described}"
+    shown = [
+        f"{shown_name(one.name)} -> {f'{one.cl_id} ({one.term})' if one.cl_id else 'no term'}" for one in read[:_SHOWN]
+    ]
+    if len(read) > _SHOWN:
+        shown.append(f"and {len(read) - _SHOWN} more (sb.get.labels shows all)")
+    _n, same = len(candidates), len(candidates) - len(read)
+    return (
+        f"{len(candidates)} labels: {same} found in the Cell Ontology by name, {len(read)} read as {', '.join(shown)}"
+    )
+
+
+def _stands_for(cl_id: str | None) -> str:
+    """Say what a label for malignant cells stands for."""
+    if cl_id is None:
+        return "nothing, since another label has its type"
+    return canonical_phrase(cl_id) if cl_id not in TUMOURS else ", ".join(canonical_phrase(one) for one in ORIGINS)

@@ -45,6 +45,19 @@ class Groups:
         """Cells in each group."""
         return np.bincount(self.codes[self.codes >= 0], minlength=len(self.names))
 
+    def mean(self, values: NDArray[Any]) -> NDArray[np.float64]:
+        """Mean over each group's cells, float64 (n_groups, ...)."""
+        inside = self.codes >= 0
+        flat = np.asarray(values, dtype=np.float64)[inside].reshape(int(inside.sum()), -1)
+        frame = pd.DataFrame(flat).groupby(self.codes[inside]).mean().reindex(range(len(self.names)))
+        return frame.to_numpy().reshape(len(self.names), *np.shape(values)[1:])
+
+    def spread(self, values: NDArray[Any], none: Any) -> NDArray[Any]:
+        """Give every cell what its group has, (n_obs, ...); `none` to cells without a group."""
+        # Index -1, of no group, takes the row put at the end.
+        last = np.full((1, *values.shape[1:]), none, dtype=values.dtype)
+        return np.concatenate([values, last])[self.codes]
+
 
 def read_groups(adata: AnnData, groupby: str) -> Groups:
     """Read a column of `obs` as groups; categories without cells are left out.
@@ -74,17 +87,45 @@ def read_groups(adata: AnnData, groupby: str) -> Groups:
             f"adata.obs['class'] = pandas.cut(adata.obs[{groupby!r}], 5). If the numbers are names, as of donors: "
             f"adata.obs[{groupby!r}] = adata.obs[{groupby!r}].astype('category')."
         )
-    column = as_categories(values, "groupby")
-    codes = np.asarray(column.cat.codes, dtype=np.int64)
-    if (codes < 0).all():
+    found = _as_groups(values, "groupby")
+    missing = int((found.codes < 0).sum())
+    if missing == found.codes.size:
         raise InputError(f"adata.obs[{groupby!r}] is missing (NaN) for every cell: there is no group to annotate.")
-    if (codes < 0).any():
+    if missing:
         warnings.warn(
-            f"{int((codes < 0).sum())} cells have no value in adata.obs[{groupby!r}]; they get no label.",
-            UserWarning,
-            stacklevel=3,
+            f"{missing} cells have no value in adata.obs[{groupby!r}]; they get no label.", UserWarning, stacklevel=3
         )
-    return Groups([str(name) for name in column.cat.categories], codes)
+    return found
+
+
+def read_samples(adata: AnnData, sample_key: str) -> Groups:
+    """Read a column of `obs` as samples.
+
+    Raises
+    ------
+    InputError, MissingKeyError
+        It is no column of `obs`.
+
+    Warns
+    -----
+    UserWarning
+        Some cells have none; they count as a sample of their own.
+    """
+    found = _as_groups(obs_column(adata, sample_key, "sample_key"), "sample_key")
+    alone = found.codes < 0
+    if not alone.any():
+        return found
+    warnings.warn(
+        f"{int(alone.sum())} cells have no value in adata.obs[{sample_key!r}]; they are one sample.",
+        UserWarning,
+        stacklevel=3,
+    )
+    return Groups([*found.names, "no sample"], np.where(alone, len(found.names), found.codes))
+
+
+def _as_groups(values: pd.Series, argument: str) -> Groups:
+    column = as_categories(values, argument)
+    return Groups([str(name) for name in column.cat.categories], np.asarray(column.cat.codes, dtype=np.int64))
 
 
 def group_scores(log_probs: Float, groups: Groups) -> Float:
@@ -92,17 +133,13 @@ def group_scores(log_probs: Float, groups: Groups) -> Float:
 
     The geometric mean of the cells' probabilities: a label must be possible for most cells of a group.
     """
-    inside = groups.codes >= 0
-    frame = pd.DataFrame(log_probs[inside].astype(np.float64)).groupby(groups.codes[inside]).mean()
-    mean = frame.reindex(range(len(groups.names))).to_numpy()
+    mean = groups.mean(log_probs)
     return (mean - logsumexp(mean, axis=1, keepdims=True)).astype(np.float32)
 
 
 def agreement(log_probs: Float, groups: Groups, best: NDArray[np.integer]) -> NDArray[np.float64]:
     """Share of each group's cells whose own best label is the group's."""
-    inside = groups.codes >= 0
-    own = log_probs.argmax(axis=1)[inside] == best[groups.codes[inside]]
-    return np.bincount(groups.codes[inside], weights=own, minlength=len(groups.names)) / groups.sizes
+    return groups.mean(log_probs.argmax(axis=1) == groups.spread(best, -1))
 
 
 def warn_of_disagreement(table: list[dict[str, Any]]) -> None:
@@ -140,5 +177,6 @@ def _measured(values: pd.Series) -> int | None:
     if n <= _MANY and not alone:
         return None
     whole = bool((different == np.rint(different)).all())
+    # Numbers of clusters are counted through; a measurement leaves gaps.
     gaps = float(different[-1] - different[0]) + 1 > 1.2 * n
     return n if alone or not whole or gaps else None

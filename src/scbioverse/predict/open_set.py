@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,16 +17,12 @@ from ..knowledge.candidates import is_within
 from ..knowledge.cards import label_card
 from ..knowledge.origins import TUMOURS, origins_left, tumours_of
 from ..knowledge.phrases import canonical_phrase
-from .candidates import judged_as
-from .sources.markers import reference_stats
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
-    from anndata import AnnData
-
-    from ..models import BioVerse
-    from .candidates import Label
+    from .candidates import Candidates
+    from .sources import Batch
 
 Float = NDArray[np.float32]
 # What a standard deviation of marker evidence counts beside a cosine, and the cosine's scale. The weight was chosen for
@@ -53,7 +50,7 @@ class Away:
 
     chance: Float
     nearest: NDArray[np.int64]
-    terms: list[str]
+    terms: Sequence[str]
 
     def warn(self, slot: str, *, auto: bool) -> None:
         """Warn where many cells lie nearer to types outside; `auto`: the model has a threshold for that."""
@@ -77,6 +74,11 @@ def outside_terms(vocabulary: Sequence[str], candidates: Sequence[str]) -> list[
     A term all but lies within the candidates if at least half of the vocabulary's terms below it do, as "naive T cell"
     within CD4 and CD8 T cell: a cell that resembles it may well be one of them.
     """
+    return list(_outside(tuple(vocabulary), tuple(candidates)))
+
+
+@lru_cache(maxsize=64)
+def _outside(vocabulary: tuple[str, ...], candidates: tuple[str, ...]) -> tuple[str, ...]:
     ontology = load_ontology()
     within = {one: {one, *ontology.ancestors(one)} for one in {*vocabulary, *candidates} if one in ontology}
     offered = set(candidates)
@@ -86,23 +88,17 @@ def outside_terms(vocabulary: Sequence[str], candidates: Sequence[str]) -> list[
         held = sum(any(is_within(other, candidate) for candidate in within[other] & offered) for other in below)
         return bool(below) and 2 * held >= len(below)
 
-    known = [one for one in vocabulary if one in within]
-    apart = [one for one in known if not any(ontology.overlaps(one, other) for other in candidates)]
-    apart = [one for one in apart if not offered & set(tumours_of(one))]
-    return [one for one in apart if not all_but_held(one)]
+    return tuple(
+        one
+        for one in vocabulary
+        if one in within
+        and not offered & set(tumours_of(one))
+        and not any(ontology.overlaps(one, other) for other in candidates)
+        and not all_but_held(one)
+    )
 
 
-def elsewhere(
-    adata: AnnData,
-    model: BioVerse,
-    values: Float,
-    labels: Sequence[Label],
-    *,
-    needed: bool,
-    modality: str = "cell",
-    key: str | None = None,
-    layer: str | None = None,
-) -> Away | None:
+def compare_outside(batch: Batch, candidates: Candidates, *, needed: bool) -> Away | None:
     """Compare the nearest type outside the candidates with the nearest candidate, every cell by itself.
 
     The logistic function of the difference of the two nearest terms, where the nearness of a term is the cosine with
@@ -112,10 +108,10 @@ def elsewhere(
 
     Parameters
     ----------
-    values
-        float32 (n, n_tokens, dim), embeddings.
-    labels
-        The candidates.
+    batch
+        The cells.
+    candidates
+        The labels.
     needed
         Compute it also where the language model has to read the descriptions first, which takes many seconds.
 
@@ -124,42 +120,40 @@ def elsewhere(
     None where it cannot be told: the model has no text space or no vocabulary of terms, a candidate resolved to none,
     or there is no term outside.
     """
-    ids = judged_as(labels)
-    vocabulary = [one for one in model.config.default_labels or [] if one.startswith("CL:")]
-    unresolved = any(label.cl_id is None for label in labels)
-    if modality != "cell" or model.text_space is None or not vocabulary or unresolved:
+    model, ids = batch.model, candidates.terms
+    vocabulary = [one for one in model.config.default_labels or () if one.startswith("CL:")]
+    unresolved = any(label.cl_id is None for label in candidates)
+    # Rows with shortlists are offered the whole ontology: nothing is outside.
+    if batch.modality != "cell" or model.text_space is None or unresolved or candidates.shortlist is not None:
         return None
     outside = outside_terms(vocabulary, [one for one in ids if one is not None])
     if not outside:
         return None
     # What tumour cells are like, their own description does not say.
-    origins = set().union(*_origins(labels, ids))
+    origins = _origins(candidates)
     stand_in = [one for one in vocabulary if one in origins]
-    cards = [*(label.card for label in labels), *(label_card(one) for one in (*stand_in, *outside))]
+    cards = [*candidates.cards, *(label_card(one) for one in (*stand_in, *outside))]
     if not needed and (model.text_table is None or not model.text_table.find(cards)[0].all()):
         return None
-    near = model.coordinates(values, modality) @ model.text_coordinates(cards).T
-    near = near + MARKER_WEIGHT * _evidence(adata, model, [*ids, *stand_in, *outside], key, layer)
+    near = batch.coordinates @ model.text_coordinates(cards).T
+    near = near + MARKER_WEIGHT * _evidence(batch, [*ids, *stand_in, *outside])
     inside, away = np.split(near, [len(ids) + len(stand_in)], axis=1)
     gap = away.max(axis=1) - inside.max(axis=1)
     chance = expit(gap.astype(np.float64) / SCALE).astype(np.float32)
     return Away(chance, away.argmax(axis=1), outside)
 
 
-def _origins(labels: Sequence[Label], ids: Sequence[str | None]) -> Iterator[set[str]]:
-    """Yield the types that each tumour among the candidates can come from; `ids` are what they are judged as."""
-    ontology = load_ontology()
-    for label, one in zip(labels, ids, strict=True):
-        if label.cl_id in TUMOURS and one is not None:
-            yield set(origins_left(ids)) if one in TUMOURS else {one, *ontology.descendants(one)}
+def _origins(candidates: Candidates) -> set[str]:
+    """Types that the tumours among the candidates can come from."""
+    ontology, found = load_ontology(), set()
+    for label, term in zip(candidates, candidates.terms, strict=True):
+        if label.cl_id in TUMOURS and term is not None:
+            found |= set(origins_left(candidates.terms)) if term in TUMOURS else {term, *ontology.descendants(term)}
+    return found
 
 
-def _evidence(
-    adata: AnnData, model: BioVerse, ids: Sequence[str | None], key: str | None, layer: str | None
-) -> Float | float:
-    from ..encoders.marker_evidence import marker_evidence
-
+def _evidence(batch: Batch, ids: Sequence[str | None]) -> Float | float:
     try:
-        return marker_evidence(adata, reference_stats(model), ids, key=key, layer=layer)
+        return 0.0 if batch.evidence is None else batch.evidence(ids)
     except BioverseError:
         return 0.0  # data without genes, such as embeddings alone

@@ -1,150 +1,254 @@
-"""Quick sources answer what they are sure of; the language model reads the rest, and all are pooled."""
+"""Sources pooled by the weights of a model's calibration; the language model is asked where its word could matter."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_softmax, softmax
 
+from .._logging import logger
 from ..errors import InputError
-from ..models.attention import attended
+from .sources import named_sources
+from .sources.language_model import LanguageModel
+from .sources.markers import Markers
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping
 
     from ..models import BioVerse
     from ..models.config import Calibration
+    from .candidates import Candidates
+    from .decide import Said
+    from .sources import Batch, Source
 
 Float = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What a cascade found.
+class Weights:
+    """One row of a model's calibration: how the sources of a method are weighed.
 
     Attributes
     ----------
-    log_probs
-        float32 (n, m), natural logarithm; `exp` of a row sums to 1.
-    read
-        bool (n,): rows that the language model read.
+    of
+        Weight of each source, by name; one with weight 0 is not asked.
+    temperature
+        What scores were divided by, for the record; None for a pool, whose weights hold it.
+    beside
+        Weights of what the language model reads beside the embedding; the model itself applies them.
+    sure
+        Probability by the other sources from which a row is not read by the language model; None: it reads all.
+    reach
+        By how many nats the language model may prefer one label to another: a row whose two best labels, by the other
+        sources, are further apart than its weight times this is not read, since its label would stay.
     """
 
+    of: Mapping[str, float]
+    temperature: float | None = None
+    beside: Mapping[str, float] = field(default_factory=dict)
+    sure: float | None = None
+    reach: float = np.inf
+
+
+@dataclass(frozen=True)
+class Scores:
+    """How likely each candidate is for each row, and how that was found.
+
+    Attributes
+    ----------
+    candidates
+        m labels.
+    log_probs
+        float32 (n, m), natural logarithm; `exp` of a row sums to 1. -inf for what a row could not choose.
+    read
+        Rows that the language model read.
+    markers
+        What the record says of the marker genes.
+    temperature
+        As :class:`Weights` has it.
+    said
+        What the language model wrote, where it did.
+    proposed
+        By group, the names between which its cells decided, where the language model proposed some.
+    """
+
+    candidates: Candidates
     log_probs: Float
-    read: NDArray[np.bool_]
+    read: int
+    markers: dict[str, Any] = field(default_factory=lambda: {"weight": 0.0})
+    temperature: float | None = None
+    said: Said | None = None
+    proposed: list[list[str]] | None = None
 
 
-def pool_record(pool: Calibration) -> dict[str, float]:
+def pool_weights(row: Calibration) -> Weights:
+    """Return the weights of `method="cascade"`."""
+    return Weights(row.weights, sure=row.threshold("sure"), reach=row.threshold("reach"))
+
+
+def pool_record(row: Calibration) -> dict[str, float]:
     """Return what a record says of a pool: its weights, and when the language model is asked."""
+    # Records are read by those who have older ones: these names stay.
     named = {"score": "language_model", "nearest": "nearest", "markers": "markers", "attention": "prototypes"}
-    held = {name: pool.weight(source) for name, source in named.items()}
-    return held | {name: pool.threshold(name) for name in ("sure", "reach")}
+    weights = {name: row.weight(source) for name, source in named.items()}
+    return weights | {name: row.threshold(name) for name in ("sure", "reach")}
 
 
-def others_pooled(pool: Calibration, attention: NDArray | None, cosine: NDArray, evidence: NDArray) -> Float64:
-    """Pool what does not need the language model to speak: (n, m), not normalised.
+def weights_of(model: BioVerse, method: str, candidates: Candidates, modality: str = "cell") -> Weights:
+    """Look up how a method weighs its sources.
+
+    Raises
+    ------
+    InputError
+        The model has no calibrated pool.
+    """
+    rows, alone = model.config.calibration, candidates.shortlist is None
+    if method == "cascade" and alone:
+        if "cascade" not in rows:
+            raise InputError(f"model {model.name!r} has no calibrated pool: use method='score' or method='nearest'.")
+        return pool_weights(rows["cascade"])
+    if method == "score" and alone and model.weighs(candidates.terms, modality):
+        return Weights({"language_model": 1.0}, beside=rows["candidate_tokens"].weights)
+    near, read = {"nearest": 1 / rows["nearest"].temperature}, {"language_model": 1.0}
+    table = {
+        "score": Weights(read | rows["score"].weights, rows["score"].temperature),
+        "nearest": Weights(near | rows["nearest"].weights, rows["nearest"].temperature),
+        # Terms that no calibration saw: both at their own temperatures.
+        "cascade": Weights(near | read | rows["score"].weights, rows["score"].temperature),
+    }
+    return table[method]
+
+
+def pool(batch: Batch, candidates: Candidates, weights: Weights, *, markers: bool | None = None) -> Scores:
+    """Add up what the sources say, each with its weight, and normalise.
+
+    `log_softmax(Σ weight · scores)` of log-probabilities and evidence is a logarithmic opinion pool (Genest and Zidek
+    1986). Rows of which the other sources are not sure, and whose two best labels are close enough for the language
+    model to put the second first, are read by it. Whether a row is read depends on that row alone.
 
     Parameters
     ----------
-    attention
-        (n, m), log-probabilities by the projector's attention; None where it says nothing about these candidates.
-    cosine
-        (n, m), nearness of the label's description.
-    evidence
-        (n, m), marker evidence.
+    batch
+        The rows.
+    candidates
+        The labels.
+    weights
+        Which sources, and how much each counts.
+    markers
+        True: the evidence of markers has to be had. None: leave it out where the genes cannot be read, and say so in
+        the log. False: leave it out.
+
+    Raises
+    ------
+    InputError
+        `markers=True` and the model has no weight for it, the modality is not cells, or genes cannot be read.
     """
-    joint = pool.weight("nearest") * np.asarray(cosine, dtype=np.float64)
-    joint += pool.weight("markers") * np.asarray(evidence, dtype=np.float64)
-    return joint if attention is None else joint + pool.weight("prototypes") * attention
+    genes = _markers(batch, weights, markers)
+    sources = _sources(weights, genes)
+    asked = sources.pop(LanguageModel.name, None)
+    joint = np.zeros((len(batch), len(candidates)))
+    spoke = [name for name, source in sources.items() if _add(joint, weights.of[name], source, batch, candidates)]
+    read = np.zeros(len(batch), dtype=bool)
+    if asked is not None:
+        read = worth_reading(joint, weights)
+    if read.all() and asked is not None:
+        _add(joint, weights.of[asked.name], asked, batch, candidates)
+    elif asked is not None and read.any():
+        part = joint[read]
+        _add(part, weights.of[asked.name], asked, batch.part(read), candidates)
+        joint[read] = part
+    if candidates.shortlist is not None:
+        listed = np.zeros(joint.shape, dtype=bool)
+        np.put_along_axis(listed, candidates.shortlist, True, axis=1)
+        joint[~listed] = -np.inf
+    n_read = int(read.sum())
+    if weights.sure is not None:
+        logger.info("%s", _who_decided(n_read, len(batch), weights, markers="markers" in spoke))
+    temperature = weights.temperature
+    if isinstance(asked, LanguageModel) and asked.calibrated:
+        temperature = asked.temperature
+    note = _note(genes, weights, len(candidates))
+    return Scores(candidates, log_softmax(joint, axis=1).astype(np.float32), n_read, note, temperature)
 
 
-def worth_reading(pool: Calibration, others: NDArray) -> NDArray[np.bool_]:
+def worth_reading(others: NDArray[np.floating], weights: Weights) -> NDArray[np.bool_]:
     """Rows (n,) that the other sources are not sure of and whose label the language model's word could change.
 
     Parameters
     ----------
     others
-        (n, m), as :func:`others_pooled` gives it.
+        (n, m): what the other sources say, pooled.
+    weights
+        The pool.
     """
-    if others.shape[1] < 2 or not pool.weight("language_model"):
+    if weights.sure is None:
+        return np.ones(len(others), dtype=bool)
+    weight = weights.of.get(LanguageModel.name, 0.0)
+    if others.shape[1] < 2 or not weight:
         return np.zeros(len(others), dtype=bool)
     best = np.partition(others, -2, axis=1)[:, -2:]
-    close = best[:, 1] - best[:, 0] <= pool.weight("language_model") * pool.threshold("reach")
-    return close & (softmax(others, axis=1).max(axis=1, initial=0.0) < pool.threshold("sure"))
+    close = best[:, 1] - best[:, 0] <= weight * weights.reach
+    return close & (softmax(others, axis=1).max(axis=1, initial=0.0) < weights.sure)
 
 
-def cascade(
-    model: BioVerse,
-    embeddings: Float,
-    names: Sequence[str],
-    cards: Sequence[str],
-    *,
-    terms: Sequence[str | None] | None = None,
-    evidence: Float | None = None,
-    modality: str = "cell",
-    batch_size: int = 512,
-    progress: bool | None = None,
-) -> Answer:
-    """Pool attention, nearness and markers; ask the language model about the rows whose label its word could change.
+def _add(joint: Float64, weight: float, source: Source, batch: Batch, candidates: Candidates) -> bool:
+    """Add what a source says; False where it has nothing to say."""
+    scores = source.scores(batch, candidates)
+    if scores is not None:
+        joint += weight * np.asarray(scores, dtype=np.float64)
+    return scores is not None
 
-    `log_softmax(a · log p_attention + b · cosine + c · evidence)` is a logarithmic opinion pool (Genest and Zidek 1986)
-    with weights fitted on studies that training had left out. Rows whose best label has a probability below
-    `"sure"`, and whose two best labels are close enough for the language model to put the second first (see
-    `"reach"` in :class:`scbioverse.models.Calibration`), are read by it, and `d · log p_score` comes into their pool.
-    Whether a row is read depends on that row alone.
 
-    Parameters
-    ----------
-    model
-        A model with a pool in its configuration.
-    embeddings
-        float32 (n, n_tokens, dim) or (n, dim).
-    names
-        m different names, as the language model is asked to say them.
-    cards
-        m descriptions of the same labels.
-    terms
-        Their Cell Ontology ids, None for a label that has none; without them the attention is left out.
-    evidence
-        float32 (n, m), marker evidence; without it that term is left out.
-    modality
-        Modality of the embeddings.
-    batch_size
-        Rows that the language model reads at once.
-    progress
-        Show a progress bar; `settings.progress` if not given.
-
-    Raises
-    ------
-    InputError
-        The model has no pool, or shapes do not fit.
-    """
-    pool = model.config.calibration.get("cascade")
-    if pool is None:
-        raise InputError(f"model {model.name!r} has no calibrated pool: use method='score' or method='nearest'.")
-    n, m = len(embeddings), len(names)
-    seen = np.zeros((n, m)) if evidence is None else np.asarray(evidence, dtype=np.float64)
-    known = [None] * m if terms is None else list(terms)
-    if seen.shape != (n, m) or len(cards) != m or len(known) != m:
+def _markers(batch: Batch, weights: Weights, wanted: bool | None) -> Markers | None:
+    """Return the source of markers, or None where they have no weight or are not wanted."""
+    weight = _marker_weight(weights)
+    if wanted is False:
+        return None
+    if weight and batch.modality == "cell":
+        return Markers(required=bool(wanted))
+    if wanted:
         raise InputError(
-            f"{n} rows and {m} names go with {len(cards)} cards, {len(known)} terms and evidence of shape {seen.shape}."
+            f"markers=True, but model {batch.model.name!r} has no marker term for this method and {batch.modality!r}."
         )
-    cosine = model.coordinates(embeddings, modality) @ model.text_coordinates(cards).T
-    attention = attended(model, embeddings, known, modality) if pool.weight("prototypes") else None
-    joint = others_pooled(pool, attention, cosine, seen)
-    read = worth_reading(pool, joint)
-    if read.any():
-        joint[read] += pool.weight("language_model") * model.score(
-            embeddings[read],
-            names,
-            terms=known,
-            modality=modality,
-            batch_size=batch_size,
-            progress=progress,
-            calibrated=False,
-        ).astype(np.float64)
-    return Answer(log_softmax(joint, axis=1).astype(np.float32), read)
+    return None
+
+
+def _marker_weight(weights: Weights) -> float:
+    return weights.beside.get(Markers.name, 0.0) or weights.of.get(Markers.name, 0.0)
+
+
+def _sources(weights: Weights, genes: Markers | None) -> dict[str, Source]:
+    """Make the sources that have a weight, by name."""
+    names = [name for name, weight in weights.of.items() if weight and name != Markers.name]
+    sources = {one.name: one for one in named_sources(names)}
+    if LanguageModel.name in sources:
+        beside = genes if weights.beside else None
+        sources[LanguageModel.name] = LanguageModel(calibrated=weights.sure is None, beside=beside)
+    if genes is not None and not weights.beside:
+        sources[Markers.name] = genes
+    return sources
+
+
+def _note(genes: Markers | None, weights: Weights, n_labels: int) -> dict[str, Any]:
+    """Return what the record says of the markers, and say it in the log."""
+    note = {} if genes is None else genes.note
+    backed, weight = note.get("candidates_with_markers"), 0.0
+    if backed is not None:
+        weight = _marker_weight(weights)
+        logger.info("marker genes are known for %d of %d labels; they count with weight %.3g", backed, n_labels, weight)
+    return {"weight": weight, **note} | ({"read_by_llm": backed is not None} if weights.beside else {})
+
+
+def _who_decided(read: int, n: int, weights: Weights, *, markers: bool) -> str:
+    """One line on what the language model had to do with the labels of a pool."""
+    said = "labels come from embeddings" + (", " if markers else " and ") + "descriptions of the labels"
+    said += " and marker genes" if markers else ""
+    if not weights.of.get(LanguageModel.name):
+        return f"{said}; the language model adds nothing to these in this model, and was not asked"
+    if not read:
+        return f"{said}; none was a close call that the language model had to be asked about"
+    return f"{said}; on the {read} of {n} rows that were close calls, the language model had a say"

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from .._results import columns_of
 from ..errors import InputError, MissingKeyError
 from ..llm.prompts import clean_text
-from .calls import columns_of
 from .embedding import represent_rows
 from .neighbours import Metric, View, compared_views, known_rows, nearest_rows
 

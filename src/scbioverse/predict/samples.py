@@ -2,100 +2,64 @@
 
 from __future__ import annotations
 
-import warnings
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..io.columns import as_categories, obs_column
 from .groups import Groups, group_scores
-
-if TYPE_CHECKING:
-    from anndata import AnnData
 
 # More than this share of a group's samples must have the same label for all of them to get it.
 AGREE = 0.5
 Float = NDArray[np.float32]
 
 
-@dataclass(frozen=True)
-class Harmonised:
-    """Groups as they are to be labelled, and how that came about.
-
-    Attributes
-    ----------
-    groups
-        A group of all samples where they agree; each sample's part by itself (named `"group [sample]"`) where not.
-    report
-        One dict a group and sample: `group`, `sample`, `n`, `own_label`, `confidence`, `share` (of the samples that
-        have the winning label), `harmonised`.
-    """
-
-    groups: Groups
-    report: list[dict[str, Any]]
-
-
-def read_samples(adata: AnnData, sample_key: str) -> Groups:
-    """Read a column of `obs` as samples.
-
-    Raises
-    ------
-    InputError, MissingKeyError
-        It is no column of `obs`.
-
-    Warns
-    -----
-    UserWarning
-        Some cells have none; they count as a sample of their own.
-    """
-    column = as_categories(obs_column(adata, sample_key, "sample_key"), "sample_key")
-    codes = np.asarray(column.cat.codes, dtype=np.int64)
-    names = [str(name) for name in column.cat.categories]
-    if (codes < 0).any():
-        warnings.warn(
-            f"{int((codes < 0).sum())} cells have no value in adata.obs[{sample_key!r}]; they are one sample.",
-            UserWarning,
-            stacklevel=3,
-        )
-        codes, names = np.where(codes < 0, len(names), codes), [*names, "no sample"]
-    return Groups(names, codes)
-
-
-def harmonise_samples(log_probs: Float, names: list[str], groups: Groups, samples: Groups) -> Harmonised:
+def harmonise_samples(
+    log_probs: Float, names: list[str], groups: Groups, samples: Groups
+) -> tuple[Groups, list[dict[str, Any]]]:
     """Let the samples of each group vote.
 
     In every sample the group's cells name a label, by their mean log-probability. If one label has the votes of more
     than half of the samples, whatever their sizes, the group keeps together and all its cells decide at once. Else each
     sample's part of the group is labelled by itself.
+
+    Parameters
+    ----------
+    log_probs
+        float32 (n_obs, n_labels).
+    names
+        The labels.
+    groups, samples
+        Group of each cell, or none; sample of each cell.
+
+    Returns
+    -------
+    Groups as they are to be labelled: one of all samples where they agree, each sample's part by itself (named
+    `"group [sample]"`) where not. And one dict a group and sample: `group`, `sample`, `n`, `own_label`, `confidence`,
+    `share` (of the samples that have the winning label), `harmonised`.
     """
     inside = groups.codes >= 0
-    pairs = groups.codes * len(samples.names) + samples.codes
-    present, codes = np.unique(pairs[inside], return_inverse=True)
-    parts = Groups([str(i) for i in range(present.size)], np.full(groups.codes.size, -1, dtype=np.int64))
+    # A part is what one sample has of one group; parts are ordered by group, then by sample.
+    pairs, codes = np.unique(groups.codes[inside] * len(samples.names) + samples.codes[inside], return_inverse=True)
+    of_group, of_sample = np.divmod(pairs, len(samples.names))
+    parts = Groups([str(pair) for pair in pairs], np.full(groups.codes.size, -1, dtype=np.int64))
     parts.codes[inside] = codes
     joint = group_scores(log_probs, parts)
-    votes, sizes = joint.argmax(axis=1), parts.sizes
-    whole = group_scores(log_probs, groups).argmax(axis=1)
-    of_group, of_sample = present // len(samples.names), present % len(samples.names)
-    new_names: list[str] = []
-    report: list[dict[str, Any]] = []
-    place = np.zeros(present.size, dtype=np.int64)
-    for group, name in enumerate(groups.names):
-        mine = np.flatnonzero(of_group == group)
-        share = float((votes[mine] == whole[group]).mean())
-        together = share > AGREE
-        for part in mine:
-            sample = samples.names[of_sample[part]]
-            if part == mine[0] or not together:
-                new_names.append(name if together else f"{name} [{sample}]")
-            place[part] = len(new_names) - 1
-            report.append(
-                {"group": name, "sample": sample, "n": int(sizes[part]), "own_label": names[votes[part]]}
-                | {"confidence": round(float(np.exp(joint[part].max())), 6), "share": round(share, 6)}
-                | {"harmonised": together}
-            )
-    full = np.full(groups.codes.size, -1, dtype=np.int64)
-    full[inside] = place[codes]
-    return Harmonised(Groups(new_names, full), report)
+    votes, whole = joint.argmax(axis=1), group_scores(log_probs, groups).argmax(axis=1)
+    share = Groups(groups.names, of_group).mean(votes == whole[of_group])[of_group]
+    together = share > AGREE
+    called = [
+        groups.names[group] if one else f"{groups.names[group]} [{samples.names[sample]}]"
+        for group, sample, one in zip(of_group, of_sample, together, strict=True)
+    ]
+    # The first part of a group that keeps together stands for all of them.
+    first = ~together | (np.diff(of_group, prepend=-1) > 0)
+    place = np.cumsum(first) - 1
+    report = [
+        {"group": groups.names[of_group[part]], "sample": samples.names[of_sample[part]], "n": int(n)}
+        | {"own_label": names[votes[part]], "confidence": round(float(np.exp(joint[part].max())), 6)}
+        | {"share": round(float(share[part]), 6), "harmonised": bool(together[part])}
+        for part, n in enumerate(parts.sizes)
+    ]
+    new = Groups([name for name, one in zip(called, first, strict=True) if one], parts.codes)
+    return Groups(new.names, parts.spread(place, -1)), report

@@ -8,8 +8,6 @@ import numpy as np
 from scipy import sparse
 from scipy.special import log_softmax
 
-from ..errors import InputError
-
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -21,26 +19,6 @@ OWN_SHARE = 0.2
 SWEEPS = 2
 # Exact neighbours up to here, approximate ones beyond: distances of all pairs would take minutes.
 MOST_EXACT = 50_000
-
-
-def check_neighbors(n_neighbors: int | None, method: str, *, ontology: bool) -> None:
-    """Refuse a number of neighbours that is none, or a method whose answers cannot be averaged.
-
-    Raises
-    ------
-    InputError
-        It is not an integer above 0, or rows do not share one set of candidates.
-    """
-    if n_neighbors is None:
-        return
-    if isinstance(n_neighbors, bool) or not isinstance(n_neighbors, int | np.integer) or n_neighbors < 1:
-        raise InputError(f"n_neighbors is a whole number from 1 up, or None, found {n_neighbors!r}.")
-    if method == "generate" or ontology:
-        which = "method='generate'" if method == "generate" else "labels='cl'"
-        raise InputError(
-            f"n_neighbors averages the probabilities of one set of candidates over neighbours, and with {which} rows "
-            "have no such set; give candidates as labels=, or leave n_neighbors out."
-        )
 
 
 def mutual_neighbours(values: Float, n_neighbors: int, seed: int) -> sparse.csr_matrix:

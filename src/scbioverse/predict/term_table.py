@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ..models import BioVerse
+    from .candidates import Candidates
 
 Float = NDArray[np.float32]
 # Fixed, so that the last digits of a term never depend on what else was asked for.
@@ -67,6 +68,13 @@ def ontology_coordinates(model: BioVerse, cl_ids: list[str] | None = None) -> Fl
         place = {cl_id: i for i, cl_id in enumerate(term_ids())}
         states = states[[place[one] for one in cl_ids]]
     return model.text_space.transform(states)
+
+
+def card_coordinates(model: BioVerse, candidates: Candidates) -> Float:
+    """Coordinates of candidates' descriptions, float32 (m, d_text); of terms of the ontology as they are kept."""
+    if candidates.shortlist is None:
+        return model.text_coordinates(candidates.cards)
+    return ontology_coordinates(model, [str(one.cl_id) for one in candidates])
 
 
 def keep_ontology(model: BioVerse) -> None:

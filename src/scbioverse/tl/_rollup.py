@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -80,32 +80,30 @@ def rollup(
         return on_part(rollup, locals())
     check_target(adata)
     slots, ontology = Slots(key_added), load_ontology()
-    names, ids = _labels(adata, slots, label_key)
-    depth, chosen, said = _level(level, ontology)
-    pairs = pd.MultiIndex.from_arrays([names.astype(object), ids])
-    codes, different = pd.factorize(pairs)
-    lifted = [_lift(name, cl_id, depth, chosen, ontology) for name, cl_id in different]
-    new_names = np.array([one[0] for one in lifted], dtype=object)[codes]
-    new_ids = np.array([one[1] for one in lifted], dtype=object)[codes]
-    step = "rollup" if slots.key == Slots().key else f"rollup_{slots.key}"
-    became = [
-        {"label": None if name != name else name, "cl_id": cl_id, "rollup": None if new[0] != new[0] else new[0]}
-        | {"rollup_cl_id": new[1]}
-        for (name, cl_id), new in zip(different, lifted, strict=True)
-    ]
+    rows = _labels(adata, slots, label_key)
+    depth, chosen, said = _level(level)
+    became = rows.drop_duplicates()
+    lifted = [_lift(name, cl_id, depth, chosen, ontology) for name, cl_id in became.itertuples(index=False, name=None)]
+    became = became.assign(rollup=[name for name, _ in lifted], rollup_cl_id=[cl_id for _, cl_id in lifted])
+    found = rows.merge(became, how="left", on=["label", "cl_id"])
     target = own_copy(adata) if copy else adata
-    columns = {slots.rollup: new_names, f"{slots.rollup}_cl_id": new_ids}
     write_results(
         target,
         "rollup",
-        obs={slot: pd.Series(pd.Categorical(values), index=adata.obs_names) for slot, values in columns.items()},
-        records={step: {"level": said, "label_key": label_key, "labels": became}},
+        obs={
+            slots.rollup: pd.Categorical(found["rollup"]),
+            f"{slots.rollup}_cl_id": pd.Categorical(found["rollup_cl_id"]),
+        },
+        records={
+            slots.step("rollup"): {"level": said, "label_key": label_key}
+            | {"labels": became.astype(object).where(became.notna(), None).to_dict("records")}
+        },
     )
     return target if copy else None
 
 
-def _labels(adata: AnnData, slots: Slots, label_key: str | None) -> tuple[pd.Series, np.ndarray]:
-    """Name (NaN where missing) and ontology id (empty where none) of every row's label."""
+def _labels(adata: AnnData, slots: Slots, label_key: str | None) -> pd.DataFrame:
+    """Name (`label`, NaN where missing) and ontology id (`cl_id`, empty where none) of every row's label."""
     if label_key is None:
         absent = [slot for slot in (slots.label, slots.cl_id) if slot not in adata.obs]
         if absent:
@@ -113,19 +111,19 @@ def _labels(adata: AnnData, slots: Slots, label_key: str | None) -> tuple[pd.Ser
                 f"adata.obs has no {absent}. Run scbioverse.tl.annotate(adata, key_added={slots.key!r}) first, or name "
                 "a column of cell types: label_key=."
             )
-        return adata.obs[slots.label].astype(object), adata.obs[slots.cl_id].astype(str).to_numpy(dtype=object)
+        names, ids = adata.obs[slots.label].astype(object), adata.obs[slots.cl_id].astype(str)
+        return pd.DataFrame({"label": names.to_numpy(), "cl_id": ids.to_numpy(object)})
     column = as_categories(obs_column(adata, label_key, "label_key"), "label_key")
     written = [str(one) for one in column.cat.categories]
     # A name of thousands of characters is no cell type's, and need not be searched for one.
     found = [one.cl_id or "" for one in resolve_labels([one if len(one) <= 200 else "" for one in written])]
-    table = np.array([*found, ""], dtype=object)
-    # Text throughout: numbers among names would make a column that no file takes.
-    names = np.array([*written, np.nan], dtype=object)
-    codes = column.cat.codes.to_numpy()
-    return pd.Series(names[codes], index=adata.obs_names), table[codes]
+    # Text throughout: numbers among names would make a column that no file takes. Code -1, missing, takes the last.
+    table = pd.DataFrame({"label": [*written, np.nan], "cl_id": [*found, ""]}, dtype=object)
+    return table.iloc[column.cat.codes.to_numpy()].reset_index(drop=True)
 
 
-def _level(level: object, ontology: Ontology) -> tuple[int | None, list[str], object]:
+def _level(level: object) -> tuple[int | None, list[str], object]:
+    """Return the depth or the terms that are meant, and what the record says."""
     if isinstance(level, bool) or not isinstance(level, int | np.integer | str | Iterable):
         raise InputError(
             f"level={level!r} is neither a depth nor terms; pass a whole number, or ids or names of terms."
@@ -134,27 +132,25 @@ def _level(level: object, ontology: Ontology) -> tuple[int | None, list[str], ob
         if level < 0:
             raise InputError(f"level={level} is negative; a depth counts is_a steps from the root, 0 or more.")
         return int(level), [], int(level)
-    wanted = [level] if isinstance(level, str) else [str(one) for one in level]
-    chosen = [resolve_term(one) for one in wanted]
+    chosen = [resolve_term(one) for one in ([level] if isinstance(level, str) else map(str, level))]
     if not chosen:
         raise InputError("level names no term; pass a depth, or ids or names of Cell Ontology terms.")
-    return None, [one for one in chosen if one in ontology], chosen
+    return None, chosen, chosen
 
 
-def _lift(name: str, cl_id: str, depth: int | None, chosen: list[str], ontology: Ontology) -> tuple[str | float, str]:
+def _lift(name: Any, cl_id: str, depth: int | None, chosen: list[str], ontology: Ontology) -> tuple[Any, str]:
     """Name and id of what a label becomes."""
-    if name != name:
-        return np.nan, ""
-    if not cl_id or cl_id not in ontology:
+    if pd.isna(name) or cl_id not in ontology:
         return name, ""
     line = (cl_id, *ontology.ancestors(cl_id))
     if depth is None:
         hit = next((one for one in line if one in chosen), None)
-        if hit is None:
-            return OTHER, ""
     elif ontology.depth(cl_id) <= depth:
         hit = cl_id
     else:
+        # Of equally deep ancestors the narrowest says most.
         fits = [one for one in line if ontology.depth(one) <= depth]
         hit = min(fits, key=lambda one: (-ontology.depth(one), len(ontology.descendants(one)), one))
+    if hit is None:
+        return OTHER, ""
     return (name if hit == cl_id else canonical_phrase(hit)), hit

@@ -12,8 +12,7 @@ from ..io.columns import as_categories, obs_column
 from ..knowledge import load_ontology, resolve_labels
 from ..knowledge.cards import label_card
 from ..knowledge.spoken import answer_name
-from ..predict.candidate_names import NO_NAME
-from ..predict.candidates import is_number
+from ..predict.candidates import NO_NAME, is_number
 
 if TYPE_CHECKING:
     from anndata import AnnData

@@ -1,1 +1,82 @@
-"""What speaks for a candidate: one file a source."""
+"""What speaks for a candidate: one file a source, with one class that scores candidates.
+
+A new source is a file here and a weight in a model's calibration: nothing else names the sources.
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from ...models import BioVerse
+    from ..candidates import Candidates
+
+Float = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Rows to be called, and what can be known of them.
+
+    Attributes
+    ----------
+    model
+        The model.
+    values
+        float32 (n, n_tokens, dim) or (n, dim), embeddings.
+    modality
+        Their modality.
+    evidence
+        Gives the marker evidence of terms, float32 (n, m); None where no genes can be read.
+    batch_size
+        Most rows that the language model reads at once.
+    progress
+        Show a progress bar; `settings.progress` if not given.
+    """
+
+    model: BioVerse
+    values: Float
+    modality: str = "cell"
+    evidence: Callable[[Sequence[str | None]], Float] | None = None
+    batch_size: int = 512
+    progress: bool | None = None
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def part(self, rows: NDArray[Any]) -> Batch:
+        """Return some of the rows, without their genes."""
+        return replace(self, values=self.values[rows], evidence=None)
+
+    @cached_property
+    def coordinates(self) -> Float:
+        """Places in the space shared with text, float32 (n, d_text), unit length: computed once."""
+        return self.model.coordinates(self.values, self.modality)
+
+
+class Source(Protocol):
+    """One kind of evidence for candidates.
+
+    Attributes
+    ----------
+    name
+        That of its file, and of its weight in a model's calibration.
+    """
+
+    name: str
+
+    def scores(self, batch: Batch, candidates: Candidates) -> NDArray[np.floating] | None:
+        """Score m candidates for n rows: float (n, m), log-probabilities or evidence; None where it cannot tell."""
+
+
+def named_sources(names: Iterable[str]) -> list[Source]:
+    """Make the sources of these names: of each file the class that it calls `SOURCE`."""
+    return [importlib.import_module(f".{name}", __name__).SOURCE() for name in names]

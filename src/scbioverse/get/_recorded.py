@@ -1,21 +1,42 @@
-"""`sb.get.evidence` and `sb.get.samples`: what the reasons rest on, and how samples voted."""
+"""`sb.get.records` and its siblings: what was done and found then, as it was recorded."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from .._keys import Slots
 from .._mudata import anndata_of
-from .._record import read_record
-from ..errors import MissingKeyError
-from ._now import annotate_record, annotate_step, warn_of_changes
+from .._record import read_record, records_of
+from ._now import annotate_record, warn_of_changes
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
 _NUMBERS = ("fraction_in", "fraction_out", "log_fold_change", "p")
+_VOTES = ["group", "sample", "n", "own_label", "confidence", "share", "harmonised"]
+
+
+def records(adata: AnnData) -> dict[str, dict[str, Any]]:
+    """Return what each verb recorded: parameters, model and data fingerprints, package versions.
+
+    Parameters
+    ----------
+    adata
+        Data that a verb of this package wrote to.
+
+    Returns
+    -------
+    By step (`"embed"`, `"annotate"`, `"align"`, ...); empty if nothing was done yet.
+
+    Raises
+    ------
+    InputError
+        A record is not what this package writes.
+    """
+    adata = anndata_of(adata)
+    return {str(step): read_record(adata, step) for step in records_of(adata)}
 
 
 def evidence(adata: AnnData, *, key: str = "bioverse") -> pd.DataFrame:
@@ -50,8 +71,8 @@ def evidence(adata: AnnData, *, key: str = "bioverse") -> pd.DataFrame:
     """
     slots = Slots(key)
     adata = anndata_of(adata, holds=slots.label)
-    record = read_record(adata, "evidence" if key == Slots().key else f"evidence_{key}")
-    _warn(adata, slots, "the evidence")
+    record = read_record(adata, slots.step("evidence"))
+    warn_of_changes(adata, slots, "the evidence")
     table = pd.DataFrame(record["rows"], columns=record["columns"])
     return table.astype({name: float for name in _NUMBERS if name in table} if len(table) else {})
 
@@ -84,15 +105,7 @@ def samples(adata: AnnData, *, key: str = "bioverse") -> pd.DataFrame:
     """
     slots = Slots(key)
     adata = anndata_of(adata, holds=slots.label)
-    found = annotate_record(adata, slots).get("samples", [])
+    found = annotate_record(adata, slots).get("samples") or []
     if found:
-        _warn(adata, slots, "the vote of the samples")
-    return pd.DataFrame(found, columns=["group", "sample", "n", "own_label", "confidence", "share", "harmonised"])
-
-
-def _warn(adata: AnnData, slots: Slots, what: str) -> None:
-    try:
-        record = read_record(adata, annotate_step(slots))
-    except MissingKeyError:
-        return  # nothing says what the labels were
-    warn_of_changes(adata, slots, record, what)
+        warn_of_changes(adata, slots, "the vote of the samples")
+    return pd.DataFrame(found, columns=_VOTES)

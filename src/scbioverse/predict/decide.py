@@ -1,0 +1,207 @@
+"""From log-probabilities to one label and confidence for every row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..knowledge.phrases import canonical_phrase
+from .groups import Groups, agreement, group_scores
+from .parents import Parents
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+UNKNOWN = "unknown"
+Float = NDArray[np.float32]
+
+
+class Named(Protocol):
+    """What rows can be called: a :class:`~scbioverse.predict.candidates.Label`, or a parent that several share."""
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+
+    @property
+    def cl_id(self) -> str | None: ...  # noqa: D102
+
+
+@dataclass(frozen=True)
+class Called:
+    """A name and its ontology id, or None."""
+
+    name: str
+    cl_id: str | None = None
+
+
+@dataclass(frozen=True)
+class Said:
+    """What the language model wrote, where that decides and not the scores.
+
+    Attributes
+    ----------
+    codes
+        int64 (n,): candidate of each row, or of each group where there are groups.
+    confidence
+        float32 (n,): probability of the text.
+    texts
+        What was written.
+    """
+
+    codes: NDArray[np.int64]
+    confidence: Float
+    texts: list[str]
+
+
+@dataclass(frozen=True)
+class Calls:
+    """What rows are called, and how sure that is.
+
+    Attributes
+    ----------
+    log_probs
+        float32 (n_obs, n_labels); a group's rows all hold the group's values.
+    called
+        What rows are called: the candidates in order, then the parents that were used.
+    codes
+        int64 (n_obs,): position in `called`; of rows that are not `known`, the best candidate; -1 for rows without a
+        group.
+    confidence
+        float32 (n_obs,), 0 to 1, of what the row is called; NaN for rows without a group.
+    known
+        bool (n_obs,): confident enough.
+    margin
+        float32 (n_obs,): probability of the best candidate less that of the second.
+    entropy
+        float32 (n_obs,), of the candidates' probabilities in nats.
+    groups
+        One dict a group: `group`, `n`, `label`, `confidence`, `agreement`.
+    elsewhere
+        float32 (n_obs,), see :func:`scbioverse.predict.open_set.compare_outside`; None where it cannot be told.
+    """
+
+    log_probs: Float
+    called: list[Named]
+    codes: NDArray[np.int64]
+    confidence: Float
+    known: NDArray[np.bool_]
+    margin: Float
+    entropy: Float
+    groups: list[dict[str, Any]]
+    elsewhere: Float | None = None
+
+    @property
+    def unknown(self) -> str:
+        """Name of the answer "none of them"; another one where a candidate is called that."""
+        return _free(UNKNOWN, self.called)
+
+
+def decide(
+    log_probs: Float,
+    candidates: Sequence[Named],
+    groups: Groups | None = None,
+    threshold: float = 0.0,
+    *,
+    parents: bool = True,
+    elsewhere: Float | None = None,
+    said: Said | None = None,
+) -> Calls:
+    """Pick the most probable candidate for every row, or for every group.
+
+    Below the threshold a row is called by the most specific ontology term above its best candidate whose candidates
+    together reach it; where there is none, it is unknown. Rows above the threshold are not touched by that. What is
+    compared with the threshold is the probability among the candidates times the chance that the row is one of them.
+
+    Parameters
+    ----------
+    log_probs
+        float32 (n_obs, n_labels).
+    candidates
+        The labels; those without an id have no parents.
+    groups
+        Groups that get one label each, or None.
+    threshold
+        Least confidence, 0 to 1.
+    parents
+        Whether to call rows by shared parents.
+    elsewhere
+        float32 (n_obs,), how likely each row is none of the candidates; of a group the mean counts.
+    said
+        Labels that were written: they take the place of the most probable ones.
+    """
+    joint = log_probs if groups is None else group_scores(log_probs, groups)
+    best = joint.argmax(axis=1).astype(np.int64) if said is None else said.codes
+    sure = (np.exp(joint.max(axis=1)) if said is None else said.confidence).clip(0, 1).astype(np.float32)
+    away = None if elsewhere is None else elsewhere if groups is None else groups.mean(elsewhere).astype(np.float32)
+    here = np.ones_like(sure) if away is None else 1 - away
+    called: list[Named] = list(candidates)
+    codes, known = best.copy(), ~(sure * here < threshold)
+    if parents and said is None and not known.all():
+        shared, low = Parents([one.cl_id for one in called]), np.flatnonzero(~known)
+        found, mass = shared.call(np.exp(joint[low]) * here[low, None], best[low], threshold)
+        low, mass, found = low[found >= 0], mass[found >= 0], found[found >= 0]
+        place = _places([shared.terms[one] for one in np.unique(found)], called)
+        codes[low] = [place[shared.terms[one]] for one in found]
+        sure[low], known[low] = mass, True
+    spread = margin(joint), entropy(joint)
+    if groups is None:
+        return Calls(log_probs, called, codes, sure, known, *spread, [], away)
+    nobody = _free(UNKNOWN, called)
+    table = [
+        {"group": group, "n": int(n), "label": called[code].name if fine else nobody}
+        | {"confidence": round(float(conf), 6), "agreement": round(float(share), 6)}
+        for group, n, code, fine, conf, share in zip(
+            groups.names, groups.sizes, codes, known, sure, agreement(log_probs, groups, best), strict=True
+        )
+    ]
+    return Calls(
+        np.where((groups.codes >= 0)[:, None], groups.spread(joint, 0.0), log_probs),
+        called,
+        groups.spread(codes, -1),
+        groups.spread(sure, np.nan),
+        groups.spread(known, True),
+        groups.spread(spread[0], np.nan),
+        groups.spread(spread[1], np.nan),
+        table,
+        None if away is None else groups.spread(away, np.nan),
+    )
+
+
+def _places(cl_ids: Sequence[str], called: list[Named]) -> dict[str, int]:
+    """Where terms stand in `called`; those that are no candidates are appended."""
+    place: dict[str, int] = {}
+    for i, one in enumerate(called):
+        if one.cl_id is not None:
+            place.setdefault(one.cl_id, i)
+    for cl_id in cl_ids:
+        if cl_id not in place:
+            place[cl_id] = len(called)
+            called.append(Called(_free(canonical_phrase(cl_id), called), cl_id))
+    return place
+
+
+def _free(name: str, taken: Sequence[Named]) -> str:
+    """Return a name that no candidate has: a user's own "unknown" is not ours."""
+    while any(one.name == name for one in taken):
+        name += " (below threshold)"
+    return name
+
+
+def margin(log_probs: NDArray[np.floating]) -> Float:
+    """Probability of the best candidate less that of the second, (n,); 1 where there is one candidate only."""
+    if log_probs.shape[1] < 2:
+        return np.ones(len(log_probs), dtype=np.float32)
+    top = np.exp(np.partition(log_probs, -2, axis=1)[:, -2:])
+    return (top[:, 1] - top[:, 0]).clip(0, 1).astype(np.float32)
+
+
+def entropy(log_probs: NDArray[np.floating]) -> Float:
+    """Shannon entropy of each row's probabilities in nats, (n,): 0 for one sure answer, log m for none at all."""
+    wide = np.asarray(log_probs, dtype=np.float64)
+    probabilities = np.exp(wide)
+    # 0 log 0 is 0 here, and NaN to numpy.
+    terms = np.where(probabilities > 0, probabilities * np.where(probabilities > 0, wide, 0), 0)
+    return np.maximum(-terms.sum(axis=1), 0).astype(np.float32)
