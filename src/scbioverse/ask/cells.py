@@ -16,6 +16,7 @@ from ..io import Cells as Matrix
 from ..io import gene_names, matrix_name
 from ..knowledge import load_genes, load_ontology, resolve_label
 from ..knowledge.gene_columns import claims_of
+from ..knowledge.ontology import KEPT_APART
 from .rows import Rows
 
 if TYPE_CHECKING:
@@ -149,7 +150,7 @@ class Cells(Rows):
         )
         fits = (shares[0] >= LEAST_FRACTION) & (change >= LEAST_CHANGE) & (p < LARGEST_P / max(len(self.names), 1))
         strength = (table["fraction_in"] - table["fraction_out"]) * table["log_fold_change"]
-        return table[fits].assign(strength=strength).sort_values(
+        return table[fits].assign(strength=strength[fits]).sort_values(
             ["strength", "gene"], ascending=[False, True]
         ).drop(columns="strength").reset_index(drop=True)  # fmt: skip
 
@@ -195,8 +196,15 @@ class Cells(Rows):
         maybe = [
             one
             for one in known
-            if known[one] not in below and not below.isdisjoint((known[one], *ontology.descendants(known[one])))
+            if known[one] not in below
+            and not {(known[one], cl_id), (cl_id, known[one])} & KEPT_APART
+            and not below.isdisjoint((known[one], *ontology.descendants(known[one])))
         ]
+        if not inside and not maybe:
+            # Terms of one kind may share cells though the ontology has no term for these: CD8 T cells are the cytotoxic
+            # T cells, and neither is a kind of the other.
+            kind = _kind(ontology.term(cl_id).label)
+            maybe = [one for one in known if _kind(ontology.term(known[one]).label) == kind]
         return inside, maybe
 
     @cached_property
@@ -204,6 +212,12 @@ class Cells(Rows):
         """Approved symbol of older names, where it was measured."""
         table = load_genes()
         return {old: new for old, new in table.alias.items() if new in self.genes}
+
+
+def _kind(label: str) -> str:
+    """Return the last word of a term's label, or the last two: "T cell", "neuron"."""
+    words = label.split()
+    return " ".join(words[-2:] if words[-1] == "cell" else words[-1:])
 
 
 def cell_type(name: str) -> str | None:

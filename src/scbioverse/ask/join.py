@@ -77,6 +77,14 @@ def _not_limit(links: list[Link], _: Names) -> list[Link]:
     return [_joined(links, "LIMIT", turned)]
 
 
+def _than(links: list[Link], _: Names) -> list[Link]:
+    """Read "higher than that of B cells", where no number follows."""
+    roles = {">": "MORE", "<": "LESS"}
+    if links[0].value not in roles:
+        return links
+    return [replace(links[0], role=roles[links[0].value]), Link("THAN", "than")]
+
+
 def _two_limits(links: list[Link], _: Names) -> list[Link]:
     first, second = _pick(links, "LIMIT")
     return [_joined(links, "LIMIT", Where(op=_word(links), parts=(first.value, second.value)))]
@@ -235,7 +243,7 @@ def _not_has(links: list[Link], _: Names) -> list[Link]:
 def _predicate(role: str) -> Callable[[list[Link], Names], list[Link]]:
     def build(links: list[Link], names: Names) -> list[Link]:
         held = next(iter(_pick(links, "HAS")))
-        denied = sum(one.role in ("NOT", "LACK", "LACKING", "NEG") for one in links) % 2
+        denied = sum(one.role in ("NOT", "NO", "LACK", "LACKING", "NEG") for one in links) % 2
         if denied:
             held = _not_has([held], names)[0]
         if held.role == "MIXED":
@@ -244,6 +252,10 @@ def _predicate(role: str) -> Callable[[list[Link], Names], list[Link]]:
         return [_joined(links, role, held.value, held.items), *often]
 
     return build
+
+
+def _as_predicate(links: list[Link], _: Names) -> list[Link]:
+    return [_joined(links, "PRED", links[-1].value)]
 
 
 def _as_trait(links: list[Link], _: Names) -> list[Link]:
@@ -315,6 +327,8 @@ RULES: tuple[Rule, ...] = (
     Rule("BETWEEN NUM UNIT? AND NUM UNIT?", _limit),
     Rule("IN? NUM UNIT? TO NUM UNIT?", _limit),
     Rule("NOT LIMIT", _not_limit),
+    Rule("BOUND (THAT OF?)?(?=WHERE|TRAIT|ROWS|IN|OF)", _than),
+    Rule("MORE|LESS THAN THAT OF", _drop("THAT", "OF")),
     Rule("LIMIT (AND|OR) LIMIT", _two_limits),
     Rule("MEASURE BOUND ROW", _than_row),
     Rule("MORE MEASURE THAN ROW", _than_row),
@@ -331,7 +345,8 @@ RULES: tuple[Rule, ...] = (
     Rule("FIELD EXPRESSION", _expression),
     Rule("NUM OR NUM", _either_number),
     Rule("(MEASURE|FIELD) (BE|OF)* LIMIT", _measured),
-    Rule("LIMIT OF? (MEASURE|FIELD)", _measured),
+    Rule("LIMIT (MEASURE|FIELD)", _measured),
+    Rule("LIMIT COUNT FIELD", _measured),
     Rule("(MEASURE|FIELD) (BE|OF|BOUND)* NUM UNIT?", _measured),
     Rule("NUM (MEASURE|FIELD)", _measured),
     Rule("LIMIT", _implied),
@@ -340,7 +355,8 @@ RULES: tuple[Rule, ...] = (
     Rule("FIELD", _has),
     Rule(f"HAS ({_AND} HAS)+", _listed),
     Rule("(BOTH|ALLOF|EITHER|NEITHER) HAS TOGETHER?", _prefixed),
-    Rule("NOT HAS", _not_has),
+    Rule("(?<=HAVE|HAVING|LACK|LACKING|NO)SEEN HAS", _drop("SEEN")),
+    Rule("(NOT|NO) HAS", _not_has),
     Rule(f"HAS ({_AND} HAS)+", _listed),
     Rule("NOT? HAVE HAS TOGETHER?", _predicate("PRED")),
     Rule("NOT? LACK HAS", _predicate("PRED")),
@@ -353,13 +369,16 @@ RULES: tuple[Rule, ...] = (
     Rule("HAS OFTEN SEEN", _predicate("PRED")),
     Rule("HAS(?!(DO|BE|THERE|IN|OF|HAVE)*ROW)", _noun),
     Rule("WHERE ROWS", _drop("ROWS")),
+    Rule("(?<=WHERE)AND COUNT(?=WHERE)", _drop("COUNT")),
     Rule(f"(BOTH (IN|OF)?)? WHERE ({_AND} (IN|OF)? WHERE)+", _groups),
-    Rule("NOT (IN|OF)* (WHERE|TRAIT)", _not_where),
+    Rule("(NOT|NEITHER) (IN|OF)* (WHERE|TRAIT)", _not_where),
     Rule("NOT BE (IN|OF)* WHERE", _not_where),
     Rule("OUT (IN|OF)* (WHERE|TRAIT)", _as_trait),
     Rule("THAT (DO|BE)* NOT? (PRED|TRAIT)", _as_trait),
     Rule("(?<=ROWS|WHERE)WHICH (DO|BE)* NOT? (PRED|TRAIT)", _as_trait),
     Rule("THAT BE NOT? (IN|OF)* (WHERE|TRAIT)", _as_trait),
+    Rule("BE (IN|OF)* WHERE(?=(AND|OR)PRED)", _as_predicate),
+    Rule("(?<=OR)BE (IN|OF)* WHERE", _as_predicate),
     Rule(f"PRED ({_AND} PRED)+", _listed),
     Rule(f"TRAIT ({_AND} TRAIT)+", _listed),
     Rule("BY COLUMN", _rename("BYCOL", "COLUMN")),
@@ -382,8 +401,8 @@ def _apply(rule: Rule, held: list[Link], names: Names) -> list[Link]:
     at = 0
     while (found := pattern(rule.pattern).search(letters(one.role for one in held), at)) is not None:
         made = rule.build(held[found.start() : found.end()], names)
-        at = found.start() + (1 if made == held[found.start() : found.end()] else 0)
-        # What was joined may be joined once more, but what the rule leaves as it is ends there.
-        at = at if len(made) < found.end() - found.start() else found.start() + max(len(made), 1)
+        # What was joined may be joined once more; what a rule leaves as it is ends there.
+        same = made == held[found.start() : found.end()]
+        at = found.start() + (1 if same else max(len(made) - 1, 0))
         held = [*held[: found.start()], *made, *held[found.end() :]]
     return held

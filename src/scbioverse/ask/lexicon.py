@@ -10,7 +10,7 @@ import re
 from functools import cache
 
 _LINES = """
-COUNT: how many | number of | the number | total number of | count of | count | counts of | how big is | how large is | amount of
+COUNT: size of | how many | number of | the number | total number of | count of | count | counts of | how big is | how large is | amount of
 SHARE: fraction | percentage | percent | proportion | share | what part | fraction of all | frequency | abundance
 SHARE: how common | how frequent | how abundant | how rare
 STAT mean: mean | average | on average | averaged
@@ -32,7 +32,7 @@ ORD 4: fourth | 4th
 ORD 5: fifth | 5th
 WHICH: which | whose
 WHAT: what | what's
-LIST: list | name | show | give | show me | give me | tell me | report | display | enumerate | find | identify | get
+LIST: rank | sort | list | name | show | give | show me | give me | tell me | report | display | enumerate | find | identify | get
 COMPARE: compare | comparison of | comparison | contrast
 VERSUS: versus | vs | compared to | compared with | relative to | against
 RATIO: ratio
@@ -52,7 +52,8 @@ BE: annotated as | annotated | classified as | called | identified as | originat
 BE: located | located in | situated | localised | localized | located at | used for | indicated for
 BE: labelled as | labeled as | assigned to | stem from | taken from | coming from | make up | makes up | account for | belonging to
 DO: do | does | did | how do | how does | how did
-NOT: not | no | non | never | zero
+NOT: not | non | never
+NO: no | zero
 AND: what about | how about | and what about | and how about | and | but | as well as | plus | while | yet
 OR: or | nor
 BOTH: both
@@ -63,15 +64,16 @@ TOGETHER: together | simultaneously | at the same time | jointly | at once
 ANY: any | some | a single | at least one | anything
 ALL: all | every | each | all of the | every single
 MAJ: most of | the majority of | mostly | majority of | predominantly | mainly
-IN: in | within | inside | from | among | amongst | on | at | under | during | for | across
+AMONG: among | amongst | out of
+IN: in | within | inside | from | on | at | under | during | for | across
 OF: of
 OUT: outside | outside of | except | excluding | other than | apart from | besides | except for | not in | beyond
 BY: per | by | for each | in each | for every | in every | across | within each | of each | of every | grouped by | broken down by | each
-BY: by each | split by | stratified by | across all | from each | among the | for all | for the different | across the different
+BY: by each | split by | stratified by | across all | from each | for all | for the different | across the different
 THAN: than
 TO: to
 THERE: there
-THAT: that | who | they
+THAT: that | who | those
 MORE: more | higher | larger | greater | bigger | elevated | up
 LESS: fewer | lower | less | smaller | rarer | down
 BOUND >: more than | over | above | greater than | higher than | larger than | exceeding | exceed | exceeds | > | in excess of | bigger than
@@ -102,7 +104,7 @@ LOWQ: low quality | poor quality | bad quality | low quality like | damaged
 LIKE: most like | most similar to | similar to | nearest to | nearest neighbour of | closest to | resemble | resembles | like
 DESCRIBE: describe | what do you know about | tell me about | what role does | role of | function of | what role do
 -: the | a | an | please | can you | could you | in the data | in this dataset | in these data | in the dataset | in this data | in total
--: overall | altogether | do we have | do you see | we | i | you | me | us | in the data set | in our data | given | really
+-: overall | altogether | did you find | do you find | did we find | did you see | we | i | you | me | us | in the data set | in our data | given | really
 -: all told | hi | hello | thanks
 -: data | dataset | data set | our | my | anndata | also
 """  # noqa: E501
@@ -121,7 +123,7 @@ def singular(word: str) -> str:
     return (
         word[:-3] + "y"
         if word.endswith("ies") and len(word) > 4
-        else re.sub(r"(?<=x|z)es$|(?<=[sc]h|ss)es$|s$", "", word)
+        else re.sub(r"(?<=x)es$|(?<=[sc]h|ss)es$|s$", "", word)
     )
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _LONGEST = 14
 _TYPE_WORDS = 6
 _TOKEN = re.compile(
-    r"(?P<quoted>\"[^\"]{1,200}\"|(?<![\w])'[^']{1,200}'(?!\w))|(?P<number>(?<![\w.])[-−+]?\d[\d,]*(?:\.\d+)?(?![\w.]*[A-Za-z]))"
+    r"(?P<quoted>\"[^\"]{1,200}\"|(?<![\w])'[^']{1,200}'(?!\w))|(?P<number>(?<![\w.])[-−+]?\d+(?:,\d{3}(?!\d))*(?:\.\d+)?(?![\w.]*[A-Za-z]))"
     r"|(?P<word>[^\W_]+(?:[.'\u2019][^\W_]+)*)|(?P<sign>[<>=≤≥]=?|\+|%|,|[-−](?=[\s,;.?!)]|$)|/|&|å²|²)"
 )  # fmt: skip
 _NUMERAL = re.compile(r"[-+]?\d+(?:\.\d+)?")
@@ -31,10 +31,9 @@ _NUMERAL = re.compile(r"[-+]?\d+(?:\.\d+)?")
 _SHARE = "(pct|percent|perc|fraction|frac|share|reads)"
 _USUAL: dict[str, tuple[str, tuple[str, ...]]] = {
     "n_genes_by_counts": (r"n_?(genes|features?)(_?by_?counts|_?rna)?", (
-        "gene", "n gene", "number of gene", "gene detected", "detected gene", "gene expressed", "expressed gene",
-        "gene count", "gene per cell", "number of gene detected", "number of detected gene", "number of gene per cell",
+        "gene", "n gene", "number of gene", "gene count", "gene per cell", "number of gene detected", "number of detected gene", "number of gene per cell",
         "number of expressed gene", "number of gene expressed", "feature", "number of feature", "count of gene",
-        "gene number", "number of unique gene", "unique gene",
+        "gene number", "number of unique gene",
     )),
     "total_counts": (r"(total|n)_?(counts?|umis?)(_?rna)?|umis?|umi_?counts?|library_?size", (
         "umi", "umi count", "counts", "total count", "transcript", "library size", "sequencing depth", "depth", "read",
@@ -288,7 +287,7 @@ class Names:
             return Link("FIELD", first.text, f"element:{first.text}"), 1
         if first.quoted:
             return self._quoted(first), 1
-        best, n = self._known(words, at)
+        best, n = self._known(words, at) if first.key != "%" else (None, 0)
         if best is not None and best.role == "AFTER" and [one.key for one in words[at + n : at + n + 1]] == ["than"]:
             best, n = self._known(words[: at + 1], at)  # "or more than 5" begins another condition
         typed = self._type(words, at, n) if self.modality == "cell" else None
@@ -300,6 +299,8 @@ class Names:
             return (self._gene(first) if shouted else None) or best, n
         if _NUMERAL.fullmatch(first.key.replace("−", "-")):
             return Link("NUM", first.text, float(first.key.replace("−", "-"))), 1
+        if first.key == "%":
+            return Link("SHARE" if before not in ("NUM", "HALF") else "UNIT", "%", "%"), 1
         if first.key in (",", "&", "/"):
             return Link("COMMA" if first.key == "," else "AND" if first.key == "&" else "OR", first.text), 1
         if first.key in ("+", "-", "−"):
@@ -387,6 +388,9 @@ class Names:
         alone = [one for one in some if one.one not in ("cell", "+", "-", "−")]
         if not alone or (len(some) == 1 and (len(some[0].text) < 4 or (some[0].key,) in self._closed)):
             return None
+        last = next(one for one in reversed(some) if one.one not in ("+", "-", "−"))
+        if last.one != "cell" and (not _CELL_NOUN.search(last.text) or self._gene(last) is not None):
+            return None
         # "CD14+ cells" are cells with a gene, whatever type that speaks for.
         if all(self._gene(one) is not None for one in alone):
             return None
@@ -427,6 +431,10 @@ class Names:
         return Link("WHERE", said, where, items=(cl_id,), note=note)
 
 
+# Without the word "cell" most names of types are also words ("tumour", "heart", "alpha", "windows").
+_CELL_NOUN = re.compile(
+    r"(?i:(?:cyte|blast|clast|phage|phil|neuron|platelet|killer|glia|mono)s?$)|^[TB]$|[A-Z].*[A-Z]|^Tregs?$"
+)
 # "I" and "S" are elements where something is contained.
 _SYMBOLS = frozenset(ELEMENTS.values()) - {"F+Cl+Br+I", "H"}
 _BEFORE_SYMBOLS = frozenset(

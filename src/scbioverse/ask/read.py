@@ -102,6 +102,8 @@ class Rules:
             if made is not None:
                 return made
         made = self._form(held)
+        if isinstance(made, Query) and self._impossible(made.where):
+            return Refusal(text=self._no_form(held), words=tuple(one.said for one in held))
         if (
             isinstance(made, Query)
             and made.want == "differential"
@@ -117,6 +119,27 @@ class Rules:
                 }
             )
         return made if made is not None else Refusal(text=self._no_form(held), words=tuple(one.said for one in held))
+
+    def _impossible(self, where: Where | None) -> bool:
+        """Whether a row would have to be in two groups of a column: "B cells in donor1 and T cells in donor2" is no row."""
+        found: dict[str, set[str | float]] = {}
+        parts = [where] if where is not None else []
+        while parts:
+            one = parts.pop()
+            if one.op == "and":
+                parts += one.parts
+                continue
+            leaves = one.leaves()
+            fields = {leaf.field for leaf in leaves}
+            if one.op in ("is", "or") and len(fields) == 1 and all(leaf.op == "is" for leaf in leaves):
+                field, values = fields.pop(), {value for leaf in leaves for value in leaf.values}
+                column = field.removeprefix("obs:")
+                if column not in self.rows.columns or self.rows.groups(column).several:
+                    continue
+                if field in found and not found[field] & values:
+                    return True
+                found[field] = found.get(field, values) & values
+        return False
 
     def _is_term(self, held: Sequence[Link]) -> bool:
         roles = [one.role for one in held]
@@ -158,6 +181,8 @@ class Rules:
     def _form(self, held: Sequence[Link]) -> Query | Refusal | None:
         by = [one for one in held if one.role == "BYCOL"]
         rest = [one for one in held if one.role != "BYCOL"]
+        while rest and by and rest[0].role == "COMMA":
+            rest = rest[1:]
         roles = letters(one.role for one in rest)
         for text, constants in FORMS:
             found = pattern(text).fullmatch(roles)
@@ -196,6 +221,10 @@ class Rules:
         stat, column = one("st"), one("by")
         if stat is not None:
             plain["want"] = stat.value
+        if "ext" in parts:
+            if parts["ext"][0].said.lower() in ("most", "fewest", "top", "majority", "least"):
+                return None  # "the most genes" may be of one cell or of all
+            plain["want"] = "max" if parts["ext"][0].value == "most" else "min"
         if column is not None:
             filled["by"] = column.value
         elif plain.get("by") == "type":
@@ -213,6 +242,8 @@ class Rules:
             if name in parts:
                 filled["against"] = (*filled.get("against", ()), where(name))
         if None in filled.get("against", ()):
+            return None
+        if "t" in parts and len(parts["t"]) > 1 and not self._shared_place(parts, filled):
             return None
         sides = parts.get("sides")
         if sides:
@@ -247,6 +278,19 @@ class Rules:
             return None
         plain.setdefault("want", "mean")
         return Query.model_validate({**filled, **plain})
+
+    def _shared_place(self, parts: dict[str, list[Link]], filled: dict[str, Any]) -> bool:
+        """Read "NK cells than B cells in donor1" as both in donor1; of "B cells of donor1" nothing is taken over."""
+        first, second = parts["s"], parts["t"]
+        places = [one for one in second if one.role == "WHERE"][1:]
+        said = {leaf.field for one in first if isinstance(one.value, Where) for leaf in one.value.leaves()}
+        fields = {leaf.field for one in places for leaf in one.value.leaves()}
+        if not places or fields <= said:
+            return True
+        if "OF" in {one.role for one in second} or fields & said:
+            return False
+        filled["against"] = (both(filled["against"][0], *(one.value for one in places)), filled["against"][1])
+        return True
 
     def _plain_number(self, plain: dict[str, Any], parts: dict[str, list[Link]], filled: dict[str, Any]) -> bool:
         """Whether it is said which number of a field is meant: "the counts of B cells" may be a mean, a sum, a most."""

@@ -140,7 +140,17 @@ def _one(query: Query, rows: Rows, speech: Speech, found: list[_Number]) -> str:
     if query.show == "check" and query.check is not None:
         yes = _COMPARE[query.check[0]](one.value, query.check[1])
         return f"{'Yes' if yes else 'No'}: {_lowered(what)}: {_shown(query, speech, one)}{_absent(query, rows, one)}."
-    return f"{what}: {_shown(query, speech, one)}{_absent(query, rows, one)}."
+    return f"{what}: {_shown(query, speech, one)}{_absent(query, rows, one)}{_each(query, rows, speech)}."
+
+
+def _each(query: Query, rows: Rows, speech: Speech) -> str:
+    """Say how many rows each of several groups has that were counted together."""
+    if query.want != "count" or query.where is None or query.where.op != "or":
+        return ""
+    parts = query.where.parts
+    if any(one.op != "is" for one in parts) or len({one.field for one in parts}) > 1:
+        return ""
+    return f" ({', '.join(f'{speech.short(one)} {int(rows.mask(one).sum()):,}' for one in parts)})"
 
 
 def _absent(query: Query, rows: Rows, one: _Number) -> str:

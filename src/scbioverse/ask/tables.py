@@ -77,7 +77,9 @@ def which(query: Query, rows: Rows, speech: Speech) -> Result | Refusal:
         "fraction", ascending=False, kind="stable"
     )
     said = f"more than half of the {rows.noun}s are" if (sign, bound) == (">", 0.5) else f"there are {rows.noun}s"
-    if (sign, bound) not in ((">", 0.5), (">", 0)):
+    if (sign, bound) == ("=", 0):
+        said = f"there are no {rows.noun}s"
+    elif (sign, bound) not in ((">", 0.5), (">", 0)):
         said = f"{sign} {percent(bound) if 0 < bound < 1 else f'{bound:g}'} of the {rows.noun}s are"
     what = speech.where(query.where) if query.where is not None else "there"
     column = speech.column(query.by)
@@ -86,14 +88,18 @@ def which(query: Query, rows: Rows, speech: Speech) -> Result | Refusal:
         most = (
             f"; the largest share is {percent(best['fraction'])}, in {speech.name(best['group'])}" if best["n"] else ""
         )
-        return Result(f"No group of {column}: {said} {what} in none of them{most}.{speech.remarks(query, rows)}", table)
+        return Result(
+            f"{'No: no' if query.show == 'check' else 'No'} group of {column}: {said} {what} in none of them{most}.{speech.remarks(query, rows)}",
+            table,
+        )
     names = listed([speech.name(one) for one in sorted(fits["group"], key=_numbers_first)])
     shares = "; ".join(
         f"{percent(one.fraction)} in {column} {speech.name(one.group)} ({one.n:,} of {one.n_in:,} {rows.noun}s)"
         for one in fits.head(_SHOWN).itertuples()
     )
-    counted = f" ({len(fits)} groups)" if len(fits) > 1 else ""
-    return Result(f"{column} {names}{counted}: {said} {what}: {shares}.{speech.remarks(query, rows)}", table)
+    counted = f" ({len(fits)} group{'s' if len(fits) > 1 else ''})"
+    yes = "Yes: " if query.show == "check" else ""
+    return Result(f"{yes}{column} {names}{counted}: {said} {what}: {shares}.{speech.remarks(query, rows)}", table)
 
 
 def _numbers_first(name: str) -> tuple[int, float, str]:
