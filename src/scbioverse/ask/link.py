@@ -31,7 +31,8 @@ _NUMERAL = re.compile(r"[-+]?\d+(?:\.\d+)?")
 _SHARE = "(pct|percent|perc|fraction|frac|share|reads)"
 _USUAL: dict[str, tuple[str, tuple[str, ...]]] = {
     "n_genes_by_counts": (r"n_?(genes|features?)(_?by_?counts|_?rna)?", (
-        "gene", "n gene", "number of gene", "gene count", "gene per cell", "number of gene detected", "number of detected gene", "number of gene per cell",
+        "gene", "n gene", "number of gene", "gene count", "gene per cell", "number of gene detected",
+        "number of detected gene", "number of gene per cell",
         "number of expressed gene", "number of gene expressed", "feature", "number of feature", "count of gene",
         "gene number", "number of unique gene",
     )),
@@ -433,7 +434,8 @@ class Names:
 
 # Without the word "cell" most names of types are also words ("tumour", "heart", "alpha", "windows").
 _CELL_NOUN = re.compile(
-    r"(?i:(?:cyte|blast|clast|phage|phil|neuron|platelet|killer|glia|mono)s?$)|^[TB]$|[A-Z].*[A-Z]|^Tregs?$"
+    r"(?i:(?:cyte|blast|clast|phage|phil|neuron|platelet|killer|glia|mono)s?$)|^[TB]$"
+    r"|[A-Z].*[A-Z]|^Tregs?$"
 )
 # "I" and "S" are elements where something is contained.
 _SYMBOLS = frozenset(ELEMENTS.values()) - {"F+Cl+Br+I", "H"}

@@ -121,7 +121,7 @@ class Rules:
         return made if made is not None else Refusal(text=self._no_form(held), words=tuple(one.said for one in held))
 
     def _impossible(self, where: Where | None) -> bool:
-        """Whether a row would have to be in two groups of a column: "B cells in donor1 and T cells in donor2" is no row."""
+        """Whether a row would have to be in two groups of a column, as in "B cells in donor1 and T cells in donor2"."""
         found: dict[str, set[str | float]] = {}
         parts = [where] if where is not None else []
         while parts:

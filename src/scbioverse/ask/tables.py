@@ -88,10 +88,9 @@ def which(query: Query, rows: Rows, speech: Speech) -> Result | Refusal:
         most = (
             f"; the largest share is {percent(best['fraction'])}, in {speech.name(best['group'])}" if best["n"] else ""
         )
-        return Result(
-            f"{'No: no' if query.show == 'check' else 'No'} group of {column}: {said} {what} in none of them{most}.{speech.remarks(query, rows)}",
-            table,
-        )
+        word = "No: no" if query.show == "check" else "No"
+        text = f"{word} group of {column}: {said} {what} in none of them{most}.{speech.remarks(query, rows)}"
+        return Result(text, table)
     names = listed([speech.name(one) for one in sorted(fits["group"], key=_numbers_first)])
     shares = "; ".join(
         f"{percent(one.fraction)} in {column} {speech.name(one.group)} ({one.n:,} of {one.n_in:,} {rows.noun}s)"
