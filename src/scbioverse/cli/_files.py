@@ -25,13 +25,7 @@ _ZARR_SHARE = 0.1
 
 
 def read(source: Path) -> AnnData:
-    """Read an AnnData.
-
-    Raises
-    ------
-    InputError
-        The file is damaged or no AnnData.
-    """
+    """Read an AnnData; an :class:`InputError` where the file is damaged or none."""
     import anndata as ad
 
     try:
@@ -45,25 +39,13 @@ def read(source: Path) -> AnnData:
 
 
 def check_output_room(adata: AnnData, place: Path) -> None:
-    """Refuse to compute what would not fit on the disk.
-
-    Raises
-    ------
-    InputError
-        The output would be larger than what is left.
-    """
+    """Refuse to compute what would be larger than what is left on the disk."""
     share = 1.0 if place.suffix == ".h5ad" else _ZARR_SHARE
     check_room(place.parent, share * sum(_sizes(adata)), f"the output {place.name}")
 
 
 def write(adata: AnnData, place: Path) -> None:
-    """Write an AnnData; the file appears whole or not at all.
-
-    Raises
-    ------
-    InputError
-        It cannot be written.
-    """
+    """Write an AnnData; the file appears whole or not at all."""
     with _written(place) as fresh:
         if place.suffix == ".h5ad":
             write_h5ad(adata, fresh)
@@ -72,13 +54,7 @@ def write(adata: AnnData, place: Path) -> None:
 
 
 def write_table(text: str, place: Path) -> None:
-    """Write a table; the file appears whole or not at all.
-
-    Raises
-    ------
-    InputError
-        It cannot be written.
-    """
+    """Write a table; the file appears whole or not at all."""
     with _written(place) as fresh:
         fresh.write_text(text, encoding="utf-8")
 

@@ -20,13 +20,7 @@ if TYPE_CHECKING:
 
 
 def write_h5ad(adata: AnnData, path: Path) -> None:
-    """Write an AnnData in memory as `adata.write_h5ad` does.
-
-    Raises
-    ------
-    OSError
-        The file cannot be written: no space, a quota, a limit.
-    """
+    """Write an AnnData in memory as `adata.write_h5ad` does; an `OSError` where the disk or a limit forbids it."""
     import h5py
     from anndata.io import write_elem
 

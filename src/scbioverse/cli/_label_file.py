@@ -17,10 +17,7 @@ _BOMS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 def read_labels(text: str) -> list[str] | dict[str, str]:
     """Read candidates from a file with one a line, or from names separated by semicolons, or without any by commas.
 
-    Raises
-    ------
-    InputError
-        There is none, the file cannot be read as text, or a name stands twice with different meanings.
+    Raises an :class:`InputError` where there is none, the file is no text, or a name stands twice with two meanings.
     """
     file = label_file(text)
     lines = _lines(file) if file is not None else text.split(";" if ";" in text else ",")

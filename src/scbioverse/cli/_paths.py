@@ -14,6 +14,11 @@ if TYPE_CHECKING:
 
 KINDS = (".h5ad", ".zarr")
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
+# First bytes of what people hand over in place of an h5ad file, and what to do about it.
+_PACKED = {
+    b"\x1f\x8b": "compressed by gzip. Unpack it first: gunzip < {source} > unpacked.h5ad",
+    b"PK\x03\x04": "a zip archive. Unpack it first, and give the file in it.",
+}
 _ZARR_ROOTS = ("zarr.json", ".zgroup")
 # What lies in the first level of a stored AnnData, and what file managers leave in every folder.
 _STORED = frozenset({"X", "layers", "obs", "obsm", "obsp", "raw", "uns", "var", "varm", "varp"})
@@ -21,13 +26,7 @@ _BESIDE = frozenset({".zattrs", ".zmetadata", ".DS_Store", *_ZARR_ROOTS})
 
 
 def check_source(source: Path) -> None:
-    """Refuse an input that cannot be read, before anything waits for it or opens it.
-
-    Raises
-    ------
-    InputError
-        It is missing, empty, of another kind, or may not be read.
-    """
+    """Refuse an input that is missing, empty, of another kind or not readable, before anything waits for it."""
     kind = _kind(source)
     if kind == "nothing":
         link = f": it is a link to {source.readlink()}, which does not exist" if source.is_symlink() else ""
@@ -42,31 +41,21 @@ def check_source(source: Path) -> None:
         if not any((source / one).is_file() for one in _ZARR_ROOTS):
             raise InputError(f"{source} is a folder without zarr.json or .zgroup: no zarr store, or a damaged one.")
         return
-    if kind != "file":
+    if kind != "file":  # before it is opened: a pipe would never answer
         raise InputError(f"{source} is a {kind}, not a file. Give the .h5ad file itself.")
     with source.open("rb") as file:
         start = file.read(8)
     if not start:
         raise InputError(f"{source} is empty (0 bytes) and cannot be read as an AnnData. Copy or write it again.")
-    if start[:2] == b"\x1f\x8b":
-        raise InputError(f"{source} is compressed by gzip. Unpack it first: gunzip < {source} > unpacked.h5ad")
-    if start[:4] == b"PK\x03\x04":
-        raise InputError(f"{source} is a zip archive. Unpack it first, and give the file in it.")
+    for sign, said in _PACKED.items():
+        if start.startswith(sign):
+            raise InputError(f"{source} is {said.format(source=source)}")
 
 
 def check_paths(source: Path, target: Path, *, force: bool) -> Path:
-    """Refuse paths that cannot work, before anything is computed.
+    """Return where to write `target` (of a link the place that it leads to), or refuse before anything is computed.
 
-    Parameters
-    ----------
-    source, target
-        Input and output.
-    force
-        Replace an output that exists, if it is an `.h5ad` file or a stored AnnData.
-
-    Returns
-    -------
-    Where to write: `target`, of a link the place that it leads to.
+    With `force`, an output that exists is replaced if it is an `.h5ad` file or a stored AnnData.
 
     Raises
     ------
@@ -74,13 +63,10 @@ def check_paths(source: Path, target: Path, *, force: bool) -> Path:
         The input cannot be read; the output is the input, lies in it or holds it, exists, is something that is never
         replaced, or cannot be written.
     """
-    for path in (source, target):
-        if "\0" in str(path):
-            raise InputError(f"{str(path)!r} holds a NUL character, which no path can.")
+    _refuse_nul(source)
+    _refuse_nul(target)
     check_source(source)
-    if target.suffix not in KINDS:
-        raise InputError(f"{target} is neither .h5ad nor .zarr.")
-    place = _writable_place(target, "the output")
+    place = _writable_place(target, "the output", KINDS)
     if place == source.resolve() or _same(place, source):
         raise InputError(f"the output {target} is the input; it is never overwritten. Name another file.")
     if any(_same(one, source) for one in place.parents):
@@ -88,57 +74,45 @@ def check_paths(source: Path, target: Path, *, force: bool) -> Path:
     if any(_same(one, place) for one in source.resolve().parents):
         raise InputError(f"the output {target} holds the input {source}, which is never changed. Name another place.")
     if place.exists():
-        if not force:
-            raise InputError(f"{target} exists. Pass --force to replace it, or name another file.")
+        _refuse_unless(force, target)
         _check_replaced(target)
     return place
 
 
 def check_table(table: Path, others: dict[str, Path], *, force: bool) -> Path:
-    """Refuse a table that cannot be written, before anything is computed.
-
-    Parameters
-    ----------
-    table
-        Its path.
-    others
-        Input and output, by name.
-    force
-        Replace a file that exists.
-
-    Returns
-    -------
-    Where to write it.
+    """Return where to write a table; `others` are input and output by name, which it must not touch.
 
     Raises
     ------
     InputError
         It is no `.csv` or `.tsv`, is or lies in the input or the output, exists, or cannot be written.
     """
-    if "\0" in str(table):
-        raise InputError(f"{str(table)!r} holds a NUL character, which no path can.")
-    if table.suffix not in (".csv", ".tsv"):
-        raise InputError(f"--table {table} is neither .csv nor .tsv.")
-    place = _writable_place(table, "--table")
+    _refuse_nul(table)
+    place = _writable_place(table, "--table", (".csv", ".tsv"))
     for name, other in others.items():
-        if place == other or _same(place, other) or any(one == other or _same(one, other) for one in place.parents):
+        if any(one == other or _same(one, other) for one in (place, *place.parents)):
             raise InputError(f"--table {table} is the {name}, or lies in it. Name another file.")
     kind = _kind(place)
     if kind not in ("file", "nothing"):
         raise InputError(f"--table {table} is a {kind}, which is never replaced. Name another file.")
-    if kind == "file" and not force:
-        raise InputError(f"{table} exists. Pass --force to replace it, or name another file.")
+    _refuse_unless(force or kind == "nothing", table)
     return place
 
 
-def _writable_place(target: Path, what: str) -> Path:
-    """Resolve links and return the place to write to.
+def _refuse_nul(path: Path) -> None:
+    if "\0" in str(path):
+        raise InputError(f"{str(path)!r} holds a NUL character, which no path can.")
 
-    Raises
-    ------
-    InputError
-        A link leads nowhere, or the folder is missing or cannot be written to.
-    """
+
+def _refuse_unless(may: bool, target: Path) -> None:
+    if not may:
+        raise InputError(f"{target} exists. Pass --force to replace it, or name another file.")
+
+
+def _writable_place(target: Path, what: str, kinds: tuple[str, str]) -> Path:
+    """Resolve links and return the place to write to, in a folder that takes it."""
+    if target.suffix not in kinds:
+        raise InputError(f"{what} {target} is neither {kinds[0]} nor {kinds[1]}.")
     if target.is_symlink() and not target.exists():
         raise InputError(
             f"{target} is a link to {target.readlink()}, which does not exist. Remove the link, or name its target."
