@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 
-from scbioverse.errors import InputError, MissingKeyError
-from scbioverse.io import gene_names, matrix_of, read_rows, row_blocks, row_source, var_of
+from scbioverse.errors import MissingKeyError
+from scbioverse.io import Source, gene_names, matrix_of, row_blocks, take_columns, var_of
 
 DENSE = np.random.default_rng(0).poisson(0.7, (11, 6)).astype(np.float32)
 
@@ -20,15 +20,11 @@ def make(matrix: Any) -> ad.AnnData:
     return ad.AnnData(matrix, obs=pd.DataFrame(index=[f"c{i}" for i in range(11)]), var=var)
 
 
-def dense(block: Any) -> np.ndarray:
-    return block.toarray() if sp.issparse(block) else block
-
-
 class FakeDask:
     """As much of a dask array as is read: slicing, then `compute`."""
 
     def __init__(self, values: Any) -> None:
-        self.values, self.shape = values, values.shape
+        self.values, self.shape, self.dtype = values, values.shape, values.dtype
 
     def __getitem__(self, rows: Any) -> FakeDask:
         return FakeDask(self.values[rows])
@@ -42,66 +38,60 @@ def test_blocks_cover_each_row_once(size: int) -> None:
     blocks = list(row_blocks(DENSE, size))
     assert [i for block in blocks for i in range(block.start, block.stop)] == list(range(11))
     assert max(block.stop - block.start for block in blocks) <= size
-
-
-def test_no_rows_give_no_blocks_and_size_zero_is_refused() -> None:
     assert list(row_blocks(DENSE[:0], 4)) == []
-    with pytest.raises(InputError, match="at least one row"):
-        list(row_blocks(DENSE, 0))
 
 
-@pytest.mark.parametrize("rows", [slice(2, 7), slice(0, 0), np.array([9, 0, 3])], ids=["slice", "none", "positions"])
-@pytest.mark.parametrize("columns", [None, [4, 0, 5], list(range(6))], ids=["all", "some", "every"])
-@pytest.mark.parametrize("wrap", [np.array, sp.csr_matrix, sp.csr_array, sp.csc_matrix, FakeDask])
-def test_rows_and_columns_are_those_asked_for(wrap: Any, columns: list[int] | None, rows: Any) -> None:
-    expected = DENSE[rows] if columns is None else DENSE[rows][:, columns]
-    found = read_rows(wrap(DENSE), rows, columns=columns)
-    np.testing.assert_array_equal(dense(found), expected)
-    if sp.issparse(found):
-        assert isinstance(found, sp.csr_array)
+@pytest.mark.parametrize(
+    "wrap", [np.array, np.asfortranarray, sp.csr_array, FakeDask, lambda X: FakeDask(sp.csc_array(X))]
+)
+def test_rows_are_read_as_csr(wrap: Any) -> None:
+    found = Source(wrap(DENSE)).read(2, 7)
+    assert isinstance(found, sp.csr_array)
+    np.testing.assert_array_equal(found.toarray(), DENSE[2:7])
+    assert Source(wrap(DENSE)).read(3, 3).shape == (0, 6)
 
 
-@pytest.mark.parametrize("fmt", ["csr", "csc", "dense"])
-@pytest.mark.parametrize("rows", [slice(3, 8), np.array([10, 2, 2])], ids=["slice", "positions"])
-def test_backed_files_read_like_memory(tmp_path: Path, fmt: str, rows: Any) -> None:
-    make(DENSE if fmt == "dense" else sp.csr_matrix(DENSE).asformat(fmt)).write_h5ad(tmp_path / "a.h5ad")
+@pytest.mark.parametrize("columns", [[4, 0, 5], [1, 2], list(range(6))])
+def test_columns_are_those_asked_for_in_their_order(columns: list[int]) -> None:
+    found = take_columns(sp.csr_array(DENSE), np.array(columns))
+    np.testing.assert_array_equal(found.toarray(), DENSE[:, columns])
+    assert found.has_sorted_indices
+
+
+@pytest.mark.parametrize("form", ["csr", "csc", "dense"])
+def test_backed_files_read_like_memory(tmp_path: Path, form: str) -> None:
+    make(DENSE if form == "dense" else sp.csr_matrix(DENSE).asformat(form)).write_h5ad(tmp_path / "a.h5ad")
     backed = ad.read_h5ad(tmp_path / "a.h5ad", backed="r")
     try:
-        np.testing.assert_array_equal(dense(read_rows(backed, rows)), DENSE[rows])
-        view = backed[[9, 1, 4, 6]]
-        np.testing.assert_array_equal(dense(read_rows(row_source(view), slice(1, 3))), DENSE[[1, 4]])
+        np.testing.assert_array_equal(Source.of(backed, None).read(3, 8).toarray(), DENSE[3:8])
+        view = backed[[1, 4, 6, 9]]
+        np.testing.assert_array_equal(Source.of(view, None).read(1, 3).toarray(), DENSE[[4, 6]])
     finally:
         backed.file.close()
 
 
-def test_real_dask_is_read_when_there() -> None:
-    array = pytest.importorskip("dask.array")
-    np.testing.assert_array_equal(read_rows(array.from_array(DENSE, chunks=3), slice(2, 7)), DENSE[2:7])
-
-
-def test_view_reads_its_own_rows_and_stays_a_view() -> None:
-    view = make(sp.csr_matrix(DENSE))[[7, 1, 5]]
-    np.testing.assert_array_equal(dense(read_rows(view, slice(1, 3))), DENSE[[1, 5]])
+@pytest.mark.parametrize("form", ["csr", "csc", "dense"])
+def test_a_view_reads_its_own_rows_and_columns_and_stays_a_view(form: str) -> None:
+    whole = make(DENSE if form == "dense" else sp.csr_matrix(DENSE).asformat(form))
+    whole.raw = whole.copy()
+    view = whole[[7, 1, 5]][:, ["g4", "g0"]]
+    np.testing.assert_array_equal(Source.of(view, None).read(1, 3).toarray(), DENSE[[1, 5]][:, [4, 0]])
+    np.testing.assert_array_equal(Source.of(view, "raw").read(0, 2).toarray(), DENSE[[7, 1]])
     assert view.is_view
 
 
 def test_duplicate_entries_are_summed_without_touching_the_source() -> None:
     twice = sp.csr_matrix((np.ones(3, np.float32), np.array([1, 1, 0]), np.array([0, 3])), shape=(1, 2))
-    assert dense(read_rows(twice, slice(0, 1))).tolist() == [[1, 2]]
+    assert Source.of(ad.AnnData(twice), None).read(0, 1).toarray().tolist() == [[1, 2]]
     assert twice.nnz == 3
-
-
-def test_column_named_twice_is_refused() -> None:
-    with pytest.raises(InputError, match="twice"):
-        read_rows(sp.csr_matrix(DENSE), slice(0, 2), columns=[1, 1])
 
 
 def test_layers_and_raw_are_found() -> None:
     adata = make(DENSE)
     adata.layers["counts"] = DENSE + 1
     adata.raw = adata[:, :4].copy()
-    np.testing.assert_array_equal(read_rows(adata, slice(0, 2), "counts"), DENSE[:2] + 1)
-    np.testing.assert_array_equal(read_rows(adata, slice(0, 2), "raw"), DENSE[:2, :4])
+    np.testing.assert_array_equal(Source.of(adata, "counts").read(0, 2).toarray(), DENSE[:2] + 1)
+    np.testing.assert_array_equal(Source.of(adata, "raw").read(0, 2).toarray(), DENSE[:2, :4])
     assert len(var_of(adata, "raw")) == 4
     assert gene_names(adata, layer="raw") == ["g0", "g1", "g2", "g3"]
     with pytest.raises(MissingKeyError, match=r"'lognorm'.*'counts'.*layer='raw'"):
@@ -121,16 +111,3 @@ def test_gene_names_from_a_column() -> None:
     assert gene_names(adata, key="symbol") == list("ABCDEF")
     with pytest.raises(MissingKeyError, match=r"'feature_name'.*symbol"):
         gene_names(adata, key="feature_name")
-
-
-def test_only_column_storage_is_turned(tmp_path: Path) -> None:
-    rows = make(sp.csr_matrix(DENSE))
-    assert row_source(rows) is rows.X
-    turned = row_source(make(sp.csc_matrix(DENSE)))
-    assert turned.format == "csr"
-    make(sp.csc_matrix(DENSE)).write_h5ad(tmp_path / "a.h5ad")
-    backed = ad.read_h5ad(tmp_path / "a.h5ad", backed="r")
-    try:
-        np.testing.assert_array_equal(row_source(backed).toarray(), DENSE)
-    finally:
-        backed.file.close()

@@ -11,7 +11,7 @@ import pytest
 import scipy.sparse as sp
 
 import scbioverse as sb
-from scbioverse.io import layer_names, read_rows, row_source
+from scbioverse.io import Source, layer_names
 from tests._precision import tolerance
 
 TYPES = ["f2", ">f4", ">f8", "f8", "i1", "u1", ">i4", "i8", "u8", "?", "g"]
@@ -67,8 +67,8 @@ def test_a_view_of_such_a_matrix_is_read_too(dtype):
     other = adata.copy()
     other.X = stored(adata.X, dtype, "csr")
     part = other[::2, ::-1]
-    whole = row_source(part)
-    np.testing.assert_array_equal(read_rows(whole, slice(0, 5)).toarray(), adata[::2, ::-1].X[:5].toarray())
+    found = Source.of(part, None).read(0, 5)
+    np.testing.assert_array_equal(found.toarray(), adata[::2, ::-1].X[:5].toarray())
 
 
 def test_counts_beyond_what_float32_holds_exactly_are_rounded_not_refused():

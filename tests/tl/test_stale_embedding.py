@@ -15,6 +15,7 @@ import scipy.sparse as sp
 import scbioverse as sb
 from scbioverse.encoders import KmerEncoder
 from scbioverse.errors import InputError
+from scbioverse.io import Cells
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -216,9 +217,9 @@ def test_surface_proteins_say_what_they_read() -> None:
     for table in (counts, counts[::-1].set_axis(counts.index), counts * 2, counts.rename(columns={"CD3": "CD4"})):
         adata = ad.AnnData(np.zeros((3, 1), np.float32), obs=pd.DataFrame(index=counts.index))
         adata.obsm["protein_expression"] = table
-        found.add(encoder.input_digest(adata))
+        found.add(encoder.input_digest(Cells.of(adata)))
         adata.obsm["protein_expression"] = table[table.columns[::-1]]
-        found.add(encoder.input_digest(adata))
+        found.add(encoder.input_digest(Cells.of(adata)))
     assert len(found) == 4
 
 

@@ -13,7 +13,7 @@ import scipy.sparse as sp
 from .._device import place_encoder
 from .._logging import logger
 from ..errors import InputError, MissingKeyError
-from ..io import MatrixDigest, as_csr, read_rows, row_blocks
+from ..io import MatrixDigest, Source, row_blocks
 from ._config_file import digest
 from ._distinct import TextEncoder
 
@@ -186,9 +186,9 @@ class SurfaceProteinEncoder:
     def input_digest(self, cells: Cells) -> str:
         """Digest of what is read: abundances and the proteins' names."""
         abundance, names, _ = _abundance(cells.adata, cells.key, cells.layer)
-        found = MatrixDigest(names)
+        found, source = MatrixDigest(names), Source(abundance)
         for rows in row_blocks(abundance, 4096):
-            found.add(as_csr(read_rows(abundance, rows)))
+            found.add(source.read(rows.start, rows.stop))
         return found.hexdigest()
 
     def prepare(self, cells: Cells, rows: slice | NDArray[np.integer]) -> SurfaceBatch:

@@ -1,25 +1,12 @@
-"""Reading matrices a block of rows at a time."""
+"""Cells: one matrix of an AnnData with its gene names, checked once and read a block of rows at a time."""
 
 from __future__ import annotations
 
+from ._blocks import Source, row_blocks, take_columns
 from ._digest import MatrixDigest, array_digest, texts_digest
 from ._first_pass import MatrixInfo, to_counts_like
 from ._genes import MIN_GENES, GeneMatch, match_genes
-from ._rows import (
-    as_csr,
-    check_layer,
-    check_one_name,
-    gene_names,
-    is_anndata,
-    layer_names,
-    matrix_name,
-    matrix_of,
-    names_in,
-    read_rows,
-    row_blocks,
-    row_source,
-    var_of,
-)
+from ._matrix import check_one_name, gene_names, layer_names, matrix_name, matrix_of, var_of
 from .cells import Cells, Sample
 
 __all__ = [
@@ -29,20 +16,16 @@ __all__ = [
     "MatrixDigest",
     "MatrixInfo",
     "Sample",
+    "Source",
     "array_digest",
-    "as_csr",
-    "check_layer",
     "check_one_name",
     "gene_names",
-    "is_anndata",
     "layer_names",
     "match_genes",
     "matrix_name",
     "matrix_of",
-    "names_in",
-    "read_rows",
     "row_blocks",
-    "row_source",
+    "take_columns",
     "texts_digest",
     "to_counts_like",
     "var_of",

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import scipy.sparse as sp
 
 from .._logging import logger
 from ..errors import InputError, MissingKeyError
+from ._blocks import Source
 from ._genes import match_genes
-from ._rows import gene_names, layer_names, matrix_name, read_rows
+from ._matrix import gene_names, layer_names, matrix_name
 from ._scale import ASSUMED
 
 if TYPE_CHECKING:
@@ -105,12 +105,10 @@ def _n_matched(adata: AnnData, vocabulary: Sequence[str], key: str | None) -> in
 
 
 def _holds(adata: AnnData, layer: str, *, counts: bool) -> bool:
-    """Whether some cells of a matrix hold values that can be read, or only whole numbers if it has to be counts."""
-    rows = np.unique(np.linspace(0, adata.n_obs - 1, min(_ROWS, adata.n_obs)).astype(np.int64))
+    """Whether the first cells of a matrix hold values that can be read, or only counts if they have to."""
     try:
-        block = read_rows(adata, rows, layer)  # of a view these rows alone
+        values = Source.of(adata, layer).read(0, min(_ROWS, adata.n_obs)).data
     except (InputError, MissingKeyError):
         return False
-    values = np.asarray(block.data if sp.issparse(block) else block)
     readable = bool(values.size) and bool(np.isfinite(values).all()) and values.min() >= 0 and values.max() > 0
     return bool(readable and not (counts and (values != np.rint(values)).any()))

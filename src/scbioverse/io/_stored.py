@@ -1,7 +1,7 @@
 """Whether a matrix can be read as it is stored: its type of number, and the pointers of a sparse one.
 
 scipy follows row pointers and column indices without looking at them: damaged ones give wrong genes, or end the
-interpreter. So both are looked at before anything is taken out, for the rows that are read only.
+interpreter. So both are looked at before anything is taken out.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ..errors import InputError
 
 
 def readable_dtype(dtype: Any, name: str = "the matrix") -> np.dtype[Any]:
-    """Return the type that values are computed in: native byte order, at least 32 bits for fractions.
+    """Return the type that values are computed in: native byte order, 32 or 64 bits for fractions.
 
     Raises
     ------
@@ -33,40 +33,31 @@ def readable_dtype(dtype: Any, name: str = "the matrix") -> np.dtype[Any]:
             f"{name} holds values of type {found}; expected numbers. If they are numbers kept as {found}, convert the "
             "matrix with .astype('float32')."
         )
-    if found.kind == "f" and found.itemsize == 2:
-        return np.dtype(np.float32)
-    if found.kind == "f" and found.itemsize > 8:
-        return np.dtype(np.float64)
+    # scipy computes with neither half precision nor long doubles.
+    if found.kind == "f":
+        return np.dtype(np.float32 if found.itemsize <= 4 else np.float64)
     return found.newbyteorder("=")
-
-
-def is_readable(matrix: Any, name: str = "the matrix") -> bool:
-    """Whether scipy can compute with the values as they are; an error if nobody can."""
-    found = getattr(matrix, "dtype", None)
-    # Types of other byte order compare equal to native ones only after a conversion, so ask for both.
-    return found is None or (found == readable_dtype(found, name) and np.dtype(found).isnative)
 
 
 def readable(matrix: Any, name: str = "the matrix") -> Any:
     """Return `matrix` with values that scipy can compute with; the object itself where it has them already."""
-    if is_readable(matrix, name):
-        return matrix
     wanted = readable_dtype(matrix.dtype, name)
-    if sp.issparse(matrix) and matrix.format in ("csr", "csc"):
+    # Types of other byte order compare equal to native ones only after a conversion, so ask for both.
+    if matrix.dtype == wanted and np.dtype(matrix.dtype).isnative:
+        return matrix
+    if getattr(matrix, "format", None) in ("csr", "csc"):
         # scipy's own astype goes through code that some of these types are unknown to.
         return type(matrix)((matrix.data.astype(wanted), matrix.indices, matrix.indptr), shape=matrix.shape)
     return matrix.astype(wanted)
 
 
-def check_pointers(matrix: Any, major: Any = None, name: str = "the matrix") -> None:
+def check_pointers(matrix: Any, name: str = "the matrix") -> None:
     """Refuse a sparse matrix whose pointers do not fit its values.
 
     Parameters
     ----------
     matrix
         CSR or CSC, in memory or a backed data set; anything else is left alone.
-    major
-        Slice or positions of the rows of a CSR (columns of a CSC) that are read; all if not given.
     name
         What to call it.
 
@@ -77,9 +68,13 @@ def check_pointers(matrix: Any, major: Any = None, name: str = "the matrix") -> 
     """
     if getattr(matrix, "format", None) not in ("csr", "csc"):
         return
-    line = "row" if matrix.format == "csr" else "column"
-    n = matrix.shape[0] if line == "row" else matrix.shape[1]
-    pointers, n_values, n_indices = _parts(matrix)
+    line, n = ("row", matrix.shape[0]) if matrix.format == "csr" else ("column", matrix.shape[1])
+    held = matrix if sp.issparse(matrix) else None
+    pointers = held.indptr if held is not None else np.asarray(matrix.group["indptr"][:])
+    n_values, n_indices = (
+        len(getattr(held, part)) if held is not None else int(matrix.group[part].shape[0])
+        for part in ("data", "indices")
+    )
     if len(pointers) != n + 1:
         _refuse(name, f"{len(pointers)} {line} pointers (indptr) for {n} {line}s; expected {n + 1}")
     if n_values != n_indices:
@@ -89,27 +84,12 @@ def check_pointers(matrix: Any, major: Any = None, name: str = "the matrix") -> 
     if pointers[-1] > n_values:
         _refuse(name, f"the {line} pointers (indptr) end at {pointers[-1]}, but there are {n_values} values")
     starts, stops = pointers[:-1], pointers[1:]
-    if isinstance(major, slice):
-        first, last, step = major.indices(n)
-        starts, stops = starts[first:last:step], stops[first:last:step]
-    elif major is not None:
-        at = np.asarray(major)
-        starts, stops = starts[at], stops[at]
     wrong = (starts < 0) | (stops < starts) | (stops > n_values)
     if wrong.any():
         i = int(np.flatnonzero(wrong)[0])
         _refuse(
-            name,
-            f"a {line} pointer (indptr) goes from {starts[i]} to {stops[i]}; they rise, to {n_values} at most",
+            name, f"a {line} pointer (indptr) goes from {starts[i]} to {stops[i]}; they rise, to {n_values} at most"
         )
-
-
-def _parts(matrix: Any) -> tuple[Any, int, int]:
-    """Return the pointers, and how many values and indices there are."""
-    if sp.issparse(matrix):
-        return matrix.indptr, len(matrix.data), len(matrix.indices)
-    group = matrix.group
-    return np.asarray(group["indptr"][:]), int(group["data"].shape[0]), int(group["indices"].shape[0])
 
 
 def check_indices(matrix: Any, name: str = "the matrix") -> None:
@@ -120,7 +100,7 @@ def check_indices(matrix: Any, name: str = "the matrix") -> None:
     InputError
         An index is negative or too large.
     """
-    if not sp.issparse(matrix) or matrix.format not in ("csr", "csc") or matrix.indices.size == 0:
+    if matrix.format not in ("csr", "csc") or matrix.indices.size == 0:
         return
     line, n = ("column", matrix.shape[1]) if matrix.format == "csr" else ("row", matrix.shape[0])
     low, high = int(matrix.indices.min()), int(matrix.indices.max())

@@ -20,23 +20,12 @@ import scipy.sparse as sp
 
 from .._mudata import anndata_of
 from ..errors import InputError
+from ._blocks import Source, take_columns
 from ._first_pass import MatrixInfo, first_pass, to_counts_like
 from ._gene_names import judge_names
 from ._genes import MIN_GENES, GeneMatch, match_genes
+from ._matrix import check_layer, gene_names, is_anndata, names_in, var_of
 from ._other_matrices import Hints, say_better_source
-from ._rows import (
-    as_csr,
-    check_layer,
-    cut_rows,
-    gene_names,
-    is_anndata,
-    names_in,
-    read_rows,
-    row_source,
-    take_columns,
-    var_of,
-)
-from ._stored import check_indices, is_readable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -44,7 +33,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from numpy.typing import NDArray
 
-    from ._rows import Rows
+    from ._blocks import Rows
 
 T = TypeVar("T")
 # Rows in a block, and values in a dense one: 64 MB of float32.
@@ -299,26 +288,20 @@ class Cells:
     # ------------------------------------------------------------------ where they lie
 
     @cached_property
-    def _source(self) -> Any:
-        """What blocks are read from: the matrix, or a view; see :func:`scbioverse.io.row_source`."""
-        return row_source(self.adata, self.layer)
+    def _source(self) -> Source:
+        return Source.of(self.adata, self.layer)
 
-    @cached_property
+    @property
     def _whole(self) -> sp.csr_array | None:
-        """The matrix itself where it lies in memory as it is needed: rows are then looked at, not copied."""
-        source = self._source
-        if not (sp.issparse(source) and source.format == "csr" and is_readable(source, self.hints.name)):
-            return None
-        check_indices(source, self.hints.name)  # scipy follows them without looking
-        # Of our own around the same arrays, since scipy notes on an object what it has found out about it.
-        own = sp.csr_array((source.data, source.indices, source.indptr), shape=source.shape)
-        return own if own.has_canonical_format else None
+        """The matrix itself where it lies in memory as it is needed."""
+        matrix = self._source.matrix
+        return matrix if isinstance(matrix, sp.csr_array) and self._source.rows is None else None
 
     @cached_property
     def _edges(self) -> NDArray[np.int64]:
         """Where blocks begin, and the number of rows: multiples of the storage's chunks."""
         step = max(1, min(_ROWS, _VALUES // max(len(self.names), 1)))
-        chunks = getattr(self._source, "chunks", None)
+        chunks = getattr(self._source.matrix, "chunks", None) if self._source.rows is None else None
         if chunks and isinstance(chunks[0], tuple):  # dask: a chunk is computed whole, whatever is wanted of it
             ends = np.cumsum(chunks[0])
             # The last end within each step, and those of chunks that are larger than a step.
@@ -331,8 +314,7 @@ class Cells:
     def _block(self, i: int) -> sp.csr_array:
         if i in self._held:
             return self._held[i]
-        rows = slice(int(self._edges[i]), int(self._edges[i + 1]))
-        block = as_csr(read_rows(self._source, rows, self.layer, name=self.hints.name))
+        block = self._source.read(int(self._edges[i]), int(self._edges[i + 1]))
         if self._keeps and sum(one.nnz for one in self._held.values()) + block.nnz > _KEPT_VALUES:
             self._keeps = False
         if not self._keeps:
@@ -342,7 +324,7 @@ class Cells:
 
     def _rows_between(self, start: int, stop: int) -> sp.csr_array:
         if self._whole is not None:
-            return cut_rows(self._whole, start, stop)
+            return self._source.read(start, stop)
         if stop == start:
             return sp.csr_array((0, len(self.names)), dtype=np.float32)
         first, last = np.searchsorted(self._edges, [start, stop - 1], side="right") - 1

@@ -12,7 +12,8 @@ from .._mudata import anndata_of
 from .._shown import plotted_name
 from ..errors import InputError, MissingKeyError
 from ..get import evidence
-from ..io import gene_names, read_rows, row_blocks, row_source, var_of
+from ..io import Cells
+from ..knowledge import load_genes
 from ._style import finish
 
 if TYPE_CHECKING:
@@ -90,11 +91,12 @@ def evidence_dotplot(
         raise InputError("no reason cites a gene, so there is nothing to draw; see adata.obs and sb.get.evidence.")
     if max_genes < 1:
         raise InputError(f"max_genes must be at least 1, found {max_genes}.")
-    columns = _columns(adata, layer, gene_key)
+    cells = Cells.of(adata, layer, gene_key)
+    columns = _columns(cells)
     cited = _cited(table, columns, max_genes)
     if not cited:
         raise InputError(f"none of the {table['gene'].nunique()} cited genes is a column of the data; pass gene_key=.")
-    light = _light(adata, slots, [gene for genes in cited.values() for gene in genes], columns, layer)
+    light = _light(cells, slots, [gene for genes in cited.values() for gene in genes], columns)
     plotted = {plotted_name(label): genes for label, genes in cited.items()}
     n_genes, n_labels = sum(map(len, plotted.values())), light.obs["label"].cat.categories.size
     order = [name for name in plotted if name in set(light.obs["label"].cat.categories)]
@@ -119,20 +121,11 @@ def evidence_dotplot(
     return finish(main.figure, list(axes.values()), show=show, return_fig=return_fig)
 
 
-def _columns(adata: AnnData, layer: str | None, gene_key: str | None) -> dict[str, int]:
-    """Column of each approved symbol."""
-    from ..knowledge.gene_columns import claims_of, pick
-
-    claims = claims_of(gene_names(adata, key=gene_key, layer=layer))
-    rivals = sorted(one.column for some in claims.values() if len(some) > 1 for one in some)
-    n_cells = dict.fromkeys(rivals, 0)
-    if rivals:
-        source = row_source(adata, layer)
-        for span in row_blocks(adata, 8192):
-            block = read_rows(source, span, layer, columns=rivals)
-            counted = np.asarray((block > 0).sum(axis=0)).ravel()
-            n_cells = {column: n_cells[column] + int(n) for column, n in zip(rivals, counted, strict=True)}
-    return {gene: pick(some, n_cells).column if len(some) > 1 else some[0].column for gene, some in claims.items()}
+def _columns(cells: Cells) -> dict[str, int]:
+    """Column of each approved symbol, the one that the reasons were made from where there are several."""
+    symbols = load_genes().symbols
+    match = cells.match(symbols, min_genes=0, judge=False)
+    return dict(zip([symbols[at] for at in match.vocab], match.columns.tolist(), strict=True))
 
 
 def _cited(table: pd.DataFrame, columns: dict[str, int], most: int) -> dict[str, list[str]]:
@@ -147,26 +140,21 @@ def _cited(table: pd.DataFrame, columns: dict[str, int], most: int) -> dict[str,
     return out
 
 
-def _light(adata: AnnData, slots: Slots, genes: list[str], columns: dict[str, int], layer: str | None) -> AnnData:
+def _light(cells: Cells, slots: Slots, genes: list[str], columns: dict[str, int]) -> AnnData:
     """Return a small object of its own: the cited genes as log-normalised values, and short names of the labels."""
     import anndata as ad
 
     from ..explain.expression import Expression
 
+    adata = cells.adata
     labels = adata.obs[slots.label].astype("category").cat.remove_unused_categories()
     inside = labels.notna().to_numpy()
-    names = [""] * len(var_of(adata, layer))
+    names = [""] * len(cells.names)
     for gene in genes:
         names[columns[gene]] = gene
-    source = row_source(adata, layer)
-    values = np.concatenate(
-        [
-            Expression(read_rows(source, span, layer), names).logs(genes).toarray().astype(np.float32)
-            for span in row_blocks(adata, 8192)
-        ]
-    )
+    values = np.concatenate([Expression(block, names).logs(genes).toarray() for _, block in cells.blocks()])
     shown = labels[inside].astype(str).map(plotted_name)
-    light = ad.AnnData(values[inside], obs=pd.DataFrame(index=adata.obs_names[inside].astype(str)))
+    light = ad.AnnData(values[inside].astype(np.float32), obs=pd.DataFrame(index=adata.obs_names[inside].astype(str)))
     light.var_names = genes
     light.obs["label"] = pd.Categorical(shown.to_numpy(), categories=list(dict.fromkeys(shown)))
     return light
