@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 from _tables import read, split, write
 
 from scbioverse.knowledge import load_ontology, resolve_label
-from scbioverse.knowledge._naming import gene_token
 from scbioverse.knowledge.genes import load_genes
+from scbioverse.knowledge.names.tokens import gene_token
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 from _tables import read, write
 
 from scbioverse.knowledge import load_ontology
-from scbioverse.knowledge._name_index import build_index, load_index
-from scbioverse.knowledge._naming import strict_key, tokens
-from scbioverse.knowledge._readings import contradicts, says_something
-from scbioverse.knowledge.resolver import resolve_by_rules
+from scbioverse.knowledge.names.index import build_index, load_index
+from scbioverse.knowledge.names.readings import contradicts, says_something
+from scbioverse.knowledge.names.resolver import resolve_by_rules
+from scbioverse.knowledge.names.tokens import strict_key, tokens
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -63,7 +63,7 @@ def test_general_texts_are_many_and_not_about_cells():
 
 def test_describing_a_term_takes_no_index_of_all_names(monkeypatch):
     from scbioverse.knowledge import phrases as rules
-    from scbioverse.knowledge import resolver
+    from scbioverse.knowledge.names import resolver
 
     monkeypatch.setattr(resolver, "load_index", lambda **_: pytest.fail("the index was built"))
     rules._phrases.cache_clear()

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from scbioverse.knowledge._naming import loose_key, strict_key, tokens
+from scbioverse.knowledge.names.tokens import loose_key, strict_key, tokens
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from scbioverse.knowledge import load_ontology, resolve_label, resolve_labels
-from scbioverse.knowledge.resolver import resolve_by_rules
+from scbioverse.knowledge.names.resolver import resolve_by_rules
 
 SHORTHAND = {
     "FCGR3A+ Monocytes": "CL:0002396",

@@ -8,8 +8,8 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from ..knowledge._words import meanings
 from ..knowledge.genes import load_genes
+from ..knowledge.names.words import meanings
 from ..knowledge.ontology import fold, load_ontology
 from ..knowledge.phrases import canonical_phrase
 

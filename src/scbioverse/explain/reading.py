@@ -12,8 +12,8 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from ..knowledge.names.resolver import resolve_label
 from ..knowledge.ontology import fold, load_ontology
-from ..knowledge.resolver import resolve_label
 from ..knowledge.sentences import split_sentences
 from .claims import Claim, Direction
 from .gene_mentions import Mention, gene_mentions, name_spans

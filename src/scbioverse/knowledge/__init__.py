@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from .cards import general_texts, label_card
     from .genes import GeneTable, harmonise, load_genes
     from .markers import SOURCES, load_markers, markers_for
+    from .names.resolver import Resolution, resolve_label, resolve_labels
     from .ontology import Ontology, Term, load_ontology
     from .phrases import canonical_phrase
-    from .resolver import Resolution, resolve_label, resolve_labels
 
 _WHERE = {
     "general_texts": "cards",
@@ -29,9 +29,9 @@ _WHERE = {
     "Term": "ontology",
     "load_ontology": "ontology",
     "canonical_phrase": "phrases",
-    "Resolution": "resolver",
-    "resolve_label": "resolver",
-    "resolve_labels": "resolver",
+    "Resolution": "names.resolver",
+    "resolve_label": "names.resolver",
+    "resolve_labels": "names.resolver",
 }
 
 __all__ = [

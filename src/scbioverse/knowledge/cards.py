@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from .._random import Rng, as_generator
 from .markers import marker_genes
+from .names.resolver import resolve_label
 from .ontology import load_ontology
 from .phrases import canonical_phrase, phrases
-from .resolver import resolve_label
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,10 +11,10 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from ._naming import tokens
-from ._words import meanings, word_set
+from .names.resolver import resolve_label
+from .names.tokens import tokens
+from .names.words import meanings, word_set
 from .ontology import load_ontology
-from .resolver import resolve_label
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

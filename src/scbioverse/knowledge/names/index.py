@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Literal
 
-from ._naming import loose_key, strict_key, tokens
-from ._read import read_table
-from .ontology import Ontology, fold, load_ontology
+from .._read import read_table
+from ..ontology import Ontology, fold, load_ontology
+from .tokens import loose_key, strict_key, tokens
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -34,26 +34,24 @@ class NameIndex:
     ----------
     spelt
         Folded shorthand kept by hand, where the order of words counts ("T/NK").
-    curated, strict, loose, crosswalk, crosswalk_loose
-        Key to id: shorthand kept by hand; ontology labels and synonyms as they are; the same with fillers dropped;
+    curated, labels, synonyms, loose, crosswalk, crosswalk_loose
+        Key to id: shorthand kept by hand; ontology labels and synonyms as they are; all these with fillers dropped;
         names that published label crosswalks map by hand, as they are and with fillers dropped.
     by_context
         (context word, key) to id.
     marker
         Key made of genes only, to id.
-    exact
-        Keys in `strict` that stem from a label, not a synonym.
     """
 
     spelt: dict[str, str]
     curated: dict[Key, str]
-    strict: dict[Key, str]
+    labels: dict[Key, str]
+    synonyms: dict[Key, str]
     loose: dict[Key, str]
     crosswalk: dict[Key, str]
     crosswalk_loose: dict[Key, str]
     by_context: dict[tuple[str, Key], str]
     marker: dict[Key, str]
-    exact: frozenset[Key]
 
     # Only names that no table has as they stand are searched word by word.
     @cached_property
@@ -68,12 +66,12 @@ class NameIndex:
         counts = self._counts
         for key, cl_id in self._every.items():
             # Each key is filed once, under its rarest word: a name that contains the key contains that word.
-            lists[min(key, key=lambda word: (counts[word], word))].append((key, cl_id)) if key else None
+            lists[min(key, key=lambda word: (counts[word], word), default="")].append((key, cl_id))
         return {word: tuple(entries) for word, entries in lists.items()}
 
     @cached_property
     def _every(self) -> dict[Key, str]:
-        return {**self.crosswalk_loose, **self.crosswalk, **self.loose, **self.strict, **self.curated}
+        return {**self.crosswalk_loose, **self.crosswalk, **self.loose, **self.synonyms, **self.labels, **self.curated}
 
     @cached_property
     def _counts(self) -> Counter[str]:
@@ -82,19 +80,16 @@ class NameIndex:
     def get(self, found: Iterable[str]) -> Hit | None:
         """Id, way and score of a whole name, or None."""
         found = tuple(found)
-        key = strict_key(found)
-        if key in self.curated:
-            return self.curated[key], "synonym", 0.95
-        if key in self.strict:
-            return (self.strict[key], "exact", 0.98) if key in self.exact else (self.strict[key], "synonym", 0.95)
-        if key in self.crosswalk:
-            return self.crosswalk[key], "synonym", 0.85
-        slack = loose_key(found)
-        if slack in self.loose:
-            return self.loose[slack], "rule", 0.9
-        if slack in self.crosswalk_loose:
-            return self.crosswalk_loose[slack], "rule", 0.8
-        return None
+        strict, loose = strict_key(found), loose_key(found)
+        tables: tuple[tuple[dict[Key, str], Key, How, float], ...] = (
+            (self.curated, strict, "synonym", 0.95),
+            (self.labels, strict, "exact", 0.98),
+            (self.synonyms, strict, "synonym", 0.95),
+            (self.crosswalk, strict, "synonym", 0.85),
+            (self.loose, loose, "rule", 0.9),
+            (self.crosswalk_loose, loose, "rule", 0.8),
+        )
+        return next(((table[key], how, score) for table, key, how, score in tables if key in table), None)
 
 
 def _settle(ids: dict[str, int], ontology: Ontology) -> str | None:
@@ -127,7 +122,6 @@ def build_index(*, crosswalk: bool = True) -> NameIndex:
                 # A label's short form is worth more than a synonym's.
                 dropped = len(key) - len(loose) + (0 if name == term.label else 10)
                 slack[loose][cl_id] = min(dropped, slack[loose].get(cl_id, dropped))
-    strict = _settled(synonyms, ontology) | (exact := _settled(labels, ontology))
     spelt: dict[str, str] = {}
     curated: dict[Key, str] = {}
     marker: dict[Key, str] = {}
@@ -141,9 +135,17 @@ def build_index(*, crosswalk: bool = True) -> NameIndex:
             if kind == "name":
                 spelt[fold(name)] = cl_id
     names = {strict_key(tokens(name)): cl_id for name, cl_id in read_table("names.tsv.gz")} if crosswalk else {}
-    loose_index = _settled(slack, ontology) | _loosened(curated)
-    names_loose = _loosened(names)
-    return NameIndex(spelt, curated, strict, loose_index, names, names_loose, by_context, marker, frozenset(exact))
+    return NameIndex(
+        spelt=spelt,
+        curated=curated,
+        labels=_settled(labels, ontology),
+        synonyms=_settled(synonyms, ontology),
+        loose=_settled(slack, ontology) | _loosened(curated),
+        crosswalk=names,
+        crosswalk_loose=_loosened(names),
+        by_context=by_context,
+        marker=marker,
+    )
 
 
 def _loosened(keys: dict[Key, str]) -> dict[Key, str]:

@@ -10,9 +10,9 @@ import unicodedata
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from ._read import read_table
-from ._words import meanings, word_set
-from .genes import load_genes
+from .._read import read_table
+from ..genes import load_genes
+from .words import meanings, word_set
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -70,6 +70,8 @@ _SIGNS = _Rules(
     ),
     (r"(?<=[a-z0-9])[\s-]?(bright|dim|low|high|hi|lo|int)\b", r" ⊙\1 "),
 )
+# Behind a word: it is there, it is lacking, it is there at some level.
+_MARKS = "⊕⊖⊙"
 _CUT = re.compile(r"[^a-z0-9⊕⊖⊙']+")
 _LEVEL = {"hi": "high", "bright": "high", "lo": "low", "dim": "low"}
 # "mPhi" and words that a capital letter inside sets apart ("ChoroidPlexus", "preB").
@@ -91,18 +93,14 @@ def gene_token(word: str, *, signed: bool) -> str | None:
     if upper in surface:
         return surface[upper]
     table = load_genes()
-    if _CD.match(upper):
-        hit = table.lookup(upper)
+    known = upper if word in table or (signed and upper in table) else None
+    if _CD.match(upper) or (signed and not known):
+        hit = (None if _CD.match(upper) else table.lookup(word)) or table.lookup(upper)
         return hit[0] if hit else upper
-    if signed or (len(word) >= 3 and word.lower() not in _abbreviations()):
-        if word in table or (signed and upper in table):
-            return upper
-        if signed:
-            hit = table.lookup(word) or table.lookup(upper)
-            return hit[0] if hit else upper
-        orf = table.lookup(word) if "orf" in word.lower() else None
-        return orf[0] if orf else None
-    return None
+    if not signed and (len(word) < 3 or word.lower() in _abbreviations()):
+        return None
+    orf = table.lookup(word) if "orf" in word.lower() else None
+    return known or (orf[0] if orf else None)
 
 
 @lru_cache(maxsize=1)
@@ -112,12 +110,13 @@ def _abbreviations() -> frozenset[str]:
     return frozenset(word.lower() for name in names for word in re.findall(r"[A-Za-z0-9]+\b(?![+])", name))
 
 
+# The first ending that a word has: endings of singulars, and of plurals with what takes their place.
+_ENDINGS = (("ss", "ss"), ("us", "us"), ("is", "is"), ("ies", "y"), ("s", ""), ("", ""))
+
+
 def _singular(word: str) -> str:
-    if len(word) <= 3 or word.endswith(("ss", "us", "is")):
-        return word
-    if word.endswith("ies"):
-        return word[:-3] + "y"
-    return word[:-1] if word.endswith("s") else word
+    ending, by = next(pair for pair in _ENDINGS if word.endswith(pair[0]))
+    return word if len(word) <= 3 else word[: len(word) - len(ending)] + by
 
 
 def _apply(rules: _Rules, text: str) -> str:
@@ -153,22 +152,19 @@ def tokens(name: str) -> tuple[str, ...]:
     parts = [part for part in _CUT.split(text.replace("⊕", " ⊕ ").replace("⊖", " ⊖ ")) if part]
     short, stop, surface = meanings("short"), word_set("stop"), meanings("surface")
     found: list[str] = []
-    for i, part in enumerate(parts):
-        if part[0] in "⊕⊖⊙":
+    for part, behind in zip(parts, [*parts, " "][1:], strict=True):
+        if part[0] in _MARKS:
             continue
-        sign = parts[i + 1] if i + 1 < len(parts) and parts[i + 1][0] in "⊕⊖⊙" else ""
+        sign, level = (behind[0], _LEVEL.get(behind[1:], behind[1:])) if behind[0] in _MARKS else ("", "")
         known = part.upper() if part.upper() in capitals or _CD.match(part.upper()) else part
         shorthand = part in short and sign in ("", "⊖")
         gene = None if shorthand else gene_token(known, signed=bool(sign))
         if gene and (sign or known != part or _CD.match(gene) or part.upper() in surface):
-            level = sign[1:] if sign.startswith("⊙") else ""
-            found.append(("-" if sign == "⊖" else "+") + gene + _LEVEL.get(level, level))
+            found.append(("-" if sign == "⊖" else "+") + gene + level)
             continue
-        if sign.startswith("⊙"):
-            found.append(_LEVEL.get(sign[1:], sign[1:]))
         word = short.get(part) or _singular(part)
-        found.extend(piece for piece in (short.get(word) or word).split() if piece not in stop)
-    return tuple(found)
+        found += [level, *(piece for piece in (short.get(word) or word).split() if piece not in stop)]
+    return tuple(token for token in found if token)
 
 
 def strict_key(found: Iterable[str]) -> frozenset[str]:

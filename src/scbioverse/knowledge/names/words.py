@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from ._read import read_table
+from .._read import read_table
 
 
 @lru_cache(maxsize=1)

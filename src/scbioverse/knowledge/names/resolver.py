@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from ._name_index import Hit, How, NameIndex, load_index
-from ._naming import is_gene, loose_key, strict_key, tokens
-from ._readings import best_part, contradicts, readings, without_restated
-from ._words import meanings, word_set
-from .ontology import ROOT, fold, load_ontology
+from ..ontology import ROOT, fold, load_ontology
+from .index import Hit, How, NameIndex, load_index
+from .readings import best_part, contradicts, readings, without_restated
+from .tokens import is_gene, loose_key, strict_key, tokens
+from .words import meanings, word_set
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 
 @dataclass(frozen=True)
@@ -144,44 +144,41 @@ def _in_context(found: tuple[str, ...], context: str, index: NameIndex) -> Hit |
 
 
 def _search(text: str, found: tuple[str, ...], index: NameIndex) -> Hit | None:
-    """Try the whole name, then readings of it that keep less and less."""
-    found = without_restated(found)
+    return next((hit for hit in _ways(text, without_restated(found), index) if hit), None)
+
+
+def _ways(text: str, found: tuple[str, ...], index: NameIndex) -> Iterator[Hit | None]:
+    """Try the whole name, then readings of it that keep less and less; what leads nowhere is None."""
     if strict_key(found) not in index.curated and _CLUSTER.search(text):
-        hit = index.get(without_restated(tokens(_CLUSTER.sub("", text))))
-        if hit:
-            return hit[0], "rule", 0.85
-    hit = index.get(found) if found else None
-    if hit:
-        return hit
-    if found and all(is_gene(token) for token in found):
-        return _by_genes(found, index)
+        yield _as_rule(index.get(without_restated(tokens(_CLUSTER.sub("", text)))), 0.85)
+    yield index.get(found) if found else None
+    if found and all(map(is_gene, found)):
+        yield _by_genes(found, index)
+        return
     if _TYPE.search(text):
         shorter = _TYPE.sub("", text)
         hit = _as_spelt(shorter, index) or _search(shorter, tokens(shorter), index)
-        return (hit[0], "rule", min(hit[2], 0.8)) if hit else None
-    hit = _outside_and_inside(text, index)
-    if hit:
-        return hit
+        yield _as_rule(hit, min(hit[2], 0.8) if hit else 0)
+        return
+    yield _outside_and_inside(text, index)
     if word_set("malignant") & set(found):
         # Which cell it once was is not what it is: "malignant B cell" is not a B cell for a reference of healthy ones.
-        return _MALIGNANT_ID, "rule", 0.6
-    hit = _either(text, index)
-    if hit:
-        return hit
+        yield _MALIGNANT_ID, "rule", 0.6
+    yield _either(text, index)
     for reading, score in readings(found, index):
         hit = index.get(reading)
-        if hit and hit[0] != ROOT and not contradicts(found, hit[0]):
-            return hit[0], "rule", score
-    return best_part(text, found, index)
+        yield None if hit is None or hit[0] == ROOT or contradicts(found, hit[0]) else _as_rule(hit, score)
+    yield best_part(text, found, index)
+
+
+def _as_rule(hit: Hit | None, score: float) -> Hit | None:
+    return hit and (hit[0], "rule", score)
 
 
 def _by_genes(found: tuple[str, ...], index: NameIndex) -> Hit | None:
-    for size in range(len(found), 0, -1):
-        key = strict_key(found[:size])
-        for table in (index.marker, index.curated):
-            if key in table:
-                return table[key], "marker", 0.6
-    return None
+    keys = [strict_key(found[:size]) for size in range(len(found), 0, -1)]
+    known = (table[key] for key in keys for table in (index.marker, index.curated) if key in table)
+    return next(((cl_id, "marker", 0.6) for cl_id in known), None)
 
 
 def _outside_and_inside(text: str, index: NameIndex) -> Hit | None:

@@ -7,10 +7,10 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from ._name_index import Hit, Key, NameIndex, is_bare, load_index
-from ._naming import is_gene, loose_key, loosen, tokens
-from ._words import meanings, word_set
-from .ontology import load_ontology
+from ..ontology import load_ontology
+from .index import Hit, Key, NameIndex, is_bare, load_index
+from .tokens import is_gene, loose_key, loosen, tokens
+from .words import meanings, word_set
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
