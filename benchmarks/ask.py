@@ -194,7 +194,7 @@ def main() -> None:
     for path in sorted(QUESTIONS.glob("*.json")):
         if args.sets and path.stem not in args.sets:
             continue
-        of = path.stem if path.stem in made else "cells"
+        of = path.stem.split("_")[0] if path.stem.split("_")[0] in made else "cells"
         data.setdefault(of, made[of]())
         adata, truths = data[of]
         groups = [

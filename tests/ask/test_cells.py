@@ -301,3 +301,26 @@ def test_a_chat_knows_what_came_before(pbmc: AnnData) -> None:
     assert len(chat.history) == 4
     chat.clear()
     assert chat.history == []
+
+
+def test_labels_are_read_as_types_and_tissues_are_not(pbmc: AnnData) -> None:
+    adata = pbmc.copy()
+    adata.obs["tissue"] = pd.Categorical(["blood"] * adata.n_obs)
+    adata.obs["cell_type"] = adata.obs["cell_type"].cat.rename_categories({"CD8 T": "T activated"})
+    t = adata.obs["cell_type"].isin(["Naive CD4 T", "Memory CD4 T", "T activated"])
+    assert ask(adata, "How many T cells are there?").evidence["n"].tolist() == [int(t.sum())]
+    del adata.obs["cell_type"]
+    answer = ask(adata, "How many T cells are there?", groupby="leiden")
+    assert not answer.computed
+    assert "scbioverse.tl.annotate" in answer.text
+
+
+def test_places_are_of_both_sides_and_no_cell_is_in_two_groups(pbmc: AnnData) -> None:
+    adata = pbmc.copy()
+    adata.obs["donor"] = pd.Categorical([f"donor{i % 2}" for i in range(adata.n_obs)])
+    one = adata.obs["donor"] == "donor1"
+    answer = ask(adata, "Are there more B cells than NK cells in donor1?")
+    n = [int((one & (adata.obs["cell_type"] == name)).sum()) for name in ("B", "NK")]
+    assert answer.evidence["n"].tolist() == n
+    assert not ask(adata, "How many B cells in donor1 and NK cells in donor0?").computed
+    assert not ask(adata, "How many cells express at least two of CD3D, CD8A and LYZ?").computed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,16 @@ if TYPE_CHECKING:
 
 # Columns of quality that need no preparation: named as scanpy's calculate_qc_metrics does.
 COMPUTED = ("n_genes_by_counts", "total_counts", "pct_counts_mt")
+# Without the word "cell" most names of types are also words ("tumour", "heart", "alpha", "windows").
+CELL_NOUN = re.compile(
+    r"(?i:(?:cyte|blast|clast|phage|phil|neuron|platelet|killer|glia|mono)s?$|\bcells?\b)|^[TB]$|[A-Z].*[A-Z]|^Tregs?$"
+)
+_OF_TYPES = re.compile(r"type|label|annot|ident|class|bioverse", re.IGNORECASE)
+_NO_TYPE = frozenset(
+    ["unknown", "unassigned", "nan", "none", "", "other", "others", "doublet", "doublets", "unlabelled"]
+)
+# A label is meant to name a type: the resolver's rules are trusted further than for words of a question.
+_LEAST_LABEL = 0.5
 _DEPTH, _PSEUDO = 1e4, 0.1
 _LARGEST_LOG = 50  # larger values are no logarithms
 # What a marker must show: cells that express it, fold change (log2), and a p beyond that of all genes tested.
@@ -178,14 +189,24 @@ class Cells(Rows):
 
     @cached_property
     def types(self) -> dict[str, dict[str, str]]:
-        """Cell Ontology id of each value, of the columns whose values are names of cell types."""
+        """Cell Ontology id of each value, of the columns whose values are names of cell types.
+
+        Half of the values must be read, and where the column is not called as if it held types, as names of cells:
+        "blood" in a column of tissues is no blood cell.
+        """
         found = {}
         for column in self.columns:
-            names = self.groups(column).names
-            known = {one: hit for one in names if (hit := cell_type(one))}
-            if known and 2 * len(known) >= len([one for one in names if one.lower() not in ("unknown", "unassigned")]):
+            names = [one for one in self.groups(column).names if one.strip().lower() not in _NO_TYPE]
+            known = {one: hit for one in names if (hit := cell_type(one, _LEAST_LABEL))}
+            named = known if _OF_TYPES.search(column) else [one for one in known if CELL_NOUN.search(one)]
+            if known and 2 * len(named) >= len(names):
                 found[column] = known
         return found
+
+    def unread(self, column: str) -> list[str]:
+        """Values of a column of types that are read as none."""
+        names = self.groups(column).names
+        return [one for one in names if one not in self.types[column] and one.strip().lower() not in _NO_TYPE]
 
     def kinds(self, column: str, cl_id: str) -> tuple[list[str], list[str]]:
         """Values of a column that name a type or a kind of it, and values of which some cells may be of it."""
@@ -220,7 +241,7 @@ def _kind(label: str) -> str:
     return " ".join(words[-2:] if words[-1] == "cell" else words[-1:])
 
 
-def cell_type(name: str) -> str | None:
-    """Return the Cell Ontology id that a name stands for beyond doubt."""
+def cell_type(name: str, least: float = 0.9) -> str | None:
+    """Return the Cell Ontology id that a name stands for, beyond doubt unless less is asked for."""
     found = resolve_label(name)
-    return found.cl_id if found.cl_id is not None and (found.score >= 0.9 or found.how == "id") else None
+    return found.cl_id if found.cl_id is not None and found.score >= least else None

@@ -190,6 +190,8 @@ def _some(values: Sequence[str]) -> str:
 
 def _same_column(links: list[Link], names: Names) -> list[Link]:
     column, held = (one for one in sorted(links, key=lambda one: one.role) if one.role in ("COLUMN", "WHERE", "TWICE"))
+    if column.said.lower() in ("group", "groups") and held.role == "WHERE":
+        return [held]
     if column.value in names.rows.columns and held.value is not None:
         fields = {leaf.field for leaf in held.value.leaves()}
         if fields == {f"obs:{column.value}"}:
@@ -298,6 +300,16 @@ def _noun(links: list[Link], _: Names) -> list[Link]:
     return [replace(held, role="TRAIT")] if not plain or held.value.field.startswith("group:") else links
 
 
+def _total(links: list[Link], _: Names) -> list[Link]:
+    """Read "the total number of cells" as their number; a mean number of cells is something else."""
+    return links[1:] if links[0].value == "sum" else links
+
+
+def _top(links: list[Link], _: Names) -> list[Link]:
+    """Read "largest" with a field behind it: of molecules it means the heaviest only by itself."""
+    return [replace(links[0], role="TOP", value=links[0].value[1])]
+
+
 def _drop(*roles: str) -> Callable[[list[Link], Names], list[Link]]:
     return lambda links, _: [one for one in links if one.role not in roles]
 
@@ -335,6 +347,10 @@ RULES: tuple[Rule, ...] = (
     Rule("LESS MEASURE THAN ROW", _than_row),
     Rule("MOREM THAN NUM (UNIT|MEASURE)?", _more_than),
     Rule("BY ROWS", _drop("BY", "ROWS")),
+    Rule("THEM ROWS", _drop("ROWS")),
+    Rule("WHERE GROUPS", _drop("GROUPS")),
+    Rule("STAT COUNT(?=(OF|ALL)*(ROWS|WHERE|TRAIT))", _total),
+    Rule("TOPM(?=COUNT?(MEASURE|FIELD|HAS)|SHARE|STAT)", _top),
     Rule("COLUMN NUM", _numbered),
     Rule("WHERE (COMMA? (AND|OR)|COMMA|VERSUS|THAN|IN|TO)+ NUM", _numbered),
     Rule("COLUMN (WHERE|TWICE)", _same_column),

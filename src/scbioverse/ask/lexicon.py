@@ -10,8 +10,8 @@ import re
 from functools import cache
 
 _LINES = """
-COUNT: size of | how many | number of | the number | total number of | count of | count | counts of | how big is | how large is | amount of
-SHARE: fraction | percentage | percent | proportion | share | what part | fraction of all | frequency | abundance
+COUNT: size of | how many | number of | the number | count of | count | counts of | how big is | how large is | amount of
+SHARE: portion | fraction | percentage | percent | proportion | share | what part | fraction of all | frequency | abundance
 SHARE: how common | how frequent | how abundant | how rare
 STAT mean: mean | average | on average | averaged
 STAT median: median
@@ -39,7 +39,7 @@ RATIO: ratio
 DIFF: difference | differ | different | differs | differing | change
 HAVE: express | expresses | have | has | contain | contains | possess | include | includes | show expression of | bear | bears
 HAVE: co express | co expresses | coexpress | coexpresses | hold | holds | carry | carries | comprise | comprises | positive for | harbour | harbor
-HAVE: detect | detects
+HAVE: detect | detects | shows
 HAVING: expressing | having | containing | with | co expressing | coexpressing | carrying | bearing | including
 LACK: lack | lacks | negative for | devoid of | miss
 LACKING: lacking | without | missing | free of | with no | with neither

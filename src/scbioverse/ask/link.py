@@ -10,10 +10,12 @@ import numpy as np
 
 from ..explain.gene_mentions import gene_of
 from ..knowledge import load_ontology
-from .cells import Cells, cell_type
+from .cells import CELL_NOUN, Cells, cell_type
 from .lexicon import closed_words, singular
 from .properties import ADJECTIVES, ELEMENTS, MOLECULE, PROTEIN, Property, parts
 from .query import Where
+from .rows import CLUSTERS
+from .values import listed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,7 +54,6 @@ _USUAL: dict[str, tuple[str, tuple[str, ...]]] = {
         "percentage of mitochondrial transcript", "mitochondrial ratio", "fraction of mitochondrial count",
     )),
 }  # fmt: skip
-_CLUSTERS = re.compile(r"leiden|louvain|cluster|seurat", re.IGNORECASE)
 _COLUMN_WORDS = {
     "cluster": ("cluster", "clustering"), "group": ("group",),
     "type": ("cell type", "celltype", "type", "label", "annotation", "cell population", "population", "type of cell",
@@ -178,7 +179,8 @@ class Names:
     def _name_measures(self) -> None:
         rows = self.rows
         for one in self._properties:
-            for said in one.words:
+            names = [*one.words, *(f"{said} group" for said in one.words if one.field.startswith("group:"))]
+            for said in names:
                 self._add(key_of(said), Link("FIELD" if one.counted else "MEASURE", said, one.field))
             for role, sides in (("MOREM", (one.more, one.less)), ("TOPM", (one.most, one.least))):
                 for order, some in zip(("most", "least"), sides, strict=True):
@@ -225,7 +227,7 @@ class Names:
         groupby, types = self.rows.groupby, getattr(self.rows, "types", {})
         if groupby is not None and groupby not in types:
             return groupby
-        return next((one for one in self.rows.columns if _CLUSTERS.search(one)), groupby)
+        return next((one for one in self.rows.columns if CLUSTERS.search(one)), groupby)
 
     def _name_columns(self) -> None:
         columns = {
@@ -390,7 +392,7 @@ class Names:
         if not alone or (len(some) == 1 and (len(some[0].text) < 4 or (some[0].key,) in self._closed)):
             return None
         last = next(one for one in reversed(some) if one.one not in ("+", "-", "−"))
-        if last.one != "cell" and (not _CELL_NOUN.search(last.text) or self._gene(last) is not None):
+        if last.one != "cell" and (not CELL_NOUN.search(last.text) or self._gene(last) is not None):
             return None
         # "CD14+ cells" are cells with a gene, whatever type that speaks for.
         if all(self._gene(one) is not None for one in alone):
@@ -417,10 +419,17 @@ class Names:
         where = Where(
             op="is", field=f"obs:{column}", values=tuple(inside) or (term,), said="" if len(inside) == 1 else term
         )
+        unread = rows.unread(column)
+        words = set(key_of(said)) - {"cell"}
+        alike = [one for one in unread if words & set(key_of(one))]
+        if alike:
+            return Link("TOOFINE", said, cl_id, note=f"{listed(map(repr, alike[:4]))} in {column!r}")
         note = ""
         if maybe:
-            some = " and ".join(map(repr, maybe[:4]))
+            some = listed(map(repr, maybe[:4]))
             note = f"Of {some} some may be {term}, too: the label does not say, and they are not counted."
+        elif unread:
+            note = f"Labels that name no known type are not counted: {listed(map(repr, unread[:4]))}."
         others = [one for one in found if found[one][0] and one != column] if not firm else []
         if any(
             not np.array_equal(
@@ -432,11 +441,6 @@ class Names:
         return Link("WHERE", said, where, items=(cl_id,), note=note)
 
 
-# Without the word "cell" most names of types are also words ("tumour", "heart", "alpha", "windows").
-_CELL_NOUN = re.compile(
-    r"(?i:(?:cyte|blast|clast|phage|phil|neuron|platelet|killer|glia|mono)s?$)|^[TB]$"
-    r"|[A-Z].*[A-Z]|^Tregs?$"
-)
 # "I" and "S" are elements where something is contained.
 _SYMBOLS = frozenset(ELEMENTS.values()) - {"F+Cl+Br+I", "H"}
 _BEFORE_SYMBOLS = frozenset(

@@ -268,6 +268,9 @@ class Rules:
             if "term" in parts and not filled["words"].startswith("CL:"):
                 plain["want"], filled["words"] = "composition", ""
                 filled["where"] = link.value
+        denied = any(link.role == "PRED" and link.value.op == "not" for link in parts.get("w", ()))
+        if plain.get("show") == "check" and plain.get("want") == "count" and denied:
+            return None  # "not expressed in B cells" may be of some or of all
         if not self._plain_number(plain, parts, filled):
             return None
         if (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cached_property, reduce
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 Float = "NDArray[np.float64]"
 # A column with more values names rows, not groups.
 MOST_GROUPS = 500
+# Columns of whole numbers that name clusters all the same.
+CLUSTERS = re.compile(r"leiden|louvain|cluster|seurat", re.IGNORECASE)
 _PEEK = 1000  # rows looked at for lists
 _SIGNS = {"<": "lt", "<=": "le", "=": "eq", "!=": "ne", ">=": "ge", ">": "gt"}
 
@@ -75,6 +78,8 @@ class Rows:
 
     def _names(self, name: str) -> bool:
         column = self.adata.obs[name]
+        if column.ndim == 1 and pd.api.types.is_integer_dtype(column) and CLUSTERS.search(name):
+            return True
         if column.ndim != 1 or (pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)):
             return False
         if isinstance(column.dtype, pd.CategoricalDtype):
@@ -90,6 +95,7 @@ class Rows:
         """Columns of `obs` that hold numbers."""
         obs = self.adata.obs
         numeric = [one for one in obs.columns if obs[one].ndim == 1 and pd.api.types.is_numeric_dtype(obs[one])]
+        numeric = [one for one in numeric if one not in self.columns]
         return [str(one) for one in numeric if not pd.api.types.is_bool_dtype(obs[one]) and one not in self.hidden]
 
     def groups(self, column: str) -> ColumnValues:

@@ -30,8 +30,10 @@ def percent(share: Any) -> str:
 
 
 def number(value: float) -> str:
-    """Show a number with up to five digits that count; whole numbers whole."""
-    return f"{int(value):,}" if float(value).is_integer() and abs(value) < 1e15 else f"{value:,.5g}"
+    """Show a number with two decimals, or four digits that count; whole numbers whole."""
+    if float(value).is_integer() and abs(value) < 1e15:
+        return f"{int(value):,}"
+    return f"{value:,.2f}" if abs(value) >= 10 else f"{value:.4g}"
 
 
 class Speech:
