@@ -20,6 +20,7 @@ from recipes.bioverse_small.sequences import groups_of, text_points
 from recipes.bioverse_small.writing import EXAMPLES, OPENING, CaptionTask, WritingConfig, facts_f1, lessons_of
 from scbioverse.llm.adapter import AdapterConfig
 from scbioverse.models import BioVerse
+from scbioverse.models.edit import set_phrases
 from scbioverse.train import fit
 from scbioverse.train.instructions import Instruction, InstructionSampler, InstructionTask, Lessons
 
@@ -142,12 +143,12 @@ def from_smiles(bank: Bank, model: BioVerse, some: ad.AnnData, steps: int) -> Ro
     speech = replace(held, opening=opening, longest=96)
     new = model.copy(name="SMILES")
     head = new.modules["phrases"]["molecule"]  # type: ignore[index]
-    new.set_phrases("molecule", speech, head)
+    set_phrases(new, "molecule", speech, head)
     lessons = lessons_of(bank.train.obs, config, smiles=True)
-    task = CaptionTask(new.captioner("molecule"), lessons, config.adapter, seed=0)
+    task = CaptionTask(new, lessons, config.adapter, seed=0)
     sampler = InstructionSampler(lessons, batch_size=config.lesson_batch)
     history = fit(task, sampler, steps=steps, lr=config.lesson_lr, seed=0)
-    new.set_phrases("molecule", speech, head, task.adapter())
+    set_phrases(new, "molecule", speech, head, task.adapter())
     said, _ = new.captioner("molecule").write_notes(some.obs["smiles"].tolist())
     texts = some.obs["text"].tolist()
     found = compared(said, [phrase_of(text) for text in texts], texts, "molecule")

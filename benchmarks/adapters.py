@@ -112,7 +112,7 @@ def main() -> None:
     def task(modality: str) -> InstructionTask:
         lessons = taught[modality][0]
         if modality == "molecule":
-            return CaptionTask(model.captioner("molecule"), lessons, shape, seed=args.seed)
+            return CaptionTask(model, lessons, shape, seed=args.seed)
         return InstructionTask(model, lessons, shape, train_projector=False, seed=args.seed)
 
     def sampler(modality: str) -> InstructionSampler:

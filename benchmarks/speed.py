@@ -30,7 +30,7 @@ from scbioverse.knowledge.names.resolver import resolve_labels
 from scbioverse.knowledge.ontology import load_ontology
 from scbioverse.knowledge.spoken import spoken_name
 from scbioverse.models import BioVerse
-from scbioverse.models.candidate_tokens import STEPS, what_is_read
+from scbioverse.models.candidate_tokens import STEPS
 from scbioverse.predict.candidates import own_labels
 from scbioverse.predict.pool import pool, weights_of
 from scbioverse.predict.sources import Batch
@@ -105,8 +105,8 @@ def naive(model: BioVerse, embeddings: np.ndarray, names: list[str], terms: list
     """One full forward pass of prompt, cell and label for every pair."""
     reader = model.reader
     with torch.inference_mode():
-        values, soften = what_is_read(model, embeddings, names, terms, "cell")
-        suffix = reader.suffix([reader.prompt().head] * len(embeddings), soften(values))
+        values, asked = model.candidate_reader().question(embeddings, names, terms, None, STEPS, reader)
+        suffix = reader.compose(model.project(values) if asked is None else asked.soft_tokens(values))
         return naive_scores(
             model.backbone,
             reader.prefix().inputs_embeds,
@@ -132,7 +132,8 @@ def score_rates(
         terms, names = [one for one, _ in labels], [phrase for _, phrase in labels]
         part = embeddings[: CELLS[n]]
         model.score(part[:2], names, terms=terms, progress=False)
-        read = len(np.unique(what_is_read(model, part, names, terms, "cell")[0], axis=0))
+        asks = model.candidate_reader()
+        read = len(np.unique(asks.question(part, names, terms, None, STEPS, model.reader)[0], axis=0))
         row: dict[str, object] = {"labels": n, "cells": len(part), "different": read}
         rate, every = (
             len(part) / timed(partial(model.score, part, names, terms=terms, steps=steps, progress=False))

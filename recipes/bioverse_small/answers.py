@@ -26,7 +26,8 @@ from scbioverse.knowledge.candidates import candidate_columns, kin_columns
 from scbioverse.knowledge.ontology import load_ontology
 from scbioverse.knowledge.spoken import answer_name, spoken_name
 from scbioverse.models import BioVerse
-from scbioverse.models.candidate_tokens import answers, name_code
+from scbioverse.models.candidate_tokens import Candidates, name_code
+from scbioverse.models.edit import set_candidate_tokens
 from scbioverse.predict.term_table import term_ids
 from scbioverse.train import AutoregressiveTask, Batch, CandidateSet, fit
 
@@ -130,13 +131,17 @@ class AnswerTask(AutoregressiveTask):
 
     def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         """Codes of the answers."""
-        yield "codes", answers(self.model, self.modality).codes
+        yield "codes", self.model.candidate_reader(self.modality).known.codes
 
-    def soft(self, batch: Batch) -> Tensor:
-        """Mix the codes of the names that are asked for by the shares that are to be said."""
-        mix = answers(self.model, self.modality)
+    def asked(self, batch: Batch) -> Candidates:
+        """Codes of the names that are asked for, which the shares that are to be said mix."""
+        mix = self.model.candidate_reader(self.modality).known
         codes = mix.codes if self.strangers is None else torch.cat([mix.codes, self.strangers])
-        return mix(torch.from_numpy(batch["shares"]), codes[torch.from_numpy(batch["codes"])])
+        return Candidates(mix, codes[torch.from_numpy(batch["codes"])])
+
+    def read(self, batch: Batch, answers: list[list[int]]) -> Tensor:
+        """Read soft tokens of the names that are asked for, mixed by the shares."""
+        return self.model.forward(batch["shares"], candidates=self.asked(batch), answers=answers)
 
 
 def unknown_terms(nodes: Sequence[str], terms: Sequence[str], most: int, rng: np.random.Generator) -> list[str]:
@@ -152,10 +157,10 @@ def train_answers(
     """Give a model codes of answers: of its terms, and of the broader ones that studies use; returns the history."""
     sampler = AnswerSampler(model, embeddings, term, terms, config=config, seed=seed)
     names = [answer_name(node, model.config.names) for node in sampler.nodes]
-    begin = torch.stack([name_code(model, name) for name in names])
-    model.set_candidate_tokens("cell", sampler.nodes, begin, spread=config.spread)
+    begin = torch.stack([name_code(model.reader, name) for name in names])
+    set_candidate_tokens(model, "cell", sampler.nodes, begin, spread=config.spread)
     spoken = [answer_name(one, model.config.names) for one in sampler.strangers]
-    strangers = torch.stack([name_code(model, name) for name in spoken]) if spoken else None
+    strangers = torch.stack([name_code(model.reader, name) for name in spoken]) if spoken else None
     history = fit(AnswerTask(model, strangers), sampler, steps=config.steps, lr=config.lr, seed=seed)
     logger.info("codes of %d answers, restricted loss %.3f", len(names), history["restricted"].tail(50).mean())
     return history

@@ -19,7 +19,6 @@ from scbioverse.knowledge.cards import label_card
 from scbioverse.knowledge.marker_weights import marker_weights
 from scbioverse.knowledge.spoken import answer_name
 from scbioverse.models import BioVerse
-from scbioverse.models.attention import attended
 from scbioverse.models.config import Calibration as Row
 from scbioverse.train import fit_combination, fit_pool
 
@@ -193,7 +192,7 @@ def combine(values: np.ndarray, pair: tuple[float, float], evidence: np.ndarray 
 
 def attention(model: BioVerse, asked: Question) -> np.ndarray:
     """Log-probabilities by the projector's attention, zeros where it says nothing about these candidates."""
-    found = attended(model, asked.embedding, asked.candidates)
+    found = model.attention(asked.embedding, asked.candidates)
     return np.zeros_like(asked.evidence) if found is None else found
 
 

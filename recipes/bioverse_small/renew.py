@@ -10,7 +10,7 @@ from torch import Tensor
 from scbioverse.errors import MismatchError
 from scbioverse.models import BioVerse, join
 from scbioverse.models._join import check_together, only
-from scbioverse.models.candidate_tokens import answers
+from scbioverse.models.edit import set_candidate_tokens
 
 
 def check_encoder(model: BioVerse, fresh: BioVerse) -> None:
@@ -55,7 +55,7 @@ def with_answers_of(model: BioVerse, fresh: BioVerse) -> BioVerse:
             f"{model.name!r} must be the same."
         )
     new = model.copy()
-    new.set_candidate_tokens("cell", one.candidates, answers(fresh, "cell").codes.detach(), spread=one.spread)
+    set_candidate_tokens(new, "cell", one.candidates, fresh.candidate_reader().known.codes.detach(), spread=one.spread)
     return new
 
 

@@ -41,6 +41,7 @@ from scbioverse.llm.represent import represent
 from scbioverse.metrics import retrieval
 from scbioverse.models import BioVerse, load
 from scbioverse.models._join import extend, only
+from scbioverse.models.edit import set_phrases
 from scbioverse.train import AutoregressiveTask, Batch, ContrastiveTask, LexicalTask, MixedTask, fit
 
 logger = logging.getLogger("recipes.bioverse_small")
@@ -272,7 +273,7 @@ def taking_writing(model: BioVerse, other: BioVerse) -> BioVerse:
         raise SystemExit("not written: the other folder writes of no molecules, or reads them with another encoder")
     new, heads = model.copy(), other.copy().modules["phrases"]
     book, adapter = other.phrase_books["molecule"], other.writing_adapters.get("molecule")
-    new.set_phrases("molecule", book, heads["molecule"], adapter)  # type: ignore[index]
+    set_phrases(new, "molecule", book, heads["molecule"], adapter)  # type: ignore[index]
     name = "writing of molecules"
     found = {name: other.config.training[name], "limits": with_limit(new.config.training, "molecule")}
     new.config.training = {**new.config.training, **found}

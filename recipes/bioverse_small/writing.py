@@ -28,7 +28,7 @@ from scbioverse.llm.adapter import AdapterConfig
 from scbioverse.llm.prompts import MAX_TEXT_CHARS, Example, clean_text, encode_plain, with_answer
 from scbioverse.metrics import extract_classes, extract_roles, set_agreement, text_metrics
 from scbioverse.models import BioVerse
-from scbioverse.models.captioner import PhraseCaptioner
+from scbioverse.models.edit import set_phrases
 from scbioverse.models.phrase_book import PhraseBook, PhraseGroup
 from scbioverse.nn import PhraseHead
 from scbioverse.train import Batch, fit
@@ -235,9 +235,9 @@ def train_head(
 class CaptionTask(InstructionTask):
     """The adapter learns to write texts behind a captioner's notes, which stand in the lessons as questions."""
 
-    def __init__(self, captioner: PhraseCaptioner, lessons: Lessons, config: AdapterConfig, *, seed: int) -> None:
-        super().__init__(captioner.model, lessons, config, train_projector=False, seed=seed)
-        self.captioner = captioner
+    def __init__(self, model: BioVerse, lessons: Lessons, config: AdapterConfig, *, seed: int) -> None:
+        super().__init__(model, lessons, config, train_projector=False, seed=seed)
+        self.captioner = model.captioner("molecule")
 
     def render(self, row: int) -> Example:
         """Ids of a note and its text, and the loss mask."""
@@ -250,7 +250,7 @@ class CaptionTask(InstructionTask):
 
     def beginning(self, prompt: str, modality: str) -> list[int]:
         """Ids of the captioner's opening."""
-        return self.captioner.voice.opening_ids
+        return self.captioner.prompt.opening_ids
 
 
 def lesson_text(text: str) -> str:
@@ -295,13 +295,13 @@ def add_writing(model: BioVerse, table: pd.DataFrame, x: np.ndarray, config: Wri
     speech, held, told = phrase_book_of(table["text"].tolist(), config)
     sizes = [len(one.phrases) for one in speech.groups]
     head = train_head(x, held, told, sizes, np.arange(len(x)), config, seed)
-    new.set_phrases("molecule", speech, head)
+    set_phrases(new, "molecule", speech, head)
     if config.steps:
         lessons = lessons_of(table, config)
-        task = CaptionTask(new.captioner("molecule"), lessons, config.adapter, seed=seed)
+        task = CaptionTask(new, lessons, config.adapter, seed=seed)
         sampler = InstructionSampler(lessons, batch_size=config.lesson_batch)
         losses = fit(task, sampler, steps=config.steps, lr=config.lesson_lr, seed=seed)["loss"]
-        new.set_phrases("molecule", speech, head, task.adapter())
+        set_phrases(new, "molecule", speech, head, task.adapter())
     notes: dict[str, Any] = {"phrases": dict(zip(LEADS, sizes, strict=True)), "seed": seed, **asdict(config)}
     if config.steps:
         notes |= {"lessons": len(lessons.examples), "loss_first": float(losses.head(5).mean())}

@@ -11,7 +11,7 @@ from scipy.special import log_softmax
 
 from scbioverse.errors import InputError, WeightsError
 from scbioverse.models import load
-from scbioverse.models.attention import KIN_NATS, attended, best_of_columns
+from scbioverse.models.attention import KIN_NATS, best_of_columns
 from scbioverse.models.config import EncoderConfig
 from tests._precision import LOG_PROBS
 
@@ -26,12 +26,12 @@ B, NAIVE_B, NK, MONOCYTE, CD14, CD16, NEURON = (f"CL:{i:07}" for i in (236, 788,
 def test_a_candidate_gets_the_best_of_what_lies_below_it(spoken: BioVerse, points: np.ndarray) -> None:
     projector, x = spoken.ready(points, "cell")
     logits = projector.logits(x).detach().numpy()
-    found = attended(spoken, points, [B, NK, MONOCYTE])
+    found = spoken.attention(points, [B, NK, MONOCYTE])
     assert found is not None
     wanted = np.stack([logits[:, :2].max(axis=1), logits[:, 2], logits[:, 3]], axis=1)
     np.testing.assert_allclose(found, log_softmax(wanted, axis=1), atol=LOG_PROBS)
     # A finer candidate takes its own term away from the coarser one.
-    finer = attended(spoken, points, [B, NK, NAIVE_B])
+    finer = spoken.attention(points, [B, NK, NAIVE_B])
     assert finer is not None
     np.testing.assert_allclose(finer, log_softmax(logits[:, [0, 2, 1]], axis=1), atol=LOG_PROBS)
 
@@ -56,7 +56,7 @@ def test_an_untrained_type_is_likely_where_its_kin_is(spoken: BioVerse, points: 
     # CD14 monocytes are trained, CD16 monocytes are not.
     projector, x = spoken.ready(points, "cell")
     logits = projector.logits(x).detach().numpy()
-    found = attended(spoken, points, [B, NK, CD16])
+    found = spoken.attention(points, [B, NK, CD16])
     assert found is not None
     wanted = np.stack([logits[:, :2].max(axis=1), logits[:, 2], logits[:, 3] - KIN_NATS], axis=1)
     np.testing.assert_allclose(found, log_softmax(wanted, axis=1), atol=LOG_PROBS)
@@ -65,11 +65,11 @@ def test_an_untrained_type_is_likely_where_its_kin_is(spoken: BioVerse, points: 
 def test_nothing_is_said_without_terms_or_with_one_known_candidate(
     spoken: BioVerse, model: BioVerse, points: np.ndarray
 ) -> None:
-    assert attended(spoken, points, [B, NEURON]) is None
-    assert attended(spoken, points, [B, None]) is None
-    assert attended(spoken, points[:0], [B, NK]) is None
-    assert attended(model, points, [B, NK]) is None  # a perceptron
-    assert attended(spoken, points, [B, None, NK]) is not None
+    assert spoken.attention(points, [B, NEURON]) is None
+    assert spoken.attention(points, [B, None]) is None
+    assert spoken.attention(points[:0], [B, NK]) is None
+    assert model.attention(points, [B, NK]) is None  # a perceptron
+    assert spoken.attention(points, [B, None, NK]) is not None
 
 
 def test_terms_are_kept_in_files_and_must_be_as_many_as_prototypes(spoken: BioVerse, tmp_path: Path) -> None:

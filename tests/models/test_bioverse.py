@@ -20,7 +20,7 @@ NAMES = ["B cell", "CD14 monocyte", "CD8 T cell", "NK cell", "platelet"]
 def test_score_equals_the_naive_full_forward(model: BioVerse, points: np.ndarray) -> None:
     prompt = model.reader.prompt()
     start = model.reader.composer.compose([prompt.prefix]).inputs_embeds[0].detach()
-    suffix = model.reader.suffix([prompt.head] * 6, model.project(points[:6])).inputs_embeds.detach()
+    suffix = model.reader.compose(model.project(points[:6])).inputs_embeds.detach()
     wanted = naive_scores(model.backbone, start, suffix, [model.answer_ids(name) for name in NAMES])
     np.testing.assert_allclose(model.score(points[:6], NAMES, progress=False), wanted, atol=LOG_PROBS)
 
@@ -99,21 +99,21 @@ def test_nearest_is_cosine_over_temperature(model: BioVerse, points: np.ndarray)
 
 
 def test_coordinates_start_centred(model: BioVerse, points: np.ndarray) -> None:
-    model.centre_shared(model.project(points))
+    model.space.centre(model.project(points))
     # Cells must not all lie in one direction, as they would beside the texts' own centre.
     cells = model.coordinates(points)
     assert np.linalg.norm(cells.mean(axis=0)) < 0.3
     np.testing.assert_allclose(model.coordinates(points[:3], batch_size=2), cells[:3], atol=UNIT)
-    model.centre_shared(model.project(points[:4]))  # only the first call sets it
+    model.space.centre(model.project(points[:4]))  # only the first call sets it
     np.testing.assert_array_equal(model.coordinates(points), cells)
 
 
 def test_texts_are_represented_once(model: BioVerse, monkeypatch: pytest.MonkeyPatch) -> None:
-    from scbioverse.models import _space
+    from scbioverse.models import language
 
     first = model.text_coordinates(["B cell", "new", "new"])
     np.testing.assert_allclose(first[1], first[2], atol=LOG_PROBS)
-    monkeypatch.setattr(_space, "represent", lambda *_, **__: pytest.fail("represented again"))
+    monkeypatch.setattr(language, "represent", lambda *_, **__: pytest.fail("represented again"))
     np.testing.assert_allclose(model.text_coordinates(["new", "B cell"]), first[[1, 0]], atol=UNIT)
 
 
@@ -213,15 +213,15 @@ def test_special_tokens_in_labels_stay_text(model: BioVerse) -> None:
 
 
 def test_texts_that_are_kept_need_no_language_model(model: BioVerse, monkeypatch: pytest.MonkeyPatch) -> None:
-    from scbioverse.models import _space
+    from scbioverse.models import language
 
     exact = model.text_coordinates(["B cell", "T cell", "NK cell"])
     model.keep_texts(["B cell", "NK cell"])
     read: list[str] = []
-    represent = _space.represent
-    model.language.texts.clear()
+    represent = language.represent
+    model.readers.language.texts.clear()
     monkeypatch.setattr(
-        _space, "represent", lambda llm, texts, **o: (read.extend(texts), represent(llm, texts, **o))[1]
+        language, "represent", lambda llm, texts, **o: (read.extend(texts), represent(llm, texts, **o))[1]
     )
     found = model.text_coordinates(["B cell", "T cell", "NK cell"])
     assert read == ["T cell"]

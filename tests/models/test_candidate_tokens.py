@@ -15,9 +15,9 @@ from scbioverse.knowledge.spoken import answer_name
 from scbioverse.models import load
 from scbioverse.models import score as scoring
 from scbioverse.models._join import only
-from scbioverse.models.attention import attended
-from scbioverse.models.candidate_tokens import STEPS, answer_shares, codes_of, in_steps, name_code
+from scbioverse.models.candidate_tokens import STEPS, in_steps, name_code
 from scbioverse.models.config import Calibration
+from scbioverse.models.edit import forget_terms, set_candidate_tokens
 from scbioverse.nn import CandidateTokens
 from tests._precision import LOG_PROBS
 
@@ -42,7 +42,7 @@ def names(spoken: BioVerse) -> list[str]:
 @pytest.fixture
 def asked(spoken: BioVerse) -> BioVerse:
     generator = torch.Generator().manual_seed(3)
-    spoken.set_candidate_tokens("cell", [B, NK], torch.randn(2, 2, spoken.config.llm.d_llm, generator=generator))
+    set_candidate_tokens(spoken, "cell", [B, NK], torch.randn(2, 2, spoken.config.llm.d_llm, generator=generator))
     return spoken
 
 
@@ -64,10 +64,10 @@ def test_whole_parts_stay_as_they_are() -> None:
 
 
 def test_shares_are_the_attention_among_the_candidates(asked: BioVerse, points: np.ndarray) -> None:
-    wanted = np.exp(attended(asked, points, TERMS))  # type: ignore[arg-type]
-    exact = answer_shares(asked, points, TERMS, "cell", steps=None)
+    wanted = np.exp(asked.attention(points, TERMS))  # type: ignore[arg-type]
+    exact = asked.candidate_reader().shares(points, TERMS, steps=None)
     np.testing.assert_allclose(exact, wanted, atol=LOG_PROBS)
-    np.testing.assert_array_equal(answer_shares(asked, points, TERMS, "cell"), in_steps(wanted, STEPS))
+    np.testing.assert_array_equal(asked.candidate_reader().shares(points, TERMS), in_steps(wanted, STEPS))
 
 
 def test_nothing_changes_without_codes_terms_or_candidates_that_are_known(
@@ -75,7 +75,7 @@ def test_nothing_changes_without_codes_terms_or_candidates_that_are_known(
 ) -> None:
     plain = spoken.score(points, names, progress=False)
     np.testing.assert_array_equal(spoken.score(points, names, terms=TERMS, progress=False), plain)
-    spoken.set_candidate_tokens("cell", [B, NK], torch.zeros(2, 2, spoken.config.llm.d_llm))
+    set_candidate_tokens(spoken, "cell", [B, NK], torch.zeros(2, 2, spoken.config.llm.d_llm))
     np.testing.assert_array_equal(spoken.score(points, names, progress=False), plain)
     for terms in ([B, NEURON, None], [None] * 3):
         np.testing.assert_array_equal(spoken.score(points, names, terms=terms, progress=False), plain)
@@ -83,13 +83,16 @@ def test_nothing_changes_without_codes_terms_or_candidates_that_are_known(
 
 
 def test_soft_tokens_are_codes_mixed_by_shares(asked: BioVerse, points: np.ndarray, names: list[str]) -> None:
-    codes = codes_of(asked, names, TERMS, "cell")
+    codes = asked.candidate_reader().codes(names, TERMS, asked.reader).codes
     learned = asked.modules["candidate_tokens"]["cell"].codes  # type: ignore[index]
     torch.testing.assert_close(codes[:2], learned)
-    torch.testing.assert_close(codes[2], name_code(asked, names[2]))  # a term without a code of its own
+    torch.testing.assert_close(codes[2], name_code(asked.reader, names[2]))  # a term without a code of its own
     # Another wording is read by its words.
-    torch.testing.assert_close(codes_of(asked, ["my B cells"], [B], "cell")[0], name_code(asked, "my B cells"))
-    shares = answer_shares(asked, points, TERMS, "cell", steps=None)
+    torch.testing.assert_close(
+        asked.candidate_reader().codes(["my B cells"], [B], asked.reader).codes[0],
+        name_code(asked.reader, "my B cells"),
+    )
+    shares = asked.candidate_reader().shares(points, TERMS, steps=None)
     soft = asked.modules["candidate_tokens"]["cell"](torch.from_numpy(shares), codes)  # type: ignore[index]
     torch.testing.assert_close(soft[4, 1], sum(shares[4, i] * codes[i, 1] for i in range(3)))
     found = asked.score(points, names, terms=TERMS, steps=None, progress=False)
@@ -124,7 +127,7 @@ def test_rows_with_the_same_shares_are_read_once(
     monkeypatch.setattr(scoring, "score_labels", counted)
     many = np.repeat(points, 3, axis=0) + np.random.default_rng(0).normal(scale=1e-4, size=(72, 8)).astype(np.float32)
     found = asked.score(many, names, terms=TERMS, steps=4, progress=False)
-    different = len(np.unique(answer_shares(asked, many, TERMS, "cell", steps=4), axis=0))
+    different = len(np.unique(asked.candidate_reader().shares(many, TERMS, steps=4), axis=0))
     assert sum(seen) == different < 30
     # Neither batches nor the order of rows matter.
     order = np.random.default_rng(1).permutation(72)
@@ -145,8 +148,8 @@ def test_evidence_is_pooled_with_the_attention_before_anything_is_read(
     assert asked.fingerprint() != before
     assert asked.weighs(TERMS)
     assert not asked.weighs([B, None, None])
-    found = answer_shares(asked, points, TERMS, "cell", evidence=evidence, steps=None)
-    wanted = softmax(0.5 * attended(asked, points, TERMS) + 2.0 * evidence, axis=1)  # type: ignore[operator]
+    found = asked.candidate_reader().shares(points, TERMS, evidence=evidence, steps=None)
+    wanted = softmax(0.5 * asked.attention(points, TERMS) + 2.0 * evidence, axis=1)  # type: ignore[operator]
     np.testing.assert_allclose(found, wanted, atol=LOG_PROBS)
     # Each way has a temperature of its own.
     raw = asked.score(points, names, terms=TERMS, evidence=evidence, calibrated=False, progress=False)
@@ -190,10 +193,10 @@ def test_the_order_of_the_names_does_not_matter(asked: BioVerse, points: np.ndar
 
 
 def test_many_rows_are_rounded_in_parts(asked: BioVerse, points: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = answer_shares(asked, points, TERMS, "cell")
+    whole = asked.candidate_reader().shares(points, TERMS)
     monkeypatch.setattr("scbioverse.models.candidate_tokens._ROWS", 5)
-    np.testing.assert_array_equal(answer_shares(asked, points, TERMS, "cell"), whole)
-    assert answer_shares(asked, points[:0], TERMS, "cell").shape == (0, 3)
+    np.testing.assert_array_equal(asked.candidate_reader().shares(points, TERMS), whole)
+    assert asked.candidate_reader().shares(points[:0], TERMS).shape == (0, 3)
     assert asked.score(points[:0], ["a", "b", "c"], terms=TERMS).shape == (0, 3)
 
 
@@ -216,7 +219,7 @@ def test_codes_are_kept_copied_and_forgotten_with_the_terms(
     assert kept.fingerprint() == before
     for one in (kept, asked.copy(), only(asked, ["cell"])):
         np.testing.assert_array_equal(one.score(points, names, terms=TERMS, progress=False), found)
-    kept.forget_terms("cell")
+    forget_terms(kept, "cell")
     assert kept.fingerprint() != before
     again = load(kept.save(tmp_path / "n"), llm=asked.backbone)
     assert not again.config.encoders["cell"].candidates
@@ -228,14 +231,14 @@ def test_what_does_not_fit_is_refused(asked: BioVerse, model: BioVerse, points: 
     with pytest.raises(InputError, match="3 names go with 2 terms"):
         asked.score(points, names, terms=TERMS[:2])
     with pytest.raises(MismatchError, match="need codes of shape"):
-        asked.set_candidate_tokens("cell", [B], torch.zeros(2, 2, 32))
+        set_candidate_tokens(asked, "cell", [B], torch.zeros(2, 2, 32))
     with pytest.raises(InputError, match="name the prototypes' terms"):
-        model.set_candidate_tokens("cell", [B], torch.zeros(1, 2, model.config.llm.d_llm))
+        set_candidate_tokens(model, "cell", [B], torch.zeros(1, 2, model.config.llm.d_llm))
     with pytest.raises(InputError, match="name the prototypes' terms"):
         replace(asked.config.encoders["cell"], terms=())
     with pytest.raises(MismatchError, match="do not fit together"):
         CandidateTokens(3, 1, 4)(torch.ones(2, 3), torch.ones(2, 1, 4))
     with pytest.raises(InputError, match="2 positive temperatures"):
-        asked.set_candidate_tokens("cell", [B, NK], torch.zeros(2, 2, model.config.llm.d_llm), spread=(1.0, 0.0))
+        set_candidate_tokens(asked, "cell", [B, NK], torch.zeros(2, 2, model.config.llm.d_llm), spread=(1.0, 0.0))
     with pytest.raises(InputError, match="n_answers"):
         CandidateTokens(0, 2, 8)

@@ -13,8 +13,9 @@ from scbioverse.errors import InputError, WeightsError
 from scbioverse.llm.adapter import Adapter, AdapterConfig, training_twin
 from scbioverse.models import BioVerse, join, load
 from scbioverse.models._join import only
+from scbioverse.models.edit import set_phrases
 from scbioverse.models.phrase_book import PhraseBook, PhraseGroup
-from scbioverse.models.writer import write_labels
+from scbioverse.models.written_labels import write_labels
 from scbioverse.nn import PhraseHead
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def head(points: np.ndarray) -> PhraseHead:
 
 @pytest.fixture
 def speaking(model: BioVerse, head: PhraseHead) -> BioVerse:
-    model.set_phrases("cell", SPEECH, head)
+    set_phrases(model, "cell", SPEECH, head)
     return model
 
 
@@ -108,7 +109,7 @@ def test_free_labels_are_written_by_phrases_and_candidates_are_not(model: BioVer
     plain = model.score(points, names, progress=False)
     coordinates = model.coordinates(points)
     head = PhraseHead(8, 1, 4, 8).eval()
-    model.set_phrases("cell", SPEECH, head)
+    set_phrases(model, "cell", SPEECH, head)
     texts, _, which = write_labels(model, points, max_new_tokens=6)
     assert texts == model.captioner("cell").write(points, max_new_tokens=6)[0]
     assert (which == -1).all()
@@ -123,7 +124,7 @@ def test_round_trip_with_an_adapter_of_its_own(
     without = speaking.fingerprint()
     plain, _ = speaking.captioner("cell").write(points, max_new_tokens=8)
     head = speaking.modules["phrases"]["cell"]  # type: ignore[index]
-    speaking.set_phrases("cell", SPEECH, head, random_adapter(tiny_backbone))
+    set_phrases(speaking, "cell", SPEECH, head, random_adapter(tiny_backbone))
     assert speaking.fingerprint() != without
     assert speaking.adapter is None  # the others read as they did
     texts, _ = speaking.captioner("cell").write(points, max_new_tokens=8)
@@ -138,9 +139,9 @@ def test_round_trip_with_an_adapter_of_its_own(
 
 def test_taken_away_again_leaves_the_model_as_it_was(model: BioVerse, head: PhraseHead) -> None:
     before = model.fingerprint()
-    model.set_phrases("cell", SPEECH, head)
+    set_phrases(model, "cell", SPEECH, head)
     assert model.fingerprint() != before
-    model.set_phrases("cell", None)
+    set_phrases(model, "cell", None)
     assert model.fingerprint() == before
     with pytest.raises(InputError, match="no phrases"):
         model.captioner("cell")

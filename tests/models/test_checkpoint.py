@@ -38,7 +38,7 @@ def test_notes_with_numbers_for_keys_can_be_read_again(
 def test_round_trip_is_bit_for_bit(
     model: BioVerse, tiny_backbone: Backbone, points: np.ndarray, tmp_path: Path
 ) -> None:
-    model.centre_shared(model.project(points))
+    model.space.centre(model.project(points))
     model.config.calibration["score"] = Calibration(temperature=1.3)
     model.config.default_labels = ["CL:0000236"]
     model.config.encoders["cell"] = replace(model.config.encoders["cell"], methods=("score", "nearest"))

@@ -35,7 +35,7 @@ def proteins(model: BioVerse, tiny_backbone: Backbone) -> BioVerse:
 
 def test_both_read_as_they_did_alone(model: BioVerse, proteins: BioVerse, points: np.ndarray, tmp_path: Path) -> None:
     x = KmerEncoder().embed_texts(["MKTAYIAKQR", "MALWMRLLPLLALLALWGPD"])
-    proteins.centre_shared(proteins.project(x, "protein"), "protein")
+    proteins.space.centre(proteins.project(x, "protein"), "protein")
     with torch.no_grad():
         proteins.tokens.trained[0] += 1.0
     both = join(model, proteins, name="both")

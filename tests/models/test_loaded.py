@@ -13,6 +13,7 @@ import pytest
 import scbioverse as sb
 from scbioverse.llm import Backbone
 from scbioverse.models import Calibration, _loaded
+from scbioverse.models.edit import forget_candidate_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -150,7 +151,7 @@ def test_nobody_changes_what_is_kept(saved: Path, tiny_llm: Path, points: np.nda
     sb.tl.align(cells, text_key="cell_type", model=first, start="model", steps=1, rng=0)
     first.config.calibration["score"] = Calibration(temperature=9.0)
     first.config.default_labels.append("spleen")
-    first.forget_candidate_tokens("cell")
+    forget_candidate_tokens(first, "cell")
     first.fit_text_space(["Another text.", "And one more.", "A third."], dim=2)
     for value in first.modules.parameters():
         value.data.zero_()

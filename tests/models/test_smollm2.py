@@ -49,9 +49,9 @@ def test_cached_beginning_equals_full_passes_in_float32(pbmc: ad.AnnData) -> Non
     names = ["B cell", "naive B cell", "CD14 monocyte", "CD16 monocyte", "natural killer cell"]
     sequences = [model.answer_ids(name) for name in names]
     reader = model.reader
-    suffix = reader.suffix([reader.prompt().head] * 3, model.project(values)).inputs_embeds
+    suffix = reader.compose(model.project(values)).inputs_embeds
     quick = score_labels(reader.backbone, reader.prefix(), suffix, LabelTrie(sequences))
-    plain = naive_scores(reader.backbone, reader.opening(), suffix, sequences)
+    plain = naive_scores(reader.backbone, reader.prefix().inputs_embeds, suffix, sequences)
     np.testing.assert_allclose(quick, plain, atol=1e-3)
     np.testing.assert_allclose(np.exp(quick).sum(axis=1), 1, atol=1e-5)
 

@@ -10,7 +10,6 @@ from scipy.special import log_softmax
 
 from scbioverse.errors import InputError, WeightsError
 from scbioverse.models import BioVerse, load
-from scbioverse.models.attention import attended
 from scbioverse.models.config import BioVerseConfig, Calibration
 from scbioverse.predict.candidates import Candidates, Label
 from scbioverse.predict.pool import Scores, Weights, pool, weights_of, worth_reading
@@ -130,7 +129,7 @@ def test_attention_has_a_say_where_prototypes_stand_for_terms(spoken: BioVerse) 
     )
     found = _cascade(spoken, rows)
     cosine = spoken.coordinates(rows) @ spoken.text_coordinates(LABELS.cards).T
-    wanted = log_softmax(2.0 * cosine + 0.7 * attended(spoken, rows, TERMS), axis=1)
+    wanted = log_softmax(2.0 * cosine + 0.7 * spoken.attention(rows, TERMS), axis=1)
     np.testing.assert_allclose(found.log_probs, wanted, atol=LOG_PROBS)
     assert not found.read
     without = _cascade(spoken, rows, UNNAMED)

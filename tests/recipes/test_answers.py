@@ -15,8 +15,7 @@ from scbioverse.encoders import PrecomputedEncoder
 from scbioverse.knowledge.ontology import load_ontology
 from scbioverse.knowledge.spoken import answer_name
 from scbioverse.models import BioVerse
-from scbioverse.models.attention import attended
-from scbioverse.models.candidate_tokens import answers, name_code
+from scbioverse.models.candidate_tokens import name_code
 
 TERMS = ["CL:0000788", "CL:0000787", "CL:0000895", "CL:0000900", "CL:0000623", "CL:0000860", "CL:0002396"]
 CONFIG = AnswerConfig(
@@ -46,8 +45,8 @@ def test_nothing_but_the_codes_learns_and_they_do(lessons) -> None:
     assert all(torch.equal(one, after[key]) for key, one in before.items())
     asked = model.config.encoders["cell"].candidates
     assert set(TERMS) < set(asked)  # and broader ones
-    begun = torch.stack([name_code(model, answer_name(one, model.config.names)) for one in asked])
-    moved = (answers(model, "cell").codes - begun).abs().amax(dim=(1, 2))
+    begun = torch.stack([name_code(model.reader, answer_name(one, model.config.names)) for one in asked])
+    moved = (model.candidate_reader().known.codes - begun).abs().amax(dim=(1, 2))
     assert (moved > 0).sum() > len(TERMS)
 
 
@@ -56,7 +55,7 @@ def test_a_seed_repeats_it(lessons) -> None:
     codes = []
     for seed in (1, 1, 2):
         train_answers(model, cells, term, TERMS, replace(CONFIG, steps=2), seed)
-        codes.append(answers(model, "cell").codes.detach().clone())
+        codes.append(model.candidate_reader().known.codes.detach().clone())
     assert torch.equal(codes[0], codes[1])
     assert not torch.equal(codes[0], codes[2])
 
@@ -66,8 +65,8 @@ def test_soft_tokens_of_a_lesson_are_its_shares_of_its_names(lessons) -> None:
     train_answers(model, cells, term, TERMS, replace(CONFIG, steps=1), 0)
     sampler = AnswerSampler(model, cells, term, TERMS, config=replace(CONFIG, strangers=0))
     batch = sampler(np.random.default_rng(4))
-    soft = AnswerTask(model).soft(batch)
-    codes = answers(model, "cell").codes
+    soft = AnswerTask(model).asked(batch).soft_tokens(batch["shares"])
+    codes = model.candidate_reader().known.codes
     names = list(batch["candidates"].names)
     assert [
         answer_name(model.config.encoders["cell"].candidates[i], model.config.names) for i in batch["codes"]
@@ -101,7 +100,7 @@ def test_terms_that_were_never_trained_are_names_a_cell_could_be_called_but_neve
     ontology = load_ontology()
     assert not any(one in ontology.ancestors(term) or one == term for one in sampler.strangers for term in TERMS)
     spoken = [answer_name(one, model.config.names) for one in sampler.strangers]
-    codes = torch.stack([name_code(model, name) for name in spoken])
+    codes = torch.stack([name_code(model.reader, name) for name in spoken])
     task, n, seen = AnswerTask(model, codes), len(sampler.nodes), 0
     for number in range(20):
         batch = sampler(np.random.default_rng(number))
@@ -111,10 +110,12 @@ def test_terms_that_were_never_trained_are_names_a_cell_could_be_called_but_neve
         strange = batch["codes"] >= n
         seen += int(strange.sum())
         asked = [sampler.nodes[i] if i < n else sampler.strangers[i - n] for i in batch["codes"]]
-        likely = attended(model, batch["embeddings"][:, 0], asked)
+        likely = model.attention(batch["embeddings"][:, 0], asked)
         np.testing.assert_allclose(np.log(batch["shares"]), likely, atol=1e-3)  # as it will be asked
         if strange.any():
-            held = torch.cat([answers(model, "cell").codes, codes])[torch.from_numpy(batch["codes"])]
+            held = torch.cat([model.candidate_reader().known.codes, codes])[torch.from_numpy(batch["codes"])]
             wanted = torch.einsum("nm,md->nd", torch.from_numpy(batch["shares"]).float(), held[:, 1])
-            torch.testing.assert_close(task.soft(batch)[:, 1], wanted, atol=1e-4, rtol=1e-4)
+            torch.testing.assert_close(
+                task.asked(batch).soft_tokens(batch["shares"])[:, 1], wanted, atol=1e-4, rtol=1e-4
+            )
     assert seen > 15

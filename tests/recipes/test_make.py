@@ -19,6 +19,7 @@ from scbioverse.datasets import fetch
 from scbioverse.encoders import PrecomputedEncoder
 from scbioverse.errors import BioverseError, MismatchError
 from scbioverse.models import Calibration, extend, load
+from scbioverse.models.edit import forget_candidate_tokens
 
 TINY = make.RecipeConfig(
     encoder=EncoderConfig(steps=3, batch_size=32, hidden=32, dim=16),
@@ -159,7 +160,7 @@ def _answers_anew(folder):
     stranger, _ = load_rehearsal(shelf / "kang-3")
     with pytest.raises(MismatchError, match="fingerprint"):
         with_answers_of(new, stranger)
-    fresh.forget_candidate_tokens("cell")
+    forget_candidate_tokens(fresh, "cell")
     with pytest.raises(MismatchError, match="0 answers"):
         with_answers_of(new, fresh)
 

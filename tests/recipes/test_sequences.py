@@ -29,7 +29,7 @@ def cells_only(tiny_backbone: Backbone) -> BioVerse:
     cells.obsm["X"] = np.random.default_rng(0).normal(size=(20, 6)).astype(np.float32)
     model = BioVerse.new(PrecomputedEncoder.from_adata(cells, "X"), name="small", llm=tiny_backbone, hidden=16)
     model.fit_text_space([f"text number {i}" for i in range(40)], dim=12)
-    model.centre_shared(model.project(cells.obsm["X"]))
+    model.space.centre(model.project(cells.obsm["X"]))
     return model
 
 

@@ -12,7 +12,6 @@ from recipes.bioverse_small.teaching import TaughtSampler, TeachingConfig
 from scbioverse.encoders import PrecomputedEncoder
 from scbioverse.knowledge.ontology import load_ontology
 from scbioverse.models import BioVerse
-from scbioverse.models.attention import attended
 
 TERMS = ["CL:0000788", "CL:0000787", "CL:0000895", "CL:0000900", "CL:0000623", "CL:0000860", "CL:0002396"]
 
@@ -37,7 +36,7 @@ def test_shares_are_what_the_attention_says_of_the_candidates(sampler) -> None:
     )
     nodes = [sampler.nodes.index(one) for one in TERMS[:4]]
     x = sampler.lessons(nodes, rng)
-    np.testing.assert_allclose(sampler.teach(x, nodes), np.exp(attended(model, x, TERMS[:4])), atol=1e-6)
+    np.testing.assert_allclose(sampler.teach(x, nodes), np.exp(model.attention(x, TERMS[:4])), atol=1e-6)
 
 
 def test_answers_are_drawn_by_the_shares_and_repeat(sampler) -> None:

@@ -112,7 +112,7 @@ def test_held_out_rows_fit_the_temperature(tiny_model: BioVerse) -> None:
     record = read_record(data, "align")
     assert (record["n_train"], record["n_held_out"]) == (200, 20)
     assert any("held out" in key for key in model.config.metrics)
-    raw = 1 / float(model.shared().log_scale.detach().exp())
+    raw = 1 / float(model.space.head("cell").log_scale.detach().exp())
     assert model.config.calibration["nearest"].temperature != pytest.approx(raw)
     assert "held out" in str(record["metrics"])
 

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from ..errors import WeightsError
+from ..errors import InputError, MismatchError, WeightsError
 from ..llm.prompts import PromptTemplate
 from ..nn import BioTokens, CandidateTokens, PhraseHead, Projector, PrototypeProjector
-from .config import BioVerseConfig, EncoderConfig
-from .shared_space import SharedHead
+from .config import BioVerseConfig, EncoderConfig, LLMConfig
+from .shared_head import SharedHead
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from ..encoders import Encoder
     from ..llm import Backbone
     from .phrase_book import PhraseBook
@@ -33,25 +34,33 @@ def identity(backbone: Backbone) -> str:
     return digest.hexdigest()
 
 
-def read_template(fields: Any) -> PromptTemplate:
-    """Make the prompt template that a checkpoint describes.
+def read_template(config: BioVerseConfig) -> PromptTemplate:
+    """Make the prompt template that a model was trained with.
 
     Raises
     ------
     WeightsError
-        It is no description of one, or has fields that this version does not know.
+        The configuration is no description of one, or has fields that this version does not know.
+    MismatchError
+        This version renders it in another way.
     """
-    known = {*PromptTemplate.__dataclass_fields__, "sha256"}
-    if not isinstance(fields, dict) or not set(fields) <= known:
-        odd = sorted(map(str, set(fields) - known)) if isinstance(fields, dict) else type(fields).__name__
+    fields, known = dict(config.template), set(PromptTemplate.__dataclass_fields__)
+    wanted = fields.pop("sha256", None)
+    if odd := sorted(set(fields) - known):
         raise WeightsError(
             f"config.json describes a prompt template that this version of scbioverse does not know: {odd} (known: "
             f"{sorted(known)}). Upgrade: pip install -U scbioverse"
         )
     try:
-        return PromptTemplate(**{name: value for name, value in fields.items() if name != "sha256"})
+        template = PromptTemplate(**fields)
     except (TypeError, ValueError, AttributeError) as error:
         raise WeightsError(f"config.json describes no prompt template: {error}") from error
+    if (found := template.template_hash()) != wanted:
+        raise MismatchError(
+            f"model {config.name!r} was trained with prompt template {wanted}, this version of scbioverse renders it "
+            f"as {found}. Install the version it was made with, or align a new model."
+        )
+    return template
 
 
 @torch.no_grad()
@@ -113,3 +122,37 @@ def build_modules(
             "shared": nn.ModuleDict(shared),
         }
     )
+
+
+def untrained(
+    encoders: Encoder | Sequence[Encoder],
+    name: str,
+    llm: str | Backbone | None,
+    n_soft: int,
+    hidden: int,
+    prototypes: Sequence[str],
+    dropout: float,
+    template: PromptTemplate | None,
+    seed: int,
+) -> dict[str, Any]:
+    """Make the parts of a model with an untrained projector for each encoder; see :meth:`BioVerse.new`."""
+    from ..llm import DEFAULT_LLM, Backbone
+
+    several = list(encoders) if isinstance(encoders, Sequence) else [encoders]
+    by_modality = {encoder.modality: encoder for encoder in several}
+    if not several or len(by_modality) != len(several):
+        raise InputError(f"need encoders of different modalities, found {[one.modality for one in several]}.")
+    backbone = llm if isinstance(llm, Backbone) else Backbone.load(llm or DEFAULT_LLM)
+    wording = template or PromptTemplate()
+    config = BioVerseConfig(
+        name=name,
+        llm=LLMConfig(backbone.name, identity(backbone), backbone.d_llm),
+        template=json.loads(json.dumps(asdict(wording))) | {"sha256": wording.template_hash()},
+        n_soft=n_soft,
+        encoders={modality: describe(one, hidden=hidden, terms=prototypes) for modality, one in by_modality.items()},
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        modules = build_modules(config, init_norm=backbone.embedding_norm, dropout=dropout)
+    modules["tokens"].begin_as(*(word_vector(backbone, word) for word in wording.marker_words()))  # type: ignore[operator]
+    return {"config": config, "encoders": by_modality, "modules": modules, "backbone": backbone}

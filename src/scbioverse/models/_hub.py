@@ -19,8 +19,9 @@ from ..encoders import _resolve
 from ..errors import InputError, WeightsError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..encoders import Encoder
-    from .bioverse import BioVerse
 
 _HUB_ID = re.compile(r"(?P<repo>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(@(?P<revision>[A-Za-z0-9][\w.-]*))?")
 
@@ -95,16 +96,18 @@ def _own_files(fetched: Path, names: list[str], folder: Path) -> Path:
     return folder
 
 
-def push(model: BioVerse, repo_id: str, *, private: bool, dtype: str, message: str, token: str | None) -> str:
-    """Save `model` and upload it; see :meth:`BioVerse.push_to_hub`."""
+def push(
+    name: str, save: Callable[[Path], Path], repo_id: str, *, private: bool, message: str, token: str | None
+) -> str:
+    """Save a model and upload it; see :meth:`BioVerse.push_to_hub`."""
     parsed = parse_hub_id(repo_id)
     if parsed is None or parsed[1] is not None:
         raise InputError(f"repo_id={repo_id!r} is not 'owner/name'.")
     need_network(f"{repo_id} would have to be reached on the hub", "model.save(folder) keeps the model here.")
     with tempfile.TemporaryDirectory() as temporary:
-        folder = model.save(Path(temporary) / "model", dtype=dtype)
+        folder = save(Path(temporary) / "model")
         names = [file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()]
-        check_kinds(names, where=f"what model {model.name!r} saves")
+        check_kinds(names, where=f"what model {name!r} saves")
         api = _hub_files._api(token)
 
         def upload() -> Any:
@@ -112,7 +115,7 @@ def push(model: BioVerse, repo_id: str, *, private: bool, dtype: str, message: s
             return api.upload_folder(
                 repo_id=repo_id,
                 folder_path=str(folder),
-                commit_message=message or f"scbioverse: {model.name}",
+                commit_message=message or f"scbioverse: {name}",
                 allow_patterns=names,
             )
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import gc
 import threading
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakValueDictionary
 
 from .._settings import settings
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from .bioverse import BioVerse
     from .language import LanguageModel
 
+M = TypeVar("M")
 MOST_MODELS = 2
 MOST_BYTES = 4 * 2**30
 """Language models of all kept models but the last may take so much together."""
@@ -31,12 +31,12 @@ class LoadedModels:
     """A few models, the least recently asked for forgotten first."""
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[Any, tuple[BioVerse, dict[str, Any]]] = OrderedDict()
+        self._kept: OrderedDict[Any, tuple[Any, dict[str, Any]]] = OrderedDict()
         # Two models of one language model read with one copy of it; it goes when the last of them goes.
         self._languages: WeakValueDictionary[Any, LanguageModel] = WeakValueDictionary()
         self._lock = threading.RLock()
 
-    def get(self, folder: Path, options: tuple[Any, ...], load: Callable[[], BioVerse]) -> BioVerse:
+    def get(self, folder: Path, options: tuple[Any, ...], load: Callable[[], M]) -> M:
         """Return a copy of the model in `folder`, which is loaded if it is not kept as it lies there now.
 
         Parameters
@@ -59,8 +59,8 @@ class LoadedModels:
                 self._trim()  # those kept may have opened their language models since
                 return held[0].copy()
             self._kept.pop(key, None)
-            model = load()
-            language = model.language
+            model: Any = load()
+            language = model.readers.language
             language.shared = True
             told = (
                 language.name,
@@ -69,7 +69,7 @@ class LoadedModels:
                 language.device,
                 settings.device,
             )
-            model.language = self._languages.setdefault(told, language)
+            model.readers.language = self._languages.setdefault(told, language)
             self._kept[key] = (model, seen | {"kinds": _kinds(model)})
             self._trim()
             return model.copy()
@@ -84,7 +84,7 @@ class LoadedModels:
             self._kept.popitem(last=False)
 
     def _bytes(self) -> int:
-        *others, last = (model.language for model, _ in self._kept.values())
+        *others, last = (model.readers.language for model, _ in self._kept.values())
         return sum(one.n_bytes for one in {id(one): one for one in others if one is not last}.values())
 
     def __len__(self) -> int:
@@ -113,7 +113,7 @@ def _files(folder: Path) -> list[tuple[str, int, int, int]]:
     return found
 
 
-def _kinds(model: BioVerse) -> dict[str, Any]:
+def _kinds(model: Any) -> dict[str, Any]:
     """Return the classes of its encoders: one that was defined anew must be built anew."""
     from ..encoders._registry import held_class
 

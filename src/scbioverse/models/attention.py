@@ -15,7 +15,7 @@ from ..nn import PrototypeProjector
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ._space import Space
+    from torch import Tensor, nn
 
 Float = NDArray[np.float64]
 # A candidate without terms resembles a cell as its kin do on average, less this many nats: kin are near, but trained
@@ -47,9 +47,8 @@ def best_of_columns(
     if held.sum() < 2:
         return None
     out = np.zeros((len(logits), len(columns)))
-    for i, at in enumerate(columns):
-        if len(at):
-            out[:, i] = logits[:, list(at)].max(axis=1)
+    for i in np.flatnonzero(held).tolist():
+        out[:, i] = logits[:, list(columns[i])].max(axis=1)
     strangers = np.flatnonzero(~held).tolist()
     # Rarely there are any: the median of a block takes as long as all of the above.
     middle = np.median(out[:, held], axis=1) if strangers else None
@@ -60,15 +59,8 @@ def best_of_columns(
 
 
 @torch.no_grad()
-def attended(
-    model: Space,
-    embeddings: NDArray[np.float32],
-    candidates: Sequence[str | None],
-    modality: str = "cell",
-    *,
-    batch_size: int = 4096,
-) -> Float | None:
-    """Log-probabilities of candidates by the attention of the model's projector, no language model.
+def attended(projector: nn.Module, x: Tensor, terms: Sequence[str], candidates: Sequence[str | None]) -> Float | None:
+    """Log-probabilities of candidates by the attention of a projector, no language model.
 
     The attention of a :class:`~scbioverse.nn.PrototypeProjector` whose prototypes stand for ontology terms is a
     classifier over these terms. A candidate gets the highest of the terms that are it or lie below it, or is judged by
@@ -76,36 +68,24 @@ def attended(
 
     Parameters
     ----------
-    model
-        The model.
-    embeddings
-        float32 (n, n_tokens, dim) or (n, dim).
+    projector
+        A projector; one by another way than prototypes says nothing.
+    x
+        float (n, n_tokens, dim), where the projector is.
+    terms
+        Cell Ontology id of each prototype.
     candidates
         m Cell Ontology ids; None for a label that has none.
-    modality
-        Modality of the embeddings.
-    batch_size
-        Rows at once; it changes memory only.
 
     Returns
     -------
     float64 (n, m), natural logarithm, `exp` of a row sums to 1. None where the projector knows no terms, or at most one
     of the candidates.
     """
-    terms = model.config.encoders[modality].terms
-    if not any(terms) or not len(embeddings):
+    if not isinstance(projector, PrototypeProjector):
         return None
     columns = candidate_columns(candidates, terms)
     kin = kin_columns([None if at else one for one, at in zip(candidates, columns, strict=True)], terms)
-    parts = []
-    for start in range(0, len(embeddings), batch_size):
-        projector, x = model.ready(embeddings[start : start + batch_size], modality)
-        if not isinstance(projector, PrototypeProjector):
-            return None
-        # In float64, so that how many rows are computed together changes nothing that could ever be seen.
-        exact = torch.float32 if x.device.type == "mps" else torch.float64
-        part = best_of_columns(projector.eval().logits(x, dtype=exact).cpu().numpy(), columns, kin)
-        if part is None:
-            return None
-        parts.append(part)
-    return np.concatenate(parts)
+    # In float64, so that how many rows are computed together changes nothing that could ever be seen.
+    exact = torch.float32 if x.device.type == "mps" else torch.float64
+    return best_of_columns(projector.eval().logits(x, dtype=exact).cpu().numpy(), columns, kin)

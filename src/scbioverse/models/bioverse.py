@@ -1,70 +1,117 @@
-"""The composed model: encoders, projectors, tokens and a language model that reads them."""
+"""A BioVerse model: cells, proteins and molecules become soft tokens that a frozen language model reads.
+
+How a cell reaches the language model::
+
+    AnnData ─encoder─► embedding ─projector─► soft tokens ─composer─► prompt ─language model─► scores | words
+
+An encoder (frozen) gives an embedding. A small projector, the part that is trained, turns it into `n_soft` vectors as
+wide as the language model's own token embeddings. The composer puts these in the place of placeholders in the prompt,
+between a shared beginning, whose keys and values are computed once, and the tokens of an answer. That is
+:meth:`BioVerse.forward`; scoring, writing and training differ only in what they read at its end.
+
+**Candidate tokens.** A few soft tokens cannot say all that a cell could be. Where `score` knows the candidates, a model
+with candidate tokens decides before the language model reads: the projector's attention over ontology terms, with
+marker evidence where it is had, gives each candidate a share, and the soft tokens are the candidates' own codes, mixed
+by these shares. The codes began as the embeddings of the candidates' names. The language model is thus shown the
+answer, and its word adds little to it. The card of `bioverse-small` (`python -m recipes.bioverse_small.make
+--recalibrate`) has on pbmc3k, as accuracy/macro-F1, .826/.872 for `score`, .831/.876 for a linear head in place of the
+language model, and .853/.890 for the pool of attention, nearness and markers, in which calibration gave the language
+model's word a weight of 0.
+"""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Literal
-from weakref import ref
+import copy
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy.special import log_softmax
+from torch import Tensor, nn
 
 from .._random import Rng, as_seed
-from ..errors import InputError
-from ..llm.prompts import PromptTemplate
-from ._build import build_modules, describe, identity, word_vector
-from ._space import Space
-from .candidate_tokens import STEPS, can_ask
+from ..errors import InputError, MismatchError
+from ..llm.prefix import suffix_hidden
+from ..llm.prompts import MAX_LABEL_CHARS
+from . import _hub, checkpoint
+from ._build import read_template, untrained
+from ._encoders import Encoders
+from ._loaded import LOADED
+from .candidate_tokens import STEPS, CandidateReader, Candidates
 from .captioner import PhraseCaptioner
-from .config import BioVerseConfig, LLMConfig
+from .folders import find, is_local
+from .language import LanguageModel
+from .reader import PromptReader, Readers
+from .score import score_names
+from .shared_space import SharedSpace
 from .writer import TextWriter
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from ..encoders import Encoder
     from ..llm import Backbone
-    from ._parts import Float
+    from ..llm.adapter import Adapter
+    from ..llm.prompts import PromptTemplate
+    from ..llm.questions import QuestionTemplate
+    from ..llm.represent import TextSpace
+    from ..llm.text_table import TextTable
+    from ..nn import BioTokens
+    from .config import BioVerseConfig, TextSpaceConfig
+    from .phrase_book import PhraseBook
+
+Float = NDArray[np.float32]
+T = TypeVar("T")
+_ROWS = 4096  # projected at a time: it changes memory only
 
 
-class BioVerse(Space):
-    """Encoders, one projector a modality, marker tokens and a frozen language model.
-
-    Build one with :meth:`new`, read one with :func:`scbioverse.models.load`. The language model is loaded on first use.
+class BioVerse:
+    """Encoders, one projector a modality, marker tokens and a frozen language model; :meth:`new` builds one.
 
     Parameters
     ----------
-    config
-        Plain description.
-    encoders
-        By modality.
-    modules
-        `projectors`, `tokens` and `shared`.
-    text_space
-        Fitted text side of `nearest`, if there is one.
-    text_table
-        Texts whose place in it is known already, so that the language model need not read them.
-    backbone
-        The language model, if it is already loaded.
-    llm
-        Where to load the language model from, in place of `config.llm.name`.
+    config, encoders, modules
+        Plain description, whose calibration may be set; by modality; the trained parts, see
+        :func:`scbioverse.models._build.build_modules`.
+    text_space, text_table
+        Fitted text side of `nearest`, and texts whose place in it is known already.
+    backbone, llm, device
+        The language model, if it is already loaded; else where to load it from, in place of `config.llm.name`, and
+        where to run it.
     adapter
         Low-rank adapter that the language model reads soft tokens with, if it was tuned.
-    device
-        Where to load the language model; `"auto"`: `settings.device`, else the first GPU, else the CPU.
-
-    Attributes
-    ----------
-    config
-        Plain description; its calibration may be set.
-    encoders
-        By modality.
-    modules
-        The trained parts, as one `torch.nn.ModuleDict`.
+    phrase_books, writing_adapters
+        By modality, the phrases that it is written of by, and the adapter that reads these.
     """
+
+    def __init__(
+        self,
+        config: BioVerseConfig,
+        *,
+        encoders: Mapping[str, Encoder],
+        modules: nn.ModuleDict,
+        text_space: TextSpace | None = None,
+        text_table: TextTable | None = None,
+        backbone: Backbone | None = None,
+        llm: str | LanguageModel | None = None,
+        adapter: Adapter | None = None,
+        phrase_books: Mapping[str, PhraseBook] | None = None,
+        writing_adapters: Mapping[str, Adapter] | None = None,
+        device: str = "auto",
+    ) -> None:
+        self.config, self.modules, self.device = config, modules.eval(), device
+        self.encoders = Encoders.of(encoders)
+        self.phrase_books, self.writing_adapters = dict(phrase_books or {}), dict(writing_adapters or {})
+        self.template = read_template(config)
+        if not isinstance(llm, LanguageModel):
+            # What a file names is not fetched from the hub; what the user names is.
+            mentioned_by = "" if llm else f"model {config.name!r}"
+            llm = LanguageModel(llm or config.llm.name, device=device, mentioned_by=mentioned_by)
+        self.readers = Readers(config, self.modules, self.template, llm, adapter, backbone)
+        self.space = SharedSpace(config, self.modules, self.readers, text_space, text_table)
 
     @classmethod
     def new(
@@ -79,84 +126,89 @@ class BioVerse(Space):
         dropout: float = 0.1,
         template: PromptTemplate | None = None,
         rng: Rng = None,
-    ) -> BioVerse:
+    ) -> Self:
         """Build a model with an untrained projector for each encoder.
 
         Parameters
         ----------
         encoders
             One encoder, or several of different modalities.
-        name
-            Name of the model.
-        llm
-            Name or path of a language model, or a loaded one; the default one if not given.
-        n_soft
-            Soft tokens that one input becomes.
-        hidden
-            Width of the projectors.
+        name, llm
+            Name of the model; name or path of its language model, or a loaded one, the default one if not given.
+        n_soft, hidden, dropout
+            Soft tokens that one input becomes; width of the projectors, and their dropout in training.
         prototypes
             Cell Ontology ids, for a :class:`~scbioverse.nn.PrototypeProjector` with a prototype for each (`""` for one
             that stands for no term) in place of a perceptron.
-        dropout
-            Their dropout in training.
-        template
-            Wording of the prompt; the default one if not given.
-        rng
-            Seed of the starting weights.
+        template, rng
+            Wording of the prompt, the default one if not given; seed of the starting weights.
 
         Raises
         ------
         InputError
             No encoder, or two of one modality.
         """
-        from ..llm import DEFAULT_LLM, Backbone
+        return cls(**untrained(encoders, name, llm, n_soft, hidden, prototypes, dropout, template, as_seed(rng)))
 
-        several = list(encoders) if isinstance(encoders, Sequence) else [encoders]
-        by_modality = {encoder.modality: encoder for encoder in several}
-        if not several or len(by_modality) != len(several):
-            raise InputError(f"need encoders of different modalities, found {[one.modality for one in several]}.")
-        backbone = llm if isinstance(llm, Backbone) else Backbone.load(llm or DEFAULT_LLM)
-        wording = template or PromptTemplate()
-        config = BioVerseConfig(
-            name=name,
-            llm=LLMConfig(backbone.name, identity(backbone), backbone.d_llm),
-            template=json.loads(json.dumps(asdict(wording))) | {"sha256": wording.template_hash()},
-            n_soft=n_soft,
-            encoders={
-                modality: describe(encoder, hidden=hidden, terms=prototypes)
-                for modality, encoder in by_modality.items()
-            },
-        )
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(as_seed(rng))
-            modules = build_modules(config, init_norm=backbone.embedding_norm, dropout=dropout)
-        modules["tokens"].begin_as(*(word_vector(backbone, word) for word in wording.marker_words()))  # type: ignore[operator]
-        return cls(config, encoders=by_modality, modules=modules, backbone=backbone)
+    def forward(
+        self,
+        x: Tensor | Float,
+        read: Callable[..., T] = suffix_hidden,  # type: ignore[assignment]
+        *,
+        modality: str = "cell",
+        candidates: Candidates | None = None,
+        answers: Sequence[Sequence[int]] | None = None,
+        writes: bool = False,
+    ) -> T:
+        """Let the language model read inputs: embeddings, soft tokens, prompt, and what `read` makes of it.
 
-    # ------------------------------------------------------------------ answers
-
-    @property
-    def text_writer(self) -> TextWriter:
-        """Asks the language model questions about soft tokens; the first access loads it."""
-        held = None if self._text_writer is None else self._text_writer()
-        if held is None:
-            held = TextWriter(self)
-            self._text_writer = ref(held)
-        return held
-
-    def captioner(self, modality: str) -> PhraseCaptioner:
-        """Return what writes of a modality by phrases; the first call loads the language model.
-
-        Raises
-        ------
-        InputError
-            The modality has no such way of writing.
+        Parameters
+        ----------
+        x
+            float32 (n, n_tokens, dim) embeddings, or with `candidates` the rows' shares of them, (n, m).
+        read
+            What is read at the end, called with the language model, the cached beginning, the embedded rest and its
+            mask: hidden states (training), :func:`~scbioverse.llm.score.score_labels` with a tree of names, or
+            :func:`~scbioverse.llm.generate.generate`.
+        candidates, answers
+            Codes of the candidates, for soft tokens that depend on them; token ids that each row's prompt ends with.
+        writes
+            Whether to read with the adapter that is for writing.
         """
+        soft = self.project(x, modality) if candidates is None else candidates.soft_tokens(x)
+        reader = self.writing_reader if writes else self.reader
+        prompt = reader.compose(soft, modality, answers)
+        return read(
+            reader.backbone, reader.prefix(modality), prompt.inputs_embeds, attention_mask=prompt.attention_mask
+        )
+
+    def project(self, x: Tensor | Float, modality: str = "cell") -> Tensor:
+        """Turn embeddings (n, n_tokens, dim), or (n, dim) for one token, into soft tokens, float32 (n, n_soft, d_llm).
+
+        A :class:`MismatchError` where the model's encoder gives embeddings of another shape.
+        """
+        projector, ready = self.ready(x, modality)
+        return projector(ready)
+
+    @torch.no_grad()
+    def soft_tokens(self, x: Tensor | Float, modality: str = "cell") -> Tensor:
+        """As :meth:`project`, for reading alone: no dropout, no gradient."""
+        self.modules.eval()
+        return self.project(x, modality)
+
+    def ready(self, x: Tensor | Float, modality: str) -> tuple[nn.Module, Tensor]:
+        """Return a modality's projector, and embeddings checked and brought to where it is; see :meth:`project`."""
         self.check_modality(modality)
-        held = self._captioners.get(modality)
-        if held is None:
-            held = self._captioners[modality] = PhraseCaptioner(self, modality)
-        return held
+        values = torch.as_tensor(x, dtype=torch.float32)
+        values = values[:, None, :] if values.ndim == 2 else values
+        made = self.config.encoders[modality]
+        if values.ndim != 3 or tuple(values.shape[1:]) != (made.n_tokens, made.dim):
+            raise MismatchError(
+                f"embeddings have shape {tuple(values.shape)}; model {self.name!r} reads (n, {made.n_tokens}, "
+                f"{made.dim}) for {modality!r}. Embed with the same model: scbioverse.tl.embed(adata, model=...)."
+            )
+        projector = self.modules["projectors"][modality]  # type: ignore[index]
+        return projector, values.to(next(projector.parameters()).device)
 
     def score(
         self,
@@ -172,14 +224,10 @@ class BioVerse(Space):
         prune: float | Literal["auto"] | None = "auto",
         steps: int | None = STEPS,
     ) -> Float:
-        """Log-probability of each name as the language model's answer, given that the answer is one of them.
+        """Log-probability of each name as the language model's answer, given that it is one of them: float32 (n, m).
 
         At each point where names part, a softmax over the tokens that go on there (constrained decoding); the product
-        along a name is its probability. Inputs that are equal to the language model are computed once.
-
-        With `terms`, and a model that has codes of answers, the soft tokens depend on the question: the projector's
-        attention is taken over the terms of the names alone, and mixes a code of each name (see
-        :class:`scbioverse.nn.CandidateTokens`). Without, they say what the input is among all that the projector knows.
+        along a name is its probability, and `exp` of a row sums to 1. Equal inputs are computed once.
 
         Parameters
         ----------
@@ -188,30 +236,21 @@ class BioVerse(Space):
         names
             m different names.
         terms
-            Cell Ontology ids of the names, None for a name that has none. Where the projector's attention knows fewer
-            than two of them, as if they were not given.
+            Their Cell Ontology ids, None for a name that has none. With two that the projector's attention knows, soft
+            tokens are candidate tokens (see this module's text) in a model that has them.
         evidence
-            float32 (n, m), marker evidence of the names, for questions that :meth:`weighs` says yes to: it is pooled
-            with the attention before the language model reads.
-        modality
-            Modality of the embeddings.
-        batch_size
-            Most rows computed at once: fewer where little memory is free, and half as many each time it runs out.
-        progress
-            Show a progress bar; `settings.progress` if not given.
-        calibrated
-            Divide by the model's temperature and normalise again.
+            float32 (n, m), marker evidence, for questions that :meth:`weighs` says yes to: it is pooled with the
+            attention before the language model reads.
+        modality, calibrated
+            Of the embeddings; whether to divide by the model's temperature and normalise again.
+        batch_size, progress
+            Most rows at once: fewer where little memory is free, and half as many each time it runs out. Show a
+            progress bar; `settings.progress` if not given.
         prune
-            Choices that a row reaches with a probability below this are not read; the names behind them share it
-            equally. None reads everything; `"auto"` does so for a handful of names and takes 0.05 for more, which is
-            quicker and on real studies changes about one label in two hundred.
+            Choices that a row reaches with a lower probability are not read; the names behind them share it equally.
+            None reads all; `"auto"` reads all of a handful of names and takes 0.05 for more.
         steps
-            With codes of answers, shares are rounded to so many parts of the whole, so that many rows are equal to the
-            language model. None: not rounded.
-
-        Returns
-        -------
-        float32 (n, m), natural logarithm; `exp` of a row sums to 1.
+            Shares of candidates are rounded to so many parts, so that many rows are equal; None: not rounded.
 
         Raises
         ------
@@ -219,118 +258,243 @@ class BioVerse(Space):
             Names repeat, or read the same to the language model, there are more or fewer terms than names, or evidence
             has another shape or no place in the question.
         """
-        from .score import score_unique
-
+        self.check_modality(modality)
+        if terms is not None and len(terms) != len(names):
+            raise InputError(f"{len(names)} names go with {len(terms)} terms.")
         if evidence is not None and (terms is None or not self.weighs(terms, modality)):
             raise InputError(f"model {self.name!r} has no weight for evidence of these names: add it to the answer.")
         if evidence is not None and np.shape(evidence) != (len(embeddings), len(names)):
             raise InputError(f"{len(embeddings)} rows, {len(names)} names: evidence has shape {np.shape(evidence)}.")
-        log_probs = score_unique(
-            self, embeddings, list(names), modality, batch_size, progress, prune, terms, steps, evidence
-        )
+        self.modules.eval()
+        rows, asked = self.candidate_reader(modality).question(embeddings, names, terms, evidence, steps, self.reader)
+        forward = partial(self.forward, modality=modality, candidates=asked)
+        raw = score_names(forward, self.reader, modality, rows, list(names), batch_size, progress, prune)
         temperature = self.temperature(terms, modality, evidence=evidence is not None) if calibrated else 1.0
-        if temperature == 1.0:
-            return log_probs
-        return log_softmax(log_probs.astype(np.float64) / temperature, axis=1).astype(np.float32)
+        return raw if temperature == 1.0 else _log_softmax(raw, temperature)
+
+    def candidate_reader(self, modality: str = "cell") -> CandidateReader:
+        """Return what decides which candidates are said; see :class:`.candidate_tokens.CandidateReader`."""
+        self.check_modality(modality)
+        known = dict(self.modules["candidate_tokens"]).get(modality)  # type: ignore[call-overload]
+        return CandidateReader(self.config, modality, known, partial(self.ready, modality=modality))
+
+    def attention(
+        self, embeddings: Float, terms: Sequence[str | None], modality: str = "cell"
+    ) -> NDArray[np.float64] | None:
+        """Log-probabilities of terms by the projector's attention alone, float64 (n, m); None if it knows below two."""
+        return self.candidate_reader(modality).attention(embeddings, terms)
 
     def weighs(self, terms: Sequence[str | None], modality: str = "cell") -> bool:
-        """Whether :meth:`score` takes marker evidence of names with these Cell Ontology ids.
-
-        The model has codes of answers and weights for evidence, and its attention knows two of the terms.
-        """
-        return "candidate_tokens" in self.config.calibration and can_ask(self, terms, modality)
+        """Whether :meth:`score` takes marker evidence of names with these Cell Ontology ids."""
+        return "candidate_tokens" in self.config.calibration and self.candidate_reader(modality).tells_apart(terms)
 
     def temperature(
         self, terms: Sequence[str | None] | None = None, modality: str = "cell", *, evidence: bool = False
     ) -> float:
         """Return what :meth:`score` divides log-probabilities by, for such names, with or without evidence."""
-        table, row = self.config.calibration, "score"
-        if terms is not None and can_ask(self, terms, modality):
-            row = "candidate_tokens" if evidence else "candidate_tokens_alone"
-        return table.get(row, table["score"]).temperature
+        return self.candidate_reader(modality).temperature(terms, evidence=evidence)
 
     def nearest(self, embeddings: Float, cards: Sequence[str], *, modality: str = "cell") -> Float:
-        """Log-probability of each text by its nearness: log-softmax of cosine / temperature.
+        """Log-probability of each of m texts, such as descriptions of labels, by its nearness: float32 (n, m).
 
-        Parameters
-        ----------
-        embeddings
-            float32 (n, n_tokens, dim) or (n, dim).
-        cards
-            m texts, for example descriptions of labels.
-        modality
-            Modality of the embeddings.
-
-        Returns
-        -------
-        float32 (n, m), natural logarithm; `exp` of a row sums to 1.
+        The log-softmax of cosine / temperature; `exp` of a row sums to 1.
         """
         cosine = self.coordinates(embeddings, modality) @ self.text_coordinates(cards).T
-        scaled = cosine.astype(np.float64) / self.config.calibration["nearest"].temperature
-        return log_softmax(scaled, axis=1).astype(np.float32)
+        return _log_softmax(cosine, self.config.calibration["nearest"].temperature)
 
-    # ------------------------------------------------------------------ files
+    @torch.no_grad()
+    def coordinates(self, embeddings: Float, modality: str = "cell", *, batch_size: int = _ROWS) -> Float:
+        """Place inputs in the space shared with text: float32 (n, d_text), unit length."""
+        dim, made = self.text_dim, self.config.encoders.get(modality)
+        if made is not None and not made.placed:
+            raise InputError(
+                f"model {self.name!r} reads a {modality} in prompts: it was not trained to place one among texts. "
+                f"Choose method='score', or go on: scbioverse.tl.align(adata, model=..., start='model', "
+                f"modality={modality!r}, text_key=..., loss='contrastive')."
+            )
+        parts = _parts(embeddings, batch_size)
+        return _joined([self.space.place(self.soft_tokens(part, modality), modality) for part in parts], dim)
+
+    def mean_soft_token(self, embeddings: Float, modality: str = "cell") -> Float:
+        """Mean of each input's soft tokens, float32 (n, d_llm)."""
+        parts = [self.soft_tokens(part, modality).float().mean(dim=1) for part in _parts(embeddings)]
+        return _joined(parts, self.config.llm.d_llm)
+
+    @property
+    def text_dim(self) -> int:
+        """Dimensions of the space shared with text."""
+        return self.space.dim
+
+    @property
+    def text_space(self) -> TextSpace | None:
+        """The fitted text side of that space."""
+        return self.space.text
+
+    @property
+    def text_table(self) -> TextTable | None:
+        """Texts whose place in it is known already; see :meth:`keep_texts`."""
+        return self.space.table
+
+    def text_coordinates(self, texts: Sequence[str]) -> Float:
+        """Place texts in the shared space: float32 (n, d_text), unit length."""
+        return self.space.of_texts(texts)
+
+    def fit_text_space(
+        self, texts: Sequence[str], *, layer: int | None = None, dim: int = 256, shrinkage: float = 0.5
+    ) -> None:
+        """Fit the text side of the shared space; see :meth:`.SharedSpace.fit`."""
+        self.space.fit(texts, layer=layer, dim=dim, shrinkage=shrinkage)
+
+    def set_text_space(self, text_space: TextSpace, config: TextSpaceConfig) -> None:
+        """Take over a fitted text space of the same language model; shared-space layers start anew."""
+        self.space.set(text_space, config)
+
+    def keep_texts(self, texts: Sequence[str], coordinates: Float | None = None) -> None:
+        """Remember where texts lie, in the model and in what it saves; see :meth:`.SharedSpace.keep`."""
+        self.space.keep(texts, coordinates)
+
+    @property
+    def name(self) -> str:
+        """Name of the model."""
+        return self.config.name
+
+    @property
+    def modalities(self) -> list[str]:
+        """What the model can read."""
+        return list(self.encoders)
+
+    @property
+    def tokens(self) -> BioTokens:
+        """Marker tokens."""
+        return self.modules["tokens"]  # type: ignore[return-value]
+
+    @property
+    def backbone(self) -> Backbone:
+        """The language model as it was published; the first access loads it. See :class:`.reader.Readers`."""
+        return self.readers.backbone
+
+    @property
+    def adapter(self) -> Adapter | None:
+        """What :func:`scbioverse.tl.tune` trained."""
+        return self.readers.adapter
+
+    @property
+    def reader(self) -> PromptReader:
+        """Prompt, cached beginning and composer of what scores."""
+        return self.readers.scoring
+
+    @property
+    def writing_reader(self) -> PromptReader:
+        """The same of what writes, with the adapter where the model has one."""
+        return self.readers.writing
+
+    @property
+    def text_writer(self) -> TextWriter:
+        """Asks the language model questions about soft tokens."""
+        return self.readers.writer("", lambda: TextWriter(self.writing_reader, self.soft_tokens))
+
+    def asks(self, template: QuestionTemplate) -> TextWriter:
+        """Return a writer of answers to questions in other words than the usual."""
+        return TextWriter(self.writing_reader, self.soft_tokens, template)
+
+    def captioner(self, modality: str) -> PhraseCaptioner:
+        """Return what writes of a modality by phrases; an :class:`InputError` where it has none."""
+        self.check_modality(modality)
+        if modality not in self.phrase_books:
+            raise InputError(f"model {self.name!r} has no phrases to write of {modality!r} by.")
+        book, adapter = self.phrase_books[modality], self.writing_adapters.get(modality)
+        prompt = partial(self.readers.phrases, modality, book, adapter)
+        return self.readers.writer(modality, lambda: PhraseCaptioner(modality, book, self.modules, prompt, self.asks))
+
+    def check_modality(self, modality: str) -> None:
+        """Raise an :class:`InputError` if the model cannot read `modality`."""
+        if modality not in self.config.encoders:
+            raise InputError(f"model {self.name!r} reads {sorted(self.config.encoders)}, not {modality!r}.")
+
+    def answer_ids(self, text: str, *, max_chars: int = MAX_LABEL_CHARS) -> list[int]:
+        """Token ids of an answer, the end token included; special-token strings in it stay text."""
+        return self.reader.answer_ids(text, max_chars=max_chars)
+
+    def set_adapter(self, adapter: Adapter | None) -> None:
+        """Read with another adapter, or with none. The space shared with text is made without, and stays."""
+        self.readers.set_adapter(adapter)
+
+    def trainable(self, modality: str, *, shared: bool, tokens: bool = True) -> Iterator[tuple[str, nn.Parameter]]:
+        """Parameters of a modality: its projector, and where asked for its shared-space layer and the tokens."""
+        wanted = {f"projectors.{modality}.": True, f"shared.{modality}.": shared, "tokens.": tokens}
+        begins = tuple(one for one, asked in wanted.items() if asked)
+        yield from (pair for pair in self.modules.named_parameters() if pair[0].startswith(begins))
+
+    def parts(self) -> dict[str, Any]:
+        """Return what the model is made of, as :meth:`__init__` and a checkpoint take it."""
+        return {name: getattr(self, name) for name in checkpoint.PARTS}
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Every trained or fitted tensor by name."""
+        return checkpoint.tensors(self.parts())
+
+    def fingerprint(self) -> str:
+        """Sha256, in hex, of all that a result depends on: equal if and only if annotating gives the same."""
+        return checkpoint.fingerprint(self.parts())
+
+    def copy(self, *, name: str | None = None) -> Self:
+        """Return a model with weights of its own that shares encoders and language model."""
+        config = copy.deepcopy(self.config)
+        config.name = name or self.name
+        own = {"config": config, "modules": copy.deepcopy(self.modules)}
+        return type(self)(**self.parts() | own, **self.readers.shared(), device=self.device)
+
+    def to(self, device: str) -> Self:
+        """Run on another device from now on; `"auto"` changes nothing. An :class:`InputError` where there is none."""
+        if device != "auto":
+            self.readers.to(device)
+            self.device = device
+        return self
+
+    def __repr__(self) -> str:
+        c = self.config
+        return f"BioVerse({c.name!r}, {list(c.encoders)}, llm={c.llm.name!r}, n_soft={c.n_soft})"
 
     def save(self, path: str | Path, *, overwrite: bool = False, dtype: str = "float32") -> Path:
         """Write the model as a folder: `config.json`, `*.safetensors`, encoders and a card. Never the language model.
 
-        Parameters
-        ----------
-        path
-            Folder to make.
-        overwrite
-            Replace a checkpoint that is already there.
-        dtype
-            `"float32"` keeps every bit; `"float16"` halves the size.
-
-        Raises
-        ------
-        InputError
-            There is something at `path` that may not be replaced.
+        `dtype="float16"` halves the size. An :class:`InputError` where there is something at `path`: a model there is
+        replaced with `overwrite`, other things never are.
         """
-        from .checkpoint import save_checkpoint
-
-        return save_checkpoint(self, path, overwrite=overwrite, dtype=dtype)
+        return checkpoint.write(self.parts(), path, overwrite=overwrite, dtype=dtype)
 
     @classmethod
     def from_pretrained(
         cls, name_or_path: str | Path, *, llm: str | Backbone | None = None, device: str = "auto"
     ) -> BioVerse:
-        """Load a model by name, folder or hub id (`"owner/name"`, better `"owner/name@<40-digit commit>"`).
-
-        The same as :func:`scbioverse.models.load`.
-        """
-        from .registry import load
-
-        return load(name_or_path, llm=llm, device=device)
+        """Load a model by name, folder or hub id; the same as :func:`scbioverse.models.load`."""
+        folder, handed_in = find(name_or_path), not isinstance(llm, str | None)
+        if llm is None and not is_local(name_or_path):
+            llm = checkpoint.named_llm(folder)  # who names a model on the hub names what it is made of
+        given: dict[str, Any] = {"backbone" if handed_in else "llm": llm, "device": device}
+        read = partial(checkpoint.read, folder, lambda parts: cls(**parts, **given))
+        # A language model that was handed in is the caller's, and so is what is read with it.
+        return read() if handed_in else LOADED.get(folder, (llm, device), read)
 
     def push_to_hub(
         self, repo_id: str, *, private: bool = True, dtype: str = "float32", message: str = "", token: str | None = None
     ) -> str:
         """Save the model and upload it to the Hugging Face hub: tensors, configuration and card, nothing else.
 
-        Parameters
-        ----------
-        repo_id
-            `"owner/name"`; made if it is not there.
-        private
-            Whether a new repository is for its owner alone.
-        dtype
-            As in :meth:`save`.
-        message
-            Of the commit.
-        token
-            Of the hub; the one that the hub's own login keeps if not given.
-
-        Returns
-        -------
-        `"owner/name@<commit>"`, which loads exactly what was uploaded.
-
-        Raises
-        ------
-        OfflineError
-            `settings.offline` is on, or the hub cannot be reached.
+        The repository `"owner/name"` is made if it is not there. Returns `"owner/name@<commit>"`, which loads exactly
+        what was uploaded; an :class:`OfflineError` where `settings.offline` is on or the hub cannot be reached.
         """
-        from ._hub import push
+        save = partial(self.save, dtype=dtype)
+        return _hub.push(self.name, save, repo_id, private=private, message=message, token=token)
 
-        return push(self, repo_id, private=private, dtype=dtype, message=message, token=token)
+
+def _parts(embeddings: Float, size: int = _ROWS) -> Iterator[Float]:
+    return (embeddings[start : start + size] for start in range(0, len(embeddings), size))
+
+
+def _joined(parts: list[Tensor], width: int) -> Float:
+    return torch.cat(parts).cpu().numpy() if parts else np.empty((0, width), np.float32)
+
+
+def _log_softmax(values: Float, temperature: float) -> Float:
+    return log_softmax(values.astype(np.float64) / temperature, axis=1).astype(np.float32)

@@ -1,8 +1,16 @@
-"""From an embedding and a list of possible answers to soft tokens: which answer it resembles, said in their codes."""
+"""Candidate tokens: shares of the candidates, from attention and markers, become soft tokens made of their codes.
+
+Two steps, and the first one decides. (1) :meth:`CandidateReader.shares`: the projector's attention among the
+candidates, with marker evidence where it is had, gives each of them a share; no language model is asked. (2)
+:meth:`Candidates.soft_tokens`: the shares mix the candidates' codes, which began as the language model's own embeddings
+of their names. What the language model then reads is the answer in its own words; see :mod:`scbioverse.models.bioverse`
+for what it adds.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -18,15 +26,17 @@ from .attention import attended
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from torch import Tensor
+    from torch import Tensor, nn
 
-    from .bioverse import BioVerse
+    from ..nn import CandidateTokens
+    from .config import BioVerseConfig
+    from .reader import PromptReader
 
 Float = NDArray[np.float32]
 # Shares are rounded to so many parts: cells of one type then often have the same soft tokens, and are read once. Of 8
 # parts in place of 32, half as many are read, and mean accuracies (development, left out, types) fall by 0 to 0.003.
 STEPS = 8
-_ROWS = 4096  # rounded at a time: it changes memory only
+_ROWS = 4096  # computed at a time: it changes memory only
 
 
 def in_steps(shares: NDArray[np.floating], steps: int) -> Float:
@@ -53,114 +63,143 @@ def in_steps(shares: NDArray[np.floating], steps: int) -> Float:
     return ((low + (rank < missing[:, None])) / steps).astype(np.float32)
 
 
-def can_ask(model: BioVerse, terms: Sequence[str | None], modality: str) -> bool:
-    """Whether soft tokens can depend on the candidates: there are codes of answers, and two terms that are known."""
-    made = model.config.encoders[modality]
-    return bool(made.candidates) and sum(map(bool, candidate_columns(terms, made.terms))) > 1
-
-
-def answer_shares(
-    model: BioVerse,
-    embeddings: Float,
-    terms: Sequence[str | None],
-    modality: str,
-    *,
-    evidence: NDArray[np.floating] | None = None,
-    steps: int | None = STEPS,
-    first: Sequence[int] | None = None,
-) -> Float:
-    """How much each candidate gets of what is known: float32 (n, m), rows add up to 1.
-
-    That is the attention among the candidates, or, with evidence, its pool with that (see
-    :class:`scbioverse.models.config.Calibration`). A candidate that the attention does not know is judged by its kin,
-    see :func:`scbioverse.models.attention.best_of_columns`. For questions that :func:`can_ask` says yes to.
-
-    Parameters
-    ----------
-    evidence
-        (n, m), marker evidence.
-    first
-        An order of the candidates: of those that could as well be rounded up, the one that comes first is.
-    """
-    row = model.config.calibration.get("candidate_tokens")
-    order = np.arange(len(terms)) if first is None else np.asarray(first, dtype=np.int64)
-    out = np.empty((len(embeddings), len(terms)), dtype=np.float32)
-    for start in range(0, len(embeddings), _ROWS):
-        rows = slice(start, start + _ROWS)
-        joint = attended(model, embeddings[rows], terms, modality)
-        if joint is None:
-            raise InputError("the attention tells fewer than two of the candidates apart.")
-        if evidence is not None and row is not None:
-            joint = row.weight("prototypes") * joint + row.weight("markers") * np.asarray(
-                evidence[rows], dtype=np.float64
-            )
-        shares = softmax(joint, axis=1)
-        out[rows] = shares
-        if steps is not None:
-            out[rows, order] = in_steps(shares[:, order], steps)
-    return out
-
-
 @torch.no_grad()
-def codes_of(model: BioVerse, names: Sequence[str], terms: Sequence[str | None], modality: str) -> Tensor:
-    """Codes of candidates, float32 (m, n_soft, d_llm).
-
-    A term's own, where it was learned and the term is asked for by the name that it was learned with; else what the
-    language model's own embedding of the name begins with, which a frozen model that was shown lines of copying reads.
-    """
-    learned = answers(model, modality)
-    place = {cl_id: row for row, cl_id in enumerate(model.config.encoders[modality].candidates)}
-    codes: list[Tensor] = []
-    for name, cl_id in zip(names, terms, strict=True):
-        known = cl_id in place and answer_name(str(cl_id), model.config.names) == name
-        codes.append(learned.codes[place[str(cl_id)]] if known else name_code(model, name).to(learned.codes))
-    return torch.stack(codes)
-
-
-def what_is_read(
-    model: BioVerse,
-    embeddings: Float,
-    names: Sequence[str],
-    terms: Sequence[str | None] | None,
-    modality: str,
-    *,
-    evidence: NDArray[np.floating] | None = None,
-    steps: int | None = STEPS,
-) -> tuple[Float, Callable[[Float], Tensor]]:
-    """Return what decides each row's soft tokens, and how they are made of it.
-
-    Shares of the answers, float32 (n, m), where :func:`can_ask` says so; else the embeddings.
-    """
-    values = np.asarray(embeddings, dtype=np.float32)
-    if terms is None or not can_ask(model, terms, modality):
-        return values, lambda block: model.project(block, modality)
-    # By name: labels in another order are the same question.
-    first = np.argsort(np.array(names), kind="stable").tolist()
-    shares = answer_shares(model, values, terms, modality, evidence=evidence, steps=steps, first=first)
-    codes, mix = codes_of(model, names, terms, modality), answers(model, modality)
-    return shares, lambda block: mix(torch.from_numpy(block).to(codes.device), codes)
-
-
-def answers(model: BioVerse, modality: str) -> Any:
-    """Return the codes of answers of a modality.
-
-    Raises
-    ------
-    InputError
-        It has none.
-    """
-    held: Any = model.modules["candidate_tokens"]
-    if modality not in held:
-        raise InputError(f"model {model.name!r} has no codes of answers for {modality!r}.")
-    return held[modality]
-
-
-@torch.no_grad()
-def name_code(model: BioVerse, name: str, *, max_chars: int = MAX_LABEL_CHARS) -> Tensor:
+def name_code(reader: PromptReader, name: str, *, max_chars: int = MAX_LABEL_CHARS) -> Tensor:
     """Slots of a text, float32 (n_soft, d_llm): its tokens' input embeddings, the last slot the mean of those left."""
-    ids = model.answer_ids(name, max_chars=max_chars)[:-1]
-    words = model.backbone.embed_tokens(torch.tensor(ids, device=model.backbone.device)).float()
-    n_soft = model.config.n_soft
+    ids = reader.answer_ids(name, max_chars=max_chars)[:-1]
+    words = reader.backbone.embed_tokens(torch.tensor(ids, device=reader.backbone.device)).float()
+    n_soft = reader.n_soft
     if len(ids) <= n_soft:
         return torch.cat([words, words[-1:].expand(n_soft - len(ids), -1)])
     return torch.cat([words[: n_soft - 1], words[n_soft - 1 :].mean(dim=0, keepdim=True)])
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """Codes of the candidates of one question.
+
+    Attributes
+    ----------
+    mix
+        How shares mix them.
+    codes
+        float32 (m, n_soft, d_llm).
+    """
+
+    mix: CandidateTokens
+    codes: Tensor
+
+    def soft_tokens(self, shares: Tensor | Float) -> Tensor:
+        """Mix the codes by shares (n, m): soft tokens (n, n_soft, d_llm)."""
+        return self.mix(torch.as_tensor(shares).to(self.codes.device), self.codes)
+
+
+class CandidateReader:
+    """What decides which candidates are said of a modality.
+
+    Parameters
+    ----------
+    config
+        The model's.
+    modality
+        The modality.
+    known
+        Its candidate tokens, None for a model without.
+    ready
+        Returns the projector, and embeddings checked and brought to where it is.
+    """
+
+    def __init__(
+        self,
+        config: BioVerseConfig,
+        modality: str,
+        known: CandidateTokens | None,
+        ready: Callable[[Float], tuple[nn.Module, Tensor]],
+    ) -> None:
+        self.config, self.made, self.known, self.ready = config, config.encoders[modality], known, ready
+        self.place = {cl_id: row for row, cl_id in enumerate(self.made.candidates)}
+
+    def tells_apart(self, terms: Sequence[str | None]) -> bool:
+        """Whether soft tokens can depend on these candidates: there are codes, and the attention knows two terms."""
+        return self.known is not None and sum(map(bool, candidate_columns(terms, self.made.terms))) > 1
+
+    def temperature(self, terms: Sequence[str | None] | None, *, evidence: bool) -> float:
+        """Return what the language model's word about such names is divided by, with or without evidence."""
+        table, row = self.config.calibration, "score"
+        if terms is not None and self.tells_apart(terms):
+            row = "candidate_tokens" if evidence else "candidate_tokens_alone"
+        return table.get(row, table["score"]).temperature
+
+    def attention(self, embeddings: Float, terms: Sequence[str | None]) -> NDArray[np.float64] | None:
+        """Log-probabilities (n, m) of terms by the projector's attention; see :func:`.attention.attended`."""
+        if not any(self.made.terms) or not len(embeddings):
+            return None
+        parts = (embeddings[start : start + _ROWS] for start in range(0, len(embeddings), _ROWS))
+        found = [attended(*self.ready(part), self.made.terms, terms) for part in parts]
+        return None if found[0] is None else np.concatenate(found)  # type: ignore[arg-type]
+
+    def shares(
+        self,
+        embeddings: Float,
+        terms: Sequence[str | None],
+        *,
+        evidence: NDArray[np.floating] | None = None,
+        steps: int | None = STEPS,
+        first: NDArray[np.int64] | None = None,
+    ) -> Float:
+        """How much each candidate gets of what is known: float32 (n, m), rows add up to 1.
+
+        That is the attention among the candidates, or, with (n, m) marker evidence, its pool with that by the weights
+        of `"candidate_tokens"` in the calibration. Rounded to `steps`; of candidates that could as well be rounded up,
+        the one that comes `first` is.
+        """
+        row = None if evidence is None else self.config.calibration.get("candidate_tokens")
+        joint = self.attention(embeddings, terms)
+        if joint is None and len(embeddings):
+            raise InputError("the attention tells fewer than two of the candidates apart.")
+        if joint is None:
+            return np.empty((0, len(terms)), dtype=np.float32)
+        if row is not None and evidence is not None:
+            joint = row.weight("prototypes") * joint
+            joint += row.weight("markers") * np.asarray(evidence, dtype=np.float64)
+        out = softmax(joint, axis=1)
+        if steps is None:
+            return out.astype(np.float32)
+        order = np.arange(len(terms)) if first is None else first
+        out[:, order] = in_steps(out[:, order], steps)
+        return out.astype(np.float32)
+
+    def codes(self, names: Sequence[str], terms: Sequence[str | None], reader: PromptReader) -> Candidates:
+        """Return the candidates' codes.
+
+        A term's own, where it was learned and the term is asked for by the name that it was learned with; else what the
+        language model's own embedding of the name begins with, which a frozen model that was shown lines of copying
+        reads.
+        """
+        if self.known is None:
+            raise InputError(f"model {self.config.name!r} has no candidate tokens for this modality.")
+        learned, codes = self.known.codes.detach(), []
+        for name, cl_id in zip(names, terms, strict=True):
+            own = cl_id in self.place and answer_name(str(cl_id), self.config.names) == name
+            codes.append(learned[self.place[str(cl_id)]] if own else name_code(reader, name).to(learned))
+        return Candidates(self.known, torch.stack(codes))
+
+    def question(
+        self,
+        embeddings: Float,
+        names: Sequence[str],
+        terms: Sequence[str | None] | None,
+        evidence: Float | None,
+        steps: int | None,
+        reader: PromptReader,
+    ) -> tuple[Float, Candidates | None]:
+        """Return what decides the rows' soft tokens, and the candidates' codes where these have a say, else None.
+
+        That is each row's shares of the candidates, float32 (n, m), or the embeddings as they are.
+        """
+        values = np.asarray(embeddings, dtype=np.float32)
+        if terms is None or not self.tells_apart(terms):
+            return values, None
+        # By name: labels in another order are the same question.
+        first = np.argsort(np.array(names), kind="stable")
+        return self.shares(values, terms, evidence=evidence, steps=steps, first=first), self.codes(names, terms, reader)

@@ -3,115 +3,68 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..errors import InputError
 from ..llm._memory import BatchSize, first_size
-from ..llm.adapter import reading_twin
 from ..llm.generate import Generated, generate
-from ..llm.prefix import PrefixCache
 from ..llm.prompts import encode_plain
 from ..llm.questions import QuestionTemplate
-from ..nn import Composer, choose_phrases
-from .writer import TextWriter
+from ..nn import choose_phrases
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-    from ..llm import Backbone
-    from ..nn import BioTokens
-    from .bioverse import BioVerse
+    from torch import nn
+
     from .phrase_book import PhraseBook
+    from .reader import PhrasePrompt
+    from .writer import TextWriter
 
 Float = NDArray[np.float32]
 
 
-class Voice:
-    """What a modality is written of with, whichever object of it: a language model, and the keys of its opening.
-
-    Parameters
-    ----------
-    backbone
-        The language model.
-    tokens
-        Markers and placeholders.
-    book
-        What is said.
-    """
-
-    def __init__(self, backbone: Backbone, tokens: BioTokens, book: PhraseBook) -> None:
-        self.backbone, self.composer = backbone, Composer(backbone.embed_tokens, tokens)
-        self.opening_ids = [*backbone.bos_ids, *encode_plain(backbone, book.opening)]
-        self.closing = encode_plain(backbone, book.closing)
-
-    @cached_property
-    def prefix(self) -> PrefixCache:
-        """Keys and values of the opening."""
-        with torch.no_grad():
-            embeds = self.composer.compose([self.opening_ids]).inputs_embeds[0]
-            return PrefixCache(self.backbone, embeds)
-
-
 class PhraseCaptioner:
-    """Prompt, phrases and decoding loop of one modality; see :class:`~scbioverse.models.phrase_book.PhraseBook`.
+    """Phrases that hold of an embedding, and the decoding loop that words them; see :class:`.PhraseBook`.
 
     Parameters
     ----------
-    model
-        The model; its language model is loaded when something is written.
     modality
         The modality.
-
-    Raises
-    ------
-    InputError
-        The model has no phrases for it.
+    book
+        What can be said of it.
+    modules
+        The model's trained parts, the phrase heads among them.
+    prompt
+        Returns what writes; the first call loads the language model.
+    asks
+        Returns what answers questions in a wording of its own.
     """
 
-    def __init__(self, model: BioVerse, modality: str) -> None:
-        book = model.phrase_books.get(modality)
-        if book is None:
-            raise InputError(f"model {model.name!r} has no phrases to write of {modality!r} by.")
-        self.model, self.modality, self.book = model, modality, book
-        self._text_writer: TextWriter | None = None
+    def __init__(
+        self,
+        modality: str,
+        book: PhraseBook,
+        modules: nn.ModuleDict,
+        prompt: Callable[[], PhrasePrompt],
+        asks: Callable[[QuestionTemplate], TextWriter],
+    ) -> None:
+        self.modality, self.book, self.modules = modality, book, modules
+        self._prompt, self._asks = prompt, asks
 
     @property
-    def voice(self) -> Voice:
+    def prompt(self) -> PhrasePrompt:
         """What writes; the first access loads the language model."""
-        held = self.model._voices
-        if self.modality not in held:
-            adapter = self.model.writing_adapters.get(self.modality)
-            backbone = self.model.backbone
-            backbone = backbone if adapter is None else reading_twin(backbone, adapter)
-            held[self.modality] = Voice(backbone, self.model.tokens, self.book)
-        return held[self.modality]
+        return self._prompt()
 
-    @property
-    def backbone(self) -> Backbone:
-        """What writes: the language model with the modality's own adapter, where there is one."""
-        return self.voice.backbone
-
-    @property
-    def composer(self) -> Composer:
-        """Puts prompts together."""
-        return self.voice.composer
-
-    @property
-    def prefix(self) -> PrefixCache:
-        """Keys and values of the opening."""
-        return self.voice.prefix
-
-    @property
+    @cached_property
     def text_writer(self) -> TextWriter:
         """Asks questions about notes: in words, without soft tokens, of the model that answers about cells."""
-        if self._text_writer is None:
-            instruction = f"Answer the question about this {self.modality} in one short sentence, from the note."
-            self._text_writer = TextWriter(self.model, QuestionTemplate(instruction, "Note:"))
-        return self._text_writer
+        instruction = f"Answer the question about this {self.modality} in one short sentence, from the note."
+        return self._asks(QuestionTemplate(instruction, "Note:"))
 
     def answer(
         self, embeddings: Float, question: str, *, max_new_tokens: int = 96, beams: int = 1, batch_size: int = 32
@@ -164,8 +117,8 @@ class PhraseCaptioner:
     @torch.no_grad()
     def phrases(self, embeddings: Float, *, batch_size: int = 4096) -> list[list[list[str]]]:
         """Find the phrases that hold of each embedding: for each, a list for each group; see :meth:`notes`."""
-        self.model.modules.eval()
-        head = self.model.modules["phrases"][self.modality]  # type: ignore[index]
+        self.modules.eval()
+        head: Any = self.modules["phrases"][self.modality]  # type: ignore[index]
         groups, phrases = self.book.groups, self.book.phrases
         owner = [number for number, group in enumerate(groups) for _ in group.phrases]
         sizes, most = [len(one.phrases) for one in groups], [one.most for one in groups]
@@ -179,7 +132,7 @@ class PhraseCaptioner:
 
     def ids(self, note: str) -> list[int]:
         """Ids of a note and of what stands between it and the text."""
-        return encode_plain(self.backbone, " " + note)[: self.book.longest] + self.voice.closing
+        return encode_plain(self.prompt.backbone, " " + note)[: self.book.longest] + self.prompt.closing
 
     def write(
         self, embeddings: Float, *, max_new_tokens: int = 96, beams: int = 1, batch_size: int = 32
@@ -203,18 +156,23 @@ class PhraseCaptioner:
         for start in range(0, len(different), batch_size):
             block = different[start : start + batch_size]
             with torch.inference_mode():
-                composed = self.composer.compose([self.ids(one) for one in block])
+                composed = self.prompt.composer.compose([self.ids(one) for one in block])
             if memory is None:
-                length = self.book.longest + len(self.voice.closing) + max_new_tokens
+                length = self.book.longest + len(self.prompt.closing) + max_new_tokens
                 size = first_size(
-                    self.backbone, batch_size, length=length, prefix=self.prefix.length, logits=1, copies=beams,
+                    self.prompt.backbone,
+                    batch_size,
+                    length=length,
+                    prefix=self.prompt.prefix.length,
+                    logits=1,
+                    copies=beams,
                     what=f"{self.modality}s",
-                )  # fmt: skip
+                )
                 memory = BatchSize(size, what=f"{self.modality}s")
             found = memory.run(
                 lambda size, composed=composed: generate(  # type: ignore[misc]
-                    self.backbone,
-                    self.prefix,
+                    self.prompt.backbone,
+                    self.prompt.prefix,
                     composed.inputs_embeds,
                     attention_mask=composed.attention_mask,
                     max_new_tokens=max_new_tokens,
@@ -223,7 +181,7 @@ class PhraseCaptioner:
                 )
             )
             done |= dict(zip(block, found, strict=True))
-        lines = {note: self.backbone.decode(one.ids).strip().split("\n") for note, one in done.items()}
+        lines = {note: self.prompt.backbone.decode(one.ids).strip().split("\n") for note, one in done.items()}
         texts = [" ".join(lines[note][0].split()) for note in notes]
         # What was cut off counts in the probability of what was written, and cannot be told apart from it any more.
         log_probs = [done[note].log_prob if len(lines[note]) == 1 else np.nan for note in notes]

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from safetensors import SafetensorError
@@ -29,34 +31,71 @@ from ..llm.text_table import TextTable
 from ._build import build_modules
 from ._encoders import Encoders, Held
 from ._seal import check_seal, sealed
-from .bioverse import BioVerse
 from .card import render_card
 from .config import CONFIG, BioVerseConfig, check_name, read_config
 from .phrase_book import PhraseBook
 
 if TYPE_CHECKING:
-    from ..encoders import Encoder
-    from ..llm import Backbone
+    from collections.abc import Callable
 
+    from ..encoders import Encoder
+
+T = TypeVar("T")
 ENCODER_CONFIG = "encoder.json"
 TENSORS, CARD, ENCODERS, ADAPTER = "projector.safetensors", "README.md", "encoders", "adapter"
 WRITING_ADAPTERS, PHRASES = "adapters", "phrases"
 _TEXT_SPACE, _TEXT_TABLE = "text_space.", "text_table."
 
 
-def save_checkpoint(model: BioVerse, path: str | Path, *, overwrite: bool = False, dtype: str = "float32") -> Path:
-    """Write `model` to `path`; see :meth:`BioVerse.save`. The folder appears whole or not at all."""
+PARTS = (
+    "config", "encoders", "modules", "text_space", "text_table", "adapter", "phrase_books", "writing_adapters",
+)  # fmt: skip
+Parts = Mapping[str, Any]
+"""What a model is made of, by the names that `BioVerse` takes it by."""
+
+
+def tensors(parts: Parts) -> dict[str, torch.Tensor]:
+    """Every trained or fitted tensor of a model by name."""
+    out = {key: value.detach() for key, value in parts["modules"].state_dict().items()}
+    if (space := parts["text_space"]) is not None:
+        out |= {f"{_TEXT_SPACE}{key}": torch.as_tensor(one) for key, one in space.tensors().items()}
+    if (table := parts["text_table"]) is not None:
+        out |= {f"{_TEXT_TABLE}{key}": torch.from_numpy(one) for key, one in table.arrays().items()}
+    return out
+
+
+def fingerprint(parts: Parts) -> str:
+    """Sha256, in hex, of everything a result depends on: language model, template, encoders, weights, calibration."""
+    config = parts["config"].to_dict()
+    for said in ("name", "training", "metrics", "format_version"):
+        del config[said]
+    config["llm"] = config["llm"]["sha256"]
+    for one in config["encoders"].values():
+        del one["name"]
+    books = {modality: asdict(book) for modality, book in sorted(parts["phrase_books"].items())}
+    digest = hashlib.sha256(json.dumps([config, books], sort_keys=True).encode())
+    for key, value in sorted(tensors(parts).items()):
+        digest.update(f"{key}{value.dtype}{tuple(value.shape)}".encode())
+        digest.update(value.cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    adapters = {"": parts["adapter"], **parts["writing_adapters"]}
+    for modality, adapter in sorted(adapters.items()):
+        digest.update(b"" if adapter is None else f"{modality}{adapter.fingerprint()}".encode())
+    return digest.hexdigest()
+
+
+def write(parts: Parts, path: str | Path, *, overwrite: bool = False, dtype: str = "float32") -> Path:
+    """Write a model to `path`; see :meth:`BioVerse.save`. The folder appears whole or not at all."""
     if dtype not in ("float32", "float16"):
         raise InputError(f"dtype must be 'float32' or 'float16', found {dtype!r}.")
     path = Path(path).expanduser()
     place = _check_target(path, overwrite)
-    n_bytes = sum(one.nbytes for one in model.tensors().values()) / (2 if dtype == "float16" else 1)
-    check_room(place.parent, n_bytes, f"model {model.name!r}")
+    n_bytes = sum(one.nbytes for one in tensors(parts).values()) / (2 if dtype == "float16" else 1)
+    check_room(place.parent, n_bytes, f"model {parts['config'].name!r}")
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         with written_whole(place) as fresh:
             fresh.mkdir()
-            _write(model, fresh, torch.float16 if dtype == "float16" else torch.float32)
+            _write(parts, fresh, torch.float16 if dtype == "float16" else torch.float32)
     # safetensors reports a full disk by an error of its own.
     except (OSError, SafetensorError) as error:
         said = getattr(error, "strerror", None) or error
@@ -64,17 +103,20 @@ def save_checkpoint(model: BioVerse, path: str | Path, *, overwrite: bool = Fals
     return path
 
 
-def load_checkpoint(path: str | Path, *, llm: str | Backbone | None = None, device: str = "auto") -> BioVerse:
-    """Read a model that :func:`save_checkpoint` wrote.
+def named_llm(folder: Path) -> str:
+    """Name of the language model that a checkpoint was trained for."""
+    return BioVerseConfig.from_dict(read_config(folder)).llm.name
+
+
+def read(path: str | Path, make: Callable[[dict[str, Any]], T]) -> T:
+    """Read a model that :func:`write` wrote.
 
     Parameters
     ----------
     path
         The folder.
-    llm
-        Language model to use in place of the place that the checkpoint names; it must be the same model.
-    device
-        Where the language model is run, see :func:`scbioverse.models.load`.
+    make
+        Makes the model of its parts.
 
     Raises
     ------
@@ -96,10 +138,10 @@ def load_checkpoint(path: str | Path, *, llm: str | Backbone | None = None, devi
         for modality in config.encoders
         if f"{PHRASES}/{modality}.json" in values["files"]
     }
-    tensors = _read_tensors(path / TENSORS)
-    space = {k.removeprefix(_TEXT_SPACE): v for k, v in tensors.items() if k.startswith(_TEXT_SPACE)}
-    kept = {k.removeprefix(_TEXT_TABLE): v for k, v in tensors.items() if k.startswith(_TEXT_TABLE)}
-    state = {key: value for key, value in tensors.items() if not key.startswith((_TEXT_SPACE, _TEXT_TABLE))}
+    found = _read_tensors(path / TENSORS)
+    space = {k.removeprefix(_TEXT_SPACE): v for k, v in found.items() if k.startswith(_TEXT_SPACE)}
+    kept = {k.removeprefix(_TEXT_TABLE): v for k, v in found.items() if k.startswith(_TEXT_TABLE)}
+    state = {key: value for key, value in found.items() if not key.startswith((_TEXT_SPACE, _TEXT_TABLE))}
     try:
         _check_sizes(config, books, state)
         modules = build_modules(config, books)
@@ -109,48 +151,45 @@ def load_checkpoint(path: str | Path, *, llm: str | Backbone | None = None, devi
         known = TextTable.from_arrays(table, 0 if text_space is None else text_space.dim) if table else None
     except FOREIGN as error:
         raise WeightsError(f"{path / TENSORS} does not fit {CONFIG}: {error}") from error
-    made = BioVerse(
-        config,
-        encoders=encoders,
-        modules=modules,
-        text_space=text_space,
-        text_table=known,
-        backbone=llm if llm is not None and not isinstance(llm, str) else None,
-        llm=llm if isinstance(llm, str) else None,
-        device=device,
-        adapter=Adapter.load(path / ADAPTER) if f"{ADAPTER}/{ADAPTER_CONFIG}" in values["files"] else None,
-        phrase_books=books,
-        writing_adapters={
-            modality: Adapter.load(path / WRITING_ADAPTERS / modality)
+    files, at = values["files"], path / WRITING_ADAPTERS
+    parts = {
+        "config": config,
+        "encoders": encoders,
+        "modules": modules,
+        "text_space": text_space,
+        "text_table": known,
+        "adapter": Adapter.load(path / ADAPTER) if f"{ADAPTER}/{ADAPTER_CONFIG}" in files else None,
+        "phrase_books": books,
+        "writing_adapters": {
+            modality: Adapter.load(at / modality)
             for modality in config.encoders
-            if f"{WRITING_ADAPTERS}/{modality}/{ADAPTER_CONFIG}" in values["files"]
+            if f"{WRITING_ADAPTERS}/{modality}/{ADAPTER_CONFIG}" in files
         },
-    )
+    }
+    made = make(parts)
     check_seal(values, path / CONFIG)  # last: what else is wrong says more
     return made
 
 
-def _write(model: BioVerse, folder: Path, dtype: torch.dtype) -> None:
-    tensors = {key: _stored(value, dtype) for key, value in model.tensors().items()}
-    save_file(tensors, folder / TENSORS)
-    for modality, encoder in model.encoders.held().items():
+def _write(parts: Parts, folder: Path, dtype: torch.dtype) -> None:
+    config: BioVerseConfig = parts["config"]
+    save_file({key: _stored(value, dtype) for key, value in tensors(parts).items()}, folder / TENSORS)
+    for modality, encoder in parts["encoders"].held().items():
         encoder.save(folder / ENCODERS / check_name(modality, what="modality"))
-    if model.adapter is not None:
-        model.adapter.save(folder / ADAPTER, llm=model.config.llm.name, dtype=dtype)
-    for modality, adapter in model.writing_adapters.items():
+    if parts["adapter"] is not None:
+        parts["adapter"].save(folder / ADAPTER, llm=config.llm.name, dtype=dtype)
+    for modality, adapter in parts["writing_adapters"].items():
         place = folder / WRITING_ADAPTERS / check_name(modality, what="modality")
-        adapter.save(place, llm=model.config.llm.name, dtype=dtype)
-    for modality, book in model.phrase_books.items():
+        adapter.save(place, llm=config.llm.name, dtype=dtype)
+    for modality, book in parts["phrase_books"].items():
         (folder / PHRASES).mkdir(exist_ok=True)
         book.write(folder / PHRASES / f"{check_name(modality, what='modality')}.json")
     files = {file.relative_to(folder).as_posix(): _sha256(file) for file in sorted(folder.rglob("*")) if file.is_file()}
-    check_kinds(files, where=f"what model {model.name!r} saves")  # nothing is written that would not be read
-    values = sealed(model.config.to_dict() | {"files": files})
+    check_kinds(files, where=f"what model {config.name!r} saves")  # nothing is written that would not be read
+    values = sealed(config.to_dict() | {"files": files})
     (folder / CONFIG).write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    phrases = {modality: len(book.phrases) for modality, book in model.phrase_books.items()}
-    (folder / CARD).write_text(
-        render_card(model.config, files={CONFIG: "", **files}, phrases=phrases), encoding="utf-8"
-    )
+    phrases = {modality: len(book.phrases) for modality, book in parts["phrase_books"].items()}
+    (folder / CARD).write_text(render_card(config, files={CONFIG: "", **files}, phrases=phrases), encoding="utf-8")
     # safetensors makes files that only their owner may read; a model in a shared place is for all who may read it.
     for name in files:
         (folder / name).chmod((folder / CONFIG).stat().st_mode)

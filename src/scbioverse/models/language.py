@@ -5,13 +5,20 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from ..llm.represent import represent
 from ..llm.resolve import refuse_to_fetch
 
 if TYPE_CHECKING:
-    import numpy as np
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from ..llm import Backbone
+
+# Representations of texts that are kept: 20,000 of SmolLM2-135M take 46 MB.
+MOST_TEXTS = 20_000
 
 
 class LanguageModel:
@@ -57,6 +64,22 @@ class LanguageModel:
     def elsewhere(self, device: str) -> LanguageModel:
         """Return the same language model on another device, to be loaded anew."""
         return LanguageModel(self.name, device=device, mentioned_by=self.mentioned_by)
+
+    def represent(self, backbone: Backbone, texts: Sequence[str], layer: int) -> NDArray[np.float32]:
+        """Represent texts by the language model, each once as long as it lives: float32 (n, d_llm).
+
+        One at a time: in bfloat16 a text's last digits depend on what it is batched with, and a result must depend
+        neither on the other labels nor on what was asked before. On a CPU it costs little.
+        """
+        kept = self.texts
+        if len(kept) > MOST_TEXTS:
+            kept.clear()
+        rows = {text: row for text in dict.fromkeys(texts) if (row := kept.get((layer, text))) is not None}
+        if new := [text for text in dict.fromkeys(texts) if text not in rows]:
+            rows |= zip(new, represent(backbone, new, layer=layer, batch_size=1), strict=True)
+            kept |= {(layer, text): rows[text] for text in new}
+        found = [rows[text] for text in texts]
+        return np.stack(found) if found else np.empty((0, backbone.d_llm), dtype=np.float32)
 
     @property
     def n_bytes(self) -> int:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import importlib.util
-import os
-from difflib import get_close_matches
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .._hub_files import file_sha256
-from ..errors import InputError, MismatchError, WeightsError
+from ..errors import MismatchError, WeightsError
 from ..llm.resolve import KNOWN_LLMS, resolve
-from ._loaded import LOADED
 from ._seal import check_seal
 from .config import CONFIG, BioVerseConfig, read_config
+from .folders import bundled, find
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pandas as pd
 
     from ..llm import Backbone
@@ -25,7 +24,6 @@ DEFAULT_MODEL = "bioverse-small"
 COLUMNS = (
     "kind", "modalities", "encoder", "llm", "n_labels", "size_mb", "licence", "present", "missing", "summary", "path",
 )  # fmt: skip
-_BUNDLED = Path(__file__).parent / "weights"
 
 
 def load(
@@ -60,76 +58,8 @@ def load(
         It would have to be fetched, and `settings.offline` is on or the hub cannot be reached.
     """
     from .bioverse import BioVerse
-    from .checkpoint import load_checkpoint
 
-    if isinstance(model, BioVerse):
-        return model.to(device)
-    folder = find(model)
-    if llm is None and not is_local(model):
-        # Who names a model on the hub names what it is made of.
-        llm = BioVerseConfig.from_dict(read_config(folder)).llm.name
-
-    def read() -> BioVerse:
-        return load_checkpoint(folder, llm=llm, device=device)
-
-    # A language model that was handed in is the caller's, and so is what is read with it.
-    return read() if not isinstance(llm, str | None) else LOADED.get(folder, (llm, device), read)
-
-
-def find(model: str | Path) -> Path:
-    """Folder of the model with this name, path or hub id.
-
-    Raises
-    ------
-    InputError
-        It is none of these by its kind.
-    WeightsError
-        There is none.
-    OfflineError
-        It would have to be fetched, and `settings.offline` is on or the hub cannot be reached.
-    """
-    here = bundled()
-    if not isinstance(model, str | os.PathLike) or not os.fspath(model):
-        raise InputError(
-            f"a model is the name of one ({', '.join(sorted(here))}), a folder or a hub id, found {model!r:.60}."
-        )
-    text, path = os.fspath(model).rstrip("/"), Path(model).expanduser()
-    try:
-        if is_local(model):
-            return here.get(text, path)
-        there = path.exists()
-    except (OSError, ValueError) as error:  # far too long for a path, or with a zero byte
-        raise WeightsError(f"no model {str(model)!r:.80}: it is neither a name nor a path.") from error
-    if there:
-        raise WeightsError(
-            f"{path} is a file, and a model is a folder, the one that model.save() made. Name the folder"
-            + (f": {path.parent}." if (path.parent / CONFIG).is_file() else ".")
-        )
-    from ._hub import fetch_checkpoint, parse_hub_id
-
-    parsed = parse_hub_id(os.fspath(model))
-    if parsed is not None and path.parent.name == path.parent.as_posix() and not path.parent.is_dir():
-        return fetch_checkpoint(*parsed)
-    from ..encoders._resolve import SHORT_NAMES
-
-    if (reads := SHORT_NAMES.get(str(model).lower())) is not None:
-        raise WeightsError(
-            f"{str(model)!r} is an encoder of {reads}s by itself: scbioverse.tl.embed takes it. To go on, train a "
-            f"projector: model = scbioverse.tl.align(adata, text_key=..., modality={reads!r}, model={str(model)!r})."
-        )
-    lower = {name.lower(): name for name in here}
-    if near := get_close_matches(text.lower(), lower, n=1, cutoff=0.75):
-        name = lower[near[0]]
-        raise WeightsError(f"no model {text!r}. Did you mean {name!r}? See scbioverse.models.list_models().")
-    raise WeightsError(
-        f"no model {str(model)!r}: neither a bundled one ({', '.join(sorted(here)) or 'none in this installation'}) "
-        f"nor a folder. See scbioverse.models.list_models()."
-    )
-
-
-def is_local(model: str | Path) -> bool:
-    """Whether this is the name of a bundled model or a folder, so that the hub is not asked for it."""
-    return str(model).rstrip("/") in bundled() or Path(model).expanduser().is_dir()
+    return model.to(device) if isinstance(model, BioVerse) else BioVerse.from_pretrained(model, llm=llm, device=device)
 
 
 def pull(model: str) -> dict[str, str]:
@@ -186,13 +116,6 @@ def list_models() -> pd.DataFrame:
 
     rows = [_row(name, folder) for name, folder in sorted(bundled().items())]
     return pd.DataFrame(rows, columns=["name", *COLUMNS]).set_index("name")
-
-
-def bundled() -> dict[str, Path]:
-    """Folders of the models in the package, by name."""
-    if not _BUNDLED.is_dir():
-        return {}
-    return {folder.name: folder for folder in _BUNDLED.iterdir() if (folder / CONFIG).is_file()}
 
 
 def _row(name: str, folder: Path) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -14,12 +15,11 @@ from ..errors import InputError
 from ..llm._memory import BatchSize, first_size
 from ..llm.score import score_labels
 from ..llm.trie import LabelTrie
-from .candidate_tokens import STEPS, what_is_read
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable
 
-    from .bioverse import BioVerse
+    from .reader import PromptReader
 
 Float = NDArray[np.float32]
 # With more tokens in the tree of names than this, reading by levels is quicker than reading all of it; measured with
@@ -34,52 +34,38 @@ MOST_PLANNED = 48
 PRUNE = 0.05
 
 
-def score_unique(
-    model: BioVerse,
-    embeddings: Float,
-    names: list[str],
+def score_names(
+    forward: Callable[..., Float],
+    reader: PromptReader,
     modality: str,
+    rows: Float,
+    names: list[str],
     batch_size: int,
     progress: bool | None,
-    prune: float | Literal["auto"] | None = None,
-    terms: Sequence[str | None] | None = None,
-    steps: int | None = STEPS,
-    evidence: NDArray[np.floating] | None = None,
+    prune: float | Literal["auto"] | None,
 ) -> Float:
-    """Log-probabilities (n, m) before any temperature; see :meth:`BioVerse.score`."""
-    if terms is not None and len(terms) != len(names):
-        raise InputError(f"{len(names)} names go with {len(terms)} terms.")
-    trie = LabelTrie(_sequences(model, names))
+    """Log-probabilities (n, m) before any temperature; see :meth:`BioVerse.score`.
+
+    `forward` is that of the model, and `rows` what it reads: embeddings, or shares of the candidates.
+    """
+    trie = LabelTrie(answer_sequences(reader, names))
     if prune == "auto":
         prune = PRUNE if len(trie.tokens) > FEW_TOKENS else None
-    model.check_modality(modality)
-    inputs, soften = what_is_read(model, embeddings, names, terms, modality, evidence=evidence, steps=steps)
-    unique, back = unique_rows(inputs.reshape(len(inputs), int(np.prod(inputs.shape[1:]))))
-    values = inputs[unique]
+    unique, back = unique_rows(rows.reshape(len(rows), int(np.prod(rows.shape[1:]))))
     out = np.empty((unique.size, len(names)), dtype=np.float32)
-    reader = model.reader
-    prompt, prefix = reader.prompt(modality), reader.prefix(modality)
-    length, what = len(prompt.head) + min(len(names), MOST_PLANNED), f"{modality}s"
-    batch_size = first_size(reader.backbone, batch_size, length=length, prefix=prefix.length, what=what)
-    memory = BatchSize(batch_size, what=what)
-    model.modules.eval()
-    show = settings.progress if progress is None else progress
+    length, what = len(reader.prompt(modality).head) + min(len(names), MOST_PLANNED), f"{modality}s"
+    before = reader.prefix(modality).length
+    batch_size = first_size(reader.backbone, batch_size, length=length, prefix=before, what=what)
+    memory, show = BatchSize(batch_size, what=what), settings.progress if progress is None else progress
     with (
         torch.inference_mode(),
         tqdm(total=unique.size, desc="score", unit=modality, disable=not show) as bar,
     ):
         for start in range(0, unique.size, batch_size):
-            block = values[start : start + batch_size]
-            suffix = reader.suffix([prompt.head] * len(block), soften(block), modality)
+            block = rows[unique[start : start + batch_size]]
             out[start : start + len(block)] = memory.run(
-                lambda size, suffix=suffix: score_labels(  # type: ignore[misc]
-                    reader.backbone,
-                    prefix,
-                    suffix.inputs_embeds,
-                    trie,
-                    attention_mask=suffix.attention_mask,
-                    batch_size=size,
-                    prune=prune,
+                lambda size, block=block: forward(  # type: ignore[misc]
+                    block, partial(score_labels, trie=trie, batch_size=size, prune=prune)
                 )
             )
             bar.update(len(block))
@@ -99,10 +85,11 @@ def unique_rows(rows: Float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     return first.astype(np.int64), back.ravel().astype(np.int64)
 
 
-def _sequences(model: BioVerse, names: list[str]) -> list[list[int]]:
+def answer_sequences(reader: PromptReader, names: list[str]) -> list[list[int]]:
+    """Token ids of names as answers; an :class:`InputError` where there are none, or two read the same."""
     if not names:
         raise InputError("there are no names to score.")
-    sequences = [model.answer_ids(name) for name in names]
+    sequences = [reader.answer_ids(name) for name in names]
     seen: dict[tuple[int, ...], str] = {}
     for name, sequence in zip(names, sequences, strict=True):
         other = seen.setdefault(tuple(sequence), name)

@@ -9,16 +9,18 @@ import torch
 from numpy.typing import NDArray
 
 from ..llm._memory import BatchSize, first_size
-from ..llm.generate import MAX_NEW_TOKENS, Choices, Generated, generate, stream
+from ..llm.generate import MAX_NEW_TOKENS, Choices, generate, stream
 from ..llm.questions import QuestionPrompt, QuestionTemplate
 from ..llm.trie import LabelTrie
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+
+    from torch import Tensor
 
     from ..llm.prefix import PrefixCache
     from ..nn import Composed
-    from .bioverse import BioVerse
+    from .reader import PromptReader
 
 Float = NDArray[np.float32]
 
@@ -28,14 +30,18 @@ class TextWriter:
 
     Parameters
     ----------
-    model
-        The model; its language model is loaded here.
+    reader
+        The language model, with its adapter where it has one.
+    project
+        Turns embeddings of a modality into soft tokens.
     template
         Wording; the default one if not given.
     """
 
-    def __init__(self, model: BioVerse, template: QuestionTemplate | None = None) -> None:
-        self.model, self.reader = model, model.writing_reader
+    def __init__(
+        self, reader: PromptReader, project: Callable[..., Tensor], template: QuestionTemplate | None = None
+    ) -> None:
+        self.reader, self.project = reader, project
         self.template = template or QuestionTemplate()
 
     @property
@@ -54,9 +60,9 @@ class TextWriter:
         """Render a question about `objects`, (modality, name) each; see :meth:`QuestionTemplate.render`."""
         return self.template.render(
             self.reader.backbone,
-            self.model.tokens,
+            self.reader.tokens,
             question,
-            n_soft=self.model.config.n_soft,
+            n_soft=self.reader.n_soft,
             objects=objects,
             evidence=evidence,
             turns=turns,
@@ -156,95 +162,9 @@ class TextWriter:
 
     @torch.no_grad()
     def _compose(self, prompts: Sequence[QuestionPrompt], soft: Sequence[dict[str, Float]]) -> Composed:
-        self.model.modules.eval()
         modalities = sorted({modality for one in soft for modality in one})
         by_modality = {
-            modality: [
-                self.model.project(one[modality], modality) if len(one.get(modality, ())) else None for one in soft
-            ]
+            modality: [self.project(one[modality], modality) if len(one.get(modality, ())) else None for one in soft]
             for modality in modalities
         }
         return self.reader.composer.compose([list(one.suffix_ids) for one in prompts], by_modality)
-
-
-def write_labels(
-    model: BioVerse,
-    embeddings: Float,
-    names: Sequence[str] | None = None,
-    *,
-    modality: str = "cell",
-    max_new_tokens: int = 24,
-    beams: int = 1,
-    batch_size: int = 32,
-) -> tuple[list[str], Float, NDArray[np.int64]]:
-    """Let the language model write a label for each row, freely or one of `names`.
-
-    Equal embeddings are read once. What is written freely of a modality with phrases of its own (see
-    :class:`scbioverse.models.captioner.PhraseCaptioner`) is written from these.
-
-    Parameters
-    ----------
-    model
-        The model.
-    embeddings
-        float32 (n, n_tokens, dim) or (n, dim).
-    names
-        What may be written; anything if None.
-    modality
-        Modality of the embeddings.
-    max_new_tokens
-        Longest free label; names are always written to their end.
-    beams
-        See :func:`scbioverse.llm.generate.generate`.
-    batch_size
-        Most rows at once: fewer where little memory is free, and half as many each time it runs out.
-
-    Returns
-    -------
-    The texts; their log-probabilities float32 (n,), among `names` where given; and int64 (n,) which of the names each
-    is, -1 for free texts.
-    """
-    from .score import _sequences, unique_rows
-
-    model.check_modality(modality)
-    if names is None and modality in model.phrase_books:
-        captioner = model.captioner(modality)
-        said, likely = captioner.write(embeddings, max_new_tokens=max_new_tokens, beams=beams, batch_size=batch_size)
-        return said, likely, np.full(len(said), -1, dtype=np.int64)
-    reader = model.writing_reader
-    choices = None if names is None else Choices(LabelTrie(_sequences(model, list(names))))
-    rows = np.ascontiguousarray(embeddings, dtype=np.float32)
-    unique, back = unique_rows(rows.reshape(len(rows), int(np.prod(rows.shape[1:]))))
-    model.modules.eval()
-    done: list[Generated] = []
-    head = reader.prompt(modality).head
-    size = first_size(
-        reader.backbone,
-        batch_size,
-        length=len(head) + (max_new_tokens if choices is None else choices.longest),
-        prefix=reader.prefix(modality).length,
-        logits=1,
-        copies=beams,
-        what=f"{modality}s",
-    )
-    memory = BatchSize(size, what=f"{modality}s")
-    for start in range(0, unique.size, batch_size):
-        block = rows[unique[start : start + batch_size]]
-        with torch.inference_mode():
-            suffix = reader.suffix([head] * len(block), model.project(block, modality), modality)
-        done += memory.run(
-            lambda size, suffix=suffix: generate(  # type: ignore[misc]
-                reader.backbone,
-                reader.prefix(modality),
-                suffix.inputs_embeds,
-                attention_mask=suffix.attention_mask,
-                max_new_tokens=max_new_tokens if choices is None else choices.longest,
-                allowed=choices,
-                beams=beams,
-                batch_size=size,
-            )
-        )
-    texts = [" ".join(reader.backbone.decode(one.ids).split()) for one in done]
-    log_probs = np.array([one.log_prob for one in done], dtype=np.float32)
-    which = np.array([-1 if choices is None else choices.label(one.ids) for one in done], dtype=np.int64)
-    return [texts[i] for i in back], log_probs[back], which[back]

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import InputError, MissingKeyError
 from ..llm.questions import bounded
-from ..models.writer import write_labels
+from ..models.written_labels import write_labels
 
 if TYPE_CHECKING:
     from anndata import AnnData

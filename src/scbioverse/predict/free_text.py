@@ -13,7 +13,7 @@ from ..knowledge.phrases import canonical_phrase
 from ..knowledge.sentences import split_sentences
 from ..knowledge.spoken import term_said
 from ..llm.questions import MAX_EVIDENCE_CHARS, bounded
-from ..models.writer import write_labels
+from ..models.written_labels import write_labels
 from .candidates import Candidates, Label
 from .decide import Said
 from .pool import Scores, pool, weights_of

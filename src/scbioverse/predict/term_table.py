@@ -79,7 +79,7 @@ def card_coordinates(model: BioVerse, candidates: Candidates) -> Float:
 
 def keep_ontology(model: BioVerse) -> None:
     """Keep the coordinates of all terms' descriptions in the model, so that what it saves has them."""
-    model.text_table = None
+    model.space.table = None
     model.keep_texts(list(_cards(term_ids()).values()), ontology_coordinates(model))
 
 

@@ -104,12 +104,13 @@ def make_task(
     general_text: bool,
     batch_size: int | None,
 ) -> tuple[Any, Any]:
+    from ..models.edit import set_phrases
     from ..train import AutoregressiveTask, ContrastiveTask, LabelSampler, MixedTask
 
     parts: list[tuple[Any, float]] = []
     if loss in ("autoregressive", "both"):
         # The language model learns to read the projector: it need not be told phrases any more.
-        model.set_phrases(modality, None)
+        set_phrases(model, modality, None)
         parts.append((AutoregressiveTask(model, modality=modality, candidates=_choice(model, texts)), 1.0))
     if loss in ("contrastive", "both"):
         negatives = general_texts() if general_text else []
@@ -181,9 +182,11 @@ def finish(
     Of a modality that the model does not read first, only what was measured: methods, labels and temperatures are those
     of the first.
     """
+    from ..models.edit import forget_terms
+
     config = model.config
     first = is_first(model, modality)
-    model.forget_terms(modality)  # the prototypes have moved
+    forget_terms(model, modality)  # the prototypes have moved
     made, learned = config.encoders[modality], METHODS[loss]
     # Who learned to name it can write of it; who learned nearness alone writes as before.
     writes = ("generate",) if made.writes or "score" in learned else ()
@@ -205,7 +208,7 @@ def finish(
     rows = {method: replace(config.calibration[method], thresholds={}) for method in ("score", "nearest")}
     rows["score"] = replace(rows["score"], temperature=1.0)
     if "nearest" in learned:
-        begun = float(1.0 / model.shared(modality).log_scale.detach().exp())
+        begun = float(1.0 / model.space.head(modality).log_scale.detach().exp())
         rows["nearest"] = replace(rows["nearest"], temperature=begun)
     config.calibration = rows
     config.metrics = {}

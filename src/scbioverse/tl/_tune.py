@@ -146,6 +146,7 @@ def tune(
     if is_mudata(adata):
         return on_part(tune, locals())
     from ..llm.adapter import AdapterConfig
+    from ..models.edit import forget_candidate_tokens, set_phrases
     from ..train import fit
     from ..train.instructions import InstructionSampler, InstructionTask
     from ..train.state import state_place
@@ -175,9 +176,9 @@ def tune(
     history = fit(task, sampler, steps=steps, lr=lr, seed=seed, state=state, save_every=save_every)
     new.set_adapter(task.adapter())
     for one in new.modalities:
-        new.forget_candidate_tokens(one)  # what is read now was taught without them
+        forget_candidate_tokens(new, one)  # what is read now was taught without them
     for one in lessons.modalities:
-        new.set_phrases(one, None)  # it writes of them as it was taught here
+        set_phrases(new, one, None)  # it writes of them as it was taught here
         made = new.config.encoders[one]
         new.config.encoders[one] = made if made.writes else replace(made, methods=(*made.methods, "generate"))
     # The other rows weigh what the language model said before, and thresholds were chosen for these.

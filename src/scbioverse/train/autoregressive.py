@@ -103,9 +103,7 @@ class AutoregressiveTask:
         answers = [self._answer(text) for text in texts]
         read = self._lengths(batch)
         head = self._prompt.head
-        ids = [head + answer[:length] for answer, length in zip(answers, read, strict=True)]
-        soft = self.soft(batch)
-        hidden = self.model.reader.read(ids, soft, self.modality)
+        hidden = self.read(batch, [answer[:length] for answer, length in zip(answers, read, strict=True)])
         out: dict[str, Tensor] = {}
         loss = hidden.new_zeros((), dtype=torch.float32)
         if candidates is not None:
@@ -118,9 +116,9 @@ class AutoregressiveTask:
             loss = loss + (1.0 if candidates is None else self.full_weight) * out["full"]
         return {"loss": loss, **out}
 
-    def soft(self, batch: Batch) -> Tensor:
-        """Soft tokens (n, n_soft, d_llm) of a batch, with a gradient."""
-        return self.model.project(torch.as_tensor(batch["embeddings"]), self.modality)
+    def read(self, batch: Batch, answers: list[list[int]]) -> Tensor:
+        """Hidden states (n, T, d_llm) behind the cached beginning; gradients flow to what makes the soft tokens."""
+        return self.model.forward(torch.as_tensor(batch["embeddings"]), modality=self.modality, answers=answers)
 
     def _restricted(self, wanted: Targets, n: int, hidden: Tensor, head: int) -> tuple[Tensor, Tensor]:
         device = hidden.device

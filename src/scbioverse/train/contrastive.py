@@ -75,17 +75,24 @@ class ContrastiveTask:
         """Return `loss` and `recall`, the share of cells nearest to a text of their own group."""
         written = batch.get("cards", batch["texts"])
         self.prepare(written)
-        shared = self.model.shared(self.modality)
+        space = self.model.space
         soft = self.model.project(torch.as_tensor(batch["embeddings"]), self.modality)
-        self.model.centre_shared(soft, self.modality)
-        cells = self.model.to_shared(soft, self.modality)
+        space.centre(soft, self.modality)
+        cells = space.place(soft, self.modality)
         texts = self._vectors[[self._texts[text] for text in written]].to(cells.device)
         groups = torch.as_tensor(batch["groups"], device=cells.device)
         related = torch.as_tensor(batch["related"]) if "related" in batch else None
         negatives = self._negatives
         if negatives is not None and self.n_negatives is not None and self.n_negatives < len(negatives):
             negatives = negatives[torch.randperm(len(negatives))[: self.n_negatives]]
-        loss = info_nce(cells, texts, groups=groups, negatives=negatives, scale=shared.log_scale.exp(), related=related)
+        loss = info_nce(
+            cells,
+            texts,
+            groups=groups,
+            negatives=negatives,
+            scale=space.head(self.modality).log_scale.exp(),
+            related=related,
+        )
         with torch.no_grad():
             nearest = (cells @ texts.T).argmax(dim=1)
             recall = (groups[nearest] == groups).float().mean()

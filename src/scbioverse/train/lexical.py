@@ -60,7 +60,7 @@ class LexicalTask:
     def target(self, text: str) -> Tensor:
         """Slots of a text, float32 (n_soft, d_llm)."""
         if text not in self._targets:
-            self._targets[text] = name_code(self.model, text, max_chars=MAX_TEXT_CHARS)
+            self._targets[text] = name_code(self.model.reader, text, max_chars=MAX_TEXT_CHARS)
         return self._targets[text]
 
     def __call__(self, batch: Batch) -> dict[str, Tensor]:

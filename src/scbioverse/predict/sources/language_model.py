@@ -91,7 +91,7 @@ def _own_lists(batch: Batch, texts: list[str], shortlist: NDArray[np.int64]) -> 
             rows = order[start : start + _ROWS]
             here, place = np.unique(ranks[rows], return_inverse=True)
             trie = LabelTrie([sequences[i] for i in here])
-            suffix = reader.suffix([prompt.head] * len(rows), model.project(batch.values[rows], modality), modality)
+            suffix = reader.compose(model.project(batch.values[rows], modality), modality)
             found = memory.run(
                 lambda size, suffix=suffix, trie=trie, place=place: score.score_own_lists(  # type: ignore[misc]
                     reader.backbone,

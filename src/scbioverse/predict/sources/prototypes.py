@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ...models.attention import attended
-
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -20,8 +18,8 @@ class Prototypes:
     name = "prototypes"
 
     def scores(self, batch: Batch, candidates: Candidates) -> NDArray[np.float64] | None:
-        """Log-probabilities (n, m); see :func:`scbioverse.models.attention.attended`."""
-        return attended(batch.model, batch.values, candidates.terms, batch.modality)
+        """Log-probabilities (n, m); see :meth:`scbioverse.models.BioVerse.attention`."""
+        return batch.model.attention(batch.values, candidates.terms, batch.modality)
 
 
 SOURCE = Prototypes
