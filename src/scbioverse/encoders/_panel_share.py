@@ -276,6 +276,8 @@ class PanelScores:
         self.match: GeneMatch = cells.match(stats.genes, min_genes=1, judge=False)
         self.panel = stats.panel(self.match.vocab)
         self._asked: dict[tuple[str | None, ...], _MarkerSums] = {}
+        for terms in cells.wanted:
+            self.ask(cells, terms)
 
     def offsets(self, cells: Cells, rows: slice | NDArray[np.integer]) -> tuple[sp.csr_array, NDArray[np.bool_]]:
         """Return :func:`panel_offsets` of some cells, and bool (n,): which have no counts in these genes."""

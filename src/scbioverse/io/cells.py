@@ -79,6 +79,8 @@ class Cells:
         encoder reads from elsewhere, `obsm` say, it finds under `key`.
     n_obs
         Cells.
+    wanted
+        Cell types whose marker sums somebody will ask for: who walks through the cells takes them on the way.
     """
 
     def __init__(self, adata: AnnData, layer: str | None, key: str | None) -> None:
@@ -87,6 +89,7 @@ class Cells:
         self._held: dict[int, sp.csr_array] = {}
         self._keeps = self.n_obs <= _KEPT_CELLS
         self._made: dict[Any, Any] = {}
+        self.wanted: list[tuple[str | None, ...]] = []
 
     @classmethod
     def of(cls, data: AnnData | Cells, layer: str | None = None, key: str | None = None) -> Cells:

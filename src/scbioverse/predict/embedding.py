@@ -186,7 +186,8 @@ def _stored(cells: Cells, slots: Slots, encoder: Encoder, modality: str) -> Repr
     # What was not asked for explicitly is taken as it was embedded.
     asked, made = {"key": cells.key, "layer": cells.layer}, {name: record.get(name) for name in ("key", "layer")}
     if asked != made and all(asked[name] in (None, made[name]) for name in made):
-        cells = Cells.of(adata, **made)
+        wanted, cells = cells.wanted, Cells.of(adata, **made)
+        cells.wanted = wanted
     values = tokens_in(adata.obsm[slot])
     if why := _out_of_date(cells, slot, record, values, encoder):
         logger.info("%s: embedding anew", why)

@@ -21,6 +21,7 @@ from ..knowledge.phrases import canonical_phrase
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ..models import BioVerse
     from .candidates import Candidates
     from .sources import Batch
 
@@ -120,27 +121,44 @@ def compare_outside(batch: Batch, candidates: Candidates, *, needed: bool) -> Aw
     None where it cannot be told: the model has no text space or no vocabulary of terms, a candidate resolved to none,
     or there is no term outside.
     """
-    model, ids = batch.model, candidates.terms
+    model = batch.model
+    found = compared_terms(model, candidates, batch.modality, needed=needed)
+    if found is None:
+        return None
+    inside, outside = found
+    cards = [*candidates.cards, *(label_card(one) for one in (*inside[len(candidates) :], *outside) if one)]
+    near = batch.coordinates @ model.text_coordinates(cards).T
+    near = near + MARKER_WEIGHT * _evidence(batch, [*inside, *outside])
+    here, away = np.split(near, [len(inside)], axis=1)
+    gap = away.max(axis=1) - here.max(axis=1)
+    chance = expit(gap.astype(np.float64) / SCALE).astype(np.float32)
+    return Away(chance, away.argmax(axis=1), outside)
+
+
+def compared_terms(
+    model: BioVerse, candidates: Candidates, modality: str, *, needed: bool
+) -> tuple[list[str | None], list[str]] | None:
+    """Return the terms that stand for the candidates and those outside, or None where nothing can be compared.
+
+    Parameters
+    ----------
+    model, candidates, modality
+        What is called by what.
+    needed
+        See :func:`compare_outside`.
+    """
     vocabulary = [one for one in model.config.default_labels or () if one.startswith("CL:")]
     unresolved = any(label.cl_id is None for label in candidates)
     # Rows with shortlists are offered the whole ontology: nothing is outside.
-    if batch.modality != "cell" or model.text_space is None or unresolved or candidates.shortlist is not None:
+    if modality != "cell" or model.text_space is None or unresolved or candidates.shortlist is not None:
         return None
-    outside = outside_terms(vocabulary, [one for one in ids if one is not None])
-    if not outside:
-        return None
+    outside = outside_terms(vocabulary, [one for one in candidates.terms if one is not None])
     # What tumour cells are like, their own description does not say.
     origins = _origins(candidates)
     stand_in = [one for one in vocabulary if one in origins]
     cards = [*candidates.cards, *(label_card(one) for one in (*stand_in, *outside))]
-    if not needed and (model.text_table is None or not model.text_table.find(cards)[0].all()):
-        return None
-    near = batch.coordinates @ model.text_coordinates(cards).T
-    near = near + MARKER_WEIGHT * _evidence(batch, [*ids, *stand_in, *outside])
-    inside, away = np.split(near, [len(ids) + len(stand_in)], axis=1)
-    gap = away.max(axis=1) - inside.max(axis=1)
-    chance = expit(gap.astype(np.float64) / SCALE).astype(np.float32)
-    return Away(chance, away.argmax(axis=1), outside)
+    ready = needed or (model.text_table is not None and model.text_table.find(cards)[0].all())
+    return ([*candidates.terms, *stand_in], outside) if outside and ready else None
 
 
 def _origins(candidates: Candidates) -> set[str]:

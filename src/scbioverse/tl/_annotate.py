@@ -16,6 +16,7 @@ from .._results import check_target, columns_of, own_copy, write_results
 from .._shown import shown_name
 from ..explain.reasons import reasons
 from ..explain.wording import Wording
+from ..io import Cells
 from ..models import load
 from ..predict.candidates import Labels, log_labels, read_labels
 from ..predict.decide import Calls, decide
@@ -23,7 +24,7 @@ from ..predict.embedding import represent_rows
 from ..predict.free_text import write_for
 from ..predict.group_names import propose
 from ..predict.groups import read_groups, read_samples, warn_of_disagreement
-from ..predict.open_set import compare_outside
+from ..predict.open_set import compare_outside, compared_terms
 from ..predict.options import Method, Options, Rationale
 from ..predict.pool import Scores, pool, pool_record, weights_of
 from ..predict.samples import harmonise_samples
@@ -140,7 +141,9 @@ def annotate(
     groups = None if groupby is None else read_groups(adata, groupby)
     samples = None if sample_key is None else read_samples(adata, sample_key)
     named = _named(options, loaded)
-    embedded = represent_rows(adata, loaded, modality=modality, key=key, layer=layer, slots=slots)
+    cells = Cells.of(adata, layer, key)
+    cells.wanted = _wanted(options, loaded, named)
+    embedded = represent_rows(cells, loaded, modality=modality, slots=slots)
     # Markers and reasons are read where the embedding was: from other values they would not fit it.
     evidence = evidence_of(embedded.cells, loaded) if modality == "cell" else None
     batch = Batch(loaded, embedded.values, modality, evidence, batch_size)
@@ -191,6 +194,15 @@ def _named(options: Options, model: BioVerse) -> Candidates | None:
     options.check_number(len(candidates))
     log_labels(candidates, own=options.labels is None)
     return candidates
+
+
+def _wanted(options: Options, model: BioVerse, named: Candidates | None) -> list[tuple[str | None, ...]]:
+    """Terms whose marker sums will be asked for: they are taken while the encoder walks through the cells."""
+    if named is None or options.method == "generate":
+        return []
+    compared = compared_terms(model, named, options.modality, needed=bool(options.unknown_threshold))
+    scored = [] if options.markers is False else [tuple(named.terms)]
+    return scored if compared is None else [*scored, (*compared[0], *compared[1])]
 
 
 def _scores(batch: Batch, options: Options, named: Candidates | None, groups: Groups | None) -> Scores:
