@@ -8,6 +8,8 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
+import pandas as pd
+
 from ..knowledge.genes import load_genes
 from ..knowledge.names.words import meanings
 from ..knowledge.ontology import fold, load_ontology
@@ -37,7 +39,7 @@ _NUMBERED = re.compile(
     r"|FIG|TABLE|LAYER|COV|[A-Z])-?(?:\d+[A-Z]?|[IVX]+)|G\d?M|H\dAD|[A-Z]+-(?:CELLS?|TYPE|LIKE|SEQ|COV)"
 )
 _NEVER = frozenset(["cell", "cells", "gene", "genes", "marker", "markers"])
-_FAMILY = re.compile(r"CD\d+|HLA-D[MOPQR]")
+_MEMBER = re.compile(r"(CD\d+)[A-Z]|(HLA-D[MOPQR])[AB]\d?")
 # Families whose members' symbols do not begin with the family's name.
 _BY_HAND = {"CD16": ("FCGR3A", "FCGR3B")}
 
@@ -132,12 +134,12 @@ def _everyday() -> frozenset[str]:
 
 @lru_cache(maxsize=1)
 def _families() -> dict[str, tuple[str, ...]]:
-    found: dict[str, list[str]] = {}
-    for symbol in load_genes().symbols:
-        match = re.fullmatch(r"(CD\d+)[A-Z]|(HLA-D[MOPQR])[AB]\d?", symbol)
-        if match:
-            found.setdefault(match[1] or match[2], []).append(symbol)
-    several = {name: tuple(members) for name, members in found.items() if len(members) > 1}
+    """Names of families that are no symbols themselves, and their members."""
+    table = load_genes()
+    named = [(_MEMBER.fullmatch(symbol), symbol) for symbol in table.symbols]
+    members = pd.Series({symbol: match[1] or match[2] for match, symbol in named if match})
+    groups = members.groupby(members).groups
+    several = {str(name): tuple(some) for name, some in groups.items() if len(some) > 1 and name not in table}
     return several | _BY_HAND
 
 
@@ -145,20 +147,18 @@ def _families() -> dict[str, tuple[str, ...]]:
 def gene_of(word: str) -> tuple[tuple[str, ...], bool]:
     """Symbols that a word stands for, and whether it can mean nothing else; no symbols where no table knows it."""
     table, upper = load_genes(), word.upper()
-    family = _families().get(upper)
-    if family and _FAMILY.fullmatch(upper) and upper not in table:
-        return family, True
-    surface = meanings("surface").get(upper)
-    if surface:
-        return (surface,), True
-    hit = table.lookup(word) or (table.lookup(word.replace("-", "")) if any(c.isdigit() for c in word) else None)
-    if hit is None:
-        # Mouse spelling ("Cd3e") and lower case; without a digit it may be any word.
-        hit = table.lookup(upper) if len(word) > 2 else None
-        return ((hit[0],), len(word) > 3 and any(c.isdigit() for c in word)) if hit else ((), False)
-    plain = word.lower() in _everyday() or len(word) < 3
-    # Older names without a digit are words more often than not ("not", "flower", "IV").
-    return (hit[0],), not plain and (hit[1] != "alias" or any(c.isdigit() for c in word))
+    known = _families().get(upper) or tuple(filter(None, [meanings("surface").get(upper)]))
+    if known:
+        return known, True
+    numbered = any(map(str.isdigit, word))
+    hit = table.lookup(word) or (table.lookup(word.replace("-", "")) if numbered else None)
+    if hit is not None:
+        plain = word.lower() in _everyday() or len(word) < 3
+        # Older names without a digit are words more often than not ("not", "flower", "IV").
+        return (hit[0],), not plain and (hit[1] != "alias" or numbered)
+    # Mouse spelling ("Cd3e") and lower case; without a digit it may be any word.
+    hit = table.lookup(upper) if len(word) > 2 else None
+    return ((hit[0],), len(word) > 3 and numbered) if hit else ((), False)
 
 
 def _read(text: str, start: int, word: str) -> list[Mention]:
@@ -185,13 +185,14 @@ def _read(text: str, start: int, word: str) -> list[Mention]:
             # "CD3+CD4-CD8+": the hyphen is a sign among signs.
             first = replace(first, sign="absent")
         return [first, *_read(text, start + pieces[n].start(), rest)]
-    strange = _LIKE_A_GENE.fullmatch(word) and len(word) > 3 and not _NUMBERED.fullmatch(word)
-    percent = len(word) > 2 and (word.isupper() or any(c.isdigit() for c in word)) and _PERCENT.match(text, end)
-    if (strange or percent) and word.lower() not in _NEVER and not word.isdigit():
-        return [_signed(text, Mention(start, end, word, ()))]
-    if word.isupper() and word.isalpha() and len(word) > 2 and word.lower() not in _NEVER:
-        # No word that is known, but in the place of a gene ("express ZORBLAX") it is meant as one.
-        return [_signed(text, Mention(start, end, word, (), None, False))]
+    if len(word) < 3 or word.lower() in _NEVER or word.isdigit():
+        return []
+    capitals, numbered = word.isupper(), any(map(str.isdigit, word))
+    strange = len(word) > 3 and _LIKE_A_GENE.fullmatch(word) and not _NUMBERED.fullmatch(word)
+    percent = (capitals or numbered) and _PERCENT.match(text, end)
+    if strange or percent or (capitals and word.isalpha()):
+        # A word of capitals is meant as a gene only in the place of one ("express ZORBLAX").
+        return [_signed(text, Mention(start, end, word, (), None, bool(strange or percent)))]
     return []
 
 

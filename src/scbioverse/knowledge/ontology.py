@@ -135,9 +135,13 @@ class Ontology:
             self._above_set[below] = frozenset(self.ancestors(below))
         return above in self._above_set[below]
 
+    def is_within(self, below: str, above: str) -> bool:
+        """Whether `below` is `above` or one of its descendants."""
+        return below == above or self.is_ancestor(above, below)
+
     def related(self, a: str, b: str) -> bool:
         """Whether two ids are equal or one is an ancestor of the other."""
-        return a == b or self.is_ancestor(a, b) or self.is_ancestor(b, a)
+        return self.is_within(a, b) or self.is_within(b, a)
 
     def overlaps(self, a: str, b: str) -> bool:
         """Whether cells can bear both names as studies use them: related, and not :data:`KEPT_APART`."""

@@ -96,10 +96,7 @@ def _settle(ids: dict[str, int], ontology: Ontology) -> str | None:
     """One id out of several that share a key: fewest tokens dropped, then the ancestor of all others, else none."""
     least = min(ids.values())
     best = sorted(one for one, dropped in ids.items() if dropped == least)
-    if len(best) == 1:
-        return best[0]
-    top = [one for one in best if all(one == other or ontology.is_ancestor(one, other) for other in best)]
-    return top[0] if top else None
+    return next((one for one in best if all(ontology.is_within(other, one) for other in best)), None)
 
 
 def build_index(*, crosswalk: bool = True) -> NameIndex:

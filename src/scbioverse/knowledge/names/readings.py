@@ -13,18 +13,20 @@ from .tokens import is_gene, loose_key, loosen, tokens
 from .words import meanings, word_set
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
+_OPPOSITES = (("+CD4", "CL:0000625"), ("+CD8A", "CL:0000624"))
+# Letters that are names of cells by themselves.
+_SHORT = frozenset({"t", "b"})
+_HEADS = _SHORT | {"nk"}
 _T_GENES = frozenset({"+CD4", "+CD8A", "+CD8B"})
 
 
 def contradicts(found: tuple[str, ...], cl_id: str) -> bool:
     """Whether a CD4 name led to a CD8 T cell or the other way round."""
-    ontology = load_ontology()
-    for gene, other in (("+CD4", "CL:0000625"), ("+CD8A", "CL:0000624")):
-        if gene in found and (cl_id == other or ontology.is_ancestor(other, cl_id)):
-            return len(_T_GENES & set(found)) < 2
-    return False
+    within = load_ontology().is_within
+    # "CD4 CD8 T cell" may be either.
+    return len(_T_GENES & set(found)) < 2 and any(gene in found and within(cl_id, other) for gene, other in _OPPOSITES)
 
 
 def without_restated(found: tuple[str, ...]) -> tuple[str, ...]:
@@ -41,19 +43,23 @@ def readings(found: tuple[str, ...], index: NameIndex) -> Iterator[tuple[tuple[s
         yield joined, 0.85
     yield found, 0.85
     genes = [token for token in found if token.startswith("+")]
-    words = tuple(token for token in found if not is_gene(token))
-    plain = tuple(token for token in words if token not in word_set("state"))
-    placeless = tuple(token for token in plain if token not in word_set("organ"))
-    numberless = tuple(token for token in placeless if len(token) > 2 or token in ("t", "b"))
-    known = tuple(token for token in numberless if token in index.words)
-    for core, score in ((words, 0.8), (plain, 0.75), (placeless, 0.7), (numberless, 0.65), (known, 0.5)):
-        for chosen in _gene_choices(genes):
-            reading = (*chosen, *core)
-            if is_bare(frozenset(reading)):
-                continue
-            if _T_GENES & set(chosen) and "t" not in core:
-                yield (*reading, "t"), score
-            yield reading, score
+    state, organ = word_set("state"), word_set("organ")
+    # What is left out, one after the other: genes, states, places, numbers and letters, words that no name has.
+    steps: tuple[tuple[float, Callable[[str], bool]], ...] = (
+        (0.8, lambda token: not is_gene(token)),
+        (0.75, lambda token: token not in state),
+        (0.7, lambda token: token not in organ),
+        (0.65, lambda token: len(token) > 2 or token in _SHORT),
+        (0.5, index.words.__contains__),
+    )
+    core = found
+    for score, keeps in steps:
+        core = tuple(filter(keeps, core))
+        chosen = [one for one in _gene_choices(genes) if not is_bare(frozenset((*one, *core)))]
+        for one in chosen:
+            if _T_GENES & set(one) and "t" not in core:
+                yield (*one, *core, "t"), score
+            yield (*one, *core), score
 
 
 def _joined(found: tuple[str, ...], index: NameIndex) -> tuple[str, ...]:
@@ -67,32 +73,27 @@ def _joined(found: tuple[str, ...], index: NameIndex) -> tuple[str, ...]:
     return tuple(joined)
 
 
-def _gene_choices(genes: Sequence[str]) -> Iterator[tuple[str, ...]]:
-    """Yield all genes, ever shorter beginnings of the list, each gene alone, none."""
-    for size in range(len(genes), 1, -1):
-        yield tuple(genes[:size])
-    yield from ((gene,) for gene in genes)
-    yield ()
+def _gene_choices(genes: Sequence[str]) -> list[tuple[str, ...]]:
+    """All genes, ever shorter beginnings of the list, each gene alone, none."""
+    beginnings = [tuple(genes[:size]) for size in range(len(genes), 1, -1)]
+    return [*beginnings, *((gene,) for gene in genes), ()]
 
 
 @lru_cache(maxsize=16384)
 def _mended(token: str, crosswalk: bool) -> tuple[str, ...]:
-    index = load_index(crosswalk=crosswalk)
+    return next(filter(None, _repairs(token, load_index(crosswalk=crosswalk))), (token,))
+
+
+def _repairs(token: str, index: NameIndex) -> Iterator[tuple[str, ...] | None]:
+    """Yield what an unknown word may stand for: a number glued on, an "h" for human, two words in one, a slip."""
     glued = re.fullmatch(r"([a-z]{4,})(\d+)", token)
-    if glued and glued[1] in index.words:
-        return glued[1], glued[2]
+    yield glued.groups() if glued and glued[1] in index.words else None
     bare = tokens(token[1:]) if token[0] == "h" and len(token) > 2 else ()
-    if bare and bare != (token[1:],) and all(word in index.words for word in bare):
-        return bare
-    if len(token) >= 5 and token.isalpha():
-        cut = _cut(token, index)
-        if cut:
-            return cut
-    if len(token) >= 6 and token.isalpha():
-        near = difflib.get_close_matches(token, [word for word in index.words if word[0] == token[0]], 1, 0.88)
-        if near:
-            return (near[0],)
-    return (token,)
+    yield bare if bare != (token[1:],) and all(word in index.words for word in bare) else None
+    if token.isalpha():
+        yield _cut(token, index) if len(token) >= 5 else None
+        near = [word for word in index.words if word[0] == token[0]] if len(token) >= 6 else []
+        yield tuple(difflib.get_close_matches(token, near, 1, 0.88))
 
 
 def _mend(token: str, index: NameIndex) -> tuple[str, ...]:
@@ -103,11 +104,12 @@ def _mend(token: str, index: NameIndex) -> tuple[str, ...]:
 
 
 def _cut(token: str, index: NameIndex) -> tuple[str, ...] | None:
+    """Cut a word into known ones, the longest first; short ones count only where they name cells."""
     for size in range(len(token) - 1, 0, -1):
         head, tail = token[:size], token[size:]
-        if (len(head) < 4 and head not in ("t", "b", "nk")) or head not in index.words:
+        if (size < 4 and head not in _HEADS) or head not in index.words:
             continue
-        if (len(tail) >= 4 or tail in ("t", "b")) and tail in index.words:
+        if (len(tail) >= 4 or tail in _SHORT) and tail in index.words:
             return head, tail
         rest = _cut(tail, index) if len(tail) >= 5 else None
         if rest:
@@ -137,29 +139,28 @@ def best_part(text: str, found: tuple[str, ...], index: NameIndex) -> Hit | None
     }
     total = sum(weight.values())
     keep = word_set("keep")
-    best: tuple[float, int, str, Key] | None = None
-    for word in query:
-        for key, cl_id in index.by_word.get(word, ()):
-            if key <= query and key & keep == query & keep and names_a_cell(key) and not contradicts(found, cl_id):
-                rank = (sum(weight[part] for part in key), -len(key), cl_id, key)
-                best = rank if best is None or rank[:3] > best[:3] else best
-    if best is None:
+    ranked = [
+        (sum(weight[part] for part in key), -len(key), cl_id, key)
+        for word in query
+        for key, cl_id in index.by_word.get(word, ())
+        if key <= query and key & keep == query & keep and names_a_cell(key) and not contradicts(found, cl_id)
+    ]
+    if not ranked:
         return None
+    best = max(ranked, key=lambda one: one[:3])
     share = best[0] / total
     return (best[2], "rule", 0.3 + 0.3 * share) if share >= 0.45 or best[3] & head else None
 
 
 def names_a_cell(key: Key) -> bool:
     """Whether a key has a word of its own, not only genes, states, places and abbreviations of two or three letters."""
-    return any(
-        not is_gene(word)
-        and word not in word_set("state")
-        and word not in word_set("organ")
-        and (len(word) > 3 or word in ("t", "b"))
-        for word in key
-    )
+    return any(not is_gene(word) and (len(word) > 3 or word in _SHORT) for word in _own_words(key))
 
 
 def says_something(key: Key) -> bool:
     """Whether a key holds more than states, places and letters, so that it may be bundled as a name."""
-    return any(len(word) > 2 and word not in word_set("state") and word not in word_set("organ") for word in key)
+    return any(len(word) > 2 for word in _own_words(key))
+
+
+def _own_words(key: Key) -> Key:
+    return key - word_set("state") - word_set("organ")

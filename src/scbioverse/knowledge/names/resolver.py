@@ -131,15 +131,13 @@ def _in_context(found: tuple[str, ...], context: str, index: NameIndex) -> Hit |
         return None
     said = set(re.findall(r"[a-z]+", context))
     organs = [organ for organ, words in meanings("context").items() if organ == context or said & set(words.split())]
-    tries = ((found, 0.95), *readings(found, index))
+    tries = ((found, 0.95), *readings(found, index)) if organs else ()
     for organ in organs:
         for reading, score in tries:
-            key = strict_key(reading)
-            if (organ, key) in index.by_context:
-                return index.by_context[organ, key], "synonym", score
-            organ_key = loose_key((*reading, *organ.split()))
-            if organ_key in index.loose:
-                return index.loose[organ_key], "rule", min(score, 0.9)
+            by_hand = index.by_context.get((organ, strict_key(reading)))
+            own = index.loose.get(loose_key((*reading, *organ.split())))
+            if by_hand or own:
+                return (by_hand, "synonym", score) if by_hand else (str(own), "rule", min(score, 0.9))
     return None
 
 
@@ -209,11 +207,8 @@ def _either(text: str, index: NameIndex) -> Hit | None:
             return None
         ids.append(hit[0])
     ontology = load_ontology()
-    shared = [
-        one
-        for one in (ids[0], *ontology.ancestors(ids[0]))
-        if all(one == other or ontology.is_ancestor(one, other) for other in ids[1:])
-    ]
+    above = (ids[0], *ontology.ancestors(ids[0]))
+    shared = [one for one in above if all(ontology.is_within(other, one) for other in ids)]
     specific = [one for one in shared if one in ids or len(ontology.descendants(one)) <= 200]
     # The deepest shared term; the id breaks ties so that the order of the parts does not matter.
     best = max(specific, key=lambda one: (ontology.depth(one), one), default=None)
