@@ -287,7 +287,7 @@ def test_copy_is_made_once(package: Path, cache_dir: Path, monkeypatch: pytest.M
     def fail(path: Path) -> None:
         raise AssertionError(f"{path} was read again")
 
-    monkeypatch.setattr(_converted, "read_gguf", fail)
+    monkeypatch.setattr("scbioverse.llm.gguf.read_gguf", fail)
     assert converted_copy(resolve("tiny")) == copy
 
 

@@ -17,7 +17,6 @@ from .._settings import settings
 from .._whole import check_room, written_whole
 from ..errors import WeightsError
 from ._digest import UNREADABLE, DamagedError, file_crc32, forget_digest, load_beside_check, remembered_crc32
-from .gguf import read_gguf
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -120,6 +119,8 @@ def _made(resolved: ResolvedLLM, target: Path) -> Path:
 def _write_copy(resolved: ResolvedLLM, folder: Path) -> None:
     from safetensors import SafetensorError
     from safetensors.torch import save_file
+
+    from .gguf import read_gguf  # the package behind it takes a second to import, and a copy is made once
 
     # Its digest may be a remembered one, of the time when the file was whole.
     if (found := file_sha256(resolved.path)) != resolved.sha256:
