@@ -9,7 +9,18 @@ from pathlib import Path
 from ..errors import InputError, WeightsError
 from .config import CONFIG
 
+# All weights of the package lie here, and SHA256SUMS beside them: `cd weights && sha256sum -c SHA256SUMS`.
 _BUNDLED = Path(__file__).parent / "weights"
+SUMS = "SHA256SUMS"
+
+
+def listed_sums(folder: Path) -> dict[str, str]:
+    """Sha256 of each file of a bundled model by name, as the package's list has it; empty for any other folder."""
+    if folder.parent != _BUNDLED or not (_BUNDLED / SUMS).is_file():
+        return {}
+    lines = (_BUNDLED / SUMS).read_text(encoding="utf-8").splitlines()
+    found = (line.split("  ", 1) for line in lines)
+    return {name.removeprefix(f"{folder.name}/"): sha for sha, name in found if name.startswith(f"{folder.name}/")}
 
 
 def bundled() -> dict[str, Path]:

@@ -10,7 +10,7 @@ from ..errors import MismatchError, WeightsError
 from ..llm.resolve import KNOWN_LLMS, resolve
 from ._seal import check_seal
 from .config import CONFIG, BioVerseConfig, read_config
-from .folders import bundled, find
+from .folders import bundled, find, listed_sums
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -88,7 +88,7 @@ def verify(model: str) -> dict[str, str]:
     """
     folder = find(model)
     values = read_config(folder)
-    for name, digest in values.get("files", {}).items():
+    for name, digest in (values.get("files", {}) | listed_sums(folder)).items():
         if not (folder / name).is_file():
             raise WeightsError(f"{name} of {model!r} is missing ({folder / name}). Install or fetch the model again.")
         if (found := file_sha256(folder / name)) != digest:
