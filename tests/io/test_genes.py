@@ -5,7 +5,7 @@ import pytest
 
 from scbioverse.errors import InputError
 from scbioverse.io import _genes, match_genes
-from scbioverse.io._gene_names import looks_like_mouse
+from scbioverse.io._genes import looks_like_mouse
 from scbioverse.knowledge.genes import load_genes
 
 VOCABULARY = ["CD3E", "MS4A1", "LYZ", "CAVIN2", "HLA-DRA", "NKG7", "SLIRP"]

@@ -10,8 +10,7 @@ import scipy.sparse as sp
 
 from ..errors import InputError
 from ._digest import MatrixDigest
-from ._gene_moments import GeneMoments
-from ._scale import Scale, guess_scale, shifted_zeros, to_linear
+from ._scale import GeneMoments, Scale, guess_scale, shifted_zeros, to_linear
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -22,8 +22,7 @@ from .._mudata import anndata_of
 from ..errors import InputError
 from ._blocks import Source, take_columns
 from ._first_pass import MatrixInfo, first_pass, to_counts_like
-from ._gene_names import judge_names
-from ._genes import MIN_GENES, GeneMatch, match_genes
+from ._genes import MIN_GENES, GeneMatch, judge_names, match_genes
 from ._matrix import check_layer, gene_names, is_anndata, names_in, var_of
 from ._other_matrices import Hints, say_better_source
 
