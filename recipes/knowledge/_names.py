@@ -45,11 +45,12 @@ def build() -> str:
     """Write the table; return one line of counts."""
     ontology = load_ontology()
     own = build_index(crosswalk=False)
+    said = {*own.curated, *own.labels, *own.synonyms}
     votes: dict[frozenset[str], Counter[str]] = defaultdict(Counter)
     shown: dict[frozenset[str], set[str]] = defaultdict(set)
     for _, label, cl_id in sorted(set(pairs())):
         key = strict_key(tokens(label))
-        if cl_id not in ontology or key in own.curated or key in own.strict or not says_something(key):
+        if cl_id not in ontology or key in said or not says_something(key):
             continue
         votes[key][cl_id] += 1
         shown[key].add(" ".join(label.split()))

@@ -86,7 +86,9 @@ def check(
     inside = codes == names.index(str(group))
     if not inside.any():
         raise InputError(f"group {group!r} of adata.obs[{groupby!r}] has no cells.")
+    # Fair shares of a large data set: the group that the text is about may be a small one.
     cells = MeasuredCells(adata, layer=layer, key=key, codes=codes)
+    # Clusters are called by numbers, which no text does: what they are called in it is for the caller to say.
     own = [one for one in (label, str(group)) if one]
     others = [name for name in names if name != str(group)]
     claims = check_text(text, cells, inside, outside=(codes >= 0) & ~inside, own=own, names=others)
@@ -122,6 +124,7 @@ def check_text(
     Every claim in the order of the text.
     """
     claims = read_claims(text, own=own, names=names)
+    # All genes at once: ranking is by far the largest part of a test.
     measured = cells.measure(inside, [gene for claim in claims for gene in claim.genes], outside)
     judged = [(claim, *judge(claim, measured)) for claim in claims]
     return [CheckedClaim(claim, gene, verdict, measured.get(gene)) for claim, verdict, gene in judged]

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _DEPTH = 1e4
+# As much as one molecule in one of fifty cells of 2,000 counts: what is rarer differs by chance only.
 _PSEUDO = 0.1
 # Larger values are normalised but not logged.
 _LARGEST_LOG = 50
@@ -144,6 +145,7 @@ class Expression:
         order = sorted((at for at in named if difference[at] > 0), key=lambda at: (-difference[at], named[at]))
         candidates = [named[at] for at in order[: 10 * n]]
         found = self.measure(inside, outside, candidates)
+        # Chosen out of all genes, so all of them count as tested (Bonferroni).
         strict = 0.01 / max(len(self.positions), 1)
         tested = min(int(inside.sum()), int(outside.sum())) >= _LEAST_TESTED
         fits = [
@@ -174,6 +176,7 @@ def group_statistics(
 ) -> dict[str, NDArray[np.float64]]:
     """Compare every group with all other cells: arrays (n_genes, n_groups), and group sizes (n_groups,)."""
     n_cells = logs.shape[0]
+    # Groups by cells times cells by genes: every group's sums in one sparse product.
     sizes = np.bincount(codes, minlength=n_groups).astype(float)
     member = sparse.csr_matrix((np.ones(n_cells), (codes, np.arange(n_cells))), shape=(n_groups, n_cells))
     expressed, linear = logs.copy(), logs.copy()

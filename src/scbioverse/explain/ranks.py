@@ -38,6 +38,7 @@ def rank_sums(values: sparse.csc_matrix, codes: NDArray[np.integer], n_groups: i
         span = slice(values.indptr[gene], values.indptr[gene + 1])
         data, rows = values.data[span], codes[values.indices[span]]
         n_zero = n_cells - data.size
+        # Zeros are one tie below all others and are never stored: the cost is that of the values above them.
         _, place, counts = np.unique(data, return_inverse=True, return_counts=True)
         # Mean rank of each distinct value above the zeros.
         ranks = (n_zero + np.cumsum(counts) - (counts - 1) / 2)[place]

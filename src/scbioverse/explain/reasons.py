@@ -105,6 +105,7 @@ def reasons(
         return Reasons([""] * len(names))
     if modality != "cell":
         return Reasons([sentence.NO_GENES.format(modality=modality)] * len(names))
+    # With one label there are no other cells, and no gene can set it apart.
     sizes = np.bincount(codes[codes >= 0], minlength=len(names))
     if np.count_nonzero(sizes) == 1:
         return Reasons([sentence.ONE_LABEL.format(n=n) if n else "" for n in sizes])
@@ -150,6 +151,7 @@ def _of_cells(
     cells: MeasuredCells, evidence: pd.DataFrame, shown: Sequence[str], codes: NDArray[np.integer]
 ) -> list[str]:
     """Each cell's own reason: of the markers that set its label apart, those with counts in this cell."""
+    # Zeros of a sparse assay are often missed molecules: what a cell expresses is said, what it lacks is not.
     supported = evidence[evidence["supported"]]
     wanted = {code: list(rows["gene"].head(_OWN_MARKERS)) for code, rows in supported.groupby("group", sort=False)}
     genes = sorted({gene for some in wanted.values() for gene in some})

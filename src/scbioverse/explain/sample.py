@@ -56,6 +56,7 @@ class MeasuredCells:
         key: str | None = None,
         codes: NDArray[np.integer] | None = None,
     ) -> None:
+        # Where the cells were embedded, their blocks are in memory already: nothing is read twice.
         self.cells = Cells.of(data, layer, key)
         self.n_obs = self.cells.n_obs
         found = self.cells.sample(codes)
@@ -79,6 +80,7 @@ class MeasuredCells:
         By symbol; genes that were not measured are left out.
         """
         inside = self._mask(rows)
+        # A cell on both sides would be compared with itself.
         outside = ~inside if against is None else self._mask(against) & ~inside
         return self.expression.measure(inside[self.rows], outside[self.rows], genes)
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .claims import CheckedClaim
     from .support import Found
 
+# Changing a word here changes what stands in the `obs` of every user.
 NO_GROUP = "No label: the cell is in no group."
 ONE_LABEL = "All {n} cells have this label, so no gene sets them apart from others in these data."
 UNREADABLE = "No gene was checked: the expression matrix cannot be read as counts or log values."
@@ -49,6 +50,7 @@ def reason(label: str, found: Found) -> str:
     """
     if not found.n_tested:
         return _NONE_KNOWN.format(label=label)
+    # A label's own markers say most: with one of them nothing needs to be said about the others.
     kinds = {one.kind for one in found.claims}
     if found.claims:
         text = {"self": "{claims}.", "ancestor": _BROADER_ONLY, "origin": _ORIGIN}[min(kinds, key=_FIRST.index)]
@@ -99,6 +101,7 @@ def figures(claims: Sequence[CheckedClaim], *, spelt: bool = False) -> list[str]
         (percent(one.measured.fraction_in), percent(one.measured.fraction_out)) if one.measured else ("", "")
         for one in claims
     ]
+    # Only the first pair is spelt out; a reader knows the second by then.
     said = [f"{one.gene} ({inside}, {outside})" for one, (inside, outside) in zip(claims, shares, strict=True)]
     if spelt:
         said[0] = f"{claims[0].gene} ({shares[0][0]} of these cells, {shares[0][1]} of others)"
@@ -112,6 +115,7 @@ def listed(names: Sequence[str]) -> str:
 
 def percent(fraction: float) -> str:
     """Write a fraction as whole percent; what is neither none nor all never reads as such."""
+    # "0 %" of a gene that five of a thousand cells express would be a false statement.
     whole = round(100 * fraction)
     if whole == 0 and fraction > 0:
         return "<1 %"

@@ -47,6 +47,7 @@ class Rule:
 
     def high(self, one: Any, p: Any) -> Any:
         """Whether a gene is high; numbers or arrays. Comparisons with NaN (nothing outside) do not hold."""
+        # A gene in 2 % of the cells may pass every test with thousands of them and tells nobody anything.
         return (one.fraction_in >= self.min_fraction) & self._raised(one) & self._passed(one, p)
 
     def low(self, one: Any, p: Any) -> Any:

@@ -67,6 +67,7 @@ class Wording:
         """
         offered = list(claims[:MOST_OFFERED])
         ways = [way for n in range(LEAST_SAID, MOST_SAID + 1) for way in permutations(offered, n)]
+        # Nothing to choose: asking would only cost time.
         if len(offered) <= LEAST_SAID:
             return offered
         prompt = self.writer.prompt(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from .ontology import KEPT_APART, load_ontology
@@ -40,19 +41,16 @@ def candidate_columns(candidates: Iterable[str | None], terms: Sequence[str]) ->
         Cell Ontology ids.
     """
     candidates = list(candidates)
-    lines = {one: _lineage(one) for one in (*candidates, *terms) if one is not None}
-    above = {one: {*line, *tumours_of(one)} for one, line in lines.items() if line}
-    offered = {one for one in candidates if one is not None and one in above}
-    # Of the candidates that a term lies within, those count below which none of the others is.
-    place: dict[str, list[int]] = {one: [] for one in offered}
+    above = {one: {*_lineage(one), *(tumours_of(one) if _lineage(one) else ())} for one in {*candidates, *terms} if one}
+    offered = {one for one in candidates if one and above[one]}
+    place: dict[str | None, list[int]] = {one: [] for one in candidates}
     for j, term in enumerate(terms):
-        if term not in above:
-            continue
-        holding = [one for one in above[term] & offered if (term, one) not in KEPT_APART]
-        for one in holding:
-            if not any(one in above[other] and other != one and (other, one) not in KEPT_APART for other in holding):
-                place[one].append(j)
-    return [place.get(one, []) if one else [] for one in candidates]
+        holding = {one for one in above[term] & offered if (term, one) not in KEPT_APART}
+        # What another of them lies below is too broad: the term counts for the narrower one.
+        broader = {one for other in holding for one in above[other] if one != other and (other, one) not in KEPT_APART}
+        for one in holding - broader:
+            place[one].append(j)
+    return [place[one] for one in candidates]
 
 
 def kin_columns(candidates: Iterable[str | None], terms: Sequence[str], *, most: int = MAX_KIN) -> list[list[int]]:
@@ -71,14 +69,15 @@ def kin_columns(candidates: Iterable[str | None], terms: Sequence[str], *, most:
         A candidate with more kin than these is taken to have none.
     """
     ontology = load_ontology()
-    below: dict[str, list[int]] = {}
+    below: dict[str, list[int]] = defaultdict(list)
     for j, term in enumerate(terms):
         for one in _lineage(term):
-            below.setdefault(one, []).append(j)
-    kin: list[list[int]] = []
-    for candidate in candidates:
+            below[one].append(j)
+
+    def kin(candidate: str | None) -> list[int]:
         holding = [one for one in _lineage(candidate) if one in below]
         wider = {higher for one in holding for higher in ontology.ancestors(one)}
         found = sorted({j for one in holding if one not in wider for j in below[one]})
-        kin.append(found if len(found) <= most else [])
-    return kin
+        return found if len(found) <= most else []
+
+    return [kin(one) for one in candidates]

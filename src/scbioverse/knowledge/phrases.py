@@ -47,6 +47,7 @@ def _canonical() -> dict[str, str]:
     by_hand = {row[0]: row[1] for row in read_table("phrases.tsv")}
     chosen = {cl_id: by_hand.get(cl_id) or _shorten(ontology.term(cl_id).label) for cl_id in ontology}
     labels = {cl_id: ontology.term(cl_id).label for cl_id in ontology}
+    # A term that falls back to its label may take it from a term whose short form that was: again until none does.
     while True:
         sharing: dict[str, list[str]] = defaultdict(list)
         for cl_id, phrase in chosen.items():

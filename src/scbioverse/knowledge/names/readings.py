@@ -31,6 +31,7 @@ def contradicts(found: tuple[str, ...], cl_id: str) -> bool:
 
 def without_restated(found: tuple[str, ...]) -> tuple[str, ...]:
     """Drop surface proteins that only restate the word beside them: "CD19+ B" is "B"."""
+    # Said twice, the gene would ask for a term that has it in its name.
     spare = {gene for word in found for gene in meanings("restates").get(word, "").split()}
     return tuple(token for token in found if token not in spare)
 
@@ -52,6 +53,7 @@ def readings(found: tuple[str, ...], index: NameIndex) -> Iterator[tuple[tuple[s
         (0.65, lambda token: len(token) > 2 or token in _SHORT),
         (0.5, index.words.__contains__),
     )
+    # Each step starts from what the one before left.
     core = found
     for score, keeps in steps:
         core = tuple(filter(keeps, core))
@@ -122,6 +124,7 @@ def best_part(text: str, found: tuple[str, ...], index: NameIndex) -> Hit | None
 
     The head is what stands before "of", "in", "from" or "with", or else the last word (it weighs more) or the first.
     """
+    # What a cell lacks ("CD3-") names no part of what it is.
     mended = [loosen(piece) for token in found for piece in _mend(token, index) if not token.startswith("-")]
     query = frozenset(token for token in mended if token)
     words = [token for token in mended if token and not is_gene(token) and token not in word_set("state")]
@@ -139,6 +142,7 @@ def best_part(text: str, found: tuple[str, ...], index: NameIndex) -> Hit | None
     }
     total = sum(weight.values())
     keep = word_set("keep")
+    # Each name is filed under its rarest word, so that few are looked at; the id settles equal weights.
     ranked = [
         (sum(weight[part] for part in key), -len(key), cl_id, key)
         for word in query

@@ -130,6 +130,7 @@ def _in_context(found: tuple[str, ...], context: str, index: NameIndex) -> Hit |
     if not context or not found:
         return None
     said = set(re.findall(r"[a-z]+", context))
+    # A word of the context is enough: "adult human lung" is lung.
     organs = [organ for organ, words in meanings("context").items() if organ == context or said & set(words.split())]
     tries = ((found, 0.95), *readings(found, index)) if organs else ()
     for organ in organs:
