@@ -1,8 +1,8 @@
 """Questions with known answers: `python -m benchmarks.ask [--show] [SET ...]`.
 
-Sets of questions lie in `benchmarks/questions/*.json`: about the bundled cells with their expert labels (`cells`,
-`cells_unseen`: other wording, never looked at while rules were made), about a list of drugs and of proteins, and chats
-of two turns. The truth of each is an expression over tables that are made here with pandas, numpy and rdkit alone.
+Sets of questions lie in `benchmarks/questions/*.json`: about the bundled cells with their expert labels (`cells`
+and other wordings of such), about a list of drugs and of proteins, and chats of two turns. The truth
+of each is an expression over tables that are made here with pandas, numpy and rdkit alone.
 
 An answer is right where it was computed and holds what is wanted; refused where `computed` is False; all else is wrong.
 """
@@ -14,6 +14,7 @@ import json
 import re
 import time
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -182,46 +183,55 @@ def verdict(row: dict[str, Any], answer: Any, truths: dict[str, Any], everything
         return "wrong"
 
 
+@cache
+def made(name: str) -> tuple[Any, dict[str, Any], list[str], dict[str, Any]]:
+    """Make the data of a set: the AnnData, names of the truths, all names of groups and rows, and options of asking."""
+    of = name.split("_")[0]
+    makers = {"molecules": molecules, "proteins": proteins}
+    adata, truths = makers.get(of, cells)()
+    text = [one for one in adata.obs if adata.obs[one].dtype.kind not in "fi"]
+    names = [str(value) for one in text for value in adata.obs[one].unique()[:60]]
+    if of in makers:
+        return adata, truths, [*adata.obs_names, *names], {"modality": of[:-1]}
+    return adata, truths, names, {"groupby": "leiden"}
+
+
+def asked_of(talk: Any, turns: Any) -> list[tuple[dict[str, Any], Any, float]]:
+    """Ask a question, or a chat of several; give each with its answer and the seconds that took."""
+    talk.clear()
+    found = []
+    for row in turns if isinstance(turns, list) else [turns]:
+        tick = time.perf_counter()
+        answer = talk.ask(row["q"])
+        found.append((row, answer, time.perf_counter() - tick))
+    return found
+
+
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sets", nargs="*", help="names of sets; all if none")
     parser.add_argument("--show", action="store_true", help="print what was not answered rightly")
     args = parser.parse_args()
-    made = {"cells": cells, "molecules": molecules, "proteins": proteins}
-    data: dict[str, tuple[Any, dict[str, Any]]] = {}
     figures = {}
     for path in sorted(QUESTIONS.glob("*.json")):
         if args.sets and path.stem not in args.sets:
             continue
-        of = path.stem.split("_")[0] if path.stem.split("_")[0] in made else "cells"
-        data.setdefault(of, made[of]())
-        adata, truths = data[of]
-        groups = [
-            str(one)
-            for name in adata.obs
-            for one in adata.obs[name].unique()[:60]
-            if adata.obs[name].dtype.kind not in "fi"
-        ]
-        everything = [*adata.obs_names, *groups] if of != "cells" else groups
-        options = {"groupby": "leiden"} if of == "cells" else {"modality": of[:-1]}
+        adata, truths, everything, options = made(path.stem)
         questions = json.loads(path.read_text(encoding="utf-8"))
         count, spent = {"right": 0, "refused": 0, "wrong": 0}, []
         talk = sb.Chat(adata, model="none-is-loaded", **options)
         for turns in questions:
-            talk.clear()
-            outcomes = []
-            for row in turns if isinstance(turns, list) else [turns]:
-                tick = time.perf_counter()
-                answer = talk.ask(row["q"])
-                spent.append(time.perf_counter() - tick)
-                outcomes.append(verdict(row, answer, truths, everything))
-                if args.show and outcomes[-1] != "right":
-                    print(f"{outcomes[-1]:8} {row['q']}\n         {answer.text[:230]!r}")
+            found = asked_of(talk, turns)
+            outcomes = [verdict(row, answer, truths, everything) for row, answer, _ in found]
+            spent += [seconds for _, _, seconds in found]
+            for (row, answer, _), outcome in zip(found, outcomes, strict=True):
+                if args.show and outcome != "right":
+                    print(f"{outcome:8} {row['q']}\n         {answer.text[:230]!r}")
             count["wrong" if "wrong" in outcomes else "refused" if "refused" in outcomes else "right"] += 1
         figures[path.stem] = count | {"questions": len(questions), "slowest_s": round(max(spent), 2)}
-        print(f"{path.stem:14} {len(questions):3} questions: " + ", ".join(f"{n} {what}" for what, n in count.items()) +
-              f"; slowest {max(spent):.1f} s")  # fmt: skip
+        said = ", ".join(f"{n} {what}" for what, n in count.items())
+        print(f"{path.stem:16} {len(questions):3} questions: {said}; slowest {max(spent):.1f} s")
     if not args.sets:
         RESULTS.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     if any(one["wrong"] for one in figures.values()):

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from .link import Link
     from .nearest import Nearness
     from .read import Reader
+    from .result import Result
     from .rows import Rows
-    from .run import Result
 
 
 class Asked:

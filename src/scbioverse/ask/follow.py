@@ -11,11 +11,14 @@ if TYPE_CHECKING:
 
     from .link import Link, Names
 
-_GLUE = frozenset(["IN", "OF", "BE", "DO", "ROWS", "COMMA", "THERE", "HAVING", "WHAT", "HAVE", "AND"])
+_GLUE = frozenset(["IN", "OF", "BE", "DO", "ROWS", "COMMA", "THERE", "HAVING", "WHAT", "HAVE", "AND", "THAT"])
 _PARTS = frozenset(
     ["WHERE", "TRAIT", "PRED", "HAS", "LIMIT", "STAT", "MEASURE", "BYCOL", "TOP", "SIZETOP", "TOPM", "ROW", "NOT",
      "COUNT", "ORD"]
 )  # fmt: skip
+
+
+_TWICE = "This can be read in two ways after the question before: say in full which rows are to be counted."
 
 
 def followed(links: Sequence[Link], before: Query, names: Names) -> Query | Refusal | None:
@@ -29,16 +32,29 @@ def followed(links: Sequence[Link], before: Query, names: Names) -> Query | Refu
         return None
     held = [one for one in links if one.role in _PARTS]
     if roles in (["COUNT"], ["COUNT", "NOT"], ["NOT"]):
-        where = before.where.negated() if before.where is not None and "NOT" in roles else before.where
-        return Query(want="count", where=both(where, before.among if before.want != "fraction" else None))
-    if "COUNT" in roles or "NOT" in roles:
+        return _counted(links, before)
+    if "NOT" in roles:
         return None
-    changed: dict[str, Any] = before.model_dump()
-    changed = {name: getattr(before, name) for name in type(before).model_fields}
-    for one in held:
+    changed: dict[str, Any] = {name: getattr(before, name) for name in type(before).model_fields}
+    for one in [one for one in held if one.role != "COUNT"]:
         if not _replace(one, changed, names):
             return None
-    return Query.model_validate(changed)
+    made = Query.model_validate(changed)
+    if "COUNT" in roles:
+        # "And how many B cells?" after those that express a gene: all B cells, or those that express it?
+        plain = Query(want="count", where=both(*(one.value for one in held if isinstance(one.value, Where))))
+        return made if made == plain else Refusal(text=_TWICE)
+    return made
+
+
+def _counted(links: Sequence[Link], before: Query) -> Query | Refusal:
+    """Read "how many are there?", "how many do not?" and "how many is that?"."""
+    that = "THAT" in {one.role for one in links}
+    if (before.want == "fraction") != that or before.against:
+        return Refusal(text=_TWICE)
+    denied = before.where is not None and "NOT" in {one.role for one in links}
+    where = before.where.negated() if denied and before.where is not None else before.where
+    return Query(want="count", where=both(where, before.among))
 
 
 def _replace(link: Link, changed: dict[str, Any], names: Names) -> bool:
@@ -99,7 +115,9 @@ def _condition(new: Where, changed: dict[str, Any]) -> bool:
             changed[name] = _swapped(held, whole, new)
             return True
     if changed["against"]:
-        return False
+        named = {_kind(leaf) for one in changed["against"] for leaf in one.leaves()}
+        changed["against"] = tuple(both(one, new) for one in changed["against"])
+        return not kinds & {*named, "row"}
     name = "among" if changed["want"] == "fraction" and "obs" in kinds.pop() else "where"
     changed[name] = both(changed[name], new)
     return changed["want"] in MEASURES

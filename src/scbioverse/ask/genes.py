@@ -11,7 +11,7 @@ from ..knowledge import canonical_phrase, load_ontology, markers_for
 from ..knowledge.markers import SOURCES, load_markers
 from .cells import LARGEST_P, LEAST_CHANGE, LEAST_FRACTION, Cells, cell_type
 from .query import Query, Refusal, Where
-from .run import Result, table_of
+from .result import Result, table_of
 from .say import Speech, percent
 from .values import listed
 

@@ -57,6 +57,7 @@ FORMS: list[tuple[str, dict[str, Any]]] = [
     ("{WHATIS} SHARE BE <w:{NP}>", {"want": "fraction"}),
     # ---- which number of a column or property
     ("{WHATIS} <st:STAT>? (COUNT|OF)* <m:MEASURE> SEEN? <w:{NP}>? {END}", {}),
+    ("{WHATIS} <w:WHERE> <st:STAT> {COUNTS} <m:MEASURE>", {}),
     ("(IN|OF) <w:{NP}> COMMA? {WHATIS} <st:STAT> (COUNT|OF)* <m:MEASURE>", {}),
     ("{WHATIS} <st:STAT> (COUNT|OF)* <m:HAS> (IN|OF)? <w:{NP}>?", {}),
     ("{WHATIS} <m:(MEASURE AND? COMMA?)+> (OF|IN|DO|BE)* <rows:(ROW|COMMA|AND)+> HAVE?", {"want": "value"}),

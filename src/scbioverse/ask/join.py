@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from .grammar import letters, pattern
@@ -13,22 +13,6 @@ from .values import listed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-
-
-@dataclass(frozen=True)
-class Rule:
-    """Neighbours that are joined.
-
-    Attributes
-    ----------
-    pattern
-        Roles.
-    build
-        Gets what was matched, gives what stands in its place.
-    """
-
-    pattern: str
-    build: Callable[[list[Link], Names], list[Link]]
 
 
 def said_of(links: Sequence[Link]) -> str:
@@ -333,71 +317,72 @@ def _gene_number(links: list[Link], names: Names) -> list[Link]:
 
 _AND = "(COMMA? (AND|OR)|COMMA)"
 # In this order, each as often as it fits; then all once more.
-RULES: tuple[Rule, ...] = (
-    Rule("BOUND (NUM|HALF) UNIT?", _limit),
-    Rule("NUM UNIT? AFTER", _limit),
-    Rule("BETWEEN NUM UNIT? AND NUM UNIT?", _limit),
-    Rule("IN? NUM UNIT? TO NUM UNIT?", _limit),
-    Rule("NOT LIMIT", _not_limit),
-    Rule("BOUND (THAT OF?)?(?=WHERE|TRAIT|ROWS|IN|OF)", _than),
-    Rule("MORE|LESS THAN THAT OF", _drop("THAT", "OF")),
-    Rule("LIMIT (AND|OR) LIMIT", _two_limits),
-    Rule("MEASURE BOUND ROW", _than_row),
-    Rule("MORE MEASURE THAN ROW", _than_row),
-    Rule("LESS MEASURE THAN ROW", _than_row),
-    Rule("MOREM THAN NUM (UNIT|MEASURE)?", _more_than),
-    Rule("BY ROWS", _drop("BY", "ROWS")),
-    Rule("THEM ROWS", _drop("ROWS")),
-    Rule("WHERE GROUPS", _drop("GROUPS")),
-    Rule("STAT COUNT(?=(OF|ALL)*(ROWS|WHERE|TRAIT))", _total),
-    Rule("TOPM(?=COUNT?(MEASURE|FIELD|HAS)|SHARE|STAT)", _top),
-    Rule("COLUMN NUM", _numbered),
-    Rule("WHERE (COMMA? (AND|OR)|COMMA|VERSUS|THAN|IN|TO)+ NUM", _numbered),
-    Rule("COLUMN (WHERE|TWICE)", _same_column),
-    Rule("(WHERE|TWICE) COLUMN", _same_column),
-    Rule("(LIMIT|NUM) GENES SEEN?", _measured),
-    Rule("STAT (COUNT|OF)* GENES SEEN?", _gene_number),
-    Rule("EXPRESSION (OF|IN)? FIELD", _expression),
-    Rule("FIELD EXPRESSION", _expression),
-    Rule("NUM OR NUM", _either_number),
-    Rule("(MEASURE|FIELD) (BE|OF)* LIMIT", _measured),
-    Rule("LIMIT (MEASURE|FIELD)", _measured),
-    Rule("LIMIT COUNT FIELD", _measured),
-    Rule("(MEASURE|FIELD) (BE|OF|BOUND)* NUM UNIT?", _measured),
-    Rule("NUM (MEASURE|FIELD)", _measured),
-    Rule("LIMIT", _implied),
-    Rule("HAS AFTER", _after),
-    Rule("RULE", _rename("HAS", "RULE")),
-    Rule("FIELD", _has),
-    Rule(f"HAS ({_AND} HAS)+", _listed),
-    Rule("(BOTH|ALLOF|EITHER|NEITHER) HAS TOGETHER?", _prefixed),
-    Rule("(?<=HAVE|HAVING|LACK|LACKING|NO)SEEN HAS", _drop("SEEN")),
-    Rule("(NOT|NO) HAS", _not_has),
-    Rule(f"HAS ({_AND} HAS)+", _listed),
-    Rule("NOT? HAVE HAS TOGETHER?", _predicate("PRED")),
-    Rule("NOT? LACK HAS", _predicate("PRED")),
-    Rule("HAS HAVING(?=ROWS|WHERE|TRAIT)", _predicate("TRAIT")),
-    Rule("HAVING HAS TOGETHER?", _predicate("TRAIT")),
-    Rule("LACKING HAS", _predicate("TRAIT")),
-    Rule("HAS (POS|NEG)", _predicate("TRAIT")),
-    Rule("HAS BE? NOT? TOGETHER? SEEN TOGETHER?", _predicate("PRED")),
-    Rule("HAS (TOP|MORE|LESS) OFTEN SEEN", _predicate("PRED")),
-    Rule("HAS OFTEN SEEN", _predicate("PRED")),
-    Rule("HAS(?!(DO|BE|THERE|IN|OF|HAVE)*ROW)", _noun),
-    Rule("WHERE ROWS", _drop("ROWS")),
-    Rule("(?<=WHERE)AND COUNT(?=WHERE)", _drop("COUNT")),
-    Rule(f"(BOTH (IN|OF)?)? WHERE ({_AND} (IN|OF)? WHERE)+", _groups),
-    Rule("(NOT|NEITHER) (IN|OF)* (WHERE|TRAIT)", _not_where),
-    Rule("NOT BE (IN|OF)* WHERE", _not_where),
-    Rule("OUT (IN|OF)* (WHERE|TRAIT)", _as_trait),
-    Rule("THAT (DO|BE)* NOT? (PRED|TRAIT)", _as_trait),
-    Rule("(?<=ROWS|WHERE)WHICH (DO|BE)* NOT? (PRED|TRAIT)", _as_trait),
-    Rule("THAT BE NOT? (IN|OF)* (WHERE|TRAIT)", _as_trait),
-    Rule("BE (IN|OF)* WHERE(?=(AND|OR)PRED)", _as_predicate),
-    Rule("(?<=OR)BE (IN|OF)* WHERE", _as_predicate),
-    Rule(f"PRED ({_AND} PRED)+", _listed),
-    Rule(f"TRAIT ({_AND} TRAIT)+", _listed),
-    Rule("BY COLUMN", _rename("BYCOL", "COLUMN")),
+# Neighbours, as roles, and what builds that which stands in their place.
+RULES: tuple[tuple[str, Callable[[list[Link], Names], list[Link]]], ...] = (
+    ("BOUND (NUM|HALF) UNIT?", _limit),  # "more than 5", "at least half", "above 4 %"
+    ("NUM UNIT? AFTER", _limit),  # "5 or more"
+    ("BETWEEN NUM UNIT? AND NUM UNIT?", _limit),  # "between 2 and 5"
+    ("IN? NUM UNIT? TO NUM UNIT?", _limit),  # "2 to 5"
+    ("NOT LIMIT", _not_limit),  # "not more than 5"
+    ("BOUND (THAT OF?)?(?=WHERE|TRAIT|ROWS|IN|OF)", _than),  # "higher than that of B cells"
+    ("MORE|LESS THAN THAT OF", _drop("THAT", "OF")),
+    ("LIMIT (AND|OR) LIMIT", _two_limits),  # "above 1 and below 5"
+    ("MEASURE BOUND ROW", _than_row),  # "weigh more than aspirin"
+    ("MORE MEASURE THAN ROW", _than_row),  # "a higher logP than aspirin"
+    ("LESS MEASURE THAN ROW", _than_row),
+    ("MOREM THAN NUM (UNIT|MEASURE)?", _more_than),  # "heavier than 500", "longer than 100 residues"
+    ("BY ROWS", _drop("BY", "ROWS")),  # "genes per cell"
+    ("THEM ROWS", _drop("ROWS")),
+    ("WHERE GROUPS", _drop("GROUPS")),
+    ("STAT COUNT(?=(OF|ALL)*(ROWS|WHERE|TRAIT))", _total),
+    ("TOPM(?=COUNT?(MEASURE|FIELD|HAS)|SHARE|STAT)", _top),
+    ("COLUMN NUM", _numbered),  # "cluster 4"
+    ("WHERE (COMMA? (AND|OR)|COMMA|VERSUS|THAN|IN|TO)+ NUM", _numbered),  # "clusters 2 and 5"
+    ("COLUMN (WHERE|TWICE)", _same_column),  # "cell_type B"
+    ("(WHERE|TWICE) COLUMN", _same_column),  # "the stim condition"
+    ("(LIMIT|NUM) GENES SEEN?", _measured),  # "more than 1000 genes detected"
+    ("STAT (COUNT|OF)* GENES SEEN?", _gene_number),  # "the mean number of genes"
+    ("EXPRESSION (OF|IN)? FIELD", _expression),  # "expression of LYZ": its value, not whether
+    ("FIELD EXPRESSION", _expression),
+    ("NUM OR NUM", _either_number),  # "2 or 3 rings"
+    ("(MEASURE|FIELD) (BE|OF)* LIMIT", _measured),  # "a logP above 3"
+    ("LIMIT (MEASURE|FIELD)", _measured),  # "more than 2 rings"
+    ("LIMIT COUNT FIELD", _measured),
+    ("(MEASURE|FIELD) (BE|OF|BOUND)* NUM UNIT?", _measured),
+    ("NUM (MEASURE|FIELD)", _measured),  # "3 rings"
+    ("LIMIT", _implied),  # "below 200 g/mol"
+    ("HAS AFTER", _after),  # "3 rings or fewer"
+    ("RULE", _rename("HAS", "RULE")),
+    ("FIELD", _has),  # a gene or an element by itself: some of it
+    (f"HAS ({_AND} HAS)+", _listed),
+    ("(BOTH|ALLOF|EITHER|NEITHER) HAS TOGETHER?", _prefixed),  # "neither CD3D nor LYZ"
+    ("(?<=HAVE|HAVING|LACK|LACKING|NO)SEEN HAS", _drop("SEEN")),
+    ("(NOT|NO) HAS", _not_has),  # "but no fluorine"
+    (f"HAS ({_AND} HAS)+", _listed),
+    ("NOT? HAVE HAS TOGETHER?", _predicate("PRED")),  # "do not express CD3D"
+    ("NOT? LACK HAS", _predicate("PRED")),  # "lack CD3E"
+    ("HAS HAVING(?=ROWS|WHERE|TRAIT)", _predicate("TRAIT")),  # "LYZ-expressing cells"
+    ("HAVING HAS TOGETHER?", _predicate("TRAIT")),  # "cells expressing LYZ"
+    ("LACKING HAS", _predicate("TRAIT")),
+    ("HAS (POS|NEG)", _predicate("TRAIT")),  # "CD3D+", "CD79A-negative"
+    ("HAS BE? NOT? TOGETHER? SEEN TOGETHER?", _predicate("PRED")),  # "LYZ is detected"
+    ("HAS (TOP|MORE|LESS) OFTEN SEEN", _predicate("PRED")),
+    ("HAS OFTEN SEEN", _predicate("PRED")),
+    ("HAS(?!(DO|BE|THERE|IN|OF|HAVE)*ROW)", _noun),
+    ("WHERE ROWS", _drop("ROWS")),
+    ("(?<=WHERE)AND COUNT(?=WHERE)", _drop("COUNT")),  # "B cells and how many NK cells"
+    (f"(BOTH (IN|OF)?)? WHERE ({_AND} (IN|OF)? WHERE)+", _groups),
+    ("(NOT|NEITHER) (IN|OF)* (WHERE|TRAIT)", _not_where),  # "not in cluster 4", "non-T cells"
+    ("NOT BE (IN|OF)* WHERE", _not_where),
+    ("OUT (IN|OF)* (WHERE|TRAIT)", _as_trait),  # "other than monocytes"
+    ("THAT (DO|BE)* NOT? (PRED|TRAIT)", _as_trait),
+    ("(?<=ROWS|WHERE)WHICH (DO|BE)* NOT? (PRED|TRAIT)", _as_trait),
+    ("THAT BE NOT? (IN|OF)* (WHERE|TRAIT)", _as_trait),
+    ("BE (IN|OF)* WHERE(?=(AND|OR)PRED)", _as_predicate),  # "are in cluster 2 or express CD3D"
+    ("(?<=OR)BE (IN|OF)* WHERE", _as_predicate),
+    (f"PRED ({_AND} PRED)+", _listed),
+    (f"TRAIT ({_AND} TRAIT)+", _listed),
+    ("BY COLUMN", _rename("BYCOL", "COLUMN")),  # "per donor": of any form
 )
 
 
@@ -406,17 +391,17 @@ def chunked(links: Sequence[Link], names: Names) -> list[Link]:
     held = list(links)
     for _ in range(3):
         before = held
-        for rule in RULES:
-            held = _apply(rule, held, names)
+        for roles, build in RULES:
+            held = _apply(roles, build, held, names)
         if held == before:
             break
     return held
 
 
-def _apply(rule: Rule, held: list[Link], names: Names) -> list[Link]:
+def _apply(roles: str, build: Callable[[list[Link], Names], list[Link]], held: list[Link], names: Names) -> list[Link]:
     at = 0
-    while (found := pattern(rule.pattern).search(letters(one.role for one in held), at)) is not None:
-        made = rule.build(held[found.start() : found.end()], names)
+    while (found := pattern(roles).search(letters(one.role for one in held), at)) is not None:
+        made = build(held[found.start() : found.end()], names)
         # What was joined may be joined once more; what a rule leaves as it is ends there.
         same = made == held[found.start() : found.end()]
         at = found.start() + (1 if same else max(len(made) - 1, 0))

@@ -17,7 +17,7 @@ from ..predict.descriptions import reference_texts
 from ..predict.embedding import represent_rows
 from ..predict.neighbours import compared_views, nearest_rows
 from .query import Refusal
-from .run import Result
+from .result import Result
 from .values import listed
 
 if TYPE_CHECKING:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
+from .follow import followed
 from .grammar import FORMS, letters, pattern
 from .join import chunked, said_of
 from .link import Link, Names
@@ -96,8 +97,6 @@ class Rules:
         if bad is not None:
             return bad
         if before is not None and (follow or len(held) < 4):
-            from .follow import followed
-
             made = followed(held, before, self.names)
             if made is not None:
                 return made

@@ -2,47 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from .query import MEASURES, Query, Refusal, Where, both
+from . import genes, tables
+from .query import MEASURES, Query, Refusal, both
+from .result import COMPARE, Result
 from .say import Speech, number, percent
 from .values import listed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from numpy.typing import NDArray
 
     from .rows import Rows
-
-_SHOWN = 12
-_COMPARE: dict[str, Callable[[float, float], bool]] = {
-    ">": lambda a, b: a > b, ">=": lambda a, b: a >= b, "<": lambda a, b: a < b, "<=": lambda a, b: a <= b,
-    "=": lambda a, b: a == b, "!=": lambda a, b: a != b,
-}  # fmt: skip
-
-
-@dataclass(frozen=True, eq=False)
-class Result:
-    """What a query gives.
-
-    Attributes
-    ----------
-    text
-        Sentences.
-    table
-        The numbers they rest on.
-    computed
-        Whether all of it was computed from the data.
-    """
-
-    text: str
-    table: pd.DataFrame = field(default_factory=pd.DataFrame)
-    computed: bool = True
 
 
 @dataclass(frozen=True)
@@ -75,8 +52,6 @@ def run(query: Query, rows: Rows, speech: Speech | None = None) -> Result | Refu
     speech = speech or Speech(rows)
     if query.want in MEASURES:
         return _measure(query, rows, speech)
-    from . import genes, tables
-
     known: dict[str, Callable[[Query, Any, Speech], Result | Refusal]] = {
         "groups": tables.groups, "list": tables.listing, "value": tables.values, "which": tables.which,
         "composition": tables.composition, "describe": tables.describe, "genes": genes.measured,
@@ -138,7 +113,7 @@ def _measure(query: Query, rows: Rows, speech: Speech) -> Result | Refusal:
 def _one(query: Query, rows: Rows, speech: Speech, found: list[_Number]) -> str:
     one, what = found[0], speech.what(query)
     if query.show == "check" and query.check is not None:
-        yes = _COMPARE[query.check[0]](one.value, query.check[1])
+        yes = COMPARE[query.check[0]](one.value, query.check[1])
         return f"{'Yes' if yes else 'No'}: {_lowered(what)}: {_shown(query, speech, one)}{_absent(query, rows, one)}."
     return f"{what}: {_shown(query, speech, one)}{_absent(query, rows, one)}{_each(query, rows, speech)}."
 
@@ -183,7 +158,7 @@ def _by_groups(query: Query, rows: Rows, speech: Speech, found: list[_Number]) -
     order = sorted(found, key=lambda one: (-one.value if query.order == "most" else one.value, one.name))
     if query.show != "rank":
         if query.show == "check" and query.check is not None:
-            yes = all(_COMPARE[query.check[0]](one.value, query.check[1]) for one in found)
+            yes = all(COMPARE[query.check[0]](one.value, query.check[1]) for one in found)
             what = (
                 f"{'Yes' if yes else 'No'}, {'for all' if yes else 'not for all'} of {speech.column(query.by)}: {what}"
             )
@@ -215,7 +190,7 @@ def _compared(query: Query, rows: Rows, speech: Speech, found: list[_Number]) ->
     what, values = speech.what(query), [one.value for one in found]
     said = "; ".join(f"{speech.name(one.name)}: {_shown(query, speech, one)}" for one in found)
     if query.show == "check" and query.check is not None:
-        yes = _COMPARE[query.check[0]](values[0], values[1])
+        yes = COMPARE[query.check[0]](values[0], values[1])
         return f"{'Yes' if yes else 'No'}: {_lowered(what)}: {said}."
     if query.show == "ratio":
         ratio = values[0] / values[1] if values[1] else float("inf")
@@ -229,16 +204,3 @@ def _compared(query: Query, rows: Rows, speech: Speech, found: list[_Number]) ->
 
 def _lowered(text: str) -> str:
     return text[:1].lower() + text[1:]
-
-
-def table_of(columns: Sequence[str], found: Sequence[Sequence[Any]]) -> pd.DataFrame:
-    """Make a table of evidence."""
-    return pd.DataFrame([tuple(one) for one in found], columns=list(columns))
-
-
-def rank_rows(query: Query, rows: Rows, where: Where | None) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Rows in the order of a field, and its values; rows without a value are left out."""
-    values = rows.numbers(query.of[0])
-    held = np.flatnonzero(rows.mask(where) & np.isfinite(values))
-    order = held[np.argsort(-values[held] if query.order == "most" else values[held], kind="stable")]
-    return order, values[order]

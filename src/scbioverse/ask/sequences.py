@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .query import Where
-    from .run import Result
+    from .result import Result
     from .say import Speech
 
 KEYS = {"molecule": "smiles", "protein": "sequence"}
@@ -183,7 +183,7 @@ class Sequences(Rows):
 
     def described(self, rows: list[int], speech: Speech) -> Result:
         """Say what follows from the structure of rows, and what the columns say of them."""
-        from .run import Result
+        from .result import Result
 
         names = {"molecule": ("weight", "logp", "rings"), "protein": ("length", "mass")}[self.noun]
         first = [f"property:{one}" for one in names]

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from .query import Query, Refusal
-from .run import _COMPARE, Result, rank_rows, table_of
+from .result import COMPARE, Result, rank_rows, table_of
 from .say import Speech, percent
 from .values import listed
 
@@ -73,7 +73,7 @@ def which(query: Query, rows: Rows, speech: Speech) -> Result | Refusal:
     table = table_of(["group", "n", "n_in", "fraction"], found)
     # A bound of one or more is a number of rows, as in "more than 100 cells".
     values = table["fraction"] if 0 < bound < 1 or query.words == "%" else table["n"]
-    fits = table[[_COMPARE[sign](float(value), bound) for value in values]].sort_values(
+    fits = table[[COMPARE[sign](float(value), bound) for value in values]].sort_values(
         "fraction", ascending=False, kind="stable"
     )
     said = f"more than half of the {rows.noun}s are" if (sign, bound) == (">", 0.5) else f"there are {rows.noun}s"
@@ -205,7 +205,7 @@ def values(query: Query, rows: Rows, speech: Speech) -> Result | Refusal:
     text = f"{'; '.join(said)}."
     if query.show == "check" and query.check is not None and len(found) == 2:
         first, second = table[query.of[0]]
-        text = f"{'Yes' if _COMPARE[query.check[0]](first, second) else 'No'}: {text}"
+        text = f"{'Yes' if COMPARE[query.check[0]](first, second) else 'No'}: {text}"
     return Result(text + speech.remarks(query, rows), table)
 
 
