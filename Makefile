@@ -28,8 +28,12 @@ venv: $(DEV)
 demo: $(RUN)
 	$(BIN)/python demo/run.py
 
+# Files of tests are shared out to so many processes of one thread each: threads of several processes get in each
+# other's way.
+WORKERS ?= 2
+
 test: $(DEV)
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
 
 test-kernels: $(DEV)
 	PYTHON=$(BIN)/python tests/kernels.sh $(PYTEST_ARGS)
