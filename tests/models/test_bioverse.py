@@ -10,7 +10,7 @@ import torch
 from scbioverse.errors import InputError, MismatchError, WeightsError
 from scbioverse.llm.backbone import Backbone
 from scbioverse.llm.prompts import PromptTemplate
-from scbioverse.models import BioVerse, Calibration, load
+from scbioverse.models import BioVerse, Calibration, clear_cache, load
 from tests._naive_scores import naive_scores
 from tests._precision import LOG_PROBS, TOTALS, UNIT
 
@@ -181,6 +181,7 @@ def test_language_model_is_loaded_on_first_use(saved: Path, monkeypatch: pytest.
     loads = []
     original = Backbone.load.__func__
     monkeypatch.setattr(Backbone, "load", classmethod(lambda cls, *a, **k: loads.append(a) or original(cls, *a, **k)))
+    clear_cache()  # models that were loaded before may read with the same one
     model = load(saved)
     assert repr(model).startswith("BioVerse('tiny'")
     assert model.modalities == ["cell"]
