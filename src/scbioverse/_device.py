@@ -23,6 +23,7 @@ def pick_device(device: str | None = None) -> torch.device:
     """
     import torch
 
+    # A verb that is told nothing follows the setting.
     name = settings.device if device in (None, "auto") else device
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
@@ -30,6 +31,7 @@ def pick_device(device: str | None = None) -> torch.device:
         found = torch.device(name)
     except (RuntimeError, TypeError) as error:
         raise InputError(f"device={name!r} is not a torch device ('cpu', 'cuda', 'cuda:1', ...).") from error
+    # Said here: torch says it only when something is moved there.
     if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
         raise InputError(
             f"device={name!r}: torch {torch.__version__} finds {torch.cuda.device_count()} CUDA GPUs here. Use "
@@ -42,11 +44,6 @@ def place_encoder(encoder: Any, device: str) -> None:
     """Move an encoder that has a network to `device`; `"auto"` leaves it where it is.
 
     What has no `to` runs on the CPU, or where the package it comes from puts it, and stays there.
-
-    Raises
-    ------
-    InputError
-        There is no such device.
     """
     if device == "auto":
         return

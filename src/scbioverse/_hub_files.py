@@ -30,17 +30,7 @@ _INSTEAD = "copy its files into a folder here and pass the folder's path."
 
 @dataclass(frozen=True)
 class Listing:
-    """What a repository holds at one commit.
-
-    Attributes
-    ----------
-    repo, commit
-        `"owner/name"` and its 40 digits.
-    sha256
-        By file, where the hub knows it (large files), else None.
-    size
-        By file, in bytes.
-    """
+    """What a repository holds at one commit: bytes of each file, and its sha256 where the hub knows it (large ones)."""
 
     repo: str
     commit: str
@@ -102,14 +92,8 @@ def cached(repo: str, revision: str | None) -> Path | None:
 def list_repo(repo: str, revision: str | None) -> Listing:
     """Ask the hub what a repository holds and at which commit.
 
-    Raises
-    ------
-    OfflineError
-        `settings.offline` is on, or the hub cannot be reached.
-    WeightsError
-        There is no such repository or revision.
-    MismatchError
-        The hub answers with another commit than the one asked for.
+    Raises an :class:`OfflineError` where it may not or cannot be reached, a :class:`WeightsError` where there is no
+    such repository or revision, a :class:`MismatchError` where it answers with another commit.
     """
     need_network(f"{repo} would have to be reached on the hub", _INSTEAD)
     question = lambda: _api().repo_info(repo, revision=revision, files_metadata=True, timeout=CONNECT_SECONDS)  # noqa: E731
@@ -140,6 +124,7 @@ def fetch_folder(listing: Listing, patterns: Sequence[str]) -> Path:
     WeightsError
         Nothing matches, a name leads out of the folder, the download failed, or the disk does not take it.
     """
+    # Of the listing, so that nothing is asked for that the hub did not announce.
     wanted = [name for name in listing.sha256 if any(fnmatch(name, one) for one in patterns)]
     where = f"{listing.repo}@{listing.commit}"
     if not wanted:
@@ -155,6 +140,7 @@ def fetch_folder(listing: Listing, patterns: Sequence[str]) -> Path:
         if not path.is_file():
             raise WeightsError(f"{where}: {name} did not arrive. Pull again.")
         if expected is not None and (found := file_sha256(path)) != expected:
+            # The blob behind the link: what is left would be found the next time.
             path.resolve().unlink(missing_ok=True)
             raise MismatchError(
                 f"{name} of {where} arrived with sha256 {found}, the hub has {expected}. It was removed; pull again."

@@ -24,6 +24,7 @@ class Slots:
 
     def __post_init__(self) -> None:
         """Refuse a stem whose slots no file could hold."""
+        # A slash would make a group of it in h5ad and zarr.
         if not isinstance(self.key, str) or not re.fullmatch(r"[^\W_][\w .+-]{0,79}", self.key):
             raise InputError(
                 f"key_added={self.key!r:.90} becomes part of the names of slots: up to 80 letters, digits, spaces, "

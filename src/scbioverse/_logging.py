@@ -26,15 +26,7 @@ logger.addFilter(_make_printable)
 
 
 def log_added(verb: str, slots: list[str]) -> None:
-    """Say in one line which slots a verb filled.
-
-    Parameters
-    ----------
-    verb
-        Its name.
-    slots
-        Each as a user would write it: `"adata.obs['x']"`, `"adata.uns['bioverse']['embed']"`.
-    """
+    """Say in one line which slots a verb filled: `"adata.obs['x']"`, `"adata.uns['bioverse']['embed']"`."""
     filled: dict[str, list[str]] = {}
     for slot in slots:
         where, _, name = slot.removeprefix("adata.").rpartition("[")

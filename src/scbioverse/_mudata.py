@@ -27,13 +27,7 @@ def is_mudata(data: Any) -> bool:
 
 
 def part_of(data: Any, modality: str) -> AnnData:
-    """Return the AnnData of a MuData that holds `modality`.
-
-    Raises
-    ------
-    InputError
-        None has a usual name.
-    """
+    """Return the AnnData of a MuData that holds `modality`; an :class:`InputError` where none has a usual name."""
     known = {str(name).lower(): part for name, part in data.mod.items()}
     wanted = _PARTS.get(modality, (modality,))
     for name in wanted:
@@ -48,22 +42,11 @@ def part_of(data: Any, modality: str) -> AnnData:
 def anndata_of(data: Any, modality: str = "cell", *, holds: str | None = None) -> Any:
     """Return the part of a MuData for `modality`, and anything else as it is.
 
-    Parameters
-    ----------
-    data
-        What a user passed.
-    modality
-        What a row is.
-    holds
-        A column of `obs`: where one part alone has it, that part is meant.
-
-    Raises
-    ------
-    InputError
-        See :func:`part_of`.
+    Where one part alone has the column `holds` in its `obs`, that part is meant.
     """
     if not is_mudata(data):
         return data
+    # A column that one part alone has says which is meant, whatever the part is called.
     having = [part for part in data.mod.values() if holds is not None and holds in part.obs]
     return having[0] if len(having) == 1 else part_of(data, modality)
 
@@ -71,12 +54,7 @@ def anndata_of(data: Any, modality: str = "cell", *, holds: str | None = None) -
 def on_part(verb: Callable[..., Result], arguments: dict[str, Any]) -> Result:
     """Run a verb on the part of a MuData that it is about, and return what it returns; of `copy=True` the whole copy.
 
-    Parameters
-    ----------
-    verb
-        The verb itself.
-    arguments
-        Its arguments by name, the MuData as `"adata"`: `locals()` at its beginning.
+    `arguments` are its arguments by name, the MuData as `"adata"`: `locals()` at its beginning.
     """
     given = dict(arguments)
     modality = str(given.get("modality", "cell"))

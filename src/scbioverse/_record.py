@@ -33,6 +33,7 @@ def _plain(value: Any) -> Any:
 def versions() -> dict[str, str]:
     """Versions of the packages that shape a result."""
     found = {}
+    # Those that a number in a result can depend on.
     for package in ("scbioverse", "torch", "transformers", "anndata", "numpy"):
         try:
             found[package] = version(package)
@@ -77,13 +78,7 @@ def read_record(adata: AnnData, step: str) -> dict[str, Any]:
 
 
 def records_of(adata: AnnData) -> Mapping[str, Any]:
-    """Return all records as they are stored.
-
-    Raises
-    ------
-    InputError
-        `uns["bioverse"]` is no mapping.
-    """
+    """Return all records as they are stored; an :class:`InputError` where `uns["bioverse"]` is no mapping."""
     root = adata.uns.get(UNS_ROOT, {})
     if not isinstance(root, Mapping):
         raise InputError(

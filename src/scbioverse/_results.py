@@ -22,13 +22,7 @@ _MOST_BYTES = 200
 
 
 def check_target(adata: Any) -> None:
-    """Refuse, before anything is computed, what could not take the results.
-
-    Raises
-    ------
-    InputError
-        It is no AnnData, or `uns["bioverse"]` holds something else than records.
-    """
+    """Refuse, before anything is computed, what could not take the results: no AnnData, or foreign records."""
     if not hasattr(adata, "obsm") or not hasattr(adata, "uns"):
         raise InputError(f"expected an AnnData, found {type(adata).__name__}.")
     records_of(adata)
@@ -64,6 +58,7 @@ def write_results(
         See :func:`check_target`.
     """
     check_target(adata)
+    # What can fail comes first, before a slot is touched.
     texts = {step: as_json(fields) for step, fields in records.items()}
     columns, arrays = dict(obs or {}), dict(obsm or {})
     if adata.is_view:

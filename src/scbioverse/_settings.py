@@ -76,19 +76,9 @@ settings = Settings()
 
 
 def need_network(what: str, instead: str) -> None:
-    """Raise an error where `settings.offline` forbids connections.
+    """Raise an :class:`OfflineError` where `settings.offline` forbids connections; the message says by what.
 
-    Parameters
-    ----------
-    what
-        What would be reached, as the subject of a sentence.
-    instead
-        How to go on without a connection, as a sentence.
-
-    Raises
-    ------
-    OfflineError
-        They are forbidden; the message says by what.
+    `what` would be reached, as the subject of a sentence; `instead` is a sentence: how to go on without.
     """
     if settings.offline:
         raise OfflineError(f"{what}, and {forbidden()}, or go on without a connection: {instead}")

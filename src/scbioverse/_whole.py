@@ -70,25 +70,10 @@ def write_text_whole(place: Path, text: str) -> None:
 def check_room(
     folder: Path, n_bytes: float, what: str, *, error: type[BioverseError] = InputError, advice: str = ""
 ) -> None:
-    """Refuse what would not fit on the disk.
+    """Refuse what would not fit on the disk of `folder`, which need not be there yet.
 
-    Parameters
-    ----------
-    folder
-        Where it will lie. It need not be there yet.
-    n_bytes
-        What it takes at least. Of an estimate pass the low end: what fits must not be refused.
-    what
-        Its name in the message.
-    error
-        Class of the error.
-    advice
-        What to do; to free some space or name another place if not given.
-
-    Raises
-    ------
-    BioverseError
-        Fewer bytes are free.
+    `n_bytes` is what `what` takes at least: of an estimate pass the low end, what fits must not be refused. The message
+    ends with `advice`; to free some space or name another place if not given.
     """
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent

@@ -20,6 +20,7 @@ FORMAT_VERSION = 1
 
 def digest(*parts: Any) -> str:
     """Sha256, in hex, of plain values."""
+    # Sorted: equal settings give equal digests.
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
@@ -34,23 +35,9 @@ def write_config(folder: str | Path, config: dict[str, Any]) -> Path:
 def read_config(
     folder: str | Path, config: dict[str, Any] | None = None, *, needs: Sequence[str] = (), preprocessing: str = ""
 ) -> dict[str, Any]:
-    """Read and check what :func:`write_config` wrote.
+    """Read and check what :func:`write_config` wrote; `config` is its content, if already read.
 
-    Parameters
-    ----------
-    folder
-        Where it is.
-    config
-        Its content, if already read.
-    needs
-        Fields that must be there.
-    preprocessing
-        Version of the preprocessing that the field of this name must hold, if there is one.
-
-    Raises
-    ------
-    WeightsError
-        The file is missing, damaged, without a field, or of another format.
+    `needs` are fields that must be there; `preprocessing` is the version that the field of this name must hold.
     """
     with refusing(f"cannot read the encoder in {folder}"):
         config = config or read_json_object(Path(folder) / CONFIG, strict=True)
@@ -72,6 +59,7 @@ def whole_number(config: dict[str, Any], name: str, *, least: int = 1, most: int
         It is missing or something else: a truth value, text, a fraction, or out of range.
     """
     found = config.get(name)
+    # True is an int to Python, and 1 to a layer.
     if isinstance(found, bool) or not isinstance(found, int) or not least <= found <= most:
         raise ValueError(f"{name} must be a whole number from {least:,} to {most:,}, found {found!r:.40}")
     return found

@@ -31,20 +31,10 @@ _SHOWN = 5  # values that a message names
 
 @dataclass(frozen=True, eq=False)
 class DistinctPlan:
-    """The distinct texts of a column and who has which.
+    """The distinct texts of a column, in the encoder's own form, and who has which.
 
-    Attributes
-    ----------
-    values
-        Distinct texts in the encoder's own form, by first appearance.
-    codes
-        int64 (n_obs,), position in `values`; -1 for rows without a text.
-    key
-        Column of `obs`.
-    n_missing
-        Rows without a text.
-    n_invalid
-        Rows whose text cannot be read, among those without an embedding.
+    `codes` (n_obs,) is each row's position in `values`, -1 for rows without a text; `n_missing` rows have none,
+    `n_invalid` one that cannot be read.
     """
 
     values: list[str]
@@ -119,10 +109,8 @@ class TextEncoder:
 
         Raises
         ------
-        MissingKeyError
-            No such column.
-        InputError
-            The column holds no text, or one that cannot be read.
+        MissingKeyError, InputError
+            No such column; it holds no text, or one that cannot be read.
         """
         if invalid not in ("raise", "skip"):
             raise InputError(f"invalid must be 'raise' or 'skip', found {invalid!r}")
@@ -137,6 +125,7 @@ class TextEncoder:
         place = np.array(
             [-1 if i in bad else values.setdefault(text, len(values)) for i, (text, _) in enumerate(cleaned)]
         )
+        # -1 stays -1: such a row has nothing to look up.
         own = np.where(codes >= 0, place[codes], -1) if len(place) else codes
         n_missing = int((codes < 0).sum())
         n_invalid = int((own < 0).sum()) - n_missing
@@ -158,6 +147,7 @@ class TextEncoder:
     def _complaint(
         self, adata: AnnData, key: str, raw: list[str], codes: NDArray[np.int64], bad: dict[int, str]
     ) -> str:
+        # By row, as a user finds them, and not by distinct text.
         rows = np.flatnonzero(np.isin(codes, list(bad)))
         named = "; ".join(
             f"row {shown_name(adata.obs_names[row])!r}: {raw[codes[row]][:40]!r} ({bad[int(codes[row])]})"
@@ -198,25 +188,8 @@ def embed_distinct(
 ) -> NDArray[np.float32]:
     """Embed the distinct texts of a plan, a batch of similar lengths at a time, and spread them over the rows.
 
-    Parameters
-    ----------
-    encoder
-        The encoder that made the plan.
-    plan
-        Its plan.
-    batch_size
-        Texts embedded at once, half as many each time memory runs out.
-    progress
-        Show a progress bar; `settings.progress` if not given.
-
-    Returns
-    -------
-    float32 (n_obs, 1, dim), NaN for rows without a text.
-
-    Raises
-    ------
-    InputError
-        The encoder gave NaN or infinite values for a text.
+    Returns float32 (n_obs, 1, dim), NaN for rows without a text. `batch_size` texts are embedded at once, half as many
+    each time memory runs out.
     """
     # Texts of one length side by side: little padding. A stable order, so that runs repeat.
     order = np.argsort([len(value) for value in plan.values], kind="stable")

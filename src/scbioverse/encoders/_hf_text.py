@@ -25,18 +25,8 @@ _PROBE = {"protein": "ACDEFGHIK", "molecule": "CCO"}
 class Spelling:
     """How texts are written for one tokenizer, found out by trying.
 
-    Attributes
-    ----------
-    tokenizer
-        The tokenizer.
-    modality
-        `"protein"` or `"molecule"`.
-    spaced
-        Residues are separated by spaces (ProtBert).
-    replace
-        Letters that the tokenizer does not know and what stands for them.
-    prefix, suffix
-        Special tokens around a text.
+    `spaced`: residues are separated by spaces (ProtBert). `replace`: letters that it does not know, and what stands for
+    them. `prefix` and `suffix`: special tokens around a text.
     """
 
     tokenizer: Any

@@ -86,6 +86,7 @@ def embed_rows(
 
         for rows, (block, missing, empty) in memory.each(cells.n_obs, encode):
             n = rows.stop - rows.start
+            # Encoders of one's own come through here: numpy would broadcast a wrong shape without a word.
             if block.shape != (n, encoder.n_tokens, encoder.dim):
                 raise InputError(
                     f"encoder {encoder.name!r} returned shape {block.shape} for {n} rows; "

@@ -63,13 +63,6 @@ def load_body(folder: Path, *, layer: int = 0) -> BertModel:
     layer
         Layer whose states are wanted, counted back from the last: 0 is the last, -1 the one before. Layers above it
         are not loaded.
-
-    Raises
-    ------
-    WeightsError
-        Files are missing, damaged, are pickles, or ask for code of their own; or parameters are missing.
-    InputError
-        There is no such layer.
     """
     from transformers import BertConfig, BertModel
 
@@ -78,6 +71,7 @@ def load_body(folder: Path, *, layer: int = 0) -> BertModel:
         n_layers = int(config.num_hidden_layers)
     if not -n_layers < layer <= 0:
         raise InputError(f"layer={layer}; the model has {n_layers} layers: choose from {1 - n_layers} to 0 (the last).")
+    # Layers that nobody reads are neither loaded nor run.
     config.num_hidden_layers = n_layers + layer
     if not list(folder.glob("*.safetensors")):
         pickles = sorted(file.name for file in folder.glob("*.bin"))
@@ -100,18 +94,10 @@ def load_body(folder: Path, *, layer: int = 0) -> BertModel:
 
 
 def length_batches(lengths: NDArray[np.integer], max_tokens: int) -> Iterator[NDArray[np.int64]]:
-    """Group rows of similar lengths, longest first, so that little is padded.
+    """Group rows of similar lengths, longest first, so that little is padded; yields the rows' positions.
 
-    Parameters
-    ----------
-    lengths
-        (n,); rows of length 0 are left out.
-    max_tokens
-        Most tokens in a group, padding included; a longer row makes a group of its own.
-
-    Yields
-    ------
-    Positions of the rows of a group.
+    A group has at most `max_tokens` tokens, padding included; a longer row makes a group of its own. Rows of length 0
+    are left out.
     """
     order = np.argsort(-np.asarray(lengths), kind="stable")
     order = order[np.asarray(lengths)[order] > 0]
@@ -145,6 +131,7 @@ class BodyRunner:
         self, body: BertModel, *, pad: int, device: str = "auto", dtype: DType = "auto", max_tokens: int | None = None
     ) -> None:
         self.pad, self._dtype, self._max_tokens = pad, dtype, max_tokens
+        # Half precision that a file holds would be fingerprinted as other weights.
         self.body = body.float().eval().requires_grad_(False)
         self.to(device)
 
@@ -162,20 +149,10 @@ class BodyRunner:
         lengths: NDArray[np.integer],
         pool: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
     ) -> NDArray[np.float32]:
-        """Run every sequence and pool its states.
+        """Run every sequence and pool its states: float32 (n, dim), zeros for a sequence of length 0.
 
-        Parameters
-        ----------
-        ids
-            (sum of lengths,): tokens, one sequence behind the other.
-        lengths
-            (n,)
-        pool
-            From states (b, l, dim), float32, and lengths (b,) to (b, dim).
-
-        Returns
-        -------
-        float32 (n, dim); zeros for a sequence of length 0.
+        `ids` holds the tokens, one sequence behind the other, `lengths` (n,) says how many each has; `pool` goes from
+        states (b, l, dim), float32, and lengths (b,) to (b, dim).
         """
         out = np.zeros((len(lengths), self.body.config.hidden_size), dtype=np.float32)
         starts = np.cumsum(lengths) - lengths

@@ -48,6 +48,7 @@ class MorganEncoder(TextEncoder):
     def __init__(self, *, radius: int = 2, n_bits: int = 2048, chirality: bool = True, salts: Salts = "strip") -> None:
         if radius < 0 or n_bits < 1:
             raise InputError(f"radius must not be negative and n_bits at least 1; found {radius} and {n_bits}")
+        # Plain numbers: numpy's own would not go into JSON.
         self.radius, self.dim, self.chirality, self.salts = int(radius), int(n_bits), bool(chirality), salts
         self.name = f"morgan-{radius}-{n_bits}"
 

@@ -44,6 +44,7 @@ def fetch_checkpoint(repo: str, revision: str | None) -> Path:
     OfflineError
         It is not in the cache, and may not be downloaded or the hub cannot be reached.
     """
+    # A full commit cannot have changed: no question to the hub.
     if (copy := kept_checkpoint(repo, revision)) is not None:
         return copy
     need_network(

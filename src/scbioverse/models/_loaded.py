@@ -37,16 +37,9 @@ class LoadedModels:
         self._lock = threading.RLock()
 
     def get(self, folder: Path, options: tuple[Any, ...], load: Callable[[], M]) -> M:
-        """Return a copy of the model in `folder`, which is loaded if it is not kept as it lies there now.
+        """Return a copy of the model in `folder`, which `load` reads if it is not kept as it lies there now.
 
-        Parameters
-        ----------
-        folder
-            Folder of a checkpoint.
-        options
-            What else it was asked for with: device, language model.
-        load
-            Loads it.
+        `options` are what else it was asked for with: language model, device.
         """
         with self._lock:
             try:

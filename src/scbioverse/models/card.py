@@ -28,6 +28,7 @@ def render_card(
     phrases
         By modality, the number of phrases that it is written of by.
     """
+    # A copy: what has its own section is taken out, the rest is listed as it is.
     training = dict(config.training)
     lines = [f"# {config.name}", "", str(training.pop("summary", "A BioVerse model.")), ""]
     lines += ["## Use", "", "```python", "import scbioverse as sb", ""]
