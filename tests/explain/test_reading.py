@@ -120,3 +120,20 @@ def test_sentences() -> None:
     assert split_sentences("CD3D, e.g. here, is high. LYZ is low!\nEnd") == [
         "CD3D, e.g. here, is high.", "LYZ is low!", "End",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("MS4A1 marks these cells. They express CD79A.", "MS4A1+ CD79A+"),
+        ("These are B cells. They express CD79A.", "CD79A+"),
+        ("The neighbours are T cells. They express CD3D.", "CD3D?"),
+        ("CD3D marks T cells. It is high. CD3E marks these cells.", "CD3D? CD3E+"),
+        ("There is no evidence that\nCD3D marks these cells.", "CD3D?"),
+        ("None of this holds:\nCD3D marks these cells.\nCD3E is high.", "CD3D? CD3E?"),
+        ("MS4A1 marks these cells.\nCD79A is high.", "MS4A1+ CD79A+"),
+        ("\ue000 and CD79A mark these cells. \ue000 marks \ue002.", "CD79A?"),
+    ],
+)
+def test_what_stands_before_counts(text: str, wanted: str) -> None:
+    assert read(text, "B cell") == wanted

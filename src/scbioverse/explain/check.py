@@ -36,8 +36,8 @@ def check(
     Few kinds of sentences are read, as a whole and with certainty: "CD79A and MS4A1 mark these cells", "They express
     CD79A (94 % of these cells, 5 % of others) and lack CD3D", "LYZ is not expressed". Every gene in any other sentence
     ("CD3D is virtually undetectable", "CD3D is restricted to other cells", "most of them express CD3D") comes back as
-    `"not checked"`, whatever the data say. Only what is higher than in the other cells is a reason: "CD3D is expressed"
-    is contradicted where the others express it as much.
+    `"not checked"`, whatever the data say, as does one that may speak of other cells. Only what is higher than in
+    the others is a reason: "CD3D is expressed" is contradicted where the others express it as much.
 
     Parameters
     ----------

@@ -3,7 +3,8 @@
 A sentence is read as a whole or not at all. Genes in it are replaced by one sign, names of the cells by another, and
 what is left must be one of the forms below, word for word. Whatever makes a sentence say something else (a negation, a
 comparison, a quantifier, a hedge, other cells) leaves a word that no form has; its claims are then not checked. A
-reader that guesses at such sentences calls false ones supported, and nobody would see it.
+reader that guesses at such sentences calls false ones supported, and nobody would see it. "They" may be others once
+something else was spoken of, and a line that breaks off may deny what follows it: both are not read either.
 """
 
 from __future__ import annotations
@@ -69,10 +70,14 @@ _FORMS = [(direction, re.compile(form)) for direction, form in FORMS]
 _BY_CELLS = re.compile(_CELLS)
 _TYPE = re.compile(r"the broader type ([^;.,]+)")
 _LINK = re.compile(r"; |, (?:and|but|whereas|while) | (?:and|but|whereas|while) ")
+_NAMED = f"(?:{_CELLS}|these|this) {_IS} (?:labelled |called |annotated as )?(?:an? )?{_OWN}"
+_IDENTITY = re.compile(_NAMED)
 _OPENING = re.compile(
     r"(?:(?:moreover|furthermore|in addition|additionally|also|notably|indeed|as expected|here),? )?"
-    f"(?:(?:{_CELLS}|these|this) {_IS} (?:labelled |called |annotated as )?(?:an? )?{_OWN} (?:because|since|as) )?"
+    f"(?:{_NAMED} (?:because|since|as) )?"
 )
+_PRONOUN = re.compile(r"\b(?:they|it|them|the (?:cells|group|cluster|population))\b")
+_NO_SIGNS = dict.fromkeys(map(ord, (GENE, SIGNED, OWN, BROADER)), " ")
 # Longer sentences are no plain ones.
 _LONGEST = 600
 # A name that is resolved with less trust may be another type.
@@ -96,31 +101,43 @@ def read_claims(text: str, *, own: Sequence[str] = (), names: Iterable[str] = ()
     In the order of the text. `direction` is None for every gene in a sentence that is none of the forms.
     """
     hidden = [*own, *names]
-    return [
-        claim
-        for number, sentence in enumerate(split_sentences(text))
-        for claim in _sentence_claims(sentence, number, own, hidden)
-    ]
+    claims: list[Claim] = []
+    alone, broken = True, False
+    for number, sentence in enumerate(split_sentences(text.translate(_NO_SIGNS))):
+        mentions, plain, figures, directions = _read(sentence, own, hidden)
+        if broken or (_PRONOUN.search(plain) and not alone):
+            directions = []
+        claims += [
+            Claim(one.said, one.genes, direction and (one.sign or direction), number, *stated)
+            for one, direction, stated in zip(mentions, directions or [None] * len(mentions), figures, strict=True)
+        ]
+        # "They" are these cells as long as nothing else was spoken of.
+        alone = alone and bool(directions or _IDENTITY.fullmatch(plain))
+        # What follows a line without an end may be its rest: "There is no evidence that / CD3D marks these cells".
+        broken = broken or sentence.rstrip("\"')]")[-1:] not in (".", "!", "?")
+    return claims
 
 
-def _sentence_claims(sentence: str, number: int, own: Sequence[str], hidden: Sequence[str]) -> list[Claim]:
-    mentions = gene_mentions(sentence, names=hidden)
+Figures = list[tuple[float | None, float | None]]
+
+
+def _read(
+    sentence: str, own: Sequence[str], hidden: Sequence[str]
+) -> tuple[list[Mention], str, Figures, Sequence[Direction | None]]:
+    """Genes of a sentence, the sentence with signs, figures behind the genes, and directions if it is understood."""
+    every = gene_mentions(sentence, names=hidden)
     # "WAS" and "CAT" are genes where the whole sentence is understood so, and words else.
-    for some in (mentions, [one for one in mentions if one.sure]):
-        plain, figures = _plain(sentence, some, own, hidden)
-        understood = _directions(_OPENING.sub("", plain, count=1)) if some and len(plain) <= _LONGEST else None
-        if understood:
+    for mentions in (every, [one for one in every if one.sure]):
+        plain, figures = _plain(sentence, mentions, own, hidden)
+        directions = _directions(_OPENING.sub("", plain, count=1)) if mentions and len(plain) <= _LONGEST else None
+        if directions:
             break
-    directions: Sequence[Direction | None] = understood or [None] * len(some)
-    return [
-        Claim(one.said, one.genes, direction and (one.sign or direction), number, *stated)
-        for one, direction, stated in zip(some, directions, figures, strict=True)
-    ]
+    return mentions, plain, figures, directions or []
 
 
 def _plain(
     sentence: str, mentions: Sequence[Mention], own: Sequence[str], hidden: Sequence[str]
-) -> tuple[str, list[tuple[float | None, float | None]]]:
+) -> tuple[str, Figures]:
     """Put signs in place of genes and names, in lower case, and take out the figures behind each gene."""
     signs = {(one.start, one.end): SIGNED if one.sign else GENE for one in mentions}
     spans = [*name_spans(sentence, hidden), *(one.span(1) for one in _TYPE.finditer(sentence))]
