@@ -40,7 +40,7 @@ FORMS: list[tuple[str, dict[str, Any]]] = [
     ("COUNT OF? <w:{NP}>? {END} (BETWEEN|IN) <s:WHERE> (VERSUS|AND|COMMA) (IN )?<t:WHERE>", {"want": "count"}),
     ("IN? {WHATIS} COUNT OF? <w:{NP}>? {END} <v:{ANYP}>? {END}", {"want": "count"}),
     ("(IN|OF|AMONG) <w:{NP}> COMMA? COUNT OF? ROWS? {END} <v:{ANYP}> {END}", {"want": "count"}),
-    ("COUNT <m:HAS> (DO|BE)* <rows:ROW> HAVE?", {"want": "value"}),
+    ("COUNT <m:(HAS|MEASURE)> (DO|BE)* <rows:ROW> HAVE?", {"want": "value"}),
     ("COUNT <m:HAS> BE (THERE )?(IN|OF) <rows:ROW>", {"want": "value"}),
     # ---- which share
     ("{WHATIS} SHARE OF? <w:WHERE ROWS?> (AMONG|IN ALL|OF ALL) <a:{NP}>", {"want": "fraction"}),
@@ -62,6 +62,8 @@ FORMS: list[tuple[str, dict[str, Any]]] = [
     ("{WHATIS} <st:STAT> (COUNT|OF)* <m:HAS> (IN|OF)? <w:{NP}>?", {}),
     ("{WHATIS} <m:(MEASURE AND? COMMA?)+> (OF|IN|DO|BE)* <rows:(ROW|COMMA|AND)+> HAVE?", {"want": "value"}),
     ("<m:MEASURE> BE <rows:ROW>", {"want": "value"}),
+    ("WHAT <m:COLUMN> BE <rows:ROW>", {"want": "value"}),
+    ("COMPARE <m:MEASURE> (OF|BETWEEN) <rows:(ROW|COMMA|AND)+>", {"want": "value"}),
     ("{WHATIS} SHARE OF <rows:ROW> BE <m:HAS>", {"want": "value", "share": True}),
     ("{WHATIS} <m:COLUMN> (OF|IN)+ <rows:ROW>", {"want": "value"}),
     ("{WHATIS} <by:COLUMN> (OF|IN)+ <w:{NP}>", {"want": "composition"}),

@@ -200,7 +200,9 @@ def _has(links: list[Link], _: Names) -> list[Link]:
 
 def _listed(links: list[Link], _: Names) -> list[Link]:
     parts, word = _pick(links, links[-1].role), _word(links)
-    if word == "?":
+    # "No more than 3 donors and 5 acceptors": is 5 the most as well, or the number?
+    signs = {one.value.op for one in parts if one.value.values and one.value.values != (0,)}
+    if word == "?" or ("=" in signs and signs & {"<", "<=", ">", ">="}):
         return [_joined(links, "MIXED", None)]
     items = tuple(
         item for one in parts for item in (one.items if one.items and isinstance(one.items[0], Where) else (one.value,))

@@ -174,7 +174,7 @@ def _checked(query: Query, rows: Rows, speech: Speech) -> Result | Refusal:
     ]
     word = "Yes" if all(answers) else "No" if not any(answers) else "Not all"
     names = listed([rows.labels[row] for _, row in found])
-    text = f"{word}: {names}, asked whether {speech.where(query.where)}: {'; '.join(numbers)}."
+    text = f"{word}: {names}, asked whether {speech.where(query.where)}{': ' * bool(numbers)}{'; '.join(numbers)}."
     return Result(
         text,
         table_of(
