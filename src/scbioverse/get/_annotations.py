@@ -90,6 +90,7 @@ def labels(adata: AnnData, *, key: str = "bioverse") -> pd.DataFrame:
         if name not in known
     ]
     table = pd.concat([table, pd.DataFrame(more, columns=_COLUMNS)], ignore_index=True) if more else table
+    # Of obs as it is, so that it sums to the labelled rows whatever was renamed.
     table["n"] = [counts.get(name, 0) for name in table["name"]]
     return table
 
@@ -178,6 +179,7 @@ def scores(adata: AnnData, *, key: str = "bioverse") -> pd.DataFrame:
             f"adata.obsm[{slots.scores!r}] is {type(stored).__name__}, not the table that tl.annotate writes there. "
             "Annotate again, or read your own values from obsm."
         )
+    # Columns have names that files take; here the user's own stand.
     names = {one["column"]: one["name"] for one in annotate_record(adata, slots)["labels"]}
     gone, new = [names[one] for one in names if one not in stored], [one for one in stored if one not in names]
     if gone or new:

@@ -97,6 +97,7 @@ def groups_now(adata: AnnData, slots: Slots, record: dict[str, Any], then: pd.Da
             f"adata.obs has no column {groupby!r} any more, whose groups were labelled. What was found then is in "
             f"scbioverse.get.records(adata)[{slots.step('annotate')!r}]['groups']."
         )
+    # By position: names of rows may repeat.
     rows = pd.DataFrame({"group": _group_names(adata, record), "label": labels.to_numpy()})
     rows["confidence"] = adata.obs[slots.confidence].to_numpy() if slots.confidence in adata.obs else np.nan
     held = rows.dropna(subset=["group", "label"]).groupby(["group", "label"], sort=False)["confidence"]
@@ -115,6 +116,7 @@ def groups_now(adata: AnnData, slots: Slots, record: dict[str, Any], then: pd.Da
             UserWarning,
             stacklevel=3,
         )
+    # An empty table would turn numbers into objects.
     parts = [one for one in (then[then["group"].isin(same)], now[~now["group"].isin(same)]) if len(one)]
     table = pd.concat(parts or [then.head(0)]).reindex(columns=then.columns)
     return table.sort_values("group", key=lambda names: names.map(order), kind="stable", ignore_index=True)

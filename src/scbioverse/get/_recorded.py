@@ -74,6 +74,7 @@ def evidence(adata: AnnData, *, key: str = "bioverse") -> pd.DataFrame:
     record = read_record(adata, slots.step("evidence"))
     warn_of_changes(adata, slots, "the evidence")
     table = pd.DataFrame(record["rows"], columns=record["columns"])
+    # JSON has null for NaN, which makes a column of objects.
     return table.astype({name: float for name in _NUMBERS if name in table} if len(table) else {})
 
 

@@ -34,6 +34,7 @@ NO_NAME = frozenset(
     {"", "unassigned", "unknown", "not assigned", "unlabelled", "unlabeled", "nan", "none", "na", "n/a"}
 )
 _HOW = "pass a list of names, a mapping from names to Cell Ontology ids or descriptions, None or 'cl'"
+# People write ids as OBO files do and as URLs do: CL:0000236, CL_0000236.
 _CL_ID = re.compile(r"CL[:_]\d{7}", re.IGNORECASE)
 _NUMBER = re.compile(r"[-+]?\d+(\.\d+)?")
 _SHOWN = 6
@@ -74,6 +75,7 @@ class Label:
         return _card(self)
 
 
+# Put together from several tables: a vocabulary of 210 labels is described once a process, not once a call.
 @lru_cache(maxsize=1 << 14)
 def _card(label: Label) -> str:
     if label.description:
@@ -224,6 +226,7 @@ def read_names(labels: Any) -> dict[str, str]:
     UserWarning
         A name repeats, but for case and white space, stands for no label, or looks like several.
     """
+    # A table would be read as its column names, bytes as numbers: neither is what was meant.
     if isinstance(labels, bytes) or hasattr(labels, "columns") or not isinstance(labels, Iterable):
         raise InputError(f"labels is of type {type(labels).__name__}; {_HOW}.")
     mapped = labels if isinstance(labels, Mapping) else None
@@ -309,6 +312,7 @@ def _check(names: list[str]) -> None:
             f"labels holds only {shown_name(names[0])!r}: with one candidate there is nothing to decide. Pass two "
             "or more."
         )
+    # The clusters were passed for the candidates: the commonest slip of a first call.
     if all(is_number(name) for name in names):
         raise InputError(
             f"all labels are numbers ({', '.join(names[:5])}...): cluster numbers name no cell type. Pass cell-type "
@@ -333,6 +337,7 @@ def _meant(name: str, meaning: str, form: str) -> Label:
         found = resolve_label(name)
         text = answer_name(found.cl_id, form) if found.cl_id else name
         return Label(name, text, found.cl_id, found.term_label, found.how, meaning or None)
+    # Given outright, an id is not guessed at: one that is not known is an error, and no other is looked for.
     cl_id, ontology = meaning.upper().replace("_", ":"), load_ontology()
     if cl_id not in ontology:
         raise InputError(

@@ -133,12 +133,15 @@ def decide(
         Labels that were written: they take the place of the most probable ones.
     """
     joint = log_probs if groups is None else group_scores(log_probs, groups)
+    # Written labels take the place of likely ones; margin and entropy stay those of the scores beside them.
     best = joint.argmax(axis=1).astype(np.int64) if said is None else said.codes
     sure = (np.exp(joint.max(axis=1)) if said is None else said.confidence).clip(0, 1).astype(np.float32)
     away = None if elsewhere is None else elsewhere if groups is None else groups.mean(elsewhere).astype(np.float32)
     here = np.ones_like(sure) if away is None else 1 - away
     called: list[Named] = list(candidates)
+    # Not ">=": a comparison with NaN is false, and a row without a probability must not become unknown by that.
     codes, known = best.copy(), ~(sure * here < threshold)
+    # Of a text that was written, only its own probability is known, none that others could add to.
     if parents and said is None and not known.all():
         shared, low = Parents([one.cl_id for one in called]), np.flatnonzero(~known)
         found, mass = shared.call(np.exp(joint[low]) * here[low, None], best[low], threshold)

@@ -81,6 +81,7 @@ def generate_labels(
     batch_size
         Rows written for at once.
     """
+    # Names are what the prompt was trained with, not what the user calls them.
     names = None if candidates is None else candidates.texts
     size = min(batch_size, MOST_WRITTEN)
     texts, log_probs, which = write_labels(model, embeddings, names, modality=modality, batch_size=size)
@@ -104,6 +105,7 @@ def write_for(batch: Batch, candidates: Candidates | None, groups: Groups | None
     units = batch.values if groups is None else groups.mean(batch.values).astype(np.float32)
     written = generate_labels(batch.model, units, candidates, modality=batch.modality, batch_size=batch.batch_size)
     weights = weights_of(batch.model, "score", written.labels, batch.modality)
+    # Without markers: what is written rests on the soft tokens alone, and so do the scores beside it.
     scores = pool(batch, written.labels, weights, markers=False)
     return replace(scores, said=written.said, temperature=batch.model.config.calibration["score"].temperature)
 
@@ -120,7 +122,7 @@ def label_of(text: str, names: str = "natural") -> Label:
     found = resolve_label(said)
     cl_id = taught or found.cl_id
     if cl_id is None:
-        name = said or "unnamed"
+        name = said or "unnamed"  # an empty category is one that files lose
         return Label(name, name, None, name, "none")
     phrase = canonical_phrase(cl_id)
     return Label(phrase, phrase, cl_id, load_ontology().term(cl_id).label, "exact" if taught else found.how)

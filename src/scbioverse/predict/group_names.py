@@ -72,6 +72,8 @@ def propose(batch: Batch, groups: Groups, *, markers: bool | None = None) -> Sco
     ]
     told = [_told(part, code) for part, code in zip(parts, chosen, strict=True)]
     used = sorted(set(chosen))
+    # Scores are those that decided, among the labels that are left: not computed anew, since markers weigh a label
+    # against the others that are offered.
     among = log_softmax(scores.log_probs[:, [every.index(code) for code in used]], axis=1).astype(np.float32)
     return replace(
         scores,

@@ -49,6 +49,7 @@ class Groups:
         """Mean over each group's cells, float64 (n_groups, ...)."""
         inside = self.codes >= 0
         flat = np.asarray(values, dtype=np.float64)[inside].reshape(int(inside.sum()), -1)
+        # pandas sums in C; a loop over clusters would read all cells once a cluster.
         frame = pd.DataFrame(flat).groupby(self.codes[inside]).mean().reindex(range(len(self.names)))
         return frame.to_numpy().reshape(len(self.names), *np.shape(values)[1:])
 

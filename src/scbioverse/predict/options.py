@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from ..models import BioVerse
 
 Method = Literal["cascade", "score", "nearest", "generate"]
-METHODS = ("cascade", "score", "nearest", "generate")
+# In the order in which one is taken if the user names none: evidence pooled is best where a model is calibrated for it.
+METHODS: tuple[Method, ...] = ("cascade", "score", "nearest", "generate")
 Rationale = Literal["group", "cell"]
+RATIONALES = ("group", "cell", None)
 # More names than this the language model is not asked to tell apart: their tree of tokens outgrows memory.
 MOST_SCORED = 1000
 
@@ -49,20 +51,27 @@ class Options:
 
     def __post_init__(self) -> None:
         threshold, n = self.unknown_threshold, self.n_neighbors
-        if isinstance(threshold, str) and threshold != "auto":
-            raise InputError(f"unknown_threshold is a number from 0 to 1, 'auto' or None, found {threshold!r}.")
-        if not isinstance(threshold, str | None) and not 0.0 <= threshold <= 1.0:
-            raise InputError(f"unknown_threshold must lie in 0 to 1, found {threshold}.")
-        if self.rationale not in ("group", "cell", None):
-            raise InputError(f"rationale={self.rationale!r}; choose 'group', 'cell' or None.")
-        if self.sample_key is not None and self.groupby is None:
-            raise InputError(f"sample_key={self.sample_key!r} needs groupby=: it is the groups' names that are joined.")
-        if self.batch_size < 1:
-            raise InputError(f"batch_size must be at least 1, found {self.batch_size}.")
-        if self.within is not None and not self._whole:
-            raise InputError("within= chooses among the terms of labels='cl'; other labels are chosen by naming them.")
-        if n is not None and (isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1):
-            raise InputError(f"n_neighbors is a whole number from 1 up, or None, found {n!r}.")
+        given = 0.0 if isinstance(threshold, str | None) else threshold
+        # True and False are numbers to Python.
+        counted = n is None or (isinstance(n, int | np.integer) and not isinstance(n, bool) and n >= 1)
+        _refuse(
+            (
+                isinstance(threshold, str) and threshold != "auto",
+                f"unknown_threshold is a number from 0 to 1, 'auto' or None, found {threshold!r}.",
+            ),
+            (not 0.0 <= given <= 1.0, f"unknown_threshold must lie in 0 to 1, found {threshold}."),
+            (self.rationale not in RATIONALES, f"rationale={self.rationale!r}; choose 'group', 'cell' or None."),
+            (
+                self.sample_key is not None and self.groupby is None,
+                f"sample_key={self.sample_key!r} needs groupby=: it is the groups' names that are joined.",
+            ),
+            (self.batch_size < 1, f"batch_size must be at least 1, found {self.batch_size}."),
+            (
+                self.within is not None and not self._whole,
+                "within= chooses among the terms of labels='cl'; other labels are chosen by naming them.",
+            ),
+            (not counted, f"n_neighbors is a whole number from 1 up, or None, found {n!r}."),
+        )
 
     @property
     def _whole(self) -> bool:
@@ -95,16 +104,16 @@ class Options:
         return replace(settled, unknown_threshold=settled._threshold(model))
 
     def _threshold(self, model: BioVerse) -> float:
-        given, table = self.unknown_threshold, model.config.calibration
+        table = model.config.calibration
         row = table.get(str(self.method), table["score"])
-        if given == "auto" and not row.threshold("auto"):
+        if self.unknown_threshold == "auto" and not row.threshold("auto"):
             raise InputError(
                 f"unknown_threshold='auto', but model {model.name!r} was calibrated without one. Give a number from 0 "
                 "to 1."
             )
         # The calibrated threshold is one for probabilities among candidates; of free text only a given one counts.
-        own = 0.0 if self.free else row.threshold("unknown")
-        return row.threshold("auto") if given == "auto" else own if given is None else float(given)
+        own = {"auto": row.threshold("auto"), None: 0.0 if self.free else row.threshold("unknown")}
+        return float(own.get(self.unknown_threshold, self.unknown_threshold))  # type: ignore[arg-type]
 
     def check_number(self, n_labels: int) -> None:
         """Refuse more candidates than the language model can be asked to tell apart."""
@@ -113,6 +122,13 @@ class Options:
                 f"{n_labels} candidates are too many for method={self.method!r} (at most {MOST_SCORED}); "
                 "use method='nearest' or name fewer."
             )
+
+
+def _refuse(*checks: tuple[bool, str]) -> None:
+    """Raise an :class:`InputError` that says the first thing that is wrong."""
+    for wrong, said in checks:
+        if wrong:
+            raise InputError(said)
 
 
 def pick_method(model: BioVerse, method: str | None, modality: str = "cell") -> Method:
@@ -126,23 +142,24 @@ def pick_method(model: BioVerse, method: str | None, modality: str = "cell") -> 
         There is no such method, or the model was not trained for it.
     """
     made = model.config.encoders.get(modality)
-    trained = [] if made is None else made.chooses_by
-    pooled = "cascade" in model.config.calibration and modality == "cell"
+    trained = list(made.chooses_by) if made is not None else []
+    able = set(trained or ("score", "nearest"))
+    # Who learned to give the right name the highest probability writes it, too.
+    able |= {"generate"} if "score" in able else set()
+    able |= {"cascade"} if modality == "cell" and "cascade" in model.config.calibration else set()
     if method is None:
-        return "cascade" if pooled else "nearest" if trained and "score" not in trained else "score"
+        return next(one for one in METHODS if one in able)
+    if method in able:
+        return method  # type: ignore[return-value]
     if method not in METHODS:
         raise InputError(f"method={method!r}; choose 'cascade', 'score', 'nearest' or 'generate'.")
-    if method == "cascade" and not pooled:
+    if method == "cascade":
         raise InputError(
             f"model {model.name!r} has no calibrated pool for method='cascade' and {modality!r}: use 'score' or "
             "'nearest'."
         )
-    # Who learned to give the right name the highest probability writes it, too.
-    needed = {"generate": "score"}.get(method, method)
-    if method != "cascade" and trained and needed not in trained:
-        raise InputError(
-            f"model {model.name!r} was trained for {' and '.join(trained)}, not for method={method!r}. "
-            f"Train it: scbioverse.tl.align(adata, text_key=..., loss="
-            f"{'contrastive' if method == 'nearest' else 'autoregressive'!r})."
-        )
-    return method  # type: ignore[return-value]
+    loss = "contrastive" if method == "nearest" else "autoregressive"
+    raise InputError(
+        f"model {model.name!r} was trained for {' and '.join(trained)}, not for method={method!r}. "
+        f"Train it: scbioverse.tl.align(adata, text_key=..., loss={loss!r})."
+    )

@@ -149,29 +149,30 @@ def pool(batch: Batch, candidates: Candidates, weights: Weights, *, markers: boo
     """
     genes = _markers(batch, weights, markers)
     sources = _sources(weights, genes)
-    asked = sources.pop(LanguageModel.name, None)
+    reads = sources.pop(LanguageModel.name, None)
+    said = {name: source.scores(batch, candidates) for name, source in sources.items()}
+    heard = {name: scores for name, scores in said.items() if scores is not None}
     joint = np.zeros((len(batch), len(candidates)))
-    spoke = [name for name, source in sources.items() if _add(joint, weights.of[name], source, batch, candidates)]
-    read = np.zeros(len(batch), dtype=bool)
-    if asked is not None:
-        read = worth_reading(joint, weights)
-    if read.all() and asked is not None:
-        _add(joint, weights.of[asked.name], asked, batch, candidates)
-    elif asked is not None and read.any():
-        part = joint[read]
-        _add(part, weights.of[asked.name], asked, batch.part(read), candidates)
-        joint[read] = part
+    for name, scores in heard.items():
+        joint += weights.of[name] * np.asarray(scores, dtype=np.float64)
+    read = worth_reading(joint, weights)
+    if reads is not None and read.any():
+        # All rows or some: evidence that the language model reads beside the embedding is that of all.
+        word = reads.scores(batch if read.all() else batch.part(read), candidates)
+        joint[read] += weights.of[LanguageModel.name] * np.asarray(word, dtype=np.float64)
     if candidates.shortlist is not None:
         listed = np.zeros(joint.shape, dtype=bool)
         np.put_along_axis(listed, candidates.shortlist, True, axis=1)
         joint[~listed] = -np.inf
-    n_read = int(read.sum())
-    if weights.sure is not None:
-        logger.info("%s", _who_decided(n_read, len(batch), weights, markers="markers" in spoke))
+    n_read, note = int(read.sum()), genes.note
+    if weights.beside:
+        note = {**note, "read_by_llm": note["weight"] > 0}
     temperature = weights.temperature
-    if isinstance(asked, LanguageModel) and asked.calibrated:
-        temperature = asked.temperature
-    note = _note(genes, weights, len(candidates))
+    if isinstance(reads, LanguageModel) and reads.calibrated:
+        temperature = reads.temperature
+    if weights.sure is not None:
+        logger.info("%s", _who_decided(n_read, len(batch), weights, markers="markers" in heard))
+    # In float64, so that how many rows are computed together changes nothing that could ever be seen.
     return Scores(candidates, log_softmax(joint, axis=1).astype(np.float32), n_read, note, temperature)
 
 
@@ -185,68 +186,39 @@ def worth_reading(others: NDArray[np.floating], weights: Weights) -> NDArray[np.
     weights
         The pool.
     """
-    if weights.sure is None:
-        return np.ones(len(others), dtype=bool)
     weight = weights.of.get(LanguageModel.name, 0.0)
-    if others.shape[1] < 2 or not weight:
-        return np.zeros(len(others), dtype=bool)
+    if weights.sure is None or not weight or others.shape[1] < 2:
+        return np.full(len(others), weight > 0 and weights.sure is None)
     best = np.partition(others, -2, axis=1)[:, -2:]
+    # What it says is bounded in practice: a label that lies further behind cannot come first by its word.
     close = best[:, 1] - best[:, 0] <= weight * weights.reach
     return close & (softmax(others, axis=1).max(axis=1, initial=0.0) < weights.sure)
 
 
-def _add(joint: Float64, weight: float, source: Source, batch: Batch, candidates: Candidates) -> bool:
-    """Add what a source says; False where it has nothing to say."""
-    scores = source.scores(batch, candidates)
-    if scores is not None:
-        joint += weight * np.asarray(scores, dtype=np.float64)
-    return scores is not None
-
-
-def _markers(batch: Batch, weights: Weights, wanted: bool | None) -> Markers | None:
-    """Return the source of markers, or None where they have no weight or are not wanted."""
-    weight = _marker_weight(weights)
-    if wanted is False:
-        return None
-    if weight and batch.modality == "cell":
-        return Markers(required=bool(wanted))
-    if wanted:
+def _markers(batch: Batch, weights: Weights, wanted: bool | None) -> Markers:
+    """Return the source of markers, silent where they have no weight or are not wanted."""
+    # Genes are those of cells; a weight of other modalities would have been fitted on nothing.
+    held = {**weights.of, **weights.beside}.get(Markers.name, 0.0) if batch.modality == "cell" else 0.0
+    if wanted and not held:
         raise InputError(
             f"markers=True, but model {batch.model.name!r} has no marker term for this method and {batch.modality!r}."
         )
-    return None
+    return Markers(0.0 if wanted is False else held, required=bool(wanted))
 
 
-def _marker_weight(weights: Weights) -> float:
-    return weights.beside.get(Markers.name, 0.0) or weights.of.get(Markers.name, 0.0)
-
-
-def _sources(weights: Weights, genes: Markers | None) -> dict[str, Source]:
+def _sources(weights: Weights, genes: Markers) -> dict[str, Source]:
     """Make the sources that have a weight, by name."""
-    names = [name for name, weight in weights.of.items() if weight and name != Markers.name]
-    sources = {one.name: one for one in named_sources(names)}
-    if LanguageModel.name in sources:
-        beside = genes if weights.beside else None
-        sources[LanguageModel.name] = LanguageModel(calibrated=weights.sure is None, beside=beside)
-    if genes is not None and not weights.beside:
-        sources[Markers.name] = genes
-    return sources
-
-
-def _note(genes: Markers | None, weights: Weights, n_labels: int) -> dict[str, Any]:
-    """Return what the record says of the markers, and say it in the log."""
-    note = {} if genes is None else genes.note
-    backed, weight = note.get("candidates_with_markers"), 0.0
-    if backed is not None:
-        weight = _marker_weight(weights)
-        logger.info("marker genes are known for %d of %d labels; they count with weight %.3g", backed, n_labels, weight)
-    return {"weight": weight, **note} | ({"read_by_llm": backed is not None} if weights.beside else {})
+    # In a pool, its weight holds the language model's temperature.
+    reader = LanguageModel(calibrated=weights.sure is None, beside=genes if weights.beside else None)
+    own: dict[str, Source] = {Markers.name: genes, LanguageModel.name: reader}
+    made = named_sources(name for name, weight in weights.of.items() if weight)
+    return {one.name: own.get(one.name, one) for one in made}
 
 
 def _who_decided(read: int, n: int, weights: Weights, *, markers: bool) -> str:
     """One line on what the language model had to do with the labels of a pool."""
-    said = "labels come from embeddings" + (", " if markers else " and ") + "descriptions of the labels"
-    said += " and marker genes" if markers else ""
+    genes = ", descriptions of the labels and marker genes" if markers else " and descriptions of the labels"
+    said = f"labels come from embeddings{genes}"
     if not weights.of.get(LanguageModel.name):
         return f"{said}; the language model adds nothing to these in this model, and was not asked"
     if not read:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from functools import lru_cache
-from importlib.resources import files
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,11 +23,6 @@ if TYPE_CHECKING:
 Float = NDArray[np.float32]
 # Fixed, so that the last digits of a term never depend on what else was asked for.
 BATCH = 32
-# What the cards are made of; a change of any of them makes kept representations out of date.
-_SOURCES = (
-    "cards.py", "phrases.py", "resolver.py", "data/ontology.tsv.gz", "data/markers.tsv.gz", "data/phrases.tsv",
-    "data/shorthand.tsv", "data/names.tsv.gz", "data/words.tsv",
-)  # fmt: skip
 
 
 def ontology_coordinates(model: BioVerse, cl_ids: list[str] | None = None) -> Float:
@@ -54,7 +48,7 @@ def ontology_coordinates(model: BioVerse, cl_ids: list[str] | None = None) -> Fl
     InputError
         The model has no text space.
     """
-    _ = model.text_dim
+    _ = model.text_dim  # says what to do where there is none
     if model.text_space is None or model.config.text_space is None:
         raise InputError(f"model {model.name!r} has no text space.")
     wanted = list(term_ids()) if cl_ids is None else cl_ids
@@ -129,17 +123,10 @@ def _read(model: BioVerse) -> Float:
 def _path(model: BioVerse) -> Path:
     layer = 0 if model.config.text_space is None else model.config.text_space.layer
     dtype = str(model.backbone.dtype).removeprefix("torch.")
-    digest = hashlib.sha256(f"{model.config.llm.sha256} {layer} {dtype} {BATCH} {_knowledge_hash()}".encode())
+    # By the descriptions themselves: whatever they are made of may change, and moves from file to file.
+    read = "\n".join(_cards(term_ids()).values())
+    digest = hashlib.sha256(f"{model.config.llm.sha256} {layer} {dtype} {BATCH} {read}".encode())
     return settings.weights_dir() / "ontology" / f"{digest.hexdigest()[:24]}.npy"
-
-
-@lru_cache(maxsize=1)
-def _knowledge_hash() -> str:
-    folder = files("scbioverse.knowledge")
-    digest = hashlib.sha256()
-    for name in _SOURCES:
-        digest.update(folder.joinpath(*name.split("/")).read_bytes())
-    return digest.hexdigest()
 
 
 def _keep(path: Path, states: Float) -> None:

@@ -64,6 +64,7 @@ def shortlisted(batch: Batch, groups: Groups | None, within: str | Sequence[str]
     own = _top(cosine, k)
     if groups is not None:
         own = np.where((groups.codes >= 0)[:, None], groups.spread(_top(groups.mean(cosine), k), -1), own)
+    # Columns only for terms on somebody's list: all 3,000 would be mostly empty.
     used, places = np.unique(own, return_inverse=True)
     labels = own_labels([terms[i] for i in used], batch.model.config.names)
     return replace(labels, shortlist=places.reshape(own.shape).astype(np.int64))

@@ -140,7 +140,7 @@ def annotate(
     options = options.of_model(loaded)
     groups = None if groupby is None else read_groups(adata, groupby)
     samples = None if sample_key is None else read_samples(adata, sample_key)
-    named = _named(options, loaded)
+    named = _named(options, loaded)  # before the embedding: a slip in a name should not cost its time
     cells = Cells.of(adata, layer, key)
     cells.wanted = _wanted(options, loaded, named)
     embedded = represent_rows(cells, loaded, modality=modality, slots=slots)
@@ -168,6 +168,7 @@ def annotate(
     worded = Wording(loaded, batch.values, modality=modality) if scores.said and rationale == "group" else None
     why = reasons(embedded.cells, names, ids, calls.codes, rationale=rationale, modality=modality, wording=worded)
 
+    # Nothing is written before all of it is there, so that an error leaves the data as they were.
     target = own_copy(adata) if copy else adata
     record = _record(options, loaded, scores, calls) | {
         "key": embedded.key,
@@ -180,6 +181,7 @@ def annotate(
     obsm = embedded.obsm | {slots.scores: pd.DataFrame(calls.log_probs, index=adata.obs_names, columns=columns)}
     if loaded.text_space is not None and loaded.config.encoders[modality].placed:
         obsm[slots.aligned] = batch.coordinates
+    # What an earlier run left under these names would be taken for this one's.
     left = [slot for slot in (slots.elsewhere, slots.text) if slot not in in_obs]
     write_results(target, "annotate", obs=in_obs, obsm=obsm, records=embedded.records | records, drop=left)
     _log_counts(in_obs[slots.label])
@@ -251,6 +253,7 @@ def _found(
     """Return what goes into `obs` and the records."""
     at = np.where(calls.codes < 0, -1, np.where(calls.known, calls.codes, len(calls.called)))
     label = pd.Categorical.from_codes(at, pd.Index([*(one.name for one in calls.called), calls.unknown]))
+    # Categories in the order of the candidates, so that colours and legends are the same for every data set.
     label = label.remove_unused_categories()
     ids = np.array([*(one.cl_id or "" for one in calls.called), ""], dtype=object)
     in_obs = {

@@ -82,6 +82,7 @@ def rollup(
     slots, ontology = Slots(key_added), load_ontology()
     rows = _labels(adata, slots, label_key)
     depth, chosen, said = _level(level)
+    # Labels repeat by the thousand: each different one is looked up once.
     became = rows.drop_duplicates()
     lifted = [_lift(name, cl_id, depth, chosen, ontology) for name, cl_id in became.itertuples(index=False, name=None)]
     became = became.assign(rollup=[name for name, _ in lifted], rollup_cl_id=[cl_id for _, cl_id in lifted])

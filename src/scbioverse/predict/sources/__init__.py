@@ -54,6 +54,7 @@ class Batch:
 
     def part(self, rows: NDArray[Any]) -> Batch:
         """Return some of the rows, without their genes."""
+        # The genes are read for all rows at once, and what is asked about some rows is asked of the embedding.
         return replace(self, values=self.values[rows], evidence=None)
 
     @cached_property

@@ -32,6 +32,8 @@ class Markers:
 
     Attributes
     ----------
+    weight
+        How much it counts, for log and record; 0: the genes are not read, and the source is silent.
     required
         Genes that cannot be read are an error. If not, the source is silent, and the log says so.
     note
@@ -39,22 +41,31 @@ class Markers:
     """
 
     name = "markers"
+    weight: float = 0.0
     required: bool = False
-    note: dict[str, Any] = field(default_factory=dict)
+    note: dict[str, Any] = field(default_factory=lambda: {"weight": 0.0})
 
     def scores(self, batch: Batch, candidates: Candidates) -> Float | None:
         """Evidence (n, m); see :func:`scbioverse.encoders.marker_evidence.marker_evidence`."""
-        if batch.evidence is None:
+        if batch.evidence is None or not self.weight:
             return None
         try:
             found = batch.evidence(candidates.terms)
         except BioverseError as error:
+            # Embeddings can be had without genes, as of scVI: then they alone decide, unless markers were asked for.
             if self.required:
                 raise
             logger.warning("labels go by the embedding alone, since the markers cannot be read: %s", error)
-            self.note = {"left_out": str(error)}
+            self.note = {"weight": 0.0, "left_out": str(error)}
             return None
-        self.note = {"candidates_with_markers": int((found != 0).any(axis=0).sum())}
+        backed = int((found != 0).any(axis=0).sum())
+        logger.info(
+            "marker genes are known for %d of %d labels; they count with weight %.3g",
+            backed,
+            len(candidates),
+            self.weight,
+        )
+        self.note = {"weight": self.weight, "candidates_with_markers": backed}
         return found
 
 

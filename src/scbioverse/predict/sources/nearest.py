@@ -21,6 +21,7 @@ class Nearest:
 
     def scores(self, batch: Batch, candidates: Candidates) -> NDArray[np.float32]:
         """Cosines (n, m)."""
+        # In nats only by its weight: a cosine is no probability.
         return batch.coordinates @ card_coordinates(batch.model, candidates).T
 
 
