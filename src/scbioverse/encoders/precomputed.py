@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from .._untrusted import read_json_object
-from ..errors import InputError, MismatchError, MissingKeyError, WeightsError
+from .._untrusted import refusing
+from ..errors import InputError, MismatchError, MissingKeyError
 from ..io import row_blocks
-from ._config_file import whole_number
+from ._config_file import FORMAT_VERSION, read_config, whole_number, write_config
 from ._registry import register
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from anndata import AnnData
     from numpy.typing import NDArray
 
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["PrecomputedEncoder"]
 
-CONFIG = "encoder.json"
-FORMAT_VERSION = 1
 _ROWS = 65_536
 
 
@@ -116,21 +115,12 @@ class PrecomputedEncoder:
         return np.array(batch, dtype=np.float32).reshape(batch.shape[0], self.n_tokens, self.dim)
 
     def _config(self) -> dict[str, Any]:
-        return {
-            "kind": "precomputed",
-            "version": FORMAT_VERSION,
-            "key": self.key,
-            "dim": self.dim,
-            "n_tokens": self.n_tokens,
-            "modality": self.modality,
-        }
+        shape = {"key": self.key, "dim": self.dim, "n_tokens": self.n_tokens, "modality": self.modality}
+        return {"kind": "precomputed", "version": FORMAT_VERSION, **shape}
 
     def save(self, folder: str | Path) -> Path:
         """Write `encoder.json` into `folder` and return it."""
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / CONFIG).write_text(json.dumps(self._config(), indent=2) + "\n")
-        return folder
+        return write_config(folder, self._config())
 
     @classmethod
     def from_folder(cls, folder: str | Path, config: dict[str, Any] | None = None) -> PrecomputedEncoder:
@@ -141,17 +131,10 @@ class PrecomputedEncoder:
         WeightsError
             `encoder.json` is missing, damaged or of another format.
         """
-        folder = Path(folder)
-        try:
-            config = config or read_json_object(folder / CONFIG, strict=True)
-            if config["version"] != FORMAT_VERSION:
-                raise ValueError(f"format {config['version']}, this version of scbioverse reads {FORMAT_VERSION}")
+        config = read_config(folder, config, needs=("key", "dim", "n_tokens"))
+        with refusing(f"cannot read the encoder in {folder}"):
             sizes = {name: whole_number(config, name) for name in ("dim", "n_tokens")}
-            return cls(str(config["key"]), modality=str(config.get("modality", "cell")), **sizes)
-        except WeightsError:
-            raise
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise WeightsError(f"cannot read the encoder in {folder}: {error!r}") from error
+        return cls(str(config["key"]), modality=str(config.get("modality", "cell")), **sizes)
 
 
 def _array(adata: AnnData, key: str) -> Any:
