@@ -102,3 +102,7 @@ def test_the_public_verb(cells: ad.AnnData) -> None:
         check(cells, text, groupby="type", group="B cell")
     with pytest.raises(MissingKeyError, match="no group 'T'"):
         check(cells, text, groupby="cell_type", group="T")
+    with pytest.raises(InputError, match="found list"):
+        check(cells, [text], groupby="cell_type", group="B cell")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="expected an AnnData, found DataFrame"):
+        check(cells.obs, text, groupby="cell_type", group="B cell")  # type: ignore[arg-type]

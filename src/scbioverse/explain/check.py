@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from ..errors import InputError, MissingKeyError
+from ..io import Cells
 from ..knowledge.sentences import split_sentences
 from .claims import EVIDENCE, CheckedClaim
 from .reading import read_claims
@@ -42,7 +43,7 @@ def check(
     Parameters
     ----------
     adata
-        Counts or log-normalised values; not changed.
+        Counts or log-normalised values; not changed. Of a MuData the part that holds genes.
     text
         Sentences in English.
     groupby
@@ -67,7 +68,7 @@ def check(
     MissingKeyError
         There is no such column, group, layer or key.
     InputError
-        The matrix cannot be read as counts or log values.
+        The matrix cannot be read as counts or log values, this is no AnnData, or `text` is no string.
 
     Examples
     --------
@@ -76,9 +77,13 @@ def check(
     >>> text = "CD79A and MS4A1 mark these cells. CD3D is virtually undetectable."
     >>> sb.explain.check(adata, text, groupby="cell_type", group="B")[["gene", "direction", "verdict"]]
     """
-    if groupby not in adata.obs:
-        raise MissingKeyError(f"adata.obs has no column {groupby!r}; there are {list(adata.obs.columns)}.")
-    column = adata.obs[groupby].astype("category")
+    if not isinstance(text, str):
+        raise InputError(f"text must be a string of sentences, found {type(text).__name__}.")
+    data = Cells.of(adata, layer, key)
+    obs = data.adata.obs
+    if groupby not in obs:
+        raise MissingKeyError(f"adata.obs has no column {groupby!r}; there are {list(obs.columns)}.")
+    column = obs[groupby].astype("category")
     names = [str(name) for name in column.cat.categories]
     if str(group) not in names:
         raise MissingKeyError(f"adata.obs[{groupby!r}] has no group {group!r}; there are {names}.")
@@ -87,7 +92,7 @@ def check(
     if not inside.any():
         raise InputError(f"group {group!r} of adata.obs[{groupby!r}] has no cells.")
     # Fair shares of a large data set: the group that the text is about may be a small one.
-    cells = MeasuredCells(adata, layer=layer, key=key, codes=codes)
+    cells = MeasuredCells(data, codes=codes)
     # Clusters are called by numbers, which no text does: what they are called in it is for the caller to say.
     own = [one for one in (label, str(group)) if one]
     others = [name for name in names if name != str(group)]

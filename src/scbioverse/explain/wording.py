@@ -32,11 +32,11 @@ class Wording:
     with the names of two to four genes whose claims hold, and nothing else; what it names is then said with the
     measured figures. Nothing in it has to be checked afterwards.
 
-    With `bioverse-small` the choice adds nothing: for each of 23 groups of three studies it named the strongest
-    genes in the order in which they were measured every time, so that only their number (2.6 on average) was its own,
-    and 89 % of these sets before another group's cells, too. Without the measured figures its genes told the cells
-    from the nearest other group as well as genes drawn at random (area under the curve 0.726 and 0.724; the template's
-    0.763; `python -m benchmarks.evidence --choice`). It is the place where a better model would show itself.
+    With `bioverse-small` the choice adds nothing: for all of 23 groups of three studies it named the strongest genes in
+    the order in which they were measured, so that only their number (2.6 on average) was its own, and 89 % of these
+    sets before another group's cells, too. Without the measured figures its genes told the cells from the nearest
+    other group as well as genes drawn at random (area under the curve 0.726 and 0.724; the template's 0.763;
+    `python -m benchmarks.evidence --choice`). It is the place where a better model would show itself.
 
     Parameters
     ----------
