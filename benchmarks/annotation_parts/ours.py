@@ -13,7 +13,6 @@ from recipes.bioverse_small.calibration import (
     Answers,
     Calibration,
     Question,
-    asked_rows,
     attention,
     combine,
     said,
@@ -24,6 +23,7 @@ from recipes.bioverse_small.encoder import TrainedEncoder, embed_study, head_sco
 from scbioverse.models import BioVerse
 from scbioverse.models.config import Calibration as TableRow
 from scbioverse.predict.pool import pool_weights, worth_reading
+from scbioverse.train.calibrate import candidate_rows
 
 WAYS = {"score": "score", "nearest": "nearest", "head": "bypass head"}
 # Soft tokens that say what a cell is among all that the projector knows, whatever is asked.
@@ -99,7 +99,7 @@ def ask_controls(model: BioVerse, asked: Question, order: np.ndarray) -> tuple[n
 def weigh_in(model: BioVerse, raw: Raw, weights: tuple[float, ...] | None, *, controls: bool = True) -> None:
     """Add what the language model says once markers are weighed in, and the control with embeddings of other cells."""
     table = {name: row for name, row in model.config.calibration.items() if not name.startswith("candidate_tokens")}
-    model.config.calibration = table | ({} if weights is None else asked_rows(*weights))
+    model.config.calibration = table | ({} if weights is None else candidate_rows(*weights))
     with raw.meters.setdefault("asked", Meter()):
         found = said_with_markers(model, raw.asked)
     raw.values.update(found)

@@ -21,6 +21,7 @@ from scbioverse.knowledge.spoken import answer_name
 from scbioverse.models import BioVerse
 from scbioverse.models.config import Calibration as Row
 from scbioverse.train import fit_combination, fit_pool
+from scbioverse.train.calibrate import candidate_rows
 
 logger = logging.getLogger("recipes.bioverse_small")
 
@@ -79,20 +80,12 @@ class Calibration:
             score, nearest, markers, attention = self.pool
             weights = {"prototypes": attention, "nearest": nearest, "markers": markers, "language_model": score}
             table["cascade"] = Row(weights, 1.0, {**auto, "sure": SURE})
-        return table | ({} if self.asked is None else asked_rows(*self.asked))
+        return table | ({} if self.asked is None else candidate_rows(*self.asked))
 
     @property
     def cascade(self) -> Row | None:
         """The pool, where there is one."""
         return self.table.get("cascade")
-
-
-def asked_rows(attention: float, markers: float, temperature: float = 1.0, alone: float = 1.0) -> dict[str, Row]:
-    """Rows of the table for shares of candidates: weights of attention and markers, and how sure `score` then is."""
-    return {
-        "candidate_tokens": Row({"prototypes": attention, "markers": markers}, temperature),
-        "candidate_tokens_alone": Row({"prototypes": 1.0}, alone),
-    }
 
 
 @dataclass(frozen=True)
@@ -214,7 +207,7 @@ def ask_weighers(
         for study in (one for one in FOLDS[name].studies if one in WEIGHERS):
             others = {other: one for other, one in found.items() if not share_cells(other, study)}
             if any(other in CALIBRATORS for other in others):
-                model.config.calibration |= asked_rows(*share_weights(others))
+                model.config.calibration |= candidate_rows(*share_weights(others))
                 asked, values = found[study]
                 found[study] = asked, dict(values) | said_with_markers(model, asked)
     return found

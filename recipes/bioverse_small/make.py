@@ -24,7 +24,7 @@ from recipes.bioverse_small.card import LIMITS, Figures, describe, renew_figures
 from recipes.bioverse_small.encoder import EncoderConfig, TrainedEncoder, build_pool, train_encoder
 from recipes.bioverse_small.evaluate import evaluate
 from recipes.bioverse_small.profile_sets import without_sets
-from recipes.bioverse_small.projector import ProjectorConfig, begin_as_names, embedding_bank, train_projector
+from recipes.bioverse_small.projector import ProjectorConfig, embedding_bank, train_projector
 from recipes.bioverse_small.rehearsals import (
     BYPASS,
     CALIBRATION_FOLDS,
@@ -38,9 +38,11 @@ from recipes.bioverse_small.rehearsals import (
 from recipes.bioverse_small.renew import check_encoder, with_answers_of, with_cells_of
 from recipes.bioverse_small.terms import is_within
 from scbioverse.encoders.compact import CompactCellEncoder
+from scbioverse.knowledge.spoken import answer_name
 from scbioverse.llm import Backbone
 from scbioverse.models import BioVerse, load
 from scbioverse.predict.term_table import keep_ontology
+from scbioverse.train.prototypes import begin_as_names
 
 logger = logging.getLogger("recipes.bioverse_small")
 TARGET = Path(__file__).parents[2] / "src/scbioverse/models/weights/bioverse-small"
@@ -114,7 +116,8 @@ def train(
         rng=seed,
     )
     model.config.names = config.projector.names
-    begin_as_names(model, trained)
+    names = [answer_name(one, model.config.names) for one in trained.terms]
+    begin_as_names(model, trained.prototypes, names, trained.scale)
     history = train_projector(model, embeddings, term, trained.terms, config.projector, seed)
     cell = model.config.encoders["cell"]
     model.config.encoders["cell"] = replace(cell, methods=("score", "nearest", "generate"))

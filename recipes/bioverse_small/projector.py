@@ -17,10 +17,9 @@ from recipes.bioverse_small.cuts import CutConfig, CutSampler
 from recipes.bioverse_small.encoder import Normaliser, TrainedEncoder
 from scbioverse.knowledge.cards import general_texts, label_card
 from scbioverse.knowledge.ontology import load_ontology
-from scbioverse.knowledge.spoken import answer_name
 from scbioverse.llm.prompts import PromptTemplate
 from scbioverse.models import BioVerse
-from scbioverse.train import AutoregressiveTask, Batch, ContrastiveTask, LexicalTask, fit
+from scbioverse.train import AutoregressiveTask, Batch, ContrastiveTask, fit
 
 logger = logging.getLogger("recipes.bioverse_small")
 
@@ -106,19 +105,6 @@ class SpaceTask(ContrastiveTask):
     def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         """Layer into the shared space."""
         return ((name, one) for name, one in super().named_parameters() if name.startswith("shared."))
-
-
-@torch.no_grad()
-def begin_as_names(model: BioVerse, trained: TrainedEncoder) -> None:
-    """Start the projector as the encoder's own classifier, saying the name of each type to the language model.
-
-    Nothing is trained yet, and the frozen model already reads names back out of cells. Training then moves the
-    codes to where mixtures of names, too, are read for what they are.
-    """
-    task = LexicalTask(model)
-    codes = torch.stack([task.target(answer_name(one, model.config.names)) for one in trained.terms])
-    projector: Any = model.modules["projectors"]["cell"]  # type: ignore[index]
-    projector.begin_as(trained.prototypes, codes, trained.scale)
 
 
 def train_projector(

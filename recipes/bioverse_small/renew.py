@@ -89,7 +89,7 @@ def with_cells_of(model: BioVerse, fresh: BioVerse) -> BioVerse:
         held, found = model.text_space.tensors(), fresh.text_space.tensors()
         # The checkpoint's was rounded to float16 when it was written.
         if all(held[part].shape == found[part].shape and near(held[part], found[part]) for part in held):
-            fresh.text_space = model.text_space
+            fresh.space.text = model.text_space
     rest = model.copy()
     rest.set_adapter(None)
     check_together(fresh, rest)

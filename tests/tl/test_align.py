@@ -250,3 +250,41 @@ def test_the_first_modality_leaves_the_token_that_all_share(cells: ad.AnnData, t
     # The prompt of one modality ends with the task token, which a model of cells alone learns.
     moved = (alone.tokens.trained.detach() != tiny_model.tokens.trained.detach()).any(dim=1).tolist()
     assert moved == [False, True]
+
+
+def test_prototypes_have_every_part_of_the_shipped_model(tiny_model: BioVerse, tmp_path: Path) -> None:
+    cells = sb.datasets.toy_cells(n_obs=240, n_genes=300)
+    made = sb.tl.align(
+        cells, text_key="cell_type", model=tiny_model, projector="prototypes", loss="both", n_soft=2, steps=3, rng=0
+    )
+    shipped = sb.models.load("bioverse-small").config
+    mine, theirs = (one.encoders["cell"] for one in (made.config, shipped))
+    for part in ("terms", "candidates", "spread", "methods"):
+        assert bool(getattr(mine, part)) == bool(getattr(theirs, part)), part
+    assert set(mine.methods) == set(theirs.methods)
+    assert (mine.spread, set(mine.candidates)) == (theirs.spread, set(mine.terms) - {""})
+    assert set(made.config.calibration) == set(shipped.calibration)
+    parts = {key.split(".")[0] for key in made.tensors()}
+    assert {"projectors", "candidate_tokens", "tokens", "shared", "text_space"} <= parts
+    terms = [one["cl_id"] for one in sb.get.records(cells)["align"]["labels"]]
+    values = np.asarray(cells.obsm["X_bioverse"])
+    called = np.asarray(terms)[made.attention(values, terms).argmax(axis=1)]  # type: ignore[union-attr]
+    truth = dict(zip((one["name"] for one in sb.get.records(cells)["align"]["labels"]), terms, strict=True))
+    assert (called == cells.obs["cell_type"].astype(str).map(truth)).mean() > 0.9
+    again = sb.models.load(made.save(tmp_path / "mine"), llm=made.backbone)
+    assert again.fingerprint() == made.fingerprint()
+    assert again.weighs(terms)
+    for method in (None, "score", "nearest", "cascade", "generate"):
+        sb.tl.annotate(cells, model=again, method=method, rationale=None)
+        assert cells.obs["bioverse_label"].notna().all()
+    assert sb.get.records(cells)["annotate"]["method"] == "generate"
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"projector": "cnn"}, {"projector": "prototypes", "start": "model"}, {"projector": "prototypes"}]
+)
+def test_projectors_that_cannot_be(tiny_model: BioVerse, cells: ad.AnnData, wrong: dict[str, str]) -> None:
+    cells.obs["text"] = np.where(np.arange(cells.n_obs) % 2, "Zorblax", "Quuxon")
+    with pytest.raises(InputError, match="projector="):
+        sb.tl.align(cells, text_key="text", model=tiny_model, steps=1, **wrong)
+    assert not cells.uns.get("bioverse")

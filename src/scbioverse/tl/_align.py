@@ -12,6 +12,8 @@ from .._random import Rng, as_seed
 from .._results import check_target, write_results
 from ..errors import InputError
 from ..predict.embedding import represent_rows
+from ._align_prototypes import add_candidate_tokens, begin, prototype_terms
+from ._align_prototypes import calibrate as calibrate_pool
 from ._align_training import aligned_rows, finish, make_task, new_model
 from ._texts import read_texts, split_rows
 
@@ -45,6 +47,8 @@ def align(
     batch_size: int | None = None,
     lr: float = 1e-3,
     n_soft: int = 4,
+    projector: Literal["mlp", "prototypes"] = "mlp",
+    calibrate: bool = True,
     general_text: bool = True,
     name: str = "aligned",
     key_added: str = "bioverse",
@@ -94,6 +98,11 @@ def align(
         Highest learning rate.
     n_soft
         Soft tokens that a row becomes, for a fresh projector.
+    projector
+        `"mlp"`, or `"prototypes"` as `bioverse-small` has it: one prototype for each cell type, whose attention is a
+        classifier over ontology terms, and candidate tokens (see :mod:`scbioverse.models.bioverse`).
+    calibrate
+        Fit temperatures on the rows held out and, for prototypes, the pool of `annotate(method="cascade")`.
     general_text
         Use unrelated sentences as negatives in the contrastive loss.
     name
@@ -130,27 +139,39 @@ def align(
     if is_mudata(adata):
         return on_part(align, locals())
     from ..train import LexicalTask, fit
+    from ..train.prototypes import PrototypeTask, StillAttention
 
     check_target(adata)
     if loss not in DEFAULT_STEPS:
         raise InputError(f"loss={loss!r}; choose {', '.join(map(repr, DEFAULT_STEPS))}.")
     if start not in ("fresh", "model"):
         raise InputError(f"start={start!r}; choose 'fresh' or 'model'.")
-    seed, slots = as_seed(rng), Slots(key_added)
+    if projector not in ("mlp", "prototypes"):
+        raise InputError(f"projector={projector!r}; choose 'mlp' or 'prototypes'.")
+    seed, slots, by_type = as_seed(rng), Slots(key_added), projector == "prototypes"
     texts = read_texts(adata, text_key)
-    new = new_model(adata, model, use_rep, modality, llm, start, n_soft, name, seed, device)
+    terms = prototype_terms(texts, start, modality) if by_type else []
+    new = new_model(adata, model, use_rep, modality, llm, start, n_soft, name, seed, device, terms)
     texts = texts.said(new.config.names)
     embedded = represent_rows(adata, new, modality=modality, key=key, layer=layer, slots=slots)
     train, held = split_rows(texts.codes, seed)
     logger.info("aligning on %d rows with %d texts, %d held out", train.size, len(texts.names), held.size)
     task, sampler = make_task(new, embedded, texts, train, loss, modality, general_text, batch_size)
-    if start == "fresh" and loss != "contrastive":
+    if by_type:
+        begin(new, embedded, texts, train)
+        fit(PrototypeTask(new), sampler, steps=WARM_STEPS, lr=lr, seed=seed)
+        task = StillAttention(task)
+    elif start == "fresh" and loss != "contrastive":
         fit(LexicalTask(new, modality=modality), sampler, steps=WARM_STEPS, lr=lr, seed=seed)
     with new.tokens.only_end_of(modality) if len(new.modalities) > 1 else contextlib.nullcontext():
         history = fit(
             task, sampler, steps=DEFAULT_STEPS[loss] if steps is None else steps, lr=lr, micro_batch=32, seed=seed
         )
-    finish(new, embedded, texts, train, held, loss, modality, text_key, seed)
+    finish(new, embedded, texts, train, held if calibrate else held[:0], loss, modality, text_key, seed, by_type)
+    if by_type:
+        add_candidate_tokens(new, texts)
+        if calibrate and held.size:
+            calibrate_pool(new, embedded, texts, held)
     aligned = aligned_rows(new, embedded, modality, loss)
     step = "align" if slots.key == Slots().key else f"align_{slots.key}"
     record = {

@@ -15,6 +15,8 @@ from ..knowledge.phrases import canonical_phrase
 from ..llm.prompts import MAX_LABEL_CHARS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from anndata import AnnData
     from numpy.typing import NDArray
 
@@ -41,6 +43,7 @@ def new_model(
     name: str,
     seed: int,
     device: str = "auto",
+    terms: Sequence[str] = (),
 ) -> BioVerse:
     from ..encoders import PrecomputedEncoder
     from ..llm import DEFAULT_LLM, Backbone
@@ -72,7 +75,7 @@ def new_model(
         encoder = base.encoders[modality]
     place_encoder(encoder, device)
     reader = base.backbone if base is not None and llm is None else Backbone.load(llm or DEFAULT_LLM, device=device)
-    new = BioVerse.new(encoder, name=name, llm=reader, n_soft=n_soft, rng=seed)
+    new = BioVerse.new(encoder, name=name, llm=reader, n_soft=n_soft, prototypes=terms, rng=seed)
     if base is not None and llm is None and base.text_space is not None and base.config.text_space is not None:
         new.set_text_space(base.text_space, base.config.text_space)
     return new
@@ -176,6 +179,7 @@ def finish(
     modality: str,
     text_key: str,
     seed: int,
+    still: bool = False,
 ) -> None:
     """Fit temperatures on the rows held out, and write down what the model is.
 
@@ -186,7 +190,8 @@ def finish(
 
     config = model.config
     first = is_first(model, modality)
-    forget_terms(model, modality)  # the prototypes have moved
+    if not still:
+        forget_terms(model, modality)  # the prototypes have moved
     made, learned = config.encoders[modality], METHODS[loss]
     # Who learned to name it can write of it; who learned nearness alone writes as before.
     writes = ("generate",) if made.writes or "score" in learned else ()

@@ -9,9 +9,10 @@ from scipy.optimize import minimize, minimize_scalar
 from scipy.special import log_softmax
 
 from ..errors import InputError
+from ..models.config import Calibration
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -199,3 +200,27 @@ def expected_calibration_error(
     at = np.minimum((sure * n_bins).astype(int), n_bins - 1)
     gaps = [abs(sure[at == b].mean() - hit[at == b].mean()) * (at == b).mean() for b in np.unique(at)]
     return float(np.sum(gaps))
+
+
+def pool_row(sources: Mapping[str, NDArray[np.floating]], truth: NDArray[np.integer]) -> Calibration:
+    """Row of a model's calibration that pools sources, by name (n, m) each, fitted by :func:`fit_pool`."""
+    weights = fit_pool([(tuple(sources.values()), truth)])
+    return Calibration(dict(zip(sources, weights, strict=True)))
+
+
+def candidate_rows(
+    attention: float, markers: float, temperature: float = 1.0, alone: float = 1.0
+) -> dict[str, Calibration]:
+    """Rows of a model's calibration for shares of candidates.
+
+    Parameters
+    ----------
+    attention, markers
+        Weights of the attention's log-probabilities and of marker evidence in the shares.
+    temperature, alone
+        What the language model's word is divided by where markers are had, and where they are not.
+    """
+    return {
+        "candidate_tokens": Calibration({"prototypes": attention, "markers": markers}, temperature),
+        "candidate_tokens_alone": Calibration({"prototypes": 1.0}, alone),
+    }
