@@ -299,6 +299,8 @@ def test_a_chat_knows_what_came_before(pbmc: AnnData) -> None:
     assert len(chat.history) == 3  # an answer that was broken off is no part of it
     stream.finish()
     assert len(chat.history) == 4
+    chat.ask("How many NK cells are there?")
+    assert chat.ask("How many cells?").evidence["n"].tolist() == [pbmc.n_obs]
     chat.clear()
     assert chat.history == []
 

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from .link import Link, Names
 
 _GLUE = frozenset(["IN", "OF", "BE", "DO", "ROWS", "COMMA", "THERE", "HAVING", "WHAT", "HAVE", "AND", "THAT"])
+# A question of these alone asks how many of what was asked about before.
+BARE = (_GLUE - {"ROWS"}) | {"COUNT", "NOT", "ALL"}
 _PARTS = frozenset(
     ["WHERE", "TRAIT", "PRED", "HAS", "LIMIT", "STAT", "MEASURE", "BYCOL", "TOP", "SIZETOP", "TOPM", "ROW", "NOT",
      "COUNT", "ORD"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-from .follow import followed
+from .follow import BARE, followed
 from .grammar import FORMS, letters, pattern
 from .join import chunked, said_of
 from .link import Link, Names
@@ -96,7 +96,10 @@ class Rules:
         bad = refused([one for one in held if not (one.role in _TERMS and self._is_term(held))], self.rows)
         if bad is not None:
             return bad
-        if before is not None and (follow or len(held) < 4):
+        # "How many of these ...?" and "How many contain chlorine?" are whole questions; "And how many ...?" may not be.
+        roles = {one.role for one in links}
+        whole = "COUNT" in roles and ("THEM" in roles or (not follow and len(roles) > 1 and not roles <= BARE))
+        if before is not None and (follow or len(held) < 4) and not whole:
             made = followed(held, before, self.names)
             if made is not None:
                 return made
