@@ -326,3 +326,12 @@ def test_places_are_of_both_sides_and_no_cell_is_in_two_groups(pbmc: AnnData) ->
     assert answer.evidence["n"].tolist() == n
     assert not ask(adata, "How many B cells in donor1 and NK cells in donor0?").computed
     assert not ask(adata, "How many cells express at least two of CD3D, CD8A and LYZ?").computed
+
+
+def test_non_goes_with_the_first_word_of_a_type_that_is_no_cell(pbmc: AnnData) -> None:
+    labels = pbmc.obs["cell_type"].astype(str)
+    lymphocytes = labels.isin(["B", "NK", "CD8 T", "Memory CD4 T", "Naive CD4 T"])
+    found = ask(pbmc, "How many non-B lymphocytes are there?")
+    assert found.evidence["n"].tolist() == [int((lymphocytes & (labels != "B")).sum())]
+    assert ask(pbmc, "How many non-B cells are there?").evidence["n"].tolist() == [int((labels != "B").sum())]
+    assert not ask(pbmc, "How many non-T lymphocytes are there?").computed

@@ -374,6 +374,9 @@ class Names:
         """Read the longest name of a cell type that begins here and is no shorter than what is known."""
         for n in range(min(_TYPE_WORDS, len(words) - at), max(known, 1) - 1, -1):
             some = words[at : at + n]
+            # "Non-B lymphocytes" are lymphocytes and no B cells: "non" goes with the first word, if that is no cell.
+            if n > 1 and at and words[at - 1].key == "non" and some[-1].one != "cell":
+                continue
             cl_id = self._type_of(some)
             if cl_id is None:
                 continue
