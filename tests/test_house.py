@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import scbioverse
-from benchmarks.house import import_graph, read_text
+from benchmarks.house import circles, import_graph, read_text
 
 ROOT = Path(scbioverse.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
@@ -36,3 +36,13 @@ def test_graph_sees_imports_for_types_and_inside_functions(tmp_path: Path) -> No
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_no_file_is_too_long(path: Path) -> None:
     assert path.read_text().count("\n") <= MOST_LINES
+
+
+def test_no_files_import_one_another_in_a_circle() -> None:
+    assert circles(import_graph(ROOT)) == []
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_docstring_is_read_in_one_go(path: Path) -> None:
+    nodes = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, DEFINED)]
+    assert [node for node in nodes if (ast.get_docstring(node) or "").count("\n") >= 60] == []

@@ -12,14 +12,11 @@ from ..errors import InputError, MissingKeyError
 from ._blocks import Source
 from ._genes import match_genes
 from ._matrix import gene_names, layer_names, matrix_name
-from ._scale import ASSUMED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from anndata import AnnData
-
-    from ._first_pass import MatrixInfo
 
 # A few genes more are not worth a line.
 _CLEARLY_MORE = 1.2
@@ -68,7 +65,7 @@ class Hints:
 
 
 def say_better_source(
-    adata: AnnData, vocabulary: Sequence[str], *, key: str | None, n_found: int, info: MatrixInfo
+    adata: AnnData, vocabulary: Sequence[str], *, key: str | None, n_found: int, assumed: bool
 ) -> None:
     """Log one line where another matrix holds clearly more of the genes, or counts where the scale of `X` was assumed.
 
@@ -82,10 +79,9 @@ def say_better_source(
         Column of `var` with gene names.
     n_found
         How many of them `X` has.
-    info
-        What was found about `X`.
+    assumed
+        Whether the scale of `X` could not be told from its values.
     """
-    assumed = info.evidence.startswith(ASSUMED)
     n_raw = 0 if adata.raw is None else _n_matched(adata, vocabulary, key)
     if n_raw > _CLEARLY_MORE * n_found and _holds(adata, "raw", counts=False):
         logger.info("adata.raw has %d of the genes, adata.X only %d: layer='raw' would serve better", n_raw, n_found)

@@ -25,6 +25,7 @@ from ._first_pass import MatrixInfo, first_pass, to_counts_like
 from ._genes import MIN_GENES, GeneMatch, judge_names, match_genes
 from ._matrix import check_layer, gene_names, is_anndata, names_in, var_of
 from ._other_matrices import Hints, say_better_source
+from ._scale import ASSUMED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -170,7 +171,8 @@ class Cells:
         check_layer(self.adata, self.layer)
         match = self._match_names(vocabulary, min_genes, judge).settle(self.info.n_expressing)
         if judge and self.layer is None:
-            say_better_source(self.adata, vocabulary, key=self.key, n_found=match.vocab.size, info=self.info)
+            assumed = self.info.evidence.startswith(ASSUMED)
+            say_better_source(self.adata, vocabulary, key=self.key, n_found=match.vocab.size, assumed=assumed)
         return match
 
     def _match_names(self, vocabulary: Sequence[str], min_genes: int, judge: bool) -> GeneMatch:

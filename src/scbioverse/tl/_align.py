@@ -76,42 +76,24 @@ def align(
         Whose encoder and language model to use; None starts from `use_rep` alone. An encoder, or what
         :func:`scbioverse.tl.embed` takes for one (`"morgan"`, `"chemnet"`, `"kmer"`, an scvi-tools model, the folder of
         a Geneformer), is read by the default language model, or by `llm`.
-    use_rep
-        Representation in `obsm` to read in place of the model's encoder.
-    loss
-        `"contrastive"`, `"autoregressive"` or `"both"`.
-    modality
-        What a row is.
-    key, layer
-        Where the encoder finds its input, see :func:`scbioverse.tl.embed`.
-    llm
-        Name or path of another language model; needs `start="fresh"`.
-    start
-        `"fresh"`: random projector. `"model"`: go on from the model's own. Of a model of several modalities, what
-        belongs to the others stays: their projectors and the task token that all share. The model's methods, default
-        labels, temperatures and pool are those of the modality that it reads first, and change with that alone.
-    steps
-        Optimiser steps; 300 (contrastive) or 150 if not given.
-    batch_size
-        Rows of a step; 128 (contrastive) or 32 if not given.
-    lr
-        Highest learning rate.
-    n_soft
-        Soft tokens that a row becomes, for a fresh projector.
+    use_rep, loss
+        Representation in `obsm` to read in place of the encoder; `"contrastive"`, `"autoregressive"` or `"both"`.
+    modality, key, layer
+        What a row is, and where the encoder finds its input, see :func:`scbioverse.tl.embed`.
+    llm, start
+        Name or path of another language model, which needs `"fresh"`: a random projector.
+        `"model"`: go on from the model's own; what belongs to other modalities stays.
+    steps, batch_size
+        Optimiser steps, 300 (contrastive) or 150 if not given, and rows of each, 128 (contrastive) or 32.
+    lr, n_soft
+        Highest learning rate; soft tokens that a row becomes, for a fresh projector.
     projector
         `"mlp"`, or `"prototypes"` as `bioverse-small` has it: one prototype for each cell type, whose attention is a
         classifier over ontology terms, and candidate tokens (see :mod:`scbioverse.models.bioverse`).
     calibrate
         Fit temperatures on the rows held out and, for prototypes, the pool of `annotate(method="cascade")`.
-    general_text
-        Use unrelated sentences as negatives in the contrastive loss.
-    name
-        Name of the new model.
-    key_added
-        Stem of the slot names.
-    device
-        Where to run the language model, and the encoder if it has a network: a torch device, or `"auto"`:
-        `settings.device`, else the first GPU, else the CPU. A model that is handed in is moved.
+    general_text, name, key_added, device
+        Unrelated sentences are negatives, too; name of the new model; stem of the slot names; torch device or `"auto"`.
     rng
         Seed of starting weights, batches and dropout: the same seed and data give the same model.
 
@@ -130,11 +112,8 @@ def align(
 
     Examples
     --------
-    >>> import scbioverse as sb
-    >>> adata = sb.datasets.pbmc3k()
     >>> model = sb.tl.align(adata, text_key="cell_type")
-    >>> model.save("my-model")
-    >>> sb.tl.annotate(adata, model="my-model")
+    >>> sb.tl.annotate(adata, model=model.save("my-model"))
     """
     if is_mudata(adata):
         return on_part(align, locals())

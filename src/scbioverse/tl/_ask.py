@@ -89,8 +89,6 @@ def ask(
 
     Examples
     --------
-    >>> import scbioverse as sb
-    >>> adata = sb.datasets.pbmc3k()
     >>> answer = sb.tl.ask(adata, "Which fraction of B cells expresses MS4A1?", groupby="cell_type")
     >>> print(answer, answer.computed)
     >>> answer.evidence, answer.query

@@ -66,10 +66,8 @@ def embed(
         Where the input is: for cells the column of `adata.var` with gene names (its index if not given), for
         precomputed representations the name in `adata.obsm`, for molecules and proteins the column of `adata.obs`
         (`"smiles"`, `"sequence"`), with `sequences` the name of the counts in `adata.obsm` (`"protein_expression"`).
-    key_added
-        Stem of the slot names, `"bioverse"` if not given.
-    layer
-        Layer to read: `X` if not given, `adata.raw` for `"raw"`.
+    key_added, layer
+        Stem of the slot names; layer to read, `X` if not given, `adata.raw` for `"raw"`.
     batch_size
         Rows held in memory at once.
     sequences
@@ -79,12 +77,9 @@ def embed(
     invalid
         What to do with a SMILES or sequence that cannot be read: `"raise"`, or `"skip"`: its row gets NaN.
     device
-        Where to run the encoder, if it has a network: a torch device, or `"auto"`: `settings.device`, else the first
-        GPU, else the CPU. An encoder that is handed in is moved.
-    rng
-        Seed, kept in the record. The encoders of this package draw nothing.
-    copy
-        Return a copy with the results and leave `adata` as it is.
+        A torch device, or `"auto"`: `settings.device`, else the first GPU, else the CPU. What is handed in is moved.
+    rng, copy
+        Seed, kept in the record, since nothing is drawn; and whether to return a copy and leave `adata` as it is.
 
     Returns
     -------
@@ -104,8 +99,6 @@ def embed(
 
     Examples
     --------
-    >>> import scbioverse as sb
-    >>> adata = sb.datasets.pbmc3k()
     >>> sb.tl.embed(adata)
     >>> adata.obsm["X_bioverse"].shape
     (2700, 128)

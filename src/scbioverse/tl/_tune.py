@@ -68,8 +68,7 @@ def tune(
     of two groups, and questions that the data cannot answer. Only the answers' tokens are learned. The language
     model's own weights are never changed; the adapter is saved beside the projector.
 
-    The beginning of the prompt, whose keys and values :func:`annotate` computes once, is run anew in every step, since
-    the adapter changes them; the returned model starts with empty caches, and its fingerprint covers the adapter.
+    The tuned model answers in :func:`scbioverse.tl.describe` (`question=`), and with `method="score"` or `"generate"`.
     `method="nearest"` reads the projector alone: with `train_projector=True` align again if you use it.
 
     Parameters
@@ -81,44 +80,25 @@ def tune(
     model
         Model to begin with. An encoder, or what :func:`scbioverse.tl.embed` takes for one (`"morgan"`, `"chemnet"`,
         `"kmer"`), gets a new projector and the default language model; the projector has to be trained, too.
-    start
-        `"model"`: go on from the model's adapter, if it has one. `"fresh"`: an adapter from nothing, in any shape; the
-        model's own is left behind.
-    lessons
+    start, lessons
+        `"model"`: go on from the model's adapter, if it has one. `"fresh"`: an adapter from nothing, in any shape.
         Questions and answers to learn from in place of those made here.
     weights
         How often each kind of question is drawn, 1 where not named, 0 to leave it out: `"label"`, `"identity"`,
         `"reason"`, `"markers"`, `"lineage"`, `"compare"`, `"not enough"`, `"definition"`, `"synonym"`,
         `"known markers"`; with `lessons`, its tasks.
-    modality
-        What a row is.
-    key, layer
-        Where the encoder finds its input, see :func:`scbioverse.tl.embed`.
-    train_projector
-        Train the projector and the trained marker tokens, too.
-    rank, alpha, dropout
-        Shape of the adapter: rank, scale (`alpha / rank`), and dropout of its input in training.
+    modality, key, layer
+        What a row is, and where the encoder finds its input, see :func:`scbioverse.tl.embed`.
+    train_projector, rank, alpha, dropout
+        Train projector and marker tokens, too. The adapter's rank, scale (`alpha / rank`) and dropout of its input.
     targets
         Layers of each block it changes: `"attention"` (query, key, value, output), `"mlp"`, `"all"`, or names.
-    steps
-        Optimiser steps in all.
-    batch_size
-        Questions of a step.
-    lr
-        Highest learning rate.
-    state
-        Folder to keep the run's state in, and to go on from if it is there.
-    save_every
-        Steps between two saves of the state.
-    name
-        Name of the new model.
-    key_added
-        Stem of the slot names.
-    device
-        Where to run the language model, and the encoder if it has a network: a torch device, or `"auto"`:
-        `settings.device`, else the first GPU, else the CPU. A model that is handed in is moved.
-    rng
-        Seed of the questions, the adapter's start, batches and dropout.
+    steps, batch_size, lr
+        Optimiser steps in all, questions of each, highest learning rate.
+    state, save_every
+        Folder to keep the run's state in every so many steps, and to go on from if it is there.
+    name, key_added, device, rng
+        Name of the new model; stem of the slot names; torch device or `"auto"`; seed of questions, start and batches.
 
     Returns
     -------
@@ -138,10 +118,8 @@ def tune(
 
     Examples
     --------
-    >>> import scbioverse as sb
-    >>> adata = sb.datasets.pbmc3k()
     >>> model = sb.tl.tune(adata, text_key="cell_type", steps=30)
-    >>> sb.tl.ask(adata, "What are these cells?", cells=adata.obs["cell_type"] == "B", model=model)
+    >>> sb.tl.describe(adata, question="What is this cell?", model=model)
     """
     if is_mudata(adata):
         return on_part(tune, locals())
