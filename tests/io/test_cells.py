@@ -188,3 +188,14 @@ def test_a_sample_needs_one_gene(whole: ad.AnnData) -> None:
     strange.var_names = [f"x{i}" for i in range(5)]
     with pytest.raises(InputError, match="0 of 5 genes match"):
         Cells.of(strange).sample()
+
+
+@pytest.mark.parametrize("form", ["csr", "csc", "dense"])
+def test_a_column_that_a_view_holds_twice_and_a_step_over_rows(form: str) -> None:
+    whole = sb.datasets.toy_cells(n_obs=40, n_genes=300)
+    whole.X = whole.X.toarray() if form == "dense" else whole.X.asformat(form)
+    plain = np.asarray(whole.X if form == "dense" else whole.X.toarray())
+    columns = [3, 7, 3, 0]
+    cells = Cells.of(whole[:, columns])
+    np.testing.assert_array_equal(cells.read(slice(0, 40)).toarray(), plain[:, columns])
+    np.testing.assert_array_equal(Cells.of(whole).read(slice(2, 20, 3), [5, 5, 1]).toarray(), plain[2:20:3, [5, 5, 1]])

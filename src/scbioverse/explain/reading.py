@@ -154,7 +154,8 @@ def _plain(
     genes = re.compile(f"[{GENE}{SIGNED}](?:{_FIGURES.pattern})?")
     stated = [[float(number) for number in match.groups() if number] for match in genes.finditer(plain)]
     figures = [(*some, *(None,) * (2 - len(some))) for some in stated]
-    return _FIGURES.sub("", plain), figures  # type: ignore[return-value]
+    # Figures anywhere else ("CD79A is expressed (10 %)") stay, and no form has them: they would not be compared.
+    return genes.sub(lambda match: match[0][0], plain), figures  # type: ignore[return-value]
 
 
 @lru_cache(maxsize=4096)

@@ -234,11 +234,12 @@ class Cells:
         columns
             Positions of the columns wanted, in the order wanted; all if not given.
         """
-        if isinstance(rows, slice):
+        if isinstance(rows, slice) and rows.step in (None, 1):
             start, stop, _ = rows.indices(self.n_obs)
             block = self._rows_between(start, max(start, stop))
         else:
-            block = self._rows_at(np.asarray(rows, dtype=np.int64))
+            picked = np.arange(self.n_obs)[rows] if isinstance(rows, slice) else rows
+            block = self._rows_at(np.asarray(picked, dtype=np.int64))
         return block if columns is None else take_columns(block, np.asarray(columns, dtype=np.int64))
 
     def linear(self, rows: Rows, columns: Sequence[int] | NDArray[np.integer] | None = None) -> sp.csr_array:
