@@ -14,7 +14,7 @@ from scipy.special import ndtr
 from .._record import read_record
 from ..errors import InputError, MissingKeyError
 from ..io import Cells as Matrix
-from ..io import gene_names, matrix_name
+from ..io import gene_names, matrix_name, to_counts_like
 from ..knowledge import load_genes, load_ontology, resolve_label
 from ..knowledge.gene_columns import claims_of
 from ..knowledge.ontology import KEPT_APART
@@ -37,7 +37,6 @@ _NO_TYPE = frozenset(
 # A label is meant to name a type: the resolver's rules are trusted further than for words of a question.
 _LEAST_LABEL = 0.5
 _DEPTH, _PSEUDO = 1e4, 0.1
-_LARGEST_LOG = 50  # larger values are no logarithms
 # What a marker must show: cells that express it, fold change (log2), and a p beyond that of all genes tested.
 LEAST_FRACTION, LEAST_CHANGE, LARGEST_P = 0.2, 1.0, 0.01
 
@@ -56,6 +55,7 @@ class Cells(Rows):
     def __init__(self, adata: AnnData, *, layer: str | None = None, key: str | None = None, **options: Any) -> None:
         super().__init__(adata, **options)
         self.matrix = Matrix.of(adata, layer, key)
+        self._fault: InputError | None = None
         # An option that names nothing is an error of the call, whatever is asked.
         self.names = gene_names(adata, key=key, layer=layer)
 
@@ -66,11 +66,24 @@ class Cells(Rows):
         """Column of each gene, by its approved symbol and by its name in the data."""
         symbols = load_genes().symbols
         try:
-            match = self.matrix.match(symbols, min_genes=1, judge=False)
+            match = self.matrix.match(symbols, min_genes=0, judge=False)
             found = {symbols[i]: int(at) for i, at in zip(match.vocab, match.columns, strict=True)}
-        except InputError:  # of a matrix that cannot be read, names can still be told
+        except InputError as error:  # of a matrix that cannot be read, names can still be told
+            self._fault = error
             found = {symbol: min(claims).column for symbol, claims in claims_of(self.names).items()}
         return {name: i for i, name in reversed(list(enumerate(self.names))) if name} | found
+
+    def _readable(self) -> Matrix:
+        """Return the matrix for reading its values.
+
+        Raises
+        ------
+        InputError
+            It was found to be none of expression, or its gene names repeat.
+        """
+        if self.genes is not None and self._fault is not None:  # the genes are looked up first: this checks it
+            raise InputError(str(self._fault)) from self._fault
+        return self.matrix
 
     def measured(self, kind: str, name: str) -> NDArray[np.float64]:
         """Read a gene's values, or work out a column of quality."""
@@ -81,7 +94,7 @@ class Cells(Rows):
         return super().measured(kind, name)
 
     def _column(self, at: int) -> NDArray[np.float64]:
-        parts = [block.toarray() for _, block in self.matrix.blocks(columns=[at])]
+        parts = [block.toarray() for _, block in self._readable().blocks(columns=[at])]
         return self._checked(np.concatenate(parts).astype(np.float64).ravel())
 
     def _checked(self, values: NDArray[Any]) -> NDArray[Any]:
@@ -96,7 +109,7 @@ class Cells(Rows):
     def _quality(self) -> dict[str, NDArray[np.float64]]:
         mito = np.array([name.upper().startswith("MT-") for name in self.names])
         genes, totals, of_mito = [], [], []
-        for _, block in self.matrix.blocks():
+        for _, block in self._readable().blocks():
             if not np.array_equal(self._checked(block.data), np.round(block.data)):
                 raise InputError(f"{matrix_name(self.matrix.layer)} holds no counts: sums of them are not known.")
             genes.append((block > 0).sum(axis=1))
@@ -118,20 +131,17 @@ class Cells(Rows):
             Number of groups.
         """
         cells, sums = np.zeros((n, len(self.names))), np.zeros((n, len(self.names)))
-        for rows, whole in self.matrix.blocks():
+        for rows, whole in self._readable().blocks():
             held = codes[rows]
             inside = np.flatnonzero(held >= 0)
             if not inside.size:
                 continue
             block = sparse.csr_array(whole)[inside].astype(np.float64)
             self._checked(block.data)
-            if np.array_equal(block.data, np.round(block.data)):
-                totals = np.maximum(np.asarray(block.sum(axis=1)).ravel(), 1)
-                levels = sparse.csr_array(sparse.diags_array(_DEPTH / totals) @ block)
-            else:
-                levels = block.copy()
-                if block.data.max(initial=0) <= _LARGEST_LOG:
-                    levels.data = np.expm1(levels.data)
+            # One decision on the scale for all of the matrix: a block by itself may look otherwise.
+            levels = sparse.csr_array(to_counts_like(block, self.matrix.info), dtype=np.float64)
+            totals = np.asarray(levels.sum(axis=1)).ravel()
+            levels = sparse.csr_array(sparse.diags_array(_DEPTH / np.where(totals > 0, totals, 1)) @ levels)
             member = sparse.csr_array((np.ones(inside.size), (held[inside], np.arange(inside.size))), (n, inside.size))
             cells += (member @ (block > 0).astype(np.float64)).toarray()
             sums += (member @ levels).toarray()

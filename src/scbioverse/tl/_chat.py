@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from .._mudata import anndata_of
 from ..ask.answer import Answer, AnswerStream
+from ..ask.rows import State
 from ._ask import asked_rows, streamed
 
 if TYPE_CHECKING:
@@ -14,11 +17,14 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
     from ..ask import Query
+    from ..ask.asked import Asked
     from ..models import BioVerse
 
 
 class Chat:
     """A conversation: the data are read once, and a follow-up ("and in NK cells?") knows what came before.
+
+    Data that were changed between two questions are read anew.
 
     Molecules and proteins are talked about in the same way: `modality="molecule"`, "and ibuprofen?".
 
@@ -59,12 +65,27 @@ class Chat:
         reference: AnnData | None = None,
         text_key: str = "text",
     ) -> None:
-        self._asked = asked_rows(
-            adata, groupby=groupby, cells=cells, model=model, modality=modality, key=key, layer=layer,
+        self._adata, self._reference, self._layer = adata, reference, layer
+        self._read = partial(
+            asked_rows, adata, groupby=groupby, cells=cells, model=model, modality=modality, key=key, layer=layer,
             key_added=key_added, device=device, reference=reference, text_key=text_key,
         )  # fmt: skip
-        self.modality = modality
+        self._kept_rows, self.modality = self._read(), modality
+        self._seen = self._states()
         self.history: list[Answer] = []
+
+    def _states(self) -> list[State]:
+        adata, reference = (anndata_of(one, self.modality) for one in (self._adata, self._reference))
+        return [State.of(adata, self._layer), *([State.of(reference)] if reference is not None else [])]
+
+    @property
+    def _asked(self) -> Asked:
+        """The rows, read anew where the data are no longer what was read."""
+        now = self._states()
+        if not all(old.same(new) for old, new in zip(self._seen, now, strict=True)):
+            self._kept_rows = self._read()
+            self._seen = now
+        return self._kept_rows
 
     def ask(self, question: str | Query) -> Answer:
         """Ask and wait for the whole answer; see :func:`scbioverse.tl.ask`."""
@@ -85,4 +106,4 @@ class Chat:
         self.history.clear()
 
     def __repr__(self) -> str:
-        return f"Chat({self._asked.rows.adata.n_obs} {self.modality}s, {len(self.history)} answers)"
+        return f"Chat({self._kept_rows.rows.adata.n_obs} {self.modality}s, {len(self.history)} answers)"
