@@ -171,3 +171,86 @@ def test_one_scale_for_all_blocks(many: AnnData, monkeypatch: pytest.MonkeyPatch
     at = many.var_names.get_indexer(table["gene"])
     assert len(table)
     np.testing.assert_allclose(table["log_fold_change"], expected[at], rtol=1e-3)
+
+
+# ---------------------------------------------------------------- cells without a label
+
+
+@pytest.fixture
+def unlabelled(many: AnnData) -> AnnData:
+    """Toy cells of which half the B cells, and a few others, have no label; and clusters of several types."""
+    types = many.obs["cell_type"].astype(object)
+    at = np.flatnonzero(types == "B cell")
+    types.iloc[at[:40]] = None
+    types.iloc[np.flatnonzero(types == "NK cell")[:10]] = "  "
+    many.obs["leiden"] = pd.Categorical(np.where(np.isin(np.arange(400), at), "0", "1"))
+    many.obs["cell_type"] = pd.Categorical(types)
+    return many
+
+
+def labels(adata: AnnData) -> pd.Series:
+    return adata.obs["cell_type"].astype(object).where(lambda one: one.fillna("").str.strip() != "")
+
+
+def test_markers_compare_with_cells_known_to_be_others(unlabelled: AnnData) -> None:
+    label = labels(unlabelled)
+    inside, outside = np.asarray(label == "B cell"), np.asarray(label.notna() & (label != "B cell"))
+    found = sb.tl.ask(unlabelled, "What are the markers of B cells?", groupby="cell_type")
+    expressed = dense(unlabelled) > 0
+    at = unlabelled.var_names.get_indexer(found.evidence["gene"])
+    assert len(at)
+    np.testing.assert_allclose(found.evidence["fraction_in"], expressed[inside].mean(axis=0)[at])
+    np.testing.assert_allclose(found.evidence["fraction_out"], expressed[outside].mean(axis=0)[at])
+    assert "Left out for want of a value: 50 cells." in found.text
+    gene = unlabelled.var_names.get_loc("MS4A1")
+    said = sb.tl.ask(unlabelled, "Is MS4A1 a marker of B cells?", groupby="cell_type").text
+    assert f"{100 * expressed[outside, gene].mean():.1f} % of others" in said
+
+
+def test_markers_of_selected_cells_are_not_compared_with_their_like(many: AnnData) -> None:
+    label = np.asarray(many.obs["cell_type"])
+    chosen = np.flatnonzero(label == "B cell")[:30]
+    found = sb.tl.ask(many, "What are the markers of B cells?", groupby="cell_type", cells=[*chosen, 0, 1, 2, 3, 4])
+    expressed = dense(many) > 0
+    at = many.var_names.get_indexer(found.evidence["gene"])
+    np.testing.assert_allclose(found.evidence["fraction_out"], expressed[label != "B cell"].mean(axis=0)[at])
+
+
+def test_shares_are_of_cells_whose_label_is_known(unlabelled: AnnData) -> None:
+    label = labels(unlabelled)
+    known = label[unlabelled.obs["leiden"] == "0"].dropna()
+    which = sb.tl.ask(unlabelled, "Which clusters are mostly B cells?").evidence.set_index("group")
+    assert which.loc["0", "fraction"] == pytest.approx((known == "B cell").mean())
+    assert which.loc["0", "n_in"] == len(known)
+    whole = sb.tl.ask(unlabelled, "What is the composition of the cells by cell_type?", groupby="cell_type")
+    if "fraction" in whole.evidence:
+        expected = label.value_counts(normalize=True)
+        table = whole.evidence.set_index("group")
+        assert set(table.index) == set(expected.index)
+        np.testing.assert_allclose(table["fraction"], expected[table.index])
+    parts = sb.tl.ask(unlabelled, "What is the composition of cluster 0?", groupby="cell_type")
+    np.testing.assert_allclose(parts.evidence["fraction"], [1.0])
+    assert "Not counted, without a value in 'cell_type': 40 cells." in parts.text
+
+
+# ---------------------------------------------------------------- groupby, infinite values
+
+
+@pytest.mark.parametrize("name", ["measured", "empty", "blank"])
+def test_groupby_that_names_no_groups_is_refused(cells: AnnData, name: str) -> None:
+    cells.obs["measured"] = np.random.default_rng(0).random(60)
+    cells.obs["empty"] = pd.Categorical([None] * 60)
+    cells.obs["blank"] = [" "] * 60
+    with pytest.raises(sb.errors.InputError, match=name):
+        sb.tl.ask(cells, "How many groups are there?", groupby=name)
+    with pytest.raises(sb.errors.InputError, match=name):
+        sb.Chat(cells, groupby=name)
+
+
+def test_a_mean_says_that_infinite_values_are_not_in_it(cells: AnnData) -> None:
+    cells.obs["score"] = [np.inf, -np.inf, *range(58)]
+    answer = sb.tl.ask(cells, "What is the mean score?")
+    assert answer.evidence["mean"][0] == pytest.approx(np.mean(range(58)))
+    assert "obs['score'] is infinite in 2 cells" in answer.text
+    cells.obs["score"] = range(60)
+    assert "infinite" not in sb.tl.ask(cells, "What is the mean score?").text

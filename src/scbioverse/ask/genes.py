@@ -13,6 +13,7 @@ from .cells import LARGEST_P, LEAST_CHANGE, LEAST_FRACTION, Cells, cell_type
 from .query import Query, Refusal, Where
 from .result import Result, table_of
 from .say import Speech, percent
+from .tables import unnamed
 from .values import listed
 
 if TYPE_CHECKING:
@@ -44,30 +45,38 @@ def measured(query: Query, rows: Cells, __: Speech) -> Result | Refusal:
 def markers(query: Query, rows: Cells, speech: Speech) -> Result | Refusal:
     """Name the genes that set rows, or each group of a column, apart from all others."""
     if query.by is not None:
-        groups = rows.sizes(query.by, rows.mask(query.where))[:_MOST_GROUPS]
+        named = rows.sizes(query.by, rows.mask(query.where))[:_MOST_GROUPS]
+        groups = [(name, mask, _others(name, query.by, query.where, rows)) for name, mask in named]
     elif query.where is None and rows.whole:
         return Refusal(
             text="Markers of what? All cells are asked about, so that there is nothing to compare them with."
         )
     else:
-        groups = [
-            (speech.short(query.where) if query.where is not None else "the selected cells", rows.mask(query.where))
-        ]
+        name = speech.short(query.where) if query.where is not None else "the selected cells"
+        groups = [(name, rows.mask(query.where), rows.others(query.where))]
     tables, said = [], []
-    for name, mask in groups:
-        if not mask.any() or mask.all():
+    for name, mask, outside in groups:
+        if not mask.any() or not outside.any():
             return Refusal(text=f"{speech.name(name)} has no cells to compare, or no others.")
-        table = rows.markers(mask, ~mask)
+        table = rows.markers(mask, outside)
         tables.append(table.assign(group=name))
         best = table.head(query.top or MARKERS)
         shown = (
             genes_said(best, f"of {int(mask.sum()):,} cells", "of others") if len(best) else "no gene sets them apart"
         )
         said.append(f"{speech.name(name)}: {shown}")
+    aside = unnamed(query.by, rows, rows.mask(query.where)) if query.by is not None else ""
     return Result(
-        f"Genes that mark ({RULE}): {'; '.join(said)}.{speech.remarks(query, rows)}",
+        f"Genes that mark ({RULE}): {'; '.join(said)}.{aside}{speech.remarks(query, rows)}",
         pd.concat(tables, ignore_index=True),
     )
+
+
+def _others(name: str, column: str, where: Where | None, rows: Cells) -> NDArray[np.bool_]:
+    """Cells known not to be in a group, or known not to fulfil a condition."""
+    values = rows.groups(column)
+    elsewhere = (values.codes >= 0) & ~values.mask(name)
+    return elsewhere if where is None else elsewhere | rows.others(where)
 
 
 def genes_said(table: pd.DataFrame, here: str, there: str) -> str:
@@ -100,10 +109,10 @@ def differential(query: Query, rows: Cells, speech: Speech) -> Result | Refusal:
 
 def is_marker(query: Query, rows: Cells, speech: Speech) -> Result | Refusal:
     """Say whether genes set rows apart, by the same rule as markers."""
-    mask = rows.mask(query.where)
-    if not mask.any() or mask.all():
+    mask, outside = rows.mask(query.where), rows.others(query.where)
+    if not mask.any() or not outside.any():
         return Refusal(text="A marker sets some cells apart from others: here one of the two is empty.")
-    table = rows.markers(mask, ~mask).set_index("gene")
+    table = rows.markers(mask, outside).set_index("gene")
     said, held = [], []
     for one in query.of:
         gene = rows.names[rows.genes[one.removeprefix("gene:")]]
@@ -111,11 +120,11 @@ def is_marker(query: Query, rows: Cells, speech: Speech) -> Result | Refusal:
         held.append(gene in table.index)
         said.append(
             f"{gene} is expressed by {percent(float(values[mask].mean()))} of {speech.who(query.where)} and "
-            f"{percent(float(values[~mask].mean()))} of others"
+            f"{percent(float(values[outside].mean()))} of others"
         )
     word = "Yes" if all(held) else "No" if not any(held) else "Not all"
     return Result(
-        f"{word}: {'; '.join(said)} (a marker is {RULE}).",
+        f"{word}: {'; '.join(said)} (a marker is {RULE}).{speech.remarks(query, rows)}",
         table_of(["gene", "marker"], list(zip(query.of, held, strict=True))),
     )
 
@@ -172,7 +181,7 @@ def _mixed(name: str, groups: list[tuple[str, NDArray[np.bool_]]], rows: Cells) 
     for other, there in groups:
         if other == name:
             continue
-        rest = rows.asked & ~there & ~mask
+        rest = np.any([one for _, one in groups], axis=0) & ~there & ~mask
         best: list[str] = list(rows.markers(there, rest).head(1)["gene"]) if rest.any() else []
         shares += [float((rows.numbers(f"gene:{gene}") > 0)[mask].mean()) for gene in best]
     return sum(share >= LEAST_FRACTION for share in shares) > 1
@@ -188,14 +197,15 @@ def why(query: Query, rows: Cells, speech: Speech) -> Result | Refusal:
     expressed by more of the group's cells than of the others.
     """
     mask = rows.mask(query.among)
-    if not mask.any() or mask.all():
+    outside = rows.asked & rows.others(query.among)
+    if not mask.any() or not outside.any():
         return Refusal(text=f"There is nothing to compare: {speech.who(query.among)}.")
     said, tables = [], []
     for side in (one.parts[0] if one.op == "not" else one for one in query.against):
         label = type_of(side)
         if label is None:
             return Refusal(text=f"The marker tables know no type called {speech.short(side)!r}.")
-        table = evidence(label, mask, rows)
+        table = evidence(label, mask, outside, rows)
         if table.empty:
             return Refusal(text=f"The marker tables list no measured gene for {speech.short(side)}.")
         good = table[table["supported"]]
@@ -218,10 +228,9 @@ def type_of(where: Where) -> str | None:
     return known or (cell_type(str(where.values[0])) if len(where.values) == 1 else None)
 
 
-def evidence(cl_id: str, mask: NDArray[np.bool_], rows: Cells) -> pd.DataFrame:
+def evidence(cl_id: str, mask: NDArray[np.bool_], outside: NDArray[np.bool_], rows: Cells) -> pd.DataFrame:
     """Known markers of a type that were measured, and the shares of cells that express them inside and outside."""
     listed_genes = [one for one in markers_for(cl_id, include="ancestors")["gene"] if one in rows.genes][:_TESTED]
-    outside = rows.asked & ~mask
     found = []
     for gene in listed_genes:
         held = rows.numbers(f"gene:{gene}") > 0

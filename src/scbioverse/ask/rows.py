@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import warnings
 from dataclasses import dataclass
 from functools import cached_property, reduce
 from pathlib import Path
@@ -17,6 +18,7 @@ from ..errors import InputError, MissingKeyError
 from ..io import matrix_of
 from ..io._matrix import parent_of
 from ..io.columns import obs_column
+from ..predict.groups import read_groups
 from .values import is_list, read_values, value_text
 
 if TYPE_CHECKING:
@@ -107,7 +109,7 @@ class Rows:
     def groups(self, column: str) -> ColumnValues:
         """Read the groups of a column of `obs`, once; a row may be in several."""
         if column not in self._columns:
-            self._columns[column] = read_values(self.adata.obs[column], column)
+            self._columns[column] = read_values(_without_blanks(self.adata.obs[column]), column)
         return self._columns[column]
 
     def sizes(self, column: str, mask: NDArray[np.bool_]) -> list[tuple[str, NDArray[np.bool_]]]:
@@ -132,11 +134,24 @@ class Rows:
 
     def texts(self, field: str, rows: list[int]) -> list[str | None]:
         """Texts of a column of some rows, None where there is none."""
-        return [value_text(one) or None for one in self.adata.obs[field.removeprefix("obs:")].astype(object).iloc[rows]]
+        return [
+            value_text(one).strip() or None
+            for one in self.adata.obs[field.removeprefix("obs:")].astype(object).iloc[rows]
+        ]
 
     def cut(self, fields: Iterable[str], rows: NDArray[np.bool_]) -> list[str]:
         """Say of which rows a part was not read."""
-        return []
+        said = []
+        for field in dict.fromkeys(fields):
+            kind, _, name = field.partition(":")
+            if kind == "obs" and name in self.measures:
+                n = int((np.isinf(self.numbers(field)) & rows).sum())
+                if n:
+                    said.append(
+                        f"obs[{name!r}] is infinite in {n:,} {self.noun}{'s' if n > 1 else ''}: no mean, median, sum, "
+                        "extreme or rank counts these."
+                    )
+        return said
 
     def known(self, where: Where) -> pd.arrays.BooleanArray:
         """Tell for which rows a condition holds, `NA` where it cannot be known because a value is missing."""
@@ -167,6 +182,15 @@ class Rows:
             return self.asked
         return self.known(where).to_numpy(dtype=bool, na_value=False) & self.asked
 
+    def others(self, where: Where | None) -> NDArray[np.bool_]:
+        """Rows that those asked about are compared with, bool (n_obs,).
+
+        Those for which the condition is known not to hold, selected or not; without a condition, those not selected.
+        """
+        if where is None:
+            return ~self.asked
+        return (~self.known(where)).to_numpy(dtype=bool, na_value=False)
+
     def unknown(self, *conditions: Where | None) -> int:
         """Count rows asked about for which one of some conditions cannot be known."""
         missing = [pd.isna(self.known(one)) for one in conditions if one is not None]
@@ -193,7 +217,28 @@ def check_rows(adata: AnnData, groupby: str | None) -> None:
     if adata.n_obs == 0:
         raise InputError("adata has no rows: there is nothing to ask about.")
     if groupby is not None:
-        obs_column(adata, groupby, "groupby")
+        _check_groups(adata, groupby)
+
+
+def _check_groups(adata: AnnData, groupby: str) -> None:
+    column = obs_column(adata, groupby, "groupby")
+    if _without_blanks(column).isna().all():
+        raise InputError(f"adata.obs[{groupby!r}] has no value in any row: there are no groups to ask about.")
+    if pd.api.types.is_numeric_dtype(column):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # rows without a value: answers say so
+            read_groups(adata, groupby)
+
+
+def _without_blanks(column: pd.Series) -> pd.Series:
+    """Return a column with missing values where a text is empty or of spaces only."""
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        blank = [one for one in column.cat.categories if isinstance(one, str) and not one.strip()]
+        return column.cat.remove_categories(blank) if blank else column
+    if pd.api.types.is_numeric_dtype(column):
+        return column
+    empty = np.fromiter((isinstance(one, str) and not one.strip() for one in column), dtype=bool, count=len(column))
+    return column.mask(empty) if empty.any() else column
 
 
 def read_cells(adata: AnnData, cells: Any) -> NDArray[np.bool_]:

@@ -27,14 +27,20 @@ def groups(query: Query, rows: Rows, speech: Speech) -> Result | Refusal:
     shown = [f"{speech.name(name)} ({n:,})" for name, n in zip(table["group"][:_SHOWN], table["n"], strict=False)]
     more = f" and {len(table) - _SHOWN} more" if len(table) > _SHOWN else ""
     text = f"There are {len(table)} groups in {speech.column(query.by)}: {', '.join(shown)}{more}."
-    return Result(text + speech.remarks(query, rows), table)
+    return Result(text + unnamed(query.by or "", rows, rows.mask(query.where)) + speech.remarks(query, rows), table)
+
+
+def unnamed(column: str, rows: Rows, mask: NDArray[np.bool_]) -> str:
+    """Say how many of some rows are in no group of a column."""
+    n = int((mask & (rows.groups(column).codes < 0)).sum())
+    return f" Not counted, without a value in {column!r}: {n:,} {rows.noun}{'s' if n > 1 else ''}." if n else ""
 
 
 def sizes(column: str, rows: Rows, mask: NDArray[np.bool_]) -> pd.DataFrame:
-    """Count the groups of a column among some rows, the largest first."""
+    """Count the groups of a column among some rows, the largest first; shares are of those that are in a group."""
     found = rows.sizes(column, mask)
     table = table_of(["group", "n"], [(name, int(held.sum())) for name, held in found])
-    table["fraction"] = table["n"] / max(1, int(mask.sum()))
+    table["fraction"] = table["n"] / max(1, int((mask & (rows.groups(column).codes >= 0)).sum()))
     return table.sort_values(["n", "group"], ascending=[False, True], kind="stable").reset_index(drop=True)
 
 
@@ -55,7 +61,8 @@ def composition(query: Query, rows: Rows, speech: Speech) -> Result | Refusal:
     ]
     who = speech.who(query.where)
     text = f"{who[:1].upper()}{who[1:]}, by {speech.column(column)}: {'; '.join(said)}"
-    return Result(f"{text}; {int(mask.sum()):,} in all.{speech.remarks(query, rows)}", table)
+    n = int((mask & (rows.groups(column).codes >= 0)).sum())
+    return Result(f"{text}; {n:,} in all.{unnamed(column, rows, mask)}{speech.remarks(query, rows)}", table)
 
 
 def _about(query: Query, column: str) -> bool:
@@ -66,10 +73,14 @@ def which(query: Query, rows: Rows, speech: Speech) -> Result | Refusal:
     """Name the groups of a column for which a condition holds: for any row, or for a share of them."""
     sign, bound = query.check or (">", 0.0)
     held = rows.mask(query.where)
+    # Rows of which it cannot be known are in neither number.
+    known = rows.asked if query.where is None else rows.asked & ~pd.isna(rows.known(query.where))
     found = []
-    for name, mask in rows.sizes(query.by or "", rows.asked):
+    for name, mask in rows.sizes(query.by or "", known):
         n, of = int((held & mask).sum()), int(mask.sum())
         found.append((name, n, of, n / of))
+    if not found:
+        return Refusal(text=f"There is no {rows.noun} of which that can be computed, by {speech.column(query.by)}.")
     table = table_of(["group", "n", "n_in", "fraction"], found)
     # A bound of one or more is a number of rows, as in "more than 100 cells".
     values = table["fraction"] if 0 < bound < 1 or query.words == "%" else table["n"]
@@ -92,13 +103,16 @@ def which(query: Query, rows: Rows, speech: Speech) -> Result | Refusal:
         text = f"{word} group of {column}: {said} {what} in none of them{most}.{speech.remarks(query, rows)}"
         return Result(text, table)
     names = listed([speech.name(one) for one in sorted(fits["group"], key=_numbers_first)])
+    aside = unnamed(query.by or "", rows, known)
     shares = "; ".join(
         f"{percent(one.fraction)} in {column} {speech.name(one.group)} ({one.n:,} of {one.n_in:,} {rows.noun}s)"
         for one in fits.head(_SHOWN).itertuples()
     )
     counted = f" ({len(fits)} group{'s' if len(fits) > 1 else ''})"
     yes = "Yes: " if query.show == "check" else ""
-    return Result(f"{yes}{column} {names}{counted}: {said} {what}: {shares}.{speech.remarks(query, rows)}", table)
+    return Result(
+        f"{yes}{column} {names}{counted}: {said} {what}: {shares}.{aside}{speech.remarks(query, rows)}", table
+    )
 
 
 def _numbers_first(name: str) -> tuple[int, float, str]:
