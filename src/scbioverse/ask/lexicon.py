@@ -67,6 +67,7 @@ MAJ: most of | the majority of | mostly | majority of | predominantly | mainly
 AMONG: among | amongst | out of
 IN: in | within | inside | from | on | at | under | during | for | across
 OF: of
+OUT: all but | anything but | everything but | all cell but | any but | every cell but | any cell but
 OUT: outside | outside of | except | excluding | other than | apart from | besides | except for | not in | beyond
 BY: per | by | for each | in each | for every | in every | across | within each | of each | of every | grouped by | broken down by | each
 BY: by each | split by | stratified by | across all | from each | for all | for the different | across the different

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -277,11 +278,25 @@ class Names:
         """Link every word of a question, longest names first from each place."""
         words, at = words_of(text), 0
         found: list[Link] = []
+        others: list[int] = []
         while at < len(words):
             link, n = self._at(words, at, found[-1].role if found else "")
+            other = words[at].one == "other" and n == 1 and not words[at].quoted
+            if other and link.role in ("WHERE", "TWICE"):
+                others.append(len(found))
+                if at + 1 == len(words) or words[at + 1].one != "cell":
+                    link = replace(link, role="?")
+            # Of "non-naive CD4 T cells" it is not said whether they are T cells.
+            content = [one for one in words[at : at + n] if one.one not in ("cell", "+")]
+            if at and words[at - 1].key == "non" and len(content) > 1 and link.role == "WHERE":
+                link = Link("MIXED", f"non-{link.said}")
             if link.role != "-":
                 found.append(link)
             at += n
+        # "Other" may be a label; beside a group it says: than these.
+        if others and sum(one.role in ("WHERE", "TWICE") for one in found) > 1:
+            for i in others:
+                found[i] = replace(found[i], role="?")
         return found
 
     def _at(self, words: list[_Word], at: int, before: str) -> tuple[Link, int]:
@@ -378,10 +393,16 @@ class Names:
             if n > 1 and at and words[at - 1].key == "non" and some[-1].one != "cell":
                 continue
             cl_id = self._type_of(some)
-            if cl_id is None:
+            if cl_id is None or not self._every_word(some, cl_id):
                 continue
             said = " ".join(one.text for one in some)
             held = self._known(words, at)[0] if n == known else None
+            if (
+                held is None
+                and sum(one.one not in ("cell", "+") for one in some) > 1
+                and any(map(self._elsewhere, some))
+            ):
+                return Link("MIXED", said), n
             if held is not None and held.role not in ("WHERE", "?"):
                 return None
             link = self._kinds(cl_id, said, held, {one.text for one in some})
@@ -401,6 +422,29 @@ class Names:
         if all(self._gene(one) is not None for one in alone):
             return None
         return cell_type(re.sub(r" \+", "+", " ".join(one.text for one in some)))
+
+    def _every_word(self, some: list[_Word], cl_id: str) -> bool:
+        """Whether each word stands in a name of the type: what the ontology looks up, it may have passed over."""
+        if cl_id == _BLOOD or any(one.key in _DEGREES for one in some):
+            return False
+        own = _names_of(cl_id)
+        rest = [one for one in some if one.one not in own and one.one not in ("cell", "+")]
+        if not rest:
+            return True
+        if all(_short_for(one.text, own) for one in rest):
+            return True
+        # "FCGR3A+ monocytes" where the only label of them is written so.
+        rows = cast("Cells", self.rows)
+        inside = [rows.kinds(column, cl_id)[0] for column in rows.types]
+        return any(len(one) == 1 and {word.one for word in rest} <= set(key_of(one[0])) for one in inside)
+
+    def _elsewhere(self, word: _Word) -> bool:
+        """Whether a word of a type is also a group of a column that holds no types, such as a condition "naive"."""
+        types = {f"obs:{column}" for column in getattr(self.rows, "types", {})}
+        held = [one for key in {word.key, word.one} for one in self._held.get((key,), ())]
+        return len(word.text) > 2 and any(
+            one.role in ("WHERE", "ALSO WHERE") and one.value.field not in types for one in held
+        )
 
     def _kinds(self, cl_id: str, said: str, held: Link | None, written: set[str]) -> Link | None:
         rows = cast("Cells", self.rows)
@@ -444,6 +488,22 @@ class Names:
         return Link("WHERE", said, where, items=(cl_id,), note=note)
 
 
+@cache
+def _names_of(cl_id: str) -> frozenset[str]:
+    """Words of all names of a type, in the singular."""
+    term = load_ontology().term(cl_id)
+    return frozenset(word for name in (term.label, *term.synonyms) for word in key_of(name))
+
+
+@cache
+def _short_for(text: str, own: frozenset[str]) -> bool:
+    """Whether a word is short for some of a type's names, as "DCs" is for dendritic cells."""
+    found = cell_type(text) if sum(one.isupper() for one in text) > 1 else None
+    return found is not None and set(key_of(load_ontology().term(found).label)) <= {*own, "cell"}
+
+
+_BLOOD = "CL:0000081"  # of what is in the blood the ontology has only some beneath it
+_DEGREES = frozenset(["-", "−", "negative", "neg", "low", "lo", "dim", "high", "hi", "bright", "int", "mature"])
 # "I" and "S" are elements where something is contained.
 _SYMBOLS = frozenset(ELEMENTS.values()) - {"F+Cl+Br+I", "H"}
 _BEFORE_SYMBOLS = frozenset(

@@ -257,7 +257,7 @@ class Rules:
             return None
         self._extremes(parts, plain, filled)
         negated = filled["where"] is not None and filled["where"].op == "not"
-        if plain.get("show") == "rank" and plain.get("want") == "fraction" and "top" not in parts and negated:
+        if plain.get("show") == "rank" and plain.get("want") == "fraction" and negated:
             return None
         if "lim" in parts and not self._bound(one("lim"), plain):
             return None

@@ -107,7 +107,7 @@ class Speech:
         said = self.where(where)
         if said.endswith(" expressed") and " " not in said.removesuffix(" expressed"):
             return f"{said.removesuffix('expressed')}not expressed"
-        if said.startswith("with "):
+        if said.startswith("with ") and not where.parts:
             return f"without {said.removeprefix('with ')}"
         return f"not ({said})" if where.parts else f"not {said}"
 
