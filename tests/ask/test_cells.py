@@ -385,6 +385,11 @@ def holds(adata: AnnData, said: str) -> np.ndarray:
         ("How many non-B CD79A+ cells are there?", "~B & CD79A"),
         ("How many cells are all but B cells?", "~B"),
         ("How many cells are anything but B cells?", "~B"),
+        ("How many cells are in D1 but not stim?", "D1 & ~stim"),
+        ("How many B cells in D1 but not stim?", "B & D1 & ~stim"),
+        ("How many B cells in D1 or T cells in D2?", None),
+        ("What is the least common cell type in stim among T cells?", None),
+        ("Which cell types do not express CD3E in most cells?", None),
     ],
 )
 def test_no_word_of_a_question_is_lost(study: AnnData, question: str, truth: str | None) -> None:
@@ -393,3 +398,36 @@ def test_no_word_of_a_question_is_lost(study: AnnData, question: str, truth: str
         assert not answer.computed, answer.text
     elif answer.computed:
         assert answer.evidence["n"].tolist() == [int(holds(study, truth).sum())], answer.text
+
+
+@pytest.mark.parametrize(
+    ("question", "truths"),
+    [
+        ("Are there more B cells in ctrl than in stim?", ("B & ctrl", "B & stim")),
+        ("Are there fewer B cells in ctrl than in stim?", ("B & ctrl", "B & stim")),
+        ("Are there more T cells in D1 than B cells?", ("T & D1", "B & D1")),
+        ("Are there more CD79A+ B cells in ctrl than in stim?", ("B & CD79A & ctrl", "B & CD79A & stim")),
+        ("Are there more B cells in D1 than NK cells in D2?", ("B & D1", "NK & D2")),
+    ],
+)
+def test_both_sides_of_a_comparison_are_of_the_same_cells(study: AnnData, question: str, truths: list[str]) -> None:
+    answer = ask(study, question)
+    assert answer.computed
+    assert answer.evidence["n"].tolist() == [int(holds(study, one).sum()) for one in truths]
+
+
+def test_groups_are_not_lost_beside_conditions(study: AnnData) -> None:
+    answer = ask(study, "How many cells per cell type in D1 but not stim?")
+    found = answer.evidence.set_index("group")["n"]
+    truth = study.obs["cell_type"][holds(study, "D1 & ~stim")].value_counts()
+    assert all(found[name] == n for name, n in truth.items())
+
+
+def test_a_chat_does_not_go_on_from_before_a_refusal(study: AnnData) -> None:
+    chat = sb.Chat(study, groupby="cell_type", model="no-such-model")
+    assert chat.ask("How many B cells are in D1?").computed
+    assert not chat.ask("How many patients died?").computed
+    assert not chat.ask("And in D3?").computed
+    assert not chat.ask("How many of them express CD79A?").computed
+    assert chat.ask("How many B cells express CD79A?").computed
+    assert chat.ask("And how many do not?").evidence["n"].tolist() == [int(holds(study, "B & ~CD79A").sum())]

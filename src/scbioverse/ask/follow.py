@@ -55,7 +55,15 @@ def _counted(links: Sequence[Link], before: Query) -> Query | Refusal:
     if (before.want == "fraction") != that or before.against:
         return Refusal(text=_TWICE)
     denied = before.where is not None and "NOT" in {one.role for one in links}
-    where = before.where.negated() if denied and before.where is not None else before.where
+    where = before.where
+    if denied and where is not None and where.op == "and":
+        # Of "B cells that express CD79A" those that do not are B cells, too.
+        denied_parts = [one for one in where.parts if any(leaf.op != "is" for leaf in one.leaves())]
+        if len(denied_parts) != 1 or any(leaf.op == "is" for leaf in denied_parts[0].leaves()):
+            return Refusal(text=_TWICE)
+        where = both(*(one.negated() if one in denied_parts else one for one in where.parts))
+    elif denied and where is not None:
+        where = where.negated()
     return Query(want="count", where=both(where, before.among))
 
 

@@ -260,10 +260,15 @@ def _not_where(links: list[Link], _: Names) -> list[Link]:
 def _groups(links: list[Link], names: Names) -> list[Link]:
     """Join groups that are listed: those of one column are alternatives, whichever word joins them."""
     parts = _pick(links, "WHERE")
-    if any(one.value.op == "not" for one in parts):
-        return links
     fields = {leaf.field for one in parts for leaf in one.value.leaves()}
     word, each = _word(links), bool(_pick(links, "BOTH"))
+    if any(one.value.op == "not" for one in parts):
+        if len(fields) == 1:
+            return links
+        # "In D1 but not stim"
+        plain = word == "and" and not any(one.value.op == "or" and len(_fields_of(one.value)) > 1 for one in parts)
+        where = Where(op="and", parts=tuple(one.value for one in parts))
+        return [_joined(links, "WHERE" if plain else "MIXED", where if plain else None)]
     several = any(names.rows.groups(one.removeprefix("obs:")).several for one in fields if one.startswith("obs:"))
     if len(fields) == 1 and not several:
         word = "or"
@@ -277,6 +282,27 @@ def _groups(links: list[Link], names: Names) -> list[Link]:
     )
     items = tuple(one.value for one in flat)
     return [_joined(links, "WHERE", Where(op=word, parts=items), items)]
+
+
+def _fields_of(where: Where) -> set[str]:
+    return {leaf.field for leaf in where.leaves()}
+
+
+def _alternatives(where: Where) -> bool:
+    """Whether groups of several columns are joined by "or"."""
+    mine = where.op == "or" and len(_fields_of(where)) > 1 and all(one.op == "is" for one in where.leaves())
+    return mine or any(_alternatives(one) for one in where.parts)
+
+
+def _unclear(held: list[Link]) -> list[Link]:
+    """Mark "B cells in D1 or T cells in D2": where more stands beside it, how far "or" reaches is not said."""
+    beside = _pick(held, "WHERE", "TRAIT", "PRED", "HAS", "BYCOL")
+    if len(beside) < 2:
+        return held
+    return [
+        replace(one, role="MIXED") if one.role in ("WHERE", "TRAIT") and _alternatives(one.value) else one
+        for one in held
+    ]
 
 
 def _noun(links: list[Link], _: Names) -> list[Link]:
@@ -397,7 +423,7 @@ def chunked(links: Sequence[Link], names: Names) -> list[Link]:
             held = _apply(roles, build, held, names)
         if held == before:
             break
-    return held
+    return _unclear(held)
 
 
 def _apply(roles: str, build: Callable[[list[Link], Names], list[Link]], held: list[Link], names: Names) -> list[Link]:

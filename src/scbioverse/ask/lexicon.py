@@ -109,6 +109,29 @@ DESCRIBE: describe | what do you know about | tell me about | what role does | r
 -: all told | hi | hello | thanks
 -: data | dataset | data set | our | my | anndata | also
 """  # noqa: E501
+# What a column, a group and a row are called.
+COLUMN_WORDS = {
+    "cluster": ("cluster", "clustering"), "group": ("group",),
+    "type": ("cell type", "celltype", "type", "label", "annotation", "cell population", "population", "type of cell",
+             "kind of cell", "sort of cell", "cell label", "cell identity", "identity", "subset", "cell subset"),
+}  # fmt: skip
+SHORT_FORMS = {
+    "stim": "stimulated", "ctrl": "control", "ctl": "control", "con": "control", "treat": "treated", "trt": "treated",
+    "wt": "wild type", "ko": "knockout", "f": "female", "m": "male", "unstim": "unstimulated", "hc": "healthy control",
+    "mono": "monocyte", "dis": "diseased", "inf": "infected",
+}  # fmt: skip
+ROW_WORDS = {
+    "cell": ("cell", "barcode", "single cell", "row"),
+    "molecule": ("molecule", "compound", "drug", "structure", "row", "substance", "chemical", "medicine"),
+    "protein": ("protein", "sequence", "peptide", "row", "polypeptide"),
+}
+# Words that no name of a cell type holds, and those that make something else of one.
+_NEVER_TYPES = (
+    "and or of in not the with a an is are , / & than between to for from no"
+    " but nor per by that which how many what most least more less all any each both"
+)
+NEVER_TYPES = frozenset(_NEVER_TYPES.split())
+DEGREES = frozenset(["-", "−", "negative", "neg", "low", "lo", "dim", "high", "hi", "bright", "int", "mature"])
 _NUMBERS = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen"
 
 

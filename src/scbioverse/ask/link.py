@@ -12,7 +12,7 @@ import numpy as np
 from ..explain.gene_mentions import gene_of
 from ..knowledge import load_ontology
 from .cells import CELL_NOUN, Cells, cell_type
-from .lexicon import closed_words, singular
+from .lexicon import COLUMN_WORDS, DEGREES, NEVER_TYPES, ROW_WORDS, SHORT_FORMS, closed_words, singular
 from .properties import ADJECTIVES, ELEMENTS, MOLECULE, PROTEIN, Property, parts
 from .query import Where
 from .rows import CLUSTERS
@@ -55,21 +55,6 @@ _USUAL: dict[str, tuple[str, tuple[str, ...]]] = {
         "percentage of mitochondrial transcript", "mitochondrial ratio", "fraction of mitochondrial count",
     )),
 }  # fmt: skip
-_COLUMN_WORDS = {
-    "cluster": ("cluster", "clustering"), "group": ("group",),
-    "type": ("cell type", "celltype", "type", "label", "annotation", "cell population", "population", "type of cell",
-             "kind of cell", "sort of cell", "cell label", "cell identity", "identity", "subset", "cell subset"),
-}  # fmt: skip
-_SHORT_FORMS = {
-    "stim": "stimulated", "ctrl": "control", "ctl": "control", "con": "control", "treat": "treated", "trt": "treated",
-    "wt": "wild type", "ko": "knockout", "f": "female", "m": "male", "unstim": "unstimulated", "hc": "healthy control",
-    "mono": "monocyte", "dis": "diseased", "inf": "infected",
-}  # fmt: skip
-_ROWS = {
-    "cell": ("cell", "barcode", "single cell", "row"),
-    "molecule": ("molecule", "compound", "drug", "structure", "row", "substance", "chemical", "medicine"),
-    "protein": ("protein", "sequence", "peptide", "row", "polypeptide"),
-}
 _UNITS: dict[str, dict[str, float]] = {
     "molecule": {"g mol": 1, "g/mol": 1, "da": 1, "dalton": 1, "kda": 1000, "å²": 1, "a2": 1, "å": 1, "angstrom": 1},
     "protein": {"kda": 1, "da": 0.001, "dalton": 0.001},
@@ -158,7 +143,7 @@ class Names:
         self._name_measures()
         self._name_columns()
         self._name_values()
-        for said in _ROWS[self.modality]:
+        for said in ROW_WORDS[self.modality]:
             self._add(key_of(said), Link("ROWS", said))
         self._name_rows()
         # The first words of names, with the number of words of the longest: most places need one look only.
@@ -236,9 +221,9 @@ class Names:
         }  # fmt: skip
         for name in self.rows.columns:
             key = key_of(name)
-            if key not in self._closed and not (set(key) <= set(_ROWS[self.modality])):
+            if key not in self._closed and not (set(key) <= set(ROW_WORDS[self.modality])):
                 self._add(key, Link("COLUMN", name, name))
-        for kind, words in _COLUMN_WORDS.items() if self.modality == "cell" else ():
+        for kind, words in COLUMN_WORDS.items() if self.modality == "cell" else ():
             for said in words:
                 if columns[kind] is not None and (said == "group" or tuple(said.split()) not in self._held):
                     self._add(tuple(said.split()), Link("COLUMN", said, columns[kind]))
@@ -258,8 +243,8 @@ class Names:
                 if before is not None:
                     link = Link("ALSO WHERE", name, link.value)
                 self._add(key, link)
-                if len(key) == 1 and key[0] in _SHORT_FORMS:
-                    self._add(tuple(_SHORT_FORMS[key[0]].split()), Link("WHERE", name, link.value))
+                if len(key) == 1 and key[0] in SHORT_FORMS:
+                    self._add(tuple(SHORT_FORMS[key[0]].split()), Link("WHERE", name, link.value))
 
     def value(self, column: str, name: str) -> Where:
         """Return the condition that a row is in a group."""
@@ -410,7 +395,7 @@ class Names:
         return None
 
     def _type_of(self, some: list[_Word]) -> str | None:
-        if any(one.quoted or one.key in _NEVER_TYPES for one in some) or some[0].key in ("+", "-", "−", "%"):
+        if any(one.quoted or one.key in NEVER_TYPES for one in some) or some[0].key in ("+", "-", "−", "%"):
             return None
         alone = [one for one in some if one.one not in ("cell", "+", "-", "−")]
         if not alone or (len(some) == 1 and (len(some[0].text) < 4 or (some[0].key,) in self._closed)):
@@ -425,7 +410,7 @@ class Names:
 
     def _every_word(self, some: list[_Word], cl_id: str) -> bool:
         """Whether each word stands in a name of the type: what the ontology looks up, it may have passed over."""
-        if cl_id == _BLOOD or any(one.key in _DEGREES for one in some):
+        if cl_id == _BLOOD or any(one.key in DEGREES for one in some):
             return False
         own = _names_of(cl_id)
         rest = [one for one in some if one.one not in own and one.one not in ("cell", "+")]
@@ -503,50 +488,8 @@ def _short_for(text: str, own: frozenset[str]) -> bool:
 
 
 _BLOOD = "CL:0000081"  # of what is in the blood the ontology has only some beneath it
-_DEGREES = frozenset(["-", "−", "negative", "neg", "low", "lo", "dim", "high", "hi", "bright", "int", "mature"])
 # "I" and "S" are elements where something is contained.
 _SYMBOLS = frozenset(ELEMENTS.values()) - {"F+Cl+Br+I", "H"}
 _BEFORE_SYMBOLS = frozenset(
     ["HAVE", "HAVING", "LACK", "LACKING", "AND", "OR", "COMMA", "NOT", "NUM", "BOTH", "NEITHER", "EITHER"]
-)
-_NEVER_TYPES = frozenset(
-    [
-        "and",
-        "or",
-        "of",
-        "in",
-        "not",
-        "the",
-        "with",
-        "a",
-        "an",
-        "is",
-        "are",
-        ",",
-        "/",
-        "&",
-        "than",
-        "between",
-        "to",
-        "for",
-        "from",
-        "no",
-        "but",
-        "nor",
-        "per",
-        "by",
-        "that",
-        "which",
-        "how",
-        "many",
-        "what",
-        "most",
-        "least",
-        "more",
-        "less",
-        "all",
-        "any",
-        "each",
-        "both",
-    ]
 )

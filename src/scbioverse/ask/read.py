@@ -84,9 +84,23 @@ class Rules:
 
     def __init__(self, names: Names) -> None:
         self.names, self.rows = names, names.rows
+        self._refused = False
 
     def read(self, question: str, links: Sequence[Link], before: Query | None = None) -> Query | Refusal:
-        """Read a question whose words were linked; see :class:`Reader`."""
+        """Read a question whose words were linked; see :class:`Reader`.
+
+        What follows a question that was refused does not go on from the one before that.
+        """
+        made = self._read(links, None if self._refused else before)
+        if self._refused and before is not None and not isinstance(made, Refusal):
+            # A question of its own is read alike, whatever came before it.
+            roles = {one.role for one in links}
+            if "THEM" in roles or made != self._read(links, before):
+                made = Refusal(text="The question before was not answered: ask in full.")
+        self._refused = isinstance(made, Refusal)
+        return made
+
+    def _read(self, links: Sequence[Link], before: Query | None) -> Query | Refusal:
         follow = bool(links) and (links[0].role == "AND" or links[0].said.lower() in _ALSO)
         held = chunked([one for i, one in enumerate(links) if i or one.role != "AND"], self.names)
         held = [self._them(one, before) for one in held]
@@ -245,7 +259,8 @@ class Rules:
                 filled["against"] = (*filled.get("against", ()), where(name))
         if None in filled.get("against", ()):
             return None
-        if "t" in parts and len(parts["t"]) > 1 and not self._shared_place(parts, filled):
+        compared = "s" in parts and "t" in parts and plain.get("want") != "why"
+        if compared and not self._shared_place(parts, filled):
             return None
         sides = parts.get("sides")
         if sides:
@@ -253,6 +268,11 @@ class Rules:
             if len(items) < 2:
                 return None
             filled["against"] = items
+        if by and filled.get("against"):
+            return None  # numbers by group, or of the two that are compared?
+        ranked = filled.get("by") is not None and "top" in parts and plain.get("want") == "count"
+        if ranked and filled["where"] is not None and not self._whole_rank(parts, filled):
+            return None
         if plain.pop("pair", False) and len(filled["against"]) != 2:
             return None
         self._extremes(parts, plain, filled)
@@ -285,17 +305,38 @@ class Rules:
         return Query.model_validate({**filled, **plain})
 
     def _shared_place(self, parts: dict[str, list[Link]], filled: dict[str, Any]) -> bool:
-        """Read "NK cells than B cells in donor1" as both in donor1; of "B cells of donor1" nothing is taken over."""
-        first, second = parts["s"], parts["t"]
-        places = [one for one in second if one.role == "WHERE"][1:]
-        said = {leaf.field for one in first if isinstance(one.value, Where) for leaf in one.value.leaves()}
-        fields = {leaf.field for one in places for leaf in one.value.leaves()}
-        if not places or fields <= said:
+        """Let each side of a comparison take over what only the other says, where it is clear; else there is no answer.
+
+        "NK cells than B cells in donor1" are both in donor1, and so are "T cells in donor1 than B cells"; "B cells in
+        ctrl than in stim" are both B cells. Of "B cells of donor1" nothing is taken over.
+        """
+        first, second = ([one for one in parts[name] if isinstance(one.value, Where)] for name in "st")
+        said, named = _about(first), _about(second)
+        left, right = filled["against"]
+        if said == named:
             return True
-        if "OF" in {one.role for one in second} or fields & said:
+        if said - named and named - said:
+            return len(first) == len(second) == 1 and parts["t"][0].role != "IN"
+        if named - said:
+            places = [one for one in parts["t"] if one.role == "WHERE"][1:]
+            if not places or _about(places) <= said:
+                return len(parts["t"]) > 1 or len(first) == len(second) == 1
+            if "OF" in {one.role for one in parts["t"]} or _about(places) & said:
+                return False
+            filled["against"] = (both(left, *(one.value for one in places)), right)
+            return True
+        lost = [one for one in first if not _about([one]) <= named]
+        placed = {id(one) for before, one in zip(parts["s"], parts["s"][1:], strict=False) if before.role == "IN"}
+        clear = parts["t"][0].role == "IN" or all(one.role == "WHERE" and id(one) in placed for one in lost)
+        if not clear or _about(lost) & named:
             return False
-        filled["against"] = (both(filled["against"][0], *(one.value for one in places)), filled["against"][1])
+        filled["against"] = (left, both(*(one.value for one in lost), right))
         return True
+
+    def _whole_rank(self, parts: dict[str, list[Link]], filled: dict[str, Any]) -> bool:
+        """Whether no group that was left out can be called the least: "the least common type among T cells"."""
+        inside = any(leaf.field == f"obs:{filled['by']}" for leaf in filled["where"].leaves())
+        return not inside or (parts["top"][0].value == "most" and not {"n", "ord"} & set(parts))
 
     def _plain_number(self, plain: dict[str, Any], parts: dict[str, list[Link]], filled: dict[str, Any]) -> bool:
         """Whether it is said which number of a field is meant: "the counts of B cells" may be a mean, a sum, a most."""
@@ -367,6 +408,12 @@ class Rules:
 
 _ALSO = ("and", "what about", "how about")
 _TERMS = ("TOOFINE", "NOTYPES", "NOGENE")
+
+
+def _about(links: Sequence[Link]) -> set[str]:
+    """Return what conditions are about: columns, any gene."""
+    fields = {leaf.field for one in links for leaf in one.value.leaves()}
+    return {"gene" if one.startswith("gene:") else one for one in fields}
 
 
 def referred(query: Query) -> Where | None:
