@@ -56,6 +56,9 @@ def _counted(links: Sequence[Link], before: Query) -> Query | Refusal:
         return Refusal(text=_TWICE)
     denied = before.where is not None and "NOT" in {one.role for one in links}
     where = before.where
+    said = {one.role for one in links}
+    if "DO" in said and "NOT" not in said and where is not None and '"not"' in where.model_dump_json():
+        return Refusal(text=_TWICE)  # "and how many do?" after those that do not
     if denied and where is not None and where.op == "and":
         # Of "B cells that express CD79A" those that do not are B cells, too.
         denied_parts = [one for one in where.parts if any(leaf.op != "is" for leaf in one.leaves())]

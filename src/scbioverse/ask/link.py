@@ -483,7 +483,8 @@ def _names_of(cl_id: str) -> frozenset[str]:
 @cache
 def _short_for(text: str, own: frozenset[str]) -> bool:
     """Whether a word is short for some of a type's names, as "DCs" is for dendritic cells."""
-    found = cell_type(text) if sum(one.isupper() for one in text) > 1 else None
+    short = sum(one.isupper() for one in text) > 1 and text.isalpha()  # "CD8A" is a gene
+    found = cell_type(text) if short else None
     return found is not None and set(key_of(load_ontology().term(found).label)) <= {*own, "cell"}
 
 
