@@ -19,6 +19,7 @@ from scbioverse.models.candidate_tokens import STEPS, in_steps, name_code
 from scbioverse.models.config import Calibration
 from scbioverse.models.edit import forget_terms, set_candidate_tokens
 from scbioverse.nn import CandidateTokens
+from scbioverse.predict.sources import named_sources
 from tests._precision import LOG_PROBS
 
 if TYPE_CHECKING:
@@ -177,7 +178,9 @@ def test_weights_of_evidence_are_kept_and_checked(asked: BioVerse, tmp_path: Pat
     with pytest.raises(InputError, match="positive"):
         Calibration(temperature=0.0)
     with pytest.raises(InputError, match="'stars'"):
-        Calibration({"stars": 1.0})
+        named_sources(["nearest", "stars"])
+    with pytest.raises(InputError, match="does not have"):
+        named_sources(["..pool"])
     with pytest.raises(InputError, match="0 to 1"):
         Calibration(thresholds={"sure": 1.5})
 

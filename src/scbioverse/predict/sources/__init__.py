@@ -6,12 +6,15 @@ A new source is a file here and a weight in a model's calibration: nothing else 
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ...errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -79,5 +82,16 @@ class Source(Protocol):
 
 
 def named_sources(names: Iterable[str]) -> list[Source]:
-    """Make the sources of these names: of each file the class that it calls `SOURCE`."""
-    return [importlib.import_module(f".{name}", __name__).SOURCE() for name in names]
+    """Make the sources of these names: of each file the class that it calls `SOURCE`.
+
+    Raises
+    ------
+    InputError
+        There is no such file: the names come from a model's configuration, which may be anybody's.
+    """
+    made = []
+    for name in names:
+        if not name.isidentifier() or importlib.util.find_spec(f"{__name__}.{name}") is None:
+            raise InputError(f"the model weighs evidence of {name!r:.60}, a source that this version does not have.")
+        made.append(importlib.import_module(f".{name}", __name__).SOURCE())
+    return made
