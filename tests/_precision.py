@@ -6,6 +6,8 @@ fused or not, split over threads), so that each sum of n terms is rounded otherw
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 SAFETY = 8.0
@@ -58,3 +60,23 @@ WHITENED = tolerance("float32", 1, scale=300.0 / 0.1)
 # Log-values back to counts: exp turns the rounding of a logarithm of up to ten into a relative error ten times as
 # large, and the z-score of a gene divides by a spread of a tenth and more.
 LOGS = tolerance("float32", 200 + 64 + 64, scale=4.0 * 10.0)
+# A loss is a mean of log-probabilities of labels: no more terms than one of them, and values below those of a few nats.
+LOSS = tolerance("float32", TINY_LLM + 320 + 8, scale=4.0)
+# Adam divides each gradient by its own size, so that a gradient that is all rounding still moves its weight by a whole
+# step: no bound holds for single weights. Of what training changed as a whole, half of the digits have to agree.
+TRAINED = float(np.sqrt(np.finfo(np.float32).eps))
+# A number that a file holds in half precision is rounded once, by half of this at most.
+HALF = float(np.finfo(np.float16).eps)
+
+
+def trained_alike(one: dict[str, Any], other: dict[str, Any], began: dict[str, Any] | None = None) -> bool:
+    """Whether two trainings moved each tensor by the same, but for :data:`TRAINED` of how far it moved.
+
+    A tensor that is not in `began`, what they began as, is taken to have begun as zeros.
+    """
+    began, close = began or {}, True
+    for key, value in other.items():
+        if value.is_floating_point():
+            moved = float((value - began.get(key, 0.0)).norm())
+            close &= float((one[key] - value).norm()) <= TRAINED * moved
+    return close

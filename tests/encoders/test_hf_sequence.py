@@ -18,7 +18,7 @@ from scbioverse import settings
 from scbioverse.encoders import HFSequenceEncoder, build, embed_rows
 from scbioverse.encoders._hf_text import coverage_weights, windows
 from scbioverse.errors import InputError, MismatchError, OfflineError, WeightsError
-from tests._precision import STATES
+from tests._precision import STATES, tolerance
 
 PROTEINS = ["MKVLAAGIVGLLLAQWERTYHHKKDE", "MKV", "GGGSGGGSGGGSACDEFHIKLMNPQRSTVWY", "MBJOUXZK"]
 
@@ -115,7 +115,7 @@ def test_windows_cover_every_position_evenly() -> None:
         for (start, stop), weights in zip(cuts, coverage_weights(length, cuts), strict=True):
             assert stop - start == min(10, length)
             total[start:stop] += weights
-        np.testing.assert_allclose(total, 1 / length, rtol=1e-6)
+        np.testing.assert_allclose(total, 1 / length, rtol=tolerance(weights.dtype, 3))
     with pytest.raises(InputError, match="overlap by less"):
         windows(5, 4, 4)
 

@@ -9,7 +9,7 @@ import scipy.sparse as sp
 
 from scbioverse.encoders._panel_share import GeneStats, log_share, panel_offsets, panel_zscores
 from scbioverse.errors import InputError
-from tests._precision import SMALL_NET
+from tests._precision import FEW, SMALL_NET
 
 
 def by_hand(counts: np.ndarray, stats: GeneStats, vocab: list[int]) -> np.ndarray:
@@ -87,7 +87,7 @@ def test_share_keeps_a_panel_on_the_scale_of_the_whole() -> None:
     stats = GeneStats(tuple("ABCD"), np.zeros(4), np.ones(4), profile, 100.0)
     whole = log_share(profile[None], stats.panel().share, 100.0)
     half = log_share(profile[None, [0, 2]], stats.panel([0, 2]).share, 100.0)
-    np.testing.assert_allclose(half, whole[:, [0, 2]], rtol=1e-6)
+    np.testing.assert_allclose(half, whole[:, [0, 2]], rtol=FEW)
 
 
 def test_input_is_not_written_to(small: tuple[np.ndarray, GeneStats, list[int]]) -> None:

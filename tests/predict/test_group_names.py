@@ -11,6 +11,7 @@ import scbioverse as sb
 from scbioverse.predict import group_names
 from scbioverse.predict.group_names import MOST_READ, _some
 from scbioverse.predict.pool import Scores
+from tests._precision import FEW
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -58,7 +59,7 @@ def test_cells_overrule_what_was_written_for_their_mean(
     assert asked["offered"] == ["monocyte", "platelet"]
     assert asked["read"] == min(len(cells), group_names.MOST_READ)
     called = sum(i % 3 != 2 for i in range(int(str(asked["read"]))))
-    np.testing.assert_allclose(cells.obs["bioverse_confidence"], 0.5 * called / int(str(asked["read"])), rtol=1e-5)
+    np.testing.assert_allclose(cells.obs["bioverse_confidence"], 0.5 * called / int(str(asked["read"])), rtol=FEW)
     assert sb.get.groups(cells)["proposed"].tolist() == [["monocyte", "platelet"]]
 
 
@@ -83,7 +84,7 @@ def test_the_label_of_the_mean_stays_unless_another_meaning_fits_better(
 ) -> None:
     free_labels(cells, tiny_model, monkeypatch, mean=mean, each=each, fits=fits)
     assert set(cells.obs["bioverse_label"]) == {kept}
-    np.testing.assert_allclose(cells.obs["bioverse_confidence"], 0.9 if kept == mean else 0.5, rtol=1e-5)
+    np.testing.assert_allclose(cells.obs["bioverse_confidence"], 0.9 if kept == mean else 0.5, rtol=FEW)
 
 
 def test_cells_that_are_read_do_not_depend_on_the_order_of_rows() -> None:

@@ -20,6 +20,7 @@ from scbioverse.encoders import PrecomputedEncoder
 from scbioverse.errors import BioverseError, MismatchError
 from scbioverse.models import Calibration, extend, load
 from scbioverse.models.edit import forget_candidate_tokens
+from tests._precision import HALF
 
 TINY = make.RecipeConfig(
     encoder=EncoderConfig(steps=3, batch_size=32, hidden=32, dim=16),
@@ -155,7 +156,7 @@ def _answers_anew(folder):
     before, after, found = (one.tensors() for one in (old, new, fresh))
     assert {key for key in after if not torch.equal(after[key], before[key])} == {"candidate_tokens.cell.codes"}
     torch.testing.assert_close(
-        after["candidate_tokens.cell.codes"], found["candidate_tokens.cell.codes"], atol=1e-3, rtol=1e-3
+        after["candidate_tokens.cell.codes"], found["candidate_tokens.cell.codes"], atol=HALF, rtol=HALF
     )
     stranger, _ = load_rehearsal(shelf / "kang-3")
     with pytest.raises(MismatchError, match="fingerprint"):
@@ -180,11 +181,11 @@ def _renews(folder):
     assert new.modalities == ["cell", "molecule"]
     held = [one.modules["projectors"]["cell"].state_dict() for one in (new, fresh, old)]
     for key, value in held[0].items():
-        torch.testing.assert_close(value, held[1][key], atol=1e-3, rtol=1e-3)
+        torch.testing.assert_close(value, held[1][key], atol=HALF, rtol=HALF)
     assert not torch.equal(held[0]["codes"], held[2]["codes"])
     for part in ("projectors", "shared"):
         mine, theirs = (one.modules[part]["molecule"].state_dict() for one in (new, both))
-        assert all(torch.allclose(value, theirs[key], atol=1e-3) for key, value in mine.items())
+        assert all(torch.allclose(value, theirs[key], atol=HALF) for key, value in mine.items())
     stranger, _ = load_rehearsal(shelf / "kang-3")
     with pytest.raises(MismatchError, match="fingerprint"):
         with_cells_of(new, stranger)

@@ -14,6 +14,7 @@ from scbioverse.llm.adapter import AdapterConfig
 from scbioverse.models import BioVerse
 from scbioverse.train import AutoregressiveTask, CandidateSet, ContrastiveTask, LabelSampler, MixedTask, fit
 from scbioverse.train.instructions import Instruction, InstructionSampler, InstructionTask, Lessons
+from tests._precision import LOSS, trained_alike
 
 Toy = tuple[NDArray[np.float32], NDArray[np.int64]]
 SETTINGS = {"steps": 4, "lr": 3e-3, "progress": False}
@@ -36,10 +37,6 @@ def weights(model: BioVerse) -> dict[str, torch.Tensor]:
     return {key: value.clone() for key, value in model.modules.state_dict().items()}
 
 
-def close(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor], atol: float = 1e-5) -> bool:
-    return all(torch.allclose(a[key], b[key], atol=atol) for key in a)
-
-
 def align(model: BioVerse, toy: Toy, names: list[str], **settings: object):
     task = AutoregressiveTask(model, candidates=CandidateSet.of(model, names))
     return fit(task, LabelSampler(*toy, names, batch_size=16), **{**SETTINGS, **settings})
@@ -56,9 +53,9 @@ def test_parts_are_halved_and_the_steps_are_the_same(
     tighten(tight, 5, seen)
     with caplog.at_level("WARNING", logger="scbioverse"):
         found = align(tight, toy, names, micro_batch=micro_batch)
-    assert close(weights(tight), weights(wide))
-    assert not close(weights(tight), began)
-    np.testing.assert_allclose(found["loss"], wanted["loss"], atol=1e-5)
+    assert trained_alike(weights(tight), weights(wide), began)
+    assert not trained_alike(weights(tight), began, began)
+    np.testing.assert_allclose(found["loss"], wanted["loss"], atol=LOSS)
     assert list(found["rows"]) == [16] * 4
     # It stays small: later steps begin where the first one ended.
     assert max(seen[4:]) <= 5
@@ -72,7 +69,8 @@ def test_a_step_begun_anew_draws_the_same_dropout(new_model: Callable, toy: Toy,
     align(small, toy, names, micro_batch=4)
     tighten(tight, 4, [])
     align(tight, toy, names, micro_batch=8)
-    assert close(weights(small), weights(tight), atol=0)
+    ours, theirs = weights(small), weights(tight)
+    assert all(torch.equal(ours[key], theirs[key]) for key in ours)
 
 
 def test_one_row_that_does_not_fit_is_an_error(new_model: Callable, toy: Toy, names: list[str]) -> None:
@@ -104,6 +102,7 @@ def test_of_a_mixture_only_the_part_that_can_is_cut(new_model: Callable, toy: To
         fit(MixedTask(parts), LabelSampler(*toy, names, batch_size=16), **{**SETTINGS, **settings})
 
     wide, tight = new_model(dropout=0.0), new_model(dropout=0.0)
+    began = weights(wide)
     mixed(wide, micro_batch=8)
     reading = tight.forward
 
@@ -114,7 +113,7 @@ def test_of_a_mixture_only_the_part_that_can_is_cut(new_model: Callable, toy: To
 
     tight.forward = forward  # type: ignore[method-assign]
     mixed(tight, micro_batch=8)
-    assert close(weights(wide), weights(tight))
+    assert trained_alike(weights(wide), weights(tight), began)
 
 
 def test_tuning_goes_on_in_parts(
@@ -148,5 +147,5 @@ def test_tuning_goes_on_in_parts(
     assert seen[:3] == [8, 4, 2]
     assert max(seen[3:]) <= 2
     assert "going on with 2" in caplog.text
-    assert all(torch.allclose(adapters[0][key], adapters[1][key], atol=1e-5) for key in adapters[0])
+    assert trained_alike(adapters[0], adapters[1])
     assert any(float(value.abs().max()) > 0 for value in adapters[0].values())
