@@ -36,7 +36,7 @@ def _rebuild(part: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return next(folder.iterdir())
 
 
-SLOW = [pytest.param(part, marks=pytest.mark.slow) for part in ("genes", "names", "markers")]
+SLOW = [pytest.param(part, marks=pytest.mark.slow) for part in ("genes", "names", "markers", "tissues")]
 
 
 @pytest.mark.parametrize("part", ["ontology", "general", "misleading", *SLOW])
