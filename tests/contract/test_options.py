@@ -35,7 +35,7 @@ CHOICES: dict[str, list[Any]] = {
     "sample_key": [None, None, "donor", "absent"],
     "unknown_threshold": [None, "auto", 0.0, 0.6, 1.0, 1.5, float("nan")],
     "parents": [True, False],
-    "rationale": ["group", "cell", None, "row"],
+    "rationale": ["template", "cell", None, "row"],
     "markers": [None, True, False],
     "n_neighbors": [None, None, 3, 15, 100, 0],
     "key_added": ["bioverse", "mine", "a b", "a/b", ""],

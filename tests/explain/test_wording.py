@@ -6,27 +6,29 @@ from typing import Any
 import numpy as np
 import pytest
 
+from scbioverse.errors import WeightsError
 from scbioverse.explain.claims import CheckedClaim, Claim, Measured
 from scbioverse.explain.reasons import reasons
-from scbioverse.explain.wording import Wording
+from scbioverse.explain.wording import Wording, taught
 
 TYPES = ["B cell", "CD14 monocyte", "CD8 T cell", "NK cell", "platelet"]
 IDS = ["CL:0000236", "CL:0001054", "CL:0000625", "CL:0000623", "CL:0000233"]
+TAUGHT = SimpleNamespace(training={"stage 2": {"questions": {"reason": 9}}})
 
 
 class Writer:
-    """Chooses the answer that begins with certain genes."""
+    """Prefers genes in a certain order."""
 
-    def __init__(self, said: str) -> None:
-        self.said, self.prompts, self.answers = said, [], []
+    def __init__(self, order: str) -> None:
+        self.order, self.prompts = order, []
 
     def prompt(self, question: str, *, objects: Any, evidence: str) -> str:
         self.prompts.append((question, evidence))
         return question
 
-    def choose(self, prompt: str, soft: dict[str, np.ndarray], answers: list[str]) -> int:
+    def weigh(self, prompt: str, soft: dict[str, np.ndarray], answers: list[str]) -> np.ndarray:
         self.answers, self.soft = answers, soft
-        return next((i for i, one in enumerate(answers) if one.startswith(self.said)), 0)
+        return np.array([-float(self.order.find(one[0])) for one in answers], np.float32)
 
 
 def claims(*genes: str) -> list[CheckedClaim]:
@@ -34,29 +36,53 @@ def claims(*genes: str) -> list[CheckedClaim]:
     return [CheckedClaim(Claim(gene, (gene,), "high"), gene, "supported", one, IDS[0], "self") for gene in genes]
 
 
-def wording(said: str) -> tuple[Wording, Writer]:
-    writer = Writer(said)
+def wording(order: str, config: Any = TAUGHT) -> tuple[Wording, Writer]:
+    writer = Writer(order)
     values = np.arange(12, dtype=np.float32).reshape(4, 1, 3)
-    return Wording(SimpleNamespace(text_writer=writer), values), writer  # type: ignore[arg-type]
+    return Wording(SimpleNamespace(text_writer=writer, config=config), values), writer  # type: ignore[arg-type]
 
 
 def test_only_what_was_tested_can_be_said() -> None:
-    choose, writer = wording("D, B and A mark")
+    choose, writer = wording("DBAEC")
     found = choose(np.array([True, True, False, False]), "B cell", claims("A", "B", "C", "D", "E", "F"))
+    assert found is not None
     assert [one.gene for one in found] == ["D", "B", "A"]
     np.testing.assert_array_equal(writer.soft["cell"], [[[1.5, 2.5, 3.5]]])  # the mean of the label's cells
     shares = "A (90 %, 10 %), B (90 %, 10 %), C (90 %, 10 %), D (90 %, 10 %) and E (90 %, 10 %)."
     assert writer.prompts == [("Why are these cells called B cell?", shares)]
-    assert len(writer.answers) == len(set(writer.answers)) == 5 * 4 + 5 * 4 * 3 + 5 * 4 * 3 * 2
-    assert all(one.endswith(" mark B cell.") and "F" not in one for one in writer.answers)
+    assert writer.answers == [f"{gene} mark B cell." for gene in "ABCDE"]
+    assert choose.asked == 1
 
 
-@pytest.mark.parametrize("n", [0, 1, 2])
+@pytest.mark.parametrize("n", [0, 1, 3])
 def test_where_there_is_no_choice_nobody_is_asked(n: int) -> None:
     choose, writer = wording("A")
-    some = claims("A", "B")[:n]
-    assert choose(np.ones(4, dtype=bool), "B cell", some) == some
+    assert choose(np.ones(4, dtype=bool), "B cell", claims("A", "B", "C")[:n]) is None
     assert not writer.prompts
+
+
+def test_a_model_that_was_not_taught_to_is_not_asked() -> None:
+    choose, writer = wording("A", SimpleNamespace(training=None))
+    assert choose(np.ones(4, dtype=bool), "B cell", claims(*"ABCDE")) is None
+    assert not writer.prompts
+    assert not taught(choose.model)
+
+
+def test_a_language_model_that_is_not_there_costs_the_wording_only(cells: Any) -> None:
+    class Gone:
+        config = TAUGHT
+        opened = 0
+
+        @property
+        def text_writer(self) -> Any:
+            self.opened += 1
+            raise WeightsError("no language model here")
+
+    codes = np.array([TYPES.index(one) for one in cells.obs["cell_type"].astype(str)])
+    model: Any = Gone()
+    worded = Wording(model, np.zeros((cells.n_obs, 1, 3), np.float32))
+    assert reasons(cells, TYPES, IDS, codes, wording=worded).sentences == reasons(cells, TYPES, IDS, codes).sentences
+    assert (worded.asked, model.opened) == (0, 1)  # asked for once, not for every label
 
 
 def test_chosen_claims_are_said_with_their_figures(cells: Any) -> None:
@@ -64,16 +90,15 @@ def test_chosen_claims_are_said_with_their_figures(cells: Any) -> None:
     plain = reasons(cells, TYPES, IDS, codes)
 
     class Last(Writer):
-        def choose(self, prompt: str, soft: dict[str, np.ndarray], answers: list[str]) -> int:
-            return len(answers) - 1
+        def weigh(self, prompt: str, soft: dict[str, np.ndarray], answers: list[str]) -> np.ndarray:
+            return np.arange(len(answers), dtype=np.float32)
 
-    values = np.zeros((cells.n_obs, 1, 3), np.float32)
-    model: Any = SimpleNamespace(text_writer=Last(""))
-    chosen = reasons(cells, TYPES, IDS, codes, wording=Wording(model, values))
+    model: Any = SimpleNamespace(text_writer=Last(""), config=TAUGHT)
+    chosen = reasons(cells, TYPES, IDS, codes, wording=Wording(model, np.zeros((cells.n_obs, 1, 3), np.float32)))
     assert chosen.sentences != plain.sentences
     assert (chosen.table["verdict"] == "supported").all()
     for name, text in zip(TYPES, chosen.sentences, strict=True):
         rows = chosen.table[chosen.table["label"] == name]
-        assert 2 <= len(rows) <= 4
+        assert 2 <= len(rows) <= 5
         for gene, share in zip(rows["gene"], rows["fraction_in"], strict=True):
             assert f"{gene} ({share:.0%}".replace("%", " %") in text or f"{gene} (>99 %" in text

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from .._shown import shown_name
 from ..errors import InputError, MissingKeyError
 from ..io import Cells
 from ..knowledge.sentences import split_sentences
@@ -15,7 +16,7 @@ from .sample import MeasuredCells
 from .test import judge
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import numpy as np
     from anndata import AnnData
@@ -35,7 +36,8 @@ def check(
     """Check what a text says about the genes of a group of cells: a published rationale, another model's answer.
 
     Few kinds of sentences are read, as a whole and with certainty: "CD79A and MS4A1 mark these cells", "They express
-    CD79A (94 % of these cells, 5 % of others) and lack CD3D", "LYZ is not expressed". Every gene in any other sentence
+    CD79A (94 % of these cells, 5 % of others) and lack CD3D", "LYZ is not expressed", "Rather than DC: LYZ in 9 % of
+    these cells, 80 % of those", which compares with the group of that name. Every gene in any other sentence
     ("CD3D is virtually undetectable", "CD3D is restricted to other cells", "most of them express CD3D") comes back as
     `"not checked"`, whatever the data say, as does one that may speak of other cells. Only what is higher than in
     the others is a reason: "CD3D is expressed" is contradicted where the others express it as much.
@@ -95,8 +97,8 @@ def check(
     cells = MeasuredCells(data, codes=codes)
     # Clusters are called by numbers, which no text does: what they are called in it is for the caller to say.
     own = [one for one in (label, str(group)) if one]
-    others = [name for name in names if name != str(group)]
-    claims = check_text(text, cells, inside, outside=(codes >= 0) & ~inside, own=own, names=others)
+    others = {name: codes == i for i, name in enumerate(names) if name != str(group)}
+    claims = check_text(text, cells, inside, outside=(codes >= 0) & ~inside, own=own, others=others)
     sentences = split_sentences(text)
     rows = [one.row("") | {"sentence": sentences[one.claim.sentence]} for one in claims]
     return pd.DataFrame(rows, columns=["said", "gene", "direction", "verdict", "sentence", *EVIDENCE[3:9]])
@@ -109,7 +111,7 @@ def check_text(
     *,
     outside: NDArray[np.bool_] | None = None,
     own: Sequence[str] = (),
-    names: Sequence[str] = (),
+    others: Mapping[str, NDArray[np.bool_]] | None = None,
 ) -> list[CheckedClaim]:
     """Test every claim about a gene in a text.
 
@@ -121,15 +123,21 @@ def check_text(
         The data.
     inside, outside
         bool (n_obs,), the cells that the text is about, and those to compare them with; all others if not given.
-    own, names
-        What the cells are called, and what others are, see :func:`scbioverse.explain.reading.read_claims`.
+    own
+        What the cells are called, see :func:`scbioverse.explain.reading.read_claims`.
+    others
+        What other cells are called, and which they are, bool (n_obs,): a text may compare with them.
 
     Returns
     -------
     Every claim in the order of the text.
     """
-    claims = read_claims(text, own=own, names=names)
-    # All genes at once: ranking is by far the largest part of a test.
-    measured = cells.measure(inside, [gene for claim in claims for gene in claim.genes], outside)
-    judged = [(claim, *judge(claim, measured)) for claim in claims]
-    return [CheckedClaim(claim, gene, verdict, measured.get(gene)) for claim, verdict, gene in judged]
+    named = {shown_name(name): rows for name, rows in (others or {}).items()}
+    claims = read_claims(text, own=own, names=list(others or ()), against=named)
+    measured = {}
+    for against in dict.fromkeys(claim.against for claim in claims):
+        # All genes at once: ranking is by far the largest part of a test.
+        genes = [gene for claim in claims if claim.against == against for gene in claim.genes]
+        measured[against] = cells.measure(inside, genes, named.get(against, outside))
+    judged = [(claim, *judge(claim, measured[claim.against])) for claim in claims]
+    return [CheckedClaim(claim, gene, verdict, measured[claim.against].get(gene)) for claim, verdict, gene in judged]

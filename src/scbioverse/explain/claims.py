@@ -13,7 +13,7 @@ SUPPORTED: Verdict = "supported"
 # Columns of the evidence table; the order is what `uns` keeps.
 EVIDENCE = [
     "label", "gene", "direction", "fraction_in", "fraction_out", "log_fold_change", "p", "n_in", "n_out", "verdict",
-    "cl_id", "kind", "source", "said",
+    "cl_id", "kind", "source", "said", "against",
 ]  # fmt: skip
 
 
@@ -34,6 +34,8 @@ class Claim:
         Number of the sentence, from 0.
     percent_in, percent_out
         Percentages stated behind the gene, or None.
+    against
+        Name of the cells that it is compared with; `""` for all others.
     """
 
     said: str
@@ -42,6 +44,7 @@ class Claim:
     sentence: int = 0
     percent_in: float | None = None
     percent_out: float | None = None
+    against: str = ""
 
 
 @dataclass(frozen=True)
@@ -112,5 +115,6 @@ class CheckedClaim:
             "cl_id": self.cl_id,
             "kind": self.kind,
             "said": self.claim.said,
+            "against": self.claim.against,
             "source": source_names(self.cl_id, self.gene) if self.cl_id else "",
         }

@@ -10,6 +10,7 @@ something else was spoken of, and a line that breaks off may deny what follows i
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -17,10 +18,10 @@ from ..knowledge.names.resolver import resolve_label
 from ..knowledge.ontology import fold, load_ontology
 from ..knowledge.sentences import split_sentences
 from .claims import Claim, Direction
-from .gene_mentions import Mention, gene_mentions, name_spans
+from .gene_mentions import Mention, gene_mentions, gene_of, name_spans
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
 # Signs of the private use area, which no text of words holds: a gene, one with a sign of its own ("CD3+"), the cells'
 # own name, and the name of a broader type.
@@ -29,6 +30,10 @@ _FIGURES = re.compile(
     r" ?\( ?(?:in )?(?:(\d+(?:\.\d+)?)|<(1)|>(99)) ?%(?: of (?:these|the) cells)?"
     r"(?:[,;] (?:(\d+(?:\.\d+)?)|<(1)|>(99)) ?%(?: of (?:the )?others?)?)? ?\)"
 )
+
+# The one comparison with other cells than all others that is read; our own reasons end with it.
+_PERCENT = r"(?:(\d+(?:\.\d+)?)|<(1)|>(99)) ?%"
+_RATHER = re.compile(rf"Rather than (.+): (\S+) in {_PERCENT} of these cells, {_PERCENT} of those\.")
 
 _LIST = f"(?:both )?{GENE}(?:(?:, and |, | and |/| & | plus | as well as ){GENE})*"
 # "Or" says which of them only where none is expressed.
@@ -84,7 +89,9 @@ _LONGEST = 600
 _SURE = 0.8
 
 
-def read_claims(text: str, *, own: Sequence[str] = (), names: Iterable[str] = ()) -> list[Claim]:
+def read_claims(
+    text: str, *, own: Sequence[str] = (), names: Iterable[str] = (), against: Collection[str] = ()
+) -> list[Claim]:
     """Read every claim about a gene out of a text about some cells.
 
     Parameters
@@ -95,6 +102,8 @@ def read_claims(text: str, *, own: Sequence[str] = (), names: Iterable[str] = ()
         What the cells are called. "CD3D marks T cells" is a claim about them only if that is what they are.
     names
         Further labels of the data, in which a gene's name is no claim.
+    against
+        Names of cells that a claim may compare these with: "Rather than DC: LYZ in 9 % of these cells, 80 % of those."
 
     Returns
     -------
@@ -104,6 +113,11 @@ def read_claims(text: str, *, own: Sequence[str] = (), names: Iterable[str] = ()
     claims: list[Claim] = []
     alone, broken = True, False
     for number, sentence in enumerate(split_sentences(text.translate(_NO_SIGNS))):
+        if (compared := _compared(sentence, number)) is not None:
+            known = compared.against in against and not broken
+            claims.append(compared if known else replace(compared, direction=None))
+            alone = False
+            continue
         mentions, plain, figures, directions = _read(sentence, own, hidden)
         if broken or (_PRONOUN.search(plain) and not alone):
             directions = []
@@ -116,6 +130,16 @@ def read_claims(text: str, *, own: Sequence[str] = (), names: Iterable[str] = ()
         # What follows a line without an end may be its rest: "There is no evidence that / CD3D marks these cells".
         broken = broken or sentence.rstrip("\"')]")[-1:] not in (".", "!", "?")
     return claims
+
+
+def _compared(sentence: str, number: int) -> Claim | None:
+    """Read a comparison with other named cells, None where it is none."""
+    match = _RATHER.fullmatch(sentence)
+    if match is None:
+        return None
+    name, gene, *shares = match.groups()
+    inside, outside = (float(one) for one in shares if one)
+    return Claim(gene, gene_of(gene)[0], "high" if inside > outside else "low", number, inside, outside, name)
 
 
 Figures = list[tuple[float | None, float | None]]

@@ -13,8 +13,9 @@ from .._shown import shown_name
 from ..errors import InputError, MissingKeyError
 from . import sentence
 from .claims import EVIDENCE, SUPPORTED, CheckedClaim, Claim
+from .rivals import deciding, runners_up
 from .sample import MeasuredCells
-from .support import MAX_OWN, Found, by_type, group_evidence, worth_naming
+from .support import Found, by_type, group_evidence, worth_naming
 from .wording import MOST_OFFERED
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from ..io import Cells
     from .wording import Wording
 
-Rationale = Literal["group", "cell"]
+Rationale = Literal["group", "template", "cell"]
 # Supported markers of a label from which a cell's own reason is made, and how many it names.
 _OWN_MARKERS = 12
 _NAMED = 3
@@ -76,6 +77,7 @@ def reasons(
     key: str | None = None,
     modality: str = "cell",
     wording: Wording | None = None,
+    log_probs: NDArray[np.floating] | None = None,
 ) -> Reasons:
     """Write a reason for each label that some cell has, or for each cell.
 
@@ -88,14 +90,17 @@ def reasons(
     codes
         int64 (n_obs,): label of each cell, -1 for none.
     rationale
-        `"group"`: what sets the cells of a label apart; `"cell"`: which of these genes the cell itself expresses; None:
-        no reasons.
+        `"group"` or `"template"`: what sets the cells of a label apart; `"cell"`: which of these genes the cell itself
+        expresses; None: no reasons.
     layer, key
         Where expression and gene names are.
     modality
         Only cells have genes.
     wording
-        Chooses the claims that are said of each label; the template's own choice if not given.
+        Chooses the claims that are said of each label; the template's own choice if not given, or where it has none.
+    log_probs
+        float32 (n_obs, m), of the first m labels: with them a reason names the label that comes next, and the gene that
+        decides between the two.
 
     Returns
     -------
@@ -118,15 +123,22 @@ def reasons(
     # Groups are called by their codes, since a name may be anything.
     groups = pd.Categorical.from_codes(codes[cells.rows], pd.RangeIndex(len(names)))
     evidence = group_evidence(cells.expression, (), groups, dict(enumerate(cl_ids)))
+    rivals = {} if log_probs is None or rationale == "cell" else runners_up(log_probs, codes)
+    decided = deciding(cells, codes, cl_ids, shown, rivals)
     sentences, rows = [""] * len(names), []
     for code in np.flatnonzero(sizes).tolist():
         tested = evidence[evidence["group"] == code]
-        found = worth_naming(tested, most=MAX_OWN if wording is None else MOST_OFFERED)
+        found = worth_naming(tested)
         if wording is not None:
-            found = replace(found, claims=by_type(wording(codes == code, shown[code], found.claims)))
+            offered = worth_naming(tested, most=MOST_OFFERED).claims
+            found = replace(found, claims=by_type(wording(codes == code, shown[code], offered) or found.claims))
         more = [] if len(found.claims) >= _ENOUGH else _standing_out(cells, codes, code, found, tested)
-        sentences[code] = f"{sentence.reason(shown[code], found)} {sentence.standing_out(more)}".strip()
-        rows += [claim.row(names[code]) for claim in (*found.claims, *more)]
+        said = [sentence.reason(shown[code], found), sentence.standing_out(more)]
+        last = [] if (one := decided.get(code)) is None else [one]
+        if code in rivals:
+            said.append(sentence.rather_than(shown[rivals[code]], one))
+        sentences[code] = " ".join(filter(None, said))
+        rows += [claim.row(names[code]) for claim in (*found.claims, *more, *last)]
     own = _of_cells(cells, evidence, shown, codes) if rationale == "cell" else None
     return Reasons(sentences, pd.DataFrame(rows, columns=EVIDENCE), own)
 

@@ -35,6 +35,9 @@ _NO_ORIGIN = (
     "from the others, and no gene marks {label} itself."
 )
 _ORIGIN = "{claims}, from which tumours come; no gene marks {label} itself."
+# :mod:`scbioverse.explain.reading` has this form, so that `check` can say whether it still holds.
+_RATHER = "Rather than {other}: {gene} in {inside} of these cells, {outside} of those."
+_NO_DECIDING = "{other} comes next; no known marker of either tells the two apart."
 _BROADER_ONLY = "{claims}, but no marker of {label} itself sets these cells apart."
 
 
@@ -74,6 +77,16 @@ def _marks(label: str, claims: Sequence[CheckedClaim]) -> str:
         verb = ("marks " if len(genes) == 1 else "mark ") + ("the broader type " if kind == "ancestor" else "")
         parts.append(f"{listed(figures(genes, spelt=not parts))} {verb}{what}")
     return "; ".join(parts)
+
+
+def rather_than(other: str, deciding: CheckedClaim | None) -> str:
+    """Say which label comes next, and the gene that decides between the two, if a known one does."""
+    if deciding is None or deciding.measured is None:
+        return _NO_DECIDING.format(other=other)
+    one = deciding.measured
+    return _RATHER.format(
+        other=other, gene=deciding.gene, inside=percent(one.fraction_in), outside=percent(one.fraction_out)
+    )
 
 
 def standing_out(claims: Sequence[CheckedClaim]) -> str:

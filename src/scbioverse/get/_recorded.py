@@ -52,12 +52,12 @@ def evidence(adata: AnnData, *, key: str = "bioverse") -> pd.DataFrame:
     Returns
     -------
     One row a claim: `label` whose reason makes it; `gene` (approved symbol); `direction` (`"high"`, `"low"`,
-    `"absent"`); `fraction_in` and `fraction_out` (cells that express it among those with the label and among all other
-    labelled cells); `log_fold_change` (log2 of mean expression per 10,000, 0.1 added to both); `p` (one-sided
-    Mann-Whitney, NaN for "absent"); `n_in`, `n_out` (cells tested); `verdict` (`"supported"`; other verdicts stand only
-    where a text kept them); `cl_id` and `kind` of the marker (of the label's own term, or of an ancestor); `source`,
-    the tables that list it as a marker; `said`, the name in the text. Fractions are those of the cells tested, at most
-    20,000.
+    `"absent"`); `against`, the label that it is compared with, `""` for all others; `fraction_in` and `fraction_out`
+    (cells that express it among those with the label and among those it is compared with); `log_fold_change` (log2 of
+    mean expression per 10,000, 0.1 added to both); `p` (one-sided Mann-Whitney, NaN for "absent"); `n_in`, `n_out`
+    (cells tested); `verdict` (`"supported"`; other verdicts stand only where a text kept them); `cl_id` and `kind` of
+    the marker (of the label's own term, or of an ancestor); `source`, the tables that list it as a marker; `said`, the
+    name in the text. Fractions are those of the cells tested, at most 20,000.
 
     Raises
     ------

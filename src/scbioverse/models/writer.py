@@ -9,8 +9,9 @@ import torch
 from numpy.typing import NDArray
 
 from ..llm._memory import BatchSize, first_size
-from ..llm.generate import MAX_NEW_TOKENS, Choices, generate, stream
+from ..llm.generate import MAX_NEW_TOKENS, generate, stream
 from ..llm.questions import QuestionPrompt, QuestionTemplate
+from ..llm.score import score_labels
 from ..llm.trie import LabelTrie
 
 if TYPE_CHECKING:
@@ -118,27 +119,26 @@ class TextWriter:
         lines = [self.reader.backbone.decode(one.ids).lstrip().split("\n")[0] for one in done]
         return [" ".join(line.split()) for line in lines]
 
-    def choose(self, prompt: QuestionPrompt, soft: dict[str, Float], answers: Sequence[str]) -> int:
-        """Let the language model give one of these answers to one prompt, and return its number.
+    def weigh(self, prompt: QuestionPrompt, soft: dict[str, Float], answers: Sequence[str]) -> Float:
+        """Log-probability of each of these answers to one prompt, given that it is one of them: float32 (n,).
 
         Parameters
         ----------
         prompt, soft
             As for :meth:`write`.
         answers
-            All different.
+            All different. What they have in common behind the point where each is told from the others costs nothing.
         """
-        choices = Choices(LabelTrie([self.template.encode_answer(self.reader.backbone, one) for one in answers]))
+        trie = LabelTrie([self.template.encode_answer(self.reader.backbone, one) for one in answers])
         composed = self._compose([prompt], [soft])
-        done = generate(
+        return score_labels(
             self.reader.backbone,
             self.prefix,
             composed.inputs_embeds,
+            trie,
             attention_mask=composed.attention_mask,
-            max_new_tokens=choices.longest,
-            allowed=choices,
-        )
-        return choices.label(done[0].ids)
+            batch_size=1,
+        )[0]
 
     def stream(
         self, prompt: QuestionPrompt, soft: dict[str, Float], *, max_new_tokens: int = MAX_NEW_TOKENS

@@ -132,7 +132,9 @@ def _cited(table: pd.DataFrame, columns: dict[str, int], most: int) -> dict[str,
     """Genes of each label, each gene once."""
     taken: set[str] = set()
     out: dict[str, list[str]] = {}
-    for label, rows in table[table["direction"] == "high"].groupby("label", sort=False):
+    # What sets a label apart from one other label only need not do so from all.
+    alone = table["against"] == "" if "against" in table else True
+    for label, rows in table[(table["direction"] == "high") & alone].groupby("label", sort=False):
         mine = [gene for gene in dict.fromkeys(rows["gene"]) if gene in columns and gene not in taken][:most]
         if mine and len(taken) + len(mine) <= MOST_GENES:
             taken.update(mine)

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 Method = Literal["cascade", "score", "nearest", "generate"]
 # In the order in which one is taken if the user names none: evidence pooled is best where a model is calibrated for it.
 METHODS: tuple[Method, ...] = ("cascade", "score", "nearest", "generate")
-Rationale = Literal["group", "cell"]
-RATIONALES = ("group", "cell", None)
+Rationale = Literal["group", "template", "cell"]
+RATIONALES = ("group", "template", "cell", None)
 # More names than this the language model is not asked to tell apart: their tree of tokens outgrows memory.
 MOST_SCORED = 1000
 
@@ -60,7 +60,10 @@ class Options:
                 f"unknown_threshold is a number from 0 to 1, 'auto' or None, found {threshold!r}.",
             ),
             (not 0.0 <= given <= 1.0, f"unknown_threshold must lie in 0 to 1, found {threshold}."),
-            (self.rationale not in RATIONALES, f"rationale={self.rationale!r}; choose 'group', 'cell' or None."),
+            (
+                self.rationale not in RATIONALES,
+                f"rationale={self.rationale!r}; choose 'group', 'template', 'cell' or None.",
+            ),
             (
                 self.sample_key is not None and self.groupby is None,
                 f"sample_key={self.sample_key!r} needs groupby=: it is the groups' names that are joined.",

@@ -105,7 +105,8 @@ def annotate(
     within
         Cell Ontology ids or names; with `labels="cl"`, only terms at or below them are candidates.
     rationale
-        `"group"`: one reason a label; `"cell"`: each cell's own, by the genes it expresses; None: none.
+        `"group"`: one reason a label, of genes that the language model chooses from those that passed a test;
+        `"template"`: without it; `"cell"`: each cell's own, by the genes it expresses; None: none.
     n_neighbors
         Let cells that lie close together decide together, out of so many nearest (label propagation, Zhou 2003).
     batch_size, device
@@ -165,8 +166,9 @@ def annotate(
     warn_of_disagreement(calls.groups)
 
     names, ids = [one.name for one in calls.called], [one.cl_id for one in calls.called]
-    worded = Wording(loaded, batch.values, modality=modality) if scores.said and rationale == "group" else None
-    why = reasons(embedded.cells, names, ids, calls.codes, rationale=rationale, modality=modality, wording=worded)
+    worded = Wording(loaded, batch.values, modality=modality) if rationale == "group" else None
+    asked = {"rationale": rationale, "modality": modality, "wording": worded, "log_probs": calls.log_probs}
+    why = reasons(embedded.cells, names, ids, calls.codes, **asked)
 
     # Nothing is written before all of it is there, so that an error leaves the data as they were.
     target = own_copy(adata) if copy else adata
@@ -175,6 +177,7 @@ def annotate(
         "layer": embedded.layer,
         "samples": votes,
         "embedding": embedded.slot,
+        "reasons_by_llm": 0 if worded is None else worded.asked,
     }
     in_obs, records = _found(calls, scores, why, groups, slots, record | {"seed": seed})
     columns = [one["column"] for one in record["labels"]]
