@@ -71,6 +71,17 @@ def cells() -> tuple[Any, dict[str, Any]]:
     }  # fmt: skip
 
 
+def study() -> tuple[Any, dict[str, Any]]:
+    """Return the same cells with columns that studies have: sex, age with gaps, and whether a cell is a doublet."""
+    adata, truths = cells()
+    n, donor = np.arange(adata.n_obs), adata.obs["donor"].astype(str)
+    adata.obs["sex"] = pd.Categorical(donor.map({"donor1": "female", "donor2": "male", "donor3": "female"}))
+    age = donor.map({"donor1": 34.0, "donor2": 57.0, "donor3": 62.0}).astype(float)
+    adata.obs["age"] = age.where(n % 10 != 0)
+    adata.obs["predicted_doublet"] = n % 17 == 0
+    return adata, truths | {"s": adata.obs.astype({"sex": str})}
+
+
 def molecules() -> tuple[Any, dict[str, Any]]:
     """Return the list of drugs, and what rdkit says of each."""
     from rdkit import Chem
@@ -187,11 +198,11 @@ def verdict(row: dict[str, Any], answer: Any, truths: dict[str, Any], everything
 def made(name: str) -> tuple[Any, dict[str, Any], list[str], dict[str, Any]]:
     """Make the data of a set: the AnnData, names of the truths, all names of groups and rows, and options of asking."""
     of = name.split("_")[0]
-    makers = {"molecules": molecules, "proteins": proteins}
+    makers = {"molecules": molecules, "proteins": proteins, "study": study}
     adata, truths = makers.get(of, cells)()
     text = [one for one in adata.obs if adata.obs[one].dtype.kind not in "fi"]
     names = [str(value) for one in text for value in adata.obs[one].unique()[:60]]
-    if of in makers:
+    if of in ("molecules", "proteins"):
         return adata, truths, [*adata.obs_names, *names], {"modality": of[:-1]}
     return adata, truths, names, {"groupby": "leiden"}
 
