@@ -82,7 +82,10 @@ class Asked:
         if isinstance(found, Refusal):
             return Answer(found.text, text, "refusal", False, query=query)
         caveat = getattr(self.rows, "changed", "") if self._rests_on_labels(query) else ""
-        notes = [one.note for one in links or () if one.role == "WHERE" and one.note and one.note not in found.text]
+        notes = [
+            one.note for one in links or ()
+            if one.note and one.note not in found.text and (one.role == "WHERE" or one.note.startswith("Read "))
+        ]  # fmt: skip
         said = " ".join([found.text, *dict.fromkeys(notes), *([caveat] if caveat else [])])
         return Answer(said, text, query.want, found.computed, found.table, query)
 

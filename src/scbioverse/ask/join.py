@@ -6,8 +6,10 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
 from .grammar import letters, pattern
-from .link import Link, Names
+from .link import USUAL, Link, Names, key_of
 from .query import FLIPPED, Where
 from .values import listed
 
@@ -213,12 +215,23 @@ def _listed(links: list[Link], _: Names) -> list[Link]:
 def _prefixed(links: list[Link], _: Names) -> list[Link]:
     head, held = links[0], next(iter(_pick(links, "HAS")))
     items = held.items or (held.value,)
-    ops: dict[str, Any] = {"BOTH": "and", "ALLOF": "and", "EITHER": "or", "NEITHER": "or"}
+    ops: dict[str, Any] = {"BOTH": "and", "ALLOF": "and", "EITHER": "or", "NEITHER": "or", "ONEOF": "or"}
     if len(items) < 2 or (head.role == "BOTH" and held.value.op == "or"):
         return [_joined(links, "MIXED", None)]
     where = Where(op=ops[head.role], parts=items)
     # "Not both" is plain; without the word "not A and B" is not.
+    if head.role == "ONEOF":
+        one = Where(op="and", parts=(where, Where(op="and", parts=items).negated()))
+        return [_joined(links, "HAS", one if len(items) == 2 else where)] if len(items) == 2 else links
     return [_joined(links, "HAS", where.negated() if head.role == "NEITHER" else where)]
+
+
+def _lack_both(links: list[Link], _: Names) -> list[Link]:
+    """Read "lack both A and B": neither; "without both" and "lack either" may mean one of them."""
+    held = links[-1]
+    if links[0].role != "LACK" or links[1].role != "BOTH" or held.value.op != "and" or len(held.items) < 2:
+        return [_joined(links, "MIXED", None)]
+    return [links[0], _joined(links[1:], "HAS", Where(op="or", parts=held.items))]
 
 
 def _not_has(links: list[Link], _: Names) -> list[Link]:
@@ -262,6 +275,10 @@ def _groups(links: list[Link], names: Names) -> list[Link]:
     parts = _pick(links, "WHERE")
     fields = {leaf.field for one in parts for leaf in one.value.leaves()}
     word, each = _word(links), bool(_pick(links, "BOTH"))
+    if len(fields) == 1 and {one.said.lower() for one in links} & {"but", "yet", "while"}:
+        denied = [one.value.op == "not" for one in parts]
+        if any(denied) == all(denied):
+            return [_joined(links, "MIXED", None)]  # "T cells but B cells"
     if any(one.value.op == "not" for one in parts):
         if len(fields) == 1:
             return links
@@ -284,6 +301,15 @@ def _groups(links: list[Link], names: Names) -> list[Link]:
     return [_joined(links, "WHERE", Where(op=word, parts=items), items)]
 
 
+def _mixed(links: list[Link], _: Names) -> list[Link]:
+    """Read "neither T cells nor express CD19" as two that must be asked for."""
+    return [_joined(links, "MIXED", None)]
+
+
+def _either(links: list[Link], _: Names) -> list[Link]:
+    return links[1:] if links[-1].value.op == "or" else links
+
+
 def _fields_of(where: Where) -> set[str]:
     return {leaf.field for leaf in where.leaves()}
 
@@ -294,10 +320,13 @@ def _alternatives(where: Where) -> bool:
     return mine or any(_alternatives(one) for one in where.parts)
 
 
-def _unclear(held: list[Link]) -> list[Link]:
+def _unclear(held: list[Link], names: Names) -> list[Link]:
     """Mark "B cells in D1 or T cells in D2": where more stands beside it, how far "or" reaches is not said."""
     beside = _pick(held, "WHERE", "TRAIT", "PRED", "HAS", "BYCOL")
-    if len(beside) < 2:
+    # "CD3E+ cells are in D1 or stim": what stands behind the verb is one condition, if no type is in it.
+    behind = re.search(letters(["BE"]) + letters(["IN"]) + letters(["WHERE"]) + "$", letters(one.role for one in held))
+    types = {f"obs:{one}" for one in getattr(names.rows, "types", {})}
+    if len(beside) < 2 or (behind and held[-1] is not beside[0] and not _fields_of(held[-1].value) & types):
         return held
     return [
         replace(one, role="MIXED") if one.role in ("WHERE", "TRAIT") and _alternatives(one.value) else one
@@ -334,20 +363,62 @@ def _rename(role: str, source: str) -> Callable[[list[Link], Names], list[Link]]
     return build
 
 
+def _counts(links: list[Link], _: Names) -> list[Link]:
+    """Read "LYZ counts": what was counted of a gene."""
+    plain = key_of(links[1].said)[-1] in _COUNTED
+    return links[:1] if plain and links[0].value.startswith("gene:") else links
+
+
 def _expression(links: list[Link], _: Names) -> list[Link]:
     gene = next(iter(_pick(links, "FIELD")))
     return [_joined(links, "MEASURE", gene.value)] if gene.value.startswith("gene:") else links
+
+
+def _lost(links: list[Link], names: Names) -> list[Link]:
+    """Read "cells without an age": no value; of what is counted, as "no mitochondrial counts", none."""
+    field = next(iter(_pick(links, "MEASURE", "COLUMN")))
+    name = field.value if field.role == "MEASURE" else f"obs:{field.value}"
+    role = "PRED" if _pick(links, "HAVE", "LACK", "BE") else "TRAIT"
+    counted = key_of(field.said)[-1] in _COUNTED
+    if counted and name in {names.usual(one) for one in USUAL}:
+        where = Where(op="=", field=name, values=(0,))
+        return links if _pick(links, "MISSING") else [_joined(links, role, where)]
+    if not name.startswith("obs:"):
+        return links
+    where = Where(op="missing", field=name)
+    return [_joined(links, role, where.negated() if _pick(links, "NOT") else where)]
+
+
+def _kept_apart(links: list[Link], names: Names) -> list[Link]:
+    """Read "male donors" as the cells of these, where each donor is one or the other."""
+    where, column = next(iter(_pick(links, "WHERE"))), next(iter(_pick(links, "COLUMN")))
+    if column.value in (names.cluster_column, names.type_column) or where.value.op != "is":
+        return links
+    held = names.rows.known(where.value)
+    sets = [mask & ~pd.isna(held) for _, mask in names.rows.sizes(column.value, names.rows.asked)]
+    inside = names.rows.mask(where.value)
+    if any(inside[mask].any() != inside[mask].all() for mask in sets if mask.any()):
+        return links
+    return [one for one in links if one is not column]
+
+
+def _two_columns(links: list[Link], _: Names) -> list[Link]:
+    first, second = _pick(links, "COLUMN")
+    return links if first.value == second.value else [Link("BYCOL", said_of(links), (first.value, second.value))]
 
 
 def _gene_number(links: list[Link], names: Names) -> list[Link]:
     return [*_pick(links, "STAT", "TOP"), Link("MEASURE", "genes", names.usual("n_genes_by_counts"))]
 
 
+# Words for what is counted of a gene or a cell.
+_COUNTED = frozenset(["counts", "count", "umi", "read", "transcript", "rna", "mrna", "molecule"])
 _AND = "(COMMA? (AND|OR)|COMMA)"
 # In this order, each as often as it fits; then all once more.
 # Neighbours, as roles, and what builds that which stands in their place.
 RULES: tuple[tuple[str, Callable[[list[Link], Names], list[Link]]], ...] = (
     ("BOUND (NUM|HALF) UNIT?", _limit),  # "more than 5", "at least half", "above 4 %"
+    ("(?<=BE)NUM UNIT(?!OF)", _limit),  # "are 50 years old"
     ("NUM UNIT? AFTER", _limit),  # "5 or more"
     ("BETWEEN NUM UNIT? AND NUM UNIT?", _limit),  # "between 2 and 5"
     ("IN? NUM UNIT? TO NUM UNIT?", _limit),  # "2 to 5"
@@ -359,6 +430,19 @@ RULES: tuple[tuple[str, Callable[[list[Link], Names], list[Link]]], ...] = (
     ("MORE MEASURE THAN ROW", _than_row),  # "a higher logP than aspirin"
     ("LESS MEASURE THAN ROW", _than_row),
     ("MOREM THAN NUM (UNIT|MEASURE)?", _more_than),  # "heavier than 500", "longer than 100 residues"
+    ("FIELD MEASURE", _counts),  # "LYZ counts"
+    ("(NO|HAVE|HAVING|LACK|LACKING) FIELD EXPRESSION(?!BE|BOUND|NUM|MORE|LESS|OF|IN)", _drop("EXPRESSION")),
+    ("BY THEM(?=STAT|MEASURE|COUNT|SHARE)", _drop("THEM")),  # "by their mean depth"
+    ("BY (ROWS|COUNT)+(?=BY)", _drop("BY", "ROWS", "COUNT")),
+    ("BY COLUMN (AND|COMMA|BY|IN)* (BY|AND) COLUMN", _two_columns),  # "per donor and condition"
+    (
+        "(HAVE NO|HAVING NO|(HAVE|HAVING)? (MISSING|LACKING|LACK)) (MEASURE|COLUMN)"
+        "(?!BE|OF|BOUND|LIMIT|NUM|HAVING|LACKING|WHERE|TWICE|TOP)",
+        _lost,
+    ),  # "without an age"
+    ("MISSING (MEASURE|COLUMN)", _lost),
+    ("(MEASURE|COLUMN) BE NOT? (LACKING|MISSING)", _lost),
+    ("(COUNT|SHARE|STAT) (ROWS|WHERE|BE|DO|IN|OF|THERE|MEASURE)* ONLY(?=WHERE|ROWS|IN)", _drop("ONLY")),
     ("BY ROWS", _drop("BY", "ROWS")),  # "genes per cell"
     ("THEM ROWS", _drop("ROWS")),
     ("WHERE GROUPS", _drop("GROUPS")),
@@ -368,14 +452,14 @@ RULES: tuple[tuple[str, Callable[[list[Link], Names], list[Link]]], ...] = (
     ("WHERE (COMMA? (AND|OR)|COMMA|VERSUS|THAN|IN|TO)+ NUM", _numbered),  # "clusters 2 and 5"
     ("COLUMN (WHERE|TWICE)", _same_column),  # "cell_type B"
     ("(WHERE|TWICE) COLUMN", _same_column),  # "the stim condition"
-    ("(LIMIT|NUM) GENES SEEN?", _measured),  # "more than 1000 genes detected"
+    ("(?<!TOP)(LIMIT|NUM) GENES SEEN?", _measured),  # "more than 1000 genes detected"
     ("STAT (COUNT|OF)* GENES SEEN?", _gene_number),  # "the mean number of genes"
     ("EXPRESSION (OF|IN)? FIELD", _expression),  # "expression of LYZ": its value, not whether
     ("FIELD EXPRESSION", _expression),
     ("NUM OR NUM", _either_number),  # "2 or 3 rings"
     ("(MEASURE|FIELD) (BE|OF)* LIMIT", _measured),  # "a logP above 3"
     ("LIMIT (MEASURE|FIELD)", _measured),  # "more than 2 rings"
-    ("LIMIT COUNT FIELD", _measured),
+    ("(LIMIT|NUM) COUNT FIELD", _measured),
     ("(MEASURE|FIELD) (BE|OF|BOUND)* NUM UNIT?", _measured),
     ("NUM (MEASURE|FIELD)", _measured),  # "3 rings"
     ("LIMIT", _implied),  # "below 200 g/mol"
@@ -383,7 +467,8 @@ RULES: tuple[tuple[str, Callable[[list[Link], Names], list[Link]]], ...] = (
     ("RULE", _rename("HAS", "RULE")),
     ("FIELD", _has),  # a gene or an element by itself: some of it
     (f"HAS ({_AND} HAS)+", _listed),
-    ("(BOTH|ALLOF|EITHER|NEITHER) HAS TOGETHER?", _prefixed),  # "neither CD3D nor LYZ"
+    ("(LACK|LACKING) (BOTH|EITHER) HAS", _lack_both),
+    ("(BOTH|ALLOF|EITHER|NEITHER|ONEOF) HAS TOGETHER?", _prefixed),  # "neither CD3D nor LYZ"
     ("(?<=HAVE|HAVING|LACK|LACKING|NO)SEEN HAS", _drop("SEEN")),
     ("(NOT|NO) HAS", _not_has),  # "but no fluorine"
     (f"HAS ({_AND} HAS)+", _listed),
@@ -400,6 +485,8 @@ RULES: tuple[tuple[str, Callable[[list[Link], Names], list[Link]]], ...] = (
     ("WHERE ROWS", _drop("ROWS")),
     ("(?<=WHERE)AND COUNT(?=WHERE)", _drop("COUNT")),  # "B cells and how many NK cells"
     (f"(BOTH (IN|OF)?)? WHERE ({_AND} (IN|OF)? WHERE)+", _groups),
+    ("NEITHER (IN|OF)* (WHERE|TRAIT) OR (DO|BE|HAVE|IN)* (PRED|HAS|WHERE|TRAIT)", _mixed),
+    ("NEITHER (PRED|HAS) OR (DO|BE|HAVE|IN)* (PRED|HAS|WHERE|TRAIT)", _mixed),
     ("(NOT|NEITHER) (IN|OF)* (WHERE|TRAIT)", _not_where),  # "not in cluster 4", "non-T cells"
     ("NOT BE (IN|OF)* WHERE", _not_where),
     ("OUT (IN|OF)* (WHERE|TRAIT)", _as_trait),  # "other than monocytes"
@@ -410,6 +497,9 @@ RULES: tuple[tuple[str, Callable[[list[Link], Names], list[Link]]], ...] = (
     ("(?<=OR)BE (IN|OF)* WHERE", _as_predicate),
     (f"PRED ({_AND} PRED)+", _listed),
     (f"TRAIT ({_AND} TRAIT)+", _listed),
+    ("EITHER (IN|OF)* WHERE", _either),
+    ("(IN|OF) WHERE COLUMN", _kept_apart),  # "from male donors"
+    ("(IN|OF|BE) COLUMN(?=TRAIT)", _drop("IN", "OF", "COLUMN")),  # "from donors older than 50"
     ("BY COLUMN", _rename("BYCOL", "COLUMN")),  # "per donor": of any form
 )
 
@@ -423,7 +513,7 @@ def chunked(links: Sequence[Link], names: Names) -> list[Link]:
             held = _apply(roles, build, held, names)
         if held == before:
             break
-    return _unclear(held)
+    return _unclear(held, names)
 
 
 def _apply(roles: str, build: Callable[[list[Link], Names], list[Link]], held: list[Link], names: Names) -> list[Link]:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+import pandas as pd
 
 from ..explain.gene_mentions import gene_of
 from ..knowledge import load_ontology
 from .cells import CELL_NOUN, Cells, cell_type
-from .lexicon import COLUMN_WORDS, DEGREES, NEVER_TYPES, ROW_WORDS, SHORT_FORMS, closed_words, singular
+from .lexicon import COLUMN_WORDS, DEGREES, NEVER_TYPES, ROW_WORDS, SHORT_FORMS, SOFT, closed_words, singular
 from .properties import ADJECTIVES, ELEMENTS, MOLECULE, PROTEIN, Property, parts
 from .query import Where
 from .rows import CLUSTERS
@@ -32,7 +33,7 @@ _TOKEN = re.compile(
 _NUMERAL = re.compile(r"[-+]?\d+(?:\.\d+)?")
 # Words of a question and the columns of counts, genes and mitochondrial shares that different tools write.
 _SHARE = "(pct|percent|perc|fraction|frac|share|reads)"
-_USUAL: dict[str, tuple[str, tuple[str, ...]]] = {
+USUAL: dict[str, tuple[str, tuple[str, ...]]] = {
     "n_genes_by_counts": (r"n_?(genes|features?)(_?by_?counts|_?rna)?", (
         "gene", "n gene", "number of gene", "gene count", "gene per cell", "number of gene detected",
         "number of detected gene", "number of gene per cell",
@@ -60,6 +61,15 @@ _UNITS: dict[str, dict[str, float]] = {
     "protein": {"kda": 1, "da": 0.001, "dalton": 0.001},
     "cell": {},
 }
+# A column of ages, and the words that compare by it.
+_AGE = re.compile(r"(donor_?|patient_?)?age(_?(years?|yrs?|in_years))?", re.IGNORECASE)
+_AGE_WORDS = {
+    "age": ("MEASURE", ""), "aged": ("MEASURE", ""), "older": ("MOREM", "most"), "younger": ("MOREM", "least"),
+    "oldest": ("TOPM", "most"), "youngest": ("TOPM", "least"), "year": ("UNIT", ""), "years old": ("UNIT", ""),
+    "years of age": ("UNIT", ""),
+}  # fmt: skip
+# What columns of true and false are called beside what is true of the row.
+_FLAG = frozenset(["is", "has", "predicted", "called", "flag"])
 _UNIT_FIELDS = {"molecule": "property:weight", "protein": "property:mass"}
 
 
@@ -101,7 +111,7 @@ class _Word:
 def words_of(text: str) -> list[_Word]:
     """Cut a question into words; hyphens and underscores part them, signs of genes are words."""
     found = []
-    text = re.sub(r"(?<=\d)\s*[-\u2013]\s*(?=\d)", " to ", text)
+    text = re.sub(r"(?<=\d)\s*[-\u2013]\s*(?=\d)|(?<=[A-Za-z\d+]):(?=[A-Z])", " to ", text)
     for match in _TOKEN.finditer(re.sub(r"(\w+)n['\u2019]t\b", r"\1 not", text).replace("can not", "cannot")):
         said = match[0]
         if match["quoted"]:
@@ -120,7 +130,7 @@ def key_of(name: str) -> tuple[str, ...]:
 
 def own_measure(rows: Rows, standard: str) -> str | None:
     """Return the column of `obs` that holds one of the usual numbers of quality, by whatever name."""
-    return next((one for one in rows.measures if re.fullmatch(_USUAL[standard][0], one, re.IGNORECASE)), None)
+    return next((one for one in rows.measures if re.fullmatch(USUAL[standard][0], one, re.IGNORECASE)), None)
 
 
 class Names:
@@ -139,7 +149,7 @@ class Names:
         self.fields = {one.field: one for one in self._properties}
         for key, (role, value) in closed_words().items():
             self._add(key, Link(role, " ".join(key), float(value) if role in ("NUM", "HALF") else value))
-        self._closed = frozenset(self._held)
+        self._closed = frozenset(key for key, held in self._held.items() if held[0].role not in SOFT)
         self._name_measures()
         self._name_columns()
         self._name_values()
@@ -188,7 +198,12 @@ class Names:
             self._add(key_of(word), Link("UNIT", word, (_UNIT_FIELDS[self.modality], factor)))
         for name in rows.measures:
             self._add(key_of(name), Link("MEASURE", name, f"obs:{name}"))
-        for standard, (pattern, words) in _USUAL.items() if self.modality == "cell" else ():
+        ages = [one for one in rows.measures if _AGE.fullmatch(one)] if self.modality == "cell" else []
+        for said, (role, order) in _AGE_WORDS.items() if len(ages) == 1 else ():
+            field = f"obs:{ages[0]}"
+            values: dict[str, Any] = {"MEASURE": field, "UNIT": (field, 1)}
+            self._add(key_of(said), Link(role, said, values.get(role, (field, order))))
+        for standard, (pattern, words) in USUAL.items() if self.modality == "cell" else ():
             own = [one for one in rows.measures if re.fullmatch(pattern, one, re.IGNORECASE)]
             role, value = "MEASURE" if len(own) < 2 else "TWICE", self.usual(standard)
             for said in words:
@@ -223,6 +238,10 @@ class Names:
             key = key_of(name)
             if key not in self._closed and not (set(key) <= set(ROW_WORDS[self.modality])):
                 self._add(key, Link("COLUMN", name, name))
+            if pd.api.types.is_bool_dtype(self.rows.adata.obs[name]):
+                yes = Where(op="is", field=f"obs:{name}", values=("True",), said=name)
+                for said in (key, tuple(one for one in key if one not in _FLAG)):
+                    self._add(said, Link("WHERE", name, yes))
         for kind, words in COLUMN_WORDS.items() if self.modality == "cell" else ():
             for said in words:
                 if columns[kind] is not None and (said == "group" or tuple(said.split()) not in self._held):
@@ -261,7 +280,46 @@ class Names:
 
     def link(self, text: str) -> list[Link]:
         """Link every word of a question, longest names first from each place."""
-        words, at = words_of(text), 0
+        words = self._subsets(words_of(text))
+        found = self._linked(words)
+        lost = {one.said for one in found if one.role == "?"}
+        spelt = [self._spelt(one) if one.text in lost and not one.quoted else one for one in words]
+        if spelt == words:
+            return found
+        read = [f"Read {a.text!r} as {b.text!r}." for a, b in zip(words, spelt, strict=True) if a != b]
+        found = self._linked(spelt)
+        return [replace(found[0], note=" ".join([*read, found[0].note]).strip()), *found[1:]]
+
+    def _subsets(self, words: list[_Word]) -> list[_Word]:
+        """Read "CD4/CD8 ratio" as of T cells; where something is expressed these are genes."""
+        said = {one.key for one in words}
+        if self.modality != "cell" or not said >= {"cd4", "cd8"} or not said & _COMPARING or said & _EXPRESSING:
+            return words
+        noun = [_Word("T", "t", "t"), _CELL]
+        return [one for word in words for one in ([word, *noun] if word.key in ("cd4", "cd8") else [word])]
+
+    def _spelt(self, word: _Word) -> _Word:
+        """Return the one word of these data, of their types or of questions that is one slip of the pen away."""
+        if not word.key.isalpha() or len(word.key) < _LEAST_SPELT or word.one in self._spellings:
+            return word
+        near = {one for one in self._spellings if one[0] == word.key[0] and _one_slip(word.one, one)}
+        near = {one for one in near if not self._spellings[one] or one[-2:] == word.one[-2:]}
+        if len(near) != 1:
+            return word
+        return _Word(text := near.pop(), text, text)
+
+    @cached_property
+    def _spellings(self) -> dict[str, bool]:
+        """Words that may be misspelt, and whether it is a word of questions: of these the ending is not guessed at."""
+        known = {word: key in self._closed for key in self._held for word in key}
+        types = getattr(self.rows, "types", {})
+        ids = {cl_id for column in types.values() for cl_id in column.values()}
+        above = {one for cl_id in ids for one in (cl_id, *load_ontology().ancestors(cl_id))}
+        known |= dict.fromkeys((word for cl_id in above for word in _names_of(cl_id)), False)
+        return {word: closed for word, closed in known.items() if word.isalpha() and len(word) >= _LEAST_SPELT - 1}
+
+    def _linked(self, words: list[_Word]) -> list[Link]:
+        at = 0
         found: list[Link] = []
         others: list[int] = []
         while at < len(words):
@@ -293,7 +351,7 @@ class Names:
         best, n = self._known(words, at) if first.key != "%" else (None, 0)
         if best is not None and best.role == "AFTER" and [one.key for one in words[at + n : at + n + 1]] == ["than"]:
             best, n = self._known(words[: at + 1], at)  # "or more than 5" begins another condition
-        typed = self._type(words, at, n) if self.modality == "cell" else None
+        typed = (self._shared_noun(words, at, n) or self._type(words, at, n)) if self.modality == "cell" else None
         if typed is not None:
             return typed
         if best is not None:
@@ -369,6 +427,23 @@ class Names:
         if len(held) > 1:
             return Link("TWICE", word.text, note=" and ".join(held))
         return Link("FIELD", word.text, f"gene:{held[0]}") if held else Link("NOGENE", word.text, names[0])
+
+    def _shared_noun(self, words: list[_Word], at: int, known: int) -> tuple[Link, int] | None:
+        """Read "CD4 and CD8 T cells", "plasma or dendritic cells", "T nor B": a noun that stands once or nowhere."""
+        first, rest = words[at], [one.one for one in words[at + 1 : at + 8]]
+        if first.quoted or known > 1 or "cell" in rest[:1] or (first.key,) in self._closed:
+            return None
+        end = rest.index("cell") if "cell" in rest and rest[0] in _JOINTS else 0
+        tails = [words[at + 1 + end - n : at + 2 + end] for n in (2, 1, 0) if n < end]
+        if not tails and first.text in ("T", "B"):
+            tails = [[_CELL]]
+        for tail in tails:
+            if any(one.one in NEVER_TYPES for one in tail):
+                continue
+            made = self._type([first, *tail], 0, len(tail) + 1)
+            if made is not None and made[1] == len(tail) + 1:
+                return replace(made[0], said=first.text), 1
+        return None
 
     def _type(self, words: list[_Word], at: int, known: int) -> tuple[Link, int] | None:
         """Read the longest name of a cell type that begins here and is no shorter than what is known."""
@@ -473,6 +548,13 @@ class Names:
         return Link("WHERE", said, where, items=(cl_id,), note=note)
 
 
+def _one_slip(first: str, second: str) -> bool:
+    """Whether two words differ by one letter that is put in, left out, changed or swapped with its neighbour."""
+    at = next((i for i, (a, b) in enumerate(zip(first, second, strict=False)) if a != b), min(len(first), len(second)))
+    a, b = first[at:], second[at:]
+    return a[1:] == b[1:] or a[1:] == b or a == b[1:] or (a[:2] == b[1::-1] and a[2:] == b[2:])
+
+
 @cache
 def _names_of(cl_id: str) -> frozenset[str]:
     """Words of all names of a type, in the singular."""
@@ -488,6 +570,16 @@ def _short_for(text: str, own: frozenset[str]) -> bool:
     return found is not None and set(key_of(load_ontology().term(found).label)) <= {*own, "cell"}
 
 
+# Words beside which CD4 and CD8 name T cells, and those beside which they are genes.
+_COMPARING = frozenset(
+    ["ratio", "versus", "vs", "compare", "compared", "distinguish", "distinguishes", "separate", "differ"]
+)
+_EXPRESSING = frozenset(
+    ["t", "cell", "cells", "gene", "genes", "express", "expressed", "expressing", "expression", "level"]
+)
+_CELL = _Word("cell", "cell", "cell")
+_JOINTS = frozenset(["and", "or", "nor", ",", "/"])
+_LEAST_SPELT = 6
 _BLOOD = "CL:0000081"  # of what is in the blood the ontology has only some beneath it
 # "I" and "S" are elements where something is contained.
 _SYMBOLS = frozenset(ELEMENTS.values()) - {"F+Cl+Br+I", "H"}

@@ -7,7 +7,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Sign = Literal["<", "<=", "=", "!=", ">=", ">"]
-Op = Literal["is", "<", "<=", "=", "!=", ">=", ">", "between", "and", "or", "not"]
+Op = Literal["is", "<", "<=", "=", "!=", ">=", ">", "between", "missing", "and", "or", "not"]
 Want = Literal[
     "count", "fraction", "mean", "median", "min", "max", "sum", "groups", "list", "value", "which", "composition",
     "genes", "markers", "is marker", "differential", "flag", "why", "define", "gene", "describe", "nearest", "search",
@@ -24,7 +24,8 @@ class Where(BaseModel):
     ----------
     op
         `"is"`: a text column, or the row's name, is one of `values`; a sign: a number is compared with the one in
-        `values`; `"between"`: it lies between two, both included; `"and"`, `"or"`, `"not"` join `parts`.
+        `values`; `"between"`: it lies between two, both included; `"missing"`: the row has no value; `"and"`, `"or"`,
+        `"not"` join `parts`.
     field
         What is compared: `"obs:donor"`, `"gene:CD3D"` (value in the matrix), of molecules `"property:weight"`,
         `"element:N"` (atoms), `"group:ester"` (matches of a substructure), of proteins `"residue:C"` (how many),
@@ -49,7 +50,7 @@ class Where(BaseModel):
         joins = {"and": len(self.parts) > 0, "or": len(self.parts) > 0, "not": len(self.parts) == 1}
         if not joins.get(self.op, not self.parts):
             raise ValueError(f"op={self.op!r} with {len(self.parts)} parts")
-        wanted = {"is": len(self.values) > 0, "between": len(self.values) == 2}
+        wanted = {"is": len(self.values) > 0, "between": len(self.values) == 2, "missing": not self.values}
         if self.op not in joins and not wanted.get(self.op, len(self.values) == 1):
             raise ValueError(f"op={self.op!r} with {len(self.values)} values")
         return self
@@ -94,11 +95,13 @@ class Query(BaseModel):
         Of which rows, for a fraction; all if not given.
     by
         Column of `obs`: one number a group.
+    then
+        A second column: one number for each group of `by` and of this.
     against
         Sets of rows that are compared; the first is the one asked about.
     show
-        `"rank"`: the most or the least of the groups or rows; `"check"`: yes or no, by `check`; `"ratio"` or
-        `"difference"` of the two in `against`; `"value"`: the numbers themselves.
+        `"rank"`: the most or the least of the groups or rows; `"check"`: yes or no, by `check`; `"groups"`: those
+        whose number passes `check`; `"ratio"` or `"difference"` of the two in `against`; `"value"`: the numbers.
     check
         Sign and number that a yes needs; for two sets the sign alone counts.
     order, top, nth
@@ -113,8 +116,9 @@ class Query(BaseModel):
     where: Where | None = None
     among: Where | None = None
     by: str | None = None
+    then: str | None = None
     against: tuple[Where, ...] = ()
-    show: Literal["value", "rank", "check", "ratio", "difference"] = "value"
+    show: Literal["value", "rank", "check", "groups", "ratio", "difference"] = "value"
     check: tuple[Sign, float] | None = None
     order: Literal["most", "least"] = "most"
     top: int | None = Field(default=None, ge=1)

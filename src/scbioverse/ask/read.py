@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from .follow import BARE, followed
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from .rows import Rows
 
-_FLIPS = {"more": "most", "less": "least"}
+_ENDS = {"MORE": "most", "LESS": "least"}
 CAN_BE_ASKED = {
     "cell": (
         "numbers, shares and lists of cells by group, cell type, gene or column; means and medians; the most and the "
@@ -101,6 +102,9 @@ class Rules:
         return made
 
     def _read(self, links: Sequence[Link], before: Query | None) -> Query | Refusal:
+        if links and links[0].role == "TRUE":
+            turned = [one.role for one in links[1:3]] == ["THERE", "BE"]
+            links = [links[2], links[1], *links[3:]] if turned else [replace(links[0], role="DO"), *links[1:]]
         follow = bool(links) and (links[0].role == "AND" or links[0].said.lower() in _ALSO)
         held = chunked([one for i, one in enumerate(links) if i or one.role != "AND"], self.names)
         held = [self._them(one, before) for one in held]
@@ -199,10 +203,13 @@ class Rules:
         rest = [one for one in held if one.role != "BYCOL"]
         while rest and by and rest[0].role == "COMMA":
             rest = rest[1:]
+        return self._fitted(rest, by) or self._fitted(_turned(rest), by)
+
+    def _fitted(self, rest: Sequence[Link], by: list[Link]) -> Query | Refusal | None:
         roles = letters(one.role for one in rest)
-        for text, constants in FORMS:
+        for text, constants in FORMS if rest else ():
             found = pattern(text).fullmatch(roles)
-            if found is None or len(by) > 1:
+            if found is None:
                 continue
             parts = {
                 name: rest[found.start(name) : found.end(name)] for name in found.groupdict() if found[name] is not None
@@ -222,6 +229,12 @@ class Rules:
         def one(name: str) -> Link | None:
             return next((link for link in parts.get(name, ()) if link.role not in ("OF", "IN", "COMMA", "AND")), None)
 
+        if plain.pop("needs", None) and not by:
+            return None
+        if plain.pop("single", False) and parts["w"][0].value.op == "or":
+            return None  # "compare B and T cells of ctrl and stim": each by itself, or both together?
+        if plain.pop("place", False):
+            parts["w"] = [*parts["w"], *parts.pop("s")]
         if plain.pop("twice", False):
             inner, outer = parts["w"], parts["a"]
             return Refusal(text=(
@@ -248,7 +261,23 @@ class Rules:
             if filled["by"] is None:
                 return None
         if by:
-            filled["by"] = by[0].value
+            named = [name for link in by for name in (link.value if isinstance(link.value, tuple) else (link.value,))]
+            if len(named) > 2 or len({*named, filled.get("by")} - {None}) != len(named) + ("by" in filled):
+                return None
+            if plain.get("want") == "composition" and filled["where"] is None and "by" not in filled:
+                filled["by"] = self.names.type_column if named != [self.names.type_column] else None
+                filled = {name: value for name, value in filled.items() if value is not None or name != "by"}
+            filled["by"], *then = [filled.get("by"), *named] if "by" in filled else named
+            if len(then) > 1:
+                return None
+            filled["then"] = next(iter(then), None)
+            if then and plain.get("want") == "composition":
+                plain["want"] = "count"
+            kept = {"composition": True, "count": True, "fraction": True, "groups": len(then) == 1, "markers": not then}
+            if not kept.get(plain.get("want", "mean"), "of" in parts or "m" in parts):
+                return None  # what is asked "per donor" is not passed over
+            if then and (plain.get("show", "value") not in ("value", "rank") or "n" in parts or "ord" in parts):
+                return None
         plain.pop("by", None)
         fields = self._fields(parts, plain)
         if fields is None:
@@ -259,6 +288,11 @@ class Rules:
                 filled["against"] = (*filled.get("against", ()), where(name))
         if None in filled.get("against", ()):
             return None
+        if plain.pop("owner", False) and _about(parts["t"]) != _about(parts["s"]):
+            if _about(parts["t"]) != _about(parts["w"]):
+                return None
+            parts["s"], parts["w"] = parts["w"], parts["s"]  # "does donor1 have more B cells than T cells"
+            filled["where"], filled["against"] = where("w"), (where("s"), where("t"))
         compared = "s" in parts and "t" in parts and plain.get("want") != "why"
         if compared and not self._shared_place(parts, filled):
             return None
@@ -279,6 +313,11 @@ class Rules:
         negated = filled["where"] is not None and filled["where"].op == "not"
         if plain.get("show") == "rank" and plain.get("want") == "fraction" and negated:
             return None
+        if "bound" in parts:
+            bound = parts["bound"][0].value
+            if bound.op not in FLIPPED or (bound.field.startswith("gene:") and bound.values == (0,)):
+                return None
+            filled["of"], plain["check"] = (bound.field,), (bound.op, float(bound.values[0]))
         if "lim" in parts and not self._bound(one("lim"), plain):
             return None
         rows = [link for name in ("rows", "rows2") for link in parts.get(name, ()) if link.role == "ROW"]
@@ -302,6 +341,11 @@ class Rules:
         ):
             return None
         plain.setdefault("want", "mean")
+        if plain["want"] in MEASURES and len(filled["of"]) > 1:
+            return None  # one number, of one field
+        unsaid = plain["want"] == "fraction" and plain.get("show") == "rank" and "top" not in parts
+        if unsaid and not all(leaf.field.startswith("gene:") for leaf in filled["where"].leaves()):
+            return None  # "which clusters have a pct_mito above 5" names no share
         return Query.model_validate({**filled, **plain})
 
     def _shared_place(self, parts: dict[str, list[Link]], filled: dict[str, Any]) -> bool:
@@ -327,6 +371,15 @@ class Rules:
             return True
         lost = [one for one in first if not _about([one]) <= named]
         placed = {id(one) for before, one in zip(parts["s"], parts["s"][1:], strict=False) if before.role == "IN"}
+        if (
+            len(second) == 1
+            and parts["s"][-1:] == first[-1:]
+            and id(first[-1]) in placed
+            and _about(first[-1:]) == named
+        ):
+            lost = first[:-1]  # "B cells in donor1 than donor2"
+            filled["against"] = (left, both(*(one.value for one in lost), right))
+            return not _about(lost) & named
         clear = parts["t"][0].role == "IN" or all(one.role == "WHERE" and id(one) in placed for one in lost)
         if not clear or _about(lost) & named:
             return False
@@ -374,7 +427,7 @@ class Rules:
         for name in ("top", "topm"):
             for link in parts.get(name, ()):
                 plain["show"] = "rank"
-                plain["order"] = link.value[1] if name == "topm" else link.value
+                plain["order"] = link.value[1] if name == "topm" else _ENDS.get(link.role, link.value)
         if "ord" in parts:
             plain["nth"] = int(parts["ord"][0].value)
         if "n" in parts:
@@ -387,7 +440,7 @@ class Rules:
                     plain["check"] = (">" if more else "<", 0.0)
                 plain["order"] = "most" if more else "least"
         if "check" in plain and plain.get("want") != "which":
-            plain["show"] = "check"
+            plain.setdefault("show", "check")
 
     def _bound(self, link: Link | None, plain: dict[str, Any]) -> bool:
         if link is None:
@@ -397,13 +450,26 @@ class Rules:
             plain["check"] = fixed[link.role]
         elif link.value.op in FLIPPED and link.value.field in ("", "%"):
             share = link.value.field == "%"
-            if plain["want"] == "fraction" and not share:
+            if share != (plain["want"] == "fraction") and plain["want"] != "which":
                 return False
             plain["check"] = (link.value.op, float(link.value.values[0]) / (100 if share else 1))
         else:
             return False
-        plain["show"] = "check" if plain["want"] != "which" else "value"
+        plain.setdefault("show", "check" if plain["want"] != "which" else "value")
         return True
+
+
+def _turned(links: Sequence[Link]) -> Sequence[Link]:
+    """Put last what a question begins with: "In donor1, how many ...", "Without T cells, what ..."."""
+    found = pattern(
+        "(((IN|OF|AMONG)+ {NP}|TRAIT) COMMA?|LACKING WHERE COMMA)(?=COUNT|WHAT|WHICH|SHARE|LIST|BE|DO|STAT|HOW)"
+    ).match(letters(one.role for one in links))
+    if found is None:
+        return ()
+    first = [one for one in links[: found.end()] if one.role != "COMMA"]
+    if first[0].role == "LACKING":
+        first = [replace(first[1], role="TRAIT", value=first[1].value.negated())]
+    return [*links[found.end() :], *first]
 
 
 _ALSO = ("and", "what about", "how about")
@@ -412,7 +478,7 @@ _TERMS = ("TOOFINE", "NOTYPES", "NOGENE")
 
 def _about(links: Sequence[Link]) -> set[str]:
     """Return what conditions are about: columns, any gene."""
-    fields = {leaf.field for one in links for leaf in one.value.leaves()}
+    fields = {leaf.field for one in links if isinstance(one.value, Where) for leaf in one.value.leaves()}
     return {"gene" if one.startswith("gene:") else one for one in fields}
 
 

@@ -161,6 +161,10 @@ class Rows:
             return reduce(lambda a, b: a & b if where.op == "and" else a | b, parts)
         if where.op == "not":
             return ~self.known(where.parts[0])
+        if where.op == "missing":
+            name = where.field.removeprefix("obs:")
+            lost = self.groups(name).codes < 0 if name in self.columns else np.isnan(self.numbers(where.field))
+            return pd.arrays.BooleanArray(lost, np.zeros(len(lost), dtype=bool))
         if where.op == "is":
             if where.field == "row":
                 return pd.array(self.adata.obs_names.isin([str(one) for one in where.values]), dtype="boolean")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from . import genes, tables
+from .cells import LEAST_FRACTION
 from .query import MEASURES, Query, Refusal, both
 from .result import COMPARE, Result
 from .say import Speech, number, percent
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .rows import Rows
+
+
+_MOST = 0.5  # cells of which what holds is said of all
 
 
 @dataclass(frozen=True)
@@ -87,8 +92,15 @@ def _sets(query: Query, rows: Rows, speech: Speech) -> list[tuple[str, NDArray[n
     if query.against:
         return [(speech.short(one), rows.mask(one)) for one in query.against]
     if query.by is not None:
-        values = rows.groups(query.by)
-        return [(name, values.mask(name) & rows.asked) for name in values.names if name.strip()]
+        named = [
+            [(name, rows.groups(one).mask(name)) for name in rows.groups(one).names if name.strip()]
+            for one in (query.by, query.then)
+            if one is not None
+        ]
+        return [
+            (", ".join(name for name, _ in some), np.logical_and.reduce([rows.asked, *(mask for _, mask in some)]))
+            for some in product(*named)
+        ]
     return [("all", rows.asked)]
 
 
@@ -112,6 +124,11 @@ def _measure(query: Query, rows: Rows, speech: Speech) -> Result | Refusal:
 
 def _one(query: Query, rows: Rows, speech: Speech, found: list[_Number]) -> str:
     one, what = found[0], speech.what(query)
+    if query.show == "check" and query.check is None:
+        # "Does cluster 5 express CD3D?" names no share: half of the cells are a yes, less than a fifth a no.
+        word = "Yes" if one.value > _MOST else "No" if one.value < LEAST_FRACTION else "In part"
+        rule = f"yes: over {_MOST:.0%}, no: under {LEAST_FRACTION:.0%}"
+        return f"{word}: {_lowered(what)}: {_shown(query, speech, one)} ({rule})."
     if query.show == "check" and query.check is not None:
         yes = COMPARE[query.check[0]](one.value, query.check[1])
         return f"{'Yes' if yes else 'No'}: {_lowered(what)}: {_shown(query, speech, one)}{_absent(query, rows, one)}."
@@ -154,27 +171,59 @@ def _shown(query: Query, speech: Speech, one: _Number) -> str:
 
 
 def _by_groups(query: Query, rows: Rows, speech: Speech, found: list[_Number]) -> str:
-    what = _lowered(speech.what(query))
+    what, column = _lowered(speech.what(query)), speech.column(query.by)
+    column += f" and {speech.column(query.then)}" if query.then is not None else ""
     order = sorted(found, key=lambda one: (-one.value if query.order == "most" else one.value, one.name))
+    if query.then is not None and query.show == "rank":
+        inner = [
+            (name, [one for one in found if one.name.endswith(f", {name}")]) for name in rows.groups(query.then).names
+        ]
+        inner = [(name, [one for one in some if one.of and one.n]) for name, some in inner]
+        pick = max if query.order == "most" else min
+        said = []
+        for name, some in inner:
+            end = pick((one.value for one in some), default=None)
+            best = [one for one in some if one.value == end]
+            said += (
+                [
+                    f"{speech.name(name)}: {listed([speech.name(one.name.removesuffix(f', {name}')) for one in best])} "
+                    f"({_shown(query, speech, best[0])})"
+                ]
+                if best
+                else []
+            )
+        head = f"The {query.order} of {speech.column(query.by)} in each of {speech.column(query.then)}"
+        return f"{head}, {what}: {'; '.join(said)}."
+    if query.show == "groups" and query.check is not None:
+        sign, bound = query.check
+        fits = [one for one in order if COMPARE[sign](one.value, bound)]
+        said = "; ".join(f"{speech.name(one.name)} ({_shown(query, speech, one)})" for one in fits[:40])
+        limit = f"{sign} {percent(bound) if query.want == 'fraction' else number(bound)}"
+        return (
+            f"{column} {said}: {len(fits)} of {len(order)} groups with {what} {limit}."
+            if fits
+            else (
+                f"No group of {column} has {what} {limit}; the highest is {speech.name(order[0].name)} "
+                f"({_shown(query, speech, order[0])})."
+            )
+        )
     if query.show != "rank":
         if query.show == "check" and query.check is not None:
             yes = all(COMPARE[query.check[0]](one.value, query.check[1]) for one in found)
-            what = (
-                f"{'Yes' if yes else 'No'}, {'for all' if yes else 'not for all'} of {speech.column(query.by)}: {what}"
-            )
+            what = f"{'Yes' if yes else 'No'}, {'for all' if yes else 'not for all'} of {column}: {what}"
             return (
                 f"{what}: {'; '.join(f'{speech.name(one.name)}: {_shown(query, speech, one)}' for one in order[:40])}."
             )
         said = [f"{speech.name(one.name)}: {_shown(query, speech, one)}" for one in order[:40]]
         more = f"; and {len(order) - 40} more" if len(order) > 40 else ""
-        return f"By {speech.column(query.by)}, {what}: {'; '.join(said)}{more}."
+        return f"By {column}, {what}: {'; '.join(said)}{more}."
     at = (query.nth or 1) - 1
     if at >= len(order):
-        return f"{speech.column(query.by)} has only {len(order)} groups."
+        return f"{column} has only {len(order)} groups."
     top = query.top or 1
     best = [one for one in order if one.value == order[at].value] if top == 1 else order[at : at + top]
     rank = f"number {at + 1} in " if at else "the " + ("highest" if query.order == "most" else "lowest") + " in "
-    head = listed([f"{speech.column(query.by)} {speech.name(one.name)}" for one in best])
+    head = listed([f"{column} {speech.name(one.name)}" for one in best])
     values = "; ".join(_shown(query, speech, one) for one in best)
     rest = [one for one in order if one not in best][:3] if not at else []
     following = (
@@ -196,7 +245,8 @@ def _compared(query: Query, rows: Rows, speech: Speech, found: list[_Number]) ->
         ratio = values[0] / values[1] if values[1] else float("inf")
         return f"Ratio of {found[0].name} to {found[1].name} ({_lowered(what)}): {ratio:.4g}. {said}."
     if query.show == "difference":
-        gap = values[0] - values[1]
+        found = found[::-1] if query.order == "least" else found
+        gap = found[0].value - found[1].value
         shown = f"{100 * gap:.2f} percentage points" if query.want == "fraction" else number(gap)
         return f"Difference between {found[0].name} and {found[1].name} ({_lowered(what)}): {shown}. {said}."
     return f"{what}: {said}."

@@ -86,6 +86,8 @@ class Speech:
             )
         if where.op == "not":
             return self._not(where.parts[0])
+        if where.op == "missing":
+            return f"without a value in {self.field(where.field)}"
         if where.said and where.op != "is":
             return where.said
         if where.op == "is":

@@ -23,11 +23,24 @@ _LEADING = 5
 
 def groups(query: Query, rows: Rows, speech: Speech) -> Result | Refusal:
     """Name the groups of a column with their sizes, the largest first."""
+    if query.then is not None:
+        named = rows.sizes(query.then, rows.mask(query.where))
+        held = [(name, [one for one, _ in rows.sizes(query.by or "", mask)]) for name, mask in named]
+        table = table_of(["group", "n"], [(name, len(some)) for name, some in held])
+        said = "; ".join(f"{speech.name(name)}: {len(some)} ({_named(some, speech)})" for name, some in held)
+        text = f"Groups of {speech.column(query.by)} with {rows.noun}s in each of {speech.column(query.then)}: {said}."
+        return Result(text + unnamed(query.then, rows, rows.mask(query.where)) + speech.remarks(query, rows), table)
     table = sizes(query.by or "", rows, rows.mask(query.where))
     shown = [f"{speech.name(name)} ({n:,})" for name, n in zip(table["group"][:_SHOWN], table["n"], strict=False)]
     more = f" and {len(table) - _SHOWN} more" if len(table) > _SHOWN else ""
     text = f"There are {len(table)} groups in {speech.column(query.by)}: {', '.join(shown)}{more}."
     return Result(text + unnamed(query.by or "", rows, rows.mask(query.where)) + speech.remarks(query, rows), table)
+
+
+def _named(names: list[str], speech: Speech) -> str:
+    """List names, the first of them where they are many."""
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(speech.name(one) for one in names[:_SHOWN]) + more
 
 
 def unnamed(column: str, rows: Rows, mask: NDArray[np.bool_]) -> str:
