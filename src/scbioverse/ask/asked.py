@@ -15,11 +15,11 @@ from .run import run
 from .say import Speech
 
 if TYPE_CHECKING:
-    from .link import Link
     from .nearest import Nearness
     from .read import Reader
     from .result import Result
     from .rows import Rows
+    from .words import Link
 
 
 class Asked:

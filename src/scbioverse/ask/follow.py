@@ -9,7 +9,8 @@ from .query import MEASURES, Query, Refusal, Where, both
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .link import Link, Names
+    from .link import Names
+    from .words import Link
 
 _GLUE = frozenset(["IN", "OF", "BE", "DO", "ROWS", "COMMA", "THERE", "HAVING", "WHAT", "HAVE", "AND", "THAT"])
 # A question of these alone asks how many of what was asked about before.

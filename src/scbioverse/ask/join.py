@@ -8,147 +8,30 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from .bounds import (
+    after,
+    either_number,
+    implied,
+    joined,
+    joining,
+    limit,
+    measured,
+    more_than,
+    not_limit,
+    pick,
+    said_of,
+    than,
+    than_row,
+    two_limits,
+)
 from .grammar import letters, pattern
-from .link import USUAL, Link, Names, key_of
-from .query import FLIPPED, Where
+from .link import USUAL, Names
+from .query import Where
 from .values import listed
+from .words import Link, key_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-
-
-def said_of(links: Sequence[Link]) -> str:
-    """Return the words of some links."""
-    return " ".join(one.said for one in links)
-
-
-def _pick(links: Sequence[Link], *roles: str) -> list[Link]:
-    return [one for one in links if one.role in roles]
-
-
-def _joined(links: Sequence[Link], role: str, value: Any, items: tuple[Any, ...] = ()) -> Link:
-    notes = " ".join(dict.fromkeys(one.note for one in links if one.note))
-    return Link(role, said_of(links), value, items, notes)
-
-
-# ---------------------------------------------------------------- numbers
-
-
-def _number(link: Link, unit: Link | None) -> tuple[str, float]:
-    """Field that a unit implies, and the number in the units of the data; of per cent `"%"`."""
-    field, factor = unit.value if unit is not None and isinstance(unit.value, tuple) else ("", 1.0)
-    return ("%" if unit is not None and unit.value == "%" else field), link.value * factor
-
-
-def _limit(links: list[Link], _: Names) -> list[Link]:
-    numbers = _pick(links, "NUM", "HALF")
-    unit = next(iter(_pick(links, "UNIT")), None)
-    (field, low), sign = _number(numbers[0], unit), next(iter(_pick(links, "BOUND", "AFTER")), None)
-    if numbers[0].role == "HALF":
-        field, low = "%", 100 * low
-    if len(numbers) == 2:
-        return [_joined(links, "LIMIT", Where(op="between", field=field, values=(low, _number(numbers[1], unit)[1])))]
-    op: Any = sign.value if sign is not None else "=" if unit is not None else ">="
-    return [_joined(links, "LIMIT", Where(op=op, field=field, values=(low,)))]
-
-
-def _either_number(links: list[Link], _: Names) -> list[Link]:
-    parts = tuple(Where(op="=", values=(one.value,)) for one in _pick(links, "NUM"))
-    return [_joined(links, "LIMIT", Where(op="or", parts=parts))]
-
-
-def _not_limit(links: list[Link], _: Names) -> list[Link]:
-    held: Where = links[-1].value
-    turned = held.model_copy(update={"op": FLIPPED[held.op]}) if held.op in FLIPPED else held.negated()
-    return [_joined(links, "LIMIT", turned)]
-
-
-def _than(links: list[Link], _: Names) -> list[Link]:
-    """Read "higher than that of B cells", where no number follows."""
-    roles = {">": "MORE", "<": "LESS"}
-    if links[0].value not in roles:
-        return links
-    return [replace(links[0], role=roles[links[0].value]), Link("THAN", "than")]
-
-
-def _two_limits(links: list[Link], _: Names) -> list[Link]:
-    first, second = _pick(links, "LIMIT")
-    return [_joined(links, "LIMIT", Where(op=_word(links), parts=(first.value, second.value)))]
-
-
-def _word(links: Sequence[Link]) -> Any:
-    """Say how some parts are joined; `"?"` where both words stand among them."""
-    said = {one.role for one in links if one.role in ("AND", "OR")}
-    return "?" if len(said) > 1 else "or" if "OR" in said else "and"
-
-
-def _measured(links: list[Link], names: Names) -> list[Link]:
-    """Put a field into a bound."""
-    limit = next(iter(_pick(links, "LIMIT", "NUM")))
-    what = next(iter(_pick(links, "MEASURE", "FIELD", "GENES")), None)
-    bound = limit.value if limit.role == "LIMIT" else Where(op="=", values=(limit.value,))
-    fields = {leaf.field for leaf in bound.leaves()}
-    field = (
-        names.usual("n_genes_by_counts") if what is not None and what.role == "GENES" else what.value if what else ""
-    )
-    if "%" in fields:
-        field, bound = _percent(field, bound, names)
-        fields = {""}
-    if field is None or (fields - {"", field}):
-        return [_joined(links, "?", None)]
-    return [_joined(links, "HAS", bound.about(field))]
-
-
-def _percent(field: str, bound: Where, names: Names) -> tuple[str | None, Where]:
-    """Turn per cent into the units of a column of fractions; of amino acids into their share."""
-
-    def scaled(one: Where, factor: float) -> Where:
-        return one.model_copy(update={
-            "field": "", "values": tuple(float(value) / factor for value in one.values),
-            "parts": tuple(scaled(part, factor) for part in one.parts),
-        })  # fmt: skip
-
-    if field.startswith(("residue:", "share:")):
-        return field.replace("residue:", "share:"), scaled(bound, 100)
-    if not field.startswith(("obs:", "qc:")):
-        return None, bound
-    held = names.rows.numbers(field)
-    return field, scaled(bound, 100 if held[held == held].max(initial=0) <= 1 else 1)
-
-
-def _implied(links: list[Link], _: Names) -> list[Link]:
-    """Read "below 200 g/mol": the unit says of what."""
-    fields = {leaf.field for leaf in links[0].value.leaves()}
-    return [replace(links[0], role="HAS")] if fields.isdisjoint(("", "%")) else links
-
-
-def _after(links: list[Link], _: Names) -> list[Link]:
-    """Read "3 rings or fewer"."""
-    held: Where = links[0].value
-    return [_joined(links, "HAS" if held.op == "=" else "?", held.model_copy(update={"op": links[1].value}))]
-
-
-def _than_row(links: list[Link], names: Names) -> list[Link]:
-    """Turn "weigh more than aspirin" into a bound."""
-    row, (what, *_) = links[-1], _pick(links, "MEASURE", "MOREM")
-    sign = next(iter(_pick(links, "BOUND", "MORE", "LESS")), None)
-    field, order = what.value if what.role == "MOREM" else (what.value, "")
-    more = "MORE" in {one.role for one in links} or order == "most"
-    op: Any = sign.value if sign is not None and sign.role == "BOUND" else ">" if more else "<"
-    values = names.rows.numbers(field)[list(row.value)]
-    if len(values) != 1 or values[0] != values[0]:
-        return [_joined(links, "?", None)]
-    return [_joined(links, "HAS", Where(op=op, field=field, values=(float(values[0]),)))]
-
-
-def _more_than(links: list[Link], _: Names) -> list[Link]:
-    """Turn "heavier than 500" into a bound."""
-    (field, order), number = links[0].value, next(iter(_pick(links, "NUM")))
-    unit = next(iter(_pick(links, "UNIT")), None)
-    if any(one.value != field for one in _pick(links, "MEASURE")):
-        return [_joined(links, "?", None)]
-    op: Any = ">" if order == "most" else "<"
-    return [_joined(links, "HAS", Where(op=op, field=field, values=(_number(number, unit)[1],)))]
 
 
 # ---------------------------------------------------------------- groups by number
@@ -181,13 +64,11 @@ def _same_column(links: list[Link], names: Names) -> list[Link]:
     if column.value in names.rows.columns and held.value is not None:
         fields = {leaf.field for leaf in held.value.leaves()}
         if fields == {f"obs:{column.value}"}:
-            return [_joined(links, "WHERE", held.value, held.items)]
+            return [joined(links, "WHERE", held.value, held.items)]
         inside = names.rows.groups(column.value)
         if held.role == "TWICE" and all(str(one) in inside.names for one in held.value.values):
             return [
-                replace(
-                    _joined(links, "WHERE", held.value.model_copy(update={"field": f"obs:{column.value}"})), note=""
-                )
+                replace(joined(links, "WHERE", held.value.model_copy(update={"field": f"obs:{column.value}"})), note="")
             ]
     return links
 
@@ -201,109 +82,109 @@ def _has(links: list[Link], _: Names) -> list[Link]:
 
 
 def _listed(links: list[Link], _: Names) -> list[Link]:
-    parts, word = _pick(links, links[-1].role), _word(links)
+    parts, word = pick(links, links[-1].role), joining(links)
     # "No more than 3 donors and 5 acceptors": is 5 the most as well, or the number?
     signs = {one.value.op for one in parts if one.value.values and one.value.values != (0,)}
     if word == "?" or ("=" in signs and signs & {"<", "<=", ">", ">="}):
-        return [_joined(links, "MIXED", None)]
+        return [joined(links, "MIXED", None)]
     items = tuple(
         item for one in parts for item in (one.items if one.items and isinstance(one.items[0], Where) else (one.value,))
     )
-    return [_joined(links, links[-1].role, Where(op=word, parts=tuple(one.value for one in parts)), items)]
+    return [joined(links, links[-1].role, Where(op=word, parts=tuple(one.value for one in parts)), items)]
 
 
 def _prefixed(links: list[Link], _: Names) -> list[Link]:
-    head, held = links[0], next(iter(_pick(links, "HAS")))
+    head, held = links[0], next(iter(pick(links, "HAS")))
     items = held.items or (held.value,)
     ops: dict[str, Any] = {"BOTH": "and", "ALLOF": "and", "EITHER": "or", "NEITHER": "or", "ONEOF": "or"}
     if len(items) < 2 or (head.role == "BOTH" and held.value.op == "or"):
-        return [_joined(links, "MIXED", None)]
+        return [joined(links, "MIXED", None)]
     where = Where(op=ops[head.role], parts=items)
     # "Not both" is plain; without the word "not A and B" is not.
     if head.role == "ONEOF":
         one = Where(op="and", parts=(where, Where(op="and", parts=items).negated()))
-        return [_joined(links, "HAS", one if len(items) == 2 else where)] if len(items) == 2 else links
-    return [_joined(links, "HAS", where.negated() if head.role == "NEITHER" else where)]
+        return [joined(links, "HAS", one if len(items) == 2 else where)] if len(items) == 2 else links
+    return [joined(links, "HAS", where.negated() if head.role == "NEITHER" else where)]
 
 
 def _lack_both(links: list[Link], _: Names) -> list[Link]:
     """Read "lack both A and B": neither; "without both" and "lack either" may mean one of them."""
     held = links[-1]
     if links[0].role != "LACK" or links[1].role != "BOTH" or held.value.op != "and" or len(held.items) < 2:
-        return [_joined(links, "MIXED", None)]
-    return [links[0], _joined(links[1:], "HAS", Where(op="or", parts=held.items))]
+        return [joined(links, "MIXED", None)]
+    return [links[0], joined(links[1:], "HAS", Where(op="or", parts=held.items))]
 
 
 def _not_has(links: list[Link], _: Names) -> list[Link]:
-    held = next(iter(_pick(links, "HAS")))
+    held = next(iter(pick(links, "HAS")))
     if held.value.op == "and" and held.items:
-        return [_joined(links, "MIXED", None)]
-    return [_joined(links, "HAS", held.value.negated())]
+        return [joined(links, "MIXED", None)]
+    return [joined(links, "HAS", held.value.negated())]
 
 
 def _predicate(role: str) -> Callable[[list[Link], Names], list[Link]]:
     def build(links: list[Link], names: Names) -> list[Link]:
-        held = next(iter(_pick(links, "HAS")))
+        held = next(iter(pick(links, "HAS")))
         denied = sum(one.role in ("NOT", "NO", "LACK", "LACKING", "NEG") for one in links) % 2
         if denied:
             held = _not_has([held], names)[0]
         if held.role == "MIXED":
-            return [_joined(links, "MIXED", None)]
+            return [joined(links, "MIXED", None)]
         often = [one for one in links if one.role in ("TOP", "MORE", "LESS", "OFTEN")]
-        return [_joined(links, role, held.value, held.items), *often]
+        return [joined(links, role, held.value, held.items), *often]
 
     return build
 
 
 def _as_predicate(links: list[Link], _: Names) -> list[Link]:
-    return [_joined(links, "PRED", links[-1].value)]
+    return [joined(links, "PRED", links[-1].value)]
 
 
 def _as_trait(links: list[Link], _: Names) -> list[Link]:
     held = links[-1]
-    value = held.value.negated() if _pick(links, "NOT", "OUT") else held.value
-    return [_joined(links, "TRAIT", value)]
+    value = held.value.negated() if pick(links, "NOT", "OUT") else held.value
+    return [joined(links, "TRAIT", value)]
 
 
 def _not_where(links: list[Link], _: Names) -> list[Link]:
     kept = [one for one in links[:-1] if one.role == "BE"]
-    return [*kept, _joined(links, links[-1].role, links[-1].value.negated())]
+    return [*kept, joined(links, links[-1].role, links[-1].value.negated())]
 
 
 def _groups(links: list[Link], names: Names) -> list[Link]:
     """Join groups that are listed: those of one column are alternatives, whichever word joins them."""
-    parts = _pick(links, "WHERE")
+    parts = pick(links, "WHERE")
     fields = {leaf.field for one in parts for leaf in one.value.leaves()}
-    word, each = _word(links), bool(_pick(links, "BOTH"))
+    word, each = joining(links), bool(pick(links, "BOTH"))
     if len(fields) == 1 and {one.said.lower() for one in links} & {"but", "yet", "while"}:
         denied = [one.value.op == "not" for one in parts]
         if any(denied) == all(denied):
-            return [_joined(links, "MIXED", None)]  # "T cells but B cells"
+            return [joined(links, "MIXED", None)]  # "T cells but B cells"
     if any(one.value.op == "not" for one in parts):
         if len(fields) == 1:
             return links
         # "In D1 but not stim"
         plain = word == "and" and not any(one.value.op == "or" and len(_fields_of(one.value)) > 1 for one in parts)
         where = Where(op="and", parts=tuple(one.value for one in parts))
-        return [_joined(links, "WHERE" if plain else "MIXED", where if plain else None)]
+        return [joined(links, "WHERE" if plain else "MIXED", where if plain else None)]
     several = any(names.rows.groups(one.removeprefix("obs:")).several for one in fields if one.startswith("obs:"))
     if len(fields) == 1 and not several:
         word = "or"
     # Where a row may hold both, "oncology and pain" may mean those of either or those of both.
     if word == "?" or (word == "and" and len(fields) == 1 and not each):
-        return [_joined(links, "MIXED", None)]
+        return [joined(links, "MIXED", None)]
     flat = tuple(
         replace(one, value=item, items=())
         for one in parts
         for item in (one.items if one.items and isinstance(one.items[0], Where) else (one.value,))
     )
     items = tuple(one.value for one in flat)
-    return [_joined(links, "WHERE", Where(op=word, parts=items), items)]
+    return [joined(links, "WHERE", Where(op=word, parts=items), items)]
 
 
 def _mixed(links: list[Link], _: Names) -> list[Link]:
     """Read "neither T cells nor express CD19" as two that must be asked for."""
-    return [_joined(links, "MIXED", None)]
+    return [joined(links, "MIXED", None)]
 
 
 def _either(links: list[Link], _: Names) -> list[Link]:
@@ -322,7 +203,7 @@ def _alternatives(where: Where) -> bool:
 
 def _unclear(held: list[Link], names: Names) -> list[Link]:
     """Mark "B cells in D1 or T cells in D2": where more stands beside it, how far "or" reaches is not said."""
-    beside = _pick(held, "WHERE", "TRAIT", "PRED", "HAS", "BYCOL")
+    beside = pick(held, "WHERE", "TRAIT", "PRED", "HAS", "BYCOL")
     # "CD3E+ cells are in D1 or stim": what stands behind the verb is one condition, if no type is in it.
     behind = re.search(letters(["BE"]) + letters(["IN"]) + letters(["WHERE"]) + "$", letters(one.role for one in held))
     types = {f"obs:{one}" for one in getattr(names.rows, "types", {})}
@@ -357,7 +238,7 @@ def _drop(*roles: str) -> Callable[[list[Link], Names], list[Link]]:
 
 def _rename(role: str, source: str) -> Callable[[list[Link], Names], list[Link]]:
     def build(links: list[Link], _: Names) -> list[Link]:
-        held = next(iter(_pick(links, source)))
+        held = next(iter(pick(links, source)))
         return [replace(held, role=role, said=said_of(links))]
 
     return build
@@ -370,28 +251,28 @@ def _counts(links: list[Link], _: Names) -> list[Link]:
 
 
 def _expression(links: list[Link], _: Names) -> list[Link]:
-    gene = next(iter(_pick(links, "FIELD")))
-    return [_joined(links, "MEASURE", gene.value)] if gene.value.startswith("gene:") else links
+    gene = next(iter(pick(links, "FIELD")))
+    return [joined(links, "MEASURE", gene.value)] if gene.value.startswith("gene:") else links
 
 
 def _lost(links: list[Link], names: Names) -> list[Link]:
     """Read "cells without an age": no value; of what is counted, as "no mitochondrial counts", none."""
-    field = next(iter(_pick(links, "MEASURE", "COLUMN")))
+    field = next(iter(pick(links, "MEASURE", "COLUMN")))
     name = field.value if field.role == "MEASURE" else f"obs:{field.value}"
-    role = "PRED" if _pick(links, "HAVE", "LACK", "BE") else "TRAIT"
+    role = "PRED" if pick(links, "HAVE", "LACK", "BE") else "TRAIT"
     counted = key_of(field.said)[-1] in _COUNTED
     if counted and name in {names.usual(one) for one in USUAL}:
         where = Where(op="=", field=name, values=(0,))
-        return links if _pick(links, "MISSING") else [_joined(links, role, where)]
+        return links if pick(links, "MISSING") else [joined(links, role, where)]
     if not name.startswith("obs:"):
         return links
     where = Where(op="missing", field=name)
-    return [_joined(links, role, where.negated() if _pick(links, "NOT") else where)]
+    return [joined(links, role, where.negated() if pick(links, "NOT") else where)]
 
 
 def _kept_apart(links: list[Link], names: Names) -> list[Link]:
     """Read "male donors" as the cells of these, where each donor is one or the other."""
-    where, column = next(iter(_pick(links, "WHERE"))), next(iter(_pick(links, "COLUMN")))
+    where, column = next(iter(pick(links, "WHERE"))), next(iter(pick(links, "COLUMN")))
     if column.value in (names.cluster_column, names.type_column) or where.value.op != "is":
         return links
     held = names.rows.known(where.value)
@@ -403,12 +284,12 @@ def _kept_apart(links: list[Link], names: Names) -> list[Link]:
 
 
 def _two_columns(links: list[Link], _: Names) -> list[Link]:
-    first, second = _pick(links, "COLUMN")
+    first, second = pick(links, "COLUMN")
     return links if first.value == second.value else [Link("BYCOL", said_of(links), (first.value, second.value))]
 
 
 def _gene_number(links: list[Link], names: Names) -> list[Link]:
-    return [*_pick(links, "STAT", "TOP"), Link("MEASURE", "genes", names.usual("n_genes_by_counts"))]
+    return [*pick(links, "STAT", "TOP"), Link("MEASURE", "genes", names.usual("n_genes_by_counts"))]
 
 
 # Words for what is counted of a gene or a cell.
@@ -417,19 +298,19 @@ _AND = "(COMMA? (AND|OR)|COMMA)"
 # In this order, each as often as it fits; then all once more.
 # Neighbours, as roles, and what builds that which stands in their place.
 RULES: tuple[tuple[str, Callable[[list[Link], Names], list[Link]]], ...] = (
-    ("BOUND (NUM|HALF) UNIT?", _limit),  # "more than 5", "at least half", "above 4 %"
-    ("(?<=BE)NUM UNIT(?!OF)", _limit),  # "are 50 years old"
-    ("NUM UNIT? AFTER", _limit),  # "5 or more"
-    ("BETWEEN NUM UNIT? AND NUM UNIT?", _limit),  # "between 2 and 5"
-    ("IN? NUM UNIT? TO NUM UNIT?", _limit),  # "2 to 5"
-    ("NOT LIMIT", _not_limit),  # "not more than 5"
-    ("BOUND (THAT OF?)?(?=WHERE|TRAIT|ROWS|IN|OF)", _than),  # "higher than that of B cells"
+    ("BOUND (NUM|HALF) UNIT?", limit),  # "more than 5", "at least half", "above 4 %"
+    ("(?<=BE)NUM UNIT(?!OF)", limit),  # "are 50 years old"
+    ("NUM UNIT? AFTER", limit),  # "5 or more"
+    ("BETWEEN NUM UNIT? AND NUM UNIT?", limit),  # "between 2 and 5"
+    ("IN? NUM UNIT? TO NUM UNIT?", limit),  # "2 to 5"
+    ("NOT LIMIT", not_limit),  # "not more than 5"
+    ("BOUND (THAT OF?)?(?=WHERE|TRAIT|ROWS|IN|OF)", than),  # "higher than that of B cells"
     ("MORE|LESS THAN THAT OF", _drop("THAT", "OF")),
-    ("LIMIT (AND|OR) LIMIT", _two_limits),  # "above 1 and below 5"
-    ("MEASURE BOUND ROW", _than_row),  # "weigh more than aspirin"
-    ("MORE MEASURE THAN ROW", _than_row),  # "a higher logP than aspirin"
-    ("LESS MEASURE THAN ROW", _than_row),
-    ("MOREM THAN NUM (UNIT|MEASURE)?", _more_than),  # "heavier than 500", "longer than 100 residues"
+    ("LIMIT (AND|OR) LIMIT", two_limits),  # "above 1 and below 5"
+    ("MEASURE BOUND ROW", than_row),  # "weigh more than aspirin"
+    ("MORE MEASURE THAN ROW", than_row),  # "a higher logP than aspirin"
+    ("LESS MEASURE THAN ROW", than_row),
+    ("MOREM THAN NUM (UNIT|MEASURE)?", more_than),  # "heavier than 500", "longer than 100 residues"
     ("FIELD MEASURE", _counts),  # "LYZ counts"
     ("(NO|HAVE|HAVING|LACK|LACKING) FIELD EXPRESSION(?!BE|BOUND|NUM|MORE|LESS|OF|IN)", _drop("EXPRESSION")),
     ("BY THEM(?=STAT|MEASURE|COUNT|SHARE)", _drop("THEM")),  # "by their mean depth"
@@ -452,18 +333,18 @@ RULES: tuple[tuple[str, Callable[[list[Link], Names], list[Link]]], ...] = (
     ("WHERE (COMMA? (AND|OR)|COMMA|VERSUS|THAN|IN|TO)+ NUM", _numbered),  # "clusters 2 and 5"
     ("COLUMN (WHERE|TWICE)", _same_column),  # "cell_type B"
     ("(WHERE|TWICE) COLUMN", _same_column),  # "the stim condition"
-    ("(?<!TOP)(LIMIT|NUM) GENES SEEN?", _measured),  # "more than 1000 genes detected"
+    ("(?<!TOP)(LIMIT|NUM) GENES SEEN?", measured),  # "more than 1000 genes detected"
     ("STAT (COUNT|OF)* GENES SEEN?", _gene_number),  # "the mean number of genes"
     ("EXPRESSION (OF|IN)? FIELD", _expression),  # "expression of LYZ": its value, not whether
     ("FIELD EXPRESSION", _expression),
-    ("NUM OR NUM", _either_number),  # "2 or 3 rings"
-    ("(MEASURE|FIELD) (BE|OF)* LIMIT", _measured),  # "a logP above 3"
-    ("LIMIT (MEASURE|FIELD)", _measured),  # "more than 2 rings"
-    ("(LIMIT|NUM) COUNT FIELD", _measured),
-    ("(MEASURE|FIELD) (BE|OF|BOUND)* NUM UNIT?", _measured),
-    ("NUM (MEASURE|FIELD)", _measured),  # "3 rings"
-    ("LIMIT", _implied),  # "below 200 g/mol"
-    ("HAS AFTER", _after),  # "3 rings or fewer"
+    ("NUM OR NUM", either_number),  # "2 or 3 rings"
+    ("(MEASURE|FIELD) (BE|OF)* LIMIT", measured),  # "a logP above 3"
+    ("LIMIT (MEASURE|FIELD)", measured),  # "more than 2 rings"
+    ("(LIMIT|NUM) COUNT FIELD", measured),
+    ("(MEASURE|FIELD) (BE|OF|BOUND)* NUM UNIT?", measured),
+    ("NUM (MEASURE|FIELD)", measured),  # "3 rings"
+    ("LIMIT", implied),  # "below 200 g/mol"
+    ("HAS AFTER", after),  # "3 rings or fewer"
     ("RULE", _rename("HAS", "RULE")),
     ("FIELD", _has),  # a gene or an element by itself: some of it
     (f"HAS ({_AND} HAS)+", _listed),

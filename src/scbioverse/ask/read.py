@@ -6,15 +6,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from .follow import BARE, followed
-from .grammar import FORMS, letters, pattern
+from .grammar import forms, letters, pattern
 from .join import chunked, said_of
-from .link import Link, Names
 from .query import FLIPPED, MEASURES, Query, Refusal, Where, both
 from .values import listed
+from .words import Link
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from .link import Names
     from .rows import Rows
 
 _ENDS = {"MORE": "most", "LESS": "least"}
@@ -75,7 +76,7 @@ def _not_known(words: Sequence[str], rows: Rows) -> str:
 
 
 class Rules:
-    """Reads by :data:`scbioverse.ask.grammar.FORMS`.
+    """Reads by :func:`scbioverse.ask.grammar.forms`.
 
     Parameters
     ----------
@@ -207,7 +208,7 @@ class Rules:
 
     def _fitted(self, rest: Sequence[Link], by: list[Link]) -> Query | Refusal | None:
         roles = letters(one.role for one in rest)
-        for text, constants in FORMS if rest else ():
+        for text, constants in forms() if rest else ():
             found = pattern(text).fullmatch(roles)
             if found is None:
                 continue
