@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from functools import cache
-from typing import TYPE_CHECKING, cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -15,9 +15,6 @@ from .lexicon import DEGREES, NEVER_TYPES
 from .query import Where
 from .values import listed
 from .words import Link, Word, key_of
-
-if TYPE_CHECKING:
-    from .link import Names
 
 _TYPE_WORDS = 6
 CELL = Word("cell", "cell", "cell")
@@ -31,10 +28,10 @@ class TypeNames:
     Parameters
     ----------
     names
-        The other names of the data.
+        The other names of the data, a :class:`scbioverse.ask.link.Names`.
     """
 
-    def __init__(self, names: Names) -> None:
+    def __init__(self, names: Any) -> None:
         self.names, self.rows = names, cast("Cells", names.rows)
 
     def at(self, words: list[Word], at: int, known: int) -> tuple[Link, int] | None:
