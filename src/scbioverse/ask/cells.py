@@ -73,7 +73,7 @@ class Cells(Rows):
             found = {symbol: min(claims).column for symbol, claims in claims_of(self.names).items()}
         return {name: i for i, name in reversed(list(enumerate(self.names))) if name} | found
 
-    def _readable(self) -> Matrix:
+    def readable(self) -> Matrix:
         """Return the matrix for reading its values.
 
         Raises
@@ -94,7 +94,7 @@ class Cells(Rows):
         return super().measured(kind, name)
 
     def _column(self, at: int) -> NDArray[np.float64]:
-        parts = [block.toarray() for _, block in self._readable().blocks(columns=[at])]
+        parts = [block.toarray() for _, block in self.readable().blocks(columns=[at])]
         return self._checked(np.concatenate(parts).astype(np.float64).ravel())
 
     def _checked(self, values: NDArray[Any]) -> NDArray[Any]:
@@ -109,7 +109,7 @@ class Cells(Rows):
     def _quality(self) -> dict[str, NDArray[np.float64]]:
         mito = np.array([name.upper().startswith("MT-") for name in self.names])
         genes, totals, of_mito = [], [], []
-        for _, block in self._readable().blocks():
+        for _, block in self.readable().blocks():
             if not np.array_equal(self._checked(block.data), np.round(block.data)):
                 raise InputError(f"{matrix_name(self.matrix.layer)} holds no counts: sums of them are not known.")
             genes.append((block > 0).sum(axis=1))
@@ -131,7 +131,7 @@ class Cells(Rows):
             Number of groups.
         """
         cells, sums = np.zeros((n, len(self.names))), np.zeros((n, len(self.names)))
-        for rows, whole in self._readable().blocks():
+        for rows, whole in self.readable().blocks():
             held = codes[rows]
             inside = np.flatnonzero(held >= 0)
             if not inside.size:

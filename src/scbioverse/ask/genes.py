@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from scipy import sparse
 
+from ..explain.expression import Expression
+from ..explain.support import group_evidence
 from ..knowledge import canonical_phrase, load_ontology, markers_for
 from ..knowledge.markers import SOURCES, load_markers
 from .cells import LARGEST_P, LEAST_CHANGE, LEAST_FRACTION, Cells, cell_type
@@ -21,7 +24,8 @@ if TYPE_CHECKING:
 
 MARKERS = 5
 _MOST_GROUPS = 40
-_TESTED = 12
+# Markers of a type, and of each of its ancestors, that are tested.
+_TESTED, _OF_ANCESTORS = 12, 3
 # Doublets: a cluster whose cells have so many times the genes of all, and markers of two others in most of its cells.
 _MORE_GENES = 1.3
 # Low quality: half the genes of the median cell, or twice the share of mitochondrial counts.
@@ -194,10 +198,10 @@ def why(query: Query, rows: Cells, speech: Speech) -> Result | Refusal:
     """Compare, in a group, the evidence for its label and for the one it might have had.
 
     The evidence of a label are the genes that the marker tables list for its type; each is supported where it is
-    expressed by more of the group's cells than of the others.
+    high in the group's cells beside all others by the rule of :mod:`scbioverse.explain`, as in the reasons for labels.
     """
     mask = rows.mask(query.among)
-    outside = rows.asked & rows.others(query.among)
+    outside = rows.others(query.among)
     if not mask.any() or not outside.any():
         return Refusal(text=f"There is nothing to compare: {speech.who(query.among)}.")
     said, tables = [], []
@@ -229,14 +233,17 @@ def type_of(where: Where) -> str | None:
 
 
 def evidence(cl_id: str, mask: NDArray[np.bool_], outside: NDArray[np.bool_], rows: Cells) -> pd.DataFrame:
-    """Known markers of a type that were measured, and the shares of cells that express them inside and outside."""
-    listed_genes = [one for one in markers_for(cl_id, include="ancestors")["gene"] if one in rows.genes][:_TESTED]
-    found = []
-    for gene in listed_genes:
-        held = rows.numbers(f"gene:{gene}") > 0
-        inside, there = float(held[mask].mean()), float(held[outside].mean())
-        found.append((gene, inside, there, inside > there and inside >= LEAST_FRACTION))
-    return table_of(["gene", "fraction_in", "fraction_out", "supported"], found)
+    """Test the known markers of a type in some cells, by :func:`scbioverse.explain.support.group_evidence`."""
+    known = markers_for(cl_id, include="ancestors")["gene"]
+    genes = [one for one in dict.fromkeys(known) if one in rows.genes]
+    logs = [Expression(block, rows.names) for _, block in rows.readable().blocks()]
+    genes = [one for one in genes if all(one in block.positions for block in logs)]
+    if not genes:
+        return pd.DataFrame()
+    values = sparse.vstack([block.logs(genes) for block in logs])
+    groups = pd.Categorical(np.where(mask, "in", np.where(outside, "out", None)), categories=["in", "out"])
+    labels = {"in": cl_id, "out": None}
+    return group_evidence(values, genes, groups, labels, max_genes=_TESTED, max_genes_per_ancestor=_OF_ANCESTORS)
 
 
 def define(query: Query, rows: Cells, speech: Speech) -> Result | Refusal:

@@ -45,7 +45,9 @@ def _settled(text: str) -> dict[str, Any]:
 
 
 _CHECK = re.compile(r"check([<>=]+)([\d.]+)")
-_FLAGS = frozenset(["twice", "cells", "share", "pair", "owner", "single", "place"])
+_FLAGS = frozenset(
+    ["twice", "cells", "share", "pair", "owner", "single", "place", "same", "ahead", "either", "alone", "own"]
+)
 
 
 @cache

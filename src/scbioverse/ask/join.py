@@ -187,6 +187,15 @@ def _mixed(links: list[Link], _: Names) -> list[Link]:
     return [joined(links, "MIXED", None)]
 
 
+def _both_traits(links: list[Link], _: Names) -> list[Link]:
+    return links[1:] if links[1].value.op == "and" else links
+
+
+def _asked_first(links: list[Link], _: Names) -> list[Link]:
+    """Read "of all cell types, which" as "which cell type"."""
+    return [links[-1], *pick(links, "COLUMN")]
+
+
 def _either(links: list[Link], _: Names) -> list[Link]:
     return links[1:] if links[-1].value.op == "or" else links
 
@@ -273,7 +282,8 @@ def _lost(links: list[Link], names: Names) -> list[Link]:
 def _kept_apart(links: list[Link], names: Names) -> list[Link]:
     """Read "male donors" as the cells of these, where each donor is one or the other."""
     where, column = next(iter(pick(links, "WHERE"))), next(iter(pick(links, "COLUMN")))
-    if column.value in (names.cluster_column, names.type_column) or where.value.op != "is":
+    # "B cell clusters" are something else than B cells.
+    if where.value.op != "is" or where.value.field.removeprefix("obs:") in getattr(names.rows, "types", {}):
         return links
     held = names.rows.known(where.value)
     sets = [mask & ~pd.isna(held) for _, mask in names.rows.sizes(column.value, names.rows.asked)]
@@ -289,6 +299,7 @@ def _two_columns(links: list[Link], _: Names) -> list[Link]:
 
 
 def _gene_number(links: list[Link], names: Names) -> list[Link]:
+    """Read "the mean number of genes", "more genes than"."""
     return [*pick(links, "STAT", "TOP"), Link("MEASURE", "genes", names.usual("n_genes_by_counts"))]
 
 
@@ -334,7 +345,8 @@ RULES: tuple[tuple[str, Callable[[list[Link], Names], list[Link]]], ...] = (
     ("COLUMN (WHERE|TWICE)", _same_column),  # "cell_type B"
     ("(WHERE|TWICE) COLUMN", _same_column),  # "the stim condition"
     ("(?<!TOP)(LIMIT|NUM) GENES SEEN?", measured),  # "more than 1000 genes detected"
-    ("STAT (COUNT|OF)* GENES SEEN?", _gene_number),  # "the mean number of genes"
+    ("STAT (COUNT|OF)* GENES SEEN?", _gene_number),
+    ("(?<=TOP|MORE|LESS)GENES(?=STAT|THAN)", _gene_number),  # "the mean number of genes"
     ("EXPRESSION (OF|IN)? FIELD", _expression),  # "expression of LYZ": its value, not whether
     ("FIELD EXPRESSION", _expression),
     ("NUM OR NUM", either_number),  # "2 or 3 rings"
@@ -349,7 +361,7 @@ RULES: tuple[tuple[str, Callable[[list[Link], Names], list[Link]]], ...] = (
     ("FIELD", _has),  # a gene or an element by itself: some of it
     (f"HAS ({_AND} HAS)+", _listed),
     ("(LACK|LACKING) (BOTH|EITHER) HAS", _lack_both),
-    ("(BOTH|ALLOF|EITHER|NEITHER|ONEOF) HAS TOGETHER?", _prefixed),  # "neither CD3D nor LYZ"
+    ("(BOTH|ALLOF|EITHER|NEITHER|ONEOF) HAS TOGETHER?(?!POS|NEG|HAVING)", _prefixed),  # "neither CD3D nor LYZ"
     ("(?<=HAVE|HAVING|LACK|LACKING|NO)SEEN HAS", _drop("SEEN")),
     ("(NOT|NO) HAS", _not_has),  # "but no fluorine"
     (f"HAS ({_AND} HAS)+", _listed),
@@ -381,6 +393,9 @@ RULES: tuple[tuple[str, Callable[[list[Link], Names], list[Link]]], ...] = (
     ("EITHER (IN|OF)* WHERE", _either),
     ("(IN|OF) WHERE COLUMN", _kept_apart),  # "from male donors"
     ("(IN|OF|BE) COLUMN(?=TRAIT)", _drop("IN", "OF", "COLUMN")),  # "from donors older than 50"
+    ("BOTH TRAIT", _both_traits),
+    ("EVERYWHERE COLUMN", _drop("EVERYWHERE", "COLUMN")),  # "across all donors": all cells
+    ("(OF|AMONG) ALL? COLUMN COMMA (WHICH|WHAT)", _asked_first),
     ("BY COLUMN", _rename("BYCOL", "COLUMN")),  # "per donor": of any form
 )
 

@@ -202,8 +202,10 @@ class Rules:
     def _form(self, held: Sequence[Link]) -> Query | Refusal | None:
         by = [one for one in held if one.role == "BYCOL"]
         rest = [one for one in held if one.role != "BYCOL"]
-        while rest and by and rest[0].role == "COMMA":
+        while rest and rest[0].role == "COMMA":
             rest = rest[1:]
+        while rest and rest[-1].role == "COMMA":
+            rest = rest[:-1]
         return self._fitted(rest, by) or self._fitted(_turned(rest), by)
 
     def _fitted(self, rest: Sequence[Link], by: list[Link]) -> Query | Refusal | None:
@@ -234,6 +236,14 @@ class Rules:
             return None
         if plain.pop("single", False) and parts["w"][0].value.op == "or":
             return None  # "compare B and T cells of ctrl and stim": each by itself, or both together?
+        if plain.pop("alone", False) and by:
+            return None
+        if plain.pop("same", False) and _about(parts["s"]) != _about(parts["t"]):
+            return None  # "B cells per NK cell", not "B cells per donor1"
+        if plain.pop("ahead", False):
+            plain |= {"show": "check", "check": (">", 0.0)}
+        if plain.pop("either", False) and parts["sides"][0].value.op != "or":
+            return None
         if plain.pop("place", False):
             parts["w"] = [*parts["w"], *parts.pop("s")]
         if plain.pop("twice", False):
@@ -265,7 +275,8 @@ class Rules:
             named = [name for link in by for name in (link.value if isinstance(link.value, tuple) else (link.value,))]
             if len(named) > 2 or len({*named, filled.get("by")} - {None}) != len(named) + ("by" in filled):
                 return None
-            if plain.get("want") == "composition" and filled["where"] is None and "by" not in filled:
+            own = plain.pop("own", False)
+            if plain.get("want") == "composition" and filled["where"] is None and "by" not in filled and not own:
                 filled["by"] = self.names.type_column if named != [self.names.type_column] else None
                 filled = {name: value for name, value in filled.items() if value is not None or name != "by"}
             filled["by"], *then = [filled.get("by"), *named] if "by" in filled else named

@@ -241,6 +241,10 @@ def _compared(query: Query, rows: Rows, speech: Speech, found: list[_Number]) ->
     if query.show == "check" and query.check is not None:
         yes = COMPARE[query.check[0]](values[0], values[1])
         return f"{'Yes' if yes else 'No'}: {_lowered(what)}: {said}."
+    if query.show == "rank":
+        best = (max if query.order == "most" else min)(values)
+        names = listed([speech.name(one.name) for one in found if one.value == best])
+        return f"{names}: the {'highest' if query.order == 'most' else 'lowest'} in {_lowered(what)}: {said}."
     if query.show == "ratio":
         ratio = values[0] / values[1] if values[1] else float("inf")
         return f"Ratio of {found[0].name} to {found[1].name} ({_lowered(what)}): {ratio:.4g}. {said}."

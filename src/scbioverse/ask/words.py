@@ -54,6 +54,7 @@ class Word:
 def words_of(text: str) -> list[Word]:
     """Cut a question into words; hyphens and underscores part them, signs of genes are words."""
     found = []
+    text = re.sub(r"(?<=\d)['\u2019]s\b", " ", text)
     text = re.sub(r"(?<=\d)\s*[-\u2013]\s*(?=\d)|(?<=[A-Za-z\d+]):(?=[A-Z])", " to ", text)
     for match in _TOKEN.finditer(re.sub(r"(\w+)n['\u2019]t\b", r"\1 not", text).replace("can not", "cannot")):
         said = match[0]
