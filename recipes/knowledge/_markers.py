@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 
 from _tables import read, split, write
 
-from scbioverse.knowledge import load_ontology, resolve_label
+from scbioverse.knowledge import load_ontology
 from scbioverse.knowledge.genes import load_genes
+from scbioverse.knowledge.names.resolver import resolve_table_entry
 from scbioverse.knowledge.names.tokens import gene_token
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ def rows() -> Iterator[Row]:
 def term_of(label: str, given: str) -> str | None:
     """Term of a source's label: our reading where it is sure, the source's own id, then a less sure reading."""
     ontology = load_ontology()
-    own = resolve_label(label)
+    own = resolve_table_entry(label)
     if own.cl_id and own.score >= 0.9:
         return own.cl_id
     if given in ontology:

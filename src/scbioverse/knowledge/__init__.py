@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from .cards import general_texts, label_card
     from .genes import GeneTable, harmonise, load_genes
     from .markers import SOURCES, load_markers, markers_for
-    from .names.resolver import Resolution, resolve_label, resolve_labels
+    from .names.company import resolve_labels
+    from .names.resolver import Resolution, resolve_label
     from .ontology import Ontology, Term, load_ontology
     from .phrases import canonical_phrase
 
@@ -31,7 +32,7 @@ _WHERE = {
     "canonical_phrase": "phrases",
     "Resolution": "names.resolver",
     "resolve_label": "names.resolver",
-    "resolve_labels": "names.resolver",
+    "resolve_labels": "names.company",
 }
 
 __all__ = [

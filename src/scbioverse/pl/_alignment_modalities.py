@@ -139,7 +139,7 @@ def _kind(
 def _written(names: list[str], modality: str) -> list[str]:
     """Descriptions of names of cell types; other texts as they are."""
     from ..knowledge.cards import label_card
-    from ..knowledge.names.resolver import resolve_labels
+    from ..knowledge.names.company import resolve_labels
 
     if modality != "cell" or max(map(len, names)) > LONGEST_LABEL:
         return names

@@ -188,7 +188,7 @@ def _labels(adata: AnnData, key: str) -> tuple[list[str], NDArray[np.int64]]:
 def _texts(labels: Sequence[str], n_general: int, generator: np.random.Generator) -> tuple[list[str], list[str]]:
     """Return the description of each label, and a draw of unrelated text."""
     from ..knowledge.cards import general_texts, label_card
-    from ..knowledge.names.resolver import resolve_labels
+    from ..knowledge.names.company import resolve_labels
 
     cards = [label_card(found.cl_id or found.name) for found in resolve_labels(list(labels))]
     # Labels of one term would have one text, and no cell could find its own.

@@ -10,7 +10,7 @@ from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Literal
 
 from .._read import read_table
-from ..ontology import Ontology, fold, load_ontology
+from ..ontology import Ontology, load_ontology
 from .tokens import loose_key, strict_key, tokens
 
 if TYPE_CHECKING:
@@ -32,8 +32,6 @@ class NameIndex:
 
     Attributes
     ----------
-    spelt
-        Folded shorthand kept by hand, where the order of words counts ("T/NK").
     curated, labels, synonyms, loose, crosswalk, crosswalk_loose
         Key to id: shorthand kept by hand; ontology labels and synonyms as they are; all these with fillers dropped;
         names that published label crosswalks map by hand, as they are and with fillers dropped.
@@ -43,7 +41,6 @@ class NameIndex:
         Key made of genes only, to id.
     """
 
-    spelt: dict[str, str]
     curated: dict[Key, str]
     labels: dict[Key, str]
     synonyms: dict[Key, str]
@@ -119,7 +116,6 @@ def build_index(*, crosswalk: bool = True) -> NameIndex:
                 # A label's short form is worth more than a synonym's.
                 dropped = len(key) - len(loose) + (0 if name == term.label else 10)
                 slack[loose][cl_id] = min(dropped, slack[loose].get(cl_id, dropped))
-    spelt: dict[str, str] = {}
     curated: dict[Key, str] = {}
     marker: dict[Key, str] = {}
     by_context: dict[tuple[str, Key], str] = {}
@@ -129,11 +125,8 @@ def build_index(*, crosswalk: bool = True) -> NameIndex:
             by_context[context, key] = cl_id
         else:
             (marker if kind == "marker" else curated).setdefault(key, cl_id)
-            if kind == "name":
-                spelt[fold(name)] = cl_id
     names = {strict_key(tokens(name)): cl_id for name, cl_id in read_table("names.tsv.gz")} if crosswalk else {}
     return NameIndex(
-        spelt=spelt,
         curated=curated,
         labels=_settled(labels, ontology),
         synonyms=_settled(synonyms, ontology),

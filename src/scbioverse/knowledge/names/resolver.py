@@ -12,14 +12,15 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from ..ontology import ROOT, fold, load_ontology
+from ..ontology import ROOT, load_ontology
 from .index import Hit, How, NameIndex, load_index
 from .readings import best_part, contradicts, readings, without_restated
+from .short_names import abbreviated, readings_in, shorthand_for
 from .tokens import is_gene, loose_key, strict_key, tokens
 from .words import meanings, word_set
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,8 @@ class Resolution:
         (after dropping or reading parts of the name), `"marker"` (the name was only a gene), `"none"`.
     score
         Trust from 0 to 1; a rank of the rules, not a probability.
+    because
+        Names in the same list that decided between several readings, and where they are from; empty for none.
     """
 
     name: str
@@ -46,6 +49,7 @@ class Resolution:
     term_label: str
     how: How
     score: float
+    because: str = ""
 
 
 _ID = re.compile(r"^CL[:_](\d{7})$", re.IGNORECASE)
@@ -58,6 +62,8 @@ _NO_TYPE = re.compile(
     r"|junk|outliers?|filtered|removed?|to be removed|not assigned|no label)\b",
     re.IGNORECASE,
 )
+# Below this score a name was read by a part of it.
+_WEAK = 0.6
 _MALIGNANT_ID = "CL:0001064"
 # A number behind a plural or an underscore counts clusters ("B cells 1", "NK_2"); the one in "B-1" does not.
 _CLUSTER = re.compile(r"(?:(?<=cell)|(?<=cells)|(?<=s))[\s_-]+\d+$|_\d+$", re.IGNORECASE)
@@ -84,18 +90,18 @@ def resolve_label(name: str, *, context: str | None = None) -> Resolution:
     return _resolve(str(name), (context or "").strip().lower())
 
 
-def resolve_labels(names: Iterable[str], *, context: str | None = None) -> list[Resolution]:
-    """Resolve several labels, in order; see :func:`resolve_label`."""
-    return [resolve_label(name, context=context) for name in names]
-
-
 def resolve_by_rules(name: str) -> Resolution:
     """Resolve one label without the bundled crosswalks, to see what ontology, shorthand and rules alone can do."""
-    return _resolve(str(name), "", False)
+    return _resolve(str(name), "", crosswalk=False, abbreviations=False)
+
+
+def resolve_table_entry(name: str, *, context: str | None = None) -> Resolution:
+    """Resolve a name of a published table, in which abbreviations stand for what its authors say, not for a guess."""
+    return _resolve(str(name), (context or "").strip().lower(), abbreviations=False)
 
 
 @lru_cache(maxsize=65536)
-def _resolve(name: str, context: str, crosswalk: bool = True) -> Resolution:
+def _resolve(name: str, context: str, crosswalk: bool = True, abbreviations: bool = True) -> Resolution:
     ontology = load_ontology()
     text = " ".join(name.split())
     match = _ID.match(text)
@@ -107,32 +113,53 @@ def _resolve(name: str, context: str, crosswalk: bool = True) -> Resolution:
         return Resolution(name, None, name, "none", 0.0)
     index = load_index(crosswalk=crosswalk)
     found = tokens(text)
-    hit = _in_context(found, context, index)
-    if hit is None:
-        hit = _as_spelt(text, index) or _search(text, found, index)
+    hit = _in_context(text, found, context, index) or _as_spelt(text)
+    if hit is None and not is_place(text, found):
+        # What is a gene's name, too, is read as a cell only beside other names of cells: see `company.py`.
+        short = abbreviations and not all(map(is_gene, found))
+        hit = (short and _abbreviated(text, 0.9)) or _search(text, found, index)
+        if short and (hit is None or hit[2] < _WEAK):
+            hit = _abbreviated(text, 0.75, loosely=True) or hit
     if hit is None or hit[0] == ROOT:
         return Resolution(name, None, name, "none", 0.0)
     return _result(name, *hit)
 
 
-def _as_spelt(text: str, index: NameIndex) -> Hit | None:
-    label, known = load_ontology().find_label(text), index.spelt.get(fold(text))
+def _as_spelt(text: str) -> Hit | None:
+    label, known = load_ontology().find_label(text), shorthand_for(text)
     if label:
         return label, "exact", 1.0
     return (known, "synonym", 0.95) if known else None
+
+
+def _abbreviated(text: str, score: float, *, loosely: bool = False) -> Hit | None:
+    known = abbreviated(text, loosely=loosely)
+    return (known, "rule" if loosely else "synonym", score) if known else None
+
+
+def is_place(text: str, found: tuple[str, ...]) -> bool:
+    """Whether a name says where cells were or in what state, and not that they are cells: "adult heart"."""
+    # Words that are names of cells by hand ("muscle", "tumor") are looked up as they stand.
+    named = frozenset(found) in load_index(crosswalk=False).curated
+    said = set(re.findall(r"[^\W_]+", text.lower()))
+    return bool(found) and not named and said <= (word_set("organ") | word_set("state")) - {"cells"}
 
 
 def _result(name: str, cl_id: str, how: How, score: float) -> Resolution:
     return Resolution(name, cl_id, load_ontology().term(cl_id).label, how, round(score, 3))
 
 
-def _in_context(found: tuple[str, ...], context: str, index: NameIndex) -> Hit | None:
+def _in_context(text: str, found: tuple[str, ...], context: str, index: NameIndex) -> Hit | None:
     if not context or not found:
         return None
     said = set(re.findall(r"[a-z]+", context))
     # A word of the context is enough: "adult human lung" is lung.
     organs = [organ for organ, words in meanings("context").items() if organ == context or said & set(words.split())]
     tries = ((found, 0.95), *readings(found, index)) if organs else ()
+    short = readings_in(text)
+    known = next((short[organ] for organ in organs if organ in short), None)
+    if known:
+        return known, "synonym", 0.95
     for organ in organs:
         for reading, score in tries:
             by_hand = index.by_context.get((organ, strict_key(reading)))
@@ -156,7 +183,7 @@ def _ways(text: str, found: tuple[str, ...], index: NameIndex) -> Iterator[Hit |
         return
     if _TYPE.search(text):
         shorter = _TYPE.sub("", text)
-        hit = _as_spelt(shorter, index) or _search(shorter, tokens(shorter), index)
+        hit = _as_spelt(shorter) or _search(shorter, tokens(shorter), index)
         yield _as_rule(hit, min(hit[2], 0.8) if hit else 0)
         return
     yield _outside_and_inside(text, index)

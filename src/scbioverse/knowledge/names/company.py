@@ -1,0 +1,175 @@
+"""A list of labels read together: a short name is known by the company it keeps.
+
+"PC" is a plasma cell beside B cells, a principal cell beside proximal tubule and podocytes, a pericyte beside
+cardiomyocytes. Each name of a list speaks for the places that it can be from: with weight 1 where there is one, else
+shared among them. A name with several readings takes the one whose place the *other* names speak for most, and never
+one that another name of the list has already.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from dataclasses import replace
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from .._read import read_table
+from ..ontology import load_ontology
+from .resolver import Resolution, resolve_label
+from .short_names import ANY_LIST, abbreviated, readings_in, shorthand_for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+
+# How much must speak for a place before it changes a name that means something by itself; one name of one place does,
+# and one that is of one place by itself and of another beside other names.
+_ENOUGH = 0.6
+# What must speak for it where the name means nothing by itself, or what another name means already.
+_A_LITTLE = 0.3
+# A reading that is a guess says nothing of where the list is from.
+_SURE = 0.75
+# A place that is much less spoken for than another is not where the list is from.
+_PART = 0.4
+_NAMED = 3
+# Longest short name, and most words of a name that is spelt out.
+_SHORT = 4
+_WORDS = 4
+
+
+@lru_cache(maxsize=1)
+def _roots() -> dict[str, list[str]]:
+    """Term, or place, to the places that it tells of."""
+    roots: dict[str, list[str]] = defaultdict(list)
+    for place, told_by, _ in read_table("company.tsv"):
+        roots[told_by].append(place)
+    return roots
+
+
+@lru_cache(maxsize=4096)
+def places_of(cl_id: str | None) -> frozenset[str]:
+    """Places that a term is from, if it tells: those of `company.tsv` at or above it."""
+    above = (cl_id, *load_ontology().ancestors(cl_id)) if cl_id else ()
+    return frozenset(place for one in above for place in _roots().get(one, ()))
+
+
+def resolve_labels(names: Iterable[str], *, context: str | None = None) -> list[Resolution]:
+    """Resolve the labels of one list, each by the company of the others.
+
+    Parameters
+    ----------
+    names
+        Labels, such as all cell types of a study. Their order and repeats do not matter.
+    context
+        Free text that names the organ, which then decides alone; see :func:`resolve_label`.
+
+    Returns
+    -------
+    One resolution a name, in order. `because` says which names decided where one had several readings.
+    """
+    given = [str(name) for name in names]
+    alone = {name: resolve_label(name, context=context) for name in given}
+    together = alone if context or len(alone) < 2 else _Company(alone).read()
+    return [together[name] for name in given]
+
+
+@lru_cache(maxsize=64)
+def _wholes(place: str) -> tuple[str, ...]:
+    """Places that a place is a part of."""
+    return tuple(sorted(whole for whole, parts in _roots().items() if place in parts and whole in _places()))
+
+
+@lru_cache(maxsize=1)
+def _places() -> frozenset[str]:
+    return frozenset(place for places in _roots().values() for place in places)
+
+
+class _Company:
+    """What the names of a list say of each other.
+
+    Parameters
+    ----------
+    alone
+        Each name as it is read by itself.
+    """
+
+    def __init__(self, alone: Mapping[str, Resolution]) -> None:
+        self.readings = {name: dict(readings_in(name)) if one.how != "id" else {} for name, one in alone.items()}
+        # What is a gene's name or a word of English, too, is a cell in a list of cells.
+        short = {
+            name: own.pop(ANY_LIST, None) or abbreviated(name, loosely=True) for name, own in self.readings.items()
+        }
+        self.first = {name: one if one.cl_id else _read_as(one, short[name]) for name, one in alone.items()}
+        self.taken = {one.cl_id for name, one in self.first.items() if not self.readings[name]}
+        self.votes: dict[str, dict[str, float]] = defaultdict(dict)
+        for name, one in self.first.items():
+            own = self._own_places(name)
+            others = self.readings[name].keys() - own
+            # What it means by itself, were it of no place in particular, counts as much as two other readings. A part
+            # and its whole ("cerebellum", "brain") are one place.
+            shares = 2 * (len(own - {whole for part in own for whole in _wholes(part)}) or one.cl_id is not None)
+            for weight, places in ((2, own), (1, others)):
+                for place in places:
+                    self.votes[place][name] = weight / (shares + len(others))
+        self.strongest = max((sum(some.values()) for some in self.votes.values()), default=0.0)
+
+    def read(self) -> dict[str, Resolution]:
+        """Return every name as it is meant here."""
+        chosen = {name: self._choose(name) for name in self.first}
+        return {name: one if one.cl_id else self._spelt_out(one, chosen) for name, one in chosen.items()}
+
+    def support(self, place: str, name: str) -> float:
+        """Weight of the other names that speak for a place; a part of an organ has the organ's, too."""
+        own = sum(vote for _, vote in self._speakers(place, name))
+        return own + sum(self.support(whole, name) for whole in _wholes(place) if own >= _ENOUGH)
+
+    def _own_places(self, name: str) -> frozenset[str]:
+        """Places of what a name means by itself; a guess, as of most single letters, tells none."""
+        one = self.first[name]
+        sure = one.score >= _SURE and (len(name) > 1 or shorthand_for(name) is not None)
+        return places_of(one.cl_id) if sure else frozenset()
+
+    def _speakers(self, place: str, name: str) -> list[tuple[str, float]]:
+        # "HSC1" has the readings of "HSC2": they cannot tell each other which is meant.
+        same = self.readings[name]
+        return [(other, vote) for other, vote in self.votes.get(place, {}).items() if self.readings[other] != same]
+
+    def _choose(self, name: str) -> Resolution:
+        """Return the reading that the other names speak for, or the name as it is read by itself."""
+        one, readings = self.first[name], self.readings[name]
+        # Two names of a list seldom mean one type.
+        weighed = [
+            (self.support(place, name) * (0.5 if cl_id in self.taken else 1), place)
+            for place, cl_id in sorted(readings.items())
+        ]
+        most, place = max(weighed, default=(0.0, ""))
+        open_to = one.cl_id is None or one.cl_id in self.taken
+        # Where it means something by itself, that is weighed like any other reading.
+        own = 0.0 if open_to else max((self.support(at, name) for at in self._own_places(name) - {place}), default=0.0)
+        needed = max(_A_LITTLE if open_to else _ENOUGH, self.strongest * _PART, own)
+        if most < needed or readings[place] == one.cl_id:
+            return one
+        # The names that say most, for the reader; equal ones by the alphabet: the order of the list is no matter.
+        heard = sorted((-vote, other) for other, vote in self._speakers(place, name))[:_NAMED]
+        return _read_as(one, readings[place], because=f"{', '.join(other for _, other in heard)} ({place})")
+
+    def _spelt_out(self, one: Resolution, chosen: Mapping[str, Resolution]) -> Resolution:
+        """Read a name whose words are short names: "IgA PC" as "IgA plasma cell"."""
+        words = re.findall(r"[^\W_]+", one.name)
+        known = [chosen[word] if word in chosen else resolve_label(word) for word in words]
+        said = [
+            two.term_label if two.cl_id and len(word) <= _SHORT else word
+            for word, two in zip(words, known, strict=True)
+        ]
+        found = resolve_label(" ".join(said)) if 1 < len(words) <= _WORDS and said != words else one
+        return _read_as(one, found.cl_id)
+
+
+def _read_as(one: Resolution, cl_id: str | None, *, because: str = "") -> Resolution:
+    if cl_id is None:
+        return one
+    term = load_ontology().term(cl_id).label
+    return replace(
+        one, cl_id=cl_id, term_label=term, how="synonym" if because else "rule", score=_SURE, because=because
+    )

@@ -1,0 +1,83 @@
+"""Short names as they are spelt: what one means by itself, and what it means in which company.
+
+Kept apart from the index of tokens, in which "HSC" and "hematopoietic stem cell" are one: only the first is also a
+stellate cell.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+from .._read import read_table
+from ..ontology import fold
+from .tokens import gene_token
+from .words import word_set
+
+# Context of names that mean a cell in any list of cells, but not by themselves: "End", "FAP" (which is a gene).
+ANY_LIST = "list"
+# The plural of an abbreviation ("HSCs") or of a word of four letters or more ("Podos"), but not "ENS" or "mucus".
+_PLURAL = re.compile(r"(?<=[A-Z])s\b|(?<=[a-z]{3})(?<![sui])s\b")
+_CELL = re.compile(r"[\s_-]+cells?$", re.IGNORECASE)
+# A number that counts clusters: "SMC1", "Podo 2".
+_GAP = re.compile(r"[\s_]+")
+_CD = re.compile(r"CD\d")
+_COUNT = re.compile(r"(?<=[A-Za-z]{2})[\s_-]*\d+$")
+
+
+@lru_cache(maxsize=1)
+def _tables() -> tuple[dict[str, str], dict[str, str], dict[str, dict[str, str]]]:
+    """Folded name to id: names kept in `shorthand.tsv`, those in `abbreviations.tsv`; and name to context to id."""
+    shorthand = {
+        fold(name): cl_id
+        for name, cl_id, _, kind, context in reversed(read_table("shorthand.tsv"))
+        if kind == "name" and not context
+    }
+    alone: dict[str, str] = {}
+    within: dict[str, dict[str, str]] = {}
+    for name, cl_id, _, context in read_table("abbreviations.tsv"):
+        held = within.setdefault(fold(name), {}) if context else alone
+        held.setdefault(context or fold(name), cl_id)
+    return shorthand, alone, within
+
+
+@lru_cache(maxsize=16384)
+def spellings(name: str) -> tuple[str, ...]:
+    """Folded forms of a name, ever shorter.
+
+    As it stands, in the singular, without "cells", without a cluster's number, without states ("Cycling Podo"),
+    and with the count but without genes ("Macro_C1QC"); surface proteins stay, since they tell types apart.
+    """
+    text = " ".join(name.replace(".", " ").split())
+    single = _PLURAL.sub("", text)
+    bare = _COUNT.sub("", _CELL.sub("", single))
+    forms = [text, single, _CELL.sub("", single), bare]
+    forms.append(" ".join(word for word in _GAP.split(bare) if word.lower() not in word_set("state")))
+    forms.append(" ".join(word for word in _GAP.split(single) if _CD.match(word) or not gene_token(word, signed=False)))
+    return tuple(filter(None, dict.fromkeys(map(fold, forms))))
+
+
+def shorthand_for(name: str) -> str | None:
+    """Id of a name kept in `shorthand.tsv`, spelt as it is there."""
+    return _tables()[0].get(fold(name))
+
+
+def abbreviated(name: str, *, loosely: bool = False) -> str | None:
+    """Id of a short name by itself.
+
+    Parameters
+    ----------
+    name
+        Such as `"KCs"`.
+    loosely
+        Try its shorter forms, too, see :func:`spellings`; else only as it stands and in the singular.
+    """
+    shorthand, alone, _ = _tables()
+    forms = spellings(name) if loosely else dict.fromkeys((fold(name), fold(_PLURAL.sub("", name))))
+    return next((known for form in forms if (known := shorthand.get(form) or alone.get(form))), None)
+
+
+def readings_in(name: str) -> dict[str, str]:
+    """Context to id: what a short name means in an organ or beside other names; see :data:`ANY_LIST`."""
+    within = _tables()[2]
+    return next((within[form] for form in spellings(name) if form in within), {})
