@@ -89,7 +89,8 @@ class CheckedClaim:
     cl_id
         Term whose marker the gene is, `""` for a gene that no table lists.
     kind
-        `"self"`, `"ancestor"` or `"origin"`, see :func:`scbioverse.explain.support.group_evidence`; `""` as above.
+        `"given"`, `"self"`, `"ancestor"` or `"origin"`, see :func:`scbioverse.explain.support.group_evidence`; `""` as
+        above.
     """
 
     claim: Claim
@@ -116,5 +117,5 @@ class CheckedClaim:
             "kind": self.kind,
             "said": self.claim.said,
             "against": self.claim.against,
-            "source": source_names(self.cl_id, self.gene) if self.cl_id else "",
+            "source": "given by you" if self.kind == "given" else source_names(self.cl_id, self.gene),
         }

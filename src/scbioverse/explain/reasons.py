@@ -78,6 +78,7 @@ def reasons(
     modality: str = "cell",
     wording: Wording | None = None,
     log_probs: NDArray[np.floating] | None = None,
+    given: Sequence[Sequence[str]] = (),
 ) -> Reasons:
     """Write a reason for each label that some cell has, or for each cell.
 
@@ -101,6 +102,8 @@ def reasons(
     log_probs
         float32 (n_obs, m), of the first m labels: with them a reason names the label that comes next, and the gene that
         decides between the two.
+    given
+        Genes that the user gave for the first labels, approved symbols.
 
     Returns
     -------
@@ -122,7 +125,7 @@ def reasons(
     shown = [shown_name(name) for name in names]
     # Groups are called by their codes, since a name may be anything.
     groups = pd.Categorical.from_codes(codes[cells.rows], pd.RangeIndex(len(names)))
-    evidence = group_evidence(cells.expression, (), groups, dict(enumerate(cl_ids)))
+    evidence = group_evidence(cells.expression, (), groups, dict(enumerate(cl_ids)), given=dict(enumerate(given)))
     rivals = {} if log_probs is None or rationale == "cell" else runners_up(log_probs, codes)
     decided = deciding(cells, codes, cl_ids, shown, rivals)
     sentences, rows = [""] * len(names), []

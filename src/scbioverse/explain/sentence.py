@@ -56,7 +56,9 @@ def reason(label: str, found: Found) -> str:
     # A label's own markers say most: with one of them nothing needs to be said about the others.
     kinds = {one.kind for one in found.claims}
     if found.claims:
-        text = {"self": "{claims}.", "ancestor": _BROADER_ONLY, "origin": _ORIGIN}[min(kinds, key=_FIRST.index)]
+        text = {"given": "{claims}.", "self": "{claims}.", "ancestor": _BROADER_ONLY, "origin": _ORIGIN}[
+            min(kinds, key=_FIRST.index)
+        ]
     elif found.kind == "origin":
         text = _NO_ORIGIN
     else:
@@ -65,7 +67,8 @@ def reason(label: str, found: Found) -> str:
     return said + (_FEW_CELLS if found.untested else "")
 
 
-_FIRST = ["self", "ancestor", "origin"]
+_FIRST = ["given", "self", "ancestor", "origin"]
+_GIVEN = ("is a marker you gave for ", "are markers you gave for ")
 
 
 def _marks(label: str, claims: Sequence[CheckedClaim]) -> str:
@@ -73,8 +76,9 @@ def _marks(label: str, claims: Sequence[CheckedClaim]) -> str:
     parts: list[str] = []
     for (kind, cl_id), some in groupby(claims, key=lambda one: (one.kind, one.cl_id)):
         genes = list(some)
-        what = label if kind == "self" else canonical_phrase(cl_id)
+        what = label if kind in ("given", "self") else canonical_phrase(cl_id)
         verb = ("marks " if len(genes) == 1 else "mark ") + ("the broader type " if kind == "ancestor" else "")
+        verb = _GIVEN[len(genes) > 1] if kind == "given" else verb
         parts.append(f"{listed(figures(genes, spelt=not parts))} {verb}{what}")
     return "; ".join(parts)
 

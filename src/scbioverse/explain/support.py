@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import InputError
+from ..knowledge.marker_weights import GIVEN
 from ..knowledge.markers import markers_for, marks_a_sibling
 from ..knowledge.ontology import load_ontology
 from ..knowledge.origins import ORIGINS, TUMOURS
@@ -32,6 +33,8 @@ _BROADEST = 400
 _CLEAR = 0.65
 _TIMES = 1.5
 MAX_OWN, MAX_BROADER = 3, 2
+# Kinds of markers that are of the label itself, in the order in which they are named.
+_OWN = {"given": 0, "self": 1}
 
 
 def group_evidence(
@@ -43,6 +46,7 @@ def group_evidence(
     rule: Rule | None = None,
     max_genes: int = 60,
     max_genes_per_ancestor: int = 30,
+    given: Mapping[Any, Sequence[str]] | None = None,
 ) -> pd.DataFrame:
     """Test the known markers of each group's label, and of the label's ontology ancestors, in the data.
 
@@ -63,11 +67,13 @@ def group_evidence(
     max_genes, max_genes_per_ancestor
         Markers tested: the strongest of the label itself and of each ancestor, as far as they are measured. An
         ancestor's marker that marks one of the label's siblings more is left out.
+    given
+        Group to genes that the user gave for its label, approved symbols; tested first.
 
     Returns
     -------
-    One row per group and tested gene: `group`; `gene` (approved symbol); `kind` (`"self"`, `"ancestor"`, or
-    `"origin"`: of tumour cells, which no gene marks, those of the types that they come from);
+    One row per group and tested gene: `group`; `gene` (approved symbol); `kind` (`"given"` by the user, `"self"`,
+    `"ancestor"`, or `"origin"`: of tumour cells, which no gene marks, those of the types that they come from);
     `cl_id` (the term whose marker it is); `fraction_in`, `fraction_out` (cells that express it inside and outside
     the group); `log_fold_change` (log2 of mean expression per 10,000 inside over outside, 0.1 added to both);
     `auc` (probability that a cell inside exceeds one outside, ties half); `p` (one-sided Mann-Whitney); `p_adj`
@@ -94,7 +100,13 @@ def group_evidence(
     wanted = {
         at: some
         for at, name in enumerate(names)
-        if len(some := _wanted(labels.get(name), expression.positions, max_genes, max_genes_per_ancestor))
+        if len(
+            some := _with_given(
+                (given or {}).get(name, ()),
+                _wanted(labels.get(name), expression.positions, max_genes, max_genes_per_ancestor),
+                expression.positions,
+            )
+        )
     }
     if not wanted:
         return _empty()
@@ -111,7 +123,8 @@ def group_evidence(
     table["supported"] = rule.high(table, table["p_adj"])
     purity = table["fraction_in"] / (table["fraction_in"] + table["fraction_out"].fillna(0)).clip(lower=1e-9)
     strength = table["weight"] * purity * np.sqrt(table["fraction_in"])
-    order = np.lexsort((table["gene"], -strength, table["kind"] != "self", ~table["supported"], at))
+    rank = table["kind"].map(_OWN).fillna(len(_OWN))
+    order = np.lexsort((table["gene"], -strength, rank, ~table["supported"], at))
     table["group"] = pd.Series([names[k] for k in at], dtype=object)
     return table[COLUMNS].iloc[order].reset_index(drop=True)
 
@@ -132,6 +145,15 @@ def _wanted(cl_id: str | None, positions: dict[str, int], own: int, each: int) -
         ]
         table = every[every["gene"].isin(positions) & ~np.array(others, dtype=bool)]
     return table[table.groupby("cl_id").cumcount() < np.where(table["kind"] == "self", own, each)]
+
+
+def _with_given(genes: Sequence[str], table: pd.DataFrame, positions: dict[str, int]) -> pd.DataFrame:
+    """Put the genes that the user gave before those of the tables, as far as they are measured."""
+    here = [gene for gene in genes if gene in positions]
+    if not here:
+        return table
+    own = pd.DataFrame({"gene": here, "kind": "given", "cl_id": "", "weight": GIVEN})
+    return pd.concat([own, table[~table["gene"].isin(here)]], ignore_index=True)
 
 
 def _empty() -> pd.DataFrame:
@@ -175,8 +197,8 @@ def worth_naming(rows: pd.DataFrame, *, most: int = MAX_OWN) -> Found:
         own ones; of tumours, `most` of the types that they come from.
     """
     held = rows[rows["supported"]]
-    own = held[held["kind"] == "self"].head(most)
-    narrow = np.array([len(load_ontology().descendants(one)) <= _BROADEST for one in held["cl_id"]], dtype=bool)
+    own = held[held["kind"].isin(_OWN)].head(most)
+    narrow = np.array([one != "" and len(load_ontology().descendants(one)) <= _BROADEST for one in held["cl_id"]], bool)
     clear = (held["auc"] >= _CLEAR) & (held["fraction_in"] >= _TIMES * held["fraction_out"])
     origin = held[clear & (held["kind"] == "origin")].head(most)
     broader = held[clear & narrow & (held["kind"] == "ancestor")].head(MAX_BROADER if len(own) else most)

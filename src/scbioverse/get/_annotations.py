@@ -16,7 +16,7 @@ from ._now import annotate_record, counts_of, groups_now, labels_now, named
 if TYPE_CHECKING:
     from anndata import AnnData
 
-_COLUMNS = ["name", "text", "cl_id", "term", "how", "description", "column"]
+_COLUMNS = ["name", "text", "cl_id", "term", "how", "because", "description", "genes", "column"]
 _GROUPS = ["group", "n", "label", "confidence", "agreement"]
 NOT_RECORDED = "not recorded"
 
@@ -62,7 +62,8 @@ def labels(adata: AnnData, *, key: str = "bioverse") -> pd.DataFrame:
     Returns
     -------
     One row a candidate: `name` as given, `text` that the language model was asked for, `cl_id`, `term` (the ontology's
-    name), `how` it was resolved, `description`, `column` in the score table, and `n`, the rows with this label now.
+    name), `how` it was resolved, `because` of which other names where it has several readings, `description`, `genes`
+    that were given for it, `column` in the score table, and `n`, the rows with this label now.
     Then one row for every other label in `obs`, so that `n` sums to the labelled rows; `how` is `"parent"` of a term
     that candidates share, `"unknown"` of rows that none was found for, and `"not recorded"` of names that the last
     annotation did not give: renamed categories, rows joined from other data.

@@ -22,6 +22,16 @@ SHARED = 0.5
 SHRINK = 0.3
 
 
+# What a gene counts that the user gives for a label: as one that a table has picked by hand and for one type only.
+GIVEN = 1.5
+_AND = "|"
+
+
+def evidence_key(cl_id: str | None, genes: Sequence[str]) -> str | None:
+    """Name a candidate together with marker genes that a user gave for it, for :func:`marker_weights`."""
+    return _AND.join((cl_id or "", *genes)) if genes else cl_id
+
+
 def marker_weights(
     cl_ids: Sequence[str | None],
     genes: Sequence[str],
@@ -44,7 +54,8 @@ def marker_weights(
     Parameters
     ----------
     cl_ids
-        m candidates; None for one that is no ontology term and so has no markers.
+        m candidates; None for one that is no ontology term and so has no markers. With genes of its own, what
+        :func:`evidence_key` gives.
     genes
         G measured genes, approved symbols.
     descendant, ancestor
@@ -60,12 +71,13 @@ def marker_weights(
     """
     ontology, known = load_ontology(), _by_term()
     column = {gene: i for i, gene in enumerate(genes)}
-    candidates = set(cl_ids)
+    split = [(cl_id or "").split(_AND) for cl_id in cl_ids]
+    candidates = {cl_id or None for cl_id, *_ in split}
     rows: list[dict[int, float]] = []
-    for cl_id in cl_ids:
-        row: dict[int, float] = {}
+    for cl_id, *given in split:
+        row = {column[gene]: GIVEN for gene in given if gene in column}
         rows.append(row)
-        if cl_id is None or cl_id not in ontology:
+        if cl_id not in ontology:
             continue
         kin = [(cl_id, 1.0)]
         kin += [(one, descendant) for one in ontology.descendants(cl_id)] if descendant > 0 else []

@@ -10,30 +10,37 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from numbers import Number
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from .._logging import logger
 from .._shown import shown_name
 from ..errors import InputError
-from ..knowledge import load_ontology, resolve_label
+from ..knowledge import load_ontology, resolve_label, resolve_labels
 from ..knowledge.cards import label_card
+from ..knowledge.marker_weights import evidence_key
 from ..knowledge.origins import ORIGINS, TUMOURS, is_held, named_origin
 from ..knowledge.phrases import canonical_phrase
 from ..knowledge.spoken import answer_name, spoken_name
+from ..knowledge.suggest import nearest_names
 from ..pp._text_column import is_missing
+from .given_markers import in_words, read_genes
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from ..knowledge import Resolution
     from ..models import BioVerse
 
-Labels = str | Iterable[str] | Mapping[str, str] | None
+Labels = str | Iterable[str] | Mapping[str, str | Sequence[str]] | None
 # What people write for a cell they have no name for.
 NO_NAME = frozenset(
     {"", "unassigned", "unknown", "not assigned", "unlabelled", "unlabeled", "nan", "none", "na", "n/a"}
 )
-_HOW = "pass a list of names, a mapping from names to Cell Ontology ids or descriptions, None or 'cl'"
+_HOW = (
+    "pass a list of names, a mapping from names to Cell Ontology ids, descriptions or lists of marker genes, None or "
+    "'cl'"
+)
 # People write ids as OBO files do and as URLs do: CL:0000236, CL_0000236.
 _CL_ID = re.compile(r"CL[:_]\d{7}", re.IGNORECASE)
 _NUMBER = re.compile(r"[-+]?\d+(\.\d+)?")
@@ -59,7 +66,11 @@ class Label:
     how
         How it was resolved, see :class:`scbioverse.knowledge.Resolution`; `"given"` if the user did it.
     description
-        A description the user gave in place of an id, or None.
+        A description the user gave in place of an id, or that of the genes given; or None.
+    because
+        What decided where the name alone has several readings, see :class:`scbioverse.knowledge.Resolution`.
+    genes
+        Marker genes that the user gave, approved symbols.
     """
 
     name: str
@@ -68,6 +79,8 @@ class Label:
     term: str
     how: str
     description: str | None = None
+    because: str = ""
+    genes: tuple[str, ...] = ()
 
     @property
     def card(self) -> str:
@@ -139,6 +152,11 @@ class Candidates(Sequence[Label]):
             for one, origin in zip(self.labels, origins, strict=True)
         ]
 
+    @cached_property
+    def evidence_keys(self) -> list[str | None]:
+        """What marker evidence is asked for: the terms, with the genes that the user gave."""
+        return [evidence_key(term, one.genes) for term, one in zip(self.terms, self.labels, strict=True)]
+
 
 def read_labels(labels: Labels, model: BioVerse) -> Candidates:
     """Turn the argument `labels` of a verb into candidates, each with a text of its own.
@@ -147,7 +165,7 @@ def read_labels(labels: Labels, model: BioVerse) -> Candidates:
     ----------
     labels
         None for the model's own vocabulary, `"cl"` for the whole ontology, names, or a mapping from names to
-        Cell Ontology ids or descriptions.
+        Cell Ontology ids, descriptions or lists of marker genes.
     model
         Whose vocabulary None means, and in whose form names are said.
 
@@ -175,12 +193,20 @@ def read_labels(labels: Labels, model: BioVerse) -> Candidates:
         return own_labels([one for one in load_ontology() if one.startswith("CL:")], form)
     given = read_names(labels)
     _check(list(given))
-    found = [_meant(name, meaning, form) for name, meaning in given.items()]
-    lost = [shown_name(label.name) for label in found if label.cl_id is None and label.description is None]
+    # Read together: a short name is known by the company it keeps, and an id is company, too.
+    asked = [meaning if _is_id(meaning) else name for name, meaning in given.items()]
+    found = [
+        _meant(name, meaning, one, form)
+        for (name, meaning), one in zip(given.items(), resolve_labels(asked), strict=True)
+    ]
+    lost = [label.name for label in found if label.cl_id is None and label.description is None]
     if lost:
+        near = [f"{shown_name(name)}: {' or '.join(some)}?" for name in lost[:_SHOWN] if (some := nearest_names(name))]
+        asks = f" Did you mean {'; '.join(near)}" if near else ""
         warnings.warn(
-            f"{len(lost)} of {len(found)} labels match no Cell Ontology term and are used as they stand: {lost[:8]}. "
-            "To say what one means, pass a mapping: labels={'name': 'CL:0000236'} or {'name': 'a description'}.",
+            f"{len(lost)} of {len(found)} labels match no Cell Ontology term and are used as they stand: "
+            f"{[shown_name(name) for name in lost[:8]]}.{asks} To say what one means, pass a mapping: "
+            "labels={'name': 'CL:0000236'}, {'name': 'a description'} or {'name': ['GENE', 'GENE']}.",
             UserWarning,
             stacklevel=3,
         )
@@ -212,8 +238,8 @@ def resolve_term(name: str) -> str:
 # ------------------------------------------------------------------ names as users hand them in
 
 
-def read_names(labels: Any) -> dict[str, str]:
-    """Name → id or description, `""` where none is given; each name once, without those that stand for no label.
+def read_names(labels: Any) -> dict[str, str | tuple[str, ...]]:
+    """Name → id, description or marker genes, `""` where none is given; each once, without those that mean no label.
 
     Raises
     ------
@@ -232,12 +258,12 @@ def read_names(labels: Any) -> dict[str, str]:
     mapped = labels if isinstance(labels, Mapping) else None
     # The order of a set changes from one run to the next.
     ordered = sorted(labels, key=str) if isinstance(labels, set | frozenset) else list(labels)
-    given: dict[str, str] = {}
+    given: dict[str, str | tuple[str, ...]] = {}
     first: dict[str, str] = {}
     times: Counter[str] = Counter()
     for one in ordered:
         name = _name(one)
-        meaning = "" if mapped is None else _meaning(name, mapped[one])
+        meaning: str | tuple[str, ...] = "" if mapped is None else _meaning(name, mapped[one])
         # What a reader cannot tell apart is one name: case and white space do not count.
         held = first.setdefault(shown_name(name, len(name) + 1).casefold(), name)
         times[held] += 1
@@ -288,13 +314,15 @@ def _name(value: object) -> str:
     return name
 
 
-def _meaning(name: str, value: object) -> str:
+def _meaning(name: str, value: object) -> str | tuple[str, ...]:
+    if isinstance(value, list | tuple | set | frozenset):
+        return read_genes(name, sorted(value, key=str) if isinstance(value, set | frozenset) else value)
     if is_missing(value):
         return ""
     if not isinstance(value, str):
         raise InputError(
             f"labels[{shown_name(name)!r}] is of type {type(value).__name__}; give a Cell Ontology id such as "
-            "'CL:0000236', a description, or ''."
+            "'CL:0000236', a description, a list of marker genes, or ''."
         )
     return str(value).strip()
 
@@ -327,16 +355,21 @@ def _check(names: list[str]) -> None:
 def _own(entry: str, form: str) -> Label:
     """Return an entry of a model's vocabulary: a term called by its short name, or a name."""
     if not _CL_ID.fullmatch(entry):
-        return _meant(entry, "", form)
+        return _meant(entry, "", resolve_label(entry), form)
     return Label(canonical_phrase(entry), answer_name(entry, form), entry, load_ontology().term(entry).label, "id")
 
 
-def _meant(name: str, meaning: str, form: str) -> Label:
-    """Return a user's label; `meaning` is an id, a description or empty."""
-    if not _CL_ID.fullmatch(meaning):
-        found = resolve_label(name)
+def _is_id(meaning: str | tuple[str, ...]) -> TypeGuard[str]:
+    return isinstance(meaning, str) and _CL_ID.fullmatch(meaning) is not None
+
+
+def _meant(name: str, meaning: str | tuple[str, ...], found: Resolution, form: str) -> Label:
+    """Return a user's label; `meaning` is an id, a description, genes or empty, `found` what the name was read as."""
+    if not _is_id(meaning):
         text = answer_name(found.cl_id, form) if found.cl_id else name
-        return Label(name, text, found.cl_id, found.term_label, found.how, meaning or None)
+        genes = meaning if isinstance(meaning, tuple) else ()
+        said = in_words(genes) if genes else meaning or None
+        return Label(name, text, found.cl_id, found.term_label, found.how, said, found.because, genes)  # type: ignore[arg-type]
     # Given outright, an id is not guessed at: one that is not known is an error, and no other is looked for.
     cl_id, ontology = meaning.upper().replace("_", ":"), load_ontology()
     if cl_id not in ontology:
@@ -411,11 +444,15 @@ def log_labels(candidates: Candidates, *, own: bool) -> None:
 def _taken_for(candidates: Candidates) -> str:
     """One line: names only the labels that are not called as their term is."""
     read = [one for one in candidates if one.how not in ("exact", "id", "given") and one.description is None]
+    # Those first that could have been read otherwise.
+    read.sort(key=lambda one: not one.because)
     if not read:
         described = " or described by you" if any(one.description for one in candidates) else ""
         return f"{len(candidates)} labels, each found in the Cell Ontology by name{described}"
     shown = [
-        f"{shown_name(one.name)} -> {f'{one.cl_id} ({one.term})' if one.cl_id else 'no term'}" for one in read[:_SHOWN]
+        f"{shown_name(one.name)} -> {f'{one.cl_id} ({one.term})' if one.cl_id else 'no term'}"
+        f"{f' because of {one.because}' if one.because else ''}"
+        for one in read[:_SHOWN]
     ]
     if len(read) > _SHOWN:
         shown.append(f"and {len(read) - _SHOWN} more (sb.get.labels shows all)")

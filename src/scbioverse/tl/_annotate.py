@@ -22,6 +22,7 @@ from ..predict.candidates import Labels, log_labels, read_labels
 from ..predict.decide import Calls, decide
 from ..predict.embedding import represent_rows
 from ..predict.free_text import write_for
+from ..predict.given_markers import warn_of_unread
 from ..predict.group_names import propose
 from ..predict.groups import read_groups, read_samples, warn_of_disagreement
 from ..predict.open_set import compare_outside, compared_terms
@@ -30,7 +31,7 @@ from ..predict.pool import Scores, pool, pool_record, weights_of
 from ..predict.samples import harmonise_samples
 from ..predict.smooth import propagate
 from ..predict.sources import Batch
-from ..predict.sources.markers import evidence_of
+from ..predict.sources.markers import evidence_of, reference_stats
 from ..predict.whole_ontology import shortlisted
 
 if TYPE_CHECKING:
@@ -83,8 +84,9 @@ def annotate(
     model
         Name of a model (see :func:`scbioverse.models.list_models`), path of one, or a model.
     labels
-        Names; a mapping from names to Cell Ontology ids or descriptions; `"cl"`: the whole Cell Ontology, of which each
-        cell or group chooses among its 8 nearest terms; None: the model's own vocabulary.
+        Names, read together; a mapping from names to Cell Ontology ids, descriptions or lists of marker genes; `"cl"`:
+        the whole Cell Ontology, of which each cell or group chooses among its 8 nearest terms; None: the model's own
+        vocabulary.
     groupby
         Column of `obs`, such as clusters: the cells of a group get one label, by their mean log-probability.
     method
@@ -148,6 +150,7 @@ def annotate(
     # Markers and reasons are read where the embedding was: from other values they would not fit it.
     evidence = evidence_of(embedded.cells, loaded) if modality == "cell" else None
     batch = Batch(loaded, embedded.values, modality, evidence, batch_size)
+    warn_of_unread(named, embedded.cells, lambda: reference_stats(loaded))
 
     scores = _scores(batch, options, named, groups)
     if n_neighbors is not None:
@@ -168,6 +171,7 @@ def annotate(
     names, ids = [one.name for one in calls.called], [one.cl_id for one in calls.called]
     worded = Wording(loaded, batch.values, modality=modality) if rationale == "group" else None
     asked = {"rationale": rationale, "modality": modality, "wording": worded, "log_probs": calls.log_probs}
+    asked["given"] = [one.genes for one in scores.candidates]
     why = reasons(embedded.cells, names, ids, calls.codes, **asked)
 
     # Nothing is written before all of it is there, so that an error leaves the data as they were.
@@ -206,7 +210,7 @@ def _wanted(options: Options, model: BioVerse, named: Candidates | None) -> list
     if named is None or options.method == "generate":
         return []
     compared = compared_terms(model, named, options.modality, needed=bool(options.unknown_threshold))
-    scored = [] if options.markers is False else [tuple(named.terms)]
+    scored = [] if options.markers is False else [tuple(named.evidence_keys)]
     return scored if compared is None else [*scored, (*compared[0], *compared[1])]
 
 

@@ -114,7 +114,8 @@ def _resolve(name: str, context: str, crosswalk: bool = True, abbreviations: boo
     index = load_index(crosswalk=crosswalk)
     found = tokens(text)
     hit = _in_context(text, found, context, index) or _as_spelt(text)
-    if hit is None and not is_place(text, found):
+    # A letter alone, but for B and T, is a cell only where other names or the organ say so.
+    if hit is None and len(text) > 1 and not is_place(text, found):
         # What is a gene's name, too, is read as a cell only beside other names of cells: see `company.py`.
         short = abbreviations and not all(map(is_gene, found))
         hit = (short and _abbreviated(text, 0.9)) or _search(text, found, index)

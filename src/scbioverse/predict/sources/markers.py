@@ -50,7 +50,7 @@ class Markers:
         if batch.evidence is None or not self.weight:
             return None
         try:
-            found = batch.evidence(candidates.terms)
+            found = batch.evidence(candidates.evidence_keys)
         except BioverseError as error:
             # Embeddings can be had without genes, as of scVI: then they alone decide, unless markers were asked for.
             if self.required:

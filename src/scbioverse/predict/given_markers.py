@@ -1,0 +1,99 @@
+"""Marker genes that a user gives for a label: read, checked, and said."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING
+
+from .._shown import shown_name
+from ..errors import InputError
+from ..knowledge.genes import harmonise, load_genes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from ..encoders._panel_share import GeneStats
+    from ..io import Cells
+    from .candidates import Candidates
+
+_SHOWN = 6
+
+
+def read_genes(name: str, value: Iterable[object]) -> tuple[str, ...]:
+    """Approved symbols of the genes given for a label, in their order, each once.
+
+    Parameters
+    ----------
+    name
+        The label, for messages.
+    value
+        Symbols, older names or Ensembl ids.
+
+    Raises
+    ------
+    InputError
+        There is none, one is no text, or none of them is a human gene.
+
+    Warns
+    -----
+    UserWarning
+        Some are no human genes; they are left out.
+    """
+    names = list(value)
+    if not names or not all(isinstance(one, str) and one.strip() for one in names):
+        raise InputError(
+            f"labels[{shown_name(name)!r}] is a list that is empty or holds what is no text; give gene names, such as "
+            "['PDCD1', 'LAG3'], a Cell Ontology id or a description."
+        )
+    table = load_genes()
+    written = [str(one).strip() for one in names]
+    # People write genes of mouse case, too: a list of markers is a list of genes whatever the case.
+    hits = [table.lookup(one) or table.lookup(one.upper()) for one in written]
+    lost = [shown_name(one) for one, hit in zip(written, hits, strict=True) if hit is None]
+    if len(lost) == len(names):
+        raise InputError(
+            f"labels[{shown_name(name)!r}]: none of {lost[:_SHOWN]} is a human gene known here. Give symbols or "
+            "Ensembl ids; a description is passed as one string."
+        )
+    if lost:
+        warnings.warn(
+            f"labels[{shown_name(name)!r}]: {lost[:_SHOWN]} {'is no gene' if len(lost) == 1 else 'are no genes'} known "
+            "here and left out.",
+            UserWarning,
+            stacklevel=6,
+        )
+    return tuple(dict.fromkeys(hit[0] for hit in hits if hit))
+
+
+def in_words(genes: tuple[str, ...]) -> str:
+    """Describe a cell by the genes given for it."""
+    return f"a cell that expresses {' and '.join(filter(None, [', '.join(genes[:-1]), genes[-1]]))}"
+
+
+def warn_of_unread(candidates: Candidates | None, cells: Cells, stats: Callable[[], GeneStats]) -> None:
+    """Warn of genes given for labels that these data or this model do not have.
+
+    Parameters
+    ----------
+    candidates
+        The labels, if some were named.
+    cells
+        The data.
+    stats
+        Gives the genes that the model reads; asked only where genes were given.
+    """
+    given = [(label.name, label.genes) for label in candidates or () if label.genes]
+    if not given:
+        return
+    here = {one for one in harmonise(cells.names) if one} & set(stats().genes)
+    without = {name: [gene for gene in genes if gene not in here] for name, genes in given}
+    none = [shown_name(name) for name, genes in given if len(without[name]) == len(genes)]
+    some = [f"{shown_name(name)}: {', '.join(without[name][:_SHOWN])}" for name, _ in given if without[name]]
+    if some:
+        silent = f" For {', '.join(none)} none is left: the genes given say nothing there." if none else ""
+        warnings.warn(
+            f"marker genes given for labels are not measured here, or not among the genes that the model reads "
+            f"({'; '.join(some[:_SHOWN])}).{silent}",
+            UserWarning,
+            stacklevel=3,
+        )
