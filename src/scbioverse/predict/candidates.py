@@ -7,7 +7,7 @@ import unicodedata
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property, lru_cache
 from numbers import Number
 from typing import TYPE_CHECKING, Any, TypeGuard
@@ -81,6 +81,11 @@ class Label:
     description: str | None = None
     because: str = ""
     genes: tuple[str, ...] = ()
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What a record keeps: all but what is empty of the two that few labels have."""
+        return {name: value for name, value in asdict(self).items() if value or name not in ("because", "genes")}
 
     @property
     def card(self) -> str:

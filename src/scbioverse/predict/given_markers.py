@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 from .._shown import shown_name
 from ..errors import InputError
 from ..knowledge.genes import harmonise, load_genes
+from ..knowledge.names.words import meanings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from ..encoders._panel_share import GeneStats
     from ..io import Cells
+    from ..knowledge.genes import GeneTable
     from .candidates import Candidates
 
 _SHOWN = 6
@@ -48,8 +50,8 @@ def read_genes(name: str, value: Iterable[object]) -> tuple[str, ...]:
     table = load_genes()
     written = [str(one).strip() for one in names]
     # People write genes of mouse case, too: a list of markers is a list of genes whatever the case.
-    hits = [table.lookup(one) or table.lookup(one.upper()) for one in written]
-    lost = [shown_name(one) for one, hit in zip(written, hits, strict=True) if hit is None]
+    found = [_symbol(one, table) for one in written]
+    lost = [shown_name(one) for one, hit in zip(written, found, strict=True) if hit is None]
     if len(lost) == len(names):
         raise InputError(
             f"labels[{shown_name(name)!r}]: none of {lost[:_SHOWN]} is a human gene known here. Give symbols or "
@@ -62,7 +64,14 @@ def read_genes(name: str, value: Iterable[object]) -> tuple[str, ...]:
             UserWarning,
             stacklevel=6,
         )
-    return tuple(dict.fromkeys(hit[0] for hit in hits if hit))
+    return tuple(dict.fromkeys(filter(None, found)))
+
+
+def _symbol(name: str, table: GeneTable) -> str | None:
+    # "CD20", "PD1": gene tables give some names of surface proteins to several genes or to none.
+    surface = meanings("surface").get(name.upper())
+    hit = table.lookup(name) or table.lookup(name.upper())
+    return surface or (hit[0] if hit else None)
 
 
 def in_words(genes: tuple[str, ...]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -249,7 +249,7 @@ def _record(options: Options, model: BioVerse, scores: Scores, calls: Calls) -> 
         "pool": None if pooled is None else pool_record(pooled),
         "markers": scores.markers,
         "rows_read_by_llm": scores.read,
-        "labels": [{**asdict(one), "column": column} for one, column in zip(candidates, columns, strict=True)],
+        "labels": [one.record | {"column": column} for one, column in zip(candidates, columns, strict=True)],
         "groups": [row | more for row, more in zip(calls.groups, proposed, strict=True)],
     }
 

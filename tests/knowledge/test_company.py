@@ -1,0 +1,99 @@
+"""Labels of one list read together: an ambiguous short name is known by the company it keeps."""
+
+from __future__ import annotations
+
+import pytest
+
+from scbioverse.knowledge import load_ontology, resolve_label, resolve_labels
+from scbioverse.knowledge._read import read_table
+from scbioverse.knowledge.suggest import nearest_names
+
+IMMUNE = ["B cells", "T cells", "NK"]
+
+
+def read(names: list[str]) -> dict[str, str | None]:
+    return {one.name: one.cl_id for one in resolve_labels(names)}
+
+
+@pytest.mark.parametrize(
+    ("name", "company", "cl_id"),
+    [
+        ("HSC", ["Hepatocyte", "Cholangiocyte", *IMMUNE], "CL:0000632"),
+        ("HSC", ["CMP", "GMP", "MEP"], "CL:0000037"),
+        ("HSC", ["Hepatocyte", "MPP", "GMP", "MEP"], "CL:0000037"),  # a fetal liver
+        ("PC", IMMUNE, "CL:0000786"),
+        ("PC", ["PT", "TAL", "Podocyte", *IMMUNE], "CL:0005009"),
+        ("PC", ["Cardiomyocyte", "FB", "EC"], "CL:0000669"),
+        ("PC", ["Purkinje", "Granule cell", "Bergmann glia"], "CL:0000121"),
+        ("MC", IMMUNE, "CL:0000097"),
+        ("MC", ["PT", "TAL", "Podocyte"], "CL:0000650"),
+        ("EC", ["L", "K", "D", "I"], "CL:0000577"),
+        ("EC", ["ExN", "InN", "Astro"], "CL:0000115"),
+        ("B", ["A", "D", "Acinar", "Ductal"], "CL:0000169"),
+        ("B", ["T", "NK", "alpha", "beta", "acinar"], "CL:0000236"),
+        ("SC", ["Leydig", "Spermatids", "Spermatocytes"], "CL:0000216"),
+        ("GC", ["Oocyte", "Theca", "Cumulus"], "CL:0000501"),
+        ("GC", ["FDC", "Tfh", "Plasma cells"], "CL:0000844"),
+        ("MG", ["Rod", "Cone", "Amacrine"], "CL:0000636"),
+        ("MG", ["ExN", "Oligo", "Astro"], "CL:0000129"),
+        ("Basal", ["AT1", "AT2", "Club"], "CL:0002633"),
+        ("IgA PC", ["Enterocyte", "Goblet", "B"], "CL:0000987"),
+    ],
+)
+def test_company(name: str, company: list[str], cl_id: str) -> None:
+    names = [*company, name]
+    assert read(names)[name] == cl_id
+    # Neither the order of the list nor repeats matter.
+    assert read([*reversed(names), name, company[0]]) == read(names)
+
+
+def test_why_is_said_and_only_where_there_was_a_choice() -> None:
+    found = {one.name: one for one in resolve_labels(["PC", "PT", "Podocyte", "B cell"])}
+    assert found["PC"].because == "PT, Podocyte (kidney)"
+    assert found["PT"].because == found["B cell"].because == ""
+
+
+def test_an_id_is_company_and_is_never_read_otherwise() -> None:
+    found = resolve_labels(["CL:0000182", "HSC"])
+    assert [one.cl_id for one in found] == ["CL:0000182", "CL:0000632"]
+
+
+def test_equal_short_names_do_not_vote_for_each_other() -> None:
+    assert set(read(["HSC1", "HSC2", "HSC3", "HSC_4"]).values()) == {"CL:0000037"}
+
+
+def test_a_context_decides_alone() -> None:
+    assert resolve_labels(["HSC", "GMP"], context="liver")[0].cl_id == "CL:0000632"
+    assert resolve_label("hematopoietic stem cell", context="liver").cl_id == "CL:0000037"
+
+
+@pytest.mark.parametrize("name", ["heart", "adult heart", "liver", "lymph node", "adipose tissue", "normal", "retina"])
+def test_a_place_or_a_state_is_no_cell(name: str) -> None:
+    assert resolve_label(name).cl_id is None
+
+
+@pytest.mark.parametrize(
+    ("name", "cl_id"), [("heart cell", "CL:0002494"), ("muscle", "CL:0000187"), ("Heart-Cardiomyocytes", "CL:0000746")]
+)
+def test_a_cell_of_a_place_is_one(name: str, cl_id: str) -> None:
+    assert resolve_label(name).cl_id == cl_id
+
+
+@pytest.mark.parametrize("name", ["FAP", "end", "per", "A", "G"])
+def test_words_genes_and_letters_are_cells_only_in_a_list(name: str) -> None:
+    assert resolve_label(name).cl_id is None
+
+
+def test_tables_name_terms_by_their_labels_and_places_that_are_known() -> None:
+    ontology = load_ontology()
+    rows = read_table("abbreviations.tsv")
+    assert [row for row in rows if ontology.term(row[1]).label != row[2]] == []
+    places = {row[0] for row in read_table("company.tsv")}
+    assert {row[3] for row in rows} - places <= {"", "list"}
+    assert len({(row[0], row[3]) for row in rows}) == len(rows)
+
+
+def test_near_names_of_what_means_nothing() -> None:
+    assert "hepatic stellate cell" in nearest_names("HSC", most=9)
+    assert nearest_names("astrocytee")[0] == "astrocyte"
+    assert nearest_names("Zorblax") == ()

@@ -1,0 +1,83 @@
+"""Marker genes as the value of a label: checked, said, and evidence."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+import scbioverse as sb
+from scbioverse.knowledge.marker_weights import evidence_key, marker_weights
+from scbioverse.predict.candidates import read_labels
+
+if TYPE_CHECKING:
+    import anndata as ad
+
+    from scbioverse.models import BioVerse
+
+
+def test_genes_become_description_and_evidence(tiny_model: BioVerse) -> None:
+    labels: dict[str, Any] = {
+        "Exhausted T": ["PDCD1", "LAG3", "HAVCR2"],
+        "B": "CL:0000236",
+        "odd": ("ENSG00000177455",),
+    }
+    found = read_labels(labels, tiny_model)
+    first, b, odd = found
+    assert first.cl_id == "CL:0011025"
+    assert first.genes == ("PDCD1", "LAG3", "HAVCR2")
+    assert first.card == "Exhausted T: a cell that expresses PDCD1, LAG3 and HAVCR2"
+    assert (b.genes, b.how) == ((), "given")
+    assert (odd.cl_id, odd.genes) == (None, ("CD19",))
+    assert found.evidence_keys == ["CL:0011025|PDCD1|LAG3|HAVCR2", "CL:0000236", "|CD19"]
+
+
+def test_given_genes_add_to_those_of_the_term() -> None:
+    genes = ["CD19", "MS4A1", "INS", "CD3E"]
+    plain = marker_weights(["CL:0000236", "CL:0000084"], genes).toarray()
+    more = marker_weights([evidence_key("CL:0000236", ["INS"]), "CL:0000084"], genes).toarray()
+    alone = marker_weights([evidence_key(None, ["INS"]), "CL:0000084"], genes).toarray()
+    assert plain[0, 2] == 0 < more[0, 2]
+    assert more[0, 0] > 0
+    assert np.flatnonzero(alone[0]).tolist() == [2]
+    np.testing.assert_array_equal(marker_weights([None, "CL:0000084"], genes).toarray()[0], 0)
+
+
+def test_older_names_and_case_are_understood_and_the_unknown_named(tiny_model: BioVerse) -> None:
+    with pytest.warns(UserWarning, match=r"'Tex'.*'nonsense1'.*no gene"):
+        found = read_labels({"Tex": ["PD1", "Lag3", "nonsense1"], "B cell": ""}, tiny_model)
+    assert found[0].genes == ("PDCD1", "LAG3")
+
+
+@pytest.mark.parametrize("value", [[], ["nonsense1"], [3], [" "]])
+def test_lists_that_name_no_gene_are_refused(tiny_model: BioVerse, value: Any) -> None:
+    with pytest.raises(sb.errors.InputError, match="'Tex'"):
+        read_labels({"Tex": value, "B cell": ""}, tiny_model)
+
+
+def test_lost_labels_are_asked_about_by_name(tiny_model: BioVerse) -> None:
+    with pytest.warns(UserWarning, match=r"Did you mean GC: \w.* or .*\?"):
+        read_labels(["GC", "B cell", "Zorblax"], tiny_model)
+
+
+def test_genes_that_the_data_lack_are_warned_about(cells: ad.AnnData, tiny_model: BioVerse) -> None:
+    labels = {"odd": ["OR4F5"], "B cell": "", "NK cell": ""}
+    with pytest.warns(UserWarning, match="odd: OR4F5.*For odd none is left"):
+        done = sb.tl.annotate(cells, model=tiny_model, labels=labels, method="nearest", copy=True)
+    table = sb.get.labels(done).set_index("name")
+    assert table.loc["odd", "genes"] == "OR4F5"
+    assert table.loc["B cell", "genes"] == table.loc["B cell", "because"] == ""
+
+
+def test_company_stands_in_the_table_and_the_log(
+    cells: ad.AnnData, tiny_model: BioVerse, caplog: pytest.LogCaptureFixture
+) -> None:
+    with warnings.catch_warnings(), caplog.at_level("INFO", "scbioverse"):
+        warnings.simplefilter("ignore")
+        done = sb.tl.annotate(cells, model=tiny_model, labels=["HSC", "Hepatocyte", "B"], method="nearest", copy=True)
+    table = sb.get.labels(done).set_index("name")
+    assert table.loc["HSC", "cl_id"] == "CL:0000632"
+    assert table.loc["HSC", "because"] == "Hepatocyte (liver)"
+    assert "HSC -> CL:0000632 (hepatic stellate cell) because of Hepatocyte (liver)" in caplog.text
