@@ -118,7 +118,7 @@ def _resolve(name: str, context: str, crosswalk: bool = True, abbreviations: boo
     if hit is None and len(text) > 1 and not is_place(text, found):
         # What is a gene's name, too, is read as a cell only beside other names of cells: see `company.py`.
         short = abbreviations and not all(map(is_gene, found))
-        hit = (short and _abbreviated(text, 0.9)) or _search(text, found, index)
+        hit = (short and _abbreviated(text, 0.95)) or _search(text, found, index)
         if short and (hit is None or hit[2] < _WEAK):
             hit = _abbreviated(text, 0.75, loosely=True) or hit
     if hit is None or hit[0] == ROOT:
