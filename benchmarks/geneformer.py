@@ -21,7 +21,7 @@ import torch
 from anndata import AnnData
 
 import scbioverse as sb
-from scbioverse.encoders._rank_value_vocab import RankVocabulary, find_columns
+from scbioverse.encoders._rank_value import RankVocabulary, find_columns
 from scbioverse.encoders.geneformer import GeneformerEncoder
 from scbioverse.io import Cells
 

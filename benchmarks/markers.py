@@ -24,9 +24,8 @@ from sklearn.metrics import f1_score
 from recipes.bioverse_small.data import DEV_TESTS, STUDIES, Profiles, load_profiles, load_study
 from recipes.bioverse_small.simulate import SimulationConfig, simulate
 from scbioverse import models
-from scbioverse.encoders._panel_share import GeneStats, Panel
+from scbioverse.encoders._panel_share import GeneStats, Panel, panel_evidence
 from scbioverse.encoders.compact import CompactCellEncoder
-from scbioverse.encoders.marker_evidence import panel_evidence
 from scbioverse.knowledge.marker_weights import marker_weights
 
 RESULTS = Path(__file__).parent / "results" / "markers.json"

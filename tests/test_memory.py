@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from scbioverse import _memory
-from scbioverse._memory import BatchSize, free_bytes
+from scbioverse import _device
+from scbioverse._device import BatchSize, free_bytes
 from scbioverse.errors import InputError
 
 
@@ -112,7 +112,7 @@ def test_free_memory_of_a_gpu_counts_what_torch_holds_unused(monkeypatch: pytest
 
 def test_free_memory_of_a_cpu_is_what_linux_says_or_unknown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     info = tmp_path / "meminfo"
-    monkeypatch.setattr(_memory, "_MEMINFO", info)
+    monkeypatch.setattr(_device, "_MEMINFO", info)
     assert free_bytes(torch.device("cpu")) is None
     info.write_text("MemTotal:       16384 kB\nMemFree:          100 kB\nMemAvailable:    2048 kB\n")
     assert free_bytes(torch.device("cpu")) == 2048 * 1024

@@ -9,8 +9,7 @@ from benchmarks.annotation_parts.measures import Row
 from benchmarks.annotation_parts.ours import Raw, pooled_answer
 from recipes.bioverse_small.calibration import Calibration
 from recipes.bioverse_small.data import Study
-from scbioverse.encoders._panel_share import GeneStats
-from scbioverse.encoders.marker_evidence import panel_evidence
+from scbioverse.encoders._panel_share import GeneStats, panel_evidence
 from scbioverse.knowledge.marker_weights import marker_weights
 
 GENES = 4

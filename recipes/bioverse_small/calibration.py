@@ -13,8 +13,7 @@ from recipes.bioverse_small.data import Study, load_profiles, load_study
 from recipes.bioverse_small.encoder import TrainedEncoder, embed_study, head_scores
 from recipes.bioverse_small.profile_sets import simulated_study
 from recipes.bioverse_small.rehearsals import BODY_FOLD, FOLDS, SORTED, LeftOut, share_cells
-from scbioverse.encoders._panel_share import GeneStats
-from scbioverse.encoders.marker_evidence import panel_evidence
+from scbioverse.encoders._panel_share import GeneStats, panel_evidence
 from scbioverse.knowledge.cards import label_card
 from scbioverse.knowledge.marker_weights import marker_weights
 from scbioverse.knowledge.spoken import answer_name

@@ -1,16 +1,24 @@
-"""Which device a network runs on, and in which number type."""
+"""Which device a network runs on, in which number type, and how many rows fit: a batch size that gives way."""
 
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Any
+import gc
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ._logging import logger
 from ._settings import settings
 from .errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     import torch
+
+T = TypeVar("T")
+_MEMINFO = Path("/proc/meminfo")
+HINT = "Use a smaller language model, quantize= (GPU), or device='cpu'."
 
 
 def pick_device(device: str | None = None) -> torch.device:
@@ -61,3 +69,111 @@ def autocast(device: torch.device, dtype: torch.dtype) -> contextlib.AbstractCon
     if dtype == torch.float32:
         return contextlib.nullcontext()
     return torch.autocast(device.type, dtype)
+
+
+class BatchSize:
+    """How many rows to compute at once: as many as asked for, half as many each time memory runs out.
+
+    Results never depend on the batch size, so nothing but speed changes.
+
+    Parameters
+    ----------
+    size
+        Rows to start with.
+    what
+        What is computed, for the log.
+    hint
+        What to do where a single row does not fit, for the error.
+
+    Attributes
+    ----------
+    size
+        Rows at once; stays halved for the rest of the run.
+    """
+
+    def __init__(self, size: int, *, what: str = "rows", hint: str = HINT) -> None:
+        if size < 1:
+            raise InputError(f"batch_size must be at least 1, found {size}.")
+        self.size, self.what, self.hint = size, what, hint
+
+    def run(self, work: Callable[[int], T]) -> T:
+        """Call `work(size)`, which begins anew each time, until it fits; an :class:`InputError` if one row does not."""
+        while True:
+            try:
+                return work(self.size)
+            except (MemoryError, RuntimeError) as error:  # torch's own is a RuntimeError
+                if not is_out_of_memory(error):
+                    raise
+                if self.size == 1:
+                    raise InputError(
+                        f"Memory ran out on a single one of the {self.what}: {_first_line(error)} {self.hint}"
+                    ) from error
+                reason = _first_line(error)
+            # Outside the handler: a traceback holds on to the tensors of the frames it shows.
+            self._halve(reason)
+
+    def each(self, n: int, work: Callable[[slice], T]) -> Iterator[tuple[slice, T]]:
+        """Call `work(rows)` for consecutive rows until all `n` are done.
+
+        Yields the rows and what `work` returned for them. Rows on which memory runs out are computed again, fewer at
+        once; those before them stay done.
+        """
+        start = 0
+        while start < n:
+            left = n - start
+            # The last rows, fewer than a batch, would only fail again at sizes that they do not fill.
+            part = self if left >= self.size else BatchSize(left, what=self.what, hint=self.hint)
+            done = part.run(lambda size, start=start: work(slice(start, start + size)))  # type: ignore[misc]
+            if part.size < left:
+                self.size = part.size
+            yield slice(start, start + part.size), done
+            start += part.size
+
+    def _halve(self, reason: str) -> None:
+        before, self.size = self.size, self.size // 2
+        free_unused()
+        logger.warning("out of memory on %d %s at once; going on with %d (%s)", before, self.what, self.size, reason)
+
+
+def free_unused() -> None:
+    """Give back what nothing holds any more, after a pass that did not fit."""
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out, on a GPU or a CPU."""
+    import torch
+
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    # The CPU allocator and cuBLAS have no error class of their own.
+    text = str(error)
+    return any(word in text for word in ("can't allocate memory", "CUDA out of memory", "CUBLAS_STATUS_ALLOC_FAILED"))
+
+
+def free_bytes(device: torch.device) -> int | None:
+    """Bytes that a new tensor on `device` could take: None where that cannot be told.
+
+    On a GPU what the driver has free and what torch holds of it without using it; on a CPU what Linux reckons can be
+    had without swapping (`MemAvailable`). Limits that a container sets beside are not looked at.
+    """
+    import torch
+
+    if device.type == "cuda":
+        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(torch.cuda.mem_get_info(device)[0]) + max(0, int(unused))
+    if device.type == "cpu":
+        try:
+            lines = _MEMINFO.read_text(encoding="ascii").splitlines()
+            return next(1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
+        except (OSError, StopIteration, ValueError, IndexError):
+            return None
+    return None
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from scbioverse.encoders._compact_net import CompactNet
+from scbioverse.encoders.compact import CompactNet
 
 
 @pytest.fixture(autouse=True)

@@ -12,8 +12,8 @@ import scanpy as sc
 from scipy import sparse
 
 import scbioverse as sb
+from scbioverse.encoders._panel_share import marker_evidence
 from scbioverse.encoders.compact import panel_zscores
-from scbioverse.encoders.marker_evidence import marker_evidence
 from scbioverse.errors import InputError
 from scbioverse.io import Cells
 from scbioverse.knowledge.marker_weights import marker_weights

@@ -10,8 +10,7 @@ import pytest
 import scipy.sparse as sp
 
 import scbioverse as sb
-from scbioverse.encoders._rank_value import rank_tokens
-from scbioverse.encoders._rank_value_vocab import RankVocabulary, find_columns
+from scbioverse.encoders._rank_value import RankVocabulary, find_columns, rank_tokens
 from scbioverse.encoders._unpickle import load_table
 from scbioverse.errors import InputError, MissingKeyError, OfflineError, WeightsError
 from scbioverse.io import Cells

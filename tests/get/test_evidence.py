@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import scbioverse as sb
-from scbioverse._record import write_record
+from scbioverse._slots import write_record
 from scbioverse.errors import MissingKeyError
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 import scbioverse as sb
-from scbioverse._record import write_record
+from scbioverse._slots import write_record
 from scbioverse.errors import InputError, MissingKeyError
 
 LABELS = [

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from scbioverse.errors import InputError
-from scbioverse.llm.text_table import TextTable
+from scbioverse.llm.represent import TextTable
 from tests._precision import UNIT
 
 TEXTS = ["B cell", "T cell", "natürliche Killerzelle", ""]

@@ -109,11 +109,11 @@ def test_coordinates_start_centred(model: BioVerse, points: np.ndarray) -> None:
 
 
 def test_texts_are_represented_once(model: BioVerse, monkeypatch: pytest.MonkeyPatch) -> None:
-    from scbioverse.models import language
+    from scbioverse.models import reader
 
     first = model.text_coordinates(["B cell", "new", "new"])
     np.testing.assert_allclose(first[1], first[2], atol=LOG_PROBS)
-    monkeypatch.setattr(language, "represent", lambda *_, **__: pytest.fail("represented again"))
+    monkeypatch.setattr(reader, "represent", lambda *_, **__: pytest.fail("represented again"))
     np.testing.assert_allclose(model.text_coordinates(["new", "B cell"]), first[[1, 0]], atol=UNIT)
 
 
@@ -214,15 +214,15 @@ def test_special_tokens_in_labels_stay_text(model: BioVerse) -> None:
 
 
 def test_texts_that_are_kept_need_no_language_model(model: BioVerse, monkeypatch: pytest.MonkeyPatch) -> None:
-    from scbioverse.models import language
+    from scbioverse.models import reader
 
     exact = model.text_coordinates(["B cell", "T cell", "NK cell"])
     model.keep_texts(["B cell", "NK cell"])
     read: list[str] = []
-    represent = language.represent
+    represent = reader.represent
     model.readers.language.texts.clear()
     monkeypatch.setattr(
-        language, "represent", lambda llm, texts, **o: (read.extend(texts), represent(llm, texts, **o))[1]
+        reader, "represent", lambda llm, texts, **o: (read.extend(texts), represent(llm, texts, **o))[1]
     )
     found = model.text_coordinates(["B cell", "T cell", "NK cell"])
     assert read == ["T cell"]

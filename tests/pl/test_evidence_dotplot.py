@@ -5,7 +5,7 @@ import pytest
 from anndata import AnnData
 
 import scbioverse as sb
-from scbioverse._record import write_record
+from scbioverse._slots import write_record
 from scbioverse.errors import InputError, MissingKeyError
 from scbioverse.explain.claims import EVIDENCE
 from scbioverse.explain.reasons import reasons

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import scbioverse as sb
-from scbioverse._record import read_record
+from scbioverse._slots import read_record
 from scbioverse.errors import InputError, MissingKeyError
 
 pytest.importorskip("rdkit")

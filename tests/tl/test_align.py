@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import scbioverse as sb
-from scbioverse._record import read_record
+from scbioverse._slots import read_record
 from scbioverse.errors import InputError, MissingKeyError
 from scbioverse.models import BioVerse, load
 from scbioverse.models.config import Calibration

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 import scbioverse as sb
-from scbioverse._record import read_record
+from scbioverse._slots import read_record
 from scbioverse.errors import InputError, MissingKeyError, WeightsError
 from scbioverse.knowledge.spoken import spoken_name
 from scbioverse.llm import Backbone

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import scbioverse as sb
-from scbioverse._record import read_record
+from scbioverse._slots import read_record
 from scbioverse.encoders import CompactCellEncoder, PrecomputedEncoder, embed_rows
 from scbioverse.errors import InputError, MissingKeyError
 from tests._precision import SMALL_NET

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 import scbioverse as sb
-from scbioverse._record import read_record
+from scbioverse._slots import read_record
 from scbioverse.encoders import KmerEncoder, MorganEncoder
 from scbioverse.errors import InputError, MissingKeyError
 from tests._precision import UNIT

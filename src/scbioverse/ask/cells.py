@@ -11,7 +11,7 @@ import pandas as pd
 from scipy import sparse
 from scipy.special import ndtr
 
-from .._record import read_record
+from .._slots import read_record
 from ..errors import InputError, MissingKeyError
 from ..io import Cells as Matrix
 from ..io import gene_names, matrix_name, to_counts_like

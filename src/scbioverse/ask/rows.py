@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from .._keys import UNS_ROOT, Slots
+from .._slots import UNS_ROOT, Slots
 from ..errors import InputError, MissingKeyError
 from ..io import matrix_of
 from ..io._matrix import parent_of

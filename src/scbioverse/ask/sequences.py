@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from .._record import read_record
+from .._slots import read_record
 from ..errors import InputError, MissingKeyError
 from ..llm.questions import MAX_NAME_CHARS, bounded
 from ..pp._molecule_properties import element_count, molecule_formula, molecule_property

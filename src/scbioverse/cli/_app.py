@@ -15,8 +15,7 @@ import typer
 from .. import __version__
 from ..errors import InputError
 from ._models import models
-from ._run import run, say
-from ._stop import Stopped, listening
+from ._run import Stopped, listening, run, say
 
 if TYPE_CHECKING:
     from ..tl._chat import Chat

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
+from .._device import BatchSize
 from .._logging import logger
-from .._memory import BatchSize
 from .._settings import settings
 from .._shown import shown_name
 from ..errors import InputError, MissingKeyError

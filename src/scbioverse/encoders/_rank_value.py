@@ -6,13 +6,268 @@ corpus; genes with counts are then listed from the highest value down (Theodoris
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+import hashlib
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from .._untrusted import FOREIGN, read_json_object
+from ..errors import InputError, WeightsError
+from ..io import Cells, match_genes
+from ._unpickle import load_table
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
     import scipy.sparse as sp
     from numpy.typing import NDArray
+
+SPECIAL = ("<pad>", "<mask>", "<cls>", "<eos>")
+
+
+@dataclass(frozen=True, eq=False)
+class RankVocabulary:
+    """Genes with their tokens and medians, in order of their tokens.
+
+    Attributes
+    ----------
+    genes
+        (G,): Ensembl ids.
+    tokens
+        int32 (G,): increasing.
+    medians
+        float64 (G,): non-zero median of each gene's counts per 10,000 over the corpus.
+    pad, cls, eos
+        Special tokens; `cls` and `eos` are None in the first generation, which has none.
+    symbols
+        Further names of genes (symbols, other ids) to Ensembl ids.
+    """
+
+    genes: tuple[str, ...]
+    tokens: NDArray[np.int32]
+    medians: NDArray[np.float64]
+    pad: int = 0
+    cls: int | None = None
+    eos: int | None = None
+    symbols: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def n_special(self) -> int:
+        """Tokens around the genes of a cell: 2 with `<cls>` and `<eos>`, else 0."""
+        return 0 if self.cls is None else 2
+
+    @property
+    def largest_token(self) -> int:
+        """Largest token that a cell may hold."""
+        return int(max(self.tokens.max(), self.pad, self.cls or 0, self.eos or 0))
+
+    def fingerprint(self) -> str:
+        """Sha256, in hex, of what tokens depend on."""
+        head = json.dumps([self.genes, self.pad, self.cls, self.eos, sorted(self.symbols.items())])
+        digest = hashlib.sha256(head.encode())
+        digest.update(self.tokens.astype("<i4").tobytes() + self.medians.astype("<f8").tobytes())
+        return digest.hexdigest()
+
+    @classmethod
+    def from_tables(
+        cls, tokens: Mapping[str, Any], medians: Mapping[str, Any], symbols: Mapping[str, Any] | None = None
+    ) -> RankVocabulary:
+        """Build the vocabulary from the published dictionaries.
+
+        Parameters
+        ----------
+        tokens
+            Ensembl id, or special token, to token.
+        medians
+            Ensembl id to non-zero median.
+        symbols
+            Further names to Ensembl ids.
+
+        Raises
+        ------
+        WeightsError
+            They do not belong together, or hold what is no token or median.
+        """
+        try:
+            whole = {str(name): int(token) for name, token in tokens.items()}
+            if any(whole[name] != token or whole[name] < 0 for name, token in tokens.items()):
+                raise ValueError("a token is not a whole number")
+            if len(set(whole.values())) != len(whole):
+                raise ValueError("two genes have one token")
+            special = {name: whole.pop(name) for name in SPECIAL if name in whole}
+            if "<pad>" not in special:
+                raise ValueError("there is no <pad>")
+            if ("<cls>" in special) != ("<eos>" in special):
+                raise ValueError("there is one of <cls> and <eos> without the other")
+            genes = tuple(sorted((gene for gene in whole if gene in medians), key=whole.__getitem__))
+            values = np.array([float(medians[gene]) for gene in genes], dtype=np.float64)
+            if not genes or not (np.isfinite(values) & (values > 0)).all():
+                raise ValueError("no gene has a median, or a median is not positive")
+            names = {str(name): str(gene) for name, gene in (symbols or {}).items() if str(gene) in whole}
+        except (TypeError, ValueError, OverflowError) as error:
+            raise WeightsError(f"the token and median dictionaries are not usable: {error}.") from error
+        return cls(
+            genes,
+            np.array([whole[gene] for gene in genes], dtype=np.int32),
+            values,
+            special["<pad>"],
+            special.get("<cls>"),
+            special.get("<eos>"),
+            names,
+        )
+
+    @classmethod
+    def from_files(cls, tokens: str | Path, medians: str | Path, symbols: str | Path | None = None) -> RankVocabulary:
+        """Read the published dictionaries, as pickles (without running them) or JSON.
+
+        Raises
+        ------
+        WeightsError
+            A file is missing, damaged, refused, or does not fit the others.
+        """
+        return cls.from_tables(
+            load_table(tokens), load_table(medians), None if symbols is None else load_table(symbols)
+        )
+
+    def to_json(self) -> bytes:
+        """Write as JSON; equal vocabularies give equal bytes."""
+        values = {
+            "genes": self.genes,
+            "tokens": self.tokens.tolist(),
+            "medians": self.medians.tolist(),
+            "special": {"<pad>": self.pad, "<cls>": self.cls, "<eos>": self.eos},
+            "symbols": dict(sorted(self.symbols.items())),
+        }
+        return json.dumps(values).encode()
+
+    @classmethod
+    def from_json(cls, path: Path) -> RankVocabulary:
+        """Read what :meth:`to_json` wrote.
+
+        Raises
+        ------
+        WeightsError
+            The file is missing, damaged or of another kind.
+        """
+        try:
+            values = read_json_object(path)
+            special = {name: token for name, token in values["special"].items() if token is not None}
+            tokens = dict(zip(values["genes"], values["tokens"], strict=True)) | special
+            return cls.from_tables(
+                tokens, dict(zip(values["genes"], values["medians"], strict=True)), values["symbols"]
+            )
+        except WeightsError:
+            raise
+        except FOREIGN as error:
+            raise WeightsError(f"cannot read the vocabulary {path}: {error!r}. Fetch or save it again.") from error
+
+
+@dataclass(frozen=True, eq=False)
+class RankColumns:
+    """Which columns of a data set are which genes of the vocabulary.
+
+    Attributes
+    ----------
+    columns
+        int64 (m,): columns that are read, increasing.
+    places
+        int64 (m,): place of each among `genes`; columns of one gene share a place and are summed.
+    genes
+        int64 (g,): positions in the vocabulary, increasing.
+    n_input
+        Columns of the data set.
+    n_dictionary, n_alias
+        Columns found by Ensembl id or through the official dictionary, and through the bundled gene table.
+    """
+
+    columns: NDArray[np.int64]
+    places: NDArray[np.int64]
+    genes: NDArray[np.int64]
+    n_input: int
+    n_dictionary: int
+    n_alias: int
+
+    def describe(self, n_vocabulary: int) -> str:
+        """One line for the log."""
+        summed = self.columns.size - self.genes.size
+        return (
+            f"{self.genes.size} of {n_vocabulary} vocabulary genes found among {self.n_input} "
+            f"({self.n_dictionary} by Ensembl id or the model's own dictionary, {self.n_alias} by the bundled gene "
+            f"table{f'; {summed} columns summed with another of the same gene' if summed else ''})"
+        )
+
+
+def find_columns(cells: Cells, vocabulary: RankVocabulary, *, min_genes: int = 100) -> RankColumns:
+    """Find the vocabulary's genes among the columns of a data set.
+
+    A name is an Ensembl id of the vocabulary, with or without version, or is found in the model's own dictionary;
+    columns that name the same gene that way are summed, as the published tokeniser does. Genes not found so are looked
+    for among the remaining names through the bundled gene table (previous symbols, aliases).
+
+    Parameters
+    ----------
+    cells
+        The data.
+    vocabulary
+        What to look for.
+    min_genes
+        Fewest genes that are accepted.
+
+    Raises
+    ------
+    InputError
+        Fewer genes were found.
+    MissingKeyError
+        `key` is not a column.
+    """
+    names = cells.names
+    position = {gene: i for i, gene in enumerate(vocabulary.genes)}
+    found = np.array([_look_up(name, position, vocabulary.symbols) for name in names], dtype=np.int64)
+    known = found >= 0
+    held = set(found[known].tolist())
+    # Only what is left goes through the gene table; its names may repeat in data where the rest decides.
+    rest = [i for i in np.flatnonzero(~known) if names[i]]
+    twice = Counter(names[i] for i in rest)
+    rest = [i for i in rest if twice[names[i]] == 1]
+    n_alias = 0
+    for i, at in _aliases([names[i] for i in rest], vocabulary.genes):
+        if at not in held:
+            found[rest[i]] = at
+            held.add(at)
+            n_alias += 1
+    if len(held) < min_genes:
+        # Says what was found, and which column of var would do better.
+        cells.match(vocabulary.genes, min_genes=min_genes)
+        raise InputError(
+            f"{len(held)} of {len(names)} genes match the vocabulary of {len(vocabulary.genes)} human genes; at least "
+            f"{min_genes} are needed."
+        )
+    cells.judge_names(len(held), len(vocabulary.genes), stacklevel=4)
+    columns = np.flatnonzero(found >= 0)
+    genes, places = np.unique(found[columns], return_inverse=True)
+    return RankColumns(columns, places.astype(np.int64), genes, len(names), int(known.sum()), n_alias)
+
+
+def _look_up(name: str, position: Mapping[str, int], symbols: Mapping[str, str]) -> int:
+    for candidate in (name, name.partition(".")[0] if name.startswith("ENS") else name):
+        if candidate in position:
+            return position[candidate]
+        if candidate in symbols:
+            return position.get(symbols[candidate], -1)
+    return -1
+
+
+def _aliases(names: list[str], genes: tuple[str, ...]) -> list[tuple[int, int]]:
+    """Pairs of (position among `names`, position among `genes`) by the bundled gene table."""
+    if not names:
+        return []
+    match = match_genes(names, genes, min_genes=0)
+    return list(zip(match.columns.tolist(), match.vocab.tolist(), strict=True))
+
 
 TARGET_SUM = 10_000.0
 # Rows sorted together: enough to call numpy seldom, few enough that one long cell does not widen many short ones.

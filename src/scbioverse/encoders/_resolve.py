@@ -85,7 +85,7 @@ def resolve_encoder(model: Any) -> Encoder | None:
     if folder.is_dir():
         return _from_folder(folder)
     if isinstance(model, str) and _HUB_ID.fullmatch(model):
-        from ._scvi_hub import find_on_hub
+        from ._scvi_parts import find_on_hub
 
         if (found := find_on_hub(model)) is not None:
             return encoder_class("scvi").load(found, name=model)  # type: ignore[attr-defined]
@@ -98,7 +98,7 @@ def _from_folder(folder: Path) -> Encoder | None:
     if (folder / "model.pt").is_file():
         return encoder_class("scvi").load(folder)  # type: ignore[attr-defined]
     if _field(folder / "config.json", "model_type") == "bert":
-        from ._geneformer_files import token_dictionaries
+        from .geneformer import token_dictionaries
 
         if token_dictionaries(folder):
             return encoder_class("geneformer").load(folder)  # type: ignore[attr-defined]

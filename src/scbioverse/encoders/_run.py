@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tqdm.auto import tqdm
 
-from .._memory import BatchSize
+from .._device import BatchSize
 from .._settings import settings
 from .._shown import shown_name
 from ..errors import InputError

@@ -18,7 +18,9 @@ import scipy.sparse as sp
 import torch
 from safetensors.torch import save_file
 
+from .._hub_files import cached, fetch_folder, list_repo
 from .._optional import import_optional
+from .._settings import settings
 from .._tensor_files import read_tensors
 from .._untrusted import FOREIGN, read_json_object
 from ..errors import InputError, WeightsError
@@ -262,3 +264,38 @@ def decode(value: Any) -> Any:
             return np.array(items, dtype=object if any(isinstance(one, str) for one in items) else None)
         return {key: decode(one) for key, one in value.items()}
     return [decode(one) for one in value] if isinstance(value, list) else value
+
+
+# What scvi-tools puts beside every model that it shares.
+_FILES = ("_scvi_required_metadata.json", "model.pt")
+
+
+def find_on_hub(name: str) -> Path | None:
+    """Return the local folder of an scvi-tools model on the hub, fetched where it is not in the hub's cache here.
+
+    Parameters
+    ----------
+    name
+        `"owner/name"` or `"owner/name@revision"`.
+
+    Returns
+    -------
+    The folder with `model.pt`; None where there is no such repository, it is not of scvi-tools, or it was not fetched
+    before and `settings.offline` is on.
+
+    Raises
+    ------
+    OfflineError
+        The hub cannot be reached.
+    """
+    repo, _, revision = name.partition("@")
+    folder = cached(repo, revision or None)
+    if folder is not None and all((folder / file).is_file() for file in _FILES):
+        return folder
+    if settings.offline:
+        return None
+    try:
+        listing = list_repo(repo, revision or None)
+    except WeightsError:
+        return None
+    return fetch_folder(listing, _FILES) if set(_FILES) <= set(listing.sha256) else None

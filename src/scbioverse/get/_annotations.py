@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from .._keys import Slots
-from .._mudata import anndata_of
-from .._record import read_record
+from .._slots import Slots, anndata_of, read_record
 from ..errors import InputError, MissingKeyError
 from ._now import annotate_record, counts_of, groups_now, labels_now, named
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from .._record import read_record, records_of
 from .._shown import shown_name
+from .._slots import read_record, records_of
 from ..errors import MissingKeyError
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from anndata import AnnData
 
-    from .._keys import Slots
+    from .._slots import Slots
 
 _SHOWN = 5
 

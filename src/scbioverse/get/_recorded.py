@@ -6,9 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from .._keys import Slots
-from .._mudata import anndata_of
-from .._record import read_record, records_of
+from .._slots import Slots, anndata_of, read_record, records_of
 from ._now import annotate_record, warn_of_changes
 
 if TYPE_CHECKING:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from ._blocks import Source, row_blocks, take_columns
-from ._digest import MatrixDigest, array_digest, texts_digest
-from ._first_pass import MatrixInfo, to_counts_like
+from ._first_pass import MatrixDigest, MatrixInfo, array_digest, texts_digest, to_counts_like
 from ._genes import MIN_GENES, GeneMatch, match_genes
 from ._matrix import check_one_name, gene_names, layer_names, matrix_name, matrix_of, var_of
 from .cells import Cells, Sample

@@ -2,22 +2,195 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 import scipy.sparse as sp
 
-from ..errors import InputError
-from ._digest import MatrixDigest
+from .._logging import logger
+from ..errors import InputError, MissingKeyError
+from ._blocks import Source
+from ._genes import match_genes
+from ._matrix import gene_names, layer_names, matrix_name
 from ._scale import GeneMoments, Scale, guess_scale, shifted_zeros, to_linear
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from anndata import AnnData
     from numpy.typing import NDArray
 
-    from ._other_matrices import Hints
+    from ._first_pass import Hints
+
+# A few genes more are not worth a line.
+_CLEARLY_MORE = 1.2
+_ROWS = 50
+
+
+@dataclass(frozen=True)
+class Hints:
+    """What messages call a matrix, and which others of the object they point at.
+
+    Attributes
+    ----------
+    adata
+        The object.
+    layer
+        The matrix that is read.
+    """
+
+    adata: AnnData
+    layer: str | None
+
+    @property
+    def name(self) -> str:
+        """What to call the matrix."""
+        return matrix_name(self.layer)
+
+    def _others(self) -> str:
+        ways = [f"layer={key!r}" for key in layer_names(self.adata) if key != self.layer]
+        raw = self.adata.raw is not None and self.layer != "raw"
+        return " or ".join([*ways, "layer='raw' (reads adata.raw)"] if raw else ways)
+
+    def where_unscaled_are(self) -> str:
+        """Say where unscaled values may be, given what the object holds."""
+        if ways := self._others():
+            return f"Pass the unscaled values, for example {ways}."
+        return (
+            "Pass the unscaled values: keep them with adata.layers['counts'] = adata.X.copy() or adata.raw = adata "
+            "before scanpy.pp.scale, then use layer='counts' or layer='raw'."
+        )
+
+    def where_values_are(self) -> str:
+        """Say where values may be when a matrix has none."""
+        if ways := self._others():
+            return f"If the values are in another matrix, name it: {ways}."
+        return "Pass the matrix that holds the counts; a file may have been written or read without them."
+
+
+def say_better_source(
+    adata: AnnData, vocabulary: Sequence[str], *, key: str | None, n_found: int, assumed: bool
+) -> None:
+    """Log one line where another matrix holds clearly more of the genes, or counts where the scale of `X` was assumed.
+
+    Parameters
+    ----------
+    adata
+        The data; not changed.
+    vocabulary
+        Genes that are looked for.
+    key
+        Column of `var` with gene names.
+    n_found
+        How many of them `X` has.
+    assumed
+        Whether the scale of `X` could not be told from its values.
+    """
+    n_raw = 0 if adata.raw is None else _n_matched(adata, vocabulary, key)
+    if n_raw > _CLEARLY_MORE * n_found and _holds(adata, "raw", counts=False):
+        logger.info("adata.raw has %d of the genes, adata.X only %d: layer='raw' would serve better", n_raw, n_found)
+    elif assumed and n_raw >= n_found and _holds(adata, "raw", counts=True):
+        logger.info("the scale of adata.X was assumed, and adata.raw has counts: layer='raw' would serve better")
+    elif assumed and (layer := next((one for one in layer_names(adata) if _holds(adata, one, counts=True)), None)):
+        logger.info(
+            "the scale of adata.X was assumed, and layer %r has counts: layer=%r would serve better", layer, layer
+        )
+
+
+def _n_matched(adata: AnnData, vocabulary: Sequence[str], key: str | None) -> int:
+    try:
+        return int(match_genes(gene_names(adata, key=key, layer="raw"), vocabulary, min_genes=0).vocab.size)
+    except (InputError, MissingKeyError):
+        return 0
+
+
+def _holds(adata: AnnData, layer: str, *, counts: bool) -> bool:
+    """Whether the first cells of a matrix hold values that can be read, or only counts if they have to."""
+    try:
+        values = Source.of(adata, layer).read(0, min(_ROWS, adata.n_obs)).data
+    except (InputError, MissingKeyError):
+        return False
+    readable = bool(values.size) and bool(np.isfinite(values).all()) and values.min() >= 0 and values.max() > 0
+    return bool(readable and not (counts and (values != np.rint(values)).any()))
+
+
+_VERSION = b"1"
+# Values widened to 64 bits at once: 8 MB, which stay in the processor's cache better than more would.
+_VALUES = 1_000_000
+
+
+class MatrixDigest:
+    """Takes a matrix in, blocks of rows in their order, and gives its digest.
+
+    Parameters
+    ----------
+    names
+        (n_columns,) names of the columns.
+    """
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._weights = _weights(names)
+        self._sketches: list[NDArray[np.uint64]] = []
+
+    def add(self, block: sp.csr_array) -> None:
+        """Take in the next rows, (n, n_columns), without repeated entries."""
+        starts, n = np.asarray(block.indptr), block.shape[0]
+        first = 0
+        while first < n:
+            last = int(np.searchsorted(starts, starts[first] + _VALUES, side="right")) - 1
+            last = min(max(last, first + 1), n)
+            span = slice(int(starts[first]), int(starts[last]))
+            part = (_bits(block.data[span]), block.indices[span], starts[first : last + 1] - starts[first])
+            self._sketches.append(sp.csr_array(part, shape=(last - first, block.shape[1])) @ self._weights)
+            first = last
+
+    def hexdigest(self) -> str:
+        """Digest of what was taken in, 32 hexadecimal digits."""
+        found = hashlib.blake2b(_VERSION, digest_size=16)
+        rows = np.concatenate([np.empty(0, dtype=np.uint64), *self._sketches])
+        for part in (np.array([self._weights.size, rows.size], dtype=np.uint64), np.sort(self._weights), rows):
+            found.update(part.astype("<u8", copy=False).tobytes())
+        return found.hexdigest()
+
+
+def array_digest(values: NDArray[Any]) -> str:
+    """Digest of an array's shape and values as float32, 32 hexadecimal digits."""
+    held = np.ascontiguousarray(values, dtype="<f4")
+    found = hashlib.blake2b(str(held.shape).encode(), digest_size=16)
+    found.update(held.data)
+    return found.hexdigest()
+
+
+def texts_digest(texts: Sequence[str], codes: NDArray[np.integer]) -> str:
+    """Digest of a column given as its distinct texts, by first appearance, and each row's position among them."""
+    found = hashlib.blake2b(digest_size=16)
+    for text in texts:
+        held = text.encode("utf-8", "surrogatepass")
+        found.update(len(held).to_bytes(8, "little"))
+        found.update(held)
+    found.update(np.asarray(codes).astype("<i8").tobytes())
+    return found.hexdigest()
+
+
+def _bits(values: Any) -> NDArray[np.uint64]:
+    """Bits of values as float32, widened; 0 for both zeros."""
+    held = np.asarray(values).astype(np.float32)
+    held += np.float32(0)  # turns -0 into 0
+    return held.view(np.uint32).astype(np.uint64)
+
+
+def _weights(names: Sequence[str]) -> NDArray[np.uint64]:
+    """One number a column, by its name alone; of repeated names by which of them it is, too."""
+    # What is no Unicode (half a character, read from a damaged file) cannot be hashed as it is.
+    held = pd.Series([str(name).encode("utf-8", "backslashreplace").decode() for name in names], dtype=object)
+    repeat = held.groupby(held).cumcount() if held.duplicated().any() else None
+    if repeat is not None:
+        held = held.where(repeat == 0, held + "\0" + repeat.astype(str))
+    return np.asarray(pd.util.hash_array(held.to_numpy(dtype=object), categorize=False), dtype=np.uint64)
+
 
 # Rows sampled, evenly spread, to find the base of a logarithm.
 _SAMPLE_ROWS = 400

@@ -18,13 +18,12 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from .._mudata import anndata_of
+from .._slots import anndata_of
 from ..errors import InputError
 from ._blocks import Source, take_columns
-from ._first_pass import MatrixInfo, first_pass, to_counts_like
+from ._first_pass import Hints, MatrixInfo, first_pass, say_better_source, to_counts_like
 from ._genes import MIN_GENES, GeneMatch, judge_names, match_genes
 from ._matrix import check_layer, gene_names, is_anndata, names_in, var_of
-from ._other_matrices import Hints, say_better_source
 from ._scale import ASSUMED
 
 if TYPE_CHECKING:

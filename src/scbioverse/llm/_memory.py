@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .._device import BatchSize, free_bytes
 from .._logging import logger
-from .._memory import BatchSize, free_bytes
 
 if TYPE_CHECKING:
     from .backbone import Backbone

@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
-from ._loaded import clear_cache
 from .config import BioVerseConfig, Calibration, EncoderConfig, LLMConfig, TextSpaceConfig
+from .folders import clear_cache
 from .registry import list_models, load
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from ..errors import InputError, MismatchError, WeightsError
 from ..llm.prompts import PromptTemplate
 from ..nn import BioTokens, CandidateTokens, PhraseHead, Projector, PrototypeProjector
 from .config import BioVerseConfig, EncoderConfig, LLMConfig
-from .shared_head import SharedHead
+from .shared_space import SharedHead
 
 if TYPE_CHECKING:
     from ..encoders import Encoder

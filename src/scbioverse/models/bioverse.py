@@ -38,12 +38,10 @@ from ..llm.prompts import MAX_LABEL_CHARS
 from . import _hub, checkpoint
 from ._build import read_template, untrained
 from ._encoders import Encoders
-from ._loaded import LOADED
 from .candidate_tokens import STEPS, CandidateReader, Candidates
 from .captioner import PhraseCaptioner
-from .folders import find, is_local
-from .language import LanguageModel
-from .reader import PromptReader, Readers
+from .folders import LOADED, find, is_local
+from .reader import LanguageModel, PromptReader, Readers
 from .score import score_names
 from .shared_space import SharedSpace
 from .writer import TextWriter
@@ -57,8 +55,7 @@ if TYPE_CHECKING:
     from ..llm.adapter import Adapter
     from ..llm.prompts import PromptTemplate
     from ..llm.questions import QuestionTemplate
-    from ..llm.represent import TextSpace
-    from ..llm.text_table import TextTable
+    from ..llm.represent import TextSpace, TextTable
     from ..nn import BioTokens
     from .config import BioVerseConfig, TextSpaceConfig
     from .phrase_book import PhraseBook

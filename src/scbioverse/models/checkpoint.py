@@ -26,8 +26,7 @@ from ..encoders import build
 from ..errors import InputError, MismatchError, WeightsError
 from ..llm.adapter import CONFIG as ADAPTER_CONFIG
 from ..llm.adapter import Adapter
-from ..llm.represent import TextSpace
-from ..llm.text_table import TextTable
+from ..llm.represent import TextSpace, TextTable
 from ._build import build_modules
 from ._encoders import Encoders, Held
 from ._seal import check_seal, sealed

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from .._untrusted import FOREIGN, read_json_object
 from ..errors import InputError, WeightsError
-from ._config_types import check_types
+from .config import check_types
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -2,23 +2,67 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.functional import normalize
 
 from ..errors import InputError
-from ..llm.represent import TextSpace, default_layer
-from ..llm.text_table import TextTable
+from ..llm.represent import TextSpace, TextTable, default_layer
 from .config import TextSpaceConfig
-from .shared_head import SharedHead
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from .config import BioVerseConfig
     from .reader import Readers
+
+TEMPERATURE = 0.07
+"""Start of the learned InfoNCE temperature (Radford et al. 2021)."""
+
+
+class SharedHead(nn.Module):
+    """A modality's own centre and scale in the text space, and the learned InfoNCE scale.
+
+    Text representations lie around their own mean, which the text space subtracts. Soft tokens are made for the
+    language model's input and lie elsewhere; subtracting the text's mean from them would leave one constant direction
+    in which all cells agree. Each modality therefore has its own centre, set on the first data seen and then trained. A
+    linear map follows, the identity to begin with: it leaves soft tokens free to be what the language model reads best,
+    whatever the text space makes of their mean.
+
+    Parameters
+    ----------
+    dim
+        Dimensions of the text space.
+    """
+
+    gain: Tensor
+    fitted: Tensor
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.mix = nn.Parameter(torch.zeros(dim, dim).fill_diagonal_(1.0))
+        self.shift = nn.Parameter(torch.zeros(dim))
+        self.log_scale = nn.Parameter(torch.tensor(math.log(1 / TEMPERATURE)))
+        self.register_buffer("gain", torch.ones(()))
+        self.register_buffer("fitted", torch.zeros((), dtype=torch.uint8))
+
+    @torch.no_grad()
+    def fit(self, projected: Tensor) -> None:
+        """Centre (n, dim) values at zero and give them unit mean square."""
+        centred = projected - projected.mean(dim=0)
+        self.gain.copy_(1.0 / centred.pow(2).mean().sqrt().clamp(min=1e-8))
+        self.shift.copy_(-projected.mean(dim=0) * self.gain)
+        self.fitted.fill_(1)
+
+    def forward(self, projected: Tensor) -> Tensor:
+        """Return unit vectors (n, dim)."""
+        return normalize((projected * self.gain + self.shift) @ self.mix, dim=-1)
+
 
 Float = NDArray[np.float32]
 
@@ -115,7 +159,7 @@ class SharedSpace:
     def keep(self, texts: Sequence[str], coordinates: Float | None = None) -> None:
         """Remember where different texts lie, in place of those remembered before.
 
-        They need not be read by the language model again; :class:`scbioverse.llm.text_table.TextTable` says how exact
+        They need not be read by the language model again; :class:`scbioverse.llm.represent.TextTable` says how exact
         that is. `coordinates`, float32 (n, d_text), are computed if not given.
         """
         self.table = None

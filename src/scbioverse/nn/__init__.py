@@ -8,8 +8,7 @@ from .composer import Composed, Composer
 from .losses import answer_cross_entropy, answer_positions, info_nce
 from .metrics import centroid_gap, median_rank, pair_ranks, recall_at_k
 from .phrases import PhraseHead, choose_phrases
-from .projector import Projector
-from .prototypes import PrototypeProjector
+from .projector import Projector, PrototypeProjector
 
 __all__ = [
     "BioTokens",

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn.functional import normalize
 
 from ..errors import MismatchError
-from ._shapes import check_sizes, one_each
+from .projector import check_sizes, one_each
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

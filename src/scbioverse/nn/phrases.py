@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import dropout, linear, relu
 
 from ..errors import InputError
-from ._shapes import check_sizes, one_row_each
+from .projector import check_sizes, one_row_each
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._keys import Slots
-from .._mudata import anndata_of
 from .._random import Rng, as_generator, as_seed
+from .._slots import Slots, anndata_of
 from ..errors import InputError, MissingKeyError
 from ._alignment_panels import GENERAL, SOFT
 from ._layout import umap_layout

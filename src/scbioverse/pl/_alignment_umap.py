@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .._keys import Slots
-from .._mudata import anndata_of
 from .._random import Rng, as_generator, as_seed
+from .._slots import Slots, anndata_of
 from ..errors import InputError, MissingKeyError
 from ._alignment_modalities import draw_modalities
 from ._alignment_panels import Panel, draw_legend, draw_panel, new_axes

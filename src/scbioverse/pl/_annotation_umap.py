@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .._keys import Slots
-from .._mudata import anndata_of
 from .._shown import plotted_name
+from .._slots import Slots, anndata_of
 from ..errors import InputError, MissingKeyError
 from ._layout import umap_layout
 from ._style import INK, bare, draw_names, figure_of, finish, map_corner, palette

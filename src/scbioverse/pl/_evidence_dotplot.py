@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from .._keys import Slots
-from .._mudata import anndata_of
 from .._shown import plotted_name
+from .._slots import Slots, anndata_of
 from ..errors import InputError, MissingKeyError
 from ..get import evidence
 from ..io import Cells

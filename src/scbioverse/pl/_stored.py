@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING
 
-from .._record import read_record, records_of
+from .._slots import read_record, records_of
 from ..errors import InputError, MismatchError
 from ..io import Cells
 from ..predict.embedding import changed_since, tokens_in

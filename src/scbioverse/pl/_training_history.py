@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from .._mudata import anndata_of
-from .._record import read_record
+from .._slots import anndata_of, read_record
 from ..errors import InputError, MissingKeyError
 from ._style import INK, figure_of, finish
 

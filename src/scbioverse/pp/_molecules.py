@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from .._logging import logger
-from .._record import write_record
 from .._shown import shown_name
+from .._slots import write_record
 from ..errors import InputError
 from ._smiles import Charges, Molecule, Salts, parse_smiles
 from ._text_column import cell_text, join_report, text_table

@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._device import place_encoder
-from .._keys import Slots
 from .._logging import logger
-from .._record import read_record
-from .._results import check_target
+from .._slots import Slots, check_target, read_record
 from ..encoders import PrecomputedEncoder, embed_rows
 from ..encoders._run import digest_of_input
 from ..errors import InputError, MissingKeyError

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from anndata import AnnData
 
-    from .._keys import Slots
+    from .._slots import Slots
     from ..models import BioVerse
     from .embedding import Representation
 

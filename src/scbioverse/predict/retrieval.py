@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from .._results import columns_of
+from .._slots import columns_of
 from ..errors import InputError, MissingKeyError
 from ..llm.prompts import clean_text
 from .embedding import represent_rows
@@ -19,7 +19,7 @@ from .neighbours import Metric, View, compared_views, known_rows, nearest_rows
 if TYPE_CHECKING:
     from anndata import AnnData
 
-    from .._keys import Slots
+    from .._slots import Slots
     from ..models import BioVerse
     from .embedding import Representation
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Literal
 
-from .._keys import Slots
 from .._logging import logger
-from .._mudata import is_mudata, on_part
 from .._random import Rng, as_seed
-from .._results import check_target, write_results
+from .._slots import Slots, check_target, is_mudata, on_part, write_results
 from ..errors import InputError
 from ..predict.embedding import represent_rows
 from ._align_prototypes import add_candidate_tokens, begin, prototype_terms

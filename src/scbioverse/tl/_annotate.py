@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
-from .._keys import Slots
 from .._logging import logger
-from .._mudata import is_mudata, on_part
 from .._random import Rng, as_seed
-from .._results import check_target, columns_of, own_copy, write_results
 from .._shown import shown_name
+from .._slots import Slots, check_target, columns_of, is_mudata, on_part, own_copy, write_results
 from ..explain.reasons import reasons
 from ..explain.wording import Wording
 from ..io import Cells

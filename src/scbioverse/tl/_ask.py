@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .._mudata import anndata_of
+from .._slots import anndata_of
 from ..ask.answer import Answer, AnswerStream, pieces
 from ..ask.asked import Asked
 from ..errors import InputError

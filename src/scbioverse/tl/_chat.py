@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from .._mudata import anndata_of
+from .._slots import anndata_of
 from ..ask.answer import Answer, AnswerStream
 from ..ask.rows import State
 from ._ask import asked_rows, streamed

@@ -6,10 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._keys import Slots
-from .._mudata import anndata_of, is_mudata, on_part
 from .._random import Rng, as_seed
-from .._results import check_target, own_copy, write_results
+from .._slots import Slots, anndata_of, check_target, is_mudata, on_part, own_copy, write_results
 from ..errors import InputError
 from ..predict.descriptions import CHOICES, Choose, choose_rows, reference_texts, written_texts
 from ..predict.embedding import represent_rows

@@ -5,10 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from .._device import place_encoder
-from .._keys import Slots
-from .._mudata import is_mudata, on_part
 from .._random import Rng, as_seed
-from .._results import check_target, own_copy, write_results
+from .._slots import Slots, check_target, is_mudata, on_part, own_copy, write_results
 from ..encoders._distinct import DistinctPlan, TextEncoder
 from ..encoders._resolve import SHORT_NAMES
 from ..errors import InputError

@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
 
-from .._keys import Slots
-from .._mudata import anndata_of, is_mudata, on_part
 from .._random import Rng, as_seed
-from .._results import check_target, own_copy, write_results
+from .._slots import Slots, anndata_of, check_target, is_mudata, on_part, own_copy, write_results
 from ..errors import InputError
 from ..predict.embedding import represent_rows
 from ..predict.retrieval import TOP_K, best_texts, read_texts, score_texts, similar_rows

@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from .._keys import Slots
-from .._mudata import is_mudata, on_part
-from .._results import check_target, own_copy, write_results
+from .._slots import Slots, check_target, is_mudata, on_part, own_copy, write_results
 from ..errors import InputError, MissingKeyError
 from ..io.columns import as_categories, obs_column
 from ..knowledge import Ontology, load_ontology, resolve_labels

@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
-from .._keys import Slots
 from .._logging import logger
-from .._mudata import is_mudata, on_part
 from .._random import Rng, as_seed
-from .._results import check_target, write_results
+from .._slots import Slots, check_target, is_mudata, on_part, write_results
 from ..errors import InputError, MismatchError
 from ..explain.sample import MeasuredCells
 from ..predict.embedding import represent_rows

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..._logging import logger
-from ...encoders import marker_evidence as evidence
+from ...encoders import _panel_share
 from ...encoders.compact import CompactCellEncoder
 from ...errors import BioverseError, InputError
 from ...models import load
@@ -46,7 +46,7 @@ class Markers:
     note: dict[str, Any] = field(default_factory=lambda: {"weight": 0.0})
 
     def scores(self, batch: Batch, candidates: Candidates) -> Float | None:
-        """Evidence (n, m); see :func:`scbioverse.encoders.marker_evidence.marker_evidence`."""
+        """Evidence (n, m); see :func:`scbioverse.encoders._panel_share.marker_evidence`."""
         if batch.evidence is None or not self.weight:
             return None
         try:
@@ -74,7 +74,7 @@ SOURCE = Markers
 
 def evidence_of(cells: Cells, model: BioVerse) -> Callable[[Sequence[str | None]], Float]:
     """Return what gives the marker evidence of terms in these cells, float32 (n_obs, m)."""
-    return lambda terms: evidence.marker_evidence(cells, reference_stats(model), terms)
+    return lambda terms: _panel_share.marker_evidence(cells, reference_stats(model), terms)
 
 
 def reference_stats(model: BioVerse) -> GeneStats:

@@ -1,0 +1,359 @@
+"""Where results lie in an AnnData: names of slots, records of what was done, writing all at once, parts of a MuData.
+
+Records are kept in `adata.uns["bioverse"]` as one JSON string a step and not as nested dicts: tuples, integer keys and
+"/" in names break or bend in h5ad and zarr.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+import unicodedata
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from ._logging import log_added
+from .errors import InputError, MissingKeyError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from anndata import AnnData
+
+Result = TypeVar("Result")
+UNS_ROOT = "bioverse"
+_WAY_OUT = "Run the verb again to replace it, or delete it."
+# A store of zarr is a folder, which takes 255 bytes a name.
+_MOST_BYTES = 200
+_CELLS = ("rna", "gex", "cell")
+# Usual names of the parts of a MuData (scvi-tools, muon, 10x readers), by what scbioverse calls the modality. A drug
+# that each cell saw stands in the table of cells.
+_PARTS = {
+    "cell": _CELLS,
+    "protein": ("prot", "protein", "proteins", "adt", "cite"),
+    "molecule": ("molecule", "molecules", "drug", "drugs", *_CELLS),
+}
+
+
+@dataclass(frozen=True)
+class Slots:
+    """Slot names derived from one `key_added` stem.
+
+    Attributes
+    ----------
+    key
+        The stem, `"bioverse"` unless the caller chose another by `key_added=`.
+    """
+
+    key: str = "bioverse"
+
+    def __post_init__(self) -> None:
+        """Refuse a stem whose slots no file could hold."""
+        # A slash would make a group of it in h5ad and zarr.
+        if not isinstance(self.key, str) or not re.fullmatch(r"[^\W_][\w .+-]{0,79}", self.key):
+            raise InputError(
+                f"key_added={self.key!r:.90} becomes part of the names of slots: up to 80 letters, digits, spaces, "
+                "'_', '.', '+' and '-', a letter or digit first."
+            )
+
+    def step(self, verb: str) -> str:
+        """Name of a verb's record in `uns["bioverse"]`: with the stem, where that is not the default."""
+        return verb if self.key == "bioverse" else f"{verb}_{self.key}"
+
+    @property
+    def label(self) -> str:
+        """`obs`, categorical: the label."""
+        return f"{self.key}_label"
+
+    @property
+    def confidence(self) -> str:
+        """`obs`, float32 in 0-1: calibrated probability of the label among the candidates."""
+        return f"{self.key}_confidence"
+
+    @property
+    def margin(self) -> str:
+        """`obs`, float32 in 0-1: probability of the best candidate less that of the second."""
+        return f"{self.key}_margin"
+
+    @property
+    def entropy(self) -> str:
+        """`obs`, float32: entropy of the candidates' probabilities, in nats."""
+        return f"{self.key}_entropy"
+
+    @property
+    def elsewhere(self) -> str:
+        """`obs`, float32 in 0-1: above 0.5 where a type that is not among the candidates is nearer than they are."""
+        return f"{self.key}_elsewhere"
+
+    @property
+    def rationale(self) -> str:
+        """`obs`, string: the checked reason."""
+        return f"{self.key}_rationale"
+
+    @property
+    def text(self) -> str:
+        """`obs`, string: what the language model wrote, before it was mapped to a label."""
+        return f"{self.key}_text"
+
+    @property
+    def description(self) -> str:
+        """`obs`, string: what :func:`scbioverse.tl.describe` says of the row."""
+        return f"{self.key}_description"
+
+    @property
+    def description_score(self) -> str:
+        """`obs`, float32: mean log-probability of a written token, or similarity of the row a text was taken from."""
+        return f"{self.key}_description_score"
+
+    @property
+    def description_source(self) -> str:
+        """`obs`, string: name of the reference's row that a text was taken from."""
+        return f"{self.key}_description_source"
+
+    @property
+    def cl_id(self) -> str:
+        """`obs`, categorical: Cell Ontology id of the label, empty where it resolved to none."""
+        return f"{self.key}_cl_id"
+
+    @property
+    def rollup(self) -> str:
+        """`obs`, categorical: the label lifted to a broader term; its id stands under the same name with `_cl_id`."""
+        return f"{self.key}_label_rollup"
+
+    def retrieve(self, name: str | int) -> str:
+        """`obs`, float32 (one text), or `obsm`, DataFrame (several): nearness of each row to a text."""
+        return f"{self.key}_retrieve_{name}"
+
+    @property
+    def scores(self) -> str:
+        """`obsm`, DataFrame (n_obs, n_labels): log-probability of each candidate."""
+        return f"{self.key}_scores"
+
+    @property
+    def aligned(self) -> str:
+        """`obsm`, float32 (n_obs, d_text): coordinates in the space shared with text."""
+        return f"X_{self.key}_aligned"
+
+    def embedding(self, modality: str = "cell") -> str:
+        """`obsm`, float32 (n_obs, dim) or (n_obs, n_tokens, dim): the encoder's output."""
+        return f"X_{self.key}" if modality == "cell" else f"X_{self.key}_{modality}"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray | tuple | set | frozenset):
+        return list(value)
+    raise TypeError(f"cannot store {type(value).__name__} in uns['{UNS_ROOT}']")
+
+
+def versions() -> dict[str, str]:
+    """Versions of the packages that shape a result."""
+    found = {}
+    # Those that a number in a result can depend on.
+    for package in ("scbioverse", "torch", "transformers", "anndata", "numpy"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "absent"
+    return found
+
+
+def as_json(fields: Mapping[str, Any]) -> str:
+    """Return `fields` and the package versions as a record holds them."""
+    return json.dumps({**fields, "versions": versions()}, default=_plain)
+
+
+def write_record(adata: AnnData, step: str, **fields: Any) -> None:
+    """Store `fields` and the package versions under `adata.uns["bioverse"][step]` of an AnnData made just now."""
+    adata.uns[UNS_ROOT] = {**adata.uns.get(UNS_ROOT, {}), step: as_json(fields)}
+
+
+def read_record(adata: AnnData, step: str) -> dict[str, Any]:
+    """Return what was stored under a step.
+
+    Raises
+    ------
+    MissingKeyError
+        There is no such record; the message names those that are there.
+    InputError
+        What is there is no record of this package.
+    """
+    root = records_of(adata)
+    if step not in root:
+        raise MissingKeyError(
+            f"adata.uns['{UNS_ROOT}'] holds no record of {step!r} (found: {sorted(map(str, root)) or 'nothing'}). "
+            f"Run the verb that writes it first."
+        )
+    try:
+        found = json.loads(str(root[step]))
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{_called(step)} is no record of scbioverse: {error}. {_WAY_OUT}") from error
+    if not isinstance(found, dict):
+        raise InputError(f"{_called(step)} is no record of scbioverse: it holds {type(found).__name__}. {_WAY_OUT}")
+    return found
+
+
+def records_of(adata: AnnData) -> Mapping[str, Any]:
+    """Return all records as they are stored; an :class:`InputError` where `uns["bioverse"]` is no mapping."""
+    root = adata.uns.get(UNS_ROOT, {})
+    if not isinstance(root, Mapping):
+        raise InputError(
+            f"adata.uns[{UNS_ROOT!r}] is a {type(root).__name__}; scbioverse keeps its records there, by step. "
+            f"Move what is yours first: adata.uns['my_{UNS_ROOT}'] = adata.uns.pop({UNS_ROOT!r})."
+        )
+    return root
+
+
+def _called(step: str) -> str:
+    return f"adata.uns[{UNS_ROOT!r}][{step!r}]"
+
+
+def check_target(adata: Any) -> None:
+    """Refuse, before anything is computed, what could not take the results: no AnnData, or foreign records."""
+    if not hasattr(adata, "obsm") or not hasattr(adata, "uns"):
+        raise InputError(f"expected an AnnData, found {type(adata).__name__}.")
+    records_of(adata)
+
+
+def write_results(
+    adata: AnnData,
+    verb: str,
+    *,
+    obs: Mapping[str, Any] | None = None,
+    obsm: Mapping[str, Any] | None = None,
+    records: Mapping[str, Mapping[str, Any]],
+    drop: Iterable[str] = (),
+) -> None:
+    """Fill slots, and say so in the log. What can fail is done before the first slot is touched.
+
+    Parameters
+    ----------
+    adata
+        Changed in place. A view becomes an AnnData of its own, with a warning: its parent gets no results.
+    verb
+        Name of what made them, for the log.
+    obs, obsm
+        Values by slot, in the order to be written.
+    records
+        Fields by step.
+    drop
+        Columns of `obs` that an earlier run left and this one has no values for.
+
+    Raises
+    ------
+    InputError
+        See :func:`check_target`.
+    """
+    check_target(adata)
+    # What can fail comes first, before a slot is touched.
+    texts = {step: as_json(fields) for step, fields in records.items()}
+    columns, arrays = dict(obs or {}), dict(obsm or {})
+    if adata.is_view:
+        _make_actual(adata)
+    for slot, values in arrays.items():
+        adata.obsm[slot] = values
+    for slot, values in columns.items():
+        adata.obs[slot] = values
+    for slot in drop:
+        if slot in adata.obs:
+            del adata.obs[slot]
+    adata.uns[UNS_ROOT] = {**records_of(adata), **texts}
+    log_added(
+        verb,
+        [
+            *(f"adata.obsm[{slot!r}]" for slot in arrays),
+            *(f"adata.obs[{slot!r}]" for slot in columns),
+            *(f"adata.uns[{UNS_ROOT!r}][{step!r}]" for step in texts),
+        ],
+    )
+
+
+def columns_of(names: list[str]) -> list[str]:
+    """Column names for a table of scores, such as files take.
+
+    Slashes become "|", characters without a shape are left out, a name of dots alone gets one in front, a long one
+    is cut; what then repeats or is reserved gets a number.
+    """
+    taken, out = {"_index"}, list[str]()
+    for name in names:
+        kept = "".join(sign for sign in re.sub(r"[/\\]", "|", name) if unicodedata.category(sign) not in ("Cc", "Cs"))
+        # A store of zarr is a folder, which takes 255 bytes a name, and none that is all dots.
+        stem = kept.encode()[:_MOST_BYTES].decode(errors="ignore").strip()
+        stem = f"|{stem}" if set(stem) <= {"."} else stem
+        numbered = (f"{stem} ({number})" for number in itertools.count(2))
+        out.append(next(one for one in itertools.chain([stem], numbered) if one not in taken))
+        taken.add(out[-1])
+    return out
+
+
+def own_copy(adata: AnnData) -> AnnData:
+    """Return a copy in memory, for `copy=True`."""
+    return adata.to_memory() if adata.isbacked else adata.copy()
+
+
+def _make_actual(adata: AnnData) -> None:
+    from anndata import ImplicitModificationWarning
+
+    warnings.warn(
+        "adata is a view of another AnnData. It becomes one of its own now, which holds the results; the one that it "
+        "is a view of gets none. Pass a copy, adata[...].copy(), to say that this is meant.",
+        ImplicitModificationWarning,
+        stacklevel=4,
+    )
+    # What anndata itself does at the first write, but also where the matrix lies in a file.
+    adata._init_as_actual(own_copy(adata))
+
+
+def is_mudata(data: Any) -> bool:
+    """Whether `data` is a MuData, without importing its package."""
+    return hasattr(data, "mod") and hasattr(data, "obsmap")
+
+
+def part_of(data: Any, modality: str) -> AnnData:
+    """Return the AnnData of a MuData that holds `modality`; an :class:`InputError` where none has a usual name."""
+    known = {str(name).lower(): part for name, part in data.mod.items()}
+    wanted = _PARTS.get(modality, (modality,))
+    for name in wanted:
+        if name in known:
+            return known[name]
+    raise InputError(
+        f"the MuData has no part for modality {modality!r}: expected one of {list(wanted)}, found {sorted(data.mod)}. "
+        "Pass the AnnData itself: mdata.mod[...]."
+    )
+
+
+def anndata_of(data: Any, modality: str = "cell", *, holds: str | None = None) -> Any:
+    """Return the part of a MuData for `modality`, and anything else as it is.
+
+    Where one part alone has the column `holds` in its `obs`, that part is meant.
+    """
+    if not is_mudata(data):
+        return data
+    # A column that one part alone has says which is meant, whatever the part is called.
+    having = [part for part in data.mod.values() if holds is not None and holds in part.obs]
+    return having[0] if len(having) == 1 else part_of(data, modality)
+
+
+def on_part(verb: Callable[..., Result], arguments: dict[str, Any]) -> Result:
+    """Run a verb on the part of a MuData that it is about, and return what it returns; of `copy=True` the whole copy.
+
+    `arguments` are its arguments by name, the MuData as `"adata"`: `locals()` at its beginning.
+    """
+    given = dict(arguments)
+    modality = str(given.get("modality", "cell"))
+    for name in ("reference", "query"):
+        if is_mudata(given.get(name)):
+            given[name] = part_of(given[name], str(given.get("query_modality") or modality))
+    whole = given.pop("adata")
+    copied = bool(given.pop("copy", False))
+    if copied:
+        whole = whole.copy()
+    found = verb(part_of(whole, modality), **given)
+    return whole if copied else found
