@@ -40,7 +40,7 @@ def main(folder: Path, tiny_llm: str) -> None:
     sb.tl.annotate(cells, labels=labels, method="nearest", key_added="near")
     sb.tl.retrieve(cells, "a cell that makes antibodies")
     cells.obs["group"] = cells.obs["bioverse_label"].astype(str).astype("category")
-    sb.tl.describe(cells)
+    sb.tl.describe(cells, max_new_tokens=8)
     sb.tl.ask(cells, "How many B cells are there?")
     sb.Chat(cells).ask("Which cells express MS4A1?")
     cells.obsm["X_umap"] = cells.obsm["X_bioverse"][:, :2]
@@ -53,7 +53,7 @@ def main(folder: Path, tiny_llm: str) -> None:
     drugs = ad.AnnData(obs=pd.DataFrame({"smiles": ["CCO", "CC(=O)Oc1ccccc1C(=O)O"]}, index=["ethanol", "aspirin"]))
     for model in ("morgan", "chemnet"):
         sb.tl.embed(drugs, model=model, modality="molecule")
-    sb.tl.describe(drugs, modality="molecule")
+    sb.tl.describe(drugs, modality="molecule", max_new_tokens=8)
     sb.tl.ask(drugs, "Which contain nitrogen?", modality="molecule")
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._logging import logger
 from ._settings import CONNECT_SECONDS, forbidden, need_network
-from ._untrusted import check_file_name
+from ._untrusted import check_file_name, refusing
 from .errors import InputError, MismatchError, OfflineError, WeightsError
 
 if TYPE_CHECKING:
@@ -149,8 +149,8 @@ def fetch_folder(listing: Listing, patterns: Sequence[str]) -> Path:
 
 
 def file_sha256(path: Path) -> str:
-    """Hex sha256 of a file."""
-    with path.open("rb") as handle:
+    """Hex sha256 of a file; raises a :class:`WeightsError` where it cannot be read to its end."""
+    with refusing(f"{path} cannot be read"), path.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 

@@ -15,9 +15,13 @@ from scbioverse.errors import InputError, WeightsError
 
 
 @pytest.fixture(autouse=True)
-def _own_table(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(_registry, "_CLASSES", dict(_registry._CLASSES))
-    return
+def _own_table() -> Iterator[None]:
+    before = dict(_registry._CLASSES)
+    yield
+    # Built-in kinds that were imported meanwhile stay: a module registers its class once.
+    for kind in set(_registry._CLASSES) - set(before) - set(_registry._BUILTIN):
+        del _registry._CLASSES[kind]
+    _registry._CLASSES.update(before)
 
 
 class Plain:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from scbioverse.errors import InputError, MismatchError
-from scbioverse.nn import PrototypeProjector
+from scbioverse.nn import CandidateTokens, PrototypeProjector
 from tests._precision import SMALL_NET
 
 
@@ -81,19 +81,7 @@ def test_refuses_other_shapes() -> None:
         make().begin_as(torch.randn(5, 12), torch.randn(5, 3, 16), 0.0)
 
 
-def test_spread_flattens_the_attention_of_its_own_slot() -> None:
-    keys, codes = torch.eye(6)[:5], torch.randn(5, 2, 16)
-    plain, spread = make(n_tokens=1, n_soft=2).eval(), make(n_tokens=1, n_soft=2, spread=(1.0, 4.0)).eval()
-    for one in (plain, spread):
-        one.begin_as(keys, codes, 6.0)
-    x = torch.randn(3, 6)
-    torch.testing.assert_close(spread(x)[:, 0], plain(x)[:, 0])
-    torch.testing.assert_close(spread(x)[:, 1], torch.softmax(spread.logits(x) / 4, dim=1) @ codes[:, 1])
-    torch.testing.assert_close(spread.attention(x), plain.attention(x))
-    assert spread.state_dict().keys() == plain.state_dict().keys()
-
-
 @pytest.mark.parametrize("spread", [(1.0,), (1.0, 0.0, 1.0), (1.0, float("nan"), 2.0)])
 def test_refuses_a_spread_that_does_not_fit(spread: tuple[float, ...]) -> None:
     with pytest.raises(InputError, match="3 positive temperatures"):
-        make(spread=spread)
+        CandidateTokens(5, 3, 16, spread=spread)

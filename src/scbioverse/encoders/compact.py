@@ -32,6 +32,23 @@ if TYPE_CHECKING:
 
     from ..io import Cells
 
+__all__ = [
+    "VERSION",
+    "CompactBatch",
+    "CompactCellEncoder",
+    "CompactNet",
+    "GeneStats",
+    "Panel",
+    "log_share",
+    "panel_offsets",
+    "panel_zscores",
+]
+
+WEIGHTS, GENES, CONFIG = "encoder.safetensors", "genes.txt.gz", "encoder.json"
+FORMAT_VERSION = 1
+_STATS = ("mean", "sd", "profile")
+_NET = "net."
+_LONGEST_GENES = 16 * 2**20  # all gene names of all species that anybody measured take less
 OutNorm: TypeAlias = Literal["l2", "none"]
 
 
@@ -116,39 +133,6 @@ class CompactNet(nn.Module):
         if self.out_norm == "l2":
             out = functional.normalize(out, dim=-1) * math.sqrt(self.dim)
         return out
-
-    @torch.no_grad()
-    def init_first(self, loadings: Tensor) -> None:
-        """Start the first layer from gene factors, for example co-expression components.
-
-        Parameters
-        ----------
-        loadings
-            float (k, G), k at most `hidden`: written into the first k units; the others keep their random start.
-        """
-        k = loadings.shape[0]
-        if k > self.hidden or loadings.shape[1] != self.n_genes:
-            raise ValueError(f"loadings must be (k <= {self.hidden}, {self.n_genes}); found {tuple(loadings.shape)}")
-        self.first.weight[:k] = loadings.to(self.first.weight)
-
-
-__all__ = [
-    "VERSION",
-    "CompactBatch",
-    "CompactCellEncoder",
-    "CompactNet",
-    "GeneStats",
-    "Panel",
-    "log_share",
-    "panel_offsets",
-    "panel_zscores",
-]
-
-WEIGHTS, GENES, CONFIG = "encoder.safetensors", "genes.txt.gz", "encoder.json"
-FORMAT_VERSION = 1
-_STATS = ("mean", "sd", "profile")
-_NET = "net."
-_LONGEST_GENES = 16 * 2**20  # all gene names of all species that anybody measured take less
 
 
 class CompactBatch(NamedTuple):

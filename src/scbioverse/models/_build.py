@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -15,23 +14,13 @@ from ..errors import InputError, MismatchError, WeightsError
 from ..llm.prompts import PromptTemplate
 from ..nn import BioTokens, CandidateTokens, PhraseHead, Projector, PrototypeProjector
 from .config import BioVerseConfig, EncoderConfig, LLMConfig
+from .reader import identity
 from .shared_space import SharedHead
 
 if TYPE_CHECKING:
     from ..encoders import Encoder
     from ..llm import Backbone
     from .phrase_book import PhraseBook
-
-
-def identity(backbone: Backbone) -> str:
-    """Sha256 of a language model: of its files, or of its weights where it was built in memory."""
-    if backbone.sha256:
-        return backbone.sha256
-    digest = hashlib.sha256()
-    for key, value in sorted(backbone.model.state_dict().items()):
-        digest.update(key.encode())
-        digest.update(value.cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
 
 
 def read_template(config: BioVerseConfig) -> PromptTemplate:

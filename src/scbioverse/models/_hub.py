@@ -13,7 +13,7 @@ from .. import _hub_files
 from .._hub_files import COMMIT, ask_hub, fetch_folder, list_repo
 from .._logging import logger
 from .._settings import need_network, settings
-from .._untrusted import PLAIN, check_file_name, check_kinds
+from .._untrusted import PLAIN, check_file_name, check_kinds, refusing
 from .._whole import written_whole
 from ..encoders import _resolve
 from ..errors import InputError, WeightsError
@@ -76,8 +76,11 @@ def given_encoder(model: Any, modality: str, *, hub: bool = True) -> Encoder | N
 
 def kept_checkpoint(repo: str, revision: str | None) -> Path | None:
     """Folder of a model that was fetched from the hub before by this full commit; None where there is none."""
-    folder = None if revision is None or not COMMIT.fullmatch(revision) else _own_folder(repo, revision)
-    return folder if folder is not None and folder.is_dir() else None
+    if revision is None or not COMMIT.fullmatch(revision):
+        return None
+    with refusing(f"models that were fetched from the hub before cannot be looked up, {repo} among them"):
+        folder = _own_folder(repo, revision)
+        return folder if folder.is_dir() else None
 
 
 def _own_folder(repo: str, commit: str) -> Path:

@@ -19,8 +19,18 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch.overrides import TorchFunctionMode
 
+from .._hub_files import file_sha256
 from .._tensor_files import read_tensors, tensor_shapes
-from .._untrusted import FOREIGN, INERT, check_file_name, check_kinds, check_plain, refuse_code, refuse_executable
+from .._untrusted import (
+    FOREIGN,
+    INERT,
+    check_file_name,
+    check_kinds,
+    check_plain,
+    refuse_code,
+    refuse_executable,
+    refusing,
+)
 from .._whole import check_room, written_whole
 from ..encoders import build
 from ..errors import InputError, MismatchError, WeightsError
@@ -183,7 +193,9 @@ def _write(parts: Parts, folder: Path, dtype: torch.dtype) -> None:
     for modality, book in parts["phrase_books"].items():
         (folder / PHRASES).mkdir(exist_ok=True)
         book.write(folder / PHRASES / f"{check_name(modality, what='modality')}.json")
-    files = {file.relative_to(folder).as_posix(): _sha256(file) for file in sorted(folder.rglob("*")) if file.is_file()}
+    files = {
+        file.relative_to(folder).as_posix(): file_sha256(file) for file in sorted(folder.rglob("*")) if file.is_file()
+    }
     check_kinds(files, where=f"what model {config.name!r} saves")  # nothing is written that would not be read
     values = sealed(config.to_dict() | {"files": files})
     (folder / CONFIG).write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -251,7 +263,7 @@ def _check_files(folder: Path, files: Any) -> None:
         check_plain(file)
         if not file.resolve().is_relative_to(folder.resolve()):
             raise WeightsError(f"{file} is a link that leads out of the folder.")
-        found = _sha256(file)
+        found = file_sha256(file)
         if found != wanted:
             raise WeightsError(
                 f"{file} is truncated or was changed: sha256 {found}, expected {wanted}. Save or fetch the model again."
@@ -292,7 +304,8 @@ def _load_encoders(folder: Path, config: BioVerseConfig, files: dict[str, str]) 
         names = [name.split("/", 2)[2] for name in files if name.startswith(f"{ENCODERS}/{modality}/")]
         one = held[modality] = Held(partial(_load_encoder, place, modality, config))
         if names == [ENCODER_CONFIG] or not one.can_be_built():
-            one.files = {name: (place / name).read_bytes() for name in names}
+            with refusing(f"the encoder in {place} cannot be read"):
+                one.files = {name: (place / name).read_bytes() for name in names}
     return Encoders(held)
 
 
@@ -309,8 +322,3 @@ def _load_encoder(folder: Path, modality: str, config: BioVerseConfig) -> Encode
 
 def _read_tensors(file: Path) -> dict[str, torch.Tensor]:
     return {key: value.float() if value.dtype == torch.float16 else value for key, value in read_tensors(file).items()}
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()

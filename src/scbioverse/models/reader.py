@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,7 +20,6 @@ from ..llm.prompts import MAX_LABEL_CHARS, encode_plain
 from ..llm.represent import represent
 from ..llm.resolve import refuse_to_fetch
 from ..nn import Composed, Composer
-from ._build import identity
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -37,6 +37,17 @@ if TYPE_CHECKING:
 
 # Representations of texts that are kept: 20,000 of SmolLM2-135M take 46 MB.
 MOST_TEXTS = 20_000
+
+
+def identity(backbone: Backbone) -> str:
+    """Sha256 of a language model: of its files, or of its weights where it was built in memory."""
+    if backbone.sha256:
+        return backbone.sha256
+    digest = hashlib.sha256()
+    for key, value in sorted(backbone.model.state_dict().items()):
+        digest.update(key.encode())
+        digest.update(value.cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 class LanguageModel:

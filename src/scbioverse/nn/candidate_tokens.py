@@ -9,8 +9,8 @@ import torch
 from torch import nn
 from torch.nn.functional import normalize
 
-from ..errors import MismatchError
-from .projector import check_sizes, one_each
+from ..errors import InputError, MismatchError
+from .projector import check_sizes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,7 +59,9 @@ class CandidateTokens(nn.Module):
     ) -> None:
         super().__init__()
         check_sizes({"n_answers": n_answers, "n_soft": n_soft, "d_llm": d_llm}, {}, init_norm)
-        self.spread = one_each(spread, n_soft)
+        self.spread = tuple(spread) if spread else (1.0,) * n_soft
+        if len(self.spread) != n_soft or not all(math.isfinite(one) and one > 0 for one in self.spread):
+            raise InputError(f"spread takes {n_soft} positive temperatures, found {self.spread}.")
         self.codes = nn.Parameter(torch.empty(n_answers, n_soft, d_llm))
         nn.init.normal_(self.codes, std=init_norm / math.sqrt(d_llm))
 

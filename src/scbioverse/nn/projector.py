@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import dropout, linear, normalize, softmax
 
 from ..errors import InputError, MismatchError
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from torch import Tensor
 
 
 def check_sizes(sizes: dict[str, int], dropped: dict[str, float], init_norm: float) -> None:
@@ -27,20 +21,6 @@ def check_sizes(sizes: dict[str, int], dropped: dict[str, float], init_norm: flo
             raise InputError(f"{name} must lie in [0, 1), found {share}.")
     if not (math.isfinite(init_norm) and init_norm > 0):
         raise InputError(f"init_norm must be a positive number, found {init_norm}.")
-
-
-def one_each(spread: Sequence[float] | None, n_soft: int) -> tuple[float, ...]:
-    """Return a temperature for each soft token, 1 where none are given.
-
-    Raises
-    ------
-    InputError
-        There are more or fewer than soft tokens, or one is not positive.
-    """
-    found = tuple(spread) if spread else (1.0,) * n_soft
-    if len(found) != n_soft or not all(math.isfinite(one) and one > 0 for one in found):
-        raise InputError(f"spread takes {n_soft} positive temperatures, found {found}.")
-    return found
 
 
 def one_row_each(x: Tensor, n_tokens: int, dim: int) -> Tensor:
@@ -158,9 +138,6 @@ class PrototypeProjector(nn.Module):
     as the language model's own embedding of some words, so that the frozen model reads it before anything is trained;
     an input between two types becomes a point between two names. Keys, codes, biases and the sharpness all learn.
 
-    Attention near certainty says what an input is and nothing of what else it could be, which is what counts where the
-    answer has to be one of other names. With `spread`, some soft tokens are mixed by flatter attention.
-
     Text prototypes under a frozen language model are due to Jin et al. (Time-LLM, 2024); here they are whole names.
 
     Parameters
@@ -179,15 +156,11 @@ class PrototypeProjector(nn.Module):
         Share of the embedding's entries that training sets to zero.
     init_norm
         Euclidean length that codes start with: the mean norm of the language model's token embeddings.
-    spread
-        Temperature of the attention that mixes each soft token, `n_soft` of them; 1 is that of :meth:`attention`. None:
-        1 for all.
 
     Raises
     ------
     InputError
-        A size is below one, `share_dropped` is outside [0, 1), `init_norm` or a temperature is not positive, or there
-        are more or fewer temperatures than soft tokens.
+        A size is below one, `share_dropped` is outside [0, 1) or `init_norm` is not positive.
     """
 
     def __init__(
@@ -200,14 +173,12 @@ class PrototypeProjector(nn.Module):
         share_dropped: float = 0.1,
         *,
         init_norm: float = 1.0,
-        spread: Sequence[float] | None = None,
     ) -> None:
         super().__init__()
         sizes = {"dim": dim, "n_tokens": n_tokens, "n_soft": n_soft, "d_llm": d_llm, "n_prototypes": n_prototypes}
         check_sizes(sizes, {"share_dropped": share_dropped}, init_norm)
         self.dim, self.n_tokens, self.n_soft, self.d_llm = dim, n_tokens, n_soft, d_llm
         self.n_prototypes, self.share_dropped = n_prototypes, share_dropped
-        self.spread = one_each(spread, n_soft)
         self.keys = nn.Parameter(torch.empty(n_prototypes, n_tokens * dim))
         self.bias = nn.Parameter(torch.zeros(n_prototypes))
         self.log_scale = nn.Parameter(torch.tensor(math.log(10.0)))
@@ -275,9 +246,7 @@ class PrototypeProjector(nn.Module):
         MismatchError
             The embeddings have other sizes than the projector.
         """
-        logits = self.logits(x)
-        mixed = {one: softmax(logits / one, dim=1) for one in set(self.spread)}
-        return torch.stack([mixed[one] @ self.codes[:, slot] for slot, one in enumerate(self.spread)], dim=1)
+        return (self.attention(x) @ self.codes.flatten(1)).view(-1, self.n_soft, self.d_llm)
 
     def extra_repr(self) -> str:
         """Sizes, shown by `repr`."""

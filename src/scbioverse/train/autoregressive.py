@@ -12,6 +12,7 @@ from torch.nn.functional import cross_entropy, linear
 from ..errors import InputError
 from ..llm.prompts import MAX_TEXT_CHARS
 from ..llm.score import head_rows
+from .sampler import take_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -93,7 +94,7 @@ class AutoregressiveTask:
         batch = self._with_candidates(batch)
         order = np.argsort(self._lengths(batch), kind="stable")
         parts = np.array_split(order, max(1, -(-order.size // size)))
-        return [(_take(batch, rows), rows.size / order.size) for rows in parts]
+        return [(take_rows(batch, rows), rows.size / order.size) for rows in parts]
 
     def __call__(self, batch: Batch) -> dict[str, Tensor]:
         """Return `loss`, and its parts `restricted` and `full` with the share `right` of restricted choices."""
@@ -180,19 +181,3 @@ class AutoregressiveTask:
         others = shuffled[~np.isin(shuffled, own)][: max(0, n - own.size)]
         kept = np.sort(np.concatenate([own, others]))
         return kept if kept.size > 1 else np.sort(np.concatenate([kept, shuffled[shuffled != kept[0]][:1]]))
-
-
-def _take(batch: Batch, rows: NDArray[np.integer]) -> Batch:
-    part = {
-        **batch,
-        "embeddings": batch["embeddings"][rows],
-        "texts": [batch["texts"][row] for row in rows],
-        "groups": batch["groups"][rows],
-    }
-    if "cards" in batch:
-        part["cards"] = [batch["cards"][row] for row in rows]
-    if "shares" in batch:
-        part["shares"] = batch["shares"][rows]
-    if "related" in batch:
-        part["related"] = batch["related"][np.ix_(rows, rows)]
-    return part  # type: ignore[return-value]

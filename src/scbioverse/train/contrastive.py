@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from ..nn import info_nce
+from .tasks import CheapTask
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -17,10 +18,11 @@ if TYPE_CHECKING:
     from .sampler import Batch
 
 
-class ContrastiveTask:
+class ContrastiveTask(CheapTask):
     """Symmetric InfoNCE between cells and the language model's own representation of their texts.
 
-    Texts are represented once each, so a step costs no forward pass of the language model.
+    Texts are represented once each, so a step costs no forward pass of the language model. The rows of a batch are
+    each other's negatives.
 
     Parameters
     ----------
@@ -42,8 +44,8 @@ class ContrastiveTask:
         negatives: Sequence[str] = (),
         n_negatives: int | None = 64,
     ) -> None:
-        self.model, self.modality, self.n_negatives = model, modality, n_negatives
-        model.check_modality(modality)
+        super().__init__(model, modality=modality)
+        self.n_negatives = n_negatives
         if model.text_space is None:
             raise InputError(
                 "the model has no text space: call model.fit_text_space(texts) before contrastive training."
@@ -55,14 +57,6 @@ class ContrastiveTask:
     def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         """Projector and shared-space layer of the modality."""
         yield from self.model.trainable(self.modality, shared=True, tokens=False)
-
-    def train(self, mode: bool) -> None:
-        """Switch the projector's dropout."""
-        self.model.modules.train(mode)
-
-    def split(self, batch: Batch, size: int) -> list[tuple[Batch, float]]:
-        """Return the batch whole: its rows are each other's negatives."""
-        return [(batch, 1.0)]
 
     def prepare(self, texts: Sequence[str]) -> None:
         """Represent `texts` ahead of time, in one go."""

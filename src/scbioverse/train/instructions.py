@@ -19,6 +19,7 @@ from ..llm.prefix import causal
 from ..llm.prompts import with_answer
 from ..llm.questions import QuestionTemplate
 from ..nn import Composer
+from .sampler import take_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -218,7 +219,7 @@ class InstructionTask:
         rows = _examples(batch)
         order = np.argsort([len(self.render(row).ids) for row in rows], kind="stable")
         parts = np.array_split(order, max(1, -(-order.size // size)))
-        return [(_take(batch, part), part.size / order.size) for part in parts]
+        return [(take_rows(batch, part), part.size / order.size) for part in parts]
 
     def render(self, row: int) -> Example:
         """Ids of an instruction behind its prompt's beginning, and its loss mask."""
@@ -318,9 +319,3 @@ class InstructionTask:
 def _examples(batch: Batch) -> list[int]:
     values: Any = batch
     return [int(row) for row in values["examples"]]
-
-
-def _take(batch: Batch, rows: NDArray[np.integer]) -> Batch:
-    chosen = np.asarray(_examples(batch), dtype=np.int64)[rows]
-    texts = [batch["texts"][int(row)] for row in rows]
-    return cast("Batch", {"texts": texts, "groups": chosen, "examples": chosen})

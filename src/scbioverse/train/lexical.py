@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ..llm.prompts import MAX_TEXT_CHARS
 from ..models.candidate_tokens import name_code
+from .tasks import CheapTask
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from .sampler import Batch
 
 
-class LexicalTask:
+class LexicalTask(CheapTask):
     """Draw soft tokens towards the language model's own input embeddings of the paired text.
 
     A frozen language model needs many steps to learn what an arbitrary vector in its input means, and each such step
@@ -40,21 +41,12 @@ class LexicalTask:
     """
 
     def __init__(self, model: BioVerse, *, modality: str = "cell") -> None:
-        self.model, self.modality = model, modality
-        model.check_modality(modality)
+        super().__init__(model, modality=modality)
         self._targets: dict[str, Tensor] = {}
 
     def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         """Projector of the modality."""
         yield from self.model.trainable(self.modality, shared=False, tokens=False)
-
-    def train(self, mode: bool) -> None:
-        """Switch the projector's dropout."""
-        self.model.modules.train(mode)
-
-    def split(self, batch: Batch, size: int) -> list[tuple[Batch, float]]:
-        """Return the batch whole: a step is cheap."""
-        return [(batch, 1.0)]
 
     @torch.no_grad()
     def target(self, text: str) -> Tensor:

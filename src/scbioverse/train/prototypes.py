@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from ..models.candidate_tokens import name_code
+from .tasks import CheapTask
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,7 +30,7 @@ def begin_as_names(model: BioVerse, keys: Tensor, names: Sequence[str], scale: f
     projector.begin_as(keys, torch.stack([name_code(model.reader, name) for name in names]), scale)
 
 
-class PrototypeTask:
+class PrototypeTask(CheapTask):
     """Cross-entropy of the attention over prototypes, one for each group of a batch; no language model.
 
     Parameters
@@ -40,21 +41,10 @@ class PrototypeTask:
         Modality of the batches.
     """
 
-    def __init__(self, model: BioVerse, *, modality: str = "cell") -> None:
-        self.model, self.modality = model, modality
-
     def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         """All of the projector but its codes."""
         pairs = self.model.trainable(self.modality, shared=False, tokens=False)
         return ((name, one) for name, one in pairs if not name.endswith(".codes"))
-
-    def train(self, mode: bool) -> None:
-        """Switch the projector's dropout."""
-        self.model.modules.train(mode)
-
-    def split(self, batch: Batch, size: int) -> list[tuple[Batch, float]]:
-        """Return the batch whole: a step is cheap."""
-        return [(batch, 1.0)]
 
     def __call__(self, batch: Batch) -> dict[str, Tensor]:
         """Return `loss`, and `right`, the share of rows whose own prototype they attend to most."""

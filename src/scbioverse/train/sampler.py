@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict, cast
 
 import numpy as np
 
@@ -51,6 +51,20 @@ class Batch(TypedDict):
 
 Sampler = Callable[[np.random.Generator], Batch]
 """Draws one batch. The generator is made from seed and step, so that a resumed run draws what the first would have."""
+
+
+def take_rows(batch: Batch, rows: NDArray[np.integer]) -> Batch:
+    """Return some rows of a batch; what is of the batch as a whole stays."""
+    part: dict[str, Any] = dict(batch)
+    for name in ("texts", "cards"):
+        if name in part:
+            part[name] = [part[name][row] for row in rows]
+    for name in ("embeddings", "groups", "shares", "examples"):
+        if name in part:
+            part[name] = part[name][rows]
+    if "related" in part:
+        part["related"] = part["related"][np.ix_(rows, rows)]
+    return cast("Batch", part)
 
 
 class LabelSampler:

@@ -12,6 +12,7 @@ from ..errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from ..models.bioverse import BioVerse
     from .sampler import Batch
 
 
@@ -29,6 +30,30 @@ class Task(Protocol):
 
     def train(self, mode: bool) -> None:
         """Switch dropout on or off."""
+
+
+class CheapTask:
+    """What tasks share whose steps do not run the language model: a batch stays whole.
+
+    Parameters
+    ----------
+    model
+        Whose projector is trained.
+    modality
+        Modality of the batches.
+    """
+
+    def __init__(self, model: BioVerse, *, modality: str = "cell") -> None:
+        model.check_modality(modality)
+        self.model, self.modality = model, modality
+
+    def train(self, mode: bool) -> None:
+        """Switch the projector's dropout."""
+        self.model.modules.train(mode)
+
+    def split(self, batch: Batch, size: int) -> list[tuple[Batch, float]]:
+        """Return the batch as it is."""
+        return [(batch, 1.0)]
 
 
 class MixedTask:
