@@ -45,14 +45,3 @@ def test_every_parameter_gets_a_gradient() -> None:
     net = CompactNet(20, 16, 8)
     net(torch.randn(4, 20))[:, 0].sum().backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in net.parameters())
-
-
-def test_first_layer_starts_from_factors() -> None:
-    net = CompactNet(20, 16, 8)
-    random = net.first.weight.detach().clone()
-    loadings = torch.randn(5, 20)
-    net.init_first(loadings)
-    assert torch.equal(net.first.weight[:5], loadings)
-    assert torch.equal(net.first.weight[5:], random[5:])
-    with pytest.raises(ValueError, match="loadings"):
-        net.init_first(torch.randn(17, 20))

@@ -104,7 +104,7 @@ def test_truncated_or_altered_file(saved: Path, file: str) -> None:
 def test_truncated_file_with_a_matching_checksum(saved: Path) -> None:
     file = saved / "projector.safetensors"
     file.write_bytes(file.read_bytes()[:50])
-    edit(saved, lambda v: v["files"].update({"projector.safetensors": checkpoint._sha256(file)}))
+    edit(saved, lambda v: v["files"].update({"projector.safetensors": checkpoint.file_sha256(file)}))
     with pytest.raises(WeightsError, match="is damaged"):
         load(saved)
 

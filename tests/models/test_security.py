@@ -53,7 +53,7 @@ def put(folder: Path, name: str, content: bytes) -> None:
     """Replace a file of a checkpoint, with a checksum to match."""
     (folder / name).write_bytes(content)
     values = json.loads((folder / "config.json").read_text())
-    values["files"][name] = checkpoint._sha256(folder / name)
+    values["files"][name] = checkpoint.file_sha256(folder / name)
     (folder / "config.json").write_text(json.dumps(values))
 
 
