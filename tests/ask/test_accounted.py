@@ -1,0 +1,134 @@
+"""Questions that fit no form: answered where one query alone accounts for every word, else not at all."""
+
+from __future__ import annotations
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+
+import scbioverse as sb
+from scbioverse.ask.accounted import Accounted
+from scbioverse.ask.read import Rules
+from scbioverse.tl._ask import asked_rows
+
+GENES = ["CD3D", "LYZ", "NKG7", "MS4A1"]
+
+
+@pytest.fixture(scope="module")
+def adata():
+    rng, n = np.random.default_rng(0), 90
+    obs = pd.DataFrame(
+        {
+            "cell_type": pd.Categorical(rng.choice(["T cell", "B cell", "monocyte"], n, p=[0.6, 0.25, 0.15])),
+            "leiden": pd.Categorical(rng.choice(["0", "1", "2"], n, p=[0.5, 0.3, 0.2])),
+            "donor": pd.Categorical(rng.choice(["donor1", "donor2"], n)),
+            "n_genes": rng.integers(300, 900, n).astype(float),
+        },
+        index=[f"c{i}" for i in range(n)],
+    )
+    adata = ad.AnnData(rng.poisson(0.8, (n, len(GENES))).astype(np.float32), obs=obs)
+    adata.var_names = GENES
+    return adata
+
+
+@pytest.fixture(scope="module")
+def asked(adata):
+    return asked_rows(adata, groupby="leiden", cells=None, model="", modality="cell", key=None, layer=None,
+                      key_added="bioverse", device="cpu", reference=None, text_key="text")  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def tables(adata):
+    t = adata.obs.astype({"cell_type": str, "leiden": str, "donor": str})
+    return t, pd.DataFrame(adata.X, index=t.index, columns=GENES)
+
+
+def by_forms(asked, question):
+    return Rules(asked.names).read(question, asked.names.link(question))
+
+
+def accounted(asked, question):
+    return Accounted(asked.names).read(question, asked.names.link(question))
+
+
+# Each with the number that pandas gives; none of them has a form.
+NUMBERS = [
+    ("How many B cells did donor1 give?", lambda t, x: ((t.cell_type == "B cell") & (t.donor == "donor1")).sum()),
+    ("Of the monocytes, which share sits in donor1?",
+     lambda t, x: (t.donor == "donor1")[t.cell_type == "monocyte"].mean()),
+    ("Is the majority of cluster 1 made of B cells?", lambda t, x: (t.cell_type == "B cell")[t.leiden == "1"].mean()),
+    ("Are more than half of the cells T cells?", lambda t, x: (t.cell_type == "T cell").mean()),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("question", "truth"), NUMBERS)
+def test_one_number_is_that_of_pandas(asked, tables, question, truth):
+    assert by_forms(asked, question).__class__.__name__ == "Refusal"
+    answer = asked.answer(question)
+    assert answer.computed
+    value = answer.evidence["n"][0] if answer.kind == "count" else answer.evidence["fraction"][0]
+    # A mean of at most 90 zeros and ones differs by rounding alone.
+    assert value == pytest.approx(truth(*tables), rel=1e-12)
+
+
+def test_the_group_with_the_highest_mean(asked, tables):
+    t, x = tables
+    answer = asked.answer("In which cluster is NKG7 strongest?")
+    means = x["NKG7"].groupby(t.leiden).mean()
+    assert answer.text.startswith(f"leiden {means.idxmax()}")
+
+
+@pytest.mark.parametrize("sides", [("T cells", "B cells"), ("B cells", "T cells")])
+def test_sides_keep_their_order(asked, tables, sides):
+    t, _ = tables
+    n = t.cell_type.value_counts()
+    more = n[sides[0][:-1]] > n[sides[1][:-1]]
+    for question in (f"Do we have more {sides[0]} than {sides[1]}?", f"Do {sides[0]} exceed {sides[1]}?"):
+        answer = asked.answer(question)
+        assert answer.text.startswith("Yes" if more else "No")
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "How many B cells are in the largest cluster?",
+        "What is the mean LYZ in the largest cluster?",
+        "What share of the largest cluster are B cells?",
+        "List B cells in the largest cluster",
+        "Which cluster is largest and how many B cells are there?",
+        "Which clusters are largest and smallest?",
+        "How many times more B cells than T cells are there per donor?",
+        "Which donor gave LYZ?",
+        "Which gene is highest in B cells?",
+        "Which cell type has the most LYZ?",
+        "Are most B cells, in donor1, in cluster 1?",
+        "Do B cells and T cells both make more LYZ?",
+        "Is cluster 1 not mostly B cells of donor1?",
+        "How many sick B cells did donor1 give?",
+        "List clusters with LYZ",
+        "by donor, please",
+    ],
+)
+def test_what_has_no_single_reading_is_refused(asked, question):
+    assert not isinstance(accounted(asked, question), sb.ask.Query)
+
+
+def test_a_form_that_is_ambiguous_stays_refused(asked):
+    question = "What is the share of B cells in donor1?"
+    made = by_forms(asked, question)
+    assert "two ways" in made.text
+    assert accounted(asked, question) == made
+
+
+def test_what_goes_on_from_another_question_is_not_read_alone(adata):
+    talk = sb.Chat(adata, model="none-is-loaded", groupby="leiden")
+    assert talk.ask("How many B cells are there?").computed
+    assert not talk.ask("From them, donor1 gave how many?").computed
+
+
+def test_what_forms_read_is_left_as_it_is(asked):
+    for question in ("How many B cells are there?", "Which fraction of T cells expresses CD3D?"):
+        made = by_forms(asked, question)
+        assert isinstance(made, sb.ask.Query)
+        assert accounted(asked, question) == made
