@@ -12,7 +12,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-PARTS = ("genes", "ontology", "names", "misleading", "markers", "tissues", "general")
+PARTS = ("genes", "ontology", "names", "misleading", "markers", "tissues", "summaries", "general")
 
 
 def main(parts: list[str]) -> None:

@@ -157,7 +157,10 @@ def test_why_and_what(pbmc: AnnData) -> None:
     defined = ask(pbmc, "What is a plasma cell?")
     assert not defined.computed
     assert "CL:0000786" in defined.text
-    assert "listed as a marker of" in ask(pbmc, "What does GNLY do?").text
+    told = ask(pbmc, "What does GNLY do?").text
+    assert "cytotoxic granules" in told
+    assert "(Source: RefSeq.)" in told
+    assert "listed as a marker of" in told
 
 
 def test_broken_clusters_are_found(pbmc: AnnData) -> None:

@@ -10,8 +10,9 @@ from scipy import sparse
 
 from ..explain.expression import Expression
 from ..explain.support import group_evidence
-from ..knowledge import canonical_phrase, load_ontology, markers_for
+from ..knowledge import canonical_phrase, harmonise, load_ontology, markers_for
 from ..knowledge.markers import SOURCES, load_markers
+from ..knowledge.summaries import gene_summaries
 from .cells import LARGEST_P, LEAST_CHANGE, LEAST_FRACTION, Cells, cell_type
 from .query import Query, Refusal, Where
 from .result import Result, table_of
@@ -258,15 +259,17 @@ def define(query: Query, rows: Cells, speech: Speech) -> Result | Refusal:
 
 
 def about(query: Query, rows: Cells, speech: Speech) -> Result | Refusal:
-    """Quote for which types the marker tables list a gene: no table of ours knows what a gene does."""
-    table = load_markers()
-    genes = [one.removeprefix("gene:") for one in query.of]
+    """Quote what RefSeq says a gene does, and for which types the marker tables list it."""
+    table, does = load_markers(), gene_summaries()
     said = []
-    for gene in genes:
-        held = table[table["gene"] == gene].sort_values("weight", ascending=False).head(MARKERS)
-        if held.empty:
+    for gene in (one.removeprefix("gene:") for one in query.of):
+        symbol = harmonise([gene])[0] or gene
+        held = table[table["gene"] == symbol].sort_values("weight", ascending=False).head(MARKERS)
+        if symbol not in does and held.empty:
             return Refusal(text=f"No table here says what {gene} does, and no marker table lists it: nothing is said.")
-        sources = sorted({SOURCES[code] for codes in held["sources"] for code in codes})
-        types = [canonical_phrase(one) for one in held["cl_id"]]
-        said.append(f"{gene} is listed as a marker of {listed(types)} ({', '.join(sources)})")
-    return Result(f"What a gene does is in no table here; {'; '.join(said)}.", computed=False)
+        said.append(f"{gene}: {does[symbol]} (Source: RefSeq.)" if symbol in does else f"No summary of {gene} is here.")
+        if not held.empty:
+            sources = sorted({SOURCES[code] for codes in held["sources"] for code in codes})
+            types = [canonical_phrase(one) for one in held["cl_id"]]
+            said.append(f"{gene} is listed as a marker of {listed(types)} ({', '.join(sources)}).")
+    return Result(" ".join(said), computed=False)
