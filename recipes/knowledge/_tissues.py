@@ -144,11 +144,17 @@ def build() -> str:
     # A type whose name says where it is from is elsewhere only if one of the tables made by hand says so; and what
     # tools alone found counts only where no other source knows where a type is.
     from_name = {cl_id for (_, cl_id), codes in sources.items() if "N" in codes}
+    # One list of one study, where four kinds of sources know another tissue and no third: a stray cell of that study.
+    places: dict[str, list[int]] = defaultdict(list)
+    for (_, cl_id), codes in sources.items():
+        places[cl_id] += [len(codes)] if codes - {"P"} else []
+    settled = {cl_id for cl_id, found in places.items() if len(found) == 2 and max(found) >= 4}
     placed = {cl_id for (_, cl_id), codes in sources.items() if codes - {"P"}}
     types = [
         [ident, cl_id, "".join(sorted(codes))]
         for (ident, cl_id), codes in sorted(sources.items())
-        if codes - {"P"} - ({"M"} if cl_id in from_name else set()) or cl_id not in placed
+        if (codes - {"P"} - ({"M"} if cl_id in from_name else set()) or cl_id not in placed)
+        and not (cl_id in settled and codes == {"G"})
     ]
     path = write("tissue_types.tsv.gz", ["tissue", "cl_id", "sources"], types)
     return f"{path.name}: {len(types)} pairs of {len({row[0] for row in types})} tissues; {len(rows)} UBERON terms"

@@ -50,6 +50,12 @@ def test_annotate(source: Path, model_folder: Path, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
+def test_a_tissue_is_read_and_a_word_that_is_none_is_refused(source: Path, model_folder: Path, tmp_path: Path) -> None:
+    words = ("annotate", source, "-o", tmp_path / "out.h5ad", "-m", model_folder, "--labels", LABELS, "--tissue")
+    assert "PBMC -> blood" in call(*words, "PBMC").stderr
+    one_line(call(*words, "blod", "--force"), "'blood'")
+
+
 def test_groups_table_and_own_vocabulary(source: Path, model_folder: Path, tmp_path: Path) -> None:
     out, table = tmp_path / "out.h5ad", tmp_path / "labels.tsv"
     result = call(

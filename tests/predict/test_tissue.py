@@ -7,7 +7,7 @@ import pytest
 
 from scbioverse.knowledge import load_ontology
 from scbioverse.knowledge.tissues import list_tissues, read_tissue
-from scbioverse.predict.tissue import FLOOR, TissuePrior, doubt, guess_tissue
+from scbioverse.predict.tissue import FLOOR, Called, TissuePrior, doubt, guess_tissue
 
 EVERYWHERE = ("T cell", "B cell", "plasma cell", "macrophage", "monocyte", "endothelial cell", "fibroblast", "pericyte")
 AT_HOME = {
@@ -68,11 +68,11 @@ def test_a_term_that_a_row_could_not_choose_stays_out():
     np.testing.assert_allclose(TissuePrior.of("colon").adjust(scores[1:], terms), found[1:], rtol=1e-6)
 
 
-def calls(**shares: float) -> tuple[np.ndarray, list[str]]:
-    """Log-probabilities of 100 cells, each sure of one type."""
+def calls(**shares: float) -> Called:
+    """Calls of 100 cells, each sure of one type."""
     names = [name.replace("_", " ") for name in shares]
     code = np.repeat(np.arange(len(names)), [int(100 * share) for share in shares.values()])
-    return np.log(np.eye(len(names))[code] * 0.98 + 0.02 / len(names)), ids(*names)
+    return Called.of(np.log(np.eye(len(names))[code] * 0.98 + 0.02 / len(names)), ids(*names))
 
 
 BLOOD = {"T_cell": 0.5, "B_cell": 0.12, "natural_killer_cell": 0.1, "monocyte": 0.25, "platelet": 0.03}
@@ -82,15 +82,15 @@ CORTEX = {"astrocyte": 0.3, "oligodendrocyte": 0.2, "GABAergic_neuron": 0.2, "en
 
 @pytest.mark.parametrize(("shares", "tissue"), [(BLOOD, "blood"), (PANCREAS, "pancreas"), (CORTEX, "brain")])
 def test_the_tissue_is_guessed_from_calls(shares, tissue):
-    found = guess_tissue(*calls(**shares))
+    found = guess_tissue(calls(**shares))
     assert (found.tissue.name, found.confidence > 0.6) == (tissue, True)
-    assert not doubt(found.tissue, *calls(**shares))
+    assert not doubt(found.tissue, calls(**shares))
 
 
 def test_calls_that_no_tissue_explains_are_no_guess():
     mixed = {"hepatocyte": 0.25, "astrocyte": 0.25, "type_B_pancreatic_cell": 0.25, "enterocyte": 0.25}
-    assert guess_tissue(*calls(**mixed)).confidence < 0.6
-    assert guess_tissue(np.zeros((5, 1)), [None]).tissue is None
+    assert guess_tissue(calls(**mixed)).confidence < 0.6
+    assert guess_tissue(Called.of(np.zeros((5, 1)), [None])).tissue is None
 
 
 @pytest.mark.parametrize(
@@ -98,4 +98,12 @@ def test_calls_that_no_tissue_explains_are_no_guess():
     [(PANCREAS, "brain", "look like pancreas"), (CORTEX, "colon", "other organs"), (BLOOD, "kidney", "only some")],
 )
 def test_a_wrong_tissue_is_noticed(shares, wrong, says):
-    assert says in doubt(read_tissue(wrong), *calls(**shares))
+    assert says in doubt(read_tissue(wrong), calls(**shares))
+
+
+def test_groups_count_by_their_cells():
+    names, sizes = [name.replace("_", " ") for name in BLOOD], np.array([50, 12, 10, 25, 3])
+    rows = np.log(np.eye(5) * 0.98 + 0.02 / 5)
+    found = Called.of(rows, ids(*names), sizes)
+    assert found.n == 100
+    np.testing.assert_allclose(found.mass, calls(**BLOOD).mass, rtol=1e-12)

@@ -68,6 +68,12 @@ def annotate(
         int | None,
         typer.Option(help="Let this many nearest cells decide together: 15 for a thousand cells or more, 5 for fewer."),
     ] = None,
+    tissue: Annotated[
+        str | None,
+        typer.Option(
+            help="Name, UBERON id, or column of obs: types of other organs need more evidence. Default: none."
+        ),
+    ] = None,
     layer: Layer = None,
     gene_key: GeneKey = None,
     table: Annotated[Path | None, typer.Option(help="Write the labels as a .csv or .tsv, too.")] = None,
@@ -100,6 +106,7 @@ def annotate(
             key_added=key_added,
             unknown_threshold=_threshold(unknown_threshold),
             n_neighbors=n_neighbors,
+            tissue=tissue,
             layer=layer,
             key=gene_key,
             batch_size=batch_size,

@@ -222,7 +222,7 @@ def _classes(cl_id: str) -> tuple[int, ...]:
     if not _home(cl_id).everywhere and _home(cl_id).named:
         return (len(CLASSES),)
     of = [i for i, roots in enumerate(CLASSES) if any(ontology.is_within(cl_id, root) for root in roots)]
-    # The rarer class first: plasma cells are B cells to the ontology, and monocytes no macrophages.
+    # A broad term may be any of the classes below it; what stands in two (plasma and B cells) may be either.
     of = of or [i for i, roots in enumerate(CLASSES) if any(ontology.is_ancestor(cl_id, root) for root in roots)]
     return tuple(of) or (len(CLASSES),)
 
@@ -236,14 +236,58 @@ def _explained(cl_ids: Sequence[str], ident: str) -> NDArray[np.float64]:
     return np.log(usual) + FLOOR * strange
 
 
-def _fits(probabilities: NDArray[np.floating], cl_ids: Sequence[str | None]) -> dict[str, float]:
+@dataclass(frozen=True)
+class Called:
+    """Which share of rows is of which type.
+
+    Attributes
+    ----------
+    n
+        Rows.
+    terms
+        Cell Ontology ids.
+    mass
+        float64 (terms,), sums to 1; without terms, nothing is known.
+    """
+
+    n: int
+    terms: tuple[str, ...]
+    mass: NDArray[np.float64]
+
+    @classmethod
+    def of(
+        cls, log_probs: NDArray[np.floating], cl_ids: Sequence[str | None], sizes: NDArray[np.integer] | None = None
+    ) -> Called:
+        """Sum up calls made without a tissue.
+
+        Parameters
+        ----------
+        log_probs
+            (n, m), natural logarithm, of a wide choice of types, from the cells alone; a row a cell or a group.
+        cl_ids
+            Cell Ontology ids of the m types; None for what is no term.
+        sizes
+            Cells of each row; None: one.
+        """
+        ontology, n = load_ontology(), len(log_probs)
+        at = [i for i, one in enumerate(cl_ids) if one is not None and one in ontology]
+        weights = np.ones(n) if sizes is None else np.asarray(sizes, dtype=np.float64)
+        mass = weights @ np.exp(np.asarray(log_probs, dtype=np.float64)[:, at])
+        total = mass.sum()
+        if not total > 0:
+            return cls(int(weights.sum()), (), np.zeros(0))
+        return cls(int(weights.sum()), tuple(str(cl_ids[i]) for i in at), mass / total)
+
+    def away(self, ident: str) -> float:
+        """Share that is of types of other organs than a tissue, 0 to 1."""
+        return float(self.mass[np.array([_strange(one, ident) for one in self.terms]) == 1].sum())
+
+
+def _fits(called: Called) -> dict[str, float]:
     """Mean log-likelihood of a cell's type in each tissue, nats, best first; empty where no type is known."""
-    ontology = load_ontology()
-    at = [i for i, one in enumerate(cl_ids) if one is not None and one in ontology]
-    mass = np.asarray(probabilities, dtype=np.float64)[:, at].mean(axis=0)
-    if not mass.sum() > 0:
+    if not called.terms:
         return {}
-    mass, terms = mass / mass.sum(), [str(cl_ids[i]) for i in at]
+    mass, terms = called.mass, called.terms
     known = [one.id for one in list_tissues() if len(listed_types()[one.id]) >= FEWEST_LISTED]
     # Beyond the floor a cell's type says no more: one stray call must not outweigh a hundred.
     found = {ident: float(mass @ np.maximum(_explained(terms, ident), 2 * FLOOR)) for ident in known}
@@ -266,24 +310,12 @@ class Guess:
     confidence: float
 
 
-def guess_tissue(log_probs: NDArray[np.floating], cl_ids: Sequence[str | None]) -> Guess:
-    """Find the tissue whose usual types the calls are.
-
-    Parameters
-    ----------
-    log_probs
-        (n, m), natural logarithm, of a wide choice of types, from the cells alone.
-    cl_ids
-        Cell Ontology ids of the m types.
-
-    Returns
-    -------
-    The tissue; the whole where its parts cannot be told apart.
-    """
-    fits = _fits(np.exp(log_probs), cl_ids)
+def guess_tissue(called: Called) -> Guess:
+    """Find the tissue whose usual types the calls are; the whole where its parts cannot be told apart."""
+    fits = _fits(called)
     if not fits:
         return Guess(None, 0.0)
-    speaking = min(SPEAKING, len(log_probs))
+    speaking = min(SPEAKING, called.n)
     weights = np.exp(speaking * (np.array(list(fits.values())) - max(fits.values())))
     chance = dict(zip(fits, weights / weights.sum(), strict=True))
     wholes: dict[str, float] = {}
@@ -295,28 +327,22 @@ def guess_tissue(log_probs: NDArray[np.floating], cl_ids: Sequence[str | None]) 
     part = max(parts, key=lambda one: (parts[one], one), default=whole)
     # A part is named only where that is as sure as a guess has to be.
     best, sure = (part, parts[part]) if parts.get(part, 0.0) >= SURE else (whole, wholes[whole])
-    return Guess(tissue_of(best), float(sure * (1 - _away(best, log_probs, cl_ids))))
+    return Guess(tissue_of(best), float(sure * (1 - called.away(best))))
 
 
-def _away(ident: str, log_probs: NDArray[np.floating], cl_ids: Sequence[str | None]) -> float:
-    """Share of the calls, 0 to 1, that are types of other organs than a tissue."""
-    known = [i for i, one in enumerate(cl_ids) if one is not None and one in load_ontology()]
-    mass = np.exp(np.asarray(log_probs, dtype=np.float64))[:, known].mean(axis=0)
-    away = np.array([_strange(str(cl_ids[i]), ident) for i in known]) == 1
-    return float(mass[away].sum() / mass.sum())
-
-
-def doubt(tissue: Tissue, log_probs: NDArray[np.floating], cl_ids: Sequence[str | None]) -> str:
-    """Say why calls from the cells alone do not fit a tissue; `""` where they do.
+def doubt(tissue: Tissue, called: Called, *, wide: bool = True) -> str:
+    """Say why calls made without a tissue do not fit the one that was given; `""` where they do.
 
     Parameters
     ----------
     tissue
         The tissue that was given.
-    log_probs, cl_ids
-        See :func:`guess_tissue`.
+    called
+        The calls.
+    wide
+        Calls were made from a wide choice. Of a short list, it says nothing that few are of the tissue's own types.
     """
-    fits = _fits(np.exp(log_probs), cl_ids)
+    fits = _fits(called)
     best = next(iter(fits), None)
     if best is None or tissue.id not in fits or tissue.id in _around(best)[1] or best in _around(tissue.id)[1]:
         return ""
@@ -324,8 +350,10 @@ def doubt(tissue: Tissue, log_probs: NDArray[np.floating], cl_ids: Sequence[str 
     kin = usual_shares()[1]
     if behind < (DOUBT_OF_KIN if best in kin and tissue.id in kin else DOUBT):
         return ""
-    share = _away(tissue.id, log_probs, cl_ids)
+    share = called.away(tissue.id)
     like = f"by their own calls, the cells look like {tissue_of(best).name} rather than {tissue.name}:"
+    if share < FEW_AWAY and not wide:
+        return ""
     if share < FEW_AWAY:
         return f"{like} few are of types of {tissue.name} itself. That is as it should be if only some were kept."
     return f"{like} {share:.0%} of the calls made without a tissue are types of other organs than {tissue.name}."

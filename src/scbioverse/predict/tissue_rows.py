@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,16 +13,21 @@ from .._logging import logger
 from .._shown import shown_name
 from ..errors import InputError
 from ..io.columns import as_categories, obs_column
-from .tissue import OF_A_GUESS, SURE, TissuePrior, doubt, guess_tissue
+from .tissue import OF_A_GUESS, SURE, Called, TissuePrior, doubt, guess_tissue
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from anndata import AnnData
 
+    from .groups import Groups
+    from .pool import Scores
+
 Float = NDArray[np.float32]
 # The word for no tissue: nothing is guessed either.
 ANY = "any"
+# So many candidates are a wide choice.
+WIDE = 50
 
 
 @dataclass(frozen=True)
@@ -43,11 +48,6 @@ class RowTissues:
     codes: NDArray[np.int64]
     record: dict[str, Any] = field(default_factory=dict)
 
-    def log_prior(self, cl_ids: Sequence[str | None]) -> Float:
-        """Nats to be added to the log-probability of each term, float32 (n, m); see :meth:`TissuePrior.log_prior`."""
-        rows = [one.log_prior(cl_ids) for one in self.priors]
-        return np.array([*rows, np.zeros(len(cl_ids))], dtype=np.float32)[self.codes]
-
     def adjust(self, log_probs: NDArray[np.floating], cl_ids: Sequence[str | None]) -> Float:
         """Log-probabilities with each row's prior, float32 (n, m); see :meth:`TissuePrior.adjust`."""
         found = np.array(log_probs, dtype=np.float32)
@@ -56,41 +56,112 @@ class RowTissues:
             found[rows] = prior.adjust(found[rows], cl_ids)
         return found
 
-    def warn_if_doubtful(self, log_probs: NDArray[np.floating], cl_ids: Sequence[str | None]) -> RowTissues:
-        """Say where calls from the cells alone fit another tissue much better than the one that was given.
+    def of_groups(self, groups: Groups | None) -> RowTissues:
+        """Return the tissue of most cells of each group, as rows; itself where there are no groups."""
+        if groups is None:
+            return self
+        inside = groups.codes >= 0
+        counts = np.zeros((len(groups.names), len(self.priors) + 1), dtype=np.int64)
+        np.add.at(counts, (groups.codes[inside], self.codes[inside]), 1)  # -1, no tissue, is the last column
+        codes = counts.argmax(axis=1)
+        return replace(self, codes=np.where(codes == len(self.priors), -1, codes).astype(np.int64))
+
+    def in_groups(
+        self, ranked: NDArray[np.floating], alone: NDArray[np.floating], cl_ids: Sequence[str | None], groups: Groups
+    ) -> tuple[Float, RowTissues]:
+        """Let the tissue count where groups are named.
+
+        Parameters
+        ----------
+        ranked
+            (n_groups, m), log-probabilities that decide.
+        alone
+            The same from the cells' embeddings and markers, by which a tissue is doubted or guessed.
+        cl_ids
+            Cell Ontology ids of the m types.
+        groups
+            The groups.
 
         Returns
         -------
-        The same, with what was said in the record.
+        `ranked` with the prior, float32; and the tissue of each row, weighed.
+        """
+        here = self.of_groups(groups).weighed(alone, cl_ids, groups.sizes)
+        rows = self.codes if self.priors or not here.priors else np.zeros_like(self.codes)
+        return here.adjust(ranked, cl_ids), replace(here, codes=rows)
+
+    def weighed(
+        self,
+        log_probs: NDArray[np.floating],
+        cl_ids: Sequence[str | None],
+        sizes: NDArray[np.integer] | None = None,
+        *,
+        wide: bool = True,
+    ) -> RowTissues:
+        """Doubt what was given, or guess where nothing was, by calls from the cells alone.
+
+        Parameters
+        ----------
+        log_probs, cl_ids, sizes
+            See :meth:`Called.of <scbioverse.predict.tissue.Called.of>`.
+        wide
+            Calls were made from a wide choice of types: from a short list, nothing is guessed.
+
+        Returns
+        -------
+        The same with what was said in the record, or with the guess for all rows.
 
         Warns
         -----
         UserWarning
-            They do.
+            The calls fit another tissue much better than the one that was given.
         """
+        if "given" not in self.record:
+            return self if not wide else _guessed(Called.of(log_probs, cl_ids, sizes), self.codes)
         said = {}
         for i, prior in enumerate(self.priors):
-            why = doubt(prior.tissue, log_probs[self.codes == i], cl_ids)
+            rows = self.codes == i
+            called = Called.of(log_probs[rows], cl_ids, None if sizes is None else sizes[rows])
+            why = doubt(prior.tissue, called, wide=wide)
             if why:
                 said[prior.tissue.name] = why
-                warnings.warn(f"tissue: {why}", UserWarning, stacklevel=3)
+                warnings.warn(f"tissue={self.record['given']!r}: {why}", UserWarning, stacklevel=4)
         return replace(self, record=self.record | {"doubts": said})
 
 
-def read_tissues(adata: AnnData, tissue: str | None) -> RowTissues | None:
+def read_tissues(
+    adata: AnnData, tissue: str | None, *, method: str | None = None, modality: str = "cell"
+) -> RowTissues:
     """Read what `tissue=` says: a column of `obs` where it is the name of one, else a tissue.
+
+    Parameters
+    ----------
+    adata
+        The data.
+    tissue
+        What the user passed.
+    method, modality
+        How labels are found, and of what; there are some that no tissue can be given with.
 
     Returns
     -------
-    The tissues; without priors for `"any"`; None where nothing was given.
+    The tissues; without priors where nothing was given, and for `"any"`.
 
     Raises
     ------
     InputError
-        A name is no tissue.
+        A name is no tissue, or a tissue says nothing of labels found so.
     """
     if tissue is None:
-        return None
+        return RowTissues((), np.full(adata.n_obs, -1, dtype=np.int64))
+    if not isinstance(tissue, str):
+        raise InputError(f"tissue takes one name, or the name of one column of adata.obs; found {tissue!r:.80}.")
+    if modality != "cell":
+        raise InputError(f"tissue={tissue!r} is of cells; modality={modality!r} has none. Leave it out.")
+    if method == "generate":
+        raise InputError(
+            f"tissue={tissue!r} weighs candidates; with method='generate' labels are written. Leave one out."
+        )
     if tissue in adata.obs.columns:
         values = as_categories(obs_column(adata, tissue, "tissue"), "tissue")
         codes = values.cat.codes.to_numpy().astype(np.int64)
@@ -120,24 +191,36 @@ def _read(name: str, tissue: str, adata: AnnData) -> TissuePrior:
         raise InputError(f"{error} Nor is it a column of adata.obs.") from None
 
 
-def guess_tissues(log_probs: NDArray[np.floating], cl_ids: Sequence[str | None]) -> RowTissues:
-    """Guess one tissue for all rows; types of other organs need less more evidence than in one that was given.
+def _guessed(called: Called, codes: NDArray[np.int64]) -> RowTissues:
+    """Guess one tissue for all rows: types of other organs need more evidence, but not as much as in a given one."""
+    guess = guess_tissue(called)
+    sure = guess.tissue is not None and guess.confidence >= SURE
+    record = {"given": None, "guessed": None, "confidence": round(guess.confidence, 4), "used": sure}
+    if guess.tissue is None or not sure:
+        logger.info("tissue: cannot be told from the cells; give tissue= if you know it")
+        return RowTissues((), np.full_like(codes, -1), record)
+    logger.info(
+        "tissue: the cells look like %s (confidence %.2f), and types of other organs need some more evidence; "
+        "tissue= sets it, tissue='any' leaves it out", guess.tissue.name, guess.confidence,
+    )  # fmt: skip
+    prior = replace(TissuePrior.of(guess.tissue), weight=OF_A_GUESS)
+    return RowTissues((prior,), np.zeros_like(codes), record | {"guessed": asdict(guess.tissue)})
+
+
+def in_tissue(scores: Scores, tissues: RowTissues, *, own: bool) -> tuple[Scores, RowTissues]:
+    """Let the tissue count among candidates that were scored from the cells alone.
 
     Parameters
     ----------
-    log_probs, cl_ids
-        See :func:`~scbioverse.predict.tissue.guess_tissue`.
+    scores
+        Scores of the candidates.
+    tissues
+        What :func:`read_tissues` read.
+    own
+        Whether the candidates are the model's own or the ontology's: a user's list, or a short one, says what there is.
     """
-    guess = guess_tissue(log_probs, cl_ids)
-    codes = np.zeros(len(log_probs), dtype=np.int64)
-    name = guess.tissue and guess.tissue.name
-    found = {"guessed": name, "id": guess.tissue and guess.tissue.id, "confidence": round(guess.confidence, 4)}
-    if guess.tissue is None or guess.confidence < SURE:
-        logger.info("tissue: cannot be told from the cells; give tissue= if you know it")
-        return RowTissues((), codes - 1, {"given": None, **found, "used": False})
-    logger.info(
-        "tissue: the cells look like %s (confidence %.2f), and types of other organs need some more evidence; "
-        "tissue= sets it, tissue='any' leaves it out", name, guess.confidence,
-    )  # fmt: skip
-    prior = replace(TissuePrior.of(guess.tissue), weight=OF_A_GUESS)
-    return RowTissues((prior,), codes, {"given": None, **found, "used": True})
+    terms = scores.candidates.terms
+    if scores.said is not None:
+        return scores, tissues
+    found = tissues.weighed(scores.log_probs, terms, wide=own and len(terms) >= WIDE)
+    return (scores if not found.priors else replace(scores, log_probs=found.adjust(scores.log_probs, terms))), found

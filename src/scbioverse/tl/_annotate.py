@@ -30,6 +30,7 @@ from ..predict.samples import harmonise_samples
 from ..predict.smooth import propagate
 from ..predict.sources import Batch
 from ..predict.sources.markers import evidence_of, reference_stats
+from ..predict.tissue_rows import in_tissue, read_tissues
 from ..predict.whole_ontology import shortlisted
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ def annotate(
     parents: bool = True,
     sample_key: str | None = None,
     within: Sequence[str] | str | None = None,
+    tissue: str | None = None,
     rationale: Rationale | None = "group",
     n_neighbors: int | None = None,
     batch_size: int = 512,
@@ -104,6 +106,9 @@ def annotate(
         Column of `obs` with samples: where most samples of a group agree, it gets one label, else each its own.
     within
         Cell Ontology ids or names; with `labels="cl"`, only terms at or below them are candidates.
+    tissue
+        Name, UBERON id or column of `obs`: types of other organs need more evidence, also among labels you give. None:
+        guessed with `labels="cl"`; `"any"`: neither. See the page on concepts.
     rationale
         `"group"`: one reason a label, of genes that the language model chooses from those that passed a test;
         `"template"`: without it; `"cell"`: each cell's own, by the genes it expresses; None: none.
@@ -141,6 +146,7 @@ def annotate(
     options = options.of_model(loaded)
     groups = None if groupby is None else read_groups(adata, groupby)
     samples = None if sample_key is None else read_samples(adata, sample_key)
+    tissues = read_tissues(adata, tissue, method=options.method, modality=modality)
     named = _named(options, loaded)  # before the embedding: a slip in a name should not cost its time
     cells = Cells.of(adata, layer, key)
     cells.wanted = _wanted(options, loaded, named)
@@ -153,6 +159,7 @@ def annotate(
     scores = _scores(batch, options, named, groups)
     if n_neighbors is not None:
         scores = replace(scores, log_probs=propagate(scores.log_probs, batch.values, n_neighbors, seed))
+    scores, tissues = in_tissue(scores, tissues, own=options.ontology)
     votes: list[dict[str, Any]] = []
     if groups is not None and samples is not None and scores.said is None:
         groups, votes = harmonise_samples(scores.log_probs, scores.candidates.names, groups, samples)
@@ -179,6 +186,7 @@ def annotate(
         "layer": embedded.layer,
         "samples": votes,
         "embedding": embedded.slot,
+        **({"tissue": tissues.record} if tissues.record else {}),
         "reasons_by_llm": 0 if worded is None else worded.asked,
     }
     in_obs, records = _found(calls, scores, why, groups, slots, record | {"seed": seed})
