@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 from typing import Any
-from unittest import mock
 
 import anndata as ad
 import numpy as np
@@ -66,9 +65,7 @@ def annotated() -> ad.AnnData:
 
 @figure
 def alignment_umap() -> Figure:
-    # What is read here does not hang on where the points lie: two columns stand in for the map, which takes a minute.
-    with mock.patch("scbioverse.pl._alignment_umap.umap_layout", lambda points, rng=None: np.asarray(points)[:, :2]):
-        return sb.pl.alignment_umap(annotated(), model=data.model(), n_general=20, rng=0, return_fig=True)
+    return sb.pl.alignment_umap(annotated(), model=data.model(), n_general=20, rng=0, return_fig=True)
 
 
 @figure

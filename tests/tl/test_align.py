@@ -25,11 +25,10 @@ TYPES = ["B cell", "CD14 monocyte", "CD8 T cell", "NK cell", "platelet"]
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A few sentences as negatives in place of hundreds, and as many names to fit a text space on."""
+    """A few sentences as negatives in place of hundreds."""
     monkeypatch.setattr(sb.settings, "progress", False)
     sentences = [f"Train number {i} is late." for i in range(12)]
     monkeypatch.setattr("scbioverse.tl._align_training.general_texts", lambda: sentences)
-    monkeypatch.setattr("scbioverse.tl._align_training.BACKGROUND", 50)
 
 
 def hash_of(backbone: Any) -> str:
