@@ -24,6 +24,64 @@ def test_one_text(cells: ad.AnnData, tiny_model: BioVerse) -> None:
     sb.tl.retrieve(cells, "platelets", model=tiny_model)
     assert "bioverse_retrieve_1" in cells.obs
     assert sb.get.records(cells)["retrieve_1"]["texts"] == [{"name": "platelets", "text": "platelets"}]
+    # This model has no vocabulary of terms.
+    assert sb.get.records(cells)["retrieve_1"]["scale"] == "cosine"
+
+
+@pytest.fixture(scope="module")
+def blood() -> ad.AnnData:
+    """A few cells of each type, from the data in the wheel."""
+    pbmc = sb.datasets.pbmc3k()
+    held = [np.flatnonzero(pbmc.obs["cell_type"] == one)[:12] for one in ("B", "NK", "CD14+ Mono", "Naive CD4 T")]
+    return pbmc[np.concatenate(held)].copy()
+
+
+def test_cells_by_what_words_mean(blood: ad.AnnData) -> None:
+    texts = ["B cells or NK cells", "not T cells", "cells that kill virus-infected cells", "cells expressing MS4A1"]
+    with pytest.warns(UserWarning, match="Nothing fits 'stock prices'"):
+        sb.tl.retrieve(blood, [*texts, "stock prices"], name="w")
+    found, label = blood.obsm["bioverse_retrieve_w"], blood.obs["cell_type"].astype(str)
+    assert found["stock prices"].isna().all()
+    right = {
+        texts[0]: {"B", "NK"}, texts[1]: {"B", "NK", "CD14+ Mono"}, texts[2]: {"NK"}, texts[3]: {"B"},
+    }  # fmt: skip
+    for text, types in right.items():
+        fits = found[text] >= 0.5
+        assert label[fits].isin(types).mean() > 0.8, text
+        assert label[~fits].isin(types).mean() < 0.3, text
+    record = sb.get.records(blood)["retrieve_w"]
+    assert record["scale"] == "probability"
+    assert "natural killer cell" in record["texts"][0]["meaning"]
+    assert record["texts"][4]["meaning"] == ""
+
+
+def test_one_meaning_has_a_column_of_what_fits_and_needs_no_other_rows(blood: ad.AnnData) -> None:
+    sb.tl.retrieve(blood, "lymphocytes", name="l")
+    score, fits = blood.obs["bioverse_retrieve_l"], blood.obs["bioverse_retrieve_l_fits"]
+    assert (fits == (score >= 0.5)).all()
+    few = blood[::5].copy()
+    sb.tl.retrieve(few, "lymphocytes", name="l")
+    np.testing.assert_allclose(few.obs["bioverse_retrieve_l"], score[few.obs_names], atol=1e-4)
+    with pytest.warns(UserWarning, match="was not measured"):
+        sb.tl.retrieve(blood[:, blood.var_names != "CD3D"].copy(), "cells expressing CD3D")
+
+
+def test_molecules_by_words_and_a_reference() -> None:
+    pytest.importorskip("rdkit")
+    smiles = {"propranolol": "CC(C)NCC(O)COc1cccc2ccccc12", "urea": "NC(N)=O", "sulfa": "NS(=O)(=O)c1ccccc1"}
+    drugs = sb.pp.molecules(smiles)
+    known = sb.pp.molecules({"pindolol": "CC(C)NCC(O)COc1cccc2[nH]ccc12", "ethanol": "CCO"})
+    known.obs["text"] = ["It has a role as a beta-adrenergic antagonist.", "It has a role as a solvent."]
+    with pytest.warns(UserWarning, match="no role or class"):
+        sb.tl.retrieve(
+            drugs, ["beta blockers", "sulfonamides", "bicycles"], modality="molecule", reference=known, name="r"
+        )
+    found = drugs.obsm["bioverse_retrieve_r"]
+    assert found["beta blockers"].idxmax() == "propranolol"
+    assert found["sulfonamides"].tolist() == [0, 0, 1]
+    assert found["bicycles"].isna().all()
+    with pytest.raises(InputError, match="reference is for"):
+        sb.tl.retrieve(drugs, "beta blockers", modality="molecule", reference=known, scale="cosine")
 
 
 def test_several_texts_and_text_by_cell(cells: ad.AnnData, tiny_model: BioVerse, tmp_path: Path) -> None:

@@ -15,7 +15,9 @@ from ..llm.questions import bounded
 from ..models import load
 from ..predict.descriptions import reference_texts
 from ..predict.embedding import represent_rows
+from ..predict.molecules_meant import MoleculesMeant
 from ..predict.neighbours import compared_views, nearest_rows
+from ..predict.retrieval import FITS, has_words, known_rows_near
 from .query import Refusal
 from .result import Result
 from .values import listed
@@ -51,7 +53,7 @@ class Nearness:
         self, rows: Sequences, *, model: Any, device: str, key: str | None, layer: str | None,
         reference: AnnData | None, text_key: str,
     ) -> None:  # fmt: skip
-        self.rows, self.reference = rows, reference
+        self.rows, self.reference, self._text_key = rows, reference, text_key
         self._model, self._device, self._key, self._layer = model, device, key, layer
         # A column that is not there is an error of the call, whatever is asked.
         self.texts = [] if reference is None else reference_texts(reference, text_key)
@@ -64,7 +66,8 @@ class Nearness:
     def answer(self, query: Query) -> Result | Refusal:
         """Answer a search, a question for similar rows, or one about what rows are."""
         if query.want == "search":
-            return self.search(query.words)
+            named = [int(row) for one in query.against for row in np.flatnonzero(self.rows.mask(one))]
+            return self.search(query.words, named)
         found = [int(row) for one in query.against for row in np.flatnonzero(self.rows.mask(one))]
         found = found or (np.flatnonzero(self.rows.asked).tolist() if self.rows.asked.sum() <= _SHOWN else [])
         found = [row for row in found if self.rows.readable[row]][:_SHOWN]
@@ -74,31 +77,86 @@ class Nearness:
             return self.told(found, self.reference)
         return self.like(found[0])
 
-    def search(self, words: str) -> Result | Refusal:
-        """Rows nearest to words in the space shared with text."""
+    def search(self, words: str, named: list[int] | None = None) -> Result | Refusal:
+        """Rows that are likely what words say, or lie nearest to them where no class of that name is known.
+
+        Parameters
+        ----------
+        words
+            Free words.
+        named
+            Rows that are asked about; all if not given.
+        """
         rows = np.flatnonzero(self.rows.asked & self.rows.readable)
+        rows = np.array([row for row in named or () if self.rows.readable[row]], dtype=np.int64) if named else rows
         if not rows.size:
             return Refusal(text=f"No {self.rows.noun} that was asked about can be read.")
+        modality = self.rows.noun
         try:
+            self.model.check_modality(modality)
+            with quietly():
+                made = represent_rows(
+                    self.rows.adata, self.model, modality=modality, key=self._key, layer=self._layer,
+                    slots=self.rows.slots, rows=rows,
+                )  # fmt: skip
+                linked = has_words(self.model, modality, reference=self.reference is not None)
+                likely = self._likely(words, rows, made.values) if linked else None
+            if likely is not None:
+                return self._predicted(words, rows, likely, check=bool(named))
+            if named or linked:
+                return Refusal(text=self._unknown(words))
             point = self.model.text_coordinates([words])
-            self.model.check_modality(self.rows.noun)
         except InputError as error:
-            return Refusal(text=f"{words!r} cannot be computed, nor can {self.rows.noun}s be searched by text: {error}")
-        with quietly():
-            made = represent_rows(
-                self.rows.adata, self.model, modality=self.rows.noun, key=self._key, layer=self._layer,
-                slots=self.rows.slots, rows=rows,
-            )  # fmt: skip
-        scores = self.model.coordinates(made.values, self.rows.noun) @ point[0]
+            return Refusal(text=f"{words!r} cannot be computed, nor can {modality}s be searched by text: {error}")
+        scores = self.model.coordinates(made.values, modality) @ point[0]
         order = np.argsort(-scores, kind="stable")[:_RANKED]
         table = self._ranked(rows[order], "score", scores[order])
         shown = [f"{self.rows.labels[rows[at]]} ({scores[at]:.2f})" for at in order[:_SHOWN]]
         return Result(
-            f"{words!r} cannot be computed. Of {rows.size} {self.rows.noun}s, {listed(shown)} lie nearest "
+            f"{words!r} cannot be computed. Of {rows.size} {modality}s, {listed(shown)} lie nearest "
             "to these words in the model's space of texts (cosine similarity). Nearness is no proof: nothing was "
             "checked.",
             table, computed=False,
         )  # fmt: skip
+
+    def _likely(self, words: str, rows: Any, values: Any) -> Any:
+        """Probability that each row is what words say; None where they are said of no class."""
+        known = None
+        if self.reference is not None:
+            known = known_rows_near(
+                self.rows.adata, self.reference, self._text_key, self.model, modality=self.rows.noun, key=self._key,
+                layer=self._layer, slots=self.rows.slots, rows=rows,
+            )  # fmt: skip
+        return MoleculesMeant(values, self.model, self.rows.noun, known).scores(words)
+
+    def _unknown(self, words: str) -> str:
+        more = "" if self.reference is not None else ", or pass reference=, rows with texts"
+        return (
+            f"{words!r} cannot be computed, and no class of {self.rows.noun}s of that name is known here: nothing is "
+            f"said. Name a class as ChEBI does{more}."
+        )
+
+    def _predicted(self, words: str, rows: Any, likely: Any, *, check: bool) -> Result:
+        """Say which rows are likely what words say, marked as predicted."""
+        order = np.argsort(-np.nan_to_num(likely, nan=-1.0), kind="stable")[:_RANKED]
+        table = self._ranked(rows[order], "probability", likely[order])
+        by = "the model's phrases" if self.rows.noun in self.model.phrase_books else ""
+        by = " and ".join(filter(None, [by, "the texts of known neighbours" if self.reference is not None else ""]))
+        note = f"Predicted from {by}, not computed, and not checked."
+        if check:
+            said = [
+                f"{'Likely' if likely[at] >= FITS else 'Probably not'}: {self.rows.labels[rows[at]]} is {words!r} with "
+                f"probability {likely[at]:.2f}."
+                for at in order
+            ]
+            return Result(f"{' '.join(said)} {note}", table, computed=False)
+        fits = [at for at in order if likely[at] >= FITS]
+        shown = listed([f"{self.rows.labels[rows[at]]} ({likely[at]:.2f})" for at in (fits or order)[:_SHOWN]])
+        more = f" and {int((likely >= FITS).sum()) - _SHOWN} more" if (likely >= FITS).sum() > _SHOWN else ""
+        found = f"likely are {shown}{more}" if fits else f"none is likely; highest are {shown}"
+        return Result(
+            f"{words!r}: of {rows.size} {self.rows.noun}s, {found}, by probability. {note}", table, computed=False
+        )
 
     def like(self, centre: int) -> Result | Refusal:
         """Rows most like one."""

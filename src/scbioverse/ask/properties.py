@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from ..pp._functional_groups import GROUPS
+
 _HB = ("hydrogen bond", "h bond", "hydrogen", "hydrogen bonding", "hbond")
 
 
@@ -83,28 +85,6 @@ ELEMENTS = {
     "zinc": "Zn", "gallium": "Ga", "arsenic": "As", "selenium": "Se", "bromine": "Br", "silver": "Ag", "tin": "Sn",
     "iodine": "I", "halogen": "F+Cl+Br+I", "gadolinium": "Gd", "platinum": "Pt", "gold": "Au", "mercury": "Hg",
 }  # fmt: skip
-# Patterns (SMARTS) of functional groups; the first name is the one that answers use.
-GROUPS = {
-    "[CX3](=O)[OX2H1,OX1-]": ("carboxylic acid", "carboxyl group", "carboxylate"),
-    "[#6][CX3](=O)[OX2H0][#6]": ("ester",),
-    "[NX3][CX3](=[OX1])[#6]": ("amide",),
-    "[NX3][SX4](=[OX1])(=[OX1])": ("sulfonamide", "sulphonamide"),
-    "[OX2H]": ("hydroxyl group", "hydroxyl", "hydroxy group", "oh group"),
-    "[OX2H][CX4]": ("alcohol",),
-    "[OX2H]c": ("phenol",),
-    "[NX3;H2,H1,H0;!$(N-C=[O,S]);!$(N-S=O);!$(N-[#7,#8]);!$(N-C#N)]": ("amine", "amino group"),
-    "[#6][CX3](=O)[#6]": ("ketone",),
-    "[CX3H1](=O)": ("aldehyde",),
-    "[NX1]#[CX2]": ("nitrile", "cyano group"),
-    "[$([NX3](=O)=O),$([NX3+](=O)[O-])]": ("nitro group", "nitro"),
-    "[OD2]([#6])[#6]": ("ether",),
-    "[#16X2H]": ("thiol",),
-    "c1ccccc1": ("benzene ring", "phenyl ring", "phenyl group", "benzene"),
-    "c1ccncc1": ("pyridine ring", "pyridine"),
-    "P(=O)([OX2H,OX1-])": ("phosphate", "phosphate group"),
-    "[CX3]=[CX3]": ("alkene", "carbon carbon double bond"),
-    "[CX2]#[CX2]": ("alkyne",),
-}
 AMINO_ACIDS = {
     "alanine": "A", "arginine": "R", "asparagine": "N", "aspartate": "D", "aspartic acid": "D", "cysteine": "C",
     "glutamine": "Q", "glutamate": "E", "glutamic acid": "E", "glycine": "G", "histidine": "H", "isoleucine": "I",

@@ -169,7 +169,10 @@ class Rules:
         )
 
     def _search(self, held: Sequence[Link]) -> Query | None:
-        """Read "which molecules are antibiotics?": words that nothing computes are looked up by nearness."""
+        """Read "which molecules are antibiotics?", "is caffeine a stimulant?": words that nothing computes."""
+        named = [one.role for one in held[:2]] == ["BE", "ROW"] and self.rows.noun != "cell"
+        if named and len(held) > 2 and all(one.role == "?" for one in held[2:]):
+            return Query(want="search", words=said_of(held[2:]), against=(self._row(held[1]),))
         found = pattern("(WHICH|WHAT) (OF? (ROWS|THEM))? BE|LIST (OF? (ROWS|THEM))?").match(
             letters(one.role for one in held)
         )

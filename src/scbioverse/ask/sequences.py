@@ -11,11 +11,11 @@ import pandas as pd
 from .._slots import read_record
 from ..errors import InputError, MissingKeyError
 from ..llm.questions import MAX_NAME_CHARS, bounded
+from ..pp._functional_groups import GROUPS
 from ..pp._molecule_properties import element_count, molecule_formula, molecule_property
 from ..pp._protein_properties import protein_mass
 from ..pp._sequences import clean_sequence
 from ..pp._smiles import parse_smiles
-from .properties import GROUPS
 from .rows import Rows
 from .values import listed, value_text
 

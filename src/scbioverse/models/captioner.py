@@ -130,6 +130,18 @@ class PhraseCaptioner:
             out += [[[phrases[i] for i in row if owner[i] == n] for n in range(len(groups))] for row in chosen]
         return out
 
+    @torch.no_grad()
+    def probabilities(self, embeddings: Float, *, batch_size: int = 4096) -> Float:
+        """How likely each phrase of the book holds of each embedding: float32 (n, n_phrases)."""
+        self.modules.eval()
+        head: Any = self.modules["phrases"][self.modality]  # type: ignore[index]
+        values = np.ascontiguousarray(embeddings, dtype=np.float32)
+        parts = [
+            torch.sigmoid(head(torch.from_numpy(values[start : start + batch_size]).to(head.centre.device)).float())
+            for start in range(0, len(values), batch_size)
+        ]
+        return torch.cat(parts).cpu().numpy() if parts else np.empty((0, len(self.book.phrases)), dtype=np.float32)
+
     def ids(self, note: str) -> list[int]:
         """Ids of a note and of what stands between it and the text."""
         return encode_plain(self.prompt.backbone, " " + note)[: self.book.longest] + self.prompt.closing

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -10,11 +11,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from .._logging import logger
 from .._slots import columns_of
 from ..errors import InputError, MissingKeyError
 from ..llm.prompts import clean_text
+from ..pp._smiles import parse_smiles
+from ..pp._text_column import cell_text
+from .cells_meant import CellsMeant, has_vocabulary
+from .descriptions import reference_texts
 from .embedding import represent_rows
-from .neighbours import Metric, View, compared_views, known_rows, nearest_rows
+from .molecules_meant import N_NEIGHBOURS, Known, MoleculesMeant
+from .neighbours import Metric, View, compared_views, fingerprints, known_rows, nearest_rows
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -30,6 +37,8 @@ MOST_SCORED = 1000
 # Texts of which each row keeps a few; each is read by the lower part of the language model once.
 MOST_SEARCHED = 200_000
 TOP_K = 10
+# Rows that are what the words mean more likely than not.
+FITS = 0.5
 
 
 @dataclass(frozen=True)
@@ -120,18 +129,136 @@ def _column_texts(table: AnnData, text_key: str) -> list[str]:
     return texts
 
 
+def has_words(model: BioVerse, modality: str, *, reference: bool) -> bool:
+    """Whether words are linked for a modality, so that rows can be scored by what they mean."""
+    return has_vocabulary(model) if modality == "cell" else reference or modality in model.phrase_books
+
+
+def known_rows_near(
+    adata: AnnData, reference: AnnData, text_key: str, model: BioVerse, *, modality: str, key: str | None,
+    layer: str | None, slots: Slots, rows: NDArray[np.integer] | None = None,
+) -> Known:  # fmt: skip
+    """Find rows of a reference that have texts and lie near to each row.
+
+    Molecules by the Tanimoto similarity of their Morgan fingerprints, whose scale is known; others as in
+    :func:`.compared_views`.
+
+    Raises
+    ------
+    MissingKeyError
+        `reference.obs` has no column `text_key`.
+    InputError
+        It holds no text.
+    """
+    texts = reference_texts(reference, text_key)
+    told = np.array([bool(one) for one in texts])
+    column = key or "smiles"
+    if modality == "molecule" and column in adata.obs and column in reference.obs:
+        mine = fingerprints(adata if rows is None else adata[rows], column)
+        views = [View(mine, fingerprints(reference, column), "tanimoto")]
+    else:
+        views, _ = compared_views(
+            adata, reference, model, modality=modality, use_rep=None, metric="cosine", key=key, layer=layer,
+            slots=slots, rows=rows,
+        )  # fmt: skip
+    near = nearest_rows(views, min(N_NEIGHBOURS, known_rows(views, told).size), among=told)
+    return Known(near, texts)
+
+
+def fitting_rows(
+    embedded: Representation, wanted: Texts, model: BioVerse, modality: str, *, reference: AnnData | None,
+    text_key: str, key: str | None, layer: str | None, slots: Slots,
+) -> Found:  # fmt: skip
+    """Score every row by what each text means, see :func:`has_words`."""
+    if modality == "cell":
+        return fitting_cells(embedded, wanted, model)
+    adata = embedded.cells.adata
+    known = None
+    if reference is not None:
+        known = known_rows_near(
+            adata, reference, text_key, model, modality=modality, key=key, layer=layer, slots=slots
+        )  # fmt: skip
+    return fitting_molecules(embedded, wanted, model, modality, known, key)
+
+
+def fitting_cells(embedded: Representation, wanted: Texts, model: BioVerse) -> Found:
+    """Score every cell by what each text means: how likely it is such a cell; see :class:`.CellsMeant`.
+
+    Warns
+    -----
+    UserWarning
+        A text, or a part of it, links to no type, gene or description: no cell fits it, and its scores are NaN.
+    """
+    from ..knowledge.meaning import meaning_of
+
+    meanings = [meaning_of(text) for text in wanted.texts]
+    cells = CellsMeant(embedded, model, meanings)
+    scores = np.stack([cells.scores(one) for one in meanings], axis=1)
+    texts = []
+    for name, text, meaning in zip(wanted.names, wanted.texts, meanings, strict=True):
+        texts.append({"name": name, "text": text, "meaning": cells.said(meaning), "not_used": meaning.left_out()})
+        if meaning.op == "nothing":
+            _warn_of_nothing(text, "its words link to no cell type, gene or description that is known here")
+        elif missing := cells.missing(meaning):
+            _warn_of_nothing(text, f"{', '.join(missing)} was not measured in these data")
+        else:
+            logger.info("%r was read as: %s", text, texts[-1]["meaning"])
+    return _scored(scores, wanted, {"texts": texts, "scale": "probability", "embedding": embedded.slot}, embedded)
+
+
+def fitting_molecules(
+    embedded: Representation, wanted: Texts, model: BioVerse, modality: str, known: Known | None, key: str | None
+) -> Found:
+    """Score every molecule or protein by what each text says of a class; see :class:`.MoleculesMeant`.
+
+    Warns
+    -----
+    UserWarning
+        A text is said of no class that is known: no row fits it, and its scores are NaN.
+    """
+    obs, column = embedded.cells.adata.obs, key or "smiles"
+    mols = None
+    if modality == "molecule" and column in obs:
+        mols = [one.mol for one in parse_smiles(cell_text(value) for value in obs[column].astype(object))]
+    rows = MoleculesMeant(embedded.values, model, modality, known, mols)
+    found = [rows.scores(text) for text in wanted.texts]
+    for text, one in zip(wanted.texts, found, strict=True):
+        if one is None:
+            more = "" if known else "; pass reference=, rows with texts"
+            _warn_of_nothing(text, f"its words are said of no role or class of a {modality} that is known here{more}")
+    empty = np.full(len(embedded.values), np.nan)
+    scores = np.stack([empty if one is None else one for one in found], axis=1)
+    texts = [{"name": name, "text": text} for name, text in zip(wanted.names, wanted.texts, strict=True)]
+    record = {"texts": texts, "scale": "probability", "embedding": embedded.slot, "reference": known is not None}
+    return _scored(scores, wanted, record, embedded)
+
+
+def _warn_of_nothing(text: str, why: str) -> None:
+    warnings.warn(
+        f"Nothing fits {text[:80]!r}: {why}. Its scores are NaN; scale='cosine' scores any text, by nearness alone.",
+        UserWarning,
+        stacklevel=4,
+    )
+
+
+def _scored(scores: Float, wanted: Texts, record: dict[str, Any], embedded: Representation) -> Found:
+    """Put scores (n, m) of texts into slots; `_fits` where they are probabilities of one text."""
+    table = pd.DataFrame(scores.astype(np.float32), columns=columns_of(wanted.names))
+    if wanted.several:
+        return Found({}, {"": table}, record, embedded)
+    one = table.iloc[:, 0].to_numpy()
+    fits = {"_fits": one >= FITS} if record["scale"] == "probability" else {}
+    return Found({"": one, **fits}, {}, record, embedded)
+
+
 def score_texts(embedded: Representation, wanted: Texts, model: BioVerse, modality: str, *, scale: str) -> Found:
     """Score every row by every text: their cosine in the shared space, `"zscore"`: standardised over the rows."""
     scores = model.coordinates(embedded.values, modality) @ model.text_coordinates(wanted.texts).T
     if scale == "zscore":
         spread = scores.std(axis=0)
         scores = (scores - scores.mean(axis=0)) / np.where(spread > 0, spread, 1)
-    table = pd.DataFrame(scores.astype(np.float32), columns=columns_of(wanted.names))
     texts = [{"name": name, "text": text} for name, text in zip(wanted.names, wanted.texts, strict=True)]
-    record = {"texts": texts, "scale": scale, "embedding": embedded.slot}
-    if not wanted.several:
-        return Found({"": table.iloc[:, 0].to_numpy()}, {}, record, embedded)
-    return Found({}, {"": table}, record, embedded)
+    return _scored(scores, wanted, {"texts": texts, "scale": scale, "embedding": embedded.slot}, embedded)
 
 
 def best_texts(embedded: Representation, wanted: Texts, model: BioVerse, modality: str, top_k: int) -> Found:

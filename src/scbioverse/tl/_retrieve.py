@@ -12,7 +12,15 @@ from .._random import Rng, as_seed
 from .._slots import Slots, anndata_of, check_target, is_mudata, on_part, own_copy, write_results
 from ..errors import InputError
 from ..predict.embedding import represent_rows
-from ..predict.retrieval import TOP_K, best_texts, read_texts, score_texts, similar_rows
+from ..predict.retrieval import (
+    TOP_K,
+    best_texts,
+    fitting_rows,
+    has_words,
+    read_texts,
+    score_texts,
+    similar_rows,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,13 +39,14 @@ def retrieve(
     *,
     direction: Literal["cells", "rows", "text", "similar"] = "cells",
     model: str | Path | BioVerse = "bioverse-small",
-    scale: Literal["cosine", "zscore"] = "cosine",
+    scale: Literal["probability", "cosine", "zscore"] = "probability",
     name: str | None = None,
     key_added: str = "bioverse",
     modality: str = "cell",
     key: str | None = None,
     layer: str | None = None,
     text_key: str = "text",
+    reference: AnnData | None = None,
     top_k: int | None = None,
     query_modality: str | None = None,
     use_rep: str | None = None,
@@ -46,11 +55,12 @@ def retrieve(
     rng: Rng = None,
     copy: bool = False,
 ) -> AnnData | None:
-    """Score every row by how near it lies to a text, find the best texts for every row, or similar rows.
+    """Score every row by a text, find the best texts for every row, or similar rows.
 
-    Rows and texts are compared as unit vectors in the space shared with text, which the model learned by contrastive
-    alignment. Texts like those of that training (names, definitions, marker genes) work best; what a sentence says
-    beyond its words is little understood by a small language model.
+    Words about cells are linked to cell types with their kinds, to genes and to descriptions (the Cell Ontology's
+    definitions, RefSeq's summaries of marker genes), with "and", "or" and "not"; the score is the probability of the
+    types that are meant. Words that link to nothing fit nothing. Other scales, texts for rows and rows of two
+    modalities compare unit vectors in the space shared with text, of which a small model understands names best.
 
     Parameters
     ----------
@@ -65,14 +75,14 @@ def retrieve(
     model
         A model with a text space: name, path or model.
     scale
-        `"cosine"`: -1 to 1, comparable between data sets. `"zscore"`: standardised over the rows, text by text, so that
-        texts can be compared with one another; it then depends on which rows there are.
-    name, key_added
-        What the slots end in, the first free number if not given; and their stem.
-    modality, key, layer
-        As for :func:`scbioverse.tl.annotate`.
+        `"probability"`: by what the words mean, 0 to 1; cosine where the model has no vocabulary of types, and for
+        proteins. `"cosine"`: nearness in the text space, -1 to 1. `"zscore"`: that, standardised over the rows.
+    name, key_added, modality, key, layer
+        What the slots end in, the first free number if not given; the rest as for :func:`scbioverse.tl.annotate`.
     text_key
-        Column of `query.obs` with texts.
+        Column of `query.obs`, or of `reference.obs`, with texts.
+    reference
+        Molecules or proteins with texts: the nearest of them vote on the words, beside the model's phrases.
     top_k
         Keep so many of the best texts or rows; 10 if not given, where `query` is no mere list. A list may then be long.
     query_modality
@@ -85,8 +95,9 @@ def retrieve(
 
     Returns
     -------
-    None, or the copy. Sets `obs["bioverse_retrieve_0"]`, the score of one text (float32), or the name of the best text
-    or row, whose score is in `obs["bioverse_retrieve_0_score"]`; `obsm["bioverse_retrieve_0"]`, scores of several texts
+    None, or the copy. Sets `obs["bioverse_retrieve_0"]`, the score of one text (float32; NaN where nothing fits), with
+    `obs["bioverse_retrieve_0_fits"]`, more likely than not; or the name of the best text or row, whose score is in
+    `obs["bioverse_retrieve_0_score"]`; `obsm["bioverse_retrieve_0"]`, scores of several texts
     in a DataFrame (n_obs, n_texts), or of the best few in an array (n_obs, top_k); then
     `obsm["bioverse_retrieve_0_rows"]`, int64, which they are, -1 for rows without an embedding;
     `uns["bioverse"]["retrieve_0"]`.
@@ -94,15 +105,15 @@ def retrieve(
     Raises
     ------
     InputError
-        There is no text, one is empty or too long, `direction="text"` has one only, the model has no text space, or an
-        option does not fit the direction.
+        There is no text, one is empty or too long, the model has no text space, or an option does not fit.
     MissingKeyError
         `text_key` or `use_rep` is not there.
 
     Examples
     --------
-    >>> sb.tl.retrieve(adata, "cells that secrete antibodies")
-    >>> adata.obs.sort_values("bioverse_retrieve_0", ascending=False)["cell_type"].head()
+    >>> sb.tl.retrieve(adata, "cells that kill virus-infected cells")
+    >>> adata.obs[adata.obs["bioverse_retrieve_0_fits"]]["cell_type"].value_counts()
+    >>> sb.tl.retrieve(adata, ["B cells or NK cells", "T cells but not CD8 T cells", "cells expressing CD3D"])
     """
     if is_mudata(adata):
         return on_part(retrieve, locals())
@@ -111,9 +122,12 @@ def retrieve(
     check_target(adata)
     query = anndata_of(query, query_modality or modality)
     by_text, table = direction in ("cells", "rows"), hasattr(query, "obs")
+    reference = None if reference is None else anndata_of(reference, modality)
     _check_options(direction, scale, top_k, table, use_rep, query_modality)
+    if reference is not None and (modality == "cell" or not by_text or scale != "probability"):
+        raise InputError("reference is for scores of molecules or proteins by words (scale='probability').")
     few = direction == "similar" or table or (top_k is not None and not by_text)  # each row keeps the best few
-    if few and scale != "cosine":
+    if few and scale == "zscore":
         raise InputError("scale='zscore' compares texts with one another over the rows; it does not go with top_k.")
     texts = None if direction == "similar" else read_texts(query, text_key, searched=few)
     if direction == "text" and not few and texts is not None and len(texts.texts) < 2:
@@ -129,11 +143,14 @@ def retrieve(
         )  # fmt: skip
     else:
         rows = represent_rows(adata, loaded, modality=modality, key=key, layer=layer, slots=slots)
-        found = (
-            best_texts(rows, texts, loaded, modality, wanted)
-            if few
-            else score_texts(rows, texts, loaded, modality, scale=scale)
-        )
+        if few:
+            found = best_texts(rows, texts, loaded, modality, wanted)
+        elif scale == "probability" and by_text and has_words(loaded, modality, reference=reference is not None):
+            found = fitting_rows(
+                rows, texts, loaded, modality, reference=reference, text_key=text_key, key=key, layer=layer, slots=slots
+            )
+        else:
+            found = score_texts(rows, texts, loaded, modality, scale="zscore" if scale == "zscore" else "cosine")
     obs = {f"{slot}{suffix}": values for suffix, values in found.obs.items()}
     obsm = {f"{slot}{suffix}": values for suffix, values in found.obsm.items()}
     if direction == "text" and not few and texts is not None:
@@ -171,8 +188,8 @@ def _check_options(
         raise InputError(f"use_rep and query_modality are for direction='similar', not {direction!r}.")
     if by_text and table:
         raise InputError("an AnnData as query is searched for each row: direction='text' (its texts) or 'similar'.")
-    if scale not in ("cosine", "zscore"):
-        raise InputError(f"scale={scale!r}; choose 'cosine' or 'zscore'.")
+    if scale not in ("probability", "cosine", "zscore"):
+        raise InputError(f"scale={scale!r}; choose 'probability', 'cosine' or 'zscore'.")
 
 
 def _free_suffix(adata: AnnData, slots: Slots) -> str:

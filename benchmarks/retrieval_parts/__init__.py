@@ -1,0 +1,1 @@
+"""Queries of the benchmark of retrieval, and how molecules are measured."""

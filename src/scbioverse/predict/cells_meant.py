@@ -1,0 +1,162 @@
+"""How likely each cell is what words mean: the probabilities of its labels, summed over the types that are meant."""
+
+from __future__ import annotations
+
+from functools import cache, cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..io import to_counts_like
+from ..knowledge import load_genes, load_ontology
+from ..knowledge.meaning import described_labels
+from .candidates import own_labels, read_labels
+from .pool import pool, weights_of
+from .sources import Batch
+from .sources.markers import evidence_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from ..io import Cells
+    from ..knowledge.meaning import Meaning
+    from ..models import BioVerse
+    from .embedding import Representation
+
+# Of a label above what is meant, as "lymphocyte" is above "T cell", some cells may be of it.
+ABOVE = 0.5
+_DEPTH = 1e4
+
+
+def has_vocabulary(model: BioVerse) -> bool:
+    """Whether a model has a pool and a vocabulary of Cell Ontology terms, over which words can be summed."""
+    own = model.config.default_labels
+    return "cascade" in model.config.calibration and bool(own) and all(one in load_ontology() for one in own)
+
+
+class CellsMeant:
+    """Cells with the probabilities of their labels, for several texts.
+
+    Parameters
+    ----------
+    embedded
+        The cells, embedded.
+    model
+        A model with a vocabulary of terms, see :func:`has_vocabulary`.
+    meanings
+        What will be asked; types that have no label in the vocabulary are candidates beside it.
+    """
+
+    def __init__(self, embedded: Representation, model: BioVerse, meanings: Sequence[Meaning]) -> None:
+        self.cells: Cells = embedded.cells
+        own = list(model.config.default_labels)
+        asked = [part for one in meanings for part in one.all_parts() if part.op == "terms" and part.how == "name"]
+        named = dict.fromkeys(term for part in asked for term in part.terms)
+        ontology = load_ontology()
+        lacking = [one for one in named if not any(ontology.is_within(label, one) for label in own)]
+        beside = [one for one in lacking if one.startswith("CL:")]
+        candidates = own_labels([*own, *beside], model.config.names) if beside else read_labels(None, model)
+        self.labels = [str(one.cl_id) for one in candidates]
+        self._embedded, self._model, self._candidates = embedded, model, candidates
+        self._genes = dict.fromkeys(part.gene for one in meanings for part in one.all_parts() if part.op == "gene")
+
+    @cached_property
+    def probabilities(self) -> NDArray[np.float64]:
+        """Of the labels, (n, m); as :func:`scbioverse.tl.annotate` finds them, made once."""
+        batch = Batch(self._model, self._embedded.values, "cell", evidence_of(self.cells, self._model))
+        scores = pool(batch, self._candidates, weights_of(self._model, "cascade", self._candidates))
+        return np.exp(scores.log_probs.astype(np.float64))
+
+    def scores(self, meaning: Meaning) -> NDArray[np.float64]:
+        """How likely each cell is what is meant, (n,), 0 to 1; NaN for nothing and for genes that were not measured.
+
+        Of types the probabilities of their labels are summed, each as far as the words are said of it. A cell that
+        expresses a gene has 0.5 + v / (2 + 2v), with v = ln(1 + counts per 10,000), and one that does not has 0. "Not"
+        is 1 less the score, "and" the least, "or" the most of the parts'; of types they are taken label by label.
+        """
+        if meaning.op == "nothing" or self.missing(meaning):
+            return np.full(self.cells.n_obs, np.nan)
+        return self._score(meaning)
+
+    def said(self, meaning: Meaning, most: int = 8) -> str:
+        """Say what words were read as: of a description the labels of which most is said; `""` for nothing."""
+        if meaning.how != "description":
+            joined = f" {meaning.op} ".join(f"({self.said(one, most)})" for one in meaning.parts)
+            return f"not {joined}" if meaning.op == "not" else joined or str(meaning)
+        said = described_labels(meaning, self.labels)
+        best = [i for i in np.argsort(-said, kind="stable") if said[i] > 0]
+        names = [load_ontology().term(self.labels[i]).label for i in best[:most]]
+        more = f" and {len(best) - most} more" if len(best) > most else ""
+        return (", ".join(names) or "no type that this model knows") + more
+
+    def _score(self, meaning: Meaning) -> NDArray[np.float64]:
+        if all(part.op != "gene" for part in meaning.all_parts()):
+            return np.clip(self.probabilities @ self._weights(meaning)[0], 0, 1)
+        if meaning.op == "gene":
+            level = self._levels[meaning.gene]
+            return np.where(level > 0, 0.5 + level / (2 + 2 * level), 0.0)
+        found = np.stack([self._score(part) for part in meaning.parts])
+        return 1 - found[0] if meaning.op == "not" else found.min(axis=0) if meaning.op == "and" else found.max(axis=0)
+
+    def _weights(self, meaning: Meaning) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """How far each label is surely, and how far it may be, what is meant."""
+        if meaning.how == "description":
+            said = described_labels(meaning, self.labels)
+            return said, said
+        if meaning.op == "terms":
+            return label_weights(tuple(meaning.terms), tuple(self.labels))
+        parts = [self._weights(part) for part in meaning.parts]
+        if meaning.op == "not":
+            sure, maybe = parts[0]
+            return 1 - maybe, 1 - sure
+        best = np.minimum.reduce if meaning.op == "and" else np.maximum.reduce
+        return best([one for one, _ in parts]), best([one for _, one in parts])
+
+    def missing(self, meaning: Meaning) -> list[str]:
+        """Genes of it that were not measured."""
+        genes = dict.fromkeys(part.gene for part in meaning.all_parts() if part.op == "gene")
+        return [one for one in genes if one not in self._levels]
+
+    @cached_property
+    def _levels(self) -> dict[str, NDArray[np.float64]]:
+        """ln(1 + counts per 10,000) of the genes that were asked for and measured, read in one pass."""
+        if not self._genes:
+            return {}
+        match = self.cells.match(load_genes().symbols, min_genes=0, judge=False)
+        place = {load_genes().symbols[i]: int(at) for i, at in zip(match.vocab, match.columns, strict=True)}
+        held = [one for one in self._genes if one in place]
+        columns, totals = [place[one] for one in held], []
+        values = []
+        for _, block in self.cells.blocks():
+            levels = to_counts_like(block.astype(np.float64), self.cells.info)
+            totals.append(np.asarray(levels.sum(axis=1)).ravel())
+            values.append(levels[:, columns].toarray())
+        total = np.concatenate(totals)[:, None]
+        found = np.log1p(_DEPTH * np.concatenate(values) / np.where(total > 0, total, 1))
+        return dict(zip(held, found.T, strict=True))
+
+
+@cache
+def label_weights(meant: tuple[str, ...], labels: tuple[str, ...]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """How far labels are among the types that are meant: their kinds wholly, what is above them half at most.
+
+    Parameters
+    ----------
+    meant
+        Ids of types.
+    labels
+        Ids of m labels.
+
+    Returns
+    -------
+    float64 (m,): how far a cell of the label is surely meant, and how far it may be.
+    """
+    ontology = load_ontology()
+    sure, maybe = np.zeros(len(labels)), np.zeros(len(labels))
+    for term in meant:
+        below, above = {term, *ontology.descendants(term)}, set(ontology.ancestors(term))
+        sure[[i for i, one in enumerate(labels) if one in below and ontology.overlaps(one, term)]] = 1.0
+        maybe[[i for i, one in enumerate(labels) if one in above]] = ABOVE
+    return sure, np.maximum(sure, maybe)
