@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from scbioverse._keys import Slots
 from sklearn.metrics import average_precision_score
 
 import scbioverse as sb
 from recipes.bioverse_small.molecules import REBUILT, caption
+from scbioverse._slots import Slots
 from scbioverse.datasets import fetch
 from scbioverse.predict.embedding import represent_rows
 from scbioverse.predict.molecules_meant import Known, MoleculesMeant, words_of
