@@ -87,7 +87,8 @@ def usable(symbol: str | None) -> bool:
 @cache
 def label_map() -> dict[tuple[str, str], str]:
     """Map (data set, published label) to the Cell Ontology id."""
-    table = pd.read_csv(fetch("label_to_cl"), sep="\t", dtype=str).fillna("")
+    tables = [pd.read_csv(fetch(one), sep="\t", dtype=str).fillna("") for one in ("label_to_cl", "label_to_cl_added")]
+    table = pd.concat(tables)
     return {(row.dataset, row.label): row.cl_id for row in table.itertuples()}
 
 

@@ -70,7 +70,14 @@ def test_without_takes_studies_types_and_all_that_lies_below_them():
 def sliver(monkeypatch, tiny_llm):
     """Two studies, few profiles, read from the registry; a tiny language model reads them."""
     try:
-        for name in ("label_to_cl", "kang_ifnb_pbmc", "pancreas_baron_human", *data.PROFILES, *data.LABEL_PROFILES):
+        for name in (
+            "label_to_cl",
+            "label_to_cl_added",
+            "kang_ifnb_pbmc",
+            "pancreas_baron_human",
+            *data.PROFILES,
+            *data.LABEL_PROFILES,
+        ):
             fetch(name)
     except BioverseError as error:
         pytest.skip(f"the recipe's data are not here: {error}")
