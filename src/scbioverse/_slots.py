@@ -102,6 +102,11 @@ class Slots:
         return f"{self.key}_text"
 
     @property
+    def group(self) -> str:
+        """`obs`, categorical: the group of alike cells, where groups were found."""
+        return f"{self.key}_group"
+
+    @property
     def description(self) -> str:
         """`obs`, string: what :func:`scbioverse.tl.describe` says of the row."""
         return f"{self.key}_description"

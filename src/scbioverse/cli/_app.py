@@ -47,6 +47,14 @@ class Method(StrEnum):
     nearest = "nearest"
 
 
+class Level(StrEnum):
+    """As :func:`scbioverse.tl.annotate` has it."""
+
+    auto = "auto"
+    broad = "broad"
+    fine = "fine"
+
+
 @app.command()
 def annotate(
     source: Source,
@@ -54,10 +62,12 @@ def annotate(
     labels: Annotated[
         str | None,
         typer.Option(
-            help="Candidates: names separated by ';', or a text file with one a line (name, or name TAB CL id)."
+            help="Candidates: names separated by ';', or a text file with one a line (name, or name TAB CL id). Without: "
+            "names are found."
         ),
     ] = None,
     groupby: Annotated[str | None, typer.Option(help="Column of obs, such as clusters: one label a group.")] = None,
+    level: Annotated[Level, typer.Option(help="How specific names are that are found.")] = Level.auto,
     method: Annotated[Method | None, typer.Option(help="Default: what the model was trained for.")] = None,
     model: Model = "bioverse-small",
     key_added: Annotated[str, typer.Option(help="Stem of the names of the results.")] = "bioverse",
@@ -102,6 +112,7 @@ def annotate(
             model=model,
             labels=candidates,
             groupby=groupby,
+            level=level.value,
             method=None if method is None else method.value,
             key_added=key_added,
             unknown_threshold=_threshold(unknown_threshold),

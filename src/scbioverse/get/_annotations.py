@@ -9,7 +9,7 @@ import pandas as pd
 
 from .._slots import Slots, anndata_of, read_record
 from ..errors import InputError, MissingKeyError
-from ._now import annotate_record, counts_of, groups_now, labels_now, named
+from ._now import annotate_record, counts_of, groups_now, labels_now, named, warn_of_changes
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -107,7 +107,7 @@ def _other(adata: AnnData, slots: Slots, name: str) -> dict[str, Any]:
 
 
 def groups(adata: AnnData, *, key: str = "bioverse") -> pd.DataFrame:
-    """Return the answer for each group, after `annotate(groupby=...)`.
+    """Return the answer for each group, after `annotate(groupby=...)` or where groups were found.
 
     Parameters
     ----------
@@ -119,9 +119,11 @@ def groups(adata: AnnData, *, key: str = "bioverse") -> pd.DataFrame:
     Returns
     -------
     One row a group: `group`, `n` rows, `label`, `confidence` (0 to 1), and `agreement`, the share of its rows whose own
-    best label is the group's. No rows if every row was labelled by itself. Rows, labels and confidences are those in
-    `obs` now: a group whose rows were cut, joined or renamed since gets a row for each label it holds, with NaN for the
-    agreement.
+    best label is the group's; where the language model proposed names, `proposed`, and what it read and said, `read`.
+    Of groups that were found (`annotate` without labels), what was recorded: their rows have labels of their own, of
+    which the commonest is shown. No rows if every row was labelled by itself. Else rows, labels and confidences are
+    those in `obs` now: a group whose rows were cut, joined or renamed since gets a row for each label it holds, with
+    NaN for the agreement.
 
     Raises
     ------
@@ -136,9 +138,12 @@ def groups(adata: AnnData, *, key: str = "bioverse") -> pd.DataFrame:
     slots = Slots(key)
     adata = anndata_of(adata, holds=slots.label)
     record = annotate_record(adata, slots)
+    if record.get("found"):
+        warn_of_changes(adata, slots, "the table of groups")
+        return pd.DataFrame(record["found"])
     found = record["groups"]
-    proposed = ["proposed"] if any("proposed" in row for row in found) else []
-    table = pd.DataFrame(found, columns=[*_GROUPS, *proposed])
+    more = [one for one in ("proposed", "read") if any(one in row for row in found)]
+    table = pd.DataFrame(found, columns=[*_GROUPS, *more])
     return groups_now(adata, slots, record, table) if found else table
 
 

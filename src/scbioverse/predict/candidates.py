@@ -169,8 +169,8 @@ def read_labels(labels: Labels, model: BioVerse) -> Candidates:
     Parameters
     ----------
     labels
-        None for the model's own vocabulary, `"cl"` for the whole ontology, names, or a mapping from names to
-        Cell Ontology ids, descriptions or lists of marker genes.
+        None or `"vocabulary"` for the model's own vocabulary, `"cl"` for the whole ontology, names, or a mapping from
+        names to Cell Ontology ids, descriptions or lists of marker genes.
     model
         Whose vocabulary None means, and in whose form names are said.
 
@@ -186,14 +186,15 @@ def read_labels(labels: Labels, model: BioVerse) -> Candidates:
         A name resolved to no term, repeats, names the same term as another, or stands for no label ("unknown").
     """
     form = model.config.names
-    if labels is None:
+    if labels is None or (isinstance(labels, str) and labels.lower() == "vocabulary"):
         if not model.config.default_labels:
             raise InputError(f"model {model.name!r} has no vocabulary of its own: pass labels=[...].")
         return _distinct([_own(entry, form) for entry in model.config.default_labels])
     if isinstance(labels, str):
         if labels.lower() != "cl":
             raise InputError(
-                f"labels={shown_name(labels)!r} is one string; pass a list of names, a mapping, None or 'cl'."
+                f"labels={shown_name(labels)!r} is one string; pass a list of names, a mapping, None, 'vocabulary' "
+                "or 'cl'."
             )
         return own_labels([one for one in load_ontology() if one.startswith("CL:")], form)
     given = read_names(labels)

@@ -18,14 +18,13 @@ from ..knowledge import load_ontology
 from .candidates import Candidates
 from .decide import Said
 from .free_text import generate_labels
+from .group_reading import some_cells
 from .groups import group_scores
 from .options import pick_method
 from .parents import BROADEST
 from .pool import Scores, pool, weights_of
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from .groups import Groups
     from .sources import Batch
 
@@ -48,7 +47,7 @@ def propose(batch: Batch, groups: Groups, *, markers: bool | None = None) -> Sco
     """
     model, values, modality = batch.model, batch.values, batch.modality
     means = groups.mean(values).astype(np.float32)
-    read = [_some(np.flatnonzero(groups.codes == i), values, mean) for i, mean in enumerate(means)]
+    read = [some_cells(np.flatnonzero(groups.codes == i), values, mean, MOST_READ) for i, mean in enumerate(means)]
     units = np.concatenate([means, values[np.concatenate(read)]])
     written = generate_labels(model, units, modality=modality, batch_size=batch.batch_size)
     table = pd.DataFrame(
@@ -88,15 +87,6 @@ def propose(batch: Batch, groups: Groups, *, markers: bool | None = None) -> Sco
         ),
         proposed=[[written.labels[code].name for code in codes] for codes in offered],
     )
-
-
-def _some(rows: NDArray[np.integer], values: NDArray[np.float32], mean: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Pick rows from nearer the mean to farther from it, at most :data:`MOST_READ`, whatever order the rows are in."""
-    away = np.linalg.norm((values[rows] - mean).reshape(rows.size, -1), axis=1)
-    rows = rows[np.argsort(away, kind="stable")]
-    # The middles of equal parts: neither the nearest, which the mean stands for, nor the outliers.
-    n = min(MOST_READ, rows.size)
-    return rows[((np.arange(n) + 0.5) * rows.size / n).astype(np.int64)].astype(np.int64)
 
 
 def _offered(labels: Candidates, part: pd.DataFrame) -> list[int]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from ..errors import InputError
+from .levels import LEVELS, Level, is_nested
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,12 +34,16 @@ class Options:
     ----------
     ontology
         Candidates are the terms of the ontology, found for each cell through the text space; set by :meth:`of_model`.
+    find
+        Names are found for groups of cells: no candidates are given, and the model's vocabulary holds terms and kinds
+        of theirs, which is no list to choose from; set by :meth:`of_model`.
     """
 
     labels: Any = None
     method: Method | None = None
     modality: str = "cell"
     groupby: str | None = None
+    level: Level = "auto"
     sample_key: str | None = None
     within: Sequence[str] | str | None = None
     unknown_threshold: float | Literal["auto"] | None = None
@@ -48,6 +53,7 @@ class Options:
     rationale: Rationale | None = "group"
     batch_size: int = 512
     ontology: bool = False
+    find: bool = False
 
     def __post_init__(self) -> None:
         threshold, n = self.unknown_threshold, self.n_neighbors
@@ -60,6 +66,12 @@ class Options:
                 f"unknown_threshold is a number from 0 to 1, 'auto' or None, found {threshold!r}.",
             ),
             (not 0.0 <= given <= 1.0, f"unknown_threshold must lie in 0 to 1, found {threshold}."),
+            (self.level not in LEVELS, f"level={self.level!r}; choose 'auto', 'broad' or 'fine'."),
+            (
+                self.level != "auto" and (self.labels is not None or self.method == "generate"),
+                f"level={self.level!r} is for names that are found; with labels= or method='generate' leave it out, "
+                "and lift labels afterwards by scbioverse.tl.rollup(adata, level='broad').",
+            ),
             (
                 self.rationale not in RATIONALES,
                 f"rationale={self.rationale!r}; choose 'group', 'template', 'cell' or None.",
@@ -79,6 +91,11 @@ class Options:
     @property
     def _whole(self) -> bool:
         return isinstance(self.labels, str) and self.labels.lower() == "cl"
+
+    @property
+    def own(self) -> bool:
+        """Whether the candidates are the model's own vocabulary, or are found in it."""
+        return self.labels is None or (isinstance(self.labels, str) and self.labels.lower() == "vocabulary")
 
     @property
     def free(self) -> bool:
@@ -103,7 +120,10 @@ class Options:
                 f"n_neighbors averages the probabilities of one set of candidates over neighbours, and with {which} "
                 "rows have no such set; give candidates as labels=, or leave n_neighbors out."
             )
-        settled = replace(self, method=method, ontology=ontology)
+        own = model.config.default_labels
+        all_terms = bool(own) and all(one.startswith("CL:") for one in own)
+        find = self.labels is None and method != "generate" and self.modality == "cell" and all_terms
+        settled = replace(self, method=method, ontology=ontology, find=find and is_nested(own))
         return replace(settled, unknown_threshold=settled._threshold(model))
 
     def _threshold(self, model: BioVerse) -> float:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ..models.config import Calibration
     from .candidates import Candidates
     from .decide import Said
+    from .groups import Groups
     from .sources import Batch, Source
 
 Float = NDArray[np.float32]
@@ -74,6 +75,8 @@ class Scores:
         What the language model wrote, where it did.
     proposed
         By group, the names between which its cells decided, where the language model proposed some.
+    found, told
+        Groups by which names were found, where no candidates were given, and what the record says of each.
     """
 
     candidates: Candidates
@@ -83,6 +86,8 @@ class Scores:
     temperature: float | None = None
     said: Said | None = None
     proposed: list[list[str]] | None = None
+    found: Groups | None = None
+    told: list[dict[str, Any]] | None = None
 
 
 def pool_weights(row: Calibration) -> Weights:

@@ -19,6 +19,8 @@ from ..models import load
 from ..predict.candidates import Labels, log_labels, read_labels
 from ..predict.decide import Calls, decide
 from ..predict.embedding import represent_rows
+from ..predict.find_groups import MOST_CELLS
+from ..predict.first_call import first_call, groups_found
 from ..predict.free_text import write_for
 from ..predict.given_markers import warn_of_unread
 from ..predict.group_names import propose
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from ..models import BioVerse
     from ..predict.candidates import Candidates
     from ..predict.groups import Groups
+    from ..predict.levels import Level
 
 _SHOWN = 10
 
@@ -53,6 +56,7 @@ def annotate(
     model: str | Path | BioVerse = "bioverse-small",
     labels: Labels = None,
     groupby: str | None = None,
+    level: Level = "auto",
     method: Method | None = None,
     markers: bool | None = None,
     key_added: str = "bioverse",
@@ -85,10 +89,12 @@ def annotate(
         Name of a model (see :func:`scbioverse.models.list_models`), path of one, or a model.
     labels
         Names, read together; a mapping from names to Cell Ontology ids, descriptions or lists of marker genes; `"cl"`:
-        the whole Cell Ontology, of which each cell or group chooses among its 8 nearest terms; None: the model's own
-        vocabulary.
+        the whole Cell Ontology, of which each cell or group chooses among its 8 nearest terms; `"vocabulary"`: all
+        that the model knows. None: names are found for groups of alike cells, and each cell chooses among these.
     groupby
         Column of `obs`, such as clusters: the cells of a group get one label, by their mean log-probability.
+    level
+        How specific names are that are found: `"broad"` (T cell), `"fine"` (naive CD4 T cell), or `"auto"`.
     method
         `"score"`: the language model's probability of each name. `"nearest"`: nearness to each label's description.
         `"cascade"`: nearness, attention and markers pooled, with the language model where its word could change the
@@ -122,7 +128,7 @@ def annotate(
     Returns
     -------
     None, or the copy. Sets, with `bioverse` for `key_added`, `obs["bioverse_label"]`, `_confidence`, `_margin` (to the
-    second label), `_entropy` (nats), `_rationale`, `_cl_id`, and where they apply `_elsewhere` and `_text`;
+    second label), `_entropy` (nats), `_rationale`, `_cl_id`, and where they apply `_elsewhere`, `_text`, `_group`;
     `obsm["bioverse_scores"]`, log-probabilities, `exp` of a row sums to 1; `obsm["X_bioverse"]` and `_aligned`.
 
     Raises
@@ -139,7 +145,7 @@ def annotate(
     check_target(adata)
     slots, seed = Slots(key_added), as_seed(rng)
     options = Options(
-        labels, method, modality, groupby, sample_key, within, unknown_threshold, parents, markers, n_neighbors,
+        labels, method, modality, groupby, level, sample_key, within, unknown_threshold, parents, markers, n_neighbors,
         rationale, batch_size,
     )  # fmt: skip
     loaded = load(model, device=device)
@@ -149,14 +155,14 @@ def annotate(
     tissues = read_tissues(adata, tissue, method=options.method, modality=modality)
     named = _named(options, loaded)  # before the embedding: a slip in a name should not cost its time
     cells = Cells.of(adata, layer, key)
-    cells.wanted = _wanted(options, loaded, named)
+    cells.wanted = _wanted(options, loaded, named, cells.n_obs)
     embedded = represent_rows(cells, loaded, modality=modality, slots=slots)
     # Markers and reasons are read where the embedding was: from other values they would not fit it.
     evidence = evidence_of(embedded.cells, loaded) if modality == "cell" else None
     batch = Batch(loaded, embedded.values, modality, evidence, batch_size)
     warn_of_unread(named, embedded.cells, lambda: reference_stats(loaded))
 
-    scores = _scores(batch, options, named, groups)
+    scores = _scores(batch, options, named, groups, seed)
     if n_neighbors is not None:
         scores = replace(scores, log_probs=propagate(scores.log_probs, batch.values, n_neighbors, seed))
     scores, tissues = in_tissue(scores, tissues, own=options.ontology)
@@ -195,7 +201,7 @@ def annotate(
     if loaded.text_space is not None and loaded.config.encoders[modality].placed:
         obsm[slots.aligned] = batch.coordinates
     # What an earlier run left under these names would be taken for this one's.
-    left = [slot for slot in (slots.elsewhere, slots.text) if slot not in in_obs]
+    left = [slot for slot in (slots.elsewhere, slots.text, slots.group) if slot not in in_obs]
     write_results(target, "annotate", obs=in_obs, obsm=obsm, records=embedded.records | records, drop=left)
     _log_counts(in_obs[slots.label])
     return target if copy else None
@@ -207,21 +213,29 @@ def _named(options: Options, model: BioVerse) -> Candidates | None:
         return None
     candidates = read_labels(options.labels, model)
     options.check_number(len(candidates))
-    log_labels(candidates, own=options.labels is None)
+    if not options.find:
+        log_labels(candidates, own=options.own)
     return candidates
 
 
-def _wanted(options: Options, model: BioVerse, named: Candidates | None) -> list[tuple[str | None, ...]]:
+def _wanted(options: Options, model: BioVerse, named: Candidates | None, n_obs: int) -> list[tuple[str | None, ...]]:
     """Terms whose marker sums will be asked for: they are taken while the encoder walks through the cells."""
     if named is None or options.method == "generate":
         return []
+    if options.find:
+        return [] if options.markers is False or n_obs > MOST_CELLS else [tuple(named.terms)]
     compared = compared_terms(model, named, options.modality, needed=bool(options.unknown_threshold))
     scored = [] if options.markers is False else [tuple(named.evidence_keys)]
     return scored if compared is None else [*scored, (*compared[0], *compared[1])]
 
 
-def _scores(batch: Batch, options: Options, named: Candidates | None, groups: Groups | None) -> Scores:
-    """Score candidates: those named, those that lie near in the ontology, or those that the language model writes."""
+def _scores(batch: Batch, options: Options, named: Candidates | None, groups: Groups | None, seed: int) -> Scores:
+    """Score candidates: named, found for groups, near in the ontology, or written by the language model."""
+    if options.find and named is not None:
+        # What is known beforehand of types, such as the tissue, is log_prior= of this.
+        return first_call(
+            batch, named, groups, method=options.method, level=options.level, markers=options.markers, seed=seed
+        )
     if options.free and groups is not None:
         return propose(batch, groups, markers=options.markers)
     if options.method == "generate":
@@ -237,6 +251,12 @@ def _record(options: Options, model: BioVerse, scores: Scores, calls: Calls) -> 
     pooled = config.calibration["cascade"] if options.method == "cascade" and not options.ontology else None
     columns = columns_of(candidates.names)
     proposed = [{"proposed": names} for names in scores.proposed or ()] or [{}] * len(calls.groups)
+    told, found = scores.told or [], []
+    if scores.found is not None and options.groupby is None:
+        found = groups_found(scores.found, told, calls)
+    elif scores.found is not None:
+        of_name = dict(zip(scores.found.names, told, strict=True))
+        proposed = [of_name.get(row["group"], {}) for row in calls.groups]
     return {
         "model": model.name,
         "fingerprint": model.fingerprint(),
@@ -257,7 +277,7 @@ def _record(options: Options, model: BioVerse, scores: Scores, calls: Calls) -> 
         "rows_read_by_llm": scores.read,
         "labels": [one.record | {"column": column} for one, column in zip(candidates, columns, strict=True)],
         "groups": [row | more for row, more in zip(calls.groups, proposed, strict=True)],
-    }
+    } | ({"level": options.level, "found": found} if options.find else {})
 
 
 def _found(
@@ -279,6 +299,9 @@ def _found(
     }
     if calls.elsewhere is not None:
         in_obs[slots.elsewhere] = calls.elsewhere
+    if record.get("found") and scores.found is not None:
+        names = pd.Index(scores.found.names)
+        in_obs[slots.group] = pd.Categorical.from_codes(scores.found.codes, names)
     if scores.said is not None:
         texts = np.array(scores.said.texts, dtype=object)
         in_obs[slots.text] = texts if groups is None else groups.spread(texts, "")

@@ -12,6 +12,7 @@ from .._slots import Slots, check_target, is_mudata, on_part, own_copy, write_re
 from ..errors import InputError, MissingKeyError
 from ..io.columns import as_categories, obs_column
 from ..knowledge import Ontology, load_ontology, resolve_labels
+from ..knowledge.levels import Level, lift
 from ..knowledge.phrases import canonical_phrase
 from ..predict.candidates import resolve_term
 
@@ -36,9 +37,11 @@ def rollup(
     adata
         Annotated data.
     level
-        Ids or names of Cell Ontology terms: every label becomes the nearest of them (fewest `is_a` steps up) that it is
-        or descends from. Or a whole number, the depth, which is the longest number of `is_a` steps from a root down to
-        a term (cell 0, leukocyte 2, lymphocyte 4, T cell 5, CD4 T cell 8): a label deeper than that becomes its deepest
+        `"broad"`: the names of a first look at any tissue, such as T cell, neuron, epithelial cell; `"usual"`: those
+        that atlases print, such as CD4 T cell, GABAergic neuron, enterocyte; a label above all of these stays. Or ids
+        or names of Cell Ontology terms: every label becomes the nearest of them (fewest `is_a` steps up) that it is or
+        descends from. Or a whole number, the depth, which is the longest number of `is_a` steps from a root down to a
+        term (cell 0, leukocyte 2, lymphocyte 4, T cell 5, CD4 T cell 8): a label deeper than that becomes its deepest
         ancestor that is not; of equally deep ones that with the fewest kinds below it.
     label_key
         Column of `obs` with names of cell types, resolved to terms. What :func:`scbioverse.tl.annotate` wrote if not
@@ -121,11 +124,14 @@ def _labels(adata: AnnData, slots: Slots, label_key: str | None) -> pd.DataFrame
     return table.iloc[column.cat.codes.to_numpy()].reset_index(drop=True)
 
 
-def _level(level: object) -> tuple[int | None, list[str], object]:
-    """Return the depth or the terms that are meant, and what the record says."""
+def _level(level: object) -> tuple[int | Level | None, list[str], object]:
+    """Return the depth, named level or terms that are meant, and what the record says."""
+    if level == "broad" or level == "usual":
+        return level, [], level
     if isinstance(level, bool) or not isinstance(level, int | np.integer | str | Iterable):
         raise InputError(
-            f"level={level!r} is neither a depth nor terms; pass a whole number, or ids or names of terms."
+            f"level={level!r} is neither a depth nor terms; pass 'broad', 'usual', a whole number, or ids or names "
+            "of terms."
         )
     if isinstance(level, int | np.integer):
         if level < 0:
@@ -137,13 +143,15 @@ def _level(level: object) -> tuple[int | None, list[str], object]:
     return None, chosen, chosen
 
 
-def _lift(name: Any, cl_id: str, depth: int | None, chosen: list[str], ontology: Ontology) -> tuple[Any, str]:
+def _lift(name: Any, cl_id: str, depth: int | Level | None, chosen: list[str], ontology: Ontology) -> tuple[Any, str]:
     """Name and id of what a label becomes."""
     if pd.isna(name) or cl_id not in ontology:
         return name, ""
     line = (cl_id, *ontology.ancestors(cl_id))
     if depth is None:
         hit = next((one for one in line if one in chosen), None)
+    elif isinstance(depth, str):
+        hit = lift(cl_id, depth)
     elif ontology.depth(cl_id) <= depth:
         hit = cl_id
     else:

@@ -60,6 +60,11 @@ class Batch:
         # The genes are read for all rows at once, and what is asked about some rows is asked of the embedding.
         return replace(self, values=self.values[rows], evidence=None)
 
+    def with_genes(self, rows: NDArray[np.integer]) -> Batch:
+        """Return some of the rows with their genes, where these can be read by rows."""
+        part = getattr(self.evidence, "of_rows", None)
+        return replace(self, values=self.values[rows], evidence=None if part is None else part(rows))
+
     @cached_property
     def coordinates(self) -> Float:
         """Places in the space shared with text, float32 (n, d_text), unit length: computed once."""

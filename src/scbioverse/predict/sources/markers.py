@@ -15,7 +15,7 @@ from ...errors import BioverseError, InputError
 from ...models import load
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from ...encoders._panel_share import GeneStats
     from ...io import Cells
@@ -72,9 +72,25 @@ class Markers:
 SOURCE = Markers
 
 
-def evidence_of(cells: Cells, model: BioVerse) -> Callable[[Sequence[str | None]], Float]:
+@dataclass(frozen=True)
+class CellEvidence:
+    """Marker evidence of terms in some cells: called with m terms, float32 (n_obs, m)."""
+
+    cells: Cells
+    model: BioVerse
+
+    def __call__(self, terms: Sequence[str | None]) -> Float:  # noqa: D102
+        return _panel_share.marker_evidence(self.cells, reference_stats(self.model), terms)
+
+    def of_rows(self, rows: NDArray[np.integer]) -> CellEvidence:
+        """Return the same for some of the cells, read anew."""
+        cells = self.cells
+        return CellEvidence(type(cells).of(cells.adata[rows], cells.layer, cells.key), self.model)
+
+
+def evidence_of(cells: Cells, model: BioVerse) -> CellEvidence:
     """Return what gives the marker evidence of terms in these cells, float32 (n_obs, m)."""
-    return lambda terms: _panel_share.marker_evidence(cells, reference_stats(model), terms)
+    return CellEvidence(cells, model)
 
 
 def reference_stats(model: BioVerse) -> GeneStats:

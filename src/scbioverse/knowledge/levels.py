@@ -1,0 +1,67 @@
+"""How finely cell types are named: the broad names of the body's cells, and the usual ones below them.
+
+Ontologies know many terms above a type, most of which nobody writes under a figure ("single nucleate cell"). A table
+kept by hand says which names are usual, on two levels: those of a first look at any tissue, and those that atlases of a
+tissue print.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from functools import lru_cache
+from typing import Literal
+
+from ._read import read_table
+from .ontology import KEPT_APART, load_ontology
+
+Level = Literal["broad", "usual"]
+
+
+@lru_cache(maxsize=1)
+def _table() -> tuple[dict[str, str], dict[str, str]]:
+    """Level of each listed term; and of some terms what they are called on the usual level."""
+    rows = read_table("levels.tsv")
+    return {row[0]: row[2] for row in rows}, {row[0]: row[3] for row in rows if row[3]}
+
+
+def named_terms(level: Level) -> list[str]:
+    """Ids of the terms that a level lists; the usual one lists the broad ones, too."""
+    return [one for one, held in _table()[0].items() if held == "broad" or held == level]
+
+
+@lru_cache(maxsize=1 << 14)
+def lift(cl_id: str, level: Level) -> str:
+    """Return the nearest term of a level that a term is or descends from; the term itself where there is none.
+
+    Nearest is what the fewest `is_a` steps lead to; of several that with the fewest terms below it.
+
+    Parameters
+    ----------
+    cl_id
+        Cell Ontology id.
+    level
+        `"broad"`, as T cell, neuron, epithelial cell; `"usual"`, as CD4 T cell, GABAergic neuron, enterocyte.
+    """
+    ontology, (levels, instead) = load_ontology(), _table()
+    if level == "usual" and cl_id in instead:
+        return instead[cl_id]
+    if cl_id not in ontology:
+        return cl_id
+    steps, queue = {cl_id: 0}, deque([cl_id])
+    while queue:
+        one = queue.popleft()
+        for above in ontology.parents(one):
+            if above not in steps and (cl_id, above) not in KEPT_APART:
+                steps[above] = steps[one] + 1
+                queue.append(above)
+    fits = [one for one in steps if levels.get(one) in ("broad", level)]
+    return min(fits, key=lambda one: (steps[one], len(ontology.descendants(one)), one), default=cl_id)
+
+
+@lru_cache(maxsize=1 << 14)
+def says_little(cl_id: str) -> bool:
+    """Whether a term is above a broad name, as "leukocyte" and "stromal cell" are: no name for a type."""
+    ontology, levels = load_ontology(), _table()[0]
+    if cl_id not in ontology or levels.get(lift(cl_id, "broad")) == "broad":
+        return False
+    return any(levels.get(one) == "broad" for one in ontology.descendants(cl_id))

@@ -1,0 +1,124 @@
+"""Groups of alike cells, found where the user names none: mutual nearest neighbours, then Leiden.
+
+Groups are meant to be smaller than types: those that are alike get the same name afterwards, while a mixture of two
+types could not be named at all. So the resolution need not be right, only fine enough.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .groups import Groups
+from .smooth import mutual_neighbours
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from scipy import sparse
+
+    Float = NDArray[np.float32]
+
+# Nearest cells that each cell looks at, those of scanpy.pp.neighbors.
+NEIGHBOURS = 15
+# Modularity at resolution 1 joins types that are alike; from 2 up, more groups get the names that fewer had.
+RESOLUTION = 2.0
+# Groups are found among so many cells; the others join their nearest.
+MOST_CELLS = 20_000
+# Fewer linked cells are no group: chance makes pairs.
+FEWEST = 3
+_VOTES = 5
+_ROUNDS = 10
+
+
+def find_groups(values: Float, seed: int = 0, *, most_cells: int = MOST_CELLS) -> Groups:
+    """Find groups of alike cells.
+
+    Cells are linked that are among each other's 15 nearest (cosine), which keeps rare types apart; the groups are
+    communities of these links (Leiden: Traag et al. 2019, modularity, resolution 2). All is done in an order that
+    follows from the cells' own values, so that the order of the rows changes nothing; cells with the same values are
+    in the same group. Beyond `most_cells` a sample is grouped, and each other cell joins the group that most of its
+    five nearest cells of the sample are in.
+
+    Parameters
+    ----------
+    values
+        float32 (n, n_tokens, dim) or (n, d), embeddings.
+    seed
+        For order, sample and Leiden.
+    most_cells
+        Cells that are grouped at once.
+
+    Returns
+    -------
+    Groups named `"1"`, `"2"`, ..., the largest first; cells that are alike to none, and groups of fewer than three
+    cells, are in no group.
+    """
+    flat = np.reshape(values, (len(values), -1)).astype(np.float32, copy=False)
+    keys = content_keys(flat, seed)
+    _, first, same = np.unique(keys, return_index=True, return_inverse=True)  # sorted by key: a random order, too
+    chosen = first[:most_cells]
+    codes = _communities(mutual_neighbours(flat[chosen], NEIGHBOURS, seed), seed)
+    of_first = np.full(first.size, -1, dtype=np.int64)
+    of_first[: chosen.size] = codes
+    if chosen.size < first.size:
+        of_first[chosen.size :] = _joined(flat[first[chosen.size :]], flat[chosen], codes)
+    # Copies of a cell, such as empty ones, make no group.
+    different = np.bincount(of_first[of_first >= 0], minlength=of_first.max(initial=0) + 1)
+    of_first[(of_first >= 0) & (different[of_first] < FEWEST)] = -1
+    return _by_size(of_first[same])
+
+
+def content_keys(values: Float, seed: int) -> NDArray[np.uint64]:
+    """Return a number for each row that depends on its values alone: uint64 (n,)."""
+    flat = np.reshape(values, (len(values), -1))
+    factors = np.random.default_rng(seed).integers(1, 1 << 63, flat.shape[1], dtype=np.uint64) | np.uint64(1)
+    out = np.empty(len(flat), dtype=np.uint64)
+    for start in range(0, len(flat), 4096):
+        # Adding 0 makes one zero of -0 and 0. Sums of unsigned numbers wrap around.
+        bits = np.ascontiguousarray(flat[start : start + 4096] + np.float32(0)).view(np.uint32).astype(np.uint64)
+        out[start : start + 4096] = (bits * factors).sum(axis=1, dtype=np.uint64)
+    return out
+
+
+def _communities(links: sparse.csr_matrix, seed: int) -> NDArray[np.int64]:
+    """Leiden communities of a graph, int64 (n,)."""
+    import igraph
+
+    pairs = links.tocoo()
+    upper = pairs.row < pairs.col
+    graph = igraph.Graph(n=links.shape[0], edges=np.column_stack([pairs.row[upper], pairs.col[upper]]))
+    # igraph draws from one generator for all of Python: it is given back.
+    igraph.set_random_number_generator(random.Random(seed))
+    try:
+        found = graph.community_leiden("modularity", resolution=RESOLUTION, n_iterations=_ROUNDS)
+    finally:
+        igraph.set_random_number_generator(random)
+    return np.asarray(found.membership, dtype=np.int64)
+
+
+def _joined(rest: Float, sample: Float, codes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Group that most of the five nearest cells of the sample are in, int64 (n,); -1 counts as one."""
+    from sklearn.neighbors import NearestNeighbors
+
+    def unit(rows: Float) -> Float:
+        return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+
+    search = NearestNeighbors(n_neighbors=min(_VOTES, len(sample)), algorithm="brute").fit(unit(sample))
+    out = np.empty(len(rest), dtype=np.int64)
+    for start in range(0, len(rest), 4096):
+        near = codes[search.kneighbors(unit(rest[start : start + 4096]), return_distance=False)]
+        votes = (near[:, :, None] == near[:, None, :]).sum(axis=2)
+        # Of equally many votes those of the nearer cell count.
+        out[start : start + 4096] = near[np.arange(len(near)), votes.argmax(axis=1)]
+    return out
+
+
+def _by_size(codes: NDArray[np.int64]) -> Groups:
+    """Return groups in the order of their size."""
+    sizes = np.bincount(codes[codes >= 0], minlength=1)
+    order = [one for one in np.argsort(-sizes, kind="stable") if sizes[one]]
+    place = np.full(sizes.size + 1, -1, dtype=np.int64)
+    place[order] = np.arange(len(order))
+    return Groups([str(i + 1) for i in range(len(order))], place[codes])

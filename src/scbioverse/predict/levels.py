@@ -1,0 +1,128 @@
+"""One level of names: how specific a list of types is, decided for each broad type by what the cells tell apart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from scipy.special import log_softmax
+
+from ..knowledge import load_ontology
+from ..knowledge.candidates import is_within
+from ..knowledge.levels import lift, says_little
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    Float64 = NDArray[np.float64]
+
+Level = Literal["auto", "broad", "fine"]
+LEVELS: tuple[Level, ...] = ("auto", "broad", "fine")
+# A group is clearly one kind of its broad type if that kind has so much of what all kinds have, ...
+CLEAR = 0.6
+# ... and at least so much as the broad term itself, which speaks for none of its kinds.
+LEAST = 0.5
+# Kinds are told apart where so many of a broad type's cells are in groups that are clearly one of them.
+SHARE = 0.7
+
+
+@dataclass(frozen=True)
+class Named:
+    """What groups are called.
+
+    Attributes
+    ----------
+    terms
+        Cell Ontology id of each group's name.
+    sure
+        float64 (n_groups,): share of the broad type in what each group could be.
+    broad
+        Broad types, those first that most cells could be.
+    """
+
+    terms: list[str]
+    sure: Float64
+    broad: list[str]
+
+
+def is_nested(cl_ids: Sequence[str]) -> bool:
+    """Whether some terms of a vocabulary are kinds of others, so that it is no list to choose from."""
+    held, ontology = set(cl_ids), load_ontology()
+    return any(is_within(one, above) for one in held if one in ontology for above in held & {*ontology.ancestors(one)})
+
+
+def name_groups(scores: Float64, cl_ids: Sequence[str], sizes: NDArray[np.integer], level: Level = "auto") -> Named:
+    """Name groups so that no name is a kind of another.
+
+    A term counts for everything that it is a kind of: a group between "naive B cell" and "B cell" is certainly of B
+    cells. So each group first gets the broad type that its terms add up to. Then all groups of a broad type go one
+    level down together, to its usual kinds, if the cells tell these apart (`"auto"`), and from there to the model's own
+    terms (`"fine"`); a group that is clearly none of the kinds gets the likeliest one.
+
+    Parameters
+    ----------
+    scores
+        (n_groups, m), log-probabilities of terms, up to a constant for each group.
+    cl_ids
+        m Cell Ontology ids.
+    sizes
+        Cells in each group.
+    level
+        `"broad"`, `"auto"` or `"fine"`.
+    """
+    useful = np.array([not says_little(one) for one in cl_ids])
+    terms = [one for one, kept in zip(cl_ids, useful, strict=True) if kept]
+    chances = np.exp(log_softmax(np.asarray(scores, dtype=np.float64)[:, useful], axis=1))
+    broad, of_broad = _summed(chances, terms, lambda one: lift(one, "broad"))
+    best = of_broad.argmax(axis=1)
+    names = [broad[one] for one in best]
+    if level != "broad":
+        names = _one_down(names, chances, terms, sizes, lambda one: lift(one, "usual"))
+    if level == "fine":
+        names = _one_down(names, chances, terms, sizes, lambda one: one)
+    order = np.argsort(-(np.asarray(sizes) @ of_broad), kind="stable")
+    return Named(names, of_broad[np.arange(len(best)), best], [broad[at] for at in order])
+
+
+def _summed(chances: Float64, terms: Sequence[str], up: Callable[[str], str]) -> tuple[list[str], Float64]:
+    """Terms of a level, and what those that lead to each have together, (n_groups, n)."""
+    above = [up(one) for one in terms]
+    held = sorted(set(above))
+    return held, chances @ np.array([[one == other for other in held] for one in above], dtype=np.float64)
+
+
+def _one_down(
+    names: list[str], chances: Float64, terms: list[str], sizes: NDArray[np.integer], up: Callable[[str], str]
+) -> list[str]:
+    """Replace names by kinds of theirs, where the groups of a name are clearly one kind or another."""
+    out = list(names)
+    kinds, held = _summed(chances, terms, up)
+    for name in dict.fromkeys(names):
+        rows = np.array([i for i, one in enumerate(names) if one == name])
+        below = [j for j, kind in enumerate(kinds) if kind != name and _is_kind(kind, name)]
+        if not below:
+            continue
+        own = held[rows][:, below]
+        unsaid = held[rows, kinds.index(name)] if name in kinds else np.zeros(rows.size)
+        top = own.max(axis=1)
+        clear = (top >= CLEAR * own.sum(axis=1)) & (top >= LEAST * unsaid)
+        if (sizes[rows] * clear).sum() >= SHARE * sizes[rows].sum():
+            for row, at in zip(rows, own.argmax(axis=1), strict=True):
+                out[row] = kinds[below[at]]
+    return _without_kinds(out)
+
+
+def _is_kind(term: str, of: str) -> bool:
+    """Whether a name of a lower level stands for one of a higher level's kinds."""
+    return lift(term, "broad") == of or lift(term, "usual") == of
+
+
+def _without_kinds(names: list[str]) -> list[str]:
+    """Replace a name that is a kind of another one by that."""
+    found = sorted(set(names), key=lambda one: (-len(load_ontology().descendants(one)), one))
+    # Broadest first: a name is called by the first that holds it, itself if none does.
+    called = {one: next(other for other in found if is_within(one, other)) for one in found}
+    return [called[one] for one in names]

@@ -1,0 +1,215 @@
+"""Groups that are found, their names on one level, and the cells that choose among these."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+import scbioverse as sb
+from scbioverse.errors import InputError
+from scbioverse.knowledge.levels import lift, says_little
+from scbioverse.predict.find_groups import find_groups
+from scbioverse.predict.first_call import group_prior
+from scbioverse.predict.groups import Groups
+from scbioverse.predict.levels import is_nested, name_groups
+
+if TYPE_CHECKING:
+    import anndata as ad
+    from numpy.typing import NDArray
+
+    from scbioverse.models import BioVerse
+
+T, CD4, CD8, NAIVE_CD4, MEMORY_CD4 = "CL:0000084", "CL:0000624", "CL:0000625", "CL:0000895", "CL:0000897"
+B, NAIVE_B, MONOCYTE, CD14, CD16 = "CL:0000236", "CL:0000788", "CL:0000576", "CL:0001054", "CL:0002396"
+LEUKOCYTE, REGULATORY = "CL:0000738", "CL:0000815"
+TERMS = [T, CD4, CD8, NAIVE_CD4, MEMORY_CD4, B, NAIVE_B, MONOCYTE, CD14, CD16, LEUKOCYTE]
+
+
+# ------------------------------------------------------------------ groups
+
+
+@pytest.fixture(scope="module")
+def clouds() -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Three clouds of 200 cells, one of 12, and cells that are like none; and the cloud of each cell."""
+    rng = np.random.default_rng(0)
+    sizes = [200, 200, 200, 12, 6]
+    centres = rng.normal(0, 4, (4, 16))
+    cloud = np.repeat(np.arange(5), sizes)
+    values = np.where((cloud < 4)[:, None], centres[cloud.clip(max=3)], rng.normal(0, 4, (618, 16)))
+    return (values + rng.normal(0, 0.3, values.shape)).astype(np.float32), cloud
+
+
+def test_no_group_mixes_types_and_a_rare_one_is_kept(clouds: tuple[NDArray[np.float32], NDArray[np.int64]]) -> None:
+    values, cloud = clouds
+    found = find_groups(values)
+    assert (found.codes[cloud < 4] >= 0).mean() > 0.9
+    for i in range(len(found.names)):
+        assert len(set(cloud[(found.codes == i) & (cloud < 4)])) <= 1
+    rare = found.codes[cloud == 3]
+    assert (rare >= 0).sum() >= 10
+    assert (np.diff(found.sizes) <= 0).all()
+
+
+def test_rows_may_come_in_any_order(clouds: tuple[NDArray[np.float32], NDArray[np.int64]]) -> None:
+    values, _ = clouds
+    order = np.random.default_rng(1).permutation(len(values))
+    for most in (10_000, 300):  # all cells at once, and a sample that the others join
+        np.testing.assert_array_equal(
+            find_groups(values[order], most_cells=most).codes, find_groups(values, most_cells=most).codes[order]
+        )
+
+
+def test_cells_beyond_the_sample_join_their_own_cloud(clouds: tuple[NDArray[np.float32], NDArray[np.int64]]) -> None:
+    values, cloud = clouds
+    found = find_groups(values, most_cells=300)
+    for i in range(len(found.names)):
+        assert len(set(cloud[(found.codes == i) & (cloud < 3)])) <= 1
+    assert (found.codes[cloud < 3] >= 0).mean() > 0.9
+
+
+def test_equal_cells_are_in_one_group(clouds: tuple[NDArray[np.float32], NDArray[np.int64]]) -> None:
+    values, _ = clouds
+    twice = find_groups(np.concatenate([values, values])).codes
+    np.testing.assert_array_equal(twice[: len(values)], twice[len(values) :])
+
+
+def test_a_seed_of_the_user_is_left_alone(clouds: tuple[NDArray[np.float32], NDArray[np.int64]]) -> None:
+    import random
+
+    random.seed(5)
+    expected = random.random()
+    random.seed(5)
+    find_groups(clouds[0])
+    assert random.random() == expected
+
+
+def test_few_or_equal_cells_make_no_groups() -> None:
+    assert find_groups(np.ones((4, 8), np.float32)).names == []
+    assert find_groups(np.ones((1, 8), np.float32)).codes.tolist() == [-1]
+
+
+# ------------------------------------------------------------------ one level
+
+
+def scores(*groups: dict[str, float]) -> NDArray[np.float64]:
+    """Log-probabilities of TERMS."""
+    return np.log(np.array([[group.get(one, 1e-6) for one in TERMS] for group in groups]))
+
+
+def named(*groups: dict[str, float], level: str = "auto", sizes: list[int] | None = None) -> list[str]:
+    """Names of groups of equal size."""
+    held = np.array(sizes or [100] * len(groups))
+    return name_groups(scores(*groups), TERMS, held, level).terms  # type: ignore[arg-type]
+
+
+def test_a_group_between_a_term_and_its_kind_is_of_the_term() -> None:
+    assert named({NAIVE_B: 0.5, B: 0.45}) == [B]
+    assert named({NAIVE_B: 0.3, B: 0.3, T: 0.35}) == [B]
+
+
+def test_kinds_that_the_cells_tell_apart_are_named() -> None:
+    groups = {CD14: 0.6, MONOCYTE: 0.35}, {CD14: 0.4, MONOCYTE: 0.5}, {CD16: 0.8, MONOCYTE: 0.1}
+    assert named(*groups) == [CD14, CD14, CD16]
+    assert named(*groups, level="broad") == [MONOCYTE] * 3
+    # Most cells are in groups that could be either: all are called by the term above.
+    unclear = {MONOCYTE: 0.8, CD14: 0.1}, {CD14: 0.3, CD16: 0.3}, {CD16: 0.8}
+    assert named(*unclear) == [MONOCYTE] * 3
+    # A small unclear group follows the others: a term is not offered beside its own kinds.
+    assert named({CD14: 0.8}, {CD16: 0.8}, {MONOCYTE: 0.8, CD14: 0.1}, sizes=[100, 100, 10]) == [CD14, CD16, CD14]
+
+
+def test_fine_names_are_below_the_usual_ones() -> None:
+    groups = {NAIVE_CD4: 0.8, CD4: 0.1}, {MEMORY_CD4: 0.8}, {CD8: 0.9}
+    assert named(*groups) == [CD4, CD4, CD8]
+    assert named(*groups, level="fine") == [NAIVE_CD4, MEMORY_CD4, CD8]
+    assert named(*groups, level="broad") == [T] * 3
+
+
+def test_a_term_above_all_types_names_nothing() -> None:
+    assert named({LEUKOCYTE: 0.9, B: 0.05, T: 0.01}) == [B]
+    assert says_little(LEUKOCYTE)
+    assert not says_little(NAIVE_B)
+
+
+def test_levels_follow_the_ontology() -> None:
+    assert [lift(one, "broad") for one in (NAIVE_CD4, CD16, NAIVE_B, B)] == [T, MONOCYTE, B, B]
+    assert [lift(one, "usual") for one in (NAIVE_CD4, CD16, NAIVE_B, REGULATORY)] == [CD4, CD16, B, CD4]
+    assert lift(LEUKOCYTE, "broad") == LEUKOCYTE
+    assert is_nested([B, NAIVE_B])
+    assert not is_nested([B, T, CD14, CD16])  # which published labels set against each other
+
+
+# ------------------------------------------------------------------ cells
+
+
+def test_a_group_decides_for_unsure_cells_only() -> None:
+    sure = np.repeat([[0.9, 0.1]], 98, axis=0)
+    own = np.log(np.concatenate([sure, [[0.4, 0.6], [0.0001, 0.9999], [0.4, 0.6]]])).astype(np.float32)
+    codes = np.zeros(101, np.int64)
+    codes[-1] = -1
+    found = group_prior(own, Groups(["1"], codes))
+    assert found.argmax(axis=1)[-3:].tolist() == [0, 1, 1]  # unsure, sure of something else, in no group
+    np.testing.assert_allclose(found[-1], own[-1], atol=1e-6)
+    np.testing.assert_allclose(np.exp(found).sum(axis=1), 1, atol=1e-5)
+
+
+@pytest.fixture
+def nested(tiny_model: BioVerse) -> BioVerse:
+    """A model whose vocabulary holds terms and kinds of theirs."""
+    tiny_model.config.default_labels = [T, CD4, CD8, B, NAIVE_B, MONOCYTE, CD14, CD16]
+    return tiny_model
+
+
+def test_names_are_found_and_the_record_says_how(cells: ad.AnnData, nested: BioVerse) -> None:
+    done = sb.tl.annotate(cells, model=nested, rationale=None, copy=True)
+    record = sb.get.records(done)["annotate"]
+    names = list(done.obsm["bioverse_scores"])
+    assert len(names) >= 2
+    assert not is_nested([one["cl_id"] for one in record["labels"]])
+    groups = sb.get.groups(done)
+    read = sum(1 + len(one["cells"]) for one in groups["read"])
+    assert record["rows_read_by_llm"] >= read > 0
+    assert groups["n"].sum() == done.obs["bioverse_group"].notna().sum()
+    for told, one in zip(groups["proposed"], groups["read"], strict=True):
+        assert {*one["cells"], one["mean"]} <= set(told)
+    whole = sb.tl.annotate(cells, model=nested, labels="vocabulary", rationale=None, copy=True)
+    assert list(whole.obsm["bioverse_scores"])[:2] == ["T cell", "CD4 T cell"]
+    assert "bioverse_group" not in whole.obs
+
+
+def test_neither_rows_nor_batches_matter(cells: ad.AnnData, nested: BioVerse) -> None:
+    order = np.random.default_rng(3).permutation(cells.n_obs)
+    done = sb.tl.annotate(cells, model=nested, rationale=None, copy=True)
+    other = sb.tl.annotate(cells[order].copy(), model=nested, rationale=None, batch_size=7, copy=True)
+    assert list(other.obs["bioverse_label"]) == list(done.obs["bioverse_label"].iloc[order])
+    np.testing.assert_allclose(
+        other.obsm["bioverse_scores"].to_numpy(), done.obsm["bioverse_scores"].to_numpy()[order], atol=1e-4
+    )
+
+
+def test_clusters_of_the_user_are_named(cells: ad.AnnData, nested: BioVerse) -> None:
+    done = sb.tl.annotate(cells, model=nested, groupby="cluster", level="broad", rationale=None, copy=True)
+    assert done.obs.groupby("cluster", observed=True)["bioverse_label"].nunique().max() == 1
+    assert set(sb.get.labels(done)["cl_id"]) <= {T, B, MONOCYTE}
+    assert {"proposed", "read"} <= set(sb.get.groups(done))
+
+
+def test_a_model_that_cannot_name_rows_finds_names_without(
+    cells: ad.AnnData, nested: BioVerse, caplog: pytest.LogCaptureFixture
+) -> None:
+    nested.config.encoders["cell"] = replace(nested.config.encoders["cell"], methods=("nearest",))
+    with caplog.at_level(logging.INFO, logger="scbioverse"):
+        done = sb.tl.annotate(cells, model=nested, rationale=None, copy=True)
+    assert "groups are named without it" in caplog.text
+    assert sb.get.records(done)["annotate"]["rows_read_by_llm"] == 0
+
+
+def test_levels_are_for_names_that_are_found(cells: ad.AnnData, nested: BioVerse) -> None:
+    with pytest.raises(InputError, match="choose 'auto', 'broad' or 'fine'"):
+        sb.tl.annotate(cells, model=nested, level="deep")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="is for names that are found"):
+        sb.tl.annotate(cells, model=nested, labels=["B", "NK"], level="broad")
