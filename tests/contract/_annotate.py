@@ -71,8 +71,6 @@ SCENARIOS = [
     Scenario("nearest_names", {"labels": NAMES, "method": "nearest"}),
     Scenario("score_names", {"labels": NAMES, "method": "score"}, step=45),
     Scenario("generate_names", {"labels": NAMES, "method": "generate", "rationale": None}, step=90),
-    Scenario("found", step=45),
-    Scenario("found_broad", {"level": "broad", "method": "nearest", "rationale": None}, step=45),
     Scenario("cascade_vocabulary", {"labels": "vocabulary"}),
     Scenario("nearest_vocabulary", {"labels": "vocabulary", "method": "nearest"}),
     Scenario("score_vocabulary", {"labels": "vocabulary", "method": "score"}, step=45),
@@ -87,7 +85,6 @@ SCENARIOS = [
     Scenario("ontology_within_cascade", {"labels": "cl", "within": "leukocyte", "method": "cascade"}, step=90),
     # groups and neighbours
     Scenario("clusters", {"labels": NAMES, "groupby": "cluster"}),
-    Scenario("clusters_found", {"groupby": "cluster", "rationale": None}, step=45),
     Scenario("clusters_vocabulary", {"labels": "vocabulary", "groupby": "cluster"}),
     Scenario("clusters_nearest", {"labels": NAMES, "groupby": "cluster", "method": "nearest"}),
     Scenario("clusters_score", {"labels": NAMES, "groupby": "cluster", "method": "score"}, step=45),

@@ -13,7 +13,7 @@ import scbioverse as sb
 from scbioverse.errors import InputError
 from scbioverse.knowledge.levels import lift, says_little
 from scbioverse.predict.find_groups import find_groups
-from scbioverse.predict.first_call import group_prior
+from scbioverse.predict.first_call import _worth_offering, group_prior
 from scbioverse.predict.groups import Groups
 from scbioverse.predict.levels import is_nested, name_groups
 
@@ -127,6 +127,18 @@ def test_fine_names_are_below_the_usual_ones() -> None:
     assert named(*groups) == [CD4, CD4, CD8]
     assert named(*groups, level="fine") == [NAIVE_CD4, MEMORY_CD4, CD8]
     assert named(*groups, level="broad") == [T] * 3
+
+
+def test_broad_types_stay_apart() -> None:
+    """By the ontology alpha and beta cells are epithelial cells; a group of these leaves them their names."""
+    alpha, beta, epithelial = "CL:0000171", "CL:0000169", "CL:0000066"
+    terms = [alpha, beta, epithelial]
+    scores = np.log(np.array([[0.9, 0.05, 0.05], [0.05, 0.9, 0.05], [0.01, 0.01, 0.98]]))
+    assert name_groups(scores, terms, np.array([50, 50, 3])).terms == terms
+    # A few such cells are no reason to offer a name that holds the others.
+    for few, names in ((3, [beta, alpha]), (9, [epithelial, beta, alpha])):
+        sizes = np.array([50, 50, few])
+        assert _worth_offering(name_groups(scores, terms, sizes), sizes, sizes.sum()) == names
 
 
 def test_a_term_above_all_types_names_nothing() -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from scipy.special import log_softmax
 
 from .._logging import logger
+from ..knowledge.candidates import is_within
 from ..knowledge.levels import lift
 from .candidates import own_labels
 from .find_groups import MOST_CELLS, content_keys, find_groups
@@ -73,7 +74,7 @@ def first_call(
     level: Level = "auto",
     markers: bool | None = None,
     seed: int = 0,
-    log_prior: Callable[[Sequence[str | None]], Float] | None = None,
+    log_prior: Callable[[Float, Sequence[str]], Float] | None = None,
 ) -> Scores:
     """Find names and score them for every cell.
 
@@ -94,7 +95,8 @@ def first_call(
     seed
         For the groups.
     log_prior
-        Nats to add to each term for what is known beforehand, such as the tissue.
+        Nats to add to each term, float32 (m,), for what is known beforehand, such as the tissue. It is given the cells'
+        log-probabilities, float32 (n, m), and the m ids.
 
     Returns
     -------
@@ -121,7 +123,7 @@ def find_names(
     level: Level = "auto",
     markers: bool | None = None,
     seed: int = 0,
-    log_prior: Callable[[Sequence[str | None]], Float] | None = None,
+    log_prior: Callable[[Float, Sequence[str]], Float] | None = None,
 ) -> Found:
     """Name groups by the pooled scores of the vocabulary and the language model's word; parameters as `first_call`."""
     of_all = find_groups(batch.values, seed) if groups is None else groups
@@ -132,12 +134,13 @@ def find_names(
     some = of_all if rows is None else Groups(of_all.names, of_all.codes[rows])
     method = pick_method(batch.model, None, batch.modality)
     weights = weights_of(batch.model, method, vocabulary, batch.modality)
-    pooled = group_scores(pool(part, vocabulary, weights, markers=markers).log_probs, some).astype(np.float64)
+    of_cells = pool(part, vocabulary, weights, markers=markers).log_probs
+    pooled = group_scores(of_cells, some).astype(np.float64)
     reading = read_groups_of(part, some, vocabulary)
     ranked = pooled + (0.0 if reading is None else reading.log_probs)
     ids = [str(one) for one in vocabulary.terms]
     if log_prior is not None:
-        ranked = ranked + log_prior(ids)
+        ranked = ranked + log_prior(of_cells, ids)
     named = name_groups(ranked, ids, of_all.sizes, level)
     names = _worth_offering(named, of_all.sizes, len(batch))
     record = _record(pooled, reading, vocabulary)
@@ -163,6 +166,11 @@ def _worth_offering(named: Named, sizes: NDArray[np.integer], n: int) -> list[st
     # Where none is, the largest group has to do.
     kept[int(sizes.argmax())] |= not kept.any()
     names = {named.terms[i] for i in np.flatnonzero(kept)}
+    cells = {one: int(sizes[[term == one for term in named.terms]].sum()) for one in names}
+    # Few cells of "epithelial cell" beside ductal cells are rather what the groups could not tell.
+    names = {
+        one for one in names if cells[one] >= LARGE * n or not any(is_within(other, one) for other in names - {one})
+    }
     held = {lift(one, "broad") for one in names}
     if len(names) < 2:
         names |= set([one for one in named.broad if one not in held][:1])

@@ -121,8 +121,14 @@ def _is_kind(term: str, of: str) -> bool:
 
 
 def _without_kinds(names: list[str]) -> list[str]:
-    """Replace a name that is a kind of another one by that."""
+    """Replace a name by another of its broad type that it is a kind of.
+
+    Broad types stay apart, whatever the ontology says: pancreatic ductal cells are no more than epithelial cells by it.
+    """
     found = sorted(set(names), key=lambda one: (-len(load_ontology().descendants(one)), one))
     # Broadest first: a name is called by the first that holds it, itself if none does.
-    called = {one: next(other for other in found if is_within(one, other)) for one in found}
+    called = {
+        one: next(other for other in found if is_within(one, other) and lift(one, "broad") == lift(other, "broad"))
+        for one in found
+    }
     return [called[one] for one in names]

@@ -78,8 +78,8 @@ def annotate(
     """Label every row with one of several candidates, and give a confidence and a reason that was checked.
 
     The confidence is the label's probability among the candidates: on cells like those that the model was calibrated
-    on, about 8 in 10 labels with confidence 0.8 are right. It says nothing of types that are not among the candidates.
-    The page on concepts explains methods and thresholds; the page on slots lists what is written where.
+    on, about 8 in 10 labels with confidence 0.8 are right. It says nothing of types that are not among them. The page
+    on concepts explains methods and thresholds; the page on slots lists what is written where.
 
     Parameters
     ----------
