@@ -13,8 +13,6 @@ import scbioverse as sb
 nbformat = pytest.importorskip("nbformat")
 nbclient = pytest.importorskip("nbclient")
 
-# The tests run every line on a quarter of the cells and with fewer steps: what it prints is what is committed.
-SHORTER = {"sb.datasets.pbmc3k()": "sb.datasets.pbmc3k()[::4].copy()", "steps=150": "steps=15"}
 TUTORIALS = sorted((Path(__file__).parents[1] / "tutorials").glob("*.ipynb"))
 
 
@@ -32,10 +30,6 @@ def test_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     monkeypatch.setenv("MPLCONFIGDIR", os.environ.get("MPLCONFIGDIR", str(tmp_path / "matplotlib")))
     notebook = nbformat.read(path, as_version=4)
-    for long, short in SHORTER.items():
-        places = [cell for cell in notebook.cells if cell.cell_type == "code" and long in cell.source]
-        assert len(places) == 1, f"{long!r} is to stand once"
-        places[0].source = places[0].source.replace(long, short)
     nbclient.NotebookClient(
         notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
     ).execute()
