@@ -9,7 +9,7 @@ at random (the control: were it the penalty as such that helps, this would help,
   only shows that the prior was strong enough;
 - not in the study: types related to none of the study's expert terms, which no table knows of.
 
-`cells` are calls of each cell by itself among the model's vocabulary (`labels=None`); `first call` is
+`cells` are calls of each cell by itself among the model's vocabulary (`labels="vocabulary"`); `first call` is
 `annotate(adata)` with nothing but `tissue=`. A wrong tissue is noticed if `annotate` warns; one that warns of the right
 tissue is a false alarm. Kang, baron and the fetal cortex are training studies of `bioverse-small`: they count as left
 out only with a rehearsal that did without them (`--rehearsal NAME=FOLDER`). Prints tables, writes a JSON file.
@@ -85,7 +85,7 @@ def by_cell(study: str, name: str, model: Any, max_cells: int, seed: int) -> dic
     right = STUDIES[study]
     adata = read_study(study, max_cells, seed)
     truth = adata.obs["cl_id"].astype(str).to_numpy(dtype=object)
-    sb.tl.annotate(adata, model=model, labels=None, tissue="any", rationale=None)
+    sb.tl.annotate(adata, model=model, labels="vocabulary", tissue="any", rationale=None)
     scores = adata.obsm["bioverse_scores"].to_numpy()
     ids = read_ids(adata)
     called = Called.of(scores, ids)

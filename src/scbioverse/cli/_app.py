@@ -81,7 +81,8 @@ def annotate(
     tissue: Annotated[
         str | None,
         typer.Option(
-            help="Name, UBERON id, or column of obs: types of other organs need more evidence. Default: none."
+            help="Name, UBERON id, or column of obs: types of other organs need more evidence. "
+            "Default: guessed where names are found."
         ),
     ] = None,
     layer: Layer = None,

@@ -20,8 +20,6 @@ from .options import pick_method
 from .pool import Scores, pool, weights_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     from numpy.typing import NDArray
 
     from .candidates import Candidates
@@ -29,6 +27,7 @@ if TYPE_CHECKING:
     from .group_reading import Reading
     from .levels import Level, Named
     from .sources import Batch
+    from .tissue_rows import RowTissues
 
     Float = NDArray[np.float32]
 
@@ -57,12 +56,15 @@ class Found:
         said of the mean, and of single cells).
     n_read
         Means and cells that the language model read.
+    tissues
+        Those given, doubted, or guessed.
     """
 
     groups: Groups
     names: list[str]
     record: list[dict[str, Any]]
     n_read: int
+    tissues: RowTissues | None = None
 
 
 def first_call(
@@ -74,7 +76,7 @@ def first_call(
     level: Level = "auto",
     markers: bool | None = None,
     seed: int = 0,
-    log_prior: Callable[[Float, Sequence[str]], Float] | None = None,
+    tissues: RowTissues | None = None,
 ) -> Scores:
     """Find names and score them for every cell.
 
@@ -94,15 +96,14 @@ def first_call(
         As in :func:`.pool.pool`.
     seed
         For the groups.
-    log_prior
-        Nats to add to each term, float32 (m,), for what is known beforehand, such as the tissue. It is given the cells'
-        log-probabilities, float32 (n, m), and the m ids.
+    tissues
+        The tissue of each cell; where none was given, one is guessed. None: all are alike.
 
     Returns
     -------
     Log-probabilities of the names for every cell, with its group as a prior where groups were found.
     """
-    found = find_names(batch, vocabulary, groups, level=level, markers=markers, seed=seed, log_prior=log_prior)
+    found = find_names(batch, vocabulary, groups, level=level, markers=markers, seed=seed, tissues=tissues)
     names = own_labels(found.names, batch.model.config.names)
     weights = weights_of(batch.model, pick_method(batch.model, method, batch.modality), names, batch.modality)
     scores = pool(batch, names, weights, markers=markers)
@@ -112,7 +113,7 @@ def first_call(
         "%d groups of cells, %d names found for them; the language model read %d means and cells of groups",
         len(found.groups.names), len(names), found.n_read,
     )  # fmt: skip
-    return replace(scores, log_probs=given, read=read, found=found.groups, told=found.record)
+    return replace(scores, log_probs=given, read=read, found=found.groups, told=found.record, tissues=found.tissues)
 
 
 def find_names(
@@ -123,7 +124,7 @@ def find_names(
     level: Level = "auto",
     markers: bool | None = None,
     seed: int = 0,
-    log_prior: Callable[[Float, Sequence[str]], Float] | None = None,
+    tissues: RowTissues | None = None,
 ) -> Found:
     """Name groups by the pooled scores of the vocabulary and the language model's word; parameters as `first_call`."""
     of_all = find_groups(batch.values, seed) if groups is None else groups
@@ -134,17 +135,17 @@ def find_names(
     some = of_all if rows is None else Groups(of_all.names, of_all.codes[rows])
     method = pick_method(batch.model, None, batch.modality)
     weights = weights_of(batch.model, method, vocabulary, batch.modality)
-    of_cells = pool(part, vocabulary, weights, markers=markers).log_probs
-    pooled = group_scores(of_cells, some).astype(np.float64)
+    pooled = group_scores(pool(part, vocabulary, weights, markers=markers).log_probs, some).astype(np.float64)
     reading = read_groups_of(part, some, vocabulary)
     ranked = pooled + (0.0 if reading is None else reading.log_probs)
     ids = [str(one) for one in vocabulary.terms]
-    if log_prior is not None:
-        ranked = ranked + log_prior(of_cells, ids)
+    if tissues is not None:
+        adjusted, tissues = tissues.in_groups(ranked, pooled, ids, of_all)
+        ranked = adjusted.astype(np.float64)
     named = name_groups(ranked, ids, of_all.sizes, level)
     names = _worth_offering(named, of_all.sizes, len(batch))
     record = _record(pooled, reading, vocabulary)
-    return Found(of_all, names, record, 0 if reading is None else reading.n_read)
+    return Found(of_all, names, record, 0 if reading is None else reading.n_read, tissues)
 
 
 def _enough(groups: Groups, values: Float, seed: int) -> NDArray[np.int64] | None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .decide import Said
     from .groups import Groups
     from .sources import Batch, Source
+    from .tissue_rows import RowTissues
 
 Float = NDArray[np.float32]
 Float64 = NDArray[np.float64]
@@ -75,6 +76,8 @@ class Scores:
         What the language model wrote, where it did.
     proposed
         By group, the names between which its cells decided, where the language model proposed some.
+    tissues
+        The tissue of each row, where it was weighed when names were found.
     found, told
         Groups by which names were found, where no candidates were given, and what the record says of each.
     """
@@ -86,6 +89,7 @@ class Scores:
     temperature: float | None = None
     said: Said | None = None
     proposed: list[list[str]] | None = None
+    tissues: RowTissues | None = None
     found: Groups | None = None
     told: list[dict[str, Any]] | None = None
 

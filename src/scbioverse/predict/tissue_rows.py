@@ -222,5 +222,6 @@ def in_tissue(scores: Scores, tissues: RowTissues, *, own: bool) -> tuple[Scores
     terms = scores.candidates.terms
     if scores.said is not None:
         return scores, tissues
-    found = tissues.weighed(scores.log_probs, terms, wide=own and len(terms) >= WIDE)
+    wide = own and len(terms) >= WIDE
+    found = tissues.weighed(scores.log_probs, terms, wide=wide) if scores.tissues is None else scores.tissues
     return (scores if not found.priors else replace(scores, log_probs=found.adjust(scores.log_probs, terms))), found

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from ..predict.candidates import Candidates
     from ..predict.groups import Groups
     from ..predict.levels import Level
+    from ..predict.tissue_rows import RowTissues
 
 _SHOWN = 10
 
@@ -91,30 +92,26 @@ def annotate(
         Names, read together; a mapping from names to Cell Ontology ids, descriptions or lists of marker genes; `"cl"`:
         the whole Cell Ontology, of which each cell or group chooses among its 8 nearest terms; `"vocabulary"`: all
         that the model knows. None: names are found for groups of alike cells, and each cell chooses among these.
-    groupby
-        Column of `obs`, such as clusters: the cells of a group get one label, by their mean log-probability.
-    level
-        How specific names are that are found: `"broad"` (T cell), `"fine"` (naive CD4 T cell), or `"auto"`.
-    method
+    groupby, level
+        Column of `obs`, such as clusters: the cells of a group get one label, by their mean log-probability. And how
+        specific names are that are found: `"broad"` (T cell), `"fine"` (naive CD4 T cell), or `"auto"`.
+    method, markers
         `"score"`: the language model's probability of each name. `"nearest"`: nearness to each label's description.
         `"cascade"`: nearness, attention and markers pooled, with the language model where its word could change the
         label. `"generate"`: the language model writes the label. None: the best that the model was calibrated for.
-    markers
-        Add the evidence of marker genes. None: where the model has a weight for it and genes can be read.
+        `markers`: add the evidence of marker genes. None: where the model has a weight for it and genes can be read.
     key_added, modality, key, layer
         Stem of the slot names; which encoder reads; and where it finds its input, see :func:`scbioverse.tl.embed`.
-    unknown_threshold
+    unknown_threshold, parents
         Rows or groups whose confidence, times the chance that they are of a candidate's type at all, is below it are
         called by a parent term or `"unknown"`. `"auto"`: the model's own. None: its default, mostly 0, for never.
-    parents
-        Below the threshold, take the most specific term under which candidates reach it together.
-    sample_key
-        Column of `obs` with samples: where most samples of a group agree, it gets one label, else each its own.
-    within
+        With `parents`, take the most specific term under which candidates reach it together.
+    sample_key, within
+        Column of `obs` with samples: where most samples of a group agree, it gets one label, else each its own. And
         Cell Ontology ids or names; with `labels="cl"`, only terms at or below them are candidates.
     tissue
         Name, UBERON id or column of `obs`: types of other organs need more evidence, also among labels you give. None:
-        guessed with `labels="cl"`; `"any"`: neither. See the page on concepts.
+        guessed without labels or with `labels="cl"`; `"any"`: neither. See the page on concepts.
     rationale
         `"group"`: one reason a label, of genes that the language model chooses from those that passed a test;
         `"template"`: without it; `"cell"`: each cell's own, by the genes it expresses; None: none.
@@ -162,7 +159,7 @@ def annotate(
     batch = Batch(loaded, embedded.values, modality, evidence, batch_size)
     warn_of_unread(named, embedded.cells, lambda: reference_stats(loaded))
 
-    scores = _scores(batch, options, named, groups, seed)
+    scores = _scores(batch, options, named, groups, tissues, seed)
     if n_neighbors is not None:
         scores = replace(scores, log_probs=propagate(scores.log_probs, batch.values, n_neighbors, seed))
     scores, tissues = in_tissue(scores, tissues, own=options.ontology)
@@ -229,12 +226,20 @@ def _wanted(options: Options, model: BioVerse, named: Candidates | None, n_obs: 
     return scored if compared is None else [*scored, (*compared[0], *compared[1])]
 
 
-def _scores(batch: Batch, options: Options, named: Candidates | None, groups: Groups | None, seed: int) -> Scores:
+def _scores(
+    batch: Batch, options: Options, named: Candidates | None, groups: Groups | None, tissues: RowTissues, seed: int
+) -> Scores:
     """Score candidates: named, found for groups, near in the ontology, or written by the language model."""
     if options.find and named is not None:
-        # What is known beforehand of types, such as the tissue, is log_prior= of this.
         return first_call(
-            batch, named, groups, method=options.method, level=options.level, markers=options.markers, seed=seed
+            batch,
+            named,
+            groups,
+            method=options.method,
+            level=options.level,
+            markers=options.markers,
+            seed=seed,
+            tissues=tissues,
         )
     if options.free and groups is not None:
         return propose(batch, groups, markers=options.markers)
