@@ -51,7 +51,8 @@ def joined(question: str, names: Names) -> list[Link]:
     """Link the words of a question, more of them than forms are written in, and join neighbours."""
     for turn, plain in _TURNS:
         question = turn.sub(plain, question)
-    found, links = names.link(question.strip()), []
+    found = names.link(question.strip())
+    links: list[Link] = []
     for i, one in enumerate(found):
         word = one.said.lower()
         role = _WORDS.get(word) if one.role == "?" else None

@@ -242,7 +242,7 @@ def evidence(cl_id: str, mask: NDArray[np.bool_], outside: NDArray[np.bool_], ro
     if not genes:
         return pd.DataFrame()
     values = sparse.vstack([block.logs(genes) for block in logs])
-    groups = pd.Categorical(np.where(mask, "in", np.where(outside, "out", None)), categories=["in", "out"])
+    groups = pd.Categorical.from_codes(np.select([mask, outside], [0, 1], -1), pd.Index(["in", "out"]))
     labels = {"in": cl_id, "out": None}
     return group_evidence(values, genes, groups, labels, max_genes=_TESTED, max_genes_per_ancestor=_OF_ANCESTORS)
 

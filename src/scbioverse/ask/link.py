@@ -167,9 +167,9 @@ class Names:
                 for said in (key, tuple(one for one in key if one not in _FLAG)):
                     self._add(said, Link("WHERE", name, yes))
         for kind, words in COLUMN_WORDS.items() if self.modality == "cell" else ():
-            for said in words:
-                if columns[kind] is not None and (said == "group" or tuple(said.split()) not in self.held):
-                    self._add(tuple(said.split()), Link("COLUMN", said, columns[kind]))
+            for text in words:
+                if columns[kind] is not None and (text == "group" or tuple(text.split()) not in self.held):
+                    self._add(tuple(text.split()), Link("COLUMN", text, columns[kind]))
 
     def _name_values(self) -> None:
         firm = [one for one in (self.rows.groupby, self.rows.slots.label) if one is not None]

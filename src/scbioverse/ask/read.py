@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+from .bounds import said_of
 from .follow import BARE, followed
 from .grammar import forms, letters, pattern
-from .join import chunked, said_of
+from .join import chunked
 from .query import FLIPPED, MEASURES, Query, Refusal, Where, both
 from .values import listed
 from .words import Link
@@ -225,7 +226,7 @@ class Rules:
                 return made
         return None
 
-    def _query(self, plain: dict[str, Any], parts: dict[str, list[Link]], by: list[Link]) -> Query | Refusal | None:
+    def _query(self, plain: dict[str, Any], parts: dict[str, Sequence[Link]], by: list[Link]) -> Query | Refusal | None:
         """Put the parts of a form together."""
 
         def where(*names: str) -> Where | None:
@@ -363,7 +364,7 @@ class Rules:
             return None  # "which clusters have a pct_mito above 5" names no share
         return Query.model_validate({**filled, **plain})
 
-    def _shared_place(self, parts: dict[str, list[Link]], filled: dict[str, Any]) -> bool:
+    def _shared_place(self, parts: dict[str, Sequence[Link]], filled: dict[str, Any]) -> bool:
         """Let each side of a comparison take over what only the other says, where it is clear; else there is no answer.
 
         "NK cells than B cells in donor1" are both in donor1, and so are "T cells in donor1 than B cells"; "B cells in
@@ -401,12 +402,12 @@ class Rules:
         filled["against"] = (left, both(*(one.value for one in lost), right))
         return True
 
-    def _whole_rank(self, parts: dict[str, list[Link]], filled: dict[str, Any]) -> bool:
+    def _whole_rank(self, parts: dict[str, Sequence[Link]], filled: dict[str, Any]) -> bool:
         """Whether no group that was left out can be called the least: "the least common type among T cells"."""
         inside = any(leaf.field == f"obs:{filled['by']}" for leaf in filled["where"].leaves())
         return not inside or (parts["top"][0].value == "most" and not {"n", "ord"} & set(parts))
 
-    def _plain_number(self, plain: dict[str, Any], parts: dict[str, list[Link]], filled: dict[str, Any]) -> bool:
+    def _plain_number(self, plain: dict[str, Any], parts: dict[str, Sequence[Link]], filled: dict[str, Any]) -> bool:
         """Whether it is said which number of a field is meant: "the counts of B cells" may be a mean, a sum, a most."""
         if "m" not in parts or "want" in plain:
             return True
@@ -419,7 +420,7 @@ class Rules:
         names = tuple(str(self.rows.adata.obs_names[row]) for row in link.value)
         return Where(op="is", field="row", values=names, said=link.said)
 
-    def _fields(self, parts: dict[str, list[Link]], plain: dict[str, Any]) -> tuple[str, ...] | None:
+    def _fields(self, parts: dict[str, Sequence[Link]], plain: dict[str, Any]) -> tuple[str, ...] | None:
         usual = plain.pop("measure", None)
         if usual is not None:
             return (self.names.usual(usual),)
@@ -438,7 +439,7 @@ class Rules:
                     found.append(link.value if link.role == "MEASURE" else f"obs:{link.value}")
         return tuple(found)
 
-    def _extremes(self, parts: dict[str, list[Link]], plain: dict[str, Any], filled: dict[str, Any]) -> None:
+    def _extremes(self, parts: dict[str, Sequence[Link]], plain: dict[str, Any], filled: dict[str, Any]) -> None:
         for name in ("top", "topm"):
             for link in parts.get(name, ()):
                 plain["show"] = "rank"

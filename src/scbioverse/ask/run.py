@@ -197,10 +197,10 @@ def _by_groups(query: Query, rows: Rows, speech: Speech, found: list[_Number]) -
     if query.show == "groups" and query.check is not None:
         sign, bound = query.check
         fits = [one for one in order if COMPARE[sign](one.value, bound)]
-        said = "; ".join(f"{speech.name(one.name)} ({_shown(query, speech, one)})" for one in fits[:40])
+        named = "; ".join(f"{speech.name(one.name)} ({_shown(query, speech, one)})" for one in fits[:40])
         limit = f"{sign} {percent(bound) if query.want == 'fraction' else number(bound)}"
         return (
-            f"{column} {said}: {len(fits)} of {len(order)} groups with {what} {limit}."
+            f"{column} {named}: {len(fits)} of {len(order)} groups with {what} {limit}."
             if fits
             else (
                 f"No group of {column} has {what} {limit}; the highest is {speech.name(order[0].name)} "

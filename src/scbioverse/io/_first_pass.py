@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from numpy.typing import NDArray
 
-    from ._first_pass import Hints
-
 # A few genes more are not worth a line.
 _CLEARLY_MORE = 1.2
 _ROWS = 50

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from .config import BioVerseConfig
     from .reader import PromptReader
 
-Float = NDArray[np.float64]
+Float = NDArray[np.float32]
 # A candidate without terms resembles a cell as its kin do on average, less this many nats: kin are near, but trained
 # terms know their own cells better. Chosen with the studies and types that trainings leave out; of 0 to 4, more finds
 # fewer cells of types never trained, less takes more cells of trained types for them.
@@ -41,7 +41,7 @@ KIN_NATS = 2.0
 
 def best_of_columns(
     logits: NDArray[np.floating], columns: Sequence[Sequence[int]], kin: Sequence[Sequence[int]] | None = None
-) -> Float | None:
+) -> NDArray[np.float64] | None:
     """Log-probabilities of candidates by the best of their terms.
 
     A candidate without terms gets the mean of its kin, less :data:`KIN_NATS`; without kin it is neither favoured nor
@@ -74,7 +74,9 @@ def best_of_columns(
 
 
 @torch.no_grad()
-def attended(projector: nn.Module, x: Tensor, terms: Sequence[str], candidates: Sequence[str | None]) -> Float | None:
+def attended(
+    projector: nn.Module, x: Tensor, terms: Sequence[str], candidates: Sequence[str | None]
+) -> NDArray[np.float64] | None:
     """Log-probabilities of candidates by the attention of a projector, no language model.
 
     The attention of a :class:`~scbioverse.nn.PrototypeProjector` whose prototypes stand for ontology terms is a
@@ -106,7 +108,6 @@ def attended(projector: nn.Module, x: Tensor, terms: Sequence[str], candidates: 
     return best_of_columns(projector.eval().logits(x, dtype=exact).cpu().numpy(), columns, kin)
 
 
-Float = NDArray[np.float32]
 # Shares are rounded to so many parts: cells of one type then often have the same soft tokens, and are read once. Of 8
 # parts in place of 32, half as many are read, and mean accuracies (development, left out, types) fall by 0 to 0.003.
 STEPS = 8

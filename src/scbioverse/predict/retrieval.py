@@ -241,7 +241,7 @@ def _warn_of_nothing(text: str, why: str) -> None:
     )
 
 
-def _scored(scores: Float, wanted: Texts, record: dict[str, Any], embedded: Representation) -> Found:
+def _scored(scores: NDArray[np.floating], wanted: Texts, record: dict[str, Any], embedded: Representation) -> Found:
     """Put scores (n, m) of texts into slots; `_fits` where they are probabilities of one text."""
     table = pd.DataFrame(scores.astype(np.float32), columns=columns_of(wanted.names))
     if wanted.several:

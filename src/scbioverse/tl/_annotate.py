@@ -178,9 +178,10 @@ def annotate(
 
     names, ids = [one.name for one in calls.called], [one.cl_id for one in calls.called]
     worded = Wording(loaded, batch.values, modality=modality) if rationale == "group" else None
-    asked = {"rationale": rationale, "modality": modality, "wording": worded, "log_probs": calls.log_probs}
-    asked["given"] = [one.genes for one in scores.candidates]
-    why = reasons(embedded.cells, names, ids, calls.codes, **asked)
+    why = reasons(
+        embedded.cells, names, ids, calls.codes, rationale=rationale, modality=modality, wording=worded,
+        log_probs=calls.log_probs, given=[one.genes for one in scores.candidates],
+    )  # fmt: skip
 
     # Nothing is written before all of it is there, so that an error leaves the data as they were.
     target = own_copy(adata) if copy else adata
