@@ -8,9 +8,15 @@ whole question or none of it: nothing that was asked is passed over.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .words import Link
 
 _PARTS = {
     # "B cells in donor1 that express CD3D"
@@ -80,3 +86,16 @@ def pattern(text: str) -> re.Pattern[str]:
         text = re.sub(r"\{([A-Z]+)\}", lambda found: f"(?:{_PARTS[found[1]]})", text)
     text = _ROLE.sub(lambda found: letter(found[0]), text).replace(" ", "")
     return re.compile(re.sub(r"<([a-z0-9]+):([^<>]*)>", r"(?P<\1>\2)", text))
+
+
+def turned(links: Sequence[Link]) -> Sequence[Link]:
+    """Put last what a question begins with: "In donor1, how many ...", "Without T cells, what ..."."""
+    found = pattern(
+        "(((IN|OF|AMONG)+ {NP}|TRAIT) COMMA?|LACKING WHERE COMMA)(?=COUNT|WHAT|WHICH|SHARE|LIST|BE|DO|STAT|HOW)"
+    ).match(letters(one.role for one in links))
+    if found is None:
+        return ()
+    first = [one for one in links[: found.end()] if one.role != "COMMA"]
+    if first[0].role == "LACKING":
+        first = [replace(first[1], role="TRAIT", value=first[1].value.negated())]
+    return [*links[found.end() :], *first]

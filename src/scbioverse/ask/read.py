@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from .bounds import said_of
 from .follow import BARE, followed
-from .grammar import forms, letters, pattern
+from .grammar import forms, letters, pattern, turned
 from .join import chunked
 from .query import FLIPPED, MEASURES, Query, Refusal, Where, both
 from .values import listed
@@ -105,8 +105,8 @@ class Rules:
 
     def _read(self, links: Sequence[Link], before: Query | None) -> Query | Refusal:
         if links and links[0].role == "TRUE":
-            turned = [one.role for one in links[1:3]] == ["THERE", "BE"]
-            links = [links[2], links[1], *links[3:]] if turned else [replace(links[0], role="DO"), *links[1:]]
+            swapped = [one.role for one in links[1:3]] == ["THERE", "BE"]
+            links = [links[2], links[1], *links[3:]] if swapped else [replace(links[0], role="DO"), *links[1:]]
         follow = bool(links) and (links[0].role == "AND" or links[0].said.lower() in _ALSO)
         held = chunked([one for i, one in enumerate(links) if i or one.role != "AND"], self.names)
         held = [self._them(one, before) for one in held]
@@ -210,7 +210,7 @@ class Rules:
             rest = rest[1:]
         while rest and rest[-1].role == "COMMA":
             rest = rest[:-1]
-        return self._fitted(rest, by) or self._fitted(_turned(rest), by)
+        return self._fitted(rest, by) or self._fitted(turned(rest), by)
 
     def _fitted(self, rest: Sequence[Link], by: list[Link]) -> Query | Refusal | None:
         roles = letters(one.role for one in rest)
@@ -473,19 +473,6 @@ class Rules:
             return False
         plain.setdefault("show", "check" if plain["want"] != "which" else "value")
         return True
-
-
-def _turned(links: Sequence[Link]) -> Sequence[Link]:
-    """Put last what a question begins with: "In donor1, how many ...", "Without T cells, what ..."."""
-    found = pattern(
-        "(((IN|OF|AMONG)+ {NP}|TRAIT) COMMA?|LACKING WHERE COMMA)(?=COUNT|WHAT|WHICH|SHARE|LIST|BE|DO|STAT|HOW)"
-    ).match(letters(one.role for one in links))
-    if found is None:
-        return ()
-    first = [one for one in links[: found.end()] if one.role != "COMMA"]
-    if first[0].role == "LACKING":
-        first = [replace(first[1], role="TRAIT", value=first[1].value.negated())]
-    return [*links[found.end() :], *first]
 
 
 _ALSO = ("and", "what about", "how about")

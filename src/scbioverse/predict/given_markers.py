@@ -11,12 +11,11 @@ from ..knowledge.genes import harmonise, load_genes
 from ..knowledge.names.words import meanings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from ..encoders._panel_share import GeneStats
     from ..io import Cells
     from ..knowledge.genes import GeneTable
-    from .candidates import Candidates
 
 _SHOWN = 6
 
@@ -79,25 +78,24 @@ def in_words(genes: tuple[str, ...]) -> str:
     return f"a cell that expresses {' and '.join(filter(None, [', '.join(genes[:-1]), genes[-1]]))}"
 
 
-def warn_of_unread(candidates: Candidates | None, cells: Cells, stats: Callable[[], GeneStats]) -> None:
+def warn_of_unread(given: Mapping[str, Sequence[str]], cells: Cells, stats: Callable[[], GeneStats]) -> None:
     """Warn of genes given for labels that these data or this model do not have.
 
     Parameters
     ----------
-    candidates
-        The labels, if some were named.
+    given
+        Genes by label.
     cells
         The data.
     stats
         Gives the genes that the model reads; asked only where genes were given.
     """
-    given = [(label.name, label.genes) for label in candidates or () if label.genes]
     if not given:
         return
     here = {one for one in harmonise(cells.names) if one} & set(stats().genes)
-    without = {name: [gene for gene in genes if gene not in here] for name, genes in given}
-    none = [shown_name(name) for name, genes in given if len(without[name]) == len(genes)]
-    some = [f"{shown_name(name)}: {', '.join(without[name][:_SHOWN])}" for name, _ in given if without[name]]
+    without = {name: [gene for gene in genes if gene not in here] for name, genes in given.items()}
+    none = [shown_name(name) for name, genes in given.items() if len(without[name]) == len(genes)]
+    some = [f"{shown_name(name)}: {', '.join(without[name][:_SHOWN])}" for name in given if without[name]]
     if some:
         silent = f" For {', '.join(none)} none is left: the genes given say nothing there." if none else ""
         warnings.warn(

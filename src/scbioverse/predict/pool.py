@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from ..errors import InputError
 from .sources import named_sources
 from .sources.language_model import LanguageModel
 from .sources.markers import Markers
+from .tissue_rows import WIDE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -183,6 +184,26 @@ def pool(batch: Batch, candidates: Candidates, weights: Weights, *, markers: boo
         logger.info("%s", _who_decided(n_read, len(batch), weights, markers="markers" in heard))
     # In float64, so that how many rows are computed together changes nothing that could ever be seen.
     return Scores(candidates, log_softmax(joint, axis=1).astype(np.float32), n_read, note, temperature)
+
+
+def in_tissue(scores: Scores, tissues: RowTissues, *, own: bool) -> tuple[Scores, RowTissues]:
+    """Let the tissue count among candidates that were scored from the cells alone.
+
+    Parameters
+    ----------
+    scores
+        Scores of the candidates.
+    tissues
+        What :func:`.tissue_rows.read_tissues` read.
+    own
+        Whether the candidates are the model's own or the ontology's: a user's list, or a short one, says what there is.
+    """
+    terms = scores.candidates.terms
+    if scores.said is not None:
+        return scores, tissues
+    wide = own and len(terms) >= WIDE
+    found = tissues.weighed(scores.log_probs, terms, wide=wide) if scores.tissues is None else scores.tissues
+    return (scores if not found.priors else replace(scores, log_probs=found.adjust(scores.log_probs, terms))), found
 
 
 def worth_reading(others: NDArray[np.floating], weights: Weights) -> NDArray[np.bool_]:

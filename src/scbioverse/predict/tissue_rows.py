@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
     from .groups import Groups
-    from .pool import Scores
 
 Float = NDArray[np.float32]
 # The word for no tissue: nothing is guessed either.
@@ -205,23 +204,3 @@ def _guessed(called: Called, codes: NDArray[np.int64]) -> RowTissues:
     )  # fmt: skip
     prior = replace(TissuePrior.of(guess.tissue), weight=OF_A_GUESS)
     return RowTissues((prior,), np.zeros_like(codes), record | {"guessed": asdict(guess.tissue)})
-
-
-def in_tissue(scores: Scores, tissues: RowTissues, *, own: bool) -> tuple[Scores, RowTissues]:
-    """Let the tissue count among candidates that were scored from the cells alone.
-
-    Parameters
-    ----------
-    scores
-        Scores of the candidates.
-    tissues
-        What :func:`read_tissues` read.
-    own
-        Whether the candidates are the model's own or the ontology's: a user's list, or a short one, says what there is.
-    """
-    terms = scores.candidates.terms
-    if scores.said is not None:
-        return scores, tissues
-    wide = own and len(terms) >= WIDE
-    found = tissues.weighed(scores.log_probs, terms, wide=wide) if scores.tissues is None else scores.tissues
-    return (scores if not found.priors else replace(scores, log_probs=found.adjust(scores.log_probs, terms))), found

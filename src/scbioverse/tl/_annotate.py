@@ -27,12 +27,12 @@ from ..predict.group_names import propose
 from ..predict.groups import read_groups, read_samples, warn_of_disagreement
 from ..predict.open_set import compare_outside, compared_terms
 from ..predict.options import Method, Options, Rationale
-from ..predict.pool import Scores, pool, pool_record, weights_of
+from ..predict.pool import Scores, in_tissue, pool, pool_record, weights_of
 from ..predict.samples import harmonise_samples
 from ..predict.smooth import propagate
 from ..predict.sources import Batch
 from ..predict.sources.markers import evidence_of, reference_stats
-from ..predict.tissue_rows import in_tissue, read_tissues
+from ..predict.tissue_rows import read_tissues
 from ..predict.whole_ontology import shortlisted
 
 if TYPE_CHECKING:
@@ -157,7 +157,8 @@ def annotate(
     # Markers and reasons are read where the embedding was: from other values they would not fit it.
     evidence = evidence_of(embedded.cells, loaded) if modality == "cell" else None
     batch = Batch(loaded, embedded.values, modality, evidence, batch_size)
-    warn_of_unread(named, embedded.cells, lambda: reference_stats(loaded))
+    given = {one.name: one.genes for one in named or () if one.genes}
+    warn_of_unread(given, embedded.cells, lambda: reference_stats(loaded))
 
     scores = _scores(batch, options, named, groups, tissues, seed)
     if n_neighbors is not None:
