@@ -50,6 +50,7 @@ def test_true_or_false_ages_and_what_is_missing(study: ad.AnnData) -> None:
         "Without d1, how many NK cells are there?": (obs["cell_type"] == "NK") & (obs["donor"] != "d1"),
         "How many cells are neither B nor NK?": ~b & (obs["cell_type"] != "NK"),
         "How many naive and memory B cells are there?": b,
+        "How common are B cells expressing MS4A1?": b & (study[:, "MS4A1"].X[:, 0] > 0),
     }.items():
         answer = ask(study, question)
         assert answer.computed, question
@@ -89,7 +90,6 @@ def test_a_slip_of_the_pen_is_read_and_said(study: ad.AnnData) -> None:
         "Does d1 have more B cells than ctrl?",
         "How many cell types per donor and condition?",
         "Second most common cell type in each donor?",
-        "How common are B cells expressing CD3D?",
         "How many cells are old?",
     ],
 )
