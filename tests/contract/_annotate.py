@@ -50,6 +50,12 @@ class Scenario:
     source: Callable[[int], ad.AnnData] = data.blood
     prepare: Callable[[ad.AnnData], ad.AnnData] = data.same
 
+    @property
+    def asked(self) -> dict[str, Any]:
+        """What is passed beside model and data, with reasons by the template where the options name no other."""
+        # Reasons that the language model words take a second each: one scenario has them.
+        return {"rationale": "template", **self.options}
+
     def cells(self) -> ad.AnnData:
         """Return the cells in memory, as CSR."""
         return self.prepare(self.source(self.step))
@@ -57,8 +63,7 @@ class Scenario:
     def run(self, adata: Any = None) -> Found:
         """Annotate, these or other cells, and return what came out."""
         adata = self.cells() if adata is None else adata
-        # Reasons that the language model words take a second each time: one scenario has them.
-        sb.tl.annotate(adata, model=data.model(), **{"rationale": "template", **self.options})
+        sb.tl.annotate(adata, model=data.model(), **self.asked)
         return annotation(
             adata.mod["rna"] if hasattr(adata, "mod") else adata, self.options.get("key_added", "bioverse")
         )
@@ -83,6 +88,10 @@ SCENARIOS = [
     Scenario("ontology", {"labels": "cl"}, step=45),
     Scenario("ontology_within", {"labels": "cl", "within": ["CL:0000542", "monocyte"]}, step=45),
     Scenario("ontology_within_cascade", {"labels": "cl", "within": "leukocyte", "method": "cascade"}, step=90),
+    # names that are found, and the tissue
+    Scenario("found_names"),
+    Scenario("found_names_of_clusters", {"groupby": "cluster", "level": "broad"}, step=45),
+    Scenario("tissue", {"labels": [*NAMES, "hepatocyte"], "tissue": "blood", "method": "nearest"}, step=45),
     # groups and neighbours
     Scenario("clusters", {"labels": NAMES, "groupby": "cluster"}),
     Scenario("clusters_vocabulary", {"labels": "vocabulary", "groupby": "cluster"}),

@@ -60,8 +60,9 @@ def annotation(adata: ad.AnnData, key: str = "bioverse") -> Found:
     found.text["categories"] = list(cells["label"].cat.categories)
     found.text["cl_id"] = column(cells["cl_id"])
     found.text["rationale"] = column(cells["rationale"])
-    if f"{key}_text" in adata.obs:
-        found.text["written"] = column(adata.obs[f"{key}_text"])
+    for name, slot in (("written", "text"), ("group", "group")):
+        if f"{key}_{slot}" in adata.obs:
+            found.text[name] = column(adata.obs[f"{key}_{slot}"])
     every = 1 if scores.shape[1] <= MANY else 10
     found.text["candidates"] = list(scores.columns)
     found.text["record"] = record(adata, "annotate" if key == "bioverse" else f"annotate_{key}")

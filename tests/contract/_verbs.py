@@ -283,7 +283,7 @@ def rollup() -> Found:
 def tables() -> Found:
     """Every table of `sb.get`."""
     adata = data.blood()
-    options = {"labels": data.NAMES, "groupby": "cluster", "sample_key": "donor"}
+    options = {"labels": data.NAMES, "groupby": "cluster", "sample_key": "donor", "rationale": "template"}
     sb.tl.annotate(adata, model=data.model(), **options)
     found = Found({"steps": sorted(sb.get.records(adata))})
     for name in ("labels", "groups", "samples", "evidence"):
@@ -320,7 +320,7 @@ def saved_and_loaded() -> Found:
         files = sorted(str(one.relative_to(path)) for one in path.rglob("*") if one.is_file())
         again = sb.models.load(path, llm=data.backbone(), device="cpu")
         adata = data.blood(45)
-        sb.tl.annotate(adata, model=again, labels=data.NAMES)
+        sb.tl.annotate(adata, model=again, labels=data.NAMES, rationale="template")
     found = annotation(adata)
     assert any(one.endswith(".safetensors") for one in files)
     assert "config.json" in files

@@ -18,7 +18,8 @@ from ._golden import annotation, differences, numbers, read, unpack
 
 # anndata warns of a change of zarr's format to come.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
-WANTED = "annotate_cascade_names"
+# By default the language model words the reasons.
+WANTED = "annotate_reasons_worded"
 
 
 def call(*words: object, stdin: str | None = None) -> Any:

@@ -90,7 +90,7 @@ def test_one_percent_of_a_calibrated_number_is_seen(field: str) -> None:
     more = {"temperature": 1.01 * before.temperature, "weights": {"markers": 1.01 * before.weight("markers")}}
     table["nearest"] = replace(before, **{field: more[field]})
     try:
-        sb.tl.annotate(adata, model=model, **scenario.options)
+        sb.tl.annotate(adata, model=model, **scenario.asked)
     finally:
         table["nearest"] = before
     said = differences(read(NAME), annotation(adata))

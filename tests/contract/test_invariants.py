@@ -41,7 +41,7 @@ def test_other_rows_do_not_matter(name: str, rows: Callable[[int], np.ndarray]) 
 def test_batch_size_does_not_matter(name: str, size: int) -> None:
     scenario = BY_NAME[name]
     adata = scenario.cells()
-    sb.tl.annotate(adata, model=data.model(), batch_size=size, **scenario.options)
+    sb.tl.annotate(adata, model=data.model(), batch_size=size, **scenario.asked)
     said = differences(read(f"annotate_{name}"), annotation(adata))
     assert not said, "\n".join(said)
 
@@ -51,7 +51,7 @@ def test_a_second_call_and_another_model_before_it_change_nothing() -> None:
     adata = scenario.cells()
     sb.tl.annotate(adata, model=data.model(), labels=["B", "NK"], method="nearest")
     for _ in range(2):
-        sb.tl.annotate(adata, model=data.model(), **scenario.options)
+        sb.tl.annotate(adata, model=data.model(), **scenario.asked)
     said = differences(read("annotate_cascade_names"), annotation(adata))
     assert not said, "\n".join(said)
 
@@ -70,7 +70,7 @@ def test_a_copy_leaves_the_cells_and_holds_the_same() -> None:
     scenario = BY_NAME["nearest_names"]
     adata = scenario.cells()
     before = (list(adata.obs), list(adata.obsm), dict(adata.uns))
-    done = sb.tl.annotate(adata, model=data.model(), copy=True, **scenario.options)
+    done = sb.tl.annotate(adata, model=data.model(), copy=True, **scenario.asked)
     assert (list(adata.obs), list(adata.obsm), dict(adata.uns)) == before
     said = differences(read("annotate_nearest_names"), annotation(done))
     assert not said, "\n".join(said)
