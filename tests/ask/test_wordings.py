@@ -106,3 +106,44 @@ def test_the_side_that_is_asked_about_is_said_with_its_number(study: ad.AnnData)
     more = ask(study, "Does d1 have more B cells than NK cells?").evidence["n"].tolist()
     d1 = study.obs["donor"] == "d1"
     assert more == [int((d1 & kinds.str.contains("B cell")).sum()), int((d1 & (kinds == "NK")).sum())]
+
+
+def test_what_is_needed_is_not_counted(study: ad.AnnData) -> None:
+    answer = ask(study, "How many NK cells do I need?")
+    assert not answer.computed
+    assert "'do I need' was not understood" in answer.text
+    assert ask(study, "I need the number of NK cells").computed
+
+
+def test_which_has_more_without_than_is_the_most(study: ad.AnnData) -> None:
+    for said, meant in {
+        "Which condition has more NK cells?": "Which condition has the most NK cells?",
+        "Which donor has fewer NK cells?": "Which donor has the fewest NK cells?",
+        "Which donor has a higher fraction of NK cells?": "Which donor has the highest fraction of NK cells?",
+    }.items():
+        assert ask(study, said).computed, said
+        assert ask(study, said).text == ask(study, meant).text, said
+    # More than where?
+    for question in [
+        "Which cell types have more cells in stim?",
+        "Which cell types have more cells in stim than ctrl?",
+    ]:
+        assert not ask(study, question).computed, question
+
+
+def test_numbers_of_groups_are_said_plainly(study: ad.AnnData) -> None:
+    small = study[:12].copy()
+    answer = ask(small, "Which cell types have fewer than 4 cells?")
+    assert answer.computed
+    assert "of the cells are there" not in answer.text
+    none = ask(study, "Is there any donor without NK cells?")
+    assert none.computed
+    assert none.text.startswith("No: there are cells labelled NK in each group of donor;")
+    assert "in none of them" not in none.text
+    assert (
+        ask(study, "Which donors have more than 900 cells?").text
+        == "No group of donor has > 900 cells; the most are 60."
+    )
+    assert (
+        "In no group of donor more than half of the cells are labelled NK;" in ask(study, "Which donors are NK?").text
+    )

@@ -97,6 +97,7 @@ def which(query: Query, rows: Rows, speech: Speech) -> Result | Refusal:
     table = table_of(["group", "n", "n_in", "fraction"], found)
     # A bound of one or more is a number of rows, as in "more than 100 cells".
     values = table["fraction"] if 0 < bound < 1 or query.words == "%" else table["n"]
+    by_number = not (0 < bound < 1 or query.words == "%" or (sign, bound) in ((">", 0.0), ("=", 0.0)))
     fits = table[[COMPARE[sign](float(value), bound) for value in values]].sort_values(
         "fraction", ascending=False, kind="stable"
     )
@@ -104,7 +105,7 @@ def which(query: Query, rows: Rows, speech: Speech) -> Result | Refusal:
     if (sign, bound) == ("=", 0):
         said = f"there are no {rows.noun}s"
     elif (sign, bound) not in ((">", 0.5), (">", 0)):
-        said = f"{sign} {percent(bound) if 0 < bound < 1 else f'{bound:g}'} of the {rows.noun}s are"
+        said = f"{sign} {f'{bound:,g} {rows.noun}s' if by_number else f'{percent(bound)} of the {rows.noun}s are'}"
     what = speech.where(query.where) if query.where is not None else "there"
     column = speech.column(query.by)
     if fits.empty:
@@ -112,8 +113,16 @@ def which(query: Query, rows: Rows, speech: Speech) -> Result | Refusal:
         most = (
             f"; the largest share is {percent(best['fraction'])}, in {speech.name(best['group'])}" if best["n"] else ""
         )
-        word = "No: no" if query.show == "check" else "No"
-        text = f"{word} group of {column}: {said} {what} in none of them{most}.{speech.remarks(query, rows)}"
+        if (sign, bound) == ("=", 0):
+            text = f"there are {rows.noun}s {what} in each group of {column}"
+        elif by_number:
+            text = f"no group of {column} has {said} {what}".removesuffix(" there")
+        else:
+            text = f"in no group of {column} {said} {what}"
+        if by_number:
+            most = f"; the most are {int(table['n'].max()):,}"
+        text = f"No: {text}" if query.show == "check" else f"{text[:1].upper()}{text[1:]}"
+        text = f"{text}{most}.{speech.remarks(query, rows)}"
         return Result(text, table)
     names = listed([speech.name(one) for one in sorted(fits["group"], key=_numbers_first)])
     aside = unnamed(query.by or "", rows, known)
@@ -122,10 +131,11 @@ def which(query: Query, rows: Rows, speech: Speech) -> Result | Refusal:
         for one in fits.head(_SHOWN).itertuples()
     )
     counted = f" ({len(fits)} group{'s' if len(fits) > 1 else ''})"
+    if by_number and query.where is None:
+        what, shares = "", "; ".join(f"{speech.name(one.group)} {one.n:,}" for one in fits.head(_SHOWN).itertuples())
     yes = "Yes: " if query.show == "check" else ""
-    return Result(
-        f"{yes}{column} {names}{counted}: {said} {what}: {shares}.{aside}{speech.remarks(query, rows)}", table
-    )
+    found_that = f"{said} {what}".strip()
+    return Result(f"{yes}{column} {names}{counted}: {found_that}: {shares}.{aside}{speech.remarks(query, rows)}", table)
 
 
 def _numbers_first(name: str) -> tuple[int, float, str]:
