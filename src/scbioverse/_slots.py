@@ -235,6 +235,7 @@ def write_results(
     obsm: Mapping[str, Any] | None = None,
     records: Mapping[str, Mapping[str, Any]],
     drop: Iterable[str] = (),
+    drop_obsm: Iterable[str] = (),
 ) -> None:
     """Fill slots, and say so in the log. What can fail is done before the first slot is touched.
 
@@ -248,8 +249,8 @@ def write_results(
         Values by slot, in the order to be written.
     records
         Fields by step.
-    drop
-        Columns of `obs` that an earlier run left and this one has no values for.
+    drop, drop_obsm
+        Slots of `obs` and `obsm` that an earlier run left and this one has no values for; see :func:`left_by`.
 
     Raises
     ------
@@ -266,9 +267,10 @@ def write_results(
         adata.obsm[slot] = values
     for slot, values in columns.items():
         adata.obs[slot] = values
-    for slot in drop:
-        if slot in adata.obs:
-            del adata.obs[slot]
+    for table, left in ((adata.obs, drop), (adata.obsm, drop_obsm)):
+        for slot in left:
+            if slot in table:
+                del table[slot]
     adata.uns[UNS_ROOT] = {**records_of(adata), **texts}
     log_added(
         verb,
@@ -278,6 +280,14 @@ def write_results(
             *(f"adata.uns[{UNS_ROOT!r}][{step!r}]" for step in texts),
         ],
     )
+
+
+def left_by(adata: AnnData, step: str, slots: Iterable[str], filled: Iterable[str]) -> list[str]:
+    """Return slots that a run recorded under `step` may have left and that are not filled now.
+
+    None without such a record: what stands under these names is then the user's own.
+    """
+    return [one for one in slots if one not in set(filled)] if step in records_of(adata) else []
 
 
 def columns_of(names: list[str]) -> list[str]:

@@ -163,6 +163,21 @@ def test_why_and_what(pbmc: AnnData) -> None:
     assert "listed as a marker of" in told
 
 
+def test_why_does_not_depend_on_how_a_file_is_read(pbmc: AnnData, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Values without a logarithm that are large in some cells only: no block is judged by itself."""
+    adata = pbmc[::4].copy()
+    adata.X = (adata.X.tocsr() * np.float32(0.3)).tocsr()
+    adata.X.data[adata.X.indptr[-2] :] *= 1000
+    nk = str(adata.obs["leiden"][adata.obs["cell_type"] == "NK"].iloc[0])
+    question = f"Why is cluster {nk} NK and not CD8 T?"
+    whole = ask(adata, question, groupby="leiden")
+    monkeypatch.setattr("scbioverse.io.cells._ROWS", 100)
+    cut = ask(adata, question, groupby="leiden")
+    assert whole.kind == cut.kind == "why"
+    assert whole.text == cut.text
+    pd.testing.assert_frame_equal(whole.evidence, cut.evidence)
+
+
 def test_broken_clusters_are_found(pbmc: AnnData) -> None:
     adata = pbmc[:600].copy()
     poor = np.arange(adata.n_obs) < 60

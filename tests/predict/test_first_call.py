@@ -203,6 +203,15 @@ def test_neither_rows_nor_batches_matter(cells: ad.AnnData, nested: BioVerse) ->
     )
 
 
+def test_cells_that_are_too_few_for_groups_are_named_one_by_one(cells: ad.AnnData, nested: BioVerse) -> None:
+    few = cells[[0, 1, 2, 30, 31, 32]].copy()
+    done = sb.tl.annotate(few, model=nested, rationale=None, copy=True)
+    assert done.obs["bioverse_group"].nunique() == len(sb.get.groups(done)) == 6
+    other = sb.tl.annotate(few[::-1].copy(), model=nested, rationale=None, copy=True)
+    assert list(other.obs["bioverse_label"])[::-1] == list(done.obs["bioverse_label"])
+    assert list(other.obs["bioverse_group"])[::-1] == list(done.obs["bioverse_group"])
+
+
 def test_clusters_of_the_user_are_named(cells: ad.AnnData, nested: BioVerse) -> None:
     done = sb.tl.annotate(cells, model=nested, groupby="cluster", level="broad", rationale=None, copy=True)
     assert done.obs.groupby("cluster", observed=True)["bioverse_label"].nunique().max() == 1

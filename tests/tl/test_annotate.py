@@ -95,6 +95,25 @@ def test_copy_leaves_the_original(cells: ad.AnnData, tiny_model: BioVerse) -> No
     assert set(OBS) <= set(done.obs)
 
 
+def test_columns_of_the_user_stay(cells: ad.AnnData, tiny_model: BioVerse) -> None:
+    """Slots that this run does not fill go only where an earlier run had filled them."""
+    own = {f"my_{one}": [f"{one} {i % 3}" for i in range(cells.n_obs)] for one in ("group", "text", "elsewhere")}
+    for name, values in own.items():
+        cells.obs[name] = values
+    options: dict = {
+        "model": tiny_model,
+        "labels": ["B cell", "NK cell", "T cell"],
+        "key_added": "my",
+        "rationale": None,
+    }
+    sb.tl.annotate(cells, method="nearest", groupby="my_group", **options)
+    assert {name: list(cells.obs[name]) for name in own if name in cells.obs} == own
+    sb.tl.annotate(cells, method="generate", **options)
+    assert list(cells.obs["my_text"]) != own["my_text"]
+    sb.tl.annotate(cells, method="nearest", **options)
+    assert "my_text" not in cells.obs
+
+
 def test_key_added(cells: ad.AnnData, tiny_model: BioVerse) -> None:
     done = annotate(cells, tiny_model, key_added="mine")
     assert {"mine_label", "mine_confidence", "mine_rationale", "mine_cl_id"} <= set(done.obs)

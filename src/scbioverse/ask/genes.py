@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from scipy import sparse
 
-from ..explain.expression import Expression
+from ..errors import InputError
+from ..explain.sample import MeasuredCells
 from ..explain.support import group_evidence
 from ..knowledge import canonical_phrase, harmonise, load_ontology, markers_for
 from ..knowledge.markers import SOURCES, load_markers
@@ -235,16 +235,15 @@ def type_of(where: Where) -> str | None:
 
 def evidence(cl_id: str, mask: NDArray[np.bool_], outside: NDArray[np.bool_], rows: Cells) -> pd.DataFrame:
     """Test the known markers of a type in some cells, by :func:`scbioverse.explain.support.group_evidence`."""
-    known = markers_for(cl_id, include="ancestors")["gene"]
-    genes = [one for one in dict.fromkeys(known) if one in rows.genes]
-    logs = [Expression(block, rows.names) for _, block in rows.readable().blocks()]
-    genes = [one for one in genes if all(one in block.positions for block in logs)]
-    if not genes:
+    codes = np.where(mask, 0, np.where(outside, 1, -1))
+    matrix = rows.readable()
+    try:
+        cells = MeasuredCells(matrix, codes=codes)
+    except InputError:  # it can be read: no gene of it is known
         return pd.DataFrame()
-    values = sparse.vstack([block.logs(genes) for block in logs])
-    groups = pd.Categorical.from_codes(np.select([mask, outside], [0, 1], -1), pd.Index(["in", "out"]))
+    groups = pd.Categorical.from_codes(codes[cells.rows], pd.Index(["in", "out"]))
     labels = {"in": cl_id, "out": None}
-    return group_evidence(values, genes, groups, labels, max_genes=_TESTED, max_genes_per_ancestor=_OF_ANCESTORS)
+    return group_evidence(cells.expression, (), groups, labels, max_genes=_TESTED, max_genes_per_ancestor=_OF_ANCESTORS)
 
 
 def define(query: Query, rows: Cells, speech: Speech) -> Result | Refusal:

@@ -24,11 +24,6 @@ def _table() -> tuple[dict[str, str], dict[str, str]]:
     return {row[0]: row[2] for row in rows}, {row[0]: row[3] for row in rows if row[3]}
 
 
-def named_terms(level: Level) -> list[str]:
-    """Ids of the terms that a level lists; the usual one lists the broad ones, too."""
-    return [one for one, held in _table()[0].items() if held == "broad" or held == level]
-
-
 @lru_cache(maxsize=1 << 14)
 def lift(cl_id: str, level: Level) -> str:
     """Return the nearest term of a level that a term is or descends from; the term itself where there is none.

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 # group of three or four cells has to be surer, since three alike cells are soon found.
 SURE, SURE_OF_FEW, LARGE = 0.5, 0.8, 0.03
 _FEW = 5
+# Cells that are named one by one where no groups are found.
+_MOST_ALONE = 100
 # Of many cells so many of a group are enough to name it by, or all that it has.
 _LEAST_ROWS = 20
 # Best names by the pooled scores that the record shows beside those that the language model said.
@@ -129,7 +131,7 @@ def find_names(
     """Name groups by the pooled scores of the vocabulary and the language model's word; parameters as `first_call`."""
     of_all = find_groups(batch.values, seed) if groups is None else groups
     if not of_all.names:
-        of_all = Groups(["1"], np.zeros(len(batch), dtype=np.int64))
+        of_all = _each_alone(batch.values, seed)
     rows = _enough(of_all, batch.values, seed)
     part = batch if rows is None else batch.with_genes(rows)
     some = of_all if rows is None else Groups(of_all.names, of_all.codes[rows])
@@ -146,6 +148,16 @@ def find_names(
     names = _worth_offering(named, of_all.sizes, len(batch))
     record = _record(pooled, reading, vocabulary)
     return Found(of_all, names, record, 0 if reading is None else reading.n_read, tissues)
+
+
+def _each_alone(values: Float, seed: int) -> Groups:
+    """Name cells one by one where they are too few, or too unlike, for groups; equal cells are one, many are together.
+
+    Together, cells of several types would get one name: of up to 16 all are each other's nearest.
+    """
+    _, codes = np.unique(content_keys(values, seed), return_inverse=True)
+    n = int(codes.max()) + 1
+    return Groups([str(i + 1) for i in range(n)], codes) if n <= _MOST_ALONE else Groups(["1"], np.zeros_like(codes))
 
 
 def _enough(groups: Groups, values: Float, seed: int) -> NDArray[np.int64] | None:

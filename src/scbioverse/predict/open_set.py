@@ -53,16 +53,29 @@ class Away:
     nearest: NDArray[np.int64]
     terms: Sequence[str]
 
-    def warn(self, slot: str, *, auto: bool) -> None:
-        """Warn where many cells lie nearer to types outside; `auto`: the model has a threshold for that."""
+    def warn(self, slot: str, *, auto: bool, given: bool = True) -> None:
+        """Warn where many cells lie nearer to types outside.
+
+        Parameters
+        ----------
+        slot
+            Column of `obs` that says which.
+        auto
+            The model has a threshold for that.
+        given
+            The user gave the candidates; else their names were found.
+        """
         away = self.chance > 0.5
         if away.mean() < MANY:
             return
         counts = np.bincount(self.nearest[away], minlength=len(self.terms))
         names = [canonical_phrase(self.terms[at]) for at in np.argsort(-counts, kind="stable")[:3] if counts[at]]
-        advice = f"see obs[{slot!r}], offer more labels, or pass unknown_threshold={'auto' if auto else 0.02!r}"
+        names_of, more = "candidates", "offer more labels"
+        if not given:
+            names_of, more = "names that were found", "offer all that the model knows (labels='vocabulary')"
+        advice = f"see obs[{slot!r}], {more}, or pass unknown_threshold={'auto' if auto else 0.02!r}"
         warnings.warn(
-            f"{100 * away.mean():.0f} % of the cells are more like types that are not among the candidates (most often "
+            f"{100 * away.mean():.0f} % of the cells are more like types that are not among the {names_of} (most often "
             f"{', '.join(names)}): {advice}.",
             UserWarning,
             stacklevel=3,

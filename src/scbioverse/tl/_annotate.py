@@ -11,7 +11,7 @@ import pandas as pd
 from .._logging import logger
 from .._random import Rng, as_seed
 from .._shown import shown_name
-from .._slots import Slots, check_target, columns_of, is_mudata, on_part, own_copy, write_results
+from .._slots import Slots, check_target, columns_of, is_mudata, left_by, on_part, own_copy, write_results
 from ..explain.reasons import reasons
 from ..explain.wording import Wording
 from ..io import Cells
@@ -174,7 +174,8 @@ def annotate(
         scores.log_probs, scores.candidates, groups, threshold, parents=parents, elsewhere=chance, said=scores.said
     )
     if away is not None and threshold == 0:
-        away.warn(slots.elsewhere, auto=loaded.config.calibration["score"].threshold("auto") > 0)
+        auto = loaded.config.calibration["score"].threshold("auto") > 0
+        away.warn(slots.elsewhere, auto=auto, given=not options.find)
     warn_of_disagreement(calls.groups)
 
     names, ids = [one.name for one in calls.called], [one.cl_id for one in calls.called]
@@ -200,7 +201,7 @@ def annotate(
     if loaded.text_space is not None and loaded.config.encoders[modality].placed:
         obsm[slots.aligned] = batch.coordinates
     # What an earlier run left under these names would be taken for this one's.
-    left = [slot for slot in (slots.elsewhere, slots.text, slots.group) if slot not in in_obs]
+    left = left_by(adata, slots.step("annotate"), (slots.elsewhere, slots.text, slots.group), in_obs)
     write_results(target, "annotate", obs=in_obs, obsm=obsm, records=embedded.records | records, drop=left)
     _log_counts(in_obs[slots.label])
     return target if copy else None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import pandas as pd
 
 from .._random import Rng, as_seed
-from .._slots import Slots, anndata_of, check_target, is_mudata, on_part, own_copy, write_results
+from .._slots import Slots, anndata_of, check_target, is_mudata, left_by, on_part, own_copy, write_results
 from ..errors import InputError
 from ..predict.embedding import represent_rows
 from ..predict.retrieval import (
@@ -172,7 +172,14 @@ def retrieve(
     }
     step = slot.removeprefix(f"{Slots().key}_")
     made, records = ({}, {}) if found.embedded is None else (found.embedded.obsm, found.embedded.records)
-    write_results(target, "retrieve", obs=obs, obsm=made | obsm, records=records | {step: record})
+    # What an earlier search of this name left would be taken for this one's.
+    left, left_obsm = (
+        left_by(adata, step, [slot, *(f"{slot}{one}" for one in ends)], filled)
+        for ends, filled in ((("_fits", "_score"), obs), (("_rows",), obsm))
+    )
+    write_results(
+        target, "retrieve", obs=obs, obsm=made | obsm, records=records | {step: record}, drop=left, drop_obsm=left_obsm
+    )
     return target if copy else None
 
 
