@@ -130,7 +130,7 @@ def check_slots(adata: ad.AnnData, options: dict[str, Any]) -> None:
     assert sb.get.records(again) == sb.get.records(adata)
 
 
-@settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=16, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 @given(calls())
 def test_options_work_or_are_refused_and_nothing_is_left(options: dict[str, Any]) -> None:
     run(options)
