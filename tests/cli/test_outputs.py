@@ -28,7 +28,7 @@ faulthandler.enable()
 # Whatever the tests were started by (nohup, a shell in the background) may have them ignored.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
-from scbioverse.cli import _files, _h5ad
+from scbioverse.cli import _files
 from scbioverse.cli._app import main
 what = sys.argv.pop(1)
 if what.startswith("limit"):
@@ -42,13 +42,13 @@ elif what == "wait":
         time.sleep(60)
     _files.write_h5ad = waiting
 elif what.startswith("signal"):
-    number, calls, write = int(what.split()[1]), [], _h5ad._Sink.write
+    number, calls, write = int(what.split()[1]), [], _files._Sink.write
     def signalling(self, data):
         calls.append(1)
         if len(calls) == 12:
             os.kill(os.getpid(), number)
         return write(self, data)
-    _h5ad._Sink.write = signalling
+    _files._Sink.write = signalling
 main()
 """
 
@@ -185,7 +185,7 @@ import errno, faulthandler, gc, io, sys
 faulthandler.enable()
 import anndata as ad
 import numpy as np
-from scbioverse.cli import _h5ad
+from scbioverse.cli import _files
 adata = ad.read_h5ad(sys.argv[1])
 adata.uns["many"] = {f"k{i}": {"a": np.arange(i), "b": f"text {i}"} for i in range(40)}
 class File(io.FileIO):
@@ -197,14 +197,14 @@ class File(io.FileIO):
 class Place:
     def open(self, *_, **__):
         return File(sys.argv[2], "w+")
-_h5ad.write_h5ad(adata, Place())
+_files.write_h5ad(adata, Place())
 with open(sys.argv[2], "rb") as file:
     size = len(file.read())
 refused = 0
 for limit in [0, 1, 96, 800, 2048, 4096, *np.linspace(5000, size - 1, 14).astype(int)]:
     File.limit = int(limit)
     try:
-        _h5ad.write_h5ad(adata, Place())
+        _files.write_h5ad(adata, Place())
     except OSError as error:
         refused += error.errno == errno.ENOSPC
 gc.collect()

@@ -9,7 +9,8 @@ import pytest
 
 import scbioverse as sb
 from scbioverse.predict import group_names
-from scbioverse.predict.group_names import MOST_READ, _some
+from scbioverse.predict.group_names import MOST_READ
+from scbioverse.predict.group_reading import some_cells
 from scbioverse.predict.pool import Scores
 from tests._precision import FEW
 
@@ -91,8 +92,8 @@ def test_cells_that_are_read_do_not_depend_on_the_order_of_rows() -> None:
     rng = np.random.default_rng(0)
     values = rng.normal(size=(50, 1, 6)).astype(np.float32)
     order = rng.permutation(50)
-    read = _some(np.arange(50), values, values.mean(axis=0))
-    shuffled = _some(np.arange(50), values[order], values.mean(axis=0))
+    read = some_cells(np.arange(50), values, values.mean(axis=0), MOST_READ)
+    shuffled = some_cells(np.arange(50), values[order], values.mean(axis=0), MOST_READ)
     assert read.size == MOST_READ
     np.testing.assert_array_equal(order[shuffled], read)
-    assert sorted(_some(np.arange(3), values, values.mean(axis=0))) == [0, 1, 2]
+    assert sorted(some_cells(np.arange(3), values, values.mean(axis=0), MOST_READ)) == [0, 1, 2]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Protocol
 
 from .bounds import said_of
@@ -210,6 +211,8 @@ class Rules:
             rest = rest[1:]
         while rest and rest[-1].role == "COMMA":
             rest = rest[:-1]
+        if any(one.role == "IN" and most.role == "TOP" and most.said == "most" for one, most in pairwise(rest)):
+            return None  # "in most cells" may be a bound or a rank
         return self._fitted(rest, by) or self._fitted(turned(rest), by)
 
     def _fitted(self, rest: Sequence[Link], by: list[Link]) -> Query | Refusal | None:
