@@ -318,9 +318,10 @@ def _check_values(block: sp.csr_array, first_row: int, hints: Hints) -> None:
             "Remove those rows or genes, or fill in what is meant (a gene not detected is 0)."
         )
     bad = values < 0
-    share = bad.sum() / values.size
+    share = bad.sum() / np.count_nonzero(values)  # zeros may be stored or not
     cause = (
-        f"{share:.0%} of its values are negative: it looks scaled or centred (scanpy.pp.scale), or like residuals"
+        f"{share:.0%} of its non-zero values are negative: it looks scaled or centred (scanpy.pp.scale), or "
+        "like residuals"
         if share > _MANY_NEGATIVE
         else f"{int(bad.sum())} values in this block of rows are negative"
     )
