@@ -8,9 +8,10 @@ import pytest
 import scbioverse as sb
 from scbioverse.errors import InputError
 from scbioverse.models import Calibration
+from scbioverse.predict.candidates import own_labels
 from scbioverse.predict.decide import Called, decide
 from scbioverse.predict.groups import Groups
-from scbioverse.predict.open_set import Away, outside_terms
+from scbioverse.predict.open_set import Away, compared_terms, outside_terms
 from tests._precision import LOG_PROBS
 
 if TYPE_CHECKING:
@@ -40,6 +41,17 @@ def test_a_term_that_lies_all_but_within_the_candidates_is_not_outside() -> None
     assert outside_terms(vocabulary, [cd4, CD8]) == [dc, NK]
     # Of the kinds of naive T cell in the vocabulary only one in three is a B cell or a CD8 T cell.
     assert naive_t in outside_terms([*vocabulary, "CL:0002677"], [CD8, B])
+
+
+def test_beside_names_that_were_found_other_types_of_their_broad_type_are_not_outside() -> None:
+    model, regulatory = sb.models.load("bioverse-small"), "CL:0000815"
+    named = own_labels(["CL:0000624", CD8, B], model.config.names)
+    given, found = (compared_terms(model, named, "cell", needed=True, found=one) for one in (False, True))
+    assert given is not None
+    assert found is not None
+    assert {regulatory, PLATELET} <= set(given[1])
+    assert regulatory not in found[1]
+    assert PLATELET in found[1]
 
 
 def test_many_cells_of_other_types_bring_a_warning() -> None:

@@ -29,7 +29,8 @@ def cells() -> ad.AnnData:
 
 def test_a_column_gives_each_row_its_own_tissue(cells, caplog):
     caplog.set_level(logging.INFO, "scbioverse")
-    found = read_tissues(cells, "site")
+    with pytest.warns(UserWarning, match="1 cells have no value"):
+        found = read_tissues(cells, "site")
     assert "tissue: liver, pancreas" in caplog.text
     adjusted = found.adjust(EVEN, IDS)
     np.testing.assert_allclose(adjusted[0], TissuePrior.of("liver").adjust(EVEN[:1], IDS)[0], rtol=1e-6)
@@ -46,6 +47,21 @@ def test_a_group_has_the_tissue_of_most_of_its_cells(cells):
     found = read_tissues(cells, "site").of_groups(groups)
     assert found.codes.tolist() == [0, 1]
     assert found.of_groups(None) is found
+
+
+def test_two_names_of_one_tissue_vote_together(cells):
+    cells.obs["site"] = ["blood", "PBMC", "liver", "liver"]
+    found = read_tissues(cells, "site")
+    assert [one.tissue.name for one in found.priors] == ["blood", "liver"]
+    assert found.codes.tolist() == [0, 0, 1, 1]
+    cells.obs["site"] = ["blood", "PBMC", "liver", "blood"]
+    assert read_tissues(cells, "site").of_groups(Groups(["all"], np.zeros(4, int))).codes.tolist() == [0]
+
+
+def test_a_column_without_any_tissue_is_refused(cells):
+    cells.obs["site"] = None
+    with pytest.raises(InputError, match="missing"):
+        read_tissues(cells, "site")
 
 
 @pytest.mark.parametrize(

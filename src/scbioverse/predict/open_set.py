@@ -15,6 +15,7 @@ from ..errors import BioverseError
 from ..knowledge import load_ontology
 from ..knowledge.candidates import is_within
 from ..knowledge.cards import label_card
+from ..knowledge.levels import lift
 from ..knowledge.origins import TUMOURS, origins_left, tumours_of
 from ..knowledge.phrases import canonical_phrase
 
@@ -112,7 +113,7 @@ def _outside(vocabulary: tuple[str, ...], candidates: tuple[str, ...]) -> tuple[
     )
 
 
-def compare_outside(batch: Batch, candidates: Candidates, *, needed: bool) -> Away | None:
+def compare_outside(batch: Batch, candidates: Candidates, *, needed: bool, found: bool = False) -> Away | None:
     """Compare the nearest type outside the candidates with the nearest candidate, every cell by itself.
 
     The logistic function of the difference of the two nearest terms, where the nearness of a term is the cosine with
@@ -128,6 +129,9 @@ def compare_outside(batch: Batch, candidates: Candidates, *, needed: bool) -> Aw
         The labels.
     needed
         Compute it also where the language model has to read the descriptions first, which takes many seconds.
+    found
+        The candidates are names that were found: other types of the same broad types do not count as outside, since a
+        group got its name as the best of these.
 
     Returns
     -------
@@ -135,10 +139,10 @@ def compare_outside(batch: Batch, candidates: Candidates, *, needed: bool) -> Aw
     or there is no term outside.
     """
     model = batch.model
-    found = compared_terms(model, candidates, batch.modality, needed=needed)
-    if found is None:
+    compared = compared_terms(model, candidates, batch.modality, needed=needed, found=found)
+    if compared is None:
         return None
-    inside, outside = found
+    inside, outside = compared
     cards = [*candidates.cards, *(label_card(one) for one in (*inside[len(candidates) :], *outside) if one)]
     near = batch.coordinates @ model.text_coordinates(cards).T
     near = near + MARKER_WEIGHT * _evidence(batch, [*inside, *outside])
@@ -149,7 +153,7 @@ def compare_outside(batch: Batch, candidates: Candidates, *, needed: bool) -> Aw
 
 
 def compared_terms(
-    model: BioVerse, candidates: Candidates, modality: str, *, needed: bool
+    model: BioVerse, candidates: Candidates, modality: str, *, needed: bool, found: bool = False
 ) -> tuple[list[str | None], list[str]] | None:
     """Return the terms that stand for the candidates and those outside, or None where nothing can be compared.
 
@@ -157,7 +161,7 @@ def compared_terms(
     ----------
     model, candidates, modality
         What is called by what.
-    needed
+    needed, found
         See :func:`compare_outside`.
     """
     vocabulary = [one for one in model.config.default_labels or () if one.startswith("CL:")]
@@ -166,6 +170,9 @@ def compared_terms(
     if modality != "cell" or model.text_space is None or unresolved or candidates.shortlist is not None:
         return None
     outside = outside_terms(vocabulary, [one for one in candidates.terms if one is not None])
+    if found:
+        kinds = {lift(one, "broad") for one in candidates.terms if one is not None}
+        outside = [one for one in outside if lift(one, "broad") not in kinds]
     # What tumour cells are like, their own description does not say.
     origins = _origins(candidates)
     stand_in = [one for one in vocabulary if one in origins]

@@ -149,7 +149,12 @@ def read_tissues(
     Raises
     ------
     InputError
-        A name is no tissue, or a tissue says nothing of labels found so.
+        A name is no tissue, a column holds none, or a tissue says nothing of labels found so.
+
+    Warns
+    -----
+    UserWarning
+        A column leaves out some rows.
     """
     if tissue is None:
         return RowTissues((), np.full(adata.n_obs, -1, dtype=np.int64))
@@ -173,12 +178,35 @@ def read_tissues(
     priors = tuple(_read(names[i], tissue, adata) for i in used)
     codes = np.where(codes < 0, -1, np.searchsorted(used, codes)).astype(np.int64)
     read = {names[i]: {"id": one.tissue.id, "name": one.tissue.name} for i, one in zip(used, priors, strict=True)}
+    # "PBMC" and "blood" are one tissue, in a vote of a group's cells, too.
+    one_each = {one.tissue.id: one for one in priors}
+    place = np.array([list(one_each).index(one.tissue.id) for one in priors] + [-1])  # the last is that of no tissue
+    priors, codes = tuple(one_each.values()), place[codes]
+    if missing := int((codes < 0).sum()):
+        _warn_of_missing(missing, codes.size, tissue)
     shown = ", ".join(
         f"{shown_name(name)} -> {one['name']}" if name != one["name"] else name for name, one in read.items()
     )
     if read:
         logger.info("tissue: %s. Types of other organs need more evidence", shown)
     return RowTissues(priors, codes, {"given": tissue, "read": read})
+
+
+def _warn_of_missing(missing: int, n: int, column: str) -> None:
+    """Warn of rows whose tissue a column does not say.
+
+    Raises
+    ------
+    InputError
+        It says none.
+    """
+    if missing == n:
+        raise InputError(f"adata.obs[{shown_name(column)!r}] is missing (NaN) for every cell: leave tissue= out.")
+    warnings.warn(
+        f"{missing} cells have no value in adata.obs[{shown_name(column)!r}]; they are judged without a tissue.",
+        UserWarning,
+        stacklevel=4,
+    )
 
 
 def _read(name: str, tissue: str, adata: AnnData) -> TissuePrior:

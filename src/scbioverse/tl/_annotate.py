@@ -168,7 +168,7 @@ def annotate(
     if groups is not None and samples is not None and scores.said is None:
         groups, votes = harmonise_samples(scores.log_probs, scores.candidates.names, groups, samples)
     threshold = float(options.unknown_threshold or 0)
-    away = None if scores.said else compare_outside(batch, scores.candidates, needed=threshold > 0)
+    away = None if scores.said else compare_outside(batch, scores.candidates, needed=threshold > 0, found=options.find)
     chance = None if away is None else away.chance
     calls = decide(
         scores.log_probs, scores.candidates, groups, threshold, parents=parents, elsewhere=chance, said=scores.said
