@@ -108,11 +108,12 @@ def first_call(
     found = find_names(batch, vocabulary, groups, level=level, markers=markers, seed=seed, tissues=tissues)
     names = own_labels(found.names, batch.model.config.names)
     weights = weights_of(batch.model, pick_method(batch.model, method, batch.modality), names, batch.modality)
-    scores = pool(batch, names, weights, markers=markers)
+    scores = pool(batch, names, weights, markers=markers, say=False)
     given = scores.log_probs if groups is not None else group_prior(scores.log_probs, found.groups)
     read = scores.read + found.n_read
     logger.info(
-        "%d groups of cells, %d names found for them; the language model read %d means and cells of groups",
+        "%d groups of cells, %d names found for them: the language model read %d means and cells of groups, "
+        "and its word was added to what embeddings and markers say",
         len(found.groups.names), len(names), found.n_read,
     )  # fmt: skip
     return replace(scores, log_probs=given, read=read, found=found.groups, told=found.record, tissues=found.tissues)
@@ -137,7 +138,9 @@ def find_names(
     some = of_all if rows is None else Groups(of_all.names, of_all.codes[rows])
     method = pick_method(batch.model, None, batch.modality)
     weights = weights_of(batch.model, method, vocabulary, batch.modality)
-    pooled = group_scores(pool(part, vocabulary, weights, markers=markers).log_probs, some).astype(np.float64)
+    pooled = group_scores(pool(part, vocabulary, weights, markers=markers, say=False).log_probs, some).astype(
+        np.float64
+    )
     reading = read_groups_of(part, some, vocabulary)
     ranked = pooled + (0.0 if reading is None else reading.log_probs)
     ids = [str(one) for one in vocabulary.terms]

@@ -133,7 +133,9 @@ def weights_of(model: BioVerse, method: str, candidates: Candidates, modality: s
     return table[method]
 
 
-def pool(batch: Batch, candidates: Candidates, weights: Weights, *, markers: bool | None = None) -> Scores:
+def pool(
+    batch: Batch, candidates: Candidates, weights: Weights, *, markers: bool | None = None, say: bool = True
+) -> Scores:
     """Add up what the sources say, each with its weight, and normalise.
 
     `log_softmax(Σ weight · scores)` of log-probabilities and evidence is a logarithmic opinion pool (Genest and Zidek
@@ -151,6 +153,8 @@ def pool(batch: Batch, candidates: Candidates, weights: Weights, *, markers: boo
     markers
         True: the evidence of markers has to be had. None: leave it out where the genes cannot be read, and say so in
         the log. False: leave it out.
+    say
+        Say in the log what decided.
 
     Raises
     ------
@@ -180,7 +184,7 @@ def pool(batch: Batch, candidates: Candidates, weights: Weights, *, markers: boo
     temperature = weights.temperature
     if isinstance(reads, LanguageModel) and reads.calibrated:
         temperature = reads.temperature
-    if weights.sure is not None:
+    if say and weights.sure is not None:
         logger.info("%s", _who_decided(n_read, len(batch), weights, markers="markers" in heard))
     # In float64, so that how many rows are computed together changes nothing that could ever be seen.
     return Scores(candidates, log_softmax(joint, axis=1).astype(np.float32), n_read, note, temperature)
