@@ -54,15 +54,23 @@ class Reasons:
     cells: list[str] | None = None
 
     def of_rows(
-        self, codes: NDArray[np.integer], known: NDArray[np.bool_], confidence: NDArray[np.floating]
+        self,
+        codes: NDArray[np.integer],
+        known: NDArray[np.bool_],
+        confidence: NDArray[np.floating],
+        away: NDArray[np.floating] | None = None,
     ) -> list[str]:
-        """Reason of every row; that of the best candidate, said to be unsure, where none is sure enough."""
+        """Reason of every row; that of the best candidate, said to be unsure, where none is sure enough.
+
+        `away`: how likely each row is of no candidate's type, which counted beside the confidence.
+        """
         if not any(self.sentences) and self.cells is None:
             return [""] * len(codes)
         own = self.cells or [self.sentences[code] if code >= 0 else sentence.NO_GROUP for code in codes]
+        gone = np.zeros(len(codes)) if away is None else away
         return [
-            text if sure or code < 0 else f"Confidence {conf:.2f} is below the threshold. {text}"
-            for text, code, sure, conf in zip(own, codes, known, confidence, strict=True)
+            text if sure or code < 0 else f"{sentence.unsure(conf, far)} {text}"
+            for text, code, sure, conf, far in zip(own, codes, known, confidence, gone, strict=True)
         ]
 
 

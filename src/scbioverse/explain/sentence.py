@@ -83,6 +83,16 @@ def _marks(label: str, claims: Sequence[CheckedClaim]) -> str:
     return "; ".join(parts)
 
 
+def unsure(confidence: float, away: float) -> str:
+    """Say why a row is not called what the sentence behind this one is about."""
+    if away < 0.005:
+        return f"Confidence {confidence:.2f} is below the threshold."
+    return (
+        f"Confidence {confidence:.2f} among the candidates, but {100 * away:.0f} % likely of a type that is none of "
+        "them, which is below the threshold. What speaks for the nearest one:"
+    )
+
+
 def rather_than(other: str, deciding: CheckedClaim | None) -> str:
     """Say which label comes next, and the gene that decides between the two, if a known one does."""
     if deciding is None or deciding.measured is None:

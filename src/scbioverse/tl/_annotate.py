@@ -302,7 +302,9 @@ def _found(
         slots.confidence: calls.confidence,
         slots.margin: calls.margin,
         slots.entropy: calls.entropy,
-        slots.rationale: np.array(why.of_rows(calls.codes, calls.known, calls.confidence), dtype=object),
+        slots.rationale: np.array(
+            why.of_rows(calls.codes, calls.known, calls.confidence, calls.elsewhere), dtype=object
+        ),
         slots.cl_id: pd.Categorical(ids[at]),
     }
     if calls.elsewhere is not None:
