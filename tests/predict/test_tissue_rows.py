@@ -65,7 +65,7 @@ def test_a_column_without_any_tissue_is_refused(cells):
 
 
 @pytest.mark.parametrize(
-    ("tissue", "says"), [("odd", "obs.*lvier.*liver"), ("lvier", "Nor is it a column"), (3, "one")]
+    ("tissue", "says"), [("odd", "obs.*lvier.*liver"), ("lvier", "Nor is it a column"), (3, "one"), (" ", "empty")]
 )
 def test_what_is_no_tissue_is_refused(cells, tissue, says):
     with pytest.raises(InputError, match=says):

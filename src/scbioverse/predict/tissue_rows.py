@@ -160,6 +160,8 @@ def read_tissues(
         return RowTissues((), np.full(adata.n_obs, -1, dtype=np.int64))
     if not isinstance(tissue, str):
         raise InputError(f"tissue takes one name, or the name of one column of adata.obs; found {tissue!r:.80}.")
+    if not tissue.strip():
+        raise InputError("tissue is empty: name one, such as 'blood', or a column of adata.obs, or leave it out.")
     if modality != "cell":
         raise InputError(f"tissue={tissue!r} is of cells; modality={modality!r} has none. Leave it out.")
     if method == "generate":
