@@ -30,7 +30,7 @@ def test_a_view_gets_the_labels_and_reasons_of_its_copy(name: str, form: str) ->
     rows, columns = CUTS[name]
     view, copied = whole[rows, columns], ad.AnnData(whole[rows].copy()[:, columns].copy())
     for one in (view, copied):
-        sb.tl.annotate(one, labels=["B", "NK", "CD14+ Mono", "CD8 T"])
+        sb.tl.annotate(one, labels=["B", "NK", "CD14+ Mono", "CD8 T"], rationale="template")
     assert view.obs["bioverse_label"].tolist() == copied.obs["bioverse_label"].tolist()
     assert view.obs["bioverse_rationale"].tolist() == copied.obs["bioverse_rationale"].tolist()
     near = tolerance("float32", copied.n_vars, float(np.abs(copied.obsm["X_bioverse"]).max()))

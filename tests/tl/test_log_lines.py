@@ -51,9 +51,9 @@ def test_annotate_says_one_line_a_step(
     # Writing takes ten times as long as anything else, and says the same of fewer cells.
     adata = blood[::10].copy() if options.get("method") == "generate" else blood.copy()
     with caplog.at_level(logging.INFO, logger="scbioverse"):
-        sb.tl.annotate(adata, **options)
+        sb.tl.annotate(adata, rationale="template", **options)
         first = lines(caplog)
-        sb.tl.annotate(adata, **options)  # with an embedding to find
+        sb.tl.annotate(adata, rationale="template", **options)  # with an embedding to find
         second = lines(caplog)
     for said in (first, second):
         assert 3 <= len(said) <= MOST, said
