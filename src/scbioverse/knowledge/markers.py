@@ -165,6 +165,8 @@ def _ranked(cl_id: str, include: Include, max_genes: int | None) -> tuple[NDArra
     return rows[order], other[order]
 
 
+# Looked up in a table of all markers; the same claims come up for each label and test.
+@lru_cache(maxsize=1 << 14)
 def source_names(cl_id: str, gene: str) -> str:
     """Names of the tables that list a gene for a term, such as `"PanglaoDB, CellMarker 2.0"`; empty for none."""
     start, end = _spans().get(cl_id, (0, 0))
