@@ -30,6 +30,7 @@ import numpy as np
 import pandas as pd
 
 import scbioverse as sb
+from benchmarks.language_model_parts.studies import STUDIES
 from benchmarks.ontology import kinship, shares
 from benchmarks.unknown import read_study
 from recipes.bioverse_small.rehearsals import STUDY_FOLDS, load_either
@@ -37,13 +38,6 @@ from scbioverse.predict import first_call
 from scbioverse.train.calibrate import expected_calibration_error
 
 RESULTS = Path(__file__).parent / "results" / "first_call.json"
-STUDIES = (
-    "pbmc3k",
-    "pbmc_symphony_1200_1767g",
-    "pancreas_wang_501_219g_log",
-    "colorectal_scmetalink_2850_4047g",
-    "lymphoid_organs_330",
-)
 SMALL = 0.01
 READ = first_call.read_groups_of
 

@@ -111,10 +111,10 @@ def first_call(
     scores = pool(batch, names, weights, markers=markers, say=False)
     given = scores.log_probs if groups is not None else group_prior(scores.log_probs, found.groups)
     read = scores.read + found.n_read
+    word = f"the language model read {found.n_read} means and cells of groups, and its word was added"
     logger.info(
-        "%d groups of cells, %d names found for them: the language model read %d means and cells of groups, "
-        "and its word was added to what embeddings and markers say",
-        len(found.groups.names), len(names), found.n_read,
+        "%d groups of cells, %d names found for them by embeddings and markers; %s",
+        len(found.groups.names), len(names), word if found.n_read else "the language model was not read",
     )  # fmt: skip
     return replace(scores, log_probs=given, read=read, found=found.groups, told=found.record, tissues=found.tissues)
 
