@@ -63,6 +63,14 @@ def test_rows_may_come_in_any_order(clouds: tuple[NDArray[np.float32], NDArray[n
         )
 
 
+def test_another_processor_s_rounding_moves_no_cell(clouds: tuple[NDArray[np.float32], NDArray[np.int64]]) -> None:
+    values, _ = clouds
+    rng = np.random.default_rng(2)
+    rounded = (values * (1 + np.finfo(np.float32).eps * rng.choice([-1, 0, 1], values.shape))).astype(np.float32)
+    assert (rounded != values).any(axis=1).mean() > 0.9
+    np.testing.assert_array_equal(find_groups(rounded).codes, find_groups(values).codes)
+
+
 def test_cells_beyond_the_sample_join_their_own_cloud(clouds: tuple[NDArray[np.float32], NDArray[np.int64]]) -> None:
     values, cloud = clouds
     found = find_groups(values, most_cells=300)

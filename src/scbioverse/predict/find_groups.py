@@ -67,19 +67,24 @@ def find_groups(values: Float, seed: int = 0, *, most_cells: int = MOST_CELLS) -
     # Copies of a cell, such as empty ones, make no group.
     different = np.bincount(of_first[of_first >= 0], minlength=of_first.max(initial=0) + 1)
     of_first[(of_first >= 0) & (different[of_first] < FEWEST)] = -1
-    return _by_size(of_first[same])
+    return _by_size(of_first[same], keys)
 
 
-def content_keys(values: Float, seed: int) -> NDArray[np.uint64]:
-    """Return a number for each row that depends on its values alone: uint64 (n,)."""
+def content_keys(values: Float, seed: int) -> NDArray[np.int64]:
+    """Return a number for each row that depends on the rows' values alone, not on their order: int64 (n,).
+
+    Equal rows have equal numbers, and the numbers are a random order of the rows. Rows are ordered along a random
+    direction first: values that another processor rounds otherwise in their last bits keep their places.
+    """
     flat = np.reshape(values, (len(values), -1))
-    factors = np.random.default_rng(seed).integers(1, 1 << 63, flat.shape[1], dtype=np.uint64) | np.uint64(1)
-    out = np.empty(len(flat), dtype=np.uint64)
+    rng = np.random.default_rng(seed)
+    direction = rng.standard_normal(flat.shape[1])
+    along = np.empty(len(flat), dtype=np.float64)
     for start in range(0, len(flat), 4096):
-        # Adding 0 makes one zero of -0 and 0. Sums of unsigned numbers wrap around.
-        bits = np.ascontiguousarray(flat[start : start + 4096] + np.float32(0)).view(np.uint32).astype(np.uint64)
-        out[start : start + 4096] = (bits * factors).sum(axis=1, dtype=np.uint64)
-    return out
+        # Not a matrix product: its sums would depend on where a row stands.
+        along[start : start + 4096] = (flat[start : start + 4096] * direction).sum(axis=1)
+    different, place = np.unique(along, return_inverse=True)
+    return rng.permutation(different.size)[place]
 
 
 def _communities(links: sparse.csr_matrix, seed: int) -> NDArray[np.int64]:
@@ -115,10 +120,12 @@ def _joined(rest: Float, sample: Float, codes: NDArray[np.int64]) -> NDArray[np.
     return out
 
 
-def _by_size(codes: NDArray[np.int64]) -> Groups:
-    """Return groups in the order of their size."""
+def _by_size(codes: NDArray[np.int64], keys: NDArray[np.int64]) -> Groups:
+    """Return groups in the order of their size; of equally large ones that with the smallest key comes first."""
     sizes = np.bincount(codes[codes >= 0], minlength=1)
-    order = [one for one in np.argsort(-sizes, kind="stable") if sizes[one]]
+    smallest = np.full(sizes.size, np.iinfo(np.int64).max)
+    np.minimum.at(smallest, codes[codes >= 0], keys[codes >= 0])
+    order = [one for one in np.lexsort((smallest, -sizes)) if sizes[one]]
     place = np.full(sizes.size + 1, -1, dtype=np.int64)
     place[order] = np.arange(len(order))
     return Groups([str(i + 1) for i in range(len(order))], place[codes])
