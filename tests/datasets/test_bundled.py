@@ -48,3 +48,26 @@ def test_each_call_returns_its_own_copy() -> None:
     first = sb.datasets.pbmc3k()
     first.obs["cell_type"] = "x"
     assert (sb.datasets.pbmc3k().obs["cell_type"] != "x").all()
+
+
+def test_citeseq_holds_counts_of_genes_and_surface_proteins() -> None:
+    adata = sb.datasets.citeseq_pbmc5k()
+    proteins = adata.obsm["protein_expression"]
+    assert adata.shape == (200, 16581)
+    assert np.array_equal(adata.X.data, np.round(adata.X.data))
+    assert proteins.index.equals(adata.obs_names)
+    assert {"CD3", "CD4", "CD8a", "CD14", "CD19", "CD56"} <= set(proteins.columns)
+    # Messenger and protein are measured in the same cells: B cells have both.
+    gene = np.asarray(adata[:, "MS4A1"].X.todense()).ravel() > 0
+    assert proteins["CD20"][gene].median() > 5 * proteins["CD20"][~gene].median()
+    assert "CC BY 4.0" in adata.uns["licence"]
+
+
+def test_citeseq_is_the_registered_set() -> None:
+    try:
+        original = sb.datasets.load("citeseq_pbmc5k_200cells")
+    except OfflineError:
+        pytest.skip("citeseq_pbmc5k_200cells is not in the cache")
+    adata = sb.datasets.citeseq_pbmc5k()
+    assert (adata.X != original.X).nnz == 0
+    assert np.array_equal(adata.obsm["protein_expression"].to_numpy(), original.obsm["protein_expression"])

@@ -1,10 +1,10 @@
-"""Data sets: the one that ships, the registry of the others, and toy makers."""
+"""Data sets: those that ship, the registry of the others, and toy makers."""
 
 from __future__ import annotations
 
-from ._bundled import pbmc3k
+from ._bundled import citeseq_pbmc5k, pbmc3k
 from ._fetch import fetch, load
 from ._registry import DatasetInfo, list_datasets
 from ._toy import toy_cells
 
-__all__ = ["DatasetInfo", "fetch", "list_datasets", "load", "pbmc3k", "toy_cells"]
+__all__ = ["DatasetInfo", "citeseq_pbmc5k", "fetch", "list_datasets", "load", "pbmc3k", "toy_cells"]
