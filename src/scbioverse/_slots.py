@@ -10,7 +10,6 @@ import itertools
 import json
 import re
 import unicodedata
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from ._logging import log_added
+from ._warn import warn
 from .errors import InputError, MissingKeyError
 
 if TYPE_CHECKING:
@@ -316,11 +316,10 @@ def own_copy(adata: AnnData) -> AnnData:
 def _make_actual(adata: AnnData) -> None:
     from anndata import ImplicitModificationWarning
 
-    warnings.warn(
+    warn(
         "adata is a view of another AnnData. It becomes one of its own now, which holds the results; the one that it "
         "is a view of gets none. Pass a copy, adata[...].copy(), to say that this is meant.",
         ImplicitModificationWarning,
-        stacklevel=4,
     )
     # What anndata itself does at the first write, but also where the matrix lies in a file.
     adata._init_as_actual(own_copy(adata))

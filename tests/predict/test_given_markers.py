@@ -11,6 +11,7 @@ import pytest
 import scbioverse as sb
 from scbioverse.knowledge.marker_weights import evidence_key, marker_weights
 from scbioverse.predict.candidates import read_labels
+from scbioverse.predict.given_markers import in_words
 
 if TYPE_CHECKING:
     import anndata as ad
@@ -55,6 +56,30 @@ def test_older_names_and_case_are_understood_and_the_unknown_named(tiny_model: B
 def test_lists_that_name_no_gene_are_refused(tiny_model: BioVerse, value: Any) -> None:
     with pytest.raises(sb.errors.InputError, match="'Tex'"):
         read_labels({"Tex": value, "B cell": ""}, tiny_model)
+
+
+@pytest.mark.parametrize(
+    ("said", "genes"),
+    [
+        ("CD3D", ("CD3D",)),
+        ("CD20", ("MS4A1",)),
+        ("KIT; TPSAB1, CPA3", ("KIT", "TPSAB1", "CPA3")),
+        # Names of cell types, words, and genes among words are descriptions.
+        ("NK", ()),
+        ("RPE", ()),
+        ("CD4", ()),
+        ("expresses CD3D", ()),
+        ("killer", ()),
+    ],
+)
+def test_a_text_of_symbols_alone_is_a_list_of_markers_and_is_said(
+    tiny_model: BioVerse, caplog: pytest.LogCaptureFixture, said: str, genes: tuple[str, ...]
+) -> None:
+    with caplog.at_level("INFO", "scbioverse"):
+        found = read_labels({"X": said, "B cell": ""}, tiny_model)
+    assert found[0].genes == genes
+    assert found[0].description == (in_words(genes) if genes else said)
+    assert (f"{said!r} is read as a list of marker genes" in caplog.text) == bool(genes)
 
 
 def test_lost_labels_are_asked_about_by_name(tiny_model: BioVerse) -> None:

@@ -104,6 +104,23 @@ def test_a_sure_answer_for_a_type_that_was_not_asked_for_is_unknown() -> None:
     np.testing.assert_array_equal(never.elsewhere, away)
 
 
+def test_a_parent_is_as_confident_as_its_candidates_together() -> None:
+    labels = [Called("CD4 T cell", "CL:0000624"), Called("CD8 T cell", CD8)]
+    found = decide(logs([0.5, 0.5], [0.4, 0.6]), labels, None, 0.02, elsewhere=np.float32([0.97, 0.1]))
+    assert found.called[found.codes[0]].name == "mature alpha-beta T cell"
+    assert found.known.all()
+    np.testing.assert_allclose(found.confidence, [1.0, 0.6], atol=LOG_PROBS)
+
+
+def test_auto_says_where_it_has_no_other_types_to_compare_with(cells: AnnData, tiny_model: BioVerse) -> None:
+    tiny_model.config.calibration["score"] = Calibration(thresholds={"auto": 0.02})
+    labels = {"B cell": "", "odd": "a cell that nobody has seen", "marked": "CD3D"}
+    options = {"labels": labels, "model": tiny_model, "rationale": False, "copy": True}
+    with pytest.warns(UserWarning, match=r"'auto' keeps back hardly any.*'odd', 'marked'"):
+        sb.tl.annotate(cells, unknown_threshold="auto", **options)
+    sb.tl.annotate(cells, unknown_threshold=0.02, **options)  # a warning would be an error
+
+
 def test_groups_count_by_their_mean() -> None:
     groups = Groups(["a", "b"], np.array([0, 0, 1, -1]))
     away = np.array([0.2, 0.4, 0.9, 0.9], dtype=np.float32)

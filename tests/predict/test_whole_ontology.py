@@ -41,7 +41,7 @@ def test_shortlist_then_rank(cells: ad.AnnData, tiny_model: BioVerse) -> None:
     assert (np.isfinite(scores).sum(axis=1) == 4).all()
     np.testing.assert_allclose(np.exp(scores).sum(axis=1), 1, atol=TOTALS)
     cosine = tiny_model.coordinates(done.obsm["X_bioverse"]) @ term_table.ontology_coordinates(tiny_model).T
-    table = sb.get.labels(done)
+    table = pd.DataFrame(sb.get.records(done)["annotate"]["labels"])
     for row in (0, 7, 31):
         own = {TERMS[i] for i in np.argsort(-cosine[row])[:4]}
         finite = np.isfinite(scores.iloc[row].to_numpy())

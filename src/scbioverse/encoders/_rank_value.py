@@ -246,7 +246,7 @@ def find_columns(cells: Cells, vocabulary: RankVocabulary, *, min_genes: int = 1
             f"{len(held)} of {len(names)} genes match the vocabulary of {len(vocabulary.genes)} human genes; at least "
             f"{min_genes} are needed."
         )
-    cells.judge_names(len(held), len(vocabulary.genes), stacklevel=4)
+    cells.judge_names(len(held), len(vocabulary.genes))
     columns = np.flatnonzero(found >= 0)
     genes, places = np.unique(found[columns], return_inverse=True)
     return RankColumns(columns, places.astype(np.int64), genes, len(names), int(known.sum()), n_alias)

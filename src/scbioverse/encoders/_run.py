@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +10,7 @@ from tqdm.auto import tqdm
 from .._device import BatchSize
 from .._settings import settings
 from .._shown import shown_name
+from .._warn import warn
 from ..errors import InputError
 from ..io import Cells
 from ._distinct import DistinctPlan, TextEncoder, embed_distinct
@@ -100,11 +100,9 @@ def embed_rows(
     if n_bad:
         raise InputError(f"encoder {encoder.name!r} gave NaN or infinite values for {n_bad} of {cells.n_obs} rows")
     if n_empty:
-        warnings.warn(
+        warn(
             f"{n_empty} of {cells.n_obs} rows are empty in what encoder {encoder.name!r} reads; their embedding means "
-            "nothing. Filter them, for example with scanpy.pp.filter_cells(adata, min_counts=1).",
-            UserWarning,
-            stacklevel=2,
+            "nothing. Filter them, for example with scanpy.pp.filter_cells(adata, min_counts=1)."
         )
     return out
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,6 +12,7 @@ import scipy.sparse as sp
 import torch
 
 from .._logging import logger
+from .._warn import warn
 from ..errors import InputError, MissingKeyError
 from ..io import var_of
 from ._config_file import read_config, write_config
@@ -161,11 +161,9 @@ class ScviEncoder:
                 + (f" adata.var has names that are: pass key={better[0]!r}." if cells.key is None and better else "")
             )
         if len(found) < GOOD_SHARE * len(reference):
-            warnings.warn(
+            warn(
                 f"only {len(found)} of {len(reference)} reference genes ({len(found) / len(reference):.0%}) are in the "
-                "data; the others are filled with zeros, and the embedding may be poor.",
-                UserWarning,
-                stacklevel=4,
+                "data; the others are filled with zeros, and the embedding may be poor."
             )
         columns = np.flatnonzero(places >= 0)
         return columns, places[columns].astype(np.int64)

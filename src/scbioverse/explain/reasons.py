@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -10,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from .._shown import shown_name
+from .._warn import warn
 from ..errors import InputError, MissingKeyError
 from . import sentence
 from .claims import EVIDENCE, SUPPORTED, CheckedClaim, Claim
@@ -128,7 +128,7 @@ def reasons(
     try:
         cells = MeasuredCells(data, layer=layer, key=key, codes=codes)
     except (InputError, MissingKeyError) as error:
-        warnings.warn(f"no gene could be checked as a reason: {error}", UserWarning, stacklevel=3)
+        warn(f"no gene could be checked as a reason: {error}")
         return Reasons([sentence.UNREADABLE] * len(names))
     shown = [shown_name(name) for name in names]
     # Groups are called by their codes, since a name may be anything.

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from .._slots import Slots, anndata_of, read_record
+from .._warn import warn
 from ..errors import InputError, MissingKeyError
 from ._now import annotate_record, counts_of, groups_now, labels_now, named, warn_of_changes
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
-_COLUMNS = ["name", "text", "cl_id", "term", "how", "because", "description", "genes", "column"]
+_COLUMNS = ["name", "cl_id", "term", "how", "because", "description", "genes", "column"]
 _GROUPS = ["group", "n", "label", "confidence", "agreement"]
 NOT_RECORDED = "not recorded"
 
@@ -59,9 +59,9 @@ def labels(adata: AnnData, *, key: str = "bioverse") -> pd.DataFrame:
 
     Returns
     -------
-    One row a candidate: `name` as given, `text` that the language model was asked for, `cl_id`, `term` (the ontology's
-    name), `how` it was resolved, `because` of which other names where it has several readings, `description`, `genes`
-    that were given for it, `column` in the score table, and `n`, the rows with this label now.
+    One row a candidate: `name` as given, `cl_id`, `term` (the ontology's name), `how` it was resolved, `because` of
+    which other names where it has several readings, `description` and `genes` that were given for it, `column` in the
+    score table, and `n`, the rows with this label now.
     Then one row for every other label in `obs`, so that `n` sums to the labelled rows; `how` is `"parent"` of a term
     that candidates share, `"unknown"` of rows that none was found for, and `"not recorded"` of names that the last
     annotation did not give: renamed categories, rows joined from other data.
@@ -192,10 +192,8 @@ def scores(adata: AnnData, *, key: str = "bioverse") -> pd.DataFrame:
     if gone or new:
         said = [f"no scores of {named(gone)}, so that a row no longer sums to one"] if gone else []
         said += [f"columns that were not recorded ({named(map(str, new))})"] if new else []
-        warnings.warn(
+        warn(
             f"adata.obsm[{slots.scores!r}] is not as scbioverse.tl.annotate left it: it holds {' and '.join(said)}. "
-            "Joining data keeps only the columns that all have; annotate the joined data again.",
-            UserWarning,
-            stacklevel=2,
+            "Joining data keeps only the columns that all have; annotate the joined data again."
         )
     return stored.rename(columns=names)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +9,7 @@ import pandas as pd
 
 from .._shown import shown_name
 from .._slots import read_record, records_of
+from .._warn import warn
 from ..errors import MissingKeyError
 
 if TYPE_CHECKING:
@@ -75,11 +75,9 @@ def warn_of_changes(adata: AnnData, slots: Slots, what: str) -> None:
     parts = [f"{sum(now.values())} labelled rows now, {sum(then.values())} then"]
     parts += [f"no row is called {named(gone)} any more"] if gone else []
     parts += [f"{named(new)} {'was' if len(new) == 1 else 'were'} not there"] if new else []
-    warnings.warn(
+    warn(
         f"adata.obs[{slots.label!r}] has changed since scbioverse.tl.annotate wrote it ({'; '.join(parts)}): {what} is "
-        "of the rows and names at that time. Annotate again to have it of those here.",
-        UserWarning,
-        stacklevel=3,
+        "of the rows and names at that time. Annotate again to have it of those here."
     )
 
 
@@ -109,12 +107,10 @@ def groups_now(adata: AnnData, slots: Slots, record: dict[str, Any], then: pd.Da
     order = {name: at for at, name in enumerate(dict.fromkeys([*then["group"], *now["group"]]))}
     changed = [name for name in order if name not in same]
     if changed:
-        warnings.warn(
+        warn(
             f"group {named(changed)} of adata.obs[{groupby!r}] {'is' if len(changed) == 1 else 'are'} not as "
             "scbioverse.tl.annotate left them: n, label and confidence are those in obs now, and the agreement is not "
-            "known. Annotate again to have it.",
-            UserWarning,
-            stacklevel=3,
+            "known. Annotate again to have it."
         )
     # An empty table would turn numbers into objects.
     parts = [one for one in (then[then["group"].isin(same)], now[~now["group"].isin(same)]) if len(one)]

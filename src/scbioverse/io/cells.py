@@ -9,7 +9,6 @@ kept, so that whoever comes second (encoder, markers, reasons) finds them in mem
 from __future__ import annotations
 
 import hashlib
-import warnings
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -19,6 +18,7 @@ import pandas as pd
 import scipy.sparse as sp
 
 from .._slots import anndata_of
+from .._warn import warn
 from ..errors import InputError
 from ._blocks import Source, take_columns
 from ._first_pass import Hints, MatrixInfo, first_pass, say_better_source, to_counts_like
@@ -178,7 +178,7 @@ class Cells:
         try:
             match = match_genes(self.names, vocabulary, min_genes=min_genes)
             if judge:
-                self.judge_names(int(match.vocab.size), len(vocabulary), stacklevel=5)
+                self.judge_names(int(match.vocab.size), len(vocabulary))
             return match
         except InputError as error:
             columns = [] if self.key is not None else self._better_columns(vocabulary, min_genes)
@@ -186,15 +186,13 @@ class Cells:
                 raise
             raise InputError(f"{error} adata.var has names that match: pass key={columns[0]!r}.") from error
 
-    def judge_names(self, n_found: int, n_vocabulary: int, *, stacklevel: int = 3) -> None:
+    def judge_names(self, n_found: int, n_vocabulary: int) -> None:
         """Refuse names that are hardly those of human genes, and warn about names of which many are not.
 
         Parameters
         ----------
         n_found, n_vocabulary
             Genes of the vocabulary among them, and all of them.
-        stacklevel
-            Of the warning.
 
         Raises
         ------
@@ -205,7 +203,7 @@ class Cells:
         if judgement.refused:
             raise InputError(judgement.refused)
         if judgement.warned:
-            warnings.warn(judgement.warned, UserWarning, stacklevel=stacklevel)
+            warn(judgement.warned)
 
     def _better_columns(self, vocabulary: Sequence[str], min_genes: int) -> list[str]:
         """Columns of `var` whose names would be accepted."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING
 
 from .._slots import read_record, records_of
+from .._warn import warn
 from ..errors import InputError, MismatchError
 from ..io import Cells
 from ..predict.embedding import changed_since, tokens_in
@@ -46,11 +46,9 @@ def check_stored(adata: AnnData, slot: str, model: BioVerse, modality: str) -> N
         return
     cells = Cells.of(adata, record.get("layer"), record.get("key"))
     if changed_since(cells, slot, record, tokens_in(adata.obsm[slot]), encoder):
-        warnings.warn(
+        warn(
             f"the data or their rows have changed since adata.obsm[{slot!r}] was made: the picture shows them as they "
-            "were embedded then. Run sb.tl.embed(adata) again to see them as they are.",
-            UserWarning,
-            stacklevel=4,
+            "were embedded then. Run sb.tl.embed(adata) again to see them as they are."
         )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +10,7 @@ import pandas as pd
 from .._logging import logger
 from .._shown import shown_name
 from .._slots import write_record
+from .._warn import warn
 from ..errors import InputError
 from ._smiles import Charges, Molecule, Salts, parse_smiles
 from ._text_column import cell_text, join_report, text_table
@@ -123,20 +123,16 @@ def molecules(
     mixed = report.index[[one.mixture for one in parsed]]
     if len(mixed):
         named = ", ".join(repr(shown_name(name)) for name in mixed[:_SHOWN])
-        warnings.warn(
+        warn(
             f"{len(mixed)} of {len(report)} SMILES hold several substances, of which one is kept: {named}"
-            f"{', ...' if len(mixed) > _SHOWN else ''}. obs['left_out'] holds the others; salts='keep' keeps all.",
-            UserWarning,
-            stacklevel=2,
+            f"{', ...' if len(mixed) > _SHOWN else ''}. obs['left_out'] holds the others; salts='keep' keeps all."
         )
     if len(bad):
         problems = report["problem"].to_dict()
         named = ", ".join(f"{shown_name(name)!r} ({problems[name]})" for name in bad[:_SHOWN])
-        warnings.warn(
+        warn(
             f"{len(bad)} of {len(report)} SMILES cannot be read: {named}{', ...' if len(bad) > _SHOWN else ''}. "
-            "They are kept with obs['valid'] = False.",
-            UserWarning,
-            stacklevel=2,
+            "They are kept with obs['valid'] = False."
         )
     return adata
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ import pandas as pd
 from .._logging import logger
 from .._shown import shown_name
 from .._slots import write_record
+from .._warn import warn
 from ..errors import InputError
 from ._sequences import AMBIGUOUS, clean_sequence, read_fasta
 from ._text_column import cell_text, join_report, text_table
@@ -119,11 +119,9 @@ def _warn_of_nucleotides(names: pd.Index, texts: list[str]) -> None:
         if len(text) >= _LONG_ENOUGH and _NUCLEOTIDES.issuperset(text)
     ]
     if found:
-        warnings.warn(
+        warn(
             f"{len(found)} of {len(texts)} sequences hold nucleotide letters alone (first: {shown_name(found[0])!r}); "
-            "amino acids are expected: translate them first.",
-            UserWarning,
-            stacklevel=3,
+            "amino acids are expected: translate them first."
         )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -11,6 +10,7 @@ import pandas as pd
 
 from .._logging import logger
 from .._shown import shown_name
+from .._warn import warn
 from ..errors import InputError, MissingKeyError
 
 _SHOWN = 5
@@ -97,11 +97,9 @@ def join_report(table: pd.DataFrame, report: pd.DataFrame, key: str, own: str, t
     odd = {name: kinds for name in obs.columns if (kinds := _kinds(obs[name]))}
     if odd:
         named = "; ".join(f"{shown_name(name)!r} ({kinds})" for name, kinds in list(odd.items())[:_SHOWN])
-        warnings.warn(
+        warn(
             f"write_h5ad and write_zarr refuse columns of anything but texts or numbers: {named}. They are kept. "
-            "To make one text: adata.obs[name] = adata.obs[name].astype(str).",
-            UserWarning,
-            stacklevel=3,
+            "To make one text: adata.obs[name] = adata.obs[name].astype(str)."
         )
     return obs
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import unicodedata
-import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 
 from .._logging import logger
 from .._shown import shown_name
+from .._warn import warn
 from ..errors import InputError
 from ..knowledge import load_ontology, resolve_label, resolve_labels
 from ..knowledge.cards import label_card
@@ -23,7 +23,7 @@ from ..knowledge.phrases import canonical_phrase
 from ..knowledge.spoken import answer_name, spoken_name
 from ..knowledge.suggest import nearest_names
 from ..pp._text_column import is_missing
-from .given_markers import in_words, read_genes
+from .given_markers import genes_named, in_words, read_genes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -209,12 +209,10 @@ def read_labels(labels: Labels, model: BioVerse) -> Candidates:
     if lost:
         near = [f"{shown_name(name)}: {' or '.join(some)}?" for name in lost[:_SHOWN] if (some := nearest_names(name))]
         asks = f" Did you mean {'; '.join(near)}" if near else ""
-        warnings.warn(
+        warn(
             f"{len(lost)} of {len(found)} labels match no Cell Ontology term and are used as they stand: "
             f"{[shown_name(name) for name in lost[:8]]}.{asks} To say what one means, pass a mapping: "
-            "labels={'name': 'CL:0000236'}, {'name': 'a description'} or {'name': ['GENE', 'GENE']}.",
-            UserWarning,
-            stacklevel=3,
+            "labels={'name': 'CL:0000236'}, {'name': 'a description'} or {'name': ['GENE', 'GENE']}."
         )
     return _distinct(found)
 
@@ -298,7 +296,7 @@ def read_names(labels: Any) -> dict[str, str | tuple[str, ...]]:
 
 def _warn_of(names: list[str], said: str) -> None:
     if names:
-        warnings.warn(said.format(names[:8]), UserWarning, stacklevel=5)
+        warn(said.format(names[:8]))
 
 
 def _name(value: object) -> str:
@@ -330,7 +328,7 @@ def _meaning(name: str, value: object) -> str | tuple[str, ...]:
             f"labels[{shown_name(name)!r}] is of type {type(value).__name__}; give a Cell Ontology id such as "
             "'CL:0000236', a description, a list of marker genes, or ''."
         )
-    return str(value).strip()
+    return genes_named(name, value) or value.strip()
 
 
 def is_number(name: str) -> bool:
@@ -408,11 +406,9 @@ def _distinct(labels: Sequence[Label]) -> Candidates:
         taken[text.casefold()] = i
         texts[i] = text
     if sharing:
-        warnings.warn(
+        warn(
             f"labels name the same term: {'; '.join(sharing[:5])}. The cells cannot tell them apart by meaning; the "
-            "first of each pair is scored by its own wording. Merge them if that is not what you want.",
-            UserWarning,
-            stacklevel=4,
+            "first of each pair is scored by its own wording. Merge them if that is not what you want."
         )
     return Candidates(tuple(replace(label, text=text) for label, text in zip(labels, texts, strict=True)))
 

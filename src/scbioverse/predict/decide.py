@@ -148,7 +148,8 @@ def decide(
         low, mass, found = low[found >= 0], mass[found >= 0], found[found >= 0]
         place = _places([shared.terms[one] for one in np.unique(found)], called)
         codes[low] = [place[shared.terms[one]] for one in found]
-        sure[low], known[low] = mass, True
+        # Said on the same footing as that of a candidate: among the candidates, whatever lies elsewhere.
+        sure[low], known[low] = mass / here[low], True
     spread = margin(joint), entropy(joint)
     if groups is None:
         return Calls(log_probs, called, codes, sure, known, *spread, [], away)

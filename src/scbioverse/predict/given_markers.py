@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import warnings
+import re
 from typing import TYPE_CHECKING
 
+from .._logging import logger
 from .._shown import shown_name
+from .._warn import warn
 from ..errors import InputError
 from ..knowledge.genes import harmonise, load_genes
+from ..knowledge.names.resolver import resolve_label
 from ..knowledge.names.words import meanings
 
 if TYPE_CHECKING:
@@ -57,13 +60,27 @@ def read_genes(name: str, value: Iterable[object]) -> tuple[str, ...]:
             "Ensembl ids; a description is passed as one string."
         )
     if lost:
-        warnings.warn(
+        warn(
             f"labels[{shown_name(name)!r}]: {lost[:_SHOWN]} {'is no gene' if len(lost) == 1 else 'are no genes'} known "
-            "here and left out.",
-            UserWarning,
-            stacklevel=6,
+            "here and left out."
         )
     return tuple(dict.fromkeys(filter(None, found)))
+
+
+def genes_named(name: str, value: str) -> tuple[str, ...]:
+    """Approved symbols that a meaning given as one text consists of, such as `"CD3D"`; empty where it says more.
+
+    What also names a cell type ("NK", "CD4", "RPE") is no gene here, and genes are written in capitals.
+    """
+    words = [one for one in re.split(r"[\s,;+]+", value) if one]
+    table = load_genes()
+    if not words or any(one != one.upper() or len(one) < 2 or _symbol(one, table) is None for one in words):
+        return ()
+    if any(found.cl_id is not None and found.how != "marker" for found in map(resolve_label, [value, *words])):
+        return ()
+    genes = read_genes(name, words)
+    logger.info("labels[%r]: %r is read as a list of marker genes", shown_name(name), shown_name(value))
+    return genes
 
 
 def _symbol(name: str, table: GeneTable) -> str | None:
@@ -98,9 +115,7 @@ def warn_of_unread(given: Mapping[str, Sequence[str]], cells: Cells, stats: Call
     some = [f"{shown_name(name)}: {', '.join(without[name][:_SHOWN])}" for name in given if without[name]]
     if some:
         silent = f" For {', '.join(none)} none is left: the genes given say nothing there." if none else ""
-        warnings.warn(
+        warn(
             f"marker genes given for labels are not measured here, or not among the genes that the model reads "
-            f"({'; '.join(some[:_SHOWN])}).{silent}",
-            UserWarning,
-            stacklevel=3,
+            f"({'; '.join(some[:_SHOWN])}).{silent}"
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp
 
 from .._shown import shown_name
+from .._warn import warn
 from ..errors import InputError
 from ..io.columns import as_categories, obs_column
 
@@ -93,9 +93,7 @@ def read_groups(adata: AnnData, groupby: str) -> Groups:
     if missing == found.codes.size:
         raise InputError(f"adata.obs[{groupby!r}] is missing (NaN) for every cell: there is no group to annotate.")
     if missing:
-        warnings.warn(
-            f"{missing} cells have no value in adata.obs[{groupby!r}]; they get no label.", UserWarning, stacklevel=3
-        )
+        warn(f"{missing} cells have no value in adata.obs[{groupby!r}]; they get no label.")
     return found
 
 
@@ -116,11 +114,7 @@ def read_samples(adata: AnnData, sample_key: str) -> Groups:
     alone = found.codes < 0
     if not alone.any():
         return found
-    warnings.warn(
-        f"{int(alone.sum())} cells have no value in adata.obs[{sample_key!r}]; they are one sample.",
-        UserWarning,
-        stacklevel=3,
-    )
+    warn(f"{int(alone.sum())} cells have no value in adata.obs[{sample_key!r}]; they are one sample.")
     return Groups([*found.names, "no sample"], np.where(alone, len(found.names), found.codes))
 
 
@@ -158,12 +152,10 @@ def warn_of_disagreement(table: list[dict[str, Any]]) -> None:
         f"{shown_name(one['group'])!r} ({one['label']}: {one['agreement']:.0%})" for one in mixed[:_NAMED]
     )
     more = f" and {len(mixed) - _NAMED} more" if len(mixed) > _NAMED else ""
-    warnings.warn(
+    warn(
         f"cells of {len(mixed)} of {len(table)} groups disagree: fewer than {_LEAST_AGREEMENT:.0%} of them have the "
         f"group's label as their own best one: {named}{more}. Look at the cells by themselves (without groupby), or "
-        "make smaller groups; sb.get.groups shows the agreement of all.",
-        UserWarning,
-        stacklevel=3,
+        "make smaller groups; sb.get.groups shows the agreement of all."
     )
 
 

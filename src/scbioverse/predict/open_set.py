@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -11,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
+from .._shown import shown_name
+from .._warn import warn
 from ..errors import BioverseError
 from ..knowledge import load_ontology
 from ..knowledge.candidates import is_within
@@ -75,11 +76,20 @@ class Away:
         if not given:
             names_of, more = "names that were found", "offer all that the model knows (labels='vocabulary')"
         advice = f"see obs[{slot!r}], {more}, or pass unknown_threshold={'auto' if auto else 0.02!r}"
-        warnings.warn(
+        warn(
             f"{100 * away.mean():.0f} % of the cells are more like types that are not among the {names_of} (most often "
-            f"{', '.join(names)}): {advice}.",
-            UserWarning,
-            stacklevel=3,
+            f"{', '.join(names)}): {advice}."
+        )
+
+
+def warn_of_no_terms(candidates: Candidates) -> None:
+    """Warn where labels without a term keep cells from being compared with other types, as a threshold asked for."""
+    lost = [shown_name(one.name) for one in candidates if one.cl_id is None]
+    if lost:
+        warn(
+            f"unknown_threshold='auto' keeps back hardly any cell here: no Cell Ontology term is known for {lost[:3]}, "
+            "so that only the confidence among the candidates counts. Give a number, such as 0.5, or a term for each "
+            "label: labels={'name': 'CL:0000236'}."
         )
 
 

@@ -74,7 +74,7 @@ class Options:
             ),
             (
                 self.rationale not in RATIONALES,
-                f"rationale={self.rationale!r}; choose 'group', 'template', 'cell' or None.",
+                f"rationale={self.rationale!r}; choose 'group', 'template', 'cell', or None for no reasons.",
             ),
             (
                 self.sample_key is not None and self.groupby is None,

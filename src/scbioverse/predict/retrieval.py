@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from .._logging import logger
 from .._slots import columns_of
+from .._warn import warn
 from ..errors import InputError, MissingKeyError
 from ..llm.prompts import clean_text
 from ..pp._smiles import parse_smiles
@@ -234,11 +234,7 @@ def fitting_molecules(
 
 
 def _warn_of_nothing(text: str, why: str) -> None:
-    warnings.warn(
-        f"Nothing fits {text[:80]!r}: {why}. Its scores are NaN; scale='cosine' scores any text, by nearness alone.",
-        UserWarning,
-        stacklevel=4,
-    )
+    warn(f"Nothing fits {text[:80]!r}: {why}. Its scores are NaN; scale='cosine' scores any text, by nearness alone.")
 
 
 def _scored(scores: NDArray[np.floating], wanted: Texts, record: dict[str, Any], embedded: Representation) -> Found:

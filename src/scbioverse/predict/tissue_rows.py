@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from .._logging import logger
 from .._shown import shown_name
+from .._warn import warn
 from ..errors import InputError
 from ..io.columns import as_categories, obs_column
 from .tissue import OF_A_GUESS, SURE, Called, TissuePrior, doubt, guess_tissue
@@ -124,7 +124,7 @@ class RowTissues:
             why = doubt(prior.tissue, called, wide=wide)
             if why:
                 said[prior.tissue.name] = why
-                warnings.warn(f"tissue={self.record['given']!r}: {why}", UserWarning, stacklevel=4)
+                warn(f"tissue={self.record['given']!r}: {why}")
         return replace(self, record=self.record | {"doubts": said})
 
 
@@ -204,11 +204,7 @@ def _warn_of_missing(missing: int, n: int, column: str) -> None:
     """
     if missing == n:
         raise InputError(f"adata.obs[{shown_name(column)!r}] is missing (NaN) for every cell: leave tissue= out.")
-    warnings.warn(
-        f"{missing} cells have no value in adata.obs[{shown_name(column)!r}]; they are judged without a tissue.",
-        UserWarning,
-        stacklevel=4,
-    )
+    warn(f"{missing} cells have no value in adata.obs[{shown_name(column)!r}]; they are judged without a tissue.")
 
 
 def _read(name: str, tissue: str, adata: AnnData) -> TissuePrior:

@@ -25,7 +25,7 @@ from ..predict.free_text import write_for
 from ..predict.given_markers import warn_of_unread
 from ..predict.group_names import propose
 from ..predict.groups import read_groups, read_samples, warn_of_disagreement
-from ..predict.open_set import compare_outside, compared_terms
+from ..predict.open_set import compare_outside, compared_terms, warn_of_no_terms
 from ..predict.options import Method, Options, Rationale
 from ..predict.pool import Scores, in_tissue, pool, pool_record, weights_of
 from ..predict.samples import harmonise_samples
@@ -69,7 +69,7 @@ def annotate(
     sample_key: str | None = None,
     within: Sequence[str] | str | None = None,
     tissue: str | None = None,
-    rationale: Rationale | None = "group",
+    rationale: Rationale | Literal[False] | None = "group",
     n_neighbors: int | None = None,
     batch_size: int = 512,
     device: str = "auto",
@@ -114,7 +114,7 @@ def annotate(
         guessed without labels or with `labels="cl"`; `"any"`: neither. See the page on concepts.
     rationale
         `"group"`: one reason a label, of genes that the language model chooses from those that passed a test;
-        `"template"`: without it; `"cell"`: each cell's own, by the genes it expresses; None: none.
+        `"template"`: without it; `"cell"`: each cell's own, by the genes it expresses; None or False: none.
     n_neighbors
         Let cells that lie close together decide together, out of so many nearest (label propagation, Zhou 2003).
     batch_size, device
@@ -141,6 +141,7 @@ def annotate(
         return on_part(annotate, locals())
     check_target(adata)
     slots, seed = Slots(key_added), as_seed(rng)
+    rationale = None if rationale is False else rationale
     options = Options(
         labels, method, modality, groupby, level, sample_key, within, unknown_threshold, parents, markers, n_neighbors,
         rationale, batch_size,
@@ -176,6 +177,8 @@ def annotate(
     if away is not None and threshold == 0:
         auto = loaded.config.calibration["score"].threshold("auto") > 0
         away.warn(slots.elsewhere, auto=auto, given=not options.find)
+    if away is None and unknown_threshold == "auto" and scores.said is None and scores.candidates.shortlist is None:
+        warn_of_no_terms(scores.candidates)
     warn_of_disagreement(calls.groups)
 
     names, ids = [one.name for one in calls.called], [one.cl_id for one in calls.called]
