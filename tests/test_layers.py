@@ -1,4 +1,4 @@
-"""Imports run one way: cli → tl, pl → ask → explain, predict, train → models → llm, nn, encoders → io → knowledge."""
+"""Imports run one way: cli, app → tl, pl → ask → explain, predict, train → models → llm, encoders → io → knowledge."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import scbioverse
 ROOT = Path(scbioverse.__file__).parent
 # What each package may import from the others. Every package may use the private modules beside it (_errors, _keys …).
 ALLOWED: dict[str, set[str]] = {
-    "cli": {"datasets", "encoders", "get", "io", "knowledge", "llm", "models", "pl", "pp", "tl", "train"},
+    "app": {"ask", "get", "io", "knowledge", "models", "pl", "tl"},
+    "cli": {"app", "datasets", "encoders", "get", "io", "knowledge", "llm", "models", "pl", "pp", "tl", "train"},
     "tl": {
         *("ask", "encoders", "explain", "get", "io", "knowledge", "llm", "metrics", "models", "nn", "pp", "predict"),
         "train",

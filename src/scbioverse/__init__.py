@@ -12,6 +12,7 @@ from ._settings import settings
 
 if TYPE_CHECKING:
     from . import ask, datasets, encoders, errors, explain, get, metrics, models, pl, pp, tl
+    from .app._serve import serve
     from .tl._chat import Chat
 
 __version__ = "0.1.0"
@@ -27,16 +28,19 @@ __all__ = [
     "models",
     "pl",
     "pp",
+    "serve",
     "settings",
     "tl",
 ]
 
-_SUBPACKAGES = frozenset(__all__) - {"Chat", "settings"}
+_SUBPACKAGES = frozenset(__all__) - {"Chat", "serve", "settings"}
 
 
 def __getattr__(name: str) -> object:
     if name == "Chat":
         return importlib.import_module(".tl._chat", __name__).Chat
+    if name == "serve":
+        return importlib.import_module(".app._serve", __name__).serve
     if name in _SUBPACKAGES:
         return importlib.import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -16,6 +16,7 @@ from .. import __version__
 from ..errors import InputError
 from ._models import models
 from ._run import Stopped, listening, run, say
+from ._serve import serve
 
 if TYPE_CHECKING:
     from ..tl._chat import Chat
@@ -164,6 +165,7 @@ def embed(
 
 
 app.add_typer(models)
+app.command()(serve)
 
 
 GroupBy = Annotated[str | None, typer.Option(help="Column of obs whose groups questions are about.")]

@@ -1,0 +1,184 @@
+"""What the page may ask the server to do, by name. No transport: arguments and results are plain data.
+
+Arrays travel as `{"dtype", "base64"}`; a choice of cells as one bit a cell, most significant first, in base64.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import InputError
+from .label_facts import facts_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from .visitor import Visitor
+
+MOST_EVIDENCE = 100
+
+
+def act(visitor: Visitor, action: str, args: Mapping[str, Any]) -> dict[str, Any]:
+    """Run an action for a visitor.
+
+    Raises
+    ------
+    BioverseError
+        There is no such action, or its arguments cannot be used.
+    """
+    if action not in ACTIONS:
+        raise InputError(f"there is no action {action!r:.40}.")
+    return ACTIONS[action](visitor, args)
+
+
+def body_limit(n_obs: int) -> int:
+    """Bytes that the arguments of an action may take: a bit a cell in base64, and room for a text."""
+    return 16_384 + math.ceil(n_obs / 6)
+
+
+def opened(visitor: Visitor, _: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the page starts with: the map, what to colour by, and the labels."""
+    shown = visitor.shown
+    columns = shown.columns
+    key = shown.slots.confidence
+    columns.sort(key=lambda one: one["by"] != f"obs:{key}")
+    return {
+        "title": shown.title,
+        "n": shown.n,
+        "map": shown.map_name,
+        "points": _packed(shown.points),
+        "columns": columns,
+        "label_name": shown.label_key,
+        **_labels(visitor),
+    }
+
+
+def _labels(visitor: Visitor) -> dict[str, Any]:
+    with visitor.lock:
+        done = visitor.corrections
+        counts = np.bincount(done.codes[done.codes >= 0], minlength=len(done.names))
+        return {
+            "labels": [
+                {"name": name, "n": int(n), "colour": colour}
+                for name, n, colour in zip(done.names, counts, visitor.shown.colours(done.names), strict=True)
+            ],
+            "codes": _packed(done.codes),
+            "undo": done.n_done,
+            "redo": done.n_undone,
+            "corrected": int(done.changed.sum()),
+            "unsaved": visitor.unsaved,
+        }
+
+
+def values(visitor: Visitor, args: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of a gene (`"gene:CD3E"`) or a column (`"obs:donor"`)."""
+    said, found = visitor.shown.values(_text(args, "by", 200))
+    return {**said, "values": _packed(found)}
+
+
+def genes(visitor: Visitor, args: Mapping[str, Any]) -> dict[str, Any]:
+    """Return names of genes that begin with some letters."""
+    return {"genes": visitor.shown.suggest(_text(args, "start", 40))}
+
+
+def label(visitor: Visitor, args: Mapping[str, Any]) -> dict[str, Any]:
+    """Return why cells have a label: its term, reason, evidence, and what else they could be."""
+    facts = facts_of(visitor.shown, _text(args, "name", 200))
+    return {
+        "name": facts.name,
+        "cl_id": facts.cl_id,
+        "term": facts.term,
+        "n": facts.n,
+        "reasons": facts.reasons,
+        "alternatives": facts.alternatives,
+        "evidence": _table(facts.evidence),
+    }
+
+
+def ask(visitor: Visitor, args: Mapping[str, Any]) -> dict[str, Any]:
+    """Answer a question about all cells, or those chosen."""
+    rows = _rows(args, visitor.shown.n) if args.get("cells") is not None else None
+    answer = visitor.ask(_text(args, "question", 4_000), rows)
+    return {
+        "question": answer.question,
+        "text": answer.text,
+        "kind": answer.kind,
+        "computed": answer.computed,
+        "understood": None if answer.query is None else answer.query.model_dump(mode="json", exclude_defaults=True),
+        "evidence": _table(answer.evidence),
+        "about": visitor.shown.n if rows is None else int(rows.sum()),
+    }
+
+
+def correct(visitor: Visitor, args: Mapping[str, Any]) -> dict[str, Any]:
+    """Set the label of the cells that are chosen."""
+    with visitor.lock:
+        changed = visitor.corrections.set(_rows(args, visitor.shown.n), _text(args, "label", 200))
+        return {"changed": changed, **_labels(visitor)}
+
+
+def undo(visitor: Visitor, _: Mapping[str, Any]) -> dict[str, Any]:
+    """Take the last correction back."""
+    with visitor.lock:
+        return {"changed": visitor.corrections.undo(), **_labels(visitor)}
+
+
+def redo(visitor: Visitor, _: Mapping[str, Any]) -> dict[str, Any]:
+    """Make the correction again that was taken back last."""
+    with visitor.lock:
+        return {"changed": visitor.corrections.redo(), **_labels(visitor)}
+
+
+ACTIONS: dict[str, Callable[[Visitor, Mapping[str, Any]], dict[str, Any]]] = {
+    "open": opened, "values": values, "genes": genes, "label": label, "ask": ask, "correct": correct, "undo": undo,
+    "redo": redo,
+}  # fmt: skip
+
+
+def _text(args: Mapping[str, Any], name: str, most: int) -> str:
+    found = args.get(name)
+    if not isinstance(found, str) or len(found) > most:
+        raise InputError(f"{name} is a text of at most {most} characters.")
+    return found
+
+
+def _rows(args: Mapping[str, Any], n: int) -> NDArray[np.bool_]:
+    """Read a choice of cells, bool (n,)."""
+    held = args.get("cells")
+    try:
+        bits = np.frombuffer(base64.b64decode(held if isinstance(held, str) else "", validate=True), np.uint8)
+    except (binascii.Error, ValueError) as error:
+        raise InputError("cells is one bit a cell in base64.") from error
+    if bits.size != math.ceil(n / 8):
+        raise InputError(f"cells holds {bits.size} bytes; {n} cells take {math.ceil(n / 8)}. Load the page again.")
+    return np.unpackbits(bits, count=n).astype(bool)
+
+
+def _packed(values: NDArray[Any]) -> dict[str, str]:
+    little = np.ascontiguousarray(values).astype(values.dtype.newbyteorder("<"), copy=False)
+    return {"dtype": f"{values.dtype.kind}{values.dtype.itemsize}", "base64": base64.b64encode(little).decode()}
+
+
+def _table(table: pd.DataFrame) -> dict[str, Any]:
+    """Return a table as columns and rows; numbers that are none as null."""
+    held = table.head(MOST_EVIDENCE).astype(object)
+    rows = [[_cell(one) for one in row] for row in held.itertuples(index=False)]
+    return {"columns": [str(one) for one in table.columns], "rows": rows, "n": len(table)}
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, bool | np.bool_):
+        return bool(value)
+    if isinstance(value, int | np.integer):
+        return int(value)
+    if isinstance(value, float | np.floating):
+        return float(value) if math.isfinite(value) else None
+    return None if value is None else str(value)

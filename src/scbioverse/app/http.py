@@ -1,0 +1,235 @@
+"""The page over HTTP: who may see it, how large a request may be, and which headers keep it to itself.
+
+A link with a token opens it once a browser; after that a cookie says who visits. Requests must name this server as
+their host, which those of a foreign page that points its own name here (DNS rebinding) do not. Actions are POST with
+JSON from this very page: a form of another site can send neither.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import tempfile
+import threading
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from starlette.applications import Starlette
+from starlette.background import BackgroundTask
+from starlette.concurrency import run_in_threadpool
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.responses import FileResponse, HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from .._logging import logger
+from .._shown import printable
+from ..errors import BioverseError
+from .actions import act, body_limit
+from .visitor import Visitor
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from starlette.requests import Request
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from .shown import Shown
+
+MOST_VISITORS = 8
+STATIC = {
+    "page.js": "text/javascript", "scatter.js": "text/javascript", "http.js": "text/javascript", "page.css": "text/css",
+}  # fmt: skip
+_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+_NO_TOKEN = (
+    "This page opens with the link that the program printed, which ends in a token: http://…/?token=…. "
+    "Copy the whole link."
+)
+
+
+class Visitors:
+    """Who visits, by the cookie that they were given.
+
+    Parameters
+    ----------
+    shown
+        The data.
+    most
+        Visitors at one time. One who has corrected nothing makes room for another; with corrections nobody does.
+    """
+
+    def __init__(self, shown: Shown, most: int = MOST_VISITORS) -> None:
+        self.shown, self.most = shown, most
+        self._held: dict[str, Visitor] = {}
+        self._lock = threading.Lock()
+
+    def get(self, cookie: str | None) -> Visitor | None:
+        """Return who has this cookie, who then is the one seen last."""
+        with self._lock:
+            found = self._held.pop(cookie, None) if cookie else None
+            if found is not None and cookie:
+                self._held[cookie] = found
+            return found
+
+    def new(self) -> str | None:
+        """Take a visitor in and return the cookie; None where there is no room."""
+        with self._lock:
+            if len(self._held) >= self.most:
+                idle = next((one for one, who in self._held.items() if not who.corrections.n_done), None)
+                if idle is None:
+                    return None
+                del self._held[idle]
+            cookie = secrets.token_urlsafe(24)
+            self._held[cookie] = Visitor(self.shown)
+            return cookie
+
+    def unsaved(self) -> int:
+        """Visitors whose corrections were not downloaded."""
+        return sum(who.unsaved > 0 for who in self._held.values())
+
+
+def make_app(
+    visitors: Visitors, *, token: str, hosts: Sequence[str] = ("127.0.0.1", "localhost"), cookie: str = "scbioverse"
+) -> Starlette:
+    """Return the application.
+
+    Parameters
+    ----------
+    visitors
+        Who visits, and the data.
+    token
+        What the link must hold; an empty one lets everybody in who reaches the server.
+    hosts
+        Names that requests may give this server.
+    cookie
+        Name of the cookie; servers on other ports of one machine need others.
+    """
+    limit = body_limit(visitors.shown.n)
+
+    def index(request: Request) -> Response:
+        given = request.query_params.get("token")
+        if given is not None or not token:
+            if token and not secrets.compare_digest(given.encode() if given else b"", token.encode()):
+                return PlainTextResponse(_NO_TOKEN, 403)
+            if visitors.get(request.cookies.get(cookie)) is None:
+                fresh = visitors.new()
+                if fresh is None:
+                    text = f"{visitors.most} visitors have corrections here. Start a server of your own, or wait."
+                    return PlainTextResponse(text, 503)
+                # The address without the token is what stays in the history.
+                answer = RedirectResponse("/", 303)
+                answer.set_cookie(cookie, fresh, httponly=True, samesite="lax", path="/")
+                return answer
+            if given is not None:
+                return RedirectResponse("/", 303)
+        if visitors.get(request.cookies.get(cookie)) is None:
+            return PlainTextResponse(_NO_TOKEN, 403)
+        return HTMLResponse(_static("index.html"))
+
+    def static(request: Request) -> Response:
+        name = request.path_params["name"]
+        return (
+            Response(_static(name), media_type=STATIC[name]) if name in STATIC else PlainTextResponse("not here", 404)
+        )
+
+    async def action(request: Request) -> Response:
+        who = visitors.get(request.cookies.get(cookie))
+        if who is None:
+            return _failed(_NO_TOKEN, 403)
+        origin = request.headers.get("origin")
+        if origin is not None and origin.partition("://")[2] != request.headers.get("host"):
+            return _failed("requests of other pages are not answered.", 403)
+        if request.headers.get("content-type", "").partition(";")[0] != "application/json":
+            return _failed("arguments are JSON.", 415)
+        body = await _bounded(request, limit)
+        if body is None:
+            return _failed(f"a request may hold {limit} bytes.", 413)
+        try:
+            args = json.loads(body or b"{}")
+        except (ValueError, RecursionError):
+            return _failed("arguments are JSON.", 400)
+        if not isinstance(args, dict):
+            return _failed("arguments are a JSON object.", 400)
+        return await run_in_threadpool(_acted, who, request.path_params["name"], args)
+
+    def download(request: Request) -> Response:
+        who = visitors.get(request.cookies.get(cookie))
+        if who is None:
+            return PlainTextResponse(_NO_TOKEN, 403)
+        folder = tempfile.TemporaryDirectory(prefix="scbioverse-")
+        place = Path(folder.name) / "annotated.h5ad"
+        try:
+            with who.lock:
+                who.adata().write_h5ad(place)
+                who.saved = who.corrections.n_done
+        except (OSError, ValueError, TypeError) as error:
+            folder.cleanup()
+            return PlainTextResponse(f"the file cannot be written: {printable(str(error))}", 507)
+        name = f"{Path(visitors.shown.title or 'cells').stem}.annotated.h5ad"
+        return FileResponse(
+            place, media_type="application/x-hdf5", filename=name, background=BackgroundTask(folder.cleanup)
+        )
+
+    routes = [
+        Route("/", index),
+        Route("/static/{name}", static),
+        Route("/download", download),
+        Route("/api/{name}", action, methods=["POST"]),
+    ]
+    guards = [Middleware(_Headers), Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False)]
+    return Starlette(routes=routes, middleware=guards)
+
+
+class _Headers:
+    """Adds the headers that keep the page to itself to every answer."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._added = [(name.lower().encode(), value.encode()) for name, value in _HEADERS.items()]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", []), *self._added]
+            await send(message)
+
+        await self._app(scope, receive, with_headers if scope["type"] == "http" else send)
+
+
+def _acted(who: Visitor, name: str, args: dict[str, Any]) -> Response:
+    try:
+        return JSONResponse(act(who, name, args))
+    except BioverseError as error:
+        return _failed(str(error), 400)
+    except MemoryError:
+        return _failed("this takes more memory than there is.", 507)
+    except Exception:  # noqa: BLE001  what a visitor sees is one sentence; the log has the rest
+        logger.exception("the page could not do %r", name)
+        return _failed("that went wrong; the program's log says where.", 500)
+
+
+def _failed(text: str, status: int) -> Response:
+    return JSONResponse({"error": printable(text)}, status)
+
+
+async def _bounded(request: Request, limit: int) -> bytes | None:
+    """Read a request's body; None where it is larger than it may be."""
+    body = bytearray()
+    async for piece in request.stream():
+        body += piece
+        if len(body) > limit:
+            return None
+    return bytes(body)
+
+
+def _static(name: str) -> str:
+    return (resources.files(__package__) / "static" / name).read_text(encoding="utf-8")

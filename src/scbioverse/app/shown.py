@@ -1,0 +1,222 @@
+"""What the page shows, read from the data once and the same for every visitor."""
+
+from __future__ import annotations
+
+import threading
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from .._logging import logger
+from .._slots import Slots, anndata_of
+from ..errors import InputError, MissingKeyError
+from ..io import Cells
+from ..io.columns import obs_column
+from ..knowledge import load_genes
+from ..pl._layout import umap_layout
+from ..pl._style import palette
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from numpy.typing import NDArray
+
+MAPS = ("X_umap", "X_tsne", "X_draw_graph_fa")
+# A column with more values names rows, not groups: no legend could show it.
+MOST_VALUES = 200
+# Above, a UMAP would keep who opens the page waiting for many minutes.
+MOST_LAID_OUT = 20_000
+_DEPTH = 1e4
+
+
+class Shown:
+    """A data set on the page.
+
+    Parameters
+    ----------
+    adata
+        Cells with labels; never changed.
+    key_added
+        Stem of the slots that :func:`scbioverse.tl.annotate` wrote.
+    label_key
+        Column of `obs` with the labels; what `annotate` wrote if None.
+    basis
+        Slot of `obsm` with the map. None: `X_umap` or another known one, else a UMAP of the embedding is made.
+    groupby, layer, key, model
+        As in :func:`scbioverse.tl.ask`.
+    title
+        What the page calls the data.
+
+    Raises
+    ------
+    MissingKeyError
+        The labels, or the map that was named, are not there.
+    InputError
+        The map has no two columns of finite numbers.
+    """
+
+    def __init__(
+        self,
+        adata: AnnData,
+        *,
+        key_added: str = "bioverse",
+        label_key: str | None = None,
+        basis: str | None = None,
+        groupby: str | None = None,
+        layer: str | None = None,
+        key: str | None = None,
+        model: Any = "bioverse-small",
+        title: str = "",
+    ) -> None:
+        self.adata = anndata_of(adata)
+        self.slots = Slots(key_added)
+        self.own = label_key is None or label_key == self.slots.label
+        self.label_key = self.slots.label if label_key is None else label_key
+        self.labels = self._labels()
+        self.groupby = groupby if groupby is not None else None if self.own else self.label_key
+        self.cells, self.model, self.title = Cells.of(self.adata, layer, key), model, title
+        self.n = int(self.adata.n_obs)
+        self.made_map = False
+        self.map_name, self.points = self._map(basis)
+        self._lock = threading.Lock()
+        self.values = lru_cache(maxsize=32)(self._values)
+
+    def _labels(self) -> pd.Series:
+        advice = "Run scbioverse.tl.annotate(adata) first, or name a column of labels with label_key=."
+        found = obs_column(self.adata, self.label_key, "label_key", advice=advice)
+        return found.astype(object).map(str, na_action="ignore")
+
+    def _map(self, basis: str | None) -> tuple[str, NDArray[np.float32]]:
+        made = f"{self.slots.embedding()}_umap"
+        found = basis or next((one for one in (*MAPS, made) if one in self.adata.obsm), None)
+        if found is not None:
+            if found not in self.adata.obsm:
+                raise MissingKeyError(f"adata.obsm has no {found!r} (found: {sorted(self.adata.obsm) or 'nothing'}).")
+            points = np.asarray(self.adata.obsm[found], np.float32)
+            if points.ndim != 2 or points.shape[1] < 2 or not np.isfinite(points[:, :2]).all():
+                raise InputError(f"adata.obsm[{found!r}] is no map: two columns of finite numbers are needed.")
+            return found, np.ascontiguousarray(points[:, :2])
+        source = next((one for one in (self.slots.embedding(), "X_pca") if one in self.adata.obsm), None)
+        if source is None:
+            raise MissingKeyError(
+                f"adata.obsm holds no map and nothing to make one of (found: {sorted(self.adata.obsm) or 'nothing'}). "
+                "Run scbioverse.tl.embed(adata) or scanpy.tl.umap(adata) first."
+            )
+        values = np.asarray(self.adata.obsm[source], np.float32).reshape(self.adata.n_obs, -1)
+        self.made_map = True
+        if self.n > MOST_LAID_OUT:
+            from sklearn.decomposition import PCA
+
+            logger.warning(
+                "%d cells without a map: the first two principal components of obsm[%r] are shown. Run "
+                "scanpy.pp.neighbors and scanpy.tl.umap first to see a UMAP",
+                *(self.n, source),
+            )
+            return f"{source}_pca", PCA(n_components=2, random_state=0).fit_transform(values).astype(np.float32)
+        logger.info("no map in obsm: a UMAP of obsm[%r] is made", source)
+        return made, umap_layout(values, rng=0)
+
+    @property
+    def columns(self) -> list[dict[str, str]]:
+        """Columns of `obs` that the map can be coloured by: `by`, `name` and `kind` of each."""
+        found = []
+        for name in map(str, self.adata.obs.columns):
+            column = self.adata.obs[name]
+            if name == self.label_key or column.ndim != 1:
+                continue
+            grouped = isinstance(column.dtype, pd.CategoricalDtype) or pd.api.types.is_bool_dtype(column)
+            if column.nunique() <= MOST_VALUES if grouped else pd.api.types.is_numeric_dtype(column):
+                found.append({"by": f"obs:{name}", "name": self._said(name), "kind": "group" if grouped else "number"})
+        return found
+
+    def _said(self, name: str) -> str:
+        slots = self.slots
+        known = {
+            slots.confidence: "Confidence",
+            slots.margin: "Margin to the second label",
+            slots.entropy: "Entropy",
+            slots.elsewhere: "Nearer to another type",
+            slots.cl_id: "Cell Ontology id",
+            slots.group: "Group that was found",
+        }
+        return known.get(name, name)
+
+    @cached_property
+    def ids(self) -> dict[str, str]:
+        """Cell Ontology id of each label, as `annotate` resolved it; of labels that have one."""
+        if not self.own or self.slots.cl_id not in self.adata.obs:
+            return {}
+        pairs = pd.DataFrame({"name": self.labels, "id": self.adata.obs[self.slots.cl_id].astype(object)})
+        return {str(name): str(cl_id) for name, cl_id in pairs.dropna().drop_duplicates("name").to_numpy() if cl_id}
+
+    @property
+    def genes(self) -> dict[str, int]:
+        """Column of each gene, by its approved symbol and by its name in the data."""
+        return self.cells.once(_genes_of)
+
+    def suggest(self, start: str, most: int = 12) -> list[str]:
+        """Genes whose names begin with some letters, the shortest first."""
+        start = start.strip().upper()
+        found = [name for name in self.genes if name.upper().startswith(start)] if start else []
+        return sorted(found, key=lambda name: (len(name), name))[:most]
+
+    def colours(self, names: list[str], column: str = "") -> list[str]:
+        """Colour of each name, `"#rrggbb"`; the data's own where `uns` holds them."""
+        return list(palette(self.adata, column or self.label_key, names).values())
+
+    def _values(self, by: str) -> tuple[dict[str, Any], NDArray[Any]]:
+        """Read what the map is coloured by: `kind` and what a legend says, with a value a row.
+
+        Numbers are float32 with NaN for missing; groups int32 codes with -1 for missing.
+
+        Raises
+        ------
+        MissingKeyError
+            There is no such gene or column.
+        """
+        kind, _, name = by.partition(":")
+        if kind == "gene":
+            return self._expression(name)
+        if kind != "obs" or name not in self.adata.obs:
+            raise MissingKeyError(f"there is nothing called {name!r} to colour by.")
+        column = obs_column(self.adata, name, "by")
+        if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
+            return {"kind": "number", "name": self._said(name), "unit": ""}, column.to_numpy(
+                np.float32, na_value=np.nan
+            )
+        held = column.astype("category")
+        if len(held.cat.categories) > MOST_VALUES:
+            raise InputError(f"obs[{name!r}] has {len(held.cat.categories)} values, more than {MOST_VALUES}.")
+        names = [str(one) for one in held.cat.categories]
+        said = {"kind": "group", "name": self._said(name), "names": names, "colours": self.colours(names, name)}
+        return said, held.cat.codes.to_numpy(np.int32)
+
+    def _expression(self, name: str) -> tuple[dict[str, Any], NDArray[np.float32]]:
+        genes = self.genes
+        found = name if name in genes else next((one for one in genes if one.upper() == name.upper()), None)
+        if found is None:
+            near = self.suggest(name[:3], 4)
+            others = f"; there are {', '.join(near)}" if near else ""
+            raise MissingKeyError(f"no gene is called {name!r} here{others}.")
+        with self._lock:  # blocks of a file are read by one at a time
+            values = np.concatenate([block.toarray().ravel() for _, block in self.cells.blocks([genes[found]])])
+            counts = self.cells.info.log_base is None
+            if counts:
+                values = np.log1p(values * (_DEPTH / np.maximum(self.cells.once(_totals), 1e-9)))
+        unit = "ln(1 + expression per 10,000)" if counts else "as in the file (logarithms)"
+        return {"kind": "number", "name": found, "unit": unit, "gene": True}, values.astype(np.float32)
+
+
+def _genes_of(cells: Cells) -> dict[str, int]:
+    symbols = load_genes().symbols
+    try:
+        match = cells.match(symbols, min_genes=0, judge=False)
+        found = {symbols[i]: int(at) for i, at in zip(match.vocab, match.columns, strict=True)}
+    except InputError as error:
+        raise InputError(f"genes cannot be shown: {error}") from error
+    return {name: i for i, name in reversed(list(enumerate(cells.names))) if name} | found
+
+
+def _totals(cells: Cells) -> NDArray[np.float64]:
+    return np.concatenate([np.asarray(block.sum(axis=1), np.float64).ravel() for _, block in cells.blocks()])

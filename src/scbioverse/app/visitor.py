@@ -1,0 +1,162 @@
+"""One visitor of the page: labels corrected so far, the conversation, and the data as this visitor sees them."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+
+from .._slots import write_record
+from ..errors import InputError
+from ..knowledge import resolve_label
+from ..tl._chat import Chat
+from .corrections import Corrections
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from numpy.typing import NDArray
+
+    from ..ask.answer import Answer
+    from .shown import Shown
+
+STEP = "correct"
+
+
+class Visitor:
+    """What one visitor did. Matrices are shared with all others and never written into.
+
+    Parameters
+    ----------
+    shown
+        The data on the page.
+
+    Attributes
+    ----------
+    corrections
+        Labels as they are now.
+    saved
+        Number of corrections in the file that was taken last.
+    """
+
+    def __init__(self, shown: Shown) -> None:
+        self.shown = shown
+        self.corrections = Corrections(shown.labels)
+        self.saved = 0
+        self.lock, self._asking = threading.RLock(), threading.Lock()
+        self._adata = _light_copy(shown.adata)
+        self._seen: bytes = b""
+        self._chats: tuple[bytes, Chat] | None = None
+
+    def correct(self, rows: NDArray[np.bool_], label: str) -> int:
+        """Set the label of some rows; see :meth:`Corrections.set`."""
+        return self.corrections.set(rows, label)
+
+    def adata(self) -> AnnData:
+        """Return the data with the labels as they are now; what was computed for a label that changed goes.
+
+        Beside the labels stand, once one was changed: `<labels>_before`, what the first visitor of this file found,
+        and `<labels>_corrected`, whether a row differs from that; `uns["bioverse"]["correct"]` says what was done.
+        """
+        with self.lock:
+            now = self.corrections.codes.tobytes()
+            if now != self._seen:
+                self._write()
+                self._seen = now
+            return self._adata
+
+    def _write(self) -> None:
+        shown, labels, changed = self.shown, self.corrections.labels(), self.corrections.changed
+        obs = shown.adata.obs.copy()
+        uns = dict(self._adata.uns)
+        uns["bioverse"] = dict(shown.adata.uns.get("bioverse", {}))
+        if changed.any():
+            key, before, corrected = shown.label_key, f"{shown.label_key}_before", f"{shown.label_key}_corrected"
+            if before not in obs or STEP not in uns["bioverse"]:
+                obs[before] = pd.Categorical(shown.labels)
+            obs[key] = labels
+            first, last = obs[before].astype(object), obs[key].astype(object)
+            obs[corrected] = ((first != last) & ~(first.isna() & last.isna())).to_numpy(bool)
+            if shown.own:
+                self._forget(obs, changed)
+        self._adata.uns = uns
+        self._adata.obs = obs
+        if changed.any():
+            write_record(
+                self._adata,
+                STEP,
+                label_key=shown.label_key,
+                n_rows=int(changed.sum()),
+                steps=self.corrections.history(),
+            )
+
+    def _forget(self, obs: pd.DataFrame, changed: NDArray[np.bool_]) -> None:
+        """Take away what was computed for labels that these rows no longer have; ids are those of the new labels."""
+        slots = self.shown.slots
+        for slot in (slots.confidence, slots.margin, slots.entropy, slots.elsewhere):
+            if slot in obs:
+                obs[slot] = obs[slot].where(~changed, np.nan)
+        old = self.shown.labels.fillna("no label").to_numpy()
+        if slots.rationale in obs:
+            said = obs[slots.rationale].astype(object).to_numpy(copy=True)
+            said[changed] = [f"Set by hand; the label before was {one}." for one in old[changed]]
+            obs[slots.rationale] = said
+        if slots.cl_id in obs:
+            ids = obs[slots.cl_id].astype(object).to_numpy(copy=True)
+            known = self.shown.ids
+            now = obs[self.shown.label_key].astype(object).to_numpy()
+            ids[changed] = [known[one] if one in known else resolve_label(one).cl_id or "" for one in now[changed]]
+            obs[slots.cl_id] = pd.Categorical(ids)
+
+    def ask(self, question: str, rows: NDArray[np.bool_] | None = None) -> Answer:
+        """Answer a question about all rows or some; a follow-up knows what came before, about the same rows.
+
+        Raises
+        ------
+        InputError
+            The question is empty, or no row is chosen.
+        """
+        if rows is not None and not rows.any():
+            raise InputError("no cells are selected: select some, or ask about all.")
+        with self._asking:
+            about = b"" if rows is None else np.packbits(rows).tobytes()
+            adata = self.adata()
+            if self._chats is None or self._chats[0] != about:
+                shown = self.shown
+                chat = Chat(
+                    adata,
+                    groupby=shown.groupby,
+                    cells=rows,
+                    model=shown.model,
+                    key=shown.cells.key,
+                    layer=shown.cells.layer,
+                    key_added=shown.slots.key,
+                )
+                self._chats = about, chat
+            return self._chats[1].ask(question)
+
+    @property
+    def unsaved(self) -> int:
+        """Corrections made since the file was taken last."""
+        return abs(self.corrections.n_done - self.saved)
+
+
+def _light_copy(adata: AnnData) -> AnnData:
+    """Return an AnnData with tables of its own and the matrices of another."""
+    raw = adata.raw
+    light = ad.AnnData(
+        X=adata.X,
+        obs=adata.obs.copy(),
+        var=adata.var.copy(),
+        uns=dict(adata.uns),
+        obsm=dict(adata.obsm),
+        varm=dict(adata.varm),
+        layers=dict(adata.layers),
+        obsp=dict(adata.obsp),
+        varp=dict(adata.varp),
+    )
+    if raw is not None:
+        light._raw = ad.Raw(light, X=raw.X, var=raw.var.copy(), varm=dict(raw.varm))
+    return light

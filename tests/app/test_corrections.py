@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from anndata import AnnData
+
+from scbioverse.app.corrections import Corrections
+from scbioverse.app.shown import Shown
+from scbioverse.app.visitor import Visitor
+from scbioverse.errors import InputError
+
+
+def chosen(n: int, *rows: int) -> np.ndarray:
+    mask = np.zeros(n, dtype=bool)
+    mask[list(rows)] = True
+    return mask
+
+
+def test_undo_and_redo_lead_through_all_states() -> None:
+    done = Corrections(pd.Series(["a", "b", None, "b"]))
+    assert done.set(chosen(4, 0, 1), "b") == 1  # the second has it already
+    assert done.set(chosen(4, 2), "new") == 1
+    assert done.labels().tolist() == ["b", "b", "new", "b"]
+    assert done.changed.tolist() == [True, False, True, False]
+    assert (done.undo(), done.undo(), done.undo()) == (1, 1, 0)
+    assert pd.isna(done.labels()[2])
+    assert done.labels().tolist()[:2] == ["a", "b"]
+    assert "new" not in done.labels().categories  # nobody has it any more
+    assert (done.redo(), done.redo(), done.redo()) == (1, 1, 0)
+    done.undo()
+    done.set(chosen(4, 3), "c")
+    assert done.redo() == 0  # what was taken back is gone after another correction
+    assert done.labels().tolist()[:2] == ["b", "b"]
+    assert done.history() == [{"label": "b", "n": 1}, {"label": "c", "n": 1}]
+
+
+@pytest.mark.parametrize("name", ["", "  ", "x" * 121, "a\x00b", "a\u202eb"])
+def test_a_label_is_readable_text(name: str) -> None:
+    done = Corrections(pd.Series(["a", "b"]))
+    with pytest.raises(InputError, match="readable characters"):
+        done.set(chosen(2, 0), name)
+    with pytest.raises(InputError, match="no cells are selected"):
+        done.set(chosen(2), "c")
+    assert done.n_done == 0
+
+
+def test_what_was_computed_for_a_label_goes_with_it(shown: Shown) -> None:
+    who, rows = Visitor(shown), (shown.labels == "B cell").to_numpy()
+    before = shown.adata.obs.copy()
+    who.correct(rows, "NK cell")
+    out = who.adata()
+    assert (out.obs["bioverse_label"][rows] == "NK cell").all()
+    assert out.obs["bioverse_confidence"][rows].isna().all()
+    assert out.obs["bioverse_confidence"][~rows].equals(before["bioverse_confidence"][~rows])
+    assert (out.obs["bioverse_cl_id"][rows] == "CL:0000623").all()
+    assert out.obs["bioverse_rationale"][rows].str.startswith("Set by hand").all()
+    assert out.obs["bioverse_label_before"].astype(str).equals(before["bioverse_label"].astype(str))
+    assert out.obs["bioverse_label_corrected"].tolist() == rows.tolist()
+    pd.testing.assert_frame_equal(shown.adata.obs, before)  # the data on the page are as they were
+    assert out.X is shown.adata.X
+    who.corrections.undo()
+    pd.testing.assert_frame_equal(who.adata().obs, before)
+    assert "correct" not in who.adata().uns["bioverse"]
+
+
+def test_labels_of_the_user_keep_what_annotate_wrote(adata: AnnData) -> None:
+    adata.obs["mine"] = adata.obs["cell_type"].astype(str)
+    who = Visitor(Shown(adata, label_key="mine"))
+    who.correct(chosen(60, 0, 1, 2), "strange cell")
+    out = who.adata()
+    assert out.obs["bioverse_confidence"].equals(adata.obs["bioverse_confidence"])
+    assert out.obs["mine"].tolist()[:3] == ["strange cell"] * 3
+    assert out.obs["mine_corrected"].sum() == 3
+
+
+def test_a_second_visit_to_the_file_keeps_the_first_labels(shown: Shown) -> None:
+    first = Visitor(shown)
+    first.correct(chosen(60, 0), "NK cell")
+    second = Visitor(Shown(first.adata()))
+    second.correct(chosen(60, 1), "odd cell")
+    out = second.adata()
+    assert out.obs["bioverse_label_before"].tolist() == shown.labels.tolist()
+    assert out.obs["bioverse_label_corrected"].tolist()[:3] == [shown.labels.iloc[0] != "NK cell", True, False]
+
+
+def test_visitors_do_not_see_one_another(shown: Shown) -> None:
+    one, other = Visitor(shown), Visitor(shown)
+    one.correct(chosen(60, 0), "odd cell")
+    assert other.adata().obs["bioverse_label"].tolist() == shown.labels.tolist()
+
+
+def test_answers_are_about_the_corrected_labels(shown: Shown) -> None:
+    who = Visitor(shown)
+    n = int((shown.labels == "NK cell").sum())
+    assert f"{n} of 60" in who.ask("How many NK cells are there?").text
+    rows = (shown.labels == "B cell").to_numpy()
+    who.correct(rows, "NK cell")
+    assert f"{n + rows.sum()} of 60" in who.ask("How many NK cells are there?").text
+    assert f"Selected cells labelled NK cell: {rows.sum()} cells" in who.ask("How many NK cells are there?", rows).text
