@@ -13,7 +13,11 @@ ROOT = Path(scbioverse.__file__).parent
 # What each package may import from the others. Every package may use the private modules beside it (_errors, _keys …).
 ALLOWED: dict[str, set[str]] = {
     "app": {"ask", "get", "io", "knowledge", "models", "pl", "tl"},
-    "cli": {"app", "datasets", "encoders", "get", "io", "knowledge", "llm", "models", "pl", "pp", "tl", "train"},
+    "cli": {
+        *("app", "datasets", "encoders", "get", "io", "knowledge", "llm", "models", "page", "pl", "pp", "tl"),
+        "train",
+    },
+    "page": {"ask", "get", "io", "knowledge", "pl", "tl"},
     "tl": {
         *("ask", "encoders", "explain", "get", "io", "knowledge", "llm", "metrics", "models", "nn", "pp", "predict"),
         "train",

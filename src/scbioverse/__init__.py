@@ -13,6 +13,7 @@ from ._settings import settings
 if TYPE_CHECKING:
     from . import ask, datasets, encoders, errors, explain, get, metrics, models, pl, pp, tl
     from .app._serve import serve
+    from .page import report
     from .tl._chat import Chat
 
 __version__ = "0.1.0"
@@ -28,19 +29,20 @@ __all__ = [
     "models",
     "pl",
     "pp",
+    "report",
     "serve",
     "settings",
     "tl",
 ]
 
-_SUBPACKAGES = frozenset(__all__) - {"Chat", "serve", "settings"}
+# Functions and classes that stand at the top, and where they are.
+_AT_THE_TOP = {"Chat": ".tl._chat", "report": ".page", "serve": ".app._serve"}
+_SUBPACKAGES = frozenset(__all__) - {*_AT_THE_TOP, "settings"}
 
 
 def __getattr__(name: str) -> object:
-    if name == "Chat":
-        return importlib.import_module(".tl._chat", __name__).Chat
-    if name == "serve":
-        return importlib.import_module(".app._serve", __name__).serve
+    if name in _AT_THE_TOP:
+        return getattr(importlib.import_module(_AT_THE_TOP[name], __name__), name)
     if name in _SUBPACKAGES:
         return importlib.import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -51,3 +51,9 @@ def test_what_is_missing_is_named(cells: AnnData) -> None:
         sb.pl.annotation_umap(cells, basis="X_umap")
     with pytest.raises(InputError, match="found 1"):
         sb.pl.annotation_umap(cells, ax=[plt.figure().add_subplot()])
+
+
+def test_a_map_that_is_there_is_drawn(cells: AnnData) -> None:
+    cells.obsm["X_umap"] = np.random.default_rng(0).normal(size=(60, 2))
+    axes = sb.pl.annotation_umap(cells, show=False)
+    np.testing.assert_allclose(axes[0].collections[0].get_offsets(), cells.obsm["X_umap"], atol=FEW)

@@ -15,6 +15,7 @@ import typer
 from .. import __version__
 from ..errors import InputError
 from ._models import models
+from ._pages import report
 from ._run import Stopped, listening, run, say
 from ._serve import serve
 
@@ -166,6 +167,7 @@ def embed(
 
 app.add_typer(models)
 app.command()(serve)
+app.command()(report)
 
 
 GroupBy = Annotated[str | None, typer.Option(help="Column of obs whose groups questions are about.")]

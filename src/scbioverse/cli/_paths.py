@@ -79,22 +79,25 @@ def check_paths(source: Path, target: Path, *, force: bool) -> Path:
     return place
 
 
-def check_table(table: Path, others: dict[str, Path], *, force: bool) -> Path:
-    """Return where to write a table; `others` are input and output by name, which it must not touch.
+def check_table(
+    table: Path, others: dict[str, Path], *, force: bool, what: str = "--table",
+    kinds: tuple[str, str] = (".csv", ".tsv"),
+) -> Path:  # fmt: skip
+    """Return where to write a table or a page; `others` are input and output by name, which it must not touch.
 
     Raises
     ------
     InputError
-        It is no `.csv` or `.tsv`, is or lies in the input or the output, exists, or cannot be written.
+        It is not of `kinds`, is or lies in the input or the output, exists, or cannot be written.
     """
     _refuse_nul(table)
-    place = _writable_place(table, "--table", (".csv", ".tsv"))
+    place = _writable_place(table, what, kinds)
     for name, other in others.items():
         if any(one == other or _same(one, other) for one in (place, *place.parents)):
-            raise InputError(f"--table {table} is the {name}, or lies in it. Name another file.")
+            raise InputError(f"{what} {table} is the {name}, or lies in it. Name another file.")
     kind = _kind(place)
     if kind not in ("file", "nothing"):
-        raise InputError(f"--table {table} is a {kind}, which is never replaced. Name another file.")
+        raise InputError(f"{what} {table} is a {kind}, which is never replaced. Name another file.")
     _refuse_unless(force or kind == "nothing", table)
     return place
 

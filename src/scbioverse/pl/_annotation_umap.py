@@ -9,7 +9,7 @@ import numpy as np
 from .._shown import plotted_name
 from .._slots import Slots, anndata_of
 from ..errors import InputError, MissingKeyError
-from ._layout import umap_layout
+from ._layout import map_of
 from ._style import INK, bare, draw_names, figure_of, finish, map_corner, palette
 
 if TYPE_CHECKING:
@@ -48,10 +48,9 @@ def annotation_umap(
     key
         Stem of the slot names that `annotate` wrote, `"bioverse"` if not given.
     basis
-        Slot of `obsm` with two columns, drawn as it is. If not given, a UMAP of `use_rep` is made for the picture and
-        not stored.
+        Slot of `obsm` with two columns, drawn as it is. `"X_umap"` where it is there and `use_rep` is not given.
     use_rep
-        Slot of `obsm` to make the map from, `"X_bioverse"` if not given.
+        Slot of `obsm` to make a map from, which is not stored; `"X_bioverse"` where there is no `X_umap`.
     rng
         Seed or generator of the map.
     ax
@@ -88,7 +87,8 @@ def annotation_umap(
     if ax is not None and len(ax) != len(columns):
         raise InputError(f"ax must hold {len(columns)} axes, one for each of {columns}, found {len(ax)}.")
     # A light object of its own: neither the map nor the colours are left in the caller's.
-    light = ad.AnnData(obs=adata.obs[columns].copy(), obsm={"X_map": _map(adata, slots, basis, use_rep, rng)})
+    flat, axis_name = map_of(adata, basis=basis, use_rep=use_rep, embedding=slots.embedding(), rng=rng)
+    light = ad.AnnData(obs=adata.obs[columns].copy(), obsm={"X_map": flat})
     figure, axes = _new_axes(len(columns)) if ax is None else (figure_of(ax[0]), list(ax))
     shared = _shared_colours(adata, columns)
     for axis, column in zip(axes, columns, strict=True):
@@ -110,7 +110,7 @@ def annotation_umap(
             show=False,
         )
         bare(axis)
-        map_corner(axis, "UMAP" if basis is None or "umap" in basis.lower() else basis.removeprefix("X_"))
+        map_corner(axis, axis_name)
         axis.set_title(plotted_name(_title(column, slots)), loc="left", fontsize=13, fontweight="bold", color=INK)
         if not labels:
             figure.colorbar(axis.collections[0], ax=axis, shrink=0.55, aspect=18, pad=0.02).outline.set_visible(False)
@@ -133,19 +133,6 @@ def _columns(adata: AnnData, color: str | Sequence[str] | None, slots: Slots) ->
             f"Run sb.tl.annotate(adata) first, or name columns with color=."
         )
     return columns
-
-
-def _map(adata: AnnData, slots: Slots, basis: str | None, use_rep: str | None, rng: Rng) -> np.ndarray:
-    slot = basis or use_rep or slots.embedding()
-    if slot not in adata.obsm:
-        raise MissingKeyError(
-            f"adata.obsm[{slot!r}] is not there (found: {sorted(adata.obsm) or 'nothing'}). Run sb.tl.embed(adata) "
-            f"first, or name another slot with {'basis' if basis else 'use_rep'}=."
-        )
-    values = np.asarray(adata.obsm[slot], np.float32)
-    if basis is not None:
-        return values[:, :2]
-    return umap_layout(values.reshape(len(values), -1), rng=rng)
 
 
 def _shared_colours(adata: AnnData, columns: Sequence[str]) -> dict[str, dict[str, str]]:

@@ -8,12 +8,51 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.sparse import SparseEfficiencyWarning
 
+from .._logging import logger
 from .._random import Rng, as_seed
+from ..errors import MissingKeyError
 
 if TYPE_CHECKING:
+    from anndata import AnnData
     from numpy.typing import NDArray
 
+MOST_LAID_OUT = 30_000  # above, a UMAP takes minutes, and principal components stand in
 MIN_POINTS = 10  # below, there is no neighbour graph to speak of: points stand in a row
+
+
+def map_of(
+    adata: AnnData, *, basis: str | None = None, use_rep: str | None = None, embedding: str = "X_bioverse",
+    rng: Rng = None,
+) -> tuple[NDArray[np.float32], str]:  # fmt: skip
+    """Return a map of the cells, float32 (n, 2), and what its axes are called.
+
+    `basis` as it is; without it `obsm["X_umap"]`, unless `use_rep` names another slot to make a map from; else a map of
+    `use_rep` or `embedding`, which is not stored: a UMAP, or of more than 30,000 cells the first two principal
+    components.
+
+    Raises
+    ------
+    MissingKeyError
+        The slot is not there.
+    """
+    if basis is None and use_rep is None and "X_umap" in adata.obsm:
+        basis = "X_umap"
+    slot = basis or use_rep or embedding
+    if slot not in adata.obsm:
+        raise MissingKeyError(
+            f"adata.obsm[{slot!r}] is not there (found: {sorted(adata.obsm) or 'nothing'}). Run sb.tl.embed(adata) "
+            f"first, or name another slot with {'basis' if basis else 'use_rep'}=."
+        )
+    values = np.asarray(adata.obsm[slot], np.float32)
+    if basis is not None:
+        return values[:, :2], "UMAP" if "umap" in basis.lower() else basis.removeprefix("X_")
+    values = values.reshape(len(values), -1)
+    if len(values) <= MOST_LAID_OUT:
+        return umap_layout(values, rng=rng), "UMAP"
+    from sklearn.decomposition import PCA
+
+    logger.info("the map of %d cells shows two principal components; for a UMAP run scanpy.tl.umap first", len(values))
+    return PCA(n_components=2, random_state=as_seed(rng)).fit_transform(values).astype(np.float32), "PC"
 
 
 def umap_layout(points: NDArray[np.floating], *, min_dist: float = 0.35, rng: Rng = None) -> NDArray[np.float32]:

@@ -1,0 +1,149 @@
+"""What a report says of labels: reasons, evidence, alternatives, and what a reader should be warned of."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from .. import get
+from .._shown import shown_name
+from ..errors import InputError, MissingKeyError
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    from .._slots import Slots
+
+# A second label with less than this mean probability is no alternative.
+_LEAST = 0.02
+_ALTERNATIVES = 3
+_UNSURE = 0.5
+_MIXED = 0.7
+_EVIDENCE = [
+    "gene", "direction", "against", "fraction_in", "fraction_out", "log_fold_change", "p", "verdict", "kind", "source",
+]  # fmt: skip
+
+
+def labels_found(adata: AnnData, slots: Slots) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return one entry a label, the most frequent first, and what was warned of while the tables were read."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        table = get.labels(adata, key=slots.key)
+        claims = _table(get.evidence, adata, slots)
+        scores = _table(get.scores, adata, slots)
+    table = table[table["n"] > 0].sort_values("n", ascending=False, kind="stable")
+    label = adata.obs[slots.label].astype(object).map(str, na_action="ignore")
+    out = []
+    for row in table.itertuples():
+        mine = (label == row.name).to_numpy()
+        own = claims[claims["label"] == row.name] if claims is not None else pd.DataFrame()
+        out.append(
+            {
+                "name": shown_name(row.name),
+                "cl_id": row.cl_id or "",
+                "term": row.term or "",
+                "how": row.how or "",
+                "n": int(row.n),
+                "share": round(float(row.n) / max(adata.n_obs, 1), 6),
+                "confidence": _mean(adata, slots.confidence, mine),
+                "unsure": _share(adata, slots.confidence, mine),
+                "reason": _reason(adata, slots, mine),
+                "alternatives": _alternatives(scores, mine, row.name),
+                "evidence": [_plain(one) for one in own[[c for c in _EVIDENCE if c in own]].to_dict("records")],
+            }
+        )
+    return out, list(dict.fromkeys(str(one.message) for one in caught if one.category is UserWarning))
+
+
+def cautions(adata: AnnData, slots: Slots, labels: list[dict[str, Any]]) -> list[str]:
+    """Return what the data say against taking every label at its word, one sentence each."""
+    said, n = [], max(adata.n_obs, 1)
+    unlabelled = int(adata.obs[slots.label].isna().sum())
+    if unlabelled:
+        said.append(f"{_cells(unlabelled, n)} have no label: they are in no group.")
+    unknown = sum(one["n"] for one in labels if one["how"] == "unknown")
+    if unknown:
+        said.append(f"{_cells(unknown, n)} are called unknown: no candidate is likely enough.")
+    if slots.elsewhere in adata.obs:
+        away = (adata.obs[slots.elsewhere].to_numpy(float) > _UNSURE).sum()
+        if away:
+            said.append(
+                f"{_cells(int(away), n)} are more like a type that is not among the candidates (open set). Their label "
+                "is the nearest candidate; check whether a type is missing from the list."
+            )
+    if slots.confidence in adata.obs:
+        unsure = int((adata.obs[slots.confidence].to_numpy(float) < _UNSURE).sum())
+        if unsure:
+            said.append(f"{_cells(unsure, n)} have a confidence below {_UNSURE}: another label may be as likely.")
+    groups = _table(get.groups, adata, slots)
+    if groups is not None and len(groups) and "agreement" in groups:
+        mixed = groups[groups["agreement"].astype(float) < _MIXED]
+        if len(mixed):
+            named = "; ".join(
+                f"{shown_name(str(one.group))} ({one.n} cells, {100 * one.agreement:.0f} % alike)"
+                for one in mixed.head(8).itertuples()
+            )
+            said.append(
+                f"Groups that may be mixtures of types, since fewer than {100 * _MIXED:.0f} % of their cells agree on "
+                f"a label: {named}{' …' if len(mixed) > 8 else ''}."
+            )
+    if "predicted_doublet" in adata.obs:
+        flags = adata.obs["predicted_doublet"].astype(object)
+        doubled = int((flags.map(str).str.lower() == "true").sum())
+        if doubled:
+            said.append(
+                f"{_cells(doubled, n)} are predicted doublets in obs['predicted_doublet'], and labelled all the same."
+            )
+    few = [one["name"] for one in labels if one["n"] < 10]
+    if few:
+        said.append(f"Fewer than 10 cells each: {', '.join(few)}. Reasons of so few cells rest on little.")
+    return said
+
+
+def _cells(part: int, n: int) -> str:
+    return f"{part:,} of {n:,} cells ({100 * part / n:.1f} %)"
+
+
+def _table(read: Any, adata: AnnData, slots: Slots) -> pd.DataFrame | None:
+    try:
+        return read(adata, key=slots.key)
+    except (MissingKeyError, InputError):
+        return None
+
+
+def _mean(adata: AnnData, slot: str, mine: np.ndarray) -> float | None:
+    return round(float(adata.obs[slot].to_numpy(float)[mine].mean()), 4) if slot in adata.obs else None
+
+
+def _share(adata: AnnData, slot: str, mine: np.ndarray) -> float | None:
+    return round(float((adata.obs[slot].to_numpy(float)[mine] < _UNSURE).mean()), 4) if slot in adata.obs else None
+
+
+def _reason(adata: AnnData, slots: Slots, mine: np.ndarray) -> str:
+    if slots.rationale not in adata.obs:
+        return ""
+    said = adata.obs[slots.rationale].astype(str)[mine].value_counts()
+    if said.empty:
+        return ""
+    # With a reason for each cell, or for each group, one label has several: the commonest stands for them.
+    more = f" ({len(said) - 1:,} more wordings among these cells.)" if len(said) > 1 else ""
+    return f"{said.index[0]}{more}"
+
+
+def _alternatives(scores: pd.DataFrame | None, mine: np.ndarray, name: str) -> list[dict[str, Any]]:
+    if scores is None or not mine.any():
+        return []
+    mean = pd.Series(np.exp(scores.to_numpy(np.float64)[mine]).mean(axis=0), index=scores.columns).drop(
+        name, errors="ignore"
+    )
+    best = mean[mean >= _LEAST].sort_values(ascending=False).head(_ALTERNATIVES)
+    return [{"name": shown_name(str(other)), "probability": round(float(p), 4)} for other, p in best.items()]
+
+
+def _plain(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row that JSON can hold: it has no NaN."""
+    return {str(k): None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}

@@ -1,0 +1,108 @@
+"""The map of a page: places and colours of cells, packed for a browser."""
+
+from __future__ import annotations
+
+import base64
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from .._random import Rng, as_seed
+from .._shown import shown_name
+from ..pl._layout import map_of
+from ..pl._style import palette
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from anndata import AnnData
+    from numpy.typing import NDArray
+
+    from .._slots import Slots
+
+MOST_CATEGORIES = 60  # more colours than that nobody tells apart
+_NO_VALUE = 65535
+
+
+def pack(values: NDArray) -> str:
+    """Return an array of whole numbers below 65,536 as base64 of its little-endian bytes."""
+    return base64.b64encode(np.ascontiguousarray(values, "<u2").tobytes()).decode("ascii")
+
+
+def places(flat: NDArray[np.floating]) -> dict[str, Any]:
+    """Pack a map: whole numbers from 0 to 65,534 on each axis, in the map's own proportions."""
+    flat = np.nan_to_num(np.asarray(flat, np.float64))
+    low, span = flat.min(axis=0), max(float(np.ptp(flat, axis=0).max()), 1e-9)
+    whole = np.round((flat - low) / span * (_NO_VALUE - 1))
+    return {"x": pack(whole[:, 0]), "y": pack(whole[:, 1])}
+
+
+def categories(adata: AnnData, column: str, name: str) -> dict[str, Any]:
+    """Pack a column of names: codes, the names with their colours, and how many rows each has."""
+    values = adata.obs[column].astype("category").cat.remove_unused_categories()
+    names = [str(one) for one in values.cat.categories]
+    codes = values.cat.codes.to_numpy().astype(np.int64)
+    hues = palette(adata, column, names)
+    counts = np.bincount(codes[codes >= 0], minlength=len(names))
+    return {
+        "name": name,
+        "kind": "names",
+        "codes": pack(np.where(codes < 0, _NO_VALUE, codes)),
+        "names": [shown_name(one) for one in names],
+        "hues": [hues[one] for one in names],
+        "counts": counts.tolist(),
+    }
+
+
+def numbers(values: NDArray[np.floating], name: str, low: float | None = None, high: float | None = None) -> dict:
+    """Pack numbers: 0 to 1,000 between `low` and `high`, which are those of the values if not given."""
+    values = np.asarray(values, np.float64)
+    known = np.isfinite(values)
+    low = float(values[known].min(initial=np.inf) if low is None else low)
+    high = float(values[known].max(initial=-np.inf) if high is None else high)
+    low, high = (0.0, 1.0) if not known.any() else (low, high if high > low else low + 1)
+    parts = np.clip(np.nan_to_num(values - low) / (high - low), 0, 1)
+    codes = np.where(known, np.round(1000 * parts), _NO_VALUE)
+    return {"name": name, "kind": "numbers", "codes": pack(codes), "low": low, "high": high}
+
+
+def colourings(adata: AnnData, slots: Slots, rows: Any, extra: Iterable[str] = ()) -> list[dict[str, Any]]:
+    """Return what a map can be coloured by: label, confidence, and the other columns of few names."""
+    part = adata.obs.iloc[rows]
+    known = {slots.label: "Label", slots.confidence: "Confidence", slots.group: "Group found", "cell_type": "Cell type"}
+    out = [categories(_light(adata, part, slots.label), slots.label, "Label")]
+    if slots.confidence in part:
+        out.append(numbers(part[slots.confidence].to_numpy(), "Confidence", 0, 1))
+    for column in part.columns:
+        own = column.startswith(f"{slots.key}_") and column not in (slots.group, slots.rollup)
+        if own or (extra and column not in extra) or not _few_names(part[column]):
+            continue
+        out.append(categories(_light(adata, part, column), column, known.get(column, shown_name(str(column)))))
+    return out
+
+
+def sampled_map(
+    adata: AnnData, slots: Slots, *, basis: str | None, most: int, rng: Rng
+) -> tuple[NDArray[np.intp], NDArray[np.float32], str]:
+    """Return rows to show (all, or a seeded sample of `most`), their places, and what the axes are called."""
+    rows = np.arange(adata.n_obs)
+    if adata.n_obs > most:
+        rows = np.sort(np.random.default_rng(as_seed(rng)).choice(adata.n_obs, most, replace=False))
+    flat, axis_name = map_of(adata, basis=basis, embedding=slots.embedding(), rng=rng)
+    return rows, flat[rows], axis_name
+
+
+def _few_names(column: pd.Series) -> bool:
+    if not isinstance(column.dtype, pd.CategoricalDtype):
+        return False
+    return 1 < int(column.nunique()) <= MOST_CATEGORIES
+
+
+def _light(adata: AnnData, part: pd.DataFrame, column: str) -> Any:
+    """Return what `palette` reads of an AnnData: the column and the user's own colours of all its categories."""
+    import anndata as ad
+
+    stored = f"{column}_colors"
+    uns = {stored: adata.uns[stored]} if stored in adata.uns else {}
+    return ad.AnnData(obs=part[[column]].copy(), uns=uns)

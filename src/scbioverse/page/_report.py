@@ -1,0 +1,164 @@
+"""`sb.report`: what was found and how far to trust it, as one page that needs no network."""
+
+from __future__ import annotations
+
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .._shown import shown_name
+from .._slots import Slots, anndata_of
+from .._whole import write_text_whole
+from ..errors import InputError, MissingKeyError
+from ._findings import cautions, labels_found
+from ._html import LIBRARY, as_script_data, filled, listed, percent
+from ._methods import methods_text, provenance
+from ._points import colourings, places, sampled_map
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    from .._random import Rng
+
+MOST_POINTS = 100_000
+_MOST_CLAIMS = 12
+
+
+def report(
+    adata: AnnData,
+    path: str | Path,
+    *,
+    key: str = "bioverse",
+    title: str = "Cell types",
+    basis: str | None = None,
+    rng: Rng = None,
+) -> Path:
+    """Write a report of an annotation: one HTML file that opens anywhere, without a network.
+
+    It holds a map to look around in, every label with its reason, evidence and alternatives, what a reader should be
+    warned of, a paragraph on methods to paste into a paper, and the records of every step. The map is drawn by
+    plotly.js, which is inside the file. Of more than 100,000 cells a sample is drawn; all numbers are of all cells.
+
+    Parameters
+    ----------
+    adata
+        Cells that :func:`scbioverse.tl.annotate` labelled; not changed.
+    path
+        File to write, ending in `.html`. One that is there is replaced when the new one is whole.
+    key
+        Stem of the slot names that `annotate` wrote.
+    title
+        Heading of the page.
+    basis
+        Slot of `obsm` with two columns for the map: `"X_umap"` if it is there. Else a map of the embedding is made and
+        not stored: a UMAP, or two principal components of more than 30,000 cells.
+    rng
+        Seed or generator of the map and the sample.
+
+    Returns
+    -------
+    Path of the file.
+
+    Raises
+    ------
+    MissingKeyError
+        There are no labels with this stem, or nothing to make a map of.
+    InputError
+        The path does not end in `.html`, or its folder is not there.
+
+    Examples
+    --------
+    >>> import scbioverse as sb
+    >>> adata = sb.datasets.pbmc3k()
+    >>> sb.tl.annotate(adata)
+    >>> sb.report(adata, "report.html")
+    """
+    slots, path = Slots(key), Path(path)
+    adata = anndata_of(adata, holds=slots.label)
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise InputError(f"the report is a web page: {path} does not end in .html.")
+    if not path.resolve().parent.is_dir():
+        raise InputError(f"the folder {path.resolve().parent} for the report does not exist.")
+    if path.is_dir():
+        raise InputError(f"{path} is a folder. Name a file for the report.")
+    if slots.label not in adata.obs:
+        raise MissingKeyError(f"adata.obs has no {slots.label!r}. Run sb.tl.annotate(adata) first.")
+    write_text_whole(path.resolve(), report_html(adata, slots, title=title, basis=basis, rng=rng))
+    return path
+
+
+def report_html(adata: AnnData, slots: Slots, *, title: str, basis: str | None, rng: Rng) -> str:
+    """Return the page as text."""
+    rows, flat, axis_name = sampled_map(adata, slots, basis=basis, most=MOST_POINTS, rng=rng)
+    colours = colourings(adata, slots, rows)
+    labels, changes = labels_found(adata, slots)
+    said, cited = methods_text(adata, slots, axis_name)
+    warned = [*cautions(adata, slots, labels), *changes]
+    hues = dict(zip(colours[0]["names"], colours[0]["hues"], strict=True))
+    summary = f"{adata.n_obs:,} cells, {len(labels)} labels."
+    shown = "" if len(rows) == adata.n_obs else f"A sample of {len(rows):,} of {adata.n_obs:,} cells is drawn."
+    parts = {
+        "title": escape(shown_name(title)),
+        "summary": escape(summary),
+        "shown": escape(shown),
+        "cautions": f'<div class="warnings"><strong>Look twice</strong>{listed(warned)}</div>' if warned else "",
+        "labels": "\n".join(_row(one, hues.get(one["name"], "#d0d0d0")) for one in labels),
+        "methods": escape(said),
+        "citations": listed(cited, "ol"),
+        "provenance": escape(provenance(adata)),
+        "facts": as_script_data({**places(flat), "axis": axis_name, "colourings": colours}),
+    }
+    return filled("report.html", parts, scripts=(LIBRARY, "map.js", "report.js"))
+
+
+def _row(label: dict[str, Any], hue: str) -> str:
+    name = f'<span class="swatch" style="background:{escape(hue)}"></span><strong>{escape(label["name"])}</strong>'
+    if label["cl_id"]:
+        term = f" {label['term']}" if label["term"] and label["term"] != label["name"] else ""
+        name += f'<br><span class="faint">{escape(label["cl_id"])}{escape(term)}</span>'
+    confidence = "" if label["confidence"] is None else f"{label['confidence']:.2f}"
+    unsure = label["unsure"]
+    low = f'<br><span class="faint">{escape(percent(unsure))} below 0.5</span>' if unsure else ""
+    others = "".join(f"<div>{escape(one['name'])} {one['probability']:.2f}</div>" for one in label["alternatives"])
+    return (
+        f'<tr><td>{name}</td><td class="num" data-title="Cells">{label["n"]:,}<br>'
+        f'<span class="faint">{escape(percent(label["share"]))}</span></td>'
+        f'<td class="num" data-title="Confidence">{confidence}{low}</td>'
+        f"<td>{escape(label['reason'])}{_evidence(label['evidence'])}</td>"
+        f'<td data-title="Alternatives">{others or "none above 0.02"}</td></tr>'
+    )
+
+
+_HEADS = ("Gene", "Claim", "In", "Others", "log2 fold", "p", "Listed by")
+
+
+def _evidence(claims: list[dict[str, Any]]) -> str:
+    if not claims:
+        return ""
+    rows = ""
+    for one in claims[:_MOST_CLAIMS]:
+        held = [
+            str(one["gene"]),
+            _direction(one),
+            percent(one.get("fraction_in")),
+            percent(one.get("fraction_out")),
+            _number(one.get("log_fold_change"), ".1f"),
+            _number(one.get("p"), ".1e"),
+            str(one.get("source") or ""),
+        ]
+        rows += f"<tr>{''.join(f'<td>{escape(text)}</td>' for text in held)}</tr>"
+    more = f" of {len(claims)}" if len(claims) > _MOST_CLAIMS else ""
+    head = "".join(f"<th>{one}</th>" for one in _HEADS)
+    return (
+        f"<details><summary>Evidence: {min(len(claims), _MOST_CLAIMS)}{more} tested claims</summary>"
+        f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div></details>'
+    )
+
+
+def _direction(claim: dict[str, Any]) -> str:
+    against = f" against {shown_name(str(claim['against']))}" if claim.get("against") else ""
+    return f"{claim['direction']}{against}, {claim['verdict']}"
+
+
+def _number(value: Any, form: str) -> str:
+    return "" if value is None else f"{value:{form}}"
