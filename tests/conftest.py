@@ -5,6 +5,7 @@ Heavy packages are imported inside the fixtures, so that collecting the tests st
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,11 @@ import pytest
 
 if TYPE_CHECKING:
     from scbioverse.llm.backbone import Backbone
+
+# Numba gives torch its own number of threads back, whatever torch was told: after a first neighbour graph every process
+# of several would have a thread for each core, and they would wait for one another.
+if "OMP_NUM_THREADS" in os.environ:
+    os.environ.setdefault("NUMBA_NUM_THREADS", os.environ["OMP_NUM_THREADS"])
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}"
