@@ -58,6 +58,26 @@ def test_words_find_phrases(words: str, phrase: str) -> None:
     assert (phrase in found) if phrase else found == []
 
 
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ("steroids", {"a corticosteroid"}),
+        ("non-steroidal drugs", {"a non-steroidal anti-inflammatory drug"}),
+        ("anti-inflammatory agents", {"a non-steroidal anti-inflammatory drug"}),
+        ("inflammatory mediators", {"an inflammatory mediator"}),
+        ("oxidants", {"an oxidant"}),
+        ("antioxidants", {"an antioxidant"}),
+        ("estrogens", {"an estrogen"}),
+    ],
+)
+def test_words_do_not_find_their_opposite(words: str, found: set[str]) -> None:
+    phrases = [
+        "a corticosteroid", "a non-steroidal anti-inflammatory drug", "an inflammatory mediator", "an oxidant",
+        "an antioxidant", "an estrogen", "an antiestrogen",
+    ]  # fmt: skip
+    assert {phrases[i] for i in PhraseIndex(phrases).matches(words)} == found
+
+
 def test_ways_to_say() -> None:
     assert [singular(one) for one in ("kinase inhibitors", "dyes", "analysis", "antibodies")] == [
         "kinase inhibitor", "dye", "analysis", "antibody",

@@ -31,12 +31,14 @@ OF_NEIGHBOURS = 0.5
 COVERED = 0.8
 # A word of so many letters may be a part of a longer one: "corticosteroid" is a "steroid".
 _PART = 7
-_WORD = re.compile(r"[a-z0-9]+")
+_WORD = re.compile(r"[a-z0-9~]+")
+# "Non-steroidal" is no steroid and "anti-inflammatory" inflames nothing: with what turns it around, a word is another.
+_TURNED = re.compile(r"\b(non|anti)[- ]?(?=[a-z]{4})")
 _NUMBERS = re.compile(r"\b\d+(?:\.[\d*n]+)+")
 _COMMON = (
     "a an and or the of in on to for with by from that which is are member members agent agents drug drugs compound "
     "compounds molecule molecules medicine medicines substance chemical chemicals receptor receptors class other it "
-    "has role as ec derivative derivatives activity synthesis pathway any all some selective non"
+    "has role as ec derivative derivatives activity synthesis pathway any all some selective"
 )
 _STOP = frozenset(_COMMON.split())
 _SPLIT = re.compile(r"[.;|]\s+|[.;|]$|,\s+(?=(?:an?|the)\s)|\s+and\s+(?=(?:an?|the)\s)|\||;")
@@ -45,7 +47,8 @@ _LEAD = re.compile(r"^(?:the molecule is|it has (?:a )?roles? as|it is|role:|cla
 
 def words_of(text: str) -> list[str]:
     """Stems of the words of a phrase that tell classes apart, without EC numbers."""
-    return [stem(one) for one in _WORD.findall(_NUMBERS.sub(" ", text.lower())) if one not in _STOP]
+    plain = _TURNED.sub(r"\1~", _NUMBERS.sub(" ", text.lower()))
+    return [stem(one) for one in _WORD.findall(plain) if one not in _STOP]
 
 
 def phrases_of(text: str) -> list[str]:
@@ -85,7 +88,9 @@ class PhraseIndex:
     def _holding(self, word: str) -> set[int]:
         if len(word) < _PART:
             return self._of.get(word, set())
-        return set().union(*(some for other, some in self._of.items() if word in other))
+        return set().union(
+            *(some for other, some in self._of.items() if word in other and "~" not in other.replace(word, ""))
+        )
 
 
 @dataclass(frozen=True, eq=False)
