@@ -7,11 +7,24 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ._alignment_umap import alignment_umap
+    from ._annotation_confusion import annotation_confusion
     from ._annotation_umap import annotation_umap
+    from ._audit import audit
+    from ._confidence_calibration import confidence_calibration
     from ._evidence_dotplot import evidence_dotplot
+    from ._score_heatmap import score_heatmap
     from ._training_history import training_history
 
-__all__ = ["alignment_umap", "annotation_umap", "evidence_dotplot", "training_history"]
+__all__ = [
+    "alignment_umap",
+    "annotation_confusion",
+    "annotation_umap",
+    "audit",
+    "confidence_calibration",
+    "evidence_dotplot",
+    "score_heatmap",
+    "training_history",
+]
 
 
 def __getattr__(name: str) -> object:

@@ -9,11 +9,13 @@ import numpy as np
 from .._shown import plotted_name
 from .._slots import Slots, anndata_of
 from ..errors import InputError, MissingKeyError
+from ..knowledge import resolve_labels
 from ._layout import map_of
-from ._style import INK, bare, draw_names, figure_of, finish, map_corner, palette
+from ._style import INK, bare, draw_names, figure_of, finish, map_corner
+from ._style import palette as default_palette
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from anndata import AnnData
     from matplotlib.axes import Axes
@@ -29,6 +31,7 @@ def annotation_umap(
     key: str | None = None,
     basis: str | None = None,
     use_rep: str | None = None,
+    palette: Mapping[str, str] | None = None,
     rng: Rng = None,
     ax: Sequence[Axes] | None = None,
     show: bool | None = None,
@@ -36,7 +39,8 @@ def annotation_umap(
 ) -> Figure | list[Axes] | None:
     """Show what :func:`scbioverse.tl.annotate` found on a map of the cells.
 
-    A thin layer over :func:`scanpy.pl.embedding`. Labels keep their colours in all panels that share categories.
+    A thin layer over :func:`scanpy.pl.embedding`. A label has one colour in all panels, and so has another name
+    of the same Cell Ontology term: "B" and "B cell".
 
     Parameters
     ----------
@@ -51,6 +55,8 @@ def annotation_umap(
         Slot of `obsm` with two columns, drawn as it is. `"X_umap"` where it is there and `use_rep` is not given.
     use_rep
         Slot of `obsm` to make a map from, which is not stored; `"X_bioverse"` where there is no `X_umap`.
+    palette
+        Colours by label, in place of ours or of those in `uns`; labels that it leaves out keep theirs.
     rng
         Seed or generator of the map.
     ax
@@ -90,7 +96,7 @@ def annotation_umap(
     flat, axis_name = map_of(adata, basis=basis, use_rep=use_rep, embedding=slots.embedding(), rng=rng)
     light = ad.AnnData(obs=adata.obs[columns].copy(), obsm={"X_map": flat})
     figure, axes = _new_axes(len(columns)) if ax is None else (figure_of(ax[0]), list(ax))
-    shared = _shared_colours(adata, columns)
+    shared = _shared_colours(adata, columns, palette or {})
     for axis, column in zip(axes, columns, strict=True):
         labels = column in shared
         sc.pl.embedding(
@@ -135,8 +141,8 @@ def _columns(adata: AnnData, color: str | Sequence[str] | None, slots: Slots) ->
     return columns
 
 
-def _shared_colours(adata: AnnData, columns: Sequence[str]) -> dict[str, dict[str, str]]:
-    """Colours of each column of labels. A name that two columns share has one colour."""
+def _shared_colours(adata: AnnData, columns: Sequence[str], given: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """Colours of each column of labels; a name, or two names of one ontology term, have one colour."""
     import pandas as pd
 
     names = {
@@ -145,7 +151,13 @@ def _shared_colours(adata: AnnData, columns: Sequence[str]) -> dict[str, dict[st
         if not pd.api.types.is_numeric_dtype(adata.obs[column])
     }
     every = list(dict.fromkeys(name for its in names.values() for name in its))
-    colours = palette(adata, next(iter(names), ""), every)
+    first = dict(zip(every, every, strict=True))
+    if len(names) > 1:
+        means = [one.cl_id or one.name for one in resolve_labels(every)]
+        of_term = dict(zip(reversed(means), reversed(every), strict=True))
+        first = {name: of_term[term] for name, term in zip(every, means, strict=True)}
+    hues = default_palette(adata, next(iter(names), ""), list(dict.fromkeys(first.values())))
+    colours = {name: hues[one] for name, one in first.items()} | dict(given)
     return {column: {name: colours[name] for name in its} for column, its in names.items()}
 
 

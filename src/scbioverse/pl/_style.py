@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 INK = "#262626"
 FAINT = "#8c8c8c"
 ABSENT = "#d0d0d0"
+COLUMN = 3.5  # inches: 89 mm, one column of a journal
 NOT_TYPES = ("unassigned", "unknown", "nan", "")
 # Nine hues told apart with every common colour vision deficiency, after Paul Tol's "muted" scheme
 # (Technical note SRON/EPS/TN/09-002, 2021), ordered so that the first ones differ most.

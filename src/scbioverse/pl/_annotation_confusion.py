@@ -1,0 +1,87 @@
+"""`sb.pl.annotation_confusion`: published labels against found ones, read with the Cell Ontology."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .._slots import Slots
+from ._agreement import AGREEING, SAME, compared
+from ._matrix import draw_matrix
+from ._style import INK, finish
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+def annotation_confusion(
+    adata: AnnData,
+    *,
+    label_key: str = "cell_type",
+    key: str | None = None,
+    palette: str = "Blues",
+    ax: Axes | None = None,
+    show: bool | None = None,
+    return_fig: bool | None = None,
+) -> Figure | Axes | None:
+    """Show which labels the cells of each published label got.
+
+    A row is a published label, its colours the shares of its cells, which sum to one. Both sides are ordered by the
+    Cell Ontology, so that kin stand side by side. A full frame marks labels of the same term, a dotted one those of
+    which one is a kind of the other: there is no contradiction in "T cell" for a "CD4 T cell".
+
+    Parameters
+    ----------
+    adata
+        Annotated cells with published labels.
+    label_key
+        Column of `obs` with published labels; cells without one, or called unassigned or unknown, are left out.
+    key
+        Stem of the slot names that `annotate` wrote, `"bioverse"` if not given.
+    palette
+        A colour map of matplotlib.
+    ax
+        Where to draw.
+    show
+        Show the figure. Default: yes.
+    return_fig
+        Return the figure and do not show it; `figure.savefig(...)` saves it.
+
+    Returns
+    -------
+    None, the axes if `show=False`, or the figure if `return_fig=True`.
+
+    Raises
+    ------
+    MissingKeyError
+        A column is not there.
+    InputError
+        No cell has both labels.
+
+    Examples
+    --------
+    >>> import scbioverse as sb
+    >>> adata = sb.datasets.pbmc3k()
+    >>> sb.tl.annotate(adata)
+    >>> sb.pl.annotation_confusion(adata, label_key="cell_type")
+    """
+    from matplotlib.patches import Rectangle
+
+    slots = Slots() if key is None else Slots(key)
+    found, _, _ = compared(adata, label_key, slots)
+    names = [f"{name} ({n:,})" for name, n in found.counts.items()]
+    figure, ax = draw_matrix(
+        found.shares.to_numpy(), names, list(found.shares.columns), bar="Share of the row's cells", cmap=palette, ax=ax
+    )
+    for at, relation in np.ndenumerate(found.relations.to_numpy(object)):
+        if relation in AGREEING:
+            style = "-" if relation == SAME else ":"
+            ax.add_patch(
+                Rectangle((at[1] - 0.46, at[0] - 0.46), 0.92, 0.92, fill=False, ec=INK, lw=0.9, ls=style, zorder=3)
+            )
+    ax.set_xlabel("Found label", fontsize=7, color=INK)
+    ax.set_ylabel("Published label (cells)", fontsize=7, color=INK)
+    return finish(figure, ax, show=show, return_fig=return_fig)

@@ -1,0 +1,97 @@
+"""`sb.pl.score_heatmap`: how likely every candidate is in every group of cells."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .._slots import Slots, anndata_of
+from ..errors import MissingKeyError
+from ..get import scores
+from ._matrix import draw_matrix
+from ._style import INK, finish
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+def score_heatmap(
+    adata: AnnData,
+    *,
+    groupby: str | None = None,
+    key: str | None = None,
+    max_labels: int = 30,
+    palette: str = "Blues",
+    ax: Axes | None = None,
+    show: bool | None = None,
+    return_fig: bool | None = None,
+) -> Figure | Axes | None:
+    """Show the mean probability of every candidate in every group of cells.
+
+    A dark cell beside the diagonal is the candidate that a label was nearly given in place of.
+
+    Parameters
+    ----------
+    adata
+        Annotated cells.
+    groupby
+        Column of `obs`, a row each; the label itself if not given.
+    key
+        Stem of the slot names that `annotate` wrote, `"bioverse"` if not given.
+    max_labels
+        Most candidates to show: those with the highest mean probability in any group.
+    palette
+        A colour map of matplotlib.
+    ax
+        Where to draw.
+    show
+        Show the figure. Default: yes.
+    return_fig
+        Return the figure and do not show it; `figure.savefig(...)` saves it.
+
+    Returns
+    -------
+    None, the axes if `show=False`, or the figure if `return_fig=True`.
+
+    Raises
+    ------
+    MissingKeyError
+        The column or the scores are not there.
+
+    Examples
+    --------
+    >>> import scbioverse as sb
+    >>> adata = sb.datasets.pbmc3k()
+    >>> sb.tl.annotate(adata, labels=["B cell", "T cell", "NK cell", "monocyte"])
+    >>> sb.pl.score_heatmap(adata, groupby="cell_type")
+    """
+    slots = Slots() if key is None else Slots(key)
+    adata = anndata_of(adata, holds=slots.label)
+    column = slots.label if groupby is None else groupby
+    if column not in adata.obs:
+        raise MissingKeyError(f"adata.obs has no column {column!r} (found: {list(adata.obs.columns) or 'none'}).")
+    chances = np.exp(scores(adata, key=slots.key).astype(np.float64))
+    groups = adata.obs[column].astype("category").cat.remove_unused_categories()
+    mean = chances.groupby(groups.to_numpy(), observed=True).mean()
+    mean = mean.loc[[one for one in groups.cat.categories if one in mean.index]]
+    kept = mean.max().sort_values(ascending=False, kind="stable").index[:max_labels]
+    mean = mean[[one for one in mean.columns if one in set(kept)]]
+    names = [str(one) for one in mean.index]
+    if groupby is None:
+        # A label and its own candidate meet on the diagonal.
+        order = [one for one in names if one in mean.columns]
+        mean = mean[[*order, *(one for one in mean.columns if one not in set(order))]]
+        names = [*order, *(one for one in names if one not in set(order))]
+        mean.index = mean.index.map(str)
+        mean = mean.loc[names]
+    counts = groups.value_counts()
+    titles = [f"{name} ({int(counts[name]) if name in counts else 0:,})" for name in names]
+    figure, ax = draw_matrix(
+        mean.to_numpy(), titles, [str(one) for one in mean.columns], bar="Mean probability", cmap=palette, ax=ax
+    )
+    ax.set_xlabel("Candidate", fontsize=7, color=INK)
+    ax.set_ylabel(("Label" if groupby is None else str(groupby)) + " (cells)", fontsize=7, color=INK)
+    return finish(figure, ax, show=show, return_fig=return_fig)
