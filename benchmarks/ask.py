@@ -22,7 +22,6 @@ import numpy as np
 import pandas as pd
 
 import scbioverse as sb
-from scbioverse.ask.read import Rules
 
 QUESTIONS = Path(__file__).parent / "questions"
 RESULTS = Path(__file__).parent / "results" / "ask.json"
@@ -223,7 +222,6 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sets", nargs="*", help="names of sets; all if none")
-    parser.add_argument("--reader", choices=("both", "forms"), default="both", help="without accounting: forms")
     parser.add_argument("--show", action="store_true", help="print what was not answered rightly")
     args = parser.parse_args()
     figures = {}
@@ -234,9 +232,6 @@ def main() -> None:
         questions = json.loads(path.read_text(encoding="utf-8"))
         count, spent = {"right": 0, "refused": 0, "wrong": 0}, []
         talk = sb.Chat(adata, model="none-is-loaded", **options)
-        if args.reader == "forms":
-            asked = talk._asked
-            asked._reader = Rules(asked.names)
         for turns in questions:
             found = asked_of(talk, turns)
             outcomes = [verdict(row, answer, truths, everything) for row, answer, _ in found]
@@ -248,7 +243,7 @@ def main() -> None:
         figures[path.stem] = count | {"questions": len(questions), "slowest_s": round(max(spent), 2)}
         said = ", ".join(f"{n} {what}" for what, n in count.items())
         print(f"{path.stem:16} {len(questions):3} questions: {said}; slowest {max(spent):.1f} s")
-    if not args.sets and args.reader == "both":
+    if not args.sets:
         RESULTS.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     if any(one["wrong"] for one in figures.values()):
         raise SystemExit("an answer is wrong")

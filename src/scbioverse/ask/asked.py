@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from ..errors import InputError
 from ..llm.questions import MAX_QUESTION_CHARS, bounded
-from .accounted import Accounted
 from .answer import Answer
 from .link import Names
 from .query import Query, Refusal
+from .read import Grammar
 from .run import run
 from .say import Speech
 
@@ -32,7 +32,7 @@ class Asked:
     nearness
         A model that places the rows, for what only nearness tells.
     reader
-        Turns linked words into a query; by forms and accounting if not given.
+        Turns linked words into a query; by the grammar if not given.
     """
 
     def __init__(self, rows: Rows, nearness: Nearness | None = None, reader: Reader | None = None) -> None:
@@ -48,7 +48,7 @@ class Asked:
     def reader(self) -> Reader:
         """What reads questions."""
         if self._reader is None:
-            self._reader = Accounted(self.names)
+            self._reader = Grammar(self.names)
         return self._reader
 
     def answer(self, question: str | Query, before: Query | None = None) -> Answer:

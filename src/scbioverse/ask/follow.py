@@ -53,7 +53,7 @@ def followed(links: Sequence[Link], before: Query, names: Names) -> Query | Refu
 def _counted(links: Sequence[Link], before: Query) -> Query | Refusal:
     """Read "how many are there?", "how many do not?" and "how many is that?"."""
     that = "THAT" in {one.role for one in links}
-    if (before.want == "fraction") != that or before.against:
+    if (before.want == "fraction" and before.show != "groups") != that or before.against:
         return Refusal(text=_TWICE)
     denied = before.where is not None and "NOT" in {one.role for one in links}
     where = before.where
@@ -156,3 +156,10 @@ def _swapped(held: Where, old: Where, new: Where) -> Where:
     if held == old:
         return new
     return held.model_copy(update={"parts": tuple(_swapped(one, old, new) for one in held.parts)})
+
+
+def referred(query: Query) -> Where | None:
+    """Rows that "these" and "them" mean after a query."""
+    if query.show == "check" or query.want == "fraction":
+        return both(query.among) or query.where
+    return both(query.among, query.where)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -26,7 +27,7 @@ from .bounds import (
 )
 from .grammar import letters, pattern
 from .link import USUAL, Names
-from .query import Where
+from .query import FLIPPED, Where
 from .values import listed
 from .words import Link, key_of
 
@@ -93,18 +94,51 @@ def _listed(links: list[Link], _: Names) -> list[Link]:
     return [joined(links, links[-1].role, Where(op=word, parts=tuple(one.value for one in parts)), items)]
 
 
+# How many of a list: of words that say so.
+_HOW_MANY: dict[str, tuple[Any, int | None]] = {
+    "BOTH": (">=", None), "ALLOF": (">=", None), "EITHER": (">=", 1), "NEITHER": ("=", 0), "ONEOF": ("=", 1),
+    "ATMOSTONE": ("<=", 1), "SEVERALOF": (">", 1),
+}  # fmt: skip
+_MOST_LISTED = 6
+
+
 def _prefixed(links: list[Link], _: Names) -> list[Link]:
+    """Read "both CD3D and LYZ", "neither CD3D nor LYZ", "at least two of CD3D, CD3E and CD3G"."""
     head, held = links[0], next(iter(pick(links, "HAS")))
     items = held.items or (held.value,)
-    ops: dict[str, Any] = {"BOTH": "and", "ALLOF": "and", "EITHER": "or", "NEITHER": "or", "ONEOF": "or"}
-    if len(items) < 2 or (head.role == "BOTH" and held.value.op == "or"):
+    if head.role == "LIMIT":
+        bound: Where = head.value
+        if bound.field or bound.op not in FLIPPED or float(bound.values[0]) % 1:
+            return links
+        sign, number = bound.op, int(bound.values[0])
+    else:
+        sign, number = _HOW_MANY[head.role][0], _HOW_MANY[head.role][1]
+        number = len(items) if number is None else number
+    if not 2 <= len(items) <= _MOST_LISTED or (head.role == "BOTH" and held.value.op == "or"):
         return [joined(links, "MIXED", None)]
-    where = Where(op=ops[head.role], parts=items)
-    # "Not both" is plain; without the word "not A and B" is not.
-    if head.role == "ONEOF":
-        one = Where(op="and", parts=(where, Where(op="and", parts=items).negated()))
-        return [joined(links, "HAS", one if len(items) == 2 else where)] if len(items) == 2 else links
-    return [joined(links, "HAS", where.negated() if head.role == "NEITHER" else where)]
+    return [joined(links, "HAS", _of_list(items, sign, number))]
+
+
+def _of_list(items: tuple[Any, ...], sign: str, number: int) -> Where:
+    """So many of some conditions hold."""
+
+    def least(n: int) -> Where:
+        ways = tuple(Where(op="and", parts=some) if n > 1 else some[0] for some in combinations(items, n))
+        return Where(op="or", parts=ways) if len(ways) > 1 else ways[0]
+
+    if sign in ("<", "<="):
+        return least(number + (sign == "<=")).negated()
+    if sign == ">=" or number in (0, len(items)):
+        return least(max(number, 1)).negated() if number == 0 else least(number)
+    return least(number + 1) if sign == ">" else Where(op="and", parts=(least(number), least(number + 1).negated()))
+
+
+def _not_both(links: list[Link], _: Names) -> list[Link]:
+    """Read "CD4 or CD8A but not both"."""
+    held = next(iter(pick(links, "HAS")))
+    if held.value.op != "or" or len(held.items) != 2:
+        return [joined(links, "MIXED", None)]
+    return [joined(links, "HAS", _of_list(held.items, "=", 1))]
 
 
 def _lack_both(links: list[Link], _: Names) -> list[Link]:
@@ -245,9 +279,9 @@ def _drop(*roles: str) -> Callable[[list[Link], Names], list[Link]]:
     return lambda links, _: [one for one in links if one.role not in roles]
 
 
-def _rename(role: str, source: str) -> Callable[[list[Link], Names], list[Link]]:
+def _rename(role: str, *sources: str) -> Callable[[list[Link], Names], list[Link]]:
     def build(links: list[Link], _: Names) -> list[Link]:
-        held = next(iter(pick(links, source)))
+        held = next(iter(pick(links, *sources)))
         return [replace(held, role=role, said=said_of(links))]
 
     return build
@@ -309,6 +343,12 @@ _AND = "(COMMA? (AND|OR)|COMMA)"
 # In this order, each as often as it fits; then all once more.
 # Neighbours, as roles, and what builds that which stands in their place.
 RULES: tuple[tuple[str, Callable[[list[Link], Names], list[Link]]], ...] = (
+    ("TRUE THERE BE", lambda links, _: [links[2], links[1]]),  # "is it true that there are"
+    ("TRUE", _rename("DO", "TRUE")),
+    # A donor may give cells; of a gene that says nothing.
+    ("(?<=WHERE|ROWS|THAT)(LIST|GIVE)(?!FIELD|HAS)", _rename("HAVE", "LIST", "GIVE")),
+    ("(?<=WHICH COLUMN)(LIST|GIVE)(?!FIELD|HAS)", _rename("HAVE", "LIST", "GIVE")),
+    ("COUNT GENES(?=DO (WHERE|ROWS|IN|OF)+ HAVE STAT)", _gene_number),
     ("BOUND (NUM|HALF) UNIT?", limit),  # "more than 5", "at least half", "above 4 %"
     ("(?<=BE)NUM UNIT(?!OF)", limit),  # "are 50 years old"
     ("NUM UNIT? AFTER", limit),  # "5 or more"
@@ -360,8 +400,9 @@ RULES: tuple[tuple[str, Callable[[list[Link], Names], list[Link]]], ...] = (
     ("RULE", _rename("HAS", "RULE")),
     ("FIELD", _has),  # a gene or an element by itself: some of it
     (f"HAS ({_AND} HAS)+", _listed),
+    ("EITHER? HAS (AND|COMMA)* NOT BOTH", _not_both),
     ("(LACK|LACKING) (BOTH|EITHER) HAS", _lack_both),
-    ("(BOTH|ALLOF|EITHER|NEITHER|ONEOF) HAS TOGETHER?(?!POS|NEG|HAVING)", _prefixed),  # "neither CD3D nor LYZ"
+    ("(BOTH|ALLOF|EITHER|NEITHER|ONEOF|ATMOSTONE|SEVERALOF|LIMIT OF) HAS TOGETHER?(?!POS|NEG|HAVING)", _prefixed),
     ("(?<=HAVE|HAVING|LACK|LACKING|NO)SEEN HAS", _drop("SEEN")),
     ("(NOT|NO) HAS", _not_has),  # "but no fluorine"
     (f"HAS ({_AND} HAS)+", _listed),

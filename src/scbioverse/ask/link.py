@@ -34,6 +34,7 @@ USUAL = {
     "total_counts": r"(total|n)_?(counts?|umis?)(_?rna)?|umis?|umi_?counts?|library_?size",
     "pct_counts_mt": _SHARE + "?_?(counts?_?)?(mt|mito|mitochondrial|mitochondria)_?" + _SHARE + "?",
 }
+_SHORTENED = re.compile(r"([A-Za-z])(\d+)")
 _UNITS: dict[str, dict[str, float]] = {
     "molecule": {"g mol": 1, "g/mol": 1, "da": 1, "dalton": 1, "kda": 1000, "å²": 1, "a2": 1, "å": 1, "angstrom": 1},
     "protein": {"kda": 1, "da": 0.001, "dalton": 0.001},
@@ -42,7 +43,8 @@ _UNITS: dict[str, dict[str, float]] = {
 # A column of ages, and the words that compare by it.
 _AGE = re.compile(r"(donor_?|patient_?)?age(_?(years?|yrs?|in_years))?", re.IGNORECASE)
 _AGE_WORDS = {
-    "age": ("MEASURE", ""), "aged": ("MEASURE", ""), "older": ("MOREM", "most"), "younger": ("MOREM", "least"),
+    "age": ("MEASURE", ""), "how old": ("MEASURE", ""),
+    "aged": ("MEASURE", ""), "older": ("MOREM", "most"), "younger": ("MOREM", "least"),
     "oldest": ("TOPM", "most"), "youngest": ("TOPM", "least"), "year": ("UNIT", ""), "years old": ("UNIT", ""),
     "years of age": ("UNIT", ""),
 }  # fmt: skip
@@ -193,6 +195,11 @@ class Names:
         """Return the condition that a row is in a group."""
         return Where(op="is", field=f"obs:{column}", values=(name,))
 
+    def row(self, link: Link) -> Where:
+        """Return the condition that a row is one of those that a link names."""
+        names = tuple(str(self.rows.adata.obs_names[row]) for row in link.value)
+        return Where(op="is", field="row", values=names, said=link.said)
+
     def _name_rows(self) -> None:
         for said, rows in getattr(self.rows, "row_names", {}).items():
             key = key_of(said)
@@ -257,6 +264,8 @@ class Names:
             content = [one for one in words[at : at + n] if one.one not in ("cell", "+")]
             if at and words[at - 1].key == "non" and len(content) > 1 and link.role == "WHERE":
                 link = Link("MIXED", f"non-{link.said}")
+            if link.role == "TOP" and at and words[at - 1].key == "the":
+                link = replace(link, said=f"the {link.said}")  # "in the most cells", not "in most cells"
             if link.role != "-":
                 found.append(link)
             at += n
@@ -290,7 +299,20 @@ class Names:
             return Link("COMMA" if first.key == "," else "AND" if first.key == "&" else "OR", first.text), 1
         if first.key in ("+", "-", "−"):
             return Link("POS" if first.key == "+" else "NEG", first.text), 1
-        return self.gene(first) or Link("?", first.text), 1
+        return self.gene(first) or self._shortened(first) or Link("?", first.text), 1
+
+    def _shortened(self, word: Word) -> Link | None:
+        """Read "D1" as the one group that it is short for, "donor1"."""
+        found = _SHORTENED.fullmatch(word.text)
+        if found is None:
+            return None
+        meant = re.compile(rf"{found[1]}[a-z]*[ _-]*0*{found[2]}", re.IGNORECASE)
+        held = [
+            (one, name) for one in self.rows.columns for name in self.rows.groups(one).names if meant.fullmatch(name)
+        ]
+        if len(held) != 1:
+            return None
+        return Link("WHERE", word.text, self.value(*held[0]), note=f"Read {word.text!r} as {held[0][1]!r}.")
 
     def known(self, words: list[Word], at: int) -> tuple[Link | None, int]:
         """Return what the longest name that begins at a word stands for, and how many words it has."""

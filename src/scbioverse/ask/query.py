@@ -9,11 +9,12 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 Sign = Literal["<", "<=", "=", "!=", ">=", ">"]
 Op = Literal["is", "<", "<=", "=", "!=", ">=", ">", "between", "missing", "and", "or", "not"]
 Want = Literal[
-    "count", "fraction", "mean", "median", "min", "max", "sum", "groups", "list", "value", "which", "composition",
-    "genes", "markers", "is marker", "differential", "flag", "why", "define", "gene", "describe", "nearest", "search",
+    "count", "fraction", "mean", "median", "std", "min", "max", "sum", "correlation", "groups", "list", "value",
+    "composition", "genes", "markers", "is marker", "differential", "flag", "why", "define", "gene", "describe",
+    "nearest", "search",
 ]  # fmt: skip
 # Numbers of a set of rows; all else is a list or a text.
-MEASURES = frozenset(["count", "fraction", "mean", "median", "min", "max", "sum"])
+MEASURES = frozenset(["count", "fraction", "mean", "median", "std", "min", "max", "sum", "correlation"])
 FLIPPED: dict[str, Sign] = {"<": ">=", "<=": ">", "=": "!=", "!=": "=", ">=": "<", ">": "<="}
 
 
@@ -82,11 +83,11 @@ class Query(BaseModel):
     Attributes
     ----------
     want
-        A number of a set of rows (`"count"`, `"fraction"`, `"mean"`, `"median"`, `"min"`, `"max"`, `"sum"`); `"groups"`
-        of a column; a `"list"` of rows; the `"value"` of `of` for rows; `"which"` groups of `by` the condition holds
-        for; the `"composition"` of the rows by `by`; `"markers"`, `"differential"` genes, `"is marker"`, `"genes"` (how
-        many were measured); groups with a `"flag"`; `"why"`; what is known of a type (`"define"`), of a `"gene"`, of
-        rows (`"describe"`); rows `"nearest"` to one, or to words (`"search"`).
+        A number of a set of rows (`"count"`, `"fraction"`, `"mean"`, `"median"`, `"std"` with n - 1, `"min"`, `"max"`,
+        `"sum"`, Pearson's `"correlation"` of two fields); `"groups"` of a column; a `"list"` of rows; the `"value"` of
+        `of` for rows; the `"composition"` of the rows by `by`; `"markers"`, `"differential"` genes, `"is marker"`,
+        `"genes"` (how many were measured); groups with a `"flag"`; `"why"`; what is known of a type (`"define"`), of a
+        `"gene"`, of rows (`"describe"`); rows `"nearest"` to one, or to words (`"search"`).
     of
         Fields that are measured, see :class:`Where`.
     where
@@ -100,8 +101,10 @@ class Query(BaseModel):
     against
         Sets of rows that are compared; the first is the one asked about.
     show
-        `"rank"`: the most or the least of the groups or rows; `"check"`: yes or no, by `check`; `"groups"`: those
-        whose number passes `check`; `"ratio"` or `"difference"` of the two in `against`; `"value"`: the numbers.
+        `"rank"`: the most or the least of the groups or rows; `"check"`: yes or no, by `check`, of all groups where
+        there are some; `"groups"`: those whose number passes `check`, or whose first side of `against` has more than
+        the second; `"any"`: whether there are such groups; `"ratio"` or `"difference"` of the two in `against`;
+        `"value"`: the numbers.
     check
         Sign and number that a yes needs; for two sets the sign alone counts.
     order, top, nth
@@ -118,12 +121,19 @@ class Query(BaseModel):
     by: str | None = None
     then: str | None = None
     against: tuple[Where, ...] = ()
-    show: Literal["value", "rank", "check", "groups", "ratio", "difference"] = "value"
+    show: Literal["value", "rank", "check", "groups", "any", "ratio", "difference"] = "value"
     check: tuple[Sign, float] | None = None
     order: Literal["most", "least"] = "most"
     top: int | None = Field(default=None, ge=1)
     nth: int | None = Field(default=None, ge=1)
     words: str = ""
+
+    def compared(self, other: Query) -> Query:
+        """Read "compare them with NK cells" after a number: the same number of both, not the genes that differ."""
+        if other.want != "differential" or self.want not in MEASURES:
+            return other
+        where = None if self.want == "count" else self.where
+        return self.model_copy(update={"against": other.against, "where": where, "show": "value"})
 
 
 class Refusal(BaseModel):

@@ -11,20 +11,25 @@ import pandas as pd
 
 from . import genes, tables
 from .cells import LEAST_FRACTION
-from .query import MEASURES, Query, Refusal, both
+from .query import MEASURES, Query, Refusal
 from .result import COMPARE, Result
-from .say import Speech, number, percent
+from .say import Speech, percent
 from .values import listed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
     from .rows import Rows
 
-
 _MOST = 0.5  # cells of which what holds is said of all
+_SHOWN = 40
+# Of the values of one or two fields, (n_fields, n_rows).
+_STATISTICS: dict[str, Callable[[NDArray[np.float64]], Any]] = {
+    "mean": np.mean, "median": np.median, "min": np.min, "max": np.max, "sum": np.sum,
+    "std": lambda held: np.std(held, ddof=1), "correlation": lambda held: np.corrcoef(held)[0, 1],
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,7 @@ def run(query: Query, rows: Rows, speech: Speech | None = None) -> Result | Refu
     if query.want in MEASURES:
         return _measure(query, rows, speech)
     known: dict[str, Callable[[Query, Any, Speech], Result | Refusal]] = {
-        "groups": tables.groups, "list": tables.listing, "value": tables.values, "which": tables.which,
+        "groups": tables.groups, "list": tables.listing, "value": tables.values,
         "composition": tables.composition, "describe": tables.describe, "genes": genes.measured,
         "markers": genes.markers, "is marker": genes.is_marker, "differential": genes.differential,
         "flag": genes.flagged, "why": genes.why, "define": genes.define, "gene": genes.about,
@@ -66,195 +71,238 @@ def run(query: Query, rows: Rows, speech: Speech | None = None) -> Result | Refu
     return known[query.want](query, rows, speech)
 
 
-# ---------------------------------------------------------------- numbers of sets of rows
-
-
-def numbers(query: Query, rows: Rows, mask: NDArray[np.bool_], name: str) -> _Number:
+def number_of(query: Query, rows: Rows, mask: NDArray[np.bool_], name: str) -> _Number:
     """Work out the number that a query wants of some rows."""
-    if query.want == "count":
-        known = mask & ~pd.isna(rows.known(query.where)) if query.where is not None else mask
-        n = int((rows.mask(query.where) & known).sum())
-        return _Number(name, n, n, int(known.sum()))
-    if query.want == "fraction":
-        among = rows.mask(query.among) & mask
+    inside = mask & rows.mask(query.among)
+    if query.want in ("count", "fraction"):
         # Rows of which it cannot be known are in neither number.
-        known = among & ~pd.isna(rows.known(query.where)) if query.where is not None else among
+        known = inside if query.where is None else inside & ~pd.isna(rows.known(query.where))
         n, of = int((rows.mask(query.where) & known).sum()), int(known.sum())
-        return _Number(name, n / of if of else float("nan"), n, of)
-    held = rows.numbers(query.of[0])[rows.mask(both(query.where, query.among)) & mask]
-    held = held[np.isfinite(held)]
-    if not held.size:
-        return _Number(name, float("nan"), 0, 0)
-    return _Number(name, float(getattr(np, query.want)(held)), held.size, held.size)
+        share = n / of if of else float("nan")
+        return _Number(name, n if query.want == "count" else share, n, of)
+    held = np.stack([rows.numbers(one) for one in query.of])[:, inside & rows.mask(query.where)]
+    held = held[:, np.isfinite(held).all(axis=0)]
+    n = held.shape[1]
+    if n < (2 if query.want in ("std", "correlation") else 1):
+        return _Number(name, float("nan"), n, n)
+    with np.errstate(invalid="ignore", divide="ignore"):  # of a field that does not vary there is no correlation
+        return _Number(name, float(_STATISTICS[query.want](held)), n, n)
 
 
 def _sets(query: Query, rows: Rows, speech: Speech) -> list[tuple[str, NDArray[np.bool_]]]:
-    if query.against:
-        return [(speech.short(one), rows.mask(one)) for one in query.against]
-    if query.by is not None:
-        named = [
-            [(name, rows.groups(one).mask(name)) for name in rows.groups(one).names if name.strip()]
-            for one in (query.by, query.then)
-            if one is not None
-        ]
-        return [
-            (", ".join(name for name, _ in some), np.logical_and.reduce([rows.asked, *(mask for _, mask in some)]))
-            for some in product(*named)
-        ]
-    return [("all", rows.asked)]
+    """Name the sets of rows that have a number: groups of the columns, each with the sides that are compared."""
+    axes = [
+        [(name, rows.groups(column).mask(name)) for name in rows.groups(column).names if name.strip()]
+        for column in (query.by, query.then)
+        if column is not None
+    ]
+    axes += [[(speech.short(one), rows.mask(one)) for one in query.against]] if query.against else []
+    sets = [list(zip(*some, strict=True)) for some in product(*axes)] if axes else [(["all"], [rows.asked])]
+    return [(", ".join(names), np.logical_and.reduce([rows.asked, *masks])) for names, masks in sets]
 
 
 def _measure(query: Query, rows: Rows, speech: Speech) -> Result | Refusal:
-    found = [numbers(query, rows, mask, name) for name, mask in _sets(query, rows, speech)]
-    if query.by is not None and query.want != "count":
+    found = [number_of(query, rows, mask, name) for name, mask in _sets(query, rows, speech)]
+    if query.by is not None and query.want != "count" and not query.against:
         found = [one for one in found if one.of]
+    if query.show in ("groups", "any"):
+        found = [one for one in found if one.of or query.against]
     table = pd.DataFrame(
         [(one.name, one.n, one.of, one.value) for one in found], columns=["group", "n", "n_in", query.want]
     )
     if query.want == "count":
         table = table.drop(columns="count").assign(fraction=table["n"] / table["n_in"].replace(0, np.nan))
     if query.of:
-        table.insert(1, "field", query.of[0])
+        table.insert(1, "field", " and ".join(query.of))
     if not found or all(one.value != one.value for one in found):
         return Refusal(text=f"{speech.what(query)}: there is no {rows.noun} of which that can be computed.")
-    shape = "compare" if query.against else "by" if query.by is not None else "one"
-    text = {"one": _one, "by": _by_groups, "compare": _compared}[shape](query, rows, speech, found)
-    return Result(f"{text}{speech.remarks(query, rows)}", table)
+    return Result(f"{_Told(query, rows, speech).text(found)}{speech.remarks(query, rows)}", table)
 
 
-def _one(query: Query, rows: Rows, speech: Speech, found: list[_Number]) -> str:
-    one, what = found[0], speech.what(query)
-    if query.show == "check" and query.check is None:
+class _Told:
+    """Sentences about the numbers of a query."""
+
+    def __init__(self, query: Query, rows: Rows, speech: Speech) -> None:
+        self.query, self.rows, self.speech = query, rows, speech
+        self.what = speech.what(query)
+        self.lowered = self.what[:1].lower() + self.what[1:]
+        self.column = " and ".join(speech.column(one) for one in (query.by, query.then) if one is not None)
+        self.pick = max if query.order == "most" else min
+
+    def text(self, found: list[_Number]) -> str:
+        """Say the numbers as the query wants them shown."""
+        query = self.query
+        if query.by is None:
+            return self.compared(found) if query.against else self.one(found[0])
+        if query.against:
+            return self.pairs(found)
+        order = sorted(found, key=lambda one: (-one.value if query.order == "most" else one.value, one.name))
+        shown = {
+            "groups": self.passing,
+            "any": self.passing,
+            "rank": self.rank,
+            "check": self.all_of,
+            "value": self.each,
+        }
+        return (self.rank_in_each if query.then and query.show == "rank" else shown[query.show])(order)
+
+    # ------------------------------------------------------------ words
+
+    def number(self, one: _Number) -> str:
+        """Show a number with the rows that it is of."""
+        want, noun = self.query.want, self.rows.noun
+        if want == "count":
+            return f"{one.n:,} of {one.of:,} {noun}s" if one.n != one.of else f"{one.n:,} {noun}s"
+        if want == "fraction":
+            return (
+                f"{percent(one.value)} ({one.n:,} of {one.of:,} {noun}s)"
+                if one.of
+                else f"none ({noun}s of that kind: 0)"
+            )
+        if one.value != one.value:
+            return "no value"
+        field = "" if want == "correlation" else self.query.of[0]
+        value = self.speech.value(field, one.value, exact=want not in ("min", "max", "sum"))
+        return f"{value} ({one.n:,} {noun}{'s' if one.n != 1 else ''})"
+
+    def named(self, found: Sequence[_Number]) -> str:
+        """List groups with their numbers."""
+        more = f"; and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+        return "; ".join(f"{self.speech.name(one.name)}: {self.number(one)}" for one in found[:_SHOWN]) + more
+
+    def holds(self, value: float) -> bool:
+        """Whether a number passes the bound that was asked."""
+        sign, bound = self.query.check or (">", 0.0)
+        return COMPARE[sign](value, bound)
+
+    # ------------------------------------------------------------ one number
+
+    def one(self, one: _Number) -> str:
+        """Say one number, or yes or no."""
+        query, said = self.query, self.number(one)
+        if query.show != "check":
+            return f"{self.what}: {said}{self._absent(one)}{self._parts()}."
+        if query.check is not None:
+            return f"{'Yes' if self.holds(one.value) else 'No'}: {self.lowered}: {said}{self._absent(one)}."
         # "Does cluster 5 express CD3D?" names no share: half of the cells are a yes, less than a fifth a no.
         word = "Yes" if one.value > _MOST else "No" if one.value < LEAST_FRACTION else "In part"
-        rule = f"yes: over {_MOST:.0%}, no: under {LEAST_FRACTION:.0%}"
-        return f"{word}: {_lowered(what)}: {_shown(query, speech, one)} ({rule})."
-    if query.show == "check" and query.check is not None:
-        yes = COMPARE[query.check[0]](one.value, query.check[1])
-        return f"{'Yes' if yes else 'No'}: {_lowered(what)}: {_shown(query, speech, one)}{_absent(query, rows, one)}."
-    return f"{what}: {_shown(query, speech, one)}{_absent(query, rows, one)}{_each(query, rows, speech)}."
+        return f"{word}: {self.lowered}: {said} (yes: over {_MOST:.0%}, no: under {LEAST_FRACTION:.0%})."
 
-
-def _each(query: Query, rows: Rows, speech: Speech) -> str:
-    """Say how many rows each of several groups has that were counted together."""
-    if query.want != "count" or query.where is None or query.where.op != "or":
-        return ""
-    parts = query.where.parts
-    if any(one.op != "is" for one in parts) or len({one.field for one in parts}) > 1:
-        return ""
-    return f" ({', '.join(f'{speech.short(one)} {int(rows.mask(one).sum()):,}' for one in parts)})"
-
-
-def _absent(query: Query, rows: Rows, one: _Number) -> str:
-    """Say which names no row has, where nothing was counted."""
-    if query.want != "count" or one.n or query.where is None:
-        return ""
-    lost = [
-        (str(value), leaf.field.removeprefix("obs:"))
-        for leaf in query.where.leaves()
-        if leaf.op == "is" and leaf.field.startswith("obs:")
-        for value in leaf.values
-        if value not in rows.groups(leaf.field.removeprefix("obs:")).names
-    ]
-    return f"; there are no {rows.noun}s labelled {lost[0][0]!r}, or a kind of it, in {lost[0][1]!r}" if lost else ""
-
-
-def _shown(query: Query, speech: Speech, one: _Number) -> str:
-    if query.want == "count":
-        return f"{one.n:,} of {one.of:,} {speech.rows.noun}s" if one.n != one.of else f"{one.n:,} {speech.rows.noun}s"
-    if query.want == "fraction":
-        if not one.of:
-            return f"none ({speech.rows.noun}s of that kind: 0)"
-        return f"{percent(one.value)} ({one.n:,} of {one.of:,} {speech.rows.noun}s)"
-    value = speech.value(query.of[0], one.value, exact=query.want not in ("min", "max", "sum"))
-    return f"{value} ({one.n:,} {speech.rows.noun}{'s' if one.n != 1 else ''})" if one.n else "no value"
-
-
-def _by_groups(query: Query, rows: Rows, speech: Speech, found: list[_Number]) -> str:
-    what, column = _lowered(speech.what(query)), speech.column(query.by)
-    column += f" and {speech.column(query.then)}" if query.then is not None else ""
-    order = sorted(found, key=lambda one: (-one.value if query.order == "most" else one.value, one.name))
-    if query.then is not None and query.show == "rank":
-        inner = [
-            (name, [one for one in found if one.name.endswith(f", {name}")]) for name in rows.groups(query.then).names
-        ]
-        inner = [(name, [one for one in some if one.of and one.n]) for name, some in inner]
-        pick = max if query.order == "most" else min
-        said = []
-        for name, some in inner:
-            end = pick((one.value for one in some), default=None)
-            best = [one for one in some if one.value == end]
-            said += (
-                [
-                    f"{speech.name(name)}: {listed([speech.name(one.name.removesuffix(f', {name}')) for one in best])} "
-                    f"({_shown(query, speech, best[0])})"
-                ]
-                if best
-                else []
-            )
-        head = f"The {query.order} of {speech.column(query.by)} in each of {speech.column(query.then)}"
-        return f"{head}, {what}: {'; '.join(said)}."
-    if query.show == "groups" and query.check is not None:
-        sign, bound = query.check
-        fits = [one for one in order if COMPARE[sign](one.value, bound)]
-        named = "; ".join(f"{speech.name(one.name)} ({_shown(query, speech, one)})" for one in fits[:40])
-        limit = f"{sign} {percent(bound) if query.want == 'fraction' else number(bound)}"
-        return (
-            f"{column} {named}: {len(fits)} of {len(order)} groups with {what} {limit}."
-            if fits
-            else (
-                f"No group of {column} has {what} {limit}; the highest is {speech.name(order[0].name)} "
-                f"({_shown(query, speech, order[0])})."
-            )
+    def _parts(self) -> str:
+        """Say how many rows each of several groups has that were counted together."""
+        held = self.query.where
+        alike = (
+            held is not None
+            and {one.op for one in held.parts} == {"is"}
+            and len({one.field for one in held.parts}) == 1
         )
-    if query.show != "rank":
-        if query.show == "check" and query.check is not None:
-            yes = all(COMPARE[query.check[0]](one.value, query.check[1]) for one in found)
-            what = f"{'Yes' if yes else 'No'}, {'for all' if yes else 'not for all'} of {column}: {what}"
-            return (
-                f"{what}: {'; '.join(f'{speech.name(one.name)}: {_shown(query, speech, one)}' for one in order[:40])}."
+        if held is None or held.op != "or" or not alike or self.query.want != "count":
+            return ""
+        return f" ({', '.join(f'{self.speech.short(one)} {int(self.rows.mask(one).sum()):,}' for one in held.parts)})"
+
+    def _absent(self, one: _Number) -> str:
+        """Say which name no row has, where nothing was counted."""
+        held = self.query.where
+        if self.query.want != "count" or one.n or held is None:
+            return ""
+        columns = [(leaf, leaf.field.removeprefix("obs:")) for leaf in held.leaves() if leaf.op == "is"]
+        columns = [(leaf, name) for leaf, name in columns if name in self.rows.columns]
+        lost = [(str(v), name) for leaf, name in columns for v in leaf.values if v not in self.rows.groups(name).names]
+        said = "; there are no {}s labelled {!r}, or a kind of it, in {!r}"
+        return said.format(self.rows.noun, *lost[0]) if lost else ""
+
+    # ------------------------------------------------------------ two sides
+
+    def compared(self, found: list[_Number]) -> str:
+        """Say the numbers of the sides, and what follows from them."""
+        query, said, values = self.query, self.named(found), [one.value for one in found]
+        first, *others = found
+        if query.show == "check":
+            return f"{'Yes' if self._more(found) else 'No'}: {self.lowered}: {said}."
+        if query.show == "rank":
+            best = listed([self.speech.name(one.name) for one in found if one.value == self.pick(values)])
+            return f"{best}: the {'highest' if query.order == 'most' else 'lowest'} in {self.lowered}: {said}."
+        if query.show == "ratio":
+            ratio = values[0] / values[1] if values[1] else float("inf")
+            return f"Ratio of {first.name} to {others[0].name} ({self.lowered}): {ratio:.4g}. {said}."
+        if query.show == "difference":
+            first, second = found[::-1] if query.order == "least" else found
+            gap = self.speech.gap(query, first.value - second.value)
+            return f"Difference between {first.name} and {second.name} ({self.lowered}): {gap}. {said}."
+        return f"{self.what}: {said}."
+
+    def _more(self, pair: Sequence[_Number]) -> bool:
+        """Whether the first side has more, or less where that was asked."""
+        sign = self.query.check[0] if self.query.check else ">"
+        return COMPARE[sign](pair[0].value, pair[1].value)
+
+    def pairs(self, found: list[_Number]) -> str:
+        """Name the groups in which one side has more than the other."""
+        first, second = (self.speech.short(one) for one in self.query.against)
+        sign = self.query.check[0] if self.query.check else ">"
+        pairs = [(a.name.removesuffix(f", {first}"), a, b) for a, b in zip(found[::2], found[1::2], strict=True)]
+        fits = [(name, a, b) for name, a, b in pairs if self._more((a, b))]
+        shown = [f"{self.speech.name(name)}: {self.number(a)} and {self.number(b)}" for name, a, b in fits[:_SHOWN]]
+        more = f"{'more' if sign == '>' else 'less'} in {first} than in {second}"
+        whole = f"{self.lowered.removeprefix('all ')}: {more}"
+        names = listed([self.speech.name(name) for name, _, _ in fits]) or "None"
+        head = f"{self.column} {names}: {len(fits)} of {len(pairs)} groups, {whole}"
+        return f"{head}: {'; '.join(shown)}." if fits else f"{head}."
+
+    # ------------------------------------------------------------ groups
+
+    def each(self, order: list[_Number]) -> str:
+        """Say the number of every group."""
+        return f"By {self.column}, {self.lowered}: {self.named(order)}."
+
+    def all_of(self, order: list[_Number]) -> str:
+        """Say whether all groups pass."""
+        yes = all(self.holds(one.value) for one in order)
+        return f"{'Yes, for' if yes else 'No, not for'} all of {self.column}: {self.lowered}: {self.named(order)}."
+
+    def passing(self, order: list[_Number]) -> str:
+        """Name the groups whose number passes the bound."""
+        fits = [one for one in order if self.holds(one.value)]
+        if not fits:
+            high = self.query.check is not None and self.query.check[0] in (">", ">=")
+            nearest = order[0] if high else order[-1]
+            most = (
+                f"; the {'highest' if high else 'lowest'} is {self.speech.name(nearest.name)} ({self.number(nearest)})"
             )
-        said = [f"{speech.name(one.name)}: {_shown(query, speech, one)}" for one in order[:40]]
-        more = f"; and {len(order) - 40} more" if len(order) > 40 else ""
-        return f"By {column}, {what}: {'; '.join(said)}{more}."
-    at = (query.nth or 1) - 1
-    if at >= len(order):
-        return f"{column} has only {len(order)} groups."
-    top = query.top or 1
-    best = [one for one in order if one.value == order[at].value] if top == 1 else order[at : at + top]
-    rank = f"number {at + 1} in " if at else "the " + ("highest" if query.order == "most" else "lowest") + " in "
-    head = listed([f"{column} {speech.name(one.name)}" for one in best])
-    values = "; ".join(_shown(query, speech, one) for one in best)
-    rest = [one for one in order if one not in best][:3] if not at else []
-    following = (
-        f" Next: {'; '.join(f'{speech.name(one.name)} ({_shown(query, speech, one)})' for one in rest)}."
-        if rest
-        else ""
-    )
-    tied = f" ({len(best)} tie)" if top == 1 and len(best) > 1 else ""
-    return f"{head}{tied}: {rank}{what}, {values}.{following}"
+            return f"No group of {self.column} fits: {self.speech.passed(self.query)}{most}."
+        names = listed([self.speech.name(one) for one in sorted((one.name for one in fits), key=_numbers_first)])
+        shares = "; ".join(f"{self.speech.name(one.name)} ({self.number(one)})" for one in fits[:_SHOWN])
+        aside = tables.unnamed(self.query.by or "", self.rows, self.rows.asked)
+        head = f"{'Yes: ' if self.query.show == 'any' else ''}{self.column} {names}"
+        groups = f"{len(fits)} group{'s' if len(fits) > 1 else ''}"
+        return f"{head} ({groups}): {self.speech.passed(self.query)}: {shares}.{aside}"
+
+    def rank(self, order: list[_Number]) -> str:
+        """Name the groups at one end, and those that come next."""
+        query, end = self.query, "highest" if self.query.order == "most" else "lowest"
+        at, top = (query.nth or 1) - 1, query.top or 1
+        if at >= len(order):
+            return f"{self.column} has only {len(order)} groups."
+        best = [one for one in order if one.value == order[at].value] if top == 1 else order[at : at + top]
+        head = listed([f"{self.column} {self.speech.name(one.name)}" for one in best])
+        tied = f" ({len(best)} tie)" if top == 1 and len(best) > 1 else ""
+        rank = f"number {at + 1} in" if at else f"the {end} in"
+        rest = [one for one in order if one not in best][:3] if not at else []
+        following = "; ".join(f"{self.speech.name(one.name)} ({self.number(one)})" for one in rest)
+        values = "; ".join(map(self.number, best))
+        return f"{head}{tied}: {rank} {self.lowered}, {values}.{f' Next: {following}.' if rest else ''}"
+
+    def rank_in_each(self, found: list[_Number]) -> str:
+        """Name, in each group of the second column, the group of the first at one end."""
+        said = []
+        for name in self.rows.groups(self.query.then or "").names:
+            some = [one for one in found if one.name.endswith(f", {name}") and one.n]
+            best = [one for one in some if one.value == self.pick(other.value for other in some)]
+            names = [self.speech.name(one.name.removesuffix(f", {name}")) for one in best]
+            said += [f"{self.speech.name(name)}: {listed(names)} ({self.number(best[0])})"] if best else []
+        first, second = self.speech.column(self.query.by), self.speech.column(self.query.then)
+        return f"The {self.query.order} of {first} in each of {second}, {self.lowered}: {'; '.join(said)}."
 
 
-def _compared(query: Query, rows: Rows, speech: Speech, found: list[_Number]) -> str:
-    what, values = speech.what(query), [one.value for one in found]
-    said = "; ".join(f"{speech.name(one.name)}: {_shown(query, speech, one)}" for one in found)
-    if query.show == "check" and query.check is not None:
-        yes = COMPARE[query.check[0]](values[0], values[1])
-        return f"{'Yes' if yes else 'No'}: {_lowered(what)}: {said}."
-    if query.show == "rank":
-        best = (max if query.order == "most" else min)(values)
-        names = listed([speech.name(one.name) for one in found if one.value == best])
-        return f"{names}: the {'highest' if query.order == 'most' else 'lowest'} in {_lowered(what)}: {said}."
-    if query.show == "ratio":
-        ratio = values[0] / values[1] if values[1] else float("inf")
-        return f"Ratio of {found[0].name} to {found[1].name} ({_lowered(what)}): {ratio:.4g}. {said}."
-    if query.show == "difference":
-        found = found[::-1] if query.order == "least" else found
-        gap = found[0].value - found[1].value
-        shown = f"{100 * gap:.2f} percentage points" if query.want == "fraction" else number(gap)
-        return f"Difference between {found[0].name} and {found[1].name} ({_lowered(what)}): {shown}. {said}."
-    return f"{what}: {said}."
-
-
-def _lowered(text: str) -> str:
-    return text[:1].lower() + text[1:]
+def _numbers_first(name: str) -> tuple[int, float, str]:
+    return (0, float(name), name) if name.replace(".", "", 1).isdigit() else (1, 0.0, name)

@@ -148,13 +148,28 @@ class Speech:
             said = f"share of {self.who(query.among)}"
             said += f" that are {self.where(query.where)}" if query.where is not None else ""
         else:
-            said = (
-                f"{query.want} of {listed([self.field(one) for one in query.of])}, {self.who(query.where, query.among)}"
-            )
+            called = {"std": "standard deviation", "correlation": "Pearson correlation"}.get(query.want, query.want)
+            said = f"{called} of {listed([self.field(one) for one in query.of])}, {self.who(query.where, query.among)}"
         if query.check is not None and query.show == "check" and not query.against and query.check != (">", 0):
             bound = percent(query.check[1]) if query.want == "fraction" else number(query.check[1])
             said += f", asked whether {_WORDS[query.check[0]]} {bound}"
         return said[:1].upper() + said[1:]
+
+    def passed(self, query: Query) -> str:
+        """Say what was asked of the number of a group."""
+        what, (sign, bound) = self.what(query.model_copy(update={"check": None})), query.check or (">", 0.0)
+        what = what[:1].lower() + what[1:]
+        if query.want == "count":
+            there = {(">", 0): "there are", ("=", 0): "there are no"}
+            return f"{there.get((sign, bound), f'{_WORDS[sign]} {number(bound)}')} {what.removeprefix('all ')}"
+        if (query.want, sign, bound) == ("fraction", ">", 0.5):
+            who = f"{self.rows.noun}s{f' that are {self.where(query.among)}' if query.among is not None else ''}"
+            return f"more than half of the {who} are {self.where(query.where) if query.where is not None else 'there'}"
+        return f"{what} {_WORDS[sign]} {percent(bound) if query.want == 'fraction' else number(bound)}"
+
+    def gap(self, query: Query, value: float) -> str:
+        """Show a difference of two numbers."""
+        return f"{100 * value:.2f} percentage points" if query.want == "fraction" else number(value)
 
     def remarks(self, query: Query, rows: Rows) -> str:
         """Say what was left out and what may be read otherwise."""

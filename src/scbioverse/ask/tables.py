@@ -82,66 +82,6 @@ def _about(query: Query, column: str) -> bool:
     return query.where is not None and any(leaf.field == f"obs:{column}" for leaf in query.where.leaves())
 
 
-def which(query: Query, rows: Rows, speech: Speech) -> Result | Refusal:
-    """Name the groups of a column for which a condition holds: for any row, or for a share of them."""
-    sign, bound = query.check or (">", 0.0)
-    held = rows.mask(query.where)
-    # Rows of which it cannot be known are in neither number.
-    known = rows.asked if query.where is None else rows.asked & ~pd.isna(rows.known(query.where))
-    found = []
-    for name, mask in rows.sizes(query.by or "", known):
-        n, of = int((held & mask).sum()), int(mask.sum())
-        found.append((name, n, of, n / of))
-    if not found:
-        return Refusal(text=f"There is no {rows.noun} of which that can be computed, by {speech.column(query.by)}.")
-    table = table_of(["group", "n", "n_in", "fraction"], found)
-    # A bound of one or more is a number of rows, as in "more than 100 cells".
-    values = table["fraction"] if 0 < bound < 1 or query.words == "%" else table["n"]
-    by_number = not (0 < bound < 1 or query.words == "%" or (sign, bound) in ((">", 0.0), ("=", 0.0)))
-    fits = table[[COMPARE[sign](float(value), bound) for value in values]].sort_values(
-        "fraction", ascending=False, kind="stable"
-    )
-    said = f"more than half of the {rows.noun}s are" if (sign, bound) == (">", 0.5) else f"there are {rows.noun}s"
-    if (sign, bound) == ("=", 0):
-        said = f"there are no {rows.noun}s"
-    elif (sign, bound) not in ((">", 0.5), (">", 0)):
-        said = f"{sign} {f'{bound:,g} {rows.noun}s' if by_number else f'{percent(bound)} of the {rows.noun}s are'}"
-    what = speech.where(query.where) if query.where is not None else "there"
-    column = speech.column(query.by)
-    if fits.empty:
-        best = table.sort_values("fraction").iloc[-1]
-        most = (
-            f"; the largest share is {percent(best['fraction'])}, in {speech.name(best['group'])}" if best["n"] else ""
-        )
-        if (sign, bound) == ("=", 0):
-            text = f"there are {rows.noun}s {what} in each group of {column}"
-        elif by_number:
-            text = f"no group of {column} has {said} {what}".removesuffix(" there")
-        else:
-            text = f"in no group of {column} {said} {what}"
-        if by_number:
-            most = f"; the most are {int(table['n'].max()):,}"
-        text = f"No: {text}" if query.show == "check" else f"{text[:1].upper()}{text[1:]}"
-        text = f"{text}{most}.{speech.remarks(query, rows)}"
-        return Result(text, table)
-    names = listed([speech.name(one) for one in sorted(fits["group"], key=_numbers_first)])
-    aside = unnamed(query.by or "", rows, known)
-    shares = "; ".join(
-        f"{percent(one.fraction)} in {column} {speech.name(one.group)} ({one.n:,} of {one.n_in:,} {rows.noun}s)"
-        for one in fits.head(_SHOWN).itertuples()
-    )
-    counted = f" ({len(fits)} group{'s' if len(fits) > 1 else ''})"
-    if by_number and query.where is None:
-        what, shares = "", "; ".join(f"{speech.name(one.group)} {one.n:,}" for one in fits.head(_SHOWN).itertuples())
-    yes = "Yes: " if query.show == "check" else ""
-    found_that = f"{said} {what}".strip()
-    return Result(f"{yes}{column} {names}{counted}: {found_that}: {shares}.{aside}{speech.remarks(query, rows)}", table)
-
-
-def _numbers_first(name: str) -> tuple[int, float, str]:
-    return (0, float(name), name) if name.replace(".", "", 1).isdigit() else (1, 0.0, name)
-
-
 # ---------------------------------------------------------------- rows
 
 

@@ -44,6 +44,8 @@ class TypeNames:
         if first.quoted or known > 1 or "cell" in rest[:1] or (first.key,) in self.names.closed:
             return None
         end = rest.index("cell") if "cell" in rest and rest[0] in _JOINTS else 0
+        if NEVER_TYPES & set(rest[1:end]) - _JOINTS:  # "NK or in CD8 T cells"
+            end = 0
         tails = [words[at + 1 + end - n : at + 2 + end] for n in (2, 1, 0) if n < end]
         if not tails and first.text in ("T", "B"):
             tails = [[CELL]]

@@ -1,4 +1,4 @@
-"""Questions that fit no form: answered where one query alone accounts for every word, else not at all."""
+"""Unusual wordings: answered where one query alone accounts for every word, else not at all."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ import pandas as pd
 import pytest
 
 import scbioverse as sb
-from scbioverse.ask.accounted import Accounted
-from scbioverse.ask.read import Rules
+from scbioverse.ask.read import Grammar
 from scbioverse.tl._ask import asked_rows
 
 GENES = ["CD3D", "LYZ", "NKG7", "MS4A1"]
@@ -44,15 +43,11 @@ def tables(adata):
     return t, pd.DataFrame(adata.X, index=t.index, columns=GENES)
 
 
-def by_forms(asked, question):
-    return Rules(asked.names).read(question, asked.names.link(question))
+def read(asked, question):
+    return Grammar(asked.names).read(question, asked.names.link(question))
 
 
-def accounted(asked, question):
-    return Accounted(asked.names).read(question, asked.names.link(question))
-
-
-# Each with the number that pandas gives; none of them has a form.
+# Each with the number that pandas gives.
 NUMBERS = [
     ("How many B cells did donor1 give?", lambda t, x: ((t.cell_type == "B cell") & (t.donor == "donor1")).sum()),
     ("Is the majority of cluster 1 made of B cells?", lambda t, x: (t.cell_type == "B cell")[t.leiden == "1"].mean()),
@@ -62,7 +57,6 @@ NUMBERS = [
 
 @pytest.mark.parametrize(("question", "truth"), NUMBERS)
 def test_one_number_is_that_of_pandas(asked, tables, question, truth):
-    assert by_forms(asked, question).__class__.__name__ == "Refusal"
     answer = asked.answer(question)
     assert answer.computed
     value = answer.evidence["n"][0] if answer.kind == "count" else answer.evidence["fraction"][0]
@@ -109,14 +103,12 @@ def test_sides_keep_their_order(asked, tables, sides):
     ],
 )
 def test_what_has_no_single_reading_is_refused(asked, question):
-    assert not isinstance(accounted(asked, question), sb.ask.Query)
+    assert not isinstance(read(asked, question), sb.ask.Query)
 
 
-def test_a_form_that_is_ambiguous_stays_refused(asked):
-    question = "What is the share of B cells in donor1?"
-    made = by_forms(asked, question)
-    assert "two ways" in made.text
-    assert accounted(asked, question) == made
+def test_both_readings_are_named(asked):
+    made = read(asked, "What is the share of B cells in donor1?")
+    assert "two ways: 'Share of cells donor = donor1 that are labelled B cell' or" in made.text
 
 
 def test_what_goes_on_from_another_question_is_not_read_alone(adata):
@@ -125,8 +117,29 @@ def test_what_goes_on_from_another_question_is_not_read_alone(adata):
     assert not talk.ask("From them, donor1 gave how many?").computed
 
 
-def test_what_forms_read_is_left_as_it_is(asked):
-    for question in ("How many B cells are there?", "Which fraction of T cells expresses CD3D?"):
-        made = by_forms(asked, question)
-        assert isinstance(made, sb.ask.Query)
-        assert accounted(asked, question) == made
+def test_groups_with_more_of_one_side(asked, tables):
+    t, _ = tables
+    answer = asked.answer("Which clusters have more cells in donor1 than in donor2?")
+    counts = t.groupby(["leiden", "donor"]).size().unstack(fill_value=0)
+    more = counts.index[counts["donor1"] > counts["donor2"]]
+    assert answer.computed
+    assert f": {len(more)} of 3 groups" in answer.text
+    assert all(f"{name}: {counts.loc[name, 'donor1']} cells and" in answer.text for name in more)
+
+
+def test_spread_and_correlation(asked, tables):
+    t, x = tables
+    b = t.cell_type == "B cell"
+    answer = asked.answer("What is the standard deviation of n_genes of B cells?")
+    assert answer.evidence["std"].tolist() == [pytest.approx(t.n_genes[b].std())]
+    answer = asked.answer("What is the correlation of LYZ and NKG7 in B cells?")
+    assert answer.evidence["correlation"].tolist() == [pytest.approx(x.LYZ[b].corr(x.NKG7[b]), rel=1e-5)]
+    assert not asked.answer("What is the correlation of LYZ?").computed
+
+
+def test_a_group_is_known_by_its_letter_and_number(asked, tables):
+    t, _ = tables
+    answer = asked.answer("How many cells are in D1?")
+    assert answer.evidence["n"].tolist() == [(t.donor == "donor1").sum()]
+    assert "Read 'D1' as 'donor1'." in answer.text
+    assert not asked.answer("How many cells are in D3?").computed

@@ -1,0 +1,71 @@
+"""Why a question is not answered: the words that stand for nothing, and what can be asked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .query import Refusal
+from .values import listed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .rows import Rows
+    from .words import Link
+
+_CAN_BE_ASKED = {
+    "cell": "numbers, shares and lists of cells by group, cell type, gene or column; means and medians; the most and "
+    "the least; comparisons; marker genes; what a cluster is and why",
+    "molecule": "numbers, shares and lists by property, element, functional group or column; properties of one; the "
+    "most and the least; comparisons",
+    "protein": "numbers, shares and lists by length, mass, amino acid or column; properties of one; the most "
+    "and the least",
+}  # fmt: skip
+_TOLD = {
+    "TWICE": "{said!r} may mean {note}, and these differ: say which.",
+    "NOGENE": "{said!r} was not measured in these data.",
+    "TOOFINE": "The labels are not so fine: of {note} some may be {said!r}, and the data do not say which.",
+    "NOTYPES": "{said!r} is a cell type, but no column of these data says which type a cell is: run "
+    "scbioverse.tl.annotate(adata) first.",
+    "NOGROUP": "There is no group {said!r}: {note}.",
+    "MIXED": "{said!r} can be read in two ways (and, or, not): ask for each by itself.",
+}
+_SHOWN = 8
+
+
+def refused(links: Sequence[Link], rows: Rows) -> Refusal | None:
+    """Say which words stand in the way of an answer, None where none does."""
+    told = next((one for one in links if one.role in _TOLD), None)
+    if told is not None:
+        return Refusal(text=_TOLD[told.role].format(said=told.said, note=told.note), words=(told.said,))
+    words = tuple(one.said for one in links if one.role == "?")
+    if not words:
+        return None
+    verb = "was" if len(words) == 1 else "were"
+    columns = listed([repr(one) for one in [*rows.columns, *rows.measures][:12]]) or "none"
+    text = f"{_quoted(words)} {verb} not understood, so that nothing was computed. {_asked(rows)} Columns: {columns}."
+    return Refusal(text=text, words=words)
+
+
+def not_together(links: Sequence[Link], rows: Rows) -> Refusal:
+    """Refuse words that are known each, and not as a whole."""
+    words = tuple(one.said for one in links)
+    content = [one.said for one in links if one.role not in ("BE", "DO", "IN", "OF", "WHAT", "HAVE")]
+    text = f"It is not clear how {_quoted(content)} go together in this question, so that nothing was computed."
+    return Refusal(text=f"{text} {_asked(rows)}", words=words)
+
+
+def ambiguous(readings: Sequence[str]) -> Refusal:
+    """Refuse a question that can be read in several ways, and name these."""
+    ways = {2: "two"}.get(len(readings), str(len(readings)))
+    return Refusal(
+        text=f"This can be read in {ways} ways: {listed([repr(one) for one in readings], 'or')}. Ask for one."
+    )
+
+
+def _quoted(words: Sequence[str]) -> str:
+    return listed([repr(one[:60]) for one in words[:_SHOWN]])
+
+
+def _asked(rows: Rows) -> str:
+    return f"These data can be asked about {_CAN_BE_ASKED[rows.noun]}."
