@@ -222,3 +222,15 @@ def test_real_cells_fast_and_right():
         assert len(named(rows)) >= 3, name
         assert set(named(rows)) <= supported(rows, name)
     assert {"CD79A", "MS4A1"} <= set(named(evidence[evidence["group"] == "B"]))
+
+
+def test_given_genes_that_set_nothing_apart_are_said():
+    X, groups = counts()
+    given = {"b": ["CD3D", "CD3E"], "t": ["ACTB"]}
+    evidence = group_evidence(X, SYMBOLS, groups, LABELS, given=given)
+    said = write(evidence[evidence["group"] == "b"], "my B")
+    assert "None of the genes that you gave for my B (CD3E and CD3D) sets these cells apart." in said
+    assert "ACTB, which you gave for t, does not set" in write(evidence[evidence["group"] == "t"], "t")
+    evidence = group_evidence(X, SYMBOLS, groups, LABELS, given={"b": ["CD79A", "CD3E"]})
+    assert "you gave for b" in write(evidence[evidence["group"] == "b"], "b")
+    assert "None of the genes" not in write(evidence[evidence["group"] == "b"], "b")

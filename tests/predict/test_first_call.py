@@ -12,8 +12,10 @@ import pytest
 import scbioverse as sb
 from scbioverse.errors import InputError
 from scbioverse.knowledge.levels import lift, says_little
+from scbioverse.predict.candidates import Label
+from scbioverse.predict.decide import Calls
 from scbioverse.predict.find_groups import find_groups
-from scbioverse.predict.first_call import _worth_offering, group_prior
+from scbioverse.predict.first_call import _kinds_beside, _worth_offering, group_prior, groups_told
 from scbioverse.predict.groups import Groups
 from scbioverse.predict.levels import is_nested, name_groups
 
@@ -225,6 +227,26 @@ def test_clusters_of_the_user_are_named(cells: ad.AnnData, nested: BioVerse) -> 
     assert done.obs.groupby("cluster", observed=True)["bioverse_label"].nunique().max() == 1
     assert set(sb.get.labels(done)["cl_id"]) <= {T, B, MONOCYTE}
     assert {"proposed", "read"} <= set(sb.get.groups(done))
+
+
+def test_a_mixture_is_said_to_be_one_and_its_parts_keep_what_was_proposed() -> None:
+    calls = Calls(
+        np.zeros((4, 1), np.float32), [Label("T cell", "", CD4, "", "")], np.zeros(4, np.int64), np.ones(4, np.float32),
+        np.ones(4, bool), np.ones(4, np.float32), np.ones(4, np.float32),
+        [{"group": one, "n": 2, "label": "T cell", "confidence": 1.0, "agreement": 0.9} for one in ("a [1]", "a [2]")],
+    )  # fmt: skip
+    told = [{"proposed": ["T cell"], "alone": {T: 0.5, B: 0.3}}]
+    votes = [{"group": "a", "sample": one} for one in ("1", "2")]
+    rows = groups_told(calls, Groups(["a"], np.zeros(4, np.int64)), told, votes)
+    assert [row["agreement"] for row in rows] == [0.5, 0.5]
+    assert [row["proposed"] for row in rows] == [["T cell"]] * 2
+
+
+def test_a_kind_that_many_cells_are_but_no_group_is_becomes_a_name() -> None:
+    sure = np.repeat([[0.95, 0.05], [0.05, 0.95], [0.3, 0.7]], [90, 6, 20], axis=0)
+    assert _kinds_beside([CD4], [T, B], sure) == {B}
+    assert _kinds_beside([CD4, NAIVE_B], [T, B], sure) == set()
+    assert _kinds_beside([CD4], [T, B], sure[:94]) == set()
 
 
 def test_a_model_that_cannot_name_rows_finds_names_without(

@@ -12,6 +12,8 @@ import scbioverse as sb
 from scbioverse.knowledge.marker_weights import evidence_key, marker_weights
 from scbioverse.predict.candidates import read_labels
 from scbioverse.predict.given_markers import in_words
+from scbioverse.predict.pool import _unshown
+from scbioverse.predict.sources import Batch
 
 if TYPE_CHECKING:
     import anndata as ad
@@ -106,3 +108,15 @@ def test_company_stands_in_the_table_and_the_log(
     assert table.loc["HSC", "cl_id"] == "CL:0000632"
     assert table.loc["HSC", "because"] == "Hepatocyte (liver)"
     assert "HSC -> CL:0000632 (hepatic stellate cell) because of Hepatocyte (liver)" in caplog.text
+
+
+def test_beside_what_holds_it_a_label_has_to_show_the_genes_given_for_it(tiny_model: BioVerse) -> None:
+    labels = read_labels({"T": "CL:0000084", "Exhausted T": ["PDCD1"], "odd": ["CD19"]}, tiny_model)
+    shown = {"|PDCD1": [0.5, -0.1], "|CD19": [-0.1, -0.1]}
+
+    def evidence(keys: list[str]) -> np.ndarray:
+        return np.array([shown[one] for one in keys], np.float32).T
+
+    batch = Batch(tiny_model, np.zeros((2, 1, 4), np.float32), evidence=evidence)
+    assert _unshown(batch, labels, {"weight": 1.0}).tolist() == [[False] * 3, [False, True, False]]
+    assert not _unshown(batch, labels, {"weight": 0.0}).any()

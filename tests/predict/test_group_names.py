@@ -9,8 +9,7 @@ import pytest
 
 import scbioverse as sb
 from scbioverse.predict import group_names
-from scbioverse.predict.group_names import MOST_READ
-from scbioverse.predict.group_reading import some_cells
+from scbioverse.predict.group_reading import CELLS_READ, some_cells
 from scbioverse.predict.pool import Scores
 from tests._precision import FEW
 
@@ -58,7 +57,7 @@ def test_cells_overrule_what_was_written_for_their_mean(
     assert cells.obs["bioverse_text"].iloc[0] in ("platelet", "blood platelet")
     # A text that means no term cannot be tested, and is not offered.
     assert asked["offered"] == ["monocyte", "platelet"]
-    assert asked["read"] == min(len(cells), group_names.MOST_READ)
+    assert asked["read"] == min(len(cells), CELLS_READ)
     called = sum(i % 3 != 2 for i in range(int(str(asked["read"]))))
     np.testing.assert_allclose(cells.obs["bioverse_confidence"], 0.5 * called / int(str(asked["read"])), rtol=FEW)
     assert sb.get.groups(cells)["proposed"].tolist() == [["monocyte", "platelet"]]
@@ -92,8 +91,8 @@ def test_cells_that_are_read_do_not_depend_on_the_order_of_rows() -> None:
     rng = np.random.default_rng(0)
     values = rng.normal(size=(50, 1, 6)).astype(np.float32)
     order = rng.permutation(50)
-    read = some_cells(np.arange(50), values, values.mean(axis=0), MOST_READ)
-    shuffled = some_cells(np.arange(50), values[order], values.mean(axis=0), MOST_READ)
-    assert read.size == MOST_READ
+    read = some_cells(np.arange(50), values, values.mean(axis=0), CELLS_READ)
+    shuffled = some_cells(np.arange(50), values[order], values.mean(axis=0), CELLS_READ)
+    assert read.size == CELLS_READ
     np.testing.assert_array_equal(order[shuffled], read)
-    assert sorted(some_cells(np.arange(3), values, values.mean(axis=0), MOST_READ)) == [0, 1, 2]
+    assert sorted(some_cells(np.arange(3), values, values.mean(axis=0), CELLS_READ)) == [0, 1, 2]

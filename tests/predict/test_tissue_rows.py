@@ -96,3 +96,10 @@ def test_a_wrong_tissue_is_said(cells):
         found = read_tissues(cells, "brain").weighed(sure, IDS)
     assert "brain" in found.record["doubts"]
     assert not read_tissues(cells, "liver").weighed(sure, IDS).record["doubts"]
+
+
+def test_of_a_column_the_value_that_is_doubted_is_named(cells):
+    cells.obs["site"] = ["cerebrum"] * cells.n_obs
+    sure = np.log(np.array([[0.97, 0.01, 0.01, 0.01]] * cells.n_obs))
+    with pytest.warns(UserWarning, match=r"tissue='site' \(cerebrum\): .*rather than"):
+        read_tissues(cells, "site").weighed(sure, IDS)

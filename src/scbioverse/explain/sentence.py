@@ -64,10 +64,15 @@ def reason(label: str, found: Found) -> str:
     else:
         text = _ONLY_WEAK if found.n_supported else _ONE_FAILS if found.n_tested == 1 else _NONE_HOLDS
     said = text.format(claims=_marks(label, found.claims), label=label, n=found.n_tested)
-    return said + (_FEW_CELLS if found.untested else "")
+    lacking = _GIVEN_FAIL[len(found.given) > 1].format(genes=listed(found.given), label=label) if found.given else ""
+    return said + lacking + (_FEW_CELLS if found.untested else "")
 
 
 _FIRST = ["given", "self", "ancestor", "origin"]
+_GIVEN_FAIL = (
+    " {genes}, which you gave for {label}, does not set these cells apart.",
+    " None of the genes that you gave for {label} ({genes}) sets these cells apart.",
+)
 _GIVEN = ("is a marker you gave for ", "are markers you gave for ")
 
 

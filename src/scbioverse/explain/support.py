@@ -176,6 +176,8 @@ class Found:
         `"origin"` where all markers are those of types that tumours come from, else `""`.
     claims
         Supported markers that are worth naming, own ones first, the strongest first, then by type.
+    given
+        Genes that the user gave, where none of them is supported.
     """
 
     n_tested: int
@@ -183,6 +185,7 @@ class Found:
     untested: bool
     kind: str
     claims: list[CheckedClaim]
+    given: tuple[str, ...] = ()
 
 
 def worth_naming(rows: pd.DataFrame, *, most: int = MAX_OWN) -> Found:
@@ -202,13 +205,14 @@ def worth_naming(rows: pd.DataFrame, *, most: int = MAX_OWN) -> Found:
     clear = (held["auc"] >= _CLEAR) & (held["fraction_in"] >= _TIMES * held["fraction_out"])
     origin = held[clear & (held["kind"] == "origin")].head(most)
     broader = held[clear & narrow & (held["kind"] == "ancestor")].head(MAX_BROADER if len(own) else most)
-    named = pd.concat([own, origin, broader])
+    named, given = pd.concat([own, origin, broader]), rows[rows["kind"] == "given"]
     return Found(
         n_tested=len(rows),
         n_supported=len(held),
         untested=bool(rows["p_adj"].isna().all()),
         kind="origin" if len(rows) and (rows["kind"] == "origin").all() else "",
         claims=by_type([_claim(row) for row in named.to_dict("records")]),
+        given=() if given["supported"].any() else tuple(given["gene"]),
     )
 
 

@@ -119,7 +119,8 @@ def groups(adata: AnnData, *, key: str = "bioverse") -> pd.DataFrame:
     Returns
     -------
     One row a group: `group`, `n` rows, `label`, `confidence` (0 to 1), and `agreement`, the share of its rows whose own
-    best label is the group's; where the language model proposed names, `proposed`, and what it read and said, `read`.
+    best label is the group's; where names were found or written, what was `proposed`; where they were found, which
+    broad types its rows are each `alone`, with the share of each, and what the language model `read` and said.
     Of groups that were found (`annotate` without labels), what was recorded: their rows have labels of their own, of
     which the commonest is shown. No rows if every row was labelled by itself. Else rows, labels and confidences are
     those in `obs` now: a group whose rows were cut, joined or renamed since gets a row for each label it holds, with
@@ -142,7 +143,7 @@ def groups(adata: AnnData, *, key: str = "bioverse") -> pd.DataFrame:
         warn_of_changes(adata, slots, "the table of groups")
         return pd.DataFrame(record["found"])
     found = record["groups"]
-    more = [one for one in ("proposed", "read") if any(one in row for row in found)]
+    more = [one for one in ("proposed", "alone", "read") if any(one in row for row in found)]
     table = pd.DataFrame(found, columns=[*_GROUPS, *more])
     return groups_now(adata, slots, record, table) if found else table
 

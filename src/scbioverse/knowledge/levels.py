@@ -19,7 +19,7 @@ Level = Literal["broad", "usual"]
 
 @lru_cache(maxsize=1)
 def _table() -> tuple[dict[str, str], dict[str, str]]:
-    """Level of each listed term; and of some terms what they are called on the usual level."""
+    """Level of each listed term; and of some terms what they are called one level up, whatever the ontology says."""
     rows = read_table("levels.tsv")
     return {row[0]: row[2] for row in rows}, {row[0]: row[3] for row in rows if row[3]}
 
@@ -38,8 +38,8 @@ def lift(cl_id: str, level: Level) -> str:
         `"broad"`, as T cell, neuron, epithelial cell; `"usual"`, as CD4 T cell, GABAergic neuron, enterocyte.
     """
     ontology, (levels, instead) = load_ontology(), _table()
-    if level == "usual" and cl_id in instead:
-        return instead[cl_id]
+    if cl_id in instead and (level == "broad" or levels[cl_id] != level):
+        return instead[cl_id] if level == "usual" else lift(instead[cl_id], level)
     if cl_id not in ontology:
         return cl_id
     steps, queue = {cl_id: 0}, deque([cl_id])

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
     Float = NDArray[np.float32]
 
-# Nearest cells that each cell looks at, those of scanpy.pp.neighbors.
-NEIGHBOURS = 15
+# Nearest cells that each cell looks at. Of 8, 10, 12 and 15 (that of scanpy.pp.neighbors): with more, types of a few
+# dozen cells are not kept apart. Chosen on the development studies that `python -m benchmarks.first_call` reports.
+NEIGHBOURS = 10
 # Modularity at resolution 1 joins types that are alike; from 2 up, more groups get the names that fewer had.
 RESOLUTION = 2.0
 # Groups are found among so many cells; the others join their nearest.
@@ -35,7 +36,7 @@ _ROUNDS = 10
 def find_groups(values: Float, seed: int = 0, *, most_cells: int = MOST_CELLS) -> Groups:
     """Find groups of alike cells.
 
-    Cells are linked that are among each other's 15 nearest (cosine), which keeps rare types apart; the groups are
+    Cells are linked that are among each other's 10 nearest (cosine), which keeps rare types apart; the groups are
     communities of these links (Leiden: Traag et al. 2019, modularity, resolution 2). All is done in an order that
     follows from the cells' own values, so that the order of the rows changes nothing; cells with the same values are
     in the same group. Beyond `most_cells` a sample is grouped, and each other cell joins the group that most of its

@@ -11,11 +11,12 @@ from scipy.special import log_softmax
 from .._logging import logger
 from ..knowledge.candidates import is_within
 from ..knowledge.levels import lift
+from ..knowledge.phrases import canonical_phrase
 from .candidates import own_labels
 from .find_groups import MOST_CELLS, content_keys, find_groups
 from .group_reading import read_groups_of
 from .groups import Groups, group_scores
-from .levels import name_groups
+from .levels import broad_types, name_groups
 from .options import pick_method
 from .pool import Scores, pool, weights_of
 
@@ -35,8 +36,11 @@ if TYPE_CHECKING:
 # group of three or four cells has to be surer, since three alike cells are soon found.
 SURE, SURE_OF_FEW, LARGE = 0.5, 0.8, 0.03
 _FEW = 5
-# Cells that are named one by one where no groups are found.
-_MOST_ALONE = 100
+# So few different cells are named one by one: most of their types have fewer cells than a group needs.
+MOST_ALONE = 60
+# A kind that no group is, but that so many cells are by themselves, each with such a probability, is a name, too: a
+# mixture is named by what most of its cells are.
+OWN_CELLS, OWN_SHARE, OWN_SURE = 5, 0.01, 0.8
 # Of many cells so many of a group are enough to name it by, or all that it has.
 _LEAST_ROWS = 20
 # Best names by the pooled scores that the record shows beside those that the language model said.
@@ -54,8 +58,9 @@ class Found:
     names
         Cell Ontology ids: the names that cells choose among.
     record
-        One dict a group: `proposed` (the pooled scores' best names and what the language model said), `read` (what it
-        said of the mean, and of single cells).
+        One dict a group: `proposed` (the pooled scores' best names and what the language model said), `alone` (shares
+        of its cells by the broad type that each is by itself, the largest three), `read` (what the language model said
+        of the mean, and of single cells).
     n_read
         Means and cells that the language model read.
     tissues
@@ -130,37 +135,46 @@ def find_names(
     tissues: RowTissues | None = None,
 ) -> Found:
     """Name groups by the pooled scores of the vocabulary and the language model's word; parameters as `first_call`."""
-    of_all = find_groups(batch.values, seed) if groups is None else groups
-    if not of_all.names:
-        of_all = _each_alone(batch.values, seed)
+    of_all = _groups_of(batch.values, seed) if groups is None else groups
     rows = _enough(of_all, batch.values, seed)
     part = batch if rows is None else batch.with_genes(rows)
     some = of_all if rows is None else Groups(of_all.names, of_all.codes[rows])
     method = pick_method(batch.model, None, batch.modality)
     weights = weights_of(batch.model, method, vocabulary, batch.modality)
-    pooled = group_scores(pool(part, vocabulary, weights, markers=markers, say=False).log_probs, some).astype(
-        np.float64
-    )
+    own = pool(part, vocabulary, weights, markers=markers, say=False).log_probs
+    pooled = group_scores(own, some).astype(np.float64)
     reading = read_groups_of(part, some, vocabulary)
     ranked = pooled + (0.0 if reading is None else reading.log_probs)
     ids = [str(one) for one in vocabulary.terms]
     if tissues is not None:
         adjusted, tissues = tissues.in_groups(ranked, pooled, ids, of_all)
         ranked = adjusted.astype(np.float64)
+        own = (tissues if rows is None else replace(tissues, codes=tissues.codes[rows])).adjust(own, ids)
     named = name_groups(ranked, ids, of_all.sizes, level)
     names = _worth_offering(named, of_all.sizes, len(batch))
-    record = _record(pooled, reading, vocabulary)
+    kinds, held = broad_types(own, ids)
+    if groups is None:
+        names = sorted({*names, *_kinds_beside(names, kinds, held)})
+    record = _record(pooled, reading, vocabulary, some.mean(np.eye(len(kinds))[held.argmax(axis=1)]), kinds)
     return Found(of_all, names, record, 0 if reading is None else reading.n_read, tissues)
 
 
-def _each_alone(values: Float, seed: int) -> Groups:
-    """Name cells one by one where they are too few, or too unlike, for groups; equal cells are one, many are together.
-
-    Together, cells of several types would get one name: of up to 16 all are each other's nearest.
-    """
+def _groups_of(values: Float, seed: int) -> Groups:
+    """Find groups; few different cells are each one, and many that are alike to none are together."""
     _, codes = np.unique(content_keys(values, seed), return_inverse=True)
     n = int(codes.max()) + 1
-    return Groups([str(i + 1) for i in range(n)], codes) if n <= _MOST_ALONE else Groups(["1"], np.zeros_like(codes))
+    if n <= MOST_ALONE:
+        return Groups([str(i + 1) for i in range(n)], codes)
+    found = find_groups(values, seed)
+    return found if found.names else Groups(["1"], np.zeros_like(codes))
+
+
+def _kinds_beside(names: list[str], kinds: list[str], held: NDArray[np.floating]) -> set[str]:
+    """Broad types that no name is of, but that enough cells are by themselves."""
+    best, sure = held.argmax(axis=1), held.max(axis=1) >= OWN_SURE
+    counts = np.bincount(best[sure], minlength=len(kinds))
+    enough = counts >= max(OWN_CELLS, OWN_SHARE * len(held))
+    return {kinds[i] for i in np.flatnonzero(enough)} - {lift(one, "broad") for one in names}
 
 
 def _enough(groups: Groups, values: Float, seed: int) -> NDArray[np.int64] | None:
@@ -229,17 +243,65 @@ def groups_found(groups: Groups, told: list[dict[str, Any]], calls: Calls) -> li
         same = rows & calls.known & (calls.codes == code) if code >= 0 else rows & ~calls.known
         row = {"group": name, "n": int(rows.sum()), "label": calls.called[code].name if code >= 0 else calls.unknown}
         row |= {"confidence": round(float(calls.confidence[same].mean()), 6)}
-        out.append(row | {"agreement": round(float(same.sum() / rows.sum()), 6)} | more)
+        out.append(row | {"agreement": round(float(same.sum() / rows.sum()), 6)} | _by_name(more))
     return out
 
 
-def _record(pooled: NDArray[np.floating], reading: Reading | None, vocabulary: Candidates) -> list[dict[str, Any]]:
-    """Return what was proposed for each group, and what the language model read and said."""
+def groups_told(
+    calls: Calls, groups: Groups, told: list[dict[str, Any]], votes: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Return what the record says of the user's groups, whose names were found.
+
+    Names that were found are few, and cells of other types agree on the least wrong one. So the agreement is at most
+    the share of cells that are of the label's broad type by themselves, among all types that the model knows.
+
+    Parameters
+    ----------
+    calls
+        Calls of the groups, or of each sample's part of them.
+    groups, told
+        The groups by which names were found, and what was told of each.
+    votes
+        Which parts of groups there are, see :func:`.samples.harmonise_samples`.
+
+    Returns
+    -------
+    The calls' dicts with what was told of each group; of a part, what was told of the whole.
+    """
+    of_name = dict(zip(groups.names, told, strict=True))
+    of_name |= {f"{one['group']} [{one['sample']}]": of_name[one["group"]] for one in votes}
+    ids = {one.name: one.cl_id for one in calls.called}
+    out = []
+    for row in map(dict, calls.groups):
+        more, cl_id = of_name[row["group"]], ids.get(row["label"])
+        if cl_id is not None:
+            of_type = (cl_id, lift(cl_id, "broad"))
+            share = sum(n for kind, n in more["alone"].items() if any(is_within(kind, one) for one in of_type))
+            row |= {"agreement": min(row["agreement"], round(share, 6))}
+        out.append(row | _by_name(more))
+    return out
+
+
+def _by_name(told: dict[str, Any]) -> dict[str, Any]:
+    """Call types by their names instead of ids."""
+    return told | {"alone": {canonical_phrase(one): share for one, share in told["alone"].items()}}
+
+
+def _record(
+    pooled: NDArray[np.floating],
+    reading: Reading | None,
+    vocabulary: Candidates,
+    alone: NDArray[np.floating],
+    kinds: list[str],
+) -> list[dict[str, Any]]:
+    """Return what was proposed for each group, what its cells are by themselves, and what the language model said."""
     best = np.argsort(-pooled, axis=1, kind="stable")[:, :_SHOWN]
     out: list[dict[str, Any]] = []
     for i, row in enumerate(best):
         said = [] if reading is None else reading.said[i]
         proposed = list(dict.fromkeys([vocabulary[int(at)].name for at in row] + said))
         read = {} if reading is None else {"read": {"mean": said[0], "cells": said[1:]}}
-        out.append({"proposed": proposed} | read)
+        most = [at for at in np.argsort(-alone[i], kind="stable")[:_SHOWN] if alone[i, at] > 0]
+        by_cell = {kinds[at]: round(float(alone[i, at]), 4) for at in most}
+        out.append({"proposed": proposed, "alone": by_cell} | read)
     return out

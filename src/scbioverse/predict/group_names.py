@@ -18,7 +18,7 @@ from ..knowledge import load_ontology
 from .candidates import Candidates
 from .decide import Said
 from .free_text import generate_labels
-from .group_reading import some_cells
+from .group_reading import CELLS_READ, some_cells
 from .groups import group_scores
 from .options import pick_method
 from .parents import BROADEST
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from .groups import Groups
     from .sources import Batch
 
-# Cells of a group that are read one by one, beside its mean.
-MOST_READ = 8
 # Labels that a group's cells decide between, the most written first.
 MOST_PROPOSED = 5
 
@@ -47,7 +45,7 @@ def propose(batch: Batch, groups: Groups, *, markers: bool | None = None) -> Sco
     """
     model, values, modality = batch.model, batch.values, batch.modality
     means = groups.mean(values).astype(np.float32)
-    read = [some_cells(np.flatnonzero(groups.codes == i), values, mean, MOST_READ) for i, mean in enumerate(means)]
+    read = [some_cells(np.flatnonzero(groups.codes == i), values, mean, CELLS_READ) for i, mean in enumerate(means)]
     units = np.concatenate([means, values[np.concatenate(read)]])
     written = generate_labels(model, units, modality=modality, batch_size=batch.batch_size)
     table = pd.DataFrame(

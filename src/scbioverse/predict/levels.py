@@ -73,9 +73,7 @@ def name_groups(scores: Float64, cl_ids: Sequence[str], sizes: NDArray[np.intege
     level
         `"broad"`, `"auto"` or `"fine"`.
     """
-    useful = np.array([not says_little(one) for one in cl_ids])
-    terms = [one for one, kept in zip(cl_ids, useful, strict=True) if kept]
-    chances = np.exp(log_softmax(np.asarray(scores, dtype=np.float64)[:, useful], axis=1))
+    terms, chances = _useful(scores, cl_ids)
     broad, of_broad = _summed(chances, terms, lambda one: lift(one, "broad"))
     best = of_broad.argmax(axis=1)
     names = [broad[one] for one in best]
@@ -85,6 +83,25 @@ def name_groups(scores: Float64, cl_ids: Sequence[str], sizes: NDArray[np.intege
         names = _one_down(names, chances, terms, sizes, lambda one: one)
     order = np.argsort(-(np.asarray(sizes) @ of_broad), kind="stable")
     return Named(names, of_broad[np.arange(len(best)), best], [broad[at] for at in order])
+
+
+def broad_types(scores: NDArray[np.floating], cl_ids: Sequence[str]) -> tuple[list[str], Float64]:
+    """Return broad types, and how likely each row is of each: (n, types), summed over their kinds.
+
+    Parameters
+    ----------
+    scores, cl_ids
+        As :func:`name_groups` takes them, of cells or groups.
+    """
+    terms, chances = _useful(scores, cl_ids)
+    return _summed(chances, terms, lambda one: lift(one, "broad"))
+
+
+def _useful(scores: NDArray[np.floating], cl_ids: Sequence[str]) -> tuple[list[str], Float64]:
+    """Terms that are names for a type, and the chances of these alone."""
+    kept = np.array([not says_little(one) for one in cl_ids])
+    terms = [one for one, useful in zip(cl_ids, kept, strict=True) if useful]
+    return terms, np.exp(log_softmax(np.asarray(scores, dtype=np.float64)[:, kept], axis=1))
 
 
 def _summed(chances: Float64, terms: Sequence[str], up: Callable[[str], str]) -> tuple[list[str], Float64]:

@@ -11,6 +11,8 @@ from scipy.special import log_softmax, softmax
 
 from .._logging import logger
 from ..errors import InputError
+from ..knowledge import load_ontology
+from ..knowledge.marker_weights import evidence_key
 from .sources import named_sources
 from .sources.language_model import LanguageModel
 from .sources.markers import Markers
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from .sources import Batch, Source
     from .tissue_rows import RowTissues
 
+# Nats that a label with genes of the user's loses, beside one that holds it, in a cell that expresses none of them.
+NOT_SHOWN = 3.0
 Float = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
@@ -178,7 +182,8 @@ def pool(
         listed = np.zeros(joint.shape, dtype=bool)
         np.put_along_axis(listed, candidates.shortlist, True, axis=1)
         joint[~listed] = -np.inf
-    n_read, note = int(read.sum()), genes.note
+    joint -= NOT_SHOWN * _unshown(batch, candidates, note := genes.note)
+    n_read = int(read.sum())
     if weights.beside:
         note = {**note, "read_by_llm": note["weight"] > 0}
     temperature = weights.temperature
@@ -238,6 +243,20 @@ def _markers(batch: Batch, weights: Weights, wanted: bool | None) -> Markers:
             f"markers=True, but model {batch.model.name!r} has no marker term for this method and {batch.modality!r}."
         )
     return Markers(0.0 if wanted is False else held, required=bool(wanted))
+
+
+def _unshown(batch: Batch, candidates: Candidates, note: Mapping[str, Any]) -> NDArray[np.bool_]:
+    """Labels of which a row shows no gene that the user gave for them, bool (n, m).
+
+    Only where another label is of the same type or one above it, and markers count: what else would tell "exhausted T"
+    from "T cell"? A list of genes that stands alone is judged by its evidence as all labels are.
+    """
+    out, ontology, terms = np.zeros((len(batch), len(candidates)), dtype=bool), load_ontology(), candidates.terms
+    for at, label in enumerate(candidates if batch.evidence is not None and note.get("weight") else ()):
+        term, others = terms[at], [*terms[:at], *terms[at + 1 :]]
+        if label.genes and term and any(one and ontology.is_within(term, one) for one in others):
+            out[:, at] = batch.evidence([evidence_key(None, label.genes)])[:, 0] <= 0
+    return out
 
 
 def _sources(weights: Weights, genes: Markers) -> dict[str, Source]:

@@ -124,7 +124,11 @@ class RowTissues:
             why = doubt(prior.tissue, called, wide=wide)
             if why:
                 said[prior.tissue.name] = why
-                warn(f"tissue={self.record['given']!r}: {why}")
+                given, read = self.record["given"], self.record.get("read", {})
+                # Of a column, the values that were read as this tissue.
+                values = [one for one, found in read.items() if found["id"] == prior.tissue.id and one != given]
+                of = f" ({', '.join(map(shown_name, values))})" if values else ""
+                warn(f"tissue={given!r}{of}: {why}")
         return replace(self, record=self.record | {"doubts": said})
 
 

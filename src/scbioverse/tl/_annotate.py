@@ -20,7 +20,7 @@ from ..predict.candidates import Labels, log_labels, read_labels
 from ..predict.decide import Calls, decide
 from ..predict.embedding import represent_rows
 from ..predict.find_groups import MOST_CELLS
-from ..predict.first_call import first_call, groups_found
+from ..predict.first_call import first_call, groups_found, groups_told
 from ..predict.free_text import write_for
 from ..predict.given_markers import warn_of_unread
 from ..predict.group_names import propose
@@ -179,6 +179,8 @@ def annotate(
         away.warn(slots.elsewhere, auto=auto, given=not options.find)
     if away is None and unknown_threshold == "auto" and scores.said is None and scores.candidates.shortlist is None:
         warn_of_no_terms(scores.candidates)
+    if scores.found is not None and groups is not None:
+        calls = replace(calls, groups=groups_told(calls, scores.found, scores.told or [], votes))
     warn_of_disagreement(calls.groups)
 
     names, ids = [one.name for one in calls.called], [one.cl_id for one in calls.called]
@@ -262,12 +264,8 @@ def _record(options: Options, model: BioVerse, scores: Scores, calls: Calls) -> 
     pooled = config.calibration["cascade"] if options.method == "cascade" and not options.ontology else None
     columns = columns_of(candidates.names)
     proposed = [{"proposed": names} for names in scores.proposed or ()] or [{}] * len(calls.groups)
-    told, found = scores.told or [], []
-    if scores.found is not None and options.groupby is None:
-        found = groups_found(scores.found, told, calls)
-    elif scores.found is not None:
-        of_name = dict(zip(scores.found.names, told, strict=True))
-        proposed = [of_name.get(row["group"], {}) for row in calls.groups]
+    alone = scores.found is not None and options.groupby is None
+    found = groups_found(scores.found, scores.told or [], calls) if alone else []
     return {
         "model": model.name,
         "fingerprint": model.fingerprint(),
