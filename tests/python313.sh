@@ -9,6 +9,7 @@
 set -euo pipefail
 
 [ $# -ge 1 ] || { sed -n '2,8s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 2; }
+command -v debootstrap >/dev/null || { echo "debootstrap is missing: apt-get install debootstrap"; exit 2; }
 [ "$(id -u)" = 0 ] || { echo "debootstrap and chroot need root"; exit 2; }
 tree=$(realpath -m "$1")
 shift
@@ -18,7 +19,7 @@ case "$tree/" in "$here"/*) echo "$tree lies in the checkout; name a folder outs
 
 archive() {
   grep -hsE '^(URIs:|deb )' /etc/apt/sources.list /etc/apt/sources.list.d/*.sources /etc/apt/sources.list.d/*.list |
-    grep -oE '[a-z]+:/[^ ]*/debian/?( |$)' | head -n 1
+    grep -oE '[a-z]+:/[^ ]*/debian/?( |$)' | head -n 1 || true  # one of the files is mostly missing
 }
 
 if [ ! -x "$tree/usr/bin/python3.13" ]; then
