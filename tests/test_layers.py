@@ -26,7 +26,7 @@ ALLOWED: dict[str, set[str]] = {
     "explain": {"encoders", "io", "knowledge", "llm", "models", "pp"},
     "predict": {"encoders", "io", "knowledge", "llm", "models", "nn", "pp"},
     "pl": {"encoders", "explain", "get", "io", "knowledge", "llm", "models", "nn", "predict"},
-    "get": set(),
+    "get": {"io", "knowledge"},
     "train": {"encoders", "io", "knowledge", "llm", "models", "nn"},
     "models": {"encoders", "io", "knowledge", "llm", "nn", "train"},
     "encoders": {"io", "knowledge", "pp"},

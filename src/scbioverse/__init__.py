@@ -6,6 +6,7 @@ Sub-packages load on first use, so that importing the package costs next to noth
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import TYPE_CHECKING
 
 from ._settings import settings
@@ -44,8 +45,19 @@ def __getattr__(name: str) -> object:
     if name in _AT_THE_TOP:
         return getattr(importlib.import_module(_AT_THE_TOP[name], __name__), name)
     if name in _SUBPACKAGES:
-        return importlib.import_module(f".{name}", __name__)
+        found = importlib.import_module(f".{name}", __name__)
+        _give_accessor()
+        return found
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def _give_accessor() -> None:
+    """Make `adata.bioverse` where anndata is there; importing it is not ours to do."""
+    if hasattr(sys.modules.get("anndata"), "register_anndata_namespace"):
+        importlib.import_module(".app.accessor", __name__)
+
+
+_give_accessor()
 
 
 def __dir__() -> list[str]:

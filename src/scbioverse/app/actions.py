@@ -164,7 +164,10 @@ def _rows(args: Mapping[str, Any], n: int) -> NDArray[np.bool_]:
 
 def _packed(values: NDArray[Any]) -> dict[str, str]:
     little = np.ascontiguousarray(values).astype(values.dtype.newbyteorder("<"), copy=False)
-    return {"dtype": f"{values.dtype.kind}{values.dtype.itemsize}", "base64": base64.b64encode(little).decode()}
+    return {
+        "dtype": f"{values.dtype.kind}{values.dtype.itemsize}",
+        "base64": base64.b64encode(little.tobytes()).decode(),
+    }
 
 
 def _table(table: pd.DataFrame) -> dict[str, Any]:

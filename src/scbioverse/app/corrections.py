@@ -44,7 +44,7 @@ class Corrections:
     def __init__(self, labels: pd.Series) -> None:
         held = labels.astype("category")
         self.names = [str(one) for one in held.cat.categories]
-        self.codes = held.cat.codes.to_numpy(np.int32).copy()
+        self.codes: NDArray[np.int32] = np.array(held.cat.codes, dtype=np.int32)
         self._start = self.codes.copy()
         self._done: list[Step] = []
         self._undone: list[Step] = []
@@ -108,7 +108,7 @@ class Corrections:
         """Return the labels of all rows; names that no row has and that were not there at the beginning go."""
         first = int(self._start.max(initial=-1)) + 1
         used = set(np.unique(self.codes).tolist())
-        whole = pd.Categorical.from_codes(self.codes, self.names)
+        whole = pd.Categorical.from_codes(self.codes, pd.Index(self.names, dtype=object))
         return whole.remove_categories([name for i, name in enumerate(self.names) if i >= first and i not in used])
 
     def history(self) -> list[dict[str, object]]:

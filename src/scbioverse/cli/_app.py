@@ -14,6 +14,7 @@ import typer
 
 from .. import __version__
 from ..errors import InputError
+from ._export import export
 from ._models import models
 from ._pages import report
 from ._run import Stopped, listening, run, say
@@ -166,6 +167,7 @@ def embed(
 
 
 app.add_typer(models)
+app.command()(export)
 app.command()(serve)
 app.command()(report)
 

@@ -1,0 +1,128 @@
+"""`sb.get.celltypist`: the tables that CellTypist writes, of our labels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from .._optional import import_optional
+from .._slots import Slots, anndata_of, read_record, records_of
+from .._whole import written_whole
+from ..errors import InputError
+from ._annotations import annotation, scores
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+# What a sheet of Excel holds, its head among them.
+_MOST_ROWS, _MOST_COLUMNS = 1_048_576, 16_384
+
+
+def celltypist(
+    adata: AnnData, *, key: str = "bioverse", path: str | Path | None = None, force: bool = False
+) -> dict[str, pd.DataFrame]:
+    """Return labels and probabilities as the tables that CellTypist writes, for what reads those.
+
+    Names of tables and columns are CellTypist's (`AnnotationResult.to_table`). The numbers are ours: probabilities of
+    the candidates, which sum to 1 over a row, where CellTypist's of each type are apart from those of the others.
+
+    Parameters
+    ----------
+    adata
+        Data that :func:`scbioverse.tl.annotate` wrote to.
+    key
+        The stem that `key_added` was.
+    path
+        Write the tables, too: a folder, for three files `.csv`, or a name that ends in `.xlsx`, for three sheets.
+    force
+        Replace files that exist.
+
+    Returns
+    -------
+    `"predicted_labels"`: `predicted_labels`, and where groups were labelled `over_clustering` (the group) and
+    `majority_voting` (its label), while `predicted_labels` is then each cell's own best candidate; `conf_score`, the
+    highest probability. `"decision_matrix"`: log-probability of each candidate (natural logarithm);
+    `"probability_matrix"`: its exponential.
+
+    Raises
+    ------
+    MissingKeyError
+        There are no annotations with this stem.
+    InputError
+        A file exists, the folder is not there, or the tables are larger than a sheet.
+    OptionalDependencyError
+        `path` ends in `.xlsx`, and openpyxl is not installed.
+
+    Examples
+    --------
+    >>> sb.get.celltypist(adata)["predicted_labels"]
+    >>> sb.get.celltypist(adata, path="labels.xlsx")
+    """
+    slots = Slots(key)
+    adata = anndata_of(adata, holds=slots.label)
+    logs = scores(adata, key=key)
+    shares: pd.DataFrame = np.exp(logs)
+    labels = annotation(adata, key=key)["label"]
+    step = slots.step("annotate")
+    groupby = read_record(adata, step).get("groupby") if step in records_of(adata) else None
+    own = pd.DataFrame({"predicted_labels": labels.astype(object).to_numpy()}, index=adata.obs_names)
+    if groupby is not None and groupby in adata.obs:
+        own["predicted_labels"] = logs.columns.to_numpy()[logs.to_numpy().argmax(axis=1)]
+        own["over_clustering"] = adata.obs[groupby].astype(object).map(str, na_action="ignore").to_numpy()
+        own["majority_voting"] = labels.astype(object).to_numpy()
+    own["conf_score"] = shares.max(axis=1).to_numpy()
+    tables: dict[str, pd.DataFrame] = {"predicted_labels": own, "decision_matrix": logs, "probability_matrix": shares}
+    if path is not None:
+        _write(tables, Path(path), force=force)
+    return tables
+
+
+def _write(tables: dict[str, pd.DataFrame], path: Path, *, force: bool) -> None:
+    """Write all tables or none."""
+    excel = path.suffix.lower() == ".xlsx"
+    folder = path.parent if excel else path
+    if not folder.is_dir():
+        raise InputError(f"there is no folder {folder}: make it first, or name a file that ends in .xlsx.")
+    places = {path: ""} if excel else {path / f"{name}.csv": name for name in tables}
+    for place in places:
+        if place.exists() and not (force and place.is_file()):
+            raise InputError(f"{place} exists. Pass force=True to replace it, or name another place.")
+    for place, name in places.items():
+        with written_whole(place) as fresh:
+            if excel:
+                _write_excel(tables, fresh)
+            else:
+                tables[name].to_csv(fresh, index_label="cell")
+
+
+def _write_excel(tables: dict[str, pd.DataFrame], place: Path) -> None:
+    openpyxl = import_optional("openpyxl", extra="excel", purpose="a table of Excel")
+    from openpyxl.cell import WriteOnlyCell
+    from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
+
+    book = openpyxl.Workbook(write_only=True)
+    for name, table in tables.items():
+        if len(table) >= _MOST_ROWS or table.shape[1] >= _MOST_COLUMNS:
+            raise InputError(
+                f"{name} has {len(table)} rows, more than a sheet of Excel: name a folder, for .csv files."
+            )
+        sheet = book.create_sheet(name)
+
+        def cell(value: object, sheet: object = sheet) -> object:
+            if isinstance(value, float | np.floating):
+                return float(value) if np.isfinite(value) else None
+            if value is None or value is pd.NA:
+                return None
+            # As text: a label that begins with "=" is no formula.
+            made = WriteOnlyCell(sheet, ILLEGAL_CHARACTERS_RE.sub("", str(value)))
+            made.data_type = "s"
+            return made
+
+        sheet.append([cell(one) for one in ("cell", *table.columns)])
+        for index, row in zip(table.index, table.itertuples(index=False), strict=True):
+            sheet.append([cell(index), *(cell(one) for one in row)])
+    with place.open("wb") as file:
+        book.save(file)

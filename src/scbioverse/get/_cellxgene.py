@@ -1,0 +1,319 @@
+"""`sb.get.cellxgene`: annotated data as CELLxGENE takes them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from .._logging import logger
+from .._slots import Slots, anndata_of, read_record, records_of
+from .._warn import warn
+from ..errors import InputError, MissingKeyError
+from ..io import Cells, gene_names, layer_names, var_of
+from ..io.columns import obs_column
+from ..knowledge import load_genes
+from ..knowledge.gencode import gencode_genes
+from ._cellxgene_fields import (
+    FIELDS,
+    REFUSED_TYPES,
+    RESERVED_OBS,
+    RESERVED_UNS,
+    RESERVED_VAR,
+    UNKNOWN,
+    read_field,
+    renamed,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from anndata import AnnData
+    from numpy.typing import NDArray
+
+HUMAN = "NCBITaxon:9606"
+_ENSEMBL = re.compile(r"(ENSG\d{11})(?:\.\d+)?", re.IGNORECASE)
+_MAP = re.compile(r"X_[a-zA-Z][a-zA-Z0-9_.-]*")
+# So many names must be Ensembl ids for a column to hold them; and so many genes must have one.
+_MOST, _LEAST = 0.9, 0.25
+
+
+def cellxgene(
+    adata: AnnData,
+    *,
+    title: str,
+    columns: Mapping[str, str] | None = None,
+    values: Mapping[str, Any] | None = None,
+    key: str = "bioverse",
+    gene_key: str | None = None,
+    layer: str | None = None,
+) -> AnnData:
+    """Return annotated data in the form that CELLxGENE takes (schema 7.1.0, human RNA).
+
+    Genes become Ensembl ids, labels Cell Ontology ids; raw counts stand in `raw.X` beside values in `X`, or in `X`
+    where there are only counts. Names that CELLxGENE keeps to itself get `author_` in front. What is known of the
+    donors is yours to say: fields that were not given are named in a warning. The file is then for the validator of the
+    package cellxgene-schema: `cellxgene-schema validate out.h5ad`.
+
+    Parameters
+    ----------
+    adata
+        Data that :func:`scbioverse.tl.annotate` wrote to; not changed.
+    title
+        Of the data set.
+    columns
+        Column of `obs` for a field: `{"donor_id": "patient"}`. Columns that bear a field's name are taken anyway.
+    values
+        One value of a field for all cells: `{"assay_ontology_term_id": "EFO:0009922", "is_primary_data": True}`.
+    key
+        The stem that `key_added` was.
+    gene_key
+        Column of `var` with gene names. If not given: a column of Ensembl ids if there is one, else the index.
+    layer
+        Where raw counts are; found if not given.
+
+    Returns
+    -------
+    A new AnnData; `obs["cell_type_ontology_term_id"]` is `"unknown"` where a label has no id. `sex`, `ethnicity` and
+    `development_stage` that were not given are `"unknown"`. Genes without an id that GENCODE 48 has are left out; of
+    several columns for one gene the one with most cells stays.
+
+    Raises
+    ------
+    MissingKeyError
+        There are no labels, or no such column.
+    InputError
+        There are no raw counts, cells without any, or names that repeat; or a value is not what its field takes.
+
+    Warns
+    -----
+    UserWarning
+        Fields that are still to be filled in, or were set to `"unknown"`.
+
+    Examples
+    --------
+    >>> values = {"assay_ontology_term_id": "EFO:0009899", "tissue_type": "tissue", "is_primary_data": False}
+    >>> out = sb.get.cellxgene(adata, title="Blood of one donor", values=values, columns={"donor_id": "donor"})
+    """
+    slots = Slots(key)
+    adata = anndata_of(adata, holds=slots.label)
+    if slots.cl_id not in adata.obs:
+        raise MissingKeyError(f"adata.obs has no {slots.cl_id!r}. Run scbioverse.tl.annotate(adata) first.")
+    for what, names in (("cells", adata.obs_names), ("columns of obs", adata.obs.columns)):
+        if not names.is_unique:
+            raise InputError(f"names of {what} repeat; make them unique first: adata.obs_names_make_unique().")
+    if not title.strip():
+        raise InputError("title is empty; say in a few words what the data are.")
+    obs = _obs(adata, slots, columns or {}, values or {})
+    matrices = _matrices(adata, gene_key, layer)
+    import anndata as ad
+
+    maps = {name: held for name, one in adata.obsm.items() if (held := _map_of(name, one)) is not None}
+    if not maps:
+        raise InputError(f"adata.obsm holds no embedding called X_… with two columns (found: {sorted(adata.obsm)}).")
+    out = ad.AnnData(X=matrices["X"], obs=obs, var=matrices["var"], obsm=maps)
+    if "raw" in matrices:
+        out.raw = ad.AnnData(X=matrices["raw"], obs=obs[[]], var=matrices["var"].drop(columns="feature_is_filtered"))
+    out.uns = _uns(adata, obs, title)
+    if "X_umap" in maps:
+        out.uns["default_embedding"] = "X_umap"
+    return out
+
+
+def _obs(adata: AnnData, slots: Slots, columns: Mapping[str, str], values: Mapping[str, Any]) -> pd.DataFrame:
+    known = {**{name: name for name in FIELDS if name in adata.obs}, **columns}
+    for name in (*columns, *values):
+        if name not in FIELDS:
+            raise InputError(f"{name!r} is no field; there are {', '.join(FIELDS)}.")
+        if name in columns and name in values:
+            raise InputError(f"{name} is given as a column and as a value; give one of them.")
+    given = {
+        name: pd.Series([values[name]] * adata.n_obs, index=adata.obs_names)
+        if name in values
+        else obs_column(adata, known[name], f"columns[{name!r}]")
+        for name in FIELDS
+        if name in values or name in known
+    }
+    if "tissue_ontology_term_id" not in given and (tissue := _tissue_given(adata, slots)):
+        given["tissue_ontology_term_id"] = pd.Series([tissue] * adata.n_obs, index=adata.obs_names)
+        logger.info("tissue_ontology_term_id is %s, which annotate was given", tissue)
+    obs = adata.obs.drop(columns=[name for name in FIELDS if name in adata.obs])
+    obs = obs.rename(columns=renamed(obs.columns, (*RESERVED_OBS, "cell_type_ontology_term_id")))
+    for name in obs.columns:  # mixed types, and texts with missing values, cannot be stored
+        if obs[name].dtype == object:
+            obs[name] = obs[name].map(str, na_action="ignore").astype("category")
+    ids = adata.obs[slots.cl_id].astype(object)
+    ids = ids.where(ids.notna() & (ids != "") & ~ids.isin(REFUSED_TYPES), UNKNOWN)
+    obs["cell_type_ontology_term_id"] = ids.astype("category")
+    for name, found in given.items():
+        obs[name] = read_field(name, found)
+    unsaid = [name for name, field in FIELDS.items() if name not in given and field.may_be_unknown]
+    obs = obs.assign(**{name: pd.Categorical([UNKNOWN] * len(obs)) for name in unsaid})
+    missing = [name for name, field in FIELDS.items() if name not in given and not field.may_be_unknown]
+    if missing:
+        listed = "; ".join(f"{name} ({FIELDS[name].example})" for name in missing)
+        warn(f"CELLxGENE asks for more, pass it by values= or columns=: {listed}.")
+    if unsaid:
+        warn(f"{', '.join(unsaid)} {'is' if len(unsaid) == 1 else 'are'} 'unknown': pass what you know.")
+    if n := int((ids == UNKNOWN).sum()):
+        names = sorted(set(adata.obs[slots.label].astype(object)[ids == UNKNOWN].dropna().map(str)))
+        logger.info("%d cells have no Cell Ontology id and are 'unknown': %s", n, ", ".join(names[:10]))
+    return obs
+
+
+def _tissue_given(adata: AnnData, slots: Slots) -> str:
+    """Return the one tissue that `annotate` was told, `""` for none or several; what it guessed is not taken."""
+    step = slots.step("annotate")
+    said = read_record(adata, step).get("tissue") if step in records_of(adata) else None
+    read = said.get("read") if isinstance(said, dict) and said.get("given") else None
+    found = [one["id"] for one in read if isinstance(one, dict) and "id" in one] if isinstance(read, list) else []
+    return str(found[0]) if len(found) == 1 else ""
+
+
+def _matrices(adata: AnnData, gene_key: str | None, layer: str | None) -> dict[str, Any]:
+    """Return `X`, `var` and, where `X` holds no counts, `raw`: float32 CSR, columns by Ensembl id."""
+    source, counts = _counts(adata, layer)
+    ids = _ensembl_ids(adata, source, gene_key)
+    seen = np.asarray((counts > 0).sum(axis=0)).ravel()
+    best: dict[str, int] = {}
+    for at in np.argsort(-seen, kind="stable"):  # of several columns for one gene the one with most cells
+        if ids[at]:
+            best.setdefault(ids[at], int(at))
+    if len(best) < max(1, _LEAST * len(ids)):
+        shown = gene_names(adata, key=gene_key, layer=source)[:3]
+        raise InputError(
+            f"{len(best)} of {len(ids)} genes have an Ensembl id (names: {shown} …). "
+            "Name a column of var with human gene names by gene_key=."
+        )
+    kept = np.sort(np.fromiter(best.values(), np.int64, len(best)))
+    logger.info("%d of %d genes have an Ensembl id of GENCODE 48 and stay", len(kept), len(ids))
+    counts = counts[:, kept]
+    empty = int((np.asarray(counts.sum(axis=1)).ravel() == 0).sum())
+    if empty:
+        raise InputError(
+            f"{empty} cells have no counts; leave them out first: scanpy.pp.filter_cells(adata, min_genes=1)."
+        )
+    var = var_of(adata, source).iloc[kept].copy()
+    names = gene_names(adata, key=gene_key, layer=source)
+    var = var.rename(columns=renamed(var.columns, RESERVED_VAR))
+    var["author_gene_name"] = [names[at] for at in kept]
+    var.index = pd.Index([ids[at] for at in kept], name=None)
+    for name in var.columns:
+        if var[name].dtype == object:
+            var[name] = var[name].map(str, na_action="ignore").fillna("").astype(str)
+    var["feature_is_filtered"] = False
+    if source is None:
+        return {"X": counts, "var": var}
+    final = _final(adata, source, kept)
+    if final is None:
+        logger.info("adata.X holds scaled values, which are left out: X holds the counts")
+        return {"X": counts, "var": var}
+    matrix, filtered = final
+    var["feature_is_filtered"] = filtered
+    return {"X": matrix, "raw": counts, "var": var}
+
+
+def _counts(adata: AnnData, layer: str | None) -> tuple[str | None, Any]:
+    """Find the matrix of raw counts: float32 CSR, and where it stands."""
+    places: Sequence[str | None] = [layer] if layer is not None else [None, "counts", *layer_names(adata), "raw"]
+    for place in dict.fromkeys(places):
+        if place not in (None, "raw") and place not in adata.layers:
+            if layer is not None:
+                raise MissingKeyError(f"adata.layers has no {layer!r} (found: {sorted(adata.layers) or 'nothing'}).")
+            continue
+        if place == "raw" and adata.raw is None:
+            continue
+        blocks = []
+        for _, block in Cells.of(adata, place).blocks():
+            if block.data.size and (block.data.min() < 0 or (block.data != np.rint(block.data)).any()):
+                break
+            blocks.append(block.astype(np.float32))
+        else:
+            found = sparse.csr_matrix(sparse.vstack(blocks))
+            found.eliminate_zeros()
+            return place, found
+    raise InputError(
+        "CELLxGENE asks for raw counts, whole numbers, and "
+        + (
+            f"layer {layer!r} holds none."
+            if layer is not None
+            else "neither X, a layer nor raw holds any: add a layer."
+        )
+    )
+
+
+def _ensembl_ids(adata: AnnData, layer: str | None, gene_key: str | None) -> list[str]:
+    """Ensembl id of each column without its version, `""` where none is known or GENCODE 48 does not have it."""
+    names = gene_names(adata, key=gene_key, layer=layer)
+    if gene_key is None:
+        var = var_of(adata, layer)
+        texts = [list(map(str, var[one])) for one in var.columns if not pd.api.types.is_numeric_dtype(var[one])]
+        names = next((one for one in texts if np.mean([bool(_ENSEMBL.fullmatch(x)) for x in one]) >= _MOST), names)
+    table, taken = load_genes(), gencode_genes()
+    by_symbol: dict[str, str] = {}
+    for one, symbol in table.ensembl.items():
+        if one in taken:
+            by_symbol.setdefault(symbol, one)
+
+    def of(name: str) -> str:
+        match = _ENSEMBL.fullmatch(name)
+        if match:
+            return match[1].upper() if match[1].upper() in taken else ""
+        found = table.lookup(name)
+        return by_symbol.get(found[0], "") if found else ""
+
+    return [of(name) if name else "" for name in names]
+
+
+def _final(adata: AnnData, source: str, kept: NDArray[np.int64]) -> tuple[Any, NDArray[np.bool_]] | None:
+    """Return the values of `X` for the genes of the counts, and which of these `X` lacks; None where it is scaled."""
+    whole = sparse.csr_matrix(sparse.vstack([block for _, block in Cells.of(adata).blocks()])).astype(np.float32)
+    if not np.isfinite(whole.data).all():
+        raise InputError("adata.X holds values that are not finite.")
+    if whole.data.size and whole.data.min() < 0:
+        return None
+    if source != "raw":
+        return whole[:, kept], np.zeros(len(kept), dtype=bool)
+    at = adata.var_names.get_indexer(adata.raw.var_names[kept])
+    held = np.flatnonzero(at >= 0)
+    place = sparse.csr_matrix(
+        (np.ones(held.size, np.float32), (at[held], held)), shape=(adata.n_vars, len(kept)), dtype=np.float32
+    )
+    return sparse.csr_matrix(whole @ place), at < 0
+
+
+def _map_of(name: str, values: Any) -> NDArray[Any] | None:
+    """Return an embedding that CELLxGENE takes, and None for others."""
+    if not _MAP.fullmatch(name) or name.lower() == "x_spatial" or not isinstance(values, np.ndarray):
+        return None
+    numeric = np.issubdtype(values.dtype, np.number)
+    if not numeric or values.ndim != 2 or values.shape[1] < 2 or np.isinf(values).any() or np.isnan(values).all():
+        return None
+    return values
+
+
+def _uns(adata: AnnData, obs: pd.DataFrame, title: str) -> dict[str, Any]:
+    """Return what may stand in `uns`; lists of colours only where their column still bears the name."""
+    names = renamed(adata.uns, RESERVED_UNS)
+    kept: dict[str, Any] = {}
+    for name, value in adata.uns.items():
+        if name.endswith("_colors"):
+            column = obs.get(name.removesuffix("_colors"))
+            fits = column is not None and isinstance(column.dtype, pd.CategoricalDtype)
+            if not fits or len(value) < column.nunique():
+                continue
+            value = np.asarray(value, dtype=str)
+        if (held := _filled(value)) is not None:
+            kept[names.get(name, name)] = held
+    return {**kept, "title": title.strip(), "organism_ontology_term_id": HUMAN}
+
+
+def _filled(value: Any) -> Any:
+    """Return what of a value of `uns` is there: neither None, which the validator's anndata cannot read, nor empty."""
+    if isinstance(value, Mapping):
+        value = {name: held for name, one in value.items() if (held := _filled(one)) is not None}
+    return None if value is None or (hasattr(value, "__len__") and not len(value)) else value
