@@ -12,7 +12,7 @@ import scbioverse
 ROOT = Path(scbioverse.__file__).parent
 # What each package may import from the others. Every package may use the private modules beside it (_errors, _keys …).
 ALLOWED: dict[str, set[str]] = {
-    "app": {"ask", "get", "io", "knowledge", "models", "pl", "tl"},
+    "app": {"ask", "get", "io", "knowledge", "models", "page", "pl", "tl"},
     "cli": {
         *("app", "datasets", "encoders", "get", "io", "knowledge", "llm", "models", "page", "pl", "pp", "tl"),
         "train",

@@ -8,6 +8,7 @@ from anndata import AnnData
 import scbioverse as sb
 from scbioverse._slots import write_record
 from scbioverse.app.shown import Shown
+from tests._browser import browser, page  # noqa: F401
 
 
 def cells(n: int = 60) -> AnnData:

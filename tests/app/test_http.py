@@ -164,12 +164,13 @@ def test_open_and_colour(client: TestClient, shown: Shown) -> None:
 def test_a_label_and_its_evidence(client: TestClient, shown: Shown) -> None:
     name = shown.adata.obs["bioverse_label"].cat.categories[0]
     found = post(client, "label", name=name)
-    assert found["reasons"] == [{"text": f"why {name}", "n": found["n"]}]
-    assert found["evidence"]["rows"][0][0] == "CD79A"
-    assert found["evidence"]["rows"][0][-1] is None  # a number that is none
+    assert found["reason"] == f"why {name}"
+    assert found["evidence"]["rows"] == [["CD79A", 0.9, None]]  # a number that is none
     mine = (shown.labels == name).to_numpy()
-    means = np.exp(shown.adata.obsm["bioverse_scores"][mine]).mean()
-    assert found["alternatives"][0] == {"name": means.idxmax(), "probability": pytest.approx(means.max(), abs=1e-4)}
+    assert found["n"] == mine.sum()
+    means = np.exp(shown.adata.obsm["bioverse_scores"][mine]).mean().drop(name)
+    assert found["alternatives"][0] == {"name": means.idxmax(), "probability": pytest.approx(means.max(), abs=1e-3)}
+    assert post(client, "label", name="of nobody")["n"] == 0
 
 
 def test_ask(client: TestClient, shown: Shown) -> None:
@@ -206,6 +207,7 @@ def test_correct_undo_download_reopen(client: TestClient, visitors: Visitors, sh
     again = guest(Visitors(Shown(out)))
     again.get(f"/?token={TOKEN}")
     assert {one["name"]: one["n"] for one in post(again, "open")["labels"]}[markup] == rows.sum()
+    assert post(again, "label", name=markup)["n"] == rows.sum()
 
 
 def test_corrections_are_not_dropped_for_new_visitors(visitors: Visitors, client: TestClient) -> None:

@@ -92,8 +92,7 @@ def serve(
     label_key
         Column of `obs` with other labels to show and correct.
     basis
-        Slot of `obsm` with the map. Without: `X_umap`, `X_tsne` or `X_draw_graph_fa`, else a map is made of the
-        embedding.
+        Slot of `obsm` with the map. Without: `X_umap`, else a map is made of the embedding.
     groupby, layer, key, model
         For questions, as in :func:`scbioverse.tl.ask`; `layer` and `key` also say which genes the map is coloured by.
     host, port

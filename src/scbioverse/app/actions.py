@@ -11,14 +11,14 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
+from .._shown import shown_name
 from ..errors import InputError
-from .label_facts import facts_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    import pandas as pd
     from numpy.typing import NDArray
 
     from .visitor import Visitor
@@ -53,7 +53,7 @@ def opened(visitor: Visitor, _: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "title": shown.title,
         "n": shown.n,
-        "map": shown.map_name,
+        "map": shown.axes,
         "points": _packed(shown.points),
         "columns": columns,
         "label_name": shown.label_key,
@@ -91,16 +91,14 @@ def genes(visitor: Visitor, args: Mapping[str, Any]) -> dict[str, Any]:
 
 def label(visitor: Visitor, args: Mapping[str, Any]) -> dict[str, Any]:
     """Return why cells have a label: its term, reason, evidence, and what else they could be."""
-    facts = facts_of(visitor.shown, _text(args, "name", 200))
+    name = _text(args, "name", 200)
+    found = visitor.shown.found.get(shown_name(name), {})
+    kept = {one: found.get(one, "") for one in ("cl_id", "term", "reason")}
+    evidence = pd.DataFrame(found.get("evidence", []))
     return {
-        "name": facts.name,
-        "cl_id": facts.cl_id,
-        "term": facts.term,
-        "n": facts.n,
-        "reasons": facts.reasons,
-        "alternatives": facts.alternatives,
-        "evidence": _table(facts.evidence),
-    }
+        "name": name, "n": found.get("n", 0), **kept, "alternatives": found.get("alternatives", []),
+        "evidence": _table(evidence),
+    }  # fmt: skip
 
 
 def ask(visitor: Visitor, args: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,22 +11,20 @@ import pandas as pd
 
 from .._logging import logger
 from .._slots import Slots, anndata_of
-from ..errors import InputError, MissingKeyError
+from ..errors import BioverseError, InputError, MissingKeyError
 from ..io import Cells
 from ..io.columns import obs_column
 from ..knowledge import load_genes
-from ..pl._layout import umap_layout
+from ..page._findings import labels_found
+from ..pl._layout import map_of
 from ..pl._style import palette
 
 if TYPE_CHECKING:
     from anndata import AnnData
     from numpy.typing import NDArray
 
-MAPS = ("X_umap", "X_tsne", "X_draw_graph_fa")
 # A column with more values names rows, not groups: no legend could show it.
 MOST_VALUES = 200
-# Above, a UMAP would keep who opens the page waiting for many minutes.
-MOST_LAID_OUT = 20_000
 _DEPTH = 1e4
 
 
@@ -42,11 +40,18 @@ class Shown:
     label_key
         Column of `obs` with the labels; what `annotate` wrote if None.
     basis
-        Slot of `obsm` with the map. None: `X_umap` or another known one, else a UMAP of the embedding is made.
+        Slot of `obsm` with the map. None: `X_umap`, else a map is made of the embedding.
     groupby, layer, key, model
         As in :func:`scbioverse.tl.ask`.
     title
         What the page calls the data.
+
+    Attributes
+    ----------
+    points, axes
+        float32 (n, 2), the map, and what its axes are called.
+    made
+        Slot that a map which was made here is to be kept in, `""` where the data had one.
 
     Raises
     ------
@@ -77,8 +82,7 @@ class Shown:
         self.groupby = groupby if groupby is not None else None if self.own else self.label_key
         self.cells, self.model, self.title = Cells.of(self.adata, layer, key), model, title
         self.n = int(self.adata.n_obs)
-        self.made_map = False
-        self.map_name, self.points = self._map(basis)
+        self.made, (self.points, self.axes) = self._map(basis)
         self._lock = threading.Lock()
         self.values = lru_cache(maxsize=32)(self._values)
 
@@ -87,35 +91,17 @@ class Shown:
         found = obs_column(self.adata, self.label_key, "label_key", advice=advice)
         return found.astype(object).map(str, na_action="ignore")
 
-    def _map(self, basis: str | None) -> tuple[str, NDArray[np.float32]]:
-        made = f"{self.slots.embedding()}_umap"
-        found = basis or next((one for one in (*MAPS, made) if one in self.adata.obsm), None)
-        if found is not None:
-            if found not in self.adata.obsm:
-                raise MissingKeyError(f"adata.obsm has no {found!r} (found: {sorted(self.adata.obsm) or 'nothing'}).")
-            points = np.asarray(self.adata.obsm[found], np.float32)
-            if points.ndim != 2 or points.shape[1] < 2 or not np.isfinite(points[:, :2]).all():
-                raise InputError(f"adata.obsm[{found!r}] is no map: two columns of finite numbers are needed.")
-            return found, np.ascontiguousarray(points[:, :2])
-        source = next((one for one in (self.slots.embedding(), "X_pca") if one in self.adata.obsm), None)
-        if source is None:
-            raise MissingKeyError(
-                f"adata.obsm holds no map and nothing to make one of (found: {sorted(self.adata.obsm) or 'nothing'}). "
-                "Run scbioverse.tl.embed(adata) or scanpy.tl.umap(adata) first."
-            )
-        values = np.asarray(self.adata.obsm[source], np.float32).reshape(self.adata.n_obs, -1)
-        self.made_map = True
-        if self.n > MOST_LAID_OUT:
-            from sklearn.decomposition import PCA
-
-            logger.warning(
-                "%d cells without a map: the first two principal components of obsm[%r] are shown. Run "
-                "scanpy.pp.neighbors and scanpy.tl.umap first to see a UMAP",
-                *(self.n, source),
-            )
-            return f"{source}_pca", PCA(n_components=2, random_state=0).fit_transform(values).astype(np.float32)
-        logger.info("no map in obsm: a UMAP of obsm[%r] is made", source)
-        return made, umap_layout(values, rng=0)
+    def _map(self, basis: str | None) -> tuple[str, tuple[NDArray[np.float32], str]]:
+        """Return the slot that a map is to be kept in if it was made, `""` if it is the data's, and the map."""
+        slot = f"{self.slots.embedding()}_map"
+        kept = slot if basis is None and "X_umap" not in self.adata.obsm and slot in self.adata.obsm else basis
+        if kept is None and "X_umap" not in self.adata.obsm:
+            logger.info("no map in obsm: one is made of obsm[%r], which takes a while", self.slots.embedding())
+        points, axes = map_of(self.adata, basis=kept, embedding=self.slots.embedding(), rng=0)
+        if points.ndim != 2 or points.shape[1] < 2 or not np.isfinite(points).all():
+            raise InputError(f"adata.obsm[{kept or 'X_umap'!r}] is no map: two columns of finite numbers are needed.")
+        made = slot if kept is None and "X_umap" not in self.adata.obsm else ""
+        return made, (np.ascontiguousarray(points, np.float32), "map" if kept == slot else axes)
 
     @property
     def columns(self) -> list[dict[str, str]]:
@@ -149,6 +135,15 @@ class Shown:
             return {}
         pairs = pd.DataFrame({"name": self.labels, "id": self.adata.obs[self.slots.cl_id].astype(object)})
         return {str(name): str(cl_id) for name, cl_id in pairs.dropna().drop_duplicates("name").to_numpy() if cl_id}
+
+    @cached_property
+    def found(self) -> dict[str, dict[str, Any]]:
+        """What `annotate` recorded of each label that it gave: term, reason, evidence, alternatives."""
+        try:
+            labels, _ = labels_found(self.adata, self.slots) if self.own else ([], [])
+        except BioverseError:  # the record went lost, as after joining data
+            labels = []
+        return {one["name"]: one for one in labels}
 
     @property
     def genes(self) -> dict[str, int]:

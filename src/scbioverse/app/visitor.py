@@ -47,6 +47,8 @@ class Visitor:
         self.saved = 0
         self.lock, self._asking = threading.RLock(), threading.Lock()
         self._adata = _light_copy(shown.adata)
+        if shown.made:  # so that it need not be made again when the file is opened
+            self._adata.obsm[shown.made] = shown.points
         self._seen: bytes = b""
         self._chats: tuple[bytes, Chat] | None = None
 

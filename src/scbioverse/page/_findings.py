@@ -32,7 +32,8 @@ def labels_found(adata: AnnData, slots: Slots) -> tuple[list[dict[str, Any]], li
     """Return one entry a label, the most frequent first, and what was warned of while the tables were read."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
-        table = get.labels(adata, key=slots.key)
+        # Of a label that was not recorded, such as one set by hand, id and term may be missing.
+        table = get.labels(adata, key=slots.key).fillna({"cl_id": "", "term": "", "how": ""})
         claims = _table(get.evidence, adata, slots)
         scores = _table(get.scores, adata, slots)
     table = table[table["n"] > 0].sort_values("n", ascending=False, kind="stable")
@@ -44,9 +45,9 @@ def labels_found(adata: AnnData, slots: Slots) -> tuple[list[dict[str, Any]], li
         out.append(
             {
                 "name": shown_name(row.name),
-                "cl_id": row.cl_id or "",
-                "term": row.term or "",
-                "how": row.how or "",
+                "cl_id": row.cl_id,
+                "term": row.term,
+                "how": row.how,
                 "n": int(row.n),
                 "share": round(float(row.n) / max(adata.n_obs, 1), 6),
                 "confidence": _mean(adata, slots.confidence, mine),

@@ -284,8 +284,8 @@ class Page {
     if (!found) return;
     const { facts } = this.at;
     facts.replaceChildren(h("h3", {}, name), ...(found.cl_id ? [h("p", { class: "sb-note" }, `${found.cl_id}, ${found.term}`)] : []));
-    if (found.n) facts.append(...found.reasons.map((one) => h("p", {}, one.text, h("span", { class: "sb-note" }, ` (${count(one.n)} cells)`))));
-    if (found.alternatives.length) facts.append(h("h4", {}, "What else it could be, mean probability"), ...found.alternatives.map((one) => this.#bar(one.name, one.probability, percent(one.probability))));
+    if (found.reason) facts.append(h("p", {}, found.reason));
+    if (found.alternatives.length) facts.append(h("h4", {}, "What else, by mean probability"), ...found.alternatives.map((one) => this.#bar(one.name, one.probability, percent(one.probability))));
     if (found.evidence.n) facts.append(...evidence(found.evidence, "Evidence, as annotated"));
   }
 
