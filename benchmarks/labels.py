@@ -30,6 +30,8 @@ import numpy as np
 from scbioverse.knowledge import Resolution, load_ontology, resolve_label, resolve_labels
 
 HERE = Path(__file__).parent
+# Beside terms: an expert may as well say that the name is of no cell type.
+NO_TERM = "-"
 LISTS = HERE / "lists" / "published_style.tsv"
 RESULTS = HERE / "results" / "labels.json"
 NEW_STUDIES = ("colorectal_scmetalink_2850_4047g", "lymphoid_organs_330")
@@ -62,8 +64,9 @@ def _cached(name: str) -> Path:
 def kinship(found: str | None, wanted: tuple[str, ...]) -> str:
     """Return how a reading stands to the expert's terms: exact, near (a direct parent or child), related, other."""
     ontology = load_ontology()
-    if found in wanted or (found is None and not wanted):
+    if found in wanted or (found is None and (not wanted or NO_TERM in wanted)):
         return "exact"
+    wanted = tuple(one for one in wanted if one != NO_TERM)
     if found is None or not wanted:
         return "none" if found is None else "other"
     if any(one in (*ontology.parents(found), *ontology.children(found)) for one in wanted):
