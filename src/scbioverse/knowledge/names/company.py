@@ -132,7 +132,7 @@ class _Company:
 
     def _speakers(self, place: str, name: str) -> list[tuple[str, float]]:
         # "HSC1" has the readings of "HSC2": they cannot tell each other which is meant.
-        same = self.readings[name]
+        same = self.readings.get(name)
         return [(other, vote) for other, vote in self.votes.get(place, {}).items() if self.readings[other] != same]
 
     def _choose(self, name: str) -> Resolution:
@@ -163,7 +163,25 @@ class _Company:
             for word, two in zip(words, known, strict=True)
         ]
         found = resolve_label(" ".join(said)) if 1 < len(words) <= _WORDS and said != words else one
-        return _read_as(one, found.cl_id)
+        return _read_as(one, found.cl_id or self._by_parts(one.name))
+
+    def _by_parts(self, name: str) -> str | None:
+        """Read "Neu-mat" by "Neu": what all parts that are known here say together, if they do not disagree."""
+        parts = [part for part in re.split(r"[\W_]+", name) if len(part) > 1 and part != name]
+        found = list(dict.fromkeys(filter(None, map(self._part, parts))))
+        ontology = load_ontology()
+        deepest = max(found, key=lambda one: (ontology.depth(one), one), default=None)
+        return deepest if all(ontology.is_within(deepest, one) for one in found) else None
+
+    def _part(self, part: str) -> str | None:
+        """Read a part of a name as it is read in a list from here; by itself only where that is no guess."""
+        readings = dict(readings_in(part))
+        here = readings.pop(ANY_LIST, None)
+        most, place = max(((self.support(place, part), place) for place in sorted(readings)), default=(0.0, ""))
+        if most >= max(_A_LITTLE, self.strongest * _PART):
+            return readings[place]
+        one = resolve_label(part)
+        return here or (one.cl_id if one.score >= _SURE else None)
 
 
 def _read_as(one: Resolution, cl_id: str | None, *, because: str = "") -> Resolution:
