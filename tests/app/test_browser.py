@@ -183,7 +183,8 @@ def test_everything_by_keys(page: Any, serve: Serve) -> None:
 
 
 def test_colour_by_gene_and_column(page: Any, serve: Serve) -> None:
-    opened(page, serve(apart(300)))
+    adata = apart(300)
+    opened(page, serve(adata))
     before = page.evaluate("document.querySelector('canvas').toDataURL()")
     page.get_by_label("Gene").fill("cd3")
     page.wait_for_selector("#sb-genes option[value=CD3E]", state="attached")
@@ -192,7 +193,12 @@ def test_colour_by_gene_and_column(page: Any, serve: Serve) -> None:
     page.get_by_text("CD3E, ln(1 + expression per 10,000)").wait_for()
     page.wait_for_function("before => document.querySelector('canvas').toDataURL() !== before", arg=before)
     page.get_by_label("Colour by").select_option(label="Confidence")
-    page.get_by_text("Confidence", exact=True).nth(1).wait_for()
+    page.locator(".sb-scale b", has_text="Confidence").wait_for()
+    draw_around(page, adata, CORNERS[3])
+    page.get_by_label("New label").fill("odd cell")
+    page.get_by_label("New label").press("Enter")
+    n = int((adata.obs["cell_type"].cat.codes == 3).sum())
+    page.get_by_text(f"no value in {n} cells").wait_for()
     page.get_by_label("Colour by").select_option(label="cell_type")
     page.get_by_role("button", name="B cell").wait_for()
 

@@ -195,6 +195,9 @@ def test_correct_undo_download_reopen(client: TestClient, visitors: Visitors, sh
     assert post(client, "undo")["corrected"] == 0
     assert post(client, "redo")["corrected"] == rows.sum()
     assert visitors.unsaved() == 1
+    # The map must not show a confidence that was computed for another label.
+    confidence = array(post(client, "values", by="obs:bioverse_confidence")["values"])
+    assert np.isnan(confidence).tolist() == rows.tolist()
     answer = client.get("/download")
     assert 'filename="toy.annotated.h5ad"' in answer.headers["content-disposition"]
     (tmp_path / "out.h5ad").write_bytes(answer.content)

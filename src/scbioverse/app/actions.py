@@ -56,7 +56,7 @@ def opened(visitor: Visitor, _: Mapping[str, Any]) -> dict[str, Any]:
         "map": shown.axes,
         "points": _packed(shown.points),
         "columns": columns,
-        "label_name": shown.label_key,
+        "label_name": "Label" if shown.own else shown.label_key,
         **_labels(visitor),
     }
 
@@ -80,7 +80,8 @@ def _labels(visitor: Visitor) -> dict[str, Any]:
 
 def values(visitor: Visitor, args: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values of a gene (`"gene:CD3E"`) or a column (`"obs:donor"`)."""
-    said, found = visitor.shown.values(_text(args, "by", 200))
+    by = _text(args, "by", 200)
+    said, found = visitor.shown.values(by, visitor.adata().obs)
     return {**said, "values": _packed(found)}
 
 

@@ -84,7 +84,7 @@ class Shown:
         self.n = int(self.adata.n_obs)
         self.made, (self.points, self.axes) = self._map(basis)
         self._lock = threading.Lock()
-        self.values = lru_cache(maxsize=32)(self._values)
+        self.expression = lru_cache(maxsize=32)(self._expression)
 
     def _labels(self) -> pd.Series:
         advice = "Run scbioverse.tl.annotate(adata) first, or name a column of labels with label_key=."
@@ -160,10 +160,17 @@ class Shown:
         """Colour of each name, `"#rrggbb"`; the data's own where `uns` holds them."""
         return list(palette(self.adata, column or self.label_key, names).values())
 
-    def _values(self, by: str) -> tuple[dict[str, Any], NDArray[Any]]:
+    def values(self, by: str, obs: pd.DataFrame) -> tuple[dict[str, Any], NDArray[Any]]:
         """Read what the map is coloured by: `kind` and what a legend says, with a value a row.
 
         Numbers are float32 with NaN for missing; groups int32 codes with -1 for missing.
+
+        Parameters
+        ----------
+        by
+            `"gene:CD3E"` or `"obs:donor"`.
+        obs
+            Columns as a visitor has them.
 
         Raises
         ------
@@ -172,10 +179,10 @@ class Shown:
         """
         kind, _, name = by.partition(":")
         if kind == "gene":
-            return self._expression(name)
-        if kind != "obs" or name not in self.adata.obs:
+            return self.expression(name)
+        if kind != "obs" or name not in obs:
             raise MissingKeyError(f"there is nothing called {name!r} to colour by.")
-        column = obs_column(self.adata, name, "by")
+        column = obs[name]
         if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
             return {"kind": "number", "name": self._said(name), "unit": ""}, column.to_numpy(
                 np.float32, na_value=np.nan

@@ -60,7 +60,7 @@ class Page {
             panel("Colour",
               h("div", { class: "sb-row" },
                 (part.by = h("select", { "aria-label": "Colour by", onchange: () => this.#colour(part.by.value) })),
-                (part.gene = h("input", { placeholder: "or a gene, such as CD3E", "aria-label": "Gene", list: "sb-genes", autocomplete: "off", spellcheck: "false", maxlength: "40",
+                (part.gene = h("input", { placeholder: "Gene, e.g. CD3E", "aria-label": "Gene", list: "sb-genes", autocomplete: "off", spellcheck: "false", maxlength: "40",
                   oninput: () => this.#suggest(), onchange: () => part.gene.value.trim() && this.#colour(`gene:${part.gene.value.trim()}`) })),
                 (part.genes = h("datalist", { id: "sb-genes" }))),
               (part.legend = h("div", { class: "sb-legend" }))),
@@ -115,7 +115,7 @@ class Page {
     at.title.textContent = found.title || "scbioverse";
     document.title = found.title ? `${found.title} · scbioverse` : document.title;
     this.about = `${count(found.n)} cells · ${found.map}`;
-    at.by.replaceChildren(h("option", { value: "label" }, `Label (${found.label_name})`),
+    at.by.replaceChildren(h("option", { value: "label" }, found.label_name),
       ...found.columns.map((one) => h("option", { value: one.by }, one.name)));
     this.map.setPoints(unpacked(found.points));
     this.#take(found);
@@ -140,9 +140,9 @@ class Page {
 
   // ------------------------------------------------------------------ colour
 
-  async #colour(by) {
+  async #colour(by, again = false) {
     const { at } = this;
-    if (by !== "label" && !this.known.has(by)) {
+    if (by !== "label" && (again || !this.known.has(by))) {
       const found = await this.#call("values", { by });
       if (!found) return;
       this.known.set(by, { ...found, values: unpacked(found.values) });
@@ -301,7 +301,11 @@ class Page {
   async #change(action, args = {}) {
     const found = await this.#call(action, args);
     if (!found) return;
+    // Confidence and what else hangs on a label may have changed with it.
+    for (const by of [...this.known.keys()]) if (by.startsWith("obs:") && by !== this.by) this.known.delete(by);
     this.#take(found);
+    this.at.facts.replaceChildren();
+    if (this.by.startsWith("obs:")) await this.#colour(this.by, true);
     if (action === "correct") this.at.label.value = "";
     const said = { correct: "got another label", undo: "have the label before again", redo: "have the new label again" }[action];
     this.at.chosen.textContent = found.changed || action === "correct" ? `${count(found.changed)} cells ${said}.` : "There is nothing to take back.";
