@@ -36,7 +36,7 @@ ALLOWED: dict[str, set[str]] = {
     "io": {"knowledge"},
     "knowledge": set(),
     "datasets": set(),
-    "metrics": set(),
+    "metrics": {"knowledge"},
 }
 NEVER: dict[str, set[str]] = {
     "nn": {"anndata", "pandas", "scanpy", "pathlib", "transformers"},

@@ -92,7 +92,8 @@ def test_rows_without_a_molecule_get_no_text(model: BioVerse, drugs: ad.AnnData,
 def test_reference_gives_the_text_of_a_neighbour(model: BioVerse, drugs: ad.AnnData) -> None:
     new = sb.pp.molecules(["CCCCO", "CCc1ccccc1", "CCCC(=O)O"])
     for choose in ("nearest", "consensus", "aligned"):
-        sb.tl.describe(new, modality="molecule", model=model, reference=drugs, choose=choose, n_neighbors=2)
+        options = {"choose": choose, "n_neighbors": 2, "min_similarity": -1}
+        sb.tl.describe(new, modality="molecule", model=model, reference=drugs, **options)
         source = new.obs["bioverse_description_source"]
         assert new.obs["bioverse_description"].tolist() == drugs.obs["text"][source].tolist()
         if choose != "aligned":
@@ -103,7 +104,7 @@ def test_reference_gives_the_text_of_a_neighbour(model: BioVerse, drugs: ad.AnnD
 def test_a_row_of_the_reference_without_text_is_nobodys_neighbour(model: BioVerse, drugs: ad.AnnData) -> None:
     drugs.obs["text"] = [None, *drugs.obs["text"].tolist()[1:]]
     one = sb.pp.molecules(["CCO"])
-    sb.tl.describe(one, modality="molecule", model=model, reference=drugs)
+    sb.tl.describe(one, modality="molecule", model=model, reference=drugs, min_similarity=0)
     assert one.obs["bioverse_description_source"].tolist() == ["m1"]
 
 

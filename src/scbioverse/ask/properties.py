@@ -66,6 +66,14 @@ MOLECULE = (
     Property("property:rotatable_bonds", "rotatable bonds", "", 0, ("rotatable bond", "rotor"),
              ("more flexible",), ("more rigid",), ("most flexible",), ("most rigid", "least flexible"), counted=True),
     Property("property:heavy_atoms", "heavy atoms", "", 0, ("heavy atom", "non hydrogen atom"), counted=True),
+    Property("property:exact_mass", "exact mass", "Da", 4,
+             ("exact mass", "monoisotopic mass", "exact molecular weight", "accurate mass")),
+    Property("property:qed", "drug-likeness (QED)", "", 2,
+             ("qed", "drug likeness", "druglikeness", "quantitative estimate of drug likeness"),
+             ("more drug like",), ("less drug like",), ("most drug like",), ("least drug like",)),
+    Property("property:isotopes", "atoms with a mass number", "", 0, ("isotope", "isotopic label"), counted=True),
+    Property("property:radical_electrons", "unpaired electrons", "", 0,
+             ("unpaired electron", "radical electron"), counted=True),
     Property("property:stereocentres", "stereocentres", "", 0,
              ("stereocentre", "stereocenter", "chiral centre", "chiral center", "stereogenic centre"),
              counted=True),
@@ -77,6 +85,8 @@ PROTEIN = (
              ("length", "sequence length", "residue", "amino acid", "aa", "number of residues"),
              ("longer", "larger", "bigger"), ("shorter", "smaller"), ("longest", "largest", "biggest"),
              ("shortest", "smallest")),
+    Property("property:pi", "isoelectric point", "", 2, ("isoelectric point", "pi", "isoelectric ph"),
+             ("more basic",), ("more acidic",), ("most basic",), ("most acidic",)),
 )  # fmt: skip
 ELEMENTS = {
     "hydrogen": "H", "lithium": "Li", "boron": "B", "carbon": "C", "nitrogen": "N", "oxygen": "O", "fluorine": "F",

@@ -13,7 +13,7 @@ from ..errors import InputError, MissingKeyError
 from ..llm.questions import MAX_NAME_CHARS, bounded
 from ..pp._functional_groups import GROUPS
 from ..pp._molecule_properties import element_count, molecule_formula, molecule_property
-from ..pp._protein_properties import protein_mass
+from ..pp._protein_properties import isoelectric_point, protein_mass
 from ..pp._sequences import clean_sequence
 from ..pp._smiles import parse_smiles
 from .rows import Rows
@@ -34,7 +34,7 @@ NAME_COLUMN = "name"
 # Columns of the table makers that are worked out here, or say how the table was made.
 _OWN = (
     "n_heavy_atoms", "formal_charge", "n_stereo", "n_stereo_unset", "length", "valid", "charge", "weight", "left_out",
-    "canonical_smiles", "problem", "duplicate_of", "description", NAME_COLUMN,
+    "canonical_smiles", "problem", "duplicate_of", "n_isotopes", "n_radical_electrons", "description", NAME_COLUMN,
 )  # fmt: skip
 _LONGEST_NAME = 200
 _OF_STRUCTURES = ("property:", "element:", "group:", "rule")
@@ -176,9 +176,11 @@ class Sequences(Rows):
         return {
             "residue": lambda one: one.text.count(name),
             "share": lambda one: one.text.count(name) / max(1, len(one.text)),
-            "property": {"mass": lambda one: protein_mass(one.text) / 1000, "length": lambda one: len(one.text)}.get(
-                name
-            ),
+            "property": {
+                "mass": lambda one: protein_mass(one.text) / 1000,
+                "length": lambda one: len(one.text),
+                "pi": lambda one: isoelectric_point(one.text),
+            }.get(name),
         }.get(kind)
 
     def described(self, rows: list[int], speech: Speech) -> Result:

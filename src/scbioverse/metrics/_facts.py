@@ -2,28 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
+from ..knowledge.captions import named_classes, named_roles
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
-
-# A sentence ends at a full stop before white space and a capital: "EC 1.1.1.1 inhibitor" is one.
-_SENTENCE = re.compile(r"(?<=[.])\s+(?=[A-Z])")
-_ROLE = re.compile(r"(?:it )?has (?:a )?roles? as ", re.IGNORECASE)
-_CLASS = re.compile(r"it is (?=(?:an?|the|one|member)\b)", re.IGNORECASE)
-# "It is a conjugate base of ..." relates two molecules; it names no class.
-_RELATION = re.compile(
-    r"(?:an? |the )?(?:conjugate (?:acid|base)|enantiomer|tautomer|diastereo\w*|derivative) of "
-    r"|functionally related to ",
-    re.IGNORECASE,
-)
-_ARTICLE = r"(?:an?|the|member of)\s"
-# Items are separated where an article follows: names hold commas and "and" of their own.
-_BETWEEN = re.compile(rf"\s*,?\s+and\s+(?={_ARTICLE})|\s*,\s+(?={_ARTICLE})", re.IGNORECASE)
-_LEAD = re.compile(r"^(?:an?|the)\s+|^members? of (?:the class of )?", re.IGNORECASE)
 
 
 def extract_roles(caption: str) -> frozenset[str]:
@@ -43,7 +28,7 @@ def extract_roles(caption: str) -> frozenset[str]:
     >>> sorted(extract_roles("It has a role as an EC 3.1.1.7 inhibitor and a drug."))
     ['drug', 'ec 3.1.1.7 inhibitor']
     """
-    return _items(caption, _ROLE)
+    return named_roles(caption)
 
 
 def extract_classes(caption: str) -> frozenset[str]:
@@ -66,7 +51,7 @@ def extract_classes(caption: str) -> frozenset[str]:
     >>> sorted(extract_classes("It is a member of phenols and an ester. It is an enantiomer of a D-ethionine."))
     ['ester', 'phenols']
     """
-    return _items(caption, _CLASS)
+    return named_classes(caption)
 
 
 def set_agreement(predicted: Sequence[Collection[str]], expected: Sequence[Collection[str]]) -> dict[str, float]:
@@ -103,18 +88,3 @@ def set_agreement(predicted: Sequence[Collection[str]], expected: Sequence[Colle
         "f1": 2 * hits / (named + wanted),
         "n_rows": len(rows),
     }
-
-
-def _items(caption: str, opening: re.Pattern[str]) -> frozenset[str]:
-    found: set[str] = set()
-    for sentence in _SENTENCE.split(caption.strip()):
-        match = opening.match(sentence)
-        if match is None:
-            continue
-        rest = sentence[match.end() :].rstrip().rstrip(".")
-        if _RELATION.match(rest):
-            continue
-        # After the article comes "member of" or nothing: both are taken off.
-        names = (_LEAD.sub("", _LEAD.sub("", item.strip())).strip().lower() for item in _BETWEEN.split(rest))
-        found |= {name for name in names if name}
-    return frozenset(found)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 MOLECULE_PROPERTIES = (
     "weight", "charge", "logp", "tpsa", "donors", "acceptors", "rings", "aromatic_rings", "rotatable_bonds",
     "heavy_atoms", "stereocentres", "lipinski_donors", "lipinski_acceptors",
+    "exact_mass", "qed", "isotopes", "radical_electrons",
 )  # fmt: skip
 
 
@@ -30,13 +31,16 @@ def molecule_property(mol: Any, name: str) -> float:
         smallest set of smallest rings; `"aromatic_rings"` of these. `"rotatable_bonds"`: rdkit's strict definition.
         `"heavy_atoms"`: other than hydrogen. `"stereocentres"`: tetrahedral, configured or not. `"lipinski_donors"`,
         `"lipinski_acceptors"`: N-H and O-H bonds, and nitrogens and oxygens, as the rule of five counts them.
+        `"exact_mass"`: of the commonest isotopes, or of those that the SMILES names, Da. `"qed"`: quantitative estimate
+        of drug-likeness, 0 to 1 (Bickerton et al. 2012, doi:10.1038/nchem.1243). `"isotopes"`: atoms with a mass
+        number. `"radical_electrons"`: unpaired ones.
 
     Raises
     ------
     InputError
         There is no such property.
     """
-    from rdkit.Chem import Crippen, Descriptors, rdMolDescriptors
+    from rdkit.Chem import QED, Crippen, Descriptors, rdMolDescriptors
 
     known: dict[str, Callable[[Any], float]] = {
         "weight": Descriptors.MolWt,  # type: ignore[attr-defined]
@@ -52,6 +56,10 @@ def molecule_property(mol: Any, name: str) -> float:
         "rotatable_bonds": rdMolDescriptors.CalcNumRotatableBonds,
         "heavy_atoms": lambda one: one.GetNumHeavyAtoms(),
         "stereocentres": rdMolDescriptors.CalcNumAtomStereoCenters,
+        "exact_mass": Descriptors.ExactMolWt,  # type: ignore[attr-defined]
+        "qed": QED.qed,
+        "isotopes": lambda one: sum(atom.GetIsotope() > 0 for atom in one.GetAtoms()),
+        "radical_electrons": lambda one: sum(atom.GetNumRadicalElectrons() for atom in one.GetAtoms()),
     }
     if name not in known:
         raise InputError(f"{name!r} is no property of a molecule; choose {', '.join(MOLECULE_PROPERTIES)}.")

@@ -12,6 +12,7 @@ from .._shown import shown_name
 from .._slots import write_record
 from .._warn import warn
 from ..errors import InputError
+from ._molecule_properties import molecule_property
 from ._smiles import Charges, Molecule, Salts, parse_smiles
 from ._text_column import cell_text, join_report, text_table
 
@@ -57,7 +58,8 @@ def molecules(
     AnnData without genes, (n, 0). `obs`: `smiles` as given; `canonical_smiles`, rdkit's, "" where unreadable; `valid`;
     `problem`, why it is unreadable; `n_fragments`, parts before any was left out; `left_out`, SMILES of these, "" where
     none was; of what is kept `n_heavy_atoms`, `formal_charge` (elementary charges), `n_stereo` (tetrahedral centres and
-    double bonds that can have a configuration) and `n_stereo_unset` (those whose configuration is not given);
+    double bonds that can have a configuration), `n_stereo_unset` (those whose configuration is not given), `n_isotopes`
+    (atoms with a mass number) and `n_radical_electrons`;
     `duplicate_of`, the row name of the first molecule with the same canonical SMILES. A record in
     `uns["bioverse"]["molecules"]`.
 
@@ -73,7 +75,9 @@ def molecules(
     Warns
     -----
     UserWarning
-        Some SMILES cannot be read, or a part was left out that is no counter-ion or solvent.
+        Some SMILES cannot be read; a part was left out that is no counter-ion or solvent; atoms lack hydrogens, so
+        that they are radicals; an extension behind a SMILES (CXSMILES) is not read; the table has columns of its own
+        that are called as those found out here, which then begin with `bioverse_`.
 
     Examples
     --------
@@ -127,6 +131,14 @@ def molecules(
             f"{len(mixed)} of {len(report)} SMILES hold several substances, of which one is kept: {named}"
             f"{', ...' if len(mixed) > _SHOWN else ''}. obs['left_out'] holds the others; salts='keep' keeps all."
         )
+    _warn_of_rows(
+        report.index[report["n_radical_electrons"] > 0], len(report),
+        "hold unpaired electrons: radicals, or atoms in brackets without their hydrogens",
+    )  # fmt: skip
+    _warn_of_rows(
+        report.index[[one.behind.startswith("|") for one in parsed]], len(report),
+        "have an extension behind them (CXSMILES), which is not read",
+    )  # fmt: skip
     if len(bad):
         problems = report["problem"].to_dict()
         named = ", ".join(f"{shown_name(name)!r} ({problems[name]})" for name in bad[:_SHOWN])
@@ -135,6 +147,13 @@ def molecules(
             "They are kept with obs['valid'] = False."
         )
     return adata
+
+
+def _warn_of_rows(names: pd.Index, n: int, what: str) -> None:
+    if len(names):
+        shown = ", ".join(repr(shown_name(name)) for name in names[:_SHOWN])
+        more = ", ..." if len(names) > _SHOWN else ""
+        warnings.warn(f"{len(names)} of {n} SMILES {what}: {shown}{more}.", UserWarning, stacklevel=3)
 
 
 def _table(data: Iterable[str] | Mapping[str, str] | pd.DataFrame, key: str) -> pd.DataFrame:
@@ -165,6 +184,10 @@ def _report(parsed: list[Molecule], index: pd.Index) -> pd.DataFrame:
             "formal_charge": [_charge(one) for one in parsed],
             "n_stereo": stereo[:, 0],
             "n_stereo_unset": stereo[:, 1],
+            **{
+                f"n_{name}": [0 if one.mol is None else int(molecule_property(one.mol, name)) for one in parsed]
+                for name in ("isotopes", "radical_electrons")
+            },
             "duplicate_of": duplicate,
         },
         index=index,

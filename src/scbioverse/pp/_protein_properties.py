@@ -51,3 +51,41 @@ def protein_mass(sequence: str) -> float:
     1060.2
     """
     return WATER + sum(RESIDUE_MASSES[letter] * sequence.count(letter) for letter in set(sequence))
+
+
+# Dissociation constants (pKa) of EMBOSS 6.6 (Rice et al. 2000, doi:10.1016/S0168-9525(00)02024-2): N-terminus and the
+# side chains that carry a positive charge, C-terminus and those that carry a negative one.
+_POSITIVE = {"H": 6.5, "K": 10.8, "R": 12.5}
+_NEGATIVE = {"C": 8.5, "D": 3.9, "E": 4.1, "Y": 10.1}
+_N_TERMINUS, _C_TERMINUS = 8.6, 3.6
+
+
+def net_charge(sequence: str, ph: float) -> float:
+    """Mean net charge of an unfolded protein at a pH, elementary charges (Henderson and Hasselbalch's equation).
+
+    Parameters
+    ----------
+    sequence
+        Upper-case letters. Ambiguous residues carry no charge; no disulphide bridge is counted.
+    ph
+        The pH.
+    """
+    bases = [(1, _N_TERMINUS), *((sequence.count(letter), pka) for letter, pka in _POSITIVE.items())]
+    acids = [(1, _C_TERMINUS), *((sequence.count(letter), pka) for letter, pka in _NEGATIVE.items())]
+    positive = sum(n / (1 + 10 ** (ph - pka)) for n, pka in bases)
+    return positive - sum(n / (1 + 10 ** (pka - ph)) for n, pka in acids)
+
+
+def isoelectric_point(sequence: str) -> float:
+    """PH at which a protein has no net charge, see :func:`net_charge`; NaN of an empty sequence.
+
+    Examples
+    --------
+    >>> round(isoelectric_point("RPPGFSPFR"), 1)
+    12.5
+    """
+    low, high = 0.0, 14.0
+    while high - low > 1e-4 and sequence:
+        middle = (low + high) / 2
+        low, high = (middle, high) if net_charge(sequence, middle) > 0 else (low, middle)
+    return (low + high) / 2 if sequence else float("nan")

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _SHOWN = 5  # rows that a message names
 _NUCLEOTIDES = frozenset("ACGTUN")
 _LONG_ENOUGH = 30  # residues from which a text of nucleotide letters alone is no accident
+_LONG_ENOUGH_RNA = 12  # so many, where the rarest residue of all, selenocysteine, stands for uracil again and again
 
 
 def proteins(
@@ -60,7 +61,8 @@ def proteins(
     Warns
     -----
     UserWarning
-        Some sequences look like nucleotides.
+        Some sequences look like nucleotides, or hold line breaks; the table has columns of its own that are called as
+        those found out here, which then begin with `bioverse_`.
 
     Examples
     --------
@@ -109,6 +111,7 @@ def proteins(
         int((report["n_stops"] > 0).sum()),
     )
     _warn_of_nucleotides(table.index, texts)
+    _warn_of_lines(table.index, [cell_text(text) for text in table[key]], isinstance(data, str | Path))
     return adata
 
 
@@ -116,12 +119,24 @@ def _warn_of_nucleotides(names: pd.Index, texts: list[str]) -> None:
     found = [
         name
         for name, text in zip(names, texts, strict=True)
-        if len(text) >= _LONG_ENOUGH and _NUCLEOTIDES.issuperset(text)
+        if _NUCLEOTIDES.issuperset(text)
+        and (len(text) >= _LONG_ENOUGH or (len(text) >= _LONG_ENOUGH_RNA and text.count("U") > 1))
     ]
     if found:
         warn(
             f"{len(found)} of {len(texts)} sequences hold nucleotide letters alone (first: {shown_name(found[0])!r}); "
             "amino acids are expected: translate them first."
+        )
+
+
+def _warn_of_lines(names: pd.Index, texts: list[str], from_file: bool) -> None:
+    found = [name for name, text in zip(names, texts, strict=True) if "\n" in text.strip()]
+    if found and not from_file:
+        warnings.warn(
+            f"{len(found)} of {len(texts)} sequences hold line breaks (first: {shown_name(found[0])!r}): their lines "
+            "are read as one sequence each.",
+            UserWarning,
+            stacklevel=3,
         )
 
 

@@ -25,6 +25,18 @@ MOST_RINGS = 400
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
 _RING_MARK = re.compile(r"%\d\d|%\(\d+\)|\d")
 _BRACKETS = re.compile(r"\[[^\]]*\]")
+# What is often handed in for a SMILES, and what to do about it. rdkit would read some patterns as molecules.
+_OTHER_NOTATIONS = (
+    (re.compile(r"InChI=", re.IGNORECASE), "an InChI, not a SMILES: rdkit.Chem.MolFromInchi reads it"),
+    (re.compile(r"[A-Z]{14}-[A-Z]{10}-[A-Z]$"), "an InChIKey, which holds no structure: look its SMILES up"),
+    (re.compile(r"\d{2,7}-\d\d-\d$"), "a CAS number, which holds no structure: look its SMILES up"),
+    (re.compile(r"\S*(?<!-)>"), "a reaction, not a molecule: pass one molecule a row"),
+    (
+        re.compile(r"\S*~|\S*\[[^\]\s]*(?:#\d|[,;!&]|\$\()"),
+        "a SMARTS pattern, which stands for many molecules, not a SMILES",
+    ),
+)
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9' -]*[A-Za-z]{3}[A-Za-z0-9' -]*$")
 
 
 class Molecule(NamedTuple):
@@ -40,6 +52,8 @@ class Molecule(NamedTuple):
     """Why it cannot be read, else ""."""
     left_out: str = ""
     """Canonical SMILES of the parts left out, joined by dots."""
+    behind: str = ""
+    """What stands behind the SMILES after a blank: a name, or an extension (CXSMILES)."""
     mixture: bool = False
     """Whether a part was left out that is neither a counter-ion or solvent nor a copy of what is kept."""
 
@@ -104,7 +118,8 @@ def _parse(text: str, salts: Salts, uncharger: Any) -> Molecule:
             mol, left_out, mixture = _cut(mol, parts, salts)
         if uncharger is not None:
             mol = uncharger.uncharge(mol)
-        return Molecule(mol, Chem.MolToSmiles(mol), len(parts), "", left_out, mixture)
+        behind = text.split(None, 1)[1:]
+        return Molecule(mol, Chem.MolToSmiles(mol), len(parts), "", left_out, *behind or [""], mixture)
     # What rdkit raises in place of returning None differs by version and by what is odd.
     except (RuntimeError, ValueError, OverflowError) as error:
         return Molecule(None, "", 0, f"rdkit cannot read it: {_first_line(error)}")
@@ -124,6 +139,9 @@ def _unfit(text: str) -> str:
         # A name may follow the SMILES after a blank; rdkit takes bytes and cannot take half a surrogate pair.
         if other in text.split()[0] or "\ud800" <= other <= "\udfff":
             return f"the character {other!r} is in no SMILES"
+    for pattern, said in _OTHER_NOTATIONS:
+        if pattern.match(text):
+            return said
     rings = len(_RING_MARK.findall(_BRACKETS.sub("", text.split()[0]))) // 2
     if rings > MOST_RINGS:
         return f"{rings:,} rings, at most {MOST_RINGS} are read"
@@ -159,7 +177,9 @@ def _problem(text: str) -> str:
 
     mol = Chem.MolFromSmiles(text, sanitize=False)
     if mol is None or mol.GetNumAtoms() == 0:
-        return "not a SMILES"
+        if _NAME.match(text):
+            return "not a SMILES: it looks like a name, whose SMILES has to be looked up"
+        return "not a SMILES" if Chem.MolFromSmarts(text) is None else "a SMARTS pattern, not a SMILES"
     problems = Chem.DetectChemistryProblems(mol)
     return str(problems[0].Message()) if problems else "cannot be sanitised"
 

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .._logging import logger
 from .._shown import shown_name
 from .._warn import warn
 from ..errors import InputError, MissingKeyError
@@ -86,13 +85,29 @@ def text_table(data: Any, key: str, *, noun: str) -> pd.DataFrame:
 def join_report(table: pd.DataFrame, report: pd.DataFrame, key: str, own: str, texts: list[str]) -> pd.DataFrame:
     """Put texts and what was found out about them before the table's other columns.
 
-    Columns that the report has, too, are replaced, which the log says. A warning names columns that cannot be written
-    to a file.
+    No column of the table is changed: what is found out under a name that it has, too, goes into one whose name begins
+    with `bioverse_`, unless it is the same, and a warning says so. Another names columns that no file takes.
+
+    Raises
+    ------
+    InputError
+        The table has a column `own` that is not the one to read.
     """
-    clash = [name for name in table.columns if name != key and (name in report.columns or name == own)]
+    if key != own and own in table.columns:
+        raise InputError(
+            f"the table has a column {own!r} beside the one to read, {key!r}, which would take its name: rename one, "
+            f"table.rename(columns={{{own!r}: {own + '_given'!r}}})."
+        )
+    clash = [one for one in report if one in table and one != key and list(table[one]) != list(report[one])]
     if clash:
-        logger.info("columns %s of the table are replaced by what was found out now", clash)
-    obs = pd.concat([table.drop(columns=list({key, *clash})), report], axis=1)
+        warnings.warn(
+            f"the table has columns of its own called {', '.join(clash)}: they are kept, and what was found out now is "
+            f"in {', '.join(f'bioverse_{name}' for name in clash)}.",
+            UserWarning,
+            stacklevel=3,
+        )
+    report = report.rename(columns={name: f"bioverse_{name}" for name in clash})
+    obs = pd.concat([table.drop(columns=[one for one in table if one == key or one in report]), report], axis=1)
     obs.insert(0, own, [storable(text) for text in texts])
     odd = {name: kinds for name in obs.columns if (kinds := _kinds(obs[name]))}
     if odd:

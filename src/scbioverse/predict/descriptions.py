@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -20,29 +20,14 @@ if TYPE_CHECKING:
     from ..models import BioVerse
     from .neighbours import Neighbours
 
-Choose = Literal["nearest", "consensus", "aligned"]
-CHOICES = ("nearest", "consensus", "aligned")
+Choose = Literal["combined", "nearest", "consensus", "aligned"]
+CHOICES = ("combined", "nearest", "consensus", "aligned")
+NOTHING_SIMILAR = "Nothing known is similar."
 # Similarity that makes a neighbour count e times as much as another, in units of the similarity itself.
 SOFTNESS = 0.05
 # Longest text kept of what a model writes: a model that repeats itself would fill a column.
 MOST_CHARS = 2000
 _WORD = re.compile(r"\w+|[^\w\s]")
-
-
-@dataclass(frozen=True, eq=False)
-class Chosen:
-    """One text a row.
-
-    Attributes
-    ----------
-    rows
-        int64 (n,): row of the reference, -1 for none.
-    score
-        float32 (n,): similarity of that row; NaN for none.
-    """
-
-    rows: NDArray[np.int64]
-    score: NDArray[np.float32]
 
 
 def reference_texts(reference: AnnData, text_key: str) -> list[str]:
@@ -71,8 +56,8 @@ def reference_texts(reference: AnnData, text_key: str) -> list[str]:
 
 def choose_rows(
     found: Neighbours, texts: list[str], choose: Choose, model: BioVerse, coordinates: NDArray[np.float32] | None
-) -> Chosen:
-    """Choose one neighbour of each row.
+) -> NDArray[np.int64]:
+    """Choose one neighbour of each row: its place among them, int64 (n,).
 
     Parameters
     ----------
@@ -94,17 +79,22 @@ def choose_rows(
     used, at = np.unique(near, return_inverse=True)
     at = at.reshape(near.shape)
     if choose == "consensus":
-        counts = [Counter(_WORD.findall(texts[one].lower())) for one in used]
+        counts = [word_pairs(texts[one]) for one in used]
         similarity = found.similarity[known]
         place[known] = [agreed([counts[one] for one in row], near) for row, near in zip(at, similarity, strict=True)]
     elif choose == "aligned" and coordinates is not None and used.size:
         points = model.text_coordinates([texts[one] for one in used])
         place[known] = np.einsum("nd,nkd->nk", coordinates[known], points[at]).argmax(axis=1)
-    rows = np.arange(n)
-    return Chosen(found.rows[rows, place], found.similarity[rows, place])
+    return place
 
 
-def agreed(texts: list[Counter[str]], similarity: NDArray[np.float32], *, softness: float = SOFTNESS) -> int:
+def word_pairs(text: str) -> Counter[Any]:
+    """Count the words of a text, and pairs of words side by side."""
+    words = _WORD.findall(text.lower())
+    return Counter(words) + Counter(pairwise(words))
+
+
+def agreed(texts: list[Counter[Any]], similarity: NDArray[np.float32], *, softness: float = SOFTNESS) -> int:
     """Return the text that agrees best with all, nearer ones counting more.
 
     Agreement of two texts is the F1 of their tokens; text j counts exp(similarity_j / softness). This is the choice of

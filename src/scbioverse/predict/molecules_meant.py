@@ -13,6 +13,7 @@ import numpy as np
 from ..knowledge.drug_names import ways_to_say
 from ..knowledge.stems import stem
 from ..pp._functional_groups import group_pattern, holds_group
+from .vote import shares
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,9 +23,7 @@ if TYPE_CHECKING:
     from ..models import BioVerse
     from .neighbours import Neighbours
 
-# Neighbours that vote, how much faster than similarity their weight grows, and the similarity below which one says
-# nothing. Chosen, not fitted: `python -m benchmarks.retrieval molecules` measures what comes of them.
-N_NEIGHBOURS, POWER, FLOOR = 10, 4.0, 0.45
+N_NEIGHBOURS = 10  # that vote
 # Weight of the neighbours beside the head, where there are both.
 OF_NEIGHBOURS = 0.5
 # Share of a query's words, by rarity, that a phrase must hold.
@@ -122,19 +121,14 @@ class Known:
     def vote(self, words: str) -> NDArray[np.float64] | None:
         """Share of the neighbours of whom the words are said, (n,), by similarity; None where they are said of none.
 
-        A neighbour below :data:`FLOOR` says nothing, and a molecule that has no other gets 0.
+        A neighbour below :data:`.vote.FLOOR` says nothing, and a molecule that has no other gets 0.
         """
         index, own = self.index
         said = set(index.matches(words).tolist())
         if not said:
             return None
-        holds = np.array([not said.isdisjoint(one) for one in own] + [False])
-        similarity = np.nan_to_num(self.near.similarity, nan=0.0).astype(np.float64)
-        weight = similarity**POWER
-        counted = np.where(similarity >= FLOOR, weight * holds[self.near.rows], 0.0)
-        total = np.maximum(weight.sum(axis=1), FLOOR**POWER)
-        found: NDArray[np.float64] = counted.sum(axis=1) / total
-        return found
+        holds = np.array([not said.isdisjoint(one) for one in own])
+        return shares(self.near.rows, self.near.similarity, holds)
 
 
 class MoleculesMeant:

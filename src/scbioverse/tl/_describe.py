@@ -9,9 +9,9 @@ import numpy as np
 from .._random import Rng, as_seed
 from .._slots import Slots, anndata_of, check_target, is_mudata, on_part, own_copy, write_results
 from ..errors import InputError
-from ..predict.descriptions import CHOICES, Choose, choose_rows, reference_texts, written_texts
+from ..predict.descriptions import CHOICES, Choose, reference_texts, written_texts
 from ..predict.embedding import represent_rows
-from ..predict.neighbours import Metric, compared_views, known_rows, nearest_rows
+from ..predict.from_reference import from_reference
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from ..models import BioVerse
     from ..predict.embedding import Representation
+    from ..predict.neighbours import Metric
 
 MOST_TOKENS = 512
 
@@ -31,8 +32,9 @@ def describe(
     model: str | Path | BioVerse = "bioverse-small",
     reference: AnnData | None = None,
     text_key: str = "text",
-    choose: Choose = "nearest",
+    choose: Choose = "combined",
     n_neighbors: int = 10,
+    min_similarity: float | None = None,
     use_rep: str | None = None,
     metric: Metric = "cosine",
     question: str | None = None,
@@ -49,10 +51,9 @@ def describe(
     """Write a text for every row: freely, or with texts of known rows at hand.
 
     Without `reference` the language model writes, from a row's soft tokens or, of molecules, from phrases that a head
-    finds in the embedding. `bioverse-small` names cells; of molecules it writes kind, roles and classes, right far more
-    often than by chance and still often wrong; proteins without a reference are refused. Nothing checks what
-    is written. With `reference`, no word is made up: each row gets the text of one of its nearest neighbours there. A
-    row like which there is none in the reference gets a wrong text all the same: look at the similarity.
+    finds in the embedding; proteins are refused. Nothing checks what is written. With `reference`, a row is told by
+    what is known of rows like it: molecules by encoder and fingerprints, proteins by homology (phmmer, if the extra
+    `proteins` is installed). A row like which there is none gets `"Nothing known is similar."`
 
     Parameters
     ----------
@@ -65,9 +66,14 @@ def describe(
     reference, text_key
         Rows of the same modality with texts in the column `text_key` of `obs`. None: the language model writes.
     choose, n_neighbors
-        Which of so many neighbours' texts a row gets. `"nearest"`: the first. `"consensus"`: the one whose words agree
-        best with those of all, nearer ones counting more (minimum Bayes risk); better where neighbours are found by one
-        representation alone. `"aligned"`: the one nearest to the row in the space shared with text.
+        How a text is made of so many neighbours'. `"combined"`: captions of molecules in ChEBI's style are put together
+        sentence by sentence: the definition that agrees best with all, with the names of this molecule's parts in place
+        of the neighbour's; roles and classes by vote; conjugates, enantiomer and tautomer by structure, from
+        `reference.obs["name"]`. Other texts: as `"nearest"`, the first one's. `"consensus"`: the text whose words agree
+        best with those of all. `"aligned"`: the one nearest to the row in the space shared with text.
+    min_similarity
+        Rows whose nearest neighbour is less similar are told nothing. If not given, 0.45 for molecules: below it fewer
+        than one in four roles and classes of the nearest hold.
     use_rep, metric
         Representation in `obsm` of both to find neighbours by; `"cosine"` or `"tanimoto"`. If not given: the encoder,
         standardised by the reference, and for molecules their Morgan fingerprints, which count twice as much.
@@ -84,7 +90,8 @@ def describe(
     None, or the copy. Sets, with `bioverse` standing for `key_added`, `obs["bioverse_description"]`, the text, `""` for
     rows without an embedding; `obs["bioverse_description_score"]`, float32: mean log-probability of a written token in
     nats (NaN with `question`), or similarity of the row a text was taken from, whose name is in
-    `obs["bioverse_description_source"]`; and `uns["bioverse"]["describe"]`.
+    `obs["bioverse_description_source"]`; of homologues their identity, 0 to 1, with `"..._evalue"` and
+    `"..._coverage"` (share of the sequence that the match covers); and `uns["bioverse"]["describe"]`.
 
     Raises
     ------
@@ -126,28 +133,26 @@ def describe(
         columns = {slots.description: texts, slots.description_score: score}
         fields |= {"method": "written", "question": question, "beams": beams, "max_new_tokens": max_new_tokens}
     else:
-        held = reference_texts(reference, text_key)
-        with_text = np.array([bool(text) for text in held])
-        views, embedded = compared_views(adata, reference, loaded, use_rep=use_rep, metric=metric, **where)
-        k = 1 if choose == "nearest" else min(n_neighbors, max(1, known_rows(views, with_text).size))
-        near = nearest_rows(views, k, among=with_text)
-        placed = None
-        if choose == "aligned":
-            placed = loaded.coordinates((embedded or represent_rows(adata, loaded, **where)).values, modality)
-        chosen = choose_rows(near, held, choose, loaded, placed)
-        # The last entry is for rows without neighbours, whose position is -1.
+        told = from_reference(
+            adata, reference, loaded, choose=choose, n_neighbors=n_neighbors, text_key=text_key, use_rep=use_rep,
+            metric=metric, min_similarity=min_similarity, **where,
+        )  # fmt: skip
+        embedded = told.embedded
         columns = {
-            slots.description: np.array([*held, ""], dtype=object)[chosen.rows],
-            slots.description_score: chosen.score,
-            slots.description_source: np.array([*reference.obs_names.astype(str), ""], dtype=object)[chosen.rows],
+            slots.description: told.texts,
+            slots.description_score: told.score,
+            # The last entry is for rows that have their text from nowhere.
+            slots.description_source: np.array([*reference.obs_names.astype(str), ""], dtype=object)[told.rows],
+            **{f"{slots.description}_{name}": values for name, values in told.evidence.items()},
         }
-        fields |= {"method": "reference", "choose": choose, "n_neighbors": k, "use_rep": use_rep, "metric": metric}
-        fields |= {"text_key": text_key, "n_reference": reference.n_obs, "n_texts": int(with_text.sum())}
+        fields |= {"method": "reference", "choose": choose, "n_neighbors": told.k, "use_rep": use_rep, "metric": metric}
+        fields |= {"text_key": text_key, "n_reference": reference.n_obs, "min_similarity": min_similarity}
+        fields["n_texts"] = sum(map(bool, reference_texts(reference, text_key)))
     target = own_copy(adata) if copy else adata
     step = "describe" if slots.key == Slots().key else f"describe_{slots.key}"
     record = {"model": loaded.name, "fingerprint": loaded.fingerprint(), **fields, "seed": as_seed(rng)}
     obs = {
-        slot: np.asarray(values, dtype=np.float32 if slot == slots.description_score else object)
+        slot: np.asarray(values, dtype=None if np.asarray(values).dtype.kind == "f" else object)
         for slot, values in columns.items()
     }
     made, records = ({}, {}) if embedded is None else (embedded.obsm, embedded.records)

@@ -1,0 +1,186 @@
+"""A caption of a molecule from the captions of its neighbours: sentence by sentence, facts by vote and by structure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..knowledge.captions import Caption, read_caption, with_article
+from .descriptions import agreed, word_pairs
+from .relatives import ACID, BASE, MIRROR, TAUTOMER, NamedMolecules, Relatives
+from .vote import SOFTNESS, said_by
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from .neighbours import Neighbours
+
+# Share of the neighbours' weight that a role or class needs, fitted on real training captions.
+LEAST = 0.3
+_MOST = 8
+# Similarity by which a neighbour counts e times as much for facts: nearer ones decide more than for the wording.
+_FACT_SOFTNESS = 0.05
+_SHORTEST_NAME = 4
+# How definitions name what a molecule derives from.
+_PARENT = tuple(
+    re.compile(one)
+    for one in (
+        r"that is (?:the )?([^,;]+?) (?:in which|substituted|bearing|carrying|having|with|where|which)\b",
+        r"derived from ([^,;]+?)(?:,|;|\.$| in which| by| having)",
+        r"carboxy(?:lic acid)? (?:groups?|functions?) of ([^,;]+?)(?: with| and|,|;|\.| has| is| are)",
+        r"derivative of ([^,;]+?)(?:,|;|\.$| in which| having| that| with)",
+        r"hydroxy groups? of ([^,;]+?)(?: with| and|,|;|\.| has| is)",
+    )
+)
+_ARTICLE = re.compile(r"^(?:an?|the) ")
+
+
+class CaptionComposer:
+    """Writes captions of molecules from those of known ones.
+
+    Parameters
+    ----------
+    texts
+        Captions of the reference.
+    molecules
+        rdkit molecules of the reference, None for those that cannot be read.
+    names
+        Names of the reference's molecules; without any, nothing is said of relatives.
+    """
+
+    def __init__(self, texts: Sequence[str], molecules: Sequence[Any], names: Sequence[str]) -> None:
+        self._texts, self._molecules = texts, molecules
+        self._named = NamedMolecules(molecules, names)
+        self._captions: dict[int, Caption] = {}
+        self._relatives: dict[int, Relatives] = {}
+
+    def compose(self, mol: Any, rows: NDArray[np.integer], similarity: NDArray[np.floating]) -> tuple[str, int]:
+        """Write a caption.
+
+        The definition is the neighbours' that agrees best with all of theirs (minimum Bayes risk, Kumar and Byrne 2004,
+        nearer ones counting more), once what a neighbour is made of is replaced, in it, by what this molecule is made
+        of. Roles and classes are those that enough neighbours have. What it is the conjugate acid or base, the
+        enantiomer or the tautomer of is found by structure among the named molecules.
+
+        Parameters
+        ----------
+        mol
+            rdkit molecule; None: the nearest molecule's text as it is.
+        rows, similarity
+            (k,), its neighbours in the reference, the nearest first.
+
+        Returns
+        -------
+        The text, and the place among `rows` of the neighbour whose definition it has.
+        """
+        if mol is None:
+            return self._texts[rows[0]], 0
+        own = self._named.of(mol)
+        captions = [self._caption(row) for row in rows]
+        edited = [
+            adapted(caption.definition, own, self._relative(row)) for caption, row in zip(captions, rows, strict=True)
+        ]
+        at = agreed([word_pairs(one) for one in edited], similarity, softness=SOFTNESS)
+        weight = np.exp((similarity.astype(np.float64) - float(similarity.max())) / _FACT_SOFTNESS)
+        roles, classes = (
+            tuple(item for item, share in said_by(items, weight).items() if share >= LEAST)[:_MOST]
+            for items in ([one.roles for one in captions], [one.classes for one in captions])
+        )
+        made = replace(
+            captions[at], definition=edited[at], roles=roles, classes=classes, related=related_sentences(own)
+        )
+        return replace(made, derives=derives_sentences(made, own)).text(), at
+
+    def _caption(self, row: int) -> Caption:
+        if row not in self._captions:
+            self._captions[row] = read_caption(self._texts[row])
+        return self._captions[row]
+
+    def _relative(self, row: int) -> Relatives:
+        if row not in self._relatives:
+            mol = self._molecules[row]
+            self._relatives[row] = Relatives() if mol is None else self._named.of(mol)
+        return self._relatives[row]
+
+
+def related_sentences(own: Relatives) -> tuple[str, ...]:
+    """Say what a molecule is the conjugate acid or base, the enantiomer or the tautomer of."""
+    return tuple(
+        f"It is {with_article(kind)} of {with_article(own.ions[kind])}."
+        for kind in (ACID, BASE, MIRROR, TAUTOMER)
+        if kind in own.ions
+    )
+
+
+def derives_sentences(caption: Caption, own: Relatives) -> tuple[str, ...]:
+    """Say what a molecule derives from: parts or parents that the definition names, what it calls so, or as it was."""
+    said = caption.definition.lower()
+    names = [one for one in dict.fromkeys(own.telling().values()) if len(one) >= _SHORTEST_NAME and one.lower() in said]
+    names = [one for one in names if not any(one != other and one.lower() in other.lower() for other in names)][:2]
+    if not names:
+        found = next((match for match in (one.search(caption.definition) for one in _PARENT) if match), None)
+        if found is None:
+            return caption.derives
+        names = [_ARTICLE.sub("", found[1])]
+    return (f"It derives from {' and '.join(map(with_article, names))}.",)
+
+
+def adapted(definition: str, own: Relatives, theirs: Relatives) -> str:
+    """Put the names of a molecule's relatives in place of those of a neighbour's, in the definition of this."""
+    said, change = definition.lower(), {}
+    for kind, name in theirs.ions.items():
+        if kind in own.ions:
+            change[name] = own.ions[kind]
+    mine = {smiles: name for smiles, name in own.telling().items() if smiles not in theirs.parts}
+    parts = {smiles: name for smiles, name in mine.items() if smiles in own.parts}
+    parents = [name for smiles, name in mine.items() if smiles in own.parents]
+    for smiles, name in theirs.telling().items():
+        if name.lower() not in said or smiles in own.parts or smiles in own.parents:
+            continue
+        if smiles in theirs.parts and parts:
+            # The part of the like size takes its place.
+            change.setdefault(name, parts[min(parts, key=lambda one: (abs(len(one) - len(smiles)), one))])
+        elif smiles in theirs.parents and parents:
+            change.setdefault(name, parents[0])
+    wanted = sorted((one for one in change if len(one) >= _SHORTEST_NAME), key=len, reverse=True)
+    if not wanted:
+        return definition
+    pattern = re.compile("|".join(map(re.escape, wanted)), re.IGNORECASE)
+    new = {old.lower(): name for old, name in change.items()}
+    return pattern.sub(lambda match: new[match[0].lower()], definition)
+
+
+def is_caption(text: str) -> bool:
+    """Whether a text is a caption in ChEBI's style."""
+    return text.startswith("The molecule is ")
+
+
+def compose_rows(
+    near: Neighbours, texts: Sequence[str], names: Sequence[str], molecules: Sequence[Any], known: Sequence[Any]
+) -> tuple[list[str], NDArray[np.int64]]:
+    """Write a caption of every row that has neighbours.
+
+    Parameters
+    ----------
+    near
+        Neighbours of each row; -1 for none.
+    texts, names, known
+        Captions, names and rdkit molecules of the reference.
+    molecules
+        rdkit molecules of the rows.
+
+    Returns
+    -------
+    Texts, `""` for rows without neighbours, and for each the place among its neighbours of the one followed most.
+    """
+    composer = CaptionComposer(texts, known, names)
+    said, place = [""] * len(near.rows), np.zeros(len(near.rows), dtype=np.int64)
+    for row, (others, similarity) in enumerate(zip(near.rows, near.similarity, strict=True)):
+        if others[0] >= 0:
+            said[row], place[row] = composer.compose(molecules[row], others, similarity)
+    return said, place

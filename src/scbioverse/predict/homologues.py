@@ -1,0 +1,97 @@
+"""Proteins of a reference that are homologous to others: found by search with phmmer, not by a network."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from .._settings import settings
+from .neighbours import Neighbours
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+# Expected number of matches this good by chance among the whole reference, above which one is no match; as in HMMER.
+MOST_EXPECTED = 0.01
+
+
+@dataclass(frozen=True, eq=False)
+class Homologues:
+    """Best matches of each protein.
+
+    Attributes
+    ----------
+    near
+        Which they are, the best first, -1 where there are no more; similarity is the share of the query's residues that
+        stand opposite the same residue, 0 to 1.
+    evalue
+        float64 (n, k): expected number of matches this good by chance; NaN where there is none.
+    coverage
+        float32 (n, k): share of the query that the match covers.
+    bits
+        float32 (n, k): score of the match.
+    """
+
+    near: Neighbours
+    evalue: NDArray[np.float64]
+    coverage: NDArray[np.float32]
+    bits: NDArray[np.float32]
+
+
+def can_search() -> bool:
+    """Whether the package that searches is installed."""
+    return importlib.util.find_spec("pyhmmer") is not None
+
+
+def search(
+    queries: Sequence[str], pool: Sequence[str], k: int, *, among: NDArray[np.bool_], threads: int = 1
+) -> Homologues:
+    """Search each sequence among known ones with phmmer (Eddy 2011, doi:10.1371/journal.pcbi.1002195; HMMER 3.4).
+
+    Parameters
+    ----------
+    queries, pool
+        Cleaned sequences; `""` for rows without one.
+    k
+        At most so many matches of each.
+    among
+        bool (m,): rows of the pool that may be matches.
+    threads
+        Processor threads.
+    """
+    import pyhmmer
+
+    alphabet = pyhmmer.easel.Alphabet.amino()
+
+    def block(texts: Sequence[str], kept: Sequence[int]) -> pyhmmer.easel.DigitalSequenceBlock:
+        made = (pyhmmer.easel.TextSequence(name=str(i).encode(), sequence=texts[i]).digitize(alphabet) for i in kept)
+        return pyhmmer.easel.DigitalSequenceBlock(alphabet, list(made))
+
+    # Equal sequences are searched once.
+    first = {text: i for i, text in reversed(list(enumerate(queries))) if text}
+    shape = len(queries), k
+    rows, similarity = np.full(shape, -1, dtype=np.int64), np.full(shape, np.nan, dtype=np.float32)
+    evalue, coverage, bits = (np.full(shape, np.nan, dtype=kind) for kind in (np.float64, np.float32, np.float32))
+    known = block(pool, [i for i in np.flatnonzero(among) if pool[i]])
+    asked = sorted(first.values())
+    found = pyhmmer.hmmer.phmmer(block(queries, asked), known, cpus=threads, E=MOST_EXPECTED)
+    bar = tqdm(found, total=len(asked), desc="search (phmmer)", unit="protein", disable=not settings.progress)
+    for at, hits in zip(asked, bar, strict=True):
+        length = len(queries[at])
+        for rank, hit in enumerate(hits):
+            if rank == k:
+                break
+            alignments = [one.alignment for one in hit.domains if one.included] or [hit.best_domain.alignment]
+            same = sum(letter.isalpha() for one in alignments for letter in one.identity_sequence)
+            covered = sum(one.hmm_to - one.hmm_from + 1 for one in alignments)
+            rows[at, rank] = int(hit.name)
+            similarity[at, rank], coverage[at, rank] = min(1.0, same / length), min(1.0, covered / length)
+            evalue[at, rank], bits[at, rank] = hit.evalue, hit.score
+    source = np.array([first.get(text, i) for i, text in enumerate(queries)])
+    return Homologues(Neighbours(rows[source], similarity[source]), evalue[source], coverage[source], bits[source])
