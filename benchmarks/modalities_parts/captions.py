@@ -30,7 +30,9 @@ def tables(n: int | None, seed: int) -> tuple[ad.AnnData, ad.AnnData]:
     # Names of test molecules are read nowhere.
     named = named[named["split_chebi20"] != "test"]
     by_id, by_form = (dict(zip(named[one], named["name"], strict=True)) for one in ("chebi_id", "canonical_smiles"))
-    train["name"] = [by_id.get(row) or by_form.get(form, "") for row, form in zip(train["row"], train["canonical"])]
+    train["name"] = [
+        by_id.get(row) or by_form.get(form, "") for row, form in zip(train["row"], train["canonical"], strict=True)
+    ]
     return tuple(  # type: ignore[return-value]
         ad.AnnData(obs=one.assign(smiles=one["canonical"]).reset_index(drop=True).rename(index=str))
         for one in (train, test)
@@ -38,7 +40,7 @@ def tables(n: int | None, seed: int) -> tuple[ad.AnnData, ad.AnnData]:
 
 
 def related(text: str) -> frozenset[str]:
-    """What a caption says of conjugates, enantiomer, tautomer and what it derives from."""
+    """Read what a caption says of conjugates, enantiomer, tautomer and what it derives from."""
     from scbioverse.knowledge.captions import read_caption
 
     held = read_caption(text)

@@ -56,15 +56,17 @@ def test_complexes_and_mixtures() -> None:
 
 
 def test_isotopes_radicals_and_extensions() -> None:
-    with pytest.warns(UserWarning) as said:
-        table = sb.pp.molecules({"heavy water": "[2H]O[2H]", "methyl": "[CH3]", "marked": "CCO |$;;R$|", "plain": "CCO"})
+    texts = {"heavy water": "[2H]O[2H]", "methyl": "[CH3]", "marked": "CCO |$;;R$|", "plain": "CCO"}
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        table = sb.pp.molecules(texts)
     assert table.obs["n_isotopes"].tolist() == [2, 0, 0, 0]
     assert table.obs["n_radical_electrons"].tolist() == [0, 1, 0, 0]
-    texts = " ".join(str(one.message) for one in said)
-    assert "unpaired electrons" in texts
-    assert "'methyl'" in texts
-    assert "CXSMILES" in texts
-    assert "'marked'" in texts
+    held = " ".join(str(one.message) for one in said)
+    assert "unpaired electrons" in held
+    assert "'methyl'" in held
+    assert "CXSMILES" in held
+    assert "'marked'" in held
     assert molecule_property(Chem.MolFromSmiles("[2H]O[2H]"), "exact_mass") == pytest.approx(20.0231, abs=1e-4)
 
 

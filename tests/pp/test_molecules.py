@@ -74,10 +74,12 @@ def test_unreadable_rows_are_named_and_kept(capfd: pytest.CaptureFixture[str]) -
 
 def test_a_table_keeps_its_columns(tmp_path: Path) -> None:
     table = pd.DataFrame({"drug": ["ethanol"], "structure": ["OCC"], "valid": ["old"]})
-    drugs = sb.pp.molecules(table, key="structure")
+    with pytest.warns(UserWarning, match="called valid"):
+        drugs = sb.pp.molecules(table, key="structure")
     assert drugs.obs["drug"].tolist() == ["ethanol"]
     assert drugs.obs["smiles"].tolist() == ["OCC"]
-    assert drugs.obs["valid"].tolist() == [True]
+    assert drugs.obs["valid"].tolist() == ["old"]
+    assert drugs.obs["bioverse_valid"].tolist() == [True]
     drugs.write_h5ad(tmp_path / "drugs.h5ad")
     back = ad.read_h5ad(tmp_path / "drugs.h5ad")
     assert back.obs["canonical_smiles"].tolist() == ["CCO"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import logging
 from pathlib import Path
 from typing import Any
 
@@ -101,12 +100,7 @@ def test_texts_that_no_file_holds_are_written_as_escapes(tmp_path: Path) -> None
     drugs.write_h5ad(tmp_path / "a.h5ad")
 
 
-def test_columns_that_are_replaced_are_named(caplog: pytest.LogCaptureFixture) -> None:
-    table = pd.DataFrame({"structure": ["CCO"], "smiles": ["old"], "valid": ["old"]})
-    with caplog.at_level(logging.INFO, logger="scbioverse"):
-        drugs = sb.pp.molecules(table, key="structure")
-    assert drugs.obs["smiles"].tolist() == ["CCO"]
-    assert "columns ['smiles', 'valid'] of the table are replaced" in caplog.text
+def test_columns_of_one_name_are_refused() -> None:
     with pytest.raises(sb.errors.InputError, match="several columns called 'smiles'"):
         sb.pp.molecules(pd.DataFrame([["C", "CC"]], columns=["smiles", "smiles"]))
 

@@ -153,7 +153,7 @@ def _warn_of_rows(names: pd.Index, n: int, what: str) -> None:
     if len(names):
         shown = ", ".join(repr(shown_name(name)) for name in names[:_SHOWN])
         more = ", ..." if len(names) > _SHOWN else ""
-        warnings.warn(f"{len(names)} of {n} SMILES {what}: {shown}{more}.", UserWarning, stacklevel=3)
+        warn(f"{len(names)} of {n} SMILES {what}: {shown}{more}.")
 
 
 def _table(data: Iterable[str] | Mapping[str, str] | pd.DataFrame, key: str) -> pd.DataFrame:

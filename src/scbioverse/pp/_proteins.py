@@ -132,11 +132,9 @@ def _warn_of_nucleotides(names: pd.Index, texts: list[str]) -> None:
 def _warn_of_lines(names: pd.Index, texts: list[str], from_file: bool) -> None:
     found = [name for name, text in zip(names, texts, strict=True) if "\n" in text.strip()]
     if found and not from_file:
-        warnings.warn(
+        warn(
             f"{len(found)} of {len(texts)} sequences hold line breaks (first: {shown_name(found[0])!r}): their lines "
-            "are read as one sequence each.",
-            UserWarning,
-            stacklevel=3,
+            "are read as one sequence each."
         )
 
 

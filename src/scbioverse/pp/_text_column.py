@@ -100,11 +100,9 @@ def join_report(table: pd.DataFrame, report: pd.DataFrame, key: str, own: str, t
         )
     clash = [one for one in report if one in table and one != key and list(table[one]) != list(report[one])]
     if clash:
-        warnings.warn(
+        warn(
             f"the table has columns of its own called {', '.join(clash)}: they are kept, and what was found out now is "
-            f"in {', '.join(f'bioverse_{name}' for name in clash)}.",
-            UserWarning,
-            stacklevel=3,
+            f"in {', '.join(f'bioverse_{name}' for name in clash)}."
         )
     report = report.rename(columns={name: f"bioverse_{name}" for name in clash})
     obs = pd.concat([table.drop(columns=[one for one in table if one == key or one in report]), report], axis=1)
