@@ -72,7 +72,7 @@ def test_module_imports(name: str) -> None:
     importlib.import_module(name)
 
 
-@pytest.mark.parametrize("name", sorted(set(scbioverse.__all__) - {"Chat", "report", "serve", "settings"}))
+@pytest.mark.parametrize("name", sorted(set(scbioverse.__all__) - {"Chat", "report", "serve", "settings", "widget"}))
 def test_subpackages_load_on_first_use(name: str) -> None:
     module = getattr(scbioverse, name)
     assert module.__name__ == f"scbioverse.{name}"

@@ -14,6 +14,7 @@ from ._settings import settings
 if TYPE_CHECKING:
     from . import ask, datasets, encoders, errors, explain, get, metrics, models, pl, pp, tl
     from .app._serve import serve
+    from .app.widget import widget
     from .page import report
     from .tl._chat import Chat
 
@@ -34,10 +35,11 @@ __all__ = [
     "serve",
     "settings",
     "tl",
+    "widget",
 ]
 
 # Functions and classes that stand at the top, and where they are.
-_AT_THE_TOP = {"Chat": ".tl._chat", "report": ".page", "serve": ".app._serve"}
+_AT_THE_TOP = {"Chat": ".tl._chat", "report": ".page", "serve": ".app._serve", "widget": ".app.widget"}
 _SUBPACKAGES = frozenset(__all__) - {*_AT_THE_TOP, "settings"}
 
 

@@ -64,7 +64,7 @@ def celltypist(
     slots = Slots(key)
     adata = anndata_of(adata, holds=slots.label)
     logs = scores(adata, key=key)
-    shares: pd.DataFrame = np.exp(logs)
+    shares = pd.DataFrame(np.exp(logs.to_numpy()), index=logs.index, columns=logs.columns)
     labels = annotation(adata, key=key)["label"]
     step = slots.step("annotate")
     groupby = read_record(adata, step).get("groupby") if step in records_of(adata) else None

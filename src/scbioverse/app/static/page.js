@@ -11,7 +11,10 @@ const ZERO = "#dcdcdc"; // a cell in which a gene was not seen
 const count = (n) => n.toLocaleString("en");
 const percent = (p) => (p >= 0.995 && p < 1 ? ">99 %" : `${(100 * p).toFixed(p < 0.1 ? 1 : 0)} %`);
 
-export function mount(root, { call, save }) {
+let pages = 0;
+
+// `call(action, args)` returns what an action does; `save()` hands out the file, where there is a way to.
+export function mount(root, { call, save = null }) {
   const page = new Page(root, call, save);
   page.open();
   return page;
@@ -29,6 +32,9 @@ class Page {
 
   #build() {
     const part = (this.at = {});
+    const genes = `sb-genes-${++pages}`;
+    const labels = `sb-labels-${pages}`;
+    this.root.classList.add("sb-root");
     const button = (name, text, what, title = "") =>
       (part[name] = h("button", { type: "button", title, onclick: what }, text));
     const tool = (mode, text, title) => {
@@ -60,21 +66,21 @@ class Page {
             panel("Colour",
               h("div", { class: "sb-row" },
                 (part.by = h("select", { "aria-label": "Colour by", onchange: () => this.#colour(part.by.value) })),
-                (part.gene = h("input", { placeholder: "Gene, e.g. CD3E", "aria-label": "Gene", list: "sb-genes", autocomplete: "off", spellcheck: "false", maxlength: "40",
+                (part.gene = h("input", { placeholder: "Gene, e.g. CD3E", "aria-label": "Gene", list: genes, autocomplete: "off", spellcheck: "false", maxlength: "40",
                   oninput: () => this.#suggest(), onchange: () => part.gene.value.trim() && this.#colour(`gene:${part.gene.value.trim()}`) })),
-                (part.genes = h("datalist", { id: "sb-genes" }))),
+                (part.genes = h("datalist", { id: genes }))),
               (part.legend = h("div", { class: "sb-legend" }))),
             panel("Selection",
               (part.chosen = h("p", { class: "sb-chosen", role: "status" })), (part.mix = h("div", { class: "sb-mix" })),
               (part.form = h("form", { class: "sb-row", onsubmit: (event) => this.#correct(event) },
-                (part.label = h("input", { placeholder: "New label for these cells", "aria-label": "New label", list: "sb-labels", autocomplete: "off", maxlength: "120" })),
-                (part.labels = h("datalist", { id: "sb-labels" })), (part.set = h("button", {}, "Set label")))),
+                (part.label = h("input", { placeholder: "New label for these cells", "aria-label": "New label", list: labels, autocomplete: "off", maxlength: "120" })),
+                (part.labels = h("datalist", { id: labels })), (part.set = h("button", {}, "Set label")))),
               (part.facts = h("div", { class: "sb-facts" }))),
             panel("Ask",
               (part.talk = h("div", { class: "sb-talk", role: "log", "aria-live": "polite" })),
               h("form", { onsubmit: (event) => this.#ask(event) },
                 h("div", { class: "sb-row" },
-                  (part.question = h("input", { placeholder: "Which genes mark these cells?", "aria-label": "Question", maxlength: "400", autocomplete: "off" })),
+                  (part.question = h("input", { "aria-label": "Question", maxlength: "400", autocomplete: "off" })),
                   (part.send = h("button", { class: "sb-main" }, "Ask"))),
                 h("label", { class: "sb-check" }, (part.only = h("input", { type: "checkbox" })), " about the selected cells only")))))),
     );
@@ -88,6 +94,8 @@ class Page {
       event.preventDefault();
       this.#change(event.shiftKey ? "redo" : "undo");
     });
+    part.save.hidden = !this.save;
+    if (!this.save) return;
     window.addEventListener("beforeunload", (event) => {
       if (this.state && this.state.unsaved) event.preventDefault();
     });
@@ -113,7 +121,7 @@ class Page {
     this.n = found.n;
     this.columns = found.columns;
     at.title.textContent = found.title || "scbioverse";
-    document.title = found.title ? `${found.title} · scbioverse` : document.title;
+    if (found.title && this.save) document.title = `${found.title} · scbioverse`;
     this.about = `${count(found.n)} cells · ${found.map}`;
     at.by.replaceChildren(h("option", { value: "label" }, found.label_name),
       ...found.columns.map((one) => h("option", { value: one.by }, one.name)));
@@ -245,6 +253,7 @@ class Page {
     at.chosen.textContent = n ? `${count(n)} of ${count(this.n)} cells selected` : "None. Draw around cells on the map, or choose a group above.";
     at.form.hidden = !n;
     at.only.disabled = !n;
+    at.question.placeholder = n ? "Which genes mark these cells?" : "How many cells of each type are there?";
     at.only.checked = n > 0 && at.only.checked;
     at.facts.replaceChildren();
     this.#mix();
@@ -334,7 +343,8 @@ class Page {
     const { at } = this;
     const question = at.question.value.trim();
     if (!question || at.send.disabled) return;
-    const only = at.only.checked;
+    // "These cells" are those that are selected, where some are.
+    const only = (at.only.checked ||= this.map.count > 0 && /\bthese\b/i.test(question));
     at.send.disabled = true;
     const entry = h("article", {}, h("p", { class: "sb-q" }, question, only ? h("span", { class: "sb-note" }, ` (${count(this.map.count)} selected cells)`) : ""), h("p", { class: "sb-a" }, "…"));
     at.talk.append(entry);

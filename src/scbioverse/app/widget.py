@@ -1,0 +1,111 @@
+"""`sb.widget`: the page in a notebook."""
+
+from __future__ import annotations
+
+import re
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+from .._logging import logger
+from .._optional import import_optional
+from ..errors import BioverseError
+from .actions import act
+from .shown import Shown
+from .visitor import Visitor
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from anndata import AnnData
+
+    from ..models import BioVerse
+
+
+def widget(
+    adata: AnnData,
+    *,
+    key_added: str = "bioverse",
+    label_key: str | None = None,
+    basis: str | None = None,
+    groupby: str | None = None,
+    layer: str | None = None,
+    key: str | None = None,
+    model: str | Path | BioVerse = "bioverse-small",
+    title: str = "",
+) -> Any:
+    """Show the page of :func:`scbioverse.serve` in a notebook; no server, no port.
+
+    Parameters
+    ----------
+    adata
+        Cells with labels, as :func:`scbioverse.tl.annotate` leaves them; not changed.
+    key_added, label_key, basis, groupby, layer, key, model, title
+        As in :func:`scbioverse.serve`.
+
+    Returns
+    -------
+    A widget (anywidget). Its method `annotated()` returns the data with the labels as they are now, an AnnData that
+    shares the matrices of `adata`.
+
+    Raises
+    ------
+    MissingKeyError
+        There are no labels, no such column, or nothing to make a map of.
+    InputError
+        A slot cannot be used.
+    OptionalDependencyError
+        The extra `app` is not installed.
+
+    Examples
+    --------
+    >>> page = sb.widget(adata)
+    >>> page  # in a cell of its own: look, ask, correct
+    >>> adata = page.annotated()
+    """
+    anywidget = import_optional("anywidget", extra="app", purpose="the page in a notebook")
+    visitor = Visitor(
+        Shown(
+            adata, key_added=key_added, label_key=label_key, basis=basis, groupby=groupby, layer=layer, key=key,
+            model=model, title=title,
+        )
+    )  # fmt: skip
+
+    class CellPage(anywidget.AnyWidget):  # type: ignore[name-defined, misc]
+        """The page; see :func:`scbioverse.widget`."""
+
+        _esm = script()
+        _css = _static("page.css")
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.on_msg(lambda one, content, _: one.send(answered(visitor, content)))
+
+        def annotated(self) -> AnnData:
+            """Return the data with the labels as they are now."""
+            return visitor.adata().copy()
+
+    return CellPage()
+
+
+def answered(visitor: Visitor, content: Any) -> dict[str, Any]:
+    """Run what a view of the widget asks for; what went wrong comes back as a sentence."""
+    content = content if isinstance(content, dict) else {}
+    args = content.get("args")
+    try:
+        found = act(visitor, str(content.get("action")), args if isinstance(args, dict) else {})
+        return {"id": content.get("id"), "found": found}
+    except BioverseError as error:
+        return {"id": content.get("id"), "error": str(error)}
+    except Exception:  # noqa: BLE001  a view waits for an answer
+        logger.exception("the page could not do %r", content.get("action"))
+        return {"id": content.get("id"), "error": "that went wrong; the log says where."}
+
+
+def script() -> str:
+    """Return the page as one module: widgets load no others."""
+    parts = [_static(name) for name in ("scatter.js", "page.js", "widget.js")]
+    return "\n".join(re.sub(r"^(import .*;\n|export (?!default))", "", part, flags=re.MULTILINE) for part in parts)
+
+
+def _static(name: str) -> str:
+    return (resources.files(__package__) / "static" / name).read_text(encoding="utf-8")
