@@ -69,6 +69,7 @@ def test_other_hosts_and_other_pages_are_refused(client: TestClient) -> None:
     foreign = {"Origin": "http://evil.example"}
     assert client.post("/api/open", json={}, headers=foreign).status_code == 403
     assert client.post("/api/open", json={}, headers={"Origin": HOME}).status_code == 200
+    assert client.get("/download", headers={"Sec-Fetch-Site": "cross-site"}).status_code == 403
     # What a form can send.
     assert client.post("/api/open", content="{}", headers={"Content-Type": "text/plain"}).status_code == 415
     assert client.get("/api/open").status_code == 405

@@ -107,7 +107,7 @@ def make_app(
     visitors
         Who visits, and the data.
     token
-        What the link must hold; an empty one lets everybody in who reaches the server.
+        What the link must hold.
     hosts
         Names that requests may give this server.
     cookie
@@ -117,23 +117,20 @@ def make_app(
 
     def index(request: Request) -> Response:
         given = request.query_params.get("token")
-        if given is not None or not token:
-            if token and not secrets.compare_digest(given.encode() if given else b"", token.encode()):
-                return PlainTextResponse(_NO_TOKEN, 403)
-            if visitors.get(request.cookies.get(cookie)) is None:
-                fresh = visitors.new()
-                if fresh is None:
-                    text = f"{visitors.most} visitors have corrections here. Start a server of your own, or wait."
-                    return PlainTextResponse(text, 503)
-                # The address without the token is what stays in the history.
-                answer = RedirectResponse("/", 303)
-                answer.set_cookie(cookie, fresh, httponly=True, samesite="lax", path="/")
-                return answer
-            if given is not None:
-                return RedirectResponse("/", 303)
-        if visitors.get(request.cookies.get(cookie)) is None:
+        known = visitors.get(request.cookies.get(cookie)) is not None
+        if given is None:
+            return HTMLResponse(_static("index.html")) if known else PlainTextResponse(_NO_TOKEN, 403)
+        if not secrets.compare_digest(given.encode(), token.encode()):
             return PlainTextResponse(_NO_TOKEN, 403)
-        return HTMLResponse(_static("index.html"))
+        # The address without the token is what stays in the history.
+        answer = RedirectResponse("/", 303)
+        if not known:
+            fresh = visitors.new()
+            if fresh is None:
+                text = f"{visitors.most} visitors have corrections here. Start a server of your own, or wait."
+                return PlainTextResponse(text, 503)
+            answer.set_cookie(cookie, fresh, httponly=True, samesite="lax", path="/")
+        return answer
 
     def static(request: Request) -> Response:
         name = request.path_params["name"]
@@ -163,7 +160,8 @@ def make_app(
 
     def download(request: Request) -> Response:
         who = visitors.get(request.cookies.get(cookie))
-        if who is None:
+        # A link on another site would bring the cookie along; browsers say where a request comes from.
+        if who is None or request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
             return PlainTextResponse(_NO_TOKEN, 403)
         folder = tempfile.TemporaryDirectory(prefix="scbioverse-")
         place = Path(folder.name) / "annotated.h5ad"

@@ -20,10 +20,10 @@ async function call(action, args = {}) {
 async function save() {
   const answer = await fetch("/download");
   if (!answer.ok) throw new Error(await answer.text());
-  const name = /filename="([^"]+)"/.exec(answer.headers.get("Content-Disposition") || "");
+  const [, coded, plain] = /filename(?:\*=utf-8''(\S+)|="([^"]+)")/.exec(answer.headers.get("Content-Disposition") || "") || [];
   const link = document.createElement("a");
   link.href = URL.createObjectURL(await answer.blob());
-  link.download = name ? name[1] : "cells.annotated.h5ad";
+  link.download = coded ? decodeURIComponent(coded) : plain || "cells.annotated.h5ad";
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 60000);
 }

@@ -47,6 +47,7 @@ class Page {
         h("header", {},
           h("div", { class: "sb-name" }, h("h1", {}, (part.title = h("span", {}, "scbioverse"))), (part.size = h("p", {}))),
           h("div", { class: "sb-row" },
+            (part.busy = h("p", { class: "sb-busy", role: "status", hidden: "" }, "Working …")),
             button("undo", "Undo", () => this.#change("undo"), "Take the last correction back (Ctrl+Z)"),
             button("redo", "Redo", () => this.#change("redo"), "Make it again (Ctrl+Shift+Z)"),
             (part.save = h("button", { type: "button", class: "sb-main", onclick: () => this.#download() }, "Download")))),
@@ -103,6 +104,7 @@ class Page {
 
   async #call(action, args) {
     this.at.error.hidden = true;
+    this.#busy(1);
     try {
       return await this.callServer(action, args);
     } catch (error) {
@@ -110,7 +112,17 @@ class Page {
       this.at.error.hidden = false;
       this.at.error.scrollIntoView({ block: "nearest" });
       return null;
+    } finally {
+      this.#busy(-1);
     }
+  }
+
+  // What takes longer than a moment says so.
+  #busy(more) {
+    this.asked = (this.asked || 0) + more;
+    clearTimeout(this.soon);
+    if (!this.asked) this.at.busy.hidden = true;
+    else this.soon = setTimeout(() => (this.at.busy.hidden = false), 300);
   }
 
   async open() {
@@ -323,7 +335,7 @@ class Page {
   async #download() {
     const { at } = this;
     at.save.disabled = true;
-    at.save.textContent = "Writing …";
+    this.#busy(1);
     try {
       await this.save();
       this.state.unsaved = 0;
@@ -333,7 +345,7 @@ class Page {
       at.error.hidden = false;
     }
     at.save.disabled = false;
-    at.save.textContent = "Download";
+    this.#busy(-1);
   }
 
   // ------------------------------------------------------------------ questions
