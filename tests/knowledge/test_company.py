@@ -103,5 +103,6 @@ def test_a_name_that_leads_nowhere_is_read_by_its_known_parts() -> None:
     brain = ["Astro", "Oligo", "OPC", "Micro"]
     assert resolve_labels([*brain, "Neu-xqz"])[-1].cl_id == "CL:0000540"
     assert resolve_labels([*brain, "xqz-wvk"])[-1].cl_id is None
+    assert resolve_labels([*brain, "Neu doublets"])[-1].cl_id is None
     # Parts that disagree say nothing.
     assert resolve_labels([*brain, "Oligo_Micro_xqz"])[-1].cl_id is None

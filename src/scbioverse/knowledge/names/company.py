@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from .._read import read_table
 from ..ontology import load_ontology
-from .resolver import Resolution, resolve_label
+from .resolver import Resolution, resolve_label, says_no_type
 from .short_names import ANY_LIST, abbreviated, readings_in, shorthand_for
 
 if TYPE_CHECKING:
@@ -163,7 +163,8 @@ class _Company:
             for word, two in zip(words, known, strict=True)
         ]
         found = resolve_label(" ".join(said)) if 1 < len(words) <= _WORDS and said != words else one
-        return _read_as(one, found.cl_id or self._by_parts(one.name))
+        by_parts = None if says_no_type(one.name) else self._by_parts(one.name)
+        return _read_as(one, found.cl_id or by_parts)
 
     def _by_parts(self, name: str) -> str | None:
         """Read "Neu-mat" by "Neu": what all parts that are known here say together, if they do not disagree."""

@@ -109,7 +109,7 @@ def _resolve(name: str, context: str, crosswalk: bool = True, abbreviations: boo
         cl_id = f"CL:{match[1]}"
         known = cl_id in ontology
         return _result(name, cl_id, "id", 1.0) if known else Resolution(name, None, name, "none", 0.0)
-    if not text or _NUMBER.match(text) or _NO_TYPE.search(text.replace("_", " ")):
+    if not text or says_no_type(text):
         return Resolution(name, None, name, "none", 0.0)
     index = load_index(crosswalk=crosswalk)
     found = tokens(text)
@@ -124,6 +124,11 @@ def _resolve(name: str, context: str, crosswalk: bool = True, abbreviations: boo
     if hit is None or hit[0] == ROOT:
         return Resolution(name, None, name, "none", 0.0)
     return _result(name, *hit)
+
+
+def says_no_type(text: str) -> bool:
+    """Whether a name is a number, or says that it is of no type: "Doublets T", "3"."""
+    return bool(_NUMBER.match(text) or _NO_TYPE.search(text.replace("_", " ")))
 
 
 def _as_spelt(text: str) -> Hit | None:
