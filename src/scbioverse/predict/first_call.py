@@ -40,7 +40,7 @@ _FEW = 5
 # are not better with them (`python -m benchmarks.first_call --rehearse`). What it says is recorded.
 WORD = 0.0
 # What a cell's log-probabilities are divided by where its group's word is added: the two are not independent, since the
-# cell is one of the group. Of 1, 1.15, 1.3, 1.5 and 1.8, on the development studies that `benchmarks.first_call` reports.
+# cell is one of the group. Of 1, 1.15, 1.3, 1.5 and 1.8, by the development studies of `benchmarks.first_call`.
 TEMPER = 1.3
 # So few different cells are named one by one: most of their types have fewer cells than a group needs.
 MOST_ALONE = 60
