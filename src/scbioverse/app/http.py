@@ -38,9 +38,8 @@ if TYPE_CHECKING:
     from .shown import Shown
 
 MOST_VISITORS = 8
-STATIC = {
-    "page.js": "text/javascript", "scatter.js": "text/javascript", "http.js": "text/javascript", "page.css": "text/css",
-}  # fmt: skip
+STATIC = dict.fromkeys(("http.js", "layout.js", "page.js", "parts.js", "scatter.js", "values.js"), "text/javascript")
+STATIC["page.css"] = "text/css"
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",

@@ -20,7 +20,8 @@ async function call(action, args = {}) {
 async function save() {
   const answer = await fetch("/download");
   if (!answer.ok) throw new Error(await answer.text());
-  const [, coded, plain] = /filename(?:\*=utf-8''(\S+)|="([^"]+)")/.exec(answer.headers.get("Content-Disposition") || "") || [];
+  const [, coded, plain] =
+    /filename(?:\*=utf-8''(\S+)|="([^"]+)")/.exec(answer.headers.get("Content-Disposition") || "") || [];
   const link = document.createElement("a");
   link.href = URL.createObjectURL(await answer.blob());
   link.download = coded ? decodeURIComponent(coded) : plain || "cells.annotated.h5ad";

@@ -147,7 +147,8 @@ export class Scatter {
     const pixels = new Uint32Array(image.data.buffer).fill(0xffffffff);
     const { scale, dx, dy } = this.#place();
     const dots = this.dots;
-    const radius = dots * Math.min(5, Math.max(1.1, (2.6 * Math.sqrt(this.view.zoom)) / Math.max(1, Math.log10(this.n) - 2.6)));
+    const radius =
+      dots * Math.min(5, Math.max(1.1, (2.6 * Math.sqrt(this.view.zoom)) / Math.max(1, Math.log10(this.n) - 2.6)));
     const stamp = disc(radius);
     const passes = this.count ? [0, 1] : [-1];
     for (const pass of passes) {
@@ -171,7 +172,8 @@ export class Scatter {
             (0xff000000 |
               ((((held >> 16) & 255) * rest + b * share) << 16) |
               ((((held >> 8) & 255) * rest + g * share) << 8) |
-              ((held & 255) * rest + r * share)) >>> 0;
+              ((held & 255) * rest + r * share)) >>>
+            0;
         }
       }
     }
@@ -198,7 +200,10 @@ export class Scatter {
       const [x, y] = this.pointer;
       context.beginPath();
       context.arc(x, y, this.brush, 0, 2 * Math.PI);
-      for (const [a, b] of [[-6, 0], [0, -6]]) {
+      for (const [a, b] of [
+        [-6, 0],
+        [0, -6],
+      ]) {
         context.moveTo(x + a, y + b);
         context.lineTo(x - a, y - b);
       }
