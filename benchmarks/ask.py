@@ -1,7 +1,8 @@
 """Questions with known answers: `python -m benchmarks.ask [--show] [SET ...]`.
 
 Sets of questions lie in `benchmarks/questions/*.json`: about the bundled cells with their expert labels (`cells`
-and other wordings of such), about a list of drugs and of proteins, and chats of two turns. The truth
+and other wordings of such), about two studies of the registry (`kang`, `tumour`: read from the cache, or fetched), about
+a list of drugs and of proteins, and chats of two turns. The truth
 of each is an expression over tables that are made here with pandas, numpy and rdkit alone.
 
 An answer is right where it was computed and holds what is wanted; refused where `computed` is False; all else is wrong.
@@ -80,6 +81,47 @@ def study() -> tuple[Any, dict[str, Any]]:
     adata.obs["age"] = age.where(n % 10 != 0)
     adata.obs["predicted_doublet"] = n % 17 == 0
     return adata, truths | {"s": adata.obs.astype({"sex": str})}
+
+
+def _tables(adata: Any, kinds: dict[str, list[str]]) -> dict[str, Any]:
+    """Names of the truths: the columns, values of a gene, whether a gene is expressed, and kinds of cells."""
+    t = adata.obs.astype({one: str for one in adata.obs if adata.obs[one].dtype.kind not in "if"})
+    names = list(adata.var_names)
+
+    def counts(gene: str) -> pd.Series:
+        return pd.Series(adata.X[:, names.index(gene)].toarray().ravel(), index=t.index)
+
+    def is_(kind: str) -> pd.Series:
+        return t["cell_type"].isin(kinds.get(kind, [kind]))
+
+    return {"t": t, "x": counts, "e": lambda gene: counts(gene) > 0, "is_": is_}
+
+
+def kang() -> tuple[Any, dict[str, Any]]:
+    """Return blood cells with and without interferon (Kang 2018), with patients made up and counts of genes."""
+    adata = sb.datasets.load("kang_ifnb_pbmc")
+    adata.obs = adata.obs[["cell_type", "sample"]].copy()
+    adata.obs["patient"] = pd.Categorical([f"P{i % 4 + 1}" for i in range(adata.n_obs)])
+    adata.obs["n_umi"] = np.asarray(adata.X.sum(axis=1)).ravel()
+    adata.obs["n_genes"] = np.asarray((adata.X > 0).sum(axis=1)).ravel()
+    kinds = {
+        "T": ["CD4 Naive T", "CD4 Memory T", "CD8 T", "T activated"], "B": ["B", "B Activated"], "DC": ["DC", "pDC"],
+        "Mono": ["CD14 Mono", "CD16 Mono"],
+    }  # fmt: skip
+    return adata, _tables(adata, kinds)
+
+
+def tumour() -> tuple[Any, dict[str, Any]]:
+    """Return cells of colorectal tumours and of the mucosa beside them, with patients, their age and sex made up."""
+    adata = sb.datasets.load("colorectal_scmetalink_2850_4047g")
+    n = np.arange(adata.n_obs)
+    adata.obs["patient"] = pd.Categorical(np.array(list("ABCDE"))[n % 5])
+    adata.obs["sex"] = pd.Categorical(np.where(n % 5 < 2, "male", "female"))
+    adata.obs["age"] = np.array([48.0, 71.0, 66.0, 53.0, 60.0])[n % 5]
+    kinds = {one: [f"Normal {one}"] for one in ("Epithelial", "Fibroblast", "Macrophage")}
+    for one, more in zip(kinds, ("Tumor Epithelial", "CAF", "TAM"), strict=True):
+        kinds[one].append(more)
+    return adata, _tables(adata, kinds)
 
 
 def molecules() -> tuple[Any, dict[str, Any]]:
@@ -198,13 +240,13 @@ def verdict(row: dict[str, Any], answer: Any, truths: dict[str, Any], everything
 def made(name: str) -> tuple[Any, dict[str, Any], list[str], dict[str, Any]]:
     """Make the data of a set: the AnnData, names of the truths, all names of groups and rows, and options of asking."""
     of = name.split("_")[0]
-    makers = {"molecules": molecules, "proteins": proteins, "study": study}
+    makers = {"molecules": molecules, "proteins": proteins, "study": study, "kang": kang, "tumour": tumour}
     adata, truths = makers.get(of, cells)()
     text = [one for one in adata.obs if adata.obs[one].dtype.kind not in "fi"]
     names = [str(value) for one in text for value in adata.obs[one].unique()[:60]]
     if of in ("molecules", "proteins"):
         return adata, truths, [*adata.obs_names, *names], {"modality": of[:-1]}
-    return adata, truths, names, {"groupby": "leiden"}
+    return adata, truths, names, {"groupby": "leiden" if "leiden" in adata.obs else "cell_type"}
 
 
 def asked_of(talk: Any, turns: Any) -> list[tuple[dict[str, Any], Any, float]]:

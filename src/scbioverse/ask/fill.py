@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from .link import Names
     from .words import Link
 
-Parts = "Mapping[str, Sequence[Link]]"
+    Parts = Mapping[str, Sequence[Link]]
+
 _ENDS = {"MORE": "most", "LESS": "least"}
 _EXTREMES = {"most": "max", "least": "min"}
 _BOUNDS = {"ALL": (">=", 1.0), "MAJ": (">", 0.5), "TOP": (">", 0.5)}

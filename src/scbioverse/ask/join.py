@@ -110,10 +110,10 @@ def _prefixed(links: list[Link], _: Names) -> list[Link]:
         bound: Where = head.value
         if bound.field or bound.op not in FLIPPED or float(bound.values[0]) % 1:
             return links
-        sign, number = bound.op, int(bound.values[0])
+        sign, number = str(bound.op), int(bound.values[0])
     else:
-        sign, number = _HOW_MANY[head.role][0], _HOW_MANY[head.role][1]
-        number = len(items) if number is None else number
+        sign, said = _HOW_MANY[head.role]
+        number = len(items) if said is None else said
     if not 2 <= len(items) <= _MOST_LISTED or (head.role == "BOTH" and held.value.op == "or"):
         return [joined(links, "MIXED", None)]
     return [joined(links, "HAS", _of_list(items, sign, number))]

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _MOST = 0.5  # cells of which what holds is said of all
 _SHOWN = 40
 # Of the values of one or two fields, (n_fields, n_rows).
-_STATISTICS: dict[str, Callable[[NDArray[np.float64]], Any]] = {
+_STATISTICS: dict[str, Callable[[Any], Any]] = {
     "mean": np.mean, "median": np.median, "min": np.min, "max": np.max, "sum": np.sum,
     "std": lambda held: np.std(held, ddof=1), "correlation": lambda held: np.corrcoef(held)[0, 1],
 }  # fmt: skip

@@ -160,7 +160,7 @@ class Speech:
         what, (sign, bound) = self.what(query.model_copy(update={"check": None})), query.check or (">", 0.0)
         what = what[:1].lower() + what[1:]
         if query.want == "count":
-            there = {(">", 0): "there are", ("=", 0): "there are no"}
+            there: dict[tuple[str, float], str] = {(">", 0): "there are", ("=", 0): "there are no"}
             return f"{there.get((sign, bound), f'{_WORDS[sign]} {number(bound)}')} {what.removeprefix('all ')}"
         if (query.want, sign, bound) == ("fraction", ">", 0.5):
             who = f"{self.rows.noun}s{f' that are {self.where(query.among)}' if query.among is not None else ''}"
