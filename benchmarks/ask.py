@@ -1,7 +1,7 @@
 """Questions with known answers: `python -m benchmarks.ask [--show] [SET ...]`.
 
 Sets of questions lie in `benchmarks/questions/*.json`: about the bundled cells with their expert labels (`cells`
-and other wordings of such), about two studies of the registry (`kang`, `tumour`: read from the cache, or fetched), about
+and other wordings of such), about two studies of the registry (`kang`, `tumour`, in the cache or fetched), about
 a list of drugs and of proteins, and chats of two turns. The truth
 of each is an expression over tables that are made here with pandas, numpy and rdkit alone.
 

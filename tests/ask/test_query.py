@@ -13,6 +13,7 @@ from pydantic import ValidationError
 import scbioverse as sb
 from benchmarks.ask import QUESTIONS, asked_of, made, verdict
 from scbioverse.ask import Query, Where
+from scbioverse.errors import OfflineError
 
 B = Where(op="is", field="obs:cell_type", values=("B",))
 MS4A1 = Where(op=">", field="gene:MS4A1", values=(0,))
@@ -69,7 +70,10 @@ def test_what_no_query_can_be_is_refused() -> None:
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in QUESTIONS.glob("*.json")))
 def test_no_question_of_the_sets_is_answered_wrongly(name: str) -> None:
-    adata, truths, everything, options = made(name)
+    try:
+        adata, truths, everything, options = made(name)
+    except OfflineError:
+        pytest.skip("the study is not in the cache")
     talk = sb.Chat(adata, model="none-is-loaded", **options)
     questions = json.loads((QUESTIONS / f"{name}.json").read_text(encoding="utf-8"))
     found = [one for turns in questions for one in asked_of(talk, turns)]

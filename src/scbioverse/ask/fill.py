@@ -98,6 +98,8 @@ def _fields(parts: Parts, *, share: bool) -> tuple[str, ...]:
             found += [leaf.field.replace("residue:", "share:") if share else leaf.field for leaf in leaves]
         elif one.role in ("MOREM", "TOPM"):
             found.append(one.value[0])
+        elif one.role == "PAIRED":
+            found += one.value
         elif one.role in ("MEASURE", "COLUMN"):
             found.append(one.value if one.role == "MEASURE" else f"obs:{one.value}")
     return tuple(found)
@@ -165,7 +167,8 @@ def _columns(plain: dict[str, Any], parts: Parts, filled: dict[str, Any], by: Se
 
 def _order(plain: dict[str, Any], parts: Parts, filled: dict[str, Any]) -> None:
     """Set which end is meant, and how many or the how-manieth."""
-    for one in (*parts.get("top", ()), *parts.get("topm", ())):
+    need(all(one.said.lower().startswith("the ") for one in parts.get("the", ())))  # "the most cells", not "most cells"
+    for one in (*parts.get("top", ()), *parts.get("the", ()), *parts.get("topm", ())):
         if plain.get("want") not in ("max", "min") or "topm" not in parts:
             plain["show"] = "rank"
         plain["order"] = one.value[1] if one.role == "TOPM" else _ENDS.get(one.role, one.value)
@@ -190,6 +193,7 @@ def _bound(plain: dict[str, Any], parts: Parts, filled: dict[str, Any]) -> None:
     link = _first(parts, "lim")
     if link is None:
         return
+    need(link.role != "TOP" or not link.said.lower().startswith("the "))
     if link.role in _BOUNDS:
         plain["check"] = _BOUNDS[link.role]
     else:

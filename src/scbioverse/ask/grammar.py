@@ -23,9 +23,9 @@ _LETTERS: dict[str, str] = {}
 
 
 @cache
-def _lines() -> tuple[dict[str, str], dict[str, list[tuple[str, str]]], list[tuple[str, str]]]:
-    """Parts, things of several kinds, and forms, each of the last two with what it settles."""
-    text = (Path(__file__).parent / "data" / "forms.txt").read_text(encoding="utf-8")
+def read_lines(file: str) -> tuple[dict[str, str], dict[str, list[tuple[str, str]]], list[tuple[str, str]]]:
+    """Read parts, things of several kinds, and patterns of a file, the last two with what stands behind the arrow."""
+    text = (Path(__file__).parent / "data" / file).read_text(encoding="utf-8")
     parts: dict[str, str] = {}
     kinds: dict[str, list[tuple[str, str]]] = {}
     whole = []
@@ -55,7 +55,7 @@ def _settled(text: str) -> dict[str, Any]:
 
 def _spelt_out(form: str, settled: dict[str, Any]) -> Iterator[tuple[re.Pattern[str], dict[str, Any]]]:
     """Put each of its kinds in the place of a thing that has several; what these settle goes first."""
-    kinds = _lines()[1]
+    kinds = read_lines("forms.txt")[1]
     name = next((one for one in _PART.findall(form) if one in kinds), None)
     if name is None:
         yield pattern(form), settled
@@ -67,7 +67,7 @@ def _spelt_out(form: str, settled: dict[str, Any]) -> Iterator[tuple[re.Pattern[
 @cache
 def forms() -> list[tuple[re.Pattern[str], dict[str, Any]]]:
     """Forms of questions, each with what of the query it settles."""
-    return [one for form, settled in _lines()[2] for one in _spelt_out(form, _settled(settled))]
+    return [one for form, settled in read_lines("forms.txt")[2] for one in _spelt_out(form, _settled(settled))]
 
 
 def letters(roles: Iterable[str]) -> str:
@@ -76,9 +76,10 @@ def letters(roles: Iterable[str]) -> str:
 
 
 @cache
-def pattern(text: str) -> re.Pattern[str]:
-    """Compile a pattern of roles."""
+def pattern(text: str, parts: tuple[tuple[str, str], ...] = ()) -> re.Pattern[str]:
+    """Compile a pattern of roles, with the parts of `forms.txt` and others."""
+    named = read_lines("forms.txt")[0] | dict(parts)
     while _PART.search(text):
-        text = _PART.sub(lambda found: _lines()[0][found[1]], text)
+        text = _PART.sub(lambda found: named[found[1]], text)
     text = _ROLE.sub(lambda found: letters([found[0]]), text).replace(" ", "")
     return re.compile(re.sub(r"<([a-z0-9]+):([^<>]*)>", r"(?P<\1>\2)", text))

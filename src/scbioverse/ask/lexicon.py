@@ -17,6 +17,8 @@ SHORT_FORMS = {
     "wt": "wild type", "ko": "knockout", "f": "female", "m": "male", "unstim": "unstimulated", "hc": "healthy control",
     "mono": "monocyte", "dis": "diseased", "inf": "infected",
 }  # fmt: skip
+# Other words for a group of that name.
+SAME: dict[tuple[str, ...], tuple[str, ...]] = {("female",): ("woman", "women"), ("male",): ("man", "men")}
 ROW_WORDS = {
     "cell": ("cell", "barcode", "single cell", "row"),
     "molecule": ("molecule", "compound", "drug", "structure", "row", "substance", "chemical", "medicine"),

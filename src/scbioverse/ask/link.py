@@ -13,7 +13,7 @@ import pandas as pd
 from ..explain.gene_mentions import gene_of
 from ..knowledge import load_ontology
 from .cells import Cells
-from .lexicon import COLUMN_WORDS, ROW_WORDS, SHORT_FORMS, SOFT, closed_words, usual_names
+from .lexicon import COLUMN_WORDS, ROW_WORDS, SAME, SHORT_FORMS, SOFT, closed_words, usual_names
 from .properties import ADJECTIVES, ELEMENTS, MOLECULE, PROTEIN, Property, parts
 from .query import Where
 from .rows import CLUSTERS
@@ -31,7 +31,7 @@ _SHARE = "(pct|percent|perc|fraction|frac|share|reads)"
 # The columns of counts, genes and mitochondrial shares, as different tools call them.
 USUAL = {
     "n_genes_by_counts": r"n_?(genes|features?)(_?by_?counts|_?rna)?",
-    "total_counts": r"(total|n)_?(counts?|umis?)(_?rna)?|umis?|umi_?counts?|library_?size",
+    "total_counts": r"(total|n)_?(counts?|umis?)(_?(rna|total))?|umis?|umi_?counts?|library_?size",
     "pct_counts_mt": _SHARE + "?_?(counts?_?)?(mt|mito|mitochondrial|mitochondria)_?" + _SHARE + "?",
 }
 _SHORTENED = re.compile(r"([A-Za-z])(\d+)")
@@ -124,9 +124,7 @@ class Names:
             self._add(key_of(word), Link("UNIT", word, (_UNIT_FIELDS[self.modality], factor)))
         for name in rows.measures:
             self._add(key_of(name), Link("MEASURE", name, f"obs:{name}"))
-        ages = [one for one in rows.measures if _AGE.fullmatch(one)] if self.modality == "cell" else []
-        for said, (role, order) in _AGE_WORDS.items() if len(ages) == 1 else ():
-            field = f"obs:{ages[0]}"
+        for said, (role, order) in _AGE_WORDS.items() if (field := self.age) is not None else ():
             values: dict[str, Any] = {"MEASURE": field, "UNIT": (field, 1)}
             self._add(key_of(said), Link(role, said, values.get(role, (field, order))))
         for standard, pattern in USUAL.items() if self.modality == "cell" else ():
@@ -137,6 +135,12 @@ class Names:
                 # "Genes" is a word of its own; a rule reads it as the column where a number is compared.
                 if key != ("gene",):
                     self._add(key, Link(role, said, value, note=" and ".join(map(repr, own))))
+
+    @cached_property
+    def age(self) -> str | None:
+        """Field of ages, where one column holds them."""
+        ages = [one for one in self.rows.measures if _AGE.fullmatch(one)] if self.modality == "cell" else []
+        return f"obs:{ages[0]}" if len(ages) == 1 else None
 
     def usual(self, standard: str) -> str:
         """Return the field of one of the usual columns of quality."""
@@ -188,6 +192,8 @@ class Names:
                 if before is not None:
                     link = Link("ALSO WHERE", name, link.value)
                 self._add(key, link)
+                for said in SAME.get(key, ()):
+                    self._add((said,), link)
                 if len(key) == 1 and key[0] in SHORT_FORMS:
                     self._add(tuple(SHORT_FORMS[key[0]].split()), Link("WHERE", name, link.value))
 
@@ -284,6 +290,9 @@ class Names:
         best, n = self.known(words, at) if first.key != "%" else (None, 0)
         if best is not None and best.role == "AFTER" and [one.key for one in words[at + n : at + n + 1]] == ["than"]:
             best, n = self.known(words[: at + 1], at)  # "or more than 5" begins another condition
+        lettered = self._lettered(best, words[at + n : at + n + 1])
+        if lettered is not None:
+            return lettered, n + 1
         typed = self._types.at(words, at, n) if self._types is not None else None
         if typed is not None:
             return typed
@@ -299,7 +308,16 @@ class Names:
             return Link("COMMA" if first.key == "," else "AND" if first.key == "&" else "OR", first.text), 1
         if first.key in ("+", "-", "−"):
             return Link("POS" if first.key == "+" else "NEG", first.text), 1
-        return self.gene(first) or self._shortened(first) or Link("?", first.text), 1
+        adjective = self._types.adjective(first) if self._types is not None else None
+        return self.gene(first) or self._shortened(first) or adjective or Link("?", first.text), 1
+
+    def _lettered(self, column: Link | None, after: list[Word]) -> Link | None:
+        """Read "patient A" where a column of patients has such a group: a letter by itself is no name."""
+        text = after[0].text if after else ""
+        if column is None or column.role != "COLUMN" or len(text) > 2 or not text.isalpha():
+            return None
+        named = text in self.rows.groups(column.value).names
+        return Link("WHERE", f"{column.said} {text}", self.value(column.value, text)) if named else None
 
     def _shortened(self, word: Word) -> Link | None:
         """Read "D1" as the one group that it is short for, "donor1"."""

@@ -127,7 +127,7 @@ class Nearness:
                 self.rows.adata, self.reference, self._text_key, self.model, modality=self.rows.noun, key=self._key,
                 layer=self._layer, slots=self.rows.slots, rows=rows,
             )  # fmt: skip
-        return MoleculesMeant(values, self.model, self.rows.noun, known).scores(words)
+        return MoleculesMeant(values, self.model, self.rows.noun, known, self.rows.structures(rows)).scores(words)
 
     def _unknown(self, words: str) -> str:
         more = "" if self.reference is not None else ", or pass reference=, rows with texts"

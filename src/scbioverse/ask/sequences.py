@@ -122,6 +122,10 @@ class Sequences(Rows):
         """Rows whose SMILES or sequence can be read, bool (n_obs,)."""
         return np.array([not one.problem for one in self._parsed])
 
+    def structures(self, rows: Iterable[int]) -> list[Any] | None:
+        """Return the molecules of some rows as rdkit holds them, None for what cannot be read; of proteins nothing."""
+        return [self._parsed[row].mol for row in rows] if self.noun == "molecule" else None
+
     def texts(self, field: str, rows: list[int]) -> list[str | None]:
         """Texts of a field of some rows, None where there is none; the formula is the only one that is worked out."""
         if field == "property:formula":

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from .rows import Rows
 
-_SHOWN = 12
+_SHOWN = 20
 _LEADING = 5
 
 

@@ -38,6 +38,11 @@ class TypeNames:
         """Read the name of a type that begins at a word, and is no shorter than what is known there."""
         return self._shared_noun(words, at, known) or self._type(words, at, known)
 
+    def adjective(self, word: Word) -> Link | None:
+        """Read "are epithelial" as of epithelial cells, where nothing else is called so."""
+        made = self._type([word, CELL], 0, 2) if word.text.islower() and len(word.text) > 5 else None
+        return replace(made[0], said=word.text) if made is not None and made[0].role == "WHERE" else None
+
     def _shared_noun(self, words: list[Word], at: int, known: int) -> tuple[Link, int] | None:
         """Read "CD4 and CD8 T cells", "plasma or dendritic cells", "T nor B": a noun that stands once or nowhere."""
         first, rest = words[at], [one.one for one in words[at + 1 : at + 8]]
@@ -133,6 +138,13 @@ class TypeNames:
         term = load_ontology().term(cl_id).label
         if held is not None and held.value.field != f"obs:{column}":
             return held
+        own = key_of(held.said) if held is not None else ()
+        if held is not None and len(own) == 1 and not set(own) & words_of_type(cl_id):
+            return held  # a label such as "CAF" says more than its type, fibroblast
+        # A label that is the beginning of the word: "Eryth" of "erythrocytes".
+        begun = [one for one in maybe if len(one) > 3 and said.casefold().startswith(one.casefold())]
+        if not inside and begun == maybe:
+            inside, maybe = begun, []
         if not inside and maybe:
             return Link("TOOFINE", said, cl_id, note=f"{' and '.join(map(repr, maybe[:4]))} in {column!r}")
         where = Where(
