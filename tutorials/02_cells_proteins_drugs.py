@@ -5,8 +5,8 @@ cell is known by its genes; the cells like it, by which targets they express. Ne
 
     python tutorials/02_cells_proteins_drugs.py [name or folder of a model]
 
-`python -m benchmarks.multimodal` asks the same of 5,000 rows with each modality taken away, and prints the areas under
-the curve.
+`python -m benchmarks.modalities together` asks the same of 5,000 rows with each modality taken away, and prints
+the areas under the curve.
 """
 
 from __future__ import annotations

@@ -8,10 +8,17 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 
-import scbioverse as sb
 from recipes.bioverse_small import molecules
+from scbioverse._slots import Slots
 from scbioverse.datasets import fetch
+from scbioverse.knowledge.captions import read_caption
 from scbioverse.metrics import extract_classes, extract_roles, set_agreement, text_metrics
+from scbioverse.pp._smiles import parse_smiles
+from scbioverse.predict.compose import compose_rows
+from scbioverse.predict.descriptions import NOTHING_SIMILAR, choose_rows
+from scbioverse.predict.neighbour_texts import words_view
+from scbioverse.predict.neighbours import Neighbours, compared_views, nearest_rows, similarities
+from scbioverse.predict.vote import FLOOR
 
 PEER = "molt5_large_on_chebi20_open"
 SHOWN = ("bleu2", "bleu4", "rougeL", "meteor", "roles F1", "classes F1", "related F1")
@@ -41,8 +48,6 @@ def tables(n: int | None, seed: int) -> tuple[ad.AnnData, ad.AnnData]:
 
 def related(text: str) -> frozenset[str]:
     """Read what a caption says of conjugates, enantiomer, tautomer and what it derives from."""
-    from scbioverse.knowledge.captions import read_caption
-
     held = read_caption(text)
     return frozenset(one.lower() for one in (*held.related, *held.derives))
 
@@ -56,45 +61,69 @@ def measured(said: list[str], right: list[str]) -> dict[str, float]:
     }
 
 
-def described(data: ad.AnnData, model: Any, reference: ad.AnnData, **options: Any) -> list[str]:
-    """Texts of `sb.tl.describe`."""
-    done = sb.tl.describe(data, modality="molecule", model=model, reference=reference, copy=True, **options)
-    return done.obs["bioverse_description"].tolist()
-
-
 def captions(model: Any, n: int | None, seed: int) -> dict[str, Any]:
-    """Measure all ways to come to a caption of the test molecules, and their controls."""
+    """Measure all ways to come to a caption of the test molecules, and their controls; and retrieval among them."""
     train, test = tables(n, seed)
     rng = np.random.default_rng(seed)
-    right = test.obs["text"].tolist()
-    sb.tl.embed(train, model=model, modality="molecule")
-    sb.tl.embed(test, model=model, modality="molecule")
-    for one in (train, test):
-        sb.tl.embed(one, model="morgan", modality="molecule", key_added="morgan")
-    everyone: dict[str, Any] = {"min_similarity": -1}
-    found = {"combined": described(test, model, train, **everyone)}
-    similar = sb.tl.describe(test, modality="molecule", model=model, reference=train, copy=True)
-    found["combined, or nothing where nothing is similar"] = similar.obs["bioverse_description"].tolist()
-    prints = {"use_rep": "X_morgan_molecule", "metric": "tanimoto"}
-    found["nearest by Tanimoto similarity"] = described(test, model, train, choose="nearest", **prints, **everyone)
-    found["nearest"] = described(test, model, train, choose="nearest", **everyone)
-    found["consensus of ten"] = described(test, model, train, choose="consensus", **everyone)
-    unnamed = train.copy()
-    del unnamed.obs["name"]
-    found["combined, without names"] = described(test, model, unnamed, **everyone)
-    found["combined, dealt to other molecules"] = [found["combined"][i] for i in rng.permutation(test.n_obs)]
-    shuffled = train.copy()
-    shuffled.obs["text"] = rng.permutation(train.obs["text"].to_numpy())
-    found["combined, captions of the reference shuffled"] = described(test, model, shuffled, **everyone)
+    right, held = test.obs["text"].tolist(), train.obs["text"].tolist()
+    names = train.obs["name"].tolist()
+    views, embedded = compared_views(
+        test, train, model, modality="molecule", use_rep=None, metric="cosine", key=None, layer=None, slots=Slots()
+    )
+    near, tanimoto = nearest_rows(views, 10), nearest_rows(views[1:], 10)
+    parsed = [[one.mol for one in parse_smiles(data.obs["smiles"])] for data in (test, train)]
+    combined, _ = compose_rows(near, held, names, *parsed)
+    far = near.similarity[:, 0] < FLOOR
+    some = np.sort(rng.permutation(test.n_obs)[: len(combined) // 6])
+    found = {
+        "combined": combined,
+        "combined, or nothing where nothing is similar": [
+            NOTHING_SIMILAR if gone else one for one, gone in zip(combined, far, strict=True)
+        ],
+        "nearest by Tanimoto similarity": [held[i] for i in tanimoto.rows[:, 0]],
+        "nearest": [held[i] for i in near.rows[:, 0]],
+        "consensus of ten": [
+            held[i] for i in near.rows[np.arange(test.n_obs), choose_rows(near, held, "consensus", model, None)]
+        ],
+        "combined, dealt to other molecules": [combined[i] for i in rng.permutation(test.n_obs)],
+    }
     peer = pd.read_csv(fetch(PEER), sep="\t", dtype=str).fillna("")
     # One of the two files doubles its backslashes.
     written = dict(zip(peer["SMILES"].map(_single), peer["molt5_large"], strict=True))
     source = molecules.pairs("test").drop_duplicates("canonical").set_index("canonical")["smiles"].map(_single)
     found["MolT5-large"] = [written[source[one]] for one in test.obs["canonical"]]
+    rows = {name: measured(said, right) for name, said in found.items()}
+    # What each half adds, on a part of the rows: names of other molecules, and other molecules' neighbours.
+    part = Neighbours(near.rows[some], near.similarity[some])
+    other = Neighbours(near.rows[rng.permutation(some)], part.similarity)
+    here, texts = [parsed[0][i] for i in some], [right[i] for i in some]
+    rows["a part: combined"] = measured([combined[i] for i in some], texts)
+    for name, neighbours, called in (
+        ("a part: without names", part, [""] * len(names)),
+        ("a part: names shuffled", part, list(rng.permutation(names))),
+        ("a part: neighbours shuffled", other, names),
+    ):
+        rows[name] = measured(compose_rows(neighbours, held, called, here, parsed[1])[0], texts)
     return {
-        "n_test": test.n_obs, "n_reference": train.n_obs,
-        "nothing similar": int((similar.obs["bioverse_description_source"] == "").sum()),
-        "rows": {name: measured(said, right) for name, said in found.items()},
+        "n_test": test.n_obs, "n_reference": train.n_obs, "nothing similar": int(far.sum()), "rows": rows,
+        "retrieval": retrieved(model, embedded.values, right, Neighbours(tanimoto.rows, tanimoto.similarity), held),
+    }  # fmt: skip
+
+
+def retrieved(model: Any, values: np.ndarray, texts: list[str], near: Neighbours, known: list[str]) -> dict[str, Any]:
+    """Measure text to molecule and back, by the space shared with text, by neighbours' words, and by both."""
+    space = model.coordinates(values, "molecule") @ model.text_coordinates(texts).T
+    view = words_view(near, known, texts)
+    words = similarities(view.queries, view.pool, "cosine")
+    return {
+        name: {
+            "molecule to text, R@1": float((scores.argmax(axis=1) == np.arange(len(texts))).mean()),
+            "text to molecule, R@1": float((scores.argmax(axis=0) == np.arange(len(texts))).mean()),
+        }
+        for name, scores in {
+            "both (`retrieve` with a reference)": space + words, "learned space": space, "words of neighbours": words,
+            "both, dealt": (space + words)[np.random.default_rng(0).permutation(len(texts))],
+        }.items()
     }  # fmt: skip
 
 

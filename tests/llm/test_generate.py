@@ -166,3 +166,20 @@ def test_wrong_numbers(tiny_backbone: Backbone) -> None:
             generate(tiny_backbone, prefix, suffix, **wrong)
     with pytest.raises(InputError, match="one row"):
         next(stream(tiny_backbone, prefix, suffix))
+
+
+def test_no_text_goes_round_in_circles(tiny_backbone: Backbone) -> None:
+    prefix = PrefixCache(tiny_backbone, draw(4, tiny_backbone.d_llm))
+    suffix = draw(6, 3, tiny_backbone.d_llm, seed=3)
+
+    def repeats(beams: int, no_repeat: int) -> int:
+        found = generate(
+            tiny_backbone, prefix, suffix, max_new_tokens=40, beams=beams, no_repeat=no_repeat,
+            allowed=lambda _: range(4),  # so few tokens that it cannot but repeat itself, unless it is kept from it
+        )  # fmt: skip
+        runs = [[one.ids[i : i + 3] for i in range(len(one.ids) - 2)] for one in found]
+        return sum(len(some) - len(set(some)) for some in runs)
+
+    assert repeats(1, 0) > 0
+    assert repeats(1, 3) == 0
+    assert repeats(2, 3) == 0

@@ -92,7 +92,10 @@ def test_molecules_by_words_and_a_reference() -> None:
     assert found["sulfonamides"].tolist() == [0, 0, 1]
     assert found["bicycles"].isna().all()
     with pytest.raises(InputError, match="reference is for"):
-        sb.tl.retrieve(drugs, "beta blockers", modality="molecule", reference=known, scale="cosine")
+        sb.tl.retrieve(drugs, known, direction="similar", modality="molecule", reference=known)
+    # Whole texts are compared with those of neighbours, too: a molecule finds that of the one most like it.
+    sb.tl.retrieve(drugs, known, direction="text", modality="molecule", reference=known, top_k=1, name="own")
+    assert drugs.obs["bioverse_retrieve_own"]["propranolol"] == known.obs["text"]["pindolol"]
 
 
 def test_several_texts_and_text_by_cell(cells: ad.AnnData, tiny_model: BioVerse, tmp_path: Path) -> None:

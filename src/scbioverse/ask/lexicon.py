@@ -12,6 +12,12 @@ COLUMN_WORDS = {
     "type": ("cell type", "celltype", "type", "label", "annotation", "cell population", "population", "type of cell",
              "kind of cell", "sort of cell", "cell label", "cell identity", "identity", "subset", "cell subset"),
 }  # fmt: skip
+# What is asked for under other words than the column's name, in tables of drugs and of proteins.
+OTHER_NAMES = {
+    "moa": ("mechanism of action", "mode of action", "mechanism"), "mechanism": ("mechanism of action", "moa"),
+    "mechanism of action": ("moa", "mechanism"), "disease area": ("therapeutic area",),
+    "ec": ("enzyme class", "ec number"), "clinical phase": ("phase", "stage of development"),
+}  # fmt: skip
 SHORT_FORMS = {
     "stim": "stimulated", "ctrl": "control", "ctl": "control", "con": "control", "treat": "treated", "trt": "treated",
     "wt": "wild type", "ko": "knockout", "f": "female", "m": "male", "unstim": "unstimulated", "hc": "healthy control",

@@ -13,7 +13,7 @@ import pandas as pd
 from ..explain.gene_mentions import gene_of
 from ..knowledge import load_ontology
 from .cells import Cells
-from .lexicon import COLUMN_WORDS, ROW_WORDS, SAME, SHORT_FORMS, SOFT, closed_words, usual_names
+from .lexicon import COLUMN_WORDS, OTHER_NAMES, ROW_WORDS, SAME, SHORT_FORMS, SOFT, closed_words, usual_names
 from .properties import ADJECTIVES, ELEMENTS, MOLECULE, PROTEIN, Property, parts
 from .query import Where
 from .rows import CLUSTERS
@@ -168,6 +168,8 @@ class Names:
             key = key_of(name)
             if key not in self.closed and not (set(key) <= set(ROW_WORDS[self.modality])):
                 self._add(key, Link("COLUMN", name, name))
+            for said in OTHER_NAMES.get(" ".join(key), ()) if self.modality != "cell" else ():
+                self._add(key_of(said), Link("COLUMN", said, name))
             if pd.api.types.is_bool_dtype(self.rows.adata.obs[name]):
                 yes = Where(op="is", field=f"obs:{name}", values=("True",), said=name)
                 for said in (key, tuple(one for one in key if one not in _FLAG)):

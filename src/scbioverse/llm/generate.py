@@ -76,6 +76,7 @@ def generate(
     temperature: float = 0.0,
     seed: int = 0,
     batch_size: int = 32,
+    no_repeat: int = 0,
 ) -> list[Generated]:
     """Let the language model go on after prefix and suffix; one result a row.
 
@@ -98,6 +99,8 @@ def generate(
         Above 0, tokens are drawn at this temperature, each row from a generator of its own; needs `beams=1`.
     batch_size
         Rows at once. It changes speed and memory only.
+    no_repeat
+        So many tokens in a row are not written twice, so that no text goes round in circles. 0: they may be.
 
     Raises
     ------
@@ -113,7 +116,7 @@ def generate(
     out: list[Generated] = []
     for first in range(0, len(inputs_embeds), batch_size):
         rows = slice(first, first + batch_size)
-        loop = _Loop(backbone, prefix, inputs_embeds[rows], mask[rows], beams)
+        loop = _Loop(backbone, prefix, inputs_embeds[rows], mask[rows], beams, no_repeat)
         if beams > 1:
             out += _beam(loop, max_new_tokens, allowed, beams)
         else:
@@ -166,8 +169,10 @@ def stream(
 class _Loop:
     """Keys and values of a batch, and the states after its last tokens."""
 
-    def __init__(self, backbone: Backbone, prefix: PrefixCache, embeds: Tensor, mask: Tensor, beams: int) -> None:
-        self.backbone = backbone
+    def __init__(
+        self, backbone: Backbone, prefix: PrefixCache, embeds: Tensor, mask: Tensor, beams: int, no_repeat: int = 0
+    ) -> None:
+        self.backbone, self.no_repeat = backbone, no_repeat
         self.mask = mask.long()
         n, length = self.mask.shape
         # Padding takes no position: where it stands must not change what is written.
@@ -197,6 +202,9 @@ class _Loop:
             for row, written in enumerate(self.written):
                 barred[row, list(allowed(written))] = False
             logits = logits.masked_fill(barred, -torch.inf)
+        if self.no_repeat:
+            for row, written in enumerate(self.written):
+                logits[row, _said_before(written, self.no_repeat)] = -torch.inf
         return logits.log_softmax(dim=1)
 
     def step(self, tokens: Sequence[int]) -> None:
@@ -221,6 +229,13 @@ class _Loop:
         cache.batch_select_indices(at)
         self.mask, self.places, self.state = self.mask[at], self.places[at], self.state[at]
         self.written = [self.written[row] for row in rows]
+
+
+def _said_before(written: tuple[int, ...], length: int) -> list[int]:
+    """Tokens that would end a run of `length` tokens that was written before."""
+    last = written[len(written) - length + 1 :]
+    starts = range(len(written) - length + 1)
+    return [written[at + length - 1] for at in starts if written[at : at + length - 1] == last]
 
 
 def _greedy(

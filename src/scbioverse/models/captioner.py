@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from .writer import TextWriter
 
 Float = NDArray[np.float32]
+# "2-hydroxy-2-hydroxy-...": so many tokens in a row are said once.
+NO_REPEAT = 6
 
 
 class PhraseCaptioner:
@@ -190,6 +192,7 @@ class PhraseCaptioner:
                     max_new_tokens=max_new_tokens,
                     beams=beams,
                     batch_size=size,
+                    no_repeat=NO_REPEAT,
                 )
             )
             done |= dict(zip(block, found, strict=True))

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._logging import logger
-from ..pp._sequences import clean_sequence
 from ..pp._smiles import parse_smiles
 from ..pp._text_column import cell_text
 from .compose import compose_rows, is_caption
 from .descriptions import NOTHING_SIMILAR, Choose, choose_rows, reference_texts
 from .embedding import represent_rows
-from .homologues import can_search, search
+from .homologues import can_search, search, sequences_of
 from .neighbours import Metric, Neighbours, compared_views, known_rows, nearest_rows
 from .vote import FLOOR
 
@@ -72,8 +71,9 @@ def from_reference(
     evidence: dict[str, NDArray[Any]] = {}
     embedded = None
     if modality == "protein" and both and can_search():
-        pools = ([clean_sequence(cell_text(text)).text for text in one.obs[column]] for one in (adata, reference))
-        hits = search(*pools, min(k, int(with_text.sum())), among=with_text)
+        hits = search(
+            *(sequences_of(one, column) for one in (adata, reference)), min(k, int(with_text.sum())), among=with_text
+        )
         near = hits.near
         evidence = {"evalue": hits.evalue, "coverage": hits.coverage}
     else:

@@ -10,11 +10,14 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from .._settings import settings
+from ..pp._sequences import clean_sequence
+from ..pp._text_column import cell_text
 from .neighbours import Neighbours
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from anndata import AnnData
     from numpy.typing import NDArray
 
 # Expected number of matches this good by chance among the whole reference, above which one is no match; as in HMMER.
@@ -47,6 +50,11 @@ class Homologues:
 def can_search() -> bool:
     """Whether the package that searches is installed."""
     return importlib.util.find_spec("pyhmmer") is not None
+
+
+def sequences_of(adata: AnnData, column: str) -> list[str]:
+    """Read the sequences of a column, `""` where there is none that can be read."""
+    return [clean_sequence(cell_text(text)).text for text in adata.obs[column].astype(object)]
 
 
 def search(

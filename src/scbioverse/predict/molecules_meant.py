@@ -13,7 +13,7 @@ import numpy as np
 from ..knowledge.drug_names import ways_to_say
 from ..knowledge.stems import stem
 from ..pp._functional_groups import group_pattern, holds_group
-from .vote import shares
+from .vote import FLOOR, shares
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -102,10 +102,13 @@ class Known:
         Neighbours of each molecule.
     texts
         Texts of the known molecules.
+    floor
+        Similarity below which one says nothing.
     """
 
     near: Neighbours
     texts: Sequence[str]
+    floor: float = FLOOR
 
     @cached_property
     def index(self) -> tuple[PhraseIndex, list[list[int]]]:
@@ -121,14 +124,14 @@ class Known:
     def vote(self, words: str) -> NDArray[np.float64] | None:
         """Share of the neighbours of whom the words are said, (n,), by similarity; None where they are said of none.
 
-        A neighbour below :data:`.vote.FLOOR` says nothing, and a molecule that has no other gets 0.
+        A neighbour below `floor` says nothing, and a molecule that has no other gets 0.
         """
         index, own = self.index
         said = set(index.matches(words).tolist())
         if not said:
             return None
         holds = np.array([not said.isdisjoint(one) for one in own])
-        return shares(self.near.rows, self.near.similarity, holds)
+        return shares(self.near.rows, self.near.similarity, holds, floor=self.floor)
 
 
 class MoleculesMeant:

@@ -20,8 +20,10 @@ from ..pp._text_column import cell_text
 from .cells_meant import CellsMeant, has_vocabulary
 from .descriptions import reference_texts
 from .embedding import represent_rows
+from .homologues import can_search, search, sequences_of
 from .molecules_meant import N_NEIGHBOURS, Known, MoleculesMeant
-from .neighbours import Metric, View, compared_views, fingerprints, known_rows, nearest_rows
+from .neighbour_texts import words_view
+from .neighbours import Metric, View, compared_views, fingerprints, known_rows, nearest_rows, similarities
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -140,8 +142,8 @@ def known_rows_near(
 ) -> Known:  # fmt: skip
     """Find rows of a reference that have texts and lie near to each row.
 
-    Molecules by the Tanimoto similarity of their Morgan fingerprints, whose scale is known; others as in
-    :func:`.compared_views`.
+    Molecules by the Tanimoto similarity of their Morgan fingerprints, whose scale is known; proteins by
+    :func:`.search`; others as in :func:`.compared_views`.
 
     Raises
     ------
@@ -152,8 +154,13 @@ def known_rows_near(
     """
     texts = reference_texts(reference, text_key)
     told = np.array([bool(one) for one in texts])
-    column = key or "smiles"
-    if modality == "molecule" and column in adata.obs and column in reference.obs:
+    column = key or ("smiles" if modality == "molecule" else "sequence")
+    both = column in adata.obs and column in reference.obs
+    if modality == "protein" and both and can_search():
+        mine = adata if rows is None else adata[rows]
+        hits = search(*map(sequences_of, (mine, reference), (column,) * 2), min(N_NEIGHBOURS, sum(told)), among=told)
+        return Known(hits.near, texts, floor=0.0)
+    if modality == "molecule" and both:
         mine = fingerprints(adata if rows is None else adata[rows], column)
         views = [View(mine, fingerprints(reference, column), "tanimoto")]
     else:
@@ -247,9 +254,20 @@ def _scored(scores: NDArray[np.floating], wanted: Texts, record: dict[str, Any],
     return Found({"": one, **fits}, {}, record, embedded)
 
 
-def score_texts(embedded: Representation, wanted: Texts, model: BioVerse, modality: str, *, scale: str) -> Found:
-    """Score every row by every text: their cosine in the shared space, `"zscore"`: standardised over the rows."""
-    scores = model.coordinates(embedded.values, modality) @ model.text_coordinates(wanted.texts).T
+def compared_with_texts(
+    embedded: Representation, texts: Sequence[str], model: BioVerse, modality: str, known: Known | None
+) -> list[View]:
+    """Compare rows with texts: in the shared space, and by the words of known neighbours where there are any."""
+    views = [View(model.coordinates(embedded.values, modality), model.text_coordinates(list(texts)))]
+    return views if known is None else [*views, words_view(known.near, known.texts, texts)]
+
+
+def score_texts(
+    embedded: Representation, wanted: Texts, model: BioVerse, modality: str, *, scale: str, known: Known | None = None
+) -> Found:
+    """Score every row by every text: their cosine, mean over views; `"zscore"`: standardised over the rows."""
+    views = compared_with_texts(embedded, wanted.texts, model, modality, known)
+    scores = np.mean([similarities(one.queries, one.pool, "cosine") for one in views], axis=0)
     if scale == "zscore":
         spread = scores.std(axis=0)
         scores = (scores - scores.mean(axis=0)) / np.where(spread > 0, spread, 1)
@@ -257,10 +275,12 @@ def score_texts(embedded: Representation, wanted: Texts, model: BioVerse, modali
     return _scored(scores, wanted, {"texts": texts, "scale": scale, "embedding": embedded.slot}, embedded)
 
 
-def best_texts(embedded: Representation, wanted: Texts, model: BioVerse, modality: str, top_k: int) -> Found:
-    """Find the `top_k` texts nearest to each row in the space shared with text."""
-    view = View(model.coordinates(embedded.values, modality), model.text_coordinates(wanted.texts))
-    found = _best([view], min(top_k, len(wanted.texts)), wanted.names)
+def best_texts(
+    embedded: Representation, wanted: Texts, model: BioVerse, modality: str, top_k: int, known: Known | None = None
+) -> Found:
+    """Find the `top_k` texts nearest to each row, see :func:`compared_with_texts`."""
+    views = compared_with_texts(embedded, wanted.texts, model, modality, known)
+    found = _best(views, min(top_k, len(wanted.texts)), wanted.names)
     return Found(found.obs, found.obsm, found.record | {"n_texts": len(wanted.texts)}, embedded)
 
 

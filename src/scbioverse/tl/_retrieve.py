@@ -17,6 +17,7 @@ from ..predict.retrieval import (
     best_texts,
     fitting_rows,
     has_words,
+    known_rows_near,
     read_texts,
     score_texts,
     similar_rows,
@@ -82,7 +83,8 @@ def retrieve(
     text_key
         Column of `query.obs`, or of `reference.obs`, with texts.
     reference
-        Molecules or proteins with texts: the nearest of them vote on the words, beside the model's phrases.
+        Molecules or proteins with texts: the nearest of them vote on the words, beside the model's phrases; with
+        `direction="text"` and other scales their words are compared with the texts, too.
     top_k
         Keep so many of the best texts or rows; 10 if not given, where `query` is no mere list. A list may then be long.
     query_modality
@@ -124,8 +126,8 @@ def retrieve(
     by_text, table = direction in ("cells", "rows"), hasattr(query, "obs")
     reference = None if reference is None else anndata_of(reference, modality)
     _check_options(direction, scale, top_k, table, use_rep, query_modality)
-    if reference is not None and (modality == "cell" or not by_text or scale != "probability"):
-        raise InputError("reference is for scores of molecules or proteins by words (scale='probability').")
+    if reference is not None and (modality == "cell" or direction == "similar"):
+        raise InputError("reference is for molecules or proteins and texts: direction='rows' or 'text'.")
     few = direction == "similar" or table or (top_k is not None and not by_text)  # each row keeps the best few
     if few and scale == "zscore":
         raise InputError("scale='zscore' compares texts with one another over the rows; it does not go with top_k.")
@@ -143,14 +145,21 @@ def retrieve(
         )  # fmt: skip
     else:
         rows = represent_rows(adata, loaded, modality=modality, key=key, layer=layer, slots=slots)
+        fits = scale == "probability" and by_text and has_words(loaded, modality, reference=reference is not None)
+        known = None
+        if reference is not None and not fits:
+            known = known_rows_near(
+                adata, reference, text_key, loaded, modality=modality, key=key, layer=layer, slots=slots
+            )  # fmt: skip
         if few:
-            found = best_texts(rows, texts, loaded, modality, wanted)
-        elif scale == "probability" and by_text and has_words(loaded, modality, reference=reference is not None):
+            found = best_texts(rows, texts, loaded, modality, wanted, known)
+        elif fits:
             found = fitting_rows(
                 rows, texts, loaded, modality, reference=reference, text_key=text_key, key=key, layer=layer, slots=slots
             )
         else:
-            found = score_texts(rows, texts, loaded, modality, scale="zscore" if scale == "zscore" else "cosine")
+            shown: Literal["zscore", "cosine"] = "zscore" if scale == "zscore" else "cosine"
+            found = score_texts(rows, texts, loaded, modality, scale=shown, known=known)
     obs = {f"{slot}{suffix}": values for suffix, values in found.obs.items()}
     obsm = {f"{slot}{suffix}": values for suffix, values in found.obsm.items()}
     if direction == "text" and not few and texts is not None:

@@ -1,4 +1,4 @@
-"""A question that no modality answers alone: `python -m benchmarks.multimodal`.
+"""A question that no modality answers alone.
 
 "Does this compound act on this cell?" Rows are cells with surface proteins (CITE-seq), each with a compound; the answer
 is yes where a target of the compound is detected in that very cell. Neither the compound's targets nor the target genes
@@ -14,11 +14,7 @@ how often the language model still names the cell as it does without the compoun
 
 from __future__ import annotations
 
-import argparse
-import json
 import re
-import time
-from pathlib import Path
 
 import anndata as ad
 import numpy as np
@@ -35,7 +31,6 @@ from scbioverse.llm.trie import LabelTrie
 from scbioverse.models import BioVerse
 from scbioverse.pp._smiles import parse_smiles
 
-RESULTS = Path(__file__).parent / "results" / "multimodal.json"
 CELLS, REFERENCE, DRUGS = "citeseq_pbmc5k_200cells", "citeseq_pbmc10k_4000g", "repurposing_hub_2020"
 TYPES = (
     "CD4 T cell",
@@ -214,33 +209,7 @@ def one_prompt(model: BioVerse, rows: ad.AnnData, n: int, seed: int) -> dict[str
     }
 
 
-def main() -> None:
-    """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="bioverse-small", help="name or folder; must read cells and molecules")
-    parser.add_argument("--compounds", type=int, default=300)
-    parser.add_argument("--per-cell", type=int, default=25)
-    parser.add_argument("--prompts", type=int, default=200)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--out", type=Path, default=RESULTS)
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    started = time.perf_counter()
-    model = sb.models.load(options.model)
-    result, rows = question(model, options.compounds, options.per_cell, options.seed)
-    if options.prompts:
-        result["one_prompt"] = one_prompt(model, rows, options.prompts, options.seed)
-    result |= {"model": model.fingerprint(), "seed": options.seed, "seconds": round(time.perf_counter() - started)}
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(result, indent=1) + "\n")
-    print(json.dumps(result["sizes"]))
-    print(f"{'does the compound act on the cell?':<42}{'AUROC':>8}{'s.e.':>8}{'AP':>8}")
-    for name, one in result["rows"].items():
-        print(f"{name:<42}{one['auroc']:>8.3f}{one['standard_error']:>8.3f}{one['average_precision']:>8.3f}")
-    for name, value in result.get("one_prompt", {}).items():
-        print(f"{'one prompt: named as alone, ' + name:<50}{value:>8.3f}")
-
-
-if __name__ == "__main__":
-    main()
+def together(model: BioVerse, seed: int, *, compounds: int = 300, per_cell: int = 25, prompts: int = 200) -> dict:
+    """Ask the question, then put cells and compounds into one prompt."""
+    found, rows = question(model, compounds, per_cell, seed)
+    return found | {"one prompt": one_prompt(model, rows, prompts, seed)}

@@ -1,0 +1,105 @@
+"""Molecules and proteins, ours beside every baseline: `python -m benchmarks.modalities`.
+
+`captions`: the 1,800 open test captions of ChEBI-20, none of which is trained on or in the reference: put together from
+neighbours, copied from the nearest, written by MolT5-large (its own output, on the same rows), and the controls; with
+them retrieval of texts and molecules. `proteins`: enzyme classes by search, k-mers, DIAMOND and MMseqs2, on families
+and clusters that the known proteins have no member of. `together`: a question that needs two modalities, and cells and
+compounds in one prompt. `bulk`: many rows, with memory. The tables of `docs/modalities.md` are written anew from the
+results by every run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import scbioverse as sb
+from benchmarks.modalities_parts.bulk import bulk
+from benchmarks.modalities_parts.captions import SHOWN, captions
+from benchmarks.modalities_parts.proteins import enzyme_classes
+from benchmarks.modalities_parts.together import together
+
+RESULTS = Path(__file__).parent / "results" / "modalities.json"
+PAGE = Path(__file__).parents[1] / "docs" / "modalities.md"
+PARTS = ("captions", "proteins", "together", "bulk")
+
+
+def markdown(rows: dict[str, dict[str, float]], columns: list[str]) -> str:
+    """Lay out measures as a table of Markdown."""
+    lines = ["| | " + " | ".join(columns) + " |", "| --- |" + " --- |" * len(columns)]
+    shown = {name: [f"{one[c]:.3f}" if c in one else "" for c in columns] for name, one in rows.items()}
+    return "\n".join(lines + [f"| {name} | {' | '.join(values)} |" for name, values in shown.items()])
+
+
+def tables(found: dict[str, Any]) -> dict[str, str]:
+    """Write one table for each part that was measured, by the name of its place in the page."""
+    made: dict[str, str] = {}
+    if "captions" in found:
+        one = found["captions"]
+        part = {name: row for name, row in one["rows"].items() if name.startswith("a part")}
+        whole = {name: row for name, row in one["rows"].items() if name not in part}
+        said = f"{one['n_test']:,} open test captions, {one['n_reference']:,} training captions as reference"
+        made["captions"] = f"{said}; nothing known is similar to {one['nothing similar']}.\n\n" + "\n\n".join(
+            markdown(rows, list(SHOWN)) for rows in (whole, part)
+        )
+        made["retrieval"] = markdown(one["retrieval"], list(next(iter(one["retrieval"].values()))))
+    for split, one in found.get("proteins", {}).items():
+        said = f"{one['n_asked']:,} enzymes, {one['n_known']:,} known ones"
+        possible = f"the class of {one['class is known at all']:.3f} is a known one's"
+        made[split] = f"{said}; {possible}.\n\n" + markdown(one["rows"], ["answered", "first digit", "exact"])
+    if "together" in found:
+        made["together"] = markdown(found["together"]["rows"], ["auroc", "standard_error", "average_precision"])
+        prompts = found["together"]["one prompt"]
+        rows = {name: {"named as alone": value} for name, value in prompts.items() if name != "n"}
+        made["prompts"] = f"{prompts['n']} cells.\n\n" + markdown(rows, ["named as alone"])
+    if "bulk" in found:
+        made["bulk"] = markdown(found["bulk"], list(next(iter(found["bulk"].values()))))
+    return made
+
+
+def write_page(found: dict[str, Any], page: Path) -> None:
+    """Put the tables between the marks of the page; what was not measured stays."""
+    text = page.read_text(encoding="utf-8")
+    for name, table in tables(found).items():
+        mark = re.compile(rf"(<!-- {name} -->\n).*?(\n<!-- end -->)", re.DOTALL)
+        text = mark.sub(lambda match, table=table: f"{match[1]}{table}{match[2]}", text)  # type: ignore[misc]
+    page.write_text(text, encoding="utf-8")
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", default=PARTS, help=", ".join(PARTS))
+    parser.add_argument("--model", default="bioverse-small", help="name or folder")
+    parser.add_argument("--rows", type=int, help="so many of the test captions; all if not given")
+    parser.add_argument("--enzymes", type=int, default=700, help="at most so many are asked about")
+    parser.add_argument("--drugs", type=int, default=10_000)
+    parser.add_argument("--chains", type=int, default=2_000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--page", type=Path, default=PAGE)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    model = sb.models.load(options.model)
+    work = {
+        "captions": lambda: captions(model, options.rows, options.seed),
+        "proteins": lambda: enzyme_classes(options.enzymes, options.seed),
+        "together": lambda: together(model, options.seed),
+        "bulk": lambda: bulk(model, options.drugs, options.chains, options.seed),
+    }
+    found = json.loads(options.out.read_text()) if options.out.is_file() else {}
+    for part in options.parts:
+        found[part] = work[part]()
+        options.out.write_text(json.dumps(found, indent=1) + "\n")
+        print("\n\n".join(f"{name}\n{table}" for name, table in tables({part: found[part]}).items()), flush=True)
+    write_page(found, options.page)
+
+
+if __name__ == "__main__":
+    main()
