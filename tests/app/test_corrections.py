@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -48,7 +50,7 @@ def test_a_label_is_readable_text(name: str) -> None:
 def test_what_was_computed_for_a_label_goes_with_it(shown: Shown) -> None:
     who, rows = Visitor(shown), (shown.labels == "B cell").to_numpy()
     before = shown.adata.obs.copy()
-    who.correct(rows, "NK cell")
+    who.corrections.set(rows, "NK cell")
     out = who.adata()
     assert (out.obs["bioverse_label"][rows] == "NK cell").all()
     assert out.obs["bioverse_confidence"][rows].isna().all()
@@ -67,7 +69,7 @@ def test_what_was_computed_for_a_label_goes_with_it(shown: Shown) -> None:
 def test_labels_of_the_user_keep_what_annotate_wrote(adata: AnnData) -> None:
     adata.obs["mine"] = adata.obs["cell_type"].astype(str)
     who = Visitor(Shown(adata, label_key="mine"))
-    who.correct(chosen(60, 0, 1, 2), "strange cell")
+    who.corrections.set(chosen(60, 0, 1, 2), "strange cell")
     out = who.adata()
     assert out.obs["bioverse_confidence"].equals(adata.obs["bioverse_confidence"])
     assert out.obs["mine"].tolist()[:3] == ["strange cell"] * 3
@@ -76,17 +78,39 @@ def test_labels_of_the_user_keep_what_annotate_wrote(adata: AnnData) -> None:
 
 def test_a_second_visit_to_the_file_keeps_the_first_labels(shown: Shown) -> None:
     first = Visitor(shown)
-    first.correct(chosen(60, 0), "NK cell")
+    first.corrections.set(chosen(60, 0), "NK cell")
     second = Visitor(Shown(first.adata()))
-    second.correct(chosen(60, 1), "odd cell")
+    second.corrections.set(chosen(60, 1), "odd cell")
     out = second.adata()
     assert out.obs["bioverse_label_before"].tolist() == shown.labels.tolist()
     assert out.obs["bioverse_label_corrected"].tolist()[:3] == [shown.labels.iloc[0] != "NK cell", True, False]
+    steps = json.loads(out.uns["bioverse"]["correct"])["steps"]
+    assert [one["label"] for one in steps] == ["NK cell", "odd cell"]
+
+
+def test_columns_of_the_user_are_in_nobodys_way(adata: AnnData) -> None:
+    adata.obs["bioverse_label_before"] = "mine"
+    with pytest.raises(InputError, match="'bioverse_label_before' of yours"):
+        Shown(adata)
+    who = Visitor(Shown(adata, label_key="cell_type"))  # corrections of other labels have columns of their own
+    who.corrections.set(chosen(60, 0), "odd cell")
+    assert {"cell_type_before", "cell_type_corrected"} <= set(who.adata().obs)
+    assert "correct_cell_type" in who.adata().uns["bioverse"]
+
+
+def test_what_was_lifted_from_a_label_goes_with_it(adata: AnnData) -> None:
+    adata.obs["bioverse_label_rollup"] = pd.Categorical(["leukocyte"] * 60)
+    adata.obs["bioverse_label_rollup_cl_id"] = pd.Categorical(["CL:0000738"] * 60)
+    who = Visitor(Shown(adata))
+    rows = (adata.obs["bioverse_label"] != "NK cell").to_numpy()
+    who.corrections.set(rows, "NK cell")
+    for name in ("bioverse_label_rollup", "bioverse_label_rollup_cl_id"):
+        assert who.adata().obs[name].isna().tolist() == rows.tolist()
 
 
 def test_visitors_do_not_see_one_another(shown: Shown) -> None:
     one, other = Visitor(shown), Visitor(shown)
-    one.correct(chosen(60, 0), "odd cell")
+    one.corrections.set(chosen(60, 0), "odd cell")
     assert other.adata().obs["bioverse_label"].tolist() == shown.labels.tolist()
 
 
@@ -95,6 +119,6 @@ def test_answers_are_about_the_corrected_labels(shown: Shown) -> None:
     n = int((shown.labels == "NK cell").sum())
     assert f"{n} of 60" in who.ask("How many NK cells are there?").text
     rows = (shown.labels == "B cell").to_numpy()
-    who.correct(rows, "NK cell")
+    who.corrections.set(rows, "NK cell")
     assert f"{n + rows.sum()} of 60" in who.ask("How many NK cells are there?").text
     assert f"Selected cells labelled NK cell: {rows.sum()} cells" in who.ask("How many NK cells are there?", rows).text

@@ -177,7 +177,7 @@ def test_cellxgene_needs_counts_cells_and_labels(adata: ad.AnnData) -> None:
 def test_celltypist_tables(adata: ad.AnnData, tmp_path: Path) -> None:
     tables = sb.get.celltypist(adata, path=tmp_path)
     assert tables["predicted_labels"]["predicted_labels"].tolist()[:2] == ["B cell", "odd"]
-    assert tables["predicted_labels"]["conf_score"].tolist()[:2] == pytest.approx([0.9, 0.8])
+    assert tables["predicted_labels"]["conf_score"].tolist() == adata.obs["bioverse_confidence"].tolist()
     np.testing.assert_allclose(tables["probability_matrix"].sum(axis=1), 1, rtol=1e-6)
     for name, table in tables.items():
         read = pd.read_csv(tmp_path / f"{name}.csv", index_col="cell")
@@ -197,6 +197,7 @@ def test_celltypist_of_groups(adata: ad.AnnData) -> None:
     assert table.columns.tolist() == ["predicted_labels", "over_clustering", "majority_voting", "conf_score"]
     assert table["predicted_labels"].tolist()[:2] == ["B cell", "odd"]
     assert set(table["majority_voting"]) == {"odd"}
+    assert table["conf_score"].tolist()[:2] == pytest.approx([0.9, 0.8])
 
 
 def test_excel_holds_text_and_no_formula(adata: ad.AnnData, tmp_path: Path) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import socket
+import sys
 import threading
 import webbrowser
 from typing import TYPE_CHECKING, Any
@@ -104,7 +106,7 @@ def serve(
     title
         Name of the data, from which that of the downloaded file is made.
     open_browser
-        Open the link in this machine's browser.
+        Open the link in this machine's browser, where it has a screen.
     wait
         Return only after Ctrl-C. Without, the page is served until :meth:`Page.stop`.
 
@@ -153,9 +155,9 @@ def serve(
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="scbioverse-page", daemon=True)
     thread.start()
-    url = f"http://{host if host not in ('0.0.0.0', '::') else LOOPBACK[0]}:{place}/?token={secret}"
+    url = f"http://{host if host != '0.0.0.0' else LOOPBACK[0]}:{place}/?token={secret}"
     page = Page(server, thread, visitors, url)
-    if open_browser:
+    if open_browser and _has_screen():
         webbrowser.open(url)
     if wait:
         # The link is nowhere else, and warnings are heard where no logging is set up.
@@ -164,9 +166,16 @@ def serve(
     return page
 
 
+def _has_screen() -> bool:
+    """Whether a browser could open a window here; one that draws in the terminal would take it over."""
+    return not sys.platform.startswith("linux") or any(os.environ.get(one) for one in ("DISPLAY", "WAYLAND_DISPLAY"))
+
+
 def _listen(host: str, port: int) -> socket.socket:
     """Take the port before anything is computed."""
-    found = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    if ":" in host:
+        raise InputError(f"host={host!r}: give a name or an IPv4 address.")
+    found = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
         found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         found.bind((host, port))

@@ -120,8 +120,9 @@ def ask(visitor: Visitor, args: Mapping[str, Any]) -> dict[str, Any]:
 def correct(visitor: Visitor, args: Mapping[str, Any]) -> dict[str, Any]:
     """Set the label of the cells that are chosen."""
     with visitor.lock:
-        changed = visitor.corrections.set(_rows(args, visitor.shown.n), _text(args, "label", 200))
-        return {"changed": changed, **_labels(visitor)}
+        label = _text(args, "label", 200)
+        changed = visitor.corrections.set(_rows(args, visitor.shown.n), label)
+        return {"changed": changed, "term": visitor.shown.term_of(" ".join(label.split())), **_labels(visitor)}
 
 
 def undo(visitor: Visitor, _: Mapping[str, Any]) -> dict[str, Any]:

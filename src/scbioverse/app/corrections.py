@@ -39,6 +39,8 @@ class Corrections:
         Labels that a row may have: those of the beginning, then those that were added.
     codes
         int32 (n,): position in `names`, -1 for none.
+    edits
+        How often they changed; undo and redo count.
     """
 
     def __init__(self, labels: pd.Series) -> None:
@@ -46,6 +48,7 @@ class Corrections:
         self.names = [str(one) for one in held.cat.categories]
         self.codes: NDArray[np.int32] = np.array(held.cat.codes, dtype=np.int32)
         self._start = self.codes.copy()
+        self.edits = 0
         self._done: list[Step] = []
         self._undone: list[Step] = []
 
@@ -69,6 +72,7 @@ class Corrections:
             self._done.append(Step(changed, self.codes[changed], label))
             self._undone.clear()
             self.codes[changed] = label
+            self.edits += 1
         return int(changed.size)
 
     def undo(self) -> int:
@@ -77,6 +81,7 @@ class Corrections:
             return 0
         step = self._done.pop()
         self.codes[step.rows] = step.before
+        self.edits += 1
         self._undone.append(step)
         return int(step.rows.size)
 
@@ -86,6 +91,7 @@ class Corrections:
             return 0
         step = self._undone.pop()
         self.codes[step.rows] = step.label
+        self.edits += 1
         self._done.append(step)
         return int(step.rows.size)
 

@@ -93,7 +93,7 @@ class Visitors:
 
     def unsaved(self) -> int:
         """Visitors whose corrections were not downloaded."""
-        return sum(who.unsaved > 0 for who in self._held.values())
+        return sum(who.unsaved for who in self._held.values())
 
 
 def make_app(
@@ -165,9 +165,7 @@ def make_app(
         folder = tempfile.TemporaryDirectory(prefix="scbioverse-")
         place = Path(folder.name) / "annotated.h5ad"
         try:
-            with who.lock:
-                who.adata().write_h5ad(place)
-                who.saved = who.corrections.n_done
+            who.save(place)
         except (OSError, ValueError, TypeError) as error:
             folder.cleanup()
             return PlainTextResponse(f"the file cannot be written: {printable(str(error))}", 507)

@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 
 from .._logging import logger
-from .._slots import Slots, anndata_of
+from .._slots import Slots, anndata_of, own_copy, read_record, records_of
 from ..errors import BioverseError, InputError, MissingKeyError
 from ..io import Cells
 from ..io.columns import obs_column
-from ..knowledge import load_genes
+from ..knowledge import load_genes, load_ontology, resolve_label
 from ..page._findings import labels_found
 from ..pl._layout import map_of
 from ..pl._style import palette
@@ -50,6 +50,8 @@ class Shown:
     ----------
     points, axes
         float32 (n, 2), the map, and what its axes are called.
+    earlier
+        Corrections of earlier visits to this file.
     made
         Slot that a map which was made here is to be kept in, `""` where the data had one.
 
@@ -74,11 +76,14 @@ class Shown:
         model: Any = "bioverse-small",
         title: str = "",
     ) -> None:
-        self.adata = anndata_of(adata)
+        adata = anndata_of(adata)
+        # Of a view, or of a file, every look at the matrix would be a copy.
+        self.adata = own_copy(adata) if adata.isbacked or adata.is_view else adata
         self.slots = Slots(key_added)
         self.own = label_key is None or label_key == self.slots.label
         self.label_key = self.slots.label if label_key is None else label_key
         self.labels = self._labels()
+        self.earlier = self._earlier()
         self.groupby = groupby if groupby is not None else None if self.own else self.label_key
         self.cells, self.model, self.title = Cells.of(self.adata, layer, key), model, title
         self.n = int(self.adata.n_obs)
@@ -90,6 +95,23 @@ class Shown:
         advice = "Run scbioverse.tl.annotate(adata) first, or name a column of labels with label_key=."
         found = obs_column(self.adata, self.label_key, "label_key", advice=advice)
         return found.astype(object).map(str, na_action="ignore")
+
+    @property
+    def step(self) -> str:
+        """Name of the record of corrections in `uns["bioverse"]`."""
+        return "correct" if self.label_key == "bioverse_label" else f"correct_{self.label_key}".replace("/", "|")
+
+    def _earlier(self) -> list[dict[str, Any]]:
+        """Return the corrections of an earlier visit to this file; columns of the user's are in nobody's way."""
+        if self.step in records_of(self.adata):
+            return list(read_record(self.adata, self.step).get("steps") or [])
+        for name in (f"{self.label_key}_before", f"{self.label_key}_corrected"):
+            if name in self.adata.obs:
+                raise InputError(
+                    f"adata.obs has a column {name!r} of yours, and corrections are kept under this name. Rename it: "
+                    f"adata.obs = adata.obs.rename(columns={{{name!r}: 'my_{name}'}})."
+                )
+        return []
 
     def _map(self, basis: str | None) -> tuple[str, tuple[NDArray[np.float32], str]]:
         """Return the slot that a map is to be kept in if it was made, `""` if it is the data's, and the map."""
@@ -135,6 +157,15 @@ class Shown:
             return {}
         pairs = pd.DataFrame({"name": self.labels, "id": self.adata.obs[self.slots.cl_id].astype(object)})
         return {str(name): str(cl_id) for name, cl_id in pairs.dropna().drop_duplicates("name").to_numpy() if cl_id}
+
+    def id_of(self, label: str) -> str:
+        """Cell Ontology id of a label: as `annotate` resolved it, else as it is read by itself; `""` for none."""
+        return self.ids.get(label) or resolve_label(label).cl_id or ""
+
+    def term_of(self, label: str) -> str:
+        """Say which term a label is read as, such as `"CL:0000236, B cell"`; `""` for none."""
+        cl_id = self.id_of(label) if self.own else ""
+        return f"{cl_id}, {load_ontology().term(cl_id).label}" if cl_id in load_ontology() else cl_id
 
     @cached_property
     def found(self) -> dict[str, dict[str, Any]]:

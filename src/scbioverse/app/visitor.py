@@ -11,18 +11,17 @@ import pandas as pd
 
 from .._slots import write_record
 from ..errors import InputError
-from ..knowledge import resolve_label
 from ..tl._chat import Chat
 from .corrections import Corrections
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from anndata import AnnData
     from numpy.typing import NDArray
 
     from ..ask.answer import Answer
     from .shown import Shown
-
-STEP = "correct"
 
 
 class Visitor:
@@ -37,24 +36,20 @@ class Visitor:
     ----------
     corrections
         Labels as they are now.
-    saved
-        Number of corrections in the file that was taken last.
+    lock
+        To be held while they are changed.
     """
 
     def __init__(self, shown: Shown) -> None:
         self.shown = shown
         self.corrections = Corrections(shown.labels)
-        self.saved = 0
-        self.lock, self._asking = threading.RLock(), threading.Lock()
+        # Who reads the tables holds the second, which is taken before the first where both are.
+        self.lock, self._reading = threading.RLock(), threading.RLock()
         self._adata = _light_copy(shown.adata)
         if shown.made:  # so that it need not be made again when the file is opened
             self._adata.obsm[shown.made] = shown.points
-        self._seen: bytes = b""
+        self._seen, self._saved = -1, 0
         self._chats: tuple[bytes, Chat] | None = None
-
-    def correct(self, rows: NDArray[np.bool_], label: str) -> int:
-        """Set the label of some rows; see :meth:`Corrections.set`."""
-        return self.corrections.set(rows, label)
 
     def adata(self) -> AnnData:
         """Return the data with the labels as they are now; what was computed for a label that changed goes.
@@ -62,21 +57,24 @@ class Visitor:
         Beside the labels stand, once one was changed: `<labels>_before`, what the first visitor of this file found,
         and `<labels>_corrected`, whether a row differs from that; `uns["bioverse"]["correct"]` says what was done.
         """
-        with self.lock:
-            now = self.corrections.codes.tobytes()
-            if now != self._seen:
+        with self._reading, self.lock:
+            if self.corrections.edits != self._seen:
                 self._write()
-                self._seen = now
+                self._seen = self.corrections.edits
             return self._adata
+
+    def save(self, place: Path) -> None:
+        """Write the data with the labels as they are now."""
+        with self._reading:
+            self.adata().write_h5ad(place)
+            self._saved = self._seen
 
     def _write(self) -> None:
         shown, labels, changed = self.shown, self.corrections.labels(), self.corrections.changed
-        obs = shown.adata.obs.copy()
-        uns = dict(self._adata.uns)
-        uns["bioverse"] = dict(shown.adata.uns.get("bioverse", {}))
+        obs, uns = shown.adata.obs.copy(), dict(shown.adata.uns)
         if changed.any():
             key, before, corrected = shown.label_key, f"{shown.label_key}_before", f"{shown.label_key}_corrected"
-            if before not in obs or STEP not in uns["bioverse"]:
+            if before not in obs:
                 obs[before] = pd.Categorical(shown.labels)
             obs[key] = labels
             first, last = obs[before].astype(object), obs[key].astype(object)
@@ -86,13 +84,8 @@ class Visitor:
         self._adata.uns = uns
         self._adata.obs = obs
         if changed.any():
-            write_record(
-                self._adata,
-                STEP,
-                label_key=shown.label_key,
-                n_rows=int(changed.sum()),
-                steps=self.corrections.history(),
-            )
+            steps = [*shown.earlier, *self.corrections.history()]
+            write_record(self._adata, shown.step, label_key=shown.label_key, steps=steps)
 
     def _forget(self, obs: pd.DataFrame, changed: NDArray[np.bool_]) -> None:
         """Take away what was computed for labels that these rows no longer have; ids are those of the new labels."""
@@ -100,6 +93,9 @@ class Visitor:
         for slot in (slots.confidence, slots.margin, slots.entropy, slots.elsewhere):
             if slot in obs:
                 obs[slot] = obs[slot].where(~changed, np.nan)
+        for slot in (slots.rollup, f"{slots.rollup}_cl_id"):
+            if slot in obs:
+                obs[slot] = obs[slot].where(~changed)
         old = self.shown.labels.fillna("no label").to_numpy()
         if slots.rationale in obs:
             said = obs[slots.rationale].astype(object).to_numpy(copy=True)
@@ -107,9 +103,8 @@ class Visitor:
             obs[slots.rationale] = said
         if slots.cl_id in obs:
             ids = obs[slots.cl_id].astype(object).to_numpy(copy=True)
-            known = self.shown.ids
-            now = obs[self.shown.label_key].astype(object).to_numpy()
-            ids[changed] = [known[one] if one in known else resolve_label(one).cl_id or "" for one in now[changed]]
+            now = obs[self.shown.label_key].astype(object)[changed]
+            ids[changed] = now.map({one: self.shown.id_of(one) for one in now.unique()}).to_numpy()
             obs[slots.cl_id] = pd.Categorical(ids)
 
     def ask(self, question: str, rows: NDArray[np.bool_] | None = None) -> Answer:
@@ -122,7 +117,7 @@ class Visitor:
         """
         if rows is not None and not rows.any():
             raise InputError("no cells are selected: select some, or ask about all.")
-        with self._asking:
+        with self._reading:
             about = b"" if rows is None else np.packbits(rows).tobytes()
             adata = self.adata()
             if self._chats is None or self._chats[0] != about:
@@ -140,9 +135,9 @@ class Visitor:
             return self._chats[1].ask(question)
 
     @property
-    def unsaved(self) -> int:
-        """Corrections made since the file was taken last."""
-        return abs(self.corrections.n_done - self.saved)
+    def unsaved(self) -> bool:
+        """Whether labels were changed since the file was taken last."""
+        return self.corrections.edits != self._saved
 
 
 def _light_copy(adata: AnnData) -> AnnData:

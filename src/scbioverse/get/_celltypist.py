@@ -44,8 +44,8 @@ def celltypist(
     -------
     `"predicted_labels"`: `predicted_labels`, and where groups were labelled `over_clustering` (the group) and
     `majority_voting` (its label), while `predicted_labels` is then each cell's own best candidate; `conf_score`, the
-    highest probability. `"decision_matrix"`: log-probability of each candidate (natural logarithm);
-    `"probability_matrix"`: its exponential.
+    probability of `predicted_labels`, missing where it was set by hand. `"decision_matrix"`: log-probability of each
+    candidate (natural logarithm); `"probability_matrix"`: its exponential.
 
     Raises
     ------
@@ -65,15 +65,18 @@ def celltypist(
     adata = anndata_of(adata, holds=slots.label)
     logs = scores(adata, key=key)
     shares = pd.DataFrame(np.exp(logs.to_numpy()), index=logs.index, columns=logs.columns)
-    labels = annotation(adata, key=key)["label"]
+    found = annotation(adata, key=key)
     step = slots.step("annotate")
     groupby = read_record(adata, step).get("groupby") if step in records_of(adata) else None
-    own = pd.DataFrame({"predicted_labels": labels.astype(object).to_numpy()}, index=adata.obs_names)
+    labels = found["label"].astype(object).to_numpy()
+    # Of a label that stands for several candidates, or was set by hand, the highest probability is another's.
+    own = pd.DataFrame({"predicted_labels": labels, "conf_score": found["confidence"]}, index=adata.obs_names)
     if groupby is not None and groupby in adata.obs:
-        own["predicted_labels"] = logs.columns.to_numpy()[logs.to_numpy().argmax(axis=1)]
-        own["over_clustering"] = adata.obs[groupby].astype(object).map(str, na_action="ignore").to_numpy()
-        own["majority_voting"] = labels.astype(object).to_numpy()
-    own["conf_score"] = shares.max(axis=1).to_numpy()
+        best = logs.columns.to_numpy()[logs.to_numpy().argmax(axis=1)]
+        groups = adata.obs[groupby].astype(object).map(str, na_action="ignore").to_numpy()
+        own = pd.DataFrame(
+            {"predicted_labels": best, "over_clustering": groups, "majority_voting": labels}, index=adata.obs_names
+        ).assign(conf_score=shares.max(axis=1))
     tables: dict[str, pd.DataFrame] = {"predicted_labels": own, "decision_matrix": logs, "probability_matrix": shares}
     if path is not None:
         _write(tables, Path(path), force=force)

@@ -113,7 +113,7 @@ class Page {
     at.undo.disabled = !found.undo;
     at.redo.disabled = !found.redo;
     at.size.textContent = this.about + (found.corrected ? ` · ${count(found.corrected)} corrected` : "");
-    at.save.classList.toggle("sb-due", found.unsaved > 0);
+    at.save.classList.toggle("sb-due", found.unsaved);
     at.labels.replaceChildren(...found.labels.map((one) => h("option", { value: one.name })));
     if (this.by === "label") this.#paintLabels();
     else this.#legend();
@@ -366,7 +366,7 @@ class Page {
     }[action];
     this.at.chosen.textContent =
       found.changed || action === "correct"
-        ? `${count(found.changed)} cells ${said}.`
+        ? `${count(found.changed)} cells ${said}${found.term ? ` (${found.term})` : ""}.`
         : "There is nothing to take back.";
   }
 
@@ -376,7 +376,7 @@ class Page {
     this.#busy(1);
     try {
       await this.save();
-      this.state.unsaved = 0;
+      this.state.unsaved = false;
       at.save.classList.remove("sb-due");
     } catch (error) {
       at.error.textContent = error.message;
