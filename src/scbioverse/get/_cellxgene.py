@@ -138,9 +138,9 @@ def _obs(adata: AnnData, slots: Slots, columns: Mapping[str, str], values: Mappi
         for name in FIELDS
         if name in values or name in known
     }
-    if "tissue_ontology_term_id" not in given and (tissue := _tissue_given(adata, slots)):
-        given["tissue_ontology_term_id"] = pd.Series([tissue] * adata.n_obs, index=adata.obs_names)
-        logger.info("tissue_ontology_term_id is %s, which annotate was given", tissue)
+    if "tissue_ontology_term_id" not in given and (tissue := _tissue_given(adata, slots)) is not None:
+        given["tissue_ontology_term_id"] = tissue
+        logger.info("tissue_ontology_term_id is %s, as annotate was told", ", ".join(tissue.unique()))
     obs = adata.obs.drop(columns=[name for name in FIELDS if name in adata.obs])
     obs = obs.rename(columns=renamed(obs.columns, (*RESERVED_OBS, "cell_type_ontology_term_id")))
     for name in obs.columns:  # mixed types, and texts with missing values, cannot be stored
@@ -165,13 +165,18 @@ def _obs(adata: AnnData, slots: Slots, columns: Mapping[str, str], values: Mappi
     return obs
 
 
-def _tissue_given(adata: AnnData, slots: Slots) -> str:
-    """Return the one tissue that `annotate` was told, `""` for none or several; what it guessed is not taken."""
+def _tissue_given(adata: AnnData, slots: Slots) -> pd.Series | None:
+    """Return the tissue of each row that `annotate` was told, None where it was not; what it guessed is not taken."""
     step = slots.step("annotate")
     said = read_record(adata, step).get("tissue") if step in records_of(adata) else None
-    read = said.get("read") if isinstance(said, dict) and said.get("given") else None
-    found = [one["id"] for one in read if isinstance(one, dict) and "id" in one] if isinstance(read, list) else []
-    return str(found[0]) if len(found) == 1 else ""
+    given, read = (said.get("given"), said.get("read") or {}) if isinstance(said, dict) else (None, {})
+    ids = {name: one["id"] for name, one in read.items() if isinstance(one, dict)}
+    if given is None or not ids or len(ids) != len(read):
+        return None
+    if given in adata.obs:
+        found = adata.obs[given].astype(object).map(str, na_action="ignore").map(ids)
+        return None if found.isna().any() else found
+    return pd.Series([ids[given]] * adata.n_obs, index=adata.obs_names) if given in ids else None
 
 
 def _matrices(adata: AnnData, gene_key: str | None, layer: str | None) -> dict[str, Any]:
