@@ -61,8 +61,15 @@ class Settings:
 
     def weights_dir(self) -> Path:
         """Folder for converted weights: below `cache_dir`, or the user's cache where that is read-only."""
+        return self._writable("weights")
+
+    def runs_dir(self) -> Path:
+        """Folder for parts of runs that are under way or were stopped; beside that of the weights."""
+        return self._writable("runs")
+
+    def _writable(self, name: str) -> Path:
         for base in (Path(self.cache_dir), _user_cache()):
-            folder = base / "weights"
+            folder = base / name
             try:
                 folder.mkdir(parents=True, exist_ok=True)
             except OSError:

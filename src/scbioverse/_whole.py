@@ -1,14 +1,16 @@
 """Files and folders that appear whole or not at all, and what processes that were killed left behind.
 
 Something is written under a hidden name beside its place, `.scbioverse-<process>-<random>.new`, then renamed. What it
-replaces waits as `….old` until the new one is in place. A lock on `….lock`, which names the place, tells that the
-process still runs: the system gives it up when a process ends, however it ends. The next writer in the folder clears
-what is not locked, and puts an old version back whose successor never came.
+replaces waits as `….old` until the new one is in place. Where only some files of a folder are replaced, `….moves` says
+which, once all are written; it is followed to its end, by the next process if need be. A lock on `….lock`, which names
+the place, tells that the process still runs: the system gives it up when a process ends, however it ends. The next
+writer in the folder clears what is not locked, and puts an old version back whose successor never came.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import shutil
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _OURS = re.compile(r"\.scbioverse-\d+-[0-9a-f]{12}")
-NEW, OLD, LOCK = ".new", ".old", ".lock"
+NEW, OLD, LOCK, MOVES = ".new", ".old", ".lock", ".moves"
 
 
 @contextmanager
@@ -59,6 +61,47 @@ def written_whole(place: Path) -> Iterator[Path]:
         if lock is not None:
             place.with_name(stem + LOCK).unlink(missing_ok=True)
             os.close(lock)
+
+
+@contextmanager
+def moved_whole(place: Path) -> Iterator[tuple[Path, dict[str, str | None]]]:
+    """Yield a folder to write to, and a dict to say what goes from there to where in the folder `place`.
+
+    The dict has paths in `place` as keys, and paths in the folder as values, None for what is to be removed. The moves
+    are done in their order at the end, all of them or none, whenever the process ends; after an error none is.
+    """
+    clear_leftovers(place.parent)
+    stem, lock = _locked_stem(place)
+    fresh, listed = place.with_name(stem + NEW), place.with_name(stem + MOVES)
+    moves: dict[str, str | None] = {}
+    try:
+        yield fresh, moves
+        written = listed.with_name(listed.name + NEW)
+        written.write_text(json.dumps(moves), encoding="utf-8")
+        written.replace(listed)
+        _move(fresh, listed, place)
+    finally:
+        if not listed.exists():
+            remove(fresh)
+            remove(listed.with_name(listed.name + NEW))
+            if lock is not None:
+                place.with_name(stem + LOCK).unlink(missing_ok=True)
+        if lock is not None:
+            os.close(lock)
+
+
+def _move(fresh: Path, listed: Path, place: Path) -> None:
+    """Do what a list of moves says, as far as it was not done; then remove the list."""
+    for target, source in json.loads(listed.read_text(encoding="utf-8")).items():
+        there = place / target
+        if source is None:
+            remove(there)
+        elif (fresh / source).exists():
+            if (fresh / source).is_dir():
+                remove(there)
+            there.parent.mkdir(exist_ok=True)
+            (fresh / source).replace(there)
+    listed.unlink()
 
 
 def write_text_whole(place: Path, text: str) -> None:
@@ -162,6 +205,10 @@ def _clear(folder: Path, stem: str) -> None:
         except OSError:
             return  # its process runs
         name = Path(os.fsdecode(os.read(lock, 4096))).name
+        if name and (listed := folder / (stem + MOVES)).exists() and (folder / name).is_dir():
+            _move(folder / (stem + NEW), listed, folder / name)
+            logger.warning("%s: a process was killed while it put results there; they are there now", folder / name)
+        remove(folder / (stem + MOVES + NEW))
         old, place = folder / (stem + OLD), folder / name
         if name and os.path.lexists(old) and not os.path.lexists(place):
             old.rename(place)

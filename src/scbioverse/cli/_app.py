@@ -31,8 +31,13 @@ app = typer.Typer(
     add_completion=False,
 )
 
-Source = Annotated[Path, typer.Argument(help=".h5ad or .zarr to read; it is never changed.", show_default=False)]
-Target = Annotated[Path, typer.Option("--output", "-o", help=".h5ad or .zarr to write.", show_default=False)]
+Source = Annotated[
+    Path, typer.Argument(help=".h5ad or .zarr to read; never changed but by --in-place.", show_default=False)
+]
+Target = Annotated[
+    Path | None, typer.Option("--output", "-o", help=".h5ad or .zarr to write; or --in-place.", show_default=False)
+]
+InPlace = Annotated[bool, typer.Option("--in-place", help="Put the results into SOURCE, a .zarr: all or none.")]
 Model = Annotated[str, typer.Option("--model", "-m", help="Name of a model, or its folder.")]
 Layer = Annotated[str | None, typer.Option(help="Layer to read; X if not given, 'raw' for adata.raw.")]
 GeneKey = Annotated[
@@ -61,7 +66,7 @@ class Level(StrEnum):
 @app.command()
 def annotate(
     source: Source,
-    output: Target,
+    output: Target = None,
     labels: Annotated[
         str | None,
         typer.Option(
@@ -92,6 +97,7 @@ def annotate(
     gene_key: GeneKey = None,
     table: Annotated[Path | None, typer.Option(help="Write the labels as a .csv or .tsv, too.")] = None,
     batch_size: Annotated[int, typer.Option(help="Rows read by the language model at once.")] = 512,
+    in_place: InPlace = False,
     force: Force = False,
     quiet: Quiet = False,
 ) -> None:
@@ -99,18 +105,18 @@ def annotate(
 
     def work() -> None:
         from .. import get, tl
-        from ._files import check_output_room, read, write, write_table
+        from ._files import write_table
         from ._label_file import label_file, read_labels
-        from ._paths import check_paths, check_table
+        from ._output import Output
+        from ._paths import check_table
 
-        place = check_paths(source, output, force=force)
+        out = Output(source, output, in_place=in_place, force=force)
         candidates = None if labels is None else read_labels(labels)
         if table is not None:
             listed = None if labels is None else label_file(labels)
-            others = {"input": source, "output": place} | ({} if listed is None else {"labels file": listed})
+            others = {"input": source, "output": out.place} | ({} if listed is None else {"labels file": listed})
             table_place = check_table(table, others, force=force)
-        adata = read(source)
-        check_output_room(adata, place)
+        adata = out.read()
         tl.annotate(
             adata,
             model=model,
@@ -126,7 +132,7 @@ def annotate(
             key=gene_key,
             batch_size=batch_size,
         )
-        write(adata, place)
+        out.write(adata)
         if table is not None:
             cells = get.annotation(adata, key=key_added)
             write_table(cells.to_csv(sep="\t" if table.suffix == ".tsv" else ",", index_label="cell"), table_place)
@@ -141,12 +147,13 @@ def annotate(
 @app.command()
 def embed(
     source: Source,
-    output: Target,
+    output: Target = None,
     model: Model = "bioverse-small",
     key_added: Annotated[str | None, typer.Option(help="Stem of the names of the results.")] = None,
     layer: Layer = None,
     gene_key: GeneKey = None,
     batch_size: Annotated[int, typer.Option(help="Rows held in memory at once.")] = 512,
+    in_place: InPlace = False,
     force: Force = False,
     quiet: Quiet = False,
 ) -> None:
@@ -154,14 +161,12 @@ def embed(
 
     def work() -> None:
         from .. import tl
-        from ._files import check_output_room, read, write
-        from ._paths import check_paths
+        from ._output import Output
 
-        place = check_paths(source, output, force=force)
-        adata = read(source)
-        check_output_room(adata, place)
+        out = Output(source, output, in_place=in_place, force=force)
+        adata = out.read()
         tl.embed(adata, model=model, key_added=key_added, layer=layer, key=gene_key, batch_size=batch_size)
-        write(adata, place)
+        out.write(adata)
 
     run(work, quiet=quiet)
 
@@ -233,7 +238,13 @@ def _talk(
 
     check_source(source)
     return Chat(
-        read(source), groupby=groupby, model=model, key_added=key_added, layer=layer, key=key, modality=modality
+        read(source, whole=True),
+        groupby=groupby,
+        model=model,
+        key_added=key_added,
+        layer=layer,
+        key=key,
+        modality=modality,
     )
 
 

@@ -12,6 +12,8 @@ import numpy as np
 
 from .._whole import check_room, written_whole
 from ..errors import InputError
+from ._in_place import write_in_place
+from ._lazy import n_bytes, open_lazily, stored, write_part
 from ._run import held_back, was_asked
 
 if TYPE_CHECKING:
@@ -21,16 +23,28 @@ if TYPE_CHECKING:
 
     from anndata import AnnData
 
+    from ._in_place import Before
+
+# What anndata and zarr say of formats to come.
+_NEWS = "Writing zarr v2|zarr v3 autosharding|Consolidated metadata is"
 # Blocks of a zarr store are compressed; counts to a sixth and less.
 _ZARR_SHARE = 0.1
 
 
-def read(source: Path) -> AnnData:
-    """Read an AnnData; an :class:`InputError` where the file is damaged or none."""
+def read(source: Path, *, whole: bool = False) -> AnnData:
+    """Read an AnnData, its matrices only where they are `whole` or have to be; they are else read by blocks.
+
+    Raises
+    ------
+    InputError
+        The file is damaged, or no AnnData.
+    """
     import anndata as ad
 
     try:
-        adata = ad.read_h5ad(source) if source.suffix == ".h5ad" else ad.read_zarr(source)
+        adata = None if whole else open_lazily(source)
+        if adata is None:
+            adata = ad.read_h5ad(source) if source.suffix == ".h5ad" else ad.read_zarr(source)
     # What h5py, zarr and anndata raise on files that are not what their names say differs by version.
     except (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError, AssertionError) as error:
         raise InputError(f"{source} cannot be read as an AnnData: {_first_line(error)}") from error
@@ -52,6 +66,16 @@ def write(adata: AnnData, place: Path) -> None:
             write_h5ad(adata, fresh)
         else:
             _write_zarr(adata, fresh)
+
+
+def put(adata: AnnData, store: Path, before: Before) -> None:
+    """Put results into the store that `adata` was opened from; all or none."""
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=_NEWS)
+            write_in_place(adata, store, before)
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(f"{store} cannot be written: {_first_line(error)}. It is as it was.") from error
 
 
 def write_table(text: str, place: Path) -> None:
@@ -77,19 +101,27 @@ def _write_zarr(adata: AnnData, path: Path) -> None:
     noise.setLevel(logging.CRITICAL + 1)
     with warnings.catch_warnings():
         # Which zarr format is written by default is anndata's affair and no news to a user of this command.
-        warnings.filterwarnings("ignore", message="Writing zarr v2")
-        adata.write_zarr(path)
+        warnings.filterwarnings("ignore", message=_NEWS)
+        write_zarr(adata, path)
     noise.setLevel(level)  # after an error it stays as it is: they are reported when the process ends
 
 
 def _sizes(adata: AnnData) -> Iterator[int]:
     """Bytes of what is stored plainly; words, and what a verb will add, are left out."""
-    held: list[Any] = [adata.X, None if adata.raw is None else adata.raw.X]
-    held += [part for slot in ("layers", "obsm", "varm", "obsp", "varp") for part in getattr(adata, slot).values()]
-    for part in held:
+    for part in _matrices(adata):
+        if stored(part) is not None:
+            yield n_bytes(part)
+            continue
         for name in ("data", "indices", "indptr") if hasattr(part, "indptr") else ("nbytes",):
             found = getattr(part, name, 0)
             yield found.nbytes if isinstance(found, np.ndarray) else found if isinstance(found, int) else 0
+
+
+def _matrices(adata: AnnData) -> list[Any]:
+    held: list[Any] = [adata.X, None if adata.raw is None else adata.raw.X]
+    return held + [
+        part for slot in ("layers", "obsm", "varm", "obsp", "varp") for part in getattr(adata, slot).values()
+    ]
 
 
 def _first_line(error: Exception) -> str:
@@ -98,10 +130,26 @@ def _first_line(error: Exception) -> str:
     return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"
 
 
+def write_zarr(adata: AnnData, path: Path) -> None:
+    """Write an AnnData as `adata.write_zarr` does, in the format of the store that its matrices lie in, if they do."""
+    import anndata as ad
+    import zarr
+
+    adata.strings_to_categoricals()
+    if adata.raw is not None:
+        adata.strings_to_categoricals(adata.raw.var)
+    held = next((one for one in map(stored, _matrices(adata)) if hasattr(one, "metadata")), None)
+    version = ad.settings.zarr_write_format if held is None else held.metadata.zarr_format
+    root = zarr.open_group(path, mode="w", zarr_format=version)
+    root.attrs.update({"encoding-type": "anndata", "encoding-version": "0.1.0"})
+    for name, part in _parts(adata):
+        write_part(root, name, part)
+    zarr.consolidate_metadata(root.store)
+
+
 def write_h5ad(adata: AnnData, path: Path) -> None:
     """Write an AnnData in memory as `adata.write_h5ad` does; an `OSError` where the disk or a limit forbids it."""
     import h5py
-    from anndata.io import write_elem
 
     adata.strings_to_categoricals()
     if adata.raw is not None:
@@ -113,7 +161,7 @@ def write_h5ad(adata: AnnData, path: Path) -> None:
             group.attrs["encoding-type"] = "anndata"
             group.attrs["encoding-version"] = "0.1.0"
             for name, part in _parts(adata):
-                write_elem(group, name, part)
+                write_part(group, name, part)
                 if sink.error is not None or was_asked():
                     break
         if sink.error is not None:

@@ -79,6 +79,19 @@ def check_paths(source: Path, target: Path, *, force: bool) -> Path:
     return place
 
 
+def check_in_place(source: Path) -> Path:
+    """Return the store that results are put into, or refuse before anything is computed."""
+    _refuse_nul(source)
+    check_source(source)
+    if source.suffix != ".zarr":
+        raise InputError(f"--in-place is for .zarr; results of {source} go to another file: --output.")
+    place = source.resolve()
+    for folder in (place, place / "obs", place.parent):
+        if not os.access(folder, os.W_OK):
+            raise InputError(f"{folder} cannot be written to. Ask its owner, or name an --output.")
+    return place
+
+
 def check_table(
     table: Path, others: dict[str, Path], *, force: bool, what: str = "--table",
     kinds: tuple[str, str] = (".csv", ".tsv"),

@@ -7,7 +7,8 @@ neighbours.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import copy
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..io import Cells, row_blocks
+from ..io.disk_rows import zeros
 from ..knowledge.marker_weights import marker_weights
 
 if TYPE_CHECKING:
@@ -290,22 +292,66 @@ class PanelScores:
             sums.add(rows, offsets, empty)
         return offsets, empty
 
+    def of_rows(self, n: int) -> PanelScores:
+        """Return the same for `n` other rows, of which no sums were taken."""
+        other = copy.copy(self)
+        other._asked = {
+            terms: replace(sums, values=zeros(n, len(terms)), done=np.zeros(n, dtype=bool))
+            for terms, sums in self._asked.items()
+        }
+        return other
+
+    def gathered(self) -> list[Float]:
+        """Return the marker sums that were taken, (n_obs, m) for each list of terms."""
+        return [np.asarray(sums.values) for sums in self._asked.values()]
+
+    def adopt(self, other: PanelScores) -> None:
+        """Go on with the sums of another; the panel is the same, whichever columns stand for its genes."""
+        self._asked = other._asked
+
+    def asked(self) -> list[NDArray[Any]]:
+        """Return what decides the sums: genes, and each list's weights."""
+        weights = [
+            part for one in self._asked.values() for part in (one.weights.data, one.weights.indices, one.weights.indptr)
+        ]
+        return [self.panel.vocab, *weights]
+
+    @property
+    def n_gathered(self) -> int:
+        """Lists of terms."""
+        return len(self._asked)
+
+    def take(self, rows: slice, values: list[Float]) -> None:
+        """Put in the marker sums of some rows, as :meth:`gathered` gave them elsewhere."""
+        for sums, found in zip(self._asked.values(), values, strict=True):
+            sums.values[rows], sums.done[rows] = found, True
+
     def ask(self, cells: Cells, terms: Sequence[str | None]) -> None:
         """Have the marker sums of some candidates taken by whoever walks through the cells next."""
         if (key := tuple(terms)) not in self._asked:
             weights = marker_weights(key, [self.stats.genes[at] for at in self.panel.vocab])
-            values = np.zeros((cells.n_obs, len(key)), dtype=np.float32)
+            values = zeros(cells.n_obs, len(key))
             done = np.zeros(cells.n_obs, dtype=bool)
             self._asked[key] = _MarkerSums(weights, weights @ self.panel.zero, values, done)
 
     def evidence(self, cells: Cells, terms: Sequence[str | None]) -> Float:
-        """Return the marker sums of some candidates, float32 (n_obs, m); not to be written into."""
+        """Return the marker sums of some candidates, float32 (n_obs, m); of much data they lie on the disk.
+
+        An array, or a :class:`scbioverse.io.disk_rows.DiskRows`; not to be written into.
+        """
         self.ask(cells, terms)
         sums = self._asked[tuple(terms)]
         if not sums.done.all():
-            for rows in row_blocks(sums.values, _ROWS):
+            for rows in cells.spans():
                 self.offsets(cells, rows)
         return sums.values
+
+    def evidence_of(self, cells: Cells, rows: NDArray[np.integer], terms: Sequence[str | None]) -> Float:
+        """Return the marker sums of some candidates for some rows only, increasing: float32 (k, m)."""
+        weights = marker_weights(tuple(terms), [self.stats.genes[at] for at in self.panel.vocab])
+        blocks = [cells.linear(rows[part], self.match.columns) for part in row_blocks(rows, _ROWS)]
+        found = [panel_evidence(block, self.stats, self.panel, weights) for block in blocks]
+        return np.concatenate(found) if found else np.zeros((0, len(terms)), dtype=np.float32)
 
 
 def marker_evidence(
@@ -316,6 +362,7 @@ def marker_evidence(
     key: str | None = None,
     layer: str | None = None,
     min_genes: int = 100,
+    rows: NDArray[np.integer] | None = None,
 ) -> NDArray[np.float32]:
     """Weighted sum of the z-scores of each candidate's markers, every cell by itself.
 
@@ -338,6 +385,8 @@ def marker_evidence(
         Layer to read; `X` if not given, `adata.raw` if `"raw"`.
     min_genes
         Fewest genes that must be known.
+    rows
+        Rows wanted, increasing; all if not given.
 
     Returns
     -------
@@ -353,7 +402,8 @@ def marker_evidence(
     """
     cells = Cells.of(data, layer, key)
     cells.match(stats.genes, min_genes=min_genes, judge=False)
-    return cells.once(stats.read).evidence(cells, cl_ids)
+    scores = cells.once(stats.read)
+    return scores.evidence(cells, cl_ids) if rows is None else scores.evidence_of(cells, rows, cl_ids)
 
 
 def panel_evidence(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 from tqdm.auto import tqdm
 
+from .. import _parts
 from .._device import BatchSize
 from .._settings import settings
 from .._shown import shown_name
@@ -15,8 +17,11 @@ from ..errors import InputError
 from ..io import Cells
 from ._distinct import DistinctPlan, TextEncoder, embed_distinct
 from ._protocol import TraceableEncoder
+from ._stream import embed_blocks
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from anndata import AnnData
     from numpy.typing import NDArray
 
@@ -72,31 +77,15 @@ def embed_rows(
     if isinstance(encoder, TextEncoder):
         plan = plan or encoder.plan(cells.adata, key=cells.key)
         return embed_distinct(encoder, plan, batch_size=batch_size, progress=progress)
-    out = np.empty((cells.n_obs, encoder.n_tokens, encoder.dim), dtype=np.float32)
-    n_empty = n_bad = 0
     show = settings.progress if progress is None else progress
     with tqdm(
         total=cells.n_obs, desc=f"embed ({shown_name(encoder.name)})", unit=encoder.modality, disable=not show
     ) as bar:
-        memory = BatchSize(batch_size, what=f"{encoder.modality}s", hint="Use device='cpu', or a smaller encoder.")
-
-        def encode(rows: slice) -> tuple[NDArray[np.float32], int, int]:
-            batch = encoder.prepare(cells, rows)
-            return encoder.encode(batch), int(getattr(batch, "n_missing", 0)), int(getattr(batch, "n_empty", 0))
-
-        for rows, (block, missing, empty) in memory.each(cells.n_obs, encode):
-            n = rows.stop - rows.start
-            # Encoders of one's own come through here: numpy would broadcast a wrong shape without a word.
-            if block.shape != (n, encoder.n_tokens, encoder.dim):
-                raise InputError(
-                    f"encoder {encoder.name!r} returned shape {block.shape} for {n} rows; "
-                    f"expected {(n, encoder.n_tokens, encoder.dim)}"
-                )
-            out[rows] = block
-            # Rows to which nothing was given are NaN on purpose; their batch says how many.
-            n_bad += int((~np.isfinite(block).all(axis=(1, 2))).sum()) - missing
-            n_empty += empty
-            bar.update(n)
+        run = partial(_encode, batch_size=batch_size)
+        if getattr(encoder, "by_block", False) and (cells.streams or _parts.current() is not None):
+            out, n_bad, n_empty = embed_blocks(encoder, cells, run, bar.update)
+        else:
+            out, n_bad, n_empty = run(encoder, cells, update=bar.update)
     if n_bad:
         raise InputError(f"encoder {encoder.name!r} gave NaN or infinite values for {n_bad} of {cells.n_obs} rows")
     if n_empty:
@@ -105,6 +94,35 @@ def embed_rows(
             "nothing. Filter them, for example with scanpy.pp.filter_cells(adata, min_counts=1)."
         )
     return out
+
+
+def _encode(
+    encoder: Encoder, cells: Cells, *, batch_size: int, update: Callable[[int], object] | None = None
+) -> tuple[NDArray[np.float32], int, int]:
+    """Embed cells a batch at a time; with the number of rows that are not finite, and of those that are empty."""
+    out = np.empty((cells.n_obs, encoder.n_tokens, encoder.dim), dtype=np.float32)
+    n_empty = n_bad = 0
+    memory = BatchSize(batch_size, what=f"{encoder.modality}s", hint="Use device='cpu', or a smaller encoder.")
+
+    def encode(rows: slice) -> tuple[NDArray[np.float32], int, int]:
+        batch = encoder.prepare(cells, rows)
+        return encoder.encode(batch), int(getattr(batch, "n_missing", 0)), int(getattr(batch, "n_empty", 0))
+
+    for rows, (block, missing, empty) in memory.each(cells.n_obs, encode):
+        n = rows.stop - rows.start
+        # Encoders of one's own come through here: numpy would broadcast a wrong shape without a word.
+        if block.shape != (n, encoder.n_tokens, encoder.dim):
+            raise InputError(
+                f"encoder {encoder.name!r} returned shape {block.shape} for {n} rows; "
+                f"expected {(n, encoder.n_tokens, encoder.dim)}"
+            )
+        out[rows] = block
+        # Rows to which nothing was given are NaN on purpose; their batch says how many.
+        n_bad += int((~np.isfinite(block).all(axis=(1, 2))).sum()) - missing
+        n_empty += empty
+        if update is not None:
+            update(n)
+    return out, n_bad, n_empty
 
 
 def digest_of_input(encoder: Encoder, cells: Cells) -> str | None:

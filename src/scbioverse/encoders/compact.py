@@ -22,7 +22,7 @@ from .._tensor_files import read_tensors
 from .._untrusted import FOREIGN, read_gzip, read_json_object
 from ..errors import InputError, WeightsError
 from ._config_file import number, whole_number
-from ._panel_share import VERSION, GeneStats, Panel, PanelScores, log_share, panel_offsets, panel_zscores
+from ._panel_share import VERSION, GeneStats, Panel, log_share, panel_offsets, panel_zscores
 from ._registry import register
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ FORMAT_VERSION = 1
 _STATS = ("mean", "sd", "profile")
 _NET = "net."
 _LONGEST_GENES = 16 * 2**20  # all gene names of all species that anybody measured take less
+_LEAST_ROWS = 16
 OutNorm: TypeAlias = Literal["l2", "none"]
 
 
@@ -193,6 +194,8 @@ class CompactCellEncoder:
     kind: str
     modality: str = "cell"
     n_tokens: int = 1
+    # Reads nothing but genes, each cell by itself: blocks can be embedded where they lie.
+    by_block: bool = True
 
     def __init__(self, net: CompactNet, stats: GeneStats, *, name: str = "compact", min_genes: int = 100) -> None:
         if net.n_genes != stats.n_genes:
@@ -221,8 +224,8 @@ class CompactCellEncoder:
             self._fingerprint = digest.hexdigest()
         return self._fingerprint
 
-    def _read(self, cells: Cells) -> tuple[PanelScores, Tensor]:
-        """Return the cells' z-scores, and the first layer's output for a cell in which every measured gene is zero.
+    def _read(self, cells: Cells) -> Tensor:
+        """Return the first layer's output for a cell in which every measured gene is zero.
 
         Raises
         ------
@@ -236,11 +239,12 @@ class CompactCellEncoder:
         panel = scores.panel
         base = self.net.first.bias + torch.from_numpy(panel.zero) @ self._table[torch.from_numpy(panel.vocab)]
         logger.info("%s; %s", match.describe(), cells.info.describe())
-        return scores, base
+        return base
 
     def summary(self, cells: Cells) -> dict[str, Any]:
         """Plain values for the record in `uns`."""
-        scores, _ = cells.once(self._read)
+        cells.once(self._read)
+        scores = cells.once(self.stats.read)
         return {
             "n_genes": int(scores.match.vocab.size),
             "n_genes_vocabulary": scores.match.n_vocab,
@@ -255,7 +259,7 @@ class CompactCellEncoder:
 
     def prepare(self, cells: Cells, rows: slice | NDArray[np.integer]) -> CompactBatch:
         """Scale the cells `rows`; what :meth:`_read` refuses is refused at the first call."""
-        scores, base = cells.once(self._read)
+        base, scores = cells.once(self._read), cells.once(self.stats.read)
         offsets, empty = scores.offsets(cells, rows)
         return CompactBatch(
             torch.from_numpy(scores.panel.vocab.astype(np.int32)[offsets.indices]),
@@ -282,7 +286,10 @@ class CompactCellEncoder:
             pre += batch.base
             # A cell without counts has no measured gene at all: its z-scores are 0, not those of silent genes.
             pre[batch.empty] = self.net.first.bias
-            return self.net.rest(pre).unsqueeze(1).numpy()
+            # Products of a few rows go another way in the processor, with other last bits: what a row gets must not
+            # depend on how many are computed with it.
+            n, lacking = len(pre), max(0, _LEAST_ROWS - len(pre))
+            return self.net.rest(functional.pad(pre, (0, 0, 0, lacking)))[:n].unsqueeze(1).numpy()
 
     def _config(self) -> dict[str, Any]:
         return {

@@ -160,6 +160,8 @@ class GeneformerEncoder:
     kind: str
     modality: str = "cell"
     n_tokens: int = 1
+    # Reads nothing but genes, each cell by itself: blocks can be embedded where they lie.
+    by_block: bool = True
 
     def __init__(
         self,

@@ -76,8 +76,13 @@ class Source:
         block = self.matrix[slice(start, stop) if self.rows is None else self.rows[start:stop]]
         if hasattr(block, "compute"):
             block = block.compute()
-        out = _rows_of(block, self.name) if sp.issparse(block) else as_csr(readable(np.asarray(block), self.name))
+        out = csr_of(block, self.name)
         return out if self.columns is None else take_columns(out, self.columns)
+
+
+def csr_of(block: Any, name: str = "the matrix") -> sp.csr_array:
+    """Return a block in memory as CSR with sorted, unique indices, checked."""
+    return _rows_of(block, name) if sp.issparse(block) else as_csr(readable(np.asarray(block), name))
 
 
 def _rows_of(matrix: Any, name: str) -> sp.csr_array:

@@ -18,7 +18,7 @@ from ._matrix import gene_names, layer_names, matrix_name
 from ._scale import GeneMoments, Scale, guess_scale, shifted_zeros, to_linear
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from anndata import AnnData
     from numpy.typing import NDArray
@@ -30,43 +30,35 @@ _ROWS = 50
 
 @dataclass(frozen=True)
 class Hints:
-    """What messages call a matrix, and which others of the object they point at.
+    """What messages call a matrix, and where they send the reader.
 
     Attributes
     ----------
-    adata
-        The object.
-    layer
-        The matrix that is read.
+    name
+        What to call the matrix.
+    where_unscaled_are, where_values_are
+        Sentences: where unscaled values may be, and where values may be when the matrix has none.
     """
 
-    adata: AnnData
-    layer: str | None
+    name: str
+    where_unscaled_are: str
+    where_values_are: str
 
-    @property
-    def name(self) -> str:
-        """What to call the matrix."""
-        return matrix_name(self.layer)
-
-    def _others(self) -> str:
-        ways = [f"layer={key!r}" for key in layer_names(self.adata) if key != self.layer]
-        raw = self.adata.raw is not None and self.layer != "raw"
-        return " or ".join([*ways, "layer='raw' (reads adata.raw)"] if raw else ways)
-
-    def where_unscaled_are(self) -> str:
-        """Say where unscaled values may be, given what the object holds."""
-        if ways := self._others():
-            return f"Pass the unscaled values, for example {ways}."
-        return (
+    @classmethod
+    def of(cls, adata: AnnData, layer: str | None) -> Hints:
+        """Look at what else the object holds."""
+        ways = [f"layer={key!r}" for key in layer_names(adata) if key != layer]
+        raw = adata.raw is not None and layer != "raw"
+        others = " or ".join([*ways, "layer='raw' (reads adata.raw)"] if raw else ways)
+        if others:
+            unscaled = f"Pass the unscaled values, for example {others}."
+            return cls(matrix_name(layer), unscaled, f"If the values are in another matrix, name it: {others}.")
+        return cls(
+            matrix_name(layer),
             "Pass the unscaled values: keep them with adata.layers['counts'] = adata.X.copy() or adata.raw = adata "
-            "before scanpy.pp.scale, then use layer='counts' or layer='raw'."
+            "before scanpy.pp.scale, then use layer='counts' or layer='raw'.",
+            "Pass the matrix that holds the counts; a file may have been written or read without them.",
         )
-
-    def where_values_are(self) -> str:
-        """Say where values may be when a matrix has none."""
-        if ways := self._others():
-            return f"If the values are in another matrix, name it: {ways}."
-        return "Pass the matrix that holds the counts; a file may have been written or read without them."
 
 
 def say_better_source(
@@ -130,28 +122,38 @@ class MatrixDigest:
     """
 
     def __init__(self, names: Sequence[str]) -> None:
-        self._weights = _weights(names)
+        self.weights = _weights(names)
         self._sketches: list[NDArray[np.uint64]] = []
 
     def add(self, block: sp.csr_array) -> None:
         """Take in the next rows, (n, n_columns), without repeated entries."""
-        starts, n = np.asarray(block.indptr), block.shape[0]
-        first = 0
-        while first < n:
-            last = int(np.searchsorted(starts, starts[first] + _VALUES, side="right")) - 1
-            last = min(max(last, first + 1), n)
-            span = slice(int(starts[first]), int(starts[last]))
-            part = (_bits(block.data[span]), block.indices[span], starts[first : last + 1] - starts[first])
-            self._sketches.append(sp.csr_array(part, shape=(last - first, block.shape[1])) @ self._weights)
-            first = last
+        self.take(sketch(block, self.weights))
+
+    def take(self, rows: NDArray[np.uint64]) -> None:
+        """Take in the next rows by their sketches."""
+        self._sketches.append(rows)
 
     def hexdigest(self) -> str:
         """Digest of what was taken in, 32 hexadecimal digits."""
         found = hashlib.blake2b(_VERSION, digest_size=16)
         rows = np.concatenate([np.empty(0, dtype=np.uint64), *self._sketches])
-        for part in (np.array([self._weights.size, rows.size], dtype=np.uint64), np.sort(self._weights), rows):
+        for part in (np.array([self.weights.size, rows.size], dtype=np.uint64), np.sort(self.weights), rows):
             found.update(part.astype("<u8", copy=False).tobytes())
         return found.hexdigest()
+
+
+def sketch(block: sp.csr_array, weights: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """One number a row: the sum of its values' bits, each times its column's weight; sums wrap around."""
+    starts, n = np.asarray(block.indptr), block.shape[0]
+    found, first = np.empty(n, dtype=np.uint64), 0
+    while first < n:
+        last = int(np.searchsorted(starts, starts[first] + _VALUES, side="right")) - 1
+        last = min(max(last, first + 1), n)
+        span = slice(int(starts[first]), int(starts[last]))
+        part = (_bits(block.data[span]), block.indices[span], starts[first : last + 1] - starts[first])
+        found[first:last] = sp.csr_array(part, shape=(last - first, block.shape[1])) @ weights
+        first = last
+    return found
 
 
 def array_digest(values: NDArray[Any]) -> str:
@@ -240,15 +242,70 @@ class MatrixInfo:
         return f"matrix read as {kind}{total} ({self.evidence})"
 
 
-def first_pass(
-    blocks: Iterable[tuple[slice, sp.csr_array]], shape: tuple[int, int], names: Sequence[str], hints: Hints
-) -> MatrixInfo:
-    """Check that a matrix is an expression matrix, find its scale, and count what each gene's columns hold.
+@dataclass(frozen=True, eq=False)
+class Look:
+    """What one block of rows shows.
+
+    Attributes
+    ----------
+    sketches
+        uint64 (n,), one a row; see :func:`sketch`.
+    n_expressing
+        int64 (n_vars,): cells with a value above 0 in each column.
+    largest
+        Largest value.
+    moments
+        Sums of each gene, where some values are fractions.
+    sample
+        Rows by which the scale is judged.
+    """
+
+    sketches: NDArray[np.uint64]
+    n_expressing: NDArray[np.int64]
+    largest: float
+    moments: GeneMoments | None
+    sample: sp.csr_array
+
+
+@dataclass(frozen=True, eq=False)
+class Looker:
+    """Looks at blocks of one matrix, here or in another process.
+
+    Attributes
+    ----------
+    n_obs
+        Rows of the matrix.
+    weights
+        uint64 (n_vars,), of :class:`MatrixDigest`.
+    hints
+        What messages call the matrix.
+    """
+
+    n_obs: int
+    weights: NDArray[np.uint64]
+    hints: Hints
+
+    def __call__(self, first_row: int, block: sp.csr_array) -> Look:
+        """Look at the rows that begin at `first_row`; an :class:`InputError` where a value is none of expression."""
+        _check_values(block, first_row, self.hints)
+        used = block.indices if np.count_nonzero(block.data) == block.nnz else block.indices[block.data != 0]
+        moments = None
+        # What was scaled by gene has fractions in every block; counts have none, and are spared the sums.
+        if block.nnz and block.data.dtype.kind == "f" and not (block.data == np.rint(block.data)).all():
+            moments = GeneMoments(block.shape[1])
+            moments.add(block)
+        wanted = np.unique(np.linspace(0, self.n_obs - 1, min(self.n_obs, _SAMPLE_ROWS)).astype(np.int64))
+        here = wanted[(wanted >= first_row) & (wanted < first_row + block.shape[0])] - first_row
+        largest = float(block.data.max()) if block.nnz else 0.0
+        counts = np.bincount(used, minlength=block.shape[1])
+        return Look(sketch(block, self.weights), counts, largest, moments, block[here])
+
+
+class FirstPass:
+    """Checks that a matrix is an expression matrix, finds its scale, and counts what each gene's columns hold.
 
     Parameters
     ----------
-    blocks
-        The rows in order, with their positions.
     shape
         Cells and genes.
     names
@@ -256,51 +313,65 @@ def first_pass(
     hints
         What messages call the matrix, and where they send the reader.
 
-    Raises
-    ------
-    InputError
-        The matrix has no rows or columns, holds NaN, infinite or negative values (as after `scanpy.pp.scale`), values
-        that were scaled gene by gene, square roots, cells scaled to one length, or nothing but zeros.
+    Attributes
+    ----------
+    look
+        What looks at a block.
     """
-    name, (n_obs, n_vars) = hints.name, shape
-    if 0 in shape:
-        raise InputError(f"{name} is empty: {n_obs} cells x {n_vars} genes")
-    wanted = np.unique(np.linspace(0, n_obs - 1, min(n_obs, _SAMPLE_ROWS)).astype(np.int64))
-    sampled: list[sp.csr_array] = []
-    digest, moments = MatrixDigest(names), GeneMoments(n_vars)
-    n_expressing = np.zeros(n_vars, dtype=np.int64)
-    largest, whole = 0.0, True
-    for rows, block in blocks:
-        _check_values(block, rows.start, hints)
-        digest.add(block)
-        used = block.indices if np.count_nonzero(block.data) == block.nnz else block.indices[block.data != 0]
-        n_expressing += np.bincount(used, minlength=n_vars)
-        if block.nnz:
-            largest = max(largest, float(block.data.max()))
-            # What was scaled by gene has fractions in every block; counts have none, and are spared the sums.
-            if block.data.dtype.kind == "f" and not (block.data == np.rint(block.data)).all():
-                whole = False
-                moments.add(block)
-        sampled.append(block[wanted[(wanted >= rows.start) & (wanted < rows.stop)] - rows.start])
-    if largest == 0:
-        raise InputError(f"{name} holds nothing but zeros ({n_obs} cells x {n_vars} genes). {hints.where_values_are()}")
-    if scaled := moments.scaled_by_gene():
-        raise InputError(
-            f"{name} looks scaled gene by gene (as by scanpy.pp.scale(zero_center=False)): {scaled}, so genes can no "
-            f"longer be compared within a cell. {hints.where_unscaled_are()}"
-        )
-    sample = sp.csr_array(sp.vstack(sampled))
-    sample.eliminate_zeros()
-    if zero := shifted_zeros(sample):
-        raise InputError(
-            f"{name} has no zeros: genes that were not detected hold {zero:.6g} in the first cell, as after ranking "
-            "or a logarithm of more than value + 1. Pass counts or log-normalised values, in which they are 0."
-        )
-    guess = guess_scale(sample, largest=largest, integer=whole)
-    if guess.scale == "root":
-        raise InputError(f"{name} {guess.evidence}")
-    found = (guess.scale, guess.log_base, guess.target_sum, guess.evidence)
-    return MatrixInfo(n_obs, n_vars, *found, digest.hexdigest(), n_expressing)
+
+    def __init__(self, shape: tuple[int, int], names: Sequence[str], hints: Hints) -> None:
+        self.shape, self._digest = shape, MatrixDigest(names)
+        self.look = Looker(shape[0], self._digest.weights, hints)
+        self._moments = GeneMoments(shape[1])
+        self._n_expressing = np.zeros(shape[1], dtype=np.int64)
+        self._sampled: list[sp.csr_array] = []
+        self._largest, self._whole = 0.0, True
+
+    def add(self, look: Look) -> None:
+        """Take in the next block."""
+        self._digest.take(look.sketches)
+        self._n_expressing += look.n_expressing
+        self._largest = max(self._largest, look.largest)
+        self._sampled.append(look.sample)
+        if look.moments is not None:
+            self._whole = False
+            self._moments.merge(look.moments)
+
+    def info(self) -> MatrixInfo:
+        """Return what was found, when all blocks were taken in.
+
+        Raises
+        ------
+        InputError
+            The matrix has no rows or columns, holds values that were scaled gene by gene, square roots, cells scaled
+            to one length, or nothing but zeros. (NaN, infinite and negative values are refused when looked at.)
+        """
+        hints, (n_obs, n_vars) = self.look.hints, self.shape
+        name = hints.name
+        if 0 in self.shape:
+            raise InputError(f"{name} is empty: {n_obs} cells x {n_vars} genes")
+        if self._largest == 0:
+            raise InputError(
+                f"{name} holds nothing but zeros ({n_obs} cells x {n_vars} genes). {hints.where_values_are}"
+            )
+        if scaled := self._moments.scaled_by_gene():
+            raise InputError(
+                f"{name} looks scaled gene by gene (as by scanpy.pp.scale(zero_center=False)): {scaled}, so genes can "
+                f"no longer be compared within a cell. {hints.where_unscaled_are}"
+            )
+        sample = sp.csr_array(sp.vstack(self._sampled))
+        sample.eliminate_zeros()
+        if zero := shifted_zeros(sample):
+            raise InputError(
+                f"{name} has no zeros: genes that were not detected hold {zero:.6g} in the first cell, as after "
+                "ranking or a logarithm of more than value + 1. Pass counts or log-normalised values, in which they "
+                "are 0."
+            )
+        guess = guess_scale(sample, largest=self._largest, integer=self._whole)
+        if guess.scale == "root":
+            raise InputError(f"{name} {guess.evidence}")
+        found = (guess.scale, guess.log_base, guess.target_sum, guess.evidence)
+        return MatrixInfo(n_obs, n_vars, *found, self._digest.hexdigest(), self._n_expressing)
 
 
 def _check_values(block: sp.csr_array, first_row: int, hints: Hints) -> None:
@@ -327,7 +398,7 @@ def _check_values(block: sp.csr_array, first_row: int, hints: Hints) -> None:
     )
     raise InputError(
         f"{hints.name} has negative values ({low:.4g} in {_where(block, bad, first_row)}). {cause}. "
-        f"{hints.where_unscaled_are()}"
+        f"{hints.where_unscaled_are}"
     )
 
 

@@ -41,6 +41,10 @@ _COPY = re.compile(r"^(.+)[-.]\d{1,3}$")
 _ENSEMBL = re.compile(r"^ENSG\d{11}", re.IGNORECASE)
 
 
+# So many cells more or fewer express a gene by chance, in some thousand.
+_CHANCE = 10
+
+
 @dataclass(frozen=True, eq=False)
 class GeneMatch:
     """Which columns of a data set are which genes of a vocabulary.
@@ -48,7 +52,7 @@ class GeneMatch:
     Attributes
     ----------
     columns
-        int64 (m,): positions among the data set's genes, increasing.
+        int64 (m,): positions among the data set's genes, in the order of each gene's first column.
     vocab
         int64 (m,): positions in the vocabulary, each once, beside `columns`.
     n_input, n_vocab
@@ -89,6 +93,21 @@ class GeneMatch:
             f"({', '.join(parts) or 'none'}{dropped})"
         )
 
+    def contested(self, n_expressing: NDArray[np.integer]) -> NDArray[np.int64]:
+        """Return columns that could stand for a gene, beside others, were the numbers of cells twice as large or half.
+
+        `n_expressing` is that of some of the cells, as :meth:`settle` takes it; int64 (k,).
+        """
+        found: set[int] = set()
+        for claims in self.rivals.values():
+            able = set()
+            for most in claims:
+                n = {one.column: int(n_expressing[one.column]) // 2 for one in claims}
+                n[most.column] = 2 * int(n_expressing[most.column]) + _CHANCE
+                able.add(pick(claims, n).column)
+            found |= able if len(able) > 1 else set()
+        return np.array(sorted(found), dtype=np.int64)
+
     def settle(self, n_expressing: NDArray[np.integer]) -> GeneMatch:
         """Give each gene with several columns the one that :func:`scbioverse.knowledge.gene_columns.pick` picks.
 
@@ -107,11 +126,10 @@ class GeneMatch:
             columns[place[at]] = won.column
             ranks[won.rank] += 1
             ranks[min(claims).rank] -= 1
-        order = np.argsort(columns)
+        # The order of the genes stays: it does not tell which of the columns won, nor do sums over the genes.
         return replace(
             self,
-            columns=columns[order],
-            vocab=self.vocab[order],
+            columns=columns,
             n_symbol=self.n_symbol + ranks[SYMBOL],
             n_ensembl=self.n_ensembl + ranks[ID],
             n_alias=self.n_alias + ranks[OLDER],

@@ -256,6 +256,14 @@ class GeneMoments:
         np.maximum.at(top, block.indices, block.data)
         np.maximum(self._top, top, out=self._top)
 
+    def merge(self, other: GeneMoments) -> None:
+        """Add what was gathered from other cells."""
+        self.n_cells += other.n_cells
+        self._sum += other._sum
+        self._squares += other._squares
+        self._values += other._values
+        np.maximum(self._top, other._top, out=self._top)
+
     def scaled_by_gene(self) -> str:
         """Say why the genes were scaled each by itself; empty if they were not, or it cannot be known."""
         n = self.n_cells

@@ -2,16 +2,18 @@
 
 The first pass (:attr:`Cells.info`) looks at every value: are these counts or logarithms at all, of which scale, and
 what does each column hold. Everything after it reads blocks that are known to be good. What lies in a file or behind
-dask is read along its chunks, so that none is decompressed or computed twice, and of up to 50,000 cells the blocks are
-kept, so that whoever comes second (encoder, markers, reasons) finds them in memory.
+dask is read along its chunks, so that none is decompressed or computed twice, and of up to 20,000 cells the blocks are
+kept, so that whoever comes second (encoder, markers, reasons) finds them in memory. What lies there is embedded while
+the first pass goes by (:meth:`Cells.assume`).
 """
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+import itertools
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -21,7 +23,7 @@ from .._slots import anndata_of
 from .._warn import warn
 from ..errors import InputError
 from ._blocks import Source, take_columns
-from ._first_pass import Hints, MatrixInfo, first_pass, say_better_source, to_counts_like
+from ._first_pass import FirstPass, Hints, MatrixInfo, say_better_source, to_counts_like
 from ._genes import MIN_GENES, GeneMatch, judge_names, match_genes
 from ._matrix import check_layer, gene_names, is_anndata, names_in, var_of
 from ._scale import ASSUMED
@@ -37,11 +39,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 # Rows in a block, and values in a dense one: 64 MB of float32.
 _ROWS, _VALUES = 4096, 16_000_000
-# Blocks of a file are kept up to so many cells and stored values (0.8 GB): the rows that reasons are tested on would
-# be read together anyway, and a file of this size is then read once.
-_KEPT_CELLS, _KEPT_VALUES = 50_000, 100_000_000
 # Cells that claims are tested on: a test on more finds the same genes.
 SAMPLE_CELLS = 20_000
+# Blocks of a file are kept up to so many cells and stored values (0.5 GB): the rows that reasons are tested on would
+# be read together anyway, and a file of this size is then read once.
+_KEPT_CELLS, _KEPT_VALUES = SAMPLE_CELLS, 60_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +68,30 @@ class Sample:
     columns: dict[str, int]
 
 
+@runtime_checkable
+class Gatherer(Protocol):
+    """What :meth:`Cells.once` made and what gathers values of rows that go by."""
+
+    def of_rows(self, n: int) -> Gatherer:
+        """Return the same, with nothing gathered, for `n` other rows."""
+
+    def gathered(self) -> list[NDArray[np.float32]]:
+        """Return what was gathered, each (n, ...)."""
+
+    def take(self, rows: slice, values: list[NDArray[np.float32]]) -> None:
+        """Put in what was gathered elsewhere for some rows."""
+
+    def adopt(self, other: Gatherer) -> None:
+        """Go on with what another gathered of the same kind."""
+
+    def asked(self) -> list[NDArray[Any]]:
+        """Return what decides what is gathered."""
+
+    @property
+    def n_gathered(self) -> int:
+        """How many arrays :meth:`gathered` gives."""
+
+
 class Cells:
     """One matrix of an AnnData with its gene names; made by :meth:`of`. Nothing is read before it is asked for.
 
@@ -84,10 +110,11 @@ class Cells:
 
     def __init__(self, adata: AnnData, layer: str | None, key: str | None) -> None:
         self.adata, self.layer, self.key, self.n_obs = adata, layer, key, int(adata.n_obs)
-        self.hints = Hints(adata, layer)
         self._held: dict[int, sp.csr_array] = {}
         self._keeps = self.n_obs <= _KEPT_CELLS
         self._made: dict[Any, Any] = {}
+        # How columns were matched, before and after those of one gene were told apart.
+        self._matches: list[tuple[GeneMatch, GeneMatch]] = []
         self.wanted: list[tuple[str | None, ...]] = []
 
     @classmethod
@@ -109,11 +136,35 @@ class Cells:
     def __repr__(self) -> str:
         return f"Cells({self.n_obs} cells, layer={self.layer!r}, key={self.key!r})"
 
+    @classmethod
+    def around(cls, block: sp.csr_array, info: MatrixInfo, made: dict[Any, Any]) -> Cells:
+        """Return a block that was read as cells of their own, with what is known of the whole: `info`, and `made`.
+
+        What :meth:`once` made of the whole counts for the block, too; of what gathers values, :meth:`Gatherer.of_rows`.
+        """
+        from anndata import AnnData
+
+        part = cls(AnnData(shape=(0, 1)), None, None)
+        part.n_obs = n = int(block.shape[0])
+        part._made = {make: one.of_rows(n) if isinstance(one, Gatherer) else one for make, one in made.items()}
+        part.__dict__.update(_source=Source(block), info=info, names=[""] * block.shape[1])
+        return part
+
     def once(self, make: Callable[[Cells], T]) -> T:
         """Return `make(self)`, made at the first call only: what an encoder found out of these cells, say."""
         if make not in self._made:
             self._made[make] = make(self)
         return self._made[make]
+
+    @property
+    def made(self) -> dict[Any, Any]:
+        """What :meth:`once` has made so far."""
+        return self._made
+
+    @property
+    def matches(self) -> list[GeneMatch]:
+        """What :meth:`match` has found so far."""
+        return [match for _, match in self._matches]
 
     # ------------------------------------------------------------------ what they are
 
@@ -129,8 +180,13 @@ class Cells:
         return gene_names(self.adata, key=self.key, layer=self.layer)
 
     @cached_property
+    def hints(self) -> Hints:
+        """What messages call the matrix, and where they send the reader."""
+        return Hints.of(self.adata, self.layer)
+
+    @cached_property
     def info(self) -> MatrixInfo:
-        """What the first pass found; see :func:`scbioverse.io._first_pass.first_pass` for what it refuses.
+        """What the first pass found; see :meth:`scbioverse.io._first_pass.FirstPass.info` for what it refuses.
 
         Raises
         ------
@@ -140,7 +196,61 @@ class Cells:
             `layer` or `key` is not there.
         """
         check_layer(self.adata, self.layer)
-        return first_pass(self.blocks(), (self.n_obs, len(self.names)), self.names, self.hints)
+        found = self.first_pass()
+        for rows, block in self.blocks() if self.n_obs else ():
+            found.add(found.look(rows.start, block))
+        return found.info()
+
+    def first_pass(self) -> FirstPass:
+        """Return a first pass that has not begun."""
+        return FirstPass((self.n_obs, len(self.names)), self.names, self.hints)
+
+    @property
+    def streams(self) -> bool:
+        """Whether the values lie in a file or behind dask, so that a pass over them is to be spared."""
+        matrix = self._source.matrix
+        return self.n_obs > 0 and not (isinstance(matrix, np.ndarray) or sp.issparse(matrix))
+
+    def assume(self) -> bool:
+        """Take what the first block shows for :attr:`info` until :meth:`settle` says what the whole does.
+
+        False, and nothing assumed, where the first pass was taken, or the first block does not tell.
+        """
+        if "info" in self.__dict__:
+            return False
+        check_layer(self.adata, self.layer)
+        block = self.read(slice(0, int(self._edges[1])))
+        first = FirstPass(block.shape, self.names, self.hints)
+        try:
+            first.add(first.look(0, block))
+            self.__dict__["info"] = replace(first.info(), digest="")
+        except InputError:
+            return False
+        return True
+
+    def settle(self, info: MatrixInfo | None) -> NDArray[np.int64] | None:
+        """End what :meth:`assume` began, with what the first pass found; None where it ended with an error.
+
+        Returns
+        -------
+        int64 (k,): columns that stand, or stood, for another gene than was assumed. Rows with values in them have to be
+        read again, and what was made of the cells is forgotten; nothing if there are none. None: all rows have to be.
+        """
+        assumed, matches = self.__dict__.pop("info"), self._matches
+        if info is None:
+            self._matches = []
+            self._made.clear()
+            return None
+        self.__dict__["info"] = info
+        self._matches = [(found, found.settle(info.n_expressing)) for found, _ in matches]
+        both = [(now.columns, was.columns) for (_, now), (_, was) in zip(self._matches, matches, strict=True)]
+        moved = [np.concatenate([now[now != was], was[now != was]]) for now, was in both]
+        changed = np.unique(np.concatenate([np.zeros(0, dtype=np.int64), *moved]))
+        held = (assumed.scale, assumed.log_base) == (info.scale, info.log_base)
+        if changed.size or not held:
+            self._made.clear()
+            self._matches = []
+        return changed if held else None
 
     def match(self, vocabulary: Sequence[str], *, min_genes: int = MIN_GENES, judge: bool = True) -> GeneMatch:
         """Find genes among the columns, and have the matrix checked: names first, since they cost least.
@@ -168,7 +278,9 @@ class Cells:
             Many of the names are not read.
         """
         check_layer(self.adata, self.layer)
-        match = self._match_names(vocabulary, min_genes, judge).settle(self.info.n_expressing)
+        found = self._match_names(vocabulary, min_genes, judge)
+        match = found.settle(self.info.n_expressing)
+        self._matches.append((found, match))
         if judge and self.layer is None:
             assumed = self.info.evidence.startswith(ASSUMED)
             say_better_source(self.adata, vocabulary, key=self.key, n_found=match.vocab.size, assumed=assumed)
@@ -245,9 +357,17 @@ class Cells:
 
     def blocks(self, columns: Sequence[int] | None = None) -> Iterator[tuple[slice, sp.csr_array]]:
         """Yield all rows once, in order, in blocks that follow the storage, with their positions."""
-        for start, stop in zip(self._edges[:-1], self._edges[1:], strict=True):
-            rows = slice(int(start), int(stop))
+        for rows in self.spans():
             yield rows, self.read(rows, columns)
+
+    def spans(self) -> list[slice]:
+        """Rows of each block, in order."""
+        return [slice(int(start), int(stop)) for start, stop in itertools.pairwise(self._edges)]
+
+    def lazy(self) -> Any | None:
+        """Return the matrix where it lies behind dask as it is; else None."""
+        matrix = self._source.matrix
+        return matrix if hasattr(matrix, "dask") and self._source.rows is None else None
 
     def sample(self, codes: NDArray[np.integer] | None = None, most: int = SAMPLE_CELLS) -> Sample:
         """Return the cells that claims are tested on, all columns that are approved genes.
@@ -303,7 +423,10 @@ class Cells:
     def _edges(self) -> NDArray[np.int64]:
         """Where blocks begin, and the number of rows: multiples of the storage's chunks."""
         step = max(1, min(_ROWS, _VALUES // max(len(self.names), 1)))
-        chunks = getattr(self._source.matrix, "chunks", None) if self._source.rows is None else None
+        matrix = self._source.matrix
+        if self._source.rows is None and hasattr(matrix, "group"):
+            return _edges_of_values(matrix, step)
+        chunks = getattr(matrix, "chunks", None) if self._source.rows is None else None
         if chunks and isinstance(chunks[0], tuple):  # dask: a chunk is computed whole, whatever is wanted of it
             ends = np.cumsum(chunks[0])
             # The last end within each step, and those of chunks that are larger than a step.
@@ -347,3 +470,15 @@ class Cells:
         parts = [self._block(int(i))[rows[order[of == i]] - self._edges[i]] for i in np.unique(of)]
         found = sp.csr_array(sp.vstack(parts, format="csr"))
         return found if (np.diff(order) == 1).all() else found[np.argsort(order)]
+
+
+def _edges_of_values(matrix: Any, step: int) -> NDArray[np.int64]:
+    """Where blocks of a stored CSR begin: near `step` rows, and where one of the chunks of its values ends."""
+    pointers, n = np.asarray(matrix.group["indptr"][:], dtype=np.int64), int(matrix.shape[0])
+    chunk = int((matrix.group["data"].chunks or (0,))[0])
+    n_values = int(pointers[-1])
+    if chunk and n_values > chunk:
+        # A chunk that a row crosses is read for both of its blocks; nothing else is read twice.
+        wanted = max(1, round(step * n_values / n / chunk)) * chunk
+        return np.unique(np.concatenate(([0], np.searchsorted(pointers, np.arange(wanted, n_values, wanted)), [n])))
+    return np.append(np.arange(0, n, step), n)

@@ -143,6 +143,12 @@ class LoadedModels:
             self._trim()
             return model.copy()
 
+    def folder_of(self, fingerprint: str) -> Path | None:
+        """Return the folder of a kept model with this fingerprint, from which another process can load the same."""
+        with self._lock:
+            found = (folder for (folder, *_), (model, _) in self._kept.items() if model.fingerprint() == fingerprint)
+            return next(found, None)
+
     def clear(self) -> None:
         """Forget all."""
         with self._lock:

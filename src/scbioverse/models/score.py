@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
+from .._logging import logger
+from .._parts import current as parts_of_run
+from .._parts import digest_of
 from .._settings import settings
-from ..errors import InputError
+from .._workers import current as workers_of_run
+from ..errors import InputError, MismatchError
 from ..llm._memory import BatchSize, first_size
 from ..llm.score import score_labels
 from ..llm.trie import LabelTrie
+from .folders import LOADED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
+    from .._parts import Parts
+    from .bioverse import BioVerse
+    from .candidate_tokens import Candidates
     from .reader import PromptReader
 
 Float = NDArray[np.float32]
@@ -34,9 +44,98 @@ MOST_PLANNED = 48
 PRUNE = 0.05
 
 
+@dataclass(eq=False)
+class ScoreJob:
+    """Scores names for a block of rows, in this process or in one that loads the same model from its folder.
+
+    Attributes
+    ----------
+    model
+        The model; a worker loads it from `folder` and checks that it has this `fingerprint`.
+    candidates, modality, names, prune
+        As :func:`score_names` has them.
+    batch_size
+        Rows read at once, fewer where memory runs out.
+    load
+        Loads a model from its folder.
+    fingerprint
+        Of the model.
+    folder
+        Where it lies; None if nowhere.
+    parts
+        Where results are kept; None: nowhere.
+    """
+
+    model: BioVerse | None
+    candidates: Candidates | None
+    modality: str
+    names: list[str]
+    prune: float | Literal["auto"] | None
+    batch_size: int
+    load: Callable[[str], BioVerse]
+    fingerprint: str = ""
+    folder: Path | None = None
+    parts: Parts | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name not in ("_trie", "_memory")} | {
+            "model": None
+        }
+
+    def loaded(self) -> BioVerse:
+        """Return the model, loaded at the first call where it was left behind.
+
+        Raises
+        ------
+        MismatchError
+            What lies in the folder is another model.
+        """
+        if self.model is None:
+            found = self.load(str(self.folder))
+            if found.fingerprint() != self.fingerprint:
+                raise MismatchError(
+                    f"{self.folder} holds another model on this worker ({found.fingerprint():.12}) than where the run "
+                    f"began ({self.fingerprint:.12}). Install the same version of scbioverse everywhere."
+                )
+            found.modules.eval()
+            self.model = found
+        return self.model
+
+    def prepare(self) -> None:
+        """Make what is the same for all blocks."""
+        model = self.loaded()
+        reader, what = model.reader, f"{self.modality}s"
+        self._trie = LabelTrie(answer_sequences(reader, self.names))
+        if self.prune == "auto":
+            self.prune = PRUNE if len(self._trie.tokens) > FEW_TOKENS else None
+        length = len(reader.prompt(self.modality).head) + min(len(self.names), MOST_PLANNED)
+        before = reader.prefix(self.modality).length
+        size = first_size(reader.backbone, self.batch_size, length=length, prefix=before, what=what)
+        self._memory, self.batch_size = BatchSize(size, what=what), size
+
+    def __call__(self, block: Float) -> Float:
+        """Return log-probabilities (n, m)."""
+        key = ""
+        if self.parts is not None:
+            codes = None if self.candidates is None else self.candidates.codes.cpu().numpy()
+            key = digest_of(self.fingerprint, self.modality, self.names, self.prune, codes, block)
+            if (held := self.parts.get(key)) is not None:
+                return held["log_probs"]
+        if not hasattr(self, "_memory"):
+            self.prepare()
+        forward = partial(self.loaded().forward, modality=self.modality, candidates=self.candidates)
+        with torch.inference_mode():
+            found = self._memory.run(
+                lambda size: forward(block, partial(score_labels, trie=self._trie, batch_size=size, prune=self.prune))
+            )
+        if self.parts is not None:
+            self.parts.put(key, {"log_probs": found})
+        return found
+
+
 def score_names(
-    forward: Callable[..., Float],
-    reader: PromptReader,
+    model: BioVerse,
+    candidates: Candidates | None,
     modality: str,
     rows: Float,
     names: list[str],
@@ -46,29 +145,27 @@ def score_names(
 ) -> Float:
     """Log-probabilities (n, m) before any temperature; see :meth:`BioVerse.score`.
 
-    `forward` is that of the model, and `rows` what it reads: embeddings, or shares of the candidates.
+    `rows` is what the model reads: embeddings, or with `candidates` shares of these.
     """
-    trie = LabelTrie(answer_sequences(reader, names))
-    if prune == "auto":
-        prune = PRUNE if len(trie.tokens) > FEW_TOKENS else None
+    job = ScoreJob(model, candidates, modality, names, prune, batch_size, type(model).from_pretrained)
+    job.prepare()
     unique, back = unique_rows(rows.reshape(len(rows), int(np.prod(rows.shape[1:]))))
     out = np.empty((unique.size, len(names)), dtype=np.float32)
-    length, what = len(reader.prompt(modality).head) + min(len(names), MOST_PLANNED), f"{modality}s"
-    before = reader.prefix(modality).length
-    batch_size = first_size(reader.backbone, batch_size, length=length, prefix=before, what=what)
-    memory, show = BatchSize(batch_size, what=what), settings.progress if progress is None else progress
-    with (
-        torch.inference_mode(),
-        tqdm(total=unique.size, desc="score", unit=modality, disable=not show) as bar,
-    ):
-        for start in range(0, unique.size, batch_size):
-            block = rows[unique[start : start + batch_size]]
-            out[start : start + len(block)] = memory.run(
-                lambda size, block=block: forward(  # type: ignore[misc]
-                    block, partial(score_labels, trie=trie, batch_size=size, prune=prune)
-                )
-            )
-            bar.update(len(block))
+    blocks = [slice(start, start + job.batch_size) for start in range(0, unique.size, job.batch_size)]
+    job.parts, workers = parts_of_run(), workers_of_run()
+    if job.parts is not None or workers is not None:
+        job.fingerprint = model.fingerprint()
+    if workers is not None:
+        job.folder = LOADED.folder_of(job.fingerprint)
+        if job.folder is None:
+            logger.info("the model lies in no folder that workers could load it from: it scores here. Save it first.")
+    show = settings.progress if progress is None else progress
+    given = (rows[unique[span]] for span in blocks)
+    done = map(job, given) if workers is None or job.folder is None else workers.each(job, ((one,) for one in given))
+    with tqdm(total=unique.size, desc="score", unit=modality, disable=not show) as bar:
+        for span, found in zip(blocks, done, strict=True):
+            out[span] = found
+            bar.update(len(found))
     return out[back]
 
 

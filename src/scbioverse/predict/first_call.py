@@ -17,6 +17,7 @@ from .find_groups import MOST_CELLS, content_keys, find_groups
 from .group_reading import read_groups_of
 from .groups import Groups, group_scores
 from .levels import broad_types, name_groups
+from .open_set import compared_terms
 from .options import pick_method
 from .pool import Scores, pool, weights_of
 
@@ -119,6 +120,10 @@ def first_call(
     found = find_names(batch, vocabulary, groups, level=level, markers=markers, seed=seed, tissues=tissues)
     names = own_labels(found.names, batch.model.config.names)
     weights = weights_of(batch.model, pick_method(batch.model, method, batch.modality), names, batch.modality)
+    if (ask := getattr(batch.evidence, "ask", None)) is not None and weights.of.get("markers") and markers is not False:
+        # What tells whether types outside are nearer is taken in the same walk through the cells.
+        compared = compared_terms(batch.model, names, batch.modality, needed=False, found=True)
+        ask(names.evidence_keys, *([] if compared is None else [(*compared[0], *compared[1])]))
     scores = pool(batch, names, weights, markers=markers, say=False)
     given = scores.log_probs if groups is not None else group_prior(scores.log_probs, found.groups)
     read = scores.read + found.n_read

@@ -13,6 +13,7 @@ from scipy.special import expit
 from .._shown import shown_name
 from .._warn import warn
 from ..errors import BioverseError
+from ..io import row_blocks
 from ..knowledge import load_ontology
 from ..knowledge.candidates import is_within
 from ..knowledge.cards import label_card
@@ -33,6 +34,7 @@ Float = NDArray[np.float32]
 # (blood and pancreas), each type left out of the candidates in turn, weights within a factor of four did about equally
 # well. The cosine's scale moves no row past another.
 MARKER_WEIGHT, SCALE = 0.015, 0.07
+_ROWS = 16_384
 # From this share of cells on that lie nearer to a type outside, `annotate` warns.
 MANY = 0.1
 
@@ -154,12 +156,17 @@ def compare_outside(batch: Batch, candidates: Candidates, *, needed: bool, found
         return None
     inside, outside = compared
     cards = [*candidates.cards, *(label_card(one) for one in (*inside[len(candidates) :], *outside) if one)]
-    near = batch.coordinates @ model.text_coordinates(cards).T
-    near = near + MARKER_WEIGHT * _evidence(batch, [*inside, *outside])
-    here, away = np.split(near, [len(inside)], axis=1)
-    gap = away.max(axis=1) - here.max(axis=1)
-    chance = expit(gap.astype(np.float64) / SCALE).astype(np.float32)
-    return Away(chance, away.argmax(axis=1), outside)
+    texts, evidence = model.text_coordinates(cards).T, _evidence(batch, [*inside, *outside])
+    chance, nearest = np.empty(len(batch), dtype=np.float32), np.empty(len(batch), dtype=np.int64)
+    # All cells times all terms would be the largest table of a run.
+    for rows in row_blocks(chance, _ROWS):
+        near = batch.coordinates[rows] @ texts
+        if evidence is not None:
+            near = near + MARKER_WEIGHT * evidence[rows]
+        here, away = np.split(near, [len(inside)], axis=1)
+        gap = away.max(axis=1) - here.max(axis=1)
+        chance[rows], nearest[rows] = expit(gap.astype(np.float64) / SCALE), away.argmax(axis=1)
+    return Away(chance, nearest, outside)
 
 
 def compared_terms(
@@ -200,8 +207,8 @@ def _origins(candidates: Candidates) -> set[str]:
     return found
 
 
-def _evidence(batch: Batch, ids: Sequence[str | None]) -> Float | float:
+def _evidence(batch: Batch, ids: Sequence[str | None]) -> Float | None:
     try:
-        return 0.0 if batch.evidence is None else batch.evidence(ids)
+        return None if batch.evidence is None else batch.evidence(ids)
     except BioverseError:
-        return 0.0  # data without genes, such as embeddings alone
+        return None  # data without genes, such as embeddings alone

@@ -25,6 +25,7 @@ from ..predict.free_text import write_for
 from ..predict.given_markers import warn_of_unread
 from ..predict.group_names import propose
 from ..predict.groups import read_groups, read_samples, warn_of_disagreement
+from ..predict.long_run import long_run
 from ..predict.open_set import compare_outside, compared_terms, warn_of_no_terms
 from ..predict.options import Method, Options, Rationale
 from ..predict.pool import Scores, in_tissue, pool, pool_record, weights_of
@@ -154,41 +155,44 @@ def annotate(
     named = _named(options, loaded)  # before the embedding: a slip in a name should not cost its time
     cells = Cells.of(adata, layer, key)
     cells.wanted = _wanted(options, loaded, named, cells.n_obs)
-    embedded = represent_rows(cells, loaded, modality=modality, slots=slots)
-    # Markers and reasons are read where the embedding was: from other values they would not fit it.
-    evidence = evidence_of(embedded.cells, loaded) if modality == "cell" else None
-    batch = Batch(loaded, embedded.values, modality, evidence, batch_size)
-    given = {one.name: one.genes for one in named or () if one.genes}
-    warn_of_unread(given, embedded.cells, lambda: reference_stats(loaded))
+    with long_run("annotate", cells, loaded.fingerprint(), vars(options)):
+        embedded = represent_rows(cells, loaded, modality=modality, slots=slots)
+        # Markers and reasons are read where the embedding was: from other values they would not fit it.
+        evidence = evidence_of(embedded.cells, loaded) if modality == "cell" else None
+        batch = Batch(loaded, embedded.values, modality, evidence, batch_size)
+        given = {one.name: one.genes for one in named or () if one.genes}
+        warn_of_unread(given, embedded.cells, lambda: reference_stats(loaded))
 
-    scores = _scores(batch, options, named, groups, tissues, seed)
-    if n_neighbors is not None:
-        scores = replace(scores, log_probs=propagate(scores.log_probs, batch.values, n_neighbors, seed))
-    scores, tissues = in_tissue(scores, tissues, own=options.ontology)
-    votes: list[dict[str, Any]] = []
-    if groups is not None and samples is not None and scores.said is None:
-        groups, votes = harmonise_samples(scores.log_probs, scores.candidates.names, groups, samples)
-    threshold = float(options.unknown_threshold or 0)
-    away = None if scores.said else compare_outside(batch, scores.candidates, needed=threshold > 0, found=options.find)
-    chance = None if away is None else away.chance
-    calls = decide(
-        scores.log_probs, scores.candidates, groups, threshold, parents=parents, elsewhere=chance, said=scores.said
-    )
-    if away is not None and threshold == 0:
-        auto = loaded.config.calibration["score"].threshold("auto") > 0
-        away.warn(slots.elsewhere, auto=auto, given=not options.find)
-    if away is None and unknown_threshold == "auto" and scores.said is None and scores.candidates.shortlist is None:
-        warn_of_no_terms(scores.candidates)
-    if scores.found is not None and groups is not None:
-        calls = replace(calls, groups=groups_told(calls, scores.found, scores.told or [], votes))
-    warn_of_disagreement(calls.groups)
+        scores = _scores(batch, options, named, groups, tissues, seed)
+        if n_neighbors is not None:
+            scores = replace(scores, log_probs=propagate(scores.log_probs, batch.values, n_neighbors, seed))
+        scores, tissues = in_tissue(scores, tissues, own=options.ontology)
+        votes: list[dict[str, Any]] = []
+        if groups is not None and samples is not None and scores.said is None:
+            groups, votes = harmonise_samples(scores.log_probs, scores.candidates.names, groups, samples)
+        threshold = float(options.unknown_threshold or 0)
+        away = None
+        if scores.said is None:
+            away = compare_outside(batch, scores.candidates, needed=threshold > 0, found=options.find)
+        chance = None if away is None else away.chance
+        calls = decide(
+            scores.log_probs, scores.candidates, groups, threshold, parents=parents, elsewhere=chance, said=scores.said
+        )
+        if away is not None and threshold == 0:
+            auto = loaded.config.calibration["score"].threshold("auto") > 0
+            away.warn(slots.elsewhere, auto=auto, given=not options.find)
+        if away is None and unknown_threshold == "auto" and scores.said is None and scores.candidates.shortlist is None:
+            warn_of_no_terms(scores.candidates)
+        if scores.found is not None and groups is not None:
+            calls = replace(calls, groups=groups_told(calls, scores.found, scores.told or [], votes))
+        warn_of_disagreement(calls.groups)
 
-    names, ids = [one.name for one in calls.called], [one.cl_id for one in calls.called]
-    worded = Wording(loaded, batch.values, modality=modality) if rationale == "group" else None
-    why = reasons(
-        embedded.cells, names, ids, calls.codes, rationale=rationale, modality=modality, wording=worded,
-        log_probs=calls.log_probs, given=[one.genes for one in scores.candidates],
-    )  # fmt: skip
+        names, ids = [one.name for one in calls.called], [one.cl_id for one in calls.called]
+        worded = Wording(loaded, batch.values, modality=modality) if rationale == "group" else None
+        why = reasons(
+            embedded.cells, names, ids, calls.codes, rationale=rationale, modality=modality, wording=worded,
+            log_probs=calls.log_probs, given=[one.genes for one in scores.candidates],
+        )  # fmt: skip
 
     # Nothing is written before all of it is there, so that an error leaves the data as they were.
     target = own_copy(adata) if copy else adata

@@ -13,6 +13,7 @@ from ..errors import InputError
 from ..io import Cells
 from ..models._hub import given_encoder
 from ..predict.embedding import embed_anew
+from ..predict.long_run import long_run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -113,7 +114,8 @@ def embed(
     slots = Slots() if key_added is None else Slots(key_added)
     plan = _text_plan(encoder, adata, key, invalid)
     cells = Cells.of(adata, layer, key)
-    made = embed_anew(encoder, cells, slots, model=model_name, batch_size=batch_size, seed=as_seed(rng), plan=plan)
+    with long_run("embed", cells, encoder.fingerprint()):
+        made = embed_anew(encoder, cells, slots, model=model_name, batch_size=batch_size, seed=as_seed(rng), plan=plan)
     target = own_copy(adata) if copy else adata
     write_results(target, "embed", obsm=made.obsm, records=made.records)
     return target if copy else None

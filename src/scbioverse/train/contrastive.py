@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from ..nn import info_nce
+from .processes import shared_out
 from .tasks import CheapTask
 
 if TYPE_CHECKING:
@@ -70,7 +72,8 @@ class ContrastiveTask(CheapTask):
         written = batch.get("cards", batch["texts"])
         self.prepare(written)
         space = self.model.space
-        soft = self.model.project(torch.as_tensor(batch["embeddings"]), self.modality)
+        project = partial(self.model.project, modality=self.modality)
+        soft = shared_out(project, torch.as_tensor(batch["embeddings"]))
         space.centre(soft, self.modality)
         cells = space.place(soft, self.modality)
         texts = self._vectors[[self._texts[text] for text in written]].to(cells.device)

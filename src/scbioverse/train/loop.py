@@ -17,6 +17,7 @@ from .._logging import logger
 from .._settings import settings
 from .._whole import check_room
 from ..errors import BioverseError, InputError, MismatchError
+from .processes import add_up, place
 from .state import load_state, save_state, state_place
 
 if TYPE_CHECKING:
@@ -57,7 +58,9 @@ class Gradient:
             Memory runs out on a single row, or on a batch that the loss needs whole.
         """
         rows = len(batch["texts"])
-        memory = BatchSize(max(1, rows if self.micro_batch is None else min(self.micro_batch, rows)), what="examples")
+        _, n_processes = place()
+        most = -(-rows // n_processes)
+        memory = BatchSize(max(1, most if self.micro_batch is None else min(self.micro_batch, most)), what="examples")
         first, drawn = memory.size, _generators()
 
         def work(size: int) -> dict[str, float]:
@@ -65,18 +68,23 @@ class Gradient:
                 param.grad = None
             if size < first:
                 _put_back(drawn)
-            whole = self.micro_batch is None and size == first
-            return self._add_up([(batch, 1.0)] if whole else self.task.split(batch, size), size)
+            whole = self.micro_batch is None and size == first and n_processes == 1
+            return self._add_up([(batch, 1.0)] if whole else self.task.split(batch, size), size, rows)
 
         values = memory.run(work)
         if memory.size < first:
             self.micro_batch = memory.size
         return values
 
-    def _add_up(self, parts: list[tuple[Batch, float]], size: int) -> dict[str, float]:
+    def _add_up(self, parts: list[tuple[Batch, float]], size: int, all_rows: int) -> dict[str, float]:
         total: dict[str, float] = {}
-        for part, weight in parts:
+        process, n_processes = place()
+        for number, (part, weight) in enumerate(parts):
             try:
+                if len(part["texts"]) == all_rows:  # all processes compute it together
+                    weight = weight / n_processes
+                elif number % n_processes != process:
+                    continue
                 values = self.task(part)
                 (values["loss"] * weight).backward()
             except (MemoryError, RuntimeError) as error:
@@ -91,7 +99,7 @@ class Gradient:
                 raise
             for key, value in values.items():
                 total[key] = total.get(key, 0.0) + weight * float(value.detach())
-        return total
+        return add_up(self.params, total)
 
 
 def _generators() -> tuple[torch.Tensor, list[torch.Tensor]]:
@@ -132,6 +140,7 @@ def fit(
 ) -> pd.DataFrame:
     """Train what `task` names, with AdamW.
 
+    With several processes (`accelerate launch`) each computes a share of every batch; see :mod:`.processes`.
     Step s draws its batch and its dropout from (`seed`, s) alone, so a run that was stopped and resumed gives the
     parameters of a run that was not.
 
@@ -222,7 +231,7 @@ def fit(
                 bar.update()
                 if show and step % 10 == 0:
                     bar.set_postfix(loss=f"{values['loss']:.3f}")
-                if state is not None and (step + 1 == steps or (step + 1) % save_every == 0):
+                if state is not None and place()[0] == 0 and (step + 1 == steps or (step + 1) % save_every == 0):
                     meta = {"run": run, "history": rows}
                     save_state(state, step=step + 1, params=params, optimizer=optimizer, meta=meta)
     finally:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -58,6 +58,7 @@ class Markers:
             logger.warning("labels go by the embedding alone, since the markers cannot be read: %s", error)
             self.note = {"weight": 0.0, "left_out": str(error)}
             return None
+        found = np.asarray(found)
         backed = int((found != 0).any(axis=0).sum())
         logger.info(
             "marker genes are known for %d of %d labels; they count with weight %.3g",
@@ -74,18 +75,23 @@ SOURCE = Markers
 
 @dataclass(frozen=True)
 class CellEvidence:
-    """Marker evidence of terms in some cells: called with m terms, float32 (n_obs, m)."""
+    """Marker evidence of terms in some cells, all or `rows`: called with m terms, float32 (n, m)."""
 
     cells: Cells
     model: BioVerse
+    rows: NDArray[np.integer] | None = None
 
     def __call__(self, terms: Sequence[str | None]) -> Float:  # noqa: D102
-        return _panel_share.marker_evidence(self.cells, reference_stats(self.model), terms)
+        return _panel_share.marker_evidence(self.cells, reference_stats(self.model), terms, rows=self.rows)
+
+    def ask(self, *lists: Sequence[str | None]) -> None:
+        """Have the evidence of several lists of terms taken in one walk, when that of one is wanted."""
+        for terms in lists:
+            self.cells.once(reference_stats(self.model).read).ask(self.cells, terms)
 
     def of_rows(self, rows: NDArray[np.integer]) -> CellEvidence:
-        """Return the same for some of the cells, read anew."""
-        cells = self.cells
-        return CellEvidence(type(cells).of(cells.adata[rows], cells.layer, cells.key), self.model)
+        """Return the same for some of the cells, increasing: only these are read."""
+        return replace(self, rows=rows)
 
 
 def evidence_of(cells: Cells, model: BioVerse) -> CellEvidence:

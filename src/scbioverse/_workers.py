@@ -1,0 +1,139 @@
+"""Workers of dask: what is given out to them, in which order it comes back, and what each holds.
+
+With a `distributed.Client` in this process, and a matrix behind dask, blocks are computed where the workers are. What
+they need beside the block (an encoder, a model) is sent to each once, as a plug-in, which a worker that comes later or
+again gets, too. A block on a worker that dies is computed again by dask on another.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import uuid
+from collections import deque
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+from ._logging import logger
+from .errors import BioverseError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+_current: ContextVar[Workers | None] = ContextVar("workers", default=None)
+# Blocks under way for each thread of a worker: one is computed while the next is read.
+_AHEAD = 2
+
+
+class WorkersError(BioverseError):
+    """The workers could not do what they were given."""
+
+
+class Workers:
+    """The workers of a client.
+
+    Parameters
+    ----------
+    client
+        A `distributed.Client`.
+    """
+
+    def __init__(self, client: Any) -> None:
+        self.client = client
+
+    def each(self, job: Callable[..., Any], given: Iterable[tuple[Any, ...]]) -> Iterator[Any]:
+        """Call `job(*one)` for each of `given` on some worker, and yield what comes back, in the order given.
+
+        Parameters
+        ----------
+        job
+            Sent to each worker once; the same function or object is called for all.
+        given
+            Arguments; those that are collections of dask are computed on the workers.
+
+        Raises
+        ------
+        WorkersError
+            A worker died too often over the same block, or the scheduler is gone.
+        """
+        from dask.base import is_dask_collection
+
+        name = f"scbioverse-{uuid.uuid4().hex}"
+        self.client.register_plugin(_held(name, job), name=name)
+        threads = max(1, sum(self.client.nthreads().values()))
+        waiting: deque[Any] = deque()
+        try:
+            for one in given:
+                sent = [self.client.compute(part) if is_dask_collection(part) else part for part in one]
+                waiting.append(self.client.submit(_call, name, *sent, pure=False))
+                if len(waiting) > _AHEAD * threads:
+                    yield self._result(waiting.popleft())
+            while waiting:
+                yield self._result(waiting.popleft())
+        finally:
+            for future in waiting:
+                with contextlib.suppress(Exception):
+                    future.cancel()
+            with contextlib.suppress(Exception):
+                self.client.unregister_worker_plugin(name)
+
+    def _result(self, future: Any) -> Any:
+        from concurrent.futures import CancelledError
+
+        from distributed import KilledWorker
+        from distributed.comm.core import CommClosedError
+
+        try:
+            return future.result()
+        except (KilledWorker, CommClosedError, CancelledError, TimeoutError) as error:
+            raise WorkersError(
+                f"the workers of {self.client} did not do what they were given: {type(error).__name__}. Look into "
+                "their logs (memory is the usual cause), start them again, and run the same again: parts that are done "
+                "are kept."
+            ) from error
+
+
+def current() -> Workers | None:
+    """Return the workers that the verb under way may use; None: this process alone."""
+    return _current.get()
+
+
+@contextlib.contextmanager
+def used(wanted: bool) -> Iterator[Workers | None]:
+    """Use the workers of this process's client, if it has one and it is `wanted`."""
+    found = _client() if wanted else None
+    token = _current.set(None if found is None else Workers(found))
+    if found is not None:
+        logger.info("blocks of rows are computed by the workers of %s", found)
+    try:
+        yield current()
+    finally:
+        _current.reset(token)
+
+
+def _client() -> Any | None:
+    """Return the client of this process, without importing its package."""
+    if (distributed := sys.modules.get("distributed")) is None:
+        return None
+    try:
+        return distributed.default_client()
+    except ValueError:  # there is none
+        return None
+
+
+def _held(name: str, job: Callable[..., Any]) -> Any:
+    from distributed import WorkerPlugin
+
+    class Held(WorkerPlugin):
+        """Holds what is called."""
+
+        def __init__(self) -> None:
+            self.name, self.job = name, job
+
+    return Held()
+
+
+def _call(name: str, *given: Any) -> Any:
+    from distributed import get_worker
+
+    return get_worker().plugins[name].job(*given)

@@ -1,0 +1,131 @@
+"""Results put into a zarr store, whole or not at all; nothing else of the store is touched.
+
+What is new is written beside the store, then a list of what goes where, then everything is renamed into its place. Who
+is killed before the list is there has changed nothing. After that the next command in the same folder finishes what
+the list says (:func:`scbioverse._whole.clear_leftovers`), so that the store is never left with a part of the results.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from .._slots import UNS_ROOT
+from .._whole import moved_whole
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    import pandas as pd
+    from anndata import AnnData
+
+
+_CONSOLIDATED = {2: ".zmetadata", 3: "zarr.json"}
+_METADATA = frozenset({".zgroup", ".zattrs", ".zarray", "zarr.json"})
+
+
+@dataclass(frozen=True, eq=False)
+class Before:
+    """What there was before a verb ran.
+
+    Attributes
+    ----------
+    obs
+        Its columns.
+    obsm
+        Its tables.
+    """
+
+    obs: pd.DataFrame
+    obsm: dict[str, Any]
+
+    @classmethod
+    def of(cls, adata: AnnData) -> Before:
+        """Remember what an AnnData holds."""
+        return cls(adata.obs.copy(deep=False), dict(adata.obsm))
+
+
+def write_in_place(adata: AnnData, store: Path, before: Before) -> None:
+    """Put what a verb changed into the store that `adata` was opened from.
+
+    Parameters
+    ----------
+    adata
+        With the results.
+    store
+        The folder; locked by nobody: two commands that write to it at once are not told of each other.
+    before
+        What was there before.
+    """
+    import zarr
+    from anndata.io import write_elem
+
+    old = zarr.open_group(store, mode="r")
+    version, was_consolidated = old.metadata.zarr_format, old.metadata.consolidated_metadata is not None
+    meta = {2: [".zattrs"], 3: ["zarr.json"]}[version]
+    with moved_whole(store) as (fresh, moves):
+        root = zarr.open_group(fresh, mode="w", zarr_format=version)
+        obs, obsm = root.create_group("obs"), root.create_group("obsm")
+        for name in adata.obs.columns:
+            if name not in before.obs or not adata.obs[name].equals(before.obs[name]):
+                column = adata.obs[[name]]
+                if column[name].dtype == object:
+                    column = column.astype({name: "category"})
+                write_elem(root, "column", column)
+                (fresh / "column" / name).rename(fresh / "obs" / name)
+                moves[f"obs/{name}"] = f"obs/{name}"
+        for name in before.obs.columns:
+            if name not in adata.obs:
+                moves[f"obs/{name}"] = None
+        for name, values in adata.obsm.items():
+            if before.obsm.get(name) is not values:
+                write_elem(obsm, name, values)
+                moves[f"obsm/{name}"] = f"obsm/{name}"
+        write_elem(root, "records", dict(adata.uns[UNS_ROOT]))
+        # The order of the columns is in the attributes of their group; it comes after what it names.
+        obs.attrs.update({**dict(old["obs"].attrs), "column-order": [str(name) for name in adata.obs.columns]})
+        for file in meta:
+            moves[f"obs/{file}"] = f"obs/{file}"
+        if "uns" not in old:
+            write_elem(root, "uns", {})
+            moves["uns"] = "uns"
+        if "obsm" not in old:
+            for file in meta + ([".zgroup"] if version == 2 else []):
+                moves[f"obsm/{file}"] = f"obsm/{file}"
+        # Records come last: they say of which run the rest is.
+        moves[f"uns/{UNS_ROOT}"] = "records"
+        if was_consolidated:
+            file = _CONSOLIDATED[version]
+            # What readers go by: before it is replaced they see the store as it was, but for tables that were replaced.
+            text = json.dumps(_consolidated(json.loads((store / file).read_text(encoding="utf-8")), fresh, moves))
+            (fresh / "consolidated").write_text(text, encoding="utf-8")
+            moves[file] = "consolidated"
+
+
+def _consolidated(root: dict[str, Any], fresh: Path, moves: Mapping[str, str | None]) -> dict[str, Any]:
+    """Return the metadata that a store keeps of all its parts, as they are after the moves."""
+    version = 3 if "consolidated_metadata" in root else 2
+    held = root["consolidated_metadata"]["metadata"] if version == 3 else root["metadata"]
+    for target, source in moves.items():
+        for key in [one for one in held if one == target or one.startswith(f"{target}/")]:
+            del held[key]
+        if source is None:
+            continue
+        files = [fresh / source] if (fresh / source).is_file() else sorted((fresh / source).rglob("*"))
+        for file in files:
+            if file.name in _METADATA:
+                inside = file.relative_to(fresh / source).as_posix() if (fresh / source).is_dir() else ""
+                key = f"{target}/{inside}".rstrip("/")
+                node = json.loads(file.read_text(encoding="utf-8"))
+                if version == 3:  # one file a node, under the node's name
+                    key = key.rpartition("/")[0]
+                if file.name == ".zgroup" or node.get("node_type") == "group":
+                    node["consolidated_metadata"] = {"kind": "inline", "must_understand": False, "metadata": {}}
+                held[key] = node
+    # zarr reads what is outside before what is in it.
+    ordered = dict(sorted(held.items(), key=lambda one: (one[0].count("/"), one[0])))
+    held.clear()
+    held.update(ordered)
+    return root

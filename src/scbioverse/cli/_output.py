@@ -1,0 +1,67 @@
+"""Where the results of a command go: another file, or the zarr store itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .._whole import clear_leftovers
+from ..errors import InputError
+from ._files import check_output_room, put, read, write
+from ._in_place import Before
+from ._paths import check_in_place, check_paths
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from anndata import AnnData
+
+
+class Output:
+    """Checks where results go before anything is computed, reads the input, and writes.
+
+    Parameters
+    ----------
+    source, output
+        Paths as they were given; no output with `in_place`.
+    in_place, force
+        Put the results into the source; replace an output that exists.
+
+    Attributes
+    ----------
+    place
+        Path that is written.
+
+    Raises
+    ------
+    InputError
+        See :mod:`._paths`; or both were given, or none.
+    """
+
+    def __init__(self, source: Path, output: Path | None, *, in_place: bool, force: bool) -> None:
+        if (output is None) != in_place:
+            raise InputError(
+                "name an --output, or pass --in-place for a .zarr."
+                if output is None
+                else "--output and --in-place exclude each other: results go to one place."
+            )
+        self.source, self._before = source, None
+        self.place = check_in_place(source) if output is None else check_paths(source, output, force=force)
+        self._in_place = in_place
+
+    def read(self) -> AnnData:
+        """Open the input; an :class:`InputError` where it is damaged, or the output would not fit on the disk."""
+        if self._in_place:
+            clear_leftovers(self.place.parent)  # what a killed command has begun is finished before it is read
+        adata = read(self.source)
+        if self._in_place:
+            self._before: Before | None = Before.of(adata)
+        else:
+            check_output_room(adata, self.place)
+        return adata
+
+    def write(self, adata: AnnData) -> None:
+        """Write the results; all or none."""
+        if self._before is None:
+            write(adata, self.place)
+        else:
+            put(adata, self.place, self._before)

@@ -1,0 +1,149 @@
+"""The command line leaves matrices where they are, and puts results into a store all or none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+import zarr
+from typer.testing import CliRunner
+
+import scbioverse as sb
+from scbioverse._whole import clear_leftovers
+from scbioverse.cli import app
+from scbioverse.cli._lazy import open_lazily
+from scbioverse.cli._output import Output
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:zarr v3 autosharding", "ignore:Writing zarr v2", "ignore:Consolidated metadata is"
+)
+LABELS = "B cell;NK cell;CD14 monocyte"
+
+
+def call(*words: object) -> Any:
+    result = CliRunner().invoke(app, [str(word) for word in words])
+    assert result.exit_code in (0, 1), result.output
+    return result
+
+
+@pytest.fixture(params=[2, 3])
+def store(request: pytest.FixtureRequest, source: Path, tmp_path: Path) -> Path:
+    adata = ad.read_h5ad(source)
+    adata.layers["counts"] = adata.X.copy()
+    adata.raw = adata.copy()
+    adata.obsm["X_pca"] = np.ones((adata.n_obs, 2))
+    with ad.settings.override(zarr_write_format=request.param):
+        adata.write_zarr(tmp_path / "in.zarr")
+    return tmp_path / "in.zarr"
+
+
+def same(one: ad.AnnData, other: ad.AnnData) -> None:
+    for a, b in ((one.X, other.X), (one.layers["counts"], other.layers["counts"]), (one.raw.X, other.raw.X)):
+        assert (a != b).nnz == 0
+    pd.testing.assert_frame_equal(one.obs.astype(str), other.obs.astype(str))
+    assert {*one.obsm} == {*other.obsm}
+    for name in one.obsm:
+        np.testing.assert_array_equal(np.asarray(one.obsm[name]), np.asarray(other.obsm[name]))
+    # Records differ by nothing but what a run cannot repeat.
+    assert {*one.uns["bioverse"]} == {*other.uns["bioverse"]}
+
+
+def test_every_way_from_one_kind_of_file_to_the_other(store: Path, model_folder: Path, tmp_path: Path) -> None:
+    options = ("-m", model_folder, "--labels", LABELS, "-q")
+    a, b, c = (tmp_path / name for name in ("a.zarr", "b.h5ad", "c.h5ad"))
+    for source, out in ((store, a), (store, b), (b, c)):
+        assert call("annotate", source, "-o", out, *options).exit_code == 0
+    whole = ad.read_zarr(store)
+    assert "X_bioverse" not in whole.obsm
+    sb.tl.annotate(whole, model=model_folder, labels=LABELS.split(";"))
+    for one in (ad.read_zarr(a), ad.read_h5ad(b), ad.read_h5ad(c)):
+        same(one, whole)
+    assert zarr.open_group(a).metadata.zarr_format == zarr.open_group(store).metadata.zarr_format
+
+
+def test_matrices_are_not_loaded(store: Path, source: Path) -> None:
+    for path in (store, source):
+        adata = open_lazily(path)
+        assert adata is not None
+        assert not isinstance(adata.X, np.ndarray)
+        assert hasattr(adata.X, "group")
+    held = open_lazily(store)
+    assert held is not None
+    assert hasattr(held.layers["counts"], "group")
+    assert hasattr(held.raw.X, "group")
+
+
+def files(store: Path) -> dict[str, int]:
+    return {str(one.relative_to(store)): one.stat().st_mtime_ns for one in store.rglob("*") if one.is_file()}
+
+
+def test_in_place_changes_what_is_new_and_nothing_else(store: Path, model_folder: Path, tmp_path: Path) -> None:
+    out, before = tmp_path / "out.zarr", files(store)
+    options = ("-m", model_folder, "--labels", LABELS, "-q")
+    assert call("annotate", store, "-o", out, *options).exit_code == 0
+    assert call("annotate", store, "--in-place", *options).exit_code == 0
+    same(ad.read_zarr(store), ad.read_zarr(out))
+    kept = {name: at for name, at in files(store).items() if name in before}
+    assert {*kept} == {*before}
+    changed = {name for name, at in kept.items() if at != before[name]}
+    assert changed <= {"zarr.json", ".zmetadata", ".zattrs", ".zgroup", "obs/zarr.json", "obs/.zattrs"}
+    # Again, with other labels: what the run before left is replaced.
+    assert call("annotate", store, "--in-place", "-m", model_folder, "--labels", "B cell;NK cell", "-q").exit_code == 0
+    again = ad.read_zarr(store)
+    assert {*again.obs} <= {one.name for one in (store / "obs").iterdir()}
+    assert list(again.obsm["bioverse_scores"].columns) == ["B cell", "NK cell"]
+    assert [one for one in tmp_path.iterdir() if one.name.startswith(".")] == []
+
+
+class Killed(BaseException):
+    """Stands for the end of the process."""
+
+
+def test_a_store_has_all_results_or_none_wherever_the_process_ends(
+    store: Path, model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, replace, ended = sb.models.load(model_folder), Path.replace, True
+    for point in range(30):
+        seen = [0]
+
+        def ending(self: Path, target: Path, seen: list[int] = seen, point: int = point) -> Path:
+            seen[0] += ".new/" not in str(target)  # zarr renames its own files there
+            if seen[0] > point:
+                raise Killed
+            return replace(self, target)
+
+        out, key = Output(store, None, in_place=True, force=False), f"run{point}"
+        adata = out.read()
+        sb.tl.annotate(adata, model=model, labels=LABELS.split(";"), key_added=key, rationale=None)
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "replace", ending)
+            try:
+                out.write(adata)
+                ended = False
+            except Killed:
+                pass
+        clear_leftovers(tmp_path)
+        found = ad.read_zarr(store)
+        records = found.uns.get("bioverse", {})
+        held = {f"{key}_label" in found.obs, f"X_{key}" in found.obsm, f"annotate_{key}" in records}
+        assert len(held) == 1, (point, found)
+        assert [one for one in tmp_path.iterdir() if one.name.startswith(".")] == []
+        if not ended:
+            break
+    assert point > 5
+    assert not ended
+
+
+@pytest.mark.parametrize(("words", "said"), [((), "--output"), (("--in-place", "-o", "x.zarr"), "exclude each other")])
+def test_one_place_has_to_be_named(store: Path, words: tuple[str, ...], said: str) -> None:
+    result = call("embed", store, *words)
+    assert result.exit_code == 1
+    assert said in result.stderr
+
+
+def test_in_place_is_for_stores(source: Path) -> None:
+    assert "is for .zarr" in call("embed", source, "--in-place").stderr
