@@ -238,7 +238,7 @@ def _talk(
 
     check_source(source)
     return Chat(
-        read(source, whole=True),
+        read(source),
         groupby=groupby,
         model=model,
         key_added=key_added,

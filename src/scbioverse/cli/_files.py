@@ -31,8 +31,8 @@ _NEWS = "Writing zarr v2|zarr v3 autosharding|Consolidated metadata is"
 _ZARR_SHARE = 0.1
 
 
-def read(source: Path, *, whole: bool = False) -> AnnData:
-    """Read an AnnData, its matrices only where they are `whole` or have to be; they are else read by blocks.
+def read(source: Path, *, lazily: bool = False) -> AnnData:
+    """Read an AnnData; with `lazily`, its matrices stay where they are and are read by blocks, if they can be.
 
     Raises
     ------
@@ -42,7 +42,7 @@ def read(source: Path, *, whole: bool = False) -> AnnData:
     import anndata as ad
 
     try:
-        adata = None if whole else open_lazily(source)
+        adata = open_lazily(source) if lazily else None
         if adata is None:
             adata = ad.read_h5ad(source) if source.suffix == ".h5ad" else ad.read_zarr(source)
     # What h5py, zarr and anndata raise on files that are not what their names say differs by version.

@@ -52,7 +52,7 @@ class Output:
         """Open the input; an :class:`InputError` where it is damaged, or the output would not fit on the disk."""
         if self._in_place:
             clear_leftovers(self.place.parent)  # what a killed command has begun is finished before it is read
-        adata = read(self.source)
+        adata = read(self.source, lazily=True)
         if self._in_place:
             self._before: Before | None = Before.of(adata)
         else:
