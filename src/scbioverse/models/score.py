@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 import torch
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from .._parts import Parts
-    from .bioverse import BioVerse
     from .candidate_tokens import Candidates
     from .reader import PromptReader
 
@@ -42,6 +41,24 @@ MOST_PLANNED = 48
 # markers (at worst 20 and 43), accuracy by 0.001 and 0.002 (at worst 0.003 and 0.007), macro-F1 of the worst study
 # by 0.017. A hundredth changes as many, and takes half as long again where there are 300 labels.
 PRUNE = 0.05
+
+
+class Reads(Protocol):
+    """What of a model is needed; see :class:`.bioverse.BioVerse`."""
+
+    @property
+    def modules(self) -> torch.nn.Module:
+        """Everything that is trained."""
+
+    @property
+    def reader(self) -> PromptReader:
+        """What makes prompts."""
+
+    def forward(self, x: Float, read: Callable[..., Float], *, modality: str, candidates: Candidates | None) -> Float:
+        """Let the language model read."""
+
+    def fingerprint(self) -> str:
+        """Sha256 of all that a result depends on."""
 
 
 @dataclass(eq=False)
@@ -66,13 +83,13 @@ class ScoreJob:
         Where results are kept; None: nowhere.
     """
 
-    model: BioVerse | None
+    model: Reads | None
     candidates: Candidates | None
     modality: str
     names: list[str]
     prune: float | Literal["auto"] | None
     batch_size: int
-    load: Callable[[str], BioVerse]
+    load: Callable[[str], Reads]
     fingerprint: str = ""
     folder: Path | None = None
     parts: Parts | None = None
@@ -82,7 +99,7 @@ class ScoreJob:
             "model": None
         }
 
-    def loaded(self) -> BioVerse:
+    def loaded(self) -> Reads:
         """Return the model, loaded at the first call where it was left behind.
 
         Raises
@@ -134,7 +151,7 @@ class ScoreJob:
 
 
 def score_names(
-    model: BioVerse,
+    model: Reads,
     candidates: Candidates | None,
     modality: str,
     rows: Float,
@@ -142,12 +159,13 @@ def score_names(
     batch_size: int,
     progress: bool | None,
     prune: float | Literal["auto"] | None,
+    load: Callable[[str], Reads],
 ) -> Float:
     """Log-probabilities (n, m) before any temperature; see :meth:`BioVerse.score`.
 
-    `rows` is what the model reads: embeddings, or with `candidates` shares of these.
+    `rows` is what the model reads: embeddings, or with `candidates` shares of these. `load` is how workers load it.
     """
-    job = ScoreJob(model, candidates, modality, names, prune, batch_size, type(model).from_pretrained)
+    job = ScoreJob(model, candidates, modality, names, prune, batch_size, load)
     job.prepare()
     unique, back = unique_rows(rows.reshape(len(rows), int(np.prod(rows.shape[1:]))))
     out = np.empty((unique.size, len(names)), dtype=np.float32)
