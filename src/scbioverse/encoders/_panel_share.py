@@ -245,10 +245,8 @@ class _MarkerSums:
     values: Float
     done: NDArray[np.bool_]
 
-    def add(self, rows: Any, offsets: sp.csr_array, empty: NDArray[np.bool_]) -> None:
-        if self.done[rows].all():
-            return
-        found = (offsets @ self.weights.T).toarray() + self.at_zero
+    def add(self, rows: Any, products: Float, empty: NDArray[np.bool_]) -> None:
+        found = products + self.at_zero
         found[empty] = 0
         self.values[rows], self.done[rows] = found, True
 
@@ -288,8 +286,13 @@ class PanelScores:
         counts = cells.linear(rows, self.match.columns)
         offsets = panel_offsets(counts, self.stats, self.panel)
         empty = np.asarray(counts.sum(axis=1)).ravel() == 0
-        for sums in self._asked.values():
-            sums.add(rows, offsets, empty)
+        asked = [sums for sums in self._asked.values() if not sums.done[rows].all()]
+        if asked:
+            # One product for all lists: what a term gets depends on no other.
+            found = (offsets @ sp.vstack([sums.weights for sums in asked]).T).toarray()
+            ends = np.cumsum([sums.weights.shape[0] for sums in asked])[:-1]
+            for sums, part in zip(asked, np.split(found, ends, axis=1), strict=True):
+                sums.add(rows, part, empty)
         return offsets, empty
 
     def of_rows(self, n: int) -> PanelScores:

@@ -132,12 +132,9 @@ def take_columns(block: sp.csr_array, columns: NDArray[np.integer]) -> sp.csr_ar
     target = np.full(n_cols, -1, dtype=np.int32)
     target[columns] = np.arange(columns.size, dtype=np.int32)
     new = target[block.indices]
-    keep = new >= 0
-    kept = np.concatenate(([0], np.cumsum(keep)))
-    out = sp.csr_array(
-        (block.data[keep], new[keep], kept[block.indptr].astype(block.indptr.dtype)),
-        shape=(block.shape[0], columns.size),
-    )
+    kept = np.flatnonzero(new >= 0)
+    starts = np.searchsorted(kept, block.indptr).astype(block.indptr.dtype)
+    out = sp.csr_array((block.data[kept], new[kept], starts), shape=(block.shape[0], columns.size))
     if not (np.diff(columns) > 0).all():
         out.sort_indices()
     return out

@@ -264,8 +264,7 @@ class BioVerse:
             raise InputError(f"{len(embeddings)} rows, {len(names)} names: evidence has shape {np.shape(evidence)}.")
         self.modules.eval()
         rows, asked = self.candidate_reader(modality).question(embeddings, names, terms, evidence, steps, self.reader)
-        load = type(self).from_pretrained
-        raw = score_names(self, asked, modality, rows, list(names), batch_size, progress, prune, load)
+        raw = score_names(self, asked, modality, rows, list(names), batch_size, progress, prune)
         temperature = self.temperature(terms, modality, evidence=evidence is not None) if calibrated else 1.0
         return raw if temperature == 1.0 else _log_softmax(raw, temperature)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
@@ -73,8 +74,6 @@ class ScoreJob:
         As :func:`score_names` has them.
     batch_size
         Rows read at once, fewer where memory runs out.
-    load
-        Loads a model from its folder.
     fingerprint
         Of the model.
     folder
@@ -89,7 +88,6 @@ class ScoreJob:
     names: list[str]
     prune: float | Literal["auto"] | None
     batch_size: int
-    load: Callable[[str], Reads]
     fingerprint: str = ""
     folder: Path | None = None
     parts: Parts | None = None
@@ -108,7 +106,8 @@ class ScoreJob:
             What lies in the folder is another model.
         """
         if self.model is None:
-            found = self.load(str(self.folder))
+            # By name: the class of models imports this file.
+            found = import_module(__package__).load(str(self.folder))
             if found.fingerprint() != self.fingerprint:
                 raise MismatchError(
                     f"{self.folder} holds another model on this worker ({found.fingerprint():.12}) than where the run "
@@ -159,13 +158,12 @@ def score_names(
     batch_size: int,
     progress: bool | None,
     prune: float | Literal["auto"] | None,
-    load: Callable[[str], Reads],
 ) -> Float:
     """Log-probabilities (n, m) before any temperature; see :meth:`BioVerse.score`.
 
-    `rows` is what the model reads: embeddings, or with `candidates` shares of these. `load` is how workers load it.
+    `rows` is what the model reads: embeddings, or with `candidates` shares of these.
     """
-    job = ScoreJob(model, candidates, modality, names, prune, batch_size, load)
+    job = ScoreJob(model, candidates, modality, names, prune, batch_size)
     job.prepare()
     unique, back = unique_rows(rows.reshape(len(rows), int(np.prod(rows.shape[1:]))))
     out = np.empty((unique.size, len(names)), dtype=np.float32)
