@@ -282,9 +282,15 @@ def main() -> None:
                 if args.show and outcome != "right":
                     print(f"{outcome:8} {row['q']}\n         {answer.text[:230]!r}")
             count["wrong" if "wrong" in outcomes else "refused" if "refused" in outcomes else "right"] += 1
-        figures[path.stem] = count | {"questions": len(questions), "slowest_s": round(max(spent), 2)}
+        # The first answer of a set waits for the names of the data, the others do not.
+        first, *rest = spent
+        figures[path.stem] = count | {
+            "questions": len(questions), "first_s": round(first, 2), "median_s": round(float(np.median(rest)), 3),
+            "slowest_s": round(max(rest), 2),
+        }  # fmt: skip
         said = ", ".join(f"{n} {what}" for what, n in count.items())
-        print(f"{path.stem:16} {len(questions):3} questions: {said}; slowest {max(spent):.1f} s")
+        times = f"first {first:.1f} s, then {np.median(rest):.2f} s, at most {max(rest):.1f} s"
+        print(f"{path.stem:16} {len(questions):3} questions: {said}; {times}")
     if not args.sets:
         RESULTS.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     if any(one["wrong"] for one in figures.values()):

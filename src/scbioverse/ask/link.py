@@ -14,7 +14,7 @@ from ..explain.gene_mentions import gene_of
 from ..knowledge import load_ontology
 from .cells import Cells
 from .lexicon import COLUMN_WORDS, OTHER_NAMES, ROW_WORDS, SAME, SHORT_FORMS, SOFT, closed_words, usual_names
-from .properties import ADJECTIVES, ELEMENTS, MOLECULE, PROTEIN, Property, parts
+from .properties import adjectives, properties, symbols
 from .query import Where
 from .rows import CLUSTERS
 from .type_names import CELL, TypeNames, words_of_type
@@ -71,7 +71,7 @@ class Names:
         self.rows, self.modality = rows, rows.noun
         self._types = TypeNames(self) if isinstance(rows, Cells) else None
         self.held: dict[tuple[str, ...], list[Link]] = {}
-        self._properties = self._all_properties()
+        self._properties = properties(self.modality)
         self.fields = {one.field: one for one in self._properties}
         for key, (role, value) in closed_words().items():
             self._add(key, Link(role, " ".join(key), float(value) if role in ("NUM", "HALF") else value))
@@ -93,11 +93,6 @@ class Names:
 
     # ---------------------------------------------------------------- names of the data
 
-    def _all_properties(self) -> list[Property]:
-        if self.modality == "cell":
-            return []
-        return [*(MOLECULE if self.modality == "molecule" else PROTEIN), *parts(self.modality)]
-
     def _name_measures(self) -> None:
         rows = self.rows
         for one in self._properties:
@@ -112,8 +107,8 @@ class Names:
                 self._add(("how", key_of(one.more[0])[-1].removesuffix("er").replace("heavi", "heavy")),
                           Link("MEASURE", "how much", one.field))  # fmt: skip
         if self.modality == "molecule":
-            for said, (name, sign, number) in ADJECTIVES.items():
-                self._add(key_of(said), Link("WHERE", said, Where(op=sign, field=name, values=(number,), said=said)))
+            for said, where in adjectives().items():
+                self._add(key_of(said), Link("WHERE", said, where))
             five = Where(op="is", field="rule", values=("rule of five",), said="rule of five kept")
             for said in ("lipinski rule of five", "rule of five", "lipinski rule", "lipinski's rule of five", "ro5"):
                 self._add(key_of(said), Link("RULE", said, five))
@@ -406,7 +401,7 @@ _EXPRESSING = frozenset(
 )
 _LEAST_SPELT = 6
 # "I" and "S" are elements where something is contained.
-_SYMBOLS = frozenset(ELEMENTS.values()) - {"F+Cl+Br+I", "H"}
+_SYMBOLS = frozenset(symbols("element").values()) - {"F+Cl+Br+I", "H"}
 _BEFORE_SYMBOLS = frozenset(
     ["HAVE", "HAVING", "LACK", "LACKING", "AND", "OR", "COMMA", "NOT", "NUM", "BOTH", "NEITHER", "EITHER"]
 )

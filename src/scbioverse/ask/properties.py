@@ -1,13 +1,13 @@
-"""What molecules and proteins have that is computed from SMILES or sequences, and the words for it."""
+"""What molecules and proteins have that is computed from SMILES or sequences, and the words for it, from `data/`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from pathlib import Path
 
 from ..pp._functional_groups import GROUPS
-
-_HB = ("hydrogen bond", "h bond", "hydrogen", "hydrogen bonding", "hbond")
+from .query import Where
 
 
 @dataclass(frozen=True)
@@ -44,90 +44,44 @@ class Property:
     counted: bool = False
 
 
-_WEIGHT = ("molecular weight", "weight", "molecular mass", "mass", "molar mass", "mw", "mol weight", "molecular wt")
-MOLECULE = (
-    Property("property:weight", "molecular weight", "g/mol", 2, (*_WEIGHT, "weigh", "weighs", "weighing"),
-             ("heavier", "larger", "bigger"), ("lighter", "smaller"), ("heaviest", "largest", "biggest"),
-             ("lightest", "smallest")),
-    Property("property:logp", "Crippen logP", "", 2, ("logp", "log p", "clogp", "lipophilicity", "hydrophobicity"),
-             ("more lipophilic", "more hydrophobic", "greasier"), ("more hydrophilic", "less lipophilic"),
-             ("most lipophilic", "most hydrophobic", "greasiest"), ("least lipophilic", "most hydrophilic")),
-    Property("property:tpsa", "topological polar surface area", "Å²", 1,
-             ("tpsa", "psa", "polar surface area", "topological polar surface area"),
-             ("more polar",), ("less polar",), ("most polar",), ("least polar",)),
-    Property("property:formula", "formula", "", 0, ("formula", "molecular formula", "chemical formula", "sum formula")),
-    Property("property:charge", "formal charge", "", 0, ("charge", "formal charge", "net charge")),
-    Property("property:donors", "hydrogen-bond donors", "", 0,
-             (*(f"{one} donor" for one in _HB), "hbd", "donor"), counted=True),
-    Property("property:acceptors", "hydrogen-bond acceptors", "", 0,
-             (*(f"{one} acceptor" for one in _HB), "hba", "acceptor"), counted=True),
-    Property("property:rings", "rings", "", 0, ("ring",), counted=True),
-    Property("property:aromatic_rings", "aromatic rings", "", 0, ("aromatic ring",), counted=True),
-    Property("property:rotatable_bonds", "rotatable bonds", "", 0, ("rotatable bond", "rotor"),
-             ("more flexible",), ("more rigid",), ("most flexible",), ("most rigid", "least flexible"), counted=True),
-    Property("property:heavy_atoms", "heavy atoms", "", 0, ("heavy atom", "non hydrogen atom"), counted=True),
-    Property("property:exact_mass", "exact mass", "Da", 4,
-             ("exact mass", "monoisotopic mass", "exact molecular weight", "accurate mass")),
-    Property("property:qed", "drug-likeness (QED)", "", 2,
-             ("qed", "drug likeness", "druglikeness", "quantitative estimate of drug likeness"),
-             ("more drug like",), ("less drug like",), ("most drug like",), ("least drug like",)),
-    Property("property:isotopes", "atoms with a mass number", "", 0, ("isotope", "isotopic label"), counted=True),
-    Property("property:radical_electrons", "unpaired electrons", "", 0,
-             ("unpaired electron", "radical electron"), counted=True),
-    Property("property:stereocentres", "stereocentres", "", 0,
-             ("stereocentre", "stereocenter", "chiral centre", "chiral center", "stereogenic centre"),
-             counted=True),
-)  # fmt: skip
-PROTEIN = (
-    Property("property:mass", "mass", "kDa", 2, (*_WEIGHT, "weigh"), ("heavier",), ("lighter",), ("heaviest",),
-             ("lightest",)),
-    Property("property:length", "length", "residues", 0,
-             ("length", "sequence length", "residue", "amino acid", "aa", "number of residues"),
-             ("longer", "larger", "bigger"), ("shorter", "smaller"), ("longest", "largest", "biggest"),
-             ("shortest", "smallest")),
-    Property("property:pi", "isoelectric point", "", 2, ("isoelectric point", "pi", "isoelectric ph"),
-             ("more basic",), ("more acidic",), ("most basic",), ("most acidic",)),
-)  # fmt: skip
-ELEMENTS = {
-    "hydrogen": "H", "lithium": "Li", "boron": "B", "carbon": "C", "nitrogen": "N", "oxygen": "O", "fluorine": "F",
-    "sodium": "Na", "magnesium": "Mg", "aluminium": "Al", "silicon": "Si", "phosphorus": "P", "sulfur": "S",
-    "sulphur": "S", "chlorine": "Cl", "potassium": "K", "calcium": "Ca", "iron": "Fe", "cobalt": "Co", "copper": "Cu",
-    "zinc": "Zn", "gallium": "Ga", "arsenic": "As", "selenium": "Se", "bromine": "Br", "silver": "Ag", "tin": "Sn",
-    "iodine": "I", "halogen": "F+Cl+Br+I", "gadolinium": "Gd", "platinum": "Pt", "gold": "Au", "mercury": "Hg",
-}  # fmt: skip
-AMINO_ACIDS = {
-    "alanine": "A", "arginine": "R", "asparagine": "N", "aspartate": "D", "aspartic acid": "D", "cysteine": "C",
-    "glutamine": "Q", "glutamate": "E", "glutamic acid": "E", "glycine": "G", "histidine": "H", "isoleucine": "I",
-    "leucine": "L", "lysine": "K", "methionine": "M", "phenylalanine": "F", "proline": "P", "serine": "S",
-    "threonine": "T", "tryptophan": "W", "tyrosine": "Y", "valine": "V", "selenocysteine": "U",
-}  # fmt: skip
-# Adjectives: field, sign and number.
-ADJECTIVES: dict[str, tuple[str, Any, float]] = {
-    "aromatic": ("property:aromatic_rings", ">", 0), "cyclic": ("property:rings", ">", 0),
-    "acyclic": ("property:rings", "=", 0), "chiral": ("property:stereocentres", ">", 0),
-    "achiral": ("property:stereocentres", "=", 0), "charged": ("property:charge", "!=", 0),
-    "ionic": ("property:charge", "!=", 0), "neutral": ("property:charge", "=", 0),
-    "uncharged": ("property:charge", "=", 0), "positively charged": ("property:charge", ">", 0),
-    "negatively charged": ("property:charge", "<", 0), "cationic": ("property:charge", ">", 0),
-    "anionic": ("property:charge", "<", 0), "halogenated": ("element:F+Cl+Br+I", ">", 0),
-    "negative logp": ("property:logp", "<", 0), "positive logp": ("property:logp", ">", 0),
-}  # fmt: skip
+@cache
+def _table(file: str) -> list[list[str]]:
+    """Rows of a table in `data/` without its comments and its header."""
+    lines = (Path(__file__).parent / "data" / file).read_text(encoding="utf-8").splitlines()
+    return [line.split("\t") for line in lines if not line.startswith("#")][1:]
 
 
-def parts(modality: str) -> list[Property]:
-    """Elements and functional groups of molecules, amino acids of proteins."""
+@cache
+def symbols(kind: str) -> dict[str, str]:
+    """Symbols of elements, or letters of amino acids (`"residue"`), by name."""
+    return {name: means for of, name, means in _table("parts.tsv") if of == kind}
+
+
+@cache
+def adjectives() -> dict[str, Where]:
+    """Return the conditions that adjectives of molecules stand for: "aromatic", "neutral"."""
+    found = {name: means.split(" ") for of, name, means in _table("parts.tsv") if of == "adjective"}
+    return {
+        name: Where.model_validate({"op": sign, "field": field, "values": (float(number),), "said": name})
+        for name, (field, sign, number) in found.items()
+    }
+
+
+@cache
+def properties(modality: str) -> tuple[Property, ...]:
+    """Return all that can be computed of a molecule or a protein; of cells nothing."""
+    found = []
+    for of, field, said, unit, decimals, counted, *words in _table("properties.tsv"):
+        if of == modality:
+            named, more, less, most, least = (tuple(filter(None, one.split("|"))) for one in words)
+            found.append(Property(field, said, unit, int(decimals), named, more, less, most, least, bool(counted)))
     if modality == "protein":
-        return [
-            Property(f"residue:{letter}", f"{name} residues", "", 0, (name, f"{name} residue"), counted=True)
-            for name, letter in AMINO_ACIDS.items()
-        ] + [
-            Property(f"share:{letter}", f"share of {name}", "%", 1, (f"{name} content", f"{name} share"))
-            for name, letter in AMINO_ACIDS.items()
-        ]
-    found = [
-        Property(f"element:{symbol}", f"{name} atoms", "", 0, (name, f"{name} atom"), counted=True)
-        for name, symbol in ELEMENTS.items()
-    ]
-    return found + [
-        Property(f"group:{names[0]}", f"{names[0]}s", "", 0, names, counted=True) for names in GROUPS.values()
-    ]
+        for name, letter in symbols("residue").items():
+            residues, share = (name, f"{name} residue"), (f"{name} content", f"{name} share")
+            found.append(Property(f"residue:{letter}", f"{name} residues", "", 0, residues, counted=True))
+            found.append(Property(f"share:{letter}", f"share of {name}", "%", 1, share))
+    if modality == "molecule":
+        for name, symbol in symbols("element").items():
+            found.append(Property(f"element:{symbol}", f"{name} atoms", "", 0, (name, f"{name} atom"), counted=True))
+        found += [Property(f"group:{one[0]}", f"{one[0]}s", "", 0, one, counted=True) for one in GROUPS.values()]
+    return tuple(found)

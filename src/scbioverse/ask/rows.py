@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import warnings
-from dataclasses import dataclass
 from functools import cached_property, reduce
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from .._slots import UNS_ROOT, Slots
-from ..errors import InputError, MissingKeyError
-from ..io import matrix_of
-from ..io._matrix import parent_of
+from .._slots import Slots
+from ..errors import InputError
 from ..io.columns import obs_column
 from ..predict.groups import read_groups
 from .values import is_list, read_values, value_text
@@ -36,7 +31,6 @@ MOST_GROUPS = 500
 # Columns of whole numbers that name clusters all the same.
 CLUSTERS = re.compile(r"leiden|louvain|cluster|seurat", re.IGNORECASE)
 _PEEK = 1000  # rows looked at for lists
-_MOST_VALUES = 2**20  # values of a matrix compared: all, or this many spread over it
 _SIGNS = {"<": "lt", "<=": "le", "=": "eq", "!=": "ne", ">=": "ge", ">": "gt"}
 
 
@@ -276,83 +270,3 @@ def read_cells(adata: AnnData, cells: Any) -> NDArray[np.bool_]:
     if not mask.any():
         raise InputError("cells= selects no cell.")
     return mask
-
-
-@dataclass(frozen=True, eq=False)
-class State:
-    """What data hold at one time, for telling whether they were changed since.
-
-    Attributes
-    ----------
-    held
-        Objects whose identity is compared.
-    names
-        Names of rows and genes; a view of an index is the same index.
-    digest
-        Of all of `obs` and of values spread over the matrix.
-    """
-
-    held: tuple[Any, ...]
-    names: tuple[pd.Index, ...]
-    digest: str
-
-    @classmethod
-    def of(cls, adata: AnnData, layer: str | None = None) -> State:
-        """Look at data as they are now."""
-        sums = hashlib.blake2b(f"{adata.shape} {adata.uns.get(UNS_ROOT)}".encode())
-        for i, name in enumerate(adata.obs.columns):
-            _add_column(sums, name, adata.obs.iloc[:, i])
-        for i, name in enumerate(adata.var.columns):
-            _add_column(sums, name, adata.var.iloc[:, i])
-        names = [adata.obs_names, adata.var_names]
-        if layer == "raw" and adata.raw is not None:
-            names.append(adata.raw.var_names)
-        held: tuple[Any, ...] = ()
-        if adata.isbacked and layer is None:
-            # Every access makes a new object of the file.
-            status = Path(str(adata.filename)).stat()
-            sums.update(f"{adata.filename} {status.st_mtime_ns} {status.st_size}".encode())
-        else:
-            held = _matrix_parts(adata, layer)
-            for one in held:
-                _add_values(sums, one)
-        return cls(held, tuple(names), sums.hexdigest())
-
-    def same(self, other: State) -> bool:
-        """Whether data were left as they were."""
-        return (
-            self.digest == other.digest
-            and len(self.held) == len(other.held)
-            and len(self.names) == len(other.names)
-            and all(a is b for a, b in zip(self.held, other.held, strict=True))
-            and all(a.is_(b) or a.equals(b) for a, b in zip(self.names, other.names, strict=True))
-        )
-
-
-def _add_column(sums: Any, name: Any, column: pd.Series) -> None:
-    kind = column.dtype
-    told = f"{list(kind.categories)} {kind.ordered}" if isinstance(kind, pd.CategoricalDtype) else str(kind)
-    sums.update(f"{name!r} {told}".encode(errors="backslashreplace"))
-    try:
-        values = pd.util.hash_pandas_object(column, index=False)
-    except TypeError:  # of lists and mappings
-        values = pd.util.hash_pandas_object(column.map(repr), index=False)
-    sums.update(values.to_numpy().tobytes())
-
-
-def _matrix_parts(adata: AnnData, layer: str | None) -> tuple[Any, ...]:
-    try:
-        # Of a view, each access would make a copy of its part.
-        matrix = matrix_of(parent_of(adata), layer)
-    except (InputError, MissingKeyError):
-        return ()
-    parts = [getattr(matrix, name, None) for name in ("data", "indices", "indptr")]
-    return (matrix, *(one for one in parts if isinstance(one, np.ndarray)))
-
-
-def _add_values(sums: Any, values: Any) -> None:
-    if isinstance(values, np.ndarray) and values.dtype != object:
-        flat = values.ravel(order="K")
-        # An odd step meets every column of a dense matrix.
-        step = max(1, flat.size // _MOST_VALUES) | 1
-        sums.update(np.ascontiguousarray(flat[::step]).tobytes())

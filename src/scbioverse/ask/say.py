@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..llm.questions import MAX_NAME_CHARS, bounded
-from .properties import MOLECULE, PROTEIN, Property, parts
+from .properties import properties
 from .values import listed
 
 if TYPE_CHECKING:
@@ -47,9 +47,7 @@ class Speech:
 
     def __init__(self, rows: Rows) -> None:
         self.rows = rows
-        noun = rows.noun
-        known: list[Property] = [] if noun == "cell" else [*(MOLECULE if noun == "molecule" else PROTEIN), *parts(noun)]
-        self.known = {one.field: one for one in reversed(known)}
+        self.known = {one.field: one for one in reversed(properties(rows.noun))}
 
     def name(self, name: object) -> str:
         """Show a name of the data."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._slots import anndata_of
 from ..ask.answer import Answer, AnswerStream
-from ..ask.rows import State
+from ..io.state import State
 from ._ask import asked_rows, streamed
 
 if TYPE_CHECKING:
