@@ -42,6 +42,11 @@ _EXPRESS = re.compile(
     re.IGNORECASE,
 )
 _SIGNED = re.compile(rf"^(?P<gene>{_GENE}?)(?P<sign>\+|-positive|-expressing|-negative|\u2212|-)\s+(?P<rest>.+)$")
+# Names that people use for several types; the ontology has none, or means one by it: its helper T cell is no kind of CD4
+# T cell, nor the other way round.
+_HELPER, _ADAPTIVE = ("CL:0000912", "CL:0000624"), ("CL:0000084", "CL:0000236")
+_EVERYDAY = {"helper t": _HELPER, "t helper": _HELPER, "adaptive immune": _ADAPTIVE, "acquired immune": _ADAPTIVE}
+_IN_WORDS = re.compile(r"(?:cells? of the )?(?P<name>.+?)(?: system| cells?)*", re.IGNORECASE)
 # Without such a word most names of types are also words ("club", "heart").
 _NOUN = re.compile(r"(?:cell|cyte|blast|clast|phage|phil|neuron|platelet|glia|killer|treg)s?$", re.IGNORECASE)
 _ANY = re.compile(
@@ -202,6 +207,9 @@ def _named(text: str) -> Meaning | None:
     """Read the name of a type, beyond doubt."""
     if len(text) > 80 or not stems(text):
         return None
+    plain = _IN_WORDS.fullmatch(text.lower())
+    if plain is not None and plain["name"] in _EVERYDAY:
+        return Meaning("terms", dict.fromkeys(_EVERYDAY[plain["name"]], 1.0), how="name")
     hit = resolve_label(text)
     if hit.cl_id is None or hit.score < _SURE or hit.how == "marker":
         return None
