@@ -167,8 +167,8 @@ class Names:
                 self._add(key_of(said), Link("COLUMN", said, name))
             if pd.api.types.is_bool_dtype(self.rows.adata.obs[name]):
                 yes = Where(op="is", field=f"obs:{name}", values=("True",), said=name)
-                for said in (key, tuple(one for one in key if one not in _FLAG)):
-                    self._add(said, Link("WHERE", name, yes))
+                for words_of_it in (key, tuple(one for one in key if one not in _FLAG)):
+                    self._add(words_of_it, Link("WHERE", name, yes))
         for kind, words in COLUMN_WORDS.items() if self.modality == "cell" else ():
             for text in words:
                 if columns[kind] is not None and (text == "group" or tuple(text.split()) not in self.held):

@@ -42,8 +42,8 @@ _EXPRESS = re.compile(
     re.IGNORECASE,
 )
 _SIGNED = re.compile(rf"^(?P<gene>{_GENE}?)(?P<sign>\+|-positive|-expressing|-negative|\u2212|-)\s+(?P<rest>.+)$")
-# Names that people use for several types; the ontology has none, or means one by it: its helper T cell is no kind of CD4
-# T cell, nor the other way round.
+# Names that people use for several types; the ontology has none, or means one by it: its helper T cell is no kind of
+# CD4 T cell, nor the other way round.
 _HELPER, _ADAPTIVE = ("CL:0000912", "CL:0000624"), ("CL:0000084", "CL:0000236")
 _EVERYDAY = {"helper t": _HELPER, "t helper": _HELPER, "adaptive immune": _ADAPTIVE, "acquired immune": _ADAPTIVE}
 _IN_WORDS = re.compile(r"(?:cells? of the )?(?P<name>.+?)(?: system| cells?)*", re.IGNORECASE)
