@@ -71,9 +71,8 @@ def from_reference(
     evidence: dict[str, NDArray[Any]] = {}
     embedded = None
     if modality == "protein" and both and can_search():
-        hits = search(
-            *(sequences_of(one, column) for one in (adata, reference)), min(k, int(with_text.sum())), among=with_text
-        )
+        mine, theirs = sequences_of(adata, column), sequences_of(reference, column)
+        hits = search(mine, theirs, min(k, int(with_text.sum())), among=with_text)
         near = hits.near
         evidence = {"evalue": hits.evalue, "coverage": hits.coverage}
     else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from tqdm.auto import tqdm
@@ -79,14 +79,15 @@ def search(
 
     def block(texts: Sequence[str], kept: Sequence[int]) -> pyhmmer.easel.DigitalSequenceBlock:
         made = (pyhmmer.easel.TextSequence(name=str(i).encode(), sequence=texts[i]).digitize(alphabet) for i in kept)
-        return pyhmmer.easel.DigitalSequenceBlock(alphabet, list(made))
+        held: list[Any] = list(made)
+        return pyhmmer.easel.DigitalSequenceBlock(alphabet, held)
 
     # Equal sequences are searched once.
     first = {text: i for i, text in reversed(list(enumerate(queries))) if text}
     shape = len(queries), k
     rows, similarity = np.full(shape, -1, dtype=np.int64), np.full(shape, np.nan, dtype=np.float32)
     evalue, coverage, bits = (np.full(shape, np.nan, dtype=kind) for kind in (np.float64, np.float32, np.float32))
-    known = block(pool, [i for i in np.flatnonzero(among) if pool[i]])
+    known = block(pool, [i for i in np.flatnonzero(among).tolist() if pool[i]])
     asked = sorted(first.values())
     found = pyhmmer.hmmer.phmmer(block(queries, asked), known, cpus=threads, E=MOST_EXPECTED)
     bar = tqdm(found, total=len(asked), desc="search (phmmer)", unit="protein", disable=not settings.progress)

@@ -157,8 +157,9 @@ def known_rows_near(
     column = key or ("smiles" if modality == "molecule" else "sequence")
     both = column in adata.obs and column in reference.obs
     if modality == "protein" and both and can_search():
-        mine = adata if rows is None else adata[rows]
-        hits = search(*map(sequences_of, (mine, reference), (column,) * 2), min(N_NEIGHBOURS, sum(told)), among=told)
+        asked = sequences_of(adata if rows is None else adata[rows], column)
+        known = sequences_of(reference, column)
+        hits = search(asked, known, min(N_NEIGHBOURS, int(told.sum())), among=told)
         return Known(hits.near, texts, floor=0.0)
     if modality == "molecule" and both:
         mine = fingerprints(adata if rows is None else adata[rows], column)
