@@ -37,7 +37,7 @@ def main(folder: Path, tiny_llm: str) -> None:
     sb.models.list_models()
     sb.tl.embed(cells)
     sb.tl.annotate(cells, labels=labels)
-    sb.tl.annotate(cells, labels=labels, method="nearest", key_added="near")
+    sb.tl.annotate(cells, labels=labels, method="nearest", key_added="near", rationale="template")
     sb.tl.retrieve(cells, "a cell that makes antibodies")
     cells.obs["group"] = cells.obs["bioverse_label"].astype(str).astype("category")
     sb.tl.describe(cells, max_new_tokens=8)

@@ -90,7 +90,7 @@ def labels(adata: AnnData, *, key: str = "bioverse") -> pd.DataFrame:
     ]
     table = pd.concat([table, pd.DataFrame(more, columns=_COLUMNS)], ignore_index=True) if more else table
     # Of most labels there is nothing to say here, and no record of it.
-    table["because"] = table["because"].fillna("")
+    table["because"] = [one if isinstance(one, str) else "" for one in table["because"]]
     table["genes"] = [", ".join(genes) if isinstance(genes, list) else "" for genes in table["genes"]]
     # Of obs as it is, so that it sums to the labelled rows whatever was renamed.
     table["n"] = [counts.get(name, 0) for name in table["name"]]
