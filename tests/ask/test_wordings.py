@@ -46,6 +46,8 @@ def test_true_or_false_ages_and_what_is_missing(study: ad.AnnData) -> None:
         "How many cells are older than 45?": obs["age"] > 45,
         "How many B cells are at least 40 years old?": b & (obs["age"] >= 40),
         "How many cells have a missing age?": obs["age"].isna(),
+        "How many B cells come from women?": b & (obs["sex"] == "female"),
+        "How many B cells are from donors over 45?": b & (obs["age"] > 45),
         "How many B cells are from male donors?": b & (obs["sex"] == "male"),
         "Without d1, how many NK cells are there?": (obs["cell_type"] == "NK") & (obs["donor"] != "d1"),
         "How many cells are neither B nor NK?": ~b & (obs["cell_type"] != "NK"),
@@ -78,6 +80,9 @@ def test_a_slip_of_the_pen_is_read_and_said(study: ad.AnnData) -> None:
     "question",
     [
         "How many B cells per d1?",
+        "How many women are there?",
+        "How many donors over 45 are there?",
+        "How many cells express one of CD3D and MS4A1?",
         "How many T cells but B cells are there?",
         "How many cells are neither B cells nor express CD3D?",
         "How many cells without both CD3D and MS4A1?",

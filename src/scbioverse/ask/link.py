@@ -190,7 +190,7 @@ class Names:
                     link = Link("ALSO WHERE", name, link.value)
                 self._add(key, link)
                 for said in SAME.get(key, ()):
-                    self._add((said,), link)
+                    self._add((said,), Link("PEOPLE", said, link.value))
                 if len(key) == 1 and key[0] in SHORT_FORMS:
                     self._add(tuple(SHORT_FORMS[key[0]].split()), Link("WHERE", name, link.value))
 
