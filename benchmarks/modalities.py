@@ -47,6 +47,7 @@ def tables(found: dict[str, Any]) -> dict[str, str]:
         made["captions"] = f"{said}; nothing known is similar to {one['nothing similar']}.\n\n" + "\n\n".join(
             markdown(rows, list(SHOWN)) for rows in (whole, part)
         )
+        made["facts"] = markdown(one["facts"], list(next(iter(one["facts"].values())))) if "facts" in one else ""
         made["retrieval"] = markdown(one["retrieval"], list(next(iter(one["retrieval"].values()))))
     for split, one in found.get("proteins", {}).items():
         said = f"{one['n_asked']:,} enzymes, {one['n_known']:,} known ones"

@@ -8,6 +8,7 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 
+from benchmarks.modalities_parts.facts import facts
 from recipes.bioverse_small import molecules
 from scbioverse._slots import Slots
 from scbioverse.datasets import fetch
@@ -106,7 +107,8 @@ def captions(model: Any, n: int | None, seed: int) -> dict[str, Any]:
         rows[name] = measured(compose_rows(neighbours, held, called, here, parsed[1])[0], texts)
     return {
         "n_test": test.n_obs, "n_reference": train.n_obs, "nothing similar": int(far.sum()), "rows": rows,
-        "retrieval": retrieved(model, embedded.values, right, Neighbours(tanimoto.rows, tanimoto.similarity), held),
+        "retrieval": retrieved(model, embedded.values, right, tanimoto, held),
+        "facts": facts(model, embedded.values, right, tanimoto, held),
     }  # fmt: skip
 
 

@@ -78,6 +78,24 @@ def test_the_molecules_own_part_takes_the_place_of_the_neighbours() -> None:
     assert "octanoic acid with ethanol" in unnamed
 
 
+def test_salts_and_complexes_have_relatives_or_none() -> None:
+    from scbioverse.pp._smiles import parse_smiles
+
+    texts = [
+        "CC(=O)[O-].[Na+]",
+        "[NH3+]CC.[O-]C(=O)c1ccccc1.[K+]",
+        "N.N.Cl[Pt]Cl.[K+]",
+        "[Fe+2].[cH-]1cccc1.[cH-]1cccc1",
+    ]
+    mols = [one.mol for one in parse_smiles(texts)]
+    named = NamedMolecules(mols, texts)
+    assert [named.of(mol).ions for mol in mols] == [{}] * 4
+    said, _ = CaptionComposer(["The molecule is a salt."] * 4, mols, texts).compose(
+        mols[3], np.array([0, 1, 2]), np.array([0.8, 0.7, 0.6], dtype=np.float32)
+    )
+    assert said == "The molecule is a salt."
+
+
 def test_roles_are_those_of_enough_neighbours() -> None:
     texts = [
         "The molecule is a drug. It has a role as a sedative.",

@@ -42,7 +42,8 @@ def related(mol: Any) -> Related:
     """
     from rdkit import Chem
 
-    plain = _uncharged(mol)
+    plain = Chem.Mol(_uncharged(mol))
+    Chem.GetSymmSSSR(plain)  # parts of a salt that were put together again have no rings yet
     own = Chem.MolToSmiles(plain)
     return Related(own, _mirror(plain, own), _parts(plain, own), _parents(plain, own))
 
