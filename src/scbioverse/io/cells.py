@@ -21,7 +21,7 @@ import scipy.sparse as sp
 
 from .._slots import anndata_of
 from .._warn import warn
-from ..errors import InputError
+from ..errors import InputError, MissingKeyError
 from ._blocks import Source, take_columns
 from ._first_pass import FirstPass, Hints, MatrixInfo, say_better_source, to_counts_like
 from ._genes import MIN_GENES, GeneMatch, judge_names, match_genes
@@ -366,7 +366,10 @@ class Cells:
 
     def lazy(self) -> Any | None:
         """Return the matrix where it lies behind dask as it is; else None."""
-        matrix = self._source.matrix
+        try:
+            matrix = self._source.matrix
+        except MissingKeyError:  # molecules and proteins need none; who needs one says so when it is read
+            return None
         return matrix if hasattr(matrix, "dask") and self._source.rows is None else None
 
     def sample(self, codes: NDArray[np.integer] | None = None, most: int = SAMPLE_CELLS) -> Sample:
