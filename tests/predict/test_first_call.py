@@ -151,6 +151,13 @@ def test_broad_types_stay_apart() -> None:
         assert _worth_offering(name_groups(scores, terms, sizes), sizes, sizes.sum()) == names
 
 
+def test_a_name_that_says_too_little_gives_way_to_its_kinds_sooner() -> None:
+    epithelial, enterocyte, goblet = "CL:0000066", "CL:0000584", "CL:0000160"
+    terms, scores = [epithelial, enterocyte, goblet], np.log([[0.1, 0.8, 0.1], [0.4, 0.31, 0.29]])
+    assert name_groups(scores, terms, np.array([50, 50])).terms == [enterocyte] * 2
+    assert name_groups(scores, terms, np.array([30, 70])).terms == [epithelial] * 2
+
+
 def test_a_term_above_all_types_names_nothing() -> None:
     assert named({LEUKOCYTE: 0.9, B: 0.05, T: 0.01}) == [B]
     assert says_little(LEUKOCYTE)
