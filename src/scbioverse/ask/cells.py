@@ -173,7 +173,7 @@ class Cells(Rows):
         strength = (table["fraction_in"] - table["fraction_out"]) * table["log_fold_change"]
         return table[fits].assign(strength=strength[fits]).sort_values(
             ["strength", "gene"], ascending=[False, True]
-        ).drop(columns="strength").reset_index(drop=True)  # fmt: skip
+        ).drop(columns="strength").drop_duplicates("gene").reset_index(drop=True)  # fmt: skip
 
     @cached_property
     def changed(self) -> str:

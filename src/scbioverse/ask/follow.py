@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from .query import MEASURES, Query, Refusal, Where, both
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from .link import Names
     from .words import Link
@@ -71,44 +71,37 @@ def _counted(links: Sequence[Link], before: Query) -> Query | Refusal:
     return Query(want="count", where=both(where, before.among))
 
 
+# What takes the place of what in the query before, and where it may: of each role the fields of the query that it sets,
+# and whether what is asked has such a part.
+_SET: dict[str, tuple[Callable[[Any], dict[str, Any]], Callable[[dict[str, Any]], bool]]] = {
+    "STAT": (lambda value: {"want": value}, lambda held: bool(held["of"])),
+    "BYCOL": (lambda value: {"by": value}, lambda _: True),
+    "TOP": (lambda value: {"order": value}, lambda held: held["show"] == "rank"),
+    "SIZETOP": (lambda value: {"order": value}, lambda held: held["show"] == "rank"),
+    "TOPM": (lambda value: {"of": (value[0],), "order": value[1]}, lambda held: held["show"] == "rank"),
+    "ORD": (lambda value: {"nth": int(value)}, lambda held: held["show"] == "rank"),
+    "MEASURE": (lambda value: {"of": (value,)}, lambda held: held["want"] not in ("count", "fraction")),
+}  # fmt: skip
+
+
 def _replace(link: Link, changed: dict[str, Any], names: Names) -> bool:
-    value = link.value
-    if link.role == "STAT":
-        changed["want"] = value
-        return bool(changed["of"])
-    if link.role == "BYCOL":
-        changed["by"] = value
-        return changed["by"] is not None
-    if link.role in ("TOP", "SIZETOP"):
-        changed["order"] = value
-        return bool(changed["show"] == "rank")
-    if link.role == "TOPM":
-        changed["of"], changed["order"] = (value[0],), value[1]
-        return bool(changed["show"] == "rank")
-    if link.role == "ORD":
-        changed["nth"] = int(value)
-        return bool(changed["show"] == "rank")
-    if link.role == "MEASURE":
-        changed["of"] = (value,)
-        return changed["want"] not in ("count", "fraction")
+    """Put one part of a fragment into the query before; False where that has no place for it."""
     if link.role == "ROW":
-        ids = tuple(names.rows.adata.obs_names[list(value)].astype(str))
-        changed["against"] = (Where(op="is", field="row", values=ids, said=link.said),)
+        changed["against"] = (names.row(link),)
         return changed["want"] in ("value", "describe", "nearest")
-    if link.role == "LIMIT":
-        return _number(value, changed)
-    return _condition(value, changed)
+    if link.role in _SET:
+        new, fits = _SET[link.role]
+        changed |= new(link.value)
+        return fits(changed)
+    return _number(link.value, changed) if link.role == "LIMIT" else _condition(link.value, changed)
 
 
 def _number(bound: Where, changed: dict[str, Any]) -> bool:
     """Put a bound in the place of the only number that was compared."""
     for name in ("where", "among"):
         held = changed[name]
-        numbers = (
-            []
-            if held is None
-            else [one for one in held.leaves() if one.op != "is" and not one.field.startswith("gene:")]
-        )
+        leaves = held.leaves() if held is not None else ()
+        numbers = [one for one in leaves if one.op != "is" and not one.field.startswith("gene:")]
         if len(numbers) == 1 and bound.field in ("", numbers[0].field):
             changed[name] = _swapped(held, numbers[0], bound.about(numbers[0].field))
             return True
