@@ -12,11 +12,12 @@ RUN := $(VENV)/.run-$(KEY)
 DEV := $(VENV)/.dev-$(KEY)
 DOCS := $(VENV)/.docs-$(KEY)
 
-.PHONY: help venv demo test test-kernels lint format docs clean
+.PHONY: help venv demo test test-weekly test-kernels lint format docs clean
 
 help:
 	@echo "make demo    annotate 2,700 blood cells; tables on screen, pictures and the annotated file in demo/"
 	@echo "make test    run the tests (PYTEST_ARGS= for more)"
+	@echo "make test-weekly   the long form of the tests of large data: 20 kill points, 100,000 cells"
 	@echo "make test-kernels  run the numeric tests as other processors would"
 	@echo "make lint    ruff and mypy"
 	@echo "make docs    build the documentation in docs/_build/html"
@@ -34,6 +35,9 @@ WORKERS ?= 2
 
 test: $(DEV)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
+
+test-weekly: $(DEV)
+	SCBIOVERSE_WEEKLY=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/atlas $(PYTEST_ARGS)
 
 test-kernels: $(DEV)
 	PYTHON=$(BIN)/python tests/kernels.sh $(PYTEST_ARGS)

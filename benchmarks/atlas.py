@@ -2,7 +2,8 @@
 
 The cells are the bundled ones drawn again with replacement, each count kept with a chance of 0.5 to 1 drawn for the
 cell, so that no two cells are equal. They lie in a zarr store with sharded CSR, and in an `.h5ad` file. Each line is a
-process of its own; processor seconds are its own, too, so that other jobs beside it matter little. Rows read are counted where every storage is read; 1 means that each row was read once.
+process of its own; seconds of the processor are its own, too, so that other jobs beside it matter little. Rows read are
+counted where every storage is read; 1 means that each row was read once.
 """
 
 from __future__ import annotations

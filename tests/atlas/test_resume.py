@@ -66,7 +66,12 @@ def ended_after(n: int, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.mark.parametrize("n", range(20) if WEEKLY else (0, 5, 14))
 def test_whatever_was_written_is_not_computed_again(
-    n: int, stored: Path, model_folder: Path, runs: Path, monkeypatch: pytest.MonkeyPatch
+    n: int,
+    stored: Path,
+    model_folder: Path,
+    runs: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(_parts, "LONG", N + 1)
@@ -76,6 +81,7 @@ def test_whatever_was_written_is_not_computed_again(
         with pytest.raises(Ended):
             annotated(stored, model_folder)
     assert len([*runs.rglob("*.safetensors")]) == n
+    assert ("run the same again to go on from there" in caplog.text) == (n > 0)
     with monkeypatch.context() as patch:
         second = ended_after(10**6, patch)
         found = annotated(stored, model_folder)
@@ -179,7 +185,7 @@ main()
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM] if WEEKLY else [signal.SIGKILL])
 def test_a_killed_command_goes_on(number: int, stored: Path, model_folder: Path, tmp_path: Path) -> None:
     out, cache = tmp_path / "out.h5ad", tmp_path / "cache"
     words = ["annotate", stored, "-o", out, "-m", model_folder, "--labels", ";".join(LABELS), "--method", "score"]
