@@ -18,6 +18,7 @@ from scbioverse.encoders import embed_rows
 from scbioverse.errors import InputError
 from scbioverse.io import Cells, Source
 from scbioverse.io.cells import _edges_of_values
+from scbioverse.io.disk_rows import DiskRows, zeros
 
 NAMES = ["B cell", "CD4 T cell", "CD8 T cell", "NK cell", "CD14 monocyte", "megakaryocyte"]
 WAYS = ["h5ad", "h5ad dense", "zarr", "sharded zarr", "read_lazy", "dask"]
@@ -177,6 +178,22 @@ def test_names_are_found_from_a_sample_that_is_read_from_the_same_cells(
     assert adata.n_obs < reads.rows <= 3 * adata.n_obs
     for name, values in known.items():
         np.testing.assert_array_equal(found[name], values, err_msg=name)
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_sums_that_lie_on_the_disk_are_the_same(
+    folder: Path, wanted: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scbioverse.io.disk_rows._MOST", 0)
+    found = annotated(opened("zarr", folder), labels=NAMES, rationale="template")
+    for name, values in wanted.items():
+        np.testing.assert_array_equal(found[name], values, err_msg=name)
+    table, plain = zeros(9, 3), np.zeros((9, 3), dtype=np.float32)
+    assert isinstance(table, DiskRows)
+    for rows in (slice(2, 5), slice(4, 4), slice(8, 9)):
+        table[rows] = plain[rows] = np.arange(3) + rows.start
+        np.testing.assert_array_equal(table[rows], plain[rows])
+    np.testing.assert_array_equal(np.asarray(table), plain)
 
 
 def test_blocks_end_where_chunks_of_values_do(folder: Path) -> None:

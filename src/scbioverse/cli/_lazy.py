@@ -26,7 +26,7 @@ def open_lazily(source: Path) -> AnnData | None:
     from anndata import AnnData, Raw
     from anndata.io import read_elem
 
-    root = h5py.File(source, "r") if source.suffix == ".h5ad" else zarr.open_group(source, mode="r")
+    root: Any = h5py.File(source, "r") if source.suffix == ".h5ad" else zarr.open_group(source, mode="r")
     if root.attrs.get("encoding-type") != "anndata" or not is_group(root.get("obs")):
         return None
     parts: dict[str, Any] = {name: read_elem(root[name]) for name in ("obs", "var", "uns") if name in root}
@@ -69,7 +69,7 @@ def stored(part: Any) -> Any | None:
 
 def n_bytes(part: Any) -> int:
     """Bytes of a matrix that was not read."""
-    held = stored(part)
+    held: Any = stored(part)
     return sum(held[name].nbytes for name in held) if is_group(held) else int(held.nbytes)
 
 
@@ -116,8 +116,7 @@ def _copy(held: Any, group: Any, name: str) -> None:
 
 def _copy_array(held: Any, group: Any, name: str) -> None:
     """Copy an array of numbers from one kind of file to the other, a few million values at a time."""
-    chunks = (min(_CHUNK, max(held.shape[0], 1)),) if held.ndim == 1 else None
-    options = {} if chunks is None else {"chunks": chunks}
+    options: dict[str, Any] = {"chunks": (min(_CHUNK, max(held.shape[0], 1)),)} if held.ndim == 1 else {}
     if held.ndim == 2:
         options["chunks"] = (max(1, min(held.shape[0], _CHUNK // max(held.shape[1], 1))), max(held.shape[1], 1))
     new = (group.create_dataset if _library(group) == "h5py" else group.create_array)(

@@ -35,8 +35,10 @@ class DiskRows:
 
     def __setitem__(self, rows: slice, values: Float) -> None:
         start, stop, _ = rows.indices(self.shape[0])
-        held = np.ascontiguousarray(np.broadcast_to(values, (stop - start, self.shape[1])), dtype=np.float32)
-        left, at = memoryview(held).cast("B"), 4 * start * self.shape[1]
+        held = np.ascontiguousarray(np.broadcast_to(values, (max(stop - start, 0), self.shape[1])), dtype=np.float32)
+        if not held.size:  # memoryview takes no shape with 0
+            return
+        left, at = held.data.cast("B"), 4 * start * self.shape[1]
         while left:
             done = os.pwrite(self._file.fileno(), left, at)
             left, at = left[done:], at + done
@@ -44,7 +46,9 @@ class DiskRows:
     def __getitem__(self, rows: slice) -> Float:
         start, stop, _ = rows.indices(self.shape[0])
         out = np.empty((max(stop - start, 0), self.shape[1]), dtype=np.float32)
-        left, at = memoryview(out).cast("B"), 4 * start * self.shape[1]
+        if not out.size:
+            return out
+        left, at = out.data.cast("B"), 4 * start * self.shape[1]
         while left:
             done = os.preadv(self._file.fileno(), [left], at)
             left, at = left[done:], at + done
