@@ -25,7 +25,7 @@ def few() -> AnnData:
     adata = adata[np.sort(np.concatenate(rows))].copy()
     sb.tl.annotate(adata, labels=["B cell", "T cell", "NK cell", "monocyte", "platelet"], rationale="template")
     adata.obs["leiden"] = adata.obs["cell_type"].cat.codes.astype(str).astype("category")
-    adata.obs["patient"] = "one"
+    adata.obs["patient"] = adata.obs["donor"] = "one"
     adata.obsm["X_pca"] = adata.obsm["X_bioverse"][:, :20]
     adata.obsm["X_umap"] = adata.obsm["X_bioverse"][:, :2].astype(np.float32)
     return adata

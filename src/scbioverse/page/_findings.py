@@ -14,6 +14,8 @@ from .._shown import shown_name
 from ..errors import InputError, MissingKeyError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from anndata import AnnData
 
     from .._slots import Slots
@@ -39,7 +41,8 @@ def labels_found(adata: AnnData, slots: Slots) -> tuple[list[dict[str, Any]], li
     table = table[table["n"] > 0].sort_values("n", ascending=False, kind="stable")
     label = adata.obs[slots.label].astype(object).map(str, na_action="ignore")
     out = []
-    for row in table.itertuples():
+    rows: list[Any] = list(table.itertuples())
+    for row in rows:
         mine = (label == row.name).to_numpy()
         own = claims[claims["label"] == row.name] if claims is not None else pd.DataFrame()
         out.append(
@@ -85,8 +88,8 @@ def cautions(adata: AnnData, slots: Slots, labels: list[dict[str, Any]]) -> list
         mixed = groups[groups["agreement"].astype(float) < _MIXED]
         if len(mixed):
             named = "; ".join(
-                f"{shown_name(str(one.group))} ({one.n} cells, {100 * one.agreement:.0f} % alike)"
-                for one in mixed.head(8).itertuples()
+                f"{shown_name(str(name))} ({n} cells, {100 * share:.0f} % alike)"
+                for name, n, share in mixed[["group", "n", "agreement"]].head(8).to_numpy(object)
             )
             said.append(
                 f"Groups that may be mixtures of types, since fewer than {100 * _MIXED:.0f} % of their cells agree on "
@@ -145,6 +148,6 @@ def _alternatives(scores: pd.DataFrame | None, mine: np.ndarray, name: str) -> l
     return [{"name": shown_name(str(other)), "probability": round(float(p), 4)} for other, p in best.items()]
 
 
-def _plain(row: dict[str, Any]) -> dict[str, Any]:
+def _plain(row: Mapping[Any, Any]) -> dict[str, Any]:
     """Return a row that JSON can hold: it has no NaN."""
     return {str(k): None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}

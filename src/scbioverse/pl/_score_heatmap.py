@@ -73,7 +73,7 @@ def score_heatmap(
     column = slots.label if groupby is None else groupby
     if column not in adata.obs:
         raise MissingKeyError(f"adata.obs has no column {column!r} (found: {list(adata.obs.columns) or 'none'}).")
-    chances = np.exp(scores(adata, key=slots.key).astype(np.float64))
+    chances = scores(adata, key=slots.key).astype(np.float64).map(np.exp)
     groups = adata.obs[column].astype("category").cat.remove_unused_categories()
     mean = chances.groupby(groups.to_numpy(), observed=True).mean()
     mean = mean.loc[[one for one in groups.cat.categories if one in mean.index]]
