@@ -37,6 +37,17 @@ def test_other_rows_do_not_matter(name: str, rows: Callable[[int], np.ndarray]) 
         np.testing.assert_allclose(found, wanted.numbers[column][chosen], rtol=0, atol=PROBABILITY + 1e-5)
 
 
+@pytest.mark.parametrize("n", [997, 1301, 2699])
+def test_the_last_digit_does_not_depend_on_where_a_row_stands(n: int) -> None:
+    cells = sb.datasets.pbmc3k()[:n].copy()
+    sb.tl.embed(cells, model=data.model())
+    turned = cells[::-1].copy()
+    for one in (cells, turned):
+        sb.tl.annotate(one, model=data.model(), labels=["B", "NK", "CD8 T", "Naive CD4 T", "DC"], rationale=None)
+    np.testing.assert_array_equal(turned.obsm["bioverse_scores"], cells.obsm["bioverse_scores"][::-1])
+    np.testing.assert_array_equal(turned.obs["bioverse_elsewhere"], cells.obs["bioverse_elsewhere"][::-1])
+
+
 @pytest.mark.parametrize(("name", "size"), [("score_names", 7), ("generate_names", 16), ("panel", 7)])
 def test_batch_size_does_not_matter(name: str, size: int) -> None:
     scenario = BY_NAME[name]

@@ -43,7 +43,7 @@ from .captioner import PhraseCaptioner
 from .folders import LOADED, find, is_local
 from .reader import LanguageModel, PromptReader, Readers
 from .score import score_names
-from .shared_space import SharedSpace
+from .shared_space import SharedSpace, cosines
 from .writer import TextWriter
 
 if TYPE_CHECKING:
@@ -295,7 +295,7 @@ class BioVerse:
 
         The log-softmax of cosine / temperature; `exp` of a row sums to 1.
         """
-        cosine = self.coordinates(embeddings, modality) @ self.text_coordinates(cards).T
+        cosine = cosines(self.coordinates(embeddings, modality), self.text_coordinates(cards))
         return _log_softmax(cosine, self.config.calibration["nearest"].temperature)
 
     @torch.no_grad()

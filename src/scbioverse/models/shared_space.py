@@ -25,6 +25,22 @@ TEMPERATURE = 0.07
 """Start of the learned InfoNCE temperature (Radford et al. 2021)."""
 
 
+_ROWS = 4096
+
+
+def cosines(rows: NDArray[np.float32], texts: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Cosines of n and m unit vectors, float32 (n, m).
+
+    Taken in double precision and rounded: the last digits of a product in single precision depend on which rows lie
+    beside a row, and a cell's labels may not.
+    """
+    columns = texts.T.astype(np.float64)
+    out = np.empty((len(rows), len(texts)), dtype=np.float32)
+    for start in range(0, len(rows), _ROWS):
+        out[start : start + _ROWS] = rows[start : start + _ROWS].astype(np.float64) @ columns
+    return out
+
+
 class SharedHead(nn.Module):
     """A modality's own centre and scale in the text space, and the learned InfoNCE scale.
 

@@ -20,6 +20,7 @@ from ..knowledge.cards import label_card
 from ..knowledge.levels import lift
 from ..knowledge.origins import TUMOURS, origins_left, tumours_of
 from ..knowledge.phrases import canonical_phrase
+from ..models.shared_space import cosines
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -156,11 +157,11 @@ def compare_outside(batch: Batch, candidates: Candidates, *, needed: bool, found
         return None
     inside, outside = compared
     cards = [*candidates.cards, *(label_card(one) for one in (*inside[len(candidates) :], *outside) if one)]
-    texts, evidence = model.text_coordinates(cards).T, _evidence(batch, [*inside, *outside])
+    texts, evidence = model.text_coordinates(cards), _evidence(batch, [*inside, *outside])
     chance, nearest = np.empty(len(batch), dtype=np.float32), np.empty(len(batch), dtype=np.int64)
     # All cells times all terms would be the largest table of a run.
     for rows in row_blocks(chance, _ROWS):
-        near = batch.coordinates[rows] @ texts
+        near = cosines(batch.coordinates[rows], texts)
         if evidence is not None:
             near = near + MARKER_WEIGHT * evidence[rows]
         here, away = np.split(near, [len(inside)], axis=1)

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..knowledge import load_ontology
+from ..models.shared_space import cosines
 from .candidates import Candidates, own_labels, resolve_term
 from .term_table import ontology_coordinates, term_ids
 
@@ -59,7 +60,7 @@ def shortlisted(batch: Batch, groups: Groups | None, within: str | Sequence[str]
         See :func:`candidate_terms`.
     """
     terms = candidate_terms(within)
-    cosine = batch.coordinates @ ontology_coordinates(batch.model, terms).T
+    cosine = cosines(batch.coordinates, ontology_coordinates(batch.model, terms))
     k = min(SHORTLIST, len(terms))
     own = _top(cosine, k)
     if groups is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ...models.shared_space import cosines
 from ..term_table import card_coordinates
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ class Nearest:
     def scores(self, batch: Batch, candidates: Candidates) -> NDArray[np.float32]:
         """Cosines (n, m)."""
         # In nats only by its weight: a cosine is no probability.
-        return batch.coordinates @ card_coordinates(batch.model, candidates).T
+        return cosines(batch.coordinates, card_coordinates(batch.model, candidates))
 
 
 SOURCE = Nearest
