@@ -150,11 +150,15 @@ def write_page() -> None:
     rate = (many["cells"] - few["cells"]) / (many["cpu_seconds"] - few["cpu_seconds"])
     fixed = max(0.0, few["cpu_seconds"] - few["cells"] / rate)
     held = many["results_mb"] / many["cells"]
-    lines += ["", f"From the rows for zarr: {fixed:.0f} s whatever the size, then {rate:,.0f} cells/s.", ""]
+    lines += [
+        "",
+        f"From the rows for zarr: {fixed:.0f} s whatever the size, then {rate:,.0f} cells a second of one core.",
+        "",
+    ]
     lines += ["| cells | 1 process | 16 workers | 128 workers | results |", "| --- | --- | --- | --- | --- |"]
     for n in (10**6, 10**7, 10**8):
-        hours = [f"{(fixed + n / rate / k / EFFICIENCY ** (k > 1)) / 3600:,.1f} h" for k in (1, 16, 128)]
-        lines.append(f"| {n:,} | {' | '.join(hours)} | {n * held / 1024:,.1f} GB |")
+        spent = [f"{(fixed + n / rate / k / EFFICIENCY ** (k > 1)) / 60:,.1f} min" for k in (1, 16, 128)]
+        lines.append(f"| {n:,} | {' | '.join(spent)} | {n * held / 1024:,.1f} GB |")
     text = PAGE.read_text(encoding="utf-8")
     before, after = text.split(_BEGIN)[0], text.split(_END)[1]
     PAGE.write_text(before + "\n".join([_BEGIN, "", *lines, "", _END]) + after, encoding="utf-8")
