@@ -323,6 +323,12 @@ def test_a_reference_gives_the_text_of_the_nearest(drugs: ad.AnnData, proteins: 
         ask(proteins, "What?", "protein", reference=hormones, text_key="nothing")
 
 
+def test_who_is_none_of_a_class_is_not_predicted(drugs: ad.AnnData) -> None:
+    answer = ask(drugs, "Which are not frobnicators?")
+    assert not answer.computed
+    assert answer.text.startswith("'frobnicators' is nothing that can be computed")
+
+
 def test_rows_without_a_reference(proteins: ad.AnnData, drugs: ad.AnnData) -> None:
     answer = ask(proteins, "What does glucagon do?", "protein")
     assert "glucagon (P01275): length 29 residues, mass 3.48 kDa" in answer.text

@@ -114,20 +114,22 @@ class Grammar:
                     found.append(query_of(settled, parts, by, self.names))
         return [one for i, one in enumerate(found) if one not in found[:i]]
 
-    def _search(self, held: Sequence[Link]) -> Query | None:
+    def _search(self, held: Sequence[Link]) -> Query | Refusal | None:
         """Read "which molecules are antibiotics?", "is caffeine a stimulant?": words that nothing computes."""
         if self.rows.noun == "cell":
             return None
         roles = letters(one.role for one in held)
         found = pattern("BE <row:ROW>|((WHICH|WHAT) (OF? (ROWS|THEM))? BE|LIST (OF? (ROWS|THEM))?)").match(roles)
-        rest = held[found.end() :] if found else []
-        if (
-            found is None
-            or not rest
-            or {one.role for one in rest} != {"?"}
-            or roles.startswith(letters(["WHAT", "BE"]))
-        ):
+        rest = held[found.end() :] if found and not roles.startswith(letters(["WHAT", "BE"])) else []
+        denied = bool(rest) and rest[0].role == "NOT"
+        rest = rest[denied:]
+        if found is None or {one.role for one in rest} != {"?"}:
             return None
+        if denied:
+            said = (
+                f"{said_of(rest)!r} is nothing that can be computed: it is predicted, and who is none of them is not."
+            )
+            return Refusal(text=f"{said} Ask which are.", words=(said_of(rest),))
         named = (self.names.row(held[1]),) if found["row"] else ()
         return Query(want="search", words=said_of(rest), against=named)
 
