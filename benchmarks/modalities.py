@@ -32,7 +32,10 @@ PARTS = ("captions", "proteins", "together", "bulk")
 def markdown(rows: dict[str, dict[str, float]], columns: list[str]) -> str:
     """Lay out measures as a table of Markdown."""
     lines = ["| | " + " | ".join(columns) + " |", "| --- |" + " --- |" * len(columns)]
-    shown = {name: [f"{one[c]:.3f}" if c in one else "" for c in columns] for name, one in rows.items()}
+    shown = {
+        name: [(f"{one[c]:.3f}" if isinstance(one[c], float) else f"{one[c]:,}") if c in one else "" for c in columns]
+        for name, one in rows.items()
+    }
     return "\n".join(lines + [f"| {name} | {' | '.join(values)} |" for name, values in shown.items()])
 
 
@@ -48,6 +51,7 @@ def tables(found: dict[str, Any]) -> dict[str, str]:
             markdown(rows, list(SHOWN)) for rows in (whole, part)
         )
         made["facts"] = markdown(one["facts"], list(next(iter(one["facts"].values())))) if "facts" in one else ""
+        made["floors"] = markdown(one["floors"], ["molecules", "holds"])
         made["retrieval"] = markdown(one["retrieval"], list(next(iter(one["retrieval"].values()))))
     for split, one in found.get("proteins", {}).items():
         said = f"{one['n_asked']:,} enzymes, {one['n_known']:,} known ones"
@@ -67,8 +71,8 @@ def write_page(found: dict[str, Any], page: Path) -> None:
     """Put the tables between the marks of the page; what was not measured stays."""
     text = page.read_text(encoding="utf-8")
     for name, table in tables(found).items():
-        mark = re.compile(rf"(<!-- {name} -->\n).*?(\n<!-- end -->)", re.DOTALL)
-        text = mark.sub(lambda match, table=table: f"{match[1]}{table}{match[2]}", text)  # type: ignore[misc]
+        mark = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end -->)", re.DOTALL)
+        text = mark.sub(lambda match, table=table: f"{match[1]}{table}\n{match[2]}", text)  # type: ignore[misc]
     page.write_text(text, encoding="utf-8")
 
 

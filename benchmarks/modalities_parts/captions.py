@@ -8,7 +8,7 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 
-from benchmarks.modalities_parts.facts import facts
+from benchmarks.modalities_parts.facts import facts, floors
 from recipes.bioverse_small import molecules
 from scbioverse._slots import Slots
 from scbioverse.datasets import fetch
@@ -108,7 +108,7 @@ def captions(model: Any, n: int | None, seed: int) -> dict[str, Any]:
     return {
         "n_test": test.n_obs, "n_reference": train.n_obs, "nothing similar": int(far.sum()), "rows": rows,
         "retrieval": retrieved(model, embedded.values, right, tanimoto, held),
-        "facts": facts(model, embedded.values, right, tanimoto, held),
+        "floors": floors(near, right, held), "facts": facts(model, embedded.values, right, tanimoto, held),
     }  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,22 @@ def facts(model: Any, values: np.ndarray, texts: list[str], near: Neighbours, kn
     found = {"head": head, "vote": vote, "mean of both": (head + vote) / 2}
     found["mean of both, dealt"] = found["mean of both"][np.random.default_rng(0).permutation(len(head))]
     return {name: measured(right.ravel(), one.ravel()) for name, one in found.items()}
+
+
+def floors(near: Neighbours, texts: list[str], known: list[str]) -> dict[str, dict[str, float]]:
+    """Share of the roles and classes of the nearest molecule that hold, by how similar it is."""
+    edges = (0.0, 0.45, 0.6, 0.7, 0.8, 0.9, 1.01)
+    best, found = near.similarity[:, 0], {}
+    for low, high in itertools.pairwise(edges):
+        rows = np.flatnonzero((best >= low) & (best < high))
+        said = right = 0
+        for row in rows.tolist():
+            theirs, own = read_caption(known[near.rows[row, 0]]), read_caption(texts[row])
+            for some, others in ((theirs.roles, own.roles), (theirs.classes, own.classes)):
+                if others:  # where a caption names none, nothing is known of what holds
+                    said, right = said + len(some), right + len(set(some) & set(others))
+        found[f"similarity {low:.2f} to {min(high, 1):.2f}"] = {"molecules": len(rows), "holds": right / max(1, said)}
+    return found
 
 
 def measured(right: np.ndarray, probability: np.ndarray) -> dict[str, float]:

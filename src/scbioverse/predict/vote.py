@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 # Similarity below which a known molecule says nothing of another. Fitted on 2,972 real training captions, each with the
-# others as reference: of the roles and classes that the nearest molecule has, less than one in four holds below, one in
-# three and more above (`python -m benchmarks.modalities floors`). Of Tanimoto similarity, and of the mean over views.
+# others as reference: of the roles and classes that the nearest molecule has, less than one in four holds below. Of
+# Tanimoto similarity, and of the mean over views. `python -m benchmarks.modalities` shows the same on the test.
 FLOOR = 0.45
 # How much faster than similarity a neighbour's weight grows, where shares are probabilities.
 POWER = 4.0
