@@ -26,7 +26,7 @@ without it. And it *says* something: names of cells, groups, and which claims a 
 second. It is written by `python -m benchmarks.language_model --docs` from
 `benchmarks/results/language_model.json`.
 
-{studies}; about as many cells of each label, {cells} cells in all; none was trained on. Each entry is a share of right
+{studies}; about as many cells of each label, at most {cells} in all; none was trained on. Each entry is a share of right
 answers, with its 95 % interval by Wilson and the number asked. Cells of one study are not independent, so that the true
 intervals are wider. An empty entry was not measured or has no meaning,
 and a row that is explained below the table and not in it was not measured.
