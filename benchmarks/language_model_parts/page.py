@@ -26,10 +26,10 @@ without it. And it *says* something: names of cells, groups, and which claims a 
 second. It is written by `python -m benchmarks.language_model --docs` from
 `benchmarks/results/language_model.json`.
 
-{studies}; about as many cells of each label, at most {cells} in all; none was trained on. Each entry is a share of right
-answers, with its 95 % interval by Wilson and the number asked. Cells of one study are not independent, so that the true
-intervals are wider. An empty entry was not measured or has no meaning,
-and a row that is explained below the table and not in it was not measured.
+{studies}; about as many cells of each label, at most {cells} in all; none was trained on. Each entry is a share of
+right answers, with its 95 % interval by Wilson and the number asked. Cells of one study are not independent, so that
+the true intervals are wider. An empty entry was not measured or has no meaning, and a row
+that is explained below the table and not in it was not measured.
 
 In short: its reading of descriptions is needed where a label is only described. What it *says* of a cell is worth less
 than the other sources together, and beside them the fit gave it the weight 0 on every study."""
