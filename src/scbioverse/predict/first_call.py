@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 SURE, SURE_OF_FEW, LARGE = 0.5, 0.8, 0.03
 _FEW = 5
 # What the language model's log-probabilities count beside the pooled ones where groups are named: nothing, since names
-# are not better with them (`python -m benchmarks.first_call --rehearse`). What it says is recorded.
+# are not better with them (`python -m benchmarks.first_call`, "its word"). What it says is recorded.
 WORD = 0.0
 # What a cell's log-probabilities are divided by where its group's word is added: the two are not independent, since the
 # cell is one of the group. Of 1, 1.15, 1.3, 1.5 and 1.8, by the development studies of `benchmarks.first_call`.
