@@ -15,7 +15,7 @@ from anndata import AnnData
 import scbioverse as sb
 from scbioverse.errors import InputError, MissingKeyError
 from scbioverse.page._points import pack, places
-from tests.page.conftest import NASTY
+from tests.page.conftest import NASTY, make_annotated
 
 MOST_BYTES = 5_000_000
 
@@ -125,3 +125,13 @@ def test_a_browser_draws_it(annotated: AnnData, tmp_path: Path, page: Any, width
     with page.expect_download() as saved:
         page.click("#save")
     assert set(json.loads(Path(saved.value.path()).read_text())) == {"annotate", "evidence"}
+
+
+@pytest.mark.slow
+def test_many_points_are_drawn_by_webgl_where_there_is_some(tmp_path: Path, page: Any) -> None:
+    path = sb.report(make_annotated(4000, nasty=False), tmp_path / "report.html")
+    page.goto(path.as_uri())
+    page.wait_for_selector("body[data-ready]")
+    kinds = set(page.evaluate("document.getElementById('map').data.map((one) => one.type)"))
+    assert kinds == {"scattergl" if page.evaluate("hasWebGL()") else "scatter"}
+    assert "WebGL is not supported" not in page.inner_text("body")
