@@ -67,6 +67,7 @@ fi
 inside '/venv/bin/pip list 2>/dev/null | grep -E "^(anndata|numpy|pandas|scanpy|scipy|torch|transformers|zarr) "'
 
 echo "=== tests"
+unset OMP_NUM_THREADS  # threads as a user has them: scanpy 1.12 takes no other number once numba has begun
 export SCBIOVERSE_OFFLINE=1 SCBIOVERSE_PROGRESS=0 SCBIOVERSE_CACHE_DIR=/var/cache/scbioverse LANG=C.UTF-8
 printf -v arguments '%q ' "$@"
 inside "/venv/bin/python -m pytest -p no:cacheprovider $arguments"
