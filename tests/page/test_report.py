@@ -13,6 +13,7 @@ import pytest
 from anndata import AnnData
 
 import scbioverse as sb
+from scbioverse._slots import write_record
 from scbioverse.errors import InputError, MissingKeyError
 from scbioverse.page._points import pack, places
 from tests.page.conftest import NASTY, make_annotated
@@ -54,6 +55,42 @@ def test_methods_say_how_it_was_made(annotated: AnnData, tmp_path: Path) -> None
     for said in ("random seed was 7", "method 'cascade'", "SmolLM2", "Cell Ontology", "ffffffffffff", "Database 2019"):
         assert said in html
     assert "CellMarker" not in re.search(r'id="methods">(.*?)</div>', html, re.DOTALL)[1]
+
+
+def test_labels_set_by_hand_are_told_and_leave_the_mean_of_the_others(annotated: AnnData, tmp_path: Path) -> None:
+    label, confidence = annotated.obs["bioverse_label"], annotated.obs["bioverse_confidence"].copy()
+    mine = np.flatnonzero(label == "B cell")
+    annotated.obs["bioverse_label_corrected"] = np.isin(np.arange(60), mine[:2])
+    confidence.iloc[mine[:2]] = np.nan
+    annotated.obs["bioverse_confidence"] = confidence
+    html = unescape(sb.report(annotated, tmp_path / "report.html").read_text())
+    assert "2 labels were changed by hand afterwards" in html
+    assert ">nan" not in html
+    row = re.search(r"<strong>B cell</strong>.*?</tr>", html, re.DOTALL)[0]
+    assert f'data-title="Confidence">{confidence.iloc[mine[2:]].mean():.2f}' in row
+
+
+def test_names_found_for_groups_that_were_given_are_not_said_to_be_of_found_groups(
+    annotated: AnnData, tmp_path: Path
+) -> None:
+    record = {**sb.get.records(annotated)["annotate"], "level": "auto", "found": []}
+    said = []
+    for groupby in (None, "cell_type"):
+        write_record(annotated, "annotate", **{**record, "groupby": groupby})
+        said.append(sb.report(annotated, tmp_path / "report.html").read_text())
+    assert ["Leiden" in html for html in said] == [True, False]
+    assert ["groups of alike cells were found" in html for html in said] == [True, False]
+
+
+def test_counts_are_of_all_cells_where_a_sample_is_drawn(
+    annotated: AnnData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scbioverse.page._report.MOST_POINTS", 40)
+    html = sb.report(annotated, tmp_path / "report.html", rng=0).read_text()
+    assert "A sample of 40 of 60 cells is drawn." in html
+    for one in facts_of(html)["colourings"]:
+        if one["kind"] == "names":
+            assert sum(one["counts"]) == 60
 
 
 def test_warnings_are_about_these_cells(annotated: AnnData, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What is looked at in a browser: a report as one file, and a local page to ask on."""
+"""A report that is looked at in a browser: one file, which needs no server."""
 
 from __future__ import annotations
 

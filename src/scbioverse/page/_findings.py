@@ -120,11 +120,19 @@ def _table(read: Any, adata: AnnData, slots: Slots) -> pd.DataFrame | None:
 
 
 def _mean(adata: AnnData, slot: str, mine: np.ndarray) -> float | None:
-    return round(float(adata.obs[slot].to_numpy(float)[mine].mean()), 4) if slot in adata.obs else None
+    known = _known(adata, slot, mine)
+    return round(float(known.mean()), 4) if known.size else None
 
 
 def _share(adata: AnnData, slot: str, mine: np.ndarray) -> float | None:
-    return round(float((adata.obs[slot].to_numpy(float)[mine] < _UNSURE).mean()), 4) if slot in adata.obs else None
+    known = _known(adata, slot, mine)
+    return round(float((known < _UNSURE).mean()), 4) if known.size else None
+
+
+def _known(adata: AnnData, slot: str, mine: np.ndarray) -> np.ndarray:
+    """Values of some rows, without those of labels set by hand, which have none."""
+    values = adata.obs[slot].to_numpy(float)[mine] if slot in adata.obs else np.zeros(0)
+    return values[np.isfinite(values)]
 
 
 def _reason(adata: AnnData, slots: Slots, mine: np.ndarray) -> str:

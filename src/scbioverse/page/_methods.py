@@ -71,11 +71,13 @@ def methods_text(adata: AnnData, slots: Slots, axis_name: str = "") -> tuple[str
     )
     candidates, found = record.get("labels") or [], record.get("found")
     if found or "level" in record:
+        alone = not record.get("groupby")
+        groups = "groups of alike cells were found and" if alone else "the groups given were"
         said.append(
-            f"No candidates were given: groups of alike cells were found and named on the level "
-            f"{record.get('level')!r}, and every cell was called among these {len(candidates)} names."
+            f"No candidates were given: {groups} named on the level {record.get('level')!r}, and every cell was called "
+            f"among these {len(candidates)} names."
         )
-        cited.append("leiden")
+        cited += ["leiden"] if alone else []
     elif candidates:
         said.append(f"The {len(candidates)} candidates were {_listed(candidates)}.")
     cited.append("cl")
@@ -91,10 +93,13 @@ def methods_text(adata: AnnData, slots: Slots, axis_name: str = "") -> tuple[str
         said.append(f"Labels with a confidence below {threshold} were replaced by a parent term or called unknown.")
     if record.get("rationale"):
         said.append(
-            "Each gene that a reason names is a known marker of the label or of a broader type and passed a one-sided "
-            "Mann-Whitney test on these cells."
+            "Each gene that a reason names passed a one-sided Mann-Whitney test on these cells; those for which the "
+            "evidence gives a source are known markers of the label or of a broader type."
         )
     said.append(f"The random seed was {record.get('seed')}.")
+    corrected = adata.obs.get(f"{slots.label}_corrected")
+    if corrected is not None and corrected.dtype == bool and corrected.any():
+        said.append(f"{int(corrected.sum()):,} labels were changed by hand afterwards.")
     if axis_name == "UMAP":
         said.append("The map is a UMAP.")
         cited += ["umap", "scanpy"]

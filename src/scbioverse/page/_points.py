@@ -14,8 +14,6 @@ from ..pl._layout import map_of
 from ..pl._style import palette
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from anndata import AnnData
     from numpy.typing import NDArray
 
@@ -38,13 +36,14 @@ def places(flat: NDArray[np.floating]) -> dict[str, Any]:
     return {"x": pack(whole[:, 0]), "y": pack(whole[:, 1])}
 
 
-def categories(adata: AnnData, column: str, name: str) -> dict[str, Any]:
-    """Pack a column of names: codes, the names with their colours, and how many rows each has."""
-    values = adata.obs[column].astype("category").cat.remove_unused_categories()
+def categories(adata: AnnData, rows: NDArray[np.intp], column: str, name: str) -> dict[str, Any]:
+    """Pack a column of names: codes of `rows`, the names with their colours, and how many of all rows each has."""
+    whole = adata.obs[column].astype("category")
+    values = whole.iloc[rows].cat.remove_unused_categories()
     names = [str(one) for one in values.cat.categories]
     codes = values.cat.codes.to_numpy().astype(np.int64)
     hues = palette(adata, column, names)
-    counts = np.bincount(codes[codes >= 0], minlength=len(names))
+    counts = whole.value_counts()[values.cat.categories]
     return {
         "name": name,
         "kind": "names",
@@ -67,18 +66,18 @@ def numbers(values: NDArray[np.floating], name: str, low: float | None = None, h
     return {"name": name, "kind": "numbers", "codes": pack(codes), "low": low, "high": high}
 
 
-def colourings(adata: AnnData, slots: Slots, rows: Any, extra: Iterable[str] = ()) -> list[dict[str, Any]]:
-    """Return what a map can be coloured by: label, confidence, and the other columns of few names."""
+def colourings(adata: AnnData, slots: Slots, rows: NDArray[np.intp]) -> list[dict[str, Any]]:
+    """Return what a map of some rows can be coloured by: label, confidence, and the other columns of few names."""
     part = adata.obs.iloc[rows]
     known = {slots.label: "Label", slots.confidence: "Confidence", slots.group: "Group found", "cell_type": "Cell type"}
-    out = [categories(_light(adata, part, slots.label), slots.label, "Label")]
+    out = [categories(adata, rows, slots.label, "Label")]
     if slots.confidence in part:
         out.append(numbers(part[slots.confidence].to_numpy(), "Confidence", 0, 1))
     for column in part.columns:
         own = column.startswith(f"{slots.key}_") and column not in (slots.group, slots.rollup)
-        if own or (extra and column not in extra) or not _few_names(part[column]):
+        if own or not _few_names(part[column]):
             continue
-        out.append(categories(_light(adata, part, column), column, known.get(column, shown_name(str(column)))))
+        out.append(categories(adata, rows, column, known.get(column, shown_name(str(column)))))
     return out
 
 
@@ -97,12 +96,3 @@ def _few_names(column: pd.Series) -> bool:
     if not isinstance(column.dtype, pd.CategoricalDtype):
         return False
     return 1 < int(column.nunique()) <= MOST_CATEGORIES
-
-
-def _light(adata: AnnData, part: pd.DataFrame, column: str) -> Any:
-    """Return what `palette` reads of an AnnData: the column and the user's own colours of all its categories."""
-    import anndata as ad
-
-    stored = f"{column}_colors"
-    uns = {stored: adata.uns[stored]} if stored in adata.uns else {}
-    return ad.AnnData(obs=part[[column]].copy(), uns=uns)

@@ -19,16 +19,15 @@ function hasWebGL() {
 }
 
 class CellMap {
-  // `facts`: {x, y, axis, colourings}; `onSelect(rows)` is told of every selection, an array of rows of the map.
-  constructor(box, legend, facts, onSelect) {
-    Object.assign(this, { box, legend, facts, onSelect });
+  // `facts`: {x, y, axis, colourings}.
+  constructor(box, legend, facts) {
+    Object.assign(this, { box, legend, facts });
     this.x = unpack(facts.x);
     this.y = unpack(facts.y);
     // Drawn as shapes where few: sharp, and at hand where there is no WebGL.
     this.kind = this.x.length > 3000 && hasWebGL() ? "scattergl" : "scatter";
     this.size = Math.max(2, Math.min(7, 300 / Math.sqrt(this.x.length)));
     this.hidden = new Set();
-    this.selected = null;
   }
 
   show(colouring) {
@@ -47,7 +46,6 @@ class CellMap {
       if (!parts.has(part)) parts.set(part, []);
       parts.get(part).push(row);
     }
-    const chosen = this.selected && new Set(this.selected);
     return [...parts].sort((a, b) => b[1].length - a[1].length).map(([part, rows]) => {
       const absent = part === NO_VALUE;
       const names = colouring.kind === "names";
@@ -57,15 +55,13 @@ class CellMap {
       // Plotly reads a few tags in texts: what is a name must stay one.
       const shown = name.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
       return {
-        type: this.kind, mode: "markers", name: shown, customdata: rows,
+        type: this.kind, mode: "markers", name: shown,
         x: rows.map((row) => this.x[row]), y: rows.map((row) => this.y[row]),
         visible: !this.hidden.has(part),
-        selectedpoints: chosen ? rows.flatMap((row, i) => (chosen.has(row) ? [i] : [])) : null,
         marker: {
           size: this.size, opacity: 0.85, color: colour,
           ...(names || absent ? {} : { colorscale: VIRIDIS, cmin: colouring.low, cmax: colouring.high }),
         },
-        unselected: { marker: { opacity: 0.12 } },
         hovertemplate: names || absent ? `${shown}<extra></extra>` : `${colouring.name.replaceAll("<", "&lt;")} %{marker.color:.3~f}<extra></extra>`,
       };
     });
@@ -77,35 +73,14 @@ class CellMap {
     });
     const layout = {
       margin: { l: 26, r: 6, t: 6, b: 26 }, showlegend: false, hovermode: "closest", uirevision: "map",
-      dragmode: this.onSelect ? "lasso" : "pan", paper_bgcolor: "#fff", plot_bgcolor: "#fff",
+      dragmode: "pan", paper_bgcolor: "#fff", plot_bgcolor: "#fff",
       xaxis: axis(`${this.facts.axis} 1`), yaxis: { ...axis(`${this.facts.axis} 2`), scaleanchor: "x" },
     };
     const options = {
       responsive: true, displaylogo: false, scrollZoom: true,
-      modeBarButtonsToRemove: this.onSelect ? ["autoScale2d"] : ["select2d", "lasso2d", "autoScale2d"],
+      modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
     };
-    const first = !this.box.data;
-    const drawn = Plotly.react(this.box, this.traces(), layout, options);
-    if (first && this.onSelect) {
-      this.box.on("plotly_selected", (event) => {
-        if (event) this.select(event.points.map((one) => one.customdata));
-      });
-      this.box.on("plotly_deselect", () => this.select(null));
-    }
-    return drawn;
-  }
-
-  select(rows) {
-    this.selected = rows && rows.length ? rows : null;
-    if (this.onSelect) this.onSelect(this.selected);
-    return this.draw();
-  }
-
-  // Rows of a category: what a keyboard selects in place of a lasso.
-  rowsOf(part) {
-    const rows = [];
-    this.codes.forEach((code, row) => { if (code === part) rows.push(row); });
-    return rows;
+    return Plotly.react(this.box, this.traces(), layout, options);
   }
 
   explain() {
@@ -128,7 +103,7 @@ class CellMap {
       const item = document.createElement("li");
       const button = document.createElement("button");
       button.type = "button";
-      button.title = this.onSelect ? "Select these cells" : "Show or hide these cells";
+      button.title = "Show or hide these cells";
       const dot = document.createElement("span");
       dot.className = "dot";
       dot.style.background = colouring.hues[part];
@@ -138,9 +113,8 @@ class CellMap {
       n.className = "n";
       n.textContent = colouring.counts[part].toLocaleString("en");
       button.append(dot, name, n);
-      if (!this.onSelect) button.setAttribute("aria-pressed", "true");
+      button.setAttribute("aria-pressed", "true");
       button.addEventListener("click", () => {
-        if (this.onSelect) { this.select(this.rowsOf(part)); return; }
         if (!this.hidden.delete(part)) this.hidden.add(part);
         button.setAttribute("aria-pressed", String(!this.hidden.has(part)));
         this.draw();

@@ -1,7 +1,7 @@
 "use strict";
 (() => {
   const facts = JSON.parse(document.getElementById("facts").textContent);
-  const map = new CellMap(document.getElementById("map"), document.getElementById("legend"), facts, null);
+  const map = new CellMap(document.getElementById("map"), document.getElementById("legend"), facts);
   const choice = document.getElementById("colour");
   fillSelect(choice, facts.colourings.map((one) => one.name));
   choice.addEventListener("change", () => map.show(facts.colourings[choice.value]));
