@@ -243,9 +243,16 @@ def test_a_mixture_is_said_to_be_one_and_its_parts_keep_what_was_proposed() -> N
         [{"group": one, "n": 2, "label": "T cell", "confidence": 1.0, "agreement": 0.9} for one in ("a [1]", "a [2]")],
     )  # fmt: skip
     told = [{"proposed": ["T cell"], "alone": {T: 0.5, B: 0.3}}]
+    rare = [
+        {"proposed": ["T cell"], "alone": {B: 0.4, "CL:0000576": 0.2, "CL:0000623": 0.2, T: 0.15, "CL:0000233": 0.05}}
+    ]
     votes = [{"group": "a", "sample": one} for one in ("1", "2")]
     rows = groups_told(calls, Groups(["a"], np.zeros(4, np.int64)), told, votes)
     assert [row["agreement"] for row in rows] == [0.5, 0.5]
+    # A type that is not among the commonest three counts all the same.
+    rows = groups_told(calls, Groups(["a"], np.zeros(4, np.int64)), rare, votes)
+    assert [row["agreement"] for row in rows] == [0.15, 0.15]
+    assert [len(row["alone"]) for row in rows] == [3, 3]
     assert [row["proposed"] for row in rows] == [["T cell"]] * 2
 
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
 
 import scbioverse as sb
+from scbioverse.predict.descriptions import choose_rows
 from scbioverse.predict.homologues import search
+from scbioverse.predict.neighbours import Neighbours
 from scbioverse.predict.vote import FLOOR, said_by, shares, vote_weights
 
 pytest.importorskip("pyhmmer")
@@ -48,6 +53,31 @@ def test_describe_says_what_it_rests_on() -> None:
     assert new.obs["bioverse_description_evalue"].iloc[0] < 1e-50
     assert new.obs["bioverse_description_coverage"].iloc[0] > 0.98
     assert np.isnan(new.obs["bioverse_description_evalue"].iloc[1])
+
+
+@pytest.mark.parametrize("choose", ["combined", "consensus", "aligned"])
+def test_places_without_a_match_are_nobodys_text(choose: Any) -> None:
+    # The last text, which is of no relative, agrees best with itself and stands behind every match that is missing.
+    known = sb.pp.proteins(
+        pd.DataFrame({
+            "sequence": [MOUSE, HUMAN[:120], UBIQUITIN[::-1]],
+            "text": ["Carries oxygen.", "It carries oxygen in blood.", "It carries oxygen and it carries blood."],
+        })
+    )  # fmt: skip
+    new = ad.AnnData(obs=pd.DataFrame({"sequence": [HUMAN, "", UBIQUITIN]}, index=["alpha", "none", "ubiquitin"]))
+    sb.tl.describe(new, modality="protein", reference=known, choose=choose, n_neighbors=3)
+    assert new.obs["bioverse_description_source"].tolist()[0] in ("0", "1")
+    assert "arries oxygen" in new.obs["bioverse_description"].iloc[0]
+    # No sequence, no text; a sequence like no other is told so.
+    assert new.obs["bioverse_description"].tolist()[1:] == ["", "Nothing known is similar."]
+
+
+def test_a_choice_is_made_among_the_matches_alone() -> None:
+    texts = ["x y", "a b c", "a b c", "a b c a b c"]
+    near = Neighbours(np.array([[0, 1, 2, -1, -1]]), np.array([[0.5, 0.49, 0.49, np.nan, np.nan]], dtype=np.float32))
+    assert choose_rows(near, texts, "consensus", None, None).tolist() == [1]
+    placed = SimpleNamespace(text_coordinates=lambda held: np.array([[len(one)] for one in held], dtype=np.float32))
+    assert choose_rows(near, texts, "aligned", placed, np.ones((1, 1), dtype=np.float32)).tolist() == [1]
 
 
 def test_votes() -> None:

@@ -62,7 +62,7 @@ def choose_rows(
     Parameters
     ----------
     found
-        Neighbours of each row, all with a text.
+        Neighbours of each row, all with a text; -1 behind them where a row has fewer.
     texts
         Texts of the reference.
     choose
@@ -72,19 +72,21 @@ def choose_rows(
     coordinates
         Rows in the shared space, float32 (n, d_text); read for `"aligned"` alone.
     """
-    n = len(found.rows)
-    place = np.zeros(n, dtype=np.int64)
+    place = np.zeros(len(found.rows), dtype=np.int64)
     known = np.flatnonzero(found.rows[:, 0] >= 0)
     near = found.rows[known]
     used, at = np.unique(near, return_inverse=True)
     at = at.reshape(near.shape)
     if choose == "consensus":
         counts = [word_pairs(texts[one]) for one in used]
-        similarity = found.similarity[known]
-        place[known] = [agreed([counts[one] for one in row], near) for row, near in zip(at, similarity, strict=True)]
+        place[known] = [
+            agreed([counts[one] for one in row[:n]], similarity[:n])
+            for row, similarity, n in zip(at, found.similarity[known], (near >= 0).sum(axis=1), strict=True)
+        ]
     elif choose == "aligned" and coordinates is not None and used.size:
         points = model.text_coordinates([texts[one] for one in used])
-        place[known] = np.einsum("nd,nkd->nk", coordinates[known], points[at]).argmax(axis=1)
+        nearness = np.einsum("nd,nkd->nk", coordinates[known], points[at])
+        place[known] = np.where(near >= 0, nearness, -np.inf).argmax(axis=1)
     return place
 
 

@@ -66,7 +66,7 @@ class Found:
         Cell Ontology ids: the names that cells choose among.
     record
         One dict a group: `proposed` (the pooled scores' best names and what the language model said), `alone` (shares
-        of its cells by the broad type that each is by itself, the largest three), `read` (what the language model said
+        of its cells by the broad type that each is by itself, the largest first), `read` (what the language model said
         of the mean, and of single cells).
     n_read
         Means and cells that the language model read.
@@ -297,8 +297,9 @@ def groups_told(
 
 
 def _by_name(told: dict[str, Any]) -> dict[str, Any]:
-    """Call types by their names instead of ids."""
-    return told | {"alone": {canonical_phrase(one): share for one, share in told["alone"].items()}}
+    """Call types by their names instead of ids, the commonest three."""
+    most = list(told["alone"].items())[:_SHOWN]
+    return told | {"alone": {canonical_phrase(one): share for one, share in most}}
 
 
 def _record(
@@ -315,7 +316,7 @@ def _record(
         said = [] if reading is None else reading.said[i]
         proposed = list(dict.fromkeys([vocabulary[int(at)].name for at in row] + said))
         read = {} if reading is None else {"read": {"mean": said[0], "cells": said[1:]}}
-        most = [at for at in np.argsort(-alone[i], kind="stable")[:_SHOWN] if alone[i, at] > 0]
+        most = [at for at in np.argsort(-alone[i], kind="stable") if alone[i, at] > 0]
         by_cell = {kinds[at]: round(float(alone[i, at]), 4) for at in most}
         out.append({"proposed": proposed, "alone": by_cell} | read)
     return out

@@ -69,11 +69,11 @@ def from_reference(
     column = key or {"molecule": "smiles", "protein": "sequence"}.get(modality, "")
     both = use_rep is None and all(column in one.obs for one in (adata, reference))
     evidence: dict[str, NDArray[Any]] = {}
-    embedded = None
+    embedded, searched = None, np.zeros(adata.n_obs, dtype=bool)
     if modality == "protein" and both and can_search():
         mine, theirs = sequences_of(adata, column), sequences_of(reference, column)
         hits = search(mine, theirs, min(k, int(with_text.sum())), among=with_text)
-        near = hits.near
+        near, searched = hits.near, np.array([bool(one) for one in mine])
         evidence = {"evalue": hits.evalue, "coverage": hits.coverage}
     else:
         views, embedded = compared_views(adata, reference, model, use_rep=use_rep, metric=metric, **where)
@@ -94,17 +94,17 @@ def from_reference(
         place = choose_rows(near, held, "nearest" if choose == "combined" else choose, model, placed)
         texts = np.array([*held, ""], dtype=object)[near.rows[np.arange(len(place)), place]]
     at = np.arange(len(place)), place
-    return _floored(near, texts, at, least, {name: values[at] for name, values in evidence.items()}, embedded)
+    # A search that finds nothing says so; a row that cannot be read has no text at all.
+    far = (near.similarity[:, 0] < least) | ((near.rows[:, 0] < 0) & searched)
+    return _floored(near, texts, at, far, {name: values[at] for name, values in evidence.items()}, embedded)
 
 
 def _floored(
-    near: Neighbours, texts: NDArray[np.object_], at: tuple[NDArray[np.int64], NDArray[np.int64]], least: float,
-    evidence: dict[str, NDArray[Any]], embedded: Representation | None,
+    near: Neighbours, texts: NDArray[np.object_], at: tuple[NDArray[np.int64], NDArray[np.int64]],
+    far: NDArray[np.bool_], evidence: dict[str, NDArray[Any]], embedded: Representation | None,
 ) -> Told:  # fmt: skip
     """Say of rows whose nearest neighbour is not similar enough that nothing known is similar."""
     rows, score = near.rows[at].copy(), near.similarity[at].copy()
-    # A search that finds nothing says so; a row that cannot be read has no text at all.
-    far = (near.similarity[:, 0] < least) | ((near.rows[:, 0] < 0) & bool(evidence))
     if far.any():
         texts[far], rows[far], score[far] = NOTHING_SIMILAR, -1, near.similarity[far, 0]
         logger.info("nothing known is similar to %d of %d rows", int(far.sum()), len(far))

@@ -252,10 +252,17 @@ def _unshown(batch: Batch, candidates: Candidates, note: Mapping[str, Any]) -> N
     from "T cell"? A list of genes that stands alone is judged by its evidence as all labels are.
     """
     out, ontology, terms = np.zeros((len(batch), len(candidates)), dtype=bool), load_ontology(), candidates.terms
-    for at, label in enumerate(candidates if batch.evidence is not None and note.get("weight") else ()):
-        term, others = terms[at], [*terms[:at], *terms[at + 1 :]]
-        if label.genes and term and any(one and ontology.is_within(term, one) for one in others):
-            out[:, at] = batch.evidence([evidence_key(None, label.genes)])[:, 0] <= 0
+    if batch.evidence is None or not note.get("weight"):
+        return out
+    held = [
+        at
+        for at, (label, term) in enumerate(zip(candidates, terms, strict=True))
+        if label.genes and term
+        and any(one and ontology.is_within(term, one) for one in (*terms[:at], *terms[at + 1 :]))
+    ]  # fmt: skip
+    if held:
+        # One walk through the cells for all; of much data the sums lie on the disk.
+        out[:, held] = np.asarray(batch.evidence([evidence_key(None, candidates[at].genes) for at in held])) <= 0
     return out
 
 
