@@ -238,6 +238,20 @@ def test_command_line(adata: ad.AnnData, tmp_path: Path) -> None:
     assert (tmp_path / "probability_matrix.csv").is_file()
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_tables_are_not_written_into_the_input(adata: ad.AnnData, tmp_path: Path) -> None:
+    from typer.testing import CliRunner
+
+    source = tmp_path / "in.zarr"
+    adata.write_zarr(source)
+    before = sorted(source.rglob("*"))
+    for place in (source, source / "obs"):
+        done = CliRunner().invoke(app, ["export", str(source), "--to", "celltypist", "-o", str(place)])
+        assert done.exit_code == 1
+        assert "is the input, or lies in it" in done.stderr
+    assert sorted(source.rglob("*")) == before
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("cellxgene-schema") is None, reason="cellxgene-schema is not installed")
 def test_its_own_validator_finds_nothing(adata: ad.AnnData, tmp_path: Path) -> None:

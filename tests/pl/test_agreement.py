@@ -120,6 +120,12 @@ def test_heatmap_has_means_of_probabilities(labelled: AnnData) -> None:
     assert ax.images[0].get_array().shape == (5, 2)
 
 
+def test_heatmap_counts_the_cells_of_groups_that_are_numbers(labelled: AnnData) -> None:
+    labelled.obs["cluster"] = [0] * 14 + [1] * 6
+    ax = sb.pl.score_heatmap(labelled, groupby="cluster", show=False)
+    assert [one.get_text() for one in ax.get_yticklabels()] == ["0 (14)", "1 (6)"]
+
+
 @pytest.mark.parametrize("name", ["annotation_confusion", "audit", "confidence_calibration", "score_heatmap"])
 def test_fits_a_column_and_can_be_read(labelled: AnnData, name: str) -> None:
     figure = getattr(sb.pl, name)(labelled, return_fig=True)

@@ -49,10 +49,11 @@ def export(
     def work() -> None:
         from .. import get
         from ._files import read, write
-        from ._paths import check_paths, check_source
+        from ._paths import check_apart, check_paths, check_source
 
         if to is Form.celltypist:
             check_source(source)
+            check_apart(output, {"input": source}, "--output")
             tables = get.celltypist(read(source), key=key_added, path=output, force=force)
             if not quiet:
                 say(f"{len(tables['predicted_labels'])} cells written to {output}")

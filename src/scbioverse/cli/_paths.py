@@ -105,14 +105,20 @@ def check_table(
     """
     _refuse_nul(table)
     place = _writable_place(table, what, kinds)
-    for name, other in others.items():
-        if any(one == other or _same(one, other) for one in (place, *place.parents)):
-            raise InputError(f"{what} {table} is the {name}, or lies in it. Name another file.")
+    check_apart(table, others, what)
     kind = _kind(place)
     if kind not in ("file", "nothing"):
         raise InputError(f"{what} {table} is a {kind}, which is never replaced. Name another file.")
     _refuse_unless(force or kind == "nothing", table)
     return place
+
+
+def check_apart(target: Path, others: dict[str, Path], what: str) -> None:
+    """Refuse a place that is one of `others`, which are named, or lies in it."""
+    place = target.resolve()
+    for name, other in others.items():
+        if any(one == other or _same(one, other) for one in (place, *place.parents)):
+            raise InputError(f"{what} {target} is the {name}, or lies in it. Name another file.")
 
 
 def _refuse_nul(path: Path) -> None:
