@@ -35,6 +35,10 @@ _OURS = re.compile(r"\.scbioverse-\d+-[0-9a-f]{12}")
 NEW, OLD, LOCK, MOVES = ".new", ".old", ".lock", ".moves"
 
 
+class UnfinishedError(OSError):
+    """Something went wrong while files were renamed into their places; what is left to do is listed."""
+
+
 @contextmanager
 def written_whole(place: Path) -> Iterator[Path]:
     """Yield a path to write a file or a folder to; it is renamed to `place` at the end, removed after any error.
@@ -68,7 +72,13 @@ def moved_whole(place: Path) -> Iterator[tuple[Path, dict[str, str | None]]]:
     """Yield a folder to write to, and a dict to say what goes from there to where in the folder `place`.
 
     The dict has paths in `place` as keys, and paths in the folder as values, None for what is to be removed. The moves
-    are done in their order at the end, all of them or none, whenever the process ends; after an error none is.
+    are done in their order at the end, all of them or none, whenever the process ends; after an error before that none
+    is.
+
+    Raises
+    ------
+    UnfinishedError
+        The system refused one of the moves: some are done, and :func:`clear_leftovers` does the rest once it can.
     """
     clear_leftovers(place.parent)
     stem, lock = _locked_stem(place)
@@ -79,7 +89,10 @@ def moved_whole(place: Path) -> Iterator[tuple[Path, dict[str, str | None]]]:
         written = listed.with_name(listed.name + NEW)
         written.write_text(json.dumps(moves), encoding="utf-8")
         written.replace(listed)
-        _move(fresh, listed, place)
+        try:
+            _move(fresh, listed, place)
+        except OSError as error:
+            raise UnfinishedError(error.errno, error.strerror) from error
     finally:
         if not listed.exists():
             remove(fresh)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,12 @@ import zarr
 from typer.testing import CliRunner
 
 import scbioverse as sb
-from scbioverse._whole import clear_leftovers
 from scbioverse.cli import app
+from scbioverse.cli._files import read
 from scbioverse.cli._lazy import open_lazily
 from scbioverse.cli._output import Output
+from scbioverse.cli._run import listening
+from scbioverse.errors import InputError
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:zarr v3 autosharding", "ignore:Writing zarr v2", "ignore:Consolidated metadata is"
@@ -126,8 +129,7 @@ def test_a_store_has_all_results_or_none_wherever_the_process_ends(
                 ended = False
             except Killed:
                 pass
-        clear_leftovers(tmp_path)
-        found = ad.read_zarr(store)
+        found = read(store)  # as any command does, such as one that only asks
         records = found.uns.get("bioverse", {})
         held = {f"{key}_label" in found.obs, f"X_{key}" in found.obsm, f"annotate_{key}" in records}
         assert len(held) == 1, (point, found)
@@ -136,6 +138,55 @@ def test_a_store_has_all_results_or_none_wherever_the_process_ends(
             break
     assert point > 5
     assert not ended
+
+
+def embedded(store: Path, model_folder: Path) -> tuple[Output, ad.AnnData]:
+    out = Output(store, None, in_place=True, force=False)
+    adata = out.read()
+    sb.tl.embed(adata, model=model_folder)
+    return out, adata
+
+
+def test_a_move_that_is_refused_is_told_and_made_up_for(
+    store: Path, model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, adata = embedded(store, model_folder)
+    replace = Path.replace
+
+    def refused(self: Path, target: Path) -> Path:
+        if "uns" in Path(target).parts and ".new" not in str(target):
+            raise PermissionError(13, "Permission denied")
+        return replace(self, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", refused)
+        with pytest.raises(InputError, match="holds a part of the results: Permission denied"):
+            out.write(adata)
+        assert "embed" not in read(store).uns.get("bioverse", {})
+    found = read(store)
+    assert "embed" in found.uns["bioverse"]
+    assert "X_bioverse" in found.obsm
+    assert [one for one in tmp_path.iterdir() if one.name.startswith(".")] == []
+
+
+def test_a_signal_waits_until_all_is_in_its_place(
+    store: Path, model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, adata = embedded(store, model_folder)
+    replace = Path.replace
+
+    def interrupted(self: Path, target: Path) -> Path:
+        signal.raise_signal(signal.SIGINT)
+        return replace(self, target)
+
+    with monkeypatch.context() as patch, listening():
+        patch.setattr(Path, "replace", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            out.write(adata)
+    found = ad.read_zarr(store)
+    assert "embed" in found.uns["bioverse"]
+    assert "X_bioverse" in found.obsm
+    assert [one for one in tmp_path.iterdir() if one.name.startswith(".")] == []
 
 
 @pytest.mark.parametrize(("words", "said"), [((), "--output"), (("--in-place", "-o", "x.zarr"), "exclude each other")])

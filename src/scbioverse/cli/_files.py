@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._whole import check_room, written_whole
+from .._whole import UnfinishedError, check_room, clear_leftovers, written_whole
 from ..errors import InputError
 from ._in_place import write_in_place
 from ._lazy import n_bytes, open_lazily, stored, write_part
@@ -41,6 +41,8 @@ def read(source: Path, *, lazily: bool = False) -> AnnData:
     """
     import anndata as ad
 
+    if source.suffix == ".zarr":
+        clear_leftovers(source.resolve().parent)  # what a killed command has begun is finished before it is read
     try:
         adata = open_lazily(source) if lazily else None
         if adata is None:
@@ -69,11 +71,16 @@ def write(adata: AnnData, place: Path) -> None:
 
 
 def put(adata: AnnData, store: Path, before: Before) -> None:
-    """Put results into the store that `adata` was opened from; all or none."""
+    """Put results into the store that `adata` was opened from; all or none. A signal waits for the end of that."""
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), held_back():
             warnings.filterwarnings("ignore", message=_NEWS)
             write_in_place(adata, store, before)
+    except UnfinishedError as error:
+        raise InputError(
+            f"{store} holds a part of the results: {_first_line(error)}. The rest waits beside it, and is put there by "
+            "the next command that reads the store and may write to all of its folders."
+        ) from error
     except (OSError, ValueError, TypeError) as error:
         raise InputError(f"{store} cannot be written: {_first_line(error)}. It is as it was.") from error
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .._whole import clear_leftovers
 from ..errors import InputError
 from ._files import check_output_room, put, read, write
 from ._in_place import Before
@@ -50,8 +49,6 @@ class Output:
 
     def read(self) -> AnnData:
         """Open the input; an :class:`InputError` where it is damaged, or the output would not fit on the disk."""
-        if self._in_place:
-            clear_leftovers(self.place.parent)  # what a killed command has begun is finished before it is read
         adata = read(self.source, lazily=True)
         if self._in_place:
             self._before: Before | None = Before.of(adata)

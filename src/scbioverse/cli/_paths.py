@@ -86,7 +86,8 @@ def check_in_place(source: Path) -> Path:
     if source.suffix != ".zarr":
         raise InputError(f"--in-place is for .zarr; results of {source} go to another file: --output.")
     place = source.resolve()
-    for folder in (place, place / "obs", place.parent):
+    written = [one for one in (place / "obs", place / "obsm", place / "uns") if one.is_dir()]
+    for folder in (place, place.parent, *written):
         if not os.access(folder, os.W_OK):
             raise InputError(f"{folder} cannot be written to. Ask its owner, or name an --output.")
     return place
