@@ -137,6 +137,28 @@ def test_spread_and_correlation(asked, tables):
     assert not asked.answer("What is the correlation of LYZ?").computed
 
 
+def test_what_has_no_value_is_neither_first_nor_compared(adata):
+    lone = adata[adata.obs["leiden"] != "2"].copy()
+    lone.obs["leiden"] = ["lone", *lone.obs["leiden"].astype(str)[1:]]
+    lone.obs["measured"] = lone.obs["n_genes"].where(lone.obs["donor"] == "donor2")
+
+    def ask(question):
+        return sb.tl.ask(lone, question, groupby="leiden", model="none-is-loaded")
+
+    # One cell has no spread: it is said to have none, and is not the group with the highest.
+    spread = lone.obs.groupby("leiden")["n_genes"].std()
+    assert ask("Which cluster has the highest standard deviation of n_genes?").text.startswith(
+        f"leiden {spread.idxmax()}: the highest"
+    )
+    assert ask("What is the standard deviation of n_genes per cluster?").text.endswith("lone: no value.")
+    for question in ("Which of donor1 and donor2 has the highest mean measured?",
+                     "Is the mean measured higher in donor2 than in donor1?"):  # fmt: skip
+        answer = ask(question)
+        assert not answer.computed
+        assert "there is no value for donor1" in answer.text
+    assert ask("Compare the mean measured of donor1 and donor2").computed
+
+
 def test_a_group_is_known_by_its_letter_and_number(asked, tables):
     t, _ = tables
     answer = asked.answer("How many cells are in D1?")

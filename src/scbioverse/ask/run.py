@@ -41,6 +41,11 @@ class _Number:
     n: int
     of: int
 
+    @property
+    def known(self) -> bool:
+        """Whether it could be computed."""
+        return self.value == self.value
+
 
 def run(query: Query, rows: Rows, speech: Speech | None = None) -> Result | Refusal:
     """Run a query.
@@ -104,7 +109,7 @@ def _sets(query: Query, rows: Rows, speech: Speech) -> list[tuple[str, NDArray[n
 def _measure(query: Query, rows: Rows, speech: Speech) -> Result | Refusal:
     found = [number_of(query, rows, mask, name) for name, mask in _sets(query, rows, speech)]
     if query.by is not None and query.want != "count" and not query.against:
-        found = [one for one in found if one.of]
+        found = [one for one in found if one.of and (query.show == "value" or one.known)]
     if query.show in ("groups", "any"):
         found = [one for one in found if one.of or query.against]
     table = pd.DataFrame(
@@ -114,8 +119,12 @@ def _measure(query: Query, rows: Rows, speech: Speech) -> Result | Refusal:
         table = table.drop(columns="count").assign(fraction=table["n"] / table["n_in"].replace(0, np.nan))
     if query.of:
         table.insert(1, "field", " and ".join(query.of))
-    if not found or all(one.value != one.value for one in found):
+    if not any(one.known for one in found):
         return Refusal(text=f"{speech.what(query)}: there is no {rows.noun} of which that can be computed.")
+    lost = [one.name for one in found if not one.known]
+    if lost and query.by is None and query.against and query.show != "value":
+        named = listed([speech.name(one) for one in lost])
+        return Refusal(text=f"{speech.what(query)}: there is no value for {named}, so that nothing can be compared.")
     return Result(f"{_Told(query, rows, speech).text(found)}{speech.remarks(query, rows)}", table)
 
 
@@ -136,7 +145,8 @@ class _Told:
             return self.compared(found) if query.against else self.one(found[0])
         if query.against:
             return self.pairs(found)
-        order = sorted(found, key=lambda one: (-one.value if query.order == "most" else one.value, one.name))
+        sign = -1 if query.order == "most" else 1
+        order = sorted(found, key=lambda one: (not one.known, sign * one.value if one.known else 0.0, one.name))
         shown = {
             "groups": self.passing,
             "any": self.passing,
@@ -159,7 +169,7 @@ class _Told:
                 if one.of
                 else f"none ({noun}s of that kind: 0)"
             )
-        if one.value != one.value:
+        if not one.known:
             return "no value"
         field = "" if want == "correlation" else self.query.of[0]
         value = self.speech.value(field, one.value, exact=want not in ("min", "max", "sum"))
@@ -240,7 +250,11 @@ class _Told:
         """Name the groups in which one side has more than the other."""
         first, second = (self.speech.short(one) for one in self.query.against)
         sign = self.query.check[0] if self.query.check else ">"
-        pairs = [(a.name.removesuffix(f", {first}"), a, b) for a, b in zip(found[::2], found[1::2], strict=True)]
+        pairs = [
+            (a.name.removesuffix(f", {first}"), a, b)
+            for a, b in zip(found[::2], found[1::2], strict=True)
+            if a.known and b.known
+        ]
         fits = [(name, a, b) for name, a, b in pairs if self._more((a, b))]
         shown = [f"{self.speech.name(name)}: {self.number(a)} and {self.number(b)}" for name, a, b in fits[:_SHOWN]]
         more = f"{'more' if sign == '>' else 'less'} in {first} than in {second}"
