@@ -102,6 +102,9 @@ def test_and_or_not_against_pandas(pbmc: AnnData) -> None:
         "How many cells express exactly one of CD3D, CD8A and LYZ?": of_three == 1,
         "How many cells express at most one of CD3D, CD8A and LYZ?": of_three <= 1,
         "How many cells express none of CD3D, CD8A and LYZ?": of_three == 0,
+        "How many cells express more than 0 of CD3D, CD8A and LYZ?": of_three > 0,
+        "How many cells express more than two of CD3D, CD8A and LYZ?": of_three == 3,
+        "How many cells express fewer than two of CD3D, CD8A and LYZ?": of_three < 2,
         "How many NK cells lack CD3D?": nk & ~e["CD3D"],
         "How many cells that are not NK cells express NKG7?": ~nk & e["NKG7"],
         "How many CD3D+ CD8A- cells are there?": e["CD3D"] & ~e["CD8A"],
@@ -349,6 +352,10 @@ def test_places_are_of_both_sides_and_no_cell_is_in_two_groups(pbmc: AnnData) ->
     n = [int((one & (adata.obs["cell_type"] == name)).sum()) for name in ("B", "NK")]
     assert answer.evidence["n"].tolist() == n
     assert not ask(adata, "How many B cells in donor1 and NK cells in donor0?").computed
+    for said in ("at least five", "exactly four", "more than three", "at most 3", "at least 0"):
+        answer = ask(adata, f"How many cells express {said} of CD3D, CD8A and LYZ?")
+        assert not answer.computed, said
+        assert "the list has 3" in answer.text
 
 
 def test_non_goes_with_the_first_word_of_a_type_that_is_no_cell(pbmc: AnnData) -> None:

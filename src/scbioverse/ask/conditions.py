@@ -105,21 +105,22 @@ def prefixed(links: list[Link], _: Names) -> list[Link]:
         number = len(items) if said is None else said
     if not 2 <= len(items) <= _MOST_LISTED or (head.role == "BOTH" and held.value.op == "or"):
         return [joined(links, "MIXED", None)]
-    return [joined(links, "HAS", _of_list(items, sign, number))]
+    low = {">=": number, ">": number + 1, "=": number}.get(sign, 0)
+    high = {"<=": number, "<": number - 1, "=": number}.get(sign, len(items))
+    if sign == "!=" or low > len(items) or high < 0 or (low <= 0 and high >= len(items)):
+        return [replace(joined(links, "NONUMBER", None), note=str(len(items)))]
+    return [joined(links, "HAS", _of_list(items, low, high))]
 
 
-def _of_list(items: tuple[Any, ...], sign: str, number: int) -> Where:
-    """So many of some conditions hold."""
+def _of_list(items: tuple[Any, ...], low: int, high: int) -> Where:
+    """At least `low` and at most `high` of some conditions hold; not of any number."""
 
     def least(n: int) -> Where:
         ways = tuple(Where(op="and", parts=some) if n > 1 else some[0] for some in combinations(items, n))
         return Where(op="or", parts=ways) if len(ways) > 1 else ways[0]
 
-    if sign in ("<", "<="):
-        return least(number + (sign == "<=")).negated()
-    if sign == ">=" or number in (0, len(items)):
-        return least(max(number, 1)).negated() if number == 0 else least(number)
-    return least(number + 1) if sign == ">" else Where(op="and", parts=(least(number), least(number + 1).negated()))
+    parts = ([least(low)] if low > 0 else []) + ([least(high + 1).negated()] if high < len(items) else [])
+    return parts[0] if len(parts) == 1 else Where(op="and", parts=tuple(parts))
 
 
 def not_both(links: list[Link], _: Names) -> list[Link]:
@@ -127,7 +128,7 @@ def not_both(links: list[Link], _: Names) -> list[Link]:
     held = next(iter(pick(links, "HAS")))
     if held.value.op != "or" or len(held.items) != 2:
         return [joined(links, "MIXED", None)]
-    return [joined(links, "HAS", _of_list(held.items, "=", 1))]
+    return [joined(links, "HAS", _of_list(held.items, 1, 1))]
 
 
 def lack_both(links: list[Link], _: Names) -> list[Link]:

@@ -28,6 +28,7 @@ _TOLD = {
     "NOTYPES": "{said!r} is a cell type, but no column of these data says which type a cell is: run "
     "scbioverse.tl.annotate(adata) first.",
     "NOGROUP": "There is no group {said!r}: {note}.",
+    "NONUMBER": "{said!r} is true of all or of none whatever the data hold, since the list has {note}.",
     "MIXED": "{said!r} can be read in two ways (and, or, not): ask for each by itself.",
 }
 _SHOWN = 8
