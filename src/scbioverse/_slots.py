@@ -236,6 +236,7 @@ def write_results(
     records: Mapping[str, Mapping[str, Any]],
     drop: Iterable[str] = (),
     drop_obsm: Iterable[str] = (),
+    drop_records: Iterable[str] = (),
 ) -> None:
     """Fill slots, and say so in the log. What can fail is done before the first slot is touched.
 
@@ -249,8 +250,9 @@ def write_results(
         Values by slot, in the order to be written.
     records
         Fields by step.
-    drop, drop_obsm
-        Slots of `obs` and `obsm` that an earlier run left and this one has no values for; see :func:`left_by`.
+    drop, drop_obsm, drop_records
+        Slots of `obs` and `obsm`, and steps, that an earlier run left and this one has nothing for; see
+        :func:`left_by`.
 
     Raises
     ------
@@ -271,7 +273,8 @@ def write_results(
         for slot in left:
             if slot in table:
                 del table[slot]
-    adata.uns[UNS_ROOT] = {**records_of(adata), **texts}
+    gone = set(drop_records)
+    adata.uns[UNS_ROOT] = {step: text for step, text in records_of(adata).items() if step not in gone} | texts
     log_added(
         verb,
         [
@@ -280,6 +283,11 @@ def write_results(
             *(f"adata.uns[{UNS_ROOT!r}][{step!r}]" for step in texts),
         ],
     )
+
+
+def correction_step(label_key: str) -> str:
+    """Name of the record of what was corrected by hand in a column of labels."""
+    return "correct" if label_key == Slots().label else f"correct_{label_key}".replace("/", "|")
 
 
 def left_by(adata: AnnData, step: str, slots: Iterable[str], filled: Iterable[str]) -> list[str]:

@@ -108,6 +108,17 @@ def test_what_was_lifted_from_a_label_goes_with_it(adata: AnnData) -> None:
         assert who.adata().obs[name].isna().tolist() == rows.tolist()
 
 
+def test_the_caller_may_go_on_with_the_data(adata: AnnData) -> None:
+    page, before = Shown(adata), adata.obs.copy()
+    who = Visitor(page)
+    adata.obs["bioverse_confidence"] = np.float32(0)
+    adata.obs["more"] = 1
+    who.corrections.set(chosen(60, 0), "NK cell")
+    out = who.adata()
+    assert "more" not in out.obs
+    assert out.obs["bioverse_confidence"][1:].equals(before["bioverse_confidence"][1:])
+
+
 def test_visitors_do_not_see_one_another(shown: Shown) -> None:
     one, other = Visitor(shown), Visitor(shown)
     one.corrections.set(chosen(60, 0), "odd cell")

@@ -59,6 +59,28 @@ def assert_unchanged(adata: ad.AnnData, before: dict[str, Any]) -> None:
 # ------------------------------------------------------------------ what it writes
 
 
+def test_labels_set_by_hand_are_not_written_over(cells: ad.AnnData, tiny_model: BioVerse) -> None:
+    from scbioverse.app.shown import Shown
+    from scbioverse.app.visitor import Visitor
+
+    cells.obsm["X_umap"] = np.random.default_rng(0).normal(size=(cells.n_obs, 2))
+    who = Visitor(Shown(annotate(cells, tiny_model, rationale=None)))
+    who.corrections.set(np.arange(cells.n_obs) < 2, "odd cell")
+    corrected = who.adata().copy()
+    before = frozen(corrected)
+    with pytest.raises(InputError, match="set by hand, in 2 rows"):
+        annotate(corrected, tiny_model, rationale=None)
+    assert_unchanged(corrected, before)
+    again = annotate(corrected, tiny_model, rationale=None, key_added="again")
+    assert again.obs["bioverse_label"].tolist()[:2] == ["odd cell"] * 2
+    assert again.obs["bioverse_label_corrected"].sum() == 2
+    # Given up, nothing of them is left to be taken for what is there now.
+    del corrected.obs["bioverse_label_corrected"]
+    found = annotate(corrected, tiny_model, rationale=None)
+    assert "bioverse_label_before" not in found.obs
+    assert "correct" not in found.uns["bioverse"]
+
+
 def test_slots(cells: ad.AnnData, tiny_model: BioVerse) -> None:
     assert sb.tl.annotate(cells, model=tiny_model, labels=TYPES) is None
     label, confidence, rationale, cl_id = (cells.obs[slot] for slot in OBS)

@@ -6,11 +6,12 @@ import threading
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
+import anndata as ad
 import numpy as np
 import pandas as pd
 
 from .._logging import logger
-from .._slots import Slots, anndata_of, own_copy, read_record, records_of
+from .._slots import Slots, anndata_of, correction_step, own_copy, read_record, records_of
 from ..errors import BioverseError, InputError, MissingKeyError
 from ..io import Cells
 from ..io.columns import obs_column
@@ -77,8 +78,9 @@ class Shown:
         title: str = "",
     ) -> None:
         adata = anndata_of(adata)
-        # Of a view, or of a file, every look at the matrix would be a copy.
-        self.adata = own_copy(adata) if adata.isbacked or adata.is_view else adata
+        # Of a view, or of a file, every look at the matrix would be a copy. Else its tables are copied: the caller may
+        # go on with the data while the page is open.
+        self.adata = own_copy(adata) if adata.isbacked or adata.is_view else light_copy(adata)
         self.slots = Slots(key_added)
         self.own = label_key is None or label_key == self.slots.label
         self.label_key = self.slots.label if label_key is None else label_key
@@ -99,7 +101,7 @@ class Shown:
     @property
     def step(self) -> str:
         """Name of the record of corrections in `uns["bioverse"]`."""
-        return "correct" if self.label_key == "bioverse_label" else f"correct_{self.label_key}".replace("/", "|")
+        return correction_step(self.label_key)
 
     def _earlier(self) -> list[dict[str, Any]]:
         """Return the corrections of an earlier visit to this file; columns of the user's are in nobody's way."""
@@ -253,3 +255,22 @@ def _genes_of(cells: Cells) -> dict[str, int]:
 
 def _totals(cells: Cells) -> NDArray[np.float64]:
     return np.concatenate([np.asarray(block.sum(axis=1), np.float64).ravel() for _, block in cells.blocks()])
+
+
+def light_copy(adata: AnnData) -> AnnData:
+    """Return an AnnData with tables of its own and the matrices of another."""
+    raw = adata.raw
+    light = ad.AnnData(
+        X=adata.X,
+        obs=adata.obs.copy(),
+        var=adata.var.copy(),
+        uns=dict(adata.uns),
+        obsm=dict(adata.obsm),
+        varm=dict(adata.varm),
+        layers=dict(adata.layers),
+        obsp=dict(adata.obsp),
+        varp=dict(adata.varp),
+    )
+    if raw is not None:
+        light._raw = ad.Raw(light, X=raw.X, var=raw.var.copy(), varm=dict(raw.varm))
+    return light

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-import anndata as ad
 import numpy as np
 import pandas as pd
 
@@ -13,6 +12,7 @@ from .._slots import write_record
 from ..errors import InputError
 from ..tl._chat import Chat
 from .corrections import Corrections
+from .shown import light_copy
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,7 +45,7 @@ class Visitor:
         self.corrections = Corrections(shown.labels)
         # Who reads the tables holds the second, which is taken before the first where both are.
         self.lock, self._reading = threading.RLock(), threading.RLock()
-        self._adata = _light_copy(shown.adata)
+        self._adata = light_copy(shown.adata)
         if shown.made:  # so that it need not be made again when the file is opened
             self._adata.obsm[shown.made] = shown.points
         self._seen, self._saved = -1, 0
@@ -138,22 +138,3 @@ class Visitor:
     def unsaved(self) -> bool:
         """Whether labels were changed since the file was taken last."""
         return self.corrections.edits != self._saved
-
-
-def _light_copy(adata: AnnData) -> AnnData:
-    """Return an AnnData with tables of its own and the matrices of another."""
-    raw = adata.raw
-    light = ad.AnnData(
-        X=adata.X,
-        obs=adata.obs.copy(),
-        var=adata.var.copy(),
-        uns=dict(adata.uns),
-        obsm=dict(adata.obsm),
-        varm=dict(adata.varm),
-        layers=dict(adata.layers),
-        obsp=dict(adata.obsp),
-        varp=dict(adata.varp),
-    )
-    if raw is not None:
-        light._raw = ad.Raw(light, X=raw.X, var=raw.var.copy(), varm=dict(raw.varm))
-    return light

@@ -44,8 +44,8 @@ def widget(
 
     Returns
     -------
-    A widget (anywidget). Its method `annotated()` returns the data with the labels as they are now, an AnnData that
-    shares the matrices of `adata`.
+    A widget (anywidget). Its method `annotated()` returns a copy of `adata`, as it was when the page was made, with the
+    labels as they are now.
 
     Raises
     ------

@@ -11,7 +11,19 @@ import pandas as pd
 from .._logging import logger
 from .._random import Rng, as_seed
 from .._shown import shown_name
-from .._slots import Slots, check_target, columns_of, is_mudata, left_by, on_part, own_copy, write_results
+from .._slots import (
+    Slots,
+    check_target,
+    columns_of,
+    correction_step,
+    is_mudata,
+    left_by,
+    on_part,
+    own_copy,
+    records_of,
+    write_results,
+)
+from ..errors import InputError
 from ..explain.reasons import reasons
 from ..explain.wording import Wording
 from ..io import Cells
@@ -142,6 +154,7 @@ def annotate(
         return on_part(annotate, locals())
     check_target(adata)
     slots, seed = Slots(key_added), as_seed(rng)
+    _check_corrections(adata, slots)
     rationale = None if rationale is False else rationale
     options = Options(
         labels, method, modality, groupby, level, sample_key, within, unknown_threshold, parents, markers, n_neighbors,
@@ -211,9 +224,26 @@ def annotate(
         obsm[slots.aligned] = batch.coordinates
     # What an earlier run left under these names would be taken for this one's.
     left = left_by(adata, slots.step("annotate"), (slots.elsewhere, slots.text, slots.group), in_obs)
-    write_results(target, "annotate", obs=in_obs, obsm=obsm, records=embedded.records | records, drop=left)
+    corrections = correction_step(slots.label)
+    left += left_by(adata, corrections, (f"{slots.label}_before", f"{slots.label}_corrected"), in_obs)
+    write_results(
+        target, "annotate", obs=in_obs, obsm=obsm, records=embedded.records | records, drop=left,
+        drop_records=[corrections],
+    )  # fmt: skip
     _log_counts(in_obs[slots.label])
     return target if copy else None
+
+
+def _check_corrections(adata: AnnData, slots: Slots) -> None:
+    """Refuse to write over labels that were set by hand on the page of :func:`scbioverse.serve`."""
+    column = f"{slots.label}_corrected"
+    if correction_step(slots.label) in records_of(adata) and column in adata.obs:
+        n = int((adata.obs[column] == True).sum())  # noqa: E712  missing values are not
+        if n:
+            raise InputError(
+                f"adata.obs[{slots.label!r}] holds labels that were set by hand, in {n} rows, which would be lost. "
+                f"Pass another key_added=, or give them up: del adata.obs[{column!r}]."
+            )
 
 
 def _named(options: Options, model: BioVerse) -> Candidates | None:
