@@ -19,6 +19,7 @@ from accelerate import PartialState
 from scbioverse.encoders import PrecomputedEncoder
 from scbioverse.models import BioVerse
 from scbioverse.train import AutoregressiveTask, CandidateSet, ContrastiveTask, LabelSampler, MixedTask, fit
+from scbioverse.train.processes import add_up
 
 place, llm, n = sys.argv[1], sys.argv[2], int(sys.argv[3])
 torch.set_num_threads(1)
@@ -36,6 +37,8 @@ for kind, task in (("contrastive", tasks[0][0]), ("mixed", MixedTask(tasks))):
     history = fit(task, LabelSampler(values, labels, names, batch_size=15), steps=3, lr=3e-3, progress=False)
     out[kind] = {"loss": history["loss"].tolist(), "grad_norm": history["grad_norm"].tolist(),
                  "weights": torch.cat([p.detach().flatten() for _, p in task.named_parameters()]).tolist()}
+# A batch with fewer parts than processes leaves some without values.
+out["idle"] = add_up([], {"loss": 2.0} if state is None or state.process_index == 0 else {})
 open(f"{place}/{n}-{0 if state is None else state.process_index}.json", "w").write(json.dumps(out))
 """
 
@@ -62,3 +65,4 @@ def test_contrastive_and_other_losses(tiny_llm: Path, tmp_path: Path) -> None:
             np.testing.assert_allclose(first[kind][name], one[kind][name], rtol=1e-5, atol=1e-5)
             np.testing.assert_allclose(second[kind][name], first[kind][name], rtol=0, atol=1e-7)
         assert np.ptp(one[kind]["loss"]) > 1e-4
+    assert [found["idle"] for found in (one, first, second)] == [{"loss": 2.0}] * 3

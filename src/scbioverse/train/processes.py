@@ -48,12 +48,18 @@ def shared_out(compute: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
 
 def add_up(params: Iterable[nn.Parameter], values: Mapping[str, float]) -> dict[str, float]:
     """Add up gradients, and a step's values, over all processes; each is left with the sums."""
-    if place()[1] == 1:
+    n_processes, device = place()[1], torch.device("cpu")
+    if n_processes == 1:
         return dict(values)
     for param in params:
         if param.grad is None:
             param.grad = torch.zeros_like(param)
         distributed.all_reduce(param.grad)
-    summed = torch.tensor([values[name] for name in sorted(values)], dtype=torch.float64)
+        device = param.device
+    # Where a batch has fewer parts than there are processes, some have no values.
+    held: list[list[str]] = [[]] * n_processes
+    distributed.all_gather_object(held, list(values))
+    names = sorted({name for some in held for name in some})
+    summed = torch.tensor([values.get(name, 0.0) for name in names], dtype=torch.float64, device=device)
     distributed.all_reduce(summed)
-    return dict(zip(sorted(values), summed.tolist(), strict=True))
+    return dict(zip(names, summed.tolist(), strict=True))
