@@ -130,6 +130,29 @@ def test_look_select_ask_correct_undo_download_reopen(page: Any, serve: Serve, t
     chosen(page, n[names[3]], 2700)
 
 
+def test_a_correction_during_a_download_is_still_to_be_saved(page: Any, serve: Serve) -> None:
+    adata, held = apart(300), list[Any]()
+    n = adata.obs["bioverse_label"].value_counts()
+    opened(page, serve(adata))
+    page.route("**/download", lambda route: held.append(route))
+    download, due = page.get_by_role("button", name="Download"), page.locator(".sb-due")
+    for label, number in (("odd cell", 1), ("odder cell", 2)):
+        page.get_by_role("button", name="B cell" if number == 1 else "NK cell").click()
+        if number == 2:
+            download.click()
+        page.get_by_label("New label").fill(label)
+        page.get_by_role("button", name="Set label").click()
+        page.get_by_text(f"{n['B cell'] + (number - 1) * n['NK cell']} corrected").wait_for()
+    with page.expect_download():
+        held[0].continue_()
+    page.wait_for_function("!document.querySelector('[data-at=save]').disabled")
+    assert due.count() == 1
+    page.unroute("**/download")
+    with page.expect_download():
+        download.click()
+    due.wait_for(state="detached")
+
+
 def test_everything_by_keys(page: Any, serve: Serve) -> None:
     adata = apart(300)
     n = adata.obs["bioverse_label"].value_counts()

@@ -149,9 +149,8 @@ def _reason(adata: AnnData, slots: Slots, mine: np.ndarray) -> str:
 def _alternatives(scores: pd.DataFrame | None, mine: np.ndarray, name: str) -> list[dict[str, Any]]:
     if scores is None or not mine.any():
         return []
-    mean = pd.Series(np.exp(scores.to_numpy(np.float64)[mine]).mean(axis=0), index=scores.columns).drop(
-        name, errors="ignore"
-    )
+    chances = np.exp(scores.to_numpy()[mine].astype(np.float64))  # of these rows alone: it is done for every label
+    mean = pd.Series(chances.mean(axis=0), index=scores.columns).drop(name, errors="ignore")
     best = mean[mean >= _LEAST].sort_values(ascending=False).head(_ALTERNATIVES)
     return [{"name": shown_name(str(other)), "probability": round(float(p), 4)} for other, p in best.items()]
 

@@ -371,13 +371,13 @@ class Page {
   }
 
   async #download() {
-    const { at } = this;
+    const { at, state } = this;
     at.save.disabled = true;
     this.#busy(1);
     try {
       await this.save();
-      this.state.unsaved = false;
-      at.save.classList.remove("sb-due");
+      state.unsaved = false; // what was corrected meanwhile, in another state, may not be in the file
+      at.save.classList.toggle("sb-due", this.state.unsaved);
     } catch (error) {
       at.error.textContent = error.message;
       at.error.hidden = false;
