@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 import scbioverse as sb
+from scbioverse.ask import Query, Where
 from scbioverse.ask.read import Grammar
 from scbioverse.tl._ask import asked_rows
 
@@ -157,6 +158,18 @@ def test_what_has_no_value_is_neither_first_nor_compared(adata):
         assert not answer.computed
         assert "there is no value for donor1" in answer.text
     assert ask("Compare the mean measured of donor1 and donor2").computed
+
+
+def test_what_there_is_none_of_is_said(asked):
+    for question in ("List the 0 B cells with the highest n_genes", "List the 90th cell by n_genes of B cells"):
+        assert not asked.answer(question).computed
+    n = "no number 2 by n_genes: 1 have a value"
+    lone = Query(
+        want="list", where=Where(op="is", field="row", values=("c3",)), of=("obs:n_genes",), show="rank", nth=2
+    )
+    assert n in asked.answer(lone).text
+    none = asked.answer("What is the ratio of B cells to platelets?")
+    assert "inf" not in none.text
 
 
 def test_a_group_is_known_by_its_letter_and_number(asked, tables):

@@ -173,7 +173,10 @@ def _order(plain: dict[str, Any], parts: Parts, filled: dict[str, Any]) -> None:
             plain["show"] = "rank"
         plain["order"] = one.value[1] if one.role == "TOPM" else _ENDS.get(one.role, one.value)
     for name, key in (("ord", "nth"), ("n", "top")):
-        plain |= {key: int(parts[name][0].value)} if parts.get(name) else {}
+        if parts.get(name):
+            number = float(parts[name][0].value)
+            need(number >= 1 and number % 1 == 0)  # "the 0 heaviest"
+            plain[key] = int(number)
     for name in {"more", "mm"} & set(parts):
         link = parts[name][0]
         more = link.role == "MORE" if name == "more" else link.value[1] == "most"

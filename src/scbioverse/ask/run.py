@@ -233,8 +233,8 @@ class _Told:
             best = listed([self.speech.name(one.name) for one in found if one.value == self.pick(values)])
             return f"{best}: the {'highest' if query.order == 'most' else 'lowest'} in {self.lowered}: {said}."
         if query.show == "ratio":
-            ratio = values[0] / values[1] if values[1] else float("inf")
-            return f"Ratio of {first.name} to {others[0].name} ({self.lowered}): {ratio:.4g}. {said}."
+            ratio = f"{values[0] / values[1]:.4g}" if values[1] else "none, since the second is 0"
+            return f"Ratio of {first.name} to {others[0].name} ({self.lowered}): {ratio}. {said}."
         if query.show == "difference":
             first, second = found[::-1] if query.order == "least" else found
             gap = self.speech.gap(query, first.value - second.value)

@@ -98,6 +98,10 @@ def listing(query: Query, rows: Rows, speech: Speech) -> Result | Refusal:
         if not order.size:
             return Refusal(text=f"There is no {rows.noun} of which {speech.field(query.of[0])} can be computed.")
         at, top = (query.nth or 1) - 1, query.top or (1 if query.nth else _LEADING)
+        if at >= order.size:
+            return Refusal(
+                text=f"There is no number {at + 1} by {speech.field(query.of[0])}: {order.size:,} have a value."
+            )
         chosen = slice(at, at + top)
         said = [
             f"{rows.labels[row]} ({speech.value(query.of[0], value)})"

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-# Similarity below which a known molecule says nothing of another. Fitted on 2,972 real training captions, each with the
-# others as reference: of the roles and classes that the nearest molecule has, less than one in four holds below. Of
-# Tanimoto similarity, and of the mean over views. `python -m benchmarks.modalities` shows the same on the test.
+# Similarity below which a known molecule says nothing of another: of the roles and classes that the nearest has, fewer
+# than one in four hold below. Looked up on real training captions, each with the others as reference, by Tanimoto
+# similarity and by the mean over views; `python -m benchmarks.modalities` shows the same on the test.
 FLOOR = 0.45
 # How much faster than similarity a neighbour's weight grows, where shares are probabilities.
 POWER = 4.0
