@@ -165,6 +165,14 @@ def test_cellxgene_refuses(adata: ad.AnnData, options: dict[str, Any], said: str
         exported(adata, **options)
 
 
+def test_cellxgene_tells_genes_of_raw_by_names_that_do_not_repeat(adata: ad.AnnData) -> None:
+    adata.raw = adata.copy()
+    adata.X = adata.X.log1p()
+    adata.var_names = ["CD3E", "CD3E", *adata.var_names[2:]]
+    with pytest.raises(InputError, match="names of genes repeat"):
+        exported(adata)
+
+
 def test_cellxgene_needs_counts_cells_and_labels(adata: ad.AnnData) -> None:
     empty = adata.copy()
     empty.X[0] = 0

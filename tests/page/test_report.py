@@ -82,6 +82,14 @@ def test_names_found_for_groups_that_were_given_are_not_said_to_be_of_found_grou
     assert ["groups of alike cells were found" in html for html in said] == [True, False]
 
 
+@pytest.mark.parametrize(("parents", "said"), [(None, "called"), ([], "replaced by a parent term or called")])
+def test_what_became_of_unsure_labels(annotated: AnnData, tmp_path: Path, parents: Any, said: str) -> None:
+    record = {**sb.get.records(annotated)["annotate"], "unknown_threshold": 0.4, "parents": parents}
+    write_record(annotated, "annotate", **record)
+    html = sb.report(annotated, tmp_path / "report.html").read_text()
+    assert f"Labels with a confidence below 0.4 were {said} unknown." in html
+
+
 def test_counts_are_of_all_cells_where_a_sample_is_drawn(
     annotated: AnnData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -283,6 +283,8 @@ def _final(adata: AnnData, source: str, kept: NDArray[np.int64]) -> tuple[Any, N
         return None
     if source != "raw":
         return whole[:, kept], np.zeros(len(kept), dtype=bool)
+    if not adata.var_names.is_unique:
+        raise InputError("names of genes repeat; make them unique first: adata.var_names_make_unique().")
     at = adata.var_names.get_indexer(adata.raw.var_names[kept])
     held = np.flatnonzero(at >= 0)
     place = sparse.csr_matrix(

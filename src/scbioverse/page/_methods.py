@@ -90,7 +90,8 @@ def methods_text(adata: AnnData, slots: Slots, axis_name: str = "") -> tuple[str
         cited.append("propagation")
     threshold = record.get("unknown_threshold")
     if threshold:
-        said.append(f"Labels with a confidence below {threshold} were replaced by a parent term or called unknown.")
+        instead = "called unknown" if record.get("parents") is None else "replaced by a parent term or called unknown"
+        said.append(f"Labels with a confidence below {threshold} were {instead}.")
     if record.get("rationale"):
         said.append(
             "Each gene that a reason names passed a one-sided Mann-Whitney test on these cells; those for which the "
