@@ -19,7 +19,7 @@ from scbioverse.cli._files import read
 from scbioverse.cli._lazy import open_lazily
 from scbioverse.cli._output import Output
 from scbioverse.cli._run import listening
-from scbioverse.errors import InputError
+from scbioverse.errors import InputError, MismatchError
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:zarr v3 autosharding", "ignore:Writing zarr v2", "ignore:Consolidated metadata is"
@@ -145,6 +145,24 @@ def embedded(store: Path, model_folder: Path) -> tuple[Output, ad.AnnData]:
     adata = out.read()
     sb.tl.embed(adata, model=model_folder)
     return out, adata
+
+
+def test_a_store_that_was_changed_meanwhile(store: Path, model_folder: Path) -> None:
+    out, adata = embedded(store, model_folder)
+    whole = ad.read_zarr(store)
+    whole.obs["more"] = np.arange(whole.n_obs)
+    whole.write_zarr(store)
+    out.write(adata)
+    found = ad.read_zarr(store)
+    assert found.obs["more"].tolist() == list(range(whole.n_obs))
+    assert "X_bioverse" in found.obsm
+    # Other rows: the results would stand in the wrong ones.
+    out, adata = embedded(store, model_folder)
+    whole[::-1].copy().write_zarr(store)
+    before = files(store)
+    with pytest.raises(MismatchError, match="other rows than when it was read"):
+        out.write(adata)
+    assert files(store) == before
 
 
 def test_a_move_that_is_refused_is_told_and_made_up_for(

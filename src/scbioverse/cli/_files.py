@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._whole import UnfinishedError, check_room, clear_leftovers, written_whole
-from ..errors import InputError
+from ..errors import InputError, MismatchError
 from ._in_place import write_in_place
 from ._lazy import n_bytes, open_lazily, stored, write_part
 from ._run import held_back, was_asked
@@ -76,12 +76,14 @@ def put(adata: AnnData, store: Path, before: Before) -> None:
         with warnings.catch_warnings(), held_back():
             warnings.filterwarnings("ignore", message=_NEWS)
             write_in_place(adata, store, before)
+    except MismatchError:
+        raise
     except UnfinishedError as error:
         raise InputError(
             f"{store} holds a part of the results: {_first_line(error)}. The rest waits beside it, and is put there by "
             "the next command that reads the store and may write to all of its folders."
         ) from error
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, KeyError, ValueError, TypeError) as error:
         raise InputError(f"{store} cannot be written: {_first_line(error)}. It is as it was.") from error
 
 

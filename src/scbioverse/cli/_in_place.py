@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._slots import UNS_ROOT
 from .._whole import moved_whole
+from ..errors import MismatchError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,11 +59,25 @@ def write_in_place(adata: AnnData, store: Path, before: Before) -> None:
         The folder; locked by nobody: two commands that write to it at once are not told of each other.
     before
         What was there before.
+
+    Raises
+    ------
+    MismatchError
+        The store has other rows by now, or in another order.
     """
     import zarr
-    from anndata.io import write_elem
+    from anndata.io import read_elem, write_elem
 
     old = zarr.open_group(store, mode="r")
+    table = old["obs"]
+    rows = read_elem(table[table.attrs["_index"]])
+    if list(map(str, rows)) != list(map(str, adata.obs_names)):
+        raise MismatchError(
+            f"{store} has other rows than when it was read, or in another order ({len(rows)} now, {adata.n_obs} then), "
+            "so that the results are not of these. It was left as it is now; run the same again."
+        )
+    # Columns that others put there meanwhile stay.
+    added = [name for name in table.attrs["column-order"] if name not in before.obs and name not in adata.obs]
     version, was_consolidated = old.metadata.zarr_format, old.metadata.consolidated_metadata is not None
     meta = {2: [".zattrs"], 3: ["zarr.json"]}[version]
     with moved_whole(store) as (fresh, moves):
@@ -85,7 +100,7 @@ def write_in_place(adata: AnnData, store: Path, before: Before) -> None:
                 moves[f"obsm/{name}"] = f"obsm/{name}"
         write_elem(root, "records", dict(adata.uns[UNS_ROOT]))
         # The order of the columns is in the attributes of their group; it comes after what it names.
-        obs.attrs.update({**dict(old["obs"].attrs), "column-order": [str(name) for name in adata.obs.columns]})
+        obs.attrs.update({**dict(table.attrs), "column-order": [*map(str, adata.obs.columns), *added]})
         for file in meta:
             moves[f"obs/{file}"] = f"obs/{file}"
         if "uns" not in old:
