@@ -136,4 +136,5 @@ def _held(name: str, job: Callable[..., Any]) -> Any:
 def _call(name: str, *given: Any) -> Any:
     from distributed import get_worker
 
-    return get_worker().plugins[name].job(*given)
+    held: Any = get_worker().plugins[name]
+    return held.job(*given)

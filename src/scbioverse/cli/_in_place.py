@@ -68,7 +68,7 @@ def write_in_place(adata: AnnData, store: Path, before: Before) -> None:
     import zarr
     from anndata.io import read_elem, write_elem
 
-    old = zarr.open_group(store, mode="r")
+    old: Any = zarr.open_group(store, mode="r")
     table = old["obs"]
     rows = read_elem(table[table.attrs["_index"]])
     if list(map(str, rows)) != list(map(str, adata.obs_names)):

@@ -43,7 +43,8 @@ class Output:
                 if output is None
                 else "--output and --in-place exclude each other: results go to one place."
             )
-        self.source, self._before = source, None
+        self.source = source
+        self._before: Before | None = None
         self.place = check_in_place(source) if output is None else check_paths(source, output, force=force)
         self._in_place = in_place
 
@@ -51,7 +52,7 @@ class Output:
         """Open the input; an :class:`InputError` where it is damaged, or the output would not fit on the disk."""
         adata = read(self.source, lazily=True)
         if self._in_place:
-            self._before: Before | None = Before.of(adata)
+            self._before = Before.of(adata)
         else:
             check_output_room(adata, self.place)
         return adata

@@ -110,7 +110,8 @@ class BlockJob:
             held |= {f"sums{i}": one for i, one in enumerate(sums)}
             self.parts.put(key, held)
         sums = [held[f"sums{i}"] for i in range(len(held) - 2)]
-        return Done(seen, held["values"], *map(int, held["bad_empty"]), sums, doubtful)
+        bad, empty = map(int, held["bad_empty"])
+        return Done(seen, held["values"], bad, empty, sums, doubtful)
 
     def _doubtful(self, start: int, block: sp.csr_array) -> Doubtful | None:
         if not self.contested.size:

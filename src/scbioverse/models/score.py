@@ -140,9 +140,10 @@ class ScoreJob:
         if not hasattr(self, "_memory"):
             self.prepare()
         forward = partial(self.loaded().forward, modality=self.modality, candidates=self.candidates)
+        prune = None if self.prune == "auto" else self.prune  # prepared, it is never "auto"
         with torch.inference_mode():
             found = self._memory.run(
-                lambda size: forward(block, partial(score_labels, trie=self._trie, batch_size=size, prune=self.prune))
+                lambda size: forward(block, partial(score_labels, trie=self._trie, batch_size=size, prune=prune))
             )
         if self.parts is not None:
             self.parts.put(key, {"log_probs": found})

@@ -298,8 +298,9 @@ def _record(options: Options, model: BioVerse, scores: Scores, calls: Calls) -> 
     pooled = config.calibration["cascade"] if options.method == "cascade" and not options.ontology else None
     columns = columns_of(candidates.names)
     proposed = [{"proposed": names} for names in scores.proposed or ()] or [{}] * len(calls.groups)
-    alone = scores.found is not None and options.groupby is None
-    found = groups_found(scores.found, scores.told or [], calls) if alone else []
+    found = []
+    if scores.found is not None and options.groupby is None:
+        found = groups_found(scores.found, scores.told or [], calls)
     return {
         "model": model.name,
         "fingerprint": model.fingerprint(),
