@@ -160,6 +160,20 @@ def test_what_has_no_value_is_neither_first_nor_compared(adata):
     assert ask("Compare the mean measured of donor1 and donor2").computed
 
 
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        ("What is the correlation of LYZ and NKG7?", "And n_genes?"),
+        ("What is the correlation of LYZ and NKG7?", "And the mean?"),
+        ("What is the ratio of B cells to T cells?", "And per donor?"),
+    ],
+)
+def test_a_follow_up_that_makes_no_number_is_refused(adata, first, then):
+    talk = sb.Chat(adata, model="none-is-loaded", groupby="leiden")
+    assert talk.ask(first).computed
+    assert not talk.ask(then).computed
+
+
 def test_what_there_is_none_of_is_said(asked):
     for question in ("List the 0 B cells with the highest n_genes", "List the 90th cell by n_genes of B cells"):
         assert not asked.answer(question).computed

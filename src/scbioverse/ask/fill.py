@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .query import FLIPPED, MEASURES, Query, Where, both
+from .query import FIELDS, FLIPPED, MEASURES, Query, Where, both
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -232,7 +232,7 @@ def _check(query: Query, parts: Parts, names: Names) -> None:
     held, rank = query.where, query.show == "rank"
     need(possible(held, names))
     if query.want in MEASURES:
-        need(len(query.of) == {"count": 0, "fraction": 0, "correlation": 2}.get(query.want, 1))
+        need(len(query.of) == FIELDS.get(query.want, 1))
     need(not (rank and query.want == "fraction" and held is not None and held.op == "not"))
     if rank and query.by and query.want == "count" and f"obs:{query.by}" in about(held):
         # No group that was left out can be called the least: "the least common type among T cells".

@@ -15,6 +15,7 @@ Want = Literal[
 ]  # fmt: skip
 # Numbers of a set of rows; all else is a list or a text.
 MEASURES = frozenset(["count", "fraction", "mean", "median", "std", "min", "max", "sum", "correlation"])
+FIELDS = {"count": 0, "fraction": 0, "correlation": 2}  # of which they are; of others one
 FLIPPED: dict[str, Sign] = {"<": ">=", "<=": ">", "=": "!=", "!=": "=", ">=": "<", ">": "<="}
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from . import genes, tables
 from .cells import LEAST_FRACTION
-from .query import MEASURES, Query, Refusal
+from .query import FIELDS, MEASURES, Query, Refusal
 from .result import COMPARE, Result
 from .say import Speech, percent
 from .values import listed
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _MOST = 0.5  # cells of which what holds is said of all
 _SHOWN = 40
+_FIELDS_SAID = ("no field", "one field", "two fields")
 # Of the values of one or two fields, (n_fields, n_rows).
 _STATISTICS: dict[str, Callable[[Any], Any]] = {
     "mean": np.mean, "median": np.median, "min": np.min, "max": np.max, "sum": np.sum,
@@ -66,6 +67,11 @@ def run(query: Query, rows: Rows, speech: Speech | None = None) -> Result | Refu
     """
     speech = speech or Speech(rows)
     if query.want in MEASURES:
+        n = FIELDS.get(query.want, 1)
+        if len(query.of) != n:
+            return Refusal(text=f"{speech.what(query)}: this needs {_FIELDS_SAID[n]}, and {len(query.of)} are named.")
+        if query.by is not None and query.against and (query.show not in ("groups", "any") or len(query.against) != 2):
+            return Refusal(text="Ask for numbers by group, or for the two that are compared: not for both at once.")
         return _measure(query, rows, speech)
     known: dict[str, Callable[[Query, Any, Speech], Result | Refusal]] = {
         "groups": tables.groups, "list": tables.listing, "value": tables.values,
