@@ -118,8 +118,8 @@ def _parse(text: str, salts: Salts, uncharger: Any) -> Molecule:
             mol, left_out, mixture = _cut(mol, parts, salts)
         if uncharger is not None:
             mol = uncharger.uncharge(mol)
-        behind = text.split(None, 1)[1:]
-        return Molecule(mol, Chem.MolToSmiles(mol), len(parts), "", left_out, *behind or [""], mixture)
+        behind = "".join(text.split(None, 1)[1:])
+        return Molecule(mol, Chem.MolToSmiles(mol), len(parts), "", left_out, behind, mixture)
     # What rdkit raises in place of returning None differs by version and by what is odd.
     except (RuntimeError, ValueError, OverflowError) as error:
         return Molecule(None, "", 0, f"rdkit cannot read it: {_first_line(error)}")

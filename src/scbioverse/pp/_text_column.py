@@ -98,7 +98,7 @@ def join_report(table: pd.DataFrame, report: pd.DataFrame, key: str, own: str, t
             f"the table has a column {own!r} beside the one to read, {key!r}, which would take its name: rename one, "
             f"table.rename(columns={{{own!r}: {own + '_given'!r}}})."
         )
-    clash = [one for one in report if one in table and one != key and list(table[one]) != list(report[one])]
+    clash = [one for one in map(str, report) if one in table and one != key and list(table[one]) != list(report[one])]
     if clash:
         warn(
             f"the table has columns of its own called {', '.join(clash)}: they are kept, and what was found out now is "

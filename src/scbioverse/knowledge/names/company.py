@@ -170,8 +170,10 @@ class _Company:
         """Read "Neu-mat" by "Neu": what all parts that are known here say together, if they do not disagree."""
         parts = [part for part in re.split(r"[\W_]+", name) if len(part) > 1 and part != name]
         found = list(dict.fromkeys(filter(None, map(self._part, parts))))
+        if not found:
+            return None
         ontology = load_ontology()
-        deepest = max(found, key=lambda one: (ontology.depth(one), one), default=None)
+        deepest = max(found, key=lambda one: (ontology.depth(one), one))
         return deepest if all(ontology.is_within(deepest, one) for one in found) else None
 
     def _part(self, part: str) -> str | None:
