@@ -12,10 +12,11 @@ RUN := $(VENV)/.run-$(KEY)
 DEV := $(VENV)/.dev-$(KEY)
 DOCS := $(VENV)/.docs-$(KEY)
 
-.PHONY: help venv demo test test-weekly test-kernels lint format docs clean
+.PHONY: help venv demo tutorials test test-weekly test-kernels lint format docs clean
 
 help:
 	@echo "make demo    annotate 2,700 blood cells; tables on screen, pictures and the annotated file in demo/"
+	@echo "make tutorials  run the six notebooks, a few minutes; tutorials/run.py --write keeps their outputs"
 	@echo "make test    run the tests (PYTEST_ARGS= for more)"
 	@echo "make test-weekly   the long form of the tests of large data: 20 kill points, 100,000 cells"
 	@echo "make test-kernels  run the numeric tests as other processors would"
@@ -28,6 +29,9 @@ venv: $(DEV)
 
 demo: $(RUN)
 	$(BIN)/python demo/run.py
+
+tutorials: $(DEV)
+	$(BIN)/python tutorials/run.py
 
 # Files of tests are shared out to so many processes of one thread each: threads of several processes get in each
 # other's way.

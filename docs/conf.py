@@ -51,7 +51,7 @@ typehints_defaults = "braces"
 
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
-nb_execution_mode = "off"  # tutorials are committed with their outputs, and run by the tests
+nb_execution_mode = "off"  # tutorials are committed with their outputs; `make tutorials` runs them
 nb_merge_streams = True
 
 html_theme = "sphinx_book_theme"

@@ -209,8 +209,11 @@ def test_bad_matrix(source: Path, model_folder: Path, tmp_path: Path) -> None:
     one_line(call("annotate", source, "-o", tmp_path / "out.h5ad", "-m", model_folder), "negative")
 
 
+def test_without_an_output_nothing_is_done(source: Path) -> None:
+    one_line(call("annotate", source), "--output")
+
+
 def test_unknown_option_is_refused(source: Path) -> None:
-    assert call("annotate", source).exit_code == 2
     assert call("annotate", source, "-o", "x.h5ad", "--method", "guess").exit_code == 2
 
 

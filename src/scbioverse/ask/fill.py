@@ -60,6 +60,7 @@ def query_of(settled: Mapping[str, Any], parts: Parts, by: Sequence[str], names:
     plain = dict(settled)
     need(not plain.pop("needs", "") or by)
     need(not plain.pop("cells", False) or names.rows.noun == "cell")
+    need(not plain.pop("table", False) or names.rows.noun != "cell")
     filled: dict[str, Any] = {"where": where(parts, "w", "v"), "among": where(parts, "a", "b")}
     filled["of"] = _fields(parts, share=plain.pop("share", False))
     _which_number(plain, parts, filled)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _PART = re.compile(r"\{([A-Z]+)\}")
 _ROLE = re.compile(r"[A-Z][A-Z]+")
 _CHECK = re.compile(r"check([<>=]+)([\d.]+)")
-_WORDS = frozenset(["needs", "unlike", "share", "cells", "pair"])
+_WORDS = frozenset(["needs", "unlike", "share", "cells", "table", "pair"])
 _LETTERS: dict[str, str] = {}
 
 

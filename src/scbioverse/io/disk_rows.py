@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import weakref
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ class DiskRows:
     def __init__(self, n: int, m: int) -> None:
         self.shape = (n, m)
         self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115
+        weakref.finalize(self, self._file.close)  # or Python warns of a file that was left open
         self._file.truncate(4 * n * m)
 
     def __len__(self) -> int:

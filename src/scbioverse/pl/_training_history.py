@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from .._slots import anndata_of, read_record
+from .._slots import anndata_of, check_target, read_record
 from ..errors import InputError, MissingKeyError
 from ._style import INK, figure_of, finish
 
@@ -53,7 +53,7 @@ def training_history(
     MissingKeyError
         There is no such record, or it holds no history.
     InputError
-        A column is not there, or the history is empty.
+        This is neither an AnnData nor a history, a column is not there, or the history is empty.
     """
     import matplotlib.pyplot as plt
 
@@ -86,7 +86,8 @@ def read_history(data: Any, key: str = "tune") -> pd.DataFrame:
     """Take the history out of an AnnData's record, or `data` where it is one already."""
     if isinstance(data, pd.DataFrame):
         return data
-    record = read_record(anndata_of(data), key)
+    check_target(adata := anndata_of(data))
+    record = read_record(adata, key)
     if "history" not in record:
         raise MissingKeyError(
             f"adata.uns['bioverse'][{key!r}] holds no history (found: {sorted(record)}). Run sb.tl.tune(adata, ...)."

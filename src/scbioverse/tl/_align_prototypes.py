@@ -66,6 +66,7 @@ def add_candidate_tokens(model: BioVerse, texts: Texts) -> None:
 
 def calibrate(model: BioVerse, embedded: Representation, texts: Texts, held: NDArray[np.int64]) -> None:
     """Fit the rows of the calibration that pool sources, on rows held out."""
+    from ..models.shared_space import cosines
     from ..predict.sources.markers import evidence_of
     from ..train.calibrate import candidate_rows, fit_temperature, pool_row
 
@@ -73,7 +74,7 @@ def calibrate(model: BioVerse, embedded: Representation, texts: Texts, held: NDA
     attention = model.attention(values, terms)
     cosine = markers = None
     if model.text_space is not None and model.config.encoders["cell"].placed:
-        cosine = model.coordinates(values) @ model.text_coordinates(texts.cards).T
+        cosine = cosines(model.coordinates(values), model.text_coordinates(texts.cards))
     try:
         markers = evidence_of(embedded.cells, model)(terms)[held]
     except BioverseError as error:
