@@ -166,6 +166,7 @@ def test_what_has_no_value_is_neither_first_nor_compared(adata):
         ("What is the correlation of LYZ and NKG7?", "And n_genes?"),
         ("What is the correlation of LYZ and NKG7?", "And the mean?"),
         ("What is the ratio of B cells to T cells?", "And per donor?"),
+        ("What distinguishes B cells from cells in donor1?", "And per cluster?"),
     ],
 )
 def test_a_follow_up_that_makes_no_number_is_refused(adata, first, then):

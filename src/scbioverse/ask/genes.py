@@ -59,6 +59,8 @@ def markers(query: Query, rows: Cells, speech: Speech) -> Result | Refusal:
     else:
         name = speech.short(query.where) if query.where is not None else "the selected cells"
         groups = [(name, rows.mask(query.where), rows.others(query.where))]
+    if not groups:
+        return Refusal(text=f"There are no cells {speech.where(query.where) if query.where else ''} to compare.")
     tables, said = [], []
     for name, mask, outside in groups:
         if not mask.any() or not outside.any():
