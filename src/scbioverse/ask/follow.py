@@ -75,7 +75,9 @@ def _counted(links: Sequence[Link], before: Query) -> Query | Refusal:
 # and whether what is asked has such a part.
 _SET: dict[str, tuple[Callable[[Any], dict[str, Any]], Callable[[dict[str, Any]], bool]]] = {
     "STAT": (lambda value: {"want": value}, lambda held: bool(held["of"])),
-    "BYCOL": (lambda value: {"by": value}, lambda _: True),
+    "BYCOL": (
+        lambda value: {"by": value}, lambda held: held["want"] in (*MEASURES, "groups", "composition", "markers"),
+    ),
     "TOP": (lambda value: {"order": value}, lambda held: held["show"] == "rank"),
     "SIZETOP": (lambda value: {"order": value}, lambda held: held["show"] == "rank"),
     "TOPM": (lambda value: {"of": (value[0],), "order": value[1]}, lambda held: held["show"] == "rank"),
