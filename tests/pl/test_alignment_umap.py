@@ -6,6 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from anndata import AnnData
+from matplotlib.colors import to_hex
 
 import scbioverse as sb
 from scbioverse.encoders import PrecomputedEncoder
@@ -42,6 +43,17 @@ def test_two_maps_with_their_numbers(cells: AnnData, model: BioVerse) -> None:
     assert set(cells.obsm) == set(before.obsm)
     assert set(cells.uns) == set(before.uns)
     assert cells.obs.equals(before.obs)
+
+
+@pytest.mark.usefixtures("quick_layout")
+def test_a_label_may_have_a_colour_of_its_own(cells: AnnData, monkeypatch: pytest.MonkeyPatch) -> None:
+    codes = cells.obs["cell_type"].cat.codes.to_numpy()
+    points = np.eye(12, dtype=np.float32)
+    monkeypatch.setattr(module, "_spaces", lambda *_: ((points[codes], points),) * 2)
+    name = cells.obs["cell_type"].cat.categories[0]
+    axes = sb.pl.alignment_umap(cells, n_general=7, show=False, palette={name: "#123456"})
+    drawn = {to_hex(hue) for ax in axes for one in ax.collections for hue in one.get_facecolors()}
+    assert "#123456" in drawn
 
 
 @pytest.mark.usefixtures("quick_layout")

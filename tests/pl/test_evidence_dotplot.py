@@ -35,6 +35,14 @@ def test_genes_stand_under_the_labels_that_cite_them(explained: AnnData) -> None
     assert list(explained.obs) == list(before.obs)
     assert set(explained.uns) == set(before.uns)
     assert isinstance(sb.pl.evidence_dotplot(explained, show=False), list)
+    green = sb.pl.evidence_dotplot(explained, return_fig=True, palette="Greens")
+    bars = [
+        image.get_cmap().name
+        for ax in green.axes
+        for image in (*ax.images, *ax.collections)
+        if image.get_array() is not None
+    ]
+    assert set(bars) == {"Greens"}
 
 
 def test_strange_labels_are_drawn_short(explained: AnnData) -> None:

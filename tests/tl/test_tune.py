@@ -96,7 +96,7 @@ def test_an_adapter_of_another_shape_is_begun_anew_or_refused(cells: AnnData, ti
     assert json.loads(cells.uns["bioverse"]["tune"])["start"] == "fresh"
 
 
-def test_history_of_a_data_frame_and_errors(cells: AnnData) -> None:
+def test_history_of_a_data_frame_and_errors(cells: AnnData, tiny_model: BioVerse) -> None:
     history = pd.DataFrame({"step": [0, 1], "loss": [2.0, 1.0], "loss_label": [np.nan, 1.0]})
     (axis,) = sb.pl.training_history(history, show=False, smooth=1)
     assert axis.get_lines()[0].get_ydata().tolist() == [2.0, 1.0]
@@ -105,6 +105,11 @@ def test_history_of_a_data_frame_and_errors(cells: AnnData) -> None:
         sb.pl.training_history(history, columns=["other"], show=False)
     with pytest.raises(MissingKeyError, match="no record of 'tune'"):
         sb.pl.training_history(cells, show=False)
+    with pytest.raises(InputError, match="found BioVerse"):
+        sb.pl.training_history(tiny_model, show=False)
+    (axis,) = sb.pl.training_history(history, show=False, palette=["#aa0000", "#00aa00"])
+    assert [line.get_color() for line in axis.get_lines() if line.get_label()[0] != "_"] == ["#aa0000", "#00aa00"]
+    plt.close(axis.figure)
 
 
 def test_own_lessons_and_wrong_options(cells: AnnData, tiny_model: BioVerse) -> None:

@@ -15,7 +15,8 @@ from ._alignment_panels import Panel, draw_legend, draw_panel, new_axes
 from ._layout import umap_layout
 from ._side_by_side import side_by_side
 from ._stored import check_stored
-from ._style import NOT_TYPES, figure_of, finish, palette
+from ._style import NOT_TYPES, figure_of, finish
+from ._style import palette as default_palette
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,6 +38,7 @@ def alignment_umap(
     use_rep: str | None = None,
     n_general: int = 150,
     max_cells: int = 3000,
+    palette: Mapping[str, str] | None = None,
     rng: Rng = None,
     ax: Sequence[Axes] | None = None,
     show: bool | None = None,
@@ -71,6 +73,8 @@ def alignment_umap(
     max_cells
         Cells drawn, at random if there are more; the numbers are computed on all. Of several modalities so many rows of
         each are drawn and measured.
+    palette
+        Colour by label, for those that you name; of one modality only.
     rng
         Seed or generator, for the choice of cells and texts and for the maps.
     ax
@@ -146,7 +150,8 @@ def alignment_umap(
         )
     ]
     figure, axes = new_axes(len(labels)) if ax is None else (figure_of(ax[0]), list(ax))
-    hues = list(palette(adata, key, labels).values())
+    own = {label: hue for label, hue in (palette or {}).items() if label in labels}
+    hues = list((default_palette(adata, key, labels) | own).values())
     for axis, panel in zip(axes, panels, strict=True):
         draw_panel(axis, panel, hues)
     draw_legend(figure, labels, hues, title=key)

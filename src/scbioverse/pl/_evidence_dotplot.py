@@ -31,6 +31,7 @@ def evidence_dotplot(
     layer: str | None = None,
     gene_key: str | None = None,
     max_genes: int = 3,
+    palette: str = "Blues",
     ax: Axes | None = None,
     show: bool | None = None,
     return_fig: bool | None = None,
@@ -54,6 +55,8 @@ def evidence_dotplot(
         Column of `var` with gene names; its index if not given.
     max_genes
         Most genes of one label.
+    palette
+        Colour map of the mean expression.
     ax
         Where to draw.
     show
@@ -106,7 +109,7 @@ def evidence_dotplot(
         "label",
         categories_order=order,
         standard_scale="var",
-        cmap="Blues",
+        cmap=palette,
         figsize=(max(5.0, 0.34 * n_genes + 4.2), max(2.8, 0.34 * n_labels + 1.6)),
         ax=ax,
         return_fig=True,

@@ -11,6 +11,8 @@ from ..errors import InputError, MissingKeyError
 from ._style import INK, figure_of, finish
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -21,6 +23,7 @@ def training_history(
     key: str = "tune",
     columns: list[str] | None = None,
     smooth: int = 5,
+    palette: Sequence[str] | None = None,
     ax: Axes | None = None,
     show: bool | None = None,
     return_fig: bool | None = None,
@@ -37,6 +40,8 @@ def training_history(
         What to draw. If not given: the loss, and each task's loss where there are some.
     smooth
         Steps in the running mean; every step is shown faintly behind the loss.
+    palette
+        Colours of the lines, in turn.
     ax
         Axes to draw into.
     show
@@ -64,6 +69,8 @@ def training_history(
         raise InputError(f"the history has no values of {absent or names} (found: {list(history.columns)}).")
     if ax is None:
         _, ax = plt.subplots(figsize=(6.2, 4.0), layout="constrained")
+    if palette is not None:
+        ax.set_prop_cycle(color=list(palette))
     steps = history["step"] if "step" in history.columns else pd.Series(range(len(history)))
     for name in names:
         values = history[name].astype(float)
@@ -71,7 +78,9 @@ def training_history(
         mean = values[known].rolling(max(1, smooth), min_periods=1, center=True).mean()
         first = name == "loss"
         title = name.removeprefix("loss_").replace("_", " ")
-        line = ax.plot(steps[known], mean, lw=2.2 if first else 1.1, color=INK if first else None, label=title)[0]
+        line = ax.plot(
+            steps[known], mean, lw=2.2 if first else 1.1, color=INK if first and palette is None else None, label=title
+        )[0]
         if first:
             ax.plot(steps[known], values[known], lw=0.6, alpha=0.35, color=line.get_color())
     ax.set_xlabel("step")
