@@ -100,6 +100,7 @@ def test_sides_keep_their_order(asked, tables, sides):
         "Is cluster 1 not mostly B cells of donor1?",
         "How many sick B cells did donor1 give?",
         "List clusters with LYZ",
+        "What distinguishes B cells from cells in donor1?",
         "by donor, please",
     ],
 )

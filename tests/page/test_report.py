@@ -114,6 +114,19 @@ def test_warnings_are_about_these_cells(annotated: AnnData, tmp_path: Path) -> N
     assert "has changed since" in quiet
 
 
+def test_genes_that_are_found_in_all_cells_are_told(annotated: AnnData, tmp_path: Path) -> None:
+    assert "Ambient RNA" not in sb.report(annotated, tmp_path / "clean.html").read_text()
+    table = sb.get.evidence(annotated).astype(object)
+    own = (table["direction"] == "high") & (table["kind"] == "self") & (table["against"].fillna("") == "")
+    at = table.index[own][0]
+    table.loc[at, ["fraction_out", "log_fold_change"]] = [0.75, 3.0]
+    table = table.where(table.notna(), None)
+    write_record(annotated, "evidence", columns=list(table.columns), rows=table.to_numpy().tolist())
+    html = unescape(sb.report(annotated, tmp_path / "ambient.html").read_text())
+    assert f"{table.at[at, 'gene']} (marks" in html
+    assert "found in 75 % of all other cells" in html
+
+
 def test_a_map_is_packed_in_its_own_proportions() -> None:
     found = places(np.array([[0.0, 0.0], [2.0, 1.0], [1.0, np.nan]]))
     assert found["x"] == pack(np.array([0, 65534, 32767]))

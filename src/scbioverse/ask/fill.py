@@ -71,6 +71,8 @@ def query_of(settled: Mapping[str, Any], parts: Parts, by: Sequence[str], names:
     _named(plain, parts, filled, names)
     plain.setdefault("want", "mean")
     query = Query.model_validate({**filled, **plain})
+    # "What distinguishes B cells from ..." has another side: it says no place of the B cells.
+    need(query.want != "markers" or not any(one.said.lower() == "from" for held in parts.values() for one in held))
     _check(query, parts, names)
     return query
 

@@ -25,6 +25,8 @@ _LEAST = 0.02
 _ALTERNATIVES = 3
 _UNSURE = 0.5
 _MIXED = 0.7
+# A gene that sets a label apart fourfold and is yet found in half of all other cells may float in all droplets.
+_EVERYWHERE, _FOLD = 0.5, 2.0  # share of the others; log2
 _EVIDENCE = [
     "gene", "direction", "against", "fraction_in", "fraction_out", "log_fold_change", "p", "verdict", "kind", "source",
 ]  # fmt: skip
@@ -102,10 +104,31 @@ def cautions(adata: AnnData, slots: Slots, labels: list[dict[str, Any]]) -> list
             said.append(
                 f"{_cells(doubled, n)} are predicted doublets in obs['predicted_doublet'], and labelled all the same."
             )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # the table of labels has said it
+        said += _ambient(_table(get.evidence, adata, slots))
     few = [one["name"] for one in labels if one["n"] < 10]
     if few:
         said.append(f"Fewer than 10 cells each: {', '.join(few)}. Reasons of so few cells rest on little.")
     return said
+
+
+def _ambient(claims: pd.DataFrame | None) -> list[str]:
+    """Say which genes of the reasons look as if their RNA lay in the droplets of other cells, too."""
+    if claims is None or not {"against", "kind"} <= set(claims):
+        return []
+    own = claims[(claims["direction"] == "high") & (claims["kind"] == "self") & (claims["against"].fillna("") == "")]
+    seen = own[(own["fraction_out"].astype(float) >= _EVERYWHERE) & (own["log_fold_change"].astype(float) >= _FOLD)]
+    if seen.empty:
+        return []
+    named = "; ".join(
+        f"{gene} (marks {shown_name(str(label))}, found in {100 * share:.0f} % of all other cells)"
+        for gene, label, share in seen[["gene", "label", "fraction_out"]].head(8).to_numpy(object)
+    )
+    return [
+        f"Ambient RNA is possible: genes that are at least {2**_FOLD:.0f} times higher in one label are found in most "
+        f"other cells, too: {named}. SoupX, DecontX or CellBender estimate and remove it."
+    ]
 
 
 def _cells(part: int, n: int) -> str:
