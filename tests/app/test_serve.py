@@ -81,7 +81,10 @@ def test_command_line_until_interrupted(adata: AnnData, tmp_path: Path) -> None:
     path = tmp_path / "cells.h5ad"
     adata.write_h5ad(path)
     before = path.read_bytes()
-    command = [sys.executable, "-m", "scbioverse.cli", "serve", str(path), "--port", "0", "--no-browser"]
+    # Whatever the tests were started by (nohup, a shell in the background) may have the signal ignored.
+    program = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    program += "from scbioverse.cli._app import main; main()"
+    command = [sys.executable, "-c", program, "serve", str(path), "--port", "0", "--no-browser"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert status(process.stdout.readline().strip()) == 200

@@ -68,11 +68,9 @@ def alignment_umap(
         are left out.
     use_rep
         Slot of `obsm` with the encoder's output, `"X_bioverse"` if not given.
-    n_general
-        Number of unrelated texts.
-    max_cells
-        Cells drawn, at random if there are more; the numbers are computed on all. Of several modalities so many rows of
-        each are drawn and measured.
+    n_general, max_cells
+        Number of unrelated texts. Cells drawn, at random if there are more; the numbers are computed on all. Of several
+        modalities so many rows of each are drawn and measured.
     palette
         Colour by label, for those that you name; of one modality only.
     rng
