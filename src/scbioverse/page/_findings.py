@@ -104,30 +104,28 @@ def cautions(adata: AnnData, slots: Slots, labels: list[dict[str, Any]]) -> list
             said.append(
                 f"{_cells(doubled, n)} are predicted doublets in obs['predicted_doublet'], and labelled all the same."
             )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # the table of labels has said it
-        said += _ambient(_table(get.evidence, adata, slots))
+    said += _ambient(labels)
     few = [one["name"] for one in labels if one["n"] < 10]
     if few:
         said.append(f"Fewer than 10 cells each: {', '.join(few)}. Reasons of so few cells rest on little.")
     return said
 
 
-def _ambient(claims: pd.DataFrame | None) -> list[str]:
+def _ambient(labels: list[dict[str, Any]]) -> list[str]:
     """Say which genes of the reasons look as if their RNA lay in the droplets of other cells, too."""
-    if claims is None or not {"against", "kind"} <= set(claims):
+    seen = [
+        f"{claim['gene']} (marks {one['name']}, found in {100 * claim['fraction_out']:.0f} % of all other cells)"
+        for one in labels
+        for claim in one["evidence"]
+        if (claim["direction"], claim.get("kind"), claim.get("against") or "") == ("high", "self", "")
+        and (claim["fraction_out"] or 0) >= _EVERYWHERE
+        and (claim["log_fold_change"] or 0) >= _FOLD
+    ]
+    if not seen:
         return []
-    own = claims[(claims["direction"] == "high") & (claims["kind"] == "self") & (claims["against"].fillna("") == "")]
-    seen = own[(own["fraction_out"].astype(float) >= _EVERYWHERE) & (own["log_fold_change"].astype(float) >= _FOLD)]
-    if seen.empty:
-        return []
-    named = "; ".join(
-        f"{gene} (marks {shown_name(str(label))}, found in {100 * share:.0f} % of all other cells)"
-        for gene, label, share in seen[["gene", "label", "fraction_out"]].head(8).to_numpy(object)
-    )
     return [
         f"Ambient RNA is possible: genes that are at least {2**_FOLD:.0f} times higher in one label are found in most "
-        f"other cells, too: {named}. SoupX, DecontX or CellBender estimate and remove it."
+        f"other cells, too: {'; '.join(seen[:8])}. SoupX, DecontX or CellBender estimate and remove it."
     ]
 
 
