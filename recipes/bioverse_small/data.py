@@ -6,6 +6,7 @@ Everything is read through the data registry. `pbmc3k`, `pbmc_symphony` and `pan
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -47,6 +48,8 @@ PROFILES = (
     "baron_pancreas_14",
     "dmap_hematopoiesis_38",
     "pbmc_bulk_sorted_14",
+    "profile_hcl_1393x5467",
+    "profile_spacet_pancancer_18",
 )
 # A bead-sorted "CD4+ T helper 2" or "helper T" gate is no more than a CD4 T cell transcriptome.
 COARSER = {"CL:0000546": "CL:0000624", "CL:0000912": "CL:0000624", "CL:0000794@facs": "CL:0000625"}
@@ -144,7 +147,16 @@ def training_studies(genes: np.ndarray) -> list[Study]:
 
 
 def _profile_frames() -> list[tuple[str, ad.AnnData]]:
-    return [(name, ad.read_h5ad(fetch(name))) for name in PROFILES]
+    """Read the files of :data:`PROFILES`; `obs` gets a `set` where a file lacks one."""
+    frames = [(name, ad.read_h5ad(fetch(name))) for name in PROFILES]
+    for name, adata in frames:
+        if name == "profile_hcl_1393x5467":
+            # Clusters of one name differ in how much RNA of neighbours leaked in: each is mapped by itself.
+            adata.obs["set"] = ["HCL_" + re.sub("[ -]", "", tissue) for tissue in adata.obs["tissue"].astype(str)]
+            adata.obs["cell_type"] = adata.obs["label"]
+        elif name == "profile_spacet_pancancer_18":
+            adata.obs["set"] = "SpaCET_Tumours"
+    return frames
 
 
 def _quantile_map(values: np.ndarray, reference: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from recipes.bioverse_small import data, make
@@ -10,6 +11,7 @@ from recipes.bioverse_small.calibration import WEIGHERS, left_out_weighers
 from recipes.bioverse_small.profile_sets import set_names, simulated_study, without_sets
 from recipes.bioverse_small.rehearsals import BODY_FOLD, LeftOut
 from scbioverse.errors import BioverseError
+from scbioverse.knowledge import load_ontology
 
 B, T, NK = "CL:0000236", "CL:0000084", "CL:0000623"
 
@@ -65,6 +67,26 @@ def test_weighers_are_what_was_left_out_and_the_same_each_time(
     )
     assert list(first) == ["lung", "liver"]
     assert (first["liver"].counts != second["liver"].counts).nnz == 0
+
+
+def test_the_table_of_labels_names_profiles_that_are_there_and_terms_that_are_valid() -> None:
+    table = pd.read_csv(data.HERE / "profile_labels.tsv", sep="\t", dtype=str)
+    assert not table.duplicated(["file", "set", "label"]).any()
+    ontology, mapped = load_ontology(), table.dropna(subset="cl_id")
+    assert [one for one in mapped["cl_id"].unique() if one not in ontology] == []
+    names = [ontology.term(one).label for one in mapped["cl_id"]]
+    assert names == mapped["cl_name"].tolist()
+    assert not [name for name in names if "obsolete" in name]
+    try:
+        frames = data._profile_frames()
+    except BioverseError as error:
+        pytest.skip(f"needs the registry's data: {error}")
+    there = {
+        (name, group, label)
+        for name, adata in frames
+        for group, label in zip(adata.obs.get("set", [name] * adata.n_obs), adata.obs["cell_type"], strict=True)
+    }
+    assert set(table[["file", "set", "label"]].itertuples(index=False, name=None)) <= there
 
 
 def test_the_sets_left_out_are_there_and_most_of_their_types_can_be_known_from_elsewhere() -> None:
