@@ -34,17 +34,7 @@ Loaded = TypeVar("Loaded")
 def load_files(resolved: ResolvedLLM, load: Callable[[Path], Loaded]) -> Loaded:
     """Load a model's folder, or the safetensors copy of a GGUF file, and compare its contents at the same time.
 
-    Parameters
-    ----------
-    resolved
-        The model.
-    load
-        Loads a folder. It is called again where a copy turns out to be damaged and was made anew.
-
-    Raises
-    ------
-    WeightsError
-        A file of a folder is not what it was when it was first read; or as of :func:`converted_copy`.
+    `load` is called again where a copy turns out to be damaged and was made anew.
     """
     if resolved.kind == "folder":
         try:

@@ -45,10 +45,7 @@ def file_crc32(path: Path) -> int:
 def load_beside_check(folder: Path, known: Mapping[str, int], load: Callable[[Path], Loaded]) -> Loaded:
     """Load a folder while its files are compared with their CRC-32 in other threads.
 
-    Raises
-    ------
-    DamagedError
-        A file differs; also in place of the error that the loader met because of it.
+    A :class:`DamagedError` takes the place of the error that the loader met because of a file that differs.
     """
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
         found = {name: pool.submit(file_crc32, folder / name) for name in known}
@@ -64,15 +61,9 @@ def load_beside_check(folder: Path, known: Mapping[str, int], load: Callable[[Pa
 
 
 def source_sha256(path: Path, files: list[Path]) -> str:
-    """Digest of a model's files, remembered beside their sizes and modification times.
+    """Digest of a model's files, remembered for its `path` beside their sizes and modification times.
 
-    Parameters
-    ----------
-    path
-        The model's file or folder, under which the digest is remembered.
-    files
-        The files to identify. One file gives its own sha256; several, the sha256 of the lines
-        `"<sha256>  <name>"` in the order of their names.
+    One file gives its own sha256; several, the sha256 of the lines `"<sha256>  <name>"` in the order of their names.
     """
     files = sorted(files)
     # Size and time, so that the second look costs nothing; the CRC below finds what they do not show.

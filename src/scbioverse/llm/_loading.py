@@ -77,19 +77,7 @@ def load_folder(
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Load model and tokenizer from a folder of safetensors, running no code from it.
 
-    Parameters
-    ----------
-    folder
-        Where it is.
-    dtype, device
-        What to compute in, and where.
-    quantisation, device_map
-        As :func:`quantisation` gives it; where the parts go, in place of `device`.
-
-    Raises
-    ------
-    WeightsError
-        transformers does not know the model, it is not a causal one, or parameters are missing.
+    `quantisation` is what :func:`quantisation` gives; `device_map` says where the parts go, in place of `device`.
     """
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 

@@ -20,18 +20,9 @@ def row_bytes(backbone: Backbone, *, length: int, prefix: int = 0, logits: int =
     """Estimate the bytes that one row takes in a forward pass without gradients.
 
     What is counted wrongly (gradients, buffers of kernels, fragmentation, what packed rows share) costs a halving
-    (:class:`BatchSize`) or some speed, never the result. Of a label tree the caller counts some tokens into `length`.
-
-    Parameters
-    ----------
-    backbone
-        The language model.
-    length
-        Tokens T of the row behind the prefix, those it will write included.
-    prefix
-        Cached positions P before.
-    logits
-        Positions at which the whole vocabulary is scored.
+    (:class:`BatchSize`) or some speed, never the result. `length` counts the tokens behind the `prefix` of cached
+    positions, those that will be written included, of a label tree some; `logits` the positions at which the whole
+    vocabulary is scored.
     """
     config = backbone.model.config.get_text_config()
     size, d, heads = backbone.dtype.itemsize, backbone.d_llm, int(config.num_attention_heads)
@@ -60,18 +51,8 @@ def first_size(
     """Rows to start with: `most`, or as many as fit into the free memory by :func:`row_bytes`, at least 1.
 
     Where the free memory cannot be told (other devices than CUDA GPUs and Linux CPUs), `most`. Of a model spread over
-    devices, the one with the embeddings counts. The result of what is computed does not depend on it.
-
-    Parameters
-    ----------
-    backbone, most
-        The language model; rows at once that the caller asked for, or that are known to be quick.
-    length, prefix, logits
-        See :func:`row_bytes`.
-    copies
-        Rows of the pass that one row becomes, such as beams.
-    what
-        What the rows are, for the log.
+    devices, the one with the embeddings counts. The result of what is computed does not depend on it. One row becomes
+    `copies` of the pass, such as beams; `what` the rows are is for the log.
     """
     if most < 2:
         return most

@@ -59,19 +59,8 @@ class RowStates:
 def check_attention(backbone: Backbone, length: int) -> None:
     """Refuse language models in which a mask and position numbers do not say all about what a token sees.
 
-    A model met for the first time is tried on a handful of tokens, laid side by side and one by one.
-
-    Parameters
-    ----------
-    backbone
-        The language model.
-    length
-        Longest sequence that will be read, with everything that is laid side by side.
-
-    Raises
-    ------
-    InputError
-        The model is recurrent, counts positions by itself, looks back less than `length`, or attends without masks.
+    A model met for the first time is tried on a handful of tokens, laid side by side and one by one. `length` is the
+    longest sequence that will be read, with everything that is laid side by side.
     """
     config = backbone.model.config.get_text_config()
     name = f"{backbone.name!r} ({config.model_type})"
@@ -162,29 +151,14 @@ def run_packed(
     before: tuple[RowStates, Tensor] | None = None,
     keep: bool = False,
 ) -> tuple[Tensor, RowStates | None]:
-    """Run rows behind the shared beginning.
+    """Run rows `embeds` (n, T, d_llm) behind the `shared` beginning of P tokens (batch size one, never changed).
 
-    Parameters
-    ----------
-    backbone, shared
-        The language model; keys and values of the P tokens that all rows begin with (batch size one), never changed.
-    embeds
-        (n, T, d_llm).
-    allowed
-        bool (n or 1, T, S + T): which of the row's own earlier (S) and present (T) tokens each token sees. Every token
-        must see itself; a row of nothing but -inf would give NaN. All tokens see the shared beginning.
-    positions
-        int64 (n or 1, T), counted from the start of the prompt.
-    pack
-        Rows laid side by side.
-    before
-        Keys and values of the rows' own earlier tokens, and which of its rows belong to these, int64 (n,).
-    keep
-        Return keys and values of the T tokens.
+    `allowed`, bool (n or 1, T, S + T), says which of the row's own earlier (S) and present (T) tokens each token sees;
+    every token must see itself, since a row of nothing but -inf would give NaN, and all see the beginning. `positions`,
+    int64 (n or 1, T), are counted from the start of the prompt. `pack` rows are laid side by side. `before` holds keys
+    and values of earlier tokens, and which of its rows belong to these, int64 (n,).
 
-    Returns
-    -------
-    Last hidden states (n, T, d_llm), and the keys and values kept or None.
+    Returns the last hidden states (n, T, d_llm), and keys and values of the T tokens where they are to be kept.
     """
     n, length, width = embeds.shape
     behind = 0 if before is None else before[0].length

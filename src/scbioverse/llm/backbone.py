@@ -85,37 +85,17 @@ class Backbone:
         quantize: Quantize | None = None,
         device_map: str | dict[str, Any] | None = None,
     ) -> Backbone:
-        """Load a language model by name, folder, `.gguf` file or pinned hub id (see :func:`~.resolve.resolve`).
+        """Load a language model by name, folder, `.gguf` file or pinned hub id (see :func:`~.resolve.resolve`), frozen.
 
-        Parameters
-        ----------
-        name_or_path
-            Which model.
-        dtype
-            `"auto"`: bfloat16 where the processor computes in it, else float32. Training and comparisons
-            to 1e-4 need `"float32"`.
-        device
-            A torch device, or `"auto"`: `settings.device`, else the first GPU, else the CPU.
-        quantize
-            `"8bit"` or `"4bit"`: blocks in 8 or 4 bits by bitsandbytes, embeddings and head as they are. GPU only.
-        device_map
-            Spreads the blocks over devices or to the disk, see transformers: `"auto"`, or a dict from module names to
-            devices. Embeddings and head must not be offloaded. Replaces `device`.
+        `dtype` `"auto"` is bfloat16 where the processor computes in it, else float32; training and comparisons to 1e-4
+        need `"float32"`. `device` `"auto"` is `settings.device`, else the first GPU, else the CPU. `quantize` packs
+        blocks into 8 or 4 bits by bitsandbytes, embeddings and head as they are; GPU only. `device_map` spreads the
+        blocks over devices or to the disk as transformers does, in place of `device`; embeddings and head must not be
+        offloaded.
 
-        Returns
-        -------
-        The model, frozen, in evaluation mode.
-
-        Raises
-        ------
-        InputError
-            An option is unknown or needs a GPU.
-        OptionalDependencyError
-            `quantize=` needs bitsandbytes.
-        WeightsError
-            The weights are missing, truncated, pickled, need code from the folder, or are not a causal language model.
-        OfflineError
-            It would have to be fetched, and `settings.offline` is on or the hub cannot be reached.
+        Raises :class:`InputError` for an option that is unknown or needs a GPU, :class:`OptionalDependencyError`
+        without bitsandbytes, :class:`WeightsError` where the weights are missing, truncated, pickled, need code from
+        the folder, or are not a causal language model, and :class:`OfflineError` where they cannot be fetched.
         """
         target = pick_device(device)
         wanted = pick_dtype(dtype, target)
@@ -148,13 +128,7 @@ class Backbone:
         return device
 
     def to(self, device: str) -> Backbone:
-        """Move the weights; `"auto"` leaves them where they are.
-
-        Raises
-        ------
-        InputError
-            There is no such device, or the blocks are spread over devices or quantised, and stay where they are.
-        """
+        """Move the weights; `"auto"` leaves them where they are. Spread or quantised ones cannot be moved."""
         if device == "auto" or (target := pick_device(device)) == self.device:
             return self
         if is_placed(self.model):
@@ -201,30 +175,14 @@ class Backbone:
         position_ids: Tensor | None = None,
         use_cache: bool = False,
     ) -> tuple[Tensor, Cache | None]:
-        """Run the model without its head. Gradients flow to `inputs_embeds` where the caller has them on.
+        """Run the model without its head. Gradients flow to `inputs_embeds` (n, T, d_llm) where the caller has them on.
 
-        Parameters
-        ----------
-        inputs_embeds
-            (n, T, d_llm), any float dtype.
-        attention_mask
-            (n, T) or, with a cache of P positions, (n, P + T): 1 for tokens, 0 for padding, either side. With
-            T columns only, every cached position counts as a token. None: all tokens.
-        past
-            Keys and values of P earlier positions. transformers extends it in place: hand in a copy to keep it.
-        position_ids
-            (n, T). Default: the number of tokens before, not counting padding.
-        use_cache
-            Return keys and values, too.
+        `attention_mask` is (n, T) or, with a cache `past` of P positions, (n, P + T): 1 for tokens, 0 for padding,
+        either side; with T columns only, every cached position counts as a token. transformers extends `past` in place:
+        hand in a copy to keep it. `position_ids` (n, T) are the number of tokens before, not counting padding, if not
+        given.
 
-        Returns
-        -------
-        Hidden states after the final norm (n, T, d_llm) in the model's dtype, and the cache or None.
-
-        Raises
-        ------
-        InputError
-            The shapes of embeddings and mask do not go together.
+        Returns hidden states after the final norm (n, T, d_llm) in the model's dtype, and the cache or None.
         """
         if inputs_embeds.ndim != 3 or inputs_embeds.shape[2] != self.d_llm:
             raise InputError(f"inputs_embeds must be (n, T, {self.d_llm}), found {tuple(inputs_embeds.shape)}.")

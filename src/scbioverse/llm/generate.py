@@ -78,34 +78,14 @@ def generate(
     batch_size: int = 32,
     no_repeat: int = 0,
 ) -> list[Generated]:
-    """Let the language model go on after prefix and suffix; one result a row.
+    """Let the language model go on after prefix and suffixes (n, T, d_llm); one result a row.
 
-    Parameters
-    ----------
-    backbone, prefix
-        The language model, and keys and values of what all rows begin with.
-    inputs_embeds
-        (n, T, d_llm), the suffix of each row.
-    attention_mask
-        (n, T), 1 for tokens and 0 for padding, on either side. None: all tokens.
-    max_new_tokens
-        Where to stop a row that has not ended by itself.
-    allowed
-        Gives the tokens that may follow what was written, for example :class:`Choices`. None: all.
-    beams
-        1: the most probable token every time. More: so many of the best beginnings are kept, and the end result with
-        the highest mean log-probability of a token wins.
-    temperature, seed
-        Above 0, tokens are drawn at this temperature, each row from a generator of its own; needs `beams=1`.
-    batch_size
-        Rows at once. It changes speed and memory only.
-    no_repeat
-        So many tokens in a row are not written twice, so that no text goes round in circles. 0: they may be.
-
-    Raises
-    ------
-    InputError
-        A number is out of range, or shapes do not go together.
+    `attention_mask` (n, T) is 1 for tokens and 0 for padding, on either side. `allowed` gives the tokens that may
+    follow what was written, for example :class:`Choices`. With one beam the most probable token is taken every time;
+    with more, so many of the best beginnings are kept, and the end result with the highest mean log-probability of a
+    token wins. Above a `temperature` of 0, tokens are drawn, each row from a generator of its own; needs `beams=1`.
+    `batch_size` changes speed and memory only. `no_repeat` tokens in a row are not written twice, so that no text goes
+    round in circles.
     """
     if max_new_tokens < 1 or beams < 1 or batch_size < 1 or temperature < 0 or (beams > 1 and temperature > 0):
         raise InputError(

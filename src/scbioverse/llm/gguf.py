@@ -42,16 +42,8 @@ class GGUFModel(NamedTuple):
 class GGUFFile(GGUFReader):
     """gguf's own reader, which slices past the end of a truncated file without noticing: here that is an error.
 
-    Parameters
-    ----------
-    path
-        The file.
-
-    Raises
-    ------
-    WeightsError
-        The file is absent, not GGUF, of an unknown version or type, or ends before its last tensor; two of its tensors
-        overlap.
+    A :class:`WeightsError` says that the file is absent, not GGUF, of an unknown version or type, or ends before its
+    last tensor, or that two of its tensors overlap.
     """
 
     def __init__(self, path: Path) -> None:
@@ -103,24 +95,11 @@ class GGUFFile(GGUFReader):
 
 
 def read_gguf(path: Path) -> GGUFModel:
-    """Read a GGUF file: config, dequantised float32 weights and tokenizer.
+    """Read a GGUF file: config, dequantised float32 weights, named as transformers names its parameters, and tokenizer.
 
     Dense Llamas are read here, in 5 seconds where transformers takes 15 (SmolLM2-135M, two cores). Files of another
     architecture, or with mixtures of experts or scaled rotary positions, go through transformers' own GGUF loading.
-
-    Parameters
-    ----------
-    path
-        The `.gguf` file.
-
-    Returns
-    -------
-    The model's parts; `state_dict` is named as transformers names its parameters.
-
-    Raises
-    ------
-    WeightsError
-        The file is absent, truncated or damaged, or neither reader knows its architecture.
+    What neither reads is a :class:`WeightsError`.
     """
     file = GGUFFile(Path(path))
     architecture = file.value("general.architecture", "unknown")
@@ -194,10 +173,10 @@ def _llama_weights(file: GGUFFile, names: dict[str, str]) -> dict[str, torch.Ten
 
 
 def _unpermute(weight: torch.Tensor, n_heads: int) -> torch.Tensor:
-    """Undo llama.cpp's reordering of query and key rows.
+    """Undo the reordering of query and key rows.
 
-    llama.cpp rotates neighbouring pairs (x0 x1)(x2 x3)..., transformers rotates halves, so that the
-    conversion to GGUF interleaved each head's two halves of rows (llama.cpp, convert_hf_to_gguf.py).
+    llama.cpp rotates neighbouring pairs (x0 x1)(x2 x3)..., transformers rotates halves, so that the conversion to GGUF
+    interleaved each head's two halves of rows (llama.cpp, convert_hf_to_gguf.py).
     """
     per_head = weight.shape[0] // n_heads
     pairs = weight.reshape(n_heads, per_head // 2, 2, *weight.shape[1:])

@@ -21,11 +21,6 @@ class PrefixCache:
 
     They carry no gradient: what stands in the beginning (the instruction, the start marker) is not trained. `length` is
     P, `inputs_embeds` a copy of what they were computed from.
-
-    Raises
-    ------
-    InputError
-        The beginning is empty or has another shape, or the model keeps no keys and values.
     """
 
     def __init__(self, backbone: Backbone, inputs_embeds: Tensor) -> None:
@@ -49,10 +44,7 @@ class PrefixCache:
         return self._cache
 
     def expand(self, n: int) -> Cache:
-        """Return a new cache of `n` equal rows, which a forward pass may extend.
-
-        Its tensors look at the stored keys and values until the pass appends to them; write nothing into them.
-        """
+        """Return a new cache of `n` equal rows, which a forward pass may extend; write nothing into its tensors."""
         if n < 1:
             raise InputError(f"A batch has at least one row, found {n}.")
         return expand_cache(self._cache, n)
@@ -67,24 +59,11 @@ def suffix_hidden(
     grad: bool = True,
     pack: int | None = None,
 ) -> Tensor:
-    """Hidden states of what follows the prefix: the same as of a forward pass over prefix and suffix together.
+    """Hidden states (n, T, d_llm) of what follows the prefix: the same as of a pass over prefix and suffix together.
 
-    Parameters
-    ----------
-    backbone, prefix
-        The language model; keys and values of the beginning.
-    inputs_embeds
-        (n, T, d_llm), the suffix of each row.
-    attention_mask
-        (n, T), 1 for tokens and 0 for padding, on either side. None: all tokens.
-    grad
-        Let gradients flow to `inputs_embeds`. They never reach the prefix.
-    pack
-        Rows laid side by side in one sequence; chosen by their length if None. It changes speed and memory only.
-
-    Returns
-    -------
-    (n, T, d_llm) after the final norm, in the language model's dtype. At padding they mean nothing.
+    `attention_mask` (n, T) is 1 for tokens and 0 for padding, on either side, where states mean nothing. With `grad`
+    gradients flow to `inputs_embeds`, never to the prefix. `pack` rows are laid side by side; chosen by their length if
+    None, it changes speed and memory only.
     """
     mask = suffix_mask(backbone, inputs_embeds, attention_mask)
     n, length, _ = inputs_embeds.shape

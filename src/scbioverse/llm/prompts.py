@@ -51,25 +51,17 @@ class PromptTemplate:
     Everything that is the same for all rows stands in front of the soft tokens and is computed once; a row costs its
     soft tokens, two markers and the question.
 
-    The prefix shows the language model three lines in which a term is followed by the same term. A small model
-    that has seen such lines goes on copying, so soft tokens that resemble the words of a name are read as that name
-    from the first training step, and names that were never trained can be read, too. It is plain text: every causal
-    language model takes it, with a chat template or without, and it is computed once, so its length costs little.
+    The prefix shows the language model three lines in which a term is followed by the same term. A small model that has
+    seen such lines goes on copying, so soft tokens that resemble the words of a name are read as that name from the
+    first training step, and names that were never trained can be read, too. It is plain text: every causal language
+    model takes it, with a chat template or without, and it is computed once, so its length costs little.
 
-    Attributes
-    ----------
-    instruction
-        First line, `{modality}` standing for the kind of object.
-    examples
-        Terms of the example lines, none of them a label anybody scores.
-    before, after, last
-        Words before and after the term. The start marker begins as the last word of `before`, the end marker as
-        `after`, the task token as `last`; from there on they are trained or fixed like any marker.
-    question
-        Words between the object and the answer; keep it to four tokens. Read by every row, so empty by default.
-    tail
-        What follows the soft tokens of a single object. `"task"`: the task token alone. `"tokens"`: an end marker
-        before it, which every row pays for; names are learned as well without. Of several objects each has one.
+    In `instruction`, `{modality}` stands for the kind of object. `examples` are terms that nobody scores, with words
+    `before` and `after` and the `last` one. The start marker begins as the last word of `before`, the end marker as
+    `after`, the task token as `last`; from there on they are trained or fixed like any marker. `question` stands
+    between object and answer and is read by every row: four tokens at most. `tail` is what follows the soft tokens of a
+    single object: `"task"`, the task token alone, or `"tokens"`, an end marker before it; of several objects each has
+    one.
     """
 
     instruction: str = "Every line reads a {modality} and then says what it is."
@@ -97,17 +89,7 @@ class PromptTemplate:
     def render_annotate(
         self, backbone: Backbone, tokens: BioTokens, modality: str | Sequence[str] = "cell", *, n_soft: int
     ) -> Rendered:
-        """Render the prompt that asks for a label.
-
-        Parameters
-        ----------
-        backbone, tokens
-            The language model whose tokenizer is used; markers and placeholders.
-        modality
-            What the row holds, several in order where it holds more than one object.
-        n_soft
-            Soft tokens of each object.
-        """
+        """Render the prompt that asks for a label of one object or several, with `n_soft` soft tokens each."""
         modalities = [modality] if isinstance(modality, str) else list(modality)
         if not modalities or n_soft < 1:
             raise InputError(f"A prompt needs a modality and soft tokens, found {modalities} and n_soft={n_soft}.")
@@ -134,13 +116,7 @@ class PromptTemplate:
         return [*backbone.bos_ids, *backbone.encode("\n".join(lines), allow_special=False)]
 
     def encode_answer(self, backbone: Backbone, text: str, *, max_chars: int = MAX_LABEL_CHARS) -> list[int]:
-        """Token ids of an answer as a user wrote it, the end token included. It is never cut.
-
-        Raises
-        ------
-        InputError
-            Nothing readable is left of the text, or it is longer than `max_chars`.
-        """
+        """Token ids of an answer as a user wrote it, the end token included. It is never cut."""
         return [*encode_plain(backbone, " " + clean_text(text, max_chars=max_chars)), backbone.eos_id]
 
 
@@ -154,10 +130,7 @@ def with_answer(prompt_ids: Sequence[int], answer_ids: Sequence[int]) -> Example
 
 
 def clean_text(text: str, *, max_chars: int = MAX_LABEL_CHARS) -> str:
-    """Make a user's text safe to put into a prompt: one line, no control or invisible characters, composed accents.
-
-    Raises an :class:`InputError` where nothing is left, or more than `max_chars` characters are.
-    """
+    """Make a user's text safe to put into a prompt: one line, no control or invisible characters, composed accents."""
     clean = one_line(str(text))
     if not clean:
         raise InputError(f"The text {text!r:.60} holds no readable character.")
@@ -170,12 +143,7 @@ def encode_plain(backbone: Backbone, text: str) -> list[int]:
     """Tokenise a user's text so that no part of it becomes a special token.
 
     Strings such as `<|im_end|>` are broken by a space after their first character if the tokenizer would otherwise take
-    them for the token of that name.
-
-    Raises
-    ------
-    InputError
-        The tokenizer makes special tokens of it all the same.
+    them for the token of that name; an :class:`InputError` where it does so all the same.
     """
     tokenizer = backbone.tokenizer
     special = dict(zip(tokenizer.all_special_tokens, tokenizer.all_special_ids, strict=True))

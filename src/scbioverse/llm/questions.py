@@ -67,23 +67,7 @@ class QuestionTemplate:
         evidence: str = "",
         turns: Sequence[tuple[str, str]] = (),
     ) -> QuestionPrompt:
-        """Render a question.
-
-        Parameters
-        ----------
-        backbone, tokens
-            The language model whose tokenizer is used; markers and placeholders.
-        question
-            As a user wrote it.
-        n_soft
-            Soft tokens of each object.
-        objects
-            Modality and name of each object, in order; names may be empty.
-        evidence
-            What was measured, in words.
-        turns
-            Earlier questions and answers; the last two are kept.
-        """
+        """Render a question about objects (modality, name), with evidence in words; the last two turns are kept."""
         asked = bounded(question, MAX_QUESTION_CHARS)
         if not asked:
             raise InputError(f"the question {question!r:.60} holds no readable character.")
@@ -111,13 +95,7 @@ class QuestionTemplate:
         return ids or [backbone.eos_id]
 
     def encode_answer(self, backbone: Backbone, text: str) -> list[int]:
-        """Token ids of an answer, the end token included.
-
-        Raises
-        ------
-        InputError
-            Nothing readable is left of it, or it is longer than what is read of evidence.
-        """
+        """Token ids of an answer, the end token included."""
         said = bounded(text, 2 * MAX_EVIDENCE_CHARS)
         if not said or len(said) > MAX_EVIDENCE_CHARS:
             raise InputError(f"an answer has 1 to {MAX_EVIDENCE_CHARS} readable characters, found {text!r:.60}.")

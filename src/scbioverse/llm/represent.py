@@ -27,16 +27,10 @@ class TextTable:
     """Unit vectors of known texts.
 
     A language model of 135 M parameters takes minutes on a CPU to read the descriptions of the Cell Ontology's 3,300
-    terms. Each number is kept as an integer from -127 to 127 of its row's largest: 0.9 MB for 3,300 texts and 256
-    dimensions, and a cosine above 0.9999 with the vector it stands for. A text is known by a hash, so that one whose
-    wording changed since is simply not found.
-
-    Attributes
-    ----------
-    keys
-        uint64 (n,), rising: the first 8 bytes of each text's BLAKE2b hash.
-    codes
-        int8 (n, dim).
+    terms. Each number is kept as an integer from -127 to 127 of its row's largest (`codes`, int8 (n, dim)): 0.9 MB for
+    3,300 texts and 256 dimensions, and a cosine above 0.9999 with the vector it stands for. A text is known by the
+    first 8 bytes of its BLAKE2b hash (`keys`, uint64 (n,), rising), so that one whose wording changed since is simply
+    not found.
     """
 
     keys: NDArray[np.uint64]
@@ -101,31 +95,12 @@ def default_layer(backbone: Backbone) -> int:
 def represent(
     backbone: Backbone, texts: Sequence[str], *, layer: int | None = None, batch_size: int = 32
 ) -> np.ndarray:
-    """Represent each text by the mean of one layer's hidden states over its tokens.
+    """Represent each text by the mean of one layer's hidden states over its tokens: float32 (n, d_llm).
 
-    A text is read behind one constant token, which is left out of the mean: a causal model parks a very
-    large state on the first position, whatever stands there, and that would drown short texts. Equal
-    texts are computed once; texts of similar length share a batch.
-
-    Parameters
-    ----------
-    backbone
-        The language model.
-    texts
-        (n,) strings. Special-token strings in them are read as plain text. Longer texts are cut to 256 tokens.
-    layer
-        Number of blocks that have run. Default: :func:`default_layer`.
-    batch_size
-        Most texts a forward pass: fewer where little memory is free, and half as many each time it runs out.
-
-    Returns
-    -------
-    float32 (n, d_llm), in the order of `texts`.
-
-    Raises
-    ------
-    InputError
-        A text is empty, `batch_size` is not positive, or the model has no such layer.
+    A text is read behind one constant token, which is left out of the mean: a causal model parks a very large state on
+    the first position, whatever stands there, and that would drown short texts. Equal texts are computed once; texts of
+    similar length share a batch, fewer where little memory is free. Special-token strings are read as plain text;
+    longer texts are cut to 256 tokens. `layer` is the number of blocks that have run, :func:`default_layer` if None.
     """
     if batch_size < 1:
         raise InputError(f"batch_size must be at least 1, found {batch_size}.")
@@ -178,25 +153,11 @@ class TextSpace:
 
     @classmethod
     def fit(cls, reps: np.ndarray | Tensor, dim: int = 256, *, shrinkage: float = 0.5) -> TextSpace:
-        """Fit centre and whitening.
+        """Fit centre and whitening to representations (n, d) of texts that stand for those to come.
 
-        Component i is v_i / sqrt(l_i + s·m), with (l_i, v_i) the eigenpairs of the covariance in falling
-        order, m the mean eigenvalue and s the shrinkage (whitening after Kessy et al. 2018, The American
-        Statistician 72:309, with a ridge as in regularised PCA).
-
-        Parameters
-        ----------
-        reps
-            (n, d) representations of texts that stand for those to come.
-        dim
-            Directions to keep; at most min(n - 1, d) are.
-        shrinkage
-            0 whitens fully, large values only rotate.
-
-        Raises
-        ------
-        InputError
-            Fewer than two rows, values that are not finite, or rows that are all equal.
+        Component i is v_i / sqrt(l_i + s·m), with (l_i, v_i) the eigenpairs of the covariance in falling order, m the
+        mean eigenvalue and s the shrinkage, 0 to whiten fully (whitening after Kessy et al. 2018, The American
+        Statistician 72:309, with a ridge as in regularised PCA). At most min(n - 1, d) of `dim` directions are kept.
         """
         X = torch.as_tensor(reps).detach().to("cpu", torch.float64)
         if X.ndim != 2 or len(X) < 2 or dim < 1:

@@ -79,22 +79,10 @@ class ResolvedLLM:
 def resolve(name: str | os.PathLike[str]) -> ResolvedLLM:
     """Find a language model's files by name, path or pinned hub id, and identify them.
 
-    The digest is stored beside size and modification time of each file and computed again only when
-    these differ.
-
-    Parameters
-    ----------
-    name
-        `"smollm2-135m-instruct"`; a folder with `config.json`, `*.safetensors` and a tokenizer; a `.gguf`
-        file; or `"owner/name@<40-digit commit>"` on the hub, fetched where it is not in the hub's cache here.
-
-    Raises
-    ------
-    WeightsError
-        Nothing was found under that name, or what was found is incomplete, a pickle, or not what its
-        checksum says.
-    OfflineError
-        It would have to be fetched, and `settings.offline` is on or the hub cannot be reached.
+    That is `"smollm2-135m-instruct"`; a folder with `config.json`, `*.safetensors` and a tokenizer; a `.gguf` file; or
+    `"owner/name@<40-digit commit>"` on the hub, fetched where it is not in the hub's cache here. The digest is stored
+    beside size and modification time of each file and computed again only when these differ. A :class:`WeightsError`
+    says that nothing was found, or what was found is incomplete, a pickle, or not what its checksum says.
     """
     text = os.fspath(name)
     known = KNOWN_LLMS.get(text.lower())
@@ -156,11 +144,7 @@ def _resolve_packaged(name: str, known: PackagedLLM) -> ResolvedLLM:
 def check_folder(folder: Path) -> list[Path]:
     """Check that a folder holds a whole causal language model; return the files that identify it.
 
-    Raises
-    ------
-    WeightsError
-        `config.json`, safetensors weights or the tokenizer are missing, only pickles are there, a shard
-        is missing or lies elsewhere, a weight file is truncated, or a configuration asks for code of its own.
+    A :class:`WeightsError` says what is missing, truncated, elsewhere, a pickle, or asks for code of its own.
     """
     if not (folder / _CONFIG).is_file():
         gguf_files = sorted(file.name for file in folder.glob("*.gguf"))
@@ -206,13 +190,7 @@ def _listing(folder: Path, limit: int = 8) -> str:
 
 
 def refuse_to_fetch(name: str, *, mentioned_by: str) -> None:
-    """Refuse the hub id of a language model that is not on this machine: nobody named it, a file mentions it.
-
-    Raises
-    ------
-    OfflineError
-        It would have to be fetched; the message says how to name it.
-    """
+    """Refuse the hub id of a language model that is not on this machine: nobody named it, a file mentions it."""
     if name.lower() in KNOWN_LLMS or Path(name).expanduser().exists() or _HUB_ID.fullmatch(name) is None:
         return
     how = f"It is the language model of {mentioned_by}. Fetch it by its name: sb.models.load(..., llm={name!r})"

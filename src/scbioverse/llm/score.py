@@ -36,34 +36,14 @@ def score_labels(
     batch_size: int = 128,
     prune: float | None = None,
 ) -> NDArray[np.float32]:
-    """Log-probability of each label after prefix and suffix, among the labels of `trie`.
+    """Log-probability of each label after prefix and suffix, among the labels of `trie`: float32 (n, n_labels).
 
-    The tokens of the tree are laid behind each row's suffix, each seeing the suffix and its own ancestors only, so that
-    one pass gives the states at every choice. With `prune`, choices are read two levels at a time instead, and only by
-    rows that come there.
-
-    Parameters
-    ----------
-    backbone, prefix, trie
-        The language model; keys and values of what all rows begin with; the labels.
-    inputs_embeds
-        (n, T, d_llm): soft tokens, end marker, question. The label follows the last token.
-    attention_mask
-        (n, T), 1 for tokens and 0 for padding, on either side. None: all tokens.
-    batch_size
-        Rows in one forward pass. It changes speed and memory only.
-    prune
-        Do not read on at a choice that a row reaches with a probability below this; its labels share that probability
-        equally. None reads everything, which is exact. Worth it from about a hundred labels on.
-
-    Returns
-    -------
-    float32 (n, n_labels), natural logarithm; `exp` of each row adds up to one.
-
-    Raises
-    ------
-    InputError
-        Shapes do not go together, a number is out of range, or the model cannot be run this way.
+    The tokens of the tree are laid behind each row's suffix (T tokens: soft tokens, end marker, question), each seeing
+    the suffix and its own ancestors only, so that one pass gives the states at every choice. With `prune`, choices are
+    read two levels at a time instead, and only by rows that come there: a choice that a row reaches with a probability
+    below this is not read on, and its labels share that probability equally. Worth it from about a hundred labels on;
+    None reads everything, which is exact. `attention_mask` (n, T) is 1 for tokens, on either side; `batch_size` changes
+    speed and memory only.
     """
     if batch_size < 1:
         raise InputError(f"batch_size must be at least 1, found {batch_size}.")
@@ -254,29 +234,11 @@ def score_own_lists(
     attention_mask: Tensor | None = None,
     batch_size: int = 128,
 ) -> NDArray[np.float32]:
-    """Log-probability of each of a row's own labels, given that the answer is one of them.
+    """Log-probability of each of a row's own labels, given that the answer is one of them: float32 (n, k).
 
     What :func:`score_labels` gives for a tree of the row's labels alone, whatever else is in `trie`: at each choice a
-    softmax over those tokens only that lead to one of the row's labels. Rows share the passes, and each reads only the
-    tokens that its own choices need.
-
-    Parameters
-    ----------
-    backbone, prefix, inputs_embeds, attention_mask, batch_size
-        As in :func:`score_labels`.
-    trie
-        All labels that some row has.
-    own
-        int (n, k): positions in the trie of each row's labels, all different.
-
-    Returns
-    -------
-    float32 (n, k), natural logarithm; `exp` of each row adds up to one.
-
-    Raises
-    ------
-    InputError
-        `own` does not fit the rows or the trie, or `batch_size` is below one.
+    softmax over those tokens only that lead to one of the row's labels, `own` int (n, k), all different. Rows share the
+    passes, and each reads only the tokens that its own choices need.
     """
     n = int(inputs_embeds.shape[0])
     lists = np.asarray(own, dtype=np.int64)

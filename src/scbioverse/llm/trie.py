@@ -19,16 +19,9 @@ if TYPE_CHECKING:
 class Branch:
     """A point where labels with a common beginning go on differently.
 
-    Attributes
-    ----------
-    token
-        Position in :attr:`LabelTrie.tokens` of the last token before the choice; -1 if it is the prompt's last.
-    level
-        Number of choices before this one.
-    parent, edge
-        Number of the choice that leads here, and which of its edges; -1 if there is none.
-    children, first_edge
-        Tokens to choose among, in order of first appearance; number of the first one's edge, the others follow.
+    `token` is the position in :attr:`LabelTrie.tokens` of the last token before the choice, -1 if it is the prompt's
+    last; `level` the number of choices before; `parent` and `edge` the choice that leads here and which of its edges,
+    or -1; `children` the tokens to choose among; `first_edge` the number of the first one's edge, the others follow.
     """
 
     token: int
@@ -49,36 +42,14 @@ class LabelTrie:
 
     The probability of a label is the product, over the points where its sequence parts from others, of a softmax over
     the tokens that go on there: the probability that the language model writes it when it may write nothing but one of
-    the labels. Tokens that offer no choice cost nothing, and the probabilities of all labels add up to one.
+    the labels. Tokens that offer no choice cost nothing, and the probabilities of all labels add up to one. Each
+    sequence ends in an end token, so that "T cell" and "T cell, CD4" part at the end of the first.
 
-    Parameters
-    ----------
-    sequences
-        Token ids of each label, with an end token, so that "T cell" and "T cell, CD4" part at the end of the first.
-
-    Attributes
-    ----------
-    n_labels
-        Number of labels.
-    branches
-        The choices, each after those it depends on.
-    n_edges
-        Number of children of all branches together.
-    tokens
-        int64 (K,): the tokens to read for all choices, each after its parent.
-    depths
-        int64 (K,): number of tokens before each, 0 for the first of a label.
-    sees
-        bool (K, K): whether the column's token is the row's or one of its ancestors.
-    label_edges
-        int64 (n_labels, L): edges on the way to each label, filled up with `n_edges`.
-    edge_share
-        float64 (n_edges,): share of the labels below a branch that is below the edge.
-
-    Raises
-    ------
-    InputError
-        No label, an empty one, two equal ones, or one that is the beginning of another.
+    `branches` are the choices, each after those it depends on, with `n_edges` children together. `tokens`, int64 (K,),
+    are to be read for all choices, each after its parent; `depths` how many stand before each in its label; `sees`,
+    bool (K, K), whether the column's token is the row's or one of its ancestors. `label_edges`, int64 (n_labels, L),
+    are the edges on the way to each label, filled up with `n_edges`; `edge_share` is the share of a branch's labels
+    below each edge.
     """
 
     def __init__(self, sequences: Sequence[Sequence[int]]) -> None:

@@ -21,36 +21,14 @@ _FIRST = -1001
 class BioTokens(nn.Module):
     """Embedding table of the markers around soft tokens, and the ids that stand for them in a prompt.
 
-    Ids are negative and so never meet the language model's own. Per modality there is a start marker (`<cell>`), an
-    end marker (`</cell>`) and a placeholder, which stands where one soft token goes and has no embedding; one task
-    token is shared by all.
+    Ids are negative and so never meet the language model's own. Per modality there is a start marker (`<cell>`), an end
+    marker (`</cell>`) and a placeholder, which stands where one soft token goes and has no embedding; one task token is
+    shared by all.
 
-    Start markers are fixed: they belong to the part of the prompt whose keys and values are computed once, where no
-    gradient comes, and a weight decay that moved them would make those keys and values stale. End markers and the task
-    token are trained.
-
-    Parameters
-    ----------
-    modalities
-        Names such as `"cell"`, each once.
-    d_llm
-        Width of the language model.
-    task_token
-        Whether there is a task token.
-    init_norm
-        Euclidean length that the vectors start with: the mean norm of the language model's token embeddings.
-
-    Attributes
-    ----------
-    fixed
-        Start markers, (n_modalities, d_llm), without gradient.
-    trained
-        End markers in the order of `modalities`, then the task token, (n_modalities [+ 1], d_llm).
-
-    Raises
-    ------
-    InputError
-        No modality, a name given twice or not a plain word, or a size that is not positive.
+    Start markers, `fixed` (n_modalities, d_llm), belong to the part of the prompt whose keys and values are computed
+    once, where no gradient comes, and a weight decay that moved them would make those stale. End markers and, last, the
+    task token are `trained`. All begin with the Euclidean length `init_norm`: the mean norm of the language model's
+    token embeddings.
     """
 
     def __init__(
@@ -80,13 +58,7 @@ class BioTokens(nn.Module):
 
     @torch.no_grad()
     def begin_as(self, start: Tensor, end: Tensor, task: Tensor) -> None:
-        """Set markers of all modalities to vectors of words, so that a frozen language model can read them at once.
-
-        Parameters
-        ----------
-        start, end, task
-            (d_llm,): what start markers, end markers and the task token begin as.
-        """
+        """Set markers of all modalities to vectors (d_llm,) of words, so that a frozen model can read them at once."""
         k = len(self.modalities)
         self.fixed.copy_(start.to(self.fixed).expand(k, -1))
         self.trained[:k] = end.to(self.trained)
@@ -127,34 +99,13 @@ class BioTokens(nn.Module):
         return self._ids.get("<task>")
 
     def name(self, token_id: int) -> str:
-        """Return the name of one of the negative ids, such as `"<cell>"`.
-
-        Raises
-        ------
-        InputError
-            The id is not one of ours.
-        """
+        """Return the name of one of the negative ids, such as `"<cell>"`."""
         if token_id not in self._names:
             raise InputError(f"{token_id} is not a bio token; they are {min(self._names)}..{_FIRST}.")
         return self._names[token_id]
 
     def embed(self, ids: Tensor) -> Tensor:
-        """Look up markers and the task token.
-
-        Parameters
-        ----------
-        ids
-            int64 (...), ids of markers or of the task token.
-
-        Returns
-        -------
-        (..., d_llm), a new tensor with a gradient to `trained`.
-
-        Raises
-        ------
-        InputError
-            An id is a placeholder or not one of ours.
-        """
+        """Look up markers and the task token: int64 (...) to a new (..., d_llm), with a gradient to `trained`."""
         rows = _FIRST - ids.to(self.trained.device)
         if rows.numel() and (int(rows.min()) < 0 or int(rows.max()) >= self._n_rows):
             unknown = sorted(set(ids[(rows < 0).to(ids.device) | (rows >= self._n_rows).to(ids.device)].tolist()))

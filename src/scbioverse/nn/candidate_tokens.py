@@ -26,26 +26,9 @@ class CandidateTokens(nn.Module):
     codes, mixed by it: (n, m) shares and (m, n_soft, d_llm) codes to (n, n_soft, d_llm). What is extracted depends on
     the question, as in InstructBLIP (Dai et al. 2023); here the question is a list of answers.
 
-    Parameters
-    ----------
-    n_answers
-        Number of answers with a code.
-    n_soft
-        Soft tokens of one input.
-    d_llm
-        Width of the language model.
-    init_norm
-        Euclidean length that codes start with: the mean norm of the language model's token embeddings.
-    spread
-        Temperature of the shares that mix each soft token, `n_soft` of them; None: 1 for all. A language model reads a
-        half of two names as something between, often a third name: soft tokens below 1 lean to the likeliest answer
-        and say which it is, those at 1 say what else it could be.
-
-    Raises
-    ------
-    InputError
-        A size is below one, `init_norm` or a temperature is not positive, or there are more or fewer temperatures than
-        soft tokens.
+    `init_norm` is the Euclidean length that codes start with. `spread` holds the temperature of the shares that mix
+    each soft token, 1 if not given. A language model reads a half of two names as something between, often a third
+    name: soft tokens below 1 lean to the likeliest answer and say which it is, those at 1 say what else it could be.
     """
 
     def __init__(
@@ -66,23 +49,9 @@ class CandidateTokens(nn.Module):
         nn.init.normal_(self.codes, std=init_norm / math.sqrt(d_llm))
 
     def forward(self, shares: Tensor, codes: Tensor) -> Tensor:
-        """Mix codes by shares.
+        """Mix codes (m, n_soft, d_llm) of the answers asked about by shares (n, m), which add up to 1 in each row.
 
-        Parameters
-        ----------
-        shares
-            float (n, m); rows add up to 1.
-        codes
-            float (m, n_soft, d_llm), of the m answers that are asked about: rows of this module's, or others.
-
-        Returns
-        -------
-        Soft tokens (n, n_soft, d_llm) in the codes' dtype.
-
-        Raises
-        ------
-        MismatchError
-            There are more or fewer codes than shares.
+        The codes may be rows of this module's, or others; the soft tokens (n, n_soft, d_llm) have their dtype.
         """
         if shares.ndim != 2 or codes.ndim != 3 or shares.shape[1] != codes.shape[0]:
             raise MismatchError(f"shares {tuple(shares.shape)} and codes {tuple(codes.shape)} do not fit together.")

@@ -22,18 +22,11 @@ IGNORE = -100
 
 @dataclass(frozen=True, eq=False)
 class Composed:
-    """A batch the language model can read.
+    """A batch the language model can read, padded on either side.
 
-    Attributes
-    ----------
-    inputs_embeds
-        (n, T, d_llm), in the language model's dtype; zero where padded.
-    attention_mask
-        int64 (n, T), 1 for tokens and 0 for padding.
-    position_ids
-        int64 (n, T), number of tokens before each token in its row; the same for either padding side.
-    labels
-        int64 (n, T), -100 outside answers, or None where none were given.
+    `inputs_embeds` (n, T, d_llm) has the language model's dtype and is zero where padded; `attention_mask` int64 (n, T)
+    is 1 for tokens; `position_ids` int64 (n, T) counts the tokens before each; `labels` int64 (n, T) is -100 outside
+    answers, or None where none were given.
     """
 
     inputs_embeds: Tensor
@@ -45,12 +38,7 @@ class Composed:
 class Composer:
     """Turns token ids with placeholders, and the soft tokens for them, into one batch of embeddings.
 
-    Parameters
-    ----------
-    embed_tokens
-        The language model's own embedding lookup: int64 (m,) to (m, d_llm).
-    tokens
-        Markers and placeholders.
+    `embed_tokens` is the language model's own lookup, int64 (m,) to (m, d_llm); `tokens` are markers and placeholders.
     """
 
     def __init__(self, embed_tokens: Callable[[Tensor], Tensor], tokens: BioTokens) -> None:

@@ -33,29 +33,13 @@ def info_nce(
         \frac{e^{s_{ip}}}{e^{s_{ip}} + \sum_{j \in N_i} e^{s_{ij}}}
 
     (van den Oord et al. 2018 for one positive; positives do not compete with each other, unlike Khosla et al. 2020).
-    The loss is the mean over anchors, halved over the directions a → b and b → a.
+    The loss is the mean over anchors, halved over the directions a → b and b → a: a scalar, float32, zero where no
+    anchor has a negative.
 
-    Parameters
-    ----------
-    a, b
-        float (n, d), row i of one belongs to row i of the other. They are brought to unit length here.
-    groups
-        int (n,). Rows with equal numbers mean the same (the same text): positives of each other. None: all differ.
-    negatives
-        float (m, d) in the space of `b`: further candidates that belong to no row of `a`.
-    scale
-        Factor on the cosine, the inverse of the temperature; may be learned.
-    related
-        bool (n, n), symmetric: pairs that count neither as positive nor as negative, such as a label and its parent.
-
-    Returns
-    -------
-    Scalar float32. Zero, with zero gradient, where no anchor has a negative.
-
-    Raises
-    ------
-    InputError
-        Shapes do not go together, or there are no rows.
+    Row i of `a` (n, d) belongs to row i of `b`. Rows with equal `groups` (n,) mean the same (the same text).
+    `negatives` (m, d), in the space of `b`, belong to no row of `a`. `scale` is the inverse of the temperature and may
+    be learned. Pairs in `related`, bool (n, n), such as a label and its parent, count neither as positive nor as
+    negative.
     """
     n = a.shape[0]
     if a.ndim != 2 or a.shape != b.shape or n == 0:

@@ -25,28 +25,11 @@ def _unit(values: ArrayLike | Tensor, name: str) -> Tensor:
 
 
 def pair_ranks(a: ArrayLike | Tensor, b: ArrayLike | Tensor, target: ArrayLike | Tensor | None = None) -> Tensor:
-    """Rank of each row's partner among all candidates, by cosine.
+    """Rank of each row's partner among all candidates, by cosine: float64 (n,), between 1, the best, and m.
 
-    Rank 1 is the best. Candidates as similar as the partner share the mean of their ranks, so that a space in which
-    everything falls together ranks in the middle and not first.
-
-    Parameters
-    ----------
-    a
-        float (n, d), the queries.
-    b
-        float (m, d), the candidates.
-    target
-        int (n,), position in `b` of each query's partner. None: row i belongs to row i.
-
-    Returns
-    -------
-    float64 (n,), between 1 and m.
-
-    Raises
-    ------
-    InputError
-        Shapes do not go together or a target is outside `b`.
+    `a` (n, d) are the queries, `b` (m, d) the candidates, `target` (n,) the position of each query's partner in `b`;
+    row i belongs to row i if not given. Candidates as similar as the partner share the mean of their ranks, so that a
+    space in which everything falls together ranks in the middle and not first.
     """
     queries, candidates = _unit(a, "a"), _unit(b, "b").to(torch.as_tensor(a).device)
     n, m = queries.shape[0], candidates.shape[0]
@@ -72,13 +55,7 @@ def pair_ranks(a: ArrayLike | Tensor, b: ArrayLike | Tensor, target: ArrayLike |
 def recall_at_k(
     a: ArrayLike | Tensor, b: ArrayLike | Tensor, target: ArrayLike | Tensor | None = None, *, k: int = 1
 ) -> float:
-    """Share of rows whose partner is among the `k` most similar candidates (see :func:`pair_ranks`).
-
-    Raises
-    ------
-    InputError
-        `k` is below one or shapes do not go together.
-    """
+    """Share of rows whose partner is among the `k` most similar candidates (see :func:`pair_ranks`)."""
     if k < 1:
         raise InputError(f"k must be at least 1, found {k}.")
     return float((pair_ranks(a, b, target) <= k).double().mean())
@@ -90,22 +67,7 @@ def median_rank(a: ArrayLike | Tensor, b: ArrayLike | Tensor, target: ArrayLike 
 
 
 def centroid_gap(a: ArrayLike | Tensor, b: ArrayLike | Tensor) -> float:
-    """Euclidean distance between the centroids of two sets of unit vectors (Liang et al. 2022, "modality gap").
-
-    Parameters
-    ----------
-    a, b
-        float (n, d) and (m, d); rows are brought to unit length.
-
-    Returns
-    -------
-    Between 0 and 2.
-
-    Raises
-    ------
-    InputError
-        Shapes do not go together.
-    """
+    """Distance, 0 to 2, between the centroids of two sets of unit vectors (Liang et al. 2022, "modality gap")."""
     left, right = _unit(a, "a"), _unit(b, "b")
     if left.shape[1] != right.shape[1]:
         raise InputError(f"a has {left.shape[1]} dimensions, b has {right.shape[1]}.")

@@ -19,25 +19,8 @@ class PhraseHead(nn.Module):
     """One logit a phrase: (n, n_tokens, dim) embeddings to (n, n_phrases).
 
     Embeddings are standardised, then pass one hidden layer with ReLU. What the phrases are, and which of them exclude
-    each other, is not its concern: see :func:`choose_phrases`.
-
-    Parameters
-    ----------
-    dim
-        Length of one embedding vector.
-    n_tokens
-        Embedding vectors of one object.
-    n_phrases
-        Number of phrases.
-    hidden
-        Width of the hidden layer.
-    share_dropped
-        Share of hidden entries, and half as large a share of the embedding's, that training sets to zero.
-
-    Raises
-    ------
-    InputError
-        A size is below one, or `share_dropped` is outside [0, 1).
+    each other, is not its concern: see :func:`choose_phrases`. Training sets `share_dropped` of the hidden entries, and
+    half as large a share of the embedding's, to zero.
     """
 
     centre: Tensor
@@ -63,13 +46,7 @@ class PhraseHead(nn.Module):
         self.out.bias.copy_(torch.log(held / (1 - held)))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return logits (n, n_phrases) of embeddings (n, n_tokens, dim), or (n, dim) where `n_tokens` is one.
-
-        Raises
-        ------
-        MismatchError
-            The embeddings have other sizes than the head.
-        """
+        """Return logits (n, n_phrases) of embeddings (n, n_tokens, dim), or (n, dim) where `n_tokens` is one."""
         flat = (one_row_each(x, self.n_tokens, self.dim).to(self.centre) - self.centre) * self.gain
         seen = linear(dropout(flat, self.share_dropped / 2, self.training), self.inside.weight, self.inside.bias)
         return linear(dropout(relu(seen), self.share_dropped, self.training), self.out.weight, self.out.bias)
@@ -82,28 +59,11 @@ class PhraseHead(nn.Module):
 def choose_phrases(
     logits: Tensor, sizes: Sequence[int], most: Sequence[int], least: Sequence[float]
 ) -> list[list[int]]:
-    """Choose phrases group by group, the more probable first.
+    """Choose phrases group by group, the more probable first; return each row's, by number over all groups.
 
-    Parameters
-    ----------
-    logits
-        (n, sum of `sizes`).
-    sizes
-        Phrases of each group, which lie side by side.
-    most
-        At most so many of each group.
-    least
-        Probability, the logistic function of the logit, that a phrase of the group needs; 0 takes the first ones
-        however improbable they are.
-
-    Returns
-    -------
-    For each row, numbers of its phrases, counted over all groups.
-
-    Raises
-    ------
-    InputError
-        The sizes do not add up to the logits.
+    The groups lie side by side in `logits` (n, sum of `sizes`). Of each, at most so many are chosen, and only those
+    that have the `least` probability (the logistic function of the logit); 0 takes the first ones however improbable
+    they are.
     """
     if sum(sizes) != logits.shape[1]:
         raise InputError(f"groups of {list(sizes)} phrases do not make up {logits.shape[1]} logits.")

@@ -24,13 +24,7 @@ def check_sizes(sizes: dict[str, int], dropped: dict[str, float], init_norm: flo
 
 
 def one_row_each(x: Tensor, n_tokens: int, dim: int) -> Tensor:
-    """Lay the vectors of each object side by side: (n, n_tokens, dim), or (n, dim) for one vector, to (n, all).
-
-    Raises
-    ------
-    MismatchError
-        The embeddings have other sizes.
-    """
+    """Lay the vectors of each object side by side: (n, n_tokens, dim), or (n, dim) for one vector, to (n, all)."""
     if x.ndim == 2 and n_tokens == 1:
         x = x.unsqueeze(1)
     if x.ndim != 3 or tuple(x.shape[1:]) != (n_tokens, dim):
@@ -46,29 +40,7 @@ class Projector(nn.Module):
 
     LayerNorm → Linear → LayerNorm → ReLU → dropout → Linear → LayerNorm → ReLU → dropout → Linear → scale. The last
     layer starts with outputs of unit variance and the learnable scale with `init_norm / sqrt(d_llm)`, so that soft
-    tokens start about as long as the language model's own embeddings.
-
-    Parameters
-    ----------
-    dim
-        Length of one embedding vector.
-    n_tokens
-        Embedding vectors of one object.
-    n_soft
-        Soft tokens made of one object.
-    d_llm
-        Width of the language model.
-    hidden
-        Width of the two hidden layers.
-    dropout
-        Share of hidden units dropped in training.
-    init_norm
-        Euclidean length that soft tokens start with: the mean norm of the language model's token embeddings.
-
-    Raises
-    ------
-    InputError
-        A size is below one, `dropout` is outside [0, 1) or `init_norm` is not positive.
+    tokens start about as long as the language model's own embeddings (`init_norm` is their mean norm).
     """
 
     def __init__(
@@ -105,22 +77,7 @@ class Projector(nn.Module):
         self.scale = nn.Parameter(torch.tensor(init_norm / math.sqrt(d_llm)))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Project embeddings.
-
-        Parameters
-        ----------
-        x
-            float (n, n_tokens, dim), or (n, dim) where `n_tokens` is one.
-
-        Returns
-        -------
-        Soft tokens (n, n_soft, d_llm) in the projector's dtype.
-
-        Raises
-        ------
-        MismatchError
-            The embeddings have other sizes than the projector.
-        """
+        """Soft tokens (n, n_soft, d_llm), in our dtype, of embeddings (n, n_tokens, dim), or (n, dim) for one."""
         flat = one_row_each(x, self.n_tokens, self.dim).to(self.scale)
         soft = self.out(self.layers(self.norm(flat))) * self.scale
         return soft.view(-1, self.n_soft, self.d_llm)
@@ -137,30 +94,9 @@ class PrototypeProjector(nn.Module):
     attends to the keys by cosine, and its soft tokens are the codes, mixed by the attention weights. A code can begin
     as the language model's own embedding of some words, so that the frozen model reads it before anything is trained;
     an input between two types becomes a point between two names. Keys, codes, biases and the sharpness all learn.
+    Training sets `share_dropped` of the embedding's entries to zero; codes start with the length `init_norm`.
 
     Text prototypes under a frozen language model are due to Jin et al. (Time-LLM, 2024); here they are whole names.
-
-    Parameters
-    ----------
-    dim
-        Length of one embedding vector.
-    n_tokens
-        Embedding vectors of one object.
-    n_soft
-        Soft tokens made of one object.
-    d_llm
-        Width of the language model.
-    n_prototypes
-        Number of prototypes.
-    share_dropped
-        Share of the embedding's entries that training sets to zero.
-    init_norm
-        Euclidean length that codes start with: the mean norm of the language model's token embeddings.
-
-    Raises
-    ------
-    InputError
-        A size is below one, `share_dropped` is outside [0, 1) or `init_norm` is not positive.
     """
 
     def __init__(
@@ -190,19 +126,8 @@ class PrototypeProjector(nn.Module):
     def begin_as(self, keys: Tensor, codes: Tensor, scale: float) -> None:
         """Start from known prototypes.
 
-        Parameters
-        ----------
-        keys
-            float (n_prototypes, n_tokens * dim); only their directions count.
-        codes
-            float (n_prototypes, n_soft, d_llm), for example embeddings of names.
-        scale
-            Logit per unit of cosine.
-
-        Raises
-        ------
-        MismatchError
-            The shapes are not the projector's.
+        Of keys (n_prototypes, n_tokens * dim) only directions count; codes (n_prototypes, n_soft, d_llm) may be
+        embeddings of names; `scale` is the logit per unit of cosine.
         """
         if keys.shape != self.keys.shape or codes.shape != self.codes.shape:
             raise MismatchError(
@@ -216,10 +141,7 @@ class PrototypeProjector(nn.Module):
         self.log_scale.fill_(math.log(scale))
 
     def logits(self, x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
-        """Cosine to each key times the sharpness, plus the bias: (n, n_prototypes); their softmax is the attention.
-
-        Computed in `dtype`, that of the projector if not given.
-        """
+        """Cosine to each key times the sharpness, plus the bias: (n, n_prototypes), in `dtype` or our own."""
         keys = self.keys.to(dtype or self.keys.dtype)
         flat = dropout(one_row_each(x, self.n_tokens, self.dim).to(keys), self.share_dropped, self.training)
         scale, bias = self.log_scale.to(keys).exp(), self.bias.to(keys)
@@ -230,22 +152,7 @@ class PrototypeProjector(nn.Module):
         return softmax(self.logits(x), dim=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Project embeddings.
-
-        Parameters
-        ----------
-        x
-            float (n, n_tokens, dim), or (n, dim) where `n_tokens` is one.
-
-        Returns
-        -------
-        Soft tokens (n, n_soft, d_llm) in the projector's dtype.
-
-        Raises
-        ------
-        MismatchError
-            The embeddings have other sizes than the projector.
-        """
+        """Soft tokens (n, n_soft, d_llm), in our dtype, of embeddings (n, n_tokens, dim), or (n, dim) for one."""
         return (self.attention(x) @ self.codes.flatten(1)).view(-1, self.n_soft, self.d_llm)
 
     def extra_repr(self) -> str:

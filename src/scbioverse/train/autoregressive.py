@@ -28,28 +28,17 @@ class AutoregressiveTask:
     """Cross-entropy of the answer that follows a cell's soft tokens; the language model is frozen.
 
     The keys and values of everything before the soft tokens are computed once, without a gradient; each step runs the
-    rest of the prompt only. No head is computed where no answer token stands.
+    rest of the prompt only. No head is computed where no answer token stands. The model's backbone may hold bfloat16
+    weights; projector and tokens, which are trained, stay float32.
 
-    Parameters
-    ----------
-    model
-        Whose projector and tokens are trained. Its backbone may hold bfloat16 weights; the projector stays float32.
-    modality
-        Modality of the batches.
-    candidates
-        Labels that the answers are among. With them the loss is what scoring computes: at each point where labels part,
-        a softmax over the tokens that go on there. Without them, it is the softmax over the whole vocabulary.
-    full_weight
-        Weight of the whole-vocabulary loss that is added to the restricted one; 0 leaves it out and saves
-        reading the rest of the answer.
-    n_candidates
-        Restrict each batch to its own labels and as many drawn others as make up this number.
+    With `candidates` the loss is what scoring computes: at each point where labels part, a softmax over the tokens that
+    go on there; without, the softmax over the whole vocabulary. `full_weight` adds that loss to the restricted one; 0
+    saves reading the rest of the answer. `n_candidates` restricts each batch to its own labels and as many drawn others
+    as make up this number.
 
-    Notes
-    -----
-    Terms of one batch: the restricted loss is the mean over rows of `-log p(label | candidates)`; the full loss is the
-    mean over rows of the mean over answer tokens. Where a batch has `shares`, the restricted loss is, along the way to
-    each row's answer, the cross-entropy against them (distillation: Hinton, Vinyals and Dean, 2015).
+    The restricted loss is the mean over rows of `-log p(label | candidates)`; the full one the mean over rows of the
+    mean over answer tokens. Where a batch has `shares`, the restricted loss is, along the way to each row's answer, the
+    cross-entropy against them (distillation: Hinton, Vinyals and Dean, 2015).
     """
 
     def __init__(

@@ -27,23 +27,8 @@ def fit_temperature(
     """Find the temperature T that makes `log_softmax(log_probs / T)` most likely for `truth`.
 
     Guo et al. 2017, "On calibration of modern neural networks": one number, fitted on cells that took no part in
-    training; it changes no ranking.
-
-    Parameters
-    ----------
-    log_probs
-        (n, m), natural logarithm, before any temperature.
-    truth
-        int64 (n,): right column of each row; negative rows are left out.
-    weights
-        (n,): weight of each row; equal if not given.
-    bounds
-        Range to search.
-
-    Raises
-    ------
-    InputError
-        Shapes do not fit or no row has a truth.
+    training; it changes no ranking. `log_probs` is (n, m), natural logarithm; `truth` int64 (n,) the right column of
+    each row, negative for rows to leave out; `weights` (n,) those of rows; `bounds` the range to search.
     """
     scores, right = np.asarray(log_probs, dtype=np.float64), np.asarray(truth)
     if scores.ndim != 2 or right.shape != scores.shape[:1] or right.max(initial=-1) >= scores.shape[1]:
@@ -101,32 +86,15 @@ def fit_pool(
     own_scale: Sequence[bool] | None = None,
     most: float = 100.0,
 ) -> tuple[float, ...]:
-    """Find the weights that make `log_softmax(sum of weight · source)` most likely.
+    """Find the k weights, 0 to `most`, that make `log_softmax(sum of weight · source)` most likely.
 
     A logarithmic opinion pool (Genest and Zidek 1986) of any number of sources, such as log-probabilities, cosines and
-    marker evidence. Every set counts the same, however many rows it has.
+    marker evidence. Each of the `sets`, which took no part in training, has k sources (n, m) and truth int64 (n,),
+    negative for rows to leave out; every set counts the same, however many rows or candidates it has.
 
-    Parameters
-    ----------
-    sets
-        For each data set that took no part in training: k sources (n, m) and truth int64 (n,). Numbers of candidates
-        may differ; rows with negative truth are left out.
-    own_scale
-        For each set whether all weights are multiplied by a factor of that set's own, fitted along and dropped. Such a
-        set has a say in how sources are weighed against each other, and none in how sure the pool is: for data whose
-        labels are too noisy to learn a confidence from. At least one set must have none. None: no set has.
-    most
-        Highest weight; the lowest is 0.
-
-    Returns
-    -------
-    k weights.
-
-    Raises
-    ------
-    InputError
-        No set, none to learn the confidence from, different numbers of sources, shapes do not fit, or a set has no row
-        with a truth.
+    `own_scale` says for each set whether all weights are multiplied by a factor of that set's own, fitted along and
+    dropped. Such a set has a say in how sources are weighed against each other, and none in how sure the pool is: for
+    data whose labels are too noisy to learn a confidence from. At least one set must have none.
     """
     k = len(sets[0][0]) if len(sets) else 0
     return _fit(sets, own_scale, [(0.0, most)] * k)
@@ -183,17 +151,7 @@ def _fit(
 def expected_calibration_error(
     confidence: NDArray[np.floating], right: NDArray[np.bool_], *, n_bins: int = 10
 ) -> float:
-    """Mean gap between confidence and accuracy over equal-width bins, weighted by rows (Naeini et al. 2015), 0 to 1.
-
-    Parameters
-    ----------
-    confidence
-        (n,), 0 to 1.
-    right
-        bool (n,).
-    n_bins
-        Number of bins.
-    """
+    """Mean gap between confidence and accuracy over equal-width bins, weighted by rows (Naeini et al. 2015), 0 to 1."""
     sure, hit = np.asarray(confidence, dtype=np.float64), np.asarray(right, dtype=bool)
     if sure.shape != hit.shape or sure.size == 0:
         raise InputError(f"confidence {sure.shape} and right {hit.shape} must be of one length, not empty.")
@@ -213,12 +171,9 @@ def candidate_rows(
 ) -> dict[str, Calibration]:
     """Rows of a model's calibration for shares of candidates.
 
-    Parameters
-    ----------
-    attention, markers
-        Weights of the attention's log-probabilities and of marker evidence in the shares.
-    temperature, alone
-        What the language model's word is divided by where markers are had, and where they are not.
+    `attention` and `markers` are the weights of the attention's log-probabilities and of marker evidence in the shares;
+    `temperature` and `alone` what the language model's word is divided by where markers are had, and where they are
+    not.
     """
     return {
         "candidate_tokens": Calibration({"prototypes": attention, "markers": markers}, temperature),

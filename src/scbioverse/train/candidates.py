@@ -31,22 +31,12 @@ class _Branch:
 
 @dataclass(frozen=True, eq=False)
 class Targets:
-    """What the restricted loss asks of a batch of r choices.
+    """What the restricted loss asks of a batch of r choices, among u tokens.
 
-    Attributes
-    ----------
-    row
-        int64 (r,): row of the batch.
-    position
-        int64 (r,): answer tokens that stand before the choice.
-    token
-        int64 (u,): the tokens that any choice is among.
-    adjust
-        float32 (r, u): added to the logits; log prior for a child, -inf for what is no choice here.
-    target
-        int64 (r,): the right child, as a position in `token`.
-    share
-        float32 (r, u): how probable each child should be, where that was asked for; rows add up to 1.
+    Of each choice: `row` of the batch, `position` (answer tokens that stand before it), and `target`, the right child's
+    place in `token`, all int64 (r,); `token`, int64 (u,), is what any choice is among; `adjust`, float32 (r, u), is
+    added to the logits: log prior for a child, -inf for what is no choice here; `share`, float32 (r, u), is how
+    probable each child should be, where that was asked for.
     """
 
     row: Tensor
@@ -58,29 +48,16 @@ class Targets:
 
 
 class CandidateSet:
-    """Labels to choose from, as token sequences.
+    """Labels to choose from, as token sequences, all different, the end token included.
 
     The probability of a label is the product, over the points where the label's sequence parts from others, of a
-    softmax over the tokens that go on there: what scoring computes, too. Where `related` names labels that may not
-    count as wrong for a label (its ontology ancestors and descendants), they are taken out of the set for it.
+    softmax over the tokens that go on there: what scoring computes, too. Where `related`, bool (m, m), names labels
+    that may not count as wrong for a label (its ontology ancestors and descendants), they are taken out of the set for
+    it.
 
-    Parameters
-    ----------
-    names
-        The labels, m of them, each once.
-    sequences
-        Token ids of each, the end token included; all different.
-    related
-        bool (m, m), symmetric; the diagonal is ignored.
-    prior
-        (m,) positive weights, for example training frequencies. The logarithm of their sum below each token is added to
-        the logits, in training only, so that the model learns likelihoods and not how often a label was seen; equal
-        weights take out how many labels begin with a token. None adds nothing, which is what scoring does.
-
-    Raises
-    ------
-    InputError
-        Names or sequences repeat, or shapes do not fit.
+    The logarithm of the sum of `prior`, (m,) positive weights such as training frequencies, below each token is added
+    to the logits, in training only, so that the model learns likelihoods and not how often a label was seen; equal
+    weights take out how many labels begin with a token. None adds nothing, which is what scoring does.
     """
 
     def __init__(
@@ -128,13 +105,7 @@ class CandidateSet:
         return len(self.names)
 
     def index(self, names: Sequence[str]) -> NDArray[np.int64]:
-        """Return positions of `names` in the set.
-
-        Raises
-        ------
-        InputError
-            A name is not in the set.
-        """
+        """Return positions of `names` in the set."""
         absent = [name for name in names if name not in self._index]
         if absent:
             raise InputError(f"{len(absent)} answers are not among the {len(self)} candidates, such as {absent[0]!r}.")
@@ -155,15 +126,10 @@ class CandidateSet:
         return self._last[self.index(names)]
 
     def targets(self, names: Sequence[str], shares: NDArray[np.floating] | None = None) -> Targets:
-        """Gather the choices that the answers `names` are made of.
+        """Gather the choices that the answers `names`, one a row, are made of.
 
-        Parameters
-        ----------
-        names
-            An answer for each row.
-        shares
-            (n, m): how probable each label should be for a row, in place of its answer alone. The choices are still
-            those on the way to its answer: where answers are drawn by these shares, all of the tree is learned.
+        `shares` (n, m) say how probable each label should be for a row, in place of its answer alone. The choices are
+        still those on the way to its answer: where answers are drawn by these shares, all of the tree is learned.
         """
         labels = self.index(names)
         rows, at = [], []

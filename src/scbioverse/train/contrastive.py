@@ -23,19 +23,8 @@ if TYPE_CHECKING:
 class ContrastiveTask(CheapTask):
     """Symmetric InfoNCE between cells and the language model's own representation of their texts.
 
-    Texts are represented once each, so a step costs no forward pass of the language model. The rows of a batch are
-    each other's negatives.
-
-    Parameters
-    ----------
-    model
-        Whose projector and shared-space layer are trained. It must have a text space.
-    modality
-        Modality of the batches.
-    negatives
-        Unrelated texts that no cell may come near, for example general-domain sentences.
-    n_negatives
-        How many of them a step draws; all if None.
+    Texts are represented once each, so a step costs no forward pass of the language model. The rows of a batch are each
+    other's negatives; `negatives` are unrelated texts that no cell may come near, of which a step draws `n_negatives`.
     """
 
     def __init__(

@@ -37,22 +37,10 @@ Prompt = Literal["question", "label"]
 class Instruction:
     """One question with its answer, and where both come from.
 
-    Attributes
-    ----------
-    task
-        Kind of question; weights are given by task.
-    question
-        What is asked; unused where `prompt` is `"label"`.
-    answer
-        What should be written.
-    source
-        What the answer rests on, such as `"CL:0000236/definition"` or `"kang_ifnb_pbmc/group/B cells"`.
-    objects
-        Modality, row in that modality's embeddings, and name of each object whose soft tokens are read.
-    evidence
-        What was measured, in words.
-    prompt
-        `"question"`: the prompt of :func:`scbioverse.tl.ask`. `"label"`: that of :func:`scbioverse.tl.annotate`.
+    `task` is the kind of question, by which weights are given; `source` what the answer rests on, such as
+    `"CL:0000236/definition"`; `objects` modality, row in that modality's embeddings, and name of each object whose soft
+    tokens are read; `evidence` what was measured, in words; `prompt` whether it is asked as :func:`scbioverse.tl.ask`
+    asks, or as :func:`scbioverse.tl.annotate` does, without the `question`.
     """
 
     task: str
@@ -66,15 +54,7 @@ class Instruction:
 
 @dataclass(frozen=True, eq=False)
 class Lessons:
-    """Instructions, and the embeddings they speak of.
-
-    Attributes
-    ----------
-    examples
-        The instructions.
-    embeddings
-        By modality, float32 (n, n_tokens, dim) or (n, dim).
-    """
+    """Instructions, and the embeddings they speak of: by modality, float32 (n, n_tokens, dim) or (n, dim)."""
 
     examples: Sequence[Instruction]
     embeddings: Mapping[str, NDArray[np.float32]]
@@ -104,22 +84,7 @@ class Lessons:
 
 
 class InstructionSampler:
-    """Draws instructions: first the task by its weight, then one of the task's examples.
-
-    Parameters
-    ----------
-    lessons
-        The instructions.
-    weights
-        By task; 1 for tasks that are not named, 0 leaves one out.
-    batch_size
-        Instructions of a step.
-
-    Raises
-    ------
-    InputError
-        A weight is negative or names no task, all are zero, or `batch_size` is below one.
-    """
+    """Draws instructions: first the task by its weight (1 if not named), then one of the task's examples."""
 
     def __init__(self, lessons: Lessons, *, weights: Mapping[str, float] | None = None, batch_size: int = 16) -> None:
         weights = dict(weights or {})
@@ -152,27 +117,11 @@ class InstructionTask:
     """Cross-entropy of the answers' tokens; an adapter learns, and the projectors where asked.
 
     The beginning of the prompt is run once a step, with its gradient: the adapter changes its keys and values, so none
-    computed earlier would hold. The rows behind it are short and laid side by side.
+    computed earlier would hold. The rows behind it are short and laid side by side. The model's language model is
+    copied to train in and stays as it is; with `train_projector`, projectors of the modalities read, end markers and
+    task token are trained in place. The adapter begins from `start`, or from no change with a random half of that
+    `seed`.
 
-    Parameters
-    ----------
-    model
-        Its language model is copied to train in and stays as it is; its projectors are trained in place.
-    lessons
-        What to learn.
-    config
-        Shape of the adapter.
-    train_projector
-        Train the projectors of the modalities read, end markers and task token, too.
-    template
-        Wording of questions.
-    start
-        Adapter to go on from; no change if None.
-    seed
-        Seed of the adapter's random half.
-
-    Notes
-    -----
     The loss is the mean over rows of the mean over answer tokens.
     """
 

@@ -59,24 +59,11 @@ _LISTED = ("Marker tables list {genes} for {label}.", "{genes} are listed for {l
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """Cells that share a label.
+    """Cells that share a label: their `rows` in the embeddings, and `genes` that set them apart, the clearest first.
 
-    Attributes
-    ----------
-    label
-        Short name of the type.
-    cl_id
-        Cell Ontology id, or None.
-    rows
-        Their rows in the embeddings.
-    genes
-        Genes that set them apart, the clearest first: `gene`, `fraction_in`, `fraction_out`.
-    source
-        Where the cells come from, such as `"kang_ifnb_pbmc"`.
-    tissue
-        Where in the body, or `""`.
-    said
-        Name that the prompt of `annotate` is answered with, where it is not the label.
+    `genes` has the columns `gene`, `fraction_in`, `fraction_out`; `source` says where the cells come from, such as
+    `"kang_ifnb_pbmc"`, `tissue` where in the body; `said` is the name that the prompt of `annotate` is answered with,
+    where it is not the label.
     """
 
     label: str
@@ -98,16 +85,7 @@ def group_lessons(
 ) -> list[Instruction]:
     """Label, identity, reasons, marker genes, lineage, tissue, and what cannot be known, of one group.
 
-    Parameters
-    ----------
-    group
-        The cells.
-    rng
-        Chooses cells and wordings.
-    per_task
-        Examples of each kind of question, each with a cell of its own.
-    modality
-        Modality of the embeddings.
+    `per_task` examples of each kind of question, each with a cell and a wording drawn by `rng`.
     """
     out: list[Instruction] = []
     label = group.label
@@ -183,10 +161,7 @@ def term_lessons(cl_id: str, rng: np.random.Generator) -> list[Instruction]:
 
 
 def measured(genes: pd.DataFrame, rng: np.random.Generator | None = None) -> str:
-    """Say what was measured in a group: its three clearest genes with their fractions, in training sometimes two.
-
-    The prompts of :func:`scbioverse.tl.ask` and of generated reasons say it in the same words.
-    """
+    """Say what was measured in a group: its three clearest genes with their fractions, in training sometimes two."""
     best = genes.head(3 if rng is None else int(rng.integers(2, 4)))
     return f"{listed(best)}."
 

@@ -29,15 +29,8 @@ class LexicalTask(CheapTask):
     100 names of candidate sets before any training, against 4 in 5 when all slots hold means. An ambiguous cell lands
     between the names it could have.
 
-    The loss is the squared distance over the mean squared length of an embedding: 0 is perfect, 1 is no better than
-    the origin.
-
-    Parameters
-    ----------
-    model
-        Whose projector is trained.
-    modality
-        Modality of the batches.
+    The loss is the squared distance over the mean squared length of an embedding: 0 is perfect, 1 is no better than the
+    origin.
     """
 
     def __init__(self, model: BioVerse, *, modality: str = "cell") -> None:

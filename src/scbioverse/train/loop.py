@@ -35,28 +35,13 @@ class Gradient:
     small. The rows of a step, and with them the step, stay the same: the parts' weighted gradients add up to the
     batch's, up to rounding. (Dropout draws other masks for a batch in parts; the same ones as with `micro_batch` of
     that size.)
-
-    Parameters
-    ----------
-    task
-        Turns a batch into a loss, and says how to cut it.
-    params
-        What is trained.
-    micro_batch
-        Rows of a part to begin with; None: the whole batch.
     """
 
     def __init__(self, task: Task, params: Iterable[nn.Parameter], micro_batch: int | None) -> None:
         self.task, self.params, self.micro_batch = task, list(params), micro_batch
 
     def __call__(self, batch: Batch) -> dict[str, float]:
-        """Fill the parameters' gradients; return the batch's values, `"loss"` among them.
-
-        Raises
-        ------
-        InputError
-            Memory runs out on a single row, or on a batch that the loss needs whole.
-        """
+        """Fill the parameters' gradients; return the batch's values, `"loss"` among them."""
         rows = len(batch["texts"])
         _, n_processes = place()
         most = -(-rows // n_processes)
@@ -140,54 +125,18 @@ def fit(
 ) -> pd.DataFrame:
     """Train what `task` names, with AdamW.
 
-    With several processes (`accelerate launch`) each computes a share of every batch; see :mod:`.processes`.
-    Step s draws its batch and its dropout from (`seed`, s) alone, so a run that was stopped and resumed gives the
-    parameters of a run that was not.
+    With several processes (`accelerate launch`) each computes a share of every batch; see :mod:`.processes`. Step s
+    draws its batch and its dropout from (`seed`, s) alone, so a run that was stopped and resumed gives the parameters
+    of a run that was not.
 
-    Parameters
-    ----------
-    task
-        Turns a batch into a loss.
-    sampler
-        Draws a batch from a generator.
-    steps
-        Optimiser steps in all, those of a resumed run included.
-    lr
-        Highest learning rate; linear warm-up, then cosine decay to 2 % of it.
-    warmup
-        Share of the steps spent warming up, 0 to 1.
-    weight_decay
-        Applied to matrices only: neither to norms and biases nor to marker tokens.
-    clip
-        Largest norm of the gradient.
-    micro_batch
-        Split a batch into parts of at most this many rows, sorted by length, where the task's loss allows it:
-        less padding, less memory, the same gradient. When memory runs out, parts are halved by themselves, and the
-        log says so.
-    seed
-        Seed of batches and dropout.
-    progress
-        Show a progress bar; `settings.progress` if not given.
-    state
-        Folder to keep the run's state in, and to resume from if it is there.
-    save_every
-        Steps between two saves of the state.
-    every, callback
-        Call `callback(step)` after every `every` steps and after the last; what it returns joins the history.
+    The learning rate rises to `lr` over the share `warmup` of the `steps`, then falls by a cosine to 2 % of it.
+    `weight_decay` applies to matrices only: neither to norms and biases nor to marker tokens. `clip` is the largest
+    norm of the gradient. `micro_batch` splits a batch into parts of at most this many rows, sorted by length, where the
+    task's loss allows it: less padding, less memory, the same gradient; when memory runs out, parts are halved by
+    themselves. `state` is a folder to keep the run's state in every `save_every` steps, and to resume from if it is
+    there. `callback(step)` is called after every `every` steps and after the last; what it returns joins the history.
 
-    Returns
-    -------
-    One row a step: `step`, `loss` and the task's other values, `lr`, `grad_norm`, `rows`, `seconds`.
-
-    Raises
-    ------
-    InputError
-        `steps` or `lr` is not positive, `state` holds other things than a run's state, or memory runs out on a single
-        row or on a loss that needs its batch whole.
-    MismatchError
-        `state` belongs to a run with other settings.
-    BioverseError
-        The loss became NaN or infinite.
+    Returns one row a step: `step`, `loss` and the task's other values, `lr`, `grad_norm`, `rows`, `seconds`.
     """
     if steps < 1 or lr <= 0:
         raise InputError(f"steps and lr must be positive, found steps={steps}, lr={lr}.")

@@ -31,15 +31,7 @@ def begin_as_names(model: BioVerse, keys: Tensor, names: Sequence[str], scale: f
 
 
 class PrototypeTask(CheapTask):
-    """Cross-entropy of the attention over prototypes, one for each group of a batch; no language model.
-
-    Parameters
-    ----------
-    model
-        Whose keys, biases and sharpness are trained.
-    modality
-        Modality of the batches.
-    """
+    """Cross-entropy of the attention over prototypes, one for each group of a batch; no language model."""
 
     def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         """All of the projector but its codes."""

@@ -70,29 +70,11 @@ def take_rows(batch: Batch, rows: NDArray[np.integer]) -> Batch:
 class LabelSampler:
     """Draws cells with their label texts, evenly over labels or as they come.
 
-    Parameters
-    ----------
-    embeddings
-        float32 (n, n_tokens, dim) or (n, dim).
-    labels
-        int64 (n,): label of each row; negative rows are left out.
-    texts
-        Texts of each label: a list of strings, or of lists of strings of which one is drawn each time.
-    cards
-        Descriptions of each label, in the same two forms.
-    batch_size
-        Rows of a batch.
-    balance
-        Power p in 0 to 1: a label is drawn in proportion to `count ** (1 - p)`; 1 draws all labels evenly.
-    related
-        bool (n_labels, n_labels): which labels are related, see :class:`Batch`.
-    noise
-        Standard deviation of Gaussian noise added to embeddings, in units of each dimension's own deviation.
-
-    Raises
-    ------
-    InputError
-        Shapes do not fit, or no row has a label.
+    `embeddings` are float32 (n, n_tokens, dim) or (n, dim), `labels` int64 (n,), negative for rows to leave out.
+    `texts` and `cards` (descriptions) are lists of strings, or of lists of strings of which one is drawn each time.
+    With `balance` p a label is drawn in proportion to `count ** (1 - p)`; 1 draws all labels evenly. `related` is bool
+    (n_labels, n_labels), see :class:`Batch`; `noise` the standard deviation of what is added to embeddings, in units of
+    each dimension's own.
     """
 
     def __init__(

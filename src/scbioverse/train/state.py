@@ -21,26 +21,7 @@ _MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 def save_state(
     folder: str | Path, *, step: int, params: dict[str, nn.Parameter], optimizer: torch.optim.Optimizer, meta: Any
 ) -> Path:
-    """Write parameters, Adam moments and step; the folder appears whole or not at all.
-
-    Parameters
-    ----------
-    folder
-        Where to. What an earlier call left there is replaced.
-    step
-        Steps done.
-    params
-        The trained parameters by name.
-    optimizer
-        An Adam-like optimiser over these parameters.
-    meta
-        Anything JSON can hold: history and settings of the run.
-
-    Raises
-    ------
-    InputError
-        The folder holds other things, or cannot be written.
-    """
+    """Write parameters, Adam moments, steps done, and `meta` as JSON; the folder appears whole or not at all."""
     folder = Path(folder)
     tensors: dict[str, Tensor] = {}
     for name, param in params.items():
@@ -66,13 +47,7 @@ def save_state(
 
 
 def state_place(folder: str | Path) -> Path:
-    """Return where a state lies, links resolved, if nothing but a state is there.
-
-    Raises
-    ------
-    InputError
-        It is a file, or holds other things, which the next save would replace.
-    """
+    """Return where a state lies, links resolved; refuse a folder that holds other things, which would be lost."""
     try:
         place = Path(folder).resolve()
         names = sorted(one.name for one in place.iterdir()) if place.exists() else []
@@ -91,19 +66,7 @@ def state_place(folder: str | Path) -> Path:
 def load_state(
     folder: str | Path, *, params: dict[str, nn.Parameter], optimizer: torch.optim.Optimizer
 ) -> tuple[int, Any]:
-    """Read what :func:`save_state` wrote into `params` and `optimizer`.
-
-    Returns
-    -------
-    Steps done, and `meta`.
-
-    Raises
-    ------
-    WeightsError
-        The state is missing or damaged.
-    MismatchError
-        It belongs to other parameters.
-    """
+    """Read what :func:`save_state` wrote into `params` and `optimizer`; return steps done and `meta`."""
     folder = Path(folder)
     try:
         saved = json.loads((folder / META).read_text())

@@ -33,15 +33,7 @@ class Task(Protocol):
 
 
 class CheapTask:
-    """What tasks share whose steps do not run the language model: a batch stays whole.
-
-    Parameters
-    ----------
-    model
-        Whose projector is trained.
-    modality
-        Modality of the batches.
-    """
+    """What tasks share whose steps do not run the language model: a batch stays whole."""
 
     def __init__(self, model: BioVerse, *, modality: str = "cell") -> None:
         model.check_modality(modality)
@@ -57,13 +49,7 @@ class CheapTask:
 
 
 class MixedTask:
-    """Weighted sum of tasks over one batch.
-
-    Parameters
-    ----------
-    parts
-        (task, weight) pairs. A task that cannot split a batch keeps it whole.
-    """
+    """Weighted sum of tasks over one batch. A task that cannot split a batch keeps it whole."""
 
     def __init__(self, parts: Sequence[tuple[Task, float]]) -> None:
         if not parts:
