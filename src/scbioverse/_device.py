@@ -22,13 +22,7 @@ HINT = "Use a smaller language model, quantize= (GPU), or device='cpu'."
 
 
 def pick_device(device: str | None = None) -> torch.device:
-    """Turn a name into a device; None and `"auto"` are `settings.device`, whose `"auto"` is a GPU if there is one.
-
-    Raises
-    ------
-    InputError
-        There is no such kind of device, or this machine has none.
-    """
+    """Turn a name into a device; None and `"auto"` are `settings.device`, whose `"auto"` is a GPU if there is one."""
     import torch
 
     # A verb that is told nothing follows the setting.
@@ -74,21 +68,8 @@ def autocast(device: torch.device, dtype: torch.dtype) -> contextlib.AbstractCon
 class BatchSize:
     """How many rows to compute at once: as many as asked for, half as many each time memory runs out.
 
-    Results never depend on the batch size, so nothing but speed changes.
-
-    Parameters
-    ----------
-    size
-        Rows to start with.
-    what
-        What is computed, for the log.
-    hint
-        What to do where a single row does not fit, for the error.
-
-    Attributes
-    ----------
-    size
-        Rows at once; stays halved for the rest of the run.
+    Results never depend on the batch size, so nothing but speed changes. `size` stays halved for the rest of the run;
+    `what` is computed, for the log; `hint` says what to do where a single row does not fit.
     """
 
     def __init__(self, size: int, *, what: str = "rows", hint: str = HINT) -> None:

@@ -43,26 +43,9 @@ def find(
 ) -> Path:
     """Return the folder with a repository's files, fetched where they are not in the hub's cache on this machine.
 
-    Parameters
-    ----------
-    repo, revision
-        `"owner/name"`; a commit, branch or tag, the default branch if None.
-    patterns
-        Which files are wanted.
-    ready
-        Whether a folder holds enough of them: a copy that other programs left may be a part.
-    mentioned
-        Where a file mentions the repository and no user named it, so that it is not fetched: who needs it, and how to
-        name it.
-
-    Raises
-    ------
-    OfflineError
-        They are not here, and may not be fetched or the hub cannot be reached.
-    WeightsError
-        The hub has no such repository or files.
-    MismatchError
-        A file is not what the hub says it is; it was removed.
+    `revision` is a commit, branch or tag; `patterns` say which files are wanted, `ready` whether a folder holds enough
+    of them: a copy that other programs left may be a part. Where a file mentions the repository and no user named it,
+    it is not fetched: `mentioned` says who needs it, and how to name it.
     """
     name = repo if revision is None else f"{repo}@{revision}"
     found = cached(repo, revision)
@@ -113,16 +96,8 @@ def list_repo(repo: str, revision: str | None) -> Listing:
 def fetch_folder(listing: Listing, patterns: Sequence[str]) -> Path:
     """Download the files that match into the hub's own cache, and compare them with the hub's sha256.
 
-    Returns
-    -------
-    The folder of the files; loaders find them there again without a connection.
-
-    Raises
-    ------
-    MismatchError
-        A file is not what the hub says it is; it was removed.
-    WeightsError
-        Nothing matches, a name leads out of the folder, the download failed, or the disk does not take it.
+    Loaders find the folder that is returned without a connection. A file that is not what the hub says it is is
+    removed.
     """
     # Of the listing, so that nothing is asked for that the hub did not announce.
     wanted = [name for name in listing.sha256 if any(fnmatch(name, one) for one in patterns)]

@@ -40,27 +40,11 @@ def quiet_transformers() -> Iterator[None]:
 def load_pretrained(
     kind: Any, folder: Path, config: Any, *, name: str, unused: tuple[str, ...] = (), **options: Any
 ) -> Any:
-    """Load a network whose files are all in `folder`.
+    """Load a network, by a class of transformers, whose files are all in `folder`.
 
-    Parameters
-    ----------
-    kind
-        A class of transformers, such as `AutoModel`.
-    folder
-        With `config.json` and weights.
-    config
-        The configuration, compared with the weights before memory is taken; None where it is code of its own.
-    name
-        What to call it in messages.
-    unused
-        Beginnings of the names of parameters that may be missing, since nobody reads them.
-    **options
-        For `from_pretrained`.
-
-    Raises
-    ------
-    WeightsError
-        The files do not belong together, transformers cannot read them, or parameters are missing.
+    The configuration is compared with the weights before memory is taken; None where it is code of its own. `name` is
+    what messages call it; parameters whose names begin like `unused` may be missing, since nobody reads them; `options`
+    are for `from_pretrained`.
     """
     import torch
 

@@ -43,13 +43,7 @@ _PARTS = {
 
 @dataclass(frozen=True)
 class Slots:
-    """Slot names derived from one `key_added` stem.
-
-    Attributes
-    ----------
-    key
-        The stem, `"bioverse"` unless the caller chose another by `key_added=`.
-    """
+    """Slot names derived from one stem, `"bioverse"` unless the caller chose another by `key_added=`."""
 
     key: str = "bioverse"
 
@@ -181,15 +175,7 @@ def write_record(adata: AnnData, step: str, **fields: Any) -> None:
 
 
 def read_record(adata: AnnData, step: str) -> dict[str, Any]:
-    """Return what was stored under a step.
-
-    Raises
-    ------
-    MissingKeyError
-        There is no such record; the message names those that are there.
-    InputError
-        What is there is no record of this package.
-    """
+    """Return what was stored under a step; a :class:`MissingKeyError` names the records that are there."""
     root = records_of(adata)
     if step not in root:
         raise MissingKeyError(
@@ -240,24 +226,9 @@ def write_results(
 ) -> None:
     """Fill slots, and say so in the log. What can fail is done before the first slot is touched.
 
-    Parameters
-    ----------
-    adata
-        Changed in place. A view becomes an AnnData of its own, with a warning: its parent gets no results.
-    verb
-        Name of what made them, for the log.
-    obs, obsm
-        Values by slot, in the order to be written.
-    records
-        Fields by step.
-    drop, drop_obsm, drop_records
-        Slots of `obs` and `obsm`, and steps, that an earlier run left and this one has nothing for; see
-        :func:`left_by`.
-
-    Raises
-    ------
-    InputError
-        See :func:`check_target`.
+    `obs` and `obsm` hold values by slot, in the order to be written, `records` fields by step. `drop`, `drop_obsm` and
+    `drop_records` are what an earlier run left and this one has nothing for; see :func:`left_by`. A view becomes an
+    AnnData of its own, with a warning: its parent gets no results.
     """
     check_target(adata)
     # What can fail comes first, before a slot is touched.

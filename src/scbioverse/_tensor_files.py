@@ -19,11 +19,6 @@ def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
 
     The library refuses a header that does not describe exactly the bytes behind it: one longer than the file, tensors
     that overlap, leave gaps or end elsewhere than the file does.
-
-    Raises
-    ------
-    WeightsError
-        It is no plain file, truncated, damaged or made up.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -46,11 +41,6 @@ def check_torch_zip(path: Path) -> list[str]:
     """Refuse a file of `torch.save` that unpacks to more than it is; return the names of its records.
 
     torch writes its records as they are, each once: a file with packed records, or two of one name, is none of its own.
-
-    Raises
-    ------
-    WeightsError
-        It is no plain file, no zip file, or such a one.
     """
     said = refusing(f"{path} is refused or damaged", "Fetch the file again.")
     with said, zipfile.ZipFile(check_plain(path)) as archive:

@@ -55,12 +55,7 @@ def refusing(
 ) -> Iterator[None]:
     """Say what a library raises on a damaged file as `"<what> (<error>). <advice>"`; our own errors pass.
 
-    A library's own kind of error is named by `also`.
-
-    Raises
-    ------
-    WeightsError
-        In place of :data:`FOREIGN`.
+    A library's own kind of error is named by `also`, beside :data:`FOREIGN`.
     """
     try:
         yield
@@ -71,13 +66,7 @@ def refusing(
 
 
 def check_plain(path: Path, *, most: int | None = None) -> Path:
-    """Return `path` if a file lies there, and no folder, pipe or device, and it has at most so many bytes.
-
-    Raises
-    ------
-    WeightsError
-        There is none, or it is something else, or too large.
-    """
+    """Return `path` if a file lies there, and no folder, pipe or device, and it has at most so many bytes."""
     with refusing(f"{path} cannot be opened"):
         try:
             found = path.stat()
@@ -100,13 +89,7 @@ def read_bytes(path: Path, *, most: int = _LARGEST_TEXT) -> bytes:
 
 
 def read_gzip(path: Path, *, most: int = _LARGEST_TEXT) -> bytes:
-    """Unpack a gzip file whose content has at most `most` bytes; no more than that is ever unpacked.
-
-    Raises
-    ------
-    WeightsError
-        It is missing, no plain file, damaged, or its content is larger.
-    """
+    """Unpack a gzip file whose content has at most `most` bytes; no more than that is ever unpacked."""
     with refusing(f"{path} is damaged"), gzip.open(check_plain(path, most=most)) as file:
         content = file.read(most + 1)
     if len(content) > most:
@@ -117,21 +100,9 @@ def read_gzip(path: Path, *, most: int = _LARGEST_TEXT) -> bytes:
 
 
 def parse_json(content: bytes, path: Path, *, strict: bool = False) -> Any:
-    """Parse JSON that was read from `path`.
+    """Parse JSON that was read from `path`, nested at most 64 deep.
 
-    Parameters
-    ----------
-    content
-        The bytes.
-    path
-        What to call it in messages.
-    strict
-        Refuse a key that stands twice in one object: who looked at the first would be shown another file.
-
-    Raises
-    ------
-    WeightsError
-        It is no JSON, nested deeper than 64, or not strict where it must be.
+    `strict` refuses a key that stands twice in one object: who looked at the first would be shown another file.
     """
     with refusing(f"{path} is damaged: it is not readable JSON"):
         try:
@@ -179,13 +150,7 @@ def _deeper_than(value: Any, most: int) -> bool:
 
 
 def check_file_name(name: str, *, where: str) -> str:
-    """Return `name` if it is a plain relative path below a folder.
-
-    Raises
-    ------
-    WeightsError
-        It is absolute, climbs out, is hidden, or holds anything but letters, digits, '.', '_' and '-'.
-    """
+    """Return `name` if it is a plain relative path below a folder."""
     parts = PurePosixPath(name).parts if isinstance(name, str) else ()
     if not parts or name != "/".join(parts) or any(not _PART.fullmatch(one) or ".." in one for one in parts):
         raise WeightsError(
@@ -196,13 +161,7 @@ def check_file_name(name: str, *, where: str) -> str:
 
 
 def check_kinds(names: Iterable[str], *, where: str) -> None:
-    """Refuse a list of files that holds anything but tensors and text.
-
-    Raises
-    ------
-    WeightsError
-        A name leads out of its folder, or a file is a pickle, code, an archive or something unknown.
-    """
+    """Refuse a list of files that holds anything but tensors and text."""
     for name in names:
         if name.rsplit("/", 1)[-1] in INERT:
             continue
@@ -228,11 +187,6 @@ def refuse_code(folder: Path) -> None:
     """Refuse a folder with a configuration that asks for code of its own, or for code from elsewhere.
 
     That is `auto_map` and `trust_remote_code`, and the name of an attention that would be fetched from the hub.
-
-    Raises
-    ------
-    WeightsError
-        There is one, or one is not readable.
     """
     for file in sorted(folder.rglob("*config.json")):
         for key, value in _named_values(read_json(file)):

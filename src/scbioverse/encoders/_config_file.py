@@ -51,13 +51,7 @@ def read_config(
 
 
 def whole_number(config: dict[str, Any], name: str, *, least: int = 1, most: int = 2**24) -> int:
-    """Return a field that must be a whole number, and no larger than anything it could count.
-
-    Raises
-    ------
-    ValueError
-        It is missing or something else: a truth value, text, a fraction, or out of range.
-    """
+    """Return a field that must be a whole number, and no larger than anything it could count."""
     found = config.get(name)
     # True is an int to Python, and 1 to a layer.
     if isinstance(found, bool) or not isinstance(found, int) or not least <= found <= most:

@@ -96,21 +96,8 @@ class TextEncoder:
     ) -> DistinctPlan:
         """Find and clean the distinct texts of `obs[key]`, once for a data set.
 
-        Parameters
-        ----------
-        adata
-            Rows with a text each; not changed.
-        key
-            Column of `obs`.
-        layer
-            Not used: texts have no layers.
-        invalid
-            What to do with texts that cannot be read: `"raise"`, or `"skip"` (their rows become NaN).
-
-        Raises
-        ------
-        MissingKeyError, InputError
-            No such column; it holds no text, or one that cannot be read.
+        Texts that cannot be read are an error that names them, or, with `invalid="skip"`, make their rows NaN. Texts
+        have no layers.
         """
         if invalid not in ("raise", "skip"):
             raise InputError(f"invalid must be 'raise' or 'skip', found {invalid!r}")
@@ -164,12 +151,7 @@ class TextEncoder:
         return TextBatch([None if code < 0 else plan.values[code] for code in plan.codes[rows]])
 
     def encode(self, batch: TextBatch) -> NDArray[np.float32]:
-        """Embed one batch, each distinct text once.
-
-        Returns
-        -------
-        float32 (n, 1, dim), NaN for rows without a text.
-        """
+        """Embed one batch, each distinct text once: float32 (n, 1, dim), NaN for rows without a text."""
         distinct: dict[str, int] = {}
         codes = np.array([-1 if text is None else distinct.setdefault(text, len(distinct)) for text in batch.values])
         return spread(self.embed_texts(list(distinct)), codes)[:, None]

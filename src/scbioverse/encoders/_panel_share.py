@@ -38,18 +38,9 @@ Matrix: TypeAlias = NDArray[np.number] | sp.csr_matrix | sp.csr_array
 class GeneStats:
     """What the encoder knows about each gene of its vocabulary, from the training pool.
 
-    Attributes
-    ----------
-    genes
-        Symbols, (G,), in the order of the network's input.
-    mean, sd
-        float32 (G,): mean and standard deviation over the pool of `log1p` of the scaled counts. `sd` > 0.
-    profile
-        float32 (G,): mean linear expression over the pool, any unit; only its shares are used.
-    target_sum
-        Counts that a cell with the whole vocabulary measured is scaled to.
-    clip
-        Lowest and highest z-score.
+    Of the `genes` (G,), in the order of the network's input: `mean` and `sd`, float32 (G,), of `log1p` of the scaled
+    counts over the pool; `profile`, float32 (G,), mean linear expression in any unit, of which only shares are used. A
+    cell with the whole vocabulary measured is scaled to `target_sum` counts, z-scores to the range `clip`.
     """
 
     genes: tuple[str, ...]
@@ -87,13 +78,7 @@ class GeneStats:
         return len(self.genes)
 
     def panel(self, vocab: Sequence[int] | NDArray[np.integer] | None = None) -> Panel:
-        """Everything that depends on the measured genes only.
-
-        Parameters
-        ----------
-        vocab
-            Positions in the vocabulary of the measured genes, (m,), each once; all genes if not given.
-        """
+        """Everything that depends on the measured genes only: their positions in the vocabulary, or all."""
         at = np.arange(self.n_genes) if vocab is None else np.asarray(vocab, dtype=np.int64)
         if at.ndim != 1 or at.size == 0 or at.min() < 0 or at.max() >= self.n_genes:
             raise InputError(f"vocab must be positions 0 to {self.n_genes - 1}; found shape {at.shape}")
@@ -116,19 +101,9 @@ class GeneStats:
 class Panel:
     """The measured part of a vocabulary, with m genes.
 
-    Attributes
-    ----------
-    vocab
-        int64 (m,): positions in the vocabulary.
-    share
-        Share (0 to 1] that these genes have of the mean profile.
-    profile
-        float64 (m,): mean linear expression.
-    mean, scale
-        float32 (m,): mean and 1 / sd of the log values.
-    zero
-        float32 (m,): z-score of a gene with no counts. The same for every cell, which is what makes the sparse
-        path exact.
+    `vocab`, int64 (m,), are positions in the vocabulary; `share`, in (0, 1], is what these genes have of the mean
+    `profile`, float64 (m,); `mean` and `scale`, float32 (m,), are mean and 1 / sd of the log values; `zero`, float32
+    (m,), is the z-score of a gene with no counts: the same for every cell, which makes the sparse path exact.
     """
 
     vocab: NDArray[np.int64]
@@ -140,23 +115,12 @@ class Panel:
 
 
 def log_share(counts: Matrix, share: float | NDArray[np.floating], target_sum: float) -> Any:
-    """Log-normalise a panel as if the whole vocabulary had been measured.
+    """Log-normalise a panel as if the whole vocabulary had been measured: float32 (n, m), sparse if `counts` is.
 
-    `log1p(c / sum(c) * target_sum * share)`: a panel holding a share s of the mean profile is expected to hold a
-    share s of the cell's counts, so its counts are scaled to `target_sum * s` and not to `target_sum`.
-
-    Parameters
-    ----------
-    counts
-        (n, m), CSR or dense, linear scale, non-negative; any unit, since each cell is divided by its own sum.
-    share
-        Share of the mean profile that the panel has; one value, or (n,) when each cell has its own panel.
-    target_sum
-        Counts of a cell with every gene measured.
-
-    Returns
-    -------
-    float32 (n, m), sparse if `counts` is. Cells without counts stay zero.
+    `log1p(c / sum(c) * target_sum * share)`: a panel holding a share s of the mean profile is expected to hold a share
+    s of the cell's counts, so its counts are scaled to `target_sum * s` and not to `target_sum`. Counts are linear, in
+    any unit, since each cell is divided by its own sum; cells without stay zero. `share` may be (n,), when each cell
+    has its own panel.
     """
     total = np.asarray(counts.sum(axis=1, dtype=np.float64)).ravel()
     factor = np.divide(target_sum * np.asarray(share), total, out=np.zeros_like(total), where=total > 0)
@@ -179,21 +143,9 @@ def panel_zscores(
 ) -> Float:
     """Network input for cells over one panel: the dense reference path, used in training.
 
-    Parameters
-    ----------
-    counts
-        (n, m), CSR or dense, linear scale, columns in the order of `vocab`.
-    stats
-        The vocabulary's statistics.
-    vocab
-        Positions in the vocabulary of the m columns; all genes if not given (then m = G).
-    present
-        bool (n, m): genes that this cell's panel holds, for augmentation with one random panel a cell.
-        Counts of absent genes are ignored. All are present if not given.
-
-    Returns
-    -------
-    float32 (n, G): clipped z-scores of the measured genes, 0 elsewhere. A cell without counts is 0 throughout.
+    `counts` (n, m) are linear, columns in the order of `vocab` (all genes if None). `present`, bool (n, m), are the
+    genes that this cell's panel holds, for augmentation with one random panel a cell. Returns float32 (n, G): clipped
+    z-scores of the measured genes, 0 elsewhere and for a cell without counts.
     """
     panel = stats.panel(vocab)
     if counts.shape[1] != panel.vocab.size:
@@ -218,14 +170,10 @@ def panel_zscores(
 
 
 def panel_offsets(counts: sp.csr_matrix | sp.csr_array, stats: GeneStats, panel: Panel) -> sp.csr_array:
-    """Sparse path: what each expressed gene adds to `panel.zero`.
+    """Sparse path: what each expressed gene adds to `panel.zero`, float32 CSR (n, m) with the pattern of `counts`.
 
-    With z the dense z-scores, `z = panel.zero + offsets` for every cell that has counts; so
-    `W z = W panel.zero + W offsets`, where the first term is one vector for the whole data set.
-
-    Returns
-    -------
-    float32 CSR (n, m), same pattern as `counts`.
+    With z the dense z-scores, `z = panel.zero + offsets` for every cell that has counts; so `W z = W panel.zero + W
+    offsets`, where the first term is one vector for the whole data set.
     """
     out = log_share(counts, panel.share, stats.target_sum)
     at = out.indices
@@ -254,22 +202,9 @@ class _MarkerSums:
 class PanelScores:
     """Cells as z-scores over the measured part of a vocabulary, and the marker sums that were taken on the way.
 
-    Embedding and marker evidence come from the same z-scores. Terms that are asked for before the encoder walks
-    through the cells are summed while it does, so that the cells are not read a second time for them.
-
-    Parameters
-    ----------
-    cells
-        The cells; whether enough of their genes are known is for the caller to say.
-    stats
-        The vocabulary.
-
-    Attributes
-    ----------
-    match
-        Which columns are which genes.
-    panel
-        The measured part.
+    Embedding and marker evidence come from the same z-scores. Terms that are asked for before the encoder walks through
+    the cells are summed while it does, so that the cells are not read a second time for them. `match` says which
+    columns are which genes, `panel` is the measured part; whether enough genes are known is for the caller to say.
     """
 
     def __init__(self, cells: Cells, stats: GeneStats) -> None:
@@ -367,41 +302,14 @@ def marker_evidence(
     min_genes: int = 100,
     rows: NDArray[np.integer] | None = None,
 ) -> NDArray[np.float32]:
-    """Weighted sum of the z-scores of each candidate's markers, every cell by itself.
+    """Weighted sum of the z-scores of each candidate's markers, every cell by itself: float32 (n_obs, m).
 
     Values are scaled as the compact encoder scales them (log of counts per panel share, standardised with mean and
     standard deviation over the encoder's training pool, clipped), so that no statistic of the data set at hand enters
     and a cell's evidence does not depend on the other cells. The weights are
-    :func:`scbioverse.knowledge.marker_weights.marker_weights`.
-
-    Parameters
-    ----------
-    data
-        Raw counts or log-normalised values, not changed; or cells, of which what was summed before is given again.
-    stats
-        Reference means and standard deviations of genes.
-    cl_ids
-        m candidates; None for one that is no ontology term.
-    key
-        Column of `adata.var` with gene names; the index of `var` if not given.
-    layer
-        Layer to read; `X` if not given, `adata.raw` if `"raw"`.
-    min_genes
-        Fewest genes that must be known.
-    rows
-        Rows wanted, increasing; all if not given.
-
-    Returns
-    -------
-    float32 (n_obs, m), in standard deviations of such a sum over the reference pool, were its genes independent. 0
-    for a candidate without measured markers and for a cell without counts.
-
-    Raises
-    ------
-    InputError
-        The matrix cannot be used or too few genes match.
-    MissingKeyError
-        `layer` or `key` is not there.
+    :func:`scbioverse.knowledge.marker_weights.marker_weights`; the sums are in standard deviations of such a sum over
+    the reference pool, were its genes independent. 0 for a candidate without measured markers (or that is no ontology
+    term) and for a cell without counts. `rows` are the rows wanted, increasing.
     """
     cells = Cells.of(data, layer, key)
     cells.match(stats.genes, min_genes=min_genes, judge=False)
@@ -412,21 +320,7 @@ def marker_evidence(
 def panel_evidence(
     counts: sp.csr_matrix | sp.csr_array, stats: GeneStats, panel: Panel, weights: sp.csr_array
 ) -> NDArray[np.float32]:
-    """Marker evidence from linear counts whose columns are already those of a panel.
-
-    Parameters
-    ----------
-    counts
-        (n, p), CSR, non-negative, columns in the order of `panel.vocab`.
-    stats, panel
-        Reference statistics and the measured part of their vocabulary, p genes.
-    weights
-        (m, p), see :func:`scbioverse.knowledge.marker_weights.marker_weights`.
-
-    Returns
-    -------
-    float32 (n, m); 0 for a cell without counts.
-    """
+    """Marker evidence (n, m) from linear counts (n, p) with the panel's columns, and weights (m, p)."""
     values = (panel_offsets(counts, stats, panel) @ weights.T).toarray() + weights @ panel.zero
     values[np.asarray(counts.sum(axis=1)).ravel() == 0] = 0
     return values.astype(np.float32, copy=False)

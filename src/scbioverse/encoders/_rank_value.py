@@ -33,18 +33,9 @@ SPECIAL = ("<pad>", "<mask>", "<cls>", "<eos>")
 class RankVocabulary:
     """Genes with their tokens and medians, in order of their tokens.
 
-    Attributes
-    ----------
-    genes
-        (G,): Ensembl ids.
-    tokens
-        int32 (G,): increasing.
-    medians
-        float64 (G,): non-zero median of each gene's counts per 10,000 over the corpus.
-    pad, cls, eos
-        Special tokens; `cls` and `eos` are None in the first generation, which has none.
-    symbols
-        Further names of genes (symbols, other ids) to Ensembl ids.
+    `genes` (G,) are Ensembl ids, `tokens` int32 (G,), increasing, `medians` float64 (G,) the non-zero median of each
+    gene's counts per 10,000 over the corpus. `pad`, `cls` and `eos` are special tokens; the first generation has no
+    `cls` and `eos`. `symbols` are further names of genes.
     """
 
     genes: tuple[str, ...]
@@ -76,22 +67,7 @@ class RankVocabulary:
     def from_tables(
         cls, tokens: Mapping[str, Any], medians: Mapping[str, Any], symbols: Mapping[str, Any] | None = None
     ) -> RankVocabulary:
-        """Build the vocabulary from the published dictionaries.
-
-        Parameters
-        ----------
-        tokens
-            Ensembl id, or special token, to token.
-        medians
-            Ensembl id to non-zero median.
-        symbols
-            Further names to Ensembl ids.
-
-        Raises
-        ------
-        WeightsError
-            They do not belong together, or hold what is no token or median.
-        """
+        """Build the vocabulary from the published dictionaries: ids to tokens, ids to medians, further names to ids."""
         try:
             whole = {str(name): int(token) for name, token in tokens.items()}
             if any(whole[name] != token or whole[name] < 0 for name, token in tokens.items()):
@@ -122,13 +98,7 @@ class RankVocabulary:
 
     @classmethod
     def from_files(cls, tokens: str | Path, medians: str | Path, symbols: str | Path | None = None) -> RankVocabulary:
-        """Read the published dictionaries, as pickles (without running them) or JSON.
-
-        Raises
-        ------
-        WeightsError
-            A file is missing, damaged, refused, or does not fit the others.
-        """
+        """Read the published dictionaries, as pickles (without running them) or JSON."""
         return cls.from_tables(
             load_table(tokens), load_table(medians), None if symbols is None else load_table(symbols)
         )
@@ -146,13 +116,7 @@ class RankVocabulary:
 
     @classmethod
     def from_json(cls, path: Path) -> RankVocabulary:
-        """Read what :meth:`to_json` wrote.
-
-        Raises
-        ------
-        WeightsError
-            The file is missing, damaged or of another kind.
-        """
+        """Read what :meth:`to_json` wrote."""
         try:
             values = read_json_object(path)
             special = {name: token for name, token in values["special"].items() if token is not None}
@@ -170,18 +134,10 @@ class RankVocabulary:
 class RankColumns:
     """Which columns of a data set are which genes of the vocabulary.
 
-    Attributes
-    ----------
-    columns
-        int64 (m,): columns that are read, increasing.
-    places
-        int64 (m,): place of each among `genes`; columns of one gene share a place and are summed.
-    genes
-        int64 (g,): positions in the vocabulary, increasing.
-    n_input
-        Columns of the data set.
-    n_dictionary, n_alias
-        Columns found by Ensembl id or through the official dictionary, and through the bundled gene table.
+    `columns`, int64 (m,), are read, increasing; `places`, int64 (m,), is the place of each among `genes`, int64 (g,),
+    increasing positions in the vocabulary; columns of one gene share a place and are summed. Of `n_input` columns
+    `n_dictionary` were found by Ensembl id or through the official dictionary, `n_alias` through the bundled gene
+    table.
     """
 
     columns: NDArray[np.int64]
@@ -202,27 +158,11 @@ class RankColumns:
 
 
 def find_columns(cells: Cells, vocabulary: RankVocabulary, *, min_genes: int = 100) -> RankColumns:
-    """Find the vocabulary's genes among the columns of a data set.
+    """Find the vocabulary's genes among the columns of a data set, at least `min_genes`.
 
     A name is an Ensembl id of the vocabulary, with or without version, or is found in the model's own dictionary;
     columns that name the same gene that way are summed, as the published tokeniser does. Genes not found so are looked
     for among the remaining names through the bundled gene table (previous symbols, aliases).
-
-    Parameters
-    ----------
-    cells
-        The data.
-    vocabulary
-        What to look for.
-    min_genes
-        Fewest genes that are accepted.
-
-    Raises
-    ------
-    InputError
-        Fewer genes were found.
-    MissingKeyError
-        `key` is not a column.
     """
     names = cells.names
     position = {gene: i for i, gene in enumerate(vocabulary.genes)}
@@ -291,19 +231,11 @@ class RankedCells(NamedTuple):
 def rank_values(
     counts: sp.csr_array, totals: NDArray[np.floating], medians: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Value that each stored count is ranked by, in the order of `counts.data`.
+    """Value that each stored count (n, m) is ranked by, in the order of `counts.data`.
 
     Computed in float64, left to right as count / total * 10,000 / median, so that two implementations of the formula
-    agree to the last bit and with it on what is a tie.
-
-    Parameters
-    ----------
-    counts
-        (n, m), linear values.
-    totals
-        (n,): sum of each cell over all genes measured, those outside of the vocabulary included.
-    medians
-        (m,): non-zero median of each gene.
+    agree to the last bit and with it on what is a tie. `totals` (n,) are over all genes measured, those outside of the
+    vocabulary included.
     """
     per_count = np.repeat(np.asarray(totals, dtype=np.float64), np.diff(counts.indptr))
     return counts.data.astype(np.float64) / per_count * TARGET_SUM / medians[counts.indices]
@@ -320,24 +252,9 @@ def rank_tokens(
     """Order the genes of each cell by their value, highest first, and keep the first `max_genes`.
 
     Of genes with equal values the one with the smaller token comes first: the result depends neither on the order of
-    the data's columns nor on how a sorting routine treats ties.
-
-    Parameters
-    ----------
-    counts
-        (n, m) with sorted, unique indices, linear values; stored zeros are no counts.
-    totals
-        (n,): see :func:`rank_values`.
-    medians
-        (m,): non-zero median of each gene, positive.
-    tokens
-        (m,): token of each gene, increasing.
-    max_genes
-        Longest sequence.
-
-    Returns
-    -------
-    The tokens of each cell; an empty sequence for a cell without counts.
+    the data's columns nor on how a sorting routine treats ties. `counts` (n, m) have sorted, unique indices; `totals`
+    as for :func:`rank_values`; `medians` and `tokens` (m,), tokens increasing. A cell without counts has an empty
+    sequence.
     """
     if (counts.data == 0).any():
         counts = counts.copy()

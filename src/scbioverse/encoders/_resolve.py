@@ -20,20 +20,8 @@ _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@\w[\w.-]*)?")
 def given_encoder(model: Any, modality: str, *, hub: bool = True) -> Encoder | None:
     """Return the encoder that a verb was given as `model=`, as an object or by name; None where it is something else.
 
-    Parameters
-    ----------
-    model
-        What :func:`resolve_encoder` takes. Of molecules and proteins also `"chemnet"`, `"morgan"` or `"kmer"`, and the
-        folder or hub name of a Hugging Face encoder.
-    modality
-        `"cell"`, `"molecule"` or `"protein"`.
-    hub
-        Whether a hub name may be that of a Hugging Face encoder; else it is that of a BioVerse model.
-
-    Raises
-    ------
-    InputError
-        The encoder belongs to another modality.
+    That is what :func:`resolve_encoder` takes; of molecules and proteins also `"chemnet"`, `"morgan"` or `"kmer"`, and
+    the folder or, with `hub`, the hub name of a Hugging Face encoder.
     """
     text = str(model) if isinstance(model, str | Path) else ""
     short = SHORT_NAMES.get(text.lower())

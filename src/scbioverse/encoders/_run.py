@@ -126,11 +126,5 @@ def _encode(
 
 
 def digest_of_input(encoder: Encoder, cells: Cells) -> str | None:
-    """Digest of what an encoder reads; None where it cannot tell.
-
-    Raises
-    ------
-    InputError, MissingKeyError
-        What it reads is damaged or not there.
-    """
+    """Digest of what an encoder reads; None where it cannot tell."""
     return encoder.input_digest(cells) if isinstance(encoder, TraceableEncoder) else None

@@ -50,20 +50,9 @@ def quiet() -> Iterator[None]:
 
 @dataclass(frozen=True, eq=False)
 class ScviParts:
-    """An scvi-tools model without its data.
+    """An scvi-tools model without its data: reference genes in order, parameters and buffers on the CPU.
 
-    Attributes
-    ----------
-    class_name
-        `"SCVI"` or `"SCANVI"`.
-    genes
-        Reference genes, in order.
-    registry
-        scvi-tools' record of the setup: keys, categories.
-    init
-        Arguments of the class.
-    state
-        Parameters and buffers, on the CPU.
+    `registry` is scvi-tools' record of the setup (keys, categories), `init` holds the arguments of the class.
     """
 
     class_name: str
@@ -104,13 +93,7 @@ class ScviParts:
 
     @classmethod
     def of_model(cls, model: Any) -> ScviParts:
-        """Copy the parts of a trained model.
-
-        Raises
-        ------
-        InputError
-            It is of another class, or was not trained.
-        """
+        """Copy the parts of a trained model; refuse one of another class, or untrained."""
         name = type(model).__name__
         if name not in CLASSES:
             raise InputError(f"an scvi-tools model of class {name}; the encoder reads {' and '.join(CLASSES)}.")
@@ -122,13 +105,7 @@ class ScviParts:
 
     @classmethod
     def of_folder(cls, folder: Path) -> ScviParts:
-        """Read what scvi-tools' `model.save` wrote, running nothing of it.
-
-        Raises
-        ------
-        WeightsError
-            The file is missing, damaged, refused, or of another class or an old format.
-        """
+        """Read what scvi-tools' `model.save` wrote, running nothing of it."""
         file = folder / "model.pt"
         content = load_torch_file(file)
         try:
@@ -159,13 +136,7 @@ class ScviParts:
 
     @classmethod
     def load(cls, folder: Path) -> ScviParts:
-        """Read what :meth:`save` wrote.
-
-        Raises
-        ------
-        WeightsError
-            A file is missing or damaged.
-        """
+        """Read what :meth:`save` wrote."""
         try:
             values = read_json_object(folder / PARTS, strict=True)
             if values["class"] not in CLASSES:
@@ -199,15 +170,7 @@ class ScviParts:
         return adata
 
     def build(self) -> Any:
-        """Build the model, on rows that hold every category once; its weights are the stored ones.
-
-        Raises
-        ------
-        OptionalDependencyError
-            scvi-tools is not installed.
-        WeightsError
-            The parts do not fit the installed version.
-        """
+        """Build the model, on rows that hold every category once; its weights are the stored ones."""
         with quiet():
             scvi_model = import_optional("scvi.model", extra="scvi", purpose="An scvi-tools model")
             model_class = getattr(scvi_model, self.class_name)
@@ -235,13 +198,7 @@ def _arguments(init: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def encode(value: Any) -> Any:
-    """Turn nested settings into what JSON has; arrays are marked.
-
-    Raises
-    ------
-    ValueError
-        A value is no plain setting.
-    """
+    """Turn nested settings into what JSON has; arrays are marked."""
     if isinstance(value, Mapping):
         return {str(key): encode(one) for key, one in value.items()}
     if isinstance(value, np.ndarray | pd.Index):
@@ -273,20 +230,8 @@ _FILES = ("_scvi_required_metadata.json", "model.pt")
 def find_on_hub(name: str) -> Path | None:
     """Return the local folder of an scvi-tools model on the hub, fetched where it is not in the hub's cache here.
 
-    Parameters
-    ----------
-    name
-        `"owner/name"` or `"owner/name@revision"`.
-
-    Returns
-    -------
-    The folder with `model.pt`; None where there is no such repository, it is not of scvi-tools, or it was not fetched
-    before and `settings.offline` is on.
-
-    Raises
-    ------
-    OfflineError
-        The hub cannot be reached.
+    None where there is no such repository, it is not of scvi-tools, or it was not fetched before and `settings.offline`
+    is on.
     """
     repo, _, revision = name.partition("@")
     folder = cached(repo, revision or None)

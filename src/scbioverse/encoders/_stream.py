@@ -67,24 +67,11 @@ Run = Callable[["Encoder", Cells], tuple[NDArray[np.float32], int, int]]
 class BlockJob:
     """What is done for one block, in any process.
 
-    Attributes
-    ----------
-    encoder
-        The encoder.
-    made
-        What was made of the cells as a whole; see :meth:`scbioverse.io.Cells.around`.
-    info
-        What is known of the matrix, or assumed.
-    look
-        Looks at the block; None where that was done and no part is kept.
-    run
-        Embeds cells: float32 (n, n_tokens, dim), how many are not finite, and how many empty.
-    contested
-        Columns that may or may not stand for a gene; see :meth:`scbioverse.io.GeneMatch.contested`.
-    given
-        Digest of all that decides the result but the block itself.
-    parts
-        Where results are kept; None: nowhere.
+    `made` is what was made of the cells as a whole (:meth:`scbioverse.io.Cells.around`), `info` what is known of the
+    matrix, or assumed. `look` looks at the block; None where that was done and no part is kept. `run` embeds cells:
+    float32 (n, n_tokens, dim), how many are not finite, and how many empty. `contested` columns may or may not stand
+    for a gene (:meth:`scbioverse.io.GeneMatch.contested`). `given` is the digest of all that decides the result but the
+    block itself; results are kept in `parts`, where there are any.
     """
 
     encoder: Encoder
@@ -128,27 +115,10 @@ class BlockJob:
 def embed_blocks(
     encoder: Encoder, cells: Cells, run: Run, update: Callable[[int], object]
 ) -> tuple[NDArray[np.float32], int, int]:
-    """Embed every row, a block at a time.
+    """Embed every row, a block at a time, by an encoder that reads nothing but the genes, each cell by itself.
 
-    Parameters
-    ----------
-    encoder
-        One that reads nothing but the genes, each cell by itself.
-    cells
-        The cells. Their first pass is taken on the way, if it was not before.
-    run
-        As :class:`BlockJob` has it.
-    update
-        Told how many rows were done.
-
-    Returns
-    -------
-    float32 (n_obs, n_tokens, dim); how many rows are not finite; how many are empty.
-
-    Raises
-    ------
-    InputError
-        The data cannot be used.
+    The first pass of the cells is taken on the way, if it was not before. `update` is told how many rows were done.
+    Returns float32 (n_obs, n_tokens, dim); how many rows are not finite; how many are empty.
     """
     assumed = cells.assume()
     try:

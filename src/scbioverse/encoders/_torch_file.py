@@ -131,21 +131,9 @@ _READER = SimpleNamespace(Unpickler=_Unpickler, __name__="scbioverse-restricted"
 
 
 def load_torch_file(path: Path) -> dict[str, Any]:
-    """Read a file of `torch.save` that holds a dict.
+    """Read a file of `torch.save` (the zip format since torch 1.6) that holds a dict: tensors on the CPU.
 
-    Parameters
-    ----------
-    path
-        The file, in the zip format that torch writes since 1.6.
-
-    Returns
-    -------
-    The dict, tensors on the CPU; objects that are not data are :class:`Inert`.
-
-    Raises
-    ------
-    WeightsError
-        The file is missing, damaged, of another format, or asks for code. Nothing of it was run.
+    Objects that are not data become :class:`Inert`. A file that asks for code is refused; nothing of it was run.
     """
     try:
         names = [name.rpartition("/")[2] for name in check_torch_zip(path)]

@@ -38,13 +38,7 @@ def pick_dtype(dtype: str, device: torch.device) -> torch.dtype:
 
 
 def read_body_config(folder: Path) -> dict[str, Any]:
-    """Read `config.json` of a model folder.
-
-    Raises
-    ------
-    WeightsError
-        It is missing or damaged, or the model is no BERT.
-    """
+    """Read `config.json` of a folder that holds a BERT."""
     file = folder / "config.json"
     config = read_json(file)
     if not isinstance(config, dict) or config.get("model_type") != "bert":
@@ -56,13 +50,8 @@ def read_body_config(folder: Path) -> dict[str, Any]:
 def load_body(folder: Path, *, layer: int = 0) -> BertModel:
     """Load a BERT body from a folder of safetensors, as float32 on the CPU, running no code from it.
 
-    Parameters
-    ----------
-    folder
-        With `config.json` and `*.safetensors`; a masked-language model's folder serves as well, its head is left out.
-    layer
-        Layer whose states are wanted, counted back from the last: 0 is the last, -1 the one before. Layers above it
-        are not loaded.
+    A masked-language model's folder serves as well, its head is left out. `layer` is the one whose states are wanted,
+    counted back from the last (0); layers above it are not loaded.
     """
     from transformers import BertConfig, BertModel
 
@@ -112,19 +101,8 @@ class BodyRunner:
     """A frozen body on a device, run on sequences given as flat tokens and lengths.
 
     Weights stay float32, so that what is saved and what is fingerprinted does not depend on the device; lower precision
-    is used for the products only (autocast).
-
-    Parameters
-    ----------
-    body
-        The body; taken over: put into evaluation mode, frozen and moved.
-    pad
-        Padding token.
-    device, dtype
-        See :func:`pick_device` and :func:`pick_dtype`.
-    max_tokens
-        Most tokens of a forward pass, padding included; chosen by device if not given. Halved, and said so in the log,
-        whenever the device's memory does not suffice.
+    is used for the products only (autocast). A forward pass has at most `max_tokens`, padding included: halved, and
+    said so in the log, whenever the device's memory does not suffice.
     """
 
     def __init__(

@@ -81,24 +81,10 @@ class _PlainUnpickler(pickle._Unpickler):
 
 
 def load_table(path: str | Path, *, max_bytes: int = LARGEST_BYTES) -> dict[str, Any]:
-    """Read a flat table, a dict of names to numbers or strings, from a pickle or JSON file.
+    """Read a flat table, a dict of names to numbers or strings, from a pickle or JSON file (`.gz` as well).
 
-    Parameters
-    ----------
-    path
-        `*.pkl`, `*.pickle`, `*.json` or `*.json.gz`.
-    max_bytes
-        Largest file, and largest content of a compressed one, that is read.
-
-    Returns
-    -------
-    The table; numpy scalars as Python numbers.
-
-    Raises
-    ------
-    WeightsError
-        The file is missing, too large, damaged, holds anything but such a table, or is a pickle that asks for code.
-        Nothing of it was run.
+    Anything else, and a pickle that asks for code, is refused; nothing of it was run. Files, and contents of compressed
+    ones, may have `max_bytes`.
     """
     path = Path(path).expanduser()
     content = read_gzip(path, most=max_bytes) if path.suffix == ".gz" else read_bytes(path, most=max_bytes)

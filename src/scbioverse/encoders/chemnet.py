@@ -52,13 +52,7 @@ _LARGEST = 256 * 2**20  # the published file has 12 MB
 
 
 class ChemNet(nn.Module):
-    """The network without its assay outputs.
-
-    Parameters
-    ----------
-    layers
-        Content of the weights file: (kind, (state dict, arguments, options)) a layer.
-    """
+    """The network without its assay outputs, of the weights file: (kind, (state dict, arguments, options)) a layer."""
 
     def __init__(self, layers: Sequence[tuple[str, tuple[dict[str, Tensor], dict[str, Any], dict[str, Any]]]]) -> None:
         super().__init__()
@@ -203,17 +197,7 @@ class ChemNetEncoder(TextEncoder):
 
     @classmethod
     def from_folder(cls, folder: str | Path, config: dict[str, Any] | None = None) -> ChemNetEncoder:
-        """Read what :meth:`save` wrote; the weights come from the installed package.
-
-        Raises
-        ------
-        WeightsError
-            `encoder.json` is missing or damaged.
-        OptionalDependencyError
-            The package with the weights is not installed.
-        MismatchError
-            The installed weights are others.
-        """
+        """Read what :meth:`save` wrote; the weights come from the installed package, and must be the same."""
         config = read_config(folder, config)
         encoder = cls()
         same_fingerprint(folder, config.get("fingerprint"), encoder.fingerprint(), str(encoder.path))

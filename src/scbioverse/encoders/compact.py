@@ -72,22 +72,8 @@ class CompactNet(nn.Module):
     """Clipped z-scores of G genes to a cell embedding.
 
     `Linear(G, hidden)`, LayerNorm, GELU, `n_blocks` residual blocks, LayerNorm, `Linear(hidden, dim)`; with
-    `out_norm="l2"` the output is scaled to length `sqrt(dim)`, so that its entries have unit mean square.
-
-    Parameters
-    ----------
-    n_genes
-        Size of the vocabulary, G.
-    hidden
-        Width.
-    dim
-        Width of the embedding.
-    n_blocks
-        Residual blocks.
-    dropout
-        Dropout probability after each GELU, in training only.
-    out_norm
-        `"l2"` or `"none"`.
+    `out_norm="l2"` the output is scaled to length `sqrt(dim)`, so that its entries have unit mean square. Dropout
+    follows each GELU, in training only.
     """
 
     def __init__(
@@ -112,17 +98,7 @@ class CompactNet(nn.Module):
         self.last = nn.Linear(hidden, dim)
 
     def forward(self, z: Tensor) -> Tensor:
-        """Embed dense z-scores.
-
-        Parameters
-        ----------
-        z
-            float (n, G), 0 where a gene was not measured.
-
-        Returns
-        -------
-        float (n, dim).
-        """
+        """Embed dense z-scores (n, G), 0 where a gene was not measured: (n, dim)."""
         return self.rest(self.first(z))
 
     def rest(self, pre: Tensor) -> Tensor:
@@ -160,8 +136,8 @@ class CompactBatch(NamedTuple):
 def _one_thread() -> Iterator[None]:
     """Run torch on one thread for a moment.
 
-    The layers are so small that threads spend their time waiting for each other: one thread embeds about 10,000 cells
-    a second, and on a busy machine several times as many as two threads do.
+    The layers are so small that threads spend their time waiting for each other: one thread embeds about 10,000 cells a
+    second, and on a busy machine several times as many as two threads do.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -225,15 +201,7 @@ class CompactCellEncoder:
         return self._fingerprint
 
     def _read(self, cells: Cells) -> Tensor:
-        """Return the first layer's output for a cell in which every measured gene is zero.
-
-        Raises
-        ------
-        InputError
-            The matrix is empty, negative, scaled or not finite, or too few genes match.
-        MissingKeyError
-            `layer` or `key` is not there.
-        """
+        """Return the first layer's output for a cell in which every measured gene is zero."""
         match = cells.match(self.stats.genes, min_genes=self.min_genes)
         scores = cells.once(self.stats.read)
         panel = scores.panel
@@ -271,12 +239,7 @@ class CompactCellEncoder:
 
     @torch.inference_mode()
     def encode(self, batch: CompactBatch) -> NDArray[np.float32]:
-        """Embed one batch.
-
-        Returns
-        -------
-        float32 (n, 1, dim).
-        """
+        """Embed one batch: float32 (n, 1, dim)."""
         if batch.starts.numel() == 0:
             return np.empty((0, 1, self.dim), dtype=np.float32)
         with _one_thread():
@@ -325,20 +288,7 @@ class CompactCellEncoder:
 
     @classmethod
     def from_folder(cls, folder: str | Path, config: dict[str, Any] | None = None) -> CompactCellEncoder:
-        """Read what :meth:`save` wrote.
-
-        Parameters
-        ----------
-        folder
-            Folder with the three files.
-        config
-            Content of `encoder.json`; read from the folder if not given.
-
-        Raises
-        ------
-        WeightsError
-            A file is missing, truncated or does not fit the others.
-        """
+        """Read what :meth:`save` wrote; a :class:`WeightsError` where files are missing or do not fit together."""
         folder = Path(folder)
         for file in (WEIGHTS, GENES, CONFIG):
             if not (folder / file).is_file():

@@ -36,15 +36,7 @@ _SUFFIXES = (".pkl", ".pickle", ".json", ".json.gz")
 
 
 def fetch_folder(model: str | Path) -> Path:
-    """Return the folder of a model: itself, or fetched from the hub.
-
-    Raises
-    ------
-    WeightsError
-        There is none.
-    OfflineError
-        It would have to be fetched, and `settings.offline` is on or the hub cannot be reached.
-    """
+    """Return the folder of a model: itself, or fetched from the hub."""
     folder = Path(model).expanduser()
     if folder.is_dir():
         return folder
@@ -77,13 +69,7 @@ def token_dictionaries(folder: Path) -> list[Path]:
 
 
 def find_vocabulary(folder: Path, vocab_size: int) -> RankVocabulary:
-    """Read the dictionaries that belong to a model, which are those with as many tokens as it embeds.
-
-    Raises
-    ------
-    WeightsError
-        There are none, or only those of another generation.
-    """
+    """Read the dictionaries that belong to a model, which are those with as many tokens as it embeds."""
     sizes = {}
     for path in token_dictionaries(folder):
         tokens = load_table(path)
@@ -267,15 +253,7 @@ class GeneformerEncoder:
         return self._fingerprint
 
     def _columns(self, cells: Cells) -> RankColumns:
-        """Find the genes and have the matrix checked: counts, or log-normalised values, which give the same order.
-
-        Raises
-        ------
-        InputError
-            The matrix is empty, negative, scaled or not finite, or too few genes are found.
-        MissingKeyError
-            `layer` or `key` is not there.
-        """
+        """Find the genes and have the matrix checked: counts, or log-normalised values, which give the same order."""
         columns = find_columns(cells, self.vocabulary, min_genes=self.min_genes)
         logger.info("%s; %s", columns.describe(len(self.vocabulary.genes)), cells.info.describe())
         return columns
@@ -325,12 +303,7 @@ class GeneformerEncoder:
         return GeneformerBatch(np.insert(ranked.ids, ends, special), ranked.lengths + 2, n_empty)
 
     def encode(self, batch: GeneformerBatch) -> NDArray[np.float32]:
-        """Embed one batch.
-
-        Returns
-        -------
-        float32 (n, 1, dim); zeros for a cell without a gene where the mean is taken.
-        """
+        """Embed one batch: float32 (n, 1, dim); zeros for a cell without a gene where the mean is taken."""
         return self.runner.run(batch.ids, batch.lengths, self._pool)[:, None]
 
     def _pool(self, states: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
@@ -354,13 +327,7 @@ class GeneformerEncoder:
 
     @classmethod
     def from_folder(cls, folder: str | Path, config: dict[str, Any] | None = None) -> GeneformerEncoder:
-        """Read what :meth:`save` wrote.
-
-        Raises
-        ------
-        WeightsError
-            A file is missing, damaged or of another format.
-        """
+        """Read what :meth:`save` wrote; a :class:`WeightsError` where a file is missing or damaged."""
         folder, needs = Path(folder), ("name", "pooling", "min_genes")
         config = read_config(folder, config, needs=needs, preprocessing=VERSION)
         options = {name: config[name] for name in needs}

@@ -224,16 +224,10 @@ class HFSequenceEncoder(TextEncoder):
 
     @classmethod
     def from_folder(cls, folder: str | Path, config: dict[str, Any] | None = None) -> HFSequenceEncoder:
-        """Read what :meth:`save` wrote. Never runs code that comes with weights.
+        """Read what :meth:`save` wrote. Never runs code that comes with weights, nor fetches what a file mentions.
 
-        Raises
-        ------
-        WeightsError
-            `encoder.json` is missing or damaged, or the weights are not found where it says.
-        OfflineError
-            They are not on this machine: what a file mentions is not fetched.
-        MismatchError
-            The weights there are others.
+        A :class:`MismatchError` where the weights found are others, an :class:`OfflineError` where they are not on this
+        machine.
         """
         found = read_config(folder, config)
         source = found["source"]

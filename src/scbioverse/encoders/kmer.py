@@ -132,15 +132,7 @@ class KmerEncoder(TextEncoder):
 
     @classmethod
     def from_folder(cls, folder: str | Path, config: dict[str, Any] | None = None) -> KmerEncoder:
-        """Read what :meth:`save` wrote.
-
-        Raises
-        ------
-        WeightsError
-            `encoder.json` is missing or damaged.
-        MismatchError
-            It was saved by a version that counts otherwise.
-        """
+        """Read what :meth:`save` wrote; a :class:`MismatchError` where a version that counts otherwise saved it."""
         from ._config_file import same_fingerprint
 
         found, encoder = read_config(folder, config), cls()

@@ -96,13 +96,7 @@ class MorganEncoder(TextEncoder):
 
     @classmethod
     def from_folder(cls, folder: str | Path, config: dict[str, Any] | None = None) -> MorganEncoder:
-        """Read what :meth:`save` wrote.
-
-        Raises
-        ------
-        WeightsError
-            `encoder.json` is missing or damaged.
-        """
+        """Read what :meth:`save` wrote; a :class:`WeightsError` where it is missing or damaged."""
         found = read_config(folder, config, needs=("radius", "n_bits", "chirality", "salts"))
         with refusing(f"cannot read the encoder in {folder}"):
             radius = whole_number(found, "radius", least=0, most=64)

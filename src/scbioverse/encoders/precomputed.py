@@ -58,15 +58,7 @@ class PrecomputedEncoder:
 
     @classmethod
     def from_adata(cls, adata: AnnData, key: str, *, modality: str = "cell") -> PrecomputedEncoder:
-        """Build the encoder that reads `adata.obsm[key]`, with its shape.
-
-        Raises
-        ------
-        MissingKeyError
-            `key` is not in `obsm`.
-        InputError
-            It is not an array of numbers of two or three dimensions.
-        """
+        """Build the encoder that reads `adata.obsm[key]`, with its shape."""
         values = _array(adata, key)
         _, n_tokens, dim = _shape3(values)
         return cls(key, dim=dim, n_tokens=n_tokens, modality=modality)
@@ -76,17 +68,7 @@ class PrecomputedEncoder:
         return hashlib.sha256(json.dumps(self._config(), sort_keys=True).encode()).hexdigest()
 
     def _values(self, cells: Cells) -> Any:
-        """Return the array, checked: (n_obs, d) or (n_obs, k, d), in memory or dask; `cells.key` names another one.
-
-        Raises
-        ------
-        MissingKeyError
-            It is not in `obsm`.
-        InputError
-            It holds no numbers, or NaN or infinite values.
-        MismatchError
-            Its shape is not what the encoder was made for.
-        """
+        """Return the array, checked: (n_obs, d) or (n_obs, k, d), in memory or dask; `cells.key` names another one."""
         key = cells.key or self.key
         values = _array(cells.adata, key)
         _, n_tokens, dim = _shape3(values)
@@ -124,13 +106,7 @@ class PrecomputedEncoder:
 
     @classmethod
     def from_folder(cls, folder: str | Path, config: dict[str, Any] | None = None) -> PrecomputedEncoder:
-        """Read what :meth:`save` wrote.
-
-        Raises
-        ------
-        WeightsError
-            `encoder.json` is missing, damaged or of another format.
-        """
+        """Read what :meth:`save` wrote; a :class:`WeightsError` where it is missing or damaged."""
         config = read_config(folder, config, needs=("key", "dim", "n_tokens"))
         with refusing(f"cannot read the encoder in {folder}"):
             sizes = {name: whole_number(config, name) for name in ("dim", "n_tokens")}

@@ -35,19 +35,11 @@ _SHOWN = 8
 
 
 def clr_weights(abundance: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Weights of a cell's proteins: the positive part of the centred log-ratio, scaled to sum 1.
+    """Weights (n, m) of a cell's proteins: the positive part of the centred log-ratio, scaled to sum 1.
 
     clr = log1p(abundance) − its mean over the cell's proteins (Stoeckius et al. 2017, doi:10.1038/nmeth.4380). A
-    protein at or below the cell's own average, where unspecific binding is, counts nothing.
-
-    Parameters
-    ----------
-    abundance
-        (n, m), counts, not negative.
-
-    Returns
-    -------
-    float64 (n, m), rows sum to 1. NaN for a cell without counts; even for a cell whose proteins are all equal.
+    protein at or below the cell's own average, where unspecific binding is, counts nothing. NaN for a cell without
+    counts; even for a cell whose proteins are all equal.
     """
     logs = np.log1p(np.asarray(abundance, dtype=np.float64))
     positive = np.clip(logs - logs.mean(axis=1, keepdims=True), 0, None)
@@ -62,18 +54,8 @@ def clr_weights(abundance: NDArray[np.floating]) -> NDArray[np.float64]:
 class SurfacePlan:
     """Measured proteins and the embeddings of those with a sequence.
 
-    Attributes
-    ----------
-    abundance
-        (n_obs, m), in memory, sparse or dense.
-    used
-        int64 (u,), columns of `abundance` with a sequence.
-    table
-        float32 (u, dim), their embeddings.
-    source
-        Where the abundance was found.
-    unmatched
-        Measured proteins without a sequence.
+    `abundance` is (n_obs, m); `used`, int64 (u,), are its columns with a sequence, `table`, float32 (u, dim), their
+    embeddings; `unmatched` are measured proteins without; `source` says where the abundance was found.
     """
 
     abundance: Any
@@ -150,13 +132,6 @@ class SurfaceProteinEncoder:
 
         They are `obsm[cells.key]`, a DataFrame, or an array with its names in `uns["protein_names"]`. Without a key
         `obsm["protein_expression"]` where that is there, else the matrix with the names in `var`.
-
-        Raises
-        ------
-        MissingKeyError
-            `key` is not there, or the names of the proteins are not.
-        InputError
-            Abundances are negative or not finite, or no name has a sequence.
         """
         abundance, names, source = _abundance(cells.adata, cells.key, cells.layer)
         values = abundance.data if sp.issparse(abundance) else abundance

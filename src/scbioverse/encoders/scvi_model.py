@@ -95,13 +95,7 @@ class ScviEncoder:
 
     @classmethod
     def load(cls, folder: str | Path, *, name: str | None = None) -> ScviEncoder:
-        """Read the folder that scvi-tools' `model.save` wrote; its AnnData is not needed.
-
-        Raises
-        ------
-        WeightsError
-            `model.pt` is missing, damaged, of another class, or a pickle that asks for code, which is not run.
-        """
+        """Read the folder that scvi-tools' `model.save` wrote; its AnnData is not needed, no code in it is run."""
         return cls(ScviParts.of_folder(Path(folder).expanduser()), name=name)
 
     def fingerprint(self) -> str:
@@ -113,17 +107,7 @@ class ScviEncoder:
     def plan(self, cells: Cells) -> ScviPlan:
         """Check the matrix, which must hold raw counts, map the genes and find the covariates.
 
-        Raises
-        ------
-        InputError
-            The matrix holds no counts, no reference gene is found, or covariates that the model reads are unknown.
-        MissingKeyError
-            `layer`, `key` or a column that the model reads is not there.
-
-        Warns
-        -----
-        UserWarning
-            Less than 80 % of the reference genes are there.
+        Warns where less than 80 % of the reference genes are there.
         """
         columns, places = self._map_genes(cells)
         info = cells.info
@@ -225,12 +209,7 @@ class ScviEncoder:
         return ScviBatch(tensors, int((counts.sum(axis=1) == 0).sum()))
 
     def encode(self, batch: ScviBatch) -> NDArray[np.float32]:
-        """Embed one batch.
-
-        Returns
-        -------
-        float32 (n, 1, n_latent).
-        """
+        """Embed one batch: float32 (n, 1, n_latent)."""
         if len(batch.tensors["X"]) == 0:
             return np.empty((0, 1, self.dim), dtype=np.float32)
         with quiet():
@@ -246,13 +225,7 @@ class ScviEncoder:
 
     @classmethod
     def from_folder(cls, folder: str | Path, config: dict[str, Any] | None = None) -> ScviEncoder:
-        """Read what :meth:`save` wrote.
-
-        Raises
-        ------
-        WeightsError
-            A file is missing, damaged or of another format.
-        """
+        """Read what :meth:`save` wrote; a :class:`WeightsError` where it is missing or damaged."""
         config = read_config(folder, config, needs=("name",))
         return cls(ScviParts.load(Path(folder)), name=str(config["name"]))
 

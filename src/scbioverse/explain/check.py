@@ -113,24 +113,11 @@ def check_text(
     own: Sequence[str] = (),
     others: Mapping[str, NDArray[np.bool_]] | None = None,
 ) -> list[CheckedClaim]:
-    """Test every claim about a gene in a text.
+    """Test every claim about a gene in a text, in its order.
 
-    Parameters
-    ----------
-    text
-        Any text. Control characters are not its business; see :func:`scbioverse.llm.prompts.clean_text`.
-    cells
-        The data.
-    inside, outside
-        bool (n_obs,), the cells that the text is about, and those to compare them with; all others if not given.
-    own
-        What the cells are called, see :func:`scbioverse.explain.reading.read_claims`.
-    others
-        What other cells are called, and which they are, bool (n_obs,): a text may compare with them.
-
-    Returns
-    -------
-    Every claim in the order of the text.
+    `inside` and `outside`, bool (n_obs,), are the cells that the text is about, called by the names `own`, and those to
+    compare them with (all others if None). `others` says what other cells are called, and which they are: a text may
+    compare with them.
     """
     named = {shown_name(name): rows for name, rows in (others or {}).items()}
     claims = read_claims(text, own=own, names=list(others or ()), against=named)

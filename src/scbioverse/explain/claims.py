@@ -21,21 +21,10 @@ EVIDENCE = [
 class Claim:
     """One statement about one gene, or about a family of genes.
 
-    Attributes
-    ----------
-    said
-        Name as written.
-    genes
-        Approved symbols that the name stands for: of a family, one that holds is enough for "high" and "low", and all
-        measured ones must hold for "absent". Empty for a name that no table knows.
-    direction
-        `"high"`, `"low"` or `"absent"`; None where a reader did not fully understand the sentence.
-    sentence
-        Number of the sentence, from 0.
-    percent_in, percent_out
-        Percentages stated behind the gene, or None.
-    against
-        Name of the cells that it is compared with; `""` for all others.
+    `said` is the name as written; `genes` the approved symbols that it stands for: of a family, one that holds is
+    enough for "high" and "low", and all measured ones must hold for "absent"; none for a name that no table knows.
+    `direction` is None where a reader did not fully understand the sentence (counted from 0). `percent_in` and
+    `percent_out` are stated behind the gene; `against` names the cells it is compared with, `""` for all others.
     """
 
     said: str
@@ -51,16 +40,9 @@ class Claim:
 class Measured:
     """One gene inside and outside a set of cells.
 
-    Attributes
-    ----------
-    fraction_in, fraction_out
-        Cells that express it, 0 to 1; `fraction_out` is NaN where nothing is outside.
-    log_fold_change
-        Log2 of mean expression per 10,000, inside over outside, 0.1 added to both; NaN where nothing is outside.
-    p_high, p_low
-        One-sided Mann-Whitney; NaN without a test.
-    n_in, n_out
-        Cells.
+    `fraction_in` and `fraction_out` are the shares of cells that express it; `log_fold_change` is log2 of mean
+    expression per 10,000, inside over outside, 0.1 added to both; `p_high` and `p_low` are one-sided Mann-Whitney. NaN
+    where nothing is outside or no test was made.
     """
 
     fraction_in: float
@@ -76,21 +58,9 @@ class Measured:
 class CheckedClaim:
     """A claim and what the data say to it.
 
-    Attributes
-    ----------
-    claim
-        What is said.
-    gene
-        Approved symbol that decided; the written name where none was measured.
-    verdict
-        `"supported"`, `"contradicted"`, `"not measured"`, or `"not checked"`.
-    measured
-        The gene's numbers, None where it was not measured.
-    cl_id
-        Term whose marker the gene is, `""` for a gene that no table lists.
-    kind
-        `"given"`, `"self"`, `"ancestor"` or `"origin"`, see :func:`scbioverse.explain.support.group_evidence`; `""` as
-        above.
+    `gene` is the approved symbol that decided, the written name where none was measured (`measured` is then None);
+    `cl_id` the term whose marker it is, `""` for a gene that no table lists, and `kind` whose that is: `"given"`,
+    `"self"`, `"ancestor"` or `"origin"`, see :func:`scbioverse.explain.support.group_evidence`.
     """
 
     claim: Claim

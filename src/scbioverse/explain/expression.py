@@ -32,25 +32,9 @@ _LEAST_FRACTION = 0.2
 class Expression:
     """Cells by genes, of which the columns asked for become natural logs of one plus expression per 10,000.
 
-    Parameters
-    ----------
-    X
-        (n_cells, n_genes), sparse or dense: whole numbers are counts; fractions are logs, or normalised values where
-        they exceed any log scale.
-    symbols
-        (n_genes,) gene names; older ones are understood. Of several for one gene the one with most cells counts.
-
-    Attributes
-    ----------
-    n_cells
-        Rows.
-    positions
-        Column of each approved symbol.
-
-    Raises
-    ------
-    InputError
-        Shapes disagree, or values are negative or not finite.
+    In `X` (n_cells, n_genes) whole numbers are counts; fractions are logs, or normalised values where they exceed any
+    log scale. Older gene names are understood; of several for one gene the one with most cells counts. `positions` is
+    the column of each approved symbol.
     """
 
     def __init__(self, X: Any, symbols: Sequence[str]) -> None:
@@ -91,15 +75,7 @@ class Expression:
     def measure(
         self, inside: NDArray[np.bool_], outside: NDArray[np.bool_], genes: Sequence[str]
     ) -> dict[str, Measured]:
-        """Compare two sets of cells gene by gene; genes without a column are left out.
-
-        Parameters
-        ----------
-        inside, outside
-            bool (n_cells,), no cell in both.
-        genes
-            Approved symbols.
-        """
+        """Compare two sets of cells, bool (n_cells,), gene by gene; genes without a column are left out."""
         present = [gene for gene in dict.fromkeys(genes) if gene in self.positions]
         rows = np.flatnonzero(inside | outside)
         if not present or rows.size == 0:
@@ -128,15 +104,6 @@ class Expression:
         By the difference of the fractions that express them, among genes with twice the expression inside and, where
         both sides have ten cells, a one-sided Mann-Whitney p below 0.01 / number of genes. Mitochondrial and ribosomal
         genes, and those without a name of their own, say nothing about a type and are left out.
-
-        Parameters
-        ----------
-        inside, outside
-            bool (n_cells,), no cell in both.
-        n
-            Most genes returned.
-        without
-            Symbols to leave out.
         """
         if not inside.any() or not outside.any():
             return []

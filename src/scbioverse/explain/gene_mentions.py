@@ -46,20 +46,11 @@ _BY_HAND = {"CD16": ("FCGR3A", "FCGR3B")}
 
 @dataclass(frozen=True)
 class Mention:
-    """One gene in a text.
+    """One gene in a text: where it stands, its sign included, and as it is written, without the sign.
 
-    Attributes
-    ----------
-    start, end
-        Where it stands, its sign included.
-    said
-        As it is written, without the sign.
-    genes
-        Approved symbols: one, several for a family (`"CD3"`), none where no table knows the name.
-    sign
-        Direction by a sign or suffix of its own (`"CD3+"`, `"CD56dim"`), or None.
-    sure
-        False where the name is an everyday word, too, or in no table.
+    `genes` are approved symbols: one, several for a family (`"CD3"`), none where no table knows the name. `sign` is the
+    direction by a sign or suffix of its own (`"CD3+"`, `"CD56dim"`). What is an everyday word, too, or in no table, is
+    not `sure`.
     """
 
     start: int
@@ -71,22 +62,11 @@ class Mention:
 
 
 def gene_mentions(text: str, *, names: Iterable[str] = ()) -> list[Mention]:
-    """Find what may be the names of genes in a text.
+    """Find what may be the names of genes in a text, in its order, without overlaps.
 
-    Names of cell types (`"CD4 T cell"`, and `names`) are no mentions. Of words that are also names of genes (`"CAT"`,
-    `"WAS"`, `"REST"`), and of words in capitals that no table knows, those written in capitals are mentions that are
-    not `sure`: whether they are genes is for the words around them to say.
-
-    Parameters
-    ----------
-    text
-        One or more sentences.
-    names
-        Further names to leave alone, such as the labels of the data.
-
-    Returns
-    -------
-    In the order of the text, without overlaps.
+    Names of cell types (`"CD4 T cell"`, and `names`, such as the labels of the data) are no mentions. Of words that are
+    also names of genes (`"CAT"`, `"WAS"`, `"REST"`), and of words in capitals that no table knows, those written in
+    capitals are mentions that are not `sure`: whether they are genes is for the words around them to say.
     """
     hidden = name_spans(text, names)
     words = [

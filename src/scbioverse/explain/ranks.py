@@ -17,18 +17,9 @@ Floats = NDArray[np.float64]
 def rank_sums(values: sparse.csc_matrix, codes: NDArray[np.integer], n_groups: int) -> tuple[Floats, Floats]:
     r"""Rank every gene over all cells and add the ranks up by group.
 
-    Parameters
-    ----------
-    values
-        Shape (n_cells, n_genes), non-negative; what is not stored is zero.
-    codes
-        Shape (n_cells,), group of each cell, from 0 to `n_groups` - 1.
-    n_groups
-        Number of groups.
-
-    Returns
-    -------
-    Rank sums (n_genes, n_groups), ties sharing their mean rank; and the tie term :math:`\sum t^3 - t` (n_genes,).
+    `values` (n_cells, n_genes) are not negative, and what is not stored is zero; `codes` (n_cells,) are the groups,
+    from 0. Returns rank sums (n_genes, n_groups), ties sharing their mean rank, and the tie term :math:`\sum t^3 - t`
+    (n_genes,).
     """
     n_cells, n_genes = values.shape
     sizes = np.bincount(codes, minlength=n_groups).astype(float)
@@ -51,20 +42,10 @@ def rank_sums(values: sparse.csc_matrix, codes: NDArray[np.integer], n_groups: i
 
 
 def one_sided(sums: Floats, ties: Floats, sizes: Floats) -> tuple[Floats, Floats]:
-    """Area under the curve and p that the group lies above the rest.
+    """Area under the curve and p that the group lies above the rest, both (n_genes, n_groups), from :func:`rank_sums`.
 
-    Normal approximation with tie and continuity correction (Mann & Whitney 1947; Lehmann 1975).
-
-    Parameters
-    ----------
-    sums, ties
-        From :func:`rank_sums`.
-    sizes
-        Shape (n_groups,), cells per group.
-
-    Returns
-    -------
-    `auc` and `p`, both (n_genes, n_groups); NaN where the group or the rest is empty.
+    Normal approximation with tie and continuity correction (Mann & Whitney 1947; Lehmann 1975); `sizes` (n_groups,) are
+    cells per group. NaN where the group or the rest is empty.
     """
     total = sizes.sum()
     pairs = sizes * (total - sizes)

@@ -92,22 +92,11 @@ _SURE = 0.8
 def read_claims(
     text: str, *, own: Sequence[str] = (), names: Iterable[str] = (), against: Collection[str] = ()
 ) -> list[Claim]:
-    """Read every claim about a gene out of a text about some cells.
+    """Read every claim about a gene out of a text about some cells, in its order.
 
-    Parameters
-    ----------
-    text
-        Sentences in English.
-    own
-        What the cells are called. "CD3D marks T cells" is a claim about them only if that is what they are.
-    names
-        Further labels of the data, in which a gene's name is no claim.
-    against
-        Names of cells that a claim may compare these with: "Rather than DC: LYZ in 9 % of these cells, 80 % of those."
-
-    Returns
-    -------
-    In the order of the text. `direction` is None for every gene in a sentence that is none of the forms.
+    `own` is what the cells are called: "CD3D marks T cells" is a claim about them only if that is what they are.
+    `names` are further labels of the data, in which a gene's name is no claim; `against` those of cells that a claim
+    may compare these with. `direction` is None for every gene in a sentence that is none of the forms.
     """
     hidden = [*own, *names]
     claims: list[Claim] = []

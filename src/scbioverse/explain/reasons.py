@@ -39,14 +39,8 @@ _ENOUGH = 2
 class Reasons:
     """Reasons and what they rest on.
 
-    Attributes
-    ----------
-    sentences
-        One a label, empty where no cell has it.
-    table
-        One row a claim about a gene in `sentences`, columns `EVIDENCE`.
-    cells
-        One a row where each cell has its own reason.
+    `sentences`, one a label, empty where no cell has it; `table`, one row a claim about a gene in them, columns
+    `EVIDENCE`; `cells`, one a row where each cell has its own reason.
     """
 
     sentences: list[str]
@@ -88,34 +82,14 @@ def reasons(
     log_probs: NDArray[np.floating] | None = None,
     given: Sequence[Sequence[str]] = (),
 ) -> Reasons:
-    """Write a reason for each label that some cell has, or for each cell.
+    """Write a reason for each label that some cell has (`codes` (n_obs,), -1 for none), or for each cell.
 
-    Parameters
-    ----------
-    data
-        The cells; not changed.
-    names, cl_ids
-        The labels.
-    codes
-        int64 (n_obs,): label of each cell, -1 for none.
-    rationale
-        `"group"` or `"template"`: what sets the cells of a label apart; `"cell"`: which of these genes the cell itself
-        expresses; None: no reasons.
-    layer, key
-        Where expression and gene names are.
-    modality
-        Only cells have genes.
-    wording
-        Chooses the claims that are said of each label; the template's own choice if not given, or where it has none.
-    log_probs
-        float32 (n_obs, m), of the first m labels: with them a reason names the label that comes next, and the gene that
-        decides between the two.
-    given
-        Genes that the user gave for the first labels, approved symbols.
-
-    Returns
-    -------
-    The reasons; every gene in them passed :class:`scbioverse.explain.test.Rule`.
+    `rationale` is `"group"` or `"template"`: what sets the cells of a label apart; `"cell"`: which of these genes the
+    cell itself expresses; None: no reasons. `wording` chooses the claims that are said of each label; the template's
+    own choice if not given, or where it has none. With `log_probs`, float32 (n_obs, m), of the first m labels, a reason
+    names the label that comes next, and the gene that decides between the two. `given` are genes (approved symbols)
+    that the user gave for the first labels. Every gene in a reason passed :class:`scbioverse.explain.test.Rule`; only
+    cells have genes.
     """
     if rationale is None:
         return Reasons([""] * len(names))

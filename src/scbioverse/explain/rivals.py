@@ -27,17 +27,9 @@ _CLEAR = 0.1
 def runners_up(log_probs: NDArray[np.floating], codes: NDArray[np.integer]) -> dict[int, int]:
     """Return for each label the one that its cells are called next to it.
 
-    Parameters
-    ----------
-    log_probs
-        float (n_obs, m), natural logarithm; -inf for what a row could not choose.
-    codes
-        int (n_obs,): label of each row; -1 for none, and from m on what is no candidate and has no rival.
-
-    Returns
-    -------
-    Label to the candidate with the next highest mean probability, among those that some rows are called. A label
-    without a rival (no other has cells, or none was possible) is not in it.
+    That is the candidate with the next highest mean probability, of `log_probs` (n_obs, m), -inf for what a row could
+    not choose, among those that some rows are called. `codes` (n_obs,) are -1 for none, and from m on what is no
+    candidate and has no rival. A label without a rival is left out.
     """
     m = log_probs.shape[1]
     sizes = np.bincount(codes[codes >= 0], minlength=m)[:m]
@@ -59,26 +51,12 @@ def deciding(
     rivals: Mapping[int, int],
     rule: Rule | None = None,
 ) -> dict[int, CheckedClaim | None]:
-    """Find for each label the known marker of it, or of its rival, that differs most between the two.
+    """Find for each label the known marker of it, or of its rival, that differs most between the two; None without one.
 
     Of the markers of either, those with the largest difference of the fractions that express them are tested: one of
     the label's own must be high in its cells, one of the rival's low, by the rule of all claims. The p is multiplied by
-    the number of markers that were compared, since the largest differences were picked from them (Bonferroni).
-
-    Parameters
-    ----------
-    cells
-        The cells, as they were measured.
-    codes
-        int (n_obs,): label of each cell.
-    cl_ids, shown
-        Of the labels: terms, and names as sentences have them.
-    rivals
-        From :func:`runners_up`.
-
-    Returns
-    -------
-    Label to the claim, None where no known marker decides.
+    the number of markers that were compared, since the largest differences were picked from them (Bonferroni). `shown`
+    are the labels' names in sentences, `rivals` from :func:`runners_up`.
     """
     rule = rule or Rule()
     own = {code: _markers(cl_ids[code], cells) for pair in rivals.items() for code in pair}

@@ -22,30 +22,8 @@ if TYPE_CHECKING:
 class MeasuredCells:
     """Expression of some cells, for any number of texts and groups; see :meth:`scbioverse.io.Cells.sample`.
 
-    Parameters
-    ----------
-    data
-        Counts or log-normalised values; not changed.
-    layer, key
-        Where expression and gene names are, as for :func:`scbioverse.tl.annotate`.
-    codes
-        int (n_obs,): group of each cell, for fair shares; -1 for cells to leave out. One group if not given.
-
-    Raises
-    ------
-    InputError
-        The matrix cannot be read as counts or log values, or no gene is known.
-    MissingKeyError
-        `layer` or `key` is not there.
-
-    Attributes
-    ----------
-    rows
-        Positions of the cells that were read.
-    columns
-        Column of the data's matrix by approved symbol.
-    expression
-        What they express.
+    `codes`, int (n_obs,), are groups, for fair shares; -1 for cells to leave out. `rows` are the positions of the cells
+    that were read, `columns` the data's column of each approved symbol.
     """
 
     def __init__(
@@ -64,21 +42,7 @@ class MeasuredCells:
         self.expression = Expression(found.values, found.symbols)
 
     def measure(self, rows: Any, genes: Sequence[str], against: Any | None = None) -> dict[str, Measured]:
-        """Compare some cells with others, gene by gene.
-
-        Parameters
-        ----------
-        rows
-            Positions, or a mask (n_obs,), of the cells a text is about.
-        genes
-            Approved symbols.
-        against
-            Positions or mask of the cells to compare with; all others if not given.
-
-        Returns
-        -------
-        By symbol; genes that were not measured are left out.
-        """
+        """Compare some cells (positions or mask) with others, all if None, gene by gene, as far as measured."""
         inside = self._mask(rows)
         # A cell on both sides would be compared with itself.
         outside = ~inside if against is None else self._mask(against) & ~inside

@@ -42,15 +42,7 @@ _BROADER_ONLY = "{claims}, but no marker of {label} itself sets these cells apar
 
 
 def reason(label: str, found: Found) -> str:
-    """Say which markers support a label, or why none is named.
-
-    Parameters
-    ----------
-    label
-        Its name in the sentence.
-    found
-        What was tested, and the claims to name.
-    """
+    """Say which markers support a label, or why none is named."""
     if not found.n_tested:
         return _NONE_KNOWN.format(label=label)
     # A label's own markers say most: with one of them nothing needs to be said about the others.

@@ -50,32 +50,16 @@ def group_evidence(
 ) -> pd.DataFrame:
     """Test the known markers of each group's label, and of the label's ontology ancestors, in the data.
 
-    Parameters
-    ----------
-    X
-        Shape (n_cells, n_genes), sparse or dense, or an :class:`scbioverse.explain.expression.Expression`: counts, or
-        logs of normalised values. Non-negative.
-    var_symbols
-        Shape (n_genes,): gene names; older names are understood. Of repeated ones that with most cells counts.
-    groups
-        Shape (n_cells,): categorical, or anything that :class:`pandas.Categorical` takes. Cells without a group are
-        left out of everything.
-    labels
-        Group to Cell Ontology id; None for a group whose label is no known term.
-    rule
-        Thresholds for "high", held against the adjusted p.
-    max_genes, max_genes_per_ancestor
-        Markers tested: the strongest of the label itself and of each ancestor, as far as they are measured. An
-        ancestor's marker that marks one of the label's siblings more is left out.
-    given
-        Group to genes that the user gave for its label, approved symbols; tested first.
+    `X` (n_cells, n_genes) are counts, or logs of normalised values, or an
+    :class:`scbioverse.explain.expression.Expression`; `groups` (n_cells,) anything that :class:`pandas.Categorical`
+    takes, and `labels` their Cell Ontology ids. Cells without a group are left out of everything. Of the label itself
+    and of each ancestor the strongest `max_genes` that are measured are tested, after those that the user gave
+    (approved symbols, by group); an ancestor's marker that marks one of the label's siblings more is left out.
 
-    Returns
-    -------
-    One row per group and tested gene: `group`; `gene` (approved symbol); `kind` (`"given"` by the user, `"self"`,
-    `"ancestor"`, or `"origin"`: of tumour cells, which no gene marks, those of the types that they come from);
-    `cl_id` (the term whose marker it is); `fraction_in`, `fraction_out` (cells that express it inside and outside
-    the group); `log_fold_change` (log2 of mean expression per 10,000 inside over outside, 0.1 added to both);
+    Returns one row per group and tested gene: `group`; `gene` (approved symbol); `kind` (`"given"` by the user,
+    `"self"`, `"ancestor"`, or `"origin"`: of tumour cells, which no gene marks, those of the types that they come
+    from); `cl_id` (the term whose marker it is); `fraction_in`, `fraction_out` (cells that express it inside and
+    outside the group); `log_fold_change` (log2 of mean expression per 10,000 inside over outside, 0.1 added to both);
     `auc` (probability that a cell inside exceeds one outside, ties half); `p` (one-sided Mann-Whitney); `p_adj`
     (Benjamini-Hochberg within the group; NaN with too few cells for a test); `weight` (of the marker, see
     :func:`scbioverse.knowledge.load_markers`); `n_in`, `n_out` (cells); `supported`. Sorted by group, supported first,
@@ -83,11 +67,6 @@ def group_evidence(
     the sum of both fractions.
 
     With one group only there is nothing to compare with: `fraction_out` and what follows is NaN, nothing is supported.
-
-    Raises
-    ------
-    InputError
-        If shapes disagree or values are negative or not finite.
     """
     rule = rule or Rule()
     expression = X if isinstance(X, Expression) else Expression(X, var_symbols)
@@ -166,18 +145,10 @@ def _empty() -> pd.DataFrame:
 class Found:
     """What testing the markers of one label gave.
 
-    Attributes
-    ----------
-    n_tested, n_supported
-        Markers.
-    untested
-        Whether there were too few cells for a test, so that the size of the difference decided.
-    kind
-        `"origin"` where all markers are those of types that tumours come from, else `""`.
-    claims
-        Supported markers that are worth naming, own ones first, the strongest first, then by type.
-    given
-        Genes that the user gave, where none of them is supported.
+    Whether there were too few cells for a test, so that the size of the difference decided (`untested`); `kind`,
+    `"origin"` where all markers are those of types that tumours come from, else `""`; `claims`, supported markers that
+    are worth naming, own ones first, the strongest first, then by type; `given`, genes that the user gave, where none
+    of them is supported.
     """
 
     n_tested: int
@@ -189,15 +160,10 @@ class Found:
 
 
 def worth_naming(rows: pd.DataFrame, *, most: int = MAX_OWN) -> Found:
-    """Choose the markers of one group's part of :func:`group_evidence` that a reason names.
+    """Choose the markers of one group's part of :func:`group_evidence` that a reason names, at `most` so many own ones.
 
-    Parameters
-    ----------
-    rows
-        The group's rows.
-    most
-        Own markers named at most. Beside them two of the label's broader types are named, or `most` where there are no
-        own ones; of tumours, `most` of the types that they come from.
+    Beside them two of the label's broader types are named, or `most` where there are no own ones; of tumours, `most` of
+    the types that they come from.
     """
     held = rows[rows["supported"]]
     own = held[held["kind"].isin(_OWN)].head(most)

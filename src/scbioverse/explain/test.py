@@ -67,21 +67,7 @@ class Rule:
 
 
 def judge(claim: Claim, measured: Mapping[str, Measured], rule: Rule | None = None) -> tuple[Verdict, str]:
-    """Test one claim.
-
-    Parameters
-    ----------
-    claim
-        What was said.
-    measured
-        By approved symbol; genes that were not measured are not in it.
-    rule
-        Thresholds.
-
-    Returns
-    -------
-    The verdict, and the symbol that decided it (the written name where none was measured).
-    """
+    """Test one claim: the verdict, and the symbol that decided it (the written name where none was measured)."""
     rule = rule or Rule()
     # The most expressed member speaks for a family.
     known = [gene for gene in claim.genes if gene in measured]

@@ -27,27 +27,14 @@ _SAID = "{gene} mark {label}."
 class Wording:
     """Lets the language model choose which claims a reason names, and in which order.
 
-    It is asked why the cells have their label, with their soft tokens and what was measured before it, and each of five
-    genes whose claims hold is scored as the beginning of its answer. The three most probable are said, the most
-    probable first, with the measured figures. Nothing in the sentence has to be checked afterwards.
+    It is asked why the cells have their label, with their soft tokens (of the mean of `values`, float32 (n_obs,
+    n_tokens, dim)) and what was measured before it, and each of five genes whose claims hold is scored as the beginning
+    of its answer. The three most probable are said, the most probable first, with the measured figures. Nothing in the
+    sentence has to be checked afterwards.
 
     One label is read at a time, behind the instruction, whose keys and values are computed once: what is chosen for it
-    then depends on no other label, in bfloat16 either. Whether the choice is worth anything is measured by
-    `python -m benchmarks.language_model`.
-
-    Parameters
-    ----------
-    model
-        The model.
-    values
-        float32 (n_obs, n_tokens, dim), embeddings of the cells; of a label's the mean is read.
-    modality
-        Modality of the embeddings.
-
-    Attributes
-    ----------
-    asked
-        Labels that the language model was asked about.
+    then depends on no other label, in bfloat16 either. Whether the choice is worth anything is measured by `python -m
+    benchmarks.language_model`. `asked` counts the labels.
     """
 
     def __init__(self, model: BioVerse, values: Float, *, modality: str = "cell") -> None:
@@ -58,21 +45,11 @@ class Wording:
     def __call__(
         self, rows: NDArray[np.bool_], label: str, claims: Sequence[CheckedClaim], *, measured: bool = True
     ) -> list[CheckedClaim] | None:
-        """Choose three of a label's supported claims.
+        """Choose three of a label's supported claims, the strongest of which come first; five are offered.
 
-        Parameters
-        ----------
-        rows, label
-            bool (n_obs,), the cells of the label; and its name.
-        claims
-            What may be said, the strongest first; five are offered.
-        measured
-            Whether the language model is shown the figures.
-
-        Returns
-        -------
-        The claims; None where the model was not taught to give reasons, or its language model cannot be read, or where
-        there is nothing to choose: the template then says what it always says.
+        None where the model was not taught to give reasons, or its language model cannot be read, or where there is
+        nothing to choose: the template then says what it always says. The figures are shown to the language model if
+        `measured`.
         """
         offered = list(claims[:MOST_OFFERED])
         if not self._able or len(offered) <= MOST_SAID:

@@ -24,15 +24,7 @@ if TYPE_CHECKING:
 
 
 def read_template(config: BioVerseConfig) -> PromptTemplate:
-    """Make the prompt template that a model was trained with.
-
-    Raises
-    ------
-    WeightsError
-        The configuration is no description of one, or has fields that this version does not know.
-    MismatchError
-        This version renders it in another way.
-    """
+    """Make the prompt template that a model was trained with, if this version knows it and renders it alike."""
     fields, known = dict(config.template), set(PromptTemplate.__dataclass_fields__)
     wanted = fields.pop("sha256", None)
     if odd := sorted(set(fields) - known):

@@ -25,14 +25,8 @@ if TYPE_CHECKING:
 class Held:
     """One encoder, built or not; shared by the models that were made from one another.
 
-    Attributes
-    ----------
-    build
-        Builds the encoder and compares it with the one the projector was trained with.
-    files
-        What it was read from, by path below its folder; empty for one that was handed in.
-    built
-        The encoder, once it was asked for.
+    `build` makes the encoder and compares it with the one the projector was trained with; `files` is what it was read
+    from, by path below its folder, empty for one that was handed in; `built` is the encoder, once it was asked for.
     """
 
     build: Callable[[], Encoder]
@@ -55,13 +49,7 @@ class Held:
         return True
 
     def save(self, folder: Path) -> None:
-        """Write the encoder, or what it would be built from, into `folder`.
-
-        Raises
-        ------
-        InputError
-            It was handed in and has no way to be saved.
-        """
+        """Write the encoder, or what it would be built from, into `folder`."""
         if self.built is None:
             for name, content in self.files.items():
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -73,13 +61,7 @@ class Held:
 
 
 class Encoders(Mapping[str, "Encoder"]):
-    """Encoders by modality. Asking whether one is there builds none.
-
-    Parameters
-    ----------
-    held
-        By modality.
-    """
+    """Encoders by modality. Asking whether one is there builds none."""
 
     def __init__(self, held: Mapping[str, Held]) -> None:
         self._held = dict(held)

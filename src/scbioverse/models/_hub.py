@@ -36,13 +36,6 @@ def fetch_checkpoint(repo: str, revision: str | None) -> Path:
     """Download a BioVerse model: tensors and text only, nothing else may be in the repository.
 
     The copy of an earlier download is used where `revision` is its full commit.
-
-    Raises
-    ------
-    WeightsError
-        The repository is no BioVerse model, or holds pickles, code, or names that lead out of a folder.
-    OfflineError
-        It is not in the cache, and may not be downloaded or the hub cannot be reached.
     """
     # A full commit cannot have changed: no question to the hub.
     if (copy := kept_checkpoint(repo, revision)) is not None:

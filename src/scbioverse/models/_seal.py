@@ -20,13 +20,7 @@ def sealed(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def check_seal(values: dict[str, Any], file: Path) -> None:
-    """Compare values with their sha256, if they have one; configurations of earlier versions have none.
-
-    Raises
-    ------
-    WeightsError
-        A value is not what was saved.
-    """
+    """Compare values with their sha256, if they have one; configurations of earlier versions have none."""
     if SEAL in values and values[SEAL] != (found := _digest(values)):
         raise WeightsError(
             f"{file} was changed since it was saved: its values have sha256 {found}, expected {values[SEAL]!s:.64}. "

@@ -42,21 +42,12 @@ KIN_NATS = 2.0
 def best_of_columns(
     logits: NDArray[np.floating], columns: Sequence[Sequence[int]], kin: Sequence[Sequence[int]] | None = None
 ) -> NDArray[np.float64] | None:
-    """Log-probabilities of candidates by the best of their terms.
+    """Log-probabilities of m candidates by the best of their terms, from `logits` (n, n_terms).
 
-    A candidate without terms gets the mean of its kin, less :data:`KIN_NATS`; without kin it is neither favoured nor
-    ruled out, and gets the median of the others. None where fewer than two candidates have terms, so that there is
-    nothing to tell apart.
-
-    Parameters
-    ----------
-    logits
-        (n, n_terms).
-    columns
-        Positions of each candidate's terms.
-    kin
-        Positions of the terms that are nearest of kin to each candidate, see
-        :func:`~scbioverse.knowledge.candidates.kin_columns`; None: no candidate has any.
+    `columns` are the positions of each candidate's terms, `kin` those of its nearest of kin
+    (:func:`~scbioverse.knowledge.candidates.kin_columns`). A candidate without terms gets the mean of its kin, less
+    :data:`KIN_NATS`; without kin it is neither favoured nor ruled out, and gets the median of the others. None where
+    fewer than two candidates have terms, so that there is nothing to tell apart.
     """
     held = np.array([len(at) > 0 for at in columns])
     if held.sum() < 2:
@@ -77,27 +68,12 @@ def best_of_columns(
 def attended(
     projector: nn.Module, x: Tensor, terms: Sequence[str], candidates: Sequence[str | None]
 ) -> NDArray[np.float64] | None:
-    """Log-probabilities of candidates by the attention of a projector, no language model.
+    """Log-probabilities of candidates by the attention of a projector, no language model: float64 (n, m).
 
-    The attention of a :class:`~scbioverse.nn.PrototypeProjector` whose prototypes stand for ontology terms is a
-    classifier over these terms. A candidate gets the highest of the terms that are it or lie below it, or is judged by
-    its kin where there are none, see :func:`best_of_columns`.
-
-    Parameters
-    ----------
-    projector
-        A projector; one by another way than prototypes says nothing.
-    x
-        float (n, n_tokens, dim), where the projector is.
-    terms
-        Cell Ontology id of each prototype.
-    candidates
-        m Cell Ontology ids; None for a label that has none.
-
-    Returns
-    -------
-    float64 (n, m), natural logarithm, `exp` of a row sums to 1. None where the projector knows no terms, or at most one
-    of the candidates.
+    The attention of a :class:`~scbioverse.nn.PrototypeProjector` whose prototypes stand for ontology `terms` is a
+    classifier over these. A candidate (a Cell Ontology id, or None) gets the highest of the terms that are it or lie
+    below it, or is judged by its kin where there are none, see :func:`best_of_columns`. `x` is (n, n_tokens, dim),
+    where the projector is. None where the projector knows no terms, or at most one of the candidates.
     """
     if not isinstance(projector, PrototypeProjector):
         return None
@@ -115,18 +91,9 @@ _ROWS = 4096  # computed at a time: it changes memory only
 
 
 def in_steps(shares: NDArray[np.floating], steps: int) -> Float:
-    """Round each row to multiples of `1 / steps` that add up to 1, by the method of largest remainders.
+    """Round each row of shares (n, m) to multiples of `1 / steps` that add up to 1, by largest remainders.
 
-    Parameters
-    ----------
-    shares
-        (n, m), not negative; rows add up to 1.
-    steps
-        Parts of the whole. Each entry moves by less than one part.
-
-    Returns
-    -------
-    float32 (n, m). Of equal remainders the first goes up.
+    Each entry moves by less than one part; of equal remainders the first goes up.
     """
     whole = np.asarray(shares, dtype=np.float64) * steps
     # 7 of 32 parts may come as 6.999...: what is that near to a number of parts is that number.
@@ -151,15 +118,7 @@ def name_code(reader: PromptReader, name: str, *, max_chars: int = MAX_LABEL_CHA
 
 @dataclass(frozen=True, eq=False)
 class Candidates:
-    """Codes of the candidates of one question.
-
-    Attributes
-    ----------
-    mix
-        How shares mix them.
-    codes
-        float32 (m, n_soft, d_llm).
-    """
+    """Codes of the candidates of one question, float32 (m, n_soft, d_llm), and how shares `mix` them."""
 
     mix: CandidateTokens
     codes: Tensor
@@ -172,16 +131,8 @@ class Candidates:
 class CandidateReader:
     """What decides which candidates are said of a modality.
 
-    Parameters
-    ----------
-    config
-        The model's.
-    modality
-        The modality.
-    known
-        Its candidate tokens, None for a model without.
-    ready
-        Returns the projector, and embeddings checked and brought to where it is.
+    `known` are its candidate tokens, None for a model without; `ready` returns the projector, and embeddings checked
+    and brought to where it is.
     """
 
     def __init__(

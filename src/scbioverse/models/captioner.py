@@ -32,18 +32,8 @@ NO_REPEAT = 6
 class PhraseCaptioner:
     """Phrases that hold of an embedding, and the decoding loop that words them; see :class:`.PhraseBook`.
 
-    Parameters
-    ----------
-    modality
-        The modality.
-    book
-        What can be said of it.
-    modules
-        The model's trained parts, the phrase heads among them.
-    prompt
-        Returns what writes; the first call loads the language model.
-    asks
-        Returns what answers questions in a wording of its own.
+    `prompt` returns what writes (the first call loads the language model), `asks` what answers questions in a wording
+    of its own.
     """
 
     def __init__(
@@ -71,24 +61,7 @@ class PhraseCaptioner:
     def answer(
         self, embeddings: Float, question: str, *, max_new_tokens: int = 96, beams: int = 1, batch_size: int = 32
     ) -> list[str]:
-        """Answer a question about each row from its note: `""` where that is empty.
-
-        Rows with equal notes have the same answer, written once.
-
-        Parameters
-        ----------
-        embeddings
-            float32 (n, n_tokens, dim) or (n, dim).
-        question
-            As a user wrote it.
-        max_new_tokens, beams, batch_size
-            See :meth:`write`.
-
-        Raises
-        ------
-        InputError
-            Nothing readable is left of the question.
-        """
+        """Answer a question about each row from its note: `""` where that is empty. Equal notes are answered once."""
         notes = self.notes(embeddings)
         different = _shortest_first(set(notes) - {""})
         said = {"": ""}
@@ -100,15 +73,7 @@ class PhraseCaptioner:
         return [said[note] for note in notes]
 
     def notes(self, embeddings: Float, *, batch_size: int = 4096) -> list[str]:
-        """Say the phrases that hold of each embedding, those of one group after those of another.
-
-        Parameters
-        ----------
-        embeddings
-            float32 (n, n_tokens, dim) or (n, dim).
-        batch_size
-            Rows at once.
-        """
+        """Say the phrases that hold of each embedding, those of one group after those of another."""
         return [self.note(one) for one in self.phrases(embeddings, batch_size=batch_size)]
 
     def note(self, phrases: Sequence[Sequence[str]]) -> str:
@@ -151,12 +116,7 @@ class PhraseCaptioner:
     def write(
         self, embeddings: Float, *, max_new_tokens: int = 96, beams: int = 1, batch_size: int = 32
     ) -> tuple[list[str], Float]:
-        """Write a text for each row.
-
-        Returns
-        -------
-        The texts, one line each, and their log-probabilities float32 (n,), NaN where lines behind the first were cut.
-        """
+        """Write a line for each row, with log-probabilities (n,): NaN where lines behind the first were cut."""
         notes = self.notes(embeddings)
         return self.write_notes(notes, max_new_tokens=max_new_tokens, beams=beams, batch_size=batch_size)
 

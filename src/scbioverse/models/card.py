@@ -17,16 +17,7 @@ def render_card(
 
     `config.training` may hold `summary`, `data` (list of dicts with `name`, `licence`, `citation`, `role`), `limits`
     (list of sentences), `licence`, `command`, and anything else, which is listed as it is. `config.metrics` is a dict
-    of tables (list of dicts) or values.
-
-    Parameters
-    ----------
-    config
-        The model.
-    files
-        Names of its files.
-    phrases
-        By modality, the number of phrases that it is written of by.
+    of tables (list of dicts) or values. `files` are named, `phrases` counted by modality.
     """
     # A copy: what has its own section is taken out, the rest is listed as it is.
     training = dict(config.training)

@@ -118,21 +118,11 @@ def named_llm(folder: Path) -> str:
 
 
 def read(path: str | Path, make: Callable[[dict[str, Any]], T]) -> T:
-    """Read a model that :func:`write` wrote.
+    """Read a model that :func:`write` wrote, and `make` it of its parts.
 
-    Parameters
-    ----------
-    path
-        The folder.
-    make
-        Makes the model of its parts.
-
-    Raises
-    ------
-    WeightsError
-        A file is missing, truncated, altered, or named so that it leads out of the folder.
-    MismatchError
-        An encoder, the template or the language model is not the one the projectors were trained for.
+    A :class:`WeightsError` says that a file is missing, truncated, altered, or named so that it leads out of the
+    folder; a :class:`MismatchError` that encoder, template or language model are not those the projectors were trained
+    for.
     """
     path = Path(path).expanduser()
     values = read_config(path)

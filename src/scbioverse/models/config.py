@@ -21,13 +21,7 @@ LARGEST = 2**24
 
 
 def check_types(config: T, *, where: str = "") -> T:
-    """Return a dataclass of plain values if each is of its field's type, and every number finite and in reach.
-
-    Raises
-    ------
-    ValueError
-        One is not.
-    """
+    """Return a dataclass of plain values if each is of its field's type, and every number finite and in reach."""
     kind: Any = type(config)
     hints = _hints(kind)
     for one in fields(config):  # type: ignore[arg-type]
@@ -81,13 +75,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 def check_name(name: str, *, what: str) -> str:
-    """Return `name` if it can be a file name and nothing else.
-
-    Raises
-    ------
-    WeightsError
-        It is empty, too long, hidden, or could lead out of a folder.
-    """
+    """Return `name` if it can be a file name and nothing else."""
     if not isinstance(name, str) or not _NAME.fullmatch(name) or ".." in name:
         raise WeightsError(
             f"{what} {name!r} is not a plain name (letters, digits, '.', '_', '-', at most 64, a letter or digit "
@@ -295,13 +283,7 @@ class BioVerseConfig:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> BioVerseConfig:
-        """Read what :meth:`to_dict` wrote.
-
-        Raises
-        ------
-        WeightsError
-            The values are of another format, or incomplete.
-        """
+        """Read what :meth:`to_dict` wrote; a :class:`WeightsError` where it is of another format, or incomplete."""
         check_format(values)
         try:
             kept = {one.name: values[one.name] for one in fields(cls) if one.name in values}
@@ -340,13 +322,7 @@ def check_format(values: Any) -> None:
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """Read `config.json` of a checkpoint, whatever its version.
-
-    Raises
-    ------
-    WeightsError
-        It is missing or no JSON object.
-    """
+    """Read `config.json` of a checkpoint, whatever its version; a :class:`WeightsError` where it is missing."""
     file = path / CONFIG
     if file.exists() or file.is_symlink():
         check_plain(file)

@@ -39,25 +39,10 @@ def forget_candidate_tokens(model: BioVerse, modality: str) -> None:
 def set_candidate_tokens(
     model: BioVerse, modality: str, candidates: Sequence[str], codes: Tensor, *, spread: Sequence[float] = ()
 ) -> None:
-    """Give a modality codes of answers, in place of those it had.
+    """Give a modality codes (n_candidates, n_soft, d_llm) of answers, in place of those it had.
 
-    Parameters
-    ----------
-    modality
-        One whose prototypes stand for terms.
-    candidates
-        Cell Ontology ids.
-    codes
-        float (n_candidates, n_soft, d_llm).
-    spread
-        Temperature of the shares that mix each soft token; 1 for all if empty.
-
-    Raises
-    ------
-    InputError
-        The prototypes stand for no terms, or temperatures are not one positive number for each soft token.
-    MismatchError
-        The codes are of another shape.
+    Its prototypes must stand for terms; `candidates` are Cell Ontology ids; `spread` is the temperature of the shares
+    that mix each soft token, 1 for all if empty.
     """
     model.check_modality(modality)
     shape = (len(candidates), model.config.n_soft, model.config.llm.d_llm)
@@ -79,13 +64,7 @@ def set_phrases(
     head: nn.Module | None = None,
     adapter: Adapter | None = None,
 ) -> None:
-    """Give a modality another way of writing, or none: what is said, what finds it, and what it is read with.
-
-    Raises
-    ------
-    InputError
-        The head finds another number of phrases, or there is a head or an adapter without phrases.
-    """
+    """Give a modality another way of writing, or none: what is said, what finds it, and what it is read with."""
     model.check_modality(modality)
     found = 0 if head is None else getattr(head, "n_phrases", 0)
     wanted = 0 if book is None else len(book.phrases)

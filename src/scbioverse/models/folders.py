@@ -42,17 +42,7 @@ def bundled() -> dict[str, Path]:
 
 
 def find(model: str | Path) -> Path:
-    """Folder of the model with this name, path or hub id.
-
-    Raises
-    ------
-    InputError
-        It is none of these by its kind.
-    WeightsError
-        There is none.
-    OfflineError
-        It would have to be fetched, and `settings.offline` is on or the hub cannot be reached.
-    """
+    """Folder of the model with this name, path or hub id."""
     here = bundled()
     if not isinstance(model, str | os.PathLike) or not os.fspath(model):
         raise InputError(

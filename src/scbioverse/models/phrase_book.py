@@ -16,18 +16,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PhraseGroup:
-    """Phrases of one kind, of which an object gets some; see :class:`PhraseBook`.
+    """Phrases of one kind, with the words that `lead` to them; see :class:`PhraseBook`.
 
-    Attributes
-    ----------
-    lead
-        Words before the group's phrases.
-    phrases
-        The phrases.
-    most
-        At most so many are said of an object.
-    least
-        Probability that a phrase needs; 0 says the first ones however improbable they are.
+    At `most` so many are said of an object, those that have the `least` probability; 0 says the first ones however
+    improbable they are.
     """
 
     lead: str
@@ -48,19 +40,9 @@ class PhraseGroup:
 class PhraseBook:
     """How the language model writes of a modality whose projector was trained for retrieval alone.
 
-    A :class:`~scbioverse.nn.PhraseHead` finds phrases that hold of an embedding, and the language model reads the
-    embeddings of their words in a prompt of their own: it knows these without training.
-
-    Attributes
-    ----------
-    groups
-        What can be said, in the order in which it is said.
-    hidden
-        Width of the head.
-    opening, closing
-        Prompt before and after the phrases.
-    longest
-        At most so many tokens of phrases are read.
+    A :class:`~scbioverse.nn.PhraseHead`, `hidden` wide, finds phrases that hold of an embedding, and the language model
+    reads the embeddings of their words in a prompt of their own, between `opening` and `closing`: it knows these
+    without training. `groups` are said in their order; at most `longest` tokens of phrases are read.
     """
 
     groups: tuple[PhraseGroup, ...]
@@ -80,13 +62,7 @@ class PhraseBook:
 
     @classmethod
     def read(cls, file: Path) -> PhraseBook:
-        """Read what :meth:`write` wrote.
-
-        Raises
-        ------
-        WeightsError
-            The file holds something else.
-        """
+        """Read what :meth:`write` wrote; a :class:`WeightsError` where the file holds something else."""
         try:
             return check_types(cls(**read_json_object(file, strict=True)))
         except FOREIGN as error:

@@ -51,25 +51,12 @@ def identity(backbone: Backbone) -> str:
 
 
 class LanguageModel:
-    """Where a language model is loaded from and, once it was, the language model.
+    """Where a language model is loaded from (`name`, on which `device`) and, once it was, the language model.
 
-    Copies of a model hold the same one, so that none of them loads it again. What only depends on it is kept with it.
-
-    Parameters
-    ----------
-    name
-        Name or path.
-    device
-        Where it is run.
-    mentioned_by
-        Whose file it is named in where no user named it: it is then not fetched from the hub.
-
-    Attributes
-    ----------
-    shared
-        Whether models read with it that do not know of each other: none of them may then move it.
-    texts
-        What :func:`scbioverse.llm.represent.represent` made of texts, by layer and text.
+    Copies of a model hold the same one, so that none of them loads it again; what only depends on it is kept with it:
+    `texts` is what :func:`scbioverse.llm.represent.represent` made of texts, by layer and text. A language model that
+    only a file names (`mentioned_by`) is not fetched from the hub. Where it is `shared`, models read with it that do
+    not know of each other: none of them may then move it.
     """
 
     def __init__(self, name: str, *, device: str = "auto", mentioned_by: str = "") -> None:
@@ -124,12 +111,8 @@ W = TypeVar("W")
 class Prompt:
     """Token ids around a cell; negative ids are placeholders of the model's own tokens.
 
-    Attributes
-    ----------
-    prefix
-        Everything before the soft tokens, the start marker included: the same for every input.
-    head
-        Soft-token placeholders, end marker, task token and question: what stands before the answer.
+    `prefix` is everything before the soft tokens, the start marker included, the same for every input; `head` what
+    stands between it and the answer: placeholders, end marker, task token and question.
     """
 
     prefix: list[int]
@@ -137,19 +120,7 @@ class Prompt:
 
 
 class PromptReader:
-    """A language model with a prompt.
-
-    Parameters
-    ----------
-    backbone
-        The language model.
-    tokens
-        Markers and placeholders.
-    template
-        Wording.
-    n_soft
-        Soft tokens of one input.
-    """
+    """A language model with a prompt: markers and placeholders, wording, and `n_soft` soft tokens of one input."""
 
     def __init__(self, backbone: Backbone, tokens: BioTokens, template: PromptTemplate, n_soft: int) -> None:
         self.backbone, self.tokens, self.template, self.n_soft = backbone, tokens, template, n_soft
@@ -193,17 +164,7 @@ class PromptReader:
 
 
 class PhrasePrompt:
-    """What a modality is written of with, whichever object of it: a language model, and the keys of its opening.
-
-    Parameters
-    ----------
-    backbone
-        The language model, with the modality's own adapter where there is one.
-    tokens
-        Markers and placeholders.
-    book
-        What is said.
-    """
+    """What a modality is written of with, whichever object of it: a language model, and the keys of its opening."""
 
     def __init__(self, backbone: Backbone, tokens: BioTokens, book: PhraseBook) -> None:
         self.backbone, self.composer = backbone, Composer(backbone.embed_tokens, tokens)
@@ -219,19 +180,7 @@ class PhrasePrompt:
 
 
 class Readers:
-    """A model's language model, with and without adapter, and what is computed once with it.
-
-    Parameters
-    ----------
-    config, modules, template
-        The model's.
-    language
-        Where the language model is loaded from.
-    adapter
-        Low-rank adapter, where it was tuned.
-    backbone
-        The language model, if it is already loaded.
-    """
+    """A model's language model, with and without adapter, and what is computed once with it."""
 
     def __init__(
         self,
@@ -252,14 +201,7 @@ class Readers:
     def backbone(self) -> Backbone:
         """The language model as it was published, without the adapter; the first access loads it.
 
-        Raises
-        ------
-        WeightsError
-            It is not there.
-        OfflineError
-            It is on the hub and not here, and nobody named it: the model's folder does.
-        MismatchError
-            What is there under that name is another model than the projectors were trained for.
+        A :class:`MismatchError` where what is there under its name is not what the projectors were trained for.
         """
         return self._attach(self.language.open()) if self._backbone is None else self._backbone
 

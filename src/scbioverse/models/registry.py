@@ -63,29 +63,13 @@ def load(
 
 
 def pull(model: str) -> dict[str, str]:
-    """Fetch a model and the language model that it names, where they are not here; then :func:`verify` it.
-
-    Raises
-    ------
-    OfflineError
-        A download is needed, and `settings.offline` is on or the hub cannot be reached.
-    WeightsError, MismatchError
-        As of :func:`find` and :func:`verify`.
-    """
+    """Fetch a model and the language model that it names, where they are not here; then :func:`verify` it."""
     resolve(BioVerseConfig.from_dict(read_config(find(model))).llm.name)
     return verify(model)
 
 
 def verify(model: str) -> dict[str, str]:
-    """Compare every file of a model with its sha256; return its folder and the name of its language model.
-
-    Raises
-    ------
-    WeightsError
-        A file is missing, or the package with the language model is.
-    MismatchError
-        A file has another sha256.
-    """
+    """Compare every file of a model with its sha256; return its folder and the name of its language model."""
     folder = find(model)
     values = read_config(folder)
     for name, digest in (values.get("files", {}) | listed_sums(folder)).items():

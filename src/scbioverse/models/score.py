@@ -66,20 +66,8 @@ class Reads(Protocol):
 class ScoreJob:
     """Scores names for a block of rows, in this process or in one that loads the same model from its folder.
 
-    Attributes
-    ----------
-    model
-        The model; a worker loads it from `folder` and checks that it has this `fingerprint`.
-    candidates, modality, names, prune
-        As :func:`score_names` has them.
-    batch_size
-        Rows read at once, fewer where memory runs out.
-    fingerprint
-        Of the model.
-    folder
-        Where it lies; None if nowhere.
-    parts
-        Where results are kept; None: nowhere.
+    A worker loads the model from `folder` and checks that it has this `fingerprint`. `batch_size` rows are read at
+    once, fewer where memory runs out; results are kept in `parts`, where there are any.
     """
 
     model: Reads | None
@@ -98,13 +86,7 @@ class ScoreJob:
         }
 
     def loaded(self) -> Reads:
-        """Return the model, loaded at the first call where it was left behind.
-
-        Raises
-        ------
-        MismatchError
-            What lies in the folder is another model.
-        """
+        """Return the model, loaded at the first call where it was left behind."""
         if self.model is None:
             # By name: the class of models imports this file.
             found = import_module(__package__).load(str(self.folder))

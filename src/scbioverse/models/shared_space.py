@@ -42,18 +42,13 @@ def cosines(rows: NDArray[np.float32], texts: NDArray[np.float32]) -> NDArray[np
 
 
 class SharedHead(nn.Module):
-    """A modality's own centre and scale in the text space, and the learned InfoNCE scale.
+    """A modality's own centre and scale in the text space (`dim` wide), and the learned InfoNCE scale.
 
     Text representations lie around their own mean, which the text space subtracts. Soft tokens are made for the
     language model's input and lie elsewhere; subtracting the text's mean from them would leave one constant direction
     in which all cells agree. Each modality therefore has its own centre, set on the first data seen and then trained. A
     linear map follows, the identity to begin with: it leaves soft tokens free to be what the language model reads best,
     whatever the text space makes of their mean.
-
-    Parameters
-    ----------
-    dim
-        Dimensions of the text space.
     """
 
     gain: Tensor
@@ -84,16 +79,9 @@ Float = NDArray[np.float32]
 
 
 class SharedSpace:
-    """A model's side of that space: its text side, and each modality's layer into it.
+    """A model's side of that space: its fitted `text` side, and each modality's layer into it.
 
-    Parameters
-    ----------
-    config, modules, readers
-        The model's.
-    text
-        Fitted text side; None as long as nothing contrastive was trained.
-    table
-        Texts whose place is known already, so that the language model need not read them.
+    `text` is None as long as nothing contrastive was trained; of texts in the `table` the place is known already.
     """
 
     def __init__(
@@ -138,17 +126,7 @@ class SharedSpace:
             self.head(modality).fit(self.loaded(soft.detach()))
 
     def fit(self, texts: Sequence[str], *, layer: int | None, dim: int, shrinkage: float) -> None:
-        """Fit the text side: centre and whiten the language model's states of `texts`.
-
-        Parameters
-        ----------
-        texts
-            What to fit on: descriptions as they will be compared.
-        layer
-            Blocks of the language model to run; a fifth of them if None.
-        dim, shrinkage
-            See :meth:`scbioverse.llm.TextSpace.fit`.
-        """
+        """Fit the text side: centre and whiten the states of texts after `layer` blocks (a fifth of all if None)."""
         layer = default_layer(self.readers.backbone) if layer is None else layer
         space = TextSpace.fit(self.readers.represent(texts, layer), dim=dim, shrinkage=shrinkage)
         self.set(space, TextSpaceConfig(layer, space.dim))

@@ -29,14 +29,7 @@ Float = NDArray[np.float32]
 class TextWriter:
     """Prompts, the cached instruction and the decoding loop of one model.
 
-    Parameters
-    ----------
-    reader
-        The language model, with its adapter where it has one.
-    project
-        Turns embeddings of a modality into soft tokens.
-    template
-        Wording; the default one if not given.
+    `project` turns embeddings of a modality into soft tokens.
     """
 
     def __init__(
@@ -79,17 +72,7 @@ class TextWriter:
         beams: int = 1,
         seed: int = 0,
     ) -> list[str]:
-        """Write an answer to each prompt.
-
-        Parameters
-        ----------
-        prompts
-            The questions.
-        soft
-            For each, by modality the embeddings (k, n_tokens, dim) of its objects in order.
-        max_new_tokens, temperature, beams, seed
-            See :func:`scbioverse.llm.generate.generate`.
-        """
+        """Write an answer to each prompt, whose objects' embeddings (k, n_tokens, dim) `soft` holds by modality."""
         if not prompts:
             return []
         composed = self._compose(prompts, soft)
@@ -120,14 +103,9 @@ class TextWriter:
         return [" ".join(line.split()) for line in lines]
 
     def weigh(self, prompt: QuestionPrompt, soft: dict[str, Float], answers: Sequence[str]) -> Float:
-        """Log-probability of each of these answers to one prompt, given that it is one of them: float32 (n,).
+        """Log-probability of each of some different answers to one prompt, given that it is one of them: float32 (n,).
 
-        Parameters
-        ----------
-        prompt, soft
-            As for :meth:`write`.
-        answers
-            All different. What they have in common behind the point where each is told from the others costs nothing.
+        What they have in common behind the point where each is told from the others costs nothing.
         """
         trie = LabelTrie([self.template.encode_answer(self.reader.backbone, one) for one in answers])
         composed = self._compose([prompt], [soft])

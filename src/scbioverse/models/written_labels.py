@@ -32,32 +32,14 @@ def write_labels(
     beams: int = 1,
     batch_size: int = 32,
 ) -> tuple[list[str], Float, NDArray[np.int64]]:
-    """Let the language model write a label for each row, freely or one of `names`.
+    """Let the language model write a label for each row, freely or one of `names`, which are written to their end.
 
     Equal embeddings are read once. What is written freely of a modality with phrases of its own (see
-    :class:`scbioverse.models.captioner.PhraseCaptioner`) is written from these.
+    :class:`scbioverse.models.captioner.PhraseCaptioner`) is written from these. `batch_size` is the most rows at once:
+    fewer where little memory is free.
 
-    Parameters
-    ----------
-    model
-        The model.
-    embeddings
-        float32 (n, n_tokens, dim) or (n, dim).
-    names
-        What may be written; anything if None.
-    modality
-        Modality of the embeddings.
-    max_new_tokens
-        Longest free label; names are always written to their end.
-    beams
-        See :func:`scbioverse.llm.generate.generate`.
-    batch_size
-        Most rows at once: fewer where little memory is free, and half as many each time it runs out.
-
-    Returns
-    -------
-    The texts; their log-probabilities float32 (n,), among `names` where given; and int64 (n,) which of the names each
-    is, -1 for free texts.
+    Returns the texts; their log-probabilities float32 (n,), among `names` where given; and int64 (n,) which of the
+    names each is, -1 for free texts.
     """
     model.check_modality(modality)
     if names is None and modality in model.phrase_books:

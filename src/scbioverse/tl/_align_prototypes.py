@@ -25,13 +25,7 @@ LEAN = 0.25  # the first soft token leans to the likeliest candidate, the others
 
 
 def prototype_terms(texts: Texts, start: str, modality: str) -> list[str]:
-    """Return the term that each text's prototype stands for, `""` for none.
-
-    Raises
-    ------
-    InputError
-        Two texts of which ontology terms are known are needed, cells, and a fresh projector.
-    """
+    """Return the term that each text's prototype stands for, `""` for none; at least two are needed."""
     terms = [one or "" for one in texts.cl_ids]
     if start != "fresh" or modality != "cell" or len(set(terms) - {""}) < 2:
         raise InputError(

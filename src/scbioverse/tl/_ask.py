@@ -113,13 +113,7 @@ def asked_rows(
     adata: AnnData, *, modality: str, reference: AnnData | None, text_key: str, model: Any, device: str,
     key: str | None, layer: str | None, **options: Any,
 ) -> Asked:  # fmt: skip
-    """Read what a question is about: molecules and proteins by their structures, cells by their genes.
-
-    Raises
-    ------
-    InputError
-        There is no such modality, or a reference is given that would not be read.
-    """
+    """Read what a question is about: molecules and proteins by their structures, cells by their genes."""
     from ..ask.cells import Cells
     from ..ask.sequences import KEYS, Sequences
 

@@ -28,20 +28,9 @@ LONGEST_NAME = 60
 class Texts:
     """The different texts of a column.
 
-    Attributes
-    ----------
-    names
-        As they stand in the column.
-    codes
-        int64 (n_obs,): text of each row, -1 where it is missing.
-    cl_ids
-        Ontology ids, or None.
-    answers
-        What the language model should say: the term's phrase, else the name. Different for each.
-    cards
-        Descriptions for the contrastive side.
-    related
-        bool (m, m): one term is an ancestor of the other.
+    `names` stand in the column; `codes`, int64 (n_obs,), are -1 where a row has none; `cl_ids` ontology ids, or None;
+    `answers` what the language model should say, different for each: the term's phrase, else the name; `cards`
+    descriptions for the contrastive side; `related`, bool (m, m): one term is an ancestor of the other.
     """
 
     names: list[str]
@@ -58,15 +47,7 @@ class Texts:
 
 
 def read_texts(adata: AnnData, text_key: str) -> Texts:
-    """Read the texts of a column and what they mean, with answers in the spoken form of names.
-
-    Raises
-    ------
-    MissingKeyError
-        There is no such column.
-    InputError
-        It holds fewer than two different texts, or `text_key` is no name of one column.
-    """
+    """Read the texts of a column and what they mean, with answers in the spoken form of names; two are needed."""
     if not hasattr(adata, "obs"):
         raise InputError(f"expected an AnnData, found {type(adata).__name__}.")
     column = as_categories(obs_column(adata, text_key, "text_key"), "text_key")

@@ -206,13 +206,7 @@ def tune(
 
 
 def _begin(model: Any, modality: str, train_projector: bool, seed: int, device: str) -> BioVerse:
-    """Load the model to begin with, or make one of an encoder and the default language model.
-
-    Raises
-    ------
-    InputError
-        An encoder's projector would stay untrained.
-    """
+    """Load the model to begin with, or make one of an encoder and the default language model."""
     from ..models import load
     from ..models._hub import given_encoder
 
