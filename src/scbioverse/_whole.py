@@ -2,7 +2,8 @@
 
 Something is written under a hidden name beside its place, `.scbioverse-<process>-<random>.new`, then renamed. What it
 replaces waits as `….old` until the new one is in place. Where only some files of a folder are replaced, `….moves` says
-which, once all are written; it is followed to its end, by the next process if need be. A lock on `….lock`, which names
+which, once all are written, and has a digest of what tells that folder from others; it is followed to its end, by the
+next process if need be, unless another folder has taken the place. A lock on `….lock`, which names
 the place, tells that the process still runs: the system gives it up when a process ends, however it ends. The next
 writer in the folder clears what is not locked, and puts an old version back whose successor never came.
 """
@@ -10,6 +11,7 @@ writer in the folder clears what is not locked, and puts an old version back who
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import re
@@ -29,7 +31,7 @@ except ImportError:  # not on Windows: nothing is locked there, and nothing clea
     fcntl = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 _OURS = re.compile(r"\.scbioverse-\d+-[0-9a-f]{12}")
 NEW, OLD, LOCK, MOVES = ".new", ".old", ".lock", ".moves"
@@ -68,12 +70,20 @@ def written_whole(place: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def moved_whole(place: Path) -> Iterator[tuple[Path, dict[str, str | None]]]:
+def moved_whole(place: Path, known_by: Sequence[str]) -> Iterator[tuple[Path, dict[str, str | None]]]:
     """Yield a folder to write to, and a dict to say what goes from there to where in the folder `place`.
 
     The dict has paths in `place` as keys, and paths in the folder as values, None for what is to be removed. The moves
     are done in their order at the end, all of them or none, whenever the process ends; after an error before that none
     is.
+
+    Parameters
+    ----------
+    place
+        Path without symbolic links in its last part.
+    known_by
+        Files and folders in `place`, none of which moves: what this process could not move any more is moved by the
+        next one only if they hold the same bytes then.
 
     Raises
     ------
@@ -87,7 +97,8 @@ def moved_whole(place: Path) -> Iterator[tuple[Path, dict[str, str | None]]]:
     try:
         yield fresh, moves
         written = listed.with_name(listed.name + NEW)
-        written.write_text(json.dumps(moves), encoding="utf-8")
+        held = {"known_by": [*known_by], "digest": _digest(place, known_by), "moves": moves}
+        written.write_text(json.dumps(held), encoding="utf-8")
         written.replace(listed)
         try:
             _move(fresh, listed, place)
@@ -105,7 +116,7 @@ def moved_whole(place: Path) -> Iterator[tuple[Path, dict[str, str | None]]]:
 
 def _move(fresh: Path, listed: Path, place: Path) -> None:
     """Do what a list of moves says, as far as it was not done; then remove the list."""
-    for target, source in json.loads(listed.read_text(encoding="utf-8")).items():
+    for target, source in json.loads(listed.read_text(encoding="utf-8"))["moves"].items():
         there = place / target
         if source is None:
             remove(there)
@@ -115,6 +126,27 @@ def _move(fresh: Path, listed: Path, place: Path) -> None:
             there.parent.mkdir(exist_ok=True)
             (fresh / source).replace(there)
     listed.unlink()
+
+
+def _is_of(listed: Path, place: Path) -> bool:
+    """Whether a list of moves is of the folder that lies there now."""
+    try:
+        held = json.loads(listed.read_text(encoding="utf-8"))
+        return place.is_dir() and held["digest"] == _digest(place, held["known_by"])
+    except (ValueError, KeyError, TypeError):  # damaged, or of another version
+        return False
+
+
+def _digest(place: Path, known_by: Sequence[str]) -> str:
+    """Digest of the names and bytes of some files of a folder, those in folders too."""
+    found = hashlib.blake2b(digest_size=16)
+    for name in known_by:
+        inside = sorted(path for path in (place / name).rglob("*") if path.is_file())
+        for path in [place / name] if (place / name).is_file() else inside:
+            with path.open("rb") as file:
+                held = hashlib.file_digest(file, "blake2b").digest()
+            found.update(path.relative_to(place).as_posix().encode("utf-8", "surrogateescape") + b"\0" + held)
+    return found.hexdigest()
 
 
 def write_text_whole(place: Path, text: str) -> None:
@@ -218,11 +250,19 @@ def _clear(folder: Path, stem: str) -> None:
         except OSError:
             return  # its process runs
         name = Path(os.fsdecode(os.read(lock, 4096))).name
-        if name and (listed := folder / (stem + MOVES)).exists() and (folder / name).is_dir():
-            _move(folder / (stem + NEW), listed, folder / name)
-            logger.warning("%s: a process was killed while it put results there; they are there now", folder / name)
-        remove(folder / (stem + MOVES + NEW))
         old, place = folder / (stem + OLD), folder / name
+        if name and (listed := folder / (stem + MOVES)).exists():
+            if _is_of(listed, place):
+                _move(folder / (stem + NEW), listed, place)
+                logger.warning("%s: a process was killed while it put results there; they are there now", place)
+            else:
+                remove(listed)
+                logger.warning(
+                    "%s is not what it was when a process was killed while it put results there (other rows, other "
+                    "columns or another matrix): those results were thrown away, and it was left as it is. Run the "
+                    "same again to have them for what is there now.", place,
+                )  # fmt: skip
+        remove(folder / (stem + MOVES + NEW))
         if name and os.path.lexists(old) and not os.path.lexists(place):
             old.rename(place)
             logger.warning("%s was put back: a process was killed while it replaced it", place)

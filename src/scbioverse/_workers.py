@@ -93,6 +93,36 @@ class Workers:
             ) from error
 
 
+def each_block(job: Callable[..., Any], cells: Any, rowwise: Any = None) -> Iterator[tuple[slice, Any]]:
+    """Call `job(first, block)` for every block of rows, here or where the workers are, and yield what comes back.
+
+    Parameters
+    ----------
+    job
+        Given the number of the first row, or that part of `rowwise`, and the rows as the storage has them.
+    cells
+        A :class:`scbioverse.io.Cells`.
+    rowwise
+        (n_obs, ...), of which each call gets its rows in place of their number.
+
+    Yields
+    ------
+    The rows, in order, and the result.
+    """
+
+    def first(rows: slice) -> Any:
+        return rows.start if rowwise is None else rowwise[rows]
+
+    workers = current()
+    lazy = None if workers is None else cells.lazy()
+    if workers is None or lazy is None:
+        for rows, block in cells.blocks():
+            yield rows, job(first(rows), block)
+    else:
+        spans = cells.spans()
+        yield from zip(spans, workers.each(job, ((first(rows), lazy[rows]) for rows in spans)), strict=True)
+
+
 def current() -> Workers | None:
     """Return the workers that the verb under way may use; None: this process alone."""
     return _current.get()

@@ -9,13 +9,16 @@ from typing import Any
 
 import anndata as ad
 import numpy as np
+import pandas as pd
 import pytest
 
 import scbioverse as sb
 from scbioverse import _workers
 from scbioverse.encoders._run import _encode
 from scbioverse.encoders._stream import embed_blocks
+from scbioverse.explain.reasons import reasons
 from scbioverse.io import Cells
+from scbioverse.knowledge import resolve_label
 from scbioverse.models import BioVerse
 
 distributed = pytest.importorskip("distributed")
@@ -72,6 +75,21 @@ def test_workers_embed_and_score_as_one_process_does(
     assert shared.obs["bioverse_label"].tolist() == alone.obs["bioverse_label"].tolist()
     # Nothing stays on the workers.
     assert not any(client.run(lambda dask_worker: [n for n in dask_worker.plugins if n.startswith("scb")]).values())
+
+
+def test_workers_add_up_what_reasons_rest_on(client: Any, whole: ad.AnnData, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scbioverse.explain.grouped.SAMPLE_CELLS", 20)
+    codes, names = whole.obs["cell_type"].cat.codes.to_numpy(), [*whole.obs["cell_type"].cat.categories]
+    ids = [resolve_label(name).cl_id for name in names]
+    alone = reasons(whole, names, ids, codes)
+    with _workers.used(True) as workers:
+        assert workers is not None
+        shared = reasons(lazily(whole), names, ids, codes)
+    assert alone.measured["auc_error"] > 0
+    assert shared.measured == alone.measured
+    assert shared.sentences == alone.sentences
+    assert len(alone.table)
+    pd.testing.assert_frame_equal(shared.table, alone.table)
 
 
 def test_a_worker_that_is_killed_costs_its_block_alone(

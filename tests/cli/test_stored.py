@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import zarr
 from typer.testing import CliRunner
 
 import scbioverse as sb
+from scbioverse._whole import clear_leftovers
 from scbioverse.cli import app
 from scbioverse.cli._files import read
 from scbioverse.cli._lazy import open_lazily
@@ -138,6 +140,46 @@ def test_a_store_has_all_results_or_none_wherever_the_process_ends(
             break
     assert point > 5
     assert not ended
+
+
+@pytest.mark.parametrize("change", ["rows", "columns", "values", "gone", "list"])
+def test_results_of_a_killed_run_meet_no_other_store(
+    store: Path,
+    model_folder: Path,
+    tmp_path: Path,
+    change: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    out, adata = embedded(store, model_folder)
+
+    def ending(fresh: Path, listed: Path, place: Path) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr("scbioverse._whole._move", ending)
+        with pytest.raises(Killed):
+            out.write(adata)
+    (listed,) = tmp_path.glob(".scbioverse-*.moves")
+    if change == "list":
+        listed.write_text('{"obs/a": "obs/a"}')
+    else:
+        other = ad.read_zarr(store)
+        shutil.rmtree(store)
+        if change == "rows":
+            other = other[::-1].copy()
+        elif change == "columns":
+            other = other[:, ::-1].copy()
+        elif change == "values":
+            other.X = other.X[::-1].copy()
+        if change != "gone":
+            other.write_zarr(store)
+    before = files(store)
+    with caplog.at_level("WARNING", logger="scbioverse"):
+        clear_leftovers(tmp_path)
+    assert "those results were thrown away" in caplog.text
+    assert files(store) == before
+    assert [one for one in tmp_path.iterdir() if one.name.startswith(".")] == []
 
 
 def embedded(store: Path, model_folder: Path) -> tuple[Output, ad.AnnData]:

@@ -2,7 +2,8 @@
 
 What is new is written beside the store, then a list of what goes where, then everything is renamed into its place. Who
 is killed before the list is there has changed nothing. After that the next command in the same folder finishes what
-the list says (:func:`scbioverse._whole.clear_leftovers`), so that the store is never left with a part of the results.
+the list says (:func:`scbioverse._whole.clear_leftovers`), so that the store is never left with a part of the results;
+unless another store has taken its place, known by the names of its rows and columns and by how its values lie.
 """
 
 from __future__ import annotations
@@ -80,7 +81,9 @@ def write_in_place(adata: AnnData, store: Path, before: Before) -> None:
     added = [name for name in table.attrs["column-order"] if name not in before.obs and name not in adata.obs]
     version, was_consolidated = old.metadata.zarr_format, old.metadata.consolidated_metadata is not None
     meta = {2: [".zattrs"], 3: ["zarr.json"]}[version]
-    with moved_whole(store) as (fresh, moves):
+    known_by = [f"{name}/{old[name].attrs['_index']}" for name in ("obs", "var")]
+    known_by += [f"X/{file}" for file in ("indptr", *meta, ".zarray")]
+    with moved_whole(store, known_by) as (fresh, moves):
         root = zarr.open_group(fresh, mode="w", zarr_format=version)
         obs, obsm = root.create_group("obs"), root.create_group("obsm")
         for name in adata.obs.columns:

@@ -20,8 +20,6 @@ from ..io import Cells, csr_of, take_columns
 from ..io.cells import Gatherer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import scipy.sparse as sp
 
     from .._parts import Parts
@@ -165,7 +163,7 @@ class _Walk:
         )  # fmt: skip
         made = {make: one.of_rows(0) if isinstance(one, Gatherer) else one for make, one in cells.made.items()}
         job = BlockJob(encoder, made, info, looker if look else None, self.run, self.contested, given, parts)
-        for rows, done in _each(job, cells):
+        for rows, done in _workers.each_block(job, cells):
             if done.look is not None:
                 self.first.add(done.look)
             self._keep(done.doubtful)
@@ -207,18 +205,6 @@ class _Walk:
         self._doubtful.append(doubtful)
         if sum(one.values.nnz for one in self._doubtful) > _MOST_DOUBTFUL:
             self._doubtful = None
-
-
-def _each(job: BlockJob, cells: Cells) -> Iterator[tuple[slice, Done]]:
-    """Do every block, in order: here, or where the workers are."""
-    workers = _workers.current()
-    lazy = None if workers is None else cells.lazy()
-    if workers is None or lazy is None:
-        for rows, block in cells.blocks():
-            yield rows, job(rows.start, block)
-        return
-    spans = cells.spans()
-    yield from zip(spans, workers.each(job, ((rows.start, lazy[rows]) for rows in spans)), strict=True)
 
 
 def _gatherers(cells: Cells) -> list[Gatherer]:

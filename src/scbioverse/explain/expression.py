@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
@@ -14,19 +13,15 @@ from .claims import Measured
 from .ranks import one_sided, rank_sums
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-_DEPTH = 1e4
+DEPTH = 1e4
 # As much as one molecule in one of fifty cells of 2,000 counts: what is rarer differs by chance only.
 _PSEUDO = 0.1
 # Larger values are normalised but not logged.
 _LARGEST_LOG = 50
-# Say nothing about a cell's type, or have no name that a reader could look up.
-_PLAIN = re.compile(r"MT-|RP[SL]\d|RPLP|MRP[SL]|MALAT1$|NEAT1$|XIST$|LINC|A[CLFP]\d{5}|C\w+orf|LOC\d|.*-AS\d|RP\d+-")
-_LEAST_TESTED = 10
-_LEAST_FRACTION = 0.2
 
 
 class Expression:
@@ -64,7 +59,7 @@ class Expression:
         chosen = matrix[:, at].tocsc().astype(np.float64)
         if self._totals is not None:
             totals = self._totals if rows is None else self._totals[rows]
-            chosen = sparse.diags_array(_DEPTH / totals).dot(chosen).tocsc()
+            chosen = sparse.diags_array(DEPTH / totals).dot(chosen).tocsc()
         if self._linear:
             chosen.data = np.log1p(chosen.data)
         # Equal ratios of counts must tie whatever their last bits, in float32 too.
@@ -80,53 +75,15 @@ class Expression:
         rows = np.flatnonzero(inside | outside)
         if not present or rows.size == 0:
             return {}
-        codes = np.where(inside[rows], 0, 1)
-        stats = group_statistics(self.logs(present, rows), codes, 2)
-        n_in, n_out = int(inside.sum()), int(outside.sum())
-        return {
-            gene: Measured(
-                fraction_in=float(stats["fraction_in"][i, 0]),
-                fraction_out=float(stats["fraction_out"][i, 0]),
-                log_fold_change=float(stats["log_fold_change"][i, 0]),
-                p_high=float(stats["p"][i, 0]),
-                p_low=float(stats["p"][i, 1]),
-                n_in=n_in,
-                n_out=n_out,
-            )
-            for i, gene in enumerate(present)
-        }
+        return table_of(self.logs(present, rows), np.where(inside[rows], 0, 1), 2).measured(present)
 
-    def standing_out(
-        self, inside: NDArray[np.bool_], outside: NDArray[np.bool_], n: int, *, without: Collection[str] = ()
-    ) -> list[str]:
-        """Genes that set some cells apart most, whatever is known of them; fewer than `n` where fewer do.
-
-        By the difference of the fractions that express them, among genes with twice the expression inside and, where
-        both sides have ten cells, a one-sided Mann-Whitney p below 0.01 / number of genes. Mitochondrial and ribosomal
-        genes, and those without a name of their own, say nothing about a type and are left out.
-        """
-        if not inside.any() or not outside.any():
-            return []
-        difference = self._fractions(inside) - self._fractions(outside)
-        named = {at: gene for gene, at in self.positions.items() if gene not in without and not _PLAIN.match(gene)}
-        order = sorted((at for at in named if difference[at] > 0), key=lambda at: (-difference[at], named[at]))
-        candidates = [named[at] for at in order[: 10 * n]]
-        found = self.measure(inside, outside, candidates)
-        # Chosen out of all genes, so all of them count as tested (Bonferroni).
-        strict = 0.01 / max(len(self.positions), 1)
-        tested = min(int(inside.sum()), int(outside.sum())) >= _LEAST_TESTED
-        fits = [
-            gene
-            for gene in candidates
-            if found[gene].fraction_in >= _LEAST_FRACTION
-            and found[gene].log_fold_change > 1
-            and (not tested or found[gene].p_high < strict)
-        ]
-        return fits[:n]
-
-    def _fractions(self, mask: NDArray[np.bool_]) -> NDArray[np.float64]:
-        part = self._matrix[np.flatnonzero(mask)]
-        return np.bincount(part.indices[part.data > 0], minlength=part.shape[1]) / max(int(mask.sum()), 1)
+    def hits(self, codes: NDArray[np.integer], n_groups: int) -> NDArray[np.int64]:
+        """Return how many cells of each group express each column: (n_groups, n_columns); cells of -1 are left out."""
+        matrix, n = self._matrix, self._matrix.shape[1]
+        group = np.repeat(np.asarray(codes, dtype=np.int64), np.diff(matrix.indptr))
+        used = (group >= 0) & (matrix.data > 0)
+        found = np.bincount(group[used] * n + matrix.indices[used], minlength=n_groups * n)
+        return found.reshape(n_groups, n)
 
 
 def _positions(symbols: Sequence[str], matrix: sparse.csr_matrix) -> dict[str, int]:
@@ -138,26 +95,55 @@ def _positions(symbols: Sequence[str], matrix: sparse.csr_matrix) -> dict[str, i
     return {gene: pick(some, held).column for gene, some in claims.items()}
 
 
-def group_statistics(
-    logs: sparse.csc_matrix, codes: NDArray[np.integer], n_groups: int
-) -> dict[str, NDArray[np.float64]]:
-    """Compare every group with all other cells: arrays (n_genes, n_groups), and group sizes (n_groups,)."""
+class Table(NamedTuple):
+    """Genes added up over groups of cells."""
+
+    hits: NDArray[np.floating]
+    """(n_genes, n_groups) cells that express the gene."""
+    totals: NDArray[np.float64]
+    """(n_genes, n_groups) sums of expression per 10,000."""
+    sizes: NDArray[np.float64]
+    """(n_groups,) cells."""
+    ranks: NDArray[np.float64]
+    """(n_genes, n_groups) sums of ranks; see :func:`.ranks.rank_sums`."""
+    ties: NDArray[np.float64]
+    """(n_genes,) its term for ties."""
+
+    def measured(self, genes: Sequence[str]) -> dict[str, Measured]:
+        """Compare the first of two groups with the second, by gene."""
+        found = compare(self)
+        names, n_in, n_out = ("fraction_in", "fraction_out", "log_fold_change"), *map(int, self.sizes)
+        out = {}
+        for i, gene in enumerate(genes):
+            numbers = {name: float(found[name][i, 0]) for name in names}
+            p_high, p_low = map(float, found["p"][i])
+            out[gene] = Measured(**numbers, p_high=p_high, p_low=p_low, n_in=n_in, n_out=n_out)
+        return out
+
+
+def table_of(logs: sparse.csc_matrix, codes: NDArray[np.integer], n_groups: int) -> Table:
+    """Add up logs (n_cells, n_genes) of cells over their groups, `codes` (n_cells,)."""
     n_cells = logs.shape[0]
     # Groups by cells times cells by genes: every group's sums in one sparse product.
-    sizes = np.bincount(codes, minlength=n_groups).astype(float)
     member = sparse.csr_matrix((np.ones(n_cells), (codes, np.arange(n_cells))), shape=(n_groups, n_cells))
     expressed, linear = logs.copy(), logs.copy()
     expressed.data = np.ones_like(logs.data)
     linear.data = np.expm1(logs.data)
-    hits = (member @ expressed).toarray().T
-    sums = (member @ linear).toarray().T
-    rest = n_cells - sizes
+    hits, totals = ((member @ one).toarray().T for one in (expressed, linear))
+    sizes = np.bincount(codes, minlength=n_groups).astype(float)
+    return Table(hits, totals, sizes, *rank_sums(logs, codes, n_groups))
+
+
+def compare(table: Table) -> dict[str, NDArray[np.float64]]:
+    """Compare every group with all other cells: arrays (n_genes, n_groups), and group sizes (n_groups,)."""
+    hits, totals, sizes = table.hits, table.totals, table.sizes
+    rest = sizes.sum() - sizes
     with np.errstate(divide="ignore", invalid="ignore"):
-        inside, outside = sums / sizes, (sums.sum(axis=1, keepdims=True) - sums) / rest
+        inside, outside = totals / sizes, (totals.sum(axis=1, keepdims=True) - totals) / rest
         fraction_out = (hits.sum(axis=1, keepdims=True) - hits) / rest
         change = np.log2((inside + _PSEUDO) / (outside + _PSEUDO))
         fraction_in = hits / sizes
-    auc, p = one_sided(*rank_sums(logs, codes, n_groups), sizes)
+    auc, p = one_sided(table.ranks, table.ties, sizes)
     return {
         "fraction_in": fraction_in, "fraction_out": fraction_out, "log_fold_change": change, "auc": auc, "p": p,
         "n_in": sizes, "n_out": rest,

@@ -11,11 +11,12 @@ import pandas as pd
 from .._shown import shown_name
 from .._warn import warn
 from ..errors import InputError, MissingKeyError
+from ..io import Cells
 from . import sentence
 from .claims import EVIDENCE, SUPPORTED, CheckedClaim, Claim
+from .grouped import grouped
 from .rivals import deciding, runners_up
-from .sample import MeasuredCells
-from .support import Found, by_type, group_evidence, worth_naming
+from .support import Found, by_type, evidence_of, worth_naming
 from .wording import MOST_OFFERED
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from numpy.typing import NDArray
 
-    from ..io import Cells
+    from .grouped import Grouped
     from .wording import Wording
 
 Rationale = Literal["group", "template", "cell"]
@@ -40,12 +41,14 @@ class Reasons:
     """Reasons and what they rest on.
 
     `sentences`, one a label, empty where no cell has it; `table`, one row a claim about a gene in them, columns
-    `EVIDENCE`; `cells`, one a row where each cell has its own reason.
+    `EVIDENCE`; `cells`, one a row where each cell has its own reason; `measured`, as the record has it: cells that were
+    counted, and the largest error of an area under the curve.
     """
 
     sentences: list[str]
     table: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=EVIDENCE))
     cells: list[str] | None = None
+    measured: dict[str, float] = field(default_factory=dict)
 
     def of_rows(
         self,
@@ -100,16 +103,15 @@ def reasons(
     if np.count_nonzero(sizes) == 1:
         return Reasons([sentence.ONE_LABEL.format(n=n) if n else "" for n in sizes])
     try:
-        cells = MeasuredCells(data, layer=layer, key=key, codes=codes)
+        groups = grouped(data, codes, len(names), layer=layer, key=key)
     except (InputError, MissingKeyError) as error:
         warn(f"no gene could be checked as a reason: {error}")
         return Reasons([sentence.UNREADABLE] * len(names))
     shown = [shown_name(name) for name in names]
     # Groups are called by their codes, since a name may be anything.
-    groups = pd.Categorical.from_codes(codes[cells.rows], pd.RangeIndex(len(names)))
-    evidence = group_evidence(cells.expression, (), groups, dict(enumerate(cl_ids)), given=dict(enumerate(given)))
+    evidence = evidence_of(groups, range(len(names)), dict(enumerate(cl_ids)), given=dict(enumerate(given)))
     rivals = {} if log_probs is None or rationale == "cell" else runners_up(log_probs, codes)
-    decided = deciding(cells, codes, cl_ids, shown, rivals)
+    decided = deciding(groups, cl_ids, shown, rivals)
     sentences, rows = [""] * len(names), []
     for code in np.flatnonzero(sizes).tolist():
         tested = evidence[evidence["group"] == code]
@@ -117,25 +119,22 @@ def reasons(
         if wording is not None:
             offered = worth_naming(tested, most=MOST_OFFERED).claims
             found = replace(found, claims=by_type(wording(codes == code, shown[code], offered) or found.claims))
-        more = [] if len(found.claims) >= _ENOUGH else _standing_out(cells, codes, code, found, tested)
+        more = [] if len(found.claims) >= _ENOUGH else _standing_out(groups, code, found, tested)
         said = [sentence.reason(shown[code], found), sentence.standing_out(more)]
         last = [] if (one := decided.get(code)) is None else [one]
         if code in rivals:
             said.append(sentence.rather_than(shown[rivals[code]], one))
         sentences[code] = " ".join(filter(None, said))
         rows += [claim.row(names[code]) for claim in (*found.claims, *more, *last)]
-    own = _of_cells(cells, evidence, shown, codes) if rationale == "cell" else None
-    return Reasons(sentences, pd.DataFrame(rows, columns=EVIDENCE), own)
+    own = _of_cells(Cells.of(data, layer, key), evidence, shown, codes) if rationale == "cell" else None
+    measured = {"cells": int(groups.sizes.sum()), "auc_error": round(groups.auc_error, 6)}
+    return Reasons(sentences, pd.DataFrame(rows, columns=EVIDENCE), own, measured)
 
 
-def _standing_out(
-    cells: MeasuredCells, codes: NDArray[np.integer], code: int, found: Found, tested: pd.DataFrame
-) -> list[CheckedClaim]:
+def _standing_out(groups: Grouped, code: int, found: Found, tested: pd.DataFrame) -> list[CheckedClaim]:
     """Genes that set the cells of a label apart most, whatever is known of them."""
-    inside, outside = codes == code, (codes >= 0) & (codes != code)
-    named = {one.gene for one in found.claims}
-    genes = cells.expression.standing_out(inside[cells.rows], outside[cells.rows], _ENOUGH, without=named)
-    measured = cells.measure(inside, genes, outside)
+    genes = groups.standing_out(code, _ENOUGH, without={one.gene for one in found.claims})
+    measured = groups.measure(code, genes)
     # A weak marker of a broader type may stand out, too: the table says whose marker it is.
     listed = tested.set_index("gene")[["cl_id", "kind"]].T.to_dict()
     return [
@@ -144,17 +143,15 @@ def _standing_out(
     ]
 
 
-def _of_cells(
-    cells: MeasuredCells, evidence: pd.DataFrame, shown: Sequence[str], codes: NDArray[np.integer]
-) -> list[str]:
+def _of_cells(cells: Cells, evidence: pd.DataFrame, shown: Sequence[str], codes: NDArray[np.integer]) -> list[str]:
     """Each cell's own reason: of the markers that set its label apart, those with counts in this cell."""
     # Zeros of a sparse assay are often missed molecules: what a cell expresses is said, what it lacks is not.
     supported = evidence[evidence["supported"]]
     wanted = {code: list(rows["gene"].head(_OWN_MARKERS)) for code, rows in supported.groupby("group", sort=False)}
     genes = sorted({gene for some in wanted.values() for gene in some})
     place = {gene: i for i, gene in enumerate(genes)}
-    out: list[str] = []
-    for span, block in cells.cells.blocks([cells.columns[gene] for gene in genes]):
+    columns, out = cells.gene_columns(), list[str]()
+    for span, block in cells.blocks([columns[gene] for gene in genes]):
         for row, code in zip(block.toarray() > 0, codes[span].tolist(), strict=True):
             tested = wanted.get(code, [])
             own = [gene for gene in tested if row[place[gene]]][:_NAMED]

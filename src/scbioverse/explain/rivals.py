@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import sparse
 
 from ..knowledge.markers import markers_for
 from .claims import SUPPORTED, CheckedClaim, Claim
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from .sample import MeasuredCells
+    from .grouped import Grouped
 
 # Markers of each of the two labels that are compared, the best known first; and of these, those tested.
 _KNOWN, _TESTED = 40, 5
@@ -44,8 +43,7 @@ def runners_up(log_probs: NDArray[np.floating], codes: NDArray[np.integer]) -> d
 
 
 def deciding(
-    cells: MeasuredCells,
-    codes: NDArray[np.integer],
+    groups: Grouped,
     cl_ids: Sequence[str | None],
     shown: Sequence[str],
     rivals: Mapping[int, int],
@@ -59,10 +57,10 @@ def deciding(
     are the labels' names in sentences, `rivals` from :func:`runners_up`.
     """
     rule = rule or Rule()
-    own = {code: _markers(cl_ids[code], cells) for pair in rivals.items() for code in pair}
+    own = {code: _markers(cl_ids[code], groups) for pair in rivals.items() for code in pair}
     genes = sorted({gene for some in own.values() for gene in some})
     place = {gene: i for i, gene in enumerate(genes)}
-    share = _fractions(cells, genes, codes[cells.rows], len(shown))
+    share = groups.shares(genes)
     found: dict[int, CheckedClaim | None] = {}
     for code, rival in rivals.items():
         both = list(dict.fromkeys([*own[code], *own[rival]]))
@@ -70,7 +68,7 @@ def deciding(
         # A marker of the label counts where it is higher in its cells, one of the rival where it is lower.
         able = [g for g in both if (g in own[code] and apart[g] > _CLEAR) or (g in own[rival] and apart[g] < -_CLEAR)]
         picked = sorted(able, key=lambda gene: (-abs(apart[gene]), gene))[:_TESTED]
-        measured = cells.measure(codes == code, picked, codes == rival)
+        measured = groups.measure(code, picked, rival)
         found[code] = None
         for gene in picked:
             one, side = measured[gene], "high" if apart[gene] > 0 else "low"
@@ -83,17 +81,8 @@ def deciding(
     return found
 
 
-def _markers(cl_id: str | None, cells: MeasuredCells) -> list[str]:
+def _markers(cl_id: str | None, groups: Grouped) -> list[str]:
     if not cl_id:
         return []
     known = markers_for(cl_id)["gene"].astype(str)
-    return [gene for gene in known if gene in cells.expression.positions][:_KNOWN]
-
-
-def _fractions(cells: MeasuredCells, genes: Sequence[str], codes: NDArray[np.integer], n: int) -> NDArray[np.float64]:
-    """Cells of each label that express each gene: (n, n_genes)."""
-    rows = np.flatnonzero(codes >= 0)
-    logs = cells.expression.logs(genes, rows)
-    logs.data = np.ones_like(logs.data)
-    member = sparse.csr_matrix((np.ones(rows.size), (codes[rows], np.arange(rows.size))), shape=(n, rows.size))
-    return np.asarray((member @ logs).todense()) / np.maximum(np.asarray(member.sum(axis=1)), 1)
+    return [gene for gene in known if gene in groups.positions][:_KNOWN]

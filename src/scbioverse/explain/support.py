@@ -14,13 +14,15 @@ from ..knowledge.markers import markers_for, marks_a_sibling
 from ..knowledge.ontology import load_ontology
 from ..knowledge.origins import ORIGINS, TUMOURS
 from .claims import SUPPORTED, CheckedClaim, Claim, Measured
-from .expression import Expression, group_statistics
+from .expression import Expression
+from .grouped import InMemory
 from .ranks import benjamini_hochberg
 from .test import Rule
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from .grouped import Grouped
 
 COLUMNS = [
     "group", "gene", "kind", "cl_id", "fraction_in", "fraction_out", "log_fold_change", "auc", "p", "p_adj", "weight",
@@ -68,22 +70,39 @@ def group_evidence(
 
     With one group only there is nothing to compare with: `fraction_out` and what follows is NaN, nothing is supported.
     """
-    rule = rule or Rule()
     expression = X if isinstance(X, Expression) else Expression(X, var_symbols)
     cells = groups if isinstance(groups, pd.Categorical) else pd.Categorical(groups)
     if len(cells) != expression.n_cells:
         raise InputError(f"X has {expression.n_cells} cells, but there are {len(cells)} group entries")
-    rows = np.flatnonzero(cells.codes >= 0)
-    used, codes = np.unique(np.asarray(cells.codes)[rows], return_inverse=True)
-    names = [cells.categories[code] for code in used]
+    counted = InMemory(expression, np.asarray(cells.codes), len(cells.categories))
+    return evidence_of(
+        counted, list(cells.categories), labels, rule=rule, max_genes=max_genes,
+        max_genes_per_ancestor=max_genes_per_ancestor, given=given,
+    )  # fmt: skip
+
+
+def evidence_of(
+    groups: Grouped,
+    categories: Sequence[Any],
+    labels: Mapping[Any, str | None],
+    *,
+    rule: Rule | None = None,
+    max_genes: int = 60,
+    max_genes_per_ancestor: int = 30,
+    given: Mapping[Any, Sequence[str]] | None = None,
+) -> pd.DataFrame:
+    """Do what :func:`group_evidence` does, for groups that were added up; `categories` are their names."""
+    rule = rule or Rule()
+    used = np.flatnonzero(groups.sizes)
+    names = [categories[code] for code in used.tolist()]
     wanted = {
         at: some
         for at, name in enumerate(names)
         if len(
             some := _with_given(
                 (given or {}).get(name, ()),
-                _wanted(labels.get(name), expression.positions, max_genes, max_genes_per_ancestor),
-                expression.positions,
+                _wanted(labels.get(name), groups.positions, max_genes, max_genes_per_ancestor),
+                groups.positions,
             )
         )
     }
@@ -92,11 +111,11 @@ def group_evidence(
     table = pd.concat(wanted, names=["at", None]).reset_index("at").reset_index(drop=True)
     genes, place = np.unique(table["gene"].astype(str), return_inverse=True)
     at = table.pop("at").to_numpy()
-    stats = group_statistics(expression.logs(genes.tolist(), rows), codes, len(names))
+    stats, code = groups.statistics(genes.tolist()), used[at]
     for key in ("fraction_in", "fraction_out", "log_fold_change", "auc", "p"):
-        table[key] = stats[key][place, at]
+        table[key] = stats[key][place, code]
     for key in ("n_in", "n_out"):
-        table[key] = stats[key][at].astype(int)
+        table[key] = stats[key][code].astype(int)
     tested = np.minimum(table["n_in"], table["n_out"]) >= rule.min_cells
     table["p_adj"] = table["p"].groupby(at).transform(lambda p: benjamini_hochberg(p.to_numpy())).where(tested)
     table["supported"] = rule.high(table, table["p_adj"])

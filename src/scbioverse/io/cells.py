@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 # Rows in a block, and values in a dense one: 64 MB of float32.
 _ROWS, _VALUES = 4096, 16_000_000
-# Cells that claims are tested on: a test on more finds the same genes.
+# Cells that claims are tested on in memory; of more cells a text is checked on a sample, and reasons are summed up.
 SAMPLE_CELLS = 20_000
 # Blocks of a file are kept up to so many cells and stored values (0.5 GB): the rows that reasons are tested on would
 # be read together anyway, and a file of this size is then read once.
@@ -389,15 +389,17 @@ class Cells:
         MissingKeyError
             `layer` or `key` is not there.
         """
+        codes = np.zeros(self.n_obs, dtype=np.int64) if codes is None else np.asarray(codes)
+        rows, columns = self._fair_shares(codes, most), self.gene_columns()
+        return Sample(rows, self.read(rows, np.array([*columns.values()])), [*columns], columns)
+
+    def gene_columns(self) -> dict[str, int]:
+        """Return the column of each approved symbol; raises what :meth:`match` does."""
         from ..knowledge import load_genes
 
         vocabulary = load_genes().symbols
         match = self.match(vocabulary, min_genes=1, judge=False)
-        codes = np.zeros(self.n_obs, dtype=np.int64) if codes is None else np.asarray(codes)
-        rows = self._fair_shares(codes, most)
-        symbols = [vocabulary[i] for i in match.vocab]
-        columns = dict(zip(symbols, match.columns.tolist(), strict=True))
-        return Sample(rows, self.read(rows, match.columns), symbols, columns)
+        return {vocabulary[i]: at for i, at in zip(match.vocab, match.columns.tolist(), strict=True)}
 
     def _fair_shares(self, codes: NDArray[np.integer], most: int) -> NDArray[np.int64]:
         rows = np.flatnonzero(codes >= 0)

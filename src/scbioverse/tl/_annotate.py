@@ -31,7 +31,6 @@ from ..models import load
 from ..predict.candidates import Labels, log_labels, read_labels
 from ..predict.decide import Calls, decide
 from ..predict.embedding import represent_rows
-from ..predict.find_groups import MOST_CELLS
 from ..predict.first_call import first_call, groups_found, groups_told
 from ..predict.free_text import write_for
 from ..predict.given_markers import warn_of_unread
@@ -167,7 +166,7 @@ def annotate(
     tissues = read_tissues(adata, tissue, method=options.method, modality=modality)
     named = _named(options, loaded)  # before the embedding: a slip in a name should not cost its time
     cells = Cells.of(adata, layer, key)
-    cells.wanted = _wanted(options, loaded, named, cells.n_obs)
+    cells.wanted = _wanted(options, loaded, named)
     with long_run("annotate", cells, loaded.fingerprint(), vars(options)):
         embedded = represent_rows(cells, loaded, modality=modality, slots=slots)
         # Markers and reasons are read where the embedding was: from other values they would not fit it.
@@ -216,6 +215,7 @@ def annotate(
         "embedding": embedded.slot,
         **({"tissue": tissues.record} if tissues.record else {}),
         "reasons_by_llm": 0 if worded is None else worded.asked,
+        **({"reasons_measured": why.measured} if why.measured else {}),
     }
     in_obs, records = _found(calls, scores, why, groups, slots, record | {"seed": seed})
     columns = [one["column"] for one in record["labels"]]
@@ -257,12 +257,12 @@ def _named(options: Options, model: BioVerse) -> Candidates | None:
     return candidates
 
 
-def _wanted(options: Options, model: BioVerse, named: Candidates | None, n_obs: int) -> list[tuple[str | None, ...]]:
+def _wanted(options: Options, model: BioVerse, named: Candidates | None) -> list[tuple[str | None, ...]]:
     """Terms whose marker sums will be asked for: they are taken while the encoder walks through the cells."""
     if named is None or options.method == "generate":
         return []
     if options.find:
-        return [] if options.markers is False or n_obs > MOST_CELLS else [tuple(named.terms)]
+        return [] if options.markers is False else [tuple(named.terms)]
     compared = compared_terms(model, named, options.modality, needed=bool(options.unknown_threshold))
     scored = [] if options.markers is False else [tuple(named.evidence_keys)]
     return scored if compared is None else [*scored, (*compared[0], *compared[1])]
