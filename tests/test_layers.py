@@ -25,7 +25,7 @@ ALLOWED: dict[str, set[str]] = {
     "ask": {"encoders", "explain", "get", "io", "knowledge", "llm", "metrics", "models", "nn", "pp", "predict"},
     "explain": {"encoders", "io", "knowledge", "llm", "models", "pp"},
     "predict": {"encoders", "io", "knowledge", "llm", "models", "nn", "pp"},
-    "pl": {"encoders", "explain", "get", "io", "knowledge", "llm", "models", "nn", "predict"},
+    "pl": {"encoders", "explain", "get", "io", "knowledge", "llm", "metrics", "models", "predict"},
     "get": {"io", "knowledge"},
     "train": {"encoders", "io", "knowledge", "llm", "models", "nn"},
     "models": {"encoders", "io", "knowledge", "llm", "nn", "train"},

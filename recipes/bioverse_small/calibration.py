@@ -19,7 +19,7 @@ from scbioverse.knowledge.marker_weights import marker_weights
 from scbioverse.knowledge.spoken import answer_name
 from scbioverse.models import BioVerse
 from scbioverse.models.config import Calibration as Row
-from scbioverse.train import fit_combination, fit_pool
+from scbioverse.train import fit_pool
 from scbioverse.train.calibrate import candidate_rows
 
 logger = logging.getLogger("recipes.bioverse_small")
@@ -262,18 +262,19 @@ def fit(answers: Mapping[str, Answers]) -> Calibration:
     Temperatures come from the :data:`CALIBRATORS` alone, the weights of the pool from the others, too.
     """
     sure = [one for study, one in answers.items() if study in CALIBRATORS]
-    pairs = {
-        way: fit_combination(
-            [(values[way], asked.evidence, asked.truth) for asked, values in sure],
-            bounds=(0.005, 1.0) if way == "nearest" else (0.2, 10.0),
-        )
-        for way in ("whole", "nearest", "head")
-    }
+    pairs = {}
+    for way in ("whole", "nearest", "head"):
+        both = [((values[way], asked.evidence), asked.truth) for asked, values in sure]
+        # Of cosines a weight of 200, which is a temperature of 0.005.
+        inverse, weight = fit_pool(both, most=200.0)
+        pairs[way] = (1 / max(inverse, 1e-3), weight)
     pairs["score"] = pairs.pop("whole")
     asked_about = None
     if all("asked" in values for _, values in sure):
-        inverse = [fit_pool([((values[way],), asked.truth) for asked, values in sure])[0] for way in ("asked", "score")]
-        asked_about = (*share_weights(answers), *(1 / max(one, 1e-3) for one in inverse))
+        inverses = [
+            fit_pool([((values[way],), asked.truth) for asked, values in sure])[0] for way in ("asked", "score")
+        ]
+        asked_about = (*share_weights(answers), *(1 / max(one, 1e-3) for one in inverses))
     pool = pool_weights(answers)
     logger.info("calibration: %s, asked %s, pool %s", pairs, asked_about, pool)
     return Calibration(**pairs, asked=asked_about, pool=pool)  # type: ignore[arg-type]

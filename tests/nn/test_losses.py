@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from scbioverse.errors import InputError
-from scbioverse.nn import answer_cross_entropy, answer_positions, info_nce
+from scbioverse.nn import info_nce
 from tests._precision import UNIT
 
 
@@ -139,62 +139,3 @@ def test_wrong_shapes_are_refused() -> None:
             info_nce(a, **wrong)
     with pytest.raises(InputError):
         info_nce(draw(0), draw(0))
-
-
-LABELS = torch.tensor([[-100, -100, 3, 1], [-100, 2, -100, -100], [-100, -100, -100, -100]])
-
-
-def test_loss_is_on_answer_tokens_only() -> None:
-    logits = torch.randn(3, 4, 6, generator=torch.Generator().manual_seed(0)).requires_grad_()
-    loss = answer_cross_entropy(logits, LABELS)
-    log_p = logits.log_softmax(-1)
-    assert loss.item() == pytest.approx(-(log_p[0, 1, 3] + log_p[0, 2, 1] + log_p[1, 0, 2]).item() / 3, abs=UNIT)
-    loss.backward()
-    touched = (logits.grad.abs().sum(-1) > 0).nonzero().tolist()
-    assert touched == [[0, 1], [0, 2], [1, 0]]
-
-
-def test_per_row_weighs_answers_alike() -> None:
-    logits = torch.randn(3, 4, 6, generator=torch.Generator().manual_seed(0))
-    log_p = logits.log_softmax(-1)
-    wanted = -0.5 * ((log_p[0, 1, 3] + log_p[0, 2, 1]) / 2 + log_p[1, 0, 2])
-    assert answer_cross_entropy(logits, LABELS, per_row=True).item() == pytest.approx(wanted.item(), abs=UNIT)
-
-
-@pytest.mark.parametrize("per_row", [False, True])
-def test_head_is_run_on_predicting_states_only(per_row: bool) -> None:
-    hidden = torch.randn(3, 4, 5, generator=torch.Generator().manual_seed(0))
-    weight = torch.randn(6, 5, generator=torch.Generator().manual_seed(1))
-    seen: list[int] = []
-
-    def head(states: Tensor) -> Tensor:
-        seen.append(states.shape[0])
-        return states @ weight.T
-
-    loss = answer_cross_entropy(hidden, LABELS, head=head, per_row=per_row)
-    torch.testing.assert_close(loss, answer_cross_entropy(hidden @ weight.T, LABELS, per_row=per_row))
-    assert seen == [3]
-
-
-def test_padding_side_does_not_matter() -> None:
-    logits = torch.randn(1, 3, 6, generator=torch.Generator().manual_seed(0))
-    labels = torch.tensor([[-100, 4, 2]])
-    noise = torch.randn(1, 2, 6)
-    pad = torch.full((1, 2), -100)
-    right = answer_cross_entropy(torch.cat([logits, noise], 1), torch.cat([labels, pad], 1))
-    left = answer_cross_entropy(torch.cat([noise, logits], 1), torch.cat([pad, labels], 1))
-    torch.testing.assert_close(right, left)
-
-
-def test_answer_positions() -> None:
-    row, at, token = answer_positions(LABELS)
-    assert (row.tolist(), at.tolist(), token.tolist()) == ([0, 0, 1], [1, 2, 0], [3, 1, 2])
-
-
-def test_labels_without_answer_or_without_predecessor_are_refused() -> None:
-    with pytest.raises(InputError, match="no answer token"):
-        answer_positions(torch.full((2, 3), -100))
-    with pytest.raises(InputError, match="first of its row"):
-        answer_positions(torch.tensor([[1, -100]]))
-    with pytest.raises(InputError, match="do not fit"):
-        answer_cross_entropy(torch.zeros(2, 3, 4), torch.zeros(2, 4, dtype=torch.long))

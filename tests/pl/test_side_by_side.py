@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from scbioverse.pl._side_by_side import side_by_side, unit_rows
+from scbioverse.pl._side_by_side import centroid_gap, side_by_side, unit_rows
 from tests._precision import UNIT
 
 
@@ -19,3 +19,9 @@ def test_angles_within_a_kind_are_the_raw_ones() -> None:
 
 def test_a_row_of_zeros_stays() -> None:
     assert np.isfinite(unit_rows(np.zeros((2, 3)))).all()
+
+
+def test_gap_of_centroids() -> None:
+    a, b = np.array([[2.0, 0.0], [1.0, 0.0]]), np.array([[0.0, 3.0]])
+    np.testing.assert_allclose(centroid_gap(a, b), 2**0.5, atol=UNIT)
+    assert centroid_gap(a, a) == 0.0

@@ -5,7 +5,7 @@ import pytest
 from scipy.special import log_softmax
 
 from scbioverse.errors import InputError
-from scbioverse.train import expected_calibration_error, fit_combination, fit_pool, fit_temperature
+from scbioverse.train import expected_calibration_error, fit_pool, fit_temperature
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
@@ -50,9 +50,9 @@ def test_finds_the_temperature_and_the_weight_that_were_planted() -> None:
     for m in (4, 7):
         logits, evidence = rng.normal(size=(5000, m)) * 2, rng.normal(size=(5000, m))
         truth = np.array([rng.choice(m, p=np.exp(row)) for row in log_softmax(logits + 1.5 * evidence, axis=1)])
-        sets.append((log_softmax(logits * 2.0, axis=1), evidence, truth))
-    temperature, weight = fit_combination(sets)
-    assert temperature == pytest.approx(2.0, rel=0.08)
+        sets.append(((log_softmax(logits * 2.0, axis=1), evidence), truth))
+    inverse, weight = fit_pool(sets)
+    assert 1 / inverse == pytest.approx(2.0, rel=0.08)
     assert weight == pytest.approx(1.5, rel=0.08)
 
 
@@ -61,29 +61,20 @@ def test_worthless_evidence_gets_no_weight() -> None:
     truth = rng.integers(0, 3, 2000)
     scores = log_softmax(rng.normal(size=(2000, 3)) + 2 * np.eye(3)[truth], axis=1)
     against = -np.eye(3)[truth] + rng.normal(size=(2000, 3))
-    assert fit_combination([(scores, against, truth)])[1] == pytest.approx(0.0, abs=1e-3)
+    assert fit_pool([((scores, against), truth)])[1] == pytest.approx(0.0, abs=1e-3)
 
 
 def test_each_set_counts_the_same() -> None:
     rng = np.random.default_rng(4)
 
-    def one(n: int, share: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def one(n: int, share: float) -> tuple[tuple[np.ndarray], np.ndarray]:
         truth = rng.integers(0, 2, n)
         shown = np.where(rng.random(n) < share, truth, 1 - truth)
-        return log_softmax(3.0 * np.eye(2)[shown], axis=1), np.zeros((n, 2)), truth
+        return (log_softmax(3.0 * np.eye(2)[shown], axis=1),), truth
 
     small, large = one(200, 0.95), one(20_000, 0.6)
-    both = fit_combination([small, large])[0]
-    assert fit_combination([small])[0] < both < fit_combination([large])[0]
-
-
-def test_combination_refuses_what_does_not_fit() -> None:
-    with pytest.raises(InputError, match="at least one set"):
-        fit_combination([])
-    with pytest.raises(InputError, match="do not fit"):
-        fit_combination([(np.zeros((3, 2)), np.zeros((3, 3)), np.zeros(3, int))])
-    with pytest.raises(InputError, match="truth"):
-        fit_combination([(np.zeros((3, 2)), np.zeros((3, 2)), np.full(3, -1))])
+    both = fit_pool([small, large])
+    assert fit_pool([small]) > both > fit_pool([large])
 
 
 def test_a_pool_gives_weight_to_the_source_that_knows_and_none_to_noise():
@@ -110,6 +101,10 @@ def test_a_pool_of_one_source_is_a_temperature():
 def test_a_pool_refuses_what_does_not_fit():
     with pytest.raises(InputError, match="fit together"):
         fit_pool([((np.zeros((3, 2)),), np.zeros(4, int))])
+    with pytest.raises(InputError, match="do not fit"):
+        fit_pool([((np.zeros((3, 2)), np.zeros((3, 3))), np.zeros(3, int))])
+    with pytest.raises(InputError, match="truth"):
+        fit_pool([((np.zeros((3, 2)),), np.full(3, -1))])
     with pytest.raises(InputError, match="at least one set"):
         fit_pool([])
 

@@ -51,21 +51,6 @@ def load_files(resolved: ResolvedLLM, load: Callable[[Path], Loaded]) -> Loaded:
     return load(_made(resolved, target))
 
 
-def converted_copy(resolved: ResolvedLLM) -> Path:
-    """Return the folder of the safetensors copy of a GGUF model, making it where it is absent or damaged.
-
-    The copy holds float32 weights, `config.json`, the tokenizer and a manifest. It is written under
-    a temporary name and renamed, so that concurrent processes never see half of it.
-
-    Raises
-    ------
-    WeightsError
-        The GGUF file cannot be read, or the copy cannot be written (no space, no permission).
-    """
-    target = _place(resolved)
-    return target if is_intact(target, resolved.sha256) else _made(resolved, target)
-
-
 def is_intact(folder: Path, sha256: str) -> bool:
     """Whether a copy is whole, bit for bit what was written, of this source and in today's format."""
     known = _manifest(folder, sha256)

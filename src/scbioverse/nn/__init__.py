@@ -5,8 +5,7 @@ from __future__ import annotations
 from .biotokens import BioTokens
 from .candidate_tokens import CandidateTokens
 from .composer import Composed, Composer
-from .losses import answer_cross_entropy, answer_positions, info_nce
-from .metrics import centroid_gap, median_rank, pair_ranks, recall_at_k
+from .losses import info_nce
 from .phrases import PhraseHead, choose_phrases
 from .projector import Projector, PrototypeProjector
 
@@ -18,12 +17,6 @@ __all__ = [
     "PhraseHead",
     "Projector",
     "PrototypeProjector",
-    "answer_cross_entropy",
-    "answer_positions",
-    "centroid_gap",
     "choose_phrases",
     "info_nce",
-    "median_rank",
-    "pair_ranks",
-    "recall_at_k",
 ]

@@ -1,18 +1,12 @@
-"""What training minimises: contrastive pairs, and the answer's tokens."""
+"""What training of pairs minimises."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy, normalize, softplus
+from torch.nn.functional import normalize, softplus
 
 from ..errors import InputError
-from .composer import IGNORE
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 def info_nce(
@@ -73,70 +67,3 @@ def _one_way(similarity: Tensor, negative: Tensor, positive: Tensor) -> Tensor:
     # -log(e^s / (e^s + e^against)) = softplus(against - s)
     each = softplus(against - similarity[:, : positive.shape[1]])
     return ((each * positive).sum(dim=1) / positive.sum(dim=1)).mean()
-
-
-def answer_positions(labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Find the positions whose hidden state has to predict an answer token.
-
-    Parameters
-    ----------
-    labels
-        int64 (n, T), -100 outside answers, aligned with the input: position t is predicted from t - 1.
-
-    Returns
-    -------
-    Row (m,), position of the predicting state (m,), and token to predict (m,), int64, in reading order.
-
-    Raises
-    ------
-    InputError
-        There is no answer token, or one stands first in its row, where nothing can predict it.
-    """
-    row, at = (labels != IGNORE).nonzero(as_tuple=True)
-    if not row.numel():
-        raise InputError("labels hold no answer token: every position is -100.")
-    if bool((at == 0).any()):
-        raise InputError("an answer token is the first of its row, where nothing stands before it to predict it from.")
-    return row, at - 1, labels[row, at]
-
-
-def answer_cross_entropy(
-    states: Tensor,
-    labels: Tensor,
-    *,
-    head: Callable[[Tensor], Tensor] | None = None,
-    per_row: bool = False,
-) -> Tensor:
-    """Cross-entropy of the answer tokens, and of nothing else.
-
-    Parameters
-    ----------
-    states
-        Logits (n, T, vocabulary), or hidden states (n, T, d) if `head` is given.
-    labels
-        int64 (n, T), -100 outside answers.
-    head
-        Turns hidden states (m, d) into logits (m, vocabulary). It is called on the predicting states only.
-    per_row
-        Mean of the rows' means, so that long answers weigh as much as short ones, instead of the mean over tokens.
-
-    Returns
-    -------
-    Scalar float32, in nats.
-
-    Raises
-    ------
-    InputError
-        There is no answer token, or the shapes differ.
-    """
-    if states.ndim != 3 or labels.shape != states.shape[:2]:
-        raise InputError(f"labels {tuple(labels.shape)} do not fit states {tuple(states.shape)}.")
-    row, at, token = answer_positions(labels.to(states.device))
-    logits = states[row, at]
-    if head is not None:
-        logits = head(logits)
-    if not per_row:
-        return cross_entropy(logits.float(), token)
-    each = cross_entropy(logits.float(), token, reduction="none")
-    count = torch.bincount(row, minlength=labels.shape[0])
-    return (each / count[row]).sum() / (count > 0).sum()

@@ -10,9 +10,10 @@ import numpy as np
 from .._random import Rng, as_generator, as_seed
 from .._slots import Slots, anndata_of
 from ..errors import InputError, MissingKeyError
+from ..metrics import retrieval
 from ._alignment_panels import GENERAL, SOFT
 from ._layout import umap_layout
-from ._side_by_side import side_by_side
+from ._side_by_side import centroid_gap, side_by_side
 from ._stored import check_stored
 from ._style import FAINT, INK, NOT_TYPES, PALETTE, bare, figure_of, finish, map_corner
 
@@ -179,8 +180,6 @@ def _panel(
     seed: int,
 ) -> None:
     """Measure in the full space, lay everything out together, draw."""
-    from ..nn.metrics import centroid_gap, median_rank, recall_at_k
-
     flat = umap_layout(np.concatenate([*rows, texts]), rng=seed)
     ends = np.cumsum([len(one) for one in rows])
     shown, written = np.split(flat[: ends[-1]], ends[:-1]), flat[ends[-1] :]
@@ -194,12 +193,12 @@ def _panel(
         own = written[offset : offset + m]
         star: dict[str, Any] = {"marker": "*", "edgecolors": INK, "linewidths": 0.5, "zorder": 3}
         ax.scatter(own[:, 0], own[:, 1], s=float(np.clip(6_000 / m, 26, 110)), color=hue, **star)
-        target = offset + kind.codes
+        found = retrieval(points, texts, target=offset + kind.codes)
         lines.append(
             (
                 f"{kind.modality}s",
-                f"{recall_at_k(points, texts, target, k=1):.2f}",
-                f"{median_rank(points, texts, target):.0f}",
+                f"{found['recall@1']:.2f}",
+                f"{found['median_rank']:.0f}",
                 f"{centroid_gap(points, texts[offset : offset + m]):.2f}",
             )
         )

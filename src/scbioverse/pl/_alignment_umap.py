@@ -10,10 +10,11 @@ import numpy as np
 from .._random import Rng, as_generator, as_seed
 from .._slots import Slots, anndata_of
 from ..errors import InputError, MissingKeyError
+from ..metrics import retrieval
 from ._alignment_modalities import draw_modalities
 from ._alignment_panels import Panel, draw_legend, draw_panel, new_axes
 from ._layout import umap_layout
-from ._side_by_side import side_by_side
+from ._side_by_side import centroid_gap, side_by_side
 from ._stored import check_stored
 from ._style import NOT_TYPES, figure_of, finish
 from ._style import palette as default_palette
@@ -224,11 +225,10 @@ def _panel(
     seed: int,
 ) -> Panel:
     """Measure in the full space, then lay out."""
-    from ..nn.metrics import centroid_gap, median_rank, recall_at_k
-
+    found = retrieval(cells, points, target=codes)
     measures = {
-        "recall@1": (f"{recall_at_k(cells, points, codes, k=1):.2f}", f"chance {1 / len(points):.3f}"),
-        "median rank": (f"{median_rank(cells, points, codes):.0f}", f"of {len(points)} texts"),
+        "recall@1": (f"{found['recall@1']:.2f}", f"chance {1 / len(points):.3f}"),
+        "median rank": (f"{found['median_rank']:.0f}", f"of {len(points)} texts"),
         "centroid gap": (f"{centroid_gap(cells, points[:n_labels]):.2f}", "of at most 2"),
     }
     flat = umap_layout(np.concatenate([cells[chosen], points]), rng=seed)

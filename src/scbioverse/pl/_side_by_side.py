@@ -35,3 +35,8 @@ def side_by_side(*parts: NDArray[np.floating]) -> list[NDArray[np.float32]]:
     """
     width = max(part.shape[1] for part in parts)
     return [np.pad(unit_rows(part), ((0, 0), (0, width - part.shape[1]))) for part in parts]
+
+
+def centroid_gap(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
+    """Distance, 0 to 2, between the centroids of two sets of unit vectors (Liang et al. 2022, "modality gap")."""
+    return float(np.linalg.norm(unit_rows(a).mean(axis=0) - unit_rows(b).mean(axis=0)))

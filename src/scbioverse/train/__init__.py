@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .autoregressive import AutoregressiveTask
-from .calibrate import expected_calibration_error, fit_combination, fit_pool, fit_temperature
+from .calibrate import expected_calibration_error, fit_pool, fit_temperature
 from .candidates import CandidateSet
 from .contrastive import ContrastiveTask
 from .lexical import LexicalTask
@@ -23,7 +23,6 @@ __all__ = [
     "Task",
     "expected_calibration_error",
     "fit",
-    "fit_combination",
     "fit_pool",
     "fit_temperature",
     "load_state",

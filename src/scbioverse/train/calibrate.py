@@ -47,39 +47,6 @@ def fit_temperature(
     return float(np.exp(found.x))
 
 
-def fit_combination(
-    sets: Sequence[tuple[NDArray[np.floating], NDArray[np.floating], NDArray[np.integer]]],
-    *,
-    own_scale: Sequence[bool] | None = None,
-    bounds: tuple[float, float] = (0.2, 10.0),
-    most: float = 50.0,
-) -> tuple[float, float]:
-    """Find the temperature T and the weight w that make `log_softmax(log_probs / T + w * evidence)` most likely.
-
-    :func:`fit_pool` of two sources, the model and a second source of evidence.
-
-    Parameters
-    ----------
-    sets
-        For each data set that took no part in training: log_probs (n, m), evidence (n, m), truth int64 (n,). Numbers of
-        candidates may differ; rows with negative truth are left out.
-    own_scale
-        As for :func:`fit_pool`.
-    bounds
-        Range of T.
-    most
-        Highest w; the lowest is 0.
-
-    Raises
-    ------
-    InputError
-        No set, shapes do not fit, or a set has no row with a truth.
-    """
-    limits = [(1 / bounds[1], 1 / bounds[0]), (0.0, most)]
-    inverse, weight = _fit([((first, second), truth) for first, second, truth in sets], own_scale, limits)
-    return 1 / inverse, weight
-
-
 def fit_pool(
     sets: Sequence[tuple[Sequence[NDArray[np.floating]], NDArray[np.integer]]],
     *,
@@ -96,15 +63,6 @@ def fit_pool(
     dropped. Such a set has a say in how sources are weighed against each other, and none in how sure the pool is: for
     data whose labels are too noisy to learn a confidence from. At least one set must have none.
     """
-    k = len(sets[0][0]) if len(sets) else 0
-    return _fit(sets, own_scale, [(0.0, most)] * k)
-
-
-def _fit(
-    sets: Sequence[tuple[Sequence[NDArray[np.floating]], NDArray[np.integer]]],
-    own_scale: Sequence[bool] | None,
-    limits: Sequence[tuple[float, float]],
-) -> tuple[float, ...]:
     checked = []
     for sources, truth in sets:
         parts, right = [np.asarray(one, float) for one in sources], np.asarray(truth)
@@ -140,7 +98,7 @@ def _fit(
                 slope[place[number]] -= at[:k] @ gain
         return float(total), slope
 
-    every = [*limits, *[(-5.0, 5.0)] * len(place)]
+    every = [(0.0, most)] * k + [(-5.0, 5.0)] * len(place)
     lower, upper = np.array(every).T
     starts = [np.clip(np.r_[np.full(k, one), np.zeros(len(place))], lower, upper) for one in (0.3, 1.0, 3.0)]
     tried = [minimize(loss, start, jac=True, bounds=every, method="L-BFGS-B") for start in starts]
