@@ -11,7 +11,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -46,98 +46,41 @@ class Slots:
     """Slot names derived from one stem, `"bioverse"` unless the caller chose another by `key_added=`."""
 
     key: str = "bioverse"
+    label: str = field(init=False)  # obs, categorical
+    confidence: str = field(init=False)  # obs, float32 in 0-1: calibrated probability of the label among the candidates
+    margin: str = field(init=False)  # obs, float32 in 0-1: probability of the best candidate less that of the second
+    entropy: str = field(init=False)  # obs, float32: entropy of the candidates' probabilities, in nats
+    elsewhere: str = field(init=False)  # obs, float32 in 0-1: above 0.5 where a type that is no candidate is nearer
+    rationale: str = field(init=False)  # obs, string: the checked reason
+    text: str = field(init=False)  # obs, string: what the language model wrote, before it was mapped to a label
+    group: str = field(init=False)  # obs, categorical: the group of alike cells, where groups were found
+    cl_id: str = field(init=False)  # obs, categorical: Cell Ontology id of the label, empty where it resolved to none
+    rollup: str = field(init=False)  # obs, categorical: a broader term; its id stands there with `_cl_id` behind
+    description: str = field(init=False)  # obs, string: what `tl.describe` says of the row
+    description_score: str = field(init=False)  # obs, float32: mean log-probability of a token, or similarity
+    description_source: str = field(init=False)  # obs, string: the reference's row that a text was taken from
+    scores: str = field(init=False)  # obsm, DataFrame (n_obs, n_labels): log-probability of each candidate
+    aligned: str = field(init=False)  # obsm, float32 (n_obs, d_text): coordinates in the space shared with text
 
     def __post_init__(self) -> None:
-        """Refuse a stem whose slots no file could hold."""
+        """Refuse a stem whose slots no file could hold, and name the slots."""
         # A slash would make a group of it in h5ad and zarr.
         if not isinstance(self.key, str) or not re.fullmatch(r"[^\W_][\w .+-]{0,79}", self.key):
             raise InputError(
                 f"key_added={self.key!r:.90} becomes part of the names of slots: up to 80 letters, digits, spaces, "
                 "'_', '.', '+' and '-', a letter or digit first."
             )
+        named = {one.name: f"{self.key}_{one.name}" for one in fields(self) if not one.init}
+        for name, slot in (named | {"rollup": f"{self.key}_label_rollup", "aligned": f"X_{self.key}_aligned"}).items():
+            object.__setattr__(self, name, slot)
 
     def step(self, verb: str) -> str:
         """Name of a verb's record in `uns["bioverse"]`: with the stem, where that is not the default."""
         return verb if self.key == "bioverse" else f"{verb}_{self.key}"
 
-    @property
-    def label(self) -> str:
-        """`obs`, categorical: the label."""
-        return f"{self.key}_label"
-
-    @property
-    def confidence(self) -> str:
-        """`obs`, float32 in 0-1: calibrated probability of the label among the candidates."""
-        return f"{self.key}_confidence"
-
-    @property
-    def margin(self) -> str:
-        """`obs`, float32 in 0-1: probability of the best candidate less that of the second."""
-        return f"{self.key}_margin"
-
-    @property
-    def entropy(self) -> str:
-        """`obs`, float32: entropy of the candidates' probabilities, in nats."""
-        return f"{self.key}_entropy"
-
-    @property
-    def elsewhere(self) -> str:
-        """`obs`, float32 in 0-1: above 0.5 where a type that is not among the candidates is nearer than they are."""
-        return f"{self.key}_elsewhere"
-
-    @property
-    def rationale(self) -> str:
-        """`obs`, string: the checked reason."""
-        return f"{self.key}_rationale"
-
-    @property
-    def text(self) -> str:
-        """`obs`, string: what the language model wrote, before it was mapped to a label."""
-        return f"{self.key}_text"
-
-    @property
-    def group(self) -> str:
-        """`obs`, categorical: the group of alike cells, where groups were found."""
-        return f"{self.key}_group"
-
-    @property
-    def description(self) -> str:
-        """`obs`, string: what :func:`scbioverse.tl.describe` says of the row."""
-        return f"{self.key}_description"
-
-    @property
-    def description_score(self) -> str:
-        """`obs`, float32: mean log-probability of a written token, or similarity of the row a text was taken from."""
-        return f"{self.key}_description_score"
-
-    @property
-    def description_source(self) -> str:
-        """`obs`, string: name of the reference's row that a text was taken from."""
-        return f"{self.key}_description_source"
-
-    @property
-    def cl_id(self) -> str:
-        """`obs`, categorical: Cell Ontology id of the label, empty where it resolved to none."""
-        return f"{self.key}_cl_id"
-
-    @property
-    def rollup(self) -> str:
-        """`obs`, categorical: the label lifted to a broader term; its id stands under the same name with `_cl_id`."""
-        return f"{self.key}_label_rollup"
-
     def retrieve(self, name: str | int) -> str:
         """`obs`, float32 (one text), or `obsm`, DataFrame (several): nearness of each row to a text."""
         return f"{self.key}_retrieve_{name}"
-
-    @property
-    def scores(self) -> str:
-        """`obsm`, DataFrame (n_obs, n_labels): log-probability of each candidate."""
-        return f"{self.key}_scores"
-
-    @property
-    def aligned(self) -> str:
-        """`obsm`, float32 (n_obs, d_text): coordinates in the space shared with text."""
-        return f"X_{self.key}_aligned"
 
     def embedding(self, modality: str = "cell") -> str:
         """`obsm`, float32 (n_obs, dim) or (n_obs, n_tokens, dim): the encoder's output."""

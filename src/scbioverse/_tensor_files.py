@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import zipfile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ._untrusted import check_plain, refusing
 from .errors import WeightsError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from torch import Tensor
@@ -35,6 +36,15 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
     with refusing(f"{path} is damaged", "Save or fetch the model again.", also=SafetensorError):
         return load_file(check_plain(path))
+
+
+def add_tensors(digest: Any, tensors: Mapping[str, Tensor]) -> None:
+    """Add names, types, shapes and values of tensors to a digest of hashlib, in the order of their names."""
+    import torch
+
+    for key, tensor in sorted(tensors.items()):
+        digest.update(f"{key}{tensor.dtype}{tuple(tensor.shape)}".encode())
+        digest.update(tensor.cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
 
 
 def check_torch_zip(path: Path) -> list[str]:

@@ -202,6 +202,22 @@ def test_celltypist_tables(adata: ad.AnnData, tmp_path: Path) -> None:
         sb.get.celltypist(adata, path=tmp_path / "none")
 
 
+def test_celltypist_tables_are_written_all_or_none(
+    adata: ad.AnnData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = pd.DataFrame.to_csv
+
+    def full_disk(self: pd.DataFrame, place: Path, **options: Any) -> None:
+        if "odd" in self and self["odd"].min() >= 0:  # the last of the three
+            raise OSError(28, "No space left on device")
+        written(self, place, **options)
+
+    monkeypatch.setattr(pd.DataFrame, "to_csv", full_disk)
+    with pytest.raises(OSError, match="No space"):
+        sb.get.celltypist(adata, path=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_celltypist_of_groups(adata: ad.AnnData) -> None:
     adata.obs["cluster"] = ["0"] * 30
     adata.obs["bioverse_label"] = pd.Categorical(["odd"] * 30)

@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import warnings
 
+import anndata as ad
 import numpy as np
 import pytest
 from scipy.sparse import SparseEfficiencyWarning
 
-from scbioverse.pl._layout import umap_layout
+from scbioverse.pl._layout import map_of, umap_layout
 
 
 def two_groups(n: int) -> np.ndarray:
@@ -40,3 +41,15 @@ def test_points_that_are_the_same_are_drawn_without_a_warning() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error", SparseEfficiencyWarning)
         umap_layout(np.repeat(two_groups(60), 20, axis=0), rng=0)
+
+
+def test_a_map_that_the_page_kept_is_everybodys() -> None:
+    adata = ad.AnnData(shape=(12, 0), obsm={"X_bioverse": two_groups(12), "X_bioverse_map": np.eye(12)[:, :2]})
+    flat, name = map_of(adata)
+    np.testing.assert_array_equal(flat, adata.obsm["X_bioverse_map"])
+    assert name == "map"
+    adata.obsm["X_umap"] = -flat
+    flat, name = map_of(adata)
+    np.testing.assert_array_equal(flat, adata.obsm["X_umap"])
+    assert name == "UMAP"
+    assert map_of(adata, use_rep="X_bioverse")[0].shape == (12, 2)

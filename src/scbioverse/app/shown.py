@@ -17,7 +17,7 @@ from ..io import Cells
 from ..io.columns import obs_column
 from ..knowledge import load_genes, load_ontology, resolve_label
 from ..page._findings import labels_found
-from ..pl._layout import map_of
+from ..pl._layout import map_of, map_slot, stored_map
 from ..pl._style import palette
 
 if TYPE_CHECKING:
@@ -117,15 +117,14 @@ class Shown:
 
     def _map(self, basis: str | None) -> tuple[str, tuple[NDArray[np.float32], str]]:
         """Return the slot that a map is to be kept in if it was made, `""` if it is the data's, and the map."""
-        slot = f"{self.slots.embedding()}_map"
-        kept = slot if basis is None and "X_umap" not in self.adata.obsm and slot in self.adata.obsm else basis
-        if kept is None and "X_umap" not in self.adata.obsm:
-            logger.info("no map in obsm: one is made of obsm[%r], which takes a while", self.slots.embedding())
-        points, axes = map_of(self.adata, basis=kept, embedding=self.slots.embedding(), rng=0)
+        embedding = self.slots.embedding()
+        kept = basis or stored_map(self.adata, embedding)
+        if kept is None:
+            logger.info("no map in obsm: one is made of obsm[%r], which takes a while", embedding)
+        points, axes = map_of(self.adata, basis=kept, embedding=embedding, rng=0)
         if points.ndim != 2 or points.shape[1] < 2 or not np.isfinite(points).all():
-            raise InputError(f"adata.obsm[{kept or 'X_umap'!r}] is no map: two columns of finite numbers are needed.")
-        made = slot if kept is None and "X_umap" not in self.adata.obsm else ""
-        return made, (np.ascontiguousarray(points, np.float32), "map" if kept == slot else axes)
+            raise InputError(f"adata.obsm[{kept!r}] is no map: two columns of finite numbers are needed.")
+        return "" if kept else map_slot(embedding), (np.ascontiguousarray(points, np.float32), axes)
 
     @property
     def columns(self) -> list[dict[str, str]]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
 
+from .._lazy import lazily
 from ._protocol import Encoder, SavableEncoder, TraceableEncoder
 from ._registry import build, list_encoders, register
 from ._resolve import resolve_encoder
@@ -42,7 +42,7 @@ __all__ = [
 ]
 
 # Resolved on first use: some bring torch with them.
-_LAZY = {
+_MODULES = {
     "ChemNetEncoder": "chemnet",
     "CompactCellEncoder": "compact",
     "GeneformerEncoder": "geneformer",
@@ -53,13 +53,4 @@ _LAZY = {
     "ScviEncoder": "scvi_model",
     "SurfaceProteinEncoder": "proteins_surface",
 }
-
-
-def __getattr__(name: str) -> object:
-    if name in _LAZY:
-        return getattr(importlib.import_module(f".{_LAZY[name]}", __name__), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazily(__name__, _MODULES)

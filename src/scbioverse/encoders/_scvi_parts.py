@@ -21,7 +21,7 @@ from safetensors.torch import save_file
 from .._hub_files import cached, fetch_folder, list_repo
 from .._optional import import_optional
 from .._settings import settings
-from .._tensor_files import read_tensors
+from .._tensor_files import add_tensors, read_tensors
 from .._untrusted import FOREIGN, read_json_object
 from ..errors import InputError, WeightsError
 from ._torch_file import Inert, load_torch_file
@@ -84,9 +84,7 @@ class ScviParts:
         """Sha256, in hex, of weights, genes and settings."""
         head = [self.class_name, self.genes, encode(self.init), encode(self.categories()), self.setup]
         digest = hashlib.sha256(json.dumps(head, sort_keys=True, default=str).encode())
-        for key, tensor in sorted(self.state.items()):
-            digest.update(f"{key}{tensor.dtype}{tuple(tensor.shape)}".encode())
-            digest.update(tensor.contiguous().numpy().tobytes())
+        add_tensors(digest, self.state)
         return digest.hexdigest()
 
     # ------------------------------------------------------------------ from and to

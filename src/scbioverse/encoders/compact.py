@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .._logging import logger
-from .._tensor_files import read_tensors
+from .._tensor_files import add_tensors, read_tensors
 from .._untrusted import FOREIGN, read_gzip, read_json_object
 from ..errors import InputError, WeightsError
 from ._config_file import number, whole_number
@@ -194,9 +194,7 @@ class CompactCellEncoder:
             shape = {key: value for key, value in self._config().items() if key not in ("name", "min_genes")}
             digest = hashlib.sha256(json.dumps([VERSION, shape], sort_keys=True).encode())
             digest.update("\n".join(self.stats.genes).encode())
-            for key, tensor in sorted(self._tensors().items()):
-                digest.update(f"{key}{tensor.dtype}{tuple(tensor.shape)}".encode())
-                digest.update(tensor.contiguous().numpy().tobytes())
+            add_tensors(digest, self._tensors())
             self._fingerprint = digest.hexdigest()
         return self._fingerprint
 

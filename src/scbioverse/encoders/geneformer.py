@@ -15,6 +15,7 @@ import torch
 from .._hub_files import find
 from .._logging import logger
 from .._pretrained import quiet_transformers
+from .._tensor_files import add_tensors
 from ..errors import InputError, MismatchError, WeightsError
 from ._config_file import read_config, write_config
 from ._rank_value import RankColumns, RankedCells, RankVocabulary, find_columns, rank_tokens
@@ -246,9 +247,7 @@ class GeneformerEncoder:
             config = self.runner.body.config
             shape = [config.num_attention_heads, config.hidden_act, config.layer_norm_eps, self.input_size]
             digest.update(json.dumps(shape).encode())
-            for key, tensor in sorted(self.runner.body.state_dict().items()):
-                digest.update(f"{key}{tensor.dtype}{tuple(tensor.shape)}".encode())
-                digest.update(tensor.cpu().contiguous().numpy().tobytes())
+            add_tensors(digest, self.runner.body.state_dict())
             self._fingerprint = digest.hexdigest()
         return self._fingerprint
 

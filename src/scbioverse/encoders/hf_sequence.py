@@ -15,7 +15,7 @@ from .._device import pick_device
 from .._hub_files import find
 from .._logging import logger
 from .._pretrained import load_pretrained
-from .._tensor_files import check_torch_zip
+from .._tensor_files import add_tensors, check_torch_zip
 from .._untrusted import check_plain, read_json_object, refuse_code
 from ..errors import InputError, WeightsError
 from ..pp._sequences import SEQUENCE_VERSION, clean_sequence
@@ -149,11 +149,9 @@ class HFSequenceEncoder(TextEncoder):
                 f"{_VERSION} {text} {self.pooling} {self.window} {self.overlap} {spelling}".encode()
                 + str(sorted(self.spelling.tokenizer.get_vocab().items())).encode()
             )
-            for key, tensor in sorted(self.net.state_dict().items()):
-                # A pooler above the hidden states may be random, and is not used.
-                if not key.startswith("pooler."):
-                    made.update(f"{key}{tensor.dtype}{tuple(tensor.shape)}".encode())
-                    made.update(tensor.cpu().contiguous().view(torch.uint8).numpy().tobytes())
+            # A pooler above the hidden states may be random, and is not used.
+            state = self.net.state_dict().items()
+            add_tensors(made, {key: tensor for key, tensor in state if not key.startswith("pooler.")})
             self._fingerprint = made.hexdigest()
         return self._fingerprint
 

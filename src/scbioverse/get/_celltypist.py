@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -93,8 +94,10 @@ def _write(tables: dict[str, pd.DataFrame], path: Path, *, force: bool) -> None:
     for place in places:
         if place.exists() and not (force and place.is_file()):
             raise InputError(f"{place} exists. Pass force=True to replace it, or name another place.")
-    for place, name in places.items():
-        with written_whole(place) as fresh:
+    # Each lies beside its place until all are written.
+    with ExitStack() as stack:
+        for place, name in places.items():
+            fresh = stack.enter_context(written_whole(place))
             if excel:
                 _write_excel(tables, fresh)
             else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .._lazy import lazily
 from .resolve import DEFAULT_LLM, ResolvedLLM
 
 if TYPE_CHECKING:
@@ -11,11 +12,5 @@ if TYPE_CHECKING:
 
 __all__ = ["DEFAULT_LLM", "Backbone", "ResolvedLLM"]
 
-
-def __getattr__(name: str) -> object:
-    # It brings torch and transformers, which finding a model's files does not need.
-    if name == "Backbone":
-        from .backbone import Backbone
-
-        return Backbone
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+# It brings torch and transformers, which finding a model's files does not need.
+__getattr__, __dir__ = lazily(__name__, {"Backbone": "backbone"})

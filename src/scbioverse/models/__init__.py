@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
 
+from .._lazy import lazily
 from .config import BioVerseConfig, Calibration, EncoderConfig, LLMConfig, TextSpaceConfig
 from .folders import clear_cache
 from .registry import list_models, load
@@ -27,14 +27,4 @@ __all__ = [
     "load",
 ]
 
-
-def __getattr__(name: str) -> object:
-    if name == "BioVerse":
-        return importlib.import_module(".bioverse", __name__).BioVerse
-    if name in ("extend", "join"):
-        return getattr(importlib.import_module("._join", __name__), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazily(__name__, {"BioVerse": "bioverse", "extend": "_join", "join": "_join"})

@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 from torch.overrides import TorchFunctionMode
 
 from .._hub_files import file_sha256
-from .._tensor_files import read_tensors, tensor_shapes
+from .._tensor_files import add_tensors, read_tensors, tensor_shapes
 from .._untrusted import (
     FOREIGN,
     INERT,
@@ -83,9 +83,7 @@ def fingerprint(parts: Parts) -> str:
         del one["name"]
     books = {modality: asdict(book) for modality, book in sorted(parts["phrase_books"].items())}
     digest = hashlib.sha256(json.dumps([config, books], sort_keys=True).encode())
-    for key, value in sorted(tensors(parts).items()):
-        digest.update(f"{key}{value.dtype}{tuple(value.shape)}".encode())
-        digest.update(value.cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    add_tensors(digest, tensors(parts))
     adapters = {"": parts["adapter"], **parts["writing_adapters"]}
     for modality, adapter in sorted(adapters.items()):
         digest.update(b"" if adapter is None else f"{modality}{adapter.fingerprint()}".encode())

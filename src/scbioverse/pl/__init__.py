@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
+
+from .._lazy import lazily
 
 if TYPE_CHECKING:
     from ._alignment_umap import alignment_umap
@@ -26,12 +27,4 @@ __all__ = [
     "training_history",
 ]
 
-
-def __getattr__(name: str) -> object:
-    if name in __all__:
-        return getattr(importlib.import_module(f"._{name}", __name__), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazily(__name__, {name: f"_{name}" for name in __all__})

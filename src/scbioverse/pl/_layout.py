@@ -23,23 +23,28 @@ _EPOCHS = 200
 MIN_POINTS = 10  # below, there is no neighbour graph to speak of: points stand in a row
 
 
+def map_slot(embedding: str) -> str:
+    """Name the slot in which the page of :func:`scbioverse.serve` keeps a map that it made of an embedding."""
+    return f"{embedding}_map"
+
+
+def stored_map(adata: AnnData, embedding: str) -> str | None:
+    """Return the slot of the map to show: the user's UMAP, else the one that the page kept; None without any."""
+    return next((slot for slot in ("X_umap", map_slot(embedding)) if slot in adata.obsm), None)
+
+
 def map_of(
     adata: AnnData, *, basis: str | None = None, use_rep: str | None = None, embedding: str = "X_bioverse",
     rng: Rng = None,
 ) -> tuple[NDArray[np.float32], str]:  # fmt: skip
     """Return a map of the cells, float32 (n, 2), and what its axes are called.
 
-    `basis` as it is; without it `obsm["X_umap"]`, unless `use_rep` names another slot to make a map from; else a map of
-    `use_rep` or `embedding`, which is not stored: a UMAP, or of more than 30,000 cells the first two principal
+    `basis` as it is; without it the :func:`stored_map`, unless `use_rep` names another slot to make a map from; else a
+    map of `use_rep` or `embedding`, which is not stored: a UMAP, or of more than 30,000 cells the first two principal
     components.
-
-    Raises
-    ------
-    MissingKeyError
-        The slot is not there.
     """
-    if basis is None and use_rep is None and "X_umap" in adata.obsm:
-        basis = "X_umap"
+    if basis is None and use_rep is None:
+        basis = stored_map(adata, embedding)
     slot = basis or use_rep or embedding
     if slot not in adata.obsm:
         raise MissingKeyError(
@@ -48,7 +53,8 @@ def map_of(
         )
     values = np.asarray(adata.obsm[slot], np.float32)
     if basis is not None:
-        return values[:, :2], "UMAP" if "umap" in basis.lower() else basis.removeprefix("X_")
+        names = {"X_umap": "UMAP", map_slot(embedding): "map"}
+        return values[:, :2], names.get(basis, "UMAP" if "umap" in basis.lower() else basis.removeprefix("X_"))
     values = values.reshape(len(values), -1)
     if len(values) <= MOST_LAID_OUT:
         return umap_layout(values, rng=rng), "UMAP"

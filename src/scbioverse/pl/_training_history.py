@@ -33,9 +33,10 @@ def training_history(
     Parameters
     ----------
     data
-        An AnnData that :func:`scbioverse.tl.tune` was run on, or a history as :func:`scbioverse.train.fit` returns it.
+        An AnnData that :func:`scbioverse.tl.tune` or :func:`scbioverse.tl.align` was run on, or a history as
+        :func:`scbioverse.train.fit` returns it.
     key
-        Record in `uns["bioverse"]` that holds the history.
+        Record in `uns["bioverse"]` that holds the history: `"tune"`, `"align"`.
     columns
         What to draw. If not given: the loss, and each task's loss where there are some.
     smooth
@@ -99,6 +100,7 @@ def read_history(data: Any, key: str = "tune") -> pd.DataFrame:
     record = read_record(adata, key)
     if "history" not in record:
         raise MissingKeyError(
-            f"adata.uns['bioverse'][{key!r}] holds no history (found: {sorted(record)}). Run sb.tl.tune(adata, ...)."
+            f"adata.uns['bioverse'][{key!r}] holds no history (found: {sorted(record)}). Run sb.tl.tune(adata, ...), or "
+            "name another record with key=."
         )
     return pd.DataFrame(record["history"])

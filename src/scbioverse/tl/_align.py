@@ -12,7 +12,7 @@ from ..errors import InputError
 from ..predict.embedding import represent_rows
 from ._align_prototypes import add_candidate_tokens, begin, prototype_terms
 from ._align_prototypes import calibrate as calibrate_pool
-from ._align_training import aligned_rows, finish, make_task, new_model
+from ._align_training import aligned_rows, finish, make_task, new_model, plain_history
 from ._texts import read_texts, split_rows
 
 if TYPE_CHECKING:
@@ -99,7 +99,8 @@ def align(
     -------
     The new model. `adata` gets `obsm["X_bioverse_aligned"]`, float32 (n_obs, d_text): coordinates in the space shared
     with text, or with `loss="autoregressive"` the mean soft token (n_obs, d_llm); `obsm["X_bioverse"]` where it was
-    missing or out of date; and a record in `uns["bioverse"]["align"]`.
+    missing or out of date; and a record in `uns["bioverse"]["align"]`, with the history that
+    `sb.pl.training_history(adata, key="align")` draws.
 
     Raises
     ------
@@ -150,7 +151,6 @@ def align(
         if calibrate and held.size:
             calibrate_pool(new, embedded, texts, held)
     aligned = aligned_rows(new, embedded, modality, loss)
-    step = "align" if slots.key == Slots().key else f"align_{slots.key}"
     record = {
         "model": new.name,
         "fingerprint": new.fingerprint(),
@@ -173,11 +173,12 @@ def align(
         "loss_first": float(history["loss"].iloc[:10].mean()),
         "loss_last": float(history["loss"].iloc[-10:].mean()),
         "metrics": new.config.metrics,
+        "history": plain_history(history),
     }
     write_results(
         adata,
         "align",
         obsm=embedded.obsm | {slots.aligned: aligned},
-        records=embedded.records | {step: record},
+        records=embedded.records | {slots.step("align"): record},
     )
     return new

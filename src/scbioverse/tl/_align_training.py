@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from .._device import place_encoder
 from ..errors import InputError
@@ -203,12 +204,17 @@ def finish(
         "texts": texts.names[:100],
         "limits": ["Rows held out come from the same data set; accuracy on other studies is lower."],
     }
+    judged = bool(held.size) and not _free(texts)
+    measured: dict[str, float] = {}
     if not first:
         config.training = {**config.training, f"aligned {modality}": note}
-        if held.size and not _free(texts):
-            config.metrics = {**config.metrics, **_held_accuracy(model, embedded, texts, held, METHODS[loss], modality)}
+        for method in learned if judged else ():
+            right, _ = _right(model, embedded, texts, held, method, modality)
+            accuracy = f"{modality}: {method}, accuracy on {held.size} rows held out of the same data"
+            measured[accuracy] = float(right.mean())
+        config.metrics = {**config.metrics, **measured}
         return
-    config.default_labels = list(texts.names)
+    config.default_labels, config.training, config.metrics = list(texts.names), note, measured
     # The other rows and the thresholds belong to a projector that was another one.
     rows = {method: replace(config.calibration[method], thresholds={}) for method in ("score", "nearest")}
     rows["score"] = replace(rows["score"], temperature=1.0)
@@ -216,26 +222,16 @@ def finish(
         begun = float(1.0 / model.space.head(modality).log_scale.detach().exp())
         rows["nearest"] = replace(rows["nearest"], temperature=begun)
     config.calibration = rows
-    config.metrics = {}
-    if held.size and not _free(texts):
+    for method in learned if judged else ():
         from ..train import expected_calibration_error, fit_temperature
 
-        values, truth = embedded.values[held], texts.codes[held]
-        for method in learned:
-            if method == "score":
-                raw = model.score(values, texts.answers, modality=modality, progress=False, calibrated=False)
-                rows["score"] = replace(rows["score"], temperature=fit_temperature(raw, truth))
-                final = model.score(values, texts.answers, modality=modality, progress=False)
-            else:
-                raw = model.nearest(values, texts.cards, modality=modality)
-                fitted = begun * fit_temperature(raw, truth)
-                rows["nearest"] = replace(rows["nearest"], temperature=fitted)
-                final = model.nearest(values, texts.cards, modality=modality)
-            right = final.argmax(axis=1) == truth
-            config.metrics[f"{method}, accuracy on {held.size} rows held out of the same data"] = float(right.mean())
-            error = expected_calibration_error(np.exp(final.max(axis=1)), right)
-            config.metrics[f"{method}, calibration error on the rows that the temperature was fitted on"] = error
-    config.training = note
+        _, before = _right(model, embedded, texts, held, method, modality)
+        fitted = rows[method].temperature * fit_temperature(before, texts.codes[held])
+        rows[method] = replace(rows[method], temperature=fitted)
+        right, after = _right(model, embedded, texts, held, method, modality)
+        error = expected_calibration_error(np.exp(after.max(axis=1)), right)
+        measured[f"{method}, accuracy on {held.size} rows held out of the same data"] = float(right.mean())
+        measured[f"{method}, calibration error on the rows that the temperature was fitted on"] = error
 
 
 def is_first(model: BioVerse, modality: str) -> bool:
@@ -243,24 +239,21 @@ def is_first(model: BioVerse, modality: str) -> bool:
     return modality == next(iter(model.config.encoders))
 
 
-def _held_accuracy(
-    model: BioVerse,
-    embedded: Representation,
-    texts: Texts,
-    held: NDArray[np.int64],
-    methods: tuple[str, ...],
-    modality: str,
-) -> dict[str, float]:
-    values, truth = embedded.values[held], texts.codes[held]
-    out = {}
-    for method in methods:
-        if method == "score":
-            found = model.score(values, texts.answers, modality=modality, progress=False, calibrated=False)
-        else:
-            found = model.nearest(values, texts.cards, modality=modality)
-        right = found.argmax(axis=1) == truth
-        out[f"{modality}: {method}, accuracy on {held.size} rows held out of the same data"] = float(right.mean())
-    return out
+def _right(
+    model: BioVerse, embedded: Representation, texts: Texts, held: NDArray[np.int64], method: str, modality: str
+) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
+    """Whether a method is right about the rows held out, and its log-probabilities, with the temperature as it is."""
+    values = embedded.values[held]
+    if method == "score":
+        found = model.score(values, texts.answers, modality=modality, progress=False)
+    else:
+        found = model.nearest(values, texts.cards, modality=modality)
+    return found.argmax(axis=1) == texts.codes[held], found
+
+
+def plain_history(history: pd.DataFrame) -> dict[str, list[Any]]:
+    """Columns of a training history as JSON has them: NaN becomes null."""
+    return {str(name): [None if pd.isna(v) else float(v) for v in history[name]] for name in history.columns}
 
 
 def aligned_rows(model: BioVerse, embedded: Representation, modality: str, loss: str) -> NDArray[np.float32]:

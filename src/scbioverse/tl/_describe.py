@@ -149,14 +149,13 @@ def describe(
         fields |= {"text_key": text_key, "n_reference": reference.n_obs, "min_similarity": min_similarity}
         fields["n_texts"] = sum(map(bool, reference_texts(reference, text_key)))
     target = own_copy(adata) if copy else adata
-    step = "describe" if slots.key == Slots().key else f"describe_{slots.key}"
     record = {"model": loaded.name, "fingerprint": loaded.fingerprint(), **fields, "seed": as_seed(rng)}
     obs = {
         slot: np.asarray(values, dtype=None if np.asarray(values).dtype.kind == "f" else object)
         for slot, values in columns.items()
     }
     made, records = ({}, {}) if embedded is None else (embedded.obsm, embedded.records)
-    write_results(target, "describe", obs=obs, obsm=made, records=records | {step: record})
+    write_results(target, "describe", obs=obs, obsm=made, records=records | {slots.step("describe"): record})
     return target if copy else None
 
 

@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import pandas as pd
 
 from .._logging import logger
 from .._random import Rng, as_seed
@@ -14,7 +13,7 @@ from .._slots import Slots, check_target, is_mudata, on_part, write_results
 from ..errors import InputError, MismatchError
 from ..explain.sample import MeasuredCells
 from ..predict.embedding import represent_rows
-from ._align_training import fresh_model
+from ._align_training import fresh_model, plain_history
 from ._texts import Texts, read_texts, split_rows
 from ._top_genes import top_genes
 
@@ -174,7 +173,6 @@ def tune(
     if after is not None:
         measure = f"score, accuracy on {held.size} rows held out of the data it was tuned on"
         new.config.metrics = {**new.config.metrics, measure: after, f"{measure}, before tuning": before}
-    step = "tune" if slots.key == Slots().key else f"tune_{slots.key}"
     record = {
         "model": new.name,
         "began_as": base.name,
@@ -201,7 +199,7 @@ def tune(
         "accuracy_after": after,
         "history": plain_history(history),
     }
-    write_results(adata, "tune", obsm=embedded.obsm, records=embedded.records | {step: record})
+    write_results(adata, "tune", obsm=embedded.obsm, records=embedded.records | {slots.step("tune"): record})
     return new
 
 
@@ -282,11 +280,6 @@ def held_accuracy(
         return None
     scores = model.score(values, texts.answers, terms=texts.cl_ids, modality=modality, progress=False, calibrated=False)
     return float((scores.argmax(axis=1) == truth).mean())
-
-
-def plain_history(history: pd.DataFrame) -> dict[str, list[Any]]:
-    """Columns of a training history as JSON has them: NaN becomes null."""
-    return {str(name): [None if pd.isna(v) else float(v) for v in history[name]] for name in history.columns}
 
 
 def check_shape(adapter: Adapter | None, config: AdapterConfig) -> None:
