@@ -29,13 +29,7 @@ LOOPBACK = ("127.0.0.1", "localhost")
 
 
 class Page:
-    """A page that is being served.
-
-    Attributes
-    ----------
-    url
-        The link that opens it, with its token.
-    """
+    """A page that is being served; `url` is the link that opens it, with its token."""
 
     def __init__(self, server: Any, thread: threading.Thread, visitors: Visitors, url: str) -> None:
         self._server, self._thread, self._visitors, self.url = server, thread, visitors, url

@@ -16,11 +16,6 @@ if TYPE_CHECKING:
 class BioverseAccessor:
     """The verbs of scbioverse as methods of an AnnData; options are those of the functions.
 
-    Parameters
-    ----------
-    adata
-        The data.
-
     Examples
     --------
     >>> adata.bioverse.annotate(groupby="leiden")

@@ -27,13 +27,7 @@ MOST_EVIDENCE = 100
 
 
 def act(visitor: Visitor, action: str, args: Mapping[str, Any]) -> dict[str, Any]:
-    """Run an action for a visitor.
-
-    Raises
-    ------
-    BioverseError
-        There is no such action, or its arguments cannot be used.
-    """
+    """Run an action for a visitor."""
     if action not in ACTIONS:
         raise InputError(f"there is no action {action!r:.40}.")
     return ACTIONS[action](visitor, args)

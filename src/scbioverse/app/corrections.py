@@ -26,21 +26,10 @@ class Step:
 
 
 class Corrections:
-    """The labels of all rows, as they are now.
+    """The labels of all rows, as they are now; missing ones stay missing until they are set.
 
-    Parameters
-    ----------
-    labels
-        Labels at the beginning; missing ones stay missing until they are set.
-
-    Attributes
-    ----------
-    names
-        Labels that a row may have: those of the beginning, then those that were added.
-    codes
-        int32 (n,): position in `names`, -1 for none.
-    edits
-        How often they changed; undo and redo count.
+    `names` are those of the beginning, then those that were added; `codes`, int32 (n,), positions in them, -1 for none;
+    `edits` counts changes, undo and redo among them.
     """
 
     def __init__(self, labels: pd.Series) -> None:
@@ -53,13 +42,7 @@ class Corrections:
         self._undone: list[Step] = []
 
     def set(self, rows: NDArray[np.bool_], name: str) -> int:
-        """Give rows a label, and return how many of them had another.
-
-        Raises
-        ------
-        InputError
-            The name is empty, too long or holds control characters; or no row is chosen.
-        """
+        """Give rows a label, and return how many of them had another."""
         name = " ".join(name.split())
         if not name or len(name) > MOST_NAME_CHARS or not name.isprintable():
             raise InputError(f"a label is 1 to {MOST_NAME_CHARS} readable characters; found {name!r:.60}.")

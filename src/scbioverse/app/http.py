@@ -56,14 +56,9 @@ _NO_TOKEN = (
 
 
 class Visitors:
-    """Who visits, by the cookie that they were given.
+    """Who visits, by the cookie that they were given; at `most` so many at one time.
 
-    Parameters
-    ----------
-    shown
-        The data.
-    most
-        Visitors at one time. One who has corrected nothing makes room for another; with corrections nobody does.
+    One who has corrected nothing makes room for another; with corrections nobody does.
     """
 
     def __init__(self, shown: Shown, most: int = MOST_VISITORS) -> None:
@@ -99,18 +94,9 @@ class Visitors:
 def make_app(
     visitors: Visitors, *, token: str, hosts: Sequence[str] = ("127.0.0.1", "localhost"), cookie: str = "scbioverse"
 ) -> Starlette:
-    """Return the application.
+    """Return the application, which a link with the `token` opens.
 
-    Parameters
-    ----------
-    visitors
-        Who visits, and the data.
-    token
-        What the link must hold.
-    hosts
-        Names that requests may give this server.
-    cookie
-        Name of the cookie; servers on other ports of one machine need others.
+    `hosts` are the names that requests may give this server; servers on other ports of one machine need other cookies.
     """
     limit = body_limit(visitors.shown.n)
 

@@ -30,38 +30,13 @@ _DEPTH = 1e4
 
 
 class Shown:
-    """A data set on the page.
+    """A data set on the page; never changed.
 
-    Parameters
-    ----------
-    adata
-        Cells with labels; never changed.
-    key_added
-        Stem of the slots that :func:`scbioverse.tl.annotate` wrote.
-    label_key
-        Column of `obs` with the labels; what `annotate` wrote if None.
-    basis
-        Slot of `obsm` with the map. None: `X_umap`, else a map is made of the embedding.
-    groupby, layer, key, model
-        As in :func:`scbioverse.tl.ask`.
-    title
-        What the page calls the data.
-
-    Attributes
-    ----------
-    points, axes
-        float32 (n, 2), the map, and what its axes are called.
-    earlier
-        Corrections of earlier visits to this file.
-    made
-        Slot that a map which was made here is to be kept in, `""` where the data had one.
-
-    Raises
-    ------
-    MissingKeyError
-        The labels, or the map that was named, are not there.
-    InputError
-        The map has no two columns of finite numbers.
+    `label_key` is the column of `obs` with the labels, what `annotate` wrote if None; `basis` the slot of `obsm` with
+    the map, the :func:`~scbioverse.pl._layout.stored_map` if None, else one is made. The other options are those of
+    :func:`scbioverse.tl.ask`. `points` (n, 2) and `axes` are the map and what its axes are called; `earlier` the
+    corrections of earlier visits to this file; `made` the slot that a map which was made here is to be kept in, or
+    `""`.
     """
 
     def __init__(
@@ -193,21 +168,10 @@ class Shown:
         return list(palette(self.adata, column or self.label_key, names).values())
 
     def values(self, by: str, obs: pd.DataFrame) -> tuple[dict[str, Any], NDArray[Any]]:
-        """Read what the map is coloured by: `kind` and what a legend says, with a value a row.
+        """Read what the map is coloured by, `"gene:CD3E"` or `"obs:donor"`: what a legend says, with a value a row.
 
-        Numbers are float32 with NaN for missing; groups int32 codes with -1 for missing.
-
-        Parameters
-        ----------
-        by
-            `"gene:CD3E"` or `"obs:donor"`.
-        obs
-            Columns as a visitor has them.
-
-        Raises
-        ------
-        MissingKeyError
-            There is no such gene or column.
+        Numbers are float32 with NaN for missing; groups int32 codes with -1 for missing. `obs` are the columns as a
+        visitor has them.
         """
         kind, _, name = by.partition(":")
         if kind == "gene":

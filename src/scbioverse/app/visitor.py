@@ -27,17 +27,7 @@ if TYPE_CHECKING:
 class Visitor:
     """What one visitor did. Matrices are shared with all others and never written into.
 
-    Parameters
-    ----------
-    shown
-        The data on the page.
-
-    Attributes
-    ----------
-    corrections
-        Labels as they are now.
-    lock
-        To be held while they are changed.
+    The `lock` is to be held while `corrections` are changed.
     """
 
     def __init__(self, shown: Shown) -> None:
@@ -108,13 +98,7 @@ class Visitor:
             obs[slots.cl_id] = pd.Categorical(ids)
 
     def ask(self, question: str, rows: NDArray[np.bool_] | None = None) -> Answer:
-        """Answer a question about all rows or some; a follow-up knows what came before, about the same rows.
-
-        Raises
-        ------
-        InputError
-            The question is empty, or no row is chosen.
-        """
+        """Answer a question about all rows or some; a follow-up knows what came before, about the same rows."""
         if rows is not None and not rows.any():
             raise InputError("no cells are selected: select some, or ask about all.")
         with self._reading:

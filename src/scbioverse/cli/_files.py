@@ -32,13 +32,7 @@ _ZARR_SHARE = 0.1
 
 
 def read(source: Path, *, lazily: bool = False) -> AnnData:
-    """Read an AnnData; with `lazily`, its matrices stay where they are and are read by blocks, if they can be.
-
-    Raises
-    ------
-    InputError
-        The file is damaged, or no AnnData.
-    """
+    """Read an AnnData; with `lazily`, its matrices stay where they are and are read by blocks, if they can be."""
     import anndata as ad
 
     if source.suffix == ".zarr":

@@ -16,24 +16,9 @@ if TYPE_CHECKING:
 
 
 class Output:
-    """Checks where results go before anything is computed, reads the input, and writes.
+    """Checks where results go before anything is computed, reads the input, and writes to `place`.
 
-    Parameters
-    ----------
-    source, output
-        Paths as they were given; no output with `in_place`.
-    in_place, force
-        Put the results into the source; replace an output that exists.
-
-    Attributes
-    ----------
-    place
-        Path that is written.
-
-    Raises
-    ------
-    InputError
-        See :mod:`._paths`; or both were given, or none.
+    There is no output with `in_place`: results are put into the source. With `force` an output that exists is replaced.
     """
 
     def __init__(self, source: Path, output: Path | None, *, in_place: bool, force: bool) -> None:

@@ -56,12 +56,6 @@ def check_paths(source: Path, target: Path, *, force: bool) -> Path:
     """Return where to write `target` (of a link the place that it leads to), or refuse before anything is computed.
 
     With `force`, an output that exists is replaced if it is an `.h5ad` file or a stored AnnData.
-
-    Raises
-    ------
-    InputError
-        The input cannot be read; the output is the input, lies in it or holds it, exists, is something that is never
-        replaced, or cannot be written.
     """
     _refuse_nul(source)
     _refuse_nul(target)
@@ -97,13 +91,7 @@ def check_table(
     table: Path, others: dict[str, Path], *, force: bool, what: str = "--table",
     kinds: tuple[str, str] = (".csv", ".tsv"),
 ) -> Path:  # fmt: skip
-    """Return where to write a table or a page; `others` are input and output by name, which it must not touch.
-
-    Raises
-    ------
-    InputError
-        It is not of `kinds`, is or lies in the input or the output, exists, or cannot be written.
-    """
+    """Return where to write a table or a page; `others` are input and output by name, which it must not touch."""
     _refuse_nul(table)
     place = _writable_place(table, what, kinds)
     check_apart(table, others, what)

@@ -23,13 +23,7 @@ SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP"
 
 
 class Stopped(BaseException):
-    """The process was asked to end.
-
-    Parameters
-    ----------
-    number
-        By which signal.
-    """
+    """The process was asked to end, by the signal `number`."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)

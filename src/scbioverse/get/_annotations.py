@@ -24,10 +24,8 @@ def annotation(adata: AnnData, *, key: str = "bioverse") -> pd.DataFrame:
 
     Parameters
     ----------
-    adata
-        Data that :func:`scbioverse.tl.annotate` wrote to.
-    key
-        The stem that `key_added` was.
+    adata, key
+        Data that :func:`scbioverse.tl.annotate` wrote to, and the stem that `key_added` was.
 
     Returns
     -------
@@ -52,10 +50,8 @@ def labels(adata: AnnData, *, key: str = "bioverse") -> pd.DataFrame:
 
     Parameters
     ----------
-    adata
-        Data that :func:`scbioverse.tl.annotate` wrote to.
-    key
-        The stem that `key_added` was.
+    adata, key
+        Data that :func:`scbioverse.tl.annotate` wrote to, and the stem that `key_added` was.
 
     Returns
     -------
@@ -111,10 +107,8 @@ def groups(adata: AnnData, *, key: str = "bioverse") -> pd.DataFrame:
 
     Parameters
     ----------
-    adata
-        Data that :func:`scbioverse.tl.annotate` wrote to.
-    key
-        The stem that `key_added` was.
+    adata, key
+        Data that :func:`scbioverse.tl.annotate` wrote to, and the stem that `key_added` was.
 
     Returns
     -------
@@ -153,10 +147,8 @@ def scores(adata: AnnData, *, key: str = "bioverse") -> pd.DataFrame:
 
     Parameters
     ----------
-    adata
-        Data that :func:`scbioverse.tl.annotate` wrote to.
-    key
-        The stem that `key_added` was.
+    adata, key
+        Data that :func:`scbioverse.tl.annotate` wrote to, and the stem that `key_added` was.
 
     Returns
     -------

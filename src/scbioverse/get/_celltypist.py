@@ -32,10 +32,8 @@ def celltypist(
 
     Parameters
     ----------
-    adata
-        Data that :func:`scbioverse.tl.annotate` wrote to.
-    key
-        The stem that `key_added` was.
+    adata, key
+        Data that :func:`scbioverse.tl.annotate` wrote to, and the stem that `key_added` was.
     path
         Write the tables, too: a folder, for three files `.csv`, or a name that ends in `.xlsx`, for three sheets.
     force

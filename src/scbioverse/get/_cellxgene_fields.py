@@ -25,17 +25,7 @@ _SEX = "PATO:0000383|PATO:0000384|PATO:0001340|unknown|na"
 
 @dataclass(frozen=True)
 class Field:
-    """A column of `obs`.
-
-    Attributes
-    ----------
-    pattern
-        What a value looks like.
-    example
-        One.
-    may_be_unknown
-        Whether `"unknown"` says that nobody knows.
-    """
+    """A column of `obs`: what a value looks like, an example, and whether `"unknown"` says that nobody knows."""
 
     pattern: str
     example: str
@@ -80,13 +70,7 @@ REFUSED_TYPES = ("CL:0000255", "CL:0000257", "CL:0000548")
 
 
 def read_field(name: str, values: pd.Series) -> pd.Series:
-    """Check the values of a field, and return them as they are to stand in `obs`.
-
-    Raises
-    ------
-    InputError
-        One is missing, or is not what the field takes.
-    """
+    """Check the values of a field, and return them as they are to stand in `obs`."""
     if name == "is_primary_data":
         if not set(values.unique()) <= {True, False, np.True_, np.False_}:
             raise InputError(f"is_primary_data takes True or False; found {_some(values)}.")

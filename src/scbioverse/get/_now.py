@@ -23,13 +23,7 @@ _SHOWN = 5
 
 
 def annotate_record(adata: AnnData, slots: Slots) -> dict[str, Any]:
-    """Return the record of :func:`scbioverse.tl.annotate`; where it went lost but labels are there, say how.
-
-    Raises
-    ------
-    MissingKeyError
-        There is none.
-    """
+    """Return the record of :func:`scbioverse.tl.annotate`; where it went lost but labels are there, say how."""
     try:
         return read_record(adata, slots.step("annotate"))
     except MissingKeyError as error:
@@ -43,13 +37,7 @@ def annotate_record(adata: AnnData, slots: Slots) -> dict[str, Any]:
 
 
 def labels_now(adata: AnnData, slots: Slots) -> pd.Series:
-    """Label of every row as text, NaN where there is none.
-
-    Raises
-    ------
-    MissingKeyError
-        There are no labels.
-    """
+    """Label of every row as text, NaN where there is none."""
     if slots.label not in adata.obs:
         raise MissingKeyError(
             f"adata.obs has no {slots.label!r}. Run scbioverse.tl.annotate(adata, key_added={slots.key!r}) first."
@@ -82,13 +70,7 @@ def warn_of_changes(adata: AnnData, slots: Slots, what: str) -> None:
 
 
 def groups_now(adata: AnnData, slots: Slots, record: dict[str, Any], then: pd.DataFrame) -> pd.DataFrame:
-    """Return the recorded groups as their rows are now: one row for each label that a group holds.
-
-    Raises
-    ------
-    MissingKeyError
-        The column of groups or of labels is gone.
-    """
+    """Return the recorded groups as their rows are now: one row for each label that a group holds."""
     labels, groupby = labels_now(adata, slots), record.get("groupby")
     if groupby not in adata.obs:
         raise MissingKeyError(

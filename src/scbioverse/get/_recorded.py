@@ -42,10 +42,8 @@ def evidence(adata: AnnData, *, key: str = "bioverse") -> pd.DataFrame:
 
     Parameters
     ----------
-    adata
-        Data that :func:`scbioverse.tl.annotate` wrote to.
-    key
-        The stem that `key_added` was.
+    adata, key
+        Data that :func:`scbioverse.tl.annotate` wrote to, and the stem that `key_added` was.
 
     Returns
     -------
@@ -82,10 +80,8 @@ def samples(adata: AnnData, *, key: str = "bioverse") -> pd.DataFrame:
 
     Parameters
     ----------
-    adata
-        Data that :func:`scbioverse.tl.annotate` wrote to.
-    key
-        The stem that `key_added` was.
+    adata, key
+        Data that :func:`scbioverse.tl.annotate` wrote to, and the stem that `key_added` was.
 
     Returns
     -------

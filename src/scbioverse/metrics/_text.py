@@ -48,10 +48,8 @@ def bleu(
 
     Parameters
     ----------
-    predictions
-        Written texts.
-    references
-        The text that each should have been, in the same order.
+    predictions, references
+        Written texts, and the text that each should have been, in the same order.
     max_order
         Longest n-gram.
     tokeniser
@@ -90,10 +88,8 @@ def rouge(predictions: Sequence[str], references: Sequence[str]) -> dict[str, fl
 
     Parameters
     ----------
-    predictions
-        Written texts.
-    references
-        The text that each should have been, in the same order.
+    predictions, references
+        Written texts, and the text that each should have been, in the same order.
 
     Returns
     -------
@@ -123,10 +119,8 @@ def meteor(predictions: Sequence[str], references: Sequence[str], *, tokeniser: 
 
     Parameters
     ----------
-    predictions
-        Written texts.
-    references
-        The text that each should have been, in the same order.
+    predictions, references
+        Written texts, and the text that each should have been, in the same order.
     tokeniser
         Splits a text.
 
@@ -159,10 +153,8 @@ def text_metrics(
 
     Parameters
     ----------
-    predictions
-        Written texts.
-    references
-        The text that each should have been, in the same order.
+    predictions, references
+        Written texts, and the text that each should have been, in the same order.
     tokeniser
         Splits a text for BLEU and METEOR.
 

@@ -29,16 +29,9 @@ AGREEING = (SAME, NARROWER, BROADER)
 class Agreement:
     """Published and found labels of the cells that have a published one.
 
-    Attributes
-    ----------
-    rows
-        bool (n_obs,): which cells have a published label that names a type.
-    shares
-        One row a published label, one column a found one, in the ontology's order; the share of the row's cells.
-    counts
-        Cells of each published label.
-    relations
-        As `shares`: one of :data:`RELATIONS`.
+    `rows`, bool (n_obs,), are those cells; `shares` has one row a published label, one column a found one, in the
+    ontology's order: the share of the row's cells; `counts` are the cells of each published label; `relations`, shaped
+    as `shares`, hold one of :data:`RELATIONS`.
     """
 
     rows: NDArray[np.bool_]
@@ -53,15 +46,7 @@ class Agreement:
 
 
 def compared(adata: AnnData, label_key: str, slots: Slots) -> tuple[Agreement, pd.Series, pd.Series]:
-    """Compare `obs[label_key]` with what `annotate` found, and return both for the cells compared.
-
-    Raises
-    ------
-    MissingKeyError
-        A column is not there.
-    InputError
-        No cell has both labels.
-    """
+    """Compare `obs[label_key]` with what `annotate` found, and return both for the cells compared."""
     adata = anndata_of(adata, holds=slots.label)
     absent = [column for column in (label_key, slots.label) if column not in adata.obs]
     if absent:

@@ -38,19 +38,7 @@ DEFAULT_KEYS = {"cell": ("cell_type", Slots().label), "molecule": ("text",), "pr
 
 @dataclass(frozen=True, eq=False)
 class Kind:
-    """Rows of one modality and the texts that belong to them.
-
-    Attributes
-    ----------
-    modality
-        What a row is.
-    values
-        float32 (n, n_tokens, dim), the encoder's output.
-    texts
-        m different texts.
-    codes
-        int64 (n,): text of each row.
-    """
+    """Rows of one modality, `values` (n, n_tokens, dim), and the m `texts` that `codes` (n,) say belong to them."""
 
     modality: str
     values: Float

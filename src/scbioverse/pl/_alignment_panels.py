@@ -24,24 +24,9 @@ LEGEND_ROWS = 14
 
 @dataclass(frozen=True)
 class Panel:
-    """One map, before or after alignment.
+    """One map, before or after alignment: `cells` (n, 2) with a label each, `texts` (m, 2), and unrelated text (g, 2).
 
-    Attributes
-    ----------
-    title
-        First line above the map.
-    subtitle
-        Second line, smaller.
-    cells
-        float (n, 2).
-    codes
-        int (n,), label of each cell.
-    texts
-        float (m, 2), one for each label.
-    general
-        float (g, 2), unrelated text.
-    measures
-        Name to value and remark, printed in the map.
+    `measures` are printed in the map: name to value and remark.
     """
 
     title: str

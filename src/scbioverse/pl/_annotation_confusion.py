@@ -43,12 +43,8 @@ def annotation_confusion(
         Stem of the slot names that `annotate` wrote, `"bioverse"` if not given.
     palette
         A colour map of matplotlib.
-    ax
-        Where to draw.
-    show
-        Show the figure. Default: yes.
-    return_fig
-        Return the figure and do not show it; `figure.savefig(...)` saves it.
+    ax, show, return_fig
+        Where to draw; show the figure (the default), or return it and do not show it: `figure.savefig(...)` saves it.
 
     Returns
     -------

@@ -59,12 +59,8 @@ def annotation_umap(
         Colours by label, in place of ours or of those in `uns`; labels that it leaves out keep theirs.
     rng
         Seed or generator of the map.
-    ax
-        As many axes as panels.
-    show
-        Show the figure. Default: yes.
-    return_fig
-        Return the figure and do not show it.
+    ax, show, return_fig
+        As many axes as panels; show the figure (the default), or return it and do not show it.
 
     Returns
     -------

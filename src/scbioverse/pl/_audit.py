@@ -52,12 +52,8 @@ def audit(
     palette
         Colours in place of ours, by relation: `"same term"`, `"more specific"`, `"less specific"`, `"another type"`,
         `"cannot be compared"` (a label without a Cell Ontology term), `"unknown"`.
-    ax
-        Where to draw.
-    show
-        Show the figure. Default: yes.
-    return_fig
-        Return the figure and do not show it; `figure.savefig(...)` saves it.
+    ax, show, return_fig
+        Where to draw; show the figure (the default), or return it and do not show it: `figure.savefig(...)` saves it.
 
     Returns
     -------

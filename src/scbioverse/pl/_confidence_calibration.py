@@ -51,12 +51,8 @@ def confidence_calibration(
         `"same"`: right is the same term. `"kin"`: also a more or a less specific one.
     n_bins
         Number of bins.
-    ax
-        Where to draw.
-    show
-        Show the figure. Default: yes.
-    return_fig
-        Return the figure and do not show it; `figure.savefig(...)` saves it.
+    ax, show, return_fig
+        Where to draw; show the figure (the default), or return it and do not show it: `figure.savefig(...)` saves it.
 
     Returns
     -------

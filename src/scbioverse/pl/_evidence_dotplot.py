@@ -57,12 +57,8 @@ def evidence_dotplot(
         Most genes of one label.
     palette
         Colour map of the mean expression.
-    ax
-        Where to draw.
-    show
-        Show the figure. Default: yes.
-    return_fig
-        Return the figure and do not show it.
+    ax, show, return_fig
+        Where to draw; show the figure (the default), or return it and do not show it: `figure.savefig(...)` saves it.
 
     Returns
     -------

@@ -65,23 +65,10 @@ def map_of(
 
 
 def umap_layout(points: NDArray[np.floating], *, min_dist: float = 0.35, rng: Rng = None) -> NDArray[np.float32]:
-    """Lay points out in the plane by cosine, the same way for the same seed.
+    """Lay points (n, d) out in the plane by cosine, the same way for the same seed: float32 (n, 2), columns centred.
 
     UMAP (McInnes et al. 2018, arXiv:1802.03426) of the 15 exact nearest neighbours, through scanpy. Started from the
     first two principal components, so that groups without a common neighbour keep their places.
-
-    Parameters
-    ----------
-    points
-        float (n, d).
-    min_dist
-        How closely points may lie, as in umap-learn.
-    rng
-        Seed or generator.
-
-    Returns
-    -------
-    float32 (n, 2), each column centred.
     """
     n = len(points)
     if n < MIN_POINTS:

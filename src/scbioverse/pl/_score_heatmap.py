@@ -45,12 +45,8 @@ def score_heatmap(
         Most candidates to show: those with the highest mean probability in any group.
     palette
         A colour map of matplotlib.
-    ax
-        Where to draw.
-    show
-        Show the figure. Default: yes.
-    return_fig
-        Return the figure and do not show it; `figure.savefig(...)` saves it.
+    ax, show, return_fig
+        Where to draw; show the figure (the default), or return it and do not show it: `figure.savefig(...)` saves it.
 
     Returns
     -------

@@ -18,20 +18,11 @@ def unit_rows(x: NDArray[np.floating]) -> NDArray[np.float32]:
 
 
 def side_by_side(*parts: NDArray[np.floating]) -> list[NDArray[np.float32]]:
-    """Bring vectors of different width to one width without fitting anything.
+    """Bring vectors (n_i, d_i) to one width without fitting anything: float32 (n_i, max d), rows of length 1.
 
-    Every row is divided by its length and the narrower kinds are filled up with zeros. Angles within a kind are
-    exactly those of the raw vectors. Angles between kinds mean nothing, which is what a picture of the state before
-    alignment has to show; a rotation fitted to the data (PCA of each, say) would hide how far apart they lie.
-
-    Parameters
-    ----------
-    parts
-        float (n_i, d_i) each.
-
-    Returns
-    -------
-    float32 (n_i, max d), rows of length 1.
+    Every row is divided by its length and the narrower kinds are filled up with zeros. Angles within a kind are exactly
+    those of the raw vectors. Angles between kinds mean nothing, which is what a picture of the state before alignment
+    has to show; a rotation fitted to the data (PCA of each, say) would hide how far apart they lie.
     """
     width = max(part.shape[1] for part in parts)
     return [np.pad(unit_rows(part), ((0, 0), (0, width - part.shape[1]))) for part in parts]

@@ -17,20 +17,10 @@ if TYPE_CHECKING:
 
 
 def check_stored(adata: AnnData, slot: str, model: BioVerse, modality: str) -> None:
-    """Compare an embedding's record with a model and with what the data hold now.
+    """Compare an embedding's record with a model and with what the data hold now; warn where they have changed since.
 
     Of an embedding without a record, or with one of a version that kept no digests, nothing is known, and it is drawn
-    as it is.
-
-    Raises
-    ------
-    MismatchError
-        It was made by another encoder than the model's: its coordinates would mean nothing.
-
-    Warns
-    -----
-    UserWarning
-        The data, or the embedding, have changed since.
+    as it is. That of another encoder is refused: its coordinates would mean nothing.
     """
     record = next((one for step in records_of(adata) if (one := _embedding_record(adata, str(step), slot))), None)
     encoder = model.encoders.get(modality)

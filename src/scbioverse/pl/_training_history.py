@@ -41,14 +41,8 @@ def training_history(
         What to draw. If not given: the loss, and each task's loss where there are some.
     smooth
         Steps in the running mean; every step is shown faintly behind the loss.
-    palette
-        Colours of the lines, in turn.
-    ax
-        Axes to draw into.
-    show
-        Show the figure. Default: yes.
-    return_fig
-        Return the figure and do not show it.
+    palette, ax, show, return_fig
+        Colours of the lines, in turn; where to draw; show the figure (the default), or return it and do not show it.
 
     Returns
     -------
@@ -100,7 +94,7 @@ def read_history(data: Any, key: str = "tune") -> pd.DataFrame:
     record = read_record(adata, key)
     if "history" not in record:
         raise MissingKeyError(
-            f"adata.uns['bioverse'][{key!r}] holds no history (found: {sorted(record)}). Run sb.tl.tune(adata, ...), or "
-            "name another record with key=."
+            f"adata.uns['bioverse'][{key!r}] holds no history (found: {sorted(record)}). Run sb.tl.tune(adata, ...), "
+            "or name another record with key=."
         )
     return pd.DataFrame(record["history"])
