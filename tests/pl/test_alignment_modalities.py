@@ -68,13 +68,15 @@ def test_numbers_are_those_of_the_space(
     """Rows on their own text after, and on the texts of another modality before."""
     data, model = three
 
-    def spaces(model: object, kinds: list[module.Kind], general: list[str]) -> object:
-        n = sum(len(kind.texts) for kind in kinds) + len(general)
-        points, starts = np.eye(n, dtype=np.float32), np.cumsum([0, *(len(kind.texts) for kind in kinds)])
-        right = [points[start + kind.codes] for start, kind in zip(starts[:-1], kinds, strict=True)]
-        return ([points[[-1] * len(kind.codes)] for kind in kinds], points), (right, points)
+    codes = [pd.factorize(one.obs["cell_type" if "cell_type" in one.obs else "text"])[0] for one in data.values()]
+    starts = np.cumsum([0, *(own.max() + 1 for own in codes)])
 
-    monkeypatch.setattr(module, "_spaces", spaces)
+    def spaces(model: object, rows: object, texts: list[str]) -> object:
+        points = np.eye(len(texts), dtype=np.float32)
+        right = [points[start + own] for start, own in zip(starts[:-1], codes, strict=True)]
+        return ([points[[-1] * len(own)] for own in codes], points), (right, points)
+
+    monkeypatch.setattr(module, "spaces", spaces)
     before, after = sb.pl.alignment_umap(data, model=model, n_general=3, show=False)
     assert len(re.findall(r"(?:cells|molecules|proteins)\n1\.00\n1\n", printed(after))) == 3
     assert len(re.findall(r"(?:cells|molecules|proteins)\n0\.00\n", printed(before))) == 3

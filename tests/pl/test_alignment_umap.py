@@ -49,7 +49,7 @@ def test_two_maps_with_their_numbers(cells: AnnData, model: BioVerse) -> None:
 def test_a_label_may_have_a_colour_of_its_own(cells: AnnData, monkeypatch: pytest.MonkeyPatch) -> None:
     codes = cells.obs["cell_type"].cat.codes.to_numpy()
     points = np.eye(12, dtype=np.float32)
-    monkeypatch.setattr(module, "_spaces", lambda *_: ((points[codes], points),) * 2)
+    monkeypatch.setattr(module, "spaces", lambda *_: (([points[codes]], points),) * 2)
     name = cells.obs["cell_type"].cat.categories[0]
     axes = sb.pl.alignment_umap(cells, n_general=7, show=False, palette={name: "#123456"})
     drawn = {to_hex(hue) for ax in axes for one in ax.collections for hue in one.get_facecolors()}
@@ -61,11 +61,11 @@ def test_numbers_are_those_of_the_spaces(cells: AnnData, monkeypatch: pytest.Mon
     """Cells on their own text: recall 1. Cells on the next label's text: recall 0, rank 2 or worse."""
     codes = cells.obs["cell_type"].cat.codes.to_numpy()
 
-    def spaces(model: object, embeddings: np.ndarray, texts: list[str]) -> object:
+    def spaces(model: object, rows: object, texts: list[str]) -> object:
         points = np.eye(len(texts), dtype=np.float32)
-        return (points[(codes + 1) % 5], points), (points[codes], points)
+        return ([points[(codes + 1) % 5]], points), ([points[codes]], points)
 
-    monkeypatch.setattr(module, "_spaces", spaces)
+    monkeypatch.setattr(module, "spaces", spaces)
     before, after = sb.pl.alignment_umap(cells, n_general=7, show=False)
     assert re.search(r"recall@1\n0\.00\nchance 0\.083", printed(before))
     assert re.search(r"recall@1\n1\.00", printed(after))
@@ -87,11 +87,11 @@ def test_fewer_cells_are_drawn_than_measured(cells: AnnData, monkeypatch: pytest
     codes = cells.obs["cell_type"].cat.codes.to_numpy()
     wrong = np.where(np.arange(60) < 30, codes, (codes + 1) % 5)
 
-    def spaces(model: object, embeddings: np.ndarray, texts: list[str]) -> object:
+    def spaces(model: object, rows: object, texts: list[str]) -> object:
         points = np.eye(len(texts), dtype=np.float32)
-        return (points[wrong], points), (points[codes], points)
+        return ([points[wrong]], points), ([points[codes]], points)
 
-    monkeypatch.setattr(module, "_spaces", spaces)
+    monkeypatch.setattr(module, "spaces", spaces)
     before, _ = sb.pl.alignment_umap(cells, n_general=7, max_cells=20, rng=1, show=False)
     assert len(before.collections[1].get_offsets()) == 20
     assert "recall@1\n0.50" in printed(before)
@@ -123,9 +123,8 @@ def test_axes_of_the_caller_are_used(cells: AnnData, model: BioVerse) -> None:
 
 
 def test_labels_of_one_term_have_texts_of_their_own() -> None:
-    texts, general = module._texts(["NK", "NK cells", "B"], 4, np.random.default_rng(0))
-    assert len(set(texts)) == 3
-    assert len(general) == 4
+    assert len(set(module.described(["NK", "NK cells", "B"]))) == 3
+    assert len(module.some_general(4, np.random.default_rng(0))) == 4
 
 
 def test_what_is_missing_is_named(cells: AnnData) -> None:

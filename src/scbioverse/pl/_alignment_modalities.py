@@ -11,11 +11,11 @@ from .._random import Rng, as_generator, as_seed
 from .._slots import Slots, anndata_of
 from ..errors import InputError, MissingKeyError
 from ..metrics import retrieval
-from ._alignment_panels import GENERAL, SOFT
+from ._alignment_panels import GENERAL, SOFT, described, frame, mark, new_axes, some_general, spaces
 from ._layout import umap_layout
-from ._side_by_side import centroid_gap, side_by_side
+from ._side_by_side import centroid_gap
 from ._stored import check_stored
-from ._style import FAINT, INK, NOT_TYPES, PALETTE, bare, figure_of, finish, map_corner
+from ._style import FAINT, INK, NOT_TYPES, PALETTE, figure_of, finish
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -59,7 +59,6 @@ def draw_modalities(
     return_fig: bool | None,
 ) -> Figure | list[Axes] | None:
     """Draw what :func:`scbioverse.pl.alignment_umap` documents for several modalities."""
-    from ..knowledge.cards import general_texts
     from ..models import load
 
     if not data:
@@ -68,17 +67,16 @@ def draw_modalities(
     seed = as_seed(generator)
     loaded = load(model)
     kinds = [_kind(one, adata, loaded, label_key, max_rows, generator) for one, adata in data.items()]
-    known = general_texts()
-    general = [known[i] for i in generator.permutation(len(known))[: max(n_general, 0)]]
-    panels = _spaces(loaded, kinds, general)
-    figure, axes = _axes() if ax is None else (figure_of(ax[0]), list(ax))
+    texts = [*(text for kind in kinds for text in kind.texts), *some_general(n_general, generator)]
+    panels = spaces(loaded, {kind.modality: kind.values for kind in kinds}, texts)
+    figure, axes = new_axes(13.4, 5.9) if ax is None else (figure_of(ax[0]), list(ax))
     hues = {kind.modality: PALETTE[i % len(PALETTE)] for i, kind in enumerate(kinds)}
     titles = (
         ("Before", "encoders and language model as they come"),
         ("After", "one space, learned from rows and their texts"),
     )
-    for axis, (title, subtitle), (rows, texts) in zip(axes, titles, panels, strict=True):
-        _panel(axis, title, subtitle, kinds, rows, texts, hues, seed)
+    for axis, (title, subtitle), (rows, points) in zip(axes, titles, panels, strict=True):
+        _panel(axis, title, subtitle, kinds, rows, points, hues, seed)
     _legend(figure, kinds, hues)
     return finish(figure, axes, show=show, return_fig=return_fig)
 
@@ -121,40 +119,9 @@ def _kind(
         raise InputError(f"obs[{key!r}] of {modality!r} gives {len(names)} text(s); a picture needs two.")
     at = {name: i for i, name in enumerate(names)}
     codes = np.array([at[said[row]] for row in rows], dtype=np.int64)
-    return Kind(modality, values[rows], _written(names, modality), codes)
-
-
-def _written(names: list[str], modality: str) -> list[str]:
-    """Descriptions of names of cell types; other texts as they are."""
-    from ..knowledge.cards import label_card
-    from ..knowledge.names.company import resolve_labels
-
-    if modality != "cell" or max(map(len, names)) > LONGEST_LABEL:
-        return names
-    cards = [label_card(found.cl_id or found.name) for found in resolve_labels(names)]
-    return [f"{name}. {card}" if cards.count(card) > 1 else card for name, card in zip(names, cards, strict=True)]
-
-
-def _spaces(
-    model: BioVerse, kinds: list[Kind], general: list[str]
-) -> tuple[tuple[list[Float], Float], tuple[list[Float], Float]]:
-    """Rows of each kind, and all texts with the unrelated ones last, before and after."""
-    from ..llm.represent import represent
-
-    texts = [*(text for kind in kinds for text in kind.texts), *general]
-    after = [model.coordinates(kind.values, kind.modality) for kind in kinds]
-    points = model.text_coordinates(texts)
-    space = model.config.text_space
-    raw = represent(model.backbone, texts, layer=space.layer if space else None)
-    *before, raw = side_by_side(*(kind.values.reshape(len(kind.values), -1) for kind in kinds), raw)
-    return (before, raw), (after, points)
-
-
-def _axes() -> tuple[Figure, list[Axes]]:
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(1, 2, figsize=(13.4, 5.9), gridspec_kw={"wspace": 0.06}, layout="constrained")
-    return figure, list(axes)
+    # Of names of cell types the descriptions; other texts as they are.
+    labels = modality == "cell" and max(map(len, names)) <= LONGEST_LABEL
+    return Kind(modality, values[rows], described(names) if labels else names, codes)
 
 
 def _panel(
@@ -193,13 +160,7 @@ def _panel(
         offset += m
     rest = written[offset:]
     ax.scatter(rest[:, 0], rest[:, 1], s=16, marker="x", c=GENERAL, linewidths=0.8, zorder=0)
-    bare(ax)
-    ax.margins(0.05)
-    low, high = ax.get_ylim()
-    ax.set_ylim(low - 0.02 * (high - low), high + (0.07 + 0.05 * len(lines)) * (high - low))
-    map_corner(ax)
-    ax.set_title(title, loc="left", fontsize=14, fontweight="bold", color=INK, pad=22)
-    ax.text(0, 1.015, subtitle, transform=ax.transAxes, fontsize=10, color=SOFT, va="bottom")
+    frame(ax, title, subtitle, 0.07 + 0.05 * len(lines))
     for row, cells in enumerate(lines):
         for column, (x, text) in enumerate(zip((0.0, 0.2, 0.36, 0.56), cells, strict=True)):
             strong = bool(row and column)
@@ -209,11 +170,6 @@ def _panel(
 
 
 def _legend(figure: Figure, kinds: list[Kind], hues: Mapping[str, str]) -> None:
-    from matplotlib.lines import Line2D
-
-    def mark(name: str, **style: Any) -> Line2D:
-        return Line2D([], [], linestyle="none", label=name, **style)
-
     handles = []
     for i, kind in enumerate(kinds):
         hue = hues[kind.modality]

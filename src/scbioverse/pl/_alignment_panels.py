@@ -1,4 +1,4 @@
-"""The drawing of the alignment picture: two maps and one legend."""
+"""What alignment pictures of one and of several modalities share: texts, spaces, two maps and one legend."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._shown import plotted_name
+from ._side_by_side import side_by_side
 from ._style import FAINT, INK, bare, map_corner
 
 if TYPE_CHECKING:
@@ -15,7 +16,12 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
     from numpy.typing import NDArray
+
+    from ..models import BioVerse
+
+    Float = NDArray[np.float32]
 
 GENERAL = "#b3b3b3"
 SOFT = "#595959"
@@ -38,15 +44,61 @@ class Panel:
     measures: Mapping[str, tuple[str, str]]
 
 
-def new_axes(n_labels: int) -> tuple[Figure, list[Axes]]:
+def described(names: Sequence[str]) -> list[str]:
+    """Return the description of each label, each another: labels of one term have their names in front."""
+    from ..knowledge.cards import label_card
+    from ..knowledge.names.company import resolve_labels
+
+    cards = [label_card(found.cl_id or found.name) for found in resolve_labels(list(names))]
+    # With one text for two labels no cell could find its own.
+    return [f"{name}. {card}" if cards.count(card) > 1 else card for name, card in zip(names, cards, strict=True)]
+
+
+def some_general(n: int, generator: np.random.Generator) -> list[str]:
+    """Draw `n` unrelated texts, or as many as there are."""
+    from ..knowledge.cards import general_texts
+
+    known = general_texts()
+    return [known[i] for i in generator.permutation(len(known))[: max(n, 0)]]
+
+
+def spaces(
+    model: BioVerse, rows: Mapping[str, Float], texts: Sequence[str]
+) -> tuple[tuple[list[Float], Float], tuple[list[Float], Float]]:
+    """Place rows, embeddings by modality, and texts: side by side as they come, and in the model's shared space."""
+    from ..llm.represent import represent
+
+    space = model.config.text_space
+    raw = represent(model.backbone, texts, layer=space.layer if space else None)
+    *before, raw = side_by_side(*(values.reshape(len(values), -1) for values in rows.values()), raw)
+    after = [model.coordinates(values, modality) for modality, values in rows.items()]
+    return (before, raw), (after, model.text_coordinates(texts))
+
+
+def new_axes(width: float, height: float) -> tuple[Figure, list[Axes]]:
     """Make a figure with two square maps and room for the legend on the right."""
     import matplotlib.pyplot as plt
 
-    columns = -(-n_labels // LEGEND_ROWS)
-    figure, axes = plt.subplots(
-        1, 2, figsize=(11.2 + 1.9 * columns, 5.6), gridspec_kw={"wspace": 0.06}, layout="constrained"
-    )
+    figure, axes = plt.subplots(1, 2, figsize=(width, height), gridspec_kw={"wspace": 0.06}, layout="constrained")
     return figure, list(axes)
+
+
+def frame(ax: Axes, title: str, subtitle: str, head: float) -> None:
+    """Finish a map: no axes but a corner, two lines above, and room at the top for what is printed."""
+    bare(ax)
+    ax.margins(0.05)
+    low, high = ax.get_ylim()
+    ax.set_ylim(low - 0.02 * (high - low), high + head * (high - low))
+    map_corner(ax)
+    ax.set_title(title, loc="left", fontsize=14, fontweight="bold", color=INK, pad=22)
+    ax.text(0, 1.015, subtitle, transform=ax.transAxes, fontsize=10, color=SOFT, va="bottom")
+
+
+def mark(name: str, **style: Any) -> Line2D:
+    """Return an entry of a legend."""
+    from matplotlib.lines import Line2D
+
+    return Line2D([], [], linestyle="none", label=name, **style)
 
 
 def draw_panel(ax: Axes, panel: Panel, colours: Sequence[str]) -> None:
@@ -60,14 +112,7 @@ def draw_panel(ax: Axes, panel: Panel, colours: Sequence[str]) -> None:
     for area, edge, width in ((170, "white", 1.1), (105, INK, 0.7)):  # the larger one is the smaller one's rim
         star: dict[str, Any] = {"marker": "*", "edgecolors": edge, "linewidths": width, "zorder": 4}
         ax.scatter(panel.texts[:, 0], panel.texts[:, 1], s=area, c=list(hues), **star)
-    bare(ax)
-    ax.margins(0.06)
-    # Head-room for what is printed, so that it covers no point.
-    low, high = ax.get_ylim()
-    ax.set_ylim(low - 0.02 * (high - low), high + 0.17 * (high - low))
-    map_corner(ax)
-    ax.set_title(panel.title, loc="left", fontsize=14, fontweight="bold", color=INK, pad=22)
-    ax.text(0, 1.015, panel.subtitle, transform=ax.transAxes, fontsize=10, color=SOFT, va="bottom")
+    frame(ax, panel.title, panel.subtitle, 0.17)
     for row, (name, (value, remark)) in enumerate(panel.measures.items()):
         y = 0.97 - 0.048 * row
         line: dict[str, Any] = {"transform": ax.transAxes, "va": "baseline", "fontsize": 10.5, "zorder": 6}
@@ -78,11 +123,6 @@ def draw_panel(ax: Axes, panel: Panel, colours: Sequence[str]) -> None:
 
 def draw_legend(figure: Figure, labels: Sequence[str], colours: Sequence[str], *, title: str) -> None:
     """Explain colours and marks at the figure's right edge."""
-    from matplotlib.lines import Line2D
-
-    def mark(name: str, **style: Any) -> Line2D:
-        return Line2D([], [], linestyle="none", label=name, **style)
-
     kinds = [
         mark("cell", marker="o", markersize=5, color=FAINT),
         mark("text of a label", marker="*", markersize=12, color=FAINT, markeredgecolor=INK, markeredgewidth=0.7),

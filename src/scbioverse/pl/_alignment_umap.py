@@ -12,9 +12,9 @@ from .._slots import Slots, anndata_of
 from ..errors import InputError, MissingKeyError
 from ..metrics import retrieval
 from ._alignment_modalities import draw_modalities
-from ._alignment_panels import Panel, draw_legend, draw_panel, new_axes
+from ._alignment_panels import LEGEND_ROWS, Panel, described, draw_legend, draw_panel, new_axes, some_general, spaces
 from ._layout import umap_layout
-from ._side_by_side import centroid_gap, side_by_side
+from ._side_by_side import centroid_gap
 from ._stored import check_stored
 from ._style import NOT_TYPES, figure_of, finish
 from ._style import palette as default_palette
@@ -133,22 +133,22 @@ def alignment_umap(
     embeddings, codes = embeddings[kept], codes[kept]
     generator = as_generator(rng)
     seed = as_seed(generator)
-    texts, general = _texts(labels, n_general, generator)
-
+    texts = described(labels) + some_general(n_general, generator)
     loaded = load(model)
     check_stored(adata, slot, loaded, "cell")
-    before, after = _spaces(loaded, embeddings, texts + general)
+    before, after = spaces(loaded, {"cell": embeddings}, texts)
     chosen = np.arange(len(codes))
     if len(chosen) > max_cells:
         chosen = np.sort(generator.choice(chosen, max_cells, replace=False))
     panels = [
         _panel(title, subtitle, cells, points, codes, chosen, len(labels), seed)
-        for title, subtitle, (cells, points) in (
+        for title, subtitle, ((cells,), points) in (
             ("Before", "encoder and language model as they come", before),
             ("After", "one space, learned from cells and texts", after),
         )
     ]
-    figure, axes = new_axes(len(labels)) if ax is None else (figure_of(ax[0]), list(ax))
+    width = 11.2 + 1.9 * -(-len(labels) // LEGEND_ROWS)
+    figure, axes = new_axes(width, 5.6) if ax is None else (figure_of(ax[0]), list(ax))
     own = {label: hue for label, hue in (palette or {}).items() if label in labels}
     hues = list((default_palette(adata, key, labels) | own).values())
     for axis, panel in zip(axes, panels, strict=True):
@@ -186,32 +186,6 @@ def _labels(adata: AnnData, key: str) -> tuple[list[str], NDArray[np.int64]]:
     code = np.full(len(names) + 1, -1, np.int64)  # the last entry serves the code -1
     code[real] = np.arange(len(real))
     return [names[i] for i in real], code[column.cat.codes.to_numpy()]
-
-
-def _texts(labels: Sequence[str], n_general: int, generator: np.random.Generator) -> tuple[list[str], list[str]]:
-    """Return the description of each label, and a draw of unrelated text."""
-    from ..knowledge.cards import general_texts, label_card
-    from ..knowledge.names.company import resolve_labels
-
-    cards = [label_card(found.cl_id or found.name) for found in resolve_labels(list(labels))]
-    # Labels of one term would have one text, and no cell could find its own.
-    cards = [f"{name}. {card}" if cards.count(card) > 1 else card for name, card in zip(labels, cards, strict=True)]
-    general = general_texts()
-    drawn = generator.permutation(len(general))[: max(n_general, 0)]
-    return cards, [general[i] for i in drawn]
-
-
-def _spaces(
-    model: BioVerse, embeddings: NDArray[np.float32], texts: list[str]
-) -> tuple[tuple[NDArray[np.float32], NDArray[np.float32]], tuple[NDArray[np.float32], NDArray[np.float32]]]:
-    """Cells and texts before, and after."""
-    from ..llm.represent import represent
-
-    space = model.config.text_space
-    raw = represent(model.backbone, texts, layer=space.layer if space else None)
-    before = side_by_side(embeddings.reshape(len(embeddings), -1), raw)
-    after = model.coordinates(embeddings, "cell"), model.text_coordinates(texts)
-    return (before[0], before[1]), after
 
 
 def _panel(
