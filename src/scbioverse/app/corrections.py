@@ -18,10 +18,10 @@ MOST_NAME_CHARS = 120
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """One correction: which rows got which label, and what they had before."""
+    """One correction."""
 
-    rows: NDArray[np.int64]
-    before: NDArray[np.int32]
+    rows: NDArray[np.int64]  # which got the label
+    before: NDArray[np.int32]  # what they had
     label: int
 
 

@@ -31,17 +31,13 @@ _SHOWN = 5  # values that a message names
 
 @dataclass(frozen=True, eq=False)
 class DistinctPlan:
-    """The distinct texts of a column, in the encoder's own form, and who has which.
-
-    `codes` (n_obs,) is each row's position in `values`, -1 for rows without a text; `n_missing` rows have none,
-    `n_invalid` one that cannot be read.
-    """
+    """The distinct texts of a column, in the encoder's own form, and who has which."""
 
     values: list[str]
-    codes: NDArray[np.int64]
+    codes: NDArray[np.int64]  # (n_obs,): each row's position in `values`, -1 for rows without a text
     key: str
     n_missing: int
-    n_invalid: int
+    n_invalid: int  # rows with a text that cannot be read
 
     @property
     def summary(self) -> dict[str, Any]:

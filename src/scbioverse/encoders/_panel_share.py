@@ -36,19 +36,14 @@ Matrix: TypeAlias = NDArray[np.number] | sp.csr_matrix | sp.csr_array
 
 @dataclass(frozen=True, eq=False)
 class GeneStats:
-    """What the encoder knows about each gene of its vocabulary, from the training pool.
+    """What the encoder knows about each gene of its vocabulary, from the training pool."""
 
-    Of the `genes` (G,), in the order of the network's input: `mean` and `sd`, float32 (G,), of `log1p` of the scaled
-    counts over the pool; `profile`, float32 (G,), mean linear expression in any unit, of which only shares are used. A
-    cell with the whole vocabulary measured is scaled to `target_sum` counts, z-scores to the range `clip`.
-    """
-
-    genes: tuple[str, ...]
-    mean: Float
-    sd: Float
-    profile: Float
-    target_sum: float
-    clip: tuple[float, float] = (-4.0, 8.0)
+    genes: tuple[str, ...]  # symbols, (G,), in the order of the network's input
+    mean: Float  # float32 (G,): mean over the pool of `log1p` of the scaled counts
+    sd: Float  # float32 (G,): their standard deviation, > 0
+    profile: Float  # float32 (G,): mean linear expression over the pool, any unit; only its shares are used
+    target_sum: float  # counts that a cell with the whole vocabulary measured is scaled to
+    clip: tuple[float, float] = (-4.0, 8.0)  # lowest and highest z-score
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "genes", tuple(self.genes))
@@ -99,19 +94,14 @@ class GeneStats:
 
 @dataclass(frozen=True, eq=False)
 class Panel:
-    """The measured part of a vocabulary, with m genes.
+    """The measured part of a vocabulary, with m genes."""
 
-    `vocab`, int64 (m,), are positions in the vocabulary; `share`, in (0, 1], is what these genes have of the mean
-    `profile`, float64 (m,); `mean` and `scale`, float32 (m,), are mean and 1 / sd of the log values; `zero`, float32
-    (m,), is the z-score of a gene with no counts: the same for every cell, which makes the sparse path exact.
-    """
-
-    vocab: NDArray[np.int64]
-    share: float
-    profile: NDArray[np.float64]
-    mean: Float
-    scale: Float
-    zero: Float
+    vocab: NDArray[np.int64]  # int64 (m,): positions in the vocabulary
+    share: float  # of the mean profile, in (0, 1]
+    profile: NDArray[np.float64]  # float64 (m,): mean linear expression
+    mean: Float  # float32 (m,): of the log values
+    scale: Float  # float32 (m,): 1 / sd of the log values
+    zero: Float  # float32 (m,): z-score of a gene with no counts, the same for every cell: the sparse path is exact
 
 
 def log_share(counts: Matrix, share: float | NDArray[np.floating], target_sum: float) -> Any:

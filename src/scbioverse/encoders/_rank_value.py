@@ -31,20 +31,15 @@ SPECIAL = ("<pad>", "<mask>", "<cls>", "<eos>")
 
 @dataclass(frozen=True, eq=False)
 class RankVocabulary:
-    """Genes with their tokens and medians, in order of their tokens.
+    """Genes with their tokens and medians, in order of their tokens."""
 
-    `genes` (G,) are Ensembl ids, `tokens` int32 (G,), increasing, `medians` float64 (G,) the non-zero median of each
-    gene's counts per 10,000 over the corpus. `pad`, `cls` and `eos` are special tokens; the first generation has no
-    `cls` and `eos`. `symbols` are further names of genes.
-    """
-
-    genes: tuple[str, ...]
-    tokens: NDArray[np.int32]
-    medians: NDArray[np.float64]
+    genes: tuple[str, ...]  # (G,): Ensembl ids
+    tokens: NDArray[np.int32]  # int32 (G,): increasing
+    medians: NDArray[np.float64]  # float64 (G,): non-zero median of each gene's counts per 10,000 over the corpus
     pad: int = 0
-    cls: int | None = None
+    cls: int | None = None  # None in the first generation, as `eos`
     eos: int | None = None
-    symbols: Mapping[str, str] = field(default_factory=dict)
+    symbols: Mapping[str, str] = field(default_factory=dict)  # further names of genes to Ensembl ids
 
     @property
     def n_special(self) -> int:
@@ -132,20 +127,14 @@ class RankVocabulary:
 
 @dataclass(frozen=True, eq=False)
 class RankColumns:
-    """Which columns of a data set are which genes of the vocabulary.
+    """Which columns of a data set are which genes of the vocabulary."""
 
-    `columns`, int64 (m,), are read, increasing; `places`, int64 (m,), is the place of each among `genes`, int64 (g,),
-    increasing positions in the vocabulary; columns of one gene share a place and are summed. Of `n_input` columns
-    `n_dictionary` were found by Ensembl id or through the official dictionary, `n_alias` through the bundled gene
-    table.
-    """
-
-    columns: NDArray[np.int64]
-    places: NDArray[np.int64]
-    genes: NDArray[np.int64]
-    n_input: int
-    n_dictionary: int
-    n_alias: int
+    columns: NDArray[np.int64]  # int64 (m,): columns that are read, increasing
+    places: NDArray[np.int64]  # int64 (m,): place of each among `genes`; columns of one gene share one and are summed
+    genes: NDArray[np.int64]  # int64 (g,): positions in the vocabulary, increasing
+    n_input: int  # columns of the data set
+    n_dictionary: int  # columns found by Ensembl id or through the official dictionary
+    n_alias: int  # columns found through the bundled gene table
 
     def describe(self, n_vocabulary: int) -> str:
         """One line for the log."""
@@ -217,10 +206,8 @@ _ROWS = 64
 class RankedCells(NamedTuple):
     """Cells as sequences of tokens, one behind the other."""
 
-    ids: NDArray[np.int32]
-    """(sum of lengths,)"""
-    lengths: NDArray[np.int64]
-    """(n,): tokens of each cell."""
+    ids: NDArray[np.int32]  # (sum of lengths,)
+    lengths: NDArray[np.int64]  # (n,): tokens of each cell
 
     def cell(self, i: int) -> NDArray[np.int32]:
         """Tokens of cell `i`."""

@@ -50,16 +50,13 @@ def quiet() -> Iterator[None]:
 
 @dataclass(frozen=True, eq=False)
 class ScviParts:
-    """An scvi-tools model without its data: reference genes in order, parameters and buffers on the CPU.
+    """An scvi-tools model without its data."""
 
-    `registry` is scvi-tools' record of the setup (keys, categories), `init` holds the arguments of the class.
-    """
-
-    class_name: str
-    genes: tuple[str, ...]
-    registry: dict[str, Any]
-    init: dict[str, Any]
-    state: dict[str, torch.Tensor]
+    class_name: str  # "SCVI" or "SCANVI"
+    genes: tuple[str, ...]  # reference genes, in order
+    registry: dict[str, Any]  # scvi-tools' record of the setup: keys, categories
+    init: dict[str, Any]  # arguments of the class
+    state: dict[str, torch.Tensor]  # parameters and buffers, on the CPU
 
     @property
     def setup(self) -> dict[str, Any]:

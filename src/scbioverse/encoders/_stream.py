@@ -35,27 +35,19 @@ _MOST_DOUBTFUL = 10_000_000
 class Done(NamedTuple):
     """One block."""
 
-    look: Look | None
-    """What it shows; None where it did not have to be looked at."""
-    values: NDArray[np.float32]
-    """(n, n_tokens, dim)."""
-    n_bad: int
-    """Rows whose embedding is not finite."""
-    n_empty: int
-    """Rows in which the encoder found nothing."""
-    sums: list[NDArray[np.float32]]
-    """What was gathered on the way; see :class:`scbioverse.io.cells.Gatherer`."""
-    doubtful: Doubtful | None = None
-    """Rows that may have to be embedded again."""
+    look: Look | None  # what it shows; None where it did not have to be looked at
+    values: NDArray[np.float32]  # (n, n_tokens, dim)
+    n_bad: int  # rows whose embedding is not finite
+    n_empty: int  # rows in which the encoder found nothing
+    sums: list[NDArray[np.float32]]  # what was gathered on the way; see `io.cells.Gatherer`
+    doubtful: Doubtful | None = None  # rows that may have to be embedded again
 
 
 class Doubtful(NamedTuple):
     """Rows with values in columns of which it is not known yet whether they stand for their gene."""
 
-    at: NDArray[np.int64]
-    """Their positions."""
-    values: sp.csr_array
-    """Their values, all columns."""
+    at: NDArray[np.int64]  # their positions
+    values: sp.csr_array  # their values, all columns
 
 
 Run = Callable[["Encoder", Cells], tuple[NDArray[np.float32], int, int]]
@@ -63,23 +55,16 @@ Run = Callable[["Encoder", Cells], tuple[NDArray[np.float32], int, int]]
 
 @dataclass(frozen=True, eq=False)
 class BlockJob:
-    """What is done for one block, in any process.
-
-    `made` is what was made of the cells as a whole (:meth:`scbioverse.io.Cells.around`), `info` what is known of the
-    matrix, or assumed. `look` looks at the block; None where that was done and no part is kept. `run` embeds cells:
-    float32 (n, n_tokens, dim), how many are not finite, and how many empty. `contested` columns may or may not stand
-    for a gene (:meth:`scbioverse.io.GeneMatch.contested`). `given` is the digest of all that decides the result but the
-    block itself; results are kept in `parts`, where there are any.
-    """
+    """What is done for one block, in any process."""
 
     encoder: Encoder
-    made: dict[Any, Any]
-    info: MatrixInfo
-    look: Looker | None
-    run: Run
-    contested: NDArray[np.int64]
-    given: str
-    parts: Parts | None
+    made: dict[Any, Any]  # what was made of the cells as a whole; see `io.Cells.around`
+    info: MatrixInfo  # what is known of the matrix, or assumed
+    look: Looker | None  # looks at the block; None where that was done and no part is kept
+    run: Run  # embeds cells: float32 (n, n_tokens, dim), how many are not finite, how many empty
+    contested: NDArray[np.int64]  # columns that may or may not stand for a gene; see `io.GeneMatch`
+    given: str  # digest of all that decides the result but the block itself
+    parts: Parts | None  # where results are kept; None: nowhere
 
     def __call__(self, start: int, block: Any) -> Done:
         """Look at the rows that begin at `start`, embed them, and gather what is gathered on the way."""

@@ -115,16 +115,11 @@ class CompactNet(nn.Module):
 class CompactBatch(NamedTuple):
     """Cells as bags of expressed genes."""
 
-    genes: Tensor
-    """int32 (nnz,): positions in the vocabulary."""
-    values: Tensor
-    """float32 (nnz,): z-score minus the z-score at zero counts."""
-    starts: Tensor
-    """int32 (n,): where each cell begins."""
-    empty: Tensor
-    """bool (n,): cells without counts in the matched genes."""
-    base: Tensor
-    """float32 (hidden,): first layer where every measured gene is zero."""
+    genes: Tensor  # int32 (nnz,): positions in the vocabulary
+    values: Tensor  # float32 (nnz,): z-score minus the z-score at zero counts
+    starts: Tensor  # int32 (n,): where each cell begins
+    empty: Tensor  # bool (n,): cells without counts in the matched genes
+    base: Tensor  # float32 (hidden,): first layer where every measured gene is zero
 
     @property
     def n_empty(self) -> int:

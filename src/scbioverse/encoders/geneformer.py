@@ -101,12 +101,9 @@ Pooling = Literal["cls", "mean"]
 class GeneformerBatch(NamedTuple):
     """Cells as sequences of tokens, special ones included."""
 
-    ids: NDArray[np.int32]
-    """(sum of lengths,)"""
-    lengths: NDArray[np.int64]
-    """(n,)"""
-    n_empty: int
-    """Cells without counts in the vocabulary's genes."""
+    ids: NDArray[np.int32]  # (sum of lengths,)
+    lengths: NDArray[np.int64]  # (n,)
+    n_empty: int  # cells without counts in the vocabulary's genes
 
 
 @register("geneformer")

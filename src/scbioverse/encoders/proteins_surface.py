@@ -52,17 +52,13 @@ def clr_weights(abundance: NDArray[np.floating]) -> NDArray[np.float64]:
 
 @dataclass(frozen=True, eq=False)
 class SurfacePlan:
-    """Measured proteins and the embeddings of those with a sequence.
+    """Measured proteins and the embeddings of those with a sequence."""
 
-    `abundance` is (n_obs, m); `used`, int64 (u,), are its columns with a sequence, `table`, float32 (u, dim), their
-    embeddings; `unmatched` are measured proteins without; `source` says where the abundance was found.
-    """
-
-    abundance: Any
-    used: NDArray[np.int64]
-    table: NDArray[np.float32]
-    source: str
-    unmatched: list[str]
+    abundance: Any  # (n_obs, m), in memory, sparse or dense
+    used: NDArray[np.int64]  # int64 (u,), columns of `abundance` with a sequence
+    table: NDArray[np.float32]  # float32 (u, dim), their embeddings
+    source: str  # where the abundance was found
+    unmatched: list[str]  # measured proteins without a sequence
 
 
 class SurfaceBatch(NamedTuple):

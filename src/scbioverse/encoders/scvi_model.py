@@ -34,21 +34,16 @@ GOOD_SHARE = 0.8
 class ScviPlan(NamedTuple):
     """Where the model's genes and covariates are in a data set."""
 
-    columns: NDArray[np.int64]
-    """(m,): columns of the data set that are reference genes."""
-    places: NDArray[np.int64]
-    """(m,): their places among the reference genes."""
-    covariates: dict[str, NDArray[Any]]
-    """What the model reads besides counts, by scvi-tools' names: codes of categories and numbers, each (n_obs, k)."""
+    columns: NDArray[np.int64]  # (m,): columns of the data set that are reference genes
+    places: NDArray[np.int64]  # (m,): their places among the reference genes
+    covariates: dict[str, NDArray[Any]]  # by scvi-tools' names: codes and numbers, (n_obs, k)
 
 
 class ScviBatch(NamedTuple):
     """Cells as the model's network expects them."""
 
-    tensors: dict[str, torch.Tensor]
-    """By scvi-tools' names, each (n, ...): counts over the reference genes, and covariates."""
-    n_empty: int
-    """Cells without counts in the reference genes."""
+    tensors: dict[str, torch.Tensor]  # by scvi-tools' names, (n, ...): counts and covariates
+    n_empty: int  # cells without counts in the reference genes
 
 
 @register("scvi")

@@ -21,54 +21,41 @@ EVIDENCE = [
 class Claim:
     """One statement about one gene, or about a family of genes.
 
-    `said` is the name as written; `genes` the approved symbols that it stands for: of a family, one that holds is
-    enough for "high" and "low", and all measured ones must hold for "absent"; none for a name that no table knows.
-    `direction` is None where a reader did not fully understand the sentence (counted from 0). `percent_in` and
-    `percent_out` are stated behind the gene; `against` names the cells it is compared with, `""` for all others.
+    Of a family, one gene that holds is enough for "high" and "low", and all measured ones must hold for "absent".
     """
 
-    said: str
-    genes: tuple[str, ...]
-    direction: Direction | None
-    sentence: int = 0
-    percent_in: float | None = None
+    said: str  # name as written
+    genes: tuple[str, ...]  # approved symbols that the name stands for; none for a name that no table knows
+    direction: Direction | None  # None where a reader did not fully understand the sentence
+    sentence: int = 0  # its number, from 0
+    percent_in: float | None = None  # percentages stated behind the gene
     percent_out: float | None = None
-    against: str = ""
+    against: str = ""  # name of the cells that it is compared with; "" for all others
 
 
 @dataclass(frozen=True)
 class Measured:
-    """One gene inside and outside a set of cells.
+    """One gene inside and outside a set of cells; NaN where nothing is outside, or no test was made."""
 
-    `fraction_in` and `fraction_out` are the shares of cells that express it; `log_fold_change` is log2 of mean
-    expression per 10,000, inside over outside, 0.1 added to both; `p_high` and `p_low` are one-sided Mann-Whitney. NaN
-    where nothing is outside or no test was made.
-    """
-
-    fraction_in: float
+    fraction_in: float  # cells that express it, 0 to 1
     fraction_out: float
-    log_fold_change: float
-    p_high: float
+    log_fold_change: float  # log2 of mean expression per 10,000, inside over outside, 0.1 added to both
+    p_high: float  # one-sided Mann-Whitney
     p_low: float
-    n_in: int
+    n_in: int  # cells
     n_out: int
 
 
 @dataclass(frozen=True)
 class CheckedClaim:
-    """A claim and what the data say to it.
-
-    `gene` is the approved symbol that decided, the written name where none was measured (`measured` is then None);
-    `cl_id` the term whose marker it is, `""` for a gene that no table lists, and `kind` whose that is: `"given"`,
-    `"self"`, `"ancestor"` or `"origin"`, see :func:`scbioverse.explain.support.group_evidence`.
-    """
+    """A claim and what the data say to it."""
 
     claim: Claim
-    gene: str
+    gene: str  # approved symbol that decided; the written name where none was measured
     verdict: Verdict
-    measured: Measured | None = None
-    cl_id: str = ""
-    kind: str = ""
+    measured: Measured | None = None  # None where it was not measured
+    cl_id: str = ""  # term whose marker the gene is, "" for a gene that no table lists
+    kind: str = ""  # "given", "self", "ancestor" or "origin", see `explain.support`; "" as above
 
     def row(self, label: str) -> dict[str, Any]:
         """Plain values for the evidence table, columns `EVIDENCE`."""

@@ -46,19 +46,14 @@ _BY_HAND = {"CD16": ("FCGR3A", "FCGR3B")}
 
 @dataclass(frozen=True)
 class Mention:
-    """One gene in a text: where it stands, its sign included, and as it is written, without the sign.
+    """One gene in a text."""
 
-    `genes` are approved symbols: one, several for a family (`"CD3"`), none where no table knows the name. `sign` is the
-    direction by a sign or suffix of its own (`"CD3+"`, `"CD56dim"`). What is an everyday word, too, or in no table, is
-    not `sure`.
-    """
-
-    start: int
+    start: int  # where it stands, its sign included
     end: int
-    said: str
-    genes: tuple[str, ...]
-    sign: Direction | None = None
-    sure: bool = True
+    said: str  # as it is written, without the sign
+    genes: tuple[str, ...]  # approved symbols: one, several for a family ("CD3"), none where no table knows the name
+    sign: Direction | None = None  # direction by a sign or suffix of its own ("CD3+", "CD56dim")
+    sure: bool = True  # False where the name is an everyday word, too, or in no table
 
 
 def gene_mentions(text: str, *, names: Iterable[str] = ()) -> list[Mention]:

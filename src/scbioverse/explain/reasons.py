@@ -38,16 +38,12 @@ _ENOUGH = 2
 
 @dataclass(frozen=True)
 class Reasons:
-    """Reasons and what they rest on.
+    """Reasons and what they rest on."""
 
-    `sentences`, one a label, empty where no cell has it; `table`, one row a claim about a gene in them, columns
-    `EVIDENCE`; `cells`, one a row where each cell has its own reason; `measured`, as the record has it: cells that were
-    counted, and the largest error of an area under the curve.
-    """
-
-    sentences: list[str]
+    sentences: list[str]  # one a label, empty where no cell has it
+    # One row a claim about a gene in `sentences`, columns `EVIDENCE`.
     table: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=EVIDENCE))
-    cells: list[str] | None = None
+    cells: list[str] | None = None  # one a row where each cell has its own reason
     measured: dict[str, float] = field(default_factory=dict)
 
     def of_rows(

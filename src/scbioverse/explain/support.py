@@ -162,20 +162,14 @@ def _empty() -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class Found:
-    """What testing the markers of one label gave.
-
-    Whether there were too few cells for a test, so that the size of the difference decided (`untested`); `kind`,
-    `"origin"` where all markers are those of types that tumours come from, else `""`; `claims`, supported markers that
-    are worth naming, own ones first, the strongest first, then by type; `given`, genes that the user gave, where none
-    of them is supported.
-    """
+    """What testing the markers of one label gave."""
 
     n_tested: int
     n_supported: int
-    untested: bool
-    kind: str
-    claims: list[CheckedClaim]
-    given: tuple[str, ...] = ()
+    untested: bool  # too few cells for a test, so that the size of the difference decided
+    kind: str  # "origin" where all markers are those of types that tumours come from
+    claims: list[CheckedClaim]  # worth naming: own ones first, the strongest first, then by type
+    given: tuple[str, ...] = ()  # genes that the user gave, where none of them is supported
 
 
 def worth_naming(rows: pd.DataFrame, *, most: int = MAX_OWN) -> Found:

@@ -25,11 +25,11 @@ _SEX = "PATO:0000383|PATO:0000384|PATO:0001340|unknown|na"
 
 @dataclass(frozen=True)
 class Field:
-    """A column of `obs`: what a value looks like, an example, and whether `"unknown"` says that nobody knows."""
+    """A column of `obs`."""
 
-    pattern: str
+    pattern: str  # what a value looks like
     example: str
-    may_be_unknown: bool = False
+    may_be_unknown: bool = False  # whether "unknown" says that nobody knows
 
 
 FIELDS = {

@@ -30,15 +30,11 @@ MAX_NEW_TOKENS = 48
 
 @dataclass(frozen=True)
 class Generated:
-    """What was written for one row: token ids without the end token, and whether the end came before `max_new_tokens`.
+    """What was written for one row."""
 
-    `log_prob` is the natural logarithm of the probability of every token given those before, the end token's too where
-    it came, among the tokens that were allowed.
-    """
-
-    ids: tuple[int, ...]
-    log_prob: float
-    ended: bool
+    ids: tuple[int, ...]  # without the end token
+    log_prob: float  # natural logarithm, of all tokens (and the end) among those that were allowed
+    ended: bool  # whether the end came before `max_new_tokens`
 
 
 class Choices:

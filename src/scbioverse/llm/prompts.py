@@ -26,14 +26,10 @@ IGNORE = -100
 
 @dataclass(frozen=True)
 class Rendered:
-    """A prompt as ids, the language model's (≥ 0) and those of the bio tokens (< 0).
+    """A prompt as ids, the language model's (≥ 0) and those of the bio tokens (< 0)."""
 
-    `prefix_ids` is what all rows share, up to and with the first start marker: its keys and values are computed once.
-    `suffix_head_ids` is what each row reads before the answer: placeholders, end marker, task token, question.
-    """
-
-    prefix_ids: tuple[int, ...]
-    suffix_head_ids: tuple[int, ...]
+    prefix_ids: tuple[int, ...]  # what all rows share, up to and with the first start marker: computed once
+    suffix_head_ids: tuple[int, ...]  # before the answer: placeholders, end marker, task token, question
 
 
 @dataclass(frozen=True)

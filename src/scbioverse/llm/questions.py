@@ -31,15 +31,11 @@ MAX_TURNS = 2
 
 @dataclass(frozen=True)
 class QuestionPrompt:
-    """A question as ids, the language model's (≥ 0) and those of the bio tokens (< 0).
+    """A question as ids, the language model's (≥ 0) and those of the bio tokens (< 0)."""
 
-    `prefix_ids` is the instruction, the same for every question; `suffix_ids` objects, evidence, question, up to where
-    the answer begins; `text` the same for readers, soft tokens as `[cell: 4 soft tokens]`.
-    """
-
-    prefix_ids: tuple[int, ...]
-    suffix_ids: tuple[int, ...]
-    text: str
+    prefix_ids: tuple[int, ...]  # the instruction, the same for every question
+    suffix_ids: tuple[int, ...]  # objects, evidence, question, up to where the answer begins
+    text: str  # for readers; soft tokens as `[cell: 4 soft tokens]`
 
 
 @dataclass(frozen=True)

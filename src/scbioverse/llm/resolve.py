@@ -22,15 +22,12 @@ from ._digest import source_sha256
 
 @dataclass(frozen=True)
 class PackagedLLM:
-    """Weights that come inside a Python package, which is located, never imported: its own dependencies are not needed.
-
-    `file` is the GGUF file in it, `requirement` what to hand to pip, `sha256` that of the file.
-    """
+    """Weights inside a Python package, which is located, never imported: its own dependencies are not needed."""
 
     module: str
-    file: str
-    requirement: str
-    sha256: str
+    file: str  # the GGUF file in it
+    requirement: str  # what to hand to pip
+    sha256: str  # of the file
 
 
 DEFAULT_LLM = "smollm2-135m-instruct"
@@ -64,16 +61,12 @@ _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@(?P<revision>[^@\s]+))?")
 
 @dataclass(frozen=True)
 class ResolvedLLM:
-    """A language model's files.
+    """A language model's files."""
 
-    `name` is what the user asked for, `path` the `.gguf` file or the folder, `sha256` the digest of the GGUF file, or
-    over name and digest of the folder's weights, config and tokenizer.
-    """
-
-    name: str
-    path: Path
+    name: str  # what the user asked for
+    path: Path  # the `.gguf` file or the folder
     kind: Literal["gguf", "folder"]
-    sha256: str
+    sha256: str  # of the GGUF file, or over name and digest of weights, config and tokenizer
 
 
 def resolve(name: str | os.PathLike[str]) -> ResolvedLLM:

@@ -17,19 +17,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Branch:
-    """A point where labels with a common beginning go on differently.
+    """A point where labels with a common beginning go on differently."""
 
-    `token` is the position in :attr:`LabelTrie.tokens` of the last token before the choice, -1 if it is the prompt's
-    last; `level` the number of choices before; `parent` and `edge` the choice that leads here and which of its edges,
-    or -1; `children` the tokens to choose among; `first_edge` the number of the first one's edge, the others follow.
-    """
-
-    token: int
-    level: int
-    parent: int
-    edge: int
-    children: tuple[int, ...]
-    first_edge: int
+    token: int  # position in `LabelTrie.tokens` of the last token before the choice; -1 if it is the prompt's last
+    level: int  # number of choices before this one
+    parent: int  # number of the choice that leads here, -1 if there is none
+    edge: int  # which of its edges leads here
+    children: tuple[int, ...]  # tokens to choose among, in order of first appearance
+    first_edge: int  # number of the first child's edge; the others follow
 
     @property
     def edges(self) -> slice:

@@ -23,15 +23,11 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False)
 class Held:
-    """One encoder, built or not; shared by the models that were made from one another.
+    """One encoder, built or not; shared by the models that were made from one another."""
 
-    `build` makes the encoder and compares it with the one the projector was trained with; `files` is what it was read
-    from, by path below its folder, empty for one that was handed in; `built` is the encoder, once it was asked for.
-    """
-
-    build: Callable[[], Encoder]
-    files: Mapping[str, bytes] = field(default_factory=dict)
-    built: Encoder | None = None
+    build: Callable[[], Encoder]  # builds it and compares it with the one the projector was trained with
+    files: Mapping[str, bytes] = field(default_factory=dict)  # what it was read from, by path; empty for one handed in
+    built: Encoder | None = None  # once it was asked for
 
     def get(self) -> Encoder:
         """Return the encoder; the first call builds it."""

@@ -118,10 +118,10 @@ def name_code(reader: PromptReader, name: str, *, max_chars: int = MAX_LABEL_CHA
 
 @dataclass(frozen=True, eq=False)
 class Candidates:
-    """Codes of the candidates of one question, float32 (m, n_soft, d_llm), and how shares `mix` them."""
+    """Codes of the candidates of one question."""
 
-    mix: CandidateTokens
-    codes: Tensor
+    mix: CandidateTokens  # how shares mix them
+    codes: Tensor  # float32 (m, n_soft, d_llm)
 
     def soft_tokens(self, shares: Tensor | Float) -> Tensor:
         """Mix the codes by shares (n, m): soft tokens (n, n_soft, d_llm)."""

@@ -16,16 +16,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PhraseGroup:
-    """Phrases of one kind, with the words that `lead` to them; see :class:`PhraseBook`.
+    """Phrases of one kind, of which an object gets some; see :class:`PhraseBook`."""
 
-    At `most` so many are said of an object, those that have the `least` probability; 0 says the first ones however
-    improbable they are.
-    """
-
-    lead: str
+    lead: str  # words before the group's phrases
     phrases: tuple[str, ...]
-    most: int = 1
-    least: float = 0.0
+    most: int = 1  # at most so many are said of an object
+    least: float = 0.0  # probability that a phrase needs; 0 says the first ones however improbable they are
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "phrases", tuple(self.phrases))  # JSON gives a list
@@ -40,16 +36,15 @@ class PhraseGroup:
 class PhraseBook:
     """How the language model writes of a modality whose projector was trained for retrieval alone.
 
-    A :class:`~scbioverse.nn.PhraseHead`, `hidden` wide, finds phrases that hold of an embedding, and the language model
-    reads the embeddings of their words in a prompt of their own, between `opening` and `closing`: it knows these
-    without training. `groups` are said in their order; at most `longest` tokens of phrases are read.
+    A :class:`~scbioverse.nn.PhraseHead` finds phrases that hold of an embedding, and the language model reads the
+    embeddings of their words in a prompt of their own: it knows these without training.
     """
 
-    groups: tuple[PhraseGroup, ...]
-    hidden: int
-    opening: str
-    closing: str
-    longest: int = 40
+    groups: tuple[PhraseGroup, ...]  # in the order in which they are said
+    hidden: int  # width of the head
+    opening: str  # prompt before the phrases
+    closing: str  # prompt behind them
+    longest: int = 40  # at most so many tokens of phrases are read
 
     def __post_init__(self) -> None:
         read = (one if isinstance(one, PhraseGroup) else PhraseGroup(**one) for one in self.groups)

@@ -109,14 +109,10 @@ W = TypeVar("W")
 
 @dataclass(frozen=True)
 class Prompt:
-    """Token ids around a cell; negative ids are placeholders of the model's own tokens.
+    """Token ids around a cell; negative ids are placeholders of the model's own tokens."""
 
-    `prefix` is everything before the soft tokens, the start marker included, the same for every input; `head` what
-    stands between it and the answer: placeholders, end marker, task token and question.
-    """
-
-    prefix: list[int]
-    head: list[int]
+    prefix: list[int]  # everything before the soft tokens, the start marker included: the same for all
+    head: list[int]  # placeholders, end marker, task token and question: what stands before the answer
 
 
 class PromptReader:

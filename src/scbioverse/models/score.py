@@ -64,21 +64,17 @@ class Reads(Protocol):
 
 @dataclass(eq=False)
 class ScoreJob:
-    """Scores names for a block of rows, in this process or in one that loads the same model from its folder.
+    """Scores names for a block of rows, in this process or in one that loads the same model from its folder."""
 
-    A worker loads the model from `folder` and checks that it has this `fingerprint`. `batch_size` rows are read at
-    once, fewer where memory runs out; results are kept in `parts`, where there are any.
-    """
-
-    model: Reads | None
+    model: Reads | None  # a worker loads it from `folder` and checks that it has this `fingerprint`
     candidates: Candidates | None
     modality: str
     names: list[str]
     prune: float | Literal["auto"] | None
-    batch_size: int
+    batch_size: int  # rows read at once, fewer where memory runs out
     fingerprint: str = ""
-    folder: Path | None = None
-    parts: Parts | None = None
+    folder: Path | None = None  # where the model lies; None if nowhere
+    parts: Parts | None = None  # where results are kept; None: nowhere
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name not in ("_trie", "_memory")} | {

@@ -22,17 +22,12 @@ IGNORE = -100
 
 @dataclass(frozen=True, eq=False)
 class Composed:
-    """A batch the language model can read, padded on either side.
+    """A batch the language model can read, padded on either side."""
 
-    `inputs_embeds` (n, T, d_llm) has the language model's dtype and is zero where padded; `attention_mask` int64 (n, T)
-    is 1 for tokens; `position_ids` int64 (n, T) counts the tokens before each; `labels` int64 (n, T) is -100 outside
-    answers, or None where none were given.
-    """
-
-    inputs_embeds: Tensor
-    attention_mask: Tensor
-    position_ids: Tensor
-    labels: Tensor | None = None
+    inputs_embeds: Tensor  # (n, T, d_llm), in the language model's dtype; zero where padded
+    attention_mask: Tensor  # int64 (n, T), 1 for tokens
+    position_ids: Tensor  # int64 (n, T), number of tokens before each token in its row
+    labels: Tensor | None = None  # int64 (n, T), -100 outside answers
 
 
 class Composer:

@@ -27,17 +27,12 @@ AGREEING = (SAME, NARROWER, BROADER)
 
 @dataclass(frozen=True)
 class Agreement:
-    """Published and found labels of the cells that have a published one.
+    """Published and found labels of the cells that have a published one."""
 
-    `rows`, bool (n_obs,), are those cells; `shares` has one row a published label, one column a found one, in the
-    ontology's order: the share of the row's cells; `counts` are the cells of each published label; `relations`, shaped
-    as `shares`, hold one of :data:`RELATIONS`.
-    """
-
-    rows: NDArray[np.bool_]
-    shares: pd.DataFrame
-    counts: pd.Series
-    relations: pd.DataFrame
+    rows: NDArray[np.bool_]  # bool (n_obs,): which cells have a published label that names a type
+    shares: pd.DataFrame  # one row a published label, one column a found one, in the ontology's order
+    counts: pd.Series  # cells of each published label
+    relations: pd.DataFrame  # as `shares`: one of `RELATIONS`
 
     def relation_of_cells(self, published: pd.Series, found: pd.Series) -> NDArray[np.object_]:
         """Return the relation of every cell of :attr:`rows`."""

@@ -38,12 +38,12 @@ DEFAULT_KEYS = {"cell": ("cell_type", Slots().label), "molecule": ("text",), "pr
 
 @dataclass(frozen=True, eq=False)
 class Kind:
-    """Rows of one modality, `values` (n, n_tokens, dim), and the m `texts` that `codes` (n,) say belong to them."""
+    """Rows of one modality and the texts that belong to them."""
 
     modality: str
-    values: Float
-    texts: list[str]
-    codes: NDArray[np.int64]
+    values: Float  # float32 (n, n_tokens, dim), the encoder's output
+    texts: list[str]  # m different texts
+    codes: NDArray[np.int64]  # int64 (n,): text of each row
 
 
 def draw_modalities(

@@ -30,18 +30,15 @@ LEGEND_ROWS = 14
 
 @dataclass(frozen=True)
 class Panel:
-    """One map, before or after alignment: `cells` (n, 2) with a label each, `texts` (m, 2), and unrelated text (g, 2).
-
-    `measures` are printed in the map: name to value and remark.
-    """
+    """One map, before or after alignment."""
 
     title: str
     subtitle: str
-    cells: NDArray[np.floating]
-    codes: NDArray[np.integer]
-    texts: NDArray[np.floating]
-    general: NDArray[np.floating]
-    measures: Mapping[str, tuple[str, str]]
+    cells: NDArray[np.floating]  # (n, 2)
+    codes: NDArray[np.integer]  # int (n,), label of each cell
+    texts: NDArray[np.floating]  # (m, 2), one for each label
+    general: NDArray[np.floating]  # (g, 2), unrelated text
+    measures: Mapping[str, tuple[str, str]]  # name to value and remark, printed in the map
 
 
 def described(names: Sequence[str]) -> list[str]:

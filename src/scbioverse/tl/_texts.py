@@ -26,19 +26,14 @@ LONGEST_NAME = 60
 
 @dataclass(frozen=True, eq=False)
 class Texts:
-    """The different texts of a column.
+    """The different texts of a column."""
 
-    `names` stand in the column; `codes`, int64 (n_obs,), are -1 where a row has none; `cl_ids` ontology ids, or None;
-    `answers` what the language model should say, different for each: the term's phrase, else the name; `cards`
-    descriptions for the contrastive side; `related`, bool (m, m): one term is an ancestor of the other.
-    """
-
-    names: list[str]
-    codes: NDArray[np.int64]
-    cl_ids: list[str | None]
-    answers: list[str]
-    cards: list[str]
-    related: NDArray[np.bool_]
+    names: list[str]  # as they stand in the column
+    codes: NDArray[np.int64]  # int64 (n_obs,): text of each row, -1 where it is missing
+    cl_ids: list[str | None]  # ontology ids, or None
+    answers: list[str]  # what the language model should say, different for each: the term's phrase, else the name
+    cards: list[str]  # descriptions for the contrastive side
+    related: NDArray[np.bool_]  # bool (m, m): one term is an ancestor of the other
 
     def said(self, form: str) -> Texts:
         """Return the texts with answers in another form of names, see `BioVerseConfig.names`."""

@@ -25,26 +25,19 @@ class _Branch:
 
     position: int
     tokens: NDArray[np.int64]
-    members: NDArray[np.bool_]
-    """(n_children, n_labels): which labels lie below which child."""
+    members: NDArray[np.bool_]  # (n_children, n_labels): which labels lie below which child
 
 
 @dataclass(frozen=True, eq=False)
 class Targets:
-    """What the restricted loss asks of a batch of r choices, among u tokens.
+    """What the restricted loss asks of a batch of r choices, among u tokens."""
 
-    Of each choice: `row` of the batch, `position` (answer tokens that stand before it), and `target`, the right child's
-    place in `token`, all int64 (r,); `token`, int64 (u,), is what any choice is among; `adjust`, float32 (r, u), is
-    added to the logits: log prior for a child, -inf for what is no choice here; `share`, float32 (r, u), is how
-    probable each child should be, where that was asked for.
-    """
-
-    row: Tensor
-    position: Tensor
-    token: Tensor
-    adjust: Tensor
-    target: Tensor
-    share: Tensor | None = None
+    row: Tensor  # int64 (r,): row of the batch
+    position: Tensor  # int64 (r,): answer tokens that stand before the choice
+    token: Tensor  # int64 (u,): the tokens that any choice is among
+    adjust: Tensor  # float32 (r, u), added to the logits: log prior for a child, -inf for what is no choice
+    target: Tensor  # int64 (r,): the right child, as a position in `token`
+    share: Tensor | None = None  # float32 (r, u): how probable each child should be, where that was asked for
 
 
 class CandidateSet:

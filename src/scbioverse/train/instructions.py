@@ -35,29 +35,23 @@ Prompt = Literal["question", "label"]
 
 @dataclass(frozen=True)
 class Instruction:
-    """One question with its answer, and where both come from.
+    """One question with its answer, and where both come from."""
 
-    `task` is the kind of question, by which weights are given; `source` what the answer rests on, such as
-    `"CL:0000236/definition"`; `objects` modality, row in that modality's embeddings, and name of each object whose soft
-    tokens are read; `evidence` what was measured, in words; `prompt` whether it is asked as :func:`scbioverse.tl.ask`
-    asks, or as :func:`scbioverse.tl.annotate` does, without the `question`.
-    """
-
-    task: str
-    question: str
+    task: str  # kind of question, by which weights are given
+    question: str  # unused where `prompt` is "label"
     answer: str
-    source: str
-    objects: tuple[tuple[str, int, str], ...] = ()
-    evidence: str = ""
-    prompt: Prompt = "question"
+    source: str  # what the answer rests on, such as "CL:0000236/definition"
+    objects: tuple[tuple[str, int, str], ...] = ()  # modality, row in its embeddings, and name of each
+    evidence: str = ""  # what was measured, in words
+    prompt: Prompt = "question"  # that of `tl.ask`, or of `tl.annotate`
 
 
 @dataclass(frozen=True, eq=False)
 class Lessons:
-    """Instructions, and the embeddings they speak of: by modality, float32 (n, n_tokens, dim) or (n, dim)."""
+    """Instructions, and the embeddings they speak of."""
 
     examples: Sequence[Instruction]
-    embeddings: Mapping[str, NDArray[np.float32]]
+    embeddings: Mapping[str, NDArray[np.float32]]  # by modality, float32 (n, n_tokens, dim) or (n, dim)
 
     def __post_init__(self) -> None:
         if not self.examples:

@@ -59,20 +59,15 @@ _LISTED = ("Marker tables list {genes} for {label}.", "{genes} are listed for {l
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """Cells that share a label: their `rows` in the embeddings, and `genes` that set them apart, the clearest first.
-
-    `genes` has the columns `gene`, `fraction_in`, `fraction_out`; `source` says where the cells come from, such as
-    `"kang_ifnb_pbmc"`, `tissue` where in the body; `said` is the name that the prompt of `annotate` is answered with,
-    where it is not the label.
-    """
+    """Cells that share a label."""
 
     label: str
     cl_id: str | None
-    rows: Sequence[int]
-    genes: pd.DataFrame
-    source: str
-    tissue: str = ""
-    said: str = ""
+    rows: Sequence[int]  # in the embeddings
+    genes: pd.DataFrame  # the clearest first: `gene`, `fraction_in`, `fraction_out`
+    source: str  # where the cells come from, such as "kang_ifnb_pbmc"
+    tissue: str = ""  # where in the body
+    said: str = ""  # name that the prompt of `annotate` is answered with, where it is not the label
 
     @property
     def where(self) -> str:

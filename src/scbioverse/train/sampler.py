@@ -14,39 +14,19 @@ if TYPE_CHECKING:
 
 
 class Batch(TypedDict):
-    """One batch.
+    """One batch of n rows."""
 
-    Attributes
-    ----------
-    embeddings
-        float32 (n, n_tokens, dim).
-    texts
-        n answers.
-    groups
-        int64 (n,): rows with one number say the same and are never told apart.
-    cards
-        n descriptions, where the contrastive task should see other texts than the autoregressive one.
-    related
-        bool (n, n): pairs that are neither right nor wrong, such as a term and its ancestor.
-    candidates
-        A :class:`~.candidates.CandidateSet` for this batch, in place of the task's own.
-    shares
-        (n, m) how probable each of the batch's candidates should be, in place of the answer alone.
-    codes
-        int64 (m,): which codes the candidates have, where soft tokens are mixed of codes of answers.
-    part
-        The only part of a :class:`~.tasks.MixedTask` that the batch is for.
-    """
-
-    embeddings: NDArray[np.float32]
-    texts: list[str]
-    groups: NDArray[np.int64]
-    cards: NotRequired[list[str]]
+    embeddings: NDArray[np.float32]  # float32 (n, n_tokens, dim)
+    texts: list[str]  # n answers
+    groups: NDArray[np.int64]  # int64 (n,): rows with one number say the same and are never told apart
+    cards: NotRequired[list[str]]  # n descriptions, where the contrastive task should see other texts
+    # Bool (n, n): pairs that are neither right nor wrong, such as a term and its ancestor.
     related: NotRequired[NDArray[np.bool_]]
-    candidates: NotRequired[Any]
-    shares: NotRequired[NDArray[np.floating]]
+    candidates: NotRequired[Any]  # a `CandidateSet` for this batch, in place of the task's own
+    shares: NotRequired[NDArray[np.floating]]  # (n, m) how probable each candidate should be, in place of the answer
+    # Int64 (m,): which codes the candidates have, where soft tokens are mixed of them.
     codes: NotRequired[NDArray[np.int64]]
-    part: NotRequired[int]
+    part: NotRequired[int]  # the only part of a `MixedTask` that the batch is for
 
 
 Sampler = Callable[[np.random.Generator], Batch]
