@@ -5,7 +5,8 @@ and other wordings of such), about two studies of the registry (`kang`, `tumour`
 a list of drugs and of proteins, and chats of two turns. The truth
 of each is an expression over tables that are made here with pandas, numpy and rdkit alone.
 
-An answer is right where it was computed and holds what is wanted; refused where `computed` is False; all else is wrong.
+An answer is right where it was computed, its `value` is what is wanted and its sentence says so; refused where
+`computed` is False; all else is wrong.
 """
 
 from __future__ import annotations
@@ -124,6 +125,87 @@ def tumour() -> tuple[Any, dict[str, Any]]:
     return adata, _tables(adata, kinds)
 
 
+def lab() -> tuple[Any, dict[str, Any]]:
+    """Return the bundled cells with the columns that another tool writes, and with numbers of groups and ages."""
+    adata, _ = cells()
+    n, old = np.arange(adata.n_obs), adata.obs
+    adata.obs = pd.DataFrame(
+        {
+            "cell_type": old["cell_type"], "seurat_clusters": old["leiden"],
+            "patient_id": pd.Categorical([f"PT-{i % 5 + 1:02d}" for i in n]),
+            "treatment": pd.Categorical(np.where(n % 5 < 3, "vehicle", "dexamethasone")),
+            "response": pd.Categorical(np.where(n % 5 % 2, "responder", "non-responder")),
+            "Phase": pd.Categorical(np.array(["G1", "S", "G1", "G2M"])[n % 4]),
+            "batch": pd.Categorical(np.array(["1", "2", "3"])[n // 7 % 3]),
+            "nCount_RNA": old["n_umi"], "nFeature_RNA": old["n_genes"], "percent.mt": old["pct_mito"],
+            "age_years": np.array([29.0, 45.0, 51.0, 68.0, 73.0])[n % 5], "is_doublet": n % 23 == 0,
+        },
+        index=old.index,
+    )  # fmt: skip
+    kinds = {"T": [*CLUSTERS[:2], "CD8 T"], "CD4": CLUSTERS[:2], "CD8": ["CD8 T"],
+             "Mono": ["CD14+ Mono", "FCGR3A+ Mono"]}  # fmt: skip
+    return adata, _tables(adata, kinds)
+
+
+def atlas() -> tuple[Any, dict[str, Any]]:
+    """Return cells of Kang 2018 as an atlas names them: Cell Ontology labels, disease, assay, donors."""
+    adata, _ = kang()
+    named = {
+        "CD14 Mono": "CD14-positive monocyte", "CD16 Mono": "CD14-low, CD16-positive monocyte",
+        "CD4 Naive T": "naive thymus-derived CD4-positive, alpha-beta T cell",
+        "CD4 Memory T": "CD4-positive, alpha-beta memory T cell", "CD8 T": "CD8-positive, alpha-beta T cell",
+        "T activated": "activated T cell", "B": "B cell", "B Activated": "B cell", "NK": "natural killer cell",
+        "DC": "conventional dendritic cell", "pDC": "plasmacytoid dendritic cell", "Mk": "megakaryocyte",
+        "Eryth": "erythrocyte",
+    }  # fmt: skip
+    n, old = np.arange(adata.n_obs), adata.obs
+    adata.obs = pd.DataFrame(
+        {
+            "cell_type": pd.Categorical(old["cell_type"].astype(str).map(named)),
+            "donor_id": pd.Categorical([f"D{i % 6 + 1:03d}" for i in n]),
+            "disease": pd.Categorical(np.where(n % 6 < 2, "normal", "systemic lupus erythematosus")),
+            "assay": pd.Categorical(np.where(n % 6 % 2, "10x 3' v3", "10x 3' v2")),
+            "tissue": pd.Categorical(np.where(n % 9 < 6, "blood", "bone marrow")),
+            "sex": pd.Categorical(np.array(["female", "female", "male", "female", "male", "unknown"])[n % 6]),
+            "is_primary_data": n % 4 != 0, "n_counts": old["n_umi"], "n_genes": old["n_genes"],
+        },
+        index=old.index,
+    )  # fmt: skip
+    t = ["naive thymus-derived CD4-positive, alpha-beta T cell", "CD4-positive, alpha-beta memory T cell"]
+    kinds = {
+        "T": [*t, "CD8-positive, alpha-beta T cell", "activated T cell"], "CD4": t, "B": ["B cell"],
+        "Mono": ["CD14-positive monocyte", "CD14-low, CD16-positive monocyte"], "NK": ["natural killer cell"],
+        "DC": ["conventional dendritic cell", "plasmacytoid dendritic cell"],
+    }  # fmt: skip
+    return adata, _tables(adata, kinds)
+
+
+def visit() -> tuple[Any, dict[str, Any]]:
+    """Return the bundled cells as of a trial: subjects, days, sites, a vaccine, body mass with gaps, shares below 1."""
+    adata, _ = cells()
+    n, old = np.arange(adata.n_obs), adata.obs
+    bmi = np.array([21.5, 24.0, 27.5, 31.0, 22.0, 35.5, 26.0, 29.0])[n % 8]
+    adata.obs = pd.DataFrame(
+        {
+            "predicted_celltype": old["cell_type"], "louvain": old["leiden"],
+            "subject": pd.Categorical([f"S{i % 8 + 1}" for i in n]),
+            "timepoint": pd.Categorical(np.array(["day 0", "day 7", "day 28"])[n // 5 % 3]),
+            "site": pd.Categorical(np.array(["Leeds", "Kyoto", "Boston", "Leeds"])[n % 4]),
+            "smoking": pd.Categorical(np.array(["never", "former", "never", "current"])[n % 8 // 2]),
+            "vaccinated": n % 8 < 5, "bmi": np.where(n % 11 == 0, np.nan, bmi),
+            "umis": old["n_umi"], "genes_detected": old["n_genes"], "mito_frac": old["pct_mito"] / 100,
+            "doublet_score": np.round((n * 37 % 101) / 101, 3),
+        },
+        index=old.index,
+    )  # fmt: skip
+    adata.obs["cell_type"] = adata.obs["predicted_celltype"]
+    kinds = {"T": [*CLUSTERS[:2], "CD8 T"], "CD4": CLUSTERS[:2], "CD8": ["CD8 T"],
+             "Mono": ["CD14+ Mono", "FCGR3A+ Mono"]}  # fmt: skip
+    truths = _tables(adata.copy(), kinds)
+    del adata.obs["cell_type"]
+    return adata, truths
+
+
 def molecules() -> tuple[Any, dict[str, Any]]:
     """Return the list of drugs, and what rdkit says of each."""
     from rdkit import Chem
@@ -185,45 +267,51 @@ def numbers(text: str) -> list[float]:
     return [float(one.replace(",", "")) for one in re.findall(r"(?<![\w.])-?\d[\d,]*\.?\d*(?![\w])", text)]
 
 
-def near(text: str, want: float, tolerance: float) -> bool:
-    """Whether one of the numbers of a text is the one that is wanted."""
-    return any(abs(one - want) <= tolerance for one in numbers(text))
+def close(value: Any, want: float, slack: float) -> bool:
+    """Whether a value is a number, and the one that is wanted."""
+    plain = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+    return plain and abs(float(value) - want) <= slack
 
 
-def named(text: str, name: str) -> int:
-    """Where a name stands in a text, -1 for nowhere."""
-    found = re.search(rf"(?<![\w+]){re.escape(name)}(?![\w+])", text)
-    return found.start() if found else -1
+def _shares(answer: Any) -> dict[str, float]:
+    """Shares by name, in per cent: of what was counted, and of a number that is a share."""
+    table = answer.evidence
+    column = "fraction" if "fraction" in table else answer.kind
+    return dict(zip(map(str, table["group"]), 100 * table[column], strict=True))
 
 
-def holds(kind: str, want: Any, answer: Any, everything: list[str]) -> bool:
-    """Whether an answer holds what is wanted."""
-    text = answer.text
+def holds(kind: str, want: Any, answer: Any) -> bool:
+    """Whether the value of an answer is what is wanted, and its sentence says so: no other number counts."""
+    value, text = answer.value, answer.text
+    names = list(value) if isinstance(value, list | dict) else []
     if kind == "number":
-        return near(text, want, 0)
-    if kind == "percent":
-        return near(text, want, 0.06)
-    if kind == "value":
-        return near(text, want, max(0.0011 * abs(want), 0.006))
+        # How many groups there are is told by naming them.
+        counted = len(names) if isinstance(value, list | dict) else value
+        return close(counted, want, 0) and want in numbers(text)
+    if kind in ("percent", "value"):
+        slack = 1e-9 if kind == "percent" else max(0.0011 * abs(want), 0.006)
+        shown = 100 * value if answer.kind == "fraction" and isinstance(value, float) else value
+        return close(shown, want, slack) and any(close(one, want, max(slack, 0.06)) for one in numbers(text))
     if kind in ("names", "values", "percents"):
-        slack = {"names": 0.0, "values": 0.006, "percents": 0.06}[kind]
-        return all(name in text and near(text, value, slack) for name, value in want.items())
-    if kind == "all":
-        return all(name in text for name in want)
-    if kind == "exactly":
-        return set(answer.evidence["row"]) == set(want)
-    if kind == "set":
-        table = answer.evidence
-        return set(map(str, table[table["fraction"] > 0.3]["group"])) == set(want) and all(
-            named(text, one) >= 0 for one in want
-        )
+        slack = {"names": 0.0, "values": 0.006, "percents": 1e-6}[kind]
+        held = value if kind != "percents" and isinstance(value, dict) else _shares(answer)
+        if isinstance(value, list):  # groups at one end: these and no others
+            held = dict(zip(answer.evidence["group"], answer.evidence["n"], strict=True))
+            held = {one: held[one] for one in value}
+        held = {name: len(one) if isinstance(one, list) else one for name, one in held.items()}
+        return all(name in held and close(held[name], one, slack) and name in text for name, one in want.items())
+    if kind == "lists":
+        return bool(value == want)
+    if kind == "genes":
+        return set(want) <= {one for some in value.values() for one in some}
+    if kind in ("all", "exactly", "set"):
+        return set(map(str, names)) == set(map(str, want))
     if kind == "one":
-        places = {one: named(text, one) for one in everything}
-        return min((at, -len(one), one) for one, at in places.items() if at >= 0)[2] == want
-    return text.startswith("Yes" if want else "No")
+        return [str(one) for one in names] == [str(want)]
+    return value is bool(want) and text.startswith("Yes" if want else "No")
 
 
-def verdict(row: dict[str, Any], answer: Any, truths: dict[str, Any], everything: list[str]) -> str:
+def verdict(row: dict[str, Any], answer: Any, truths: dict[str, Any]) -> str:
     """Judge an answer: "right", "refused" or "wrong"."""
     if row["kind"] == "refuse":
         return "wrong" if answer.computed else "right"
@@ -231,22 +319,22 @@ def verdict(row: dict[str, Any], answer: Any, truths: dict[str, Any], everything
         return "refused"
     want = eval(row["truth"], {"np": np, "pd": pd, **truths})
     try:
-        return "right" if holds(row["kind"], want, answer, everything) else "wrong"
+        return "right" if holds(row["kind"], want, answer) else "wrong"
     except (KeyError, ValueError):
         return "wrong"
 
 
 @cache
-def made(name: str) -> tuple[Any, dict[str, Any], list[str], dict[str, Any]]:
-    """Make the data of a set: the AnnData, names of the truths, all names of groups and rows, and options of asking."""
+def made(name: str) -> tuple[Any, dict[str, Any], dict[str, Any]]:
+    """Make the data of a set: the AnnData, names of the truths, and options of asking."""
     of = name.split("_")[0]
-    makers = {"molecules": molecules, "proteins": proteins, "study": study, "kang": kang, "tumour": tumour}
+    makers = {"molecules": molecules, "proteins": proteins, "study": study, "kang": kang, "tumour": tumour,
+              "lab": lab, "atlas": atlas, "visit": visit}  # fmt: skip
     adata, truths = makers.get(of, cells)()
-    text = [one for one in adata.obs if adata.obs[one].dtype.kind not in "fi"]
-    names = [str(value) for one in text for value in adata.obs[one].unique()[:60]]
     if of in ("molecules", "proteins"):
-        return adata, truths, [*adata.obs_names, *names], {"modality": of[:-1]}
-    return adata, truths, names, {"groupby": "leiden" if "leiden" in adata.obs else "cell_type"}
+        return adata, truths, {"modality": of[:-1]}
+    clusters = [one for one in ("leiden", "seurat_clusters", "louvain") if one in adata.obs]
+    return adata, truths, {"groupby": clusters[0] if clusters else "cell_type"}
 
 
 def asked_of(talk: Any, turns: Any) -> list[tuple[dict[str, Any], Any, float]]:
@@ -270,13 +358,13 @@ def main() -> None:
     for path in sorted(QUESTIONS.glob("*.json")):
         if args.sets and path.stem not in args.sets:
             continue
-        adata, truths, everything, options = made(path.stem)
+        adata, truths, options = made(path.stem)
         questions = json.loads(path.read_text(encoding="utf-8"))
         count, spent = {"right": 0, "refused": 0, "wrong": 0}, []
         talk = sb.Chat(adata, model="none-is-loaded", **options)
         for turns in questions:
             found = asked_of(talk, turns)
-            outcomes = [verdict(row, answer, truths, everything) for row, answer, _ in found]
+            outcomes = [verdict(row, answer, truths) for row, answer, _ in found]
             spent += [seconds for _, _, seconds in found]
             for (row, answer, _), outcome in zip(found, outcomes, strict=True):
                 if args.show and outcome != "right":

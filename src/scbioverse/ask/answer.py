@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -35,6 +35,9 @@ class Answer:
         The numbers it rests on, one row a group or gene.
     query
         The query that was run, None where the question was not understood.
+    value
+        What was asked for by itself: a number (a share between 0 and 1), True or False, a list of names, or what each
+        of several names has; None of a text, of a refusal, and of what is neither a yes nor a no.
     """
 
     text: str
@@ -43,6 +46,7 @@ class Answer:
     computed: bool
     evidence: pd.DataFrame = field(default_factory=pd.DataFrame)
     query: Query | None = None
+    value: Any = None
 
     def __str__(self) -> str:
         return self.text

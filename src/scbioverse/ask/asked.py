@@ -87,7 +87,7 @@ class Asked:
             if one.note and one.note not in found.text and (one.role == "WHERE" or one.note.startswith("Read "))
         ]  # fmt: skip
         said = " ".join([found.text, *dict.fromkeys(notes), *([caveat] if caveat else [])])
-        return Answer(said, text, query.want, found.computed, found.table, query)
+        return Answer(said, text, query.want, found.computed, found.table, query, found.value)
 
     def _found(self, query: Query) -> Result | Refusal:
         near = query.want in ("search", "nearest") or (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from itertools import combinations
+from itertools import combinations, pairwise
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -164,8 +164,8 @@ def as_predicate(links: list[Link], _: Names) -> list[Link]:
 
 def as_trait(links: list[Link], _: Names) -> list[Link]:
     """Read "that express CD3D", "other than monocytes" as what rows are."""
-    held = links[-1]
-    value = held.value.negated() if pick(links, "NOT", "OUT") else held.value
+    held = next(iter(pick(links, "WHERE", "TRAIT", "PRED")))
+    value = held.value.negated() if pick(links, "NOT", "OUT", "OUTED") else held.value
     return [joined(links, "TRAIT", value)]
 
 
@@ -180,6 +180,8 @@ def groups(links: list[Link], names: Names) -> list[Link]:
     parts = pick(links, "WHERE")
     fields = {leaf.field for one in parts for leaf in one.value.leaves()}
     word, each = joining(links), bool(pick(links, "BOTH"))
+    if len(fields) == 1 and any((a.role, b.role) == ("AND", "IN") for a, b in pairwise(links)) and not each:
+        return links  # "in ctrl and in stim" are two numbers
     if len(fields) == 1 and {one.said.lower() for one in links} & {"but", "yet", "while"}:
         denied = [one.value.op == "not" for one in parts]
         if any(denied) == all(denied):
@@ -277,9 +279,37 @@ def rename(links: list[Link], _: Names, role: str, *sources: str) -> list[Link]:
     return [replace(next(iter(pick(links, *sources))), role=role, said=said_of(links))]
 
 
-def swap(links: list[Link], _: Names) -> list[Link]:
+def true(links: list[Link], _: Names) -> list[Link]:
     """Read "is it true that there are" as "are there"."""
     return [links[2], links[1]]
+
+
+def swap(links: list[Link], _: Names) -> list[Link]:
+    """Read "the B cell count" as "the count of B cells"."""
+    return links[::-1]
+
+
+def in_percent(links: list[Link], _: Names) -> list[Link]:
+    """Read "how many of the T cells, in percent" as which share of them."""
+    at = max(i for i, one in enumerate(links) if one.role == "SHARE" and i and links[i - 1].role == "IN")
+    asked = {one.said for one in links[at : at + 1]} <= {"percent", "%", "per cent", "pct", "percentage"}
+    if not asked or any(one.role == "SHARE" for one in links[1 : at - 1]):
+        return links
+    middle = links[1 : at - 1]
+    return [replace(links[0], role="SHARE"), *(middle[:-1] if middle[-1].role == "COMMA" else middle)]
+
+
+def spread(links: list[Link], _: Names) -> list[Link]:
+    """Read "break the cells down by donor" as how many each has."""
+    return [Link("COUNT", said_of(pick(links, "SPREAD"))), *pick(links, "ROWS", "WHERE", "TRAIT")]
+
+
+def negative_for(links: list[Link], _: Names) -> list[Link]:
+    """Read "negative for A, B and C" as having none of them."""
+    held = links[1]
+    if not links[0].said.lower().endswith(" for") or held.value.op != "and" or len(held.items) < 2:
+        return links
+    return [links[0], joined(links[1:], "HAS", Where(op="or", parts=held.items))]
 
 
 def counts(links: list[Link], _: Names) -> list[Link]:
@@ -313,14 +343,38 @@ def kept_apart(links: list[Link], names: Names) -> list[Link]:
     """Read "male donors" as the cells of these, where each donor is one or the other."""
     where, column = next(iter(pick(links, "WHERE"))), next(iter(pick(links, "COLUMN")))
     # "B cell clusters" are something else than B cells.
-    if where.value.op != "is" or where.value.field.removeprefix("obs:") in getattr(names.rows, "types", {}):
+    leaf = where.value.leaves()[0]
+    if where.value not in (leaf, leaf.negated()) or leaf.field.removeprefix("obs:") in getattr(names.rows, "types", {}):
         return links
     held = names.rows.known(where.value)
     sets = [mask & ~pd.isna(held) for _, mask in names.rows.sizes(column.value, names.rows.asked)]
     inside = names.rows.mask(where.value)
     if any(inside[mask].any() != inside[mask].all() for mask in sets if mask.any()):
         return links
-    return [one for one in links if one is not column]
+    return [one for one in links if one is not column and one.role != "HAVING"]
+
+
+def included(links: list[Link], names: Names) -> list[Link]:
+    """Leave out ", CAFs included" where these are among those that were named before."""
+    first, second = pick(links, "WHERE")
+    inside = names.rows.mask(second.value) & ~names.rows.mask(first.value)
+    return links if inside.any() else [*links[: links.index(second) - 1], *links[links.index(second) + 2 :]]
+
+
+def of_groups(links: list[Link], names: Names) -> list[Link]:
+    """Read "how many female donors" as the donors that are female."""
+    where, column = links
+    return [column, Link("HAVE", ""), where] if kept_apart(links, names) != links else links
+
+
+def only(links: list[Link], names: Names) -> list[Link]:
+    """Leave out "only" behind all."""
+    return [] if not any(names.rows.groups(one).several for one in names.rows.columns) else links
+
+
+def top_twice(links: list[Link], _: Names) -> list[Link]:
+    """Read "top 3 most abundant" as "3 most abundant"."""
+    return links[1:] if links[0].value == "most" else links
 
 
 def two_columns(links: list[Link], _: Names) -> list[Link]:

@@ -240,6 +240,14 @@ def _check(query: Query, parts: Parts, names: Names) -> None:
     if rank and query.by and query.want == "count" and f"obs:{query.by}" in about(held):
         # No group that was left out can be called the least: "the least common type among T cells".
         need(query.order == "most" and not {"n", "ord"} & set(parts))
+    # "How many donors gave cells" is how many there are.
+    need(
+        query.show != "groups"
+        or query.want != "count"
+        or held is not None
+        or query.check != (">", 0.0)
+        or query.against
+    )
     if query.show == "check" and query.want == "count":
         # "Not expressed in B cells" may be of some or of all.
         need(not any(one.role == "PRED" and one.value.op == "not" for one in parts.get("w", ())))

@@ -43,8 +43,8 @@ def measured(query: Query, rows: Cells, __: Speech) -> Result | Refusal:
         return Refusal(text=f"A {rows.noun} has no genes.")
     n = len(rows.names)
     if query.show == "check":
-        return Result(f"No: {query.words} is not among the {n:,} genes measured.", table_of(["n"], [(n,)]))
-    return Result(f"Genes measured: {n:,}.", table_of(["n"], [(n,)]))
+        return Result(f"No: {query.words} is not among the {n:,} genes measured.", table_of(["n"], [(n,)]), False)
+    return Result(f"Genes measured: {n:,}.", table_of(["n"], [(n,)]), n)
 
 
 def markers(query: Query, rows: Cells, speech: Speech) -> Result | Refusal:
@@ -75,8 +75,14 @@ def markers(query: Query, rows: Cells, speech: Speech) -> Result | Refusal:
     aside = unnamed(query.by, rows, rows.mask(query.where)) if query.by is not None else ""
     return Result(
         f"Genes that mark ({RULE}): {'; '.join(said)}.{aside}{speech.remarks(query, rows)}",
-        pd.concat(tables, ignore_index=True),
+        *_tables(tables),
     )
+
+
+def _tables(tables: list[pd.DataFrame]) -> tuple[pd.DataFrame, dict[str, list[str]]]:
+    """Put tables of markers together, and list the genes of each."""
+    whole = pd.concat(tables, ignore_index=True)
+    return whole, {str(name): list(held) for name, held in whole.groupby("group", sort=False)["gene"]}
 
 
 def _others(name: str, column: str, where: Where | None, rows: Cells) -> NDArray[np.bool_]:
@@ -109,9 +115,7 @@ def differential(query: Query, rows: Cells, speech: Speech) -> Result | Refusal:
         shown = genes_said(best, f"of {names[first]}", f"of {names[second]}") if len(best) else "no gene clearly"
         said.append(f"higher in {names[first]} than in {names[second]}: {shown}")
     text = "; ".join(said)
-    return Result(
-        f"{text[:1].upper()}{text[1:]} ({RULE}).{speech.remarks(query, rows)}", pd.concat(tables, ignore_index=True)
-    )
+    return Result(f"{text[:1].upper()}{text[1:]} ({RULE}).{speech.remarks(query, rows)}", *_tables(tables))
 
 
 def is_marker(query: Query, rows: Cells, speech: Speech) -> Result | Refusal:
@@ -133,6 +137,7 @@ def is_marker(query: Query, rows: Cells, speech: Speech) -> Result | Refusal:
     return Result(
         f"{word}: {'; '.join(said)} (a marker is {RULE}).{speech.remarks(query, rows)}",
         table_of(["gene", "marker"], list(zip(query.of, held, strict=True))),
+        all(held),
     )
 
 
@@ -172,7 +177,7 @@ def flagged(query: Query, rows: Cells, speech: Speech) -> Result | Refusal:
         f"{column} {speech.name(one.group)}: {one.genes:,.0f} genes, {one.mito:.2g} % mitochondrial, {one.n:,} cells"
         for one in fits.itertuples()
     )
-    return Result(f"{said if len(fits) else f'No group of {column}'} (asked: {rule}).", table)
+    return Result(f"{said if len(fits) else f'No group of {column}'} (asked: {rule}).", table, list(fits["group"]))
 
 
 def _field(rows: Cells, standard: str) -> str:

@@ -24,9 +24,17 @@ SHORT_FORMS = {
     "mono": "monocyte", "dis": "diseased", "inf": "infected",
 }  # fmt: skip
 # Other words for a group of that name.
-SAME: dict[tuple[str, ...], tuple[str, ...]] = {("female",): ("woman", "women"), ("male",): ("man", "men")}
+SAME: dict[tuple[str, ...], tuple[str, ...]] = {
+    ("female",): ("woman", "women"), ("male",): ("man", "men"), ("normal",): ("healthy",), ("f",): ("woman", "women"),
+    ("m",): ("man", "men"),
+}  # fmt: skip
+# Columns that hold the same under one name or another.
+SAME_COLUMN = (
+    {"donor", "patient", "subject", "individual", "participant", "person"}, {"sex", "gender"},
+    {"assay", "technology", "platform", "chemistry"}, {"disease", "diagnosis"},
+)  # fmt: skip
 ROW_WORDS = {
-    "cell": ("cell", "barcode", "single cell", "row"),
+    "cell": ("cell", "barcode", "single cell", "row", "everything"),
     "molecule": ("molecule", "compound", "drug", "structure", "row", "substance", "chemical", "medicine"),
     "protein": ("protein", "sequence", "peptide", "row", "polypeptide"),
 }

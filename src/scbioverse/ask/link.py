@@ -13,12 +13,22 @@ import pandas as pd
 from ..explain.gene_mentions import gene_of
 from ..knowledge import load_ontology
 from .cells import Cells
-from .lexicon import COLUMN_WORDS, OTHER_NAMES, ROW_WORDS, SAME, SHORT_FORMS, SOFT, closed_words, usual_names
+from .lexicon import (
+    COLUMN_WORDS,
+    OTHER_NAMES,
+    ROW_WORDS,
+    SAME,
+    SAME_COLUMN,
+    SHORT_FORMS,
+    SOFT,
+    closed_words,
+    usual_names,
+)
 from .properties import adjectives, properties, symbols
 from .query import Where
 from .rows import CLUSTERS
 from .type_names import CELL, TypeNames, words_of_type
-from .words import Link, Word, key_of, one_slip, words_of
+from .words import Link, Word, key_of, one_slip, undoubled, words_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,6 +58,8 @@ _AGE_WORDS = {
     "oldest": ("TOPM", "most"), "youngest": ("TOPM", "least"), "year": ("UNIT", ""), "years old": ("UNIT", ""),
     "years of age": ("UNIT", ""),
 }  # fmt: skip
+# What the name of a column holds beside what it is of.
+_NO_WORDS = frozenset(["id", "ids", "name", "key", "code", "label", "no", "number", "original"])
 # What columns of true and false are called beside what is true of the row.
 _FLAG = frozenset(["is", "has", "predicted", "called", "flag"])
 _UNIT_FIELDS = {"molecule": "property:weight", "protein": "property:mass"}
@@ -167,12 +179,28 @@ class Names:
                 self._add(key_of(said), Link("COLUMN", said, name))
             if pd.api.types.is_bool_dtype(self.rows.adata.obs[name]):
                 yes = Where(op="is", field=f"obs:{name}", values=("True",), said=name)
-                for words_of_it in (key, tuple(one for one in key if one not in _FLAG)):
+                plain = tuple(one for one in key if one not in _FLAG)
+                for words_of_it in (key, plain):
                     self._add(words_of_it, Link("WHERE", name, yes))
+                for before in ("un", "not ") if plain else ():
+                    self._add(tuple((before + " ".join(plain)).split()), Link("WHERE", f"not {name}", yes.negated()))
+        self._shortened_columns()
         for kind, words in COLUMN_WORDS.items() if self.modality == "cell" else ():
             for text in words:
                 if columns[kind] is not None and (text == "group" or tuple(text.split()) not in self.held):
                     self._add(tuple(text.split()), Link("COLUMN", text, columns[kind]))
+
+    def _shortened_columns(self) -> None:
+        """Call "patient_id" a patient, and a donor, too, where no other column is called so."""
+        meant: dict[str, list[str]] = {}
+        for name in self.rows.columns:
+            key = tuple(one for one in key_of(name) if one not in _NO_WORDS)
+            for said in {" ".join(key)} | next((one for one in SAME_COLUMN if key and key[-1] in one), set()):
+                meant.setdefault(said, []).append(name)
+        for said, names in meant.items():
+            key = tuple(said.split())
+            if len(names) == 1 and key and key not in self.held:
+                self._add(key, Link("COLUMN", said, names[0], note=f"Read {said!r} as the column {names[0]!r}."))
 
     def _name_values(self) -> None:
         firm = [one for one in (self.rows.groupby, self.rows.slots.label) if one is not None]
@@ -191,6 +219,9 @@ class Names:
                 self._add(key, link)
                 for said in SAME.get(key, ()):
                     self._add((said,), Link("PEOPLE", said, link.value))
+                short = "".join(one[0] for one in name.split())
+                if len(short) > 2 and short.isalpha() and (short.lower(),) not in self.held:
+                    self._add((short.lower(),), Link("WHERE", short.upper(), link.value, note=f"Read as {name!r}."))
                 if len(key) == 1 and key[0] in SHORT_FORMS:
                     self._add(tuple(SHORT_FORMS[key[0]].split()), Link("WHERE", name, link.value))
 
@@ -234,9 +265,11 @@ class Names:
 
     def _spelt(self, word: Word) -> Word:
         """Return the one word of these data, of their types or of questions that is one slip of the pen away."""
-        if not word.key.isalpha() or len(word.key) < _LEAST_SPELT or word.one in self._spellings:
+        if not word.key.isalpha() or len(word.key) < 4 or word.one in self._spellings:
             return word
         near = {one for one in self._spellings if one[0] == word.key[0] and one_slip(word.one, one)}
+        if len(word.key) < _LEAST_SPELT:  # of short words only letters that are swapped, or one that should stand twice
+            near = {one for one in near if sorted(one) == sorted(word.one) or undoubled(one) == undoubled(word.one)}
         near = {one for one in near if not self._spellings[one] or one[-2:] == word.one[-2:]}
         if len(near) != 1:
             return word
@@ -245,12 +278,12 @@ class Names:
     @cached_property
     def _spellings(self) -> dict[str, bool]:
         """Words that may be misspelt, and whether it is a word of questions: of these the ending is not guessed at."""
-        known = {word: key in self.closed for key in self.held for word in key}
+        known = {word: key in self.closed for key in self.held if self.held[key][0].role not in SOFT for word in key}
         types = getattr(self.rows, "types", {})
         ids = {cl_id for column in types.values() for cl_id in column.values()}
         above = {one for cl_id in ids for one in (cl_id, *load_ontology().ancestors(cl_id))}
         known |= dict.fromkeys((word for cl_id in above for word in words_of_type(cl_id)), False)
-        return {word: closed for word, closed in known.items() if word.isalpha() and len(word) >= _LEAST_SPELT - 1}
+        return {word: closed for word, closed in known.items() if word.isalpha() and len(word) > 3}
 
     def _linked(self, words: list[Word]) -> list[Link]:
         at = 0
@@ -284,7 +317,9 @@ class Names:
             return Link("FIELD", first.text, f"element:{first.text}"), 1
         if first.quoted:
             return self._quoted(first), 1
-        best, n = self.known(words, at) if first.key != "%" else (None, 0)
+        best, n = self.known(words, at)
+        if best is not None and (best.role, best.value) == ("UNIT", "%") and before not in ("NUM", "HALF"):
+            return replace(best, role="SHARE"), n  # "the pct of B cells"
         if best is not None and best.role == "AFTER" and [one.key for one in words[at + n : at + n + 1]] == ["than"]:
             best, n = self.known(words[: at + 1], at)  # "or more than 5" begins another condition
         lettered = self._lettered(best, words[at + n : at + n + 1])
@@ -299,8 +334,6 @@ class Names:
             return (self.gene(first) if shouted else None) or best, n
         if _NUMERAL.fullmatch(first.key.replace("−", "-")):
             return Link("NUM", first.text, float(first.key.replace("−", "-"))), 1
-        if first.key == "%":
-            return Link("SHARE" if before not in ("NUM", "HALF") else "UNIT", "%", "%"), 1
         if first.key in (",", "&", "/"):
             return Link("COMMA" if first.key == "," else "AND" if first.key == "&" else "OR", first.text), 1
         if first.key in ("+", "-", "−"):

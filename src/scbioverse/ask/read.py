@@ -26,7 +26,8 @@ _ALSO = ("and", "what about", "how about")
 # Terms that may be asked for though no cell is of them.
 _TERMS = frozenset(["TOOFINE", "NOTYPES", "NOGENE"])
 _FRONTED = (
-    "(((IN|OF|AMONG)+ {NP}|TRAIT) COMMA?|LACKING WHERE COMMA)(?=COUNT|WHAT|WHICH|SHARE|LIST|BE|DO|STAT|HOW|COMPARE)"
+    "(((IN|OF|AMONG)+ {NP}|TRAIT) COMMA?|WHERE COMMA?(?=COUNT)|LACKING WHERE COMMA)"
+    "(?=COUNT|WHAT|WHICH|SHARE|LIST|BE|DO|STAT|HOW|COMPARE)"
 )
 
 
@@ -151,6 +152,8 @@ def turned(links: Sequence[Link]) -> Sequence[Link]:
     first = [one for one in links[: found.end()] if one.role != "COMMA"]
     if first[0].role == "LACKING":
         first = [replace(first[1], role="TRAIT", value=first[1].value.negated())]
+    elif len(first) == 1 and first[0].role == "WHERE":
+        first = [Link("IN", ""), *first]
     return [*links[found.end() :], *first]
 
 

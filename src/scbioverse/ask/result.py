@@ -32,12 +32,15 @@ class Result:
         Sentences.
     table
         The numbers they rest on.
+    value
+        What is asked for by itself, see :class:`scbioverse.ask.answer.Answer`.
     computed
         Whether all of it was computed from the data.
     """
 
     text: str
     table: pd.DataFrame = field(default_factory=pd.DataFrame)
+    value: Any = None
     computed: bool = True
 
 

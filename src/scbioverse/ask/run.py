@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from .rows import Rows
 
+    _Said = tuple[str, Any]
+
 _MOST = 0.5  # cells of which what holds is said of all
 _SHOWN = 40
 _FIELDS_SAID = ("no field", "one field", "two fields")
@@ -131,11 +133,12 @@ def _measure(query: Query, rows: Rows, speech: Speech) -> Result | Refusal:
     if lost and query.by is None and query.against and query.show != "value":
         named = listed([speech.name(one) for one in lost])
         return Refusal(text=f"{speech.what(query)}: there is no value for {named}, so that nothing can be compared.")
-    return Result(f"{_Told(query, rows, speech).text(found)}{speech.remarks(query, rows)}", table)
+    text, value = _Told(query, rows, speech).text(found)
+    return Result(f"{text}{speech.remarks(query, rows)}", table, value)
 
 
 class _Told:
-    """Sentences about the numbers of a query."""
+    """Sentences about the numbers of a query, each with what is asked for by itself."""
 
     def __init__(self, query: Query, rows: Rows, speech: Speech) -> None:
         self.query, self.rows, self.speech = query, rows, speech
@@ -144,7 +147,7 @@ class _Told:
         self.column = " and ".join(speech.column(one) for one in (query.by, query.then) if one is not None)
         self.pick = max if query.order == "most" else min
 
-    def text(self, found: list[_Number]) -> str:
+    def text(self, found: list[_Number]) -> _Said:
         """Say the numbers as the query wants them shown."""
         query = self.query
         if query.by is None:
@@ -193,16 +196,20 @@ class _Told:
 
     # ------------------------------------------------------------ one number
 
-    def one(self, one: _Number) -> str:
+    def one(self, one: _Number) -> _Said:
         """Say one number, or yes or no."""
         query, said = self.query, self.number(one)
         if query.show != "check":
-            return f"{self.what}: {said}{self._absent(one)}{self._parts()}."
+            return f"{self.what}: {said}{self._absent(one)}{self._parts()}.", one.value
         if query.check is not None:
-            return f"{'Yes' if self.holds(one.value) else 'No'}: {self.lowered}: {said}{self._absent(one)}."
+            yes = self.holds(one.value)
+            return f"{'Yes' if yes else 'No'}: {self.lowered}: {said}{self._absent(one)}.", yes
         # "Does cluster 5 express CD3D?" names no share: half of the cells are a yes, less than a fifth a no.
         word = "Yes" if one.value > _MOST else "No" if one.value < LEAST_FRACTION else "In part"
-        return f"{word}: {self.lowered}: {said} (yes: over {_MOST:.0%}, no: under {LEAST_FRACTION:.0%})."
+        return (
+            f"{word}: {self.lowered}: {said} (yes: over {_MOST:.0%}, no: under {LEAST_FRACTION:.0%}).",
+            {"Yes": True, "No": False}.get(word),
+        )
 
     def _parts(self) -> str:
         """Say how many rows each of several groups has that were counted together."""
@@ -229,30 +236,34 @@ class _Told:
 
     # ------------------------------------------------------------ two sides
 
-    def compared(self, found: list[_Number]) -> str:
+    def compared(self, found: list[_Number]) -> _Said:
         """Say the numbers of the sides, and what follows from them."""
         query, said, values = self.query, self.named(found), [one.value for one in found]
         first, *others = found
         if query.show == "check":
-            return f"{'Yes' if self._more(found) else 'No'}: {self.lowered}: {said}."
+            yes = self._more(found)
+            return f"{'Yes' if yes else 'No'}: {self.lowered}: {said}.", yes
         if query.show == "rank":
-            best = listed([self.speech.name(one.name) for one in found if one.value == self.pick(values)])
-            return f"{best}: the {'highest' if query.order == 'most' else 'lowest'} in {self.lowered}: {said}."
+            best = [one.name for one in found if one.value == self.pick(values)]
+            end = "highest" if query.order == "most" else "lowest"
+            return f"{listed(map(self.speech.name, best))}: the {end} in {self.lowered}: {said}.", best
         if query.show == "ratio":
-            ratio = f"{values[0] / values[1]:.4g}" if values[1] else "none, since the second is 0"
-            return f"Ratio of {first.name} to {others[0].name} ({self.lowered}): {ratio}. {said}."
+            ratio = values[0] / values[1] if values[1] else None
+            shown = "none, since the second is 0" if ratio is None else f"{ratio:.4g}"
+            return f"Ratio of {first.name} to {others[0].name} ({self.lowered}): {shown}. {said}.", ratio
         if query.show == "difference":
             first, second = found[::-1] if query.order == "least" else found
-            gap = self.speech.gap(query, first.value - second.value)
-            return f"Difference between {first.name} and {second.name} ({self.lowered}): {gap}. {said}."
-        return f"{self.what}: {said}."
+            gap = first.value - second.value
+            shown = self.speech.gap(query, gap)
+            return f"Difference between {first.name} and {second.name} ({self.lowered}): {shown}. {said}.", gap
+        return f"{self.what}: {said}.", {one.name: one.value for one in found}
 
     def _more(self, pair: Sequence[_Number]) -> bool:
         """Whether the first side has more, or less where that was asked."""
         sign = self.query.check[0] if self.query.check else ">"
         return COMPARE[sign](pair[0].value, pair[1].value)
 
-    def pairs(self, found: list[_Number]) -> str:
+    def pairs(self, found: list[_Number]) -> _Said:
         """Name the groups in which one side has more than the other."""
         first, second = (self.speech.short(one) for one in self.query.against)
         sign = self.query.check[0] if self.query.check else ">"
@@ -267,20 +278,20 @@ class _Told:
         whole = f"{self.lowered.removeprefix('all ')}: {more}"
         names = listed([self.speech.name(name) for name, _, _ in fits]) or "None"
         head = f"{self.column} {names}: {len(fits)} of {len(pairs)} groups, {whole}"
-        return f"{head}: {'; '.join(shown)}." if fits else f"{head}."
+        return f"{head}: {'; '.join(shown)}." if fits else f"{head}.", [name for name, _, _ in fits]
 
     # ------------------------------------------------------------ groups
 
-    def each(self, order: list[_Number]) -> str:
+    def each(self, order: list[_Number]) -> _Said:
         """Say the number of every group."""
-        return f"By {self.column}, {self.lowered}: {self.named(order)}."
+        return f"By {self.column}, {self.lowered}: {self.named(order)}.", {one.name: one.value for one in order}
 
-    def all_of(self, order: list[_Number]) -> str:
+    def all_of(self, order: list[_Number]) -> _Said:
         """Say whether all groups pass."""
         yes = all(self.holds(one.value) for one in order)
-        return f"{'Yes, for' if yes else 'No, not for'} all of {self.column}: {self.lowered}: {self.named(order)}."
+        return f"{'Yes, for' if yes else 'No, not for'} all of {self.column}: {self.lowered}: {self.named(order)}.", yes
 
-    def passing(self, order: list[_Number]) -> str:
+    def passing(self, order: list[_Number]) -> _Said:
         """Name the groups whose number passes the bound."""
         fits = [one for one in order if self.holds(one.value)]
         if not fits:
@@ -289,20 +300,23 @@ class _Told:
             most = (
                 f"; the {'highest' if high else 'lowest'} is {self.speech.name(nearest.name)} ({self.number(nearest)})"
             )
-            return f"No group of {self.column} fits: {self.speech.passed(self.query)}{most}."
-        names = listed([self.speech.name(one) for one in sorted((one.name for one in fits), key=_numbers_first)])
+            none: Any = False if self.query.show == "any" else []
+            return f"No group of {self.column} fits: {self.speech.passed(self.query)}{most}.", none
+        found = sorted((one.name for one in fits), key=_numbers_first)
+        names = listed(map(self.speech.name, found))
         shares = "; ".join(f"{self.speech.name(one.name)} ({self.number(one)})" for one in fits[:_SHOWN])
         aside = tables.unnamed(self.query.by or "", self.rows, self.rows.asked)
         head = f"{'Yes: ' if self.query.show == 'any' else ''}{self.column} {names}"
         groups = f"{len(fits)} group{'s' if len(fits) > 1 else ''}"
-        return f"{head} ({groups}): {self.speech.passed(self.query)}: {shares}.{aside}"
+        value: Any = True if self.query.show == "any" else found
+        return f"{head} ({groups}): {self.speech.passed(self.query)}: {shares}.{aside}", value
 
-    def rank(self, order: list[_Number]) -> str:
+    def rank(self, order: list[_Number]) -> _Said:
         """Name the groups at one end, and those that come next."""
         query, end = self.query, "highest" if self.query.order == "most" else "lowest"
         at, top = (query.nth or 1) - 1, query.top or 1
         if at >= len(order):
-            return f"{self.column} has only {len(order)} groups."
+            return f"{self.column} has only {len(order)} groups.", None
         best = [one for one in order if one.value == order[at].value] if top == 1 else order[at : at + top]
         head = listed([f"{self.column} {self.speech.name(one.name)}" for one in best])
         tied = f" ({len(best)} tie)" if top == 1 and len(best) > 1 else ""
@@ -310,18 +324,21 @@ class _Told:
         rest = [one for one in order if one not in best][:3] if not at else []
         following = "; ".join(f"{self.speech.name(one.name)} ({self.number(one)})" for one in rest)
         values = "; ".join(map(self.number, best))
-        return f"{head}{tied}: {rank} {self.lowered}, {values}.{f' Next: {following}.' if rest else ''}"
+        more = f" Next: {following}." if rest else ""
+        return f"{head}{tied}: {rank} {self.lowered}, {values}.{more}", [one.name for one in best]
 
-    def rank_in_each(self, found: list[_Number]) -> str:
+    def rank_in_each(self, found: list[_Number]) -> _Said:
         """Name, in each group of the second column, the group of the first at one end."""
-        said = []
+        said, value = [], {}
         for name in self.rows.groups(self.query.then or "").names:
             some = [one for one in found if one.name.endswith(f", {name}") and one.n]
             best = [one for one in some if one.value == self.pick(other.value for other in some)]
-            names = [self.speech.name(one.name.removesuffix(f", {name}")) for one in best]
-            said += [f"{self.speech.name(name)}: {listed(names)} ({self.number(best[0])})"] if best else []
+            if best:
+                value[name] = [one.name.removesuffix(f", {name}") for one in best]
+                names = listed(map(self.speech.name, value[name]))
+                said.append(f"{self.speech.name(name)}: {names} ({self.number(best[0])})")
         first, second = self.speech.column(self.query.by), self.speech.column(self.query.then)
-        return f"The {self.query.order} of {first} in each of {second}, {self.lowered}: {'; '.join(said)}."
+        return f"The {self.query.order} of {first} in each of {second}, {self.lowered}: {'; '.join(said)}.", value
 
 
 def _numbers_first(name: str) -> tuple[int, float, str]:

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..llm.questions import MAX_NAME_CHARS, bounded
 from .properties import properties
+from .query import MEASURES
 from .values import listed
 
 if TYPE_CHECKING:
@@ -145,6 +146,8 @@ class Speech:
         elif query.want == "fraction":
             said = f"share of {self.who(query.among)}"
             said += f" that are {self.where(query.where)}" if query.where is not None else ""
+        elif query.want not in MEASURES:
+            said = f"{query.want} {f'of {self.column(query.by)} ' if query.by else ''}among {self.who(query.where)}"
         else:
             called = {"std": "standard deviation", "correlation": "Pearson correlation"}.get(query.want, query.want)
             said = f"{called} of {listed([self.field(one) for one in query.of])}, {self.who(query.where, query.among)}"

@@ -29,12 +29,14 @@ def groups(query: Query, rows: Rows, speech: Speech) -> Result | Refusal:
         table = table_of(["group", "n"], [(name, len(some)) for name, some in held])
         said = "; ".join(f"{speech.name(name)}: {len(some)} ({_named(some, speech)})" for name, some in held)
         text = f"Groups of {speech.column(query.by)} with {rows.noun}s in each of {speech.column(query.then)}: {said}."
-        return Result(text + unnamed(query.then, rows, rows.mask(query.where)) + speech.remarks(query, rows), table)
+        text += unnamed(query.then, rows, rows.mask(query.where)) + speech.remarks(query, rows)
+        return Result(text, table, dict(held))
     table = sizes(query.by or "", rows, rows.mask(query.where))
     shown = [f"{speech.name(name)} ({n:,})" for name, n in zip(table["group"][:_SHOWN], table["n"], strict=False)]
     more = f" and {len(table) - _SHOWN} more" if len(table) > _SHOWN else ""
     text = f"There are {len(table)} groups in {speech.column(query.by)}: {', '.join(shown)}{more}."
-    return Result(text + unnamed(query.by or "", rows, rows.mask(query.where)) + speech.remarks(query, rows), table)
+    text += unnamed(query.by or "", rows, rows.mask(query.where)) + speech.remarks(query, rows)
+    return Result(text, table, dict(zip(table["group"], table["n"], strict=True)))
 
 
 def _named(names: list[str], speech: Speech) -> str:
@@ -75,7 +77,8 @@ def composition(query: Query, rows: Rows, speech: Speech) -> Result | Refusal:
     who = speech.who(query.where)
     text = f"{who[:1].upper()}{who[1:]}, by {speech.column(column)}: {'; '.join(said)}"
     n = int((mask & (rows.groups(column).codes >= 0)).sum())
-    return Result(f"{text}; {n:,} in all.{unnamed(column, rows, mask)}{speech.remarks(query, rows)}", table)
+    text = f"{text}; {n:,} in all.{unnamed(column, rows, mask)}{speech.remarks(query, rows)}"
+    return Result(text, table, dict(zip(table["group"], table["n"], strict=True)))
 
 
 def _about(query: Query, column: str) -> bool:
@@ -118,7 +121,7 @@ def listing(query: Query, rows: Rows, speech: Speech) -> Result | Refusal:
             ["row", query.of[0]],
             [(rows.adata.obs_names[row], value) for row, value in zip(order[chosen], values[chosen], strict=True)],
         )
-        return Result(text + speech.remarks(query, rows), table)
+        return Result(text + speech.remarks(query, rows), table, list(table["row"][: query.top or 1]))
     if query.where is None:
         return Refusal(text=f"Nothing in this question says which {rows.noun}s to list.")
     held = np.flatnonzero(rows.mask(query.where))
@@ -127,7 +130,8 @@ def listing(query: Query, rows: Rows, speech: Speech) -> Result | Refusal:
     more = f" and {held.size - 50} more" if held.size > 50 else ""
     who = speech.who(query.where)
     text = f"{who[:1].upper()}{who[1:]}: {held.size:,} of {total:,}{': ' if names else ''}{', '.join(names)}{more}."
-    return Result(text + speech.remarks(query, rows), table_of(["row"], [(rows.adata.obs_names[row],) for row in held]))
+    listed_rows = [str(rows.adata.obs_names[row]) for row in held]
+    return Result(text + speech.remarks(query, rows), pd.DataFrame({"row": listed_rows}), listed_rows)
 
 
 def _checked(query: Query, rows: Rows, speech: Speech) -> Result | Refusal:
@@ -161,6 +165,7 @@ def _checked(query: Query, rows: Rows, speech: Speech) -> Result | Refusal:
         table_of(
             ["row", "holds"], [(rows.adata.obs_names[row], held) for (_, row), held in zip(found, answers, strict=True)]
         ),
+        all(answers),
     )
 
 
@@ -183,11 +188,16 @@ def values(query: Query, rows: Rows, speech: Speech) -> Result | Refusal:
         + listed([f"{speech.field(name)} {_value(name, table[name][i], speech)}" for name in query.of])
         for i, row in enumerate(found)
     ]
-    text = f"{'; '.join(said)}."
+    text, fields = f"{'; '.join(said)}.", list(query.of)
+    value: Any = table.set_index("row")[fields[0] if len(fields) == 1 else fields].T.to_dict()
     if query.show == "check" and query.check is not None and len(found) == 2:
-        first, second = table[query.of[0]]
-        text = f"{'Yes' if COMPARE[query.check[0]](first, second) else 'No'}: {text}"
-    return Result(text + speech.remarks(query, rows), table)
+        value = COMPARE[query.check[0]](*table[query.of[0]])
+        text = f"{'Yes' if value else 'No'}: {text}"
+    elif query.show == "rank":
+        value = [str(table["row"][0])]
+    elif len(found) == len(fields) == 1:
+        value = table[fields[0]][0]
+    return Result(text + speech.remarks(query, rows), table, value)
 
 
 def _held(field: str, found: list[int], rows: Rows) -> list[Any]:

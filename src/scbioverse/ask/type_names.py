@@ -18,7 +18,7 @@ from .words import Link, Word, key_of
 
 _TYPE_WORDS = 6
 CELL = Word("cell", "cell", "cell")
-_JOINTS = frozenset(["and", "or", "nor", ",", "/"])
+_JOINTS = frozenset(["and", "or", "nor", ",", "/", "to", "than", "vs", "versus"])
 _BLOOD = "CL:0000081"  # of what is in the blood the ontology has only some beneath it
 
 
@@ -47,6 +47,9 @@ class TypeNames:
         """Read "CD4 and CD8 T cells", "plasma or dendritic cells", "T nor B": a noun that stands once or nowhere."""
         first, rest = words[at], [one.one for one in words[at + 1 : at + 8]]
         if first.quoted or known > 1 or "cell" in rest[:1] or (first.key,) in self.names.closed:
+            return None
+        alone = self.names.known(words, at)[0]
+        if alone is not None and alone.role == "WHERE":  # "NK and CD8 T cells" are no NK T cells
             return None
         end = rest.index("cell") if "cell" in rest and rest[0] in _JOINTS else 0
         if NEVER_TYPES & set(rest[1:end]) - _JOINTS:  # "NK or in CD8 T cells"

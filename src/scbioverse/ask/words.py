@@ -51,9 +51,34 @@ class Word:
     quoted: bool = False
 
 
+_UNITS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
+_TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
+_MANY = {"hundred": 100, "thousand": 1000}
+_SPOKEN = {name: i + 1 for i, name in enumerate(_UNITS)} | {name: 10 * i + 20 for i, name in enumerate(_TENS)} | _MANY
+_ANY = rf"(?:{'|'.join(_SPOKEN)})"
+# "Fifty", "two hundred and five", "1.5 thousand"; "two" by itself is a word of questions.
+_IN_WORDS = re.compile(
+    rf"\b(?:(?:a|\d+(?:\.\d+)?|{_ANY})[ -])?(?:{_ANY}[ -])*(?:{'|'.join([*_TENS, *_MANY])})"
+    rf"(?:[ -](?:(?<=hundred )and |(?<=thousand )and )?{_ANY})*\b",
+    re.IGNORECASE,
+)
+
+
+def _in_digits(match: re.Match[str]) -> str:
+    """Write a number that is said in words in digits."""
+    whole, part = 0.0, 0.0
+    for one in re.findall(r"[a-z]+|[\d.]+", match[0].lower().replace(" and ", " ")):
+        value = float(_SPOKEN.get(one, 1)) if one.isalpha() else float(one)
+        part = max(part, 1) * value if one in _MANY else part + value
+        if value == 1000:
+            whole, part = whole + part, 0.0
+    return f"{whole + part:.12g}"
+
+
 def words_of(text: str) -> list[Word]:
     """Cut a question into words; hyphens and underscores part them, signs of genes are words."""
     found = []
+    text = _IN_WORDS.sub(_in_digits, re.sub(r"(?<=\d)k\b", " thousand", text))
     text = re.sub(r"(?<=\d)['\u2019]s\b", " ", text)
     text = re.sub(r"(?<=\d)\s*[-\u2013]\s*(?=\d)|(?<=[A-Za-z\d+]):(?=[A-Z])", " to ", text)
     for match in _TOKEN.finditer(re.sub(r"(\w+)n['\u2019]t\b", r"\1 not", text).replace("can not", "cannot")):
@@ -65,6 +90,11 @@ def words_of(text: str) -> list[Word]:
         key = said.replace(",", "").casefold() if match["number"] else said.casefold()
         found.append(Word(said, key, singular(key)))
     return found
+
+
+def undoubled(word: str) -> str:
+    """Return a word with each letter once where it stands twice."""
+    return re.sub(r"(.)\1", r"\1", word)
 
 
 def key_of(name: str) -> tuple[str, ...]:
