@@ -9,7 +9,7 @@ import pytest
 
 import scbioverse as sb
 from scbioverse.predict import group_names
-from scbioverse.predict.group_reading import CELLS_READ, some_cells
+from scbioverse.predict.group_names import CELLS_READ, some_cells
 from scbioverse.predict.pool import Scores
 from tests._precision import FEW
 

@@ -9,16 +9,16 @@ import numpy as np
 from scipy.special import log_softmax
 
 from .._logging import logger
+from ..errors import InputError
 from ..knowledge.candidates import is_within
 from ..knowledge.levels import lift
 from ..knowledge.phrases import canonical_phrase
 from .candidates import own_labels
 from .find_groups import MOST_CELLS, content_keys, find_groups
-from .group_reading import read_groups_of
 from .groups import Groups, group_scores
 from .levels import broad_types, name_groups
 from .open_set import compared_terms
-from .options import pick_method
+from .options import MOST_SCORED, pick_method
 from .pool import Scores, pool, weights_of
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     from .candidates import Candidates
     from .decide import Calls
-    from .group_reading import Reading
     from .levels import Level, Named
     from .sources import Batch
     from .tissue_rows import RowTissues
@@ -38,7 +37,8 @@ if TYPE_CHECKING:
 SURE, SURE_OF_FEW, LARGE = 0.5, 0.8, 0.03
 _FEW = 5
 # What the language model's log-probabilities count beside the pooled ones where groups are named: nothing, since names
-# are not better with them (`python -m benchmarks.first_call`, "its word"). What it says is recorded.
+# are not better with them (`python -m benchmarks.first_call`, "its word"). What it says of a group's mean is recorded:
+# where it differs from the name, a reader should look twice.
 WORD = 0.0
 # What a cell's log-probabilities are divided by where its group's word is added: the two are not independent, since the
 # cell is one of the group. Of 1, 1.15, 1.3, 1.5 and 1.8, by the development studies of `benchmarks.first_call`.
@@ -67,9 +67,9 @@ class Found:
     record
         One dict a group: `proposed` (the pooled scores' best names and what the language model said), `alone` (shares
         of its cells by the broad type that each is by itself, the largest first), `read` (what the language model said
-        of the mean, and of single cells).
+        of the mean).
     n_read
-        Means and cells that the language model read.
+        Means that the language model read.
     tissues
         Those given, doubted, or guessed.
     """
@@ -79,6 +79,19 @@ class Found:
     record: list[dict[str, Any]]
     n_read: int
     tissues: RowTissues | None = None
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the language model said of groups.
+
+    Attributes
+    ----------
+    log_probs
+        float32 (n_groups, m): how likely it is to answer with each name.
+    """
+
+    log_probs: Float
 
 
 def first_call(
@@ -128,7 +141,7 @@ def first_call(
     given = scores.log_probs if groups is not None else group_prior(scores.log_probs, found.groups)
     read = scores.read + found.n_read
     counts = "was added" if WORD else "is in the record"
-    word = f"the language model read {found.n_read} means and cells of groups, and its word {counts}"
+    word = f"the language model read the means of {found.n_read} groups, and its word {counts}"
     logger.info(
         "%d groups of cells, %d names found for them by embeddings and markers; %s",
         len(found.groups.names), len(names), word if found.n_read else "the language model was not read",
@@ -168,7 +181,30 @@ def find_names(
     if groups is None:
         names = sorted({*names, *_kinds_beside(names, kinds, held)})
     record = _record(pooled, reading, vocabulary, some.mean(np.eye(len(kinds))[held.argmax(axis=1)]), kinds)
-    return Found(of_all, names, record, 0 if reading is None else reading.n_read, tissues)
+    return Found(of_all, names, record, 0 if reading is None else len(reading.log_probs), tissues)
+
+
+def read_groups_of(batch: Batch, groups: Groups, candidates: Candidates) -> Reading | None:
+    """Let the language model read the mean of every group and score all names.
+
+    Its answer is bound to the candidates' names (constrained decoding), so that what it says always is a type.
+
+    Returns
+    -------
+    None, said in the log, for a model that was not trained to name rows, or of more than 1,000 names.
+    """
+    model, modality = batch.model, batch.modality
+    try:
+        pick_method(model, "score", modality)
+    except InputError:
+        logger.info("the language model of %r was not trained to name rows: groups are named without it", model.name)
+        return None
+    if len(candidates) > MOST_SCORED:
+        logger.info("%d names are too many for the language model: groups are named without it", len(candidates))
+        return None
+    means = groups.mean(batch.values).astype(np.float32)
+    options: dict[str, Any] = {"batch_size": batch.batch_size, "progress": batch.progress}
+    return Reading(model.score(means, candidates.texts, modality=modality, **options))
 
 
 def _groups_of(values: Float, seed: int) -> Groups:
@@ -313,9 +349,8 @@ def _record(
     best = np.argsort(-pooled, axis=1, kind="stable")[:, :_SHOWN]
     out: list[dict[str, Any]] = []
     for i, row in enumerate(best):
-        said = [] if reading is None else reading.said[i]
-        proposed = list(dict.fromkeys([vocabulary[int(at)].name for at in row] + said))
-        read = {} if reading is None else {"read": {"mean": said[0], "cells": said[1:]}}
+        read = {} if reading is None else {"read": vocabulary[int(reading.log_probs[i].argmax())].name}
+        proposed = list(dict.fromkeys([*(vocabulary[int(at)].name for at in row), *read.values()]))
         most = [at for at in np.argsort(-alone[i], kind="stable") if alone[i, at] > 0]
         by_cell = {kinds[at]: round(float(alone[i, at]), 4) for at in most}
         out.append({"proposed": proposed, "alone": by_cell} | read)

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy.special import log_softmax
 
 from ..knowledge import load_ontology
 from .candidates import Candidates
 from .decide import Said
 from .free_text import generate_labels
-from .group_reading import CELLS_READ, some_cells
 from .groups import group_scores
 from .options import pick_method
 from .parents import BROADEST
@@ -28,8 +28,11 @@ if TYPE_CHECKING:
     from .groups import Groups
     from .sources import Batch
 
+Float = NDArray[np.float32]
 # Labels that a group's cells decide between, the most written first.
 MOST_PROPOSED = 5
+# Single cells of a group that are read beside its mean.
+CELLS_READ = 3
 
 
 def propose(batch: Batch, groups: Groups, *, markers: bool | None = None) -> Scores:
@@ -118,3 +121,12 @@ def _told(part: pd.DataFrame, code: int) -> tuple[str, float]:
     if len(of_mean):
         return str(of_mean["text"].iloc[0]), float(of_mean["sure"].iloc[0])
     return str(same["text"].value_counts().index[0]), float(same["sure"].sum() / (len(part) - 1))
+
+
+def some_cells(rows: NDArray[np.integer], values: Float, mean: Float, most: int) -> NDArray[np.int64]:
+    """Pick rows from nearer the mean to farther from it, at most so many, whatever order the rows are in."""
+    away = np.linalg.norm((values[rows] - mean).reshape(rows.size, -1), axis=1)
+    rows = rows[np.argsort(away, kind="stable")]
+    # The middles of equal parts: neither the nearest, which the mean stands for, nor the outliers.
+    n = min(most, rows.size)
+    return rows[((np.arange(n) + 0.5) * rows.size / max(n, 1)).astype(np.int64)].astype(np.int64)
