@@ -11,13 +11,15 @@ import pytest
 
 import scbioverse as sb
 from scbioverse.errors import InputError
-from scbioverse.knowledge.levels import lift, says_little
+from scbioverse.knowledge import load_ontology
+from scbioverse.knowledge.levels import early_types, lift, says_little
 from scbioverse.predict.candidates import Label
 from scbioverse.predict.decide import Calls
 from scbioverse.predict.find_groups import find_groups
-from scbioverse.predict.first_call import _kinds_beside, _worth_offering, group_prior, groups_told
+from scbioverse.predict.first_call import EARLY, _kinds_beside, _worth_offering, early_prior, group_prior, groups_told
 from scbioverse.predict.groups import Groups
 from scbioverse.predict.levels import is_nested, name_groups
+from scbioverse.predict.tissue_rows import RowTissues
 
 if TYPE_CHECKING:
     import anndata as ad
@@ -184,6 +186,19 @@ def test_a_group_decides_for_unsure_cells_only() -> None:
     assert found.argmax(axis=1)[-3:].tolist() == [0, 1, 1]  # unsure, sure of something else, in no group
     np.testing.assert_allclose(found[-1], own[-1], atol=1e-6)
     np.testing.assert_allclose(np.exp(found).sum(axis=1), 1, atol=1e-5)
+
+
+def test_types_of_embryos_need_more_evidence_unless_the_tissue_or_many_cells_say_so() -> None:
+    hepatocyte, hepatoblast = "CL:0000182", "CL:0005026"
+    assert early_types() < set(load_ontology())
+    adult = np.log(np.tile([[0.98, 0.02]], (50, 1))).astype(np.float32)
+    given = {one: RowTissues((), np.full(50, -1), {"given": one}) for one in ("fetal liver", "Placenta", "liver")}
+    column = RowTissues((), np.zeros(50, np.int64), {"given": "organ", "read": {"Liver (foetal)": {}}})
+    for own, tissues, needed in (
+        (adult, None, EARLY), (adult, given["liver"], EARLY), (adult, given["fetal liver"], 0), (adult, column, 0),
+        (adult, given["Placenta"], 0), (adult[:, ::-1], None, 0),
+    ):  # fmt: skip
+        assert early_prior(own, [hepatocyte, hepatoblast], tissues).tolist() == [0, needed]
 
 
 @pytest.fixture

@@ -60,3 +60,9 @@ def says_little(cl_id: str) -> bool:
     if cl_id not in ontology or levels.get(lift(cl_id, "broad")) == "broad":
         return False
     return any(levels.get(one) == "broad" for one in ontology.descendants(cl_id))
+
+
+@lru_cache(maxsize=1)
+def early_types() -> frozenset[str]:
+    """Ids of the types of embryos and fetuses, such as hepatoblast and ureteric bud cell."""
+    return frozenset(row[0] for row in read_table("early_types.tsv"))

@@ -14,6 +14,7 @@ from ._read import _text, read_table
 _ID = re.compile(r"^UBERON[:_](\d{7})$", re.IGNORECASE)
 _WORD = re.compile(r"[^\W_]+")
 _SHOWN = 5
+PLACENTA = "UBERON:0001987"
 # Words of the longest name that is looked for within a phrase.
 _LONGEST = 4
 
@@ -64,9 +65,10 @@ def _words() -> dict[str, frozenset[str]]:
 
     `shared`: many organs have parts of this name; beside the name of an organ, that counts ("kidney cortex").
     `beside`: how the sample was come by and what ails it, not where it is from.
+    `early`: it is of an embryo or fetus, or grown as one.
     """
     rows = read_table("tissue_words.tsv")
-    return {use: frozenset(word for word, found in rows if found == use) for use in ("shared", "beside")}
+    return {use: frozenset(word for word, found in rows if found == use) for use in ("shared", "beside", "early")}
 
 
 def _fold(text: str) -> str:
@@ -115,6 +117,11 @@ def read_tissue(text: str) -> Tissue:
     near = difflib.get_close_matches(_fold(str(text)), load_words().words, n=_SHOWN, cutoff=0.6)
     named = ", ".join(repr(one) for one in near or [one.name for one in list_tissues()])
     raise InputError(f"tissue={shown_name(text)!r} is no tissue known here. {'Near' if near else 'Known'}: {named}.")
+
+
+def is_early(text: str) -> bool:
+    """Whether a name of a tissue says that it is of an embryo or fetus: "fetal liver", "placenta", "cord blood"."""
+    return bool({*_fold(text).split()} & _words()["early"]) or PLACENTA in _read(str(text).strip())
 
 
 def named_tissues(text: str, *, shared: bool = True) -> list[str]:

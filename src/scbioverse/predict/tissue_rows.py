@@ -13,6 +13,7 @@ from .._shown import shown_name
 from .._warn import warn
 from ..errors import InputError
 from ..io.columns import as_categories, obs_column
+from ..knowledge.tissues import is_early
 from .tissue import OF_A_GUESS, SURE, Called, TissuePrior, doubt, guess_tissue
 
 if TYPE_CHECKING:
@@ -46,6 +47,11 @@ class RowTissues:
     priors: tuple[TissuePrior, ...]
     codes: NDArray[np.int64]
     record: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def early(self) -> bool:
+        """Whether a name that was given says that cells are of an embryo or fetus."""
+        return any(map(is_early, [str(self.record.get("given") or ""), *self.record.get("read", {})]))
 
     def adjust(self, log_probs: NDArray[np.floating], cl_ids: Sequence[str | None]) -> Float:
         """Log-probabilities with each row's prior, float32 (n, m); see :meth:`TissuePrior.adjust`."""
