@@ -56,7 +56,10 @@ def tables(found: dict[str, Any]) -> dict[str, str]:
     for split, one in found.get("proteins", {}).items():
         said = f"{one['n_asked']:,} enzymes, {one['n_known']:,} known ones"
         possible = f"the class of {one['class is known at all']:.3f} is a known one's"
-        made[split] = f"{said}; {possible}.\n\n" + markdown(one["rows"], ["answered", "first digit", "exact"])
+        made[split] = f"{said}; {possible}.\n\n" + markdown(one["rows"], list(next(iter(one["rows"].values()))))
+        made[f"{split}_terms"] = f"{one['terms']['n']} enzymes with GO terms.\n\n" + markdown(
+            one["terms"]["rows"], list(next(iter(one["terms"]["rows"].values())))
+        )
     if "together" in found:
         made["together"] = markdown(found["together"]["rows"], ["auroc", "standard_error", "average_precision"])
         prompts = found["together"]["one prompt"]
@@ -87,6 +90,9 @@ def main() -> None:
     parser.add_argument("--chains", type=int, default=2_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument(
+        "--missing", action="store_true", help="leave out what was measured with this model and options"
+    )
     parser.add_argument("--out", type=Path, default=RESULTS)
     parser.add_argument("--page", type=Path, default=PAGE)
     options = parser.parse_args()
@@ -96,11 +102,18 @@ def main() -> None:
         "captions": lambda: captions(model, options.rows, options.seed),
         "proteins": lambda: enzyme_classes(options.enzymes, options.seed),
         "together": lambda: together(model, options.seed),
-        "bulk": lambda: bulk(model, options.drugs, options.chains, options.seed),
+        "bulk": lambda: bulk(options.model, options.drugs, options.chains, options.seed),
     }
     found = json.loads(options.out.read_text()) if options.out.is_file() else {}
+    of = {
+        "model": model.fingerprint(),
+        **{one: getattr(options, one) for one in ("rows", "enzymes", "drugs", "chains")},
+    }
     for part in options.parts:
+        if options.missing and found.get("of", {}).get(part) == of:
+            continue
         found[part] = work[part]()
+        found.setdefault("of", {})[part] = of
         options.out.write_text(json.dumps(found, indent=1) + "\n")
         print("\n\n".join(f"{name}\n{table}" for name, table in tables({part: found[part]}).items()), flush=True)
     write_page(found, options.page)

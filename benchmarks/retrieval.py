@@ -12,7 +12,8 @@ Queries of the set `none` fit nothing: how many cells were returned.
 more members, in the plural, and the words of `retrieval_parts/molecules.tsv`, written before anything was run. Counted
 is the average precision over all drugs, by the model's phrase head, by the vote of the nearest training molecules, and
 by both. Beside them: the cosine of the text space, the vote of the plain Tanimoto neighbours whose texts hold all words
-as they stand, random order; and the same without drugs that stand in the training captions.
+as they stand, random order; and the same without drugs whose skeleton (first block of the InChIKey, of the largest
+part) a training caption is of, be it as another salt, ion or stereoisomer.
 
 Prints tables and writes a JSON file.
 """

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+import inspect
+from pathlib import Path
 from typing import Any
 
 import anndata as ad
 import numpy as np
 import pandas as pd
 
+import scbioverse as sb
 from benchmarks.modalities_parts.facts import facts, floors
 from recipes.bioverse_small import molecules
 from scbioverse._slots import Slots
@@ -22,6 +26,8 @@ from scbioverse.predict.neighbours import Neighbours, compared_views, nearest_ro
 from scbioverse.predict.vote import FLOOR
 
 PEER = "molt5_large_on_chebi20_open"
+# What is no longer to be had line by line: with these measures on the same 1,800 rows, as the shared data record it.
+RECORDED = {"MolT5-base (recorded, not run here)": {"bleu2": 0.564, "bleu4": 0.466, "rougeL": 0.579, "meteor": 0.589}}
 SHOWN = ("bleu2", "bleu4", "rougeL", "meteor", "roles F1", "classes F1", "related F1")
 
 
@@ -47,6 +53,20 @@ def tables(n: int | None, seed: int) -> tuple[ad.AnnData, ad.AnnData]:
     )
 
 
+def known_molecules(model: Any) -> ad.AnnData:
+    """Training captions with names and the model's embeddings: worked out once, then read from the cache folder."""
+    source = Path(inspect.getfile(molecules)).read_bytes() + inspect.getsource(tables).encode()
+    key = hashlib.sha256(source + str(model.fingerprint()).encode()).hexdigest()[:16]
+    at = sb.settings.cache_dir / "benchmarks" / f"captions_{key}.h5ad"
+    if at.is_file():
+        return ad.read_h5ad(at)
+    known = tables(1, 0)[0]
+    sb.tl.embed(known, model=model, modality="molecule", invalid="skip")
+    at.parent.mkdir(parents=True, exist_ok=True)
+    known.write_h5ad(at)
+    return known
+
+
 def related(text: str) -> frozenset[str]:
     """Read what a caption says of conjugates, enantiomer, tautomer and what it derives from."""
     held = read_caption(text)
@@ -64,7 +84,7 @@ def measured(said: list[str], right: list[str]) -> dict[str, float]:
 
 def captions(model: Any, n: int | None, seed: int) -> dict[str, Any]:
     """Measure all ways to come to a caption of the test molecules, and their controls; and retrieval among them."""
-    train, test = tables(n, seed)
+    train, test = known_molecules(model), tables(n, seed)[1]
     rng = np.random.default_rng(seed)
     right, held = test.obs["text"].tolist(), train.obs["text"].tolist()
     names = train.obs["name"].tolist()
@@ -93,7 +113,7 @@ def captions(model: Any, n: int | None, seed: int) -> dict[str, Any]:
     written = dict(zip(peer["SMILES"].map(_single), peer["molt5_large"], strict=True))
     source = molecules.pairs("test").drop_duplicates("canonical").set_index("canonical")["smiles"].map(_single)
     found["MolT5-large"] = [written[source[one]] for one in test.obs["canonical"]]
-    rows = {name: measured(said, right) for name, said in found.items()}
+    rows = {name: measured(said, right) for name, said in found.items()} | RECORDED
     # What each half adds, on a part of the rows: names of other molecules, and other molecules' neighbours.
     part = Neighbours(near.rows[some], near.similarity[some])
     other = Neighbours(near.rows[rng.permutation(some)], part.similarity)

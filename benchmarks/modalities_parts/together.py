@@ -26,9 +26,11 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 import scbioverse as sb
 from recipes.datasets.surface_sequences import surface_sequences
 from scbioverse.datasets import fetch
+from scbioverse.llm.prefix import PrefixCache
 from scbioverse.llm.score import score_labels
 from scbioverse.llm.trie import LabelTrie
-from scbioverse.models import BioVerse
+from scbioverse.models import BioVerse, join
+from scbioverse.models._join import only
 from scbioverse.pp._smiles import parse_smiles
 
 CELLS, REFERENCE, DRUGS = "citeseq_pbmc5k_200cells", "citeseq_pbmc10k_4000g", "repurposing_hub_2020"
@@ -177,7 +179,8 @@ def question(model: BioVerse, n_compounds: int, per_cell: int, seed: int) -> tup
 
 
 def one_prompt(model: BioVerse, rows: ad.AnnData, n: int, seed: int) -> dict[str, float]:
-    """How often a cell in one prompt with its compound is named as it is alone."""
+    """How often a cell in one prompt with its compound is named as it is alone; projectors were parted and joined."""
+    model = join(only(model, ["cell"]), only(model, ["molecule"]))
     rng = np.random.default_rng(seed)
     first = np.sort(rng.permutation(rows.n_obs)[:n])
     cells = np.asarray(rows.obsm["X_bioverse"])[first][:, None]
@@ -189,8 +192,6 @@ def one_prompt(model: BioVerse, rows: ad.AnnData, n: int, seed: int) -> dict[str
     def named(order: tuple[str, str], cell: np.ndarray) -> np.ndarray:
         rendered = model.template.render_annotate(reader.backbone, model.tokens, order, n_soft=model.config.n_soft)
         with torch.inference_mode():
-            from scbioverse.llm.prefix import PrefixCache
-
             opening = reader.composer.compose([list(rendered.prefix_ids)]).inputs_embeds[0]
             prefix = PrefixCache(reader.backbone, opening)
             soft = {"cell": model.project(cell), "molecule": model.project(drugs, "molecule")}

@@ -11,9 +11,10 @@ import pandas as pd
 from sklearn.metrics import average_precision_score
 
 import scbioverse as sb
-from recipes.bioverse_small.molecules import REBUILT, caption
+from recipes.bioverse_small.molecules import REBUILT, caption, pairs
 from scbioverse._slots import Slots
 from scbioverse.datasets import fetch
+from scbioverse.pp._smiles import parse_smiles
 from scbioverse.predict.embedding import represent_rows
 from scbioverse.predict.molecules_meant import Known, MoleculesMeant, words_of
 from scbioverse.predict.retrieval import known_rows_near
@@ -46,6 +47,15 @@ def training_texts() -> AnnData:
         for said, roles, kinds in parts
     ]
     return made
+
+
+def skeletons(smiles: pd.Series) -> list[str]:
+    """First block of the InChIKey of each largest part: atoms and bonds, whatever salt, charge, isotope or stereo."""
+    from rdkit.Chem.inchi import MolToInchiKey
+    from rdkit.RDLogger import DisableLog
+
+    DisableLog("rdApp.*")  # InChI warns of every charge and every stereo centre that is not given
+    return [MolToInchiKey(one.mol)[:14] if one.mol is not None else "" for one in parse_smiles(smiles, salts="largest")]
 
 
 def classes(table: pd.DataFrame) -> list[tuple[str, str, NDArray[np.bool_]]]:
@@ -84,7 +94,9 @@ def measured(model: Any, most: int, seed: int) -> dict[str, Any]:
     table, slots, rng = drugs(most, seed), Slots(), np.random.default_rng(seed)
     rows = sb.pp.molecules(pd.DataFrame({"smiles": table["canonical_smiles"].to_numpy()}))
     reference = training_texts()
-    seen = np.isin(rows.obs["canonical_smiles"], list(reference.obs["canonical_smiles"]))
+    # The head learned from all training captions, of which the reference is those with a role.
+    learned = {*skeletons(pairs("train")["parent"]), *skeletons(reference.obs["canonical_smiles"])}
+    seen = np.isin(skeletons(table["canonical_smiles"]), sorted(learned - {""}))
     embedded = represent_rows(rows, model, modality="molecule", slots=slots)
     known = known_rows_near(rows, reference, "text", model, modality="molecule", key=None, layer=None, slots=slots)
     head = MoleculesMeant(embedded.values, model, "molecule", None)

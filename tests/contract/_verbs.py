@@ -42,12 +42,25 @@ SEQUENCES = {
     ),
     "glucagon": "HSQGTFTSDYSKYLDSRRAQDFVQWLMNT",
 }
-TEXTS = {
-    "caffeine": "A purine alkaloid that blocks adenosine receptors and stimulates.",
-    "aspirin": "A salicylate that inhibits cyclooxygenase, against pain and fever.",
-    "ibuprofen": "A propionic acid that inhibits cyclooxygenase, against inflammation.",
-    "glucose": "An aldohexose that cells burn.",
-}
+# Captions in the style of ChEBI's, of molecules like some of the drugs: name, SMILES, text.
+CAPTIONS = (
+    ("theobromine", "Cn1cnc2c1c(=O)[nH]c(=O)n2C", "a dimethylxanthine with methyl groups at positions 3 and 7.",
+     "an adenosine receptor antagonist and a plant metabolite", "a purine alkaloid"),
+    ("paraxanthine", "Cn1cnc2c1c(=O)n(C)c(=O)[nH]2", "a dimethylxanthine with methyl groups at positions 1 and 7.",
+     "a human metabolite and a central nervous system stimulant", "a dimethylxanthine"),
+    ("isocaffeine", "Cn1cnc2c1n(C)c(=O)n(C)c2=O", "a trimethylxanthine with methyl groups at positions 1, 3 and 9.",
+     "an adenosine receptor antagonist", "a trimethylxanthine"),
+    ("fenoprofen", "CC(C(=O)O)c1cccc(Oc2ccccc2)c1", "a monocarboxylic acid with a phenoxyphenyl group.",
+     "a non-steroidal anti-inflammatory drug and a cyclooxygenase inhibitor", "a monocarboxylic acid"),
+    ("naproxen(1-)", "COc1ccc2cc([C@H](C)C(=O)[O-])ccc2c1", "the conjugate base of naproxen.",
+     "a non-steroidal anti-inflammatory drug", "a monocarboxylic acid anion"),
+    ("alpha-D-galactose", "OC[C@H]1O[C@H](O)[C@H](O)[C@@H](O)[C@H]1O", "the alpha-anomer of D-galactose.",
+     "a mouse metabolite", "a D-galactopyranose"),
+    ("(S)-nornicotine", "c1cncc([C@@H]2CCCN2)c1", "the (S)-enantiomer of nornicotine.",
+     "a plant metabolite", "a pyridine alkaloid and a pyrrolidine"),
+    ("salicylic acid", "O=C(O)c1ccccc1O", "a monohydroxybenzoic acid with the hydroxy group at position 2.",
+     "a keratolytic drug and a plant hormone", "a monohydroxybenzoic acid"),
+)  # fmt: skip
 
 
 def verb(make: Callable[[], Found]) -> Callable[[], Found]:
@@ -230,11 +243,16 @@ def describe_molecules() -> Found:
     found.text["written"] = column(two.obs["bioverse_description"])
     found.text["record"] = record(two, "describe")
     found.numbers["scores_written"] = numbers(two.obs["bioverse_description_score"])
-    known = molecules()[list(TEXTS)].copy()
-    known.obs["text"] = list(TEXTS.values())
-    others = molecules()[[name for name in DRUGS if name not in TEXTS]].copy()
-    sb.tl.describe(others, modality="molecule", model=data.model(), reference=known)
-    found.text["nearest"] = column(others.obs["bioverse_description"])
+    table = pd.DataFrame(CAPTIONS, columns=["name", "smiles", "definition", "role", "class"]).set_index(
+        "name", drop=False
+    )
+    known = sb.pp.molecules(table)
+    known.obs["text"] = [
+        f"The molecule is {row.definition} It has a role as {row.role}. It is {row._5}." for row in table.itertuples()
+    ]
+    others = molecules()
+    sb.tl.describe(others, modality="molecule", model=data.model(), reference=known, n_neighbors=3)
+    found.text["combined"] = column(others.obs["bioverse_description"])
     found.text["source"] = column(others.obs["bioverse_description_source"])
     found.numbers["similarity"] = numbers(others.obs["bioverse_description_score"])
     return found

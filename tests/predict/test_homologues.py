@@ -11,7 +11,9 @@ import pandas as pd
 import pytest
 
 import scbioverse as sb
+from scbioverse.errors import MissingKeyError
 from scbioverse.predict.descriptions import choose_rows
+from scbioverse.predict.from_reference import BESIDE
 from scbioverse.predict.homologues import search
 from scbioverse.predict.neighbours import Neighbours
 from scbioverse.predict.vote import FLOOR, said_by, shares, vote_weights
@@ -53,6 +55,32 @@ def test_describe_says_what_it_rests_on() -> None:
     assert new.obs["bioverse_description_evalue"].iloc[0] < 1e-50
     assert new.obs["bioverse_description_coverage"].iloc[0] > 0.98
     assert np.isnan(new.obs["bioverse_description_evalue"].iloc[1])
+
+
+def test_matches_vote_on_columns_and_kmers_where_there_are_none() -> None:
+    relatives = [MOUSE, HUMAN[:130], HUMAN[10:], UBIQUITIN[::-1], UBIQUITIN[::-1][:60]]
+    known = sb.pp.proteins(
+        pd.DataFrame({
+            "sequence": relatives,
+            "text": ["", "Carries oxygen.", "Carries oxygen.", "Nonsense.", "Nonsense."],
+            "ec": ["1.2.3.4; 5.6.7.8", "1.2.3.4", "9.9.9.9", "7.1.1.1", "7.1.1.2"],
+            "go": ["oxygen transport|haem binding", "", "", "none", "none"],
+        })
+    )  # fmt: skip
+    new = ad.AnnData(obs=pd.DataFrame({"sequence": [HUMAN, UBIQUITIN, ""]}, index=["alpha", "ubiquitin", "empty"]))
+    sb.tl.describe(new, modality="protein", reference=known, vote=["ec", "go"])
+    said = new.obs.filter(like="bioverse_description_")
+    assert said["bioverse_description_ec"].iloc[0] == "1.2.3.4"
+    assert 0.5 < said["bioverse_description_ec_share"].iloc[0] < 1
+    assert said["bioverse_description_go"].iloc[0] == "oxygen transport; haem binding"
+    assert said["bioverse_description_go_share"].iloc[0] == 1
+    # No match: nothing is told, and k-mers, for which a sequence backwards is much the same, count less than a match.
+    assert new.obs["bioverse_description"].tolist()[1:] == ["Nothing known is similar.", ""]
+    assert 0 < said["bioverse_description_ec_share"].iloc[1] <= BESIDE
+    assert np.isnan(said["bioverse_description_ec_share"].iloc[2])
+    assert said["bioverse_description_ec"].iloc[2] == ""
+    with pytest.raises(MissingKeyError, match="kegg"):
+        sb.tl.describe(new, modality="protein", reference=known, vote=["kegg"])
 
 
 @pytest.mark.parametrize("choose", ["combined", "consensus", "aligned"])

@@ -7,7 +7,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from tqdm.auto import tqdm
 
+from .._settings import settings
 from ..knowledge.captions import Caption, read_caption, with_article
 from .descriptions import agreed, word_pairs
 from .relatives import ACID, BASE, MIRROR, TAUTOMER, NamedMolecules, Relatives
@@ -180,7 +182,9 @@ def compose_rows(
     """
     composer = CaptionComposer(texts, known, names)
     said, place = [""] * len(near.rows), np.zeros(len(near.rows), dtype=np.int64)
-    for row, (others, similarity) in enumerate(zip(near.rows, near.similarity, strict=True)):
+    pairs = zip(near.rows, near.similarity, strict=True)
+    bar = tqdm(pairs, total=len(said), desc="describe", unit="molecule", disable=not settings.progress)
+    for row, (others, similarity) in enumerate(bar):
         if others[0] >= 0:
             said[row], place[row] = composer.compose(molecules[row], others, similarity)
     return said, place

@@ -13,6 +13,7 @@ from .._settings import settings
 from ..pp._sequences import clean_sequence
 from ..pp._text_column import cell_text
 from .neighbours import Neighbours
+from .vote import vote_weights
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 # Expected number of matches this good by chance among the whole reference, above which one is no match; as in HMMER.
 MOST_EXPECTED = 0.01
+# Matches kept of each protein, so that some of them have what a vote is about.
+MOST_KEPT = 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +49,28 @@ class Homologues:
     coverage: NDArray[np.float32]
     bits: NDArray[np.float32]
 
+    def among(self, held: NDArray[np.bool_], k: int) -> Homologues:
+        """Keep the first `k` matches of each protein that are of some rows, bool (m,), alone."""
+        return self._kept(np.append(held, False)[self.near.rows], k)
+
+    def within(self, expected: float) -> Homologues:
+        """Keep matches with at most this expectation."""
+        return self._kept(self.evalue <= expected, self.evalue.shape[1])
+
+    def _kept(self, kept: NDArray[np.bool_], k: int) -> Homologues:
+        order = np.argsort(~kept, axis=1, kind="stable")[:, :k]
+        here = np.take_along_axis(kept, order, axis=1)
+
+        def cut(values: NDArray[Any], missing: float) -> NDArray[Any]:
+            return np.where(here, np.take_along_axis(values, order, axis=1), values.dtype.type(missing))
+
+        near = Neighbours(cut(self.near.rows, -1), cut(self.near.similarity, np.nan))
+        return Homologues(near, *(cut(one, np.nan) for one in (self.evalue, self.coverage, self.bits)))
+
+    def weights(self) -> NDArray[np.float64]:
+        """Weight of each match in a vote, (n, k): a power of its score beside the best one's; rows sum to 1 or 0."""
+        return vote_weights(self.bits / self.bits[:, :1], floor=0)
+
 
 def can_search() -> bool:
     """Whether the package that searches is installed."""
@@ -58,8 +83,9 @@ def sequences_of(adata: AnnData, column: str) -> list[str]:
 
 
 def search(
-    queries: Sequence[str], pool: Sequence[str], k: int, *, among: NDArray[np.bool_], threads: int = 1
-) -> Homologues:
+    queries: Sequence[str], pool: Sequence[str], k: int, *, among: NDArray[np.bool_],
+    expected: float = MOST_EXPECTED, threads: int = 1,
+) -> Homologues:  # fmt: skip
     """Search each sequence among known ones with phmmer (Eddy 2011, doi:10.1371/journal.pcbi.1002195; HMMER 3.4).
 
     Parameters
@@ -70,6 +96,8 @@ def search(
         At most so many matches of each.
     among
         bool (m,): rows of the pool that may be matches.
+    expected
+        Largest expectation of a match.
     threads
         Processor threads.
     """
@@ -89,7 +117,7 @@ def search(
     evalue, coverage, bits = (np.full(shape, np.nan, dtype=kind) for kind in (np.float64, np.float32, np.float32))
     known = block(pool, [i for i in np.flatnonzero(among).tolist() if pool[i]])
     asked = sorted(first.values())
-    found = pyhmmer.hmmer.phmmer(block(queries, asked), known, cpus=threads, E=MOST_EXPECTED)
+    found = pyhmmer.hmmer.phmmer(block(queries, asked), known, cpus=threads, E=expected)
     bar = tqdm(found, total=len(asked), desc="search (phmmer)", unit="protein", disable=not settings.progress)
     for at, hits in zip(asked, bar, strict=True):
         length = len(queries[at])

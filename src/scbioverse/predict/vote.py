@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,9 @@ FLOOR = 0.45
 POWER = 4.0
 # Similarity by which a neighbour counts e times as much, where one of them is chosen.
 SOFTNESS = 0.08
+# Share of the neighbours' weight that an item of a column needs to be said.
+MOST_SAY = 0.5
+_BETWEEN = re.compile(r"\s*[;|]\s*")
 
 
 def vote_weights(similarity: NDArray[np.floating], *, floor: float = FLOOR) -> NDArray[np.float64]:
@@ -58,3 +62,36 @@ def said_by(items: Sequence[Sequence[str]], weights: NDArray[np.floating]) -> di
         for one in dict.fromkeys(some):
             found[one] += float(weight)
     return {one: part / total for one, part in sorted(found.items(), key=lambda pair: -pair[1])} if total > 0 else {}
+
+
+def items_of(text: str) -> list[str]:
+    """Items of a cell of a table, parted by ";" or "|", each once: classes of an enzyme, GO terms, roles."""
+    return list(dict.fromkeys(one for one in _BETWEEN.split(text.strip()) if one))
+
+
+def voted(
+    items: Sequence[Sequence[str]], rows: NDArray[np.integer], weights: NDArray[np.floating]
+) -> tuple[list[list[str]], NDArray[np.float32]]:
+    """Items that most of the weight of each row's neighbours says, the most said first.
+
+    Parameters
+    ----------
+    items
+        Items of each known row.
+    rows, weights
+        (n, k), neighbours, -1 for none, and their weights, which sum to 1 or, where less is known by them, to less.
+
+    Returns
+    -------
+    Items of each row, and the share of the item that is said most, float32 (n,), NaN where nobody says any.
+    """
+    said: list[list[str]] = []
+    most = np.full(len(rows), np.nan, dtype=np.float32)
+    for at, (some, weight) in enumerate(zip(rows.tolist(), weights, strict=True)):
+        sure = float(weight.sum())
+        held = {
+            one: part * sure for one, part in said_by([items[at] if at >= 0 else () for at in some], weight).items()
+        }
+        said.append([one for one, share in held.items() if share >= MOST_SAY])
+        most[at] = next(iter(held.values()), np.nan)
+    return said, most

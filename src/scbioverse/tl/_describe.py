@@ -14,6 +14,7 @@ from ..predict.embedding import represent_rows
 from ..predict.from_reference import from_reference
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from anndata import AnnData
@@ -35,6 +36,7 @@ def describe(
     choose: Choose = "combined",
     n_neighbors: int = 10,
     min_similarity: float | None = None,
+    vote: Sequence[str] = (),
     use_rep: str | None = None,
     metric: Metric = "cosine",
     question: str | None = None,
@@ -74,6 +76,9 @@ def describe(
     min_similarity
         Rows whose nearest neighbour is less similar are told nothing. If not given, 0.45 for molecules: below it fewer
         than one in four roles and classes of the nearest hold.
+    vote
+        Columns of `reference.obs` on which the neighbours that have them vote, such as `["ec", "go"]`: items parted by
+        ";" or "|" that more than half of the weight says.
     use_rep, metric
         Representation in `obsm` of both to find neighbours by; `"cosine"` or `"tanimoto"`. If not given: the encoder,
         standardised by the reference, and for molecules their Morgan fingerprints, which count twice as much.
@@ -91,7 +96,9 @@ def describe(
     rows without an embedding; `obs["bioverse_description_score"]`, float32: mean log-probability of a written token in
     nats (NaN with `question`), or similarity of the row a text was taken from, whose name is in
     `obs["bioverse_description_source"]`; of homologues their identity, 0 to 1, with `"..._evalue"` and
-    `"..._coverage"` (share of the sequence that the match covers); and `uns["bioverse"]["describe"]`.
+    `"..._coverage"` (share of the sequence that the match covers); for each column of `vote`, as `"ec"`,
+    `obs["bioverse_description_ec"]` and `"..._ec_share"`, what the first item has of the weight; and
+    `uns["bioverse"]["describe"]`.
 
     Raises
     ------
@@ -115,6 +122,10 @@ def describe(
     _check_options(choose, n_neighbors, beams, max_new_tokens, batch_size)
     if reference is None and use_rep is not None:
         raise InputError("use_rep finds neighbours in a reference: pass reference=, or leave use_rep out.")
+    if reference is None and len(vote):
+        raise InputError("rows of a reference vote: pass reference=, or leave vote out.")
+    if isinstance(vote, str):
+        raise InputError(f"vote takes a list of columns: pass [{vote!r}].")
     if reference is not None and question is not None:
         raise InputError("question is for texts that the language model writes: leave it out, or reference.")
     slots = Slots(key_added)
@@ -135,7 +146,7 @@ def describe(
     else:
         told = from_reference(
             adata, reference, loaded, choose=choose, n_neighbors=n_neighbors, text_key=text_key, use_rep=use_rep,
-            metric=metric, min_similarity=min_similarity, **where,
+            metric=metric, min_similarity=min_similarity, vote=list(vote), **where,
         )  # fmt: skip
         embedded = told.embedded
         columns = {
@@ -147,6 +158,7 @@ def describe(
         }
         fields |= {"method": "reference", "choose": choose, "n_neighbors": told.k, "use_rep": use_rep, "metric": metric}
         fields |= {"text_key": text_key, "n_reference": reference.n_obs, "min_similarity": min_similarity}
+        fields |= {"vote": list(vote)} if len(vote) else {}
         fields["n_texts"] = sum(map(bool, reference_texts(reference, text_key)))
     target = own_copy(adata) if copy else adata
     record = {"model": loaded.name, "fingerprint": loaded.fingerprint(), **fields, "seed": as_seed(rng)}
