@@ -73,12 +73,9 @@ def describe(
         of the neighbour's; roles and classes by vote; conjugates, enantiomer and tautomer by structure, from
         `reference.obs["name"]`. Other texts: as `"nearest"`, the first one's. `"consensus"`: the text whose words agree
         best with those of all. `"aligned"`: the one nearest to the row in the space shared with text.
-    min_similarity
-        Rows whose nearest neighbour is less similar are told nothing. If not given, 0.45 for molecules: below it fewer
-        than one in four roles and classes of the nearest hold.
-    vote
-        Columns of `reference.obs` on which the neighbours that have them vote, such as `["ec", "go"]`: items parted by
-        ";" or "|" that more than half of the weight says.
+    min_similarity, vote
+        Rows whose nearest neighbour is less similar are told nothing: below 0.45, if not given, for molecules. Columns
+        of `reference.obs` on which the neighbours vote, as `["ec", "go"]`: items parted by ";" or "|" that half say.
     use_rep, metric
         Representation in `obsm` of both to find neighbours by; `"cosine"` or `"tanimoto"`. If not given: the encoder,
         standardised by the reference, and for molecules their Morgan fingerprints, which count twice as much.
@@ -96,9 +93,8 @@ def describe(
     rows without an embedding; `obs["bioverse_description_score"]`, float32: mean log-probability of a written token in
     nats (NaN with `question`), or similarity of the row a text was taken from, whose name is in
     `obs["bioverse_description_source"]`; of homologues their identity, 0 to 1, with `"..._evalue"` and
-    `"..._coverage"` (share of the sequence that the match covers); for each column of `vote`, as `"ec"`,
-    `obs["bioverse_description_ec"]` and `"..._ec_share"`, what the first item has of the weight; and
-    `uns["bioverse"]["describe"]`.
+    `"..._coverage"` (share of the sequence that the match covers); of a column voted on `"..._ec"` and `"..._ec_share"`,
+    what the first item has of the weight; and `uns["bioverse"]["describe"]`.
 
     Raises
     ------
