@@ -93,8 +93,8 @@ def describe(
     rows without an embedding; `obs["bioverse_description_score"]`, float32: mean log-probability of a written token in
     nats (NaN with `question`), or similarity of the row a text was taken from, whose name is in
     `obs["bioverse_description_source"]`; of homologues their identity, 0 to 1, with `"..._evalue"` and
-    `"..._coverage"` (share of the sequence that the match covers); of a column voted on `"..._ec"` and `"..._ec_share"`,
-    what the first item has of the weight; and `uns["bioverse"]["describe"]`.
+    `"..._coverage"` (share of the sequence that the match covers); of a column voted on `"..._ec"` and
+    `"..._ec_share"`, what the first item has of the weight; and `uns["bioverse"]["describe"]`.
 
     Raises
     ------
