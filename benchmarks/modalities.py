@@ -28,6 +28,11 @@ RESULTS = Path(__file__).parent / "results" / "modalities.json"
 PAGE = Path(__file__).parents[1] / "docs" / "modalities.md"
 PARTS = ("captions", "proteins", "together", "bulk")
 
+APART = {
+    "families": "of other families", "clusters": "of other clusters (half of the residues identical)",
+    "clusters30": "of other clusters (three in ten residues identical)",
+}  # fmt: skip
+
 
 def markdown(rows: dict[str, dict[str, float]], columns: list[str]) -> str:
     """Lay out measures as a table of Markdown."""
@@ -54,12 +59,13 @@ def tables(found: dict[str, Any]) -> dict[str, str]:
         made["floors"] = markdown(one["floors"], ["molecules", "holds"])
         made["retrieval"] = markdown(one["retrieval"], list(next(iter(one["retrieval"].values()))))
     for split, one in found.get("proteins", {}).items():
-        said = f"{one['n_asked']:,} enzymes, {one['n_known']:,} known ones"
+        said = f"{one['n_asked']:,} enzymes, {one['n_known']:,} known ones {APART[split]}"
         possible = f"the class of {one['class is known at all']:.3f} is a known one's"
         made[split] = f"{said}; {possible}.\n\n" + markdown(one["rows"], list(next(iter(one["rows"].values()))))
-        made[f"{split}_terms"] = f"{one['terms']['n']} enzymes with GO terms.\n\n" + markdown(
-            one["terms"]["rows"], list(next(iter(one["terms"]["rows"].values())))
-        )
+        if "terms" in one:
+            said = f"GO terms of the {one['terms']['n']} of these enzymes that have any"
+            rows = one["terms"]["rows"]
+            made[f"{split}_terms"] = f"{said}:\n\n" + markdown(rows, list(next(iter(rows.values()))))
     if "together" in found:
         made["together"] = markdown(found["together"]["rows"], ["auroc", "standard_error", "average_precision"])
         prompts = found["together"]["one prompt"]

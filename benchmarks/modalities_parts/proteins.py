@@ -103,6 +103,14 @@ def guessed(named: np.ndarray, rows: np.ndarray, weights: np.ndarray) -> list[st
     return called
 
 
+def classified(x: np.ndarray, y: np.ndarray, named: np.ndarray) -> list[str]:
+    """First digit of each protein by ridge regression on the k-mers of the known ones."""
+    digits = np.unique([ec[:1] for ec in named])
+    target = np.array([ec[:1] for ec in named])[:, None] == digits
+    weights = np.linalg.solve(y.T @ y + 1000 * np.eye(y.shape[1]), y.T @ (target - target.mean(axis=0)))
+    return digits[(x @ weights + target.mean(axis=0)).argmax(axis=1)].tolist()
+
+
 def terms(known: pd.DataFrame, asked: pd.DataFrame, hits: Homologues, seed: int) -> dict[str, Any]:
     """GO terms of those proteins asked about that have any: by vote, and those of the best match that has any."""
     of_known, right = (
@@ -139,7 +147,8 @@ def enzyme_classes(n: int, seed: int, splits: tuple[str, ...] = SPLITS) -> dict[
         hits = far.within(MOST_EXPECTED)
         x, y = (KmerEncoder().embed_texts(one).reshape(len(one), -1) for one in (mine, theirs))
         scale = 1 / np.maximum(y.std(axis=0), 0.05 * y.std(axis=0).mean())
-        near = nearest_rows([View((x - y.mean(axis=0)) * scale, (y - y.mean(axis=0)) * scale)], 10)
+        x, y = (x - y.mean(axis=0)) * scale, (y - y.mean(axis=0)) * scale
+        near = nearest_rows([View(x, y)], 10)
         kmers = guessed(named, near.rows, vote_weights(near.similarity, floor=0))
         voting, weak = (one.among(every, 10) for one in (hits, far))
         by_search, by_any = (guessed(named, one.near.rows, one.weights()) for one in (voting, weak))
@@ -148,6 +157,9 @@ def enzyme_classes(n: int, seed: int, splits: tuple[str, ...] = SPLITS) -> dict[
             "search (phmmer), vote": by_search,
             "search, k-mers where it finds nothing": [a or b for a, b in zip(by_search, kmers, strict=True)],
             "search to expectation 10, then k-mers": [a or b for a, b in zip(by_any, kmers, strict=True)],
+            "search, a classifier of k-mers where it finds nothing (first digit)": [
+                a or b for a, b in zip(by_search, classified(x, y, named), strict=True)
+            ],
             "k-mers alone": kmers,
             "commonest class": [known["ec"].value_counts().index[0]] * len(asked),
             "search, dealt to other proteins": [by_search[i] for i in dealt],
