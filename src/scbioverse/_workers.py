@@ -94,20 +94,10 @@ class Workers:
 
 
 def each_block(job: Callable[..., Any], cells: Any, rowwise: Any = None) -> Iterator[tuple[slice, Any]]:
-    """Call `job(first, block)` for every block of rows, here or where the workers are, and yield what comes back.
+    """Call `job(first, block)` for every block of rows of a `Cells`, here or where the workers are.
 
-    Parameters
-    ----------
-    job
-        Given the number of the first row, or that part of `rowwise`, and the rows as the storage has them.
-    cells
-        A :class:`scbioverse.io.Cells`.
-    rowwise
-        (n_obs, ...), of which each call gets its rows in place of their number.
-
-    Yields
-    ------
-    The rows, in order, and the result.
+    `first` is the number of the first row, or of `rowwise` (n_obs, ...) the part that belongs to the rows. Yields the
+    rows, in order, with the result.
     """
 
     def first(rows: slice) -> Any:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from numpy.typing import NDArray
 
+    from ..io import MatrixInfo
     from .claims import Measured
 
 # Say nothing about a cell's type, or have no name that a reader could look up.
@@ -61,7 +62,7 @@ class Grouped(ABC):
         """Return how many cells of each group express each column: (n_groups, n_columns)."""
 
     def statistics(self, genes: Sequence[str]) -> dict[str, NDArray[np.float64]]:
-        """Compare every group with all others, as :func:`.expression.group_statistics` does."""
+        """Compare every group with all others, as :func:`.expression.compare` does."""
         return compare(self.table(genes, np.arange(len(self.sizes)), len(self.sizes)))
 
     def measure(self, code: int, genes: Sequence[str], against: int | None = None) -> dict[str, Measured]:
@@ -82,16 +83,7 @@ class Grouped(ABC):
 
         By the difference of the fractions that express them, among genes with twice the expression inside and, where
         both sides have ten cells, a one-sided Mann-Whitney p below 0.01 / number of genes. Mitochondrial and ribosomal
-        genes, and those without a name of their own, say nothing about a type and are left out.
-
-        Parameters
-        ----------
-        code
-            The group.
-        n
-            Most genes returned.
-        without
-            Symbols to leave out.
+        genes, and those without a name of their own, say nothing about a type and are left out, as are those `without`.
         """
         n_in, n_out = int(self.sizes[code]), int(self.sizes.sum() - self.sizes[code])
         if not n_in or not n_out:
@@ -115,17 +107,7 @@ class Grouped(ABC):
 
 
 class InMemory(Grouped):
-    """Groups of cells whose values are at hand; ranks are exact.
-
-    Parameters
-    ----------
-    expression
-        The cells.
-    codes
-        int (n_cells,): group of each, -1 for none.
-    n_groups
-        Groups.
-    """
+    """Groups of cells whose values are at hand, `codes` (n_cells,) with -1 for none; ranks are exact."""
 
     def __init__(self, expression: Expression, codes: NDArray[np.integer], n_groups: int) -> None:
         self._expression, self._codes = expression, codes
@@ -160,30 +142,18 @@ class Sums(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Tally:
-    """Adds up one block, in any process.
-
-    Attributes
-    ----------
-    genes
-        bool (n_vars,): columns that are genes, of which a cell's total is taken.
-    binned
-        int64 (n_vars,): number of each column that is binned, -1 for the others.
-    n_groups
-        Groups.
-    fineness
-        2 to the power of this are the bins of an octave.
-    counts
-        Whether values are counts; else they are per 10,000 (or so many) as they are.
-    info
-        What is known of the matrix.
-    """
+    """Adds up one block, in any process."""
 
     genes: NDArray[np.bool_]
+    """(n_vars,) columns that are genes, of which a cell's total is taken."""
     binned: NDArray[np.int64]
+    """(n_vars,) number of each column that is binned, -1 for the others."""
     n_groups: int
     fineness: int
+    """2 to the power of this are the bins of an octave."""
     counts: bool
-    info: Any
+    """Whether values are counts; else they are per 10,000, or so many, as they are."""
+    info: MatrixInfo
 
     def __call__(self, codes: NDArray[np.integer], block: Any) -> Sums:
         """Add up rows whose groups are `codes` (n,), -1 for none."""
@@ -220,14 +190,7 @@ class OverBlocks(Grouped):
     others, both expressing the gene, meet in one bin: :attr:`auc_error` is the largest of these. Of other genes only
     whether a cell expresses them is ranked.
 
-    Parameters
-    ----------
-    cells
-        The cells.
-    codes
-        int (n_obs,): group of each cell, -1 for none.
-    n_groups
-        Groups.
+    `codes`, (n_obs,), are the groups of the cells, -1 for none.
     """
 
     def __init__(self, cells: Cells, codes: NDArray[np.integer], n_groups: int) -> None:
@@ -278,16 +241,8 @@ class OverBlocks(Grouped):
 def grouped(data: AnnData | Cells, codes: NDArray[np.integer], n_groups: int, **where: str | None) -> Grouped:
     """Return groups of cells: in memory up to 20,000 of them, else over all blocks.
 
-    Parameters
-    ----------
-    data
-        Counts or log-normalised values; not changed.
-    codes
-        int (n_obs,): group of each cell; -1 for cells to leave out.
-    n_groups
-        Groups.
-    **where
-        `layer` and `key`, as :meth:`scbioverse.io.Cells.of` has them.
+    `codes`, (n_obs,), are their groups, -1 for cells to leave out; `where` has `layer` and `key`, as
+    :meth:`scbioverse.io.Cells.of` takes them.
 
     Raises
     ------
