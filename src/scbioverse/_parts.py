@@ -45,19 +45,9 @@ _current: ContextVar[Parts | None] = ContextVar("parts", default=None)
 
 @dataclass
 class Parts:
-    """Where the parts of one run lie; can be sent to another process that sees the same disk.
-
-    Attributes
-    ----------
-    folder
-        Its folder.
-    found, written
-        Parts that were there, and parts that were added, by this process.
-    """
+    """Where the parts of one run lie; can be sent to another process that sees the same disk."""
 
     folder: Path
-    found: int = 0
-    written: int = 0
     _full: bool = field(default=False, repr=False)
 
     def get(self, key: str) -> dict[str, NDArray[Any]] | None:
@@ -73,7 +63,6 @@ class Parts:
             return None
         if noted != digest_of(arrays):
             return None
-        self.found += 1
         return arrays
 
     def put(self, key: str, arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -87,7 +76,6 @@ class Parts:
         try:
             fresh.write_bytes(save(held, metadata={_DIGEST: digest_of(held)}))
             fresh.replace(self.folder / (key + _END))
-            self.written += 1
         except OSError as error:
             self._full = True
             logger.warning("%s: the run goes on, but what it computes from now on is not kept", error)
@@ -118,16 +106,9 @@ def digest_of(*given: Any) -> str:
 
 @contextlib.contextmanager
 def kept(what: str, n: int, *given: Any) -> Iterator[Parts | None]:
-    """Keep the parts of a run until it ends well.
+    """Keep the parts of a run over `n` rows until it ends well; few rows are computed again as soon as read.
 
-    Parameters
-    ----------
-    what
-        What runs, for the log.
-    n
-        Its rows; where they are few, all is computed again as soon as it would be read.
-    given
-        What tells this run from others: model, options. It decides where parts are looked for, not whether they fit.
+    `given` tells this run from others, such as model and options: where parts are looked for, not whether they fit.
     """
     if n < LONG or current() is not None:
         yield current()

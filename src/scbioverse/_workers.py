@@ -30,13 +30,7 @@ class WorkersError(BioverseError):
 
 
 class Workers:
-    """The workers of a client.
-
-    Parameters
-    ----------
-    client
-        A `distributed.Client`.
-    """
+    """The workers of a `distributed.Client`."""
 
     def __init__(self, client: Any) -> None:
         self.client = client
@@ -44,17 +38,8 @@ class Workers:
     def each(self, job: Callable[..., Any], given: Iterable[tuple[Any, ...]]) -> Iterator[Any]:
         """Call `job(*one)` for each of `given` on some worker, and yield what comes back, in the order given.
 
-        Parameters
-        ----------
-        job
-            Sent to each worker once; the same function or object is called for all.
-        given
-            Arguments; those that are collections of dask are computed on the workers.
-
-        Raises
-        ------
-        WorkersError
-            A worker died too often over the same block, or the scheduler is gone.
+        The job is sent to each worker once; arguments that are collections of dask are computed there. A `WorkersError`
+        where a worker died too often over the same block, or the scheduler is gone.
         """
         from dask.base import is_dask_collection
 

@@ -30,15 +30,7 @@ _METADATA = frozenset({".zgroup", ".zattrs", ".zarray", "zarr.json"})
 
 @dataclass(frozen=True, eq=False)
 class Before:
-    """What there was before a verb ran.
-
-    Attributes
-    ----------
-    obs
-        Its columns.
-    obsm
-        Its tables.
-    """
+    """What there was before a verb ran."""
 
     obs: pd.DataFrame
     obsm: dict[str, Any]
@@ -50,21 +42,10 @@ class Before:
 
 
 def write_in_place(adata: AnnData, store: Path, before: Before) -> None:
-    """Put what a verb changed into the store that `adata` was opened from.
+    """Put what a verb changed into the store that `adata` was opened from; `before` is what it held then.
 
-    Parameters
-    ----------
-    adata
-        With the results.
-    store
-        The folder; locked by nobody: two commands that write to it at once are not told of each other.
-    before
-        What was there before.
-
-    Raises
-    ------
-    MismatchError
-        The store has other rows by now, or in another order.
+    Nobody locks the store: two commands that write to it at once are not told of each other. A `MismatchError` where it
+    has other rows by now, or in another order.
     """
     import zarr
     from anndata.io import read_elem, write_elem

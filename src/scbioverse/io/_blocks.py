@@ -30,22 +30,14 @@ def row_blocks(data: Any, size: int) -> Iterator[slice]:
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """What blocks of rows are read from.
-
-    Attributes
-    ----------
-    matrix
-        numpy, CSR, a backed data set or dask.
-    name
-        What to call it in messages.
-    rows, columns
-        Of a view in memory: which rows and columns of the matrix, which is its parent's; None for all.
-    """
+    """What blocks of rows are read from; `name` is for messages."""
 
     matrix: Any
+    """numpy, CSR, a backed data set or dask."""
     name: str = "the matrix"
     rows: NDArray[np.int64] | None = None
     columns: NDArray[np.int64] | None = None
+    """Of a view in memory: which rows and columns of the matrix, which is its parent's; None for all."""
 
     @classmethod
     def of(cls, adata: AnnData, layer: str | None) -> Source:
@@ -146,13 +138,7 @@ def take_columns(block: sp.csr_array, columns: NDArray[np.integer]) -> sp.csr_ar
 
 
 def readable_dtype(dtype: Any, name: str = "the matrix") -> np.dtype[Any]:
-    """Return the type that values are computed in: native byte order, 32 or 64 bits for fractions.
-
-    Raises
-    ------
-    InputError
-        The values are no real numbers.
-    """
+    """Return the type that values are computed in, native, fractions in 32 or 64 bits; an `InputError` for others."""
     found = np.dtype(dtype)
     if found.kind == "c":
         raise InputError(
@@ -183,20 +169,7 @@ def readable(matrix: Any, name: str = "the matrix") -> Any:
 
 
 def check_pointers(matrix: Any, name: str = "the matrix") -> None:
-    """Refuse a sparse matrix whose pointers do not fit its values.
-
-    Parameters
-    ----------
-    matrix
-        CSR or CSC, in memory or a backed data set; anything else is left alone.
-    name
-        What to call it.
-
-    Raises
-    ------
-    InputError
-        A pointer goes backwards or beyond the values, or there are more indices than values or fewer.
-    """
+    """Refuse CSR or CSC, in memory or backed, whose pointers go backwards or do not fit its values; else do nothing."""
     if getattr(matrix, "format", None) not in ("csr", "csc"):
         return
     line, n = ("row", matrix.shape[0]) if matrix.format == "csr" else ("column", matrix.shape[1])
@@ -224,13 +197,7 @@ def check_pointers(matrix: Any, name: str = "the matrix") -> None:
 
 
 def check_indices(matrix: Any, name: str = "the matrix") -> None:
-    """Refuse a CSR or CSC matrix with an index outside its shape.
-
-    Raises
-    ------
-    InputError
-        An index is negative or too large.
-    """
+    """Refuse a CSR or CSC matrix with an index outside its shape."""
     if matrix.format not in ("csr", "csc") or matrix.indices.size == 0:
         return
     line, n = ("column", matrix.shape[1]) if matrix.format == "csr" else ("row", matrix.shape[0])

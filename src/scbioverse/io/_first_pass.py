@@ -30,15 +30,7 @@ _ROWS = 50
 
 @dataclass(frozen=True)
 class Hints:
-    """What messages call a matrix, and where they send the reader.
-
-    Attributes
-    ----------
-    name
-        What to call the matrix.
-    where_unscaled_are, where_values_are
-        Sentences: where unscaled values may be, and where values may be when the matrix has none.
-    """
+    """What messages call a matrix, and sentences: where unscaled values may be, and values where it has none."""
 
     name: str
     where_unscaled_are: str
@@ -66,18 +58,8 @@ def say_better_source(
 ) -> None:
     """Log one line where another matrix holds clearly more of the genes, or counts where the scale of `X` was assumed.
 
-    Parameters
-    ----------
-    adata
-        The data; not changed.
-    vocabulary
-        Genes that are looked for.
-    key
-        Column of `var` with gene names.
-    n_found
-        How many of them `X` has.
-    assumed
-        Whether the scale of `X` could not be told from its values.
+    `n_found` is how many of them `X` has, `key` the column of `var` with gene names; `assumed`: the scale of `X` could
+    not be told from its values.
     """
     n_raw = 0 if adata.raw is None else _n_matched(adata, vocabulary, key)
     if n_raw > _CLEARLY_MORE * n_found and _holds(adata, "raw", counts=False):
@@ -113,13 +95,7 @@ _VALUES = 1_000_000
 
 
 class MatrixDigest:
-    """Takes a matrix in, blocks of rows in their order, and gives its digest.
-
-    Parameters
-    ----------
-    names
-        (n_columns,) names of the columns.
-    """
+    """Takes a matrix in, blocks of rows in their order, and gives its digest; `names` are those of the columns."""
 
     def __init__(self, names: Sequence[str]) -> None:
         self.weights = _weights(names)
@@ -244,42 +220,22 @@ class MatrixInfo:
 
 @dataclass(frozen=True, eq=False)
 class Look:
-    """What one block of rows shows.
-
-    Attributes
-    ----------
-    sketches
-        uint64 (n,), one a row; see :func:`sketch`.
-    n_expressing
-        int64 (n_vars,): cells with a value above 0 in each column.
-    largest
-        Largest value.
-    moments
-        Sums of each gene, where some values are fractions.
-    sample
-        Rows by which the scale is judged.
-    """
+    """What one block of rows shows."""
 
     sketches: NDArray[np.uint64]
+    """(n,) one a row; see :func:`sketch`."""
     n_expressing: NDArray[np.int64]
+    """(n_vars,) cells with a value above 0 in each column."""
     largest: float
     moments: GeneMoments | None
+    """Sums of each gene, where some values are fractions."""
     sample: sp.csr_array
+    """Rows by which the scale is judged."""
 
 
 @dataclass(frozen=True, eq=False)
 class Looker:
-    """Looks at blocks of one matrix, here or in another process.
-
-    Attributes
-    ----------
-    n_obs
-        Rows of the matrix.
-    weights
-        uint64 (n_vars,), of :class:`MatrixDigest`.
-    hints
-        What messages call the matrix.
-    """
+    """Looks at blocks of a matrix of `n_obs` rows, here or in another process; `weights` are a `MatrixDigest`'s."""
 
     n_obs: int
     weights: NDArray[np.uint64]
@@ -304,19 +260,7 @@ class Looker:
 class FirstPass:
     """Checks that a matrix is an expression matrix, finds its scale, and counts what each gene's columns hold.
 
-    Parameters
-    ----------
-    shape
-        Cells and genes.
-    names
-        Names of the genes.
-    hints
-        What messages call the matrix, and where they send the reader.
-
-    Attributes
-    ----------
-    look
-        What looks at a block.
+    `look` is what looks at a block; :meth:`add` takes in what it says.
     """
 
     def __init__(self, shape: tuple[int, int], names: Sequence[str], hints: Hints) -> None:

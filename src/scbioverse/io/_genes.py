@@ -111,10 +111,7 @@ class GeneMatch:
     def settle(self, n_expressing: NDArray[np.integer]) -> GeneMatch:
         """Give each gene with several columns the one that :func:`scbioverse.knowledge.gene_columns.pick` picks.
 
-        Parameters
-        ----------
-        n_expressing
-            (n_input,): cells with a value above 0 in each column.
+        `n_expressing`, (n_input,), is how many cells have a value above 0 in each column.
         """
         if not self.rivals:
             return self
@@ -254,21 +251,14 @@ def _refuse_duplicates(names: Sequence[str]) -> None:
 
 @dataclass(frozen=True)
 class Readable:
-    """How many names are those of human genes.
-
-    Attributes
-    ----------
-    n_names
-        Names looked at: not the empty ones, nor stretches of chromosomes.
-    n_known
-        How many name a human gene, a clone, locus or id without a symbol included.
-    unknown
-        The others, in order.
-    """
+    """How many names are those of human genes."""
 
     n_names: int
+    """Names looked at: not the empty ones, nor stretches of chromosomes."""
     n_known: int
+    """How many name a human gene, a clone, locus or id without a symbol included."""
     unknown: tuple[str, ...]
+    """The others, in order."""
 
 
 @lru_cache(maxsize=8)
@@ -302,15 +292,9 @@ class Judgement(NamedTuple):
 
 
 def judge_names(names: Sequence[str], *, n_found: int, n_vocabulary: int) -> Judgement:
-    """Judge whether enough of the names are read.
+    """Judge whether enough of the names are read: `n_found` are genes of a vocabulary of `n_vocabulary`.
 
-    Parameters
-    ----------
-    names
-        Gene names of the data set.
-    n_found, n_vocabulary
-        Genes of the vocabulary among them, and all of them. Where half of a vocabulary is there, what lies beside it
-        is no reason to refuse.
+    Where half of a vocabulary is there, what lies beside it is no reason to refuse.
     """
     found = readable_names(tuple(names))
     # A vocabulary may have names of its own, which no table of human genes knows.

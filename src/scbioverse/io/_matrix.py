@@ -18,17 +18,7 @@ if TYPE_CHECKING:
 def matrix_of(adata: AnnData, layer: str | None = None) -> Any:
     """Return the matrix that `layer` names, without reading it; of a view in memory it would be a copy of its part.
 
-    Parameters
-    ----------
-    adata
-        The data.
-    layer
-        Name of a layer; `X` if not given; `adata.raw.X` for `"raw"` unless a layer has that name.
-
-    Raises
-    ------
-    MissingKeyError
-        No such matrix.
+    `X` if None; `adata.raw.X` for `"raw"` unless a layer has that name; a `MissingKeyError` where there is none.
     """
     check_one_name("layer", layer)
     if layer in adata.layers and layer is not None:
@@ -85,25 +75,9 @@ def var_of(adata: AnnData, layer: str | None = None) -> pd.DataFrame:
 
 
 def gene_names(adata: AnnData, *, key: str | None = None, layer: str | None = None) -> list[str]:
-    """Return the gene names of the matrix of `layer`.
+    """Return the names of the columns of the matrix of `layer`, without spaces around them; `""` for NaN and None.
 
-    Parameters
-    ----------
-    adata
-        The data.
-    key
-        Column of `var`; its index if not given.
-    layer
-        Layer that the names are for.
-
-    Returns
-    -------
-    Names, one a column of the matrix, without spaces around them; `""` where there is none (NaN, None).
-
-    Raises
-    ------
-    MissingKeyError
-        No such column.
+    `key` is a column of `var`, its index if None; a `MissingKeyError` where there is none.
     """
     check_one_name("layer", layer)
     check_one_name("key", key)

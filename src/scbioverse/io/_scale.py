@@ -52,24 +52,14 @@ BASES: tuple[float, ...] = (math.e, 2.0, 10.0)
 
 @dataclass(frozen=True)
 class ScaleGuess:
-    """What the values are, and why that is believed.
-
-    Attributes
-    ----------
-    scale
-        `"counts"` for linear values (raw, fractional or normalised), `"log"` for log(1 + value), `"root"` for square
-        roots, which nothing here reads.
-    log_base
-        Base of the logarithm; None for linear values.
-    target_sum
-        Sum of every cell on the linear scale, where it is the same for all; else None.
-    evidence
-        The reason, in words.
-    """
+    """What the values are, and why that is believed, in words."""
 
     scale: Scale | Literal["root"]
+    """`"counts"` for linear values, `"log"` for log(1 + value), `"root"` for square roots, which nothing here reads."""
     log_base: float | None
+    """Base of the logarithm; None for linear values."""
     target_sum: float | None
+    """Sum of every cell on the linear scale, where it is the same for all; else None."""
     evidence: str
 
 
@@ -83,17 +73,7 @@ def whole_multiples(sample: sp.csr_array, base: float | None) -> tuple[float, in
 
     Counts divided by one size factor a cell, whatever it is, are whole multiples of one unit, and the unit is seen
     wherever a gene has one count. Under a wrong base the multiples fall apart. The test needs no full gene panel.
-
-    Parameters
-    ----------
-    sample
-        Some cells, CSR (n, m) with positive values stored.
-    base
-        Base to try; None for linear.
-
-    Returns
-    -------
-    The share, 0 to 1, and the number of values it is taken over (those of 1.3 to 12 units).
+    Returned with the share, 0 to 1, is the number of values that it is taken over (those of 1.3 to 12 units).
     """
     linear = to_linear(sample.data.astype(np.float64), base)
     sizes = np.diff(sample.indptr)
@@ -127,16 +107,8 @@ def guess_scale(sample: sp.csr_array, *, largest: float, integer: bool) -> Scale
     that only the right one restores: values that are whole multiples of one unit a cell (any panel), or equal sums
     (full panels). The spread of sums alone does not order the bases on a subset of genes, since a smaller base
     shrinks every spread; so without either sign the natural logarithm is assumed, as scanpy and Seurat write it,
-    unless base 2 is clearly better.
-
-    Parameters
-    ----------
-    sample
-        Some cells, CSR; zeros are dropped.
-    largest
-        Largest value of the whole matrix.
-    integer
-        Whether all values of the whole matrix are whole numbers.
+    unless base 2 is clearly better. `sample` are some cells; `largest` and `integer` (whole numbers only) are of the
+    whole matrix.
     """
     sample = sp.csr_array(sample)
     if (sample.data == 0).any():
@@ -171,16 +143,8 @@ def guess_scale(sample: sp.csr_array, *, largest: float, integer: bool) -> Scale
 def _square_roots(sample: sp.csr_array, share: float, n_values: int, spread: float) -> str:
     """Say what is wrong where values are square roots, or cells are scaled to one length; empty if they are not.
 
-    Parameters
-    ----------
-    sample
-        Some cells, CSR with positive values stored.
-    share, n_values, spread
-        Whole multiples and spread of sums under the scale, of those that can be read, that has most of the first.
-
-    Returns
-    -------
-    A sentence and the way out, to follow the name of the matrix.
+    `share`, `n_values` and `spread` are whole multiples and spread of sums under the readable scale that has most of
+    the first.
     """
     squared = sp.csr_array((np.square(sample.data, dtype=np.float64), sample.indices, sample.indptr), sample.shape)
     found, n_found = whole_multiples(squared, None)
@@ -208,11 +172,6 @@ def shifted_zeros(sample: sp.csr_array) -> float:
 
     Ranks, log(x + c) with c other than 1, and Freeman and Tukey's roots leave no zero, and the value of what was not
     detected is the smallest of a cell and a frequent one. Smoothed and imputed values have no such tie.
-
-    Parameters
-    ----------
-    sample
-        Some cells, CSR (n, m) with positive values stored.
     """
     n, m = sample.shape
     full = np.diff(sample.indptr) == m
@@ -230,13 +189,7 @@ def _equal_sum(sample: sp.csr_array, base: float | None) -> float | None:
 
 
 class GeneMoments:
-    """Sums over the cells of each gene, gathered block by block.
-
-    Parameters
-    ----------
-    n_genes
-        Columns.
-    """
+    """Sums over the cells of each gene, gathered block by block."""
 
     def __init__(self, n_genes: int) -> None:
         self.n_cells = 0

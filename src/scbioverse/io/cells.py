@@ -48,24 +48,16 @@ _KEPT_CELLS, _KEPT_VALUES = SAMPLE_CELLS, 60_000_000
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """The cells that claims about genes are tested on.
-
-    Attributes
-    ----------
-    rows
-        int64 (k,): their positions, increasing.
-    values
-        CSR (k, m): values as the data hold them.
-    symbols
-        (m,): approved symbol of each column.
-    columns
-        Column of the data's matrix by symbol.
-    """
+    """The cells that claims about genes are tested on."""
 
     rows: NDArray[np.int64]
+    """(k,) their positions, increasing."""
     values: sp.csr_array
+    """(k, m) values as the data hold them."""
     symbols: list[str]
+    """(m,) approved symbol of each column."""
     columns: dict[str, int]
+    """Column of the data's matrix by symbol."""
 
 
 @runtime_checkable
@@ -119,13 +111,7 @@ class Cells:
 
     @classmethod
     def of(cls, data: AnnData | Cells, layer: str | None = None, key: str | None = None) -> Cells:
-        """Return the cells of an AnnData, or of the part of a MuData that holds them; cells as they are.
-
-        Raises
-        ------
-        InputError
-            It is neither.
-        """
+        """Return the cells of an AnnData, or of the part of a MuData that holds them; cells as they are."""
         if isinstance(data, cls):
             return data
         found = anndata_of(data)
@@ -299,17 +285,9 @@ class Cells:
             raise InputError(f"{error} adata.var has names that match: pass key={columns[0]!r}.") from error
 
     def judge_names(self, n_found: int, n_vocabulary: int) -> None:
-        """Refuse names that are hardly those of human genes, and warn about names of which many are not.
+        """Refuse names of which less than a quarter are known human genes, and warn where many are not.
 
-        Parameters
-        ----------
-        n_found, n_vocabulary
-            Genes of the vocabulary among them, and all of them.
-
-        Raises
-        ------
-        InputError
-            Less than a quarter is known, and less than half of the vocabulary is there.
+        Of `n_vocabulary` genes `n_found` are among them: from half of these on nothing is refused.
         """
         judgement = judge_names(self.names, n_found=n_found, n_vocabulary=n_vocabulary)
         if judgement.refused:

@@ -12,18 +12,7 @@ if TYPE_CHECKING:
 
 
 def obs_column(adata: AnnData, name: Any, argument: str, *, advice: str = "") -> pd.Series:
-    """Return a column of `obs`.
-
-    Parameters
-    ----------
-    adata
-        The data.
-    name
-        What the user passed.
-    argument
-        As which argument.
-    advice
-        What to do where there is no such column.
+    """Return the column of `obs` that a user named as some argument; `advice` ends the error where there is none.
 
     Raises
     ------
@@ -50,20 +39,7 @@ def obs_column(adata: AnnData, name: Any, argument: str, *, advice: str = "") ->
 
 
 def as_categories(column: pd.Series, argument: str) -> pd.Series:
-    """Return a column as categories, without those that no row has.
-
-    Parameters
-    ----------
-    column
-        Of `obs`.
-    argument
-        As which argument it was named.
-
-    Raises
-    ------
-    InputError
-        It holds lists or other values that name nothing.
-    """
+    """Return a column as categories, without those that no row has; an `InputError` where values name nothing."""
     try:
         return column.astype("category").cat.remove_unused_categories()
     except TypeError as error:  # of values without a hash

@@ -16,13 +16,7 @@ _MOST = 64 * 2**20
 
 
 class DiskRows:
-    """float32 (n, m), zeros at first, in a temporary file without a name: gone with the process, however it ends.
-
-    Parameters
-    ----------
-    n, m
-        Shape.
-    """
+    """float32 (n, m), zeros at first, in a temporary file without a name: gone with the process, however it ends."""
 
     dtype, ndim = np.dtype(np.float32), 2
 

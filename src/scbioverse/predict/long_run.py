@@ -17,14 +17,7 @@ if TYPE_CHECKING:
 def long_run(what: str, cells: Cells, *given: Any) -> Iterator[None]:
     """Keep the parts of a run over many cells, and use the workers of dask where the cells lie behind it.
 
-    Parameters
-    ----------
-    what
-        Name of the verb.
-    cells
-        What it reads.
-    given
-        What tells this run from others, beside the cells: fingerprints, options.
+    `given` tells this run of a verb from others, beside the cells: fingerprints, options.
     """
     # Names of cells and genes find the run again; whether its parts fit is seen by their own digests.
     names = [cells.layer, cells.key, *map(str, cells.adata.obs_names[:100]), *map(str, cells.adata.var_names[:100])]
