@@ -232,14 +232,12 @@ def write_page() -> None:
     rate = (many["cells"] - few["cells"]) / (many["cpu_seconds"] - few["cpu_seconds"])
     fixed = max(0.0, few["cpu_seconds"] - few["cells"] / rate)
     size = many["results_mb"] / many["cells"]
-    # What the calling process does while others embed, a cell; all of it where that was not measured.
-    led = rows[rows["way"] == "2 workers"]
-    alone = (
-        1 / rate if led.empty else min(1 / rate, max(0.0, led.iloc[0]["cpu_seconds"] - fixed) / led.iloc[0]["cells"])
-    )
-    said = "not measured" if led.empty else f"{1e6 * alone:.0f} µs of them in the process that called"
+    # Seconds a cell that the calling process takes while others embed.
+    led = rows[rows["way"] == "2 workers"].to_dict("records")
+    alone = min(1 / rate, max(0.0, led[0]["cpu_seconds"] - fixed) / led[0]["cells"]) if led else 0.0
+    said = f"{1e6 * alone:.0f} µs of these stay in the process that called" if led else "what stays was not measured"
     lines += [
-        f"From the rows for zarr: {fixed:.0f} s whatever the size, then {rate:,.0f} cells a second of one core, which is "
+        f"From the rows for zarr: {fixed:.0f} s whatever the size, then {rate:,.0f} cells a second of one core, or "
         f"{1e6 / rate:.0f} µs a cell; with workers, {said}.",
         "",
     ]
