@@ -128,6 +128,7 @@ def one(way: str, n: int, folder: Path, options: dict[str, Any]) -> dict[str, fl
             pass
         return {"seconds": time.perf_counter() - start, "cpu_seconds": time.process_time() - used, "reads": read[0] / n}
     model = sb.models.load("bioverse-small")
+    _ = model.backbone  # the language model, which would come when it is first asked
     options = options | ({"method": "score", "rationale": None} if "score" in way else {})
     with workers(way):
         if "worker" in way:  # what comes once for all calls (start, model on each worker) is left out of both

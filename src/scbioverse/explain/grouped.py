@@ -157,25 +157,28 @@ class Tally:
 
     def __call__(self, codes: NDArray[np.integer], block: Any) -> Sums:
         """Add up rows whose groups are `codes` (n,), -1 for none."""
-        block = to_counts_like(csr_of(block), self.info)
-        values, n_vars, columns = block.data.astype(np.float64), block.shape[1], block.indices
+        block, codes = to_counts_like(csr_of(block), self.info), np.asarray(codes, dtype=np.int64)
+        if (codes < 0).any():
+            block, codes = block[codes >= 0], codes[codes >= 0]
+        if not block.data.all():
+            block = block.copy()
+            block.eliminate_zeros()
+        columns, n_vars, in_row = block.indices, block.shape[1], np.diff(block.indptr)
+        factor = np.full(len(codes), 1 / _UNIT)
         if self.counts:
-            totals = np.maximum(block @ self.genes.astype(np.float64), 1)
-            values *= np.repeat(DEPTH / totals, np.diff(block.indptr))
-        group = np.repeat(np.asarray(codes, dtype=np.int64), np.diff(block.indptr))
-        used = (group >= 0) & (values > 0) & self.genes[columns]
-        group, columns, values = group[used], columns[used], np.rint(values[used] / _UNIT) * _UNIT
-        at, size = group * n_vars + columns, self.n_groups * n_vars
-        shape = (self.n_groups, n_vars)
-        hits, sums = np.bincount(at, minlength=size), np.bincount(at, values, size).astype(np.float64)
-        number = self.binned[columns]
-        binned = number >= 0
-        n_bins = _OCTAVES << self.fineness
+            factor *= DEPTH / np.maximum(block @ self.genes.astype(np.float64), 1)
+        units = np.rint(block.data * np.repeat(factor, in_row))
+        at, shape = np.repeat(codes * n_vars, in_row) + columns, (self.n_groups, n_vars)
+        hits = np.bincount(at, minlength=self.n_groups * n_vars)
+        sums = _UNIT * np.bincount(at, units, self.n_groups * n_vars).astype(np.float64)
+        binned = np.flatnonzero(self.binned[columns] >= 0)
+        values, n_bins = (_UNIT * units[binned]).astype(np.float32), _OCTAVES << self.fineness
         # The leading bits of a number are its exponent and the first bits of its fraction: steps of a logarithm.
         shift = np.uint32(23 - self.fineness)
         lowest = np.float32(2.0**_LOW).view(np.uint32) >> shift
-        step = (values[binned].astype(np.float32).view(np.uint32) >> shift).astype(np.int64) - int(lowest)
-        place = (number[binned] * self.n_groups + group[binned]) * n_bins + np.clip(step, 0, n_bins - 1)
+        step = (values.view(np.uint32) >> shift).astype(np.int64) - int(lowest)
+        place = self.binned[columns[binned]] * self.n_groups + at[binned] // n_vars
+        place = place * n_bins + np.clip(step, 0, n_bins - 1)
         n_binned = int(self.binned.max(initial=-1)) + 1
         bins = np.bincount(place, minlength=n_binned * self.n_groups * n_bins)
         return Sums(hits.reshape(shape), sums.reshape(shape), bins.reshape(n_binned, self.n_groups, n_bins))
