@@ -225,7 +225,7 @@ def write_page() -> None:
     shown = rows.reindex(columns=[*head]).round(digits).astype(object)
     for name in ("peak_mb", "results_mb"):
         shown[name] = [one if pd.isna(one) else f"{one:.0f}" for one in shown[name]]
-    lines = [held["how"], "", *table([*head.values()], shown.where(shown.notna(), "").to_numpy()), ""]
+    lines = [held.get("how", ""), "", *table([*head.values()], shown.where(shown.notna(), "").to_numpy()), ""]
     if found := aims(held["rows"]):
         lines += [*table(["aim", "", "found", "reached"], found), ""]
     at = rows[rows["way"] == "zarr"].sort_values("cells")
