@@ -91,7 +91,7 @@ def simulated_problems(profiles: Profiles, stats: GeneStats, max_cells: int, see
         if len(candidates) < FEWEST_KINDS:
             continue
         config = SimulationConfig(cells_per_profile=int(np.clip(max_cells // len(rows), 3, 16)))
-        counts, profile = simulate(profiles.matrix[rows], config, np.random.default_rng(seed))
+        counts, profile = simulate(profiles.take(rows), config, np.random.default_rng(seed))
         panel = stats.panel(np.flatnonzero(profiles.panel[rows].all(axis=0)))
         found.append(Problem(source, "simulated", counts[:, panel.vocab], panel, list(candidates), kind[profile]))
     return found

@@ -12,7 +12,7 @@ Figures = dict[str, dict[str, dict[str, float]]]
 """By study and method."""
 
 LIMITS = [
-    "The cell encoder was trained from scratch on about twenty thousand real cells and about twenty thousand cells "
+    "The cell encoder was trained from scratch on about 20,000 real cells and about 27,000 cells "
     "simulated from published profiles. It saw thousands of cells, not the millions of a foundation model.",
     "Human only. Blood, pancreas and fetal cortex are backed by real cells, other tissues by simulated cells alone.",
     "Naive CD8 T cells and naive CD4 T cells differ by few transcripts; at droplet depth they are often confused.",
@@ -33,27 +33,32 @@ LICENCE = (
 )
 
 
-def describe(model: BioVerse, summary: dict[str, Any]) -> None:
-    """Fill the model's `training` and `metrics` for its card."""
+CELL_ROLES = ("cells", "unlabelled cells", "profiles")
+KEPT = ("seed", "seconds", "torch_threads", "encoder", "projector", "answers")
+"""What a card says of how the cell side was trained."""
+
+
+def data_rows(studies: list[str]) -> list[dict[str, str]]:
+    """Rows of the card's table of data that the cell side was trained on."""
     table = list_datasets()
     table = table.set_index("name") if "name" in table else table
-    rows = []
-    for role, names in (
-        ("cells", summary["studies"]),
-        ("unlabelled cells", UNLABELLED),
-        ("profiles", (*PROFILES, *LABEL_PROFILES)),
-    ):
-        for name in names:
-            info = table.loc[name]
-            rows.append({"name": name, "role": role, "licence": info["licence"], "citation": info["citation"]})
-    kept = ("seed", "seconds", "torch_threads", "encoder", "projector", "answers", "calibration")
+    names = zip(CELL_ROLES, (studies, UNLABELLED, (*PROFILES, *LABEL_PROFILES)), strict=True)
+    of_role = [(role, name, table.loc[name]) for role, some in names for name in some]
+    return [
+        {"name": name, "role": role, "licence": info["licence"], "citation": info["citation"]}
+        for role, name, info in of_role
+    ]
+
+
+def describe(model: BioVerse, summary: dict[str, Any]) -> None:
+    """Fill the model's `training` and `metrics` for its card."""
     model.config.training = {
         "summary": "Reads human cells: a compact cell encoder, a projector into SmolLM2-135M-Instruct, and a space "
         "shared with descriptions of cell types.",
-        "data": rows,
+        "data": data_rows(summary["studies"]),
         "limits": LIMITS,
         "command": f"python -m recipes.bioverse_small.make --seed {summary['seed']}",
-        **{key: summary[key] for key in kept},
+        **{key: summary[key] for key in (*KEPT, "calibration")},
     }
     model.config.training["licence"] = LICENCE
     model.config.metrics = study_tables(summary["figures"], summary.get("left_out_figures", {}))

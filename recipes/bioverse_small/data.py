@@ -39,20 +39,23 @@ UNLABELLED = ("pbmc_donorA_unlabelled",)
 # Gene values of these two are permuted within each label: only the mean over a label means anything.
 LABEL_PROFILES = ("gut_crohn_scp1884", "zheng68k_165")
 DEV_TESTS = ("pbmc3k", "pbmc_symphony_1200_1767g", "pancreas_wang_501_219g_log")
-PROFILES = (
-    "cell_profiles_adult",
-    "cell_profiles_fetal",
-    "cell_profiles_covid",
-    "hpa_blood",
-    "abis_sigmatrix_17",
-    "baron_pancreas_14",
-    "dmap_hematopoiesis_38",
-    "pbmc_bulk_sorted_14",
-    "profile_hcl_1393x5467",
-    "profile_spacet_pancancer_18",
-)
+# How much a profile counts among those of its term; 0 for not at all.
+PROFILES: dict[str, float] = {
+    "cell_profiles_adult": 1.0,
+    "cell_profiles_fetal": 1.0,
+    "cell_profiles_covid": 1.0,
+    "hpa_blood": 1.0,
+    "abis_sigmatrix_17": 1.0,
+    "baron_pancreas_14": 1.0,
+    "dmap_hematopoiesis_38": 1.0,
+    "pbmc_bulk_sorted_14": 1.0,
+    "profile_hcl_1393x5467": 0.3,
+    "profile_spacet_pancancer_18": 0.0,
+}
 # A bead-sorted "CD4+ T helper 2" or "helper T" gate is no more than a CD4 T cell transcriptome.
 COARSER = {"CL:0000546": "CL:0000624", "CL:0000912": "CL:0000624", "CL:0000794@facs": "CL:0000625"}
+# Profiles that measured so much of what the widest did say how genes share a cell's RNA.
+WIDE = 0.5
 DROP_PREFIX = ("MT-", "RPL", "RPS", "MTRNR", "HIST")
 DROP_GENES = frozenset({"MALAT1", "XIST", "NEAT1", "TSIX", "RPSA", "RPLP0", "RPLP1", "RPLP2"})
 
@@ -181,16 +184,25 @@ class Profiles:
         (p, G) bool.
     cl_ids, sources
         (p,) object.
+    weights
+        (p,) float, how much a profile counts among those of its term.
     """
 
     matrix: np.ndarray
     panel: np.ndarray
     cl_ids: np.ndarray
     sources: np.ndarray
+    weights: np.ndarray
 
-    def take(self, rows: np.ndarray) -> Profiles:
+    def take(self, rows: np.ndarray | slice) -> Profiles:
         """Return some profiles, by position or bool (p,)."""
-        return Profiles(self.matrix[rows], self.panel[rows], self.cl_ids[rows], self.sources[rows])
+        held = (self.matrix, self.panel, self.cl_ids, self.sources, self.weights)
+        return Profiles(*(one[rows] for one in held))
+
+    def mean(self) -> np.ndarray:
+        """Mean over the profiles of wide panels, (G,): small panels would raise the share of their genes."""
+        wide = self.panel.sum(1) >= WIDE * self.panel.sum(1).max()
+        return self.matrix[wide].mean(0)
 
 
 def load_profiles(genes: np.ndarray) -> Profiles:
@@ -227,7 +239,8 @@ def load_profiles(genes: np.ndarray) -> Profiles:
     for i in np.flatnonzero(squeezed):
         matrix[i, panel[i]] = _quantile_map(matrix[i, panel[i]], shape[-int(panel[i].sum()) :])
     matrix /= matrix.sum(1, keepdims=True)
-    return Profiles(matrix, panel, np.array(ids, object), np.array(sources, object))
+    weights = np.array([PROFILES.get(one.split(":")[0], 1.0) for one in sources])
+    return Profiles(matrix, panel, np.array(ids, object), np.array(sources, object), weights).take(weights > 0)
 
 
 def vocabulary(n_genes: int = 14000) -> np.ndarray:

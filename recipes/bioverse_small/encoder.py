@@ -33,13 +33,18 @@ class EncoderConfig:
     target_sum: float = 1e4
     simulated_share: float = 0.5
     batch_size: int = 192
-    steps: int = 1100
-    self_training_from: int = 450
+    steps: int = 1500
+    self_training_from: int = 600
     self_training_weight: float = 0.25
     lr: float = 1e-3
     weight_decay: float = 1e-2
+    term_power: float = 0.3
+    """By which power of the weights of its profiles a term counts: 0 for all terms alike."""
     augment: AugmentConfig = field(default_factory=AugmentConfig)
-    simulation: SimulationConfig = field(default_factory=SimulationConfig)
+    # Rougher than the cells that models are tested on.
+    simulation: SimulationConfig = field(
+        default_factory=lambda: SimulationConfig(cells_per_profile=16, max_ambient=0.2, depth_sd=0.9, local_ambient=0.5)
+    )
 
 
 @dataclass
@@ -80,11 +85,12 @@ def build_pool(
         term.append(ids)
         weight.append(share / share.sum() * real_share * STUDIES[study.name] / total)
     if profiles:
-        cells, origin = simulate(profiles.matrix, config.simulation, rng)
+        cells, origin = simulate(profiles, config.simulation, rng)
         unique, where = np.unique(np.packbits(profiles.panel, axis=1), axis=0, return_inverse=True)
         panels.extend(profiles.panel[np.flatnonzero(where == i)[0]] for i in range(len(unique)))
         ids = np.array([index[i] for i in profiles.cl_ids])[origin]
-        share = 1 / np.bincount(ids, minlength=len(terms))[ids]
+        held = np.bincount(ids, profiles.weights[origin], minlength=len(terms))
+        share = profiles.weights[origin] * held[ids] ** (config.term_power - 1)
         counts.append(cells)
         source.append(len(studies) + where.ravel()[origin])
         term.append(ids)
@@ -174,7 +180,7 @@ def train_encoder(
     rng = np.random.default_rng(seed)
     torch.manual_seed(seed)
     pool, terms = build_pool(studies, profiles, config, rng)
-    mean_profile = profiles.matrix.mean(0) if profiles else np.asarray(pool.counts.mean(0)).ravel()
+    mean_profile = profiles.mean() if profiles else np.asarray(pool.counts.mean(0)).ravel()
     stats = gene_stats(pool, genes, np.asarray(mean_profile, np.float32), config, rng)
     normaliser = Normaliser(stats)
     below = torch.tensor(within_matrix(terms))
@@ -201,10 +207,7 @@ def train_encoder(
             net.train()
         counts, panel, term = draw(pool, config.batch_size, config.augment, rng)
         target = torch.as_tensor(term)
-        # The first layer is nearly all the work; bfloat16 halves it and the noise is far below the augmentation's.
-        with torch.autocast("cpu", torch.bfloat16):
-            raw = net(normaliser(counts, panel))
-        embedding = F.normalize(raw.float(), dim=1)
+        embedding = F.normalize(net(normaliser(counts, panel)), dim=1)
         logits = embedding @ F.normalize(prototypes, dim=1).T * log_scale.exp() + prior
         loss = term_loss(logits, below[target], above[target])
         optimiser.zero_grad()

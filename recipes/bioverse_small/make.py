@@ -20,7 +20,16 @@ import torch
 from recipes.bioverse_small import data
 from recipes.bioverse_small.answers import AnswerConfig, train_answers
 from recipes.bioverse_small.calibration import CALIBRATORS, Answers, ask_weighers, fit
-from recipes.bioverse_small.card import LIMITS, Figures, describe, renew_figures
+from recipes.bioverse_small.card import (
+    CELL_ROLES,
+    KEPT,
+    LICENCE,
+    LIMITS,
+    Figures,
+    data_rows,
+    describe,
+    renew_figures,
+)
 from recipes.bioverse_small.encoder import EncoderConfig, TrainedEncoder, build_pool, train_encoder
 from recipes.bioverse_small.evaluate import evaluate
 from recipes.bioverse_small.profile_sets import without_sets
@@ -167,7 +176,9 @@ def add_answers(name: str, folder: Path, config: RecipeConfig, seed: int) -> Non
 
 
 def study_figures(
-    rehearsed: dict[str, tuple[BioVerse, TrainedEncoder]], answers: dict[str, Answers], seed: int
+    rehearsed: dict[str, tuple[BioVerse, TrainedEncoder]],
+    answers: dict[str, Answers],
+    seed: int,
 ) -> Figures:
     """Figures of the rehearsals on the studies they left out, each calibrated on studies other than the one at hand."""
     figures: Figures = {}
@@ -217,8 +228,8 @@ def recalibrate(
 ) -> dict[str, object]:
     """Fit temperatures and weights of a checkpoint again and measure it again; its weights stay as they are.
 
-    With `renew`, its cell projector is replaced first by that of the whole training, see
-    :func:`recipes.bioverse_small.renew.with_cells_of`; it then has no adapter, and is to be tuned. With `answers`, it
+    With `renew`, its cell encoder and projector are replaced first by those of the whole training, see
+    :func:`recipes.bioverse_small.renew.with_cells_of`; its adapter is to be tuned further. With `answers`, it
     gets that training's codes of answers, and nothing else is replaced.
 
     Raises
@@ -229,13 +240,14 @@ def recalibrate(
     config = config or RecipeConfig()
     model = load(target)
     full, trained = load_rehearsal(rehearsals / f"full-{seed}")
-    check_encoder(model, full)
     if renew:
         model = with_cells_of(model, full)
-        # What it took to make the rest, and the adapter that is gone, are no longer true of the whole.
-        kept = {key: value for key, value in model.config.training.items() if key not in ("seconds", "stage 2")}
-        new = {"projector": full.config.training["projector"], "projector_seconds": full.config.training["seconds"]}
-        model.config.training = kept | new
+        kept = model.config.training
+        cells = {key: full.config.training[key] for key in KEPT if key in full.config.training}
+        sequences = [row for row in kept["data"] if row["role"] not in CELL_ROLES]
+        rows = data_rows(full.config.training["studies"]) + sequences
+        model.config.training = kept | cells | {"data": rows, "licence": LICENCE}
+    check_encoder(model, full)
     name_prototypes(model, trained.terms)
     if answers:
         model = with_answers_of(model, full)
@@ -289,7 +301,7 @@ def main() -> None:
         help="train the codes of answers of a --fold anew, no more; or put the whole training's into the checkpoint",
     )
     parser.add_argument(
-        "--renew", action="store_true", help="take the whole training's cell projector, keep molecules and proteins"
+        "--renew", action="store_true", help="take the whole training's cell side, keep molecules and proteins"
     )
     parser.add_argument("--recalibrate", action="store_true", help="keep the weights, fit and measure again")
     args = parser.parse_args()

@@ -38,6 +38,6 @@ def simulated_study(profiles: Profiles, name: str, rng: np.random.Generator, *, 
     """Simulate about `cells` cells of a set, as many of each profile, labelled by Cell Ontology id."""
     rows = np.flatnonzero(set_names(profiles) == name)
     config = SimulationConfig(cells_per_profile=max(FEWEST, cells // max(1, rows.size)))
-    counts, origin = simulate(profiles.matrix[rows], config, rng)
+    counts, origin = simulate(profiles.take(rows), config, rng)
     labels = profiles.cl_ids[rows][origin]
     return Study(name, counts, profiles.panel[rows].any(axis=0), labels, labels)

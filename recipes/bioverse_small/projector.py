@@ -18,7 +18,7 @@ from recipes.bioverse_small.encoder import Normaliser, TrainedEncoder
 from scbioverse.knowledge.cards import general_texts, label_card
 from scbioverse.knowledge.ontology import load_ontology
 from scbioverse.llm.prompts import PromptTemplate
-from scbioverse.models import BioVerse
+from scbioverse.models import BioVerse, load
 from scbioverse.train import AutoregressiveTask, Batch, ContrastiveTask, fit
 
 logger = logging.getLogger("recipes.bioverse_small")
@@ -47,6 +47,9 @@ class ProjectorConfig:
     lr: float = 3e-3
     contrastive_steps: int = 1500
     contrastive_lr: float = 1e-3
+    space: str | None = "bioverse-small"
+    """Model whose space of texts is taken over, so that what it knows of molecules and proteins stays readable beside
+    new cells; None: one is fitted anew."""
     text_layer: int | None = None
     text_shrinkage: float = 0.5
     cuts: CutConfig = field(default_factory=CutConfig)
@@ -107,6 +110,26 @@ class SpaceTask(ContrastiveTask):
         return ((name, one) for name, one in super().named_parameters() if name.startswith("shared."))
 
 
+def train_space(model: BioVerse, sampler: CardSampler, cards: list[str], config: ProjectorConfig, seed: int) -> Any:
+    """Learn where the soft tokens lie among texts; returns the history."""
+    general, held = general_texts(), None if config.space is None else load(config.space)
+    if held is None or held.text_space is None or held.config.text_space is None:
+        rng = np.random.default_rng(seed)
+        others = rng.choice(sorted(set(load_ontology()) - set(sampler.nodes)), config.other_cards, replace=False)
+        model.fit_text_space(
+            [*cards, *(label_card(node, rng=rng) for node in others), *general],
+            layer=config.text_layer,
+            shrinkage=config.text_shrinkage,
+        )
+    else:
+        model.set_text_space(held.text_space, held.config.text_space)
+    space = SpaceTask(model, negatives=general)
+    space.prepare(cards)
+    history = fit(space, sampler, steps=config.contrastive_steps, lr=config.contrastive_lr, seed=seed + 1)
+    logger.info("contrastive recall %.3f", history["recall"].tail(50).mean())
+    return history
+
+
 def train_projector(
     model: BioVerse,
     embeddings: np.ndarray,
@@ -124,17 +147,7 @@ def train_projector(
     cards = sampler.describe(config.cards_per_term, rng)
     first = fit(CodesTask(model), sampler, steps=config.steps, lr=config.lr, seed=seed, every=every, callback=callback)
     logger.info("restricted loss %.3f", first["restricted"].tail(50).mean())
-    others = rng.choice(sorted(set(load_ontology()) - set(sampler.nodes)), config.other_cards, replace=False)
-    general = general_texts()
-    model.fit_text_space(
-        [*cards, *(label_card(node, rng=rng) for node in others), *general],
-        layer=config.text_layer,
-        shrinkage=config.text_shrinkage,
-    )
-    space = SpaceTask(model, negatives=general)
-    space.prepare(cards)
-    second = fit(space, sampler, steps=config.contrastive_steps, lr=config.contrastive_lr, seed=seed + 1)
-    logger.info("contrastive recall %.3f", second["recall"].tail(50).mean())
+    second = train_space(model, sampler, cards, config, seed)
     return pd.concat(
         [first.assign(stage="autoregressive"), second.assign(stage="contrastive")],
         ignore_index=True,

@@ -1,8 +1,7 @@
-"""Give a checkpoint another cell projector, or codes of answers, and leave the rest of it as it is."""
+"""Give a checkpoint another cell side, or codes of answers, and leave the rest of it as it is."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
@@ -66,24 +65,23 @@ def attention_of(model: BioVerse) -> dict[str, Tensor]:
 
 
 def with_cells_of(model: BioVerse, fresh: BioVerse) -> BioVerse:
-    """Put the cell projector of one training into a model that reads other modalities, too.
+    """Put cell encoder and projector of one training into a model that reads other modalities, too.
 
-    The adapter is dropped: it was tuned to read what the projector before said. What it wrote of other modalities, by
-    adapters of their own, stays.
+    The adapter stays, but was tuned to read what the projector before said: tune it further. What the model writes of
+    other modalities, by adapters of their own, stays.
 
     Parameters
     ----------
     model
         Reads cells and more.
     fresh
-        Reads cells, by the same encoder and in the same space of texts.
+        Reads cells, in the same space of texts.
 
     Raises
     ------
     MismatchError
-        Encoders, language models, templates or spaces of texts differ.
+        Language models, templates or spaces of texts differ.
     """
-    check_encoder(model, fresh)
     fresh = fresh.copy()
     if model.text_space is not None and fresh.text_space is not None:
         held, found = model.text_space.tensors(), fresh.text_space.tensors()
@@ -96,8 +94,10 @@ def with_cells_of(model: BioVerse, fresh: BioVerse) -> BioVerse:
     joined = fresh
     if others := [one for one in model.modalities if one != "cell"]:
         joined = join(fresh, only(rest, others))
-    new = model.copy()
-    new.config.encoders["cell"] = replace(joined.config.encoders["cell"])
-    new.modules = joined.modules
-    new.set_adapter(None)
-    return new
+    joined.set_adapter(model.adapter)
+    joined.config.adapter_scores = model.config.adapter_scores
+    joined.space.table = model.space.table
+    # What the card says of the rest stays.
+    joined.config.training, joined.config.metrics = rest.config.training, rest.config.metrics
+    joined.config.calibration = rest.config.calibration
+    return joined

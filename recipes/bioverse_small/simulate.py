@@ -7,9 +7,13 @@ A profile is the mean of a pure population. A simulated cell draws, in this orde
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import sparse
+
+if TYPE_CHECKING:
+    from recipes.bioverse_small.data import Profiles
 
 
 @dataclass(frozen=True)
@@ -22,28 +26,28 @@ class SimulationConfig:
     max_ambient: float = 0.10
     median_depth: float = 1800.0
     depth_sd: float = 0.6
+    local_ambient: float = 0.0
+    """Share of profiles whose cells lie in the RNA of their own set instead of that of the whole body."""
 
 
 def simulate(
-    matrix: np.ndarray, config: SimulationConfig, rng: np.random.Generator
+    profiles: Profiles, config: SimulationConfig, rng: np.random.Generator
 ) -> tuple[sparse.csr_matrix, np.ndarray]:
     """Draw cells from profiles.
-
-    Parameters
-    ----------
-    matrix
-        (p, G) float32, rows sum to 1.
 
     Returns
     -------
     counts
         (p * cells_per_profile, G) CSR float32 of integers.
     profile
-        (p * cells_per_profile,) int, row of `matrix` each cell came from.
+        (p * cells_per_profile,) int, the profile that each cell came from.
     """
-    ambient = matrix.mean(0)
+    matrix, everywhere = profiles.matrix, profiles.mean()
+    local = {one: matrix[profiles.sources == one].mean(0) for one in set(profiles.sources)}
     blocks = []
-    for row in matrix:
+    for row, source in zip(matrix, profiles.sources, strict=True):
+        here = config.local_ambient > 0 and rng.random() < config.local_ambient
+        ambient = local[source] if here else everywhere
         support = np.flatnonzero((row > 0) | (ambient > 1e-5))
         shape = (config.cells_per_profile, len(support))
         noise = np.exp(rng.normal(0, config.lognormal_sd, shape).astype(np.float32))

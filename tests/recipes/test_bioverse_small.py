@@ -65,7 +65,9 @@ def test_gates_split_only_clear_cells():
 def test_simulated_cells_are_counts_near_their_profile():
     rng = np.random.default_rng(0)
     profiles = rng.dirichlet(np.full(200, 0.3), 3).astype(np.float32)
-    counts, origin = simulate(profiles, SimulationConfig(cells_per_profile=60), rng)
+    names = np.array(["a", "a", "b"], object)
+    held = data.Profiles(profiles, np.ones((3, 200), bool), names, names, np.ones(3))
+    counts, origin = simulate(held, SimulationConfig(cells_per_profile=60), rng)
     assert counts.shape == (180, 200)
     assert (counts.data == np.round(counts.data)).all()
     for i in range(3):

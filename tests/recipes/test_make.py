@@ -27,7 +27,7 @@ from tests._precision import HALF
 TINY = make.RecipeConfig(
     encoder=EncoderConfig(steps=3, batch_size=32, hidden=32, dim=16),
     projector=projector.ProjectorConfig(
-        bank=400, steps=2, batch_size=4, contrastive_steps=3, cards_per_term=1, other_cards=20
+        bank=400, steps=2, batch_size=4, contrastive_steps=3, cards_per_term=1, other_cards=20, space=None
     ),
     answers=AnswerConfig(steps=2, batch_size=4),
     rehearsal_steps=1,
@@ -58,6 +58,7 @@ def test_without_takes_studies_types_and_all_that_lies_below_them():
         np.ones((2, 12), bool),
         np.array(["CL:0000236", "CL:0000623"], object),
         np.array(["a", "b"], object),
+        np.ones(2),
     )
     kept, held = make.without(studies, profiles, LeftOut(studies=("two",), types=("CL:0000236",)))
     assert [one.name for one in kept] == ["one"]
@@ -85,9 +86,7 @@ def sliver(monkeypatch, tiny_llm):
 
     @cache
     def some():
-        found = load_profiles(genes)
-        rows = slice(0, None, 20)
-        return data.Profiles(found.matrix[rows], found.panel[rows], found.cl_ids[rows], found.sources[rows])
+        return load_profiles(genes).take(slice(0, None, 20))
 
     @cache
     def few(name):
@@ -182,7 +181,7 @@ def _answers_anew(folder):
 
 
 def _renews(folder):
-    """A projector trained anew on the same encoder goes into the checkpoint, beside what else that reads."""
+    """A cell side trained anew goes into the checkpoint, beside what else that reads."""
     old = load(folder / "model")
     shelf = folder / "kept"
     other = dataclasses.replace(TINY, projector=dataclasses.replace(TINY.projector, steps=4))
@@ -202,5 +201,5 @@ def _renews(folder):
         mine, theirs = (one.modules[part]["molecule"].state_dict() for one in (new, both))
         assert all(torch.allclose(value, theirs[key], atol=HALF) for key, value in mine.items())
     stranger, _ = load_rehearsal(shelf / "kang-3")
-    with pytest.raises(MismatchError, match="fingerprint"):
+    with pytest.raises(MismatchError, match="text spaces"):
         with_cells_of(new, stranger)

@@ -26,7 +26,7 @@ def profiles() -> data.Profiles:
     matrix *= panel
     matrix /= matrix.sum(1, keepdims=True)
     names = np.array(["file:lung", "file:lung", "file:liver", "file:liver"], dtype=object)
-    return data.Profiles(matrix, panel, np.array([B, T, B, NK], dtype=object), names)
+    return data.Profiles(matrix, panel, np.array([B, T, B, NK], dtype=object), names, np.ones(4))
 
 
 def test_a_set_leaves_whole(profiles: data.Profiles) -> None:
