@@ -26,7 +26,7 @@ from recipes.bioverse_small.simulate import SimulationConfig, simulate
 from scbioverse import models
 from scbioverse.encoders._panel_share import GeneStats, Panel, panel_evidence
 from scbioverse.encoders.compact import CompactCellEncoder
-from scbioverse.knowledge.marker_weights import marker_weights
+from scbioverse.knowledge.markers import marker_weights
 
 RESULTS = Path(__file__).parent / "results" / "markers.json"
 # Fewer kinds than this make no problem.

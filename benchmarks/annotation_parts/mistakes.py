@@ -10,7 +10,7 @@ from benchmarks.annotation_parts.ours import Raw, pooled_answer
 from recipes.bioverse_small.calibration import Calibration
 from recipes.bioverse_small.data import Study
 from scbioverse.encoders._panel_share import GeneStats, panel_evidence
-from scbioverse.knowledge.marker_weights import marker_weights
+from scbioverse.knowledge.markers import marker_weights
 
 GENES = 4
 

@@ -15,7 +15,7 @@ from recipes.bioverse_small.profile_sets import simulated_study
 from recipes.bioverse_small.rehearsals import BODY_FOLD, FOLDS, SORTED, LeftOut, share_cells
 from scbioverse.encoders._panel_share import GeneStats, panel_evidence
 from scbioverse.knowledge.cards import label_card
-from scbioverse.knowledge.marker_weights import marker_weights
+from scbioverse.knowledge.markers import marker_weights
 from scbioverse.knowledge.spoken import answer_name
 from scbioverse.models import BioVerse
 from scbioverse.models.config import Calibration as Row

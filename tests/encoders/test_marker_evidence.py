@@ -16,7 +16,7 @@ from scbioverse.encoders._panel_share import marker_evidence
 from scbioverse.encoders.compact import panel_zscores
 from scbioverse.errors import InputError
 from scbioverse.io import Cells
-from scbioverse.knowledge.marker_weights import marker_weights
+from scbioverse.knowledge.markers import marker_weights
 from scbioverse.models import load
 from tests._precision import LOGS, SMALL_NET
 

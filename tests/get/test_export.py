@@ -19,7 +19,7 @@ import scbioverse as sb
 from scbioverse._slots import write_record
 from scbioverse.cli._app import app
 from scbioverse.errors import InputError, MissingKeyError
-from scbioverse.knowledge.gencode import gencode_genes
+from scbioverse.knowledge.genes import gencode_genes
 
 VALUES = {
     "assay_ontology_term_id": "EFO:0009899",

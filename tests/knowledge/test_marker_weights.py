@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from scbioverse.knowledge.marker_weights import marker_weights
-from scbioverse.knowledge.markers import load_markers
+from scbioverse.knowledge.markers import load_markers, marker_weights
 
 B, CD4, CD8, T, NK = "CL:0000236", "CL:0000624", "CL:0000625", "CL:0000084", "CL:0000623"
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from scbioverse.knowledge import general_texts, load_ontology
+from scbioverse.knowledge.genes import gene_summaries
 from scbioverse.knowledge.meaning import described_labels, meaning_of
 from scbioverse.knowledge.stems import stem, stems
-from scbioverse.knowledge.summaries import gene_summaries
 
 LABELS = {
     "plasma cell": "CL:0000786", "NK cell": "CL:0000623", "CD8 T cell": "CL:0000625", "monocyte": "CL:0000576",

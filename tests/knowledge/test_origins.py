@@ -9,7 +9,7 @@ from scbioverse.explain.sentence import reason
 from scbioverse.explain.support import COLUMNS, group_evidence, worth_naming
 from scbioverse.knowledge import load_ontology
 from scbioverse.knowledge.candidates import candidate_columns
-from scbioverse.knowledge.marker_weights import marker_weights
+from scbioverse.knowledge.markers import marker_weights
 from scbioverse.knowledge.origins import ORIGINS, TUMOURS, named_origin, origins_left, tumours_of
 
 MALIGNANT, NEOPLASTIC = TUMOURS

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import scbioverse as sb
-from scbioverse.knowledge.marker_weights import evidence_key, marker_weights
+from scbioverse.knowledge.markers import evidence_key, marker_weights
 from scbioverse.predict.candidates import read_labels
 from scbioverse.predict.given_markers import in_words
 from scbioverse.predict.pool import _unshown

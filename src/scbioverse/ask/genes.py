@@ -11,8 +11,8 @@ from ..errors import InputError
 from ..explain.sample import MeasuredCells
 from ..explain.support import group_evidence
 from ..knowledge import canonical_phrase, harmonise, load_ontology, markers_for
+from ..knowledge.genes import gene_summaries
 from ..knowledge.markers import SOURCES, load_markers
-from ..knowledge.summaries import gene_summaries
 from .cells import LARGEST_P, LEAST_CHANGE, LEAST_FRACTION, Cells, cell_type
 from .query import Query, Refusal, Where
 from .result import Result, table_of

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..io import Cells, row_blocks
 from ..io.disk_rows import zeros
-from ..knowledge.marker_weights import marker_weights
+from ..knowledge.markers import marker_weights
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -302,7 +302,7 @@ def marker_evidence(
     Values are scaled as the compact encoder scales them (log of counts per panel share, standardised with mean and
     standard deviation over the encoder's training pool, clipped), so that no statistic of the data set at hand enters
     and a cell's evidence does not depend on the other cells. The weights are
-    :func:`scbioverse.knowledge.marker_weights.marker_weights`; the sums are in standard deviations of such a sum over
+    :func:`scbioverse.knowledge.markers.marker_weights`; the sums are in standard deviations of such a sum over
     the reference pool, were its genes independent. 0 for a candidate without measured markers (or that is no ontology
     term) and for a cell without counts. `rows` are the rows wanted, increasing.
     """

@@ -9,8 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import InputError
-from ..knowledge.marker_weights import GIVEN
-from ..knowledge.markers import markers_for, marks_a_sibling
+from ..knowledge.markers import GIVEN, markers_for, marks_a_sibling
 from ..knowledge.ontology import load_ontology
 from ..knowledge.origins import ORIGINS, TUMOURS
 from .claims import SUPPORTED, CheckedClaim, Claim, Measured

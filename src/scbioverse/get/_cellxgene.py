@@ -17,7 +17,7 @@ from ..errors import InputError, MissingKeyError
 from ..io import Cells, gene_names, layer_names, var_of
 from ..io.columns import obs_column
 from ..knowledge import load_genes
-from ..knowledge.gencode import gencode_genes
+from ..knowledge.genes import gencode_genes
 from ._cellxgene_fields import (
     FIELDS,
     REFUSED_TYPES,

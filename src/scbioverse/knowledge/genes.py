@@ -1,13 +1,14 @@
-"""Human gene names: approved symbols, the older names that lead to them, Ensembl ids."""
+"""Human genes: approved symbols, the older names that lead to them, Ensembl ids, and what they do."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
+from itertools import accumulate
 from typing import TYPE_CHECKING, Literal
 
-from ._read import read_columns
+from ._read import _text, read_columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -129,3 +130,16 @@ def harmonise(names: Iterable[str]) -> list[str | None]:
     table = load_genes()
     found = [table.lookup(str(name)) for name in names]
     return [hit[0] if hit else None for hit in found]
+
+
+@lru_cache(maxsize=1)
+def gencode_genes() -> frozenset[str]:
+    """Ensembl ids without version of the human genes of GENCODE 48, which CELLxGENE takes; the same at every call."""
+    return frozenset(f"ENSG{number:011d}" for number in accumulate(map(int, _text("gencode48.txt.gz").split())))
+
+
+@lru_cache(maxsize=1)
+def gene_summaries() -> dict[str, str]:
+    """First sentences of RefSeq's summary of each gene that has one, by approved symbol."""
+    symbols, texts = read_columns("summaries.tsv.gz")
+    return dict(zip(symbols, texts, strict=True))

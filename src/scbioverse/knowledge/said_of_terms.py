@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import sparse
 
+from .genes import gene_summaries
 from .markers import load_markers
 from .ontology import ROOT, load_ontology
 from .stems import stems
-from .summaries import gene_summaries
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

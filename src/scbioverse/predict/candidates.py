@@ -17,7 +17,7 @@ from .._warn import warn
 from ..errors import InputError
 from ..knowledge import load_ontology, resolve_label, resolve_labels
 from ..knowledge.cards import label_card
-from ..knowledge.marker_weights import evidence_key
+from ..knowledge.markers import evidence_key
 from ..knowledge.origins import ORIGINS, TUMOURS, is_held, named_origin
 from ..knowledge.phrases import canonical_phrase
 from ..knowledge.spoken import answer_name, spoken_name

@@ -12,7 +12,7 @@ from scipy.special import log_softmax, softmax
 from .._logging import logger
 from ..errors import InputError
 from ..knowledge import load_ontology
-from ..knowledge.marker_weights import evidence_key
+from ..knowledge.markers import evidence_key
 from .sources import named_sources
 from .sources.language_model import LanguageModel
 from .sources.markers import Markers
