@@ -27,8 +27,8 @@ from benchmarks.unknown import read_study
 from recipes.bioverse_small.rehearsals import load_either
 from recipes.bioverse_small.terms import is_within
 from scbioverse.knowledge import load_ontology
-from scbioverse.predict.parents import BROADEST
-from scbioverse.predict.term_table import ontology_coordinates
+from scbioverse.predict.levels import BROADEST
+from scbioverse.predict.whole_ontology import ontology_coordinates
 
 RESULTS = Path(__file__).parent / "results" / "ontology.json"
 TARGET = 100.0

@@ -28,7 +28,7 @@ from scbioverse.knowledge.spoken import answer_name, spoken_name
 from scbioverse.models import BioVerse
 from scbioverse.models.candidate_tokens import Candidates, name_code
 from scbioverse.models.edit import set_candidate_tokens
-from scbioverse.predict.term_table import term_ids
+from scbioverse.predict.whole_ontology import term_ids
 from scbioverse.train import AutoregressiveTask, Batch, CandidateSet, fit
 
 logger = logging.getLogger("recipes.bioverse_small")

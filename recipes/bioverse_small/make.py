@@ -50,7 +50,7 @@ from scbioverse.encoders.compact import CompactCellEncoder
 from scbioverse.knowledge.spoken import answer_name
 from scbioverse.llm import Backbone
 from scbioverse.models import BioVerse, load
-from scbioverse.predict.term_table import keep_ontology
+from scbioverse.predict.whole_ontology import keep_ontology
 from scbioverse.train.prototypes import begin_as_names
 
 logger = logging.getLogger("recipes.bioverse_small")

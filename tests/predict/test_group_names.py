@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import scbioverse as sb
-from scbioverse.predict import group_names
-from scbioverse.predict.group_names import CELLS_READ, some_cells
+from scbioverse.predict import free_text
+from scbioverse.predict.free_text import CELLS_READ, some_cells
 from scbioverse.predict.pool import Scores
 from tests._precision import FEW
 
@@ -41,7 +41,7 @@ def free_labels(
         return Scores(labels, log_probs, 0, {"weight": 0.5})
 
     monkeypatch.setattr("scbioverse.predict.free_text.write_labels", write)
-    monkeypatch.setattr(group_names, "pool", scores)
+    monkeypatch.setattr(free_text, "pool", scores)
     cells.obs["all"] = "every cell"
     sb.tl.annotate(cells, model=model, method="generate", groupby="all", rationale=None)
     return asked

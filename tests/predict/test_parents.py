@@ -5,7 +5,7 @@ import pytest
 
 from scbioverse.predict.decide import Called, decide, entropy, margin
 from scbioverse.predict.groups import Groups
-from scbioverse.predict.parents import Parents
+from scbioverse.predict.levels import Parents
 from tests._precision import FEW
 
 NAMES = ["CD4 T cell", "CD8 T cell", "B cell", "platelet"]

@@ -7,8 +7,7 @@ import pytest
 import scbioverse as sb
 from scbioverse.errors import InputError, MissingKeyError
 from scbioverse.models import BioVerse
-from scbioverse.predict.groups import Groups
-from scbioverse.predict.samples import harmonise_samples
+from scbioverse.predict.groups import Groups, harmonise_samples
 from tests._precision import FEW
 
 TYPES = ["B cell", "CD14 monocyte", "CD8 T cell", "NK cell", "platelet"]

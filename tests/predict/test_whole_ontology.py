@@ -11,7 +11,7 @@ import torch
 import scbioverse as sb
 from scbioverse.errors import InputError
 from scbioverse.models import BioVerse
-from scbioverse.predict import term_table, whole_ontology
+from scbioverse.predict import whole_ontology
 from scbioverse.predict.pool import pool, weights_of
 from scbioverse.predict.sources import Batch
 from tests._precision import LOG_PROBS, TOTALS
@@ -22,7 +22,6 @@ TERMS = ("CL:0000084", "CL:0000236", "CL:0000233", "CL:0000576", "CL:0000623", "
 
 @pytest.fixture(autouse=True)
 def few_terms(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(term_table, "term_ids", lambda: TERMS)
     monkeypatch.setattr(whole_ontology, "term_ids", lambda: TERMS)
     monkeypatch.setattr(whole_ontology, "SHORTLIST", 4)
     monkeypatch.setattr(sb.settings, "cache_dir", tmp_path)
@@ -40,7 +39,7 @@ def test_shortlist_then_rank(cells: ad.AnnData, tiny_model: BioVerse) -> None:
     scores = sb.get.scores(done)
     assert (np.isfinite(scores).sum(axis=1) == 4).all()
     np.testing.assert_allclose(np.exp(scores).sum(axis=1), 1, atol=TOTALS)
-    cosine = tiny_model.coordinates(done.obsm["X_bioverse"]) @ term_table.ontology_coordinates(tiny_model).T
+    cosine = tiny_model.coordinates(done.obsm["X_bioverse"]) @ whole_ontology.ontology_coordinates(tiny_model).T
     table = pd.DataFrame(sb.get.records(done)["annotate"]["labels"])
     for row in (0, 7, 31):
         own = {TERMS[i] for i in np.argsort(-cosine[row])[:4]}
@@ -79,29 +78,29 @@ def test_within_and_nearest(cells: ad.AnnData, tiny_model: BioVerse) -> None:
 
 
 def test_the_ontology_is_read_once(cells: ad.AnnData, tiny_model: BioVerse, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = term_table.ontology_coordinates(tiny_model)
+    first = whole_ontology.ontology_coordinates(tiny_model)
     files = list((Path(sb.settings.cache_dir) / "weights" / "ontology").iterdir())
     assert [path.suffix for path in files] == [".npy"]
-    monkeypatch.setattr(term_table, "_read", lambda *_: pytest.fail("read again"))
-    np.testing.assert_array_equal(term_table.ontology_coordinates(tiny_model), first)
+    monkeypatch.setattr(whole_ontology, "_read", lambda *_: pytest.fail("read again"))
+    np.testing.assert_array_equal(whole_ontology.ontology_coordinates(tiny_model), first)
     monkeypatch.undo()
     files[0].write_bytes(b"damaged")
-    monkeypatch.setattr(term_table, "term_ids", lambda: TERMS)
+    monkeypatch.setattr(whole_ontology, "term_ids", lambda: TERMS)
     monkeypatch.setattr(sb.settings, "cache_dir", files[0].parents[2])
-    np.testing.assert_allclose(term_table.ontology_coordinates(tiny_model), first, atol=LOG_PROBS)
+    np.testing.assert_allclose(whole_ontology.ontology_coordinates(tiny_model), first, atol=LOG_PROBS)
 
 
 def test_a_model_may_bring_the_ontology_with_it(
     cells: ad.AnnData, tiny_model: BioVerse, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     plain = annotate(cells, tiny_model, method="nearest")
-    exact, before = term_table.ontology_coordinates(tiny_model), tiny_model.fingerprint()
-    term_table.keep_ontology(tiny_model)
+    exact, before = whole_ontology.ontology_coordinates(tiny_model), tiny_model.fingerprint()
+    whole_ontology.keep_ontology(tiny_model)
     assert tiny_model.fingerprint() != before
     loaded = sb.models.load(tiny_model.save(tmp_path / "model"), llm=tiny_model.backbone)
     assert loaded.fingerprint() == tiny_model.fingerprint()
-    monkeypatch.setattr(term_table, "_states", lambda *_: pytest.fail("read again"))
-    assert ((term_table.ontology_coordinates(loaded) * exact).sum(axis=1) > 0.9995).all()
+    monkeypatch.setattr(whole_ontology, "_states", lambda *_: pytest.fail("read again"))
+    assert ((whole_ontology.ontology_coordinates(loaded) * exact).sum(axis=1) > 0.9995).all()
     done = annotate(cells, loaded, method="nearest")
     assert (done.obs["bioverse_cl_id"].astype(str) == plain.obs["bioverse_cl_id"].astype(str)).mean() > 0.9
     loaded.set_text_space(loaded.text_space, loaded.config.text_space)  # type: ignore[arg-type]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..knowledge.phrases import canonical_phrase
 from .groups import Groups, agreement, group_scores
-from .parents import Parents
+from .levels import Parents
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

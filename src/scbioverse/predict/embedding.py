@@ -1,12 +1,14 @@
-"""The embedding a verb starts from: what is stored where that is current, else made anew."""
+"""The embedding a verb starts from: what is stored where that is current, else made anew, in a run that may be long."""
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .. import _parts, _workers
 from .._device import place_encoder
 from .._logging import logger
 from .._slots import Slots, check_target, read_record
@@ -16,6 +18,8 @@ from ..errors import InputError, MissingKeyError
 from ..io import Cells, array_digest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from anndata import AnnData
     from numpy.typing import NDArray
 
@@ -241,3 +245,15 @@ def changed_since(
     except (InputError, MissingKeyError):
         same = False  # if that is wrong for what is asked, embedding says so
     return "" if same else f"the data have changed since {name} was made from them"
+
+
+@contextmanager
+def long_run(what: str, cells: Cells, *given: Any) -> Iterator[None]:
+    """Keep the parts of a run over many cells, and use the workers of dask where the cells lie behind it.
+
+    `given` tells this run of a verb from others, beside the cells: fingerprints, options.
+    """
+    # Names of cells and genes find the run again; whether its parts fit is seen by their own digests.
+    names = [cells.layer, cells.key, *map(str, cells.adata.obs_names[:100]), *map(str, cells.adata.var_names[:100])]
+    with _parts.kept(what, cells.n_obs, cells.n_obs, names, *given), _workers.used(cells.lazy() is not None):
+        yield

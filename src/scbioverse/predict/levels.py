@@ -1,4 +1,7 @@
-"""One level of names: how specific a list of types is, decided for each broad type by what the cells tell apart."""
+"""One level of names: how specific a list of types is, decided for each broad type by what the cells tell apart.
+
+Where no candidate is sure enough for a cell, the parent term that several of them share may be.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from scipy.special import log_softmax
 from ..knowledge import load_ontology
 from ..knowledge.candidates import is_within
 from ..knowledge.levels import lift, says_little
-from .parents import BROADEST
+from ..knowledge.ontology import KEPT_APART
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,6 +35,8 @@ SHARE = 0.7
 # Where the broad name says too little, as "epithelial cell", so many are enough. Of 0, 0.4 and 0.7, on sets of profiles
 # that a rehearsal left out.
 SHARE_OF_WIDE = 0.4
+# A term with more terms below it (leukocyte has 572, lymphocyte 347, T cell 171) says too little to be an answer.
+BROADEST = 600
 
 
 @dataclass(frozen=True)
@@ -155,3 +160,61 @@ def _without_kinds(names: list[str]) -> list[str]:
         for one in found
     }
     return [called[one] for one in names]
+
+
+class Parents:
+    """Terms that several candidates have in common, most specific first.
+
+    Parameters
+    ----------
+    cl_ids
+        Candidates; None for one without a term.
+
+    Attributes
+    ----------
+    terms
+        Ids of the shared terms: each covers at least two candidates (itself counts), and has at most 600 terms below
+        it. Fewest terms below first, then by id.
+    covers
+        bool (n_terms, n_candidates): the candidate is the term or one of its descendants.
+    """
+
+    def __init__(self, cl_ids: Sequence[str | None]) -> None:
+        ontology = load_ontology()
+        members: dict[str, list[int]] = {}
+        for i, cl_id in enumerate(cl_ids):
+            for above in () if cl_id is None else (cl_id, *ontology.ancestors(cl_id)):
+                # "CD14 monocyte" beside "CD16 monocyte" means the classical one, whatever the definitions say.
+                if (cl_id, above) not in KEPT_APART:
+                    members.setdefault(above, []).append(i)
+        below = {one: len(ontology.descendants(one)) for one, found in members.items() if len(found) > 1}
+        self.terms = sorted((one for one in below if below[one] <= BROADEST), key=lambda one: (below[one], one))
+        self.covers = np.zeros((len(self.terms), len(cl_ids)), dtype=bool)
+        for row, one in enumerate(self.terms):
+            self.covers[row, members[one]] = True
+
+    def call(
+        self, probabilities: NDArray[np.floating], best: NDArray[np.integer], threshold: float
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Find for each row the most specific shared term above its best candidate whose candidates reach a threshold.
+
+        Parameters
+        ----------
+        probabilities
+            (n, n_candidates).
+        best
+            (n,), the best candidate.
+        threshold
+            Least summed probability.
+
+        Returns
+        -------
+        int64 (n,), position in `terms`, -1 where none fits; float32 (n,), the summed probability there.
+        """
+        n = len(best)
+        if not self.terms or n == 0:
+            return np.full(n, -1, dtype=np.int64), np.zeros(n, dtype=np.float32)
+        mass = np.asarray(probabilities, dtype=np.float64) @ self.covers.T.astype(np.float64)
+        fits = (mass >= threshold) & self.covers[:, best].T
+        found = np.where(fits.any(axis=1), fits.argmax(axis=1), -1).astype(np.int64)
+        return found, mass[np.arange(n), np.maximum(found, 0)].clip(0, 1).astype(np.float32)

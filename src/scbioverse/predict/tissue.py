@@ -16,7 +16,7 @@ from scipy.special import log_softmax
 
 from ..knowledge import load_ontology
 from ..knowledge.tissues import Tissue, list_tissues, listed_types, read_tissue, tissue_of, usual_shares
-from .parents import BROADEST
+from .levels import BROADEST
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

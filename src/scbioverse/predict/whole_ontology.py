@@ -1,28 +1,153 @@
-"""Annotation against the whole Cell Ontology: every cell, or group, chooses among the terms that lie nearest to it."""
+"""The whole Cell Ontology as labels: where each term lies in a model's text space, and which lie nearest to a cell.
+
+Places of terms are read once and kept on disk.
+"""
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
+from .._logging import logger
+from .._settings import settings
+from .._whole import written_whole
 from ..errors import InputError
 from ..knowledge import load_ontology
 from ..models.shared_space import cosines
 from .candidates import Candidates, own_labels, resolve_term
-from .term_table import ontology_coordinates, term_ids
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
-    from numpy.typing import NDArray
-
+    from ..models import BioVerse
     from .groups import Groups
     from .sources import Batch
 
+Float = NDArray[np.float32]
+# Fixed, so that the last digits of a term never depend on what else was asked for.
+BATCH = 32
 # Terms that each cell or group chooses among.
 SHORTLIST = 8
+
+
+def ontology_coordinates(model: BioVerse, cl_ids: list[str] | None = None) -> Float:
+    """Coordinates of the terms' descriptions in the model's text space.
+
+    A model that came with them (see :func:`keep_ontology`) is asked first. Else the language model reads all
+    descriptions in one fixed order, longest first, 32 at a time; what it made of them is kept below
+    :attr:`scbioverse.settings.cache_dir` for every model of the same language model and layer.
+
+    Parameters
+    ----------
+    model
+        A model with a text space.
+    cl_ids
+        Which terms; all of :func:`term_ids` if not given.
+
+    Returns
+    -------
+    float32 (n_terms, d_text), unit length.
+
+    Raises
+    ------
+    InputError
+        The model has no text space.
+    """
+    _ = model.text_dim  # says what to do where there is none
+    if model.text_space is None or model.config.text_space is None:
+        raise InputError(f"model {model.name!r} has no text space.")
+    wanted = list(term_ids()) if cl_ids is None else cl_ids
+    if model.text_table is not None:
+        cards = _cards(term_ids())
+        texts = [cards[one] for one in wanted]
+        if model.text_table.find(texts)[0].all():
+            return model.text_coordinates(texts)
+    states = _states(model)
+    if cl_ids is not None:
+        place = {cl_id: i for i, cl_id in enumerate(term_ids())}
+        states = states[[place[one] for one in cl_ids]]
+    return model.text_space.transform(states)
+
+
+def card_coordinates(model: BioVerse, candidates: Candidates) -> Float:
+    """Coordinates of candidates' descriptions, float32 (m, d_text); of terms of the ontology as they are kept."""
+    if candidates.shortlist is None:
+        return model.text_coordinates(candidates.cards)
+    return ontology_coordinates(model, [str(one.cl_id) for one in candidates])
+
+
+def keep_ontology(model: BioVerse) -> None:
+    """Keep the coordinates of all terms' descriptions in the model, so that what it saves has them."""
+    model.space.table = None
+    model.keep_texts(list(_cards(term_ids()).values()), ontology_coordinates(model))
+
+
+@lru_cache(maxsize=1)
+def term_ids() -> tuple[str, ...]:
+    """Ids of the ontology's own terms, in the order of the table."""
+    from ..knowledge import load_ontology
+
+    return tuple(cl_id for cl_id in load_ontology() if cl_id.startswith("CL:"))
+
+
+@lru_cache(maxsize=1)
+def _cards(cl_ids: tuple[str, ...]) -> dict[str, str]:
+    """Descriptions by id; no two terms share one."""
+    from ..knowledge.cards import label_card
+
+    return {cl_id: label_card(cl_id) for cl_id in cl_ids}
+
+
+def _states(model: BioVerse) -> Float:
+    path = _path(model)
+    shape = (len(term_ids()), model.config.llm.d_llm)
+    try:
+        kept = np.load(path, allow_pickle=False)
+        if kept.shape == shape and kept.dtype == np.float32 and bool(np.isfinite(kept).all()):
+            return kept
+        logger.info("%s holds something else than expected: reading the ontology anew", path)
+    except (OSError, ValueError):
+        pass
+    states = _read(model)
+    _keep(path, states)
+    return states
+
+
+def _read(model: BioVerse) -> Float:
+    from ..llm.represent import represent
+
+    if model.config.text_space is None:
+        raise InputError(f"model {model.name!r} has no text space.")
+    ids = term_ids()
+    logger.info("reading the descriptions of %d Cell Ontology terms; done once for a language model", len(ids))
+    return represent(
+        model.backbone, list(_cards(term_ids()).values()), layer=model.config.text_space.layer, batch_size=BATCH
+    )
+
+
+def _path(model: BioVerse) -> Path:
+    layer = 0 if model.config.text_space is None else model.config.text_space.layer
+    dtype = str(model.backbone.dtype).removeprefix("torch.")
+    # By the descriptions themselves: whatever they are made of may change, and moves from file to file.
+    read = "\n".join(_cards(term_ids()).values())
+    digest = hashlib.sha256(f"{model.config.llm.sha256} {layer} {dtype} {BATCH} {read}".encode())
+    return settings.weights_dir() / "ontology" / f"{digest.hexdigest()[:24]}.npy"
+
+
+def _keep(path: Path, states: Float) -> None:
+    """Write in one step, so that a reader never meets half a file; a full or read-only disk costs only the time."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with written_whole(path) as fresh, fresh.open("wb") as file:
+            np.save(file, states, allow_pickle=False)
+    except OSError as error:
+        logger.info("the ontology's representations could not be kept (%s)", error)
 
 
 def candidate_terms(within: str | Sequence[str] | None) -> list[str]:

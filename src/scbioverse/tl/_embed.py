@@ -12,8 +12,7 @@ from ..encoders._resolve import SHORT_NAMES
 from ..errors import InputError
 from ..io import Cells
 from ..models._hub import given_encoder
-from ..predict.embedding import embed_anew
-from ..predict.long_run import long_run
+from ..predict.embedding import embed_anew, long_run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

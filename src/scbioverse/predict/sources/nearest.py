@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ...models.shared_space import cosines
-from ..term_table import card_coordinates
+from ..whole_ontology import card_coordinates
 
 if TYPE_CHECKING:
     import numpy as np
