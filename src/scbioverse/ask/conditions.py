@@ -89,6 +89,7 @@ _HOW_MANY: dict[str, tuple[Any, int | None]] = {
     "ATMOSTONE": ("<=", 1), "SEVERALOF": (">", 1),
 }  # fmt: skip
 _MOST_LISTED = 6
+_DENIALS = ("NOT", "NO", "LACK", "LACKING", "NEG", "OUT", "OUTED", "NEITHER")
 
 
 def prefixed(links: list[Link], _: Names) -> list[Link]:
@@ -131,48 +132,31 @@ def not_both(links: list[Link], _: Names) -> list[Link]:
     return [joined(links, "HAS", _of_list(held.items, 1, 1))]
 
 
-def lack_both(links: list[Link], _: Names) -> list[Link]:
-    """Read "lack both A and B": neither; "without both" and "lack either" may mean one of them."""
-    held = links[-1]
-    if links[0].role != "LACK" or links[1].role != "BOTH" or held.value.op != "and" or len(held.items) < 2:
+def stated(links: list[Link], _: Names, role: str = "") -> list[Link]:
+    """Read "do not express CD3D", "CD3D+", "other than monocytes" as what is said of rows, or as what they are.
+
+    Of "not A and B" it is not said how far "not" reaches. Without a role the condition keeps its own.
+    """
+    held = next(iter(pick(links, "HAS", "WHERE", "TRAIT", "PRED")))
+    denied = len(pick(links, *_DENIALS)) % 2 == 1
+    if denied and held.role == "HAS" and held.value.op == "and" and held.items:
+        return [joined(links, "MIXED", None)]
+    value = held.value.negated() if denied else held.value
+    items = held.items if held.role == "HAS" and not denied else ()
+    verb = [] if role else pick(links[:-1], "BE")
+    return [*verb, joined(links, role or held.role, value, items), *pick(links, "TOP", "MORE", "LESS", "OFTEN")]
+
+
+def lack_all(links: list[Link], _: Names) -> list[Link]:
+    """Read "lack both A and B", "negative for A and B" as having none; "without both", "lack either" may mean one."""
+    held = next(iter(pick(links, "HAS")))
+    said = pick(links, "BOTH", "EITHER")
+    several = held.value.op == "and" and len(held.items) > 1
+    if not said and not (several and links[0].said.lower().endswith(" for")):
+        return links
+    if said and (said[0].role == "EITHER" or links[0].role != "LACK" or not several):
         return [joined(links, "MIXED", None)]
     return [links[0], joined(links[1:], "HAS", Where(op="or", parts=held.items))]
-
-
-def not_has(links: list[Link], _: Names) -> list[Link]:
-    """Read "but no fluorine"; of "not A and B" it is not said how far "not" reaches."""
-    held = next(iter(pick(links, "HAS")))
-    if held.value.op == "and" and held.items:
-        return [joined(links, "MIXED", None)]
-    return [joined(links, "HAS", held.value.negated())]
-
-
-def predicate(links: list[Link], names: Names, role: str) -> list[Link]:
-    """Read "do not express CD3D", "cells lacking CD3E", "CD3D+": what is said of rows."""
-    held = next(iter(pick(links, "HAS")))
-    if sum(one.role in ("NOT", "NO", "LACK", "LACKING", "NEG") for one in links) % 2:
-        held = not_has([held], names)[0]
-    often = [one for one in links if one.role in ("TOP", "MORE", "LESS", "OFTEN")]
-    mixed = held.role == "MIXED"
-    return [joined(links, "MIXED", None)] if mixed else [joined(links, role, held.value, held.items), *often]
-
-
-def as_predicate(links: list[Link], _: Names) -> list[Link]:
-    """Read "are in cluster 2" before "or express CD3D" as what is said of rows."""
-    return [joined(links, "PRED", links[-1].value)]
-
-
-def as_trait(links: list[Link], _: Names) -> list[Link]:
-    """Read "that express CD3D", "other than monocytes" as what rows are."""
-    held = next(iter(pick(links, "WHERE", "TRAIT", "PRED")))
-    value = held.value.negated() if pick(links, "NOT", "OUT", "OUTED") else held.value
-    return [joined(links, "TRAIT", value)]
-
-
-def not_where(links: list[Link], _: Names) -> list[Link]:
-    """Read "not in cluster 4", "non-T cells"."""
-    kept = [one for one in links[:-1] if one.role == "BE"]
-    return [*kept, joined(links, links[-1].role, links[-1].value.negated())]
 
 
 def groups(links: list[Link], names: Names) -> list[Link]:
@@ -208,24 +192,9 @@ def groups(links: list[Link], names: Names) -> list[Link]:
     return [joined(links, "WHERE", Where(op=word, parts=items), items)]
 
 
-def mixed(links: list[Link], _: Names) -> list[Link]:
-    """Read "neither T cells nor express CD19" as two that must be asked for."""
-    return [joined(links, "MIXED", None)]
-
-
-def both_traits(links: list[Link], _: Names) -> list[Link]:
-    """Leave out "both" before conditions that are joined by "and"."""
-    return links[1:] if links[1].value.op == "and" else links
-
-
 def asked_first(links: list[Link], _: Names) -> list[Link]:
     """Read "of all cell types, which" as "which cell type"."""
     return [links[-1], *pick(links, "COLUMN")]
-
-
-def either(links: list[Link], _: Names) -> list[Link]:
-    """Leave out "either" before groups that are joined by "or"."""
-    return links[1:] if links[-1].value.op == "or" else links
 
 
 def _fields_of(where: Where) -> set[str]:
@@ -259,14 +228,19 @@ def noun(links: list[Link], _: Names) -> list[Link]:
     return [replace(held, role="TRAIT")] if not plain or held.value.field.startswith("group:") else links
 
 
-def total(links: list[Link], _: Names) -> list[Link]:
-    """Read "the total number of cells" as their number; a mean number of cells is something else."""
-    return links[1:] if links[0].value == "sum" else links
-
-
 def top(links: list[Link], _: Names) -> list[Link]:
     """Read "largest" with a field behind it: of molecules it means the heaviest only by itself."""
     return [replace(links[0], role="TOP", value=links[0].value[1])]
+
+
+def mark(links: list[Link], _: Names, role: str) -> list[Link]:
+    """Mark words that can be read in two ways."""
+    return [joined(links, role, None)]
+
+
+def without_first(links: list[Link], _: Names, what: str) -> list[Link]:
+    """Leave out the first word where it, or what joins the condition behind it, is the one given."""
+    return links[1:] if what in (links[0].value, links[0].said.lower(), getattr(links[-1].value, "op", None)) else links
 
 
 def drop(links: list[Link], _: Names, *roles: str) -> list[Link]:
@@ -277,11 +251,6 @@ def drop(links: list[Link], _: Names, *roles: str) -> list[Link]:
 def rename(links: list[Link], _: Names, role: str, *sources: str) -> list[Link]:
     """Give a word another role where it stands so."""
     return [replace(next(iter(pick(links, *sources))), role=role, said=said_of(links))]
-
-
-def true(links: list[Link], _: Names) -> list[Link]:
-    """Read "is it true that there are" as "are there"."""
-    return [links[2], links[1]]
 
 
 def swap(links: list[Link], _: Names) -> list[Link]:
@@ -302,14 +271,6 @@ def in_percent(links: list[Link], _: Names) -> list[Link]:
 def spread(links: list[Link], _: Names) -> list[Link]:
     """Read "break the cells down by donor" as how many each has."""
     return [Link("COUNT", said_of(pick(links, "SPREAD"))), *pick(links, "ROWS", "WHERE", "TRAIT")]
-
-
-def negative_for(links: list[Link], _: Names) -> list[Link]:
-    """Read "negative for A, B and C" as having none of them."""
-    held = links[1]
-    if not links[0].said.lower().endswith(" for") or held.value.op != "and" or len(held.items) < 2:
-        return links
-    return [links[0], joined(links[1:], "HAS", Where(op="or", parts=held.items))]
 
 
 def counts(links: list[Link], _: Names) -> list[Link]:
@@ -369,12 +330,7 @@ def of_groups(links: list[Link], names: Names) -> list[Link]:
 
 def only(links: list[Link], names: Names) -> list[Link]:
     """Leave out "only" behind all."""
-    return [] if not any(names.rows.groups(one).several for one in names.rows.columns) else links
-
-
-def top_twice(links: list[Link], _: Names) -> list[Link]:
-    """Read "top 3 most abundant" as "3 most abundant"."""
-    return links[1:] if links[0].value == "most" else links
+    return links if any(names.rows.groups(one).several for one in names.rows.columns) else links[:-1]
 
 
 def two_columns(links: list[Link], _: Names) -> list[Link]:

@@ -8,7 +8,8 @@ question or none of it: nothing that was asked is passed over.
 from __future__ import annotations
 
 import re
-from functools import cache
+from dataclasses import dataclass
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,19 +54,39 @@ def _settled(text: str) -> dict[str, Any]:
     return found
 
 
-def _spelt_out(form: str, settled: dict[str, Any]) -> Iterator[tuple[re.Pattern[str], dict[str, Any]]]:
+@dataclass(frozen=True)
+class Form:
+    """A form of a question, in letters, and what of the query it settles; compiled where its roles allow a question."""
+
+    text: str
+    settled: dict[str, Any]
+
+    @cached_property
+    def _roles(self) -> frozenset[str]:
+        return frozenset(self.text)
+
+    @cached_property
+    def _expression(self) -> re.Pattern[str]:
+        return re.compile(self.text)
+
+    def match(self, roles: str) -> re.Match[str] | None:
+        """Match the letters of a whole question."""
+        return self._expression.fullmatch(roles) if self._roles.issuperset(roles) else None
+
+
+def _spelt_out(form: str, settled: dict[str, Any]) -> Iterator[Form]:
     """Put each of its kinds in the place of a thing that has several; what these settle goes first."""
     kinds = read_lines("forms.txt")[1]
     name = next((one for one in _PART.findall(form) if one in kinds), None)
     if name is None:
-        yield pattern(form), settled
+        yield Form(_in_letters(form), settled)
         return
     for kind, more in kinds[name]:
         yield from _spelt_out(form.replace(f"{{{name}}}", kind), settled | _settled(more))
 
 
 @cache
-def forms() -> list[tuple[re.Pattern[str], dict[str, Any]]]:
+def forms() -> list[Form]:
     """Forms of questions, each with what of the query it settles."""
     return [one for form, settled in read_lines("forms.txt")[2] for one in _spelt_out(form, _settled(settled))]
 
@@ -78,8 +99,12 @@ def letters(roles: Iterable[str]) -> str:
 @cache
 def pattern(text: str, parts: tuple[tuple[str, str], ...] = ()) -> re.Pattern[str]:
     """Compile a pattern of roles, with the parts of `forms.txt` and others."""
+    return re.compile(_in_letters(text, parts))
+
+
+def _in_letters(text: str, parts: tuple[tuple[str, str], ...] = ()) -> str:
     named = read_lines("forms.txt")[0] | dict(parts)
     while _PART.search(text):
         text = _PART.sub(lambda found: named[found[1]], text)
     text = _ROLE.sub(lambda found: letters([found[0]]), text).replace(" ", "")
-    return re.compile(re.sub(r"<([a-z0-9]+):([^<>]*)>", r"(?P<\1>\2)", text))
+    return re.sub(r"<([a-z0-9]+):([^<>]*)>", r"(?P<\1>\2)", text)

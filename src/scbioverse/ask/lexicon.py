@@ -1,4 +1,4 @@
-"""The closed words of questions, read from `data/words.txt`, and what groups, rows and columns are called."""
+"""The words of questions, and what groups, rows and columns are called, read from `data/words.txt`."""
 
 from __future__ import annotations
 
@@ -6,38 +6,6 @@ import re
 from functools import cache
 from pathlib import Path
 
-# What a column, a group and a row are called.
-COLUMN_WORDS = {
-    "cluster": ("cluster", "clustering"), "group": ("group",),
-    "type": ("cell type", "celltype", "type", "label", "annotation", "cell population", "population", "type of cell",
-             "kind of cell", "sort of cell", "cell label", "cell identity", "identity", "subset", "cell subset"),
-}  # fmt: skip
-# What is asked for under other words than the column's name, in tables of drugs and of proteins.
-OTHER_NAMES = {
-    "moa": ("mechanism of action", "mode of action", "mechanism"), "mechanism": ("mechanism of action", "moa"),
-    "mechanism of action": ("moa", "mechanism"), "disease area": ("therapeutic area",),
-    "ec": ("enzyme class", "ec number"), "clinical phase": ("phase", "stage of development"),
-}  # fmt: skip
-SHORT_FORMS = {
-    "stim": "stimulated", "ctrl": "control", "ctl": "control", "con": "control", "treat": "treated", "trt": "treated",
-    "wt": "wild type", "ko": "knockout", "f": "female", "m": "male", "unstim": "unstimulated", "hc": "healthy control",
-    "mono": "monocyte", "dis": "diseased", "inf": "infected",
-}  # fmt: skip
-# Other words for a group of that name.
-SAME: dict[tuple[str, ...], tuple[str, ...]] = {
-    ("female",): ("woman", "women"), ("male",): ("man", "men"), ("normal",): ("healthy",), ("f",): ("woman", "women"),
-    ("m",): ("man", "men"),
-}  # fmt: skip
-# Columns that hold the same under one name or another.
-SAME_COLUMN = (
-    {"donor", "patient", "subject", "individual", "participant", "person"}, {"sex", "gender"},
-    {"assay", "technology", "platform", "chemistry"}, {"disease", "diagnosis"},
-)  # fmt: skip
-ROW_WORDS = {
-    "cell": ("cell", "barcode", "single cell", "row", "everything"),
-    "molecule": ("molecule", "compound", "drug", "structure", "row", "substance", "chemical", "medicine"),
-    "protein": ("protein", "sequence", "peptide", "row", "polypeptide"),
-}
 # Words that no name of a cell type holds, and those that make something else of one.
 _NEVER_TYPES = (
     "and or of in not the with a an is are , / & than between to for from no"
@@ -64,7 +32,7 @@ def singular(word: str) -> str:
 
 
 # Roles whose words the data may use as names of their own.
-SOFT = frozenset(["MISSING", "TIMES", "ONLY", "SIZETOP", "DOUBLET", "LOWQ", "GROUPS"])
+SOFT = frozenset(["MISSING", "TIMES", "ONLY", "SIZETOP", "DOUBLET", "LOWQ", "GROUPS", "REMAIN", "WHEN", "OUTED"])
 _KEPT = frozenset(["has", "was", "its", "yes", "gas", "bus", "als", "ros", "les"])
 
 
@@ -84,10 +52,18 @@ def _lines() -> list[tuple[str, str, tuple[str, ...]]]:
 def closed_words() -> dict[tuple[str, ...], tuple[str, str]]:
     """Role and value of each phrase, by its words."""
     return {
-        tuple(one.split()): (role, value) for role, value, phrases in _lines() if role != "USUAL" for one in phrases
+        tuple(one.split()): (role, value)
+        for role, value, phrases in _lines()
+        if not role.startswith("@")
+        for one in phrases
     }
 
 
-def usual_names(standard: str) -> list[str]:
-    """Return what one of the usual columns of quality is called in questions."""
-    return [one for role, value, phrases in _lines() if (role, value) == ("USUAL", standard) for one in phrases]
+@cache
+def named(kind: str) -> dict[str, tuple[str, ...]]:
+    """Return what the data may be called in questions, of one kind of name (`"@ROWS"`, `"@COLUMN"`), by its value."""
+    found: dict[str, tuple[str, ...]] = {}
+    for role, value, phrases in _lines():
+        if role == kind:
+            found[value] = (*found.get(value, ()), *phrases)
+    return found

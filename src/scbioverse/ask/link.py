@@ -13,17 +13,7 @@ import pandas as pd
 from ..explain.gene_mentions import gene_of
 from ..knowledge import load_ontology
 from .cells import Cells
-from .lexicon import (
-    COLUMN_WORDS,
-    OTHER_NAMES,
-    ROW_WORDS,
-    SAME,
-    SAME_COLUMN,
-    SHORT_FORMS,
-    SOFT,
-    closed_words,
-    usual_names,
-)
+from .lexicon import SOFT, closed_words, named
 from .properties import adjectives, properties, symbols
 from .query import Where
 from .rows import CLUSTERS
@@ -50,14 +40,8 @@ _UNITS: dict[str, dict[str, float]] = {
     "protein": {"kda": 1, "da": 0.001, "dalton": 0.001},
     "cell": {},
 }
-# A column of ages, and the words that compare by it.
+# A column of ages.
 _AGE = re.compile(r"(donor_?|patient_?)?age(_?(years?|yrs?|in_years))?", re.IGNORECASE)
-_AGE_WORDS = {
-    "age": ("MEASURE", ""), "how old": ("MEASURE", ""),
-    "aged": ("MEASURE", ""), "older": ("MOREM", "most"), "younger": ("MOREM", "least"),
-    "oldest": ("TOPM", "most"), "youngest": ("TOPM", "least"), "year": ("UNIT", ""), "years old": ("UNIT", ""),
-    "years of age": ("UNIT", ""),
-}  # fmt: skip
 # What the name of a column holds beside what it is of.
 _NO_WORDS = frozenset(["id", "ids", "name", "key", "code", "label", "no", "number", "original"])
 # What columns of true and false are called beside what is true of the row.
@@ -84,14 +68,13 @@ class Names:
         self._types = TypeNames(self) if isinstance(rows, Cells) else None
         self.held: dict[tuple[str, ...], list[Link]] = {}
         self._properties = properties(self.modality)
-        self.fields = {one.field: one for one in self._properties}
         for key, (role, value) in closed_words().items():
             self._add(key, Link(role, " ".join(key), float(value) if role in ("NUM", "HALF") else value))
         self.closed = frozenset(key for key, held in self.held.items() if held[0].role not in SOFT)
         self._name_measures()
         self._name_columns()
         self._name_values()
-        for said in ROW_WORDS[self.modality]:
+        for said in named("@ROWS")[self.modality]:
             self._add(key_of(said), Link("ROWS", said))
         self._name_rows()
         # The first words of names, with the number of words of the longest: most places need one look only.
@@ -131,13 +114,15 @@ class Names:
             self._add(key_of(word), Link("UNIT", word, (_UNIT_FIELDS[self.modality], factor)))
         for name in rows.measures:
             self._add(key_of(name), Link("MEASURE", name, f"obs:{name}"))
-        for said, (role, order) in _AGE_WORDS.items() if (field := self.age) is not None else ():
+        for head, phrases in named("@AGE").items() if (field := self.age) is not None else ():
+            role, _, order = head.partition(" ")
             values: dict[str, Any] = {"MEASURE": field, "UNIT": (field, 1)}
-            self._add(key_of(said), Link(role, said, values.get(role, (field, order))))
+            for said in phrases:
+                self._add(key_of(said), Link(role, said, values.get(role, (field, order))))
         for standard, pattern in USUAL.items() if self.modality == "cell" else ():
             own = [one for one in rows.measures if re.fullmatch(pattern, one, re.IGNORECASE)]
             role, value = "MEASURE" if len(own) < 2 else "TWICE", self.usual(standard)
-            for said in usual_names(standard):
+            for said in named("@USUAL")[standard]:
                 key = tuple(said.split())
                 # "Genes" is a word of its own; a rule reads it as the column where a number is compared.
                 if key != ("gene",):
@@ -173,9 +158,9 @@ class Names:
         }  # fmt: skip
         for name in self.rows.columns:
             key = key_of(name)
-            if key not in self.closed and not (set(key) <= set(ROW_WORDS[self.modality])):
+            if key not in self.closed and not (set(key) <= set(named("@ROWS")[self.modality])):
                 self._add(key, Link("COLUMN", name, name))
-            for said in OTHER_NAMES.get(" ".join(key), ()) if self.modality != "cell" else ():
+            for said in named("@TABLE").get(" ".join(key), ()) if self.modality != "cell" else ():
                 self._add(key_of(said), Link("COLUMN", said, name))
             if pd.api.types.is_bool_dtype(self.rows.adata.obs[name]):
                 yes = Where(op="is", field=f"obs:{name}", values=("True",), said=name)
@@ -185,7 +170,7 @@ class Names:
                 for before in ("un", "not ") if plain else ():
                     self._add(tuple((before + " ".join(plain)).split()), Link("WHERE", f"not {name}", yes.negated()))
         self._shortened_columns()
-        for kind, words in COLUMN_WORDS.items() if self.modality == "cell" else ():
+        for kind, words in named("@COLUMN").items() if self.modality == "cell" else ():
             for text in words:
                 if columns[kind] is not None and (text == "group" or tuple(text.split()) not in self.held):
                     self._add(tuple(text.split()), Link("COLUMN", text, columns[kind]))
@@ -195,7 +180,9 @@ class Names:
         meant: dict[str, list[str]] = {}
         for name in self.rows.columns:
             key = tuple(one for one in key_of(name) if one not in _NO_WORDS)
-            for said in {" ".join(key)} | next((one for one in SAME_COLUMN if key and key[-1] in one), set()):
+            for said in {" ".join(key)} | next(
+                (set(one) for one in named("@ALIKE").values() if key and key[-1] in one), set()
+            ):
                 meant.setdefault(said, []).append(name)
         for said, names in meant.items():
             key = tuple(said.split())
@@ -217,13 +204,13 @@ class Names:
                 if before is not None:
                     link = Link("ALSO WHERE", name, link.value)
                 self._add(key, link)
-                for said in SAME.get(key, ()):
+                for said in named("@PEOPLE").get(" ".join(key), ()):
                     self._add((said,), Link("PEOPLE", said, link.value))
                 short = "".join(one[0] for one in name.split())
                 if len(short) > 2 and short.isalpha() and (short.lower(),) not in self.held:
                     self._add((short.lower(),), Link("WHERE", short.upper(), link.value, note=f"Read as {name!r}."))
-                if len(key) == 1 and key[0] in SHORT_FORMS:
-                    self._add(tuple(SHORT_FORMS[key[0]].split()), Link("WHERE", name, link.value))
+                for said in named("@SHORT").get(" ".join(key), ()):
+                    self._add(tuple(said.split()), Link("WHERE", name, link.value))
 
     def value(self, column: str, name: str) -> Where:
         """Return the condition that a row is in a group."""
@@ -268,8 +255,10 @@ class Names:
         if not word.key.isalpha() or len(word.key) < 4 or word.one in self._spellings:
             return word
         near = {one for one in self._spellings if one[0] == word.key[0] and one_slip(word.one, one)}
-        if len(word.key) < _LEAST_SPELT:  # of short words only letters that are swapped, or one that should stand twice
+        if len(word.key) < _LEAST_SPELT:
+            # Short names with letters swapped, or one that should stand twice; "dose" is no "does".
             near = {one for one in near if sorted(one) == sorted(word.one) or undoubled(one) == undoubled(word.one)}
+            near = {one for one in near if not self._spellings[one]}
         near = {one for one in near if not self._spellings[one] or one[-2:] == word.one[-2:]}
         if len(near) != 1:
             return word
@@ -278,7 +267,10 @@ class Names:
     @cached_property
     def _spellings(self) -> dict[str, bool]:
         """Words that may be misspelt, and whether it is a word of questions: of these the ending is not guessed at."""
-        known = {word: key in self.closed for key in self.held if self.held[key][0].role not in SOFT for word in key}
+        known: dict[str, bool] = {}
+        for key, links in self.held.items():
+            for word in key if links[0].role not in SOFT else ():
+                known[word] = known.get(word, True) and key in self.closed
         types = getattr(self.rows, "types", {})
         ids = {cl_id for column in types.values() for cl_id in column.values()}
         above = {one for cl_id in ids for one in (cl_id, *load_ontology().ancestors(cl_id))}

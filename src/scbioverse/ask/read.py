@@ -105,14 +105,13 @@ class Grammar:
         """Return the queries of all forms that fit, each once."""
         found: list[Query] = []
         roles = letters(one.role for one in held)
-        fits = [(form.fullmatch(roles), settled) for form, settled in forms()] if held else []
-        for match, settled in fits:
-            if match is not None:
+        for form in forms() if held else ():
+            if (match := form.match(roles)) is not None:
                 parts = {
                     name: held[match.start(name) : match.end(name)] for name, one in match.groupdict().items() if one
                 }
                 with suppress(MisfitError):
-                    found.append(query_of(settled, parts, by, self.names))
+                    found.append(query_of(form.settled, parts, by, self.names))
         return [one for i, one in enumerate(found) if one not in found[:i]]
 
     def _search(self, held: Sequence[Link]) -> Query | Refusal | None:
