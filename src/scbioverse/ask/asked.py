@@ -15,6 +15,8 @@ from .run import run
 from .say import Speech
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .nearest import Nearness
     from .read import Reader
     from .result import Result
@@ -32,11 +34,13 @@ class Asked:
     nearness
         A model that places the rows, for what only nearness tells.
     reader
-        Turns linked words into a query; by the grammar if not given.
+        Makes, of the names of the data, what turns linked words into a query.
     """
 
-    def __init__(self, rows: Rows, nearness: Nearness | None = None, reader: Reader | None = None) -> None:
-        self.rows, self.nearness, self._reader = rows, nearness, reader
+    def __init__(
+        self, rows: Rows, nearness: Nearness | None = None, reader: Callable[[Names], Reader] = Grammar
+    ) -> None:
+        self.rows, self.nearness, self._reading = rows, nearness, reader
         self.speech = Speech(rows)
 
     @cached_property
@@ -44,12 +48,10 @@ class Asked:
         """Names that a question may use."""
         return Names(self.rows)
 
-    @property
+    @cached_property
     def reader(self) -> Reader:
         """What reads questions."""
-        if self._reader is None:
-            self._reader = Grammar(self.names)
-        return self._reader
+        return self._reading(self.names)
 
     def answer(self, question: str | Query, before: Query | None = None) -> Answer:
         """Answer a question, or run a query.

