@@ -33,20 +33,13 @@ SHOWN = ("bleu2", "bleu4", "rougeL", "meteor", "roles F1", "classes F1", "relate
 
 def tables(n: int | None, seed: int) -> tuple[ad.AnnData, ad.AnnData]:
     """Training captions with names as reference, and the test rows or a random part of them."""
-    train, test = molecules.pairs("train"), molecules.pairs("test")
+    train, test = molecules.named_pairs(), molecules.pairs("test")
     for form in ("canonical", "parent"):
         shared = set(train[form]) & set(test[form])
         if shared:
             raise RuntimeError(f"{len(shared)} test molecules are among the training captions")
     if n is not None:
         test = test.sample(min(n, len(test)), random_state=seed)
-    named = pd.read_csv(fetch(molecules.REBUILT), sep="\t", dtype=str).fillna("")
-    # Names of test molecules are read nowhere.
-    named = named[named["split_chebi20"] != "test"]
-    by_id, by_form = (dict(zip(named[one], named["name"], strict=True)) for one in ("chebi_id", "canonical_smiles"))
-    train["name"] = [
-        by_id.get(row) or by_form.get(form, "") for row, form in zip(train["row"], train["canonical"], strict=True)
-    ]
     return tuple(  # type: ignore[return-value]
         ad.AnnData(obs=one.assign(smiles=one["canonical"]).reset_index(drop=True).rename(index=str))
         for one in (train, test)

@@ -124,3 +124,15 @@ def pairs(split: str) -> pd.DataFrame:
     """Pairs of one split, see :func:`molecules`; repeated (molecule, text) pairs once."""
     table = molecules()
     return table[table["split"] == split].drop_duplicates(["canonical", "text"]).reset_index(drop=True)
+
+
+def named_pairs() -> pd.DataFrame:
+    """Training pairs with `name`, that of the molecule in ChEBI or `""`; names of test molecules are read nowhere."""
+    train = pairs("train")
+    held = pd.read_csv(fetch(REBUILT), sep="\t", dtype=str).fillna("")
+    held = held[held["split_chebi20"] != "test"]
+    by_id, by_form = (dict(zip(held[one], held["name"], strict=True)) for one in ("chebi_id", "canonical_smiles"))
+    train["name"] = [
+        by_id.get(row) or by_form.get(form, "") for row, form in zip(train["row"], train["canonical"], strict=True)
+    ]
+    return train

@@ -11,9 +11,8 @@ from tqdm.auto import tqdm
 
 from .._settings import settings
 from ..knowledge.captions import Caption, read_caption, with_article
-from .descriptions import agreed, word_pairs
+from .caption_choice import ChoiceWeights, definition_features, likely_items
 from .relatives import ACID, BASE, MIRROR, TAUTOMER, NamedMolecules, Relatives
-from .vote import SOFTNESS, said_by
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,11 +21,6 @@ if TYPE_CHECKING:
 
     from .neighbours import Neighbours
 
-# Share of the neighbours' weight that a role or class needs, fitted on real training captions.
-LEAST = 0.3
-_MOST = 8
-# Similarity by which a neighbour counts e times as much for facts: nearer ones decide more than for the wording.
-_FACT_SOFTNESS = 0.05
 _SHORTEST_NAME = 4
 # How definitions name what a molecule derives from.
 _PARENT = tuple(
@@ -53,10 +47,19 @@ class CaptionComposer:
         rdkit molecules of the reference, None for those that cannot be read.
     names
         Names of the reference's molecules; without any, nothing is said of relatives.
+    weights
+        How definition, roles and classes are chosen; as shipped if not given.
     """
 
-    def __init__(self, texts: Sequence[str], molecules: Sequence[Any], names: Sequence[str]) -> None:
+    def __init__(
+        self,
+        texts: Sequence[str],
+        molecules: Sequence[Any],
+        names: Sequence[str],
+        weights: ChoiceWeights | None = None,
+    ) -> None:
         self._texts, self._molecules = texts, molecules
+        self.weights = weights or ChoiceWeights.shipped()
         self._named = NamedMolecules(molecules, names)
         self._captions: dict[int, Caption] = {}
         self._relatives: dict[int, Relatives] = {}
@@ -64,10 +67,11 @@ class CaptionComposer:
     def compose(self, mol: Any, rows: NDArray[np.integer], similarity: NDArray[np.floating]) -> tuple[str, int]:
         """Write a caption.
 
-        The definition is the neighbours' that agrees best with all of theirs (minimum Bayes risk, Kumar and Byrne 2004,
-        nearer ones counting more), once what a neighbour is made of is replaced, in it, by what this molecule is made
-        of. Roles and classes are those that enough neighbours have. What it is the conjugate acid or base, the
-        enantiomer or the tautomer of is found by structure among the named molecules.
+        In each neighbour's definition, what the neighbour is made of is replaced by what this molecule is made of. One
+        of these is chosen by how it agrees with the others, how like the structures are, and whether it names what this
+        molecule is made of; by weights that were trained for the least expected loss (minimum risk, Och 2003,
+        doi:10.3115/1075096.1075117). Roles and classes are the likelier ones. What it is the conjugate acid or
+        base, the enantiomer or the tautomer of is found by structure among the named molecules.
 
         Parameters
         ----------
@@ -82,23 +86,41 @@ class CaptionComposer:
         """
         if mol is None:
             return self._texts[rows[0]], 0
-        own = self._named.of(mol)
-        captions = [self._caption(row) for row in rows]
-        edited = [
-            adapted(caption.definition, own, self._relative(row)) for caption, row in zip(captions, rows, strict=True)
-        ]
-        at = agreed([word_pairs(one) for one in edited], similarity, softness=SOFTNESS)
-        weight = np.exp((similarity.astype(np.float64) - float(similarity.max())) / _FACT_SOFTNESS)
+        own, captions = self.relatives(mol), [self.caption(row) for row in rows]
+        definition, at = self.definition(mol, own, rows, similarity)
         roles, classes = (
-            tuple(item for item, share in said_by(items, weight).items() if share >= LEAST)[:_MOST]
-            for items in ([one.roles for one in captions], [one.classes for one in captions])
+            likely_items(self.weights, kind, [getattr(one, kind) for one in captions], similarity, definition)
+            for kind in ("roles", "classes")
         )
         made = replace(
-            captions[at], definition=edited[at], roles=roles, classes=classes, related=related_sentences(own)
+            captions[at], definition=definition, roles=roles, classes=classes, related=related_sentences(own)
         )
         return replace(made, derives=derives_sentences(made, own)).text(), at
 
-    def _caption(self, row: int) -> Caption:
+    def definition(
+        self, mol: Any, own: Relatives, rows: NDArray[np.integer], similarity: NDArray[np.floating]
+    ) -> tuple[str, int]:
+        """Choose a definition; returns it and the place among `rows` of the neighbour whose it is."""
+        edited, features = self.candidates(mol, own, rows, similarity)
+        at = int((features @ np.array(self.weights.definition)).argmax())
+        return edited[at], at
+
+    def candidates(
+        self, mol: Any, own: Relatives, rows: NDArray[np.integer], similarity: NDArray[np.floating]
+    ) -> tuple[list[str], NDArray[np.float64]]:
+        """Definitions that a molecule may have, one a neighbour, and their features; see :meth:`compose`."""
+        plain = [self.caption(row).definition for row in rows]
+        edited = [adapted(one, own, self._relative(row)) for one, row in zip(plain, rows, strict=True)]
+        changed = [one != other for one, other in zip(plain, edited, strict=True)]
+        known = [self._molecules[row] for row in rows]
+        return edited, definition_features(edited, changed, similarity, own, mol, known)
+
+    def relatives(self, mol: Any) -> Relatives:
+        """Find the relatives of a molecule among those of the reference."""
+        return self._named.of(mol)
+
+    def caption(self, row: int) -> Caption:
+        """Read the caption of a molecule of the reference."""
         if row not in self._captions:
             self._captions[row] = read_caption(self._texts[row])
         return self._captions[row]

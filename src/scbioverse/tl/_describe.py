@@ -69,8 +69,8 @@ def describe(
         Rows of the same modality with texts in the column `text_key` of `obs`. None: the language model writes.
     choose, n_neighbors
         How a text is made of so many neighbours'. `"combined"`: captions of molecules in ChEBI's style are put together
-        sentence by sentence: the definition that agrees best with all, with the names of this molecule's parts in place
-        of the neighbour's; roles and classes by vote; conjugates, enantiomer and tautomer by structure, from
+        sentence by sentence: the definition that fits best, with the names of this molecule's parts in place of the
+        neighbour's; the likelier roles and classes; conjugates, enantiomer and tautomer by structure, from
         `reference.obs["name"]`. Other texts: as `"nearest"`, the first one's. `"consensus"`: the text whose words agree
         best with those of all. `"aligned"`: the one nearest to the row in the space shared with text.
     min_similarity, vote
