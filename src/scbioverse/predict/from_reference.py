@@ -79,7 +79,9 @@ def from_reference(
     column = key or {"molecule": "smiles", "protein": "sequence"}.get(modality, "")
     both = use_rep is None and all(column in one.obs for one in (adata, reference))
     evidence: dict[str, NDArray[Any]] = {}
-    embedded, hits, views = None, None, []
+    embedded: Representation | None = None
+    hits: Homologues | None = None
+    views: list[View] = []
     searched = np.zeros(adata.n_obs, dtype=bool)
     if modality == "protein" and both and can_search():
         mine, theirs = sequences_of(adata, column), sequences_of(reference, column)
@@ -112,8 +114,8 @@ def from_reference(
     evidence = {name: values[at] for name, values in evidence.items()}
     for name, some in items.items():
         rows, weights = _voters(has[name], n_neighbors, adata.n_obs, hits, views, max(least, 0.0))
-        said, share = voted(some, rows, weights)
-        evidence |= {name: np.array(["; ".join(one) for one in said], dtype=object), f"{name}_share": share}
+        agreed, share = voted(some, rows, weights)
+        evidence |= {name: np.array(["; ".join(one) for one in agreed], dtype=object), f"{name}_share": share}
     return _floored(near, texts, at, far, evidence, embedded)
 
 
@@ -136,7 +138,7 @@ def _voters(
         weights[:, :width] = vote_weights(near.similarity, floor=floor) * (1 if hits is None else BESIDE)
     if hits is not None:
         found = hits.among(has, k)
-        hit, width = found.near.rows[:, 0] >= 0, found.near.rows.shape[1]
+        hit, width = hits.near.rows[:, 0] >= 0, found.near.rows.shape[1]
         rows[hit], weights[hit] = -1, 0
         rows[hit, :width], weights[hit, :width] = found.near.rows[hit], found.weights()[hit]
     return rows, weights
