@@ -18,7 +18,7 @@ class AugmentConfig:
 
     thin_probability: float = 0.5
     min_keep: float = 0.25
-    batch_factor_sd: float = 0.5
+    batch_factor_sd: float = 0.35
     gene_dropout: float = 0.10
     panel_probability: float = 0.4
     min_panel: int = 150

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from recipes.bioverse_small.data import DEV_TESTS, LABEL_PROFILES, PROFILES, STUDIES, UNLABELLED
+from recipes.bioverse_small.data import DEV_TESTS, LABEL_PROFILES, STUDIES, UNLABELLED
 from scbioverse.datasets import list_datasets
 from scbioverse.models import BioVerse
 
@@ -12,7 +12,7 @@ Figures = dict[str, dict[str, dict[str, float]]]
 """By study and method."""
 
 LIMITS = [
-    "The cell encoder was trained from scratch on about 20,000 real cells and about 27,000 cells "
+    "The cell encoder was trained from scratch on about twenty thousand real cells and about twenty thousand cells "
     "simulated from published profiles. It saw thousands of cells, not the millions of a foundation model.",
     "Human only. Blood, pancreas and fetal cortex are backed by real cells, other tissues by simulated cells alone.",
     "Naive CD8 T cells and naive CD4 T cells differ by few transcripts; at droplet depth they are often confused.",
@@ -38,11 +38,15 @@ KEPT = ("seed", "seconds", "torch_threads", "encoder", "projector", "answers")
 """What a card says of how the cell side was trained."""
 
 
-def data_rows(studies: list[str]) -> list[dict[str, str]]:
+def data_rows(studies: list[str], counting: dict[str, float]) -> list[dict[str, str]]:
     """Rows of the card's table of data that the cell side was trained on."""
     table = list_datasets()
     table = table.set_index("name") if "name" in table else table
-    names = zip(CELL_ROLES, (studies, UNLABELLED, (*PROFILES, *LABEL_PROFILES)), strict=True)
+    names = zip(
+        CELL_ROLES,
+        (studies, UNLABELLED, (*(one for one, much in counting.items() if much), *LABEL_PROFILES)),
+        strict=True,
+    )
     of_role = [(role, name, table.loc[name]) for role, some in names for name in some]
     return [
         {"name": name, "role": role, "licence": info["licence"], "citation": info["citation"]}
@@ -55,7 +59,7 @@ def describe(model: BioVerse, summary: dict[str, Any]) -> None:
     model.config.training = {
         "summary": "Reads human cells: a compact cell encoder, a projector into SmolLM2-135M-Instruct, and a space "
         "shared with descriptions of cell types.",
-        "data": data_rows(summary["studies"]),
+        "data": data_rows(summary["studies"], summary["profiles"]),
         "limits": LIMITS,
         "command": f"python -m recipes.bioverse_small.make --seed {summary['seed']}",
         **{key: summary[key] for key in (*KEPT, "calibration")},

@@ -49,9 +49,10 @@ PROFILES: dict[str, float] = {
     "baron_pancreas_14": 1.0,
     "dmap_hematopoiesis_38": 1.0,
     "pbmc_bulk_sorted_14": 1.0,
-    "profile_hcl_1393x5467": 0.3,
+    "profile_hcl_1393x5467": 0.0,
     "profile_spacet_pancancer_18": 0.0,
 }
+BROAD_PROFILES = PROFILES | {"profile_hcl_1393x5467": 0.3}
 # A bead-sorted "CD4+ T helper 2" or "helper T" gate is no more than a CD4 T cell transcriptome.
 COARSER = {"CL:0000546": "CL:0000624", "CL:0000912": "CL:0000624", "CL:0000794@facs": "CL:0000625"}
 # Profiles that measured so much of what the widest did say how genes share a cell's RNA.
@@ -205,8 +206,11 @@ class Profiles:
         return self.matrix[wide].mean(0)
 
 
-def load_profiles(genes: np.ndarray) -> Profiles:
-    """Read published profiles that have a Cell Ontology id, and label means of the two permuted sets."""
+def load_profiles(genes: np.ndarray, counting: dict[str, float] = PROFILES) -> Profiles:
+    """Read published profiles that have a Cell Ontology id, and label means of the two permuted sets.
+
+    `counting` says how much the profiles of each file count, as :data:`PROFILES`.
+    """
     table = pd.read_csv(HERE / "profile_labels.tsv", sep="\t", dtype=str).fillna("")
     mapping = {(row.file, row.set, row.label): row.cl_id for row in table.itertuples()}
     rows, panels, ids, sources, compressed = [], [], [], [], []
@@ -239,7 +243,7 @@ def load_profiles(genes: np.ndarray) -> Profiles:
     for i in np.flatnonzero(squeezed):
         matrix[i, panel[i]] = _quantile_map(matrix[i, panel[i]], shape[-int(panel[i].sum()) :])
     matrix /= matrix.sum(1, keepdims=True)
-    weights = np.array([PROFILES.get(one.split(":")[0], 1.0) for one in sources])
+    weights = np.array([counting.get(one.split(":")[0], 1.0) for one in sources])
     return Profiles(matrix, panel, np.array(ids, object), np.array(sources, object), weights).take(weights > 0)
 
 

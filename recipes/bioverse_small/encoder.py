@@ -33,18 +33,15 @@ class EncoderConfig:
     target_sum: float = 1e4
     simulated_share: float = 0.5
     batch_size: int = 192
-    steps: int = 1500
-    self_training_from: int = 600
+    steps: int = 1100
+    self_training_from: int = 450
     self_training_weight: float = 0.25
     lr: float = 1e-3
     weight_decay: float = 1e-2
-    term_power: float = 0.3
+    term_power: float = 0.0
     """By which power of the weights of its profiles a term counts: 0 for all terms alike."""
     augment: AugmentConfig = field(default_factory=AugmentConfig)
-    # Rougher than the cells that models are tested on.
-    simulation: SimulationConfig = field(
-        default_factory=lambda: SimulationConfig(cells_per_profile=16, max_ambient=0.2, depth_sd=0.9, local_ambient=0.5)
-    )
+    simulation: SimulationConfig = field(default_factory=SimulationConfig)
 
 
 @dataclass

@@ -19,6 +19,7 @@ import torch
 
 from recipes.bioverse_small import data
 from recipes.bioverse_small.answers import AnswerConfig, train_answers
+from recipes.bioverse_small.batches import AugmentConfig
 from recipes.bioverse_small.calibration import CALIBRATORS, Answers, ask_weighers, fit
 from recipes.bioverse_small.card import (
     CELL_ROLES,
@@ -45,6 +46,7 @@ from recipes.bioverse_small.rehearsals import (
     share_cells,
 )
 from recipes.bioverse_small.renew import check_encoder, with_answers_of, with_cells_of
+from recipes.bioverse_small.simulate import SimulationConfig
 from recipes.bioverse_small.terms import is_within
 from scbioverse.encoders.compact import CompactCellEncoder
 from scbioverse.knowledge.spoken import answer_name
@@ -65,10 +67,25 @@ class RecipeConfig:
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     projector: ProjectorConfig = field(default_factory=ProjectorConfig)
     answers: AnswerConfig = field(default_factory=AnswerConfig)
+    profiles: dict[str, float] = field(default_factory=lambda: data.PROFILES)
+    """How much the profiles of each file count."""
     keep_ontology: bool = True
     """Let the language model read the descriptions of all Cell Ontology terms, and ship what it made of them."""
     rehearsal_steps: int | None = 100
     """Autoregressive steps of a training that leaves something out, fewer to save time; None for as many as whole."""
+
+
+# More of the body: tried, and not shipped yet (`benchmarks/README.md`, "More of the body in training").
+BROAD = RecipeConfig(
+    EncoderConfig(
+        steps=1500,
+        self_training_from=600,
+        term_power=0.3,
+        augment=AugmentConfig(batch_factor_sd=0.5),
+        simulation=SimulationConfig(cells_per_profile=16, max_ambient=0.2, depth_sd=0.9, local_ambient=0.5),
+    ),
+    profiles=data.BROAD_PROFILES,
+)
 
 
 def without(studies: list[data.Study], profiles: data.Profiles, left_out: LeftOut) -> tuple[list, data.Profiles]:
@@ -84,10 +101,10 @@ def without(studies: list[data.Study], profiles: data.Profiles, left_out: LeftOu
     return [one for one in kept if (one.cl_ids != "").any()], held
 
 
-def training_data(left_out: LeftOut) -> tuple[np.ndarray, list[data.Study], data.Profiles]:
+def training_data(left_out: LeftOut, counting: dict[str, float]) -> tuple[np.ndarray, list[data.Study], data.Profiles]:
     """Genes, studies and profiles of a training that leaves something out."""
     genes = data.vocabulary()
-    return genes, *without(data.training_studies(genes), data.load_profiles(genes), left_out)
+    return genes, *without(data.training_studies(genes), data.load_profiles(genes, counting), left_out)
 
 
 def bank(
@@ -108,7 +125,7 @@ def train(
     """
     started = time.perf_counter()
     left_out = left_out or LeftOut()
-    genes, studies, profiles = training_data(left_out)
+    genes, studies, profiles = training_data(left_out, config.profiles)
     if trained is None:
         # A network that does not know a type would give its unlabelled cells another name.
         unlabelled = [] if left_out.types else [data.load_study(name, genes) for name in data.UNLABELLED]
@@ -168,7 +185,7 @@ def add_answers(name: str, folder: Path, config: RecipeConfig, seed: int) -> Non
     """Train the codes of answers of a fold that is there; everything else in it stays as it is."""
     made = folder / f"{name}-{seed}"
     model, trained = load_rehearsal(made)
-    _, studies, profiles = training_data(FOLDS[name])
+    _, studies, profiles = training_data(FOLDS[name], config.profiles)
     embeddings, term = bank(trained, studies, profiles, config, seed)
     train_answers(model, embeddings, term, trained.terms, config.answers, seed)
     model.config.training |= json.loads(json.dumps({"answers": asdict(config.answers)}))
@@ -245,7 +262,7 @@ def recalibrate(
         kept = model.config.training
         cells = {key: full.config.training[key] for key in KEPT if key in full.config.training}
         sequences = [row for row in kept["data"] if row["role"] not in CELL_ROLES]
-        rows = data_rows(full.config.training["studies"]) + sequences
+        rows = data_rows(full.config.training["studies"], full.config.training["profiles"]) + sequences
         model.config.training = kept | cells | {"data": rows, "licence": LICENCE}
     check_encoder(model, full)
     name_prototypes(model, trained.terms)
@@ -304,11 +321,15 @@ def main() -> None:
         "--renew", action="store_true", help="take the whole training's cell side, keep molecules and proteins"
     )
     parser.add_argument("--recalibrate", action="store_true", help="keep the weights, fit and measure again")
+    parser.add_argument("--broad", action="store_true", help="with the Human Cell Landscape, see benchmarks/README.md")
+    parser.add_argument("--space", help="a model to take the space of texts of, that --renew goes into")
     args = parser.parse_args()
     if args.again and not args.fold:
         parser.error("--again goes with --fold")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    config = RecipeConfig()
+    config = BROAD if args.broad else RecipeConfig()
+    if args.space:
+        config = replace(config, projector=replace(config.projector, space=args.space))
     if args.answers and args.fold:
         add_answers(args.fold, args.rehearsals, config, args.seed)
         return

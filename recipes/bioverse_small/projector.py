@@ -47,7 +47,7 @@ class ProjectorConfig:
     lr: float = 3e-3
     contrastive_steps: int = 1500
     contrastive_lr: float = 1e-3
-    space: str | None = "bioverse-small"
+    space: str | None = None
     """Model whose space of texts is taken over, so that what it knows of molecules and proteins stays readable beside
     new cells; None: one is fitted anew."""
     text_layer: int | None = None

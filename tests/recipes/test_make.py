@@ -107,7 +107,7 @@ def sliver(monkeypatch, tiny_llm):
     monkeypatch.setattr(data, "STUDIES", {"kang_ifnb_pbmc": 1.0, "pancreas_baron_human": 1.0})
     monkeypatch.setattr(data, "UNLABELLED", ())
     monkeypatch.setattr(data, "DEV_TESTS", ("pbmc3k",))
-    monkeypatch.setattr(data, "load_profiles", lambda asked: some())
+    monkeypatch.setattr(data, "load_profiles", lambda asked, counting=None: some())
     monkeypatch.setattr(projector, "general_texts", lambda: [f"A sentence about thing number {i}." for i in range(12)])
     monkeypatch.setitem(FOLDS, "kang", LeftOut(studies=("kang_ifnb_pbmc",)))
     monkeypatch.setitem(FOLDS, "baron", LeftOut(studies=("pancreas_baron_human",)))

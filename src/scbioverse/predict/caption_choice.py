@@ -124,11 +124,19 @@ def item_features(
     silent = float(sum(weights[1][at] for at, some in enumerate(items) if not some))
     low, best = definition.lower(), float(similarity[0])
     rows = []
-    for one, at in said.items():
-        share = [float(weight[at].sum()) for weight in weights]
+    for one, holding in said.items():
+        share = [float(weight[holding].sum()) for weight in weights]
         odds = [float(np.log(p / (1 - p))) for p in np.clip(share, 1e-3, 1 - 1e-3)]
         rows.append(
-            [*share, *odds, float(similarity[at[0]]), best, float(at[0] == 0), silent, float(one.rstrip("s") in low)]
+            [
+                *share,
+                *odds,
+                float(similarity[holding[0]]),
+                best,
+                float(holding[0] == 0),
+                silent,
+                float(one.rstrip("s") in low),
+            ]
         )
     return list(form.values()), np.array(rows, dtype=np.float64).reshape(-1, 13)
 
