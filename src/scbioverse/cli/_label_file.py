@@ -24,15 +24,13 @@ def read_labels(text: str) -> list[str] | dict[str, str]:
     lines = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
     if not lines:
         raise InputError("--labels names no label.")
-    if file is not None and file.suffix == ".csv" and not any("\t" in line for line in lines):
-        rows = [[cell.strip() for cell in row] for row in csv.reader(lines)]
-    else:
-        rows = [[cell.strip() for cell in line.split("\t")] for line in lines]
-    if not any(len(row) > 1 for row in rows):
-        return [row[0] for row in rows]
+    commas = file is not None and file.suffix == ".csv" and "\t" not in "".join(lines)
+    split = csv.reader(lines) if commas else (line.split("\t") for line in lines)
+    rows = [[cell.strip() for cell in row] for row in split]
+    if max(map(len, rows)) == 1:
+        return [name for (name,) in rows]
     pairs: dict[str, str] = {}
-    for row in rows:
-        name, meaning = row[0], row[1] if len(row) > 1 else ""
+    for name, meaning, *_ in ((*row, "") for row in rows):
         if pairs.setdefault(name, meaning) != meaning:
             raise InputError(f"--labels names {name!r} twice, as {pairs[name]!r} and as {meaning!r}: keep one.")
     return pairs

@@ -126,35 +126,30 @@ def cellxgene(
 
 def _obs(adata: AnnData, slots: Slots, columns: Mapping[str, str], values: Mapping[str, Any]) -> pd.DataFrame:
     known = {**{name: name for name in FIELDS if name in adata.obs}, **columns}
-    for name in (*columns, *values):
-        if name not in FIELDS:
-            raise InputError(f"{name!r} is no field; there are {', '.join(FIELDS)}.")
-        if name in columns and name in values:
-            raise InputError(f"{name} is given as a column and as a value; give one of them.")
-    given = {
-        name: pd.Series([values[name]] * adata.n_obs, index=adata.obs_names)
-        if name in values
-        else obs_column(adata, known[name], f"columns[{name!r}]")
-        for name in FIELDS
-        if name in values or name in known
-    }
+    if odd := {*columns, *values} - {*FIELDS}:
+        raise InputError(f"{min(odd)!r} is no field; there are {', '.join(FIELDS)}.")
+    if both := {*columns} & {*values}:
+        raise InputError(f"{min(both)} is given as a column and as a value; give one of them.")
+    given = {name: pd.Series([one] * adata.n_obs, index=adata.obs_names) for name, one in values.items()}
+    for name in known.keys() - values.keys():
+        given[name] = obs_column(adata, known[name], f"columns[{name!r}]")
     if "tissue_ontology_term_id" not in given and (tissue := _tissue_given(adata, slots)) is not None:
         given["tissue_ontology_term_id"] = tissue
         logger.info("tissue_ontology_term_id is %s, as annotate was told", ", ".join(tissue.unique()))
-    obs = adata.obs.drop(columns=[name for name in FIELDS if name in adata.obs])
+    obs = adata.obs.drop(columns=list(FIELDS), errors="ignore")
     obs = obs.rename(columns=renamed(obs.columns, (*RESERVED_OBS, "cell_type_ontology_term_id")))
-    for name in obs.columns:  # mixed types, and texts with missing values, cannot be stored
-        if obs[name].dtype == object:
-            obs[name] = obs[name].map(str, na_action="ignore").astype("category")
+    # Mixed types, and texts with missing values, cannot be stored.
+    texts = obs.select_dtypes(object)
+    obs[texts.columns] = texts.map(str, na_action="ignore").astype("category")
     ids = adata.obs[slots.cl_id].astype(object)
     ids = ids.where(ids.notna() & (ids != "") & ~ids.isin(REFUSED_TYPES), UNKNOWN)
     obs["cell_type_ontology_term_id"] = ids.astype("category")
-    for name, found in given.items():
-        obs[name] = read_field(name, found)
-    unsaid = [name for name, field in FIELDS.items() if name not in given and field.may_be_unknown]
+    for name in sorted(given):
+        obs[name] = read_field(name, given[name])
+    absent = {name: field for name, field in FIELDS.items() if name not in given}
+    unsaid = [name for name, field in absent.items() if field.may_be_unknown]
     obs = obs.assign(**{name: pd.Categorical([UNKNOWN] * len(obs)) for name in unsaid})
-    missing = [name for name, field in FIELDS.items() if name not in given and not field.may_be_unknown]
-    if missing:
+    if missing := [name for name in absent if name not in unsaid]:
         listed = "; ".join(f"{name} ({FIELDS[name].example})" for name in missing)
         warn(f"CELLxGENE asks for more, pass it by values= or columns=: {listed}.")
     if unsaid:
@@ -169,14 +164,13 @@ def _tissue_given(adata: AnnData, slots: Slots) -> pd.Series | None:
     """Return the tissue of each row that `annotate` was told, None where it was not; what it guessed is not taken."""
     step = slots.step("annotate")
     said = read_record(adata, step).get("tissue") if step in records_of(adata) else None
-    given, read = (said.get("given"), said.get("read") or {}) if isinstance(said, dict) else (None, {})
-    ids = {name: one["id"] for name, one in read.items() if isinstance(one, dict)}
-    if given is None or not ids or len(ids) != len(read):
+    if not isinstance(said, dict) or said.get("given") is None:
         return None
-    if given in adata.obs:
-        found = adata.obs[given].astype(object).map(str, na_action="ignore").map(ids)
-        return None if found.isna().any() else found
-    return pd.Series([ids[given]] * adata.n_obs, index=adata.obs_names) if given in ids else None
+    given, read = said["given"], said.get("read") or {}
+    ids = {name: one["id"] for name, one in read.items() if isinstance(one, dict)}
+    found = adata.obs.get(given, pd.Series(given, index=adata.obs_names, dtype=object)).astype(object)
+    found = found.map(str, na_action="ignore").map(ids)
+    return None if found.isna().any() else found
 
 
 def _matrices(adata: AnnData, gene_key: str | None, layer: str | None) -> dict[str, Any]:
@@ -207,9 +201,8 @@ def _matrices(adata: AnnData, gene_key: str | None, layer: str | None) -> dict[s
     var = var.rename(columns=renamed(var.columns, RESERVED_VAR))
     var["author_gene_name"] = [names[at] for at in kept]
     var.index = pd.Index([ids[at] for at in kept], name=None)
-    for name in var.columns:
-        if var[name].dtype == object:
-            var[name] = var[name].map(str, na_action="ignore").fillna("").astype(str)
+    texts = var.select_dtypes(object)
+    var[texts.columns] = texts.map(str, na_action="ignore").fillna("").astype(str)
     var["feature_is_filtered"] = False
     if source is None:
         return {"X": counts, "var": var}
@@ -224,14 +217,11 @@ def _matrices(adata: AnnData, gene_key: str | None, layer: str | None) -> dict[s
 
 def _counts(adata: AnnData, layer: str | None) -> tuple[str | None, Any]:
     """Find the matrix of raw counts: float32 CSR, and where it stands."""
+    there = {None, *adata.layers, *(() if adata.raw is None else ["raw"])}
+    if layer not in {*there, "raw"}:
+        raise MissingKeyError(f"adata.layers has no {layer!r} (found: {sorted(adata.layers) or 'nothing'}).")
     places: Sequence[str | None] = [layer] if layer is not None else [None, "counts", *layer_names(adata), "raw"]
-    for place in dict.fromkeys(places):
-        if place not in (None, "raw") and place not in adata.layers:
-            if layer is not None:
-                raise MissingKeyError(f"adata.layers has no {layer!r} (found: {sorted(adata.layers) or 'nothing'}).")
-            continue
-        if place == "raw" and adata.raw is None:
-            continue
+    for place in dict.fromkeys(one for one in places if one in there):
         blocks = []
         for _, block in Cells.of(adata, place).blocks():
             if block.data.size and (block.data.min() < 0 or (block.data != np.rint(block.data)).any()):
@@ -241,14 +231,8 @@ def _counts(adata: AnnData, layer: str | None) -> tuple[str | None, Any]:
             found = sparse.csr_matrix(sparse.vstack(blocks))
             found.eliminate_zeros()
             return place, found
-    raise InputError(
-        "CELLxGENE asks for raw counts, whole numbers, and "
-        + (
-            f"layer {layer!r} holds none."
-            if layer is not None
-            else "neither X, a layer nor raw holds any: add a layer."
-        )
-    )
+    where = "neither X, a layer nor raw holds any: add a layer." if layer is None else f"layer {layer!r} holds none."
+    raise InputError(f"CELLxGENE asks for raw counts, whole numbers, and {where}")
 
 
 def _ensembl_ids(adata: AnnData, layer: str | None, gene_key: str | None) -> list[str]:
@@ -259,17 +243,14 @@ def _ensembl_ids(adata: AnnData, layer: str | None, gene_key: str | None) -> lis
         texts = [list(map(str, var[one])) for one in var.columns if not pd.api.types.is_numeric_dtype(var[one])]
         names = next((one for one in texts if np.mean([bool(_ENSEMBL.fullmatch(x)) for x in one]) >= _MOST), names)
     table, taken = load_genes(), gencode_genes()
-    by_symbol: dict[str, str] = {}
-    for one, symbol in table.ensembl.items():
-        if one in taken:
-            by_symbol.setdefault(symbol, one)
+    # The first of several ids of one symbol.
+    by_symbol = {symbol: one for one, symbol in reversed(table.ensembl.items()) if one in taken}
 
     def of(name: str) -> str:
-        match = _ENSEMBL.fullmatch(name)
-        if match:
-            return match[1].upper() if match[1].upper() in taken else ""
-        found = table.lookup(name)
-        return by_symbol.get(found[0], "") if found else ""
+        if match := _ENSEMBL.fullmatch(name):
+            found = match[1].upper()
+            return found if found in taken else ""
+        return by_symbol.get((table.lookup(name) or [""])[0], "")
 
     return [of(name) if name else "" for name in names]
 

@@ -48,9 +48,9 @@ class AdapterConfig:
     targets: str | tuple[str, ...] = "attention"
 
     def __post_init__(self) -> None:
-        whole = isinstance(self.rank, int) and not isinstance(self.rank, bool)
-        real = all(isinstance(one, int | float) and not isinstance(one, bool) for one in (self.alpha, self.dropout))
-        if not whole or not real or self.rank < 1 or not 0 < self.alpha < math.inf or not 0 <= self.dropout < 1:
+        # True is a number to Python, and none here.
+        numbers = type(self.rank) is int and {type(self.alpha), type(self.dropout)} <= {int, float}
+        if not (numbers and self.rank >= 1 and 0 < self.alpha < math.inf and 0 <= self.dropout < 1):
             raise InputError(
                 f"an adapter needs rank ≥ 1, alpha > 0 and dropout in 0 to 1, found {self.rank}, {self.alpha} and "
                 f"{self.dropout}."
@@ -141,18 +141,14 @@ def target_modules(backbone: Backbone, targets: str | Sequence[str]) -> list[str
     """Full names of the linear layers that an adapter changes; an :class:`InputError` where there is none."""
     # The head and the embedding table are linear layers, too, and stay as they are.
     blocks = {id(module) for layer in backbone.layers for module in layer.modules()}
-    linear = [
-        name
-        for name, module in backbone.model.named_modules()
-        if id(module) in blocks and isinstance(module, nn.Linear)
-    ]
-    if isinstance(targets, str):
-        if targets not in ("attention", "mlp", "all"):
-            raise InputError(f"targets={targets!r}; choose 'attention', 'mlp', 'all', or name the layers in a list.")
-        attention = [name for name in linear if re.search(r"att", name)]
-        chosen = {"attention": attention, "mlp": [n for n in linear if n not in attention], "all": linear}[targets]
-    else:
-        chosen = [name for name in linear if any(name == one or name.endswith("." + one) for one in targets)]
+    modules = backbone.model.named_modules()
+    linear = [name for name, module in modules if id(module) in blocks and isinstance(module, nn.Linear)]
+    forms = {"attention": ".*att.*", "mlp": "(?!.*att).*", "all": ".*"}
+    if isinstance(targets, str) and targets not in forms:
+        raise InputError(f"targets={targets!r}; choose 'attention', 'mlp', 'all', or name the layers in a list.")
+    named = rf"(?:.*\.)?(?:{'|'.join(map(re.escape, targets))})"
+    form = forms[targets] if isinstance(targets, str) else named
+    chosen = [name for name in linear if re.fullmatch(form, name)]
     if not chosen:
         ends = sorted({name.rsplit(".", 1)[-1] for name in linear})
         raise InputError(f"{backbone.name!r} has no layers {targets!r} to adapt; its blocks have {ends or 'none'}.")

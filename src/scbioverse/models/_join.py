@@ -88,22 +88,7 @@ def join(*models: BioVerse, name: str | None = None) -> BioVerse:
         for one in models
         for modality, made in one.config.encoders.items()
     }
-    books = {modality: book for one in models for modality, book in one.phrase_books.items()}
-    modules = build_modules(config, books)
-    with torch.no_grad():
-        _fill(modules, models)
-    return BioVerse(
-        config,
-        encoders=Encoders({modality: held for one in models for modality, held in one.encoders.held().items()}),
-        modules=modules,
-        text_space=spaced.text_space,
-        text_table=spaced.text_table,
-        **first.readers.shared(),
-        device=first.device,
-        adapter=first.adapter,
-        phrase_books=books,
-        writing_adapters={name: held for one in models for name, held in one.writing_adapters.items()},
-    )
+    return _made_of(config, models, spaced)
 
 
 def extend(model: BioVerse, encoder: Encoder, *, hidden: int | None = None, rng: Rng = None) -> BioVerse:
@@ -150,21 +135,29 @@ def only(model: BioVerse, modalities: list[str]) -> BioVerse:
         model.check_modality(modality)
     config: BioVerseConfig = copy.deepcopy(model.config)
     config.encoders = {name: made for name, made in config.encoders.items() if name in modalities}
-    books = {name: book for name, book in model.phrase_books.items() if name in modalities}
+    return _made_of(config, [model], model)
+
+
+def _made_of(config: BioVerseConfig, models: Sequence[BioVerse], spaced: BioVerse) -> BioVerse:
+    """Make a model of what others have of the modalities in `config`; the first gives the language model's side."""
+    first, read = models[0], config.encoders
+    books = {name: book for one in models for name, book in one.phrase_books.items() if name in read}
+    adapters = {name: held for one in models for name, held in one.writing_adapters.items() if name in read}
+    encoders = {name: held for one in models for name, held in one.encoders.held().items()}
     modules = build_modules(config, books)
     with torch.no_grad():
-        _fill(modules, [model])
+        _fill(modules, models)
     return BioVerse(
         config,
-        encoders=model.encoders.only(list(config.encoders)),
+        encoders=Encoders(encoders).only(list(read)),
         modules=modules,
-        text_space=model.text_space,
-        text_table=model.text_table,
-        **model.readers.shared(),
-        device=model.device,
-        adapter=model.adapter,
+        text_space=spaced.text_space,
+        text_table=spaced.text_table,
+        **first.readers.shared(),
+        device=first.device,
+        adapter=first.adapter,
         phrase_books=books,
-        writing_adapters={name: one for name, one in model.writing_adapters.items() if name in modalities},
+        writing_adapters=adapters,
     )
 
 

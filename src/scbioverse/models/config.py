@@ -13,6 +13,7 @@ from .._untrusted import FOREIGN, check_plain, read_json_object
 from ..errors import InputError, WeightsError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 T = TypeVar("T")
@@ -34,13 +35,22 @@ def _hints(kind: Any) -> dict[str, Any]:
     return get_type_hints(kind)
 
 
+# Of plain values: what fits, and what it is called. True is a whole number to Python, and none here.
+_PLAIN: dict[Any, tuple[Callable[[Any], bool], str]] = {
+    int: (lambda one: type(one) is int and 0 <= one <= LARGEST, f"a whole number from 0 to {LARGEST:,}"),
+    float: (lambda one: type(one) in (int, float) and math.isfinite(one), "a finite number"),
+    str: (lambda one: type(one) is str, "text"),
+    bool: (lambda one: type(one) is bool, "true or false"),
+}
+
+
 def _check(value: Any, kind: Any, name: str) -> None:
     origin, inner = get_origin(kind), get_args(kind)
-    if origin in (Union, types.UnionType):
-        if value is None and type(None) in inner:
-            return
-        (kind,) = (one for one in inner if one is not type(None))
-        _check(value, kind, name)
+    if kind in _PLAIN:
+        fits, called = _PLAIN[kind]
+        _need(fits(value), value, name, called)
+    elif origin in (Union, types.UnionType):  # all are "something or None"
+        _check(value, type(None) if value is None else inner[0], name)
     elif isinstance(kind, type) and is_dataclass(kind):
         _need(isinstance(value, kind), value, name, kind.__name__)
         check_types(value, where=f"{name}.")
@@ -53,12 +63,6 @@ def _check(value: Any, kind: Any, name: str) -> None:
         for key, one in value.items():
             _check(key, inner[0], f"a key of {name}")
             _check(one, inner[1], f"{name}[{key!r:.40}]")
-    elif kind is int:
-        _need(type(value) is int and 0 <= value <= LARGEST, value, name, f"a whole number from 0 to {LARGEST:,}")
-    elif kind is float:
-        _need(type(value) in (int, float) and math.isfinite(value), value, name, "a finite number")
-    elif kind in (str, bool):
-        _need(type(value) is kind, value, name, "text" if kind is str else "true or false")
 
 
 def _need(held: bool, value: Any, name: str, kind: str) -> None:

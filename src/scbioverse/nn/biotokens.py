@@ -40,8 +40,7 @@ class BioTokens(nn.Module):
         self.d_llm = d_llm
         if not self.modalities or len(set(self.modalities)) != len(self.modalities):
             raise InputError(f"BioTokens needs at least one modality, each named once, found {list(modalities)}.")
-        wrong = [name for name in self.modalities if not name.isidentifier() or name == "task"]
-        if wrong:
+        if wrong := [name for name in self.modalities if not name.isidentifier() or name == "task"]:
             raise InputError(f"Modality names must be plain words other than 'task', found {wrong}.")
         if d_llm < 1 or not (math.isfinite(init_norm) and init_norm > 0):
             raise InputError(f"d_llm and init_norm must be positive, found {d_llm} and {init_norm}.")

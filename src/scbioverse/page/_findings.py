@@ -67,48 +67,53 @@ def labels_found(adata: AnnData, slots: Slots) -> tuple[list[dict[str, Any]], li
 
 def cautions(adata: AnnData, slots: Slots, labels: list[dict[str, Any]]) -> list[str]:
     """Return what the data say against taking every label at its word, one sentence each."""
-    said, n = [], max(adata.n_obs, 1)
-    unlabelled = int(adata.obs[slots.label].isna().sum())
-    if unlabelled:
-        said.append(f"{_cells(unlabelled, n)} have no label: they are in no group.")
-    unknown = sum(one["n"] for one in labels if one["how"] == "unknown")
-    if unknown:
-        said.append(f"{_cells(unknown, n)} are called unknown: no candidate is likely enough.")
-    if slots.elsewhere in adata.obs:
-        away = (adata.obs[slots.elsewhere].to_numpy(float) > _UNSURE).sum()
-        if away:
-            said.append(
-                f"{_cells(int(away), n)} are more like a type that is not among the candidates (open set). Their label "
-                "is the nearest candidate; check whether a type is missing from the list."
-            )
-    if slots.confidence in adata.obs:
-        unsure = int((adata.obs[slots.confidence].to_numpy(float) < _UNSURE).sum())
-        if unsure:
-            said.append(f"{_cells(unsure, n)} have a confidence below {_UNSURE}: another label may be as likely.")
-    groups = _table(get.groups, adata, slots)
-    if groups is not None and len(groups) and "agreement" in groups:
-        mixed = groups[groups["agreement"].astype(float) < _MIXED]
-        if len(mixed):
-            named = "; ".join(
-                f"{shown_name(str(name))} ({n} cells, {100 * share:.0f} % alike)"
-                for name, n, share in mixed[["group", "n", "agreement"]].head(8).to_numpy(object)
-            )
-            said.append(
-                f"Groups that may be mixtures of types, since fewer than {100 * _MIXED:.0f} % of their cells agree on "
-                f"a label: {named}{' …' if len(mixed) > 8 else ''}."
-            )
-    if "predicted_doublet" in adata.obs:
-        flags = adata.obs["predicted_doublet"].astype(object)
-        doubled = int((flags.map(str).str.lower() == "true").sum())
-        if doubled:
-            said.append(
-                f"{_cells(doubled, n)} are predicted doublets in obs['predicted_doublet'], and labelled all the same."
-            )
-    said += _ambient(labels)
+    obs, n = adata.obs, max(adata.n_obs, 1)
     few = [one["name"] for one in labels if one["n"] < 10]
-    if few:
-        said.append(f"Fewer than 10 cells each: {', '.join(few)}. Reasons of so few cells rest on little.")
-    return said
+
+    def some(which: Any, what: str) -> list[str]:
+        part = int(np.sum(which))
+        return [f"{part:,} of {n:,} cells ({100 * part / n:.1f} %) {what}"] if part else []
+
+    def numbers(slot: str) -> np.ndarray:
+        return obs.get(slot, pd.Series(np.nan, index=obs.index)).to_numpy(float)
+
+    doubled = obs.get("predicted_doublet", pd.Series(dtype=object)).astype(object).map(str).str.lower()
+    return [
+        *some(obs[slots.label].isna(), "have no label: they are in no group."),
+        *some(
+            [one["n"] for one in labels if one["how"] == "unknown"],
+            "are called unknown: no candidate is likely enough.",
+        ),
+        *some(
+            numbers(slots.elsewhere) > _UNSURE,
+            "are more like a type that is not among the candidates (open set). Their label is the nearest candidate; "
+            "check whether a type is missing from the list.",
+        ),
+        *some(
+            numbers(slots.confidence) < _UNSURE,
+            f"have a confidence below {_UNSURE}: another label may be as likely.",
+        ),
+        *_mixed(_table(get.groups, adata, slots)),
+        *some(doubled == "true", "are predicted doublets in obs['predicted_doublet'], and labelled all the same."),
+        *_ambient(labels),
+        *([f"Fewer than 10 cells each: {', '.join(few)}. Reasons of so few cells rest on little."] if few else []),
+    ]
+
+
+def _mixed(groups: pd.DataFrame | None) -> list[str]:
+    """Say which groups may be mixtures."""
+    if groups is None or "agreement" not in groups:
+        return []
+    mixed = groups[groups["agreement"].astype(float) < _MIXED]
+    named = "; ".join(
+        f"{shown_name(str(name))} ({n} cells, {100 * share:.0f} % alike)"
+        for name, n, share in mixed[["group", "n", "agreement"]].head(8).to_numpy(object)
+    )
+    said = (
+        f"Groups that may be mixtures of types, since fewer than {100 * _MIXED:.0f} % of their cells agree on a label: "
+        f"{named}{' …' if len(mixed) > 8 else ''}."
+    )
+    return [said] if len(mixed) else []
 
 
 def _ambient(labels: list[dict[str, Any]]) -> list[str]:
@@ -127,10 +132,6 @@ def _ambient(labels: list[dict[str, Any]]) -> list[str]:
         f"Ambient RNA is possible: genes that are at least {2**_FOLD:.0f} times higher in one label are found in most "
         f"other cells, too: {'; '.join(seen[:8])}. SoupX, DecontX or CellBender estimate and remove it."
     ]
-
-
-def _cells(part: int, n: int) -> str:
-    return f"{part:,} of {n:,} cells ({100 * part / n:.1f} %)"
 
 
 def _table(read: Any, adata: AnnData, slots: Slots) -> pd.DataFrame | None:

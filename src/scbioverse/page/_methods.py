@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
 from .. import get
 from .._shown import shown_name
 
@@ -36,6 +38,7 @@ CITATIONS = {
     "HuBMAP": "Börner K et al. (2021). Anatomical structures, cell types and biomarkers of the Human Reference Atlas. "
     "Nat Cell Biol 23: 1117–1128.",
 }
+_MARKER_TABLES = ("PanglaoDB", "CellMarker 2.0", "Azimuth", "CellTypist", "HuBMAP")
 _METHODS = {
     "cascade": "pooling nearness to the labels' descriptions, the projector's attention and marker genes",
     "score": "taking the language model's probability of each candidate",
@@ -50,68 +53,64 @@ def methods_text(adata: AnnData, slots: Slots, axis_name: str = "") -> tuple[str
     record: Mapping[str, Any] = records.get(slots.step("annotate"), {})
     if not record:
         return "The record of the annotation is not in this file, so that nothing can be said of how it was made.", []
-    versions = record.get("versions", {})
-    cited = ["scbioverse", "anndata"]
-    named = ", ".join(f"{name} {number}" for name, number in versions.items() if name != "scbioverse")
-    said = [
-        f"{adata.n_obs:,} cells were labelled with scbioverse {versions.get('scbioverse', '(version not recorded)')} "
-        f"({named})."
-    ]
-    said.append(
-        f"The model was {shown_name(str(record.get('model')))} (fingerprint {str(record.get('fingerprint'))[:12]}), "
-        f"with the frozen language model {shown_name(str(record.get('llm')))} "
-        f"(sha256 {str(record.get('llm_sha256'))[:12]})."
-    )
-    if "smollm2" in str(record.get("llm")).lower():
-        cited.append("smollm2")
-    matrix = f"layer {shown_name(str(record['layer']))}" if record.get("layer") else "the matrix X"
-    method = str(record.get("method"))
-    said.append(
-        f"Expression was read from {matrix}; labels were chosen by {_METHODS.get(method, method)} (method {method!r})."
-    )
-    candidates, found = record.get("labels") or [], record.get("found")
-    if found or "level" in record:
-        alone = not record.get("groupby")
-        groups = "groups of alike cells were found and" if alone else "the groups given were"
-        said.append(
+    versions, method = dict(record.get("versions", {})), str(record.get("method"))
+    ours = versions.pop("scbioverse", "(version not recorded)")
+    candidates, groupby, llm = record.get("labels") or [], record.get("groupby"), str(record.get("llm"))
+    none_given, layer = record.get("found") or "level" in record, record.get("layer")
+    matrix = f"layer {shown_name(str(layer))}" if layer else "the matrix X"
+    groups = "the groups given were" if groupby else "groups of alike cells were found and"
+    lifted = "called unknown" if record.get("parents") is None else "replaced by a parent term or called unknown"
+    near, threshold = record.get("n_neighbors"), record.get("unknown_threshold")
+    corrected = int((adata.obs.get(f"{slots.label}_corrected", pd.Series(dtype=bool)) == True).sum())  # noqa: E712
+    # What decides whether a sentence is said, and the sentence.
+    sentences = [
+        (
+            True,
+            f"{adata.n_obs:,} cells were labelled with scbioverse {ours} "
+            f"({', '.join(f'{name} {number}' for name, number in versions.items())}).",
+        ),
+        (
+            True,
+            f"The model was {shown_name(str(record.get('model')))} (fingerprint {str(record.get('fingerprint'))[:12]}),"
+            f" with the frozen language model {shown_name(llm)} (sha256 {str(record.get('llm_sha256'))[:12]}).",
+        ),
+        (
+            True,
+            f"Expression was read from {matrix}; labels were chosen by {_METHODS.get(method, method)} (method "
+            f"{method!r}).",
+        ),
+        (
+            none_given,
             f"No candidates were given: {groups} named on the level {record.get('level')!r}, and every cell was called "
-            f"among these {len(candidates)} names."
-        )
-        cited += ["leiden"] if alone else []
-    elif candidates:
-        said.append(f"The {len(candidates)} candidates were {_listed(candidates)}.")
-    cited.append("cl")
-    if record.get("groupby"):
-        said.append(
-            f"Cells of one group of {shown_name(str(record['groupby']))!r} got one label, by mean log-probability."
-        )
-    if record.get("n_neighbors"):
-        said.append(f"Log-probabilities were averaged over {record['n_neighbors']} mutual nearest neighbours.")
-        cited.append("propagation")
-    threshold = record.get("unknown_threshold")
-    if threshold:
-        instead = "called unknown" if record.get("parents") is None else "replaced by a parent term or called unknown"
-        said.append(f"Labels with a confidence below {threshold} were {instead}.")
-    if record.get("rationale"):
-        said.append(
+            f"among these {len(candidates)} names.",
+        ),
+        (candidates and not none_given, f"The {len(candidates)} candidates were {_listed(candidates)}."),
+        (groupby, f"Cells of one group of {shown_name(str(groupby))!r} got one label, by mean log-probability."),
+        (near, f"Log-probabilities were averaged over {near} mutual nearest neighbours."),
+        (threshold, f"Labels with a confidence below {threshold} were {lifted}."),
+        (
+            record.get("rationale"),
             "Each gene that a reason names passed a one-sided Mann-Whitney test on these cells; those for which the "
-            "evidence gives a source are known markers of the label or of a broader type."
-        )
-    said.append(f"The random seed was {record.get('seed')}.")
-    corrected = adata.obs.get(f"{slots.label}_corrected")
-    if corrected is not None and corrected.dtype == bool and corrected.any():
-        said.append(f"{int(corrected.sum()):,} labels were changed by hand afterwards.")
-    if axis_name == "UMAP":
-        said.append("The map is a UMAP.")
-        cited += ["umap", "scanpy"]
-    claims = records.get(slots.step("evidence"), {})
-    if "source" in claims.get("columns", ()):
-        at = claims["columns"].index("source")
-        sources = " ".join(str(row[at]) for row in claims["rows"])
-        cited += [
-            name for name in ("PanglaoDB", "CellMarker 2.0", "Azimuth", "CellTypist", "HuBMAP") if name in sources
-        ]
-    return " ".join(said), [CITATIONS[name] for name in dict.fromkeys(cited)]
+            "evidence gives a source are known markers of the label or of a broader type.",
+        ),
+        (True, f"The random seed was {record.get('seed')}."),
+        (corrected, f"{corrected:,} labels were changed by hand afterwards."),
+        (axis_name == "UMAP", "The map is a UMAP."),
+    ]
+    claims = records.get(slots.step("evidence"), {"columns": [], "rows": []})
+    sources = " ".join(pd.DataFrame(claims["rows"], columns=claims["columns"]).get("source", pd.Series()).astype(str))
+    cited = {
+        "scbioverse": True,
+        "anndata": True,
+        "smollm2": "smollm2" in llm.lower(),
+        "leiden": none_given and not groupby,
+        "cl": True,
+        "propagation": near,
+        "umap": axis_name == "UMAP",
+        "scanpy": axis_name == "UMAP",
+        **{name: name in sources for name in _MARKER_TABLES},
+    }
+    return " ".join(said for holds, said in sentences if holds), [CITATIONS[one] for one in cited if cited[one]]
 
 
 def provenance(adata: AnnData) -> str:

@@ -71,19 +71,17 @@ def score_heatmap(
         raise MissingKeyError(f"adata.obs has no column {column!r} (found: {list(adata.obs.columns) or 'none'}).")
     chances = scores(adata, key=slots.key).astype(np.float64).map(np.exp)
     groups = adata.obs[column].astype("category").cat.remove_unused_categories().cat.rename_categories(str)
-    mean = chances.groupby(groups.to_numpy(), observed=True).mean()
-    mean = mean.loc[[one for one in groups.cat.categories if one in mean.index]]
-    kept = mean.max().sort_values(ascending=False, kind="stable").index[:max_labels]
-    mean = mean[[one for one in mean.columns if one in set(kept)]]
-    names = list(mean.index)
+    mean = chances.groupby(groups.array, observed=True).mean()
+    mean.index = mean.index.astype(str)
+    kept = mean.max().nlargest(max_labels).index
+    mean = mean[mean.columns.intersection(kept, sort=False)]
     if groupby is None:
         # A label and its own candidate meet on the diagonal.
-        order = [one for one in names if one in mean.columns]
-        mean = mean[[*order, *(one for one in mean.columns if one not in set(order))]]
-        names = [*order, *(one for one in names if one not in set(order))]
-        mean = mean.loc[names]
+        both = mean.index.intersection(mean.columns, sort=False)
+        mean = mean[both.append(mean.columns.difference(both, sort=False))]
+        mean = mean.loc[both.append(mean.index.difference(both, sort=False))]
     counts = groups.value_counts()
-    titles = [f"{name} ({int(counts[name]) if name in counts else 0:,})" for name in names]
+    titles = [f"{name} ({counts[name]:,})" for name in mean.index]
     figure, ax = draw_matrix(
         mean.to_numpy(), titles, [str(one) for one in mean.columns], bar="Mean probability", cmap=palette, ax=ax
     )

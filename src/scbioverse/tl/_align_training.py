@@ -60,24 +60,25 @@ def new_model(
     given = None if use_rep is not None else given_encoder(model, modality, hub=False)
     if given is not None and start == "model":
         raise InputError("start='model' goes on from a model's own projector; an encoder by itself has none.")
-    skip = model is None or given is not None or (use_rep is not None and llm is not None)
-    base = None if skip else load(model, device=device)
-    if start == "model" and base is not None:
-        base.check_modality(modality)
-        return base.copy(name=name)
+    # Of a model whose encoder and language model are both replaced nothing is read.
+    replaced = use_rep is not None and llm is not None
+    base = None if model is None or given is not None or replaced else load(model, device=device)
     encoder: Encoder
     if use_rep is not None:
         encoder = PrecomputedEncoder.from_adata(adata, use_rep, modality=modality)
-    elif given is not None:
-        encoder = _fitting(given, modality)
+    elif base is None:
+        encoder = _fitting(given, modality)  # type: ignore[arg-type]  # without a model there is an encoder
     else:
-        base = load(model, device=device)
         base.check_modality(modality)
+        if start == "model":
+            return base.copy(name=name)
         encoder = base.encoders[modality]
     place_encoder(encoder, device)
-    reader = base.backbone if base is not None and llm is None else Backbone.load(llm or DEFAULT_LLM, device=device)
-    new = BioVerse.new(encoder, name=name, llm=reader, n_soft=n_soft, prototypes=terms, rng=seed)
-    if base is not None and llm is None and base.text_space is not None and base.config.text_space is not None:
+    if base is None or llm is not None:
+        reader = Backbone.load(llm or DEFAULT_LLM, device=device)
+        return BioVerse.new(encoder, name=name, llm=reader, n_soft=n_soft, prototypes=terms, rng=seed)
+    new = BioVerse.new(encoder, name=name, llm=base.backbone, n_soft=n_soft, prototypes=terms, rng=seed)
+    if base.text_space is not None and base.config.text_space is not None:
         new.set_text_space(base.text_space, base.config.text_space)
     return new
 
