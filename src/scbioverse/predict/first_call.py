@@ -48,8 +48,9 @@ MOST_ALONE = 60
 # A kind that no group is, but that so many cells are by themselves, each with such a probability, is a name, too: a
 # mixture is named by what most of its cells are.
 OWN_CELLS, OWN_SHARE, OWN_SURE = 5, 0.01, 0.8
-# Nats for a type of embryos and fetuses where less than this share of the cells is of one by itself. It was 2.7 % at
-# most in 23 adult studies and sets of the Human Cell Landscape, 3.5 to 15 % in fetal midbrain, brain and kidney.
+# Nats for a type of embryos and fetuses where less than this share of the cells is of one by itself. Chosen on
+# simulated cells of 23 adult and three fetal sets (at most 2.7 % and at least 3.5 %), tested on none; 9 other fetal
+# sets lie below it, too: there `tissue=` has to say so.
 EARLY, EARLY_SHARE = -2.0, 0.03
 # Of many cells so many of a group are enough to name it by, or all that it has.
 _LEAST_ROWS = 20
