@@ -71,13 +71,13 @@ def test_what_no_query_can_be_is_refused() -> None:
 @pytest.mark.parametrize("name", sorted(path.stem for path in QUESTIONS.glob("*.json")))
 def test_no_question_of_the_sets_is_answered_wrongly(name: str) -> None:
     try:
-        adata, truths, everything, options = made(name)
+        adata, truths, options = made(name)
     except OfflineError:
         pytest.skip("the study is not in the cache")
     talk = sb.Chat(adata, model="none-is-loaded", **options)
     questions = json.loads((QUESTIONS / f"{name}.json").read_text(encoding="utf-8"))
     found = [one for turns in questions for one in asked_of(talk, turns)]
-    outcomes = [verdict(row, answer, truths, everything) for row, answer, _ in found]
+    outcomes = [verdict(row, answer, truths) for row, answer, _ in found]
     wrong = [row["q"] for (row, _, _), outcome in zip(found, outcomes, strict=True) if outcome == "wrong"]
     assert wrong == []
     # Refusals may be more than today's few, but not many.
