@@ -95,6 +95,21 @@ def test_fewer_bins_where_there_is_no_room_and_a_larger_error(monkeypatch: pytes
     assert np.abs(found["auc"] - exact["auc"]).max() <= coarse.auc_error
 
 
+def test_labels_that_no_cell_has_take_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    of, genes = codes(), ["CD3D", "MS4A1", "NKG7"]
+    monkeypatch.setattr(module, "_MOST_BINS", len(genes) * len(NAMES) * 24 * 16)  # the finest of four groups
+    few = OverBlocks(Cells.of(blood()), of, len(NAMES))
+    many = OverBlocks(Cells.of(blood()), np.where(of < 0, -1, 7 * of + 2), 3000)
+    wanted, found = few.statistics(genes), many.statistics(genes)
+    at = 7 * np.arange(len(NAMES)) + 2
+    for name, values in wanted.items():
+        np.testing.assert_array_equal(found[name][..., at], values)
+    assert many.auc_error == few.auc_error
+    assert many.hits().sum() == few.hits().sum()
+    assert many.standing_out(2, 2) == few.standing_out(0, 2)
+    assert many.measure(2, genes, 9) == few.measure(0, genes, 1)
+
+
 def test_reasons_of_many_cells_are_of_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
     few = reasons(blood(), NAMES, IDS, codes())
     assert few.measured == {"cells": int((codes() >= 0).sum()), "auc_error": 0.0}

@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 import torch
 
@@ -125,3 +126,6 @@ def test_damage_and_mismatch_are_said(tiny_backbone: Backbone, tiny_backbone_unt
         Adapter(adapter.config, {name: adapter.tensors[name]}).changes()
     with pytest.raises(InputError, match="rank"):
         AdapterConfig(rank=0)
+    with pytest.raises(InputError, match="True"):
+        AdapterConfig(alpha=True)
+    assert AdapterConfig(alpha=np.float64(4)).alpha == 4.0

@@ -98,7 +98,9 @@ class Shown:
             logger.info("no map in obsm: one is made of obsm[%r], which takes a while", embedding)
         points, axes = map_of(self.adata, basis=kept, embedding=embedding, rng=0)
         if points.ndim != 2 or points.shape[1] < 2 or not np.isfinite(points).all():
-            raise InputError(f"adata.obsm[{kept!r}] is no map: two columns of finite numbers are needed.")
+            raise InputError(
+                f"adata.obsm[{(kept or embedding)!r}] is no map: two columns of finite numbers are needed."
+            )
         return "" if kept else map_slot(embedding), (np.ascontiguousarray(points, np.float32), axes)
 
     @property

@@ -79,11 +79,12 @@ class Expression:
 
     def hits(self, codes: NDArray[np.integer], n_groups: int) -> NDArray[np.int64]:
         """Return how many cells of each group express each column: (n_groups, n_columns); cells of -1 are left out."""
-        matrix, n = self._matrix, self._matrix.shape[1]
-        group = np.repeat(np.asarray(codes, dtype=np.int64), np.diff(matrix.indptr))
-        used = (group >= 0) & (matrix.data > 0)
-        found = np.bincount(group[used] * n + matrix.indices[used], minlength=n_groups * n)
-        return found.reshape(n_groups, n)
+        found = np.zeros((n_groups, self._matrix.shape[1]), dtype=np.int64)
+        # Group by group: numbers as long as all values would take several times their memory.
+        for code in np.unique(codes[codes >= 0]).tolist():
+            part = self._matrix[np.flatnonzero(codes == code)]
+            found[code] = np.bincount(part.indices[part.data > 0], minlength=part.shape[1])
+        return found
 
 
 def _positions(symbols: Sequence[str], matrix: sparse.csr_matrix) -> dict[str, int]:

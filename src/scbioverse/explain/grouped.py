@@ -46,7 +46,7 @@ class Grouped(ABC):
     sizes
         int64 (n_groups,): cells of each that were measured.
     auc_error
-        Largest error that any area under the curve of :meth:`statistics` can have; 0 where ranks are exact.
+        Largest error that an area under the curve can have, of genes whose values are ranked; 0 where ranks are exact.
     """
 
     positions: dict[str, int]
@@ -187,11 +187,11 @@ class Tally:
 class OverBlocks(Grouped):
     """Groups of all cells, added up in one walk through the blocks, by dask's workers where there are some.
 
-    Fractions and means are those of all cells, exactly. Ranks go by bins, which are counted for the genes that are
-    asked for first: values that differ by less than a bin (a sixteenth of an octave, more where groups are many) count
-    as equal. That moves an area under the curve by at most half the chance that a cell of the group and one of the
-    others, both expressing the gene, meet in one bin: :attr:`auc_error` is the largest of these. Of other genes only
-    whether a cell expresses them is ranked.
+    Fractions and means are those of all cells, values rounded to 1/4096. Ranks go by bins, which are counted for the
+    genes that are asked for first: values that differ by less than a bin (a sixteenth of an octave, more where groups
+    are many) count as equal. That moves an area under the curve by at most half the chance that a cell of the group and
+    one of the others, both expressing the gene, meet in one bin: :attr:`auc_error` is the largest of these. Of other
+    genes only whether a cell expresses them is ranked.
 
     `codes`, (n_obs,), are the groups of the cells, -1 for none.
     """
@@ -201,14 +201,16 @@ class OverBlocks(Grouped):
         self._columns = cells.gene_columns()
         self.positions = {gene: i for i, gene in enumerate(self._columns)}
         self.sizes = np.bincount(codes[codes >= 0], minlength=n_groups)
+        # Of labels that no cell has, which may be thousands, nothing is added up.
+        self._used = np.flatnonzero(self.sizes)
         self._sums: Sums | None = None
         self._binned: dict[str, int] = {}
 
     def table(self, genes: Sequence[str], sides: NDArray[np.integer], n_sides: int) -> Table:  # noqa: D102
         held = self._walk(genes)
         at = [self.positions[gene] for gene in genes]
-        member = (sides == np.arange(n_sides)[:, None]).astype(np.float64)
-        hits, sizes = member @ held.hits[:, at], member @ self.sizes
+        member = (sides[self._used] == np.arange(n_sides)[:, None]).astype(np.float64)
+        hits, sizes = member @ held.hits[:, at], member @ self.sizes[self._used]
         ranks = [np.empty((len(genes), n_sides)), np.empty(len(genes))]
         for i, gene in enumerate(genes):
             place = self._binned.get(gene)
@@ -219,13 +221,15 @@ class OverBlocks(Grouped):
         return Table(hits.T, (member @ held.totals[:, at]).T, sizes, *ranks)
 
     def hits(self) -> NDArray[np.integer]:  # noqa: D102
-        return self._walk(()).hits
+        hits = np.zeros((len(self.sizes), len(self.positions)), dtype=np.int64)
+        hits[self._used] = self._walk(()).hits
+        return hits
 
     def _walk(self, genes: Sequence[str]) -> Sums:
         """Walk through the blocks, the first time; later what it brought."""
         if self._sums is not None:
             return self._sums
-        cells, n_groups, n_vars = self._cells, len(self.sizes), len(self._cells.names)
+        cells, n_groups, n_vars = self._cells, len(self._used), len(self._cells.names)
         columns = np.array(list(self._columns.values()), dtype=np.int64)
         self._binned = {gene: i for i, gene in enumerate(dict.fromkeys(genes))}
         known, binned = np.zeros(n_vars, dtype=bool), np.full(n_vars, -1, dtype=np.int64)
@@ -236,7 +240,9 @@ class OverBlocks(Grouped):
         fineness = int(np.clip(np.log2(max(most, 1)), 0, _FINEST))
         counts = cells.info.log_base is None and cells.info.target_sum is None
         job = Tally(known, binned, n_groups, fineness, counts, cells.info)
-        added = reduce(Sums.plus, (one for _, one in _workers.each_block(job, cells, self._codes)))
+        place = np.full(len(self.sizes) + 1, -1)  # the last is that of -1
+        place[self._used] = np.arange(n_groups)
+        added = reduce(Sums.plus, (one for _, one in _workers.each_block(job, cells, place[self._codes])))
         self._sums = Sums(added.hits[:, columns], added.totals[:, columns], added.bins)
         return self._sums
 

@@ -53,8 +53,8 @@ def evidence(adata: AnnData, *, key: str = "bioverse") -> pd.DataFrame:
     mean expression per 10,000, 0.1 added to both); `p` (one-sided Mann-Whitney, NaN for "absent"); `n_in`, `n_out`
     (cells tested); `verdict` (`"supported"`; other verdicts stand only where a text kept them); `cl_id` and `kind` of
     the marker (of the label's own term, or of an ancestor); `source`, the tables that list it as a marker; `said`, the
-    name in the text. Beyond 20,000 cells p is of values in bins; the record of `annotate` says in `reasons_measured` by
-    how much an area under the curve may be off.
+    name in the text. Beyond 20,000 cells p is of values in bins, of genes that are no tested markers of whether a cell
+    expresses them; the record of `annotate` says in `reasons_measured` by how much an area under the curve may be off.
 
     Raises
     ------

@@ -48,9 +48,11 @@ class AdapterConfig:
     targets: str | tuple[str, ...] = "attention"
 
     def __post_init__(self) -> None:
-        # True is a number to Python, and none here.
-        numbers = type(self.rank) is int and {type(self.alpha), type(self.dropout)} <= {int, float}
-        if not (numbers and self.rank >= 1 and 0 < self.alpha < math.inf and 0 <= self.dropout < 1):
+        # True is a number to Python, and none here; numpy's float64 is one.
+        real = all(isinstance(one, int | float) and type(one) is not bool for one in (self.alpha, self.dropout))
+        if not (
+            real and type(self.rank) is int and self.rank >= 1 and 0 < self.alpha < math.inf and 0 <= self.dropout < 1
+        ):
             raise InputError(
                 f"an adapter needs rank ≥ 1, alpha > 0 and dropout in 0 to 1, found {self.rank}, {self.alpha} and "
                 f"{self.dropout}."
