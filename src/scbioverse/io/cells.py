@@ -53,7 +53,7 @@ class Sample:
     rows: NDArray[np.int64]
     """(k,) their positions, increasing."""
     values: sp.csr_array
-    """(k, m) values as the data hold them."""
+    """(k, m) values as the data hold them, logarithms of any base as natural ones."""
     symbols: list[str]
     """(m,) approved symbol of each column."""
     columns: dict[str, int]
@@ -369,7 +369,10 @@ class Cells:
         """
         codes = np.zeros(self.n_obs, dtype=np.int64) if codes is None else np.asarray(codes)
         rows, columns = self._fair_shares(codes, most), self.gene_columns()
-        return Sample(rows, self.read(rows, np.array([*columns.values()])), [*columns], columns)
+        values = self.read(rows, np.array([*columns.values()]))
+        if (base := self.info.log_base) is not None and base != np.e:
+            values = values * np.float32(np.log(base))
+        return Sample(rows, values, [*columns], columns)
 
     def gene_columns(self) -> dict[str, int]:
         """Return the column of each approved symbol; raises what :meth:`match` does."""
