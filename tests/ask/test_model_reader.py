@@ -128,6 +128,10 @@ def test_words_that_the_query_holds_are_accounted_for(asked, text, line):
         ("What fraction of B cells express LYZ?", "fraction where T1 among G1"),
         ("Do all B cells express LYZ?", "fraction where G1 among T1 check above half"),
         ("How many cells express LYZ and CD3D?", "count where G1 or G2"),
+        ("What fraction of donors express LYZ?", "fraction where G1 by C1"),  # of donors, not of cells
+        ("How many donors have no LYZ?", "count where not G1 by C1"),
+        ("How many cells on average express LYZ?", "mean of G1"),  # cells, not what they express
+        ("How many cells show high LYZ?", "count where G1"),
     ],
 )
 def test_what_a_line_leaves_out_or_puts_in_is_told(asked, text, line):

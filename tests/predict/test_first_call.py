@@ -6,6 +6,7 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import anndata as ad
 import numpy as np
 import pytest
 
@@ -19,10 +20,9 @@ from scbioverse.predict.find_groups import find_groups
 from scbioverse.predict.first_call import EARLY, _kinds_beside, _worth_offering, early_prior, group_prior, groups_told
 from scbioverse.predict.groups import Groups
 from scbioverse.predict.levels import is_nested, name_groups
-from scbioverse.predict.tissue_rows import RowTissues
+from scbioverse.predict.tissue_rows import read_tissues
 
 if TYPE_CHECKING:
-    import anndata as ad
     from numpy.typing import NDArray
 
     from scbioverse.models import BioVerse
@@ -192,11 +192,14 @@ def test_types_of_embryos_need_more_evidence_unless_the_tissue_or_many_cells_say
     hepatocyte, hepatoblast = "CL:0000182", "CL:0005026"
     assert early_types() < set(load_ontology())
     adult = np.log(np.tile([[0.98, 0.02]], (50, 1))).astype(np.float32)
-    given = {one: RowTissues((), np.full(50, -1), {"given": one}) for one in ("fetal liver", "Placenta", "liver")}
-    column = RowTissues((), np.zeros(50, np.int64), {"given": "organ", "read": {"Liver (foetal)": {}}})
+    rows = ad.AnnData(np.zeros((50, 1), np.float32))
+    rows.obs["fetal_or_adult_organ"], rows.obs["organ"] = "liver", "Liver (foetal)"
+    given = {one: read_tissues(rows, one) for one in ("fetal liver", "Placenta", "liver", "spinal cord", "cord blood")}
+    column = read_tissues(rows, "organ")
     for own, tissues, needed in (
         (adult, None, EARLY), (adult, given["liver"], EARLY), (adult, given["fetal liver"], 0), (adult, column, 0),
-        (adult, given["Placenta"], 0), (adult[:, ::-1], None, 0),
+        (adult, given["Placenta"], 0), (adult[:, ::-1], None, 0), (adult, given["spinal cord"], EARLY),
+        (adult, given["cord blood"], 0), (adult, read_tissues(rows, "fetal_or_adult_organ"), EARLY),
     ):  # fmt: skip
         assert early_prior(own, [hepatocyte, hepatoblast], tissues).tolist() == [0, needed]
 

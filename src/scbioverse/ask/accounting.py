@@ -29,6 +29,11 @@ _SIGNS = {">": "above", "<": "below", ">=": "from", "<=": "upto", "=": "exactly"
 _FLIPPED = {"above": "upto", "below": "from", "from": "below", "upto": "above", "exactly": "not"}
 _RANKED = {"most": {"most", "maximum", "half", "markers", "check"}, "least": {"least", "minimum"}}
 _SORTING = frozenset(["rank", "order", "sort", "arrange"])
+# Words that stand for nothing by themselves, and narrow the name right behind them: "high CD3D", "active B cells".
+_NARROWING = frozenset(["high", "active", "live", "living", "single", "known", "typical", "usual", "stained"]) | {
+    "roughly", "approximately", "about", "around",
+}  # fmt: skip
+_NARROWED = frozenset("TGNR")
 _PASSED = frozenset(["check", "filter", "rank", "sides"])
 
 
@@ -81,7 +86,8 @@ def unaccounted(slots: Slots, written: Sequence[str], query: Query) -> list[str]
             continue
         meant = said_roles().get(link.said.lower(), frozenset()) if link.role == "?" else {(link.role, link.value)}
         meant = {one for one in meant if _stands_for(one, parts, slots.links, at, query)}
-        if not meant:
+        after = slots.links[at + 1][1][:1] if at + 1 < len(slots.links) else ""
+        if not meant or (after and after in _NARROWED and link.said.lower() in _NARROWING):
             lost.append(link.said)
         roles |= {role for role, _ in meant} | {f"{role}{value}" for role, value in meant if role == "STAT"}
         roles |= {"SORT"} if link.said.lower() in _SORTING else set()
@@ -90,6 +96,7 @@ def unaccounted(slots: Slots, written: Sequence[str], query: Query) -> list[str]
     return lost or [
         *_number(written, roles), *_denied_wrongly(slots, written), *_bounds(slots, written),
         *_order_of_sides(slots, written), *_share_of(slots, written), *_asked(slots, written),
+        *_counted(slots, written),
     ]  # fmt: skip
 
 
@@ -249,6 +256,21 @@ def _share_of(slots: Slots, written: Sequence[str]) -> list[str]:
     at = roles.index("SHARE")
     named = [name for _, name in slots.links[:at] if name] or [name for _, name in slots.links[at:] if name]
     return [] if named[0] in among else ["among"]
+
+
+_NUMBERS = frozenset(["mean", "median", "total", "minimum", "maximum", "deviation"])
+
+
+def _counted(slots: Slots, written: Sequence[str]) -> list[str]:
+    """Tell what is counted where the line counts something else: donors by their cells, cells by a gene's mean."""
+    lost, shown = [], bool({"filter", "rank", "groups"} & {*written})
+    role = ""
+    for link, _ in slots.links:
+        groups = link.role in ("COLUMN", "PEOPLE") and role in ("COUNT", "SHARE") and not shown
+        if groups or (link.role == "ROWS" and role == "COUNT" and written[0] in _NUMBERS):
+            lost.append(link.said)
+        role = role if link.role in ("-", "OF", "ALL", "DIFF") else link.role
+    return lost
 
 
 _CLOSED = frozenset(["BE", "DO", "TRUE"])

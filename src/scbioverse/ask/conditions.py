@@ -135,11 +135,11 @@ def not_both(links: list[Link], _: Names) -> list[Link]:
 def stated(links: list[Link], _: Names, role: str = "") -> list[Link]:
     """Read "do not express CD3D", "CD3D+", "other than monocytes" as what is said of rows, or as what they are.
 
-    Of "not A and B" it is not said how far "not" reaches. Without a role the condition keeps its own.
+    Of "not A and B", "not A, in B" it is not said how far "not" reaches. Without a role the condition keeps its own.
     """
     held = next(iter(pick(links, "HAS", "WHERE", "TRAIT", "PRED")))
     denied = len(pick(links, *_DENIALS)) % 2 == 1
-    if denied and held.role == "HAS" and held.value.op == "and" and held.items:
+    if denied and held.role in ("HAS", "WHERE") and held.value.op == "and" and held.items:
         return [joined(links, "MIXED", None)]
     value = held.value.negated() if denied else held.value
     items = held.items if held.role == "HAS" and not denied else ()

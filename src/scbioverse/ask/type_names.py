@@ -20,6 +20,7 @@ _TYPE_WORDS = 6
 CELL = Word("cell", "cell", "cell")
 _JOINTS = frozenset(["and", "or", "nor", ",", "/", "to", "than", "vs", "versus"])
 _BLOOD = "CL:0000081"  # of what is in the blood the ontology has only some beneath it
+_MALIGNANT = "CL:0001064"
 
 
 class TypeNames:
@@ -150,6 +151,9 @@ class TypeNames:
             inside, maybe = begun, []
         if not inside and maybe:
             return Link("TOOFINE", said, cl_id, note=f"{' and '.join(map(repr, maybe[:4]))} in {column!r}")
+        if not inside and cl_id == _MALIGNANT:
+            # Labels of types do not say which cells are: none called so does not mean that there are none.
+            return Link("TOOFINE", said, cl_id, note=f"the cells in {column!r}")
         where = Where(
             op="is", field=f"obs:{column}", values=tuple(inside) or (term,), said="" if len(inside) == 1 else term
         )

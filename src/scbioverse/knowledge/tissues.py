@@ -121,7 +121,9 @@ def read_tissue(text: str) -> Tissue:
 
 def is_early(text: str) -> bool:
     """Whether a name of a tissue says that it is of an embryo or fetus: "fetal liver", "placenta", "cord blood"."""
-    return bool({*_fold(text).split()} & _words()["early"]) or PLACENTA in _read(str(text).strip())
+    words = _fold(text)
+    early = bool({*words.split()} & _words()["early"]) or any(one in words for one in ("cord blood", "umbilical"))
+    return early or PLACENTA in _read(str(text).strip())
 
 
 def named_tissues(text: str, *, shared: bool = True) -> list[str]:

@@ -50,8 +50,8 @@ class RowTissues:
 
     @property
     def early(self) -> bool:
-        """Whether a name that was given says that cells are of an embryo or fetus."""
-        return any(map(is_early, [str(self.record.get("given") or ""), *self.record.get("read", {})]))
+        """Whether the name of a tissue that was given says that cells are of an embryo or fetus."""
+        return any(map(is_early, self.record.get("read", {})))
 
     def adjust(self, log_probs: NDArray[np.floating], cl_ids: Sequence[str | None]) -> Float:
         """Log-probabilities with each row's prior, float32 (n, m); see :meth:`TissuePrior.adjust`."""
