@@ -124,6 +124,22 @@ def _of_list(items: tuple[Any, ...], low: int, high: int) -> Where:
     return parts[0] if len(parts) == 1 else Where(op="and", parts=tuple(parts))
 
 
+def switched(links: list[Link], _: Names) -> list[Link]:
+    """Read "GZMK on but GZMB off": expressed, and not expressed."""
+    (first, second), signs = pick(links, "HAS"), pick(links, "IN", "OFF")
+    plain = all(one.role == "OFF" or one.said.lower() == "on" for one in signs) and pick(signs, "OFF")
+    if not plain or any(len(one.items) != 1 for one in (first, second)):
+        return links
+    pairs = zip((first, second), signs, strict=True)
+    items = tuple(has.value.negated() if sign.role == "OFF" else has.value for has, sign in pairs)
+    return [joined(links, "HAS", Where(op="and", parts=items), items)]
+
+
+def same(links: list[Link], _: Names) -> list[Link]:
+    """Read "the number of cells is the same in ctrl and stim"; "these" and "it" are other words."""
+    return [replace(links[0], role="SAME")] if links[0].said.lower() == "the same" else links
+
+
 def not_both(links: list[Link], _: Names) -> list[Link]:
     """Read "CD4 or CD8A but not both"."""
     held = next(iter(pick(links, "HAS")))
@@ -139,7 +155,8 @@ def stated(links: list[Link], _: Names, role: str = "") -> list[Link]:
     """
     held = next(iter(pick(links, "HAS", "WHERE", "TRAIT", "PRED")))
     denied = len(pick(links, *_DENIALS)) % 2 == 1
-    if denied and held.role in ("HAS", "WHERE") and held.value.op == "and" and held.items:
+    mixed = held.value.op == "and" or any(isinstance(one, Where) and one.op == "not" for one in held.items)
+    if denied and held.role in ("HAS", "WHERE") and held.items and mixed:
         return [joined(links, "MIXED", None)]
     value = held.value.negated() if denied else held.value
     items = held.items if held.role == "HAS" and not denied else ()
@@ -154,7 +171,8 @@ def lack_all(links: list[Link], _: Names) -> list[Link]:
     several = held.value.op == "and" and len(held.items) > 1
     if not said and not (several and links[0].said.lower().endswith(" for")):
         return links
-    if said and (said[0].role == "EITHER" or links[0].role != "LACK" or not several):
+    mixed = any(one.op == "not" for one in held.items)  # "negative for A and no B"
+    if mixed or (said and (said[0].role == "EITHER" or links[0].role != "LACK" or not several)):
         return [joined(links, "MIXED", None)]
     return [links[0], joined(links[1:], "HAS", Where(op="or", parts=held.items))]
 
@@ -171,7 +189,7 @@ def groups(links: list[Link], names: Names) -> list[Link]:
         if any(denied) == all(denied):
             return [joined(links, "MIXED", None)]  # "T cells but B cells"
     if any(one.value.op == "not" for one in parts):
-        if len(fields) == 1:
+        if len(fields) == 1 and (word != "and" or any(one.value.op != "not" for one in parts)):
             return links
         # "In D1 but not stim"
         plain = word == "and" and not any(one.value.op == "or" and len(_fields_of(one.value)) > 1 for one in parts)

@@ -269,7 +269,7 @@ class Names:
         """Words that may be misspelt, and whether it is a word of questions: of these the ending is not guessed at."""
         known: dict[str, bool] = {}
         for key, links in self.held.items():
-            for word in key if links[0].role not in SOFT else ():
+            for word in key if links[0].role not in SOFT and links[0].value != "aside" else ():
                 known[word] = known.get(word, True) and key in self.closed
         types = getattr(self.rows, "types", {})
         ids = {cl_id for column in types.values() for cl_id in column.values()}
@@ -314,6 +314,10 @@ class Names:
             return replace(best, role="SHARE"), n  # "the pct of B cells"
         if best is not None and best.role == "AFTER" and [one.key for one in words[at + n : at + n + 1]] == ["than"]:
             best, n = self.known(words[: at + 1], at)  # "or more than 5" begins another condition
+        if n > 2 and words[at + n - 2].key == "per" and self.known(words, at + n - 1)[1] > 1:
+            best, n = self.known(words[: at + n - 2], at)  # "umi per cell type" is by type
+        if n > 1 and before == "NUM" and first.key in ("percent", "pct"):
+            best, n = self.known(words[: at + 1], at)  # "4 percent mitochondrial counts"
         lettered = self._lettered(best, words[at + n : at + n + 1])
         if lettered is not None:
             return lettered, n + 1

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from .link import Names
 
 _ALSO = ("and", "what about", "how about")
+# Of these alone the name of some rows is made.
+_NOUNS = frozenset(["ROWS", "WHERE", "TRAIT", "IN", "OF", "ANY"])
 # Terms that may be asked for though no cell is of them.
 _TERMS = frozenset(["TOOFINE", "NOTYPES", "NOGENE"])
 _FRONTED = (
@@ -81,6 +83,10 @@ class Grammar:
         made = None
         if before is not None and (goes_on or len(held) < 4) and not whole:
             made = followed(held, before, self.names)
+        # After another question "B cells in donor1?" may go on from it.
+        alone = before is None and not self._refused
+        if made is None and not alone and self.rows.noun == "cell" and {one.role for one in held} <= _NOUNS:
+            return not_together(held, self.rows)
         made = made or self.whole(held)
         if before is not None and "THEM" in roles and isinstance(made, Query):
             made = before.compared(made)

@@ -242,7 +242,8 @@ class _Told:
         first, *others = found
         if query.show == "check":
             yes = self._more(found)
-            return f"{'Yes' if yes else 'No'}: {self.lowered}: {said}.", yes
+            asked = ", asked whether equal" if query.check is not None and query.check[0] == "=" else ""
+            return f"{'Yes' if yes else 'No'}: {self.lowered}{asked}: {said}.", yes
         if query.show == "rank":
             best = [one.name for one in found if one.value == self.pick(values)]
             end = "highest" if query.order == "most" else "lowest"
