@@ -107,7 +107,10 @@ class Names:
             five = Where(op="is", field="rule", values=("rule of five",), said="rule of five kept")
             for said in ("lipinski rule of five", "rule of five", "lipinski rule", "lipinski's rule of five", "ro5"):
                 self._add(key_of(said), Link("RULE", said, five))
-            self._add(("violate",), Link("LACK", "violate"))
+            for said in ("violate", "break at least one of", "violate at least one of"):
+                self._add(key_of(said), Link("LACK", said))
+            for said in ("lipinski's four rule", "lipinski's rule"):
+                self._add(key_of(said), Link("RULE", said, five))
             for said in ("obey", "pass", "follow", "satisfy", "fulfil", "fulfill", "meet", "obeys", "passes"):
                 self._add((said,), Link("HAVE", said))
         for word, factor in _UNITS[self.modality].items():

@@ -12,7 +12,7 @@ from .fill import MisfitError, query_of
 from .follow import BARE, followed, referred
 from .grammar import forms, letters, pattern
 from .join import chunked
-from .query import Query, Refusal
+from .query import Query, Refusal, Where
 from .refusals import ambiguous, not_together, refused
 from .say import Speech
 from .words import Link
@@ -83,8 +83,9 @@ class Grammar:
         made = None
         if before is not None and (goes_on or len(held) < 4) and not whole:
             made = followed(held, before, self.names)
-        # After another question "B cells in donor1?" may go on from it.
-        alone = before is None and not self._refused
+        # After another question "B cells in donor1?" may go on from it; "B cells in ctrl and stim?" may ask for two.
+        listed = any(isinstance(one.value, Where) and one.value.op == "or" for one in held if one.role == "WHERE")
+        alone = before is None and not self._refused and not listed
         if made is None and not alone and self.rows.noun == "cell" and {one.role for one in held} <= _NOUNS:
             return not_together(held, self.rows)
         made = made or self.whole(held)
