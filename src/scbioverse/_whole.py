@@ -197,12 +197,12 @@ def remove(path: Path) -> None:
     if path.is_symlink() or not path.is_dir():
         path.unlink(missing_ok=True)
         return
-    # Threads of a library that failed may still be writing into the folder.
+    # Threads of a library that failed may still be writing into the folder, or make it again.
     for _ in range(20):
         shutil.rmtree(path, ignore_errors=True)
+        time.sleep(0.05)
         if not path.exists():
             return
-        time.sleep(0.05)
 
 
 def _put_in_place(fresh: Path, old: Path, place: Path) -> None:
