@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import math
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
@@ -370,7 +371,7 @@ class Cells:
         codes = np.zeros(self.n_obs, dtype=np.int64) if codes is None else np.asarray(codes)
         rows, columns = self._fair_shares(codes, most), self.gene_columns()
         values = self.read(rows, np.array([*columns.values()]))
-        if (base := self.info.log_base) is not None and base != np.e:
+        if (base := self.info.log_base) is not None and base != math.e:
             values = values * np.float32(np.log(base))
         return Sample(rows, values, [*columns], columns)
 
