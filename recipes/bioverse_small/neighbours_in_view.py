@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ import torch
 
 import scbioverse as sb
 from recipes.bioverse_small.caption_choice import reference_of, split
+from recipes.bioverse_small.writing import UPPER_HALF
 from scbioverse.llm.adapter import Adapter, AdapterConfig
 from scbioverse.llm.questions import QuestionTemplate
 from scbioverse.metrics import text_metrics
@@ -49,12 +50,7 @@ MOLECULE = "molecule"
 class WriterConfig:
     """Settings of the adapter and its training."""
 
-    # The upper half of SmolLM2's thirty blocks: half the gradient's time, half the size.
-    adapter: AdapterConfig = field(
-        default_factory=lambda: AdapterConfig(
-            targets=tuple(f"layers.{i}.self_attn.{part}_proj" for i in range(15, 30) for part in "qkvo")
-        )
-    )
+    adapter: AdapterConfig = UPPER_HALF
     steps: int = 750
     batch_size: int = 8
     lr: float = 1e-3

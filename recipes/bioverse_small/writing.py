@@ -59,6 +59,10 @@ OPENING = (
 CLOSING = "\nText:"
 
 
+# The upper half of SmolLM2's thirty blocks: half the gradient's time, half the size.
+UPPER_HALF = AdapterConfig(targets=tuple(f"layers.{i}.self_attn.{part}_proj" for i in range(15, 30) for part in "qkvo"))
+
+
 @dataclass(frozen=True)
 class WritingConfig:
     """Everything that decides how a model writes of molecules, apart from data and seed.
@@ -88,12 +92,7 @@ class WritingConfig:
     noise: float = 0.1
     longest_lesson: int = 300
     longest_first: int = 110
-    adapter: AdapterConfig = field(
-        # The upper half of SmolLM2's thirty blocks: half the gradient's time, half the size.
-        default_factory=lambda: AdapterConfig(
-            targets=tuple(f"layers.{i}.self_attn.{part}_proj" for i in range(15, 30) for part in "qkvo")
-        )
-    )
+    adapter: AdapterConfig = UPPER_HALF
     steps: int = 192
     lesson_batch: int = 8
     lesson_lr: float = 1e-3

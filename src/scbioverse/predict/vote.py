@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 FLOOR = 0.45
 # How much faster than similarity a neighbour's weight grows, where shares are probabilities.
 POWER = 4.0
-# Similarity by which a neighbour counts e times as much, where one of them is chosen.
-SOFTNESS = 0.08
 # Share of the neighbours' weight that an item of a column needs to be said.
 MOST_SAY = 0.5
 _BETWEEN = re.compile(r"\s*[;|]\s*")
