@@ -11,8 +11,9 @@ import contextlib
 import sys
 import uuid
 from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ._logging import logger
 from .errors import BioverseError
@@ -20,6 +21,7 @@ from .errors import BioverseError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+T = TypeVar("T")
 _current: ContextVar[Workers | None] = ContextVar("workers", default=None)
 # Blocks under way for each thread of a worker: one is computed while the next is read.
 _AHEAD = 2
@@ -91,11 +93,20 @@ def each_block(job: Callable[..., Any], cells: Any, rowwise: Any = None) -> Iter
     workers = current()
     lazy = None if workers is None else cells.lazy()
     if workers is None or lazy is None:
-        for rows, block in cells.blocks():
+        for rows, block in _ahead(cells.blocks()) if cells.streams else cells.blocks():
             yield rows, job(first(rows), block)
     else:
         spans = cells.spans()
         yield from zip(spans, workers.each(job, ((first(rows), lazy[rows]) for rows in spans)), strict=True)
+
+
+def _ahead(blocks: Iterator[T]) -> Iterator[T]:
+    """Yield what `blocks` does, and have the next one read by a thread while this one is worked on."""
+    with ThreadPoolExecutor(1, thread_name_prefix="read") as reader:
+        coming = reader.submit(next, blocks, None)
+        while (block := coming.result()) is not None:
+            coming = reader.submit(next, blocks, None)
+            yield block
 
 
 def current() -> Workers | None:

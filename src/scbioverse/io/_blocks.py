@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 import numpy as np
@@ -65,11 +66,24 @@ class Source:
         """Read consecutive rows: CSR with sorted, unique indices, maybe around values of the source itself."""
         if isinstance(self.matrix, sp.csr_array) and self.rows is None:
             return cut_rows(self.matrix, start, stop)
+        if self.rows is None and getattr(self.matrix, "format", None) == "csr" and hasattr(self.matrix, "group"):
+            return csr_of(self._stored_rows(start, stop), self.name)
         block = self.matrix[slice(start, stop) if self.rows is None else self.rows[start:stop]]
         if hasattr(block, "compute"):
             block = block.compute()
         out = csr_of(block, self.name)
         return out if self.columns is None else take_columns(out, self.columns)
+
+    @cached_property
+    def _pointers(self) -> NDArray[np.int64]:
+        return np.asarray(self.matrix.group["indptr"][:], dtype=np.int64)
+
+    def _stored_rows(self, start: int, stop: int) -> sp.csr_array:
+        """Rows of a CSR in a file. Indexing by anndata looks up the version of scipy each time, which takes longer."""
+        group, pointers = self.matrix.group, self._pointers[start : stop + 1]
+        held = slice(int(pointers[0]), int(pointers[-1]))
+        parts = (np.asarray(group[name][held]) for name in ("data", "indices"))
+        return sp.csr_array((*parts, pointers - pointers[0]), shape=(stop - start, int(self.matrix.shape[1])))
 
 
 def csr_of(block: Any, name: str = "the matrix") -> sp.csr_array:

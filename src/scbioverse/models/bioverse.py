@@ -33,6 +33,7 @@ from torch import Tensor, nn
 
 from .._random import Rng, as_seed
 from ..errors import InputError, MismatchError
+from ..io import row_blocks
 from ..llm.prefix import suffix_hidden
 from ..llm.prompts import MAX_LABEL_CHARS
 from . import _hub, checkpoint
@@ -301,20 +302,30 @@ class BioVerse:
     @torch.no_grad()
     def coordinates(self, embeddings: Float, modality: str = "cell", *, batch_size: int = _ROWS) -> Float:
         """Place inputs in the space shared with text: float32 (n, d_text), unit length."""
-        dim, made = self.text_dim, self.config.encoders.get(modality)
+        made = self.config.encoders.get(modality)
         if made is not None and not made.placed:
             raise InputError(
                 f"model {self.name!r} reads a {modality} in prompts: it was not trained to place one among texts. "
                 f"Choose method='score', or go on: scbioverse.tl.align(adata, model=..., start='model', "
                 f"modality={modality!r}, text_key=..., loss='contrastive')."
             )
-        parts = _parts(embeddings, batch_size)
-        return _joined([self.space.place(self.soft_tokens(part, modality), modality) for part in parts], dim)
+        out = np.empty((len(embeddings), self.text_dim), dtype=np.float32)  # large: never held twice
+        for rows in row_blocks(embeddings, batch_size):
+            out[rows] = self.space.place(self._mean_soft(embeddings[rows], modality), modality).cpu().numpy()
+        return out
 
     def mean_soft_token(self, embeddings: Float, modality: str = "cell") -> Float:
         """Mean of each input's soft tokens, float32 (n, d_llm)."""
-        parts = [self.soft_tokens(part, modality).float().mean(dim=1) for part in _parts(embeddings)]
-        return _joined(parts, self.config.llm.d_llm)
+        out = np.empty((len(embeddings), self.config.llm.d_llm), dtype=np.float32)
+        for rows in row_blocks(embeddings, _ROWS):
+            out[rows] = self._mean_soft(embeddings[rows], modality).cpu().numpy()
+        return out
+
+    @torch.no_grad()
+    def _mean_soft(self, x: Float, modality: str) -> Tensor:
+        self.modules.eval()
+        projector, ready = self.ready(x, modality)
+        return projector.mean(ready)
 
     @property
     def text_dim(self) -> int:
@@ -482,14 +493,6 @@ class BioVerse:
         """
         save = partial(self.save, dtype=dtype)
         return _hub.push(self.name, save, repo_id, private=private, message=message, token=token)
-
-
-def _parts(embeddings: Float, size: int = _ROWS) -> Iterator[Float]:
-    return (embeddings[start : start + size] for start in range(0, len(embeddings), size))
-
-
-def _joined(parts: list[Tensor], width: int) -> Float:
-    return torch.cat(parts).cpu().numpy() if parts else np.empty((0, width), np.float32)
 
 
 def _log_softmax(values: Float, temperature: float) -> Float:

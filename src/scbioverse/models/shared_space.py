@@ -112,18 +112,18 @@ class SharedSpace:
         heads: Any = self.modules["shared"]
         return heads[modality]
 
-    def loaded(self, soft: Tensor) -> Tensor:
-        """Mean soft token on the text side's axes: (n, d_text)."""
-        return soft.float().mean(dim=1) @ self._fitted()[1].components.to(soft.device)
+    def loaded(self, mean: Tensor) -> Tensor:
+        """Mean soft tokens (n, d_llm) on the text side's axes: (n, d_text)."""
+        return mean.float() @ self._fitted()[1].components.to(mean.device)
 
     def place(self, soft: Tensor, modality: str = "cell") -> Tensor:
-        """Map soft tokens (n, n_soft, d_llm) to unit vectors (n, d_text)."""
-        return self.head(modality)(self.loaded(soft))
+        """Map soft tokens (n, n_soft, d_llm), or the mean of each input's (n, d_llm), to unit vectors (n, d_text)."""
+        return self.head(modality)(self.loaded(soft if soft.ndim == 2 else soft.float().mean(dim=1)))
 
     def centre(self, soft: Tensor, modality: str = "cell") -> None:
         """Start a modality's layer from soft tokens: centred, with unit mean square. Once is enough."""
         if not self.head(modality).fitted:
-            self.head(modality).fit(self.loaded(soft.detach()))
+            self.head(modality).fit(self.loaded(soft.detach().float().mean(dim=1)))
 
     def fit(self, texts: Sequence[str], *, layer: int | None, dim: int, shrinkage: float) -> None:
         """Fit the text side: centre and whiten the states of texts after `layer` blocks (a fifth of all if None)."""

@@ -82,6 +82,10 @@ class Projector(nn.Module):
         soft = self.out(self.layers(self.norm(flat))) * self.scale
         return soft.view(-1, self.n_soft, self.d_llm)
 
+    def mean(self, x: Tensor) -> Tensor:
+        """Mean soft token of each embedding: float32 (n, d_llm)."""
+        return self(x).float().mean(dim=1)
+
     def extra_repr(self) -> str:
         """Sizes, shown by `repr`."""
         return f"({self.n_tokens}, {self.dim}) -> ({self.n_soft}, {self.d_llm})"
@@ -154,6 +158,10 @@ class PrototypeProjector(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Soft tokens (n, n_soft, d_llm), in our dtype, of embeddings (n, n_tokens, dim), or (n, dim) for one."""
         return (self.attention(x) @ self.codes.flatten(1)).view(-1, self.n_soft, self.d_llm)
+
+    def mean(self, x: Tensor) -> Tensor:
+        """Mean soft token of each embedding, float32 (n, d_llm): the means of the codes, mixed."""
+        return self.attention(x).float() @ self.codes.float().mean(dim=1)
 
     def extra_repr(self) -> str:
         """Sizes, shown by `repr`."""
