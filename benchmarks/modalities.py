@@ -65,7 +65,7 @@ def tables(found: dict[str, Any]) -> dict[str, str]:
         if "terms" in one:
             said = f"GO terms of the {one['terms']['n']} of these enzymes that have any"
             rows = one["terms"]["rows"]
-            made[f"{split}_terms"] = f"{said}:\n\n" + markdown(rows, list(next(iter(rows.values()))))
+            made[f"{split}_terms"] = f"{said}:\n\n" + markdown(rows, ["precision", "recall", "f1"])
     if "together" in found:
         made["together"] = markdown(found["together"]["rows"], ["auroc", "standard_error", "average_precision"])
         prompts = found["together"]["one prompt"]
