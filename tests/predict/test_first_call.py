@@ -201,7 +201,22 @@ def test_types_of_embryos_need_more_evidence_unless_the_tissue_or_many_cells_say
         (adult, given["Placenta"], 0), (adult[:, ::-1], None, 0), (adult, given["spinal cord"], EARLY),
         (adult, given["cord blood"], 0), (adult, read_tissues(rows, "fetal_or_adult_organ"), EARLY),
     ):  # fmt: skip
-        assert early_prior(own, [hepatocyte, hepatoblast], tissues).tolist() == [0, needed]
+        found = early_prior(own, [hepatocyte, hepatoblast], None if tissues is None else tissues.early)
+        assert (found == [0, needed]).all()
+
+
+def test_a_fetal_sample_says_nothing_of_the_cells_of_another() -> None:
+    own = np.log(np.tile([[0.98, 0.02]], (50, 1))).astype(np.float32)
+    rows = ad.AnnData(np.zeros((50, 1), np.float32))
+    rows.obs["organ"] = ["liver"] * 30 + ["fetal liver"] * 20
+    tissues = read_tissues(rows, "organ")
+    found = early_prior(own, ["CL:0000182", "CL:0005026"], tissues.early)
+    assert found[:, 1].tolist() == [EARLY] * 30 + [0] * 20
+    assert (found[:, 0] == 0).all()
+    some = tissues.of_rows(np.array([0, 49]))
+    assert some.early is not None
+    assert some.early.tolist() == [False, True]
+    assert tissues.of_rows(None) is tissues
 
 
 @pytest.fixture

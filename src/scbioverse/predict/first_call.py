@@ -174,12 +174,15 @@ def find_names(
     pooled = group_scores(own, some).astype(np.float64)
     reading = read_groups_of(part, some, vocabulary)
     ids = [str(one) for one in vocabulary.terms]
-    early = early_prior(own, ids, tissues)
-    own, ranked = own + early, pooled + early + (0.0 if reading is None else WORD * reading.log_probs)
+    early = early_prior(own, ids, None if tissues is None else tissues.of_rows(rows).early)
+    # A group is judged as most of its cells are.
+    own, ranked = own + early, pooled + EARLY * (some.mean(early) < EARLY / 2)
+    if reading is not None:
+        ranked = ranked + WORD * reading.log_probs
     if tissues is not None:
         adjusted, tissues = tissues.in_groups(ranked, pooled, ids, of_all)
         ranked = adjusted.astype(np.float64)
-        own = (tissues if rows is None else replace(tissues, codes=tissues.codes[rows])).adjust(own, ids)
+        own = tissues.of_rows(rows).adjust(own, ids)
     named = name_groups(ranked, ids, of_all.sizes, level)
     names = _worth_offering(named, of_all.sizes, len(batch))
     kinds, held = broad_types(own, ids)
@@ -212,15 +215,25 @@ def read_groups_of(batch: Batch, groups: Groups, candidates: Candidates) -> Read
     return Reading(model.score(means, candidates.texts, modality=modality, **options))
 
 
-def early_prior(own: Float, ids: list[str], tissues: RowTissues | None) -> Float:
-    """How much more evidence types of embryos and fetuses need, float32 (m,), nats.
+def early_prior(own: Float, ids: list[str], given: NDArray[np.bool_] | None) -> Float:
+    """How much more evidence types of embryos and fetuses need in each cell, float32 (n, m), nats.
 
-    None where a tissue says so much, or where many cells are of such types by themselves: an adult liver has a few
-    cells that look like hepatoblasts, a fetal one is full of them.
+    None in cells whose tissue says that they are of one, and none in the others where many of these are of such types
+    by themselves: an adult liver has a few cells that look like hepatoblasts, a fetal one is full of them.
+
+    Parameters
+    ----------
+    own
+        float32 (n, m), log-probabilities of each cell by itself.
+    ids
+        Cell Ontology ids of the m types.
+    given
+        Cells whose tissue is of an embryo or fetus; None: no cell's is.
     """
-    early = np.array([one in early_types() for one in ids])
-    here = (tissues is not None and tissues.early) or np.exp(own[:, early]).sum() >= EARLY_SHARE * len(own)
-    return (early * (0.0 if here else EARLY)).astype(np.float32)
+    types = np.array([one in early_types() for one in ids])
+    others = np.ones(len(own), dtype=bool) if given is None else ~given
+    many = np.exp(own[np.ix_(others, types)]).sum() >= EARLY_SHARE * others.sum()
+    return np.outer(others & ~many, types * np.float32(EARLY)).astype(np.float32, copy=False)
 
 
 def _groups_of(values: Float, seed: int) -> Groups:

@@ -42,16 +42,20 @@ class RowTissues:
         int64 (n,): prior of each row, -1 for none.
     record
         What was given, and how it was read or guessed.
+    early
+        bool (n,): rows whose tissue is of an embryo or fetus, as its name says; None: no row's is.
     """
 
     priors: tuple[TissuePrior, ...]
     codes: NDArray[np.int64]
     record: dict[str, Any] = field(default_factory=dict)
+    early: NDArray[np.bool_] | None = None
 
-    @property
-    def early(self) -> bool:
-        """Whether the name of a tissue that was given says that cells are of an embryo or fetus."""
-        return any(map(is_early, self.record.get("read", {})))
+    def of_rows(self, rows: NDArray[np.integer] | None) -> RowTissues:
+        """Return those of some rows, int (k,); all of them for None."""
+        if rows is None:
+            return self
+        return replace(self, codes=self.codes[rows], early=None if self.early is None else self.early[rows])
 
     def adjust(self, log_probs: NDArray[np.floating], cl_ids: Sequence[str | None]) -> Float:
         """Log-probabilities with each row's prior, float32 (n, m); see :meth:`TissuePrior.adjust`."""
@@ -187,6 +191,7 @@ def read_tissues(
         if tissue.strip().casefold() == ANY:
             return RowTissues((), codes - 1, {"given": tissue})
     used = [i for i in range(len(names)) if (codes == i).any()]
+    early = np.isin(codes, [i for i in used if is_early(names[i])])
     priors = tuple(_read(names[i], tissue, adata) for i in used)
     codes = np.where(codes < 0, -1, np.searchsorted(used, codes)).astype(np.int64)
     read = {names[i]: {"id": one.tissue.id, "name": one.tissue.name} for i, one in zip(used, priors, strict=True)}
@@ -201,7 +206,7 @@ def read_tissues(
     )
     if read:
         logger.info("tissue: %s. Types of other organs need more evidence", shown)
-    return RowTissues(priors, codes, {"given": tissue, "read": read})
+    return RowTissues(priors, codes, {"given": tissue, "read": read}, early)
 
 
 def _warn_of_missing(missing: int, n: int, column: str) -> None:
