@@ -18,6 +18,16 @@ _PIECE = re.compile(r"\s*\S+\s*")
 
 
 @dataclass(frozen=True, eq=False)
+class Result:
+    """What a query gives: sentences, the table they rest on, and as in :class:`Answer` the value by itself."""
+
+    text: str
+    table: pd.DataFrame = field(default_factory=pd.DataFrame)
+    value: Any = None
+    computed: bool = True
+
+
+@dataclass(frozen=True, eq=False)
 class Answer:
     """An answer and what it rests on.
 

@@ -15,11 +15,11 @@ from .run import run
 from .say import Speech
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+    from .answer import Result
     from .nearest import Nearness
     from .read import Reader
-    from .result import Result
     from .rows import Rows
     from .words import Link
 
@@ -27,14 +27,7 @@ if TYPE_CHECKING:
 class Asked:
     """A data set that questions are asked about; its names are gathered once.
 
-    Parameters
-    ----------
-    rows
-        The data.
-    nearness
-        A model that places the rows, for what only nearness tells.
-    reader
-        Makes, of the names of the data, what turns linked words into a query.
+    `nearness` places rows for what only that tells; `reader` makes, of the names of the data, what reads questions.
     """
 
     def __init__(
@@ -54,13 +47,7 @@ class Asked:
         return self._reading(self.names)
 
     def answer(self, question: str | Query, before: Query | None = None) -> Answer:
-        """Answer a question, or run a query.
-
-        Raises
-        ------
-        InputError
-            The question is empty or no text.
-        """
+        """Answer a question, or run a query; raise an InputError where it is empty or no text."""
         if isinstance(question, Query):
             return self.run(question, "")
         if not isinstance(question, str):
@@ -74,7 +61,7 @@ class Asked:
             return Answer(query.text, text, "refusal", False)
         return self.run(query, text, links)
 
-    def run(self, query: Query, text: str, links: list[Link] | None = None) -> Answer:
+    def run(self, query: Query, text: str, links: Sequence[Link] = ()) -> Answer:
         """Run a query that was read from a text."""
         try:
             found = self._found(query)
@@ -83,12 +70,12 @@ class Asked:
             found = Refusal(text=f"That cannot be computed: {error}")
         if isinstance(found, Refusal):
             return Answer(found.text, text, "refusal", False, query=query)
-        caveat = getattr(self.rows, "changed", "") if self._rests_on_labels(query) else ""
-        notes = [
-            one.note for one in links or ()
-            if one.note and one.note not in found.text and (one.role == "WHERE" or one.note.startswith("Read "))
-        ]  # fmt: skip
-        said = " ".join([found.text, *dict.fromkeys(notes), *([caveat] if caveat else [])])
+        told = [one.note for one in links if one.role == "WHERE" or one.note.startswith("Read ")]
+        notes = dict.fromkeys(one for one in told if one not in found.text)
+        label = self.rows.slots.label
+        rests = query.by == label or f"obs:{label}" in {leaf.field for leaf in query.leaves()}
+        caveat = [self.rows.changed] if rests else []
+        said = " ".join(filter(None, [found.text, *notes, *caveat]))
         return Answer(said, text, query.want, found.computed, found.table, query, found.value)
 
     def _found(self, query: Query) -> Result | Refusal:
@@ -100,8 +87,3 @@ class Asked:
         if self.nearness is None:
             return Refusal(text=f"{self.rows.noun}s are not looked up by nearness here: see scbioverse.tl.retrieve.")
         return self.nearness.answer(query)
-
-    def _rests_on_labels(self, query: Query) -> bool:
-        conditions = (one for one in (query.where, query.among, *query.against) if one is not None)
-        fields = {leaf.field for one in conditions for leaf in one.leaves()}
-        return f"obs:{self.rows.slots.label}" in fields or query.by == self.rows.slots.label

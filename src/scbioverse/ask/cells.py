@@ -42,15 +42,7 @@ LEAST_FRACTION, LEAST_CHANGE, LARGEST_P = 0.2, 1.0, 0.01
 
 
 class Cells(Rows):
-    """Cells with a matrix of expression.
-
-    Parameters
-    ----------
-    adata, groupby, cells, key_added
-        As for :class:`Rows`.
-    layer, key
-        Where expression and gene names are, as for :func:`scbioverse.tl.annotate`.
-    """
+    """Cells with a matrix of expression in `layer` and gene names in `key`, as for :func:`scbioverse.tl.annotate`."""
 
     def __init__(self, adata: AnnData, *, layer: str | None = None, key: str | None = None, **options: Any) -> None:
         super().__init__(adata, **options)
@@ -74,13 +66,7 @@ class Cells(Rows):
         return {name: i for i, name in reversed(list(enumerate(self.names))) if name} | found
 
     def readable(self) -> Matrix:
-        """Return the matrix for reading its values.
-
-        Raises
-        ------
-        InputError
-            It was found to be none of expression, or its gene names repeat.
-        """
+        """Return the matrix; raise an InputError where it was found to be none of expression, or names repeat."""
         if self.genes is not None and self._fault is not None:  # the genes are looked up first: this checks it
             raise InputError(str(self._fault)) from self._fault
         return self.matrix
@@ -88,14 +74,11 @@ class Cells(Rows):
     def measured(self, kind: str, name: str) -> NDArray[np.float64]:
         """Read a gene's values, or work out a column of quality."""
         if kind == "gene" and name in self.genes:
-            return self._column(self.genes[name])
+            parts = [block.toarray() for _, block in self.readable().blocks(columns=[self.genes[name]])]
+            return self._checked(np.concatenate(parts).astype(np.float64).ravel())
         if kind == "qc" and name in COMPUTED:
             return self._quality[name]
         return super().measured(kind, name)
-
-    def _column(self, at: int) -> NDArray[np.float64]:
-        parts = [block.toarray() for _, block in self.readable().blocks(columns=[at])]
-        return self._checked(np.concatenate(parts).astype(np.float64).ravel())
 
     def _checked(self, values: NDArray[Any]) -> NDArray[Any]:
         if values.size and not (np.isfinite(values).all() and values.min() >= 0):
@@ -108,27 +91,19 @@ class Cells(Rows):
     @cached_property
     def _quality(self) -> dict[str, NDArray[np.float64]]:
         mito = np.array([name.upper().startswith("MT-") for name in self.names])
-        genes, totals, of_mito = [], [], []
+        parts = []
         for _, block in self.readable().blocks():
             if not np.array_equal(self._checked(block.data), np.round(block.data)):
                 raise InputError(f"{matrix_name(self.matrix.layer)} holds no counts: sums of them are not known.")
-            genes.append((block > 0).sum(axis=1))
-            totals.append(block.sum(axis=1))
-            of_mito.append(block[:, mito].sum(axis=1))
-        total = np.concatenate(totals).astype(np.float64).ravel()
+            parts.append([np.ravel(one.sum(axis=1)) for one in (block > 0, block, block[:, mito])])
+        genes, total, of_mito = np.concatenate(parts, axis=1, dtype=np.float64)
         with np.errstate(invalid="ignore"):
-            share = 100 * np.concatenate(of_mito).ravel() / total
-        return dict(zip(COMPUTED, (np.concatenate(genes).astype(np.float64).ravel(), total, share), strict=True))
+            return dict(zip(COMPUTED, (genes, total, 100 * of_mito / total), strict=True))
 
     def profiles(self, codes: NDArray[np.integer], n: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Cells that express each gene and the sum of expression per 10,000, of groups, (n, n_genes) each.
+        """Cells that express each gene and the sum of expression per 10,000, of n groups, (n, n_genes) each.
 
-        Parameters
-        ----------
-        codes
-            Group of each cell; -1 for none.
-        n
-            Number of groups.
+        `codes` (n_obs,) says the group of each cell, -1 for none.
         """
         cells, sums = np.zeros((n, len(self.names))), np.zeros((n, len(self.names)))
         for rows, whole in self.readable().blocks():
@@ -152,12 +127,7 @@ class Cells(Rows):
 
         Expressed by at least a fifth of the cells inside, by a larger share of them than outside, with at least twice
         the expression per 10,000, and a one-sided z test of the two shares with p < 0.01 / number of genes. Ordered by
-        the difference of the shares times the log2 fold change.
-
-        Parameters
-        ----------
-        inside, outside
-            bool (n_obs,), no cell in both.
+        the difference of the shares times the log2 fold change. No cell is in both masks, bool (n_obs,).
         """
         cells, sums = self.profiles(np.where(inside, 0, np.where(outside, 1, -1)), 2)
         n = np.array([inside.sum(), outside.sum()], dtype=np.float64)
@@ -182,13 +152,11 @@ class Cells(Rows):
 
         try:
             record = read_record(self.adata, embed_step(self.slots))
-            # Other encoders read other things: of theirs nothing is said.
-            if not record.get("input_digest") or "panel_share" not in record:
-                return ""
             now = Matrix.of(self.adata, record.get("layer"), record.get("key")).info.digest
         except (InputError, MissingKeyError, ValueError):
             return ""
-        if now == record["input_digest"]:
+        # Other encoders read other things: of theirs nothing is said.
+        if "panel_share" not in record or record.get("input_digest") in (None, "", now):
             return ""
         return (
             f"The matrix, or its rows, have changed since obs[{self.slots.label!r}] was made from them: run "
@@ -206,7 +174,7 @@ class Cells(Rows):
         """
         found = {}
         for column in self.columns:
-            names = [one for one in self.groups(column).names if one.strip().lower() not in _NO_TYPE]
+            names = self._labels(column)
             known = {one: hit for one in names if (hit := cell_type(one, _LEAST_LABEL))}
             named = known if _OF_TYPES.search(column) else [one for one in known if CELL_NOUN.search(one)]
             if known and 2 * len(named) >= len(names):
@@ -215,34 +183,25 @@ class Cells(Rows):
 
     def unread(self, column: str) -> list[str]:
         """Values of a column of types that are read as none."""
-        names = self.groups(column).names
-        return [one for one in names if one not in self.types[column] and one.strip().lower() not in _NO_TYPE]
+        return [one for one in self._labels(column) if one not in self.types[column]]
+
+    def _labels(self, column: str) -> list[str]:
+        return [one for one in self.groups(column).names if one.strip().lower() not in _NO_TYPE]
 
     def kinds(self, column: str, cl_id: str) -> tuple[list[str], list[str]]:
         """Values of a column that name a type or a kind of it, and values of which some cells may be of it."""
-        ontology = load_ontology()
+        ontology, known = load_ontology(), self.types[column]
         below = {cl_id, *ontology.descendants(cl_id)}
-        known = self.types[column]
-        inside = [one for one in known if known[one] in below and ontology.overlaps(known[one], cl_id)]
-        maybe = [
-            one
-            for one in known
-            if known[one] not in below
-            and not {(known[one], cl_id), (cl_id, known[one])} & KEPT_APART
-            and not below.isdisjoint((known[one], *ontology.descendants(known[one])))
-        ]
+        inside = [one for one, own in known.items() if own in below and ontology.overlaps(own, cl_id)]
+        apart = {other for pair in KEPT_APART if cl_id in pair for other in pair}
+        above = {one for one, own in known.items() if below & {own, *ontology.descendants(own)}}
+        maybe = [one for one, own in known.items() if one in above and own not in below | apart]
         if not inside and not maybe:
             # Terms of one kind may share cells though the ontology has no term for these: CD8 T cells are the cytotoxic
             # T cells, and neither is a kind of the other.
             kind = _kind(ontology.term(cl_id).label)
-            maybe = [one for one in known if _kind(ontology.term(known[one]).label) == kind]
+            maybe = [one for one, own in known.items() if _kind(ontology.term(own).label) == kind]
         return inside, maybe
-
-    @cached_property
-    def aliases(self) -> dict[str, str]:
-        """Approved symbol of older names, where it was measured."""
-        table = load_genes()
-        return {old: new for old, new in table.alias.items() if new in self.genes}
 
 
 def _kind(label: str) -> str:

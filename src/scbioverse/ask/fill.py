@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .query import FIELDS, FLIPPED, MEASURES, Query, Where, both
+from .query import FIELDS, FLIPPED, Query, Where, both
+from .words import pick
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from .link import Names
     from .words import Link
 
     Parts = Mapping[str, Sequence[Link]]
 
-_ENDS = {"MORE": "most", "LESS": "least"}
 _EXTREMES = {"most": "max", "least": "min"}
+_ENDS = {">": "most", "<": "least"}
 _BOUNDS = {"ALL": (">=", 1.0), "MAJ": (">", 0.5), "TOP": (">", 0.5)}
 # Of a number these may mean that of one row or that of all; "highest" means that of one.
 _OF_ALL = frozenset(["most", "the most", "fewest", "top", "majority", "least"])
@@ -44,7 +45,8 @@ def query_of(settled: Mapping[str, Any], parts: Parts, by: Sequence[str], names:
     Parameters
     ----------
     settled
-        What the form itself says.
+        What the form itself says: parts of the query, and what it asks for: `needs` a column of groups, `only` cells
+        or tables, a `share` of residues, a `pair` of sides.
     parts
         Joined words in each named part.
     by
@@ -57,217 +59,203 @@ def query_of(settled: Mapping[str, Any], parts: Parts, by: Sequence[str], names:
     MisfitError
         They make no query of one meaning.
     """
-    plain = dict(settled)
-    need(not plain.pop("needs", "") or by)
-    need(not plain.pop("cells", False) or names.rows.noun == "cell")
-    need(not plain.pop("table", False) or names.rows.noun != "cell")
-    filled: dict[str, Any] = {"where": where(parts, "w", "v"), "among": where(parts, "a", "b")}
-    filled["of"] = _fields(parts, share=plain.pop("share", False))
-    _which_number(plain, parts, filled)
-    _sides(plain, parts, filled, names)
-    _columns(plain, parts, filled, by, names)
-    _order(plain, parts, filled)
-    _bound(plain, parts, filled)
-    _named(plain, parts, filled, names)
-    plain.setdefault("want", "mean")
-    query = Query.model_validate({**filled, **plain})
+    kind = "cell" if names.rows.noun == "cell" else "table"
+    need(settled.get("only", kind) == kind and (by or "needs" not in settled))
+    filling = _Filling(settled, parts, by, names)
+    filling.number()
+    filling.sides()
+    filling.columns()
+    filling.order()
+    filling.bound()
+    filling.named()
+    query = Query.model_validate({"want": "mean"} | filling.found)
     # "What distinguishes B cells from ..." has another side: it says no place of the B cells.
-    need(query.want != "markers" or not any(one.said.lower() == "from" for held in parts.values() for one in held))
+    need(query.want != "markers" or "from" not in {one.key for held in parts.values() for one in held})
     _check(query, parts, names)
     return query
 
 
-def where(parts: Parts, *names: str) -> Where | None:
-    """Join the conditions that stand in some parts."""
-    return both(*(one.value for name in names for one in parts.get(name, ()) if isinstance(one.value, Where)))
-
-
 def about(where: Where | None) -> set[str]:
     """Return what a condition is about: columns, any gene."""
-    fields = {leaf.field for leaf in where.leaves()} if where is not None else set()
-    return {"gene" if one.startswith("gene:") else one for one in fields}
+    return {"gene" if one.startswith("gene:") else one for one in (where.fields() if where is not None else ())}
 
 
-def _first(parts: Parts, name: str) -> Link | None:
-    return next((one for one in parts.get(name, ()) if one.role not in ("OF", "IN", "COMMA", "AND")), None)
+def _conditions(links: Sequence[Link]) -> list[Link]:
+    return [one for one in links if isinstance(one.value, Where)]
 
 
-def _fields(parts: Parts, *, share: bool) -> tuple[str, ...]:
-    found: list[str] = []
-    for one in (link for name in ("m", "m2", "mm", "topm") for link in parts.get(name, ())):
-        if isinstance(one.value, Where):
-            leaves = one.items or (one.value,)
-            need(all(leaf.op == ">" and leaf.values == (0,) for leaf in leaves))
-            found += [leaf.field.replace("residue:", "share:") if share else leaf.field for leaf in leaves]
-        elif one.role in ("MOREM", "TOPM"):
-            found.append(one.value[0])
-        elif one.role == "PAIRED":
-            found += one.value
-        elif one.role in ("MEASURE", "COLUMN"):
-            found.append(one.value if one.role == "MEASURE" else f"obs:{one.value}")
-    return tuple(found)
+class _Filling:
+    """A query that is filled part by part."""
 
+    def __init__(self, settled: Mapping[str, Any], parts: Parts, by: Sequence[str], names: Names) -> None:
+        self.parts, self.by, self.names, self.asks = parts, by, names, settled
+        self.found: dict[str, Any] = {key: settled[key] for key in ("want", "show", "check") if key in settled}
+        self.found |= {"where": self.where("w", "v"), "among": self.where("a", "b"), "of": tuple(self._fields())}
 
-def _which_number(plain: dict[str, Any], parts: Parts, filled: dict[str, Any]) -> None:
-    """Say which number of a field is meant: "the counts of B cells" may be a mean, a sum, a most."""
-    stat = _first(parts, "st")
-    if stat is not None:
-        need(stat.role == "STAT" or stat.said.lower() not in _OF_ALL)
-        plain["want"] = stat.value if stat.role == "STAT" else _EXTREMES[stat.value]
-    if plain.get("show") == "extreme":  # "how old is the oldest"
-        need(len(set(filled["of"])) == 1)
-        filled["of"] = filled["of"][:1]
-        plain |= {"want": _EXTREMES[parts["topm"][0].value[1]], "show": "value"}
-    if "m" in parts and "want" not in plain:
-        need({"s", "sides", "top"} & set(parts))
-    if "m" in parts and stat is None and plain.get("want", "mean") == "mean":
-        need(not any(one.said.lower() in _SUMMED for one in parts.get("top", ())))
+    def links(self, *names: str) -> list[Link]:
+        """Return the words in some parts."""
+        return [one for name in names for one in self.parts.get(name, ())]
 
+    def first(self, name: str) -> Link | None:
+        """Return the first word of a part that is no filler."""
+        return next((one for one in self.links(name) if one.role not in ("OF", "IN", "COMMA", "AND")), None)
 
-def _sides(plain: dict[str, Any], parts: Parts, filled: dict[str, Any], names: Names) -> None:
-    """Set the rows that are compared: each side says the same of its rows, but for what differs."""
-    held = [where(parts, name) for name in ("s", "t") if name in parts]
-    unlike = plain.pop("unlike", False)
-    pair = plain.pop("pair", False)
-    need(None not in held)
-    if len(held) == 2 and plain.get("want") != "why":
-        single = all(one is not None and one.op != "and" for one in held) and parts["t"][0].role != "IN"
-        need(about(held[0]) == about(held[1]) or (unlike and single))
-    if "sides" in parts:
-        link = parts["sides"][0]
-        held = [one for one in link.items if isinstance(one, Where)]
-        need(len(held) > 1 and link.value.op == "or" and not (pair and len(held) != 2))
-        # "Compare B and T cells of ctrl and stim": each by itself, or both together?
-        need(not any(one.items and one.value.op == "or" for one in parts.get("w", ()) if isinstance(one.value, Where)))
-    filled["against"] = tuple(held)
+    def where(self, *names: str) -> Where | None:
+        """Join the conditions that stand in some parts."""
+        return both(*(one.value for one in _conditions(self.links(*names))))
 
+    def _fields(self) -> Iterator[str]:
+        """Fields that are measured."""
+        for one in self.links("m", "m2", "mm", "topm"):
+            if isinstance(one.value, Where):
+                need(all(leaf.some for leaf in one.each))
+                fields = [leaf.field for leaf in one.each]
+                yield from [field.replace("residue:", "share:") for field in fields] if "share" in self.asks else fields
+            elif isinstance(one.value, tuple):
+                yield from one.value if one.role == "PAIRED" else one.value[:1]
+            elif one.role in ("MEASURE", "COLUMN"):
+                yield f"obs:{one.value}" if one.role == "COLUMN" else one.value
 
-def _columns(plain: dict[str, Any], parts: Parts, filled: dict[str, Any], by: Sequence[str], names: Names) -> None:
-    """Set the columns of whose groups it is asked; what is asked "per donor" is not passed over."""
-    column = _first(parts, "by")
-    own = [column.value] if column is not None else []
-    if plain.pop("by", None) == "type":
-        own = [names.type_column or names.cluster_column]
-        need(own[0])
-    kind = names.type_column
-    mixture = plain.get("want") == "composition" and filled["where"] is None and not own
-    if mixture and "w" in parts and by and list(by) != [kind] and kind is not None:
-        own = [kind]
-    columns = [*own, *by]
-    need(len(set(columns)) == len(columns) <= 2)
-    filled["by"], filled["then"] = [*columns, None, None][:2]
-    if not by:
-        return
-    then, want = filled["then"], plain.get("want", "mean")
-    need(not filled["against"])  # numbers by group, or of the two that are compared?
-    kept = {"composition": True, "count": True, "fraction": True, "groups": then, "markers": not then}
-    need(kept.get(want, filled["of"]))
-    if then is not None:
-        need(plain.get("show", "value" if "top" not in parts else "rank") in ("value", "rank"))
-        need(not {"n", "ord"} & set(parts))
-        plain["want"] = "count" if want == "composition" else want
+    def number(self) -> None:
+        """Say which number of a field is meant: "the counts of B cells" may be a mean, a sum, a most."""
+        found, stat = self.found, self.first("st")
+        if stat is not None:
+            need(stat.role == "STAT" or stat.key not in _OF_ALL)
+            found["want"] = _EXTREMES.get(stat.value, stat.value)
+        if found.get("show") == "extreme":  # "how old is the oldest"
+            need(len(set(found["of"])) == 1)
+            end = self.links("topm")[0].value[1]
+            found |= {"of": found["of"][:1], "want": _EXTREMES[end], "show": "value"}
+        if "m" not in self.parts:
+            return
+        need("want" in found or {"s", "sides", "top"} & {*self.parts})
+        summed = stat is None and found.get("want", "mean") == "mean"
+        need(not summed or _SUMMED.isdisjoint(one.key for one in self.links("top")))
 
+    def sides(self) -> None:
+        """Set the rows that are compared: each side says the same of its rows, but for what differs."""
+        held = [self.where(name) for name in ("s", "t") if name in self.parts]
+        need(None not in held)
+        need(self.found.get("want") == "why" or len({frozenset(about(one)) for one in held}) < 2)
+        for link in self.links("sides"):
+            held = list(link.items)
+            need(len(held) > 1 and link.value.op == "or" and (len(held) == 2 or "pair" not in self.asks))
+            # "Compare B and T cells of ctrl and stim": each by itself, or both together?
+            need("or" not in {one.value.op for one in _conditions(self.links("w")) if one.items})
+        self.found["against"] = tuple(held)
 
-def _order(plain: dict[str, Any], parts: Parts, filled: dict[str, Any]) -> None:
-    """Set which end is meant, and how many or the how-manieth."""
-    need(all(one.said.lower().startswith("the ") for one in parts.get("the", ())))  # "the most cells", not "most cells"
-    for one in (*parts.get("top", ()), *parts.get("the", ()), *parts.get("topm", ())):
-        if plain.get("want") not in ("max", "min") or "topm" not in parts:
-            plain["show"] = "rank"
-        plain["order"] = one.value[1] if one.role == "TOPM" else _ENDS.get(one.role, one.value)
-    for name, key in (("ord", "nth"), ("n", "top")):
-        if parts.get(name):
-            number = float(parts[name][0].value)
-            need(number >= 1 and number % 1 == 0)  # "the 0 heaviest"
-            plain[key] = int(number)
-    for name in {"more", "mm"} & set(parts):
-        link = parts[name][0]
-        more = link.role == "MORE" if name == "more" else link.value[1] == "most"
-        plain.setdefault("show", "check")
-        plain["order"] = "most" if more else "least"
-        plain |= {"check": (">" if more else "<", 0.0)} if plain["show"] in ("check", "groups") else {}
-    if "check" in plain:
-        plain.setdefault("show", "check")
+    def columns(self) -> None:
+        """Set the columns of whose groups it is asked; what is asked "per donor" is not passed over."""
+        found, column, kind = self.found, self.first("by"), self.names.type_column
+        want, by = found.get("want", "mean"), [*self.by]
+        own = [column.value] if column is not None else []
+        if self.asks.get("by") == "type":
+            own = [kind or self.names.cluster_column]
+            need(own[0])
+        elif want == "composition" and kind and by not in ([], [kind]) and not own and "w" in self.parts:
+            own = [] if found["where"] is not None else [kind]  # what the cells of each donor are
+        need(len({*own, *by}) == len(own) + len(by) <= 2)
+        found["by"], found["then"] = [*own, *by, None, None][:2]
+        if not by:
+            return
+        then = found["then"]
+        need(not found["against"])  # numbers by group, or of the two that are compared?
+        kept = {"composition": True, "count": True, "fraction": True, "groups": then, "markers": not then}
+        need(kept.get(want, found["of"]))
+        if then is not None:
+            show = found.get("show", "rank" if "top" in self.parts else "value")
+            need(show in ("value", "rank") and not {"n", "ord"} & {*self.parts})
+            found |= {"want": "count"} if want == "composition" else {}
 
+    def order(self) -> None:
+        """Set which end is meant, and how many or the how-manieth."""
+        found = self.found
+        need(all(one.key.startswith("the ") for one in self.links("the")))  # "the most cells", not "most cells"
+        extreme = found.get("want") in ("max", "min") and "topm" in self.parts
+        for one in self.links("top", "the", "topm"):
+            found |= {} if extreme else {"show": "rank"}
+            found["order"] = one.value[1] if one.role == "TOPM" else _ENDS.get(one.value, one.value)
+        for name, key in (("ord", "nth"), ("n", "top")):
+            for one in self.links(name)[:1]:
+                number = float(one.value)
+                need(number >= 1 and number % 1 == 0)  # "the 0 heaviest"
+                found[key] = int(number)
+        for one in self.links("more", "mm"):
+            more = one.value in (">", "most") or one.value[1:] == ("most",)
+            found = {"show": "check"} | found
+            found |= {"order": "most" if more else "least"}
+            found |= {"check": (">" if more else "<", 0.0)} if found["show"] in ("check", "groups") else {}
+        self.found = {"show": "check"} | found if "check" in found else found
 
-def _bound(plain: dict[str, Any], parts: Parts, filled: dict[str, Any]) -> None:
-    """Set the bound that a yes needs: of a number, of a share, of a mean."""
-    if "bound" in parts:
-        held = parts["bound"][0].value
-        need(held.op in FLIPPED and not (held.field.startswith("gene:") and held.values == (0,)))
-        filled["of"], plain["check"] = (held.field,), (held.op, float(held.values[0]))
-    link = _first(parts, "lim")
-    if link is None:
-        return
-    need(link.role != "TOP" or not link.said.lower().startswith("the "))
-    if link.role in _BOUNDS:
-        plain["check"] = _BOUNDS[link.role]
-    else:
-        need(link.value.op in FLIPPED and link.value.field in ("", "%"))
-        share = link.value.field == "%"
-        if not filled["of"]:
-            plain.setdefault("want", "fraction" if share else "count")
-            need(share is (plain["want"] == "fraction"))
-        plain["check"] = (link.value.op, float(link.value.values[0]) / (100 if share else 1))
-    plain.setdefault("show", "check")
+    def bound(self) -> None:
+        """Set the bound that a yes needs: of a number, of a share, of a mean."""
+        found = self.found
+        for one in self.links("bound")[:1]:
+            held = one.value
+            need(held.op in FLIPPED and not (held.some and held.field.startswith("gene:")))
+            found |= {"of": (held.field,), "check": (held.op, float(held.values[0]))}
+        link = self.first("lim")
+        if link is None:
+            return
+        if link.role in _BOUNDS:
+            need(link.role != "TOP" or not link.key.startswith("the "))
+            found["check"] = _BOUNDS[link.role]
+        else:
+            need(link.value.op in FLIPPED and link.value.field in ("", "%"))
+            share = link.value.field == "%"
+            if not found["of"]:
+                found = {"want": "fraction" if share else "count"} | found
+                need(share is (found["want"] == "fraction"))
+            found["check"] = (link.value.op, float(link.value.values[0]) / (100 if share else 1))
+        self.found = {"show": "check"} | found
 
-
-def _named(plain: dict[str, Any], parts: Parts, filled: dict[str, Any], names: Names) -> None:
-    """Set rows by name, terms of the ontology and kinds of flags."""
-    rows = [link for name in ("rows", "rows2") for link in parts.get(name, ()) if link.role == "ROW"]
-    if rows:
-        filled["against"] = tuple(names.row(link) for link in rows)
-    if "gone" in parts:
-        filled["words"] = str(parts["gone"][0].value)
-    if "flag" in parts:
-        filled["words"] = parts["flag"][0].role.lower()
-    if "term" in parts:
-        link = parts["term"][0]
-        term = str((link.items or (link.value,))[0])
-        known = term.startswith("CL:")
-        filled["words"] = term if known else ""
-        filled["where"] = None if known else link.value
-        plain["want"] = "define" if known else "composition"
+    def named(self) -> None:
+        """Set rows by name, terms of the ontology and kinds of flags."""
+        found, rows = self.found, pick(self.links("rows", "rows2"), "ROW")
+        if rows:
+            found["against"] = tuple(map(self.names.row, rows))
+        for one in self.links("gone"):
+            found["words"] = str(one.value)
+        for one in self.links("flag"):
+            found["words"] = one.role.lower()
+        for one in self.links("term"):
+            term = one.term if isinstance(one.value, Where) else one.value
+            plain = term.startswith("CL:")
+            found |= {"words": term, "where": None} if plain else {"where": one.value, "want": "composition"}
 
 
 def _check(query: Query, parts: Parts, names: Names) -> None:
     """Leave out what has no single meaning."""
     held, rank = query.where, query.show == "rank"
     need(possible(held, names))
-    if query.want in MEASURES:
-        need(len(query.of) == FIELDS.get(query.want, 1))
-    need(not (rank and query.want == "fraction" and held is not None and held.op == "not"))
-    if rank and query.by and query.want == "count" and f"obs:{query.by}" in about(held):
+    need(len(query.of) == FIELDS.get(query.want, len(query.of)))
+    if query.want == "count":
         # No group that was left out can be called the least: "the least common type among T cells".
-        need(query.order == "most" and not {"n", "ord"} & set(parts))
-    # "How many donors gave cells" is how many there are.
-    need(
-        query.show != "groups"
-        or query.want != "count"
-        or held is not None
-        or query.check != (">", 0.0)
-        or query.against
-    )
-    if query.show == "check" and query.want == "count":
+        among = rank and query.by is not None and f"obs:{query.by}" in about(held)
+        need(not among or (query.order == "most" and not {"n", "ord"} & {*parts}))
+        # "How many donors gave cells" is how many there are.
+        need(query.show != "groups" or held is not None or query.against or query.check != (">", 0.0))
         # "Not expressed in B cells" may be of some or of all.
-        need(not any(one.role == "PRED" and one.value.op == "not" for one in parts.get("w", ())))
-    if rank and query.want == "fraction" and "top" not in parts:
+        denied = [one for one in pick(parts.get("w", ()), "PRED") if one.value.op == "not"]
+        need(query.show != "check" or not denied)
+    if rank and query.want == "fraction":
+        need(held is None or held.op != "not")
         # "Which clusters have a pct_mito above 5" names no share.
-        need(about(held) == {"gene"})
+        need("top" in parts or about(held) == {"gene"})
 
 
 def possible(where: Where | None, names: Names) -> bool:
     """Whether a row can fulfil a condition: not "B cells in donor1 and T cells in donor2", two groups of a column."""
     found: dict[str, set[str | float]] = {}
-    parts = [where] if where is not None else []
-    while parts:
-        one = parts.pop()
-        parts += one.parts if one.op == "and" else ()
+    for one in _conjuncts(where) if where is not None else ():
         leaves = one.leaves()
-        fields = {leaf.field for leaf in leaves if leaf.op == "is"}
-        columns = [field for field in fields if field.removeprefix("obs:") in names.rows.columns]
-        alone = one.op in ("is", "or") and len(columns) == 1 and all(leaf.field in columns for leaf in leaves)
-        if alone and not names.rows.groups(columns[0].removeprefix("obs:")).several:
+        column = leaves[0].column
+        alone = one.op in ("is", "or") and {(leaf.op, leaf.column) for leaf in leaves} == {("is", column)}
+        if alone and column in names.rows.columns and not names.rows.groups(column).several:
             values = {value for leaf in leaves for value in leaf.values}
-            found[columns[0]] = found.get(columns[0], values) & values
+            found[column] = found.get(column, values) & values
     return all(found.values())
+
+
+def _conjuncts(where: Where) -> list[Where]:
+    return [one for part in where.parts for one in _conjuncts(part)] if where.op == "and" else [where]

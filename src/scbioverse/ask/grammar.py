@@ -1,4 +1,4 @@
-"""The grammar of questions over linked words, read from `data/forms.txt`.
+"""Patterns of linked words, read from `data/forms.txt` and `data/joins.txt`.
 
 A pattern is written in roles (see `data/words.txt`), in the signs of regular expressions; `<x: ...>` names a part,
 `{NP}` stands for one of the file's. Every linked word is one letter to the expression, so that a form takes the whole
@@ -8,18 +8,22 @@ question or none of it: nothing that was asked is passed over.
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .words import roles_of
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from .words import Link
 
 _PART = re.compile(r"\{([A-Z]+)\}")
-_ROLE = re.compile(r"[A-Z][A-Z]+")
+_LINE = re.compile(r"(?:([A-Z]+) (= )|(?:([A-Z]+):)?) ?(.*?)(?: =>(.*))?")
 _CHECK = re.compile(r"check([<>=]+)([\d.]+)")
-_WORDS = frozenset(["needs", "unlike", "share", "cells", "table", "pair"])
 _LETTERS: dict[str, str] = {}
 
 
@@ -28,29 +32,23 @@ def read_lines(file: str) -> tuple[dict[str, str], dict[str, list[tuple[str, str
     """Read parts, things of several kinds, and patterns of a file, the last two with what stands behind the arrow."""
     text = (Path(__file__).parent / "data" / file).read_text(encoding="utf-8")
     parts: dict[str, str] = {}
-    kinds: dict[str, list[tuple[str, str]]] = {}
-    whole = []
-    for line in filter(lambda one: one and not one.startswith("#"), text.splitlines()):
-        form, _, settled = (one.strip() for one in line.partition("=>"))
-        part, kind = re.match(r"([A-Z]+) = (.*)", line), re.match(r"([A-Z]+): (.*)", form)
-        if part:
-            parts[part[1]] = f"(?:{part[2]})"
-        elif kind:
-            kinds.setdefault(kind[1], []).append((kind[2], settled))
+    kinds: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    for line in re.findall(r"^[^#\n].*$", text, re.MULTILINE):
+        part, is_part, kind, form, settled = _LINE.fullmatch(line).groups()  # type: ignore[union-attr]
+        if is_part:
+            parts[part] = f"(?:{form})"
         else:
-            whole.append((form, settled))
-    return parts, kinds, whole
+            kinds[kind or ""].append((form, (settled or "").strip()))
+    return parts, kinds, kinds.pop("", [])
 
 
 def _settled(text: str) -> dict[str, Any]:
-    """Read "count, check>0, show=check": what is wanted, and what else is settled."""
+    """Read "want=count, check>0, show=check": what the form settles of the query, and what it asks for."""
     found: dict[str, Any] = {}
     for part in filter(None, text.split(", ")):
         name, _, value = part.partition("=")
-        if bound := _CHECK.fullmatch(part):
-            found["check"] = (bound[1], float(bound[2]))
-        else:
-            found |= {name: value} if value else {part: True} if part in _WORDS else {"want": part}
+        bound = _CHECK.fullmatch(part)
+        found |= {"check": (bound[1], float(bound[2]))} if bound else {name: value} if value else {"want": name}
     return found
 
 
@@ -69,9 +67,13 @@ class Form:
     def _expression(self) -> re.Pattern[str]:
         return re.compile(self.text)
 
-    def match(self, roles: str) -> re.Match[str] | None:
-        """Match the letters of a whole question."""
-        return self._expression.fullmatch(roles) if self._roles.issuperset(roles) else None
+    def parts(self, links: Sequence[Link]) -> dict[str, Sequence[Link]] | None:
+        """Return the words in each named part, where the form fits the whole question."""
+        roles = letters(roles_of(links))
+        found = self._expression.fullmatch(roles) if self._roles.issuperset(roles) else None
+        if found is None:
+            return None
+        return {name: links[found.start(name) : found.end(name)] for name, one in found.groupdict().items() if one}
 
 
 def _spelt_out(form: str, settled: dict[str, Any]) -> Iterator[Form]:
@@ -96,15 +98,25 @@ def letters(roles: Iterable[str]) -> str:
     return "".join(_LETTERS.setdefault(role, chr(0xE000 + len(_LETTERS))) for role in roles)
 
 
-@cache
-def pattern(text: str, parts: tuple[tuple[str, str], ...] = ()) -> re.Pattern[str]:
-    """Compile a pattern of roles, with the parts of `forms.txt` and others."""
-    return re.compile(_in_letters(text, parts))
-
-
-def _in_letters(text: str, parts: tuple[tuple[str, str], ...] = ()) -> str:
-    named = read_lines("forms.txt")[0] | dict(parts)
+def spelt_out_parts(text: str, parts: Mapping[str, str]) -> str:
+    """Put each part in the place of its name in braces."""
     while _PART.search(text):
-        text = _PART.sub(lambda found: named[found[1]], text)
-    text = _ROLE.sub(lambda found: letters([found[0]]), text).replace(" ", "")
+        text = _PART.sub(lambda found: parts[found[1]], text)
+    return text
+
+
+@cache
+def pattern(text: str, file: str = "forms.txt") -> re.Pattern[str]:
+    """Compile a pattern of roles, with the parts of `forms.txt` and those of another file."""
+    return re.compile(_in_letters(text, file))
+
+
+def _in_letters(text: str, file: str = "forms.txt") -> str:
+    text = spelt_out_parts(text, read_lines("forms.txt")[0] | read_lines(file)[0])
+    text = re.sub(r"[A-Z][A-Z]+", lambda found: letters([found[0]]), text).replace(" ", "")
     return re.sub(r"<([a-z0-9]+):([^<>]*)>", r"(?P<\1>\2)", text)
+
+
+def matches(text: str, links: Iterable[Link]) -> re.Match[str] | None:
+    """Match a pattern of roles at the beginning of some links."""
+    return pattern(text).match(letters(roles_of(links)))

@@ -16,7 +16,7 @@ from ..llm.generate import generate
 from ..llm.prefix import PrefixCache
 from ..llm.prompts import encode_plain
 from .accounting import unaccounted
-from .join import chunked
+from .chunks import chunked
 from .linear import NONE, following, query_of, symbols
 from .query import Query, Refusal
 from .read import Grammar
@@ -66,10 +66,8 @@ class ModelReader:
 
     Parameters
     ----------
-    names
-        Names of the data.
-    backbone
-        The language model.
+    names, backbone
+        Names of the data, and the language model.
     adapter
         Trained on such lines, see `recipes/questions`. None: the model is shown a few examples.
     least
@@ -109,7 +107,7 @@ class ModelReader:
         if line and line[0] != NONE and (probability >= self.least or not self.strict):
             try:
                 query = query_of(line, slots.held, self.names)
-                lost = unaccounted(slots, line, query) if self.strict else []
+                lost = unaccounted(slots, line) if self.strict else []
                 if not lost:
                     return query
             except ValueError:
@@ -150,13 +148,6 @@ class Both:
     """The rules read; where words or their order are new to them, the language model proposes.
 
     What the rules refuse for another reason (two readings, a gene that was not measured) stays refused.
-
-    Parameters
-    ----------
-    rules, model
-        The two.
-    names
-        Names of the data.
     """
 
     def __init__(self, rules: Reader, model: Reader, names: Names) -> None:
@@ -187,16 +178,8 @@ def _opened(place: str, device: str) -> tuple[Backbone, Adapter | None]:
 def reading(names: Names, reader: str | Path, device: str = "auto") -> Reader:
     """Make what reads questions about some data.
 
-    Parameters
-    ----------
-    names
-        Names of the data.
-    reader
-        `"rules"`; `"both"`: where these do not understand, SmolLM2-135M with the adapter in the package; or another
-        language model in its place: a name, a folder, an id of the hub, or the folder of an adapter that
-        `recipes/questions` trained.
-    device
-        Where to run the language model.
+    `"rules"`; `"both"`: where these do not understand, SmolLM2-135M with the adapter in the package; or another in
+    its place: a name, a folder, an id of the hub, or the folder of an adapter of `recipes/questions`.
     """
     rules = Grammar(names)
     return rules if str(reader) == "rules" else Both(rules, ModelReader(names, *_opened(str(reader), device)), names)

@@ -11,6 +11,7 @@ import pandas as pd
 
 from .._settings import settings
 from ..errors import InputError
+from ..explain.sentence import listed
 from ..llm.questions import bounded
 from ..models import load
 from ..predict.descriptions import reference_texts
@@ -18,9 +19,9 @@ from ..predict.embedding import represent_rows
 from ..predict.molecules_meant import MoleculesMeant
 from ..predict.neighbours import compared_views, nearest_rows
 from ..predict.retrieval import FITS, has_words, known_rows_near
+from .answer import Result
 from .query import Refusal
-from .result import Result
-from .values import listed
+from .say import more
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,30 +32,20 @@ if TYPE_CHECKING:
     from .query import Query
     from .sequences import Sequences
 
-_SHOWN = 5
-_RANKED = 100
+_SHOWN, _RANKED = 5, 100
 _MOST_TEXT = 400
 
 
 class Nearness:
-    """A model that places rows, loaded on first use.
-
-    Parameters
-    ----------
-    rows
-        Molecules or proteins.
-    model, device, key, layer
-        As for :func:`scbioverse.tl.ask`.
-    reference, text_key
-        Rows of the same modality with texts, and the column of these.
-    """
+    """A model that places molecules or proteins, loaded on first use; options as for :func:`scbioverse.tl.ask`."""
 
     def __init__(
         self, rows: Sequences, *, model: Any, device: str, key: str | None, layer: str | None,
         reference: AnnData | None, text_key: str,
     ) -> None:  # fmt: skip
         self.rows, self.reference, self._text_key = rows, reference, text_key
-        self._model, self._device, self._key, self._layer = model, device, key, layer
+        self._model, self._device = model, device
+        self._read: dict[str, Any] = {"modality": rows.noun, "key": key, "layer": layer, "slots": rows.slots}
         # A column that is not there is an error of the call, whatever is asked.
         self.texts = [] if reference is None else reference_texts(reference, text_key)
 
@@ -65,12 +56,11 @@ class Nearness:
 
     def answer(self, query: Query) -> Result | Refusal:
         """Answer a search, a question for similar rows, or one about what rows are."""
+        found, readable = self.rows.at(query.against), self.rows.readable
         if query.want == "search":
-            named = [int(row) for one in query.against for row in np.flatnonzero(self.rows.mask(one))]
-            return self.search(query.words, named)
-        found = [int(row) for one in query.against for row in np.flatnonzero(self.rows.mask(one))]
-        found = found or (np.flatnonzero(self.rows.asked).tolist() if self.rows.asked.sum() <= _SHOWN else [])
-        found = [row for row in found if self.rows.readable[row]][:_SHOWN]
+            return self.search(query.words, found)
+        found = found or (self.rows.at([None]) if self.rows.asked.sum() <= _SHOWN else [])
+        found = np.array(found, dtype=np.int64)[readable[found]][:_SHOWN].tolist()
         if not found:
             return Refusal(text=f"Name {self.rows.noun}s of these data that can be read, or pass some as cells=.")
         if self.reference is not None and query.want == "describe":
@@ -78,54 +68,39 @@ class Nearness:
         return self.like(found[0])
 
     def search(self, words: str, named: list[int] | None = None) -> Result | Refusal:
-        """Rows that are likely what words say, or lie nearest to them where no class of that name is known.
-
-        Parameters
-        ----------
-        words
-            Free words.
-        named
-            Rows that are asked about; all if not given.
-        """
-        rows = np.flatnonzero(self.rows.asked & self.rows.readable)
-        rows = np.array([row for row in named or () if self.rows.readable[row]], dtype=np.int64) if named else rows
+        """Rows, or those named, that are likely what words say, or lie nearest where no class of that name is known."""
+        rows, noun = np.array(named or self.rows.at([None]), dtype=np.int64), self.rows.noun
+        rows = rows[self.rows.readable[rows]]
         if not rows.size:
-            return Refusal(text=f"No {self.rows.noun} that was asked about can be read.")
-        modality = self.rows.noun
+            return Refusal(text=f"No {noun} that was asked about can be read.")
         try:
-            self.model.check_modality(modality)
+            self.model.check_modality(noun)
+            linked = has_words(self.model, noun, reference=self.reference is not None)
             with quietly():
-                made = represent_rows(
-                    self.rows.adata, self.model, modality=modality, key=self._key, layer=self._layer,
-                    slots=self.rows.slots, rows=rows,
-                )  # fmt: skip
-                linked = has_words(self.model, modality, reference=self.reference is not None)
-                likely = self._likely(words, rows, made.values) if linked else None
+                values = represent_rows(self.rows.adata, self.model, rows=rows, **self._read).values
+                likely = self._likely(words, rows, values) if linked else None
             if likely is not None:
                 return self._predicted(words, rows, likely, check=bool(named))
             if named or linked:
                 return Refusal(text=self._unknown(words))
             point = self.model.text_coordinates([words])
         except InputError as error:
-            return Refusal(text=f"{words!r} cannot be computed, nor can {modality}s be searched by text: {error}")
-        scores = self.model.coordinates(made.values, modality) @ point[0]
+            return Refusal(text=f"{words!r} cannot be computed, nor can {noun}s be searched by text: {error}")
+        scores = self.model.coordinates(values, noun) @ point[0]
         order = np.argsort(-scores, kind="stable")[:_RANKED]
-        table = self._ranked(rows[order], "score", scores[order])
-        shown = [f"{self.rows.labels[rows[at]]} ({scores[at]:.2f})" for at in order[:_SHOWN]]
-        return Result(
-            f"{words!r} cannot be computed. Of {rows.size} {modality}s, {listed(shown)} lie nearest "
-            "to these words in the model's space of texts (cosine similarity). Nearness is no proof: nothing was "
-            "checked.",
-            table, computed=False,
-        )  # fmt: skip
+        text = (
+            f"{words!r} cannot be computed. Of {rows.size} {noun}s, {self._shown(rows[order], scores[order])} lie "
+            "nearest to these words in the model's space of texts (cosine similarity). Nearness is no proof: nothing "
+            "was checked."
+        )
+        return Result(text, self._ranked(rows[order], "score", scores[order]), computed=False)
 
     def _likely(self, words: str, rows: Any, values: Any) -> Any:
         """Probability that each row is what words say; None where they are said of no class."""
         known = None
         if self.reference is not None:
             known = known_rows_near(
-                self.rows.adata, self.reference, self._text_key, self.model, modality=self.rows.noun, key=self._key,
-                layer=self._layer, slots=self.rows.slots, rows=rows,
+                self.rows.adata, self.reference, self._text_key, self.model, rows=rows, **self._read
             )  # fmt: skip
         return MoleculesMeant(values, self.model, self.rows.noun, known, self.rows.structures(rows)).scores(words)
 
@@ -139,24 +114,24 @@ class Nearness:
     def _predicted(self, words: str, rows: Any, likely: Any, *, check: bool) -> Result:
         """Say which rows are likely what words say, marked as predicted."""
         order = np.argsort(-np.nan_to_num(likely, nan=-1.0), kind="stable")[:_RANKED]
-        table = self._ranked(rows[order], "probability", likely[order])
-        by = "the model's phrases" if self.rows.noun in self.model.phrase_books else ""
-        by = " and ".join(filter(None, [by, "the texts of known neighbours" if self.reference is not None else ""]))
-        note = f"Predicted from {by}, not computed, and not checked."
+        rows, scores = rows[order], likely[order]
+        phrases = ["the model's phrases"] if self.rows.noun in self.model.phrase_books else []
+        texts = ["the texts of known neighbours"] if self.reference is not None else []
+        note = f"Predicted from {' and '.join([*phrases, *texts])}, not computed, and not checked."
+        table, fits = self._ranked(rows, "probability", scores), scores >= FITS
         if check:
-            said = [
-                f"{'Likely' if likely[at] >= FITS else 'Probably not'}: {self.rows.labels[rows[at]]} is {words!r} with "
-                f"probability {likely[at]:.2f}."
-                for at in order
-            ]
-            return Result(f"{' '.join(said)} {note}", table, computed=False)
-        fits = [at for at in order if likely[at] >= FITS]
-        shown = listed([f"{self.rows.labels[rows[at]]} ({likely[at]:.2f})" for at in (fits or order)[:_SHOWN]])
-        more = f" and {int((likely >= FITS).sum()) - _SHOWN} more" if (likely >= FITS).sum() > _SHOWN else ""
-        found = f"likely are {shown}{more}" if fits else f"none is likely; highest are {shown}"
-        return Result(
-            f"{words!r}: of {rows.size} {self.rows.noun}s, {found}, by probability. {note}", table, computed=False
-        )
+            said = " ".join(
+                f"{'Likely' if score >= FITS else 'Probably not'}: {self.rows.labels[row]} is {words!r} with "
+                f"probability {score:.2f}."
+                for row, score in zip(rows, scores, strict=True)
+            )
+            return Result(f"{said} {note}", table, computed=False)
+        found = f"none is likely; highest are {self._shown(rows, scores)}"
+        if fits.any():
+            many = more(int((likely >= FITS).sum()), _SHOWN)
+            found = f"likely are {self._shown(rows[fits], scores[fits])}{many}"
+        text = f"{words!r}: of {len(likely)} {self.rows.noun}s, {found}, by probability. {note}"
+        return Result(text, table, computed=False)
 
     def like(self, centre: int) -> Result | Refusal:
         """Rows most like one."""
@@ -167,46 +142,47 @@ class Nearness:
         views = self._views(np.concatenate([[centre], others]), self.rows.adata)
         views = [type(one)(one.queries[:1], one.pool[1:], one.metric, one.weight) for one in views]
         near = nearest_rows(views, min(_RANKED, others.size))
-        found = others[near.rows[0]]
+        found, by = others[near.rows[0]], "the model's encoder"
         table = self._ranked(found, "similarity", near.similarity[0])
         if self.rows.noun == "molecule":
+            by = f"{by} and Morgan fingerprints"
             table["tanimoto"] = [self.rows.tanimoto(centre, int(row)) for row in found]
-        shown = [
-            f"{self.rows.labels[row]} ({score:.2f})"
-            for row, score in zip(found[:_SHOWN], near.similarity[0], strict=False)
-        ]
-        by = "the model's encoder" + (" and Morgan fingerprints" if self.rows.noun == "molecule" else "")
-        text = f"Most like {self.rows.labels[centre]} by {by}: {listed(shown)}, of {others.size} {self.rows.noun}s."
+        shown = self._shown(found, near.similarity[0])
+        text = f"Most like {self.rows.labels[centre]} by {by}: {shown}, of {others.size} {self.rows.noun}s."
         return Result(text, table, computed=False)
 
     def told(self, rows: list[int], reference: AnnData) -> Result:
         """Text of the nearest row of the reference, for each row."""
-        near = nearest_rows(
-            self._views(np.array(rows), reference), 1, among=np.array([bool(text) for text in self.texts])
-        )
-        sources = reference.obs_names.astype(str)
-        held, said = [], []
-        for row, at, score in zip(rows, near.rows[:, 0], near.similarity[:, 0], strict=True):
-            held.append((self.rows.adata.obs_names[row], sources[at], float(score), self.texts[at]))
-            text = bounded(self.texts[at], _MOST_TEXT).rstrip(".")
-            said.append(
-                f"{self.rows.labels[row]} is most like {bounded(sources[at], 60)} (similarity {score:.2f}) of the "
-                f"reference: {text}."
-            )
+        near = nearest_rows(self._views(np.array(rows), reference), 1, among=np.array(list(map(bool, self.texts))))
+        at = near.rows[:, 0]
+        table = pd.DataFrame(
+            {
+                "row": self.rows.adata.obs_names[rows], "source": reference.obs_names.astype(str)[at],
+                "similarity": near.similarity[:, 0], "text": [self.texts[i] for i in at],
+            }
+        )  # fmt: skip
+        said = [
+            f"{self.rows.labels[row]} is most like {bounded(one.source, 60)} (similarity {one.similarity:.2f}) of the "
+            f"reference: {bounded(one.text, _MOST_TEXT).rstrip('.')}."
+            for row, one in zip(rows, table.itertuples(), strict=True)
+        ]
         them = "it" if len(rows) == 1 else "them"
-        closing = f"Whether what is said of another {self.rows.noun} holds of {them} was not checked."
-        table = pd.DataFrame(held, columns=["row", "source", "similarity", "text"])
-        return Result(" ".join([*said, closing]), table, computed=False)
+        said.append(f"Whether what is said of another {self.rows.noun} holds of {them} was not checked.")
+        return Result(" ".join(said), table, computed=False)
 
     def _views(self, rows: Any, pool: AnnData) -> Any:
         with quietly():
             return compared_views(
-                self.rows.adata, pool, self.model, modality=self.rows.noun, use_rep=None, metric="cosine",
-                key=self._key, layer=self._layer, slots=self.rows.slots, rows=rows,
+                self.rows.adata, pool, self.model, use_rep=None, metric="cosine", rows=rows, **self._read
             )[0]  # fmt: skip
 
+    def _shown(self, rows: Any, scores: Any) -> str:
+        """Name the first of some rows, each with its score."""
+        pairs = zip(rows[:_SHOWN], scores[:_SHOWN], strict=True)
+        return listed(f"{self.rows.labels[row]} ({score:.2f})" for row, score in pairs)
+
     def _ranked(self, rows: Any, name: str, values: Any) -> pd.DataFrame:
-        names = [self.rows.adata.obs_names[row] for row in rows]
+        names = self.rows.adata.obs_names[rows]
         return pd.DataFrame({"row": names, "rank": range(1, len(names) + 1), name: values})
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import dataclasses
 from functools import cache
 from pathlib import Path
 
 from ..pp._functional_groups import GROUPS
 from .query import Where
 
+_ENDS = (("MOREM", "most"), ("MOREM", "least"), ("TOPM", "most"), ("TOPM", "least"))
 
-@dataclass(frozen=True)
+
+@dataclasses.dataclass(frozen=True)
 class Property:
     """A property that can be computed.
 
@@ -26,8 +28,9 @@ class Property:
         Digits behind the point.
     words
         Phrases that name it.
-    more, less
-        Words that compare by it: "heavier", "lighter"; `most` and `least` those that name an extreme.
+    compared
+        Words that compare by it: of `("MOREM", "most")` "heavier", of `("MOREM", "least")` "lighter", of
+        `("TOPM", "most")` and `("TOPM", "least")` those of the extremes.
     counted
         Whether it is a number of things, of which a row has none or some.
     """
@@ -37,10 +40,7 @@ class Property:
     unit: str
     decimals: int
     words: tuple[str, ...]
-    more: tuple[str, ...] = ()
-    less: tuple[str, ...] = ()
-    most: tuple[str, ...] = ()
-    least: tuple[str, ...] = ()
+    compared: dict[tuple[str, str], list[str]] = dataclasses.field(default_factory=dict)
     counted: bool = False
 
 
@@ -71,10 +71,10 @@ def adjectives() -> dict[str, Where]:
 def properties(modality: str) -> tuple[Property, ...]:
     """Return all that can be computed of a molecule or a protein; of cells nothing."""
     found = []
-    for of, field, said, unit, decimals, counted, *words in _table("properties.tsv"):
+    for of, field, said, unit, decimals, counted, words, *ends in _table("properties.tsv"):
         if of == modality:
-            named, more, less, most, least = (tuple(filter(None, one.split("|"))) for one in words)
-            found.append(Property(field, said, unit, int(decimals), named, more, less, most, least, bool(counted)))
+            compared = {key: one.split("|") for key, one in zip(_ENDS, ends, strict=True) if one}
+            found.append(Property(field, said, unit, int(decimals), tuple(words.split("|")), compared, bool(counted)))
     if modality == "protein":
         for name, letter in symbols("residue").items():
             residues, share = (name, f"{name} residue"), (f"{name} content", f"{name} share")

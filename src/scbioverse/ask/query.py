@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+import operator
+import sys
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 Sign = Literal["<", "<=", "=", "!=", ">=", ">"]
 Op = Literal["is", "<", "<=", "=", "!=", ">=", ">", "between", "missing", "and", "or", "not"]
@@ -13,10 +18,22 @@ Want = Literal[
     "composition", "genes", "markers", "is marker", "differential", "flag", "why", "define", "gene", "describe",
     "nearest", "search",
 ]  # fmt: skip
-# Numbers of a set of rows; all else is a list or a text.
-MEASURES = frozenset(["count", "fraction", "mean", "median", "std", "min", "max", "sum", "correlation"])
-FIELDS = {"count": 0, "fraction": 0, "correlation": 2}  # of which they are; of others one
+# Numbers of a set of rows, with how many fields they are of; all else is a list or a text.
+FIELDS = dict.fromkeys(["mean", "median", "std", "min", "max", "sum"], 1) | {
+    "count": 0,
+    "fraction": 0,
+    "correlation": 2,
+}
 FLIPPED: dict[str, Sign] = {"<": ">=", "<=": ">", "=": "!=", "!=": "=", ">=": "<", ">": "<="}
+COMPARE: dict[str, Callable[[Any, Any], Any]] = {
+    "<": operator.lt, "<=": operator.le, "=": operator.eq, "!=": operator.ne, ">=": operator.ge, ">": operator.gt,
+}  # fmt: skip
+_NONE, _ONE, _SOME = range(1), range(1, 2), range(1, sys.maxsize)
+# How many values and parts a condition has; a comparison has one value.
+_SHAPES = {
+    "is": (_SOME, _NONE), "between": (range(2, 3), _NONE), "missing": (_NONE, _NONE),
+    "and": (range(sys.maxsize), _SOME), "or": (range(sys.maxsize), _SOME), "not": (range(sys.maxsize), _ONE),
+}  # fmt: skip
 
 
 class Where(BaseModel):
@@ -49,12 +66,9 @@ class Where(BaseModel):
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
-        joins = {"and": len(self.parts) > 0, "or": len(self.parts) > 0, "not": len(self.parts) == 1}
-        if not joins.get(self.op, not self.parts):
-            raise ValueError(f"op={self.op!r} with {len(self.parts)} parts")
-        wanted = {"is": len(self.values) > 0, "between": len(self.values) == 2, "missing": not self.values}
-        if self.op not in joins and not wanted.get(self.op, len(self.values) == 1):
-            raise ValueError(f"op={self.op!r} with {len(self.values)} values")
+        for held, fits in zip((self.values, self.parts), _SHAPES.get(self.op, (_ONE, _NONE)), strict=True):
+            if len(held) not in fits:
+                raise ValueError(f"op={self.op!r} with {len(self.values)} values and {len(self.parts)} parts")
         return self
 
     def negated(self) -> Where:
@@ -63,18 +77,31 @@ class Where(BaseModel):
 
     def about(self, field: str) -> Where:
         """Return the condition with a field where it names none."""
-        return self.model_copy(
-            update={"field": self.field or field, "parts": tuple(one.about(field) for one in self.parts)}
-        )
+        parts = tuple(one.about(field) for one in self.parts)
+        return self.model_copy(update={"field": self.field or field, "parts": parts})
 
     def leaves(self) -> tuple[Where, ...]:
         """Return its single comparisons."""
-        return tuple(leaf for one in self.parts for leaf in one.leaves()) if self.parts else (self,)
+        return sum((one.leaves() for one in self.parts), ()) if self.parts else (self,)
+
+    def fields(self) -> set[str]:
+        """Return the fields of its comparisons."""
+        return {leaf.field for leaf in self.leaves()}
+
+    @property
+    def column(self) -> str:
+        """Column of `obs` that is compared."""
+        return self.field.removeprefix("obs:")
+
+    @property
+    def some(self) -> bool:
+        """Whether it says that a row has some of a thing: a gene, an element."""
+        return self.op == ">" and self.values == (0,)
 
 
 def both(*parts: Where | None) -> Where | None:
     """Join conditions by "and"; those that are None say nothing."""
-    held = tuple(dict.fromkeys(one for one in parts if one is not None))
+    held = tuple(dict.fromkeys(filter(None, parts)))
     return Where(op="and", parts=held) if len(held) > 1 else next(iter(held), None)
 
 
@@ -129,9 +156,17 @@ class Query(BaseModel):
     nth: int | None = Field(default=None, ge=1)
     words: str = ""
 
+    def conditions(self) -> list[Where]:
+        """Return all conditions that it holds."""
+        return list(filter(None, (self.where, self.among, *self.against)))
+
+    def leaves(self) -> list[Where]:
+        """Return the single comparisons of all its conditions."""
+        return [leaf for one in self.conditions() for leaf in one.leaves()]
+
     def compared(self, other: Query) -> Query:
         """Read "compare them with NK cells" after a number: the same number of both, not the genes that differ."""
-        if other.want != "differential" or self.want not in MEASURES:
+        if other.want != "differential" or self.want not in FIELDS:
             return other
         where = None if self.want == "count" else self.where
         return self.model_copy(update={"against": other.against, "where": where, "show": "value"})

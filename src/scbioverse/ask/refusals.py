@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..explain.sentence import listed
 from .query import Refusal
-from .values import listed
+from .words import pick
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from .rows import Rows
     from .words import Link
@@ -31,41 +32,38 @@ TOLD = {
     "NONUMBER": "{said!r} is true of all or of none whatever the data hold, since the list has {note}.",
     "MIXED": "{said!r} can be read in two ways (and, or, not): ask for each by itself.",
 }
-_SHOWN = 8
+_SHOWN, _COLUMNS_SHOWN = 8, 12
 
 
 def refused(links: Sequence[Link], rows: Rows) -> Refusal | None:
     """Say which words stand in the way of an answer, None where none does."""
-    told = next((one for one in links if one.role in TOLD), None)
-    if told is not None:
-        return Refusal(text=TOLD[told.role].format(said=told.said, note=told.note), words=(told.said,))
-    words = tuple(one.said for one in links if one.role == "?")
+    for one in pick(links, *TOLD):
+        return Refusal(text=TOLD[one.role].format(said=one.said, note=one.note), words=(one.said,))
+    words = tuple(one.said for one in pick(links, "?"))
     if not words:
         return None
     verb = "was" if len(words) == 1 else "were"
-    columns = listed([repr(one) for one in [*rows.columns, *rows.measures][:12]]) or "none"
+    columns = listed(map(repr, [*rows.columns, *rows.measures][:_COLUMNS_SHOWN])) or "none"
     text = f"{_quoted(words)} {verb} not understood, so that nothing was computed. {_asked(rows)} Columns: {columns}."
     return Refusal(text=text, words=words)
 
 
 def not_together(links: Sequence[Link], rows: Rows) -> Refusal:
     """Refuse words that are known each, and not as a whole."""
-    words = tuple(one.said for one in links)
     content = [one.said for one in links if one.role not in ("BE", "DO", "IN", "OF", "WHAT", "HAVE")]
     text = f"It is not clear how {_quoted(content)} go together in this question, so that nothing was computed."
-    return Refusal(text=f"{text} {_asked(rows)}", words=words)
+    return Refusal(text=f"{text} {_asked(rows)}", words=tuple(one.said for one in links))
 
 
-def ambiguous(readings: Sequence[str]) -> Refusal:
+def ambiguous(readings: Iterable[str]) -> Refusal:
     """Refuse a question that can be read in several ways, and name these."""
-    ways = {2: "two"}.get(len(readings), str(len(readings)))
-    return Refusal(
-        text=f"This can be read in {ways} ways: {listed([repr(one) for one in readings], 'or')}. Ask for one."
-    )
+    said = list(map(repr, readings))
+    ways = {2: "two"}.get(len(said), str(len(said)))
+    return Refusal(text=f"This can be read in {ways} ways: {listed(said, 'or')}. Ask for one.")
 
 
 def _quoted(words: Sequence[str]) -> str:
-    return listed([repr(one[:60]) for one in words[:_SHOWN]])
+    return listed(repr(one[:60]) for one in words[:_SHOWN])
 
 
 def _asked(rows: Rows) -> str:

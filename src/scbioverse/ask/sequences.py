@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -10,14 +11,17 @@ import pandas as pd
 
 from .._slots import read_record
 from ..errors import InputError, MissingKeyError
+from ..explain.sentence import listed
 from ..llm.questions import MAX_NAME_CHARS, bounded
 from ..pp._functional_groups import GROUPS
 from ..pp._molecule_properties import element_count, molecule_formula, molecule_property
 from ..pp._protein_properties import isoelectric_point, protein_mass
 from ..pp._sequences import clean_sequence
 from ..pp._smiles import parse_smiles
+from .answer import Result
 from .rows import Rows
-from .values import listed, value_text
+from .say import more
+from .values import value_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,7 +30,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .query import Where
-    from .result import Result
     from .say import Speech
 
 KEYS = {"molecule": "smiles", "protein": "sequence"}
@@ -38,22 +41,23 @@ _OWN = (
 )  # fmt: skip
 _LONGEST_NAME = 200
 _OF_STRUCTURES = ("property:", "element:", "group:", "rule")
+_DESCRIBED, _MOST_CUT = 5, 3
+# What is said of salts, and of mixtures.
+_LEFT_OUT = (
+    ("Counter-ions or solvents were left out of", "left out"), ("One part alone was read of", "not read"),
+)  # fmt: skip
+_WRITTEN = {"molecule": "SMILES", "protein": "sequence"}
+# What is said of a row first.
+_FIRST = {
+    "molecule": ("property:weight", "property:logp", "property:rings"), "protein": ("property:length", "property:mass"),
+}  # fmt: skip
 _FIVE = {"weight": 500.0, "logp": 5.0, "lipinski_donors": 5.0, "lipinski_acceptors": 10.0}
 
 
 class Sequences(Rows):
-    """Rows that are molecules or proteins.
+    """Rows that are molecules or proteins (`modality`), with SMILES or sequences in the column `key` of `obs`.
 
-    Parameters
-    ----------
-    adata, groupby, cells, key_added
-        As for :class:`Rows`.
-    modality
-        `"molecule"` or `"protein"`.
-    key
-        Column of `obs` with SMILES or sequences.
-    text_key
-        Column with texts about rows, which are shown and never counted.
+    Texts in the column `text_key` are shown and never counted.
     """
 
     def __init__(
@@ -62,10 +66,11 @@ class Sequences(Rows):
         self.noun, self.key, self.text_key = modality, key or KEYS[modality], text_key
         self.hidden = frozenset({self.key, text_key, *_OWN} - {options.get("groupby")})
         super().__init__(adata, **options)
+        self.obs = adata.obs
         self._check_table()
 
     def _check_table(self) -> None:
-        obs, noun = self.adata.obs, self.noun
+        obs, noun = self.obs, self.noun
         if self.key not in obs:
             raise MissingKeyError(
                 f"adata.obs has no column {self.key!r} (found: {list(map(str, obs.columns)) or 'none'}). Make a table "
@@ -81,27 +86,27 @@ class Sequences(Rows):
 
     # ---------------------------------------------------------------- names
 
+    def _named(self) -> list[list[Any]]:
+        """Names of the rows, of the index and of a column of names where there is one."""
+        obs = self.adata.obs
+        return [list(obs.index), *(obs[one].astype(object).tolist() for one in [NAME_COLUMN] if one in obs)]
+
     @cached_property
     def labels(self) -> list[str]:
         """What an answer calls each row: its name, with the id behind it where they differ."""
-        ids = [bounded(one, MAX_NAME_CHARS) for one in self.adata.obs_names]
-        names = self.adata.obs[NAME_COLUMN].astype(object) if NAME_COLUMN in self.adata.obs else [None] * len(ids)
-        said = [bounded(value_text(one), MAX_NAME_CHARS) for one in names]
+        ids, *names = [[bounded(value_text(one), MAX_NAME_CHARS) for one in some] for some in self._named()]
         plain = [f"{self.noun} {one}" if one.isdigit() else one for one in ids]
-        return [f"{name} ({one})" if name and name != one else one for name, one in zip(said, plain, strict=True)]
+        said = zip(*names, plain, strict=True) if names else zip(plain, plain, strict=True)
+        return [one if name in ("", one) else f"{name} ({one})" for name, one in said]
 
     @cached_property
     def row_names(self) -> dict[str, list[int]]:
         """Rows of each name, lower case."""
-        held: dict[str, list[int]] = {}
-        columns = [list(self.adata.obs_names)]
-        columns += [list(self.adata.obs[NAME_COLUMN].astype(object))] if NAME_COLUMN in self.adata.obs else []
-        for column in columns:
+        held: dict[str, dict[int, None]] = defaultdict(dict)
+        for column in self._named():
             for row, name in enumerate(column):
-                said = bounded(value_text(name), _LONGEST_NAME + 1).casefold()
-                if said and len(said) <= _LONGEST_NAME and row not in held.setdefault(said, []):
-                    held[said].append(row)
-        return held
+                held[bounded(value_text(name), _LONGEST_NAME + 1).casefold()][row] = None
+        return {name: list(rows) for name, rows in held.items() if 0 < len(name) <= _LONGEST_NAME}
 
     # ---------------------------------------------------------------- structures
 
@@ -137,16 +142,11 @@ class Sequences(Rows):
         if self.noun == "protein" or not any(one.startswith(_OF_STRUCTURES) for one in fields):
             return []
         said = []
-        for mixed, what, lost in (
-            (False, "Counter-ions or solvents were left out of", "left out"),
-            (True, "One part alone was read of", "not read"),
-        ):
-            some = [i for i, one in enumerate(self._parsed) if rows[i] and one.left_out and one.mixture == mixed]
-            named = [
-                f"{self.labels[i]} ({lost}: {bounded(self._parsed[i].left_out, MAX_NAME_CHARS)})" for i in some[:3]
-            ]
-            more = f" and {len(some) - 3} more" if len(some) > 3 else ""
-            said += [f"{what} {listed(named)}{more}: numbers are of what is left."] if some else []
+        for mixed, (what, lost) in enumerate(_LEFT_OUT):
+            some = [i for i in np.flatnonzero(rows) if self._parsed[i].left_out and self._parsed[i].mixture == mixed]
+            parts = [(self.labels[i], bounded(self._parsed[i].left_out, MAX_NAME_CHARS)) for i in some[:_MOST_CUT]]
+            named = listed(f"{label} ({lost}: {part})" for label, part in parts) + more(len(some), _MOST_CUT)
+            said += [f"{what} {named}: numbers are of what is left."] if some else []
         return said
 
     def known(self, where: Where) -> pd.arrays.BooleanArray:
@@ -189,40 +189,33 @@ class Sequences(Rows):
 
     def described(self, rows: list[int], speech: Speech) -> Result:
         """Say what follows from the structure of rows, and what the columns say of them."""
-        from .result import Result
-
-        names = {"molecule": ("weight", "logp", "rings"), "protein": ("length", "mass")}[self.noun]
-        first = [f"property:{one}" for one in names]
-        shown, said = rows[:5], []
-        for row in shown:
-            if not self.readable[row]:
-                said.append(
-                    f"{self.labels[row]} has no {'SMILES' if self.noun == 'molecule' else 'sequence'} that can be read"
-                )
-                continue
-            parts = [f"{speech.field(one)} {speech.value(one, self.numbers(one)[row])}" for one in first]
-            parts += [
-                f"{one} = {bounded(value_text(self.adata.obs[one].iloc[row]), MAX_NAME_CHARS)}" for one in self.columns
-            ]
-            said.append(f"{self.labels[row]}: {', '.join(parts)}")
-        for row in shown:
-            for column in (self.text_key, "description"):
-                text = value_text(self.adata.obs[column].iloc[row]) if column in self.adata.obs else ""
-                if text:
-                    said.append(f"obs[{column!r}] says of {self.labels[row]}: {bounded(text, 400).rstrip('.')}")
+        first, shown = _FIRST[self.noun], rows[:_DESCRIBED]
+        said = [self._of_row(row, speech) for row in shown]
+        texts = {column: self.texts(column, shown) for column in (self.text_key, "description") if column in self.obs}
+        said += [
+            f"obs[{column!r}] says of {self.labels[row]}: {bounded(held[i], 400).rstrip('.')}"
+            for i, row in enumerate(shown)
+            for column, held in texts.items()
+            if held[i]
+        ]
         if len(shown) == 2 and self.noun == "molecule" and self.readable[shown].all():
             said.append(f"Tanimoto similarity of their Morgan fingerprints {self.tanimoto(*shown):.2f}")
-        if len(shown) == 1 and not said[1:]:
+        if len(said) == 1:
             said.append(
                 f"What it does is told by the text of the most similar one of a reference: pass reference=, "
                 f"{self.noun}s with texts in obs[{self.text_key!r}] (or another column, text_key=)"
             )
+        rest = f" {len(rows) - _DESCRIBED} more were not looked at." if len(rows) > _DESCRIBED else ""
         cut = self.cut(first, np.isin(np.arange(self.adata.n_obs), shown))
-        more = f" {len(rows) - 5} more were not looked at." if len(rows) > 5 else ""
-        table = pd.DataFrame({"row": self.adata.obs_names[shown]})
-        for one in first:
-            table[one] = self.numbers(one)[shown]
-        return Result(" ".join([f"{'. '.join(said)}.{more}", *cut]), table)
+        table = pd.DataFrame({"row": self.adata.obs_names[shown]} | {one: self.numbers(one)[shown] for one in first})
+        return Result(" ".join([f"{'. '.join(said)}.{rest}", *cut]), table)
+
+    def _of_row(self, row: int, speech: Speech) -> str:
+        if not self.readable[row]:
+            return f"{self.labels[row]} has no {_WRITTEN[self.noun]} that can be read"
+        parts = [f"{speech.field(one)} {speech.value(one, self.numbers(one)[row])}" for one in _FIRST[self.noun]]
+        parts += [f"{one} = {bounded(value_text(self.obs[one].iloc[row]), MAX_NAME_CHARS)}" for one in self.columns]
+        return f"{self.labels[row]}: {', '.join(parts)}"
 
     def tanimoto(self, first: int, second: int) -> float:
         """Tanimoto similarity of the Morgan fingerprints (radius 2, 2,048 bits, with chirality) of two molecules."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from .join import applied, rules
-from .words import Link
+from .chunks import chunked
+from .words import Link, pick
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +23,8 @@ KINDS = {
 _MOST = 9
 # Neighbours that are one name: "cluster 4", "the stim condition".
 _NAMES = ("numbered", "same_column")
-_COMPARED = {"MOREM": {"most": "more", "least": "less"}, "TOPM": {"most": "most", "least": "least"}}
+_COMPARED = {"MOREM": {"most": "more ", "least": "less "}, "TOPM": {"most": "most ", "least": "least "}}
+_BEHIND = {"ORD": "th", "HALF": " %"}
 _SHOWN = {"ROWS": "cells", "UNIT": "%"}
 
 
@@ -47,53 +49,37 @@ class Slots:
 
 def slots_of(links: Sequence[Link], names: Names) -> Slots | None:
     """Replace the names in a question; None where it has more of a kind than there are placeholders."""
-    held = list(links)
-    for roles, build in rules(_NAMES):
-        held = applied(roles, build, held, names)
-    count = dict.fromkeys(KINDS.values(), 0)
-    found: dict[str, Link] = {}
+    count: Counter[str] = Counter()
     shown: list[tuple[Link, str]] = []
     words: list[str] = []
-    measured = {one.value for one in held if one.role == "MEASURE"}
-    for link in _with_units(held, measured):
+    for link in _with_units(chunked(links, names, only=_NAMES)):
         kind = KINDS.get(link.role)
         if kind is None:
             shown.append((link, ""))
-            words.append(_SHOWN.get(link.role, link.said.lower()))
+            words.append(_SHOWN.get(link.role, link.key))
             continue
         count[kind] += 1
         name = f"{kind}{count[kind]}"
-        if count[kind] > _MOST:
-            return None
-        if link.role in ("MOREM", "TOPM"):
-            if not isinstance(link.value, tuple):
-                return None
-            words.append(_COMPARED[link.role][link.value[1]])
-        found[name] = link
         shown.append((link, name))
-        words.append(name + {"ORD": "th", "HALF": " %"}.get(link.role, ""))
-    return Slots(" ".join(words).strip(" ,"), found, tuple(shown))
+        before = _COMPARED[link.role][link.value[1]] if link.role in _COMPARED else ""
+        words.append(f"{before}{name}{_BEHIND.get(link.role, '')}")
+    if max(count.values(), default=0) > _MOST:
+        return None
+    return Slots(" ".join(words).strip(" ,"), {name: link for link, name in shown if name}, tuple(shown))
 
 
-def _with_units(held: list[Link], measured: set[object]) -> list[Link]:
+def _with_units(held: list[Link]) -> list[Link]:
     """Put numbers into the units of the data, and the field that "below 200 g/mol" leaves out in the unit's place."""
+    measured = {one.value[0] for one in pick(held, "MOREM", "TOPM")} | {one.value for one in pick(held, "MEASURE")}
     out: list[Link] = []
     for link in held:
+        unit, factor = link.value if link.role == "UNIT" else ("", 1.0)
+        if unit and out and out[-1].role == "NUM":
+            out[-1] = replace(out[-1], value=factor * out[-1].value, note="%" if unit == "%" else out[-1].note)
         if link.role == "HALF":
             out.append(replace(link, value=100 * link.value))
-            continue
-        if link.role != "UNIT" or not isinstance(link.value, tuple):
-            if link.value == "%" and out and out[-1].role == "NUM":
-                out[-1] = replace(out[-1], note="%")
+        elif unit in ("", "%"):
             out.append(link)
-            continue
-        field, factor = link.value
-        if out and out[-1].role == "NUM":
-            out[-1] = replace(out[-1], value=out[-1].value * factor)
-        if not any(one.role in ("MOREM", "TOPM", "MEASURE") and field in (one.value, *_of(one)) for one in held):
-            out.append(Link("MEASURE", link.said, field))
+        elif unit not in measured:
+            out.append(Link("MEASURE", link.said, unit))
     return out
-
-
-def _of(link: Link) -> tuple[object, ...]:
-    return link.value if isinstance(link.value, tuple) else ()

@@ -7,82 +7,81 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from .query import Query, Refusal
-from .result import COMPARE, Result, rank_rows, table_of
-from .say import Speech, percent
-from .values import listed
+from ..explain.sentence import listed
+from .answer import Result
+from .query import COMPARE, Query, Refusal
+from .say import Speech, capital, more, percent
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .rows import Rows
+    from .sequences import Sequences
 
-_SHOWN = 20
+_SHOWN, _ROWS_SHOWN = 20, 50
 _LEADING = 5
 
 
+# ---------------------------------------------------------------- groups
+
+
 def groups(query: Query, rows: Rows, speech: Speech) -> Result | Refusal:
-    """Name the groups of a column with their sizes, the largest first."""
+    """Name the groups of a column with their sizes, the largest first; or those in each group of a second column."""
+    column, mask = query.by or "", rows.mask(query.where)
     if query.then is not None:
-        named = rows.sizes(query.then, rows.mask(query.where))
-        held = [(name, [one for one, _ in rows.sizes(query.by or "", mask)]) for name, mask in named]
-        table = table_of(["group", "n"], [(name, len(some)) for name, some in held])
-        said = "; ".join(f"{speech.name(name)}: {len(some)} ({_named(some, speech)})" for name, some in held)
-        text = f"Groups of {speech.column(query.by)} with {rows.noun}s in each of {speech.column(query.then)}: {said}."
-        text += unnamed(query.then, rows, rows.mask(query.where)) + speech.remarks(query, rows)
-        return Result(text, table, dict(held))
-    table = sizes(query.by or "", rows, rows.mask(query.where))
-    shown = [f"{speech.name(name)} ({n:,})" for name, n in zip(table["group"][:_SHOWN], table["n"], strict=False)]
-    more = f" and {len(table) - _SHOWN} more" if len(table) > _SHOWN else ""
-    text = f"There are {len(table)} groups in {speech.column(query.by)}: {', '.join(shown)}{more}."
-    text += unnamed(query.by or "", rows, rows.mask(query.where)) + speech.remarks(query, rows)
-    return Result(text, table, dict(zip(table["group"], table["n"], strict=True)))
+        held = {name: [one for one, _ in rows.sizes(column, some)] for name, some in rows.sizes(query.then, mask)}
+        said = [
+            f"{speech.name(name)}: {len(some)} ({', '.join(map(speech.name, some[:_SHOWN]))}{more(len(some), _SHOWN)})"
+            for name, some in held.items()
+        ]
+        head = f"Groups of {speech.name(column)} with {rows.noun}s in each of {speech.name(query.then)}"
+        text = f"{head}: {'; '.join(said)}.{unnamed(query.then, rows, mask)}{speech.remarks(query)}"
+        table = pd.DataFrame({"group": list(held), "n": list(map(len, held.values()))})
+        return Result(text, table, held)
+    table = sizes(column, rows, mask)
+    shown = [f"{speech.name(one.group)} ({one.n:,})" for one in table.head(_SHOWN).itertuples()]
+    head = f"There are {len(table)} groups in {speech.name(column)}"
+    text = f"{head}: {', '.join(shown)}{more(len(table), _SHOWN)}.{unnamed(column, rows, mask)}{speech.remarks(query)}"
+    return Result(text, table, _numbers_of(table))
 
 
-def _named(names: list[str], speech: Speech) -> str:
-    """List names, the first of them where they are many."""
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(speech.name(one) for one in names[:_SHOWN]) + more
+def _numbers_of(table: pd.DataFrame) -> dict[str, int]:
+    return dict(zip(table["group"], table["n"], strict=True))
 
 
 def unnamed(column: str, rows: Rows, mask: NDArray[np.bool_]) -> str:
     """Say how many of some rows are in no group of a column."""
     n = int((mask & (rows.groups(column).codes < 0)).sum())
-    return f" Not counted, without a value in {column!r}: {n:,} {rows.noun}{'s' if n > 1 else ''}." if n else ""
+    return f" Not counted, without a value in {column!r}: {rows.counted(n)}." if n else ""
 
 
 def sizes(column: str, rows: Rows, mask: NDArray[np.bool_]) -> pd.DataFrame:
     """Count the groups of a column among some rows, the largest first; shares are of those that are in a group."""
-    found = rows.sizes(column, mask)
-    table = table_of(["group", "n"], [(name, int(held.sum())) for name, held in found])
-    table["fraction"] = table["n"] / max(1, int((mask & (rows.groups(column).codes >= 0)).sum()))
+    found = [(name, int(held.sum())) for name, held in rows.sizes(column, mask)]
+    table = pd.DataFrame(found, columns=["group", "n"])
+    table["fraction"] = table["n"] / max(1, _in_groups(column, rows, mask))
     return table.sort_values(["n", "group"], ascending=[False, True], kind="stable").reset_index(drop=True)
+
+
+def _in_groups(column: str, rows: Rows, mask: NDArray[np.bool_]) -> int:
+    return int((mask & (rows.groups(column).codes >= 0)).sum())
 
 
 def composition(query: Query, rows: Rows, speech: Speech) -> Result | Refusal:
     """Say of which groups some rows are."""
-    column = query.by or next(
-        (one for one in (*getattr(rows, "types", {}), *rows.columns) if not _about(query, one)), None
-    )
+    asked = query.where.fields() if query.where is not None else set()
+    others = [one for one in (*rows.types, *rows.columns) if f"obs:{one}" not in asked]
+    column = query.by or next(iter(others), None)
     if column is None:
         return Refusal(text=f"No column says what these {rows.noun}s are: run scbioverse.tl.annotate(adata) first.")
-    mask = rows.mask(query.where)
+    mask, who = rows.mask(query.where), speech.who(query.where)
     table = sizes(column, rows, mask)
     if table.empty:
-        return Refusal(text=f"There are no such {rows.noun}s: {speech.who(query.where)}.")
-    said = [
-        f"{speech.name(name)} {n:,} ({percent(share)})"
-        for name, n, share in zip(table["group"][:_SHOWN], table["n"], table["fraction"], strict=False)
-    ]
-    who = speech.who(query.where)
-    text = f"{who[:1].upper()}{who[1:]}, by {speech.column(column)}: {'; '.join(said)}"
-    n = int((mask & (rows.groups(column).codes >= 0)).sum())
-    text = f"{text}; {n:,} in all.{unnamed(column, rows, mask)}{speech.remarks(query, rows)}"
-    return Result(text, table, dict(zip(table["group"], table["n"], strict=True)))
-
-
-def _about(query: Query, column: str) -> bool:
-    return query.where is not None and any(leaf.field == f"obs:{column}" for leaf in query.where.leaves())
+        return Refusal(text=f"There are no such {rows.noun}s: {who}.")
+    shown = table.head(_SHOWN).itertuples()
+    said = "; ".join(f"{speech.name(one.group)} {one.n:,} ({percent(one.fraction)})" for one in shown)
+    text = f"{capital(who)}, by {speech.name(column)}: {said}; {_in_groups(column, rows, mask):,} in all."
+    return Result(f"{text}{unnamed(column, rows, mask)}{speech.remarks(query)}", table, _numbers_of(table))
 
 
 # ---------------------------------------------------------------- rows
@@ -90,134 +89,104 @@ def _about(query: Query, column: str) -> bool:
 
 def listing(query: Query, rows: Rows, speech: Speech) -> Result | Refusal:
     """List rows: all that fulfil a condition, those at one end of a field, or whether those named do."""
+    if query.show == "rank":
+        return _ranked(query, rows, speech)
+    if rows.noun == "cell" and query.show != "check":
+        text = "Single cells are not listed: ask how many there are, or which clusters or types they are in."
+        return Refusal(text=text)
+    if query.where is None:
+        return Refusal(text=f"Nothing in this question says which {rows.noun}s to list, or what is to be checked.")
     if query.show == "check":
         return _checked(query, rows, speech)
-    if rows.noun == "cell" and query.show != "rank":
-        return Refusal(
-            text="Single cells are not listed: ask how many there are, or which clusters or types they are in."
-        )
-    if query.show == "rank":
-        order, values = rank_rows(query, rows, query.where)
-        if not order.size:
-            return Refusal(text=f"There is no {rows.noun} of which {speech.field(query.of[0])} can be computed.")
-        at, top = (query.nth or 1) - 1, query.top or (1 if query.nth else _LEADING)
-        if at >= order.size:
-            return Refusal(
-                text=f"There is no number {at + 1} by {speech.field(query.of[0])}: {order.size:,} have a value."
-            )
-        chosen = slice(at, at + top)
-        said = [
-            f"{rows.labels[row]} ({speech.value(query.of[0], value)})"
-            for row, value in zip(order[chosen], values[chosen], strict=True)
-        ]
-        head = "The " + (f"number {at + 1} by " if at else "most by " if query.order == "most" else "least by ")
-        what = f"{head.lower()}{speech.field(query.of[0])} of {order.size:,} {speech.who(query.where)}"
-        if query.top is None:
-            following = f"; next: {', '.join(said[1:])}" if said[1:] else ""
-            text = f"{said[0] if said else 'none'}: {what}{following}."
-        else:
-            text = f"{', '.join(said)}: {what}."
-        table = table_of(
-            ["row", query.of[0]],
-            [(rows.adata.obs_names[row], value) for row, value in zip(order[chosen], values[chosen], strict=True)],
-        )
-        return Result(text + speech.remarks(query, rows), table, list(table["row"][: query.top or 1]))
-    if query.where is None:
-        return Refusal(text=f"Nothing in this question says which {rows.noun}s to list.")
     held = np.flatnonzero(rows.mask(query.where))
-    total = int(rows.asked.sum())
-    names = [rows.labels[row] for row in held[:50]]
-    more = f" and {held.size - 50} more" if held.size > 50 else ""
-    who = speech.who(query.where)
-    text = f"{who[:1].upper()}{who[1:]}: {held.size:,} of {total:,}{': ' if names else ''}{', '.join(names)}{more}."
-    listed_rows = [str(rows.adata.obs_names[row]) for row in held]
-    return Result(text + speech.remarks(query, rows), pd.DataFrame({"row": listed_rows}), listed_rows)
+    names = ", ".join(rows.labels[row] for row in held[:_ROWS_SHOWN])
+    head = f"{capital(speech.who(query.where))}: {held.size:,} of {int(rows.asked.sum()):,}"
+    text = f"{': '.join(filter(None, [head, names]))}{more(held.size, _ROWS_SHOWN)}.{speech.remarks(query)}"
+    found = list(map(str, rows.adata.obs_names[held]))
+    return Result(text, pd.DataFrame({"row": found}), found)
+
+
+def _ranked(query: Query, rows: Rows, speech: Speech) -> Result | Refusal:
+    field, values = query.of[0], rows.numbers(query.of[0])
+    held = np.flatnonzero(rows.mask(query.where) & np.isfinite(values))  # rows without a value are left out
+    at, top = (query.nth or 1) - 1, query.top or (1 if query.nth else _LEADING)
+    if not held.size:
+        return Refusal(text=f"There is no {rows.noun} of which {speech.field(field)} can be computed.")
+    if at >= held.size:
+        return Refusal(text=f"There is no number {at + 1} by {speech.field(field)}: {held.size:,} have a value.")
+    sign = -1 if query.order == "most" else 1
+    chosen = held[np.argsort(sign * values[held], kind="stable")][at : at + top]
+    first, *rest = [f"{rows.labels[row]} ({speech.value(field, values[row])})" for row in chosen]
+    end = f"the number {at + 1}" if at else f"the {query.order}"
+    what = f"{end} by {speech.field(field)} of {held.size:,} {speech.who(query.where)}"
+    following = f"; next: {', '.join(rest)}" if rest else ""
+    text = f"{first}: {what}{following}." if query.top is None else f"{', '.join([first, *rest])}: {what}."
+    table = pd.DataFrame({"row": rows.adata.obs_names[chosen], field: values[chosen]})
+    return Result(f"{text}{speech.remarks(query)}", table, list(table["row"][: query.top or 1]))
 
 
 def _checked(query: Query, rows: Rows, speech: Speech) -> Result | Refusal:
-    if query.where is None:
-        return Refusal(text="Nothing in this question says what is to be checked.")
-    known = rows.known(query.where)
-    found = [(one, int(row)) for one in query.against for row in np.flatnonzero(rows.mask(one))]
-    if not found or any(pd.isna(known[row]) for _, row in found):
-        return Refusal(text=f"It cannot be computed of {listed([speech.short(one) for one in query.against])}.")
-    answers = [bool(known[row]) for _, row in found]
-    fields = [leaf.field for leaf in query.where.leaves() if leaf.field != "row" and not leaf.field.startswith("obs:")]
-    numbers = [
-        f"{speech.field(name)} {speech.value(name, rows.numbers(name)[row])}"
-        for _, row in found for name in dict.fromkeys(fields) if name != "rule"
-    ]  # fmt: skip
-    columns = [
-        leaf.field.removeprefix("obs:")
-        for leaf in query.where.leaves()
-        if leaf.op == "is" and leaf.field.startswith("obs:")
-    ]
-    numbers += [
-        f"{speech.column(one)} = {speech.name(rows.adata.obs[one].iloc[row])}"
-        for _, row in found
-        for one in dict.fromkeys(columns)
-    ]
-    word = "Yes" if all(answers) else "No" if not any(answers) else "Not all"
-    names = listed([rows.labels[row] for _, row in found])
-    text = f"{word}: {names}, asked whether {speech.where(query.where)}{': ' * bool(numbers)}{'; '.join(numbers)}."
-    return Result(
-        text,
-        table_of(
-            ["row", "holds"], [(rows.adata.obs_names[row], held) for (_, row), held in zip(found, answers, strict=True)]
-        ),
-        all(answers),
-    )
+    """Say whether rows that are named fulfil a condition."""
+    assert query.where is not None
+    found = rows.at(query.against)
+    known = rows.known(query.where)[found]
+    if not found or pd.isna(known).any():
+        return Refusal(text=f"It cannot be computed of {listed(map(speech.short, query.against))}.")
+    fields = dict.fromkeys(leaf.field for leaf in query.where.leaves() if leaf.field not in ("row", "rule"))
+    texts = [one for one in fields if one.removeprefix("obs:") in rows.columns]
+    numbers = [one for one in fields if not one.startswith("obs:")]
+    said = [f"{speech.field(one)} {speech.value(one, rows.numbers(one)[row])}" for row in found for one in numbers]
+    said += [f"{speech.field(one)} = {speech.name(rows.texts(one, [row])[0])}" for row in found for one in texts]
+    word = "Yes" if known.all() else "No" if not known.any() else "Not all"
+    asked = f"asked whether {speech.where(query.where)}"
+    text = f"{word}: {listed(rows.labels[row] for row in found)}, {': '.join(filter(None, [asked, '; '.join(said)]))}."
+    table = pd.DataFrame({"row": rows.adata.obs_names[found], "holds": known.to_numpy(dtype=bool)})
+    return Result(text, table, bool(known.all()))
 
 
 def values(query: Query, rows: Rows, speech: Speech) -> Result | Refusal:
     """Give fields of rows that are named, compared where two are."""
-    found = [int(row) for one in query.against for row in np.flatnonzero(rows.mask(one))]
     lost = [speech.short(one) for one in query.against if not rows.mask(one).any()]
     if lost:
         return Refusal(text=f"{listed(lost)} {'is' if len(lost) == 1 else 'are'} not among the selected {rows.noun}s.")
-    table = pd.DataFrame({"row": [rows.adata.obs_names[row] for row in found]})
-    for name in query.of:
-        table[name] = _held(name, found, rows)
-    if table[list(query.of)].isna().all(axis=None):
-        return Refusal(text=f"{listed([rows.labels[row] for row in found])}: nothing can be computed of it.")
+    found, fields = rows.at(query.against), list(query.of)
+    table = pd.DataFrame({"row": rows.adata.obs_names[found]} | {one: _held(one, found, rows) for one in fields})
+    if table[fields].isna().all(axis=None):
+        return Refusal(text=f"{listed(rows.labels[row] for row in found)}: nothing can be computed of it.")
     if query.show == "rank":
-        order = table.sort_values(query.of[0], ascending=query.order == "least", kind="stable").index
-        found, table = [found[i] for i in order], table.loc[order].reset_index(drop=True)
+        table = table.sort_values(fields[0], ascending=query.order == "least", kind="stable")
+        found, table = [found[i] for i in table.index], table.reset_index(drop=True)
     said = [
-        f"{rows.labels[row]}: "
-        + listed([f"{speech.field(name)} {_value(name, table[name][i], speech)}" for name in query.of])
-        for i, row in enumerate(found)
+        f"{rows.labels[row]}: {listed(f'{speech.field(one)} {_value(one, held[one], speech)}' for one in fields)}"
+        for row, (_, held) in zip(found, table.iterrows(), strict=True)
     ]
-    text, fields = f"{'; '.join(said)}.", list(query.of)
+    text = f"{'; '.join(said)}."
     value: Any = table.set_index("row")[fields[0] if len(fields) == 1 else fields].T.to_dict()
     if query.show == "check" and query.check is not None and len(found) == 2:
-        value = COMPARE[query.check[0]](*table[query.of[0]])
+        value = bool(COMPARE[query.check[0]](*table[fields[0]]))
         text = f"{'Yes' if value else 'No'}: {text}"
     elif query.show == "rank":
         value = [str(table["row"][0])]
     elif len(found) == len(fields) == 1:
         value = table[fields[0]][0]
-    return Result(text + speech.remarks(query, rows), table, value)
+    return Result(f"{text}{speech.remarks(query)}", table, value)
 
 
 def _held(field: str, found: list[int], rows: Rows) -> list[Any]:
     """Return values of a field of some rows: numbers, or texts of a column."""
-    if field == "property:formula" or field.removeprefix("obs:") in rows.columns:
-        return list(rows.texts(field, found))
-    return list(rows.numbers(field)[found])
+    texts = field == "property:formula" or field.removeprefix("obs:") in rows.columns
+    return list(rows.texts(field, found) if texts else rows.numbers(field)[found])
 
 
 def _value(field: str, value: object, speech: Speech) -> str:
-    if value is None or value != value:
+    if pd.isna(value):
         return "has no value"
     return speech.name(value) if isinstance(value, str) else speech.value(field, float(str(value)))
 
 
-def describe(query: Query, rows: Rows, speech: Speech) -> Result | Refusal:
+def describe(query: Query, rows: Sequences, speech: Speech) -> Result | Refusal:
     """Say what is known of rows: their properties, and what the columns hold."""
-    found = [int(row) for one in query.against for row in np.flatnonzero(rows.mask(one))]
-    if not found and rows.asked.sum() <= _LEADING:
-        found = np.flatnonzero(rows.asked).tolist()
+    found = rows.at(query.against) or (rows.at([None]) if rows.asked.sum() <= _LEADING else [])
     if not found or rows.noun == "cell":
         return Refusal(text=f"Name the {rows.noun}s that are meant, or pass them as cells=.")
-    return rows.described(found, speech)  # type: ignore[attr-defined]
+    return rows.described(found, speech)

@@ -9,28 +9,31 @@ from typing import Any, cast
 
 import numpy as np
 
+from ..explain.sentence import listed
 from ..knowledge import load_ontology
 from .cells import CELL_NOUN, Cells, cell_type
-from .lexicon import DEGREES, NEVER_TYPES
 from .query import Where
-from .values import listed
-from .words import Link, Word, key_of
+from .words import Link, Word, key_of, pick
 
 _TYPE_WORDS = 6
 CELL = Word("cell", "cell", "cell")
 _JOINTS = frozenset(["and", "or", "nor", ",", "/", "to", "than", "vs", "versus"])
+# Words that no name of a cell type holds, and those that make something else of one.
+_NEVER_TYPES = frozenset(
+    re.findall(
+        r"\S+",
+        "and or of in not the with a an is are , / & than between to for from no but nor per by that which how many"
+        " what most least more less all any each both",
+    )
+)
+_DEGREES = frozenset(["-", "−", "negative", "neg", "low", "lo", "dim", "high", "hi", "bright", "int", "mature"])
+_SIGNS = frozenset(["+", "-", "−", "%"])
 _BLOOD = "CL:0000081"  # of what is in the blood the ontology has only some beneath it
-_MALIGNANT = "CL:0001064"
+_MALIGNANT = "CL:0001064"  # labels of types do not say which cells are: none called so does not mean that none is
 
 
 class TypeNames:
-    """Reads names of cell types among the words of a question.
-
-    Parameters
-    ----------
-    names
-        The other names of the data, a :class:`scbioverse.ask.link.Names`.
-    """
+    """Reads names of cell types among the words of a question, beside :class:`scbioverse.ask.link.Names`."""
 
     def __init__(self, names: Any) -> None:
         self.names, self.rows = names, cast("Cells", names.rows)
@@ -53,16 +56,12 @@ class TypeNames:
         if alone is not None and alone.role == "WHERE":  # "NK and CD8 T cells" are no NK T cells
             return None
         end = rest.index("cell") if "cell" in rest and rest[0] in _JOINTS else 0
-        if NEVER_TYPES & set(rest[1:end]) - _JOINTS:  # "NK or in CD8 T cells"
+        if (_NEVER_TYPES - _JOINTS).intersection(rest[1:end]):  # "NK or in CD8 T cells"
             end = 0
         tails = [words[at + 1 + end - n : at + 2 + end] for n in (2, 1, 0) if n < end]
-        if not tails and first.text in ("T", "B"):
-            tails = [[CELL]]
-        for tail in tails:
-            if any(one.one in NEVER_TYPES for one in tail):
-                continue
+        for tail in tails or [[CELL]] * (first.text in ("T", "B")):
             made = self._type([first, *tail], 0, len(tail) + 1)
-            if made is not None and made[1] == len(tail) + 1:
+            if made is not None:
                 return replace(made[0], said=first.text), 1
         return None
 
@@ -71,112 +70,114 @@ class TypeNames:
         for n in range(min(_TYPE_WORDS, len(words) - at), max(known, 1) - 1, -1):
             some = words[at : at + n]
             # "Non-B lymphocytes" are lymphocytes and no B cells: "non" goes with the first word, if that is no cell.
-            if n > 1 and at and words[at - 1].key == "non" and some[-1].one != "cell":
-                continue
-            cl_id = self._type_of(some)
-            if cl_id is None or not self._every_word(some, cl_id):
-                continue
-            said = " ".join(one.text for one in some)
-            held = self.names.known(words, at)[0] if n == known else None
-            if (
-                held is None
-                and sum(one.one not in ("cell", "+") for one in some) > 1
-                and any(map(self._elsewhere, some))
-            ):
-                return Link("MIXED", said), n
-            if held is not None and held.role not in ("WHERE", "?"):
-                return None
-            link = self._kinds(cl_id, said, held, {one.text for one in some})
-            return (link, n) if link is not None else None
+            apart = n > 1 and at > 0 and words[at - 1].key == "non" and some[-1].one != "cell"
+            cl_id = None if apart else self._type_of(some)
+            if cl_id is not None and self._every_word(some, cl_id):
+                held = self.names.known(words, at)[0] if n == known else None
+                link = self._linked(some, cl_id, held)
+                return (link, n) if link is not None else None
         return None
 
+    def _linked(self, some: list[Word], cl_id: str, held: Link | None) -> Link | None:
+        """Return what the name of a type stands for, where these words are held to be something already."""
+        said = " ".join(one.text for one in some)
+        several = sum(one.one not in ("cell", "+") for one in some) > 1
+        if held is None and several and any(map(self._elsewhere, some)):
+            return Link("MIXED", said)
+        if held is not None and held.role not in ("WHERE", "?"):
+            return None
+        return self._kinds(cl_id, said, held, {one.text for one in some})
+
     def _type_of(self, some: list[Word]) -> str | None:
-        if any(one.quoted or one.key in NEVER_TYPES for one in some) or some[0].key in ("+", "-", "−", "%"):
+        """Return the id of the type that some words name."""
+        content = [one for one in some if one.one not in ("+", "-", "−")]
+        alone = [one for one in content if one.one != "cell"]
+        closed = len(some) == 1 and (len(some[0].text) < 4 or (some[0].key,) in self.names.closed)
+        never = any(one.quoted or one.key in _NEVER_TYPES for one in some) or some[0].key in _SIGNS
+        if never or closed or not alone:
             return None
-        alone = [one for one in some if one.one not in ("cell", "+", "-", "−")]
-        if not alone or (len(some) == 1 and (len(some[0].text) < 4 or (some[0].key,) in self.names.closed)):
-            return None
-        last = next(one for one in reversed(some) if one.one not in ("+", "-", "−"))
+        last = content[-1]
         if last.one != "cell" and (not CELL_NOUN.search(last.text) or self.names.gene(last) is not None):
             return None
         # "CD14+ cells" are cells with a gene, whatever type that speaks for.
         if all(self.names.gene(one) is not None for one in alone):
             return None
-        return cell_type(re.sub(r" \+", "+", " ".join(one.text for one in some)))
+        return cell_type(" ".join(one.text for one in some).replace(" +", "+"))
 
     def _every_word(self, some: list[Word], cl_id: str) -> bool:
         """Whether each word stands in a name of the type: what the ontology looks up, it may have passed over."""
-        if cl_id == _BLOOD or any(one.key in DEGREES for one in some):
+        if cl_id == _BLOOD or _DEGREES.intersection(one.key for one in some):
             return False
         own = words_of_type(cl_id)
-        rest = [one for one in some if one.one not in own and one.one not in ("cell", "+")]
-        if not rest:
-            return True
+        rest = [one for one in some if one.one not in {*own, "cell", "+"}]
         if all(_short_for(one.text, own) for one in rest):
             return True
         # "FCGR3A+ monocytes" where the only label of them is written so.
-        rows = self.rows
-        inside = [rows.kinds(column, cl_id)[0] for column in rows.types]
+        inside = [self.rows.kinds(column, cl_id)[0] for column in self.rows.types]
         return any(len(one) == 1 and {word.one for word in rest} <= set(key_of(one[0])) for one in inside)
 
     def _elsewhere(self, word: Word) -> bool:
         """Whether a word of a type is also a group of a column that holds no types, such as a condition "naive"."""
-        types = {f"obs:{column}" for column in getattr(self.rows, "types", {})}
         held = [one for key in {word.key, word.one} for one in self.names.held.get((key,), ())]
-        return len(word.text) > 2 and any(
-            one.role in ("WHERE", "ALSO WHERE") and one.value.field not in types for one in held
-        )
+        groups = {one.value.column for one in pick(held, "WHERE", "ALSO WHERE")}
+        return len(word.text) > 2 and not groups <= {*self.rows.types}
 
     def _kinds(self, cl_id: str, said: str, held: Link | None, written: set[str]) -> Link | None:
+        """Return the condition that a row is of a type or a kind of it, or why the labels do not say."""
         rows = self.rows
         if not rows.types:
             return Link("NOTYPES", said, cl_id)
         found = {column: rows.kinds(column, cl_id) for column in rows.types}
-        first = next(iter(found))
+        column = first = next(iter(found))
         firm = first in (rows.groupby, rows.slots.label)
-        column = first if firm and found[first][0] else next((one for one in found if found[one][0]), first)
+        if not found[first][0]:
+            column = next((one for one in found if found[one][0]), first)
+        if held is not None and (held.value.column != column or self._narrower(held, cl_id)):
+            return held
         inside, maybe = found[column]
         # "B" and "b" may be two groups: the one that is written so is meant.
         exact = {one.casefold() for one in inside if one in written}
         inside = [one for one in inside if one in written or one.casefold() not in exact]
-        term = load_ontology().term(cl_id).label
-        if held is not None and held.value.field != f"obs:{column}":
-            return held
-        own = key_of(held.said) if held is not None else ()
-        if held is not None and len(own) == 1 and not set(own) & words_of_type(cl_id):
-            return held  # a label such as "CAF" says more than its type, fibroblast
         # A label that is the beginning of the word: "Eryth" of "erythrocytes".
         begun = [one for one in maybe if len(one) > 3 and said.casefold().startswith(one.casefold())]
         if not inside and begun == maybe:
             inside, maybe = begun, []
-        if not inside and maybe:
-            return Link("TOOFINE", said, cl_id, note=f"{' and '.join(map(repr, maybe[:4]))} in {column!r}")
-        if not inside and cl_id == _MALIGNANT:
-            # Labels of types do not say which cells are: none called so does not mean that there are none.
-            return Link("TOOFINE", said, cl_id, note=f"the cells in {column!r}")
-        where = Where(
-            op="is", field=f"obs:{column}", values=tuple(inside) or (term,), said="" if len(inside) == 1 else term
-        )
         unread = rows.unread(column)
-        words = set(key_of(said)) - {"cell"}
-        alike = [one for one in unread if words & set(key_of(one))]
-        if alike:
-            return Link("TOOFINE", said, cl_id, note=f"{listed(map(repr, alike[:4]))} in {column!r}")
+        alike = [one for one in unread if set(key_of(one)) & set(key_of(said)) - {"cell"}]
+        doubt = ""
+        if not inside and maybe:
+            doubt = " and ".join(map(repr, maybe[:4]))
+        elif alike or (not inside and cl_id == _MALIGNANT):
+            doubt = listed(map(repr, alike[:4])) or "the cells"
+        if doubt:
+            return Link("TOOFINE", said, cl_id, note=f"{doubt} in {column!r}")
+        term = load_ontology().term(cl_id).label
+        called = "" if len(inside) == 1 else term
+        where = Where(op="is", field=f"obs:{column}", values=tuple(inside) or (term,), said=called)
+        others = [] if firm else [(one, kinds) for one, kinds in found.items() if one != column]
+        masks = {one: rows.mask(_is_one_of(one, kinds)) for one, (kinds, _) in others if kinds}
+        if any(not np.array_equal(rows.mask(where), mask) for mask in masks.values()):
+            return Link("TWICE", said, where, note=" and ".join(map(repr, dict.fromkeys([column, *masks]))))
         note = ""
-        if maybe:
-            some = listed(map(repr, maybe[:4]))
-            note = f"Of {some} some may be {term}, too: the label does not say, and they are not counted."
-        elif unread:
-            note = f"Labels that name no known type are not counted: {listed(map(repr, unread[:4]))}."
-        others = [one for one in found if found[one][0] and one != column] if not firm else []
-        if any(
-            not np.array_equal(
-                rows.mask(where), rows.mask(Where(op="is", field=f"obs:{one}", values=tuple(found[one][0])))
-            )
-            for one in others
-        ):
-            return Link("TWICE", said, where, note=" and ".join(map(repr, [column, *others])))
-        return Link("WHERE", said, where, items=(cl_id,), note=note)
+        if maybe or unread:
+            note = _NOT_COUNTED[bool(maybe)].format(listed(map(repr, (maybe or unread)[:4])), term)
+        return Link("WHERE", said, where, note=note, term=cl_id)
+
+    def _narrower(self, held: Link, cl_id: str) -> bool:
+        """Whether a label says more than its type: "CAF" than fibroblast."""
+        own = key_of(held.said)
+        return len(own) == 1 and own[0] not in words_of_type(cl_id)
+
+
+# What an answer says of labels that it does not count: those of no known type, and those of a broader one.
+_NOT_COUNTED = (
+    "Labels that name no known type are not counted: {}.",
+    "Of {} some may be {}, too: the label does not say, and they are not counted.",
+)
+
+
+def _is_one_of(column: str, values: list[str]) -> Where:
+    return Where(op="is", field=f"obs:{column}", values=tuple(values))
 
 
 @cache

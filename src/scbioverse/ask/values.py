@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
-from dataclasses import dataclass, field
+from collections import Counter, defaultdict
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -18,24 +17,23 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-SEPARATORS = ("|", ";")
-# Of values with a semicolon, so many must share a piece with another value: "T cell; naive" and "T cell; memory" do,
-# names that merely hold one do not. A bar stands in no name: one shared piece is enough.
-_SHARED = {"|": 0.0, ";": 0.5}
+# Signs between several values, and what share of the values that hold one must share a piece with another value:
+# "T cell; naive" and "T cell; memory" do, names that merely hold a semicolon do not. A bar stands in no name.
+_SEPARATORS = {"|": 0.0, ";": 0.5}
 # Signs that may separate values or belong to a name ("1,2-diol", "CD4+"): values are not cut there, it is said.
 _MAYBE_SEVERAL = re.compile(r"\s*[,/&+]\s*|\s+and\s+")
 # Names this short are told apart by their case.
 SHORT = 3
 
 
-@dataclass(frozen=True, eq=False)
 class ColumnValues:
     """What the rows of a column hold.
 
+    Several values a row are seen where the column holds lists, tuples, sets or arrays; or where its texts hold a bar or
+    a semicolon, and the pieces between these recur in other texts. A name that merely holds one stays whole.
+
     Attributes
     ----------
-    column
-        Its name.
     several
         Whether a row may hold several values.
     names
@@ -46,21 +44,23 @@ class ColumnValues:
         int64 (n_obs,): which of the distinct contents a row holds, -1 for none.
     """
 
-    column: str
-    several: bool
-    names: list[str]
-    wholes: list[str]
-    codes: NDArray[np.int64]
-    _held: dict[str, list[int]] = field(repr=False)
-    _n: int = field(repr=False)
+    def __init__(self, column: pd.Series, name: str) -> None:
+        self.column = name
+        self.codes, contents = _distinct(column)
+        texts = [value_text(one) for one in contents]
+        pieces = _pieces(contents)
+        self.several = pieces is not None
+        pieces = pieces or [(text,) for text in texts]
+        self._held: dict[str, list[int]] = defaultdict(list)
+        for code, (text, some) in enumerate(zip(texts, pieces, strict=True)):
+            for one in dict.fromkeys([text, *some]):
+                self._held[one].append(code)
+        self.wholes = [text for text, some in zip(texts, pieces, strict=True) if len(some) > 1]
+        self.names = sorted(set().union(*pieces)) if self.several else list(dict.fromkeys(texts))
 
     def mask(self, *names: str) -> NDArray[np.bool_]:
         """Rows that hold one of some values, bool (n_obs,)."""
-        meant = np.zeros(self._n + 1, dtype=bool)  # the last place is that of rows without a value
-        for name in names:
-            meant[self._held.get(name, [])] = True
-        meant[self._n] = False
-        return meant[self.codes]
+        return np.isin(self.codes, [code for one in names for code in self._held.get(one, ())])
 
     def spellings(self, name: str) -> list[str]:
         """Values that differ from a name in case, spaces, hyphens or underscores only, it among them."""
@@ -68,94 +68,54 @@ class ColumnValues:
 
     def remark(self, name: str = "") -> str:
         """Say what counting the rows of a value, or of all, passes over or takes together; `""` where that is plain."""
-        said = [f"A row of obs[{self.column!r}] may hold several values and counts for each."] if self.several else []
-        if name:
-            spelt = self.spellings(name)
-            if len(spelt) > 1:
-                said.append(f"obs[{self.column!r}] writes it {', '.join(map(repr, spelt))}: all are counted.")
-            if beside := self._beside.get(_letters(name)):
-                more = f" and {len(beside) - 1} more" if len(beside) > 1 else ""
-                said.append(
-                    f"{beside[0]!r}{more} in obs[{self.column!r}] {'is' if len(beside) == 1 else 'are'} not counted: "
-                    "write several values a row as 'a|b'."
-                )
+        here = f"obs[{self.column!r}]"
+        said = [f"A row of {here} may hold several values and counts for each."] if self.several else []
+        spelt, beside = self.spellings(name), self._beside.get(_letters(name), [])
+        if len(spelt) > 1:
+            said.append(f"{here} writes it {', '.join(map(repr, spelt))}: all are counted.")
+        if beside:
+            more = f" and {len(beside) - 1} more in {here} are" if len(beside) > 1 else f" in {here} is"
+            said.append(f"{beside[0]!r}{more} not counted: write several values a row as 'a|b'.")
         return " ".join(said)
 
     @cached_property
     def _by_letters(self) -> dict[str, list[str]]:
         """Values by what is left without case and signs between words."""
-        found: dict[str, list[str]] = {}
-        for one in dict.fromkeys([*self.names, *self.wholes]):
-            found.setdefault(_letters(one), []).append(one)
-        return found
+        return _grouped((_letters(one), one) for one in dict.fromkeys([*self.names, *self.wholes]))
 
     @cached_property
     def _beside(self) -> dict[str, list[str]]:
         """Values that may be several, as `"a, b"`, by what each of these would be."""
-        found: dict[str, list[str]] = {}
-        for one in self.names:
-            pieces = _MAYBE_SEVERAL.split(one)
-            for piece in dict.fromkeys(map(_letters, pieces)) if len(pieces) > 1 else ():
-                if len(piece) >= SHORT and piece != _letters(one):
-                    found.setdefault(piece, []).append(one)
-        return found
+        cut = ((one, {*map(_letters, _MAYBE_SEVERAL.split(one))} - {_letters(one)}) for one in self.names)
+        return _grouped((piece, one) for one, pieces in cut for piece in pieces if len(piece) >= SHORT)
 
 
-def read_values(column: pd.Series, name: str) -> ColumnValues:
-    """Read a column.
-
-    Several values a row are seen where the column holds lists, tuples, sets or arrays; or where its texts hold a bar or
-    a semicolon, and the pieces between these recur in other texts. A name that merely holds one stays whole.
-
-    Parameters
-    ----------
-    column
-        Of `obs`; not changed.
-    name
-        Its name.
-    """
-    if column.dtype == object and any(map(is_list, column)):
-        rows = [_pieces_of(one) or None for one in column]
-        column = pd.Series(np.fromiter(rows, dtype=object, count=len(rows)))
-        found, distinct = pd.factorize(column, use_na_sentinel=True)
-        codes, contents = np.asarray(found, dtype=np.int64), list(distinct)
-    else:
-        categories = _as_categories(column).cat
-        codes, contents = np.asarray(categories.codes, dtype=np.int64), list(categories.categories)
-    pieces = _pieces(contents)
-    several = pieces is not None
-    held: dict[str, list[int]] = {}
-    texts = [", ".join(one) if isinstance(one, tuple) else str(one) for one in contents]
-    for code, text in enumerate(texts):
-        for one in dict.fromkeys([text, *(pieces[code] if pieces is not None else ())]):
-            held.setdefault(one, []).append(code)
-    if pieces is None:
-        return ColumnValues(name, several, list(dict.fromkeys(texts)), [], codes, held, len(texts))
-    names = sorted({one for some in pieces for one in some})
-    wholes = [text for text, some in zip(texts, pieces, strict=True) if len(some) > 1]
-    return ColumnValues(name, several, names, wholes, codes, held, len(texts))
-
-
-def listed(parts: Iterable[str], word: str = "and") -> str:
-    """Join parts by commas, the last by a word."""
-    some = list(parts)
-    return "".join(some) if len(some) < 2 else f"{', '.join(some[:-1])} {word} {some[-1]}"
+def _grouped(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = defaultdict(list)
+    for key, one in pairs:
+        found[key].append(one)
+    return dict(found)
 
 
 def _letters(name: str) -> str:
     return re.sub(r"[\s_-]+", " ", name.strip()).casefold()
 
 
-def _as_categories(column: pd.Series) -> pd.Series:
+def _distinct(column: pd.Series) -> tuple[NDArray[np.int64], list[Any]]:
+    """Return which of its distinct contents each row of a column holds, and these."""
+    if column.dtype == object and any(map(is_list, column)):
+        found, contents = pd.factorize(pd.Series([_pieces_of(one) or None for one in column], dtype=object))
+        return np.asarray(found, dtype=np.int64), list(contents)
     try:
-        return column.astype("category")
+        held = column.astype("category").cat
     except TypeError:  # mappings, and what else has no hash
-        return column.map(lambda one: cell_text(one) or None).astype("category")
+        held = column.map(lambda one: cell_text(one) or None).astype("category").cat
+    return np.asarray(held.codes, dtype=np.int64), list(held.categories)
 
 
 def is_list(value: object) -> bool:
     """Whether a cell of a table holds several values as a list, tuple, set or array."""
-    return isinstance(value, list | tuple | set | frozenset | np.ndarray) and not isinstance(value, str | bytes)
+    return isinstance(value, list | tuple | set | frozenset | np.ndarray)
 
 
 def value_text(value: Any) -> str:
@@ -172,30 +132,24 @@ def _pieces_of(value: Any) -> tuple[str, ...]:
     return tuple(filter(None, sorted(said) if isinstance(value, set | frozenset) else said))
 
 
-def _pieces(contents: Sequence[object]) -> list[tuple[str, ...]] | None:
+def _pieces(contents: Sequence[Any]) -> list[tuple[str, ...]] | None:
     """Return the values of each distinct content, None where each is one value."""
-    if any(isinstance(one, tuple) for one in contents):
-        return [one if isinstance(one, tuple) else (str(one),) for one in contents]
+    if any(map(is_list, contents)):
+        return [_pieces_of(one) for one in contents]
     if not all(isinstance(one, str) for one in contents):
         return None
-    texts = [str(one) for one in contents]
-    used = [sep for sep in SEPARATORS if _recur(texts, sep)]
-    return [_split(text, used) for text in texts] if used else None
+    used = [sep for sep in _SEPARATORS if _recur(contents, sep)]
+    return [_split(text, used) for text in contents] if used else None
 
 
 def _recur(texts: Sequence[str], separator: str) -> bool:
     """Whether what stands between separators stands in other texts, too."""
-    cut = {text: _split(text, [separator]) for text in texts if separator in text}
-    cut = {text: some for text, some in cut.items() if len(some) > 1}
-    if not cut:
-        return False
-    seen = Counter(one for text in texts for one in set(cut.get(text, (text.strip(),))))
-    shared = sum(any(seen[one] > 1 for one in some) for some in cut.values())
-    return shared > 0 and shared >= _SHARED[separator] * len(cut)
+    pieces = [_split(text, [separator]) for text in texts]
+    seen = Counter(one for some in pieces for one in some)
+    cut = [max(seen[one] for one in some) > 1 for some in pieces if len(some) > 1]
+    return any(cut) and sum(cut) >= _SEPARATORS[separator] * len(cut)
 
 
 def _split(text: str, separators: Sequence[str]) -> tuple[str, ...]:
-    parts = [text]
-    for separator in separators:
-        parts = [piece for part in parts for piece in part.split(separator)]
+    parts = re.split("|".join(map(re.escape, separators)), text)
     return tuple(dict.fromkeys(filter(None, (part.strip() for part in parts))))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ..knowledge.phrases import canonical_phrase
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from .claims import CheckedClaim
     from .support import Found
@@ -132,9 +132,10 @@ def figures(claims: Sequence[CheckedClaim], *, spelt: bool = False) -> list[str]
     return said
 
 
-def listed(names: Sequence[str]) -> str:
-    """Write "A", "A and B", "A, B and C"."""
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+def listed(names: Iterable[str], word: str = "and") -> str:
+    """Write "A", "A and B", "A, B and C"; or with another word before the last."""
+    *first, last = [*names] or [""]
+    return f"{', '.join(first)} {word} {last}" if first else last
 
 
 def percent(fraction: float) -> str:

@@ -1,0 +1,469 @@
+"""What neighbours among the linked words are joined to; `data/joins.txt` says which, :mod:`.chunks` applies it.
+
+Each takes the links that stand side by side and the names of the data, and returns what stands in their place; the
+links themselves where they are not to be joined. `"MIXED"` is a link that can be read in two ways.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from itertools import combinations, pairwise
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from ..explain.sentence import listed
+from .query import COMPARE, FLIPPED, Where
+from .words import Link, joined, key_of, pick, roles_of, said_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from .link import Names
+
+    Links = list[Link]
+
+# How many of a list, of words that say so; None: all of it.
+_HOW_MANY: dict[str, tuple[str, int | None]] = {
+    "BOTH": (">=", None), "ALLOF": (">=", None), "EITHER": (">=", 1), "NEITHER": ("=", 0), "ONEOF": ("=", 1),
+    "ATMOSTONE": ("<=", 1), "SEVERALOF": (">", 1),
+}  # fmt: skip
+_MOST_LISTED, _GROUPS_SHOWN = 6, 12
+_DENIALS = ("NOT", "NO", "LACK", "LACKING", "NEG", "OUT", "OUTED", "NEITHER")
+_PEOPLE = re.compile(r"patient|donor|subject|individual|person|participant", re.IGNORECASE)
+# Words for what is counted of a gene or a cell.
+_COUNTED = frozenset(["counts", "count", "umi", "read", "transcript", "rna", "mrna", "molecule"])
+_OF_QUALITY = ("n_genes_by_counts", "total_counts", "pct_counts_mt")
+
+
+# ---------------------------------------------------------------- any neighbours
+
+
+def drop(links: Links, _: Names, *roles: str) -> Links:
+    """Leave out words that only fill a sentence."""
+    return [one for one in links if one.role not in roles]
+
+
+def rename(links: Links, _: Names, role: str, *sources: str) -> Links:
+    """Give a word another role where it stands so."""
+    return [pick(links, *sources)[0].but(role, said=said_of(links))]
+
+
+def swap(links: Links, _: Names) -> Links:
+    """Read "the B cell count" as "the count of B cells"."""
+    return links[::-1]
+
+
+def mark(links: Links, _: Names, role: str = "MIXED") -> Links:
+    """Mark words that can be read in two ways, or as nothing."""
+    return [joined(links, role)]
+
+
+def without_first(links: Links, _: Names, what: str) -> Links:
+    """Leave out the first word where it, or what joins the condition behind it, is the one given."""
+    first, last = links[0], links[-1].value
+    joint = last.op if isinstance(last, Where) else ""
+    return links[1:] if what in (first.value, first.key, joint) else links
+
+
+def same(links: Links, names: Names) -> Links:
+    """Read "the number of cells is the same in ctrl and stim"; "these" and "it" are other words."""
+    return rename(links, names, "SAME", "THEM") if links[0].key == "the same" else links
+
+
+def asked_first(links: Links, _: Names) -> Links:
+    """Read "of all cell types, which" as "which cell type"."""
+    return [links[-1], *pick(links, "COLUMN")]
+
+
+def in_percent(links: Links, _: Names) -> Links:
+    """Read "how many of the T cells, in percent" as which share of them."""
+    at = max(i for i, one in enumerate(links) if one.role == "SHARE" and links[i - 1].role == "IN")
+    first, *middle = links[: at - 1]
+    if links[at].said not in ("percent", "%", "per cent", "pct", "percentage") or pick(middle, "SHARE"):
+        return links
+    return [first.but("SHARE"), *(middle[:-1] if pick(middle[-1:], "COMMA") else middle)]
+
+
+def spread(links: Links, _: Names) -> Links:
+    """Read "break the cells down by donor" as how many each has."""
+    return [Link("COUNT", said_of(pick(links, "SPREAD"))), *pick(links, "ROWS", "WHERE", "TRAIT")]
+
+
+# ---------------------------------------------------------------- numbers
+
+
+def limit(links: Links, _: Names) -> Links:
+    """Read "more than 5", "5 or more", "between 2 and 5"; a unit may say of which field, `"%"` of a share."""
+    numbers, units = pick(links, "NUM", "HALF"), pick(links, "UNIT")
+    field, factor = units[0].value if units else ("", 1.0)
+    if numbers[0].role == "HALF":
+        field, factor = "%", 100.0
+    signs = [one.value for one in pick(links, "BOUND", "AFTER")]
+    op: Any = "between" if len(numbers) > 1 else [*signs, "=" if units else ">="][0]
+    return [joined(links, "LIMIT", Where(op=op, field=field, values=tuple(one.value * factor for one in numbers)))]
+
+
+def either_number(links: Links, _: Names) -> Links:
+    """Read "2 or 3"."""
+    parts = tuple(Where(op="=", values=(one.value,)) for one in pick(links, "NUM"))
+    return [joined(links, "LIMIT", Where(op="or", parts=parts))]
+
+
+def not_limit(links: Links, _: Names) -> Links:
+    """Read "not more than 5"."""
+    held: Where = links[-1].value
+    turned = held.model_copy(update={"op": FLIPPED[held.op]}) if held.op in FLIPPED else held.negated()
+    return [joined(links, "LIMIT", turned)]
+
+
+def than(links: Links, _: Names) -> Links:
+    """Read "higher than that of B cells", where no number follows."""
+    role = {">": "MORE", "<": "LESS"}.get(links[0].value)
+    return [links[0].but(role), Link("THAN", "than")] if role else links
+
+
+def two_limits(links: Links, _: Names) -> Links:
+    """Read "above 1 and below 5"."""
+    parts = tuple(one.value for one in pick(links, "LIMIT"))
+    return [joined(links, "LIMIT", Where(op=joining(links), parts=parts))]
+
+
+def joining(links: Sequence[Link]) -> Any:
+    """Say how some parts are joined; `"?"` where both words stand among them."""
+    said = {one.role.lower() for one in pick(links, "AND", "OR")}
+    return {0: "and", 1: next(iter(said), "")}.get(len(said), "?")
+
+
+def measured(links: Links, names: Names) -> Links:
+    """Put a field into a bound."""
+    held, what = pick(links, "LIMIT", "NUM")[0], pick(links, "MEASURE", "FIELD", "GENES")[0]
+    field: str | None = what.value
+    bound = held.value if held.role == "LIMIT" else Where(op="=", values=(held.value,))
+    if "%" in bound.fields():
+        field, bound = percent(what.value, bound, names)
+    if field is None or bound.fields() - {"", field}:
+        return mark(links, names, "?")
+    return [joined(links, "HAS", bound.about(field))]
+
+
+def percent(field: str, bound: Where, names: Names) -> tuple[str | None, Where]:
+    """Turn per cent into the units of a column of fractions; of amino acids into their share."""
+
+    def scaled(one: Where, factor: float) -> Where:
+        values, parts = (float(value) / factor for value in one.values), (scaled(part, factor) for part in one.parts)
+        return one.model_copy(update={"field": "", "values": tuple(values), "parts": tuple(parts)})
+
+    if field.startswith(("residue:", "share:")):
+        return field.replace("residue:", "share:"), scaled(bound, 100)
+    if not field.startswith(("obs:", "qc:")):
+        return None, bound
+    held = names.rows.numbers(field)
+    return field, scaled(bound, 100 if held[held == held].max(initial=0) <= 1 else 1)
+
+
+def implied(links: Links, _: Names) -> Links:
+    """Read "below 200 g/mol": the unit says of what."""
+    return [links[0].but("HAS")] if links[0].value.fields().isdisjoint(("", "%")) else links
+
+
+def after(links: Links, _: Names) -> Links:
+    """Read "3 rings or fewer"."""
+    held: Where = links[0].value
+    return [joined(links, "HAS" if held.op == "=" else "?", held.model_copy(update={"op": links[1].value}))]
+
+
+def than_row(links: Links, names: Names) -> Links:
+    """Turn "weigh more than aspirin" into a bound."""
+    field, sign = pick(links, "MEASURE")[0].value, pick(links, "BOUND", "MORE", "LESS")[0].value
+    values = names.rows.numbers(field)[list(links[-1].value)]
+    if len(values) != 1 or pd.isna(values[0]):
+        return mark(links, names, "?")
+    return [joined(links, "HAS", Where(op=sign, field=field, values=(float(values[0]),)))]
+
+
+def more_than(links: Links, names: Names) -> Links:
+    """Turn "heavier than 500" into a bound."""
+    (field, order), number = links[0].value, pick(links, "NUM")[0].value
+    factor = next((one.value[1] for one in pick(links, "UNIT")), 1.0)
+    if any(one.value != field for one in pick(links, "MEASURE")):
+        return mark(links, names, "?")
+    sign: Any = {"most": ">", "least": "<"}[order]
+    return [joined(links, "HAS", Where(op=sign, field=field, values=(number * factor,)))]
+
+
+def aged(links: Links, names: Names) -> Links:
+    """Read "patients over 60": of people a number without a word is an age."""
+    column, bound = links
+    if names.age is None or bound.value.fields() != {""} or not _PEOPLE.search(column.value):
+        return links
+    return [joined(links, "TRAIT", bound.value.about(names.age))]
+
+
+# ---------------------------------------------------------------- what is measured
+
+
+def top(links: Links, _: Names) -> Links:
+    """Read "largest" with a field behind it: of molecules it means the heaviest only by itself."""
+    return [links[0].but("TOP", value=links[0].value[1])]
+
+
+def counts(links: Links, _: Names) -> Links:
+    """Read "LYZ counts": what was counted of a gene."""
+    return links[:1] if links[0].value.startswith("gene:") and _counted(links[1]) else links
+
+
+def _counted(link: Link) -> bool:
+    return key_of(link.said)[-1] in _COUNTED
+
+
+def expression(links: Links, _: Names) -> Links:
+    """Read "expression of LYZ": its value, not whether there is some."""
+    gene = pick(links, "FIELD")[0].value
+    return [joined(links, "MEASURE", gene)] if gene.startswith("gene:") else links
+
+
+def gene_number(links: Links, _: Names) -> Links:
+    """Read "the mean number of genes", "more genes than"."""
+    return [*pick(links, "STAT", "TOP"), *(one.but("MEASURE", said="genes") for one in pick(links, "GENES"))]
+
+
+def paired(links: Links, _: Names) -> Links:
+    """Read "the correlation of CD3D with CD3E"."""
+    return [joined(links, "PAIRED", tuple(one.value for one in pick(links, "FIELD", "MEASURE")))]
+
+
+def lost(links: Links, names: Names) -> Links:
+    """Read "cells without an age": no value; of what is counted, as "no mitochondrial counts", none."""
+    field = pick(links, "MEASURE", "COLUMN")[0]
+    name = field.value if field.role == "MEASURE" else f"obs:{field.value}"
+    role = "PRED" if pick(links, "HAVE", "LACK", "BE") else "TRAIT"
+    if _counted(field) and name in map(names.rows.usual, _OF_QUALITY):
+        return links if pick(links, "MISSING") else [joined(links, role, Where(op="=", field=name, values=(0,)))]
+    where = Where(op="missing", field=name)
+    made = joined(links, role, where.negated() if pick(links, "NOT") else where)
+    return [made] if name.startswith("obs:") else links
+
+
+def two_columns(links: Links, _: Names) -> Links:
+    """Read "per donor and condition"."""
+    first, second = (one.value for one in pick(links, "COLUMN"))
+    return links if first == second else [Link("BYCOL", said_of(links), (first, second))]
+
+
+# ---------------------------------------------------------------- groups
+
+
+def numbered(links: Links, names: Names) -> Links:
+    """Read "cluster 4", "clusters 2 and 5": the group of that number."""
+    held, number = links[0], links[-1]
+    kept = links[:-1] if held.role == "WHERE" else []
+    if kept and held.term != "numbered":
+        return links
+    field = held.value.leaves()[-1].column if kept else held.value
+    values, said = names.rows.groups(field).names, f"{number.value:g}"
+    fits = [one for one in values if one.strip() == said]
+    fits = fits or [one for one in values if re.fullmatch(rf"\D*0*{re.escape(said)}", one.strip())]
+    if len(fits) != 1:
+        shown = values if len(values) <= _GROUPS_SHOWN else [*values[:_GROUPS_SHOWN], "others"]
+        return [*kept, Link("NOGROUP", said_of(links), said, note=f"{field!r} holds {listed(shown)}")]
+    words = [number] if kept else links
+    return [*kept, Link("WHERE", said_of(words), names.value(field, fits[0]), term="numbered")]
+
+
+def same_column(links: Links, names: Names) -> Links:
+    """Read "cell_type B", "the stim condition": the column says no more than the group."""
+    column, held = pick(links, "COLUMN")[0], pick(links, "WHERE", "TWICE")[0]
+    if held.role == "WHERE" and column.key in ("group", "groups"):
+        return [held]
+    if column.value not in names.rows.columns or held.value is None:
+        return links
+    field, inside = f"obs:{column.value}", names.rows.groups(column.value).names
+    if held.value.fields() == {field}:
+        return [replace(joined(links, "WHERE", held.value, held.items), term=held.term)]
+    if held.role == "TWICE" and all(str(one) in inside for one in held.value.values):
+        return [Link("WHERE", said_of(links), held.value.model_copy(update={"field": field}))]
+    return links
+
+
+def groups(links: Links, names: Names) -> Links:
+    """Join groups that are listed: those of one column are alternatives, whichever word joins them."""
+    parts = pick(links, "WHERE")
+    fields = set().union(*(one.value.fields() for one in parts))
+    denied = [one.value.op == "not" for one in parts]
+    one_column, each, word = len(fields) == 1, bool(pick(links, "BOTH")), joining(links)
+    if one_column and not each and ("AND", "IN") in pairwise(roles_of(links)):
+        return links  # "in ctrl and in stim" are two numbers
+    if one_column and {one.key for one in links} & {"but", "yet", "while"} and any(denied) == all(denied):
+        return mark(links, names)  # "T cells but B cells"
+    if one_column and any(denied) and not (word == "and" and all(denied)):
+        return links
+    columns = [one.removeprefix("obs:") for one in fields]
+    several = any(names.rows.groups(one).several for one in columns if one in names.rows.columns)
+    if any(denied):  # "in D1 but not stim": how far "not" reaches is told only of plain conditions
+        mixed = word != "and" or any(one.value.op == "or" and len(one.value.fields()) > 1 for one in parts)
+    elif one_column and not several:
+        mixed, word = False, "or"
+    else:  # where a row may hold both, "oncology and pain" may mean those of either or those of both
+        mixed = word == "?" or (one_column and word == "and" and not each)
+    items = tuple(one.value for one in parts) if any(denied) else tuple(item for one in parts for item in one.each)
+    where = Where(op="and" if word == "?" else word, parts=items)
+    return mark(links, names) if mixed else [joined(links, "WHERE", where, () if any(denied) else items)]
+
+
+def included(links: Links, names: Names) -> Links:
+    """Leave out ", CAFs included" where these are among those that were named before."""
+    first, second = pick(links, "WHERE")
+    beyond = names.rows.mask(second.value) & ~names.rows.mask(first.value)
+    at = links.index(second)
+    return links if beyond.any() else [*links[: at - 1], *links[at + 2 :]]
+
+
+def kept_apart(links: Links, names: Names) -> Links:
+    """Read "male donors" as the cells of these, where each donor is one or the other."""
+    where, column = pick(links, "WHERE")[0], pick(links, "COLUMN")[0]
+    leaf = where.value.leaves()[0]
+    # "B cell clusters" are something else than B cells.
+    if where.value not in (leaf, leaf.negated()) or leaf.column in names.rows.types:
+        return links
+    rows = names.rows
+    inside, known = rows.mask(where.value), ~pd.isna(rows.known(where.value))
+    sets: list[NDArray[Any]] = [inside[mask & known] for _, mask in rows.sizes(column.value, rows.asked)]
+    split = any(len(set(held)) > 1 for held in sets)
+    return links if split else [one for one in links if one is not column and one.role != "HAVING"]
+
+
+def of_groups(links: Links, names: Names) -> Links:
+    """Read "how many female donors" as the donors that are female."""
+    where, column = links
+    return [column, Link("HAVE", ""), where] if kept_apart(links, names) != links else links
+
+
+def only(links: Links, names: Names) -> Links:
+    """Leave out "only" behind all."""
+    return links if any(names.rows.groups(one).several for one in names.rows.columns) else links[:-1]
+
+
+def unclear(held: Links, names: Names) -> Links:
+    """Mark "B cells in D1 or T cells in D2": where more stands beside it, how far "or" reaches is not said."""
+    beside, types = pick(held, "WHERE", "TRAIT", "PRED", "HAS", "BYCOL"), {f"obs:{one}" for one in names.rows.types}
+    # "CD3E+ cells are in D1 or stim": what stands behind the verb is one condition, if no type is in it.
+    behind = roles_of(held)[-3:] == ["BE", "IN", "WHERE"] and held[-1] is not beside[0]
+    if len(beside) < 2 or (behind and not held[-1].value.fields() & types):
+        return held
+    return [one.but("MIXED") if one.role in ("WHERE", "TRAIT") and _alternatives(one.value) else one for one in held]
+
+
+def _alternatives(where: Where) -> bool:
+    """Whether groups of several columns are joined by "or"."""
+    mine = where.op == "or" and len(where.fields()) > 1 and {one.op for one in where.leaves()} == {"is"}
+    return mine or any(map(_alternatives, where.parts))
+
+
+# ---------------------------------------------------------------- what rows have
+
+
+def has(links: Links, _: Names) -> Links:
+    """Read a gene or an element by itself: some of it."""
+    where = Where(op=">", field=links[0].value, values=(0,))
+    return [Link("HAS", links[0].said, where, (where,))]
+
+
+def several(links: Links, names: Names) -> Links:
+    """Join conditions of one kind that are listed."""
+    parts, word = pick(links, links[-1].role), joining(links)
+    # "No more than 3 donors and 5 acceptors": is 5 the most as well, or the number?
+    signs = {one.value.op for one in parts if one.value.values not in ((), (0,))}
+    if word == "?" or ("=" in signs and signs & {"<", "<=", ">", ">="}):
+        return mark(links, names)
+    items = tuple(item for one in parts for item in one.each)
+    return [joined(links, links[-1].role, Where(op=word, parts=tuple(one.value for one in parts)), items)]
+
+
+def prefixed(links: Links, names: Names) -> Links:
+    """Read "both CD3D and LYZ", "neither CD3D nor LYZ", "at least two of CD3D, CD3E and CD3G"."""
+    head, held = links[0], pick(links, "HAS")[0]
+    sign, number = _HOW_MANY.get(head.role, ("", None))
+    items = held.each
+    if head.role == "LIMIT":
+        bound: Where = head.value
+        if bound.field or bound.op not in FLIPPED or float(bound.values[0]) % 1:
+            return links
+        sign, number = bound.op, int(bound.values[0])
+    if not 2 <= len(items) <= _MOST_LISTED or (head.role == "BOTH" and held.value.op == "or"):
+        return mark(links, names)
+    wanted = len(items) if number is None else number
+    fits = [n for n in range(len(items) + 1) if COMPARE[sign](n, wanted)]
+    if sign == "!=" or len(fits) not in range(1, len(items) + 1):
+        return [replace(joined(links, "NONUMBER"), note=str(len(items)))]
+    return [joined(links, "HAS", _of_list(items, fits[0], fits[-1]))]
+
+
+def _of_list(items: tuple[Where, ...], low: int, high: int) -> Where:
+    """At least `low` and at most `high` of some conditions hold; not of any number."""
+
+    def least(n: int) -> Where:
+        ways = [_all_of(some) for some in combinations(items, n)]
+        return Where(op="or", parts=tuple(ways)) if len(ways) > 1 else ways[0]
+
+    bounds = [least(low)] if low > 0 else []
+    return _all_of((*bounds, *([least(high + 1).negated()] if high < len(items) else [])))
+
+
+def _all_of(parts: tuple[Where, ...]) -> Where:
+    return Where(op="and", parts=parts) if len(parts) > 1 else parts[0]
+
+
+def not_both(links: Links, names: Names) -> Links:
+    """Read "CD4 or CD8A but not both"."""
+    held = pick(links, "HAS")[0]
+    two = held.value.op == "or" and len(held.items) == 2
+    return [joined(links, "HAS", _of_list(held.items, 1, 1))] if two else mark(links, names)
+
+
+def switched(links: Links, _: Names) -> Links:
+    """Read "GZMK on but GZMB off": expressed, and not expressed."""
+    held, signs = pick(links, "HAS"), pick(links, "IN", "OFF")
+    plain = {one.key for one in pick(signs, "IN")} <= {"on"} and pick(signs, "OFF")
+    if not plain or any(len(one.items) != 1 for one in held):
+        return links
+    pairs = zip(held, signs, strict=True)
+    items = tuple(one.value.negated() if sign.role == "OFF" else one.value for one, sign in pairs)
+    return [joined(links, "HAS", Where(op="and", parts=items), items)]
+
+
+def stated(links: Links, names: Names, role: str = "") -> Links:
+    """Read "do not express CD3D", "CD3D+", "other than monocytes" as what is said of rows, or as what they are.
+
+    Of "not A and B", "not A, in B" it is not said how far "not" reaches. Without a role the condition keeps its own.
+    """
+    held = pick(links, "HAS", "WHERE", "TRAIT", "PRED")[0]
+    denied = len(pick(links, *_DENIALS)) % 2 == 1
+    mixed = held.value.op == "and" or "not" in {one.op for one in held.items}
+    if denied and mixed and held.items and held.role in ("HAS", "WHERE"):
+        return mark(links, names)
+    value = held.value.negated() if denied else held.value
+    items = held.items if held.role == "HAS" and not denied else ()
+    verb = [] if role else pick(links[:-1], "BE")
+    return [*verb, joined(links, role or held.role, value, items), *pick(links, "TOP", "MORE", "LESS", "OFTEN")]
+
+
+def lack_all(links: Links, names: Names) -> Links:
+    """Read "lack both A and B", "negative for A and B" as having none; "without both", "lack either" may mean one."""
+    held, said = pick(links, "HAS")[0], roles_of(pick(links, "BOTH", "EITHER"))
+    all_of = held.value.op == "and" and len(held.items) > 1
+    if not said and not (all_of and links[0].key.endswith(" for")):
+        return links
+    mixed = "not" in {one.op for one in held.items}  # "negative for A and no B"
+    if mixed or (said and not (all_of and said == ["BOTH"] and links[0].role == "LACK")):
+        return mark(links, names)
+    return [links[0], joined(links[1:], "HAS", Where(op="or", parts=held.items))]
+
+
+def noun(links: Links, _: Names) -> Links:
+    """Turn to names of rows what is left of bounds ("heavier than 300") and functional groups ("esters")."""
+    held = links[0]
+    return [held.but("TRAIT")] if not held.items or held.value.field.startswith("group:") else links
