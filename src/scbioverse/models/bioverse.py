@@ -324,6 +324,7 @@ class BioVerse:
     @torch.no_grad()
     def _mean_soft(self, x: Float, modality: str) -> Tensor:
         self.modules.eval()
+        projector: Any
         projector, ready = self.ready(x, modality)
         return projector.mean(ready)
 
