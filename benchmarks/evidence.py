@@ -28,9 +28,9 @@ from scipy.stats import mannwhitneyu, rankdata
 
 import scbioverse as sb
 from scbioverse.explain.check import check_text
-from scbioverse.explain.sample import MeasuredCells
+from scbioverse.explain.expression import MeasuredCells
+from scbioverse.explain.sentence import MOST_OFFERED, Wording
 from scbioverse.explain.support import group_evidence, worth_naming
-from scbioverse.explain.wording import MOST_OFFERED, Wording
 from scbioverse.knowledge import harmonise, resolve_label
 
 RESULTS = Path(__file__).parent / "results" / "evidence.json"

@@ -26,7 +26,7 @@ from recipes.bioverse_small.calibration import Calibration, combine
 from recipes.bioverse_small.make import REHEARSALS
 from recipes.bioverse_small.rehearsals import STUDY_FOLDS, load_rehearsal
 from scbioverse.models import load
-from scbioverse.predict.find_groups import propagate
+from scbioverse.predict.groups import propagate
 
 RESULTS = Path(__file__).parent / "results" / "neighbours.json"
 NEIGHBOURS = (5, 10, 15, 30)

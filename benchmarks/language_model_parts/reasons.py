@@ -18,9 +18,9 @@ from scipy.stats import rankdata
 
 import scbioverse as sb
 from benchmarks.language_model_parts.studies import STUDIES, read
-from scbioverse.explain.sample import MeasuredCells
+from scbioverse.explain.expression import MeasuredCells
+from scbioverse.explain.sentence import MOST_OFFERED, MOST_SAID, Wording
 from scbioverse.explain.support import group_evidence, worth_naming
-from scbioverse.explain.wording import MOST_OFFERED, MOST_SAID, Wording
 from scbioverse.knowledge.phrases import canonical_phrase
 
 LEAST_CELLS, LEAST_LISTED, DRAWS = 10, 5, 30

@@ -53,7 +53,7 @@ from scbioverse.knowledge.spoken import answer_name
 from scbioverse.llm import Backbone
 from scbioverse.models import BioVerse, load
 from scbioverse.predict.whole_ontology import keep_ontology
-from scbioverse.train.prototypes import begin_as_names
+from scbioverse.train.tasks import begin_as_names
 
 logger = logging.getLogger("recipes.bioverse_small")
 TARGET = Path(__file__).parents[2] / "src/scbioverse/models/weights/bioverse-small"

@@ -28,8 +28,8 @@ from scbioverse.llm.adapter import AdapterConfig
 from scbioverse.llm.prompts import MAX_TEXT_CHARS, Example, clean_text, encode_plain, with_answer
 from scbioverse.metrics import extract_classes, extract_roles, set_agreement, text_metrics
 from scbioverse.models import BioVerse
+from scbioverse.models.config import PhraseBook, PhraseGroup
 from scbioverse.models.edit import set_phrases
-from scbioverse.models.phrase_book import PhraseBook, PhraseGroup
 from scbioverse.nn import PhraseHead
 from scbioverse.train import Batch, fit
 from scbioverse.train.instructions import Instruction, InstructionSampler, InstructionTask, Lessons

@@ -10,7 +10,7 @@ import pytest
 import scbioverse as sb
 from scbioverse.errors import InputError, MissingKeyError
 from scbioverse.explain.check import check, check_text
-from scbioverse.explain.sample import MeasuredCells
+from scbioverse.explain.expression import MeasuredCells
 
 
 @pytest.fixture

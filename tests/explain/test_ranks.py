@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import sparse, stats
 
-from scbioverse.explain.ranks import benjamini_hochberg, one_sided, rank_sums
+from scbioverse.explain.expression import benjamini_hochberg, one_sided, rank_sums
 
 
 @pytest.mark.parametrize("seed", range(4))

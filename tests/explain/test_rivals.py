@@ -10,7 +10,7 @@ import scbioverse as sb
 from scbioverse.explain.check import check
 from scbioverse.explain.reading import read_claims
 from scbioverse.explain.reasons import reasons
-from scbioverse.explain.rivals import runners_up
+from scbioverse.explain.support import runners_up
 
 NAMES = ["B", "CD14+ Mono", "FCGR3A+ Mono", "NK"]
 IDS = ["CL:0000236", "CL:0001054", "CL:0002396", "CL:0000623"]

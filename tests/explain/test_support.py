@@ -8,9 +8,9 @@ import pytest
 from scipy import sparse
 
 from scbioverse.errors import InputError
+from scbioverse.explain import claims, support
 from scbioverse.explain.sentence import reason
 from scbioverse.explain.support import COLUMNS, group_evidence, worth_naming
-from scbioverse.explain.test import Rule
 from scbioverse.knowledge import resolve_label
 
 B, T = "CL:0000236", "CL:0000084"
@@ -169,12 +169,13 @@ def test_few_cells_are_judged_by_effect_and_it_is_said(n):
     assert "Too few cells for a test" in write(rows, "B cell")
 
 
-def test_thresholds_can_be_set():
+def test_thresholds_count(monkeypatch):
     X, groups = counts()
-    strict = group_evidence(X, SYMBOLS, groups, LABELS, rule=Rule(min_fraction=1.01))
-    assert not strict["supported"].any()
-    untested = group_evidence(X, SYMBOLS, groups, LABELS, rule=Rule(min_cells=1000))
-    assert untested["p_adj"].isna().all()
+    with monkeypatch.context() as patched:
+        patched.setattr(claims, "MIN_FRACTION", 1.01)
+        assert not group_evidence(X, SYMBOLS, groups, LABELS)["supported"].any()
+    monkeypatch.setattr(support, "MIN_CELLS", 1000)
+    assert group_evidence(X, SYMBOLS, groups, LABELS)["p_adj"].isna().all()
 
 
 def test_cells_without_a_group_do_not_count():

@@ -167,7 +167,7 @@ def test_a_wrong_value_far_down_is_refused_and_nothing_is_left(whole: ad.AnnData
 def test_names_are_found_from_a_sample_that_is_read_from_the_same_cells(
     folder: Path, whole: ad.AnnData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("first_call", "find_groups"):
+    for module in ("first_call", "groups"):
         monkeypatch.setattr(f"scbioverse.predict.{module}.MOST_CELLS", 300)
     inside, adata = whole.copy(), opened("dask", folder)
     known = annotated(inside, rationale=None)

@@ -13,8 +13,8 @@ from scbioverse.errors import InputError, WeightsError
 from scbioverse.llm.adapter import Adapter, AdapterConfig, training_twin
 from scbioverse.models import BioVerse, join, load
 from scbioverse.models._join import only
+from scbioverse.models.config import PhraseBook, PhraseGroup
 from scbioverse.models.edit import set_phrases
-from scbioverse.models.phrase_book import PhraseBook, PhraseGroup
 from scbioverse.models.written_labels import write_labels
 from scbioverse.nn import PhraseHead
 

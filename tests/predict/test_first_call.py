@@ -16,9 +16,8 @@ from scbioverse.knowledge import load_ontology
 from scbioverse.knowledge.levels import early_types, lift, says_little
 from scbioverse.predict.candidates import Label
 from scbioverse.predict.decide import Calls
-from scbioverse.predict.find_groups import find_groups
 from scbioverse.predict.first_call import EARLY, _kinds_beside, _worth_offering, early_prior, group_prior, groups_told
-from scbioverse.predict.groups import Groups
+from scbioverse.predict.groups import Groups, find_groups
 from scbioverse.predict.levels import is_nested, name_groups
 from scbioverse.predict.tissue_rows import read_tissues
 

@@ -15,8 +15,8 @@ from scipy.special import log_softmax
 import scbioverse as sb
 from scbioverse._slots import read_record
 from scbioverse.errors import InputError
-from scbioverse.predict import find_groups
-from scbioverse.predict.find_groups import OWN_SHARE, SWEEPS, mutual_neighbours, propagate
+from scbioverse.predict import groups
+from scbioverse.predict.groups import OWN_SHARE, SWEEPS, mutual_neighbours, propagate
 from tests._precision import LOG_PROBS, TOTALS
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class FakeDescent:
 def test_approximate_neighbours(monkeypatch: pytest.MonkeyPatch) -> None:
     values = points(100)
     exact = mutual_neighbours(values, 10, 3).toarray()
-    monkeypatch.setattr(find_groups, "MOST_EXACT", 50)
+    monkeypatch.setattr(groups, "MOST_EXACT", 50)
     monkeypatch.setitem(sys.modules, "pynndescent", SimpleNamespace(NNDescent=FakeDescent))
     found = mutual_neighbours(values, 10, 3).toarray()
     assert (found == found.T).all()
@@ -82,7 +82,7 @@ def test_approximate_neighbours(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_pynndescent_finds_nearly_the_exact_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     values = points(400)
     exact = mutual_neighbours(values, 10, 0).toarray()
-    monkeypatch.setattr(find_groups, "MOST_EXACT", 100)
+    monkeypatch.setattr(groups, "MOST_EXACT", 100)
     found = mutual_neighbours(values, 10, 0).toarray()
     assert (found == found.T).all()
     assert (found * exact).sum() > 0.95 * exact.sum()

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import InputError
-from ..explain.sample import MeasuredCells
+from ..explain.expression import MeasuredCells
 from ..explain.sentence import listed
 from ..explain.support import group_evidence
 from ..knowledge import canonical_phrase, harmonise, load_ontology, markers_for

@@ -10,10 +10,9 @@ from .._shown import shown_name
 from ..errors import InputError, MissingKeyError
 from ..io import Cells
 from ..knowledge.sentences import split_sentences
-from .claims import EVIDENCE, CheckedClaim
+from .claims import EVIDENCE, CheckedClaim, judge
+from .expression import MeasuredCells
 from .reading import read_claims
-from .sample import MeasuredCells
-from .test import judge
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -13,8 +13,7 @@ import numpy as np
 from .. import _workers
 from ..io import Cells, csr_of, to_counts_like
 from ..io.cells import SAMPLE_CELLS
-from .expression import DEPTH, Expression, Table, compare, table_of
-from .ranks import ranks_of_bins
+from .expression import DEPTH, Expression, Table, compare, ranks_of_bins, table_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -37,20 +36,11 @@ _UNIT = 2.0**-12
 
 
 class Grouped(ABC):
-    """Groups of cells, numbered from 0.
+    """Groups of cells, numbered from 0."""
 
-    Attributes
-    ----------
-    positions
-        Column of each approved symbol.
-    sizes
-        int64 (n_groups,): cells of each that were measured.
-    auc_error
-        Largest error that an area under the curve can have, of genes whose values are ranked; 0 where ranks are exact.
-    """
-
-    positions: dict[str, int]
-    sizes: NDArray[np.int64]
+    positions: dict[str, int]  # column of each approved symbol
+    sizes: NDArray[np.int64]  # (n_groups,): cells of each that were measured
+    # Largest error that an area under the curve can have, of genes whose values are ranked; 0 where ranks are exact.
     auc_error: float = 0.0
 
     @abstractmethod
@@ -247,20 +237,13 @@ class OverBlocks(Grouped):
         return self._sums
 
 
-def grouped(data: AnnData | Cells, codes: NDArray[np.integer], n_groups: int, **where: str | None) -> Grouped:
+def grouped(data: AnnData | Cells, codes: NDArray[np.integer], n_groups: int) -> Grouped:
     """Return groups of cells: in memory up to 20,000 of them, else over all blocks.
 
-    `codes`, (n_obs,), are their groups, -1 for cells to leave out; `where` has `layer` and `key`, as
-    :meth:`scbioverse.io.Cells.of` takes them.
-
-    Raises
-    ------
-    InputError
-        The matrix cannot be read as counts or log values, or no gene is known.
-    MissingKeyError
-        `layer` or `key` is not there.
+    `codes`, (n_obs,), are their groups, -1 for cells to leave out. An :class:`InputError` where the matrix cannot be
+    read as counts or log values, or no gene is known.
     """
-    cells = Cells.of(data, **where)
+    cells = Cells.of(data)
     if np.count_nonzero(codes >= 0) > SAMPLE_CELLS:
         return OverBlocks(cells, codes, n_groups)
     found = cells.sample(codes)

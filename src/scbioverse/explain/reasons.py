@@ -15,9 +15,8 @@ from ..io import Cells
 from . import sentence
 from .claims import EVIDENCE, SUPPORTED, CheckedClaim, Claim
 from .grouped import grouped
-from .rivals import deciding, runners_up
-from .support import Found, by_type, evidence_of, worth_naming
-from .wording import MOST_OFFERED
+from .sentence import MOST_OFFERED
+from .support import Found, by_type, deciding, evidence_of, runners_up, worth_naming
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .grouped import Grouped
-    from .wording import Wording
+    from .sentence import Wording
 
 Rationale = Literal["group", "template", "cell"]
 # Supported markers of a label from which a cell's own reason is made, and how many it names.
@@ -74,8 +73,6 @@ def reasons(
     codes: NDArray[np.integer],
     *,
     rationale: Rationale | None = "group",
-    layer: str | None = None,
-    key: str | None = None,
     modality: str = "cell",
     wording: Wording | None = None,
     log_probs: NDArray[np.floating] | None = None,
@@ -87,7 +84,7 @@ def reasons(
     cell itself expresses; None: no reasons. `wording` chooses the claims that are said of each label; the template's
     own choice if not given, or where it has none. With `log_probs`, float32 (n_obs, m), of the first m labels, a reason
     names the label that comes next, and the gene that decides between the two. `given` are genes (approved symbols)
-    that the user gave for the first labels. Every gene in a reason passed :class:`scbioverse.explain.test.Rule`; only
+    that the user gave for the first labels. Every gene in a reason passed the rule of :mod:`.claims`; only
     cells have genes.
     """
     if rationale is None:
@@ -99,7 +96,7 @@ def reasons(
     if np.count_nonzero(sizes) == 1:
         return Reasons([sentence.ONE_LABEL.format(n=n) if n else "" for n in sizes])
     try:
-        groups = grouped(data, codes, len(names), layer=layer, key=key)
+        groups = grouped(data, codes, len(names))
     except (InputError, MissingKeyError) as error:
         warn(f"no gene could be checked as a reason: {error}")
         return Reasons([sentence.UNREADABLE] * len(names))
@@ -122,7 +119,7 @@ def reasons(
             said.append(sentence.rather_than(shown[rivals[code]], one))
         sentences[code] = " ".join(filter(None, said))
         rows += [claim.row(names[code]) for claim in (*found.claims, *more, *last)]
-    own = _of_cells(Cells.of(data, layer, key), evidence, shown, codes) if rationale == "cell" else None
+    own = _of_cells(Cells.of(data), evidence, shown, codes) if rationale == "cell" else None
     measured = {"cells": int(groups.sizes.sum()), "auc_error": round(groups.auc_error, 6)}
     return Reasons(sentences, pd.DataFrame(rows, columns=EVIDENCE), own, measured)
 

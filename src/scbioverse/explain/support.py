@@ -1,4 +1,4 @@
-"""Which known markers of a label the data bear out, and which of them a reason names."""
+"""Which known markers of a label the data bear out, which of them a reason names, and what tells it from the next."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from ..errors import InputError
 from ..knowledge.markers import GIVEN, markers_for, marks_a_sibling
 from ..knowledge.ontology import load_ontology
 from ..knowledge.origins import ORIGINS, TUMOURS
-from .claims import SUPPORTED, CheckedClaim, Claim, Measured
-from .expression import Expression
+from .claims import MIN_CELLS, SUPPORTED, CheckedClaim, Claim, Measured, is_high, is_low
+from .expression import Expression, benjamini_hochberg
 from .grouped import InMemory
-from .ranks import benjamini_hochberg
-from .test import Rule
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
 
     from .grouped import Grouped
 
@@ -43,19 +43,35 @@ def group_evidence(
     var_symbols: Sequence[str],
     groups: Any,
     labels: Mapping[Any, str | None],
+    **options: Any,
+) -> pd.DataFrame:
+    """Test the known markers of each group's label in the data: :func:`evidence_of`, with its options, for cells.
+
+    `X` (n_cells, n_genes) are counts, or logs of normalised values, or an :class:`.expression.Expression`; `groups`
+    (n_cells,) anything that :class:`pandas.Categorical` takes. Cells without a group are left out of everything.
+    """
+    expression = X if isinstance(X, Expression) else Expression(X, var_symbols)
+    cells = groups if isinstance(groups, pd.Categorical) else pd.Categorical(groups)
+    if len(cells) != expression.n_cells:
+        raise InputError(f"X has {expression.n_cells} cells, but there are {len(cells)} group entries")
+    counted = InMemory(expression, np.asarray(cells.codes), len(cells.categories))
+    return evidence_of(counted, list(cells.categories), labels, **options)
+
+
+def evidence_of(
+    groups: Grouped,
+    categories: Sequence[Any],
+    labels: Mapping[Any, str | None],
     *,
-    rule: Rule | None = None,
     max_genes: int = 60,
     max_genes_per_ancestor: int = 30,
     given: Mapping[Any, Sequence[str]] | None = None,
 ) -> pd.DataFrame:
-    """Test the known markers of each group's label, and of the label's ontology ancestors, in the data.
+    """Test the known markers of each group's label, and of the label's ontology ancestors.
 
-    `X` (n_cells, n_genes) are counts, or logs of normalised values, or an
-    :class:`scbioverse.explain.expression.Expression`; `groups` (n_cells,) anything that :class:`pandas.Categorical`
-    takes, and `labels` their Cell Ontology ids. Cells without a group are left out of everything. Of the label itself
-    and of each ancestor the strongest `max_genes` that are measured are tested, after those that the user gave
-    (approved symbols, by group); an ancestor's marker that marks one of the label's siblings more is left out.
+    `categories` are the names of the groups, `labels` their Cell Ontology ids by name. Of the label itself and of each
+    ancestor the strongest `max_genes` that are measured are tested, after those that the user gave (approved symbols,
+    by group); an ancestor's marker that marks one of the label's siblings more is left out.
 
     Returns one row per group and tested gene: `group`; `gene` (approved symbol); `kind` (`"given"` by the user,
     `"self"`, `"ancestor"`, or `"origin"`: of tumour cells, which no gene marks, those of the types that they come
@@ -69,29 +85,6 @@ def group_evidence(
 
     With one group only there is nothing to compare with: `fraction_out` and what follows is NaN, nothing is supported.
     """
-    expression = X if isinstance(X, Expression) else Expression(X, var_symbols)
-    cells = groups if isinstance(groups, pd.Categorical) else pd.Categorical(groups)
-    if len(cells) != expression.n_cells:
-        raise InputError(f"X has {expression.n_cells} cells, but there are {len(cells)} group entries")
-    counted = InMemory(expression, np.asarray(cells.codes), len(cells.categories))
-    return evidence_of(
-        counted, list(cells.categories), labels, rule=rule, max_genes=max_genes,
-        max_genes_per_ancestor=max_genes_per_ancestor, given=given,
-    )  # fmt: skip
-
-
-def evidence_of(
-    groups: Grouped,
-    categories: Sequence[Any],
-    labels: Mapping[Any, str | None],
-    *,
-    rule: Rule | None = None,
-    max_genes: int = 60,
-    max_genes_per_ancestor: int = 30,
-    given: Mapping[Any, Sequence[str]] | None = None,
-) -> pd.DataFrame:
-    """Do what :func:`group_evidence` does, for groups that were added up; `categories` are their names."""
-    rule = rule or Rule()
     used = np.flatnonzero(groups.sizes)
     names = [categories[code] for code in used.tolist()]
     wanted = {
@@ -115,9 +108,9 @@ def evidence_of(
         table[key] = stats[key][place, code]
     for key in ("n_in", "n_out"):
         table[key] = stats[key][code].astype(int)
-    tested = np.minimum(table["n_in"], table["n_out"]) >= rule.min_cells
+    tested = np.minimum(table["n_in"], table["n_out"]) >= MIN_CELLS
     table["p_adj"] = table["p"].groupby(at).transform(lambda p: benjamini_hochberg(p.to_numpy())).where(tested)
-    table["supported"] = rule.high(table, table["p_adj"])
+    table["supported"] = is_high(table, table["p_adj"])
     purity = table["fraction_in"] / (table["fraction_in"] + table["fraction_out"].fillna(0)).clip(lower=1e-9)
     strength = table["weight"] * purity * np.sqrt(table["fraction_in"])
     rank = table["kind"].map(_OWN).fillna(len(_OWN))
@@ -205,3 +198,70 @@ def _claim(row: Mapping[Any, Any]) -> CheckedClaim:
     numbers = {name: row[name] for name in ("fraction_in", "fraction_out", "log_fold_change", "n_in", "n_out")}
     measured = Measured(**numbers, p_high=row["p"], p_low=float("nan"))
     return CheckedClaim(Claim(gene, (gene,), "high"), gene, SUPPORTED, measured, str(row["cl_id"]), str(row["kind"]))
+
+
+# ------------------------------------------------------------------ the label that comes next
+
+# Markers of each of the two labels that are compared, the best known first; and of these, those tested.
+_KNOWN, _TESTED = 40, 5
+# What fewer cells differ in than one of ten decides nothing that a reader would see in a plot.
+_APART = 0.1
+
+
+def runners_up(log_probs: NDArray[np.floating], codes: NDArray[np.integer]) -> dict[int, int]:
+    """Return for each label the one that its cells are called next to it.
+
+    That is the candidate with the next highest mean probability, of `log_probs` (n_obs, m), -inf for what a row could
+    not choose, among those that some rows are called. `codes` (n_obs,) are -1 for none, and from m on what is no
+    candidate and has no rival. A label without a rival is left out.
+    """
+    m = log_probs.shape[1]
+    sizes = np.bincount(codes[codes >= 0], minlength=m)[:m]
+    found: dict[int, int] = {}
+    for code in np.flatnonzero(sizes).tolist():
+        mean = np.exp(log_probs[codes == code].astype(np.float64)).mean(axis=0)
+        mean[code] = 0.0
+        mean[sizes == 0] = 0.0
+        if mean.max() > 0:
+            found[code] = int(mean.argmax())
+    return found
+
+
+def deciding(
+    groups: Grouped, cl_ids: Sequence[str | None], shown: Sequence[str], rivals: Mapping[int, int]
+) -> dict[int, CheckedClaim | None]:
+    """Find for each label the known marker of it, or of its rival, that differs most between the two; None without one.
+
+    Of the markers of either, those with the largest difference of the fractions that express them are tested: one of
+    the label's own must be high in its cells, one of the rival's low, by the rule of all claims. The p is multiplied by
+    the number of markers that were compared, since the largest differences were picked from them (Bonferroni). `shown`
+    are the labels' names in sentences, `rivals` from :func:`runners_up`.
+    """
+    own = {code: _markers(cl_ids[code], groups) for pair in rivals.items() for code in pair}
+    genes = sorted({gene for some in own.values() for gene in some})
+    place = {gene: i for i, gene in enumerate(genes)}
+    share = groups.shares(genes)
+    found: dict[int, CheckedClaim | None] = {}
+    for code, rival in rivals.items():
+        both = list(dict.fromkeys([*own[code], *own[rival]]))
+        apart = {gene: share[code, place[gene]] - share[rival, place[gene]] for gene in both}
+        # A marker of the label counts where it is higher in its cells, one of the rival where it is lower.
+        able = [g for g in both if (g in own[code] and apart[g] > _APART) or (g in own[rival] and apart[g] < -_APART)]
+        picked = sorted(able, key=lambda gene: (-abs(apart[gene]), gene))[:_TESTED]
+        measured = groups.measure(code, picked, rival)
+        found[code] = None
+        for gene in picked:
+            one, side = measured[gene], "high" if apart[gene] > 0 else "low"
+            if is_high(one, one.p_high * len(both)) if side == "high" else is_low(one, one.p_low * len(both)):
+                whose = code if side == "high" else rival
+                claim = Claim(gene, (gene,), side, against=shown[rival])  # type: ignore[arg-type]
+                found[code] = CheckedClaim(claim, gene, SUPPORTED, one, str(cl_ids[whose]), "self")
+                break
+    return found
+
+
+def _markers(cl_id: str | None, groups: Grouped) -> list[str]:
+    if not cl_id:
+        return []
+    known = markers_for(cl_id)["gene"].astype(str)
+    return [gene for gene in known if gene in groups.positions][:_KNOWN]

@@ -8,8 +8,7 @@ import numpy as np
 import torch
 
 from ..errors import InputError
-from ._packed import RowStates, check_attention, pack_size, run_packed
-from .prefix import causal, suffix_mask
+from .prefix import RowStates, causal, check_attention, pack_size, run_packed, suffix_mask
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from ..errors import InputError, MismatchError, WeightsError
+from ..encoders import SavableEncoder
+from ..errors import InputError, MismatchError, OptionalDependencyError, WeightsError
 from ..llm.prompts import PromptTemplate
 from ..nn import BioTokens, CandidateTokens, PhraseHead, Projector, PrototypeProjector
 from .config import BioVerseConfig, EncoderConfig, LLMConfig
@@ -18,9 +19,11 @@ from .reader import identity
 from .shared_space import SharedHead
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ..encoders import Encoder
     from ..llm import Backbone
-    from .phrase_book import PhraseBook
+    from .config import PhraseBook
 
 
 def read_template(config: BioVerseConfig) -> PromptTemplate:
@@ -137,3 +140,72 @@ def untrained(
         modules = build_modules(config, init_norm=backbone.embedding_norm, dropout=dropout)
     modules["tokens"].begin_as(*(word_vector(backbone, word) for word in wording.marker_words()))  # type: ignore[operator]
     return {"config": config, "encoders": by_modality, "modules": modules, "backbone": backbone}
+
+
+@dataclass(eq=False)
+class Held:
+    """One encoder, built or not; shared by the models that were made from one another."""
+
+    build: Callable[[], Encoder]  # builds it and compares it with the one the projector was trained with
+    files: Mapping[str, bytes] = field(default_factory=dict)  # what it was read from, by path; empty for one handed in
+    built: Encoder | None = None  # once it was asked for
+
+    def get(self) -> Encoder:
+        """Return the encoder; the first call builds it."""
+        if self.built is None:
+            self.built = self.build()
+            self.files = {}
+        return self.built
+
+    def can_be_built(self) -> bool:
+        """Build it, unless it needs a package that is not installed."""
+        try:
+            self.get()
+        except OptionalDependencyError:
+            return False
+        return True
+
+    def save(self, folder: Path) -> None:
+        """Write the encoder, or what it would be built from, into `folder`."""
+        if self.built is None:
+            for name, content in self.files.items():
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                (folder / name).write_bytes(content)
+            return
+        if not isinstance(self.built, SavableEncoder):
+            raise InputError(f"encoder {self.built.name!r} cannot be saved: it has no save(folder) method.")
+        self.built.save(folder)
+
+
+class Encoders(Mapping[str, "Encoder"]):
+    """Encoders by modality. Asking whether one is there builds none."""
+
+    def __init__(self, held: Mapping[str, Held]) -> None:
+        self._held = dict(held)
+
+    @classmethod
+    def of(cls, encoders: Mapping[str, Encoder]) -> Encoders:
+        """Hold encoders that are built already, or those of another model as they are."""
+        if isinstance(encoders, Encoders):
+            return encoders
+        return cls({modality: Held(lambda one=one: one, built=one) for modality, one in encoders.items()})  # type: ignore[misc]
+
+    def held(self) -> dict[str, Held]:
+        """Return the encoders without building any."""
+        return dict(self._held)
+
+    def only(self, modalities: list[str]) -> Encoders:
+        """Return the encoders of some modalities, in the order of `modalities`."""
+        return Encoders({one: self._held[one] for one in modalities})
+
+    def __getitem__(self, modality: str) -> Encoder:
+        return self._held[modality].get()
+
+    def __contains__(self, modality: object) -> bool:
+        return modality in self._held
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._held)
+
+    def __len__(self) -> int:
+        return len(self._held)

@@ -10,8 +10,7 @@ import torch
 from torch import nn
 
 from ..errors import InputError, MismatchError
-from ._build import build_modules
-from ._encoders import Encoders
+from ._build import Encoders, build_modules
 from .bioverse import BioVerse
 
 if TYPE_CHECKING:

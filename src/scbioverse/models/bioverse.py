@@ -37,8 +37,7 @@ from ..io import row_blocks
 from ..llm.prefix import suffix_hidden
 from ..llm.prompts import MAX_LABEL_CHARS
 from . import _hub, checkpoint
-from ._build import read_template, untrained
-from ._encoders import Encoders
+from ._build import Encoders, read_template, untrained
 from .candidate_tokens import STEPS, CandidateReader, Candidates
 from .captioner import PhraseCaptioner
 from .folders import LOADED, find, is_local
@@ -58,8 +57,7 @@ if TYPE_CHECKING:
     from ..llm.questions import QuestionTemplate
     from ..llm.represent import TextSpace, TextTable
     from ..nn import BioTokens
-    from .config import BioVerseConfig, TextSpaceConfig
-    from .phrase_book import PhraseBook
+    from .config import BioVerseConfig, PhraseBook, TextSpaceConfig
 
 Float = NDArray[np.float32]
 T = TypeVar("T")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-    from .phrase_book import PhraseBook
+    from .config import PhraseBook
     from .reader import PhrasePrompt
     from .writer import TextWriter
 

@@ -37,12 +37,9 @@ from ..errors import InputError, MismatchError, WeightsError
 from ..llm.adapter import CONFIG as ADAPTER_CONFIG
 from ..llm.adapter import Adapter
 from ..llm.represent import TextSpace, TextTable
-from ._build import build_modules
-from ._encoders import Encoders, Held
-from ._seal import check_seal, sealed
+from ._build import Encoders, Held, build_modules
 from .card import render_card
-from .config import CONFIG, BioVerseConfig, check_name, read_config
-from .phrase_book import PhraseBook
+from .config import CONFIG, BioVerseConfig, PhraseBook, check_name, check_seal, read_config, sealed
 
 if TYPE_CHECKING:
     from collections.abc import Callable

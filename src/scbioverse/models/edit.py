@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from ..llm.adapter import Adapter
     from .bioverse import BioVerse
-    from .phrase_book import PhraseBook
+    from .config import PhraseBook
 
 
 def forget_terms(model: BioVerse, modality: str) -> None:

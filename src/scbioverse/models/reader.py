@@ -32,8 +32,7 @@ if TYPE_CHECKING:
     from ..llm.prompts import PromptTemplate
     from ..llm.questions import QuestionTemplate
     from ..nn import BioTokens
-    from .config import BioVerseConfig
-    from .phrase_book import PhraseBook
+    from .config import BioVerseConfig, PhraseBook
 
 # Representations of texts that are kept: 20,000 of SmolLM2-135M take 46 MB.
 MOST_TEXTS = 20_000

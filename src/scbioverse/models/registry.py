@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 from .._hub_files import file_sha256
 from ..errors import MismatchError, WeightsError
 from ..llm.resolve import KNOWN_LLMS, resolve
-from ._seal import check_seal
-from .config import CONFIG, BioVerseConfig, read_config
+from .config import CONFIG, BioVerseConfig, check_seal, read_config
 from .folders import bundled, find, listed_sums
 
 if TYPE_CHECKING:

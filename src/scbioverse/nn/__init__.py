@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from .biotokens import BioTokens
-from .candidate_tokens import CandidateTokens
 from .composer import Composed, Composer
 from .losses import info_nce
-from .phrases import PhraseHead, choose_phrases
-from .projector import Projector, PrototypeProjector
+from .projector import CandidateTokens, PhraseHead, Projector, PrototypeProjector, choose_phrases
 
 __all__ = [
     "BioTokens",

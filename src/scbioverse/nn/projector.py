@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import dropout, linear, normalize, softmax
+from torch.nn.functional import dropout, linear, normalize, relu, softmax
 
 from ..errors import InputError, MismatchError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
 
 
 def check_sizes(sizes: dict[str, int], dropped: dict[str, float], init_norm: float) -> None:
@@ -166,3 +172,114 @@ class PrototypeProjector(nn.Module):
     def extra_repr(self) -> str:
         """Sizes, shown by `repr`."""
         return f"({self.n_tokens}, {self.dim}) -> {self.n_prototypes} -> ({self.n_soft}, {self.d_llm})"
+
+
+class CandidateTokens(nn.Module):
+    """One code of `n_soft` vectors for each answer that can be asked about.
+
+    A projector that must say all that a cell could be spends its few soft tokens on types that nobody asked about.
+    Where the possible answers are known, its attention is taken over them alone, and the soft tokens are the answers'
+    codes, mixed by it: (n, m) shares and (m, n_soft, d_llm) codes to (n, n_soft, d_llm). What is extracted depends on
+    the question, as in InstructBLIP (Dai et al. 2023); here the question is a list of answers.
+
+    `init_norm` is the Euclidean length that codes start with. `spread` holds the temperature of the shares that mix
+    each soft token, 1 if not given. A language model reads a half of two names as something between, often a third
+    name: soft tokens below 1 lean to the likeliest answer and say which it is, those at 1 say what else it could be.
+    """
+
+    def __init__(
+        self,
+        n_answers: int,
+        n_soft: int,
+        d_llm: int,
+        *,
+        init_norm: float = 1.0,
+        spread: Sequence[float] | None = None,
+    ) -> None:
+        super().__init__()
+        check_sizes({"n_answers": n_answers, "n_soft": n_soft, "d_llm": d_llm}, {}, init_norm)
+        self.spread = tuple(spread) if spread else (1.0,) * n_soft
+        if len(self.spread) != n_soft or not all(math.isfinite(one) and one > 0 for one in self.spread):
+            raise InputError(f"spread takes {n_soft} positive temperatures, found {self.spread}.")
+        self.codes = nn.Parameter(torch.empty(n_answers, n_soft, d_llm))
+        nn.init.normal_(self.codes, std=init_norm / math.sqrt(d_llm))
+
+    def forward(self, shares: Tensor, codes: Tensor) -> Tensor:
+        """Mix codes (m, n_soft, d_llm) of the answers asked about by shares (n, m), which add up to 1 in each row.
+
+        The codes may be rows of this module's, or others; the soft tokens (n, n_soft, d_llm) have their dtype.
+        """
+        if shares.ndim != 2 or codes.ndim != 3 or shares.shape[1] != codes.shape[0]:
+            raise MismatchError(f"shares {tuple(shares.shape)} and codes {tuple(codes.shape)} do not fit together.")
+        # Powers of shares over the largest: no row can vanish.
+        leaning = shares.to(codes) / shares.to(codes).amax(dim=1, keepdim=True)
+        mixed = {one: normalize(leaning ** (1 / one), p=1, dim=1) for one in set(self.spread)}
+        return torch.stack([mixed[one] @ codes[:, slot] for slot, one in enumerate(self.spread)], dim=1)
+
+    def extra_repr(self) -> str:
+        """Sizes, shown by `repr`."""
+        return f"{' x '.join(map(str, self.codes.shape))}, spread={self.spread}"
+
+
+class PhraseHead(nn.Module):
+    """One logit a phrase: (n, n_tokens, dim) embeddings to (n, n_phrases).
+
+    Embeddings are standardised, then pass one hidden layer with ReLU. What the phrases are, and which of them exclude
+    each other, is not its concern: see :func:`choose_phrases`. Training sets `share_dropped` of the hidden entries, and
+    half as large a share of the embedding's, to zero.
+    """
+
+    centre: Tensor
+    gain: Tensor
+
+    def __init__(self, dim: int, n_tokens: int, n_phrases: int, hidden: int, share_dropped: float = 0.1) -> None:
+        super().__init__()
+        sizes = {"dim": dim, "n_tokens": n_tokens, "n_phrases": n_phrases, "hidden": hidden}
+        check_sizes(sizes, {"share_dropped": share_dropped}, 1.0)
+        self.dim, self.n_tokens, self.n_phrases, self.share_dropped = dim, n_tokens, n_phrases, share_dropped
+        self.register_buffer("centre", torch.zeros(n_tokens * dim))
+        self.register_buffer("gain", torch.ones(n_tokens * dim))
+        self.inside = nn.Linear(n_tokens * dim, hidden)
+        self.out = nn.Linear(hidden, n_phrases)
+
+    @torch.no_grad()
+    def begin_as(self, embeddings: Tensor, share: Tensor) -> None:
+        """Take centre and scale from embeddings (n, n_tokens, dim), and biases from each phrase's share of rows."""
+        flat = one_row_each(embeddings, self.n_tokens, self.dim).to(self.centre)
+        self.centre.copy_(flat.mean(dim=0))
+        self.gain.copy_(1 / (flat.std(dim=0) + 1e-6))
+        held = share.to(self.centre).clamp(1e-5, 1 - 1e-5)
+        self.out.bias.copy_(torch.log(held / (1 - held)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return logits (n, n_phrases) of embeddings (n, n_tokens, dim), or (n, dim) where `n_tokens` is one."""
+        flat = (one_row_each(x, self.n_tokens, self.dim).to(self.centre) - self.centre) * self.gain
+        seen = linear(dropout(flat, self.share_dropped / 2, self.training), self.inside.weight, self.inside.bias)
+        return linear(dropout(relu(seen), self.share_dropped, self.training), self.out.weight, self.out.bias)
+
+    def extra_repr(self) -> str:
+        """Sizes, shown by `repr`."""
+        return f"({self.n_tokens}, {self.dim}) -> {self.n_phrases}"
+
+
+def choose_phrases(
+    logits: Tensor, sizes: Sequence[int], most: Sequence[int], least: Sequence[float]
+) -> list[list[int]]:
+    """Choose phrases group by group, the more probable first; return each row's, by number over all groups.
+
+    The groups lie side by side in `logits` (n, sum of `sizes`). Of each, at most so many are chosen, and only those
+    that have the `least` probability (the logistic function of the logit); 0 takes the first ones however improbable
+    they are.
+    """
+    if sum(sizes) != logits.shape[1]:
+        raise InputError(f"groups of {list(sizes)} phrases do not make up {logits.shape[1]} logits.")
+    chosen: list[list[int]] = [[] for _ in range(len(logits))]
+    first = 0
+    for size, some, needed in zip(sizes, most, least, strict=True):
+        # Sorted as logits: probabilities near one are equal long before logits are.
+        values, at = logits[:, first : first + size].float().sort(dim=1, descending=True, stable=True)
+        likely = torch.sigmoid(values[:, :some]).tolist()
+        for row, (p, which) in enumerate(zip(likely, at[:, :some].tolist(), strict=True)):
+            chosen[row] += [first + i for value, i in zip(p, which, strict=True) if value >= needed]
+        first += size
+    return chosen

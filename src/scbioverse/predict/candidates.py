@@ -51,36 +51,17 @@ _CLOSEST = {how: rank for rank, how in enumerate(("given", "id", "exact", "synon
 
 @dataclass(frozen=True)
 class Label:
-    """One candidate.
+    """One candidate."""
 
-    Attributes
-    ----------
-    name
-        As the user wrote it; what goes into `obs`.
-    text
-        What the language model is asked to say: the term's name with the general word first, or `name`.
-    cl_id
-        Cell Ontology id, or None.
-    term
-        The ontology's name of that id, or `name`.
-    how
-        How it was resolved, see :class:`scbioverse.knowledge.Resolution`; `"given"` if the user did it.
-    description
-        A description the user gave in place of an id, or that of the genes given; or None.
-    because
-        What decided where the name alone has several readings, see :class:`scbioverse.knowledge.Resolution`.
-    genes
-        Marker genes that the user gave, approved symbols.
-    """
-
-    name: str
-    text: str
-    cl_id: str | None
-    term: str
-    how: str
-    description: str | None = None
+    name: str  # as the user wrote it; what goes into `obs`
+    text: str  # what the language model is asked to say: the term's name with the general word first, or `name`
+    cl_id: str | None  # Cell Ontology id, or None
+    term: str  # the ontology's name of that id, or `name`
+    how: str  # how it was resolved, see `knowledge.Resolution`; `"given"` if the user did it
+    description: str | None = None  # A description the user gave in place of an id, or that of the genes given; or None
+    # What decided where the name alone has several readings, see `knowledge.Resolution`.
     because: str = ""
-    genes: tuple[str, ...] = ()
+    genes: tuple[str, ...] = ()  # marker genes that the user gave, approved symbols
 
     @property
     def record(self) -> dict[str, Any]:
@@ -106,17 +87,10 @@ def _card(label: Label) -> str:
 
 @dataclass(frozen=True, eq=False)
 class Candidates(Sequence[Label]):
-    """What rows can be called.
+    """What rows can be called."""
 
-    Attributes
-    ----------
-    labels
-        m labels.
-    shortlist
-        int64 (n, k): which of them each row has to choose among; None where every row has all.
-    """
-
-    labels: tuple[Label, ...]
+    labels: tuple[Label, ...]  # m labels
+    # int64 (n, k): which of them each row has to choose among; None where every row has all.
     shortlist: NDArray[np.int64] | None = None
 
     def __getitem__(self, at: Any) -> Any:
@@ -166,24 +140,12 @@ class Candidates(Sequence[Label]):
 def read_labels(labels: Labels, model: BioVerse) -> Candidates:
     """Turn the argument `labels` of a verb into candidates, each with a text of its own.
 
-    Parameters
-    ----------
-    labels
-        None or `"vocabulary"` for the model's own vocabulary, `"cl"` for the whole ontology, names, or a mapping from
-        names to Cell Ontology ids, descriptions or lists of marker genes.
-    model
-        Whose vocabulary None means, and in whose form names are said.
+    `labels` is None or `"vocabulary"` for the model's own vocabulary, `"cl"` for the whole ontology, names, or a
+    mapping from names to Cell Ontology ids, descriptions or lists of marker genes.
 
-    Raises
-    ------
-    InputError
-        There are no labels, one is empty, missing, no text or holds control characters, an id is unknown, or all are
-        numbers.
-
-    Warns
-    -----
-    UserWarning
-        A name resolved to no term, repeats, names the same term as another, or stands for no label ("unknown").
+    An :class:`InputError` says that there are no labels, one is empty, missing, no text or holds control characters, an
+    id is unknown, or all are numbers; a warning that a name resolved to no term, repeats, names the same term as
+    another, or stands for no label ("unknown").
     """
     form = model.config.names
     if labels is None or (isinstance(labels, str) and labels.lower() == "vocabulary"):
@@ -223,13 +185,7 @@ def own_labels(cl_ids: Iterable[str], form: str) -> Candidates:
 
 
 def resolve_term(name: str) -> str:
-    """Id of a term given by id or name.
-
-    Raises
-    ------
-    InputError
-        It is no term of the Cell Ontology.
-    """
+    """Id of a term given by id or name; an :class:`InputError` where it is no term of the Cell Ontology."""
     found = resolve_label(name[:200]).cl_id
     if found is None:
         raise InputError(
@@ -245,16 +201,9 @@ def resolve_term(name: str) -> str:
 def read_names(labels: Any) -> dict[str, str | tuple[str, ...]]:
     """Name → id, description or marker genes, `""` where none is given; each once, without those that mean no label.
 
-    Raises
-    ------
-    InputError
-        It is no collection of names; one is missing, empty, no text, cannot be written to a file, or stands twice with
-        different meanings; or a meaning is no text.
-
-    Warns
-    -----
-    UserWarning
-        A name repeats, but for case and white space, stands for no label, or looks like several.
+    An :class:`InputError` says that it is no collection of names; that one is missing, empty, no text, cannot be
+    written to a file, or stands twice with different meanings; or that a meaning is no text. A warning: a name repeats,
+    but for case and white space, stands for no label, or looks like several.
     """
     # A table would be read as its column names, bytes as numbers: neither is what was meant.
     if isinstance(labels, bytes) or hasattr(labels, "columns") or not isinstance(labels, Iterable):
@@ -419,12 +368,7 @@ def _distinct(labels: Sequence[Label]) -> Candidates:
 def log_labels(candidates: Candidates, *, own: bool) -> None:
     """Say in one line what labels were taken for, and in another what malignant cells are known by.
 
-    Parameters
-    ----------
-    candidates
-        The candidates.
-    own
-        They are the model's own vocabulary.
+    `own`: they are the model's own vocabulary.
     """
     tumours = [
         (label.name, _stands_for(term))

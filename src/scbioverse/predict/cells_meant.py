@@ -39,14 +39,8 @@ def has_vocabulary(model: BioVerse) -> bool:
 class CellsMeant:
     """Cells with the probabilities of their labels, for several texts.
 
-    Parameters
-    ----------
-    embedded
-        The cells, embedded.
-    model
-        A model with a vocabulary of terms, see :func:`has_vocabulary`.
-    meanings
-        What will be asked; types that have no label in the vocabulary are candidates beside it.
+    The model has a vocabulary of terms, see :func:`has_vocabulary`; types among the `meanings` that have no label in it
+    are candidates beside it.
     """
 
     def __init__(self, embedded: Representation, model: BioVerse, meanings: Sequence[Meaning]) -> None:
@@ -140,18 +134,9 @@ class CellsMeant:
 
 @cache
 def label_weights(meant: tuple[str, ...], labels: tuple[str, ...]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """How far labels are among the types that are meant: their kinds wholly, what is above them half at most.
+    """How far each of m labels is among the types that are meant: kinds of these wholly, what is above half at most.
 
-    Parameters
-    ----------
-    meant
-        Ids of types.
-    labels
-        Ids of m labels.
-
-    Returns
-    -------
-    float64 (m,): how far a cell of the label is surely meant, and how far it may be.
+    Both are ids. Returns float64 (m,): how far a cell of the label is surely meant, and how far it may be.
     """
     ontology = load_ontology()
     sure, maybe = np.zeros(len(labels)), np.zeros(len(labels))

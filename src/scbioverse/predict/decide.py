@@ -39,58 +39,28 @@ class Called:
 
 @dataclass(frozen=True)
 class Said:
-    """What the language model wrote, where that decides and not the scores.
+    """What the language model wrote, where that decides and not the scores."""
 
-    Attributes
-    ----------
-    codes
-        int64 (n,): candidate of each row, or of each group where there are groups.
-    confidence
-        float32 (n,): probability of the text.
-    texts
-        What was written.
-    """
-
-    codes: NDArray[np.int64]
-    confidence: Float
-    texts: list[str]
+    codes: NDArray[np.int64]  # int64 (n,): candidate of each row, or of each group where there are groups
+    confidence: Float  # float32 (n,): probability of the text
+    texts: list[str]  # what was written
 
 
 @dataclass(frozen=True)
 class Calls:
-    """What rows are called, and how sure that is.
+    """What rows are called, and how sure that is."""
 
-    Attributes
-    ----------
-    log_probs
-        float32 (n_obs, n_labels); a group's rows all hold the group's values.
-    called
-        What rows are called: the candidates in order, then the parents that were used.
-    codes
-        int64 (n_obs,): position in `called`; of rows that are not `known`, the best candidate; -1 for rows without a
-        group.
-    confidence
-        float32 (n_obs,), 0 to 1, of what the row is called; NaN for rows without a group.
-    known
-        bool (n_obs,): confident enough.
-    margin
-        float32 (n_obs,): probability of the best candidate less that of the second.
-    entropy
-        float32 (n_obs,), of the candidates' probabilities in nats.
-    groups
-        One dict a group: `group`, `n`, `label`, `confidence`, `agreement`.
-    elsewhere
-        float32 (n_obs,), see :func:`scbioverse.predict.open_set.compare_outside`; None where it cannot be told.
-    """
-
-    log_probs: Float
-    called: list[Named]
+    log_probs: Float  # float32 (n_obs, n_labels); a group's rows all hold the group's values
+    called: list[Named]  # what rows are called: the candidates in order, then the parents that were used
+    # int64 (n_obs,): position in `called`; of rows that are not `known`, the best candidate; -1 for rows without a
+    # group.
     codes: NDArray[np.int64]
-    confidence: Float
-    known: NDArray[np.bool_]
-    margin: Float
-    entropy: Float
-    groups: list[dict[str, Any]]
+    confidence: Float  # float32 (n_obs,), 0 to 1, of what the row is called; NaN for rows without a group
+    known: NDArray[np.bool_]  # bool (n_obs,): confident enough
+    margin: Float  # float32 (n_obs,): probability of the best candidate less that of the second
+    entropy: Float  # float32 (n_obs,), of the candidates' probabilities in nats
+    groups: list[dict[str, Any]]  # one dict a group: `group`, `n`, `label`, `confidence`, `agreement`
+    # float32 (n_obs,), see `predict.open_set.compare_outside`; None where it cannot be told.
     elsewhere: Float | None = None
 
     @property
@@ -111,26 +81,11 @@ def decide(
 ) -> Calls:
     """Pick the most probable candidate for every row, or for every group.
 
-    Below the threshold a row is called by the most specific ontology term above its best candidate whose candidates
-    together reach it; where there is none, it is unknown. Rows above the threshold are not touched by that. What is
-    compared with the threshold is the probability among the candidates times the chance that the row is one of them.
-
-    Parameters
-    ----------
-    log_probs
-        float32 (n_obs, n_labels).
-    candidates
-        The labels; those without an id have no parents.
-    groups
-        Groups that get one label each, or None.
-    threshold
-        Least confidence, 0 to 1.
-    parents
-        Whether to call rows by shared parents.
-    elsewhere
-        float32 (n_obs,), how likely each row is none of the candidates; of a group the mean counts.
-    said
-        Labels that were written: they take the place of the most probable ones.
+    Below the `threshold`, 0 to 1, a row is called by the most specific ontology term above its best candidate whose
+    candidates together reach it (with `parents`); where there is none, it is unknown. Rows above are not touched by
+    that. What is compared with the threshold is the probability among the candidates, of `log_probs` (n_obs, n_labels),
+    times the chance that the row is one of them: 1 less `elsewhere`, float32 (n_obs,), of a group the mean. `said` are
+    labels that were written, and take the place of the most probable ones.
     """
     joint = log_probs if groups is None else group_scores(log_probs, groups)
     # Written labels take the place of likely ones; margin and entropy stay those of the scores beside them.

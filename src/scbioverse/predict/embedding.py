@@ -30,31 +30,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Representation:
-    """Embeddings of every row.
+    """Embeddings of every row."""
 
-    Attributes
-    ----------
-    values
-        float32 (n_obs, n_tokens, dim).
-    slot
-        Their name in `obsm`.
-    fresh
-        Whether they were made now and are not in the AnnData yet.
-    step
-        Under which name they are recorded.
-    cells
-        Where the encoder read: as it was asked for, or of stored ones as they were made. What goes with them (markers,
-        reasons) is read there, too: from other values it would not fit.
-    record
-        What :func:`scbioverse.tl.embed` would record.
-    """
-
-    values: NDArray[np.float32]
-    slot: str
-    fresh: bool
-    step: str
+    values: NDArray[np.float32]  # float32 (n_obs, n_tokens, dim)
+    slot: str  # their name in `obsm`
+    fresh: bool  # whether they were made now and are not in the AnnData yet
+    step: str  # under which name they are recorded
+    # Where the encoder read: as it was asked for, or of stored ones as they were made. What goes with them (markers,
+    # reasons) is read there, too: from other values it would not fit.
     cells: Cells
-    record: dict[str, Any] = field(default_factory=dict)
+    record: dict[str, Any] = field(default_factory=dict)  # what `tl.embed` would record
 
     @property
     def key(self) -> str | None:
@@ -88,21 +73,12 @@ def represent_rows(
     rows: NDArray[np.integer] | None = None,
     batch_size: int = 512,
 ) -> Representation:
-    """Return the embeddings of `adata` by the model's encoder, without changing `adata`.
+    """Return the embeddings of `adata`, or of some `rows` of it, by the model's encoder, without changing `adata`.
 
     A stored embedding is used if its record says that it came from the same encoder (by fingerprint) and from what
     `adata` holds now (by a digest of what the encoder reads); else it is out of date, is said to be so in the log, and
-    is made anew.
-
-    Parameters
-    ----------
-    rows
-        Positions of the rows wanted; all if not given. A part is not meant to be stored.
-
-    Raises
-    ------
-    InputError
-        The data cannot be embedded.
+    is made anew. Of a part only the values are meant to be used. An :class:`InputError` says that the data cannot be
+    embedded.
     """
     cells = Cells.of(adata, layer, key)
     check_target(cells.adata)
@@ -137,17 +113,7 @@ def embed_anew(
 ) -> Representation:
     """Embed every row, and note how, with digests of what was read and of what came out.
 
-    Parameters
-    ----------
-    model
-        Name of what the encoder belongs to.
-    plan
-        The plan of an encoder of texts, if it was already made.
-
-    Raises
-    ------
-    InputError
-        The data cannot be embedded.
+    `model` is the name of what the encoder belongs to, `plan` that of an encoder of texts, if it was already made.
     """
     values = embed_rows(encoder, cells, batch_size=batch_size, plan=plan)
     slot, step = slots.embedding(encoder.modality), embed_step(slots, encoder.modality)
@@ -226,16 +192,8 @@ def changed_since(
 ) -> str:
     """Say what has changed since an embedding was made: its rows, or what was read; empty if neither has.
 
-    Parameters
-    ----------
-    cells
-        What was read then, as it is now.
-    name
-        What to call the embedding.
-    record
-        What was noted of it.
-    values
-        float32 (n, n_tokens, dim), as stored.
+    `cells` is what was read then, as it is now; `name` what to call the embedding, `record` what was noted of it,
+    `values` float32 (n, n_tokens, dim), as stored.
     """
     if record["output_digest"] != array_digest(values):
         return f"{name} no longer holds the rows that were written there (changed, subset or reordered)"

@@ -14,8 +14,7 @@ from ..knowledge.candidates import is_within
 from ..knowledge.levels import early_types, lift
 from ..knowledge.phrases import canonical_phrase
 from .candidates import own_labels
-from .find_groups import MOST_CELLS, content_keys, find_groups
-from .groups import Groups, group_scores
+from .groups import MOST_CELLS, Groups, content_keys, find_groups, group_scores
 from .levels import broad_types, name_groups
 from .open_set import compared_terms
 from .options import MOST_SCORED, pick_method
@@ -60,42 +59,16 @@ _SHOWN = 3
 
 @dataclass(frozen=True)
 class Found:
-    """What was found before any cell was called.
+    """What was found before any cell was called."""
 
-    Attributes
-    ----------
-    groups
-        Groups of cells.
-    names
-        Cell Ontology ids: the names that cells choose among.
-    record
-        One dict a group: `proposed` (the pooled scores' best names and what the language model said), `alone` (shares
-        of its cells by the broad type that each is by itself, the largest first), `read` (what the language model said
-        of the mean).
-    n_read
-        Means that the language model read.
-    tissues
-        Those given, doubted, or guessed.
-    """
-
-    groups: Groups
-    names: list[str]
+    groups: Groups  # groups of cells
+    names: list[str]  # Cell Ontology ids: the names that cells choose among
+    # One dict a group: `proposed` (the pooled scores' best names and what the language model said), `alone` (shares
+    # of its cells by the broad type that each is by itself, the largest first), `read` (what the language model said
+    # of the mean).
     record: list[dict[str, Any]]
-    n_read: int
-    tissues: RowTissues | None = None
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What the language model said of groups.
-
-    Attributes
-    ----------
-    log_probs
-        float32 (n_groups, m): how likely it is to answer with each name.
-    """
-
-    log_probs: Float
+    n_read: int  # means that the language model read
+    tissues: RowTissues | None = None  # those given, doubted, or guessed
 
 
 def first_call(
@@ -109,30 +82,12 @@ def first_call(
     seed: int = 0,
     tissues: RowTissues | None = None,
 ) -> Scores:
-    """Find names and score them for every cell.
+    """Find names and score them for every cell, with its group as a prior where groups were found.
 
-    Parameters
-    ----------
-    batch
-        The cells.
-    vocabulary
-        The model's own, with nested terms.
-    groups
-        The user's; None: they are found (:func:`.find_groups.find_groups`).
-    method
-        How cells choose among the names; None: the model's best.
-    level
-        See :func:`.levels.name_groups`.
-    markers
-        As in :func:`.pool.pool`.
-    seed
-        For the groups.
-    tissues
-        The tissue of each cell; where none was given, one is guessed. None: all are alike.
-
-    Returns
-    -------
-    Log-probabilities of the names for every cell, with its group as a prior where groups were found.
+    The `vocabulary` is the model's own, with nested terms. `groups` are the user's; None: they are found
+    (:func:`.groups.find_groups`, by `seed`). `method` is how cells choose among the names, None: the model's best;
+    `level` see :func:`.levels.name_groups`, `markers` :func:`.pool.pool`. `tissues` is the tissue of each cell; where
+    none was given, one is guessed; None: all are alike.
     """
     found = find_names(batch, vocabulary, groups, level=level, markers=markers, seed=seed, tissues=tissues)
     names = own_labels(found.names, batch.model.config.names)
@@ -178,7 +133,7 @@ def find_names(
     # A group is judged as most of its cells are.
     own, ranked = own + early, pooled + EARLY * (some.mean(early) < EARLY / 2)
     if reading is not None:
-        ranked = ranked + WORD * reading.log_probs
+        ranked = ranked + WORD * reading
     if tissues is not None:
         adjusted, tissues = tissues.in_groups(ranked, pooled, ids, of_all)
         ranked = adjusted.astype(np.float64)
@@ -189,17 +144,14 @@ def find_names(
     if groups is None:
         names = sorted({*names, *_kinds_beside(names, kinds, held)})
     record = _record(pooled, reading, vocabulary, some.mean(np.eye(len(kinds))[held.argmax(axis=1)]), kinds)
-    return Found(of_all, names, record, 0 if reading is None else len(reading.log_probs), tissues)
+    return Found(of_all, names, record, 0 if reading is None else len(reading), tissues)
 
 
-def read_groups_of(batch: Batch, groups: Groups, candidates: Candidates) -> Reading | None:
-    """Let the language model read the mean of every group and score all names.
+def read_groups_of(batch: Batch, groups: Groups, candidates: Candidates) -> Float | None:
+    """Let the language model read the mean of every group and score all names: float32 (n_groups, m).
 
-    Its answer is bound to the candidates' names (constrained decoding), so that what it says always is a type.
-
-    Returns
-    -------
-    None, said in the log, for a model that was not trained to name rows, or of more than 1,000 names.
+    Its answer is bound to the candidates' names (constrained decoding), so that what it says always is a type. None,
+    said in the log, for a model that was not trained to name rows, or of more than 1,000 names.
     """
     model, modality = batch.model, batch.modality
     try:
@@ -212,23 +164,16 @@ def read_groups_of(batch: Batch, groups: Groups, candidates: Candidates) -> Read
         return None
     means = groups.mean(batch.values).astype(np.float32)
     options: dict[str, Any] = {"batch_size": batch.batch_size, "progress": batch.progress}
-    return Reading(model.score(means, candidates.texts, modality=modality, **options))
+    return model.score(means, candidates.texts, modality=modality, **options)
 
 
 def early_prior(own: Float, ids: list[str], given: NDArray[np.bool_] | None) -> Float:
     """How much more evidence types of embryos and fetuses need in each cell, float32 (n, m), nats.
 
     None in cells whose tissue says that they are of one, and none in the others where many of these are of such types
-    by themselves: an adult liver has a few cells that look like hepatoblasts, a fetal one is full of them.
-
-    Parameters
-    ----------
-    own
-        float32 (n, m), log-probabilities of each cell by itself.
-    ids
-        Cell Ontology ids of the m types.
-    given
-        Cells whose tissue is of an embryo or fetus; None: no cell's is.
+    by themselves: an adult liver has a few cells that look like hepatoblasts, a fetal one is full of them. `own` are
+    the log-probabilities of each cell by itself, (n, m); `given` the cells whose tissue is of an embryo or fetus, bool
+    (n,), None where no cell's is.
     """
     types = np.array([one in early_types() for one in ids])
     others = np.ones(len(own), dtype=bool) if given is None else ~given
@@ -288,16 +233,9 @@ def group_prior(log_probs: Float, groups: Groups) -> Float:
     """Let each cell's group count as a prior: what the cells of the group are likely to be.
 
     The prior of a name is its mean probability in the group, with one cell's weight spread over all names; multiplied
-    with the cell's own probabilities, to the power of 1 / :data:`TEMPER`, and normalised. It is one step of the
+    with the cell's own probabilities (n, m), to the power of 1 / :data:`TEMPER`, and normalised. It is one step of the
     adjustment of a classifier to a sample with other shares of classes (Saerens et al. 2002): a cell that is sure by
-    itself is not overruled.
-
-    Parameters
-    ----------
-    log_probs
-        float32 (n, m), each cell by itself.
-    groups
-        Groups of cells; a cell in none keeps its own.
+    itself is not overruled. A cell in no group keeps its own.
     """
     sizes = groups.sizes[:, None]
     prior = (groups.mean(np.exp(log_probs)) * sizes + 1 / log_probs.shape[1]) / (sizes + 1)
@@ -309,8 +247,6 @@ def group_prior(log_probs: Float, groups: Groups) -> Float:
 def groups_found(groups: Groups, told: list[dict[str, Any]], calls: Calls) -> list[dict[str, Any]]:
     """Return what the record says of groups that were found, each cell of which was called by itself.
 
-    Returns
-    -------
     One dict a group: `group`, `n`, `label` (that of most of its cells), `confidence` (their mean), `agreement` (share
     of its cells that have it), and what was told of it.
     """
@@ -329,23 +265,11 @@ def groups_found(groups: Groups, told: list[dict[str, Any]], calls: Calls) -> li
 def groups_told(
     calls: Calls, groups: Groups, told: list[dict[str, Any]], votes: list[dict[str, Any]]
 ) -> list[dict[str, Any]]:
-    """Return what the record says of the user's groups, whose names were found.
+    """Return what the record says of the user's groups, whose names were found: the calls' dicts, and what was told.
 
     Names that were found are few, and cells of other types agree on the least wrong one. So the agreement is at most
-    the share of cells that are of the label's broad type by themselves, among all types that the model knows.
-
-    Parameters
-    ----------
-    calls
-        Calls of the groups, or of each sample's part of them.
-    groups, told
-        The groups by which names were found, and what was told of each.
-    votes
-        Which parts of groups there are, see :func:`.samples.harmonise_samples`.
-
-    Returns
-    -------
-    The calls' dicts with what was told of each group; of a part, what was told of the whole.
+    the share of cells that are of the label's broad type by themselves, among all types that the model knows. Of a
+    sample's part of a group (`votes`, see :func:`.groups.harmonise_samples`) it is what was told of the whole.
     """
     of_name = dict(zip(groups.names, told, strict=True))
     of_name |= {f"{one['group']} [{one['sample']}]": of_name[one["group"]] for one in votes}
@@ -369,7 +293,7 @@ def _by_name(told: dict[str, Any]) -> dict[str, Any]:
 
 def _record(
     pooled: NDArray[np.floating],
-    reading: Reading | None,
+    reading: Float | None,
     vocabulary: Candidates,
     alone: NDArray[np.floating],
     kinds: list[str],
@@ -378,7 +302,7 @@ def _record(
     best = np.argsort(-pooled, axis=1, kind="stable")[:, :_SHOWN]
     out: list[dict[str, Any]] = []
     for i, row in enumerate(best):
-        read = {} if reading is None else {"read": vocabulary[int(reading.log_probs[i].argmax())].name}
+        read = {} if reading is None else {"read": vocabulary[int(reading[i].argmax())].name}
         proposed = list(dict.fromkeys([*(vocabulary[int(at)].name for at in row), *read.values()]))
         most = [at for at in np.argsort(-alone[i], kind="stable") if alone[i, at] > 0]
         by_cell = {kinds[at]: round(float(alone[i, at]), 4) for at in most}

@@ -46,24 +46,12 @@ CELLS_READ = 3
 
 @dataclass(frozen=True, eq=False)
 class Written:
-    """Labels that the language model wrote.
+    """Labels that the language model wrote."""
 
-    Attributes
-    ----------
-    texts
-        n texts as they were written.
-    labels
-        The different labels that they mean.
-    codes
-        int64 (n,): which of them each is.
-    log_probs
-        float32 (n,): log-probability of each text, among the candidates where there are some.
-    """
-
-    texts: list[str]
-    labels: Candidates
-    codes: NDArray[np.int64]
-    log_probs: Float
+    texts: list[str]  # n texts as they were written
+    labels: Candidates  # the different labels that they mean
+    codes: NDArray[np.int64]  # int64 (n,): which of them each is
+    log_probs: Float  # float32 (n,): log-probability of each text, among the candidates where there are some
 
     @property
     def said(self) -> Said:
@@ -79,21 +67,10 @@ def generate_labels(
     modality: str = "cell",
     batch_size: int = MOST_WRITTEN,
 ) -> Written:
-    """Let the language model write a label for each row.
+    """Let the language model write a label for each row: embeddings of cells, or mean ones of groups.
 
-    Parameters
-    ----------
-    model
-        The model.
-    embeddings
-        float32 (n, n_tokens, dim) or (n, dim): of cells, or mean ones of groups.
-    candidates
-        What may be written. None: anything; the text is then mapped to the Cell Ontology, and stays a label of its own
-        where it means no term.
-    modality
-        Modality of the embeddings.
-    batch_size
-        Rows written for at once.
+    Without `candidates` it may write anything; the text is then mapped to the Cell Ontology, and stays a label of its
+    own where it means no term.
     """
     # Names are what the prompt was trained with, not what the user calls them.
     names = None if candidates is None else candidates.texts
@@ -146,11 +123,7 @@ def propose(batch: Batch, groups: Groups, *, markers: bool | None = None) -> Sco
     """Let the language model propose labels for every group, and give it the one that fits its cells.
 
     A label that was written for the mean stays, unless one with another meaning fits better: neither the same term nor
-    one above or below it. How specific a label is remains the language model's choice.
-
-    Returns
-    -------
-    One text a group, and the log-probabilities of the labels by the model's default method. The confidence is the
+    one above or below it. How specific a label is remains the language model's choice. The confidence is the
     probability of the text: given the mean, or of one that was written for cells alone, its mean over those read.
     """
     model, values, modality = batch.model, batch.values, batch.modality

@@ -24,24 +24,10 @@ _SHOWN = 6
 
 
 def read_genes(name: str, value: Iterable[object]) -> tuple[str, ...]:
-    """Approved symbols of the genes given for a label, in their order, each once.
+    """Approved symbols of the genes given for a label (symbols, older names, Ensembl ids), in their order, each once.
 
-    Parameters
-    ----------
-    name
-        The label, for messages.
-    value
-        Symbols, older names or Ensembl ids.
-
-    Raises
-    ------
-    InputError
-        There is none, one is no text, or none of them is a human gene.
-
-    Warns
-    -----
-    UserWarning
-        Some are no human genes; they are left out.
+    An :class:`InputError` where there is none, one is no text, or none of them is a human gene; a warning where some
+    are none, which are left out. `name` is the label, for messages.
     """
     names = list(value)
     if not names or not all(isinstance(one, str) and one.strip() for one in names):
@@ -96,16 +82,9 @@ def in_words(genes: tuple[str, ...]) -> str:
 
 
 def warn_of_unread(given: Mapping[str, Sequence[str]], cells: Cells, stats: Callable[[], GeneStats]) -> None:
-    """Warn of genes given for labels that these data or this model do not have.
+    """Warn of genes given for labels, by label, that these data or this model do not have.
 
-    Parameters
-    ----------
-    given
-        Genes by label.
-    cells
-        The data.
-    stats
-        Gives the genes that the model reads; asked only where genes were given.
+    `stats` gives the genes that the model reads; asked only where genes were given.
     """
     if not given:
         return

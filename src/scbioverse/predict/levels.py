@@ -41,21 +41,11 @@ BROADEST = 600
 
 @dataclass(frozen=True)
 class Named:
-    """What groups are called.
+    """What groups are called."""
 
-    Attributes
-    ----------
-    terms
-        Cell Ontology id of each group's name.
-    sure
-        float64 (n_groups,): share of the broad type in what each group could be.
-    broad
-        Broad types, those first that most cells could be.
-    """
-
-    terms: list[str]
-    sure: Float64
-    broad: list[str]
+    terms: list[str]  # Cell Ontology id of each group's name
+    sure: Float64  # float64 (n_groups,): share of the broad type in what each group could be
+    broad: list[str]  # broad types, those first that most cells could be
 
 
 def is_nested(cl_ids: Sequence[str]) -> bool:
@@ -65,23 +55,13 @@ def is_nested(cl_ids: Sequence[str]) -> bool:
 
 
 def name_groups(scores: Float64, cl_ids: Sequence[str], sizes: NDArray[np.integer], level: Level = "auto") -> Named:
-    """Name groups so that no name is a kind of another.
+    """Name groups so that no name is a kind of another, by log-probabilities (n_groups, m), up to a constant each.
 
     A term counts for everything that it is a kind of: a group between "naive B cell" and "B cell" is certainly of B
     cells. So each group first gets the broad type that its terms add up to. Then all groups of a broad type go one
     level down together, to its usual kinds, if the cells tell these apart (`"auto"`), and from there to the model's own
-    terms (`"fine"`); a group that is clearly none of the kinds gets the likeliest one.
-
-    Parameters
-    ----------
-    scores
-        (n_groups, m), log-probabilities of terms, up to a constant for each group.
-    cl_ids
-        m Cell Ontology ids.
-    sizes
-        Cells in each group.
-    level
-        `"broad"`, `"auto"` or `"fine"`.
+    terms (`"fine"`); a group that is clearly none of the kinds gets the likeliest one. `sizes` are the cells in each
+    group.
     """
     terms, chances = _useful(scores, cl_ids)
     broad, of_broad = _summed(chances, terms, lambda one: lift(one, "broad"))
@@ -96,13 +76,7 @@ def name_groups(scores: Float64, cl_ids: Sequence[str], sizes: NDArray[np.intege
 
 
 def broad_types(scores: NDArray[np.floating], cl_ids: Sequence[str]) -> tuple[list[str], Float64]:
-    """Return broad types, and how likely each row is of each: (n, types), summed over their kinds.
-
-    Parameters
-    ----------
-    scores, cl_ids
-        As :func:`name_groups` takes them, of cells or groups.
-    """
+    """Return broad types, and how likely each row (a cell or group) is of each: (n, types), summed over their kinds."""
     terms, chances = _useful(scores, cl_ids)
     return _summed(chances, terms, lambda one: lift(one, "broad"))
 
@@ -163,20 +137,11 @@ def _without_kinds(names: list[str]) -> list[str]:
 
 
 class Parents:
-    """Terms that several candidates have in common, most specific first.
+    """Terms that several candidates have in common, most specific first; a candidate without a term is None.
 
-    Parameters
-    ----------
-    cl_ids
-        Candidates; None for one without a term.
-
-    Attributes
-    ----------
-    terms
-        Ids of the shared terms: each covers at least two candidates (itself counts), and has at most 600 terms below
-        it. Fewest terms below first, then by id.
-    covers
-        bool (n_terms, n_candidates): the candidate is the term or one of its descendants.
+    `terms` are the ids of the shared terms: each covers at least two candidates (itself counts), and has at most 600
+    terms below it. Fewest terms below first, then by id. `covers`, bool (n_terms, n_candidates), says which candidates
+    are the term or one of its descendants.
     """
 
     def __init__(self, cl_ids: Sequence[str | None]) -> None:
@@ -198,18 +163,8 @@ class Parents:
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Find for each row the most specific shared term above its best candidate whose candidates reach a threshold.
 
-        Parameters
-        ----------
-        probabilities
-            (n, n_candidates).
-        best
-            (n,), the best candidate.
-        threshold
-            Least summed probability.
-
-        Returns
-        -------
-        int64 (n,), position in `terms`, -1 where none fits; float32 (n,), the summed probability there.
+        Of `probabilities` (n, n_candidates) and the `best` candidate (n,): int64 (n,), position in `terms`, -1 where
+        none fits; and float32 (n,), the summed probability there.
         """
         n = len(best)
         if not self.terms or n == 0:

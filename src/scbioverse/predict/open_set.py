@@ -42,33 +42,17 @@ MANY = 0.1
 
 @dataclass(frozen=True)
 class Away:
-    """How much more cells are like types that are not among the candidates.
+    """How much more cells are like types that are not among the candidates."""
 
-    Attributes
-    ----------
-    chance
-        float32 (n,), 0 to 1, above 0.5 where a type outside is nearer.
-    nearest
-        int64 (n,), the nearest type outside.
-    terms
-        Types outside: Cell Ontology ids.
-    """
-
-    chance: Float
-    nearest: NDArray[np.int64]
-    terms: Sequence[str]
+    chance: Float  # float32 (n,), 0 to 1, above 0.5 where a type outside is nearer
+    nearest: NDArray[np.int64]  # int64 (n,), the nearest type outside
+    terms: Sequence[str]  # types outside: Cell Ontology ids
 
     def warn(self, slot: str, *, auto: bool, given: bool = True) -> None:
         """Warn where many cells lie nearer to types outside.
 
-        Parameters
-        ----------
-        slot
-            Column of `obs` that says which.
-        auto
-            The model has a threshold for that.
-        given
-            The user gave the candidates; else their names were found.
+        `slot` is the column of `obs` that says which; `auto`: the model has a threshold for that; `given`: the user
+        gave the candidates, else their names were found.
         """
         away = self.chance > 0.5
         if away.mean() < MANY:
@@ -130,26 +114,14 @@ def compare_outside(batch: Batch, candidates: Candidates, *, needed: bool, found
     """Compare the nearest type outside the candidates with the nearest candidate, every cell by itself.
 
     The logistic function of the difference of the two nearest terms, where the nearness of a term is the cosine with
-    its description in the space shared with text plus 0.015 for a standard deviation of its markers' evidence.
-    The types outside are those of the model's own vocabulary that have nothing to do with any candidate. Tumour cells
-    are as near as the types that they can come from and that are not among the candidates.
+    its description in the space shared with text plus 0.015 for a standard deviation of its markers' evidence. The
+    types outside are those of the model's own vocabulary that have nothing to do with any candidate. Tumour cells are
+    as near as the types that they can come from and that are not among the candidates.
 
-    Parameters
-    ----------
-    batch
-        The cells.
-    candidates
-        The labels.
-    needed
-        Compute it also where the language model has to read the descriptions first, which takes many seconds.
-    found
-        The candidates are names that were found: other types of the same broad types do not count as outside, since a
-        group got its name as the best of these.
-
-    Returns
-    -------
-    None where it cannot be told: the model has no text space or no vocabulary of terms, a candidate resolved to none,
-    or there is no term outside.
+    `needed`: compute it also where the language model has to read the descriptions first, which takes many seconds.
+    `found`: the candidates are names that were found; other types of the same broad types do not count as outside,
+    since a group got its name as the best of these. None where it cannot be told: the model has no text space or no
+    vocabulary of terms, a candidate resolved to none, or there is no term outside.
     """
     model = batch.model
     compared = compared_terms(model, candidates, batch.modality, needed=needed, found=found)
@@ -175,12 +147,7 @@ def compared_terms(
 ) -> tuple[list[str | None], list[str]] | None:
     """Return the terms that stand for the candidates and those outside, or None where nothing can be compared.
 
-    Parameters
-    ----------
-    model, candidates, modality
-        What is called by what.
-    needed, found
-        See :func:`compare_outside`.
+    `needed` and `found` as of :func:`compare_outside`.
     """
     vocabulary = [one for one in model.config.default_labels or () if one.startswith("CL:")]
     unresolved = any(label.cl_id is None for label in candidates)

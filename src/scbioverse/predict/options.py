@@ -29,14 +29,6 @@ class Options:
     """Options of `annotate`, as :func:`scbioverse.tl.annotate` describes them.
 
     What no data could make right is refused when they are made, what the model cannot do by :meth:`of_model`.
-
-    Attributes
-    ----------
-    ontology
-        Candidates are the terms of the ontology, found for each cell through the text space; set by :meth:`of_model`.
-    find
-        Names are found for groups of cells: no candidates are given, and the model's vocabulary holds terms and kinds
-        of theirs, which is no list to choose from; set by :meth:`of_model`.
     """
 
     labels: Any = None
@@ -52,7 +44,10 @@ class Options:
     n_neighbors: int | None = None
     rationale: Rationale | None = "group"
     batch_size: int = 512
+    # Candidates are the terms of the ontology, found for each cell through the text space; set by `of_model`.
     ontology: bool = False
+    # Names are found for groups of cells: no candidates are given, and the model's vocabulary holds terms and kinds
+    # of theirs, which is no list to choose from; set by `of_model`.
     find: bool = False
 
     def __post_init__(self) -> None:
@@ -105,10 +100,8 @@ class Options:
     def of_model(self, model: BioVerse) -> Options:
         """Return the options with everything settled that None and `"auto"` leave to the model.
 
-        Raises
-        ------
-        InputError
-            The model was not trained for the method, has no threshold of its own, or rows would share no candidates.
+        An :class:`InputError` says that the model was not trained for the method, has no threshold of its own, or that
+        rows would share no candidates.
         """
         method = pick_method(model, self.method, self.modality)
         ontology = self._whole and method != "generate" and model.text_space is not None
@@ -155,14 +148,9 @@ def _refuse(*checks: tuple[bool, str]) -> None:
 
 
 def pick_method(model: BioVerse, method: str | None, modality: str = "cell") -> Method:
-    """Pick the method, and refuse one that the model was not trained for.
+    """Pick the method; an :class:`InputError` for one that there is not, or that the model was not trained for.
 
     The pool of a cascade was calibrated on cells, and so is for them alone.
-
-    Raises
-    ------
-    InputError
-        There is no such method, or the model was not trained for it.
     """
     made = model.config.encoders.get(modality)
     trained = list(made.chooses_by) if made is not None else []

@@ -37,64 +37,35 @@ Float64 = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Weights:
-    """One row of a model's calibration: how the sources of a method are weighed.
+    """One row of a model's calibration: how the sources of a method are weighed."""
 
-    Attributes
-    ----------
-    of
-        Weight of each source, by name; one with weight 0 is not asked.
-    temperature
-        What scores were divided by, for the record; None for a pool, whose weights hold it.
-    beside
-        Weights of what the language model reads beside the embedding; the model itself applies them.
-    sure
-        Probability by the other sources from which a row is not read by the language model; None: it reads all.
-    reach
-        By how many nats the language model may prefer one label to another: a row whose two best labels, by the other
-        sources, are further apart than its weight times this is not read, since its label would stay.
-    """
-
-    of: Mapping[str, float]
+    of: Mapping[str, float]  # weight of each source, by name; one with weight 0 is not asked
+    # What scores were divided by, for the record; None for a pool, whose weights hold it.
     temperature: float | None = None
+    # Weights of what the language model reads beside the embedding; the model itself applies them.
     beside: Mapping[str, float] = field(default_factory=dict)
+    # Probability by the other sources from which a row is not read by the language model; None: it reads all.
     sure: float | None = None
+    # By how many nats the language model may prefer one label to another: a row whose two best labels, by the other
+    # sources, are further apart than its weight times this is not read, since its label would stay.
     reach: float = np.inf
 
 
 @dataclass(frozen=True)
 class Scores:
-    """How likely each candidate is for each row, and how that was found.
+    """How likely each candidate is for each row, and how that was found."""
 
-    Attributes
-    ----------
-    candidates
-        m labels.
-    log_probs
-        float32 (n, m), natural logarithm; `exp` of a row sums to 1. -inf for what a row could not choose.
-    read
-        Rows that the language model read.
-    markers
-        What the record says of the marker genes.
-    temperature
-        As :class:`Weights` has it.
-    said
-        What the language model wrote, where it did.
-    proposed
-        By group, the names between which its cells decided, where the language model proposed some.
-    tissues
-        The tissue of each row, where it was weighed when names were found.
-    found, told
-        Groups by which names were found, where no candidates were given, and what the record says of each.
-    """
-
-    candidates: Candidates
+    candidates: Candidates  # m labels
+    # float32 (n, m), natural logarithm; `exp` of a row sums to 1. -inf for what a row could not choose.
     log_probs: Float
-    read: int
-    markers: dict[str, Any] = field(default_factory=lambda: {"weight": 0.0})
-    temperature: float | None = None
-    said: Said | None = None
+    read: int  # rows that the language model read
+    markers: dict[str, Any] = field(default_factory=lambda: {"weight": 0.0})  # what the record says of the marker genes
+    temperature: float | None = None  # as `Weights` has it
+    said: Said | None = None  # what the language model wrote, where it did
+    # By group, the names between which its cells decided, where the language model proposed some.
     proposed: list[list[str]] | None = None
-    tissues: RowTissues | None = None
+    tissues: RowTissues | None = None  # the tissue of each row, where it was weighed when names were found
+    # Groups by which names were found, where no candidates were given, and what the record says of each.
     found: Groups | None = None
     told: list[dict[str, Any]] | None = None
 
@@ -113,13 +84,7 @@ def pool_record(row: Calibration) -> dict[str, float]:
 
 
 def weights_of(model: BioVerse, method: str, candidates: Candidates, modality: str = "cell") -> Weights:
-    """Look up how a method weighs its sources.
-
-    Raises
-    ------
-    InputError
-        The model has no calibrated pool.
-    """
+    """Look up how a method weighs its sources; an :class:`InputError` where the model has no calibrated pool."""
     rows, alone = model.config.calibration, candidates.shortlist is None
     if method == "cascade" and alone:
         if "cascade" not in rows:
@@ -146,24 +111,9 @@ def pool(
     1986). Rows of which the other sources are not sure, and whose two best labels are close enough for the language
     model to put the second first, are read by it. Whether a row is read depends on that row alone.
 
-    Parameters
-    ----------
-    batch
-        The rows.
-    candidates
-        The labels.
-    weights
-        Which sources, and how much each counts.
-    markers
-        True: the evidence of markers has to be had. None: leave it out where the genes cannot be read, and say so in
-        the log. False: leave it out.
-    say
-        Say in the log what decided.
-
-    Raises
-    ------
-    InputError
-        `markers=True` and the model has no weight for it, the modality is not cells, or genes cannot be read.
+    `markers` True: the evidence of markers has to be had. None: leave it out where the genes cannot be read, and say so
+    in the log. False: leave it out. `say`: say in the log what decided. An :class:`InputError` where `markers=True` and
+    the model has no weight for it, the modality is not cells, or genes cannot be read.
     """
     genes = _markers(batch, weights, markers)
     sources = _sources(weights, genes)
@@ -198,14 +148,7 @@ def pool(
 def in_tissue(scores: Scores, tissues: RowTissues, *, own: bool) -> tuple[Scores, RowTissues]:
     """Let the tissue count among candidates that were scored from the cells alone.
 
-    Parameters
-    ----------
-    scores
-        Scores of the candidates.
-    tissues
-        What :func:`.tissue_rows.read_tissues` read.
-    own
-        Whether the candidates are the model's own or the ontology's: a user's list, or a short one, says what there is.
+    `own`: the candidates are the model's own or the ontology's. A user's list, or a short one, says what there is.
     """
     terms = scores.candidates.terms
     if scores.said is not None:
@@ -218,12 +161,7 @@ def in_tissue(scores: Scores, tissues: RowTissues, *, own: bool) -> tuple[Scores
 def worth_reading(others: NDArray[np.floating], weights: Weights) -> NDArray[np.bool_]:
     """Rows (n,) that the other sources are not sure of and whose label the language model's word could change.
 
-    Parameters
-    ----------
-    others
-        (n, m): what the other sources say, pooled.
-    weights
-        The pool.
+    `others`, (n, m), is what the other sources say, pooled.
     """
     weight = weights.of.get(LanguageModel.name, 0.0)
     if weights.sure is None or not weight or others.shape[1] < 2:

@@ -37,27 +37,12 @@ SHORTLIST = 8
 
 
 def ontology_coordinates(model: BioVerse, cl_ids: list[str] | None = None) -> Float:
-    """Coordinates of the terms' descriptions in the model's text space.
+    """Coordinates of the terms' descriptions in the model's text space: float32 (n_terms, d_text), unit length.
 
     A model that came with them (see :func:`keep_ontology`) is asked first. Else the language model reads all
     descriptions in one fixed order, longest first, 32 at a time; what it made of them is kept below
-    :attr:`scbioverse.settings.cache_dir` for every model of the same language model and layer.
-
-    Parameters
-    ----------
-    model
-        A model with a text space.
-    cl_ids
-        Which terms; all of :func:`term_ids` if not given.
-
-    Returns
-    -------
-    float32 (n_terms, d_text), unit length.
-
-    Raises
-    ------
-    InputError
-        The model has no text space.
+    :attr:`scbioverse.settings.cache_dir` for every model of the same language model and layer. `cl_ids` are all of
+    :func:`term_ids` if not given. An :class:`InputError` where the model has no text space.
     """
     _ = model.text_dim  # says what to do where there is none
     if model.text_space is None or model.config.text_space is None:
@@ -153,10 +138,7 @@ def _keep(path: Path, states: Float) -> None:
 def candidate_terms(within: str | Sequence[str] | None) -> list[str]:
     """Terms of the ontology, or those at or below some of them.
 
-    Raises
-    ------
-    InputError
-        `within` names something that is no term, or leaves fewer than two.
+    An :class:`InputError` where `within` names something that is no term, or leaves fewer than two.
     """
     if within is None:
         return list(term_ids())
@@ -172,17 +154,9 @@ def candidate_terms(within: str | Sequence[str] | None) -> list[str]:
 def shortlisted(batch: Batch, groups: Groups | None, within: str | Sequence[str] | None = None) -> Candidates:
     """Offer every row the 8 terms that lie nearest to it: those on somebody's shortlist are the candidates.
 
-    Nearest are those of the highest cosine (mean cosine of a group's cells) in the space shared with text. Every row is
-    scored over its own shortlist alone, so that its answer does not depend on the other rows.
-
-    Parameters
-    ----------
-    batch
-        Rows, of a model with a text space.
-    groups
-        Groups that get one shortlist each; cells in none have their own.
-    within
-        See :func:`candidate_terms`.
+    Nearest are those of the highest cosine (mean cosine of a group's cells, which get one shortlist) in the space
+    shared with text. Every row is scored over its own shortlist alone, so that its answer does not depend on the other
+    rows.
     """
     terms = candidate_terms(within)
     cosine = cosines(batch.coordinates, ontology_coordinates(batch.model, terms))

@@ -10,9 +10,17 @@ from .._random import Rng, as_seed
 from .._slots import Slots, check_target, is_mudata, on_part, write_results
 from ..errors import InputError
 from ..predict.embedding import represent_rows
-from ._align_prototypes import add_candidate_tokens, begin, prototype_terms
-from ._align_prototypes import calibrate as calibrate_pool
-from ._align_training import aligned_rows, finish, make_task, new_model, plain_history
+from ._align_training import (
+    add_candidate_tokens,
+    aligned_rows,
+    begin,
+    finish,
+    make_task,
+    new_model,
+    plain_history,
+    prototype_terms,
+)
+from ._align_training import calibrate as calibrate_pool
 from ._texts import read_texts, split_rows
 
 if TYPE_CHECKING:
@@ -117,7 +125,7 @@ def align(
     if is_mudata(adata):
         return on_part(align, locals())
     from ..train import LexicalTask, fit
-    from ..train.prototypes import PrototypeTask, StillAttention
+    from ..train.tasks import PrototypeTask, StillAttention
 
     check_target(adata)
     if loss not in DEFAULT_STEPS:

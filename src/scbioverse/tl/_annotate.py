@@ -25,17 +25,16 @@ from .._slots import (
 )
 from ..errors import InputError
 from ..explain.reasons import reasons
-from ..explain.wording import Wording
+from ..explain.sentence import Wording
 from ..io import Cells
 from ..models import load
 from ..predict.candidates import Labels, log_labels, read_labels
 from ..predict.decide import Calls, decide
 from ..predict.embedding import long_run, represent_rows
-from ..predict.find_groups import propagate
 from ..predict.first_call import first_call, groups_found, groups_told
 from ..predict.free_text import propose, write_for
 from ..predict.given_markers import warn_of_unread
-from ..predict.groups import harmonise_samples, read_groups, read_samples, warn_of_disagreement
+from ..predict.groups import harmonise_samples, propagate, read_groups, read_samples, warn_of_disagreement
 from ..predict.open_set import compare_outside, compared_terms, warn_of_no_terms
 from ..predict.options import Method, Options, Rationale
 from ..predict.pool import Scores, in_tissue, pool, pool_record, weights_of

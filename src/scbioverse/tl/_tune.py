@@ -6,16 +6,17 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import pandas as pd
 
 from .._logging import logger
 from .._random import Rng, as_seed
 from .._slots import Slots, check_target, is_mudata, on_part, write_results
 from ..errors import InputError, MismatchError
-from ..explain.sample import MeasuredCells
+from ..explain.claims import Claim, judge
+from ..explain.expression import MeasuredCells
 from ..predict.embedding import represent_rows
 from ._align_training import fresh_model, plain_history
 from ._texts import Texts, read_texts, split_rows
-from ._top_genes import top_genes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -124,7 +125,7 @@ def tune(
     from ..models.edit import forget_candidate_tokens, set_phrases
     from ..train import fit
     from ..train.instructions import InstructionSampler, InstructionTask
-    from ..train.state import state_place
+    from ..train.loop import state_place
 
     check_target(adata)
     if start not in ("model", "fresh"):
@@ -297,3 +298,34 @@ def check_options(steps: int, batch_size: int, lr: float) -> None:
     """Raise an :class:`InputError` for numbers that cannot be used."""
     if steps < 1 or batch_size < 1 or lr <= 0:
         raise InputError(f"steps, batch_size and lr must be positive, found {steps}, {batch_size} and {lr}.")
+
+
+# Genes looked at closely: those with the largest difference in the share of cells that express them.
+_SHORTLIST = 120
+_KEPT = 50
+_COLUMNS = ["gene", "fraction_in", "fraction_out", "log_fold_change", "p_high", "n_in", "n_out"]
+
+
+def top_genes(data: MeasuredCells | None, inside: NDArray[np.bool_], outside: NDArray[np.bool_]) -> pd.DataFrame:
+    """Genes that are higher inside than outside by the rules that claims are tested with, the clearest first.
+
+    Ordered by the difference of the fractions that express them times the log2 fold change; none without data.
+    """
+    if data is None or not inside.any() or not outside.any():
+        return pd.DataFrame(columns=_COLUMNS)
+    genes = sorted(data.expression.positions)
+    here, there = inside[data.rows], outside[data.rows]
+    hits = data.expression.logs(genes)
+    hits.data = np.ones_like(hits.data)
+    rows = hits.tocsr()
+    difference = np.asarray(rows[here].mean(axis=0)).ravel() - np.asarray(rows[there].mean(axis=0)).ravel()
+    short = [genes[i] for i in np.argsort(-difference, kind="stable")[:_SHORTLIST] if difference[i] > 0]
+    found = [
+        (gene, one.fraction_in, one.fraction_out, one.log_fold_change, one.p_high, one.n_in, one.n_out)
+        for gene, one in data.measure(inside, short, outside).items()
+        if judge(Claim(gene, (gene,), "high", 0), {gene: one})[0] == "supported"
+    ]
+    table = pd.DataFrame(found, columns=_COLUMNS)
+    strength = (table["fraction_in"] - table["fraction_out"]) * table["log_fold_change"]
+    order = np.lexsort((table["gene"].astype(str), -strength))
+    return table.iloc[order].head(_KEPT).reset_index(drop=True)

@@ -5,12 +5,9 @@ from __future__ import annotations
 from .autoregressive import AutoregressiveTask
 from .calibrate import expected_calibration_error, fit_pool, fit_temperature
 from .candidates import CandidateSet
-from .contrastive import ContrastiveTask
-from .lexical import LexicalTask
-from .loop import fit
+from .loop import fit, load_state, save_state
 from .sampler import Batch, LabelSampler
-from .state import load_state, save_state
-from .tasks import MixedTask, Task
+from .tasks import ContrastiveTask, LexicalTask, MixedTask, Task
 
 __all__ = [
     "AutoregressiveTask",

@@ -13,9 +13,8 @@ from torch.nn.functional import cross_entropy
 from .._device import autocast
 from ..errors import InputError
 from ..llm._loading import cpu_has_bfloat16
-from ..llm._packed import pack_size, run_packed
 from ..llm.adapter import Adapter, AdapterConfig, set_dropout, trained_adapter, training_twin
-from ..llm.prefix import causal
+from ..llm.prefix import causal, pack_size, run_packed
 from ..llm.prompts import with_answer
 from ..llm.questions import QuestionTemplate
 from ..nn import Composer

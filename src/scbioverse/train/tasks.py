@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, cast
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 
 from ..errors import InputError
+from ..llm.prompts import MAX_TEXT_CHARS
+from ..models.candidate_tokens import name_code
+from ..nn import info_nce
+from .processes import shared_out
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -86,3 +92,161 @@ class MixedTask:
             losses.append(weight * values["loss"])
             out |= {f"{index}_{key}": value.detach() for key, value in values.items()}
         return {"loss": torch.stack(losses).sum(), **out}
+
+
+class ContrastiveTask(CheapTask):
+    """Symmetric InfoNCE between cells and the language model's own representation of their texts.
+
+    Texts are represented once each, so a step costs no forward pass of the language model. The rows of a batch are each
+    other's negatives; `negatives` are unrelated texts that no cell may come near, of which a step draws `n_negatives`.
+    """
+
+    def __init__(
+        self,
+        model: BioVerse,
+        *,
+        modality: str = "cell",
+        negatives: Sequence[str] = (),
+        n_negatives: int | None = 64,
+    ) -> None:
+        super().__init__(model, modality=modality)
+        self.n_negatives = n_negatives
+        if model.text_space is None:
+            raise InputError(
+                "the model has no text space: call model.fit_text_space(texts) before contrastive training."
+            )
+        self._texts: dict[str, int] = {}
+        self._vectors = torch.empty(0, model.text_dim)
+        self._negatives = torch.from_numpy(model.text_coordinates(list(negatives))) if len(negatives) else None
+
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """Projector and shared-space layer of the modality."""
+        yield from self.model.trainable(self.modality, shared=True, tokens=False)
+
+    def prepare(self, texts: Sequence[str]) -> None:
+        """Represent `texts` ahead of time, in one go."""
+        new = [text for text in dict.fromkeys(texts) if text not in self._texts]
+        if new:
+            self._texts |= {text: len(self._texts) + i for i, text in enumerate(new)}
+            self._vectors = torch.cat([self._vectors, torch.from_numpy(self.model.text_coordinates(new))])
+
+    def __call__(self, batch: Batch) -> dict[str, Tensor]:
+        """Return `loss` and `recall`, the share of cells nearest to a text of their own group."""
+        written = batch.get("cards", batch["texts"])
+        self.prepare(written)
+        space = self.model.space
+        project = partial(self.model.project, modality=self.modality)
+        soft = shared_out(project, torch.as_tensor(batch["embeddings"]))
+        space.centre(soft, self.modality)
+        cells = space.place(soft, self.modality)
+        texts = self._vectors[[self._texts[text] for text in written]].to(cells.device)
+        groups = torch.as_tensor(batch["groups"], device=cells.device)
+        related = torch.as_tensor(batch["related"]) if "related" in batch else None
+        negatives = self._negatives
+        if negatives is not None and self.n_negatives is not None and self.n_negatives < len(negatives):
+            negatives = negatives[torch.randperm(len(negatives))[: self.n_negatives]]
+        loss = info_nce(
+            cells,
+            texts,
+            groups=groups,
+            negatives=negatives,
+            scale=space.head(self.modality).log_scale.exp(),
+            related=related,
+        )
+        with torch.no_grad():
+            nearest = (cells @ texts.T).argmax(dim=1)
+            recall = (groups[nearest] == groups).float().mean()
+        return {"loss": loss, "recall": recall}
+
+
+class LexicalTask(CheapTask):
+    """Draw soft tokens towards the language model's own input embeddings of the paired text.
+
+    A frozen language model needs many steps to learn what an arbitrary vector in its input means, and each such step
+    costs a forward and a backward pass through it. It reads its own vocabulary from the start. So before the language
+    model is run at all, the projector learns to place a cell at the embedding of its name: one token of the name a
+    slot, the last slot holding the mean of those that are left, and slots left over repeating the last token. A frozen
+    model that was shown lines of copying goes on to copy the first slots exactly; with two slots it so reads back 99 in
+    100 names of candidate sets before any training, against 4 in 5 when all slots hold means. An ambiguous cell lands
+    between the names it could have.
+
+    The loss is the squared distance over the mean squared length of an embedding: 0 is perfect, 1 is no better than the
+    origin.
+    """
+
+    def __init__(self, model: BioVerse, *, modality: str = "cell") -> None:
+        super().__init__(model, modality=modality)
+        self._targets: dict[str, Tensor] = {}
+
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """Projector of the modality."""
+        yield from self.model.trainable(self.modality, shared=False, tokens=False)
+
+    @torch.no_grad()
+    def target(self, text: str) -> Tensor:
+        """Slots of a text, float32 (n_soft, d_llm)."""
+        if text not in self._targets:
+            self._targets[text] = name_code(self.model.reader, text, max_chars=MAX_TEXT_CHARS)
+        return self._targets[text]
+
+    def __call__(self, batch: Batch) -> dict[str, Tensor]:
+        """Return `loss`."""
+        wanted = torch.stack([self.target(text) for text in batch["texts"]])
+        soft = self.model.project(torch.as_tensor(batch["embeddings"]), self.modality)
+        return {"loss": (soft - wanted).pow(2).sum(dim=-1).mean() / wanted.pow(2).sum(dim=-1).mean()}
+
+
+@torch.no_grad()
+def begin_as_names(model: BioVerse, keys: Tensor, names: Sequence[str], scale: float, modality: str = "cell") -> None:
+    """Start prototypes from keys (k, n_tokens * dim) and the language model's own embeddings of k names.
+
+    Nothing is trained yet, and the frozen model already reads names back out of inputs. Training then moves the codes
+    to where mixtures of names, too, are read for what they are. `scale` is the logit per unit of cosine.
+    """
+    projector: Any = model.modules["projectors"][modality]  # type: ignore[index]
+    projector.begin_as(keys, torch.stack([name_code(model.reader, name) for name in names]), scale)
+
+
+class PrototypeTask(CheapTask):
+    """Cross-entropy of the attention over prototypes, one for each group of a batch; no language model."""
+
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """All of the projector but its codes."""
+        pairs = self.model.trainable(self.modality, shared=False, tokens=False)
+        return ((name, one) for name, one in pairs if not name.endswith(".codes"))
+
+    def __call__(self, batch: Batch) -> dict[str, Tensor]:
+        """Return `loss`, and `right`, the share of rows whose own prototype they attend to most."""
+        projector, x = self.model.ready(batch["embeddings"], self.modality)
+        logits, truth = projector.logits(x), torch.as_tensor(batch["groups"])  # type: ignore[operator]
+        truth = truth.to(logits.device)
+        return {"loss": cross_entropy(logits, truth), "right": (logits.argmax(dim=1) == truth).float().mean()}
+
+
+class StillAttention:
+    """A task that leaves the attention as it is: codes, tokens and shared-space layers learn alone.
+
+    Which label an input is was learned by :class:`PrototypeTask`, from far more inputs than can be sent through the
+    language model; and a prototype whose key has moved stands for its term no more.
+    """
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """Parameters of the task without keys, biases and sharpness."""
+        still = (".keys", ".bias", ".log_scale")
+        pairs = self.task.named_parameters()
+        return (pair for pair in pairs if not (pair[0].startswith("projectors.") and pair[0].endswith(still)))
+
+    def train(self, mode: bool) -> None:
+        """As the task."""
+        self.task.train(mode)
+
+    def split(self, batch: Batch, size: int) -> list[tuple[Batch, float]]:
+        """As the task."""
+        return self.task.split(batch, size)
+
+    def __call__(self, batch: Batch) -> dict[str, Tensor]:
+        """As the task."""
+        return self.task(batch)

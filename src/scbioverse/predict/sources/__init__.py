@@ -27,30 +27,15 @@ Float = NDArray[np.float32]
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Rows to be called, and what can be known of them.
+    """Rows to be called, and what can be known of them."""
 
-    Attributes
-    ----------
-    model
-        The model.
-    values
-        float32 (n, n_tokens, dim) or (n, dim), embeddings.
-    modality
-        Their modality.
-    evidence
-        Gives the marker evidence of terms, float32 (n, m); None where no genes can be read.
-    batch_size
-        Most rows that the language model reads at once.
-    progress
-        Show a progress bar; `settings.progress` if not given.
-    """
-
-    model: BioVerse
-    values: Float
-    modality: str = "cell"
+    model: BioVerse  # the model
+    values: Float  # float32 (n, n_tokens, dim) or (n, dim), embeddings
+    modality: str = "cell"  # their modality
+    # Gives the marker evidence of terms, float32 (n, m); None where no genes can be read.
     evidence: Callable[[Sequence[str | None]], Float] | None = None
-    batch_size: int = 512
-    progress: bool | None = None
+    batch_size: int = 512  # most rows that the language model reads at once
+    progress: bool | None = None  # show a progress bar; `settings.progress` if not given
 
     def __len__(self) -> int:
         return len(self.values)
@@ -72,13 +57,7 @@ class Batch:
 
 
 class Source(Protocol):
-    """One kind of evidence for candidates.
-
-    Attributes
-    ----------
-    name
-        That of its file, and of its weight in a model's calibration.
-    """
+    """One kind of evidence for candidates; `name` is that of its file, and of its weight in a model's calibration."""
 
     name: str
 
@@ -89,10 +68,8 @@ class Source(Protocol):
 def named_sources(names: Iterable[str]) -> list[Source]:
     """Make the sources of these names: of each file the class that it calls `SOURCE`.
 
-    Raises
-    ------
-    InputError
-        There is no such file: the names come from a model's configuration, which may be anybody's.
+    An :class:`InputError` where there is no such file: the names come from a model's configuration, which may be
+    anybody's.
     """
     made = []
     for name in names:

@@ -19,23 +19,14 @@ _ROWS = 512
 
 @dataclass
 class LanguageModel:
-    """Log-probability of each name as the answer, by constrained decoding.
-
-    Attributes
-    ----------
-    calibrated
-        Divide by the model's own temperature. In a pool the weight does that.
-    beside
-        Evidence that the soft tokens are made of, beside the embedding: what the language model then reads is how the
-        candidates share both (see :mod:`scbioverse.models.candidate_tokens`).
-    temperature
-        What the last scores were divided by.
-    """
+    """Log-probability of each name as the answer, by constrained decoding."""
 
     name = "language_model"
-    calibrated: bool = False
+    calibrated: bool = False  # divide by the model's own temperature. In a pool the weight does that.
+    # Evidence that the soft tokens are made of, beside the embedding: what the language model then reads is how the
+    # candidates share both (see `models.candidate_tokens`).
     beside: Source | None = None
-    temperature: float = 1.0
+    temperature: float = 1.0  # what the last scores were divided by
 
     def scores(self, batch: Batch, candidates: Candidates) -> Float:
         """Log-probabilities (n, m); of a row with a shortlist 0 for the labels that are not on it."""

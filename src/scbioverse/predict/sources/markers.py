@@ -28,22 +28,12 @@ Float = NDArray[np.float32]
 
 @dataclass
 class Markers:
-    """Evidence of each label's marker genes, in standard deviations over the encoder's training cells.
-
-    Attributes
-    ----------
-    weight
-        How much it counts, for log and record; 0: the genes are not read, and the source is silent.
-    required
-        Genes that cannot be read are an error. If not, the source is silent, and the log says so.
-    note
-        What the record says of it.
-    """
+    """Evidence of each label's marker genes, in standard deviations over the encoder's training cells."""
 
     name = "markers"
-    weight: float = 0.0
-    required: bool = False
-    note: dict[str, Any] = field(default_factory=lambda: {"weight": 0.0})
+    weight: float = 0.0  # how much it counts, for log and record; 0: the genes are not read, and the source is silent
+    required: bool = False  # genes that cannot be read are an error. If not, the source is silent, and the log says so.
+    note: dict[str, Any] = field(default_factory=lambda: {"weight": 0.0})  # what the record says of it
 
     def scores(self, batch: Batch, candidates: Candidates) -> Float | None:
         """Evidence (n, m); see :func:`scbioverse.encoders._panel_share.marker_evidence`."""
