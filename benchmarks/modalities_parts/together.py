@@ -192,10 +192,10 @@ def one_prompt(model: BioVerse, rows: ad.AnnData, n: int, seed: int) -> dict[str
     def named(order: tuple[str, str], cell: np.ndarray) -> np.ndarray:
         rendered = model.template.render_annotate(reader.backbone, model.tokens, order, n_soft=model.config.n_soft)
         with torch.inference_mode():
-            opening = reader.composer.compose([list(rendered.prefix_ids)]).inputs_embeds[0]
+            opening = reader.composer.compose([list(rendered.prefix)]).inputs_embeds[0]
             prefix = PrefixCache(reader.backbone, opening)
             soft = {"cell": model.project(cell), "molecule": model.project(drugs, "molecule")}
-            suffix = reader.composer.compose([list(rendered.suffix_head_ids)] * len(cell), soft)
+            suffix = reader.composer.compose([list(rendered.head)] * len(cell), soft)
             scores = score_labels(
                 reader.backbone, prefix, suffix.inputs_embeds, trie, attention_mask=suffix.attention_mask
             )

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from scbioverse.errors import InputError
-from scbioverse.llm.generate import Choices, generate, stream
+from scbioverse.llm.generate import Choices, generate
 from scbioverse.llm.prefix import PrefixCache
 from scbioverse.llm.score import score_labels
 from scbioverse.llm.trie import LabelTrie
@@ -130,28 +130,6 @@ def test_beams_find_more_probable_texts(backbone: Backbone, rows: list[Tensor]) 
     assert alone[0].ids == beam[0].ids
 
 
-def test_drawing_is_seeded(tiny_backbone: Backbone) -> None:
-    prefix, suffix = PrefixCache(tiny_backbone, draw(4, 32)), draw(5, 3, 32, seed=1)
-    options = {"max_new_tokens": 6, "temperature": 1.5}
-
-    def ids(seed: int, batch_size: int) -> list[tuple[int, ...]]:
-        found = generate(tiny_backbone, prefix, suffix, seed=seed, batch_size=batch_size, **options)
-        return [one.ids for one in found]
-
-    assert ids(1, 2) == ids(1, 32)
-    assert ids(2, 32) != ids(1, 32)
-
-
-def test_stream_is_what_generate_writes(backbone: Backbone) -> None:
-    prefix = PrefixCache(backbone, draw(6, backbone.d_llm))
-    for seed in range(6):
-        suffix = draw(1, 3, backbone.d_llm, seed=seed)
-        pieces = list(stream(backbone, prefix, suffix, max_new_tokens=12))
-        (whole,) = generate(backbone, prefix, suffix, max_new_tokens=12)
-        assert "".join(pieces) == backbone.decode(whole.ids)
-    assert not torch.is_inference_mode_enabled()
-
-
 def test_the_cached_beginning_stays(tiny_backbone: Backbone) -> None:
     prefix, suffix = PrefixCache(tiny_backbone, draw(4, 32)), draw(3, 3, 32, seed=1)
     before = [layer.keys.clone() for layer in prefix.shared.layers]
@@ -161,11 +139,9 @@ def test_the_cached_beginning_stays(tiny_backbone: Backbone) -> None:
 
 def test_wrong_numbers(tiny_backbone: Backbone) -> None:
     prefix, suffix = PrefixCache(tiny_backbone, draw(4, 32)), draw(2, 3, 32)
-    for wrong in ({"max_new_tokens": 0}, {"beams": 0}, {"temperature": -1.0}, {"beams": 2, "temperature": 1.0}):
+    for wrong in ({"max_new_tokens": 0}, {"beams": 0}, {"batch_size": 0}):
         with pytest.raises(InputError, match="need max_new_tokens"):
             generate(tiny_backbone, prefix, suffix, **wrong)
-    with pytest.raises(InputError, match="one row"):
-        next(stream(tiny_backbone, prefix, suffix))
 
 
 def test_no_text_goes_round_in_circles(tiny_backbone: Backbone) -> None:

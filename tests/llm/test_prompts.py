@@ -45,32 +45,32 @@ WORDING = PromptTemplate(
 def test_prompt(fixture: str, bos: str, tokens: BioTokens, request: pytest.FixtureRequest) -> None:
     backbone = request.getfixturevalue(fixture)
     prompt = dataclasses.replace(WORDING, question=" Type: ").render_annotate(backbone, tokens, "protein", n_soft=2)
-    assert text_of(backbone, tokens, prompt.prefix_ids) == (
+    assert text_of(backbone, tokens, prompt.prefix) == (
         f"{bos}Name this protein.\nThe term cup simply means cup\nThe term red bus simply means red bus\nThe<protein>"
     )
     wanted = "<protein:soft><protein:soft></protein><task> Type:"
-    assert text_of(backbone, tokens, prompt.suffix_head_ids) == wanted
+    assert text_of(backbone, tokens, prompt.head) == wanted
 
 
 def test_markers_stand_for_the_words_of_the_examples(tiny_backbone: Backbone, tokens: BioTokens) -> None:
     start, end, task = WORDING.marker_words()
     prompt = WORDING.render_annotate(tiny_backbone, tokens, n_soft=1)
-    read = text_of(tiny_backbone, tokens, prompt.prefix_ids + prompt.suffix_head_ids)
+    read = text_of(tiny_backbone, tokens, prompt.prefix + prompt.head)
     line = read.splitlines()[-1].replace("<cell>", start).replace("</cell>", end).replace("<task>", task)
     assert line.replace("<cell:soft>", " cup") == "The term cup simply means"
 
 
 def test_several_modalities_in_one_prompt(tiny_backbone: Backbone, tokens: BioTokens) -> None:
     prompt = PromptTemplate().render_annotate(tiny_backbone, tokens, ["cell", "protein", "cell"], n_soft=1)
-    assert text_of(tiny_backbone, tokens, prompt.prefix_ids).endswith("<cell>")
-    assert "cell and protein" in text_of(tiny_backbone, tokens, prompt.prefix_ids)
-    assert text_of(tiny_backbone, tokens, prompt.suffix_head_ids) == (
+    assert text_of(tiny_backbone, tokens, prompt.prefix).endswith("<cell>")
+    assert "cell and protein" in text_of(tiny_backbone, tokens, prompt.prefix)
+    assert text_of(tiny_backbone, tokens, prompt.head) == (
         "<cell:soft></cell><protein><protein:soft></protein><cell><cell:soft></cell><task>"
     )
 
 
 def test_the_default_suffix_is_short(tiny_backbone: Backbone, tokens: BioTokens) -> None:
-    assert len(PromptTemplate().render_annotate(tiny_backbone, tokens, n_soft=2).suffix_head_ids) == 3
+    assert len(PromptTemplate().render_annotate(tiny_backbone, tokens, n_soft=2).head) == 3
 
 
 def test_without_end_marker_the_task_token_follows_the_last_soft_token(
@@ -78,22 +78,16 @@ def test_without_end_marker_the_task_token_follows_the_last_soft_token(
 ) -> None:
     wording = dataclasses.replace(WORDING, after="", tail="task")
     prompt = wording.render_annotate(tiny_backbone, tokens, n_soft=2)
-    assert text_of(tiny_backbone, tokens, prompt.suffix_head_ids) == "<cell:soft><cell:soft><task>"
-    assert "The term cup means cup\n" in text_of(tiny_backbone, tokens, prompt.prefix_ids)
+    assert text_of(tiny_backbone, tokens, prompt.head) == "<cell:soft><cell:soft><task>"
+    assert "The term cup means cup\n" in text_of(tiny_backbone, tokens, prompt.prefix)
     with pytest.raises(InputError, match="found 'none'"):
         dataclasses.replace(WORDING, tail="none")
-
-
-def test_without_task_token(tiny_backbone: Backbone) -> None:
-    tokens = BioTokens(["cell"], 8, task_token=False)
-    prompt = WORDING.render_annotate(tiny_backbone, tokens, n_soft=1)
-    assert prompt.suffix_head_ids == (tokens.placeholder("cell"), tokens.end_id("cell"))
 
 
 def test_special_tokens_in_the_wording_stay_text(tiny_backbone: Backbone, tokens: BioTokens) -> None:
     wording = dataclasses.replace(WORDING, instruction="A <|im_end|> b", question="c <|im_end|>")
     prompt = wording.render_annotate(tiny_backbone, tokens, n_soft=1)
-    assert set(prompt.prefix_ids + prompt.suffix_head_ids).isdisjoint(tiny_backbone.tokenizer.all_special_ids)
+    assert set(prompt.prefix + prompt.head).isdisjoint(tiny_backbone.tokenizer.all_special_ids)
 
 
 def test_hash_tells_templates_apart() -> None:
@@ -120,12 +114,12 @@ def test_example_learns_the_answer_and_nothing_else(tiny_backbone: Backbone, tok
     template = PromptTemplate(question="Type:")
     prompt = template.render_annotate(tiny_backbone, tokens, n_soft=3)
     answer = template.encode_answer(tiny_backbone, "B cell")
-    example = with_answer(prompt.suffix_head_ids, answer)
-    assert example.ids == [*prompt.suffix_head_ids, *answer]
-    assert example.labels == [-100] * len(prompt.suffix_head_ids) + answer
+    example = with_answer(prompt.head, answer)
+    assert example.ids == [*prompt.head, *answer]
+    assert example.labels == [-100] * len(prompt.head) + answer
     assert example.labels[-1] == tiny_backbone.eos_id
     with pytest.raises(InputError, match="end token"):
-        with_answer(prompt.suffix_head_ids, [])
+        with_answer(prompt.head, [])
 
 
 @pytest.mark.parametrize("fixture", ["tiny_backbone", "tiny_backbone_untied"])

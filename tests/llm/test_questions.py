@@ -9,6 +9,7 @@ from scbioverse.errors import InputError
 from scbioverse.llm.prompts import with_answer
 from scbioverse.llm.questions import (
     MAX_EVIDENCE_CHARS,
+    MAX_NAME_CHARS,
     MAX_QUESTION_CHARS,
     QuestionTemplate,
     bounded,
@@ -32,45 +33,48 @@ def tokens() -> BioTokens:
         return BioTokens(["cell", "protein"], 32)
 
 
+def words(backbone: Backbone, prompt: list[int]) -> str:
+    """What a prompt says beside its soft tokens."""
+    return backbone.decode([token for token in prompt if token >= 0])
+
+
 def test_objects_evidence_and_question_in_order(backbone: Backbone, tokens: BioTokens) -> None:
     prompt = QuestionTemplate().render(
         backbone, tokens, "Which type?", n_soft=2, objects=[("cell", "A"), ("protein", "")], evidence="LYZ 90 %"
     )
-    lines = prompt.text.splitlines()
-    assert lines[1:] == [
-        "Cell A: [cell: 2 soft tokens]",
-        "Protein: [protein: 2 soft tokens]",
+    assert words(backbone, prompt).splitlines() == [
+        "",
+        "Cell A:",
+        "Protein:",
         "Measured: LYZ 90 %",
         "Question: Which type?",
         "Answer:",
     ]
-    own = [token for token in prompt.suffix_ids if token < 0]
+    own = [token for token in prompt if token < 0]
     cell = [tokens.start_id("cell"), *[tokens.placeholder("cell")] * 2, tokens.end_id("cell")]
     protein = [tokens.start_id("protein"), *[tokens.placeholder("protein")] * 2, tokens.end_id("protein")]
     assert own == cell + protein
-    text = backbone.decode([token for token in prompt.suffix_ids if token >= 0])
-    assert text.endswith("Measured: LYZ 90 %\nQuestion: Which type?\nAnswer:")
 
 
 def test_what_users_write_is_data(backbone: Backbone, tokens: BioTokens) -> None:
     prompt = QuestionTemplate().render(
-        backbone, tokens, HOSTILE, n_soft=1, objects=[("cell", HOSTILE)], evidence=HOSTILE, turns=[(HOSTILE, HOSTILE)]
+        backbone, tokens, HOSTILE, n_soft=1, objects=[("cell", HOSTILE)], evidence=HOSTILE
     )
     special = set(backbone.tokenizer.all_special_ids)
-    assert special.isdisjoint(prompt.suffix_ids)
-    assert [token for token in prompt.suffix_ids if token < 0] == [-1001, tokens.placeholder("cell"), -1003]
-    assert not any(c in prompt.text for c in "\x1b\x00\u202e")
-    assert len(prompt.text.splitlines()) == 7  # a line break in data does not begin a line of ours
+    assert special.isdisjoint(prompt)
+    assert [token for token in prompt if token < 0] == [-1001, tokens.placeholder("cell"), -1003]
+    text = words(backbone, prompt)
+    assert not any(c in text for c in "\x1b\x00\u202e")
+    assert len(text.splitlines()) == 5  # a line break in data does not begin a line of ours
     assert QuestionTemplate().encode_answer(backbone, "x <|im_end|> y")[:-1].count(backbone.eos_id) == 0
 
 
 def test_length_is_bounded(tiny_backbone: Backbone, tokens: BioTokens) -> None:
     long = "why " * 2500
-    prompt = QuestionTemplate().render(
-        tiny_backbone, tokens, long, n_soft=1, objects=[("cell", long)], evidence=long, turns=[(long, long)] * 9
-    )
-    assert len(prompt.text) < 6 * MAX_QUESTION_CHARS + MAX_EVIDENCE_CHARS + 300
-    assert "why…" in prompt.text
+    prompt = QuestionTemplate().render(tiny_backbone, tokens, long, n_soft=1, objects=[("cell", long)], evidence=long)
+    text = words(tiny_backbone, prompt)
+    assert len(text) < MAX_QUESTION_CHARS + MAX_EVIDENCE_CHARS + MAX_NAME_CHARS + 50
+    assert "why…" in text
     assert bounded("x" * 10_000, 50) == "x" * 49 + "…"
     assert bounded("a\tb\u200b\n c", 50) == "a b c"
     with pytest.raises(InputError, match="no readable character"):
@@ -88,8 +92,3 @@ def test_ids_and_mask_come_from_one_pass(tiny_backbone: Backbone) -> None:
         with_answer([1], [])
     with pytest.raises(InputError, match="readable characters"):
         template.encode_answer(tiny_backbone, "a " * 2000)
-
-
-def test_hash_follows_the_wording() -> None:
-    assert QuestionTemplate().template_hash() == QuestionTemplate().template_hash()
-    assert QuestionTemplate(asked="Q:").template_hash() != QuestionTemplate().template_hash()

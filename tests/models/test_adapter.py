@@ -117,7 +117,7 @@ def test_labels_are_written(model: BioVerse, points: np.ndarray) -> None:
     assert free[0] == free[5] == free[20]
 
 
-def test_answers_are_written_and_streamed(model: BioVerse, points: np.ndarray) -> None:
+def test_answers_are_written(model: BioVerse, points: np.ndarray) -> None:
     asks = model.text_writer
     one = asks.prompt("What is it?", objects=[("cell", "A")], evidence="LYZ 90 %")
     two = asks.prompt("How do they differ?", objects=[("cell", "A"), ("cell", "B")])
@@ -128,5 +128,4 @@ def test_answers_are_written_and_streamed(model: BioVerse, points: np.ndarray) -
         asks.write([prompt], [given], max_new_tokens=8)[0] for prompt, given in zip([one, two, none], soft, strict=True)
     ]
     assert texts == alone
-    assert " ".join("".join(asks.stream(two, soft[1], max_new_tokens=8)).split()) == texts[1]
     assert asks.write([], []) == []

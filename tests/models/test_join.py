@@ -77,7 +77,7 @@ def test_one_prompt_holds_both(model: BioVerse, proteins: BioVerse, points: np.n
         "cell": model.project(points[:1], "cell"),
         "protein": proteins.project(x, "protein"),
     }
-    ids = np.array(prompt.suffix_ids)
+    ids = np.array(prompt)
     for modality, row in (("cell", 0), ("protein", 1)):
         places = np.flatnonzero(ids == both.tokens.placeholder(modality))
         wanted = soft[modality][0 if modality == "cell" else row]

@@ -58,12 +58,6 @@ def test_embed_gives_a_new_tensor() -> None:
     assert tokens.trained.abs().min() > 0
 
 
-def test_without_task_token() -> None:
-    tokens = make(task_token=False)
-    assert tokens.task_id is None
-    assert tokens.trained.shape == (2, 8)
-
-
 def test_vectors_start_as_long_as_asked() -> None:
     tokens = BioTokens(["cell"] + [f"m{i}" for i in range(50)], 256, init_norm=2.5)
     assert tokens.trained.norm(dim=1).mean().item() == pytest.approx(2.5, rel=0.05)
@@ -101,16 +95,14 @@ def test_unknown_modality_is_named() -> None:
         make().start_id("molecule")
 
 
-@pytest.mark.parametrize("task_token", [True, False])
-def test_markers_begin_as_words(task_token: bool) -> None:
-    tokens = make(task_token=task_token)
+def test_markers_begin_as_words() -> None:
+    tokens = make()
     words = torch.randn(3, 8, generator=torch.Generator().manual_seed(0))
     tokens.begin_as(words[0].bfloat16(), words[1], words[2])
     for name in tokens.modalities:
         ids = torch.tensor([tokens.start_id(name), tokens.end_id(name)])
         assert torch.equal(tokens.embed(ids), torch.stack([words[0].bfloat16().float(), words[1]]))
-    if task_token:
-        assert torch.equal(tokens.embed(torch.tensor([tokens.task_id]))[0], words[2])
+    assert torch.equal(tokens.embed(torch.tensor([tokens.task_id]))[0], words[2])
     assert tokens.trained.requires_grad
     assert not tokens.fixed.requires_grad
     words.zero_()

@@ -54,38 +54,6 @@ def test_all_related_leaves_nothing_to_decide() -> None:
     assert wanted.adjust.shape == (0, wanted.token.numel())
 
 
-def test_prior_adds_up_below_each_child() -> None:
-    candidates = CandidateSet(NAMES, SEQUENCES, prior=np.array([1.0, 2.0, 3.0, 4.0]))
-    wanted = candidates.targets(["c"])
-    share = torch.softmax(wanted.adjust[0], dim=0)
-    by_token = dict(zip(wanted.token.tolist(), share.tolist(), strict=True))
-    assert by_token[1] == pytest.approx(0.6)
-    assert by_token[5] == pytest.approx(0.4)
-
-
-def test_without_prior_nothing_is_added() -> None:
-    wanted = CandidateSet(NAMES, SEQUENCES).targets(["a", "c"])
-    assert set(wanted.adjust[wanted.adjust > -np.inf].tolist()) == {0.0}
-
-
-def test_prior_leaves_out_related_labels() -> None:
-    related = np.zeros((4, 4), bool)
-    related[3, 1] = related[1, 3] = True
-    candidates = CandidateSet(NAMES, SEQUENCES, prior=np.array([1.0, 2.0, 3.0, 4.0]), related=related)
-    wanted = candidates.targets(["c"])
-    by_token = dict(zip(wanted.token.tolist(), torch.softmax(wanted.adjust[0], dim=0).tolist(), strict=True))
-    assert by_token[1] == pytest.approx(4 / 8)
-
-
-def test_subset_keeps_what_belongs_to_each_label() -> None:
-    related = np.zeros((4, 4), bool)
-    related[0, 2] = related[2, 0] = True
-    part = CandidateSet(NAMES, SEQUENCES, related=related, prior=np.array([1.0, 1, 1, 5])).subset([0, 2, 3])
-    assert part.names == ("a", "b", "c")
-    np.testing.assert_allclose(part.prior, [1, 1, 5])
-    assert choices(part, "a") == {0: (1, {1, 5})}
-
-
 @pytest.mark.parametrize(
     ("names", "sequences", "message"),
     [
@@ -101,11 +69,9 @@ def test_bad_sets(names: list[str], sequences: list[list[int]], message: str) ->
         CandidateSet(names, sequences)
 
 
-def test_bad_relations_priors_and_answers() -> None:
+def test_bad_relations_and_answers() -> None:
     with pytest.raises(InputError, match=r"related must be \(4, 4\)"):
         CandidateSet(NAMES, SEQUENCES, related=np.zeros((2, 2), bool))
-    with pytest.raises(InputError, match="positive weights"):
-        CandidateSet(NAMES, SEQUENCES, prior=np.zeros(4))
     with pytest.raises(InputError, match="not among the 4 candidates, such as 'zz'"):
         CandidateSet(NAMES, SEQUENCES).targets(["zz"])
 

@@ -16,7 +16,7 @@ def draw(sampler: LabelSampler, seed: int = 0, n: int = 50) -> list:
 
 
 def test_rows_and_texts_belong_together() -> None:
-    sampler = LabelSampler(X, LABELS, ["a", "b"], cards=[["card a", "a card"], ["card b"]], batch_size=6)
+    sampler = LabelSampler(X, LABELS, ["a", "b"], cards=["card a", "card b"], batch_size=6)
     seen = set()
     for batch in draw(sampler):
         assert batch["embeddings"].shape == (6, 1, 2)
@@ -29,7 +29,7 @@ def test_rows_and_texts_belong_together() -> None:
             assert text == "ab"[group]
             assert text in card.split()
             seen.add(card)
-    assert seen == {"card a", "a card", "card b"}
+    assert seen == {"card a", "card b"}
 
 
 @pytest.mark.parametrize(("balance", "share"), [(1.0, 0.5), (0.0, 2 / 9)])
@@ -40,7 +40,7 @@ def test_balance(balance: float, share: float) -> None:
 
 
 def test_the_generator_decides() -> None:
-    sampler = LabelSampler(X, LABELS, ["a", "b"], noise=0.1)
+    sampler = LabelSampler(X, LABELS, ["a", "b"])
     one, two, other = (
         sampler(np.random.default_rng(1)),
         sampler(np.random.default_rng(1)),
@@ -48,14 +48,6 @@ def test_the_generator_decides() -> None:
     )
     np.testing.assert_array_equal(one["embeddings"], two["embeddings"])
     assert not np.array_equal(one["embeddings"], other["embeddings"])
-
-
-def test_noise_is_in_units_of_each_dimension() -> None:
-    wide = np.random.default_rng(0).normal(size=(500, 2)).astype(np.float32) * [1, 100]
-    sampler = LabelSampler(wide, np.zeros(500, int), ["a"], batch_size=4000, noise=0.5)
-    clean = LabelSampler(wide, np.zeros(500, int), ["a"], batch_size=4000)
-    spread = sampler(np.random.default_rng(0))["embeddings"].std(axis=0)[0]
-    np.testing.assert_allclose(spread / clean(np.random.default_rng(0))["embeddings"].std(axis=0)[0], 1.118, rtol=0.05)
 
 
 def test_relations_follow_the_rows() -> None:
@@ -70,8 +62,6 @@ def test_relations_follow_the_rows() -> None:
         (LABELS[:5], ["a", "b"], {}, "do not fit"),
         (LABELS, ["a"], {}, "label 1 has no text"),
         (np.full(10, -1), ["a"], {}, "no row has a label"),
-        (LABELS, [["a"], []], {}, "label 1 has rows and no text"),
-        (LABELS, ["a", "b"], {"cards": ["x"]}, "1 have cards"),
         (LABELS, ["a", "b"], {"batch_size": 0}, "batch_size"),
     ],
 )

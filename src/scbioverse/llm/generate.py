@@ -1,4 +1,4 @@
-"""Text from soft tokens: greedy, beam and sampled decoding behind a cached beginning, for many rows at once.
+"""Text from soft tokens: greedy and beam decoding behind a cached beginning, for many rows at once.
 
 transformers' own `generate` takes a cache and embedded suffixes without complaint and then writes wrong tokens, so the
 loop is our own. Rows of different lengths stand together, padded on either side; a row that has ended leaves the batch.
@@ -6,11 +6,10 @@ loop is our own. Rows of different lengths stand together, padded on either side
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -69,8 +68,6 @@ def generate(
     max_new_tokens: int = MAX_NEW_TOKENS,
     allowed: Allowed | None = None,
     beams: int = 1,
-    temperature: float = 0.0,
-    seed: int = 0,
     batch_size: int = 32,
     no_repeat: int = 0,
 ) -> list[Generated]:
@@ -79,67 +76,20 @@ def generate(
     `attention_mask` (n, T) is 1 for tokens and 0 for padding, on either side. `allowed` gives the tokens that may
     follow what was written, for example :class:`Choices`. With one beam the most probable token is taken every time;
     with more, so many of the best beginnings are kept, and the end result with the highest mean log-probability of a
-    token wins. Above a `temperature` of 0, tokens are drawn, each row from a generator of its own; needs `beams=1`.
-    `batch_size` changes speed and memory only. `no_repeat` tokens in a row are not written twice, so that no text goes
-    round in circles.
+    token wins. `batch_size` changes speed and memory only. `no_repeat` tokens in a row are not written twice, so that
+    no text goes round in circles.
     """
-    if max_new_tokens < 1 or beams < 1 or batch_size < 1 or temperature < 0 or (beams > 1 and temperature > 0):
+    if min(max_new_tokens, beams, batch_size) < 1:
         raise InputError(
-            f"need max_new_tokens, beams and batch_size ≥ 1 and temperature ≥ 0 (0 with beams), found {max_new_tokens},"
-            f" {beams}, {batch_size} and {temperature}."
+            f"need max_new_tokens, beams and batch_size ≥ 1, found {max_new_tokens}, {beams} and {batch_size}."
         )
     mask = suffix_mask(backbone, inputs_embeds, attention_mask).expand(inputs_embeds.shape[:2])
     out: list[Generated] = []
     for first in range(0, len(inputs_embeds), batch_size):
         rows = slice(first, first + batch_size)
         loop = _Loop(backbone, prefix, inputs_embeds[rows], mask[rows], beams, no_repeat)
-        if beams > 1:
-            out += _beam(loop, max_new_tokens, allowed, beams)
-        else:
-            count = len(loop.mask)
-            # By row and not by batch: what stands together must not change what is drawn.
-            draws = [np.random.default_rng([seed, first + i]) for i in range(count)] if temperature > 0 else None
-            out += _greedy(loop, max_new_tokens, allowed, temperature, draws)
+        out += _beam(loop, max_new_tokens, allowed, beams) if beams > 1 else _greedy(loop, max_new_tokens, allowed)
     return out
-
-
-def stream(
-    backbone: Backbone,
-    prefix: PrefixCache,
-    inputs_embeds: Tensor,
-    *,
-    attention_mask: Tensor | None = None,
-    max_new_tokens: int = MAX_NEW_TOKENS,
-) -> Iterator[str]:
-    """Write greedily for one row (1, T, d_llm) and yield each piece of text as soon as its characters are whole.
-
-    Arguments as in :func:`generate`; the pieces, joined, are what that writes.
-    """
-    if inputs_embeds.ndim != 3 or inputs_embeds.shape[0] != 1:
-        raise InputError(f"stream writes for one row (1, T, d_llm), found {tuple(inputs_embeds.shape)}.")
-    mask = suffix_mask(backbone, inputs_embeds, attention_mask).expand(inputs_embeds.shape[:2])
-    written: list[int] = []
-    said = ""
-    with torch.inference_mode():
-        loop = _Loop(backbone, prefix, inputs_embeds, mask, 1)
-    while len(written) < max_new_tokens:
-        # The mode is left between two pieces: what the caller does with them is not ours to change.
-        with torch.inference_mode():
-            token = int(loop.log_probs(None)[0].argmax())
-            if token == backbone.eos_id:
-                break
-            written.append(token)
-            if len(written) < max_new_tokens:
-                loop.step([token])
-        text = backbone.decode(written)
-        # A character of several bytes may be only half there.
-        if text.startswith(said) and not text.endswith("\ufffd"):
-            piece, said = text[len(said) :], text
-            if piece:
-                yield piece
-    rest = backbone.decode(written)[len(said) :]
-    if rest:
-        yield rest
 
 
 class _Loop:
@@ -214,19 +164,14 @@ def _said_before(written: tuple[int, ...], length: int) -> list[int]:
     return [written[at + length - 1] for at in starts if written[at : at + length - 1] == last]
 
 
-def _greedy(
-    loop: _Loop, most: int, allowed: Allowed | None, temperature: float, draws: list[np.random.Generator] | None
-) -> list[Generated]:
+def _greedy(loop: _Loop, most: int, allowed: Allowed | None) -> list[Generated]:
     n = len(loop.mask)
     out: list[Generated] = [Generated((), 0.0, False)] * n
     alive, total = list(range(n)), [0.0] * n
     eos = loop.backbone.eos_id
     for count in range(most):
         scores = loop.log_probs(allowed)
-        if draws is None:
-            tokens = scores.argmax(dim=1).tolist()
-        else:
-            tokens = [_draw(scores[i], temperature, draws[row]) for i, row in enumerate(alive)]
+        tokens = scores.argmax(dim=1).tolist()
         stay, rows = [], []
         for i, (row, token) in enumerate(zip(alive, tokens, strict=True)):
             total[row] += float(scores[i, token])
@@ -243,13 +188,6 @@ def _greedy(
         loop.step([tokens[i] for i in stay])
         alive = rows
     return out
-
-
-def _draw(scores: Tensor, temperature: float, rng: np.random.Generator) -> int:
-    weights = (scores.double() / temperature).softmax(dim=0).cumsum(dim=0)
-    # A draw can land above the last sum by a rounding error.
-    at = int(torch.searchsorted(weights, float(rng.random()) * float(weights[-1])))
-    return min(at, len(weights) - 1)
 
 
 def _beam(loop: _Loop, most: int, allowed: Allowed | None, beams: int) -> list[Generated]:

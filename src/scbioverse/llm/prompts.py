@@ -25,11 +25,11 @@ IGNORE = -100
 
 
 @dataclass(frozen=True)
-class Rendered:
+class Prompt:
     """A prompt as ids, the language model's (≥ 0) and those of the bio tokens (< 0)."""
 
-    prefix_ids: tuple[int, ...]  # what all rows share, up to and with the first start marker: computed once
-    suffix_head_ids: tuple[int, ...]  # before the answer: placeholders, end marker, task token, question
+    prefix: list[int]  # what all rows share, up to and with the first start marker: computed once
+    head: list[int]  # before the answer: placeholders, end marker, task token, question
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class PromptTemplate:
 
     def render_annotate(
         self, backbone: Backbone, tokens: BioTokens, modality: str | Sequence[str] = "cell", *, n_soft: int
-    ) -> Rendered:
+    ) -> Prompt:
         """Render the prompt that asks for a label of one object or several, with `n_soft` soft tokens each."""
         modalities = [modality] if isinstance(modality, str) else list(modality)
         if not modalities or n_soft < 1:
@@ -95,11 +95,11 @@ class PromptTemplate:
             head += [tokens.placeholder(name)] * n_soft
             head += [tokens.end_id(name)] if self.tail == "tokens" or len(modalities) > 1 else []
         # What follows the soft tokens is read by every row: each token here costs as much as one of them.
-        head += [] if tokens.task_id is None else [tokens.task_id]
+        head.append(tokens.task_id)
         head += backbone.encode(" " + self.question.strip(), allow_special=False) if self.question.strip() else []
         named = " and ".join(dict.fromkeys(modalities))
         opening = self._opening(backbone, self.instruction.replace("{modality}", named))
-        return Rendered((*opening, tokens.start_id(modalities[0])), tuple(head))
+        return Prompt([*opening, tokens.start_id(modalities[0])], head)
 
     def marker_words(self) -> tuple[str, str, str]:
         """Words that start marker, end marker and task token begin as, each with its leading space."""

@@ -1,15 +1,13 @@
 """The prompt that asks a question about objects: what was measured, the question, and their soft tokens.
 
 Order: instruction (the same for all, computed once), one line an object with its soft tokens, what was measured,
-earlier turns of a conversation, question, answer. Whatever a user or a file wrote goes in as one bounded line of plain
+question, answer. Whatever a user or a file wrote goes in as one bounded line of plain
 text: special-token strings in it stay text.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .._shown import one_line
@@ -22,20 +20,9 @@ if TYPE_CHECKING:
     from ..nn import BioTokens
     from .backbone import Backbone
 
-_VERSION = 1
 MAX_QUESTION_CHARS = 400
 MAX_EVIDENCE_CHARS = 700
 MAX_NAME_CHARS = 60
-MAX_TURNS = 2
-
-
-@dataclass(frozen=True)
-class QuestionPrompt:
-    """A question as ids, the language model's (≥ 0) and those of the bio tokens (< 0)."""
-
-    prefix_ids: tuple[int, ...]  # the instruction, the same for every question
-    suffix_ids: tuple[int, ...]  # objects, evidence, question, up to where the answer begins
-    text: str  # for readers; soft tokens as `[cell: 4 soft tokens]`
 
 
 @dataclass(frozen=True)
@@ -47,11 +34,6 @@ class QuestionTemplate:
     asked: str = "Question:"
     answered: str = "Answer:"
 
-    def template_hash(self) -> str:
-        """Sha256, hexadecimal, of the wording and of how it is rendered."""
-        content = json.dumps({"version": _VERSION, **asdict(self)}, sort_keys=True, ensure_ascii=True)
-        return hashlib.sha256(content.encode()).hexdigest()
-
     def render(
         self,
         backbone: Backbone,
@@ -61,28 +43,24 @@ class QuestionTemplate:
         n_soft: int,
         objects: Sequence[tuple[str, str]] = (),
         evidence: str = "",
-        turns: Sequence[tuple[str, str]] = (),
-    ) -> QuestionPrompt:
-        """Render a question about objects (modality, name), with evidence in words; the last two turns are kept."""
+    ) -> list[int]:
+        """Render a question about objects (modality, name), with evidence in words, up to where the answer begins.
+
+        Returns what follows the instruction as ids, the language model's (≥ 0) and those of the bio tokens (< 0).
+        """
         asked = bounded(question, MAX_QUESTION_CHARS)
         if not asked:
             raise InputError(f"the question {question!r:.60} holds no readable character.")
         ids: list[int] = []
-        shown: list[str] = [self.instruction]
         for modality, name in objects:
             head = f"\n{modality.capitalize()} {bounded(name, MAX_NAME_CHARS)}".rstrip() + ":"
             ids += encode_plain(backbone, head)
             ids += [tokens.start_id(modality), *[tokens.placeholder(modality)] * n_soft, tokens.end_id(modality)]
-            shown.append(f"{head.strip()} [{modality}: {n_soft} soft tokens]")
         lines = []
         if evidence and (said := bounded(evidence, MAX_EVIDENCE_CHARS)):
             lines.append(f"{self.measured} {said}")
-        for before, answer in list(turns)[-MAX_TURNS:]:
-            lines.append(f"{self.asked} {bounded(before, MAX_QUESTION_CHARS)}")
-            lines.append(f"{self.answered} {bounded(answer, MAX_QUESTION_CHARS)}")
         lines += [f"{self.asked} {asked}", self.answered]
-        ids += encode_plain(backbone, "\n" + "\n".join(lines))
-        return QuestionPrompt(tuple(self.prefix_ids(backbone)), tuple(ids), "\n".join([*shown, *lines]))
+        return ids + encode_plain(backbone, "\n" + "\n".join(lines))
 
     def prefix_ids(self, backbone: Backbone) -> list[int]:
         """Ids of the instruction, never empty."""

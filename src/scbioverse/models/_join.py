@@ -207,5 +207,4 @@ def _fill(modules: nn.ModuleDict, models: Sequence[BioVerse]) -> None:
             mine, row = tokens.modalities.index(modality), model.tokens.modalities.index(modality)
             tokens.fixed[mine] = model.tokens.fixed[row].cpu()
             tokens.trained[mine] = model.tokens.trained[row].cpu()
-    if tokens.task_token and models[0].tokens.task_token:
-        tokens.trained[-1] = models[0].tokens.trained[-1].cpu()
+    tokens.trained[-1] = models[0].tokens.trained[-1].cpu()

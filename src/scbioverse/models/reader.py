@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakValueDictionary
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 
     from ..llm import Backbone
     from ..llm.adapter import Adapter
-    from ..llm.prompts import PromptTemplate
+    from ..llm.prompts import Prompt, PromptTemplate
     from ..llm.questions import QuestionTemplate
     from ..nn import BioTokens
     from .config import BioVerseConfig, PhraseBook
@@ -106,14 +105,6 @@ class LanguageModel:
 W = TypeVar("W")
 
 
-@dataclass(frozen=True)
-class Prompt:
-    """Token ids around a cell; negative ids are placeholders of the model's own tokens."""
-
-    prefix: list[int]  # everything before the soft tokens, the start marker included: the same for all
-    head: list[int]  # placeholders, end marker, task token and question: what stands before the answer
-
-
 class PromptReader:
     """A language model with a prompt: markers and placeholders, wording, and `n_soft` soft tokens of one input."""
 
@@ -127,8 +118,9 @@ class PromptReader:
     def prompt(self, modality: str = "cell") -> Prompt:
         """Return token ids of the prompt, without answer."""
         if modality not in self._prompts:
-            rendered = self.template.render_annotate(self.backbone, self.tokens, modality, n_soft=self.n_soft)
-            self._prompts[modality] = Prompt(list(rendered.prefix_ids), list(rendered.suffix_head_ids))
+            self._prompts[modality] = self.template.render_annotate(
+                self.backbone, self.tokens, modality, n_soft=self.n_soft
+            )
         return self._prompts[modality]
 
     def prefix(self, modality: str = "cell") -> PrefixCache:

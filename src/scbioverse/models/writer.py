@@ -9,13 +9,13 @@ import torch
 from numpy.typing import NDArray
 
 from ..llm._memory import BatchSize, first_size
-from ..llm.generate import MAX_NEW_TOKENS, generate, stream
-from ..llm.questions import QuestionPrompt, QuestionTemplate
+from ..llm.generate import MAX_NEW_TOKENS, generate
+from ..llm.questions import QuestionTemplate
 from ..llm.score import score_labels
 from ..llm.trie import LabelTrie
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from torch import Tensor
 
@@ -43,34 +43,20 @@ class TextWriter:
         """Keys and values of the instruction."""
         return self.reader.instruction(self.template)
 
-    def prompt(
-        self,
-        question: str,
-        *,
-        objects: Sequence[tuple[str, str]] = (),
-        evidence: str = "",
-        turns: Sequence[tuple[str, str]] = (),
-    ) -> QuestionPrompt:
+    def prompt(self, question: str, *, objects: Sequence[tuple[str, str]] = (), evidence: str = "") -> list[int]:
         """Render a question about `objects`, (modality, name) each; see :meth:`QuestionTemplate.render`."""
         return self.template.render(
-            self.reader.backbone,
-            self.reader.tokens,
-            question,
-            n_soft=self.reader.n_soft,
-            objects=objects,
+            self.reader.backbone, self.reader.tokens, question, n_soft=self.reader.n_soft, objects=objects,
             evidence=evidence,
-            turns=turns,
-        )
+        )  # fmt: skip
 
     def write(
         self,
-        prompts: Sequence[QuestionPrompt],
+        prompts: Sequence[list[int]],
         soft: Sequence[dict[str, Float]],
         *,
         max_new_tokens: int = MAX_NEW_TOKENS,
-        temperature: float = 0.0,
         beams: int = 1,
-        seed: int = 0,
     ) -> list[str]:
         """Write an answer to each prompt, whose objects' embeddings (k, n_tokens, dim) `soft` holds by modality."""
         if not prompts:
@@ -92,9 +78,7 @@ class TextWriter:
                 composed.inputs_embeds,
                 attention_mask=composed.attention_mask,
                 max_new_tokens=max_new_tokens,
-                temperature=temperature,
                 beams=beams,
-                seed=seed,
                 batch_size=size,
             )
         )
@@ -102,7 +86,7 @@ class TextWriter:
         lines = [self.reader.backbone.decode(one.ids).lstrip().split("\n")[0] for one in done]
         return [" ".join(line.split()) for line in lines]
 
-    def weigh(self, prompt: QuestionPrompt, soft: dict[str, Float], answers: Sequence[str]) -> Float:
+    def weigh(self, prompt: list[int], soft: dict[str, Float], answers: Sequence[str]) -> Float:
         """Log-probability of each of some different answers to one prompt, given that it is one of them: float32 (n,).
 
         What they have in common behind the point where each is told from the others costs nothing.
@@ -118,31 +102,11 @@ class TextWriter:
             batch_size=1,
         )[0]
 
-    def stream(
-        self, prompt: QuestionPrompt, soft: dict[str, Float], *, max_new_tokens: int = MAX_NEW_TOKENS
-    ) -> Iterator[str]:
-        """Write the answer to one prompt, piece by piece."""
-        composed = self._compose([prompt], [soft])
-        begun = False
-        for piece in stream(
-            self.reader.backbone,
-            self.prefix,
-            composed.inputs_embeds,
-            attention_mask=composed.attention_mask,
-            max_new_tokens=max_new_tokens,
-        ):
-            line, ends, _ = (piece if begun else piece.lstrip()).partition("\n")
-            begun = begun or bool(line)
-            if line:
-                yield line
-            if ends and begun:
-                return
-
     @torch.no_grad()
-    def _compose(self, prompts: Sequence[QuestionPrompt], soft: Sequence[dict[str, Float]]) -> Composed:
+    def _compose(self, prompts: Sequence[list[int]], soft: Sequence[dict[str, Float]]) -> Composed:
         modalities = sorted({modality for one in soft for modality in one})
         by_modality = {
             modality: [self.project(one[modality], modality) if len(one.get(modality, ())) else None for one in soft]
             for modality in modalities
         }
-        return self.reader.composer.compose([list(one.suffix_ids) for one in prompts], by_modality)
+        return self.reader.composer.compose(prompts, by_modality)

@@ -31,12 +31,9 @@ class BioTokens(nn.Module):
     token embeddings.
     """
 
-    def __init__(
-        self, modalities: Sequence[str], d_llm: int, *, task_token: bool = True, init_norm: float = 1.0
-    ) -> None:
+    def __init__(self, modalities: Sequence[str], d_llm: int, *, init_norm: float = 1.0) -> None:
         super().__init__()
         self.modalities = tuple(modalities)
-        self.task_token = task_token
         self.d_llm = d_llm
         if not self.modalities or len(set(self.modalities)) != len(self.modalities):
             raise InputError(f"BioTokens needs at least one modality, each named once, found {list(modalities)}.")
@@ -46,10 +43,10 @@ class BioTokens(nn.Module):
             raise InputError(f"d_llm and init_norm must be positive, found {d_llm} and {init_norm}.")
         k, std = len(self.modalities), init_norm / math.sqrt(d_llm)
         self.fixed = nn.Parameter(nn.init.normal_(torch.empty(k, d_llm), std=std), requires_grad=False)
-        self.trained = nn.Parameter(nn.init.normal_(torch.empty(k + task_token, d_llm), std=std))
+        self.trained = nn.Parameter(nn.init.normal_(torch.empty(k + 1, d_llm), std=std))
         # Rows of [fixed; trained], then the placeholders, which have no row.
         names = [f"<{name}>" for name in self.modalities] + [f"</{name}>" for name in self.modalities]
-        names += ["<task>"] if task_token else []
+        names.append("<task>")
         self._n_rows = len(names)
         names += [f"<{name}:soft>" for name in self.modalities]
         self._ids = {name: _FIRST - row for row, name in enumerate(names)}
@@ -61,8 +58,7 @@ class BioTokens(nn.Module):
         k = len(self.modalities)
         self.fixed.copy_(start.to(self.fixed).expand(k, -1))
         self.trained[:k] = end.to(self.trained)
-        if self.task_token:
-            self.trained[k] = task.to(self.trained)
+        self.trained[k] = task.to(self.trained)
 
     @contextlib.contextmanager
     def only_end_of(self, modality: str) -> Iterator[None]:
@@ -93,9 +89,9 @@ class BioTokens(nn.Module):
         return self._id("<{}:soft>", modality)
 
     @property
-    def task_id(self) -> int | None:
-        """Id of the task token, or None where there is none."""
-        return self._ids.get("<task>")
+    def task_id(self) -> int:
+        """Id of the task token."""
+        return self._ids["<task>"]
 
     def name(self, token_id: int) -> str:
         """Return the name of one of the negative ids, such as `"<cell>"`."""

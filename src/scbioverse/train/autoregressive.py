@@ -32,26 +32,16 @@ class AutoregressiveTask:
     weights; projector and tokens, which are trained, stay float32.
 
     With `candidates` the loss is what scoring computes: at each point where labels part, a softmax over the tokens that
-    go on there; without, the softmax over the whole vocabulary. `full_weight` adds that loss to the restricted one; 0
-    saves reading the rest of the answer. `n_candidates` restricts each batch to its own labels and as many drawn others
-    as make up this number.
+    go on there, and the rest of the answer is not read; without, the softmax over the whole vocabulary. A batch's own
+    `candidates` take their place.
 
     The restricted loss is the mean over rows of `-log p(label | candidates)`; the full one the mean over rows of the
     mean over answer tokens. Where a batch has `shares`, the restricted loss is, along the way to each row's answer, the
     cross-entropy against them (distillation: Hinton, Vinyals and Dean, 2015).
     """
 
-    def __init__(
-        self,
-        model: BioVerse,
-        *,
-        modality: str = "cell",
-        candidates: CandidateSet | None = None,
-        full_weight: float = 0.0,
-        n_candidates: int | None = None,
-    ) -> None:
-        self.model, self.modality = model, modality
-        self.candidates, self.full_weight, self.n_candidates = candidates, full_weight, n_candidates
+    def __init__(self, model: BioVerse, *, modality: str = "cell", candidates: CandidateSet | None = None) -> None:
+        self.model, self.modality, self.candidates = model, modality, candidates
         model.check_modality(modality)
         self._prompt = model.reader.prompt(modality)
         model.reader.prefix(modality)
@@ -80,31 +70,23 @@ class AutoregressiveTask:
 
     def split(self, batch: Batch, size: int) -> list[tuple[Batch, float]]:
         """Parts of at most `size` rows with answers of like length."""
-        batch = self._with_candidates(batch)
         order = np.argsort(self._lengths(batch), kind="stable")
         parts = np.array_split(order, max(1, -(-order.size // size)))
         return [(take_rows(batch, rows), rows.size / order.size) for rows in parts]
 
     def __call__(self, batch: Batch) -> dict[str, Tensor]:
-        """Return `loss`, and its parts `restricted` and `full` with the share `right` of restricted choices."""
-        batch = self._with_candidates(batch)
-        candidates, texts = batch.get("candidates"), batch["texts"]
-        full = candidates is None or self.full_weight > 0
+        """Return `loss`, under its name `restricted` or `full` too, with the share `right` of restricted choices."""
+        candidates, texts = self._candidates(batch), batch["texts"]
         answers = [self._answer(text) for text in texts]
         read = self._lengths(batch)
         head = self._prompt.head
         hidden = self.read(batch, [answer[:length] for answer, length in zip(answers, read, strict=True)])
-        out: dict[str, Tensor] = {}
-        loss = hidden.new_zeros((), dtype=torch.float32)
-        if candidates is not None:
-            wanted = candidates.targets(texts, batch.get("shares"))
-            restricted, right = self._restricted(wanted, len(texts), hidden, len(head))
-            out |= {"restricted": restricted, "right": right}
-            loss = loss + restricted
-        if full:
-            out["full"] = self._full(answers, hidden, len(head))
-            loss = loss + (1.0 if candidates is None else self.full_weight) * out["full"]
-        return {"loss": loss, **out}
+        if candidates is None:
+            loss = self._full(answers, hidden, len(head))
+            return {"loss": loss, "full": loss}
+        wanted = candidates.targets(texts, batch.get("shares"))
+        loss, right = self._restricted(wanted, len(texts), hidden, len(head))
+        return {"loss": loss, "restricted": loss, "right": right}
 
     def read(self, batch: Batch, answers: list[list[int]]) -> Tensor:
         """Hidden states (n, T, d_llm) behind the cached beginning; gradients flow to what makes the soft tokens."""
@@ -145,28 +127,11 @@ class AutoregressiveTask:
 
     def _lengths(self, batch: Batch) -> NDArray[np.int64]:
         """Answer tokens that have to be read: up to the last choice, or all but the end token."""
-        candidates = batch.get("candidates")
-        if candidates is not None and self.full_weight <= 0:
+        if (candidates := self._candidates(batch)) is not None:
             return candidates.needed(batch["texts"])
         return np.array([len(self._answer(text)) - 1 for text in batch["texts"]], dtype=np.int64)
 
-    def _with_candidates(self, batch: Batch) -> Batch:
-        if "candidates" in batch:
-            return batch
-        if "shares" in batch and (self.candidates is None or self.n_candidates is not None):
+    def _candidates(self, batch: Batch) -> CandidateSet | None:
+        if "shares" in batch and "candidates" not in batch and self.candidates is None:
             raise InputError("shares are of a batch's own candidates: put them beside it, as `candidates`.")
-        if self.candidates is None:
-            return batch
-        chosen = self.candidates
-        if self.n_candidates is not None and self.n_candidates < len(chosen):
-            chosen = chosen.subset(self._draw(chosen, batch["texts"], self.n_candidates))
-        return {**batch, "candidates": chosen}
-
-    @staticmethod
-    def _draw(candidates: CandidateSet, texts: list[str], n: int) -> NDArray[np.int64]:
-        own = np.unique(candidates.index(texts))
-        # torch's generator, which the loop seeds for every step: dropout and this draw repeat together.
-        shuffled = torch.randperm(len(candidates)).numpy()
-        others = shuffled[~np.isin(shuffled, own)][: max(0, n - own.size)]
-        kept = np.sort(np.concatenate([own, others]))
-        return kept if kept.size > 1 else np.sort(np.concatenate([kept, shuffled[shuffled != kept[0]][:1]]))
+        return batch.get("candidates", self.candidates)

@@ -17,18 +17,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def fit_temperature(
-    log_probs: NDArray[np.floating],
-    truth: NDArray[np.integer],
-    *,
-    weights: NDArray[np.floating] | None = None,
-    bounds: tuple[float, float] = (0.05, 20.0),
-) -> float:
+_TEMPERATURES = (0.05, 20.0)  # the range that is searched
+
+
+def fit_temperature(log_probs: NDArray[np.floating], truth: NDArray[np.integer]) -> float:
     """Find the temperature T that makes `log_softmax(log_probs / T)` most likely for `truth`.
 
     Guo et al. 2017, "On calibration of modern neural networks": one number, fitted on cells that took no part in
     training; it changes no ranking. `log_probs` is (n, m), natural logarithm; `truth` int64 (n,) the right column of
-    each row, negative for rows to leave out; `weights` (n,) those of rows; `bounds` the range to search.
+    each row, negative for rows to leave out.
     """
     scores, right = np.asarray(log_probs, dtype=np.float64), np.asarray(truth)
     if scores.ndim != 2 or right.shape != scores.shape[:1] or right.max(initial=-1) >= scores.shape[1]:
@@ -37,13 +34,12 @@ def fit_temperature(
     if not keep.any():
         raise InputError("no row has a truth to calibrate on.")
     scores, right = scores[keep], right[keep]
-    share = np.ones(right.size) if weights is None else np.asarray(weights, dtype=np.float64)[keep]
 
     def loss(log_t: float) -> float:
         own = log_softmax(scores / np.exp(log_t), axis=1)[np.arange(right.size), right]
-        return float(-(share * own).sum() / share.sum())
+        return float(-own.mean())
 
-    found = minimize_scalar(loss, bounds=tuple(np.log(bounds)), method="bounded", options={"xatol": 1e-4})
+    found = minimize_scalar(loss, bounds=tuple(np.log(_TEMPERATURES)), method="bounded", options={"xatol": 1e-4})
     return float(np.exp(found.x))
 
 
@@ -106,14 +102,12 @@ def fit_pool(
     return tuple(float(one) for one in found.x[:k])
 
 
-def expected_calibration_error(
-    confidence: NDArray[np.floating], right: NDArray[np.bool_], *, n_bins: int = 10
-) -> float:
-    """Mean gap between confidence and accuracy over equal-width bins, weighted by rows (Naeini et al. 2015), 0 to 1."""
+def expected_calibration_error(confidence: NDArray[np.floating], right: NDArray[np.bool_]) -> float:
+    """Mean gap between confidence and accuracy over ten equal bins, weighted by rows (Naeini et al. 2015), 0 to 1."""
     sure, hit = np.asarray(confidence, dtype=np.float64), np.asarray(right, dtype=bool)
     if sure.shape != hit.shape or sure.size == 0:
         raise InputError(f"confidence {sure.shape} and right {hit.shape} must be of one length, not empty.")
-    at = np.minimum((sure * n_bins).astype(int), n_bins - 1)
+    at = np.minimum((sure * 10).astype(int), 9)
     gaps = [abs(sure[at == b].mean() - hit[at == b].mean()) * (at == b).mean() for b in np.unique(at)]
     return float(np.sum(gaps))
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
+from ..llm.trie import LabelTrie
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,7 +36,7 @@ class Targets:
     row: Tensor  # int64 (r,): row of the batch
     position: Tensor  # int64 (r,): answer tokens that stand before the choice
     token: Tensor  # int64 (u,): the tokens that any choice is among
-    adjust: Tensor  # float32 (r, u), added to the logits: log prior for a child, -inf for what is no choice
+    adjust: Tensor  # float32 (r, u), added to the logits: 0 for a child, -inf for what is no choice
     target: Tensor  # int64 (r,): the right child, as a position in `token`
     share: Tensor | None = None  # float32 (r, u): how probable each child should be, where that was asked for
 
@@ -47,10 +48,6 @@ class CandidateSet:
     softmax over the tokens that go on there: what scoring computes, too. Where `related`, bool (m, m), names labels
     that may not count as wrong for a label (its ontology ancestors and descendants), they are taken out of the set for
     it.
-
-    The logarithm of the sum of `prior`, (m,) positive weights such as training frequencies, below each token is added
-    to the logits, in training only, so that the model learns likelihoods and not how often a label was seen; equal
-    weights take out how many labels begin with a token. None adds nothing, which is what scoring does.
     """
 
     def __init__(
@@ -59,7 +56,6 @@ class CandidateSet:
         sequences: Sequence[Sequence[int]],
         *,
         related: NDArray[np.bool_] | None = None,
-        prior: NDArray[np.floating] | None = None,
     ) -> None:
         self.names = tuple(names)
         self.sequences = tuple(tuple(int(token) for token in sequence) for sequence in sequences)
@@ -74,11 +70,16 @@ class CandidateSet:
         self.related = np.zeros((m, m), bool) if related is None else np.array(related, dtype=bool)
         if self.related.shape != (m, m):
             raise InputError(f"related must be ({m}, {m}), found {self.related.shape}.")
-        self.prior = None if prior is None else np.asarray(prior, dtype=np.float64)
-        if self.prior is not None and (self.prior.shape != (m,) or not (self.prior > 0).all()):
-            raise InputError(f"prior must hold {m} positive weights, found shape {self.prior.shape}.")
         self._index = {name: i for i, name in enumerate(self.names)}
-        self._branches = self._grow()
+        trie = LabelTrie(self.sequences)
+        self._branches = [
+            _Branch(
+                0 if one.token < 0 else int(trie.depths[one.token]) + 1,
+                np.array(one.children, dtype=np.int64),
+                np.stack([(trie.label_edges == edge).any(axis=1) for edge in range(one.edges.start, one.edges.stop)]),
+            )
+            for one in trie.branches
+        ]
         self._token = np.unique(np.concatenate([branch.tokens for branch in self._branches]))
         self._compile()
 
@@ -89,10 +90,9 @@ class CandidateSet:
         names: Sequence[str],
         *,
         related: NDArray[np.bool_] | None = None,
-        prior: NDArray[np.floating] | None = None,
     ) -> CandidateSet:
         """Build the set from names, tokenised as the model's prompt does."""
-        return cls(names, [model.answer_ids(name) for name in names], related=related, prior=prior)
+        return cls(names, [model.answer_ids(name) for name in names], related=related)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -103,16 +103,6 @@ class CandidateSet:
         if absent:
             raise InputError(f"{len(absent)} answers are not among the {len(self)} candidates, such as {absent[0]!r}.")
         return np.array([self._index[name] for name in names], dtype=np.int64)
-
-    def subset(self, keep: Sequence[int] | NDArray[np.integer]) -> CandidateSet:
-        """Return the set of the labels at the positions `keep`."""
-        at = np.asarray(keep, dtype=np.int64)
-        return CandidateSet(
-            [self.names[i] for i in at],
-            [self.sequences[i] for i in at],
-            related=self.related[np.ix_(at, at)],
-            prior=None if self.prior is None else self.prior[at],
-        )
 
     def needed(self, names: Sequence[str]) -> NDArray[np.int64]:
         """Answer tokens that must be read to reach the last choice of each name, (n,)."""
@@ -159,31 +149,8 @@ class CandidateSet:
         out[~np.isfinite(self._adjust[where])] = 0  # related labels, which are no choice
         return out / out.sum(axis=1, keepdims=True)
 
-    def _grow(self) -> list[_Branch]:
-        """Walk down from the common beginning; keep the points with more than one way on."""
-        found, open_groups = [], [(0, list(range(len(self))))]
-        while open_groups:
-            position, group = open_groups.pop()
-            ways: dict[int, list[int]] = {}
-            for label in group:
-                sequence = self.sequences[label]
-                if position >= len(sequence):
-                    raise InputError(
-                        f"{self.names[label]!r} is the beginning of another label's tokens: end every sequence with an "
-                        "end token."
-                    )
-                ways.setdefault(sequence[position], []).append(label)
-            if len(ways) > 1:
-                members = np.zeros((len(ways), len(self)), dtype=bool)
-                for child, labels in enumerate(ways.values()):
-                    members[child, labels] = True
-                found.append(_Branch(position, np.array(list(ways), dtype=np.int64), members))
-            open_groups.extend((position + 1, labels) for labels in ways.values() if len(labels) > 1)
-        return found
-
     def _compile(self) -> None:
         """Lay out the choices of every label as rows of one table, so that a batch only gathers."""
-        log_prior = None if self.prior is None else np.log(self.prior)
         position, target, adjust, number, counts = [], [], [], [], []
         for label in range(len(self)):
             usable = ~self.related[label]
@@ -196,10 +163,7 @@ class CandidateSet:
                     continue  # only related labels part here: nothing to decide for this one
                 row = np.full(self._token.size, -np.inf, dtype=np.float32)
                 columns = np.searchsorted(self._token, branch.tokens)
-                if log_prior is None:
-                    row[columns] = np.where(inside.any(axis=1), 0.0, -np.inf)
-                else:
-                    row[columns] = np.logaddexp.reduce(np.where(inside, log_prior, -np.inf), axis=1)
+                row[columns] = np.where(inside.any(axis=1), 0.0, -np.inf)
                 adjust.append(row)
                 position.append(branch.position)
                 number.append(place)

@@ -178,7 +178,7 @@ class InstructionTask:
                     n_soft=self.model.config.n_soft,
                     objects=[(modality, name) for modality, _, name in one.objects],
                     evidence=one.evidence,
-                ).suffix_ids
+                )
                 answer = self.template.encode_answer(self.backbone, one.answer)
             self._rendered[row] = with_answer(head, answer)
         return self._rendered[row]

@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from .tasks import Task
 
 
+# Share of the batches' steps in which the rate rises, what it falls to of its peak, and the largest norm of a gradient.
+_WARMUP, _FLOOR, _CLIP = 0.05, 0.02, 1.0
+
+
 class Gradient:
     """Adds up the gradient of a batch over parts that fit into memory.
 
@@ -100,12 +104,12 @@ def _put_back(drawn: tuple[torch.Tensor, Any]) -> None:
         torch.cuda.set_rng_state_all(drawn[1])
 
 
-def learning_rate(step: int, *, steps: int, peak: float, warmup: int, floor: float = 0.02) -> float:
-    """Linear warm-up to `peak` over `warmup` steps, then a half cosine down to `floor * peak` at `steps`."""
+def learning_rate(step: int, *, steps: int, peak: float, warmup: int) -> float:
+    """Linear warm-up to `peak` over `warmup` steps, then a half cosine down to 2 % of it at `steps`."""
     if step < warmup:
         return peak * (step + 1) / warmup
     done = (step - warmup) / max(1, steps - warmup)
-    return peak * (floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * min(1.0, done))))
+    return peak * (_FLOOR + (1 - _FLOOR) * 0.5 * (1 + math.cos(math.pi * min(1.0, done))))
 
 
 def fit(
@@ -114,9 +118,7 @@ def fit(
     *,
     steps: int,
     lr: float = 1e-3,
-    warmup: float = 0.05,
     weight_decay: float = 0.01,
-    clip: float = 1.0,
     micro_batch: int | None = None,
     seed: int = 0,
     progress: bool | None = None,
@@ -131,12 +133,12 @@ def fit(
     draws its batch and its dropout from (`seed`, s) alone, so a run that was stopped and resumed gives the parameters
     of a run that was not.
 
-    The learning rate rises to `lr` over the share `warmup` of the `steps`, then falls by a cosine to 2 % of it.
-    `weight_decay` applies to matrices only: neither to norms and biases nor to marker tokens. `clip` is the largest
-    norm of the gradient. `micro_batch` splits a batch into parts of at most this many rows, sorted by length, where the
-    task's loss allows it: less padding, less memory, the same gradient; when memory runs out, parts are halved by
-    themselves. `state` is a folder to keep the run's state in every `save_every` steps, and to resume from if it is
-    there. `callback(step)` is called after every `every` steps and after the last; what it returns joins the history.
+    The learning rate rises to `lr` over a twentieth of the `steps`, then falls by a cosine to 2 % of it. `weight_decay`
+    applies to matrices only: neither to norms and biases nor to marker tokens. `micro_batch` splits a batch into parts
+    of at most this many rows, sorted by length, where the task's loss allows it: less padding, less memory, the same
+    gradient; when memory runs out, parts are halved by themselves. `state` is a folder to keep the run's state in every
+    `save_every` steps, and to resume from if it is there. `callback(step)` is called after every `every` steps and
+    after the last; what it returns joins the history.
 
     Returns one row a step: `step`, `loss` and the task's other values, `lr`, `grad_norm`, `rows`, `seconds`.
     """
@@ -144,9 +146,9 @@ def fit(
         raise InputError(f"steps and lr must be positive, found steps={steps}, lr={lr}.")
     params = {name: param for name, param in task.named_parameters() if param.requires_grad}
     optimizer = torch.optim.AdamW(_param_groups(params, weight_decay), lr=lr, betas=(0.9, 0.98))
-    run = {"steps": steps, "lr": lr, "warmup": warmup, "weight_decay": weight_decay, "clip": clip, "seed": seed}
+    run = {"steps": steps, "lr": lr, "warmup": _WARMUP, "weight_decay": weight_decay, "clip": _CLIP, "seed": seed}
     rows, start = _resume(state, params, optimizer, run)
-    warm = max(1, round(warmup * steps))
+    warm = max(1, round(_WARMUP * steps))
     gradient = Gradient(task, params.values(), micro_batch)
     show = settings.progress if progress is None else progress
     began, seen = time.perf_counter(), 0
@@ -162,7 +164,7 @@ def fit(
                     group["lr"] = rate
                 batch = sampler(np.random.default_rng([seed, step]))
                 values = gradient(batch)
-                norm = float(nn.utils.clip_grad_norm_(params.values(), clip))
+                norm = float(nn.utils.clip_grad_norm_(params.values(), _CLIP))
                 if not math.isfinite(values["loss"]) or not math.isfinite(norm):
                     raise BioverseError(
                         f"training broke at step {step}: loss {values['loss']}, gradient norm {norm}. "

@@ -48,26 +48,23 @@ def take_rows(batch: Batch, rows: NDArray[np.integer]) -> Batch:
 
 
 class LabelSampler:
-    """Draws cells with their label texts, evenly over labels or as they come.
+    """Draws cells with their labels' texts, evenly over labels or as they come.
 
-    `embeddings` are float32 (n, n_tokens, dim) or (n, dim), `labels` int64 (n,), negative for rows to leave out.
-    `texts` and `cards` (descriptions) are lists of strings, or of lists of strings of which one is drawn each time.
-    With `balance` p a label is drawn in proportion to `count ** (1 - p)`; 1 draws all labels evenly. `related` is bool
-    (n_labels, n_labels), see :class:`Batch`; `noise` the standard deviation of what is added to embeddings, in units of
-    each dimension's own.
+    `embeddings` are float32 (n, n_tokens, dim) or (n, dim), `labels` int64 (n,), negative for rows to leave out; each
+    label has a text and may have a card, a description. With `balance` p a label is drawn in proportion to
+    `count ** (1 - p)`; 1 draws all labels evenly. `related` is bool (n_labels, n_labels), see :class:`Batch`.
     """
 
     def __init__(
         self,
         embeddings: NDArray[np.float32],
         labels: NDArray[np.integer],
-        texts: Sequence[str] | Sequence[Sequence[str]],
+        texts: Sequence[str],
         *,
-        cards: Sequence[str] | Sequence[Sequence[str]] | None = None,
+        cards: Sequence[str] | None = None,
         batch_size: int = 64,
         balance: float = 1.0,
         related: NDArray[np.bool_] | None = None,
-        noise: float = 0.0,
     ) -> None:
         array = np.asarray(embeddings, dtype=np.float32)
         self.embeddings = array[:, None, :] if array.ndim == 2 else array
@@ -78,43 +75,22 @@ class LabelSampler:
             raise InputError(f"label {self.labels.max()} has no text ({len(texts)} given).")
         if batch_size < 1:
             raise InputError(f"batch_size must be at least 1, found {batch_size}.")
-        self.texts = _variants(texts)
-        self.cards = None if cards is None else _variants(cards)
-        if self.cards is not None and len(self.cards) != len(self.texts):
-            raise InputError(f"{len(self.texts)} labels have texts, {len(self.cards)} have cards.")
-        self.batch_size, self.related = batch_size, related
+        self.texts, self.cards, self.batch_size, self.related = texts, cards, batch_size, related
         self._rows = [np.flatnonzero(self.labels == i) for i in range(len(self.texts))]
         counts = np.array([rows.size for rows in self._rows], dtype=np.float64)
         if counts.sum() == 0:
             raise InputError("no row has a label to learn from.")
-        silent = [
-            i for i in np.flatnonzero(counts) if not all(known[i] for known in (self.texts, self.cards or self.texts))
-        ]
-        if silent:
-            raise InputError(f"label {silent[0]} has rows and no text.")
         weight = np.where(counts > 0, counts, 1.0) ** (1.0 - balance) * (counts > 0)
         self.weight = weight / weight.sum()
-        self._scale = noise * self.embeddings.std(axis=0) if noise else None
 
     def __call__(self, rng: np.random.Generator) -> Batch:
         """Draw one batch."""
         labels = rng.choice(self.weight.size, size=self.batch_size, p=self.weight)
         rows = np.array([self._rows[label][rng.integers(self._rows[label].size)] for label in labels])
-        embeddings = self.embeddings[rows]
-        if self._scale is not None:
-            embeddings = embeddings + rng.standard_normal(embeddings.shape, dtype=np.float32) * self._scale
-        texts = [_draw(self.texts[label], rng) for label in labels]
-        batch = Batch(embeddings=embeddings.astype(np.float32), texts=texts, groups=labels.astype(np.int64))
+        texts = [self.texts[label] for label in labels]
+        batch = Batch(embeddings=self.embeddings[rows], texts=texts, groups=labels.astype(np.int64))
         if self.cards is not None:
-            batch["cards"] = [_draw(self.cards[label], rng) for label in labels]
+            batch["cards"] = [self.cards[label] for label in labels]
         if self.related is not None:
             batch["related"] = self.related[np.ix_(labels, labels)]
         return batch
-
-
-def _variants(texts: Sequence[str] | Sequence[Sequence[str]]) -> list[list[str]]:
-    return [[one] if isinstance(one, str) else list(one) for one in texts]
-
-
-def _draw(texts: list[str], rng: np.random.Generator) -> str:
-    return texts[rng.integers(len(texts))]

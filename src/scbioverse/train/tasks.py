@@ -197,13 +197,13 @@ class LexicalTask(CheapTask):
 
 
 @torch.no_grad()
-def begin_as_names(model: BioVerse, keys: Tensor, names: Sequence[str], scale: float, modality: str = "cell") -> None:
+def begin_as_names(model: BioVerse, keys: Tensor, names: Sequence[str], scale: float) -> None:
     """Start prototypes from keys (k, n_tokens * dim) and the language model's own embeddings of k names.
 
     Nothing is trained yet, and the frozen model already reads names back out of inputs. Training then moves the codes
     to where mixtures of names, too, are read for what they are. `scale` is the logit per unit of cosine.
     """
-    projector: Any = model.modules["projectors"][modality]  # type: ignore[index]
+    projector: Any = model.modules["projectors"]["cell"]  # type: ignore[index]
     projector.begin_as(keys, torch.stack([name_code(model.reader, name) for name in names]), scale)
 
 
