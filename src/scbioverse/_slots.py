@@ -166,15 +166,16 @@ def write_results(
     drop: Iterable[str] = (),
     drop_obsm: Iterable[str] = (),
     drop_records: Iterable[str] = (),
-) -> None:
-    """Fill slots, and say so in the log. What can fail is done before the first slot is touched.
+    copy: bool = False,
+) -> AnnData | None:
+    """Fill slots, of `adata` or of a copy that is returned, and say so. What can fail comes before the first slot.
 
     `obs` and `obsm` hold values by slot, in the order to be written, `records` fields by step. `drop`, `drop_obsm` and
     `drop_records` are what an earlier run left and this one has nothing for; see :func:`left_by`. A view becomes an
     AnnData of its own, with a warning: its parent gets no results.
     """
     check_target(adata)
-    # What can fail comes first, before a slot is touched.
+    adata = own_copy(adata) if copy else adata
     texts = {step: as_json(fields) for step, fields in records.items()}
     columns, arrays = dict(obs or {}), dict(obsm or {})
     if adata.is_view:
@@ -197,6 +198,7 @@ def write_results(
             *(f"adata.uns[{UNS_ROOT!r}][{step!r}]" for step in texts),
         ],
     )
+    return adata if copy else None
 
 
 def correction_step(label_key: str) -> str:

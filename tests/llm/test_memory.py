@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from scbioverse.llm import Backbone, _memory
-from scbioverse.llm._memory import first_size, row_bytes
+from scbioverse.llm._memory import first_batch, row_bytes
 from tests._precision import LOG_PROBS
 
 
@@ -105,10 +105,10 @@ def test_the_first_size_goes_by_free_memory(
         one = row_bytes(backbone, length=10, prefix=60)
         for free, wanted in ((None, 128), (10**12, 128), (int(one * 40 / _memory.SHARE) + 9, 40), (1, 1)):
             monkeypatch.setattr(_memory, "free_bytes", lambda device, free=free: free)
-            assert first_size(backbone, 128, length=10, prefix=60) == wanted
+            assert first_batch(backbone, 128, length=10, prefix=60).size == wanted
         monkeypatch.setattr(_memory, "free_bytes", lambda device, one=one: int(one * 40 / _memory.SHARE) + 9)
-        assert first_size(backbone, 128, length=10, prefix=60, copies=4) == 10
-        assert first_size(backbone, 5, length=10, prefix=60) == 5  # never more than the caller asked for
+        assert first_batch(backbone, 128, length=10, prefix=60, copies=4).size == 10
+        assert first_batch(backbone, 5, length=10, prefix=60).size == 5  # never more than the caller asked for
 
 
 def test_scores_and_texts_do_not_depend_on_free_memory(

@@ -10,8 +10,6 @@ from .._logging import logger
 if TYPE_CHECKING:
     from .backbone import Backbone
 
-__all__ = ["SHARE", "BatchSize", "first_size", "row_bytes"]
-
 SHARE = 0.8
 """Share of the free memory that is planned with; the rest is for what the estimate leaves out."""
 
@@ -38,7 +36,7 @@ def row_bytes(backbone: Backbone, *, length: int, prefix: int = 0, logits: int =
     return cache + block + attention + logits * backbone.vocab_size * 8
 
 
-def first_size(
+def first_batch(
     backbone: Backbone,
     most: int,
     *,
@@ -47,18 +45,16 @@ def first_size(
     logits: int = 0,
     copies: int = 1,
     what: str = "rows",
-) -> int:
+) -> BatchSize:
     """Rows to start with: `most`, or as many as fit into the free memory by :func:`row_bytes`, at least 1.
 
     Where the free memory cannot be told (other devices than CUDA GPUs and Linux CPUs), `most`. Of a model spread over
     devices, the one with the embeddings counts. The result of what is computed does not depend on it. One row becomes
     `copies` of the pass, such as beams; `what` the rows are is for the log.
     """
-    if most < 2:
-        return most
-    free = free_bytes(backbone.device)
+    free = free_bytes(backbone.device) if most > 1 else None
     if free is None:
-        return most
+        return BatchSize(most, what=what)
     each = copies * row_bytes(backbone, length=length, prefix=prefix, logits=logits)
     size = max(1, min(most, int(SHARE * free) // each))
     if size < most:
@@ -66,4 +62,4 @@ def first_size(
             "%.2f GB are free on %s and one of the %s takes about %.0f MB: %d at once, not %d",
             free / 1e9, backbone.device, what, each / 1e6, size, most,
         )  # fmt: skip
-    return size
+    return BatchSize(size, what=what)

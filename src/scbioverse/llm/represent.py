@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import InputError
-from ._memory import BatchSize, first_size
+from ._memory import first_batch
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -118,7 +118,7 @@ def represent(
     # Longest first, so that too little memory shows at once and padding is small.
     order = sorted(range(len(unique)), key=lambda i: -len(ids[i]))
     longest = 1 + max(map(len, ids), default=0)
-    memory = BatchSize(first_size(backbone, batch_size, length=longest, what="texts"), what="texts")
+    memory = first_batch(backbone, batch_size, length=longest, what="texts")
 
     def mean_states(part: slice) -> Tensor:
         rows = order[part]

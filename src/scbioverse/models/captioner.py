@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..llm._memory import BatchSize, first_size
+from ..llm._memory import first_batch
 from ..llm.generate import Generated, generate
 from ..llm.prompts import encode_plain
 from ..llm.questions import QuestionTemplate
@@ -18,7 +18,7 @@ from ..nn import choose_phrases
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from torch import nn
+    from torch import Tensor, nn
 
     from .config import PhraseBook
     from .reader import PhrasePrompt
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 Float = NDArray[np.float32]
 # "2-hydroxy-2-hydroxy-...": so many tokens in a row are said once.
 NO_REPEAT = 6
+_ROWS = 4096  # through the head at a time: it changes memory only
 
 
 class PhraseCaptioner:
@@ -72,9 +73,9 @@ class PhraseCaptioner:
             said |= dict(zip(block, found, strict=True))
         return [said[note] for note in notes]
 
-    def notes(self, embeddings: Float, *, batch_size: int = 4096) -> list[str]:
+    def notes(self, embeddings: Float) -> list[str]:
         """Say the phrases that hold of each embedding, those of one group after those of another."""
-        return [self.note(one) for one in self.phrases(embeddings, batch_size=batch_size)]
+        return [self.note(one) for one in self.phrases(embeddings)]
 
     def note(self, phrases: Sequence[Sequence[str]]) -> str:
         """Join the phrases of one embedding, group by group, to a note."""
@@ -82,31 +83,28 @@ class PhraseCaptioner:
         return "".join(group.lead + ", ".join(some) for group, some in said if some)
 
     @torch.no_grad()
-    def phrases(self, embeddings: Float, *, batch_size: int = 4096) -> list[list[list[str]]]:
-        """Find the phrases that hold of each embedding: for each, a list for each group; see :meth:`notes`."""
+    def _logits(self, embeddings: Float) -> list[Tensor]:
+        """One for each phrase of the book, (n, n_phrases), some rows at a time."""
         self.modules.eval()
         head: Any = self.modules["phrases"][self.modality]  # type: ignore[index]
+        values = np.ascontiguousarray(embeddings, dtype=np.float32)
+        parts = (torch.from_numpy(values[start : start + _ROWS]) for start in range(0, len(values), _ROWS))
+        return [head(part.to(head.centre.device)) for part in parts]
+
+    def phrases(self, embeddings: Float) -> list[list[list[str]]]:
+        """Find the phrases that hold of each embedding: for each, a list for each group; see :meth:`notes`."""
         groups, phrases = self.book.groups, self.book.phrases
         owner = [number for number, group in enumerate(groups) for _ in group.phrases]
         sizes, most = [len(one.phrases) for one in groups], [one.most for one in groups]
-        values = np.ascontiguousarray(embeddings, dtype=np.float32)
         out = []
-        for start in range(0, len(values), batch_size):
-            x = torch.from_numpy(values[start : start + batch_size])
-            chosen = choose_phrases(head(x.to(head.centre.device)), sizes, most, [one.least for one in groups])
+        for logits in self._logits(embeddings):
+            chosen = choose_phrases(logits, sizes, most, [one.least for one in groups])
             out += [[[phrases[i] for i in row if owner[i] == n] for n in range(len(groups))] for row in chosen]
         return out
 
-    @torch.no_grad()
-    def probabilities(self, embeddings: Float, *, batch_size: int = 4096) -> Float:
+    def probabilities(self, embeddings: Float) -> Float:
         """How likely each phrase of the book holds of each embedding: float32 (n, n_phrases)."""
-        self.modules.eval()
-        head: Any = self.modules["phrases"][self.modality]  # type: ignore[index]
-        values = np.ascontiguousarray(embeddings, dtype=np.float32)
-        parts = [
-            torch.sigmoid(head(torch.from_numpy(values[start : start + batch_size]).to(head.centre.device)).float())
-            for start in range(0, len(values), batch_size)
-        ]
+        parts = [torch.sigmoid(logits.float()) for logits in self._logits(embeddings)]
         return torch.cat(parts).cpu().numpy() if parts else np.empty((0, len(self.book.phrases)), dtype=np.float32)
 
     def ids(self, note: str) -> list[int]:
@@ -126,23 +124,17 @@ class PhraseCaptioner:
         """Write a text for each note; equal notes have the same text, which is written once. See :meth:`write`."""
         different = _shortest_first(set(notes))
         done: dict[str, Generated] = {}
-        memory: BatchSize | None = None
+        memory = None
         for start in range(0, len(different), batch_size):
             block = different[start : start + batch_size]
             with torch.inference_mode():
                 composed = self.prompt.composer.compose([self.ids(one) for one in block])
             if memory is None:
                 length = self.book.longest + len(self.prompt.closing) + max_new_tokens
-                size = first_size(
-                    self.prompt.backbone,
-                    batch_size,
-                    length=length,
-                    prefix=self.prompt.prefix.length,
-                    logits=1,
-                    copies=beams,
-                    what=f"{self.modality}s",
-                )
-                memory = BatchSize(size, what=f"{self.modality}s")
+                memory = first_batch(
+                    self.prompt.backbone, batch_size, length=length, prefix=self.prompt.prefix.length, logits=1,
+                    copies=beams, what=f"{self.modality}s",
+                )  # fmt: skip
             found = memory.run(
                 lambda size, composed=composed: generate(  # type: ignore[misc]
                     self.prompt.backbone,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -18,13 +18,12 @@ from .._parts import digest_of
 from .._settings import settings
 from .._workers import current as workers_of_run
 from ..errors import InputError, MismatchError
-from ..llm._memory import BatchSize, first_size
+from ..llm._memory import first_batch
 from ..llm.score import score_labels
 from ..llm.trie import LabelTrie
 from .folders import LOADED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from .._parts import Parts
@@ -44,29 +43,15 @@ MOST_PLANNED = 48
 PRUNE = 0.05
 
 
-class Reads(Protocol):
-    """What of a model is needed; see :class:`.bioverse.BioVerse`."""
-
-    @property
-    def modules(self) -> torch.nn.Module:
-        """Everything that is trained."""
-
-    @property
-    def reader(self) -> PromptReader:
-        """What makes prompts."""
-
-    def forward(self, x: Float, read: Callable[..., Float], *, modality: str, candidates: Candidates | None) -> Float:
-        """Let the language model read."""
-
-    def fingerprint(self) -> str:
-        """Sha256 of all that a result depends on."""
+# A `BioVerse`, whose class imports this file.
+Model = Any
 
 
 @dataclass(eq=False)
 class ScoreJob:
     """Scores names for a block of rows, in this process or in one that loads the same model from its folder."""
 
-    model: Reads | None  # a worker loads it from `folder` and checks that it has this `fingerprint`
+    model: Model | None  # a worker loads it from `folder` and checks that it has this `fingerprint`
     candidates: Candidates | None
     modality: str
     names: list[str]
@@ -81,7 +66,7 @@ class ScoreJob:
             "model": None
         }
 
-    def loaded(self) -> Reads:
+    def loaded(self) -> Model:
         """Return the model, loaded at the first call where it was left behind."""
         if self.model is None:
             # By name: the class of models imports this file.
@@ -104,8 +89,8 @@ class ScoreJob:
             self.prune = PRUNE if len(self._trie.tokens) > FEW_TOKENS else None
         length = len(reader.prompt(self.modality).head) + min(len(self.names), MOST_PLANNED)
         before = reader.prefix(self.modality).length
-        size = first_size(reader.backbone, self.batch_size, length=length, prefix=before, what=what)
-        self._memory, self.batch_size = BatchSize(size, what=what), size
+        self._memory = first_batch(reader.backbone, self.batch_size, length=length, prefix=before, what=what)
+        self.batch_size = self._memory.size
 
     def __call__(self, block: Float) -> Float:
         """Return log-probabilities (n, m)."""
@@ -129,7 +114,7 @@ class ScoreJob:
 
 
 def score_names(
-    model: Reads,
+    model: Model,
     candidates: Candidates | None,
     modality: str,
     rows: Float,

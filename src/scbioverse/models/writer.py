@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..llm._memory import BatchSize, first_size
+from ..llm._memory import first_batch
 from ..llm.generate import MAX_NEW_TOKENS, generate
 from ..llm.questions import QuestionTemplate
 from ..llm.score import score_labels
@@ -62,7 +62,7 @@ class TextWriter:
         if not prompts:
             return []
         composed = self._compose(prompts, soft)
-        rows = first_size(
+        memory = first_batch(
             self.reader.backbone,
             min(len(prompts), 32),
             length=composed.inputs_embeds.shape[1] + max_new_tokens,
@@ -71,7 +71,7 @@ class TextWriter:
             copies=beams,
             what="questions",
         )
-        done = BatchSize(rows, what="questions").run(
+        done = memory.run(
             lambda size: generate(
                 self.reader.backbone,
                 self.prefix,

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..llm._memory import BatchSize, first_size
+from ..llm._memory import first_batch
 from ..llm.generate import Choices, Generated, generate
 from ..llm.trie import LabelTrie
 from .score import answer_sequences, unique_rows
@@ -53,7 +53,7 @@ def write_labels(
     model.modules.eval()
     done: list[Generated] = []
     length = max_new_tokens if choices is None else choices.longest
-    size = first_size(
+    memory = first_batch(
         reader.backbone,
         batch_size,
         length=len(reader.prompt(modality).head) + length,
@@ -62,7 +62,6 @@ def write_labels(
         copies=beams,
         what=f"{modality}s",
     )
-    memory = BatchSize(size, what=f"{modality}s")
     forward = torch.inference_mode()(partial(model.forward, modality=modality, writes=True))
     write = partial(generate, max_new_tokens=length, allowed=choices, beams=beams)
     for start in range(0, unique.size, batch_size):

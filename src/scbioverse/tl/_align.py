@@ -10,17 +10,7 @@ from .._random import Rng, as_seed
 from .._slots import Slots, check_target, is_mudata, on_part, write_results
 from ..errors import InputError
 from ..predict.embedding import represent_rows
-from ._align_training import (
-    add_candidate_tokens,
-    aligned_rows,
-    begin,
-    finish,
-    make_task,
-    new_model,
-    plain_history,
-    prototype_terms,
-)
-from ._align_training import calibrate as calibrate_pool
+from ._align_training import Alignment, new_model, plain_history, prototype_terms
 from ._texts import read_texts, split_rows
 
 if TYPE_CHECKING:
@@ -33,8 +23,8 @@ if TYPE_CHECKING:
 
 Loss = Literal["contrastive", "autoregressive", "both"]
 DEFAULT_STEPS = {"contrastive": 300, "autoregressive": 150, "both": 150}
+# Steps towards the words of each answer, before the language model is run: cheap, and it saves many that are not.
 WARM_STEPS = 300
-"""Steps towards the words of each answer, before the language model is run: cheap, and it saves many that are not."""
 
 
 def align(
@@ -142,9 +132,10 @@ def align(
     embedded = represent_rows(adata, new, modality=modality, key=key, layer=layer, slots=slots)
     train, held = split_rows(texts.codes, seed)
     logger.info("aligning on %d rows with %d texts, %d held out", train.size, len(texts.names), held.size)
-    task, sampler = make_task(new, embedded, texts, train, loss, modality, general_text, batch_size)
+    run = Alignment(new, modality, loss, embedded, texts, train, held if calibrate else held[:0], by_type)
+    task, sampler = run.task(general_text, batch_size)
     if by_type:
-        begin(new, embedded, texts, train)
+        run.begin_prototypes()
         fit(PrototypeTask(new), sampler, steps=WARM_STEPS, lr=lr, seed=seed)
         task = StillAttention(task)
     elif start == "fresh" and loss != "contrastive":
@@ -153,12 +144,12 @@ def align(
         history = fit(
             task, sampler, steps=DEFAULT_STEPS[loss] if steps is None else steps, lr=lr, micro_batch=32, seed=seed
         )
-    finish(new, embedded, texts, train, held if calibrate else held[:0], loss, modality, text_key, seed, by_type)
+    run.finish(text_key, seed)
     if by_type:
-        add_candidate_tokens(new, texts)
-        if calibrate and held.size:
-            calibrate_pool(new, embedded, texts, held)
-    aligned = aligned_rows(new, embedded, modality, loss)
+        run.add_candidate_tokens()
+        if run.held.size:
+            run.calibrate_pool()
+    aligned = run.rows()
     record = {
         "model": new.name,
         "fingerprint": new.fingerprint(),

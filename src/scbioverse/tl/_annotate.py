@@ -19,7 +19,6 @@ from .._slots import (
     is_mudata,
     left_by,
     on_part,
-    own_copy,
     records_of,
     write_results,
 )
@@ -202,8 +201,6 @@ def annotate(
             log_probs=calls.log_probs, given=[one.genes for one in scores.candidates],
         )  # fmt: skip
 
-    # Nothing is written before all of it is there, so that an error leaves the data as they were.
-    target = own_copy(adata) if copy else adata
     record = _record(options, loaded, scores, calls) | {
         "key": embedded.key,
         "layer": embedded.layer,
@@ -222,12 +219,13 @@ def annotate(
     left = left_by(adata, slots.step("annotate"), (slots.elsewhere, slots.text, slots.group), in_obs)
     corrections = correction_step(slots.label)
     left += left_by(adata, corrections, (f"{slots.label}_before", f"{slots.label}_corrected"), in_obs)
-    write_results(
-        target, "annotate", obs=in_obs, obsm=obsm, records=embedded.records | records, drop=left,
-        drop_records=[corrections],
+    # Nothing is written before all of it is there, so that an error leaves the data as they were.
+    written = write_results(
+        adata, "annotate", obs=in_obs, obsm=obsm, records=embedded.records | records, drop=left,
+        drop_records=[corrections], copy=copy,
     )  # fmt: skip
     _log_counts(in_obs[slots.label])
-    return target if copy else None
+    return written
 
 
 def _check_corrections(adata: AnnData, slots: Slots) -> None:

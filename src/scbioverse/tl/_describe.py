@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._random import Rng, as_seed
-from .._slots import Slots, anndata_of, check_target, is_mudata, on_part, own_copy, write_results
+from .._slots import Slots, anndata_of, check_target, is_mudata, on_part, write_results
 from ..errors import InputError
 from ..predict.descriptions import CHOICES, Choose, reference_texts, written_texts
 from ..predict.embedding import represent_rows
@@ -156,15 +156,14 @@ def describe(
         fields |= {"text_key": text_key, "n_reference": reference.n_obs, "min_similarity": min_similarity}
         fields |= {"vote": list(vote)} if len(vote) else {}
         fields["n_texts"] = sum(map(bool, reference_texts(reference, text_key)))
-    target = own_copy(adata) if copy else adata
     record = {"model": loaded.name, "fingerprint": loaded.fingerprint(), **fields, "seed": as_seed(rng)}
     obs = {
         slot: np.asarray(values, dtype=None if np.asarray(values).dtype.kind == "f" else object)
         for slot, values in columns.items()
     }
     made, records = ({}, {}) if embedded is None else (embedded.obsm, embedded.records)
-    write_results(target, "describe", obs=obs, obsm=made, records=records | {slots.step("describe"): record})
-    return target if copy else None
+    records = records | {slots.step("describe"): record}
+    return write_results(adata, "describe", obs=obs, obsm=made, records=records, copy=copy)
 
 
 def _check_options(choose: str, n_neighbors: int, beams: int, max_new_tokens: int, batch_size: int) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from .._device import place_encoder
 from .._random import Rng, as_seed
-from .._slots import Slots, check_target, is_mudata, on_part, own_copy, write_results
+from .._slots import Slots, check_target, is_mudata, on_part, write_results
 from ..encoders._distinct import DistinctPlan, TextEncoder
 from ..encoders._resolve import SHORT_NAMES
 from ..errors import InputError
@@ -115,9 +115,7 @@ def embed(
     cells = Cells.of(adata, layer, key)
     with long_run("embed", cells, encoder.fingerprint()):
         made = embed_anew(encoder, cells, slots, model=model_name, batch_size=batch_size, seed=as_seed(rng), plan=plan)
-    target = own_copy(adata) if copy else adata
-    write_results(target, "embed", obsm=made.obsm, records=made.records)
-    return target if copy else None
+    return write_results(adata, "embed", obsm=made.obsm, records=made.records, copy=copy)
 
 
 def _encoder(model: str | Path | BioVerse | Encoder, modality: str) -> tuple[Encoder, str]:

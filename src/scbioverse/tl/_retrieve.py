@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import pandas as pd
 
 from .._random import Rng, as_seed
-from .._slots import Slots, anndata_of, check_target, is_mudata, left_by, on_part, own_copy, write_results
+from .._slots import Slots, anndata_of, check_target, is_mudata, left_by, on_part, write_results
 from ..errors import InputError
 from ..predict.embedding import represent_rows
 from ..predict.retrieval import (
@@ -166,8 +166,7 @@ def retrieve(
         scores = obsm[slot].to_numpy()
         obs[slot] = pd.Categorical.from_codes(scores.argmax(axis=1), pd.Index(texts.names))
         obs[f"{slot}_score"] = scores.max(axis=1)
-    target = own_copy(adata) if copy else adata
-    obsm = {at: one.set_index(target.obs_names) if isinstance(one, pd.DataFrame) else one for at, one in obsm.items()}
+    obsm = {at: one.set_index(adata.obs_names) if isinstance(one, pd.DataFrame) else one for at, one in obsm.items()}
     record = {
         "model": loaded.name,
         "fingerprint": loaded.fingerprint(),
@@ -186,10 +185,10 @@ def retrieve(
         left_by(adata, step, [slot, *(f"{slot}{one}" for one in ends)], filled)
         for ends, filled in ((("_fits", "_score"), obs), (("_rows",), obsm))
     )
-    write_results(
-        target, "retrieve", obs=obs, obsm=made | obsm, records=records | {step: record}, drop=left, drop_obsm=left_obsm
-    )
-    return target if copy else None
+    return write_results(
+        adata, "retrieve", obs=obs, obsm=made | obsm, records=records | {step: record}, drop=left,
+        drop_obsm=left_obsm, copy=copy,
+    )  # fmt: skip
 
 
 def _check_options(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from .._slots import Slots, check_target, is_mudata, on_part, own_copy, write_results
+from .._slots import Slots, check_target, is_mudata, on_part, write_results
 from ..errors import InputError, MissingKeyError
 from ..io.columns import as_categories, obs_column
 from ..knowledge import Ontology, load_ontology, resolve_labels
@@ -88,9 +88,8 @@ def rollup(
     lifted = [_lift(name, cl_id, depth, chosen, ontology) for name, cl_id in became.itertuples(index=False, name=None)]
     became = became.assign(rollup=[name for name, _ in lifted], rollup_cl_id=[cl_id for _, cl_id in lifted])
     found = rows.merge(became, how="left", on=["label", "cl_id"])
-    target = own_copy(adata) if copy else adata
-    write_results(
-        target,
+    return write_results(
+        adata,
         "rollup",
         obs={
             slots.rollup: pd.Categorical(found["rollup"]),
@@ -100,8 +99,8 @@ def rollup(
             slots.step("rollup"): {"level": said, "label_key": label_key}
             | {"labels": became.astype(object).where(became.notna(), None).to_dict("records")}
         },
+        copy=copy,
     )
-    return target if copy else None
 
 
 def _labels(adata: AnnData, slots: Slots, label_key: str | None) -> pd.DataFrame:

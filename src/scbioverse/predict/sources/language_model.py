@@ -59,7 +59,7 @@ def _own_lists(batch: Batch, texts: list[str], shortlist: NDArray[np.int64]) -> 
 
     from ..._settings import settings
     from ...llm import score
-    from ...llm._memory import BatchSize, first_size
+    from ...llm._memory import first_batch
     from ...llm.trie import LabelTrie
 
     model, modality = batch.model, batch.modality
@@ -67,8 +67,7 @@ def _own_lists(batch: Batch, texts: list[str], shortlist: NDArray[np.int64]) -> 
     prompt, prefix = reader.prompt(modality), reader.prefix(modality)
     sequences = [model.answer_ids(text) for text in texts]
     length = len(prompt.head) + shortlist.shape[1] * max(map(len, sequences), default=1)
-    size = first_size(reader.backbone, batch.batch_size, length=length, prefix=prefix.length, what=f"{modality}s")
-    memory = BatchSize(size, what=f"{modality}s")
+    memory = first_batch(reader.backbone, batch.batch_size, length=length, prefix=prefix.length, what=f"{modality}s")
     # Sorted lists and rows: neither the order of a shortlist nor that of the rows changes the last digits.
     ranks = np.sort(shortlist, axis=1)
     order = np.lexsort((*ranks.T[::-1], shortlist[:, 0]))
