@@ -49,7 +49,7 @@ def score_labels(
     if prune is not None and not 0.0 < prune < 1.0:
         raise InputError(f"prune is a probability between 0 and 1, found {prune}.")
     mask = suffix_mask(backbone, inputs_embeds, attention_mask)
-    n, _length, _ = inputs_embeds.shape
+    n = len(inputs_embeds)
     scores = np.zeros((n, trie.n_labels), dtype=np.float32)
     if not trie.branches:
         return scores

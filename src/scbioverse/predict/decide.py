@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,23 +15,15 @@ from .levels import Parents
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from .candidates import Label
+
 UNKNOWN = "unknown"
 Float = NDArray[np.float32]
 
 
-class Named(Protocol):
-    """What rows can be called: a :class:`~scbioverse.predict.candidates.Label`, or a parent that several share."""
-
-    @property
-    def name(self) -> str: ...  # noqa: D102
-
-    @property
-    def cl_id(self) -> str | None: ...  # noqa: D102
-
-
 @dataclass(frozen=True)
 class Called:
-    """A name and its ontology id, or None."""
+    """What rows can be called beside the candidates: a term that several of these share."""
 
     name: str
     cl_id: str | None = None
@@ -51,7 +43,7 @@ class Calls:
     """What rows are called, and how sure that is."""
 
     log_probs: Float  # float32 (n_obs, n_labels); a group's rows all hold the group's values
-    called: list[Named]  # what rows are called: the candidates in order, then the parents that were used
+    called: list[Label | Called]  # what rows are called: the candidates in order, then the parents that were used
     # int64 (n_obs,): position in `called`; of rows that are not `known`, the best candidate; -1 for rows without a
     # group.
     codes: NDArray[np.int64]
@@ -71,7 +63,7 @@ class Calls:
 
 def decide(
     log_probs: Float,
-    candidates: Sequence[Named],
+    candidates: Sequence[Label],
     groups: Groups | None = None,
     threshold: float = 0.0,
     *,
@@ -93,7 +85,7 @@ def decide(
     sure = (np.exp(joint.max(axis=1)) if said is None else said.confidence).clip(0, 1).astype(np.float32)
     away = None if elsewhere is None else elsewhere if groups is None else groups.mean(elsewhere).astype(np.float32)
     here = np.ones_like(sure) if away is None else 1 - away
-    called: list[Named] = list(candidates)
+    called: list[Label | Called] = list(candidates)
     # Not ">=": a comparison with NaN is false, and a row without a probability must not become unknown by that.
     codes, known = best.copy(), ~(sure * here < threshold)
     # Of a text that was written, only its own probability is known, none that others could add to.
@@ -105,31 +97,25 @@ def decide(
         codes[low] = [place[shared.terms[one]] for one in found]
         # Said on the same footing as that of a candidate: among the candidates, whatever lies elsewhere.
         sure[low], known[low] = mass / here[low], True
-    spread = margin(joint), entropy(joint)
+    calls = Calls(joint, called, codes, sure, known, margin(joint), entropy(joint), [], away)
     if groups is None:
-        return Calls(log_probs, called, codes, sure, known, *spread, [], away)
-    nobody = _free(UNKNOWN, called)
+        return calls
     table = [
-        {"group": group, "n": int(n), "label": called[code].name if fine else nobody}
+        {"group": group, "n": int(n), "label": called[code].name if fine else calls.unknown}
         | {"confidence": round(float(conf), 6), "agreement": round(float(share), 6)}
         for group, n, code, fine, conf, share in zip(
             groups.names, groups.sizes, codes, known, sure, agreement(log_probs, groups, best), strict=True
         )
     ]
-    return Calls(
-        np.where((groups.codes >= 0)[:, None], groups.spread(joint, 0.0), log_probs),
-        called,
-        groups.spread(codes, -1),
-        groups.spread(sure, np.nan),
-        groups.spread(known, True),
-        groups.spread(spread[0], np.nan),
-        groups.spread(spread[1], np.nan),
-        table,
-        None if away is None else groups.spread(away, np.nan),
-    )
+    # Of a cell without a group: its own scores, no label, and nothing to be sure of.
+    none = {"codes": -1, "confidence": np.nan, "known": True, "margin": np.nan, "entropy": np.nan}
+    none |= {} if away is None else {"elsewhere": np.nan}
+    rows = {name: groups.spread(getattr(calls, name), one) for name, one in none.items()}
+    scores = np.where((groups.codes >= 0)[:, None], groups.spread(joint, 0.0), log_probs)
+    return replace(calls, log_probs=scores, groups=table, **rows)
 
 
-def _places(cl_ids: Sequence[str], called: list[Named]) -> dict[str, int]:
+def _places(cl_ids: Sequence[str], called: list[Label | Called]) -> dict[str, int]:
     """Where terms stand in `called`; those that are no candidates are appended."""
     place: dict[str, int] = {}
     for i, one in enumerate(called):
@@ -142,7 +128,7 @@ def _places(cl_ids: Sequence[str], called: list[Named]) -> dict[str, int]:
     return place
 
 
-def _free(name: str, taken: Sequence[Named]) -> str:
+def _free(name: str, taken: Sequence[Label | Called]) -> str:
     """Return a name that no candidate has: a user's own "unknown" is not ours."""
     while any(one.name == name for one in taken):
         name += " (below threshold)"

@@ -141,18 +141,10 @@ def _strange(cl_id: str, ident: str) -> float:
 
 @dataclass(frozen=True)
 class TissuePrior:
-    """What a tissue says of cell types.
+    """What a tissue says of cell types."""
 
-    Attributes
-    ----------
-    tissue
-        The tissue.
-    weight
-        0 to 1: how much of it counts.
-    """
-
-    tissue: Tissue
-    weight: float = 1.0
+    tissue: Tissue  # the tissue
+    weight: float = 1.0  # 0 to 1: how much of it counts
 
     @classmethod
     def of(cls, tissue: str | Tissue) -> TissuePrior:
@@ -164,17 +156,10 @@ class TissuePrior:
         return cls(found)
 
     def log_prior(self, cl_ids: Sequence[str | None]) -> Float:
-        """How much more evidence each type needs in the tissue.
+        """How much more evidence each type needs in the tissue: float32 (m,), nats to be added to log-probabilities.
 
-        Parameters
-        ----------
-        cl_ids
-            Cell Ontology ids; None for what is no term.
-
-        Returns
-        -------
-        float32 (m,), nats to be added to log-probabilities: 0 for what is usual in the tissue or everywhere and for
-        None, down to :data:`FLOOR` for types of other organs.
+        0 for what is usual in the tissue or everywhere and for None, no term, down to :data:`FLOOR` for types of other
+        organs.
         """
         if len(listed_types()[self.tissue.id]) < FEWEST_LISTED:
             return np.zeros(len(cl_ids), dtype=np.float32)
@@ -186,19 +171,9 @@ class TissuePrior:
     def adjust(self, log_probs: NDArray[np.floating], cl_ids: Sequence[str | None]) -> Float:
         """Log-probabilities with the prior; what a type of another organ loses goes to what it is a kind of.
 
-        What looks like a pancreatic stellate cell outside the pancreas is a fibroblast rather than a smooth muscle
-        cell. The nearest candidate above that is usual in the tissue takes it over, if there is one.
-
-        Parameters
-        ----------
-        log_probs
-            (n, m), natural logarithm; -inf for what a row could not choose stays.
-        cl_ids
-            Cell Ontology ids of the m candidates; None for what is no term.
-
-        Returns
-        -------
-        float32 (n, m), normalised.
+        The rows are normalised. What looks like a pancreatic stellate cell outside the pancreas is a fibroblast rather
+        than a smooth muscle cell. The nearest candidate above that is usual in the tissue takes it over, if there is
+        one. Of `log_probs` (n, m), -inf for what a row could not choose stays; `cl_ids` are None for what is no term.
         """
         prior = self.log_prior(cl_ids).astype(np.float64)
         joint = np.asarray(log_probs, dtype=np.float64) + prior
@@ -238,21 +213,11 @@ def _explained(cl_ids: Sequence[str], ident: str) -> NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class Called:
-    """Which share of rows is of which type.
+    """Which share of rows is of which type."""
 
-    Attributes
-    ----------
-    n
-        Rows.
-    terms
-        Cell Ontology ids.
-    mass
-        float64 (terms,), sums to 1; without terms, nothing is known.
-    """
-
-    n: int
-    terms: tuple[str, ...]
-    mass: NDArray[np.float64]
+    n: int  # rows
+    terms: tuple[str, ...]  # Cell Ontology ids
+    mass: NDArray[np.float64]  # float64 (terms,), sums to 1; without terms, nothing is known
 
     @classmethod
     def of(
@@ -260,14 +225,8 @@ class Called:
     ) -> Called:
         """Sum up calls made without a tissue.
 
-        Parameters
-        ----------
-        log_probs
-            (n, m), natural logarithm, of a wide choice of types, from the cells alone; a row a cell or a group.
-        cl_ids
-            Cell Ontology ids of the m types; None for what is no term.
-        sizes
-            Cells of each row; None: one.
+        `log_probs` (n, m) are of a wide choice of types, from the cells alone; a row is a cell, or a group of so many
+        (`sizes`).
         """
         ontology, n = load_ontology(), len(log_probs)
         at = [i for i, one in enumerate(cl_ids) if one is not None and one in ontology]
@@ -296,17 +255,10 @@ def _fits(called: Called) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class Guess:
-    """The tissue that explains calls best.
+    """The tissue that explains calls best."""
 
-    Attributes
-    ----------
-    tissue
-        None where no call says anything.
-    confidence
-        0 to 1: chance of the tissue among all, times the share of the calls that are not types of other organs.
-    """
-
-    tissue: Tissue | None
+    tissue: Tissue | None  # none where no call says anything
+    # 0 to 1: chance of the tissue among all, times the share of the calls that are not types of other organs.
     confidence: float
 
 
@@ -333,14 +285,7 @@ def guess_tissue(called: Called) -> Guess:
 def doubt(tissue: Tissue, called: Called, *, wide: bool = True) -> str:
     """Say why calls made without a tissue do not fit the one that was given; `""` where they do.
 
-    Parameters
-    ----------
-    tissue
-        The tissue that was given.
-    called
-        The calls.
-    wide
-        Calls were made from a wide choice. Of a short list, it says nothing that few are of the tissue's own types.
+    `wide`: they were made from a wide choice. Of a short list, it says nothing that few are of the tissue's own types.
     """
     fits = _fits(called)
     best = next(iter(fits), None)
