@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from scbioverse.errors import InputError
-from scbioverse.llm.prompts import PromptTemplate, clean_text, encode_plain, with_answer
+from scbioverse.llm.prompts import PromptTemplate, clean_text, encode_plain
 from scbioverse.nn import BioTokens
 
 if TYPE_CHECKING:
@@ -108,18 +108,6 @@ def test_answer_ends_with_the_end_token(tiny_backbone: Backbone) -> None:
     assert short[-1] == long[-1] == tiny_backbone.eos_id
     assert short[:-1] == long[: len(short) - 1]
     assert tiny_backbone.decode(short) == " T cell"
-
-
-def test_example_learns_the_answer_and_nothing_else(tiny_backbone: Backbone, tokens: BioTokens) -> None:
-    template = PromptTemplate(question="Type:")
-    prompt = template.render_annotate(tiny_backbone, tokens, n_soft=3)
-    answer = template.encode_answer(tiny_backbone, "B cell")
-    example = with_answer(prompt.head, answer)
-    assert example.ids == [*prompt.head, *answer]
-    assert example.labels == [-100] * len(prompt.head) + answer
-    assert example.labels[-1] == tiny_backbone.eos_id
-    with pytest.raises(InputError, match="end token"):
-        with_answer(prompt.head, [])
 
 
 @pytest.mark.parametrize("fixture", ["tiny_backbone", "tiny_backbone_untied"])

@@ -47,7 +47,6 @@ def test_every_kind_of_id_gets_its_vector(composer: Composer, tokens: BioTokens)
     assert torch.equal(out.inputs_embeds[0], wanted)
     assert out.attention_mask.tolist() == [[1] * 9]
     assert out.position_ids.tolist() == [list(range(9))]
-    assert out.labels is None
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
@@ -56,20 +55,17 @@ def test_rows_of_several_lengths_and_modalities(composer: Composer, tokens: BioT
     rows = [[1, c, c, 2], [p, 5, c, c, p, c, c], [7], [c, c, p, 3, 3]]
     cells = [soft(1, 2, 10), soft(2, 2, 11), None, soft(1, 2, 12)[0]]
     proteins = [None, soft(2, 1, 13), None, soft(1, 1, 14)]
-    labels = [[-100, -100, -100, 2], [-100] * 6 + [9], [7], [-100, -100, -100, 3, -100]]
-    out = composer.compose(rows, {"cell": cells, "protein": proteins}, labels=labels, padding_side=side)
+    out = composer.compose(rows, {"cell": cells, "protein": proteins}, padding_side=side)
     assert out.inputs_embeds.shape == (4, 7, D)
     for i, row in enumerate(rows):
         here = out.attention_mask[i].bool()
         assert here.sum() == len(row)
         assert bool(here[-1 if side == "left" else 0])
         one = {m: [given[i]] for m, given in (("cell", cells), ("protein", proteins))}
-        alone = composer.compose([row], one, labels=[labels[i]])
+        alone = composer.compose([row], one)
         assert torch.equal(out.inputs_embeds[i][here], alone.inputs_embeds[0])
         assert torch.equal(out.position_ids[i][here], alone.position_ids[0])
-        assert torch.equal(out.labels[i][here], alone.labels[0])
         assert out.inputs_embeds[i][~here].abs().sum() == 0
-        assert (out.labels[i][~here] == -100).all()
     cells_in_order = out.inputs_embeds[1][out.attention_mask[1].bool()][[2, 3, 5, 6]]
     assert torch.equal(cells_in_order, cells[1].reshape(4, D))
 
@@ -152,11 +148,5 @@ def test_wrong_input(composer: Composer, tokens: BioTokens) -> None:
         composer.compose([[c]], {"cell": torch.randn(1, 1, D + 1)})
     with pytest.raises(InputError, match="no embedding here"):
         composer.compose([[-5]])
-    with pytest.raises(MismatchError, match="Row 0 has 2 ids and 1 labels"):
-        composer.compose([[1, 2]], labels=[[1]])
-    with pytest.raises(MismatchError, match="1 rows of labels"):
-        composer.compose([[1], [2]], labels=[[1]])
-    with pytest.raises(InputError, match="not its tokens"):
-        composer.compose([[1]], labels=[[tokens.task_id]])
     with pytest.raises(MismatchError, match="wide"):
         Composer(lambda ids: torch.zeros(len(ids), D + 1), tokens).compose([[1]])

@@ -81,7 +81,7 @@ def test_the_ontology_is_read_once(cells: ad.AnnData, tiny_model: BioVerse, monk
     first = whole_ontology.ontology_coordinates(tiny_model)
     files = list((Path(sb.settings.cache_dir) / "weights" / "ontology").iterdir())
     assert [path.suffix for path in files] == [".npy"]
-    monkeypatch.setattr(whole_ontology, "_read", lambda *_: pytest.fail("read again"))
+    monkeypatch.setattr("scbioverse.llm.represent.represent", lambda *_, **__: pytest.fail("read again"))
     np.testing.assert_array_equal(whole_ontology.ontology_coordinates(tiny_model), first)
     monkeypatch.undo()
     files[0].write_bytes(b"damaged")

@@ -21,7 +21,6 @@ _VERSION = 2
 MAX_LABEL_CHARS = 200
 MAX_TEXT_CHARS = 2000  # of a text that is learned as a whole, such as the caption of a molecule
 Tail = Literal["tokens", "task"]
-IGNORE = -100
 
 
 @dataclass(frozen=True)
@@ -30,14 +29,6 @@ class Prompt:
 
     prefix: list[int]  # what all rows share, up to and with the first start marker: computed once
     head: list[int]  # before the answer: placeholders, end marker, task token, question
-
-
-@dataclass(frozen=True)
-class Example:
-    """Head of a suffix, answer and end token, for training behind a cached prefix; labels are -100 at the head."""
-
-    ids: list[int]
-    labels: list[int]
 
 
 @dataclass(frozen=True)
@@ -114,15 +105,6 @@ class PromptTemplate:
     def encode_answer(self, backbone: Backbone, text: str, *, max_chars: int = MAX_LABEL_CHARS) -> list[int]:
         """Token ids of an answer as a user wrote it, the end token included. It is never cut."""
         return [*encode_plain(backbone, " " + clean_text(text, max_chars=max_chars)), backbone.eos_id]
-
-
-def with_answer(prompt_ids: Sequence[int], answer_ids: Sequence[int]) -> Example:
-    """Put an answer behind a prompt's ids; its end token comes last, and it alone is learned."""
-    if not answer_ids:
-        raise InputError("An answer has at least its end token; use encode_answer of the template.")
-    ids = [int(token) for token in (*prompt_ids, *answer_ids)]
-    head = len(ids) - len(answer_ids)
-    return Example(ids, [IGNORE] * head + ids[head:])
 
 
 def clean_text(text: str, *, max_chars: int = MAX_LABEL_CHARS) -> str:

@@ -95,12 +95,6 @@ class LabelTrie:
             [path + [self.n_edges] * (longest - len(path)) for path in paths], dtype=np.int64
         ).reshape(self.n_labels, longest)
 
-    def __len__(self) -> int:
-        return self.n_labels
-
-    def __repr__(self) -> str:
-        return f"LabelTrie({self.n_labels} labels, {len(self.branches)} choices, {len(self.tokens)} tokens to read)"
-
     def _ways(self, group: list[int], depth: int) -> dict[int, list[int]]:
         ways: dict[int, list[int]] = {}
         for label in group:

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
 PaddingSide = Literal["left", "right"]
 Soft = Mapping[str, Tensor | Sequence[Tensor | None]]
-IGNORE = -100
-"""Label of positions that carry no loss (the default of torch's cross-entropy)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +25,6 @@ class Composed:
     inputs_embeds: Tensor  # (n, T, d_llm), in the language model's dtype; zero where padded
     attention_mask: Tensor  # int64 (n, T), 1 for tokens
     position_ids: Tensor  # int64 (n, T), number of tokens before each token in its row
-    labels: Tensor | None = None  # int64 (n, T), -100 outside answers
 
 
 class Composer:
@@ -46,34 +43,19 @@ class Composer:
         ids: Sequence[Sequence[int]],
         soft: Soft | None = None,
         *,
-        labels: Sequence[Sequence[int]] | None = None,
         padding_side: PaddingSide = "right",
     ) -> Composed:
         """Embed and pad rows of ids, with soft tokens in the place of placeholders.
 
-        Parameters
-        ----------
-        ids
-            One list a row: the language model's ids (≥ 0) and those of the bio tokens (< 0).
-        soft
-            Soft tokens by modality. A tensor (n, n_soft, d_llm) gives every row one object; a sequence of n items gives
-            each row its own: a tensor (k, n_soft, d_llm) of k objects, (n_soft, d_llm) for one, or None. They fill the
-            row's placeholders of that modality in order.
-        labels
-            What each position is, as `ids` or -100, row by row as long as `ids`; for losses.
-        padding_side
-            Where shorter rows are filled up.
+        A row holds the language model's ids (≥ 0) and those of the bio tokens (< 0). Soft tokens are given by modality.
+        A tensor (n, n_soft, d_llm) gives every row one object; a sequence of n items gives each row its own: a tensor
+        (k, n_soft, d_llm) of k objects, (n_soft, d_llm) for one, or None. They fill the row's placeholders of that
+        modality in order; shorter rows are filled up on the `padding_side`. Nothing that is returned shares memory with
+        `soft`, and gradients flow back to it.
 
-        Returns
-        -------
-        New tensors: nothing in them shares memory with `soft`, and gradients flow back to it.
-
-        Raises
-        ------
-        MismatchError
-            A row has more or fewer placeholders of a modality than soft tokens were given, or labels of another length.
-        InputError
-            No rows, an empty row, an unknown id, modality or padding side, or soft tokens of another width.
+        A :class:`MismatchError` says that a row has more or fewer placeholders of a modality than soft tokens were
+        given; an :class:`InputError` that there are no rows, an empty one, an unknown id, modality or padding side, or
+        soft tokens of another width.
         """
         rows = [list(row) for row in ids]
         if not rows or any(not row for row in rows):
@@ -95,7 +77,6 @@ class Composer:
             inputs_embeds=embeds.view(len(rows), width, -1),
             attention_mask=mask.to(values.device),
             position_ids=(mask.cumsum(1) - 1).clamp(min=0).to(values.device),
-            labels=None if labels is None else self._pad_labels(rows, labels, starts, width).to(values.device),
         )
 
     def _gather(self, rows: list[list[int]], soft: Soft) -> dict[int, Tensor]:
@@ -151,17 +132,3 @@ class Composer:
             at = where.nonzero().squeeze(1).to(values.device)
             values = values.index_copy(0, at, block.to(device=values.device, dtype=values.dtype))
         return values
-
-    @staticmethod
-    def _pad_labels(rows: list[list[int]], labels: Sequence[Sequence[int]], starts: list[int], width: int) -> Tensor:
-        if len(labels) != len(rows):
-            raise MismatchError(f"There are {len(labels)} rows of labels for {len(rows)} rows of ids.")
-        padded = torch.full((len(rows), width), IGNORE, dtype=torch.long)
-        for i, (row, label) in enumerate(zip(rows, labels, strict=True)):
-            if len(row) != len(label):
-                raise MismatchError(f"Row {i} has {len(row)} ids and {len(label)} labels.")
-            wrong = [token for token in label if token < 0 and token != IGNORE]
-            if wrong:
-                raise InputError(f"Row {i} asks the language model to write {wrong[:3]}, which are not its tokens.")
-            padded[i, starts[i] : starts[i] + len(row)] = torch.tensor(label, dtype=torch.long)
-        return padded

@@ -92,10 +92,6 @@ class Projector(nn.Module):
         """Mean soft token of each embedding: float32 (n, d_llm)."""
         return self(x).float().mean(dim=1)
 
-    def extra_repr(self) -> str:
-        """Sizes, shown by `repr`."""
-        return f"({self.n_tokens}, {self.dim}) -> ({self.n_soft}, {self.d_llm})"
-
 
 class PrototypeProjector(nn.Module):
     """Soft tokens as a mixture of codes: (n, n_tokens, dim) embeddings to (n, n_soft, d_llm).
@@ -169,10 +165,6 @@ class PrototypeProjector(nn.Module):
         """Mean soft token of each embedding, float32 (n, d_llm): the means of the codes, mixed."""
         return self.attention(x).float() @ self.codes.float().mean(dim=1)
 
-    def extra_repr(self) -> str:
-        """Sizes, shown by `repr`."""
-        return f"({self.n_tokens}, {self.dim}) -> {self.n_prototypes} -> ({self.n_soft}, {self.d_llm})"
-
 
 class CandidateTokens(nn.Module):
     """One code of `n_soft` vectors for each answer that can be asked about.
@@ -216,10 +208,6 @@ class CandidateTokens(nn.Module):
         mixed = {one: normalize(leaning ** (1 / one), p=1, dim=1) for one in set(self.spread)}
         return torch.stack([mixed[one] @ codes[:, slot] for slot, one in enumerate(self.spread)], dim=1)
 
-    def extra_repr(self) -> str:
-        """Sizes, shown by `repr`."""
-        return f"{' x '.join(map(str, self.codes.shape))}, spread={self.spread}"
-
 
 class PhraseHead(nn.Module):
     """One logit a phrase: (n, n_tokens, dim) embeddings to (n, n_phrases).
@@ -256,10 +244,6 @@ class PhraseHead(nn.Module):
         flat = (one_row_each(x, self.n_tokens, self.dim).to(self.centre) - self.centre) * self.gain
         seen = linear(dropout(flat, self.share_dropped / 2, self.training), self.inside.weight, self.inside.bias)
         return linear(dropout(relu(seen), self.share_dropped, self.training), self.out.weight, self.out.bias)
-
-    def extra_repr(self) -> str:
-        """Sizes, shown by `repr`."""
-        return f"({self.n_tokens}, {self.dim}) -> {self.n_phrases}"
 
 
 def choose_phrases(

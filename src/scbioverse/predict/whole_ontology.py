@@ -18,6 +18,7 @@ from .._settings import settings
 from .._whole import written_whole
 from ..errors import InputError
 from ..knowledge import load_ontology
+from ..knowledge.cards import label_card
 from ..models.shared_space import cosines
 from .candidates import Candidates, own_labels, resolve_term
 
@@ -45,19 +46,16 @@ def ontology_coordinates(model: BioVerse, cl_ids: list[str] | None = None) -> Fl
     :func:`term_ids` if not given. An :class:`InputError` where the model has no text space.
     """
     _ = model.text_dim  # says what to do where there is none
-    if model.text_space is None or model.config.text_space is None:
-        raise InputError(f"model {model.name!r} has no text space.")
-    wanted = list(term_ids()) if cl_ids is None else cl_ids
-    if model.text_table is not None:
-        cards = _cards(term_ids())
-        texts = [cards[one] for one in wanted]
-        if model.text_table.find(texts)[0].all():
-            return model.text_coordinates(texts)
+    cards = _cards(term_ids())
+    wanted = list(cards) if cl_ids is None else cl_ids
+    texts = [cards[one] for one in wanted]
+    if model.text_table is not None and model.text_table.find(texts)[0].all():
+        return model.text_coordinates(texts)
     states = _states(model)
     if cl_ids is not None:
-        place = {cl_id: i for i, cl_id in enumerate(term_ids())}
+        place = {cl_id: i for i, cl_id in enumerate(cards)}
         states = states[[place[one] for one in cl_ids]]
-    return model.text_space.transform(states)
+    return model.text_space.transform(states)  # type: ignore[union-attr]
 
 
 def card_coordinates(model: BioVerse, candidates: Candidates) -> Float:
@@ -76,22 +74,25 @@ def keep_ontology(model: BioVerse) -> None:
 @lru_cache(maxsize=1)
 def term_ids() -> tuple[str, ...]:
     """Ids of the ontology's own terms, in the order of the table."""
-    from ..knowledge import load_ontology
-
     return tuple(cl_id for cl_id in load_ontology() if cl_id.startswith("CL:"))
 
 
 @lru_cache(maxsize=1)
 def _cards(cl_ids: tuple[str, ...]) -> dict[str, str]:
     """Descriptions by id; no two terms share one."""
-    from ..knowledge.cards import label_card
-
     return {cl_id: label_card(cl_id) for cl_id in cl_ids}
 
 
 def _states(model: BioVerse) -> Float:
-    path = _path(model)
-    shape = (len(term_ids()), model.config.llm.d_llm)
+    """Return what the language model makes of all descriptions, float32 (n_terms, d_llm): kept on disk, or read now."""
+    from ..llm.represent import represent
+
+    layer, cards = model.config.text_space.layer, list(_cards(term_ids()).values())  # type: ignore[union-attr]
+    dtype, shape = str(model.backbone.dtype).removeprefix("torch."), (len(cards), model.config.llm.d_llm)
+    # By the descriptions themselves: whatever they are made of may change, and moves from file to file.
+    read = "\n".join(cards)
+    digest = hashlib.sha256(f"{model.config.llm.sha256} {layer} {dtype} {BATCH} {read}".encode())
+    path = settings.weights_dir() / "ontology" / f"{digest.hexdigest()[:24]}.npy"
     try:
         kept = np.load(path, allow_pickle=False)
         if kept.shape == shape and kept.dtype == np.float32 and bool(np.isfinite(kept).all()):
@@ -99,30 +100,10 @@ def _states(model: BioVerse) -> Float:
         logger.info("%s holds something else than expected: reading the ontology anew", path)
     except (OSError, ValueError):
         pass
-    states = _read(model)
+    logger.info("reading the descriptions of %d Cell Ontology terms; done once for a language model", len(cards))
+    states = represent(model.backbone, cards, layer=layer, batch_size=BATCH)
     _keep(path, states)
     return states
-
-
-def _read(model: BioVerse) -> Float:
-    from ..llm.represent import represent
-
-    if model.config.text_space is None:
-        raise InputError(f"model {model.name!r} has no text space.")
-    ids = term_ids()
-    logger.info("reading the descriptions of %d Cell Ontology terms; done once for a language model", len(ids))
-    return represent(
-        model.backbone, list(_cards(term_ids()).values()), layer=model.config.text_space.layer, batch_size=BATCH
-    )
-
-
-def _path(model: BioVerse) -> Path:
-    layer = 0 if model.config.text_space is None else model.config.text_space.layer
-    dtype = str(model.backbone.dtype).removeprefix("torch.")
-    # By the descriptions themselves: whatever they are made of may change, and moves from file to file.
-    read = "\n".join(_cards(term_ids()).values())
-    digest = hashlib.sha256(f"{model.config.llm.sha256} {layer} {dtype} {BATCH} {read}".encode())
-    return settings.weights_dir() / "ontology" / f"{digest.hexdigest()[:24]}.npy"
 
 
 def _keep(path: Path, states: Float) -> None:

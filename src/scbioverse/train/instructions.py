@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -15,7 +15,6 @@ from ..errors import InputError
 from ..llm._loading import cpu_has_bfloat16
 from ..llm.adapter import Adapter, AdapterConfig, set_dropout, trained_adapter, training_twin
 from ..llm.prefix import causal, pack_size, run_packed
-from ..llm.prompts import with_answer
 from ..llm.questions import QuestionTemplate
 from ..nn import Composer
 from .sampler import take_rows
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ..llm.prompts import Example
     from ..models.bioverse import BioVerse
     from .sampler import Batch
 
@@ -43,6 +41,13 @@ class Instruction:
     objects: tuple[tuple[str, int, str], ...] = ()  # modality, row in its embeddings, and name of each
     evidence: str = ""  # what was measured, in words
     prompt: Prompt = "question"  # that of `tl.ask`, or of `tl.annotate`
+
+
+class Example(NamedTuple):
+    """An instruction as ids, behind the beginning that all of its prompt share; the answer alone is learned."""
+
+    ids: list[int]
+    start: int  # where the answer begins; its end token comes last
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,7 +169,7 @@ class InstructionTask:
         return [(take_rows(batch, part), part.size / order.size) for part in parts]
 
     def render(self, row: int) -> Example:
-        """Ids of an instruction behind its prompt's beginning, and its loss mask."""
+        """Ids of an instruction behind its prompt's beginning, and where its answer begins."""
         if row not in self._rendered:
             one = self.lessons.examples[row]
             if one.prompt == "label":
@@ -180,7 +185,7 @@ class InstructionTask:
                     evidence=one.evidence,
                 )
                 answer = self.template.encode_answer(self.backbone, one.answer)
-            self._rendered[row] = with_answer(head, answer)
+            self._rendered[row] = Example([*head, *answer], len(head))
         return self._rendered[row]
 
     def __call__(self, batch: Batch) -> dict[str, Tensor]:
@@ -220,11 +225,7 @@ class InstructionTask:
         if cache is None:
             raise InputError(f"{self.backbone.name!r} keeps no keys and values; it cannot be tuned here.")
         rendered = [self.render(row) for row in rows]
-        batch = self.composer.compose(
-            [one.ids for one in rendered], self._soft(rows), labels=[one.labels for one in rendered]
-        )
-        if batch.labels is None:
-            raise InputError("the composer returned no labels.")
+        batch = self.composer.compose([one.ids for one in rendered], self._soft(rows))
         mask = batch.attention_mask.bool()
         n, length = mask.shape
         hidden, _ = run_packed(
@@ -235,10 +236,11 @@ class InstructionTask:
             start.shape[1] + batch.position_ids,
             pack=pack_size(length, n),
         )
+        learned = [(i, at) for i, one in enumerate(rendered) for at in range(one.start, len(one.ids))]
+        target = torch.tensor([rendered[i].ids[at] for i, at in learned], device=hidden.device)
+        row, at = torch.tensor(learned, device=hidden.device).T
         # The state before a token predicts it.
-        row, at = (batch.labels[:, 1:] >= 0).nonzero(as_tuple=True)
-        logits = self.backbone.logits(hidden[row, at])
-        each = cross_entropy(logits.float(), batch.labels[row, at + 1], reduction="none")
+        each = cross_entropy(self.backbone.logits(hidden[row, at - 1]).float(), target, reduction="none")
         total = each.new_zeros(n).index_add(0, row, each)
         return total / torch.bincount(row, minlength=n)
 
