@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .app._serve import serve
     from .app.widget import widget
     from .page import report
-    from .tl._chat import Chat
+    from .tl._ask import Chat
 
 __version__ = "0.1.0"
 __all__ = [
@@ -39,7 +39,7 @@ __all__ = [
 ]
 
 # Functions and classes that stand at the top, and where they are.
-_AT_THE_TOP = {"Chat": ".tl._chat", "report": ".page", "serve": ".app._serve", "widget": ".app.widget"}
+_AT_THE_TOP = {"Chat": ".tl._ask", "report": ".page", "serve": ".app._serve", "widget": ".app.widget"}
 _SUBPACKAGES = frozenset(__all__) - {*_AT_THE_TOP, "settings"}
 
 

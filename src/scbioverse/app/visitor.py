@@ -10,7 +10,7 @@ import pandas as pd
 
 from .._slots import write_record
 from ..errors import InputError
-from ..tl._chat import Chat
+from ..tl._ask import Chat
 from .corrections import Corrections
 from .shown import light_copy
 

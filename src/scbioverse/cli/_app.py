@@ -21,7 +21,7 @@ from ._run import Stopped, listening, run, say
 from ._serve import serve
 
 if TYPE_CHECKING:
-    from ..tl._chat import Chat
+    from ..tl._ask import Chat
 
 app = typer.Typer(
     name="scbioverse",
@@ -232,7 +232,7 @@ def ask(
 def _talk(
     source: Path, groupby: str | None, model: str, key_added: str, layer: str | None, key: str | None, modality: str
 ) -> Chat:
-    from ..tl._chat import Chat
+    from ..tl._ask import Chat
     from ._files import read
     from ._paths import check_source
 

@@ -10,7 +10,7 @@ from ..errors import BioverseError
 from ._run import say
 
 if TYPE_CHECKING:
-    from ..tl._chat import Chat
+    from ..tl._ask import Chat
 
 PROMPT = "you> "
 GOODBYE = frozenset({"exit", "quit", "bye", ":q", "/exit", "/quit"})

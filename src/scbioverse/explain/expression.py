@@ -260,19 +260,13 @@ class MeasuredCells:
         self.rows, self.columns = found.rows, found.columns
         self.expression = Expression(found.values, found.symbols)
 
-    def measure(self, rows: Any, genes: Sequence[str], against: Any | None = None) -> dict[str, Measured]:
-        """Compare some cells (positions or mask) with others, all if None, gene by gene, as far as measured."""
-        inside = self._mask(rows)
+    def measure(
+        self, inside: NDArray[np.bool_], genes: Sequence[str], against: NDArray[np.bool_] | None = None
+    ) -> dict[str, Measured]:
+        """Compare some cells, bool (n_obs,), with others, all if None, gene by gene, as far as measured."""
+        for mask in (inside, inside if against is None else against):
+            if mask.shape != (self.n_obs,):
+                raise InputError(f"a mask of rows must have shape ({self.n_obs},), found {mask.shape}.")
         # A cell on both sides would be compared with itself.
-        outside = ~inside if against is None else self._mask(against) & ~inside
+        outside = ~inside if against is None else against & ~inside
         return self.expression.measure(inside[self.rows], outside[self.rows], genes)
-
-    def _mask(self, rows: Any) -> NDArray[np.bool_]:
-        at = np.asarray(rows)
-        if at.dtype == bool:
-            if at.shape != (self.n_obs,):
-                raise InputError(f"a mask of rows must have shape ({self.n_obs},), found {at.shape}.")
-            return at
-        mask = np.zeros(self.n_obs, dtype=bool)
-        mask[at.astype(np.int64)] = True
-        return mask

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,7 +13,7 @@ from .._logging import logger
 from .._random import Rng, as_seed
 from .._slots import Slots, check_target, is_mudata, on_part, write_results
 from ..errors import InputError, MismatchError
-from ..explain.claims import Claim, judge
+from ..explain.claims import is_high
 from ..explain.expression import MeasuredCells
 from ..predict.embedding import represent_rows
 from ._align_training import fresh_model, plain_history
@@ -130,7 +131,8 @@ def tune(
     check_target(adata)
     if start not in ("model", "fresh"):
         raise InputError(f"start={start!r}; choose 'model' or 'fresh'.")
-    check_options(steps, batch_size, lr)
+    if steps < 1 or batch_size < 1 or lr <= 0:
+        raise InputError(f"steps, batch_size and lr must be positive, found {steps}, {batch_size} and {lr}.")
     if state is not None:
         state_place(state)  # which the run would replace
     seed, slots = as_seed(rng), Slots(key_added)
@@ -236,7 +238,11 @@ def make_lessons(
     from ..train.lessons import Group, comparison_lesson, group_lessons, nothing_lessons, term_lessons
 
     rng = np.random.default_rng([seed, 4])
-    measured = _measured(adata, layer=layer, key=key) if modality == "cell" else None
+    measured = None
+    if modality == "cell":
+        # Of cells whose expression cannot be read, lessons say nothing of genes.
+        with contextlib.suppress(InputError):
+            measured = MeasuredCells(adata, layer=layer, key=key)
     groups, examples = [], []
     natural = texts.said("natural").answers
     for code, (answer, cl_id) in enumerate(zip(texts.answers, texts.cl_ids, strict=True)):
@@ -256,14 +262,6 @@ def make_lessons(
     noise = shuffled(values[train], rng, 16)
     examples += nothing_lessons(range(len(values), len(values) + len(noise)), rng, modality=modality)
     return Lessons(examples, {modality: np.concatenate([values, noise])})
-
-
-def _measured(adata: AnnData, *, layer: str | None, key: str | None) -> MeasuredCells | None:
-    """Expression of the cells; None where it cannot be read: lessons then say nothing of genes."""
-    try:
-        return MeasuredCells(adata, layer=layer, key=key)
-    except InputError:
-        return None
 
 
 def shuffled(values: NDArray[np.float32], rng: np.random.Generator, n: int) -> NDArray[np.float32]:
@@ -294,12 +292,6 @@ def check_shape(adapter: Adapter | None, config: AdapterConfig) -> None:
     )
 
 
-def check_options(steps: int, batch_size: int, lr: float) -> None:
-    """Raise an :class:`InputError` for numbers that cannot be used."""
-    if steps < 1 or batch_size < 1 or lr <= 0:
-        raise InputError(f"steps, batch_size and lr must be positive, found {steps}, {batch_size} and {lr}.")
-
-
 # Genes looked at closely: those with the largest difference in the share of cells that express them.
 _SHORTLIST = 120
 _KEPT = 50
@@ -320,11 +312,8 @@ def top_genes(data: MeasuredCells | None, inside: NDArray[np.bool_], outside: ND
     rows = hits.tocsr()
     difference = np.asarray(rows[here].mean(axis=0)).ravel() - np.asarray(rows[there].mean(axis=0)).ravel()
     short = [genes[i] for i in np.argsort(-difference, kind="stable")[:_SHORTLIST] if difference[i] > 0]
-    found = [
-        (gene, one.fraction_in, one.fraction_out, one.log_fold_change, one.p_high, one.n_in, one.n_out)
-        for gene, one in data.measure(inside, short, outside).items()
-        if judge(Claim(gene, (gene,), "high", 0), {gene: one})[0] == "supported"
-    ]
+    measured = data.measure(inside, short, outside)
+    found = [{"gene": gene} | vars(one) for gene, one in measured.items() if is_high(one, one.p_high)]
     table = pd.DataFrame(found, columns=_COLUMNS)
     strength = (table["fraction_in"] - table["fraction_out"]) * table["log_fold_change"]
     order = np.lexsort((table["gene"].astype(str), -strength))
