@@ -25,8 +25,8 @@ from anndata import AnnData
 
 import scbioverse as sb
 from scbioverse.io import Cells
+from scbioverse.knowledge import resolve_labels
 from scbioverse.knowledge.cards import label_card
-from scbioverse.knowledge.names.resolver import resolve_labels
 from scbioverse.knowledge.ontology import load_ontology
 from scbioverse.knowledge.spoken import spoken_name
 from scbioverse.models import BioVerse

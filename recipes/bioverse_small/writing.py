@@ -25,14 +25,14 @@ from torch.nn.functional import binary_cross_entropy_with_logits, log_softmax
 from recipes.bioverse_small.molecules import article
 from recipes.bioverse_small.phrases import phrase_of
 from scbioverse.llm.adapter import AdapterConfig
-from scbioverse.llm.prompts import MAX_TEXT_CHARS, Example, clean_text, encode_plain, with_answer
+from scbioverse.llm.prompts import MAX_TEXT_CHARS, clean_text, encode_plain
 from scbioverse.metrics import extract_classes, extract_roles, set_agreement, text_metrics
 from scbioverse.models import BioVerse
 from scbioverse.models.config import PhraseBook, PhraseGroup
 from scbioverse.models.edit import set_phrases
 from scbioverse.nn import PhraseHead
 from scbioverse.train import Batch, fit
-from scbioverse.train.instructions import Instruction, InstructionSampler, InstructionTask, Lessons
+from scbioverse.train.instructions import Example, Instruction, InstructionSampler, InstructionTask, Lessons
 
 logger = logging.getLogger("recipes.bioverse_small")
 
@@ -239,12 +239,13 @@ class CaptionTask(InstructionTask):
         self.captioner = model.captioner("molecule")
 
     def render(self, row: int) -> Example:
-        """Ids of a note and its text, and the loss mask."""
+        """Ids of a note and its text, and where the text begins."""
         if row not in self._rendered:
             one = self.lessons.examples[row]
             said = " " + clean_text(one.answer, max_chars=MAX_TEXT_CHARS)
             answer = [*encode_plain(self.backbone, said), self.backbone.eos_id]
-            self._rendered[row] = with_answer(self.captioner.ids(one.question), answer)
+            note = self.captioner.ids(one.question)
+            self._rendered[row] = Example([*note, *answer], len(note))
         return self._rendered[row]
 
     def beginning(self, prompt: str, modality: str) -> list[int]:
