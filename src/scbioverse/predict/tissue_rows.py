@@ -32,23 +32,12 @@ WIDE = 50
 
 @dataclass(frozen=True)
 class RowTissues:
-    """Priors of tissues, and which row has which.
+    """Priors of tissues, and which row has which."""
 
-    Attributes
-    ----------
-    priors
-        One for each tissue; none where nothing is known.
-    codes
-        int64 (n,): prior of each row, -1 for none.
-    record
-        What was given, and how it was read or guessed.
-    early
-        bool (n,): rows whose tissue is of an embryo or fetus, as its name says; None: no row's is.
-    """
-
-    priors: tuple[TissuePrior, ...]
-    codes: NDArray[np.int64]
-    record: dict[str, Any] = field(default_factory=dict)
+    priors: tuple[TissuePrior, ...]  # one for each tissue; none where nothing is known
+    codes: NDArray[np.int64]  # int64 (n,): prior of each row, -1 for none
+    record: dict[str, Any] = field(default_factory=dict)  # what was given, and how it was read or guessed
+    # bool (n,): rows whose tissue is of an embryo or fetus, as its name says; None: no row's is.
     early: NDArray[np.bool_] | None = None
 
     def of_rows(self, rows: NDArray[np.integer] | None) -> RowTissues:
