@@ -67,22 +67,10 @@ class RowTissues:
     def in_groups(
         self, ranked: NDArray[np.floating], alone: NDArray[np.floating], cl_ids: Sequence[str | None], groups: Groups
     ) -> tuple[Float, RowTissues]:
-        """Let the tissue count where groups are named.
+        """Let the tissue count where groups are named: scores with the prior, and the tissue of each row, weighed.
 
-        Parameters
-        ----------
-        ranked
-            (n_groups, m), log-probabilities that decide.
-        alone
-            The same from the cells' embeddings and markers, by which a tissue is doubted or guessed.
-        cl_ids
-            Cell Ontology ids of the m types.
-        groups
-            The groups.
-
-        Returns
-        -------
-        `ranked` with the prior, float32; and the tissue of each row, weighed.
+        `ranked` (n_groups, m) are the log-probabilities that decide, `alone` the same from the cells' embeddings and
+        markers, by which a tissue is doubted or guessed.
         """
         here = self.of_groups(groups).weighed(alone, cl_ids, groups.sizes)
         rows = self.codes if self.priors or not here.priors else np.zeros_like(self.codes)
@@ -96,23 +84,11 @@ class RowTissues:
         *,
         wide: bool = True,
     ) -> RowTissues:
-        """Doubt what was given, or guess where nothing was, by calls from the cells alone.
+        """Doubt what was given, or guess where nothing was, by calls from the cells alone (:meth:`.tissue.Called.of`).
 
-        Parameters
-        ----------
-        log_probs, cl_ids, sizes
-            See :meth:`Called.of <scbioverse.predict.tissue.Called.of>`.
-        wide
-            Calls were made from a wide choice of types: from a short list, nothing is guessed.
-
-        Returns
-        -------
-        The same with what was said in the record, or with the guess for all rows.
-
-        Warns
-        -----
-        UserWarning
-            The calls fit another tissue much better than the one that was given.
+        `wide`: calls were made from a wide choice of types; from a short list, nothing is guessed. Returns the same
+        with what was said in the record, or with the guess for all rows; a warning says that the calls fit another
+        tissue much better than the one that was given.
         """
         if "given" not in self.record:
             return self if not wide else _guessed(Called.of(log_probs, cl_ids, sizes), self.codes)
@@ -136,28 +112,9 @@ def read_tissues(
 ) -> RowTissues:
     """Read what `tissue=` says: a column of `obs` where it is the name of one, else a tissue.
 
-    Parameters
-    ----------
-    adata
-        The data.
-    tissue
-        What the user passed.
-    method, modality
-        How labels are found, and of what; there are some that no tissue can be given with.
-
-    Returns
-    -------
-    The tissues; without priors where nothing was given, and for `"any"`.
-
-    Raises
-    ------
-    InputError
-        A name is no tissue, a column holds none, or a tissue says nothing of labels found so.
-
-    Warns
-    -----
-    UserWarning
-        A column leaves out some rows.
+    Without priors where nothing was given, and for `"any"`. `method` and `modality` say how labels are found, and of
+    what; there are some that no tissue can be given with. An :class:`InputError` says that a name is no tissue, a
+    column holds none, or a tissue says nothing of labels found so; a warning, that a column leaves out some rows.
     """
     if tissue is None:
         return RowTissues((), np.full(adata.n_obs, -1, dtype=np.int64))
@@ -199,13 +156,7 @@ def read_tissues(
 
 
 def _warn_of_missing(missing: int, n: int, column: str) -> None:
-    """Warn of rows whose tissue a column does not say.
-
-    Raises
-    ------
-    InputError
-        It says none.
-    """
+    """Warn of rows whose tissue a column does not say; an :class:`InputError` where it says none."""
     if missing == n:
         raise InputError(f"adata.obs[{shown_name(column)!r}] is missing (NaN) for every cell: leave tissue= out.")
     warn(f"{missing} cells have no value in adata.obs[{shown_name(column)!r}]; they are judged without a tissue.")
