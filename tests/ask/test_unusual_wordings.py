@@ -53,6 +53,9 @@ NUMBERS = [
     ("How many B cells did donor1 give?", lambda t, x: ((t.cell_type == "B cell") & (t.donor == "donor1")).sum()),
     ("Is the majority of cluster 1 made of B cells?", lambda t, x: (t.cell_type == "B cell")[t.leiden == "1"].mean()),
     ("Are more than half of the cells T cells?", lambda t, x: (t.cell_type == "T cell").mean()),
+    ("Only donor2 please: how many cells?", lambda t, x: (t.donor == "donor2").sum()),
+    ("How many B cells do not show any LYZ?", lambda t, x: ((t.cell_type == "B cell") & (x["LYZ"] == 0)).sum()),
+    ("What percent of the data set is made up of B cells?", lambda t, x: (t.cell_type == "B cell").mean()),
 ]  # fmt: skip
 
 
@@ -70,6 +73,18 @@ def test_the_group_with_the_highest_mean(asked, tables):
     answer = asked.answer("In which cluster is NKG7 strongest?")
     means = x["NKG7"].groupby(t.leiden).mean()
     assert answer.text.startswith(f"leiden {means.idxmax()}")
+
+
+def test_the_most_complex_group_has_the_most_genes(asked, tables):
+    t, _ = tables
+    answer = asked.answer("Which cluster is most complex?")
+    assert answer.value == [t.groupby("leiden")["n_genes"].mean().idxmax()]
+
+
+def test_a_follow_up_by_two_columns_is_no_error(adata):
+    talk = sb.Chat(adata, model="none-is-loaded", groupby="leiden")
+    talk.ask("How many B cells are there per cluster?")
+    assert not talk.ask("And per donor and cluster?").computed
 
 
 @pytest.mark.parametrize("sides", [("T cells", "B cells"), ("B cells", "T cells")])
@@ -102,6 +117,9 @@ def test_sides_keep_their_order(asked, tables, sides):
         "List clusters with LYZ",
         "What distinguishes B cells from cells in donor1?",
         "by donor, please",
+        "how many, in percent",
+        "How many B cells and T cells with no LYZ are there?",
+        "Only B cells: what is the mean age?",
     ],
 )
 def test_what_has_no_single_reading_is_refused(asked, question):

@@ -9,7 +9,7 @@ from ..errors import InputError
 from ..llm.questions import MAX_QUESTION_CHARS, bounded
 from .answer import Answer
 from .link import Names
-from .query import Query, Refusal
+from .query import Query, Refusal, RefusedError
 from .read import Grammar
 from .run import run
 from .say import Speech
@@ -65,11 +65,10 @@ class Asked:
         """Run a query that was read from a text."""
         try:
             found = self._found(query)
-        except InputError as error:
-            # The data cannot be read as this question needs: an answer, not an error of the call.
-            found = Refusal(text=f"That cannot be computed: {error}")
-        if isinstance(found, Refusal):
-            return Answer(found.text, text, "refusal", False, query=query)
+        except (InputError, RefusedError) as why:
+            # Data that cannot be read as this question needs are no error of the call.
+            said = f"That cannot be computed: {why}" if isinstance(why, InputError) else str(why)
+            return Answer(said, text, "refusal", False, query=query)
         told = [one.note for one in links if one.role == "WHERE" or one.note.startswith("Read ")]
         notes = dict.fromkeys(one for one in told if one not in found.text)
         label = self.rows.slots.label
@@ -78,12 +77,11 @@ class Asked:
         said = " ".join(filter(None, [found.text, *notes, *caveat]))
         return Answer(said, text, query.want, found.computed, found.table, query, found.value)
 
-    def _found(self, query: Query) -> Result | Refusal:
-        near = query.want in ("search", "nearest") or (
-            query.want == "describe" and query.show == "value" and self.nearness is not None and self.nearness.texts
-        )
+    def _found(self, query: Query) -> Result:
+        texts = self.nearness is not None and bool(self.nearness.texts)
+        near = query.want in ("search", "nearest") or (query.want == "describe" and query.show == "value" and texts)
         if not near:
             return run(query, self.rows, self.speech)
         if self.nearness is None:
-            return Refusal(text=f"{self.rows.noun}s are not looked up by nearness here: see scbioverse.tl.retrieve.")
+            raise RefusedError(f"{self.rows.noun}s are not looked up by nearness here: see scbioverse.tl.retrieve.")
         return self.nearness.answer(query)

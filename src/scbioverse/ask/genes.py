@@ -16,7 +16,7 @@ from ..knowledge.genes import gene_summaries
 from ..knowledge.markers import SOURCES, load_markers
 from .answer import Result
 from .cells import LARGEST_P, LEAST_CHANGE, LEAST_FRACTION, Cells, cell_type
-from .query import Query, Refusal, Where
+from .query import Query, Where, require
 from .say import Speech, capital, percent
 from .tables import unnamed
 
@@ -37,10 +37,9 @@ RULE = (
 )
 
 
-def measured(query: Query, rows: Cells, _: Speech) -> Result | Refusal:
+def measured(query: Query, rows: Cells, _: Speech) -> Result:
     """Say how many genes were measured, or that one is not among them."""
-    if rows.noun != "cell":
-        return Refusal(text=f"A {rows.noun} has no genes.")
+    require(rows.noun == "cell", f"A {rows.noun} has no genes.")
     n, lacking = len(rows.names), query.show == "check"
     said = f"No: {query.words} is not among the {n:,} genes measured." if lacking else f"Genes measured: {n:,}."
     return Result(said, pd.DataFrame({"n": [n]}), False if lacking else n)
@@ -49,7 +48,7 @@ def measured(query: Query, rows: Cells, _: Speech) -> Result | Refusal:
 # ---------------------------------------------------------------- markers
 
 
-def markers(query: Query, rows: Cells, speech: Speech) -> Result | Refusal:
+def markers(query: Query, rows: Cells, speech: Speech) -> Result:
     """Name the genes that set rows, or each group of a column, apart from all others."""
     outside = rows.others(query.where)
     if query.by is not None:
@@ -57,17 +56,14 @@ def markers(query: Query, rows: Cells, speech: Speech) -> Result | Refusal:
             (name, mask, _others(name, query.by, rows) | (outside if query.where is not None else False))
             for name, mask in rows.sizes(query.by, rows.mask(query.where))[:_MOST_GROUPS]
         ]
-    elif query.where is None and rows.whole:
-        text = "Markers of what? All cells are asked about, so that there is nothing to compare them with."
-        return Refusal(text=text)
     else:
+        there = query.where is not None or not rows.whole
+        require(there, "Markers of what? All cells are asked about: there is nothing to compare them with.")
         name = speech.short(query.where) if query.where is not None else "the selected cells"
         groups = [(name, rows.mask(query.where), outside)]
     for name, mask, rest in groups:
-        if not mask.any() or not rest.any():
-            return Refusal(text=f"{speech.name(name)} has no cells to compare, or no others.")
-    if not groups:
-        return Refusal(text=f"There are no cells {speech.where(query.where) if query.where else ''} to compare.")
+        require(mask.any() and rest.any(), f"{speech.name(name)} has no cells to compare, or no others.")
+    require(groups, f"There are no cells to compare: {speech.who(query.where)}.")
     held = [rows.markers(mask, rest).assign(group=name) for name, mask, rest in groups]
     said = [
         f"{speech.name(name)}: {_best(table, query, f'of {int(mask.sum()):,} cells', 'of others')}"
@@ -102,11 +98,11 @@ def genes_said(table: pd.DataFrame, here: str, there: str) -> str:
     return listed([*first, *(f"{gene} ({inside}, {outside})" for gene, inside, outside in said[1:])])
 
 
-def differential(query: Query, rows: Cells, speech: Speech) -> Result | Refusal:
+def differential(query: Query, rows: Cells, speech: Speech) -> Result:
     """Name the genes that are higher in one set of cells than in the other, both ways."""
     masks = [rows.mask(one) for one in query.against]
-    if len(masks) != 2 or (masks[0] & masks[1]).any() or not all(mask.any() for mask in masks):
-        return Refusal(text="Genes are compared between two sets of cells that share none, and each needs cells.")
+    two = len(masks) == 2 and all(mask.any() for mask in masks) and not (masks[0] & masks[1]).any()
+    require(two, "Genes are compared between two sets of cells that share none, and each needs cells.")
     names = list(map(speech.short, query.against))
     held, said = [], []
     for (here, inside), (there, outside) in (
@@ -119,11 +115,11 @@ def differential(query: Query, rows: Cells, speech: Speech) -> Result | Refusal:
     return Result(f"{capital('; '.join(said))} ({RULE}).{speech.remarks(query)}", *_tables(held))
 
 
-def is_marker(query: Query, rows: Cells, speech: Speech) -> Result | Refusal:
+def is_marker(query: Query, rows: Cells, speech: Speech) -> Result:
     """Say whether genes set rows apart, by the same rule as markers."""
     mask, outside = rows.mask(query.where), rows.others(query.where)
-    if not mask.any() or not outside.any():
-        return Refusal(text="A marker sets some cells apart from others: here one of the two is empty.")
+    both = mask.any() and outside.any()
+    require(both, "A marker sets some cells apart from others: here one of the two is empty.")
     marking = set(rows.markers(mask, outside)["gene"])
     genes = [rows.names[rows.genes[one.removeprefix("gene:")]] for one in query.of]
     values = [rows.numbers(one) > 0 for one in query.of]
@@ -141,7 +137,7 @@ def is_marker(query: Query, rows: Cells, speech: Speech) -> Result | Refusal:
 # ---------------------------------------------------------------- quality
 
 
-def flagged(query: Query, rows: Cells, speech: Speech) -> Result | Refusal:
+def flagged(query: Query, rows: Cells, speech: Speech) -> Result:
     """Name groups whose cells look broken, or like doublets.
 
     Low quality: the median cell has fewer than half the genes of the median of all, or more than twice the share of
@@ -190,23 +186,20 @@ def _mixed(name: str, groups: dict[str, NDArray[np.bool_]], rows: Cells) -> bool
 # ---------------------------------------------------------------- what is known
 
 
-def why(query: Query, rows: Cells, speech: Speech) -> Result | Refusal:
+def why(query: Query, rows: Cells, speech: Speech) -> Result:
     """Compare, in a group, the evidence for its label and for the one it might have had.
 
     The evidence of a label are the genes that the marker tables list for its type; each is supported where it is
     high in the group's cells beside all others by the rule of :mod:`scbioverse.explain`, as in the reasons for labels.
     """
     mask, outside = rows.mask(query.among), rows.others(query.among)
-    if not mask.any() or not outside.any():
-        return Refusal(text=f"There is nothing to compare: {speech.who(query.among)}.")
+    require(mask.any() and outside.any(), f"There is nothing to compare: {speech.who(query.among)}.")
     said, held = [], []
     for side in (one.parts[0] if one.op == "not" else one for one in query.against):
         name, label = speech.short(side), type_of(side)
-        if label is None:
-            return Refusal(text=f"The marker tables know no type called {name!r}.")
-        table = evidence(label, mask, outside, rows)
-        if table.empty:
-            return Refusal(text=f"The marker tables list no measured gene for {name}.")
+        require(label, f"The marker tables know no type called {name!r}.")
+        table = evidence(label or "", mask, outside, rows)
+        require(not table.empty, f"The marker tables list no measured gene for {name}.")
         good = table[table["supported"]]
         best = genes_said(good.head(4), "of these cells", "of others") or "none"
         lacking = listed(table[~table["supported"]]["gene"].head(3), "or")
@@ -235,7 +228,7 @@ def evidence(cl_id: str, mask: NDArray[np.bool_], outside: NDArray[np.bool_], ro
     return group_evidence(cells.expression, (), groups, labels, max_genes=_TESTED, max_genes_per_ancestor=_OF_ANCESTORS)
 
 
-def define(query: Query, _: Cells, __: Speech) -> Result | Refusal:
+def define(query: Query, _: Cells, __: Speech) -> Result:
     """Quote what the Cell Ontology and the marker tables say of a type."""
     term = load_ontology().term(query.words)
     above = ", ".join(map(canonical_phrase, load_ontology().ancestors(query.words)[:3]))
@@ -246,15 +239,15 @@ def define(query: Query, _: Cells, __: Speech) -> Result | Refusal:
     return Result(f"{' '.join(said)} (Source: Cell Ontology.)", computed=False)
 
 
-def about(query: Query, _: Cells, __: Speech) -> Result | Refusal:
+def about(query: Query, _: Cells, __: Speech) -> Result:
     """Quote what RefSeq says a gene does, and for which types the marker tables list it."""
     table, does = load_markers(), gene_summaries()
     said = []
     for gene in (one.removeprefix("gene:") for one in query.of):
         symbol = harmonise([gene])[0] or gene
         held = table[table["gene"] == symbol].sort_values("weight", ascending=False).head(MARKERS)
-        if symbol not in does and held.empty:
-            return Refusal(text=f"No table here says what {gene} does, and no marker table lists it: nothing is said.")
+        known = symbol in does or not held.empty
+        require(known, f"No table here says what {gene} does, and no marker table lists it: nothing is said.")
         said.append(f"{gene}: {does[symbol]} (Source: RefSeq.)" if symbol in does else f"No summary of {gene} is here.")
         if not held.empty:
             sources = ", ".join(sorted({SOURCES[code] for code in "".join(held["sources"])}))

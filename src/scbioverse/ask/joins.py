@@ -52,9 +52,9 @@ def rename(links: Links, _: Names, role: str, *sources: str) -> Links:
     return [pick(links, *sources)[0].but(role, said=said_of(links))]
 
 
-def swap(links: Links, _: Names) -> Links:
-    """Read "the B cell count" as "the count of B cells"."""
-    return links[::-1]
+def order(links: Links, _: Names, *roles: str) -> Links:
+    """Put words in the order of roles, or of several ("MORE|LESS"), and leave out the others."""
+    return [one for some in roles for one in pick(links, *some.split("|"))]
 
 
 def mark(links: Links, _: Names, role: str = "MIXED") -> Links:
@@ -74,11 +74,6 @@ def same(links: Links, names: Names) -> Links:
     return rename(links, names, "SAME", "THEM") if links[0].key == "the same" else links
 
 
-def asked_first(links: Links, _: Names) -> Links:
-    """Read "of all cell types, which" as "which cell type"."""
-    return [links[-1], *pick(links, "COLUMN")]
-
-
 def in_percent(links: Links, _: Names) -> Links:
     """Read "how many of the T cells, in percent" as which share of them."""
     at = max(i for i, one in enumerate(links) if one.role == "SHARE" and links[i - 1].role == "IN")
@@ -86,11 +81,6 @@ def in_percent(links: Links, _: Names) -> Links:
     if links[at].said not in ("percent", "%", "per cent", "pct", "percentage") or pick(middle, "SHARE"):
         return links
     return [first.but("SHARE"), *(middle[:-1] if pick(middle[-1:], "COMMA") else middle)]
-
-
-def spread(links: Links, _: Names) -> Links:
-    """Read "break the cells down by donor" as how many each has."""
-    return [Link("COUNT", said_of(pick(links, "SPREAD"))), *pick(links, "ROWS", "WHERE", "TRAIT")]
 
 
 # ---------------------------------------------------------------- numbers
@@ -226,11 +216,6 @@ def expression(links: Links, _: Names) -> Links:
     return [joined(links, "MEASURE", gene)] if gene.startswith("gene:") else links
 
 
-def gene_number(links: Links, _: Names) -> Links:
-    """Read "the mean number of genes", "more genes than"."""
-    return [*pick(links, "STAT", "TOP"), *(one.but("MEASURE", said="genes") for one in pick(links, "GENES"))]
-
-
 def paired(links: Links, _: Names) -> Links:
     """Read "the correlation of CD3D with CD3E"."""
     return [joined(links, "PAIRED", tuple(one.value for one in pick(links, "FIELD", "MEASURE")))]
@@ -312,6 +297,13 @@ def groups(links: Links, names: Names) -> Links:
     items = tuple(one.value for one in parts) if any(denied) else tuple(item for one in parts for item in one.each)
     where = Where(op="and" if word == "?" else word, parts=items)
     return mark(links, names) if mixed else [joined(links, "WHERE", where, () if any(denied) else items)]
+
+
+def of_last(links: Links, names: Names) -> Links:
+    """Mark "B cells and T cells with no CD3D": where each type has a noun, it may be said of both or of the last."""
+    where, trait = links
+    own = len(where.items) > 1 and where.key.count("cell") > 1
+    return mark(links, names) if own and {"gene"} & {one.partition(":")[0] for one in trait.value.fields()} else links
 
 
 def included(links: Links, names: Names) -> Links:

@@ -17,7 +17,7 @@ from .joins import percent
 from .query import FIELDS, Query, Where, both
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from .link import Names
     from .words import Link
@@ -40,7 +40,7 @@ def _grammar() -> tuple[dict[str, tuple[str, list[str]]], dict[str, dict[str, st
     """Read what each first symbol wants, with its sections; and the symbols from each state, with the state behind."""
     text = (Path(__file__).parent / "data" / "lines.txt").read_text(encoding="utf-8")
     wants = re.findall(r"^(\w+) = ([\w ]+) :(.*)$", text, re.MULTILINE)
-    steps = re.findall(r"^(\w+) > (.*)$", text, re.MULTILINE)
+    steps = re.findall(r"^([\w-]+) > (.*)$", text, re.MULTILINE)
     return (
         {symbol: (want, rest.replace("NUMBER", " ".join(_NUMBER)).split()) for symbol, want, rest in wants},
         {state: dict(one.split() for one in ways.split(", ")) for state, ways in steps},
@@ -61,28 +61,27 @@ def following(written: Sequence[str], held: Sequence[str]) -> list[str]:
     wants, steps = _grammar()
     if not written:
         return list(wants)
-    sections = wants[written[0]][1]
-    state, at, waits = "end", -1, False
+    sections, state, at = wants[written[0]][1], "end", -1
     for symbol in written[1:]:
         kind = symbol if symbol in steps[state] else symbol[0]
         if kind in steps[state]:
-            state, waits = steps[state][kind], waits and symbol != "to"
+            state = steps[state][kind]
         else:
-            at, state, waits = sections.index(symbol), symbol, symbol == "sides"
+            state, at = _begun(written[0], symbol), sections.index(symbol)
     free = [one for one in [*held, "genes"] if one not in written]
-    left = _left(free)
-    waits_here = waits and written[0] != "why"  # of two that are compared the second is still to come
+    left = tuple(sorted(Counter(one if one == "genes" else one[0] for one in free).items()))
     found = []
     for symbol, after in steps[state].items():
-        if symbol == "*" and not (waits_here and state in ("held", "gene")):
-            later = sections[at + 1 :]
-            found += [*(one for one in later if _ends(one, left, one == "sides" and written[0] != "why")), ""]
-        elif _is_name(symbol):
-            ways = [one for one in free if symbol in (one, one[0]) and _ends(after, _without(left, symbol), waits_here)]
-            found += ways
-        elif symbol not in ("*", "to") or (symbol == "to" and waits):
-            found += [symbol] if _ends(after, left, waits_here and symbol != "to") else []
+        if symbol == "*":
+            found += [one for one in sections[at + 1 :] if _ends(_begun(written[0], one), left)] + [""]
+        elif _ends(after, _without(left, symbol)):
+            found += [one for one in free if symbol in (one, one[0])] if _is_name(symbol) else [symbol]
     return found
+
+
+def _begun(first: str, section: str) -> str:
+    """State in which a section begins."""
+    return f"{first}-{section}" if f"{first}-{section}" in _grammar()[1] else section
 
 
 def _is_name(symbol: str) -> bool:
@@ -90,29 +89,16 @@ def _is_name(symbol: str) -> bool:
     return symbol == "genes" or (len(symbol) == 1 and symbol != "*")
 
 
-def _left(free: Iterable[str]) -> _Left:
-    """Count the placeholders of each kind; "genes" is one of its own."""
-    return tuple(sorted(Counter(one if one == "genes" else one[0] for one in free).items()))
-
-
 def _without(left: _Left, kind: str) -> _Left:
     return tuple((one, n - (one == kind)) for one, n in left if n > (one == kind))
 
 
 @cache
-def _ends(state: str, left: _Left, waits: bool) -> bool:
-    """Whether a line can come to an end from a state, with the placeholders that are left."""
-    kinds = dict(left)
-    for symbol, after in _grammar()[1][state].items():
-        if symbol == "*":
-            ends = not (waits and state in ("held", "gene"))
-        elif _is_name(symbol):
-            ends = symbol in kinds and _ends(after, _without(left, symbol), waits)
-        else:
-            ends = (symbol != "to" or waits) and _ends(after, left, waits and symbol != "to")
-        if ends:
-            return True
-    return False
+def _ends(state: str, left: _Left) -> bool:
+    """Whether a line can come to an end from a state, with so many placeholders of each kind that are left."""
+    steps = _grammar()[1][state].items()
+    ways = [(symbol, after) for symbol, after in steps if not _is_name(symbol) or symbol in dict(left)]
+    return any(symbol == "*" or _ends(after, _without(left, symbol)) for symbol, after in ways)
 
 
 class _Reading:

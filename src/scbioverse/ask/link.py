@@ -113,8 +113,8 @@ class Names:
                 self._add(key_of(said), Link("MEASURE" if of_row else "FIELD", said, one.field))
             for (role, order), phrases in one.compared.items():
                 self._add_phrases(role, phrases, (one.field, order))
-        for role, phrases in named(f"@{self.modality}").items():
-            self._add_phrases(role, phrases, _FIVE)
+        for role, some in named(f"@{self.modality}").items():
+            self._add_phrases(role, some, _FIVE)
         for said, where in adjectives().items() if self.modality == "molecule" else ():
             self._add(key_of(said), Link("WHERE", said, where))
         field, units = _UNITS[self.modality]

@@ -20,7 +20,7 @@ from ..predict.molecules_meant import MoleculesMeant
 from ..predict.neighbours import compared_views, nearest_rows
 from ..predict.retrieval import FITS, has_words, known_rows_near
 from .answer import Result
-from .query import Refusal
+from .query import RefusedError, require
 from .say import more
 
 if TYPE_CHECKING:
@@ -54,25 +54,23 @@ class Nearness:
         """The model."""
         return load(self._model, device=self._device)
 
-    def answer(self, query: Query) -> Result | Refusal:
+    def answer(self, query: Query) -> Result:
         """Answer a search, a question for similar rows, or one about what rows are."""
         found, readable = self.rows.at(query.against), self.rows.readable
         if query.want == "search":
             return self.search(query.words, found)
         found = found or (self.rows.at([None]) if self.rows.asked.sum() <= _SHOWN else [])
         found = np.array(found, dtype=np.int64)[readable[found]][:_SHOWN].tolist()
-        if not found:
-            return Refusal(text=f"Name {self.rows.noun}s of these data that can be read, or pass some as cells=.")
+        require(found, f"Name {self.rows.noun}s of these data that can be read, or pass some as cells=.")
         if self.reference is not None and query.want == "describe":
             return self.told(found, self.reference)
         return self.like(found[0])
 
-    def search(self, words: str, named: list[int] | None = None) -> Result | Refusal:
+    def search(self, words: str, named: list[int] | None = None) -> Result:
         """Rows, or those named, that are likely what words say, or lie nearest where no class of that name is known."""
         rows, noun = np.array(named or self.rows.at([None]), dtype=np.int64), self.rows.noun
         rows = rows[self.rows.readable[rows]]
-        if not rows.size:
-            return Refusal(text=f"No {noun} that was asked about can be read.")
+        require(rows.size, f"No {noun} that was asked about can be read.")
         try:
             self.model.check_modality(noun)
             linked = has_words(self.model, noun, reference=self.reference is not None)
@@ -81,11 +79,11 @@ class Nearness:
                 likely = self._likely(words, rows, values) if linked else None
             if likely is not None:
                 return self._predicted(words, rows, likely, check=bool(named))
-            if named or linked:
-                return Refusal(text=self._unknown(words))
+            require(not named and not linked, self._unknown(words))
             point = self.model.text_coordinates([words])
         except InputError as error:
-            return Refusal(text=f"{words!r} cannot be computed, nor can {noun}s be searched by text: {error}")
+            said = f"{words!r} cannot be computed, nor can {noun}s be searched by text: {error}"
+            raise RefusedError(said) from error
         scores = self.model.coordinates(values, noun) @ point[0]
         order = np.argsort(-scores, kind="stable")[:_RANKED]
         text = (
@@ -133,12 +131,11 @@ class Nearness:
         text = f"{words!r}: of {len(likely)} {self.rows.noun}s, {found}, by probability. {note}"
         return Result(text, table, computed=False)
 
-    def like(self, centre: int) -> Result | Refusal:
+    def like(self, centre: int) -> Result:
         """Rows most like one."""
         others = np.flatnonzero(self.rows.asked & self.rows.readable)
         others = others[others != centre]
-        if not others.size:
-            return Refusal(text=f"There is no other {self.rows.noun} to compare {self.rows.labels[centre]} with.")
+        require(others.size, f"There is no other {self.rows.noun} to compare {self.rows.labels[centre]} with.")
         views = self._views(np.concatenate([[centre], others]), self.rows.adata)
         views = [type(one)(one.queries[:1], one.pool[1:], one.metric, one.weight) for one in views]
         near = nearest_rows(views, min(_RANKED, others.size))

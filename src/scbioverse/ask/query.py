@@ -172,6 +172,16 @@ class Query(BaseModel):
         return self.model_copy(update={"against": other.against, "where": where, "show": "value"})
 
 
+class RefusedError(Exception):
+    """What is asked cannot be answered of these data; its text says why."""
+
+
+def require(holds: object, text: str) -> None:
+    """Go on where something holds; else raise a :class:`RefusedError`."""
+    if not holds:
+        raise RefusedError(text)
+
+
 class Refusal(BaseModel):
     """Why a question is not answered.
 

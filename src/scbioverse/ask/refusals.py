@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..explain.sentence import listed
@@ -14,31 +16,17 @@ if TYPE_CHECKING:
     from .rows import Rows
     from .words import Link
 
-_CAN_BE_ASKED = {
-    "cell": "numbers, shares and lists of cells by group, cell type, gene or column; means and medians; the most and "
-    "the least; comparisons; marker genes; what a cluster is and why",
-    "molecule": "numbers, shares and lists by property, element, functional group or column; properties of one; the "
-    "most and the least; comparisons",
-    "protein": "numbers, shares and lists by length, mass, amino acid or column; properties of one; the most "
-    "and the least",
-}  # fmt: skip
-TOLD = {
-    "TWICE": "{said!r} may mean {note}, and these differ: say which.",
-    "NOGENE": "{said!r} was not measured in these data.",
-    "TOOFINE": "The labels are not so fine: of {note} some may be {said!r}, and the data do not say which.",
-    "NOTYPES": "{said!r} is a cell type, but no column of these data says which type a cell is: run "
-    "scbioverse.tl.annotate(adata) first.",
-    "NOGROUP": "There is no group {said!r}: {note}.",
-    "NONUMBER": "{said!r} is true of all or of none whatever the data hold, since the list has {note}.",
-    "MIXED": "{said!r} can be read in two ways (and, or, not): ask for each by itself.",
-}
+_TEXT = (Path(__file__).parent / "data" / "refusals.txt").read_text(encoding="utf-8")
+_SAID = dict(re.findall(r"^(\w+): (.*)$", _TEXT, re.MULTILINE))
+# Words of these roles stand in the way of an answer, whatever else is said.
+TOLD = frozenset(role for role in _SAID if role.isupper())
 _SHOWN, _COLUMNS_SHOWN = 8, 12
 
 
 def refused(links: Sequence[Link], rows: Rows) -> Refusal | None:
     """Say which words stand in the way of an answer, None where none does."""
     for one in pick(links, *TOLD):
-        return Refusal(text=TOLD[one.role].format(said=one.said, note=one.note), words=(one.said,))
+        return Refusal(text=_SAID[one.role].format(said=one.said, note=one.note), words=(one.said,))
     words = tuple(one.said for one in pick(links, "?"))
     if not words:
         return None
@@ -67,4 +55,4 @@ def _quoted(words: Sequence[str]) -> str:
 
 
 def _asked(rows: Rows) -> str:
-    return f"These data can be asked about {_CAN_BE_ASKED[rows.noun]}."
+    return f"These data can be asked about {_SAID[rows.noun]}."

@@ -52,8 +52,6 @@ class Rows:
     """
 
     noun = "cell"
-    # What to say where labels no longer belong to the data.
-    changed = ""
     # Columns of obs that never name groups.
     hidden: frozenset[str] = frozenset()
 
@@ -71,7 +69,7 @@ class Rows:
     def columns(self) -> list[str]:
         """Columns of `obs` whose groups a question may name: `groupby`, the model's labels, others with few values."""
         obs = self.adata.obs
-        first = [one for one in (self.groupby, self.slots.label) if one in obs]
+        first = [one for one in (self.groupby, self.slots.label) if one is not None and one in obs]
         rest = [str(one) for one in obs.columns if one not in self.hidden and self._names(one)]
         return list(dict.fromkeys([*first, *rest]))
 
@@ -87,6 +85,11 @@ class Rows:
         distinct = column.head(50 * MOST_GROUPS).map(value_text).nunique()
         # Names of single rows are no groups.
         return distinct <= MOST_GROUPS and (distinct < len(column) or len(column) == 1 or self.groups(name).several)
+
+    @cached_property
+    def changed(self) -> str:
+        """What to say where labels no longer belong to the data."""
+        return ""
 
     @cached_property
     def types(self) -> dict[str, dict[str, str]]:

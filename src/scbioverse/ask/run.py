@@ -13,7 +13,7 @@ from ..explain.sentence import listed
 from . import genes, tables
 from .answer import Result
 from .cells import LEAST_FRACTION
-from .query import COMPARE, FIELDS, Query, Refusal
+from .query import COMPARE, FIELDS, Query, require
 from .say import Speech, lowered, more, number, percent
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ _STATISTICS: dict[str, Callable[[Any], Any]] = {
 }  # fmt: skip
 _LEAST_ROWS = {"std": 2, "correlation": 2}
 _ENDS = {"most": "highest", "least": "lowest"}
-_RUNS: dict[str, Callable[[Query, Any, Speech], Result | Refusal]] = {
+_RUNS: dict[str, Callable[[Query, Any, Speech], Result]] = {
     "groups": tables.groups, "list": tables.listing, "value": tables.values, "composition": tables.composition,
     "describe": tables.describe, "genes": genes.measured, "markers": genes.markers, "is marker": genes.is_marker,
     "differential": genes.differential, "flag": genes.flagged, "why": genes.why, "define": genes.define,
@@ -58,16 +58,25 @@ class _Number:
         return self.value == self.value
 
 
-def run(query: Query, rows: Rows, speech: Speech | None = None) -> Result | Refusal:
-    """Run a query; raise an InputError where a field is nothing that the rows have."""
+def run(query: Query, rows: Rows, speech: Speech | None = None) -> Result:
+    """Run a query.
+
+    Raises
+    ------
+    InputError
+        A field is nothing that the rows have.
+    RefusedError
+        There is no answer in these data.
+    """
     speech = speech or Speech(rows)
     if query.want not in FIELDS:
         return _RUNS[query.want](query, rows, speech)
     n = FIELDS[query.want]
-    if len(query.of) != n:
-        return Refusal(text=f"{speech.what(query)}: this needs {_FIELDS_SAID[n]}, and {len(query.of)} are named.")
-    if query.by is not None and query.against and (query.show not in ("groups", "any") or len(query.against) != 2):
-        return Refusal(text="Ask for numbers by group, or for the two that are compared: not for both at once.")
+    said = f"{speech.what(query)}: this needs {_FIELDS_SAID[n]}, and {len(query.of)} are named."
+    require(len(query.of) == n, said)
+    pairs = query.show in ("groups", "any") and len(query.against) == 2
+    plain = query.by is None or not query.against or pairs
+    require(plain, "Ask for numbers by group, or for the two that are compared: not for both at once.")
     return _measure(query, rows, speech)
 
 
@@ -98,19 +107,17 @@ def _sets(query: Query, rows: Rows, speech: Speech) -> Iterator[tuple[str, NDArr
         yield ", ".join(name for name, _ in some) or "all", np.logical_and.reduce(masks)
 
 
-def _measure(query: Query, rows: Rows, speech: Speech) -> Result | Refusal:
+def _measure(query: Query, rows: Rows, speech: Speech) -> Result:
     found = [number_of(query, rows, mask, name) for name, mask in _sets(query, rows, speech)]
     if query.by is not None and not query.against:
         # Groups without rows have a number of rows, 0, and no other; of each group it is said that there is none.
         counted, all_shown = query.want == "count", query.show == "value"
         found = [one for one in found if counted or (one.of and (all_shown or one.known))]
         found = [one for one in found if one.of or query.show not in ("groups", "any")]
-    if not any(one.known for one in found):
-        return Refusal(text=f"{speech.what(query)}: there is no {rows.noun} of which that can be computed.")
-    lost = [speech.name(one.name) for one in found if not one.known]
-    if lost and query.by is None and query.show != "value":
-        text = f"{speech.what(query)}: there is no value for {listed(lost)}, so that nothing can be compared."
-        return Refusal(text=text)
+    lost, what = [speech.name(one.name) for one in found if not one.known], speech.what(query)
+    require(len(lost) < len(found), f"{what}: there is no {rows.noun} of which that can be computed.")
+    sides = query.by is None and query.show != "value"
+    require(not (lost and sides), f"{what}: there is no value for {listed(lost)}, so that nothing can be compared.")
     text, value = _Told(query, rows, speech).text(found)
     return Result(f"{text}{speech.remarks(query)}", _table(query, found), value)
 

@@ -20,7 +20,7 @@ _QC = {
 }  # fmt: skip
 _SIGNS = {"<": "<", "<=": "≤", "=": "=", "!=": "≠", ">=": "≥", ">": ">"}
 _CALLED = {"std": "standard deviation", "correlation": "Pearson correlation"}
-_THERE = {(">", 0): "there are", ("=", 0): "there are no"}
+_THERE: dict[tuple[str, float], str] = {(">", 0): "there are", ("=", 0): "there are no"}
 _MOST = 4
 
 
@@ -99,7 +99,7 @@ class Speech:
 
     def _number(self, where: Where) -> str:
         kind, _, name = where.field.partition(":")
-        none = {(">", (0,)): False, ("=", (0,)): True}.get((where.op, where.values))
+        none = {">": False, "=": True}.get(where.op) if where.values == (0,) else None
         if none is not None and kind == "gene":
             return f"{name} {'not ' * none}expressed"
         if none is not None and where.field in self.known and self.known[where.field].counted:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from ..explain.sentence import listed
 from .answer import Result
-from .query import COMPARE, Query, Refusal
+from .query import COMPARE, Query, require
 from .say import Speech, capital, more, percent
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ _LEADING = 5
 # ---------------------------------------------------------------- groups
 
 
-def groups(query: Query, rows: Rows, speech: Speech) -> Result | Refusal:
+def groups(query: Query, rows: Rows, speech: Speech) -> Result:
     """Name the groups of a column with their sizes, the largest first; or those in each group of a second column."""
     column, mask = query.by or "", rows.mask(query.where)
     if query.then is not None:
@@ -67,17 +67,15 @@ def _in_groups(column: str, rows: Rows, mask: NDArray[np.bool_]) -> int:
     return int((mask & (rows.groups(column).codes >= 0)).sum())
 
 
-def composition(query: Query, rows: Rows, speech: Speech) -> Result | Refusal:
+def composition(query: Query, rows: Rows, speech: Speech) -> Result:
     """Say of which groups some rows are."""
     asked = query.where.fields() if query.where is not None else set()
     others = [one for one in (*rows.types, *rows.columns) if f"obs:{one}" not in asked]
-    column = query.by or next(iter(others), None)
-    if column is None:
-        return Refusal(text=f"No column says what these {rows.noun}s are: run scbioverse.tl.annotate(adata) first.")
+    column = query.by or next(iter(others), "")
+    require(column, f"No column says what these {rows.noun}s are: run scbioverse.tl.annotate(adata) first.")
     mask, who = rows.mask(query.where), speech.who(query.where)
     table = sizes(column, rows, mask)
-    if table.empty:
-        return Refusal(text=f"There are no such {rows.noun}s: {who}.")
+    require(not table.empty, f"There are no such {rows.noun}s: {who}.")
     shown = table.head(_SHOWN).itertuples()
     said = "; ".join(f"{speech.name(one.group)} {one.n:,} ({percent(one.fraction)})" for one in shown)
     text = f"{capital(who)}, by {speech.name(column)}: {said}; {_in_groups(column, rows, mask):,} in all."
@@ -87,15 +85,13 @@ def composition(query: Query, rows: Rows, speech: Speech) -> Result | Refusal:
 # ---------------------------------------------------------------- rows
 
 
-def listing(query: Query, rows: Rows, speech: Speech) -> Result | Refusal:
+def listing(query: Query, rows: Rows, speech: Speech) -> Result:
     """List rows: all that fulfil a condition, those at one end of a field, or whether those named do."""
     if query.show == "rank":
         return _ranked(query, rows, speech)
-    if rows.noun == "cell" and query.show != "check":
-        text = "Single cells are not listed: ask how many there are, or which clusters or types they are in."
-        return Refusal(text=text)
-    if query.where is None:
-        return Refusal(text=f"Nothing in this question says which {rows.noun}s to list, or what is to be checked.")
+    text = "Single cells are not listed: ask how many there are, or which clusters or types they are in."
+    require(rows.noun != "cell" or query.show == "check", text)
+    require(query.where, f"Nothing in this question says which {rows.noun}s to list, or what is to be checked.")
     if query.show == "check":
         return _checked(query, rows, speech)
     held = np.flatnonzero(rows.mask(query.where))
@@ -106,14 +102,12 @@ def listing(query: Query, rows: Rows, speech: Speech) -> Result | Refusal:
     return Result(text, pd.DataFrame({"row": found}), found)
 
 
-def _ranked(query: Query, rows: Rows, speech: Speech) -> Result | Refusal:
+def _ranked(query: Query, rows: Rows, speech: Speech) -> Result:
     field, values = query.of[0], rows.numbers(query.of[0])
     held = np.flatnonzero(rows.mask(query.where) & np.isfinite(values))  # rows without a value are left out
     at, top = (query.nth or 1) - 1, query.top or (1 if query.nth else _LEADING)
-    if not held.size:
-        return Refusal(text=f"There is no {rows.noun} of which {speech.field(field)} can be computed.")
-    if at >= held.size:
-        return Refusal(text=f"There is no number {at + 1} by {speech.field(field)}: {held.size:,} have a value.")
+    require(held.size, f"There is no {rows.noun} of which {speech.field(field)} can be computed.")
+    require(at < held.size, f"There is no number {at + 1} by {speech.field(field)}: {held.size:,} have a value.")
     sign = -1 if query.order == "most" else 1
     chosen = held[np.argsort(sign * values[held], kind="stable")][at : at + top]
     first, *rest = [f"{rows.labels[row]} ({speech.value(field, values[row])})" for row in chosen]
@@ -125,13 +119,13 @@ def _ranked(query: Query, rows: Rows, speech: Speech) -> Result | Refusal:
     return Result(f"{text}{speech.remarks(query)}", table, list(table["row"][: query.top or 1]))
 
 
-def _checked(query: Query, rows: Rows, speech: Speech) -> Result | Refusal:
+def _checked(query: Query, rows: Rows, speech: Speech) -> Result:
     """Say whether rows that are named fulfil a condition."""
     assert query.where is not None
     found = rows.at(query.against)
     known = rows.known(query.where)[found]
-    if not found or pd.isna(known).any():
-        return Refusal(text=f"It cannot be computed of {listed(map(speech.short, query.against))}.")
+    sure = found and not pd.isna(known).any()
+    require(sure, f"It cannot be computed of {listed(map(speech.short, query.against))}.")
     fields = dict.fromkeys(leaf.field for leaf in query.where.leaves() if leaf.field not in ("row", "rule"))
     texts = [one for one in fields if one.removeprefix("obs:") in rows.columns]
     numbers = [one for one in fields if not one.startswith("obs:")]
@@ -144,15 +138,15 @@ def _checked(query: Query, rows: Rows, speech: Speech) -> Result | Refusal:
     return Result(text, table, bool(known.all()))
 
 
-def values(query: Query, rows: Rows, speech: Speech) -> Result | Refusal:
+def values(query: Query, rows: Rows, speech: Speech) -> Result:
     """Give fields of rows that are named, compared where two are."""
     lost = [speech.short(one) for one in query.against if not rows.mask(one).any()]
-    if lost:
-        return Refusal(text=f"{listed(lost)} {'is' if len(lost) == 1 else 'are'} not among the selected {rows.noun}s.")
+    are = "is" if len(lost) == 1 else "are"
+    require(not lost, f"{listed(lost)} {are} not among the selected {rows.noun}s.")
     found, fields = rows.at(query.against), list(query.of)
     table = pd.DataFrame({"row": rows.adata.obs_names[found]} | {one: _held(one, found, rows) for one in fields})
-    if table[fields].isna().all(axis=None):
-        return Refusal(text=f"{listed(rows.labels[row] for row in found)}: nothing can be computed of it.")
+    there = not table[fields].isna().all(axis=None)
+    require(there, f"{listed(rows.labels[row] for row in found)}: nothing can be computed of it.")
     if query.show == "rank":
         table = table.sort_values(fields[0], ascending=query.order == "least", kind="stable")
         found, table = [found[i] for i in table.index], table.reset_index(drop=True)
@@ -178,15 +172,14 @@ def _held(field: str, found: list[int], rows: Rows) -> list[Any]:
     return list(rows.texts(field, found) if texts else rows.numbers(field)[found])
 
 
-def _value(field: str, value: object, speech: Speech) -> str:
+def _value(field: str, value: Any, speech: Speech) -> str:
     if pd.isna(value):
         return "has no value"
     return speech.name(value) if isinstance(value, str) else speech.value(field, float(str(value)))
 
 
-def describe(query: Query, rows: Sequences, speech: Speech) -> Result | Refusal:
+def describe(query: Query, rows: Sequences, speech: Speech) -> Result:
     """Say what is known of rows: their properties, and what the columns hold."""
     found = rows.at(query.against) or (rows.at([None]) if rows.asked.sum() <= _LEADING else [])
-    if not found or rows.noun == "cell":
-        return Refusal(text=f"Name the {rows.noun}s that are meant, or pass them as cells=.")
+    require(found and rows.noun != "cell", f"Name the {rows.noun}s that are meant, or pass them as cells=.")
     return rows.described(found, speech)
