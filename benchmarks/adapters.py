@@ -27,7 +27,7 @@ from scbioverse.models import BioVerse, load
 from scbioverse.nn import Composer
 from scbioverse.train import Batch, MixedTask, fit
 from scbioverse.train.instructions import InstructionSampler, InstructionTask, Lessons
-from scbioverse.train.sampler import Sampler
+from scbioverse.train.tasks import Sampler
 
 RESULTS = Path(__file__).parent / "results" / "adapters.json"
 MODALITIES = ("cell", "molecule")

@@ -24,7 +24,7 @@ import scbioverse as sb
 from recipes.bioverse_small.caption_choice import reference_of, split
 from recipes.bioverse_small.writing import UPPER_HALF
 from scbioverse.llm.adapter import Adapter, AdapterConfig
-from scbioverse.llm.questions import QuestionTemplate
+from scbioverse.llm.prompts import QuestionTemplate
 from scbioverse.metrics import text_metrics
 from scbioverse.predict.compose import CaptionComposer
 from scbioverse.train import fit

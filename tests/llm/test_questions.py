@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from scbioverse.errors import InputError
-from scbioverse.llm.questions import (
+from scbioverse.llm.prompts import (
     MAX_EVIDENCE_CHARS,
     MAX_NAME_CHARS,
     MAX_QUESTION_CHARS,

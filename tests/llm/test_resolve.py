@@ -14,7 +14,8 @@ import torch
 
 from scbioverse import _hub_files, settings
 from scbioverse.errors import OfflineError, WeightsError
-from scbioverse.llm import _converted, _digest
+from scbioverse.llm import _converted
+from scbioverse.llm import resolve as module
 from scbioverse.llm._converted import is_intact, load_files
 from scbioverse.llm.resolve import DEFAULT_LLM, KNOWN_LLMS, PackagedLLM, ResolvedLLM, resolve
 
@@ -33,7 +34,7 @@ def package(cache_dir: Path, tiny_llm: Path, tmp_path: Path, monkeypatch: pytest
     gguf_file = tiny_gguf(tmp_path / "site" / "llm_tiny_weights" / "tiny.gguf", tiny_llm)
     (gguf_file.parent / "__init__.py").write_text("raise RuntimeError('imported')\n")
     monkeypatch.syspath_prepend(tmp_path / "site")
-    known = PackagedLLM("llm_tiny_weights", "tiny.gguf", "llm-tiny==1.0", _digest.file_sha256(gguf_file))
+    known = PackagedLLM("llm_tiny_weights", "tiny.gguf", "llm-tiny==1.0", module.file_sha256(gguf_file))
     monkeypatch.setitem(KNOWN_LLMS, "tiny", known)
     return gguf_file
 
@@ -139,13 +140,13 @@ def test_digest_is_remembered_until_a_file_changes(
     folder: Path, cache_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[str] = []
-    original = _digest.file_sha256
+    original = module.file_sha256
 
     def counted(path: Path) -> str:
         read.append(path.name)
         return original(path)
 
-    monkeypatch.setattr(_digest, "file_sha256", counted)
+    monkeypatch.setattr(module, "file_sha256", counted)
     first = resolve(folder).sha256
     assert "model.safetensors" in read
     read.clear()

@@ -17,7 +17,7 @@ from scbioverse.errors import InputError, MissingKeyError
 from scbioverse.models import BioVerse, load
 from scbioverse.models.config import Calibration
 from scbioverse.predict.options import pick_method
-from scbioverse.tl._texts import read_texts, split_rows
+from scbioverse.tl._align_training import read_texts, split_rows
 from tests._precision import FEW
 
 TYPES = ["B cell", "CD14 monocyte", "CD8 T cell", "NK cell", "platelet"]

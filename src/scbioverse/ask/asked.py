@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
-from ..llm.questions import MAX_QUESTION_CHARS, bounded
+from ..llm.prompts import MAX_QUESTION_CHARS, bounded
 from .answer import Answer
 from .link import Names
 from .query import Query, Refusal, RefusedError

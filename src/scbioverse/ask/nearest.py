@@ -12,7 +12,7 @@ import pandas as pd
 from .._settings import settings
 from ..errors import InputError
 from ..explain.sentence import listed
-from ..llm.questions import bounded
+from ..llm.prompts import bounded
 from ..models import load
 from ..predict.descriptions import reference_texts
 from ..predict.embedding import represent_rows

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..explain.sentence import listed
-from ..llm.questions import MAX_NAME_CHARS, bounded
+from ..llm.prompts import MAX_NAME_CHARS, bounded
 from .properties import properties
 from .query import FIELDS
 

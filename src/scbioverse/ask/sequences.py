@@ -12,7 +12,7 @@ import pandas as pd
 from .._slots import read_record
 from ..errors import InputError, MissingKeyError
 from ..explain.sentence import listed
-from ..llm.questions import MAX_NAME_CHARS, bounded
+from ..llm.prompts import MAX_NAME_CHARS, bounded
 from ..pp._functional_groups import GROUPS
 from ..pp._molecule_properties import element_count, molecule_formula, molecule_property
 from ..pp._protein_properties import isoelectric_point, protein_mass

@@ -16,7 +16,7 @@ from .._logging import logger
 from .._settings import settings
 from .._whole import check_room, written_whole
 from ..errors import WeightsError
-from ._digest import UNREADABLE, DamagedError, file_crc32, forget_digest, load_beside_check, remembered_crc32
+from .resolve import UNREADABLE, DamagedError, file_crc32, forget_digest, load_beside_check, remembered_crc32
 
 if TYPE_CHECKING:
     from collections.abc import Callable

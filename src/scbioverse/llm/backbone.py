@@ -14,8 +14,20 @@ from torch import Tensor, nn
 from .._device import pick_device
 from ..errors import InputError, WeightsError
 from ._converted import load_files
-from ._families import Head, cache_name, cache_of, check_placement, is_placed, keep_on_one_device, lookup_scale
-from ._loading import DType, Quantize, load_folder, pick_dtype, quantisation
+from ._loading import (
+    DType,
+    Head,
+    Quantize,
+    cache_name,
+    cache_of,
+    check_placement,
+    is_placed,
+    keep_on_one_device,
+    load_folder,
+    lookup_scale,
+    pick_dtype,
+    quantisation,
+)
 from .resolve import resolve
 
 if TYPE_CHECKING:

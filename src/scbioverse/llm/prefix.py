@@ -1,4 +1,9 @@
-"""The beginning of a prompt that all rows share, run once."""
+"""The beginning of a prompt that all rows share, run once, and passes over many short rows behind it.
+
+A row of a dozen tokens behind a beginning of sixty spends more time on copying the beginning's keys and values than on
+attending to them. Several rows are therefore laid side by side in one sequence, kept apart by the attention mask, so
+that the shared keys and values are repeated once for all of them.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ..errors import InputError
-from ._families import cache_name, cache_of
+from ._loading import cache_name, cache_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -1,4 +1,10 @@
-"""The parts a model is built from."""
+"""The parts a model is built from, and its encoders, some of them built only when they are needed.
+
+A model of several modalities is used for cells by somebody who never installed what reads molecules. An encoder of
+which the folder holds no tensors, because they come with another package or there are none, is therefore built on first
+use; so is one that needs a package which is not here. It then fails by itself, and with its own message. The files it
+was read from are kept until then, so that a model can be saved, tuned and joined whatever is installed.
+"""
 
 from __future__ import annotations
 

@@ -39,12 +39,11 @@ from ..llm.prompts import MAX_LABEL_CHARS
 from . import _hub, checkpoint
 from ._build import Encoders, read_template, untrained
 from .candidate_tokens import STEPS, CandidateReader, Candidates
-from .captioner import PhraseCaptioner
 from .folders import LOADED, find, is_local
 from .reader import LanguageModel, PromptReader, Readers
 from .score import score_names
 from .shared_space import SharedSpace, cosines
-from .writer import TextWriter
+from .writer import PhraseCaptioner, TextWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -53,8 +52,7 @@ if TYPE_CHECKING:
     from ..encoders import Encoder
     from ..llm import Backbone
     from ..llm.adapter import Adapter
-    from ..llm.prompts import PromptTemplate
-    from ..llm.questions import QuestionTemplate
+    from ..llm.prompts import PromptTemplate, QuestionTemplate
     from ..llm.represent import TextSpace, TextTable
     from ..nn import BioTokens
     from .config import BioVerseConfig, PhraseBook, TextSpaceConfig

@@ -28,8 +28,7 @@ if TYPE_CHECKING:
 
     from ..llm import Backbone
     from ..llm.adapter import Adapter
-    from ..llm.prompts import Prompt, PromptTemplate
-    from ..llm.questions import QuestionTemplate
+    from ..llm.prompts import Prompt, PromptTemplate, QuestionTemplate
     from ..nn import BioTokens
     from .config import BioVerseConfig, PhraseBook
 

@@ -1,27 +1,33 @@
-"""Questions about soft tokens, answered by the language model in words."""
+"""What the language model writes: answers to questions about soft tokens, and captions from phrases.
+
+A head finds phrases in an embedding, and the language model reads them as words.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from ..llm._memory import first_batch
-from ..llm.generate import MAX_NEW_TOKENS, generate
-from ..llm.questions import QuestionTemplate
+from ..llm.generate import MAX_NEW_TOKENS, Generated, generate
+from ..llm.prompts import QuestionTemplate, encode_plain
 from ..llm.score import score_labels
 from ..llm.trie import LabelTrie
+from ..nn import choose_phrases
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from ..llm.prefix import PrefixCache
     from ..nn import Composed
-    from .reader import PromptReader
+    from .config import PhraseBook
+    from .reader import PhrasePrompt, PromptReader
 
 Float = NDArray[np.float32]
 
@@ -110,3 +116,138 @@ class TextWriter:
             for modality in modalities
         }
         return self.reader.composer.compose(prompts, by_modality)
+
+
+# "2-hydroxy-2-hydroxy-...": so many tokens in a row are said once.
+NO_REPEAT = 6
+_ROWS = 4096  # through the head at a time: it changes memory only
+
+
+class PhraseCaptioner:
+    """Phrases that hold of an embedding, and the decoding loop that words them; see :class:`.PhraseBook`.
+
+    `prompt` returns what writes (the first call loads the language model), `asks` what answers questions in a wording
+    of its own.
+    """
+
+    def __init__(
+        self,
+        modality: str,
+        book: PhraseBook,
+        modules: nn.ModuleDict,
+        prompt: Callable[[], PhrasePrompt],
+        asks: Callable[[QuestionTemplate], TextWriter],
+    ) -> None:
+        self.modality, self.book, self.modules = modality, book, modules
+        self._prompt, self._asks = prompt, asks
+
+    @property
+    def prompt(self) -> PhrasePrompt:
+        """What writes; the first access loads the language model."""
+        return self._prompt()
+
+    @cached_property
+    def text_writer(self) -> TextWriter:
+        """Asks questions about notes: in words, without soft tokens, of the model that answers about cells."""
+        instruction = f"Answer the question about this {self.modality} in one short sentence, from the note."
+        return self._asks(QuestionTemplate(instruction, "Note:"))
+
+    def answer(
+        self, embeddings: Float, question: str, *, max_new_tokens: int = 96, beams: int = 1, batch_size: int = 32
+    ) -> list[str]:
+        """Answer a question about each row from its note: `""` where that is empty. Equal notes are answered once."""
+        notes = self.notes(embeddings)
+        different = _shortest_first(set(notes) - {""})
+        said = {"": ""}
+        for start in range(0, len(different), batch_size):
+            block = different[start : start + batch_size]
+            prompts = [self.text_writer.prompt(question, evidence=note) for note in block]
+            found = self.text_writer.write(prompts, [{}] * len(block), max_new_tokens=max_new_tokens, beams=beams)
+            said |= dict(zip(block, found, strict=True))
+        return [said[note] for note in notes]
+
+    def notes(self, embeddings: Float) -> list[str]:
+        """Say the phrases that hold of each embedding, those of one group after those of another."""
+        return [self.note(one) for one in self.phrases(embeddings)]
+
+    def note(self, phrases: Sequence[Sequence[str]]) -> str:
+        """Join the phrases of one embedding, group by group, to a note."""
+        said = zip(self.book.groups, phrases, strict=True)
+        return "".join(group.lead + ", ".join(some) for group, some in said if some)
+
+    @torch.no_grad()
+    def _logits(self, embeddings: Float) -> list[Tensor]:
+        """One for each phrase of the book, (n, n_phrases), some rows at a time."""
+        self.modules.eval()
+        head: Any = self.modules["phrases"][self.modality]  # type: ignore[index]
+        values = np.ascontiguousarray(embeddings, dtype=np.float32)
+        parts = (torch.from_numpy(values[start : start + _ROWS]) for start in range(0, len(values), _ROWS))
+        return [head(part.to(head.centre.device)) for part in parts]
+
+    def phrases(self, embeddings: Float) -> list[list[list[str]]]:
+        """Find the phrases that hold of each embedding: for each, a list for each group; see :meth:`notes`."""
+        groups, phrases = self.book.groups, self.book.phrases
+        owner = [number for number, group in enumerate(groups) for _ in group.phrases]
+        sizes, most = [len(one.phrases) for one in groups], [one.most for one in groups]
+        out = []
+        for logits in self._logits(embeddings):
+            chosen = choose_phrases(logits, sizes, most, [one.least for one in groups])
+            out += [[[phrases[i] for i in row if owner[i] == n] for n in range(len(groups))] for row in chosen]
+        return out
+
+    def probabilities(self, embeddings: Float) -> Float:
+        """How likely each phrase of the book holds of each embedding: float32 (n, n_phrases)."""
+        parts = [torch.sigmoid(logits.float()) for logits in self._logits(embeddings)]
+        return torch.cat(parts).cpu().numpy() if parts else np.empty((0, len(self.book.phrases)), dtype=np.float32)
+
+    def ids(self, note: str) -> list[int]:
+        """Ids of a note and of what stands between it and the text."""
+        return encode_plain(self.prompt.backbone, " " + note)[: self.book.longest] + self.prompt.closing
+
+    def write(
+        self, embeddings: Float, *, max_new_tokens: int = 96, beams: int = 1, batch_size: int = 32
+    ) -> tuple[list[str], Float]:
+        """Write a line for each row, with log-probabilities (n,): NaN where lines behind the first were cut."""
+        notes = self.notes(embeddings)
+        return self.write_notes(notes, max_new_tokens=max_new_tokens, beams=beams, batch_size=batch_size)
+
+    def write_notes(
+        self, notes: Sequence[str], *, max_new_tokens: int = 96, beams: int = 1, batch_size: int = 32
+    ) -> tuple[list[str], Float]:
+        """Write a text for each note; equal notes have the same text, which is written once. See :meth:`write`."""
+        different = _shortest_first(set(notes))
+        done: dict[str, Generated] = {}
+        memory = None
+        for start in range(0, len(different), batch_size):
+            block = different[start : start + batch_size]
+            with torch.inference_mode():
+                composed = self.prompt.composer.compose([self.ids(one) for one in block])
+            if memory is None:
+                length = self.book.longest + len(self.prompt.closing) + max_new_tokens
+                memory = first_batch(
+                    self.prompt.backbone, batch_size, length=length, prefix=self.prompt.prefix.length, logits=1,
+                    copies=beams, what=f"{self.modality}s",
+                )  # fmt: skip
+            found = memory.run(
+                lambda size, composed=composed: generate(  # type: ignore[misc]
+                    self.prompt.backbone,
+                    self.prompt.prefix,
+                    composed.inputs_embeds,
+                    attention_mask=composed.attention_mask,
+                    max_new_tokens=max_new_tokens,
+                    beams=beams,
+                    batch_size=size,
+                    no_repeat=NO_REPEAT,
+                )
+            )
+            done |= dict(zip(block, found, strict=True))
+        lines = {note: self.prompt.backbone.decode(one.ids).strip().split("\n") for note, one in done.items()}
+        texts = [" ".join(lines[note][0].split()) for note in notes]
+        # What was cut off counts in the probability of what was written, and cannot be told apart from it any more.
+        log_probs = [done[note].log_prob if len(lines[note]) == 1 else np.nan for note in notes]
+        return texts, np.array(log_probs, dtype=np.float32)
+
+
+def _shortest_first(notes: set[str]) -> list[str]:
+    """Order notes so that those of like length are read together: a row's padding takes time."""
+    return sorted(notes, key=lambda one: (len(one), one))

@@ -35,7 +35,7 @@ def write_labels(
     """Let the language model write a label for each row, freely or one of `names`, which are written to their end.
 
     Equal embeddings are read once. What is written freely of a modality with phrases of its own (see
-    :class:`scbioverse.models.captioner.PhraseCaptioner`) is written from these. `batch_size` is the most rows at once:
+    :class:`scbioverse.models.writer.PhraseCaptioner`) is written from these. `batch_size` is the most rows at once:
     fewer where little memory is free.
 
     Returns the texts; their log-probabilities float32 (n,), among `names` where given; and int64 (n,) which of the

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from ..errors import InputError, MissingKeyError
-from ..llm.questions import bounded
+from ..llm.prompts import bounded
 from ..models.written_labels import write_labels
 
 if TYPE_CHECKING:

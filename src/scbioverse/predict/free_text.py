@@ -19,7 +19,7 @@ from ..knowledge import load_ontology, resolve_label
 from ..knowledge.phrases import canonical_phrase
 from ..knowledge.sentences import split_sentences
 from ..knowledge.spoken import term_said
-from ..llm.questions import MAX_EVIDENCE_CHARS, bounded
+from ..llm.prompts import MAX_EVIDENCE_CHARS, bounded
 from ..models.written_labels import write_labels
 from .candidates import Candidates, Label
 from .decide import Said

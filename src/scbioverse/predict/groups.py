@@ -1,4 +1,4 @@
-"""Cells joined into groups, and one answer for each; of several samples, one where these agree."""
+"""Cells joined into groups, given or found, and one answer for each; of several samples, one where these agree."""
 
 from __future__ import annotations
 
@@ -189,6 +189,11 @@ def harmonise_samples(
     new = Groups([name for name, one in zip(called, first, strict=True) if one], parts.codes)
     return Groups(new.names, parts.spread(place, -1)), report
 
+
+# ------------------------------------------------------------------ alike cells, where the user names no groups
+
+# Groups are meant to be smaller than types: those that are alike get the same name afterwards, while a mixture of two
+# types could not be named at all. So the resolution need not be right, only fine enough.
 
 # Nearest cells that each cell looks at. Of 8, 10, 12 and 15 (that of scanpy.pp.neighbors): with more, types of a few
 # dozen cells are not kept apart. Chosen on the development studies that `python -m benchmarks.first_call` reports.

@@ -10,8 +10,7 @@ from .._random import Rng, as_seed
 from .._slots import Slots, check_target, is_mudata, on_part, write_results
 from ..errors import InputError
 from ..predict.embedding import represent_rows
-from ._align_training import Alignment, new_model, plain_history, prototype_terms
-from ._texts import read_texts, split_rows
+from ._align_training import Alignment, new_model, plain_history, prototype_terms, read_texts, split_rows
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,8 +16,7 @@ from ..errors import InputError, MismatchError
 from ..explain.claims import is_high
 from ..explain.expression import MeasuredCells
 from ..predict.embedding import represent_rows
-from ._align_training import fresh_model, plain_history
-from ._texts import Texts, read_texts, split_rows
+from ._align_training import Texts, fresh_model, plain_history, read_texts, split_rows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from .autoregressive import AutoregressiveTask
+from .autoregressive import AutoregressiveTask, CandidateSet
 from .calibrate import expected_calibration_error, fit_pool, fit_temperature
-from .candidates import CandidateSet
 from .loop import fit, load_state, save_state
-from .sampler import Batch, LabelSampler
-from .tasks import ContrastiveTask, LexicalTask, MixedTask, Task
+from .tasks import Batch, ContrastiveTask, LabelSampler, LexicalTask, MixedTask, Task
 
 __all__ = [
     "AutoregressiveTask",

@@ -15,9 +15,9 @@ from ..errors import InputError
 from ..llm._loading import cpu_has_bfloat16
 from ..llm.adapter import Adapter, AdapterConfig, set_dropout, trained_adapter, training_twin
 from ..llm.prefix import causal, pack_size, run_packed
-from ..llm.questions import QuestionTemplate
+from ..llm.prompts import QuestionTemplate
 from ..nn import Composer
-from .sampler import take_rows
+from .tasks import take_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ..models.bioverse import BioVerse
-    from .sampler import Batch
+    from .tasks import Batch
 
 Prompt = Literal["question", "label"]
 

@@ -26,8 +26,7 @@ from .processes import add_up, place
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from .sampler import Batch, Sampler
-    from .tasks import Task
+    from .tasks import Batch, Sampler, Task
 
 
 # Share of the batches' steps in which the rate rises, what it falls to of its peak, and the largest norm of a gradient.
