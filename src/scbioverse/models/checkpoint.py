@@ -132,7 +132,8 @@ def read(path: str | Path, make: Callable[[dict[str, Any]], T]) -> T:
         for modality in config.encoders
         if f"{PHRASES}/{modality}.json" in values["files"]
     }
-    found = _read_tensors(path / TENSORS)
+    stored = read_tensors(path / TENSORS).items()
+    found = {key: value.float() if value.dtype == torch.float16 else value for key, value in stored}
     space = {k.removeprefix(_TEXT_SPACE): v for k, v in found.items() if k.startswith(_TEXT_SPACE)}
     kept = {k.removeprefix(_TEXT_TABLE): v for k, v in found.items() if k.startswith(_TEXT_TABLE)}
     state = {key: value for key, value in found.items() if not key.startswith((_TEXT_SPACE, _TEXT_TABLE))}
@@ -202,7 +203,8 @@ def _check_target(path: Path, overwrite: bool) -> Path:
     try:
         place = path.resolve()
         broken = path.is_symlink() and not path.exists()
-        inside = _inside(place) if place.is_dir() else None
+        there = (one for one in place.rglob("*") if not one.is_dir())
+        inside = sorted(one.relative_to(place).as_posix() for one in there) if place.is_dir() else None
     except (OSError, ValueError) as error:
         raise InputError(f"cannot write a model to {path}: {getattr(error, 'strerror', None) or error}.") from error
     if broken:
@@ -222,10 +224,6 @@ def _check_target(path: Path, overwrite: bool) -> Path:
             f"{', ...' if foreign[4:] else ''}, which would be lost. Move that, or name a new folder."
         )
     return place
-
-
-def _inside(folder: Path) -> list[str]:
-    return sorted(one.relative_to(folder).as_posix() for one in folder.rglob("*") if not one.is_dir())
 
 
 def _files_of_model(folder: Path) -> set[str] | None:
@@ -303,7 +301,3 @@ def _load_encoder(folder: Path, modality: str, config: BioVerseConfig) -> Encode
             f"for {made.fingerprint}. Save or fetch the model again."
         )
     return encoder
-
-
-def _read_tensors(file: Path) -> dict[str, torch.Tensor]:
-    return {key: value.float() if value.dtype == torch.float16 else value for key, value in read_tensors(file).items()}

@@ -145,12 +145,12 @@ class LoadedModels:
             self._kept.clear()
 
     def _trim(self) -> None:
-        while len(self._kept) > MOST_MODELS or (len(self._kept) > 1 and self._bytes() > MOST_BYTES):
+        while len(self._kept) > 1:
+            *others, last = (model.readers.language for model, _ in self._kept.values())
+            n_bytes = sum(one.n_bytes for one in {id(one): one for one in others if one is not last}.values())
+            if len(self._kept) <= MOST_MODELS and n_bytes <= MOST_BYTES:
+                return
             self._kept.popitem(last=False)
-
-    def _bytes(self) -> int:
-        *others, last = (model.readers.language for model, _ in self._kept.values())
-        return sum(one.n_bytes for one in {id(one): one for one in others if one is not last}.values())
 
     def __len__(self) -> int:
         return len(self._kept)

@@ -103,7 +103,9 @@ def _one_down(
     kinds, held = _summed(chances, terms, up)
     for name in dict.fromkeys(names):
         rows = np.array([i for i, one in enumerate(names) if one == name])
-        below = [j for j, kind in enumerate(kinds) if kind != name and _is_kind(kind, name)]
+        below = [
+            j for j, kind in enumerate(kinds) if kind != name and name in (lift(kind, "broad"), lift(kind, "usual"))
+        ]
         if not below:
             continue
         own = held[rows][:, below]
@@ -115,11 +117,6 @@ def _one_down(
             for row, at in zip(rows, own.argmax(axis=1), strict=True):
                 out[row] = kinds[below[at]]
     return _without_kinds(out)
-
-
-def _is_kind(term: str, of: str) -> bool:
-    """Whether a name of a lower level stands for one of a higher level's kinds."""
-    return lift(term, "broad") == of or lift(term, "usual") == of
 
 
 def _without_kinds(names: list[str]) -> list[str]:

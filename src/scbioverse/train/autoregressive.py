@@ -242,22 +242,20 @@ class CandidateSet:
             at.append(mine)
             rows.append(np.full(mine.size, row))
         where, row_of = np.concatenate(at), np.concatenate(rows)
+        share = None
+        if shares is not None:
+            # Labels that are no alternative to a row's answer have no share in it.
+            left_out = self.related[labels].copy()
+            left_out[np.arange(labels.size), labels] = False
+            share = torch.from_numpy(self._shared(where, np.where(left_out, 0.0, shares)[row_of]))
         return Targets(
             row=torch.from_numpy(row_of),
             position=torch.from_numpy(self._position[where]),
             token=torch.from_numpy(self._token),
             adjust=torch.from_numpy(self._adjust[where]),
             target=torch.from_numpy(self._target[where]),
-            share=None
-            if shares is None
-            else torch.from_numpy(self._shared(where, self._usable(labels, shares)[row_of])),
+            share=share,
         )
-
-    def _usable(self, labels: NDArray[np.int64], shares: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Shares without those of labels that are no alternative to a row's answer."""
-        left_out = self.related[labels].copy()
-        left_out[np.arange(labels.size), labels] = False
-        return np.where(left_out, 0.0, np.asarray(shares, dtype=np.float64))
 
     def _shared(self, where: NDArray[np.int64], shares: NDArray[np.floating]) -> NDArray[np.float32]:
         """Shares of the children at choices, (r, u), from those of the labels, (r, m)."""

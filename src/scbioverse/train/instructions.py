@@ -198,7 +198,9 @@ class InstructionTask:
             by_prompt.setdefault(key, []).append(at)
         losses: list[Tensor] = []
         order: list[int] = []
-        with self._autocast():
+        device = self.backbone.device
+        slow = device.type == "cpu" and not cpu_has_bfloat16()
+        with autocast(device, torch.float32 if slow else torch.bfloat16):
             for (prompt, modality), places in sorted(by_prompt.items()):
                 losses.append(self._losses([rows[at] for at in places], prompt, modality))
                 order += places
@@ -213,10 +215,6 @@ class InstructionTask:
         """Ids that all rows of a prompt have in common."""
         shared = self.model.reader.prompt(modality).prefix if prompt == "label" else None
         return list(self.template.prefix_ids(self.backbone) if shared is None else shared)
-
-    def _autocast(self) -> Any:
-        device = self.backbone.device
-        return autocast(device, torch.float32 if device.type == "cpu" and not cpu_has_bfloat16() else torch.bfloat16)
 
     def _losses(self, rows: list[int], prompt: str, modality: str) -> Tensor:
         """Mean cross-entropy of each row's answer, (n,) float32."""

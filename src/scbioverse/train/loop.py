@@ -51,13 +51,17 @@ class Gradient:
         _, n_processes = place()
         most = -(-rows // n_processes)
         memory = BatchSize(max(1, most if self.micro_batch is None else min(self.micro_batch, most)), what="examples")
-        first, drawn = memory.size, _generators()
+        # State of the generators, so that a step begun anew draws what it drew before.
+        first, drawn = memory.size, torch.get_rng_state()
+        on_gpus = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
 
         def work(size: int) -> dict[str, float]:
             for param in self.params:
                 param.grad = None
             if size < first:
-                _put_back(drawn)
+                torch.set_rng_state(drawn)
+                if on_gpus:
+                    torch.cuda.set_rng_state_all(on_gpus)
             whole = self.micro_batch is None and size == first and n_processes == 1
             return self._add_up([(batch, 1.0)] if whole else self.task.split(batch, size), size, rows)
 
@@ -90,17 +94,6 @@ class Gradient:
             for key, value in values.items():
                 total[key] = total.get(key, 0.0) + weight * float(value.detach())
         return add_up(self.params, total)
-
-
-def _generators() -> tuple[torch.Tensor, list[torch.Tensor]]:
-    """State of the generators, so that a step begun anew draws what it drew before."""
-    return torch.get_rng_state(), torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
-
-
-def _put_back(drawn: tuple[torch.Tensor, Any]) -> None:
-    torch.set_rng_state(drawn[0])
-    if drawn[1]:
-        torch.cuda.set_rng_state_all(drawn[1])
 
 
 def learning_rate(step: int, *, steps: int, peak: float, warmup: int) -> float:
