@@ -47,13 +47,13 @@ def test_written_labels_do_not_change_when_memory_runs_out(
     import anndata as ad
 
     from scbioverse.encoders import PrecomputedEncoder
-    from scbioverse.models import BioVerse, writer, written_labels
+    from scbioverse.models import BioVerse, score, writer
 
     points = np.random.default_rng(0).normal(size=(20, 6)).astype(np.float32)
     adata = ad.AnnData(np.zeros((20, 1), dtype=np.float32), obsm={"X_rep": points})
     model = BioVerse.new(PrecomputedEncoder.from_adata(adata, "X_rep", modality="cell"), llm=tiny_backbone, rng=0)
     names = ["B cell", "T cell", "platelet"]
-    wanted = written_labels.write_labels(model, points, names, batch_size=16)
+    wanted = score.write_labels(model, points, names, batch_size=16)
     asks = model.text_writer
     prompts = [asks.prompt("What is it?", objects=[("cell", "it")])] * 3
     soft = [{"cell": row[None, None]} for row in points[:3]]
@@ -66,9 +66,9 @@ def test_written_labels_do_not_change_when_memory_runs_out(
             raise torch.OutOfMemoryError("CUDA out of memory.")
         return real(*args, batch_size=batch_size, **more)  # type: ignore[arg-type]
 
-    for module in (writer, written_labels):
+    for module in (writer, score):
         monkeypatch.setattr(module, "generate", tight)
-    found = written_labels.write_labels(model, points, names, batch_size=16)
+    found = score.write_labels(model, points, names, batch_size=16)
     assert found[0] == wanted[0]
     np.testing.assert_allclose(found[1], wanted[1], atol=LOG_PROBS)
     assert sizes == [16, 8, 4, 4]
@@ -115,14 +115,14 @@ def test_scores_and_texts_do_not_depend_on_free_memory(
     tiny_backbone: Backbone, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     from scbioverse.encoders import PrecomputedEncoder
-    from scbioverse.models import BioVerse, score, written_labels
+    from scbioverse.models import BioVerse, score
 
     model = BioVerse.new(PrecomputedEncoder("X_rep", dim=6), llm=tiny_backbone, rng=0)
     points = np.random.default_rng(0).normal(size=(20, 6)).astype(np.float32)
     names = ["B cell", "T cell", "platelet"]
-    wanted, written = model.score(points, names, progress=False), written_labels.write_labels(model, points, names)
+    wanted, written = model.score(points, names, progress=False), score.write_labels(model, points, names)
     sizes: list[int] = []
-    for module, name in ((score, "score_labels"), (written_labels, "generate")):
+    for module, name in ((score, "score_labels"), (score, "generate")):
 
         def watched(*args: object, real: object = getattr(module, name), **more: object) -> object:
             sizes.append(more["batch_size"])  # type: ignore[arg-type]
@@ -133,7 +133,7 @@ def test_scores_and_texts_do_not_depend_on_free_memory(
     monkeypatch.setattr(_memory, "free_bytes", lambda device: 6 * each)
     with caplog.at_level(logging.INFO, logger="scbioverse"):
         np.testing.assert_allclose(model.score(points, names, progress=False), wanted, atol=LOG_PROBS)
-        found = written_labels.write_labels(model, points, names)
+        found = score.write_labels(model, points, names)
     assert found[0] == written[0]
     assert sizes
     assert all(1 <= size < 20 for size in sizes)

@@ -13,7 +13,7 @@ import torch
 from scbioverse.errors import WeightsError
 from scbioverse.llm.adapter import AdapterConfig, trained_adapter, training_twin
 from scbioverse.models import load
-from scbioverse.models.written_labels import write_labels
+from scbioverse.models.score import write_labels
 from tests._precision import LOG_PROBS
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from scbioverse.models import BioVerse, join, load
 from scbioverse.models._join import only
 from scbioverse.models.config import PhraseBook, PhraseGroup
 from scbioverse.models.edit import set_phrases
-from scbioverse.models.written_labels import write_labels
+from scbioverse.models.score import write_labels
 from scbioverse.nn import PhraseHead
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import InputError, MissingKeyError
 from ..llm.prompts import bounded
-from ..models.written_labels import write_labels
+from ..models.score import write_labels
 
 if TYPE_CHECKING:
     from anndata import AnnData

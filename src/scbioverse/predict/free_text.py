@@ -20,7 +20,7 @@ from ..knowledge.phrases import canonical_phrase
 from ..knowledge.sentences import split_sentences
 from ..knowledge.spoken import term_said
 from ..llm.prompts import MAX_EVIDENCE_CHARS, bounded
-from ..models.written_labels import write_labels
+from ..models.score import write_labels
 from .candidates import Candidates, Label
 from .decide import Said
 from .groups import group_scores
