@@ -105,16 +105,11 @@ def _positions(symbols: Sequence[str], matrix: sparse.csr_matrix) -> dict[str, i
 class Table(NamedTuple):
     """Genes added up over groups of cells."""
 
-    hits: NDArray[np.floating]
-    """(n_genes, n_groups) cells that express the gene."""
-    totals: NDArray[np.float64]
-    """(n_genes, n_groups) sums of expression per 10,000."""
-    sizes: NDArray[np.float64]
-    """(n_groups,) cells."""
-    ranks: NDArray[np.float64]
-    """(n_genes, n_groups) sums of ranks; see :func:`.expression.rank_sums`."""
-    ties: NDArray[np.float64]
-    """(n_genes,) its term for ties."""
+    hits: NDArray[np.floating]  # (n_genes, n_groups) cells that express the gene
+    totals: NDArray[np.float64]  # (n_genes, n_groups) sums of expression per 10,000
+    sizes: NDArray[np.float64]  # (n_groups,) cells
+    ranks: NDArray[np.float64]  # (n_genes, n_groups) sums of ranks; see `rank_sums`
+    ties: NDArray[np.float64]  # (n_genes,) its term for ties
 
     def measured(self, genes: Sequence[str]) -> dict[str, Measured]:
         """Compare the first of two groups with the second, by gene."""

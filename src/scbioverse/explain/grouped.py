@@ -118,12 +118,9 @@ class InMemory(Grouped):
 class Sums(NamedTuple):
     """What blocks add up to; the sums of several are those of all their rows."""
 
-    hits: NDArray[np.int64]
-    """(n_groups, n_columns) cells with a value above 0."""
-    totals: NDArray[np.float64]
-    """(n_groups, n_columns) sums of values per 10,000."""
-    bins: NDArray[np.int64]
-    """(n_genes, n_groups, n_bins) cells by value per 10,000, those with 0 left out."""
+    hits: NDArray[np.int64]  # (n_groups, n_columns) cells with a value above 0
+    totals: NDArray[np.float64]  # (n_groups, n_columns) sums of values per 10,000
+    bins: NDArray[np.int64]  # (n_genes, n_groups, n_bins) cells by value per 10,000, those with 0 left out
 
     def plus(self, other: Sums) -> Sums:
         """Return the sums of the rows of both."""
@@ -134,15 +131,11 @@ class Sums(NamedTuple):
 class Tally:
     """Adds up one block, in any process."""
 
-    genes: NDArray[np.bool_]
-    """(n_vars,) columns that are genes, of which a cell's total is taken."""
-    binned: NDArray[np.int64]
-    """(n_vars,) number of each column that is binned, -1 for the others."""
+    genes: NDArray[np.bool_]  # (n_vars,) columns that are genes, of which a cell's total is taken
+    binned: NDArray[np.int64]  # (n_vars,) number of each column that is binned, -1 for the others
     n_groups: int
-    fineness: int
-    """2 to the power of this are the bins of an octave."""
-    counts: bool
-    """Whether values are counts; else they are per 10,000, or so many, as they are."""
+    fineness: int  # 2 to the power of this are the bins of an octave
+    counts: bool  # whether values are counts; else they are per 10,000, or so many, as they are
     info: MatrixInfo
 
     def __call__(self, codes: NDArray[np.integer], block: Any) -> Sums:

@@ -10,8 +10,7 @@ from .._logging import logger
 if TYPE_CHECKING:
     from .backbone import Backbone
 
-SHARE = 0.8
-"""Share of the free memory that is planned with; the rest is for what the estimate leaves out."""
+SHARE = 0.8  # share of the free memory that is planned with; the rest is for what the estimate leaves out
 
 
 def row_bytes(backbone: Backbone, *, length: int, prefix: int = 0, logits: int = 0) -> int:

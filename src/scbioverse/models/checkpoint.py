@@ -56,8 +56,7 @@ _TEXT_SPACE, _TEXT_TABLE = "text_space.", "text_table."
 PARTS = (
     "config", "encoders", "modules", "text_space", "text_table", "adapter", "phrase_books", "writing_adapters",
 )  # fmt: skip
-Parts = Mapping[str, Any]
-"""What a model is made of, by the names that `BioVerse` takes it by."""
+Parts = Mapping[str, Any]  # what a model is made of, by the names that `BioVerse` takes it by
 
 
 def tensors(parts: Parts) -> dict[str, torch.Tensor]:

@@ -89,8 +89,7 @@ def is_local(model: str | Path) -> bool:
 
 M = TypeVar("M")
 MOST_MODELS = 2
-MOST_BYTES = 4 * 2**30
-"""Language models of all kept models but the last may take so much together."""
+MOST_BYTES = 4 * 2**30  # language models of all kept models but the last may take so much together
 
 
 class LoadedModels:

@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     from .config import BioVerseConfig
     from .reader import Readers
 
-TEMPERATURE = 0.07
-"""Start of the learned InfoNCE temperature (Radford et al. 2021)."""
+TEMPERATURE = 0.07  # start of the learned InfoNCE temperature (Radford et al. 2021)
 
 
 _ROWS = 4096

@@ -271,8 +271,8 @@ class Batch(TypedDict):
     part: NotRequired[int]  # the only part of a `MixedTask` that the batch is for
 
 
+# Draws one batch. The generator is made from seed and step, so that a resumed run draws what the first would have.
 Sampler = Callable[[np.random.Generator], Batch]
-"""Draws one batch. The generator is made from seed and step, so that a resumed run draws what the first would have."""
 
 
 def take_rows(batch: Batch, rows: NDArray[np.integer]) -> Batch:
