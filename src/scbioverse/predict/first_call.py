@@ -89,7 +89,7 @@ def first_call(
     `level` see :func:`.levels.name_groups`, `markers` :func:`.pool.pool`. `tissues` is the tissue of each cell; where
     none was given, one is guessed; None: all are alike.
     """
-    found = find_names(batch, vocabulary, groups, level=level, markers=markers, seed=seed, tissues=tissues)
+    found = _find_names(batch, vocabulary, groups, level, markers, seed, tissues)
     names = own_labels(found.names, batch.model.config.names)
     weights = weights_of(batch.model, pick_method(batch.model, method, batch.modality), names, batch.modality)
     if (ask := getattr(batch.evidence, "ask", None)) is not None and weights.of.get("markers") and markers is not False:
@@ -108,16 +108,10 @@ def first_call(
     return replace(scores, log_probs=given, read=read, found=found.groups, told=found.record, tissues=found.tissues)
 
 
-def find_names(
-    batch: Batch,
-    vocabulary: Candidates,
-    groups: Groups | None,
-    *,
-    level: Level = "auto",
-    markers: bool | None = None,
-    seed: int = 0,
-    tissues: RowTissues | None = None,
-) -> Found:
+def _find_names(
+    batch: Batch, vocabulary: Candidates, groups: Groups | None, level: Level, markers: bool | None, seed: int,
+    tissues: RowTissues | None,
+) -> Found:  # fmt: skip
     """Name groups by the pooled scores of the vocabulary and the language model's word; parameters as `first_call`."""
     of_all = _groups_of(batch.values, seed) if groups is None else groups
     rows = _enough(of_all, batch.values, seed)

@@ -177,23 +177,7 @@ def annotate(
         votes: list[dict[str, Any]] = []
         if groups is not None and samples is not None and scores.said is None:
             groups, votes = harmonise_samples(scores.log_probs, scores.candidates.names, groups, samples)
-        threshold = float(options.unknown_threshold or 0)
-        away = None
-        if scores.said is None:
-            away = compare_outside(batch, scores.candidates, needed=threshold > 0, found=options.find)
-        chance = None if away is None else away.chance
-        calls = decide(
-            scores.log_probs, scores.candidates, groups, threshold, parents=parents, elsewhere=chance, said=scores.said
-        )
-        if away is not None and threshold == 0:
-            auto = loaded.config.calibration["score"].threshold("auto") > 0
-            away.warn(slots.elsewhere, auto=auto, given=not options.find)
-        if away is None and unknown_threshold == "auto" and scores.said is None and scores.candidates.shortlist is None:
-            warn_of_no_terms(scores.candidates)
-        if scores.found is not None and groups is not None:
-            calls = replace(calls, groups=groups_told(calls, scores.found, scores.told or [], votes))
-        warn_of_disagreement(calls.groups)
-
+        calls = _decided(batch, scores, groups, options, votes, slots, auto=unknown_threshold == "auto")
         names, ids = [one.name for one in calls.called], [one.cl_id for one in calls.called]
         worded = Wording(loaded, batch.values, modality=modality) if rationale == "group" else None
         why = reasons(
@@ -284,6 +268,32 @@ def _scores(
     candidates = shortlisted(batch, groups, options.within) if named is None else named
     weights = weights_of(batch.model, str(options.method), candidates, batch.modality)
     return pool(batch, candidates, weights, markers=options.markers)
+
+
+def _decided(
+    batch: Batch, scores: Scores, groups: Groups | None, options: Options, votes: list[dict[str, Any]], slots: Slots,
+    *, auto: bool,
+) -> Calls:  # fmt: skip
+    """Decide, with types in mind that are no candidates, and warn of what a user should look at.
+
+    `auto`: the user asked for the model's own threshold.
+    """
+    threshold, away = float(options.unknown_threshold or 0), None
+    if scores.said is None:
+        away = compare_outside(batch, scores.candidates, needed=threshold > 0, found=options.find)
+    calls = decide(
+        scores.log_probs, scores.candidates, groups, threshold, parents=options.parents,
+        elsewhere=None if away is None else away.chance, said=scores.said,
+    )  # fmt: skip
+    if away is not None and threshold == 0:
+        has_one = batch.model.config.calibration["score"].threshold("auto") > 0
+        away.warn(slots.elsewhere, auto=has_one, given=not options.find)
+    if away is None and auto and scores.said is None and scores.candidates.shortlist is None:
+        warn_of_no_terms(scores.candidates)
+    if scores.found is not None and groups is not None:
+        calls = replace(calls, groups=groups_told(calls, scores.found, scores.told or [], votes))
+    warn_of_disagreement(calls.groups)
+    return calls
 
 
 def _record(options: Options, model: BioVerse, scores: Scores, calls: Calls) -> dict[str, Any]:
