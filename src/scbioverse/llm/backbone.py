@@ -50,17 +50,6 @@ class Backbone:
     Soft tokens live where :meth:`embed_tokens` puts words: it gives what the model takes as input embeddings. Gemma
     multiplies what it looks up by the square root of its width, and takes inputs already multiplied; Granite multiplies
     all inputs itself. Both hold for words and soft tokens alike, so that neither is scaled twice.
-
-    Attributes
-    ----------
-    name, sha256
-        What it was loaded as; identity of its weights and tokenizer.
-    n_layers, d_llm
-        Number of transformer blocks, width of the input embeddings.
-    head
-        From last hidden states to logits, as the family does it.
-    eos_id, bos_ids
-        Token that ends an answer; `[bos]` where the tokenizer puts one before every text, `[]` where it does not.
     """
 
     def __init__(
@@ -69,18 +58,18 @@ class Backbone:
         if tokenizer.eos_token_id is None:
             raise WeightsError(f"The tokenizer of {name!r} names no end-of-sequence token (eos_token).")
         self.tokenizer, self.name = tokenizer, name
-        self.eos_id = int(tokenizer.eos_token_id)
-        self.bos_ids = _bos_ids(tokenizer)
+        self.eos_id = int(tokenizer.eos_token_id)  # ends an answer
+        self.bos_ids = _bos_ids(tokenizer)  # `[bos]` where the tokenizer puts one before every text, else `[]`
         self.model = model.eval().requires_grad_(False)
-        self.sha256 = sha256
+        self.sha256 = sha256  # identity of its weights and tokenizer
         # The parts of a transformers model are typed "Tensor | Module": said once here what they are.
         parts: Any = model
         self._embedding = parts.get_input_embeddings()
-        self.head = Head(model, name)
+        self.head = Head(model, name)  # from last hidden states to logits, as the family does it
         self._base = parts.base_model
         # Left out, families count positions from the cache, which is wrong where rows are padded.
         self._takes_positions = "position_ids" in inspect.signature(self._base.forward).parameters
-        self.d_llm = int(self._embedding.weight.shape[1])
+        self.d_llm = int(self._embedding.weight.shape[1])  # width of the input embeddings
         self.layers = _find_layers(self._base, int(model.config.get_text_config().num_hidden_layers))
         self.n_layers = len(self.layers)
         # Models that read with its weights and an adapter, see llm/adapter.py; by adapter, as long as that is held.

@@ -33,12 +33,8 @@ _WORD = re.compile(r"\w+|[^\w\s]")
 def reference_texts(reference: AnnData, text_key: str) -> list[str]:
     """Texts of a reference, `""` where a row has none.
 
-    Raises
-    ------
-    MissingKeyError
-        There is no such column.
-    InputError
-        `reference` is no AnnData, or no row has a text.
+    A :class:`MissingKeyError` where there is no such column, an :class:`InputError` where `reference` is no AnnData, or
+    no row has a text.
     """
     if not hasattr(reference, "obs") or not hasattr(reference, "obsm"):
         raise InputError(f"reference must be an AnnData with texts in obs, found {type(reference).__name__}.")
@@ -59,18 +55,9 @@ def choose_rows(
 ) -> NDArray[np.int64]:
     """Choose one neighbour of each row: its place among them, int64 (n,).
 
-    Parameters
-    ----------
-    found
-        Neighbours of each row, all with a text; -1 behind them where a row has fewer.
-    texts
-        Texts of the reference.
-    choose
-        `"nearest"`, `"consensus"` (:func:`agreed`), or `"aligned"`: the text nearest to the row in the shared space.
-    model
-        Places texts in the shared space.
-    coordinates
-        Rows in the shared space, float32 (n, d_text); read for `"aligned"` alone.
+    `found` are neighbours of each row, all with a text; -1 behind them where a row has fewer. `choose` is `"nearest"`,
+    `"consensus"` (:func:`agreed`), or `"aligned"`: the text nearest to the row in the shared space, where the rows lie
+    at `coordinates`, float32 (n, d_text).
     """
     place = np.zeros(len(found.rows), dtype=np.int64)
     known = np.flatnonzero(found.rows[:, 0] >= 0)
@@ -121,19 +108,9 @@ def written_texts(
 ) -> tuple[list[str], NDArray[np.float32]]:
     """Let the language model write of every row, or answer a question about it.
 
-    Parameters
-    ----------
-    values
-        float32 (n, n_tokens, dim); NaN for rows without an embedding.
-
-    Returns
-    -------
-    n texts, `""` for rows without an embedding; float32 (n,), mean log-probability of their tokens, NaN of answers.
-
-    Raises
-    ------
-    InputError
-        The model was not trained to write of the modality, or no row has an embedding.
+    Of `values` float32 (n, n_tokens, dim), NaN for rows without an embedding: n texts, `""` for such rows, and float32
+    (n,), the mean log-probability of their tokens, NaN of answers. An :class:`InputError` where the model was not
+    trained to write of the modality, or no row has an embedding.
     """
     made = model.config.encoders[modality]
     if not made.writes:

@@ -71,7 +71,6 @@ def represent_rows(
     layer: str | None = None,
     slots: Slots,
     rows: NDArray[np.integer] | None = None,
-    batch_size: int = 512,
 ) -> Representation:
     """Return the embeddings of `adata`, or of some `rows` of it, by the model's encoder, without changing `adata`.
 
@@ -95,9 +94,9 @@ def represent_rows(
     place_encoder(encoder, model.device)
     if rows is not None:
         part = Cells.of(cells.adata[rows], cells.layer, cells.key)
-        values = embed_rows(encoder, part, batch_size=batch_size)
+        values = embed_rows(encoder, part)
         return Representation(values, slots.embedding(modality), False, embed_step(slots, modality), cells)
-    made = embed_anew(encoder, cells, slots, model=model.name, batch_size=batch_size)
+    made = embed_anew(encoder, cells, slots, model=model.name)
     return replace(made, fresh=not given)
 
 
