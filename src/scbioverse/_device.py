@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ._logging import logger
 from ._settings import settings
+from ._shown import first_line
 from .errors import InputError
 
 if TYPE_CHECKING:
@@ -87,9 +88,9 @@ class BatchSize:
                     raise
                 if self.size == 1:
                     raise InputError(
-                        f"Memory ran out on a single one of the {self.what}: {_first_line(error)} {self.hint}"
+                        f"Memory ran out on a single one of the {self.what}: {first_line(error, 200)} {self.hint}"
                     ) from error
-                reason = _first_line(error)
+                reason = first_line(error, 200)
             # Outside the handler: a traceback holds on to the tensors of the frames it shows.
             self._halve(reason)
 
@@ -154,7 +155,3 @@ def free_bytes(device: torch.device) -> int | None:
         except (OSError, StopIteration, ValueError, IndexError):
             return None
     return None
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

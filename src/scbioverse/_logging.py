@@ -61,12 +61,3 @@ def _make_printable(record: logging.LogRecord) -> bool:
 
 
 logger.addFilter(_make_printable)
-
-
-def log_added(verb: str, slots: list[str]) -> None:
-    """Say in one line which slots a verb filled: `"adata.obs['x']"`, `"adata.uns['bioverse']['embed']"`."""
-    filled: dict[str, list[str]] = {}
-    for slot in slots:
-        where, _, name = slot.removeprefix("adata.").rpartition("[")
-        filled.setdefault(where, []).append(name.strip("]'\""))
-    logger.info("%s added %s", verb, "; ".join(f"{where}: {', '.join(names)}" for where, names in filled.items()))

@@ -21,19 +21,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 
 from ._logging import logger
 from ._settings import settings
 from ._slots import versions
 
-try:
-    import fcntl
-except ImportError:  # not on Windows: two runs of the same would share a folder, which harms neither
-    fcntl = None  # type: ignore[assignment]
-
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from filelock import BaseFileLock
     from numpy.typing import NDArray
 
 # From so many rows on a run is long enough for its parts to be kept.
@@ -136,23 +133,19 @@ def kept(what: str, n: int, *given: Any) -> Iterator[Parts | None]:
                 "%s was stopped. The %d parts that are done (safetensors, one a block of rows) are kept in %s: run the "
                 "same again to go on from there, or remove the folder", what, held, folder,
             )  # fmt: skip
-        if lock is not None:
-            os.close(lock)
+        lock.release()
 
 
-def _folder(name: str) -> tuple[Path, int | None]:
+def _folder(name: str) -> tuple[Path, BaseFileLock]:
     """Take a run's folder, and clear those that nobody came back for."""
     root = settings.runs_dir()
     _clear(root)
     for folder in (root / name, root / f"{name}-{uuid.uuid4().hex[:8]}"):
         folder.mkdir(parents=True, exist_ok=True)
-        if fcntl is None:
-            return folder, None
-        lock = os.open(folder / _LOCK, os.O_CREAT | os.O_RDWR, 0o666)
+        lock = FileLock(folder / _LOCK, blocking=False)
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:  # the same runs at this moment: this one keeps its parts elsewhere
-            os.close(lock)
+            lock.acquire()
+        except Timeout:  # the same runs at this moment: this one keeps its parts elsewhere
             continue
         for left in folder.glob("*.new"):
             left.unlink(missing_ok=True)
@@ -163,13 +156,7 @@ def _folder(name: str) -> tuple[Path, int | None]:
 
 def _clear(root: Path) -> None:
     for folder in root.iterdir():
-        with contextlib.suppress(OSError):
-            if time.time() - folder.stat().st_mtime < _KEPT_SECONDS:
-                continue
-            lock = os.open(folder / _LOCK, os.O_RDWR)
-            try:
-                if fcntl is not None:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(folder, ignore_errors=True)
-            finally:
-                os.close(lock)
+        with contextlib.suppress(OSError, Timeout):
+            if time.time() - folder.stat().st_mtime > _KEPT_SECONDS and (folder / _LOCK).is_file():
+                with FileLock(folder / _LOCK, blocking=False):
+                    shutil.rmtree(folder, ignore_errors=True)

@@ -19,11 +19,6 @@ def _user_cache() -> Path:
     return (Path(base) if base else Path.home() / ".cache") / "scbioverse"
 
 
-def _env_path(name: str, default: Path) -> Path:
-    value = os.environ.get(name)
-    return Path(value).expanduser() if value else default
-
-
 # Seconds until a server must have taken the call, and between two pieces of an answer.
 CONNECT_SECONDS, READ_SECONDS = 5.0, 15.0
 # Each of them forbids connections; the last two are the hub's and transformers' own.
@@ -54,7 +49,9 @@ class Settings:
         Show progress bars (`SCBIOVERSE_PROGRESS`).
     """
 
-    cache_dir: Path = field(default_factory=lambda: _env_path("SCBIOVERSE_CACHE_DIR", _user_cache()))
+    cache_dir: Path = field(
+        default_factory=lambda: Path(os.environ.get("SCBIOVERSE_CACHE_DIR") or _user_cache()).expanduser()
+    )
     offline: bool = field(default_factory=lambda: any(is_on(os.environ.get(name, "")) for name in OFFLINE_VARIABLES))
     device: str = field(default_factory=lambda: os.environ.get("SCBIOVERSE_DEVICE", "auto"))
     progress: bool = field(default_factory=lambda: os.environ.get("SCBIOVERSE_PROGRESS", "1") != "0")

@@ -40,6 +40,11 @@ def printable(text: str) -> str:
     )
 
 
+def first_line(error: BaseException, most: int) -> str:
+    """First line of what an error says, cut to `most` characters; its kind where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:most]
+
+
 def plotted_name(name: str, most: int = 40) -> str:
     """:func:`shown_name` for a picture, in which a dollar sign would begin a formula."""
     return shown_name(name, most).replace("$", r"\$")

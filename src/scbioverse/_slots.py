@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from ._logging import log_added
+from ._logging import logger
 from ._warn import warn
 from .errors import InputError, MissingKeyError
 
@@ -190,14 +190,9 @@ def write_results(
                 del table[slot]
     gone = set(drop_records)
     adata.uns[UNS_ROOT] = {step: text for step, text in records_of(adata).items() if step not in gone} | texts
-    log_added(
-        verb,
-        [
-            *(f"adata.obsm[{slot!r}]" for slot in arrays),
-            *(f"adata.obs[{slot!r}]" for slot in columns),
-            *(f"adata.uns[{UNS_ROOT!r}][{step!r}]" for step in texts),
-        ],
-    )
+    filled = {"obsm": arrays, "obs": columns, f"uns[{UNS_ROOT!r}]": texts}
+    said = "; ".join(f"{where}: {', '.join(names)}" for where, names in filled.items() if names)
+    logger.info("%s added %s", verb, said)
     return adata if copy else None
 
 
@@ -247,6 +242,15 @@ def _make_actual(adata: AnnData) -> None:
     )
     # What anndata itself does at the first write, but also where the matrix lies in a file.
     adata._init_as_actual(own_copy(adata))
+
+
+def slot_of(adata: AnnData, where: str, name: str, advice: str) -> Any:
+    """Return what lies under a name in `obsm`, say; a :class:`MissingKeyError` says what is there, with advice."""
+    held = getattr(adata, where)
+    if name not in held:
+        found = sorted(map(str, held)) or "nothing"
+        raise MissingKeyError(f"adata.{where}[{name!r}] is missing (found: {found}). {advice}")
+    return held[name]
 
 
 def is_mudata(data: Any) -> bool:

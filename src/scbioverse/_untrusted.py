@@ -62,7 +62,8 @@ def refusing(
     except BioverseError:
         raise
     except (*FOREIGN, also) as error:
-        raise WeightsError(f"{what} ({error}). {advice}") from error
+        said = f"{error!r}" if isinstance(error, LookupError) else error  # which says no more than a name
+        raise WeightsError(f"{what} ({said}). {advice}") from error
 
 
 def check_plain(path: Path, *, most: int | None = None) -> Path:

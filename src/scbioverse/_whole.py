@@ -46,12 +46,8 @@ def written_whole(place: Path) -> Iterator[Path]:
     """Yield a path to write a file or a folder to; it is renamed to `place` at the end, removed after any error.
 
     What lies at `place` is replaced, so what may be replaced is to be checked before. A file is replaced in one step;
-    a folder is renamed aside first, and removed when the new one is in its place.
-
-    Parameters
-    ----------
-    place
-        Path without symbolic links in its last part; its folder exists.
+    a folder is renamed aside first, and removed when the new one is in its place. The path has no symbolic link in its
+    last part, and its folder exists.
     """
     clear_leftovers(place.parent)
     stem, lock = _locked_stem(place)
@@ -75,20 +71,9 @@ def moved_whole(place: Path, known_by: Sequence[str]) -> Iterator[tuple[Path, di
 
     The dict has paths in `place` as keys, and paths in the folder as values, None for what is to be removed. The moves
     are done in their order at the end, all of them or none, whenever the process ends; after an error before that none
-    is.
-
-    Parameters
-    ----------
-    place
-        Path without symbolic links in its last part.
-    known_by
-        Files and folders in `place`, none of which moves: what this process could not move any more is moved by the
-        next one only if they hold the same bytes then.
-
-    Raises
-    ------
-    UnfinishedError
-        The system refused one of the moves: some are done, and :func:`clear_leftovers` does the rest once it can.
+    is. `known_by` are files and folders in `place`, none of which moves: what this process could not move any more is
+    moved by the next one only if they hold the same bytes then. Where the system refuses one of the moves, an
+    :class:`UnfinishedError`: some are done, and :func:`clear_leftovers` does the rest once it can.
     """
     clear_leftovers(place.parent)
     stem, lock = _locked_stem(place)

@@ -7,9 +7,8 @@ import pandas as pd
 import pytest
 from anndata import AnnData
 
-from scbioverse.app.corrections import Corrections
 from scbioverse.app.shown import Shown
-from scbioverse.app.visitor import Visitor
+from scbioverse.app.visitor import Corrections, Visitor
 from scbioverse.errors import InputError
 
 

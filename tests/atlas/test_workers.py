@@ -14,8 +14,7 @@ import pytest
 
 import scbioverse as sb
 from scbioverse import _workers
-from scbioverse.encoders._run import _encode
-from scbioverse.encoders._stream import embed_blocks
+from scbioverse.encoders._run import _encode, embed_blocks
 from scbioverse.explain.reasons import reasons
 from scbioverse.io import Cells
 from scbioverse.knowledge import resolve_label

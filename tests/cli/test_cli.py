@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 import scbioverse as sb
 from scbioverse._logging import logger
 from scbioverse.cli import _files, app
-from scbioverse.cli._label_file import read_labels
+from scbioverse.cli._paths import read_labels
 from scbioverse.errors import InputError
 
 LABELS = "B cell;NK cells;CD14+ Monocytes"

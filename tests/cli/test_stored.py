@@ -17,9 +17,7 @@ from typer.testing import CliRunner
 import scbioverse as sb
 from scbioverse._whole import clear_leftovers
 from scbioverse.cli import app
-from scbioverse.cli._files import read
-from scbioverse.cli._lazy import open_lazily
-from scbioverse.cli._output import Output
+from scbioverse.cli._files import Output, open_lazily, read
 from scbioverse.cli._run import listening
 from scbioverse.errors import InputError, MismatchError
 

@@ -12,10 +12,11 @@ import scipy.sparse as sp
 import torch
 
 from scbioverse.encoders import CompactCellEncoder, build, embed_rows
-from scbioverse.encoders.compact import CompactNet, GeneStats, panel_zscores
+from scbioverse.encoders.compact import CompactNet, GeneStats
 from scbioverse.errors import InputError, MismatchError, MissingKeyError, WeightsError
 from scbioverse.io import Cells
 from scbioverse.knowledge.genes import load_genes
+from tests._dense_zscores import panel_zscores
 from tests._precision import LOGS, SMALL_NET
 
 
@@ -106,7 +107,7 @@ def test_storage_does_not_matter(encoder: CompactCellEncoder, cells: ad.AnnData,
 
 
 def test_ensembl_ids_and_a_column_of_names(encoder: CompactCellEncoder, cells: ad.AnnData) -> None:
-    ids = load_genes().ensembl_of
+    ids = {symbol: one for one, symbol in reversed(load_genes().ensembl.items())}
     kept = [name for name in cells.var_names if name in ids]
     symbols = cells[:, kept].copy()
     renamed = symbols.copy()

@@ -61,7 +61,7 @@ def test_batches_give_the_same() -> None:
     held = Cells.of(data)
     parts = [encoder.encode(encoder.prepare(held, rows)) for rows in (slice(0, 2), slice(2, 5))]
     np.testing.assert_array_equal(np.concatenate(parts), embed_rows(encoder, data))
-    assert encoder.prepare(held, np.array([2, 4])).n_missing == 1
+    assert encoder.prepare(held, np.array([2, 4])).count(None) == 1
 
 
 def test_unreadable_values_are_named_or_skipped() -> None:

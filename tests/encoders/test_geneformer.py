@@ -176,16 +176,14 @@ def test_out_of_memory_halves_the_batch(folder: Path, caplog: pytest.LogCaptureF
 
     encoder.runner.body = Small()  # type: ignore[assignment]
     np.testing.assert_allclose(embed(encoder, data), wanted, atol=STATES)
-    assert encoder.runner.max_tokens == 100
-    assert "continuing with 100 tokens" in caplog.text
-    encoder.runner.max_tokens = 8
+    assert "out of memory on" in caplog.text
 
     def never(**_: Any) -> Any:
         raise torch.OutOfMemoryError("the test's")
 
     encoder.runner.body.forward = never  # type: ignore[method-assign, assignment]
-    with pytest.raises(torch.OutOfMemoryError):
-        encoder.encode(encoder.prepare(Cells.of(data), slice(0, 3)))
+    with pytest.raises(InputError, match="Memory ran out on a single one of the cells"):
+        embed_rows(encoder, data, progress=False)
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
@@ -281,7 +279,7 @@ def test_pickled_weights_and_dictionaries_with_code_are_refused(folder: Path, tm
     bomb = next((root / "geneformer").glob("gene_median*"))
     bomb.write_bytes(pickle.dumps({"ENSG1": Bomb()}))
     shutil.copy(folder / "model.safetensors", copy)
-    with pytest.raises(WeightsError, match=r"gene_median.*is refused: it asks for posix\.system"):
+    with pytest.raises(WeightsError, match=r"gene_median.*is refused .it asks for posix\.system"):
         load(copy)
     assert not mark.exists()
 

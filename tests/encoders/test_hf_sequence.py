@@ -16,7 +16,7 @@ import torch
 
 from scbioverse import settings
 from scbioverse.encoders import HFSequenceEncoder, build, embed_rows
-from scbioverse.encoders._hf_text import coverage_weights, windows
+from scbioverse.encoders.hf_sequence import coverage_weights, windows
 from scbioverse.errors import InputError, MismatchError, OfflineError, WeightsError
 from tests._precision import STATES, tolerance
 
@@ -261,7 +261,8 @@ def test_errors(esm: Path, tmp_path: Path, chemberta: Path) -> None:
 
 def test_out_of_memory_halves_the_batch(esm: Path, caplog: pytest.LogCaptureFixture) -> None:
     encoder = HFSequenceEncoder(esm, modality="protein")
-    wanted, real = encoder.embed_texts(PROTEINS), encoder._hidden
+    data = ad.AnnData(obs=pd.DataFrame({"sequence": PROTEINS}, index=[f"p{i}" for i in range(len(PROTEINS))]))
+    wanted, real = embed_rows(encoder, data), encoder._hidden
 
     def small(ids: list[list[int]]) -> torch.Tensor:
         if len(ids) * max(map(len, ids)) > 40:
@@ -269,12 +270,11 @@ def test_out_of_memory_halves_the_batch(esm: Path, caplog: pytest.LogCaptureFixt
         return real(ids)
 
     encoder._hidden = small  # type: ignore[method-assign]
-    np.testing.assert_allclose(encoder.embed_texts(PROTEINS), wanted, atol=STATES)
-    assert encoder.max_tokens <= 68  # the two longest, of 30 and 34 tokens, no longer share a batch
-    assert f"going on with {encoder.max_tokens} tokens" in caplog.text
+    np.testing.assert_allclose(embed_rows(encoder, data), wanted, atol=STATES)
+    assert f"out of memory on {len(PROTEINS)} proteins at once" in caplog.text
     encoder._hidden = lambda ids: (_ for _ in ()).throw(torch.OutOfMemoryError("the test's"))  # type: ignore[method-assign]
-    with pytest.raises(torch.OutOfMemoryError):
-        encoder.embed_texts(PROTEINS[:1])
+    with pytest.raises(InputError, match="Memory ran out on a single one of the proteins"):
+        embed_rows(encoder, data)
 
 
 @pytest.mark.parametrize("file", ["config.json", "tokenizer_config.json"])

@@ -13,11 +13,11 @@ from scipy import sparse
 
 import scbioverse as sb
 from scbioverse.encoders._panel_share import marker_evidence
-from scbioverse.encoders.compact import panel_zscores
 from scbioverse.errors import InputError
 from scbioverse.io import Cells
 from scbioverse.knowledge.markers import marker_weights
 from scbioverse.models import load
+from tests._dense_zscores import panel_zscores
 from tests._precision import LOGS, SMALL_NET
 
 IDS = ["CL:0000236", "CL:0000623", "CL:0000576", None]

@@ -20,7 +20,7 @@ import torch
 
 import scbioverse as sb
 from scbioverse.encoders import ScviEncoder, build, embed_rows, resolve_encoder
-from scbioverse.encoders._torch_file import Inert, load_torch_file
+from scbioverse.encoders._unpickle import Inert, load_torch_file
 from scbioverse.errors import InputError, MissingKeyError, WeightsError
 from tests._precision import SMALL_NET
 

@@ -17,8 +17,8 @@ def found(names: list[str], vocabulary: list[str] = VOCABULARY) -> dict[str, str
 
 
 def test_symbols_older_symbols_and_ids_with_and_without_version() -> None:
-    table = load_genes()
-    lyz, cd3e = table.ensembl_of["LYZ"], table.ensembl_of["CD3E"]
+    ids = {symbol: one for one, symbol in load_genes().ensembl.items()}
+    lyz, cd3e = ids["LYZ"], ids["CD3E"]
     names = [f"{cd3e}.12", lyz, "SDPR", "MS4A1", "nonsense"]
     assert found(names) == {f"{cd3e}.12": "CD3E", lyz: "LYZ", "SDPR": "CAVIN2", "MS4A1": "MS4A1"}
     match = match_genes(names, VOCABULARY, min_genes=1)
@@ -89,7 +89,7 @@ def test_the_second_match_is_the_first_and_the_callers_own(monkeypatch: pytest.M
     first = match_genes(names, VOCABULARY, min_genes=1)
     kept = first.vocab.copy()
     first.vocab[:] = 0  # what one caller does to its match is not what the next one gets
-    monkeypatch.setattr(_genes, "_harmonise", lambda names: pytest.fail("matched anew"))
+    monkeypatch.setattr(_genes, "harmonise", lambda names: pytest.fail("matched anew"))
     again = match_genes(list(names), list(VOCABULARY), min_genes=1)
     np.testing.assert_array_equal(again.vocab, kept)
     assert again.describe() == first.describe()

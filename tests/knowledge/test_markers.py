@@ -1,11 +1,10 @@
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
 from scbioverse.errors import InputError, MissingKeyError
-from scbioverse.knowledge import SOURCES, load_genes, load_markers, load_ontology, markers_for
-from scbioverse.knowledge.markers import marker_genes
+from scbioverse.knowledge import load_genes, load_markers, load_ontology, markers_for
+from scbioverse.knowledge.markers import SOURCES, marker_genes
 
 
 def test_table_is_sound():
@@ -51,21 +50,6 @@ def test_more_sources_weigh_more_and_ubiquity_less():
     # CD44 marks many unrelated terms, PAX5 hardly any other than B cells
     per_source = b_cell["weight"] / b_cell["n_sources"]
     assert per_source["PAX5"] > per_source[b_cell.index.isin(["CD44", "CD38", "CD27"])].max()
-
-
-def test_leaving_a_source_out():
-    table, less = load_markers(), load_markers(without="PC")
-    assert 0 < len(less) < len(table)
-    assert not less["sources"].str.contains("[PC]").any()
-    both = table.merge(less, on=["cl_id", "gene"], suffixes=("", "_less"))
-    assert (both["weight_less"] <= both["weight"] + 1e-12).all()
-    untouched = ~both["sources"].str.contains("[PC]")
-    np.testing.assert_allclose(both.loc[untouched, "weight"], both.loc[untouched, "weight_less"])
-
-
-def test_unknown_source_is_an_error():
-    with pytest.raises(InputError, match="PanglaoDB"):
-        load_markers(without="Z")
 
 
 def test_the_table_is_the_callers_own():

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from scbioverse.knowledge import general_texts, load_ontology
+from scbioverse.knowledge import load_ontology
+from scbioverse.knowledge.cards import general_texts
 from scbioverse.knowledge.genes import gene_summaries
 from scbioverse.knowledge.meaning import described_labels, meaning_of
 from scbioverse.knowledge.stems import stem, stems

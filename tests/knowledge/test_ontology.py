@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from scbioverse.errors import MissingKeyError
-from scbioverse.knowledge import Ontology, Term, load_ontology
+from scbioverse.knowledge import Ontology, load_ontology
+from scbioverse.knowledge.ontology import Term
 
 
 def toy() -> Ontology:

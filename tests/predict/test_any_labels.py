@@ -95,7 +95,7 @@ def test_files_of_labels(raw: bytes, kind: str) -> None:
             command("annotate", Path(folder) / "gone.h5ad", "-o", Path(folder) / "out.h5ad", "--labels", path)
         assert str(told.value).strip().replace("\n", " ").isprintable()
         assert not (Path(folder) / "out.h5ad").exists()
-        from scbioverse.cli._label_file import read_labels
+        from scbioverse.cli._paths import read_labels
 
         try:
             found = read_labels(str(path))

@@ -19,7 +19,8 @@ from recipes.bioverse_small.self_training import BLOOD, self_labels
 from recipes.bioverse_small.simulate import SimulationConfig, simulate
 from recipes.bioverse_small.terms import candidate_columns, is_within, within_matrix
 from scbioverse.datasets import list_datasets
-from scbioverse.encoders.compact import CompactNet, GeneStats, panel_zscores
+from scbioverse.encoders.compact import CompactNet, GeneStats
+from tests._dense_zscores import panel_zscores
 
 CD4, CD8, NAIVE_CD4, NAIVE_CD8, T = "CL:0000624", "CL:0000625", "CL:0000895", "CL:0000900", "CL:0000084"
 B, CD14, CD16 = "CL:0000236", "CL:0001054", "CL:0002396"

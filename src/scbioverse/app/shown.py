@@ -15,7 +15,7 @@ from .._slots import Slots, anndata_of, correction_step, own_copy, read_record, 
 from ..errors import BioverseError, InputError, MissingKeyError
 from ..io import Cells
 from ..io.columns import obs_column
-from ..knowledge import load_genes, load_ontology, resolve_label
+from ..knowledge import load_ontology, resolve_label
 from ..page._findings import labels_found
 from ..pl._layout import map_of, map_slot, stored_map
 from ..pl._style import palette
@@ -182,9 +182,8 @@ class Shown:
             raise MissingKeyError(f"there is nothing called {name!r} to colour by.")
         column = obs[name]
         if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
-            return {"kind": "number", "name": self._said(name), "unit": ""}, column.to_numpy(
-                np.float32, na_value=np.nan
-            )
+            said: dict[str, Any] = {"kind": "number", "name": self._said(name), "unit": ""}
+            return said, column.to_numpy(np.float32, na_value=np.nan)
         held = column.astype("category")
         if len(held.cat.categories) > MOST_VALUES:
             raise InputError(f"obs[{name!r}] has {len(held.cat.categories)} values, more than {MOST_VALUES}.")
@@ -209,10 +208,8 @@ class Shown:
 
 
 def _genes_of(cells: Cells) -> dict[str, int]:
-    symbols = load_genes().symbols
     try:
-        match = cells.match(symbols, min_genes=0, judge=False)
-        found = {symbols[i]: int(at) for i, at in zip(match.vocab, match.columns, strict=True)}
+        found = cells.gene_columns(min_genes=0)
     except InputError as error:
         raise InputError(f"genes cannot be shown: {error}") from error
     return {name: i for i, name in reversed(list(enumerate(cells.names))) if name} | found
@@ -224,18 +221,8 @@ def _totals(cells: Cells) -> NDArray[np.float64]:
 
 def light_copy(adata: AnnData) -> AnnData:
     """Return an AnnData with tables of its own and the matrices of another."""
-    raw = adata.raw
-    light = ad.AnnData(
-        X=adata.X,
-        obs=adata.obs.copy(),
-        var=adata.var.copy(),
-        uns=dict(adata.uns),
-        obsm=dict(adata.obsm),
-        varm=dict(adata.varm),
-        layers=dict(adata.layers),
-        obsp=dict(adata.obsp),
-        varp=dict(adata.varp),
-    )
-    if raw is not None:
+    held = {slot: dict(getattr(adata, slot)) for slot in ("uns", "obsm", "varm", "layers", "obsp", "varp")}
+    light = ad.AnnData(X=adata.X, obs=adata.obs.copy(), var=adata.var.copy(), **held)
+    if (raw := adata.raw) is not None:
         light._raw = ad.Raw(light, X=raw.X, var=raw.var.copy(), varm=dict(raw.varm))
     return light

@@ -6,7 +6,6 @@ import atexit
 import gc
 import io
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -14,11 +13,9 @@ import typer
 
 from .. import __version__
 from ..errors import InputError
-from ._export import export
-from ._models import models
-from ._pages import report
+from ._commands import export, models, report, serve
+from ._options import Force, GeneKey, GroupBy, LabelKey, Layer, Model, Quiet  # noqa: TC001  typer reads them
 from ._run import Stopped, listening, run, say
-from ._serve import serve
 
 if TYPE_CHECKING:
     from ..tl._ask import Chat
@@ -38,29 +35,6 @@ Target = Annotated[
     Path | None, typer.Option("--output", "-o", help=".h5ad or .zarr to write; or --in-place.", show_default=False)
 ]
 InPlace = Annotated[bool, typer.Option("--in-place", help="Put the results into SOURCE, a .zarr: all or none.")]
-Model = Annotated[str, typer.Option("--model", "-m", help="Name of a model, or its folder.")]
-Layer = Annotated[str | None, typer.Option(help="Layer to read; X if not given, 'raw' for adata.raw.")]
-GeneKey = Annotated[
-    str | None, typer.Option("--gene-key", help="Column of var with gene names; its index if not given.")
-]
-Force = Annotated[bool, typer.Option("--force", help="Replace an output that exists.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars, no messages but errors.")]
-
-
-class Method(StrEnum):
-    """How candidates are compared."""
-
-    cascade = "cascade"
-    score = "score"
-    nearest = "nearest"
-
-
-class Level(StrEnum):
-    """As :func:`scbioverse.tl.annotate` has it."""
-
-    auto = "auto"
-    broad = "broad"
-    fine = "fine"
 
 
 @app.command()
@@ -75,8 +49,12 @@ def annotate(
         ),
     ] = None,
     groupby: Annotated[str | None, typer.Option(help="Column of obs, such as clusters: one label a group.")] = None,
-    level: Annotated[Level, typer.Option(help="How specific names are that are found.")] = Level.auto,
-    method: Annotated[Method | None, typer.Option(help="Default: what the model was trained for.")] = None,
+    level: Annotated[
+        Literal["auto", "broad", "fine"], typer.Option(help="How specific names are that are found.")
+    ] = "auto",
+    method: Annotated[
+        Literal["cascade", "score", "nearest"] | None, typer.Option(help="Default: what the model was trained for.")
+    ] = None,
     model: Model = "bioverse-small",
     key_added: Annotated[str, typer.Option(help="Stem of the names of the results.")] = "bioverse",
     unknown_threshold: Annotated[
@@ -105,10 +83,8 @@ def annotate(
 
     def work() -> None:
         from .. import get, tl
-        from ._files import write_table
-        from ._label_file import label_file, read_labels
-        from ._output import Output
-        from ._paths import check_table
+        from ._files import Output, write_table
+        from ._paths import check_table, label_file, read_labels
 
         out = Output(source, output, in_place=in_place, force=force)
         candidates = None if labels is None else read_labels(labels)
@@ -122,8 +98,8 @@ def annotate(
             model=model,
             labels=candidates,
             groupby=groupby,
-            level=level.value,
-            method=None if method is None else method.value,
+            level=level,
+            method=method,
             key_added=key_added,
             unknown_threshold=_threshold(unknown_threshold),
             n_neighbors=n_neighbors,
@@ -161,7 +137,7 @@ def embed(
 
     def work() -> None:
         from .. import tl
-        from ._output import Output
+        from ._files import Output
 
         out = Output(source, output, in_place=in_place, force=force)
         adata = out.read()
@@ -177,8 +153,6 @@ app.command()(serve)
 app.command()(report)
 
 
-GroupBy = Annotated[str | None, typer.Option(help="Column of obs whose groups questions are about.")]
-LabelKey = Annotated[str, typer.Option(help="Stem of the labels that annotate wrote.")]
 Modality = Annotated[str, typer.Option(help="What a row is: cell, molecule or protein.")]
 Key = Annotated[str | None, typer.Option(help="Column of obs with SMILES or sequences.")]
 
@@ -199,7 +173,8 @@ def chat(
     def work() -> None:
         from ._chat import converse
 
-        converse(_talk(source, groupby, model, key_added, layer, gene_key if key is None else key, modality))
+        options = {"groupby": groupby, "model": model, "key_added": key_added, "layer": layer, "modality": modality}
+        converse(_talk(source, key, gene_key, **options))
 
     run(work, quiet=True)
 
@@ -219,9 +194,8 @@ def ask(
     """Answer one QUESTION about the rows of SOURCE, which is only read; ends with 2 where it is not answered."""
 
     def work() -> None:
-        answer = _talk(source, groupby, model, key_added, layer, gene_key if key is None else key, modality).ask(
-            question
-        )
+        options = {"groupby": groupby, "model": model, "key_added": key_added, "layer": layer, "modality": modality}
+        answer = _talk(source, key, gene_key, **options).ask(question)
         say(answer.text)
         if answer.kind == "refusal":
             raise typer.Exit(2)
@@ -229,23 +203,13 @@ def ask(
     run(work, quiet=True)
 
 
-def _talk(
-    source: Path, groupby: str | None, model: str, key_added: str, layer: str | None, key: str | None, modality: str
-) -> Chat:
+def _talk(source: Path, key: str | None, gene_key: str | None, **options: str | None) -> Chat:
     from ..tl._ask import Chat
     from ._files import read
     from ._paths import check_source
 
     check_source(source)
-    return Chat(
-        read(source),
-        groupby=groupby,
-        model=model,
-        key_added=key_added,
-        layer=layer,
-        key=key,
-        modality=modality,
-    )
+    return Chat(read(source), key=gene_key if key is None else key, **options)  # type: ignore[arg-type]
 
 
 def _version(value: bool) -> None:

@@ -1,34 +1,71 @@
-"""Reading and writing the files of the command line; the input is never written to."""
+"""Reading and writing the files of the command line; the input is never written to.
+
+Matrices of a file stay where they are: read by blocks when something asks, and copied without being loaded.
+"""
 
 from __future__ import annotations
 
 import io
 import logging
+import shutil
 import warnings
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .._whole import UnfinishedError, check_room, clear_leftovers, written_whole
 from ..errors import InputError, MismatchError
-from ._in_place import write_in_place
-from ._lazy import n_bytes, open_lazily, stored, write_part
+from ._in_place import Before, write_in_place
+from ._paths import check_in_place, check_paths
 from ._run import held_back, was_asked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-    from typing import Any
+    from collections.abc import Iterator, Mapping
 
     from anndata import AnnData
 
-    from ._in_place import Before
-
 # What anndata and zarr say of formats to come.
 _NEWS = "Writing zarr v2|zarr v3 autosharding|Consolidated metadata is"
+_ENCODING = {"encoding-type": "anndata", "encoding-version": "0.1.0"}
 # Blocks of a zarr store are compressed; counts to a sixth and less.
 _ZARR_SHARE = 0.1
+
+
+class Output:
+    """Checks where results go before anything is computed, reads the input, and writes to `place`.
+
+    There is no output with `in_place`: results are put into the source. With `force` an output that exists is replaced.
+    """
+
+    def __init__(self, source: Path, output: Path | None, *, in_place: bool, force: bool) -> None:
+        if (output is None) != in_place:
+            raise InputError(
+                "name an --output, or pass --in-place for a .zarr."
+                if output is None
+                else "--output and --in-place exclude each other: results go to one place."
+            )
+        self.source = source
+        self._before: Before | None = None
+        self.place = check_in_place(source) if output is None else check_paths(source, output, force=force)
+        self._in_place = in_place
+
+    def read(self) -> AnnData:
+        """Open the input; an :class:`InputError` where it is damaged, or the output would not fit on the disk."""
+        adata = read(self.source, lazily=True)
+        if self._in_place:
+            self._before = Before.of(adata)
+        else:
+            check_output_room(adata, self.place)
+        return adata
+
+    def write(self, adata: AnnData) -> None:
+        """Write the results; all or none."""
+        if self._before is None:
+            write(adata, self.place)
+        else:
+            put(adata, self.place, self._before)
 
 
 def read(source: Path, *, lazily: bool = False) -> AnnData:
@@ -114,17 +151,16 @@ def _sizes(adata: AnnData) -> Iterator[int]:
     for part in _matrices(adata):
         if stored(part) is not None:
             yield n_bytes(part)
-            continue
-        for name in ("data", "indices", "indptr") if hasattr(part, "indptr") else ("nbytes",):
-            found = getattr(part, name, 0)
-            yield found.nbytes if isinstance(found, np.ndarray) else found if isinstance(found, int) else 0
+        elif hasattr(part, "indptr"):
+            yield part.data.nbytes + part.indices.nbytes + part.indptr.nbytes
+        else:
+            found = getattr(part, "nbytes", 0)
+            yield found if isinstance(found, int) else 0
 
 
 def _matrices(adata: AnnData) -> list[Any]:
-    held: list[Any] = [adata.X, None if adata.raw is None else adata.raw.X]
-    return held + [
-        part for slot in ("layers", "obsm", "varm", "obsp", "varp") for part in getattr(adata, slot).values()
-    ]
+    slots = (adata.layers, adata.obsm, adata.varm, adata.obsp, adata.varp)
+    return [adata.X, None if adata.raw is None else adata.raw.X, *(part for slot in slots for part in slot.values())]
 
 
 def _first_line(error: Exception) -> str:
@@ -138,13 +174,11 @@ def write_zarr(adata: AnnData, path: Path) -> None:
     import anndata as ad
     import zarr
 
-    adata.strings_to_categoricals()
-    if adata.raw is not None:
-        adata.strings_to_categoricals(adata.raw.var)
+    _make_categories(adata)
     held = next((one for one in map(stored, _matrices(adata)) if hasattr(one, "metadata")), None)
     version = ad.settings.zarr_write_format if held is None else held.metadata.zarr_format
     root = zarr.open_group(path, mode="w", zarr_format=version)
-    root.attrs.update({"encoding-type": "anndata", "encoding-version": "0.1.0"})
+    root.attrs.update(_ENCODING)
     for name, part in _parts(adata):
         write_part(root, name, part)
     zarr.consolidate_metadata(root.store)
@@ -154,21 +188,24 @@ def write_h5ad(adata: AnnData, path: Path) -> None:
     """Write an AnnData in memory as `adata.write_h5ad` does; an `OSError` where the disk or a limit forbids it."""
     import h5py
 
-    adata.strings_to_categoricals()
-    if adata.raw is not None:
-        adata.strings_to_categoricals(adata.raw.var)
+    _make_categories(adata)
     # A signal must not raise an exception inside the library's calls either.
     with held_back(), path.open("w+b", buffering=0) as file:
         sink = _Sink(file)
         with h5py.File(sink, "w") as group:
-            group.attrs["encoding-type"] = "anndata"
-            group.attrs["encoding-version"] = "0.1.0"
+            group.attrs.update(_ENCODING)
             for name, part in _parts(adata):
                 write_part(group, name, part)
                 if sink.error is not None or was_asked():
                     break
         if sink.error is not None:
             raise sink.error
+
+
+def _make_categories(adata: AnnData) -> None:
+    adata.strings_to_categoricals()
+    if adata.raw is not None:
+        adata.strings_to_categoricals(adata.raw.var)
 
 
 def _parts(adata: AnnData) -> Iterator[tuple[str, Any]]:
@@ -225,3 +262,130 @@ class _Sink(io.RawIOBase):
             except OSError as error:
                 self.error = error
         return 0 if size is None else size
+
+
+# Tables of obsm, and graphs, that are smaller are read; values copied at once, and those of a chunk that is made.
+_SMALL, _VALUES, _CHUNK = 64 * 2**20, 4_000_000, 250_000
+_SPARSE = ("csr_matrix", "csc_matrix")
+_MATRICES = frozenset({"layers", "obsm", "obsp", "varm", "varp"})
+
+
+def open_lazily(source: Path) -> AnnData | None:
+    """Open an AnnData without reading its matrices; None where it was written in a way that has to be read whole."""
+    import h5py
+    import zarr
+    from anndata import AnnData, Raw
+    from anndata.io import read_elem
+
+    root: Any = h5py.File(source, "r") if source.suffix == ".h5ad" else zarr.open_group(source, mode="r")
+    if root.attrs.get("encoding-type") != "anndata" or not is_group(root.get("obs")):
+        return None
+    parts: dict[str, Any] = {name: read_elem(root[name]) for name in ("obs", "var", "uns") if name in root}
+    for name in _MATRICES:
+        if name in root:
+            small = 0 if name == "layers" else _SMALL
+            parts[name] = {key: _part(root[name][key], small) for key in root[name]}
+    adata = AnnData(_part(root["X"], 0) if "X" in root else None, **parts)
+    if is_group(root.get("raw")):
+        raw = root["raw"]
+        varm = {key: read_elem(raw["varm"][key]) for key in raw["varm"]} if "varm" in raw else {}
+        adata._raw = Raw(adata, X=_part(raw["X"], 0), var=read_elem(raw["var"]), varm=varm)
+    return adata
+
+
+def is_group(elem: Any) -> bool:
+    """Whether an element of a file holds others."""
+    return hasattr(elem, "keys") and not hasattr(elem, "dtype")
+
+
+def _part(elem: Any, small: int) -> Any:
+    """Return a matrix as it lies; read where it is small, or of a kind that cannot be read by rows."""
+    from anndata.io import read_elem, sparse_dataset
+
+    kind = elem.attrs.get("encoding-type")
+    if is_group(elem):
+        if kind in _SPARSE and elem["data"].nbytes > small:
+            return sparse_dataset(elem)
+    elif kind == "array" and elem.ndim == 2 and elem.dtype.kind in "biuf" and elem.nbytes > small:
+        return elem
+    return read_elem(elem)
+
+
+def stored(part: Any) -> Any | None:
+    """Return the group or array in which a matrix that was not read lies; None for one in memory."""
+    if hasattr(part, "group"):
+        return part.group
+    return part if _library(part) is not None else None
+
+
+def n_bytes(part: Any) -> int:
+    """Bytes of a matrix that was not read."""
+    held: Any = stored(part)
+    return sum(held[name].nbytes for name in held) if is_group(held) else int(held.nbytes)
+
+
+def _library(elem: Any) -> str | None:
+    name = type(elem).__module__.partition(".")[0]
+    return name if name in ("h5py", "zarr") else None
+
+
+def write_part(group: Any, name: str, part: Any) -> None:
+    """Write a part of an AnnData, matrices that were not read straight from their file."""
+    from anndata.io import write_elem
+
+    if isinstance(part, dict) and name in _MATRICES and any(stored(one) is not None for one in part.values()):
+        inside = group.create_group(name)
+        inside.attrs.update({"encoding-type": "dict", "encoding-version": "0.1.0"})
+        for key, one in part.items():
+            write_part(inside, key, one)
+    elif name == "raw" and part is not None and stored(part.X) is not None:
+        inside = group.create_group(name)
+        inside.attrs.update({"encoding-type": "raw", "encoding-version": "0.1.0"})
+        write_part(inside, "X", part.X)
+        write_elem(inside, "var", part.var)
+        write_elem(inside, "varm", dict(part.varm))
+    elif (held := stored(part)) is not None:
+        _copy(held, group, name)
+    else:
+        write_elem(group, name, part)
+
+
+def _copy(held: Any, group: Any, name: str) -> None:
+    kinds = (_library(held), _library(group))
+    if kinds == ("h5py", "h5py"):
+        group.copy(held, name)
+    elif kinds == ("zarr", "zarr") and held.metadata.zarr_format == group.metadata.zarr_format:
+        shutil.copytree(folder_of(held), folder_of(group) / name)
+    elif is_group(held):
+        inside = group.create_group(name)
+        inside.attrs.update(_attrs(held))
+        for one in held:
+            _copy_array(held[one], inside, one)
+    else:
+        _copy_array(held, group, name)
+
+
+def _copy_array(held: Any, group: Any, name: str) -> None:
+    """Copy an array of numbers from one kind of file to the other, a few million values at a time."""
+    options: dict[str, Any] = {"chunks": (min(_CHUNK, max(held.shape[0], 1)),)} if held.ndim == 1 else {}
+    if held.ndim == 2:
+        options["chunks"] = (max(1, min(held.shape[0], _CHUNK // max(held.shape[1], 1))), max(held.shape[1], 1))
+    new = (group.create_dataset if _library(group) == "h5py" else group.create_array)(
+        name, shape=held.shape, dtype=held.dtype, **options
+    )
+    new.attrs.update(_attrs(held))
+    step = options["chunks"][0] if options else 1
+    width = int(np.prod(held.shape[1:]))
+    step *= max(1, _VALUES // max(step * width, 1))
+    for start in range(0, held.shape[0], step):
+        new[start : start + step] = held[start : start + step]
+
+
+def _attrs(held: Any) -> Mapping[str, Any]:
+    """Attributes as either kind of file takes them."""
+    return {key: value.tolist() if isinstance(value, np.ndarray) else value for key, value in held.attrs.items()}
+
+
+def folder_of(elem: Any) -> Path:
+    """Folder of an element of a zarr store."""
+    return Path(elem.store.root) / elem.path

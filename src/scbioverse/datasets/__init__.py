@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from ._bundled import citeseq_pbmc5k, pbmc3k
-from ._fetch import fetch, load
+from ._fetch import citeseq_pbmc5k, fetch, load, pbmc3k
 from ._registry import DatasetInfo, list_datasets
 from ._toy import toy_cells
 

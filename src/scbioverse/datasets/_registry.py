@@ -114,24 +114,13 @@ def list_datasets() -> pd.DataFrame:
     """
     import pandas as pd
 
-    rows = [
-        {
-            "name": info.name,
-            "kind": info.kind,
-            "description": info.description,
-            "n_obs": info.shape[0] if info.shape else None,
-            "n_vars": info.shape[1] if info.shape else None,
-            "use": ", ".join(info.use),
-            "licence": info.licence,
-            "citation": info.citation,
-            "address": info.address,
-            "download": info.download,
-            "file": info.file,
-            "bytes": info.bytes,
-            "sha256": info.sha256,
-            "note": info.note,
-            "cached": info.path.is_file(),
-        }
-        for info in registry().values()
-    ]
-    return pd.DataFrame(rows).set_index("name").astype({"n_obs": "Int64", "n_vars": "Int64"})
+    rows = []
+    for info in registry().values():
+        n_obs, n_vars = info.shape or (None, None)
+        made = {"n_obs": n_obs, "n_vars": n_vars, "use": ", ".join(info.use), "cached": info.path.is_file()}
+        rows.append(vars(info) | made)
+    columns = [
+        "kind", "description", "n_obs", "n_vars", "use", "licence", "citation", "address", "download", "file", "bytes",
+        "sha256", "note", "cached",
+    ]  # fmt: skip
+    return pd.DataFrame(rows).set_index("name")[columns].astype({"n_obs": "Int64", "n_vars": "Int64"})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -50,17 +50,6 @@ class DistinctPlan:
         }
 
 
-class TextBatch(NamedTuple):
-    """Texts of some rows, None where a row has none."""
-
-    values: list[str | None]
-
-    @property
-    def n_missing(self) -> int:
-        """Rows that get NaN on purpose."""
-        return sum(value is None for value in self.values)
-
-
 class TextEncoder:
     """What encoders of one text a row share; a subclass says how texts are cleaned and embedded.
 
@@ -87,13 +76,10 @@ class TextEncoder:
         """Embed texts that :meth:`clean` returned: float32 (n, dim)."""
         raise NotImplementedError
 
-    def plan(
-        self, adata: AnnData, *, key: str | None = None, layer: str | None = None, invalid: Invalid = "raise"
-    ) -> DistinctPlan:
+    def plan(self, adata: AnnData, *, key: str | None = None, invalid: Invalid = "raise") -> DistinctPlan:
         """Find and clean the distinct texts of `obs[key]`, once for a data set.
 
-        Texts that cannot be read are an error that names them, or, with `invalid="skip"`, make their rows NaN. Texts
-        have no layers.
+        Texts that cannot be read are an error that names them, or, with `invalid="skip"`, make their rows NaN.
         """
         if invalid not in ("raise", "skip"):
             raise InputError(f"invalid must be 'raise' or 'skip', found {invalid!r}")
@@ -141,15 +127,15 @@ class TextEncoder:
             f"{'; ...' if len(rows) > _SHOWN else ''}. Correct them, or pass invalid='skip' to embed them as NaN."
         )
 
-    def prepare(self, cells: Cells, rows: slice | NDArray[np.integer]) -> TextBatch:
-        """Look up the texts of the rows of one batch."""
+    def prepare(self, cells: Cells, rows: slice | NDArray[np.integer]) -> list[str | None]:
+        """Look up the texts of the rows of one batch, None where a row has none."""
         plan = cells.once(self._plan_of)
-        return TextBatch([None if code < 0 else plan.values[code] for code in plan.codes[rows]])
+        return [None if code < 0 else plan.values[code] for code in plan.codes[rows]]
 
-    def encode(self, batch: TextBatch) -> NDArray[np.float32]:
+    def encode(self, batch: list[str | None]) -> NDArray[np.float32]:
         """Embed one batch, each distinct text once: float32 (n, 1, dim), NaN for rows without a text."""
         distinct: dict[str, int] = {}
-        codes = np.array([-1 if text is None else distinct.setdefault(text, len(distinct)) for text in batch.values])
+        codes = np.array([-1 if text is None else distinct.setdefault(text, len(distinct)) for text in batch])
         return spread(self.embed_texts(list(distinct)), codes)[:, None]
 
 

@@ -1,6 +1,5 @@
 """The compact encoder's preprocessing, `panel-share-v1`: counts to z-scores, each cell by itself.
 
-Pure numpy and scipy, so that the recipe that trains a network and the verb that uses it run the same lines.
 Nothing here looks at a second cell: no study mean, no study variance, so a cell's input never depends on its
 neighbours.
 """
@@ -9,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import scipy.sparse as sp
@@ -31,7 +30,6 @@ VERSION = "panel-share-v1"
 _ROWS = 4096
 
 Float: TypeAlias = NDArray[np.float32]
-Matrix: TypeAlias = NDArray[np.number] | sp.csr_matrix | sp.csr_array
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,58 +102,18 @@ class Panel:
     zero: Float  # float32 (m,): z-score of a gene with no counts, the same for every cell: the sparse path is exact
 
 
-def log_share(counts: Matrix, share: float | NDArray[np.floating], target_sum: float) -> Any:
-    """Log-normalise a panel as if the whole vocabulary had been measured: float32 (n, m), sparse if `counts` is.
+def log_share(counts: sp.csr_matrix | sp.csr_array, share: float, target_sum: float) -> sp.csr_array:
+    """Log-normalise a panel as if the whole vocabulary had been measured: float32 CSR (n, m).
 
     `log1p(c / sum(c) * target_sum * share)`: a panel holding a share s of the mean profile is expected to hold a share
     s of the cell's counts, so its counts are scaled to `target_sum * s` and not to `target_sum`. Counts are linear, in
-    any unit, since each cell is divided by its own sum; cells without stay zero. `share` may be (n,), when each cell
-    has its own panel.
+    any unit, since each cell is divided by its own sum; cells without stay zero.
     """
     total = np.asarray(counts.sum(axis=1, dtype=np.float64)).ravel()
     factor = np.divide(target_sum * np.asarray(share), total, out=np.zeros_like(total), where=total > 0)
-    factor = factor.astype(np.float32)
-    if sp.issparse(counts):
-        out = sp.csr_array(counts, dtype=np.float32, copy=True)
-        out.data *= np.repeat(factor, np.diff(out.indptr))
-        np.log1p(out.data, out=out.data)
-        return out
-    dense = np.asarray(counts, dtype=np.float32) * factor[:, None]
-    return np.log1p(dense, out=dense)
-
-
-def panel_zscores(
-    counts: Matrix,
-    stats: GeneStats,
-    vocab: Sequence[int] | NDArray[np.integer] | None = None,
-    *,
-    present: NDArray[np.bool_] | None = None,
-) -> Float:
-    """Network input for cells over one panel: the dense reference path, used in training.
-
-    `counts` (n, m) are linear, columns in the order of `vocab` (all genes if None). `present`, bool (n, m), are the
-    genes that this cell's panel holds, for augmentation with one random panel a cell. Returns float32 (n, G): clipped
-    z-scores of the measured genes, 0 elsewhere and for a cell without counts.
-    """
-    panel = stats.panel(vocab)
-    if counts.shape[1] != panel.vocab.size:
-        raise InputError(f"counts have {counts.shape[1]} columns for {panel.vocab.size} genes")
-    dense = cast("Any", counts).toarray() if sp.issparse(counts) else np.asarray(counts)
-    share: float | NDArray[np.floating] = panel.share
-    if present is not None:
-        dense = np.where(present, dense, 0)
-        share = (present @ panel.profile) / stats.profile.sum(dtype=np.float64)
-    x: Float = log_share(dense, share, stats.target_sum)
-    x -= panel.mean
-    x *= panel.scale
-    np.clip(x, *stats.clip, out=x)
-    if present is not None:
-        x *= present
-    x[dense.sum(axis=1) == 0] = 0
-    if vocab is None:
-        return x
-    out = np.zeros((x.shape[0], stats.n_genes), dtype=np.float32)
-    out[:, panel.vocab] = x
+    out = sp.csr_array(counts, dtype=np.float32, copy=True)
+    out.data *= np.repeat(factor.astype(np.float32), np.diff(out.indptr))
+    np.log1p(out.data, out=out.data)
     return out
 
 
@@ -288,14 +246,7 @@ class PanelScores:
 
 
 def marker_evidence(
-    data: AnnData | Cells,
-    stats: GeneStats,
-    cl_ids: Sequence[str | None],
-    *,
-    key: str | None = None,
-    layer: str | None = None,
-    min_genes: int = 100,
-    rows: NDArray[np.integer] | None = None,
+    data: AnnData | Cells, stats: GeneStats, cl_ids: Sequence[str | None], *, rows: NDArray[np.integer] | None = None
 ) -> NDArray[np.float32]:
     """Weighted sum of the z-scores of each candidate's markers, every cell by itself: float32 (n_obs, m).
 
@@ -306,8 +257,8 @@ def marker_evidence(
     the reference pool, were its genes independent. 0 for a candidate without measured markers (or that is no ontology
     term) and for a cell without counts. `rows` are the rows wanted, increasing.
     """
-    cells = Cells.of(data, layer, key)
-    cells.match(stats.genes, min_genes=min_genes, judge=False)
+    cells = Cells.of(data)
+    cells.match(stats.genes, judge=False)
     scores = cells.once(stats.read)
     return scores.evidence(cells, cl_ids) if rows is None else scores.evidence_of(cells, rows, cl_ids)
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from .._untrusted import FOREIGN, read_json_object
-from ..errors import InputError, WeightsError
+from .._untrusted import read_json_object, refusing
+from ..errors import InputError
 from ..io import Cells, match_genes
 from ._unpickle import load_table
 
@@ -63,7 +63,7 @@ class RankVocabulary:
         cls, tokens: Mapping[str, Any], medians: Mapping[str, Any], symbols: Mapping[str, Any] | None = None
     ) -> RankVocabulary:
         """Build the vocabulary from the published dictionaries: ids to tokens, ids to medians, further names to ids."""
-        try:
+        with refusing("the token and median dictionaries are not usable", "Fetch them again."):
             whole = {str(name): int(token) for name, token in tokens.items()}
             if any(whole[name] != token or whole[name] < 0 for name, token in tokens.items()):
                 raise ValueError("a token is not a whole number")
@@ -79,17 +79,8 @@ class RankVocabulary:
             if not genes or not (np.isfinite(values) & (values > 0)).all():
                 raise ValueError("no gene has a median, or a median is not positive")
             names = {str(name): str(gene) for name, gene in (symbols or {}).items() if str(gene) in whole}
-        except (TypeError, ValueError, OverflowError) as error:
-            raise WeightsError(f"the token and median dictionaries are not usable: {error}.") from error
-        return cls(
-            genes,
-            np.array([whole[gene] for gene in genes], dtype=np.int32),
-            values,
-            special["<pad>"],
-            special.get("<cls>"),
-            special.get("<eos>"),
-            names,
-        )
+            numbers = np.array([whole[gene] for gene in genes], dtype=np.int32)
+        return cls(genes, numbers, values, special["<pad>"], special.get("<cls>"), special.get("<eos>"), names)
 
     @classmethod
     def from_files(cls, tokens: str | Path, medians: str | Path, symbols: str | Path | None = None) -> RankVocabulary:
@@ -112,17 +103,12 @@ class RankVocabulary:
     @classmethod
     def from_json(cls, path: Path) -> RankVocabulary:
         """Read what :meth:`to_json` wrote."""
-        try:
+        with refusing(f"cannot read the vocabulary {path}"):
             values = read_json_object(path)
             special = {name: token for name, token in values["special"].items() if token is not None}
             tokens = dict(zip(values["genes"], values["tokens"], strict=True)) | special
-            return cls.from_tables(
-                tokens, dict(zip(values["genes"], values["medians"], strict=True)), values["symbols"]
-            )
-        except WeightsError:
-            raise
-        except FOREIGN as error:
-            raise WeightsError(f"cannot read the vocabulary {path}: {error!r}. Fetch or save it again.") from error
+            medians = dict(zip(values["genes"], values["medians"], strict=True))
+            return cls.from_tables(tokens, medians, values["symbols"])
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,7 +149,8 @@ def find_columns(cells: Cells, vocabulary: RankVocabulary, *, min_genes: int = 1
     twice = Counter(names[i] for i in rest)
     rest = [i for i in rest if twice[names[i]] == 1]
     n_alias = 0
-    for i, at in _aliases([names[i] for i in rest], vocabulary.genes):
+    match = match_genes([names[i] for i in rest], vocabulary.genes, min_genes=0)
+    for i, at in zip(match.columns.tolist(), match.vocab.tolist(), strict=True):
         if at not in held:
             found[rest[i]] = at
             held.add(at)
@@ -188,14 +175,6 @@ def _look_up(name: str, position: Mapping[str, int], symbols: Mapping[str, str])
         if candidate in symbols:
             return position.get(symbols[candidate], -1)
     return -1
-
-
-def _aliases(names: list[str], genes: tuple[str, ...]) -> list[tuple[int, int]]:
-    """Pairs of (position among `names`, position among `genes`) by the bundled gene table."""
-    if not names:
-        return []
-    match = match_genes(names, genes, min_genes=0)
-    return list(zip(match.columns.tolist(), match.vocab.tolist(), strict=True))
 
 
 TARGET_SUM = 10_000.0

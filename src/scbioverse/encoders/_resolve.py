@@ -10,7 +10,7 @@ from typing import Any
 from .._untrusted import read_json
 from ..errors import InputError, WeightsError
 from ._protocol import Encoder
-from ._registry import build, encoder_class
+from ._registry import CONFIG, build, encoder_class
 
 # Name -> modality; each is also the kind under which its class is registered.
 SHORT_NAMES = {"chemnet": "molecule", "morgan": "molecule", "kmer": "protein"}
@@ -34,8 +34,8 @@ def given_encoder(model: Any, modality: str, *, hub: bool = True) -> Encoder | N
         return encoder_class(text.lower())()
     if text and modality in SHORT_NAMES.values():
         folder = Path(text).expanduser()
-        if (folder / "encoder.json").is_file():
-            encoder = build(_field(folder / "encoder.json", "kind"), folder)
+        if (folder / CONFIG).is_file():
+            encoder = build(_field(folder / CONFIG, "kind"), folder)
             if encoder.modality != modality:
                 raise InputError(f"the encoder in {folder} reads {encoder.modality}s, not {modality}s")
             return encoder
@@ -73,7 +73,7 @@ def resolve_encoder(model: Any) -> Encoder | None:
     if folder.is_dir():
         return _from_folder(folder)
     if isinstance(model, str) and _HUB_ID.fullmatch(model):
-        from ._scvi_parts import find_on_hub
+        from .scvi_model import find_on_hub
 
         if (found := find_on_hub(model)) is not None:
             return encoder_class("scvi").load(found, name=model)  # type: ignore[attr-defined]
@@ -81,8 +81,8 @@ def resolve_encoder(model: Any) -> Encoder | None:
 
 
 def _from_folder(folder: Path) -> Encoder | None:
-    if (folder / "encoder.json").is_file():
-        return build(_field(folder / "encoder.json", "kind"), folder)
+    if (folder / CONFIG).is_file():
+        return build(_field(folder / CONFIG, "kind"), folder)
     if (folder / "model.pt").is_file():
         return encoder_class("scvi").load(folder)  # type: ignore[attr-defined]
     if _field(folder / "config.json", "model_type") == "bert":

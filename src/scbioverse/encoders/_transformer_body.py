@@ -8,7 +8,6 @@ import numpy as np
 import torch
 
 from .._device import autocast, pick_device
-from .._logging import logger
 from .._pretrained import load_pretrained
 from .._untrusted import read_json, refuse_code, refusing
 from ..errors import InputError, WeightsError
@@ -101,8 +100,8 @@ class BodyRunner:
     """A frozen body on a device, run on sequences given as flat tokens and lengths.
 
     Weights stay float32, so that what is saved and what is fingerprinted does not depend on the device; lower precision
-    is used for the products only (autocast). A forward pass has at most `max_tokens`, padding included: halved, and
-    said so in the log, whenever the device's memory does not suffice.
+    is used for the products only (autocast). A forward pass has at most `max_tokens`, padding included; where memory
+    does not suffice for that, fewer rows are handed in (:class:`scbioverse._device.BatchSize`).
     """
 
     def __init__(
@@ -134,21 +133,8 @@ class BodyRunner:
         """
         out = np.zeros((len(lengths), self.body.config.hidden_size), dtype=np.float32)
         starts = np.cumsum(lengths) - lengths
-        done = np.asarray(lengths) == 0
-        while not done.all():
-            left = np.where(done, 0, lengths)
-            try:
-                for rows in length_batches(left, self.max_tokens):
-                    out[rows] = self._forward(ids, starts[rows], np.asarray(lengths)[rows], pool)
-                    done[rows] = True
-            except torch.OutOfMemoryError:
-                if self.max_tokens <= int(left.max()):
-                    raise
-                self.max_tokens //= 2
-                logger.warning(
-                    "out of memory on %s: continuing with %d tokens in a batch", self.device, self.max_tokens
-                )
-                torch.cuda.empty_cache()
+        for rows in length_batches(lengths, self.max_tokens):
+            out[rows] = self._forward(ids, starts[rows], np.asarray(lengths)[rows], pool)
         return out
 
     def _forward(

@@ -24,16 +24,13 @@ from .._shown import shown_name
 from .._untrusted import check_plain, refusing
 from ..errors import OptionalDependencyError
 from ..pp._smiles import SMILES_VERSION, parse_smiles
-from ._config_file import read_config, same_fingerprint, write_config
 from ._distinct import TextEncoder
-from ._registry import register
+from ._registry import read_config, register, same_fingerprint, write_config
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
-
-__all__ = ["ChemNetEncoder"]
 
 FILE = "ChemNet_v0.13_pretrained.pt"
 LENGTH = 350  # characters read, the closing one included
@@ -170,13 +167,11 @@ class ChemNetEncoder(TextEncoder):
         parsed = parse_smiles(values, salts="largest")
         other = [value for value, one in zip(values, parsed, strict=True) if one.mixture]
         if other:
-            logger.warning(
+            said = (
                 "ChemNet reads one connected part of a molecule: of %d of %d distinct SMILES (first: %r) more belongs "
-                "to it. model='morgan' reads complexes whole.",
-                len(other),
-                len(values),
-                shown_name(other[0]),
+                "to it. model='morgan' reads complexes whole."
             )
+            logger.warning(said, len(other), len(values), shown_name(other[0]))
         return [(one.canonical, one.problem) for one in parsed]
 
     @torch.inference_mode()

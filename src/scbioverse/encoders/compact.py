@@ -21,9 +21,8 @@ from .._logging import logger
 from .._tensor_files import add_tensors, read_tensors
 from .._untrusted import FOREIGN, read_gzip, read_json_object
 from ..errors import InputError, WeightsError
-from ._config_file import number, whole_number
-from ._panel_share import VERSION, GeneStats, Panel, log_share, panel_offsets, panel_zscores
-from ._registry import register
+from ._panel_share import VERSION, GeneStats
+from ._registry import number, register, whole_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,18 +30,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ..io import Cells
-
-__all__ = [
-    "VERSION",
-    "CompactBatch",
-    "CompactCellEncoder",
-    "CompactNet",
-    "GeneStats",
-    "Panel",
-    "log_share",
-    "panel_offsets",
-    "panel_zscores",
-]
 
 WEIGHTS, GENES, CONFIG = "encoder.safetensors", "genes.txt.gz", "encoder.json"
 FORMAT_VERSION = 1
@@ -146,9 +133,9 @@ def _one_thread() -> Iterator[None]:
 class CompactCellEncoder:
     """Counts or log values of any human gene panel to one float32 vector a cell.
 
-    The first layer is applied to the expressed genes only (see :func:`panel_offsets`), which gives what the dense
-    network gives. Weights are kept at float16 precision from the start, so that an encoder just trained and the same
-    one read back from its folder agree bit for bit.
+    The first layer is applied to the expressed genes only, which gives what the dense network gives. Weights are kept
+    at float16 precision from the start, so that an encoder just trained and the same one read back from its folder
+    agree bit for bit.
 
     Parameters
     ----------
@@ -283,27 +270,15 @@ class CompactCellEncoder:
     def from_folder(cls, folder: str | Path, config: dict[str, Any] | None = None) -> CompactCellEncoder:
         """Read what :meth:`save` wrote; a :class:`WeightsError` where files are missing or do not fit together."""
         folder = Path(folder)
-        for file in (WEIGHTS, GENES, CONFIG):
-            if not (folder / file).is_file():
-                raise WeightsError(f"{folder} is not a compact encoder: {file} is missing. Fetch or save it again.")
-        try:
-            config = config or read_json_object(folder / CONFIG, strict=True)
-            genes = read_gzip(folder / GENES, most=_LONGEST_GENES).decode().split("\n")
-            tensors = read_tensors(folder / WEIGHTS)
-        except UnicodeDecodeError as error:
-            raise WeightsError(f"{folder / GENES} holds no text: {error}. Fetch or save it again.") from error
-        return cls._assemble(folder, config, genes, tensors)
-
-    @classmethod
-    def _assemble(
-        cls, folder: Path, config: dict[str, Any], genes: list[str], tensors: dict[str, Tensor]
-    ) -> CompactCellEncoder:
+        config = config or read_json_object(folder / CONFIG, strict=True)
+        text, tensors = read_gzip(folder / GENES, most=_LONGEST_GENES), read_tensors(folder / WEIGHTS)
         if config.get("version") != FORMAT_VERSION or config.get("preprocessing", VERSION) != VERSION:
             raise WeightsError(
                 f"{folder} has format {config.get('version')} with preprocessing {config.get('preprocessing')!r}; "
                 f"this version of scbioverse reads format {FORMAT_VERSION} with {VERSION!r}"
             )
         try:
+            genes = text.decode().split("\n")
             sizes = {name: whole_number(config, name) for name in ("n_genes", "hidden", "dim", "min_genes")}
             if len(genes) != sizes["n_genes"]:
                 raise ValueError(f"{GENES} lists {len(genes):,} genes, {CONFIG} says {sizes['n_genes']:,}")

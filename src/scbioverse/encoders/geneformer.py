@@ -17,9 +17,8 @@ from .._logging import logger
 from .._pretrained import quiet_transformers
 from .._tensor_files import add_tensors
 from ..errors import InputError, MismatchError, WeightsError
-from ._config_file import read_config, write_config
 from ._rank_value import RankColumns, RankedCells, RankVocabulary, find_columns, rank_tokens
-from ._registry import register
+from ._registry import read_config, register, write_config
 from ._transformer_body import BodyRunner, DType, load_body, read_body_config
 from ._unpickle import load_table
 
@@ -90,8 +89,6 @@ def find_vocabulary(folder: Path, vocab_size: int) -> RankVocabulary:
         "gene_median_dictionary_*.pkl in the folder or in geneformer/ beside it."
     )
 
-
-__all__ = ["GeneformerBatch", "GeneformerEncoder", "RankVocabulary"]
 
 VERSION = "rank-value/1"
 VOCABULARY, BODY = "vocabulary.json", "body"
@@ -313,13 +310,12 @@ class GeneformerEncoder:
 
     def save(self, folder: str | Path) -> Path:
         """Write body, vocabulary and `encoder.json` into `folder` and return it."""
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
+        fields = {"name": self.name, "pooling": self.pooling, "min_genes": self.min_genes}
+        folder = write_config(folder, {"kind": "geneformer", "preprocessing": VERSION, **fields})
         with quiet_transformers():
             self.runner.body.save_pretrained(folder / BODY, safe_serialization=True)
         (folder / VOCABULARY).write_bytes(self.vocabulary.to_json())
-        fields = {"name": self.name, "pooling": self.pooling, "min_genes": self.min_genes}
-        return write_config(folder, {"kind": "geneformer", "preprocessing": VERSION, **fields})
+        return folder
 
     @classmethod
     def from_folder(cls, folder: str | Path, config: dict[str, Any] | None = None) -> GeneformerEncoder:

@@ -1,10 +1,15 @@
-"""Any Hugging Face encoder of SMILES or amino acid sequences: ChemBERTa, ESM-2, ProtBert, AntiBERTy, ..."""
+"""Any Hugging Face encoder of SMILES or amino acid sequences: ChemBERTa, ESM-2, ProtBert, AntiBERTy, ...
+
+First how a tokenizer takes such texts (spelling, special tokens, windows), then the encoder.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import re
+import string
 import zipfile
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self, TypeAlias
 
@@ -13,24 +18,115 @@ import torch
 
 from .._device import pick_device
 from .._hub_files import find
-from .._logging import logger
 from .._pretrained import load_pretrained
 from .._tensor_files import add_tensors, check_torch_zip
 from .._untrusted import check_plain, read_json_object, refuse_code
 from ..errors import InputError, WeightsError
 from ..pp._sequences import SEQUENCE_VERSION, clean_sequence
 from ..pp._smiles import SMILES_VERSION, Salts, parse_smiles
-from ._config_file import read_config, same_fingerprint, write_config
 from ._distinct import TextEncoder
-from ._hf_text import Spelling, coverage_weights, windows
-from ._registry import register
+from ._registry import read_config, register, same_fingerprint, write_config
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
-__all__ = ["HFSequenceEncoder"]
+# These number their positions from the padding id + 1, so that two of them are never used.
+_OFFSET_POSITIONS = frozenset({"roberta", "camembert", "xlm-roberta", "esm", "longformer", "mpnet"})
+_NO_LIMIT = 100_000  # tokenizers without a limit say a number far above this
+_PROBE = {"protein": "ACDEFGHIK", "molecule": "CCO"}
+
+
+@dataclass
+class Spelling:
+    """How texts are written for one tokenizer, found out by trying.
+
+    `spaced`: residues are separated by spaces (ProtBert). `replace`: letters that it does not know, and what stands for
+    them. `prefix` and `suffix`: special tokens around a text.
+    """
+
+    tokenizer: Any
+    modality: str
+    spaced: bool = False
+    replace: dict[int, str] = field(default_factory=dict)
+    prefix: list[int] = field(default_factory=list)
+    suffix: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if self.modality == "protein":
+            self._try_residues()
+        bare, whole = self.ids([_PROBE[self.modality]])[0], self._call(_PROBE[self.modality], special=True)
+        at = next((i for i in range(len(whole) - len(bare) + 1) if whole[i : i + len(bare)] == bare), None)
+        if at is None or not bare:
+            raise WeightsError(f"the tokenizer does not read {_PROBE[self.modality]!r}: it gives {whole} and {bare}")
+        self.prefix, self.suffix = whole[:at], whole[at + len(bare) :]
+
+    def _try_residues(self) -> None:
+        unknown = self.tokenizer.unk_token_id
+        for self.spaced in (False, True):
+            ids = self.ids([_PROBE["protein"]])[0]
+            if ids and unknown not in ids:
+                break
+        else:
+            raise WeightsError(
+                f"the tokenizer knows no residues: {_PROBE['protein']!r} gives {ids}, with and without spaces. "
+                "Its files (vocab.txt, tokenizer_config.json) may be incomplete, or do_lower_case may be on."
+            )
+        for letter in string.ascii_uppercase:
+            ids = self.ids([letter])[0]
+            if not ids or unknown in ids:
+                self.replace[ord(letter)] = "X"
+        if ord("X") in self.replace:
+            # No letter for an unknown residue: leave it to the tokenizer's own unknown token.
+            self.replace = {}
+
+    def ids(self, values: Sequence[str]) -> list[list[int]]:
+        """Token ids of each text, special tokens left out."""
+        return [self._call(value, special=False) for value in values]
+
+    def _call(self, value: str, *, special: bool) -> list[int]:
+        text = value.translate(self.replace)
+        text = " ".join(text) if self.spaced else text
+        # verbose=False: a text above the limit is expected here, windows are cut afterwards.
+        return list(self.tokenizer(text, add_special_tokens=special, truncation=False, verbose=False)["input_ids"])
+
+    def room(self, config: Any) -> int | None:
+        """Most tokens of a text that the network takes at once, None without limit."""
+        limits = [getattr(self.tokenizer, "model_max_length", None)]
+        if getattr(config, "position_embedding_type", "absolute") != "relative":
+            positions = getattr(config, "max_position_embeddings", None)
+            offset = 2 if getattr(config, "model_type", "") in _OFFSET_POSITIONS else 0
+            limits.append(None if positions is None else positions - offset)
+        held = [int(limit) for limit in limits if limit is not None and 0 < limit < _NO_LIMIT]
+        if not held:
+            return None
+        room = min(held) - len(self.prefix) - len(self.suffix)
+        if room < 1:
+            raise WeightsError(f"the network takes {min(held)} tokens, special ones included: no room for a text")
+        return room
+
+
+def windows(length: int, size: int, overlap: int) -> list[tuple[int, int]]:
+    """Cut 0..length into windows of at most `size` that overlap by `overlap` or, the last one, by more.
+
+    Every position is covered, all windows but a single one have the full size.
+    """
+    if size < 1 or not 0 <= overlap < size:
+        raise InputError(f"a window must have at least one token and overlap by less; found {size} and {overlap}")
+    if length <= size:
+        return [(0, length)]
+    starts = [*range(0, length - size, size - overlap), length - size]
+    return [(start, start + size) for start in starts]
+
+
+def coverage_weights(length: int, cuts: list[tuple[int, int]]) -> list[NDArray[np.float32]]:
+    """Weight of each token in each window so that every position of the text counts 1 / length in all."""
+    covered = np.zeros(length)
+    for start, stop in cuts:
+        covered[start:stop] += 1
+    return [(1 / (covered[start:stop] * length)).astype(np.float32) for start, stop in cuts]
+
 
 Pooling: TypeAlias = Literal["mean", "cls"]
 _VERSION = "hf-sequence-v1"
@@ -117,7 +213,6 @@ class HFSequenceEncoder(TextEncoder):
         self.device = pick_device(device)
         net, tokenizer, self.revision = _load(self.source, trust_remote_code=self.trust_remote_code)
         self.net = net.eval().requires_grad_(False).to(self.device)
-        self.max_tokens = _TOKENS
         self.spelling = Spelling(tokenizer, modality)
         if pooling == "cls" and not self.spelling.prefix:
             raise WeightsError(f"{self.source} puts no special token before a text: use pooling='mean'")
@@ -165,21 +260,8 @@ class HFSequenceEncoder(TextEncoder):
     def embed_texts(self, values: Sequence[str]) -> NDArray[np.float32]:
         """Embed cleaned texts: float32 (n, dim)."""
         out = torch.zeros(len(values), self.dim)
-        left = sorted(self._pieces(values), key=lambda piece: len(piece.ids))
-        while left:
-            for batch in _batches(left, self.max_tokens):
-                try:
-                    pooled = self._pool(batch)
-                except torch.OutOfMemoryError:
-                    if len(batch) == 1:
-                        raise
-                    break
-                out.index_add_(0, torch.tensor([piece.text for piece in batch]), pooled)
-                left = left[len(batch) :]
-            if left:  # outside the handler, whose traceback holds on to tensors
-                self.max_tokens = min(self.max_tokens, len(batch) * len(batch[-1].ids)) // 2
-                logger.warning("out of memory on %s: going on with %d tokens in a batch", self.device, self.max_tokens)
-                torch.cuda.empty_cache()
+        for batch in _batches(sorted(self._pieces(values), key=lambda piece: len(piece.ids))):
+            out.index_add_(0, torch.tensor([piece.text for piece in batch]), self._pool(batch))
         return out.numpy()
 
     def _pool(self, batch: list[_Piece]) -> torch.Tensor:
@@ -240,11 +322,11 @@ class HFSequenceEncoder(TextEncoder):
         return encoder
 
 
-def _batches(pieces: list[_Piece], max_tokens: int) -> Iterator[list[_Piece]]:
+def _batches(pieces: list[_Piece]) -> Iterator[list[_Piece]]:
     """Pieces, shortest first, cut so that no padded batch exceeds the budget of tokens."""
     batch: list[_Piece] = []
     for piece in pieces:
-        if batch and (len(batch) + 1) * len(piece.ids) > max_tokens:
+        if batch and (len(batch) + 1) * len(piece.ids) > _TOKENS:
             yield batch
             batch = []
         batch.append(piece)

@@ -7,17 +7,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from ..pp._sequences import SEQUENCE_VERSION, STANDARD, clean_sequence
-from ._config_file import digest, read_config, write_config
 from ._distinct import TextEncoder
-from ._registry import register
+from ._registry import digest, read_config, register, same_fingerprint, write_config
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
-
-__all__ = ["KmerEncoder"]
 
 _VERSION = "kmer-v1"
 N_BUCKETS = 512
@@ -133,8 +130,6 @@ class KmerEncoder(TextEncoder):
     @classmethod
     def from_folder(cls, folder: str | Path, config: dict[str, Any] | None = None) -> KmerEncoder:
         """Read what :meth:`save` wrote; a :class:`MismatchError` where a version that counts otherwise saved it."""
-        from ._config_file import same_fingerprint
-
         found, encoder = read_config(folder, config), cls()
         same_fingerprint(folder, found.get("fingerprint"), encoder.fingerprint(), "this version of scbioverse")
         return encoder

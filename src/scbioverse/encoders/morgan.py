@@ -9,17 +9,14 @@ import numpy as np
 from .._untrusted import refusing
 from ..errors import InputError
 from ..pp._smiles import SMILES_VERSION, Salts, parse_smiles
-from ._config_file import digest, read_config, whole_number, write_config
 from ._distinct import TextEncoder
-from ._registry import register
+from ._registry import digest, read_config, register, whole_number, write_config
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
-
-__all__ = ["MorganEncoder"]
 
 _VERSION = "morgan-v1"
 

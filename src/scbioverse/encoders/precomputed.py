@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
+from .._slots import slot_of
 from .._untrusted import refusing
-from ..errors import InputError, MismatchError, MissingKeyError
+from ..errors import InputError, MismatchError
 from ..io import row_blocks
-from ._config_file import FORMAT_VERSION, read_config, whole_number, write_config
-from ._registry import register
+from ._registry import FORMAT_VERSION, read_config, register, whole_number, write_config
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ..io import Cells
-
-__all__ = ["PrecomputedEncoder"]
 
 _ROWS = 65_536
 
@@ -114,12 +112,7 @@ class PrecomputedEncoder:
 
 
 def _array(adata: AnnData, key: str) -> Any:
-    if key not in adata.obsm:
-        raise MissingKeyError(
-            f"adata.obsm[{key!r}] is missing (found: {sorted(adata.obsm) or 'nothing'}). "
-            "Compute it first, or name another representation."
-        )
-    values = adata.obsm[key]
+    values = slot_of(adata, "obsm", key, "Compute it first, or name another representation.")
     if isinstance(values, pd.DataFrame):
         values = values.to_numpy()
     elif sp.issparse(values):

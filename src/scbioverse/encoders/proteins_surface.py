@@ -12,10 +12,11 @@ import scipy.sparse as sp
 
 from .._device import place_encoder
 from .._logging import logger
+from .._slots import slot_of
 from ..errors import InputError, MissingKeyError
 from ..io import MatrixDigest, Source, row_blocks
-from ._config_file import digest
 from ._distinct import TextEncoder
+from ._registry import digest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ..io import Cells
-
-__all__ = ["SurfaceProteinEncoder", "clr_weights"]
 
 DEFAULT_KEY = "protein_expression"
 _VERSION = "surface-clr-v1"
@@ -189,12 +188,7 @@ def _abundance(adata: AnnData, key: str | None, layer: str | None) -> tuple[Any,
             )
         return matrix, [str(name) for name in adata.var_names], "X" if layer is None else f"layers/{layer}"
     key = key or DEFAULT_KEY
-    if key not in adata.obsm:
-        raise MissingKeyError(
-            f"adata.obsm[{key!r}] is missing (found: {sorted(adata.obsm) or 'nothing'}). Pass the name of the protein "
-            "counts by key=."
-        )
-    values = adata.obsm[key]
+    values = slot_of(adata, "obsm", key, "Pass the name of the protein counts by key=.")
     if isinstance(values, pd.DataFrame):
         return values.to_numpy(), [str(name) for name in values.columns], f"obsm/{key}"
     names = [str(name) for name in adata.uns.get("protein_names", [])]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from ._annotations import annotation, groups, labels, scores
 from ._celltypist import celltypist
 from ._cellxgene import cellxgene
-from ._recorded import evidence, records, samples
+from ._tables import annotation, evidence, groups, labels, records, samples, scores
 
 __all__ = ["annotation", "celltypist", "cellxgene", "evidence", "groups", "labels", "records", "samples", "scores"]

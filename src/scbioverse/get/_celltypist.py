@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,10 +11,10 @@ import numpy as np
 import pandas as pd
 
 from .._optional import import_optional
-from .._slots import Slots, anndata_of, read_record, records_of
 from .._whole import written_whole
 from ..errors import InputError
-from ._annotations import annotation, scores
+from ._labelled import Labelled, texts
+from ._tables import annotation, scores
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -60,22 +61,21 @@ def celltypist(
     >>> sb.get.celltypist(adata)["predicted_labels"]
     >>> sb.get.celltypist(adata, path="labels.xlsx")
     """
-    slots = Slots(key)
-    adata = anndata_of(adata, holds=slots.label)
-    logs = scores(adata, key=key)
+    labelled = Labelled.of(adata, key)
+    adata, groupby = labelled.adata, labelled.noted("groupby")
+    logs, found = scores(adata, key=key), annotation(adata, key=key)
     shares = pd.DataFrame(np.exp(logs.to_numpy()), index=logs.index, columns=logs.columns)
-    found = annotation(adata, key=key)
-    step = slots.step("annotate")
-    groupby = read_record(adata, step).get("groupby") if step in records_of(adata) else None
     labels = found["label"].astype(object).to_numpy()
     # Of a label that stands for several candidates, or was set by hand, the highest probability is another's.
     own = pd.DataFrame({"predicted_labels": labels, "conf_score": found["confidence"]}, index=adata.obs_names)
     if groupby is not None and groupby in adata.obs:
         best = logs.columns.to_numpy()[logs.to_numpy().argmax(axis=1)]
-        groups = adata.obs[groupby].astype(object).map(str, na_action="ignore").to_numpy()
-        own = pd.DataFrame(
-            {"predicted_labels": best, "over_clustering": groups, "majority_voting": labels}, index=adata.obs_names
-        ).assign(conf_score=shares.max(axis=1))
+        columns = {
+            "predicted_labels": best,
+            "over_clustering": texts(adata.obs[groupby]).to_numpy(),
+            "majority_voting": labels,
+        }
+        own = pd.DataFrame(columns, index=adata.obs_names).assign(conf_score=shares.max(axis=1))
     tables: dict[str, pd.DataFrame] = {"predicted_labels": own, "decision_matrix": logs, "probability_matrix": shares}
     if path is not None:
         _write(tables, Path(path), force=force)
@@ -125,8 +125,7 @@ def _write_excel(tables: dict[str, pd.DataFrame], place: Path) -> None:
             made.data_type = "s"
             return made
 
-        sheet.append([cell(one) for one in ("cell", *table.columns)])
-        for index, row in zip(table.index, table.itertuples(index=False), strict=True):
-            sheet.append([cell(index), *(cell(one) for one in row)])
+        for row in itertools.chain([("cell", *table.columns)], table.itertuples(name=None)):
+            sheet.append(list(map(cell, row)))
     with place.open("wb") as file:
         book.save(file)

@@ -1,9 +1,15 @@
-"""`sb.get.cellxgene`: annotated data as CELLxGENE takes them."""
+"""`sb.get.cellxgene`: annotated data as CELLxGENE takes them.
+
+Fields and what may stand in them are after the schema 7.1.0 of the package cellxgene-schema (Chan Zuckerberg
+Initiative, MIT licence). Whether an id is a term of its ontology is for that package's validator to say: here only its
+form is looked at.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,29 +17,105 @@ import pandas as pd
 from scipy import sparse
 
 from .._logging import logger
-from .._slots import Slots, anndata_of, read_record, records_of
 from .._warn import warn
 from ..errors import InputError, MissingKeyError
 from ..io import Cells, gene_names, layer_names, var_of
 from ..io.columns import obs_column
 from ..knowledge import load_genes
 from ..knowledge.genes import gencode_genes
-from ._cellxgene_fields import (
-    FIELDS,
-    REFUSED_TYPES,
-    RESERVED_OBS,
-    RESERVED_UNS,
-    RESERVED_VAR,
-    UNKNOWN,
-    read_field,
-    renamed,
-)
+from ._labelled import Labelled, texts
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from anndata import AnnData
     from numpy.typing import NDArray
+
+UNKNOWN = "unknown"
+_SEX = "PATO:0000383|PATO:0000384|PATO:0001340|unknown|na"
+
+
+@dataclass(frozen=True)
+class Field:
+    """A column of `obs`."""
+
+    pattern: str  # what a value looks like
+    example: str
+    may_be_unknown: bool = False  # whether "unknown" says that nobody knows
+
+
+FIELDS = {
+    "assay_ontology_term_id": Field(r"EFO:\d{7}", "'EFO:0009922' for 10x 3' v3"),
+    "development_stage_ontology_term_id": Field(r"HsapDv:\d{7}|unknown|na", "'HsapDv:0000258' for mature", True),
+    "disease_ontology_term_id": Field(
+        r"PATO:0000461|MONDO:\d{7}(?: \|\| MONDO:\d{7})*", "'PATO:0000461' for normal"
+    ),
+    "donor_id": Field(r"\S(?:.*\S)?", "a column such as 'donor', or 'pooled'"),
+    "is_primary_data": Field("True|False", "True unless these cells were published before"),
+    "self_reported_ethnicity_ontology_term_id": Field(
+        r"(?:HANCESTRO|AfPO|AFPO):\w+(?: \|\| (?:HANCESTRO|AfPO|AFPO):\w+)*|unknown|na", "'unknown'", True
+    ),
+    "sex_ontology_term_id": Field(_SEX, "'PATO:0000383' for female, 'PATO:0000384' for male", True),
+    "suspension_type": Field("cell|nucleus|na", "'cell', 'nucleus' or 'na'"),
+    "tissue_ontology_term_id": Field(r"UBERON:\d{7}|CL:\d{7}|CVCL_\w{4}", "'UBERON:0000178' for blood"),
+    "tissue_type": Field(
+        "tissue|organoid|primary cell culture|cell line",
+        "'tissue', 'organoid', 'primary cell culture' or 'cell line'",
+    ),
+}  # fmt: skip
+# Written by CELLxGENE itself, from the ids.
+RESERVED_OBS = (
+    "assay", "cell_type", "development_stage", "disease", "organism", "self_reported_ethnicity", "sex", "tissue",
+    "observation_joinid", "experimental_condition", "perturbation_types", "ethnicity", "ethnicity_ontology_term_id",
+    "organism_ontology_term_id",
+)  # fmt: skip
+RESERVED_VAR = (
+    "feature_name", "feature_reference", "feature_biotype", "feature_length", "feature_type", "feature_is_filtered",
+)  # fmt: skip
+RESERVED_UNS = (
+    "schema_version", "schema_reference", "citation", "is_pre_analysis", "organism", "X_normalization", "default_field",
+    "layer_descriptions", "tags", "version", "contributors", "preprint_doi", "project_description", "project_links",
+    "project_name", "publication_doi",
+)  # fmt: skip
+# Terms of the Cell Ontology that say no more than "a cell" and are refused.
+REFUSED_TYPES = ("CL:0000255", "CL:0000257", "CL:0000548")
+
+
+def read_field(name: str, values: pd.Series) -> pd.Series:
+    """Check the values of a field, and return them as they are to stand in `obs`."""
+    if name == "is_primary_data":
+        if not set(values.unique()) <= {True, False, np.True_, np.False_}:
+            raise InputError(f"is_primary_data takes True or False; found {_some(values)}.")
+        return values.astype(bool)
+    texts = values.astype(object).map(str, na_action="ignore")
+    odd = texts[texts.isna() | ~texts.astype(str).str.fullmatch(FIELDS[name].pattern)]
+    if len(odd):
+        raise InputError(f"{name} takes {FIELDS[name].example}; found {_some(odd)} in {len(odd)} rows.")
+    if name == "disease_ontology_term_id":
+        for one in texts.unique():
+            if (parts := one.split(" || ")) != sorted(set(parts)):
+                raise InputError(f"several terms of {name} stand in their order, each once; found {one!r}.")
+    return texts.astype("category")
+
+
+def _some(values: pd.Series) -> str:
+    found = values.astype(object).where(values.notna(), "no value").map(str).unique()
+    return ", ".join(repr(one) for one in found[:3]) + (" …" if len(found) > 3 else "")
+
+
+def renamed(names: Iterable[object], reserved: Iterable[str]) -> dict[str, str]:
+    """Return new names for those that CELLxGENE keeps to itself: `author_…`, or without underscores in front."""
+    held, taken = set(reserved), set(map(str, names))
+    out = {}
+    for name in map(str, names):
+        new = f"author_{name}" if name in held else re.sub(r"^__+", "author_", name)
+        if new != name:
+            while new in taken:
+                new += "_"
+            taken.add(new)
+            out[name] = new
+    return out
+
 
 HUMAN = "NCBITaxon:9606"
 _ENSEMBL = re.compile(r"(ENSG\d{11})(?:\.\d+)?", re.IGNORECASE)
@@ -99,8 +181,8 @@ def cellxgene(
     >>> values = {"assay_ontology_term_id": "EFO:0009899", "tissue_type": "tissue", "is_primary_data": False}
     >>> out = sb.get.cellxgene(adata, title="Blood of one donor", values=values, columns={"donor_id": "donor"})
     """
-    slots = Slots(key)
-    adata = anndata_of(adata, holds=slots.label)
+    found = Labelled.of(adata, key)
+    adata, slots = found
     if slots.cl_id not in adata.obs:
         raise MissingKeyError(f"adata.obs has no {slots.cl_id!r}. Run scbioverse.tl.annotate(adata) first.")
     for what, names in (("cells", adata.obs_names), ("columns of obs", adata.obs.columns)):
@@ -108,7 +190,7 @@ def cellxgene(
             raise InputError(f"names of {what} repeat; make them unique first: adata.obs_names_make_unique().")
     if not title.strip():
         raise InputError("title is empty; say in a few words what the data are.")
-    obs = _obs(adata, slots, columns or {}, values or {})
+    obs = _obs(found, columns or {}, values or {})
     matrices = _matrices(adata, gene_key, layer)
     import anndata as ad
 
@@ -124,7 +206,8 @@ def cellxgene(
     return out
 
 
-def _obs(adata: AnnData, slots: Slots, columns: Mapping[str, str], values: Mapping[str, Any]) -> pd.DataFrame:
+def _obs(found: Labelled, columns: Mapping[str, str], values: Mapping[str, Any]) -> pd.DataFrame:
+    adata, slots = found
     known = {**{name: name for name in FIELDS if name in adata.obs}, **columns}
     if odd := {*columns, *values} - {*FIELDS}:
         raise InputError(f"{min(odd)!r} is no field; there are {', '.join(FIELDS)}.")
@@ -133,14 +216,14 @@ def _obs(adata: AnnData, slots: Slots, columns: Mapping[str, str], values: Mappi
     given = {name: pd.Series([one] * adata.n_obs, index=adata.obs_names) for name, one in values.items()}
     for name in known.keys() - values.keys():
         given[name] = obs_column(adata, known[name], f"columns[{name!r}]")
-    if "tissue_ontology_term_id" not in given and (tissue := _tissue_given(adata, slots)) is not None:
+    if "tissue_ontology_term_id" not in given and (tissue := _tissue_given(found)) is not None:
         given["tissue_ontology_term_id"] = tissue
         logger.info("tissue_ontology_term_id is %s, as annotate was told", ", ".join(tissue.unique()))
     obs = adata.obs.drop(columns=list(FIELDS), errors="ignore")
     obs = obs.rename(columns=renamed(obs.columns, (*RESERVED_OBS, "cell_type_ontology_term_id")))
     # Mixed types, and texts with missing values, cannot be stored.
-    texts = obs.select_dtypes(object)
-    obs[texts.columns] = texts.map(str, na_action="ignore").astype("category")
+    mixed = obs.select_dtypes(object)
+    obs[mixed.columns] = mixed.map(str, na_action="ignore").astype("category")
     ids = adata.obs[slots.cl_id].astype(object)
     ids = ids.where(ids.notna() & (ids != "") & ~ids.isin(REFUSED_TYPES), UNKNOWN)
     obs["cell_type_ontology_term_id"] = ids.astype("category")
@@ -160,17 +243,15 @@ def _obs(adata: AnnData, slots: Slots, columns: Mapping[str, str], values: Mappi
     return obs
 
 
-def _tissue_given(adata: AnnData, slots: Slots) -> pd.Series | None:
+def _tissue_given(found: Labelled) -> pd.Series | None:
     """Return the tissue of each row that `annotate` was told, None where it was not; what it guessed is not taken."""
-    step = slots.step("annotate")
-    said = read_record(adata, step).get("tissue") if step in records_of(adata) else None
+    said = found.noted("tissue")
     if not isinstance(said, dict) or said.get("given") is None:
         return None
-    given, read = said["given"], said.get("read") or {}
-    ids = {name: one["id"] for name, one in read.items() if isinstance(one, dict)}
-    found = adata.obs.get(given, pd.Series(given, index=adata.obs_names, dtype=object)).astype(object)
-    found = found.map(str, na_action="ignore").map(ids)
-    return None if found.isna().any() else found
+    given, obs = said["given"], found.adata.obs
+    ids = {name: one["id"] for name, one in (said.get("read") or {}).items() if isinstance(one, dict)}
+    tissues = texts(obs.get(given, pd.Series(given, index=obs.index, dtype=object))).map(ids)
+    return None if tissues.isna().any() else tissues
 
 
 def _matrices(adata: AnnData, gene_key: str | None, layer: str | None) -> dict[str, Any]:
@@ -201,17 +282,13 @@ def _matrices(adata: AnnData, gene_key: str | None, layer: str | None) -> dict[s
     var = var.rename(columns=renamed(var.columns, RESERVED_VAR))
     var["author_gene_name"] = [names[at] for at in kept]
     var.index = pd.Index([ids[at] for at in kept], name=None)
-    texts = var.select_dtypes(object)
-    var[texts.columns] = texts.map(str, na_action="ignore").fillna("").astype(str)
+    mixed = var.select_dtypes(object)
+    var[mixed.columns] = mixed.map(str, na_action="ignore").fillna("").astype(str)
     var["feature_is_filtered"] = False
-    if source is None:
-        return {"X": counts, "var": var}
-    final = _final(adata, source, kept)
+    final = None if source is None else _final(adata, source, kept)
     if final is None:
-        logger.info("adata.X holds scaled values, which are left out: X holds the counts")
         return {"X": counts, "var": var}
-    matrix, filtered = final
-    var["feature_is_filtered"] = filtered
+    matrix, var["feature_is_filtered"] = final
     return {"X": matrix, "raw": counts, "var": var}
 
 
@@ -240,8 +317,8 @@ def _ensembl_ids(adata: AnnData, layer: str | None, gene_key: str | None) -> lis
     names = gene_names(adata, key=gene_key, layer=layer)
     if gene_key is None:
         var = var_of(adata, layer)
-        texts = [list(map(str, var[one])) for one in var.columns if not pd.api.types.is_numeric_dtype(var[one])]
-        names = next((one for one in texts if np.mean([bool(_ENSEMBL.fullmatch(x)) for x in one]) >= _MOST), names)
+        columns = [list(map(str, var[one])) for one in var.columns if not pd.api.types.is_numeric_dtype(var[one])]
+        names = next((one for one in columns if np.mean([bool(_ENSEMBL.fullmatch(x)) for x in one]) >= _MOST), names)
     table, taken = load_genes(), gencode_genes()
     # The first of several ids of one symbol.
     by_symbol = {symbol: one for one, symbol in reversed(table.ensembl.items()) if one in taken}
@@ -261,6 +338,7 @@ def _final(adata: AnnData, source: str, kept: NDArray[np.int64]) -> tuple[Any, N
     if not np.isfinite(whole.data).all():
         raise InputError("adata.X holds values that are not finite.")
     if whole.data.size and whole.data.min() < 0:
+        logger.info("adata.X holds scaled values, which are left out: X holds the counts")
         return None
     if source != "raw":
         return whole[:, kept], np.zeros(len(kept), dtype=bool)

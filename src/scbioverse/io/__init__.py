@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from ._blocks import Source, csr_of, row_blocks, take_columns
 from ._first_pass import MatrixDigest, MatrixInfo, array_digest, texts_digest, to_counts_like
 from ._genes import MIN_GENES, GeneMatch, match_genes
-from ._matrix import check_one_name, gene_names, layer_names, matrix_name, matrix_of, var_of
+from ._matrix import (
+    Source,
+    check_one_name,
+    csr_of,
+    gene_names,
+    layer_names,
+    matrix_name,
+    matrix_of,
+    row_blocks,
+    take_columns,
+    var_of,
+)
 from .cells import Cells, Sample
 
 __all__ = [

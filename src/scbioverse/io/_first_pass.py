@@ -12,9 +12,8 @@ import scipy.sparse as sp
 
 from .._logging import logger
 from ..errors import InputError, MissingKeyError
-from ._blocks import Source
 from ._genes import match_genes
-from ._matrix import gene_names, layer_names, matrix_name
+from ._matrix import Source, gene_names, layer_names, matrix_name
 from ._scale import GeneMoments, Scale, guess_scale, shifted_zeros, to_linear
 
 if TYPE_CHECKING:
@@ -177,34 +176,18 @@ _LOGS = {2.0: "log2", 10.0: "log10"}
 
 @dataclass(frozen=True)
 class MatrixInfo:
-    """What the first pass found.
-
-    Attributes
-    ----------
-    n_obs, n_vars
-        Shape.
-    scale
-        `"counts"` for linear values (raw counts, fractional counts, or normalised without a logarithm), `"log"` for
-        log(1 + value).
-    log_base
-        Base of the logarithm (2, e or 10); None for linear values.
-    target_sum
-        Sum of each cell on the linear scale where all cells have the same; else None.
-    evidence
-        Why the scale is believed.
-    digest
-        Of values and names, see :class:`scbioverse.io.MatrixDigest`.
-    n_expressing
-        int64 (n_vars,): cells with a value above 0 in each column.
-    """
+    """What the first pass found."""
 
     n_obs: int
     n_vars: int
+    # "counts" for linear values (raw counts, fractional counts, or normalised without a logarithm), "log" for
+    # log(1 + value).
     scale: Scale
-    log_base: float | None = None
-    target_sum: float | None = None
-    evidence: str = ""
-    digest: str = ""
+    log_base: float | None = None  # 2, e or 10; None for linear values
+    target_sum: float | None = None  # of each cell on the linear scale, where all cells have the same
+    evidence: str = ""  # why the scale is believed
+    digest: str = ""  # of values and names, see `MatrixDigest`
+    # int64 (n_vars,): cells with a value above 0 in each column.
     n_expressing: NDArray[np.int64] = field(
         default_factory=lambda: np.zeros(0, dtype=np.int64), compare=False, repr=False
     )
@@ -222,15 +205,11 @@ class MatrixInfo:
 class Look:
     """What one block of rows shows."""
 
-    sketches: NDArray[np.uint64]
-    """(n,) one a row; see :func:`sketch`."""
-    n_expressing: NDArray[np.int64]
-    """(n_vars,) cells with a value above 0 in each column."""
+    sketches: NDArray[np.uint64]  # (n,) one a row; see `sketch`
+    n_expressing: NDArray[np.int64]  # (n_vars,) cells with a value above 0 in each column
     largest: float
-    moments: GeneMoments | None
-    """Sums of each gene, where some values are fractions."""
-    sample: sp.csr_array
-    """Rows by which the scale is judged."""
+    moments: GeneMoments | None  # sums of each gene, where some values are fractions
+    sample: sp.csr_array  # rows by which the scale is judged
 
 
 @dataclass(frozen=True, eq=False)
@@ -284,11 +263,9 @@ class FirstPass:
     def info(self) -> MatrixInfo:
         """Return what was found, when all blocks were taken in.
 
-        Raises
-        ------
-        InputError
-            The matrix has no rows or columns, holds values that were scaled gene by gene, square roots, cells scaled
-            to one length, or nothing but zeros. (NaN, infinite and negative values are refused when looked at.)
+        An :class:`InputError` where the matrix has no rows or columns, holds values that were scaled gene by gene,
+        square roots, cells scaled to one length, or nothing but zeros. (NaN, infinite and negative values are refused
+        when looked at.)
         """
         hints, (n_obs, n_vars) = self.look.hints, self.shape
         name = hints.name
@@ -353,19 +330,10 @@ def _where(block: sp.csr_array, bad: NDArray[np.bool_], first_row: int) -> str:
 
 
 def to_counts_like(block: Any, info: MatrixInfo) -> sp.csr_array:
-    """Bring a block of rows to a linear scale.
+    """Bring a block of rows (n, m), sparse or dense, from the scale that `info` names to a linear one.
 
-    Parameters
-    ----------
-    block
-        (n, m), sparse or dense, on the scale that `info` names.
-    info
-        What the first pass over the whole matrix found.
-
-    Returns
-    -------
-    float32 CSR (n, m): linear values as they are, `base ** x - 1` of logarithms. What they sum to is not restored:
-    size factors are gone from log-normalised data.
+    Returns float32 CSR (n, m): linear values as they are, `base ** x - 1` of logarithms. What they sum to is not
+    restored: size factors are gone from log-normalised data.
     """
     out = sp.csr_array(block, dtype=np.float32)
     if info.log_base is None:

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..knowledge.gene_columns import ID, OLDER, SYMBOL, Claim, copy_of, pick
+from ..knowledge.genes import harmonise
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,46 +48,25 @@ _CHANCE = 10
 
 @dataclass(frozen=True, eq=False)
 class GeneMatch:
-    """Which columns of a data set are which genes of a vocabulary.
+    """Which columns of a data set are which genes of a vocabulary."""
 
-    Attributes
-    ----------
-    columns
-        int64 (m,): positions among the data set's genes, in the order of each gene's first column.
-    vocab
-        int64 (m,): positions in the vocabulary, each once, beside `columns`.
-    n_input, n_vocab
-        Genes in the data set and in the vocabulary.
-    n_symbol, n_alias, n_ensembl
-        How many of the m were matched as symbols as they stand, through an older symbol, alias or other spelling,
-        and through an Ensembl id.
-    n_collisions
-        Columns left out because another column is the same gene.
-    rivals
-        All columns of each gene that has several, by position in the vocabulary.
-    """
-
-    columns: NDArray[np.int64]
-    vocab: NDArray[np.int64]
-    n_input: int
-    n_vocab: int
-    n_symbol: int
-    n_alias: int
-    n_ensembl: int
-    n_collisions: int = 0
+    columns: NDArray[np.int64]  # (m,): positions among the data set's genes, in the order of each gene's first column
+    vocab: NDArray[np.int64]  # (m,): positions in the vocabulary, each once, beside `columns`
+    n_input: int  # genes in the data set
+    n_vocab: int  # genes in the vocabulary
+    n_symbol: int  # of the m: symbols as they stand
+    n_alias: int  # found through an older symbol, alias or other spelling
+    n_ensembl: int  # found through an Ensembl id
+    n_collisions: int = 0  # columns left out because another column is the same gene
+    # All columns of each gene that has several, by position in the vocabulary.
     rivals: Mapping[int, tuple[Claim, ...]] = field(default_factory=dict, repr=False)
 
     def describe(self) -> str:
         """One line for the log."""
-        parts = [
-            f"{n} by {how}"
-            for n, how in (
-                (self.n_symbol, "symbol"),
-                (self.n_alias, "alias, older symbol or spelling"),
-                (self.n_ensembl, "Ensembl id"),
-            )
-            if n
-        ]
+        ways = {
+            "symbol": self.n_symbol, "alias, older symbol or spelling": self.n_alias, "Ensembl id": self.n_ensembl,
+        }  # fmt: skip
+        parts = [f"{n} by {how}" for how, n in ways.items() if n]
         dropped = f"; {self.n_collisions} columns name a gene that another column holds" if self.n_collisions else ""
         return (
             f"{self.vocab.size} of {self.n_vocab} vocabulary genes found among {self.n_input} "
@@ -133,13 +113,6 @@ class GeneMatch:
         )
 
 
-def _harmonise(names: Sequence[str]) -> list[str | None]:
-    # Late: the table is read only when a name is not in the vocabulary as it stands.
-    from ..knowledge.genes import harmonise
-
-    return harmonise(names)
-
-
 # Kept between calls: an encoder matches its one vocabulary against every data set.
 @lru_cache(maxsize=4)
 def _places(vocabulary: tuple[str, ...]) -> dict[str, int]:
@@ -149,34 +122,17 @@ def _places(vocabulary: tuple[str, ...]) -> dict[str, int]:
 @lru_cache(maxsize=4)
 def _current_places(vocabulary: tuple[str, ...]) -> dict[str, int]:
     """Vocabulary positions by today's symbol, for vocabularies that were written with older ones."""
-    return {symbol: i for i, symbol in enumerate(_harmonise(vocabulary)) if symbol is not None}
+    return {symbol: i for i, symbol in enumerate(harmonise(vocabulary)) if symbol is not None}
 
 
 def match_genes(names: Sequence[str], vocabulary: Sequence[str], *, min_genes: int = MIN_GENES) -> GeneMatch:
-    """Match gene names to a vocabulary.
+    """Match gene names (n_input,), unique but for empty ones, which are no genes, to a vocabulary of symbols.
 
     A name counts as it stands if the vocabulary has it; otherwise through the bundled HGNC table: Ensembl ids with or
     without version, previous symbols, aliases. `MS4A1-1` and `MS4A1.1` are copies of `MS4A1` if that is a column, too,
     and they are not genes themselves. Where several columns are the same gene, the one named by its symbol stands for
-    it until :meth:`GeneMatch.settle` has seen what they hold.
-
-    Parameters
-    ----------
-    names
-        Gene names of the data set, (n_input,), unique but for empty ones, which are no genes.
-    vocabulary
-        Symbols, (n_vocab,), unique.
-    min_genes
-        Fewest matches that are accepted.
-
-    Returns
-    -------
-    The match.
-
-    Raises
-    ------
-    InputError
-        A name occurs twice, or fewer than `min_genes` genes match.
+    it until :meth:`GeneMatch.settle` has seen what they hold. An :class:`InputError` where a name occurs twice, or
+    fewer than `min_genes` genes match.
     """
     found = _match(tuple(map(str, names)), tuple(vocabulary))
     if found.vocab.size < min_genes:
@@ -219,7 +175,7 @@ def _claims(names: Sequence[str], vocabulary: tuple[str, ...]) -> dict[int, list
     if not rest:
         return claims
     current_place = _current_places(vocabulary)
-    symbols = _harmonise([name for _, name in rest])
+    symbols = harmonise([name for _, name in rest])
     for (column, name), symbol in zip(rest, symbols, strict=True):
         at = None if symbol is None else place.get(symbol, current_place.get(symbol))
         if at is not None:
@@ -234,16 +190,12 @@ def _claims(names: Sequence[str], vocabulary: tuple[str, ...]) -> dict[int, list
 
 
 def _refuse_duplicates(names: Sequence[str]) -> None:
-    if len(set(names)) == len(names):
-        return
-    twice = [name for name, n in Counter(names).items() if n > 1 and name]
-    if not twice:
-        return
-    raise InputError(
-        f"{len(twice)} gene names occur more than once: {', '.join(map(repr, twice[:5]))}"
-        f"{', ...' if len(twice) > 5 else ''}. Sum the columns of one gene, or make the names unique, which "
-        "keeps the first under its name (adata.var_names_make_unique() for the index of var)."
-    )
+    if twice := [name for name, n in Counter(names).items() if n > 1 and name]:
+        raise InputError(
+            f"{len(twice)} gene names occur more than once: {', '.join(map(repr, twice[:5]))}"
+            f"{', ...' if len(twice) > 5 else ''}. Sum the columns of one gene, or make the names unique, which "
+            "keeps the first under its name (adata.var_names_make_unique() for the index of var)."
+        )
 
 
 # ---------------------------------------------------------------- names that are not read
@@ -253,42 +205,35 @@ def _refuse_duplicates(names: Sequence[str]) -> None:
 class Readable:
     """How many names are those of human genes."""
 
-    n_names: int
-    """Names looked at: not the empty ones, nor stretches of chromosomes."""
-    n_known: int
-    """How many name a human gene, a clone, locus or id without a symbol included."""
-    unknown: tuple[str, ...]
-    """The others, in order."""
+    n_names: int  # names looked at: not the empty ones, nor stretches of chromosomes
+    n_known: int  # how many name a human gene, a clone, locus or id without a symbol included
+    unknown: tuple[str, ...]  # the others, in order
 
 
 @lru_cache(maxsize=8)
 def readable_names(names: tuple[str, ...]) -> Readable:
     """Count the names of a data set that are names of human genes."""
     looked_at = [name for name in names if name and not _NO_GENE.fullmatch(name)]
-    known = _known(looked_at)
-    unknown = tuple(name for name, is_known in zip(looked_at, known, strict=True) if not is_known)
+    unknown = tuple(_unknown(looked_at))
     return Readable(len(looked_at), len(looked_at) - len(unknown), unknown)
 
 
-def _known(names: Sequence[str]) -> list[bool]:
-    known = [
-        symbol is not None or bool(_UNANNOTATED.fullmatch(name))
-        for name, symbol in zip(names, _harmonise(names), strict=True)
-    ]
-    good = {name for name, is_known in zip(names, known, strict=True) if is_known}
-    return [
-        is_known or ((copied := _COPY.match(name)) is not None and copied[1] in good)
-        for name, is_known in zip(names, known, strict=True)
-    ]
+def _unknown(names: Sequence[str]) -> list[str]:
+    """Names that are those of no human gene, nor copies of such."""
+    found = zip(names, harmonise(names), strict=True)
+    good = {name for name, symbol in found if symbol is not None or _UNANNOTATED.fullmatch(name)}
+    return [name for name in names if name not in good and _COPY.sub(r"\1", name) not in good]
+
+
+def _n_known(names: Sequence[str]) -> int:
+    return len(names) - len(_unknown(names))
 
 
 class Judgement(NamedTuple):
     """What the share of readable names leads to."""
 
-    refused: str
-    """Why the names cannot be used; empty if they can."""
-    warned: str
-    """What to know before using them; empty if nothing."""
+    refused: str  # why the names cannot be used; empty if they can
+    warned: str  # what to know before using them; empty if nothing
 
 
 def judge_names(names: Sequence[str], *, n_found: int, n_vocabulary: int) -> Judgement:
@@ -302,17 +247,14 @@ def judge_names(names: Sequence[str], *, n_found: int, n_vocabulary: int) -> Jud
     share = n_known / max(found.n_names, 1)
     if found.n_names < _ENOUGH_NAMES or share >= WARNED_SHARE:
         return Judgement("", "")
+    percent = f"{100 * share:.1f} %" if share < 0.1 else f"{100 * share:.0f} %"
     said = (
-        f"only {n_known} of {found.n_names} gene names ({_percent(share)}) are known human genes, and "
+        f"only {n_known} of {found.n_names} gene names ({percent}) are known human genes, and "
         f"{n_found} are read. Not read, for example: {', '.join(map(repr, found.unknown[:5]))}."
     )
     if share < REFUSED_SHARE and n_found < n_vocabulary / 2:
         return Judgement(f"{said} {what_would_match(names)}", "")
     return Judgement("", f"{said} {what_would_match(names, otherwise='The others are left out.')}")
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %" if share < 0.1 else f"{100 * share:.0f} %"
 
 
 def looks_like_mouse(names: Sequence[str]) -> bool:
@@ -333,7 +275,7 @@ def too_few(names: Sequence[str], vocabulary: Sequence[str], n_found: int, min_g
 
 def _why_few(names: Sequence[str], min_genes: int) -> str:
     """Say whether the names are at fault or there are too few genes, and what to do."""
-    known = sum(_known(names))
+    known = _n_known(names)
     if known < WARNED_SHARE * len(names):
         return what_would_match(names)
     return (
@@ -346,7 +288,7 @@ def _why_few(names: Sequence[str], min_genes: int) -> str:
 def what_would_match(names: Sequence[str], otherwise: str = "") -> str:
     """Say which change of the names would make them human gene names, by trying."""
     if looks_like_mouse(names):
-        upper = sum(_known([name.upper() for name in names]))
+        upper = _n_known([name.upper() for name in names])
         return (
             "They look like mouse genes, and this model reads human ones: map them to human orthologues, "
             f"or, as a rough stand-in, upper-case them (adata.var_names = adata.var_names.str.upper()): {upper} would "
@@ -354,8 +296,7 @@ def what_would_match(names: Sequence[str], otherwise: str = "") -> str:
         )
     if names and sum(name.isdigit() for name in names) > 0.5 * len(names):
         return "They are numbers: set adata.var_names to gene symbols or Ensembl ids."
-    best = _best_rewrite(names)
-    if best is not None:
+    if (best := _best_rewrite(names)) is not None:
         code, rewritten, n_known = best
         before, after = next((old, new) for old, new in zip(names, rewritten, strict=True) if old != new)
         return (
@@ -386,21 +327,15 @@ def _changes() -> dict[str, _Change]:
 def _best_rewrite(names: Sequence[str]) -> tuple[str, list[str], int] | None:
     """Code, names and number of known ones of the rewriting that helps most; None if none helps a fifth of them."""
     sample = [name for name in names if name][:: max(1, len(names) // 500)]
-    now = sum(_named(sample))
-    counts = {code: sum(_named([change(name) for name in sample])) for code, change in _changes().items()}
+    now = _n_named(sample)
+    counts = {code: _n_named([change(name) for name in sample]) for code, change in _changes().items()}
     code = max(counts, key=lambda one: counts[one])
     if counts[code] <= max(now + 0.2 * len(sample), 0.25 * len(sample)):
         return None
     rewritten = [_changes()[code](name) for name in names]
-    return code, rewritten, sum(_known(rewritten))
+    return code, rewritten, _n_known(rewritten)
 
 
-def _named(names: Sequence[str]) -> list[bool]:
+def _n_named(names: Sequence[str]) -> int:
     # Equal names would pass for many genes: `ENSG` of every glued id, say.
-    seen: set[str] = set()
-    out = []
-    for symbol in _harmonise(names):
-        out.append(symbol is not None and symbol not in seen)
-        if symbol is not None:
-            seen.add(symbol)
-    return out
+    return len(set(harmonise(names)) - {None})

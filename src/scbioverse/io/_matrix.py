@@ -1,16 +1,25 @@
-"""Which matrix of an AnnData is meant, and what its columns are called. Nothing here reads values."""
+"""Which matrix of an AnnData is meant, what its columns are called, and its rows as CSR.
+
+The matrix may lie in memory, in a backed file or behind dask. Nothing but :class:`Source` reads values.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
+import numpy as np
 import pandas as pd
+import scipy.sparse as sp
+from numpy.typing import NDArray
 
+from .._logging import logger
 from ..errors import InputError, MissingKeyError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from anndata import AnnData
 
@@ -103,3 +112,210 @@ def _name(value: Any) -> str:
 def is_anndata(data: Any) -> bool:
     """Whether `data` is an AnnData, or behaves like one."""
     return hasattr(data, "obs_names") and hasattr(data, "layers")
+
+
+Rows: TypeAlias = slice | NDArray[np.integer]
+
+
+def row_blocks(data: Any, size: int) -> Iterator[slice]:
+    """Cut the rows of anything with a `shape` into consecutive slices of at most `size`, with start and stop set."""
+    n = int(data.shape[0])
+    for start in range(0, n, size):
+        yield slice(start, min(start + size, n))
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """What blocks of rows are read from; `name` is for messages."""
+
+    matrix: Any  # numpy, CSR, a backed data set or dask
+    name: str = "the matrix"
+    # Of a view in memory: which rows and columns of the matrix, which is its parent's; None for all.
+    rows: NDArray[np.int64] | None = None
+    columns: NDArray[np.int64] | None = None
+
+    @classmethod
+    def of(cls, adata: AnnData, layer: str | None) -> Source:
+        """Find the matrix of `layer` and make sure that it can be read by rows.
+
+        A matrix stored by columns would be walked through whole for every block, and a view of a backed file searched:
+        both are brought into memory by rows, once. A view in memory is not cut out as a whole.
+        """
+        name, parent = matrix_name(layer), parent_of(adata)
+        matrix = matrix_of(parent, layer)
+        check_pointers(matrix, name)
+        if adata.isbacked and adata.is_view:
+            logger.info("a view of a backed file is read into memory; pass the whole file to have it streamed")
+        elif getattr(matrix, "format", None) == "csc" and not sp.issparse(matrix):
+            logger.info("the backed matrix is stored by columns (CSC): reading all of it into memory to turn it once")
+            matrix = matrix.to_memory()
+        if sp.issparse(matrix):
+            matrix = _rows_of(matrix, name)
+        if parent is adata:
+            return cls(matrix, name)
+        rows = np.arange(parent.n_obs)[adata._oidx]
+        return cls(matrix, name, rows, None if is_raw(adata, layer) else np.arange(parent.n_vars)[adata._vidx])
+
+    def read(self, start: int, stop: int) -> sp.csr_array:
+        """Read consecutive rows: CSR with sorted, unique indices, maybe around values of the source itself."""
+        if isinstance(self.matrix, sp.csr_array) and self.rows is None:
+            return cut_rows(self.matrix, start, stop)
+        if self.rows is None and getattr(self.matrix, "format", None) == "csr" and hasattr(self.matrix, "group"):
+            return csr_of(self._stored_rows(start, stop), self.name)
+        block = self.matrix[slice(start, stop) if self.rows is None else self.rows[start:stop]]
+        if hasattr(block, "compute"):
+            block = block.compute()
+        out = csr_of(block, self.name)
+        return out if self.columns is None else take_columns(out, self.columns)
+
+    @cached_property
+    def _pointers(self) -> NDArray[np.int64]:
+        return np.asarray(self.matrix.group["indptr"][:], dtype=np.int64)
+
+    def _stored_rows(self, start: int, stop: int) -> sp.csr_array:
+        """Rows of a CSR in a file. Indexing by anndata looks up the version of scipy each time, which takes longer."""
+        group, pointers = self.matrix.group, self._pointers[start : stop + 1]
+        held = slice(int(pointers[0]), int(pointers[-1]))
+        parts = (np.asarray(group[name][held]) for name in ("data", "indices"))
+        return sp.csr_array((*parts, pointers - pointers[0]), shape=(stop - start, int(self.matrix.shape[1])))
+
+
+def csr_of(block: Any, name: str = "the matrix") -> sp.csr_array:
+    """Return a block in memory as CSR with sorted, unique indices, checked."""
+    return _rows_of(block, name) if sp.issparse(block) else as_csr(readable(np.asarray(block), name))
+
+
+def _rows_of(matrix: Any, name: str) -> sp.csr_array:
+    """Return a sparse matrix as CSR with sorted, unique indices, checked; around the same values where it is that."""
+    check_pointers(matrix, name)
+    check_indices(matrix, name)
+    matrix = readable(matrix, name)
+    if matrix.format != "csr":
+        matrix = matrix.tocsr()
+    # Of our own, since scipy notes on an object what it has found out about it.
+    own = sp.csr_array((matrix.data, matrix.indices, matrix.indptr), shape=matrix.shape)
+    if not own.has_canonical_format:
+        own = own.copy()
+        own.sum_duplicates()
+    return own
+
+
+def cut_rows(matrix: sp.csr_array, start: int, stop: int) -> sp.csr_array:
+    """Return some rows of a CSR matrix with sorted, unique indices; scipy would look at each of them again."""
+    pointers = matrix.indptr[start : stop + 1]
+    held = slice(int(pointers[0]), int(pointers[-1]))
+    parts = (matrix.data[held], matrix.indices[held], pointers - pointers[0])
+    out = sp.csr_array(parts, shape=(stop - start, matrix.shape[1]))
+    out.has_canonical_format = True
+    return out
+
+
+def as_csr(dense: NDArray[Any]) -> sp.csr_array:
+    """Return a dense block as CSR: whatever is not 0, NaN included."""
+    if dense.ndim != 2:
+        raise InputError(f"expected a two-dimensional matrix, found {dense.ndim} dimensions")
+    held = dense != 0
+    starts = np.concatenate(([0], np.cumsum(np.count_nonzero(held, axis=1))))
+    columns = np.flatnonzero(held) % max(dense.shape[1], 1)
+    return sp.csr_array((dense[held], columns, starts), shape=dense.shape)
+
+
+def take_columns(block: sp.csr_array, columns: NDArray[np.integer]) -> sp.csr_array:
+    """Pick columns of a CSR block. Quicker than scipy's indexing, which sorts the columns on every call."""
+    n_cols = block.shape[1]
+    if np.array_equal(columns, np.arange(n_cols)):
+        return block
+    if np.unique(columns).size < columns.size:  # a view may hold a column twice
+        out = sp.csr_array(block[:, columns])
+        out.sort_indices()
+        return out
+    target = np.full(n_cols, -1, dtype=np.int32)
+    target[columns] = np.arange(columns.size, dtype=np.int32)
+    new = target[block.indices]
+    kept = np.flatnonzero(new >= 0)
+    starts = np.searchsorted(kept, block.indptr).astype(block.indptr.dtype)
+    out = sp.csr_array((block.data[kept], new[kept], starts), shape=(block.shape[0], columns.size))
+    if not (np.diff(columns) > 0).all():
+        out.sort_indices()
+    return out
+
+
+# ---------------------------------------------------------------- whether it can be read as it is stored
+# scipy follows row pointers and column indices without looking at them: damaged ones give wrong genes, or end the
+# interpreter. So both are looked at before anything is taken out.
+
+
+def readable_dtype(dtype: Any, name: str = "the matrix") -> np.dtype[Any]:
+    """Return the type that values are computed in, native, fractions in 32 or 64 bits; an `InputError` for others."""
+    found = np.dtype(dtype)
+    if found.kind == "c":
+        raise InputError(
+            f"{name} holds values of type {found}; expected numbers without an imaginary part. If that part is 0, keep "
+            "the real one: .real of the matrix."
+        )
+    if found.kind not in "biuf":
+        raise InputError(
+            f"{name} holds values of type {found}; expected numbers. If they are numbers kept as {found}, convert the "
+            "matrix with .astype('float32')."
+        )
+    # scipy computes with neither half precision nor long doubles.
+    if found.kind == "f":
+        return np.dtype(np.float32 if found.itemsize <= 4 else np.float64)
+    return found.newbyteorder("=")
+
+
+def readable(matrix: Any, name: str = "the matrix") -> Any:
+    """Return `matrix` with values that scipy can compute with; the object itself where it has them already."""
+    wanted = readable_dtype(matrix.dtype, name)
+    # Types of other byte order compare equal to native ones only after a conversion, so ask for both.
+    if matrix.dtype == wanted and np.dtype(matrix.dtype).isnative:
+        return matrix
+    if getattr(matrix, "format", None) in ("csr", "csc"):
+        # scipy's own astype goes through code that some of these types are unknown to.
+        return type(matrix)((matrix.data.astype(wanted), matrix.indices, matrix.indptr), shape=matrix.shape)
+    return matrix.astype(wanted)
+
+
+def check_pointers(matrix: Any, name: str = "the matrix") -> None:
+    """Refuse CSR or CSC, in memory or backed, whose pointers go backwards or do not fit its values; else do nothing."""
+    if getattr(matrix, "format", None) not in ("csr", "csc"):
+        return
+    line, n = ("row", matrix.shape[0]) if matrix.format == "csr" else ("column", matrix.shape[1])
+    held = matrix if sp.issparse(matrix) else None
+    pointers = held.indptr if held is not None else np.asarray(matrix.group["indptr"][:])
+    n_values, n_indices = (
+        len(getattr(held, part)) if held is not None else int(matrix.group[part].shape[0])
+        for part in ("data", "indices")
+    )
+    if len(pointers) != n + 1:
+        _refuse(name, f"{len(pointers)} {line} pointers (indptr) for {n} {line}s; expected {n + 1}")
+    if n_values != n_indices:
+        _refuse(name, f"{n_values} values (data) beside {n_indices} indices")
+    if pointers[0] != 0:
+        _refuse(name, f"the {line} pointers (indptr) begin with {pointers[0]} in place of 0")
+    if pointers[-1] > n_values:
+        _refuse(name, f"the {line} pointers (indptr) end at {pointers[-1]}, but there are {n_values} values")
+    starts, stops = pointers[:-1], pointers[1:]
+    wrong = (starts < 0) | (stops < starts) | (stops > n_values)
+    if wrong.any():
+        i = int(np.flatnonzero(wrong)[0])
+        _refuse(
+            name, f"a {line} pointer (indptr) goes from {starts[i]} to {stops[i]}; they rise, to {n_values} at most"
+        )
+
+
+def check_indices(matrix: Any, name: str = "the matrix") -> None:
+    """Refuse a CSR or CSC matrix with an index outside its shape."""
+    if matrix.format not in ("csr", "csc") or matrix.indices.size == 0:
+        return
+    line, n = ("column", matrix.shape[1]) if matrix.format == "csr" else ("row", matrix.shape[0])
+    low, high = int(matrix.indices.min()), int(matrix.indices.max())
+    if low < 0 or high >= n:
+        _refuse(name, f"{line} index {low if low < 0 else high}; there are {n} {line}s, counted from 0")
+
+
+def _refuse(name: str, found: str) -> NoReturn:
+    raise InputError(
+        f"{name} is a damaged sparse matrix: {found}. Read the file again, or make the matrix anew from its source; "
+        "nothing in it can be relied on."
+    )

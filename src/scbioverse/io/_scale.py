@@ -56,10 +56,8 @@ class ScaleGuess:
 
     scale: Scale | Literal["root"]
     """`"counts"` for linear values, `"log"` for log(1 + value), `"root"` for square roots, which nothing here reads."""
-    log_base: float | None
-    """Base of the logarithm; None for linear values."""
-    target_sum: float | None
-    """Sum of every cell on the linear scale, where it is the same for all; else None."""
+    log_base: float | None  # base of the logarithm; None for linear values
+    target_sum: float | None  # sum of every cell on the linear scale, where it is the same for all; else None
     evidence: str
 
 

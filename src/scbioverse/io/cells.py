@@ -23,10 +23,10 @@ import scipy.sparse as sp
 from .._slots import anndata_of
 from .._warn import warn
 from ..errors import InputError, MissingKeyError
-from ._blocks import Source, take_columns
+from ..knowledge.genes import load_genes
 from ._first_pass import FirstPass, Hints, MatrixInfo, say_better_source, to_counts_like
 from ._genes import MIN_GENES, GeneMatch, judge_names, match_genes
-from ._matrix import check_layer, gene_names, is_anndata, names_in, var_of
+from ._matrix import Source, check_layer, gene_names, is_anndata, names_in, take_columns, var_of
 from ._scale import ASSUMED
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from numpy.typing import NDArray
 
-    from ._blocks import Rows
+    from ._matrix import Rows
 
 T = TypeVar("T")
 # Rows in a block, and values in a dense one: 64 MB of float32.
@@ -51,14 +51,10 @@ _KEPT_CELLS, _KEPT_VALUES = SAMPLE_CELLS, 60_000_000
 class Sample:
     """The cells that claims about genes are tested on."""
 
-    rows: NDArray[np.int64]
-    """(k,) their positions, increasing."""
-    values: sp.csr_array
-    """(k, m) values as the data hold them, logarithms of any base as natural ones."""
-    symbols: list[str]
-    """(m,) approved symbol of each column."""
-    columns: dict[str, int]
-    """Column of the data's matrix by symbol."""
+    rows: NDArray[np.int64]  # (k,) their positions, increasing
+    values: sp.csr_array  # (k, m) values as the data hold them, logarithms of any base as natural ones
+    symbols: list[str]  # (m,) approved symbol of each column
+    columns: dict[str, int]  # column of the data's matrix by symbol
 
 
 @runtime_checkable
@@ -88,17 +84,9 @@ class Gatherer(Protocol):
 class Cells:
     """One matrix of an AnnData with its gene names; made by :meth:`of`. Nothing is read before it is asked for.
 
-    Attributes
-    ----------
-    adata
-        The data; never changed.
-    layer, key
-        Layer (`X` if None, `adata.raw` if `"raw"`) and column of `var` with gene names (its index if None). What an
-        encoder reads from elsewhere, `obsm` say, it finds under `key`.
-    n_obs
-        Cells.
-    wanted
-        Cell types whose marker sums somebody will ask for: who walks through the cells takes them on the way.
+    `adata` is never changed. `layer` (`X` if None, `adata.raw` if `"raw"`) and `key` say which matrix and which column
+    of `var` has gene names (its index if None); what an encoder reads from elsewhere, `obsm` say, it finds under `key`.
+    `wanted` are cell types whose marker sums somebody will ask for: who walks through the cells takes them on the way.
     """
 
     def __init__(self, adata: AnnData, layer: str | None, key: str | None) -> None:
@@ -157,13 +145,7 @@ class Cells:
 
     @cached_property
     def names(self) -> list[str]:
-        """Names of the genes, one a column; `""` where there is none.
-
-        Raises
-        ------
-        MissingKeyError
-            `key` is no column of `var`.
-        """
+        """Names of the genes, one a column; `""` where there is none."""
         return gene_names(self.adata, key=self.key, layer=self.layer)
 
     @cached_property
@@ -173,15 +155,7 @@ class Cells:
 
     @cached_property
     def info(self) -> MatrixInfo:
-        """What the first pass found; see :meth:`scbioverse.io._first_pass.FirstPass.info` for what it refuses.
-
-        Raises
-        ------
-        InputError
-            This is no expression matrix.
-        MissingKeyError
-            `layer` or `key` is not there.
-        """
+        """What the first pass found; see :meth:`scbioverse.io._first_pass.FirstPass.info` for what it refuses."""
         check_layer(self.adata, self.layer)
         found = self.first_pass()
         for rows, block in self.blocks() if self.n_obs else ():
@@ -218,10 +192,9 @@ class Cells:
     def settle(self, info: MatrixInfo | None) -> NDArray[np.int64] | None:
         """End what :meth:`assume` began, with what the first pass found; None where it ended with an error.
 
-        Returns
-        -------
-        int64 (k,): columns that stand, or stood, for another gene than was assumed. Rows with values in them have to be
-        read again, and what was made of the cells is forgotten; nothing if there are none. None: all rows have to be.
+        Returns columns, int64 (k,), that stand, or stood, for another gene than was assumed: rows with values in them
+        have to be read again, and what was made of the cells is forgotten; nothing if there are none. None: all rows
+        have to be.
         """
         assumed, matches = self.__dict__.pop("info"), self._matches
         if info is None:
@@ -242,27 +215,10 @@ class Cells:
     def match(self, vocabulary: Sequence[str], *, min_genes: int = MIN_GENES, judge: bool = True) -> GeneMatch:
         """Find genes among the columns, and have the matrix checked: names first, since they cost least.
 
-        Parameters
-        ----------
-        vocabulary
-            Symbols, or whatever the names are compared with.
-        min_genes
-            Fewest matches that are accepted.
-        judge
-            Refuse or warn where many of the names are not read, and log a matrix that would serve better. Not for what
-            only looks at the genes it finds, after something else has judged.
-
-        Raises
-        ------
-        InputError
-            The matrix is no expression matrix, names repeat, or too few of them are genes of the vocabulary.
-        MissingKeyError
-            `layer` or `key` is not there.
-
-        Warns
-        -----
-        UserWarning
-            Many of the names are not read.
+        An :class:`InputError` where this is no expression matrix, names repeat, or fewer than `min_genes` of them are
+        in the vocabulary; a :class:`MissingKeyError` where `layer` or `key` is not there. With `judge`, names are
+        refused, or a warning given, where many of them are not read, and a matrix that would serve better is logged:
+        not for what only looks at the genes it finds, after something else has judged.
         """
         check_layer(self.adata, self.layer)
         found = self._match_names(vocabulary, min_genes, judge)
@@ -315,12 +271,7 @@ class Cells:
     def read(self, rows: Rows, columns: Sequence[int] | NDArray[np.integer] | None = None) -> sp.csr_array:
         """Return some rows as they are stored: CSR with sorted, unique indices. Not to be written into.
 
-        Parameters
-        ----------
-        rows
-            Slice, or positions in any order.
-        columns
-            Positions of the columns wanted, in the order wanted; all if not given.
+        `rows` is a slice or positions in any order; `columns` are positions in the order wanted, all if not given.
         """
         if isinstance(rows, slice) and rows.step in (None, 1):
             start, stop, _ = rows.indices(self.n_obs)
@@ -354,19 +305,8 @@ class Cells:
     def sample(self, codes: NDArray[np.integer] | None = None, most: int = SAMPLE_CELLS) -> Sample:
         """Return the cells that claims are tested on, all columns that are approved genes.
 
-        Parameters
-        ----------
-        codes
-            int (n_obs,): group of each cell, -1 for cells to leave out. One group if not given.
-        most
-            Most cells: the groups' fair shares, chosen by name, so that the order of the rows does not matter.
-
-        Raises
-        ------
-        InputError
-            The matrix cannot be read, or no gene is known.
-        MissingKeyError
-            `layer` or `key` is not there.
+        `codes`, int (n_obs,), is the group of each cell, -1 for cells to leave out; one group if not given. Of more
+        than `most` cells the groups' fair shares, chosen by name, so that the order of the rows does not matter.
         """
         codes = np.zeros(self.n_obs, dtype=np.int64) if codes is None else np.asarray(codes)
         rows, columns = self._fair_shares(codes, most), self.gene_columns()
@@ -375,12 +315,10 @@ class Cells:
             values = values * np.float32(np.log(base))
         return Sample(rows, values, [*columns], columns)
 
-    def gene_columns(self) -> dict[str, int]:
+    def gene_columns(self, *, min_genes: int = 1) -> dict[str, int]:
         """Return the column of each approved symbol; raises what :meth:`match` does."""
-        from ..knowledge import load_genes
-
         vocabulary = load_genes().symbols
-        match = self.match(vocabulary, min_genes=1, judge=False)
+        match = self.match(vocabulary, min_genes=min_genes, judge=False)
         return {vocabulary[i]: at for i, at in zip(match.vocab, match.columns.tolist(), strict=True)}
 
     def _fair_shares(self, codes: NDArray[np.integer], most: int) -> NDArray[np.int64]:

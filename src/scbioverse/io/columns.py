@@ -14,12 +14,7 @@ if TYPE_CHECKING:
 def obs_column(adata: AnnData, name: Any, argument: str, *, advice: str = "") -> pd.Series:
     """Return the column of `obs` that a user named as some argument; `advice` ends the error where there is none.
 
-    Raises
-    ------
-    InputError
-        It is no name, or two columns have it.
-    MissingKeyError
-        There is no such column.
+    An :class:`InputError` where it is no name or two columns have it, a :class:`MissingKeyError` where none has.
     """
     found = f"(found: {list(map(str, adata.obs.columns)) or 'none'})"
     if isinstance(name, list | tuple | set | frozenset) or hasattr(name, "shape"):

@@ -24,12 +24,9 @@ _MOST_VALUES = 2**20  # values of a matrix compared: all, or this many spread ov
 class State:
     """What data hold at one time, for telling whether they were changed since."""
 
-    held: tuple[Any, ...]
-    """Objects whose identity is compared."""
-    names: tuple[pd.Index, ...]
-    """Names of rows and genes; a view of an index is the same index."""
-    digest: str
-    """Of all of `obs` and of values spread over the matrix."""
+    held: tuple[Any, ...]  # objects whose identity is compared
+    names: tuple[pd.Index, ...]  # names of rows and genes; a view of an index is the same index
+    digest: str  # of all of `obs` and of values spread over the matrix
 
     @classmethod
     def of(cls, adata: AnnData, layer: str | None = None) -> State:

@@ -5,29 +5,24 @@ Names are imported when they are first asked for: looking up a gene need not loa
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from .._lazy import lazily
 
 if TYPE_CHECKING:
-    from .cards import general_texts, label_card
-    from .genes import GeneTable, harmonise, load_genes
-    from .markers import SOURCES, load_markers, markers_for
+    from .genes import harmonise, load_genes
+    from .markers import load_markers, markers_for
     from .names.company import resolve_labels
     from .names.resolver import Resolution, resolve_label
-    from .ontology import Ontology, Term, load_ontology
+    from .ontology import Ontology, load_ontology
     from .phrases import canonical_phrase
 
 _WHERE = {
-    "general_texts": "cards",
-    "label_card": "cards",
-    "GeneTable": "genes",
     "harmonise": "genes",
     "load_genes": "genes",
-    "SOURCES": "markers",
     "load_markers": "markers",
     "markers_for": "markers",
     "Ontology": "ontology",
-    "Term": "ontology",
     "load_ontology": "ontology",
     "canonical_phrase": "phrases",
     "Resolution": "names.resolver",
@@ -36,15 +31,10 @@ _WHERE = {
 }
 
 __all__ = [
-    "SOURCES",
-    "GeneTable",
     "Ontology",
     "Resolution",
-    "Term",
     "canonical_phrase",
-    "general_texts",
     "harmonise",
-    "label_card",
     "load_genes",
     "load_markers",
     "load_ontology",
@@ -53,12 +43,4 @@ __all__ = [
     "resolve_labels",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _WHERE:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{_WHERE[name]}", __name__), name)
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__ = lazily(__name__, _WHERE)

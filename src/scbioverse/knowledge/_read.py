@@ -8,7 +8,7 @@ from importlib.resources import files
 
 def read_table(name: str) -> list[list[str]]:
     """Rows of one bundled tab-separated table (gzipped or plain), without its header."""
-    lines = _text(name).split("\n")
+    lines = read_text(name).split("\n")
     return [line.split("\t") for line in lines[1:] if line and not line.startswith("#")]
 
 
@@ -17,12 +17,13 @@ def read_columns(name: str) -> list[list[str]]:
 
     A list for each of tens of thousands of rows costs several times what the columns do.
     """
-    header, body = _text(name).split("\n", 1)
+    header, body = read_text(name).split("\n", 1)
     n_columns = header.count("\t") + 1
     cells = body.removesuffix("\n").replace("\n", "\t").split("\t")
     return [cells[start::n_columns] for start in range(n_columns)]
 
 
-def _text(name: str) -> str:
+def read_text(name: str) -> str:
+    """Content of one bundled file, gzipped or plain."""
     raw = files("scbioverse.knowledge").joinpath("data").joinpath(name).read_bytes()
     return (gzip.decompress(raw) if name.endswith(".gz") else raw).decode()

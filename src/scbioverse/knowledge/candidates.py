@@ -31,14 +31,8 @@ def _lineage(cl_id: str | None) -> tuple[str, ...]:
 def candidate_columns(candidates: Iterable[str | None], terms: Sequence[str]) -> list[list[int]]:
     """Positions of the terms that count for each candidate: itself and what lies below, unless another is between.
 
-    Of tumour cells, which no terms lie below, those they can come from count (see :mod:`.origins`).
-
-    Parameters
-    ----------
-    candidates
-        Cell Ontology ids; None for a label that has none, for which nothing counts.
-    terms
-        Cell Ontology ids.
+    Of tumour cells, which no terms lie below, those they can come from count (see :mod:`.origins`). Both are Cell
+    Ontology ids; for a candidate of None, a label that has no id, nothing counts.
     """
     candidates = list(candidates)
     above = {one: {*_lineage(one), *(tumours_of(one) if _lineage(one) else ())} for one in {*candidates, *terms} if one}
@@ -57,16 +51,8 @@ def kin_columns(candidates: Iterable[str | None], terms: Sequence[str], *, most:
     """Positions of the terms nearest of kin to each candidate: those within the narrowest of its ancestors with any.
 
     An ancestor is narrow if none of the others that hold terms lies below it; a candidate that terms lie below is its
-    own. A candidate can have several, since the ontology sorts cells by more than one property.
-
-    Parameters
-    ----------
-    candidates
-        Cell Ontology ids; None for a label that has none, which has no kin.
-    terms
-        Cell Ontology ids.
-    most
-        A candidate with more kin than these is taken to have none.
+    own. A candidate can have several, since the ontology sorts cells by more than one property. None, a label without
+    an id, has no kin; a candidate with more than `most` is taken to have none.
     """
     ontology = load_ontology()
     below: dict[str, list[int]] = defaultdict(list)

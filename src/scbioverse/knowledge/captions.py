@@ -27,28 +27,14 @@ _AN = re.compile(r"[aeio]|u(?!ni)", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Caption:
-    """Sentences of a caption by what they say.
+    """Sentences of a caption by what they say; roles and classes as items with their articles."""
 
-    Attributes
-    ----------
-    definition
-        The first sentence.
-    more
-        Sentences of no other kind: where it was found, what it is used for.
-    roles, classes
-        Items with their articles: `"a plant metabolite"`, `"a member of phenols"`.
-    derives
-        Sentences that say what it derives from.
-    related
-        Sentences that name its conjugate acid or base, its enantiomer or tautomer.
-    """
-
-    definition: str
-    more: tuple[str, ...] = ()
-    roles: tuple[str, ...] = ()
-    classes: tuple[str, ...] = ()
-    derives: tuple[str, ...] = ()
-    related: tuple[str, ...] = ()
+    definition: str  # the first sentence
+    more: tuple[str, ...] = ()  # of no other kind: where it was found, what it is used for
+    roles: tuple[str, ...] = ()  # "a plant metabolite"
+    classes: tuple[str, ...] = ()  # "a member of phenols"
+    derives: tuple[str, ...] = ()  # what it derives from
+    related: tuple[str, ...] = ()  # its conjugate acid or base, its enantiomer or tautomer
 
     def text(self) -> str:
         """Put the sentences together, in ChEBI's order. One class alone is not repeated: the definition names it."""
@@ -88,29 +74,50 @@ def sentences(text: str) -> list[str]:
     return _SENTENCE.split(text.strip())
 
 
-def named_roles(caption: str) -> frozenset[str]:
-    """Roles that a caption names, lower case and without article."""
+def extract_roles(caption: str) -> frozenset[str]:
+    """Read the roles from sentences such as "It has a role as a plant metabolite and an antioxidant.".
+
+    Parameters
+    ----------
+    caption
+        A caption in ChEBI's style.
+
+    Returns
+    -------
+    Lower-case names without their article.
+
+    Examples
+    --------
+    >>> sorted(extract_roles("It has a role as an EC 3.1.1.7 inhibitor and a drug."))
+    ['drug', 'ec 3.1.1.7 inhibitor']
+    """
     found = read_caption(caption) if caption.strip() else Caption("")
-    return frozenset(bare(item) for item in (*found.roles, *_of_first(found.definition, _ROLE)))
+    first = _ROLE.match(found.definition)
+    return frozenset(map(bare, [*found.roles, *(_items(found.definition[first.end() :]) if first else [])]))
 
 
-def named_classes(caption: str) -> frozenset[str]:
-    """Classes that a caption names beside its definition, lower case and without article."""
-    return frozenset(map(bare, _all_classes(caption)))
+def extract_classes(caption: str) -> frozenset[str]:
+    """Read the chemical classes from sentences such as "It is a member of phenols, an ether and an ester.".
 
+    The defining first sentence ("The molecule is a ...") and relations to other molecules ("It is a conjugate base of
+    ...") are not read.
 
-def _all_classes(caption: str) -> list[str]:
-    items: list[str] = []
-    for sentence in sentences(caption):
-        kind = _CLASS.match(sentence)
-        if kind and not _RELATION.match(sentence[kind.end() :]):
-            items += _items(sentence[kind.end() :])
-    return items
+    Parameters
+    ----------
+    caption
+        A caption in ChEBI's style.
 
+    Returns
+    -------
+    Lower-case names without article and without "member of".
 
-def _of_first(sentence: str, opening: re.Pattern[str]) -> list[str]:
-    match = opening.match(sentence)
-    return _items(sentence[match.end() :]) if match else []
+    Examples
+    --------
+    >>> sorted(extract_classes("It is a member of phenols and an ester. It is an enantiomer of a D-ethionine."))
+    ['ester', 'phenols']
+    """
+    kinds = [sentence[kind.end() :] for sentence in sentences(caption) if (kind := _CLASS.match(sentence))]
+    return frozenset(bare(item) for rest in kinds if not _RELATION.match(rest) for item in _items(rest))
 
 
 def _items(rest: str) -> list[str]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from .._random import Rng, as_generator
+from ._read import read_text
 from .markers import marker_genes
 from .names.resolver import resolve_label
 from .ontology import load_ontology
@@ -23,26 +23,17 @@ _SAYS_NOTHING = frozenset(
     ["CL:0000226", "CL:0002242", "CL:0000219", "CL:0000255", "CL:0000003", "CL:0000325", "CL:0000211",
      "CL:0000548", "CL:0000225"]
 )  # fmt: skip
+_DEFINITION = 300
 _NAMES = ("{name}, also called {others}.", "{name} (synonyms: {others}).", "{name}, known as {others}.")
 _KINDS = ("It is a kind of {kinds}.", "A type of {kinds}.", "Broader types: {kinds}.")
 _MARKERS = ("Marker genes: {genes}.", "It expresses {genes}.", "Typical genes are {genes}.", "Markers: {genes}.")
 
 
 def label_card(label: str, *, rng: Rng = None, n_markers: int = 8) -> str:
-    """Describe a cell type in a few sentences: names, broader types, definition, marker genes.
+    """Describe a cell type in a few sentences: names, broader types, definition, at most `n_markers` marker genes.
 
-    Parameters
-    ----------
-    label
-        Cell Ontology id, or a name, which is resolved.
-    rng
-        None for one fixed wording; a seed or generator for a varied one, where parts and their order change.
-    n_markers
-        Marker genes named at most.
-
-    Returns
-    -------
-    The text. A name that resolves to nothing comes back as a sentence of its own.
+    `label` is a Cell Ontology id or a name; one that resolves to nothing comes back as a sentence of its own. Without
+    `rng` there is one fixed wording; with a seed or generator parts and their order change.
     """
     resolution = resolve_label(label)
     if resolution.cl_id is None:
@@ -106,20 +97,16 @@ def _genes(cl_id: str) -> tuple[str, ...]:
 @lru_cache(maxsize=4096)
 def _kinds(cl_id: str) -> tuple[str, ...]:
     ontology = load_ontology()
-    above = [
-        one
-        for one in ontology.ancestors(cl_id)
-        if one not in _SAYS_NOTHING and len(ontology.descendants(one)) <= _BROADEST
-    ]
-    return tuple(canonical_phrase(one) for one in above)
+    above = (one for one in ontology.ancestors(cl_id) if one not in _SAYS_NOTHING)
+    return tuple(canonical_phrase(one) for one in above if len(ontology.descendants(one)) <= _BROADEST)
 
 
-def _first_sentences(definition: str, limit: int = 300) -> str:
-    """Whole sentences of a definition up to a length, at least the first."""
+def _first_sentences(definition: str) -> str:
+    """Whole sentences of a definition up to 300 characters, at least the first."""
     kept = ""
     for sentence in definition.split(". "):
         whole = sentence if sentence.endswith(".") else f"{sentence}."
-        if kept and len(kept) + len(whole) > limit:
+        if kept and len(kept) + len(whole) > _DEFINITION:
             break
         kept = f"{kept} {whole}".strip()
     return kept
@@ -127,8 +114,7 @@ def _first_sentences(definition: str, limit: int = 300) -> str:
 
 @lru_cache(maxsize=1)
 def _general() -> tuple[str, ...]:
-    text = files("scbioverse.knowledge").joinpath("data").joinpath("general.txt").read_text(encoding="utf-8")
-    return tuple(line for line in text.splitlines() if line)
+    return tuple(filter(None, read_text("general.txt").splitlines()))
 
 
 def general_texts() -> list[str]:

@@ -13,13 +13,7 @@ _ASIDE = re.compile(r"\s*\([^)]*\)")
 
 
 def ways_to_say(words: str) -> list[str]:
-    """Return ways to say the name of a class of molecules, the given one first.
-
-    Parameters
-    ----------
-    words
-        Such as `"beta blockers"` or `"HDAC inhibitors"`.
-    """
+    """Return ways to say the name of a class of molecules, such as `"beta blockers"`, the given one first."""
     said = _ASIDE.sub("", " ".join(words.lower().split()))
     plain = singular(said)
     wholes, parts = _table()

@@ -20,36 +20,21 @@ _TAKES_OVER = 10
 
 
 class Claim(NamedTuple):
-    """A column that may be a gene.
+    """A column that may be a gene."""
 
-    Attributes
-    ----------
-    rank
-        0 for the symbol as it stands, or its copy (`MS4A1-1`); 1 for an Ensembl id, or its copy; 2 for an older
-        symbol, alias or spelling, and for `MS4A1.1`, which may be a version.
-    name
-        As the data have it.
-    column
-        Position among the data's genes.
-    """
-
+    # 0 for the symbol as it stands, or its copy (`MS4A1-1`); 1 for an Ensembl id, or its copy; 2 for an older symbol,
+    # alias or spelling, and for `MS4A1.1`, which may be a version.
     rank: int
-    name: str
-    column: int
+    name: str  # as the data have it
+    column: int  # position among the data's genes
 
 
 def pick(claims: Sequence[Claim], n_cells: Mapping[int, int]) -> Claim:
     """Pick the column that stands for a gene: of equally certain names the one that most cells express.
 
-    Cells are counted, not values summed, so that counts and their logarithms lead to the same column. A less certain
-    name needs over ten times as many cells as a more certain one. Equal numbers are decided by the name.
-
-    Parameters
-    ----------
-    claims
-        All columns of the gene.
-    n_cells
-        Number of cells with a value above 0, by column.
+    `n_cells` has the number of cells with a value above 0, by column: cells are counted, not values summed, so that
+    counts and their logarithms lead to the same column. A less certain name needs over ten times as many cells as a
+    more certain one. Equal numbers are decided by the name.
     """
     by_rank = [
         min((one for one in claims if one.rank == rank), key=lambda one: (-n_cells[one.column], one.name))

@@ -8,10 +8,10 @@ from functools import cached_property, lru_cache
 from itertools import accumulate
 from typing import TYPE_CHECKING, Literal
 
-from ._read import _text, read_columns
+from ._read import read_columns, read_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 NameKind = Literal["symbol", "alias", "ensembl"]
 
@@ -24,15 +24,9 @@ _ORF = re.compile(r"^C(\d+|X|Y)ORF(\d+\w*)$")
 
 @dataclass(frozen=True)
 class GeneTable:
-    """Lookups from any name of a human gene to its approved symbol.
+    """Lookups from any name of a human gene to its approved symbol."""
 
-    Attributes
-    ----------
-    symbols
-        Approved symbols, sorted, shape (43,837,).
-    """
-
-    symbols: list[str]
+    symbols: list[str]  # approved, sorted, 43,837
     _ids: list[str] = field(repr=False)
     _older: list[str] = field(repr=False)
 
@@ -44,9 +38,7 @@ class GeneTable:
     @cached_property
     def ensembl(self) -> dict[str, str]:
         """Ensembl gene id without version to symbol."""
-        return {
-            _full(one): name for name, ids in zip(self.symbols, self._ids, strict=True) if ids for one in ids.split("|")
-        }
+        return {_full(one): name for one, name in _pairs(self._ids, self.symbols)}
 
     @cached_property
     def alias(self) -> dict[str, str]:
@@ -55,17 +47,7 @@ class GeneTable:
         Previous symbols win over aliases; a name that leads to more than one gene, or that is itself the approved
         symbol of another, is left out.
         """
-        return {
-            one: name
-            for name, older in zip(self.symbols, self._older, strict=True)
-            if older
-            for one in older.split("|")
-        }
-
-    @cached_property
-    def ensembl_of(self) -> dict[str, str]:
-        """Symbol to its first Ensembl id."""
-        return {name: _full(ids.partition("|")[0]) for name, ids in zip(self.symbols, self._ids, strict=True) if ids}
+        return dict(_pairs(self._older, self.symbols))
 
     def __contains__(self, name: object) -> bool:
         """Whether `name` is an approved symbol, spelt exactly so."""
@@ -101,14 +83,15 @@ class GeneTable:
 
 @lru_cache(maxsize=1)
 def load_genes() -> GeneTable:
-    """Load the bundled gene table (HGNC, with further Ensembl ids and older names from NCBI and Geneformer).
+    """Load the bundled gene table (HGNC, with further Ensembl ids and older names from NCBI and Geneformer)."""
+    return GeneTable(*read_columns("genes.tsv.gz"))
 
-    Returns
-    -------
-    The same object at every call.
-    """
-    symbols, ids, older = read_columns("genes.tsv.gz")
-    return GeneTable(symbols, ids, older)
+
+def _pairs(cells: list[str], symbols: list[str]) -> Iterator[tuple[str, str]]:
+    """Each name of a column of names joined by "|", with the symbol of its row."""
+    for several, symbol in zip(cells, symbols, strict=True):
+        for one in several.split("|") if several else ():
+            yield one, symbol
 
 
 def _full(short: str) -> str:
@@ -116,16 +99,9 @@ def _full(short: str) -> str:
 
 
 def harmonise(names: Iterable[str]) -> list[str | None]:
-    """Turn gene names of any kind into approved human symbols.
+    """Turn symbols, previous symbols, aliases and Ensembl gene ids, with or without version, into approved symbols.
 
-    Parameters
-    ----------
-    names
-        Symbols, previous symbols, aliases or Ensembl gene ids with or without version.
-
-    Returns
-    -------
-    One symbol per name, in order; None where the name is not a known human gene or leads to several.
+    One for each name, in order; None where it is not a known human gene or leads to several.
     """
     table = load_genes()
     found = [table.lookup(str(name)) for name in names]
@@ -135,7 +111,7 @@ def harmonise(names: Iterable[str]) -> list[str | None]:
 @lru_cache(maxsize=1)
 def gencode_genes() -> frozenset[str]:
     """Ensembl ids without version of the human genes of GENCODE 48, which CELLxGENE takes; the same at every call."""
-    return frozenset(f"ENSG{number:011d}" for number in accumulate(map(int, _text("gencode48.txt.gz").split())))
+    return frozenset(f"ENSG{number:011d}" for number in accumulate(map(int, read_text("gencode48.txt.gz").split())))
 
 
 @lru_cache(maxsize=1)

@@ -28,14 +28,8 @@ def _table() -> tuple[dict[str, str], dict[str, str]]:
 def lift(cl_id: str, level: Level) -> str:
     """Return the nearest term of a level that a term is or descends from; the term itself where there is none.
 
-    Nearest is what the fewest `is_a` steps lead to; of several that with the fewest terms below it.
-
-    Parameters
-    ----------
-    cl_id
-        Cell Ontology id.
-    level
-        `"broad"`, as T cell, neuron, epithelial cell; `"usual"`, as CD4 T cell, GABAergic neuron, enterocyte.
+    `"broad"` are T cell, neuron, epithelial cell; `"usual"` are CD4 T cell, GABAergic neuron, enterocyte. Nearest is
+    what the fewest `is_a` steps lead to; of several that with the fewest terms below it.
     """
     ontology, (levels, instead) = load_ontology(), _table()
     if cl_id in instead and (level == "broad" or levels[cl_id] != level):

@@ -42,16 +42,9 @@ GIVEN = 1.5
 _AND = "|"
 
 
-def load_markers(*, without: str = "") -> pd.DataFrame:
+def load_markers() -> pd.DataFrame:
     r"""Load the bundled marker table.
 
-    Parameters
-    ----------
-    without
-        Codes of the sources to leave out, such as `"PC"`; see :data:`SOURCES`.
-
-    Returns
-    -------
     One row per (term, gene): `cl_id`; `gene` (approved symbol); `weight` (float); `sources` (codes, such as
     `"CPT"`); `n_sources`. Sorted by term, then by falling weight, then by gene.
 
@@ -59,99 +52,58 @@ def load_markers(*, without: str = "") -> pd.DataFrame:
     source :math:`s` (1 for a plain list, 1.5 for hand-picked markers, 0.75 for lists ranked by expression, and a
     quarter more for every doubling of the lists in which the source repeats it), :math:`N` is the number of terms and
     :math:`u` how many terms unrelated to this one share the gene: a marker of everything marks nothing.
-
-    Raises
-    ------
-    InputError
-        If a code is not one of :data:`SOURCES`.
     """
-    unknown = sorted(set(without) - SOURCES.keys())
-    if unknown:
-        raise InputError(f"unknown marker source code(s) {unknown}; there are {SOURCES}")
-    return _load("".join(sorted(set(without)))).copy()
+    return _load().copy()
 
 
-@lru_cache(maxsize=8)
-def _load(without: str) -> pd.DataFrame:
+@lru_cache(maxsize=1)
+def _load() -> pd.DataFrame:
     cl_id, gene, strengths, unrelated = (np.array(column, dtype=object) for column in read_columns("markers.tsv.gz"))
     # Few distinct strings: parse each once.
     distinct, place = np.unique(strengths.astype(str), return_inverse=True)
-    parsed = [_parse(text, without) for text in distinct]
-    codes = np.array([code for code, _ in parsed], dtype=object)[place]
-    strength = np.array([quarters / 4 for _, quarters in parsed])[place]
+    # "C5P4": the codes of the sources, and their strengths in quarters.
+    codes = np.array([text[::2] for text in distinct], dtype=object)[place]
+    strength = np.array([sum(map(int, text[1::2])) / 4 for text in distinct])[place]
     n_terms = np.unique(cl_id.astype(str)).size
     share = 1 - np.log(unrelated.astype(float) + 1) / math.log(n_terms + 1)
     frame = pd.DataFrame({"cl_id": cl_id, "gene": gene, "weight": strength * share, "sources": codes})
     frame["n_sources"] = frame["sources"].str.len()
-    frame = frame[frame["n_sources"] > 0]
     order = np.lexsort((frame["gene"].astype(str), -frame["weight"], frame["cl_id"].astype(str)))
     return frame.iloc[order].reset_index(drop=True)
 
 
-def _parse(strengths: str, without: str) -> tuple[str, int]:
-    """Codes and summed quarters of `"C5P4"`, without some codes."""
-    pairs = [
-        (code, int(points)) for code, points in zip(strengths[::2], strengths[1::2], strict=True) if code not in without
-    ]
-    return "".join(code for code, _ in pairs), sum(points for _, points in pairs)
-
-
 @lru_cache(maxsize=1)
 def _spans() -> dict[str, tuple[int, int]]:
-    ids = _load("")["cl_id"].to_numpy()
-    if ids.size == 0:
-        return {}
+    """First row of each term in the marker table, and the row after its last."""
+    ids = _load()["cl_id"].to_numpy()
     starts = np.flatnonzero(np.r_[True, ids[1:] != ids[:-1]])
     ends = np.r_[starts[1:], ids.size]
     return {str(ids[start]): (int(start), int(end)) for start, end in zip(starts, ends, strict=True)}
 
 
 @lru_cache(maxsize=1)
-def _columns() -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """Alphabetical number of each row's gene, and its weight."""
-    table = _load("")
-    return np.unique(table["gene"].astype(str), return_inverse=True)[1], table["weight"].to_numpy()
-
-
-@lru_cache(maxsize=1)
-def _symbols() -> NDArray[np.object_]:
-    return _load("")["gene"].to_numpy(dtype=object)
+def _columns() -> tuple[NDArray[np.object_], NDArray[np.intp], NDArray[np.float64]]:
+    """Each row's gene, its number in the alphabet, and its weight."""
+    genes = _load()["gene"]
+    numbers = np.unique(genes.astype(str), return_inverse=True)[1]
+    return genes.to_numpy(dtype=object), numbers, _load()["weight"].to_numpy()
 
 
 def markers_for(cl_id: str, *, include: Include = "self", max_genes: int | None = None) -> pd.DataFrame:
-    """Markers of one term.
+    """Markers of one term, and with `include` of its ancestors or descendants; at most `max_genes`.
 
-    Parameters
-    ----------
-    cl_id
-        Ontology id.
-    include
-        `"self"`: its own markers; `"ancestors"`: also those of its ancestors; `"descendants"`: also those of its
-        descendants.
-    max_genes
-        Keep at most so many genes; all by default.
-
-    Returns
-    -------
     Columns of :func:`load_markers` and `kind` (`"self"`, `"ancestor"` or `"descendant"`), one row per gene: its own
     markers first by falling weight, then those of the others, of which the nearest term that lists a gene counts.
-
-    Raises
-    ------
-    MissingKeyError
-        If there is no such term.
-    InputError
-        If `include` is none of the three.
     """
     rows, other = _ranked(cl_id, include, max_genes)
-    found = _load("").iloc[rows].reset_index(drop=True)
+    found = _load().iloc[rows].reset_index(drop=True)
     found["kind"] = np.where(other, include.removesuffix("s"), "self").astype(object)
     return found
 
 
 def marker_genes(cl_id: str, *, include: Include = "self", max_genes: int | None = None) -> list[str]:
     """Return the genes of :func:`markers_for`, in its order, without the table around them."""
-    return list(_symbols()[_ranked(cl_id, include, max_genes)[0]])
+    return list(_columns()[0][_ranked(cl_id, include, max_genes)[0]])
 
 
 def _ranked(cl_id: str, include: Include, max_genes: int | None) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
@@ -160,15 +112,11 @@ def _ranked(cl_id: str, include: Include, max_genes: int | None) -> tuple[NDArra
         raise InputError(f"include={include!r} is not known; use 'self', 'ancestors' or 'descendants'")
     ontology = load_ontology()
     ontology.term(cl_id)
-    others: tuple[str, ...] = ()
-    if include == "ancestors":
-        others = ontology.ancestors(cl_id)
-    elif include == "descendants":
-        others = ontology.descendants(cl_id)
+    others = () if include == "self" else getattr(ontology, include)(cl_id)
     spans = _spans()
     present = [one for one in (cl_id, *others) if one in spans]
     rows = np.concatenate([np.arange(*spans[one]) for one in present]) if present else np.array([], dtype=int)
-    codes, weights = _columns()
+    _, codes, weights = _columns()
     # Terms come nearest first, so the first row of a gene is that of the nearest term.
     rows = rows[np.sort(np.unique(codes[rows], return_index=True)[1])]
     start, end = spans.get(cl_id, (0, 0))
@@ -182,7 +130,7 @@ def _ranked(cl_id: str, include: Include, max_genes: int | None) -> tuple[NDArra
 def source_names(cl_id: str, gene: str) -> str:
     """Names of the tables that list a gene for a term, such as `"PanglaoDB, CellMarker 2.0"`; empty for none."""
     start, end = _spans().get(cl_id, (0, 0))
-    part = _load("").iloc[start:end]
+    part = _load().iloc[start:end]
     codes = part.loc[part["gene"] == gene, "sources"]
     return ", ".join(SOURCES[code] for code in codes.iloc[0]) if len(codes) else ""
 
@@ -190,7 +138,7 @@ def source_names(cl_id: str, gene: str) -> str:
 @lru_cache(maxsize=1)
 def _by_gene() -> dict[str, list[tuple[str, float]]]:
     found: dict[str, list[tuple[str, float]]] = {}
-    table = _load("")
+    table = _load()
     for cl_id, gene, weight in zip(table["cl_id"], table["gene"], table["weight"], strict=True):
         found.setdefault(gene, []).append((cl_id, weight))
     return found
@@ -198,18 +146,9 @@ def _by_gene() -> dict[str, list[tuple[str, float]]]:
 
 @lru_cache(maxsize=65536)
 def marks_a_sibling(gene: str, ancestor: str, cl_id: str) -> bool:
-    """Whether a marker of an ancestor speaks for another of its branches rather than for a term.
+    """Whether a marker of an ancestor of a term speaks for another of its branches rather than for the term.
 
     CD3D is listed for lymphocytes, but it marks T cells more: it is no reason to call a cell a B cell.
-
-    Parameters
-    ----------
-    gene
-        A marker of `ancestor`.
-    ancestor
-        An ancestor of `cl_id`.
-    cl_id
-        The term.
     """
     ontology = load_ontology()
     listed = _by_gene().get(gene, [])
@@ -244,23 +183,11 @@ def marker_weights(
     genes were independent: many markers that are a little up say more than one that is, as in Stouffer's test with
     weights. (A mean of z-scores, which divides by the sum, calls fewer cells right: `benchmarks.markers`.)
 
-    Parameters
-    ----------
-    cl_ids
-        m candidates; None for one that is no ontology term and so has no markers. With genes of its own, what
-        :func:`evidence_key` gives.
-    genes
-        G measured genes, approved symbols.
-    descendant, ancestor
-        Factors on the weights of markers of descendants and ancestors; 0 leaves them out.
-    shared
-        Share, 0 to 1, of a gene's mean weight over the other candidates that is taken off.
-    shrink
-        Prior doubt, in units of the marker table's weights (a marker in one list and for one type has 1).
-
-    Returns
-    -------
-    float32 CSR (m, G), non-negative; the row of a candidate without a measured marker is empty.
+    `cl_ids` are m candidates, None for one that is no ontology term and so has no markers; for one with genes of its
+    own, what :func:`evidence_key` gives. `genes` are G measured ones, approved symbols. `descendant` and `ancestor` are
+    factors on weights, `shared` is a share of 0 to 1, `shrink` is prior doubt in units of the table's weights (a marker
+    in one list and for one type has 1). Returns float32 CSR (m, G), non-negative; the row of a candidate without a
+    measured marker is empty.
     """
     ontology, known = load_ontology(), _by_term()
     column = {gene: i for i, gene in enumerate(genes)}
@@ -272,17 +199,15 @@ def marker_weights(
         rows.append(row)
         if cl_id not in ontology:
             continue
-        kin = [(cl_id, 1.0)]
-        kin += [(one, descendant) for one in ontology.descendants(cl_id)] if descendant > 0 else []
-        kin += [(one, ancestor) for one in ontology.ancestors(cl_id)] if ancestor > 0 else []
-        kin += [(one, descendant) for one in origins_left(candidates)] if descendant > 0 and cl_id in TUMOURS else []
-        for term, factor in kin:
-            # Markers of a narrower candidate speak for that one, not for what holds it.
-            if term != cl_id and term in candidates:
-                continue
+        kin = {cl_id: 1.0} | dict.fromkeys(ontology.descendants(cl_id), descendant)
+        kin |= dict.fromkeys(ontology.ancestors(cl_id), ancestor)
+        kin |= dict.fromkeys(origins_left(candidates) if cl_id in TUMOURS else (), descendant)
+        # Markers of a narrower candidate speak for that one, not for what holds it.
+        for narrower in candidates - {cl_id}:
+            kin.pop(narrower or "", None)
+        for term, factor in kin.items():
             for gene, weight in known.get(term, ()):
-                at = column.get(gene)
-                if at is not None:
+                if (at := column.get(gene)) is not None:
                     row[at] = max(row.get(at, 0.0), factor * weight)
     matrix = sp.csr_array(
         (

@@ -42,6 +42,12 @@ _EXPRESS = re.compile(
     re.IGNORECASE,
 )
 _SIGNED = re.compile(rf"^(?P<gene>{_GENE}?)(?P<sign>\+|-positive|-expressing|-negative|\u2212|-)\s+(?P<rest>.+)$")
+_NEITHER = re.compile(r"(?:.*\b)?neither (.+?) nor (.+)", re.IGNORECASE)
+_DENIED = (
+    re.compile(r"(?:all|everything|anything|any cells?|cells?)(?: cells?)? (?:but|except|other than) (.+)", re.I),
+    re.compile(r"(?:cells? )?(?:that |which )?(?:are |is )?not (?:any )?(.+)", re.IGNORECASE),
+    re.compile(r"non[- ](.+)", re.IGNORECASE),
+)
 # Names that people use for several types; the ontology has none, or means one by it: its helper T cell is no kind of
 # CD4 T cell, nor the other way round.
 _HELPER, _ADAPTIVE = ("CL:0000912", "CL:0000624"), ("CL:0000084", "CL:0000236")
@@ -56,32 +62,16 @@ _ANY = re.compile(
 
 @dataclass(frozen=True)
 class Meaning:
-    """What words mean.
-
-    Attributes
-    ----------
-    op
-        `"terms"`: cell types; `"gene"`: cells that express it; `"and"`, `"or"`, `"not"` join `parts`; `"nothing"`.
-    terms
-        Ids of types to how far the words are said of them, 0 to 1; all of their kinds are meant.
-    gene
-        Approved symbol.
-    parts
-        What is joined.
-    how
-        `"name"`, `"description"` or `"gene"`: by what the words were linked.
-    text, best, within
-        Of a description: its words, the share of them that is said of the best type, and of what types there are some.
-    left
-        Words that were not needed.
-    """
+    """What words mean: cell types, cells that express a gene, or `parts` that are joined."""
 
     op: Literal["terms", "gene", "and", "or", "not", "nothing"]
+    # Ids of types to how far the words are said of them, 0 to 1; all of their kinds are meant.
     terms: dict[str, float] = field(default_factory=dict)
-    gene: str = ""
+    gene: str = ""  # approved symbol
     parts: tuple[Meaning, ...] = ()
-    how: str = ""
-    left: str = ""
+    how: str = ""  # by what the words were linked: "name", "description" or "gene"
+    left: str = ""  # words that were not needed
+    # Of a description: its words, the share of them that is said of the best type, and of what types there are some.
     text: str = ""
     best: float = 1.0
     within: str = ROOT
@@ -115,37 +105,24 @@ ANY = Meaning("terms", {ROOT: 1.0}, how="name")
 
 
 def meaning_of(text: str) -> Meaning:
-    """Link words to cell types, genes and what joins them.
+    """Link a few words to cell types, genes and what joins them: `"B cells or NK cells"`, `"CD14+ but not FCGR3A+"`.
 
-    Names are looked up first, then genes, then descriptions: types of whose definition, or of whose markers' summaries,
-    enough of the words are said (:class:`scbioverse.knowledge.said_of_terms.TermTexts`).
-
-    Parameters
-    ----------
-    text
-        A few words, such as `"B cells or NK cells"`, `"cells that secrete antibodies"`, `"CD14+ but not FCGR3A+"`.
-
-    Returns
-    -------
-    The meaning; its `op` is `"nothing"` where the words, or a part of them, link to nothing.
+    Names are looked up first, then genes, then descriptions, such as `"cells that secrete antibodies"`: types of whose
+    definition, or of whose markers' summaries, enough of the words are said
+    (:class:`scbioverse.knowledge.said_of_terms.TermTexts`). `op` is `"nothing"` where the words, or a part of them,
+    link to nothing.
     """
     said = " ".join(text.replace("\u2019", "'").split()).strip(' .?!"')
     return _read(said)
 
 
 def _read(text: str) -> Meaning:
-    neither = re.fullmatch(r"(?:.*\b)?neither (.+?) nor (.+)", text, re.IGNORECASE)
-    if neither:
+    if neither := _NEITHER.fullmatch(text):
         return _not(_join("or", [_read(neither[1]), _read(neither[2])]))
-    denied = re.fullmatch(
-        r"(?:all|everything|anything|any cells?|cells?)(?: cells?)? (?:but|except|other than) (.+)", text, re.I
-    )
-    denied = denied or re.fullmatch(r"(?:cells? )?(?:that |which )?(?:are |is )?not (?:any )?(.+)", text, re.IGNORECASE)
-    denied = denied or re.fullmatch(r"non[- ](.+)", text, re.IGNORECASE)
+    denied = next(filter(None, (one.fullmatch(text) for one in _DENIED)), None)
     if denied and not _EXPRESS.match(text):
         return _not(_read(denied[1]))
-    expressed = _expressed(text)
-    if expressed is not None:
+    if (expressed := _expressed(text)) is not None:
         return expressed
     found = _NOT.split(text)
     if len(found) > 1:
@@ -245,14 +222,7 @@ def described_labels(meaning: Meaning, labels: Sequence[str]) -> NDArray[np.floa
     """How far the words of a description are said of labels, beside the label of which most is said, 0 to 1.
 
     A label of which less than :data:`OF_BEST` of that is said has 0, unless most of its kinds are among the types that
-    are meant: those stand for it.
-
-    Parameters
-    ----------
-    meaning
-        With `how="description"`.
-    labels
-        Ids of m terms.
+    are meant: those stand for it. `labels` are ids of terms.
     """
     said = term_texts().scores(meaning.text, labels)
     ontology = load_ontology()

@@ -22,27 +22,13 @@ _GAPS = re.compile(r"[\s\-_,]+")
 
 @dataclass(frozen=True)
 class Term:
-    """One ontology term.
+    """One ontology term."""
 
-    Attributes
-    ----------
-    id
-        Such as `"CL:0000236"`.
-    label
-        The ontology's own name.
-    definition
-        One or more sentences, empty for some.
-    synonyms
-        Other names, exact or not.
-    parents
-        Ids of the direct `is_a` parents.
-    """
-
-    id: str
-    label: str
-    definition: str
-    synonyms: tuple[str, ...]
-    parents: tuple[str, ...]
+    id: str  # such as "CL:0000236"
+    label: str  # the ontology's own name
+    definition: str  # one or more sentences, empty for some
+    synonyms: tuple[str, ...]  # other names, exact or not
+    parents: tuple[str, ...]  # ids of the direct `is_a` parents
 
 
 def fold(name: str) -> str:
@@ -53,12 +39,8 @@ def fold(name: str) -> str:
 class Ontology:
     """Terms of the Cell Ontology with their `is_a` hierarchy.
 
-    The closure is built from the direct parents: an `ancestors` column as some exports carry it can be incomplete.
-
-    Parameters
-    ----------
-    terms
-        All terms; a parent that is not among them is ignored.
+    The closure is built from the direct parents: an `ancestors` column as some exports carry it can be incomplete. A
+    parent that is not among the terms is ignored.
     """
 
     def __init__(self, terms: list[Term]) -> None:
@@ -85,13 +67,7 @@ class Ontology:
         return cl_id in self._terms
 
     def term(self, cl_id: str) -> Term:
-        """Return the term of an id.
-
-        Raises
-        ------
-        MissingKeyError
-            If there is no such term.
-        """
+        """Return the term of an id; a :class:`MissingKeyError` where there is none."""
         try:
             return self._terms[cl_id]
         except KeyError:

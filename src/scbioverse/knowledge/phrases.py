@@ -7,7 +7,7 @@ from collections import defaultdict
 from functools import lru_cache
 
 from ._read import read_table
-from .ontology import Ontology, fold, load_ontology
+from .ontology import fold, load_ontology
 
 # What people leave out when they say the name. In this order.
 _SHORTER = [
@@ -47,34 +47,24 @@ def _canonical() -> dict[str, str]:
     by_hand = {row[0]: row[1] for row in read_table("phrases.tsv")}
     chosen = {cl_id: by_hand.get(cl_id) or _shorten(ontology.term(cl_id).label) for cl_id in ontology}
     labels = {cl_id: ontology.term(cl_id).label for cl_id in ontology}
+
+    def claim(cl_id: str) -> tuple[bool, bool, int, str]:
+        """Order in which terms may keep a phrase: whose own label it is, by hand, the shallower, the lower id."""
+        return chosen[cl_id] != labels[cl_id], cl_id not in by_hand, ontology.depth(cl_id), cl_id
+
     # A term that falls back to its label may take it from a term whose short form that was: again until none does.
     while True:
         sharing: dict[str, list[str]] = defaultdict(list)
         for cl_id, phrase in chosen.items():
             sharing[phrase.casefold()].append(cl_id)
-        changed = False
-        for ids in (ids for ids in sharing.values() if len(ids) > 1):
-            for cl_id in sorted(ids, key=lambda one: _claim(one, chosen[one], by_hand, ontology))[1:]:
-                if chosen[cl_id] != labels[cl_id]:
-                    chosen[cl_id] = labels[cl_id]
-                    changed = True
-        if not changed:
+        losing = [one for ids in sharing.values() for one in sorted(ids, key=claim)[1:] if chosen[one] != labels[one]]
+        if not losing:
             return chosen
-
-
-def _claim(cl_id: str, phrase: str, by_hand: dict[str, str], ontology: Ontology) -> tuple[bool, bool, int, str]:
-    """Order in which terms may keep a phrase: whose own label it is, by hand, the shallower, the lower id."""
-    return phrase != ontology.term(cl_id).label, cl_id not in by_hand, ontology.depth(cl_id), cl_id
+        chosen |= {cl_id: labels[cl_id] for cl_id in losing}
 
 
 def canonical_phrase(cl_id: str) -> str:
-    """Short form of a term's name, unique to the term, such as `"naive CD4 T cell"` for CL:0000895.
-
-    Raises
-    ------
-    MissingKeyError
-        If there is no such term.
-    """
+    """Short form of a term's name, unique to the term, such as `"naive CD4 T cell"` for CL:0000895."""
     load_ontology().term(cl_id)
     return _canonical()[cl_id]
 
@@ -121,16 +111,9 @@ def _shorthand() -> dict[str, list[list[str]]]:
 
 
 def phrases(cl_id: str) -> list[str]:
-    """Short readable names of a term for a language model.
+    """Short readable names of a term for a language model, without repetition.
 
-    Returns
-    -------
     The canonical phrase first (see :func:`canonical_phrase`), then the label, known shorthand and the ontology's
-    readable synonyms, without repetition.
-
-    Raises
-    ------
-    MissingKeyError
-        If there is no such term.
+    readable synonyms.
     """
     return list(_phrases(cl_id))

@@ -61,7 +61,13 @@ class TermTexts:
         found = np.bincount(words, minlength=len(self._words))
         self._rarity = np.log(1 + (n - found + 0.5) / (found + 0.5))
         self._unknown = float(np.log(1 + (n + 0.5) / 0.5))
-        self._above = sparse.csr_array(self._ancestry())
+        pairs = [
+            (i, self.place[above])
+            for i, one in enumerate(self.ids)
+            for above in (one, *ontology.ancestors(one))
+            if above in self.place
+        ]
+        self._above = sparse.csr_array((np.ones(len(pairs)), tuple(zip(*pairs, strict=True))), shape=(n, n))
         self._markers = {
             one: list(zip(part["gene"][:MARKERS], part["weight"][:MARKERS], strict=True))
             for one, part in table.sort_values(["cl_id", "weight"], ascending=[True, False]).groupby("cl_id")
@@ -70,30 +76,10 @@ class TermTexts:
         genes = {gene for part in self._markers.values() for gene, _ in part}
         self._does = {gene: set(stems(text)) for gene, text in gene_summaries().items() if gene in genes}
 
-    def _ancestry(self) -> sparse.coo_array:
-        ontology = load_ontology()
-        pairs = [
-            (i, self.place[above])
-            for i, one in enumerate(self.ids)
-            for above in (one, *ontology.ancestors(one))
-            if above in self.place
-        ]
-        at, above = (np.array(part) for part in zip(*pairs, strict=True))
-        return sparse.coo_array((np.ones(len(pairs)), (at, above)), shape=(len(self.ids), len(self.ids)))
-
     def scores(self, query: str, terms: Sequence[str]) -> NDArray[np.float64]:
-        """How much of a query is said of each term, 0 to 1; all 0 where the query has no word that says something.
+        """How much of a query is said of each term, float64 (n_terms,), 0 to 1.
 
-        Parameters
-        ----------
-        query
-            Free text.
-        terms
-            Ids of the Cell Ontology.
-
-        Returns
-        -------
-        float64 (n_terms,).
+        All 0 where the query has no word that says something. `terms` are ids of the Cell Ontology.
         """
         words = list(dict.fromkeys(stems(query)))
         at = np.array([self.place[one] for one in terms], dtype=np.int64)

@@ -66,21 +66,9 @@ def term_said(text: str) -> str | None:
 
 
 def spoken_name(cl_id: str) -> str:
-    """Form of a term's name for the language model, general word first; no two terms share one.
+    """Form of a term's name for the language model, general word first, such as `"CD4 naive"` for CL:0000895.
 
-    Parameters
-    ----------
-    cl_id
-        Ontology id.
-
-    Returns
-    -------
-    Such as `"CD4 naive"` for CL:0000895, the naive CD4 T cell.
-
-    Raises
-    ------
-    MissingKeyError
-        If there is no such term.
+    No two terms share one.
     """
     load_ontology().term(cl_id)
     return _spoken()[cl_id]

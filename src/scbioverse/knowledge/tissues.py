@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from .._shown import shown_name
 from ..errors import InputError
-from ._read import _text, read_table
+from ._read import read_table, read_text
 
 _ID = re.compile(r"^UBERON[:_](\d{7})$", re.IGNORECASE)
 _WORD = re.compile(r"[^\W_]+")
@@ -21,21 +21,11 @@ _LONGEST = 4
 
 @dataclass(frozen=True)
 class Tissue:
-    """A tissue for which cell types are listed.
+    """A tissue for which cell types are listed."""
 
-    Attributes
-    ----------
-    id
-        UBERON id, such as `"UBERON:0002048"`.
-    name
-        Plain name, such as `"lung"`.
-    within
-        Id of the tissue that it is part of, `""` for none.
-    """
-
-    id: str
-    name: str
-    within: str = ""
+    id: str  # UBERON id, such as "UBERON:0002048"
+    name: str  # plain name, such as "lung"
+    within: str = ""  # id of the tissue that it is part of, "" for none
 
 
 @dataclass(frozen=True)
@@ -86,31 +76,17 @@ def tissue_of(ident: str) -> Tissue:
 
 
 def read_tissue(text: str) -> Tissue:
-    """Tissue that a name or an UBERON id stands for.
+    """Tissue that an UBERON id, or a name in any case, stands for; an :class:`InputError` for none or several.
 
-    What is part of a listed tissue is read as that tissue: "caecum" as large intestine. Names of tumours are read as
-    the tissue that they are of: "breast cancer" as breast. Words beside the name of an organ are passed over.
-
-    Parameters
-    ----------
-    text
-        UBERON id, or a name in any case.
-
-    Raises
-    ------
-    InputError
-        The text names no tissue, or several.
-
-    Examples
-    --------
-    >>> read_tissue("PBMC").name
-    'blood'
+    What is part of a listed tissue is read as that tissue: "caecum" as large intestine, "PBMC" as blood. Names of
+    tumours are read as the tissue that they are of: "breast cancer" as breast. Words beside the name of an organ are
+    passed over.
     """
-    found = _read(str(text).strip())
+    found = [tissue_of(one) for one in _read(str(text).strip())]
     if len(found) == 1:
-        return load_words().tissues[found[0]]
+        return found[0]
     if found:
-        several = " and ".join(load_words().tissues[one].name for one in found)
+        several = " and ".join(one.name for one in found)
         raise InputError(f"tissue={shown_name(text)!r} names {several}; give one of them.")
     if _ID.match(str(text).strip()):
         raise InputError(f"tissue={shown_name(text)!r} is no UBERON id of a tissue whose cell types are listed here.")
@@ -129,12 +105,8 @@ def is_early(text: str) -> bool:
 def named_tissues(text: str, *, shared: bool = True) -> list[str]:
     """Ids of the tissues that a phrase names, such as the name of a cell type; other words need not be known.
 
-    Parameters
-    ----------
-    text
-        The phrase.
-    shared
-        Take words such as "cortical" or "alveolar" for what they mean most often where nothing else is named.
+    With `shared`, words such as "cortical" or "alveolar" are taken for what they mean most often where nothing else is
+    named.
     """
     found = _phrases(_fold(text).split())
     return _specific(found) if shared or found.keys() - _words()["shared"] else []
@@ -142,12 +114,9 @@ def named_tissues(text: str, *, shared: bool = True) -> list[str]:
 
 def _read(text: str) -> list[str]:
     book, match = load_words(), _ID.match(text)
-    if match:
-        hit = book.ids.get(f"UBERON:{match[1]}")
+    hit = book.ids.get(f"UBERON:{match[1]}") if match else book.words.get(_fold(text))
+    if hit or match:
         return [hit] if hit else []
-    hit = book.words.get(_fold(text))
-    if hit:
-        return [hit]
     words = _fold(text).split()
     found = _phrases(words)
     if found.keys() - _words()["shared"]:
@@ -164,8 +133,7 @@ def _phrases(words: list[str]) -> dict[str, str]:
     while at < len(words):
         for n in range(min(_LONGEST, len(words) - at), 0, -1):
             run = " ".join(words[at : at + n])
-            hit = book.words.get(run) or book.words.get(run.removesuffix("s"))
-            if hit:
+            if hit := book.words.get(run) or book.words.get(run.removesuffix("s")):
                 found[run] = hit
                 break
         at += n
@@ -197,5 +165,5 @@ def usual_shares() -> tuple[tuple[str, ...], dict[str, tuple[float, ...]]]:
 
     Round numbers of textbooks, kept by hand; the last class is what other organs do not have.
     """
-    header, *rows = [line.split("\t") for line in _text("tissue_mix.tsv").splitlines()]
+    header, *rows = [line.split("\t") for line in read_text("tissue_mix.tsv").splitlines()]
     return tuple(header[2:]), {row[1]: tuple(map(float, row[2:])) for row in rows}

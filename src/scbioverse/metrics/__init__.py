@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ._facts import extract_classes, extract_roles, set_agreement
-from ._retrieval import retrieval
+from ..knowledge.captions import extract_classes, extract_roles
+from ._retrieval import retrieval, set_agreement
 from ._text import bleu, meteor, rouge, text_metrics, tokenise
 
 __all__ = [

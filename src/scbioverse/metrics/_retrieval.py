@@ -1,4 +1,4 @@
-"""How early the right one is found."""
+"""How early the right one is found, and how well two sets of names agree."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from ..errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
@@ -100,3 +100,39 @@ def _unit(values: ArrayLike, name: str) -> NDArray[np.float32]:
     if not np.isfinite(matrix).all():
         raise InputError(f"{name} hold NaN or infinite values: leave out rows without an embedding")
     return matrix / np.maximum(np.linalg.norm(matrix, axis=1, keepdims=True), 1e-12)
+
+
+def set_agreement(predicted: Sequence[Collection[str]], expected: Sequence[Collection[str]]) -> dict[str, float]:
+    """Compare predicted with expected sets, over rows in which something is expected.
+
+    Parameters
+    ----------
+    predicted
+        One set a row.
+    expected
+        One set a row, in the same order.
+
+    Returns
+    -------
+    `exact`, share of rows whose sets are equal; `precision`, `recall` and `f1`, over all names together (0 where there
+    are none); `n_rows`, the rows compared.
+
+    Raises
+    ------
+    InputError
+        The lists differ in length, or nothing is expected in any row.
+    """
+    if len(predicted) != len(expected):
+        raise InputError(f"found {len(predicted)} predicted and {len(expected)} expected sets")
+    rows = [(set(a), set(b)) for a, b in zip(predicted, expected, strict=True) if b]
+    if not rows:
+        raise InputError("nothing is expected in any row: there is nothing to compare")
+    hits = sum(len(a & b) for a, b in rows)
+    named, wanted = sum(len(a) for a, _ in rows), sum(len(b) for _, b in rows)
+    return {
+        "exact": sum(a == b for a, b in rows) / len(rows),
+        "precision": hits / named if named else 0.0,
+        "recall": hits / wanted,
+        "f1": 2 * hits / (named + wanted),
+        "n_rows": len(rows),
+    }

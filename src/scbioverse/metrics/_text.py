@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from .._docs import documented
 from .._optional import import_optional
 from ..errors import InputError
 
@@ -16,6 +17,18 @@ if TYPE_CHECKING:
 
     Tokeniser: TypeAlias = Callable[[str], Sequence[str]]
 
+_DOCS = {
+    "texts": """\
+Parameters
+----------
+predictions, references
+    Written texts, and the text that each should have been, in the same order.""",
+    "raises": """\
+Raises
+------
+InputError
+    The lists differ in length or are empty.""",
+}
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 
 
@@ -34,6 +47,7 @@ def tokenise(text: str) -> list[str]:
     return _TOKEN.findall(text.lower())
 
 
+@documented(**_DOCS)
 def bleu(
     predictions: Sequence[str],
     references: Sequence[str],
@@ -46,10 +60,7 @@ def bleu(
     Papineni et al. 2002, doi:10.3115/1073083.1073135. BLEU-2 and BLEU-4 of caption papers are `max_order` 2 and 4.
     Those on ChEBI-20 split text with SciBERT's tokeniser: pass it as `tokeniser` to compare with them.
 
-    Parameters
-    ----------
-    predictions, references
-        Written texts, and the text that each should have been, in the same order.
+    {texts}
     max_order
         Longest n-gram.
     tokeniser
@@ -59,10 +70,7 @@ def bleu(
     -------
     Between 0 and 1; 0 where no n-gram of some order is shared.
 
-    Raises
-    ------
-    InputError
-        The lists differ in length or are empty.
+    {raises}
     OptionalDependencyError
         nltk is not installed.
     """
@@ -81,24 +89,19 @@ def bleu(
     return float(value) if value > 1e-12 else 0.0
 
 
+@documented(**_DOCS)
 def rouge(predictions: Sequence[str], references: Sequence[str]) -> dict[str, float]:
     """Compute ROUGE-1, ROUGE-2 and ROUGE-L, F-measures averaged over texts (rouge-score, no stemming).
 
     Lin 2004, https://aclanthology.org/W04-1013. The library's own tokens: runs of letters a-z and digits.
 
-    Parameters
-    ----------
-    predictions, references
-        Written texts, and the text that each should have been, in the same order.
+    {texts}
 
     Returns
     -------
     `{"rouge1": ..., "rouge2": ..., "rougeL": ...}`, each between 0 and 1.
 
-    Raises
-    ------
-    InputError
-        The lists differ in length or are empty.
+    {raises}
     OptionalDependencyError
         rouge-score is not installed.
     """
@@ -110,6 +113,7 @@ def rouge(predictions: Sequence[str], references: Sequence[str]) -> dict[str, fl
     return {name: float(np.mean([one[name].fmeasure for one in found])) for name in names}
 
 
+@documented(**_DOCS)
 def meteor(predictions: Sequence[str], references: Sequence[str], *, tokeniser: Tokeniser = tokenise) -> float:
     """Compute METEOR from exact and stem matches, averaged over texts (nltk, without synonyms).
 
@@ -117,10 +121,7 @@ def meteor(predictions: Sequence[str], references: Sequence[str], *, tokeniser: 
     measure also matches WordNet synonyms, which nltk downloads and this does not: values are a little lower than those,
     and do not depend on what is installed.
 
-    Parameters
-    ----------
-    predictions, references
-        Written texts, and the text that each should have been, in the same order.
+    {texts}
     tokeniser
         Splits a text.
 
@@ -128,10 +129,7 @@ def meteor(predictions: Sequence[str], references: Sequence[str], *, tokeniser: 
     -------
     Between 0 and 1.
 
-    Raises
-    ------
-    InputError
-        The lists differ in length or are empty.
+    {raises}
     OptionalDependencyError
         nltk is not installed.
     """
@@ -146,15 +144,13 @@ def meteor(predictions: Sequence[str], references: Sequence[str], *, tokeniser: 
     return float(np.mean(scores))
 
 
+@documented(**_DOCS)
 def text_metrics(
     predictions: Sequence[str], references: Sequence[str], *, tokeniser: Tokeniser = tokenise
 ) -> dict[str, float]:
     """Compute BLEU-2, BLEU-4, ROUGE-1, ROUGE-2, ROUGE-L, METEOR and the share of exact matches.
 
-    Parameters
-    ----------
-    predictions, references
-        Written texts, and the text that each should have been, in the same order.
+    {texts}
     tokeniser
         Splits a text for BLEU and METEOR.
 
@@ -163,10 +159,7 @@ def text_metrics(
     `bleu2`, `bleu4`, `rouge1`, `rouge2`, `rougeL`, `meteor` and `exact` (equal but for case and white space), each
     between 0 and 1.
 
-    Raises
-    ------
-    InputError
-        The lists differ in length or are empty.
+    {raises}
     OptionalDependencyError
         nltk or rouge-score is not installed.
 

@@ -46,6 +46,7 @@ def labels_found(adata: AnnData, slots: Slots) -> tuple[list[dict[str, Any]], li
     rows: list[Any] = list(table.itertuples())
     for row in rows:
         mine = (label == row.name).to_numpy()
+        known = _known(adata, slots.confidence, mine)
         own = claims[claims["label"] == row.name] if claims is not None else pd.DataFrame()
         out.append(
             {
@@ -55,8 +56,8 @@ def labels_found(adata: AnnData, slots: Slots) -> tuple[list[dict[str, Any]], li
                 "how": row.how,
                 "n": int(row.n),
                 "share": round(float(row.n) / max(adata.n_obs, 1), 6),
-                "confidence": _mean(adata, slots.confidence, mine),
-                "unsure": _share(adata, slots.confidence, mine),
+                "confidence": round(float(known.mean()), 4) if known.size else None,
+                "unsure": round(float((known < _UNSURE).mean()), 4) if known.size else None,
                 "reason": _reason(adata, slots, mine),
                 "alternatives": _alternatives(scores, mine, row.name),
                 "evidence": [_plain(one) for one in own[[c for c in _EVIDENCE if c in own]].to_dict("records")],
@@ -139,16 +140,6 @@ def _table(read: Any, adata: AnnData, slots: Slots) -> pd.DataFrame | None:
         return read(adata, key=slots.key)
     except (MissingKeyError, InputError):
         return None
-
-
-def _mean(adata: AnnData, slot: str, mine: np.ndarray) -> float | None:
-    known = _known(adata, slot, mine)
-    return round(float(known.mean()), 4) if known.size else None
-
-
-def _share(adata: AnnData, slot: str, mine: np.ndarray) -> float | None:
-    known = _known(adata, slot, mine)
-    return round(float((known < _UNSURE).mean()), 4) if known.size else None
 
 
 def _known(adata: AnnData, slot: str, mine: np.ndarray) -> np.ndarray:

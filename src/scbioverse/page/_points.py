@@ -75,9 +75,9 @@ def colourings(adata: AnnData, slots: Slots, rows: NDArray[np.intp]) -> list[dic
         out.append(numbers(part[slots.confidence].to_numpy(), "Confidence", 0, 1))
     for column in part.columns:
         own = column.startswith(f"{slots.key}_") and column not in (slots.group, slots.rollup)
-        if own or not _few_names(part[column]):
-            continue
-        out.append(categories(adata, rows, column, known.get(column, shown_name(str(column)))))
+        named = isinstance(part[column].dtype, pd.CategoricalDtype)
+        if named and not own and 1 < int(part[column].nunique()) <= MOST_CATEGORIES:
+            out.append(categories(adata, rows, column, known.get(column, shown_name(str(column)))))
     return out
 
 
@@ -90,9 +90,3 @@ def sampled_map(
         rows = np.sort(np.random.default_rng(as_seed(rng)).choice(adata.n_obs, most, replace=False))
     flat, axis_name = map_of(adata, basis=basis, embedding=slots.embedding(), rng=rng)
     return rows, flat[rows], axis_name
-
-
-def _few_names(column: pd.Series) -> bool:
-    if not isinstance(column.dtype, pd.CategoricalDtype):
-        return False
-    return 1 < int(column.nunique()) <= MOST_CATEGORIES

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import json
 from html import escape
+from importlib.resources import files
 from pathlib import Path
+from string import Template
 from typing import TYPE_CHECKING, Any
 
 from .._shown import shown_name
@@ -11,11 +16,12 @@ from .._slots import Slots, anndata_of
 from .._whole import write_text_whole
 from ..errors import InputError, MissingKeyError
 from ._findings import cautions, labels_found
-from ._html import LIBRARY, as_script_data, filled, listed, percent
 from ._methods import methods_text, provenance
 from ._points import colourings, places, sampled_map
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from anndata import AnnData
 
     from .._random import Rng
@@ -162,3 +168,47 @@ def _direction(claim: dict[str, Any]) -> str:
 
 def _number(value: Any, form: str) -> str:
     return "" if value is None else f"{value:{form}}"
+
+
+LIBRARY = "plotly-gl2d.min.js"
+
+
+def static(name: str) -> str:
+    """Return a file that the pages are made of."""
+    return files(__package__).joinpath("static", name).read_text(encoding="utf-8")
+
+
+def as_script_data(value: Any) -> str:
+    """Return JSON that can stand inside a script element, whatever texts it holds."""
+    text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def filled(template: str, parts: Mapping[str, str], *, scripts: Iterable[str]) -> str:
+    """Fill a template with parts that are HTML, add scripts, and let the page run and load nothing else.
+
+    The policy names each script by its SHA-256: a script that got into the page as a text would not run, and no address
+    is opened.
+    """
+    # Plotly's drawing by WebGL builds functions from texts of its own; without leave to it draws nothing.
+    texts = [static(name) for name in scripts]
+    sums = " ".join(f"'sha256-{base64.b64encode(hashlib.sha256(one.encode()).digest()).decode()}'" for one in texts)
+    policy = (
+        f"default-src 'none'; script-src {sums} 'unsafe-eval'; style-src 'unsafe-inline'; img-src data: blob:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    elements = "\n".join(f"<script>{one}</script>" for one in texts)
+    return Template(static(template)).substitute(parts, policy=policy, style=static("style.css"), scripts=elements)
+
+
+def listed(texts: Iterable[str], kind: str = "ul") -> str:
+    """Return a list in HTML."""
+    items = "".join(f"<li>{escape(one)}</li>" for one in texts)
+    return f"<{kind}>{items}</{kind}>" if items else ""
+
+
+def percent(share: float | None) -> str:
+    """Return a share as a percentage; an empty text for none."""
+    if share is None:
+        return ""
+    return "<1 %" if 0 < share < 0.005 else f"{100 * share:.0f} %"

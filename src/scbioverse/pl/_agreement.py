@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from .._slots import Slots, anndata_of
-from ..errors import InputError, MissingKeyError
+from ..errors import InputError
 from ..knowledge import load_ontology, resolve_labels
-from ._style import NOT_TYPES
+from ._style import NOT_TYPES, need_columns
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,26 +43,19 @@ class Agreement:
 def compared(adata: AnnData, label_key: str, slots: Slots) -> tuple[Agreement, pd.Series, pd.Series]:
     """Compare `obs[label_key]` with what `annotate` found, and return both for the cells compared."""
     adata = anndata_of(adata, holds=slots.label)
-    absent = [column for column in (label_key, slots.label) if column not in adata.obs]
-    if absent:
-        raise MissingKeyError(
-            f"adata.obs has no column {' nor '.join(map(repr, absent))} (found: {list(adata.obs.columns) or 'none'}). "
-            "Run sb.tl.annotate(adata) first, and name the published labels with label_key=."
-        )
+    advice = "Run sb.tl.annotate(adata) first, and name the published labels with label_key=."
+    need_columns(adata, (label_key, slots.label), advice)
     published, found = (
         adata.obs[column].astype(object).map(str, na_action="ignore") for column in (label_key, slots.label)
     )
-    rows = (
-        published.notna() & found.notna() & ~published.fillna("").str.strip().str.lower().isin(NOT_TYPES)
-    ).to_numpy()
+    named = ~published.fillna("").str.strip().str.lower().isin(NOT_TYPES)
+    rows = (named & found.notna()).to_numpy()
     if not rows.any():
         raise InputError(f"no cell has a label that names a type in {label_key!r} and one in {slots.label!r}.")
     published, found = published[rows], found[rows]
     names = sorted(set(published))
     theirs = {name: one.cl_id or "" for name, one in zip(names, resolve_labels(names), strict=True)}
-    ids = (
-        adata.obs[slots.cl_id].astype(object).fillna("")[rows] if slots.cl_id in adata.obs else found.map(lambda _: "")
-    )
+    ids = adata.obs.get(slots.cl_id, pd.Series("", index=adata.obs_names)).astype(object).fillna("")[rows]
     ours = {name: str(one) for name, one in zip(found, ids, strict=True)}
     table = pd.crosstab(published.to_numpy(), found.to_numpy())
     table = table.loc[_ordered(theirs), [one for one in _ordered(ours) if one in table.columns]]

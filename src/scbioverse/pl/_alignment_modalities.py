@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._random import Rng, as_generator, as_seed
-from .._slots import Slots, anndata_of
+from .._slots import Slots, anndata_of, slot_of
 from ..errors import InputError, MissingKeyError
 from ..metrics import retrieval
-from ._alignment_panels import GENERAL, SOFT, described, frame, mark, new_axes, some_general, spaces
-from ._layout import umap_layout
-from ._side_by_side import centroid_gap
-from ._stored import check_stored
+from ..predict.embedding import tokens_in
+from ._alignment_panels import GENERAL, SOFT, centroid_gap, described, frame, mark, new_axes, some_general, spaces
+from ._layout import check_stored, umap_layout
 from ._style import FAINT, INK, NOT_TYPES, PALETTE, figure_of, finish
 
 if TYPE_CHECKING:
@@ -92,11 +91,8 @@ def _kind(
     model.check_modality(modality)
     adata = anndata_of(adata, modality)
     slot = Slots().embedding(modality)
-    if slot not in adata.obsm:
-        raise MissingKeyError(
-            f"the AnnData of {modality!r} has no obsm[{slot!r}] (found: {sorted(adata.obsm) or 'nothing'}). Run "
-            f"sb.tl.embed(adata, modality={modality!r}) first."
-        )
+    advice = f"Run sb.tl.embed(adata, modality={modality!r}) first."
+    values = tokens_in(slot_of(adata, "obsm", slot, advice))
     check_stored(adata, slot, model, modality)
     wanted = label_key if isinstance(label_key, str) or label_key is None else label_key.get(modality)
     keys = (wanted,) if wanted is not None else DEFAULT_KEYS.get(modality, ("text",))
@@ -106,8 +102,6 @@ def _kind(
             f"the AnnData of {modality!r} has no column {' or '.join(map(repr, keys))} in obs (found: "
             f"{list(map(str, adata.obs.columns)) or 'none'}). Name it: label_key={{{modality!r}: ...}}."
         )
-    values = np.asarray(adata.obsm[slot], dtype=np.float32)
-    values = values[:, None] if values.ndim == 2 else values
     column = adata.obs[key].astype(object)
     said = ["" if one is None or one != one else " ".join(str(one).split()) for one in column]
     fine = np.isfinite(values).all(axis=(1, 2)) & np.array([one.lower() not in NOT_TYPES for one in said])

@@ -8,14 +8,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .._random import Rng, as_generator, as_seed
-from .._slots import Slots, anndata_of
+from .._slots import Slots, anndata_of, slot_of
 from ..errors import InputError, MissingKeyError
 from ..metrics import retrieval
 from ._alignment_modalities import draw_modalities
-from ._alignment_panels import LEGEND_ROWS, Panel, described, draw_legend, draw_panel, new_axes, some_general, spaces
-from ._layout import umap_layout
-from ._side_by_side import centroid_gap
-from ._stored import check_stored
+from ._alignment_panels import (
+    LEGEND_ROWS,
+    Panel,
+    centroid_gap,
+    described,
+    draw_legend,
+    draw_panel,
+    new_axes,
+    some_general,
+    spaces,
+)
+from ._layout import check_stored, umap_layout
 from ._style import NOT_TYPES, figure_of, finish
 from ._style import palette as default_palette
 
@@ -121,7 +129,8 @@ def alignment_umap(
     from ..models import load
 
     slot = use_rep or Slots().embedding()
-    embeddings = _embeddings(adata, slot)
+    advice = "Run sb.tl.embed(adata) first, or name another slot with use_rep=."
+    embeddings = np.asarray(slot_of(adata, "obsm", slot, advice), np.float32)
     key = _label_key(adata, label_key)
     labels, codes = _labels(adata, key)
     kept = np.flatnonzero(codes >= 0)
@@ -155,15 +164,6 @@ def alignment_umap(
         draw_panel(axis, panel, hues)
     draw_legend(figure, labels, hues, title=key)
     return finish(figure, axes, show=show, return_fig=return_fig)
-
-
-def _embeddings(adata: AnnData, slot: str) -> NDArray[np.float32]:
-    if slot not in adata.obsm:
-        raise MissingKeyError(
-            f"adata.obsm[{slot!r}] is not there (found: {sorted(adata.obsm) or 'nothing'}). Run sb.tl.embed(adata) "
-            f"first, or name another slot with use_rep=."
-        )
-    return np.asarray(adata.obsm[slot], np.float32)
 
 
 def _label_key(adata: AnnData, key: str | None) -> str:

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .._docs import documented
 from .._slots import Slots
 from ._agreement import AGREEING, SAME, compared
-from ._matrix import draw_matrix
-from ._style import INK, finish
+from ._style import DOCS, INK, draw_matrix, finish
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+@documented(**DOCS)
 def annotation_confusion(
     adata: AnnData,
     *,
@@ -35,20 +36,10 @@ def annotation_confusion(
 
     Parameters
     ----------
-    adata
-        Annotated cells with published labels.
-    label_key
-        Column of `obs` with published labels; cells without one, or called unassigned or unknown, are left out.
-    key
-        Stem of the slot names that `annotate` wrote, `"bioverse"` if not given.
+    {published}
     palette
         A colour map of matplotlib.
-    ax, show, return_fig
-        Where to draw; show the figure (the default), or return it and do not show it: `figure.savefig(...)` saves it.
-
-    Returns
-    -------
-    None, the axes if `show=False`, or the figure if `return_fig=True`.
+    {drawn}
 
     Raises
     ------
@@ -57,11 +48,7 @@ def annotation_confusion(
     InputError
         No cell has both labels.
 
-    Examples
-    --------
-    >>> import scbioverse as sb
-    >>> adata = sb.datasets.pbmc3k()
-    >>> sb.tl.annotate(adata)
+    {example}
     >>> sb.pl.annotation_confusion(adata, label_key="cell_type")
     """
     from matplotlib.patches import Rectangle

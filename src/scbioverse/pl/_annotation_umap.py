@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .._docs import documented
 from .._shown import plotted_name
 from .._slots import Slots, anndata_of
-from ..errors import InputError, MissingKeyError
+from ..errors import InputError
 from ..knowledge import resolve_labels
 from ._layout import map_of
-from ._style import INK, bare, draw_names, figure_of, finish, map_corner
+from ._style import DOCS, INK, bare, draw_names, figure_of, finish, map_corner, need_columns
 from ._style import palette as default_palette
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from .._random import Rng
 
 
+@documented(**DOCS)
 def annotation_umap(
     adata: AnnData,
     *,
@@ -49,8 +51,7 @@ def annotation_umap(
     color
         Columns of `obs`, a panel each. If not given: the label and the confidence, after `"cell_type"` if there is
         one.
-    key
-        Stem of the slot names that `annotate` wrote, `"bioverse"` if not given.
+    {key}
     basis
         Slot of `obsm` with two columns, drawn as it is. `"X_umap"` where it is there and `use_rep` is not given.
     use_rep
@@ -73,14 +74,11 @@ def annotation_umap(
     InputError
         `ax` holds another number of axes than there are panels.
 
-    Examples
-    --------
-    >>> import scbioverse as sb
-    >>> adata = sb.datasets.pbmc3k()
-    >>> sb.tl.annotate(adata)
+    {example}
     >>> sb.pl.annotation_umap(adata)
     """
     import anndata as ad
+    import matplotlib.pyplot as plt
     import scanpy as sc
 
     slots = Slots() if key is None else Slots(key)
@@ -91,7 +89,11 @@ def annotation_umap(
     # A light object of its own: neither the map nor the colours are left in the caller's.
     flat, axis_name = map_of(adata, basis=basis, use_rep=use_rep, embedding=slots.embedding(), rng=rng)
     light = ad.AnnData(obs=adata.obs[columns].copy(), obsm={"X_map": flat})
-    figure, axes = _new_axes(len(columns)) if ax is None else (figure_of(ax[0]), list(ax))
+    if ax is None:
+        wide = (6.2 * len(columns), 4.8)
+        ax = plt.subplots(1, len(columns), figsize=wide, layout="constrained", squeeze=False)[1][0]
+    figure, axes = figure_of(ax[0]), list(ax)
+    titles = {slots.label: "Label", slots.confidence: "Confidence", "cell_type": "Expert label"}
     shared = _shared_colours(adata, columns, palette or {})
     for axis, column in zip(axes, columns, strict=True):
         labels = column in shared
@@ -113,7 +115,8 @@ def annotation_umap(
         )
         bare(axis)
         map_corner(axis, axis_name)
-        axis.set_title(plotted_name(_title(column, slots)), loc="left", fontsize=13, fontweight="bold", color=INK)
+        title = plotted_name(titles.get(column, column))
+        axis.set_title(title, loc="left", fontsize=13, fontweight="bold", color=INK)
         if not labels:
             figure.colorbar(axis.collections[0], ax=axis, shrink=0.55, aspect=18, pad=0.02).outline.set_visible(False)
     if shared:
@@ -128,12 +131,7 @@ def _columns(adata: AnnData, color: str | Sequence[str] | None, slots: Slots) ->
         columns = [*(["cell_type"] if "cell_type" in adata.obs else []), slots.label, slots.confidence]
     else:
         columns = [color] if isinstance(color, str) else list(color)
-    absent = [column for column in columns if column not in adata.obs]
-    if absent:
-        raise MissingKeyError(
-            f"adata.obs has no column {' nor '.join(map(repr, absent))} (found: {list(adata.obs.columns) or 'none'}). "
-            f"Run sb.tl.annotate(adata) first, or name columns with color=."
-        )
+    need_columns(adata, columns, "Run sb.tl.annotate(adata) first, or name columns with color=.")
     return columns
 
 
@@ -155,15 +153,3 @@ def _shared_colours(adata: AnnData, columns: Sequence[str], given: Mapping[str, 
     hues = default_palette(adata, next(iter(names), ""), list(dict.fromkeys(first.values())))
     colours = {name: hues[one] for name, one in first.items()} | dict(given)
     return {column: {name: colours[name] for name in its} for column, its in names.items()}
-
-
-def _title(column: str, slots: Slots) -> str:
-    known = {slots.label: "Label", slots.confidence: "Confidence", "cell_type": "Expert label"}
-    return known.get(column, column)
-
-
-def _new_axes(n: int) -> tuple[Figure, list[Axes]]:
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(1, n, figsize=(6.2 * n, 4.8), layout="constrained", squeeze=False)
-    return figure, list(axes[0])

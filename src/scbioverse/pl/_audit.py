@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .._docs import documented
 from .._shown import plotted_name
 from .._slots import Slots
 from ..errors import InputError
 from ._agreement import AGREEING, BROADER, NARROWER, OTHER, RELATIONS, SAME, UNKNOWN, UNREAD, compared
-from ._style import ABSENT, COLUMN, FAINT, INK, figure_of, finish
+from ._style import ABSENT, COLUMN, DOCS, FAINT, INK, drawn_in, finish
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,6 +26,7 @@ HUES = {
 }  # fmt: skip
 
 
+@documented(**DOCS)
 def audit(
     adata: AnnData,
     *,
@@ -43,21 +45,11 @@ def audit(
 
     Parameters
     ----------
-    adata
-        Annotated cells with published labels.
-    label_key
-        Column of `obs` with published labels; cells without one, or called unassigned or unknown, are left out.
-    key
-        Stem of the slot names that `annotate` wrote, `"bioverse"` if not given.
+    {published}
     palette
         Colours in place of ours, by relation: `"same term"`, `"more specific"`, `"less specific"`, `"another type"`,
         `"cannot be compared"` (a label without a Cell Ontology term), `"unknown"`.
-    ax, show, return_fig
-        Where to draw; show the figure (the default), or return it and do not show it: `figure.savefig(...)` saves it.
-
-    Returns
-    -------
-    None, the axes if `show=False`, or the figure if `return_fig=True`.
+    {drawn}
 
     Raises
     ------
@@ -66,15 +58,9 @@ def audit(
     InputError
         No cell has both labels, or `palette` names something else.
 
-    Examples
-    --------
-    >>> import scbioverse as sb
-    >>> adata = sb.datasets.pbmc3k()
-    >>> sb.tl.annotate(adata)
+    {example}
     >>> sb.pl.audit(adata, label_key="cell_type")
     """
-    import matplotlib.pyplot as plt
-
     if strange := set(palette or ()) - set(RELATIONS):
         raise InputError(f"palette names {sorted(strange)}; it takes {list(RELATIONS)}.")
     found, _, _ = compared(adata, label_key, Slots() if key is None else Slots(key))
@@ -82,8 +68,7 @@ def audit(
     shares, relations = found.shares.to_numpy(), found.relations.to_numpy(object)
     parts = {one: np.where(relations == one, shares, 0).sum(axis=1) for one in RELATIONS}
     order = np.argsort(parts[OTHER], kind="stable")  # the first is drawn at the bottom
-    if ax is None:
-        _, ax = plt.subplots(figsize=(COLUMN, 0.24 * len(order) + 1.2), layout="constrained")
+    figure, ax = drawn_in(ax, COLUMN, 0.24 * len(order) + 1.2)
     left = np.zeros(len(order))
     for relation, part in parts.items():
         if part.any():
@@ -101,8 +86,6 @@ def audit(
     ax.set_xlim(0, 1)
     ax.set_xlabel("Share of the cells", fontsize=7, color=INK)
     ax.set_title("most often instead", fontsize=6, color=FAINT, loc="right", x=1.02, ha="left", pad=2)
-    for side in ax.spines.values():
-        side.set_visible(False)
-    figure = figure_of(ax)
+    ax.spines[:].set_visible(False)
     figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False, fontsize=6.5)
     return finish(figure, ax, show=show, return_fig=return_fig)

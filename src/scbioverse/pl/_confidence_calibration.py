@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from .._docs import documented
 from .._slots import Slots, anndata_of
 from ..errors import InputError, MissingKeyError
 from ._agreement import AGREEING, SAME, UNKNOWN, UNREAD, compared
-from ._style import COLUMN, FAINT, INK, PALETTE, figure_of, finish
+from ._style import DOCS, FAINT, INK, PALETTE, drawn_in, finish
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 _FEW = 20
 
 
+@documented(**DOCS)
 def confidence_calibration(
     adata: AnnData,
     *,
@@ -45,18 +47,12 @@ def confidence_calibration(
     label_key
         Column of `obs` with published labels; cells without one, or called unassigned or unknown, are left out, and
         those with a label that cannot be compared or that are called unknown.
-    key
-        Stem of the slot names that `annotate` wrote, `"bioverse"` if not given.
+    {key}
     right
         `"same"`: right is the same term. `"kin"`: also a more or a less specific one.
     n_bins
         Number of bins.
-    ax, show, return_fig
-        Where to draw; show the figure (the default), or return it and do not show it: `figure.savefig(...)` saves it.
-
-    Returns
-    -------
-    None, the axes if `show=False`, or the figure if `return_fig=True`.
+    {drawn}
 
     Raises
     ------
@@ -65,15 +61,9 @@ def confidence_calibration(
     InputError
         No cell has both labels, or an option cannot be used.
 
-    Examples
-    --------
-    >>> import scbioverse as sb
-    >>> adata = sb.datasets.pbmc3k()
-    >>> sb.tl.annotate(adata)
+    {example}
     >>> sb.pl.confidence_calibration(adata, label_key="cell_type", right="kin")
     """
-    import matplotlib.pyplot as plt
-
     if right not in ("same", "kin"):
         raise InputError(f"right={right!r}; choose 'same' or 'kin'.")
     if n_bins < 1:
@@ -93,17 +83,9 @@ def confidence_calibration(
     mean, share, n = reliability(confidence, is_right, n_bins)
     error = float((n * np.abs(share - mean)).sum() / n.sum())
 
-    if ax is None:
-        _, ax = plt.subplots(figsize=(COLUMN, 3.2), layout="constrained")
-    ax.bar(
-        np.arange(n_bins) / n_bins,
-        _spread(confidence, n_bins),
-        1 / n_bins,
-        align="edge",
-        color="#e4e4ea",
-        lw=0,
-        zorder=0,
-    )
+    figure, ax = drawn_in(ax)
+    spread = np.bincount(_bins(confidence, n_bins), minlength=n_bins) / len(confidence)
+    ax.bar(np.arange(n_bins) / n_bins, spread, 1 / n_bins, align="edge", color="#e4e4ea", lw=0, zorder=0)
     ax.plot([0, 1], [0, 1], color=FAINT, lw=0.8, ls="--", zorder=1)
     ax.plot(mean, share, color=PALETTE[0], lw=1.2, zorder=2)
     fill = [PALETTE[0] if one >= _FEW else "white" for one in n]
@@ -113,14 +95,9 @@ def confidence_calibration(
     ax.set_ylabel("Share that is right" + (" or kin" if right == "kin" else ""), fontsize=7.5, color=INK)
     ax.tick_params(labelsize=6.5, length=2)
     ax.spines[["top", "right"]].set_visible(False)
-    ax.set_title(
-        f"{int(n.sum()):,} cells, right {is_right.mean():.2f}, mean confidence {confidence.mean():.2f}\n"
-        f"expected calibration error {error:.3f}",
-        fontsize=7,
-        loc="left",
-        color=INK,
-    )
-    return finish(figure_of(ax), ax, show=show, return_fig=return_fig)
+    title = f"{int(n.sum()):,} cells, right {is_right.mean():.2f}, mean confidence {confidence.mean():.2f}"
+    ax.set_title(f"{title}\nexpected calibration error {error:.3f}", fontsize=7, loc="left", color=INK)
+    return finish(figure, ax, show=show, return_fig=return_fig)
 
 
 def reliability(confidence: np.ndarray, is_right: np.ndarray, n_bins: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -134,8 +111,3 @@ def reliability(confidence: np.ndarray, is_right: np.ndarray, n_bins: int) -> tu
 
 def _bins(confidence: np.ndarray, n_bins: int) -> np.ndarray:
     return np.minimum((np.clip(confidence, 0, 1) * n_bins).astype(int), n_bins - 1)
-
-
-def _spread(confidence: np.ndarray, n_bins: int) -> np.ndarray:
-    """Share of the cells in each bin."""
-    return np.bincount(_bins(confidence, n_bins), minlength=n_bins) / len(confidence)

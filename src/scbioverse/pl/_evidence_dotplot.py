@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from .._docs import documented
 from .._shown import plotted_name
 from .._slots import Slots, anndata_of
 from ..errors import InputError, MissingKeyError
 from ..get import evidence
 from ..io import Cells
-from ..knowledge import load_genes
-from ._style import finish
+from ._style import DOCS, finish
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 MOST_GENES = 60
 
 
+@documented(**DOCS)
 def evidence_dotplot(
     adata: AnnData,
     *,
@@ -47,8 +48,7 @@ def evidence_dotplot(
     ----------
     adata
         Annotated cells.
-    key
-        Stem of the slot names that `annotate` wrote, `"bioverse"` if not given.
+    {key}
     layer
         Layer to read: `X` if not given, `adata.raw` for `"raw"`.
     gene_key
@@ -57,12 +57,7 @@ def evidence_dotplot(
         Most genes of one label.
     palette
         Colour map of the mean expression.
-    ax, show, return_fig
-        Where to draw; show the figure (the default), or return it and do not show it: `figure.savefig(...)` saves it.
-
-    Returns
-    -------
-    None, the axes if `show=False`, or the figure if `return_fig=True`.
+    {drawn}
 
     Raises
     ------
@@ -71,11 +66,7 @@ def evidence_dotplot(
     InputError
         No reason cites a gene, or none of the genes is there.
 
-    Examples
-    --------
-    >>> import scbioverse as sb
-    >>> adata = sb.datasets.pbmc3k()
-    >>> sb.tl.annotate(adata)
+    {example}
     >>> sb.pl.evidence_dotplot(adata)
     """
     import scanpy as sc
@@ -90,7 +81,7 @@ def evidence_dotplot(
     if max_genes < 1:
         raise InputError(f"max_genes must be at least 1, found {max_genes}.")
     cells = Cells.of(adata, layer, gene_key)
-    columns = _columns(cells)
+    columns = cells.gene_columns(min_genes=0)  # those that the reasons were made from
     cited = _cited(table, columns, max_genes)
     if not cited:
         raise InputError(f"none of the {table['gene'].nunique()} cited genes is a column of the data; pass gene_key=.")
@@ -117,13 +108,6 @@ def evidence_dotplot(
     main.set_ylabel("")
     main.tick_params(axis="x", labelrotation=90)
     return finish(main.figure, list(axes.values()), show=show, return_fig=return_fig)
-
-
-def _columns(cells: Cells) -> dict[str, int]:
-    """Column of each approved symbol, the one that the reasons were made from where there are several."""
-    symbols = load_genes().symbols
-    match = cells.match(symbols, min_genes=0, judge=False)
-    return dict(zip([symbols[at] for at in match.vocab], match.columns.tolist(), strict=True))
 
 
 def _cited(table: pd.DataFrame, columns: dict[str, int], most: int) -> dict[str, list[str]]:

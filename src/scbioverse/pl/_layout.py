@@ -1,4 +1,4 @@
-"""Flat maps of points in many dimensions."""
+"""Flat maps of points in many dimensions, and whether a stored embedding is what a picture would say it is."""
 
 from __future__ import annotations
 
@@ -11,11 +11,17 @@ from scipy.sparse import SparseEfficiencyWarning
 
 from .._logging import logger
 from .._random import Rng, as_seed
-from ..errors import MissingKeyError
+from .._slots import read_record, records_of, slot_of
+from .._warn import warn
+from ..errors import InputError, MismatchError
+from ..io import Cells
+from ..predict.embedding import changed_since, tokens_in
 
 if TYPE_CHECKING:
     from anndata import AnnData
     from numpy.typing import NDArray
+
+    from ..models import BioVerse
 
 MOST_LAID_OUT = 30_000  # above, a UMAP takes minutes, and principal components stand in
 # From principal components 500, umap-learn's own number, keep neighbours no better and take 2.5 times as long.
@@ -45,13 +51,8 @@ def map_of(
     """
     if basis is None and use_rep is None:
         basis = stored_map(adata, embedding)
-    slot = basis or use_rep or embedding
-    if slot not in adata.obsm:
-        raise MissingKeyError(
-            f"adata.obsm[{slot!r}] is not there (found: {sorted(adata.obsm) or 'nothing'}). Run sb.tl.embed(adata) "
-            f"first, or name another slot with {'basis' if basis else 'use_rep'}=."
-        )
-    values = np.asarray(adata.obsm[slot], np.float32)
+    advice = f"Run sb.tl.embed(adata) first, or name another slot with {'basis' if basis else 'use_rep'}=."
+    values = np.asarray(slot_of(adata, "obsm", basis or use_rep or embedding, advice), np.float32)
     if basis is not None:
         names = {"X_umap": "UMAP", map_slot(embedding): "map"}
         return values[:, :2], names.get(basis, "UMAP" if "umap" in basis.lower() else basis.removeprefix("X_"))
@@ -64,7 +65,7 @@ def map_of(
     return PCA(n_components=2, random_state=as_seed(rng)).fit_transform(values).astype(np.float32), "PC"
 
 
-def umap_layout(points: NDArray[np.floating], *, min_dist: float = 0.35, rng: Rng = None) -> NDArray[np.float32]:
+def umap_layout(points: NDArray[np.floating], *, rng: Rng = None) -> NDArray[np.float32]:
     """Lay points (n, d) out in the plane by cosine, the same way for the same seed: float32 (n, 2), columns centred.
 
     UMAP (McInnes et al. 2018, arXiv:1802.03426) of the 15 exact nearest neighbours, through scanpy. Started from the
@@ -94,6 +95,42 @@ def umap_layout(points: NDArray[np.floating], *, min_dist: float = 0.35, rng: Rn
         )
     spread = 10 / max(float(np.abs(start).max()), 1e-6)
     first = (start * spread).astype(np.float32)
-    sc.tl.umap(light, min_dist=min_dist, init_pos=first, random_state=seed, maxiter=_EPOCHS)
+    sc.tl.umap(light, min_dist=0.35, init_pos=first, random_state=seed, maxiter=_EPOCHS)
     flat = np.asarray(light.obsm["X_umap"], np.float32)
     return flat - flat.mean(axis=0)
+
+
+def check_stored(adata: AnnData, slot: str, model: BioVerse, modality: str) -> None:
+    """Compare an embedding's record with a model and with what the data hold now; warn where they have changed since.
+
+    Of an embedding without a record, or with one of a version that kept no digests, nothing is known, and it is drawn
+    as it is. That of another encoder is refused: its coordinates would mean nothing.
+    """
+    record = next((one for step in records_of(adata) if (one := _embedding_record(adata, str(step), slot))), None)
+    encoder = model.encoders.get(modality)
+    if record is None or encoder is None or getattr(encoder, "key", None) == slot:
+        return  # of an encoder that reads this very slot, what lies there is the truth
+    if record["fingerprint"] != encoder.fingerprint():
+        raise MismatchError(
+            f"adata.obsm[{slot!r}] was made by encoder {record.get('encoder')!r} ({record['fingerprint']:.16}), model "
+            f"{model.name!r} reads that of {encoder.name!r} ({encoder.fingerprint():.16}). Run sb.tl.embed(adata, "
+            f"model=...) with the model that is drawn, or draw the model that it was made with."
+        )
+    if not record.get("output_digest"):
+        return
+    cells = Cells.of(adata, record.get("layer"), record.get("key"))
+    if changed_since(cells, slot, record, tokens_in(adata.obsm[slot]), encoder):
+        warn(
+            f"the data or their rows have changed since adata.obsm[{slot!r}] was made: the picture shows them as they "
+            "were embedded then. Run sb.tl.embed(adata) again to see them as they are."
+        )
+
+
+def _embedding_record(adata: AnnData, step: str, slot: str) -> dict[str, str] | None:
+    if not step.startswith("embed"):
+        return None
+    try:
+        record = read_record(adata, step)
+    except InputError:
+        return None
+    return record if record.get("slot") == slot and record.get("fingerprint") else None

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .._docs import documented
 from .._slots import Slots, anndata_of
 from ..errors import MissingKeyError
 from ..get import scores
-from ._matrix import draw_matrix
-from ._style import INK, finish
+from ._style import DOCS, INK, draw_matrix, finish
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+@documented(**DOCS)
 def score_heatmap(
     adata: AnnData,
     *,
@@ -39,18 +40,12 @@ def score_heatmap(
         Annotated cells.
     groupby
         Column of `obs`, a row each; the label itself if not given.
-    key
-        Stem of the slot names that `annotate` wrote, `"bioverse"` if not given.
+    {key}
     max_labels
         Most candidates to show: those with the highest mean probability in any group.
     palette
         A colour map of matplotlib.
-    ax, show, return_fig
-        Where to draw; show the figure (the default), or return it and do not show it: `figure.savefig(...)` saves it.
-
-    Returns
-    -------
-    None, the axes if `show=False`, or the figure if `return_fig=True`.
+    {drawn}
 
     Raises
     ------

@@ -1,18 +1,19 @@
-"""How every picture of scbioverse looks: colours, axes, legends."""
+"""How every picture of scbioverse looks: colours, axes, legends, matrices."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from .._shown import plotted_name
-from ..errors import InputError
+from ..errors import InputError, MissingKeyError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from anndata import AnnData
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from numpy.typing import NDArray
 
 INK = "#262626"
 FAINT = "#8c8c8c"
@@ -22,6 +23,33 @@ NOT_TYPES = ("unassigned", "unknown", "nan", "")
 # Nine hues told apart with every common colour vision deficiency, after Paul Tol's "muted" scheme
 # (Technical note SRON/EPS/TN/09-002, 2021), ordered so that the first ones differ most.
 PALETTE = ("#332288", "#cc6677", "#117733", "#ddaa33", "#66b2dd", "#882255", "#44aa99", "#8c8c22", "#aa4499")
+
+# What pictures say alike in their documentation; see :func:`scbioverse._docs.documented`.
+DOCS = {
+    "key": """\
+key
+    Stem of the slot names that `annotate` wrote, `"bioverse"` if not given.""",
+    "published": """\
+adata
+    Annotated cells with published labels.
+label_key
+    Column of `obs` with published labels; cells without one, or called unassigned or unknown, are left out.
+key
+    Stem of the slot names that `annotate` wrote, `"bioverse"` if not given.""",
+    "drawn": """\
+ax, show, return_fig
+    Where to draw; show the figure (the default), or return it and do not show it: `figure.savefig(...)` saves it.
+
+Returns
+-------
+None, the axes if `show=False`, or the figure if `return_fig=True`.""",
+    "example": """\
+Examples
+--------
+>>> import scbioverse as sb
+>>> adata = sb.datasets.pbmc3k()
+>>> sb.tl.annotate(adata)""",
+}
 
 
 def palette(adata: AnnData, key: str, categories: Sequence[str]) -> dict[str, str]:
@@ -47,6 +75,24 @@ def palette(adata: AnnData, key: str, categories: Sequence[str]) -> dict[str, st
     return colours
 
 
+def drawn_in(ax: Axes | None, width: float = COLUMN, height: float = 3.2) -> tuple[Figure, Axes]:
+    """Return the axes to draw in, with their figure: those given, or new ones of a size in inches."""
+    if ax is not None:
+        return figure_of(ax), ax
+    import matplotlib.pyplot as plt
+
+    return plt.subplots(figsize=(width, height), layout="constrained")
+
+
+def need_columns(adata: AnnData, columns: Iterable[str], advice: str) -> None:
+    """Raise a :class:`MissingKeyError` where `obs` lacks a column."""
+    if absent := [column for column in columns if column not in adata.obs]:
+        raise MissingKeyError(
+            f"adata.obs has no column {' nor '.join(map(repr, absent))} (found: {list(adata.obs.columns) or 'none'}). "
+            f"{advice}"
+        )
+
+
 def figure_of(ax: Axes) -> Figure:
     """Return the figure that `ax` is in."""
     figure = ax.get_figure(root=True)
@@ -59,8 +105,7 @@ def bare(ax: Axes) -> None:
     """Take ticks and frame away: the axes of a UMAP have no unit."""
     ax.set_xticks([])
     ax.set_yticks([])
-    for side in ax.spines.values():
-        side.set_visible(False)
+    ax.spines[:].set_visible(False)
 
 
 def map_corner(ax: Axes, name: str = "UMAP") -> None:
@@ -103,3 +148,31 @@ def finish(figure: Figure, axes: Any, *, show: bool | None, return_fig: bool | N
         plt.show()
         return None
     return axes
+
+
+# Numbers are written into cells of a matrix of at most so many columns, and only those that are not close to none.
+_WRITTEN, _LEAST = 12, 0.05
+
+
+def draw_matrix(
+    values: NDArray, rows: Sequence[str], columns: Sequence[str], *, bar: str, cmap: Any, ax: Axes | None
+) -> tuple[Figure, Axes]:
+    """Draw shares from 0 to 1 as colours, with a colour bar; return the figure and the axes."""
+    import matplotlib as mpl
+
+    figure, ax = drawn_in(ax, max(COLUMN, 0.2 * len(columns) + 1.6), 0.19 * len(rows) + 1.7)
+    image = ax.imshow(values, cmap=mpl.colormaps[cmap], vmin=0, vmax=1, aspect="auto", interpolation="nearest")
+    ax.set_yticks(range(len(rows)), [plotted_name(one, 32) for one in rows], fontsize=6.5, color=INK)
+    ax.set_xticks(range(len(columns)), [plotted_name(one, 32) for one in columns], fontsize=6.5, color=INK, rotation=90)
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+    if len(columns) <= _WRITTEN:
+        for i, j in zip(*(values >= _LEAST).nonzero(), strict=True):
+            red, green, blue, _ = image.cmap(image.norm(values[i, j]))
+            dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.55
+            ax.text(j, i, f"{100 * values[i, j]:.0f}", ha="center", va="center", fontsize=6, color="w" if dark else INK)
+    strip = figure.colorbar(image, ax=ax, shrink=0.6, aspect=20, pad=0.02)
+    strip.outline.set_visible(False)
+    strip.ax.tick_params(labelsize=6, length=2)
+    strip.set_label(bar, fontsize=6.5, color=INK)
+    return figure, ax

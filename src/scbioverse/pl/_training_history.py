@@ -8,7 +8,7 @@ import pandas as pd
 
 from .._slots import anndata_of, check_target, read_record
 from ..errors import InputError, MissingKeyError
-from ._style import INK, figure_of, finish
+from ._style import INK, drawn_in, finish
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,15 +55,12 @@ def training_history(
     InputError
         This is neither an AnnData nor a history, a column is not there, or the history is empty.
     """
-    import matplotlib.pyplot as plt
-
     history = read_history(data, key)
     names = columns or ["loss", *sorted(name for name in history.columns if name.startswith("loss_"))]
     absent = [name for name in names if name not in history.columns]
     if absent or history.empty:
         raise InputError(f"the history has no values of {absent or names} (found: {list(history.columns)}).")
-    if ax is None:
-        _, ax = plt.subplots(figsize=(6.2, 4.0), layout="constrained")
+    figure, ax = drawn_in(ax, 6.2, 4.0)
     if palette is not None:
         ax.set_prop_cycle(color=list(palette))
     steps = history["step"] if "step" in history.columns else pd.Series(range(len(history)))
@@ -73,9 +70,8 @@ def training_history(
         mean = values[known].rolling(max(1, smooth), min_periods=1, center=True).mean()
         first = name == "loss"
         title = name.removeprefix("loss_").replace("_", " ")
-        line = ax.plot(
-            steps[known], mean, lw=2.2 if first else 1.1, color=INK if first and palette is None else None, label=title
-        )[0]
+        colour = INK if first and palette is None else None
+        (line,) = ax.plot(steps[known], mean, lw=2.2 if first else 1.1, color=colour, label=title)
         if first:
             ax.plot(steps[known], values[known], lw=0.6, alpha=0.35, color=line.get_color())
     ax.set_xlabel("step")
@@ -83,7 +79,7 @@ def training_history(
     ax.spines[["top", "right"]].set_visible(False)
     if len(names) > 1:
         ax.legend(frameon=False, fontsize=8)
-    return finish(figure_of(ax), [ax], show=show, return_fig=return_fig)
+    return finish(figure, [ax], show=show, return_fig=return_fig)
 
 
 def read_history(data: Any, key: str = "tune") -> pd.DataFrame:

@@ -55,8 +55,7 @@ class Split(NamedTuple):
 
     kept: list[Any]
     left_out: list[Any]
-    mixture: bool
-    """Whether something else than counter-ions, solvents and copies of what is kept is left out."""
+    mixture: bool  # whether something else than counter-ions, solvents and copies of what is kept is left out
 
 
 def split_parts(parts: tuple[Any, ...]) -> Split:
@@ -65,18 +64,14 @@ def split_parts(parts: tuple[Any, ...]) -> Split:
     A metal other than an alkali or alkaline earth metal binds its partners, whatever bonds the SMILES shows: such a
     complex stays whole, but for alkali and alkaline earth ions beside it. Where all parts are counter-ions (sodium
     acetate, lithium carbonate) they are the substance and stay. Of several substances the largest stays, see
-    :func:`largest`; equal ones stay once.
-
-    Parameters
-    ----------
-    parts
-        rdkit molecules, two or more.
+    :func:`largest`; equal ones stay once. `parts` are two or more rdkit molecules.
     """
-    if any(_is_metal(atom) for part in parts for atom in part.GetAtoms()):
+    if any(atom.GetAtomicNum() not in _NO_METAL | _ALKALI for part in parts for atom in part.GetAtoms()):
         out = [part for part in parts if _is_alkali(part)]
         kept = [part for part in parts if not _is_alkali(part)]
         return Split(kept, out, False)
-    others = [part for part in parts if not _is_counter_ion(part)]
+    known, most = _known()
+    others = [part for part in parts if part.GetNumHeavyAtoms() > most or _plain(part) not in known]
     if not others and len({_plain(part) for part in parts}) > 1:
         return Split(list(parts), [], False)
     others = others or list(parts)
@@ -99,17 +94,8 @@ def _rank(part: Any) -> tuple[bool, int, float, str]:
     return carbon, part.GetNumHeavyAtoms(), MolWt(part), Chem.MolToSmiles(part)
 
 
-def _is_metal(atom: Any) -> bool:
-    return atom.GetAtomicNum() not in _NO_METAL and atom.GetAtomicNum() not in _ALKALI
-
-
 def _is_alkali(part: Any) -> bool:
     return part.GetNumAtoms() == 1 and part.GetAtomWithIdx(0).GetAtomicNum() in _ALKALI
-
-
-def _is_counter_ion(part: Any) -> bool:
-    known, most = _known()
-    return part.GetNumHeavyAtoms() <= most and _plain(part) in known
 
 
 @cache
@@ -125,11 +111,12 @@ def _plain(part: Any) -> str:
     """Canonical SMILES without charges and configurations."""
     from rdkit import Chem
 
-    return str(Chem.MolToSmiles(_uncharger().uncharge(part), isomericSmiles=False))
+    return str(Chem.MolToSmiles(uncharger().uncharge(part), isomericSmiles=False))
 
 
 @cache
-def _uncharger() -> Any:
+def uncharger() -> Any:
+    """Return rdkit's, which takes charges away by adding and taking protons."""
     from rdkit.Chem.MolStandardize import rdMolStandardize
 
     return rdMolStandardize.Uncharger()

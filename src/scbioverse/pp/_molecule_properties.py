@@ -2,13 +2,33 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from importlib import import_module
+from typing import Any
 
 from ..errors import InputError
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
+# Name, and the function of rdkit.Chem.
+_BY_RDKIT = {
+    "weight": "Descriptors.MolWt",  # average molecular weight, g/mol
+    "charge": "rdmolops.GetFormalCharge",  # elementary charges
+    # Decadic logarithm of the octanol-water partition coefficient by atom contributions (Wildman and Crippen 1999,
+    # doi:10.1021/ci990307l), an estimate.
+    "logp": "Crippen.MolLogP",
+    "tpsa": "rdMolDescriptors.CalcTPSA",  # topological polar surface area, Å² (Ertl et al. 2000, doi:10.1021/jm000942e)
+    "donors": "rdMolDescriptors.CalcNumHBD",  # of hydrogen bonds, as rdkit counts them
+    "acceptors": "rdMolDescriptors.CalcNumHBA",
+    "aromatic_rings": "rdMolDescriptors.CalcNumAromaticRings",
+    "rotatable_bonds": "rdMolDescriptors.CalcNumRotatableBonds",  # by rdkit's strict definition
+    "heavy_atoms": "rdMolDescriptors.CalcNumHeavyAtoms",  # other than hydrogen
+    "stereocentres": "rdMolDescriptors.CalcNumAtomStereoCenters",  # tetrahedral, configured or not
+    # N-H and O-H bonds, and nitrogens and oxygens, as the rule of five counts them.
+    "lipinski_donors": "rdMolDescriptors.CalcNumLipinskiHBD",
+    "lipinski_acceptors": "rdMolDescriptors.CalcNumLipinskiHBA",
+    "exact_mass": "Descriptors.ExactMolWt",  # of the commonest isotopes, or of those that the SMILES names, Da
+    # Quantitative estimate of drug-likeness, 0 to 1 (Bickerton et al. 2012, doi:10.1038/nchem.1243).
+    "qed": "QED.qed",
+    "radical_electrons": "Descriptors.NumRadicalElectrons",  # unpaired ones
+}
 MOLECULE_PROPERTIES = (
     "weight", "charge", "logp", "tpsa", "donors", "acceptors", "rings", "aromatic_rings", "rotatable_bonds",
     "heavy_atoms", "stereocentres", "lipinski_donors", "lipinski_acceptors",
@@ -17,60 +37,17 @@ MOLECULE_PROPERTIES = (
 
 
 def molecule_property(mol: Any, name: str) -> float:
-    """Compute one property of an rdkit molecule.
+    """Compute one of :data:`MOLECULE_PROPERTIES` of an rdkit molecule."""
+    if name == "isotopes":  # atoms with a mass number
+        return float(sum(atom.GetIsotope() > 0 for atom in mol.GetAtoms()))
+    if name == "rings":  # smallest set of smallest rings: bonds less atoms plus parts; rdkit's adds symmetric ones
+        from rdkit.Chem import GetMolFrags
 
-    Parameters
-    ----------
-    mol
-        The molecule.
-    name
-        `"weight"`: average molecular weight, g/mol. `"charge"`: sum of formal charges, elementary charges. `"logp"`:
-        decadic logarithm of the octanol-water partition coefficient by atom contributions (Wildman and Crippen 1999,
-        doi:10.1021/ci990307l), an estimate. `"tpsa"`: topological polar surface area, Å² (Ertl et al. 2000,
-        doi:10.1021/jm000942e). `"donors"`, `"acceptors"`: of hydrogen bonds, as rdkit counts them. `"rings"`: the
-        smallest set of smallest rings; `"aromatic_rings"` of these. `"rotatable_bonds"`: rdkit's strict definition.
-        `"heavy_atoms"`: other than hydrogen. `"stereocentres"`: tetrahedral, configured or not. `"lipinski_donors"`,
-        `"lipinski_acceptors"`: N-H and O-H bonds, and nitrogens and oxygens, as the rule of five counts them.
-        `"exact_mass"`: of the commonest isotopes, or of those that the SMILES names, Da. `"qed"`: quantitative estimate
-        of drug-likeness, 0 to 1 (Bickerton et al. 2012, doi:10.1038/nchem.1243). `"isotopes"`: atoms with a mass
-        number. `"radical_electrons"`: unpaired ones.
-
-    Raises
-    ------
-    InputError
-        There is no such property.
-    """
-    from rdkit.Chem import QED, Crippen, Descriptors, rdMolDescriptors
-
-    known: dict[str, Callable[[Any], float]] = {
-        "weight": Descriptors.MolWt,  # type: ignore[attr-defined]
-        "charge": lambda one: sum(atom.GetFormalCharge() for atom in one.GetAtoms()),
-        "logp": Crippen.MolLogP,  # type: ignore[attr-defined]
-        "tpsa": rdMolDescriptors.CalcTPSA,
-        "donors": rdMolDescriptors.CalcNumHBD,
-        "acceptors": rdMolDescriptors.CalcNumHBA,
-        "rings": _n_rings,
-        "aromatic_rings": rdMolDescriptors.CalcNumAromaticRings,
-        "lipinski_donors": rdMolDescriptors.CalcNumLipinskiHBD,
-        "lipinski_acceptors": rdMolDescriptors.CalcNumLipinskiHBA,
-        "rotatable_bonds": rdMolDescriptors.CalcNumRotatableBonds,
-        "heavy_atoms": lambda one: one.GetNumHeavyAtoms(),
-        "stereocentres": rdMolDescriptors.CalcNumAtomStereoCenters,
-        "exact_mass": Descriptors.ExactMolWt,  # type: ignore[attr-defined]
-        "qed": QED.qed,
-        "isotopes": lambda one: sum(atom.GetIsotope() > 0 for atom in one.GetAtoms()),
-        "radical_electrons": lambda one: sum(atom.GetNumRadicalElectrons() for atom in one.GetAtoms()),
-    }
-    if name not in known:
+        return float(mol.GetNumBonds() - mol.GetNumAtoms() + len(GetMolFrags(mol)))
+    if name not in _BY_RDKIT:
         raise InputError(f"{name!r} is no property of a molecule; choose {', '.join(MOLECULE_PROPERTIES)}.")
-    return float(known[name](mol))
-
-
-def _n_rings(mol: Any) -> int:
-    """Size of the smallest set of smallest rings: bonds less atoms plus parts. rdkit's adds symmetric ones."""
-    from rdkit.Chem import GetMolFrags
-
-    return int(mol.GetNumBonds() - mol.GetNumAtoms() + len(GetMolFrags(mol)))
+    module, _, function = _BY_RDKIT[name].partition(".")
+    return float(getattr(import_module(f"rdkit.Chem.{module}"), function)(mol))
 
 
 def molecule_formula(mol: Any) -> str:

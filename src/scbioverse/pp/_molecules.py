@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
 from .._logging import logger
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 _SHOWN = 5  # rows that a message names
+_COUNTED = ["n_heavy_atoms", "formal_charge", "n_stereo", "n_stereo_unset", "n_isotopes", "n_radical_electrons"]
 
 
 def molecules(
@@ -101,59 +101,42 @@ def molecules(
         )
     obs = join_report(table, report, key, "smiles", texts)
     adata = ad.AnnData(obs=obs)
-    n_duplicates, n_mixtures = int((report["duplicate_of"] != "").sum()), int((report["n_fragments"] > 1).sum())
-    n_left_out = int((report["left_out"] != "").sum())
-    write_record(
-        adata,
-        "molecules",
-        salts=salts,
-        charges=charges,
-        n_invalid=len(bad),
-        n_duplicates=n_duplicates,
-        n_mixtures=n_mixtures,
-        n_left_out=n_left_out,
-    )
-    logger.info(
+    counts = {
+        "n_invalid": len(bad),
+        "n_duplicates": int((report["duplicate_of"] != "").sum()),
+        "n_mixtures": int((report["n_fragments"] > 1).sum()),
+        "n_left_out": int((report["left_out"] != "").sum()),
+    }
+    write_record(adata, "molecules", salts=salts, charges=charges, **counts)
+    charged, unset = (report["formal_charge"] != 0).sum(), (report["n_stereo_unset"] > 0).sum()
+    said = (
         "%d molecules: %d unreadable, %d duplicates, %d of several parts (of %d some were left out: numbers are of the "
-        "rest), %d charged, %d with stereo not set",
-        len(report),
-        len(bad),
-        n_duplicates,
-        n_mixtures,
-        n_left_out,
-        int((report["formal_charge"] != 0).sum()),
-        int((report["n_stereo_unset"] > 0).sum()),
+        "rest), %d charged, %d with stereo not set"
     )
-    mixed = report.index[[one.mixture for one in parsed]]
-    if len(mixed):
-        named = ", ".join(repr(shown_name(name)) for name in mixed[:_SHOWN])
-        warn(
-            f"{len(mixed)} of {len(report)} SMILES hold several substances, of which one is kept: {named}"
-            f"{', ...' if len(mixed) > _SHOWN else ''}. obs['left_out'] holds the others; salts='keep' keeps all."
-        )
+    logger.info(said, len(report), *counts.values(), charged, unset)
+    mixed = [one.mixture for one in parsed]
     _warn_of_rows(
-        report.index[report["n_radical_electrons"] > 0], len(report),
+        report[mixed], len(report), "hold several substances, of which one is kept",
+        " obs['left_out'] holds the others; salts='keep' keeps all.",
+    )  # fmt: skip
+    _warn_of_rows(
+        report[report["n_radical_electrons"] > 0], len(report),
         "hold unpaired electrons: radicals, or atoms in brackets without their hydrogens",
     )  # fmt: skip
-    _warn_of_rows(
-        report.index[[one.behind.startswith("|") for one in parsed]], len(report),
-        "have an extension behind them (CXSMILES), which is not read",
-    )  # fmt: skip
-    if len(bad):
-        problems = report["problem"].to_dict()
-        named = ", ".join(f"{shown_name(name)!r} ({problems[name]})" for name in bad[:_SHOWN])
-        warn(
-            f"{len(bad)} of {len(report)} SMILES cannot be read: {named}{', ...' if len(bad) > _SHOWN else ''}. "
-            "They are kept with obs['valid'] = False."
-        )
+    extended = [one.behind.startswith("|") for one in parsed]
+    _warn_of_rows(report[extended], len(report), "have an extension behind them (CXSMILES), which is not read")
+    _warn_of_rows(report.loc[bad], len(report), "cannot be read", " They are kept with obs['valid'] = False.")
     return adata
 
 
-def _warn_of_rows(names: pd.Index, n: int, what: str) -> None:
-    if len(names):
-        shown = ", ".join(repr(shown_name(name)) for name in names[:_SHOWN])
-        more = ", ..." if len(names) > _SHOWN else ""
-        warn(f"{len(names)} of {n} SMILES {what}: {shown}{more}.")
+def _warn_of_rows(rows: pd.DataFrame, n: int, what: str, advice: str = "") -> None:
+    """Warn of rows of a report, if there are any, and name some of them, with what is wrong with each."""
+    if len(rows):
+        named = [
+            f"{shown_name(str(name))!r}{f' ({problem})' if problem else ''}"
+            for name, problem in rows["problem"].head(_SHOWN).items()
+        ]
+        warn(f"{len(rows)} of {n} SMILES {what}: {', '.join(named)}{', ...' if len(rows) > _SHOWN else ''}.{advice}")
 
 
 def _table(data: Iterable[str] | Mapping[str, str] | pd.DataFrame, key: str) -> pd.DataFrame:
@@ -172,36 +155,26 @@ def _report(parsed: list[Molecule], index: pd.Index) -> pd.DataFrame:
     for name, one in zip(index, parsed, strict=True):
         seen = first.setdefault(one.canonical, str(name)) if one.canonical else str(name)
         duplicate.append("" if seen == str(name) else seen)
-    stereo = np.array([_stereo(one) for one in parsed], dtype=np.int64).reshape(-1, 2)
-    return pd.DataFrame(
-        {
-            "canonical_smiles": [one.canonical for one in parsed],
-            "valid": [one.mol is not None for one in parsed],
-            "problem": [one.problem for one in parsed],
-            "n_fragments": [one.n_fragments for one in parsed],
-            "left_out": [one.left_out for one in parsed],
-            "n_heavy_atoms": [one.mol.GetNumHeavyAtoms() if one.mol is not None else 0 for one in parsed],
-            "formal_charge": [_charge(one) for one in parsed],
-            "n_stereo": stereo[:, 0],
-            "n_stereo_unset": stereo[:, 1],
-            **{
-                f"n_{name}": [0 if one.mol is None else int(molecule_property(one.mol, name)) for one in parsed]
-                for name in ("isotopes", "radical_electrons")
-            },
-            "duplicate_of": duplicate,
-        },
-        index=index,
-    )
+    said = {
+        "canonical_smiles": [one.canonical for one in parsed],
+        "valid": [one.mol is not None for one in parsed],
+        "problem": [one.problem for one in parsed],
+        "n_fragments": [one.n_fragments for one in parsed],
+        "left_out": [one.left_out for one in parsed],
+    }
+    counted = pd.DataFrame([_counts(one.mol) for one in parsed], columns=_COUNTED, index=index)
+    return pd.concat([pd.DataFrame(said, index=index), counted], axis=1).assign(duplicate_of=duplicate)
 
 
-def _charge(one: Molecule) -> int:
-    return 0 if one.mol is None else sum(atom.GetFormalCharge() for atom in one.mol.GetAtoms())
-
-
-def _stereo(one: Molecule) -> tuple[int, int]:
-    if one.mol is None:
-        return 0, 0
+def _counts(mol: Any) -> tuple[int, ...]:
+    """Count what :data:`_COUNTED` names; 0 of each in a molecule that was not read."""
+    if mol is None:
+        return (0,) * len(_COUNTED)
     from rdkit import Chem
 
-    found = Chem.FindPotentialStereo(one.mol)
-    return len(found), sum(item.specified != Chem.StereoSpecified.Specified for item in found)
+    stereo = Chem.FindPotentialStereo(mol)
+    unset = sum(item.specified != Chem.StereoSpecified.Specified for item in stereo)
+    heavy, charge, isotopes, radicals = (
+        int(molecule_property(mol, name)) for name in ("heavy_atoms", "charge", "isotopes", "radical_electrons")
+    )
+    return heavy, charge, len(stereo), unset, isotopes, radicals

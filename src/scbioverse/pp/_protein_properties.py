@@ -38,17 +38,7 @@ def protein_mass(sequence: str) -> float:
 
     Residue masses are sums of IUPAC's standard atomic weights (doi:10.1515/pac-2019-0603). Nothing is cut off, and no
     modification or disulphide bridge counted. B and Z count as the mean of the two that they may be, X as that of the
-    twenty.
-
-    Parameters
-    ----------
-    sequence
-        Upper-case letters.
-
-    Examples
-    --------
-    >>> round(protein_mass("RPPGFSPFR"), 1)
-    1060.2
+    twenty. Letters are in upper case; that of bradykinin, `"RPPGFSPFR"`, is 1060.2.
     """
     return WATER + sum(RESIDUE_MASSES[letter] * sequence.count(letter) for letter in set(sequence))
 
@@ -63,12 +53,7 @@ _N_TERMINUS, _C_TERMINUS = 8.6, 3.6
 def net_charge(sequence: str, ph: float) -> float:
     """Mean net charge of an unfolded protein at a pH, elementary charges (Henderson and Hasselbalch's equation).
 
-    Parameters
-    ----------
-    sequence
-        Upper-case letters. Ambiguous residues carry no charge; no disulphide bridge is counted.
-    ph
-        The pH.
+    Ambiguous residues carry no charge; no disulphide bridge is counted.
     """
     bases = [(1, _N_TERMINUS), *((sequence.count(letter), pka) for letter, pka in _POSITIVE.items())]
     acids = [(1, _C_TERMINUS), *((sequence.count(letter), pka) for letter, pka in _NEGATIVE.items())]
@@ -77,13 +62,7 @@ def net_charge(sequence: str, ph: float) -> float:
 
 
 def isoelectric_point(sequence: str) -> float:
-    """PH at which a protein has no net charge, see :func:`net_charge`; NaN of an empty sequence.
-
-    Examples
-    --------
-    >>> round(isoelectric_point("RPPGFSPFR"), 1)
-    12.5
-    """
+    """PH at which a protein has no net charge, see :func:`net_charge`; NaN of an empty sequence."""
     low, high = 0.0, 14.0
     while high - low > 1e-4 and sequence:
         middle = (low + high) / 2

@@ -101,41 +101,28 @@ def proteins(
     adata = ad.AnnData(obs=obs)
     n_duplicates = int((report["duplicate_of"] != "").sum())
     write_record(adata, "proteins", n_duplicates=n_duplicates, n_stops=int(report["n_stops"].sum()))
-    logger.info(
-        "%d proteins of %d to %d residues: %d duplicates, %d with ambiguous residues, %d with stops inside",
-        len(report),
-        report["length"].min(),
-        report["length"].max(),
-        n_duplicates,
-        int((report["n_ambiguous"] > 0).sum()),
-        int((report["n_stops"] > 0).sum()),
-    )
-    _warn_of_nucleotides(table.index, texts)
-    _warn_of_lines(table.index, [cell_text(text) for text in table[key]], isinstance(data, str | Path))
+    shortest, longest = report["length"].min(), report["length"].max()
+    ambiguous, stopped = (report[["n_ambiguous", "n_stops"]] > 0).sum()
+    said = "%d proteins of %d to %d residues: %d duplicates, %d with ambiguous residues, %d with stops inside"
+    logger.info(said, len(report), shortest, longest, n_duplicates, ambiguous, stopped)
+    nucleotides = table.index[list(map(_is_nucleotides, texts))]
+    if len(nucleotides):
+        warn(
+            f"{len(nucleotides)} of {len(table)} sequences hold nucleotide letters alone (first: "
+            f"{shown_name(nucleotides[0])!r}); amino acids are expected: translate them first."
+        )
+    broken = table.index[["\n" in cell_text(text).strip() for text in table[key]]]
+    if len(broken) and not isinstance(data, str | Path):
+        warn(
+            f"{len(broken)} of {len(table)} sequences hold line breaks (first: {shown_name(broken[0])!r}): their lines "
+            "are read as one sequence each."
+        )
     return adata
 
 
-def _warn_of_nucleotides(names: pd.Index, texts: list[str]) -> None:
-    found = [
-        name
-        for name, text in zip(names, texts, strict=True)
-        if _NUCLEOTIDES.issuperset(text)
-        and (len(text) >= _LONG_ENOUGH or (len(text) >= _LONG_ENOUGH_RNA and text.count("U") > 1))
-    ]
-    if found:
-        warn(
-            f"{len(found)} of {len(texts)} sequences hold nucleotide letters alone (first: {shown_name(found[0])!r}); "
-            "amino acids are expected: translate them first."
-        )
-
-
-def _warn_of_lines(names: pd.Index, texts: list[str], from_file: bool) -> None:
-    found = [name for name, text in zip(names, texts, strict=True) if "\n" in text.strip()]
-    if found and not from_file:
-        warn(
-            f"{len(found)} of {len(texts)} sequences hold line breaks (first: {shown_name(found[0])!r}): their lines "
-            "are read as one sequence each."
-        )
+def _is_nucleotides(text: str) -> bool:
+    long = len(text) >= _LONG_ENOUGH or (len(text) >= _LONG_ENOUGH_RNA and text.count("U") > 1)
+    return long and _NUCLEOTIDES.issuperset(text)
 
 
 def _table(data: str | Path | Iterable[str] | Mapping[str, str] | pd.DataFrame, key: str) -> pd.DataFrame:

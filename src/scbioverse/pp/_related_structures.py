@@ -6,6 +6,7 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from .._optional import import_optional
+from ._counter_ions import uncharger
 
 # A bond that water splits, and where the oxygen of water goes: to the first atom; the second gets the hydrogen.
 _SPLIT = (
@@ -22,24 +23,16 @@ _MOST_BONDS = 24  # of a longer chain of amino acids or sugars no part is looked
 class Related(NamedTuple):
     """Canonical SMILES of structures related to one molecule, all without charge."""
 
-    neutral: str
-    """The molecule itself without charge."""
-    enantiomer: str
-    """Its mirror image, `""` where it is its own."""
+    neutral: str  # the molecule itself without charge
+    enantiomer: str  # its mirror image, `""` where it is its own
+    # What water makes of it: of the split of one bond after the other, and of all at once; larger parts first.
     parts: tuple[str, ...]
-    """What water makes of it: of the split of one bond after the other, and of all at once; larger parts first."""
+    # The molecule with hydrogen in place of one hydroxy, halogen, amino, or (on oxygen or nitrogen) methyl group.
     parents: tuple[str, ...]
-    """The molecule with hydrogen in place of one hydroxy, halogen, amino, or (on oxygen or nitrogen) methyl group."""
 
 
 def related(mol: Any) -> Related:
-    """Work out the structures related to an rdkit molecule. Configurations are kept.
-
-    Raises
-    ------
-    OptionalDependencyError
-        rdkit is not installed.
-    """
+    """Work out the structures related to an rdkit molecule. Configurations are kept."""
     from rdkit import Chem
 
     plain = Chem.Mol(_uncharged(mol))
@@ -61,16 +54,9 @@ def _uncharged(mol: Any) -> Any:
     base = import_optional("rdkit.rdBase", extra="molecules", purpose="Reading SMILES")
     block = base.BlockLogs()
     try:
-        return _uncharger().uncharge(mol)
+        return uncharger().uncharge(mol)
     finally:
         del block
-
-
-@cache
-def _uncharger() -> Any:
-    from rdkit.Chem.MolStandardize import rdMolStandardize
-
-    return rdMolStandardize.Uncharger()
 
 
 @cache

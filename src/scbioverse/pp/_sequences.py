@@ -32,12 +32,9 @@ _UNIPROT = re.compile(r"(?:sp|tr)\|(?P<accession>[^|\s]+)\|\S*")
 class Sequence(NamedTuple):
     """One cleaned sequence."""
 
-    text: str
-    """Upper-case letters only, "" where nothing is left."""
-    n_stops: int
-    """Stops inside the sequence, read as X."""
-    problem: str
-    """Why it cannot be read, else ""."""
+    text: str  # upper-case letters only, "" where nothing is left
+    n_stops: int  # stops inside the sequence, read as X
+    problem: str  # why it cannot be read, else ""
 
 
 class Record(NamedTuple):
@@ -46,23 +43,14 @@ class Record(NamedTuple):
     name: str
     description: str
     sequence: str
-    line: int
 
 
 def clean_sequence(text: str) -> Sequence:
     """Bring an amino acid sequence to upper-case letters.
 
     White space and gaps (`-`, `.`) go; lower case (masked residues) becomes upper case; stops (`*`) at the end go,
-    those inside become X. The ambiguous residues B, J, O, U, X and Z stay: each encoder says what it makes of them.
-
-    Parameters
-    ----------
-    text
-        The sequence.
-
-    Returns
-    -------
-    The letters, or a problem that names the first other character and its position.
+    those inside become X. The ambiguous residues B, J, O, U, X and Z stay: each encoder says what it makes of them. A
+    problem names the first other character and its position.
     """
     letters = _GAPS.sub("", text).upper().rstrip("*")
     n_stops = letters.count("*")
@@ -74,47 +62,33 @@ def clean_sequence(text: str) -> Sequence:
 
 
 def read_fasta(path: str | Path) -> list[Record]:
-    """Read a FASTA file.
+    """Read the records of a FASTA file in order; gzip is recognised by its first bytes.
 
-    Parameters
-    ----------
-    path
-        The file; gzip is recognised by its first bytes.
-
-    Returns
-    -------
-    Its records in order. The name is the header's first word, or the accession of a UniProt header (`>sp|P69905|...`);
-    the description is the rest of the header. Sequences are as they stand, lines joined.
-
-    Raises
-    ------
-    InputError
-        There is no such file, it holds no record, or text before the first header.
+    The name is the header's first word, or the accession of a UniProt header (`>sp|P69905|...`); the description is the
+    rest of the header. Sequences are as they stand, lines joined. An :class:`InputError` where there is no such file,
+    it holds no record, or text before the first header.
     """
     path = Path(path).expanduser()
     if not _is_file(path):
         raise InputError(f"there is no FASTA file {shown_name(str(path))}. For sequences, pass a list of them.")
-    records: list[Record] = []
-    parts: list[str] = []
+    found: list[tuple[str, str, list[str]]] = []
     try:
         with _open(path) as file:
             for number, line in enumerate(_lines(file, path), start=1):
                 text = line.strip()
                 if text.startswith(">"):
-                    _close(records, parts)
-                    records.append(_header(text[1:].strip(), number, path))
+                    found.append((*_header(text[1:].strip(), number, path), []))
                 elif text and not text.startswith(";"):
-                    if not records:
+                    if not found:
                         raise InputError(_no_header(path, number, text))
-                    parts.append(text)
+                    found[-1][2].append(text)
     except (UnicodeError, EOFError, OSError, zlib.error) as error:
         raise InputError(
             f"{path} is not a FASTA text file: {error}. It must be text in UTF-8, gzipped or not."
         ) from error
-    _close(records, parts)
-    if not records:
+    if not found:
         raise InputError(f"{path} holds no FASTA record (a line that starts with '>')")
-    return records
+    return [Record(name, description, "".join(parts)) for name, description, parts in found]
 
 
 def _is_file(path: Path) -> bool:
@@ -151,19 +125,12 @@ def _no_header(path: Path, number: int, text: str) -> str:
     return said
 
 
-def _header(text: str, line: int, path: Path) -> Record:
-    odd = _CONTROL.search(text)
-    if odd is not None:
+def _header(text: str, line: int, path: Path) -> tuple[str, str]:
+    """Name and description."""
+    if (odd := _CONTROL.search(text)) is not None:
         raise InputError(
             f"{path}, line {line}: the header holds the control character {odd[0]!r}, which is in no text file."
         )
-    name, *rest = text.split(None, 1) or [""]
-    description = rest[0] if rest else ""
+    name, description = [*text.split(None, 1), "", ""][:2]
     match = _UNIPROT.fullmatch(name)
-    return Record(match["accession"] if match else name or f"record_{line}", description.strip(), "", line)
-
-
-def _close(records: list[Record], parts: list[str]) -> None:
-    if records:
-        records[-1] = records[-1]._replace(sequence="".join(parts))
-    parts.clear()
+    return match["accession"] if match else name or f"record_{line}", description.strip()

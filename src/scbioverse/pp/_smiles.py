@@ -6,8 +6,9 @@ import re
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 from .._optional import import_optional
+from .._shown import first_line
 from ..errors import InputError
-from ._counter_ions import largest, split_parts
+from ._counter_ions import largest, split_parts, uncharger
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -42,71 +43,42 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9' -]*[A-Za-z]{3}[A-Za-z0-9' -]*$")
 class Molecule(NamedTuple):
     """One parsed SMILES."""
 
-    mol: Any
-    """rdkit molecule, None where the SMILES cannot be read."""
-    canonical: str
-    """rdkit's canonical isomeric SMILES of what is kept, "" where it cannot be read."""
-    n_fragments: int
-    """Disconnected parts before any was left out."""
-    problem: str
-    """Why it cannot be read, else ""."""
+    mol: Any  # rdkit molecule, None where the SMILES cannot be read
+    canonical: str  # rdkit's canonical isomeric SMILES of what is kept, "" where it cannot be read
+    n_fragments: int  # disconnected parts before any was left out
+    problem: str  # why it cannot be read, else ""
     left_out: str = ""
     """Canonical SMILES of the parts left out, joined by dots."""
     behind: str = ""
     """What stands behind the SMILES after a blank: a name, or an extension (CXSMILES)."""
+    # Whether a part was left out that is neither a counter-ion or solvent nor a copy of what is kept.
     mixture: bool = False
-    """Whether a part was left out that is neither a counter-ion or solvent nor a copy of what is kept."""
 
 
 def parse_smiles(texts: Iterable[str], *, salts: Salts = "strip", charges: Charges = "keep") -> list[Molecule]:
-    """Read SMILES with rdkit and bring each to its canonical form.
+    """Read SMILES with rdkit and bring each to its canonical form; one entry a text, in order.
 
-    Parameters
-    ----------
-    texts
-        SMILES.
-    salts
-        `"strip"`: leave counter-ions and solvents out, see :func:`scbioverse.pp._counter_ions.split_parts`.
-        `"largest"`: of several disconnected parts keep one: one with carbon before one without, then the one with most
-        heavy atoms, then the heavier one. `"keep"`: keep all.
-    charges
-        `"keep"`, or `"neutralise"`: add or take protons where that removes a charge (rdkit's `Uncharger`).
-
-    Returns
-    -------
-    One entry a text, in order. Stereo centres and double-bond geometry stay as given. A text of more than 5,000
-    characters, or with more than 400 rings, is not given to rdkit, which might not come back.
-
-    Raises
-    ------
-    InputError
-        `salts` or `charges` is none of the above.
-    OptionalDependencyError
-        rdkit is not installed.
+    `salts` and `charges` are as in :func:`scbioverse.pp.molecules`. Stereo centres and double-bond geometry stay as
+    given. A text of more than 5,000 characters, or with more than 400 rings, is not given to rdkit, which might not
+    come back.
     """
     if salts not in ("strip", "largest", "keep"):
         raise InputError(f"salts must be 'strip', 'largest' or 'keep', found {salts!r}")
     if charges not in ("keep", "neutralise"):
         raise InputError(f"charges must be 'keep' or 'neutralise', found {charges!r}")
     base = import_optional("rdkit.rdBase", extra="molecules", purpose="Reading SMILES")
-    uncharger = None
-    if charges == "neutralise":
-        from rdkit.Chem.MolStandardize import rdMolStandardize
-
-        uncharger = rdMolStandardize.Uncharger()
     # rdkit writes each failure to stderr; here it goes into the result.
     block = base.BlockLogs()
     try:
-        return [_parse(str(text).strip(), salts, uncharger) for text in texts]
+        return [_parse(str(text).strip(), salts, charges) for text in texts]
     finally:
         del block
 
 
-def _parse(text: str, salts: Salts, uncharger: Any) -> Molecule:
+def _parse(text: str, salts: Salts, charges: Charges) -> Molecule:
     from rdkit import Chem
 
-    problem = _unfit(text)
-    if problem:
+    if problem := _unfit(text):
         return Molecule(None, "", 0, problem)
     try:
         mol = Chem.MolFromSmiles(text)
@@ -116,13 +88,13 @@ def _parse(text: str, salts: Salts, uncharger: Any) -> Molecule:
         left_out, mixture = "", False
         if len(parts) > 1 and salts != "keep":
             mol, left_out, mixture = _cut(mol, parts, salts)
-        if uncharger is not None:
-            mol = uncharger.uncharge(mol)
+        if charges == "neutralise":
+            mol = uncharger().uncharge(mol)
         behind = "".join(text.split(None, 1)[1:])
         return Molecule(mol, Chem.MolToSmiles(mol), len(parts), "", left_out, behind, mixture)
     # What rdkit raises in place of returning None differs by version and by what is odd.
     except (RuntimeError, ValueError, OverflowError) as error:
-        return Molecule(None, "", 0, f"rdkit cannot read it: {_first_line(error)}")
+        return Molecule(None, "", 0, f"rdkit cannot read it: {first_line(error, 80)}")
 
 
 def _unfit(text: str) -> str:
@@ -131,8 +103,7 @@ def _unfit(text: str) -> str:
         return "empty"
     if len(text) > MOST_CHARACTERS:
         return f"{len(text):,} characters, at most {MOST_CHARACTERS:,} are read"
-    found = _CONTROL.search(text)
-    if found is not None:
+    if (found := _CONTROL.search(text)) is not None:
         return f"holds the control character {found[0]!r} at position {found.start() + 1}"
     if not text.isascii():
         other = next(one for one in text if not one.isascii())
@@ -182,7 +153,3 @@ def _problem(text: str) -> str:
         return "not a SMILES" if Chem.MolFromSmarts(text) is None else "a SMARTS pattern, not a SMILES"
     problems = Chem.DetectChemistryProblems(mol)
     return str(problems[0].Message()) if problems else "cannot be sanitised"
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0][:80] if str(error).strip() else type(error).__name__

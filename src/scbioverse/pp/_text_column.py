@@ -37,23 +37,9 @@ def storable(text: str) -> str:
 
 
 def text_table(data: Any, key: str, *, noun: str) -> pd.DataFrame:
-    """Bring what a user has into a table with the column `key`; the index holds the names.
+    """Bring texts, a series or mapping of them with names, or a table into a table with the column `key`.
 
-    Parameters
-    ----------
-    data
-        Texts, a series or mapping of them with names, or a table.
-    key
-        The table's column.
-    noun
-        What a text is, for messages.
-
-    Raises
-    ------
-    InputError
-        It is none of these, or column names repeat.
-    MissingKeyError
-        The table has no such column.
+    The index holds the names. `noun` is what a text is, for messages.
     """
     if isinstance(data, pd.DataFrame):
         table = data.copy()
@@ -86,12 +72,8 @@ def join_report(table: pd.DataFrame, report: pd.DataFrame, key: str, own: str, t
     """Put texts and what was found out about them before the table's other columns.
 
     No column of the table is changed: what is found out under a name that it has, too, goes into one whose name begins
-    with `bioverse_`, unless it is the same, and a warning says so. Another names columns that no file takes.
-
-    Raises
-    ------
-    InputError
-        The table has a column `own` that is not the one to read.
+    with `bioverse_`, unless it is the same, and a warning says so. Another names columns that no file takes. An
+    :class:`InputError` where the table has a column `own` that is not the one to read.
     """
     if key != own and own in table.columns:
         raise InputError(

@@ -55,18 +55,10 @@ def places_of(cl_id: str | None) -> frozenset[str]:
 
 
 def resolve_labels(names: Iterable[str], *, context: str | None = None) -> list[Resolution]:
-    """Resolve the labels of one list, each by the company of the others.
+    """Resolve the labels of one list, such as all cell types of a study, each by the company of the others.
 
-    Parameters
-    ----------
-    names
-        Labels, such as all cell types of a study. Their order and repeats do not matter.
-    context
-        Free text that names the organ, which then decides alone; see :func:`resolve_label`.
-
-    Returns
-    -------
-    One resolution a name, in order. `because` says which names decided where one had several readings.
+    Their order and repeats do not matter. `context` is free text that names the organ, which then decides alone; see
+    :func:`resolve_label`. `because` says which names decided where one had several readings.
     """
     given = [str(name) for name in names]
     alone = {name: resolve_label(name, context=context) for name in given}
@@ -86,13 +78,7 @@ def _places() -> frozenset[str]:
 
 
 class _Company:
-    """What the names of a list say of each other.
-
-    Parameters
-    ----------
-    alone
-        Each name as it is read by itself.
-    """
+    """What the names of a list say of each other; `alone` has each name as it is read by itself."""
 
     def __init__(self, alone: Mapping[str, Resolution]) -> None:
         self.readings = {name: dict(readings_in(name)) if one.how != "id" else {} for name, one in alone.items()}

@@ -28,27 +28,16 @@ _OTHER_SPECIES = re.compile(
 
 @dataclass(frozen=True)
 class NameIndex:
-    """Token keys to ids, from the most to the least trusted.
+    """Token keys to ids, from the most to the least trusted."""
 
-    Attributes
-    ----------
-    curated, labels, synonyms, loose, crosswalk, crosswalk_loose
-        Key to id: shorthand kept by hand; ontology labels and synonyms as they are; all these with fillers dropped;
-        names that published label crosswalks map by hand, as they are and with fillers dropped.
-    by_context
-        (context word, key) to id.
-    marker
-        Key made of genes only, to id.
-    """
-
-    curated: dict[Key, str]
-    labels: dict[Key, str]
+    curated: dict[Key, str]  # shorthand kept by hand
+    labels: dict[Key, str]  # of the ontology, as they are
     synonyms: dict[Key, str]
-    loose: dict[Key, str]
-    crosswalk: dict[Key, str]
+    loose: dict[Key, str]  # all these with fillers dropped
+    crosswalk: dict[Key, str]  # names that published label crosswalks map by hand
     crosswalk_loose: dict[Key, str]
-    by_context: dict[tuple[str, Key], str]
-    marker: dict[Key, str]
+    by_context: dict[tuple[str, Key], str]  # (context word, key) to id
+    marker: dict[Key, str]  # keys made of genes only
 
     # Only names that no table has as they stand are searched word by word.
     @cached_property

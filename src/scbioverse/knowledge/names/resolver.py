@@ -25,31 +25,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Resolution:
-    """What a name was resolved to.
+    """What a name was resolved to."""
 
-    Attributes
-    ----------
-    name
-        The name as given.
-    cl_id
-        Ontology id, or None.
-    term_label
-        The ontology's label of that id, or the name itself.
-    how
-        `"id"` (the name was an id), `"exact"` (a label), `"synonym"` (a synonym or known shorthand), `"rule"`
-        (after dropping or reading parts of the name), `"marker"` (the name was only a gene), `"none"`.
-    score
-        Trust from 0 to 1; a rank of the rules, not a probability.
-    because
-        Names in the same list that decided between several readings, and where they are from; empty for none.
-    """
-
-    name: str
+    name: str  # as given
     cl_id: str | None
-    term_label: str
+    term_label: str  # the ontology's label of that id, or the name itself
+    # "id" (the name was an id), "exact" (a label), "synonym" (a synonym or known shorthand), "rule" (after dropping or
+    # reading parts of the name), "marker" (the name was only a gene), "none".
     how: How
-    score: float
-    because: str = ""
+    score: float  # trust from 0 to 1; a rank of the rules, not a probability
+    because: str = ""  # names in the same list that decided between several readings, and where they are from
 
 
 _ID = re.compile(r"^CL[:_](\d{7})$", re.IGNORECASE)
@@ -69,23 +54,16 @@ _MALIGNANT_ID = "CL:0001064"
 _CLUSTER = re.compile(r"(?:(?<=cell)|(?<=cells)|(?<=s))[\s_-]+\d+$|_\d+$", re.IGNORECASE)
 # So does the one in "stromal cell type 2a"; types known by number ("alveolar cell type 2") are looked up first.
 _TYPE = re.compile(r"(?<=\w)[\s_-]+type[\s_-]*(?:\d+[a-z]?|[a-z]|[ivx]+)$", re.IGNORECASE)
+_BRACKETED = re.compile(r"\([^)]*\)?")
 _SPLIT = re.compile(r"\s*(?:/|\bor\b|\band\b|&|;)\s*", re.IGNORECASE)
 
 
 def resolve_label(name: str, *, context: str | None = None) -> Resolution:
-    """Resolve one label.
+    """Resolve one label, such as `"FCGR3A+ Monocytes"`, `"Tregs"`, `"CD4 T"` or `"CL:0000236"`.
 
-    Parameters
-    ----------
-    name
-        Such as `"FCGR3A+ Monocytes"`, `"Tregs"`, `"CD4 T"` or `"CL:0000236"`.
-    context
-        Free text that names the organ, such as `"pancreas"`; decides where a name means different cells in different
-        organs, and prefers the organ's own term where there is one (`"fibroblast"` in `"lung"`).
-
-    Returns
-    -------
-    The resolution; `cl_id` is None for numbers, for words such as "unassigned", and where nothing fits.
+    `context` is free text that names the organ, such as `"pancreas"`; it decides where a name means different cells in
+    different organs, and prefers the organ's own term where there is one (`"fibroblast"` in `"lung"`). `cl_id` is None
+    for numbers, for words such as "unassigned", and where nothing fits.
     """
     return _resolve(str(name), (context or "").strip().lower())
 
@@ -95,24 +73,27 @@ def resolve_by_rules(name: str) -> Resolution:
     return _resolve(str(name), "", crosswalk=False, abbreviations=False)
 
 
-def resolve_table_entry(name: str, *, context: str | None = None) -> Resolution:
+def resolve_table_entry(name: str) -> Resolution:
     """Resolve a name of a published table, in which abbreviations stand for what its authors say, not for a guess."""
-    return _resolve(str(name), (context or "").strip().lower(), abbreviations=False)
+    return _resolve(str(name), "", abbreviations=False)
 
 
 @lru_cache(maxsize=65536)
 def _resolve(name: str, context: str, crosswalk: bool = True, abbreviations: bool = True) -> Resolution:
-    ontology = load_ontology()
     text = " ".join(name.split())
-    match = _ID.match(text)
-    if match:
+    if match := _ID.match(text):
         cl_id = f"CL:{match[1]}"
-        known = cl_id in ontology
-        return _result(name, cl_id, "id", 1.0) if known else Resolution(name, None, name, "none", 0.0)
-    if not text or says_no_type(text):
+        hit: Hit | None = (cl_id, "id", 1.0) if cl_id in load_ontology() else None
+    else:
+        hit = None if not text or says_no_type(text) else _read(text, context, crosswalk, abbreviations)
+    if hit is None or (hit[0] == ROOT and hit[1] != "id"):
         return Resolution(name, None, name, "none", 0.0)
-    index = load_index(crosswalk=crosswalk)
-    found = tokens(text)
+    cl_id, how, score = hit
+    return Resolution(name, cl_id, load_ontology().term(cl_id).label, how, round(score, 3))
+
+
+def _read(text: str, context: str, crosswalk: bool, abbreviations: bool) -> Hit | None:
+    index, found = load_index(crosswalk=crosswalk), tokens(text)
     hit = _in_context(text, found, context, index) or _as_spelt(text)
     # A letter alone, but for B and T, is a cell only where other names or the organ say so.
     if hit is None and len(text) > 1 and not is_place(text, found):
@@ -121,9 +102,7 @@ def _resolve(name: str, context: str, crosswalk: bool = True, abbreviations: boo
         hit = (short and _abbreviated(text, 0.95)) or _search(text, found, index)
         if short and (hit is None or hit[2] < _WEAK):
             hit = _abbreviated(text, 0.75, loosely=True) or hit
-    if hit is None or hit[0] == ROOT:
-        return Resolution(name, None, name, "none", 0.0)
-    return _result(name, *hit)
+    return hit
 
 
 def says_no_type(text: str) -> bool:
@@ -132,9 +111,9 @@ def says_no_type(text: str) -> bool:
 
 
 def _as_spelt(text: str) -> Hit | None:
-    label, known = load_ontology().find_label(text), shorthand_for(text)
-    if label:
+    if label := load_ontology().find_label(text):
         return label, "exact", 1.0
+    known = shorthand_for(text)
     return (known, "synonym", 0.95) if known else None
 
 
@@ -151,10 +130,6 @@ def is_place(text: str, found: tuple[str, ...]) -> bool:
     return bool(found) and not named and said <= (word_set("organ") | word_set("state")) - {"cells"}
 
 
-def _result(name: str, cl_id: str, how: How, score: float) -> Resolution:
-    return Resolution(name, cl_id, load_ontology().term(cl_id).label, how, round(score, 3))
-
-
 def _in_context(text: str, found: tuple[str, ...], context: str, index: NameIndex) -> Hit | None:
     if not context or not found:
         return None
@@ -163,8 +138,7 @@ def _in_context(text: str, found: tuple[str, ...], context: str, index: NameInde
     organs = [organ for organ, words in meanings("context").items() if organ == context or said & set(words.split())]
     tries = ((found, 0.95), *readings(found, index)) if organs else ()
     short = readings_in(text)
-    known = next((short[organ] for organ in organs if organ in short), None)
-    if known:
+    if known := next((short[organ] for organ in organs if organ in short), None):
         return known, "synonym", 0.95
     for organ in organs:
         for reading, score in tries:
@@ -217,7 +191,7 @@ def _outside_and_inside(text: str, index: NameIndex) -> Hit | None:
     """Resolve "A (B)" to A, or to B where B is a kind of A ("immune cell (B cells)")."""
     if "(" not in text:
         return None
-    outside = index.get(tokens(re.sub(r"\([^)]*\)?", " ", text)))
+    outside = index.get(tokens(_BRACKETED.sub(" ", text)))
     inside = [hit for part in re.findall(r"\(([^)]*)\)", text) if part.strip() and (hit := index.get(tokens(part)))]
     ontology = load_ontology()
     if outside and outside[0] != ROOT:
@@ -228,18 +202,14 @@ def _outside_and_inside(text: str, index: NameIndex) -> Hit | None:
 
 def _either(text: str, index: NameIndex) -> Hit | None:
     """Resolve "A/B" to the broader of two related types, or to their nearest common ancestor if that is specific."""
-    parts = [part for part in _SPLIT.split(re.sub(r"\([^)]*\)?", " ", text)) if part.strip()]
-    if len(parts) < 2:
+    parts = [tokens(part) for part in _SPLIT.split(_BRACKETED.sub(" ", text)) if part.strip()]
+    if len(parts) < 2 or any(all(map(is_gene, found)) for found in parts):
         return None
-    ids = []
-    for part in parts:
-        found = tokens(part)
-        if not found or all(is_gene(token) for token in found):
-            return None
-        hit = index.get(found) or index.get(tuple(token for token in found if token not in word_set("state")))
-        if not hit:
-            return None
-        ids.append(hit[0])
+    state = word_set("state")
+    hits = [index.get(found) or index.get([token for token in found if token not in state]) for found in parts]
+    if None in hits:
+        return None
+    ids = [hit[0] for hit in hits if hit]
     ontology = load_ontology()
     above = (ids[0], *ontology.ancestors(ids[0]))
     shared = [one for one in above if all(ontology.is_within(other, one) for other in ids)]

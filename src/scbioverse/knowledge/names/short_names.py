@@ -63,14 +63,9 @@ def shorthand_for(name: str) -> str | None:
 
 
 def abbreviated(name: str, *, loosely: bool = False) -> str | None:
-    """Id of a short name by itself.
+    """Id of a short name, such as `"KCs"`, by itself: as it stands and in the singular.
 
-    Parameters
-    ----------
-    name
-        Such as `"KCs"`.
-    loosely
-        Try its shorter forms, too, see :func:`spellings`; else only as it stands and in the singular.
+    With `loosely`, its shorter forms are tried, too; see :func:`spellings`.
     """
     shorthand, alone, _ = _tables()
     forms = spellings(name) if loosely else dict.fromkeys((fold(name), fold(_PLURAL.sub("", name))))

@@ -132,14 +132,7 @@ def _apply(rules: _Rules, text: str) -> str:
 def tokens(name: str) -> tuple[str, ...]:
     """Tokens of a name in order: words in lower case, and genes as `+SYMBOL`, `-SYMBOL` or `+SYMBOLhigh`.
 
-    Parameters
-    ----------
-    name
-        Any spelling of a cell type.
-
-    Returns
-    -------
-    Tokens without stop words; repeated ones stay.
+    Stop words are left out, repeated ones stay.
     """
     raw = name.replace("'", "").replace("\u2019", "").replace("_", " ")
     if not raw.isascii():

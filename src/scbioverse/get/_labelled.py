@@ -1,0 +1,138 @@
+"""Annotated data: what was recorded, and what `obs` holds now, since rows may have been cut, joined or renamed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+import numpy as np
+import pandas as pd
+
+from .._shown import shown_name
+from .._slots import Slots, anndata_of, read_record, records_of
+from .._warn import warn
+from ..errors import MissingKeyError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from anndata import AnnData
+
+_SHOWN = 5
+
+
+class Labelled(NamedTuple):
+    """Data that :func:`scbioverse.tl.annotate` wrote to, and the names of the slots it filled."""
+
+    adata: AnnData
+    slots: Slots
+
+    @classmethod
+    def of(cls, data: Any, key: str) -> Self:
+        """Return an AnnData, or the part of a MuData that holds the labels, with the slots of a stem."""
+        slots = Slots(key)
+        return cls(anndata_of(data, holds=slots.label), slots)
+
+    @property
+    def step(self) -> str:
+        """Name of the record of `annotate`."""
+        return self.slots.step("annotate")
+
+    def record(self) -> dict[str, Any]:
+        """Return the record of `annotate`; where it went lost but labels are there, say how."""
+        try:
+            return read_record(self.adata, self.step)
+        except MissingKeyError as error:
+            if self.slots.label not in self.adata.obs:
+                raise
+            raise MissingKeyError(
+                f"adata.obs[{self.slots.label!r}] holds labels, but their record in adata.uns is gone, as after "
+                "anndata.concat, which drops uns. Join with uns_merge='first' or 'unique', or annotate again. "
+                f"scbioverse.get.labels and scbioverse.get.annotation read obs alone. ({error})"
+            ) from error
+
+    def noted(self, field: str) -> Any:
+        """Return a field of the record of `annotate`; None where there is none."""
+        return read_record(self.adata, self.step).get(field) if self.step in records_of(self.adata) else None
+
+    def labels(self) -> pd.Series:
+        """Label of every row as text, NaN where there is none."""
+        if self.slots.label not in self.adata.obs:
+            raise MissingKeyError(
+                f"adata.obs has no {self.slots.label!r}. Run scbioverse.tl.annotate(adata, key_added="
+                f"{self.slots.key!r}) first."
+            )
+        return texts(self.adata.obs[self.slots.label])
+
+    def counts(self) -> dict[str, int]:
+        """Rows of each label, the most frequent first."""
+        return {str(name): int(n) for name, n in self.labels().dropna().value_counts().items()}
+
+    def warn_of_changes(self, what: str) -> None:
+        """Warn where the labels in `obs` are not those that were recorded, since `what` is of the recorded ones."""
+        then = self.noted("n_labelled")
+        if then is None or self.slots.label not in self.adata.obs:
+            return  # nothing says what the labels were
+        now = self.counts()
+        if now == then:
+            return
+        gone, new = [name for name in then if name not in now], [name for name in now if name not in then]
+        parts = [f"{sum(now.values())} labelled rows now, {sum(then.values())} then"]
+        parts += [f"no row is called {named(gone)} any more"] if gone else []
+        parts += [f"{named(new)} {'was' if len(new) == 1 else 'were'} not there"] if new else []
+        warn(
+            f"adata.obs[{self.slots.label!r}] has changed since scbioverse.tl.annotate wrote it ({'; '.join(parts)}): "
+            f"{what} is of the rows and names at that time. Annotate again to have it of those here."
+        )
+
+    def groups(self, record: dict[str, Any], then: pd.DataFrame) -> pd.DataFrame:
+        """Return the recorded groups as their rows are now: one row for each label that a group holds."""
+        obs, groupby = self.adata.obs, record.get("groupby")
+        if groupby not in obs:
+            raise MissingKeyError(
+                f"adata.obs has no column {groupby!r} any more, whose groups were labelled. What was found then is in "
+                f"scbioverse.get.records(adata)[{self.step!r}]['groups']."
+            )
+        # By position: names of rows may repeat.
+        rows = pd.DataFrame({"group": _group_names(obs, record), "label": self.labels().to_numpy()})
+        rows["confidence"] = obs[self.slots.confidence].to_numpy() if self.slots.confidence in obs else np.nan
+        held = rows.dropna(subset=["group", "label"]).groupby(["group", "label"], sort=False)["confidence"]
+        now = held.agg(n="size", confidence="mean").reset_index()
+        now["confidence"] = now["confidence"].astype(float).round(6)
+        # As it was: still one label, of as many rows. What else is known of the group then still holds.
+        single = now[~now["group"].duplicated(keep=False)]
+        same = set(single.merge(then, on=["group", "n", "label"])["group"])
+        order = {name: at for at, name in enumerate(dict.fromkeys([*then["group"], *now["group"]]))}
+        if changed := [name for name in order if name not in same]:
+            warn(
+                f"group {named(changed)} of adata.obs[{groupby!r}] {'is' if len(changed) == 1 else 'are'} not as "
+                "scbioverse.tl.annotate left them: n, label and confidence are those in obs now, and the agreement is "
+                "not known. Annotate again to have it."
+            )
+        # An empty table would turn numbers into objects.
+        parts = [one for one in (then[then["group"].isin(same)], now[~now["group"].isin(same)]) if len(one)]
+        table = pd.concat(parts or [then.head(0)]).reindex(columns=then.columns)
+        return table.sort_values("group", key=lambda names: names.map(order), kind="stable", ignore_index=True)
+
+
+def texts(column: pd.Series) -> pd.Series:
+    """Values of a column as text, NaN where there is none."""
+    return column.astype(object).map(str, na_action="ignore")
+
+
+def named(names: Iterable[str]) -> str:
+    """Name a few."""
+    held = list(names)
+    shown = ", ".join(repr(shown_name(name)) for name in held[:_SHOWN])
+    return shown if len(held) <= _SHOWN else f"{shown} and {len(held) - _SHOWN} more"
+
+
+def _group_names(obs: pd.DataFrame, record: dict[str, Any]) -> pd.Series:
+    """Each row's group as :func:`scbioverse.tl.annotate` names it; NaN for rows without one."""
+    groups = texts(obs[record["groupby"]]).reset_index(drop=True)
+    split = [(one["group"], one["sample"]) for one in record.get("samples") or () if not one["harmonised"]]
+    sample_key = record.get("sample_key")
+    if not split or sample_key not in obs:
+        return groups
+    samples = texts(obs[sample_key]).fillna("no sample").reset_index(drop=True)
+    alone = pd.MultiIndex.from_arrays([groups, samples]).isin(split)
+    return groups.where(~alone, groups + " [" + samples + "]")
