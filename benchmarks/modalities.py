@@ -1,8 +1,8 @@
 """Molecules and proteins, ours beside every baseline: `python -m benchmarks.modalities`.
 
 `captions`: the 1,800 open test captions of ChEBI-20, none of which is trained on or in the reference: put together from
-neighbours, copied from the nearest, written by MolT5-large (its own output, on the same rows), and the controls; with
-them retrieval of texts and molecules. `proteins`: enzyme classes by search, k-mers, DIAMOND and MMseqs2, on families
+neighbours, copied from the nearest, written by MolT5-large (its own output, on the same rows), and the controls.
+`retrieval`: these texts found for their molecules and the other way round. `proteins`: enzyme classes by search, k-mers, DIAMOND and MMseqs2, on families
 and clusters that the known proteins have no member of. `together`: a question that needs two modalities, and cells and
 compounds in one prompt. `bulk`: many rows, with memory. The tables of `docs/modalities.md` are written anew from the
 results by every run.
@@ -22,11 +22,12 @@ import scbioverse as sb
 from benchmarks.modalities_parts.bulk import bulk
 from benchmarks.modalities_parts.captions import SHOWN, captions
 from benchmarks.modalities_parts.proteins import enzyme_classes
+from benchmarks.modalities_parts.texts import retrieved
 from benchmarks.modalities_parts.together import together
 
 RESULTS = Path(__file__).parent / "results" / "modalities.json"
 PAGE = Path(__file__).parents[1] / "docs" / "modalities.md"
-PARTS = ("captions", "proteins", "together", "bulk")
+PARTS = ("captions", "retrieval", "proteins", "together", "bulk")
 
 APART = {
     "families": "of other families", "clusters": "of other clusters (half of the residues identical)",
@@ -57,7 +58,8 @@ def tables(found: dict[str, Any]) -> dict[str, str]:
         )
         made["facts"] = markdown(one["facts"], list(next(iter(one["facts"].values())))) if "facts" in one else ""
         made["floors"] = markdown(one["floors"], ["molecules", "holds"])
-        made["retrieval"] = markdown(one["retrieval"], list(next(iter(one["retrieval"].values()))))
+    if "retrieval" in found:
+        made["retrieval"] = markdown(found["retrieval"], list(next(iter(found["retrieval"].values()))))
     for split, one in found.get("proteins", {}).items():
         said = f"{one['n_asked']:,} enzymes, {one['n_known']:,} known ones {APART[split]}"
         possible = f"the class of {one['class is known at all']:.3f} is a known one's"
@@ -106,6 +108,7 @@ def main() -> None:
     model = sb.models.load(options.model)
     work = {
         "captions": lambda: captions(model, options.rows, options.seed),
+        "retrieval": lambda: retrieved(model, options.rows, options.seed),
         "proteins": lambda: enzyme_classes(options.enzymes, options.seed),
         "together": lambda: together(model, options.seed),
         "bulk": lambda: bulk(options.model, options.drugs, options.chains, options.seed),

@@ -21,8 +21,7 @@ from scbioverse.metrics import extract_classes, extract_roles, set_agreement, te
 from scbioverse.pp._smiles import parse_smiles
 from scbioverse.predict.compose import compose_rows
 from scbioverse.predict.descriptions import NOTHING_SIMILAR, choose_rows
-from scbioverse.predict.neighbour_texts import words_view
-from scbioverse.predict.neighbours import Neighbours, compared_views, nearest_rows, similarities
+from scbioverse.predict.neighbours import Neighbours, compared_views, nearest_rows
 from scbioverse.predict.vote import FLOOR
 
 PEER = "molt5_large_on_chebi20_open"
@@ -75,8 +74,17 @@ def measured(said: list[str], right: list[str]) -> dict[str, float]:
     }
 
 
+def written_by_peer(test: ad.AnnData) -> list[str]:
+    """What MolT5-large wrote of each test molecule."""
+    peer = pd.read_csv(fetch(PEER), sep="\t", dtype=str).fillna("")
+    # One of the two files doubles its backslashes.
+    written = dict(zip(peer["SMILES"].map(_single), peer["molt5_large"], strict=True))
+    source = molecules.pairs("test").drop_duplicates("canonical").set_index("canonical")["smiles"].map(_single)
+    return [written[source[one]] for one in test.obs["canonical"]]
+
+
 def captions(model: Any, n: int | None, seed: int) -> dict[str, Any]:
-    """Measure all ways to come to a caption of the test molecules, and their controls; and retrieval among them."""
+    """Measure all ways to come to a caption of the test molecules, and their controls."""
     train, test = known_molecules(model), tables(n, seed)[1]
     rng = np.random.default_rng(seed)
     right, held = test.obs["text"].tolist(), train.obs["text"].tolist()
@@ -101,11 +109,7 @@ def captions(model: Any, n: int | None, seed: int) -> dict[str, Any]:
         ],
         "combined, dealt to other molecules": [combined[i] for i in rng.permutation(test.n_obs)],
     }
-    peer = pd.read_csv(fetch(PEER), sep="\t", dtype=str).fillna("")
-    # One of the two files doubles its backslashes.
-    written = dict(zip(peer["SMILES"].map(_single), peer["molt5_large"], strict=True))
-    source = molecules.pairs("test").drop_duplicates("canonical").set_index("canonical")["smiles"].map(_single)
-    found["MolT5-large"] = [written[source[one]] for one in test.obs["canonical"]]
+    found["MolT5-large"] = written_by_peer(test)
     rows = {name: measured(said, right) for name, said in found.items()} | RECORDED
     # What each half adds, on a part of the rows: names of other molecules, and other molecules' neighbours.
     part = Neighbours(near.rows[some], near.similarity[some])
@@ -120,25 +124,7 @@ def captions(model: Any, n: int | None, seed: int) -> dict[str, Any]:
         rows[name] = measured(compose_rows(neighbours, held, called, here, parsed[1])[0], texts)
     return {
         "n_test": test.n_obs, "n_reference": train.n_obs, "nothing similar": int(far.sum()), "rows": rows,
-        "retrieval": retrieved(model, embedded.values, right, tanimoto, held),
         "floors": floors(near, right, held), "facts": facts(model, embedded.values, right, tanimoto, held),
-    }  # fmt: skip
-
-
-def retrieved(model: Any, values: np.ndarray, texts: list[str], near: Neighbours, known: list[str]) -> dict[str, Any]:
-    """Measure text to molecule and back, by the space shared with text, by neighbours' words, and by both."""
-    space = model.coordinates(values, "molecule") @ model.text_coordinates(texts).T
-    view = words_view(near, known, texts)
-    words = similarities(view.queries, view.pool, "cosine")
-    return {
-        name: {
-            "molecule to text, R@1": float((scores.argmax(axis=1) == np.arange(len(texts))).mean()),
-            "text to molecule, R@1": float((scores.argmax(axis=0) == np.arange(len(texts))).mean()),
-        }
-        for name, scores in {
-            "both (`retrieve` with a reference)": space + words, "learned space": space, "words of neighbours": words,
-            "both, dealt": (space + words)[np.random.default_rng(0).permutation(len(texts))],
-        }.items()
     }  # fmt: skip
 
 

@@ -11,16 +11,20 @@ from tqdm.auto import tqdm
 
 from .._settings import settings
 from ..knowledge.captions import Caption, read_caption, with_article
+from ..pp._smiles import parse_smiles
+from ..pp._text_column import cell_text
 from .caption_choice import ChoiceWeights, definition_features, likely_items
 from .relatives import ACID, BASE, MIRROR, TAUTOMER, NamedMolecules, Relatives
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from anndata import AnnData
     from numpy.typing import NDArray
 
     from .neighbours import Neighbours
 
+NAME_COLUMN = "name"
 _SHORTEST_NAME = 4
 # How definitions name what a molecule derives from.
 _PARENT = tuple(
@@ -64,7 +68,9 @@ class CaptionComposer:
         self._captions: dict[int, Caption] = {}
         self._relatives: dict[int, Relatives] = {}
 
-    def compose(self, mol: Any, rows: NDArray[np.integer], similarity: NDArray[np.floating]) -> tuple[str, int]:
+    def compose(
+        self, mol: Any, rows: NDArray[np.integer], similarity: NDArray[np.floating], own: Relatives | None = None
+    ) -> tuple[str, int]:
         """Write a caption.
 
         In each neighbour's definition, what the neighbour is made of is replaced by what this molecule is made of. One
@@ -79,6 +85,8 @@ class CaptionComposer:
             rdkit molecule; None: the nearest molecule's text as it is.
         rows, similarity
             (k,), its neighbours in the reference, the nearest first.
+        own
+            Its relatives; found if not given.
 
         Returns
         -------
@@ -86,7 +94,7 @@ class CaptionComposer:
         """
         if mol is None:
             return self._texts[rows[0]], 0
-        own, captions = self.relatives(mol), [self.caption(row) for row in rows]
+        own, captions = own or self.relatives(mol), [self.caption(row) for row in rows]
         definition, at = self.definition(mol, own, rows, similarity)
         roles, classes = (
             likely_items(self.weights, kind, [getattr(one, kind) for one in captions], similarity, definition)
@@ -184,9 +192,27 @@ def is_caption(text: str) -> bool:
     return text.startswith("The molecule is ")
 
 
-def compose_rows(
-    near: Neighbours, texts: Sequence[str], names: Sequence[str], molecules: Sequence[Any], known: Sequence[Any]
+def are_captions(near: Neighbours, texts: Sequence[str]) -> bool:
+    """Whether the texts of neighbours are captions in ChEBI's style, by one of them."""
+    row = int(near.rows.max(initial=-1))
+    return row >= 0 and is_caption(texts[row])
+
+
+def compose_for(
+    adata: AnnData, reference: AnnData, near: Neighbours, texts: Sequence[str], column: str, *, named: bool = False
 ) -> tuple[list[str], NDArray[np.int64]]:
+    """Write a caption of every row of a table, see :func:`compose_rows`; names stand in `reference.obs["name"]`."""
+    parsed, known = ([one.mol for one in parse_smiles(map(cell_text, data.obs[column]))] for data in (adata, reference))
+    names = [""] * len(texts)
+    if NAME_COLUMN in reference.obs:
+        names = [cell_text(one) for one in reference.obs[NAME_COLUMN]]
+    return compose_rows(near, texts, names, parsed, known, named=named)
+
+
+def compose_rows(
+    near: Neighbours, texts: Sequence[str], names: Sequence[str], molecules: Sequence[Any], known: Sequence[Any],
+    *, named: bool = False,
+) -> tuple[list[str], NDArray[np.int64]]:  # fmt: skip
     """Write a caption of every row that has neighbours.
 
     Parameters
@@ -197,6 +223,8 @@ def compose_rows(
         Captions, names and rdkit molecules of the reference.
     molecules
         rdkit molecules of the rows.
+    named
+        Put the names of all relatives behind each caption, whether it says them or not: words to compare with texts.
 
     Returns
     -------
@@ -208,5 +236,9 @@ def compose_rows(
     bar = tqdm(pairs, total=len(said), desc="describe", unit="molecule", disable=not settings.progress)
     for row, (others, similarity) in enumerate(bar):
         if others[0] >= 0:
-            said[row], place[row] = composer.compose(molecules[row], others, similarity)
+            mol = molecules[row]
+            own = Relatives() if mol is None else composer.relatives(mol)
+            said[row], place[row] = composer.compose(mol, others, similarity, own)
+            if named:
+                said[row] = " ".join([said[row], *dict.fromkeys([*own.ions.values(), *own.telling().values()])])
     return said, place

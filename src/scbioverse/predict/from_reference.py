@@ -9,9 +9,8 @@ import numpy as np
 
 from .._logging import logger
 from ..errors import MissingKeyError
-from ..pp._smiles import parse_smiles
 from ..pp._text_column import cell_text
-from .compose import compose_rows, is_caption
+from .compose import are_captions, compose_for
 from .descriptions import NOTHING_SIMILAR, Choose, choose_rows, reference_texts
 from .embedding import represent_rows
 from .homologues import MOST_KEPT, can_search, search, sequences_of
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
     from .homologues import Homologues
     from .neighbours import View
 
-NAME_COLUMN = "name"
 # What a vote by k-mers counts where a search found no match. Of 71 enzymes without a match of DIAMOND, half of the
 # weight of ten neighbours by k-mers agreed on a class for six, and was right for two of these.
 BESIDE = 0.6
@@ -99,10 +97,8 @@ def from_reference(
     if choose == "aligned":
         placed = model.coordinates((embedded or represent_rows(adata, model, **where)).values, modality)
     texts: NDArray[np.object_]
-    if choose == "combined" and molecules and is_caption(held[int(near.rows.max())] if near.rows.max() >= 0 else ""):
-        parsed = [[one.mol for one in parse_smiles(map(cell_text, data.obs[column]))] for data in (adata, reference)]
-        names = [cell_text(one) for one in reference.obs[NAME_COLUMN]] if NAME_COLUMN in reference.obs else None
-        said, place = compose_rows(near, held, names or [""] * len(held), *parsed)
+    if choose == "combined" and molecules and are_captions(near, held):
+        said, place = compose_for(adata, reference, near, held, column)
         texts = np.array(said, dtype=object)
     else:
         # The last entry is for rows without neighbours, whose position is -1.

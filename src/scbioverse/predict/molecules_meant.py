@@ -104,11 +104,14 @@ class Known:
         Texts of the known molecules.
     floor
         Similarity below which one says nothing.
+    said
+        What was put together for each molecule asked about, see :mod:`.compose`; nothing of other rows.
     """
 
     near: Neighbours
     texts: Sequence[str]
     floor: float = FLOOR
+    said: Sequence[str] = ()
 
     @cached_property
     def index(self) -> tuple[PhraseIndex, list[list[int]]]:

@@ -18,11 +18,12 @@ from ..llm.prompts import clean_text
 from ..pp._smiles import parse_smiles
 from ..pp._text_column import cell_text
 from .cells_meant import CellsMeant, has_vocabulary
+from .compose import are_captions, compose_for
 from .descriptions import reference_texts
 from .embedding import represent_rows
 from .homologues import can_search, search, sequences_of
 from .molecules_meant import N_NEIGHBOURS, Known, MoleculesMeant
-from .neighbour_texts import words_view
+from .neighbour_texts import words_views
 from .neighbours import Metric, View, compared_views, fingerprints, known_rows, nearest_rows, similarities
 
 if TYPE_CHECKING:
@@ -138,12 +139,13 @@ def has_words(model: BioVerse, modality: str, *, reference: bool) -> bool:
 
 def known_rows_near(
     adata: AnnData, reference: AnnData, text_key: str, model: BioVerse, *, modality: str, key: str | None,
-    layer: str | None, slots: Slots, rows: NDArray[np.integer] | None = None,
+    layer: str | None, slots: Slots, rows: NDArray[np.integer] | None = None, written: bool = False,
 ) -> Known:  # fmt: skip
     """Find rows of a reference that have texts and lie near to each row.
 
     Molecules by the Tanimoto similarity of their Morgan fingerprints, whose scale is known; proteins by
-    :func:`.search`; others as in :func:`.compared_views`.
+    :func:`.search`; others as in :func:`.compared_views`. Where it is to be `written`, a text is put together for each
+    molecule, if the known ones are captions.
 
     Raises
     ------
@@ -161,7 +163,8 @@ def known_rows_near(
         known = sequences_of(reference, column)
         hits = search(asked, known, min(N_NEIGHBOURS, int(told.sum())), among=told)
         return Known(hits.near, texts, floor=0.0)
-    if modality == "molecule" and both:
+    molecules = modality == "molecule" and both
+    if molecules:
         mine = fingerprints(adata if rows is None else adata[rows], column)
         views = [View(mine, fingerprints(reference, column), "tanimoto")]
     else:
@@ -170,7 +173,11 @@ def known_rows_near(
             slots=slots, rows=rows,
         )  # fmt: skip
     near = nearest_rows(views, min(N_NEIGHBOURS, known_rows(views, told).size), among=told)
-    return Known(near, texts)
+    said: list[str] = []
+    if written and molecules and are_captions(near, texts):
+        asked = adata if rows is None else adata[rows]
+        said, _ = compose_for(asked, reference, near, texts, column, named=True)
+    return Known(near, texts, said=said)
 
 
 def fitting_rows(
@@ -258,9 +265,15 @@ def _scored(scores: NDArray[np.floating], wanted: Texts, record: dict[str, Any],
 def compared_with_texts(
     embedded: Representation, texts: Sequence[str], model: BioVerse, modality: str, known: Known | None
 ) -> list[View]:
-    """Compare rows with texts: in the shared space, and by the words of known neighbours where there are any."""
+    """Compare rows with texts: in the shared space, and by words where there are known neighbours.
+
+    These words are those of the neighbours' texts and, of molecules, of the caption put together from them, with the
+    names of relatives.
+    """
     views = [View(model.coordinates(embedded.values, modality), model.text_coordinates(list(texts)))]
-    return views if known is None else [*views, words_view(known.near, known.texts, texts)]
+    if known is not None:
+        views += words_views(known.near, known.texts, texts, known.said)
+    return views
 
 
 def score_texts(
@@ -268,7 +281,8 @@ def score_texts(
 ) -> Found:
     """Score every row by every text: their cosine, mean over views; `"zscore"`: standardised over the rows."""
     views = compared_with_texts(embedded, wanted.texts, model, modality, known)
-    scores = np.mean([similarities(one.queries, one.pool, "cosine") for one in views], axis=0)
+    cosines = [similarities(one.queries, one.pool, "cosine") for one in views]
+    scores = np.average(cosines, axis=0, weights=[one.weight for one in views])
     if scale == "zscore":
         spread = scores.std(axis=0)
         scores = (scores - scores.mean(axis=0)) / np.where(spread > 0, spread, 1)

@@ -149,7 +149,7 @@ def retrieve(
         known = None
         if reference is not None and not fits:
             known = known_rows_near(
-                adata, reference, text_key, loaded, modality=modality, key=key, layer=layer, slots=slots
+                adata, reference, text_key, loaded, modality=modality, key=key, layer=layer, slots=slots, written=True
             )  # fmt: skip
         if few:
             found = best_texts(rows, texts, loaded, modality, wanted, known)
