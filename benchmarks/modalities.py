@@ -2,10 +2,10 @@
 
 `captions`: the 1,800 open test captions of ChEBI-20, none of which is trained on or in the reference: put together from
 neighbours, copied from the nearest, written by MolT5-large (its own output, on the same rows), and the controls.
-`retrieval`: these texts found for their molecules and the other way round. `proteins`: enzyme classes by search, k-mers, DIAMOND and MMseqs2, on families
-and clusters that the known proteins have no member of. `together`: a question that needs two modalities, and cells and
-compounds in one prompt. `bulk`: many rows, with memory. The tables of `docs/modalities.md` are written anew from the
-results by every run.
+`retrieval`: these texts found for their molecules, and the other way round. `proteins`: enzyme classes by search,
+k-mers, DIAMOND and MMseqs2, on families and clusters that the known proteins have no member of. `together`: a question
+that needs two modalities, and cells and compounds in one prompt. `bulk`: many rows, with memory. The tables of
+`docs/modalities.md` are written anew from the results by every run.
 """
 
 from __future__ import annotations

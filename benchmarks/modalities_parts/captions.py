@@ -75,7 +75,7 @@ def measured(said: list[str], right: list[str]) -> dict[str, float]:
 
 
 def written_by_peer(test: ad.AnnData) -> list[str]:
-    """What MolT5-large wrote of each test molecule."""
+    """Read what MolT5-large wrote of each test molecule."""
     peer = pd.read_csv(fetch(PEER), sep="\t", dtype=str).fillna("")
     # One of the two files doubles its backslashes.
     written = dict(zip(peer["SMILES"].map(_single), peer["molt5_large"], strict=True))

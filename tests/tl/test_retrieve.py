@@ -98,6 +98,25 @@ def test_molecules_by_words_and_a_reference() -> None:
     assert drugs.obs["bioverse_retrieve_own"]["propranolol"] == known.obs["text"]["pindolol"]
 
 
+def test_a_molecule_finds_the_text_that_names_its_own_part() -> None:
+    pytest.importorskip("rdkit")
+    said = (
+        "The molecule is a fatty acid methyl ester obtained by condensation of {} with methanol."
+    )
+    smiles = ["CCCCCCCC(=O)OC", "CCCCCCCC(=O)O", "CCCCCCCCCC(=O)O", "CCO"]
+    known = sb.pp.molecules(smiles)
+    known.obs["name"] = ["methyl octanoate", "octanoic acid", "decanoic acid", "ethanol"]
+    known.obs["text"] = [said.format("octanoic acid"), *["The molecule is an organic molecule."] * 3]
+    drugs = sb.pp.molecules({"methyl decanoate": "CCCCCCCCCC(=O)OC"})
+    texts = {"its own": said.format("decanoic acid"), "its neighbour's": said.format("octanoic acid")}
+    for name in ("with", "without"):
+        sb.tl.retrieve(drugs, texts, direction="text", modality="molecule", reference=known, name=name)
+        known.obs = known.obs.drop(columns="name", errors="ignore")
+    named, nameless = (drugs.obsm[f"bioverse_retrieve_{one}"].iloc[0] for one in ("with", "without"))
+    assert named.idxmax() == "its own"
+    assert named["its own"] - named["its neighbour's"] > nameless["its own"] - nameless["its neighbour's"] + 0.05
+
+
 def test_several_texts_and_text_by_cell(cells: ad.AnnData, tiny_model: BioVerse, tmp_path: Path) -> None:
     texts = {"b/c": "B cells make antibodies.", "pl": "Platelets clot."}
     sb.tl.retrieve(cells, texts, model=tiny_model, name="two", direction="text")

@@ -84,7 +84,8 @@ def retrieve(
         Column of `query.obs`, or of `reference.obs`, with texts.
     reference
         Molecules or proteins with texts: the nearest of them vote on the words, beside the model's phrases; with
-        `direction="text"` and other scales their words are compared with the texts, too.
+        `direction="text"` and other scales their words are compared with the texts, too, and of molecules those of the
+        caption that :func:`scbioverse.tl.describe` puts together, best with names in `obs["name"]`.
     top_k
         Keep so many of the best texts or rows; 10 if not given, where `query` is no mere list. A list may then be long.
     query_modality
