@@ -100,9 +100,7 @@ def test_molecules_by_words_and_a_reference() -> None:
 
 def test_a_molecule_finds_the_text_that_names_its_own_part() -> None:
     pytest.importorskip("rdkit")
-    said = (
-        "The molecule is a fatty acid methyl ester obtained by condensation of {} with methanol."
-    )
+    said = "The molecule is a fatty acid methyl ester obtained by condensation of {} with methanol."
     smiles = ["CCCCCCCC(=O)OC", "CCCCCCCC(=O)O", "CCCCCCCCCC(=O)O", "CCO"]
     known = sb.pp.molecules(smiles)
     known.obs["name"] = ["methyl octanoate", "octanoic acid", "decanoic acid", "ethanol"]
