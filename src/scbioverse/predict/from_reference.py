@@ -109,8 +109,9 @@ def from_reference(
     far = (near.similarity[:, 0] < least) | ((near.rows[:, 0] < 0) & searched)
     evidence = {name: values[at] for name, values in evidence.items()}
     for name, some in items.items():
-        rows, weights = _voters(has[name], n_neighbors, adata.n_obs, hits, views, max(least, 0.0))
+        rows, weights, sure = _voters(has[name], n_neighbors, adata.n_obs, hits, views, max(least, 0.0))
         agreed, share = voted(some, rows, weights)
+        share *= sure
         evidence |= {name: np.array(["; ".join(one) for one in agreed], dtype=object), f"{name}_share": share}
     return _floored(near, texts, at, far, evidence, embedded)
 
@@ -124,8 +125,9 @@ def _items(reference: AnnData, name: str) -> list[list[str]]:
 
 def _voters(
     has: NDArray[np.bool_], k: int, n: int, hits: Homologues | None, views: list[View], floor: float
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Neighbours of each row that have what is voted on, and their weights: matches before all others."""
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float32]]:
+    """Neighbours of each row that have what is voted on, matches first; their weights; how far they are relied on."""
+    sure = np.ones(n, dtype=np.float32)
     rows, weights = np.full((n, k), -1, dtype=np.int64), np.zeros((n, k))
     if views:
         near = nearest_rows(views, min(k, max(1, known_rows(views, has).size)), among=has)
@@ -137,7 +139,8 @@ def _voters(
         hit, width = hits.near.rows[:, 0] >= 0, found.near.rows.shape[1]
         rows[hit], weights[hit] = -1, 0
         rows[hit, :width], weights[hit, :width] = found.near.rows[hit], found.weights()[hit]
-    return rows, weights
+        sure[hit] = found.sure()[hit]
+    return rows, weights, sure
 
 
 def _floored(

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 # Expected number of matches this good by chance among the whole reference, above which one is no match; as in HMMER.
 MOST_EXPECTED = 0.01
+# Score (bits) of a match that halves what agrees: of 112 enzymes that are neither known nor of the test, 0.90 of the
+# matches' weight agreed on a class that was right for 0.64; shrunk so, 0.66 (Brier score 0.26 and 0.16).
+HALF_SURE = 30.0
 # Matches kept of each protein, so that some of them have what a vote is about.
 MOST_KEPT = 100
 
@@ -70,6 +73,12 @@ class Homologues:
     def weights(self) -> NDArray[np.float64]:
         """Weight of each match in a vote, (n, k): a power of its score beside the best one's; rows sum to 1 or 0."""
         return vote_weights(self.bits / self.bits[:, :1], floor=0)
+
+    def sure(self) -> NDArray[np.float32]:
+        """How far what the matches agree on can be relied on, (n,), 0 to 1 by the best one's score; NaN without any."""
+        best = self.bits[:, 0]
+        relied: NDArray[np.float32] = best / (best + np.float32(HALF_SURE))
+        return relied
 
 
 def can_search() -> bool:
