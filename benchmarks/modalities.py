@@ -64,6 +64,8 @@ def tables(found: dict[str, Any]) -> dict[str, str]:
         said = f"{one['n_asked']:,} enzymes, {one['n_known']:,} known ones {APART[split]}"
         possible = f"the class of {one['class is known at all']:.3f} is a known one's"
         made[split] = f"{said}; {possible}.\n\n" + markdown(one["rows"], list(next(iter(one["rows"].values()))))
+        if "shares" in one:
+            made[f"{split}_shares"] = markdown(one["shares"], list(next(iter(one["shares"].values()))))
         if "terms" in one:
             said = f"GO terms of the {one['terms']['n']} of these enzymes that have any"
             rows = one["terms"]["rows"]

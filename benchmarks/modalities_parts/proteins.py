@@ -133,6 +133,24 @@ def terms(known: pd.DataFrame, asked: pd.DataFrame, hits: Homologues, seed: int)
     return {"n": len(some), "rows": rows}
 
 
+def shares(named: np.ndarray, right: list[str], hits: Homologues) -> dict[str, dict[str, float]]:
+    """How sure the vote is of each class: by what agrees alone, and less where the best match is weak, as it is said."""
+    _, agreed = voted([[ec] for ec in named], hits.near.rows, hits.weights())
+    said = [
+        next(iter(said_by([[named[one]] if one >= 0 else [] for one in rows], weight)), "")
+        for rows, weight in zip(hits.near.rows, hits.weights(), strict=True)
+    ]
+    found = np.flatnonzero(hits.near.rows[:, 0] >= 0)
+    true = np.array([said[i] == right[i] for i in found], dtype=float)
+    return {
+        name: {
+            "matched": found.size, "right": float(true.mean()), "mean share": float(share[found].mean()),
+            "Brier score": float(np.mean((share[found] - true) ** 2)),
+        }
+        for name, share in {"what agrees": agreed, "as said": agreed * hits.sure()}.items()
+    }  # fmt: skip
+
+
 def enzyme_classes(n: int, seed: int, splits: tuple[str, ...] = SPLITS) -> dict[str, Any]:
     """Measure the search, k-mers, other programs, and the commonest class, on each split."""
     found: dict[str, Any] = {}
@@ -171,6 +189,7 @@ def enzyme_classes(n: int, seed: int, splits: tuple[str, ...] = SPLITS) -> dict[
             "n_known": len(known), "n_asked": len(asked),
             "class is known at all": float(np.mean([ec in set(named) for ec in right])),
             "rows": {name: measured(some, right, set(named)) for name, some in called.items()},
+            "shares": shares(named, right, voting),
             "terms": terms(known, asked, hits, seed),
         }  # fmt: skip
     return found
