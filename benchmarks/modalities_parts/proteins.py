@@ -134,7 +134,7 @@ def terms(known: pd.DataFrame, asked: pd.DataFrame, hits: Homologues, seed: int)
 
 
 def shares(named: np.ndarray, right: list[str], hits: Homologues) -> dict[str, dict[str, float]]:
-    """How sure the vote is of each class: by what agrees alone, and less where the best match is weak, as it is said."""
+    """How sure the vote is of each class, by what agrees alone and as it is said: less where the best match is weak."""
     _, agreed = voted([[ec] for ec in named], hits.near.rows, hits.weights())
     said = [
         next(iter(said_by([[named[one]] if one >= 0 else [] for one in rows], weight)), "")
