@@ -2,10 +2,10 @@
 
 `captions`: the 1,800 open test captions of ChEBI-20, none of which is trained on or in the reference: put together from
 neighbours, copied from the nearest, written by MolT5-large (its own output, on the same rows), and the controls.
-`retrieval`: these texts found for their molecules, and the other way round. `proteins`: enzyme classes by search,
-k-mers, DIAMOND and MMseqs2, on families and clusters that the known proteins have no member of. `together`: a question
-that needs two modalities, and cells and compounds in one prompt. `bulk`: many rows, with memory. The tables of
-`docs/modalities.md` are written anew from the results by every run.
+`retrieval`: these texts found for their molecules, and the other way round; `development`: the same for the captions
+that settings were chosen on. `proteins`: enzyme classes by search, k-mers, DIAMOND and MMseqs2, on families and
+clusters that the known proteins have no member of. `together`: a question that needs two modalities, and cells and compounds in
+one prompt. `bulk`: many rows, with memory. The tables of `docs/modalities.md` are written anew by every run.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from benchmarks.modalities_parts.together import together
 
 RESULTS = Path(__file__).parent / "results" / "modalities.json"
 PAGE = Path(__file__).parents[1] / "docs" / "modalities.md"
-PARTS = ("captions", "retrieval", "proteins", "together", "bulk")
+PARTS = ("captions", "retrieval", "development", "proteins", "together", "bulk")
 
 APART = {
     "families": "of other families", "clusters": "of other clusters (half of the residues identical)",
@@ -58,8 +58,9 @@ def tables(found: dict[str, Any]) -> dict[str, str]:
         )
         made["facts"] = markdown(one["facts"], list(next(iter(one["facts"].values())))) if "facts" in one else ""
         made["floors"] = markdown(one["floors"], ["molecules", "holds"])
-    if "retrieval" in found:
-        made["retrieval"] = markdown(found["retrieval"], list(next(iter(found["retrieval"].values()))))
+    for part in ("retrieval", "development"):
+        if part in found:
+            made[part] = markdown(found[part], list(next(iter(found[part].values()))))
     for split, one in found.get("proteins", {}).items():
         said = f"{one['n_asked']:,} enzymes, {one['n_known']:,} known ones {APART[split]}"
         possible = f"the class of {one['class is known at all']:.3f} is a known one's"
@@ -111,6 +112,7 @@ def main() -> None:
     work = {
         "captions": lambda: captions(model, options.rows, options.seed),
         "retrieval": lambda: retrieved(model, options.rows, options.seed),
+        "development": lambda: retrieved(model, options.rows, options.seed, "dev"),
         "proteins": lambda: enzyme_classes(options.enzymes, options.seed),
         "together": lambda: together(model, options.seed),
         "bulk": lambda: bulk(options.model, options.drugs, options.chains, options.seed),

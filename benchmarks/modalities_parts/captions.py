@@ -30,13 +30,13 @@ RECORDED = {"MolT5-base (recorded, not run here)": {"bleu2": 0.564, "bleu4": 0.4
 SHOWN = ("bleu2", "bleu4", "rougeL", "meteor", "roles F1", "classes F1", "related F1")
 
 
-def tables(n: int | None, seed: int) -> tuple[ad.AnnData, ad.AnnData]:
-    """Training captions with names as reference, and the test rows or a random part of them."""
-    train, test = molecules.named_pairs(), molecules.pairs("test")
+def tables(n: int | None, seed: int, split: str = "test") -> tuple[ad.AnnData, ad.AnnData]:
+    """Training captions with names as reference, and the rows of a split or a random part of them."""
+    train, test = molecules.named_pairs(), molecules.pairs(split)
     for form in ("canonical", "parent"):
         shared = set(train[form]) & set(test[form])
         if shared:
-            raise RuntimeError(f"{len(shared)} test molecules are among the training captions")
+            raise RuntimeError(f"{len(shared)} {split} molecules are among the training captions")
     if n is not None:
         test = test.sample(min(n, len(test)), random_state=seed)
     return tuple(  # type: ignore[return-value]
