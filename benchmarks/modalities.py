@@ -4,8 +4,9 @@
 neighbours, copied from the nearest, written by MolT5-large (its own output, on the same rows), and the controls.
 `retrieval`: these texts found for their molecules, and the other way round; `development`: the same for the captions
 that settings were chosen on. `proteins`: enzyme classes by search, k-mers, DIAMOND and MMseqs2, on families and
-clusters that the known proteins have no member of. `together`: a question that needs two modalities, and cells and compounds in
-one prompt. `bulk`: many rows, with memory. The tables of `docs/modalities.md` are written anew by every run.
+clusters that the known proteins have no member of. `together`: a question that needs two modalities, and cells and
+compounds in one prompt. `bulk`: many rows, with memory. The tables of `docs/modalities.md` are written anew by every
+run.
 """
 
 from __future__ import annotations
