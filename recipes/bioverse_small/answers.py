@@ -20,7 +20,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from recipes.bioverse_small.cuts import CutConfig
+from recipes.bioverse_small.cuts import CutConfig, nodes_of
 from recipes.bioverse_small.teaching import TaughtSampler, TeachingConfig
 from scbioverse.knowledge.candidates import candidate_columns, kin_columns
 from scbioverse.knowledge.ontology import load_ontology
@@ -164,3 +164,32 @@ def train_answers(
     history = fit(AnswerTask(model, strangers), sampler, steps=config.steps, lr=config.lr, seed=seed)
     logger.info("codes of %d answers, restricted loss %.3f", len(names), history["restricted"].tail(50).mean())
     return history
+
+
+@torch.no_grad()
+def take_codes(model: BioVerse, held: BioVerse, terms: list[str]) -> int:
+    """Take over what the language model is told of terms from another training; returns how many terms it knows.
+
+    Neither codes of prototypes nor of answers depend on the encoder. Terms that `held` does not know are told by their
+    names, as before any training.
+
+    Parameters
+    ----------
+    model
+        Whose prototypes are of `terms`; it gets codes of answers, too.
+    held
+        A model of the same language model, template and names.
+    """
+    mine, theirs = (one.modules["projectors"]["cell"] for one in (model, held))  # type: ignore[index]
+    row = {term: i for i, term in enumerate(held.config.encoders["cell"].terms)}
+    for i, term in enumerate(terms):
+        if term in row:
+            mine.codes[i] = theirs.codes[row[term]]
+    nodes, found = nodes_of(terms), held.config.encoders["cell"]
+    codes = torch.stack([name_code(model.reader, answer_name(node, model.config.names)) for node in nodes])
+    known, place = held.candidate_reader().known.codes, {node: i for i, node in enumerate(found.candidates)}
+    for i, node in enumerate(nodes):
+        if node in place:
+            codes[i] = known[place[node]]
+    set_candidate_tokens(model, "cell", nodes, codes, spread=found.spread)
+    return len(set(row) & set(terms))

@@ -88,6 +88,11 @@ class CutConfig:
     """How often they are drawn, against 1 for others."""
 
 
+def nodes_of(terms: list[str]) -> list[str]:
+    """Terms that candidate sets are made of: the trained ones, and those above that studies use."""
+    return sorted({*terms, *(one for one in COARSE if one in load_ontology())})
+
+
 class CutSampler:
     """Draws batches of cells, each with a candidate set of its own.
 
@@ -120,7 +125,7 @@ class CutSampler:
         ontology = load_ontology()
         below_each = Counter(above for one in terms for above in set(ontology.ancestors(one)) - set(terms))
         broad = {one for one, n in below_each.items() if n <= self.config.broadest}
-        self.nodes = sorted({*terms, *(t for t in COARSE if t in ontology), *broad})
+        self.nodes = sorted({*nodes_of(terms), *broad})
         broad -= set(COARSE)
         self._often = np.array([self.config.broad_weight if node in broad else 1.0 for node in self.nodes])
         below = np.array([[is_within(lower, upper) for lower in terms] for upper in self.nodes])

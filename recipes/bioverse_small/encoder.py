@@ -38,8 +38,6 @@ class EncoderConfig:
     self_training_weight: float = 0.25
     lr: float = 1e-3
     weight_decay: float = 1e-2
-    term_power: float = 0.0
-    """By which power of the weights of its profiles a term counts: 0 for all terms alike."""
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     simulation: SimulationConfig = field(default_factory=SimulationConfig)
 
@@ -86,8 +84,11 @@ def build_pool(
         unique, where = np.unique(np.packbits(profiles.panel, axis=1), axis=0, return_inverse=True)
         panels.extend(profiles.panel[np.flatnonzero(where == i)[0]] for i in range(len(unique)))
         ids = np.array([index[i] for i in profiles.cl_ids])[origin]
-        held = np.bincount(ids, profiles.weights[origin], minlength=len(terms))
-        share = profiles.weights[origin] * held[ids] ** (config.term_power - 1)
+        # A term counts by its profiles, but no more than one that counts 1: of terms that only sources of little weight
+        # have, not all terms alike.
+        each = (profiles.weights / np.bincount(origin, minlength=len(profiles.weights)))[origin]
+        held = np.bincount(ids, each, minlength=len(terms))
+        share = each * (np.minimum(held, 1) / held.clip(1e-12))[ids]
         counts.append(cells)
         source.append(len(studies) + where.ravel()[origin])
         term.append(ids)
@@ -231,8 +232,14 @@ def embed_study(trained: TrainedEncoder, study: Study, rows: np.ndarray | None =
     return np.concatenate(out)
 
 
-def add_self_labelled(pool: Pool, trained: TrainedEncoder, studies: list[Study], weight: float) -> Pool:
-    """Join unlabelled cells under the labels the network gives them, as a share `weight` of the draws."""
+def add_self_labelled(
+    pool: Pool, trained: TrainedEncoder, studies: list[Study], weight: float, terms: list[str] | None = None
+) -> Pool:
+    """Join unlabelled cells under the labels the network gives them, as a share `weight` of the draws.
+
+    `terms` are the pool's, where they are not those of the network.
+    """
+    place = {one: i for i, one in enumerate(terms or trained.terms)}
     counts, panels, source, term, probability = [pool.counts], [pool.panel], [pool.source], [pool.term], []
     for study in studies:
         rows, labels = self_labels(
@@ -243,7 +250,7 @@ def add_self_labelled(pool: Pool, trained: TrainedEncoder, studies: list[Study],
         counts.append(study.counts[rows])
         source.append(np.full(rows.size, sum(map(len, panels))))
         panels.append(study.panel[None])
-        term.append(labels)
+        term.append(np.array([place[trained.terms[i]] for i in labels], dtype=np.int64))
         probability.append(share / share.sum() * weight / len(studies))
     return Pool(
         sparse.vstack(counts).tocsr(),

@@ -18,8 +18,7 @@ import numpy as np
 import torch
 
 from recipes.bioverse_small import data
-from recipes.bioverse_small.answers import AnswerConfig, train_answers
-from recipes.bioverse_small.batches import AugmentConfig
+from recipes.bioverse_small.answers import AnswerConfig, take_codes, train_answers
 from recipes.bioverse_small.calibration import CALIBRATORS, Answers, ask_weighers, fit
 from recipes.bioverse_small.card import (
     CELL_ROLES,
@@ -33,6 +32,7 @@ from recipes.bioverse_small.card import (
 )
 from recipes.bioverse_small.encoder import EncoderConfig, TrainedEncoder, build_pool, train_encoder
 from recipes.bioverse_small.evaluate import evaluate
+from recipes.bioverse_small.further import FurtherConfig, train_further
 from recipes.bioverse_small.profile_sets import without_sets
 from recipes.bioverse_small.projector import ProjectorConfig, embedding_bank, train_projector
 from recipes.bioverse_small.rehearsals import (
@@ -40,13 +40,13 @@ from recipes.bioverse_small.rehearsals import (
     CALIBRATION_FOLDS,
     FOLDS,
     LeftOut,
+    load_either,
     load_rehearsal,
     name_prototypes,
     save_rehearsal,
     share_cells,
 )
 from recipes.bioverse_small.renew import check_encoder, with_answers_of, with_cells_of
-from recipes.bioverse_small.simulate import SimulationConfig
 from recipes.bioverse_small.terms import is_within
 from scbioverse.encoders.compact import CompactCellEncoder
 from scbioverse.knowledge.spoken import answer_name
@@ -71,21 +71,19 @@ class RecipeConfig:
     """How much the profiles of each file count."""
     keep_ontology: bool = True
     """Let the language model read the descriptions of all Cell Ontology terms, and ship what it made of them."""
+    further: FurtherConfig | None = None
+    """How the encoder goes on with more profiles, once it is trained; None: it does not."""
     rehearsal_steps: int | None = 100
     """Autoregressive steps of a training that leaves something out, fewer to save time; None for as many as whole."""
 
+    @property
+    def counting(self) -> dict[str, float]:
+        """How much the profiles of each file count in the end."""
+        return self.profiles if self.further is None else dict(self.further.profiles)
+
 
 # More of the body: tried, and not shipped yet (`benchmarks/README.md`, "More of the body in training").
-BROAD = RecipeConfig(
-    EncoderConfig(
-        steps=1500,
-        self_training_from=600,
-        term_power=0.3,
-        augment=AugmentConfig(batch_factor_sd=0.5),
-        simulation=SimulationConfig(cells_per_profile=16, max_ambient=0.2, depth_sd=0.9, local_ambient=0.5),
-    ),
-    profiles=data.BROAD_PROFILES,
-)
+BROAD = RecipeConfig(further=FurtherConfig())
 
 
 def without(studies: list[data.Study], profiles: data.Profiles, left_out: LeftOut) -> tuple[list, data.Profiles]:
@@ -117,19 +115,33 @@ def bank(
 
 
 def train(
-    config: RecipeConfig, seed: int, left_out: LeftOut | None = None, *, trained: TrainedEncoder | None = None
+    config: RecipeConfig,
+    seed: int,
+    left_out: LeftOut | None = None,
+    *,
+    trained: TrainedEncoder | None = None,
+    codes: BioVerse | None = None,
 ) -> tuple[BioVerse, TrainedEncoder, dict[str, object]]:
     """Train encoder and projector, uncalibrated; returns the model, the bypass head and a summary.
 
-    With `trained`, the encoder of an earlier training with the same data and seed, the projector alone.
+    With `trained`, the encoder of an earlier training with the same data and seed, the projector alone. With `codes`,
+    those of that model are taken over, see :func:`recipes.bioverse_small.answers.take_codes`, which saves most of the
+    time.
     """
     started = time.perf_counter()
     left_out = left_out or LeftOut()
     genes, studies, profiles = training_data(left_out, config.profiles)
+    # A network that does not know a type would give its unlabelled cells another name.
+    unlabelled = [] if left_out.types else [data.load_study(name, genes) for name in data.UNLABELLED]
+    first = trained is None
     if trained is None:
-        # A network that does not know a type would give its unlabelled cells another name.
-        unlabelled = [] if left_out.types else [data.load_study(name, genes) for name in data.UNLABELLED]
         trained = train_encoder(genes, studies, profiles, config.encoder, seed, unlabelled=unlabelled)
+    if config.further is not None:
+        profiles = training_data(left_out, config.counting)[2]
+        if first:
+            trained = train_further(
+                trained, studies, profiles, config.encoder, config.further, seed, unlabelled=unlabelled
+            )
     embeddings, term = bank(trained, studies, profiles, config, seed)
     logger.info("encoder: %d terms, %.0f s", len(trained.terms), time.perf_counter() - started)
     model = BioVerse.new(
@@ -144,12 +156,17 @@ def train(
     model.config.names = config.projector.names
     names = [answer_name(one, model.config.names) for one in trained.terms]
     begin_as_names(model, trained.prototypes, names, trained.scale)
-    history = train_projector(model, embeddings, term, trained.terms, config.projector, seed)
+    history = train_projector(model, embeddings, term, trained.terms, config.projector, seed, codes=codes is None)
     cell = model.config.encoders["cell"]
     model.config.encoders["cell"] = replace(cell, methods=("score", "nearest", "generate"))
     model.config.default_labels = list(trained.terms)
     name_prototypes(model, trained.terms)
-    train_answers(model, embeddings, term, trained.terms, config.answers, seed)
+    if codes is None:
+        train_answers(model, embeddings, term, trained.terms, config.answers, seed)
+    else:
+        known = take_codes(model, codes, trained.terms)
+        logger.info("codes of %r: of %d of %d terms", codes.name, known, len(trained.terms))
+    said = history.loc[history["stage"] == "autoregressive"]
     summary = {
         "seed": seed,
         "left_out": asdict(left_out),
@@ -157,17 +174,20 @@ def train(
         "seconds": round(time.perf_counter() - started),
         "torch_threads": torch.get_num_threads(),
         "n_terms": len(trained.terms),
-        "final_loss": float(history.loc[history["stage"] == "autoregressive", "loss"].tail(50).mean()),
+        **({} if said.empty else {"final_loss": float(said["loss"].tail(50).mean())}),
         **asdict(config),
+        "profiles": config.counting,
     }
     logger.info("projector: %.0f s", time.perf_counter() - started)
     return model, trained, summary
 
 
-def rehearse(name: str, folder: Path, config: RecipeConfig, seed: int, *, again: bool = False) -> Path:
+def rehearse(
+    name: str, folder: Path, config: RecipeConfig, seed: int, *, again: bool = False, codes: BioVerse | None = None
+) -> Path:
     """Train one fold of :data:`FOLDS`, unless it is there; returns its folder.
 
-    With `again`, one that is there keeps its encoder and gets another projector.
+    With `again`, one that is there keeps its encoder and gets another projector; `codes` as in :func:`train`.
     """
     made = folder / f"{name}-{seed}"
     there = (made / BYPASS).is_file()
@@ -175,7 +195,7 @@ def rehearse(name: str, folder: Path, config: RecipeConfig, seed: int, *, again:
         if name != "full" and config.rehearsal_steps is not None:
             config = replace(config, projector=replace(config.projector, steps=config.rehearsal_steps))
         held = load_rehearsal(made)[1] if there else None
-        model, trained, summary = train(config, seed, FOLDS[name], trained=held)
+        model, trained, summary = train(config, seed, FOLDS[name], trained=held, codes=codes)
         model.config.training = json.loads(json.dumps(summary))
         save_rehearsal(model, trained, made)
     return made
@@ -185,7 +205,7 @@ def add_answers(name: str, folder: Path, config: RecipeConfig, seed: int) -> Non
     """Train the codes of answers of a fold that is there; everything else in it stays as it is."""
     made = folder / f"{name}-{seed}"
     model, trained = load_rehearsal(made)
-    _, studies, profiles = training_data(FOLDS[name], config.profiles)
+    _, studies, profiles = training_data(FOLDS[name], config.counting)
     embeddings, term = bank(trained, studies, profiles, config, seed)
     train_answers(model, embeddings, term, trained.terms, config.answers, seed)
     model.config.training |= json.loads(json.dumps({"answers": asdict(config.answers)}))
@@ -322,6 +342,7 @@ def main() -> None:
     )
     parser.add_argument("--recalibrate", action="store_true", help="keep the weights, fit and measure again")
     parser.add_argument("--broad", action="store_true", help="with the Human Cell Landscape, see benchmarks/README.md")
+    parser.add_argument("--codes-of", help="with --fold: a model to take codes of terms and of answers of")
     parser.add_argument("--space", help="a model to take the space of texts of, that --renew goes into")
     args = parser.parse_args()
     if args.again and not args.fold:
@@ -334,7 +355,8 @@ def main() -> None:
         add_answers(args.fold, args.rehearsals, config, args.seed)
         return
     if args.fold:
-        rehearse(args.fold, args.rehearsals, config, args.seed, again=args.again)
+        codes = load_either(args.codes_of) if args.codes_of else None
+        rehearse(args.fold, args.rehearsals, config, args.seed, again=args.again, codes=codes)
         return
     if args.recalibrate or args.renew or args.answers:
         summary = recalibrate(

@@ -138,17 +138,23 @@ def train_projector(
     config: ProjectorConfig,
     seed: int,
     *,
+    codes: bool = True,
     every: int = 0,
     callback: Callable[[int], dict[str, float] | None] | None = None,
 ) -> pd.DataFrame:
-    """Learn how to say types to the language model, then where that lies among texts; returns the history."""
+    """Learn how to say types to the language model, then where that lies among texts; returns the history.
+
+    Without `codes` the first is left out.
+    """
     rng = np.random.default_rng(seed)
     sampler = CardSampler(model, embeddings, term, terms, batch_size=config.batch_size, config=config.cuts)
     cards = sampler.describe(config.cards_per_term, rng)
-    first = fit(CodesTask(model), sampler, steps=config.steps, lr=config.lr, seed=seed, every=every, callback=callback)
-    logger.info("restricted loss %.3f", first["restricted"].tail(50).mean())
-    second = train_space(model, sampler, cards, config, seed)
-    return pd.concat(
-        [first.assign(stage="autoregressive"), second.assign(stage="contrastive")],
-        ignore_index=True,
-    )
+    stages = []
+    if codes:
+        held = fit(
+            CodesTask(model), sampler, steps=config.steps, lr=config.lr, seed=seed, every=every, callback=callback
+        )
+        logger.info("restricted loss %.3f", held["restricted"].tail(50).mean())
+        stages.append(held.assign(stage="autoregressive"))
+    stages.append(train_space(model, sampler, cards, config, seed).assign(stage="contrastive"))
+    return pd.concat(stages, ignore_index=True)

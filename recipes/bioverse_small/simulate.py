@@ -15,12 +15,15 @@ from scipy import sparse
 if TYPE_CHECKING:
     from recipes.bioverse_small.data import Profiles
 
+FEWEST = 4
+
 
 @dataclass(frozen=True)
 class SimulationConfig:
     """Strength of each source of variation; defaults resemble droplet data without MT and ribosomal genes."""
 
     cells_per_profile: int = 32
+    """Of a profile that counts 1; of one that counts less, fewer, at least four."""
     lognormal_sd: float = 0.45
     gamma_shape: float = 4.0
     max_ambient: float = 0.10
@@ -38,18 +41,18 @@ def simulate(
     Returns
     -------
     counts
-        (p * cells_per_profile, G) CSR float32 of integers.
+        (n, G) CSR float32 of integers, `cells_per_profile` of a profile of weight 1.
     profile
-        (p * cells_per_profile,) int, the profile that each cell came from.
+        (n,) int, the profile that each cell came from.
     """
     matrix, everywhere = profiles.matrix, profiles.mean()
     local = {one: matrix[profiles.sources == one].mean(0) for one in set(profiles.sources)}
-    blocks = []
-    for row, source in zip(matrix, profiles.sources, strict=True):
+    blocks, sizes = [], cells_of_each(profiles, config)
+    for row, source, n in zip(matrix, profiles.sources, sizes, strict=True):
         here = config.local_ambient > 0 and rng.random() < config.local_ambient
         ambient = local[source] if here else everywhere
         support = np.flatnonzero((row > 0) | (ambient > 1e-5))
-        shape = (config.cells_per_profile, len(support))
+        shape = (int(n), len(support))
         noise = np.exp(rng.normal(0, config.lognormal_sd, shape).astype(np.float32))
         noise *= rng.gamma(config.gamma_shape, 1 / config.gamma_shape, shape).astype(np.float32)
         share = row[support] * noise
@@ -62,4 +65,10 @@ def simulate(
         blocks.append(
             sparse.csr_matrix((counts.data, counts.indices, counts.indptr), shape=(shape[0], matrix.shape[1]))
         )
-    return sparse.vstack(blocks).tocsr(), np.repeat(np.arange(len(matrix)), config.cells_per_profile)
+    return sparse.vstack(blocks).tocsr(), np.repeat(np.arange(len(matrix)), sizes)
+
+
+def cells_of_each(profiles: Profiles, config: SimulationConfig) -> np.ndarray:
+    """How many cells are drawn of each profile, (p,) int."""
+    wanted = np.round(config.cells_per_profile * np.minimum(profiles.weights, 1)).astype(int)
+    return np.maximum(wanted, min(FEWEST, config.cells_per_profile))

@@ -14,6 +14,7 @@ from scipy import sparse
 from recipes.bioverse_small import data, make, projector
 from recipes.bioverse_small.answers import AnswerConfig
 from recipes.bioverse_small.encoder import EncoderConfig
+from recipes.bioverse_small.further import FurtherConfig
 from recipes.bioverse_small.rehearsals import FOLDS, STUDY_FOLDS, TYPE_FOLDS, LeftOut, load_rehearsal
 from recipes.bioverse_small.renew import with_answers_of, with_cells_of
 from scbioverse.datasets import fetch
@@ -150,6 +151,21 @@ def test_the_recipe_makes_a_checkpoint_that_says_how(sliver, tmp_path, monkeypat
     assert {file.name: file.read_bytes() for file in (tmp_path / "model").glob("*.safetensors")} == weights
     _renews(tmp_path)
     _answers_anew(tmp_path)
+    _goes_further(tmp_path)
+
+
+def _goes_further(folder):
+    """An encoder goes on with more profiles; codes of a training that is there are taken over, nothing is said anew."""
+    held, _ = load_rehearsal(folder / "kept" / "full-3")
+    config = dataclasses.replace(TINY, further=FurtherConfig(steps=2))
+    model, trained, summary = make.train(config, 3, codes=held)
+    assert trained.terms == list(held.config.encoders["cell"].terms)
+    assert "final_loss" not in summary
+    assert summary["profiles"]["profile_hcl_1393x5467"] > 0
+    assert model.config.encoders["cell"].fingerprint != held.config.encoders["cell"].fingerprint
+    mine, theirs = (one.tensors() for one in (model, held))
+    for part in ("projectors.cell.codes", "candidate_tokens.cell.codes"):
+        torch.testing.assert_close(mine[part], theirs[part])
 
 
 def _pair(model):
