@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from recipes.bioverse_small.cuts import CutConfig, nodes_of
 from recipes.bioverse_small.teaching import TaughtSampler, TeachingConfig
+from scbioverse.errors import MismatchError
 from scbioverse.knowledge.candidates import candidate_columns, kin_columns
 from scbioverse.knowledge.ontology import load_ontology
 from scbioverse.knowledge.spoken import answer_name, spoken_name
@@ -179,7 +180,19 @@ def take_codes(model: BioVerse, held: BioVerse, terms: list[str]) -> int:
         Whose prototypes are of `terms`; it gets codes of answers, too.
     held
         A model of the same language model, template and names.
+
+    Raises
+    ------
+    MismatchError
+        It is not, or has no codes of answers.
     """
+    made_for = {(one.config.llm.sha256, one.config.template["sha256"], one.config.names) for one in (model, held)}
+    learned = held.candidate_reader().known
+    if learned is None or len(made_for) > 1:
+        raise MismatchError(
+            f"codes of {held.name!r} cannot be taken over: it has {'no' if learned is None else 'such'} codes of "
+            f"answers, and {'another' if len(made_for) > 1 else 'the same'} language model, template or names."
+        )
     mine, theirs = (one.modules["projectors"]["cell"] for one in (model, held))  # type: ignore[index]
     row = {term: i for i, term in enumerate(held.config.encoders["cell"].terms)}
     for i, term in enumerate(terms):
@@ -187,7 +200,7 @@ def take_codes(model: BioVerse, held: BioVerse, terms: list[str]) -> int:
             mine.codes[i] = theirs.codes[row[term]]
     nodes, found = nodes_of(terms), held.config.encoders["cell"]
     codes = torch.stack([name_code(model.reader, answer_name(node, model.config.names)) for node in nodes])
-    known, place = held.candidate_reader().known.codes, {node: i for i, node in enumerate(found.candidates)}
+    known, place = learned.codes, {node: i for i, node in enumerate(found.candidates)}
     for i, node in enumerate(nodes):
         if node in place:
             codes[i] = known[place[node]]

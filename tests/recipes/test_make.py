@@ -12,7 +12,7 @@ import torch
 from scipy import sparse
 
 from recipes.bioverse_small import data, make, projector
-from recipes.bioverse_small.answers import AnswerConfig
+from recipes.bioverse_small.answers import AnswerConfig, take_codes
 from recipes.bioverse_small.encoder import EncoderConfig
 from recipes.bioverse_small.further import FurtherConfig
 from recipes.bioverse_small.rehearsals import FOLDS, STUDY_FOLDS, TYPE_FOLDS, LeftOut, load_rehearsal
@@ -166,6 +166,9 @@ def _goes_further(folder):
     mine, theirs = (one.tensors() for one in (model, held))
     for part in ("projectors.cell.codes", "candidate_tokens.cell.codes"):
         torch.testing.assert_close(mine[part], theirs[part])
+    forget_candidate_tokens(held, "cell")
+    with pytest.raises(MismatchError, match="no codes of"):
+        take_codes(model, held, trained.terms)
 
 
 def _pair(model):
