@@ -110,7 +110,7 @@ def decide(
     # Of a cell without a group: its own scores, no label, and nothing to be sure of.
     none = {"codes": -1, "confidence": np.nan, "known": True, "margin": np.nan, "entropy": np.nan}
     none |= {} if away is None else {"elsewhere": np.nan}
-    rows = {name: groups.spread(getattr(calls, name), one) for name, one in none.items()}
+    rows: dict[str, Any] = {name: groups.spread(getattr(calls, name), one) for name, one in none.items()}
     scores = np.where((groups.codes >= 0)[:, None], groups.spread(joint, 0.0), log_probs)
     return replace(calls, log_probs=scores, groups=table, **rows)
 

@@ -20,8 +20,6 @@ from ..io.columns import as_categories, obs_column
 if TYPE_CHECKING:
     from anndata import AnnData
 
-    Float = NDArray[np.float32]
-
 Float = NDArray[np.float32]
 # A column with more different numbers may be a measurement: clusters are few, and their numbers leave no gaps.
 _MANY = 50
