@@ -379,8 +379,10 @@ def main() -> None:
         said = ", ".join(f"{n} {what}" for what, n in count.items())
         times = f"first {first:.1f} s, then {np.median(rest):.2f} s, at most {max(rest):.1f} s"
         print(f"{path.stem:16} {len(questions):3} questions: {said}; {times}")
-    if not args.sets:
-        RESULTS.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    # Sets that were not asked keep their figures.
+    kept = json.loads(RESULTS.read_text(encoding="utf-8")) if args.sets and RESULTS.is_file() else {}
+    figures = dict(sorted((kept | figures).items()))
+    RESULTS.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     if any(one["wrong"] for one in figures.values()):
         raise SystemExit("an answer is wrong")
 

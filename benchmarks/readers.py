@@ -75,6 +75,8 @@ def main() -> None:
     backbone = Backbone.load(LLM, dtype="float32", device="cpu")
     adapter = Adapter.load(args.adapter)
     figures: dict[str, dict[str, list[int]]] = {}
+    if RESULTS.is_file():
+        figures = json.loads(RESULTS.read_text(encoding="utf-8"))
     for path in sorted([*(QUESTIONS / "held_out").glob("*.json"), *QUESTIONS.glob("*.json")]):
         name = path.relative_to(QUESTIONS).with_suffix("").as_posix()
         if (args.sets and name not in args.sets) or "chats" in name:
@@ -93,8 +95,9 @@ def main() -> None:
             counts = [outcomes.count(one) for one in ("right", "refused", "wrong")]
             figures.setdefault(name, {})[kind] = counts
             print(f"{name:20} {kind:22} " + " / ".join(map(str, counts)), flush=True)
-    if not args.sets:
-        RESULTS.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+        # Sets that were not asked keep their figures; those of another adapter are only printed.
+        if args.adapter == SHIPPED:
+            RESULTS.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
