@@ -100,10 +100,9 @@ def retrieve(
     -------
     None, or the copy. Sets `obs["bioverse_retrieve_0"]`, the score of one text (float32; NaN where nothing fits), with
     `obs["bioverse_retrieve_0_fits"]`, more likely than not; or the name of the best text or row, whose score is in
-    `obs["bioverse_retrieve_0_score"]`; `obsm["bioverse_retrieve_0"]`, scores of several texts
-    in a DataFrame (n_obs, n_texts), or of the best few in an array (n_obs, top_k); then
-    `obsm["bioverse_retrieve_0_rows"]`, int64, which they are, -1 for rows without an embedding;
-    `uns["bioverse"]["retrieve_0"]`.
+    `obs["bioverse_retrieve_0_score"]`; `obsm["bioverse_retrieve_0"]`, scores of several texts in a DataFrame (n_obs,
+    n_texts), or of the best few in an array (n_obs, top_k); then `obsm["bioverse_retrieve_0_rows"]`, int64, which they
+    are, -1 for rows without an embedding; `uns["bioverse"]["retrieve_0"]`.
 
     Raises
     ------
