@@ -121,18 +121,18 @@ def _ranked(query: Query, rows: Rows, speech: Speech) -> Result:
 
 def _checked(query: Query, rows: Rows, speech: Speech) -> Result:
     """Say whether rows that are named fulfil a condition."""
-    assert query.where is not None
+    where: Any = query.where  # a question after a check has one
     found = rows.at(query.against)
-    known = rows.known(query.where)[found]
+    known = rows.known(where)[found]
     sure = found and not pd.isna(known).any()
     require(sure, f"It cannot be computed of {listed(map(speech.short, query.against))}.")
-    fields = dict.fromkeys(leaf.field for leaf in query.where.leaves() if leaf.field not in ("row", "rule"))
+    fields = dict.fromkeys(leaf.field for leaf in where.leaves() if leaf.field not in ("row", "rule"))
     texts = [one for one in fields if one.removeprefix("obs:") in rows.columns]
     numbers = [one for one in fields if not one.startswith("obs:")]
     said = [f"{speech.field(one)} {speech.value(one, rows.numbers(one)[row])}" for row in found for one in numbers]
     said += [f"{speech.field(one)} = {speech.name(rows.texts(one, [row])[0])}" for row in found for one in texts]
     word = "Yes" if known.all() else "No" if not known.any() else "Not all"
-    asked = f"asked whether {speech.where(query.where)}"
+    asked = f"asked whether {speech.where(where)}"
     text = f"{word}: {listed(rows.labels[row] for row in found)}, {': '.join(filter(None, [asked, '; '.join(said)]))}."
     table = pd.DataFrame({"row": rows.adata.obs_names[found], "holds": known.to_numpy(dtype=bool)})
     return Result(text, table, bool(known.all()))
