@@ -261,9 +261,7 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cells", type=int, nargs="+", help="so many, in place of the plan")
-    parser.add_argument(
-        "--keep", action="store_true", help="with --cells: put these lines in place of those on the page"
-    )
+    parser.add_argument("--keep", action="store_true", help="with --cells: in place of those on the page")
     parser.add_argument("--ways", nargs="+", default=["zarr"], choices=WAYS, help="with --cells")
     parser.add_argument("--folder", type=Path, default=Path("build/atlas"), help="where the cells are written")
     parser.add_argument("--find", action="store_true", help="no candidates: names are found")
