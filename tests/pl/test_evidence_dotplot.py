@@ -55,6 +55,10 @@ def test_strange_labels_are_drawn_short(explained: AnnData) -> None:
     figure.canvas.draw()
     ax = next(ax for ax in figure.axes if len(ax.get_xticklabels()) > 2)
     assert max(len(text.get_text()) for text in ax.get_yticklabels()) <= 45
+    drawn, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
+    # No name is cut off when the figure is saved as it is.
+    assert min(drawn.x0, drawn.y0) >= 0
+    assert (drawn.x1 <= width, drawn.y1 <= height) == (True, True)
     explained.obsm["X_flat"] = np.random.default_rng(0).normal(size=(60, 2))
     umap = sb.pl.annotation_umap(explained, basis="X_flat", color="bioverse_label", return_fig=True)
     umap.canvas.draw()

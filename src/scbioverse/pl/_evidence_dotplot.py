@@ -107,7 +107,21 @@ def evidence_dotplot(
     main = axes["mainplot_ax"]
     main.set_ylabel("")
     main.tick_params(axis="x", labelrotation=90)
+    if ax is None:
+        _fit(main.figure)
     return finish(main.figure, list(axes.values()), show=show, return_fig=return_fig)
+
+
+def _fit(figure: Figure, margin: float = 0.1) -> None:
+    """Make the figure as large as what is drawn, in inches: scanpy's margins cut long names off when it is saved."""
+    width, height = figure.get_size_inches()
+    drawn, place = figure.get_tightbbox().padded(margin), figure.subplotpars
+    left, right = (part * width - drawn.x0 for part in (place.left, place.right))
+    bottom, top = (part * height - drawn.y0 for part in (place.bottom, place.top))
+    figure.set_size_inches(drawn.width, drawn.height)
+    figure.subplots_adjust(
+        left=left / drawn.width, right=right / drawn.width, bottom=bottom / drawn.height, top=top / drawn.height
+    )
 
 
 def _cited(table: pd.DataFrame, columns: dict[str, int], most: int) -> dict[str, list[str]]:
