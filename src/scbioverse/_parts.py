@@ -112,7 +112,10 @@ def kept(what: str, n: int, *given: Any) -> Iterator[Parts | None]:
         return
     try:
         folder, lock = _folder(digest_of(what, versions(), *given))
-    except OSError as error:
+    except (
+        OSError,
+        NotImplementedError,
+    ) as error:  # the latter where a disk has no locks, by some versions of filelock
         logger.warning("%s: parts of the run are not kept", error)
         yield None
         return
@@ -157,6 +160,9 @@ def _folder(name: str) -> tuple[Path, BaseFileLock]:
 def _clear(root: Path) -> None:
     for folder in root.iterdir():
         with contextlib.suppress(OSError, Timeout):
-            if time.time() - folder.stat().st_mtime > _KEPT_SECONDS and (folder / _LOCK).is_file():
+            if time.time() - folder.stat().st_mtime < _KEPT_SECONDS:
+                continue
+            # Ours; on Windows the lock goes when it is released.
+            if (folder / _LOCK).is_file() or any(folder.glob(f"*{_END}")):
                 with FileLock(folder / _LOCK, blocking=False):
                     shutil.rmtree(folder, ignore_errors=True)

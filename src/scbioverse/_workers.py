@@ -12,7 +12,7 @@ import sys
 import uuid
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ._logging import logger
@@ -102,10 +102,12 @@ def each_block(job: Callable[..., Any], cells: Any, rowwise: Any = None) -> Iter
 
 def _ahead(blocks: Iterator[T]) -> Iterator[T]:
     """Yield what `blocks` does, and have the next one read by a thread while this one is worked on."""
+    # A thread begins without the context of the one that starts it: the user's client of dask, say.
+    context = copy_context()
     with ThreadPoolExecutor(1, thread_name_prefix="read") as reader:
-        coming = reader.submit(next, blocks, None)
+        coming = reader.submit(context.run, next, blocks, None)
         while (block := coming.result()) is not None:
-            coming = reader.submit(next, blocks, None)
+            coming = reader.submit(context.run, next, blocks, None)
             yield block
 
 

@@ -170,6 +170,29 @@ def test_what_nobody_came_back_for_goes(runs: Path) -> None:
         assert new.exists()
 
 
+def test_what_has_lost_its_lock_goes_and_what_is_not_ours_stays(runs: Path) -> None:
+    old, other = runs / "old", runs / "other"
+    for folder, file in ((old, "a.safetensors"), (other, "notes.txt")):
+        folder.mkdir(parents=True)
+        (folder / file).touch()
+        os.utime(folder, (0, 0))
+    with _parts.kept("test", 5):
+        assert not old.exists()
+        assert other.exists()
+
+
+def test_a_disk_without_locks_ends_no_run(
+    runs: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refused(*_: Any, **__: Any) -> None:
+        raise NotImplementedError("FileSystem does not appear to support flock")  # filelock 3
+
+    monkeypatch.setattr(_parts.FileLock, "acquire", refused)
+    with _parts.kept("test", 5) as parts:
+        assert parts is None
+    assert "parts of the run are not kept" in caplog.text
+
+
 PROGRAM = """
 import sys, time
 from scbioverse import _parts, settings

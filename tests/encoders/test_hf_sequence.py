@@ -277,6 +277,19 @@ def test_out_of_memory_halves_the_batch(esm: Path, caplog: pytest.LogCaptureFixt
         embed_rows(encoder, data)
 
 
+def test_out_of_memory_halves_the_windows_of_one_text(esm: Path) -> None:
+    encoder = HFSequenceEncoder(esm, modality="protein", window=20, overlap=5)
+    wanted, real = encoder.embed_texts([PROTEINS[0] * 9]), encoder._hidden
+
+    def small(ids: list[list[int]]) -> torch.Tensor:
+        if len(ids) > 2:
+            raise torch.OutOfMemoryError("the test's")
+        return real(ids)
+
+    encoder._hidden = small  # type: ignore[method-assign]
+    np.testing.assert_allclose(encoder.embed_texts([PROTEINS[0] * 9]), wanted, atol=STATES)
+
+
 @pytest.mark.parametrize("file", ["config.json", "tokenizer_config.json"])
 def test_code_in_the_folder_is_refused_and_not_run(esm: Path, tmp_path: Path, file: str) -> None:
     copy = Path(shutil.copytree(esm, tmp_path / "m"))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import scipy.sparse as sp
 from anndata.io import sparse_dataset
 
 import scbioverse as sb
+from scbioverse import _workers
 from scbioverse.encoders import embed_rows
 from scbioverse.errors import InputError
 from scbioverse.io import Cells, Source
@@ -213,3 +216,28 @@ def test_few_rows_give_the_same_bits_as_many(whole: ad.AnnData) -> None:
     for size in (1, 2, 3, 7):
         few = np.concatenate([encoder.encode(encoder.prepare(cells, slice(i, i + size))) for i in range(0, 42, size)])
         np.testing.assert_array_equal(few, many[:42])
+
+
+@pytest.mark.parametrize("way", ["h5ad", "zarr"])
+def test_a_block_from_a_file_has_indices_of_32_bits(folder: Path, whole: ad.AnnData, way: str) -> None:
+    block = Source.of(opened(way, folder), None).read(3, 90)
+    assert (block.indices.dtype, block.indptr.dtype) == (np.int32, np.int32)
+    np.testing.assert_array_equal(block.toarray(), whole.X[3:90].toarray())
+
+
+def test_blocks_are_read_ahead_in_the_context_of_who_asked() -> None:
+    context, ended = ContextVar("context", default="none"), []
+
+    def blocks() -> Iterator[str]:
+        try:
+            yield context.get()
+            raise OSError("the second")
+        finally:
+            ended.append(True)
+
+    context.set("asked")
+    ahead = _workers._ahead(blocks())
+    assert next(ahead) == "asked"
+    with pytest.raises(OSError, match="the second"):
+        next(ahead)
+    assert ended

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self, Type
 import numpy as np
 import torch
 
-from .._device import pick_device
+from .._device import BatchSize, pick_device
 from .._hub_files import find
 from .._pretrained import load_pretrained
 from .._tensor_files import add_tensors, check_torch_zip
@@ -261,7 +261,12 @@ class HFSequenceEncoder(TextEncoder):
         """Embed cleaned texts: float32 (n, dim)."""
         out = torch.zeros(len(values), self.dim)
         for batch in _batches(sorted(self._pieces(values), key=lambda piece: len(piece.ids))):
-            out.index_add_(0, torch.tensor([piece.text for piece in batch]), self._pool(batch))
+            if len(values) > 1 or len(batch) == 1:  # where memory runs out, the caller hands in fewer texts
+                out.index_add_(0, torch.tensor([piece.text for piece in batch]), self._pool(batch))
+                continue
+            memory = BatchSize(len(batch), what=f"windows of one {self.modality}", hint="Use device='cpu'.")
+            for _, pooled in memory.each(len(batch), lambda part, batch=batch: self._pool(batch[part])):  # type: ignore[misc]
+                out[0] += pooled.sum(dim=0)
         return out.numpy()
 
     def _pool(self, batch: list[_Piece]) -> torch.Tensor:

@@ -177,7 +177,10 @@ class Source:
         group, pointers = self.matrix.group, self._pointers[start : stop + 1]
         held = slice(int(pointers[0]), int(pointers[-1]))
         parts = (np.asarray(group[name][held]) for name in ("data", "indices"))
-        return sp.csr_array((*parts, pointers - pointers[0]), shape=(stop - start, int(self.matrix.shape[1])))
+        starts = pointers - pointers[0]
+        # scipy gives indices the width of the pointers, and a block of rows seldom needs 64 bits.
+        narrow = starts.astype(np.int32) if starts[-1] <= np.iinfo(np.int32).max else starts
+        return sp.csr_array((*parts, narrow), shape=(stop - start, int(self.matrix.shape[1])))
 
 
 def csr_of(block: Any, name: str = "the matrix") -> sp.csr_array:

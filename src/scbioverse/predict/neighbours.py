@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array, issparse
 
 from ..errors import InputError, MissingKeyError
+from ..io import row_blocks
 from .embedding import represent_rows
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 Float = NDArray[np.float32]
 Metric = Literal["cosine", "tanimoto"]
 _BLOCK = 1024  # rows of the matrix of similarities held at once
+_DENSE = 8192  # rows of a sparse pool made dense at once
 FINGERPRINT_WEIGHT = 2.0
 
 
@@ -49,15 +52,15 @@ class View:
     Attributes
     ----------
     queries, pool
-        float32 (n, d) and (m, d); NaN for rows without a representation.
+        float32 (n, d) and (m, d), dense or CSR; NaN for rows without a representation, of CSR one is enough.
     metric
         `"cosine"`, or `"tanimoto"`: a·b / (|a|² + |b|² − a·b), which for bits is their Tanimoto similarity.
     weight
         Weight of this similarity in the mean over views.
     """
 
-    queries: Float
-    pool: Float
+    queries: Float | csr_array
+    pool: Float | csr_array
     metric: Metric = "cosine"
     weight: float = 1.0
 
@@ -91,12 +94,12 @@ def nearest_rows(
         The pool has fewer than `k` rows.
     """
     held = known_rows(views, among)
-    known = np.flatnonzero(np.all([np.isfinite(one.queries).all(axis=1) for one in views], axis=0))
+    known = np.flatnonzero(np.all([_finite(one.queries) for one in views], axis=0))
     if k < 1 or held.size < k + same:
         raise InputError(f"{held.size} rows with a representation do not give each row {k} neighbours.")
     inside = [one.pool[held].astype(np.float32) for one in views]
     total = sum(one.weight for one in views)
-    n = len(views[0].queries)
+    n = views[0].queries.shape[0]
     rows = np.full((n, k), -1, dtype=np.int64)
     similarity = np.full((n, k), np.nan, dtype=np.float32)
     for start in range(0, known.size, _BLOCK):
@@ -114,12 +117,27 @@ def nearest_rows(
 
 def known_rows(views: Sequence[View], among: NDArray[np.bool_] | None = None) -> NDArray[np.int64]:
     """Rows of the pool that every view knows, of those that may be neighbours."""
-    usable = np.all([np.isfinite(one.pool).all(axis=1) for one in views], axis=0)
+    usable = np.all([_finite(one.pool) for one in views], axis=0)
     return np.flatnonzero(usable if among is None else usable & among).astype(np.int64)
 
 
-def similarities(mine: Float, pool: Float, metric: Metric) -> Float:
-    """Similarity of each row of `mine` to each of `pool`, float32 (n, m)."""
+def _finite(rows: Float | csr_array) -> NDArray[np.bool_]:
+    """Whether each row holds finite values alone."""
+    if not issparse(rows):
+        return np.isfinite(rows).all(axis=1)
+    found = np.ones(rows.shape[0], dtype=bool)
+    found[np.repeat(np.arange(found.size), np.diff(rows.indptr))[~np.isfinite(rows.data)]] = False
+    return found
+
+
+def similarities(mine: Float | csr_array, pool: Float | csr_array, metric: Metric) -> Float:
+    """Similarity of each row of `mine` to each of `pool`, float32 (n, m). Of CSR, some rows are dense at a time."""
+    if issparse(mine):
+        parts = [similarities(mine[rows].toarray(), pool, metric) for rows in row_blocks(mine, _BLOCK)]
+        return np.concatenate(parts) if parts else np.empty((0, pool.shape[0]), dtype=np.float32)
+    if issparse(pool):
+        parts = [similarities(mine, pool[rows].toarray(), metric) for rows in row_blocks(pool, _DENSE)]
+        return np.concatenate(parts, axis=1) if parts else np.empty((mine.shape[0], 0), dtype=np.float32)
     dots = mine @ pool.T
     own, theirs = np.einsum("ij,ij->i", mine, mine)[:, None], np.einsum("ij,ij->i", pool, pool)[None]
     if metric == "cosine":
