@@ -89,6 +89,14 @@ class Cells(Rows):
         return values
 
     @cached_property
+    def holds_counts(self) -> bool:
+        """Whether the matrix holds whole numbers only."""
+        try:
+            return bool(self._quality)
+        except InputError:
+            return False
+
+    @cached_property
     def _quality(self) -> dict[str, NDArray[np.float64]]:
         mito = np.array([name.upper().startswith("MT-") for name in self.names])
         parts = []

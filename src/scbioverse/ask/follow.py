@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     Parts = dict[str, Any]
 
-_GLUE = frozenset(["IN", "OF", "BE", "DO", "ROWS", "COMMA", "THERE", "HAVING", "WHAT", "HAVE", "AND", "THAT"])
+_GLUE = frozenset(["IN", "OF", "BE", "DO", "ROWS", "COMMA", "THERE", "HAVING", "WHAT", "HAVE", "AND", "THAT", "AMONG"])
 # A question of these alone asks how many of what was asked about before.
 BARE = (_GLUE - {"ROWS"}) | {"COUNT", "NOT", "ALL"}
 _TWICE = Refusal(text="This can be read in two ways after the question before: say in full which rows are counted.")
@@ -90,6 +90,8 @@ def _replace(link: Link, changed: Parts, names: Names) -> bool:
         new, fits = _SET[link.role]
         changed |= new(link.value)
         return fits(changed)
+    if link.role == "HAS" and link.value.some and changed["of"]:
+        return _measured(link.value, changed)
     return _number(link.value, changed) if link.role == "LIMIT" else _condition(link.value, changed)
 
 
@@ -103,6 +105,17 @@ def _number(bound: Where, changed: Parts) -> bool:
             changed[name] = _swapped(held, numbers[0], bound.about(numbers[0].field))
             return True
     return False
+
+
+def _measured(new: Where, changed: Parts) -> bool:
+    """Read "what about LYZ?" after a number of another gene as that of LYZ; a condition on a gene stands in its way."""
+    kind = _kind(new)
+    conditions = filter(None, (changed["where"], changed["among"], *changed["against"]))
+    held = {_kind(leaf) for one in conditions for leaf in one.leaves()}
+    if [one.partition(":")[0] for one in changed["of"]] == [kind] and kind not in held:
+        changed["of"] = (new.field,)
+        return True
+    return kind in held and kind not in {one.partition(":")[0] for one in changed["of"]} and _condition(new, changed)
 
 
 def _condition(new: Where, changed: Parts) -> bool:

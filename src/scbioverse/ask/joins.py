@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from ..explain.sentence import listed
+from .cells import Cells
 from .query import COMPARE, FLIPPED, Where
 from .words import Link, joined, key_of, pick, roles_of, said_of
 
@@ -204,6 +205,26 @@ def top(links: Links, _: Names) -> Links:
 def counts(links: Links, _: Names) -> Links:
     """Read "LYZ counts": what was counted of a gene."""
     return links[:1] if links[0].value.startswith("gene:") and _counted(links[1]) else links
+
+
+def raw(links: Links, names: Names) -> Links:
+    """Leave out "raw" where the matrix holds counts: of values that were normalised it is not known what they were."""
+    return [] if isinstance(names.rows, Cells) and names.rows.holds_counts else mark(links, names, "?")
+
+
+def per_row(links: Links, names: Names) -> Links:
+    """Read "the mean number of GNLY UMIs per NK cell" as that of NK cells; of a sum it is another number."""
+    *first, one, kind = links
+    spread = links[0].value in ("mean", "median", "std", "min", "max") and one.key == "per"
+    # "Per T cell type" is by type.
+    whole = kind.key.endswith((" cell", " cells")) and bool(names.rows.types)
+    return [*first, Link("IN", one.said), kind] if spread and whole else links
+
+
+def in_unit(links: Links, _: Names) -> Links:
+    """Leave out a unit that is the one of all that is measured: "the weight of aspirin in g/mol"."""
+    mine = all((one.value, 1.0) == links[-1].value for one in pick(links, "MEASURE"))
+    return links[:-2] if mine else links
 
 
 def _counted(link: Link) -> bool:

@@ -64,6 +64,12 @@ _EXPRESSING = frozenset(
 _LEAST_SPELT = 6
 # "I" and "S" are elements where something is contained.
 _SYMBOLS = frozenset(symbols("element").values()) - {"F+Cl+Br+I", "H"}
+# Amino acids by three letters, as they are written: "his" and "met" are other words.
+_SHORT_RESIDUES = {
+    "Ala": "A", "Arg": "R", "Asn": "N", "Asp": "D", "Cys": "C", "Gln": "Q", "Glu": "E", "Gly": "G", "His": "H",
+    "Ile": "I", "Leu": "L", "Lys": "K", "Met": "M", "Phe": "F", "Pro": "P", "Ser": "S", "Thr": "T", "Trp": "W",
+    "Tyr": "Y", "Val": "V",
+}  # fmt: skip
 _BEFORE_SYMBOLS = frozenset(
     ["HAVE", "HAVING", "LACK", "LACKING", "AND", "OR", "COMMA", "NOT", "NUM", "BOTH", "NEITHER", "EITHER"]
 )
@@ -89,6 +95,7 @@ class Names:
             key = key_of(said)
             if len(key) <= _LONGEST and key not in self.held and not _NUMERAL.fullmatch(said) and len(said) > 2:
                 self._add(key, Link("ROW", said, tuple(found)))
+        self._name_hyphened()
         # The first words of names, with the number of words of the longest: most places need one look only.
         self._most: dict[str, int] = {}
         for key in self.held:
@@ -101,6 +108,13 @@ class Names:
     def _add_phrases(self, role: str, phrases: Sequence[str], value: Any = None) -> None:
         for said in phrases:
             self._add(key_of(said), Link(role, said, value))
+
+    def _name_hyphened(self) -> None:
+        """Name genes that are cut into words as they are written: "HLA-DRA"."""
+        for name in self.rows.genes if isinstance(self.rows, Cells) else ():
+            key = key_of(name) if "-" in name else ()
+            if 1 < len(key) <= _LONGEST and key not in self.held and (key[0],) not in self.closed:
+                self._add(key, Link("FIELD", name, f"gene:{name}"))
 
     # ---------------------------------------------------------------- names of the data
 
@@ -269,7 +283,7 @@ class Names:
         """Words that may be misspelt, and whether it is a word of questions: of these the ending is not guessed at."""
         known: dict[str, bool] = {}
         for key, links in self.held.items():
-            for word in key if links[0].role not in SOFT and links[0].value != "aside" else ():
+            for word in key if _spelt_so(links[0]) else ():
                 known[word] = known.get(word, True) and key in self.closed
         ids = {cl_id for column in self.rows.types.values() for cl_id in column.values()}
         above = ids.union(*map(load_ontology().ancestors, ids))
@@ -304,6 +318,9 @@ class Names:
         first = words[at]
         if self.modality == "molecule" and first.text in _SYMBOLS and before in _BEFORE_SYMBOLS:
             return Link("FIELD", first.text, f"element:{first.text}"), 1
+        if self.modality == "protein" and first.text in _SHORT_RESIDUES:
+            named = " ".join(one.one for one in words[at + 1 : at + 2]) == "residue"
+            return Link("FIELD", first.text, f"residue:{_SHORT_RESIDUES[first.text]}"), 1 + named
         if first.quoted:
             return self._quoted(first), 1
         best, n = self.known(words, at)
@@ -411,6 +428,11 @@ class Names:
         if len(held) > 1:
             return Link("TWICE", text, note=" and ".join(held))
         return Link("FIELD", text, f"gene:{held[0]}") if held else Link("NOGENE", text, names[0])
+
+
+def _spelt_so(link: Link) -> bool:
+    """Whether a misspelt word may be meant for one of a name: not for a part of a gene's."""
+    return link.role not in SOFT and link.value != "aside" and not str(link.value).startswith("gene:")
 
 
 def _as_written(link: Link, words: list[Word]) -> bool:

@@ -10,7 +10,7 @@ from .chunks import chunked
 from .fill import MisfitError, query_of
 from .follow import BARE, followed, referred
 from .grammar import forms, letters, matches
-from .query import Query, Refusal
+from .query import FIELDS, Query, Refusal
 from .refusals import ambiguous, not_together, refused
 from .say import Speech
 from .words import Link, pick, roles_of, said_of
@@ -69,6 +69,13 @@ class Grammar:
         if not links:
             return Refusal(text="Nothing was asked: no word of this asks for anything.")
         held = chunked(links[1:] if links[0].role == "AND" else links, self.names)
+        if (
+            before is not None
+            and before.want in FIELDS
+            and matches("WHAT BE THEM IN WHERE$", held)
+            and held[2].key == "it"
+        ):
+            held = held[3:]  # "What is it in stim?": the number before
         held = [self._them(one, before) for one in held]
         known = matches(_OF_TERMS, held) is not None
         bad = self._search(held) or refused([one for one in held if not (known and one.role in _TERMS)], self.rows)

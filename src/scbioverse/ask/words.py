@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _DATA = Path(__file__).parent / "data"
 # Roles whose words the data may use as names of their own.
-SOFT = frozenset(["MISSING", "TIMES", "ONLY", "SIZETOP", "DOUBLET", "LOWQ", "GROUPS", "REMAIN", "WHEN", "OUTED"])
+SOFT = frozenset(["MISSING", "TIMES", "ONLY", "SIZETOP", "DOUBLET", "LOWQ", "GROUPS", "REMAIN", "WHEN", "OUTED", "RAW"])
 _TOKEN = re.compile(
     r"(?P<quoted>\"[^\"]{1,200}\"|(?<![\w])'[^']{1,200}'(?!\w))|(?P<number>(?<![\w.])[-−+]?\d+(?:,\d{3}(?!\d))*(?:\.\d+)?(?![\w.]*[A-Za-z]))"
     r"|(?P<word>[^\W_]+(?:[.'\u2019][^\W_]+)*)|(?P<sign>[<>=≤≥]=?|\+|%|,|[-−](?=[\s,;.?!)]|$)|/|&|å²|²)"
@@ -44,6 +44,12 @@ _IN_WORDS = re.compile(
     rf"\b(?:(?:a|\d+(?:\.\d+)?|{_ANY})[ -])?(?:{_ANY}[ -])*(?:{'|'.join([*_TENS, *_MANY])})"
     rf"(?:[ -](?:(?<=hundred )and |(?<=thousand )and )?{_ANY})*\b",
     re.IGNORECASE,
+)
+
+# "w/", "w/o", and what a question says of itself in brackets.
+_SHORTHAND = re.compile(r"(?<!\S)w/(o\b)?\s*")
+_ASIDE = re.compile(
+    r"\((?:looks?|seems?) [^()]{0,60} to (?:me|us)[.!?]?\)|\((?:just (?:curious|checking)|fyi)[.!?]?\)", re.IGNORECASE
 )
 
 
@@ -137,6 +143,7 @@ def _in_digits(match: re.Match[str]) -> str:
 def words_of(text: str) -> list[Word]:
     """Cut a question into words; hyphens and underscores part them, signs of genes are words."""
     text = _IN_WORDS.sub(_in_digits, re.sub(r"(?<=\d)k\b", " thousand", text))
+    text = _SHORTHAND.sub(lambda found: " without " if found[1] else " with ", _ASIDE.sub(" ", text))
     text = re.sub(r"(?<=\d)['\u2019]s\b", " ", text)
     text = re.sub(r"(?<=\d)\s*[-\u2013]\s*(?=\d)|(?<=[A-Za-z\d+]):(?=[A-Z])", " to ", text)
     text = re.sub(r"(\w+)n['\u2019]t\b", r"\1 not", text).replace("can not", "cannot")
