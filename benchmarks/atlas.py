@@ -152,10 +152,11 @@ def measure(way: str, n: int, folder: Path, options: dict[str, Any]) -> dict[str
         True: ["-m", "scbioverse.cli", "annotate", str(folder / f"{n}.zarr"), "-o", str(out), "--force", *named],
         False: ["-m", "benchmarks.atlas", "--folder", str(folder), "--one", way, str(n), json.dumps(options)],
     }[way == "cli"]
-    threads = "1" if "worker" in way else str(os.cpu_count())
+    # Workers of dask have one thread each, whatever the process that calls has.
+    threads = {"OMP_NUM_THREADS": str(os.cpu_count())}
     start = time.perf_counter()
     process = subprocess.Popen(
-        [sys.executable, *command], stdout=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": threads}
+        [sys.executable, *command], stdout=subprocess.PIPE, text=True, env={**os.environ, **threads}
     )
     with process.stdout as said:  # type: ignore[union-attr]
         text = said.read()
