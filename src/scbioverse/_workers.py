@@ -104,10 +104,14 @@ def _ahead(blocks: Iterator[T]) -> Iterator[T]:
     """Yield what `blocks` does, and have the next one read by a thread while this one is worked on."""
     # A thread begins without the context of the one that starts it: the user's client of dask, say.
     context = copy_context()
+
+    def read() -> T | None:
+        return context.run(next, blocks, None)
+
     with ThreadPoolExecutor(1, thread_name_prefix="read") as reader:
-        coming = reader.submit(context.run, next, blocks, None)
+        coming = reader.submit(read)
         while (block := coming.result()) is not None:
-            coming = reader.submit(context.run, next, blocks, None)
+            coming = reader.submit(read)
             yield block
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array, issparse
+from scipy.sparse import csr_array
 
 from ..errors import InputError, MissingKeyError
 from ..io import row_blocks
@@ -123,8 +123,8 @@ def known_rows(views: Sequence[View], among: NDArray[np.bool_] | None = None) ->
 
 def _finite(rows: Float | csr_array) -> NDArray[np.bool_]:
     """Whether each row holds finite values alone."""
-    if not issparse(rows):
-        return np.isfinite(rows).all(axis=1)
+    if not isinstance(rows, csr_array):
+        return np.asarray(np.isfinite(rows).all(axis=1))
     found = np.ones(rows.shape[0], dtype=bool)
     found[np.repeat(np.arange(found.size), np.diff(rows.indptr))[~np.isfinite(rows.data)]] = False
     return found
@@ -132,10 +132,10 @@ def _finite(rows: Float | csr_array) -> NDArray[np.bool_]:
 
 def similarities(mine: Float | csr_array, pool: Float | csr_array, metric: Metric) -> Float:
     """Similarity of each row of `mine` to each of `pool`, float32 (n, m). Of CSR, some rows are dense at a time."""
-    if issparse(mine):
+    if isinstance(mine, csr_array):
         parts = [similarities(mine[rows].toarray(), pool, metric) for rows in row_blocks(mine, _BLOCK)]
         return np.concatenate(parts) if parts else np.empty((0, pool.shape[0]), dtype=np.float32)
-    if issparse(pool):
+    if isinstance(pool, csr_array):
         parts = [similarities(mine, pool[rows].toarray(), metric) for rows in row_blocks(pool, _DENSE)]
         return np.concatenate(parts, axis=1) if parts else np.empty((mine.shape[0], 0), dtype=np.float32)
     dots = mine @ pool.T
