@@ -17,11 +17,15 @@ from scbioverse.datasets import fetch
 
 
 def drugs(n: int, seed: int) -> ad.AnnData:
-    """Structures of L1000 compounds, none of them a caption's."""
-    table = pd.read_csv(fetch("l1000_compounds"), sep="\t", dtype=str).fillna("")
-    column = next(one for one in table if "smiles" in one.lower())
-    found = table[table[column].str.len() > 1].drop_duplicates(column)[column].sample(n, random_state=seed)
-    return sb.pp.molecules(found.tolist())
+    """Up to `n` different structures of the Repurposing Hub and of DrugCentral."""
+    found = []
+    for name in ("repurposing_hub_2020", "drugcentral_2023"):
+        table = pd.read_csv(fetch(name), sep="\t", dtype=str)
+        column = next(one for one in table if "smiles" in one.lower())
+        found.append(table[column].dropna().str.strip())
+    known = pd.concat(found).drop_duplicates()
+    known = known[known.str.len() > 1]
+    return sb.pp.molecules(known.sample(min(n, len(known)), random_state=seed).tolist())
 
 
 def chains(n: int, seed: int) -> tuple[ad.AnnData, ad.AnnData]:
