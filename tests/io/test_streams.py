@@ -201,7 +201,7 @@ def test_sums_that_lie_on_the_disk_are_the_same(
 def test_blocks_end_where_chunks_of_values_do(folder: Path) -> None:
     matrix = opened("zarr", folder).X
     chunk, pointers = matrix.group["data"].chunks[0], np.asarray(matrix.group["indptr"][:])
-    edges = _edges_of_values(matrix, 64)
+    edges = _edges_of_values(matrix, pointers, 64)
     assert (edges[0], edges[-1]) == (0, matrix.shape[0])
     assert len(edges) > 3
     # No edge is further behind the end of a chunk than the row that crosses it.

@@ -169,12 +169,13 @@ class Source:
         return out if self.columns is None else take_columns(out, self.columns)
 
     @cached_property
-    def _pointers(self) -> NDArray[np.int64]:
+    def pointers(self) -> NDArray[np.int64]:
+        """Where the rows of a CSR in a file begin, int64 (n + 1,); read once."""
         return np.asarray(self.matrix.group["indptr"][:], dtype=np.int64)
 
     def _stored_rows(self, start: int, stop: int) -> sp.csr_array:
         """Rows of a CSR in a file. Indexing by anndata looks up the version of scipy each time, which takes longer."""
-        group, pointers = self.matrix.group, self._pointers[start : stop + 1]
+        group, pointers = self.matrix.group, self.pointers[start : stop + 1]
         held = slice(int(pointers[0]), int(pointers[-1]))
         parts = (np.asarray(group[name][held]) for name in ("data", "indices"))
         starts = pointers - pointers[0]

@@ -350,7 +350,7 @@ class Cells:
         step = max(1, min(_ROWS, _VALUES // max(len(self.names), 1)))
         matrix = self._source.matrix
         if self._source.rows is None and hasattr(matrix, "group"):
-            return _edges_of_values(matrix, step)
+            return _edges_of_values(matrix, self._source.pointers, step)
         chunks = getattr(matrix, "chunks", None) if self._source.rows is None else None
         if chunks and isinstance(chunks[0], tuple):  # dask: a chunk is computed whole, whatever is wanted of it
             ends = np.cumsum(chunks[0])
@@ -397,9 +397,9 @@ class Cells:
         return found if (np.diff(order) == 1).all() else found[np.argsort(order)]
 
 
-def _edges_of_values(matrix: Any, step: int) -> NDArray[np.int64]:
+def _edges_of_values(matrix: Any, pointers: NDArray[np.int64], step: int) -> NDArray[np.int64]:
     """Where blocks of a stored CSR begin: near `step` rows, and where one of the chunks of its values ends."""
-    pointers, n = np.asarray(matrix.group["indptr"][:], dtype=np.int64), int(matrix.shape[0])
+    n = int(matrix.shape[0])
     chunk = int((matrix.group["data"].chunks or (0,))[0])
     n_values = int(pointers[-1])
     if chunk and n_values > chunk:
