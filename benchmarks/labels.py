@@ -8,7 +8,8 @@ by the same hand from general knowledge of the literature: a list from elsewhere
 
 A name is read right if it is the expert's term ("exact"; a list may allow several, and none where the name is no cell
 type), and related if it is a direct parent or child, or else lies above or below. Controls: each name by itself,
-without company; and each list with the names of another list around it, which company must not survive.
+without company; and each list with the names of another list around it, which company must not survive. Lists whose
+title names an organ are read without and with it, as `annotate(tissue=)` hands it on, whole and by three names.
 
 With `--model` the cells of colorectal and lymphoid organs are annotated, with the authors' own names as labels and with
 the expert's ids for them; both calls are scored against the expert's id.
@@ -22,12 +23,14 @@ import json
 import os
 import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from scbioverse.knowledge import Resolution, load_ontology, resolve_label, resolve_labels
+from scbioverse.knowledge.names.resolver import organs_in
 
 HERE = Path(__file__).parent
 # Beside terms: an expert may as well say that the name is of no cell type.
@@ -156,6 +159,30 @@ def accuracy(study: str, model: str, max_cells: int, seed: int) -> dict[str, Any
     return out
 
 
+def organ_in(title: str) -> str:
+    """Words of a list's title that name an organ, as they would be given by `tissue=`; "" where none does."""
+    words = title.lower().replace("_", " ")
+    return words if organs_in(words) else ""
+
+
+def told(lists: dict[str, Pairs], *, most: int | None = None) -> dict[str, dict[str, Any]]:
+    """Figures of the lists whose title names an organ, without it and with it; cut into lists of `most` names."""
+    parts: dict[str, dict[str, Pairs]] = {}
+    for title, pairs in lists.items():
+        if organ := organ_in(title):
+            size = most or len(pairs)
+            cut = {f"{title} {at}": pairs[at : at + size] for at in range(0, len(pairs), size)}
+            parts.setdefault(organ, {}).update(cut)
+    plain = figures({name: pairs for own in parts.values() for name, pairs in own.items()}, resolve_labels)
+    each = [figures(own, partial(resolve_labels, context=organ)) for organ, own in parts.items()]
+    known = {"lists": plain["lists"], "names": plain["names"]} | {
+        name: round(sum(one[name] * one["names"] for one in each) / plain["names"], 4)
+        for name in ("exact", "exact_or_near", "exact_or_related")
+    }
+    plain.pop("wrong")
+    return {"together": plain, "organ told": known}
+
+
 def _share(values: np.ndarray) -> float:
     return float(np.unique(values, return_counts=True)[1].max() / len(values))
 
@@ -180,6 +207,9 @@ def measure(model: str | None, max_cells: int, seed: int) -> dict[str, Any]:
             # Nobody looks at these while the tables are tuned: only how many a list has.
             rows["together"]["wrong"] = {name: len(names) for name, names in rows["together"]["wrong"].items()}
         out["sets"][title] = rows
+    for title, lists in (("organ in the title, tuned on", tuned), ("organ in the title, kept back", kept)):
+        out["sets"][title] = told(lists)
+        out["sets"][f"{title}, by threes"] = told(lists, most=3)
     if model is not None:
         out["accuracy"] = {study: accuracy(study, model, max_cells, seed) for study in NEW_STUDIES}
     return out
@@ -194,11 +224,11 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=RESULTS)
     args = parser.parse_args()
     found = measure(args.model, args.max_cells, args.seed)
-    print(f"{'':34}{'':24}{'names':>6}{'exact':>8}{'+near':>8}{'+related':>9}")
+    print(f"{'':44}{'':24}{'names':>6}{'exact':>8}{'+near':>8}{'+related':>9}")
     for title, rows in found["sets"].items():
         for way, row in rows.items():
             print(
-                f"{title:34}{way:24}{row['names']:6}{row['exact']:8.3f}{row['exact_or_near']:8.3f}"
+                f"{title:44}{way:24}{row['names']:6}{row['exact']:8.3f}{row['exact_or_near']:8.3f}"
                 f"{row['exact_or_related']:9.3f}"
             )
     for study, row in found.get("accuracy", {}).items():

@@ -94,9 +94,14 @@ class Before:
 
 
 def first_prototypes(trained: TrainedEncoder, pool: Pool, terms: list[str]) -> Tensor:
-    """Prototypes (t, dim) to begin with: those that there are, and for a new term the mean of some of its cells."""
+    """Prototypes (t, dim) to begin with: those that there are, and for a new term the mean of some of its cells.
+
+    A `ValueError` names new terms without cells: a mean of none is NaN, and with it the loss of every cell would be.
+    """
     place, normaliser = {term: i for i, term in enumerate(trained.terms)}, Normaliser(trained.stats)
-    rows = []
+    held, rows = np.bincount(pool.term, minlength=len(terms)), []
+    if empty := [term for term, n in zip(terms, held, strict=True) if term not in place and not n]:
+        raise ValueError(f"no cells to learn {', '.join(empty)} from: leave these terms out, or simulate cells of them")
     with torch.no_grad():
         for i, term in enumerate(terms):
             if term in place:

@@ -11,6 +11,7 @@ import pytest
 import scipy.sparse as sp
 
 import scbioverse as sb
+from scbioverse.errors import InputError
 from scbioverse.io import Source, layer_names
 from tests._precision import tolerance
 
@@ -187,3 +188,36 @@ def test_layers_may_hold_x_under_none():
         sb.tl.embed(adata)
     adata.X = np.abs(adata.X) / 3 + np.linspace(0, 0.1, adata.n_vars)
     sb.pp.check_cells(adata)
+
+
+@pytest.mark.parametrize("form", ["csr", "dense"])
+def test_a_file_that_is_closed_while_it_is_read_is_named(form, tmp_path):
+    held = cells()
+    held.X = stored(held.X, "f4", form)
+    path = tmp_path / "cells.h5ad"
+    held.write_h5ad(path)
+    adata = ad.read_h5ad(path, backed="r")
+    source = Source.of(adata, None)
+    assert source.read(0, 5).shape == (5, held.n_vars)
+    adata.file.close()
+    with pytest.raises(InputError, match=r"adata\.X was closed while it was read.*read_h5ad"):
+        source.read(5, 10)
+
+
+def test_a_file_that_is_closed_in_the_middle_of_a_call_leaves_the_data_as_they_were(tmp_path, monkeypatch):
+    path = tmp_path / "cells.h5ad"
+    cells().write_h5ad(path)
+    adata = ad.read_h5ad(path, backed="r")
+    read = Source._read
+
+    def closing(self, start, stop):
+        adata.file.close()
+        return read(self, start, stop)
+
+    monkeypatch.setattr(Source, "_read", closing)
+    with pytest.raises(InputError, match="was closed while it was read"):
+        sb.tl.embed(adata)
+    assert not adata.obsm
+    monkeypatch.undo()
+    sb.tl.embed(adata)  # anndata opens the file again
+    assert "X_bioverse" in adata.obsm

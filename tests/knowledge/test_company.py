@@ -62,9 +62,24 @@ def test_equal_short_names_do_not_vote_for_each_other() -> None:
     assert set(read(["HSC1", "HSC2", "HSC3", "HSC_4"]).values()) == {"CL:0000037"}
 
 
-def test_a_context_decides_alone() -> None:
-    assert resolve_labels(["HSC", "GMP"], context="liver")[0].cl_id == "CL:0000632"
+def test_an_organ_that_was_named_outweighs_a_name() -> None:
+    found = resolve_labels(["HSC", "GMP"], context="liver")
+    assert found[0].cl_id == "CL:0000632"
+    assert found[0].because == "the tissue (liver)"
+    assert resolve_labels(["HSC", "GMP"])[0].cl_id == "CL:0000037"
     assert resolve_label("hematopoietic stem cell", context="liver").cl_id == "CL:0000037"
+
+
+def test_a_name_alone_is_read_by_the_organ_that_was_named() -> None:
+    assert resolve_labels(["HSC"], context="adult human liver")[0].cl_id == "CL:0000632"
+
+
+def test_beside_an_organ_names_keep_their_company_and_their_general_readings() -> None:
+    names = ["Fibroblast", "IN", "Astro", "UBC", "Purkinje"]
+    plain, told = resolve_labels(names), resolve_labels(names, context="cerebellum")
+    assert [one.cl_id for one in told] == [one.cl_id for one in plain]
+    assert all(one.cl_id for one in told)
+    assert resolve_labels(names, context="no such place") == plain
 
 
 @pytest.mark.parametrize("name", ["heart", "adult heart", "liver", "lymph node", "adipose tissue", "normal", "retina"])

@@ -103,3 +103,14 @@ def test_of_a_column_the_value_that_is_doubted_is_named(cells):
     sure = np.log(np.array([[0.97, 0.01, 0.01, 0.01]] * cells.n_obs))
     with pytest.warns(UserWarning, match=r"tissue='site' \(cerebrum\): .*rather than"):
         read_tissues(cells, "site").weighed(sure, IDS)
+
+
+def test_one_tissue_of_all_rows_is_what_labels_are_read_by(cells):
+    assert read_tissues(cells, "PBMC").named == "PBMC blood"
+    cells.obs["site"] = ["liver", "liver", "liver", None]
+    with pytest.warns(UserWarning, match="no value"):
+        assert read_tissues(cells, "site").named == "liver liver"
+    cells.obs["site"] = ["liver", "pancreas", "liver", "liver"]
+    assert read_tissues(cells, "site").named is None
+    assert read_tissues(cells, "any").named is None
+    assert read_tissues(cells, None).named is None

@@ -21,7 +21,7 @@ from recipes.bioverse_small.encoder import (
     head_scores,
     train_encoder,
 )
-from recipes.bioverse_small.further import Average, Before, FurtherConfig, train_further
+from recipes.bioverse_small.further import Average, Before, FurtherConfig, first_prototypes, train_further
 from recipes.bioverse_small.simulate import SimulationConfig, cells_of_each
 
 B, NAIVE_CD4, CD14, HEPATOCYTE = "CL:0000236", "CL:0000895", "CL:0001054", "CL:0000182"
@@ -115,3 +115,10 @@ def test_terms_of_profiles_of_little_weight_are_drawn_less() -> None:
     share = dict(zip(terms, np.bincount(pool.term, pool.probability), strict=True))
     assert share[HEPATOCYTE] == pytest.approx(0.3 / 3.3)
     assert share[B] == pytest.approx(1 / 3.3)
+
+
+def test_a_new_term_without_cells_is_named(trained: TrainedEncoder) -> None:
+    pool, terms = build_pool([_study([0, 1, 2], [B, NAIVE_CD4, CD14])], None, CONFIG, np.random.default_rng(0))
+    assert torch.isfinite(first_prototypes(trained, pool, terms)).all()
+    with pytest.raises(ValueError, match=f"no cells to learn {HEPATOCYTE} from"):
+        first_prototypes(trained, pool, [*terms, HEPATOCYTE])

@@ -83,3 +83,14 @@ def test_what_cannot_be_is_refused(cells: AnnData, tiny_model: BioVerse, options
     with pytest.raises(InputError, match=says):
         sb.tl.annotate(cells, model=tiny_model, labels=LABELS, **options)  # type: ignore[arg-type]
     assert "bioverse" not in cells.uns
+
+
+def test_short_names_are_read_by_the_tissue(cells, tiny_model):
+    def terms(**options):
+        sb.tl.annotate(cells, model=tiny_model, labels=["HSC", "GMP"], rationale=None, **options)
+        return dict(sb.get.labels(cells)[["name", "cl_id"]].to_numpy())
+
+    assert terms()["HSC"] == "CL:0000037"
+    assert terms(tissue="liver")["HSC"] == "CL:0000632"
+    cells.obs["site"] = ["liver", "blood"] * (cells.n_obs // 2) + ["liver"] * (cells.n_obs % 2)
+    assert terms(tissue="site")["HSC"] == "CL:0000037"  # of several organs, none speaks for a name

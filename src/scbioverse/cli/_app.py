@@ -15,7 +15,8 @@ from .. import __version__
 from ..errors import InputError
 from ._commands import export, models, report, serve
 from ._options import Force, GeneKey, GroupBy, LabelKey, Layer, Model, Quiet  # noqa: TC001  typer reads them
-from ._run import Stopped, listening, run, say
+from ._run import Stopped, in_words, listening, run, say, speak
+from ._words import Words
 
 if TYPE_CHECKING:
     from ..tl._ask import Chat
@@ -196,8 +197,9 @@ def ask(
     def work() -> None:
         options = {"groupby": groupby, "model": model, "key_added": key_added, "layer": layer, "modality": modality}
         answer = _talk(source, key, gene_key, **options).ask(question)
-        say(answer.text)
-        if answer.kind == "refusal":
+        refused = answer.kind == "refusal"
+        say(in_words(answer.text) if refused else answer.text)
+        if refused:
             raise typer.Exit(2)
 
     run(work, quiet=True)
@@ -220,11 +222,14 @@ def _version(value: bool) -> None:
 
 @app.callback()
 def options(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
     ] = False,
 ) -> None:
     """Cells to labels, confidences and checked reasons, by a language model that reads their embeddings."""
+    command = getattr(context.command, "commands", {}).get(context.invoked_subcommand)
+    speak(Words() if command is None else Words.of(command))
 
 
 def _threshold(given: str | None) -> float | Literal["auto"] | None:

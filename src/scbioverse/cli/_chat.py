@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from ..errors import BioverseError
-from ._run import say
+from ._run import in_words, say
 
 if TYPE_CHECKING:
     from ..tl._ask import Chat
@@ -71,7 +71,7 @@ def _answer(chat: Chat, question: str) -> None:
     except KeyboardInterrupt:
         say("  [broken off]")
     except BioverseError as error:
-        say(f"error: {' '.join(str(error).split())}", err=True)
+        say(f"error: {in_words(' '.join(str(error).split()))}", err=True)
 
 
 def _command(chat: Chat, name: str) -> str:

@@ -15,6 +15,7 @@ from .._logging import logger
 from .._settings import settings
 from .._shown import printable
 from ..errors import BioverseError
+from ._words import Words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,6 +34,7 @@ class Stopped(BaseException):
 class _State:
     held = False
     asked: int | None = None
+    words = Words()
 
 
 @contextmanager
@@ -79,6 +81,21 @@ def _stop(number: int) -> None:
     raise KeyboardInterrupt if number == signal.SIGINT else Stopped(number)
 
 
+def speak(words: Words) -> None:
+    """Have what is said from now on about options in the words of a command."""
+    _State.words = words
+
+
+def in_words(text: str) -> str:
+    """Return what a verb says in the words of the command that runs."""
+    return _State.words.said(text)
+
+
+class _InWords(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return in_words(super().format(record))
+
+
 def say(text: object = "", *, err: bool = False, nl: bool = True) -> None:
     """Write a text to stdout, or to stderr: the one way to the terminal, on which what is written cannot act."""
     typer.echo(printable(str(text)), err=err, nl=nl)
@@ -90,7 +107,7 @@ def run(work: Callable[[], Any], *, quiet: bool) -> None:
     After a signal the exit code is 128 and the signal's number, as shells have it: 130 for Ctrl-C, 143 for SIGTERM.
     """
     shown = logging.StreamHandler(sys.stderr)
-    shown.setFormatter(logging.Formatter("%(message)s"))
+    shown.setFormatter(_InWords("%(message)s"))
     level, progress = logger.level, settings.progress
     if not quiet:
         logger.addHandler(shown)
@@ -102,7 +119,7 @@ def run(work: Callable[[], Any], *, quiet: bool) -> None:
             work()
     except (BioverseError, OSError, MemoryError) as error:
         kind = "" if isinstance(error, BioverseError) else f"{type(error).__name__}: "
-        say(f"error: {kind}{' '.join(str(error).split())}", err=True)
+        say(f"error: {kind}{in_words(' '.join(str(error).split()))}", err=True)
         raise typer.Exit(1) from error
     except (KeyboardInterrupt, Stopped) as stop:
         number = stop.number if isinstance(stop, Stopped) else signal.SIGINT
@@ -117,7 +134,7 @@ def run(work: Callable[[], Any], *, quiet: bool) -> None:
 def _show_warning(message: Warning | str, category: type[Warning], *_: object) -> None:
     # Those of other packages are for their developers.
     if category is UserWarning:
-        say(f"warning: {' '.join(str(message).split())}", err=True)
+        say(f"warning: {in_words(' '.join(str(message).split()))}", err=True)
 
 
 def _drop_warning(*_: object) -> None:

@@ -157,7 +157,22 @@ class Source:
         return cls(matrix, name, rows, None if is_raw(adata, layer) else np.arange(parent.n_vars)[adata._vidx])
 
     def read(self, start: int, stop: int) -> sp.csr_array:
-        """Read consecutive rows: CSR with sorted, unique indices, maybe around values of the source itself."""
+        """Read consecutive rows: CSR with sorted, unique indices, maybe around values of the source itself.
+
+        An :class:`InputError` where the file that they lie in was closed.
+        """
+        try:
+            return self._read(start, stop)
+        except (KeyError, OSError, RuntimeError, ValueError) as error:
+            if not _is_closed(self.matrix):
+                raise
+            # What h5py says of it ("invalid identifier type") names neither the file nor the reason.
+            raise InputError(
+                f"the file of {self.name} was closed while it was read, as by adata.file.close(). Open it again "
+                "(anndata.read_h5ad(..., backed='r')), and keep it open until the call ends."
+            ) from error
+
+    def _read(self, start: int, stop: int) -> sp.csr_array:
         if isinstance(self.matrix, sp.csr_array) and self.rows is None:
             return cut_rows(self.matrix, start, stop)
         if self.rows is None and getattr(self.matrix, "format", None) == "csr" and hasattr(self.matrix, "group"):
@@ -182,6 +197,12 @@ class Source:
         # scipy gives indices the width of the pointers, and a block of rows seldom needs 64 bits.
         narrow = starts.astype(np.int32) if starts[-1] <= np.iinfo(np.int32).max else starts
         return sp.csr_array((*parts, narrow), shape=(stop - start, int(self.matrix.shape[1])))
+
+
+def _is_closed(matrix: Any) -> bool:
+    """Whether a matrix lies in an HDF5 file that is no longer open; of zarr, dask and memory it never is."""
+    held = getattr(matrix, "group", matrix)
+    return type(held).__module__.startswith("h5py") and not held
 
 
 def csr_of(block: Any, name: str = "the matrix") -> sp.csr_array:

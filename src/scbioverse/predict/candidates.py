@@ -137,11 +137,12 @@ class Candidates(Sequence[Label]):
         return [evidence_key(term, one.genes) for term, one in zip(self.terms, self.labels, strict=True)]
 
 
-def read_labels(labels: Labels, model: BioVerse) -> Candidates:
+def read_labels(labels: Labels, model: BioVerse, *, context: str | None = None) -> Candidates:
     """Turn the argument `labels` of a verb into candidates, each with a text of its own.
 
     `labels` is None or `"vocabulary"` for the model's own vocabulary, `"cl"` for the whole ontology, names, or a
-    mapping from names to Cell Ontology ids, descriptions or lists of marker genes.
+    mapping from names to Cell Ontology ids, descriptions or lists of marker genes. `context` names the organ, see
+    :func:`scbioverse.knowledge.resolve_labels`.
 
     An :class:`InputError` says that there are no labels, one is empty, missing, no text or holds control characters, an
     id is unknown, or all are numbers; a warning that a name resolved to no term, repeats, names the same term as
@@ -165,7 +166,7 @@ def read_labels(labels: Labels, model: BioVerse) -> Candidates:
     asked = [meaning if _is_id(meaning) else name for name, meaning in given.items()]
     found = [
         _meant(name, meaning, one, form)
-        for (name, meaning), one in zip(given.items(), resolve_labels(asked), strict=True)
+        for (name, meaning), one in zip(given.items(), resolve_labels(asked, context=context), strict=True)
     ]
     lost = [label.name for label in found if label.cl_id is None and label.description is None]
     if lost:

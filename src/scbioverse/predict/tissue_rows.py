@@ -40,6 +40,13 @@ class RowTissues:
     # bool (n,): rows whose tissue is of an embryo or fetus, as its name says; None: no row's is.
     early: NDArray[np.bool_] | None = None
 
+    @property
+    def named(self) -> str | None:
+        """What the one tissue of all rows is called, as given and as known; None where there is none, or several."""
+        if len(self.priors) != 1 or not (read := self.record.get("read")):
+            return None
+        return " ".join([*read, self.priors[0].tissue.name])
+
     def of_rows(self, rows: NDArray[np.integer] | None) -> RowTissues:
         """Return those of some rows, int (k,); all of them for None."""
         if rows is None:

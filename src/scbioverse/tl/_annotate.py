@@ -159,7 +159,7 @@ def annotate(
     groups = None if groupby is None else read_groups(adata, groupby)
     samples = None if sample_key is None else read_samples(adata, sample_key)
     tissues = read_tissues(adata, tissue, method=options.method, modality=modality)
-    named = _named(options, loaded)  # before the embedding: a slip in a name should not cost its time
+    named = _named(options, loaded, tissues.named)  # before the embedding: a slip should not cost its time
     cells = Cells.of(adata, layer, key)
     cells.wanted = _wanted(options, loaded, named)
     with long_run("annotate", cells, loaded.fingerprint(), vars(options)):
@@ -224,11 +224,11 @@ def _check_corrections(adata: AnnData, slots: Slots) -> None:
             )
 
 
-def _named(options: Options, model: BioVerse) -> Candidates | None:
-    """Return the candidates that the user named; None where they are found in the ontology or written."""
+def _named(options: Options, model: BioVerse, organ: str | None) -> Candidates | None:
+    """Return the candidates that the user named, of an organ; None where they are found in the ontology or written."""
     if options.free or options.ontology:
         return None
-    candidates = read_labels(options.labels, model)
+    candidates = read_labels(options.labels, model, context=organ)
     options.check_number(len(candidates))
     if not options.find:
         log_labels(candidates, own=options.own)

@@ -130,12 +130,17 @@ def is_place(text: str, found: tuple[str, ...]) -> bool:
     return bool(found) and not named and said <= (word_set("organ") | word_set("state")) - {"cells"}
 
 
+def organs_in(context: str) -> list[str]:
+    """Organs that free text names; a word is enough: "adult human lung" is lung."""
+    context = context.strip().lower()
+    said = set(re.findall(r"[a-z]+", context))
+    return [organ for organ, words in meanings("context").items() if organ == context or said & set(words.split())]
+
+
 def _in_context(text: str, found: tuple[str, ...], context: str, index: NameIndex) -> Hit | None:
     if not context or not found:
         return None
-    said = set(re.findall(r"[a-z]+", context))
-    # A word of the context is enough: "adult human lung" is lung.
-    organs = [organ for organ, words in meanings("context").items() if organ == context or said & set(words.split())]
+    organs = organs_in(context)
     tries = ((found, 0.95), *readings(found, index)) if organs else ()
     short = readings_in(text)
     if known := next((short[organ] for organ in organs if organ in short), None):
