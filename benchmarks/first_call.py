@@ -12,8 +12,8 @@ thirty cells, drawn ten times, how their calls stand to the experts' terms and t
 Labels of another organ are printed by name (`labels`), for the reader to judge.
 
 Controls: the old way (`labels="vocabulary"`, each cell by itself), the calls dealt to the cells at random, the language
-model's word added with weight 1, its word for one group given to another, and one broad or fine level of names. Prints
-tables, writes a JSON file.
+model's word added with weight 1, its word for one group given to another, one broad or fine level of names, and cells
+that do not hear those that are alike by their own genes, or hear another cell's. Prints tables, writes a JSON file.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ from recipes.bioverse_small.make import REHEARSALS, RecipeConfig, rehearse
 from recipes.bioverse_small.profile_sets import simulated_study
 from recipes.bioverse_small.rehearsals import FOLDS, load_rehearsal
 from scbioverse.predict import first_call
+from scbioverse.predict.alike import alike_cells
 from scbioverse.train.calibrate import expected_calibration_error
 
 RESULTS = Path(__file__).parent / "results" / "first_call.json"
@@ -77,6 +78,19 @@ def reading(how: Any) -> Iterator[None]:
     """Let groups be read in another way."""
     with mock.patch.object(first_call, "read_groups_of", how):
         yield
+
+
+@contextmanager
+def hearing(how: Any) -> Iterator[None]:
+    """Let cells that are alike by their own genes be found in another way."""
+    with mock.patch("scbioverse.tl._annotate.alike_cells", how):
+        yield
+
+
+def dealt_neighbours(cells: Any) -> Any:
+    """Return for each cell the neighbours of another one."""
+    near = alike_cells(cells)
+    return None if near is None else np.random.default_rng(0).permutation(near)
 
 
 def annotated(adata: ad.AnnData, model: Any, **options: Any) -> pd.DataFrame:
@@ -168,8 +182,9 @@ def measure(study: str, adata: ad.AnnData, model: Any, seed: int, *, controls: b
         "broad": (readings, first_call.WORD, {"level": "broad"}),
         "fine": (readings, first_call.WORD, {"level": "fine"}),
     }
-    for way, (how, weight, options) in others.items():
-        with reading(how), mock.patch.object(first_call, "WORD", weight):
+    heard = {"not by their own genes": lambda _: None, "other cells' neighbours": dealt_neighbours}
+    for way, (how, weight, options) in (others | {one: (readings, first_call.WORD, {}) for one in heard}).items():
+        with reading(how), mock.patch.object(first_call, "WORD", weight), hearing(heard.get(way, alike_cells)):
             other = annotated(adata, model, **options)
         same = float((other["label"].astype(str) == found["label"].astype(str)).mean())
         rows.append({"way": way} | described(other, truth) | {"as first call": round(same, 4)})

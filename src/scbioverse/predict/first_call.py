@@ -13,6 +13,7 @@ from ..errors import InputError
 from ..knowledge.candidates import is_within
 from ..knowledge.levels import early_types, lift
 from ..knowledge.phrases import canonical_phrase
+from .alike import hear
 from .candidates import own_labels
 from .groups import MOST_CELLS, Groups, content_keys, find_groups, group_scores
 from .levels import broad_types, name_groups
@@ -97,7 +98,11 @@ def first_call(
         compared = compared_terms(batch.model, names, batch.modality, needed=False, found=True)
         ask(names.evidence_keys, *([] if compared is None else [(*compared[0], *compared[1])]))
     scores = pool(batch, names, weights, markers=markers, say=False)
-    given = scores.log_probs if groups is not None else group_prior(scores.log_probs, found.groups)
+    given = scores.log_probs
+    if groups is None:
+        given = group_prior(given, found.groups)
+        if len(batch) > MOST_ALONE and (near := batch.alike()) is not None:
+            given = hear(given, near)
     read = scores.read + found.n_read
     counts = "was added" if WORD else "is in the record"
     word = f"the language model read the means of {found.n_read} groups, and its word {counts}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -27,6 +28,7 @@ from ..explain.reasons import reasons
 from ..explain.sentence import Wording
 from ..io import Cells
 from ..models import load
+from ..predict.alike import alike_cells
 from ..predict.candidates import Labels, log_labels, read_labels
 from ..predict.decide import Calls, decide
 from ..predict.embedding import long_run, represent_rows
@@ -166,7 +168,8 @@ def annotate(
         embedded = represent_rows(cells, loaded, modality=modality, slots=slots)
         # Markers and reasons are read where the embedding was: from other values they would not fit it.
         evidence = evidence_of(embedded.cells, loaded) if modality == "cell" else None
-        batch = Batch(loaded, embedded.values, modality, evidence, batch_size)
+        alike = partial(alike_cells, embedded.cells) if evidence is not None else lambda: None
+        batch = Batch(loaded, embedded.values, modality, evidence, alike, batch_size)
         given = {one.name: one.genes for one in named or () if one.genes}
         warn_of_unread(given, embedded.cells, lambda: reference_stats(loaded))
 

@@ -34,6 +34,8 @@ class Batch:
     modality: str = "cell"  # their modality
     # Gives the marker evidence of terms, float32 (n, m); None where no genes can be read.
     evidence: Callable[[Sequence[str | None]], Float] | None = None
+    # Finds for each row those most like it by their own genes, int64 (n, k), -1 for none; None where it cannot.
+    alike: Callable[[], NDArray[np.int64] | None] = lambda: None
     batch_size: int = 512  # most rows that the language model reads at once
     progress: bool | None = None  # show a progress bar; `settings.progress` if not given
 
