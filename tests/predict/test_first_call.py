@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
+from unittest import mock
 
 import anndata as ad
 import numpy as np
@@ -218,6 +219,12 @@ def test_a_fetal_sample_says_nothing_of_the_cells_of_another() -> None:
     assert tissues.of_rows(None) is tissues
 
 
+@pytest.fixture(scope="module")
+def pbmc_part() -> ad.AnnData:
+    """Return 300 bundled blood cells."""
+    return sb.datasets.pbmc3k()[:300].copy()
+
+
 @pytest.fixture
 def nested(tiny_model: BioVerse) -> BioVerse:
     """A model whose vocabulary holds terms and kinds of theirs."""
@@ -309,3 +316,17 @@ def test_levels_are_for_names_that_are_found(cells: ad.AnnData, nested: BioVerse
         sb.tl.annotate(cells, model=nested, level="deep")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="is for names that are found"):
         sb.tl.annotate(cells, model=nested, labels=["B", "NK"], level="broad")
+
+
+def test_many_cells_hear_those_like_them_and_the_record_says_so(pbmc_part: ad.AnnData) -> None:
+    done = sb.tl.annotate(pbmc_part, rationale=None, copy=True)
+    assert sb.get.records(done)["annotate"]["heard"] == 10
+    with mock.patch("scbioverse.tl._annotate.alike_cells", return_value=None):
+        alone = sb.tl.annotate(pbmc_part, rationale=None, copy=True)
+    assert sb.get.records(alone)["annotate"]["heard"] == 0
+    assert list(alone.obsm["bioverse_scores"]) == list(done.obsm["bioverse_scores"])
+    assert not np.allclose(alone.obsm["bioverse_scores"], done.obsm["bioverse_scores"], atol=0.1)
+    few = sb.tl.annotate(pbmc_part[:60].copy(), rationale=None, copy=True)
+    assert sb.get.records(few)["annotate"]["heard"] == 0
+    clusters = sb.tl.annotate(pbmc_part, groupby="cell_type", rationale=None, copy=True)
+    assert sb.get.records(clusters)["annotate"]["heard"] == 0

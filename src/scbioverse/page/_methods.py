@@ -84,6 +84,11 @@ def methods_text(adata: AnnData, slots: Slots, axis_name: str = "") -> tuple[str
             f"No candidates were given: {groups} named on the level {record.get('level')!r}, and every cell was called "
             f"among these {len(candidates)} names.",
         ),
+        (
+            record.get("heard"),
+            f"The mean probability of the {record.get('heard')} cells that are most like it, by 30 principal "
+            "components of the 1,000 most variable genes, was a prior for each cell.",
+        ),
         (candidates and not none_given, f"The {len(candidates)} candidates were {_listed(candidates)}."),
         (groupby, f"Cells of one group of {shown_name(str(groupby))!r} got one label, by mean log-probability."),
         (near, f"Log-probabilities were averaged over {near} mutual nearest neighbours."),

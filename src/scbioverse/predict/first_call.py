@@ -98,11 +98,11 @@ def first_call(
         compared = compared_terms(batch.model, names, batch.modality, needed=False, found=True)
         ask(names.evidence_keys, *([] if compared is None else [(*compared[0], *compared[1])]))
     scores = pool(batch, names, weights, markers=markers, say=False)
-    given = scores.log_probs
+    given, heard = scores.log_probs, 0
     if groups is None:
         given = group_prior(given, found.groups)
         if len(batch) > MOST_ALONE and (near := batch.alike()) is not None:
-            given = hear(given, near)
+            given, heard = hear(given, near), near.shape[1]
     read = scores.read + found.n_read
     counts = "was added" if WORD else "is in the record"
     word = f"the language model read the means of {found.n_read} groups, and its word {counts}"
@@ -110,7 +110,9 @@ def first_call(
         "%d groups of cells, %d names found for them by embeddings and markers; %s",
         len(found.groups.names), len(names), word if found.n_read else "the language model was not read",
     )  # fmt: skip
-    return replace(scores, log_probs=given, read=read, found=found.groups, told=found.record, tissues=found.tissues)
+    return replace(
+        scores, log_probs=given, read=read, found=found.groups, told=found.record, tissues=found.tissues, heard=heard
+    )
 
 
 def _find_names(

@@ -68,6 +68,7 @@ class Scores:
     # Groups by which names were found, where no candidates were given, and what the record says of each.
     found: Groups | None = None
     told: list[dict[str, Any]] | None = None
+    heard: int = 0  # cells that each cell heard, those most like it by their own genes
 
 
 def pool_weights(row: Calibration) -> Weights:
