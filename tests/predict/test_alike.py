@@ -73,7 +73,7 @@ def test_genes_that_tell_types_apart_vary_most(
     drawn: tuple[sparse.csr_array, np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(alike, "N_GENES", 90)
-    found = variable_genes(drawn[0])
+    found = variable_genes(drawn[0], np.ones(N, dtype=np.float32))
     assert found.size == 90
     assert (np.diff(found) > 0).all()
     assert (found < 90).mean() > 0.5  # 0.225 by chance

@@ -15,6 +15,7 @@ from scipy.special import log_softmax
 
 from .._logging import logger
 from ..errors import BioverseError
+from ..io import row_blocks
 from ..io.cells import SAMPLE_CELLS
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ N_GENES, N_COMPONENTS, N_ALIKE = 1000, 30, 10
 _FEWEST = 10
 _BINS = 20
 _SUM = 1e4
+_ROWS = 2048  # rows that are scaled at once
 _CLIP = 10.0
 # What the sum of a cell's log-probabilities and its neighbours' is divided by: they are not independent. Of 1, 1.3, 1.6
 # and 2, by the calibration error on the development studies of `benchmarks.first_call`.
@@ -58,8 +60,11 @@ def components(counts: sparse.csr_array) -> Float:
     """Return principal components, float32 (n, at most 30), of the variable genes of `counts`, CSR (n, m), linear."""
     sums = np.asarray(counts.sum(axis=1)).ravel()
     # Logarithms have lost their sums, so that a sum of the data's own would treat them otherwise than counts.
-    scaled = sparse.csr_array(sparse.diags_array((_SUM / np.where(sums > 0, sums, 1)).astype(np.float32)) @ counts)
-    values = np.log1p(scaled[:, variable_genes(scaled)].toarray())
+    factors = (_SUM / np.where(sums > 0, sums, 1)).astype(np.float32)
+    columns = variable_genes(counts, factors)
+    values = np.empty((counts.shape[0], columns.size), dtype=np.float32)
+    for rows in row_blocks(counts, _ROWS):
+        np.log1p(counts[rows][:, columns].toarray() * factors[rows, None], out=values[rows])
     values -= values.mean(axis=0)
     spread = values.std(axis=0)
     values /= np.where(spread > 0, spread, 1)
@@ -73,18 +78,24 @@ def components(counts: sparse.csr_array) -> Float:
     return np.asarray(values @ directions, dtype=np.float32)
 
 
-def variable_genes(scaled: sparse.csr_array) -> NDArray[np.int64]:
+def variable_genes(counts: sparse.csr_array, factors: Float) -> NDArray[np.int64]:
     """Columns that vary most beside others of their mean, increasing: at most 1,000 of those in 10 cells or more.
 
-    Of the logarithm of variance over mean, standardised among the genes of a twentieth of all means.
+    Of the logarithm of variance over mean, standardised among the genes of a twentieth of all means. `counts` are CSR
+    (n, m), each row of which is multiplied with one of the `factors`, (n,).
     """
-    n, m = scaled.shape
-    columns = np.flatnonzero(np.bincount(scaled.indices, scaled.data > 0, minlength=m) >= _FEWEST)
+    n, m = counts.shape
+    held, total, squares = np.zeros(m), np.zeros(m), np.zeros(m)
+    for rows in row_blocks(counts, _ROWS):
+        block = counts[rows]
+        scaled = block.data.astype(np.float64) * np.repeat(factors[rows], np.diff(block.indptr))
+        for out, weights in ((held, scaled > 0), (total, scaled), (squares, scaled**2)):
+            out += np.bincount(block.indices, weights, minlength=m)
+    columns = np.flatnonzero(held >= _FEWEST)
     if not columns.size:
         return columns
-    mean = np.bincount(scaled.indices, scaled.data, minlength=m)[columns] / n
-    square = np.bincount(scaled.indices, scaled.data.astype(np.float64) ** 2, minlength=m)[columns] / n
-    dispersion = np.log((square - mean**2).clip(1e-12) / mean)
+    mean = total[columns] / n
+    dispersion = np.log((squares[columns] / n - mean**2).clip(1e-12) / mean)
     score = np.empty(columns.size)
     for some in np.array_split(np.argsort(mean, kind="stable"), min(_BINS, columns.size)):
         score[some] = (dispersion[some] - np.median(dispersion[some])) / (dispersion[some].std() + 1e-9)
