@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from ..errors import InputError
+from ..io import row_blocks
 from ..llm.represent import TextSpace, TextTable, default_layer
 from .config import TextSpaceConfig
 
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from .reader import Readers
 
 TEMPERATURE = 0.07  # start of the learned InfoNCE temperature (Radford et al. 2021)
-
-
 _ROWS = 4096
 
 
@@ -35,8 +34,8 @@ def cosines(rows: NDArray[np.float32], texts: NDArray[np.float32]) -> NDArray[np
     """
     columns = texts.T.astype(np.float64)
     out = np.empty((len(rows), len(texts)), dtype=np.float32)
-    for start in range(0, len(rows), _ROWS):
-        out[start : start + _ROWS] = rows[start : start + _ROWS].astype(np.float64) @ columns
+    for block in row_blocks(rows, _ROWS):
+        out[block] = rows[block].astype(np.float64) @ columns
     return out
 
 

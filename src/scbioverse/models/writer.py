@@ -63,8 +63,12 @@ class TextWriter:
         *,
         max_new_tokens: int = MAX_NEW_TOKENS,
         beams: int = 1,
+        no_repeat: int = 0,
     ) -> list[str]:
-        """Write an answer to each prompt, whose objects' embeddings (k, n_tokens, dim) `soft` holds by modality."""
+        """Write an answer to each prompt, whose objects' embeddings (k, n_tokens, dim) `soft` holds by modality.
+
+        `no_repeat` tokens in a row are not written twice; see :func:`.generate`.
+        """
         if not prompts:
             return []
         composed = self._compose(prompts, soft)
@@ -86,6 +90,7 @@ class TextWriter:
                 max_new_tokens=max_new_tokens,
                 beams=beams,
                 batch_size=size,
+                no_repeat=no_repeat,
             )
         )
         # An answer is one line: what follows is the next question that the model makes up.

@@ -94,8 +94,15 @@ class CaptionComposer:
         """
         if mol is None:
             return self._texts[rows[0]], 0
-        own, captions = own or self.relatives(mol), [self.caption(row) for row in rows]
+        own = own or self.relatives(mol)
         definition, at = self.definition(mol, own, rows, similarity)
+        return self.around(definition, at, own, rows, similarity), at
+
+    def around(
+        self, definition: str, at: int, own: Relatives, rows: NDArray[np.integer], similarity: NDArray[np.floating]
+    ) -> str:
+        """Write the caption that has a definition, that of the neighbour at the place `at` or one like it."""
+        captions = [self.caption(row) for row in rows]
         roles, classes = (
             likely_items(self.weights, kind, [getattr(one, kind) for one in captions], similarity, definition)
             for kind in ("roles", "classes")
@@ -103,7 +110,7 @@ class CaptionComposer:
         made = replace(
             captions[at], definition=definition, roles=roles, classes=classes, related=related_sentences(own)
         )
-        return replace(made, derives=derives_sentences(made, own)).text(), at
+        return replace(made, derives=derives_sentences(made, own)).text()
 
     def definition(
         self, mol: Any, own: Relatives, rows: NDArray[np.integer], similarity: NDArray[np.floating]

@@ -102,8 +102,8 @@ def nearest_rows(
     n = views[0].queries.shape[0]
     rows = np.full((n, k), -1, dtype=np.int64)
     similarity = np.full((n, k), np.nan, dtype=np.float32)
-    for start in range(0, known.size, _BLOCK):
-        block = known[start : start + _BLOCK]
+    for part in row_blocks(known, _BLOCK):
+        block = known[part]
         values = np.zeros((block.size, held.size), dtype=np.float32)
         for view, pool in zip(views, inside, strict=True):
             values += similarities(view.queries[block].astype(np.float32), pool, view.metric) * (view.weight / total)
