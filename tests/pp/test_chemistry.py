@@ -135,4 +135,6 @@ def test_relatives_by_structure() -> None:
     assert related(Chem.MolFromSmiles("C[C@H](N)C(=O)O")).enantiomer == "C[C@@H](N)C(=O)O"
     assert related(Chem.MolFromSmiles("NCC(=O)O")).enantiomer == ""
     assert "Clc1ccccc1" in related(Chem.MolFromSmiles("Clc1ccc(Cl)cc1")).parents
+    assert neutral_smiles(Chem.MolFromSmiles("[NH3+]CC(=O)[O-]"), "[NH3+]CC(=O)[O-]") == "NCC(=O)O"
+    assert neutral_smiles(Chem.MolFromSmiles("OC(=O)CN"), "NCC(=O)O") == "NCC(=O)O"
     assert neutral_smiles(Chem.MolFromSmiles("[NH3+]CC(=O)[O-]")) == "NCC(=O)O"

@@ -89,6 +89,31 @@ def test_rows_without_a_molecule_get_no_text(model: BioVerse, drugs: ad.AnnData,
     assert sb.get.records(again)["describe_ref"]["method"] == "reference"
 
 
+def test_unreadable_rows_that_were_embedded_as_nan_get_no_text(model: BioVerse, drugs: ad.AnnData) -> None:
+    odd = drugs.copy()
+    odd.obs["smiles"] = ["CCO", "aspirin", *SMILES[2:]]
+    with pytest.raises(InputError, match=r"'aspirin'.*invalid='skip'"):
+        sb.tl.describe(odd, modality="molecule", model=model, reference=drugs)
+    with pytest.raises(InputError, match=r"Of the reference: .*'aspirin'"):
+        sb.tl.describe(drugs, modality="molecule", model=model, reference=odd)
+    sb.tl.embed(odd, modality="molecule", model=model, invalid="skip")
+    for reference, asked in ((drugs, odd), (odd, drugs.copy())):
+        sb.tl.describe(asked, modality="molecule", model=model, reference=reference, min_similarity=0)
+        said = asked.obs["bioverse_description"]
+        assert (said == "").tolist() == [asked is odd and row == 1 for row in range(len(said))]
+    sb.tl.retrieve(odd, "an alcohol", modality="molecule", model=model, scale="cosine")
+    assert odd.obs["bioverse_retrieve_0"].isna().tolist() == [row == 1 for row in range(odd.n_obs)]
+    # Rows that are NaN for no such reason are embedded anew.
+    odd.obsm["X_bioverse_molecule"][3] = np.nan
+    with pytest.raises(InputError, match="'aspirin'"):
+        sb.tl.describe(odd, modality="molecule", model=model, reference=drugs)
+
+
+def test_a_table_of_molecules_is_not_taken_for_cells(model: BioVerse, drugs: ad.AnnData) -> None:
+    with pytest.raises(MissingKeyError, match="modality='molecule'"):
+        sb.tl.embed(drugs, model=model)
+
+
 def test_reference_gives_the_text_of_a_neighbour(model: BioVerse, drugs: ad.AnnData) -> None:
     new = sb.pp.molecules(["CCCCO", "CCc1ccccc1", "CCCC(=O)O"])
     for choose in ("nearest", "consensus", "aligned"):

@@ -124,7 +124,8 @@ class TextEncoder:
         )
         return (
             f"{len(rows)} of {adata.n_obs} rows of adata.obs[{key!r}] hold no readable {self.noun}: {named}"
-            f"{'; ...' if len(rows) > _SHOWN else ''}. Correct them, or pass invalid='skip' to embed them as NaN."
+            f"{'; ...' if len(rows) > _SHOWN else ''}. Correct them, or embed them as NaN with "
+            "scbioverse.tl.embed(..., invalid='skip')."
         )
 
     def prepare(self, cells: Cells, rows: slice | NDArray[np.integer]) -> list[str | None]:

@@ -38,7 +38,9 @@ def matrix_of(adata: AnnData, layer: str | None = None) -> Any:
         return X
     found = f"found: {layer_names(adata) or 'none'}"
     if layer is None:
-        raise MissingKeyError(f"adata.X is empty (None). Layers {found}. Pass one as layer=.")
+        texts = (("smiles", "molecule"), ("sequence", "protein"))
+        other = next((f" Of a table of {one}s: modality={one!r}." for name, one in texts if name in adata.obs), "")
+        raise MissingKeyError(f"adata.X is empty (None). Layers {found}. Pass one as layer=.{other}")
     if layer == "raw":
         raise MissingKeyError(
             f"adata.raw is not set, and no layer is called 'raw' ({found}). Leave layer out to read adata.X."

@@ -34,17 +34,27 @@ class Related(NamedTuple):
 def related(mol: Any) -> Related:
     """Work out the structures related to an rdkit molecule. Configurations are kept."""
     from rdkit import Chem
+    from rdkit.rdBase import BlockLogs
 
     plain = Chem.Mol(_uncharged(mol))
     Chem.GetSymmSSSR(plain)  # parts of a salt that were put together again have no rings yet
     own = Chem.MolToSmiles(plain)
-    return Related(own, _mirror(plain, own), _parts(plain, own), _parents(plain, own))
+    block = BlockLogs()  # what is taken apart may have a valence that rdkit does not know, and says so on stderr
+    try:
+        return Related(own, _mirror(plain, own), _parts(plain, own), _parents(plain, own))
+    finally:
+        del block
 
 
-def neutral_smiles(mol: Any) -> str:
-    """Canonical SMILES of a molecule without charge: equal for an acid, its anions and its zwitterion."""
+def neutral_smiles(mol: Any, own: str = "") -> str:
+    """Canonical SMILES of a molecule without charge: equal for an acid, its anions and its zwitterion.
+
+    `own` is its canonical SMILES as it is, where that is known: one without a sign of charge is the answer.
+    """
     from rdkit import Chem
 
+    if own and "+" not in own and "-" not in own:
+        return own
     return str(Chem.MolToSmiles(_uncharged(mol)))
 
 

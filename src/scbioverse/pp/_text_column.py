@@ -45,7 +45,7 @@ def text_table(data: Any, key: str, *, noun: str) -> pd.DataFrame:
         table = data.copy()
         table.columns = table.columns.map(str)
         if key not in table.columns:
-            raise MissingKeyError(f"the table has no column {key!r} (found: {list(table.columns)})")
+            raise MissingKeyError(f"the table has no column {key!r} (found: {list(table.columns)}). Name it with key=.")
         twice = table.columns[table.columns.duplicated()]
         if len(twice):
             raise InputError(f"the table has several columns called {twice[0]!r}: rename or drop all but one.")

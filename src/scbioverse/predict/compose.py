@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from ..knowledge.captions import Caption, read_caption, with_article
 from ..pp._smiles import parse_smiles
 from ..pp._text_column import cell_text
 from .caption_choice import ChoiceWeights, definition_features, likely_items
+from .known_molecules import known_molecules
 from .relatives import ACID, BASE, MIRROR, TAUTOMER, NamedMolecules, Relatives
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from numpy.typing import NDArray
 
+    from .known_molecules import KnownMolecules
     from .neighbours import Neighbours
 
 NAME_COLUMN = "name"
@@ -208,26 +211,39 @@ def are_captions(near: Neighbours, texts: Sequence[str]) -> bool:
 def compose_for(
     adata: AnnData, reference: AnnData, near: Neighbours, texts: Sequence[str], column: str, *, named: bool = False
 ) -> tuple[list[str], NDArray[np.int64]]:
-    """Write a caption of every row of a table, see :func:`compose_rows`; names stand in `reference.obs["name"]`."""
-    parsed, known = ([one.mol for one in parse_smiles(map(cell_text, data.obs[column]))] for data in (adata, reference))
+    """Write a caption of every row of a table, see :func:`composed`; names stand in `reference.obs["name"]`."""
+    parsed = [one.mol for one in parse_smiles(map(cell_text, adata.obs[column]))]
     names = [""] * len(texts)
     if NAME_COLUMN in reference.obs:
         names = [cell_text(one) for one in reference.obs[NAME_COLUMN]]
-    return compose_rows(near, texts, names, parsed, known, named=named)
+    composer = _composer(known_molecules(reference, column), tuple(names), tuple(texts))
+    return composed(composer, near, parsed, named=named)
+
+
+@lru_cache(maxsize=1)
+def _composer(molecules: KnownMolecules, names: tuple[str, ...], texts: tuple[str, ...]) -> CaptionComposer:
+    """Of the last reference: to find all forms of its molecules takes longer than to write of a hundred."""
+    return CaptionComposer(texts, molecules, names)
 
 
 def compose_rows(
-    near: Neighbours, texts: Sequence[str], names: Sequence[str], molecules: Sequence[Any], known: Sequence[Any],
-    *, named: bool = False,
-) -> tuple[list[str], NDArray[np.int64]]:  # fmt: skip
+    near: Neighbours, texts: Sequence[str], names: Sequence[str], molecules: Sequence[Any], known: Sequence[Any]
+) -> tuple[list[str], NDArray[np.int64]]:
+    """Write a caption of every row that has neighbours; `texts`, `names` and `known` are those of the reference."""
+    return composed(CaptionComposer(texts, known, names), near, molecules)
+
+
+def composed(
+    composer: CaptionComposer, near: Neighbours, molecules: Sequence[Any], *, named: bool = False
+) -> tuple[list[str], NDArray[np.int64]]:
     """Write a caption of every row that has neighbours.
 
     Parameters
     ----------
+    composer
+        Knows the reference.
     near
         Neighbours of each row; -1 for none.
-    texts, names, known
-        Captions, names and rdkit molecules of the reference.
     molecules
         rdkit molecules of the rows.
     named
@@ -237,7 +253,6 @@ def compose_rows(
     -------
     Texts, `""` for rows without neighbours, and for each the place among its neighbours of the one followed most.
     """
-    composer = CaptionComposer(texts, known, names)
     said, place = [""] * len(near.rows), np.zeros(len(near.rows), dtype=np.int64)
     pairs = zip(near.rows, near.similarity, strict=True)
     bar = tqdm(pairs, total=len(said), desc="describe", unit="molecule", disable=not settings.progress)

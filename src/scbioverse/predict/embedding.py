@@ -179,7 +179,10 @@ def _out_of_date(cells: Cells, slot: str, record: dict[str, Any], values: NDArra
         return f"{name} is of another encoder ({found!s:.16}, the model has {wanted:.16})"
     if (record.get("key"), record.get("layer")) != (cells.key, cells.layer):
         return f"{name} was made from another layer or key"
-    if values.shape != (cells.n_obs, encoder.n_tokens, encoder.dim) or not np.isfinite(values).all():
+    # Rows that nothing was given to, or whose text cannot be read, were left NaN then.
+    bad = ~np.isfinite(values).all(axis=tuple(range(1, values.ndim)))
+    left_out = int(record.get("n_missing", 0)) + int(record.get("n_invalid", 0))
+    if values.shape != (cells.n_obs, encoder.n_tokens, encoder.dim) or int(bad.sum()) != left_out:
         return f"{name} has shape {values.shape} or NaN"
     if not record.get("input_digest"):
         return f"{name} has a record that does not say from which values it was made"

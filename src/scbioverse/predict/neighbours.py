@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from .._logging import logger
 from ..errors import InputError, MissingKeyError
 from ..io import row_blocks
 from .embedding import represent_rows
+from .known_molecules import known_molecules
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,6 +28,7 @@ Float = NDArray[np.float32]
 Metric = Literal["cosine", "tanimoto"]
 _BLOCK = 1024  # rows of the matrix of similarities held at once
 _DENSE = 8192  # rows of a sparse pool made dense at once
+_FEW = 8  # so many times as many columns as are wanted are sorted whole
 FINGERPRINT_WEIGHT = 2.0
 
 
@@ -109,10 +112,23 @@ def nearest_rows(
             values += similarities(view.queries[block].astype(np.float32), pool, view.metric) * (view.weight / total)
         if same:
             values[held[None, :] == block[:, None]] = -np.inf
-        # A stable sort: of equals the first wins, whatever block a row is in.
-        best = np.argsort(-values, axis=1, kind="stable")[:, :k]
+        best = greatest(values, k)
         rows[block], similarity[block] = held[best], np.take_along_axis(values, best, axis=1)
     return Neighbours(rows, similarity)
+
+
+def greatest(values: Float, k: int) -> NDArray[np.int64]:
+    """Columns of the `k` greatest of each row of `values` (n, m ≥ k), the greatest first and of equals the first."""
+    if values.shape[1] > _FEW * k:
+        # Sorting all would take longer than comparing the rows.
+        some = np.sort(np.argpartition(-values, k - 1, axis=1)[:, :k], axis=1)
+        held = np.take_along_axis(values, some, axis=1)
+        best = np.take_along_axis(some, np.argsort(-held, axis=1, kind="stable"), axis=1)
+        # Where others are equal to the last of them, which of these are the first is not known yet.
+        unsure = (values >= held.min(axis=1, keepdims=True)).sum(axis=1) > k
+        best[unsure] = np.argsort(-values[unsure], axis=1, kind="stable")[:, :k]
+        return best
+    return np.argsort(-values, axis=1, kind="stable")[:, :k]
 
 
 def known_rows(views: Sequence[View], among: NDArray[np.bool_] | None = None) -> NDArray[np.int64]:
@@ -182,7 +198,12 @@ def compared_views(
     made = represent_rows(adata, model, modality=modality, key=key, layer=layer, slots=slots, rows=rows)
     other = made
     if reference is not adata:
-        other = represent_rows(reference, model, modality=modality, key=key, layer=layer, slots=slots)
+        try:
+            other = represent_rows(reference, model, modality=modality, key=key, layer=layer, slots=slots)
+        except (InputError, MissingKeyError) as error:
+            raise type(error)(f"Of the reference: {error}") from error
+        if other.fresh:
+            logger.info("the reference is embedded anew in each call: scbioverse.tl.embed(reference, ...) keeps it")
     mine, theirs = (one.values.reshape(len(one.values), -1) for one in (made, other))
     mean, spread = np.nanmean(theirs, axis=0), np.nanstd(theirs, axis=0)
     # A dimension that hardly varies must not decide.
@@ -191,7 +212,7 @@ def compared_views(
     column = key or "smiles"
     if modality == "molecule" and column in adata.obs and column in reference.obs:
         prints = fingerprints(adata if rows is None else adata[rows], column)
-        others = prints if reference is adata else fingerprints(reference, column)
+        others = prints if reference is adata else known_molecules(reference, column).fingerprints()
         views.append(View(prints, others, "tanimoto", FINGERPRINT_WEIGHT))
     return views, made
 

@@ -68,7 +68,7 @@ class NamedMolecules:
             smiles = str(Chem.MolToSmiles(mol))
             if smiles not in self._name:
                 self._name[smiles] = name
-                self._forms[neutral_smiles(mol)].append((smiles, Chem.GetFormalCharge(mol), name))
+                self._forms[neutral_smiles(mol, smiles)].append((smiles, Chem.GetFormalCharge(mol), name))
 
     def of(self, mol: Any) -> Relatives:
         """Known relatives of an rdkit molecule; it is none of its own."""

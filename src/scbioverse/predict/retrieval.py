@@ -22,6 +22,7 @@ from .compose import are_captions, compose_for
 from .descriptions import reference_texts
 from .embedding import represent_rows
 from .homologues import can_search, search, sequences_of
+from .known_molecules import known_molecules
 from .molecules_meant import N_NEIGHBOURS, Known, MoleculesMeant
 from .neighbour_texts import words_views
 from .neighbours import Metric, View, compared_views, fingerprints, known_rows, nearest_rows, similarities
@@ -166,7 +167,7 @@ def known_rows_near(
     molecules = modality == "molecule" and both
     if molecules:
         mine = fingerprints(adata if rows is None else adata[rows], column)
-        views = [View(mine, fingerprints(reference, column), "tanimoto")]
+        views = [View(mine, known_molecules(reference, column).fingerprints(), "tanimoto")]
     else:
         views, _ = compared_views(
             adata, reference, model, modality=modality, use_rep=None, metric="cosine", key=key, layer=layer,
