@@ -5,8 +5,9 @@ neighbours, copied from the nearest, written by MolT5-large (its own output, on 
 `retrieval`: these texts found for their molecules, and the other way round; `development`: the same for the captions
 that settings were chosen on. `proteins`: enzyme classes by search, k-mers, DIAMOND and MMseqs2, on families and
 clusters that the known proteins have no member of. `together`: a question that needs two modalities, and cells and
-compounds in one prompt. `bulk`: many rows, with memory. The tables of `docs/modalities.md` are written anew by every
-run.
+compounds in one prompt. `bulk`: many rows, with memory. `written`, where it is named: definitions that the language
+model writes with neighbours in view, by an adapter of `recipes.bioverse_small.neighbours_in_view`. The tables of
+`docs/modalities.md` are written anew by every run.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from benchmarks.modalities_parts.captions import SHOWN, captions
 from benchmarks.modalities_parts.proteins import enzyme_classes
 from benchmarks.modalities_parts.texts import retrieved
 from benchmarks.modalities_parts.together import together
+from benchmarks.modalities_parts.written import by_model
 
 RESULTS = Path(__file__).parent / "results" / "modalities.json"
 PAGE = Path(__file__).parents[1] / "docs" / "modalities.md"
@@ -77,6 +79,12 @@ def tables(found: dict[str, Any]) -> dict[str, str]:
         prompts = found["together"]["one prompt"]
         rows = {name: {"named as alone": value} for name, value in prompts.items() if name != "n"}
         made["prompts"] = f"{prompts['n']} cells.\n\n" + markdown(rows, ["named as alone"])
+    if "written" in found:
+        one = found["written"]
+        said = f"{one['n']:,} open test captions; the model changed {one['changed']:.3f} of the drafts"
+        made["written"] = f"{said}.\n\n" + markdown(one["rows"], list(SHOWN))
+        sizes = f"{one['n_controls']['written']} definitions; a part: {one['n_controls']['a part']} of them"
+        made["written_controls"] = f"{sizes}.\n\n" + markdown(one["controls"], list(SHOWN[:4]))
     if "bulk" in found:
         made["bulk"] = markdown(found["bulk"], list(next(iter(found["bulk"].values()))))
     return made
@@ -94,7 +102,8 @@ def write_page(found: dict[str, Any], page: Path) -> None:
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", default=PARTS, help=", ".join(PARTS))
+    parser.add_argument("parts", nargs="*", default=PARTS, help=f"{', '.join(PARTS)} (all of these if none), written")
+    parser.add_argument("--adapter", type=Path, help="for written: folder of the run that trained the adapter")
     parser.add_argument("--model", default="bioverse-small", help="name or folder")
     parser.add_argument("--rows", type=int, help="so many of the test captions; all if not given")
     parser.add_argument("--enzymes", type=int, default=700, help="at most so many are asked about")
@@ -116,6 +125,7 @@ def main() -> None:
         "development": lambda: retrieved(model, options.rows, options.seed, "dev"),
         "proteins": lambda: enzyme_classes(options.enzymes, options.seed),
         "together": lambda: together(model, options.seed),
+        "written": lambda: by_model(model, options.adapter, options.rows or 400, options.seed),
         "bulk": lambda: bulk(options.model, options.drugs, options.chains, options.seed),
     }
     found = json.loads(options.out.read_text()) if options.out.is_file() else {}

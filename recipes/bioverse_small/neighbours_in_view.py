@@ -34,7 +34,7 @@ from scbioverse.train import fit
 from scbioverse.train.instructions import Instruction, InstructionSampler, InstructionTask, Lessons
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import pandas as pd
 
@@ -88,21 +88,29 @@ def lessons_of(
     """
     examples, kept = [], []
     for row in rows:
-        right = composer.caption(row).definition
+        right, mol = composer.caption(row).definition, molecules[row]
         if learned and len(right) > LONGEST:
             continue
         others, similarity = near.rows[row], near.similarity[row]
-        draft, _ = composer.definition(molecules[row], composer.relatives(molecules[row]), others, similarity)
+        draft, _ = composer.definition(mol, composer.relatives(mol), others, similarity)
         if not learned and len(draft) > LONGEST:
             continue
-        known: dict[str, str] = {}
-        for one, value in zip(others, similarity, strict=True):
-            text = composer.caption(one).definition[:MOST_CHARS]
-            known.setdefault(text, f"{round(100 * float(value))} % like {names[one] or 'it'}: {text}")
-        evidence = " ".join(list(known.values())[:SHOWN])
-        examples.append(Instruction("define", draft, right, f"row {row}", ((MOLECULE, len(kept), ""),), evidence))
+        seen = in_view(composer, names, others, similarity)
+        examples.append(Instruction("define", draft, right, f"row {row}", ((MOLECULE, len(kept), ""),), seen))
         kept.append(row)
     return Lessons(examples, {MOLECULE: x[kept]})
+
+
+def in_view(composer: CaptionComposer, names: Sequence[str], rows: np.ndarray, similarity: np.ndarray) -> str:
+    """Say of the nearest molecules with different definitions how similar they are, and how they are defined.
+
+    `rows` and `similarity` (k,) are neighbours in the reference, the nearest first.
+    """
+    known: dict[str, str] = {}
+    for one, value in zip(rows, similarity, strict=True):
+        text = composer.caption(one).definition[:MOST_CHARS]
+        known.setdefault(text, f"{round(100 * float(value))} % like {names[one] or 'it'}: {text}")
+    return " ".join(list(known.values())[:SHOWN])
 
 
 def train(
@@ -211,6 +219,7 @@ def main() -> None:
     found = controls(model, adapter, asked, options.seed, options.folder, options.controlled)
     for name, row in found.items():
         print(name, {key: round(row[key], 4) for key in ("bleu2", "bleu4", "rougeL", "meteor")}, flush=True)
+    found["n"] = {"written": len(asked.examples), "a part": min(options.controlled, len(asked.examples))}
     found["loss"] = {"first": float(history["loss"].head(5).mean()), "last": float(history["loss"].tail(20).mean())}
     (options.folder / "measures.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
