@@ -81,7 +81,9 @@ def test_learned_weights_choose_a_definition_of_the_right_kind(known: Reference)
     assert "nearest" in found
 
 
-def test_an_adapter_writes_with_neighbours_in_view(known: Reference, tiny_backbone: Backbone, tmp_path: Path) -> None:
+def test_an_adapter_writes_with_neighbours_in_view(
+    known: Reference, tiny_backbone: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     drugs = sb.datasets.toy_cells(n_obs=N, n_genes=40)
     drugs.obsm["X"] = known.embeddings
     encoder = PrecomputedEncoder.from_adata(drugs, "X", modality="molecule")
@@ -102,7 +104,11 @@ def test_an_adapter_writes_with_neighbours_in_view(known: Reference, tiny_backbo
     assert len(history) == len(rest) == 4
     assert again.fingerprint() == adapter.fingerprint()
     assert model.fingerprint() == before
-    found = neighbours_in_view.controls(model, adapter, lessons, 0)
+    found = neighbours_in_view.controls(model, adapter, lessons, 0, tmp_path / "said", 4)
     assert list(found) == [
-        "draft", "written", "neighbours shuffled", "soft tokens shuffled", "without soft tokens",
+        "draft", "written", "a part: draft", "a part: written", "a part: neighbours shuffled",
+        "a part: soft tokens shuffled", "a part: without soft tokens",
     ]  # fmt: skip
+    # What a stopped run had written is read, not written anew.
+    monkeypatch.setattr(neighbours_in_view, "written", lambda *_args, **_options: pytest.fail("written anew"))
+    assert neighbours_in_view.controls(model, adapter, lessons, 0, tmp_path / "said", 4) == found
