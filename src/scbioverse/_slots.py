@@ -28,6 +28,15 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 UNS_ROOT = "bioverse"
+# Verbs that leave a record, and what else they have to be given.
+_WRITERS = {
+    "annotate": "",
+    "embed": "",
+    "describe": "",
+    "rollup": "",
+    "align": ", text_key=...",
+    "tune": ", text_key=...",
+}
 _WAY_OUT = "Run the verb again to replace it, or delete it."
 # A store of zarr is a folder, which takes 255 bytes a name.
 _MOST_BYTES = 200
@@ -123,7 +132,7 @@ def read_record(adata: AnnData, step: str) -> dict[str, Any]:
     if step not in root:
         raise MissingKeyError(
             f"adata.uns['{UNS_ROOT}'] holds no record of {step!r} (found: {sorted(map(str, root)) or 'nothing'}). "
-            f"Run the verb that writes it first."
+            f"{_how_to_write(step)}"
         )
     try:
         found = json.loads(str(root[step]))
@@ -132,6 +141,17 @@ def read_record(adata: AnnData, step: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise InputError(f"{_called(step)} is no record of scbioverse: it holds {type(found).__name__}. {_WAY_OUT}")
     return found
+
+
+def _how_to_write(step: str) -> str:
+    """Say which verb writes a record."""
+    verb, _, key = step.partition("_")
+    verb = "annotate" if verb == "evidence" else verb
+    if verb not in _WRITERS:
+        return "Run the verb that writes it first."
+    # Behind the verb may stand a modality, too, which the stem cannot be told from.
+    named = f", key_added={key!r}" if key and verb == "annotate" else ""
+    return f"Run scbioverse.tl.{verb}(adata{named}{_WRITERS[verb]}) first."
 
 
 def records_of(adata: AnnData) -> Mapping[str, Any]:

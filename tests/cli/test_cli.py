@@ -239,6 +239,8 @@ def test_labels_argument(tmp_path: Path) -> None:
     assert read_labels("a; b ;c") == ["a", "b", "c"]
     assert read_labels("B cell, NK cell") == ["B cell", "NK cell"]
     assert read_labels("T cell, CD4; B cell") == ["T cell, CD4", "B cell"]
+    assert read_labels("CL") == "cl"
+    assert read_labels("vocabulary") == "vocabulary"
     file = tmp_path / "x"
     file.write_text("a\tCL:0000236\nb\n")
     assert read_labels(str(file)) == {"a": "CL:0000236", "b": ""}

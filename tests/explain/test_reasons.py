@@ -60,3 +60,8 @@ def test_steering_labels_are_data(cells: ad.AnnData) -> None:
     for claim in gene_mentions(text, names=[shown_name(STEER)]):
         assert claim.genes[0] in set(found.table.loc[found.table["label"] == STEER, "gene"])
     assert not {"INS", "CD3D"} & set(found.table.loc[found.table["label"] == STEER, "gene"])
+
+
+def test_one_cell_is_not_called_all_1_cells(cells: ad.AnnData) -> None:
+    for n, said in ((1, "This is the only cell,"), (2, "All 2 cells have this label,")):
+        assert reasons(cells[:n].copy(), TYPES, IDS, np.zeros(n, dtype=int)).sentences[0].startswith(said)

@@ -76,3 +76,21 @@ def test_records(annotated: ad.AnnData) -> None:
     annotated.uns["bioverse"]["x"] = "{ not json"
     with pytest.raises(InputError, match=r"'x'.*no record"):
         sb.get.records(annotated)
+
+
+def test_what_was_never_written_is_told_by_the_verb_that_writes_it() -> None:
+    adata = sb.datasets.toy_cells(n_obs=5, n_genes=60)
+    for read, said in (
+        (sb.get.groups, r"Run scbioverse\.tl\.annotate\(adata\) first"),
+        (sb.get.evidence, r"Run scbioverse\.tl\.annotate\(adata\) first"),
+        (
+            lambda data: sb.get.groups(data, key="mine"),
+            r"Run scbioverse\.tl\.annotate\(adata, key_added='mine'\) first",
+        ),
+        (
+            lambda data: sb.pl.training_history(data, show=False),
+            r"Run scbioverse\.tl\.tune\(adata, text_key=\.\.\.\) f",
+        ),
+    ):
+        with pytest.raises(MissingKeyError, match=said):
+            read(adata)

@@ -221,3 +221,12 @@ def test_a_file_that_is_closed_in_the_middle_of_a_call_leaves_the_data_as_they_w
     monkeypatch.undo()
     sb.tl.embed(adata)  # anndata opens the file again
     assert "X_bioverse" in adata.obsm
+
+
+def test_a_matrix_of_chosen_genes_beside_raw_is_warned_of():
+    whole = cells()
+    narrow = whole[:, ::6].copy()
+    narrow.raw = whole
+    with pytest.warns(UserWarning, match=r"adata\.raw has \d+ of the genes, adata\.X only \d+: layer='raw'"):
+        sb.tl.embed(narrow)
+    sb.tl.embed(narrow, layer="raw")  # without a warning: these are errors in tests

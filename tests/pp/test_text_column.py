@@ -166,3 +166,15 @@ def test_columns_of_arrays_are_kept_and_named() -> None:
 def test_a_gap_is_no_text_whatever_marks_it(gap: object) -> None:
     with pytest.warns(UserWarning, match="'1' \\(empty\\)"):
         assert sb.pp.molecules(["CCO", gap]).obs["smiles"].tolist() == ["CCO", ""]
+
+
+def test_a_column_of_another_case_a_file_and_a_table_without_cells_are_told() -> None:
+    with pytest.raises(sb.errors.MissingKeyError, match="Pass key='SMILES'"):
+        sb.pp.molecules(pd.DataFrame({"SMILES": ["CCO"]}))
+    with pytest.raises(sb.errors.MissingKeyError, match="Name it with key="):
+        sb.pp.molecules(pd.DataFrame({"structure": ["CCO"]}))
+    for file in ("drugs.csv", Path("drugs.tsv")):
+        with pytest.raises(sb.errors.InputError, match=r"the name of a file, 'drugs.*read it first"):
+            sb.pp.molecules(file)  # type: ignore[arg-type]
+    with pytest.raises(sb.errors.MissingKeyError, match="modality='molecule'"):
+        sb.pp.check_cells(sb.pp.molecules(["CCO"]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -116,3 +117,26 @@ def test_hundreds_of_labels(cells: ad.AnnData, model: BioVerse, tmp_path: Path) 
     assert all(len(str(one.message)) < 1000 for one in told)
     done.write_h5ad(tmp_path / "a.h5ad")
     assert list(ad.read_h5ad(tmp_path / "a.h5ad").obs["bioverse_label"]) == list(done.obs["bioverse_label"])
+
+
+def test_ids_mapped_to_names_are_said_to_stand_the_wrong_way_round() -> None:
+    from scbioverse.predict.candidates import read_names
+
+    with pytest.warns(UserWarning, match=r"turn the mapping around: labels=\{'B cell': 'CL:0000236'\}"):
+        read_names({"CL:0000236": "B cell", "CL:0000084": "T cell"})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        read_names({"CL:0000236": "", "CL:0000084": ""})
+        read_names({"CL:0000236": "CL:0000236", "CL:0000084": "CL:0000084"})
+        read_names({"B": "CL:0000236", "T": "CL:0000084"})
+
+
+def test_names_of_molecules_are_not_looked_up_among_cells(model: BioVerse) -> None:
+    from scbioverse.predict.candidates import read_labels
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = read_labels(["PC", "B", "stimulant"], model, modality="molecule")
+    assert [(one.name, one.text, one.cl_id) for one in found] == [(one, one, None) for one in ("PC", "B", "stimulant")]
+    with pytest.warns(UserWarning, match="match no Cell Ontology term"):
+        assert [one.cl_id for one in read_labels(["B", "stimulant"], model)] == ["CL:0000236", None]

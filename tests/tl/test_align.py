@@ -59,7 +59,8 @@ def test_it_learns_the_labels_and_the_language_model_stays(
     assert record["fingerprint"] == model.fingerprint()
     assert record["loss_last"] < record["loss_first"]
     assert record["n_train"] == 60
-    assert len(sb.pl.training_history(cells, key="align", show=False)[0].lines[0].get_xdata()) == record["steps"]
+    for key in ("align", None):
+        assert len(sb.pl.training_history(cells, key=key, show=False)[0].lines[0].get_xdata()) == record["steps"]
     assert record["labels"][0]["cl_id"] == "CL:0000236"
     assert (
         model.config.encoders["cell"].chooses_by

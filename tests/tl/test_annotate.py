@@ -346,7 +346,7 @@ def test_missing_group_column(cells: ad.AnnData, tiny_model: BioVerse) -> None:
 def test_one_cell(cells: ad.AnnData, tiny_model: BioVerse) -> None:
     done = annotate(cells[:1].copy(), tiny_model)
     assert done.n_obs == 1
-    assert "no gene sets them apart" in done.obs["bioverse_rationale"].iloc[0]
+    assert "the only cell, so no gene sets it apart" in done.obs["bioverse_rationale"].iloc[0]
     assert done.obs["bioverse_confidence"].iloc[0] > 0
     annotate(cells[:1].copy(), tiny_model, groupby="cluster")
 
@@ -571,3 +571,27 @@ def test_backed(cells: ad.AnnData, tiny_model: BioVerse, tmp_path: Path) -> None
     np.testing.assert_allclose(done.obsm["bioverse_scores"], wanted.obsm["bioverse_scores"], atol=LOG_PROBS)
     assert (done.obs["bioverse_rationale"] == wanted.obs["bioverse_rationale"]).all()
     backed.file.close()
+
+
+@pytest.mark.filterwarnings("ignore:.* rows are empty in what encoder:UserWarning")
+@pytest.mark.parametrize("labels", [TYPES, None], ids=["given", "found"])
+def test_a_cell_without_counts_gets_no_label(cells: ad.AnnData, tiny_model: BioVerse, labels: list[str] | None) -> None:
+    whole = annotate(cells, tiny_model, labels=labels)
+    assert whole.obs["bioverse_label"].notna().all()
+    cells.X.data[np.isin(cells.X.nonzero()[0], [3, 7])] = 0
+    sb.tl.embed(cells, model=tiny_model)
+    with pytest.warns(UserWarning, match="2 of 60 cells have no counts in the genes that the model reads"):
+        done = annotate(cells, tiny_model, labels=labels)
+    assert np.flatnonzero(done.obs["bioverse_label"].isna()).tolist() == [3, 7]
+    assert done.obs["bioverse_confidence"].isna().sum() == 2
+    assert done.obs["bioverse_rationale"].iloc[3].startswith("No counts were found")
+    assert sum(sb.get.labels(done)["n"]) == 58
+
+
+@pytest.mark.filterwarnings("ignore:.* rows are empty in what encoder:UserWarning")
+def test_a_cell_without_counts_keeps_the_label_of_the_group_that_it_was_put_into(
+    cells: ad.AnnData, tiny_model: BioVerse
+) -> None:
+    cells.X.data[np.isin(cells.X.nonzero()[0], [3, 7])] = 0
+    done = annotate(cells, tiny_model, groupby="cluster")
+    assert done.obs["bioverse_label"].notna().all()

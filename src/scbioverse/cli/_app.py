@@ -45,8 +45,8 @@ def annotate(
     labels: Annotated[
         str | None,
         typer.Option(
-            help="Candidates: names separated by ';', or a text file with one a line (name, or name TAB CL id). "
-            "Without: names are found."
+            help="Candidates: names separated by ';', a text file with one a line (name, or name TAB CL id), 'cl' for "
+            "the whole Cell Ontology, or 'vocabulary' for all that the model knows. Without: names are found."
         ),
     ] = None,
     groupby: Annotated[str | None, typer.Option(help="Column of obs, such as clusters: one label a group.")] = None,

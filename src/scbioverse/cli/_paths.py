@@ -197,12 +197,19 @@ _TEXT = (".txt", ".tsv", ".csv")
 _BOMS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
-def read_labels(text: str) -> list[str] | dict[str, str]:
+# What `labels=` of annotate takes as one word.
+_WHOLE = ("cl", "vocabulary")
+
+
+def read_labels(text: str) -> list[str] | dict[str, str] | str:
     """Read candidates from a file with one a line, or from names separated by semicolons, or without any by commas.
 
+    `"cl"` and `"vocabulary"` are returned as they are: all terms of the ontology, or all that the model knows.
     Raises an :class:`InputError` where there is none, the file is no text, or a name stands twice with two meanings.
     """
     file = label_file(text)
+    if file is None and text.strip().lower() in _WHOLE:
+        return text.strip().lower()
     lines = _lines(file) if file is not None else text.split(";" if ";" in text else ",")
     lines = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
     if not lines:

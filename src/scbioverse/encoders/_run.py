@@ -14,6 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
@@ -30,7 +31,6 @@ from ._distinct import DistinctPlan, TextEncoder, embed_distinct
 from ._protocol import TraceableEncoder
 
 if TYPE_CHECKING:
-    import scipy.sparse as sp
     from anndata import AnnData
 
     from .._parts import Parts
@@ -134,6 +134,25 @@ def _encode(
         if update is not None:
             update(n)
     return out, n_bad, n_empty
+
+
+# Of equal rows the embeddings differ by what is added in another order in another batch, no more.
+_SAME = 1e-5
+
+
+def blank_rows(encoder: Encoder, cells: Cells, values: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Rows that an encoder of genes found nothing in, int64 (k,): those that lie where a cell without counts does.
+
+    `values`, float32 (n, n_tokens, dim), are their embeddings. None of encoders that read something else.
+    """
+    if not getattr(encoder, "by_block", False):
+        return np.zeros(0, dtype=np.int64)
+    encoder.prepare(cells, slice(0, 0))  # what is found once for all blocks
+    nothing = Cells.around(sp.csr_array((1, len(cells.names)), dtype=np.float32), cells.info, cells.made)
+    place, _, _ = _encode(encoder, nothing, batch_size=1)
+    same = _SAME * max(1.0, float(np.abs(place).max()))
+    near = np.flatnonzero(np.abs(values[:, 0, 0] - place[0, 0, 0]) < same)
+    return near[(np.abs(values[near] - place) < same).all(axis=(1, 2))]
 
 
 def digest_of_input(encoder: Encoder, cells: Cells) -> str | None:

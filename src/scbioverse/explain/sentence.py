@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 # Changing a word here changes what stands in the `obs` of every user.
 NO_GROUP = "No label: the cell is in no group."
 ONE_LABEL = "All {n} cells have this label, so no gene sets them apart from others in these data."
+NO_COUNTS = "No counts were found in the genes that the model reads, so there is no label."
+ONE_CELL = "This is the only cell, so no gene sets it apart from others in these data."
 UNREADABLE = "No gene was checked: the expression matrix cannot be read as counts or log values."
 NO_GENES = "No gene was checked: a {modality} has none."
 _FEW_CELLS = " Too few cells for a test: judged by the size of the difference alone."

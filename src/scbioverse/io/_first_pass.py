@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from .._logging import logger
+from .._warn import warn
 from ..errors import InputError, MissingKeyError
 from ._genes import match_genes
 from ._matrix import Source, gene_names, layer_names, matrix_name
@@ -55,20 +55,19 @@ class Hints:
 def say_better_source(
     adata: AnnData, vocabulary: Sequence[str], *, key: str | None, n_found: int, assumed: bool
 ) -> None:
-    """Log one line where another matrix holds clearly more of the genes, or counts where the scale of `X` was assumed.
+    """Warn where another matrix holds clearly more of the genes, or counts where the scale of `X` was assumed.
 
     `n_found` is how many of them `X` has, `key` the column of `var` with gene names; `assumed`: the scale of `X` could
     not be told from its values.
     """
     n_raw = 0 if adata.raw is None else _n_matched(adata, vocabulary, key)
+    # Warnings, since what is only logged is seen by those who raised the verbosity, and most never do.
     if n_raw > _CLEARLY_MORE * n_found and _holds(adata, "raw", counts=False):
-        logger.info("adata.raw has %d of the genes, adata.X only %d: layer='raw' would serve better", n_raw, n_found)
+        warn(f"adata.raw has {n_raw} of the genes, adata.X only {n_found}: layer='raw' would serve better.")
     elif assumed and n_raw >= n_found and _holds(adata, "raw", counts=True):
-        logger.info("the scale of adata.X was assumed, and adata.raw has counts: layer='raw' would serve better")
+        warn("the scale of adata.X was assumed, and adata.raw has counts: layer='raw' would serve better.")
     elif assumed and (layer := next((one for one in layer_names(adata) if _holds(adata, one, counts=True)), None)):
-        logger.info(
-            "the scale of adata.X was assumed, and layer %r has counts: layer=%r would serve better", layer, layer
-        )
+        warn(f"the scale of adata.X was assumed, and layer {layer!r} has counts: layer={layer!r} would serve better.")
 
 
 def _n_matched(adata: AnnData, vocabulary: Sequence[str], key: str | None) -> int:

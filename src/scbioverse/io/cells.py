@@ -217,7 +217,7 @@ class Cells:
 
         An :class:`InputError` where this is no expression matrix, names repeat, or fewer than `min_genes` of them are
         in the vocabulary; a :class:`MissingKeyError` where `layer` or `key` is not there. With `judge`, names are
-        refused, or a warning given, where many of them are not read, and a matrix that would serve better is logged:
+        refused, or a warning given, where many of them are not read or another matrix would serve better:
         not for what only looks at the genes it finds, after something else has judged.
         """
         check_layer(self.adata, self.layer)

@@ -219,9 +219,11 @@ def write_labels(
     )
     forward = torch.inference_mode()(partial(model.forward, modality=modality, writes=True))
     write = partial(generate, max_new_tokens=length, allowed=choices, beams=beams)
-    for start in range(0, unique.size, batch_size):
-        block = rows[unique[start : start + batch_size]]
-        done += memory.run(lambda size, block=block: forward(block, partial(write, batch_size=size)))  # type: ignore[misc]
+    with tqdm(total=unique.size, desc="write", unit=modality, disable=not settings.progress) as bar:
+        for start in range(0, unique.size, batch_size):
+            block = rows[unique[start : start + batch_size]]
+            done += memory.run(lambda size, block=block: forward(block, partial(write, batch_size=size)))  # type: ignore[misc]
+            bar.update(len(block))
     texts = [" ".join(reader.backbone.decode(one.ids).split()) for one in done]
     log_probs = np.array([one.log_prob for one in done], dtype=np.float32)
     which = np.array([-1 if choices is None else choices.label(one.ids) for one in done], dtype=np.int64)

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from tqdm.auto import tqdm
 
+from .._settings import settings
 from ..llm._memory import first_batch
 from ..llm.generate import MAX_NEW_TOKENS, Generated, generate
 from ..llm.prompts import QuestionTemplate, encode_plain
@@ -223,7 +225,8 @@ class PhraseCaptioner:
         different = _shortest_first(set(notes))
         done: dict[str, Generated] = {}
         memory = None
-        for start in range(0, len(different), batch_size):
+        starts = range(0, len(different), batch_size)
+        for start in tqdm(starts, desc="write", unit="batch", disable=not settings.progress):
             block = different[start : start + batch_size]
             with torch.inference_mode():
                 composed = self.prompt.composer.compose([self.ids(one) for one in block])

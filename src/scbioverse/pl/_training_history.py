@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from .._slots import anndata_of, check_target, read_record
+from .._slots import anndata_of, check_target, read_record, records_of
 from ..errors import InputError, MissingKeyError
 from ._style import INK, drawn_in, finish
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def training_history(
     data: Any,
     *,
-    key: str = "tune",
+    key: str | None = None,
     columns: list[str] | None = None,
     smooth: int = 5,
     palette: Sequence[str] | None = None,
@@ -36,7 +36,7 @@ def training_history(
         An AnnData that :func:`scbioverse.tl.tune` or :func:`scbioverse.tl.align` was run on, or a history as
         :func:`scbioverse.train.fit` returns it.
     key
-        Record in `uns["bioverse"]` that holds the history: `"tune"`, `"align"`.
+        Record in `uns["bioverse"]` that holds the history: `"tune"`, `"align"`. None: the first of these that is there.
     columns
         What to draw. If not given: the loss, and each task's loss where there are some.
     smooth
@@ -82,11 +82,13 @@ def training_history(
     return finish(figure, [ax], show=show, return_fig=return_fig)
 
 
-def read_history(data: Any, key: str = "tune") -> pd.DataFrame:
+def read_history(data: Any, key: str | None = None) -> pd.DataFrame:
     """Take the history out of an AnnData's record, or `data` where it is one already."""
     if isinstance(data, pd.DataFrame):
         return data
     check_target(adata := anndata_of(data))
+    if key is None:
+        key = next((one for one in ("tune", "align") if one in records_of(adata)), "tune")
     record = read_record(adata, key)
     if "history" not in record:
         raise MissingKeyError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 _SHOWN = 5  # rows that a message names
+_FILES = (".csv", ".tsv", ".txt", ".smi", ".xlsx", ".sdf", ".parquet")
 _COUNTED = ["n_heavy_atoms", "formal_charge", "n_stereo", "n_stereo_unset", "n_isotopes", "n_radical_electrons"]
 
 
@@ -140,6 +142,11 @@ def _warn_of_rows(rows: pd.DataFrame, n: int, what: str, advice: str = "") -> No
 
 
 def _table(data: Iterable[str] | Mapping[str, str] | pd.DataFrame, key: str) -> pd.DataFrame:
+    if isinstance(data, os.PathLike) or (isinstance(data, str) and data.lower().endswith(_FILES)):
+        raise InputError(
+            f"expected a list of SMILES or a table, found the name of a file, {str(data)[-60:]!r}: read it first, as "
+            "by pandas.read_csv (sep='\\t' for tabs), and name the column of SMILES with key=."
+        )
     if isinstance(data, str | bytes):
         raise InputError(f"expected a list of SMILES or a table, found the text {data[:60]!r}: pass [{data[:30]!r}]")
     table = text_table(data, key, noun="SMILES")

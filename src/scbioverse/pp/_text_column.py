@@ -45,7 +45,9 @@ def text_table(data: Any, key: str, *, noun: str) -> pd.DataFrame:
         table = data.copy()
         table.columns = table.columns.map(str)
         if key not in table.columns:
-            raise MissingKeyError(f"the table has no column {key!r} (found: {list(table.columns)}). Name it with key=.")
+            like = next((one for one in table.columns if one.strip().casefold() == key.casefold()), None)
+            way = f" Pass key={like!r}." if like else " Name it with key=."
+            raise MissingKeyError(f"the table has no column {key!r} (found: {list(table.columns)}).{way}")
         twice = table.columns[table.columns.duplicated()]
         if len(twice):
             raise InputError(f"the table has several columns called {twice[0]!r}: rename or drop all but one.")

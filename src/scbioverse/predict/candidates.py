@@ -15,7 +15,7 @@ from .._logging import logger
 from .._shown import shown_name
 from .._warn import warn
 from ..errors import InputError
-from ..knowledge import load_ontology, resolve_label, resolve_labels
+from ..knowledge import Resolution, load_ontology, resolve_label, resolve_labels
 from ..knowledge.cards import label_card
 from ..knowledge.markers import evidence_key
 from ..knowledge.origins import ORIGINS, TUMOURS, is_held, named_origin
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from ..knowledge import Resolution
     from ..models import BioVerse
 
 Labels = str | Iterable[str] | Mapping[str, str | Sequence[str]] | None
@@ -137,12 +136,12 @@ class Candidates(Sequence[Label]):
         return [evidence_key(term, one.genes) for term, one in zip(self.terms, self.labels, strict=True)]
 
 
-def read_labels(labels: Labels, model: BioVerse, *, context: str | None = None) -> Candidates:
+def read_labels(labels: Labels, model: BioVerse, *, context: str | None = None, modality: str = "cell") -> Candidates:
     """Turn the argument `labels` of a verb into candidates, each with a text of its own.
 
     `labels` is None or `"vocabulary"` for the model's own vocabulary, `"cl"` for the whole ontology, names, or a
     mapping from names to Cell Ontology ids, descriptions or lists of marker genes. `context` names the organ, see
-    :func:`scbioverse.knowledge.resolve_labels`.
+    :func:`scbioverse.knowledge.resolve_labels`; names of what is no cell, by `modality`, are not looked up there.
 
     An :class:`InputError` says that there are no labels, one is empty, missing, no text or holds control characters, an
     id is unknown, or all are numbers; a warning that a name resolved to no term, repeats, names the same term as
@@ -164,12 +163,10 @@ def read_labels(labels: Labels, model: BioVerse, *, context: str | None = None) 
     _check(list(given))
     # Read together: a short name is known by the company it keeps, and an id is company, too.
     asked = [meaning if _is_id(meaning) else name for name, meaning in given.items()]
-    found = [
-        _meant(name, meaning, one, form)
-        for (name, meaning), one in zip(given.items(), resolve_labels(asked, context=context), strict=True)
-    ]
+    read = resolve_labels(asked, context=context) if modality == "cell" else [_unread(one) for one in asked]
+    found = [_meant(name, meaning, one, form) for (name, meaning), one in zip(given.items(), read, strict=True)]
     lost = [label.name for label in found if label.cl_id is None and label.description is None]
-    if lost:
+    if lost and modality == "cell":
         near = [f"{shown_name(name)}: {' or '.join(some)}?" for name in lost[:_SHOWN] if (some := nearest_names(name))]
         asks = f" Did you mean {'; '.join(near)}" if near else ""
         warn(
@@ -178,6 +175,10 @@ def read_labels(labels: Labels, model: BioVerse, *, context: str | None = None) 
             "labels={'name': 'CL:0000236'}, {'name': 'a description'} or {'name': ['GENE', 'GENE']}."
         )
     return _distinct(found)
+
+
+def _unread(name: str) -> Resolution:
+    return Resolution(name, None, name, "none", 0.0)
 
 
 def own_labels(cl_ids: Iterable[str], form: str) -> Candidates:
@@ -232,6 +233,13 @@ def read_names(labels: Any) -> dict[str, str | tuple[str, ...]]:
         "labels hold {}, which look like several names in one. Each entry is one candidate: pass the names by "
         "themselves, labels=['B', 'NK'].",
     )
+    turned = [name for name, meaning in given.items() if _CL_ID.fullmatch(name) and meaning and not _is_id(meaning)]
+    if turned and len(turned) == len(given):
+        first = {str(given[turned[0]]): turned[0]}
+        warn(
+            "labels map Cell Ontology ids to texts, so that the ids become the labels in obs, and the texts are read "
+            f"as descriptions. If they are names, turn the mapping around: labels={first}."
+        )
     nameless = [name for name in given if name.casefold() in NO_NAME]
     if nameless and len(nameless) == len(given):
         raise InputError(f"labels name no cell type: {nameless[:_SHOWN]}. {_HOW[0].upper()}{_HOW[1:]}.")

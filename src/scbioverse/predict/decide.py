@@ -55,6 +55,15 @@ class Calls:
     # float32 (n_obs,), see `predict.open_set.compare_outside`; None where it cannot be told.
     elsewhere: Float | None = None
 
+    def without(self, rows: NDArray[np.integer]) -> Calls:
+        """Return the same without a label for some rows, int (k,); their scores stay."""
+        none: dict[str, Any] = {"codes": -1, "confidence": np.nan, "known": True, "margin": np.nan, "entropy": np.nan}
+        none |= {} if self.elsewhere is None else {"elsewhere": np.nan}
+        changed = {name: getattr(self, name).copy() for name in none}
+        for name, value in none.items():
+            changed[name][rows] = value
+        return replace(self, **changed)
+
     @property
     def unknown(self) -> str:
         """Name of the answer "none of them"; another one where a candidate is called that."""

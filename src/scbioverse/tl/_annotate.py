@@ -23,9 +23,11 @@ from .._slots import (
     records_of,
     write_results,
 )
+from .._warn import warn
+from ..encoders._run import blank_rows
 from ..errors import InputError
 from ..explain.reasons import reasons
-from ..explain.sentence import Wording
+from ..explain.sentence import NO_COUNTS, Wording
 from ..io import Cells
 from ..models import load
 from ..predict.alike import alike_cells
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from anndata import AnnData
+    from numpy.typing import NDArray
 
     from ..explain.reasons import Reasons
     from ..models import BioVerse
@@ -181,6 +184,8 @@ def annotate(
         if groups is not None and samples is not None and scores.said is None:
             groups, votes = harmonise_samples(scores.log_probs, scores.candidates.names, groups, samples)
         calls = _decided(batch, scores, groups, options, votes, slots, auto=unknown_threshold == "auto")
+        record = _record(options, loaded, scores, calls)  # groups as they were found, whoever gets no label
+        calls, blank = _without_blank(calls, batch, embedded.cells, groups)
         names, ids = [one.name for one in calls.called], [one.cl_id for one in calls.called]
         worded = Wording(loaded, batch.values, modality=modality) if rationale == "group" else None
         why = reasons(
@@ -188,7 +193,7 @@ def annotate(
             log_probs=calls.log_probs, given=[one.genes for one in scores.candidates],
         )  # fmt: skip
 
-    record = _record(options, loaded, scores, calls) | {
+    record |= {
         "key": embedded.key,
         "layer": embedded.layer,
         "samples": votes,
@@ -198,6 +203,8 @@ def annotate(
         **({"reasons_measured": why.measured} if why.measured else {}),
     }
     in_obs, records = _found(calls, scores, why, groups, slots, record | {"seed": seed})
+    if rationale is not None:
+        in_obs[slots.rationale][blank] = NO_COUNTS
     columns = [one["column"] for one in record["labels"]]
     obsm = embedded.obsm | {slots.scores: pd.DataFrame(calls.log_probs, index=adata.obs_names, columns=columns)}
     if loaded.text_space is not None and loaded.config.encoders[modality].placed:
@@ -231,9 +238,9 @@ def _named(options: Options, model: BioVerse, organ: str | None) -> Candidates |
     """Return the candidates that the user named, of an organ; None where they are found in the ontology or written."""
     if options.free or options.ontology:
         return None
-    candidates = read_labels(options.labels, model, context=organ)
+    candidates = read_labels(options.labels, model, context=organ, modality=options.modality)
     options.check_number(len(candidates))
-    if not options.find:
+    if not options.find and options.modality == "cell":
         log_labels(candidates, own=options.own)
     return candidates
 
@@ -297,6 +304,18 @@ def _decided(
         calls = replace(calls, groups=groups_told(calls, scores.found, scores.told or [], votes))
     warn_of_disagreement(calls.groups)
     return calls
+
+
+def _without_blank(calls: Calls, batch: Batch, cells: Cells, groups: Groups | None) -> tuple[Calls, NDArray[np.int64]]:
+    """Take the label from rows that hold nothing that the encoder reads, and return which; a group's label stays."""
+    none = np.zeros(0, dtype=np.int64)
+    if groups is not None:
+        return calls, none
+    blank = blank_rows(batch.model.encoders[batch.modality], cells, batch.values)
+    if not 0 < blank.size < len(batch):
+        return calls, none
+    warn(f"{blank.size} of {len(batch)} cells have no counts in the genes that the model reads; they get no label.")
+    return calls.without(blank), blank
 
 
 def _record(options: Options, model: BioVerse, scores: Scores, calls: Calls) -> dict[str, Any]:
