@@ -29,7 +29,7 @@ from scipy.stats import mannwhitneyu, rankdata
 import scbioverse as sb
 from scbioverse.explain.check import check_text
 from scbioverse.explain.expression import MeasuredCells
-from scbioverse.explain.sentence import MOST_OFFERED, Wording
+from scbioverse.explain.reasons import MOST_OFFERED, Wording
 from scbioverse.explain.support import group_evidence, worth_naming
 from scbioverse.knowledge import harmonise, resolve_label
 

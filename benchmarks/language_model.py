@@ -33,8 +33,7 @@ from benchmarks.ontology import kinship
 from scbioverse.knowledge import load_ontology
 from scbioverse.knowledge.phrases import canonical_phrase
 from scbioverse.llm.prefix import PrefixCache
-from scbioverse.llm.score import score_labels
-from scbioverse.llm.trie import LabelTrie
+from scbioverse.llm.score import LabelTrie, score_labels
 from scbioverse.predict.candidates import read_labels
 from scbioverse.predict.free_text import generate_labels
 
@@ -59,7 +58,7 @@ def in_words(asked: Asked, model: Any, texts: list[str], usual: np.ndarray, *, r
     backbone = model.backbone
     words = _Words(backbone, list(asked.adata.var_names))
     prefix = PrefixCache(backbone, backbone.embed_tokens(torch.tensor(words.before)))
-    trie = LabelTrie([model.answer_ids(one) for one in texts])
+    trie = LabelTrie([model.reader.answer_ids(one) for one in texts])
     chosen = [*top_genes(asked.adata.X[rows].toarray(), usual, N_GENES // 2), np.array([], int)]
     embeds, mask = _padded(backbone, [words.suffix(one) for one in chosen])
     with torch.inference_mode():

@@ -26,15 +26,15 @@ from anndata import AnnData
 import scbioverse as sb
 from scbioverse.io import Cells
 from scbioverse.knowledge import resolve_labels
-from scbioverse.knowledge.cards import label_card
 from scbioverse.knowledge.ontology import load_ontology
+from scbioverse.knowledge.phrases import label_card
 from scbioverse.knowledge.spoken import spoken_name
 from scbioverse.models import BioVerse
 from scbioverse.models.candidate_tokens import STEPS
 from scbioverse.predict.candidates import own_labels
 from scbioverse.predict.pool import pool, weights_of
 from scbioverse.predict.sources import Batch
-from scbioverse.predict.sources.markers import evidence_of
+from scbioverse.predict.sources.markers import CellEvidence
 from tests._naive_scores import naive_scores
 
 RESULTS = Path(__file__).parent / "results" / "speed.json"
@@ -94,7 +94,7 @@ def label_sets(model: BioVerse, adata: AnnData) -> dict[int, list[tuple[str, str
     for one in dict.fromkeys(ids):
         # A name of more than a sentence is nobody's candidate label.
         if len(phrase := spoken_name(one)) <= 60:
-            chosen.setdefault(tuple(model.answer_ids(phrase)), (one, phrase))
+            chosen.setdefault(tuple(model.reader.answer_ids(phrase)), (one, phrase))
         if len(chosen) == max(CELLS):
             break
     labels = list(chosen.values())
@@ -111,7 +111,7 @@ def naive(model: BioVerse, embeddings: np.ndarray, names: list[str], terms: list
             model.backbone,
             reader.prefix().inputs_embeds,
             suffix.inputs_embeds,
-            [model.answer_ids(name) for name in names],
+            [model.reader.answer_ids(name) for name in names],
             attention_mask=suffix.attention_mask,
         )
 
@@ -181,7 +181,7 @@ def cascade_rates(model: BioVerse, adata: AnnData, sets: dict[int, list[tuple[st
         # Reads the cards, once a label set.
         pool(Batch(model, embeddings[:2], progress=False), candidates, weights, markers=False)
         start = time.perf_counter()
-        batch = Batch(model, embeddings, evidence=evidence_of(Cells.of(part), model), progress=False)
+        batch = Batch(model, embeddings, evidence=CellEvidence(Cells.of(part), model), progress=False)
         found = pool(batch, candidates, weights)
         rate = part.n_obs / (time.perf_counter() - start)
         rows.append(

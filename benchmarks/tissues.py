@@ -32,8 +32,7 @@ from benchmarks.unknown import read_study
 from recipes.bioverse_small.rehearsals import STUDY_FOLDS, load_either
 from scbioverse.knowledge import load_ontology
 from scbioverse.knowledge.tissues import list_tissues, listed_types, read_tissue
-from scbioverse.predict.tissue import FEWEST_LISTED, FLOOR, SURE, Called, TissuePrior, doubt, guess_tissue
-from scbioverse.predict.tissue_rows import read_tissues
+from scbioverse.predict.tissue import FEWEST_LISTED, FLOOR, SURE, Called, TissuePrior, doubt, guess_tissue, read_tissues
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

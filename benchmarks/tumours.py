@@ -59,7 +59,7 @@ def brain() -> ad.AnnData:
 
 def called(adata: ad.AnnData, labels: list[str], model: BioVerse, method: str, *, origins: bool = True) -> np.ndarray:
     """Names of the calls, each cell by itself."""
-    nothing = mock.patch("scbioverse.knowledge.origins._from_origins", return_value=frozenset())
+    nothing = mock.patch("scbioverse.knowledge.ontology._from_origins", return_value=frozenset())
     with contextlib.nullcontext() if origins else nothing, warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         found = sb.tl.annotate(adata, labels=labels, model=model, method=method, rationale=None, copy=True)

@@ -24,8 +24,7 @@ from recipes.bioverse_small.projector import ProjectorConfig
 from scbioverse.llm.adapter import AdapterConfig, merged_twin, trained_adapter, training_twin
 from scbioverse.llm.backbone import Backbone
 from scbioverse.llm.prefix import PrefixCache
-from scbioverse.llm.score import head_rows, score_labels
-from scbioverse.llm.trie import LabelTrie
+from scbioverse.llm.score import LabelTrie, head_rows, score_labels
 from scbioverse.models import BioVerse
 from scbioverse.train.loop import learning_rate
 
@@ -74,7 +73,7 @@ def token_budget(model: BioVerse, names: list[str]) -> int:
     rows = int(held.get("steps", ProjectorConfig.steps)) * int(held.get("batch_size", ProjectorConfig.batch_size))
     if codes := training.get("answers"):
         rows += int(codes["steps"]) * int(codes["batch_size"])
-    answer = float(np.mean([len(model.answer_ids(one)) - 1 for one in names]))
+    answer = float(np.mean([len(model.reader.answer_ids(one)) - 1 for one in names]))
     return round(rows * (len(model.reader.prompt("cell").head) + answer))
 
 
@@ -165,7 +164,7 @@ def train_text(
         picked = batch["embeddings"][:, 0, 0].astype(int)
         prompts = [words.before + words.suffix(chosen[i]) for i in picked]
         answers = [
-            model.answer_ids(text)[:length] for text, length in zip(texts, candidates.needed(texts), strict=True)
+            model.reader.answer_ids(text)[:length] for text, length in zip(texts, candidates.needed(texts), strict=True)
         ]
         ids = [prompt + answer for prompt, answer in zip(prompts, answers, strict=True)]
         embeds, mask = _padded(twin, ids)
@@ -204,7 +203,7 @@ def text_row(reader: TextReader, model: BioVerse, test: Test, names: list[str], 
     rows = np.sort(np.random.default_rng(seed).choice(n, max_cells, replace=False)) if n > max_cells else np.arange(n)
     words = _Words(reader.backbone, reader.genes)
     prefix = PrefixCache(reader.backbone, reader.backbone.embed_tokens(torch.tensor(words.before)))
-    trie = LabelTrie([model.answer_ids(name) for name in names])
+    trie = LabelTrie([model.reader.answer_ids(name) for name in names])
     with Meter() as meter:
         chosen = top_genes(test.study.counts[rows].toarray(), reader.usual)
         ids = [words.suffix(one) for one in chosen]

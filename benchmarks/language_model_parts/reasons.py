@@ -19,7 +19,7 @@ from scipy.stats import rankdata
 import scbioverse as sb
 from benchmarks.language_model_parts.studies import STUDIES, read
 from scbioverse.explain.expression import MeasuredCells
-from scbioverse.explain.sentence import MOST_OFFERED, MOST_SAID, Wording
+from scbioverse.explain.reasons import MOST_OFFERED, MOST_SAID, Wording
 from scbioverse.explain.support import group_evidence, worth_naming
 from scbioverse.knowledge.phrases import canonical_phrase
 

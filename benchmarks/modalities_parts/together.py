@@ -27,8 +27,7 @@ import scbioverse as sb
 from recipes.datasets.surface_sequences import surface_sequences
 from scbioverse.datasets import fetch
 from scbioverse.llm.prefix import PrefixCache
-from scbioverse.llm.score import score_labels
-from scbioverse.llm.trie import LabelTrie
+from scbioverse.llm.score import LabelTrie, score_labels
 from scbioverse.models import BioVerse, join
 from scbioverse.models._join import only
 from scbioverse.pp._smiles import parse_smiles
@@ -186,7 +185,7 @@ def one_prompt(model: BioVerse, rows: ad.AnnData, n: int, seed: int) -> dict[str
     cells = np.asarray(rows.obsm["X_bioverse"])[first][:, None]
     drugs = np.asarray(rows.obsm["X_bioverse_molecule"])[first][:, None]
     alone = model.score(cells, list(TYPES), progress=False, calibrated=False).argmax(axis=1)
-    trie = LabelTrie([tuple(model.answer_ids(name)) for name in TYPES])
+    trie = LabelTrie([tuple(model.reader.answer_ids(name)) for name in TYPES])
     reader = model.reader
 
     def named(order: tuple[str, str], cell: np.ndarray) -> np.ndarray:

@@ -23,8 +23,7 @@ from torch import Tensor, nn
 from recipes.bioverse_small.cuts import CutConfig, nodes_of
 from recipes.bioverse_small.teaching import TaughtSampler, TeachingConfig
 from scbioverse.errors import MismatchError
-from scbioverse.knowledge.candidates import candidate_columns, kin_columns
-from scbioverse.knowledge.ontology import load_ontology
+from scbioverse.knowledge.ontology import candidate_columns, kin_columns, load_ontology
 from scbioverse.knowledge.spoken import answer_name, spoken_name
 from scbioverse.models import BioVerse
 from scbioverse.models.candidate_tokens import Candidates, name_code
@@ -100,7 +99,7 @@ class AnswerSampler(TaughtSampler):
             added = [i for i in dict.fromkeys(drawn) if spoken[i] not in names]
             nodes = [*nodes, *(len(self.nodes) + i for i in added)]
             names = [*names, *(spoken[i] for i in added)]
-            candidates = CandidateSet(names, [self.model.answer_ids(name) for name in names])
+            candidates = CandidateSet(names, [self.model.reader.answer_ids(name) for name in names])
         return nodes, names, candidates
 
     def cells_of(self, nodes: list[int], size: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

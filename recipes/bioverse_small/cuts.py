@@ -170,7 +170,7 @@ class CutSampler:
             names.append(name if name not in names else known[0])
         keep = [i for i, name in enumerate(names) if names.index(name) == i]
         nodes, names = [nodes[i] for i in keep], [names[i] for i in keep]
-        return nodes, names, CandidateSet(names, [self.model.answer_ids(name) for name in names])
+        return nodes, names, CandidateSet(names, [self.model.reader.answer_ids(name) for name in names])
 
     def cells_of(self, nodes: list[int], size: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Draw cells evenly over nodes and the terms below: which of the nodes, and row of the bank, (size,) each."""

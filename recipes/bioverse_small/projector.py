@@ -15,8 +15,8 @@ from torch import nn
 from recipes.bioverse_small.batches import AugmentConfig, Pool, draw
 from recipes.bioverse_small.cuts import CutConfig, CutSampler
 from recipes.bioverse_small.encoder import Normaliser, TrainedEncoder
-from scbioverse.knowledge.cards import general_texts, label_card
 from scbioverse.knowledge.ontology import load_ontology
+from scbioverse.knowledge.phrases import general_texts, label_card
 from scbioverse.llm.prompts import PromptTemplate
 from scbioverse.models import BioVerse, load
 from scbioverse.train import AutoregressiveTask, Batch, ContrastiveTask, fit
@@ -116,13 +116,13 @@ def train_space(model: BioVerse, sampler: CardSampler, cards: list[str], config:
     if held is None or held.text_space is None or held.config.text_space is None:
         rng = np.random.default_rng(seed)
         others = rng.choice(sorted(set(load_ontology()) - set(sampler.nodes)), config.other_cards, replace=False)
-        model.fit_text_space(
+        model.space.fit(
             [*cards, *(label_card(node, rng=rng) for node in others), *general],
             layer=config.text_layer,
             shrinkage=config.text_shrinkage,
         )
     else:
-        model.set_text_space(held.text_space, held.config.text_space)
+        model.space.set(held.text_space, held.config.text_space)
     space = SpaceTask(model, negatives=general)
     space.prepare(cards)
     history = fit(space, sampler, steps=config.contrastive_steps, lr=config.contrastive_lr, seed=seed + 1)

@@ -36,7 +36,7 @@ from recipes.bioverse_small.sequence_card import note, with_limit
 from recipes.bioverse_small.writing import WritingConfig, add_writing, written_measures
 from scbioverse.encoders import ChemNetEncoder, KmerEncoder
 from scbioverse.encoders._distinct import TextEncoder
-from scbioverse.knowledge.cards import general_texts
+from scbioverse.knowledge.phrases import general_texts
 from scbioverse.llm.represent import represent
 from scbioverse.metrics import retrieval
 from scbioverse.models import BioVerse, load

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from scbioverse.knowledge.candidates import candidate_columns, is_within
+from scbioverse.knowledge.ontology import candidate_columns, is_within
 
 __all__ = ["candidate_columns", "is_within", "within_matrix"]
 

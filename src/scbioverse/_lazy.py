@@ -11,11 +11,14 @@ if TYPE_CHECKING:
 
 
 def lazily(package: str, where: Mapping[str, str]) -> tuple[Callable[[str], object], Callable[[], list[str]]]:
-    """Return `__getattr__` and `__dir__` of a package, of whose names some lie in modules below it."""
+    """Return `__getattr__` and `__dir__` of a package, of whose public names some lie in modules below it."""
+    here = vars(sys.modules[package])
 
     def get(name: str) -> object:
         if name not in where:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        return getattr(importlib.import_module(f".{where[name]}", package), name)
+        # Set, so that Python does not ask again.
+        here[name] = getattr(importlib.import_module(f".{where[name]}", package), name)
+        return here[name]
 
-    return get, lambda: sorted({*vars(sys.modules[package]), *where})
+    return get, lambda: sorted(here["__all__"])

@@ -49,3 +49,10 @@ class OptionalDependencyError(BioverseError, ImportError):
 
 class OfflineError(BioverseError, OSError):
     """A download would be needed, and `settings.offline` forbids it or the server cannot be reached."""
+
+
+def check_choice(option: str, found: object, *choices: object) -> None:
+    """Raise an :class:`InputError` where a value is none of those that an option takes."""
+    if found not in choices:
+        *first, last = map(repr, choices)
+        raise InputError(f"{option}={found!r}; choose {', '.join(first)} or {last}.")

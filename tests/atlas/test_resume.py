@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 import scbioverse as sb
-from scbioverse import _parts, settings
+from scbioverse import _runs, settings
 
 WEEKLY = os.environ.get("SCBIOVERSE_WEEKLY", "") not in ("", "0")
 LABELS = ["B cell", "NK cell", "CD14 monocyte"]
@@ -30,7 +30,7 @@ def runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """Keep parts of every run, in a folder of the test's own, in small blocks."""
     monkeypatch.setattr(settings, "cache_dir", tmp_path / "cache")
     monkeypatch.setattr("scbioverse.io.cells._ROWS", ROWS)
-    monkeypatch.setattr(_parts, "LONG", 1)
+    monkeypatch.setattr(_runs, "LONG", 1)
     return tmp_path / "cache" / "runs"
 
 
@@ -52,7 +52,7 @@ class Ended(BaseException):
 
 def ended_after(n: int, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Let parts be written until there are `n`, then end; return what was computed, key by key."""
-    put, keys = _parts.Parts.put, []
+    put, keys = _runs.Parts.put, []
 
     def counting(self: Any, key: str, arrays: Any) -> None:
         if len(keys) == n:
@@ -60,7 +60,7 @@ def ended_after(n: int, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         keys.append(key)
         put(self, key, arrays)
 
-    monkeypatch.setattr(_parts.Parts, "put", counting)
+    monkeypatch.setattr(_runs.Parts, "put", counting)
     return keys
 
 
@@ -74,7 +74,7 @@ def test_whatever_was_written_is_not_computed_again(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(_parts, "LONG", N + 1)
+        patch.setattr(_runs, "LONG", N + 1)
         wanted = annotated(stored, model_folder)
     with monkeypatch.context() as patch:
         first = ended_after(n, patch)
@@ -165,7 +165,7 @@ def test_what_nobody_came_back_for_goes(runs: Path) -> None:
         folder.mkdir(parents=True)
         (folder / "lock").touch()
     os.utime(old, (0, 0))
-    with _parts.kept("test", 5):
+    with _runs.kept("test", 5):
         assert not old.exists()
         assert new.exists()
 
@@ -176,7 +176,7 @@ def test_what_has_lost_its_lock_goes_and_what_is_not_ours_stays(runs: Path) -> N
         folder.mkdir(parents=True)
         (folder / file).touch()
         os.utime(folder, (0, 0))
-    with _parts.kept("test", 5):
+    with _runs.kept("test", 5):
         assert not old.exists()
         assert other.exists()
 
@@ -187,23 +187,23 @@ def test_a_disk_without_locks_ends_no_run(
     def refused(*_: Any, **__: Any) -> None:
         raise NotImplementedError("FileSystem does not appear to support flock")  # filelock 3
 
-    monkeypatch.setattr(_parts.FileLock, "acquire", refused)
-    with _parts.kept("test", 5) as parts:
+    monkeypatch.setattr(_runs.FileLock, "acquire", refused)
+    with _runs.kept("test", 5) as parts:
         assert parts is None
     assert "parts of the run are not kept" in caplog.text
 
 
 PROGRAM = """
 import sys, time
-from scbioverse import _parts, settings
+from scbioverse import _runs, settings
 from scbioverse.io import cells
 from scbioverse.cli._app import main
-_parts.LONG, cells._ROWS, put = 1, 8, _parts.Parts.put
+_runs.LONG, cells._ROWS, put = 1, 8, _runs.Parts.put
 def slowly(self, key, arrays):
     put(self, key, arrays)
     print("part", flush=True)
     time.sleep(0.2)
-_parts.Parts.put = slowly
+_runs.Parts.put = slowly
 main()
 """
 

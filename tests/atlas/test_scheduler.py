@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import scbioverse as sb
-from scbioverse import _parts, _workers, settings
+from scbioverse import _runs, settings
 
 distributed = pytest.importorskip("distributed")
 da = pytest.importorskip("dask.array")
@@ -59,14 +59,14 @@ def test_a_scheduler_that_is_killed_costs_the_block_at_hand(
     whole = sb.datasets.toy_cells(n_obs=N, n_genes=300)
     wanted = whole.copy()
     sb.tl.annotate(wanted, model=model_folder, batch_size=ROWS, **OPTIONS)
-    monkeypatch.setattr(_parts, "LONG", 1)
+    monkeypatch.setattr(_runs, "LONG", 1)
 
     def lazily() -> ad.AnnData:
         out = whole.copy()
         out.X = da.from_array(whole.X.toarray(), chunks=(ROWS, whole.n_vars))
         return out
 
-    result, seen = _workers.Workers._result, [0]
+    result, seen = _runs.Workers._result, [0]
     with cluster() as (process, address), distributed.Client(address, timeout=5), monkeypatch.context() as patch:
 
         def killing(self: Any, future: Any) -> Any:
@@ -75,9 +75,9 @@ def test_a_scheduler_that_is_killed_costs_the_block_at_hand(
                 process.kill()
             return result(self, future)
 
-        patch.setattr(_workers.Workers, "_result", killing)
+        patch.setattr(_runs.Workers, "_result", killing)
         adata = lazily()
-        with pytest.raises(_workers.WorkersError, match="run the same again: parts that are done are kept"):
+        with pytest.raises(_runs.WorkersError, match="run the same again: parts that are done are kept"):
             sb.tl.annotate(adata, model=model_folder, batch_size=ROWS, **OPTIONS)
     # Nothing of a part of the rows is in the data, and what was done is on the disk.
     assert "bioverse_label" not in adata.obs

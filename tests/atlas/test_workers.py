@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 import scbioverse as sb
-from scbioverse import _workers
+from scbioverse import _runs
 from scbioverse.encoders._run import _encode, embed_blocks
 from scbioverse.explain.reasons import reasons
 from scbioverse.io import Cells
@@ -58,15 +58,15 @@ def test_workers_embed_and_score_as_one_process_does(
     alone, shared, done = whole.copy(), lazily(whole), []
     options: dict[str, Any] = {"model": model_folder, "labels": LABELS, "method": "score", "batch_size": 16}
     with monkeypatch.context() as patch:
-        patch.setattr(_workers, "_client", lambda: None)
+        patch.setattr(_runs, "_client", lambda: None)
         sb.tl.annotate(alone, rationale=None, **options)
-    each = _workers.Workers.each
+    each = _runs.Workers.each
 
     def counting(self: Any, job: Any, given: Any) -> Any:
         done.append(type(job).__name__)
         return each(self, job, given)
 
-    monkeypatch.setattr(_workers.Workers, "each", counting)
+    monkeypatch.setattr(_runs.Workers, "each", counting)
     sb.tl.annotate(shared, rationale=None, **options)
     assert done == ["BlockJob", "ScoreJob"]
     for name in ("X_bioverse", "bioverse_scores"):
@@ -77,11 +77,11 @@ def test_workers_embed_and_score_as_one_process_does(
 
 
 def test_workers_add_up_what_reasons_rest_on(client: Any, whole: ad.AnnData, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("scbioverse.explain.grouped.SAMPLE_CELLS", 20)
+    monkeypatch.setattr("scbioverse.explain.reasons.SAMPLE_CELLS", 20)
     codes, names = whole.obs["cell_type"].cat.codes.to_numpy(), [*whole.obs["cell_type"].cat.categories]
     ids = [resolve_label(name).cl_id for name in names]
     alone = reasons(whole, names, ids, codes)
-    with _workers.used(True) as workers:
+    with _runs.used(True) as workers:
         assert workers is not None
         shared = reasons(lazily(whole), names, ids, codes)
     assert alone.measured["auc_error"] > 0
@@ -106,7 +106,7 @@ def test_a_worker_that_is_killed_costs_its_block_alone(
         os._exit(9)
 
     cells, before = Cells.of(lazily(whole)), {*client.run(os.getpid).values()}
-    with _workers.used(True):
+    with _runs.used(True):
         found, bad, empty = embed_blocks(encoder, cells, run, lambda n: None)
     wanted, *_ = _encode(encoder, Cells.of(whole), batch_size=512)
     np.testing.assert_array_equal(found, wanted)
@@ -117,5 +117,5 @@ def test_a_worker_that_is_killed_costs_its_block_alone(
 
 
 def test_data_in_memory_are_computed_here(client: Any, whole: ad.AnnData, model_folder: Path) -> None:
-    with _workers.used(Cells.of(whole).lazy() is not None) as workers:
+    with _runs.used(Cells.of(whole).lazy() is not None) as workers:
         assert workers is None

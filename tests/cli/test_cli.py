@@ -95,9 +95,9 @@ def test_embed_and_zarr(source: Path, model_folder: Path, tmp_path: Path) -> Non
 
 
 def test_models(model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from scbioverse.models import folders
+    from scbioverse.models import registry
 
-    monkeypatch.setattr(folders, "_BUNDLED", tmp_path)
+    monkeypatch.setattr(registry, "_BUNDLED", tmp_path)
     shutil.copytree(model_folder, tmp_path / "tiny")
     for words in (["models"], ["models", "list"]):
         result = call(*words)
@@ -106,9 +106,9 @@ def test_models(model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_models_verify_and_pull(model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from scbioverse.models import folders
+    from scbioverse.models import registry
 
-    monkeypatch.setattr(folders, "_BUNDLED", tmp_path)
+    monkeypatch.setattr(registry, "_BUNDLED", tmp_path)
     monkeypatch.setattr(sb.settings, "cache_dir", tmp_path / "cache")
     monkeypatch.setattr(sb.settings, "offline", True)
     shutil.copytree(model_folder, tmp_path / "tiny")

@@ -80,7 +80,7 @@ def test_errors() -> None:
         encoder.plan(cells(["ab"]), key="other")
     with pytest.raises(InputError, match="holds no word that can be read"):
         encoder.plan(cells([None, ""]))
-    with pytest.raises(InputError, match="invalid must be"):
+    with pytest.raises(InputError, match="choose 'raise' or 'skip'"):
         encoder.plan(cells(["ab"]), invalid="drop")  # type: ignore[arg-type]
 
 

@@ -251,9 +251,9 @@ def test_errors(esm: Path, tmp_path: Path, chemberta: Path) -> None:
         HFSequenceEncoder("no such/folder/here", modality="protein")
     with pytest.raises(WeightsError, match="knows no residues"):
         HFSequenceEncoder(chemberta, modality="protein")
-    with pytest.raises(InputError, match="modality must be"):
+    with pytest.raises(InputError, match="choose 'protein' or 'molecule'"):
         HFSequenceEncoder(esm, modality="cell")  # type: ignore[arg-type]
-    with pytest.raises(InputError, match="pooling must be"):
+    with pytest.raises(InputError, match="choose 'mean' or 'cls'"):
         HFSequenceEncoder(esm, modality="protein", pooling="max")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="overlap by less"):
         HFSequenceEncoder(esm, modality="protein", window=10, overlap=10)

@@ -11,9 +11,10 @@ import pytest
 import scipy.sparse as sp
 
 import scbioverse as sb
-from scbioverse.explain import grouped as module
-from scbioverse.explain.grouped import InMemory, OverBlocks, grouped
-from scbioverse.explain.reasons import reasons
+from scbioverse.explain import over_blocks
+from scbioverse.explain.expression import InMemory
+from scbioverse.explain.over_blocks import OverBlocks
+from scbioverse.explain.reasons import grouped, reasons
 from scbioverse.io import Cells
 
 NAMES = ["B", "CD8 T", "NK", "Platelet"]
@@ -89,7 +90,7 @@ def test_fewer_bins_where_there_is_no_room_and_a_larger_error(monkeypatch: pytes
     fine, coarse = (OverBlocks(Cells.of(blood()), codes(), len(NAMES)) for _ in range(2))
     genes = ["CD3D", "MS4A1", "NKG7"]
     fine.statistics(genes)
-    monkeypatch.setattr(module, "_MOST_BINS", 300)
+    monkeypatch.setattr(over_blocks, "_MOST_BINS", 300)
     exact, found = both(blood(), codes())[0].statistics(genes), coarse.statistics(genes)
     assert coarse.auc_error > 4 * fine.auc_error
     assert np.abs(found["auc"] - exact["auc"]).max() <= coarse.auc_error
@@ -97,7 +98,7 @@ def test_fewer_bins_where_there_is_no_room_and_a_larger_error(monkeypatch: pytes
 
 def test_labels_that_no_cell_has_take_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
     of, genes = codes(), ["CD3D", "MS4A1", "NKG7"]
-    monkeypatch.setattr(module, "_MOST_BINS", len(genes) * len(NAMES) * 24 * 16)  # the finest of four groups
+    monkeypatch.setattr(over_blocks, "_MOST_BINS", len(genes) * len(NAMES) * 24 * 16)  # the finest of four groups
     few = OverBlocks(Cells.of(blood()), of, len(NAMES))
     many = OverBlocks(Cells.of(blood()), np.where(of < 0, -1, 7 * of + 2), 3000)
     wanted, found = few.statistics(genes), many.statistics(genes)
@@ -113,7 +114,7 @@ def test_labels_that_no_cell_has_take_no_room(monkeypatch: pytest.MonkeyPatch) -
 def test_reasons_of_many_cells_are_of_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
     few = reasons(blood(), NAMES, IDS, codes())
     assert few.measured == {"cells": int((codes() >= 0).sum()), "auc_error": 0.0}
-    monkeypatch.setattr(module, "SAMPLE_CELLS", 100)
+    monkeypatch.setattr("scbioverse.explain.reasons.SAMPLE_CELLS", 100)
     many = reasons(blood(), NAMES, IDS, codes())
     assert many.measured["cells"] == few.measured["cells"]
     assert 0 < many.measured["auc_error"] < 0.03

@@ -9,7 +9,7 @@ from scipy import sparse
 
 from scbioverse.errors import InputError
 from scbioverse.explain import claims, support
-from scbioverse.explain.sentence import reason
+from scbioverse.explain.reasons import reason
 from scbioverse.explain.support import COLUMNS, group_evidence, worth_naming
 from scbioverse.knowledge import resolve_label
 

@@ -133,7 +133,7 @@ def test_what_is_still_to_fill_in_is_named(adata: ad.AnnData) -> None:
 
 
 def test_tissue_that_was_given_is_taken_and_a_guess_is_not(adata: ad.AnnData) -> None:
-    from scbioverse.predict.tissue_rows import read_tissues
+    from scbioverse.predict.tissue import read_tissues
 
     adata.obs["organ"] = ["blood", "lung"] * 15
     values = {name: one for name, one in (VALUES | UNKNOWN).items() if name != "tissue_ontology_term_id"}

@@ -16,7 +16,7 @@ import scipy.sparse as sp
 from anndata.io import sparse_dataset
 
 import scbioverse as sb
-from scbioverse import _workers
+from scbioverse import _runs
 from scbioverse.encoders import embed_rows
 from scbioverse.errors import InputError
 from scbioverse.io import Cells, Source
@@ -236,7 +236,7 @@ def test_blocks_are_read_ahead_in_the_context_of_who_asked() -> None:
             ended.append(True)
 
     context.set("asked")
-    ahead = _workers._ahead(blocks())
+    ahead = _runs._ahead(blocks())
     assert next(ahead) == "asked"
     with pytest.raises(OSError, match="the second"):
         next(ahead)

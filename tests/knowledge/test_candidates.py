@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from scbioverse.knowledge import load_ontology
-from scbioverse.knowledge.candidates import candidate_columns, is_within, kin_columns
+from scbioverse.knowledge.ontology import candidate_columns, is_within, kin_columns
 
 CD4, CD8, NAIVE_CD4, NAIVE_CD8, T = "CL:0000624", "CL:0000625", "CL:0000895", "CL:0000900", "CL:0000084"
 B, CD14, CD16, MONOCYTE = "CL:0000236", "CL:0001054", "CL:0002396", "CL:0000576"

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from scbioverse.knowledge import load_ontology, markers_for, resolve_label
-from scbioverse.knowledge.cards import general_texts, label_card
+from scbioverse.knowledge.phrases import general_texts, label_card
 
 
 def test_fixed_card_says_what_is_known():

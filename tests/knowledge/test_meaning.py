@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from scbioverse.knowledge import load_ontology
-from scbioverse.knowledge.cards import general_texts
 from scbioverse.knowledge.genes import gene_summaries
 from scbioverse.knowledge.meaning import described_labels, meaning_of
+from scbioverse.knowledge.phrases import general_texts
 from scbioverse.knowledge.stems import stem, stems
 
 LABELS = {

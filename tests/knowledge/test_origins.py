@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
-from scbioverse.explain.sentence import reason
+from scbioverse.explain.reasons import reason
 from scbioverse.explain.support import COLUMNS, group_evidence, worth_naming
 from scbioverse.knowledge import load_ontology
-from scbioverse.knowledge.candidates import candidate_columns
 from scbioverse.knowledge.markers import marker_weights
-from scbioverse.knowledge.origins import ORIGINS, TUMOURS, named_origin, origins_left, tumours_of
+from scbioverse.knowledge.ontology import ORIGINS, TUMOURS, candidate_columns, origins_left, tumours_of
+from scbioverse.predict.candidates import named_origin
 
 MALIGNANT, NEOPLASTIC = TUMOURS
 EPITHELIAL, HEPATOCYTE, CHOLANGIOCYTE, OPC, MELANOCYTE = (

@@ -236,7 +236,7 @@ def test_a_head_that_does_something_else_is_refused(
 ) -> None:
     from transformers import Gemma2Config, Gemma2ForCausalLM
 
-    from scbioverse.llm._loading import Head
+    from scbioverse.llm.backbone import Head
 
     config = Gemma2Config(
         vocab_size=320,

@@ -11,7 +11,7 @@ import torch
 
 from scbioverse import settings
 from scbioverse.errors import WeightsError
-from scbioverse.llm._converted import load_files
+from scbioverse.llm._loading import load_files
 from scbioverse.llm.backbone import Backbone
 from scbioverse.llm.resolve import resolve
 from tests.llm.test_resolve import tiny_gguf

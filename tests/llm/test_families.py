@@ -18,8 +18,7 @@ from scbioverse.errors import InputError, WeightsError
 from scbioverse.llm import Backbone
 from scbioverse.llm.generate import generate
 from scbioverse.llm.prefix import PrefixCache
-from scbioverse.llm.score import score_labels
-from scbioverse.llm.trie import LabelTrie
+from scbioverse.llm.score import LabelTrie, score_labels
 from tests._naive_scores import naive_scores
 from tests._precision import LOG_PROBS, LOGITS, TOTALS
 

@@ -9,8 +9,7 @@ from torch import Tensor
 from scbioverse.errors import InputError
 from scbioverse.llm.generate import Choices, generate
 from scbioverse.llm.prefix import PrefixCache
-from scbioverse.llm.score import score_labels
-from scbioverse.llm.trie import LabelTrie
+from scbioverse.llm.score import LabelTrie, score_labels
 from tests._precision import LOG_PROBS
 
 if TYPE_CHECKING:

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from scbioverse.llm import Backbone, _memory
-from scbioverse.llm._memory import first_batch, row_bytes
+from scbioverse.llm import Backbone
+from scbioverse.llm import backbone as reading
+from scbioverse.llm.backbone import first_batch, row_bytes
 from tests._precision import LOG_PROBS
 
 
@@ -47,7 +48,7 @@ def test_written_labels_do_not_change_when_memory_runs_out(
     import anndata as ad
 
     from scbioverse.encoders import PrecomputedEncoder
-    from scbioverse.models import BioVerse, score, writer
+    from scbioverse.models import BioVerse, reader, score
 
     points = np.random.default_rng(0).normal(size=(20, 6)).astype(np.float32)
     adata = ad.AnnData(np.zeros((20, 1), dtype=np.float32), obsm={"X_rep": points})
@@ -58,7 +59,7 @@ def test_written_labels_do_not_change_when_memory_runs_out(
     prompts = [asks.prompt("What is it?", objects=[("cell", "it")])] * 3
     soft = [{"cell": row[None, None]} for row in points[:3]]
     said = asks.write(prompts, soft, max_new_tokens=4)
-    real, sizes = writer.generate, []
+    real, sizes = reader.generate, []
 
     def tight(*args: object, batch_size: int = 32, **more: object) -> object:
         sizes.append(batch_size)
@@ -66,7 +67,7 @@ def test_written_labels_do_not_change_when_memory_runs_out(
             raise torch.OutOfMemoryError("CUDA out of memory.")
         return real(*args, batch_size=batch_size, **more)  # type: ignore[arg-type]
 
-    for module in (writer, score):
+    for module in (reader, score):
         monkeypatch.setattr(module, "generate", tight)
     found = score.write_labels(model, points, names, batch_size=16)
     assert found[0] == wanted[0]
@@ -103,10 +104,10 @@ def test_the_first_size_goes_by_free_memory(
 ) -> None:
     for backbone in (tiny_backbone, tiny_backbone_untied):
         one = row_bytes(backbone, length=10, prefix=60)
-        for free, wanted in ((None, 128), (10**12, 128), (int(one * 40 / _memory.SHARE) + 9, 40), (1, 1)):
-            monkeypatch.setattr(_memory, "free_bytes", lambda device, free=free: free)
+        for free, wanted in ((None, 128), (10**12, 128), (int(one * 40 / reading.SHARE) + 9, 40), (1, 1)):
+            monkeypatch.setattr(reading, "free_bytes", lambda device, free=free: free)
             assert first_batch(backbone, 128, length=10, prefix=60).size == wanted
-        monkeypatch.setattr(_memory, "free_bytes", lambda device, one=one: int(one * 40 / _memory.SHARE) + 9)
+        monkeypatch.setattr(reading, "free_bytes", lambda device, one=one: int(one * 40 / reading.SHARE) + 9)
         assert first_batch(backbone, 128, length=10, prefix=60, copies=4).size == 10
         assert first_batch(backbone, 5, length=10, prefix=60).size == 5  # never more than the caller asked for
 
@@ -130,7 +131,7 @@ def test_scores_and_texts_do_not_depend_on_free_memory(
 
         monkeypatch.setattr(module, name, watched)
     each = row_bytes(tiny_backbone, length=40, prefix=60)
-    monkeypatch.setattr(_memory, "free_bytes", lambda device: 6 * each)
+    monkeypatch.setattr(reading, "free_bytes", lambda device: 6 * each)
     with caplog.at_level(logging.INFO, logger="scbioverse"):
         np.testing.assert_allclose(model.score(points, names, progress=False), wanted, atol=LOG_PROBS)
         found = score.write_labels(model, points, names)

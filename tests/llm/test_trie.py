@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from scbioverse.errors import InputError
-from scbioverse.llm.trie import LabelTrie
+from scbioverse.llm.score import LabelTrie
 
 # "T cell", "T cell , CD4", "B cell", "naive T cell", "naive B cell" with 0 as the end token
 T, CELL, COMMA, CD4, B, NAIVE, END = 11, 12, 13, 14, 15, 16, 0

@@ -39,7 +39,7 @@ def model(encoder: CompactCellEncoder, tiny_backbone: Backbone) -> BioVerse:
     from scbioverse.models import BioVerse
 
     made = BioVerse.new(encoder, name="tiny", llm=tiny_backbone, n_soft=2, hidden=16)
-    made.fit_text_space([*GENERAL, *NAMES], dim=6)
+    made.space.fit([*GENERAL, *NAMES], dim=6)
     return made
 
 
@@ -63,5 +63,5 @@ def spoken(encoder: CompactCellEncoder, tiny_backbone: Backbone) -> BioVerse:
 
     terms = ("CL:0000236", "CL:0000788", "CL:0000623", "CL:0000860")
     made = BioVerse.new(encoder, name="spoken", llm=tiny_backbone, n_soft=2, prototypes=terms)
-    made.fit_text_space([*GENERAL, *NAMES], dim=6)
+    made.space.fit([*GENERAL, *NAMES], dim=6)
     return made

@@ -21,7 +21,7 @@ def test_score_equals_the_naive_full_forward(model: BioVerse, points: np.ndarray
     prompt = model.reader.prompt()
     start = model.reader.composer.compose([prompt.prefix]).inputs_embeds[0].detach()
     suffix = model.reader.compose(model.project(points[:6])).inputs_embeds.detach()
-    wanted = naive_scores(model.backbone, start, suffix, [model.answer_ids(name) for name in NAMES])
+    wanted = naive_scores(model.backbone, start, suffix, [model.reader.answer_ids(name) for name in NAMES])
     np.testing.assert_allclose(model.score(points[:6], NAMES, progress=False), wanted, atol=LOG_PROBS)
 
 
@@ -119,7 +119,7 @@ def test_texts_are_represented_once(model: BioVerse, monkeypatch: pytest.MonkeyP
 
 def test_without_text_space(encoder: Any, tiny_backbone: Backbone, points: np.ndarray) -> None:
     bare = BioVerse.new(encoder, llm=tiny_backbone, n_soft=2, hidden=16)
-    for call in (lambda: bare.nearest(points, NAMES), lambda: bare.coordinates(points), lambda: bare.text_dim):
+    for call in (lambda: bare.nearest(points, NAMES), lambda: bare.coordinates(points), lambda: bare.space.dim):
         with pytest.raises(InputError, match="no text space"):
             call()
     assert bare.mean_soft_token(points).shape == (24, tiny_backbone.d_llm)
@@ -208,7 +208,7 @@ def test_template_of_ones_own(encoder: Any, tiny_backbone: Backbone, tmp_path: P
 
 
 def test_special_tokens_in_labels_stay_text(model: BioVerse) -> None:
-    ids = model.answer_ids("B cell<|im_end|>")
+    ids = model.reader.answer_ids("B cell<|im_end|>")
     assert ids.count(model.backbone.eos_id) == 1
     assert ids[-1] == model.backbone.eos_id
 
@@ -217,7 +217,7 @@ def test_texts_that_are_kept_need_no_language_model(model: BioVerse, monkeypatch
     from scbioverse.models import reader
 
     exact = model.text_coordinates(["B cell", "T cell", "NK cell"])
-    model.keep_texts(["B cell", "NK cell"])
+    model.space.keep(["B cell", "NK cell"])
     read: list[str] = []
     represent = reader.represent
     model.readers.language.texts.clear()
@@ -228,5 +228,5 @@ def test_texts_that_are_kept_need_no_language_model(model: BioVerse, monkeypatch
     assert read == ["T cell"]
     np.testing.assert_allclose(found, exact, atol=2e-2)
     np.testing.assert_allclose(found[1], exact[1], atol=LOG_PROBS)
-    assert model.text_coordinates([]).shape == (0, model.text_dim)
+    assert model.text_coordinates([]).shape == (0, model.space.dim)
     assert model.copy().text_table is model.text_table

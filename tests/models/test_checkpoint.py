@@ -15,7 +15,7 @@ import torch
 from scbioverse.errors import InputError, MismatchError, WeightsError
 from scbioverse.llm.backbone import Backbone
 from scbioverse.models import BioVerse, Calibration, checkpoint, load
-from scbioverse.models._build import Encoders
+from scbioverse.models.checkpoint import Encoders
 
 NAMES = ["B cell", "CD14 monocyte", "platelet"]
 

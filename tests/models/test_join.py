@@ -29,7 +29,7 @@ NAMES = ["B cell", "platelet", "CD8 T cell"]
 def proteins(model: BioVerse, tiny_backbone: Backbone) -> BioVerse:
     """A model of proteins alone, made by itself, in the text space of the first."""
     made = BioVerse.new(KmerEncoder(), name="proteins", llm=tiny_backbone, n_soft=2, hidden=12, rng=3)
-    made.set_text_space(model.text_space, model.config.text_space)  # type: ignore[arg-type]
+    made.space.set(model.text_space, model.config.text_space)  # type: ignore[arg-type]
     return made
 
 
@@ -94,7 +94,7 @@ def test_what_does_not_go_together_is_refused(model: BioVerse, proteins: BioVers
     other = BioVerse.new(KmerEncoder(), llm=tiny_backbone, n_soft=3, hidden=12)
     with pytest.raises(MismatchError, match="soft tokens"):
         join(model, other)
-    proteins.fit_text_space(["Other texts.", *NAMES, "A fifth.", "A sixth.", "A seventh.", "An eighth."], dim=6)
+    proteins.space.fit(["Other texts.", *NAMES, "A fifth.", "A sixth.", "A seventh.", "An eighth."], dim=6)
     with pytest.raises(MismatchError, match="text spaces fitted on different texts"):
         join(model, proteins)
 

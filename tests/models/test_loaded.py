@@ -12,7 +12,7 @@ import pytest
 
 import scbioverse as sb
 from scbioverse.llm import Backbone
-from scbioverse.models import Calibration, folders
+from scbioverse.models import Calibration, registry
 from scbioverse.models.edit import forget_candidate_tokens
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def test_verbs_given_a_name_load_it_once(saved: Path, tiny_llm: Path, loads: lis
             sb.tl.annotate(cells, labels=NAMES, model=str(saved), method="nearest")
         assert len(loads) == 1
         assert alive(loads) == 1
-        folders.LOADED.clear()
+        registry.LOADED.clear()
         assert alive(loads) == 0
     finally:
         gc.enable()
@@ -87,7 +87,7 @@ def test_few_models_are_kept(model: BioVerse, tmp_path: Path) -> None:
     for number in range(5):
         model.config.calibration["score"] = Calibration(temperature=1.0 + number)
         kept.append(sb.models.load(model.save(tmp_path / str(number))))
-    assert len(folders.LOADED) == folders.MOST_MODELS
+    assert len(registry.LOADED) == registry.MOST_MODELS
     assert [one.config.calibration["score"].temperature for one in kept] == [1.0, 2.0, 3.0, 4.0, 5.0]
 
 
@@ -106,7 +106,7 @@ def test_models_of_one_language_model_read_with_one_copy_of_it(
 def test_large_language_models_are_not_kept_beside_another(
     model: BioVerse, tmp_path: Path, tiny_llm_untied: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(folders, "MOST_BYTES", 1)
+    monkeypatch.setattr(registry, "MOST_BYTES", 1)
     first = model.save(tmp_path / "first")
     held = weakref.ref(sb.models.load(first).backbone)
     gc.collect()
@@ -120,7 +120,7 @@ def test_large_language_models_are_not_kept_beside_another(
 def test_large_language_models_opened_after_they_were_kept_go_at_the_next_call(
     model: BioVerse, tmp_path: Path, tiny_llm_untied: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(folders, "MOST_BYTES", 1)
+    monkeypatch.setattr(registry, "MOST_BYTES", 1)
     first = model.save(tmp_path / "first")
     other = sb.models.BioVerse.new(sb.encoders.KmerEncoder(), llm=str(tiny_llm_untied), n_soft=2, hidden=8)
     second = other.save(tmp_path / "other")
@@ -152,7 +152,7 @@ def test_nobody_changes_what_is_kept(saved: Path, tiny_llm: Path, points: np.nda
     first.config.calibration["score"] = Calibration(temperature=9.0)
     first.config.default_labels.append("spleen")
     forget_candidate_tokens(first, "cell")
-    first.fit_text_space(["Another text.", "And one more.", "A third."], dim=2)
+    first.space.fit(["Another text.", "And one more.", "A third."], dim=2)
     for value in first.modules.parameters():
         value.data.zero_()
     again = sb.models.load(saved, llm=str(tiny_llm))
@@ -177,5 +177,5 @@ def test_an_encoder_class_that_is_defined_anew_is_used(
 
     old = sb.models.load(saved, llm=str(tiny_llm)).encoders["cell"]
     new = type(type(old).__name__, (type(old),), {"__module__": type(old).__module__})
-    monkeypatch.setitem(_registry._CLASSES, "compact", new)
+    monkeypatch.setitem(_registry.CLASSES, "compact", new)
     assert type(sb.models.load(saved, llm=str(tiny_llm)).encoders["cell"]) is new

@@ -11,7 +11,7 @@ import pytest
 
 from scbioverse.errors import InputError, MismatchError, WeightsError
 from scbioverse.llm import Backbone
-from scbioverse.models import BioVerse, folders, list_models, load, registry
+from scbioverse.models import BioVerse, list_models, load, registry
 
 COLUMNS = [
     "kind", "modalities", "encoder", "llm", "n_labels", "size_mb", "licence", "present", "missing", "summary", "path",
@@ -24,7 +24,7 @@ def bundled(saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     folder.mkdir()
     shutil.copytree(saved, folder / "tiny-bundled")
     (folder / "not-a-model").mkdir()
-    monkeypatch.setattr(folders, "_BUNDLED", folder)
+    monkeypatch.setattr(registry, "_BUNDLED", folder)
     return folder
 
 
@@ -38,7 +38,7 @@ def test_list(bundled: Path) -> None:
 
 
 def test_list_without_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(folders, "_BUNDLED", tmp_path / "none")
+    monkeypatch.setattr(registry, "_BUNDLED", tmp_path / "none")
     table = list_models()
     assert table.empty
     assert list(table.columns) == COLUMNS
@@ -116,7 +116,7 @@ def test_files_are_compared_with_their_checksums(bundled: Path) -> None:
 
 def test_listing_needs_no_torch() -> None:
     code = (
-        "import sys, json; from scbioverse.models import folders, list_models; list_models(); "
+        "import sys, json; from scbioverse.models import list_models, registry; list_models(); "
         "print(json.dumps('torch' in sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

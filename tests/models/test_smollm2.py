@@ -12,8 +12,7 @@ import pytest
 
 import scbioverse as sb
 from scbioverse.llm import DEFAULT_LLM, Backbone
-from scbioverse.llm.score import score_labels
-from scbioverse.llm.trie import LabelTrie
+from scbioverse.llm.score import LabelTrie, score_labels
 from tests._naive_scores import naive_scores
 from tests._precision import TOTALS
 
@@ -48,7 +47,7 @@ def test_cached_beginning_equals_full_passes_in_float32(pbmc: ad.AnnData) -> Non
     sb.tl.embed(pbmc, model=model)
     values = np.asarray(pbmc.obsm["X_bioverse"])[[0, 10, 19], None]
     names = ["B cell", "naive B cell", "CD14 monocyte", "CD16 monocyte", "natural killer cell"]
-    sequences = [model.answer_ids(name) for name in names]
+    sequences = [model.reader.answer_ids(name) for name in names]
     reader = model.reader
     suffix = reader.compose(model.project(values)).inputs_embeds
     quick = score_labels(reader.backbone, reader.prefix(), suffix, LabelTrie(sequences))

@@ -53,7 +53,7 @@ def bars(ax: plt.Axes) -> dict[str, dict[str, float]]:
 
 
 def test_relations_follow_the_ontology(labelled: AnnData) -> None:
-    found, _, _ = compared(labelled, "cell_type", sb._slots.Slots())
+    found, _, _ = compared(labelled, "cell_type", None)
     assert found.counts.to_dict() == {"T cell": 4, "CD4 T cell": 4, "B cell": 8, "odd one": 2}
     relation = found.relations.to_dict("index")
     assert relation["T cell"] | {} == {

@@ -29,7 +29,7 @@ def three(cells: AnnData, tiny_backbone: Backbone) -> tuple[dict[str, AnnData], 
     rng = np.random.default_rng(0)
     data = {"cell": cells}
     model = BioVerse.new(PrecomputedEncoder.from_adata(cells, "X_bioverse"), llm=tiny_backbone, hidden=16)
-    model.fit_text_space([f"text number {i}" for i in range(40)], dim=16)
+    model.space.fit([f"text number {i}" for i in range(40)], dim=16)
     for modality, n in (("molecule", 30), ("protein", 20)):
         one = ad.AnnData(
             obs=pd.DataFrame({"text": [f"It is {modality} {i % 10}." for i in range(n)]}).rename(index=str)

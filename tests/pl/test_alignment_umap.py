@@ -20,7 +20,7 @@ from scbioverse.pl import _alignment_umap as module
 def model(cells: AnnData, tiny_backbone: Backbone) -> BioVerse:
     """An untrained model on a tiny random language model."""
     model = BioVerse.new(PrecomputedEncoder.from_adata(cells, "X_bioverse"), llm=tiny_backbone, hidden=16)
-    model.fit_text_space([f"text number {i}" for i in range(40)], dim=16)
+    model.space.fit([f"text number {i}" for i in range(40)], dim=16)
     return model
 
 

@@ -35,7 +35,7 @@ def encoder(seed: int) -> CompactCellEncoder:
 @pytest.fixture
 def model(tiny_backbone: Backbone) -> BioVerse:
     model = BioVerse.new(encoder(0), llm=tiny_backbone, hidden=16)
-    model.fit_text_space([f"text number {i}" for i in range(40)], dim=16)
+    model.space.fit([f"text number {i}" for i in range(40)], dim=16)
     return model
 
 

@@ -20,7 +20,7 @@ from scbioverse.predict.decide import Calls
 from scbioverse.predict.first_call import EARLY, _kinds_beside, _worth_offering, early_prior, group_prior, groups_told
 from scbioverse.predict.groups import Groups, find_groups
 from scbioverse.predict.levels import is_nested, name_groups
-from scbioverse.predict.tissue_rows import read_tissues
+from scbioverse.predict.tissue import read_tissues
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

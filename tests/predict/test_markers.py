@@ -13,7 +13,7 @@ from scbioverse.predict.candidates import own_labels
 from scbioverse.predict.pool import Scores, Weights, pool
 from scbioverse.predict.sources import Batch
 from scbioverse.predict.sources.language_model import LanguageModel
-from scbioverse.predict.sources.markers import evidence_of
+from scbioverse.predict.sources.markers import CellEvidence
 from tests._precision import TOTALS
 
 IDS = ["CL:0000236", "CL:0000623", "CL:0000576"]
@@ -32,7 +32,7 @@ def _ask(cells, log_probs, monkeypatch, weights: Weights = WEIGHTS, markers: boo
     """Pool the markers with a language model that says these log-probabilities."""
     monkeypatch.setattr(LanguageModel, "scores", lambda *_: log_probs)
     model = load("bioverse-small")
-    batch = Batch(model, np.zeros((cells.n_obs, 1, 2), np.float32), evidence=evidence_of(Cells.of(cells), model))
+    batch = Batch(model, np.zeros((cells.n_obs, 1, 2), np.float32), evidence=CellEvidence(Cells.of(cells), model))
     return pool(batch, own_labels(IDS, "spoken"), weights, markers=markers)
 
 

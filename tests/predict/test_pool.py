@@ -29,7 +29,7 @@ UNNAMED = Candidates(tuple(replace(one, cl_id=None) for one in LABELS))
 def pooled(model: BioVerse) -> BioVerse:
     copy = model.copy(name="pooled")
     if copy.text_space is None:
-        copy.fit_text_space([*LABELS.cards, "T cell", "neuron", "skin cell", "a chair"], dim=4)
+        copy.space.fit([*LABELS.cards, "T cell", "neuron", "skin cell", "a chair"], dim=4)
     copy.config.calibration["cascade"] = Calibration(
         {"language_model": 0.5, "nearest": 3.0, "markers": 2.0}, thresholds={"sure": 0.6, "reach": 500.0}
     )

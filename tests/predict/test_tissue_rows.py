@@ -12,8 +12,7 @@ import pytest
 from scbioverse.errors import InputError
 from scbioverse.knowledge import load_ontology
 from scbioverse.predict.groups import Groups
-from scbioverse.predict.tissue import OF_A_GUESS, TissuePrior
-from scbioverse.predict.tissue_rows import read_tissues
+from scbioverse.predict.tissue import OF_A_GUESS, TissuePrior, read_tissues
 
 NAMES = ("hepatocyte", "T cell", "type B pancreatic cell", "fibroblast")
 IDS = [load_ontology().find(name) for name in NAMES]

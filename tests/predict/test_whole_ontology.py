@@ -103,7 +103,7 @@ def test_a_model_may_bring_the_ontology_with_it(
     assert ((whole_ontology.ontology_coordinates(loaded) * exact).sum(axis=1) > 0.9995).all()
     done = annotate(cells, loaded, method="nearest")
     assert (done.obs["bioverse_cl_id"].astype(str) == plain.obs["bioverse_cl_id"].astype(str)).mean() > 0.9
-    loaded.set_text_space(loaded.text_space, loaded.config.text_space)  # type: ignore[arg-type]
+    loaded.space.set(loaded.text_space, loaded.config.text_space)  # type: ignore[arg-type]
     assert loaded.text_table is None
 
 

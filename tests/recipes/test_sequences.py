@@ -28,7 +28,7 @@ def cells_only(tiny_backbone: Backbone) -> BioVerse:
     cells = sb.datasets.toy_cells(n_obs=20, n_genes=50)
     cells.obsm["X"] = np.random.default_rng(0).normal(size=(20, 6)).astype(np.float32)
     model = BioVerse.new(PrecomputedEncoder.from_adata(cells, "X"), name="small", llm=tiny_backbone, hidden=16)
-    model.fit_text_space([f"text number {i}" for i in range(40)], dim=12)
+    model.space.fit([f"text number {i}" for i in range(40)], dim=12)
     model.space.centre(model.project(cells.obsm["X"]))
     return model
 

@@ -52,7 +52,7 @@ def reader(tiny_backbone: Backbone, x: np.ndarray) -> BioVerse:
     drugs.obsm["X"] = x
     encoder = PrecomputedEncoder.from_adata(drugs, "X", modality="molecule")
     model = BioVerse.new(encoder, name="small", llm=tiny_backbone, hidden=16, rng=0)
-    model.fit_text_space([f"text number {i}" for i in range(40)], dim=12)
+    model.space.fit([f"text number {i}" for i in range(40)], dim=12)
     return model
 
 

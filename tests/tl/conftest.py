@@ -52,6 +52,6 @@ def tiny_model(make_encoder: Callable[[int], CompactCellEncoder], tiny_backbone:
     from scbioverse.models import BioVerse
 
     model = BioVerse.new(make_encoder(0), name="tiny", llm=tiny_backbone, n_soft=2, hidden=32)
-    model.fit_text_space([*TYPES, "Rain is expected.", "The train is late.", "A cup of tea.", "It is sold."], dim=8)
+    model.space.fit([*TYPES, "Rain is expected.", "The train is late.", "A cup of tea.", "It is sold."], dim=8)
     model.config.default_labels = list(TYPES)
     return model

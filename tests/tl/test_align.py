@@ -51,7 +51,7 @@ def test_it_learns_the_labels_and_the_language_model_stays(
     again = load(model.save(tmp_path / "m"), llm=tiny_model.backbone)
     done = sb.tl.annotate(cells, model=again, copy=True)
     assert (done.obs["bioverse_label"].astype(str) == cells.obs["cell_type"].astype(str)).mean() > 0.9
-    width = tiny_model.backbone.d_llm if loss == "autoregressive" else model.text_dim
+    width = tiny_model.backbone.d_llm if loss == "autoregressive" else model.space.dim
     assert cells.obsm["X_bioverse_aligned"].shape == (60, width)
     assert cells.obsm["X_bioverse_aligned"].dtype == np.float32
     assert cells.obsm["X_bioverse"].shape == (60, 16)
@@ -239,7 +239,7 @@ def test_a_second_modality_leaves_the_first_as_it_was(tiny_model: BioVerse, loss
     assert not all(torch.equal(value, trained[key]) for key, value in old.items())
     assert pick_method(new, None, "protein") == {"contrastive": "nearest", "autoregressive": "score"}[loss]
     assert pick_method(new, None, "cell") == "cascade"
-    width = new.text_dim if loss == "contrastive" else new.config.llm.d_llm
+    width = new.space.dim if loss == "contrastive" else new.config.llm.d_llm
     assert proteins.obsm["X_bioverse_aligned"].shape == (40, width)
 
 

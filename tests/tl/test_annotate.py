@@ -100,7 +100,7 @@ def test_slots(cells: ad.AnnData, tiny_model: BioVerse) -> None:
     ids |= {"NK cell": "CL:0000623", "platelet": "CL:0000233"}
     assert (cl_id.astype(str) == label.astype(str).map(ids)).all()
     assert cells.obsm["X_bioverse"].shape == (60, 16)
-    assert cells.obsm["X_bioverse_aligned"].shape == (60, tiny_model.text_dim)
+    assert cells.obsm["X_bioverse_aligned"].shape == (60, tiny_model.space.dim)
     record = read_record(cells, "annotate")
     assert record["model"] == "tiny"
     assert record["fingerprint"] == tiny_model.fingerprint()

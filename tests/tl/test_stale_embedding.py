@@ -194,7 +194,7 @@ def test_sequences_that_changed_are_embedded_anew(
     from scbioverse.models import BioVerse
 
     model = BioVerse.new(KmerEncoder(), name="tiny", llm=tiny_backbone, n_soft=2, hidden=32)
-    model.fit_text_space(["A kinase.", "A channel.", "Rain is expected.", "The train is late."], dim=3)
+    model.space.fit(["A kinase.", "A channel.", "Rain is expected.", "The train is late."], dim=3)
     texts = ["MKTAYIAKQR", "GGSGGSGGSA", "MLLAVLYCLL"]
     table = sb.pp.proteins(pd.DataFrame({"sequence": texts}))
     sb.tl.embed(table, model=model, modality="protein")

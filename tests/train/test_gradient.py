@@ -82,7 +82,7 @@ def test_one_row_that_does_not_fit_is_an_error(new_model: Callable, toy: Toy, na
 
 def test_a_loss_that_compares_its_rows_says_what_batch_to_try(new_model: Callable, toy: Toy, names: list[str]) -> None:
     model = new_model()
-    model.fit_text_space(names, dim=4)
+    model.space.fit(names, dim=4)
     seen: list[int] = []
     tighten(model, 10, seen)
     with pytest.raises(
@@ -94,7 +94,7 @@ def test_a_loss_that_compares_its_rows_says_what_batch_to_try(new_model: Callabl
 
 def test_of_a_mixture_only_the_part_that_can_is_cut(new_model: Callable, toy: Toy, names: list[str]) -> None:
     def mixed(model: BioVerse, **settings: object) -> None:
-        model.fit_text_space(names, dim=4)
+        model.space.fit(names, dim=4)
         parts = [
             (AutoregressiveTask(model, candidates=CandidateSet.of(model, names)), 1.0),
             (ContrastiveTask(model), 1.0),

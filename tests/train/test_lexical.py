@@ -21,7 +21,7 @@ def labelled(model):
 
 def test_target_places_tokens_in_order_and_averages_what_shares_a_slot(model):
     task, n_soft = LexicalTask(model), model.config.n_soft
-    ids = model.answer_ids("B cell")[:-1]
+    ids = model.reader.answer_ids("B cell")[:-1]
     words = model.backbone.embed_tokens(torch.tensor(ids)).float()
     target = task.target("B cell")
     assert target.shape == (n_soft, model.backbone.d_llm)
@@ -29,7 +29,7 @@ def test_target_places_tokens_in_order_and_averages_what_shares_a_slot(model):
         torch.testing.assert_close(target[: len(ids)], words)
         torch.testing.assert_close(target[len(ids) :], words[-1:].expand(n_soft - len(ids), -1))
     long = task.target("naive CD4 T cell of the blood and of the bone marrow")
-    ids = model.answer_ids("naive CD4 T cell of the blood and of the bone marrow")[:-1]
+    ids = model.reader.answer_ids("naive CD4 T cell of the blood and of the bone marrow")[:-1]
     assert len(ids) > n_soft
     words = model.backbone.embed_tokens(torch.tensor(ids)).float()
     torch.testing.assert_close(long[:-1], words[: n_soft - 1])

@@ -29,7 +29,7 @@ rng = np.random.default_rng(0)
 labels = np.arange(60) % len(names)
 values = (rng.normal(size=(5, 8))[labels] * 2 + rng.normal(size=(60, 8)) * 0.2).astype(np.float32)
 model = BioVerse.new(PrecomputedEncoder("X_toy", dim=8), llm=llm, n_soft=2, hidden=16, rng=0, dropout=0.0)
-model.fit_text_space(names)
+model.space.fit(names)
 tasks = [(ContrastiveTask(model), 1.0), (AutoregressiveTask(model, candidates=CandidateSet.of(model, names)), 0.5)]
 out = {}
 for kind, task in (("contrastive", tasks[0][0]), ("mixed", MixedTask(tasks))):

@@ -15,8 +15,8 @@ from .._slots import read_record
 from ..errors import InputError, MissingKeyError
 from ..io import Cells as Matrix
 from ..io import gene_names, matrix_name, to_counts_like
+from ..io._genes import claims_of
 from ..knowledge import load_genes, load_ontology, resolve_label
-from ..knowledge.gene_columns import claims_of
 from ..knowledge.ontology import KEPT_APART
 from .rows import Rows
 

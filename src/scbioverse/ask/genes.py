@@ -9,7 +9,7 @@ import pandas as pd
 
 from ..errors import InputError
 from ..explain.expression import MeasuredCells
-from ..explain.sentence import listed
+from ..explain.reasons import listed
 from ..explain.support import group_evidence
 from ..knowledge import canonical_phrase, harmonise, load_ontology, markers_for
 from ..knowledge.genes import gene_summaries

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from ..explain.sentence import listed
+from ..explain.reasons import listed
 from .cells import Cells
 from .query import COMPARE, FLIPPED, Where
 from .words import Link, joined, key_of, pick, roles_of, said_of

@@ -11,7 +11,7 @@ import pandas as pd
 
 from .._settings import settings
 from ..errors import InputError
-from ..explain.sentence import listed
+from ..explain.reasons import listed
 from ..llm.prompts import bounded
 from ..models import load
 from ..predict.descriptions import reference_texts

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..explain.sentence import listed
+from ..explain.reasons import listed
 from .query import Refusal
 from .words import pick
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from .._slots import read_record
 from ..errors import InputError, MissingKeyError
-from ..explain.sentence import listed
+from ..explain.reasons import listed
 from ..llm.prompts import MAX_NAME_CHARS, bounded
 from ..pp._functional_groups import GROUPS
 from ..pp._molecule_properties import element_count, molecule_formula, molecule_property

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from ..explain.sentence import listed
+from ..explain.reasons import listed
 from ..knowledge import load_ontology
 from .cells import CELL_NOUN, Cells, cell_type
 from .query import Where

@@ -13,7 +13,7 @@ from .._device import BatchSize
 from .._logging import logger
 from .._settings import settings
 from .._shown import shown_name
-from ..errors import InputError, MissingKeyError
+from ..errors import InputError, MissingKeyError, check_choice
 from ..io import check_one_name, texts_digest
 from ..pp._text_column import cell_text
 
@@ -81,8 +81,7 @@ class TextEncoder:
 
         Texts that cannot be read are an error that names them, or, with `invalid="skip"`, make their rows NaN.
         """
-        if invalid not in ("raise", "skip"):
-            raise InputError(f"invalid must be 'raise' or 'skip', found {invalid!r}")
+        check_choice("invalid", invalid, "raise", "skip")
         key = key or self.default_key
         raw, codes = _factorise(adata, key)
         cleaned = self.clean(raw)

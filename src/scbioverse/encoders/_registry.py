@@ -86,7 +86,7 @@ def same_fingerprint(folder: str | Path, saved: str | None, found: str, source: 
 # Kind -> module, where that has another name.
 _BUILTIN = {kind: kind for kind in ("chemnet", "compact", "geneformer", "hf_sequence", "kmer", "morgan", "precomputed")}
 _BUILTIN |= {"scvi": "scvi_model"}
-_CLASSES: dict[str, type] = {}
+CLASSES: dict[str, type] = {}  # those that were imported or registered, by kind
 
 T = TypeVar("T", bound=type)
 
@@ -111,11 +111,11 @@ def register(kind: str) -> Callable[[T], T]:
     """
 
     def add(cls: T) -> T:
-        held = _CLASSES.get(kind)
+        held = CLASSES.get(kind)
         # Modules may be loaded anew (notebooks); the same class under the same name is no conflict.
         if held is not None and (held.__module__, held.__qualname__) != (cls.__module__, cls.__qualname__):
             raise InputError(f"encoder kind {kind!r} is taken by {held.__module__}.{held.__qualname__}")
-        _CLASSES[kind] = cls
+        CLASSES[kind] = cls
         cls.kind = kind  # type: ignore[attr-defined]
         return cls
 
@@ -129,24 +129,19 @@ def list_encoders() -> list[str]:
     -------
     Their names, sorted.
     """
-    return sorted({*_BUILTIN, *_CLASSES})
-
-
-def held_class(kind: str) -> type | None:
-    """Return the class under `kind` if it was imported or registered, and import nothing."""
-    return _CLASSES.get(kind)
+    return sorted({*_BUILTIN, *CLASSES})
 
 
 def encoder_class(kind: str) -> type:
     """Return the class registered under `kind`, or raise a :class:`WeightsError` that names those there are."""
-    if kind not in _CLASSES and kind in _BUILTIN:
+    if kind not in CLASSES and kind in _BUILTIN:
         importlib.import_module(f".{_BUILTIN[kind]}", __package__)
-    if kind not in _CLASSES:
+    if kind not in CLASSES:
         raise WeightsError(
             f"no encoder of kind {kind!r} (known: {', '.join(list_encoders())}). "
             "If a plug-in defines it, import the plug-in first; else a newer scbioverse may be needed."
         )
-    return _CLASSES[kind]
+    return CLASSES[kind]
 
 
 def build(kind: str, folder: Path, config: dict[str, Any] | None = None) -> Encoder:

@@ -18,9 +18,9 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
-from .. import _parts, _workers
 from .._device import BatchSize
 from .._logging import logger
+from .._runs import digest_of, each_block, parts_of_run
 from .._settings import settings
 from .._shown import shown_name
 from .._warn import warn
@@ -33,7 +33,7 @@ from ._protocol import TraceableEncoder
 if TYPE_CHECKING:
     from anndata import AnnData
 
-    from .._parts import Parts
+    from .._runs import Parts
     from ..io import MatrixInfo
     from ..io._first_pass import FirstPass, Look, Looker
     from ._protocol import Encoder
@@ -93,7 +93,7 @@ def embed_rows(
         total=cells.n_obs, desc=f"embed ({shown_name(encoder.name)})", unit=encoder.modality, disable=not show
     ) as bar:
         run = partial(_encode, batch_size=batch_size)
-        if getattr(encoder, "by_block", False) and (cells.streams or _parts.current() is not None):
+        if getattr(encoder, "by_block", False) and (cells.streams or parts_of_run() is not None):
             out, n_bad, n_empty = embed_blocks(encoder, cells, run, bar.update)
         else:
             out, n_bad, n_empty = run(encoder, cells, update=bar.update)
@@ -205,7 +205,7 @@ class BlockJob:
         doubtful = self._doubtful(start, block)
         if self.parts is None or seen is None:
             return Done(seen, *self._embed(block), doubtful)
-        key = _parts.digest_of(self.given, seen.sketches)
+        key = digest_of(self.given, seen.sketches)
         if (held := self.parts.get(key)) is None:
             values, bad, empty, sums = self._embed(block)
             held = {"values": values, "bad_empty": np.array([bad, empty])}
@@ -243,7 +243,7 @@ def embed_blocks(
             found = [match.contested(cells.info.n_expressing) for match in cells.matches]
             contested = np.unique(np.concatenate([contested, *found]))
         walk = _Walk(encoder, cells, first, run, contested)
-        walk.all_blocks(update, look=assumed or _parts.current() is not None)
+        walk.all_blocks(update, look=assumed or parts_of_run() is not None)
         info = first.info() if assumed else cells.info
     except BaseException:
         if assumed:
@@ -272,15 +272,15 @@ class _Walk:
 
     def all_blocks(self, update: Callable[[int], object], *, look: bool) -> None:
         """Embed all blocks, and look at them for the first pass if wanted."""
-        cells, encoder, parts, info = self.cells, self.encoder, _parts.current(), self.cells.info
+        cells, encoder, parts, info = self.cells, self.encoder, parts_of_run(), self.cells.info
         gatherers, looker = _gatherers(cells), self.first.look
-        given = _parts.digest_of(
+        given = digest_of(
             encoder.fingerprint(), [info.scale, info.log_base], looker.weights,
             *(match.columns for match in cells.matches), *(one for some in gatherers for one in some.asked()),
         )  # fmt: skip
         made = {make: one.of_rows(0) if isinstance(one, Gatherer) else one for make, one in cells.made.items()}
         job = BlockJob(encoder, made, info, looker if look else None, self.run, self.contested, given, parts)
-        for rows, done in _workers.each_block(job, cells):
+        for rows, done in each_block(job, cells):
             if done.look is not None:
                 self.first.add(done.look)
             self._keep(done.doubtful)

@@ -16,7 +16,7 @@ from .._hub_files import find
 from .._logging import logger
 from .._pretrained import quiet_transformers
 from .._tensor_files import add_tensors
-from ..errors import InputError, MismatchError, WeightsError
+from ..errors import InputError, MismatchError, WeightsError, check_choice
 from ._rank_value import RankColumns, RankedCells, RankVocabulary, find_columns, rank_tokens
 from ._registry import read_config, register, write_config
 from ._transformer_body import BodyRunner, DType, load_body, read_body_config
@@ -162,8 +162,7 @@ class GeneformerEncoder:
                 ": take both from the same generation of Geneformer."
             )
         pooling = pooling or ("mean" if vocabulary.cls is None else "cls")
-        if pooling not in ("cls", "mean"):
-            raise InputError(f"pooling={pooling!r}; choose 'cls' or 'mean'.")
+        check_choice("pooling", pooling, "cls", "mean")
         if pooling == "cls" and vocabulary.cls is None:
             raise InputError("pooling='cls' needs a <cls> token, which the first generation of Geneformer has not.")
         self.name, self.vocabulary, self.min_genes = name, vocabulary, int(min_genes)

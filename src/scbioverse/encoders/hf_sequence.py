@@ -21,7 +21,7 @@ from .._hub_files import find
 from .._pretrained import load_pretrained
 from .._tensor_files import add_tensors, check_torch_zip
 from .._untrusted import check_plain, read_json_object, refuse_code
-from ..errors import InputError, WeightsError
+from ..errors import InputError, WeightsError, check_choice
 from ..pp._sequences import SEQUENCE_VERSION, clean_sequence
 from ..pp._smiles import SMILES_VERSION, Salts, parse_smiles
 from ._distinct import TextEncoder
@@ -203,10 +203,8 @@ class HFSequenceEncoder(TextEncoder):
         device: str | None = None,
         trust_remote_code: bool = False,
     ) -> None:
-        if modality not in _MODALITIES:
-            raise InputError(f"modality must be 'protein' or 'molecule', found {modality!r}")
-        if pooling not in ("mean", "cls"):
-            raise InputError(f"pooling must be 'mean' or 'cls', found {pooling!r}")
+        check_choice("modality", modality, *_MODALITIES)
+        check_choice("pooling", pooling, "mean", "cls")
         self.modality, self.pooling, self.salts = modality, pooling, salts
         self.default_key, self.noun = _MODALITIES[modality]  # type: ignore[misc]
         self.source, self.trust_remote_code = str(source), bool(trust_remote_code)

@@ -1,10 +1,12 @@
-"""Expression of cells, brought to one scale once, and what a group of them expresses more or less than others.
+"""Expression of cells, brought to one scale once, and what groups of them express more or less than others.
 
 Groups are compared by the Mann-Whitney test, for many genes and groups at once, on sparse data.
 """
 
 from __future__ import annotations
 
+import re
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -14,11 +16,11 @@ from scipy.special import ndtr
 
 from ..errors import InputError
 from ..io import Cells
-from ..knowledge.gene_columns import claims_of, pick
+from ..io._genes import claims_of, pick
 from .claims import Measured
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from anndata import AnnData
 
@@ -28,6 +30,10 @@ DEPTH = 1e4
 _PSEUDO = 0.1
 # Larger values are normalised but not logged.
 _LARGEST_LOG = 50
+# Say nothing about a cell's type, or have no name that a reader could look up.
+_PLAIN = re.compile(r"MT-|RP[SL]\d|RPLP|MRP[SL]|MALAT1$|NEAT1$|XIST$|LINC|A[CLFP]\d{5}|C\w+orf|LOC\d|.*-AS\d|RP\d+-")
+_LEAST_TESTED = 10
+_LEAST_FRACTION = 0.2
 
 
 class Expression:
@@ -185,16 +191,10 @@ def rank_sums(values: sparse.csc_matrix, codes: NDArray[np.integer], n_groups: i
 def ranks_of_bins(counts: Floats) -> tuple[Floats, float, float]:
     """Rank one gene over cells of which only the bins of their values are known; cells of a bin are one tie.
 
-    Parameters
-    ----------
-    counts
-        (n_groups, 1 + n_bins): cells of each group in each bin, in the order of values; the first bin holds zeros.
-
-    Returns
-    -------
-    Rank sums (n_groups,) and the tie term, as of :func:`rank_sums`; and the largest error of a group's area under the
-    curve against the rest: half the chance that a cell of either, drawn at random, are in one bin that is not the
-    first.
+    `counts` (n_groups, 1 + n_bins) are cells of each group in each bin, in the order of values; the first bin holds
+    zeros. Returns rank sums (n_groups,) and the tie term, as :func:`rank_sums` does; and the largest error of a group's
+    area under the curve against the rest: half the chance that a cell of either, drawn at random, are in one bin that
+    is not the first.
     """
     held = counts.sum(axis=0)
     sums = counts @ (np.cumsum(held) - (held - 1) / 2)
@@ -231,6 +231,86 @@ def benjamini_hochberg(p: Floats) -> Floats:
     scaled = p[order] * order.size / np.arange(1, order.size + 1)
     adjusted[order] = np.minimum(np.minimum.accumulate(scaled[::-1])[::-1], 1.0)
     return adjusted
+
+
+class Grouped(ABC):
+    """Groups of cells, numbered from 0."""
+
+    positions: dict[str, int]  # column of each approved symbol
+    sizes: NDArray[np.int64]  # (n_groups,): cells of each that were measured
+    # Largest error that an area under the curve can have, of genes whose values are ranked; 0 where ranks are exact.
+    auc_error: float = 0.0
+
+    @abstractmethod
+    def table(self, genes: Sequence[str], sides: NDArray[np.integer], n_sides: int) -> Table:
+        """Add up some genes over sides, to which `sides` (n_groups,) puts each group; -1 leaves it out."""
+
+    @abstractmethod
+    def hits(self) -> NDArray[np.integer]:
+        """Return how many cells of each group express each column: (n_groups, n_columns)."""
+
+    def statistics(self, genes: Sequence[str]) -> dict[str, NDArray[np.float64]]:
+        """Compare every group with all others, as :func:`compare` does."""
+        return compare(self.table(genes, np.arange(len(self.sizes)), len(self.sizes)))
+
+    def measure(self, code: int, genes: Sequence[str], against: int | None = None) -> dict[str, Measured]:
+        """Compare one group with another, or with all others, by gene."""
+        sides = np.full(len(self.sizes), 1 if against is None else -1)
+        if against is not None:
+            sides[against] = 1
+        sides[code] = 0
+        return self.table(genes, sides, 2).measured(genes) if len(genes) else {}
+
+    def shares(self, genes: Sequence[str]) -> NDArray[np.float64]:
+        """Share of the cells of each group that express each gene: (n_groups, n_genes)."""
+        at = [self.positions[gene] for gene in genes]
+        return np.asarray(self.hits()[:, at] / np.maximum(self.sizes, 1)[:, None], dtype=np.float64)
+
+    def standing_out(self, code: int, n: int, *, without: Collection[str] = ()) -> list[str]:
+        """Genes that set a group apart most, whatever is known of them; fewer than `n` where fewer do.
+
+        By the difference of the fractions that express them, among genes with twice the expression inside and, where
+        both sides have ten cells, a one-sided Mann-Whitney p below 0.01 / number of genes. Mitochondrial and ribosomal
+        genes, and those without a name of their own, say nothing about a type and are left out, as are those `without`.
+        """
+        n_in, n_out = int(self.sizes[code]), int(self.sizes.sum() - self.sizes[code])
+        if not n_in or not n_out:
+            return []
+        hits = self.hits()
+        difference = hits[code] / n_in - (hits.sum(axis=0) - hits[code]) / n_out
+        named = {at: gene for gene, at in self.positions.items() if gene not in without and not _PLAIN.match(gene)}
+        order = sorted((at for at in named if difference[at] > 0), key=lambda at: (-difference[at], named[at]))
+        candidates = [named[at] for at in order[: 10 * n]]
+        found = self.measure(code, candidates)
+        # Chosen out of all genes, so all of them count as tested (Bonferroni).
+        strict = 0.01 / max(len(self.positions), 1)
+        fits = [
+            gene
+            for gene in candidates
+            if found[gene].fraction_in >= _LEAST_FRACTION
+            and found[gene].log_fold_change > 1
+            and (min(n_in, n_out) < _LEAST_TESTED or found[gene].p_high < strict)
+        ]
+        return fits[:n]
+
+
+class InMemory(Grouped):
+    """Groups of cells whose values are at hand, `codes` (n_cells,) with -1 for none; ranks are exact."""
+
+    def __init__(self, expression: Expression, codes: NDArray[np.integer], n_groups: int) -> None:
+        self._expression, self._codes = expression, codes
+        self._hits: NDArray[np.integer] | None = None
+        self.positions, self.sizes = expression.positions, np.bincount(codes[codes >= 0], minlength=n_groups)
+
+    def table(self, genes: Sequence[str], sides: NDArray[np.integer], n_sides: int) -> Table:  # noqa: D102
+        put = np.where(self._codes >= 0, sides[self._codes], -1)
+        rows = np.flatnonzero(put >= 0)
+        return table_of(self._expression.logs(genes, rows), put[rows], n_sides)
+
+    def hits(self) -> NDArray[np.integer]:  # noqa: D102
+        if self._hits is None:
+            self._hits = self._expression.hits(self._codes, len(self.sizes))
+        return self._hits
 
 
 class MeasuredCells:

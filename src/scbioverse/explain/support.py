@@ -10,18 +10,16 @@ import pandas as pd
 
 from ..errors import InputError
 from ..knowledge.markers import GIVEN, markers_for, marks_a_sibling
-from ..knowledge.ontology import load_ontology
-from ..knowledge.origins import ORIGINS, TUMOURS
+from ..knowledge.ontology import ORIGINS, TUMOURS, load_ontology
 from .claims import MIN_CELLS, SUPPORTED, CheckedClaim, Claim, Measured, is_high, is_low
-from .expression import Expression, benjamini_hochberg
-from .grouped import InMemory
+from .expression import Expression, InMemory, benjamini_hochberg
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from .grouped import Grouped
+    from .expression import Grouped
 
 COLUMNS = [
     "group", "gene", "kind", "cl_id", "fraction_in", "fraction_out", "log_fold_change", "auc", "p", "p_adj", "weight",

@@ -181,10 +181,8 @@ def cellxgene(
     >>> values = {"assay_ontology_term_id": "EFO:0009899", "tissue_type": "tissue", "is_primary_data": False}
     >>> out = sb.get.cellxgene(adata, title="Blood of one donor", values=values, columns={"donor_id": "donor"})
     """
-    found = Labelled.of(adata, key)
-    adata, slots = found
-    if slots.cl_id not in adata.obs:
-        raise MissingKeyError(f"adata.obs has no {slots.cl_id!r}. Run scbioverse.tl.annotate(adata) first.")
+    found = Labelled.of(adata, key, "cl_id")
+    adata = found.adata
     for what, names in (("cells", adata.obs_names), ("columns of obs", adata.obs.columns)):
         if not names.is_unique:
             raise InputError(f"names of {what} repeat; make them unique first: adata.obs_names_make_unique().")

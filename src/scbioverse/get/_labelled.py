@@ -27,10 +27,19 @@ class Labelled(NamedTuple):
     slots: Slots
 
     @classmethod
-    def of(cls, data: Any, key: str) -> Self:
-        """Return an AnnData, or the part of a MuData that holds the labels, with the slots of a stem."""
-        slots = Slots(key)
-        return cls(anndata_of(data, holds=slots.label), slots)
+    def of(cls, data: Any, key: str | None, *needed: str) -> Self:
+        """Return an AnnData, or the part of a MuData with the labels, and the slots of a stem, the usual one if None.
+
+        A :class:`MissingKeyError` where one of the slots `needed`, by name, is not in `obs`.
+        """
+        slots = Slots() if key is None else Slots(key)
+        adata = anndata_of(data, holds=slots.label)
+        if absent := [slot for slot in (getattr(slots, name) for name in needed) if slot not in adata.obs]:
+            raise MissingKeyError(
+                f"adata.obs has no {', '.join(map(repr, absent))}. Run scbioverse.tl.annotate(adata, key_added="
+                f"{slots.key!r}) first."
+            )
+        return cls(adata, slots)
 
     @property
     def step(self) -> str:
@@ -56,12 +65,7 @@ class Labelled(NamedTuple):
 
     def labels(self) -> pd.Series:
         """Label of every row as text, NaN where there is none."""
-        if self.slots.label not in self.adata.obs:
-            raise MissingKeyError(
-                f"adata.obs has no {self.slots.label!r}. Run scbioverse.tl.annotate(adata, key_added="
-                f"{self.slots.key!r}) first."
-            )
-        return texts(self.adata.obs[self.slots.label])
+        return texts(self.of(self.adata, self.slots.key, "label").adata.obs[self.slots.label])
 
     def counts(self) -> dict[str, int]:
         """Rows of each label, the most frequent first."""

@@ -51,12 +51,9 @@ def annotation(adata: AnnData, *, key: str = "bioverse") -> pd.DataFrame:
 
     {raises}
     """
-    found = Labelled.of(adata, key)
-    slots, obs = found.slots, found.adata.obs
-    columns = {"label": slots.label, "confidence": slots.confidence, "cl_id": slots.cl_id, "rationale": slots.rationale}
-    if absent := [slot for slot in columns.values() if slot not in obs]:
-        raise MissingKeyError(f"adata.obs has no {absent}. Run scbioverse.tl.annotate(adata, key_added={key!r}) first.")
-    return pd.DataFrame({name: obs[slot] for name, slot in columns.items()}, index=obs.index)
+    columns = ("label", "confidence", "cl_id", "rationale")
+    held, slots = Labelled.of(adata, key, *columns)
+    return pd.DataFrame({name: held.obs[getattr(slots, name)] for name in columns}, index=held.obs.index)
 
 
 @documented(**_DOCS)

@@ -1,4 +1,4 @@
-"""Gene names of a data set: which are genes of a vocabulary, and what to do about those that are not."""
+"""Gene names of a data set: which column is which gene of a vocabulary, and what to do about names of none."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ..errors import InputError
-from ..knowledge.gene_columns import ID, OLDER, SYMBOL, Claim, copy_of, pick
-from ..knowledge.genes import harmonise
+from ..knowledge.genes import harmonise, load_genes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,12 +37,45 @@ _UNANNOTATED = re.compile(
 )
 # Features that lie beside genes in multi-omic files: stretches of chromosomes.
 _NO_GENE = re.compile(r"(?:chr)?[\dA-Za-z.]{1,12}[:_-]\d+[_-]\d+")
-_COPY = re.compile(r"^(.+)[-.]\d{1,3}$")
+# What anndata (-1) and R (.1) append to a name that is there already.
+_COPY = re.compile(r"^(.+)([-.])\d{1,3}$")
 _ENSEMBL = re.compile(r"^ENSG\d{11}", re.IGNORECASE)
 
 
 # So many cells more or fewer express a gene by chance, in some thousand.
 _CHANCE = 10
+SYMBOL, ID, OLDER = 0, 1, 2
+# Some aliases lead to another gene (CASC7 to AGO2), so a column under a less certain name takes a gene over only where
+# it is expressed in over ten times as many cells.
+_TAKES_OVER = 10
+
+
+class Claim(NamedTuple):
+    """A column that may be a gene."""
+
+    # 0 for the symbol as it stands, or its copy (`MS4A1-1`); 1 for an Ensembl id, or its copy; 2 for an older symbol,
+    # alias or spelling, and for `MS4A1.1`, which may be a version.
+    rank: int
+    name: str  # as the data have it
+    column: int  # position among the data's genes
+
+
+def pick(claims: Sequence[Claim], n_cells: Mapping[int, int]) -> Claim:
+    """Pick the column that stands for a gene: of equally certain names the one that most cells express.
+
+    `n_cells` has the number of cells with a value above 0, by column: cells are counted, not values summed, so that
+    counts and their logarithms lead to the same column. A less certain name needs over ten times as many cells as a
+    more certain one. Equal numbers are decided by the name.
+    """
+    by_rank = [
+        min((one for one in claims if one.rank == rank), key=lambda one: (-n_cells[one.column], one.name))
+        for rank in sorted({claim.rank for claim in claims})
+    ]
+    won = by_rank[0]
+    for most in by_rank[1:]:
+        if n_cells[most.column] > _TAKES_OVER * (n_cells[won.column] + 1):
+            won = most
+    return won
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +121,7 @@ class GeneMatch:
         return np.array(sorted(found), dtype=np.int64)
 
     def settle(self, n_expressing: NDArray[np.integer]) -> GeneMatch:
-        """Give each gene with several columns the one that :func:`scbioverse.knowledge.gene_columns.pick` picks.
+        """Give each gene with several columns the one that :func:`pick` picks.
 
         `n_expressing`, (n_input,), is how many cells have a value above 0 in each column.
         """
@@ -182,11 +214,18 @@ def _claims(names: Sequence[str], vocabulary: tuple[str, ...]) -> dict[int, list
             of_name[name] = (at, ID if _ENSEMBL.match(name) else OLDER)
             claims.setdefault(at, []).append(Claim(of_name[name][1], name, column))
     for (column, name), symbol in zip(rest, symbols, strict=True):
-        copied = copy_of(name, of_name.get) if symbol is None else None
-        if copied is not None:
-            (at, rank), is_plain = copied
-            claims[at].append(Claim(rank if is_plain else OLDER, name, column))
+        copied = _COPY.match(name) if symbol is None else None
+        if copied is not None and copied[1] in of_name:
+            at, rank = of_name[copied[1]]
+            # `MS4A1-1` is a copy beyond doubt; `MS4A1.1` may be a version.
+            claims[at].append(Claim(rank if copied[2] == "-" else OLDER, name, column))
     return claims
+
+
+def claims_of(names: Sequence[str]) -> dict[str, list[Claim]]:
+    """Find all columns of each approved symbol, copies included."""
+    symbols = load_genes().symbols
+    return {symbols[at]: claims for at, claims in _claims(names, tuple(symbols)).items()}
 
 
 def _refuse_duplicates(names: Sequence[str]) -> None:

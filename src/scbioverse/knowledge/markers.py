@@ -10,10 +10,9 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from ..errors import InputError
+from ..errors import check_choice
 from ._read import read_columns
-from .ontology import load_ontology
-from .origins import TUMOURS, origins_left
+from .ontology import TUMOURS, load_ontology, origins_left
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -108,8 +107,7 @@ def marker_genes(cl_id: str, *, include: Include = "self", max_genes: int | None
 
 def _ranked(cl_id: str, include: Include, max_genes: int | None) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
     """Rows of the marker table in the order of :func:`markers_for`, and which are another term's."""
-    if include not in ("self", "ancestors", "descendants"):
-        raise InputError(f"include={include!r} is not known; use 'self', 'ancestors' or 'descendants'")
+    check_choice("include", include, "self", "ancestors", "descendants")
     ontology = load_ontology()
     ontology.term(cl_id)
     others = () if include == "self" else getattr(ontology, include)(cl_id)

@@ -1,8 +1,9 @@
-"""The Cell Ontology: terms, and who descends from whom."""
+"""The Cell Ontology: terms, who descends from whom, and which terms count for a candidate label."""
 
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -11,7 +12,8 @@ from ..errors import MissingKeyError
 from ._read import read_table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Set as AbstractSet
 
 ROOT = "CL:0000000"
 # Child and parent that published labels set against each other. By definition every CD16 monocyte is CD14-positive;
@@ -167,3 +169,99 @@ def load_ontology() -> Ontology:
 
 def _parts(text: str) -> tuple[str, ...]:
     return tuple(text.split("|")) if text else ()
+
+
+# ------------------------------------------------------------------ candidates
+
+# Below an ancestor that holds more terms than these, what a term has in common with them says nothing of it.
+MAX_KIN = 50
+
+
+def is_within(term: str, other: str) -> bool:
+    """Whether `term` is `other` or one of its descendants, as studies use the names."""
+    if (term, other) in KEPT_APART:
+        return False
+    return term == other or other in load_ontology().ancestors(term)
+
+
+def _lineage(cl_id: str | None) -> tuple[str, ...]:
+    """Return a term and its ancestors, nearest first; nothing for None and for what is no term."""
+    ontology = load_ontology()
+    return (cl_id, *ontology.ancestors(cl_id)) if cl_id is not None and cl_id in ontology else ()
+
+
+def candidate_columns(candidates: Iterable[str | None], terms: Sequence[str]) -> list[list[int]]:
+    """Positions of the terms that count for each candidate: itself and what lies below, unless another is between.
+
+    Of tumour cells, which no terms lie below, those they can come from count (see :data:`ORIGINS`). Both are Cell
+    Ontology ids; for a candidate of None, a label that has no id, nothing counts.
+    """
+    candidates = list(candidates)
+    above = {one: {*_lineage(one), *(tumours_of(one) if _lineage(one) else ())} for one in {*candidates, *terms} if one}
+    offered = {one for one in candidates if one and above[one]}
+    place: dict[str | None, list[int]] = {one: [] for one in candidates}
+    for j, term in enumerate(terms):
+        holding = {one for one in above[term] & offered if (term, one) not in KEPT_APART}
+        # What another of them lies below is too broad: the term counts for the narrower one.
+        broader = {one for other in holding for one in above[other] if one != other and (other, one) not in KEPT_APART}
+        for one in holding - broader:
+            place[one].append(j)
+    return [place[one] for one in candidates]
+
+
+def kin_columns(candidates: Iterable[str | None], terms: Sequence[str], *, most: int = MAX_KIN) -> list[list[int]]:
+    """Positions of the terms nearest of kin to each candidate: those within the narrowest of its ancestors with any.
+
+    An ancestor is narrow if none of the others that hold terms lies below it; a candidate that terms lie below is its
+    own. A candidate can have several, since the ontology sorts cells by more than one property. None, a label without
+    an id, has no kin; a candidate with more than `most` is taken to have none.
+    """
+    ontology = load_ontology()
+    below: dict[str, list[int]] = defaultdict(list)
+    for j, term in enumerate(terms):
+        for one in _lineage(term):
+            below[one].append(j)
+
+    def kin(candidate: str | None) -> list[int]:
+        holding = [one for one in _lineage(candidate) if one in below]
+        wider = {higher for one in holding for higher in ontology.ancestors(one)}
+        found = sorted({j for one in holding if one not in wider for j in below[one]})
+        return found if len(found) <= most else []
+
+    return [kin(one) for one in candidates]
+
+
+# ------------------------------------------------------------------ malignant cells, and the types that they come from
+
+# No gene marks the malignant cells of all tumours, and no reference holds the tumour that was taken out today. But a
+# tumour keeps much of the look of the tissue it grew in: its cells resemble the type they come from. Where "malignant
+# cell" is a candidate, it stands for these types, as far as no other candidate does.
+
+# Malignant and neoplastic cell.
+TUMOURS = ("CL:0001064", "CL:0001063")
+# What carcinomas, gliomas and melanomas come from: epithelial cell; macroglial cell, radial glial cell and
+# oligodendrocyte precursor cell; melanocyte. Tumours of connective tissue, vessels and blood are rarer or, as in
+# leukaemia, named by the type itself, and a label for these types is nearly always offered beside that of the tumour.
+ORIGINS = ("CL:0000066", "CL:0000126", "CL:0000681", "CL:0002453", "CL:0000148")
+
+
+@lru_cache(maxsize=1)
+def _from_origins() -> frozenset[str]:
+    ontology = load_ontology()
+    return frozenset(below for one in ORIGINS for below in (one, *ontology.descendants(one)))
+
+
+def tumours_of(cl_id: str) -> tuple[str, ...]:
+    """Ids of the tumour cells that can come from a type: all of :data:`TUMOURS` or none."""
+    return TUMOURS if cl_id in _from_origins() else ()
+
+
+def is_held(cl_id: str, candidates: AbstractSet[str]) -> bool:
+    """Whether a candidate is a type or holds it."""
+    return bool(candidates & {cl_id, *load_ontology().ancestors(cl_id)})
+
+
+def origins_left(candidates: Iterable[str | None]) -> list[str]:
+    """Types that tumour cells can come from and that no candidate is or holds, sorted by id."""
+    offered = {one for one in candidates if one is not None}
+    return sorted(one for one in _from_origins() if not is_held(one, offered))

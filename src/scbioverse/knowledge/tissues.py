@@ -1,15 +1,20 @@
-"""Tissues as people write them, and which cell types are listed for which tissue."""
+"""Tissues as people write them, which cell types are listed for which, and how strange a type is in one.
+
+A type is usual in a tissue if it, a kind of it, or, where no table lists it, what it is a kind of is listed there.
+Types that live in all organs are usual in all. What is named after another organ is not, whatever it is a kind of.
+"""
 
 from __future__ import annotations
 
 import difflib
 import re
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 
 from .._shown import shown_name
 from ..errors import InputError
 from ._read import read_table, read_text
+from .ontology import load_ontology
 
 _ID = re.compile(r"^UBERON[:_](\d{7})$", re.IGNORECASE)
 _WORD = re.compile(r"[^\W_]+")
@@ -167,3 +172,105 @@ def usual_shares() -> tuple[tuple[str, ...], dict[str, tuple[float, ...]]]:
     """
     header, *rows = [line.split("\t") for line in read_text("tissue_mix.tsv").splitlines()]
     return tuple(header[2:]), {row[1]: tuple(map(float, row[2:])) for row in rows}
+
+
+# ------------------------------------------------------------------ where types live
+
+# How strange a type is with near kin in a tissue, of a neighbouring one, of many organs or of none that is known.
+PARTLY = 0.25
+# Roots of types that all organs have: leukocyte, endothelial cell, fibroblast, pericyte, smooth muscle cell,
+# myofibroblast, Schwann cell, adipocyte, erythrocyte, platelet, neoplastic cell.
+EVERYWHERE = (
+    "CL:0000738", "CL:0000115", "CL:0000057", "CL:0000669", "CL:0000192", "CL:0000186", "CL:0002573", "CL:0000136",
+    "CL:0000232", "CL:0000233", "CL:0001063",
+)  # fmt: skip
+LEUKOCYTE = "CL:0000738"
+# Leukocytes of one organ each: tissue-resident macrophages, thymocytes.
+OF_ONE_ORGAN = ("CL:0000864", "CL:0000893")
+# A kind of stromal or vessel cell that so many organs list is one of all.
+IN_MANY = 4
+# A type that so many organs list, of whatever kind, is partly one of all.
+IN_MOST = 6
+# Terms with more kinds say too little of where a kind of them lives, and of where their kin do.
+BROAD, KIN = 100, 30
+
+
+@dataclass(frozen=True)
+class Home:
+    """Where a type lives, as far as the tables say: ids of tissues."""
+
+    named: frozenset[str]
+    listed: frozenset[str]
+    kin: frozenset[str]
+    everywhere: bool
+    organs: int
+
+
+@lru_cache(maxsize=1)
+def _listed() -> tuple[dict[str, frozenset[str]], dict[str, frozenset[str]]]:
+    """Tissues that list a term itself, and those that list it or a kind of it."""
+    ontology = load_ontology()
+    own: dict[str, set[str]] = {}
+    below: dict[str, set[str]] = {}
+    for tissue, types in listed_types().items():
+        for cl_id in types:
+            own.setdefault(cl_id, set()).add(tissue)
+            for one in (cl_id, *ontology.ancestors(cl_id)):
+                below.setdefault(one, set()).add(tissue)
+    return {one: frozenset(n) for one, n in own.items()}, {one: frozenset(n) for one, n in below.items()}
+
+
+def _nearest(cl_id: str, found: dict[str, frozenset[str]]) -> frozenset[str]:
+    """Tissues of a term, else of the nearest terms above it that have some and are not broad."""
+    ontology, layer = load_ontology(), {cl_id}
+    while layer:
+        hits = [found[one] for one in layer if one in found]
+        if hits:
+            return frozenset().union(*hits)
+        layer = {up for one in layer for up in ontology.parents(one) if len(ontology.descendants(up)) <= BROAD}
+    return frozenset()
+
+
+@cache
+def home_of(cl_id: str) -> Home:
+    """Return where a type lives."""
+    ontology, (own, below) = load_ontology(), _listed()
+    above = {cl_id, *ontology.ancestors(cl_id)}
+    named = _nearest(cl_id, _named())
+    kin = [below.get(one, frozenset()) for one in ontology.parents(cl_id) if len(ontology.descendants(one)) <= KIN]
+    organs = len({tissue_of(one).within or one for one in own.get(cl_id, ())})
+    loose = LEUKOCYTE in above or organs >= IN_MANY or cl_id not in own or cl_id in EVERYWHERE
+    everywhere = bool(above & set(EVERYWHERE)) and not above & set(OF_ONE_ORGAN) and loose
+    return Home(named, _nearest(cl_id, below), frozenset().union(*kin), everywhere and not named, organs)
+
+
+@lru_cache(maxsize=1)
+def _named() -> dict[str, frozenset[str]]:
+    found: dict[str, set[str]] = {}
+    for tissue, types in listed_types().items():
+        for cl_id, sources in types.items():
+            if "N" in sources:
+                found.setdefault(cl_id, set()).add(tissue)
+    return {one: frozenset(n) for one, n in found.items()}
+
+
+@cache
+def with_parts(ident: str) -> tuple[frozenset[str], frozenset[str]]:
+    """Return a tissue with its parts, and the same of what it is part of."""
+    whole = tissue_of(ident).within or ident
+    parts = {one.id for one in list_tissues() if one.within == ident}
+    beside = {one.id for one in list_tissues() if one.within == whole}
+    return frozenset({ident, *parts}), frozenset({whole, *beside})
+
+
+@lru_cache(maxsize=1 << 15)
+def strangeness(cl_id: str, ident: str) -> float:
+    """How far a type is from being usual in a tissue: 0, :data:`PARTLY` or 1."""
+    home, (inside, around) = home_of(cl_id), with_parts(ident)
+    whole = {tissue_of(ident).within}
+    if (home.named | home.listed) & (inside | whole) or home.everywhere:
+        return 0.0
+    if home.named:
+        return PARTLY if (home.named | home.listed) & around else 1.0
+    partly = not home.listed or home.listed & around or home.kin & inside or home.organs >= IN_MOST
+    return PARTLY if partly else 1.0

@@ -1,29 +1,36 @@
-"""Choose the number type, load a model folder through transformers, safely, and know what families differ in.
+"""Load a language model through transformers, safely: its number type, its folder, or the copy of a GGUF file.
 
-Most multiply the last hidden state with the output embedding and nothing else. Granite divides the product
-(`logits_scaling`), Cohere multiplies it (`logit_scale`), Gemma 2 bends it by a soft cap (`final_logit_softcapping`).
-Gemma multiplies what it looks up in the embedding table by the square root of its width; Granite multiplies whatever
-comes in, looked up or handed in.
+The safetensors copy of a GGUF model is made once, and then loaded in about a second. It lies in
+`settings.weights_dir()/<first 16 digits of the source's sha256>/`. Its manifest holds the source's digest and size and
+CRC-32 of each file. The contents are compared with it at every load, beside the loading itself; a copy that differs in
+one bit is made anew.
 """
 
 from __future__ import annotations
 
+import json
 import os
-from functools import cache as once
-from typing import TYPE_CHECKING, Any, Literal
+import time
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import torch
-from torch import Tensor, nn
 
+from .._hub_files import file_sha256
+from .._logging import logger
 from .._optional import import_optional
 from .._pretrained import load_pretrained
+from .._settings import settings
+from .._whole import check_room, written_whole
 from ..errors import InputError, WeightsError
+from .resolve import UNREADABLE, DamagedError, file_crc32, forget_digest, load_beside_check, remembered_crc32
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable
     from pathlib import Path
 
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from .resolve import ResolvedLLM
 
 DType = Literal["auto", "float32", "bfloat16"]
 Quantize = Literal["8bit", "4bit"]
@@ -116,114 +123,110 @@ def load_folder(
     return (model.to(device) if placed is None else model), tokenizer
 
 
-_SAMPLE = 64
+# ------------------------------------------------------------------ the copy of a GGUF file
+
+# Raised whenever the conversion changes what it writes, so that older copies are not used.
+FORMAT = 2
+_MANIFEST = "source.json"
+_ADVICE = "Set SCBIOVERSE_CACHE_DIR to a folder with space."
+Loaded = TypeVar("Loaded")
 
 
-class Head:
-    """The way from last hidden states to logits of a causal language model of transformers, as its family does it.
+def load_files(resolved: ResolvedLLM, load: Callable[[Path], Loaded]) -> Loaded:
+    """Load a model's folder, or the safetensors copy of a GGUF file, and compare its contents at the same time.
 
-    `scale` multiplies the product with the output embedding; `cap` is the c of c · tanh(x / c), or None.
+    `load` is called again where a copy turns out to be damaged and was made anew.
     """
-
-    def __init__(self, model: PreTrainedModel, name: str) -> None:
-        config: Any = model.config.get_text_config()
-        parts: Any = model
-        self._linear = parts.get_output_embeddings()
-        if self._linear is None or not hasattr(self._linear, "weight"):
-            raise WeightsError(f"{name!r} has no output embedding: it is not a causal language model.")
-        self.scale = _number(config, "logit_scale", 1.0) / _number(config, "logits_scaling", 1.0)
-        cap = getattr(config, "final_logit_softcapping", None)
-        self.cap = None if cap is None else float(cap)
-
-    @property
-    def device(self) -> torch.device:
-        """Where the output embedding is."""
-        device: torch.device = self._linear.weight.device
-        return device
-
-    def raw(self, hidden: Tensor, token_ids: Tensor | Sequence[int] | None = None) -> Tensor:
-        """Multiply hidden states (..., d) with rows of the output embedding: (..., m), float32, nothing else done."""
-        weight, bias = self._linear.weight, getattr(self._linear, "bias", None)
-        if token_ids is not None:
-            # A few rows of the table, where a few tokens are asked for.
-            rows = torch.as_tensor(token_ids, dtype=torch.long, device=weight.device)
-            weight = weight.index_select(0, rows)
-            bias = None if bias is None else bias.index_select(0, rows)
-        return nn.functional.linear(hidden.to(device=weight.device, dtype=weight.dtype), weight, bias).float()
-
-    def finish(self, raw: Tensor) -> Tensor:
-        """Scale and cap products, element by element, as the family does."""
-        scaled = raw if self.scale == 1.0 else raw * self.scale
-        return scaled if self.cap is None else self.cap * torch.tanh(scaled / self.cap)
+    if resolved.kind == "folder":
+        try:
+            return load_beside_check(resolved.path, remembered_crc32(resolved.path), load)
+        except DamagedError:
+            forget_digest(resolved.path)  # if the user changed it, the next load takes it
+            raise
+    target = _place(resolved)
+    if known := _manifest(target, resolved.sha256):
+        try:
+            return load_beside_check(target, known, load)
+        except DamagedError:
+            pass
+    return load(_made(resolved, target))
 
 
-def _number(config: Any, name: str, default: float) -> float:
-    value = getattr(config, name, None)
-    return default if value is None else float(value)
+def is_intact(folder: Path, sha256: str) -> bool:
+    """Whether a copy is whole, bit for bit what was written, of this source and in today's format."""
+    known = _manifest(folder, sha256)
+    try:
+        return bool(known) and all(file_crc32(folder / name) == crc for name, crc in known.items())
+    except OSError:
+        return False
 
 
-@torch.no_grad()
-def lookup_scale(embedding: nn.Module) -> float:
-    """By what an embedding module multiplies the rows of its own table (Gemma: the square root of the width)."""
-    if type(embedding) is nn.Embedding:
-        return 1.0
-    table: Any = embedding.weight
-    # Found out by trying: families name the factor differently, or not at all.
-    ids = torch.arange(min(_SAMPLE, table.shape[0]), device=table.device)
-    found: Tensor = embedding(ids)
-    return float(found.float().norm() / table[ids].float().norm().clamp(min=1e-12))
+def _place(resolved: ResolvedLLM) -> Path:
+    try:
+        return settings.weights_dir() / resolved.sha256[:16]
+    except OSError as error:
+        raise WeightsError(f"No folder to keep a converted copy of {resolved.path} in: {error}") from error
 
 
-@once
-def cache_name() -> str:
-    """Name the argument that takes earlier keys and values: `past_key_values`, or `cache` from transformers 5.24 on."""
-    from transformers.modeling_outputs import BaseModelOutputWithPast
-
-    return "cache" if "cache" in BaseModelOutputWithPast.__dataclass_fields__ else "past_key_values"
-
-
-def cache_of(output: Any) -> Any:
-    """Keys and values in a model's output."""
-    return getattr(output, cache_name())
-
-
-def is_placed(model: PreTrainedModel) -> bool:
-    """Whether the model was spread over devices or quantised, so that it cannot be moved as a whole."""
-    return bool(getattr(model, "hf_device_map", None)) or bool(getattr(model, "is_quantized", False))
-
-
-def keep_on_one_device(model: PreTrainedModel) -> None:
-    """Have a spread model hand its last hidden states back where its embeddings are, and keep the head there.
-
-    Prompts are put together beside the embedding table and read out there, wherever the blocks between are.
-    """
-    places = getattr(model, "hf_device_map", None) or {}
-    if len(set(map(str, places.values()))) < 2:
-        return
-    from accelerate.hooks import (  # type: ignore[import-untyped]
-        AlignDevicesHook,
-        add_hook_to_module,
-        remove_hook_from_module,
-    )
-
-    parts: Any = model
-    # Where prompts are put together and read out.
-    home, head = parts.get_input_embeddings().weight.device, parts.get_output_embeddings()
-    if head.weight.device.type != "meta" and head.weight.device != home:
-        remove_hook_from_module(head)
-        head.to(home)
-    if home.type != "meta":
-        hook = AlignDevicesHook(execution_device=home, io_same_device=True, skip_keys=cache_name())
-        add_hook_to_module(parts.base_model, hook, append=True)
+def _made(resolved: ResolvedLLM, target: Path) -> Path:
+    """Convert; another process that did so in the meantime is as good."""
+    if target.exists():
+        logger.warning("the converted copy in %s is damaged or from another version; it is made anew", target)
+    logger.info("converting %s to safetensors (once)", resolved.path.name)
+    try:
+        # Concurrent processes never see half a copy.
+        with written_whole(target) as fresh:
+            fresh.mkdir()
+            _write_copy(resolved, fresh)
+    except WeightsError:
+        raise
+    except OSError as error:
+        for _ in range(20):  # another process may be putting the same copy in its place just now
+            if is_intact(target, resolved.sha256):
+                return target
+            time.sleep(0.05)
+        raise WeightsError(
+            f"The converted copy of {resolved.path} could not be written to {target} ({error}). It takes about "
+            f"0.6 GB for a 135 M parameter model. {_ADVICE}"
+        ) from error
+    return target
 
 
-def check_placement(name: str, *, embedding: nn.Module, head: Head) -> None:
-    """Refuse a model whose embedding table or head was left on the disk: label scores read rows of both."""
-    table: Any = embedding.weight
-    for part, device in (("embedding table", table.device), ("output embedding", head.device)):
-        # What lies on the disk shows as a tensor without content.
-        if device.type == "meta":
-            raise WeightsError(
-                f"The {part} of {name!r} was offloaded by device_map=. Keep embeddings and head on a device, offload "
-                "blocks ('model.layers.7': 'disk') only."
-            )
+def _write_copy(resolved: ResolvedLLM, folder: Path) -> None:
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    from .gguf import read_gguf  # the package behind it takes a second to import, and a copy is made once
+
+    # Its digest may be a remembered one, of the time when the file was whole.
+    if (found := file_sha256(resolved.path)) != resolved.sha256:
+        raise WeightsError(
+            f"{resolved.path} has sha256 {found}, and had {resolved.sha256} when it was first read, with the same size "
+            "and time: it is damaged. Install or fetch it again."
+        )
+    model = read_gguf(resolved.path)
+    n_bytes = sum(tensor.nbytes for tensor in model.state_dict.values())
+    what = f"the converted copy of {resolved.path.name}"
+    check_room(folder, n_bytes, what, error=WeightsError, advice=_ADVICE)
+    try:
+        save_file(model.state_dict, folder / "model.safetensors", metadata={"format": "pt"})
+    except SafetensorError as error:  # by which it reports a full disk
+        raise OSError(str(error)) from error
+    model.config.save_pretrained(folder)
+    model.tokenizer.save_pretrained(folder)
+    files = {one.name: {"size": one.stat().st_size, "crc32": file_crc32(one)} for one in sorted(folder.iterdir())}
+    manifest = {"format": FORMAT, "source": resolved.path.name, "sha256": resolved.sha256, "files": files}
+    (folder / _MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+
+
+def _manifest(folder: Path, sha256: str) -> dict[str, int]:
+    """CRC-32 of a copy's files as its manifest has them; {} where that is not today's, or names or sizes differ."""
+    try:
+        manifest = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
+        files = manifest["files"]
+        there = {path.name: path.stat().st_size for path in folder.iterdir() if path.name != _MANIFEST}
+        known = (manifest["format"], manifest["sha256"]) == (FORMAT, sha256)
+        fits = known and there == {name: entry["size"] for name, entry in files.items()}
+        return {name: entry["crc32"] for name, entry in files.items()} if fits else {}
+    except UNREADABLE:
+        return {}

@@ -1,9 +1,16 @@
-"""A frozen causal language model: embeddings in, hidden states and chosen logits out."""
+"""A frozen causal language model: embeddings in, hidden states and chosen logits out; and what families differ in.
+
+Most multiply the last hidden state with the output embedding and nothing else. Granite divides the product
+(`logits_scaling`), Cohere multiplies it (`logit_scale`), Gemma 2 bends it by a soft cap (`final_logit_softcapping`).
+Gemma multiplies what it looks up in the embedding table by the square root of its width; Granite multiplies whatever
+comes in, looked up or handed in.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import inspect
+from functools import cache as once
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -11,23 +18,10 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
-from .._device import pick_device
+from .._device import BatchSize, free_bytes, pick_device
+from .._logging import logger
 from ..errors import InputError, WeightsError
-from ._converted import load_files
-from ._loading import (
-    DType,
-    Head,
-    Quantize,
-    cache_name,
-    cache_of,
-    check_placement,
-    is_placed,
-    keep_on_one_device,
-    load_folder,
-    lookup_scale,
-    pick_dtype,
-    quantisation,
-)
+from ._loading import DType, Quantize, load_files, load_folder, pick_dtype, quantisation
 from .resolve import resolve
 
 if TYPE_CHECKING:
@@ -282,3 +276,172 @@ def _bos_ids(tokenizer: PreTrainedTokenizerBase) -> list[int]:
     # Having a BOS token is not adding it: SmolLM2 names <|im_start|> and puts nothing before a text.
     ids = tokenizer.encode("a", add_special_tokens=True)
     return [int(bos)] if bos is not None and ids and ids[0] == bos else []
+
+
+_SAMPLE = 64
+
+
+class Head:
+    """The way from last hidden states to logits of a causal language model of transformers, as its family does it.
+
+    `scale` multiplies the product with the output embedding; `cap` is the c of c · tanh(x / c), or None.
+    """
+
+    def __init__(self, model: PreTrainedModel, name: str) -> None:
+        config: Any = model.config.get_text_config()
+        parts: Any = model
+        self._linear = parts.get_output_embeddings()
+        if self._linear is None or not hasattr(self._linear, "weight"):
+            raise WeightsError(f"{name!r} has no output embedding: it is not a causal language model.")
+        self.scale = _number(config, "logit_scale", 1.0) / _number(config, "logits_scaling", 1.0)
+        cap = getattr(config, "final_logit_softcapping", None)
+        self.cap = None if cap is None else float(cap)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the output embedding is."""
+        device: torch.device = self._linear.weight.device
+        return device
+
+    def raw(self, hidden: Tensor, token_ids: Tensor | Sequence[int] | None = None) -> Tensor:
+        """Multiply hidden states (..., d) with rows of the output embedding: (..., m), float32, nothing else done."""
+        weight, bias = self._linear.weight, getattr(self._linear, "bias", None)
+        if token_ids is not None:
+            # A few rows of the table, where a few tokens are asked for.
+            rows = torch.as_tensor(token_ids, dtype=torch.long, device=weight.device)
+            weight = weight.index_select(0, rows)
+            bias = None if bias is None else bias.index_select(0, rows)
+        return nn.functional.linear(hidden.to(device=weight.device, dtype=weight.dtype), weight, bias).float()
+
+    def finish(self, raw: Tensor) -> Tensor:
+        """Scale and cap products, element by element, as the family does."""
+        scaled = raw if self.scale == 1.0 else raw * self.scale
+        return scaled if self.cap is None else self.cap * torch.tanh(scaled / self.cap)
+
+
+def _number(config: Any, name: str, default: float) -> float:
+    value = getattr(config, name, None)
+    return default if value is None else float(value)
+
+
+@torch.no_grad()
+def lookup_scale(embedding: nn.Module) -> float:
+    """By what an embedding module multiplies the rows of its own table (Gemma: the square root of the width)."""
+    if type(embedding) is nn.Embedding:
+        return 1.0
+    table: Any = embedding.weight
+    # Found out by trying: families name the factor differently, or not at all.
+    ids = torch.arange(min(_SAMPLE, table.shape[0]), device=table.device)
+    found: Tensor = embedding(ids)
+    return float(found.float().norm() / table[ids].float().norm().clamp(min=1e-12))
+
+
+@once
+def cache_name() -> str:
+    """Name the argument that takes earlier keys and values: `past_key_values`, or `cache` from transformers 5.24 on."""
+    from transformers.modeling_outputs import BaseModelOutputWithPast
+
+    return "cache" if "cache" in BaseModelOutputWithPast.__dataclass_fields__ else "past_key_values"
+
+
+def cache_of(output: Any) -> Any:
+    """Keys and values in a model's output."""
+    return getattr(output, cache_name())
+
+
+def is_placed(model: PreTrainedModel) -> bool:
+    """Whether the model was spread over devices or quantised, so that it cannot be moved as a whole."""
+    return bool(getattr(model, "hf_device_map", None)) or bool(getattr(model, "is_quantized", False))
+
+
+def keep_on_one_device(model: PreTrainedModel) -> None:
+    """Have a spread model hand its last hidden states back where its embeddings are, and keep the head there.
+
+    Prompts are put together beside the embedding table and read out there, wherever the blocks between are.
+    """
+    places = getattr(model, "hf_device_map", None) or {}
+    if len(set(map(str, places.values()))) < 2:
+        return
+    from accelerate.hooks import (  # type: ignore[import-untyped]
+        AlignDevicesHook,
+        add_hook_to_module,
+        remove_hook_from_module,
+    )
+
+    parts: Any = model
+    # Where prompts are put together and read out.
+    home, head = parts.get_input_embeddings().weight.device, parts.get_output_embeddings()
+    if head.weight.device.type != "meta" and head.weight.device != home:
+        remove_hook_from_module(head)
+        head.to(home)
+    if home.type != "meta":
+        hook = AlignDevicesHook(execution_device=home, io_same_device=True, skip_keys=cache_name())
+        add_hook_to_module(parts.base_model, hook, append=True)
+
+
+def check_placement(name: str, *, embedding: nn.Module, head: Head) -> None:
+    """Refuse a model whose embedding table or head was left on the disk: label scores read rows of both."""
+    table: Any = embedding.weight
+    for part, device in (("embedding table", table.device), ("output embedding", head.device)):
+        # What lies on the disk shows as a tensor without content.
+        if device.type == "meta":
+            raise WeightsError(
+                f"The {part} of {name!r} was offloaded by device_map=. Keep embeddings and head on a device, offload "
+                "blocks ('model.layers.7': 'disk') only."
+            )
+
+
+# ------------------------------------------------------------------ how many rows it reads at once
+
+SHARE = 0.8  # share of the free memory that is planned with; the rest is for what the estimate leaves out
+
+
+def row_bytes(backbone: Backbone, *, length: int, prefix: int = 0, logits: int = 0) -> int:
+    """Estimate the bytes that one row takes in a forward pass without gradients.
+
+    What is counted wrongly (gradients, buffers of kernels, fragmentation, what packed rows share) costs a halving
+    (:class:`BatchSize`) or some speed, never the result. `length` counts the tokens behind the `prefix` of cached
+    positions, those that will be written included, of a label tree some; `logits` the positions at which the whole
+    vocabulary is scored.
+    """
+    config = backbone.model.config.get_text_config()
+    size, d, heads = backbone.dtype.itemsize, backbone.d_llm, int(config.num_attention_heads)
+    head_dim = int(getattr(config, "head_dim", None) or d // heads)
+    d_kv = head_dim * int(getattr(config, "num_key_value_heads", None) or heads)
+    d_mlp = int(getattr(config, "intermediate_size", None) or 4 * d)
+    # Keys and values of all blocks, the row's own copy of the prefix's included.
+    cache = backbone.n_layers * 2 * d_kv * (prefix + length) * size
+    # One block while it is computed: its input, the normalised one, query, attention's output, two sums, a gated MLP.
+    block = length * (6 * d + 3 * d_mlp) * size
+    # Scores and their softmax in float32, as if no fused kernel were at hand; the logits below alike.
+    attention = heads * length * (prefix + length) * 8
+    return cache + block + attention + logits * backbone.vocab_size * 8
+
+
+def first_batch(
+    backbone: Backbone,
+    most: int,
+    *,
+    length: int,
+    prefix: int = 0,
+    logits: int = 0,
+    copies: int = 1,
+    what: str = "rows",
+) -> BatchSize:
+    """Rows to start with: `most`, or as many as fit into the free memory by :func:`row_bytes`, at least 1.
+
+    Where the free memory cannot be told (other devices than CUDA GPUs and Linux CPUs), `most`. Of a model spread over
+    devices, the one with the embeddings counts. The result of what is computed does not depend on it. One row becomes
+    `copies` of the pass, such as beams; `what` the rows are is for the log.
+    """
+    free = free_bytes(backbone.device) if most > 1 else None
+    if free is None:
+        return BatchSize(most, what=what)
+    each = copies * row_bytes(backbone, length=length, prefix=prefix, logits=logits)
+    size = max(1, min(most, int(SHARE * free) // each))
+    if size < most:
+        logger.info(
+            "%.2f GB are free on %s and one of the %s takes about %.0f MB: %d at once, not %d",
+            free / 1e9, backbone.device, what, each / 1e6, size, most,
+        )  # fmt: skip
+    return BatchSize(size, what=what)

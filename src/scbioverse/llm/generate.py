@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from .backbone import Backbone
     from .prefix import PrefixCache
-    from .trie import LabelTrie
+    from .score import LabelTrie
 
 Allowed = Callable[[tuple[int, ...]], Sequence[int]]
 MAX_NEW_TOKENS = 48

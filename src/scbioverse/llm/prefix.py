@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ..errors import InputError
-from ._loading import cache_name, cache_of
+from .backbone import cache_name, cache_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

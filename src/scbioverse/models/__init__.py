@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING
 
 from .._lazy import lazily
 from .config import BioVerseConfig, Calibration, EncoderConfig, LLMConfig, TextSpaceConfig
-from .folders import clear_cache
-from .registry import list_models, load
+from .registry import clear_cache, list_models
 
 if TYPE_CHECKING:
     from ._join import extend, join
-    from .bioverse import BioVerse
+    from .bioverse import BioVerse, load
 
 __all__ = [
     "BioVerse",
@@ -27,4 +26,6 @@ __all__ = [
     "load",
 ]
 
-__getattr__, __dir__ = lazily(__name__, {"BioVerse": "bioverse", "extend": "_join", "join": "_join"})
+__getattr__, __dir__ = lazily(
+    __name__, {"BioVerse": "bioverse", "load": "bioverse", "extend": "_join", "join": "_join"}
+)

@@ -10,8 +10,9 @@ import torch
 from torch import nn
 
 from ..errors import InputError, MismatchError
-from ._build import Encoders, build_modules
+from ._build import build_modules
 from .bioverse import BioVerse
+from .checkpoint import Encoders
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -124,7 +125,7 @@ def extend(model: BioVerse, encoder: Encoder, *, hidden: int | None = None, rng:
         rng=rng,
     )
     if model.text_space is not None and config.text_space is not None:
-        fresh.set_text_space(model.text_space, config.text_space)
+        fresh.space.set(model.text_space, config.text_space)
     return join(model, fresh)
 
 

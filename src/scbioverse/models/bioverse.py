@@ -35,15 +35,15 @@ from .._random import Rng, as_seed
 from ..errors import InputError, MismatchError
 from ..io import row_blocks
 from ..llm.prefix import suffix_hidden
-from ..llm.prompts import MAX_LABEL_CHARS
 from . import _hub, checkpoint
-from ._build import Encoders, read_template, untrained
+from ._build import untrained
 from .candidate_tokens import STEPS, CandidateReader, Candidates
-from .folders import LOADED, find, is_local
-from .reader import LanguageModel, PromptReader, Readers
+from .checkpoint import Encoders, read_template
+from .reader import LanguageModel, PromptReader, Readers, TextWriter
+from .registry import DEFAULT_MODEL, LOADED, find, is_local
 from .score import score_names
 from .shared_space import SharedSpace, cosines
-from .writer import PhraseCaptioner, TextWriter
+from .writer import PhraseCaptioner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -53,9 +53,9 @@ if TYPE_CHECKING:
     from ..llm import Backbone
     from ..llm.adapter import Adapter
     from ..llm.prompts import PromptTemplate, QuestionTemplate
-    from ..llm.represent import TextSpace, TextTable
     from ..nn import BioTokens
-    from .config import BioVerseConfig, PhraseBook, TextSpaceConfig
+    from .config import BioVerseConfig, PhraseBook
+    from .shared_space import TextSpace, TextTable
 
 Float = NDArray[np.float32]
 T = TypeVar("T")
@@ -121,7 +121,7 @@ class BioVerse:
         template: PromptTemplate | None = None,
         rng: Rng = None,
     ) -> Self:
-        """Build a model with an untrained projector for each encoder.
+        """Build a model with an untrained projector for each encoder; an `InputError` for none, or two of a modality.
 
         Parameters
         ----------
@@ -136,11 +136,6 @@ class BioVerse:
             that stands for no term) in place of a perceptron.
         template, rng
             Wording of the prompt, the default one if not given; seed of the starting weights.
-
-        Raises
-        ------
-        InputError
-            No encoder, or two of one modality.
         """
         return cls(**untrained(encoders, name, llm, n_soft, hidden, prototypes, dropout, template, as_seed(rng)))
 
@@ -227,11 +222,9 @@ class BioVerse:
         ----------
         embeddings
             float32 (n, n_tokens, dim) or (n, dim).
-        names
-            m different names.
-        terms
-            Their Cell Ontology ids, None for a name that has none. With two that the projector's attention knows, soft
-            tokens are candidate tokens (see this module's text) in a model that has them.
+        names, terms
+            m different names; their Cell Ontology ids, None for a name that has none. With two ids that the projector's
+            attention knows, soft tokens are candidate tokens (see this module's text) in a model that has them.
         evidence
             float32 (n, m), marker evidence, for questions that :meth:`weighs` says yes to: it is pooled with the
             attention before the language model reads.
@@ -240,11 +233,10 @@ class BioVerse:
         batch_size, progress
             Most rows at once: fewer where little memory is free, and half as many each time it runs out. Show a
             progress bar; `settings.progress` if not given.
-        prune
+        prune, steps
             Choices that a row reaches with a lower probability are not read; the names behind them share it equally.
-            None reads all; `"auto"` reads all of a handful of names and takes 0.05 for more.
-        steps
-            Shares of candidates are rounded to so many parts, so that many rows are equal; None: not rounded.
+            None reads all; `"auto"` reads all of a handful of names and takes 0.05 for more. And how many parts shares
+            of candidates are rounded to, so that many rows are equal; None: not rounded.
 
         Raises
         ------
@@ -305,7 +297,7 @@ class BioVerse:
                 f"Choose method='score', or go on: scbioverse.tl.align(adata, model=..., start='model', "
                 f"modality={modality!r}, text_key=..., loss='contrastive')."
             )
-        out = np.empty((len(embeddings), self.text_dim), dtype=np.float32)  # large: never held twice
+        out = np.empty((len(embeddings), self.space.dim), dtype=np.float32)  # large: never held twice
         for rows in row_blocks(embeddings, batch_size):
             out[rows] = self.space.place(self._mean_soft(embeddings[rows], modality), modality).cpu().numpy()
         return out
@@ -325,37 +317,18 @@ class BioVerse:
         return projector.mean(ready)
 
     @property
-    def text_dim(self) -> int:
-        """Dimensions of the space shared with text."""
-        return self.space.dim
-
-    @property
     def text_space(self) -> TextSpace | None:
         """The fitted text side of that space."""
         return self.space.text
 
     @property
     def text_table(self) -> TextTable | None:
-        """Texts whose place in it is known already; see :meth:`keep_texts`."""
+        """Texts whose place in it is known already; see :meth:`.SharedSpace.keep`."""
         return self.space.table
 
     def text_coordinates(self, texts: Sequence[str]) -> Float:
         """Place texts in the shared space: float32 (n, d_text), unit length."""
         return self.space.of_texts(texts)
-
-    def fit_text_space(
-        self, texts: Sequence[str], *, layer: int | None = None, dim: int = 256, shrinkage: float = 0.5
-    ) -> None:
-        """Fit the text side of the shared space; see :meth:`.SharedSpace.fit`."""
-        self.space.fit(texts, layer=layer, dim=dim, shrinkage=shrinkage)
-
-    def set_text_space(self, text_space: TextSpace, config: TextSpaceConfig) -> None:
-        """Take over a fitted text space of the same language model; shared-space layers start anew."""
-        self.space.set(text_space, config)
-
-    def keep_texts(self, texts: Sequence[str], coordinates: Float | None = None) -> None:
-        """Remember where texts lie, in the model and in what it saves; see :meth:`.SharedSpace.keep`."""
-        self.space.keep(texts, coordinates)
 
     @property
     def name(self) -> str:
@@ -415,10 +388,6 @@ class BioVerse:
         if modality not in self.config.encoders:
             raise InputError(f"model {self.name!r} reads {sorted(self.config.encoders)}, not {modality!r}.")
 
-    def answer_ids(self, text: str, *, max_chars: int = MAX_LABEL_CHARS) -> list[int]:
-        """Token ids of an answer, the end token included; special-token strings in it stay text."""
-        return self.reader.answer_ids(text, max_chars=max_chars)
-
     def set_adapter(self, adapter: Adapter | None) -> None:
         """Read with another adapter, or with none. The space shared with text is made without, and stays."""
         self.readers.set_adapter(adapter)
@@ -472,13 +441,7 @@ class BioVerse:
         cls, name_or_path: str | Path, *, llm: str | Backbone | None = None, device: str = "auto"
     ) -> BioVerse:
         """Load a model by name, folder or hub id; the same as :func:`scbioverse.models.load`."""
-        folder, handed_in = find(name_or_path), not isinstance(llm, str | None)
-        if llm is None and not is_local(name_or_path):
-            llm = checkpoint.named_llm(folder)  # who names a model on the hub names what it is made of
-        given: dict[str, Any] = {"backbone" if handed_in else "llm": llm, "device": device}
-        read = partial(checkpoint.read, folder, lambda parts: cls(**parts, **given))
-        # A language model that was handed in is the caller's, and so is what is read with it.
-        return read() if handed_in else LOADED.get(folder, (llm, device), read)
+        return load(name_or_path, llm=llm, device=device)
 
     def push_to_hub(
         self, repo_id: str, *, private: bool = True, dtype: str = "float32", message: str = "", token: str | None = None
@@ -490,6 +453,46 @@ class BioVerse:
         """
         save = partial(self.save, dtype=dtype)
         return _hub.push(self.name, save, repo_id, private=private, message=message, token=token)
+
+
+def load(
+    model: str | Path | BioVerse = DEFAULT_MODEL, *, llm: str | Backbone | None = None, device: str = "auto"
+) -> BioVerse:
+    """Load a model.
+
+    Parameters
+    ----------
+    model
+        Name of a bundled model (see :func:`list_models`), path of a saved one, hub id (`"owner/name"`, better
+        `"owner/name@<40-digit commit>"`), or a model, which is given back, moved to `device`.
+    llm, device
+        Where to load its language model from, in place of the name that the checkpoint holds, or a loaded one, for
+        example with `quantize=` or `device_map=`. And where to run it: a torch device, or `"auto"`: `settings.device`,
+        else the first GPU, else the CPU.
+
+    Returns
+    -------
+    The model; its language model is loaded on first use. The two models loaded last are kept in memory, and are read
+    again only if their files changed: see :func:`clear_cache`. What is returned is a copy, which may be changed.
+
+    Raises
+    ------
+    WeightsError
+        There is no such model, or its files are damaged, pickles or code.
+    MismatchError
+        Its parts do not belong together; both fingerprints are shown.
+    OfflineError
+        It would have to be fetched, and `settings.offline` is on or the hub cannot be reached.
+    """
+    if isinstance(model, BioVerse):
+        return model.to(device)
+    folder, handed_in = find(model), not isinstance(llm, str | None)
+    if llm is None and not is_local(model):
+        llm = checkpoint.named_llm(folder)  # who names a model on the hub names what it is made of
+    given: dict[str, Any] = {"backbone" if handed_in else "llm": llm, "device": device}
+    read = partial(checkpoint.read, folder, lambda parts: BioVerse(**parts, **given))
+    # A language model that was handed in is the caller's, and so is what is read with it.
+    return read() if handed_in else LOADED.get(folder, (llm, device), read)
 
 
 def _log_softmax(values: Float, temperature: float) -> Float:

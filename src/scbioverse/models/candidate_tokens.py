@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from scipy.special import log_softmax, softmax
 
 from ..errors import InputError
-from ..knowledge.candidates import candidate_columns, kin_columns
+from ..io import row_blocks
+from ..knowledge.ontology import candidate_columns, kin_columns
 from ..knowledge.spoken import answer_name
 from ..llm.prompts import MAX_LABEL_CHARS
 from ..nn import PrototypeProjector
@@ -45,7 +46,7 @@ def best_of_columns(
     """Log-probabilities of m candidates by the best of their terms, from `logits` (n, n_terms).
 
     `columns` are the positions of each candidate's terms, `kin` those of its nearest of kin
-    (:func:`~scbioverse.knowledge.candidates.kin_columns`). A candidate without terms gets the mean of its kin, less
+    (:func:`~scbioverse.knowledge.ontology.kin_columns`). A candidate without terms gets the mean of its kin, less
     :data:`KIN_NATS`; without kin it is neither favoured nor ruled out, and gets the median of the others. None where
     fewer than two candidates have terms, so that there is nothing to tell apart.
     """
@@ -160,8 +161,8 @@ class CandidateReader:
         """Log-probabilities (n, m) of terms by the projector's attention; see :func:`.attention.attended`."""
         if not any(self.made.terms) or not len(embeddings):
             return None
-        parts = (embeddings[start : start + _ROWS] for start in range(0, len(embeddings), _ROWS))
-        found = [attended(*self.ready(part), self.made.terms, terms) for part in parts]
+        parts = row_blocks(embeddings, _ROWS)
+        found = [attended(*self.ready(embeddings[rows]), self.made.terms, terms) for rows in parts]
         return None if found[0] is None else np.concatenate(found)  # type: ignore[arg-type]
 
     def shares(

@@ -2,14 +2,19 @@
 
 A language model that was tuned adds `adapter/`, and one that writes of a modality by phrases `phrases/<modality>.json`
 and, if it was tuned for these, `adapters/<modality>/`.
+
+A model of several modalities is used for cells by somebody who never installed what reads molecules. An encoder of
+which the folder holds no tensors, because they come with another package or there are none, is therefore built on first
+use; so is one that needs a package which is not here. It then fails by itself, and with its own message. The files it
+was read from are kept until then, so that a model can be saved, tuned and joined whatever is installed.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -32,18 +37,17 @@ from .._untrusted import (
     refusing,
 )
 from .._whole import check_room, written_whole
-from ..encoders import build
-from ..errors import InputError, MismatchError, WeightsError
+from ..encoders import SavableEncoder, build
+from ..errors import InputError, MismatchError, OptionalDependencyError, WeightsError, check_choice
 from ..llm.adapter import CONFIG as ADAPTER_CONFIG
 from ..llm.adapter import Adapter
-from ..llm.represent import TextSpace, TextTable
-from ._build import Encoders, Held, build_modules
+from ..llm.prompts import PromptTemplate
+from ._build import build_modules
 from .card import render_card
 from .config import CONFIG, BioVerseConfig, PhraseBook, check_name, check_seal, read_config, sealed
+from .shared_space import TextSpace, TextTable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from ..encoders import Encoder
 
 T = TypeVar("T")
@@ -57,6 +61,96 @@ PARTS = (
     "config", "encoders", "modules", "text_space", "text_table", "adapter", "phrase_books", "writing_adapters",
 )  # fmt: skip
 Parts = Mapping[str, Any]  # what a model is made of, by the names that `BioVerse` takes it by
+
+
+def read_template(config: BioVerseConfig) -> PromptTemplate:
+    """Make the prompt template that a model was trained with, if this version knows it and renders it alike."""
+    fields, known = dict(config.template), set(PromptTemplate.__dataclass_fields__)
+    wanted = fields.pop("sha256", None)
+    if odd := sorted(set(fields) - known):
+        raise WeightsError(
+            f"config.json describes a prompt template that this version of scbioverse does not know: {odd} (known: "
+            f"{sorted(known)}). Upgrade: pip install -U scbioverse"
+        )
+    try:
+        template = PromptTemplate(**fields)
+    except (TypeError, ValueError, AttributeError) as error:
+        raise WeightsError(f"config.json describes no prompt template: {error}") from error
+    if (found := template.template_hash()) != wanted:
+        raise MismatchError(
+            f"model {config.name!r} was trained with prompt template {wanted}, this version of scbioverse renders it "
+            f"as {found}. Install the version it was made with, or align a new model."
+        )
+    return template
+
+
+@dataclass(eq=False)
+class Held:
+    """One encoder, built or not; shared by the models that were made from one another."""
+
+    build: Callable[[], Encoder]  # builds it and compares it with the one the projector was trained with
+    files: Mapping[str, bytes] = field(default_factory=dict)  # what it was read from, by path; empty for one handed in
+    built: Encoder | None = None  # once it was asked for
+
+    def get(self) -> Encoder:
+        """Return the encoder; the first call builds it."""
+        if self.built is None:
+            self.built = self.build()
+            self.files = {}
+        return self.built
+
+    def can_be_built(self) -> bool:
+        """Build it, unless it needs a package that is not installed."""
+        try:
+            self.get()
+        except OptionalDependencyError:
+            return False
+        return True
+
+    def save(self, folder: Path) -> None:
+        """Write the encoder, or what it would be built from, into `folder`."""
+        if self.built is None:
+            for name, content in self.files.items():
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                (folder / name).write_bytes(content)
+            return
+        if not isinstance(self.built, SavableEncoder):
+            raise InputError(f"encoder {self.built.name!r} cannot be saved: it has no save(folder) method.")
+        self.built.save(folder)
+
+
+class Encoders(Mapping[str, "Encoder"]):
+    """Encoders by modality. Asking whether one is there builds none."""
+
+    def __init__(self, held: Mapping[str, Held]) -> None:
+        self._held = dict(held)
+
+    @classmethod
+    def of(cls, encoders: Mapping[str, Encoder]) -> Encoders:
+        """Hold encoders that are built already, or those of another model as they are."""
+        if isinstance(encoders, Encoders):
+            return encoders
+        return cls({modality: Held(lambda one=one: one, built=one) for modality, one in encoders.items()})  # type: ignore[misc]
+
+    def held(self) -> dict[str, Held]:
+        """Return the encoders without building any."""
+        return dict(self._held)
+
+    def only(self, modalities: list[str]) -> Encoders:
+        """Return the encoders of some modalities, in the order of `modalities`."""
+        return Encoders({one: self._held[one] for one in modalities})
+
+    def __getitem__(self, modality: str) -> Encoder:
+        return self._held[modality].get()
+
+    def __contains__(self, modality: object) -> bool:
+        return modality in self._held
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._held)
+
+    def __len__(self) -> int:
+        return len(self._held)
 
 
 def tensors(parts: Parts) -> dict[str, torch.Tensor]:
@@ -88,8 +182,7 @@ def fingerprint(parts: Parts) -> str:
 
 def write(parts: Parts, path: str | Path, *, overwrite: bool = False, dtype: str = "float32") -> Path:
     """Write a model to `path`; see :meth:`BioVerse.save`. The folder appears whole or not at all."""
-    if dtype not in ("float32", "float16"):
-        raise InputError(f"dtype must be 'float32' or 'float16', found {dtype!r}.")
+    check_choice("dtype", dtype, "float32", "float16")
     path = Path(path).expanduser()
     place = _check_target(path, overwrite)
     n_bytes = sum(one.nbytes for one in tensors(parts).values()) / (2 if dtype == "float16" else 1)

@@ -1,64 +1,199 @@
-"""Models by name: those in the package, any folder, and the hub."""
+"""Models by name: where one lies (in the package, in any folder, on the hub), lists of them, and those loaded last."""
 
 from __future__ import annotations
 
+import gc
 import importlib.util
-from typing import TYPE_CHECKING, Any
+import os
+import threading
+from collections import OrderedDict
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakValueDictionary
 
 from .._hub_files import file_sha256
-from ..errors import MismatchError, WeightsError
+from .._settings import settings
+from ..errors import InputError, MismatchError, WeightsError
 from ..llm.resolve import KNOWN_LLMS, resolve
 from .config import CONFIG, BioVerseConfig, check_seal, read_config
-from .folders import bundled, find, listed_sums
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable
 
     import pandas as pd
 
-    from ..llm import Backbone
-    from .bioverse import BioVerse
+    from .reader import LanguageModel
 
 DEFAULT_MODEL = "bioverse-small"
 COLUMNS = (
     "kind", "modalities", "encoder", "llm", "n_labels", "size_mb", "licence", "present", "missing", "summary", "path",
 )  # fmt: skip
+# All weights of the package lie here, and SHA256SUMS beside them: `cd weights && sha256sum -c SHA256SUMS`.
+_BUNDLED = Path(__file__).parent / "weights"
+SUMS = "SHA256SUMS"
 
 
-def load(
-    model: str | Path | BioVerse = DEFAULT_MODEL, *, llm: str | Backbone | None = None, device: str = "auto"
-) -> BioVerse:
-    """Load a model.
+def listed_sums(folder: Path) -> dict[str, str]:
+    """Sha256 of each file of a bundled model by name, as the package's list has it; empty for any other folder."""
+    if folder.parent != _BUNDLED or not (_BUNDLED / SUMS).is_file():
+        return {}
+    lines = (_BUNDLED / SUMS).read_text(encoding="utf-8").splitlines()
+    found = (line.split("  ", 1) for line in lines)
+    return {name.removeprefix(f"{folder.name}/"): sha for sha, name in found if name.startswith(f"{folder.name}/")}
 
-    Parameters
-    ----------
-    model
-        Name of a bundled model (see :func:`list_models`), path of a saved one, hub id (`"owner/name"`, better
-        `"owner/name@<40-digit commit>"`), or a model, which is given back.
-    llm
-        Where to load its language model from, in place of the name that the checkpoint holds; or a loaded one, for
-        example with `quantize=` or `device_map=`.
-    device
-        Where to run it: a torch device, or `"auto"`: `settings.device`, else the first GPU, else the CPU. A model that
-        is handed in is moved.
 
-    Returns
-    -------
-    The model; its language model is loaded on first use. The two models loaded last are kept in memory, and are read
-    again only if their files changed: see :func:`clear_cache`. What is returned is a copy, which may be changed.
+def bundled() -> dict[str, Path]:
+    """Folders of the models in the package, by name."""
+    if not _BUNDLED.is_dir():
+        return {}
+    return {folder.name: folder for folder in _BUNDLED.iterdir() if (folder / CONFIG).is_file()}
 
-    Raises
-    ------
-    WeightsError
-        There is no such model, or its files are damaged, pickles or code.
-    MismatchError
-        Its parts do not belong together; both fingerprints are shown.
-    OfflineError
-        It would have to be fetched, and `settings.offline` is on or the hub cannot be reached.
+
+def find(model: str | Path) -> Path:
+    """Folder of the model with this name, path or hub id."""
+    here = bundled()
+    if not isinstance(model, str | os.PathLike) or not os.fspath(model):
+        raise InputError(
+            f"a model is the name of one ({', '.join(sorted(here))}), a folder or a hub id, found {model!r:.60}."
+        )
+    text, path = os.fspath(model).rstrip("/"), Path(model).expanduser()
+    try:
+        if is_local(model):
+            return here.get(text, path)
+        there = path.exists()
+    except (OSError, ValueError) as error:  # far too long for a path, or with a zero byte
+        raise WeightsError(f"no model {str(model)!r:.80}: it is neither a name nor a path.") from error
+    if there:
+        raise WeightsError(
+            f"{path} is a file, and a model is a folder, the one that model.save() made. Name the folder"
+            + (f": {path.parent}." if (path.parent / CONFIG).is_file() else ".")
+        )
+    from ._hub import fetch_checkpoint, parse_hub_id
+
+    parsed = parse_hub_id(os.fspath(model))
+    if parsed is not None and path.parent.name == path.parent.as_posix() and not path.parent.is_dir():
+        return fetch_checkpoint(*parsed)
+    from ..encoders._resolve import SHORT_NAMES
+
+    if (reads := SHORT_NAMES.get(str(model).lower())) is not None:
+        raise WeightsError(
+            f"{str(model)!r} is an encoder of {reads}s by itself: scbioverse.tl.embed takes it. To go on, train a "
+            f"projector: model = scbioverse.tl.align(adata, text_key=..., modality={reads!r}, model={str(model)!r})."
+        )
+    lower = {name.lower(): name for name in here}
+    if near := get_close_matches(text.lower(), lower, n=1, cutoff=0.75):
+        name = lower[near[0]]
+        raise WeightsError(f"no model {text!r}. Did you mean {name!r}? See scbioverse.models.list_models().")
+    raise WeightsError(
+        f"no model {str(model)!r}: neither a bundled one ({', '.join(sorted(here)) or 'none in this installation'}) "
+        f"nor a folder. See scbioverse.models.list_models()."
+    )
+
+
+def is_local(model: str | Path) -> bool:
+    """Whether this is the name of a bundled model or a folder, so that the hub is not asked for it."""
+    return str(model).rstrip("/") in bundled() or Path(model).expanduser().is_dir()
+
+
+M = TypeVar("M")
+MOST_MODELS = 2
+MOST_BYTES = 4 * 2**30  # language models of all kept models but the last may take so much together
+
+
+class LoadedModels:
+    """A few models, the least recently asked for forgotten first."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[Any, tuple[Any, dict[str, Any]]] = OrderedDict()
+        # Two models of one language model read with one copy of it; it goes when the last of them goes.
+        self._languages: WeakValueDictionary[Any, LanguageModel] = WeakValueDictionary()
+        self._lock = threading.RLock()
+
+    def get(self, folder: Path, options: tuple[Any, ...], load: Callable[[], M]) -> M:
+        """Return a copy of the model in `folder`, which `load` reads if it is not kept as it lies there now.
+
+        `options` are what else it was asked for with: language model, device.
+        """
+        with self._lock:
+            try:
+                key, seen = (folder.resolve(), options, settings.device), {"files": _files(folder)}
+            except (OSError, RuntimeError):  # links in a circle, no permission: the loader says so
+                return load()
+            held = self._kept.get(key)
+            if held is not None and held[1]["files"] == seen["files"] and held[1]["kinds"] == _kinds(held[0]):
+                self._kept.move_to_end(key)
+                self._trim()  # those kept may have opened their language models since
+                return held[0].copy()
+            self._kept.pop(key, None)
+            model: Any = load()
+            language = model.readers.language
+            language.shared = True
+            told = (
+                language.name,
+                bool(language.mentioned_by),
+                model.config.llm.sha256,
+                language.device,
+                settings.device,
+            )
+            model.readers.language = self._languages.setdefault(told, language)
+            self._kept[key] = (model, seen | {"kinds": _kinds(model)})
+            self._trim()
+            return model.copy()
+
+    def folder_of(self, fingerprint: str) -> Path | None:
+        """Return the folder of a kept model with this fingerprint, from which another process can load the same."""
+        with self._lock:
+            found = (folder for (folder, *_), (model, _) in self._kept.items() if model.fingerprint() == fingerprint)
+            return next(found, None)
+
+    def clear(self) -> None:
+        """Forget all."""
+        with self._lock:
+            self._kept.clear()
+
+    def _trim(self) -> None:
+        while len(self._kept) > 1:
+            *others, last = (model.readers.language for model, _ in self._kept.values())
+            n_bytes = sum(one.n_bytes for one in {id(one): one for one in others if one is not last}.values())
+            if len(self._kept) <= MOST_MODELS and n_bytes <= MOST_BYTES:
+                return
+            self._kept.popitem(last=False)
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+
+LOADED = LoadedModels()
+
+
+def clear_cache() -> None:
+    """Free the models that are kept in memory because they were loaded by name.
+
+    The last two are kept, so that a model given by name is not read again with every call. A model that you hold
+    yourself stays.
     """
-    from .bioverse import BioVerse
+    LOADED.clear()
+    gc.collect()
 
-    return model.to(device) if isinstance(model, BioVerse) else BioVerse.from_pretrained(model, llm=llm, device=device)
+
+def _files(folder: Path) -> list[tuple[str, int, int, int]]:
+    """Return what tells a checkpoint from one that was saved anew in its place."""
+    found = []
+    for file in sorted(folder.rglob("*")):
+        stat = file.lstat()
+        found.append((file.relative_to(folder).as_posix(), stat.st_size, stat.st_mtime_ns, stat.st_ino))
+    return found
+
+
+def _kinds(model: Any) -> dict[str, Any]:
+    """Return the classes of its encoders: one that was defined anew must be built anew."""
+    from ..encoders._registry import CLASSES
+
+    return {one.kind: CLASSES.get(one.kind) for one in model.config.encoders.values()}
+
+
+# ------------------------------------------------------------------ what the package brings
 
 
 def pull(model: str) -> dict[str, str]:

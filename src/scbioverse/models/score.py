@@ -13,22 +13,19 @@ from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
 from .._logging import logger
-from .._parts import current as parts_of_run
-from .._parts import digest_of
+from .._runs import digest_of, parts_of_run, workers_of_run
 from .._settings import settings
-from .._workers import current as workers_of_run
 from ..errors import InputError, MismatchError
-from ..llm._memory import first_batch
+from ..llm.backbone import first_batch
 from ..llm.generate import Choices, Generated, generate
-from ..llm.score import score_labels
-from ..llm.trie import LabelTrie
-from .folders import LOADED
+from ..llm.score import LabelTrie, score_labels
+from .registry import LOADED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from .._parts import Parts
+    from .._runs import Parts
     from .candidate_tokens import Candidates
     from .reader import PromptReader
 

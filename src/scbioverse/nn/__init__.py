@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from .biotokens import BioTokens
-from .composer import Composed, Composer
+from .composer import BioTokens, Composed, Composer
 from .losses import info_nce
 from .projector import CandidateTokens, PhraseHead, Projector, PrototypeProjector, choose_phrases
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from .._slots import Slots, anndata_of
 from ..errors import InputError
+from ..get._labelled import Labelled, texts
 from ..knowledge import load_ontology, resolve_labels
 from ._style import NOT_TYPES, need_columns
 
@@ -40,14 +40,12 @@ class Agreement:
         return at.loc[list(zip(published, found, strict=True))].to_numpy(object)
 
 
-def compared(adata: AnnData, label_key: str, slots: Slots) -> tuple[Agreement, pd.Series, pd.Series]:
+def compared(adata: AnnData, label_key: str, key: str | None) -> tuple[Agreement, pd.Series, pd.Series]:
     """Compare `obs[label_key]` with what `annotate` found, and return both for the cells compared."""
-    adata = anndata_of(adata, holds=slots.label)
+    adata, slots = Labelled.of(adata, key)
     advice = "Run sb.tl.annotate(adata) first, and name the published labels with label_key=."
     need_columns(adata, (label_key, slots.label), advice)
-    published, found = (
-        adata.obs[column].astype(object).map(str, na_action="ignore") for column in (label_key, slots.label)
-    )
+    published, found = (texts(adata.obs[column]) for column in (label_key, slots.label))
     named = ~published.fillna("").str.strip().str.lower().isin(NOT_TYPES)
     rows = (named & found.notna()).to_numpy()
     if not rows.any():

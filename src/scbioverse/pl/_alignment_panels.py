@@ -42,8 +42,8 @@ class Panel:
 
 def described(names: Sequence[str]) -> list[str]:
     """Return the description of each label, each another: labels of one term have their names in front."""
-    from ..knowledge.cards import label_card
     from ..knowledge.names.company import resolve_labels
+    from ..knowledge.phrases import label_card
 
     cards = [label_card(found.cl_id or found.name) for found in resolve_labels(list(names))]
     # With one text for two labels no cell could find its own.
@@ -52,7 +52,7 @@ def described(names: Sequence[str]) -> list[str]:
 
 def some_general(n: int, generator: np.random.Generator) -> list[str]:
     """Draw `n` unrelated texts, or as many as there are."""
-    from ..knowledge.cards import general_texts
+    from ..knowledge.phrases import general_texts
 
     known = general_texts()
     return [known[i] for i in generator.permutation(len(known))[: max(n, 0)]]

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .._docs import documented
-from .._slots import Slots
 from ._agreement import AGREEING, SAME, compared
 from ._style import DOCS, INK, draw_matrix, finish
 
@@ -53,8 +52,7 @@ def annotation_confusion(
     """
     from matplotlib.patches import Rectangle
 
-    slots = Slots() if key is None else Slots(key)
-    found, _, _ = compared(adata, label_key, slots)
+    found, _, _ = compared(adata, label_key, key)
     names = [f"{name} ({n:,})" for name, n in found.counts.items()]
     figure, ax = draw_matrix(
         found.shares.to_numpy(), names, list(found.shares.columns), bar="Share of the row's cells", cmap=palette, ax=ax

@@ -8,7 +8,6 @@ import numpy as np
 
 from .._docs import documented
 from .._shown import plotted_name
-from .._slots import Slots
 from ..errors import InputError
 from ._agreement import AGREEING, BROADER, NARROWER, OTHER, RELATIONS, SAME, UNKNOWN, UNREAD, compared
 from ._style import ABSENT, COLUMN, DOCS, FAINT, INK, drawn_in, finish
@@ -63,7 +62,7 @@ def audit(
     """
     if strange := set(palette or ()) - set(RELATIONS):
         raise InputError(f"palette names {sorted(strange)}; it takes {list(RELATIONS)}.")
-    found, _, _ = compared(adata, label_key, Slots() if key is None else Slots(key))
+    found, _, _ = compared(adata, label_key, key)
     hues = HUES | dict(palette or {})
     shares, relations = found.shares.to_numpy(), found.relations.to_numpy(object)
     parts = {one: np.where(relations == one, shares, 0).sum(axis=1) for one in RELATIONS}

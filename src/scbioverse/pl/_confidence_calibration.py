@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from .._docs import documented
-from .._slots import Slots, anndata_of
-from ..errors import InputError, MissingKeyError
+from ..errors import InputError, check_choice
+from ..get._labelled import Labelled
 from ._agreement import AGREEING, SAME, UNKNOWN, UNREAD, compared
 from ._style import DOCS, FAINT, INK, PALETTE, drawn_in, finish
 
@@ -64,15 +64,11 @@ def confidence_calibration(
     {example}
     >>> sb.pl.confidence_calibration(adata, label_key="cell_type", right="kin")
     """
-    if right not in ("same", "kin"):
-        raise InputError(f"right={right!r}; choose 'same' or 'kin'.")
+    check_choice("right", right, "same", "kin")
     if n_bins < 1:
         raise InputError(f"n_bins must be at least 1, found {n_bins}.")
-    slots = Slots() if key is None else Slots(key)
-    found, published, labels = compared(adata, label_key, slots)
-    adata = anndata_of(adata, holds=slots.label)
-    if slots.confidence not in adata.obs:
-        raise MissingKeyError(f"adata.obs has no {slots.confidence!r}. Run sb.tl.annotate(adata) first.")
+    found, published, labels = compared(adata, label_key, key)
+    adata, slots = Labelled.of(adata, key, "confidence")
     relation = found.relation_of_cells(published, labels)
     confidence = adata.obs[slots.confidence].to_numpy(np.float64)[found.rows]
     judged = ~np.isin(relation, (UNREAD, UNKNOWN)) & np.isfinite(confidence)

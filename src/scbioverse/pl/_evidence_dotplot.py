@@ -9,9 +9,9 @@ import pandas as pd
 
 from .._docs import documented
 from .._shown import plotted_name
-from .._slots import Slots, anndata_of
-from ..errors import InputError, MissingKeyError
+from ..errors import InputError
 from ..get import evidence
+from ..get._labelled import Labelled
 from ..io import Cells
 from ._style import DOCS, finish
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from .._slots import Slots
 
 # What scanpy draws well: more genes than this overlap on any screen.
 MOST_GENES = 60
@@ -71,10 +73,7 @@ def evidence_dotplot(
     """
     import scanpy as sc
 
-    slots = Slots() if key is None else Slots(key)
-    adata = anndata_of(adata, holds=slots.label)
-    if slots.label not in adata.obs:
-        raise MissingKeyError(f"adata.obs has no {slots.label!r}. Run sb.tl.annotate(adata) first.")
+    adata, slots = Labelled.of(adata, key, "label")
     table = evidence(adata, key=slots.key)
     if table.empty:
         raise InputError("no reason cites a gene, so there is nothing to draw; see adata.obs and sb.get.evidence.")

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .._docs import documented
-from .._slots import Slots, anndata_of
-from ..errors import MissingKeyError
 from ..get import scores
-from ._style import DOCS, INK, draw_matrix, finish
+from ..get._labelled import Labelled
+from ._style import DOCS, INK, draw_matrix, finish, need_columns
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -59,11 +58,9 @@ def score_heatmap(
     >>> sb.tl.annotate(adata, labels=["B cell", "T cell", "NK cell", "monocyte"])
     >>> sb.pl.score_heatmap(adata, groupby="cell_type")
     """
-    slots = Slots() if key is None else Slots(key)
-    adata = anndata_of(adata, holds=slots.label)
+    adata, slots = Labelled.of(adata, key)
     column = slots.label if groupby is None else groupby
-    if column not in adata.obs:
-        raise MissingKeyError(f"adata.obs has no column {column!r} (found: {list(adata.obs.columns) or 'none'}).")
+    need_columns(adata, [column], "Run sb.tl.annotate(adata) first, or name another with groupby=.")
     chances = scores(adata, key=slots.key).astype(np.float64).map(np.exp)
     groups = adata.obs[column].astype("category").cat.remove_unused_categories().cat.rename_categories(str)
     mean = chances.groupby(groups.array, observed=True).mean()

@@ -16,10 +16,11 @@ from .._shown import shown_name
 from .._warn import warn
 from ..errors import InputError
 from ..knowledge import Resolution, load_ontology, resolve_label, resolve_labels
-from ..knowledge.cards import label_card
 from ..knowledge.markers import evidence_key
-from ..knowledge.origins import ORIGINS, TUMOURS, is_held, named_origin
-from ..knowledge.phrases import canonical_phrase
+from ..knowledge.names.tokens import tokens
+from ..knowledge.names.words import meanings, word_set
+from ..knowledge.ontology import ORIGINS, TUMOURS, is_held
+from ..knowledge.phrases import canonical_phrase, label_card
 from ..knowledge.spoken import answer_name, spoken_name
 from ..knowledge.suggest import nearest_names
 from ..pp._text_column import is_missing
@@ -40,6 +41,13 @@ _HOW = (
     "pass a list of names, a mapping from names to Cell Ontology ids, descriptions or lists of marker genes, None or "
     "'cl'"
 )
+# Types of no use as an origin of a tumour: any tissue has them.
+_SAYS_NOTHING = frozenset(
+    {*TUMOURS, "CL:0000000", "CL:0000034", "CL:0000048", "CL:0000548", "CL:0011026", "CL:0011115"}
+)
+# Score of a resolution from which on it is no guess.
+_SURE = 0.8
+_BETWEEN = re.compile(r"[\s_/()]+")
 # People write ids as OBO files do and as URLs do: CL:0000236, CL_0000236.
 _CL_ID = re.compile(r"CL[:_]\d{7}", re.IGNORECASE)
 _NUMBER = re.compile(r"[-+]?\d+(\.\d+)?")
@@ -134,6 +142,18 @@ class Candidates(Sequence[Label]):
     def evidence_keys(self) -> list[str | None]:
         """What marker evidence is asked for: the terms, with the genes that the user gave."""
         return [evidence_key(term, one.genes) for term, one in zip(self.terms, self.labels, strict=True)]
+
+
+def named_origin(name: str) -> str | None:
+    """Id of the type that a tumour's name says it comes from; None where it does not say.
+
+    By what the name says besides being malignant ("malignant B cell"), else by the word for the tumour ("melanoma").
+    """
+    rest = [word for word in _BETWEEN.split(name) if not word_set("malignant") & set(tokens(word))]
+    found = resolve_label(" ".join(rest))
+    if found.cl_id is not None and found.cl_id not in _SAYS_NOTHING and found.score >= _SURE:
+        return found.cl_id
+    return next((origin for word in tokens(name) if (origin := meanings("malignant").get(word))), None)
 
 
 def read_labels(labels: Labels, model: BioVerse, *, context: str | None = None, modality: str = "cell") -> Candidates:

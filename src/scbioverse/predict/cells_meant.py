@@ -13,7 +13,7 @@ from ..knowledge.meaning import described_labels
 from .candidates import own_labels, read_labels
 from .pool import pool, weights_of
 from .sources import Batch
-from .sources.markers import evidence_of
+from .sources.markers import CellEvidence
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,7 +59,7 @@ class CellsMeant:
     @cached_property
     def probabilities(self) -> NDArray[np.float64]:
         """Of the labels, (n, m); as :func:`scbioverse.tl.annotate` finds them, made once."""
-        batch = Batch(self._model, self._embedded.values, "cell", evidence_of(self.cells, self._model))
+        batch = Batch(self._model, self._embedded.values, "cell", CellEvidence(self.cells, self._model))
         scores = pool(batch, self._candidates, weights_of(self._model, "cascade", self._candidates))
         return np.exp(scores.log_probs.astype(np.float64))
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import _parts, _workers
 from .._device import place_encoder
 from .._logging import logger
+from .._runs import kept, used
 from .._slots import Slots, check_target, read_record
 from ..encoders import PrecomputedEncoder, embed_rows
 from ..encoders._run import digest_of_input
@@ -215,5 +215,5 @@ def long_run(what: str, cells: Cells, *given: Any) -> Iterator[None]:
     """
     # Names of cells and genes find the run again; whether its parts fit is seen by their own digests.
     names = [cells.layer, cells.key, *map(str, cells.adata.obs_names[:100]), *map(str, cells.adata.var_names[:100])]
-    with _parts.kept(what, cells.n_obs, cells.n_obs, names, *given), _workers.used(cells.lazy() is not None):
+    with kept(what, cells.n_obs, cells.n_obs, names, *given), used(cells.lazy() is not None):
         yield

@@ -10,8 +10,8 @@ from scipy.special import log_softmax
 
 from .._logging import logger
 from ..errors import InputError
-from ..knowledge.candidates import is_within
 from ..knowledge.levels import early_types, lift
+from ..knowledge.ontology import is_within
 from ..knowledge.phrases import canonical_phrase
 from .alike import hear
 from .candidates import own_labels
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .decide import Calls
     from .levels import Level, Named
     from .sources import Batch
-    from .tissue_rows import RowTissues
+    from .tissue import RowTissues
 
     Float = NDArray[np.float32]
 

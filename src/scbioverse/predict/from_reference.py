@@ -36,30 +36,15 @@ BESIDE = 0.6
 
 @dataclass(frozen=True, eq=False)
 class Told:
-    """Texts from a reference.
+    """Texts from a reference."""
 
-    Attributes
-    ----------
-    texts
-        One a row, `""` for rows without a representation.
-    rows
-        int64 (n,): row of the reference that it is from, most of it where it was combined; -1 for none.
-    score
-        float32 (n,): similarity of that row; of the nearest where none is similar enough.
-    k
-        Neighbours that were looked at.
-    evidence
-        Of homologues: `evalue` and `coverage`, each (n,); of columns voted on what is said, and `_share`.
-    embedded
-        The representation that was made, if any.
-    """
-
-    texts: NDArray[np.object_]
-    rows: NDArray[np.int64]
-    score: NDArray[np.float32]
-    k: int
+    texts: NDArray[np.object_]  # one a row, "" for rows without a representation
+    rows: NDArray[np.int64]  # (n,): row of the reference that it is from, most of it where it was combined; -1 for none
+    score: NDArray[np.float32]  # (n,): similarity of that row; of the nearest where none is similar enough
+    k: int  # neighbours that were looked at
+    # Of homologues: `evalue` and `coverage`, each (n,); of columns voted on what is said, and `_share`.
     evidence: dict[str, NDArray[Any]] = field(default_factory=dict)
-    embedded: Representation | None = None
+    embedded: Representation | None = None  # the representation that was made, if any
 
 
 def from_reference(

@@ -14,9 +14,8 @@ from ..knowledge.names.resolver import resolve_label
 from ..knowledge.names.words import meanings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from ..encoders._panel_share import GeneStats
     from ..io import Cells
     from ..knowledge.genes import GeneTable
 
@@ -81,14 +80,9 @@ def in_words(genes: tuple[str, ...]) -> str:
     return f"a cell that expresses {' and '.join(filter(None, [', '.join(genes[:-1]), genes[-1]]))}"
 
 
-def warn_of_unread(given: Mapping[str, Sequence[str]], cells: Cells, stats: Callable[[], GeneStats]) -> None:
-    """Warn of genes given for labels, by label, that these data or this model do not have.
-
-    `stats` gives the genes that the model reads; asked only where genes were given.
-    """
-    if not given:
-        return
-    here = {one for one in harmonise(cells.names) if one} & set(stats().genes)
+def warn_of_unread(given: Mapping[str, Sequence[str]], cells: Cells, read: Iterable[str]) -> None:
+    """Warn of genes given for labels, by label, that are not measured or not among those that a model `read`s."""
+    here = {one for one in harmonise(cells.names) if one} & set(read)
     without = {name: [gene for gene in genes if gene not in here] for name, genes in given.items()}
     none = [shown_name(name) for name, genes in given.items() if len(without[name]) == len(genes)]
     some = [f"{shown_name(name)}: {', '.join(without[name][:_SHOWN])}" for name in given if without[name]]

@@ -12,9 +12,8 @@ import numpy as np
 from scipy.special import log_softmax
 
 from ..knowledge import load_ontology
-from ..knowledge.candidates import is_within
 from ..knowledge.levels import lift, says_little
-from ..knowledge.ontology import KEPT_APART
+from ..knowledge.ontology import KEPT_APART, is_within
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

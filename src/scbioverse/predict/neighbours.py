@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from .._logging import logger
-from ..errors import InputError, MissingKeyError
+from ..errors import InputError, MissingKeyError, check_choice
 from ..io import row_blocks
 from .embedding import represent_rows
 from .known_molecules import known_molecules
@@ -34,42 +34,24 @@ FINGERPRINT_WEIGHT = 2.0
 
 @dataclass(frozen=True, eq=False)
 class Neighbours:
-    """Nearest rows of a reference.
+    """Nearest rows of a reference."""
 
-    Attributes
-    ----------
-    rows
-        int64 (n, k), the nearest first; -1 for rows without a representation.
-    similarity
-        float32 (n, k); NaN where `rows` is -1.
-    """
-
-    rows: NDArray[np.int64]
-    similarity: Float
+    rows: NDArray[np.int64]  # (n, k), the nearest first; -1 for rows without a representation
+    similarity: Float  # (n, k); NaN where `rows` is -1
 
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """One way to compare rows.
+    """One way to compare rows."""
 
-    Attributes
-    ----------
-    queries, pool
-        float32 (n, d) and (m, d), dense or CSR; NaN for rows without a representation, of CSR one is enough.
-    metric
-        `"cosine"`, or `"tanimoto"`: a·b / (|a|² + |b|² − a·b), which for bits is their Tanimoto similarity.
-    weight
-        Weight of this similarity in the mean over views.
-    """
-
+    # float32 (n, d) and (m, d), dense or CSR; NaN for rows without a representation, of CSR one is enough.
     queries: Float | csr_array
     pool: Float | csr_array
-    metric: Metric = "cosine"
-    weight: float = 1.0
+    metric: Metric = "cosine"  # or "tanimoto": a·b / (|a|² + |b|² − a·b), which for bits is their Tanimoto similarity
+    weight: float = 1.0  # of this similarity in the mean over views
 
     def __post_init__(self) -> None:
-        if self.metric not in ("cosine", "tanimoto"):
-            raise InputError(f"metric={self.metric!r}; choose 'cosine' or 'tanimoto'.")
+        check_choice("metric", self.metric, "cosine", "tanimoto")
         shapes = self.queries.shape, self.pool.shape
         if len(shapes[0]) != 2 or len(shapes[1]) != 2 or shapes[0][1] != shapes[1][1]:
             raise InputError(f"rows of shape {shapes[0]} and {shapes[1]} cannot be compared.")
@@ -80,21 +62,9 @@ def nearest_rows(
 ) -> Neighbours:
     """Find the `k` rows that are most similar to each query, by the weighted mean of the views' similarities.
 
-    Parameters
-    ----------
-    views
-        One or more, of the same rows. A row that one of them does not know has no neighbours and is nobody's.
-    k
-        Neighbours of each row.
-    same
-        Queries and pool are the same rows: none is its own neighbour.
-    among
-        bool (m,): rows that may be neighbours; all if None.
-
-    Raises
-    ------
-    InputError
-        The pool has fewer than `k` rows.
+    The views are of the same rows; one that some view does not know has no neighbours and is nobody's. `same`: queries
+    and pool are the same rows, of which none is its own neighbour. `among`, bool (m,), are rows that may be neighbours,
+    all if None. An :class:`InputError` where the pool has fewer than `k` rows.
     """
     held = known_rows(views, among)
     known = np.flatnonzero(np.all([_finite(one.queries) for one in views], axis=0))
@@ -179,12 +149,7 @@ def compared_views(
     Without `use_rep` by the model's encoder, centred and scaled by the reference's mean and standard deviation, since
     its activations share a large common part; and molecules by their Morgan fingerprints as well, twice as much: the
     two err on different molecules. (Weights chosen on 298 captions put aside for development.) Of `adata` only `rows`
-    are compared, where given.
-
-    Raises
-    ------
-    MissingKeyError
-        `use_rep` is missing in one of them.
+    are compared, where given. A :class:`MissingKeyError` where `use_rep` is missing in one of them.
     """
     if use_rep is not None:
         for name, data in (("adata", adata), ("reference", reference)):

@@ -15,11 +15,9 @@ from .._warn import warn
 from ..errors import BioverseError
 from ..io import row_blocks
 from ..knowledge import load_ontology
-from ..knowledge.candidates import is_within
-from ..knowledge.cards import label_card
 from ..knowledge.levels import lift
-from ..knowledge.origins import TUMOURS, origins_left, tumours_of
-from ..knowledge.phrases import canonical_phrase
+from ..knowledge.ontology import TUMOURS, is_within, origins_left, tumours_of
+from ..knowledge.phrases import canonical_phrase, label_card
 from ..models.shared_space import cosines
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from ..knowledge.markers import evidence_key
 from .sources import named_sources
 from .sources.language_model import LanguageModel
 from .sources.markers import Markers
-from .tissue_rows import WIDE
+from .tissue import WIDE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .decide import Said
     from .groups import Groups
     from .sources import Batch, Source
-    from .tissue_rows import RowTissues
+    from .tissue import RowTissues
 
 # Nats that a label with genes of the user's loses, beside one that holds it, in a cell that expresses none of them.
 NOT_SHOWN = 3.0

@@ -27,19 +27,12 @@ ACID, BASE, MIRROR, TAUTOMER = "conjugate acid", "conjugate base", "enantiomer",
 
 @dataclass(frozen=True)
 class Relatives:
-    """Names of known molecules related to one.
+    """Names of known molecules related to one."""
 
-    Attributes
-    ----------
-    ions
-        `"conjugate acid"`: what it is the conjugate acid of; so `"conjugate base"`, `"enantiomer"`, `"tautomer"`.
-    parts, parents
-        Canonical SMILES to name: what water makes of it, and what it is a derivative of by one group.
-    """
-
+    # "conjugate acid": what it is the conjugate acid of; so "conjugate base", "enantiomer", "tautomer".
     ions: dict[str, str] = field(default_factory=dict)
-    parts: dict[str, str] = field(default_factory=dict)
-    parents: dict[str, str] = field(default_factory=dict)
+    parts: dict[str, str] = field(default_factory=dict)  # what water makes of it: canonical SMILES to name
+    parents: dict[str, str] = field(default_factory=dict)  # what it is a derivative of by one group, likewise
 
     def telling(self) -> dict[str, str]:
         """Parts and parents but for those that are in many molecules, canonical SMILES to name."""
@@ -47,15 +40,7 @@ class Relatives:
 
 
 class NamedMolecules:
-    """Known molecules by their structure.
-
-    Parameters
-    ----------
-    molecules
-        rdkit molecules, None for those that cannot be read.
-    names
-        Their names, `""` for those without.
-    """
+    """Known molecules of rdkit, None for those that cannot be read, by their structure; and names, `""` for none."""
 
     def __init__(self, molecules: Sequence[Any], names: Sequence[str]) -> None:
         from rdkit import Chem

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -47,57 +47,29 @@ FITS = 0.5
 
 @dataclass(frozen=True)
 class Texts:
-    """Texts to compare with rows.
+    """Texts to compare with rows."""
 
-    Attributes
-    ----------
-    names
-        What each is called in the results, different from one another.
-    texts
-        What the model reads.
-    several
-        Whether a list was meant, be it of one text.
-    """
-
-    names: list[str]
-    texts: list[str]
-    several: bool = True
+    names: list[str]  # what each is called in the results, different from one another
+    texts: list[str]  # what the model reads
+    several: bool = True  # whether a list was meant, be it of one text
 
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """Results of a retrieval, by what their slots end in.
+    """Results of a retrieval, by what their slots end in."""
 
-    Attributes
-    ----------
-    obs, obsm
-        Suffix of the slot to values.
-    record
-        What is recorded of this way of searching.
-    embedded
-        Representation of the rows that was made or read, if any.
-    """
-
-    obs: dict[str, Any]
+    obs: dict[str, Any]  # suffix of the slot to values
     obsm: dict[str, Any]
-    record: dict[str, Any]
-    embedded: Representation | None = field(default=None)
+    record: dict[str, Any]  # what is recorded of this way of searching
+    embedded: Representation | None = None  # of the rows, where it was made or read
 
 
 def read_texts(query: Any, text_key: str, *, searched: bool) -> Texts:
     """Read one text, a list, a mapping from names to texts, or the different texts of a table's column.
 
-    Parameters
-    ----------
-    searched
-        Each row keeps the best few, so that there may be many.
-
-    Raises
-    ------
-    MissingKeyError
-        The table has no such column.
-    InputError
-        There is no text, one is empty or too long, there are too many, or two have one name.
+    `searched`: each row keeps the best few, so that there may be many. A :class:`MissingKeyError` where the table has
+    no such column, an :class:`InputError` where there is no text, one is empty or too long, there are too many, or two
+    have one name.
     """
     if hasattr(query, "obs"):
         column = _column_texts(query, text_key)
@@ -146,14 +118,7 @@ def known_rows_near(
 
     Molecules by the Tanimoto similarity of their Morgan fingerprints, whose scale is known; proteins by
     :func:`.search`; others as in :func:`.compared_views`. Where it is to be `written`, a text is put together for each
-    molecule, if the known ones are captions.
-
-    Raises
-    ------
-    MissingKeyError
-        `reference.obs` has no column `text_key`.
-    InputError
-        It holds no text.
+    molecule, if the known ones are captions. Raises what :func:`.reference_texts` does.
     """
     texts = reference_texts(reference, text_key)
     told = np.array([bool(one) for one in texts])
@@ -200,10 +165,7 @@ def fitting_rows(
 def fitting_cells(embedded: Representation, wanted: Texts, model: BioVerse) -> Found:
     """Score every cell by what each text means: how likely it is such a cell; see :class:`.CellsMeant`.
 
-    Warns
-    -----
-    UserWarning
-        A text, or a part of it, links to no type, gene or description: no cell fits it, and its scores are NaN.
+    A warning says that a text, or a part of it, links to no type, gene or description: its scores are NaN.
     """
     from ..knowledge.meaning import meaning_of
 
@@ -227,10 +189,7 @@ def fitting_molecules(
 ) -> Found:
     """Score every molecule or protein by what each text says of a class; see :class:`.MoleculesMeant`.
 
-    Warns
-    -----
-    UserWarning
-        A text is said of no class that is known: no row fits it, and its scores are NaN.
+    A warning says that a text is said of no class that is known: its scores are NaN.
     """
     obs, column = embedded.cells.adata.obs, key or "smiles"
     mols = None

@@ -1,48 +1,47 @@
-"""What a tissue says of cell types: types of other organs need more evidence than those that are usual there.
-
-A type is usual in a tissue if it, a kind of it, or, where no table lists it, what it is a kind of is listed there.
-Types that live in all organs are usual in all. What is named after another organ is not, whatever it is a kind of.
-"""
+"""The tissue of each row, given or guessed: types of other organs need more evidence than those that are usual."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cache, lru_cache
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass, field, replace
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_softmax
 
+from .._logging import logger
+from .._shown import shown_name
+from .._warn import warn
+from ..errors import InputError
+from ..io.columns import as_categories, obs_column
 from ..knowledge import load_ontology
-from ..knowledge.tissues import Tissue, list_tissues, listed_types, read_tissue, tissue_of, usual_shares
+from ..knowledge.tissues import (
+    Tissue,
+    home_of,
+    is_early,
+    list_tissues,
+    listed_types,
+    read_tissue,
+    strangeness,
+    tissue_of,
+    usual_shares,
+    with_parts,
+)
 from .levels import BROADEST
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from anndata import AnnData
+
+    from .groups import Groups
+
 Float = NDArray[np.float32]
-# Nats for a type of another organ, and the part of it for one of a neighbouring tissue, with near kin here, of many
-# organs or of none that is known.
+# Nats for a type of another organ.
 FLOOR = -4.0
-PARTLY = 0.25
 # A tissue with fewer listed types is too little known to speak of.
 FEWEST_LISTED = 15
-# Roots of types that all organs have: leukocyte, endothelial cell, fibroblast, pericyte, smooth muscle cell,
-# myofibroblast, Schwann cell, adipocyte, erythrocyte, platelet, neoplastic cell.
-EVERYWHERE = (
-    "CL:0000738", "CL:0000115", "CL:0000057", "CL:0000669", "CL:0000192", "CL:0000186", "CL:0002573", "CL:0000136",
-    "CL:0000232", "CL:0000233", "CL:0001063",
-)  # fmt: skip
-LEUKOCYTE = "CL:0000738"
-# Leukocytes of one organ each: tissue-resident macrophages, thymocytes.
-OF_ONE_ORGAN = ("CL:0000864", "CL:0000893")
-# A kind of stromal or vessel cell that so many organs list is one of all.
-IN_MANY = 4
-# A type that so many organs list, of whatever kind, is partly one of all.
-IN_MOST = 6
-# Terms with more kinds say too little of where a kind of them lives, and of where their kin do.
-BROAD, KIN = 100, 30
 # Classes of `usual_shares`, in its order but for the last: T, NK and other innate lymphoid cells; B cells; ...
 CLASSES = (
     ("CL:0000084", "CL:0001065"), ("CL:0000236",), ("CL:0000946", "CL:0000786"), ("CL:0000576",),
@@ -58,85 +57,6 @@ SURE = 0.6
 DOUBT, DOUBT_OF_KIN = 0.25, 0.7
 # A smaller share of types of other organs is what any data set has.
 FEW_AWAY = 0.05
-
-
-@dataclass(frozen=True)
-class _Home:
-    """Where a type lives, as far as the tables say: ids of tissues."""
-
-    named: frozenset[str]
-    listed: frozenset[str]
-    kin: frozenset[str]
-    everywhere: bool
-    organs: int
-
-
-@lru_cache(maxsize=1)
-def _listed() -> tuple[dict[str, frozenset[str]], dict[str, frozenset[str]]]:
-    """Tissues that list a term itself, and those that list it or a kind of it."""
-    ontology = load_ontology()
-    own: dict[str, set[str]] = {}
-    below: dict[str, set[str]] = {}
-    for tissue, types in listed_types().items():
-        for cl_id in types:
-            own.setdefault(cl_id, set()).add(tissue)
-            for one in (cl_id, *ontology.ancestors(cl_id)):
-                below.setdefault(one, set()).add(tissue)
-    return {one: frozenset(n) for one, n in own.items()}, {one: frozenset(n) for one, n in below.items()}
-
-
-def _nearest(cl_id: str, found: dict[str, frozenset[str]]) -> frozenset[str]:
-    """Tissues of a term, else of the nearest terms above it that have some and are not broad."""
-    ontology, layer = load_ontology(), {cl_id}
-    while layer:
-        hits = [found[one] for one in layer if one in found]
-        if hits:
-            return frozenset().union(*hits)
-        layer = {up for one in layer for up in ontology.parents(one) if len(ontology.descendants(up)) <= BROAD}
-    return frozenset()
-
-
-@cache
-def _home(cl_id: str) -> _Home:
-    ontology, (own, below) = load_ontology(), _listed()
-    above = {cl_id, *ontology.ancestors(cl_id)}
-    named = _nearest(cl_id, _named())
-    kin = [below.get(one, frozenset()) for one in ontology.parents(cl_id) if len(ontology.descendants(one)) <= KIN]
-    organs = len({tissue_of(one).within or one for one in own.get(cl_id, ())})
-    loose = LEUKOCYTE in above or organs >= IN_MANY or cl_id not in own or cl_id in EVERYWHERE
-    everywhere = bool(above & set(EVERYWHERE)) and not above & set(OF_ONE_ORGAN) and loose
-    return _Home(named, _nearest(cl_id, below), frozenset().union(*kin), everywhere and not named, organs)
-
-
-@lru_cache(maxsize=1)
-def _named() -> dict[str, frozenset[str]]:
-    found: dict[str, set[str]] = {}
-    for tissue, types in listed_types().items():
-        for cl_id, sources in types.items():
-            if "N" in sources:
-                found.setdefault(cl_id, set()).add(tissue)
-    return {one: frozenset(n) for one, n in found.items()}
-
-
-@cache
-def _around(ident: str) -> tuple[frozenset[str], frozenset[str]]:
-    """Return a tissue with its parts, and the same of what it is part of."""
-    whole = tissue_of(ident).within or ident
-    parts = {one.id for one in list_tissues() if one.within == ident}
-    beside = {one.id for one in list_tissues() if one.within == whole}
-    return frozenset({ident, *parts}), frozenset({whole, *beside})
-
-
-def _strange(cl_id: str, ident: str) -> float:
-    """How far a type is from being usual in a tissue: 0, :data:`PARTLY` or 1."""
-    home, (inside, around) = _home(cl_id), _around(ident)
-    whole = {tissue_of(ident).within}
-    if (home.named | home.listed) & (inside | whole) or home.everywhere:
-        return 0.0
-    if home.named:
-        return PARTLY if (home.named | home.listed) & around else 1.0
-    partly = not home.listed or home.listed & around or home.kin & inside or home.organs >= IN_MOST
-    return PARTLY if partly else 1.0
 
 
 @dataclass(frozen=True)
@@ -164,7 +84,7 @@ class TissuePrior:
         if len(listed_types()[self.tissue.id]) < FEWEST_LISTED:
             return np.zeros(len(cl_ids), dtype=np.float32)
         strange = [
-            0.0 if one is None or one not in load_ontology() else _strange(one, self.tissue.id) for one in cl_ids
+            0.0 if one is None or one not in load_ontology() else strangeness(one, self.tissue.id) for one in cl_ids
         ]
         return (FLOOR * self.weight * np.array(strange)).astype(np.float32)
 
@@ -194,7 +114,7 @@ class TissuePrior:
 def _classes(cl_id: str) -> tuple[int, ...]:
     """Classes that a type is of, or that are kinds of it; the last, of what organs have to themselves, for others."""
     ontology = load_ontology()
-    if not _home(cl_id).everywhere and _home(cl_id).named:
+    if not home_of(cl_id).everywhere and home_of(cl_id).named:
         return (len(CLASSES),)
     of = [i for i, roots in enumerate(CLASSES) if any(ontology.is_within(cl_id, root) for root in roots)]
     # A broad term may be any of the classes below it; what stands in two (plasma and B cells) may be either.
@@ -207,7 +127,7 @@ def _explained(cl_ids: Sequence[str], ident: str) -> NDArray[np.float64]:
     _, shares = usual_shares()
     share = np.array(shares.get(ident, shares[""]))
     usual = np.array([share[list(_classes(one))].sum() for one in cl_ids])
-    strange = np.array([_strange(one, ident) for one in cl_ids])
+    strange = np.array([strangeness(one, ident) for one in cl_ids])
     return np.log(usual) + FLOOR * strange
 
 
@@ -239,7 +159,7 @@ class Called:
 
     def away(self, ident: str) -> float:
         """Share that is of types of other organs than a tissue, 0 to 1."""
-        return float(self.mass[np.array([_strange(one, ident) for one in self.terms]) == 1].sum())
+        return float(self.mass[np.array([strangeness(one, ident) for one in self.terms]) == 1].sum())
 
 
 def _fits(called: Called) -> dict[str, float]:
@@ -289,7 +209,7 @@ def doubt(tissue: Tissue, called: Called, *, wide: bool = True) -> str:
     """
     fits = _fits(called)
     best = next(iter(fits), None)
-    if best is None or tissue.id not in fits or tissue.id in _around(best)[1] or best in _around(tissue.id)[1]:
+    if best is None or tissue.id not in fits or tissue.id in with_parts(best)[1] or best in with_parts(tissue.id)[1]:
         return ""
     behind = fits[best] - fits[tissue.id]
     kin = usual_shares()[1]
@@ -302,3 +222,175 @@ def doubt(tissue: Tissue, called: Called, *, wide: bool = True) -> str:
     if share < FEW_AWAY:
         return f"{like} few are of types of {tissue.name} itself. That is as it should be if only some were kept."
     return f"{like} {share:.0%} of the calls made without a tissue are types of other organs than {tissue.name}."
+
+
+# ------------------------------------------------------------------ the tissue of each row
+
+# The word for no tissue: nothing is guessed either.
+ANY = "any"
+# So many candidates are a wide choice.
+WIDE = 50
+
+
+@dataclass(frozen=True)
+class RowTissues:
+    """Priors of tissues, and which row has which."""
+
+    priors: tuple[TissuePrior, ...]  # one for each tissue; none where nothing is known
+    codes: NDArray[np.int64]  # int64 (n,): prior of each row, -1 for none
+    record: dict[str, Any] = field(default_factory=dict)  # what was given, and how it was read or guessed
+    # bool (n,): rows whose tissue is of an embryo or fetus, as its name says; None: no row's is.
+    early: NDArray[np.bool_] | None = None
+
+    @property
+    def named(self) -> str | None:
+        """What the one tissue of all rows is called, as given and as known; None where there is none, or several."""
+        if len(self.priors) != 1 or not (read := self.record.get("read")):
+            return None
+        return " ".join([*read, self.priors[0].tissue.name])
+
+    def of_rows(self, rows: NDArray[np.integer] | None) -> RowTissues:
+        """Return those of some rows, int (k,); all of them for None."""
+        if rows is None:
+            return self
+        return replace(self, codes=self.codes[rows], early=None if self.early is None else self.early[rows])
+
+    def adjust(self, log_probs: NDArray[np.floating], cl_ids: Sequence[str | None]) -> Float:
+        """Log-probabilities with each row's prior, float32 (n, m); see :meth:`TissuePrior.adjust`."""
+        found = np.array(log_probs, dtype=np.float32)
+        for i, prior in enumerate(self.priors):
+            rows = self.codes == i
+            found[rows] = prior.adjust(found[rows], cl_ids)
+        return found
+
+    def of_groups(self, groups: Groups | None) -> RowTissues:
+        """Return the tissue of most cells of each group, as rows; itself where there are no groups."""
+        if groups is None:
+            return self
+        inside = groups.codes >= 0
+        counts = np.zeros((len(groups.names), len(self.priors) + 1), dtype=np.int64)
+        np.add.at(counts, (groups.codes[inside], self.codes[inside]), 1)  # -1, no tissue, is the last column
+        codes = counts.argmax(axis=1)
+        return replace(self, codes=np.where(codes == len(self.priors), -1, codes).astype(np.int64))
+
+    def in_groups(
+        self, ranked: NDArray[np.floating], alone: NDArray[np.floating], cl_ids: Sequence[str | None], groups: Groups
+    ) -> tuple[Float, RowTissues]:
+        """Let the tissue count where groups are named: scores with the prior, and the tissue of each row, weighed.
+
+        `ranked` (n_groups, m) are the log-probabilities that decide, `alone` the same from the cells' embeddings and
+        markers, by which a tissue is doubted or guessed.
+        """
+        here = self.of_groups(groups).weighed(alone, cl_ids, groups.sizes)
+        rows = self.codes if self.priors or not here.priors else np.zeros_like(self.codes)
+        return here.adjust(ranked, cl_ids), replace(here, codes=rows)
+
+    def weighed(
+        self,
+        log_probs: NDArray[np.floating],
+        cl_ids: Sequence[str | None],
+        sizes: NDArray[np.integer] | None = None,
+        *,
+        wide: bool = True,
+    ) -> RowTissues:
+        """Doubt what was given, or guess where nothing was, by calls from the cells alone (:meth:`Called.of`).
+
+        `wide`: calls were made from a wide choice of types; from a short list, nothing is guessed. Returns the same
+        with what was said in the record, or with the guess for all rows; a warning says that the calls fit another
+        tissue much better than the one that was given.
+        """
+        if "given" not in self.record:
+            return self if not wide else _guessed(Called.of(log_probs, cl_ids, sizes), self.codes)
+        said = {}
+        for i, prior in enumerate(self.priors):
+            rows = self.codes == i
+            called = Called.of(log_probs[rows], cl_ids, None if sizes is None else sizes[rows])
+            why = doubt(prior.tissue, called, wide=wide)
+            if why:
+                said[prior.tissue.name] = why
+                given, read = self.record["given"], self.record.get("read", {})
+                # Of a column, the values that were read as this tissue.
+                values = [one for one, found in read.items() if found["id"] == prior.tissue.id and one != given]
+                of = f" ({', '.join(map(shown_name, values))})" if values else ""
+                warn(f"tissue={given!r}{of}: {why}")
+        return replace(self, record=self.record | {"doubts": said})
+
+
+def read_tissues(
+    adata: AnnData, tissue: str | None, *, method: str | None = None, modality: str = "cell"
+) -> RowTissues:
+    """Read what `tissue=` says: a column of `obs` where it is the name of one, else a tissue.
+
+    Without priors where nothing was given, and for `"any"`. `method` and `modality` say how labels are found, and of
+    what; there are some that no tissue can be given with. An :class:`InputError` says that a name is no tissue, a
+    column holds none, or a tissue says nothing of labels found so; a warning, that a column leaves out some rows.
+    """
+    if tissue is None:
+        return RowTissues((), np.full(adata.n_obs, -1, dtype=np.int64))
+    if not isinstance(tissue, str):
+        raise InputError(f"tissue takes one name, or the name of one column of adata.obs; found {tissue!r:.80}.")
+    if not tissue.strip():
+        raise InputError("tissue is empty: name one, such as 'blood', or a column of adata.obs, or leave it out.")
+    if modality != "cell":
+        raise InputError(f"tissue={tissue!r} is of cells; modality={modality!r} has none. Leave it out.")
+    if method == "generate":
+        raise InputError(
+            f"tissue={tissue!r} weighs candidates; with method='generate' labels are written. Leave one out."
+        )
+    if tissue in adata.obs.columns:
+        values = as_categories(obs_column(adata, tissue, "tissue"), "tissue")
+        codes = values.cat.codes.to_numpy().astype(np.int64)
+        names = [str(one) for one in values.cat.categories]
+    else:
+        codes, names = np.zeros(adata.n_obs, dtype=np.int64), [tissue]
+        if tissue.strip().casefold() == ANY:
+            return RowTissues((), codes - 1, {"given": tissue})
+    used = [i for i in range(len(names)) if (codes == i).any()]
+    early = np.isin(codes, [i for i in used if is_early(names[i])])
+    priors = tuple(_read(names[i], tissue, adata) for i in used)
+    codes = np.where(codes < 0, -1, np.searchsorted(used, codes)).astype(np.int64)
+    read = {names[i]: {"id": one.tissue.id, "name": one.tissue.name} for i, one in zip(used, priors, strict=True)}
+    # "PBMC" and "blood" are one tissue, in a vote of a group's cells, too.
+    one_each = {one.tissue.id: one for one in priors}
+    place = np.array([list(one_each).index(one.tissue.id) for one in priors] + [-1])  # the last is that of no tissue
+    priors, codes = tuple(one_each.values()), place[codes]
+    if missing := int((codes < 0).sum()):
+        _warn_of_missing(missing, codes.size, tissue)
+    shown = ", ".join(
+        f"{shown_name(name)} -> {one['name']}" if name != one["name"] else name for name, one in read.items()
+    )
+    if read:
+        logger.info("tissue: %s. Types of other organs need more evidence", shown)
+    return RowTissues(priors, codes, {"given": tissue, "read": read}, early)
+
+
+def _warn_of_missing(missing: int, n: int, column: str) -> None:
+    """Warn of rows whose tissue a column does not say; an :class:`InputError` where it says none."""
+    if missing == n:
+        raise InputError(f"adata.obs[{shown_name(column)!r}] is missing (NaN) for every cell: leave tissue= out.")
+    warn(f"{missing} cells have no value in adata.obs[{shown_name(column)!r}]; they are judged without a tissue.")
+
+
+def _read(name: str, tissue: str, adata: AnnData) -> TissuePrior:
+    try:
+        return TissuePrior.of(name)
+    except InputError as error:
+        if tissue in adata.obs.columns:
+            raise InputError(f"adata.obs[{shown_name(tissue)!r}]: {error}") from None
+        raise InputError(f"{error} Nor is it a column of adata.obs.") from None
+
+
+def _guessed(called: Called, codes: NDArray[np.int64]) -> RowTissues:
+    """Guess one tissue for all rows: types of other organs need more evidence, but not as much as in a given one."""
+    guess = guess_tissue(called)
+    sure = guess.tissue is not None and guess.confidence >= SURE
+    record = {"given": None, "guessed": None, "confidence": round(guess.confidence, 4), "used": sure}
+    if guess.tissue is None or not sure:
+        logger.info("tissue: cannot be told from the cells; give tissue= if you know it")
+        return RowTissues((), np.full_like(codes, -1), record)
+    logger.info(
+        "tissue: the cells look like %s (confidence %.2f), and types of other organs need some more evidence; "
+        "tissue= sets it, tissue='any' leaves it out", guess.tissue.name, guess.confidence,
+    )  # fmt: skip
+    prior = replace(TissuePrior.of(guess.tissue), weight=OF_A_GUESS)
+    return RowTissues((prior,), np.zeros_like(codes), record | {"guessed": asdict(guess.tissue)})

@@ -18,7 +18,7 @@ from .._settings import settings
 from .._whole import written_whole
 from ..errors import InputError
 from ..knowledge import load_ontology
-from ..knowledge.cards import label_card
+from ..knowledge.phrases import label_card
 from ..models.shared_space import cosines
 from .candidates import Candidates, own_labels, resolve_term
 
@@ -45,7 +45,7 @@ def ontology_coordinates(model: BioVerse, cl_ids: list[str] | None = None) -> Fl
     :attr:`scbioverse.settings.cache_dir` for every model of the same language model and layer. `cl_ids` are all of
     :func:`term_ids` if not given. An :class:`InputError` where the model has no text space.
     """
-    _ = model.text_dim  # says what to do where there is none
+    _ = model.space.dim  # says what to do where there is none
     cards = _cards(term_ids())
     wanted = list(cards) if cl_ids is None else cl_ids
     texts = [cards[one] for one in wanted]
@@ -58,17 +58,10 @@ def ontology_coordinates(model: BioVerse, cl_ids: list[str] | None = None) -> Fl
     return model.text_space.transform(states)  # type: ignore[union-attr]
 
 
-def card_coordinates(model: BioVerse, candidates: Candidates) -> Float:
-    """Coordinates of candidates' descriptions, float32 (m, d_text); of terms of the ontology as they are kept."""
-    if candidates.shortlist is None:
-        return model.text_coordinates(candidates.cards)
-    return ontology_coordinates(model, [str(one.cl_id) for one in candidates])
-
-
 def keep_ontology(model: BioVerse) -> None:
     """Keep the coordinates of all terms' descriptions in the model, so that what it saves has them."""
     model.space.table = None
-    model.keep_texts(list(_cards(term_ids()).values()), ontology_coordinates(model))
+    model.space.keep(list(_cards(term_ids()).values()), ontology_coordinates(model))
 
 
 @lru_cache(maxsize=1)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from .._logging import logger
 from .._random import Rng, as_seed
 from .._slots import Slots, check_target, is_mudata, on_part, write_results
-from ..errors import InputError
+from ..errors import check_choice
 from ..predict.embedding import represent_rows
 from ._align_training import Alignment, new_model, plain_history, prototype_terms, read_texts, split_rows
 
@@ -117,12 +117,9 @@ def align(
     from ..train.tasks import PrototypeTask, StillAttention
 
     check_target(adata)
-    if loss not in DEFAULT_STEPS:
-        raise InputError(f"loss={loss!r}; choose {', '.join(map(repr, DEFAULT_STEPS))}.")
-    if start not in ("fresh", "model"):
-        raise InputError(f"start={start!r}; choose 'fresh' or 'model'.")
-    if projector not in ("mlp", "prototypes"):
-        raise InputError(f"projector={projector!r}; choose 'mlp' or 'prototypes'.")
+    check_choice("loss", loss, *DEFAULT_STEPS)
+    check_choice("start", start, "fresh", "model")
+    check_choice("projector", projector, "mlp", "prototypes")
     seed, slots, by_type = as_seed(rng), Slots(key_added), projector == "prototypes"
     texts = read_texts(adata, text_key)
     terms = prototype_terms(texts, start, modality) if by_type else []

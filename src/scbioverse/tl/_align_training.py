@@ -14,8 +14,7 @@ from .._logging import logger
 from ..errors import BioverseError, InputError
 from ..io.columns import as_categories, obs_column
 from ..knowledge import load_ontology, resolve_labels
-from ..knowledge.cards import general_texts, label_card
-from ..knowledge.phrases import canonical_phrase
+from ..knowledge.phrases import canonical_phrase, general_texts, label_card
 from ..knowledge.spoken import answer_name
 from ..llm.prompts import MAX_LABEL_CHARS
 from ..predict.candidates import NO_NAME, is_number
@@ -86,7 +85,7 @@ def new_model(
         return BioVerse.new(encoder, name=name, llm=reader, n_soft=n_soft, prototypes=terms, rng=seed)
     new = BioVerse.new(encoder, name=name, llm=base.backbone, n_soft=n_soft, prototypes=terms, rng=seed)
     if base.text_space is not None and base.config.text_space is not None:
-        new.set_text_space(base.text_space, base.config.text_space)
+        new.space.set(base.text_space, base.config.text_space)
     return new
 
 
@@ -237,7 +236,7 @@ class Alignment:
     def calibrate_pool(self) -> None:
         """Fit the rows of the calibration that pool sources, on rows held out."""
         from ..models.shared_space import cosines
-        from ..predict.sources.markers import evidence_of
+        from ..predict.sources.markers import CellEvidence
         from ..train.calibrate import candidate_rows, fit_temperature, pool_row
 
         model, texts = self.model, self.texts
@@ -247,7 +246,7 @@ class Alignment:
         if model.text_space is not None and model.config.encoders["cell"].placed:
             cosine = cosines(model.coordinates(values), model.text_coordinates(texts.cards))
         try:
-            markers = evidence_of(self.embedded.cells, model)(terms)[self.held]
+            markers = CellEvidence(self.embedded.cells, model)(terms)[self.held]
         except BioverseError as error:
             logger.info("the pool is calibrated without markers: %s", error)
         sources = {"prototypes": attention, "nearest": cosine, "markers": markers}
@@ -279,11 +278,11 @@ def _give_text_space(model: BioVerse) -> None:
 
     given = load()
     if given.config.llm == model.config.llm and given.text_space is not None and given.config.text_space is not None:
-        model.set_text_space(given.text_space, given.config.text_space)
+        model.space.set(given.text_space, given.config.text_space)
         return
     ids = sorted(load_ontology())
     names = [canonical_phrase(cl_id) for cl_id in ids[:: max(1, len(ids) // BACKGROUND)]]
-    model.fit_text_space([*names, *general_texts()])
+    model.space.fit([*names, *general_texts()])
 
 
 def plain_history(history: pd.DataFrame) -> dict[str, list[Any]]:

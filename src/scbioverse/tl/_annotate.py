@@ -26,8 +26,7 @@ from .._slots import (
 from .._warn import warn
 from ..encoders._run import blank_rows
 from ..errors import InputError
-from ..explain.reasons import reasons
-from ..explain.sentence import NO_COUNTS, Wording
+from ..explain.reasons import NO_COUNTS, Wording, reasons
 from ..io import Cells
 from ..models import load
 from ..predict.alike import alike_cells
@@ -42,8 +41,8 @@ from ..predict.open_set import compare_outside, compared_terms, warn_of_no_terms
 from ..predict.options import Method, Options, Rationale
 from ..predict.pool import Scores, in_tissue, pool, pool_record, weights_of
 from ..predict.sources import Batch
-from ..predict.sources.markers import evidence_of, reference_stats
-from ..predict.tissue_rows import read_tissues
+from ..predict.sources.markers import CellEvidence, reference_stats
+from ..predict.tissue import read_tissues
 from ..predict.whole_ontology import shortlisted
 
 if TYPE_CHECKING:
@@ -58,7 +57,7 @@ if TYPE_CHECKING:
     from ..predict.candidates import Candidates
     from ..predict.groups import Groups
     from ..predict.levels import Level
-    from ..predict.tissue_rows import RowTissues
+    from ..predict.tissue import RowTissues
 
 _SHOWN = 10
 
@@ -167,14 +166,16 @@ def annotate(
     named = _named(options, loaded, tissues.named)  # before the embedding: a slip should not cost its time
     cells = Cells.of(adata, layer, key)
     cells.wanted = _wanted(options, loaded, named)
-    with long_run("annotate", cells, loaded.fingerprint(), vars(options)):
+    fingerprint = loaded.fingerprint()
+    with long_run("annotate", cells, fingerprint, vars(options)):
         embedded = represent_rows(cells, loaded, modality=modality, slots=slots)
         # Markers and reasons are read where the embedding was: from other values they would not fit it.
-        evidence = evidence_of(embedded.cells, loaded) if modality == "cell" else None
+        evidence = CellEvidence(embedded.cells, loaded) if modality == "cell" else None
         alike = partial(alike_cells, embedded.cells) if evidence is not None else lambda: None
         batch = Batch(loaded, embedded.values, modality, evidence, alike, batch_size)
         given = {one.name: one.genes for one in named or () if one.genes}
-        warn_of_unread(given, embedded.cells, lambda: reference_stats(loaded))
+        if given:
+            warn_of_unread(given, embedded.cells, reference_stats(loaded).genes)
 
         scores = _scores(batch, options, named, groups, tissues, seed)
         if n_neighbors is not None:
@@ -194,6 +195,7 @@ def annotate(
         )  # fmt: skip
 
     record |= {
+        "fingerprint": fingerprint,
         "key": embedded.key,
         "layer": embedded.layer,
         "samples": votes,
@@ -329,7 +331,6 @@ def _record(options: Options, model: BioVerse, scores: Scores, calls: Calls) -> 
         found = groups_found(scores.found, scores.told or [], calls)
     return {
         "model": model.name,
-        "fingerprint": model.fingerprint(),
         "llm": config.llm.name,
         "llm_sha256": config.llm.sha256,
         "method": options.method,

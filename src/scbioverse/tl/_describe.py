@@ -8,7 +8,7 @@ import numpy as np
 
 from .._random import Rng, as_seed
 from .._slots import Slots, anndata_of, check_target, is_mudata, on_part, write_results
-from ..errors import InputError
+from ..errors import InputError, check_choice
 from ..predict.descriptions import CHOICES, Choose, reference_texts, written_texts
 from ..predict.embedding import represent_rows
 from ..predict.from_reference import from_reference
@@ -168,8 +168,7 @@ def describe(
 
 
 def _check_options(choose: str, n_neighbors: int, beams: int, max_new_tokens: int, batch_size: int) -> None:
-    if choose not in CHOICES:
-        raise InputError(f"choose={choose!r}; choose {', '.join(map(repr, CHOICES))}.")
+    check_choice("choose", choose, *CHOICES)
     if min(n_neighbors, beams, batch_size) < 1 or not 1 <= max_new_tokens <= MOST_TOKENS:
         raise InputError(
             f"n_neighbors, beams and batch_size must be positive and max_new_tokens 1 to {MOST_TOKENS}, found "

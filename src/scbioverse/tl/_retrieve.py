@@ -10,7 +10,7 @@ import pandas as pd
 
 from .._random import Rng, as_seed
 from .._slots import Slots, anndata_of, check_target, is_mudata, left_by, on_part, write_results
-from ..errors import InputError
+from ..errors import InputError, check_choice
 from ..predict.embedding import represent_rows
 from ..predict.retrieval import (
     TOP_K,
@@ -203,8 +203,7 @@ def _check_options(
         raise InputError(f"use_rep and query_modality are for direction='similar', not {direction!r}.")
     if by_text and table:
         raise InputError("an AnnData as query is searched for each row: direction='text' (its texts) or 'similar'.")
-    if scale not in ("probability", "cosine", "zscore"):
-        raise InputError(f"scale={scale!r}; choose 'probability', 'cosine' or 'zscore'.")
+    check_choice("scale", scale, "probability", "cosine", "zscore")
 
 
 def _free_suffix(adata: AnnData, slots: Slots) -> str:

@@ -12,7 +12,7 @@ import pandas as pd
 from .._logging import logger
 from .._random import Rng, as_seed
 from .._slots import Slots, check_target, is_mudata, on_part, write_results
-from ..errors import InputError, MismatchError
+from ..errors import InputError, MismatchError, check_choice
 from ..explain.claims import is_high
 from ..explain.expression import MeasuredCells
 from ..predict.embedding import represent_rows
@@ -128,8 +128,7 @@ def tune(
     from ..train.loop import state_place
 
     check_target(adata)
-    if start not in ("model", "fresh"):
-        raise InputError(f"start={start!r}; choose 'model' or 'fresh'.")
+    check_choice("start", start, "model", "fresh")
     if steps < 1 or batch_size < 1 or lr <= 0:
         raise InputError(f"steps, batch_size and lr must be positive, found {steps}, {batch_size} and {lr}.")
     if state is not None:

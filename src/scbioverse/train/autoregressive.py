@@ -12,8 +12,7 @@ from torch.nn.functional import cross_entropy, linear
 
 from ..errors import InputError
 from ..llm.prompts import MAX_TEXT_CHARS
-from ..llm.score import head_rows
-from ..llm.trie import LabelTrie
+from ..llm.score import LabelTrie, head_rows
 from .tasks import take_rows
 
 if TYPE_CHECKING:
@@ -47,7 +46,6 @@ class AutoregressiveTask:
         self._prompt = model.reader.prompt(modality)
         model.reader.prefix(modality)
         self._ids: dict[str, list[int]] = {}
-        self._fused: str | None = None
 
     def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         """Projector of the modality, and tokens."""
@@ -56,18 +54,6 @@ class AutoregressiveTask:
     def train(self, mode: bool) -> None:
         """Switch the projector's dropout; the language model stays in evaluation mode."""
         self.model.modules.train(mode)
-        backbone = self.model.backbone
-        if backbone.device.type != "cpu":
-            return
-        # On a CPU the gradient of the fused attention takes longer than the plain one's: 31 against 39 examples
-        # per core-second with SmolLM2-135M in bfloat16. Forward passes alone are quicker fused.
-        held = str(backbone.model.config._attn_implementation)
-        if mode and held == "sdpa":
-            self._fused = held
-            backbone.model.set_attn_implementation("eager")
-        elif not mode and self._fused is not None:
-            backbone.model.set_attn_implementation(self._fused)
-            self._fused = None
 
     def split(self, batch: Batch, size: int) -> list[tuple[Batch, float]]:
         """Parts of at most `size` rows with answers of like length."""
@@ -123,7 +109,7 @@ class AutoregressiveTask:
     def _answer(self, text: str) -> list[int]:
         if text not in self._ids:
             # Free texts, such as captions of molecules, are longer than a name may be.
-            self._ids[text] = self.model.answer_ids(text, max_chars=MAX_TEXT_CHARS)
+            self._ids[text] = self.model.reader.answer_ids(text, max_chars=MAX_TEXT_CHARS)
         return self._ids[text]
 
     def _lengths(self, batch: Batch) -> NDArray[np.int64]:
@@ -213,7 +199,7 @@ class CandidateSet:
         related: NDArray[np.bool_] | None = None,
     ) -> CandidateSet:
         """Build the set from names, tokenised as the model's prompt does."""
-        return cls(names, [model.answer_ids(name) for name in names], related=related)
+        return cls(names, [model.reader.answer_ids(name) for name in names], related=related)
 
     def __len__(self) -> int:
         return len(self.names)

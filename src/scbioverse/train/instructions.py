@@ -174,7 +174,7 @@ class InstructionTask:
             one = self.lessons.examples[row]
             if one.prompt == "label":
                 head: Sequence[int] = self.model.reader.prompt(one.objects[0][0]).head
-                answer = self.model.answer_ids(one.answer)
+                answer = self.model.reader.answer_ids(one.answer)
             else:
                 head = self.template.render(
                     self.backbone,

@@ -115,11 +115,9 @@ class ContrastiveTask(CheapTask):
         super().__init__(model, modality=modality)
         self.n_negatives = n_negatives
         if model.text_space is None:
-            raise InputError(
-                "the model has no text space: call model.fit_text_space(texts) before contrastive training."
-            )
+            raise InputError("the model has no text space: call model.space.fit(texts) before contrastive training.")
         self._texts: dict[str, int] = {}
-        self._vectors = torch.empty(0, model.text_dim)
+        self._vectors = torch.empty(0, model.space.dim)
         self._negatives = torch.from_numpy(model.text_coordinates(list(negatives))) if len(negatives) else None
 
     def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:

@@ -59,13 +59,13 @@ def _own_lists(batch: Batch, texts: list[str], shortlist: NDArray[np.int64]) -> 
 
     from ..._settings import settings
     from ...llm import score
-    from ...llm._memory import first_batch
-    from ...llm.trie import LabelTrie
+    from ...llm.backbone import first_batch
+    from ...llm.score import LabelTrie
 
     model, modality = batch.model, batch.modality
     reader = model.reader
     prompt, prefix = reader.prompt(modality), reader.prefix(modality)
-    sequences = [model.answer_ids(text) for text in texts]
+    sequences = [model.reader.answer_ids(text) for text in texts]
     length = len(prompt.head) + shortlist.shape[1] * max(map(len, sequences), default=1)
     memory = first_batch(reader.backbone, batch.batch_size, length=length, prefix=prefix.length, what=f"{modality}s")
     # Sorted lists and rows: neither the order of a shortlist nor that of the rows changes the last digits.

@@ -84,11 +84,6 @@ class CellEvidence:
         return replace(self, rows=rows)
 
 
-def evidence_of(cells: Cells, model: BioVerse) -> CellEvidence:
-    """Return what gives the marker evidence of terms in these cells, float32 (n_obs, m)."""
-    return CellEvidence(cells, model)
-
-
 def reference_stats(model: BioVerse) -> GeneStats:
     """Gene statistics to standardise by: the model's own, or those of `bioverse-small` where its encoder has none."""
     encoder = model.encoders.get("cell")

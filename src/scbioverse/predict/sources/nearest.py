@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ...models.shared_space import cosines
-from ..whole_ontology import card_coordinates
+from ..whole_ontology import ontology_coordinates
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,8 +22,12 @@ class Nearest:
 
     def scores(self, batch: Batch, candidates: Candidates) -> NDArray[np.float32]:
         """Cosines (n, m)."""
+        if candidates.shortlist is None:
+            texts = batch.model.text_coordinates(candidates.cards)
+        else:  # terms of the ontology, as they are kept
+            texts = ontology_coordinates(batch.model, [str(one.cl_id) for one in candidates])
         # In nats only by its weight: a cosine is no probability.
-        return cosines(batch.coordinates, card_coordinates(batch.model, candidates))
+        return cosines(batch.coordinates, texts)
 
 
 SOURCE = Nearest

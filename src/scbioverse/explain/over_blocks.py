@@ -1,118 +1,29 @@
-"""What groups of cells express, compared gene by gene: counted in memory, or over all blocks of large data."""
+"""What groups of many cells express, added up over all blocks and compared gene by gene."""
 
 from __future__ import annotations
 
-import re
-from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import reduce
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from .. import _workers
-from ..io import Cells, csr_of, to_counts_like
-from ..io.cells import SAMPLE_CELLS
-from .expression import DEPTH, Expression, Table, compare, ranks_of_bins, table_of
+from .._runs import each_block
+from ..io import csr_of, to_counts_like
+from .expression import DEPTH, Grouped, Table, ranks_of_bins
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Sequence
 
-    from anndata import AnnData
     from numpy.typing import NDArray
 
-    from ..io import MatrixInfo
-    from .claims import Measured
+    from ..io import Cells, MatrixInfo
 
-# Say nothing about a cell's type, or have no name that a reader could look up.
-_PLAIN = re.compile(r"MT-|RP[SL]\d|RPLP|MRP[SL]|MALAT1$|NEAT1$|XIST$|LINC|A[CLFP]\d{5}|C\w+orf|LOC\d|.*-AS\d|RP\d+-")
-_LEAST_TESTED = 10
-_LEAST_FRACTION = 0.2
 # Bins of values per 10,000: from 2^-4 to 2^20, so many an octave as fit, 16 at most; more are not told apart by ranks.
 _LOW, _OCTAVES, _FINEST = -4, 24, 4
 _MOST_BINS = 8_000_000
 # Values are rounded to multiples of this: such sums have no rounding, in whichever order blocks come.
 _UNIT = 2.0**-12
-
-
-class Grouped(ABC):
-    """Groups of cells, numbered from 0."""
-
-    positions: dict[str, int]  # column of each approved symbol
-    sizes: NDArray[np.int64]  # (n_groups,): cells of each that were measured
-    # Largest error that an area under the curve can have, of genes whose values are ranked; 0 where ranks are exact.
-    auc_error: float = 0.0
-
-    @abstractmethod
-    def table(self, genes: Sequence[str], sides: NDArray[np.integer], n_sides: int) -> Table:
-        """Add up some genes over sides, to which `sides` (n_groups,) puts each group; -1 leaves it out."""
-
-    @abstractmethod
-    def hits(self) -> NDArray[np.integer]:
-        """Return how many cells of each group express each column: (n_groups, n_columns)."""
-
-    def statistics(self, genes: Sequence[str]) -> dict[str, NDArray[np.float64]]:
-        """Compare every group with all others, as :func:`.expression.compare` does."""
-        return compare(self.table(genes, np.arange(len(self.sizes)), len(self.sizes)))
-
-    def measure(self, code: int, genes: Sequence[str], against: int | None = None) -> dict[str, Measured]:
-        """Compare one group with another, or with all others, by gene."""
-        sides = np.full(len(self.sizes), 1 if against is None else -1)
-        if against is not None:
-            sides[against] = 1
-        sides[code] = 0
-        return self.table(genes, sides, 2).measured(genes) if len(genes) else {}
-
-    def shares(self, genes: Sequence[str]) -> NDArray[np.float64]:
-        """Share of the cells of each group that express each gene: (n_groups, n_genes)."""
-        at = [self.positions[gene] for gene in genes]
-        return np.asarray(self.hits()[:, at] / np.maximum(self.sizes, 1)[:, None], dtype=np.float64)
-
-    def standing_out(self, code: int, n: int, *, without: Collection[str] = ()) -> list[str]:
-        """Genes that set a group apart most, whatever is known of them; fewer than `n` where fewer do.
-
-        By the difference of the fractions that express them, among genes with twice the expression inside and, where
-        both sides have ten cells, a one-sided Mann-Whitney p below 0.01 / number of genes. Mitochondrial and ribosomal
-        genes, and those without a name of their own, say nothing about a type and are left out, as are those `without`.
-        """
-        n_in, n_out = int(self.sizes[code]), int(self.sizes.sum() - self.sizes[code])
-        if not n_in or not n_out:
-            return []
-        hits = self.hits()
-        difference = hits[code] / n_in - (hits.sum(axis=0) - hits[code]) / n_out
-        named = {at: gene for gene, at in self.positions.items() if gene not in without and not _PLAIN.match(gene)}
-        order = sorted((at for at in named if difference[at] > 0), key=lambda at: (-difference[at], named[at]))
-        candidates = [named[at] for at in order[: 10 * n]]
-        found = self.measure(code, candidates)
-        # Chosen out of all genes, so all of them count as tested (Bonferroni).
-        strict = 0.01 / max(len(self.positions), 1)
-        fits = [
-            gene
-            for gene in candidates
-            if found[gene].fraction_in >= _LEAST_FRACTION
-            and found[gene].log_fold_change > 1
-            and (min(n_in, n_out) < _LEAST_TESTED or found[gene].p_high < strict)
-        ]
-        return fits[:n]
-
-
-class InMemory(Grouped):
-    """Groups of cells whose values are at hand, `codes` (n_cells,) with -1 for none; ranks are exact."""
-
-    def __init__(self, expression: Expression, codes: NDArray[np.integer], n_groups: int) -> None:
-        self._expression, self._codes = expression, codes
-        self._hits: NDArray[np.integer] | None = None
-        self.positions, self.sizes = expression.positions, np.bincount(codes[codes >= 0], minlength=n_groups)
-
-    def table(self, genes: Sequence[str], sides: NDArray[np.integer], n_sides: int) -> Table:  # noqa: D102
-        put = np.where(self._codes >= 0, sides[self._codes], -1)
-        rows = np.flatnonzero(put >= 0)
-        return table_of(self._expression.logs(genes, rows), put[rows], n_sides)
-
-    def hits(self) -> NDArray[np.integer]:  # noqa: D102
-        if self._hits is None:
-            self._hits = self._expression.hits(self._codes, len(self.sizes))
-        return self._hits
 
 
 class Sums(NamedTuple):
@@ -225,19 +136,6 @@ class OverBlocks(Grouped):
         job = Tally(known, binned, n_groups, fineness, counts, cells.info)
         place = np.full(len(self.sizes) + 1, -1)  # the last is that of -1
         place[self._used] = np.arange(n_groups)
-        added = reduce(Sums.plus, (one for _, one in _workers.each_block(job, cells, place[self._codes])))
+        added = reduce(Sums.plus, (one for _, one in each_block(job, cells, place[self._codes])))
         self._sums = Sums(added.hits[:, columns], added.totals[:, columns], added.bins)
         return self._sums
-
-
-def grouped(data: AnnData | Cells, codes: NDArray[np.integer], n_groups: int) -> Grouped:
-    """Return groups of cells: in memory up to 20,000 of them, else over all blocks.
-
-    `codes`, (n_obs,), are their groups, -1 for cells to leave out. An :class:`InputError` where the matrix cannot be
-    read as counts or log values, or no gene is known.
-    """
-    cells = Cells.of(data)
-    if np.count_nonzero(codes >= 0) > SAMPLE_CELLS:
-        return OverBlocks(cells, codes, n_groups)
-    found = cells.sample(codes)
-    return InMemory(Expression(found.values, found.symbols), codes[found.rows], n_groups)
