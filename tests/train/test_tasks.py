@@ -141,7 +141,7 @@ def test_answer_outside_the_candidates(model: BioVerse, toy: Toy, names: list[st
 
 
 def test_contrastive_needs_a_text_space(model: BioVerse) -> None:
-    with pytest.raises(InputError, match="model.space.fit"):
+    with pytest.raises(InputError, match="call model"):
         ContrastiveTask(model)
 
 
