@@ -27,6 +27,8 @@ def call(*words: object) -> Any:
             "Run scbioverse.tl.annotate(adata, key_added='my own') first.",
             "Run scbioverse annotate SOURCE -o OUTPUT --key-added 'my own' first.",
         ),
+        ("See scbioverse.models.list_models().", "See scbioverse models list."),
+        ("run sb.models.verify('tiny').", "run scbioverse models verify tiny."),
         ("scbioverse.tl.annotate wrote it", "scbioverse annotate wrote it"),
         ("name it: layer='counts' or layer='raw'.", "name it: --layer counts or --layer raw."),
         ("Pass one as layer=.", "Pass one as --layer."),
@@ -40,13 +42,20 @@ def call(*words: object) -> Any:
 )
 def test_words(python: str, shell: str) -> None:
     assert ANNOTATE.said(python) == shell
-    assert Words().said(python) == python
+    assert Words(shell=False).said(python) == python
 
 
 def test_a_column_of_rows_and_a_column_of_genes() -> None:
-    both = Words({"key": "--key", "gene_key": "--gene-key"})
+    both = Words({"key": "--key", "gene_key": "--gene-key", "value": "--value"})
+    assert both.said("pass it by values= or columns=: donor_id") == "pass it by --value or columns=: donor_id"
     assert both.said("name the column with key=.") == "name the column with --key."
     assert both.said("adata.var has names: pass key='sym'.") == "adata.var has names: pass --gene-key sym."
+
+
+def test_commands_about_models_speak_of_themselves() -> None:
+    said = call("models", "pull", "bioverse-smal").stderr
+    assert "Did you mean 'bioverse-small'" in said
+    assert "scbioverse models list" in said
 
 
 def test_labels_that_are_not_there(source: Path, tmp_path: Path) -> None:

@@ -229,7 +229,7 @@ def options(
 ) -> None:
     """Cells to labels, confidences and checked reasons, by a language model that reads their embeddings."""
     command = getattr(context.command, "commands", {}).get(context.invoked_subcommand)
-    speak(Words() if command is None else Words.of(command))
+    speak(Words(shell=False) if command is None else Words.of(command))
 
 
 def _threshold(given: str | None) -> float | Literal["auto"] | None:

@@ -34,7 +34,7 @@ class Stopped(BaseException):
 class _State:
     held = False
     asked: int | None = None
-    words = Words()
+    words = Words(shell=False)
 
 
 @contextmanager

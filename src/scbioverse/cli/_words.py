@@ -15,8 +15,10 @@ _OPTIONS = {"key": "--gene-key", "key_added": "--key-added"} | {
     one: f"--{one}" for one in ("groupby", "level", "method", "model", "tissue", "layer", "labels")
 }
 _VALUE = r"'[^']*'|\"[^\"]*\"|\d+(?:\.\d+)?(?!\w)"
-# A call of a verb that is a command, too; any other call, which is left alone; an option with its value or without.
+# A call about models; of a verb that is a command, too; any other call, which is left alone; an option, with or without
+# a value.
 _SAID = re.compile(
+    r"\b(?:sb|scbioverse)\.models\.(?P<models>list|pull|verify)(?:_models)?\((?P<which>[^()]*)\)|"
     rf"\b(?:sb|scbioverse)\.(?:tl\.)?(?P<verb>{'|'.join(_COMMANDS)})\b(?:\((?:adata)?(?:, )?(?P<within>[^()]*)\))?"
     r"|[\w.]+\([^()]*\)"
     rf"|(?<![\w.-])(?P<name>[a-z_]+)=(?P<value>{_VALUE})?(?![\w=(\[{{])"
@@ -29,6 +31,7 @@ class Words:
     """How one command calls what verbs name by Python's names; without a command, texts stay as they are."""
 
     options: dict[str, str] = field(default_factory=dict)  # option by the name of its parameter: "layer": "--layer"
+    shell: bool = True  # whether there is a command
 
     @classmethod
     def of(cls, command: Any) -> Words:
@@ -38,15 +41,19 @@ class Words:
 
     def said(self, text: str) -> str:
         """Return a message with calls and options as they are typed in a shell; those that it has not stay."""
-        return _SAID.sub(lambda match: self._typed(match, text), text) if self.options else text
+        return _SAID.sub(lambda match: self._typed(match, text), text) if self.shell else text
 
     def _typed(self, match: re.Match[str], text: str) -> str:
         name = match["name"]
+        if match["models"]:
+            return " ".join(["scbioverse models", match["models"], *match["which"].strip("'\"").split()])
         if match["verb"]:
             return _command(match)
         # In Python, one name stands for columns of `var` and of `obs`.
         if name == "key" and "gene_key" in self.options and ("key" not in self.options or "adata.var" in text):
             name = "gene_key"
+        if name and name not in self.options:
+            name = name.removesuffix("s")  # in a shell, each of several values has its own `--value`
         return _option(self.options[name], match["value"]) if name in self.options else match[0]
 
 
