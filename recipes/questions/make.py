@@ -1,4 +1,4 @@
-"""Train the adapter that reads questions: `python -m recipes.questions.make FOLDER [--pairs N] [--seed S]`.
+"""Train the adapter that reads questions: `python -m recipes.questions.make FOLDER [--pairs N] [--seed S] [--begin FOLDER]`.
 
 Pairs of a question and the line of its query are drawn (:mod:`recipes.questions.pairs`), and a low-rank adapter of the
 upper blocks of SmolLM2-135M learns to write the lines. Only the tokens of the line are trained, among the tokens that
@@ -20,6 +20,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from recipes.questions.pairs import Pair, pairs, schemas
+from scbioverse._device import autocast
 from scbioverse.ask.linear import symbols
 from scbioverse.ask.model_reader import prompt_ids, symbol_ids
 from scbioverse.ask.slots import KINDS
@@ -54,10 +55,11 @@ def encoded(backbone: Backbone, pair: Pair) -> tuple[list[int], list[int]]:
 
 
 def train(
-    backbone: Backbone, drawn: list[Pair], config: ReadingConfig, seed: int, folder: Path | None = None
-) -> Adapter:
-    """Train an adapter on pairs, each seen once; what there is so far is saved in `folder`."""
-    twin, params = training_twin(backbone, config.adapter, seed=seed)
+    backbone: Backbone, drawn: list[Pair], config: ReadingConfig, seed: int, folder: Path | None = None,
+    start: Adapter | None = None,
+) -> Adapter:  # fmt: skip
+    """Train an adapter on pairs, each seen once, from `start` on; what there is so far is saved in `folder`."""
+    twin, params = training_twin(backbone, config.adapter, start=start, seed=seed)
     rows = [encoded(backbone, one) for one in drawn]
     batches = _batches(rows, config.batch_tokens, np.random.default_rng(seed))
     optimizer = torch.optim.AdamW(params.values(), lr=config.lr, weight_decay=config.weight_decay)
@@ -65,7 +67,8 @@ def train(
     for step, batch in enumerate(batches):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(step, steps=len(batches), peak=config.lr, warmup=20)
-        loss = loss_of(twin, [rows[i] for i in batch])
+        with autocast(backbone.device, torch.bfloat16):  # half as long again in single precision
+            loss = loss_of(twin, [rows[i] for i in batch])
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(params.values(), 1.0)
@@ -122,13 +125,15 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--pairs", type=int, default=3500)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--begin", type=Path, help="folder of an adapter that is trained on")
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     torch.manual_seed(args.seed)
     drawn = pairs(args.pairs, args.seed, schemas(args.seed))
     logger.info("%d pairs, for example %s", len(drawn), json.dumps([(one.text, one.line) for one in drawn[:3]]))
     backbone = Backbone.load(LLM, dtype="float32", device="cpu")
-    adapter = train(backbone, drawn, ReadingConfig(), args.seed, args.folder)
+    start = Adapter.load(args.begin) if args.begin is not None else None
+    adapter = train(backbone, drawn, ReadingConfig(), args.seed, args.folder, start)
     adapter.save(args.folder, llm=LLM, dtype=torch.float16)
 
 

@@ -28,8 +28,37 @@ JUNK = section("junk")[0][0].split("|")
 # How often a question has an answer that no query can give, by what it asks or by one word; how often rows are named.
 _IMPOSSIBLE, _NAMED = 0.07, 0.7
 _CELLS = 240
+_SECTIONS = (
+    "where",
+    "among",
+    "by",
+    "sides",
+    "rank",
+    "check",
+    "filter",
+    "any",
+    "ratio",
+    "difference",
+    "rows",
+    "of",
+    "top",
+)
 _MEASURED = ["UMIs", "mitochondrial percentage", "UMI count", "n_genes", "genes detected", "mitochondrial reads"]
-_WEIGHED = ["molecular weight", "logP", "polar surface area", "mass", "formal charge", "lipophilicity"]
+_WEIGHED = {
+    "molecules": [
+        "molecular weight",
+        "logP",
+        "polar surface area",
+        "mass",
+        "formal charge",
+        "lipophilicity",
+        "TPSA",
+        "mw",
+    ],
+    "proteins": ["length", "mass", "molecular weight", "isoelectric point"],
+}
+_RESIDUES = "ACDEFGHIKLMNPQRSTVWY"
+_KINDS = ("cells 1", "cells 2", "cells 3", "molecules", "proteins")
 
 
 @dataclass(frozen=True)
@@ -50,10 +79,10 @@ class Pair:
     asked: str
 
 
-def schemas(seed: int = 0, kinds: Sequence[str] = ("cells 1", "cells 2", "cells 3", "molecules")) -> list[Schema]:
-    """Make the data sets that questions are about: cells of made-up studies, and molecules."""
+def schemas(seed: int = 0, kinds: Sequence[str] = _KINDS) -> list[Schema]:
+    """Make the data sets that questions are about: cells of made-up studies, molecules, proteins."""
     rng = np.random.default_rng(seed)
-    return [_molecules() if one == "molecules" else _cells(one, rng) for one in kinds]
+    return [_table(one, rng) if one in _WEIGHED else _cells(one, rng) for one in kinds]
 
 
 def _pools(name: str) -> dict[str, list[str]]:
@@ -69,27 +98,39 @@ def _cells(name: str, rng: np.random.Generator) -> Schema:
     matrix = sparse.csr_matrix(rng.poisson(0.8, (_CELLS, len(common["G"]))).astype(np.float32))
     adata = ad.AnnData(matrix, obs=obs, var=pd.DataFrame(index=common["G"]))
     types, clusters, *_ = columns
-    groups = [one for column in list(columns)[1:] for one in columns[column]]
-    pools = {
+    groups = [[f"cluster {one}" if one.isdigit() else one for one in columns[column]] for column in list(columns)[1:]]
+    pools = _kin(groups) | {
         "T": [said for one in columns[types] for said in (one, f"{one}s")],
-        "P": [f"cluster {one}" if one.isdigit() else one for one in groups],
         "C": [*columns, *(f"{one}s" for one in columns), "cluster", "clusters", "cell type", "cell types"],
         "M": [*measures, *_MEASURED],
     }
     return Schema(Names(_rows(adata, "cell", clusters)), common | pools, "cells")
 
 
-def _molecules() -> Schema:
-    table = pd.DataFrame(section("drugs"), columns=["name", "smiles"]).set_index("name")
-    pools = _pools("molecules")
-    columns = {name: pools.pop(name) for name in ("family", "status", "vendor")}
+def _table(kind: str, rng: np.random.Generator) -> Schema:
+    """Make a table of molecules or of proteins; the first of its columns says what each is."""
+    pools = _pools(kind)
+    if kind == "molecules":
+        table = pd.DataFrame(section("drugs"), columns=["name", "smiles"])
+    else:
+        sequences = ["".join(rng.choice(list(_RESIDUES), 60)) for _ in pools["names"]]
+        table = pd.DataFrame({"name": pools.pop("names"), "sequence": sequences})
+    table = table.set_index("name")
+    columns = {name: pools.pop(name) for name in [one for one in pools if len(one) > 1]}
     for name, groups in columns.items():
         table[name] = np.resize(groups, len(table))
-    pools |= {
-        "T": [said for one in columns["family"] for said in (one, f"{one}s")], "C": list(columns), "M": _WEIGHED,
-        "P": [*columns["status"], *columns["vendor"]], "R": list(table.index),
+    first, *others = columns
+    pools |= _kin([columns[name] for name in others]) | {
+        "T": [said for one in columns[first] for said in (one, f"{one}s")], "C": list(columns), "M": _WEIGHED[kind],
+        "R": list(table.index),
     }  # fmt: skip
-    return Schema(Names(_rows(sb.pp.molecules(table), "molecule", None)), _pools("pools") | pools, "molecules")
+    read = sb.pp.molecules(table) if kind == "molecules" else sb.pp.proteins(table)
+    return Schema(Names(_rows(read, kind[:-1], None)), _pools("pools") | pools, kind)
+
+
+def _kin(columns: list[list[str]]) -> dict[str, list[str]]:
+    """Pool the groups of some columns, and by each group those of its column."""
+    return {"P": [one for groups in columns for one in groups]} | {one: groups for groups in columns for one in groups}
 
 
 def _rows(adata: Any, modality: str, groupby: str | None) -> Any:
@@ -116,7 +157,8 @@ def draw(rng: np.random.Generator, schema: Schema) -> Pair | None:
         text, line = f"{text[:at]}{JUNK[rng.integers(len(JUNK))]} {text[at:]}", NONE
     said = SLOT.sub(lambda found: drawn.filled[found[1]], text)
     if of_rows:
-        said = re.sub(r"\bcell(s?)\b", [r"molecule\1", r"compound\1", r"drug\1"][rng.integers(3)], said)
+        nouns = ["molecule", "compound", "drug"] if schema.noun == "molecules" else ["protein", "protein", "sequence"]
+        said = re.sub(r"\bcell(s?)\b", rf"{nouns[rng.integers(3)]}\1", said)
     return _linked(_sloppy(rng, said), line, SLOT.findall(text), schema)
 
 
@@ -165,11 +207,27 @@ def _linked(asked: str, line: str, slots: list[str], schema: Schema) -> Pair | N
     place = dict(zip(slots, found, strict=True))
     line = SLOT.sub(lambda slot: place[slot[1]], line)
     if line != NONE:
+        line = in_order(line, list(held.held))
         try:
             query_of(line.split(), held.held, schema.names)
         except (ValueError, KeyError, IndexError, TypeError):
             return None
     return Pair(held.text, line, asked)
+
+
+def in_order(line: str, names: list[str]) -> str:
+    """Put what is joined by "and" or "or" in the order of the question, so that each query has one line."""
+
+    def place(part: str) -> int:
+        return min((names.index(one) for one in part.split() if one in names), default=0)
+
+    def ordered(text: str) -> str:
+        clauses = [" or ".join(sorted(one.split(" or "), key=place)) for one in text.split(" and ")]
+        return " and ".join(sorted(clauses, key=place))
+
+    parts = re.split(rf"( ?\b(?:{'|'.join(_SECTIONS)})\b ?| to )", line)
+    joint = any(one in line for one in (" and ", " or "))
+    return "".join(ordered(one) if " and " in one or " or " in one else one for one in parts) if joint else line
 
 
 def pairs(n: int, seed: int, some: list[Schema]) -> list[Pair]:

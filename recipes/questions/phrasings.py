@@ -59,7 +59,9 @@ class Drawn:
         text, names = self.choose(template), {}
         for name in dict.fromkeys(SLOT.findall(text + line)):
             names[name] = f"{name[0]}{sum(one[0] == name[0] for one in self.filled) + 1}"
-            pool = [one for one in self.pools[name[0]] if one not in self.filled.values()]
+            # Two groups are of one column: they are compared, or one of them is meant.
+            kin = self.pools.get(self.filled.get(names.get("P", ""), ""), self.pools[name[0]]) if name == "P2" else None
+            pool = [one for one in kin or self.pools[name[0]] if one not in self.filled.values()]
             self.filled[names[name]] = pool[self.rng.integers(len(pool))]
         text, line = (SLOT.sub(lambda found: f"<{names[found[1]]}>", one) for one in (text, line))
         return text, line

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -57,6 +58,10 @@ class Asked:
             raise InputError(f"the question {question!r:.60} holds no readable character.")
         links = self.names.link(text)
         query = self.reader.read(text, links, before)
+        if isinstance(query, Refusal) and (asked := self.names.without_aside(text)) is not None:
+            aside, links = asked
+            query = self.reader.read(text, links, before) if links else query
+            links = [replace(links[0], note=f"Read without {aside!r}. {links[0].note}".strip()), *links[1:]]
         if isinstance(query, Refusal):
             return Answer(query.text, text, "refusal", False)
         return self.run(query, text, links)

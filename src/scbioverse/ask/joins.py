@@ -189,9 +189,11 @@ def more_than(links: Links, names: Names) -> Links:
 def aged(links: Links, names: Names) -> Links:
     """Read "patients over 60": of people a number without a word is an age."""
     column, bound = links
-    if names.age is None or bound.value.fields() != {""} or not _PEOPLE.search(column.value):
+    people = column.role == "PEOPLE" or _PEOPLE.search(str(column.value))
+    if names.age is None or bound.value.fields() != {""} or not people:
         return links
-    return [joined(links, "TRAIT", bound.value.about(names.age))]
+    own = [column.but("WHERE")] if column.role == "PEOPLE" else []
+    return [*own, joined([bound] if own else links, "TRAIT", bound.value.about(names.age))]
 
 
 # ---------------------------------------------------------------- what is measured
@@ -205,6 +207,16 @@ def top(links: Links, _: Names) -> Links:
 def counts(links: Links, _: Names) -> Links:
     """Read "LYZ counts": what was counted of a gene."""
     return links[:1] if links[0].value.startswith("gene:") and _counted(links[1]) else links
+
+
+def same_measure(links: Links, _: Names) -> Links:
+    """Read "gene count (nFeature_RNA)" as one field, where both are its names."""
+    return links[:1] if links[0].value == links[1].value else links
+
+
+def out_rows(links: Links, names: Names) -> Links:
+    """Read "leaving out aspirin" as what is said of the others."""
+    return [joined(links, "TRAIT", names.row(links[-1]).negated())]
 
 
 def raw(links: Links, names: Names) -> Links:

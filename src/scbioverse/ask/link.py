@@ -53,6 +53,20 @@ _NO_WORDS = frozenset(["id", "ids", "name", "key", "code", "label", "no", "numbe
 _FLAG = frozenset(["is", "has", "predicted", "called", "flag"])
 _NAMES = ("WHERE", "ALSO WHERE")
 _SIGNS = {",": "COMMA", "&": "AND", "/": "OR", "+": "POS", "-": "NEG", "−": "NEG"}
+# What an asker says of himself: a sentence of its own, before the question. It says nothing of what is looked at.
+_ASIDE = re.compile(
+    r"((?:i|i['\u2019]m|i['\u2019]ve|we|we['\u2019]re|we['\u2019]ve|my|our|hi|hey|hello|sorry|thanks|bit|just|stupid|silly|dumb|urgent|dear)\b"
+    r"[^?]*?(?:[.!:;]| [-\u2013\u2014](?= )|, (?=(?:how|what|which|who|where|is|are|do|does|can|could)\b)))\s+(.+)",
+    re.IGNORECASE | re.DOTALL,
+)
+_SCOPE = re.compile(
+    r"\b(?:look|focus|consider|restrict|limit|want|need|interest|car(?:e|ing)\b|tak|us(?:e|ing)\b|keep|kept|only|assum|suppos|if\b|given|exclud"
+    r"|ignor|filter|remov|drop|subset|select|except|without|among|within|regard|concern|about|leav|left|discard|not\b|n['\u2019]t\b|no\b|never)",
+    re.IGNORECASE,
+)
+_NAMING = frozenset(
+    ["FIELD", "MEASURE", "COLUMN", "NUM", "HALF", "ROW", "DOUBLET", "LOWQ", "NOT", "NO", "ONLY", "NOGENE", "TOOFINE"]
+)
 # Words beside which CD4 and CD8 name T cells, and those beside which they are genes.
 _COMPARING = frozenset(
     ["ratio", "versus", "vs", "compare", "compared", "distinguish", "distinguishes", "separate", "differ"]
@@ -70,6 +84,9 @@ _SHORT_RESIDUES = {
     "Ile": "I", "Leu": "L", "Lys": "K", "Met": "M", "Phe": "F", "Pro": "P", "Ser": "S", "Thr": "T", "Trp": "W",
     "Tyr": "Y", "Val": "V",
 }  # fmt: skip
+# What may stand behind something that is named first, and the words that it is called by then.
+_ASKING = frozenset(["WHICH", "WHAT", "COUNT", "SHARE", "STAT", "DO", "BE", "LIST", "IN", "HOWMUCH"])
+_IT = frozenset(["it", "they", "them", "these", "those"])
 _BEFORE_SYMBOLS = frozenset(
     ["HAVE", "HAVING", "LACK", "LACKING", "AND", "OR", "COMMA", "NOT", "NUM", "BOTH", "NEITHER", "EITHER"]
 )
@@ -176,6 +193,7 @@ class Names:
             key = key_of(name)
             if key not in self.closed and not set(key) <= set(named("@ROWS")[self.modality]):
                 self._add(key, Link("COLUMN", name, name))
+                self._add((*key, "status"), Link("COLUMN", f"{name} status", name))
             if self.modality != "cell":
                 self._add_phrases("COLUMN", named("@TABLE").get(" ".join(key), ()), name)
             if pd.api.types.is_bool_dtype(self.rows.adata.obs[name]):
@@ -220,6 +238,8 @@ class Names:
                 if len(key) <= _LONGEST and key not in self.closed and not _NUMERAL.fullmatch(name.strip()):
                     link = Link("WHERE", name, self.value(column, name), note=values.remark(name))
                     self._name_value(key, link)
+                    if column.endswith("ing"):  # "current smokers" of the column "smoking"
+                        self._add((*key, f"{column.lower()[:-3]}er"), link)
 
     def _name_value(self, key: tuple[str, ...], link: Link) -> None:
         before = pick(self.held.get(key, ()), "WHERE")
@@ -248,7 +268,9 @@ class Names:
 
     def link(self, text: str) -> list[Link]:
         """Link every word of a question, longest names first from each place."""
-        words = self._subsets(words_of(text))
+        return _fronted(self._spelt_links(self._subsets(words_of(text))))
+
+    def _spelt_links(self, words: list[Word]) -> list[Link]:
         found = self._linked(words)
         lost = {one.said for one in pick(found, "?")}
         spelt = [self._spelt(one) if one.text in lost and not one.quoted else one for one in words]
@@ -257,6 +279,19 @@ class Names:
         read = [f"Read {a.text!r} as {b.text!r}." for a, b in zip(words, spelt, strict=True) if a != b]
         first, *rest = self._linked(spelt)
         return [replace(first, note=" ".join([*read, first.note]).strip()), *rest]
+
+    def without_aside(self, text: str) -> tuple[str, list[Link]] | None:
+        """Set apart what the asker says of himself before a question, and link the question; None where there is none.
+
+        What names anything of the data that the question does not, or says what is looked at, is no aside.
+        """
+        found = _ASIDE.fullmatch(text)
+        if found is None or _SCOPE.search(found[1]):
+            return None
+        aside, asked = self.link(found[1]), self.link(found[2])
+        said = {repr(one.value) for one in asked}
+        names = [one for one in aside if isinstance(one.value, Where | tuple) or one.role in _NAMING]
+        return None if any(repr(one.value) not in said for one in names) or not asked else (found[1].strip(), asked)
 
     def _subsets(self, words: list[Word]) -> list[Word]:
         """Read "CD4/CD8 ratio" as of T cells; where something is expressed these are genes."""
@@ -383,12 +418,16 @@ class Names:
         """Return what the longest name that begins at a word stands for, and how many words it has."""
         longest = max(self._most.get(words[at].key, 0), self._most.get(words[at].one, 0))
         end = next((i for i in range(at, len(words)) if words[i].quoted), len(words))
-        for n in range(min(longest, end - at), 0, -1):
+        for n in range(min(max(longest, 2), end - at), 0, -1):
             some = words[at : at + n]
             for key in (tuple(one.key for one in some), tuple(one.one for one in some)):
                 held = [one for one in self.held.get(key, ()) if _as_written(one, some)]
                 if held:
                     return self._chosen(held, " ".join(one.text for one in some)), n
+            # "time point", "histone H4": the data may write as one word what a question writes as two.
+            whole = pick(self.held.get(("".join(one.key for one in some),), ()), *_NAMES, "COLUMN", "ROW", "MEASURE")
+            if n == 2 and whole and min(len(one.key) for one in some) > 1:
+                return self._chosen(whole, " ".join(one.text for one in some)), n
         return None, 0
 
     def _chosen(self, held: list[Link], said: str) -> Link:
@@ -428,6 +467,17 @@ class Names:
         if len(held) > 1:
             return Link("TWICE", text, note=" and ".join(held))
         return Link("FIELD", text, f"gene:{held[0]}") if held else Link("NOGENE", text, names[0])
+
+
+def _fronted(links: list[Link]) -> list[Link]:
+    """Put what a question begins with in the place of "it": "LYZ: in how many cells is it detected?"."""
+    rest = links[1:]
+    while rest and rest[0].role == "COMMA":
+        rest = rest[1:]
+    them = [i for i, one in enumerate(rest) if one.role == "THEM" and one.key in _IT]
+    if len(them) != 1 or links[0].role not in ("FIELD", "WHERE", "ROW") or rest[0].role not in _ASKING:
+        return links
+    return [*rest[: them[0]], links[0], *rest[them[0] + 1 :]]
 
 
 def _spelt_so(link: Link) -> bool:

@@ -46,12 +46,6 @@ _IN_WORDS = re.compile(
     re.IGNORECASE,
 )
 
-# "w/", "w/o", and what a question says of itself in brackets.
-_SHORTHAND = re.compile(r"(?<!\S)w/(o\b)?\s*")
-_ASIDE = re.compile(
-    r"\((?:looks?|seems?) [^()]{0,60} to (?:me|us)[.!?]?\)|\((?:just (?:curious|checking)|fyi)[.!?]?\)", re.IGNORECASE
-)
-
 
 @dataclass(frozen=True)
 class Word:
@@ -143,10 +137,8 @@ def _in_digits(match: re.Match[str]) -> str:
 def words_of(text: str) -> list[Word]:
     """Cut a question into words; hyphens and underscores part them, signs of genes are words."""
     text = _IN_WORDS.sub(_in_digits, re.sub(r"(?<=\d)k\b", " thousand", text))
-    text = _SHORTHAND.sub(lambda found: " without " if found[1] else " with ", _ASIDE.sub(" ", text))
-    text = re.sub(r"(?<=\d)['\u2019]s\b", " ", text)
-    text = re.sub(r"(?<=\d)\s*[-\u2013]\s*(?=\d)|(?<=[A-Za-z\d+]):(?=[A-Z])", " to ", text)
-    text = re.sub(r"(\w+)n['\u2019]t\b", r"\1 not", text).replace("can not", "cannot")
+    for written, read in _spelling():
+        text = written.sub(read, text)
     return [_word(match) for match in _TOKEN.finditer(text)]
 
 
@@ -187,6 +179,13 @@ def one_slip(first: str, second: str) -> bool:
 
 
 # ---------------------------------------------------------------- the table of words
+
+
+@cache
+def _spelling() -> list[tuple[re.Pattern[str], str]]:
+    """Ways of writing, and what is read in their place."""
+    lines = [line.split("\t") for line in (_DATA / "spelling.tsv").read_text(encoding="utf-8").splitlines()]
+    return [(re.compile(line[0], re.IGNORECASE), line[1]) for line in lines if len(line) == 2]
 
 
 @cache
