@@ -57,7 +57,7 @@ def readers(names: Any, backbone: Backbone, adapter: Adapter, *, alone: bool) ->
     shuffled, untrained = Shuffled(names, backbone, adapter), ModelReader(names, backbone)
     for kind, strict in {"model": model, "untrained": untrained, "shuffled": shuffled}.items():
         loose = copy(strict)
-        loose.strict = False  # what is written is the same
+        loose.strict, loose._written = False, {}
         found |= {f"{kind} alone": loose, f"{kind}, accounted": strict}
     return found | {f"rules and {kind}": Both(rules(), one, names) for kind, one in
                     {"untrained": untrained, "shuffled": shuffled}.items()}  # fmt: skip

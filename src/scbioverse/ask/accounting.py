@@ -11,18 +11,18 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .grammar import read_lines, spelt_out_parts
 from .linear import CONSTANTS, SIGNS
-from .words import read_table
+from .words import Link, read_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from .slots import Slots
-    from .words import Link
 
 # Roles whose value matters: "STATmean", "BOUNDabove".
 _VALUED = frozenset(["STAT", "TOP", "SIZETOP", "TOPM", "MOREM", "BOUND", "AFTER"])
@@ -65,7 +65,26 @@ def _roles(link: Link, after: str) -> set[str]:
     """Roles that a word may have; "over all donors" says no sign."""
     if link.key == "over" and after in ("ROWS", "WHERE", "COLUMN", "ALL", "ANY"):
         return {"IN"}
-    return _said().get(link.key, set()) if link.role == "?" else {_with_value(link.role, link.value)}
+    said = _said().get(link.key, set())
+    if link.role == "?":
+        return said
+    return {_with_value(link.role, link.value), *(said if link.key in accounts("=")["ALSO"] else ())}
+
+
+def _all_roles(slots: Slots) -> list[set[str]]:
+    return [_roles(one, after.role) for (one, _), (after, _) in pairwise([*slots.links, (Link("", ""), "")])]
+
+
+def _asked(slots: Slots, roles: Sequence[set[str]]) -> set[str]:
+    """All roles of a question, those with a value by themselves, too."""
+    asked = {role for some in roles for role in (*some, *(one.rstrip("abcdefghijklmnopqrstuvwxyz") for one in some))}
+    return asked | ({"SORT"} if accounts("=")["SORTING"] & {link.key for link, _ in slots.links} else set())
+
+
+def unsayable(slots: Slots) -> set[str]:
+    """Return the symbols that no line about a question may hold, since none of its words says them."""
+    asked = _asked(slots, _all_roles(slots))
+    return {part for part, needed in accounts("<").items() if not needed & asked}
 
 
 def unaccounted(slots: Slots, written: Sequence[str]) -> list[str]:
@@ -73,8 +92,7 @@ def unaccounted(slots: Slots, written: Sequence[str]) -> list[str]:
     # The sign of "above half" is no word's: "most" says both.
     after = [*written[1:], ""]
     parts = {one for one, then in zip(written, after, strict=True) if not (one in SIGNS and then in CONSTANTS)}
-    links = slots.links
-    roles = [_roles(link, links[i + 1][0].role if i + 1 < len(links) else "") for i, (link, _) in enumerate(links)]
+    links, roles = slots.links, _all_roles(slots)
     lost = []
     for i, ((link, name), some) in enumerate(zip(links, roles, strict=True)):
         role, then = (links[i + 1][0].role, links[i + 1][1]) if i + 1 < len(links) else ("", "")
@@ -82,9 +100,7 @@ def unaccounted(slots: Slots, written: Sequence[str]) -> list[str]:
         stands = flips or any(_stands_for(one, bool(name), parts) for one in some)
         narrows = not name and then[:1] in tuple("TGNR") and link.key in accounts("=")["NARROWING"]
         lost += [] if stands and not narrows and name in ("", *parts) else [link.said]
-    asked = {role for some in roles for role in (*some, *(one.rstrip("abcdefghijklmnopqrstuvwxyz") for one in some))}
-    asked |= {"SORT"} if accounts("=")["SORTING"] & {link.key for link, _ in links} else set()
-    lost += [part for part in parts if part in accounts("<") and not accounts("<")[part] & asked]
+    lost += sorted(parts & unsayable(slots))
     return lost or [*_signs(written, roles), *_vetoed(slots, written, roles)]
 
 
@@ -106,7 +122,8 @@ def _vetoed(slots: Slots, written: Sequence[str], roles: Sequence[set[str]]) -> 
     """Return what the table of vetoes says of the line and the question."""
     line, words = " ".join(written), []
     for (link, name), some in zip(slots.links, roles, strict=True):
-        sure = next(iter(some)) if len(some) == 1 else "?"
+        sure = "HOW" if link.key.startswith("how ") and link.role in ("DO", "BE") else "?"
+        sure = next(iter(some)) if len(some) == 1 and sure == "?" else sure
         words += ["PEOPLE"] if link.role == "PEOPLE" else []
         words.append(name or next((one for one in some if one in accounts("=")["DENYING"]), sure))
     text = f"{line} || {' '.join(words)} || {line}"

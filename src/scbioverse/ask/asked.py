@@ -58,10 +58,12 @@ class Asked:
             raise InputError(f"the question {question!r:.60} holds no readable character.")
         links = self.names.link(text)
         query = self.reader.read(text, links, before)
-        if isinstance(query, Refusal) and (asked := self.names.without_aside(text)) is not None:
-            aside, links = asked
-            query = self.reader.read(text, links, before) if links else query
-            links = [replace(links[0], note=f"Read without {aside!r}. {links[0].note}".strip()), *links[1:]]
+        for aside, rest in self.names.without_aside(text) if isinstance(query, Refusal) else ():
+            read = self.reader.read(text, rest, before)
+            if isinstance(read, Query):
+                note = f"Read without {aside!r}. {rest[0].note}".strip()
+                query, links = read, [replace(rest[0], note=note), *rest[1:]]
+                break
         if isinstance(query, Refusal):
             return Answer(query.text, text, "refusal", False)
         return self.run(query, text, links)

@@ -37,7 +37,9 @@ _SET: dict[str, tuple[Callable[[Any], Parts], Callable[[Parts], bool]]] = {
     "SIZETOP": (lambda value: {"order": value}, _ranked),
     "TOPM": (lambda value: {"of": value[:1], "order": value[1]}, _ranked),
     "ORD": (lambda value: {"nth": int(value)}, _ranked),
-    "MEASURE": (lambda value: {"of": (value,)}, lambda held: held["want"] not in ("count", "fraction")),
+    "MEASURE": (
+        lambda value: {"of": (value,)}, lambda held: held["want"] not in ("count", "fraction", "list") or _ranked(held)
+    ),
 }  # fmt: skip
 _CONDITIONS = ("WHERE", "TRAIT", "PRED", "HAS")
 

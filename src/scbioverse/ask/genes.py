@@ -194,7 +194,7 @@ def why(query: Query, rows: Cells, speech: Speech) -> Result:
     """
     mask, outside = rows.mask(query.among), rows.others(query.among)
     require(mask.any() and outside.any(), f"There is nothing to compare: {speech.who(query.among)}.")
-    said, held = [], []
+    said, held, found = [], [], {}
     for side in (one.parts[0] if one.op == "not" else one for one in query.against):
         name, label = speech.short(side), type_of(side)
         require(label, f"The marker tables know no type called {name!r}.")
@@ -206,7 +206,9 @@ def why(query: Query, rows: Cells, speech: Speech) -> Result:
         lacking = f"; not {lacking}" if lacking else ""
         said.append(f"for {name} {len(good)} of {len(table)} known markers are higher here: {best}{lacking}")
         held.append(table.assign(label=name))
-    return Result(f"{capital(speech.who(query.among))}: {'; '.join(said)}.", pd.concat(held, ignore_index=True))
+        found[name] = good["gene"].tolist()
+    text = f"{capital(speech.who(query.among))}: {'; '.join(said)}."
+    return Result(text, pd.concat(held, ignore_index=True), found)
 
 
 def type_of(where: Where) -> str | None:

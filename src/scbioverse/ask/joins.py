@@ -79,6 +79,8 @@ def in_percent(links: Links, _: Names) -> Links:
     """Read "how many of the T cells, in percent" as which share of them."""
     at = max(i for i, one in enumerate(links) if one.role == "SHARE" and links[i - 1].role == "IN")
     first, *middle = links[: at - 1]
+    if first.role in ("SPREAD", "COMPOSITION"):  # says both anyway
+        return [first.but("COMPOSITION"), *(middle[:-1] if pick(middle[-1:], "COMMA") else middle)]
     if links[at].said not in ("percent", "%", "per cent", "pct", "percentage") or pick(middle, "SHARE"):
         return links
     return [first.but("SHARE"), *(middle[:-1] if pick(middle[-1:], "COMMA") else middle)]
@@ -212,6 +214,12 @@ def counts(links: Links, _: Names) -> Links:
 def same_measure(links: Links, _: Names) -> Links:
     """Read "gene count (nFeature_RNA)" as one field, where both are its names."""
     return links[:1] if links[0].value == links[1].value else links
+
+
+def same_rows(links: Links, names: Names) -> Links:
+    """Read "cycling (S or G2M)" once, where both are the same rows."""
+    alike = links[0].value.fields() == links[1].value.fields()
+    return links[:1] if alike and (names.rows.mask(links[0].value) == names.rows.mask(links[1].value)).all() else links
 
 
 def out_rows(links: Links, names: Names) -> Links:

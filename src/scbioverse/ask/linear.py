@@ -68,7 +68,7 @@ def following(written: Sequence[str], held: Sequence[str]) -> list[str]:
             state = steps[state][kind]
         else:
             state, at = _begun(written[0], symbol), sections.index(symbol)
-    free = [one for one in [*held, "genes"] if one not in written]
+    free = [one for one in held if one not in written]
     left = tuple(sorted(Counter(one if one == "genes" else one[0] for one in free).items()))
     found = []
     for symbol, after in steps[state].items():
@@ -221,6 +221,7 @@ def _check(query: Query) -> None:
         "two that are compared are of one column": sides == 2 and query.want != "why" and len(about) > 1,
         "groups, or two that are compared": number and query.by and sides and shown not in ("groups", "any"),
         "which groups": shown in ("groups", "any") and None in (query.by, query.check),
+        "groups of a column twice": query.then is not None and query.then == query.by,
         "a rank of what": shown == "rank" and number and query.by is None and not sides,
         "two are compared": shown in ("ratio", "difference") and sides != 2,
     }

@@ -21,7 +21,7 @@ from .type_names import CELL, TypeNames, words_of_type
 from .words import SOFT, Link, Word, closed_words, key_of, named, one_slip, pick, undoubled, words_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from .rows import Rows
 
@@ -53,11 +53,13 @@ _NO_WORDS = frozenset(["id", "ids", "name", "key", "code", "label", "no", "numbe
 _FLAG = frozenset(["is", "has", "predicted", "called", "flag"])
 _NAMES = ("WHERE", "ALSO WHERE")
 _SIGNS = {",": "COMMA", "&": "AND", "/": "OR", "+": "POS", "-": "NEG", "−": "NEG"}
-# What an asker says of himself: a sentence of its own, before the question. It says nothing of what is looked at.
+# What an asker says of himself, before the question: it says nothing of what is looked at.
 _ASIDE = re.compile(
-    r"((?:i|i['\u2019]m|i['\u2019]ve|we|we['\u2019]re|we['\u2019]ve|my|our|hi|hey|hello|sorry|thanks|bit|just|stupid|silly|dumb|urgent|dear)\b"
-    r"[^?]*?(?:[.!:;]| [-\u2013\u2014](?= )|, (?=(?:how|what|which|who|where|is|are|do|does|can|could)\b)))\s+(.+)",
-    re.IGNORECASE | re.DOTALL,
+    r"(?:i|we|my|our|hi|hey|hello|sorry|thanks|bit|just|stupid|silly|dumb|urgent|dear)(?:['\u2019](?:m|re|ve))?\b",
+    re.IGNORECASE,
+)
+_ASIDE_ENDS = re.compile(
+    r"[.!:;] +| [-\u2013\u2014] +|, (?=(?:how|what|which|who|where|is|are|do|does|can|could)\b)", re.IGNORECASE
 )
 _SCOPE = re.compile(
     r"\b(?:look|focus|consider|restrict|limit|want|need|interest|car(?:e|ing)\b|tak|us(?:e|ing)\b|keep|kept|only|assum|suppos|if\b|given|exclud"
@@ -106,6 +108,7 @@ class Names:
         self._name_measures()
         self._name_columns()
         self._name_values()
+        self._name_together()
         self._add_phrases("ROWS", named("@ROWS")[self.modality])
         # Names that are also words, elements or numbers are named in quotes, or as "molecule 7".
         for said, found in rows.row_names.items():
@@ -238,8 +241,18 @@ class Names:
                 if len(key) <= _LONGEST and key not in self.closed and not _NUMERAL.fullmatch(name.strip()):
                     link = Link("WHERE", name, self.value(column, name), note=values.remark(name))
                     self._name_value(key, link)
-                    if column.endswith("ing"):  # "current smokers" of the column "smoking"
-                        self._add((*key, f"{column.lower()[:-3]}er"), link)
+                    if column in self.rows.types and len(key) == 2:  # "activated T cells" are labelled "T activated"
+                        self._add((*key[::-1], "cell"), link)
+                if column.endswith("ing"):  # "current smokers" of the column "smoking"
+                    self._add((*key, f"{column.lower()[:-3]}er"), Link("WHERE", name, self.value(column, name)))
+
+    def _name_together(self) -> None:
+        """Name what several groups of a column are together: "cycling" those in S and in G2M."""
+        for groups, phrases in named("@TOGETHER").items():
+            for column in self.rows.columns:
+                values = tuple(groups.split("+"))
+                if {*values} <= {*self.rows.groups(column).names}:
+                    self._add_phrases("WHERE", phrases, Where(op="is", field=f"obs:{column}", values=values))
 
     def _name_value(self, key: tuple[str, ...], link: Link) -> None:
         before = pick(self.held.get(key, ()), "WHERE")
@@ -280,18 +293,18 @@ class Names:
         first, *rest = self._linked(spelt)
         return [replace(first, note=" ".join([*read, first.note]).strip()), *rest]
 
-    def without_aside(self, text: str) -> tuple[str, list[Link]] | None:
-        """Set apart what the asker says of himself before a question, and link the question; None where there is none.
+    def without_aside(self, text: str) -> Iterator[tuple[str, list[Link]]]:
+        """Set apart what the asker says of himself before a question, and link the question.
 
         What names anything of the data that the question does not, or says what is looked at, is no aside.
         """
-        found = _ASIDE.fullmatch(text)
-        if found is None or _SCOPE.search(found[1]):
-            return None
-        aside, asked = self.link(found[1]), self.link(found[2])
-        said = {repr(one.value) for one in asked}
-        names = [one for one in aside if isinstance(one.value, Where | tuple) or one.role in _NAMING]
-        return None if any(repr(one.value) not in said for one in names) or not asked else (found[1].strip(), asked)
+        for end in _ASIDE_ENDS.finditer(text) if _ASIDE.match(text) else ():
+            aside, question = text[: end.end()].strip(" -\u2013\u2014"), text[end.end() :]
+            links, asked = self.link(aside), self.link(question)
+            said = {repr(one.value) for one in asked}
+            names = [one for one in links if isinstance(one.value, Where | tuple) or one.role in _NAMING]
+            if asked and not _SCOPE.search(aside) and {repr(one.value) for one in names} <= said:
+                yield aside, asked
 
     def _subsets(self, words: list[Word]) -> list[Word]:
         """Read "CD4/CD8 ratio" as of T cells; where something is expressed these are genes."""

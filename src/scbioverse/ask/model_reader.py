@@ -15,13 +15,14 @@ from ..llm.adapter import CONFIG, Adapter, reading_twin
 from ..llm.generate import generate
 from ..llm.prefix import PrefixCache
 from ..llm.prompts import encode_plain
-from .accounting import unaccounted
+from .accounting import unaccounted, unsayable
 from .chunks import chunked
 from .linear import NONE, following, query_of, symbols
 from .query import Query, Refusal
 from .read import Grammar
 from .refusals import TOLD, not_together, refused
-from .slots import slots_of
+from .slots import KINDS, slots_of
+from .words import pick
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,6 +46,7 @@ EXAMPLES = (
     ("what distinguishes T1 from T2", "distinguish sides T1 to T2"),
 )
 _MOST_TOKENS = 120
+_OWN = frozenset(["its", "their", "it"])
 _SHIPPED = Path(__file__).parent.parent / "models" / "weights" / "questions"
 
 
@@ -116,12 +118,14 @@ class ModelReader:
 
     def write(self, slots: Slots) -> tuple[list[str], float]:
         """Write the most probable line, symbol by symbol; return it with its probability."""
-        held = list(slots.held)
+        barred = unsayable(slots) if self.strict else set()
+        held = [one for one in [*slots.held, "genes"] if one not in barred]
         spelt = {one: tuple(symbol_ids(self.backbone, one)) for one in ["", *symbols(), *held]}
 
         def allowed(written: tuple[int, ...]) -> list[int]:
             line, begun = _parsed(written, spelt, held)
-            ways = [spelt[one] for one in following(line, held)]
+            may = following(line, held)
+            ways = [spelt[one] for one in [one for one in may if one not in barred] or may]
             return sorted({one[len(begun)] for one in ways if one[: len(begun)] == begun and len(one) > len(begun)})
 
         embeds = self.backbone.embed_tokens(torch.tensor([prompt_ids(self.backbone, slots.text)]))
@@ -159,7 +163,12 @@ class Both:
         if isinstance(made, Query) or not made.words or not links or links[0].role == "AND":
             return made
         roles = {one.role for one in [*links, *chunked(links, self.names)]}
-        if roles & {"THEM", *TOLD}:
+        named = any(
+            one.role in KINDS for one in links[: next((i for i, one in enumerate(links) if one.role == "THEM"), 0)]
+        )
+        # "For every cluster tell its size": its own, if nothing was asked before.
+        own = before is None and named and {one.key for one in pick(links, "THEM")} <= _OWN
+        if roles & {*TOLD, *(() if own else ("THEM",))}:
             return made
         proposed = self.model.read(question, links)
         return proposed if isinstance(proposed, Query) else made

@@ -117,6 +117,8 @@ def _measure(query: Query, rows: Rows, speech: Speech) -> Result:
     lost, what = [speech.name(one.name) for one in found if not one.known], speech.what(query)
     require(len(lost) < len(found), f"{what}: there is no {rows.noun} of which that can be computed.")
     sides = query.by is None and query.show != "value"
+    none = sides and len(query.against) > 1 and query.want == "count" and not any(one.n for one in found)
+    require(not none, f"{what}: there are none on either side, so that nothing can be compared.")
     require(not (lost and sides), f"{what}: there is no value for {listed(lost)}, so that nothing can be compared.")
     text, value = _Told(query, rows, speech).text(found)
     return Result(f"{text}{speech.remarks(query)}", _table(query, found), value)
