@@ -1,4 +1,4 @@
-"""Questions with known answers: `python -m benchmarks.ask [--show] [SET ...]`.
+"""Questions with known answers: `python -m benchmarks.ask [--show] [--lines] [SET ...]`.
 
 Sets of questions lie in `benchmarks/questions/*.json`: about the bundled cells with their expert labels (`cells`
 and other wordings of such), about two studies of the registry (`kang`, `tumour`, in the cache or fetched), about
@@ -6,7 +6,8 @@ a list of drugs and of proteins, and chats of two turns. The truth
 of each is an expression over tables that are made here with pandas, numpy and rdkit alone.
 
 An answer is right where it was computed, its `value` is what is wanted and its sentence says so; refused where
-`computed` is False; all else is wrong.
+`computed` is False; all else is wrong. `--lines` counts instead the lines of `scbioverse.ask`: of the modules that read
+words, of the tables that they read, and of the modules that run queries and say what was found.
 """
 
 from __future__ import annotations
@@ -27,6 +28,26 @@ import scbioverse as sb
 
 QUESTIONS = Path(__file__).parent / "questions"
 RESULTS = Path(__file__).parent / "results" / "ask.json"
+# Modules that turn words into a query; the others run queries, and say what was found.
+READ_WORDS = frozenset(
+    [
+        "words",
+        "link",
+        "type_names",
+        "joins",
+        "chunks",
+        "grammar",
+        "read",
+        "fill",
+        "follow",
+        "refusals",
+        "slots",
+        "linear",
+        "accounting",
+        "model_reader",
+        "properties",
+    ]
+)
 CLUSTERS = ["Naive CD4 T", "Memory CD4 T", "CD14+ Mono", "B", "CD8 T", "FCGR3A+ Mono", "NK", "DC", "Platelet"]
 
 
@@ -348,12 +369,29 @@ def asked_of(talk: Any, turns: Any) -> list[tuple[dict[str, Any], Any, float]]:
     return found
 
 
+def lines() -> dict[str, int]:
+    """Count the lines of what reads words, of its tables, and of all else in `scbioverse.ask`."""
+    folder = Path(sb.__file__).parent / "ask"
+    count = {one: len(one.read_text(encoding="utf-8").splitlines()) for one in folder.rglob("*") if one.is_file()}
+    python = {one.stem: n for one, n in count.items() if one.suffix == ".py"}
+    return {
+        "read words": sum(n for name, n in python.items() if name in READ_WORDS),
+        "tables of words and patterns": sum(n for one, n in count.items() if one.parent.name == "data"),
+        "run queries and say": sum(n for name, n in python.items() if name not in READ_WORDS),
+    }
+
+
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sets", nargs="*", help="names of sets; all if none")
     parser.add_argument("--show", action="store_true", help="print what was not answered rightly")
+    parser.add_argument("--lines", action="store_true", help="count the lines of the code instead")
     args = parser.parse_args()
+    if args.lines:
+        for what, n in lines().items():
+            print(f"{what:30} {n:6,} lines")
+        return
     figures = {}
     for path in sorted(QUESTIONS.glob("*.json")):
         if args.sets and path.stem not in args.sets:
@@ -361,7 +399,7 @@ def main() -> None:
         adata, truths, options = made(path.stem)
         questions = json.loads(path.read_text(encoding="utf-8"))
         count, spent = {"right": 0, "refused": 0, "wrong": 0}, []
-        talk = sb.Chat(adata, model="none-is-loaded", **options)
+        talk = sb.Chat(adata, **options)
         for turns in questions:
             found = asked_of(talk, turns)
             outcomes = [verdict(row, answer, truths) for row, answer, _ in found]

@@ -23,8 +23,8 @@ import torch
 import scbioverse as sb
 from benchmarks.ask import QUESTIONS, made, verdict
 from scbioverse.ask.asked import Asked
-from scbioverse.ask.model_reader import Both, ModelReader
-from scbioverse.ask.read import Grammar
+from scbioverse.ask.model_reader import ModelReader
+from scbioverse.ask.read import Both, Grammar
 from scbioverse.ask.slots import Slots
 from scbioverse.llm import Backbone
 from scbioverse.llm.adapter import Adapter
@@ -51,16 +51,17 @@ class Shuffled(ModelReader):
 def readers(names: Any, backbone: Backbone, adapter: Adapter, *, alone: bool) -> dict[str, Any]:
     """Make every front end for the names of a data set; without `alone`, the rules and these with the model."""
     model, rules = ModelReader(names, backbone, adapter), partial(Grammar, names)
-    found: dict[str, Any] = {"rules": rules(), "rules and model": Both(rules(), model, names)}
+    found: dict[str, Any] = {"rules": rules(), "rules and model": Both(rules(), lambda: model, names)}
     if not alone:
         return found
     shuffled, untrained = Shuffled(names, backbone, adapter), ModelReader(names, backbone)
     for kind, strict in {"model": model, "untrained": untrained, "shuffled": shuffled}.items():
         loose = copy(strict)
-        loose.strict, loose._written = False, {}
+        loose.strict = False  # what is written is the same
         found |= {f"{kind} alone": loose, f"{kind}, accounted": strict}
-    return found | {f"rules and {kind}": Both(rules(), one, names) for kind, one in
-                    {"untrained": untrained, "shuffled": shuffled}.items()}  # fmt: skip
+    for kind, one in {"untrained": untrained, "shuffled": shuffled}.items():
+        found[f"rules and {kind}"] = Both(rules(), partial(copy, one), names)
+    return found
 
 
 def main() -> None:

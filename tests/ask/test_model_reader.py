@@ -11,7 +11,7 @@ import pytest
 
 import scbioverse as sb
 from scbioverse.ask import Query
-from scbioverse.ask.accounting import unaccounted
+from scbioverse.ask.accounting import unaccounted, unsayable
 from scbioverse.ask.linear import following, query_of
 from scbioverse.ask.model_reader import ModelReader
 from scbioverse.ask.slots import slots_of
@@ -104,7 +104,9 @@ def test_any_line_that_may_be_written_is_a_query_or_refused(asked):
         ("What slice of the B cells expresses LYZ?", "fraction where G1 among T1"),
         ("Which donor comes with the fewest monocytes?", "count where T1 by C1 rank least"),
         ("Do T cells surpass B cells in number?", "count sides T1 to T2 check more"),
-        ("Typical n_genes for donor1", "mean of M1 where T1"),
+        ("Average n_genes anywhere in donor1", "mean of M1 where T1"),
+        ("Tally up the B cells", "count where T1"),
+        ("For every donor, tell me its number of B cells", "count where T1 by C1"),
     ],
 )
 def test_words_that_the_query_holds_are_accounted_for(asked, text, line):
@@ -132,11 +134,21 @@ def test_words_that_the_query_holds_are_accounted_for(asked, text, line):
         ("How many donors have no LYZ?", "count where not G1 by C1"),
         ("How many cells on average express LYZ?", "mean of G1"),  # cells, not what they express
         ("How many cells show high LYZ?", "count where G1"),
+        ("Typical n_genes for donor1", "mean of M1 where T1"),  # a mean or a median
+        ("Number of B cells in donor", "count where T1 by C1"),  # one of them, not each
+        ("What share would B cells have if T cells were removed?", "fraction where T1 and not T2"),
     ],
 )
 def test_what_a_line_leaves_out_or_puts_in_is_told(asked, text, line):
     slots, symbols = _slots(asked, text), line.split()
     assert unaccounted(slots, symbols)
+
+
+def test_no_symbol_is_written_that_no_word_says(asked):
+    barred = unsayable(_slots(asked, "How many B cells are in donor1?"))
+    assert {"median", "correlation", "genes", "rank", "missing"} <= barred
+    assert barred.isdisjoint(["count", "where", "and", "by"])
+    assert "median" not in unsayable(_slots(asked, "Median n_genes of B cells?"))
 
 
 def test_an_untrained_model_writes_lines_only(asked, tiny_llm):

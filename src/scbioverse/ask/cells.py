@@ -16,7 +16,7 @@ from ..errors import InputError, MissingKeyError
 from ..io import Cells as Matrix
 from ..io import gene_names, matrix_name, to_counts_like
 from ..io._genes import claims_of
-from ..knowledge import load_genes, load_ontology, resolve_label
+from ..knowledge import load_ontology, resolve_label
 from ..knowledge.ontology import KEPT_APART
 from .rows import Rows
 
@@ -56,10 +56,8 @@ class Cells(Rows):
     @cached_property
     def genes(self) -> dict[str, int]:
         """Column of each gene, by its approved symbol and by its name in the data."""
-        symbols = load_genes().symbols
         try:
-            match = self.matrix.match(symbols, min_genes=0, judge=False)
-            found = {symbols[i]: int(at) for i, at in zip(match.vocab, match.columns, strict=True)}
+            found = self.matrix.gene_columns(min_genes=0)
         except InputError as error:  # of a matrix that cannot be read, names can still be told
             self._fault = error
             found = {symbol: min(claims).column for symbol, claims in claims_of(self.names).items()}

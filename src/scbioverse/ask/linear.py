@@ -212,7 +212,8 @@ def _check(query: Query) -> None:
         "differential": sides != 2, "why": query.among is None or not sides, "groups": query.by is None,
         "is marker": query.where is None or not query.of, "flag": query.by is None, "gene": not query.of,
         "describe": not sides, "nearest": sides != 1, "value": not sides or not query.of,
-        "composition": query.where is None and query.by is None, "list": shown != "rank" and query.where is None,
+        "composition": query.where is None and query.by is None,
+        "list": not query.of if shown == "rank" else query.where is None,
     }  # fmt: skip
     about = {frozenset(one.fields()) for one in query.against}
     bad = {

@@ -195,20 +195,29 @@ class Names:
         for name in self.rows.columns:
             key = key_of(name)
             if key not in self.closed and not set(key) <= set(named("@ROWS")[self.modality]):
-                self._add(key, Link("COLUMN", name, name))
+                self._add(key, Link("COLUMN", name, name, note=self._beside(name)))
                 self._add((*key, "status"), Link("COLUMN", f"{name} status", name))
             if self.modality != "cell":
                 self._add_phrases("COLUMN", named("@TABLE").get(" ".join(key), ()), name)
             if pd.api.types.is_bool_dtype(self.rows.adata.obs[name]):
                 self._name_flag(name, key)
         self._shorten_columns()
+        if self.modality == "cell" and self.rows.slots.label in self.rows.columns:
+            self._add_phrases("COLUMN", named("@COLUMN")["found"], self.rows.slots.label)
         columns = {
             "cluster": self.cluster_column, "group": self.rows.groupby or self.type_column, "type": self.type_column
         }  # fmt: skip
         for kind, phrases in named("@COLUMN").items() if self.modality == "cell" else ():
             free = [said for said in phrases if said == "group" or tuple(said.split()) not in self.held]
-            if columns[kind] is not None:
+            if columns.get(kind) is not None:
                 self._add_phrases("COLUMN", free, columns[kind])
+
+    def _beside(self, name: str) -> str:
+        """Say of a column of types that labels were found, too; none where the rows have one such column."""
+        found = self.rows.slots.label
+        other = self.modality == "cell" and found in self.rows.columns and name in self.rows.types
+        plain = name not in (found, self.rows.groupby)
+        return f"Read as the column {name!r}; the labels found are in {found!r}." if other and plain else ""
 
     def _name_flag(self, name: str, key: tuple[str, ...]) -> None:
         yes = self.value(name, "True")

@@ -16,19 +16,15 @@ from ..llm.generate import generate
 from ..llm.prefix import PrefixCache
 from ..llm.prompts import encode_plain
 from .accounting import unaccounted, unsayable
-from .chunks import chunked
 from .linear import NONE, following, query_of, symbols
-from .query import Query, Refusal
-from .read import Grammar
-from .refusals import TOLD, not_together, refused
-from .slots import KINDS, slots_of
-from .words import pick
+from .refusals import not_together, refused
+from .slots import slots_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from .link import Names
-    from .read import Reader
+    from .query import Query, Refusal
     from .slots import Slots
     from .words import Link
 
@@ -46,7 +42,6 @@ EXAMPLES = (
     ("what distinguishes T1 from T2", "distinguish sides T1 to T2"),
 )
 _MOST_TOKENS = 120
-_OWN = frozenset(["its", "their", "it"])
 _SHIPPED = Path(__file__).parent.parent / "models" / "weights" / "questions"
 
 
@@ -84,7 +79,7 @@ class ModelReader:
         backbone: Backbone,
         adapter: Adapter | None = None,
         *,
-        least: float = 0.5,
+        least: float = 0.3,
         strict: bool = True,
     ) -> None:
         self.names, self.least, self.strict = names, least, strict
@@ -118,7 +113,7 @@ class ModelReader:
 
     def write(self, slots: Slots) -> tuple[list[str], float]:
         """Write the most probable line, symbol by symbol; return it with its probability."""
-        barred = unsayable(slots) if self.strict else set()
+        barred = unsayable(slots)
         held = [one for one in [*slots.held, "genes"] if one not in barred]
         spelt = {one: tuple(symbol_ids(self.backbone, one)) for one in ["", *symbols(), *held]}
 
@@ -148,47 +143,19 @@ def _parsed(
     return line, ids
 
 
-class Both:
-    """The rules read; where words or their order are new to them, the language model proposes.
-
-    What the rules refuse for another reason (two readings, a gene that was not measured) stays refused.
-    """
-
-    def __init__(self, rules: Reader, model: Reader, names: Names) -> None:
-        self.rules, self.model, self.names = rules, model, names
-
-    def read(self, question: str, links: Sequence[Link], before: Query | None = None) -> Query | Refusal:
-        """Read a question whose words were linked; see :class:`scbioverse.ask.read.Reader`."""
-        made = self.rules.read(question, links, before)
-        if isinstance(made, Query) or not made.words or not links or links[0].role == "AND":
-            return made
-        roles = {one.role for one in [*links, *chunked(links, self.names)]}
-        named = any(
-            one.role in KINDS for one in links[: next((i for i, one in enumerate(links) if one.role == "THEM"), 0)]
-        )
-        # "For every cluster tell its size": its own, if nothing was asked before.
-        own = before is None and named and {one.key for one in pick(links, "THEM")} <= _OWN
-        if roles & {*TOLD, *(() if own else ("THEM",))}:
-            return made
-        proposed = self.model.read(question, links)
-        return proposed if isinstance(proposed, Query) else made
-
-
 @cache
 def _opened(place: str, device: str) -> tuple[Backbone, Adapter | None]:
     """Open a language model, or the one that an adapter in a folder was trained for, with the adapter."""
-    place = str(_SHIPPED) if place == "both" else place
+    place = str(_SHIPPED) if place in ("both", "auto") else place
     if not (Path(place) / CONFIG).is_file():
         return Backbone.load(place, device=device), None
     plain = json.loads((Path(place) / CONFIG).read_text(encoding="utf-8"))
     return Backbone.load(plain["base_model_name_or_path"], device=device), Adapter.load(Path(place))
 
 
-def reading(names: Names, reader: str | Path, device: str = "auto") -> Reader:
-    """Make what reads questions about some data.
+def model_reader(names: Names, reader: str | Path, device: str = "auto") -> ModelReader:
+    """Make what proposes queries: SmolLM2-135M with the adapter in the package for `"both"` and `"auto"`.
 
-    `"rules"`; `"both"`: where these do not understand, SmolLM2-135M with the adapter in the package; or another in
-    its place: a name, a folder, an id of the hub, or the folder of an adapter of `recipes/questions`.
+    Or another in its place: a name, a folder, an id of the hub, or the folder of an adapter of `recipes/questions`.
     """
-    rules = Grammar(names)
-    return rules if str(reader) == "rules" else Both(rules, ModelReader(names, *_opened(str(reader), device)), names)
+    return ModelReader(names, *_opened(str(reader), device))

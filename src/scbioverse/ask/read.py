@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Protocol
 
@@ -11,17 +12,19 @@ from .fill import MisfitError, query_of
 from .follow import BARE, followed, referred
 from .grammar import forms, letters, matches
 from .query import FIELDS, Query, Refusal
-from .refusals import ambiguous, not_together, refused
+from .refusals import TOLD, ambiguous, not_together, refused
 from .say import Speech
+from .slots import KINDS
 from .words import Link, pick, roles_of, said_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from .link import Names
 
 _ALSO = ("and", "what about", "how about")
 # Of these alone the name of some rows is made.
+_OWN = frozenset(["its", "their", "it"])
 _NOUNS = frozenset(["ROWS", "WHERE", "TRAIT", "IN", "OF", "ANY"])
 # Terms that may be asked for though no cell is of them: what a type is, whether a gene was measured.
 _TERMS = ("TOOFINE", "NOTYPES", "NOGENE")
@@ -138,6 +141,37 @@ class Grammar:
             return link.but("ROW", value=tuple(self.rows.at(before.against)))
         rows = referred(before) if before is not None else None
         return Link("ROWS", link.said) if rows is None else Link("WHERE", link.said, rows)
+
+
+class Both:
+    """The rules read; where words or their order are new to them, the language model proposes.
+
+    What the rules refuse for another reason (two readings, a gene that was not measured) stays refused. `opened` makes
+    the model's reader when it is needed first, or gives None where there is none.
+    """
+
+    def __init__(self, rules: Reader, opened: Callable[[], Reader | None], names: Names) -> None:
+        self.rules, self.names, self._opened = rules, names, opened
+
+    @cached_property
+    def model(self) -> Reader | None:
+        """What proposes."""
+        return self._opened()
+
+    def read(self, question: str, links: Sequence[Link], before: Query | None = None) -> Query | Refusal:
+        """Read a question whose words were linked; see :class:`Reader`."""
+        made = self.rules.read(question, links, before)
+        if isinstance(made, Query) or not made.words or not links or links[0].role == "AND":
+            return made
+        roles = [one.role for one in links]
+        first = roles.index("THEM") if "THEM" in roles else 0
+        # "For every cluster tell its size": its own, if nothing was asked before.
+        own = before is None and {one.key for one in pick(links, "THEM")} <= _OWN and KINDS.keys() & {*roles[:first]}
+        told = {*TOLD, *(() if own else ("THEM",))}
+        if told.intersection([*roles, *roles_of(chunked(links, self.names))]) or self.model is None:
+            return made
+        proposed = self.model.read(question, links)
+        return proposed if isinstance(proposed, Query) else made
 
 
 def turned(links: Sequence[Link]) -> Sequence[Link]:

@@ -103,6 +103,7 @@ def listing(query: Query, rows: Rows, speech: Speech) -> Result:
 
 
 def _ranked(query: Query, rows: Rows, speech: Speech) -> Result:
+    require(query.of, f"Nothing in this question says by which number the {rows.noun}s are ranked.")
     field, values = query.of[0], rows.numbers(query.of[0])
     held = np.flatnonzero(rows.mask(query.where) & np.isfinite(values))  # rows without a value are left out
     at, top = (query.nth or 1) - 1, query.top or (1 if query.nth else _LEADING)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from .._slots import anndata_of
 from ..ask.answer import Answer, AnswerStream, pieces
 from ..ask.asked import Asked
-from ..ask.read import Grammar
-from ..errors import InputError
+from ..ask.read import Both, Grammar
+from ..errors import InputError, OptionalDependencyError, WeightsError
 from ..io.state import State
 
 if TYPE_CHECKING:
@@ -78,7 +78,8 @@ def ask(
         For molecules and proteins: rows of the same modality with texts in the column `text_key` of their `obs`, as in
         :func:`scbioverse.tl.describe`. What a row is or does is then said by the text of its nearest row there.
     reader
-        `"rules"`, `"both"` (a small language model reads what these do not), or a model's name or folder.
+        `"rules"`; `"both"`: a small language model proposes what these do not understand; `"auto"`: the same where that
+        model is installed; or another model's name or folder in its place.
 
     Returns
     -------
@@ -125,12 +126,7 @@ def asked_rows(
     from ..ask.sequences import KEYS, Sequences
 
     adata, reference = anndata_of(adata, modality), anndata_of(reference, modality)
-    if str(reader) == "rules":
-        reading: Callable[[Names], Reader] = Grammar
-    else:
-        from ..ask.model_reader import reading as by_model
-
-        reading = partial(by_model, reader=reader, device=device)
+    reading: Callable[[Names], Reader] = partial(_reading, reader=reader, device=device)
     if modality in KEYS:
         from ..ask.nearest import Nearness
 
@@ -148,6 +144,23 @@ def asked_rows(
             "Cells get the texts of a reference by scbioverse.tl.describe(adata, reference=...)."
         )
     return Asked(Cells(adata, layer=layer, key=key, **options), reader=reading)
+
+
+def _reading(names: Names, reader: str | Path, device: str) -> Reader:
+    """Make what reads questions about some data; the language model is loaded when the rules do not understand."""
+
+    def opened() -> Reader | None:
+        from ..ask.model_reader import model_reader
+
+        try:
+            return model_reader(names, reader, device)
+        except (WeightsError, OptionalDependencyError):
+            if str(reader) != "auto":
+                raise
+            return None
+
+    rules = Grammar(names)
+    return rules if str(reader) == "rules" else Both(rules, opened, names)
 
 
 class Chat:
