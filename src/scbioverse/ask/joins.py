@@ -211,15 +211,13 @@ def counts(links: Links, _: Names) -> Links:
     return links[:1] if links[0].value.startswith("gene:") and _counted(links[1]) else links
 
 
-def same_measure(links: Links, _: Names) -> Links:
-    """Read "gene count (nFeature_RNA)" as one field, where both are its names."""
-    return links[:1] if links[0].value == links[1].value else links
-
-
-def same_rows(links: Links, names: Names) -> Links:
-    """Read "cycling (S or G2M)" once, where both are the same rows."""
-    alike = links[0].value.fields() == links[1].value.fields()
-    return links[:1] if alike and (names.rows.mask(links[0].value) == names.rows.mask(links[1].value)).all() else links
+def twice(links: Links, names: Names) -> Links:
+    """Read "gene count (nFeature_RNA)" and "cycling (S or G2M)" once, where both are names of the same."""
+    one, other = (link.value for link in links)
+    if isinstance(one, Where):
+        alike = one.fields() == other.fields() and bool((names.rows.mask(one) == names.rows.mask(other)).all())
+        return links[:1] if alike else links
+    return links[:1] if one == other else links
 
 
 def out_rows(links: Links, names: Names) -> Links:
