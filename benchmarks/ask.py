@@ -32,6 +32,7 @@ RESULTS = Path(__file__).parent / "results" / "ask.json"
 READ_WORDS = frozenset(
     [
         "words",
+        "asides",
         "link",
         "type_names",
         "joins",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ..errors import InputError
 from ..llm.prompts import MAX_QUESTION_CHARS, bounded
 from .answer import Answer
+from .asides import without_aside
 from .link import Names
 from .query import Query, Refusal, RefusedError
 from .read import Grammar
@@ -58,7 +59,7 @@ class Asked:
             raise InputError(f"the question {question!r:.60} holds no readable character.")
         links = self.names.link(text)
         query = self.reader.read(text, links, before)
-        for aside, rest in self.names.without_aside(text) if isinstance(query, Refusal) else ():
+        for aside, rest in without_aside(text, self.names.link) if isinstance(query, Refusal) else ():
             read = self.reader.read(text, rest, before)
             if isinstance(read, Query):
                 note = f"Read without {aside!r}. {rest[0].note}".strip()

@@ -13,6 +13,7 @@ import pandas as pd
 
 from ..explain.gene_mentions import gene_of
 from ..knowledge import load_ontology
+from .asides import fronted
 from .cells import Cells
 from .properties import adjectives, properties, symbols
 from .query import Where
@@ -21,7 +22,7 @@ from .type_names import CELL, TypeNames, words_of_type
 from .words import SOFT, Link, Word, closed_words, key_of, named, one_slip, pick, undoubled, words_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from .rows import Rows
 
@@ -53,22 +54,6 @@ _NO_WORDS = frozenset(["id", "ids", "name", "key", "code", "label", "no", "numbe
 _FLAG = frozenset(["is", "has", "predicted", "called", "flag"])
 _NAMES = ("WHERE", "ALSO WHERE")
 _SIGNS = {",": "COMMA", "&": "AND", "/": "OR", "+": "POS", "-": "NEG", "−": "NEG"}
-# What an asker says of himself, before the question: it says nothing of what is looked at.
-_ASIDE = re.compile(
-    r"(?:i|we|my|our|hi|hey|hello|sorry|thanks|bit|just|stupid|silly|dumb|urgent|dear)(?:['\u2019](?:m|re|ve))?\b",
-    re.IGNORECASE,
-)
-_ASIDE_ENDS = re.compile(
-    r"[.!:;] +| [-\u2013\u2014] +|, (?=(?:how|what|which|who|where|is|are|do|does|can|could)\b)", re.IGNORECASE
-)
-_SCOPE = re.compile(
-    r"\b(?:look|focus|consider|restrict|limit|want|need|interest|car(?:e|ing)\b|tak|us(?:e|ing)\b|keep|kept|only|assum|suppos|if\b|given|exclud"
-    r"|ignor|filter|remov|drop|subset|select|except|without|among|within|regard|concern|about|leav|left|discard|not\b|n['\u2019]t\b|no\b|never)",
-    re.IGNORECASE,
-)
-_NAMING = frozenset(
-    ["FIELD", "MEASURE", "COLUMN", "NUM", "HALF", "ROW", "DOUBLET", "LOWQ", "NOT", "NO", "ONLY", "NOGENE", "TOOFINE"]
-)
 # Words beside which CD4 and CD8 name T cells, and those beside which they are genes.
 _COMPARING = frozenset(
     ["ratio", "versus", "vs", "compare", "compared", "distinguish", "distinguishes", "separate", "differ"]
@@ -86,9 +71,6 @@ _SHORT_RESIDUES = {
     "Ile": "I", "Leu": "L", "Lys": "K", "Met": "M", "Phe": "F", "Pro": "P", "Ser": "S", "Thr": "T", "Trp": "W",
     "Tyr": "Y", "Val": "V",
 }  # fmt: skip
-# What may stand behind something that is named first, and the words that it is called by then.
-_ASKING = frozenset(["WHICH", "WHAT", "COUNT", "SHARE", "STAT", "DO", "BE", "LIST", "IN", "HOWMUCH"])
-_IT = frozenset(["it", "they", "them", "these", "those"])
 _BEFORE_SYMBOLS = frozenset(
     ["HAVE", "HAVING", "LACK", "LACKING", "AND", "OR", "COMMA", "NOT", "NUM", "BOTH", "NEITHER", "EITHER"]
 )
@@ -290,7 +272,7 @@ class Names:
 
     def link(self, text: str) -> list[Link]:
         """Link every word of a question, longest names first from each place."""
-        return _fronted(self._spelt_links(self._subsets(words_of(text))))
+        return fronted(self._spelt_links(self._subsets(words_of(text))))
 
     def _spelt_links(self, words: list[Word]) -> list[Link]:
         found = self._linked(words)
@@ -301,19 +283,6 @@ class Names:
         read = [f"Read {a.text!r} as {b.text!r}." for a, b in zip(words, spelt, strict=True) if a != b]
         first, *rest = self._linked(spelt)
         return [replace(first, note=" ".join([*read, first.note]).strip()), *rest]
-
-    def without_aside(self, text: str) -> Iterator[tuple[str, list[Link]]]:
-        """Set apart what the asker says of himself before a question, and link the question.
-
-        What names anything of the data that the question does not, or says what is looked at, is no aside.
-        """
-        for end in _ASIDE_ENDS.finditer(text) if _ASIDE.match(text) else ():
-            aside, question = text[: end.end()].strip(" -\u2013\u2014"), text[end.end() :]
-            links, asked = self.link(aside), self.link(question)
-            said = {repr(one.value) for one in asked}
-            names = [one for one in links if isinstance(one.value, Where | tuple) or one.role in _NAMING]
-            if asked and not _SCOPE.search(aside) and {repr(one.value) for one in names} <= said:
-                yield aside, asked
 
     def _subsets(self, words: list[Word]) -> list[Word]:
         """Read "CD4/CD8 ratio" as of T cells; where something is expressed these are genes."""
@@ -489,17 +458,6 @@ class Names:
         if len(held) > 1:
             return Link("TWICE", text, note=" and ".join(held))
         return Link("FIELD", text, f"gene:{held[0]}") if held else Link("NOGENE", text, names[0])
-
-
-def _fronted(links: list[Link]) -> list[Link]:
-    """Put what a question begins with in the place of "it": "LYZ: in how many cells is it detected?"."""
-    rest = links[1:]
-    while rest and rest[0].role == "COMMA":
-        rest = rest[1:]
-    them = [i for i, one in enumerate(rest) if one.role == "THEM" and one.key in _IT]
-    if len(them) != 1 or links[0].role not in ("FIELD", "WHERE", "ROW") or rest[0].role not in _ASKING:
-        return links
-    return [*rest[: them[0]], links[0], *rest[them[0] + 1 :]]
 
 
 def _spelt_so(link: Link) -> bool:

@@ -1,0 +1,58 @@
+"""What an asker says of himself before a question, and what is named first and then called "it"."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from .query import Where
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from .words import Link
+
+# What an asker says of himself, before the question: it says nothing of what is looked at.
+_ASIDE = re.compile(
+    r"(?:i|we|my|our|hi|hey|hello|sorry|thanks|bit|just|stupid|silly|dumb|urgent|dear)(?:['\u2019](?:m|re|ve))?\b",
+    re.IGNORECASE,
+)
+_ASIDE_ENDS = re.compile(
+    r"[.!:;] +| [-\u2013\u2014] +|, (?=(?:how|what|which|who|where|is|are|do|does|can|could)\b)", re.IGNORECASE
+)
+_SCOPE = re.compile(
+    r"\b(?:look|focus|consider|restrict|limit|want|need|interest|car(?:e|ing)\b|tak|us(?:e|ing)\b|keep|kept|only|assum|suppos|if\b|given|exclud"
+    r"|ignor|filter|remov|drop|subset|select|except|without|among|within|regard|concern|about|leav|left|discard|not\b|n['\u2019]t\b|no\b|never)",
+    re.IGNORECASE,
+)
+_NAMING = frozenset(
+    ["FIELD", "MEASURE", "COLUMN", "NUM", "HALF", "ROW", "DOUBLET", "LOWQ", "NOT", "NO", "ONLY", "NOGENE", "TOOFINE"]
+)
+# What may stand behind something that is named first, and the words that it is called by then.
+_ASKING = frozenset(["WHICH", "WHAT", "COUNT", "SHARE", "STAT", "DO", "BE", "LIST", "IN", "HOWMUCH"])
+_IT = frozenset(["it", "they", "them", "these", "those"])
+
+
+def without_aside(text: str, link: Callable[[str], list[Link]]) -> Iterator[tuple[str, list[Link]]]:
+    """Set apart what the asker says of himself before a question, and link the question.
+
+    What names anything of the data that the question does not, or says what is looked at, is no aside.
+    """
+    for end in _ASIDE_ENDS.finditer(text) if _ASIDE.match(text) else ():
+        aside, question = text[: end.end()].strip(" -\u2013\u2014"), text[end.end() :]
+        links, asked = link(aside), link(question)
+        said = {repr(one.value) for one in asked}
+        names = [one for one in links if isinstance(one.value, Where | tuple) or one.role in _NAMING]
+        if asked and not _SCOPE.search(aside) and {repr(one.value) for one in names} <= said:
+            yield aside, asked
+
+
+def fronted(links: list[Link]) -> list[Link]:
+    """Put what a question begins with in the place of "it": "LYZ: in how many cells is it detected?"."""
+    rest = links[1:]
+    while rest and rest[0].role == "COMMA":
+        rest = rest[1:]
+    them = [i for i, one in enumerate(rest) if one.role == "THEM" and one.key in _IT]
+    if len(them) != 1 or links[0].role not in ("FIELD", "WHERE", "ROW") or rest[0].role not in _ASKING:
+        return links
+    return [*rest[: them[0]], links[0], *rest[them[0] + 1 :]]
