@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 import scbioverse as sb
-from scbioverse.errors import MissingKeyError
+from scbioverse.errors import InputError, MissingKeyError
 from scbioverse.predict.descriptions import choose_rows
 from scbioverse.predict.from_reference import BESIDE
 from scbioverse.predict.homologues import search
@@ -106,6 +106,14 @@ def test_places_without_a_match_are_nobodys_text(choose: Any) -> None:
     assert "arries oxygen" in new.obs["bioverse_description"].iloc[0]
     # No sequence, no text; a sequence like no other is told so.
     assert new.obs["bioverse_description"].tolist()[1:] == ["", "Nothing known is similar."]
+
+
+def test_a_reference_without_sequences_is_refused() -> None:
+    new = ad.AnnData(obs=pd.DataFrame({"sequence": [HUMAN]}, index=["alpha"]))
+    empty = ad.AnnData(obs=pd.DataFrame({"sequence": ["", "M1K"], "text": ["one", "two"]}, index=["a", "b"]))
+    for verb, more in ((sb.tl.describe, {}), (sb.tl.retrieve, {"query": "a transferase"})):
+        with pytest.raises(InputError, match="holds no sequence that can be read"):
+            verb(new, modality="protein", reference=empty, **more)
 
 
 def test_a_choice_is_made_among_the_matches_alone() -> None:

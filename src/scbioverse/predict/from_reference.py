@@ -13,7 +13,7 @@ from ..pp._text_column import cell_text
 from .compose import are_captions, compose_for
 from .descriptions import NOTHING_SIMILAR, Choose, choose_rows, reference_texts
 from .embedding import represent_rows
-from .homologues import MOST_KEPT, can_search, search, sequences_of
+from .homologues import MOST_KEPT, can_search, known_sequences, search, sequences_of
 from .neighbours import Metric, Neighbours, compared_views, known_rows, nearest_rows
 from .vote import FLOOR, items_of, vote_weights, voted
 
@@ -67,7 +67,7 @@ def from_reference(
     views: list[View] = []
     searched = np.zeros(adata.n_obs, dtype=bool)
     if modality == "protein" and both and can_search():
-        mine, theirs = sequences_of(adata, column), sequences_of(reference, column)
+        mine, theirs = sequences_of(adata, column), known_sequences(reference, column)
         hits = search(mine, theirs, MOST_KEPT, among=np.logical_or.reduce([with_text, *has.values()]))
         searched = np.array([bool(one) for one in mine])
         told = hits.among(with_text, k)

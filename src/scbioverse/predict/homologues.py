@@ -10,6 +10,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from .._settings import settings
+from ..errors import InputError
 from ..pp._sequences import clean_sequence
 from ..pp._text_column import cell_text
 from .neighbours import Neighbours
@@ -89,6 +90,14 @@ def can_search() -> bool:
 def sequences_of(adata: AnnData, column: str) -> list[str]:
     """Read the sequences of a column, `""` where there is none that can be read."""
     return [clean_sequence(cell_text(text)).text for text in adata.obs[column].astype(object)]
+
+
+def known_sequences(reference: AnnData, column: str) -> list[str]:
+    """Read the sequences of a reference; an :class:`InputError` where it has none."""
+    found = sequences_of(reference, column)
+    if not any(found):
+        raise InputError(f"reference.obs[{column!r}] holds no sequence that can be read: there is nothing to search.")
+    return found
 
 
 def search(

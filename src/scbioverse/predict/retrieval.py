@@ -21,7 +21,7 @@ from .cells_meant import CellsMeant, has_vocabulary
 from .compose import are_captions, compose_for
 from .descriptions import reference_texts
 from .embedding import represent_rows
-from .homologues import can_search, search, sequences_of
+from .homologues import can_search, known_sequences, search, sequences_of
 from .known_molecules import known_molecules
 from .molecules_meant import N_NEIGHBOURS, Known, MoleculesMeant
 from .neighbour_texts import words_views
@@ -126,7 +126,7 @@ def known_rows_near(
     both = column in adata.obs and column in reference.obs
     if modality == "protein" and both and can_search():
         asked = sequences_of(adata if rows is None else adata[rows], column)
-        known = sequences_of(reference, column)
+        known = known_sequences(reference, column)
         hits = search(asked, known, min(N_NEIGHBOURS, int(told.sum())), among=told)
         return Known(hits.near, texts, floor=0.0)
     molecules = modality == "molecule" and both
