@@ -83,8 +83,13 @@ def tables(found: dict[str, Any]) -> dict[str, str]:
         one = found["written"]
         said = f"{one['n']:,} open test captions; the model changed {one['changed']:.3f} of the drafts"
         made["written"] = f"{said}.\n\n" + markdown(one["rows"], list(SHOWN))
-        sizes = f"{one['n_controls']['written']} definitions; a part: {one['n_controls']['a part']} of them"
-        made["written_controls"] = f"{sizes}.\n\n" + markdown(one["controls"], list(SHOWN[:4]))
+        sizes, pairs = one["n_controls"], one["controls"]["written"]
+        said = (
+            f"{sizes['written']} definitions, of which {pairs['better']} are better than their draft and "
+            f"{pairs['worse']} worse; mean of ROUGE-L and METEOR: {pairs['mean difference']:+.3f} (standard error "
+            f"{pairs['standard error']:.3f}). A part: {sizes['a part']} of them."
+        )
+        made["written_controls"] = f"{said}\n\n" + markdown(one["controls"], list(SHOWN[:4]))
     if "bulk" in found:
         made["bulk"] = markdown(found["bulk"], list(next(iter(found["bulk"].values()))))
     return made
