@@ -70,6 +70,8 @@ def tables(found: dict[str, Any]) -> dict[str, str]:
         made[split] = f"{said}; {possible}.\n\n" + markdown(one["rows"], list(next(iter(one["rows"].values()))))
         if "shares" in one:
             made[f"{split}_shares"] = markdown(one["shares"], list(next(iter(one["shares"].values()))))
+        if "levels" in one:
+            made[f"{split}_levels"] = markdown(one["levels"], list(next(iter(one["levels"].values()))))
         if "terms" in one:
             said = f"GO terms of the {one['terms']['n']} of these enzymes that have any"
             rows = one["terms"]["rows"]

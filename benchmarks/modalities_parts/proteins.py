@@ -16,6 +16,7 @@ import scbioverse as sb
 from recipes.bioverse_small import proteins
 from scbioverse.encoders import KmerEncoder
 from scbioverse.metrics import set_agreement
+from scbioverse.predict.enzyme_levels import sure_classes
 from scbioverse.predict.homologues import MOST_EXPECTED, MOST_KEPT, Homologues, search
 from scbioverse.predict.neighbours import View, nearest_rows
 from scbioverse.predict.vote import items_of, said_by, vote_weights, voted
@@ -151,6 +152,25 @@ def shares(named: np.ndarray, right: list[str], hits: Homologues) -> dict[str, d
     }  # fmt: skip
 
 
+def levels(named: np.ndarray, right: list[str], voting: Homologues, seed: int) -> dict[str, dict[str, float]]:
+    """Measure classes said as far as they are sure, by how far that is, beside whole classes by half of the vote."""
+    said, _ = sure_classes([[ec] for ec in named], voting)
+    whole, _ = voted([[ec] for ec in named], voting.near.rows, voting.weights())
+    dealt = said[np.random.default_rng(seed).permutation(len(said))]
+
+    def row(classes: list[str], digits: int = 0) -> dict[str, float]:
+        some = [i for i, one in enumerate(classes) if one and (not digits or 4 - one.count("-") == digits)]
+        held = [right[i].startswith(classes[i].split("-")[0]) for i in some]
+        return {"answered": len(some) / len(right), "right of these": float(np.mean(held)) if held else float("nan")}
+
+    return {
+        "whole class, half of the vote": row([next(iter(one), "") for one in whole]),
+        "as far as sure": row(said.tolist()),
+        **{f"as far as sure: {digits} digits": row(said.tolist(), digits) for digits in (4, 3, 2, 1)},
+        "as far as sure, dealt to other proteins": row(dealt.tolist()),
+    }
+
+
 def enzyme_classes(n: int, seed: int, splits: tuple[str, ...] = SPLITS) -> dict[str, Any]:
     """Measure the search, k-mers, other programs, and the commonest class, on each split."""
     found: dict[str, Any] = {}
@@ -190,6 +210,7 @@ def enzyme_classes(n: int, seed: int, splits: tuple[str, ...] = SPLITS) -> dict[
             "class is known at all": float(np.mean([ec in set(named) for ec in right])),
             "rows": {name: measured(some, right, set(named)) for name, some in called.items()},
             "shares": shares(named, right, voting),
+            "levels": levels(named, right, voting, seed),
             "terms": terms(known, asked, hits, seed),
         }  # fmt: skip
     return found

@@ -13,8 +13,9 @@ import pytest
 import scbioverse as sb
 from scbioverse.errors import InputError, MissingKeyError
 from scbioverse.predict.descriptions import choose_rows
+from scbioverse.predict.enzyme_levels import LEAST, are_classes, sure_classes
 from scbioverse.predict.from_reference import BESIDE
-from scbioverse.predict.homologues import search
+from scbioverse.predict.homologues import Homologues, search
 from scbioverse.predict.neighbours import Neighbours
 from scbioverse.predict.vote import FLOOR, said_by, shares, vote_weights
 
@@ -87,6 +88,14 @@ def test_matches_vote_on_columns_and_kmers_where_there_are_none() -> None:
     assert 0 < said["bioverse_description_ec_share"].iloc[1] <= BESIDE
     assert np.isnan(said["bioverse_description_ec_share"].iloc[2])
     assert said["bioverse_description_ec"].iloc[2] == ""
+    # One of three matches says another class: not even the first digit is sure. GO terms have no digits.
+    assert said["bioverse_description_ec_sure"].tolist() == ["", "", ""]
+    assert said["bioverse_description_ec_probability"].isna().all()
+    assert "bioverse_description_go_sure" not in said
+    agreed = known[[0, 1]].copy()
+    sb.tl.describe(new, modality="protein", reference=agreed, vote=["ec"], key_added="agreed")
+    assert new.obs["agreed_description_ec_sure"].tolist() == ["1.2.3.4", "", ""]
+    assert new.obs["agreed_description_ec_probability"].iloc[0] > LEAST
     with pytest.raises(MissingKeyError, match="kegg"):
         sb.tl.describe(new, modality="protein", reference=known, vote=["kegg"])
 
@@ -114,6 +123,23 @@ def test_a_reference_without_sequences_is_refused() -> None:
     for verb, more in ((sb.tl.describe, {}), (sb.tl.retrieve, {"query": "a transferase"})):
         with pytest.raises(InputError, match="holds no sequence that can be read"):
             verb(new, modality="protein", reference=empty, **more)
+
+
+def test_a_class_is_said_down_to_the_last_digit_that_is_sure() -> None:
+    items = [["2.7.11.1"], ["2.7.11.22"], ["2.7.-.-"], ["3.1.1.n2", "3.1.1.1"], []]
+    assert are_classes(items)
+    assert not are_classes([["2.7.11.1"], ["GO:0004672"]])
+    assert not are_classes([[], []])
+    rows = np.array([[0, 0, -1], [0, 1, 2], [0, 1, -1], [3, -1, -1], [0, 3, -1], [-1, -1, -1], [0, -1, -1]])
+    bits = np.where(rows < 0, np.nan, 400.0).astype(np.float32)
+    bits[6, 0] = 10.0  # two of three for the first digit and half of it for the second: nothing is sure
+    nothing = np.full(rows.shape, np.nan, dtype=np.float32)
+    found = Homologues(Neighbours(rows, nothing), nothing.astype(np.float64), nothing, bits)
+    said, sure = sure_classes(items, found)
+    # All agree; two thirds on three digits and all on two; on three; on one of two classes; on nothing; no match.
+    assert said.tolist() == ["2.7.11.1", "2.7.-.-", "2.7.11.-", "3.1.1.n2", "", "", ""]
+    assert sure[:4] == pytest.approx([400 / 420, 400 / 405, 400 / 408, 400 / 420])
+    assert np.isnan(sure[4:]).all()
 
 
 def test_a_choice_is_made_among_the_matches_alone() -> None:

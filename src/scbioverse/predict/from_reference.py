@@ -13,6 +13,7 @@ from ..pp._text_column import cell_text
 from .compose import are_captions, compose_for
 from .descriptions import NOTHING_SIMILAR, Choose, choose_rows, reference_texts
 from .embedding import represent_rows
+from .enzyme_levels import are_classes, sure_classes
 from .homologues import MOST_KEPT, can_search, known_sequences, search, sequences_of
 from .neighbours import Metric, Neighbours, compared_views, known_rows, nearest_rows
 from .vote import FLOOR, items_of, vote_weights, voted
@@ -42,7 +43,8 @@ class Told:
     rows: NDArray[np.int64]  # (n,): row of the reference that it is from, most of it where it was combined; -1 for none
     score: NDArray[np.float32]  # (n,): similarity of that row; of the nearest where none is similar enough
     k: int  # neighbours that were looked at
-    # Of homologues: `evalue` and `coverage`, each (n,); of columns voted on what is said, and `_share`.
+    # Of homologues: `evalue` and `coverage`, each (n,); of columns voted on what is said, and `_share`; of classes of
+    # enzymes `_sure` and `_probability`.
     evidence: dict[str, NDArray[Any]] = field(default_factory=dict)
     embedded: Representation | None = None  # the representation that was made, if any
 
@@ -98,6 +100,9 @@ def from_reference(
         agreed, share = voted(some, rows, weights)
         share *= sure
         evidence |= {name: np.array(["; ".join(one) for one in agreed], dtype=object), f"{name}_share": share}
+        if hits is not None and are_classes(some):
+            classes, probable = sure_classes(some, hits.among(has[name], n_neighbors))
+            evidence |= {f"{name}_sure": classes, f"{name}_probability": probable}
     return _floored(near, texts, at, far, evidence, embedded)
 
 

@@ -94,8 +94,9 @@ def describe(
     nats (NaN with `question`), or similarity of the row a text was taken from, whose name is in
     `obs["bioverse_description_source"]`; of homologues their identity, 0 to 1, with `"..._evalue"` and
     `"..._coverage"` (share of the sequence that the match covers); of a column voted on `"..._ec"` and
-    `"..._ec_share"`, what the first item has of the weight, less where the best match is weak; and
-    `uns["bioverse"]["describe"]`.
+    `"..._ec_share"`, what the first item has of the weight, less where the best match is weak; where it holds EC
+    numbers and homologues are found, `"..._ec_sure"`, the class down to the last digit that is probable (`"2.7.11.-"`),
+    and `"..._ec_probability"`; and `uns["bioverse"]["describe"]`.
 
     Raises
     ------
