@@ -160,7 +160,8 @@ def levels(named: np.ndarray, right: list[str], voting: Homologues, seed: int) -
 
     def row(classes: list[str], digits: int = 0) -> dict[str, float]:
         some = [i for i, one in enumerate(classes) if one and (not digits or 4 - one.count("-") == digits)]
-        held = [right[i].startswith(classes[i].split("-")[0]) for i in some]
+        # With the point behind the last digit, so that 1.1.1.1 is not taken for the beginning of 1.1.1.10.
+        held = [f"{right[i]}.".startswith(f"{classes[i]}.".split("-")[0]) for i in some]
         return {"answered": len(some) / len(right), "right of these": float(np.mean(held)) if held else float("nan")}
 
     return {
