@@ -102,8 +102,8 @@ def reasons(
     # With one label there are no other cells, and no gene can set it apart.
     sizes = np.bincount(codes[codes >= 0], minlength=len(names))
     if np.count_nonzero(sizes) == 1:
-        said = ONE_CELL if sizes.sum() == 1 else ONE_LABEL
-        return Reasons([said.format(n=n) if n else "" for n in sizes])
+        alone = ONE_CELL if sizes.sum() == 1 else ONE_LABEL
+        return Reasons([alone.format(n=n) if n else "" for n in sizes])
     try:
         groups = grouped(data, codes, len(names))
     except (InputError, MissingKeyError) as error:

@@ -53,7 +53,7 @@ class KnownMolecules(Sequence[Any]):
         if isinstance(row, slice):
             return [self[i] for i in range(*row.indices(len(self)))]
         held = self._bytes[row]
-        return Mol(held) if held else None
+        return Mol(held) if held else None  # type: ignore[call-overload]  # rdkit's stubs know no bytes
 
     def fingerprints(self) -> NDArray[np.float32]:
         """Bits of Morgan fingerprints with chirality, float32 (n, 2048); NaN for those that cannot be read."""
