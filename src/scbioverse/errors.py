@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ._shown import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import pandas as pd
 
 __all__ = [
     "BioverseError",
@@ -56,3 +63,10 @@ def check_choice(option: str, found: object, *choices: object) -> None:
     if found not in choices:
         *first, last = map(repr, choices)
         raise InputError(f"{option}={found!r}; choose {', '.join(first)} or {last}.")
+
+
+def check_columns(obs: pd.DataFrame, names: Iterable[str], advice: str, *, table: str = "adata") -> None:
+    """Raise a :class:`MissingKeyError`, with advice, where the `obs` of a table lacks a column."""
+    if absent := " nor ".join(repr(name) for name in names if name not in obs):
+        found = list(map(str, obs.columns)) or "none"
+        raise MissingKeyError(f"{table}.obs has no column {absent} (found: {found}). {advice}")

@@ -13,7 +13,7 @@ from .._device import BatchSize
 from .._logging import logger
 from .._settings import settings
 from .._shown import shown_name
-from ..errors import InputError, MissingKeyError, check_choice
+from ..errors import InputError, check_choice, check_columns
 from ..io import check_one_name, texts_digest
 from ..pp._text_column import cell_text
 
@@ -180,11 +180,7 @@ def embed_distinct(
 def _factorise(adata: AnnData, key: str) -> tuple[list[str], NDArray[np.int64]]:
     """Distinct texts of `obs[key]` and each row's position among them, -1 for NaN, None and ""."""
     check_one_name("key", key)
-    if key not in adata.obs:
-        raise MissingKeyError(
-            f"adata.obs has no column {key!r} (found: {list(map(str, adata.obs.columns)) or 'none'}). "
-            "Name the column that holds the texts by key=."
-        )
+    check_columns(adata.obs, [key], "Name the column that holds the texts by key=.")
     text = adata.obs[key].astype(object).map(lambda value: cell_text(value).strip() or None)
     codes, distinct = pd.factorize(text, use_na_sentinel=True)
     return [str(value) for value in distinct], codes.astype(np.int64)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from .._shown import shown_name
-from ..errors import InputError, MissingKeyError
+from ..errors import InputError, MissingKeyError, check_columns
 from ..io import Cells
 from ..knowledge.sentences import split_sentences
 from .claims import EVIDENCE, CheckedClaim, judge
@@ -82,8 +82,7 @@ def check(
         raise InputError(f"text must be a string of sentences, found {type(text).__name__}.")
     data = Cells.of(adata, layer, key)
     obs = data.adata.obs
-    if groupby not in obs:
-        raise MissingKeyError(f"adata.obs has no column {groupby!r}; there are {list(obs.columns)}.")
+    check_columns(obs, [groupby], "Name the column of groups with groupby=.")
     column = obs[groupby].astype("category")
     names = [str(name) for name in column.cat.categories]
     if str(group) not in names:

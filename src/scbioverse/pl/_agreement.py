@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from ..errors import InputError
+from ..errors import InputError, check_columns
 from ..get._labelled import Labelled, texts
 from ..knowledge import load_ontology, resolve_labels
-from ._style import NOT_TYPES, need_columns
+from ._style import NOT_TYPES
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,7 +44,7 @@ def compared(adata: AnnData, label_key: str, key: str | None) -> tuple[Agreement
     """Compare `obs[label_key]` with what `annotate` found, and return both for the cells compared."""
     adata, slots = Labelled.of(adata, key)
     advice = "Run sb.tl.annotate(adata) first, and name the published labels with label_key=."
-    need_columns(adata, (label_key, slots.label), advice)
+    check_columns(adata.obs, (label_key, slots.label), advice)
     published, found = (texts(adata.obs[column]) for column in (label_key, slots.label))
     named = ~published.fillna("").str.strip().str.lower().isin(NOT_TYPES)
     rows = (named & found.notna()).to_numpy()

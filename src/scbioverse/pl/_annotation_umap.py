@@ -9,10 +9,10 @@ import numpy as np
 from .._docs import documented
 from .._shown import plotted_name
 from .._slots import Slots, anndata_of
-from ..errors import InputError
+from ..errors import InputError, check_columns
 from ..knowledge import resolve_labels
 from ._layout import map_of
-from ._style import DOCS, INK, bare, draw_names, figure_of, finish, map_corner, need_columns
+from ._style import DOCS, INK, bare, draw_names, figure_of, finish, map_corner
 from ._style import palette as default_palette
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def _columns(adata: AnnData, color: str | Sequence[str] | None, slots: Slots) ->
         columns = [*(["cell_type"] if "cell_type" in adata.obs else []), slots.label, slots.confidence]
     else:
         columns = [color] if isinstance(color, str) else list(color)
-    need_columns(adata, columns, "Run sb.tl.annotate(adata) first, or name columns with color=.")
+    check_columns(adata.obs, columns, "Run sb.tl.annotate(adata) first, or name columns with color=.")
     return columns
 
 

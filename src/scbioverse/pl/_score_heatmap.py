@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .._docs import documented
+from ..errors import check_columns
 from ..get import scores
 from ..get._labelled import Labelled
-from ._style import DOCS, INK, draw_matrix, finish, need_columns
+from ._style import DOCS, INK, draw_matrix, finish
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -60,7 +61,7 @@ def score_heatmap(
     """
     adata, slots = Labelled.of(adata, key)
     column = slots.label if groupby is None else groupby
-    need_columns(adata, [column], "Run sb.tl.annotate(adata) first, or name another with groupby=.")
+    check_columns(adata.obs, [column], "Run sb.tl.annotate(adata) first, or name another with groupby=.")
     chances = scores(adata, key=slots.key).astype(np.float64).map(np.exp)
     groups = adata.obs[column].astype("category").cat.remove_unused_categories().cat.rename_categories(str)
     mean = chances.groupby(groups.array, observed=True).mean()

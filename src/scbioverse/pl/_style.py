@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .._shown import plotted_name
-from ..errors import InputError, MissingKeyError
+from ..errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from anndata import AnnData
     from matplotlib.axes import Axes
@@ -82,15 +82,6 @@ def drawn_in(ax: Axes | None, width: float = COLUMN, height: float = 3.2) -> tup
     import matplotlib.pyplot as plt
 
     return plt.subplots(figsize=(width, height), layout="constrained")
-
-
-def need_columns(adata: AnnData, columns: Iterable[str], advice: str) -> None:
-    """Raise a :class:`MissingKeyError` where `obs` lacks a column."""
-    if absent := [column for column in columns if column not in adata.obs]:
-        raise MissingKeyError(
-            f"adata.obs has no column {' nor '.join(map(repr, absent))} (found: {list(adata.obs.columns) or 'none'}). "
-            f"{advice}"
-        )
 
 
 def figure_of(ax: Axes) -> Figure:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from ..errors import InputError, MissingKeyError
+from ..errors import InputError, check_columns
 from ..llm.prompts import bounded
 from ..models.score import write_labels
 
@@ -38,11 +38,7 @@ def reference_texts(reference: AnnData, text_key: str) -> list[str]:
     """
     if not hasattr(reference, "obs") or not hasattr(reference, "obsm"):
         raise InputError(f"reference must be an AnnData with texts in obs, found {type(reference).__name__}.")
-    if text_key not in reference.obs:
-        raise MissingKeyError(
-            f"reference.obs has no column {text_key!r} (found: {list(map(str, reference.obs.columns)) or 'none'}). "
-            "Name the column of texts with text_key=."
-        )
+    check_columns(reference.obs, [text_key], "Name the column of texts with text_key=.", table="reference")
     column = reference.obs[text_key].astype(object)
     texts = ["" if one is None or one != one else " ".join(str(one).split()) for one in column]
     if not any(texts):

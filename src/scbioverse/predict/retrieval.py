@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from .._logging import logger
 from .._slots import columns_of
 from .._warn import warn
-from ..errors import InputError, MissingKeyError
+from ..errors import InputError, check_columns
 from ..llm.prompts import clean_text
 from ..pp._smiles import parse_smiles
 from ..pp._text_column import cell_text
@@ -91,11 +91,7 @@ def read_texts(query: Any, text_key: str, *, searched: bool) -> Texts:
 
 
 def _column_texts(table: AnnData, text_key: str) -> list[str]:
-    if text_key not in table.obs:
-        raise MissingKeyError(
-            f"query.obs has no column {text_key!r} (found: {list(map(str, table.obs.columns)) or 'none'}). Name the "
-            "column of texts with text_key=."
-        )
+    check_columns(table.obs, [text_key], "Name the column of texts with text_key=.", table="query")
     column = table.obs[text_key].astype(object).dropna()
     texts = [text for text in dict.fromkeys(" ".join(str(one).split()) for one in column) if text]
     if not 1 <= len(texts) <= MOST_SEARCHED:
