@@ -78,7 +78,7 @@ def ask(
         For molecules and proteins: rows of the same modality with texts in the column `text_key` of their `obs`, as in
         :func:`scbioverse.tl.describe`. What a row is or does is then said by the text of its nearest row there.
     reader
-        `"rules"`; `"both"`: a small language model proposes where these fail; `"auto"`: if installed; a model or folder.
+        `"rules"`; `"both"`: a small language model proposes where these fail; `"auto"`: if installed; or a model.
 
     Returns
     -------
