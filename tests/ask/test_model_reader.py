@@ -135,6 +135,8 @@ def test_words_that_the_query_holds_are_accounted_for(asked, text, line):
         ("How many cells on average express LYZ?", "mean of G1"),  # cells, not what they express
         ("How many cells show high LYZ?", "count where G1"),
         ("Typical n_genes for donor1", "mean of M1 where T1"),  # a mean or a median
+        ("How many cells sit below 500 n_genes?", "count where not M1 below N1"),  # nothing is denied
+        ("What is the top n_genes of any B cell?", "list of M1 where T1 rank most"),  # a number, not a cell
         ("Number of B cells in donor", "count where T1 by C1"),  # one of them, not each
         ("What share would B cells have if T cells were removed?", "fraction where T1 and not T2"),
     ],
