@@ -45,6 +45,22 @@ def test_search_finds_the_homologue_and_no_other() -> None:
     assert none.near.rows.tolist() == [[-1]]
 
 
+def test_no_match_is_weaker_than_it_may_be() -> None:
+    rng = np.random.default_rng(0)
+    residues = list("ACDEFGHIKLMNPQRSTVWY")
+    pool = ["".join(rng.choice(residues, 150)) for _ in range(60)]
+    # A short piece of the first among strange residues: as weak a match as is wanted.
+    asked = ["".join([*rng.choice(residues, 50), pool[0][40:52], *rng.choice(residues, 50)]) for _ in range(10)]
+    every = np.ones(60, dtype=bool)
+    far = search(asked, pool, 5, among=every, expected=10.0)
+    best = np.nanmin(far.evalue)
+    assert best < 1
+    for most in (best / 20, best / 2, best * 2):
+        found = search(asked, pool, 5, among=every, expected=most)
+        np.testing.assert_array_equal(found.near.rows, far.within(most).near.rows)
+    assert (found.near.rows[:, 0] == 0).any()
+
+
 def test_a_weaker_match_is_relied_on_less() -> None:
     whole, part = (search([one], [MOUSE], 1, among=np.array([True])) for one in (HUMAN, HUMAN[:40]))
     assert whole.sure()[0] > 0.85

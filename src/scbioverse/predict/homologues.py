@@ -140,7 +140,8 @@ def search(
     for at, hits in zip(asked, bar, strict=True):
         length = len(queries[at])
         for rank, hit in enumerate(hits):
-            if rank == k:
+            # Matches up to a few times the largest expectation are listed, too.
+            if rank == k or hit.evalue > expected:
                 break
             alignments = [one.alignment for one in hit.domains if one.included] or [hit.best_domain.alignment]
             same = sum(letter.isalpha() for one in alignments for letter in one.identity_sequence)
