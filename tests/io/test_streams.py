@@ -172,12 +172,26 @@ def test_names_are_found_from_a_sample_that_is_read_from_the_same_cells(
 ) -> None:
     for module in ("first_call", "groups"):
         monkeypatch.setattr(f"scbioverse.predict.{module}.MOST_CELLS", 300)
+    monkeypatch.setattr("scbioverse.predict.alike.SAMPLE_CELLS", 300)
     inside, adata = whole.copy(), opened("dask", folder)
     known = annotated(inside, rationale=None)
     reads = Reads(monkeypatch)
     found = annotated(adata, rationale=None)
     # Embedding, with the markers of all that the model knows, then those of the names.
     assert reads.rows == 2 * adata.n_obs
+    for name, values in known.items():
+        np.testing.assert_array_equal(found[name], values, err_msg=name)
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_cells_that_hear_those_like_them_are_read_once_more_where_none_are_kept(
+    folder: Path, whole: ad.AnnData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inside, adata = whole.copy(), opened("dask", folder)
+    known = annotated(inside, rationale=None)
+    reads = Reads(monkeypatch)
+    found = annotated(adata, rationale=None)
+    assert reads.rows == 3 * adata.n_obs
     for name, values in known.items():
         np.testing.assert_array_equal(found[name], values, err_msg=name)
 

@@ -43,8 +43,8 @@ def alike_cells(cells: Cells) -> NDArray[np.int64] | None:
     mean (as Satija et al. 2015 do), and of their standardised logarithms 30 principal components; alike is what has
     the largest cosine there. Of the cells without any of these genes nothing is known.
 
-    None, said in the log, where no genes can be read; and for more than 20,000 cells, whose values are not all held in
-    memory, or fewer than there are neighbours to look for.
+    All values are held in memory for it: those of a file that were not kept are read once more. None, said in the log,
+    where no genes can be read; and for more than 20,000 cells, or fewer than there are neighbours to look for.
     """
     if not N_ALIKE < cells.n_obs <= SAMPLE_CELLS:
         return None
