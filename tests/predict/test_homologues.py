@@ -154,7 +154,7 @@ def test_a_class_is_said_down_to_the_last_digit_that_is_sure() -> None:
     said, sure = sure_classes(items, found)
     # All agree; two thirds on three digits and all on two; on three; on one of two classes; on nothing; no match.
     assert said.tolist() == ["2.7.11.1", "2.7.-.-", "2.7.11.-", "3.1.1.n2", "", "", ""]
-    assert sure[:4] == pytest.approx([400 / 420, 400 / 405, 400 / 408, 400 / 420])
+    assert sure[:4] == pytest.approx([400 / 430, 400 / 405, 400 / 408, 400 / 430])
     assert np.isnan(sure[4:]).all()
 
 

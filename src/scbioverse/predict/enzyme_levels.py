@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 # Score (bits) of the best match that halves what the matches agree on, by how many digits they agree on: those of the
 # least Brier score on 300 enzymes put aside, whose clusters (half of the residues identical) no known one is in.
-HALF_SURE = {4: 20.0, 3: 8.0, 2: 5.0, 1: 3.0}
+HALF_SURE = {4: 30.0, 3: 8.0, 2: 5.0, 1: 3.0}
 # Probability from which a class is said.
 LEAST = 0.8
 _CLASS = re.compile(r"\d+(?:\.(?:n?\d+|-)){3}")
