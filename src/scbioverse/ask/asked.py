@@ -50,6 +50,11 @@ class Asked:
 
     def answer(self, question: str | Query, before: Query | None = None) -> Answer:
         """Answer a question, or run a query; raise an InputError where it is empty or no text."""
+        found = self._answered(question, before)
+        self.reader.settle(refused=not found.computed and (found.query is None or found.kind == "refusal"))
+        return found
+
+    def _answered(self, question: str | Query, before: Query | None) -> Answer:
         if isinstance(question, Query):
             return self.run(question, "")
         if not isinstance(question, str):

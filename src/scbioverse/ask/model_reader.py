@@ -111,6 +111,9 @@ class ModelReader:
                 pass  # a line that no row can fulfil, or that lacks a part
         return refused(list(links), self.names.rows) or not_together(links, self.names.rows)
 
+    def settle(self, *, refused: bool) -> None:
+        """Do nothing: no question is read against the one before."""
+
     def write(self, slots: Slots) -> tuple[list[str], float]:
         """Write the most probable line, symbol by symbol; return it with its probability."""
         barred = unsayable(slots)

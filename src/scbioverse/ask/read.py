@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Protocol
 
 from .chunks import chunked
 from .fill import MisfitError, query_of
-from .follow import BARE, followed, referred
+from .follow import BARE, followed
 from .grammar import forms, letters, matches
+from .pointing import counted, never, pointed, rows_meant
 from .query import FIELDS, Query, Refusal
 from .refusals import TOLD, ambiguous, not_together, refused
 from .say import Speech
@@ -47,19 +48,32 @@ class Reader(Protocol):
         """Read a question whose words were linked; `before` is the query that a follow-up goes on from."""
         ...
 
+    def settle(self, *, refused: bool) -> None:
+        """Hear whether the question was answered in the end: what follows a refusal goes on from nothing."""
+        ...
+
 
 class Grammar:
     """Reads by :func:`scbioverse.ask.grammar.forms`: what one query alone accounts for is answered."""
 
     def __init__(self, names: Names) -> None:
-        self.names, self.rows = names, names.rows
+        self.names, self.rows, self.speech = names, names.rows, Speech(names.rows)
         self._refused = False
+
+    def settle(self, *, refused: bool) -> None:
+        """Hear whether the question was answered in the end; see :class:`Reader`."""
+        self._refused = refused
 
     def read(self, question: str, links: Sequence[Link], before: Query | None = None) -> Query | Refusal:
         """Read a question whose words were linked; see :class:`Reader`.
 
         What follows a question that was refused does not go on from the one before that.
         """
+        meant = self._meant(question, links, before)
+        if isinstance(meant, Refusal):
+            self._refused = True
+            return meant
+        links = meant
         made = self._read(links, None if self._refused else before)
         if self._refused and before is not None and isinstance(made, Query):
             # A question of its own is read alike, whatever came before it.
@@ -67,6 +81,12 @@ class Grammar:
             made = made if alone else Refusal(text="The question before was not answered: ask in full.")
         self._refused = isinstance(made, Refusal)
         return made
+
+    def _meant(self, question: str, links: Sequence[Link], before: Query | None) -> Sequence[Link] | Refusal:
+        """Say what a word that points back means, or refuse it where there is nothing to point at."""
+        if before is None or self._refused:
+            return pointed(question, links, self.rows, first=before is None and not self._refused) or links
+        return never(question, links) or counted(question, links, before, self.names, self.speech)
 
     def _read(self, links: Sequence[Link], before: Query | None) -> Query | Refusal:
         if not links:
@@ -79,7 +99,10 @@ class Grammar:
             and held[2].key == "it"
         ):
             held = held[3:]  # "What is it in stim?": the number before
-        held = [self._them(one, before) for one in held]
+        meant = [self._them(one, before) for one in held]
+        held = [one for one in meant if isinstance(one, Link)]
+        if len(held) < len(meant):
+            return next(one for one in meant if isinstance(one, Refusal))
         known = matches(_OF_TERMS, held) is not None
         bad = self._search(held) or refused([one for one in held if not (known and one.role in _TERMS)], self.rows)
         if bad is not None:
@@ -133,14 +156,11 @@ class Grammar:
             return Refusal(text=f"{said} Ask which are.", words=(words,))
         return Query(want="search", words=words, against=tuple(map(self.names.row, held[1:2] if found["row"] else ())))
 
-    def _them(self, link: Link, before: Query | None) -> Link:
+    def _them(self, link: Link, before: Query | None) -> Link | Refusal:
         """Say which rows "these" and "them" are."""
         if link.role != "THEM":
             return link
-        if before is not None and {one.field for one in before.against} == {"row"}:
-            return link.but("ROW", value=tuple(self.rows.at(before.against)))
-        rows = referred(before) if before is not None else None
-        return Link("ROWS", link.said) if rows is None else Link("WHERE", link.said, rows)
+        return Link("ROWS", link.said) if before is None else rows_meant(link, before, self.names, self.speech)
 
 
 class Both:
@@ -172,6 +192,10 @@ class Both:
             return made
         proposed = self.model.read(question, links)
         return proposed if isinstance(proposed, Query) else made
+
+    def settle(self, *, refused: bool) -> None:
+        """Hear whether the question was answered in the end; see :class:`Reader`."""
+        self.rules.settle(refused=refused)
 
 
 def turned(links: Sequence[Link]) -> Sequence[Link]:

@@ -1,0 +1,130 @@
+"""Words that point back: what "them", "it" and "the two" mean after a question, and that they mean nothing after none."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from .follow import referred
+from .query import Query, Refusal, Where
+from .tables import listing
+from .words import Link, pick
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .link import Names
+    from .rows import Rows
+    from .say import Speech
+
+_NUMBERS = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6}
+_OF_NUMBER = rf"(?P<n>{'|'.join(_NUMBERS)}|\d+)"
+# "The two", "those three", where no noun follows that says of what.
+_COUNTED = re.compile(
+    rf"\b(?P<said>(?:the|these|those|them) {_OF_NUMBER})(?:\s*[?.!,;]|\s*$|"
+    r"\s+(?=(?:is|are|was|were|be|do|does|did|has|have|can|express|expresses|contain|contains|weighs?|together|with|in)\b))",
+    re.IGNORECASE,
+)
+# What points at one of several that were named before, and never at what the same question names.
+_ONE_OF = re.compile(
+    r"\b(?:the (?:former|latter|aforementioned)|(?:that|this) one|those ones|these ones|said ones"
+    r"|the ones?(?=\s*(?:[?.!,;]|$|(?:is|are|do|does|has|have)\b))|(?:the )?(?:one|ones) (?:above|before)"
+    r"|he|she|him|his|her|hers|theirs|such)\b(?!-)",
+    re.IGNORECASE,
+)
+_OTHERS = re.compile(r"\b(?:the )?(?:others|other one|other ones|remaining ones)\b", re.IGNORECASE)
+_NAMED = ("WHERE", "ROW", "TRAIT", "TWICE", "PEOPLE", "TOOFINE")
+_ANTECEDENT = (*_NAMED, "ROWS", "COLUMN", "FIELD", "MEASURE", "GENES", "NOGENE", "NOTYPES")
+# "Of those that express CD3D", "those cells with more than 2 genes": what follows says which.
+_TOLD_NEXT = ("THAT", "WHICH", "HAVING", "LACKING", "TRAIT")
+_PLURAL = frozenset(["them", "these", "those", "of them", "of these", "of those", "they", "their", "these one"])
+
+
+def dangling(said: str) -> Refusal:
+    """Refuse a word that points at nothing."""
+    text = f"{said!r} points at nothing: no question before this one was answered that says what is meant. Name it."
+    return Refusal(text=text)
+
+
+def pointed(question: str, links: Sequence[Link], rows: Rows, *, first: bool) -> Refusal | None:
+    """Refuse a question with a word that points back where nothing was answered before; None where it has none.
+
+    `first` says that nothing was asked yet: then "these compounds" are those of the table that was handed over.
+    """
+    for i, one in enumerate(links):
+        if one.role != "THEM":
+            continue
+        before, after = [link.role for link in links[:i]], [link.role for link in links[i + 1 :]]
+        partitive = (bool(before) and before[-1] in ("OF", "AMONG", "OUT")) or one.key.startswith("of ")
+        own = bool({*before} & {*_ANTECEDENT}) and not partitive
+        noun = after[:1] == ["ROWS"]
+        told = one.key.endswith(("those", "these", "they")) and after[noun : noun + 1] and after[noun] in _TOLD_NEXT
+        # A table of molecules is a list that the asker looks at; of cells nobody does.
+        handed = first and (noun or (rows.noun != "cell" and one.key in _PLURAL))
+        if not (own or told or handed):
+            return dangling(one.said)
+    found = _COUNTED.search(question)
+    said = found["said"] if found is not None else _lone(question, links)
+    return dangling(said) if said else None
+
+
+def _lone(question: str, links: Sequence[Link]) -> str:
+    """Return what points at one of several, or at the others, with none named beside it; "" where nothing does."""
+    found = _ONE_OF.search(question)
+    if found is None and not pick(links, *_NAMED, "COLUMN"):
+        found = _OTHERS.search(question)
+    return "" if found is None else found[0]
+
+
+def never(question: str, links: Sequence[Link]) -> Refusal | None:
+    """Refuse what points at one of several sets that were named before, which no query keeps apart."""
+    said = _lone(question, links)
+    return Refusal(text=f"It is not clear what {said!r} points at: name it.") if said else None
+
+
+def counted(question: str, links: Sequence[Link], before: Query, names: Names, speech: Speech) -> list[Link] | Refusal:
+    """Read "which of the two is heavier?" after a question whose rows are two; the links as they are where not asked.
+
+    Of two "heavier" is the heaviest, "has more rings" has the most.
+    """
+    found = _COUNTED.search(question)
+    if found is None:
+        return list(links)
+    n = int(_NUMBERS.get(found["n"].lower(), 0) or found["n"])
+    at = next((i for i, one in enumerate(links) if one.role == "NUM" and one.value == n), None)
+    held = rows_meant(Link("THEM", "them"), before, names, speech)
+    if isinstance(held, Refusal):
+        return held
+    meant: Where | None = held.value if held.role == "WHERE" else names.row(held) if held.role == "ROW" else None
+    size = int(names.rows.mask(meant).sum())
+    if at is None or size != n or meant is None:
+        said = f"{found['said']!r} points at nothing: the question before is about {size:,} {names.rows.noun}s."
+        return Refusal(text=f"{said} Name them.")
+    made = [*(one for one in links[:at] if one.role != "THEM"), Link("WHERE", found["said"], meant)]
+    rest = list(links[at + 1 :])
+    ends: dict[str, tuple[str, str]] = {"MOREM": ("TOPM", ""), "MORE": ("TOP", "most"), "LESS": ("TOP", "least")}
+    if n == 2 and links[0].role in ("WHICH", "WHAT") and not pick(rest, "THAN", "BOUND", "NUM"):
+        turned = [(one, ends.get(one.role)) for one in rest]
+        rest = [one if end is None else one.but(end[0], value=end[1] or one.value) for one, end in turned]
+    return made + rest
+
+
+def rows_meant(link: Link, before: Query, names: Names, speech: Speech) -> Link | Refusal:
+    """Say which rows "these", "them" and "it" are after a question that was answered."""
+    rows = names.rows
+    if {one.field for one in before.against} == {"row"}:
+        return link.but("ROW", value=tuple(rows.at(before.against)))
+    if before.want == "list" and before.show == "rank":
+        # The rows that the answer named, not those among which they were looked for.
+        found = listing(before, rows, speech).value
+        one = before.top in (None, 1)
+        if one != (link.key in ("it", "its")):
+            said = "one is named" if one else f"{len(found)} are named"
+            return Refusal(text=f"It is not clear what {link.said!r} points at: {said} by the answer before. Name it.")
+        where = Where(op="is", field="row", values=tuple(found), said=", ".join(found))
+        return link.but("ROW", value=tuple(rows.at([where]))) if one else Link("WHERE", link.said, where)
+    if (before.by is not None and before.show in ("rank", "groups", "any")) or before.want in ("groups", "flag"):
+        text = f"It is not clear what {link.said!r} points at: the answer before names groups. Name what is meant."
+        return Refusal(text=text)
+    held = referred(before)
+    return Link("ROWS", link.said) if held is None else Link("WHERE", link.said, held)
