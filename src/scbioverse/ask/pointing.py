@@ -1,4 +1,4 @@
-"""Words that point back: what "them", "it" and "the two" mean after a question, and that they mean nothing after none."""
+"""Words that point back: what "them", "it" and "the two" mean after a question; after none they mean nothing."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from .follow import referred
 from .query import Query, Refusal, Where
 from .tables import listing
-from .words import Link, pick
+from .words import Link, pick, roles_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,11 +28,12 @@ _COUNTED = re.compile(
 # What points at one of several that were named before, and never at what the same question names.
 _ONE_OF = re.compile(
     r"\b(?:the (?:former|latter|aforementioned)|(?:that|this) one|those ones|these ones|said ones"
-    r"|the ones?(?=\s*(?:[?.!,;]|$|(?:is|are|do|does|has|have)\b))|(?:the )?(?:one|ones) (?:above|before)"
+    r"|the ones?(?=\s*(?:[?.!,;]|$|(?:is|are|do|does|has|have)\b))"
+    r"|(?:of|among) (?:that|this)(?=\s*(?:[?.!,;]|$)|\s+(?:is|are|was|were|express\w*|has|have|contains?)\b)"
     r"|he|she|him|his|her|hers|theirs|such)\b(?!-)",
     re.IGNORECASE,
 )
-_OTHERS = re.compile(r"\b(?:the )?(?:others|other one|other ones|remaining ones)\b", re.IGNORECASE)
+_OTHERS = re.compile(r"\b(?:the )?(?:the rest|others|other one|other ones|remaining ones)\b", re.IGNORECASE)
 _NAMED = ("WHERE", "ROW", "TRAIT", "TWICE", "PEOPLE", "TOOFINE")
 _ANTECEDENT = (*_NAMED, "ROWS", "COLUMN", "FIELD", "MEASURE", "GENES", "NOGENE", "NOTYPES")
 # "Of those that express CD3D", "those cells with more than 2 genes": what follows says which.
@@ -56,11 +57,14 @@ def pointed(question: str, links: Sequence[Link], rows: Rows, *, first: bool) ->
             continue
         before, after = [link.role for link in links[:i]], [link.role for link in links[i + 1 :]]
         partitive = (bool(before) and before[-1] in ("OF", "AMONG", "OUT")) or one.key.startswith("of ")
-        own = bool({*before} & {*_ANTECEDENT}) and not partitive
+        # "T cells with no CD3D, how many of them": named first; "in stim, how many of them" names but a place.
+        front = ("COMMA" in before and before[0] not in ("IN", "AMONG")) or "BOTH" in before[-2:]
+        own = bool({*before} & {*_ANTECEDENT}) and (front or not partitive)
         noun = after[:1] == ["ROWS"]
         told = one.key.endswith(("those", "these", "they")) and after[noun : noun + 1] and after[noun] in _TOLD_NEXT
         # A table of molecules is a list that the asker looks at; of cells nobody does.
-        handed = first and (noun or (rows.noun != "cell" and one.key in _PLURAL))
+        few = rows.asked.sum() in (1, *({len(rows.asked)} if rows.noun != "cell" and one.key in _PLURAL else ()))
+        handed = first and (noun or few or not rows.asked.all())
         if not (own or told or handed):
             return dangling(one.said)
     found = _COUNTED.search(question)
@@ -70,7 +74,10 @@ def pointed(question: str, links: Sequence[Link], rows: Rows, *, first: bool) ->
 
 def _lone(question: str, links: Sequence[Link]) -> str:
     """Return what points at one of several, or at the others, with none named beside it; "" where nothing does."""
-    found = _ONE_OF.search(question)
+    found, roles = _ONE_OF.search(question), roles_of(links)
+    at = roles.index("BOTH") if "BOTH" in roles else -1
+    if at >= 0 and not {"AND", "OR", "COMMA"} & {*roles} and not {"COLUMN", "GROUPS"} & {*roles[at:]}:
+        return links[at].said  # "both donors" and "both CD3D and LYZ" name what they mean
     if found is None and not pick(links, *_NAMED, "COLUMN"):
         found = _OTHERS.search(question)
     return "" if found is None else found[0]
@@ -92,7 +99,7 @@ def counted(question: str, links: Sequence[Link], before: Query, names: Names, s
         return list(links)
     n = int(_NUMBERS.get(found["n"].lower(), 0) or found["n"])
     at = next((i for i, one in enumerate(links) if one.role == "NUM" and one.value == n), None)
-    held = rows_meant(Link("THEM", "them"), before, names, speech)
+    held = rows_meant(Link("THEM", found["said"]), before, names, speech)
     if isinstance(held, Refusal):
         return held
     meant: Where | None = held.value if held.role == "WHERE" else names.row(held) if held.role == "ROW" else None

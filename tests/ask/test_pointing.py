@@ -1,0 +1,114 @@
+"""Words that point back: refused, and named, where nothing is there to point at."""
+
+from __future__ import annotations
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+
+import scbioverse as sb
+
+
+@pytest.fixture(scope="module")
+def few() -> ad.AnnData:
+    obs = pd.DataFrame(
+        {"cell_type": pd.Categorical(["B", "B", "NK", "NK"]), "donor": pd.Categorical(["d1", "d2", "d1", "d2"])},
+        index=list("abcd"),
+    )
+    counts = np.array([[3, 0], [2, 1], [0, 4], [0, 2]], dtype=np.float32)
+    return ad.AnnData(counts, obs, pd.DataFrame(index=["MS4A1", "NKG7"]))
+
+
+@pytest.fixture(scope="module")
+def drugs() -> ad.AnnData:
+    smiles = {"ethanol": "CCO", "benzene": "c1ccccc1", "toluene": "Cc1ccccc1", "chloroform": "ClC(Cl)Cl"}
+    kinds = pd.Categorical(["alcohol", "arene", "arene", "halide"])
+    table = pd.DataFrame({"smiles": list(smiles.values()), "class": kinds}, index=list(smiles))
+    return sb.pp.molecules(table)
+
+
+POINTING = [
+    ("How many of them express NKG7?", "them"), ("What share of these is NKG7 positive?", "these"),
+    ("How many of those express NKG7?", "those"), ("Do they express NKG7?", "they"), ("Does it express NKG7?", "it"),
+    ("How many of the two express NKG7?", "the two"), ("How many of those three express NKG7?", "those"),
+    ("How many of the former express NKG7?", "the former"), ("How many of the latter express NKG7?", "the latter"),
+    ("How many of the others express NKG7?", "the others"), ("How many of the same express NKG7?", "the same"),
+    ("Does that one express NKG7?", "that one"), ("How many of both express NKG7?", "both"),
+    ("Do both express NKG7?", "both"), ("In d1, how many of them express NKG7?", "them"),
+    ("What share of that expresses NKG7?", "of that"),
+]  # fmt: skip
+
+
+class Tempted:
+    """A model that would answer anything."""
+
+    def read(self, question, links, before=None):
+        return sb.ask.Query(want="count")
+
+    def settle(self, *, refused):
+        pass
+
+
+@pytest.mark.parametrize("model", [False, True])
+@pytest.mark.parametrize(("question", "word"), POINTING)
+def test_a_word_that_points_at_nothing_is_named(few, monkeypatch, question, word, model) -> None:
+    monkeypatch.setattr("scbioverse.ask.model_reader.model_reader", lambda *_: Tempted())
+    reader = {"reader": "both"} if model else {}
+    chat = sb.Chat(few, groupby="cell_type", **reader)
+    chat._asked.reader.settle(refused=True)  # what a refusal leaves behind
+    for answer in (sb.tl.ask(few, question, groupby="cell_type", **reader), chat.ask(question)):
+        assert answer.kind == "refusal"
+        assert word in answer.text
+        assert answer.value is None
+
+
+@pytest.mark.parametrize("refused", ["How many wizards are there?", "How many B cells express CD79A?"])
+def test_after_a_refusal_nothing_is_pointed_at(few, refused) -> None:
+    chat = sb.Chat(few, groupby="cell_type")
+    assert chat.ask("How many B cells are there?").value == 2
+    assert chat.ask(refused).kind == "refusal"
+    assert "points at nothing" in chat.ask("How many of them express NKG7?").text
+    assert chat.ask("How many NK cells are there?").value == 2
+    assert chat.ask("How many of them express MS4A1?").value == 0
+
+
+def test_what_the_same_question_names_is_pointed_at(few) -> None:
+    for question, n in [
+        ("How many of those that express MS4A1 are B cells?", 2), ("NKG7: how many cells express it?", 3),
+        ("NK cells, how many of them are there?", 2), ("How many cells express both MS4A1 and NKG7?", 1),
+    ]:  # fmt: skip
+        assert sb.tl.ask(few, question, groupby="cell_type").value == n, question
+
+
+def test_the_two_are_the_last_that_were_named(drugs) -> None:
+    chat = sb.Chat(drugs, modality="molecule")
+    assert chat.ask("How many arenes are there?").value == 2
+    assert chat.ask("Which of the two is heavier?").value == ["toluene"]
+    assert chat.ask("How many arenes are there?").value == 2
+    assert chat.ask("Which of the two is lighter?").value == ["benzene"]
+    for words in ("the two", "the three", "those three"):
+        alcohols = sb.Chat(drugs, modality="molecule")
+        assert alcohols.ask("How many alcohols are there?").value == 1
+        answer = alcohols.ask(f"Which of {words} is heavier?")
+        assert answer.kind == "refusal"
+        assert words in answer.text
+
+
+def test_it_is_what_the_answer_named(drugs) -> None:
+    chat = sb.Chat(drugs, modality="molecule")
+    assert chat.ask("Which molecule is the heaviest?").value == ["chloroform"]
+    assert chat.ask("How many rings does it have?").value == 0
+    chat.ask("Which molecule is the heaviest?")
+    assert chat.ask("How many of them contain chlorine?").kind == "refusal"  # one, or all that were looked through?
+    assert chat.ask("two heaviest molecules").value == ["chloroform", "toluene"]
+    assert chat.ask("How many of them contain chlorine?").value == 1
+
+
+def test_groups_are_no_rows_to_point_at(few) -> None:
+    for question in ("Which donor has the most B cells?", "Which cell types are there?"):
+        chat = sb.Chat(few, groupby="cell_type")
+        assert chat.ask(question).computed
+        for follow in ("How many of them express NKG7?", "Does it express NKG7?", "How many NK cells does it have?"):
+            assert chat.ask(follow).kind == "refusal"
+            chat.ask(question)
