@@ -22,7 +22,7 @@ def few() -> ad.AnnData:
 
 @pytest.fixture(scope="module")
 def drugs() -> ad.AnnData:
-    smiles = {"ethanol": "CCO", "benzene": "c1ccccc1", "toluene": "Cc1ccccc1", "chloroform": "ClC(Cl)Cl"}
+    smiles = {"ethanol": "CCO", "solventa": "c1ccccc1", "toluene": "Cc1ccccc1", "chloroform": "ClC(Cl)Cl"}
     kinds = pd.Categorical(["alcohol", "arene", "arene", "halide"])
     table = pd.DataFrame({"smiles": list(smiles.values()), "class": kinds}, index=list(smiles))
     return sb.pp.molecules(table)
@@ -86,7 +86,7 @@ def test_the_two_are_the_last_that_were_named(drugs) -> None:
     assert chat.ask("How many arenes are there?").value == 2
     assert chat.ask("Which of the two is heavier?").value == ["toluene"]
     assert chat.ask("How many arenes are there?").value == 2
-    assert chat.ask("Which of the two is lighter?").value == ["benzene"]
+    assert chat.ask("Which of the two is lighter?").value == ["solventa"]
     for words in ("the two", "the three", "those three"):
         alcohols = sb.Chat(drugs, modality="molecule")
         assert alcohols.ask("How many alcohols are there?").value == 1
@@ -112,3 +112,36 @@ def test_groups_are_no_rows_to_point_at(few) -> None:
         for follow in ("How many of them express NKG7?", "Does it express NKG7?", "How many NK cells does it have?"):
             assert chat.ask(follow).kind == "refusal"
             chat.ask(question)
+
+
+def test_new_patterns_and_their_neighbours(drugs) -> None:
+    def of(question):
+        return sb.tl.ask(drugs, question, modality="molecule")
+
+    assert of("two heaviest compounds by weight").value == ["chloroform", "toluene"]
+    assert of("chlorinated compounds - how many?").value == 1
+    assert of("non-chlorinated compounds - how many?").value == 3
+    assert of("Is solventa fluorinated?").value is False
+    assert of("does solventa obey lipinski's rule of 5").value is True
+    assert of("compounds lighter than 80, list them please").value == ["ethanol", "solventa"]
+    assert of("By the way, does ethanol contain oxygen?").value is True
+    for neighbour in (
+        "two heaviest compounds by TPSA", "perchlorinated compounds - how many?", "does solventa obey the rule of 3",
+        "compounds lighter than 80, list it please",
+    ):  # fmt: skip
+        assert of(neighbour).kind == "refusal", neighbour
+
+
+def test_a_check_goes_on_with_another_row(drugs) -> None:
+    chat = sb.Chat(drugs, modality="molecule")
+    assert chat.ask("Does chloroform contain chlorine?").value is True
+    assert chat.ask("And solventa?").value is False
+    assert chat.ask("And nonsense?").kind == "refusal"
+    assert chat.ask("And ethanol?").kind == "refusal"
+
+
+def test_how_many_in_one_and_how_many_in_another(few) -> None:
+    question = "How many B cells are in {} and how many in {}?"
+    assert sb.tl.ask(few, question.format("d1", "d2"), groupby="cell_type").value == {"d1": 1, "d2": 1}
+    for other in ("total", "NK cells", "all"):
+        assert sb.tl.ask(few, question.format("d1", other), groupby="cell_type").kind == "refusal", other

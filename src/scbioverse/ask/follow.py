@@ -87,7 +87,10 @@ def _replace(link: Link, changed: Parts, names: Names) -> bool:
     """Put one part of a fragment into the query before; False where that has no place for it."""
     if link.role == "ROW":
         changed["against"] = (names.row(link),)
-        return changed["want"] in ("value", "describe", "nearest")
+        return changed["want"] in ("value", "describe", "nearest") or (changed["want"], changed["show"]) == (
+            "list",
+            "check",
+        )
     if link.role in _SET:
         new, fits = _SET[link.role]
         changed |= new(link.value)

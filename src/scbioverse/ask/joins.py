@@ -212,12 +212,12 @@ def counts(links: Links, _: Names) -> Links:
 
 
 def twice(links: Links, names: Names) -> Links:
-    """Read "gene count (nFeature_RNA)" and "cycling (S or G2M)" once, where both are names of the same."""
-    one, other = (link.value for link in links)
+    """Read "gene count (nFeature_RNA)", "cycling (S or G2M)", "heaviest by weight" once: both name the same."""
+    one, other, kept = links[0].value, links[-1].value, links[:-2] or links[:1]
     if isinstance(one, Where):
         alike = one.fields() == other.fields() and bool((names.rows.mask(one) == names.rows.mask(other)).all())
-        return links[:1] if alike else links
-    return links[:1] if one == other else links
+        return kept if alike else links
+    return kept if other in (one, *one[:1]) else links
 
 
 def out_rows(links: Links, names: Names) -> Links:

@@ -417,7 +417,8 @@ class Names:
                     return self._chosen(held, " ".join(one.text for one in some)), n
             # "time point", "histone H4": the data may write as one word what a question writes as two.
             whole = pick(self.held.get(("".join(one.key for one in some),), ()), *_NAMES, "COLUMN", "ROW", "MEASURE")
-            if n == 2 and whole and min(len(one.key) for one in some) > 1:
+            lone = whole and whole[0].role == "ROW" and len(some[0].key) > 3  # "cytochrome C"
+            if n == 2 and whole and (lone or min(len(one.key) for one in some) > 1):
                 return self._chosen(whole, " ".join(one.text for one in some)), n
         return None, 0
 
