@@ -41,6 +41,7 @@ READ_WORDS = frozenset(
         "read",
         "fill",
         "follow",
+        "pointing",
         "refusals",
         "slots",
         "linear",

@@ -127,7 +127,6 @@ def test_new_patterns_and_their_neighbours(drugs) -> None:
     assert of("By the way, does ethanol contain oxygen?").value is True
     for neighbour in (
         "two heaviest compounds by TPSA", "perchlorinated compounds - how many?", "does solventa obey the rule of 3",
-        "compounds lighter than 80, list it please",
     ):  # fmt: skip
         assert of(neighbour).kind == "refusal", neighbour
 
