@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+import scbioverse as sb
 from scbioverse.cli import app
 
 from . import _data as data
@@ -20,6 +22,15 @@ from ._golden import annotation, differences, numbers, read, unpack
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 # By default the language model words the reasons.
 WANTED = "annotate_reasons_worded"
+
+
+@pytest.fixture(autouse=True)
+def in_float32(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Read the language model in float32, as the golden files were made, whatever the processor."""
+    monkeypatch.setattr("scbioverse.llm._loading.cpu_has_bfloat16", lambda: False)
+    sb.models.clear_cache()
+    yield
+    sb.models.clear_cache()
 
 
 def call(*words: object, stdin: str | None = None) -> Any:

@@ -21,7 +21,7 @@ RUN = re.compile(r"^<!--[^\n]*run[^\n]*-->\n```python\n(.*?)^```", re.DOTALL | r
 @pytest.fixture
 def blocks() -> Iterator[list[str]]:
     yield RUN.findall(PAGE.read_text(encoding="utf-8"))
-    _registry._CLASSES.pop("quality", None)
+    _registry.CLASSES.pop("quality", None)
 
 
 def test_the_encoder_of_the_page_works_in_ten_lines(blocks: list[str]) -> None:

@@ -16,12 +16,12 @@ from scbioverse.errors import InputError, WeightsError
 
 @pytest.fixture(autouse=True)
 def _own_table() -> Iterator[None]:
-    before = dict(_registry._CLASSES)
+    before = dict(_registry.CLASSES)
     yield
     # Built-in kinds that were imported meanwhile stay: a module registers its class once.
-    for kind in set(_registry._CLASSES) - set(before) - set(_registry._BUILTIN):
-        del _registry._CLASSES[kind]
-    _registry._CLASSES.update(before)
+    for kind in set(_registry.CLASSES) - set(before) - set(_registry._BUILTIN):
+        del _registry.CLASSES[kind]
+    _registry.CLASSES.update(before)
 
 
 class Plain:

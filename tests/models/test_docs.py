@@ -16,6 +16,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "training.md"
 
 
 @pytest.mark.filterwarnings("ignore:1 of .* rows are empty:UserWarning")
+@pytest.mark.filterwarnings("ignore:1 of .* cells have no counts:UserWarning")
 def test_training_with_granite_qwen_and_geneformer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)

@@ -59,7 +59,7 @@ def imported(file: Path) -> ModuleType:
 
 
 def test_a_new_encoder_is_one_file(tmp_path: Path, tiny_llm: Path, request: pytest.FixtureRequest) -> None:
-    request.addfinalizer(lambda: _registry._CLASSES.pop("blocks", None))
+    request.addfinalizer(lambda: _registry.CLASSES.pop("blocks", None))
     (tmp_path / "block_encoder.py").write_text(ENCODER)
     encoder = imported(tmp_path / "block_encoder.py").BlockEncoder()
     cells = sb.datasets.toy_cells(n_obs=60, n_genes=200)

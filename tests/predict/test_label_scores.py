@@ -93,7 +93,12 @@ def test_a_label_without_a_term_and_an_empty_cell(cells: AnnData, pooled: BioVer
     counts = cells.X.tolil()
     counts[3] = 0
     cells.X = counts.tocsr()
-    with pytest.warns(UserWarning, match="match no Cell Ontology term"), pytest.warns(UserWarning, match="are empty"):
+    with (
+        pytest.warns(UserWarning, match="match no Cell Ontology term"),
+        pytest.warns(UserWarning, match="are empty"),
+        pytest.warns(UserWarning, match="1 of 60 cells have no counts"),
+    ):
         done = _done(cells, pooled, labels=[*LABELS, "zorblax"])
+    assert done.obs["bioverse_label"].isna().tolist() == [i == 3 for i in range(60)]
     assert np.isfinite(_scores(done)).all()
     assert "bioverse_elsewhere" not in done.obs

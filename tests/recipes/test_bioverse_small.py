@@ -115,9 +115,7 @@ def test_normaliser_equals_the_shipped_preprocessing(pool):
 
 class _Model:
     config = SimpleNamespace(names="natural")
-
-    def answer_ids(self, text: str) -> list[int]:
-        return [*text.encode(), 0]
+    reader = SimpleNamespace(answer_ids=lambda text: [*text.encode(), 0])
 
 
 def test_cuts_hold_no_label_within_another_and_cells_belong_to_their_label():
