@@ -166,32 +166,20 @@ def test_a_wrong_value_far_down_is_refused_and_nothing_is_left(whole: ad.AnnData
     assert "bioverse_label" not in adata.obs
 
 
+# Embedding, with the markers of all that the model knows, then those of the names; of so few cells that they hear those
+# like them, these are looked for.
 @pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize(("sampled", "times"), [(True, 2), (False, 3)])
 def test_names_are_found_from_a_sample_that_is_read_from_the_same_cells(
-    folder: Path, whole: ad.AnnData, monkeypatch: pytest.MonkeyPatch
+    sampled: bool, times: int, folder: Path, whole: ad.AnnData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("first_call", "groups"):
-        monkeypatch.setattr(f"scbioverse.predict.{module}.MOST_CELLS", 300)
-    monkeypatch.setattr("scbioverse.predict.alike.SAMPLE_CELLS", 300)
+    for most in ("first_call.MOST_CELLS", "groups.MOST_CELLS", "alike.SAMPLE_CELLS") if sampled else ():
+        monkeypatch.setattr(f"scbioverse.predict.{most}", 300)
     inside, adata = whole.copy(), opened("dask", folder)
     known = annotated(inside, rationale=None)
     reads = Reads(monkeypatch)
     found = annotated(adata, rationale=None)
-    # Embedding, with the markers of all that the model knows, then those of the names.
-    assert reads.rows == 2 * adata.n_obs
-    for name, values in known.items():
-        np.testing.assert_array_equal(found[name], values, err_msg=name)
-
-
-@pytest.mark.usefixtures("small_blocks")
-def test_cells_that_hear_those_like_them_are_read_once_more_where_none_are_kept(
-    folder: Path, whole: ad.AnnData, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    inside, adata = whole.copy(), opened("dask", folder)
-    known = annotated(inside, rationale=None)
-    reads = Reads(monkeypatch)
-    found = annotated(adata, rationale=None)
-    assert reads.rows == 3 * adata.n_obs
+    assert reads.rows == times * adata.n_obs
     for name, values in known.items():
         np.testing.assert_array_equal(found[name], values, err_msg=name)
 

@@ -17,6 +17,7 @@ from .._logging import logger
 from ..errors import BioverseError
 from ..io import row_blocks
 from ..io.cells import SAMPLE_CELLS
+from .groups import nearest_each
 
 if TYPE_CHECKING:
     from ..io import Cells
@@ -104,15 +105,10 @@ def variable_genes(counts: sparse.csr_array, factors: Float) -> NDArray[np.int64
 
 def nearest(places: Float) -> NDArray[np.int64]:
     """Return the 10 rows with the largest cosine to each row of `places` (n, d), int64 (n, 10); -1 for zeros."""
-    from sklearn.neighbors import NearestNeighbors
-
-    length = np.linalg.norm(places, axis=1)
-    known = np.flatnonzero(length > 0)
     out = np.full((len(places), N_ALIKE), -1, dtype=np.int64)
-    if known.size <= N_ALIKE:
-        return out
-    search = NearestNeighbors(n_neighbors=N_ALIKE, algorithm="brute").fit(places[known] / length[known, None])
-    out[known] = known[search.kneighbors(return_distance=False)]
+    rows, near = nearest_each(places, N_ALIKE, 0)  # so few rows are searched whole: no seed decides
+    if near.shape[1] == N_ALIKE:
+        out[rows] = near
     return out
 
 

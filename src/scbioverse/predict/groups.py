@@ -300,29 +300,38 @@ def _by_size(codes: NDArray[np.int64], keys: NDArray[np.int64]) -> Groups:
     return Groups([str(i + 1) for i in range(len(order))], place[codes])
 
 
+def nearest_each(values: Float, n_neighbors: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Find the `n_neighbors` rows, or as many as there are, with the largest cosine to each row of `values` (n, d).
+
+    Returns the rows that are finite and not all zero, int64 (m,), and theirs, int64 (m, k). None is its own, but beyond
+    50,000 rows, where the search is approximate (by `seed`), it stands among one more, and -1 for what was not found.
+    """
+    rows = np.flatnonzero(np.isfinite(values).all(axis=1) & (values != 0).any(axis=1))
+    k = min(n_neighbors, rows.size - 1)
+    if k < 1:
+        return rows, np.empty((rows.size, 0), dtype=np.int64)
+    unit = values[rows] / np.linalg.norm(values[rows], axis=1, keepdims=True)
+    if rows.size <= MOST_EXACT:
+        from sklearn.neighbors import NearestNeighbors
+
+        near = NearestNeighbors(algorithm="brute").fit(unit).kneighbors(n_neighbors=k, return_distance=False)
+        return rows, rows[near]
+    from pynndescent import NNDescent
+
+    # Each row finds itself, too.
+    near, _ = NNDescent(unit, n_neighbors=k + 1, metric="euclidean", random_state=seed).neighbor_graph
+    return rows, np.where(near >= 0, rows[near], -1)
+
+
 def mutual_neighbours(values: Float, n_neighbors: int, seed: int) -> sparse.csr_matrix:
     """Link rows (n, d) that are among each other's `n_neighbors` nearest: symmetric ones, float64 CSR (n, n).
 
     Being near to a large type is not enough: a rare type's cells are seldom among the nearest of its neighbours', so
     that mutual links keep it apart. Rows that are not finite or all zero are linked to none.
     """
-    rows = np.flatnonzero(np.isfinite(values).all(axis=1) & (values != 0).any(axis=1))
-    n, k = len(values), min(n_neighbors, rows.size - 1)
-    if k < 1:
-        return sparse.csr_matrix((n, n))
-    unit = values[rows] / np.linalg.norm(values[rows], axis=1, keepdims=True)
-    if rows.size <= MOST_EXACT:
-        from sklearn.neighbors import NearestNeighbors
-
-        near = NearestNeighbors(algorithm="brute").fit(unit).kneighbors(n_neighbors=k, return_distance=False)
-    else:
-        from pynndescent import NNDescent
-
-        # Each row finds itself, too.
-        near, _ = NNDescent(unit, n_neighbors=k + 1, metric="euclidean", random_state=seed).neighbor_graph
-    start = np.repeat(rows, near.shape[1])
-    found = near.ravel() >= 0
-    links = sparse.csr_matrix((np.ones(found.sum()), (start[found], rows[near.ravel()[found]])), shape=(n, n))
+    rows, near = nearest_each(values, n_neighbors, seed)
+    n, start, found = len(values), np.repeat(rows, near.shape[1]), near.ravel() >= 0
+    links = sparse.csr_matrix((np.ones(found.sum()), (start[found], near.ravel()[found])), shape=(n, n))
     links.setdiag(0)
     links.eliminate_zeros()
     return links.multiply(links.T).tocsr()

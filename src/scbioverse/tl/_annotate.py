@@ -170,9 +170,12 @@ def annotate(
     with long_run("annotate", cells, fingerprint, vars(options)):
         embedded = represent_rows(cells, loaded, modality=modality, slots=slots)
         # Markers and reasons are read where the embedding was: from other values they would not fit it.
-        evidence = CellEvidence(embedded.cells, loaded) if modality == "cell" else None
-        alike = partial(alike_cells, embedded.cells) if evidence is not None else lambda: None
-        batch = Batch(loaded, embedded.values, modality, evidence, alike, batch_size)
+        of_genes: dict[str, Any] = {}
+        if modality == "cell":
+            of_genes = {
+                "evidence": CellEvidence(embedded.cells, loaded), "alike": partial(alike_cells, embedded.cells)
+            }  # fmt: skip
+        batch = Batch(loaded, embedded.values, modality, batch_size=batch_size, **of_genes)
         given = {one.name: one.genes for one in named or () if one.genes}
         if given:
             warn_of_unread(given, embedded.cells, reference_stats(loaded).genes)
