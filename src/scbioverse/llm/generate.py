@@ -19,6 +19,8 @@ from .prefix import suffix_mask
 if TYPE_CHECKING:
     from transformers import Cache
 
+    from .._device import BatchSize
+    from ..nn.composer import Composed
     from .backbone import Backbone
     from .prefix import PrefixCache
     from .score import LabelTrie
@@ -90,6 +92,14 @@ def generate(
         loop = _Loop(backbone, prefix, inputs_embeds[rows], mask[rows], beams, no_repeat)
         out += _beam(loop, max_new_tokens, allowed, beams) if beams > 1 else _greedy(loop, max_new_tokens, allowed)
     return out
+
+
+def generate_fitting(
+    memory: BatchSize, backbone: Backbone, prefix: PrefixCache, composed: Composed, **options: Any
+) -> list[Generated]:
+    """Let the language model go on after composed rows, so many at once as fit into memory; see :func:`generate`."""
+    embeds, mask = composed.inputs_embeds, composed.attention_mask
+    return memory.run(lambda size: generate(backbone, prefix, embeds, attention_mask=mask, batch_size=size, **options))
 
 
 class _Loop:

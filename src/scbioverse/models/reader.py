@@ -15,7 +15,7 @@ from .._device import pick_device
 from ..errors import MismatchError
 from ..llm.adapter import reading_twin
 from ..llm.backbone import first_batch
-from ..llm.generate import MAX_NEW_TOKENS, generate
+from ..llm.generate import MAX_NEW_TOKENS, generate_fitting
 from ..llm.prefix import PrefixCache
 from ..llm.prompts import MAX_LABEL_CHARS, QuestionTemplate, encode_plain
 from ..llm.represent import represent
@@ -201,18 +201,10 @@ class TextWriter:
             copies=beams,
             what="questions",
         )
-        done = memory.run(
-            lambda size: generate(
-                self.reader.backbone,
-                self.prefix,
-                composed.inputs_embeds,
-                attention_mask=composed.attention_mask,
-                max_new_tokens=max_new_tokens,
-                beams=beams,
-                batch_size=size,
-                no_repeat=no_repeat,
-            )
-        )
+        done = generate_fitting(
+            memory, self.reader.backbone, self.prefix, composed, max_new_tokens=max_new_tokens, beams=beams,
+            no_repeat=no_repeat,
+        )  # fmt: skip
         # An answer is one line: what follows is the next question that the model makes up.
         lines = [self.reader.backbone.decode(one.ids).lstrip().split("\n")[0] for one in done]
         return [" ".join(line.split()) for line in lines]

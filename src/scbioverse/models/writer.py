@@ -12,7 +12,7 @@ from tqdm.auto import tqdm
 
 from .._settings import settings
 from ..llm.backbone import first_batch
-from ..llm.generate import Generated, generate
+from ..llm.generate import Generated, generate_fitting
 from ..llm.prompts import QuestionTemplate, encode_plain
 from ..nn import choose_phrases
 
@@ -138,18 +138,10 @@ class PhraseCaptioner:
                     self.prompt.backbone, batch_size, length=length, prefix=self.prompt.prefix.length, logits=1,
                     copies=beams, what=f"{self.modality}s",
                 )  # fmt: skip
-            found = memory.run(
-                lambda size, composed=composed: generate(  # type: ignore[misc]
-                    self.prompt.backbone,
-                    self.prompt.prefix,
-                    composed.inputs_embeds,
-                    attention_mask=composed.attention_mask,
-                    max_new_tokens=max_new_tokens,
-                    beams=beams,
-                    batch_size=size,
-                    no_repeat=NO_REPEAT,
-                )
-            )
+            found = generate_fitting(
+                memory, self.prompt.backbone, self.prompt.prefix, composed, max_new_tokens=max_new_tokens, beams=beams,
+                no_repeat=NO_REPEAT,
+            )  # fmt: skip
             done |= dict(zip(block, found, strict=True))
         lines = {note: self.prompt.backbone.decode(one.ids).strip().split("\n") for note, one in done.items()}
         texts = [" ".join(lines[note][0].split()) for note in notes]
