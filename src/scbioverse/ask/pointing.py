@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from .follow import referred
 from .query import Query, Refusal, Where
 from .tables import listing
-from .words import Link, pick, roles_of
+from .words import UNITS, Link, pick, roles_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .rows import Rows
     from .say import Speech
 
-_NUMBERS = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6}
+_NUMBERS = {name: n for n, name in enumerate(UNITS, 1) if 2 <= n <= 6}
 _OF_NUMBER = rf"(?P<n>{'|'.join(_NUMBERS)}|\d+)"
 # "The two", "those three", where no noun follows that says of what.
 _COUNTED = re.compile(

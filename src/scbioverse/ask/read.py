@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from .link import Names
 
 _ALSO = ("and", "what about", "how about")
-# Of these alone the name of some rows is made.
 _OWN = frozenset(["its", "their", "it"])
+# Of these alone the name of some rows is made.
 _NOUNS = frozenset(["ROWS", "WHERE", "TRAIT", "IN", "OF", "ANY"])
 # Terms that may be asked for though no cell is of them: what a type is, whether a gene was measured.
 _TERMS = ("TOOFINE", "NOTYPES", "NOGENE")
@@ -71,7 +71,6 @@ class Grammar:
         """
         meant = self._meant(question, links, before)
         if isinstance(meant, Refusal):
-            self._refused = True
             return meant
         links = meant
         made = self._read(links, None if self._refused else before)
@@ -79,7 +78,6 @@ class Grammar:
             # A question of its own is read alike, whatever came before it.
             alone = not pick(links, "THEM") and made == self._read(links, before)
             made = made if alone else Refusal(text="The question before was not answered: ask in full.")
-        self._refused = isinstance(made, Refusal)
         return made
 
     def _meant(self, question: str, links: Sequence[Link], before: Query | None) -> Sequence[Link] | Refusal:

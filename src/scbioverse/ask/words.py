@@ -34,10 +34,10 @@ _ENDINGS = [
         (r"(?<=x)es$|(?<=[sc]h|ss)es$|s$", ""),
     )
 ]
-_UNITS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
+UNITS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
 _TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
 _MANY = {"hundred": 100, "thousand": 1000}
-_SPOKEN = {name: i + 1 for i, name in enumerate(_UNITS)} | {name: 10 * i + 20 for i, name in enumerate(_TENS)} | _MANY
+_SPOKEN = {name: i + 1 for i, name in enumerate(UNITS)} | {name: 10 * i + 20 for i, name in enumerate(_TENS)} | _MANY
 _ANY = rf"(?:{'|'.join(_SPOKEN)})"
 # "Fifty", "two hundred and five", "1.5 thousand"; "two" by itself is a word of questions.
 _IN_WORDS = re.compile(
