@@ -48,7 +48,8 @@ def test_written_labels_do_not_change_when_memory_runs_out(
     import anndata as ad
 
     from scbioverse.encoders import PrecomputedEncoder
-    from scbioverse.models import BioVerse, reader, score
+    from scbioverse.llm import generate as writing
+    from scbioverse.models import BioVerse, score
 
     points = np.random.default_rng(0).normal(size=(20, 6)).astype(np.float32)
     adata = ad.AnnData(np.zeros((20, 1), dtype=np.float32), obsm={"X_rep": points})
@@ -59,7 +60,7 @@ def test_written_labels_do_not_change_when_memory_runs_out(
     prompts = [asks.prompt("What is it?", objects=[("cell", "it")])] * 3
     soft = [{"cell": row[None, None]} for row in points[:3]]
     said = asks.write(prompts, soft, max_new_tokens=4)
-    real, sizes = reader.generate, []
+    real, sizes = writing.generate, []
 
     def tight(*args: object, batch_size: int = 32, **more: object) -> object:
         sizes.append(batch_size)
@@ -67,7 +68,7 @@ def test_written_labels_do_not_change_when_memory_runs_out(
             raise torch.OutOfMemoryError("CUDA out of memory.")
         return real(*args, batch_size=batch_size, **more)  # type: ignore[arg-type]
 
-    for module in (reader, score):
+    for module in (writing, score):
         monkeypatch.setattr(module, "generate", tight)
     found = score.write_labels(model, points, names, batch_size=16)
     assert found[0] == wanted[0]
