@@ -220,7 +220,8 @@ def text_before_the_first_header(at: Path) -> Given:
     PROTEINS,
     "A header without a sequence",
     'sb.pp.proteins("proteins.fasta")',
-    says=["1 of 2 sequences cannot be used: 'a': empty", "Correct or remove"],
+    says=["1 of 2 sequences cannot be read: 'a': empty", "valid"],
+    outcome="said",
 )
 def a_header_without_a_sequence(at: Path) -> Given:
     return fasta(at, b">a\n\n>b\nMKVL\n")
@@ -276,7 +277,8 @@ def a_sequence_in_place_of_a_path(_: Path) -> Given:
     PROTEINS,
     "Digits in a sequence",
     "sb.pp.proteins(table)",
-    says=["1 of 2 sequences cannot be used: 'b': character '1' at position 3 is no residue"],
+    says=["1 of 2 sequences cannot be read: 'b': character '1' at position 3 is no residue"],
+    outcome="said",
 )
 def digits_in_a_sequence(_: Path) -> Given:
     table = pd.DataFrame({"sequence": ["MKV", "MK1V"]}, index=["a", "b"])

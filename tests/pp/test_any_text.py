@@ -80,7 +80,8 @@ def test_fasta(lines: list[str], end: str, mark: bool, packed: bool) -> None:
     raw = (b"\xef\xbb\xbf" if mark else b"") + end.join(lines).encode("utf-8", errors="surrogatepass")
     proteins = read(gzip.compress(raw) if packed else raw)
     if proteins is not None:
-        assert proteins.obs["sequence"].str.fullmatch("[A-Z]+").all()
+        readable = proteins.obs["valid"].to_numpy(bool)
+        assert (proteins.obs["sequence"].str.fullmatch("[A-Z]+") == readable).all()
         assert proteins.obs_names.is_unique
         with tempfile.TemporaryDirectory() as folder:
             proteins.write_h5ad(Path(folder) / "a.h5ad")  # what was read can be written

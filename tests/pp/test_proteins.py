@@ -4,6 +4,7 @@ import gzip
 from pathlib import Path
 
 import anndata as ad
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -63,14 +64,25 @@ def test_other_inputs() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "  ", "***", "--"])
-def test_empty_sequences_are_named(text: str) -> None:
-    with pytest.raises(InputError, match=r"1 of 2 sequences cannot be used: 'b': empty"):
-        sb.pp.proteins({"a": "MKV", "b": text})
+def test_empty_sequences_are_named_and_kept(text: str) -> None:
+    with pytest.warns(UserWarning, match=r"1 of 2 sequences cannot be read: 'b': empty"):
+        proteins = sb.pp.proteins({"a": "MKV", "b": text})
+    assert proteins.obs["valid"].tolist() == [True, False]
+    assert proteins.obs["length"].tolist() == [3, 0]
+    with pytest.raises(InputError, match=r"none of 2 sequences can be read: 'a': empty"):
+        sb.pp.proteins({"a": text, "b": text})
 
 
-def test_characters_that_are_no_residues_are_named() -> None:
-    with pytest.raises(InputError, match=r"'b': character '1' at position 3"):
-        sb.pp.proteins({"a": "MKV", "b": "MK1V"})
+def test_characters_that_are_no_residues_are_named_and_kept() -> None:
+    with pytest.warns(UserWarning, match=r"'b': character '1' at position 3"):
+        proteins = sb.pp.proteins({"a": "MKV", "b": "mk1v*l", "c": "MK1V", "d": "MK1V"})
+    assert proteins.obs["sequence"].tolist() == ["MKV", "mk1v*l", "MK1V", "MK1V"]
+    assert proteins.obs["duplicate_of"].tolist() == [""] * 4  # what cannot be read is equal to nothing
+    assert proteins.obs["n_stops"].tolist() == [0] * 4
+    with pytest.raises(InputError, match=r"3 of 4 rows .* row 'b': 'mk1v\*l'"):
+        sb.tl.embed(proteins, modality="protein")
+    sb.tl.embed(proteins, modality="protein", invalid="skip")
+    assert np.isnan(proteins.obsm["X_bioverse_protein"]).all(1).tolist() == [False, True, True, True]
     assert clean_sequence("mkbzxjuo*").text == "MKBZXJUO"
 
 
@@ -91,8 +103,8 @@ def test_errors(tmp_path: Path) -> None:
     (tmp_path / "z.fa.gz").write_bytes(gzip.compress(FASTA.encode())[:40])
     with pytest.raises(InputError, match="not a FASTA text file"):
         sb.pp.proteins(tmp_path / "z.fa.gz")
-    (tmp_path / "w.fa").write_text(">a\n>b\nMKV\n")
-    with pytest.raises(InputError, match="'a': empty"):
+    (tmp_path / "w.fa").write_text(">a\n>b\n***\n")
+    with pytest.raises(InputError, match="none of 2 sequences can be read: 'a': empty"):
         sb.pp.proteins(tmp_path / "w.fa")
     with pytest.raises(InputError, match="no sequences"):
         sb.pp.proteins([])

@@ -33,6 +33,9 @@ def proteins(
 ) -> AnnData:
     """Read amino acid sequences into an AnnData, one row a protein, and report on each.
 
+    No row is dropped. A sequence that is empty or holds a character that is no residue is named in a warning and
+    flagged; :func:`scbioverse.tl.embed` refuses it unless told `invalid="skip"`.
+
     Lower case becomes upper case, white space and gaps go, stops (`*`) at the end go and those inside become X.
     Ambiguous residues (B, J, O, U, X, Z) stay. Nothing is cut, however long.
 
@@ -46,23 +49,23 @@ def proteins(
 
     Returns
     -------
-    AnnData without genes, (n, 0). `obs`: `sequence`; `description`, the header's text after the name; `length`
-    (residues); `n_ambiguous`; `n_stops`, stops inside; `duplicate_of`, the row name of the first equal sequence. A
-    record in `uns["bioverse"]["proteins"]`.
+    AnnData without genes, (n, 0). `obs`: `sequence`, as given where it cannot be read; `description`, the header's text
+    after the name; `valid`; `problem`, why it cannot be read; `length` (residues, 0 where it cannot be read);
+    `n_ambiguous`; `n_stops`, stops inside; `duplicate_of`, the row name of the first equal sequence. A record in
+    `uns["bioverse"]["proteins"]`.
 
     Raises
     ------
     InputError
-        There is no such file or no sequence, or some are empty or hold characters that are no residues: the message
-        names the rows.
+        There is no such file or no sequence, or none can be read.
     MissingKeyError
         The table has no such column.
 
     Warns
     -----
     UserWarning
-        Some sequences look like nucleotides, or hold line breaks; the table has columns of its own that are called as
-        those found out here, which then begin with `bioverse_`.
+        Some sequences cannot be read, look like nucleotides, or hold line breaks; the table has columns of its own that
+        are called as those found out here, which then begin with `bioverse_`.
 
     Examples
     --------
@@ -77,34 +80,40 @@ def proteins(
         raise InputError("there are no sequences: pass a FASTA file, or a list with at least one sequence")
     cleaned = [clean_sequence(cell_text(text)) for text in table[key]]
     bad = [(name, one.problem) for name, one in zip(table.index, cleaned, strict=True) if one.problem]
-    if bad:
-        named = "; ".join(f"{shown_name(name)!r}: {problem}" for name, problem in bad[:_SHOWN])
-        raise InputError(
-            f"{len(bad)} of {len(table)} sequences cannot be used: {named}{'; ...' if len(bad) > _SHOWN else ''}. "
-            "Correct or remove them."
-        )
+    named = "; ".join(f"{shown_name(name)!r}: {problem}" for name, problem in bad[:_SHOWN])
+    if len(bad) == len(table):
+        raise InputError(f"none of {len(table)} sequences can be read: {named}{'; ...' if len(bad) > _SHOWN else ''}.")
     texts = [one.text for one in cleaned]
     first: dict[str, str] = {}
-    seen = [first.setdefault(text, str(name)) for name, text in zip(table.index, texts, strict=True)]
+    seen = [first.setdefault(text, str(name)) if text else "" for name, text in zip(table.index, texts, strict=True)]
     report = pd.DataFrame(
         {
+            "valid": [not one.problem for one in cleaned],
+            "problem": [one.problem for one in cleaned],
             "length": [len(text) for text in texts],
             "n_ambiguous": [sum(map(text.count, AMBIGUOUS)) for text in texts],
-            "n_stops": [one.n_stops for one in cleaned],
+            "n_stops": [0 if one.problem else one.n_stops for one in cleaned],
             "duplicate_of": ["" if was == name else was for name, was in zip(table.index, seen, strict=True)],
         },
         index=table.index,
     )
-    obs = join_report(table, report, key, "sequence", texts)
+    given = [one.text or cell_text(text) for one, text in zip(cleaned, table[key], strict=True)]
+    obs = join_report(table, report, key, "sequence", given)
     if "description" not in obs:
         obs.insert(1, "description", "")
     adata = ad.AnnData(obs=obs)
     n_duplicates = int((report["duplicate_of"] != "").sum())
-    write_record(adata, "proteins", n_duplicates=n_duplicates, n_stops=int(report["n_stops"].sum()))
-    shortest, longest = report["length"].min(), report["length"].max()
+    counts = {"n_invalid": len(bad), "n_duplicates": n_duplicates, "n_stops": int(report["n_stops"].sum())}
+    write_record(adata, "proteins", **counts)
+    lengths = report.loc[report["valid"], "length"]
     ambiguous, stopped = (report[["n_ambiguous", "n_stops"]] > 0).sum()
-    said = "%d proteins of %d to %d residues: %d duplicates, %d with ambiguous residues, %d with stops inside"
-    logger.info(said, len(report), shortest, longest, n_duplicates, ambiguous, stopped)
+    said = "%d proteins of %d to %d residues: %d unreadable, %d duplicates, %d with ambiguous residues, %d with stops inside"
+    logger.info(said, len(report), lengths.min(), lengths.max(), len(bad), n_duplicates, ambiguous, stopped)
+    if bad:
+        warn(
+            f"{len(bad)} of {len(table)} sequences cannot be read: {named}{'; ...' if len(bad) > _SHOWN else ''}. They "
+            "are kept with obs['valid'] = False."
+        )
     nucleotides = table.index[list(map(_is_nucleotides, texts))]
     if len(nucleotides):
         warn(
