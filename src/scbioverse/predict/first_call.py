@@ -104,8 +104,8 @@ def first_call(
         if len(batch) > MOST_ALONE and (near := batch.alike()) is not None:
             given, heard = hear(given, near), near.shape[1]
     read = scores.read + found.n_read
-    counts = "was added" if WORD else "is in the record"
-    word = f"the language model read the means of {found.n_read} groups, and its word {counts}"
+    counts = "counts among them" if WORD else "is noted in uns and decides nothing"
+    word = f"the language model read the mean of each group, and what it said {counts}"
     logger.info(
         "%d groups of cells, %d names found for them by embeddings and markers; %s",
         len(found.groups.names), len(names), word if found.n_read else "the language model was not read",
