@@ -107,7 +107,7 @@ def proteins(
     write_record(adata, "proteins", **counts)
     lengths = report.loc[report["valid"], "length"]
     ambiguous, stopped = (report[["n_ambiguous", "n_stops"]] > 0).sum()
-    said = "%d proteins of %d to %d residues: %d unreadable, %d duplicates, %d with ambiguous residues, %d with stops inside"
+    said = "%d proteins of %d to %d residues: %d unreadable, %d duplicates, %d with ambiguous residues, %d with stops"
     logger.info(said, len(report), lengths.min(), lengths.max(), len(bad), n_duplicates, ambiguous, stopped)
     if bad:
         warn(
