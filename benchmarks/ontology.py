@@ -27,7 +27,7 @@ from benchmarks.unknown import read_study
 from recipes.bioverse_small.rehearsals import load_either
 from recipes.bioverse_small.terms import is_within
 from scbioverse.knowledge import load_ontology
-from scbioverse.predict.levels import BROADEST
+from scbioverse.knowledge.levels import BROADEST
 from scbioverse.predict.whole_ontology import ontology_coordinates
 
 RESULTS = Path(__file__).parent / "results" / "ontology.json"

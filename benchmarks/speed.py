@@ -30,7 +30,7 @@ from scbioverse.knowledge.ontology import load_ontology
 from scbioverse.knowledge.phrases import label_card
 from scbioverse.knowledge.spoken import spoken_name
 from scbioverse.models import BioVerse
-from scbioverse.models.candidate_tokens import STEPS
+from scbioverse.models.score import STEPS
 from scbioverse.predict.candidates import own_labels
 from scbioverse.predict.pool import pool, weights_of
 from scbioverse.predict.sources import Batch

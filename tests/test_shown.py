@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 import scbioverse as sb
-from scbioverse._shown import printable, shown_name
+from scbioverse._logging import printable, shown_name
 from scbioverse.cli import app
 
 if TYPE_CHECKING:

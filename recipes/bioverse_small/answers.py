@@ -26,8 +26,8 @@ from scbioverse.errors import MismatchError
 from scbioverse.knowledge.ontology import candidate_columns, kin_columns, load_ontology
 from scbioverse.knowledge.spoken import answer_name, spoken_name
 from scbioverse.models import BioVerse
-from scbioverse.models.candidate_tokens import Candidates, name_code
 from scbioverse.models.edit import set_candidate_tokens
+from scbioverse.models.score import Candidates, name_code
 from scbioverse.predict.whole_ontology import term_ids
 from scbioverse.train import AutoregressiveTask, Batch, CandidateSet, fit
 

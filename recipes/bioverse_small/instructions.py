@@ -16,8 +16,8 @@ import torch
 from recipes.bioverse_small.data import Study
 from recipes.bioverse_small.encoder import Normaliser
 from scbioverse.encoders.compact import CompactCellEncoder
-from scbioverse.explain.claims import Claim, judge
 from scbioverse.explain.expression import Expression
+from scbioverse.explain.support import Claim, judge
 from scbioverse.knowledge import canonical_phrase, load_markers, load_ontology
 from scbioverse.knowledge.spoken import answer_name
 from scbioverse.train.instructions import Instruction, Lessons

@@ -16,7 +16,7 @@ import torch
 
 from recipes.bioverse_small.cuts import CutConfig, CutSampler
 from scbioverse.models import BioVerse
-from scbioverse.models.candidate_tokens import best_of_columns
+from scbioverse.models.score import best_of_columns
 from scbioverse.nn import PrototypeProjector
 from scbioverse.train import Batch
 

@@ -7,9 +7,8 @@ import gc
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ._logging import logger
+from ._logging import first_line, logger
 from ._settings import settings
-from ._shown import first_line
 from .errors import InputError
 
 if TYPE_CHECKING:

@@ -1,17 +1,23 @@
-"""One logger for the package. Handlers are the application's business: none is set up at import.
+"""What people are told: the log, warnings that point at their line, and names made fit to be shown.
 
-Nor one that swallows everything: where the application sets up nothing, Python prints what is a warning to stderr, such
-as a batch that had to be halved, and keeps quiet about the rest. Who has set scanpy's verbosity
-(`scanpy.settings.verbosity = 2`) hears as much from us as from scanpy, through scanpy's own log.
+Handlers are the application's business: none is set up at import. Nor one that swallows everything: where the
+application sets up nothing, Python prints what is a warning to stderr, such as a batch that had to be halved, and keeps
+quiet about the rest. Who has set scanpy's verbosity (`scanpy.settings.verbosity = 2`) hears as much from us as from
+scanpy, through scanpy's own log.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import sys
-from typing import Any
+import unicodedata
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from ._shown import printable
+if TYPE_CHECKING:
+    from types import FrameType
 
 # scanpy's verbosity: 0 errors, 1 warnings, 2 information, 3 hints.
 _LEVELS = (logging.ERROR, logging.WARNING, logging.INFO, logging.DEBUG)
@@ -61,3 +67,65 @@ def _make_printable(record: logging.LogRecord) -> bool:
 
 
 logger.addFilter(_make_printable)
+
+
+_HERE = f"{Path(__file__).parent}{os.sep}"
+
+
+def warn(message: str, category: type[Warning] = UserWarning) -> None:
+    """Warn with the line by which the package was called, however deep in it the reason was found."""
+    # Frames of others lie between ours, such as those of pandas and functools: the outermost of ours counts.
+    frame: FrameType | None = sys._getframe(1)
+    level = outermost = 1
+    while frame is not None:
+        level += 1
+        if frame.f_code.co_filename.startswith(_HERE):
+            outermost = level
+        frame = frame.f_back
+    warnings.warn(message, category, stacklevel=outermost + 1)
+
+
+MOST_SHOWN = 80
+
+
+def shown_name(name: str, most: int = MOST_SHOWN) -> str:
+    """One readable line of at most `most` characters; what is cut off is marked by "…".
+
+    Control, format (zero-width, direction), surrogate and private-use characters are taken out. The name itself stays
+    as it is in the data: this is for sentences, logs and pictures.
+    """
+    # A long text is cut first, so that ten million characters cost no more than a few hundred.
+    line = one_line(str(name)[: 20 * most]) or "?"
+    return line if len(line) <= most and len(str(name)) <= 20 * most else line[: most - 1].rstrip() + "…"
+
+
+def one_line(text: str) -> str:
+    """Return a text as one line with composed accents, without characters that are not seen or act on a terminal."""
+    # Categories C*: control, format (zero-width, direction), surrogate, private use, unassigned.
+    composed = unicodedata.normalize("NFC", text)
+    kept = "".join(" " if c.isspace() else c for c in composed if c.isspace() or unicodedata.category(c)[0] != "C")
+    return " ".join(kept.split())
+
+
+def printable(text: str) -> str:
+    r"""Return a text with characters that act on a terminal, or are not seen, written as escapes: `\x1b[2J`.
+
+    Line ends and tabs stay. Everything that goes to a log, an error or a terminal passes through here, since names in
+    files can hold anything.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        one if one in "\n\t" or unicodedata.category(one)[0] != "C" else one.encode("unicode_escape").decode("ascii")
+        for one in text
+    )
+
+
+def first_line(error: BaseException, most: int) -> str:
+    """First line of what an error says, cut to `most` characters; its kind where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:most]
+
+
+def plotted_name(name: str, most: int = 40) -> str:
+    """:func:`shown_name` for a picture, in which a dollar sign would begin a formula."""
+    return shown_name(name, most).replace("$", r"\$")

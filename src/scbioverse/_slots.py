@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from ._logging import logger
-from ._warn import warn
+from ._logging import logger, warn
 from .errors import InputError, MissingKeyError
 
 if TYPE_CHECKING:

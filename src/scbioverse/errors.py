@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ._shown import printable
+from ._logging import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from scbioverse.explain.claims import judge
 from scbioverse.explain.gene_mentions import gene_mentions
 from scbioverse.explain.reading import read_claims
+from scbioverse.explain.support import judge
 from scbioverse.knowledge import load_genes
 from scbioverse.knowledge.sentences import split_sentences
 

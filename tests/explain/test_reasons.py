@@ -3,10 +3,10 @@ from __future__ import annotations
 import anndata as ad
 import numpy as np
 
-from scbioverse._shown import shown_name
-from scbioverse.explain.claims import EVIDENCE
+from scbioverse._logging import shown_name
 from scbioverse.explain.gene_mentions import gene_mentions
 from scbioverse.explain.reasons import reasons
+from scbioverse.explain.support import EVIDENCE
 
 TYPES = ["B cell", "CD14 monocyte", "CD8 T cell", "NK cell", "platelet"]
 IDS = ["CL:0000236", "CL:0001054", "CL:0000625", "CL:0000623", "CL:0000233"]

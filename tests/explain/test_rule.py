@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from scbioverse.explain import claims
-from scbioverse.explain.claims import Claim, Measured, is_absent, is_high, is_low, judge
+from scbioverse.explain import support
+from scbioverse.explain.expression import Measured
+from scbioverse.explain.support import Claim, is_absent, is_high, is_low, judge
 
 
 def measured(inside: float, outside: float, change: float, p_high: float = 0.0, n: int = 50) -> Measured:
@@ -42,7 +43,7 @@ def test_families_and_stated_percentages(monkeypatch: pytest.MonkeyPatch) -> Non
     assert judge(Claim("CD8", family, "absent", 0), {"CD8B": low}) == ("supported", "CD8B")
     assert judge(Claim("X", ("X",), "high", 0, 90.0, 10.0), {"X": high})[0] == "supported"
     assert judge(Claim("X", ("X",), "high", 0, 40.0, 10.0), {"X": high})[0] == "contradicted"
-    monkeypatch.setattr(claims, "MAX_ERROR", 60.0)
+    monkeypatch.setattr(support, "MAX_ERROR", 60.0)
     assert judge(Claim("X", ("X",), "high", 0, 40.0, 10.0), {"X": high})[0] == "supported"
 
 

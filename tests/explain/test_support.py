@@ -8,7 +8,7 @@ import pytest
 from scipy import sparse
 
 from scbioverse.errors import InputError
-from scbioverse.explain import claims, support
+from scbioverse.explain import support
 from scbioverse.explain.reasons import reason
 from scbioverse.explain.support import COLUMNS, group_evidence, worth_naming
 from scbioverse.knowledge import resolve_label
@@ -172,7 +172,7 @@ def test_few_cells_are_judged_by_effect_and_it_is_said(n):
 def test_thresholds_count(monkeypatch):
     X, groups = counts()
     with monkeypatch.context() as patched:
-        patched.setattr(claims, "MIN_FRACTION", 1.01)
+        patched.setattr(support, "MIN_FRACTION", 1.01)
         assert not group_evidence(X, SYMBOLS, groups, LABELS)["supported"].any()
     monkeypatch.setattr(support, "MIN_CELLS", 1000)
     assert group_evidence(X, SYMBOLS, groups, LABELS)["p_adj"].isna().all()

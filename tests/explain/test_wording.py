@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from scbioverse.errors import WeightsError
-from scbioverse.explain.claims import CheckedClaim, Claim, Measured
+from scbioverse.explain.expression import Measured
 from scbioverse.explain.reasons import Wording, reasons, taught
+from scbioverse.explain.support import CheckedClaim, Claim
 
 TYPES = ["B cell", "CD14 monocyte", "CD8 T cell", "NK cell", "platelet"]
 IDS = ["CL:0000236", "CL:0001054", "CL:0000625", "CL:0000623", "CL:0000233"]

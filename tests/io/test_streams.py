@@ -18,10 +18,10 @@ from anndata.io import sparse_dataset
 import scbioverse as sb
 from scbioverse import _runs
 from scbioverse.encoders import embed_rows
+from scbioverse.encoders._panel_share import DiskRows, zeros
 from scbioverse.errors import InputError
 from scbioverse.io import Cells, Source
 from scbioverse.io.cells import _edges_of_values
-from scbioverse.io.disk_rows import DiskRows, zeros
 
 NAMES = ["B cell", "CD4 T cell", "CD8 T cell", "NK cell", "CD14 monocyte", "megakaryocyte"]
 WAYS = ["h5ad", "h5ad dense", "zarr", "sharded zarr", "read_lazy", "dask"]

@@ -11,8 +11,8 @@ from scipy.special import log_softmax
 
 from scbioverse.errors import InputError, WeightsError
 from scbioverse.models import load
-from scbioverse.models.candidate_tokens import KIN_NATS, best_of_columns
 from scbioverse.models.config import EncoderConfig
+from scbioverse.models.score import KIN_NATS, best_of_columns
 from tests._precision import LOG_PROBS
 
 if TYPE_CHECKING:

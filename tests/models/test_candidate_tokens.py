@@ -15,9 +15,9 @@ from scbioverse.knowledge.spoken import answer_name
 from scbioverse.models import load
 from scbioverse.models import score as scoring
 from scbioverse.models._join import only
-from scbioverse.models.candidate_tokens import STEPS, in_steps, name_code
 from scbioverse.models.config import Calibration
 from scbioverse.models.edit import forget_terms, set_candidate_tokens
+from scbioverse.models.score import STEPS, in_steps, name_code
 from scbioverse.nn import CandidateTokens
 from scbioverse.predict.sources import named_sources
 from tests._precision import LOG_PROBS
@@ -197,7 +197,7 @@ def test_the_order_of_the_names_does_not_matter(asked: BioVerse, points: np.ndar
 
 def test_many_rows_are_rounded_in_parts(asked: BioVerse, points: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = asked.candidate_reader().shares(points, TERMS)
-    monkeypatch.setattr("scbioverse.models.candidate_tokens._ROWS", 5)
+    monkeypatch.setattr("scbioverse.models.score._ROWS", 5)
     np.testing.assert_array_equal(asked.candidate_reader().shares(points, TERMS), whole)
     assert asked.candidate_reader().shares(points[:0], TERMS).shape == (0, 3)
     assert asked.score(points[:0], ["a", "b", "c"], terms=TERMS).shape == (0, 3)

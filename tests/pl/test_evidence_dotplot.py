@@ -7,8 +7,8 @@ from anndata import AnnData
 import scbioverse as sb
 from scbioverse._slots import write_record
 from scbioverse.errors import InputError, MissingKeyError
-from scbioverse.explain.claims import EVIDENCE
 from scbioverse.explain.reasons import reasons
+from scbioverse.explain.support import EVIDENCE
 
 IDS = {"B cell": "CL:0000236", "CD14 monocyte": "CL:0001054", "CD8 T cell": "CL:0000625", "NK cell": "CL:0000623"}
 

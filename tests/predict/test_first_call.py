@@ -17,9 +17,17 @@ from scbioverse.knowledge import load_ontology
 from scbioverse.knowledge.levels import early_types, lift, says_little
 from scbioverse.predict.candidates import Label
 from scbioverse.predict.decide import Calls
-from scbioverse.predict.first_call import EARLY, _kinds_beside, _worth_offering, early_prior, group_prior, groups_told
+from scbioverse.predict.first_call import (
+    EARLY,
+    _kinds_beside,
+    _worth_offering,
+    early_prior,
+    group_prior,
+    groups_told,
+    name_groups,
+)
 from scbioverse.predict.groups import Groups, find_groups
-from scbioverse.predict.levels import is_nested, name_groups
+from scbioverse.predict.options import is_nested
 from scbioverse.predict.tissue import read_tissues
 
 if TYPE_CHECKING:

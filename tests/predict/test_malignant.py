@@ -11,7 +11,7 @@ import scbioverse as sb
 from scbioverse.errors import BioverseError
 from scbioverse.knowledge import resolve_label
 from scbioverse.predict.candidates import Candidates, Label
-from scbioverse.predict.open_set import outside_terms
+from scbioverse.predict.decide import outside_terms
 
 if TYPE_CHECKING:
     from anndata import AnnData

@@ -9,9 +9,8 @@ import scbioverse as sb
 from scbioverse.errors import InputError
 from scbioverse.models import Calibration
 from scbioverse.predict.candidates import own_labels
-from scbioverse.predict.decide import Called, decide
+from scbioverse.predict.decide import Away, Called, compared_terms, decide, outside_terms
 from scbioverse.predict.groups import Groups
-from scbioverse.predict.open_set import Away, compared_terms, outside_terms
 from tests._precision import LOG_PROBS
 
 if TYPE_CHECKING:

@@ -3,9 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from scbioverse.predict.decide import Called, decide, entropy, margin
+from scbioverse.predict.decide import Called, Parents, decide, entropy, margin
 from scbioverse.predict.groups import Groups
-from scbioverse.predict.levels import Parents
 from tests._precision import FEW
 
 NAMES = ["CD4 T cell", "CD8 T cell", "B cell", "platelet"]

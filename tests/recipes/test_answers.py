@@ -15,7 +15,7 @@ from scbioverse.encoders import PrecomputedEncoder
 from scbioverse.knowledge.ontology import load_ontology
 from scbioverse.knowledge.spoken import answer_name
 from scbioverse.models import BioVerse
-from scbioverse.models.candidate_tokens import name_code
+from scbioverse.models.score import name_code
 from tests._precision import LOG_PROBS, tolerance
 
 TERMS = ["CL:0000788", "CL:0000787", "CL:0000895", "CL:0000900", "CL:0000623", "CL:0000860", "CL:0002396"]

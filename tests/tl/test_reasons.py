@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import scbioverse as sb
-from scbioverse._shown import plotted_name, shown_name
+from scbioverse._logging import plotted_name, shown_name
 from scbioverse.errors import InputError
 from scbioverse.models import BioVerse, Calibration
 

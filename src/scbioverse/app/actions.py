@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from .._shown import shown_name
+from .._logging import shown_name
 from ..errors import InputError
 
 if TYPE_CHECKING:

@@ -23,8 +23,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from .._logging import logger
-from .._shown import printable
+from .._logging import logger, printable
 from ..errors import BioverseError
 from .actions import act, body_limit
 from .visitor import Visitor

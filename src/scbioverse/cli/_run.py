@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from .._logging import logger
+from .._logging import logger, printable
 from .._settings import settings
-from .._shown import printable
 from ..errors import BioverseError
 from ._words import Words
 

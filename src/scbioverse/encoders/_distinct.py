@@ -10,9 +10,8 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from .._device import BatchSize
-from .._logging import logger
+from .._logging import logger, shown_name
 from .._settings import settings
-from .._shown import shown_name
 from ..errors import InputError, check_choice, check_columns
 from ..io import check_one_name, texts_digest
 from ..pp._text_column import cell_text

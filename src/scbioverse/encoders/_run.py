@@ -19,11 +19,9 @@ from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
 from .._device import BatchSize
-from .._logging import logger
+from .._logging import logger, shown_name, warn
 from .._runs import digest_of, each_block, parts_of_run
 from .._settings import settings
-from .._shown import shown_name
-from .._warn import warn
 from ..errors import InputError
 from ..io import Cells, csr_of, take_columns
 from ..io.cells import Gatherer

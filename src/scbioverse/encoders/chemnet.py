@@ -19,8 +19,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad, selu
 
 from .._device import pick_device
-from .._logging import logger
-from .._shown import shown_name
+from .._logging import logger, shown_name
 from .._untrusted import check_plain, refusing
 from ..errors import OptionalDependencyError
 from ..pp._smiles import SMILES_VERSION, parse_smiles

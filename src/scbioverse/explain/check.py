@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from .._shown import shown_name
+from .._logging import shown_name
 from ..errors import InputError, MissingKeyError, check_columns
 from ..io import Cells
 from ..knowledge.sentences import split_sentences
-from .claims import EVIDENCE, CheckedClaim, judge
 from .expression import MeasuredCells
 from .reading import read_claims
+from .support import EVIDENCE, CheckedClaim, judge
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

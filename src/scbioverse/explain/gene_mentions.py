@@ -18,7 +18,7 @@ from ..knowledge.phrases import canonical_phrase
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from .claims import Direction
+    from .support import Direction
 
 _WORD = re.compile(r"[A-Za-z0-9]+(?:[.-][A-Za-z0-9]+)*")
 _NAME_PART = re.compile(r"[A-Za-z0-9]+\+?")

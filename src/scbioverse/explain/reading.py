@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 from ..knowledge.names.resolver import resolve_label
 from ..knowledge.ontology import fold, load_ontology
 from ..knowledge.sentences import split_sentences
-from .claims import Claim, Direction
 from .gene_mentions import Mention, gene_mentions, gene_of, name_spans
+from .support import Claim, Direction
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence

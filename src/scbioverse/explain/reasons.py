@@ -13,17 +13,25 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from .._logging import logger
-from .._shown import shown_name
-from .._warn import warn
+from .._logging import logger, shown_name, warn
 from ..errors import BioverseError, InputError, MissingKeyError
 from ..io import Cells
 from ..io.cells import SAMPLE_CELLS
 from ..knowledge.phrases import canonical_phrase
-from .claims import EVIDENCE, SUPPORTED, CheckedClaim, Claim
 from .expression import Expression, InMemory
 from .over_blocks import OverBlocks
-from .support import Found, by_type, deciding, evidence_of, runners_up, worth_naming
+from .support import (
+    EVIDENCE,
+    SUPPORTED,
+    CheckedClaim,
+    Claim,
+    Found,
+    by_type,
+    deciding,
+    evidence_of,
+    runners_up,
+    worth_naming,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -16,8 +16,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from .._logging import logger
-from .._warn import warn
+from .._logging import logger, warn
 from ..errors import InputError, MissingKeyError
 from ..io import Cells, gene_names, layer_names, var_of
 from ..io.columns import obs_column

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 import numpy as np
 import pandas as pd
 
-from .._shown import shown_name
+from .._logging import shown_name, warn
 from .._slots import Slots, anndata_of, read_record, records_of
-from .._warn import warn
 from ..errors import MissingKeyError
 
 if TYPE_CHECKING:

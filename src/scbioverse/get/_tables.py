@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from .._docs import documented
+from .._logging import warn
 from .._slots import anndata_of, read_record, records_of, slot_of
-from .._warn import warn
 from ..errors import InputError, MissingKeyError
 from ._labelled import Labelled, named
 

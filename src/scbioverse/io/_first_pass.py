@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from .._warn import warn
+from .._logging import warn
 from ..errors import InputError, MissingKeyError
 from ._genes import match_genes
 from ._matrix import Source, gene_names, layer_names, matrix_name

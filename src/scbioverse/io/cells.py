@@ -20,8 +20,8 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
+from .._logging import warn
 from .._slots import anndata_of
-from .._warn import warn
 from ..errors import InputError, MissingKeyError
 from ..knowledge.genes import load_genes
 from ._first_pass import FirstPass, Hints, MatrixInfo, say_better_source, to_counts_like

@@ -15,6 +15,8 @@ from ._read import read_table
 from .ontology import KEPT_APART, load_ontology
 
 Level = Literal["broad", "usual"]
+# A term with more terms below it (leukocyte has 572, lymphocyte 347, T cell 171) says too little to be an answer.
+BROADEST = 600
 
 
 @lru_cache(maxsize=1)

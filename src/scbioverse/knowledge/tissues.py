@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from functools import cache, lru_cache
 
-from .._shown import shown_name
+from .._logging import shown_name
 from ..errors import InputError
 from ._read import read_table, read_text
 from .ontology import load_ontology

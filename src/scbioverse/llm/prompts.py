@@ -7,7 +7,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Literal
 
-from .._shown import one_line
+from .._logging import one_line
 from ..errors import InputError
 
 if TYPE_CHECKING:

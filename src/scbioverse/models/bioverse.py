@@ -37,11 +37,10 @@ from ..io import row_blocks
 from ..llm.prefix import suffix_hidden
 from . import _hub, checkpoint
 from ._build import untrained
-from .candidate_tokens import STEPS, CandidateReader, Candidates
 from .checkpoint import Encoders, read_template
 from .reader import LanguageModel, PromptReader, Readers, TextWriter
 from .registry import DEFAULT_MODEL, LOADED, find, is_local
-from .score import score_names
+from .score import STEPS, CandidateReader, Candidates, score_names
 from .shared_space import SharedSpace, cosines
 from .writer import PhraseCaptioner
 

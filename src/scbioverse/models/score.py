@@ -1,4 +1,11 @@
-"""Label names scored, or written: equal inputs once, blocks small enough for memory, a progress bar."""
+"""Label names scored, or written; before that, candidate tokens: shares that become soft tokens of their codes.
+
+Candidate tokens are made in two steps, and the first one decides. (1) :meth:`CandidateReader.shares`: the projector's
+attention among the candidates, with marker evidence where it is had, gives each of them a share; no language model is
+asked. (2) :meth:`Candidates.soft_tokens`: the shares mix the candidates' codes, which began as the language model's own
+embeddings of their names. What the language model then reads is the answer in its own words; see
+:mod:`scbioverse.models.bioverse` for what it adds. Equal inputs are read once, in blocks small enough for memory.
+"""
 
 from __future__ import annotations
 
@@ -10,26 +17,233 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.special import log_softmax, softmax
 from tqdm.auto import tqdm
 
 from .._logging import logger
 from .._runs import digest_of, parts_of_run, workers_of_run
 from .._settings import settings
 from ..errors import InputError, MismatchError
+from ..io import row_blocks
+from ..knowledge.ontology import candidate_columns, kin_columns
+from ..knowledge.spoken import answer_name
 from ..llm.backbone import first_batch
 from ..llm.generate import Choices, Generated, generate
+from ..llm.prompts import MAX_LABEL_CHARS
 from ..llm.score import LabelTrie, score_labels
+from ..nn import PrototypeProjector
 from .registry import LOADED
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from torch import Tensor, nn
+
     from .._runs import Parts
-    from .candidate_tokens import Candidates
+    from ..nn import CandidateTokens
+    from .config import BioVerseConfig
     from .reader import PromptReader
 
 Float = NDArray[np.float32]
+# A candidate without terms resembles a cell as its kin do on average, less this many nats: kin are near, but trained
+# terms know their own cells better. Chosen with the studies and types that trainings leave out; of 0 to 4, more finds
+# fewer cells of types never trained, less takes more cells of trained types for them.
+KIN_NATS = 2.0
+
+
+def best_of_columns(
+    logits: NDArray[np.floating], columns: Sequence[Sequence[int]], kin: Sequence[Sequence[int]] | None = None
+) -> NDArray[np.float64] | None:
+    """Log-probabilities of m candidates by the best of their terms, from `logits` (n, n_terms).
+
+    `columns` are the positions of each candidate's terms, `kin` those of its nearest of kin
+    (:func:`~scbioverse.knowledge.ontology.kin_columns`). A candidate without terms gets the mean of its kin, less
+    :data:`KIN_NATS`; without kin it is neither favoured nor ruled out, and gets the median of the others. None where
+    fewer than two candidates have terms, so that there is nothing to tell apart.
+    """
+    held = np.array([len(at) > 0 for at in columns])
+    if held.sum() < 2:
+        return None
+    out = np.zeros((len(logits), len(columns)))
+    for i in np.flatnonzero(held).tolist():
+        out[:, i] = logits[:, list(columns[i])].max(axis=1)
+    strangers = np.flatnonzero(~held).tolist()
+    # Rarely there are any: the median of a block takes as long as all of the above.
+    middle = np.median(out[:, held], axis=1) if strangers else None
+    for i in strangers:
+        near = [] if kin is None else list(kin[i])
+        out[:, i] = logits[:, near].mean(axis=1) - KIN_NATS if near else middle
+    return log_softmax(out, axis=1)
+
+
+@torch.no_grad()
+def attended(
+    projector: nn.Module, x: Tensor, terms: Sequence[str], candidates: Sequence[str | None]
+) -> NDArray[np.float64] | None:
+    """Log-probabilities of candidates by the attention of a projector, no language model: float64 (n, m).
+
+    The attention of a :class:`~scbioverse.nn.PrototypeProjector` whose prototypes stand for ontology `terms` is a
+    classifier over these. A candidate (a Cell Ontology id, or None) gets the highest of the terms that are it or lie
+    below it, or is judged by its kin where there are none, see :func:`best_of_columns`. `x` is (n, n_tokens, dim),
+    where the projector is. None where the projector knows no terms, or at most one of the candidates.
+    """
+    if not isinstance(projector, PrototypeProjector):
+        return None
+    columns = candidate_columns(candidates, terms)
+    kin = kin_columns([None if at else one for one, at in zip(candidates, columns, strict=True)], terms)
+    # In float64, so that how many rows are computed together changes nothing that could ever be seen.
+    exact = torch.float32 if x.device.type == "mps" else torch.float64
+    return best_of_columns(projector.eval().logits(x, dtype=exact).cpu().numpy(), columns, kin)
+
+
+# Shares are rounded to so many parts: cells of one type then often have the same soft tokens, and are read once. Of 8
+# parts in place of 32, half as many are read, and mean accuracies (development, left out, types) fall by 0 to 0.003.
+STEPS = 8
+_ROWS = 4096  # computed at a time: it changes memory only
+
+
+def in_steps(shares: NDArray[np.floating], steps: int) -> Float:
+    """Round each row of shares (n, m) to multiples of `1 / steps` that add up to 1, by largest remainders.
+
+    Each entry moves by less than one part; of equal remainders the first goes up.
+    """
+    whole = np.asarray(shares, dtype=np.float64) * steps
+    # 7 of 32 parts may come as 6.999...: what is that near to a number of parts is that number.
+    low = np.floor(whole + 1e-9)
+    missing = np.rint(steps - low.sum(axis=1)).astype(np.int64)
+    order = np.argsort(low - whole, axis=1, kind="stable")
+    rank = np.empty_like(order)
+    np.put_along_axis(rank, order, np.broadcast_to(np.arange(whole.shape[1]), whole.shape), axis=1)
+    return ((low + (rank < missing[:, None])) / steps).astype(np.float32)
+
+
+@torch.no_grad()
+def name_code(reader: PromptReader, name: str, *, max_chars: int = MAX_LABEL_CHARS) -> Tensor:
+    """Slots of a text, float32 (n_soft, d_llm): its tokens' input embeddings, the last slot the mean of those left."""
+    ids = reader.answer_ids(name, max_chars=max_chars)[:-1]
+    words = reader.backbone.embed_tokens(torch.tensor(ids, device=reader.backbone.device)).float()
+    n_soft = reader.n_soft
+    if len(ids) <= n_soft:
+        return torch.cat([words, words[-1:].expand(n_soft - len(ids), -1)])
+    return torch.cat([words[: n_soft - 1], words[n_soft - 1 :].mean(dim=0, keepdim=True)])
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """Codes of the candidates of one question."""
+
+    mix: CandidateTokens  # how shares mix them
+    codes: Tensor  # float32 (m, n_soft, d_llm)
+
+    def soft_tokens(self, shares: Tensor | Float) -> Tensor:
+        """Mix the codes by shares (n, m): soft tokens (n, n_soft, d_llm)."""
+        return self.mix(torch.as_tensor(shares).to(self.codes.device), self.codes)
+
+
+class CandidateReader:
+    """What decides which candidates are said of a modality.
+
+    `known` are its candidate tokens, None for a model without; `ready` returns the projector, and embeddings checked
+    and brought to where it is.
+    """
+
+    def __init__(
+        self,
+        config: BioVerseConfig,
+        modality: str,
+        known: CandidateTokens | None,
+        ready: Callable[[Float], tuple[nn.Module, Tensor]],
+    ) -> None:
+        self.config, self.made, self.known, self.ready = config, config.encoders[modality], known, ready
+        self.place = {cl_id: row for row, cl_id in enumerate(self.made.candidates)}
+
+    def tells_apart(self, terms: Sequence[str | None]) -> bool:
+        """Whether soft tokens can depend on these candidates: there are codes, and the attention knows two terms."""
+        return self.known is not None and sum(map(bool, candidate_columns(terms, self.made.terms))) > 1
+
+    def temperature(self, terms: Sequence[str | None] | None, *, evidence: bool) -> float:
+        """Return what the language model's word about such names is divided by, with or without evidence."""
+        table, row = self.config.calibration, "score"
+        if terms is not None and self.tells_apart(terms):
+            row = "candidate_tokens" if evidence else "candidate_tokens_alone"
+        return table.get(row, table["score"]).temperature
+
+    def attention(self, embeddings: Float, terms: Sequence[str | None]) -> NDArray[np.float64] | None:
+        """Log-probabilities (n, m) of terms by the projector's attention; see :func:`.attention.attended`."""
+        if not any(self.made.terms) or not len(embeddings):
+            return None
+        parts = row_blocks(embeddings, _ROWS)
+        found = [attended(*self.ready(embeddings[rows]), self.made.terms, terms) for rows in parts]
+        return None if found[0] is None else np.concatenate(found)  # type: ignore[arg-type]
+
+    def shares(
+        self,
+        embeddings: Float,
+        terms: Sequence[str | None],
+        *,
+        evidence: NDArray[np.floating] | None = None,
+        steps: int | None = STEPS,
+        first: NDArray[np.int64] | None = None,
+    ) -> Float:
+        """How much each candidate gets of what is known: float32 (n, m), rows add up to 1.
+
+        That is the attention among the candidates, or, with (n, m) marker evidence, its pool with that by the weights
+        of `"candidate_tokens"` in the calibration. Rounded to `steps`; of candidates that could as well be rounded up,
+        the one that comes `first` is.
+        """
+        row = None if evidence is None else self.config.calibration.get("candidate_tokens")
+        joint = self.attention(embeddings, terms)
+        if joint is None and len(embeddings):
+            raise InputError("the attention tells fewer than two of the candidates apart.")
+        if joint is None:
+            return np.empty((0, len(terms)), dtype=np.float32)
+        if row is not None and evidence is not None:
+            joint = row.weight("prototypes") * joint
+            joint += row.weight("markers") * np.asarray(evidence, dtype=np.float64)
+        out = softmax(joint, axis=1)
+        if steps is None:
+            return out.astype(np.float32)
+        order = np.arange(len(terms)) if first is None else first
+        out[:, order] = in_steps(out[:, order], steps)
+        return out.astype(np.float32)
+
+    def codes(self, names: Sequence[str], terms: Sequence[str | None], reader: PromptReader) -> Candidates:
+        """Return the candidates' codes.
+
+        A term's own, where it was learned and the term is asked for by the name that it was learned with; else what the
+        language model's own embedding of the name begins with, which a frozen model that was shown lines of copying
+        reads.
+        """
+        if self.known is None:
+            raise InputError(f"model {self.config.name!r} has no candidate tokens for this modality.")
+        learned, codes = self.known.codes.detach(), []
+        for name, cl_id in zip(names, terms, strict=True):
+            own = cl_id in self.place and answer_name(str(cl_id), self.config.names) == name
+            codes.append(learned[self.place[str(cl_id)]] if own else name_code(reader, name).to(learned))
+        return Candidates(self.known, torch.stack(codes))
+
+    def question(
+        self,
+        embeddings: Float,
+        names: Sequence[str],
+        terms: Sequence[str | None] | None,
+        evidence: Float | None,
+        steps: int | None,
+        reader: PromptReader,
+    ) -> tuple[Float, Candidates | None]:
+        """Return what decides the rows' soft tokens, and the candidates' codes where these have a say, else None.
+
+        That is each row's shares of the candidates, float32 (n, m), or the embeddings as they are.
+        """
+        values = np.asarray(embeddings, dtype=np.float32)
+        if terms is None or not self.tells_apart(terms):
+            return values, None
+        # By name: labels in another order are the same question.
+        first = np.argsort(np.array(names), kind="stable")
+        return self.shares(values, terms, evidence=evidence, steps=steps, first=first), self.codes(names, terms, reader)
+
+
 # With more tokens in the tree of names than this, reading by levels is quicker than reading all of it; measured with
 # SmolLM2-135M on two cores, where nine names (4 tokens) gain a third, 30 names (8 tokens) four fifths.
 FEW_TOKENS = 3
@@ -40,7 +254,6 @@ MOST_PLANNED = 48
 # markers (at worst 20 and 43), accuracy by 0.001 and 0.002 (at worst 0.003 and 0.007), macro-F1 of the worst study
 # by 0.017. A hundredth changes as many, and takes half as long again where there are 300 labels.
 PRUNE = 0.05
-
 
 # A `BioVerse`, whose class imports this file.
 Model = Any

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from .. import get
-from .._shown import shown_name
+from .._logging import shown_name
 from ..errors import InputError, MissingKeyError
 
 if TYPE_CHECKING:

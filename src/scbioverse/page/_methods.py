@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from .. import get
-from .._shown import shown_name
+from .._logging import shown_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

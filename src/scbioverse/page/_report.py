@@ -11,7 +11,7 @@ from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING, Any
 
-from .._shown import shown_name
+from .._logging import shown_name
 from .._slots import Slots, anndata_of
 from .._whole import write_text_whole
 from ..errors import InputError, MissingKeyError

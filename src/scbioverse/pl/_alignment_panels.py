@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._shown import plotted_name
+from .._logging import plotted_name
 from ._style import FAINT, INK, bare, map_corner
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .._docs import documented
-from .._shown import plotted_name
+from .._logging import plotted_name
 from .._slots import Slots, anndata_of
 from ..errors import InputError, check_columns
 from ..knowledge import resolve_labels

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .._docs import documented
-from .._shown import plotted_name
+from .._logging import plotted_name
 from ..errors import InputError
 from ._agreement import AGREEING, BROADER, NARROWER, OTHER, RELATIONS, SAME, UNKNOWN, UNREAD, compared
 from ._style import ABSENT, COLUMN, DOCS, FAINT, INK, drawn_in, finish

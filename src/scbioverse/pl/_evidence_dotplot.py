@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from .._docs import documented
-from .._shown import plotted_name
+from .._logging import plotted_name
 from ..errors import InputError
 from ..get import evidence
 from ..get._labelled import Labelled

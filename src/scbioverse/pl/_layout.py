@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.sparse import SparseEfficiencyWarning
 
-from .._logging import logger
+from .._logging import logger, warn
 from .._random import Rng, as_seed
 from .._slots import read_record, records_of, slot_of
-from .._warn import warn
 from ..errors import InputError, MismatchError
 from ..io import Cells
 from ..predict.embedding import changed_since, tokens_in

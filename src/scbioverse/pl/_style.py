@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .._shown import plotted_name
+from .._logging import plotted_name
 from ..errors import InputError
 
 if TYPE_CHECKING:

@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from .._logging import logger
-from .._shown import shown_name
+from .._logging import logger, shown_name, warn
 from .._slots import write_record
-from .._warn import warn
 from ..errors import InputError
 from ._molecule_properties import molecule_property
 from ._smiles import Charges, Molecule, Salts, parse_smiles

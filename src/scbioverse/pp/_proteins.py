@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from .._logging import logger
-from .._shown import shown_name
+from .._logging import logger, shown_name, warn
 from .._slots import write_record
-from .._warn import warn
 from ..errors import InputError
 from ._sequences import AMBIGUOUS, clean_sequence, read_fasta
 from ._text_column import cell_text, join_report, text_table

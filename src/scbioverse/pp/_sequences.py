@@ -8,7 +8,7 @@ import zlib
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, NamedTuple
 
-from .._shown import shown_name
+from .._logging import shown_name
 from ..errors import InputError
 
 if TYPE_CHECKING:

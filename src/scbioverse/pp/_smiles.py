@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
+from .._logging import first_line
 from .._optional import import_optional
-from .._shown import first_line
 from ..errors import InputError
 from ._counter_ions import largest, split_parts, uncharger
 

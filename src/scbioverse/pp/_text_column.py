@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .._shown import shown_name
-from .._warn import warn
+from .._logging import shown_name, warn
 from ..errors import InputError, MissingKeyError
 
 _SHOWN = 5

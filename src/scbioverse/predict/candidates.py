@@ -11,9 +11,7 @@ from functools import cached_property, lru_cache
 from numbers import Number
 from typing import TYPE_CHECKING, Any, TypeGuard
 
-from .._logging import logger
-from .._shown import shown_name
-from .._warn import warn
+from .._logging import logger, shown_name, warn
 from ..errors import InputError
 from ..knowledge import Resolution, load_ontology, resolve_label, resolve_labels
 from ..knowledge.markers import evidence_key

@@ -1,4 +1,7 @@
-"""Annotation without candidates: groups are found and named, and every cell chooses among the names found."""
+"""Annotation without candidates: groups are found and named, and every cell chooses among the names found.
+
+Groups are named on one level: how specific it is, is decided for each broad type by what the cells tell apart.
+"""
 
 from __future__ import annotations
 
@@ -10,27 +13,129 @@ from scipy.special import log_softmax
 
 from .._logging import logger
 from ..errors import InputError
-from ..knowledge.levels import early_types, lift
+from ..knowledge import load_ontology
+from ..knowledge.levels import BROADEST, early_types, lift, says_little
 from ..knowledge.ontology import is_within
 from ..knowledge.phrases import canonical_phrase
 from .alike import hear
 from .candidates import own_labels
+from .decide import compared_terms
 from .groups import MOST_CELLS, Groups, content_keys, find_groups, group_scores
-from .levels import broad_types, name_groups
-from .open_set import compared_terms
-from .options import MOST_SCORED, pick_method
+from .options import MOST_SCORED, Level, pick_method
 from .pool import Scores, pool, weights_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from numpy.typing import NDArray
 
     from .candidates import Candidates
     from .decide import Calls
-    from .levels import Level, Named
     from .sources import Batch
     from .tissue import RowTissues
 
     Float = NDArray[np.float32]
+    Float64 = NDArray[np.float64]
+
+# A group is clearly one kind of its broad type if that kind has so much of what all kinds have (of 0.6, 0.7 and 0.8, on
+# sets of profiles that a rehearsal left out), ...
+CLEAR = 0.8
+# ... and at least so much as the broad term itself, which speaks for none of its kinds.
+LEAST = 0.5
+# Kinds are told apart where so many of a broad type's cells are in groups that are clearly one of them.
+SHARE = 0.7
+# Where the broad name says too little, as "epithelial cell", so many are enough. Of 0, 0.4 and 0.7, on sets of profiles
+# that a rehearsal left out.
+SHARE_OF_WIDE = 0.4
+
+
+@dataclass(frozen=True)
+class Named:
+    """What groups are called."""
+
+    terms: list[str]  # Cell Ontology id of each group's name
+    sure: Float64  # float64 (n_groups,): share of the broad type in what each group could be
+    broad: list[str]  # broad types, those first that most cells could be
+
+
+def name_groups(scores: Float64, cl_ids: Sequence[str], sizes: NDArray[np.integer], level: Level = "auto") -> Named:
+    """Name groups so that no name is a kind of another, by log-probabilities (n_groups, m), up to a constant each.
+
+    A term counts for everything that it is a kind of: a group between "naive B cell" and "B cell" is certainly of B
+    cells. So each group first gets the broad type that its terms add up to. Then all groups of a broad type go one
+    level down together, to its usual kinds, if the cells tell these apart (`"auto"`), and from there to the model's own
+    terms (`"fine"`); a group that is clearly none of the kinds gets the likeliest one. `sizes` are the cells in each
+    group.
+    """
+    terms, chances = _useful(scores, cl_ids)
+    broad, of_broad = _summed(chances, terms, lambda one: lift(one, "broad"))
+    best = of_broad.argmax(axis=1)
+    names = [broad[one] for one in best]
+    if level != "broad":
+        names = _one_down(names, chances, terms, sizes, lambda one: lift(one, "usual"))
+    if level == "fine":
+        names = _one_down(names, chances, terms, sizes, lambda one: one)
+    order = np.argsort(-(np.asarray(sizes) @ of_broad), kind="stable")
+    return Named(names, of_broad[np.arange(len(best)), best], [broad[at] for at in order])
+
+
+def broad_types(scores: NDArray[np.floating], cl_ids: Sequence[str]) -> tuple[list[str], Float64]:
+    """Return broad types, and how likely each row (a cell or group) is of each: (n, types), summed over their kinds."""
+    terms, chances = _useful(scores, cl_ids)
+    return _summed(chances, terms, lambda one: lift(one, "broad"))
+
+
+def _useful(scores: NDArray[np.floating], cl_ids: Sequence[str]) -> tuple[list[str], Float64]:
+    """Terms that are names for a type, and the chances of these alone."""
+    kept = np.array([not says_little(one) for one in cl_ids])
+    terms = [one for one, useful in zip(cl_ids, kept, strict=True) if useful]
+    return terms, np.exp(log_softmax(np.asarray(scores, dtype=np.float64)[:, kept], axis=1))
+
+
+def _summed(chances: Float64, terms: Sequence[str], up: Callable[[str], str]) -> tuple[list[str], Float64]:
+    """Terms of a level, and what those that lead to each have together, (n_groups, n)."""
+    above = [up(one) for one in terms]
+    held = sorted(set(above))
+    return held, chances @ np.array([[one == other for other in held] for one in above], dtype=np.float64)
+
+
+def _one_down(
+    names: list[str], chances: Float64, terms: list[str], sizes: NDArray[np.integer], up: Callable[[str], str]
+) -> list[str]:
+    """Replace names by kinds of theirs, where the groups of a name are clearly one kind or another."""
+    out = list(names)
+    kinds, held = _summed(chances, terms, up)
+    for name in dict.fromkeys(names):
+        rows = np.array([i for i, one in enumerate(names) if one == name])
+        below = [
+            j for j, kind in enumerate(kinds) if kind != name and name in (lift(kind, "broad"), lift(kind, "usual"))
+        ]
+        if not below:
+            continue
+        own = held[rows][:, below]
+        unsaid = held[rows, kinds.index(name)] if name in kinds else np.zeros(rows.size)
+        top = own.max(axis=1)
+        clear = (top >= CLEAR * own.sum(axis=1)) & (top >= LEAST * unsaid)
+        wide = len(load_ontology().descendants(name)) > BROADEST
+        if (sizes[rows] * clear).sum() >= (SHARE_OF_WIDE if wide else SHARE) * sizes[rows].sum():
+            for row, at in zip(rows, own.argmax(axis=1), strict=True):
+                out[row] = kinds[below[at]]
+    return _without_kinds(out)
+
+
+def _without_kinds(names: list[str]) -> list[str]:
+    """Replace a name by another of its broad type that it is a kind of.
+
+    Broad types stay apart, whatever the ontology says: pancreatic ductal cells are no more than epithelial cells by it.
+    """
+    found = sorted(set(names), key=lambda one: (-len(load_ontology().descendants(one)), one))
+    # Broadest first: a name is called by the first that holds it, itself if none does.
+    called = {
+        one: next(other for other in found if is_within(one, other) and lift(one, "broad") == lift(other, "broad"))
+        for one in found
+    }
+    return [called[one] for one in names]
+
 
 # A name is offered to all cells if a group has it that is of this type by more than an even chance, or that is large; a
 # group of three or four cells has to be surer, since three alike cells are soon found.

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy.special import log_softmax
 
 from ..knowledge import load_ontology, resolve_label
+from ..knowledge.levels import BROADEST
 from ..knowledge.phrases import canonical_phrase
 from ..knowledge.sentences import split_sentences
 from ..knowledge.spoken import term_said
@@ -24,7 +25,6 @@ from ..models.score import write_labels
 from .candidates import Candidates, Label
 from .decide import Said
 from .groups import group_scores
-from .levels import BROADEST
 from .options import pick_method
 from .pool import Scores, pool, weights_of
 

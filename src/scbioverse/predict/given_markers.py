@@ -5,9 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from .._logging import logger
-from .._shown import shown_name
-from .._warn import warn
+from .._logging import logger, shown_name, warn
 from ..errors import InputError
 from ..knowledge.genes import harmonise, load_genes
 from ..knowledge.names.resolver import resolve_label

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.special import log_softmax, logsumexp
 
-from .._shown import shown_name
-from .._warn import warn
+from .._logging import shown_name, warn
 from ..errors import InputError
 from ..io.columns import as_categories, obs_column
 

@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from ..errors import InputError
-from .levels import LEVELS, Level, is_nested
+from ..knowledge import load_ontology
+from ..knowledge.ontology import is_within
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..models import BioVerse
 
+Level = Literal["auto", "broad", "fine"]
+LEVELS: tuple[Level, ...] = ("auto", "broad", "fine")
 Method = Literal["cascade", "score", "nearest", "generate"]
 # In the order in which one is taken if the user names none: evidence pooled is best where a model is calibrated for it.
 METHODS: tuple[Method, ...] = ("cascade", "score", "nearest", "generate")
@@ -174,3 +177,9 @@ def pick_method(model: BioVerse, method: str | None, modality: str = "cell") -> 
         f"model {model.name!r} was trained for {' and '.join(trained)}, not for method={method!r}. "
         f"Train it: scbioverse.tl.align(adata, text_key=..., loss={loss!r})."
     )
+
+
+def is_nested(cl_ids: Sequence[str]) -> bool:
+    """Whether some terms of a vocabulary are kinds of others, so that it is no list to choose from."""
+    held, ontology = set(cl_ids), load_ontology()
+    return any(is_within(one, above) for one in held if one in ontology for above in held & {*ontology.ancestors(one)})

@@ -10,9 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from .._logging import logger
+from .._logging import logger, warn
 from .._slots import columns_of
-from .._warn import warn
 from ..errors import InputError, check_columns
 from ..llm.prompts import clean_text
 from ..pp._smiles import parse_smiles

@@ -10,12 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_softmax
 
-from .._logging import logger
-from .._shown import shown_name
-from .._warn import warn
+from .._logging import logger, shown_name, warn
 from ..errors import InputError
 from ..io.columns import as_categories, obs_column
 from ..knowledge import load_ontology
+from ..knowledge.levels import BROADEST
 from ..knowledge.tissues import (
     Tissue,
     home_of,
@@ -28,7 +27,6 @@ from ..knowledge.tissues import (
     usual_shares,
     with_parts,
 )
-from .levels import BROADEST
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -224,8 +224,8 @@ class Alignment:
 
     def add_candidate_tokens(self) -> None:
         """Give the model candidate tokens of its terms: the language model's own embeddings of their names."""
-        from ..models.candidate_tokens import name_code
         from ..models.edit import set_candidate_tokens
+        from ..models.score import name_code
 
         pairs = zip(self.texts.cl_ids, self.texts.answers, strict=True)
         names = {cl_id: answer for cl_id, answer in pairs if cl_id}

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
-from .._logging import logger
+from .._logging import logger, shown_name, warn
 from .._random import Rng, as_seed
-from .._shown import shown_name
 from .._slots import (
     Slots,
     check_target,
@@ -23,7 +22,6 @@ from .._slots import (
     records_of,
     write_results,
 )
-from .._warn import warn
 from ..encoders._run import blank_rows
 from ..errors import InputError
 from ..explain.reasons import NO_COUNTS, Wording, reasons
@@ -31,13 +29,12 @@ from ..io import Cells
 from ..models import load
 from ..predict.alike import alike_cells
 from ..predict.candidates import Labels, log_labels, read_labels
-from ..predict.decide import Calls, decide
+from ..predict.decide import Calls, compare_outside, compared_terms, decide, warn_of_no_terms
 from ..predict.embedding import long_run, represent_rows
 from ..predict.first_call import first_call, groups_found, groups_told
 from ..predict.free_text import propose, write_for
 from ..predict.given_markers import warn_of_unread
 from ..predict.groups import harmonise_samples, propagate, read_groups, read_samples, warn_of_disagreement
-from ..predict.open_set import compare_outside, compared_terms, warn_of_no_terms
 from ..predict.options import Method, Options, Rationale
 from ..predict.pool import Scores, in_tissue, pool, pool_record, weights_of
 from ..predict.sources import Batch
@@ -56,7 +53,7 @@ if TYPE_CHECKING:
     from ..models import BioVerse
     from ..predict.candidates import Candidates
     from ..predict.groups import Groups
-    from ..predict.levels import Level
+    from ..predict.options import Level
     from ..predict.tissue import RowTissues
 
 _SHOWN = 10

@@ -13,8 +13,8 @@ from .._logging import logger
 from .._random import Rng, as_seed
 from .._slots import Slots, check_target, is_mudata, on_part, write_results
 from ..errors import InputError, MismatchError, check_choice
-from ..explain.claims import is_high
 from ..explain.expression import MeasuredCells
+from ..explain.support import is_high
 from ..predict.embedding import represent_rows
 from ._align_training import Texts, fresh_model, plain_history, read_texts, split_rows
 

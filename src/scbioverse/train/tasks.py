@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy
 
 from ..errors import InputError
 from ..llm.prompts import MAX_TEXT_CHARS
-from ..models.candidate_tokens import name_code
+from ..models.score import name_code
 from ..nn import info_nce
 from .processes import shared_out
 

@@ -24,7 +24,7 @@ class LanguageModel:
     name = "language_model"
     calibrated: bool = False  # divide by the model's own temperature. In a pool the weight does that.
     # Evidence that the soft tokens are made of, beside the embedding: what the language model then reads is how the
-    # candidates share both (see `models.candidate_tokens`).
+    # candidates share both (see `models.score`).
     beside: Source | None = None
     temperature: float = 1.0  # what the last scores were divided by
 
