@@ -188,7 +188,7 @@ def test_names_are_found_from_a_sample_that_is_read_from_the_same_cells(
 def test_sums_that_lie_on_the_disk_are_the_same(
     folder: Path, wanted: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("scbioverse.io.disk_rows._MOST", 0)
+    monkeypatch.setattr("scbioverse.encoders._panel_share._MOST", 0)
     found = annotated(opened("zarr", folder), labels=NAMES, rationale="template")
     for name, values in wanted.items():
         np.testing.assert_array_equal(found[name], values, err_msg=name)

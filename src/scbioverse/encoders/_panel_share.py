@@ -225,7 +225,7 @@ class PanelScores:
     def evidence(self, cells: Cells, terms: Sequence[str | None]) -> Float:
         """Return the marker sums of some candidates, float32 (n_obs, m); of much data they lie on the disk.
 
-        An array, or a :class:`scbioverse.io.disk_rows.DiskRows`; not to be written into.
+        An array, or a :class:`DiskRows`; not to be written into.
         """
         self.ask(cells, terms)
         sums = self._asked[tuple(terms)]

@@ -257,7 +257,7 @@ class BioVerse:
         return raw if temperature == 1.0 else _log_softmax(raw, temperature)
 
     def candidate_reader(self, modality: str = "cell") -> CandidateReader:
-        """Return what decides which candidates are said; see :class:`.candidate_tokens.CandidateReader`."""
+        """Return what decides which candidates are said; see :class:`.CandidateReader`."""
         self.check_modality(modality)
         known = dict(self.modules["candidate_tokens"]).get(modality)  # type: ignore[call-overload]
         return CandidateReader(self.config, modality, known, partial(self.ready, modality=modality))
