@@ -27,8 +27,7 @@ import scbioverse as sb
 from scbioverse.io import Cells
 from scbioverse.knowledge import resolve_labels
 from scbioverse.knowledge.ontology import load_ontology
-from scbioverse.knowledge.phrases import label_card
-from scbioverse.knowledge.spoken import spoken_name
+from scbioverse.knowledge.phrases import label_card, spoken_name
 from scbioverse.models import BioVerse
 from scbioverse.models.score import STEPS
 from scbioverse.predict.candidates import own_labels

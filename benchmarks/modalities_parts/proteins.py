@@ -16,8 +16,7 @@ import scbioverse as sb
 from recipes.bioverse_small import proteins
 from scbioverse.encoders import KmerEncoder
 from scbioverse.metrics import set_agreement
-from scbioverse.predict.enzyme_levels import sure_classes
-from scbioverse.predict.homologues import MOST_EXPECTED, MOST_KEPT, Homologues, search
+from scbioverse.predict.homologues import MOST_EXPECTED, MOST_KEPT, Homologues, search, sure_classes
 from scbioverse.predict.neighbours import View, nearest_rows
 from scbioverse.predict.vote import items_of, said_by, vote_weights, voted
 

@@ -9,9 +9,8 @@ import numpy as np
 from benchmarks.modalities_parts.captions import tables, written_by_peer
 from scbioverse._slots import Slots
 from scbioverse.predict.embedding import represent_rows
-from scbioverse.predict.neighbour_texts import words_views
 from scbioverse.predict.neighbours import View, similarities
-from scbioverse.predict.retrieval import compared_with_texts, known_rows_near
+from scbioverse.predict.retrieval import compared_with_texts, known_rows_near, words_views
 
 
 def first(scores: np.ndarray) -> dict[str, float]:

@@ -29,7 +29,7 @@ from scbioverse.datasets import fetch
 from scbioverse.llm.prefix import PrefixCache
 from scbioverse.llm.score import LabelTrie, score_labels
 from scbioverse.models import BioVerse, join
-from scbioverse.models._join import only
+from scbioverse.models.edit import only
 from scbioverse.pp._smiles import parse_smiles
 
 CELLS, REFERENCE, DRUGS = "citeseq_pbmc5k_200cells", "citeseq_pbmc10k_4000g", "repurposing_hub_2020"

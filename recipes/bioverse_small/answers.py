@@ -24,7 +24,7 @@ from recipes.bioverse_small.cuts import CutConfig, nodes_of
 from recipes.bioverse_small.teaching import TaughtSampler, TeachingConfig
 from scbioverse.errors import MismatchError
 from scbioverse.knowledge.ontology import candidate_columns, kin_columns, load_ontology
-from scbioverse.knowledge.spoken import answer_name, spoken_name
+from scbioverse.knowledge.phrases import answer_name, spoken_name
 from scbioverse.models import BioVerse
 from scbioverse.models.edit import set_candidate_tokens
 from scbioverse.models.score import Candidates, name_code

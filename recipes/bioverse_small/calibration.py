@@ -15,8 +15,7 @@ from recipes.bioverse_small.profile_sets import simulated_study
 from recipes.bioverse_small.rehearsals import BODY_FOLD, FOLDS, SORTED, LeftOut, share_cells
 from scbioverse.encoders._panel_share import GeneStats, panel_evidence
 from scbioverse.knowledge.markers import marker_weights
-from scbioverse.knowledge.phrases import label_card
-from scbioverse.knowledge.spoken import answer_name
+from scbioverse.knowledge.phrases import answer_name, label_card
 from scbioverse.models import BioVerse
 from scbioverse.models.config import Calibration as Row
 from scbioverse.train import fit_pool

@@ -14,8 +14,7 @@ import numpy as np
 
 from recipes.bioverse_small.terms import is_within
 from scbioverse.knowledge.ontology import load_ontology
-from scbioverse.knowledge.phrases import phrases
-from scbioverse.knowledge.spoken import answer_name
+from scbioverse.knowledge.phrases import answer_name, phrases
 from scbioverse.models import BioVerse
 from scbioverse.train import Batch, CandidateSet
 

@@ -19,7 +19,7 @@ from scbioverse.encoders.compact import CompactCellEncoder
 from scbioverse.explain.expression import Expression
 from scbioverse.explain.support import Claim, judge
 from scbioverse.knowledge import canonical_phrase, load_markers, load_ontology
-from scbioverse.knowledge.spoken import answer_name
+from scbioverse.knowledge.phrases import answer_name
 from scbioverse.train.instructions import Instruction, Lessons
 from scbioverse.train.lessons import Group, comparison_lesson, group_lessons, nothing_lessons, term_lessons
 

@@ -49,7 +49,7 @@ from recipes.bioverse_small.rehearsals import (
 from recipes.bioverse_small.renew import check_encoder, with_answers_of, with_cells_of
 from recipes.bioverse_small.terms import is_within
 from scbioverse.encoders.compact import CompactCellEncoder
-from scbioverse.knowledge.spoken import answer_name
+from scbioverse.knowledge.phrases import answer_name
 from scbioverse.llm import Backbone
 from scbioverse.models import BioVerse, load
 from scbioverse.predict.whole_ontology import keep_ontology

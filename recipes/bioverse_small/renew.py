@@ -8,8 +8,7 @@ from torch import Tensor
 
 from scbioverse.errors import MismatchError
 from scbioverse.models import BioVerse, join
-from scbioverse.models._join import check_together, only
-from scbioverse.models.edit import set_candidate_tokens
+from scbioverse.models.edit import check_together, only, set_candidate_tokens
 
 
 def check_encoder(model: BioVerse, fresh: BioVerse) -> None:

@@ -40,8 +40,7 @@ from scbioverse.knowledge.phrases import general_texts
 from scbioverse.llm.represent import represent
 from scbioverse.metrics import retrieval
 from scbioverse.models import BioVerse, load
-from scbioverse.models._join import extend, only
-from scbioverse.models.edit import set_phrases
+from scbioverse.models.edit import extend, only, set_phrases
 from scbioverse.train import AutoregressiveTask, Batch, ContrastiveTask, LexicalTask, MixedTask, fit
 
 logger = logging.getLogger("recipes.bioverse_small")

@@ -24,7 +24,7 @@ import pandas as pd
 from recipes.bioverse_small import data
 from recipes.bioverse_small.instructions import Held, LessonConfig, make_lessons
 from scbioverse.encoders.compact import CompactCellEncoder
-from scbioverse.knowledge.spoken import answer_name
+from scbioverse.knowledge.phrases import answer_name
 from scbioverse.llm.adapter import AdapterConfig
 from scbioverse.models import BioVerse, load
 from scbioverse.train import fit

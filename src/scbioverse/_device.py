@@ -1,4 +1,4 @@
-"""Which device a network runs on, in which number type, and how many rows fit: a batch size that gives way."""
+"""How things are computed: on which device, in which number type, how many rows at once, and from which seed."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import contextlib
 import gc
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
 
 from ._logging import first_line, logger
 from ._settings import settings
@@ -154,3 +156,20 @@ def free_bytes(device: torch.device) -> int | None:
         except (OSError, StopIteration, ValueError, IndexError):
             return None
     return None
+
+
+Rng = int | np.random.Generator | None
+
+
+def as_generator(rng: Rng) -> np.random.Generator:
+    """Turn a seed, a generator or None (seed 0, so that results repeat) into a generator."""
+    if isinstance(rng, np.random.Generator):
+        return rng
+    return np.random.default_rng(0 if rng is None else rng)
+
+
+def as_seed(rng: Rng) -> int:
+    """Draw one 31-bit seed, for libraries that take an integer. An integer stands for itself."""
+    if isinstance(rng, int | np.integer):
+        return int(rng)
+    return 0 if rng is None else int(rng.integers(2**31 - 1))

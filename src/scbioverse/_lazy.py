@@ -1,4 +1,4 @@
-"""Names of a package that are imported when they are first asked for, so that the package itself costs nothing."""
+"""What is imported when it is first asked for: names of a package, and optional packages."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ import importlib
 import sys
 from typing import TYPE_CHECKING
 
+from .errors import OptionalDependencyError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from types import ModuleType
 
 
 def lazily(package: str, where: Mapping[str, str]) -> tuple[Callable[[str], object], Callable[[], list[str]]]:
@@ -22,3 +25,14 @@ def lazily(package: str, where: Mapping[str, str]) -> tuple[Callable[[str], obje
         return here[name]
 
     return get, lambda: sorted(here["__all__"])
+
+
+def import_optional(module: str, *, extra: str, purpose: str) -> ModuleType:
+    """Import `module` or raise an :class:`OptionalDependencyError` that says what to install for `purpose`."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise OptionalDependencyError(
+            f"{purpose} needs the package {module.split('.')[0]!r}, which cannot be imported ({error}). "
+            f"Install it with: pip install 'scbioverse[{extra}]'"
+        ) from error

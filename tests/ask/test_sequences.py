@@ -46,7 +46,7 @@ def mol(name: str) -> Any:
 def model(tiny_model: BioVerse) -> BioVerse:
     """Molecules and proteins beside cells; untrained."""
     from scbioverse.encoders import KmerEncoder, MorganEncoder
-    from scbioverse.models._join import extend
+    from scbioverse.models.edit import extend
 
     return extend(extend(tiny_model, MorganEncoder(n_bits=64), hidden=16, rng=1), KmerEncoder(), hidden=16, rng=2)
 
@@ -285,7 +285,7 @@ def test_search_and_similar(drugs: ad.AnnData, model: BioVerse) -> None:
 
 
 def test_a_model_without_the_modality_or_a_text_space(proteins: ad.AnnData, model: BioVerse) -> None:
-    from scbioverse.models._join import only
+    from scbioverse.models.edit import only
 
     text = ask(proteins, "Which proteins bind DNA?", "protein", model=only(model, ["molecule"])).text
     assert "'DNA'" in text or "cannot be computed" in text

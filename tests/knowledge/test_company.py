@@ -6,7 +6,7 @@ import pytest
 
 from scbioverse.knowledge import load_ontology, resolve_label, resolve_labels
 from scbioverse.knowledge._read import read_table
-from scbioverse.knowledge.suggest import nearest_names
+from scbioverse.knowledge.names.short_names import nearest_names
 
 IMMUNE = ["B cells", "T cells", "NK"]
 

@@ -9,7 +9,7 @@ from scbioverse.knowledge import load_ontology
 from scbioverse.knowledge.genes import gene_summaries
 from scbioverse.knowledge.meaning import described_labels, meaning_of
 from scbioverse.knowledge.phrases import general_texts
-from scbioverse.knowledge.stems import stem, stems
+from scbioverse.knowledge.said_of_terms import stem, stems
 
 LABELS = {
     "plasma cell": "CL:0000786", "NK cell": "CL:0000623", "CD8 T cell": "CL:0000625", "monocyte": "CL:0000576",

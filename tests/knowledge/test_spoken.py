@@ -7,7 +7,7 @@ import pytest
 from scbioverse.errors import MissingKeyError
 from scbioverse.knowledge import load_ontology
 from scbioverse.knowledge._read import read_table
-from scbioverse.knowledge.spoken import spoken_name
+from scbioverse.knowledge.phrases import spoken_name
 
 
 def test_no_two_terms_share_a_spoken_name():

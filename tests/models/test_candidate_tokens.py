@@ -11,12 +11,11 @@ import torch
 from scipy.special import log_softmax, softmax
 
 from scbioverse.errors import InputError, MismatchError
-from scbioverse.knowledge.spoken import answer_name
+from scbioverse.knowledge.phrases import answer_name
 from scbioverse.models import load
 from scbioverse.models import score as scoring
-from scbioverse.models._join import only
 from scbioverse.models.config import Calibration
-from scbioverse.models.edit import forget_terms, set_candidate_tokens
+from scbioverse.models.edit import forget_terms, only, set_candidate_tokens
 from scbioverse.models.score import STEPS, in_steps, name_code
 from scbioverse.nn import CandidateTokens
 from scbioverse.predict.sources import named_sources

@@ -12,9 +12,8 @@ import scbioverse as sb
 from scbioverse.errors import InputError, WeightsError
 from scbioverse.llm.adapter import Adapter, AdapterConfig, training_twin
 from scbioverse.models import BioVerse, join, load
-from scbioverse.models._join import only
 from scbioverse.models.config import PhraseBook, PhraseGroup
-from scbioverse.models.edit import set_phrases
+from scbioverse.models.edit import only, set_phrases
 from scbioverse.models.score import write_labels
 from scbioverse.nn import PhraseHead
 
@@ -149,7 +148,7 @@ def test_taken_away_again_leaves_the_model_as_it_was(model: BioVerse, head: Phra
 
 
 def test_joined_models_keep_their_speech(speaking: BioVerse, points: np.ndarray, tiny_backbone: Backbone) -> None:
-    from scbioverse.models._join import extend
+    from scbioverse.models.edit import extend
 
     drugs = sb.datasets.toy_cells(n_obs=8, n_genes=40)
     drugs.obsm["X"] = points[:8, :4]

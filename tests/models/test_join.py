@@ -13,7 +13,7 @@ from scbioverse.encoders import KmerEncoder
 from scbioverse.errors import InputError, MismatchError, WeightsError
 from scbioverse.llm.adapter import AdapterConfig, trained_adapter, training_twin
 from scbioverse.models import BioVerse, load
-from scbioverse.models._join import extend, join, only
+from scbioverse.models.edit import extend, join, only
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -69,7 +69,7 @@ def test_tuned_and_aligned_models_can_be_saved(hidden: Path, tiny_llm: Path, tmp
 
 
 def test_models_are_put_together_and_taken_apart(hidden: Path, tiny_llm: Path, tmp_path: Path) -> None:
-    from scbioverse.models._join import only
+    from scbioverse.models.edit import only
 
     model = sb.models.load(hidden, llm=str(tiny_llm))
     three = sb.models.extend(model, sb.encoders.KmerEncoder(), hidden=8)

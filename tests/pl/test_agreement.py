@@ -16,8 +16,7 @@ from matplotlib.patches import Rectangle
 import scbioverse as sb
 from scbioverse._slots import write_record
 from scbioverse.errors import InputError, MissingKeyError
-from scbioverse.pl._agreement import compared
-from scbioverse.pl._audit import HUES
+from scbioverse.pl._agreement import HUES, compared
 from scbioverse.pl._confidence_calibration import reliability
 from scbioverse.pl._style import PALETTE
 

@@ -14,7 +14,7 @@ import scbioverse as sb
 from scbioverse.encoders import PrecomputedEncoder
 from scbioverse.errors import InputError, MissingKeyError
 from scbioverse.models import BioVerse
-from scbioverse.models._join import extend
+from scbioverse.models.edit import extend
 from scbioverse.pl import _alignment_modalities as module
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from scbioverse.knowledge.drug_names import singular, ways_to_say
+from scbioverse.knowledge.captions import singular, ways_to_say
 from scbioverse.predict.cells_meant import ABOVE, label_weights
 from scbioverse.predict.molecules_meant import Known, PhraseIndex, phrases_of
 from scbioverse.predict.neighbours import Neighbours

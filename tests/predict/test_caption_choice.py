@@ -14,7 +14,7 @@ from scbioverse.predict.caption_choice import (  # noqa: E402
     likely_items,
     neighbour_weights,
 )
-from scbioverse.predict.relatives import Relatives  # noqa: E402
+from scbioverse.predict.known_molecules import Relatives  # noqa: E402
 
 SIMILARITY = np.array([0.9, 0.8, 0.7], dtype=np.float32)
 

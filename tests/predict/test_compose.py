@@ -11,7 +11,7 @@ from scbioverse.metrics import extract_classes, extract_roles
 Chem = pytest.importorskip("rdkit.Chem")
 
 from scbioverse.predict.compose import CaptionComposer, is_caption  # noqa: E402
-from scbioverse.predict.relatives import NamedMolecules  # noqa: E402
+from scbioverse.predict.known_molecules import NamedMolecules  # noqa: E402
 
 CAPTION = (
     "The molecule is a benzoic acid ester. It has been isolated from willow. It has a role as a drug and a plant "

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import scbioverse as sb
-from scbioverse.knowledge.spoken import spoken_name
+from scbioverse.knowledge.phrases import spoken_name
 from scbioverse.predict.candidates import read_labels
 from scbioverse.predict.free_text import generate_labels, label_of
 from tests._precision import LOG_PROBS

@@ -13,9 +13,8 @@ import pytest
 import scbioverse as sb
 from scbioverse.errors import InputError, MissingKeyError
 from scbioverse.predict.descriptions import choose_rows
-from scbioverse.predict.enzyme_levels import LEAST, are_classes, sure_classes
 from scbioverse.predict.from_reference import BESIDE
-from scbioverse.predict.homologues import Homologues, search
+from scbioverse.predict.homologues import LEAST, Homologues, are_classes, search, sure_classes
 from scbioverse.predict.neighbours import Neighbours
 from scbioverse.predict.vote import FLOOR, said_by, shares, vote_weights
 

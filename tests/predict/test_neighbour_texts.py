@@ -7,8 +7,8 @@ import pytest
 from scipy import sparse
 
 from scbioverse.predict import neighbours
-from scbioverse.predict.neighbour_texts import words_views
 from scbioverse.predict.neighbours import Neighbours, View, known_rows, nearest_rows, similarities
+from scbioverse.predict.retrieval import words_views
 
 KNOWN = [
     "The molecule is an ester of octanoic acid.", "The molecule is an ester of hexadecanoic acid.",

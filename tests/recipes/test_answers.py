@@ -13,7 +13,7 @@ from recipes.bioverse_small.cuts import CutConfig
 from recipes.bioverse_small.teaching import TeachingConfig
 from scbioverse.encoders import PrecomputedEncoder
 from scbioverse.knowledge.ontology import load_ontology
-from scbioverse.knowledge.spoken import answer_name
+from scbioverse.knowledge.phrases import answer_name
 from scbioverse.models import BioVerse
 from scbioverse.models.score import name_code
 from tests._precision import LOG_PROBS, tolerance

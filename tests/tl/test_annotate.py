@@ -16,7 +16,7 @@ import pytest
 import scbioverse as sb
 from scbioverse._slots import read_record
 from scbioverse.errors import InputError, MissingKeyError, WeightsError
-from scbioverse.knowledge.spoken import spoken_name
+from scbioverse.knowledge.phrases import spoken_name
 from scbioverse.llm import Backbone
 from scbioverse.models import BioVerse
 from tests._precision import LOG_PROBS, TOTALS

@@ -31,7 +31,7 @@ def model(tiny_model: BioVerse) -> BioVerse:
     """Cells, molecules (fingerprints: no weights needed) and proteins, all untrained."""
     pytest.importorskip("rdkit")
     from scbioverse.encoders import KmerEncoder, MorganEncoder
-    from scbioverse.models._join import extend
+    from scbioverse.models.edit import extend
 
     both = extend(tiny_model, MorganEncoder(n_bits=64), hidden=16, rng=1)
     return extend(both, KmerEncoder(), hidden=16, rng=2)

@@ -10,8 +10,8 @@ import threading
 import webbrowser
 from typing import TYPE_CHECKING, Any
 
+from .._lazy import import_optional
 from .._logging import logger
-from .._optional import import_optional
 from ..errors import InputError
 from .shown import Shown
 

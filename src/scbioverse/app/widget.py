@@ -6,8 +6,8 @@ import re
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
+from .._lazy import import_optional
 from .._logging import logger
-from .._optional import import_optional
 from ..errors import BioverseError
 from .actions import act
 from .shown import Shown

@@ -13,8 +13,7 @@ import typer
 
 from .. import __version__
 from ..errors import InputError
-from ._commands import export, models, report, serve
-from ._options import Force, GeneKey, GroupBy, LabelKey, Layer, Model, Quiet  # noqa: TC001  typer reads them
+from ._commands import Force, GeneKey, GroupBy, LabelKey, Layer, Model, Quiet, export, models, report, serve
 from ._run import Stopped, in_words, listening, run, say, speak
 from ._words import Words
 

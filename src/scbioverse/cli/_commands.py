@@ -1,17 +1,25 @@
-"""Commands beside those that label, embed and answer: `export`, `report`, `serve`, `models`."""
+"""Commands `export`, `report`, `serve` and `models`, and options that several commands have, said once."""
 
 from __future__ import annotations
 
-from pathlib import Path  # noqa: TC003  typer reads it
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from ..errors import InputError
-from ._options import Force, GeneKey, GroupBy, LabelKey, Layer, Model, Quiet, Source  # noqa: TC001  typer reads them
 from ._run import run, say
 
-Key = Annotated[str, typer.Option("--key", help="Stem of the labels that annotate wrote.")]
+Source = Annotated[Path, typer.Argument(help=".h5ad or .zarr to read; it is never changed.", show_default=False)]
+Model = Annotated[str, typer.Option("--model", "-m", help="Name of a model, or its folder.")]
+Layer = Annotated[str | None, typer.Option(help="Layer to read; X if not given, 'raw' for adata.raw.")]
+GeneKey = Annotated[
+    str | None, typer.Option("--gene-key", help="Column of var with gene names; its index if not given.")
+]
+GroupBy = Annotated[str | None, typer.Option(help="Column of obs whose groups questions are about.")]
+LabelKey = Annotated[str, typer.Option(help="Stem of the labels that annotate wrote.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace an output that exists.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars, no messages but errors.")]
 Basis = Annotated[
     str | None, typer.Option(help="Slot of obsm with the map; X_umap if there, else one is made of the embedding.")
 ]
@@ -20,7 +28,7 @@ Basis = Annotated[
 def report(
     source: Source,
     output: Annotated[Path, typer.Option("--output", "-o", help=".html to write.", show_default=False)],
-    key: Key = "bioverse",
+    key: LabelKey = "bioverse",
     title: Annotated[str | None, typer.Option(help="Heading; the name of the file if not given.")] = None,
     basis: Basis = None,
     force: Force = False,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .._random import Rng, as_generator
+from .._device import Rng, as_generator
 from ..errors import InputError
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from .._device import autocast, pick_device
-from .._pretrained import load_pretrained
+from .._tensor_files import load_pretrained
 from .._untrusted import read_json, refuse_code, refusing
 from ..errors import InputError, WeightsError
 

@@ -14,8 +14,7 @@ import torch
 
 from .._hub_files import find
 from .._logging import logger
-from .._pretrained import quiet_transformers
-from .._tensor_files import add_tensors
+from .._tensor_files import add_tensors, quiet_transformers
 from ..errors import InputError, MismatchError, WeightsError, check_choice
 from ._rank_value import RankColumns, RankedCells, RankVocabulary, find_columns, rank_tokens
 from ._registry import read_config, register, write_config

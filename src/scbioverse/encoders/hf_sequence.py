@@ -18,8 +18,7 @@ import torch
 
 from .._device import BatchSize, pick_device
 from .._hub_files import find
-from .._pretrained import load_pretrained
-from .._tensor_files import add_tensors, check_torch_zip
+from .._tensor_files import add_tensors, check_torch_zip, load_pretrained
 from .._untrusted import check_plain, read_json_object, refuse_code
 from ..errors import InputError, WeightsError, check_choice
 from ..pp._sequences import SEQUENCE_VERSION, clean_sequence

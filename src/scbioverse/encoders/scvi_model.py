@@ -23,8 +23,8 @@ import torch
 from safetensors.torch import save_file
 
 from .._hub_files import cached, fetch_folder, list_repo
+from .._lazy import import_optional
 from .._logging import logger, warn
-from .._optional import import_optional
 from .._settings import settings
 from .._tensor_files import add_tensors, read_tensors
 from .._untrusted import read_json_object, refusing

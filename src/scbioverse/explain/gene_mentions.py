@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from ..knowledge.genes import load_genes
-from ..knowledge.names.words import meanings
+from ..knowledge.names.tokens import meanings
 from ..knowledge.ontology import fold, load_ontology
 from ..knowledge.phrases import canonical_phrase
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from .._optional import import_optional
+from .._lazy import import_optional
 from .._whole import written_whole
 from ..errors import InputError
 from ._labelled import Labelled, texts

@@ -11,8 +11,7 @@ import numpy as np
 from .genes import load_genes
 from .names.resolver import resolve_label
 from .ontology import ROOT, load_ontology
-from .said_of_terms import term_texts
-from .stems import stems
+from .said_of_terms import stems, term_texts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import torch
 
 from .._hub_files import file_sha256
+from .._lazy import import_optional
 from .._logging import logger
-from .._optional import import_optional
-from .._pretrained import load_pretrained
 from .._settings import settings
+from .._tensor_files import load_pretrained
 from .._whole import check_room, written_whole
 from ..errors import InputError, WeightsError
 from .resolve import UNREADABLE, DamagedError, file_crc32, forget_digest, load_beside_check, remembered_crc32

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from .._docs import documented
-from .._optional import import_optional
+from .._lazy import import_optional
 from ..errors import InputError
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from .config import BioVerseConfig, Calibration, EncoderConfig, LLMConfig, TextS
 from .registry import clear_cache, list_models
 
 if TYPE_CHECKING:
-    from ._join import extend, join
     from .bioverse import BioVerse, load
+    from .edit import extend, join
 
 __all__ = [
     "BioVerse",
@@ -26,6 +26,4 @@ __all__ = [
     "load",
 ]
 
-__getattr__, __dir__ = lazily(
-    __name__, {"BioVerse": "bioverse", "load": "bioverse", "extend": "_join", "join": "_join"}
-)
+__getattr__, __dir__ = lazily(__name__, {"BioVerse": "bioverse", "load": "bioverse", "extend": "edit", "join": "edit"})

@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from scipy.special import log_softmax
 from torch import Tensor, nn
 
-from .._random import Rng, as_seed
+from .._device import Rng, as_seed
 from ..errors import InputError, MismatchError
 from ..io import row_blocks
 from ..llm.prefix import suffix_hidden

@@ -254,7 +254,7 @@ class BioVerseConfig:
         The model's own vocabulary: Cell Ontology ids, or names where there is none.
     names
         How the language model is asked to say terms: `"spoken"`, general word first (see
-        :func:`scbioverse.knowledge.spoken.spoken_name`), or `"natural"`.
+        :func:`scbioverse.knowledge.phrases.spoken_name`), or `"natural"`.
     adapter_scores
         Whether `score` reads with the adapter, too, where there is one. False: it is for what the model writes, and the
         calibration, fitted without it, stays true.

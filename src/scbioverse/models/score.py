@@ -26,7 +26,7 @@ from .._settings import settings
 from ..errors import InputError, MismatchError
 from ..io import row_blocks
 from ..knowledge.ontology import candidate_columns, kin_columns
-from ..knowledge.spoken import answer_name
+from ..knowledge.phrases import answer_name
 from ..llm.backbone import first_batch
 from ..llm.generate import Choices, Generated, generate
 from ..llm.prompts import MAX_LABEL_CHARS

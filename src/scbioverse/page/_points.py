@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from .._device import Rng, as_seed
 from .._logging import shown_name
-from .._random import Rng, as_seed
 from ..pl._layout import map_of
 from ..pl._style import palette
 

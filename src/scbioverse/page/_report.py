@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from anndata import AnnData
 
-    from .._random import Rng
+    from .._device import Rng
 
 MOST_POINTS = 100_000
 _MOST_CLAIMS = 12

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 from .._lazy import lazily
 
 if TYPE_CHECKING:
+    from ._agreement import annotation_confusion, audit
     from ._alignment_umap import alignment_umap
-    from ._annotation_confusion import annotation_confusion
     from ._annotation_umap import annotation_umap
-    from ._audit import audit
     from ._confidence_calibration import confidence_calibration
     from ._evidence_dotplot import evidence_dotplot
     from ._score_heatmap import score_heatmap
@@ -27,4 +26,6 @@ __all__ = [
     "training_history",
 ]
 
-__getattr__, __dir__ = lazily(__name__, {name: f"_{name}" for name in __all__})
+__getattr__, __dir__ = lazily(
+    __name__, {name: f"_{name}" for name in __all__} | dict.fromkeys(("annotation_confusion", "audit"), "_agreement")
+)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._random import Rng, as_generator, as_seed
+from .._device import Rng, as_generator, as_seed
 from .._slots import Slots, anndata_of, slot_of
 from ..errors import InputError, MissingKeyError
 from ..metrics import retrieval

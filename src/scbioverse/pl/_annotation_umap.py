@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from .._random import Rng
+    from .._device import Rng
 
 
 @documented(**DOCS)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.sparse import SparseEfficiencyWarning
 
+from .._device import Rng, as_seed
 from .._logging import logger, warn
-from .._random import Rng, as_seed
 from .._slots import read_record, records_of, slot_of
 from ..errors import InputError, MismatchError
 from ..io import Cells

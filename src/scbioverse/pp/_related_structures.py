@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import cache
 from typing import Any, NamedTuple
 
-from .._optional import import_optional
-from ._counter_ions import uncharger
+from .._lazy import import_optional
+from ._smiles import uncharger
 
 # A bond that water splits, and where the oxygen of water goes: to the first atom; the second gets the hydrogen.
 _SPLIT = (

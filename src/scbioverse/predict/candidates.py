@@ -15,12 +15,10 @@ from .._logging import logger, shown_name, warn
 from ..errors import InputError
 from ..knowledge import Resolution, load_ontology, resolve_label, resolve_labels
 from ..knowledge.markers import evidence_key
-from ..knowledge.names.tokens import tokens
-from ..knowledge.names.words import meanings, word_set
+from ..knowledge.names.short_names import nearest_names
+from ..knowledge.names.tokens import meanings, tokens, word_set
 from ..knowledge.ontology import ORIGINS, TUMOURS, is_held
-from ..knowledge.phrases import canonical_phrase, label_card
-from ..knowledge.spoken import answer_name, spoken_name
-from ..knowledge.suggest import nearest_names
+from ..knowledge.phrases import answer_name, canonical_phrase, label_card, spoken_name
 from ..pp._text_column import is_missing
 from .given_markers import genes_named, in_words, read_genes
 

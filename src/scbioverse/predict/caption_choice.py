@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from .relatives import Relatives
+    from .known_molecules import Relatives
 
 WEIGHTS = Path(__file__).with_name("caption_choice.json")
 # Similarity by which a neighbour counts e times as much: near ones only, or all of them.

@@ -15,8 +15,7 @@ from ..knowledge.captions import Caption, read_caption, with_article
 from ..pp._smiles import parse_smiles
 from ..pp._text_column import cell_text
 from .caption_choice import ChoiceWeights, definition_features, likely_items
-from .known_molecules import known_molecules
-from .relatives import ACID, BASE, MIRROR, TAUTOMER, NamedMolecules, Relatives
+from .known_molecules import ACID, BASE, MIRROR, TAUTOMER, NamedMolecules, Relatives, known_molecules
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,8 +13,7 @@ from ..pp._text_column import cell_text
 from .compose import are_captions, compose_for
 from .descriptions import NOTHING_SIMILAR, Choose, choose_rows, reference_texts
 from .embedding import represent_rows
-from .enzyme_levels import are_classes, sure_classes
-from .homologues import MOST_KEPT, can_search, known_sequences, search, sequences_of
+from .homologues import MOST_KEPT, are_classes, can_search, known_sequences, search, sequences_of, sure_classes
 from .neighbours import Metric, Neighbours, compared_views, known_rows, nearest_rows
 from .vote import FLOOR, items_of, vote_weights, voted
 

@@ -9,7 +9,7 @@ from .._logging import logger, shown_name, warn
 from ..errors import InputError
 from ..knowledge.genes import harmonise, load_genes
 from ..knowledge.names.resolver import resolve_label
-from ..knowledge.names.words import meanings
+from ..knowledge.names.tokens import meanings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..knowledge.drug_names import ways_to_say
-from ..knowledge.stems import stem
+from ..knowledge.captions import ways_to_say
+from ..knowledge.said_of_terms import stem
 from ..pp._functional_groups import group_pattern, holds_group
 from .vote import FLOOR, shares
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Literal
 
+from .._device import Rng, as_seed
 from .._logging import logger
-from .._random import Rng, as_seed
 from .._slots import Slots, check_target, is_mudata, on_part, write_results
 from ..errors import check_choice
 from ..predict.embedding import represent_rows

@@ -14,8 +14,7 @@ from .._logging import logger
 from ..errors import BioverseError, InputError
 from ..io.columns import as_categories, obs_column
 from ..knowledge import load_ontology, resolve_labels
-from ..knowledge.phrases import canonical_phrase, general_texts, label_card
-from ..knowledge.spoken import answer_name
+from ..knowledge.phrases import answer_name, canonical_phrase, general_texts, label_card
 from ..llm.prompts import MAX_LABEL_CHARS
 from ..predict.candidates import NO_NAME, is_number
 

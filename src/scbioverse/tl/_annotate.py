@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
+from .._device import Rng, as_seed
 from .._logging import logger, shown_name, warn
-from .._random import Rng, as_seed
 from .._slots import (
     Slots,
     check_target,

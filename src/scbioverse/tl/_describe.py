@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._random import Rng, as_seed
+from .._device import Rng, as_seed
 from .._slots import Slots, anndata_of, check_target, is_mudata, on_part, write_results
 from ..errors import InputError, check_choice
 from ..predict.descriptions import CHOICES, Choose, reference_texts, written_texts

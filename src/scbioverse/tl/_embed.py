@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from .._device import place_encoder
-from .._random import Rng, as_seed
+from .._device import Rng, as_seed, place_encoder
 from .._slots import Slots, check_target, is_mudata, on_part, write_results
 from ..encoders._distinct import DistinctPlan, TextEncoder
 from ..encoders._resolve import SHORT_NAMES

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
 
-from .._random import Rng, as_seed
+from .._device import Rng, as_seed
 from .._slots import Slots, anndata_of, check_target, is_mudata, left_by, on_part, write_results
 from ..errors import InputError, check_choice
 from ..predict.embedding import represent_rows

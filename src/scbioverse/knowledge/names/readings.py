@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..ontology import load_ontology
 from .index import Hit, Key, NameIndex, is_bare, load_index
-from .tokens import is_gene, loose_key, loosen, tokens
-from .words import meanings, word_set
+from .tokens import is_gene, loose_key, loosen, meanings, tokens, word_set
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

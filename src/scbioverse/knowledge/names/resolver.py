@@ -16,8 +16,7 @@ from ..ontology import ROOT, load_ontology
 from .index import Hit, How, NameIndex, load_index
 from .readings import best_part, contradicts, readings, without_restated
 from .short_names import abbreviated, readings_in, shorthand_for
-from .tokens import is_gene, loose_key, strict_key, tokens
-from .words import meanings, word_set
+from .tokens import is_gene, loose_key, meanings, strict_key, tokens, word_set
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Short names as they are spelt: what one means by itself, and what it means in which company.
+"""Short names as they are spelt: what one means by itself, in which company, and what a person may have meant.
 
 Kept apart from the index of tokens, in which "HSC" and "hematopoietic stem cell" are one: only the first is also a
 stellate cell.
@@ -6,13 +6,13 @@ stellate cell.
 
 from __future__ import annotations
 
+import difflib
 import re
 from functools import lru_cache
 
 from .._read import read_table
-from ..ontology import fold
-from .tokens import gene_token
-from .words import word_set
+from ..ontology import fold, load_ontology
+from .tokens import gene_token, word_set
 
 # Context of names that mean a cell in any list of cells, but not by themselves: "End", "FAP" (which is a gene).
 ANY_LIST = "list"
@@ -76,3 +76,17 @@ def readings_in(name: str) -> dict[str, str]:
     """Context to id: what a short name means in an organ or beside other names; see :data:`ANY_LIST`."""
     within = _tables()[2]
     return next((within[form] for form in spellings(name) if form in within), {})
+
+
+@lru_cache(maxsize=4096)
+def nearest_names(name: str, *, most: int = 2) -> tuple[str, ...]:
+    """Ontology names like a name that resolves to nothing, the most alike first, `most` at most; empty where none is.
+
+    They are labels of what a short name means in some organ (`"stellate cell"`), else names that are spelt much alike.
+    """
+    ontology = load_ontology()
+    found = [cl_id for place, cl_id in readings_in(name).items() if place != ANY_LIST]
+    if not found and len(name) > 4:
+        names = ontology.names()
+        found = [names[one] for one in difflib.get_close_matches(fold(name), names, 2 * most, 0.75)]
+    return tuple(dict.fromkeys(ontology.term(cl_id).label for cl_id in found))[:most]

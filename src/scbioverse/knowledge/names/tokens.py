@@ -1,6 +1,7 @@
 """Cell type names as sets of tokens, so that word order, plurals, signs and gene synonyms do not matter.
 
-`"FCGR3A+ Monocytes"`, `"CD16 Mono"` and `"CD16-positive monocyte"` all become `{"+FCGR3A", "monocyte"}`.
+`"FCGR3A+ Monocytes"`, `"CD16 Mono"` and `"CD16-positive monocyte"` all become `{"+FCGR3A", "monocyte"}`. The word lists
+behind this are kept in `data/words.tsv`, so that they can be edited as a table.
 """
 
 from __future__ import annotations
@@ -12,10 +13,29 @@ from typing import TYPE_CHECKING
 
 from .._read import read_table
 from ..genes import load_genes
-from .words import meanings, word_set
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+
+@lru_cache(maxsize=1)
+def _all() -> dict[str, dict[str, str]]:
+    kinds: dict[str, dict[str, str]] = {}
+    for kind, word, means in read_table("words.tsv"):
+        kinds.setdefault(kind, {})[word] = means
+    return kinds
+
+
+def meanings(kind: str) -> dict[str, str]:
+    """Words of one kind and what they mean."""
+    return _all()[kind]
+
+
+@lru_cache(maxsize=16)
+def word_set(kind: str) -> frozenset[str]:
+    """Words of one kind."""
+    return frozenset(_all()[kind])
+
 
 _GREEK = {
     "α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "ε": "epsilon", "ζ": "zeta", "θ": "theta", "κ": "kappa",
