@@ -163,8 +163,6 @@ Rng = int | np.random.Generator | None
 
 def as_generator(rng: Rng) -> np.random.Generator:
     """Turn a seed, a generator or None (seed 0, so that results repeat) into a generator."""
-    if isinstance(rng, np.random.Generator):
-        return rng
     return np.random.default_rng(0 if rng is None else rng)
 
 

@@ -31,7 +31,7 @@ def test_genes_become_description_and_evidence(tiny_model: BioVerse) -> None:
     first, b, odd = found
     assert first.cl_id == "CL:0011025"
     assert first.genes == ("PDCD1", "LAG3", "HAVCR2")
-    assert first.card == "Exhausted T: a cell that expresses PDCD1, LAG3 and HAVCR2"
+    assert found.cards[0] == "Exhausted T: a cell that expresses PDCD1, LAG3 and HAVCR2"
     assert (b.genes, b.how) == ((), "given")
     assert (odd.cl_id, odd.genes) == (None, ("CD19",))
     assert found.evidence_keys == ["CL:0011025|PDCD1|LAG3|HAVCR2", "CL:0000236", "|CD19"]

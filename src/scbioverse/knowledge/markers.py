@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from ..errors import check_choice
+from ..errors import InputError
 from ._read import read_columns
 from .ontology import TUMOURS, load_ontology, origins_left
 
@@ -107,12 +107,13 @@ def marker_genes(cl_id: str, *, include: Include = "self", max_genes: int | None
 
 def _ranked(cl_id: str, include: Include, max_genes: int | None) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
     """Rows of the marker table in the order of :func:`markers_for`, and which are another term's."""
-    check_choice("include", include, "self", "ancestors", "descendants")
     ontology = load_ontology()
     ontology.term(cl_id)
-    others = () if include == "self" else getattr(ontology, include)(cl_id)
+    others = {"self": lambda _: (), "ancestors": ontology.ancestors, "descendants": ontology.descendants}
+    if include not in others:
+        raise InputError(f"include={include!r}; choose {', '.join(map(repr, others))}.")
     spans = _spans()
-    present = [one for one in (cl_id, *others) if one in spans]
+    present = [one for one in (cl_id, *others[include](cl_id)) if one in spans]
     rows = np.concatenate([np.arange(*spans[one]) for one in present]) if present else np.array([], dtype=int)
     _, codes, weights = _columns()
     # Terms come nearest first, so the first row of a gene is that of the nearest term.

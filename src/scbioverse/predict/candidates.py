@@ -71,11 +71,6 @@ class Label:
         """What a record keeps: all but what is empty of the two that few labels have."""
         return {name: value for name, value in asdict(self).items() if value or name not in ("because", "genes")}
 
-    @property
-    def card(self) -> str:
-        """Description, to be compared with cells in the space shared with text."""
-        return _card(self)
-
 
 # Put together from several tables: a vocabulary of 210 labels is described once a process, not once a call.
 @lru_cache(maxsize=1 << 14)
@@ -117,8 +112,8 @@ class Candidates(Sequence[Label]):
 
     @property
     def cards(self) -> list[str]:
-        """Descriptions."""
-        return [one.card for one in self.labels]
+        """Descriptions, to be compared with cells in the space shared with text."""
+        return list(map(_card, self.labels))
 
     @cached_property
     def terms(self) -> list[str | None]:

@@ -21,7 +21,7 @@ from .alike import hear
 from .candidates import own_labels
 from .decide import compared_terms
 from .groups import MOST_CELLS, Groups, content_keys, find_groups, group_scores
-from .options import MOST_SCORED, Level, pick_method
+from .options import MOST_SCORED, Level, Options, pick_method
 from .pool import Scores, pool, weights_of
 
 if TYPE_CHECKING:
@@ -181,23 +181,22 @@ def first_call(
     batch: Batch,
     vocabulary: Candidates,
     groups: Groups | None,
+    options: Options,
     *,
-    method: str | None = None,
-    level: Level = "auto",
-    markers: bool | None = None,
     seed: int = 0,
     tissues: RowTissues | None = None,
 ) -> Scores:
     """Find names and score them for every cell, with its group as a prior where groups were found.
 
     The `vocabulary` is the model's own, with nested terms. `groups` are the user's; None: they are found
-    (:func:`.groups.find_groups`, by `seed`). `method` is how cells choose among the names, None: the model's best;
-    `level` see :func:`.levels.name_groups`, `markers` :func:`.pool.pool`. `tissues` is the tissue of each cell; where
-    none was given, one is guessed; None: all are alike.
+    (:func:`.groups.find_groups`, by `seed`). Of the `options`, `method` is how cells choose among the names, None: the
+    model's best; `level` see :func:`name_groups`, `markers` :func:`.pool.pool`. `tissues` is the tissue of each cell;
+    where none was given, one is guessed; None: all are alike.
     """
-    found = _find_names(batch, vocabulary, groups, level, markers, seed, tissues)
+    markers = options.markers
+    found = _find_names(batch, vocabulary, groups, options, seed, tissues)
     names = own_labels(found.names, batch.model.config.names)
-    weights = weights_of(batch.model, pick_method(batch.model, method, batch.modality), names, batch.modality)
+    weights = weights_of(batch.model, pick_method(batch.model, options.method, batch.modality), names, batch.modality)
     if (ask := getattr(batch.evidence, "ask", None)) is not None and weights.of.get("markers") and markers is not False:
         # What tells whether types outside are nearer is taken in the same walk through the cells.
         compared = compared_terms(batch.model, names, batch.modality, needed=False, found=True)
@@ -221,9 +220,8 @@ def first_call(
 
 
 def _find_names(
-    batch: Batch, vocabulary: Candidates, groups: Groups | None, level: Level, markers: bool | None, seed: int,
-    tissues: RowTissues | None,
-) -> Found:  # fmt: skip
+    batch: Batch, vocabulary: Candidates, groups: Groups | None, options: Options, seed: int, tissues: RowTissues | None
+) -> Found:
     """Name groups by the pooled scores of the vocabulary and the language model's word; parameters as `first_call`."""
     of_all = _groups_of(batch.values, seed) if groups is None else groups
     rows = _enough(of_all, batch.values, seed)
@@ -231,7 +229,7 @@ def _find_names(
     some = of_all if rows is None else Groups(of_all.names, of_all.codes[rows])
     method = pick_method(batch.model, None, batch.modality)
     weights = weights_of(batch.model, method, vocabulary, batch.modality)
-    own = pool(part, vocabulary, weights, markers=markers, say=False).log_probs
+    own = pool(part, vocabulary, weights, markers=options.markers, say=False).log_probs
     pooled = group_scores(own, some).astype(np.float64)
     reading = read_groups_of(part, some, vocabulary)
     ids = [str(one) for one in vocabulary.terms]
@@ -244,7 +242,7 @@ def _find_names(
         adjusted, tissues = tissues.in_groups(ranked, pooled, ids, of_all)
         ranked = adjusted.astype(np.float64)
         own = tissues.of_rows(rows).adjust(own, ids)
-    named = name_groups(ranked, ids, of_all.sizes, level)
+    named = name_groups(ranked, ids, of_all.sizes, options.level)
     names = _worth_offering(named, of_all.sizes, len(batch))
     kinds, held = broad_types(own, ids)
     if groups is None:

@@ -263,16 +263,7 @@ def _scores(
 ) -> Scores:
     """Score candidates: named, found for groups, near in the ontology, or written by the language model."""
     if options.find and named is not None:
-        return first_call(
-            batch,
-            named,
-            groups,
-            method=options.method,
-            level=options.level,
-            markers=options.markers,
-            seed=seed,
-            tissues=tissues,
-        )
+        return first_call(batch, named, groups, options, seed=seed, tissues=tissues)
     if options.free and groups is not None:
         return propose(batch, groups, markers=options.markers)
     if options.method == "generate":
