@@ -63,14 +63,6 @@ _EXPRESSING = frozenset(
 )
 # Shorter words are spelt anew only where letters are swapped, or one should stand twice: "dose" is no "does".
 _LEAST_SPELT = 6
-# "I" and "S" are elements where something is contained.
-_SYMBOLS = frozenset(symbols("element").values()) - {"F+Cl+Br+I", "H"}
-# Amino acids by three letters, as they are written: "his" and "met" are other words.
-_SHORT_RESIDUES = {
-    "Ala": "A", "Arg": "R", "Asn": "N", "Asp": "D", "Cys": "C", "Gln": "Q", "Glu": "E", "Gly": "G", "His": "H",
-    "Ile": "I", "Leu": "L", "Lys": "K", "Met": "M", "Phe": "F", "Pro": "P", "Ser": "S", "Thr": "T", "Trp": "W",
-    "Tyr": "Y", "Val": "V",
-}  # fmt: skip
 _BEFORE_SYMBOLS = frozenset(
     ["HAVE", "HAVING", "LACK", "LACKING", "AND", "OR", "COMMA", "NOT", "NUM", "BOTH", "NEITHER", "EITHER"]
 )
@@ -133,6 +125,12 @@ class Names:
             self._add_phrases(role, some, _FIVE)
         for said, where in adjectives().items() if self.modality == "molecule" else ():
             self._add(key_of(said), Link("WHERE", said, where))
+        # "I" and "S" are elements where something is contained; "In" and "Be" are words all the same.
+        held = symbols("element").values() if self.modality == "molecule" else ()
+        self._symbols = frozenset(one for one in held if one not in ("H", "Be", "In"))
+        # Amino acids by three letters, as they are written: "his" and "met" are other words.
+        residues = symbols("residue").values() if self.modality == "protein" else ()
+        self._letters = {short: letter for letter, short in map(str.split, residues)}
         field, units = _UNITS[self.modality]
         for word, factor in units.items():
             self._add(key_of(word), Link("UNIT", word, (field, factor)))
@@ -342,11 +340,11 @@ class Names:
     def _at(self, words: list[Word], at: int, before: str) -> tuple[Link, int]:
         """Link the words that begin at a place, behind a word of a role; return how many these are, too."""
         first = words[at]
-        if self.modality == "molecule" and first.text in _SYMBOLS and before in _BEFORE_SYMBOLS:
+        if first.text in self._symbols and before in _BEFORE_SYMBOLS:
             return Link("FIELD", first.text, f"element:{first.text}"), 1
-        if self.modality == "protein" and first.text in _SHORT_RESIDUES:
+        if first.text in self._letters:
             named = " ".join(one.one for one in words[at + 1 : at + 2]) == "residue"
-            return Link("FIELD", first.text, f"residue:{_SHORT_RESIDUES[first.text]}"), 1 + named
+            return Link("FIELD", first.text, f"residue:{self._letters[first.text]}"), 1 + named
         if first.quoted:
             return self._quoted(first), 1
         best, n = self.known(words, at)
@@ -463,7 +461,7 @@ class Names:
 
 def _spelt_so(link: Link) -> bool:
     """Whether a misspelt word may be meant for one of a name: not for a part of a gene's."""
-    return link.role not in SOFT and link.value != "aside" and not str(link.value).startswith("gene:")
+    return link.role not in SOFT and not str(link.value).startswith("gene:")
 
 
 def _as_written(link: Link, words: list[Word]) -> bool:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .rows import Rows
     from .say import Speech
 
-_NUMBERS = {name: n for n, name in enumerate(UNITS, 1) if 2 <= n <= 6}
+_NUMBERS = {name: n for n, name in enumerate(UNITS) if 2 <= n <= 6}
 _OF_NUMBER = rf"(?P<n>{'|'.join(_NUMBERS)}|\d+)"
 # "The two", "those three", where no noun follows that says of what.
 _COUNTED = re.compile(

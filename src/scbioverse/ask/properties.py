@@ -9,6 +9,8 @@ from pathlib import Path
 from ..pp._functional_groups import GROUPS
 from .query import Where
 
+# Noble gases are part of no molecule, and a lead compound need not hold lead.
+_NO_PARTS = frozenset([2, 10, 18, 36, 54, 82])
 _ENDS = (("MOREM", "most"), ("MOREM", "least"), ("TOPM", "most"), ("TOPM", "least"))
 
 
@@ -53,17 +55,23 @@ def _table(file: str) -> list[list[str]]:
 
 @cache
 def symbols(kind: str) -> dict[str, str]:
-    """Symbols of elements, or letters of amino acids (`"residue"`), by name."""
-    return {name: means for of, name, means in _table("parts.tsv") if of == kind}
+    """What names of one kind stand for: symbols of elements (rdkit's), one letter and three of amino acids."""
+    named = {name: means for of, names, means in _table("parts.tsv") if of == kind for name in names.split("|")}
+    if kind != "element":
+        return named
+    from rdkit.Chem import GetPeriodicTable
+
+    table, numbers = GetPeriodicTable(), [n for n in range(1, 84) if n not in _NO_PARTS]
+    return {table.GetElementName(n).lower(): table.GetElementSymbol(n) for n in numbers} | named
 
 
 @cache
 def adjectives() -> dict[str, Where]:
     """Return the conditions that adjectives of molecules stand for: "aromatic", "neutral"."""
-    found = {name: means.split(" ") for of, name, means in _table("parts.tsv") if of == "adjective"}
+    found = [(name, *means.split(" ")) for name, means in symbols("adjective").items()]
     return {
         name: Where.model_validate({"op": sign, "field": field, "values": (float(number),), "said": name})
-        for name, (field, sign, number) in found.items()
+        for name, field, sign, number in found
     }
 
 
@@ -76,7 +84,7 @@ def properties(modality: str) -> tuple[Property, ...]:
             compared = {key: one.split("|") for key, one in zip(_ENDS, ends, strict=True) if one}
             found.append(Property(field, said, unit, int(decimals), tuple(words.split("|")), compared, bool(counted)))
     if modality == "protein":
-        for name, letter in symbols("residue").items():
+        for name, (letter, *_) in symbols("residue").items():
             residues, share = (name, f"{name} residue"), (f"{name} content", f"{name} share")
             found.append(Property(f"residue:{letter}", f"{name} residues", "", 0, residues, counted=True))
             found.append(Property(f"share:{letter}", f"share of {name}", "%", 1, share))

@@ -9,6 +9,7 @@ import re
 from collections import defaultdict
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,10 +35,14 @@ _ENDINGS = [
         (r"(?<=x)es$|(?<=[sc]h|ss)es$|s$", ""),
     )
 ]
-UNITS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
+UNITS = [
+    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
+    "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
+]  # fmt: skip
+_ORDINALS = ["first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth"]
 _TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
 _MANY = {"hundred": 100, "thousand": 1000}
-_SPOKEN = {name: i + 1 for i, name in enumerate(UNITS)} | {name: 10 * i + 20 for i, name in enumerate(_TENS)} | _MANY
+_SPOKEN = {name: i for i, name in enumerate(UNITS)} | {name: 10 * i + 20 for i, name in enumerate(_TENS)} | _MANY
 _ANY = rf"(?:{'|'.join(_SPOKEN)})"
 # "Fifty", "two hundred and five", "1.5 thousand"; "two" by itself is a word of questions.
 _IN_WORDS = re.compile(
@@ -193,14 +198,26 @@ def read_table(file: str) -> list[tuple[str, str, tuple[str, ...]]]:
     """Role, value and phrases of each line of a table of words."""
     lines = (line.partition(": ") for line in (_DATA / file).read_text(encoding="utf-8").splitlines())
     heads = ((*head.partition(" ")[::2], phrases) for head, _, phrases in lines if not head.startswith("#"))
-    return [(role, value, tuple(one.strip() for one in phrases.split(" | "))) for role, value, phrases in heads]
+    return [
+        (role, value, tuple(one for phrase in phrases.split(" | ") for one in _spelt_out(phrase)))
+        for role, value, phrases in heads
+    ]
+
+
+def _spelt_out(phrase: str) -> list[str]:
+    """Put each alternative in its place: "(big|large) share" are two phrases, "of (all|)" too."""
+    parts = [one.strip("()").split("|") for one in re.split(r"(\([^)]*\))", phrase)]
+    return [" ".join("".join(some).split()) for some in product(*parts)]
 
 
 @cache
 def closed_words() -> dict[tuple[str, ...], tuple[str, str]]:
     """Role and value of each phrase, by its words."""
+    found = {(name,): ("NUM", str(n)) for n, name in enumerate(UNITS)}
+    for n, name in enumerate(_ORDINALS, 1):
+        found |= dict.fromkeys([(name,), (f"{n}{name[-2:]}",)], ("ORD", str(n)))
     lines = [line for line in read_table("words.txt") if not line[0].startswith("@")]
-    return {tuple(one.split()): (role, value) for role, value, phrases in lines for one in phrases}
+    return found | {tuple(one.split()): (role, value) for role, value, phrases in lines for one in phrases}
 
 
 @cache
