@@ -12,12 +12,11 @@ import re
 from collections import defaultdict
 from functools import cache
 from itertools import pairwise
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .grammar import read_lines, spelt_out_parts
 from .linear import CONSTANTS, SIGNS
-from .words import Link, read_table
+from .words import Link, lines_of, read_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,8 +32,8 @@ _SAYS_A_SIGN = re.compile(r"(BOUND|AFTER|MORE|LESS|MOREM|BETWEEN|TO|MAJ|ANY)(?![
 @cache
 def accounts(sign: str) -> dict[str, frozenset[str]]:
     """Read of the table what roles stand for (">"), which roles parts need ("<"), or sets of roles and words ("=")."""
-    text = (Path(__file__).parent / "data" / "accounts.txt").read_text(encoding="utf-8")
-    return {head: frozenset(rest.split()) for head, rest in re.findall(rf"^(\w+) {sign} (.*)$", text, re.MULTILINE)}
+    lines = [line.partition(f" {sign} ") for line in lines_of("accounts.txt")]
+    return {head: frozenset(rest.split()) for heads, found, rest in lines if found for head in heads.split()}
 
 
 @cache

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .query import FIELDS, FLIPPED, Query, Where, both
+from .query import FIELDS, FLIPPED, Query, Where, both, require
 from .words import pick
 
 if TYPE_CHECKING:
@@ -21,22 +21,6 @@ _BOUNDS = {"ALL": (">=", 1.0), "MAJ": (">", 0.5), "TOP": (">", 0.5)}
 # Of a number these may mean that of one row or that of all; "highest" means that of one.
 _OF_ALL = frozenset(["most", "the most", "fewest", "top", "majority", "least"])
 _SUMMED = frozenset(["most", "the most", "fewest"])
-
-
-class MisfitError(Exception):
-    """The words fit a form in their order and not in their sense."""
-
-
-def need(holds: object) -> None:
-    """Go on where something holds.
-
-    Raises
-    ------
-    MisfitError
-        It does not.
-    """
-    if not holds:
-        raise MisfitError
 
 
 def query_of(settled: Mapping[str, Any], parts: Parts, by: Sequence[str], names: Names) -> Query:
@@ -56,11 +40,11 @@ def query_of(settled: Mapping[str, Any], parts: Parts, by: Sequence[str], names:
 
     Raises
     ------
-    MisfitError
-        They make no query of one meaning.
+    RefusedError
+        They make no query of one meaning: the words fit the form in their order and not in their sense.
     """
     kind = "cell" if names.rows.noun == "cell" else "table"
-    need(settled.get("only", kind) == kind and (by or "needs" not in settled))
+    require(settled.get("only", kind) == kind and (by or "needs" not in settled))
     filling = _Filling(settled, parts, by, names)
     filling.number()
     filling.sides()
@@ -70,7 +54,7 @@ def query_of(settled: Mapping[str, Any], parts: Parts, by: Sequence[str], names:
     filling.named()
     query = Query.model_validate({"want": "mean"} | filling.found)
     # "What distinguishes B cells from ..." has another side: it says no place of the B cells.
-    need(query.want != "markers" or "from" not in {one.key for held in parts.values() for one in held})
+    require(query.want != "markers" or "from" not in {one.key for held in parts.values() for one in held})
     _check(query, parts, names)
     return query
 
@@ -108,7 +92,7 @@ class _Filling:
         """Fields that are measured."""
         for one in self.links("m", "m2", "mm", "topm"):
             if isinstance(one.value, Where):
-                need(all(leaf.some for leaf in one.each))
+                require(all(leaf.some for leaf in one.each))
                 fields = [leaf.field for leaf in one.each]
                 yield from [field.replace("residue:", "share:") for field in fields] if "share" in self.asks else fields
             elif isinstance(one.value, tuple):
@@ -120,28 +104,28 @@ class _Filling:
         """Say which number of a field is meant: "the counts of B cells" may be a mean, a sum, a most."""
         found, stat = self.found, self.first("st")
         if stat is not None:
-            need(stat.role == "STAT" or stat.key not in _OF_ALL)
+            require(stat.role == "STAT" or stat.key not in _OF_ALL)
             found["want"] = _EXTREMES.get(stat.value, stat.value)
         if found.get("show") == "extreme":  # "how old is the oldest"
-            need(len(set(found["of"])) == 1)
+            require(len(set(found["of"])) == 1)
             end = self.links("topm")[0].value[1]
             found |= {"of": found["of"][:1], "want": _EXTREMES[end], "show": "value"}
         if "m" not in self.parts:
             return
-        need("want" in found or {"s", "sides", "top"} & {*self.parts})
+        require("want" in found or {"s", "sides", "top"} & {*self.parts})
         summed = stat is None and found.get("want", "mean") == "mean"
-        need(not summed or _SUMMED.isdisjoint(one.key for one in self.links("top")))
+        require(not summed or _SUMMED.isdisjoint(one.key for one in self.links("top")))
 
     def sides(self) -> None:
         """Set the rows that are compared: each side says the same of its rows, but for what differs."""
         held = [self.where(name) for name in ("s", "t") if name in self.parts]
-        need(None not in held)
-        need(self.found.get("want") == "why" or len({frozenset(about(one)) for one in held}) < 2)
+        require(None not in held)
+        require(self.found.get("want") == "why" or len({frozenset(about(one)) for one in held}) < 2)
         for link in self.links("sides"):
             held = list(link.items)
-            need(len(held) > 1 and link.value.op == "or" and (len(held) == 2 or "pair" not in self.asks))
+            require(len(held) > 1 and link.value.op == "or" and (len(held) == 2 or "pair" not in self.asks))
             # "Compare B and T cells of ctrl and stim": each by itself, or both together?
-            need("or" not in {one.value.op for one in _conditions(self.links("w")) if one.items})
+            require("or" not in {one.value.op for one in _conditions(self.links("w")) if one.items})
         self.found["against"] = tuple(held)
 
     def columns(self) -> None:
@@ -151,26 +135,26 @@ class _Filling:
         own = [column.value] if column is not None else []
         if self.asks.get("by") == "type":
             own = [kind or self.names.cluster_column]
-            need(own[0])
+            require(own[0])
         elif want == "composition" and kind and by not in ([], [kind]) and not own and "w" in self.parts:
             own = [] if found["where"] is not None else [kind]  # what the cells of each donor are
-        need(len({*own, *by}) == len(own) + len(by) <= 2)
+        require(len({*own, *by}) == len(own) + len(by) <= 2)
         found["by"], found["then"] = [*own, *by, None, None][:2]
         if not by:
             return
         then = found["then"]
-        need(not found["against"])  # numbers by group, or of the two that are compared?
+        require(not found["against"])  # numbers by group, or of the two that are compared?
         kept = {"composition": True, "count": True, "fraction": True, "groups": then, "markers": not then}
-        need(kept.get(want, found["of"]))
+        require(kept.get(want, found["of"]))
         if then is not None:
             show = found.get("show", "rank" if "top" in self.parts else "value")
-            need(show in ("value", "rank") and not {"n", "ord"} & {*self.parts})
+            require(show in ("value", "rank") and not {"n", "ord"} & {*self.parts})
             found |= {"want": "count"} if want == "composition" else {}
 
     def order(self) -> None:
         """Set which end is meant, and how many or the how-manieth."""
         found = self.found
-        need(all(one.key.startswith("the ") for one in self.links("the")))  # "the most cells", not "most cells"
+        require(all(one.key.startswith("the ") for one in self.links("the")))  # "the most cells", not "most cells"
         extreme = found.get("want") in ("max", "min") and "topm" in self.parts
         for one in self.links("top", "the", "topm"):
             found |= {} if extreme else {"show": "rank"}
@@ -178,7 +162,7 @@ class _Filling:
         for name, key in (("ord", "nth"), ("n", "top")):
             for one in self.links(name)[:1]:
                 number = float(one.value)
-                need(number >= 1 and number % 1 == 0)  # "the 0 heaviest"
+                require(number >= 1 and number % 1 == 0)  # "the 0 heaviest"
                 found[key] = int(number)
         for one in self.links("more", "mm"):
             more = one.value in (">", "most") or one.value[1:] == ("most",)
@@ -192,20 +176,20 @@ class _Filling:
         found = self.found
         for one in self.links("bound")[:1]:
             held = one.value
-            need(held.op in FLIPPED and not (held.some and held.field.startswith("gene:")))
+            require(held.op in FLIPPED and not (held.some and held.field.startswith("gene:")))
             found |= {"of": (held.field,), "check": (held.op, float(held.values[0]))}
         link = self.first("lim")
         if link is None:
             return
         if link.role in _BOUNDS:
-            need(link.role != "TOP" or not link.key.startswith("the "))
+            require(link.role != "TOP" or not link.key.startswith("the "))
             found["check"] = _BOUNDS[link.role]
         else:
-            need(link.value.op in FLIPPED and link.value.field in ("", "%"))
+            require(link.value.op in FLIPPED and link.value.field in ("", "%"))
             share = link.value.field == "%"
             if not found["of"]:
                 found = {"want": "fraction" if share else "count"} | found
-                need(share is (found["want"] == "fraction"))
+                require(share is (found["want"] == "fraction"))
             found["check"] = (link.value.op, float(link.value.values[0]) / (100 if share else 1))
         self.found = {"show": "check"} | found
 
@@ -227,21 +211,21 @@ class _Filling:
 def _check(query: Query, parts: Parts, names: Names) -> None:
     """Leave out what has no single meaning."""
     held, rank = query.where, query.show == "rank"
-    need(possible(held, names))
-    need(len(query.of) == FIELDS.get(query.want, len(query.of)))
+    require(possible(held, names))
+    require(len(query.of) == FIELDS.get(query.want, len(query.of)))
     if query.want == "count":
         # No group that was left out can be called the least: "the least common type among T cells".
         among = rank and query.by is not None and f"obs:{query.by}" in about(held)
-        need(not among or (query.order == "most" and not {"n", "ord"} & {*parts}))
+        require(not among or (query.order == "most" and not {"n", "ord"} & {*parts}))
         # "How many donors gave cells" is how many there are.
-        need(query.show != "groups" or held is not None or query.against or query.check != (">", 0.0))
+        require(query.show != "groups" or held is not None or query.against or query.check != (">", 0.0))
         # "Not expressed in B cells" may be of some or of all.
         denied = [one for one in pick(parts.get("w", ()), "PRED") if one.value.op == "not"]
-        need(query.show != "check" or not denied)
+        require(query.show != "check" or not denied)
     if rank and query.want == "fraction":
-        need(held is None or held.op != "not")
+        require(held is None or held.op != "not")
         # "Which clusters have a pct_mito above 5" names no share.
-        need("top" in parts or about(held) == {"gene"})
+        require("top" in parts or about(held) == {"gene"})
 
 
 def possible(where: Where | None, names: Names) -> bool:

@@ -11,10 +11,9 @@ import re
 from collections import defaultdict
 from dataclasses import dataclass
 from functools import cache, cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .words import roles_of
+from .words import lines_of, roles_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -30,10 +29,9 @@ _LETTERS: dict[str, str] = {}
 @cache
 def read_lines(file: str) -> tuple[dict[str, str], dict[str, list[tuple[str, str]]], list[tuple[str, str]]]:
     """Read parts, things of several kinds, and patterns of a file, the last two with what stands behind the arrow."""
-    text = (Path(__file__).parent / "data" / file).read_text(encoding="utf-8")
     parts: dict[str, str] = {}
     kinds: dict[str, list[tuple[str, str]]] = defaultdict(list)
-    for line in re.findall(r"^[^#\n].*$", text, re.MULTILINE):
+    for line in lines_of(file):
         part, is_part, kind, form, settled = _LINE.fullmatch(line).groups()  # type: ignore[union-attr]
         if is_part:
             parts[part] = f"(?:{form})"

@@ -15,7 +15,7 @@ import pandas as pd
 
 from ..explain.reasons import listed
 from .cells import Cells
-from .query import COMPARE, FLIPPED, Where
+from .query import COMPARE, FLIPPED, Where, both
 from .words import Link, joined, key_of, pick, roles_of, said_of
 
 if TYPE_CHECKING:
@@ -90,20 +90,17 @@ def in_percent(links: Links, _: Names) -> Links:
 
 
 def limit(links: Links, _: Names) -> Links:
-    """Read "more than 5", "5 or more", "between 2 and 5"; a unit may say of which field, `"%"` of a share."""
+    """Read "more than 5", "5 or more", "between 2 and 5", "2 or 3"; a unit may say of which field, `"%"` of a share."""
     numbers, units = pick(links, "NUM", "HALF"), pick(links, "UNIT")
     field, factor = units[0].value if units else ("", 1.0)
     if numbers[0].role == "HALF":
         field, factor = "%", 100.0
     signs = [one.value for one in pick(links, "BOUND", "AFTER")]
     op: Any = "between" if len(numbers) > 1 else [*signs, "=" if units else ">="][0]
-    return [joined(links, "LIMIT", Where(op=op, field=field, values=tuple(one.value * factor for one in numbers)))]
-
-
-def either_number(links: Links, _: Names) -> Links:
-    """Read "2 or 3"."""
-    parts = tuple(Where(op="=", values=(one.value,)) for one in pick(links, "NUM"))
-    return [joined(links, "LIMIT", Where(op="or", parts=parts))]
+    values = tuple(one.value * factor for one in numbers)
+    if pick(links, "OR"):
+        return [joined(links, "LIMIT", both(*(Where(op="=", values=(one,)) for one in values), op="or"))]
+    return [joined(links, "LIMIT", Where(op=op, field=field, values=values))]
 
 
 def not_limit(links: Links, _: Names) -> Links:
@@ -117,12 +114,6 @@ def than(links: Links, _: Names) -> Links:
     """Read "higher than that of B cells", where no number follows."""
     role = {">": "MORE", "<": "LESS"}.get(links[0].value)
     return [links[0].but(role), Link("THAN", "than")] if role else links
-
-
-def two_limits(links: Links, _: Names) -> Links:
-    """Read "above 1 and below 5"."""
-    parts = tuple(one.value for one in pick(links, "LIMIT"))
-    return [joined(links, "LIMIT", Where(op=joining(links), parts=parts))]
 
 
 def joining(links: Sequence[Link]) -> Any:
@@ -161,12 +152,6 @@ def percent(field: str, bound: Where, names: Names) -> tuple[str | None, Where]:
 def implied(links: Links, _: Names) -> Links:
     """Read "below 200 g/mol": the unit says of what."""
     return [links[0].but("HAS")] if links[0].value.fields().isdisjoint(("", "%")) else links
-
-
-def after(links: Links, _: Names) -> Links:
-    """Read "3 rings or fewer"."""
-    held: Where = links[0].value
-    return [joined(links, "HAS" if held.op == "=" else "?", held.model_copy(update={"op": links[1].value}))]
 
 
 def than_row(links: Links, names: Names) -> Links:
@@ -218,11 +203,6 @@ def twice(links: Links, names: Names) -> Links:
         alike = one.fields() == other.fields() and bool((names.rows.mask(one) == names.rows.mask(other)).all())
         return kept if alike else links
     return kept if other in (one, *one[:1]) else links
-
-
-def out_rows(links: Links, names: Names) -> Links:
-    """Read "leaving out aspirin" as what is said of the others."""
-    return [joined(links, "TRAIT", names.row(links[-1]).negated())]
 
 
 def raw(links: Links, names: Names) -> Links:
@@ -404,7 +384,7 @@ def has(links: Links, _: Names) -> Links:
 
 
 def several(links: Links, names: Names) -> Links:
-    """Join conditions of one kind that are listed."""
+    """Join conditions or bounds of one kind that are listed."""
     parts, word = pick(links, links[-1].role), joining(links)
     # "No more than 3 donors and 5 acceptors": is 5 the most as well, or the number?
     signs = {one.value.op for one in parts if one.value.values not in ((), (0,))}
@@ -433,19 +413,13 @@ def prefixed(links: Links, names: Names) -> Links:
     return [joined(links, "HAS", _of_list(items, fits[0], fits[-1]))]
 
 
-def _of_list(items: tuple[Where, ...], low: int, high: int) -> Where:
+def _of_list(items: tuple[Where, ...], low: int, high: int) -> Where | None:
     """At least `low` and at most `high` of some conditions hold; not of any number."""
 
-    def least(n: int) -> Where:
-        ways = [_all_of(some) for some in combinations(items, n)]
-        return Where(op="or", parts=tuple(ways)) if len(ways) > 1 else ways[0]
+    def least(n: int) -> Any:
+        return both(*(both(*some) for some in combinations(items, n)), op="or")
 
-    bounds = [least(low)] if low > 0 else []
-    return _all_of((*bounds, *([least(high + 1).negated()] if high < len(items) else [])))
-
-
-def _all_of(parts: tuple[Where, ...]) -> Where:
-    return Where(op="and", parts=parts) if len(parts) > 1 else parts[0]
+    return both(least(low) if low > 0 else None, least(high + 1).negated() if high < len(items) else None)
 
 
 def not_both(links: Links, names: Names) -> Links:
@@ -471,7 +445,8 @@ def stated(links: Links, names: Names, role: str = "") -> Links:
 
     Of "not A and B", "not A, in B" it is not said how far "not" reaches. Without a role the condition keeps its own.
     """
-    held = pick(links, "HAS", "WHERE", "TRAIT", "PRED")[0]
+    held = pick(links, "HAS", "WHERE", "TRAIT", "PRED", "ROW")[0]
+    held = held.but("WHERE", value=names.row(held)) if held.role == "ROW" else held
     denied = len(pick(links, *_DENIALS)) % 2 == 1
     mixed = held.value.op == "and" or "not" in {one.op for one in held.items}
     if denied and mixed and held.items and held.role in ("HAS", "WHERE"):

@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 from collections import Counter
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .fill import possible
 from .joins import percent
-from .query import FIELDS, Query, Where, both
+from .query import FIELDS, Query, Where, both, require
+from .words import lines_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -38,13 +38,18 @@ _FLAGS = {"doublets": "doublet", "lowquality": "lowq"}
 @cache
 def _grammar() -> tuple[dict[str, tuple[str, list[str]]], dict[str, dict[str, str]]]:
     """Read what each first symbol wants, with its sections; and the symbols from each state, with the state behind."""
-    text = (Path(__file__).parent / "data" / "lines.txt").read_text(encoding="utf-8")
-    wants = re.findall(r"^(\w+) = ([\w ]+) :(.*)$", text, re.MULTILINE)
-    steps = re.findall(r"^([\w-]+) > (.*)$", text, re.MULTILINE)
-    return (
-        {symbol: (want, rest.replace("NUMBER", " ".join(_NUMBER)).split()) for symbol, want, rest in wants},
-        {state: dict(one.split() for one in ways.split(", ")) for state, ways in steps},
-    )
+    wants: dict[str, tuple[str, list[str]]] = {}
+    steps: dict[str, dict[str, str]] = {}
+    for line in lines_of("lines.txt"):
+        heads, sign, rest = re.split(r" ([:>]) ?", line.replace("NUMBER", " ".join(_NUMBER)))
+        if sign == ":":
+            named = [one.partition("=") for one in heads.split()]
+            wants |= {symbol: ((want or symbol).replace("_", " "), rest.split()) for symbol, _, want in named}
+            continue
+        for place in ("", "first-", "other-") if "~" in heads else ("",):
+            ways = dict(one.split() for one in rest.replace("~", place).split(", "))
+            steps |= dict.fromkeys(heads.replace("~", place).split(), ways)
+    return wants, steps
 
 
 @cache
@@ -130,22 +135,19 @@ class _Reading:
         field: str | None = self.field(name)
         if sign == "missing":
             return Where(op="missing", field=field or "")
-        if sign is None and name[0] != "G":
-            raise ValueError(f"{name} without a bound")
+        require(sign or name[0] == "G", f"{name} without a bound")
         values = sorted(float(self.held[one].value) for one in numbers)
         where = Where(op=SIGNS[sign or "above"], values=tuple(values) or (0,))
         if sign != "between" and any(map(self.shared, numbers)):
             field, where = percent(field or "", where, self.names)
-        if field is None:
-            raise ValueError(f"{name} is no share")
-        return where.about(field)
+        require(field, f"{name} is no share")
+        return where.about(field or "")
 
-    def where(self, words: list[str]) -> Where:
+    def where(self, words: list[str]) -> Where | None:
         """Read conditions joined by "and", of which each may be some joined by "or"."""
-        clauses = [tuple(map(self.literal, one.split(" or "))) for one in " ".join(words).split(" and ")]
-        held = both(*(one[0] if len(one) == 1 else Where(op="or", parts=one) for one in clauses))
-        if held is None or not possible(held, self.names):
-            raise ValueError("no row can be so")
+        clauses = [map(self.literal, one.split(" or ")) for one in " ".join(words).split(" and ")]
+        held = both(*(both(*one, op="or") for one in clauses))
+        require(possible(held, self.names), "no row can be so")
         return held
 
     def limit(self, words: list[str], want: str) -> dict[str, Any]:
@@ -156,8 +158,7 @@ class _Reading:
         sign, number = words
         if number in CONSTANTS:
             return {"check": (SIGNS[sign], CONSTANTS[number])}
-        if self.shared(number) != (want == "fraction"):
-            raise ValueError("a share is bounded by a share")
+        require(self.shared(number) == (want == "fraction"), "a share is bounded by a share")
         return {"check": (SIGNS[sign], float(self.held[number].value) / (100 if self.shared(number) else 1))}
 
     def section(self, name: str, words: list[str], want: str) -> dict[str, Any]:
@@ -176,14 +177,13 @@ class _Reading:
             return {"show": "rank", "order": words[0]}
         if name in ("top", "nth"):
             number = float(self.held[words[0]].value)
-            if number < 1 or number % 1:
-                raise ValueError("a rank is a whole number")
+            require(number >= 1 and not number % 1, "a rank is a whole number")
             return {name: int(number)}
         return {"show": {"filter": "groups"}.get(name, name)} | (self.limit(words, want) if words else {})
 
 
 def query_of(line: Sequence[str], held: Mapping[str, Link], names: Names) -> Query:
-    """Make the query that a line says; raise a ValueError where no row can fulfil it, or something is missing."""
+    """Make the query that a line says; raise a RefusedError where no row can fulfil it, or something is missing."""
     first, *rest = line
     found: dict[str, Any] = {"want": _grammar()[0][first][0], "words": _FLAGS.get(first, "")}
     sections: list[tuple[str, list[str]]] = []
@@ -227,5 +227,4 @@ def _check(query: Query) -> None:
         "two are compared": shown in ("ratio", "difference") and sides != 2,
     }
     for what, holds in bad.items():
-        if holds:
-            raise ValueError(what)
+        require(not holds, what)

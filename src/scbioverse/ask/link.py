@@ -36,15 +36,6 @@ _VALUES: dict[str, Callable[[str, Rows], Any]] = {
     "GENES": lambda _, rows: rows.usual("n_genes_by_counts"),
     "TOPM": lambda order, rows: (rows.usual("n_genes_by_counts"), order),
 }  # fmt: skip
-# By modality the field of its units, and how many of the field's own unit each is.
-_UNITS: dict[str, tuple[str, dict[str, float]]] = {
-    "molecule": (
-        "property:weight",
-        {"g mol": 1, "g/mol": 1, "da": 1, "dalton": 1, "kda": 1000, "å²": 1, "a2": 1, "å": 1, "angstrom": 1},
-    ),
-    "protein": ("property:mass", {"kda": 1, "da": 0.001, "dalton": 0.001}),
-    "cell": ("", {}),
-}
 _FIVE = Where(op="is", field="rule", values=("rule of five",), said="rule of five kept")
 # A column of ages.
 _AGE = re.compile(r"(donor_?|patient_?)?age(_?(years?|yrs?|in_years))?", re.IGNORECASE)
@@ -53,7 +44,6 @@ _NO_WORDS = frozenset(["id", "ids", "name", "key", "code", "label", "no", "numbe
 # What columns of true and false are called beside what is true of the row.
 _FLAG = frozenset(["is", "has", "predicted", "called", "flag"])
 _NAMES = ("WHERE", "ALSO WHERE")
-_SIGNS = {",": "COMMA", "&": "AND", "/": "OR", "+": "POS", "-": "NEG", "−": "NEG"}
 # Words beside which CD4 and CD8 name T cells, and those beside which they are genes.
 _COMPARING = frozenset(
     ["ratio", "versus", "vs", "compare", "compared", "distinguish", "distinguishes", "separate", "differ"]
@@ -131,9 +121,9 @@ class Names:
         # Amino acids by three letters, as they are written: "his" and "met" are other words.
         residues = symbols("residue").values() if self.modality == "protein" else ()
         self._letters = {short: letter for letter, short in map(str.split, residues)}
-        field, units = _UNITS[self.modality]
-        for word, factor in units.items():
-            self._add(key_of(word), Link("UNIT", word, (field, factor)))
+        for word, means in symbols(f"{self.modality} unit").items():
+            field, factor = means.split(" ")
+            self._add(key_of(word), Link("UNIT", word, (field, float(factor))))
 
     def _name_measures(self) -> None:
         """Name columns of numbers, those of ages and of the usual numbers of quality by other words, too."""
@@ -378,8 +368,6 @@ class Names:
         """Link a word that is no name and no word of questions."""
         if _NUMERAL.fullmatch(word.key):
             return Link("NUM", word.text, float(word.key.replace("−", "-")))
-        if word.key in _SIGNS:
-            return Link(_SIGNS[word.key], word.text)
         adjective = self._types.adjective(word) if self._types is not None else None
         return self.gene(word) or self._shortened(word) or adjective or Link("?", word.text)
 

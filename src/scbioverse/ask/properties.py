@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from functools import cache
-from pathlib import Path
 
 from ..pp._functional_groups import GROUPS
 from .query import Where
+from .words import lines_of
 
 # Noble gases are part of no molecule, and a lead compound need not hold lead.
 _NO_PARTS = frozenset([2, 10, 18, 36, 54, 82])
@@ -48,14 +48,13 @@ class Property:
 
 @cache
 def _table(file: str) -> list[list[str]]:
-    """Rows of a table in `data/` without its comments and its header."""
-    lines = (Path(__file__).parent / "data" / file).read_text(encoding="utf-8").splitlines()
-    return [line.split("\t") for line in lines if not line.startswith("#")][1:]
+    """Rows of a table in `data/` without its header."""
+    return [line.split("\t") for line in lines_of(file)][1:]
 
 
 @cache
 def symbols(kind: str) -> dict[str, str]:
-    """What names of one kind stand for: symbols of elements (rdkit's), one letter and three of amino acids."""
+    """Return what names of one kind stand for: symbols of elements (rdkit's), one letter and three of amino acids."""
     named = {name: means for of, names, means in _table("parts.tsv") if of == kind for name in names.split("|")}
     if kind != "element":
         return named

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import operator
-import sys
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -27,12 +26,6 @@ FIELDS = dict.fromkeys(["mean", "median", "std", "min", "max", "sum"], 1) | {
 FLIPPED: dict[str, Sign] = {"<": ">=", "<=": ">", "=": "!=", "!=": "=", ">=": "<", ">": "<="}
 COMPARE: dict[str, Callable[[Any, Any], Any]] = {
     "<": operator.lt, "<=": operator.le, "=": operator.eq, "!=": operator.ne, ">=": operator.ge, ">": operator.gt,
-}  # fmt: skip
-_NONE, _ONE, _SOME = range(1), range(1, 2), range(1, sys.maxsize)
-# How many values and parts a condition has; a comparison has one value.
-_SHAPES = {
-    "is": (_SOME, _NONE), "between": (range(2, 3), _NONE), "missing": (_NONE, _NONE),
-    "and": (range(sys.maxsize), _SOME), "or": (range(sys.maxsize), _SOME), "not": (range(sys.maxsize), _ONE),
 }  # fmt: skip
 
 
@@ -66,9 +59,11 @@ class Where(BaseModel):
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
-        for held, fits in zip((self.values, self.parts), _SHAPES.get(self.op, (_ONE, _NONE)), strict=True):
-            if len(held) not in fits:
-                raise ValueError(f"op={self.op!r} with {len(self.values)} values and {len(self.parts)} parts")
+        n, m = len(self.values), len(self.parts)
+        joins = {"and": m > 0, "or": m > 0, "not": m == 1}
+        alone = {"is": n > 0, "between": n == 2, "missing": n == 0}
+        if not joins.get(self.op, m == 0 and alone.get(self.op, n == 1)):
+            raise ValueError(f"op={self.op!r} with {n} values and {m} parts")
         return self
 
     def negated(self) -> Where:
@@ -99,10 +94,10 @@ class Where(BaseModel):
         return self.op == ">" and self.values == (0,)
 
 
-def both(*parts: Where | None) -> Where | None:
-    """Join conditions by "and"; those that are None say nothing."""
+def both(*parts: Where | None, op: Literal["and", "or"] = "and") -> Where | None:
+    """Join conditions; those that are None say nothing."""
     held = tuple(dict.fromkeys(filter(None, parts)))
-    return Where(op="and", parts=held) if len(held) > 1 else next(iter(held), None)
+    return Where(op=op, parts=held) if len(held) > 1 else next(iter(held), None)
 
 
 class Query(BaseModel):
@@ -172,11 +167,11 @@ class Query(BaseModel):
         return self.model_copy(update={"against": other.against, "where": where, "show": "value"})
 
 
-class RefusedError(Exception):
-    """What is asked cannot be answered of these data; its text says why."""
+class RefusedError(ValueError):
+    """What is asked cannot be answered of these data, or makes no query; its text says why."""
 
 
-def require(holds: object, text: str) -> None:
+def require(holds: object, text: str = "") -> None:
     """Go on where something holds; else raise a :class:`RefusedError`."""
     if not holds:
         raise RefusedError(text)

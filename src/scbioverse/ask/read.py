@@ -8,11 +8,11 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Protocol
 
 from .chunks import chunked
-from .fill import MisfitError, query_of
+from .fill import query_of
 from .follow import BARE, followed
 from .grammar import forms, letters, matches
 from .pointing import counted, never, pointed, rows_meant
-from .query import FIELDS, Query, Refusal
+from .query import FIELDS, Query, Refusal, RefusedError
 from .refusals import TOLD, ambiguous, not_together, refused
 from .say import Speech
 from .slots import KINDS
@@ -142,7 +142,7 @@ class Grammar:
         for form in forms() if held else ():
             parts = form.parts(held)
             if parts is not None:
-                with suppress(MisfitError):
+                with suppress(RefusedError):
                     found.append(query_of(form.settled, parts, by, self.names))
         return [one for i, one in enumerate(found) if one not in found[:i]]
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..explain.reasons import listed
 from .query import Refusal
-from .words import pick
+from .words import lines_of, pick
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -16,8 +14,7 @@ if TYPE_CHECKING:
     from .rows import Rows
     from .words import Link
 
-_TEXT = (Path(__file__).parent / "data" / "refusals.txt").read_text(encoding="utf-8")
-_SAID = dict(re.findall(r"^(\w+): (.*)$", _TEXT, re.MULTILINE))
+_SAID = {head: text for head, _, text in (line.partition(": ") for line in lines_of("refusals.txt"))}
 # Words of these roles stand in the way of an answer, whatever else is said.
 TOLD = frozenset(role for role in _SAID if role.isupper())
 _SHOWN, _COLUMNS_SHOWN = 8, 12

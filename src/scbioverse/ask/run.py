@@ -28,12 +28,6 @@ if TYPE_CHECKING:
 _MOST = 0.5  # cells of which what holds is said of all
 _SHOWN = 40
 _FIELDS_SAID = ("no field", "one field", "two fields")
-# Of the values of one or two fields, (n_fields, n_rows); and how many rows it needs, if more than one.
-_STATISTICS: dict[str, Callable[[Any], Any]] = {
-    "mean": np.mean, "median": np.median, "min": np.min, "max": np.max, "sum": np.sum,
-    "std": lambda held: np.std(held, ddof=1), "correlation": lambda held: np.corrcoef(held)[0, 1],
-}  # fmt: skip
-_LEAST_ROWS = {"std": 2, "correlation": 2}
 _ENDS = {"most": "highest", "least": "lowest"}
 _RUNS: dict[str, Callable[[Query, Any, Speech], Result]] = {
     "groups": tables.groups, "list": tables.listing, "value": tables.values, "composition": tables.composition,
@@ -89,13 +83,11 @@ def number_of(query: Query, rows: Rows, mask: NDArray[np.bool_], name: str) -> _
         n, of = int((rows.mask(query.where) & known).sum()), int(known.sum())
         share = n / of if of else float("nan")
         return _Number(name, n if query.want == "count" else share, n, of)
-    held = np.stack([rows.numbers(one) for one in query.of])[:, inside & rows.mask(query.where)]
-    held = held[:, np.isfinite(held).all(axis=0)]
-    n, value = held.shape[1], float("nan")
-    if n >= _LEAST_ROWS.get(query.want, 1):
-        with np.errstate(invalid="ignore", divide="ignore"):  # of a field that does not vary there is no correlation
-            value = float(_STATISTICS[query.want](held))
-    return _Number(name, value, n, n)
+    held = pd.DataFrame(np.stack([rows.numbers(one) for one in query.of], axis=1)[inside & rows.mask(query.where)])
+    held = held[np.isfinite(held).all(axis=1)]
+    # Of a field that does not vary there is no correlation, of one row no deviation.
+    found = held.corr().iloc[0, -1] if query.want == "correlation" else held[0].agg(query.want)
+    return _Number(name, float(found) if len(held) else float("nan"), len(held), len(held))
 
 
 def _sets(query: Query, rows: Rows, speech: Speech) -> Iterator[tuple[str, NDArray[np.bool_]]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from functools import cache
 from typing import Any, cast
@@ -20,10 +19,9 @@ CELL = Word("cell", "cell", "cell")
 _JOINTS = frozenset(["and", "or", "nor", ",", "/", "to", "than", "vs", "versus"])
 # Words that no name of a cell type holds, and those that make something else of one.
 _NEVER_TYPES = frozenset(
-    re.findall(
-        r"\S+",
+    key_of(
         "and or of in not the with a an is are , / & than between to for from no but nor per by that which how many"
-        " what most least more less all any each both",
+        " what most least more less all any each both"
     )
 )
 _DEGREES = frozenset(["-", "−", "negative", "neg", "low", "lo", "dim", "high", "hi", "bright", "int", "mature"])

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from .query import Where
 
-_DATA = Path(__file__).parent / "data"
 # Roles whose words the data may use as names of their own.
 SOFT = frozenset(["MISSING", "TIMES", "ONLY", "SIZETOP", "DOUBLET", "LOWQ", "GROUPS", "REMAIN", "WHEN", "OUTED", "RAW"])
 _TOKEN = re.compile(
@@ -187,17 +186,24 @@ def one_slip(first: str, second: str) -> bool:
 
 
 @cache
+def lines_of(file: str) -> list[str]:
+    """Lines of a table in `data/`, without comments and empty ones."""
+    text = (Path(__file__).parent / "data" / file).read_text(encoding="utf-8")
+    return re.findall(r"^[^#\n].*$", text, re.MULTILINE)
+
+
+@cache
 def _spelling() -> list[tuple[re.Pattern[str], str]]:
     """Ways of writing, and what is read in their place."""
-    lines = [line.split("\t") for line in (_DATA / "spelling.tsv").read_text(encoding="utf-8").splitlines()]
-    return [(re.compile(line[0], re.IGNORECASE), line[1]) for line in lines if len(line) == 2]
+    lines = [line.split("\t") for line in lines_of("spelling.tsv")]
+    return [(re.compile(written, re.IGNORECASE), read) for written, read in lines]
 
 
 @cache
 def read_table(file: str) -> list[tuple[str, str, tuple[str, ...]]]:
     """Role, value and phrases of each line of a table of words."""
-    lines = (line.partition(": ") for line in (_DATA / file).read_text(encoding="utf-8").splitlines())
-    heads = ((*head.partition(" ")[::2], phrases) for head, _, phrases in lines if not head.startswith("#"))
+    lines = (line.partition(": ") for line in lines_of(file))
+    heads = ((*head.partition(" ")[::2], phrases) for head, _, phrases in lines)
     return [
         (role, value, tuple(one for phrase in phrases.split(" | ") for one in _spelt_out(phrase)))
         for role, value, phrases in heads
