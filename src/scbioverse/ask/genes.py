@@ -16,7 +16,7 @@ from ..knowledge.genes import gene_summaries
 from ..knowledge.markers import SOURCES, load_markers
 from .answer import Result
 from .cells import LARGEST_P, LEAST_CHANGE, LEAST_FRACTION, Cells, cell_type
-from .query import Query, Where, require
+from .query import Query, Where, both, in_column, require
 from .say import Speech, capital, percent
 from .tables import unnamed
 
@@ -50,17 +50,16 @@ def measured(query: Query, rows: Cells, _: Speech) -> Result:
 
 def markers(query: Query, rows: Cells, speech: Speech) -> Result:
     """Name the genes that set rows, or each group of a column, apart from all others."""
-    outside = rows.others(query.where)
     if query.by is not None:
         groups = [
-            (name, mask, _others(name, query.by, rows) | (outside if query.where is not None else False))
+            (name, mask, rows.others(both(query.where, in_column(query.by, name))))
             for name, mask in rows.sizes(query.by, rows.mask(query.where))[:_MOST_GROUPS]
         ]
     else:
         there = query.where is not None or not rows.whole
         require(there, "Markers of what? All cells are asked about: there is nothing to compare them with.")
         name = speech.short(query.where) if query.where is not None else "the selected cells"
-        groups = [(name, rows.mask(query.where), outside)]
+        groups = [(name, rows.mask(query.where), rows.others(query.where))]
     for name, mask, rest in groups:
         require(mask.any() and rest.any(), f"{speech.name(name)} has no cells to compare, or no others.")
     require(groups, f"There are no cells to compare: {speech.who(query.where)}.")
@@ -72,12 +71,6 @@ def markers(query: Query, rows: Cells, speech: Speech) -> Result:
     aside = unnamed(query.by, rows, rows.mask(query.where)) if query.by is not None else ""
     text = f"Genes that mark ({RULE}): {'; '.join(said)}.{aside}{speech.remarks(query)}"
     return Result(text, *_tables(held))
-
-
-def _others(name: str, column: str, rows: Cells) -> NDArray[np.bool_]:
-    """Cells known not to be in a group."""
-    values = rows.groups(column)
-    return (values.codes >= 0) & ~values.mask(name)
 
 
 def _best(table: pd.DataFrame, query: Query, here: str, there: str, none: str = "no gene sets them apart") -> str:
@@ -118,8 +111,7 @@ def differential(query: Query, rows: Cells, speech: Speech) -> Result:
 def is_marker(query: Query, rows: Cells, speech: Speech) -> Result:
     """Say whether genes set rows apart, by the same rule as markers."""
     mask, outside = rows.mask(query.where), rows.others(query.where)
-    both = mask.any() and outside.any()
-    require(both, "A marker sets some cells apart from others: here one of the two is empty.")
+    require(mask.any() and outside.any(), "A marker sets some cells apart from others: here one of the two is empty.")
     marking = set(rows.markers(mask, outside)["gene"])
     genes = [rows.names[rows.genes[one.removeprefix("gene:")]] for one in query.of]
     values = [rows.numbers(one) > 0 for one in query.of]

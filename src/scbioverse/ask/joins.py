@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from ..explain.reasons import listed
-from .cells import Cells
-from .query import COMPARE, FLIPPED, Where, both
+from .cells import COMPUTED, Cells
+from .query import COMPARE, FLIPPED, Where, both, in_column
 from .words import Link, joined, key_of, pick, roles_of, said_of
 
 if TYPE_CHECKING:
@@ -37,7 +37,6 @@ _DENIALS = ("NOT", "NO", "LACK", "LACKING", "NEG", "OUT", "OUTED", "NEITHER")
 _PEOPLE = re.compile(r"patient|donor|subject|individual|person|participant", re.IGNORECASE)
 # Words for what is counted of a gene or a cell.
 _COUNTED = frozenset(["counts", "count", "umi", "read", "transcript", "rna", "mrna", "molecule"])
-_OF_QUALITY = ("n_genes_by_counts", "total_counts", "pct_counts_mt")
 
 
 # ---------------------------------------------------------------- any neighbours
@@ -245,7 +244,7 @@ def lost(links: Links, names: Names) -> Links:
     field = pick(links, "MEASURE", "COLUMN")[0]
     name = field.value if field.role == "MEASURE" else f"obs:{field.value}"
     role = "PRED" if pick(links, "HAVE", "LACK", "BE") else "TRAIT"
-    if _counted(field) and name in map(names.rows.usual, _OF_QUALITY):
+    if _counted(field) and name in map(names.rows.usual, COMPUTED):
         return links if pick(links, "MISSING") else [joined(links, role, Where(op="=", field=name, values=(0,)))]
     where = Where(op="missing", field=name)
     made = joined(links, role, where.negated() if pick(links, "NOT") else where)
@@ -275,7 +274,7 @@ def numbered(links: Links, names: Names) -> Links:
         shown = values if len(values) <= _GROUPS_SHOWN else [*values[:_GROUPS_SHOWN], "others"]
         return [*kept, Link("NOGROUP", said_of(links), said, note=f"{field!r} holds {listed(shown)}")]
     words = [number] if kept else links
-    return [*kept, Link("WHERE", said_of(words), names.value(field, fits[0]), term="numbered")]
+    return [*kept, Link("WHERE", said_of(words), in_column(field, fits[0]), term="numbered")]
 
 
 def same_column(links: Links, names: Names) -> Links:

@@ -14,9 +14,9 @@ import pandas as pd
 from ..explain.gene_mentions import gene_of
 from ..knowledge import load_ontology
 from .asides import fronted
-from .cells import Cells
+from .cells import COMPUTED, Cells
 from .properties import adjectives, properties, symbols
-from .query import Where
+from .query import Where, in_column
 from .rows import CLUSTERS
 from .type_names import CELL, TypeNames, words_of_type
 from .words import SOFT, Link, Word, closed_words, key_of, named, one_slip, pick, undoubled, words_of
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 _LONGEST = 14
 _NUMERAL = re.compile(r"[-+−]?\d+(?:\.\d+)?")
 _SHORTENED = re.compile(r"([A-Za-z])(\d+)")
-_USUAL = ("n_genes_by_counts", "total_counts", "pct_counts_mt")
 # Values of closed words that are no texts: of "genes" the field of their number, of "complex" its most.
 _VALUES: dict[str, Callable[[str, Rows], Any]] = {
     "NUM": lambda value, _: float(value), "HALF": lambda value, _: float(value), "UNIT": lambda unit, _: (unit, 1.0),
@@ -133,7 +132,7 @@ class Names:
             role, _, order = head.partition(" ")
             values: dict[str, Any] = {"MEASURE": self.age, "UNIT": (self.age, 1)}
             self._add_phrases(role, phrases, values.get(role, (self.age, order)))
-        for standard in _USUAL if self.modality == "cell" else ():
+        for standard in COMPUTED if self.modality == "cell" else ():
             own = self.rows.own(standard)
             link = Link("MEASURE" if len(own) < 2 else "TWICE", standard, self.rows.usual(standard))
             for said in named("@USUAL")[standard]:
@@ -190,7 +189,7 @@ class Names:
         return f"Read as the column {name!r}; the labels found are in {found!r}." if other and plain else ""
 
     def _name_flag(self, name: str, key: tuple[str, ...]) -> None:
-        yes = self.value(name, "True")
+        yes = in_column(name, "True")
         plain = " ".join(one for one in key if one not in _FLAG)
         for said in (" ".join(key), plain):
             self._add(said.split(), Link("WHERE", name, yes.model_copy(update={"said": name})))
@@ -218,12 +217,12 @@ class Names:
             for name in dict.fromkeys([*values.names, *values.wholes]):
                 key = key_of(name)
                 if len(key) <= _LONGEST and key not in self.closed and not _NUMERAL.fullmatch(name.strip()):
-                    link = Link("WHERE", name, self.value(column, name), note=values.remark(name))
+                    link = Link("WHERE", name, in_column(column, name), note=values.remark(name))
                     self._name_value(key, link)
                     if column in self.rows.types and len(key) == 2:  # "activated T cells" are labelled "T activated"
                         self._add((*key[::-1], "cell"), link)
                 if column.endswith("ing"):  # "current smokers" of the column "smoking"
-                    self._add((*key, f"{column.lower()[:-3]}er"), Link("WHERE", name, self.value(column, name)))
+                    self._add((*key, f"{column.lower()[:-3]}er"), Link("WHERE", name, in_column(column, name)))
 
     def _name_together(self) -> None:
         """Name what several groups of a column are together: "cycling" those in S and in G2M."""
@@ -231,7 +230,7 @@ class Names:
             for column in self.rows.columns:
                 values = tuple(groups.split("+"))
                 if {*values} <= {*self.rows.groups(column).names}:
-                    self._add_phrases("WHERE", phrases, Where(op="is", field=f"obs:{column}", values=values))
+                    self._add_phrases("WHERE", phrases, in_column(column, *values))
 
     def _name_value(self, key: tuple[str, ...], link: Link) -> None:
         before = pick(self.held.get(key, ()), "WHERE")
@@ -247,10 +246,6 @@ class Names:
         if len(initials) > 2 and initials.isalpha() and (initials.lower(),) not in self.held:
             note = f"Read as {link.said!r}."
             self._add([initials.lower()], Link("WHERE", initials.upper(), link.value, note=note))
-
-    def value(self, column: str, name: str) -> Where:
-        """Return the condition that a row is in a group."""
-        return Where(op="is", field=f"obs:{column}", values=(name,))
 
     def row(self, link: Link) -> Where:
         """Return the condition that a row is one of those that a link names."""
@@ -377,7 +372,7 @@ class Names:
         if column is None or column.role != "COLUMN" or not (text.isalpha() and len(text) < 3):
             return None
         named_so = text in self.rows.groups(column.value).names
-        return Link("WHERE", f"{column.said} {text}", self.value(column.value, text)) if named_so else None
+        return Link("WHERE", f"{column.said} {text}", in_column(column.value, text)) if named_so else None
 
     def _shortened(self, word: Word) -> Link | None:
         """Read "D1" as the one group that it is short for, "donor1"."""
@@ -389,7 +384,7 @@ class Names:
         held = [pair for pair in names if meant.fullmatch(pair[1])]
         if len(held) != 1:
             return None
-        return Link("WHERE", word.text, self.value(*held[0]), note=f"Read {word.text!r} as {held[0][1]!r}.")
+        return Link("WHERE", word.text, in_column(*held[0]), note=f"Read {word.text!r} as {held[0][1]!r}.")
 
     def known(self, words: list[Word], at: int) -> tuple[Link | None, int]:
         """Return what the longest name that begins at a word stands for, and how many words it has."""
@@ -428,7 +423,7 @@ class Names:
         if held:
             return self._chosen(held, word.text)
         columns = [one for one in self.rows.columns if word.text in self.rows.groups(one).names]
-        return Link("WHERE", word.text, self.value(columns[0], word.text)) if columns else Link("?", word.text)
+        return Link("WHERE", word.text, in_column(columns[0], word.text)) if columns else Link("?", word.text)
 
     def gene(self, word: Word) -> Link | None:
         """Read a word as the name of a gene."""

@@ -94,6 +94,11 @@ class Where(BaseModel):
         return self.op == ">" and self.values == (0,)
 
 
+def in_column(column: str, *names: str, said: str = "") -> Where:
+    """Return the condition that a row is in one of some groups of a column."""
+    return Where(op="is", field=f"obs:{column}", values=names, said=said)
+
+
 def both(*parts: Where | None, op: Literal["and", "or"] = "and") -> Where | None:
     """Join conditions; those that are None say nothing."""
     held = tuple(dict.fromkeys(filter(None, parts)))

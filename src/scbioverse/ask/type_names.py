@@ -11,7 +11,7 @@ import numpy as np
 from ..explain.reasons import listed
 from ..knowledge import load_ontology
 from .cells import CELL_NOUN, Cells, cell_type
-from .query import Where
+from .query import in_column
 from .words import Link, Word, key_of, pick
 
 _TYPE_WORDS = 6
@@ -151,9 +151,9 @@ class TypeNames:
             return Link("TOOFINE", said, cl_id, note=f"{doubt} in {column!r}")
         term = load_ontology().term(cl_id).label
         called = "" if len(inside) == 1 else term
-        where = Where(op="is", field=f"obs:{column}", values=tuple(inside) or (term,), said=called)
+        where = in_column(column, *(inside or [term]), said=called)
         others = [] if firm else [(one, kinds) for one, kinds in found.items() if one != column]
-        masks = {one: rows.mask(_is_one_of(one, kinds)) for one, (kinds, _) in others if kinds}
+        masks = {one: rows.mask(in_column(one, *kinds)) for one, (kinds, _) in others if kinds}
         if any(not np.array_equal(rows.mask(where), mask) for mask in masks.values()):
             return Link("TWICE", said, where, note=" and ".join(map(repr, dict.fromkeys([column, *masks]))))
         note = ""
@@ -172,10 +172,6 @@ _NOT_COUNTED = (
     "Labels that name no known type are not counted: {}.",
     "Of {} some may be {}, too: the label does not say, and they are not counted.",
 )
-
-
-def _is_one_of(column: str, values: list[str]) -> Where:
-    return Where(op="is", field=f"obs:{column}", values=tuple(values))
 
 
 @cache
