@@ -13,6 +13,7 @@ from pydantic import ValidationError
 import scbioverse as sb
 from benchmarks.ask import QUESTIONS, asked_of, made, verdict
 from scbioverse.ask import Query, Where
+from scbioverse.ask.words import closed_words
 from scbioverse.errors import OfflineError
 
 B = Where(op="is", field="obs:cell_type", values=("B",))
@@ -90,3 +91,11 @@ def test_no_question_of_the_sets_is_answered_wrongly(name: str) -> None:
     assert wrong == []
     # Refusals may be more than today's few, but not many.
     assert outcomes.count("right") >= LEAST_RIGHT.get(name, 0.9) * len(outcomes)
+
+
+def test_alternatives_of_a_phrase_are_phrases_of_their_own() -> None:
+    words = closed_words()
+    assert words["how", "big", "a", "share"] == words["how", "large", "a", "fraction"] == ("SHARE", "")
+    assert words["all",] == words["all", "of", "the"] == ("ALL", "")
+    assert (words["second",], words["2nd",], words["seventeen",]) == (("ORD", "2"), ("ORD", "2"), ("NUM", "17"))
+    assert not [one for key in words for one in key if set(one) & set("(|)")]

@@ -289,3 +289,10 @@ def test_proteins(proteins: ad.AnnData, question: str, expected: list[str]) -> N
     assert counted(ask(proteins, question, "protein")) == len(expected)
     listed = ask(proteins, question.replace("How many", "Which proteins"), "protein")
     assert set(re.findall(r"\b(?:one|two|three|four|five)\b", listed)) == set(expected)
+
+
+def test_elements_have_the_names_of_rdkit_but_for_words_of_every_day(drugs: ad.AnnData) -> None:
+    for said in ("vanadium", "sulphur", "sulfur", "aluminum"):
+        assert sb.tl.ask(drugs, f"How many molecules contain {said}?", modality="molecule").computed, said
+    for said in ("lead", "helium"):
+        assert not sb.tl.ask(drugs, f"How many molecules contain {said}?", modality="molecule").computed, said
