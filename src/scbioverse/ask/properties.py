@@ -83,8 +83,8 @@ def properties(modality: str) -> tuple[Property, ...]:
             compared = {key: one.split("|") for key, one in zip(_ENDS, ends, strict=True) if one}
             found.append(Property(field, said, unit, int(decimals), tuple(words.split("|")), compared, bool(counted)))
     if modality == "protein":
-        for name, (letter, *_) in symbols("residue").items():
-            residues, share = (name, f"{name} residue"), (f"{name} content", f"{name} share")
+        for name, means in symbols("residue").items():
+            letter, residues, share = means[0], (name, f"{name} residue"), (f"{name} content", f"{name} share")
             found.append(Property(f"residue:{letter}", f"{name} residues", "", 0, residues, counted=True))
             found.append(Property(f"share:{letter}", f"share of {name}", "%", 1, share))
     if modality == "molecule":

@@ -83,10 +83,10 @@ def number_of(query: Query, rows: Rows, mask: NDArray[np.bool_], name: str) -> _
         n, of = int((rows.mask(query.where) & known).sum()), int(known.sum())
         share = n / of if of else float("nan")
         return _Number(name, n if query.want == "count" else share, n, of)
-    held = pd.DataFrame(np.stack([rows.numbers(one) for one in query.of], axis=1)[inside & rows.mask(query.where)])
-    held = held[np.isfinite(held).all(axis=1)]
+    values = np.stack([rows.numbers(one) for one in query.of], axis=1)[inside & rows.mask(query.where)]
+    held = pd.DataFrame(values[np.isfinite(values).all(axis=1)])
     # Of a field that does not vary there is no correlation, of one row no deviation.
-    found = held.corr().iloc[0, -1] if query.want == "correlation" else held[0].agg(query.want)
+    found: Any = held.corr().iloc[0, -1] if query.want == "correlation" else held[0].agg(query.want)
     return _Number(name, float(found) if len(held) else float("nan"), len(held), len(held))
 
 
