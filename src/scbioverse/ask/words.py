@@ -230,6 +230,7 @@ def closed_words() -> dict[tuple[str, ...], tuple[str, str]]:
 def named(kind: str) -> dict[str, tuple[str, ...]]:
     """Return what the data may be called in questions, of one kind of name (`"@ROWS"`, `"@COLUMN"`), by its value."""
     found: dict[str, tuple[str, ...]] = defaultdict(tuple)
-    for _, value, phrases in [line for line in read_table("words.txt") if line[0] == kind]:
-        found[value] += phrases
+    for _, values, phrases in [line for line in read_table("words.txt") if line[0] == kind]:
+        for value in _spelt_out(values):
+            found[value] += phrases
     return dict(found)
