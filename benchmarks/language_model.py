@@ -255,7 +255,7 @@ def from_annotation(result: dict[str, Any]) -> dict[str, Any]:
 
 
 def questions(result: dict[str, Any]) -> dict[str, int]:
-    """Add up what `python -m benchmarks.ask` counted."""
+    """Add up what `python -m benchmarks.ask --reader rules` counted."""
     return {name: sum(one[name] for one in result.values()) for name in ("right", "questions")}
 
 
@@ -304,7 +304,7 @@ def main() -> None:
         print(f"{name}: {time.perf_counter() - began:.0f} s", flush=True)
     results = RESULTS.parent
     result["tasks"] |= from_annotation(json.loads((results / "annotation.json").read_text()))
-    result["questions"] = questions(json.loads((results / "ask.json").read_text()))
+    result["questions"] = questions(json.loads((results / "ask_rules.json").read_text()))
     args.output.write_text(json.dumps(result, indent=1) + "\n")
     for task, one in result["tasks"].items():
         print(task, {way: f"{k}/{n}" for way, (k, n) in one.get("counts", {}).items()} or one, sep="\n  ")

@@ -99,7 +99,7 @@ HOW = """
   tables which ours is not made of. *Without* is the template's order.
 - *Gene names* of cells: the language model as it was published reads the 15 genes furthest above what is usual for
   them, and its word without any genes is taken off.
-- *Questions*: they are read by rules; the language model is not asked. Right answers of `python -m benchmarks.ask`.
+- *Questions*: read by rules alone. Right answers of `python -m benchmarks.ask --reader rules`.
 """
 
 

@@ -17,7 +17,7 @@ def cells():
 
 
 def _of(adata, text):
-    return sb.tl.ask(adata, text, groupby="cell_type")
+    return sb.tl.ask(adata, text, groupby="cell_type", reader="rules")
 
 
 def test_an_aside_is_left_out_and_told(cells):

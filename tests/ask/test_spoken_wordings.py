@@ -12,7 +12,7 @@ from benchmarks.ask import made
 @pytest.fixture(scope="module")
 def talk():
     adata, _, options = made("cells")
-    return sb.Chat(adata, model="none-is-loaded", **options)
+    return sb.Chat(adata, model="none-is-loaded", reader="rules", **options)
 
 
 @pytest.fixture(scope="module")

@@ -82,7 +82,7 @@ def test_the_most_complex_group_has_the_most_genes(asked, tables):
 
 
 def test_a_follow_up_by_two_columns_is_no_error(adata):
-    talk = sb.Chat(adata, model="none-is-loaded", groupby="leiden")
+    talk = sb.Chat(adata, model="none-is-loaded", reader="rules", groupby="leiden")
     talk.ask("How many B cells are there per cluster?")
     assert not talk.ask("And per donor and cluster?").computed
 
@@ -132,7 +132,7 @@ def test_both_readings_are_named(asked):
 
 
 def test_what_goes_on_from_another_question_is_not_read_alone(adata):
-    talk = sb.Chat(adata, model="none-is-loaded", groupby="leiden")
+    talk = sb.Chat(adata, model="none-is-loaded", reader="rules", groupby="leiden")
     assert talk.ask("How many B cells are there?").computed
     assert not talk.ask("From them, donor1 gave how many?").computed
 
@@ -163,7 +163,7 @@ def test_what_has_no_value_is_neither_first_nor_compared(adata):
     lone.obs["measured"] = lone.obs["n_genes"].where(lone.obs["donor"] == "donor2")
 
     def ask(question):
-        return sb.tl.ask(lone, question, groupby="leiden", model="none-is-loaded")
+        return sb.tl.ask(lone, question, groupby="leiden", model="none-is-loaded", reader="rules")
 
     # One cell has no spread: it is said to have none, and is not the group with the highest.
     spread = lone.obs.groupby("leiden")["n_genes"].std()
@@ -189,7 +189,7 @@ def test_what_has_no_value_is_neither_first_nor_compared(adata):
     ],
 )
 def test_a_follow_up_that_makes_no_number_is_refused(adata, first, then):
-    talk = sb.Chat(adata, model="none-is-loaded", groupby="leiden")
+    talk = sb.Chat(adata, model="none-is-loaded", reader="rules", groupby="leiden")
     assert talk.ask(first).computed
     assert not talk.ask(then).computed
 

@@ -34,7 +34,7 @@ def study() -> ad.AnnData:
 
 
 def ask(adata: ad.AnnData, question: str) -> Any:
-    return sb.tl.ask(adata, question, groupby="donor", model="no-such-model")
+    return sb.tl.ask(adata, question, groupby="donor", model="no-such-model", reader="rules")
 
 
 def test_true_or_false_ages_and_what_is_missing(study: ad.AnnData) -> None:

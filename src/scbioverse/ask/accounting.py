@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from .grammar import read_lines, spelt_out_parts
 from .linear import CONSTANTS, SIGNS
+from .slots import KINDS
 from .words import Link, lines_of, read_table
 
 if TYPE_CHECKING:
@@ -68,6 +69,12 @@ def _roles(link: Link, after: str) -> set[str]:
     if link.role == "?":
         return said
     return {_with_value(link.role, link.value), *(said if link.key in accounts("=")["ALSO"] else ())}
+
+
+def hopeless(links: Sequence[Link]) -> bool:
+    """Whether some word of a question stands for no part that any line may have, so that none would account for it."""
+    stand = accounts(">").keys() | accounts("=")["QUIET"] | KINDS.keys()
+    return any(not _roles(one, after.role) & stand for one, after in pairwise([*links, Link("", "")]))
 
 
 def _all_roles(slots: Slots) -> list[set[str]]:
@@ -123,7 +130,8 @@ def _vetoed(slots: Slots, written: Sequence[str], roles: Sequence[set[str]]) -> 
     for (link, name), some in zip(slots.links, roles, strict=True):
         sure = "HOW" if link.key.startswith("how ") and link.role in ("DO", "BE") else "?"
         sure = next(iter(some)) if len(some) == 1 and sure == "?" else sure
-        words += ["PEOPLE"] if link.role == "PEOPLE" else []
+        summing = link.key.removeprefix("the ") in accounts("=")["SUMMING"]
+        words += ["PEOPLE"] if link.role == "PEOPLE" else ["SUMMING"] if summing else []
         words.append(name or next((one for one in some if one in accounts("=")["DENYING"]), sure))
     text = f"{line} || {' '.join(words)} || {line}"
     return [found.expand(told) for veto, told in _vetoes() if (found := veto.search(text)) is not None]

@@ -348,8 +348,8 @@ def kept_apart(links: Links, names: Names) -> Links:
 
 def of_groups(links: Links, names: Names) -> Links:
     """Read "how many female donors" as the donors that are female."""
-    where, column = links
-    return [column, Link("HAVE", ""), where] if kept_apart(links, names) != links else links
+    where, column = links[0].but("WHERE"), links[1]
+    return [column, Link("HAVE", ""), where] if kept_apart([where, column], names) != [where, column] else links
 
 
 def only(links: Links, names: Names) -> Links:

@@ -66,6 +66,7 @@ class Names:
         self.held: dict[tuple[str, ...], list[Link]] = defaultdict(list)
         for key, (role, value) in closed_words().items():
             self._add(key, Link(role, " ".join(key), _VALUES.get(role, lambda value, _: value)(value, rows)))
+        self._name_data()
         self.closed = frozenset(key for key, held in self.held.items() if held[0].role not in SOFT)
         self._name_properties()
         self._name_measures()
@@ -91,6 +92,14 @@ class Names:
     def _add_phrases(self, role: str, phrases: Sequence[str], value: Any = None) -> None:
         for said in phrases:
             self._add(key_of(said), Link(role, said, value))
+
+    def _name_data(self) -> None:
+        """Pass over "in this atlas" and "our data" where no column is called so."""
+        parts, columns = named("@DATA"), {word for name in self.rows.columns for word in key_of(name)}
+        for noun in [one for one in parts["noun"] if not columns & {*one.split()}]:
+            wholes = [f"{one} {noun}" for one in parts["this"]]
+            bare = [one for one in wholes if not one.startswith("the ")]
+            self._add_phrases("-", [*bare, *(f"{front} {one}" for front in parts["front"] for one in wholes)])
 
     def _name_hyphened(self) -> None:
         """Name genes that are cut into words as they are written: "HLA-DRA"."""

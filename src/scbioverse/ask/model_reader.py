@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from .._logging import logger
 from ..llm import Backbone
 from ..llm.adapter import CONFIG, Adapter, reading_twin
 from ..llm.generate import generate
@@ -149,6 +150,7 @@ def _parsed(
 @cache
 def _opened(place: str, device: str) -> tuple[Backbone, Adapter | None]:
     """Open a language model, or the one that an adapter in a folder was trained for, with the adapter."""
+    logger.warning("a language model is loaded to read this question, which takes seconds (reader='rules' needs none)")
     place = str(_SHIPPED) if place in ("both", "auto") else place
     if not (Path(place) / CONFIG).is_file():
         return Backbone.load(place, device=device), None

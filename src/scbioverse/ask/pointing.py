@@ -34,6 +34,8 @@ _ONE_OF = re.compile(
     re.IGNORECASE,
 )
 _OTHERS = re.compile(r"\b(?:the )?(?:the rest|others|other one|other ones|remaining ones)\b", re.IGNORECASE)
+# The data as a whole, or what was found before.
+_LISTED = re.compile(r"\b(?:this|that|the) (?:list|cohort|subset|selection)\b", re.IGNORECASE)
 _NAMED = ("WHERE", "ROW", "TRAIT", "TWICE", "PEOPLE", "TOOFINE")
 _ANTECEDENT = (*_NAMED, "ROWS", "COLUMN", "FIELD", "MEASURE", "GENES", "NOGENE", "NOTYPES")
 # "Of those that express CD3D", "those cells with more than 2 genes": what follows says which.
@@ -85,7 +87,8 @@ def _lone(question: str, links: Sequence[Link]) -> str:
 
 def never(question: str, links: Sequence[Link]) -> Refusal | None:
     """Refuse what points at one of several sets that were named before, which no query keeps apart."""
-    said = _lone(question, links)
+    found = _LISTED.search(question)
+    said = _lone(question, links) if found is None else found[0]
     return Refusal(text=f"It is not clear what {said!r} points at: name it.") if said else None
 
 

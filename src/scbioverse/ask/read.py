@@ -7,6 +7,7 @@ from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Protocol
 
+from .accounting import hopeless
 from .chunks import chunked
 from .fill import query_of
 from .follow import BARE, followed
@@ -86,6 +87,13 @@ class Grammar:
             return pointed(question, links, self.rows, first=before is None and not self._refused) or links
         return never(question, links) or counted(question, links, before, self.names, self.speech)
 
+    def resolved(self, question: str, links: Sequence[Link], before: Query | None) -> Sequence[Link] | Refusal:
+        """Put rows that were asked about before in the place of the words that point at them."""
+        meant = self._meant(question, links, before)
+        if isinstance(meant, Refusal) or before is None or self._refused:
+            return meant
+        return self._named(meant, before)
+
     def _read(self, links: Sequence[Link], before: Query | None) -> Query | Refusal:
         if not links:
             return Refusal(text="Nothing was asked: no word of this asks for anything.")
@@ -97,10 +105,10 @@ class Grammar:
             and held[2].key == "it"
         ):
             held = held[3:]  # "What is it in stim?": the number before
-        meant = [self._them(one, before) for one in held]
-        held = [one for one in meant if isinstance(one, Link)]
-        if len(held) < len(meant):
-            return next(one for one in meant if isinstance(one, Refusal))
+        meant = self._named(held, before)
+        if isinstance(meant, Refusal):
+            return meant
+        held = meant
         known = matches(_OF_TERMS, held) is not None
         bad = self._search(held) or refused([one for one in held if not (known and one.role in _TERMS)], self.rows)
         if bad is not None:
@@ -156,11 +164,17 @@ class Grammar:
             return Refusal(text=f"{said} Ask which are.", words=(words,))
         return Query(want="search", words=words, against=tuple(map(self.names.row, held[1:2] if found["row"] else ())))
 
-    def _them(self, link: Link, before: Query | None) -> Link | Refusal:
+    def _named(self, links: Sequence[Link], before: Query | None) -> list[Link] | Refusal:
         """Say which rows "these" and "them" are."""
-        if link.role != "THEM":
-            return link
-        return Link("ROWS", link.said) if before is None else rows_meant(link, before, self.names, self.speech)
+        made: list[Link] = []
+        for one in links:
+            named: Link | Refusal = Link("ROWS", one.said) if one.role == "THEM" else one
+            if one.role == "THEM" and before is not None:
+                named = rows_meant(one, before, self.names, self.speech)
+            if isinstance(named, Refusal):
+                return named
+            made.append(named)
+        return made
 
 
 class Both:
@@ -170,7 +184,7 @@ class Both:
     the model's reader when it is needed first, or gives None where there is none.
     """
 
-    def __init__(self, rules: Reader, opened: Callable[[], Reader | None], names: Names) -> None:
+    def __init__(self, rules: Grammar, opened: Callable[[], Reader | None], names: Names) -> None:
         self.rules, self.names, self._opened = rules, names, opened
 
     @cached_property
@@ -179,19 +193,24 @@ class Both:
         return self._opened()
 
     def read(self, question: str, links: Sequence[Link], before: Query | None = None) -> Query | Refusal:
-        """Read a question whose words were linked; see :class:`Reader`."""
+        """Read a question whose words were linked; see :class:`Reader`. Fragments are the rules' alone."""
         made = self.rules.read(question, links, before)
         if isinstance(made, Query) or not made.words or not links or links[0].role == "AND":
             return made
-        roles = [one.role for one in links]
+        meant = self.rules.resolved(question, links, before)
+        if isinstance(meant, Refusal):
+            return made
+        roles, pointing = roles_of(meant), pick(links, "THEM")
         first = roles.index("THEM") if "THEM" in roles else 0
         # "For every cluster tell its size": its own, if nothing was asked before.
-        own = before is None and {one.key for one in pick(links, "THEM")} <= _OWN and KINDS.keys() & {*roles[:first]}
+        own = before is None and {one.key for one in pointing} <= _OWN and KINDS.keys() & {*roles[:first]}
         told = {*TOLD, *(() if own else ("THEM",))}
-        if told.intersection([*roles, *roles_of(chunked(links, self.names))]) or self.model is None:
+        if told.intersection([*roles, *roles_of(chunked(meant, self.names))]) or hopeless(meant) or self.model is None:
             return made
-        proposed = self.model.read(question, links)
-        return proposed if isinstance(proposed, Query) else made
+        proposed = self.model.read(question, meant)
+        if isinstance(proposed, Refusal):
+            return made
+        return before.compared(proposed) if before is not None and pointing else proposed
 
     def settle(self, *, refused: bool) -> None:
         """Hear whether the question was answered in the end; see :class:`Reader`."""

@@ -155,6 +155,7 @@ app.command()(report)
 
 Modality = Annotated[str, typer.Option(help="What a row is: cell, molecule or protein.")]
 Key = Annotated[str | None, typer.Option(help="Column of obs with SMILES or sequences.")]
+Reader = Annotated[str, typer.Option(help="Who reads questions: rules, both, auto, or a language model.")]
 
 
 @app.command()
@@ -167,6 +168,7 @@ def chat(
     gene_key: GeneKey = None,
     modality: Modality = "cell",
     key: Key = None,
+    reader: Reader = "auto",
 ) -> None:
     """Ask questions about the rows of SOURCE, which is only read; Ctrl-D or exit ends."""
 
@@ -174,7 +176,7 @@ def chat(
         from ._chat import converse
 
         options = {"groupby": groupby, "model": model, "key_added": key_added, "layer": layer, "modality": modality}
-        converse(_talk(source, key, gene_key, **options))
+        converse(_talk(source, key, gene_key, reader=reader, **options))
 
     run(work, quiet=True)
 
@@ -190,12 +192,13 @@ def ask(
     gene_key: GeneKey = None,
     modality: Modality = "cell",
     key: Key = None,
+    reader: Reader = "auto",
 ) -> None:
     """Answer one QUESTION about the rows of SOURCE, which is only read; ends with 2 where it is not answered."""
 
     def work() -> None:
         options = {"groupby": groupby, "model": model, "key_added": key_added, "layer": layer, "modality": modality}
-        answer = _talk(source, key, gene_key, **options).ask(question)
+        answer = _talk(source, key, gene_key, reader=reader, **options).ask(question)
         refused = answer.kind == "refusal"
         say(in_words(answer.text) if refused else answer.text)
         if refused:

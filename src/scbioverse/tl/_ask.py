@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from .._slots import anndata_of
@@ -11,6 +12,7 @@ from ..ask.asked import Asked
 from ..ask.read import Both, Grammar
 from ..errors import InputError, OptionalDependencyError, WeightsError
 from ..io.state import State
+from ..llm.resolve import DEFAULT_LLM, KNOWN_LLMS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -39,7 +41,7 @@ def ask(
     stream: bool = False,
     reference: AnnData | None = None,
     text_key: str = "text",
-    reader: str | Path = "rules",
+    reader: str | Path = "auto",
 ) -> Answer | AnswerStream:
     """Ask a question about cells, molecules or proteins; `adata` is not changed.
 
@@ -149,6 +151,8 @@ def _reading(names: Names, reader: str | Path, device: str) -> Reader:
     """Make what reads questions about some data; the language model is loaded when the rules do not understand."""
 
     def opened() -> Reader | None:
+        if str(reader) == "auto" and find_spec(KNOWN_LLMS[DEFAULT_LLM].module) is None:
+            return None  # found out before torch is imported
         from ..ask.model_reader import model_reader
 
         try:
@@ -205,7 +209,7 @@ class Chat:
         device: str = "auto",
         reference: AnnData | None = None,
         text_key: str = "text",
-        reader: str | Path = "rules",
+        reader: str | Path = "auto",
     ) -> None:
         self._adata, self._reference, self._layer = adata, reference, layer
         self._read = partial(
