@@ -15,8 +15,9 @@ from torch import nn
 from recipes.bioverse_small.batches import AugmentConfig, Pool, draw
 from recipes.bioverse_small.cuts import CutConfig, CutSampler
 from recipes.bioverse_small.encoder import Normaliser, TrainedEncoder
+from recipes.bioverse_small.varied_cards import varied_card
 from scbioverse.knowledge.ontology import load_ontology
-from scbioverse.knowledge.phrases import general_texts, label_card
+from scbioverse.knowledge.phrases import general_texts
 from scbioverse.llm.prompts import PromptTemplate
 from scbioverse.models import BioVerse, load
 from scbioverse.train import AutoregressiveTask, Batch, ContrastiveTask, fit
@@ -80,7 +81,7 @@ class CardSampler(CutSampler):
 
     def describe(self, per_term: int, rng: np.random.Generator) -> list[str]:
         """Write the cards and return all of them."""
-        self.cards = {i: [label_card(node, rng=rng) for _ in range(per_term)] for i, node in enumerate(self.nodes)}
+        self.cards = {i: [varied_card(node, rng) for _ in range(per_term)] for i, node in enumerate(self.nodes)}
         return [card for cards in self.cards.values() for card in cards]
 
     def __call__(self, rng: np.random.Generator) -> Batch:
@@ -117,7 +118,7 @@ def train_space(model: BioVerse, sampler: CardSampler, cards: list[str], config:
         rng = np.random.default_rng(seed)
         others = rng.choice(sorted(set(load_ontology()) - set(sampler.nodes)), config.other_cards, replace=False)
         model.space.fit(
-            [*cards, *(label_card(node, rng=rng) for node in others), *general],
+            [*cards, *(varied_card(node, rng) for node in others), *general],
             layer=config.text_layer,
             shrinkage=config.text_shrinkage,
         )

@@ -12,17 +12,10 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
-from .._device import Rng, as_generator
 from ._read import read_table, read_text
 from .names.resolver import resolve_label
 from .ontology import fold, load_ontology
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    import numpy as np
 
 # What people leave out when they say the name. In this order.
 _SHORTER = [
@@ -142,25 +135,7 @@ _SAYS_NOTHING = frozenset(
     ["CL:0000226", "CL:0002242", "CL:0000219", "CL:0000255", "CL:0000003", "CL:0000325", "CL:0000211",
      "CL:0000548", "CL:0000225"]
 )  # fmt: skip
-_DEFINITION = 300
-_NAMES = ("{name}, also called {others}.", "{name} (synonyms: {others}).", "{name}, known as {others}.")
-_KINDS = ("It is a kind of {kinds}.", "A type of {kinds}.", "Broader types: {kinds}.")
-_MARKERS = ("Marker genes: {genes}.", "It expresses {genes}.", "Typical genes are {genes}.", "Markers: {genes}.")
-
-
-def label_card(label: str, *, rng: Rng = None, n_markers: int = 8) -> str:
-    """Describe a cell type in a few sentences: names, broader types, definition, at most `n_markers` marker genes.
-
-    `label` is a Cell Ontology id or a name; one that resolves to nothing comes back as a sentence of its own. Without
-    `rng` there is one fixed wording; with a seed or generator parts and their order change.
-    """
-    if rng is None:
-        return _fixed(label, n_markers)
-    if (known := _known(label)) is None:
-        return f"{' '.join(label.split())}."
-    name, others, cl_id = known
-    genes, definition = _genes(cl_id)[: 2 * n_markers], load_ontology().term(cl_id).definition
-    return _varied(name, others[:6], _kinds(cl_id), definition, genes, n_markers, as_generator(rng))
+_DEFINITION, _GENES = 300, 8
 
 
 def _known(label: str) -> tuple[str, list[str], str] | None:
@@ -177,63 +152,45 @@ def _known(label: str) -> tuple[str, list[str], str] | None:
 
 # Put together from several tables: the types of a vocabulary are described once a process, not once a call.
 @lru_cache(maxsize=8192)
-def _fixed(label: str, n_markers: int) -> str:
+def label_card(label: str) -> str:
+    """Describe a cell type in a few sentences: names, broader types, definition, at most eight marker genes.
+
+    `label` is a Cell Ontology id or a name; one that resolves to nothing comes back as a sentence of its own.
+    """
     if (known := _known(label)) is None:
         return f"{' '.join(label.split())}."
     name, others, cl_id = known
-    kinds, genes, definition = _kinds(cl_id)[:3], _genes(cl_id)[:n_markers], load_ontology().term(cl_id).definition
+    kinds, genes, definition = (
+        broader_types(cl_id)[:3],
+        known_genes(cl_id)[:_GENES],
+        load_ontology().term(cl_id).definition,
+    )
     parts = [
-        _NAMES[0].format(name=name, others=", ".join(others[:3])) if others else f"{name}.",
-        _KINDS[0].format(kinds=", ".join(kinds)) if kinds else "",
-        _first_sentences(definition) if definition else "",
-        _MARKERS[0].format(genes=", ".join(genes)) if genes else "",
+        f"{name}, also called {', '.join(others[:3])}." if others else f"{name}.",
+        f"It is a kind of {', '.join(kinds)}." if kinds else "",
+        first_sentences(definition) if definition else "",
+        f"Marker genes: {', '.join(genes)}." if genes else "",
     ]
     return " ".join(filter(None, parts))
 
 
-def _varied(
-    name: str,
-    others: Sequence[str],
-    kinds: Sequence[str],
-    definition: str,
-    genes: Sequence[str],
-    n_markers: int,
-    rng: np.random.Generator,
-) -> str:
-    def some(items: Sequence[str], low: int, high: int) -> list[str]:
-        n = min(len(items), int(rng.integers(low, high + 1)))
-        return [items[i] for i in rng.permutation(len(items))[:n]]
-
-    def pick(templates: Sequence[str]) -> str:
-        return templates[int(rng.integers(len(templates)))]
-
-    chosen = some(others, 0, 3)
-    opening = pick(_NAMES).format(name=name, others=", ".join(chosen)) if chosen else f"{name}."
-    rest = []
-    if kinds and rng.random() < 0.7:
-        rest.append(pick(_KINDS).format(kinds=", ".join(kinds[: int(rng.integers(1, 4))])))
-    if definition and rng.random() < 0.7:
-        rest.append(_first_sentences(definition))
-    if genes and (rng.random() < 0.9 or not rest):
-        rest.append(pick(_MARKERS).format(genes=", ".join(some(genes, max(1, n_markers // 2), n_markers))))
-    return " ".join([opening, *(rest[i] for i in rng.permutation(len(rest)))])
-
-
 @lru_cache(maxsize=4096)
-def _genes(cl_id: str) -> tuple[str, ...]:
+def known_genes(cl_id: str) -> tuple[str, ...]:
+    """Marker genes of a term, its own first, then those of broader types: at most 100."""
     from .markers import marker_genes  # names of terms need no pandas
 
     return tuple(marker_genes(cl_id, include="ancestors", max_genes=100))
 
 
 @lru_cache(maxsize=4096)
-def _kinds(cl_id: str) -> tuple[str, ...]:
+def broader_types(cl_id: str) -> tuple[str, ...]:
+    """Phrases of the types that a term is a kind of, the nearest first, but for those that say nothing about it."""
     ontology = load_ontology()
     above = (one for one in ontology.ancestors(cl_id) if one not in _SAYS_NOTHING)
     return tuple(canonical_phrase(one) for one in above if len(ontology.descendants(one)) <= _BROADEST)
 
 
-def _first_sentences(definition: str) -> str:
+def first_sentences(definition: str) -> str:
     """Whole sentences of a definition up to 300 characters, at least the first."""
     kept = ""
     for sentence in definition.split(". "):
