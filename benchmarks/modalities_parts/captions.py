@@ -21,8 +21,7 @@ from scbioverse.metrics import extract_classes, extract_roles, set_agreement, te
 from scbioverse.pp._smiles import parse_smiles
 from scbioverse.predict.compose import compose_rows
 from scbioverse.predict.descriptions import NOTHING_SIMILAR, choose_rows
-from scbioverse.predict.neighbours import Neighbours, compared_views, nearest_rows
-from scbioverse.predict.vote import FLOOR
+from scbioverse.predict.neighbours import FLOOR, Neighbours, compared_views, nearest_rows
 
 PEER = "molt5_large_on_chebi20_open"
 # What is no longer to be had line by line: with these measures on the same 1,800 rows, as the shared data record it.

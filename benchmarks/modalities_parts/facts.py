@@ -10,8 +10,7 @@ from sklearn.metrics import average_precision_score
 
 from recipes.bioverse_small.phrases import phrase_of
 from scbioverse.knowledge.captions import bare, read_caption
-from scbioverse.predict.neighbours import Neighbours
-from scbioverse.predict.vote import vote_weights
+from scbioverse.predict.neighbours import Neighbours, vote_weights
 
 LIKELY = 0.1  # probabilities from which calibration is looked at: most phrases are improbable, and are not said
 

@@ -17,8 +17,7 @@ from recipes.bioverse_small import proteins
 from scbioverse.encoders import KmerEncoder
 from scbioverse.metrics import set_agreement
 from scbioverse.predict.homologues import MOST_EXPECTED, MOST_KEPT, Homologues, search, sure_classes
-from scbioverse.predict.neighbours import View, nearest_rows
-from scbioverse.predict.vote import items_of, said_by, vote_weights, voted
+from scbioverse.predict.neighbours import View, items_of, nearest_rows, said_by, vote_weights, voted
 
 SPLITS = ("families", "clusters", "clusters30")
 IDENTITY = {"clusters": 0.5, "clusters30": 0.3}  # of sequences of one cluster of MMseqs2, over four fifths of both

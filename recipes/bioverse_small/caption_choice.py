@@ -27,8 +27,7 @@ from scbioverse._slots import Slots
 from scbioverse.knowledge.captions import bare
 from scbioverse.metrics import meteor, rouge, text_metrics
 from scbioverse.pp._smiles import parse_smiles
-from scbioverse.predict.caption_choice import WEIGHTS, ChoiceWeights, item_features
-from scbioverse.predict.compose import CaptionComposer
+from scbioverse.predict.compose import WEIGHTS, CaptionComposer, ChoiceWeights, item_features
 from scbioverse.predict.neighbours import Neighbours, View, compared_views, nearest_rows
 
 if TYPE_CHECKING:

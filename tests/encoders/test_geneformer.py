@@ -18,7 +18,7 @@ import torch
 import scbioverse as sb
 from scbioverse.encoders import Encoder, GeneformerEncoder, SavableEncoder, build, embed_rows, resolve_encoder
 from scbioverse.encoders._rank_value import RankVocabulary
-from scbioverse.encoders._transformer_body import BodyRunner, length_batches, pick_dtype
+from scbioverse.encoders.geneformer import BodyRunner, length_batches, pick_dtype
 from scbioverse.errors import InputError, MismatchError, OfflineError, WeightsError
 from scbioverse.io import Cells
 from tests._precision import STATES

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from scbioverse.explain.check import read_claims
 from scbioverse.explain.gene_mentions import gene_mentions
-from scbioverse.explain.reading import read_claims
 from scbioverse.explain.support import judge
 from scbioverse.knowledge import load_genes
 from scbioverse.knowledge.sentences import split_sentences

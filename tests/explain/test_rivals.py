@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 import scbioverse as sb
-from scbioverse.explain.check import check
-from scbioverse.explain.reading import read_claims
+from scbioverse.explain.check import check, read_claims
 from scbioverse.explain.reasons import reasons
 from scbioverse.explain.support import runners_up
 

@@ -7,7 +7,7 @@ import pytest
 
 Chem = pytest.importorskip("rdkit.Chem")
 
-from scbioverse.predict.caption_choice import (  # noqa: E402
+from scbioverse.predict.compose import (  # noqa: E402
     ChoiceWeights,
     definition_features,
     item_features,

@@ -15,8 +15,7 @@ from scbioverse.errors import InputError, MissingKeyError
 from scbioverse.predict.descriptions import choose_rows
 from scbioverse.predict.from_reference import BESIDE
 from scbioverse.predict.homologues import LEAST, Homologues, are_classes, search, sure_classes
-from scbioverse.predict.neighbours import Neighbours
-from scbioverse.predict.vote import FLOOR, said_by, shares, vote_weights
+from scbioverse.predict.neighbours import FLOOR, Neighbours, said_by, shares, vote_weights
 
 pytest.importorskip("pyhmmer")
 

@@ -278,7 +278,7 @@ _NO_ORIGIN = (
     "from the others, and no gene marks {label} itself."
 )
 _ORIGIN = "{claims}, from which tumours come; no gene marks {label} itself."
-# :mod:`scbioverse.explain.reading` has this form, so that `check` can say whether it still holds.
+# :mod:`scbioverse.explain.check` has this form, so that `check` can say whether it still holds.
 _RATHER = "Rather than {other}: {gene} in {inside} of these cells, {outside} of those."
 _NO_DECIDING = "{other} comes next; no known marker of either tells the two apart."
 _BROADER_ONLY = "{claims}, but no marker of {label} itself sets these cells apart."

@@ -14,8 +14,17 @@ from .compose import are_captions, compose_for
 from .descriptions import NOTHING_SIMILAR, Choose, choose_rows, reference_texts
 from .embedding import represent_rows
 from .homologues import MOST_KEPT, are_classes, can_search, known_sequences, search, sequences_of, sure_classes
-from .neighbours import Metric, Neighbours, compared_views, known_rows, nearest_rows
-from .vote import FLOOR, items_of, vote_weights, voted
+from .neighbours import (
+    FLOOR,
+    Metric,
+    Neighbours,
+    compared_views,
+    items_of,
+    known_rows,
+    nearest_rows,
+    vote_weights,
+    voted,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

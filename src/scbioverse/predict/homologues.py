@@ -17,8 +17,7 @@ from .._settings import settings
 from ..errors import InputError
 from ..pp._sequences import clean_sequence
 from ..pp._text_column import cell_text
-from .neighbours import Neighbours
-from .vote import said_by, vote_weights
+from .neighbours import Neighbours, said_by, vote_weights
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
