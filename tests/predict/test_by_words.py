@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from scbioverse.knowledge.captions import singular, ways_to_say
-from scbioverse.predict.molecules_meant import ABOVE, Known, PhraseIndex, label_weights, phrases_of
+from scbioverse.predict.cells_meant import ABOVE, label_weights
+from scbioverse.predict.molecules_meant import Known, PhraseIndex, phrases_of
 from scbioverse.predict.neighbours import FLOOR, Neighbours
 
 T, B, CD8, LYMPHOCYTE, MONOCYTE = "CL:0000084", "CL:0000236", "CL:0000625", "CL:0000542", "CL:0000576"
