@@ -2,18 +2,22 @@
 
 Studies that the model was not trained on: the development studies with the model that ships, and training studies and
 sets of profiles, as simulated cells, that rehearsals left out. `--rehearse FOLD ...` trains those that are not there;
-the weights of the sources are those of the model that ships, which were fitted by way of such rehearsals.
+the weights of the sources are those of the model that ships, which were fitted by way of such rehearsals. With
+`--landscape`, cells simulated from tissues of the Human Cell Landscape, which the model that ships never saw.
 
 How the calls stand to the experts' terms: the same, within, or above and not broader than 600 terms (`related` is their
-sum); labels a type, and labels of fewer than 1 % of the cells; expected calibration error of the confidence that a call
-is related, as it is and at other temperatures of what groups decide; groups that the language model read; seconds from
-counts to names and reasons. Whether two halves of the cells, annotated apart, get the names that they get together. Of
-thirty cells, drawn ten times, how their calls stand to the experts' terms and to the names that they get with all.
-Labels of another organ are printed by name (`labels`), for the reader to judge.
+sum); `fits` also counts a broad name of the package's that holds the expert's term, such as "neuron". Labels a type,
+and labels of fewer than 1 % of the cells; expected calibration error of the confidence that a call is related, as it is
+and at other temperatures of what groups decide; groups that the language model read; seconds from counts to names and
+reasons. Whether two halves of the cells, annotated apart, get the names that they get together. Of thirty cells, drawn
+ten times, how their calls stand to the experts' terms and to the names that they get with all. Labels of another organ
+are printed by name (`labels`), for the reader to judge.
 
-Controls: the old way (`labels="vocabulary"`, each cell by itself), the calls dealt to the cells at random, the language
-model's word added with weight 1, its word for one group given to another, one broad or fine level of names, and cells
-that do not hear those that are alike by their own genes, or hear another cell's. Prints tables, writes a JSON file.
+Controls: names among the model's own terms alone, without types that it was not trained on; the old way
+(`labels="vocabulary"`, each cell by itself), the calls dealt to the cells at random, the language model's word added
+with weight 1, its word for one group given to another, one broad or fine level of names, and cells that do not hear
+those that are alike by their own genes, or hear another cell's. Of simulated cells the first control alone. Prints
+tables, writes a JSON file.
 """
 
 from __future__ import annotations
@@ -25,6 +29,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -38,10 +43,12 @@ import scbioverse as sb
 from benchmarks.language_model_parts.studies import STUDIES
 from benchmarks.ontology import kinship, shares
 from benchmarks.unknown import read_study
-from recipes.bioverse_small.data import load_profiles
+from recipes.bioverse_small.data import BROAD_PROFILES, PROFILES, Profiles, load_profiles
 from recipes.bioverse_small.make import REHEARSALS, RecipeConfig, rehearse
-from recipes.bioverse_small.profile_sets import simulated_study
-from recipes.bioverse_small.rehearsals import FOLDS, load_rehearsal
+from recipes.bioverse_small.profile_sets import set_names, simulated_study
+from recipes.bioverse_small.rehearsals import BODY, FOLDS, load_rehearsal
+from recipes.bioverse_small.terms import is_within
+from scbioverse.knowledge.levels import level_terms, lift
 from scbioverse.predict import first_call
 from scbioverse.predict.alike import alike_cells
 from scbioverse.train.calibrate import expected_calibration_error
@@ -52,6 +59,9 @@ THIRTY, DRAWS = 30, 10
 TEMPERATURES = (1.0, 1.15, 1.3, 1.5, 1.8)
 SMALL = 0.01
 READ = first_call.read_groups_of
+NAMES = first_call.names_known
+LANDSCAPE = "HCL_"
+FEWEST_PROFILES = 8
 
 
 class Readings:
@@ -87,6 +97,19 @@ def hearing(how: Any) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def own_terms_alone() -> Iterator[None]:
+    """Let names be found among the terms that the model was trained on."""
+    with mock.patch("scbioverse.tl._annotate.names_known", lambda model, _: NAMES(model, markers=False)):
+        yield
+
+
+def fits(called: str, truth: str) -> bool:
+    """Whether a call is related to the expert's term, or a broad name that holds it, however broad."""
+    broad = lift(called, "broad") == called and called in level_terms()
+    return kinship(called, truth) != "other" or (broad and is_within(truth, called))
+
+
 def dealt_neighbours(cells: Any) -> Any:
     """Return for each cell the neighbours of another one."""
     near = alike_cells(cells)
@@ -105,6 +128,7 @@ def described(found: pd.DataFrame, truth: np.ndarray) -> dict[str, Any]:
     called = found["cl_id"].astype(str).to_numpy()
     pairs = {pair: kinship(*pair) != "other" for pair in set(zip(called, truth, strict=True))}
     right = np.array([pairs[pair] for pair in zip(called, truth, strict=True)])
+    fit = {pair: fits(*pair) for pair in pairs}
     counts = found["label"].value_counts()
     counts = counts[counts > 0]
     held = shares(called, truth)
@@ -112,6 +136,7 @@ def described(found: pd.DataFrame, truth: np.ndarray) -> dict[str, Any]:
     return {
         **{name: held[name] for name in ("same", "within", "above")},
         "related": held["match"],
+        "fits": round(float(np.mean([fit[pair] for pair in zip(called, truth, strict=True)])), 4),
         "dealt at random": shares(dealt, truth)["match"],
         "types": len(set(truth)),
         "labels": len(counts),
@@ -159,20 +184,22 @@ def tempered(full: ad.AnnData, found: pd.DataFrame, truth: np.ndarray) -> dict[s
 
 
 def measure(study: str, adata: ad.AnnData, model: Any, seed: int, *, controls: bool = True) -> list[dict[str, Any]]:
-    """One row for each way to call the cells of a study; of the first call alone without `controls`."""
+    """One row for each way to call the cells of a study; the first two alone without `controls`."""
     truth = adata.obs["cl_id"].astype(str).to_numpy()
     readings = Readings()
     begin = time.perf_counter(), time.process_time()
-    with reading(readings):
+    with reading(readings if controls else lambda *_: None):
         full = sb.tl.annotate(adata, model=model, copy=True)
     took = {"seconds": round(time.perf_counter() - begin[0], 1), "processor": round(time.process_time() - begin[1], 1)}
     found = full.obs.filter(like="bioverse_").rename(columns=lambda name: name.removeprefix("bioverse_"))
     groups = sb.get.groups(full)
     read = {"groups": len(groups), "groups read": int(groups["read"].notna().sum()) if "read" in groups else 0}
     rows = [{"way": "first call"} | described(found, truth) | read | took | tempered(full, found, truth)]
+    sb.tl.embed(adata, model=model)
+    with own_terms_alone():
+        rows.append({"way": "own terms alone"} | described(annotated(adata, model), truth))
     if not controls:
         return [{"study": study, "cells": adata.n_obs} | row for row in rows]
-    sb.tl.embed(adata, model=model)
     rows[0]["halves agree"] = halves_agree(adata, found, model, seed)
     rows[0] |= thirty(adata, found, model, seed)
     rows.append({"way": "old: vocabulary"} | described(annotated(adata, model, labels="vocabulary"), truth))
@@ -201,12 +228,26 @@ def rehearsed(fold: str) -> Any:
     return model
 
 
+@cache
+def profiles_of(genes: tuple[str, ...], broad: bool) -> Profiles:
+    """Read the profiles that trainings use, or those of the Human Cell Landscape, too."""
+    return load_profiles(np.array(genes, dtype=object), BROAD_PROFILES if broad else PROFILES)
+
+
 def simulated(name: str, model: Any, seed: int) -> ad.AnnData:
-    """Simulate cells of a set of profiles that a rehearsal left out, with their term in `obs["cl_id"]`."""
+    """Simulate cells of a set of profiles that a training left out, with their term in `obs["cl_id"]`."""
     genes = np.array(model.encoders["cell"].stats.genes, dtype=object)
-    study = simulated_study(load_profiles(genes), name, np.random.default_rng([seed, *name.encode()]))
+    profiles = profiles_of(model.encoders["cell"].stats.genes, name.startswith(LANDSCAPE))
+    study = simulated_study(profiles, name, np.random.default_rng([seed, *name.encode()]))
     obs = pd.DataFrame({"cl_id": study.cl_ids}, index=[f"cell{i}" for i in range(len(study.cl_ids))])
     return ad.AnnData(study.counts[:, study.panel], obs=obs, var=pd.DataFrame(index=genes[study.panel]))
+
+
+def landscape(model: Any) -> list[str]:
+    """Name the sets of the Human Cell Landscape that have enough profiles with a term."""
+    names = set_names(profiles_of(model.encoders["cell"].stats.genes, True))
+    found, counts = np.unique(names.astype(str), return_counts=True)
+    return [name for name in found[counts >= FEWEST_PROFILES] if name.startswith(LANDSCAPE)]
 
 
 def save(args: argparse.Namespace, rows: list[dict[str, Any]]) -> None:
@@ -220,7 +261,8 @@ def main() -> None:
     parser.add_argument("--model", default="bioverse-small", help="name or folder of a model")
     parser.add_argument("--studies", default=",".join(STUDIES), help="not trained on, separated by commas")
     parser.add_argument("--rehearse", nargs="*", default=[], choices=sorted(FOLDS), help="and what these left out")
-    parser.add_argument("--alone", action="store_true", help="the first call without halves, thirty cells and controls")
+    parser.add_argument("--landscape", action="store_true", help="and simulated cells of the Human Cell Landscape")
+    parser.add_argument("--alone", action="store_true", help="without reading, halves, thirty cells and most controls")
     parser.add_argument("--max-cells", type=int, default=3000, help="of a study")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, default=RESULTS)
@@ -228,14 +270,15 @@ def main() -> None:
     sb.settings.progress = False
     warnings.simplefilter("ignore", UserWarning)
     rows: list[dict[str, Any]] = []
-    for fold in ["", *args.rehearse]:
-        model = rehearsed(fold) if fold else sb.models.load(args.model)
+    for fold in ["", *args.rehearse, *([LANDSCAPE] if args.landscape else [])]:
+        left_out = fold in FOLDS
+        model = rehearsed(fold) if left_out else sb.models.load(args.model)
         _ = model.backbone
-        names = [*FOLDS[fold].studies, *FOLDS[fold].profiles] if fold else filter(None, args.studies.split(","))
-        for study in names:
-            of_profiles = bool(fold) and study in FOLDS[fold].profiles
-            adata = simulated(study, model, args.seed) if of_profiles else read_study(study, args.max_cells, args.seed)
-            found = measure(study, adata, model, args.seed, controls=not args.alone)
+        names = [*FOLDS[fold].studies, *FOLDS[fold].profiles] if left_out else filter(None, args.studies.split(","))
+        for study in landscape(model) if fold == LANDSCAPE else names:
+            made = fold == LANDSCAPE or (left_out and study in FOLDS[fold].profiles)
+            adata = simulated(study, model, args.seed) if made else read_study(study, args.max_cells, args.seed)
+            found = measure(study, adata, model, args.seed, controls=not (args.alone or made))
             rows += [{"model": fold or args.model} | row for row in found]
             save(args, rows)
     table = pd.DataFrame(rows)
@@ -243,9 +286,13 @@ def main() -> None:
     first = table[table["way"] == "first call"]
     for row in first.itertuples():
         print(row.study, row.counts)
-    shipped = table["model"] == args.model
-    for what, part in (("development studies", table[shipped]), ("left out", table[~shipped])):
-        means = part.groupby("way")[["same", "within", "above", "related", "ece"]].mean().round(4)
+    shipped, made = table["model"] == args.model, table["study"].isin(FOLDS[BODY].profiles)
+    lands = table["model"] == LANDSCAPE
+    for what, rows_of in (
+        ("development studies", shipped), ("left out", ~(shipped | made | lands)), ("simulated", made),
+        ("simulated, Human Cell Landscape", lands),
+    ):  # fmt: skip
+        means = table[rows_of].groupby("way")[["same", "within", "above", "related", "fits", "ece"]].mean().round(4)
         print(f"{what}\n{means.to_string()}")
     print(first.groupby("model").mean(numeric_only=True).drop(columns=["cells", "seconds"]).round(4).T.to_string())
     print(f"written to {args.output}")

@@ -4,30 +4,37 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 from unittest import mock
 
 import anndata as ad
 import numpy as np
+import pandas as pd
 import pytest
+from scipy import sparse
 
 import scbioverse as sb
 from scbioverse.errors import InputError
 from scbioverse.knowledge import load_ontology
 from scbioverse.knowledge.levels import early_types, lift, says_little
+from scbioverse.knowledge.markers import marker_genes, markers_for
+from scbioverse.models import load
 from scbioverse.predict.candidates import Label
 from scbioverse.predict.decide import Calls
 from scbioverse.predict.first_call import (
     EARLY,
+    FEWEST_MARKERS,
     _kinds_beside,
     _worth_offering,
     early_prior,
     group_prior,
     groups_told,
     name_groups,
+    names_known,
 )
 from scbioverse.predict.groups import Groups, find_groups
 from scbioverse.predict.options import is_nested
+from scbioverse.predict.sources.markers import CellEvidence
 from scbioverse.predict.tissue import read_tissues
 
 if TYPE_CHECKING:
@@ -37,7 +44,8 @@ if TYPE_CHECKING:
 
 T, CD4, CD8, NAIVE_CD4, MEMORY_CD4 = "CL:0000084", "CL:0000624", "CL:0000625", "CL:0000895", "CL:0000897"
 B, NAIVE_B, MONOCYTE, CD14, CD16 = "CL:0000236", "CL:0000788", "CL:0000576", "CL:0001054", "CL:0002396"
-LEUKOCYTE, REGULATORY = "CL:0000738", "CL:0000815"
+LEUKOCYTE, REGULATORY, PODOCYTE = "CL:0000738", "CL:0000815", "CL:0000653"
+LEVELS: tuple[Literal["broad", "usual"], ...] = ("broad", "usual")
 TERMS = [T, CD4, CD8, NAIVE_CD4, MEMORY_CD4, B, NAIVE_B, MONOCYTE, CD14, CD16, LEUKOCYTE]
 
 
@@ -165,7 +173,20 @@ def test_a_name_that_says_too_little_gives_way_to_its_kinds_sooner() -> None:
     epithelial, enterocyte, goblet = "CL:0000066", "CL:0000584", "CL:0000160"
     terms, scores = [epithelial, enterocyte, goblet], np.log([[0.1, 0.8, 0.1], [0.4, 0.31, 0.29]])
     assert name_groups(scores, terms, np.array([50, 50])).terms == [enterocyte] * 2
-    assert name_groups(scores, terms, np.array([30, 70])).terms == [epithelial] * 2
+    assert name_groups(scores, terms, np.array([10, 90])).terms == [epithelial] * 2
+    # Kinds that the model does not know leave most to the broad name: the likeliest of the others is no name for them.
+    unknown = np.log([[0.6, 0.39, 0.01], [0.7, 0.01, 0.29]])
+    assert name_groups(unknown, terms, np.array([50, 50])).terms == [epithelial] * 2
+
+
+def test_a_group_between_a_kind_and_its_kind_is_of_the_first() -> None:
+    neuron, gabaergic, purkinje, glutamatergic = "CL:0000540", "CL:0000617", "CL:0000121", "CL:0000679"
+    terms = [neuron, gabaergic, purkinje, glutamatergic]
+    scores = np.log([[0.4, 0.25, 0.3, 0.05], [0.5, 0.05, 0.05, 0.4]])
+    assert name_groups(scores, terms, np.array([50, 50])).terms == [gabaergic, glutamatergic]
+    # Where the groups could be either, none is named.
+    unclear = np.log([[0.4, 0.15, 0.15, 0.3], [0.7, 0.1, 0.1, 0.1]])
+    assert name_groups(unclear, terms, np.array([50, 50])).terms == [neuron] * 2
 
 
 def test_a_term_above_all_types_names_nothing() -> None:
@@ -307,6 +328,44 @@ def test_a_kind_that_many_cells_are_but_no_group_is_becomes_a_name() -> None:
     assert _kinds_beside([CD4], [T, B], sure) == {B}
     assert _kinds_beside([CD4, NAIVE_B], [T, B], sure) == set()
     assert _kinds_beside([CD4], [T, B], sure[:94]) == set()
+
+
+@pytest.fixture(scope="module")
+def with_podocytes(pbmc_part: ad.AnnData) -> ad.AnnData:
+    """Blood cells, and 40 that express what tables list for podocytes, a type that the model was not trained on."""
+    rng, part = np.random.default_rng(0), pbmc_part[:120].copy()
+    listed = markers_for(PODOCYTE)["gene"].isin(part.var_names)
+    genes = markers_for(PODOCYTE).loc[listed, "gene"].head(30)
+    share = np.asarray(part.X.mean(axis=0)).ravel() / part.X.sum(axis=1).mean()
+    share[part.var_names.get_indexer(genes)] = 0.2 / len(genes)
+    counts = sparse.csr_matrix(rng.poisson(2000 * share / share.sum(), (40, part.n_vars)).astype(np.float32))
+    made = ad.AnnData(counts, var=part.var[[]], obs=pd.DataFrame(index=[f"podocyte{i}" for i in range(40)]))
+    return ad.concat([ad.AnnData(part.X, var=part.var[[]], obs=part.obs[[]]), made])
+
+
+def test_a_type_that_the_model_never_saw_is_named_by_its_markers(with_podocytes: ad.AnnData) -> None:
+    model = load("bioverse-small")
+    own, known = model.config.default_labels, names_known(model).terms
+    assert PODOCYTE not in own
+    assert known[: len(own)] == own
+    assert PODOCYTE in known
+    assert all(len(marker_genes(str(one))) >= FEWEST_MARKERS for one in known[len(own) :])
+    done = sb.tl.annotate(with_podocytes, rationale=None, copy=True)
+    called = done.obs["bioverse_cl_id"].astype(str)
+    assert (called.iloc[120:] == PODOCYTE).mean() > 0.9
+    assert not (called.iloc[:120] == PODOCYTE).any()
+    # Without markers nothing speaks for such a name.
+    assert names_known(model, markers=False).terms == own
+    alone = sb.tl.annotate(with_podocytes, markers=False, rationale=None, copy=True)
+    assert PODOCYTE not in set(alone.obs["bioverse_cl_id"])
+
+
+def test_genes_that_cannot_be_read_leave_the_models_own_names(with_podocytes: ad.AnnData) -> None:
+    with mock.patch.object(CellEvidence, "__call__", side_effect=InputError("no genes")):
+        done = sb.tl.annotate(with_podocytes, rationale=None, copy=True)
+    names = {one["cl_id"] for one in sb.get.records(done)["annotate"]["labels"]}
+    own = set(load("bioverse-small").config.default_labels)
+    assert names <= {*own, *(lift(one, level) for one in own for level in LEVELS)}
 
 
 def test_a_model_that_cannot_name_rows_finds_names_without(

@@ -26,6 +26,11 @@ def _table() -> tuple[dict[str, str], dict[str, str]]:
     return {row[0]: row[2] for row in rows}, {row[0]: row[3] for row in rows if row[3]}
 
 
+def level_terms() -> list[str]:
+    """Ids of the terms that are a name on one of the levels, in the table's order."""
+    return list(_table()[0])
+
+
 @lru_cache(maxsize=1 << 14)
 def lift(cl_id: str, level: Level) -> str:
     """Return the nearest term of a level that a term is or descends from; the term itself where there is none.

@@ -14,7 +14,8 @@ from scipy.special import log_softmax
 from .._logging import logger
 from ..errors import InputError
 from ..knowledge import load_ontology
-from ..knowledge.levels import BROADEST, early_types, lift, says_little
+from ..knowledge.levels import BROADEST, early_types, level_terms, lift, says_little
+from ..knowledge.markers import marker_genes
 from ..knowledge.ontology import is_within
 from ..knowledge.phrases import canonical_phrase
 from .alike import hear
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from ..models import BioVerse
     from .candidates import Candidates
     from .decide import Calls
     from .sources import Batch
@@ -44,8 +46,9 @@ CLEAR = 0.8
 LEAST = 0.5
 # Kinds are told apart where so many of a broad type's cells are in groups that are clearly one of them.
 SHARE = 0.7
-# Where the broad name says too little, as "epithelial cell", so many are enough. Of 0, 0.4 and 0.7, on sets of profiles
-# that a rehearsal left out.
+# Where the broad name says too little, as "epithelial cell" and "neuron", its kinds are named if those that the groups
+# would get, with kinds of these, are so much of what all kinds and the broad term itself have. Prostate cells, whose
+# kinds a rehearsal was never shown, have 0.3 there, neurons of a mouse brain that another left out 0.5: between them.
 SHARE_OF_WIDE = 0.4
 
 
@@ -112,13 +115,21 @@ def _one_down(
         ]
         if not below:
             continue
+        below.sort(key=lambda j: len(load_ontology().descendants(kinds[j])))
         own = held[rows][:, below]
+        total, top, likeliest = own.sum(axis=1), own.max(axis=1), own.argmax(axis=1)
         unsaid = held[rows, kinds.index(name)] if name in kinds else np.zeros(rows.size)
-        top = own.max(axis=1)
-        clear = (top >= CLEAR * own.sum(axis=1)) & (top >= LEAST * unsaid)
-        wide = len(load_ontology().descendants(name)) > BROADEST
-        if (sizes[rows] * clear).sum() >= (SHARE_OF_WIDE if wide else SHARE) * sizes[rows].sum():
-            for row, at in zip(rows, own.argmax(axis=1), strict=True):
+        told, enough = (top >= CLEAR * total) & (top >= LEAST * unsaid), SHARE
+        if len(load_ontology().descendants(name)) > BROADEST:
+            # A group between "GABAergic neuron" and "Purkinje cell", a kind of it, is certainly of GABAergic neurons:
+            # it gets the narrowest name that is clear, if there is one.
+            inside = np.array([[is_within(kinds[one], kinds[other]) for other in below] for one in below])
+            nested = own @ inside
+            told, enough = nested.max(axis=1) / (total + unsaid), SHARE_OF_WIDE
+            clear = nested >= CLEAR * total[:, None]
+            likeliest = np.where(clear.any(axis=1), clear.argmax(axis=1), likeliest)
+        if sizes[rows] @ told >= enough * sizes[rows].sum():
+            for row, at in zip(rows, likeliest, strict=True):
                 out[row] = kinds[below[at]]
     return _without_kinds(out)
 
@@ -157,6 +168,8 @@ OWN_CELLS, OWN_SHARE, OWN_SURE = 5, 0.01, 0.8
 # simulated cells of 23 adult and three fetal sets (at most 2.7 % and at least 3.5 %), tested on none; 9 other fetal
 # sets lie below it, too: there `tissue=` has to say so.
 EARLY, EARLY_SHARE = -2.0, 0.03
+# A usual name that the model was not trained on is looked for where the tables list so many genes for it.
+FEWEST_MARKERS = 5
 # Of many cells so many of a group are enough to name it by, or all that it has.
 _LEAST_ROWS = 20
 # Best names by the pooled scores that the record shows beside those that the language model said.
@@ -177,6 +190,20 @@ class Found:
     tissues: RowTissues | None = None  # those given, doubted, or guessed
 
 
+def names_known(model: BioVerse, markers: bool | None = None) -> Candidates:
+    """Return what names are found among: the model's own terms, then usual names of types that it never saw.
+
+    A podocyte that is no term of the model's would be the least wrong of the others, however many of its genes are
+    listed. So marker genes, and what the descriptions say, speak for the names of :func:`.levels.level_terms`, too;
+    but not where `markers` is False, or the model does not weigh them in a pool.
+    """
+    own, row = model.config.default_labels, model.config.calibration.get("cascade")
+    weighed = markers is not False and row is not None and row.weight("markers") > 0
+    held = set(own)
+    more = [one for one in level_terms() if one not in held and len(marker_genes(one)) >= FEWEST_MARKERS]
+    return own_labels([*own, *(more if weighed else ())], model.config.names)
+
+
 def first_call(
     batch: Batch,
     vocabulary: Candidates,
@@ -188,7 +215,7 @@ def first_call(
 ) -> Scores:
     """Find names and score them for every cell, with its group as a prior where groups were found.
 
-    The `vocabulary` is the model's own, with nested terms. `groups` are the user's; None: they are found
+    The `vocabulary` is what :func:`names_known` gives, with nested terms. `groups` are the user's; None: they are found
     (:func:`.groups.find_groups`, by `seed`). Of the `options`, `method` is how cells choose among the names, None: the
     model's best; `level` see :func:`name_groups`, `markers` :func:`.pool.pool`. `tissues` is the tissue of each cell;
     where none was given, one is guessed; None: all are alike.
@@ -229,15 +256,19 @@ def _find_names(
     some = of_all if rows is None else Groups(of_all.names, of_all.codes[rows])
     method = pick_method(batch.model, None, batch.modality)
     weights = weights_of(batch.model, method, vocabulary, batch.modality)
-    own = pool(part, vocabulary, weights, markers=options.markers, say=False).log_probs
+    said = pool(part, vocabulary, weights, markers=options.markers, say=False)
+    own, trained = said.log_probs, names_known(batch.model, markers=False)
+    if not said.markers["weight"]:  # of types that it never saw, embeddings alone tell nothing
+        vocabulary, own = trained, log_softmax(own[:, : len(trained)], axis=1)
     pooled = group_scores(own, some).astype(np.float64)
-    reading = read_groups_of(part, some, vocabulary)
+    reading = read_groups_of(part, some, trained)  # nor has the language model learned the names of others
     ids = [str(one) for one in vocabulary.terms]
     early = early_prior(own, ids, None if tissues is None else tissues.of_rows(rows).early)
     # A group is judged as most of its cells are.
     own, ranked = own + early, pooled + EARLY * (some.mean(early) < EARLY / 2)
     if reading is not None:
-        ranked = ranked + WORD * reading
+        others = ((0, 0), (0, len(vocabulary) - len(trained)))
+        ranked = ranked + WORD * np.pad(reading, others, mode="minimum")
     if tissues is not None:
         adjusted, tissues = tissues.in_groups(ranked, pooled, ids, of_all)
         ranked = adjusted.astype(np.float64)

@@ -31,7 +31,7 @@ from ..predict.alike import alike_cells
 from ..predict.candidates import Labels, log_labels, read_labels
 from ..predict.decide import Calls, compare_outside, compared_terms, decide, warn_of_no_terms
 from ..predict.embedding import long_run, represent_rows
-from ..predict.first_call import first_call, groups_found, groups_told
+from ..predict.first_call import first_call, groups_found, groups_told, names_known
 from ..predict.free_text import propose, write_for
 from ..predict.given_markers import warn_of_unread
 from ..predict.groups import harmonise_samples, propagate, read_groups, read_samples, warn_of_disagreement
@@ -240,7 +240,10 @@ def _named(options: Options, model: BioVerse, organ: str | None) -> Candidates |
     """Return the candidates that the user named, of an organ; None where they are found in the ontology or written."""
     if options.free or options.ontology:
         return None
-    candidates = read_labels(options.labels, model, context=organ, modality=options.modality)
+    if options.find:
+        candidates = names_known(model, options.markers)
+    else:
+        candidates = read_labels(options.labels, model, context=organ, modality=options.modality)
     options.check_number(len(candidates))
     if not options.find and options.modality == "cell":
         log_labels(candidates, own=options.own)
