@@ -151,3 +151,11 @@ def test_how_many_in_one_and_how_many_in_another(few) -> None:
     assert sb.tl.ask(few, question.format("d1", "d2"), groupby="cell_type").value == {"d1": 1, "d2": 1}
     for other in ("total", "NK cells", "all"):
         assert sb.tl.ask(few, question.format("d1", other), groupby="cell_type").kind == "refusal", other
+
+
+def test_what_a_group_is_does_not_go_on_from_a_number(few) -> None:
+    chat = sb.Chat(few, groupby="cell_type", reader="rules")
+    assert chat.ask("How many cells are in d1?").value == 2
+    assert chat.ask("What is B?").query == sb.tl.ask(few, "What is B?", groupby="cell_type", reader="rules").query
+    assert chat.ask("How many cells are in d1?").value == 2
+    assert chat.ask("What about B?").value == 1  # of those in d1

@@ -118,8 +118,8 @@ class Grammar:
         # "How many of these ...?" and "How many contain chlorine?" are whole questions; "And how many ...?" may not be.
         plain = "THEM" in roles or (not goes_on and len(roles) > 1 and not roles <= BARE)
         made = None
-        # "Is it secreted?" after a number of it is a question of its own.
-        own = "THEM" in roles and held[0].role in ("BE", "DO")
+        # "Is it secreted?" after a number of it is a question of its own, and so is "What is cluster 7?".
+        own = ("THEM" in roles and held[0].role in ("BE", "DO")) or (not goes_on and matches("WHAT BE WHERE$", held))
         if before is not None and (goes_on or len(held) < 4) and not own and not ("COUNT" in roles and plain):
             made = followed(held, before, self.names)
         # After another question "B cells in donor1?" may go on from it; "B cells in ctrl and stim?" may ask for two.
