@@ -159,3 +159,19 @@ def test_what_a_group_is_does_not_go_on_from_a_number(few) -> None:
     assert chat.ask("What is B?").query == sb.tl.ask(few, "What is B?", groupby="cell_type", reader="rules").query
     assert chat.ask("How many cells are in d1?").value == 2
     assert chat.ask("What about B?").value == 1  # of those in d1
+
+
+@pytest.mark.parametrize("reader", ["rules", "auto"])
+@pytest.mark.parametrize(
+    "question",
+    ["How many of the young donors are ill?", "What share of the young donors is ill?",
+     "Among the young donors, how many are ill?"],
+)  # fmt: skip
+def test_donors_are_not_counted_as_cells(question, reader) -> None:
+    obs = pd.DataFrame(
+        {"donor": list("aaabbc"), "age_group": ["young"] * 5 + ["old"], "state": ["ill"] * 3 + ["well"] * 3},
+        index=[f"c{i}" for i in range(6)],
+    ).astype("category")
+    few = ad.AnnData(np.ones((6, 1), dtype=np.float32), obs, pd.DataFrame(index=["MS4A1"]))
+    answer = sb.tl.ask(few, question, groupby="state", reader=reader)
+    assert not answer.computed or answer.value in (1, 0.5)  # of the donors a and b, a
