@@ -21,8 +21,10 @@ _ASIDE_ENDS = re.compile(
     r"[.!:;] +| [-\u2013\u2014] +|, (?=(?:how|what|which|who|where|is|are|do|does|can|could)\b)", re.IGNORECASE
 )
 _SCOPE = re.compile(
-    r"\b(?:look|focus|consider|restrict|limit|want|need|interest|car(?:e|ing)\b|tak|us(?:e|ing)\b|keep|kept|only|assum|suppos|if\b|given|exclud"
-    r"|ignor|filter|remov|drop|subset|select|except|without|among|within|regard|concern|about|leav|left|discard|not\b|n['\u2019]t\b|no\b|never)",
+    r"\b(?:look|work(?:ing)? (?:on|with)\b|focus|consider|restrict|limit|want|need|interest"
+    r"|car(?:e|ing)\b|tak|us(?:e|ing)\b|keep|kept|only|assum|suppos|if\b|given|exclud"
+    r"|ignor|filter|remov|drop"
+    r"|subset|select|except|without|among|within|regard|concern|about|leav|left|discard|not\b|n['\u2019]t\b|no\b|never)",
     re.IGNORECASE,
 )
 _NAMING = frozenset(

@@ -138,6 +138,10 @@ class _Filling:
             require(own[0])
         elif want == "composition" and kind and by not in ([], [kind]) and not own and "w" in self.parts:
             own = [] if found["where"] is not None else [kind]  # what the cells of each donor are
+        # "The split of ctrl and stim": by these, or of each by type?
+        listed = [one.value for one in self.links("w") if one.items]
+        types = {f"obs:{name}" for name in self.names.rows.types}
+        require(want != "composition" or own or by or not listed or listed[0].fields() & types)
         require(len({*own, *by}) == len(own) + len(by) <= 2)
         found["by"], found["then"] = [*own, *by, None, None][:2]
         if not by:

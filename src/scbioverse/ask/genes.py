@@ -93,7 +93,7 @@ def genes_said(table: pd.DataFrame, here: str, there: str) -> str:
 
 def differential(query: Query, rows: Cells, speech: Speech) -> Result:
     """Name the genes that are higher in one set of cells than in the other, both ways."""
-    masks = [rows.mask(one) for one in query.against]
+    masks = [rows.mask(one) & rows.mask(query.where) for one in query.against]
     two = len(masks) == 2 and all(mask.any() for mask in masks) and not (masks[0] & masks[1]).any()
     require(two, "Genes are compared between two sets of cells that share none, and each needs cells.")
     names = list(map(speech.short, query.against))
@@ -105,7 +105,8 @@ def differential(query: Query, rows: Cells, speech: Speech) -> Result:
         held.append(rows.markers(inside, outside).assign(group=here))
         best = _best(held[-1], query, f"of {here}", f"of {there}", "no gene clearly")
         said.append(f"higher in {here} than in {there}: {best}")
-    return Result(f"{capital('; '.join(said))} ({RULE}).{speech.remarks(query)}", *_tables(held))
+    inside = f"among {speech.who(query.where)}: " if query.where is not None else ""
+    return Result(f"{capital(inside + '; '.join(said))} ({RULE}).{speech.remarks(query)}", *_tables(held))
 
 
 def is_marker(query: Query, rows: Cells, speech: Speech) -> Result:

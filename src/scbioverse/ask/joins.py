@@ -110,9 +110,9 @@ def not_limit(links: Links, _: Names) -> Links:
 
 
 def than(links: Links, _: Names) -> Links:
-    """Read "higher than that of B cells", where no number follows."""
-    role = {">": "MORE", "<": "LESS"}.get(links[0].value)
-    return [links[0].but(role), Link("THAN", "than")] if role else links
+    """Read "higher than that of B cells", where no number follows, and "more in ctrl versus stim"."""
+    role, middle = {">": "MORE", "<": "LESS"}.get(links[0].value), links[1:-1] if pick(links, "VERSUS") else []
+    return [links[0].but(role), *middle, Link("THAN", "than")] if role else links
 
 
 def joining(links: Sequence[Link]) -> Any:

@@ -52,6 +52,8 @@ _EXPRESSING = frozenset(
 )
 # Shorter words are spelt anew only where letters are swapped, or one should stand twice: "dose" is no "does".
 _LEAST_SPELT = 6
+# Shorter words of questions are not spelt anew at all: "form" is no "from".
+_LEAST_SWAPPED = 4
 _BEFORE_SYMBOLS = frozenset(
     ["HAVE", "HAVING", "LACK", "LACKING", "AND", "OR", "COMMA", "NOT", "NUM", "BOTH", "NEITHER", "EITHER"]
 )
@@ -74,6 +76,7 @@ class Names:
         self._name_values()
         self._name_together()
         self._add_phrases("ROWS", named("@ROWS")[self.modality])
+        self._add_phrases("ROWSTOO", [one for one in named("@ROWSTOO")[self.modality] if key_of(one) not in self.held])
         # Names that are also words, elements or numbers are named in quotes, or as "molecule 7".
         for said, found in rows.row_names.items():
             key = key_of(said)
@@ -96,10 +99,11 @@ class Names:
     def _name_data(self) -> None:
         """Pass over "in this atlas" and "our data" where no column is called so."""
         parts, columns = named("@DATA"), {word for name in self.rows.columns for word in key_of(name)}
-        for noun in [one for one in parts["noun"] if not columns & {*one.split()}]:
+        for noun in [one for one in (*parts["noun"], *parts["part"]) if not columns & {*one.split()}]:
             wholes = [f"{one} {noun}" for one in parts["this"]]
             bare = [one for one in wholes if not one.startswith("the ")]
-            self._add_phrases("-", [*bare, *(f"{front} {one}" for front in parts["front"] for one in wholes)])
+            role = "HERE" if noun in parts["part"] else "-"
+            self._add_phrases(role, [*bare, *(f"{front} {one}" for front in parts["front"] for one in wholes)])
 
     def _name_hyphened(self) -> None:
         """Name genes that are cut into words as they are written: "HLA-DRA"."""
@@ -225,13 +229,18 @@ class Names:
             values = self.rows.groups(column)
             for name in dict.fromkeys([*values.names, *values.wholes]):
                 key = key_of(name)
-                if len(key) <= _LONGEST and key not in self.closed and not _NUMERAL.fullmatch(name.strip()):
+                free = key not in self.closed or self._fills(key)
+                if len(key) <= _LONGEST and free and not _NUMERAL.fullmatch(name.strip()):
                     link = Link("WHERE", name, in_column(column, name), note=values.remark(name))
                     self._name_value(key, link)
                     if column in self.rows.types and len(key) == 2:  # "activated T cells" are labelled "T activated"
                         self._add((*key[::-1], "cell"), link)
                 if column.endswith("ing"):  # "current smokers" of the column "smoking"
                     self._add((*key, f"{column.lower()[:-3]}er"), Link("WHERE", name, in_column(column, name)))
+
+    def _fills(self, key: tuple[str, ...]) -> bool:
+        """Whether a word only fills a sentence, so that a group may be called so: "recovered", "enrolled"."""
+        return len(key) == 1 and len(key[0]) > _LEAST_SWAPPED and self.held[key][0].role in ("SEEN", "RECOVERED", "-")
 
     def _name_together(self) -> None:
         """Name what several groups of a column are together: "cycling" those in S and in G2M."""
@@ -289,11 +298,14 @@ class Names:
         known = self._spellings
         if not word.key.isalpha() or len(word.key) < 4 or word.one in known:
             return word
-        near = [one for one in known if one[0] == word.key[0] and one_slip(word.one, one)]
+        ways = {word.one, word.key}
+        near = [one for one in known if one[0] == word.key[0] and any(one_slip(way, one) for way in ways)]
+        # Letters that are swapped or stand twice leave no doubt of any word's ending: "whcih", "expres".
+        alike = {form(way) for way in ways for form in (_sorted, undoubled)}
+        swapped = [one for one in near if {_sorted(one), undoubled(one)} & alike]
         if len(word.key) < _LEAST_SPELT:
-            swapped = [one for one in near if sorted(one) == sorted(word.one) or undoubled(one) == undoubled(word.one)]
-            near = [one for one in swapped if not known[one]]
-        near = [one for one in near if not known[one] or one[-2:] == word.one[-2:]]
+            near = [one for one in swapped if not known[one] or len(word.key) > _LEAST_SWAPPED]
+        near = [one for one in near if not known[one] or one in swapped or one[-2:] == word.one[-2:]]
         return Word(near[0], near[0], near[0]) if len(near) == 1 else word
 
     @cached_property
@@ -360,11 +372,12 @@ class Names:
     def _end(self, words: list[Word], at: int, n: int, best: Link | None, before: str) -> int:
         """Return where a name ends at the latest: some words begin another name."""
         keys = [one.key for one in words]
-        if best is not None and best.role == "AFTER" and keys[at + n : at + n + 1] == ["than"]:
-            return at + 1  # "or more than 5" begins another condition
+        after = keys[at + n : at + n + 1]
+        if best is not None and best.role == "AFTER" and after and (after[0] == "than" or _NUMERAL.fullmatch(after[0])):
+            return at + 1  # "or more than 5", "and below 5" begin another condition
         if n > 2 and keys[at + n - 2] == "per" and self.known(words, at + n - 1)[1] > 1:
             return at + n - 2  # "umi per cell type" is by type
-        if n > 1 and before == "NUM" and keys[at] in ("percent", "pct"):
+        if n > 1 and before == "NUM" and keys[at] in ("percent", "pct", "%"):
             return at + 1  # "4 percent mitochondrial counts"
         return len(words)
 
@@ -449,6 +462,10 @@ class Names:
         if len(held) > 1:
             return Link("TWICE", text, note=" and ".join(held))
         return Link("FIELD", text, f"gene:{held[0]}") if held else Link("NOGENE", text, names[0])
+
+
+def _sorted(word: str) -> str:
+    return "".join(sorted(word))
 
 
 def _spelt_so(link: Link) -> bool:

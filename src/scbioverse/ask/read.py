@@ -83,6 +83,11 @@ class Grammar:
 
     def _meant(self, question: str, links: Sequence[Link], before: Query | None) -> Sequence[Link] | Refusal:
         """Say what a word that points back means, or refuse it where there is nothing to point at."""
+        here = pick(links, "HERE")
+        narrowed = before is not None and any((before.where, before.among, before.against))
+        if here and (narrowed or pick(links, "REMAIN")):  # of patients that "are left in the trial" no data tell
+            return Refusal(text=f"It is not clear whether {here[0].said!r} means all that the data hold.")
+        links = [one for one in links if one.role != "HERE"]
         if before is None or self._refused:
             return pointed(question, links, self.rows, first=before is None and not self._refused) or links
         return never(question, links) or counted(question, links, before, self.names, self.speech)
