@@ -105,8 +105,8 @@ def differential(query: Query, rows: Cells, speech: Speech) -> Result:
         held.append(rows.markers(inside, outside).assign(group=here))
         best = _best(held[-1], query, f"of {here}", f"of {there}", "no gene clearly")
         said.append(f"higher in {here} than in {there}: {best}")
-    inside = f"among {speech.who(query.where)}: " if query.where is not None else ""
-    return Result(f"{capital(inside + '; '.join(said))} ({RULE}).{speech.remarks(query)}", *_tables(held))
+    among = f"among {speech.who(query.where)}: " if query.where is not None else ""
+    return Result(f"{capital(among + '; '.join(said))} ({RULE}).{speech.remarks(query)}", *_tables(held))
 
 
 def is_marker(query: Query, rows: Cells, speech: Speech) -> Result:
