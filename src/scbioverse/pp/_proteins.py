@@ -79,8 +79,9 @@ def proteins(
     cleaned = [clean_sequence(cell_text(text)) for text in table[key]]
     bad = [(name, one.problem) for name, one in zip(table.index, cleaned, strict=True) if one.problem]
     named = "; ".join(f"{shown_name(name)!r}: {problem}" for name, problem in bad[:_SHOWN])
+    named += "; ..." if len(bad) > _SHOWN else ""
     if len(bad) == len(table):
-        raise InputError(f"none of {len(table)} sequences can be read: {named}{'; ...' if len(bad) > _SHOWN else ''}.")
+        raise InputError(f"none of {len(table)} sequences can be read: {named}.")
     texts = [one.text for one in cleaned]
     first: dict[str, str] = {}
     seen = [first.setdefault(text, str(name)) if text else "" for name, text in zip(table.index, texts, strict=True)]
@@ -108,10 +109,8 @@ def proteins(
     said = "%d proteins of %d to %d residues: %d unreadable, %d duplicates, %d with ambiguous residues, %d with stops"
     logger.info(said, len(report), lengths.min(), lengths.max(), len(bad), n_duplicates, ambiguous, stopped)
     if bad:
-        warn(
-            f"{len(bad)} of {len(table)} sequences cannot be read: {named}{'; ...' if len(bad) > _SHOWN else ''}. They "
-            "are kept with obs['valid'] = False."
-        )
+        kept = "They are kept with obs['valid'] = False."
+        warn(f"{len(bad)} of {len(table)} sequences cannot be read: {named}. {kept}")
     nucleotides = table.index[list(map(_is_nucleotides, texts))]
     if len(nucleotides):
         warn(

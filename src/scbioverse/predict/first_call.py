@@ -198,10 +198,11 @@ def names_known(model: BioVerse, markers: bool | None = None) -> Candidates:
     but not where `markers` is False, or the model does not weigh them in a pool.
     """
     own, row = model.config.default_labels, model.config.calibration.get("cascade")
-    weighed = markers is not False and row is not None and row.weight("markers") > 0
-    held = set(own)
-    more = [one for one in level_terms() if one not in held and len(marker_genes(one)) >= FEWEST_MARKERS]
-    return own_labels([*own, *(more if weighed else ())], model.config.names)
+    more: list[str] = []
+    if markers is not False and row is not None and row.weight("markers") > 0:
+        held = set(own)
+        more = [one for one in level_terms() if one not in held and len(marker_genes(one)) >= FEWEST_MARKERS]
+    return own_labels([*own, *more], model.config.names)
 
 
 def first_call(
