@@ -168,11 +168,22 @@ def _called(step: str) -> str:
     return f"adata.uns[{UNS_ROOT!r}][{step!r}]"
 
 
-def check_target(adata: Any) -> None:
-    """Refuse, before anything is computed, what could not take the results: no AnnData, or foreign records."""
+def check_target(adata: Any, step: str = "", obs: Iterable[str] = (), obsm: Iterable[str] = ()) -> None:
+    """Refuse, before anything is computed, what could not take the results: no AnnData, or foreign records.
+
+    Nor are columns of `obs` and entries of `obsm` written over that no run recorded under `step` has made.
+    """
     if not hasattr(adata, "obsm") or not hasattr(adata, "uns"):
         raise InputError(f"expected an AnnData, found {type(adata).__name__}.")
-    records_of(adata)
+    if step in records_of(adata):
+        return
+    slots = {f"adata.obs[{one!r}]": one in adata.obs for one in obs}
+    slots |= {f"adata.obsm[{one!r}]": one in adata.obsm for one in obsm}
+    if held := [name for name, there in slots.items() if there]:
+        raise InputError(
+            f"{', '.join(held)} would be lost, and adata.uns[{UNS_ROOT!r}] has no record of {step!r} that says it is "
+            f"from scbioverse. Pass another key_added= (or name=), or give it up: del {', '.join(held)}."
+        )
 
 
 def write_results(
@@ -193,7 +204,7 @@ def write_results(
     `drop_records` are what an earlier run left and this one has nothing for; see :func:`left_by`. A view becomes an
     AnnData of its own, with a warning: its parent gets no results.
     """
-    check_target(adata)
+    records_of(adata)
     adata = own_copy(adata) if copy else adata
     texts = {step: as_json(fields) for step, fields in records.items()}
     columns, arrays = dict(obs or {}), dict(obsm or {})

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
 
 
@@ -44,13 +46,18 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         return load_file(check_plain(path))
 
 
-def add_tensors(digest: Any, tensors: Mapping[str, Tensor]) -> None:
-    """Add names, types, shapes and values of tensors to a digest of hashlib, in the order of their names."""
+def bytes_of(tensor: Tensor) -> NDArray[np.uint8]:
+    """Return the bytes of a tensor, uint8 (n,); on a CPU they are not copied."""
     import torch
 
+    return tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy()
+
+
+def add_tensors(digest: Any, tensors: Mapping[str, Tensor]) -> None:
+    """Add names, types, shapes and values of tensors to a digest of hashlib, in the order of their names."""
     for key, tensor in sorted(tensors.items()):
         digest.update(f"{key}{tensor.dtype}{tuple(tensor.shape)}".encode())
-        digest.update(tensor.cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+        digest.update(bytes_of(tensor))
 
 
 def check_torch_zip(path: Path) -> list[str]:

@@ -9,7 +9,7 @@ import scbioverse as sb
 from scbioverse.errors import InputError
 from scbioverse.models import Calibration
 from scbioverse.predict.candidates import own_labels
-from scbioverse.predict.decide import Away, Called, compared_terms, decide, outside_terms
+from scbioverse.predict.decide import Away, Called, compared_terms, decide, outside_terms, warn_of_even
 from scbioverse.predict.groups import Groups
 from tests._precision import LOG_PROBS
 
@@ -74,6 +74,15 @@ def test_annotate_warns_of_other_types_and_advises_what_the_model_has(
     with pytest.warns(UserWarning, match="unknown_threshold='auto'"):
         sb.tl.annotate(cells, **options)
     sb.tl.annotate(cells, unknown_threshold=0.1, **options)  # acted on, and so no warning
+
+
+def test_labels_of_what_is_no_cell_that_fit_equally_bring_a_warning() -> None:
+    labels = [Called(one) for one in ("analgesic", "stimulant", "sugar", "alcohol")]
+    even, sure = logs(*[[0.21, 0.24, 0.25, 0.30]] * 3), logs(*[[0.7, 0.1, 0.1, 0.1]] * 3)
+    with pytest.warns(UserWarning, match=r"4 labels fit about equally.*0\.30.*labels of a molecule"):
+        warn_of_even(decide(even, labels), "molecule")
+    warn_of_even(decide(sure, labels), "molecule")  # a warning would be an error
+    warn_of_even(decide(even, labels), "cell")
 
 
 def test_auto_is_the_threshold_of_the_model(cells: AnnData, tiny_model: BioVerse) -> None:

@@ -136,6 +136,17 @@ def test_columns_of_the_user_stay(cells: ad.AnnData, tiny_model: BioVerse) -> No
     assert "my_text" not in cells.obs
 
 
+@pytest.mark.parametrize("slot", ["label", "cl_id", "text"])
+def test_a_column_of_the_users_is_not_written_over(cells: ad.AnnData, tiny_model: BioVerse, slot: str) -> None:
+    cells.obs[f"bioverse_{slot}"] = "mine"
+    before = frozen(cells)
+    with pytest.raises(InputError, match=f"bioverse_{slot}.*would be lost.*key_added="):
+        sb.tl.annotate(cells, model=tiny_model, labels=TYPES, method="generate", rationale=None)
+    assert_unchanged(cells, before)
+    done = annotate(cells, tiny_model, key_added="other")
+    assert (done.obs[f"bioverse_{slot}"] == "mine").all()
+
+
 def test_key_added(cells: ad.AnnData, tiny_model: BioVerse) -> None:
     done = annotate(cells, tiny_model, key_added="mine")
     assert {"mine_label", "mine_confidence", "mine_rationale", "mine_cl_id"} <= set(done.obs)

@@ -243,13 +243,6 @@ class BioVerse:
             Names repeat, or read the same to the language model, there are more or fewer terms than names, or evidence
             has another shape or no place in the question.
         """
-        self.check_modality(modality)
-        if terms is not None and len(terms) != len(names):
-            raise InputError(f"{len(names)} names go with {len(terms)} terms.")
-        if evidence is not None and (terms is None or not self.weighs(terms, modality)):
-            raise InputError(f"model {self.name!r} has no weight for evidence of these names: add it to the answer.")
-        if evidence is not None and np.shape(evidence) != (len(embeddings), len(names)):
-            raise InputError(f"{len(embeddings)} rows, {len(names)} names: evidence has shape {np.shape(evidence)}.")
         self.modules.eval()
         rows, asked = self.candidate_reader(modality).question(embeddings, names, terms, evidence, steps, self.reader)
         raw = score_names(self, asked, modality, rows, list(names), batch_size, progress, prune)
@@ -270,7 +263,7 @@ class BioVerse:
 
     def weighs(self, terms: Sequence[str | None], modality: str = "cell") -> bool:
         """Whether :meth:`score` takes marker evidence of names with these Cell Ontology ids."""
-        return "candidate_tokens" in self.config.calibration and self.candidate_reader(modality).tells_apart(terms)
+        return self.candidate_reader(modality).weighs(terms)
 
     def temperature(
         self, terms: Sequence[str | None] | None = None, modality: str = "cell", *, evidence: bool = False
@@ -411,9 +404,8 @@ class BioVerse:
 
     def copy(self, *, name: str | None = None) -> Self:
         """Return a model with weights of its own that shares encoders and language model."""
-        config = copy.deepcopy(self.config)
-        config.name = name or self.name
-        own = {"config": config, "modules": copy.deepcopy(self.modules)}
+        own: dict[str, Any] = copy.deepcopy({"config": self.config, "modules": self.modules})
+        own["config"].name = name or self.name
         return type(self)(**self.parts() | own, **self.readers.shared(), device=self.device)
 
     def to(self, device: str) -> Self:
@@ -434,6 +426,11 @@ class BioVerse:
         replaced with `overwrite`, other things never are.
         """
         return checkpoint.write(self.parts(), path, overwrite=overwrite, dtype=dtype)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Go through pickle as the files of :meth:`save`; the language model, also one handed in, is loaded by name."""
+        language = self.readers.language
+        return _unpickled, (checkpoint.packed(self.parts()), language.name, language.mentioned_by, self.device)
 
     @classmethod
     def from_pretrained(
@@ -492,6 +489,11 @@ def load(
     read = partial(checkpoint.read, folder, lambda parts: BioVerse(**parts, **given))
     # A language model that was handed in is the caller's, and so is what is read with it.
     return read() if handed_in else LOADED.get(folder, (llm, device), read)
+
+
+def _unpickled(files: Mapping[str, bytes], llm: str, mentioned_by: str, device: str) -> BioVerse:
+    language = LanguageModel(llm, device=device, mentioned_by=mentioned_by)
+    return checkpoint.unpacked(files, lambda parts: BioVerse(**parts, llm=language, device=device))
 
 
 def _log_softmax(values: Float, temperature: float) -> Float:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from .._device import pick_device
+from .._tensor_files import bytes_of
 from ..errors import MismatchError
 from ..llm.adapter import reading_twin
 from ..llm.backbone import first_batch
@@ -46,7 +47,7 @@ def identity(backbone: Backbone) -> str:
     digest = hashlib.sha256()
     for key, value in sorted(backbone.model.state_dict().items()):
         digest.update(key.encode())
-        digest.update(value.cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+        digest.update(bytes_of(value))
     return digest.hexdigest()
 
 

@@ -162,6 +162,10 @@ class CandidateReader:
         """Whether soft tokens can depend on these candidates: there are codes, and the attention knows two terms."""
         return self.known is not None and sum(map(bool, candidate_columns(terms, self.made.terms))) > 1
 
+    def weighs(self, terms: Sequence[str | None]) -> bool:
+        """Whether marker evidence of these terms can be read beside the embedding."""
+        return "candidate_tokens" in self.config.calibration and self.tells_apart(terms)
+
     def temperature(self, terms: Sequence[str | None] | None, *, evidence: bool) -> float:
         """Return what the language model's word about such names is divided by, with or without evidence."""
         table, row = self.config.calibration, "score"
@@ -234,8 +238,16 @@ class CandidateReader:
     ) -> tuple[Float, Candidates | None]:
         """Return what decides the rows' soft tokens, and the candidates' codes where these have a say, else None.
 
-        That is each row's shares of the candidates, float32 (n, m), or the embeddings as they are.
+        That is each row's shares of the candidates, float32 (n, m), or the embeddings as they are. See
+        :meth:`BioVerse.score` for what is refused.
         """
+        shape = np.shape(evidence)
+        if terms is not None and len(terms) != len(names):
+            raise InputError(f"{len(names)} names go with {len(terms)} terms.")
+        if evidence is not None and (terms is None or not self.weighs(terms)):
+            raise InputError(f"model {self.config.name!r} has no weight for evidence of these names.")
+        if evidence is not None and shape != (len(embeddings), len(names)):
+            raise InputError(f"{len(embeddings)} rows, {len(names)} names: evidence has shape {shape}.")
         values = np.asarray(embeddings, dtype=np.float32)
         if terms is None or not self.tells_apart(terms):
             return values, None

@@ -37,6 +37,9 @@ _ROWS = 16_384
 # From this share of cells on that lie nearer to a type outside, `annotate` warns.
 MANY = 0.1
 UNKNOWN = "unknown"
+# Entropy of the middle row from which labels of what is no cell are as good as none, as a part of that of equal
+# probabilities. Set by hand.
+EVEN = 0.9
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,19 @@ def warn_of_no_terms(candidates: Candidates) -> None:
             "so that only the confidence among the candidates counts. Give a number, such as 0.5, or a term for each "
             "label: labels={'name': 'CL:0000236'}."
         )
+
+
+def warn_of_even(calls: Calls, modality: str) -> None:
+    """Warn where rows that are no cells fit all labels about equally, and say what is known of such labels."""
+    n = calls.log_probs.shape[1]
+    if modality == "cell" or not np.nanmedian(calls.entropy) > EVEN * np.log(n):
+        return
+    warn(
+        f"the {n} labels fit about equally: the best one has a probability of {np.nanmedian(calls.confidence):.2f} in "
+        f"the middle row. Probabilities were calibrated on cells, and how often labels of a {modality} are right was "
+        f"not measured. scbioverse.tl.describe and retrieve, with reference=, were (see the page on molecules and "
+        "proteins)."
+    )
 
 
 def outside_terms(vocabulary: Sequence[str], candidates: Sequence[str]) -> list[str]:

@@ -29,7 +29,7 @@ from ..io import Cells
 from ..models import load
 from ..predict.alike import alike_cells
 from ..predict.candidates import Labels, log_labels, read_labels
-from ..predict.decide import Calls, compare_outside, compared_terms, decide, warn_of_no_terms
+from ..predict.decide import Calls, compare_outside, compared_terms, decide, warn_of_even, warn_of_no_terms
 from ..predict.embedding import long_run, represent_rows
 from ..predict.first_call import first_call, groups_found, groups_told, names_known
 from ..predict.free_text import propose, write_for
@@ -147,8 +147,9 @@ def annotate(
     """
     if is_mudata(adata):
         return on_part(annotate, locals())
-    check_target(adata)
     slots, seed = Slots(key_added), as_seed(rng)
+    step, always = slots.step("annotate"), (slots.label, slots.confidence, slots.margin, slots.entropy, slots.rationale)
+    check_target(adata, step, [*always, slots.cl_id], [slots.scores])
     _check_corrections(adata, slots)
     rationale = None if rationale is False else rationale
     options = Options(
@@ -211,8 +212,9 @@ def annotate(
     obsm = embedded.obsm | {slots.scores: pd.DataFrame(calls.log_probs, index=adata.obs_names, columns=columns)}
     if loaded.text_space is not None and loaded.config.encoders[modality].placed:
         obsm[slots.aligned] = batch.coordinates
+    check_target(adata, step, in_obs)  # what only some runs fill
     # What an earlier run left under these names would be taken for this one's.
-    left = left_by(adata, slots.step("annotate"), (slots.elsewhere, slots.text, slots.group), in_obs)
+    left = left_by(adata, step, (slots.elsewhere, slots.text, slots.group), in_obs)
     corrections = correction_step(slots.label)
     left += left_by(adata, corrections, (f"{slots.label}_before", f"{slots.label}_corrected"), in_obs)
     # Nothing is written before all of it is there, so that an error leaves the data as they were.
@@ -296,6 +298,8 @@ def _decided(
         away.warn(slots.elsewhere, auto=has_one, given=not options.find)
     if away is None and auto and scores.said is None and scores.candidates.shortlist is None:
         warn_of_no_terms(scores.candidates)
+    if scores.said is None:
+        warn_of_even(calls, batch.modality)
     if scores.found is not None and groups is not None:
         calls = replace(calls, groups=groups_told(calls, scores.found, scores.told or [], votes))
     warn_of_disagreement(calls.groups)

@@ -115,7 +115,8 @@ def describe(
         return on_part(describe, locals())
     from ..models import load
 
-    check_target(adata)
+    slots = Slots(key_added)
+    check_target(adata, slots.step("describe"), [slots.description, slots.description_score, slots.description_source])
     reference = anndata_of(reference, modality)
     _check_options(choose, n_neighbors, beams, max_new_tokens, batch_size)
     if reference is None and use_rep is not None:
@@ -126,7 +127,6 @@ def describe(
         raise InputError(f"vote takes a list of columns: pass [{vote!r}].")
     if reference is not None and question is not None:
         raise InputError("question is for texts that the language model writes: leave it out, or reference.")
-    slots = Slots(key_added)
     loaded = load(model, device=device)
     loaded.check_modality(modality)
     where: dict[str, Any] = {"modality": modality, "key": key, "layer": layer, "slots": slots}

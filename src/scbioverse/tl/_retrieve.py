@@ -136,6 +136,8 @@ def retrieve(
         raise InputError("direction='text' finds the best of several texts; pass two or more.")
     slots = Slots(key_added)
     slot = slots.retrieve(_free_suffix(adata, slots) if name is None else _checked(name))
+    step = slot.removeprefix(f"{Slots().key}_")
+    check_target(adata, step, [slot], [slot])
     loaded = load(model, device=device)
     wanted = TOP_K if top_k is None else top_k
     if texts is None:
@@ -178,7 +180,6 @@ def retrieve(
         **found.record,
         "seed": as_seed(rng),
     }
-    step = slot.removeprefix(f"{Slots().key}_")
     made, records = ({}, {}) if found.embedded is None else (found.embedded.obsm, found.embedded.records)
     # What an earlier search of this name left would be taken for this one's.
     left, left_obsm = (

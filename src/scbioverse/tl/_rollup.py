@@ -79,8 +79,8 @@ def rollup(
     """
     if is_mudata(adata):
         return on_part(rollup, locals())
-    check_target(adata)
     slots, ontology = Slots(key_added), load_ontology()
+    check_target(adata, slots.step("rollup"), [slots.rollup, f"{slots.rollup}_cl_id"])
     rows = _labels(adata, slots, label_key)
     depth, chosen, said = _level(level)
     # Labels repeat by the thousand: each different one is looked up once.
