@@ -9,12 +9,14 @@ and writes a JSON file.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pandas as pd
@@ -26,7 +28,7 @@ from recipes.bioverse_small.simulate import SimulationConfig, simulate
 from scbioverse import models
 from scbioverse.encoders._panel_share import GeneStats, Panel, panel_evidence
 from scbioverse.encoders.compact import CompactCellEncoder
-from scbioverse.knowledge.markers import marker_weights
+from scbioverse.knowledge import markers
 
 RESULTS = Path(__file__).parent / "results" / "markers.json"
 # Fewer kinds than this make no problem.
@@ -38,9 +40,17 @@ Weigh = Callable[..., sp.csr_array]
 _UNDIVIDED = 1e6
 
 
-def as_a_mean(cl_ids: list[str], genes: list[str], *, shrink: float, **changes: float) -> sp.csr_array:
+def changed(cl_ids: list[str], genes: list[str], **constants: float) -> sp.csr_array:
+    """Weights by the rule with other constants."""
+    with contextlib.ExitStack() as stack:
+        for name, value in constants.items():
+            stack.enter_context(mock.patch.object(markers, name, value))
+        return markers.marker_weights(cl_ids, genes)
+
+
+def as_a_mean(cl_ids: list[str], genes: list[str], *, shrink: float, **constants: float) -> sp.csr_array:
     """Weights that make evidence a mean of z-scores: rows are divided by their sum plus `shrink`."""
-    weights = marker_weights(cl_ids, genes, shrink=_UNDIVIDED, **changes).tocsr()
+    weights = changed(cl_ids, genes, SHRINK=_UNDIVIDED, **constants).tocsr()
     weights.data *= _UNDIVIDED
     sums = np.asarray(weights.sum(axis=1)).ravel()
     weights.data /= np.repeat(sums + shrink, np.diff(weights.indptr))
@@ -48,14 +58,14 @@ def as_a_mean(cl_ids: list[str], genes: list[str], *, shrink: float, **changes: 
 
 
 RULES: dict[str, Weigh] = {
-    "as shipped": marker_weights,
+    "as shipped": changed,
     "a mean: divided by the sum": partial(as_a_mean, shrink=0.3),
-    "a mean, doubt of 3, shared taken off whole": partial(as_a_mean, shrink=3.0, shared=1.0),
-    "no descendants": partial(marker_weights, descendant=0.0),
-    "no ancestors": partial(marker_weights, ancestor=0.0),
-    "shared markers kept": partial(marker_weights, shared=0.0),
-    "shared markers taken off whole": partial(marker_weights, shared=1.0),
-    "doubt of 3": partial(marker_weights, shrink=3.0),
+    "a mean, doubt of 3, shared taken off whole": partial(as_a_mean, shrink=3.0, SHARED=1.0),
+    "no descendants": partial(changed, DESCENDANT=0.0),
+    "no ancestors": partial(changed, ANCESTOR=0.0),
+    "shared markers kept": partial(changed, SHARED=0.0),
+    "shared markers taken off whole": partial(changed, SHARED=1.0),
+    "doubt of 3": partial(changed, SHRINK=3.0),
 }
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, linear
 
 from recipes.questions.pairs import Pair, pairs, schemas
 from scbioverse._device import autocast
@@ -27,6 +27,7 @@ from scbioverse.ask.model_reader import prompt_ids, symbol_ids
 from scbioverse.ask.slots import KINDS
 from scbioverse.llm import Backbone
 from scbioverse.llm.adapter import Adapter, AdapterConfig, trained_adapter, training_twin
+from scbioverse.llm.score import head_rows
 from scbioverse.train.loop import learning_rate
 
 logger = logging.getLogger("recipes.questions")
@@ -117,7 +118,9 @@ def loss_of(backbone: Backbone, rows: list[tuple[list[int], list[int]]]) -> torc
     known = _known(backbone)
     which, where = torch.tensor(at).T
     place = {token: i for i, token in enumerate(known)}
-    return cross_entropy(backbone.logits(hidden[which, where], known), torch.tensor([place[one] for one in wanted]))
+    weight, bias = head_rows(backbone, known)
+    logits = backbone.head.finish(linear(hidden[which, where].float(), weight, bias))
+    return cross_entropy(logits, torch.tensor([place[one] for one in wanted]))
 
 
 def main() -> None:

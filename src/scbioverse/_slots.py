@@ -168,18 +168,23 @@ def _called(step: str) -> str:
     return f"adata.uns[{UNS_ROOT!r}][{step!r}]"
 
 
-def check_target(adata: Any, step: str = "", obs: Iterable[str] = (), obsm: Iterable[str] = ()) -> None:
+def check_target(
+    adata: Any, step: str = "", together: Iterable[str] = (), others: Iterable[str] = (), obsm: Iterable[str] = ()
+) -> None:
     """Refuse, before anything is computed, what could not take the results: no AnnData, or foreign records.
 
-    Nor are columns of `obs` and entries of `obsm` written over that no run recorded under `step` has made.
+    Nor are columns of `obs` (`together` and `others`) and entries of `obsm` written over that no run recorded under
+    `step` has made. Who finds all that a run leaves `together` finds its results, in data that were joined since:
+    `anndata.concat` drops records.
     """
     if not hasattr(adata, "obsm") or not hasattr(adata, "uns"):
         raise InputError(f"expected an AnnData, found {type(adata).__name__}.")
-    if step in records_of(adata):
+    left = list(together)
+    if step in records_of(adata) or (len(left) > 1 and all(one in adata.obs for one in left)):
         return
-    slots = {f"adata.obs[{one!r}]": one in adata.obs for one in obs}
-    slots |= {f"adata.obsm[{one!r}]": one in adata.obsm for one in obsm}
-    if held := [name for name, there in slots.items() if there]:
+    held = [f"adata.obs[{one!r}]" for one in (*left, *others) if one in adata.obs]
+    held += [f"adata.obsm[{one!r}]" for one in obsm if one in adata.obsm]
+    if held:
         raise InputError(
             f"{', '.join(held)} would be lost, and adata.uns[{UNS_ROOT!r}] has no record of {step!r} that says it is "
             f"from scbioverse. Pass another key_added= (or name=), or give it up: del {', '.join(held)}."

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    import numpy as np
-    from numpy.typing import NDArray
     from torch import Tensor
 
 
@@ -46,11 +44,11 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         return load_file(check_plain(path))
 
 
-def bytes_of(tensor: Tensor) -> NDArray[np.uint8]:
-    """Return the bytes of a tensor, uint8 (n,); on a CPU they are not copied."""
+def bytes_of(tensor: Tensor) -> memoryview:
+    """Return the bytes of a tensor; on a CPU they are not copied."""
     import torch
 
-    return tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy()
+    return tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data
 
 
 def add_tensors(digest: Any, tensors: Mapping[str, Tensor]) -> None:

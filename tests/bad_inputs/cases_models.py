@@ -158,7 +158,7 @@ def another_language_model(at: Path) -> Given:
     return Given(lambda: sb.models.load(folder, llm=str(llm)).backbone, {"folder": folder, "llm": llm})
 
 
-@case(AREA, "a temperature that is no number", LOAD, says=["temperature must be a finite number, found True"])
+@case(AREA, "a temperature that is no number", LOAD, says=["temperature: must be a valid number, found True"])
 def truth_for_a_number(at: Path) -> Given:
     return loading(edit(model(at), calibration={"score": {"temperature": True}}))
 

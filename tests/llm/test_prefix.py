@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from scbioverse.errors import InputError
+from scbioverse.llm import prefix as prefixes
 from scbioverse.llm.prefix import PrefixCache, suffix_hidden
 from tests._precision import STATES
 
@@ -25,6 +26,16 @@ def full(backbone: Backbone, prefix: Tensor, suffix: Tensor) -> Tensor:
     return out.last_hidden_state[0, len(prefix) :]
 
 
+def read(
+    backbone: Backbone, prefix: PrefixCache, suffix: Tensor, mask: Tensor | None = None, pack: int | None = None
+) -> Tensor:
+    """States without a gradient; with `pack` rows side by side."""
+    with torch.no_grad(), pytest.MonkeyPatch.context() as patch:
+        if pack is not None:
+            patch.setattr(prefixes, "pack_size", lambda tokens, n: min(pack, n))
+        return suffix_hidden(backbone, prefix, suffix, mask)
+
+
 @pytest.fixture(params=["tiny_backbone", "tiny_backbone_untied"])
 def backbone(request: pytest.FixtureRequest) -> Backbone:
     return request.getfixturevalue(request.param)
@@ -34,7 +45,7 @@ def backbone(request: pytest.FixtureRequest) -> Backbone:
 @pytest.mark.parametrize("pack", [None, 1, 4, 100])
 def test_equals_a_full_pass(backbone: Backbone, n: int, pack: int | None) -> None:
     start, suffix = draw(9, backbone.d_llm), draw(n, 5, backbone.d_llm, seed=1)
-    hidden = suffix_hidden(backbone, PrefixCache(backbone, start), suffix, grad=False, pack=pack)
+    hidden = read(backbone, PrefixCache(backbone, start), suffix, pack=pack)
     wanted = torch.stack([full(backbone, start, row) for row in suffix])
     torch.testing.assert_close(hidden, wanted, atol=STATES, rtol=0)
 
@@ -49,7 +60,7 @@ def test_rows_of_several_lengths(backbone: Backbone, side: str, pack: int) -> No
     for i, row in enumerate(rows):
         here = slice(5 - len(row), 5) if side == "left" else slice(len(row))
         suffix[i, here], mask[i, here] = row, 1
-    hidden = suffix_hidden(backbone, PrefixCache(backbone, start), suffix, mask, grad=False, pack=pack)
+    hidden = read(backbone, PrefixCache(backbone, start), suffix, mask, pack=pack)
     assert torch.isfinite(hidden).all()
     for i, row in enumerate(rows):
         torch.testing.assert_close(hidden[i][mask[i].bool()], full(backbone, start, row), atol=STATES, rtol=0)
@@ -65,11 +76,12 @@ def test_row_order_and_batch_do_not_matter(backbone: Backbone) -> None:
 
 
 @pytest.mark.parametrize("pack", [1, 4])
-def test_gradients_equal_those_of_a_full_pass(backbone: Backbone, pack: int) -> None:
+def test_gradients_equal_those_of_a_full_pass(backbone: Backbone, pack: int, monkeypatch: pytest.MonkeyPatch) -> None:
     start = draw(6, backbone.d_llm)
     weight = draw(5, 4, backbone.d_llm, seed=3)
     ours = draw(5, 4, backbone.d_llm, seed=1).requires_grad_()
-    (suffix_hidden(backbone, PrefixCache(backbone, start), ours, pack=pack) * weight).sum().backward()
+    monkeypatch.setattr(prefixes, "pack_size", lambda tokens, n: pack)
+    (suffix_hidden(backbone, PrefixCache(backbone, start), ours) * weight).sum().backward()
     plain = draw(5, 4, backbone.d_llm, seed=1).requires_grad_()
     (torch.stack([full(backbone, start, row) for row in plain]) * weight).sum().backward()
     torch.testing.assert_close(ours.grad, plain.grad, atol=STATES, rtol=STATES)
@@ -79,7 +91,7 @@ def test_gradients_equal_those_of_a_full_pass(backbone: Backbone, pack: int) -> 
 def test_training_twice_on_one_prefix(backbone: Backbone) -> None:
     with torch.inference_mode():  # as when a user scores first and trains next
         prefix = PrefixCache(backbone, draw(6, backbone.d_llm))
-        suffix_hidden(backbone, prefix, draw(2, 3, backbone.d_llm), grad=False)
+        read(backbone, prefix, draw(2, 3, backbone.d_llm))
     assert not any(layer.keys.is_inference() or layer.values.is_inference() for layer in prefix.shared.layers)
     results = []
     for _ in range(2):
@@ -92,7 +104,7 @@ def test_training_twice_on_one_prefix(backbone: Backbone) -> None:
 def test_no_graph_without_grad(tiny_backbone: Backbone) -> None:
     prefix = PrefixCache(tiny_backbone, draw(3, 32).requires_grad_())
     suffix = draw(2, 3, 32).requires_grad_()
-    assert not suffix_hidden(tiny_backbone, prefix, suffix, grad=False).requires_grad
+    assert not read(tiny_backbone, prefix, suffix).requires_grad
     assert suffix_hidden(tiny_backbone, prefix, suffix).requires_grad
     assert not prefix.inputs_embeds.requires_grad
 
@@ -115,7 +127,7 @@ def test_expanded_cache_serves_the_plain_path(backbone: Backbone) -> None:
     start, suffix = draw(6, backbone.d_llm), draw(4, 3, backbone.d_llm, seed=1)
     prefix = PrefixCache(backbone, start)
     hidden, _ = backbone.hidden(suffix, past=prefix.expand(4), use_cache=True)
-    torch.testing.assert_close(hidden, suffix_hidden(backbone, prefix, suffix, grad=False), atol=STATES, rtol=0)
+    torch.testing.assert_close(hidden, read(backbone, prefix, suffix), atol=STATES, rtol=0)
     torch.testing.assert_close(hidden[2], full(backbone, start, suffix[2]), atol=STATES, rtol=0)
 
 
@@ -139,9 +151,9 @@ def test_eager_attention_gives_the_same(tiny_backbone: Backbone) -> None:
     start, suffix = draw(6, 32), draw(7, 4, 32, seed=1)
     mask = torch.ones(7, 4, dtype=torch.long)
     mask[2, 0] = 0
-    sdpa = suffix_hidden(tiny_backbone, PrefixCache(tiny_backbone, start), suffix, mask, pack=3)
+    sdpa = read(tiny_backbone, PrefixCache(tiny_backbone, start), suffix, mask, pack=3)
     tiny_backbone.model.set_attn_implementation("eager")
-    eager = suffix_hidden(tiny_backbone, PrefixCache(tiny_backbone, start), suffix, mask, pack=3)
+    eager = read(tiny_backbone, PrefixCache(tiny_backbone, start), suffix, mask, pack=3)
     torch.testing.assert_close(sdpa[mask.bool()], eager[mask.bool()], atol=STATES, rtol=0)
 
 
@@ -154,10 +166,10 @@ def test_training_leaves_the_attention_as_it_was(tiny_backbone: Backbone, monkey
         return whole(*args, **kwargs)
 
     prefix, suffix = PrefixCache(tiny_backbone, draw(6, 32)), draw(3, 4, 32).requires_grad_()
-    suffix_hidden(tiny_backbone, prefix, suffix, grad=False)
+    read(tiny_backbone, prefix, suffix)
     monkeypatch.setattr(tiny_backbone.model.base_model, "forward", look)
     suffix_hidden(tiny_backbone, prefix, suffix)
-    suffix_hidden(tiny_backbone, prefix, suffix, grad=False)
+    read(tiny_backbone, prefix, suffix)
     assert seen == ["eager", "sdpa"]
     assert config._attn_implementation == "sdpa"
 
@@ -178,7 +190,7 @@ def test_autocast_over_float32_weights(tiny_backbone: Backbone) -> None:
         hidden = suffix_hidden(tiny_backbone, prefix, suffix)
     hidden.float().sum().backward()
     assert torch.isfinite(suffix.grad).all()
-    exact = suffix_hidden(tiny_backbone, prefix, suffix.detach(), grad=False)
+    exact = read(tiny_backbone, prefix, suffix.detach())
     assert ((hidden.float() - exact).norm() / exact.norm()).item() < 0.05
 
 
@@ -219,10 +231,10 @@ def test_a_window_shorter_than_the_prompt_is_refused(tiny_backbone: Backbone) ->
     config = MistralConfig(**SMALL, intermediate_size=64, num_key_value_heads=2, sliding_window=12)
     backbone = make(config, tiny_backbone)
     prefix, suffix = PrefixCache(backbone, draw(6, 32)), draw(4, 3, 32, seed=1)
-    hidden = suffix_hidden(backbone, prefix, suffix, grad=False, pack=2)
+    hidden = read(backbone, prefix, suffix, pack=2)
     torch.testing.assert_close(hidden[1], full(backbone, draw(6, 32), suffix[1]), atol=STATES, rtol=0)
     with pytest.raises(InputError, match="looks back 12"):
-        suffix_hidden(backbone, prefix, draw(4, 7, 32), pack=1)
+        read(backbone, prefix, draw(4, 7, 32), pack=1)
 
 
 def test_a_model_that_counts_positions_itself_is_refused(tiny_backbone: Backbone) -> None:
@@ -239,6 +251,6 @@ def test_learned_positions(tiny_backbone: Backbone) -> None:
     config = GPT2Config(vocab_size=320, n_embd=32, n_layer=2, n_head=4, n_positions=64, bos_token_id=1, eos_token_id=2)
     backbone = make(config, tiny_backbone)
     start, suffix = draw(6, 32), draw(5, 3, 32, seed=1)
-    hidden = suffix_hidden(backbone, PrefixCache(backbone, start), suffix, grad=False, pack=3)
+    hidden = read(backbone, PrefixCache(backbone, start), suffix, pack=3)
     wanted = torch.stack([full(backbone, start, row) for row in suffix])
     torch.testing.assert_close(hidden, wanted, atol=STATES, rtol=0)

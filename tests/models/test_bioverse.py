@@ -104,7 +104,7 @@ def test_coordinates_start_centred(model: BioVerse, points: np.ndarray) -> None:
     # Cells must not all lie in one direction, as they would beside the texts' own centre.
     cells = model.coordinates(points)
     assert np.linalg.norm(cells.mean(axis=0)) < 0.3
-    np.testing.assert_allclose(model.coordinates(points[:3], batch_size=2), cells[:3], atol=UNIT)
+    np.testing.assert_allclose(model.coordinates(points[:3]), cells[:3], atol=UNIT)
     model.space.centre(model.project(points[:4]))  # only the first call sets it
     np.testing.assert_array_equal(model.coordinates(points), cells)
 

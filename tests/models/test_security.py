@@ -126,7 +126,9 @@ def test_numbers_that_would_fill_the_memory(saved: Path, where: str) -> None:
     part = values if where == "n_soft" else values["encoders"]["cell"]
     part["hidden" if where == "negative" else where] = -4 if where == "negative" else 10**12
     (saved / "config.json").write_text(json.dumps(values))
-    with pytest.raises(WeightsError, match=r"must be a whole number from 0 to 16,777,216, found (-4|1000000000000)"):
+    with pytest.raises(
+        WeightsError, match=r"must be (greater than or equal to 0, found -4|less .* 16777216, found 10)"
+    ):
         load(saved)
 
 

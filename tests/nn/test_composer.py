@@ -49,18 +49,17 @@ def test_every_kind_of_id_gets_its_vector(composer: Composer, tokens: BioTokens)
     assert out.position_ids.tolist() == [list(range(9))]
 
 
-@pytest.mark.parametrize("side", ["left", "right"])
-def test_rows_of_several_lengths_and_modalities(composer: Composer, tokens: BioTokens, side: str) -> None:
+def test_rows_of_several_lengths_and_modalities(composer: Composer, tokens: BioTokens) -> None:
     c, p = tokens.placeholder("cell"), tokens.placeholder("protein")
     rows = [[1, c, c, 2], [p, 5, c, c, p, c, c], [7], [c, c, p, 3, 3]]
     cells = [soft(1, 2, 10), soft(2, 2, 11), None, soft(1, 2, 12)[0]]
     proteins = [None, soft(2, 1, 13), None, soft(1, 1, 14)]
-    out = composer.compose(rows, {"cell": cells, "protein": proteins}, padding_side=side)
+    out = composer.compose(rows, {"cell": cells, "protein": proteins})
     assert out.inputs_embeds.shape == (4, 7, D)
     for i, row in enumerate(rows):
         here = out.attention_mask[i].bool()
         assert here.sum() == len(row)
-        assert bool(here[-1 if side == "left" else 0])
+        assert bool(here[0])
         one = {m: [given[i]] for m, given in (("cell", cells), ("protein", proteins))}
         alone = composer.compose([row], one)
         assert torch.equal(out.inputs_embeds[i][here], alone.inputs_embeds[0])
@@ -142,8 +141,6 @@ def test_wrong_input(composer: Composer, tokens: BioTokens) -> None:
         composer.compose([])
     with pytest.raises(InputError, match="molecule"):
         composer.compose([[1]], {"molecule": soft(1, 1)})
-    with pytest.raises(InputError, match="padding_side"):
-        composer.compose([[1]], padding_side="both")
     with pytest.raises(InputError, match="shape"):
         composer.compose([[c]], {"cell": torch.randn(1, 1, D + 1)})
     with pytest.raises(InputError, match="no embedding here"):

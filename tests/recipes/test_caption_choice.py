@@ -72,7 +72,8 @@ def test_probabilities_of_items_are_those_of_the_data() -> None:
 
 def test_learned_weights_choose_a_definition_of_the_right_kind(known: Reference) -> None:
     weights, found = learn(known, 0)
-    composer = CaptionComposer(known.texts, known.molecules, known.names, weights)
+    composer = CaptionComposer(known.texts, known.molecules, known.names)
+    composer.weights = weights
     for row, mol in enumerate(known.molecules):
         said, _ = composer.compose(mol, known.near.rows[row], known.near.similarity[row])
         assert said.startswith(f"The molecule is {'an alcohol' if row % 2 else 'an amine'} ")

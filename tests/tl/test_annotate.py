@@ -147,6 +147,14 @@ def test_a_column_of_the_users_is_not_written_over(cells: ad.AnnData, tiny_model
     assert (done.obs[f"bioverse_{slot}"] == "mine").all()
 
 
+def test_joined_data_whose_records_went_are_annotated_again(cells: ad.AnnData, tiny_model: BioVerse) -> None:
+    done = annotate(cells, tiny_model, rationale=None)
+    joined = ad.concat([done[:30].copy(), done[30:].copy()])
+    assert "bioverse" not in joined.uns
+    again = annotate(joined, tiny_model, rationale=None)
+    assert (again.obs["bioverse_label"].astype(str) == done.obs["bioverse_label"].astype(str)).all()
+
+
 def test_key_added(cells: ad.AnnData, tiny_model: BioVerse) -> None:
     done = annotate(cells, tiny_model, key_added="mine")
     assert {"mine_label", "mine_confidence", "mine_rationale", "mine_cl_id"} <= set(done.obs)

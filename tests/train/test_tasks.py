@@ -161,14 +161,17 @@ def test_contrastive_ignores_equal_texts_and_relations(new_model: Callable[..., 
     assert float(same.detach()) == pytest.approx(0.0, abs=LOG_PROBS)
 
 
-def test_contrastive_general_text_counts_against(new_model: Callable[..., BioVerse], toy: Toy) -> None:
+def test_contrastive_general_text_counts_against(
+    new_model: Callable[..., BioVerse], toy: Toy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scbioverse.train.tasks.NEGATIVES", 2)
     model = new_model()
     model.space.fit([*GENERAL, "a cell", "another cell", "B cell", "T cell"], dim=4)
     model.modules.eval()
     X, _ = toy
     batch = {"embeddings": X[:4, None, :], "texts": ["B cell", "T cell"] * 2, "groups": np.array([0, 1, 0, 1])}
     alone = ContrastiveTask(model)(batch)["loss"]
-    task = ContrastiveTask(model, negatives=GENERAL, n_negatives=2)
+    task = ContrastiveTask(model, negatives=GENERAL)
     losses = set()
     for seed in range(6):
         torch.manual_seed(seed)

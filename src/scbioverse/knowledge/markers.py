@@ -163,30 +163,20 @@ def evidence_key(cl_id: str | None, genes: Sequence[str]) -> str | None:
     return _AND.join((cl_id or "", *genes)) if genes else cl_id
 
 
-def marker_weights(
-    cl_ids: Sequence[str | None],
-    genes: Sequence[str],
-    *,
-    descendant: float = DESCENDANT,
-    ancestor: float = ANCESTOR,
-    shared: float = SHARED,
-    shrink: float = SHRINK,
-) -> sp.csr_array:
+def marker_weights(cl_ids: Sequence[str | None], genes: Sequence[str]) -> sp.csr_array:
     """Weights that turn a cell's z-scores into marker evidence for each candidate.
 
-    A candidate has its own markers by their table weight, those of its descendants and ancestors at a discount (but
-    not those of another candidate), less a share of the gene's mean weight over the other candidates: a marker of all
-    of them tells little. Tumour cells, which no gene marks, have the markers of the types that they can come from and
-    that no other candidate is or holds (see :mod:`.origins`), at the discount of descendants. Each row is divided by
-    its Euclidean length plus `shrink`. The weighted sum of z-scores is then itself in standard deviations, as if the
+    A candidate has its own markers by their table weight, those of its descendants and ancestors at a discount (but not
+    those of another candidate), less a share of the gene's mean weight over the other candidates: a marker of all of
+    them tells little. Tumour cells, which no gene marks, have the markers of the types that they can come from and that
+    no other candidate is or holds (see :mod:`.origins`), at the discount of descendants. Each row is divided by its
+    Euclidean length plus :data:`SHRINK`. The weighted sum of z-scores is then itself in standard deviations, as if the
     genes were independent: many markers that are a little up say more than one that is, as in Stouffer's test with
     weights. (A mean of z-scores, which divides by the sum, calls fewer cells right: `benchmarks.markers`.)
 
     `cl_ids` are m candidates, None for one that is no ontology term and so has no markers; for one with genes of its
-    own, what :func:`evidence_key` gives. `genes` are G measured ones, approved symbols. `descendant` and `ancestor` are
-    factors on weights, `shared` is a share of 0 to 1, `shrink` is prior doubt in units of the table's weights (a marker
-    in one list and for one type has 1). Returns float32 CSR (m, G), non-negative; the row of a candidate without a
-    measured marker is empty.
+    own, what :func:`evidence_key` gives. `genes` are G measured ones, approved symbols. Returns float32 CSR (m, G),
+    non-negative; the row of a candidate without a measured marker is empty.
     """
     ontology, known = load_ontology(), _by_term()
     column = {gene: i for i, gene in enumerate(genes)}
@@ -198,9 +188,9 @@ def marker_weights(
         rows.append(row)
         if cl_id not in ontology:
             continue
-        kin = {cl_id: 1.0} | dict.fromkeys(ontology.descendants(cl_id), descendant)
-        kin |= dict.fromkeys(ontology.ancestors(cl_id), ancestor)
-        kin |= dict.fromkeys(origins_left(candidates) if cl_id in TUMOURS else (), descendant)
+        kin = {cl_id: 1.0} | dict.fromkeys(ontology.descendants(cl_id), DESCENDANT)
+        kin |= dict.fromkeys(ontology.ancestors(cl_id), ANCESTOR)
+        kin |= dict.fromkeys(origins_left(candidates) if cl_id in TUMOURS else (), DESCENDANT)
         # Markers of a narrower candidate speak for that one, not for what holds it.
         for narrower in candidates - {cl_id}:
             kin.pop(narrower or "", None)
@@ -219,10 +209,10 @@ def marker_weights(
     if len(rows) > 1:
         total = np.asarray(matrix.sum(axis=0)).ravel()
         others = (total[matrix.indices] - matrix.data) / (len(rows) - 1)
-        matrix.data = np.clip(matrix.data - shared * others, 0.0, None)
+        matrix.data = np.clip(matrix.data - SHARED * others, 0.0, None)
     matrix.eliminate_zeros()
     lengths = np.sqrt(np.asarray(matrix.power(2).sum(axis=1)).ravel())
-    matrix.data /= np.repeat(lengths + shrink, np.diff(matrix.indptr))
+    matrix.data /= np.repeat(lengths + SHRINK, np.diff(matrix.indptr))
     matrix.sort_indices()
     return matrix.astype(np.float32)
 

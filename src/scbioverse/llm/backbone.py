@@ -210,12 +210,9 @@ class Backbone:
             )
         return mask
 
-    def logits(self, hidden: Tensor, token_ids: Tensor | Sequence[int] | None = None) -> Tensor:
-        """Multiply hidden states (..., d_llm) with the output embedding, only its rows `token_ids` (m,) where given.
-
-        Returns unnormalised log-probabilities (..., m) or (..., vocab_size), float32.
-        """
-        return self.head.finish(self.head.raw(hidden, token_ids))
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Unnormalised log-probabilities (..., vocab_size), float32, of hidden states (..., d_llm)."""
+        return self.head.finish(self.head.raw(hidden))
 
     def layer_states(self, ids: Tensor, attention_mask: Tensor, layer: int) -> Tensor:
         """Hidden states (n, T, d_llm) after `layer` blocks; the blocks behind are not computed.
@@ -303,14 +300,9 @@ class Head:
         device: torch.device = self._linear.weight.device
         return device
 
-    def raw(self, hidden: Tensor, token_ids: Tensor | Sequence[int] | None = None) -> Tensor:
-        """Multiply hidden states (..., d) with rows of the output embedding: (..., m), float32, nothing else done."""
+    def raw(self, hidden: Tensor) -> Tensor:
+        """Multiply hidden states (..., d) with the output embedding: (..., vocab_size), float32, nothing else done."""
         weight, bias = self._linear.weight, getattr(self._linear, "bias", None)
-        if token_ids is not None:
-            # A few rows of the table, where a few tokens are asked for.
-            rows = torch.as_tensor(token_ids, dtype=torch.long, device=weight.device)
-            weight = weight.index_select(0, rows)
-            bias = None if bias is None else bias.index_select(0, rows)
         return nn.functional.linear(hidden.to(device=weight.device, dtype=weight.dtype), weight, bias).float()
 
     def finish(self, raw: Tensor) -> Tensor:

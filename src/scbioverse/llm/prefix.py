@@ -67,30 +67,18 @@ def suffix_hidden(
     prefix: PrefixCache,
     inputs_embeds: Tensor,
     attention_mask: Tensor | None = None,
-    *,
-    grad: bool = True,
-    pack: int | None = None,
 ) -> Tensor:
     """Hidden states (n, T, d_llm) of what follows the prefix: the same as of a pass over prefix and suffix together.
 
-    `attention_mask` (n, T) is 1 for tokens and 0 for padding, on either side, where states mean nothing. With `grad`
-    gradients flow to `inputs_embeds`, never to the prefix. `pack` rows are laid side by side; chosen by their length if
-    None, it changes speed and memory only.
+    `attention_mask` (n, T) is 1 for tokens and 0 for padding, on either side, where states mean nothing. Gradients flow
+    to `inputs_embeds`, never to the prefix. Rows are laid side by side, which changes speed and memory only.
     """
     mask = suffix_mask(backbone, inputs_embeds, attention_mask)
     n, length, _ = inputs_embeds.shape
-    pack = pack_size(length, n) if pack is None else max(1, min(pack, n))
+    pack = pack_size(length, n)
     check_attention(backbone, prefix.length + pack * length)
-    # The suffix holds what is trained; the beginning was read without a gradient.
-    with torch.set_grad_enabled(grad and torch.is_grad_enabled()):
-        hidden, _ = run_packed(
-            backbone,
-            prefix.shared,
-            inputs_embeds,
-            causal(mask),
-            prefix.length + (mask.long().cumsum(1) - 1).clamp(min=0),
-            pack=pack,
-        )
+    positions = prefix.length + (mask.long().cumsum(1) - 1).clamp(min=0)
+    hidden, _ = run_packed(backbone, prefix.shared, inputs_embeds, causal(mask), positions, pack=pack)
     return hidden
 
 

@@ -280,7 +280,7 @@ class BioVerse:
         return _log_softmax(cosine, self.config.calibration["nearest"].temperature)
 
     @torch.no_grad()
-    def coordinates(self, embeddings: Float, modality: str = "cell", *, batch_size: int = _ROWS) -> Float:
+    def coordinates(self, embeddings: Float, modality: str = "cell") -> Float:
         """Place inputs in the space shared with text: float32 (n, d_text), unit length."""
         made = self.config.encoders.get(modality)
         if made is not None and not made.placed:
@@ -290,7 +290,7 @@ class BioVerse:
                 f"modality={modality!r}, text_key=..., loss='contrastive')."
             )
         out = np.empty((len(embeddings), self.space.dim), dtype=np.float32)  # large: never held twice
-        for rows in row_blocks(embeddings, batch_size):
+        for rows in row_blocks(embeddings, _ROWS):
             out[rows] = self.space.place(self._mean_soft(embeddings[rows], modality), modality).cpu().numpy()
         return out
 

@@ -4,72 +4,39 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import re
-import types
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import asdict, dataclass, field, fields
 from functools import cache
-from typing import TYPE_CHECKING, Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+from pydantic import ConfigDict, Field, FiniteFloat, TypeAdapter, ValidationError, with_config
 
 from .._untrusted import FOREIGN, check_plain, read_json_object
 from ..errors import InputError, WeightsError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
 T = TypeVar("T")
 # No model has a layer, a vocabulary or a number of tokens beyond this.
-LARGEST = 2**24
-
-
-def check_types(config: T, *, where: str = "") -> T:
-    """Return a dataclass of plain values if each is of its field's type, and every number finite and in reach."""
-    kind: Any = type(config)
-    hints = _hints(kind)
-    for one in fields(config):  # type: ignore[arg-type]
-        _check(getattr(config, one.name), hints[one.name], f"{where}{one.name}")
-    return config
+Whole = Annotated[int, Field(ge=0, le=2**24)]
+_PLAIN = with_config(ConfigDict(extra="forbid"))  # a key that no field has is an error, a bool no number
 
 
 @cache
-def _hints(kind: Any) -> dict[str, Any]:
-    return get_type_hints(kind)
+def _reader(kind: type) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
 
 
-# Of plain values: what fits, and what it is called. True is a whole number to Python, and none here.
-_PLAIN: dict[Any, tuple[Callable[[Any], bool], str]] = {
-    int: (lambda one: type(one) is int and 0 <= one <= LARGEST, f"a whole number from 0 to {LARGEST:,}"),
-    float: (lambda one: type(one) in (int, float) and math.isfinite(one), "a finite number"),
-    str: (lambda one: type(one) is str, "text"),
-    bool: (lambda one: type(one) is bool, "true or false"),
-}
-
-
-def _check(value: Any, kind: Any, name: str) -> None:
-    origin, inner = get_origin(kind), get_args(kind)
-    if kind in _PLAIN:
-        fits, called = _PLAIN[kind]
-        _need(fits(value), value, name, called)
-    elif origin in (Union, types.UnionType):  # all are "something or None"
-        _check(value, type(None) if value is None else inner[0], name)
-    elif isinstance(kind, type) and is_dataclass(kind):
-        _need(isinstance(value, kind), value, name, kind.__name__)
-        check_types(value, where=f"{name}.")
-    elif origin in (list, tuple):
-        _need(isinstance(value, origin), value, name, "a list")
-        for one in value:
-            _check(one, inner[0], f"a value in {name}")
-    elif origin is dict:
-        _need(isinstance(value, dict), value, name, "an object")
-        for key, one in value.items():
-            _check(key, inner[0], f"a key of {name}")
-            _check(one, inner[1], f"{name}[{key!r:.40}]")
-
-
-def _need(held: bool, value: Any, name: str, kind: str) -> None:
-    if not held:
-        raise ValueError(f"{name} must be {kind}, found {value!r:.60}")
+def read_plain(kind: type[T], values: Any) -> T:
+    """Make a dataclass of what JSON held; a :class:`ValueError` says which value is not of its field's type."""
+    try:
+        return _reader(kind).validate_json(json.dumps(values), strict=True)  # type: ignore[arg-type]
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(str(one) for one in first["loc"]) or "it"
+        said = first["msg"].replace("Input should", "must")
+        raise ValueError(f"{place}: {said}, found {first['input']!r:.60}") from None
 
 
 CONFIG = "config.json"
@@ -90,6 +57,7 @@ def check_name(name: str, *, what: str) -> str:
     return name
 
 
+@_PLAIN
 @dataclass(frozen=True)
 class LLMConfig:
     """Which language model the projectors were trained for.
@@ -106,9 +74,10 @@ class LLMConfig:
 
     name: str
     sha256: str
-    d_llm: int
+    d_llm: Whole
 
 
+@_PLAIN
 @dataclass(frozen=True)
 class EncoderConfig:
     """One encoder of a model, and the projector that reads it.
@@ -139,12 +108,12 @@ class EncoderConfig:
     kind: str
     name: str
     fingerprint: str
-    dim: int
-    n_tokens: int
-    hidden: int = 512
+    dim: Whole
+    n_tokens: Whole
+    hidden: Whole = 512
     terms: tuple[str, ...] = ()
     candidates: tuple[str, ...] = ()
-    spread: tuple[float, ...] = ()
+    spread: tuple[FiniteFloat, ...] = ()
     methods: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -169,6 +138,7 @@ class EncoderConfig:
         return not self.methods or "generate" in self.methods
 
 
+@_PLAIN
 @dataclass(frozen=True)
 class TextSpaceConfig:
     """Where the text side of `nearest` comes from.
@@ -181,10 +151,11 @@ class TextSpaceConfig:
         Dimensions kept of them.
     """
 
-    layer: int
-    dim: int
+    layer: Whole
+    dim: Whole
 
 
+@_PLAIN
 @dataclass(frozen=True)
 class Calibration:
     """How sure one method is: a row of the table in `config.json`, fitted on cells that training left out.
@@ -202,9 +173,9 @@ class Calibration:
         which the language model need not read a row. `"reach"`: by how many nats it may prefer a label to another.
     """
 
-    weights: dict[str, float] = field(default_factory=dict)
-    temperature: float = 1.0
-    thresholds: dict[str, float] = field(default_factory=dict)
+    weights: dict[str, FiniteFloat] = field(default_factory=dict)
+    temperature: FiniteFloat = 1.0
+    thresholds: dict[str, FiniteFloat] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         # A weight names a file of `predict.sources`: whether this version has it shows where it is asked.
@@ -267,7 +238,7 @@ class BioVerseConfig:
     name: str
     llm: LLMConfig
     template: dict[str, Any]
-    n_soft: int
+    n_soft: Whole
     encoders: dict[str, EncoderConfig] = field(default_factory=dict)
     text_space: TextSpaceConfig | None = None
     calibration: dict[str, Calibration] = field(default_factory=dict)
@@ -292,21 +263,14 @@ class BioVerseConfig:
         """Read what :meth:`to_dict` wrote; a :class:`WeightsError` where it is of another format, or incomplete."""
         check_format(values)
         try:
-            kept = {one.name: values[one.name] for one in fields(cls) if one.name in values}
-            kept["llm"] = LLMConfig(**kept["llm"])
-            kept["encoders"] = {
-                check_name(modality, what="modality"): EncoderConfig(**one)
-                for modality, one in kept["encoders"].items()
-            }
-            for one in kept["encoders"].values():
-                check_name(one.kind, what="encoder kind")
-            kept["calibration"] = {method: Calibration(**row) for method, row in kept["calibration"].items()}
-            kept["text_space"] = None if kept["text_space"] is None else TextSpaceConfig(**kept["text_space"])
-            return check_types(cls(**kept))
-        except WeightsError:
-            raise
+            read = [one.name for one in fields(cls) if one.name in {*values, "encoders", "calibration", "text_space"}]
+            made = read_plain(cls, {name: values[name] for name in read})
         except FOREIGN as error:
-            raise WeightsError(f"config.json is not the configuration of a BioVerse model: {error!r}") from error
+            raise WeightsError(f"config.json is not the configuration of a BioVerse model: {error}") from error
+        for modality, one in made.encoders.items():
+            check_name(modality, what="modality")
+            check_name(one.kind, what="encoder kind")
+        return made
 
 
 def check_format(values: Any) -> None:
@@ -371,14 +335,15 @@ def _digest(values: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
 
+@_PLAIN
 @dataclass(frozen=True)
 class PhraseGroup:
     """Phrases of one kind, of which an object gets some; see :class:`PhraseBook`."""
 
     lead: str  # words before the group's phrases
     phrases: tuple[str, ...]
-    most: int = 1  # at most so many are said of an object
-    least: float = 0.0  # probability that a phrase needs; 0 says the first ones however improbable they are
+    most: Whole = 1  # at most so many are said of an object
+    least: FiniteFloat = 0.0  # probability that a phrase needs; 0 says the first ones however improbable they are
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "phrases", tuple(self.phrases))  # JSON gives a list
@@ -389,6 +354,7 @@ class PhraseGroup:
             )
 
 
+@_PLAIN
 @dataclass(frozen=True)
 class PhraseBook:
     """How the language model writes of a modality whose projector was trained for retrieval alone.
@@ -398,10 +364,10 @@ class PhraseBook:
     """
 
     groups: tuple[PhraseGroup, ...]  # in the order in which they are said
-    hidden: int  # width of the head
+    hidden: Whole  # width of the head
     opening: str  # prompt before the phrases
     closing: str  # prompt behind them
-    longest: int = 40  # at most so many tokens of phrases are read
+    longest: Whole = 40  # at most so many tokens of phrases are read
 
     def __post_init__(self) -> None:
         read = (one if isinstance(one, PhraseGroup) else PhraseGroup(**one) for one in self.groups)
@@ -416,7 +382,7 @@ class PhraseBook:
     def read(cls, file: Path) -> PhraseBook:
         """Read what :meth:`write` wrote; a :class:`WeightsError` where the file holds something else."""
         try:
-            return check_types(cls(**read_json_object(file, strict=True)))
+            return read_plain(cls, read_json_object(file, strict=True))
         except FOREIGN as error:
             raise WeightsError(f"{file} holds no phrases: {error}") from error
 

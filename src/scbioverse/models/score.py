@@ -241,13 +241,12 @@ class CandidateReader:
         That is each row's shares of the candidates, float32 (n, m), or the embeddings as they are. See
         :meth:`BioVerse.score` for what is refused.
         """
-        shape = np.shape(evidence)
         if terms is not None and len(terms) != len(names):
             raise InputError(f"{len(names)} names go with {len(terms)} terms.")
         if evidence is not None and (terms is None or not self.weighs(terms)):
             raise InputError(f"model {self.config.name!r} has no weight for evidence of these names.")
-        if evidence is not None and shape != (len(embeddings), len(names)):
-            raise InputError(f"{len(embeddings)} rows, {len(names)} names: evidence has shape {shape}.")
+        if evidence is not None and np.shape(evidence) != (len(embeddings), len(names)):
+            raise InputError(f"{len(embeddings)} rows, {len(names)} names: evidence has shape {np.shape(evidence)}.")
         values = np.asarray(embeddings, dtype=np.float32)
         if terms is None or not self.tells_apart(terms):
             return values, None

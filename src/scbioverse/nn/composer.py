@@ -6,14 +6,12 @@ import contextlib
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import InputError, MismatchError
 
-PaddingSide = Literal["left", "right"]
 Soft = Mapping[str, Tensor | Sequence[Tensor | None]]
 # Below every id that means something elsewhere (-100 marks positions without a label).
 _FIRST = -1001
@@ -111,7 +109,7 @@ class BioTokens(nn.Module):
 
 @dataclass(frozen=True, eq=False)
 class Composed:
-    """A batch the language model can read, padded on either side."""
+    """A batch the language model can read, padded on the right."""
 
     inputs_embeds: Tensor  # (n, T, d_llm), in the language model's dtype; zero where padded
     attention_mask: Tensor  # int64 (n, T), 1 for tokens
@@ -129,38 +127,27 @@ class Composer:
         self.tokens = tokens
         self._placeholders = {tokens.placeholder(name): name for name in tokens.modalities}
 
-    def compose(
-        self,
-        ids: Sequence[Sequence[int]],
-        soft: Soft | None = None,
-        *,
-        padding_side: PaddingSide = "right",
-    ) -> Composed:
+    def compose(self, ids: Sequence[Sequence[int]], soft: Soft | None = None) -> Composed:
         """Embed and pad rows of ids, with soft tokens in the place of placeholders.
 
         A row holds the language model's ids (≥ 0) and those of the bio tokens (< 0). Soft tokens are given by modality.
         A tensor (n, n_soft, d_llm) gives every row one object; a sequence of n items gives each row its own: a tensor
         (k, n_soft, d_llm) of k objects, (n_soft, d_llm) for one, or None. They fill the row's placeholders of that
-        modality in order; shorter rows are filled up on the `padding_side`. Nothing that is returned shares memory with
-        `soft`, and gradients flow back to it.
+        modality in order; shorter rows are filled up on the right. Nothing that is returned shares memory with `soft`,
+        and gradients flow back to it.
 
         A :class:`MismatchError` says that a row has more or fewer placeholders of a modality than soft tokens were
-        given; an :class:`InputError` that there are no rows, an empty one, an unknown id, modality or padding side, or
-        soft tokens of another width.
+        given; an :class:`InputError` that there are no rows, an empty one, an unknown id or modality, or soft tokens of
+        another width.
         """
         rows = [list(row) for row in ids]
         if not rows or any(not row for row in rows):
             empty = [i for i, row in enumerate(rows) if not row]
             raise InputError(f"compose needs at least one row and no empty one, found {len(rows)}, empty: {empty[:5]}.")
-        if padding_side not in ("left", "right"):
-            raise InputError(f"padding_side is 'left' or 'right', found {padding_side!r}.")
-        width = max(len(row) for row in rows)
-        starts = [width - len(row) if padding_side == "left" else 0 for row in rows]
+        width = max(map(len, rows))
         flat = torch.tensor([token for row in rows for token in row], dtype=torch.long)
         # Position of each token in the padded batch, counted row after row.
-        place = torch.tensor(
-            [i * width + starts[i] + t for i, row in enumerate(rows) for t in range(len(row))], dtype=torch.long
-        )
+        place = torch.tensor([i * width + t for i, row in enumerate(rows) for t in range(len(row))], dtype=torch.long)
         values = self._embed(flat, self._gather(rows, soft or {}))
         mask = torch.zeros(len(rows) * width, dtype=torch.long).index_fill_(0, place, 1).view(len(rows), width)
         embeds = values.new_zeros(len(rows) * width, values.shape[1]).index_copy(0, place.to(values.device), values)

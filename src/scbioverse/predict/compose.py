@@ -205,19 +205,13 @@ class CaptionComposer:
         rdkit molecules of the reference, None for those that cannot be read.
     names
         Names of the reference's molecules; without any, nothing is said of relatives.
-    weights
-        How definition, roles and classes are chosen; as shipped if not given.
+
+    How definition, roles and classes are chosen say its `weights`, which are those shipped until others are set.
     """
 
-    def __init__(
-        self,
-        texts: Sequence[str],
-        molecules: Sequence[Any],
-        names: Sequence[str],
-        weights: ChoiceWeights | None = None,
-    ) -> None:
+    def __init__(self, texts: Sequence[str], molecules: Sequence[Any], names: Sequence[str]) -> None:
         self._texts, self._molecules = texts, molecules
-        self.weights = weights or ChoiceWeights.shipped()
+        self.weights = ChoiceWeights.shipped()
         self._named = NamedMolecules(molecules, names)
         self._captions: dict[int, Caption] = {}
         self._relatives: dict[int, Relatives] = {}

@@ -149,7 +149,7 @@ def annotate(
         return on_part(annotate, locals())
     slots, seed = Slots(key_added), as_seed(rng)
     step, always = slots.step("annotate"), (slots.label, slots.confidence, slots.margin, slots.entropy, slots.rationale)
-    check_target(adata, step, [*always, slots.cl_id], [slots.scores])
+    check_target(adata, step, always, [slots.cl_id], [slots.scores])
     _check_corrections(adata, slots)
     rationale = None if rationale is False else rationale
     options = Options(
@@ -212,7 +212,7 @@ def annotate(
     obsm = embedded.obsm | {slots.scores: pd.DataFrame(calls.log_probs, index=adata.obs_names, columns=columns)}
     if loaded.text_space is not None and loaded.config.encoders[modality].placed:
         obsm[slots.aligned] = batch.coordinates
-    check_target(adata, step, in_obs)  # what only some runs fill
+    check_target(adata, step, always, in_obs)  # and what only some runs fill
     # What an earlier run left under these names would be taken for this one's.
     left = left_by(adata, step, (slots.elsewhere, slots.text, slots.group), in_obs)
     corrections = correction_step(slots.label)

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from ..models.bioverse import BioVerse
 
 
+NEGATIVES = 64  # unrelated texts that a contrastive step draws
+
+
 class Task(Protocol):
     """What :func:`~.loop.fit` trains."""
 
@@ -101,19 +104,11 @@ class ContrastiveTask(CheapTask):
     """Symmetric InfoNCE between cells and the language model's own representation of their texts.
 
     Texts are represented once each, so a step costs no forward pass of the language model. The rows of a batch are each
-    other's negatives; `negatives` are unrelated texts that no cell may come near, of which a step draws `n_negatives`.
+    other's negatives; `negatives` are unrelated texts that no cell may come near, of which a step draws 64.
     """
 
-    def __init__(
-        self,
-        model: BioVerse,
-        *,
-        modality: str = "cell",
-        negatives: Sequence[str] = (),
-        n_negatives: int | None = 64,
-    ) -> None:
+    def __init__(self, model: BioVerse, *, modality: str = "cell", negatives: Sequence[str] = ()) -> None:
         super().__init__(model, modality=modality)
-        self.n_negatives = n_negatives
         if model.text_space is None:
             raise InputError("the model has no text space: call model.space.fit(texts) before contrastive training.")
         self._texts: dict[str, int] = {}
@@ -144,8 +139,8 @@ class ContrastiveTask(CheapTask):
         groups = torch.as_tensor(batch["groups"], device=cells.device)
         related = torch.as_tensor(batch["related"]) if "related" in batch else None
         negatives = self._negatives
-        if negatives is not None and self.n_negatives is not None and self.n_negatives < len(negatives):
-            negatives = negatives[torch.randperm(len(negatives))[: self.n_negatives]]
+        if negatives is not None and len(negatives) > NEGATIVES:
+            negatives = negatives[torch.randperm(len(negatives))[:NEGATIVES]]
         loss = info_nce(
             cells,
             texts,
