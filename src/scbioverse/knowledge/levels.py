@@ -26,9 +26,10 @@ def _table() -> tuple[dict[str, str], dict[str, str]]:
     return {row[0]: row[2] for row in rows}, {row[0]: row[3] for row in rows if row[3]}
 
 
-def level_terms() -> list[str]:
+@lru_cache(maxsize=1)
+def level_terms() -> tuple[str, ...]:
     """Ids of the terms that are a name on one of the levels, in the table's order."""
-    return list(_table()[0])
+    return tuple(_table()[0])
 
 
 @lru_cache(maxsize=1 << 14)

@@ -1,12 +1,17 @@
-"""The embedding a verb starts from: what is stored where that is current, else made anew, in a run that may be long."""
+"""The embedding a verb starts from: what is stored where that is current, else made anew, in a run that may be long.
+
+And rows by their embeddings, as those get them who call them.
+"""
 
 from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .._device import place_encoder
 from .._logging import logger
@@ -18,14 +23,15 @@ from ..errors import InputError, MissingKeyError
 from ..io import Cells, array_digest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from anndata import AnnData
-    from numpy.typing import NDArray
 
     from ..encoders import Encoder
     from ..encoders._distinct import DistinctPlan
     from ..models import BioVerse
+
+Float = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -205,6 +211,39 @@ def changed_since(
     except (InputError, MissingKeyError):
         same = False  # if that is wrong for what is asked, embedding says so
     return "" if same else f"the data have changed since {name} was made from them"
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Rows to be called, and what can be known of them."""
+
+    model: BioVerse  # the model
+    values: Float  # float32 (n, n_tokens, dim) or (n, dim), embeddings
+    modality: str = "cell"  # their modality
+    # Gives the marker evidence of terms, float32 (n, m); None where no genes can be read.
+    evidence: Callable[[Sequence[str | None]], Float] | None = None
+    # Finds for each row those most like it by their own genes, int64 (n, k), -1 for none; None where it cannot.
+    alike: Callable[[], NDArray[np.int64] | None] = lambda: None
+    batch_size: int = 512  # most rows that the language model reads at once
+    progress: bool | None = None  # show a progress bar; `settings.progress` if not given
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def part(self, rows: NDArray[Any]) -> Batch:
+        """Return some of the rows, without their genes."""
+        # The genes are read for all rows at once, and what is asked about some rows is asked of the embedding.
+        return replace(self, values=self.values[rows], evidence=None)
+
+    def with_genes(self, rows: NDArray[np.integer]) -> Batch:
+        """Return some of the rows with their genes, where these can be read by rows."""
+        part = getattr(self.evidence, "of_rows", None)
+        return replace(self, values=self.values[rows], evidence=None if part is None else part(rows))
+
+    @cached_property
+    def coordinates(self) -> Float:
+        """Places in the space shared with text, float32 (n, d_text), unit length: computed once."""
+        return self.model.coordinates(self.values, self.modality)
 
 
 @contextmanager

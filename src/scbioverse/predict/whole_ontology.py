@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ..models import BioVerse
+    from .embedding import Batch
     from .groups import Groups
-    from .sources import Batch
 
 Float = NDArray[np.float32]
 # Fixed, so that the last digits of a term never depend on what else was asked for.

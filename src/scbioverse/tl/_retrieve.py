@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
@@ -132,39 +132,36 @@ def retrieve(
     if few and scale == "zscore":
         raise InputError("scale='zscore' compares texts with one another over the rows; it does not go with top_k.")
     texts = None if direction == "similar" else read_texts(query, text_key, searched=few)
-    if direction == "text" and not few and texts is not None and len(texts.texts) < 2:
+    one_each = direction == "text" and not few  # each row gets the best of the texts
+    if one_each and texts is not None and len(texts.texts) < 2:
         raise InputError("direction='text' finds the best of several texts; pass two or more.")
     slots = Slots(key_added)
     slot = slots.retrieve(_free_suffix(adata, slots) if name is None else _checked(name))
     step = slot.removeprefix(f"{Slots().key}_")
     check_target(adata, step, [slot], [slot])
     loaded = load(model, device=device)
+    where: dict[str, Any] = {"modality": modality, "key": key, "layer": layer, "slots": slots}
     wanted = TOP_K if top_k is None else top_k
     if texts is None:
         found = similar_rows(
-            adata, query, loaded, wanted, modality=modality, query_modality=query_modality, use_rep=use_rep,
-            metric=metric, key=key, layer=layer, slots=slots,
-        )  # fmt: skip
+            adata, query, loaded, wanted, query_modality=query_modality, use_rep=use_rep, metric=metric, **where
+        )
     else:
-        rows = represent_rows(adata, loaded, modality=modality, key=key, layer=layer, slots=slots)
-        fits = scale == "probability" and by_text and has_words(loaded, modality, reference=reference is not None)
-        known = None
-        if reference is not None and not fits:
-            known = known_rows_near(
-                adata, reference, text_key, loaded, modality=modality, key=key, layer=layer, slots=slots, written=True
-            )  # fmt: skip
-        if few:
-            found = best_texts(rows, texts, loaded, modality, wanted, known)
-        elif fits:
-            found = fitting_rows(
-                rows, texts, loaded, modality, reference=reference, text_key=text_key, key=key, layer=layer, slots=slots
-            )
+        rows = represent_rows(adata, loaded, **where)
+        if scale == "probability" and by_text and has_words(loaded, modality, reference=reference is not None):
+            found = fitting_rows(rows, texts, loaded, reference=reference, text_key=text_key, **where)
         else:
-            shown: Literal["zscore", "cosine"] = "zscore" if scale == "zscore" else "cosine"
-            found = score_texts(rows, texts, loaded, modality, scale=shown, known=known)
+            known = None
+            if reference is not None:
+                known = known_rows_near(adata, reference, text_key, loaded, written=True, **where)
+            if few:
+                found = best_texts(rows, texts, loaded, modality, wanted, known)
+            else:
+                shown = "zscore" if scale == "zscore" else "cosine"
+                found = score_texts(rows, texts, loaded, modality, scale=shown, known=known)
     obs = {f"{slot}{suffix}": values for suffix, values in found.obs.items()}
     obsm = {f"{slot}{suffix}": values for suffix, values in found.obsm.items()}
-    if direction == "text" and not few and texts is not None:
+    if one_each and texts is not None:
         scores = obsm[slot].to_numpy()
         obs[slot] = pd.Categorical.from_codes(scores.argmax(axis=1), pd.Index(texts.names))
         obs[f"{slot}_score"] = scores.max(axis=1)

@@ -1,65 +1,33 @@
-"""What speaks for a candidate: one file a source, with one class that scores candidates.
+"""What speaks for a candidate: sources, each a class that scores candidates.
 
-A new source is a file here and a weight in a model's calibration: nothing else names the sources.
+A new source is a file here and a weight in a model's calibration: nothing else names the sources. The two that say in
+one line what the model makes of an embedding stand below.
 """
 
 from __future__ import annotations
 
 import importlib
 import importlib.util
-from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Protocol
 
 from ...errors import InputError
+from ...models.shared_space import cosines
+from ..embedding import Batch
+from ..whole_ontology import ontology_coordinates
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable
 
-    from ...models import BioVerse
+    import numpy as np
+    from numpy.typing import NDArray
+
     from ..candidates import Candidates
 
-Float = NDArray[np.float32]
-
-
-@dataclass(frozen=True, eq=False)
-class Batch:
-    """Rows to be called, and what can be known of them."""
-
-    model: BioVerse  # the model
-    values: Float  # float32 (n, n_tokens, dim) or (n, dim), embeddings
-    modality: str = "cell"  # their modality
-    # Gives the marker evidence of terms, float32 (n, m); None where no genes can be read.
-    evidence: Callable[[Sequence[str | None]], Float] | None = None
-    # Finds for each row those most like it by their own genes, int64 (n, k), -1 for none; None where it cannot.
-    alike: Callable[[], NDArray[np.int64] | None] = lambda: None
-    batch_size: int = 512  # most rows that the language model reads at once
-    progress: bool | None = None  # show a progress bar; `settings.progress` if not given
-
-    def __len__(self) -> int:
-        return len(self.values)
-
-    def part(self, rows: NDArray[Any]) -> Batch:
-        """Return some of the rows, without their genes."""
-        # The genes are read for all rows at once, and what is asked about some rows is asked of the embedding.
-        return replace(self, values=self.values[rows], evidence=None)
-
-    def with_genes(self, rows: NDArray[np.integer]) -> Batch:
-        """Return some of the rows with their genes, where these can be read by rows."""
-        part = getattr(self.evidence, "of_rows", None)
-        return replace(self, values=self.values[rows], evidence=None if part is None else part(rows))
-
-    @cached_property
-    def coordinates(self) -> Float:
-        """Places in the space shared with text, float32 (n, d_text), unit length: computed once."""
-        return self.model.coordinates(self.values, self.modality)
+__all__ = ["Batch", "Nearest", "Prototypes", "Source", "named_sources"]
 
 
 class Source(Protocol):
-    """One kind of evidence for candidates; `name` is that of its file, and of its weight in a model's calibration."""
+    """One kind of evidence for candidates; `name` is that of its weight in a model's calibration, and of its file."""
 
     name: str
 
@@ -67,15 +35,45 @@ class Source(Protocol):
         """Score m candidates for n rows: float (n, m), log-probabilities or evidence; None where it cannot tell."""
 
 
+class Prototypes:
+    """The projector's attention over the prototypes of the cell types that it was trained on."""
+
+    name = "prototypes"
+
+    def scores(self, batch: Batch, candidates: Candidates) -> NDArray[np.float64] | None:
+        """Log-probabilities (n, m), None where it tells no two candidates; see :meth:`BioVerse.attention`."""
+        return batch.model.attention(batch.values, candidates.terms, batch.modality)
+
+
+class Nearest:
+    """Cosine of a row with each label's description, in the space shared with text."""
+
+    name = "nearest"
+
+    def scores(self, batch: Batch, candidates: Candidates) -> NDArray[np.float32]:
+        """Cosines (n, m): in nats only by its weight, since a cosine is no probability."""
+        if candidates.shortlist is None:
+            texts = batch.model.text_coordinates(candidates.cards)
+        else:  # terms of the ontology, as they are kept
+            texts = ontology_coordinates(batch.model, [str(one.cl_id) for one in candidates])
+        return cosines(batch.coordinates, texts)
+
+
+_HERE = {one.name: one for one in (Prototypes, Nearest)}
+
+
 def named_sources(names: Iterable[str]) -> list[Source]:
-    """Make the sources of these names: of each file the class that it calls `SOURCE`.
+    """Make the sources of these names: those above, and of each file the class that it calls `SOURCE`.
 
     An :class:`InputError` where there is no such file: the names come from a model's configuration, which may be
     anybody's.
     """
-    made = []
+    made: list[Source] = []
     for name in names:
-        if not name.isidentifier() or importlib.util.find_spec(f"{__name__}.{name}") is None:
+        if name in _HERE:
+            made.append(_HERE[name]())
+        elif name.isidentifier() and importlib.util.find_spec(f"{__name__}.{name}") is not None:
+            made.append(importlib.import_module(f".{name}", __name__).SOURCE())
+        else:
             raise InputError(f"the model weighs evidence of {name!r:.60}, a source that this version does not have.")
-        made.append(importlib.import_module(f".{name}", __name__).SOURCE())
     return made
