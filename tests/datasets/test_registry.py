@@ -10,15 +10,15 @@ import scbioverse as sb
 from scbioverse.datasets._registry import find, registry
 from scbioverse.errors import InputError
 
-KINDS = {"cells", "profiles", "knowledge", "molecules", "proteins"}
-NEVER_TRAIN = ("pbmc3k", "pbmc_symphony_1200_1767g", "pancreas_wang_501_219g_log")
+KINDS = {"benchmark", "cells", "profiles", "knowledge", "molecules", "proteins"}
+NEVER_TRAIN = ("pbmc3k", "pbmc_symphony_1200_1767g", "pancreas_wang_501_219g_log", "cellverse_cta_cite_100")
 
 
 @pytest.mark.parametrize("name", sorted(registry()))
 def test_entries_are_complete(name: str) -> None:
     info = registry()[name]
     assert info.kind in KINDS
-    assert info.file.startswith(f"{info.kind}/")
+    assert info.file.startswith("bench/" if info.kind == "benchmark" else f"{info.kind}/")
     assert ".." not in Path(info.file).parts
     assert re.fullmatch(r"[0-9a-f]{64}", info.sha256)
     assert info.bytes > 0

@@ -79,6 +79,20 @@ def test_share_keeps_a_panel_on_the_scale_of_the_whole() -> None:
     np.testing.assert_allclose(half, whole[:, [0, 2]], rtol=FEW)
 
 
+def test_a_gene_that_is_not_listed_has_a_part_of_its_mean(small: tuple[np.ndarray, GeneStats, list[int]]) -> None:
+    counts, stats, vocab = small
+    silent, some, more = (stats.panel(vocab, unlisted=share) for share in (0.0, 0.4, 0.8))
+    np.testing.assert_array_equal(silent.zero, stats.panel(vocab).zero)
+    assert (some.zero >= silent.zero).all()
+    assert (more.zero > some.zero).any()
+    assert (more.zero < 0).all(), "never above the mean of all cells"
+    # What is listed is read as ever: only the reference for the others moves.
+    for panel in (some, more):
+        z = panel_offsets(sp.csr_array(counts), stats, panel).toarray() + panel.zero
+        listed = counts > 0
+        np.testing.assert_allclose(z[listed], by_hand(counts, stats, vocab)[:, vocab][listed], atol=SMALL_NET)
+
+
 def test_input_is_not_written_to(small: tuple[np.ndarray, GeneStats, list[int]]) -> None:
     counts, stats, vocab = small
     sparse = sp.csr_array(counts)

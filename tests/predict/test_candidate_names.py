@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 import scbioverse as sb
+from scbioverse.predict.candidates import read_labels
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -140,3 +141,23 @@ def test_names_of_molecules_are_not_looked_up_among_cells(model: BioVerse) -> No
     assert [(one.name, one.text, one.cl_id) for one in found] == [(one, one, None) for one in ("PC", "B", "stimulant")]
     with pytest.warns(UserWarning, match="match no Cell Ontology term"):
         assert [one.cl_id for one in read_labels(["B", "stimulant"], model)] == ["CL:0000236", None]
+
+
+@pytest.mark.parametrize(
+    ("labels", "scored"),
+    [
+        (["Naive CD4+ T", "Effector CD4+ T", "NK"], ["CL:0000895", "CL:0000897", "CL:0000623"]),
+        (["Naive CD8 T", "Effector CD8 T", "Effector CD4 T"], ["CL:0000900", "CL:0000909", "CL:0000897"]),
+        (["naive T cell", "effector T cell"], ["CL:0000898", "CL:0000813"]),
+        # Memory cells have a name of their own, or nothing parts naive cells from others.
+        (["Naive CD8 T", "Effector CD8 T", "Memory CD8 T"], ["CL:0000900", "CL:0001050", "CL:0000909"]),
+        (["Effector CD8 T", "B cell"], ["CL:0001050", "CL:0000236"]),
+    ],
+)
+def test_effector_beside_naive_alone_is_all_that_is_not_naive(
+    tiny_model: BioVerse, labels: list[str], scored: list[str]
+) -> None:
+    found = read_labels(labels, tiny_model)
+    assert found.terms == scored
+    # The label keeps the term that its name means.
+    assert not {one.cl_id for one in found if "ffector" in one.name} & {"CL:0000897", "CL:0000909", "CL:0000813"}

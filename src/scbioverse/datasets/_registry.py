@@ -28,7 +28,8 @@ class DatasetInfo:
     name
         The name :func:`scbioverse.datasets.fetch` takes.
     kind
-        `"cells"`, `"profiles"` (one row per pure population), `"molecules"`, `"proteins"` or `"knowledge"` (tables).
+        `"cells"`, `"profiles"` (one row per pure population), `"molecules"`, `"proteins"`, `"knowledge"` (tables) or
+        `"benchmark"`.
     file
         Path of the converted copy, relative to `settings.cache_dir`.
     description

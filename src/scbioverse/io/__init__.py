@@ -16,10 +16,11 @@ from ._matrix import (
     take_columns,
     var_of,
 )
-from .cells import Cells, Sample
+from .cells import RANKED_GENES, Cells, Sample
 
 __all__ = [
     "MIN_GENES",
+    "RANKED_GENES",
     "Cells",
     "GeneMatch",
     "MatrixDigest",

@@ -21,7 +21,7 @@ import pandas as pd
 import scipy.sparse as sp
 
 from .._logging import warn
-from .._slots import anndata_of
+from .._slots import anndata_of, read_record, records_of
 from ..errors import InputError, MissingKeyError
 from ..knowledge.genes import load_genes
 from ._first_pass import FirstPass, Hints, MatrixInfo, say_better_source, to_counts_like
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from ._matrix import Rows
 
 T = TypeVar("T")
+# The record of cells of which only an order of genes is known.
+RANKED_GENES = "ranked_genes"
 # Rows in a block, and values in a dense one: 64 MB of float32.
 _ROWS, _VALUES = 4096, 16_000_000
 # Cells that claims are tested on in memory; of more cells a text is checked on a sample, and reasons are summed up.
@@ -161,6 +163,14 @@ class Cells:
         for rows, block in self.blocks() if self.n_obs else ():
             found.add(found.look(rows.start, block))
         return found.info()
+
+    @cached_property
+    def unlisted(self) -> float:
+        """Share of a cell's counts that its genes without a value hold: 0, but see `scbioverse.pp.ranked_genes`."""
+        if RANKED_GENES not in records_of(self.adata):
+            return 0.0
+        share = read_record(self.adata, RANKED_GENES).get("unlisted_share")
+        return min(max(float(share), 0.0), 1.0) if isinstance(share, int | float) else 0.0
 
     def first_pass(self) -> FirstPass:
         """Return a first pass that has not begun."""

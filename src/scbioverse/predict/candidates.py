@@ -41,6 +41,9 @@ _HOW = (
 _SAYS_NOTHING = frozenset(
     {*TUMOURS, "CL:0000000", "CL:0000034", "CL:0000048", "CL:0000548", "CL:0011026", "CL:0011115"}
 )
+# Effector T cells and the memory cells of the same lineage.
+_MEMORY_OF = {"CL:0000911": "CL:0000813", "CL:0001044": "CL:0000897", "CL:0001050": "CL:0000909"}
+_NAIVE_T, _MEMORY_T = "CL:0000898", "CL:0000813"
 # Score of a resolution from which on it is no guess.
 _SURE = 0.8
 _BETWEEN = re.compile(r"[\s_/()]+")
@@ -120,12 +123,21 @@ class Candidates(Sequence[Label]):
         """Ids of the terms by which they are scored: their own.
 
         A tumour whose name says what it comes from is scored as that type; but where another label is that type or
-        holds it, by nothing, since no gene tells the two apart.
+        holds it, by nothing, since no gene tells the two apart. Effector T cells are scored as memory cells where T
+        cells are naive or effector: who parts them so calls all effector that are no longer naive, and most of these
+        are memory cells.
         """
         offered = {one.cl_id for one in self.labels if one.cl_id is not None}
         origins = [named_origin(one.name) if one.cl_id in TUMOURS else None for one in self.labels]
+        within = load_ontology().is_within
+        in_two = any(within(one, _NAIVE_T) for one in offered) and not any(within(one, _MEMORY_T) for one in offered)
+        stands_for = _MEMORY_OF if in_two else {}
         return [
-            one.cl_id if origin is None else None if is_held(origin, offered) else origin
+            stands_for.get(one.cl_id or "", one.cl_id)
+            if origin is None
+            else None
+            if is_held(origin, offered)
+            else origin
             for one, origin in zip(self.labels, origins, strict=True)
         ]
 

@@ -1,0 +1,170 @@
+"""Cells of which only an order of genes is known: `python -m benchmarks.ranked_genes`.
+
+First CellVerse's published task: the 100 highest genes of each of 350 cells of a CITE-seq study in order, seven
+candidates; beside what language models reach that were given the same lists as text (figures of the CellVerse paper).
+Controls: the answers dealt to other cells, the genes of each list in random order, "effector" read by its own term
+where no list of candidates parts effector from memory cells. Then whole cells against lists of their first genes, in
+studies that no training saw, and groups of cells named by lists of their marker genes (the genes that differ most from
+the other cells by Wilcoxon's test). Prints tables, writes a JSON file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import anndata as ad
+import numpy as np
+import scanpy as sc
+import scipy.sparse as sp
+
+import scbioverse as sb
+from benchmarks.annotation_parts.tables import markdown
+from scbioverse.models import BioVerse, load
+
+RESULTS = Path(__file__).parent / "results" / "ranked_genes.json"
+CELLVERSE = "cellverse_cta_cite_100"
+# Accuracy of language models that read the same lists as text, as published with the benchmark.
+PUBLISHED = {"GPT-4.1": 0.614, "DeepSeek-R1": 0.583, "Qwen2.5-7B": 0.309}
+STUDIES = ("pbmc3k", "pbmc_symphony_1200_1767g")
+MARKED = (*STUDIES, "pancreas_wang_501_219g_log")
+LENGTHS = (30, 100, 300)
+N_MARKERS = (10, 20, 50)
+NO_TYPE = {"unassigned", "unknown", "nan"}
+
+
+def cellverse() -> tuple[list[list[str]], np.ndarray, list[str]]:
+    """Return lists of genes, answers and candidates."""
+    tasks = json.loads(gzip.decompress(Path(sb.datasets.fetch(CELLVERSE)).read_bytes()))
+    asked = [task["messages"][1]["content"] for task in tasks]
+    answers = np.array([task["messages"][2]["content"] for task in tasks])
+    lists = [text.split("{gene_names}:")[1].split("{cell_types}")[0].strip(" .\n").split() for text in asked]
+    candidates = asked[0].rsplit("{cell_types}:", 1)[1].split("'")[1::2]
+    if set(answers) - set(candidates):
+        raise SystemExit(f"answers that are no candidates: {sorted(set(answers) - set(candidates))}")
+    return lists, answers, candidates
+
+
+def called(adata: ad.AnnData, labels: list[str], model: BioVerse, method: str = "auto") -> np.ndarray:
+    """Names of the calls, each row by itself."""
+    options = {} if method == "auto" else {"method": method}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        found = sb.tl.annotate(adata, labels=labels, model=model, rationale=None, copy=True, **options)
+    return found.obs["bioverse_label"].astype(str).to_numpy()
+
+
+def as_cells(lists: Any, **options: Any) -> ad.AnnData:
+    """Rows of an AnnData; names of genes that are not known here are left out."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        return sb.pp.ranked_genes(lists, **options)
+
+
+def published_task(model: BioVerse, seed: int) -> list[dict[str, Any]]:
+    """Accuracy on CellVerse's lists, peers and controls."""
+    lists, answers, candidates = cellverse()
+    rng = np.random.default_rng(seed)
+    cells = as_cells(lists)
+    calls = called(cells, candidates, model)
+    rows = [
+        ("annotate", calls),
+        ("language model reads every cell (`score`)", called(cells, candidates, model, "score")),
+    ]
+    rows += [("encoder and texts (`nearest`)", called(cells, candidates, model, "nearest"))]
+    with mock.patch("scbioverse.predict.candidates._MEMORY_OF", {}):
+        rows.append(('control: "effector" by its own term', called(cells, candidates, model)))
+    mixed = as_cells([list(rng.permutation(some)) for some in lists])
+    rows.append(("control: genes of each list in random order", called(mixed, candidates, model)))
+    rows.append(("control: calls dealt to other cells", rng.permutation(calls)))
+    names, counts = np.unique(answers, return_counts=True)
+    found = [{"who": who, "accuracy": round(float((some == answers).mean()), 4)} for who, some in rows]
+    found.append({"who": "control: the commonest answer", "accuracy": round(float(counts.max() / counts.sum()), 4)})
+    found += [{"who": f"{who}, the list as text (published)", "accuracy": value} for who, value in PUBLISHED.items()]
+    recall = {str(name): round(float((calls[answers == name] == name).mean()), 4) for name in names}
+    return [{**row, "recall": recall if row["who"] == "annotate" else None} for row in found]
+
+
+def study(name: str) -> ad.AnnData:
+    """Cells with an expert's label."""
+    adata = ad.read_h5ad(sb.datasets.fetch(name))
+    adata.var_names_make_unique()
+    return adata[~adata.obs["cell_type"].astype(str).isin(NO_TYPE)].copy()
+
+
+def first_genes(adata: ad.AnnData, n: int) -> list[list[str]]:
+    """Return the `n` highest genes of each cell, in order, as far as it expresses so many."""
+    values = sp.csr_array(adata.X)
+    lists = []
+    for row in range(adata.n_obs):
+        held = slice(values.indptr[row], values.indptr[row + 1])
+        order = np.lexsort((values.indices[held], -values.data[held]))[:n]
+        lists.append(adata.var_names[values.indices[held][order]].tolist())
+    return lists
+
+
+def shortened(model: BioVerse) -> list[dict[str, Any]]:
+    """Accuracy of whole cells, and of lists of their first genes."""
+    rows = []
+    for name in STUDIES:
+        adata = study(name)
+        truth = adata.obs["cell_type"].astype(str).to_numpy()
+        labels = sorted(set(truth))
+        row = {"study": name, "cells": truth.size, "whole": float((called(adata, labels, model) == truth).mean())}
+        for n in LENGTHS:
+            cells = as_cells(first_genes(adata, n), genes=adata.var_names)
+            row[f"first {n}"] = float((called(cells, labels, model) == truth).mean())
+        rows.append({key: round(value, 4) if isinstance(value, float) else value for key, value in row.items()})
+    return rows
+
+
+def by_markers(model: BioVerse) -> list[dict[str, Any]]:
+    """Name groups by lists of their marker genes; count those that get their own label among the study's."""
+    rows = []
+    for name in MARKED:
+        adata = study(name)
+        if adata.X.max() > 30:
+            sc.pp.normalize_total(adata, target_sum=1e4)
+            sc.pp.log1p(adata)
+        adata.obs["cell_type"] = adata.obs["cell_type"].astype(str).astype("category")
+        sc.tl.rank_genes_groups(adata, "cell_type", method="wilcoxon")
+        table = sc.get.rank_genes_groups_df(adata, None)
+        row: dict[str, Any] = {"study": name, "groups": adata.obs["cell_type"].cat.categories.size}
+        for n in N_MARKERS:
+            lists = {
+                str(group): some["names"].head(n).tolist() for group, some in table.groupby("group", observed=True)
+            }
+            cells = as_cells(lists)
+            row[f"{n} markers"] = int((called(cells, list(lists), model) == np.array(list(lists))).sum())
+        rows.append(row)
+    return rows
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="bioverse-small", help="name or folder of a model")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--output", type=Path, default=RESULTS)
+    args = parser.parse_args()
+    model = load(args.model)
+    held: dict[str, Any] = {"model": model.name, "seed": args.seed, "cellverse": published_task(model, args.seed)}
+    print(
+        markdown(
+            ["350 lists of 100 genes, 7 candidates", "accuracy"], [[r["who"], r["accuracy"]] for r in held["cellverse"]]
+        )
+    )
+    held |= {"shortened": shortened(model), "markers": by_markers(model)}
+    for part in ("shortened", "markers"):
+        print("\n" + markdown(list(held[part][0]), [list(row.values()) for row in held[part]]))
+    args.output.write_text(json.dumps(held, indent=1) + "\n", encoding="utf-8")
+    print(f"\nwritten to {args.output}")
+
+
+if __name__ == "__main__":
+    main()

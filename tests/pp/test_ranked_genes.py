@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+
+import scbioverse as sb
+from scbioverse.errors import InputError
+from scbioverse.io import Cells
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from anndata import AnnData
+
+LISTS = {"b": ["CD74", "CD79A", "MS4A1"], "m": "LYZ, S100A9;S100A8 CST3"}
+
+
+def of(adata: AnnData, row: str) -> list[str]:
+    """Genes of a row by falling value."""
+    values = adata[row].X.toarray().ravel()
+    return adata.var_names[np.argsort(-values, kind="stable")[: (values > 0).sum()]].tolist()
+
+
+def test_the_order_is_kept_and_the_matrix_is_sparse() -> None:
+    adata = sb.pp.ranked_genes(LISTS)
+    assert adata.obs_names.tolist() == ["b", "m"]
+    assert of(adata, "b") == LISTS["b"]
+    assert of(adata, "m") == ["LYZ", "S100A9", "S100A8", "CST3"]
+    assert adata.X.nnz == 7
+    assert adata.X.dtype == np.float32
+    assert adata.obs["n_listed"].tolist() == [3, 4]
+    assert adata.var["n_lists"].sum() == 7
+    assert "FOXP3" in adata.var_names, "genes that nobody listed were measured, too"
+
+
+@pytest.mark.parametrize("n", [1, 5, 100, 3000])
+def test_shares_fall_and_are_no_more_than_a_whole_cell(n: int) -> None:
+    genes = sb.pp.ranked_genes([["CD3D"]]).var_names[:n].tolist()
+    adata = sb.pp.ranked_genes([genes])
+    values = adata.X.toarray().ravel()[:n]
+    assert (np.diff(values) < 0).all()
+    assert values.sum() <= 10_000 * (1 + 1e-6)
+    unlisted = Cells.of(adata).unlisted
+    assert unlisted == pytest.approx(1 - values.sum() / 10_000, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    "lists",
+    [pd.Series(LISTS), list(LISTS.values()), (some for some in LISTS.values())],
+    ids=["series", "list", "iterator"],
+)
+def test_forms_of_lists(lists: Any) -> None:
+    found = sb.pp.ranked_genes(lists)
+    np.testing.assert_array_equal(found.X.toarray(), sb.pp.ranked_genes(LISTS).X.toarray())
+    assert found.obs_names.tolist() == (["b", "m"] if isinstance(lists, pd.Series) else ["0", "1"])
+
+
+def test_older_names_and_ids_are_the_gene_and_count_once() -> None:
+    found = sb.pp.ranked_genes([["MS4A1", "ENSG00000156738", "CD19"]])
+    assert of(found, "0") == ["MS4A1", "CD19"]
+
+
+def test_what_is_no_gene_is_named_and_left_out() -> None:
+    with pytest.warns(UserWarning, match=r"1 of 3 names are not a known human gene and are left out: Xyz1"):
+        found = sb.pp.ranked_genes([["CD19", "Xyz1", "MS4A1"]])
+    assert of(found, "0") == ["CD19", "MS4A1"]
+    np.testing.assert_array_equal(found.X.data, np.sort(sb.pp.ranked_genes([["CD19", "MS4A1"]]).X.data)[::-1])
+
+
+def test_only_what_was_measured() -> None:
+    with pytest.warns(UserWarning, match=r"not a human gene among `genes` and are left out: CD79A"):
+        found = sb.pp.ranked_genes(LISTS, genes=["CD74", "MS4A1", "LYZ", "S100A9", "S100A8", "CST3", "CD3D"])
+    assert found.n_vars == 7
+    assert of(found, "b") == ["CD74", "MS4A1"]
+
+
+@pytest.mark.parametrize(
+    ("lists", "words"),
+    [
+        ("CD3D CD3E", "data is of type str"),
+        (None, "data is of type NoneType"),
+        (pd.DataFrame({"names": ["CD3D"]}), "data is of type DataFrame"),
+        ([], "data is empty"),
+        ([["CD3D"], []], "the list of '1' is empty"),
+        ([["CD3D"], "  "], "the list of '1' is empty"),
+        ([["CD3D", 5]], "holds '5' of type int"),
+        ([5], "holds '5' of type int"),
+        (
+            {"a": ["CD3D"], "b": ["Cd3d", "Ms4a1"]},
+            r"no name in 1 of 2 lists \(b\) is a known human gene; found \['Cd3d'",
+        ),
+        (pd.Series([["CD3D"], ["CD19"]], index=["a", "a"]), "data names 'a' twice"),
+    ],
+)
+def test_lists_that_say_nothing_are_refused(lists: Any, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        sb.pp.ranked_genes(lists)
+
+
+@pytest.mark.parametrize(("genes", "words"), [("CD3D", "one text"), (["Cd3d"], "no human gene")])
+def test_measured_genes_that_say_nothing_are_refused(genes: Any, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        sb.pp.ranked_genes(LISTS, genes=genes)
+
+
+def first_genes(adata: AnnData, n: int) -> list[list[str]]:
+    values = adata.X.toarray()
+    return [[adata.var_names[at] for at in np.argsort(-row, kind="stable")[:n]] for row in values]
+
+
+def test_real_cells_known_by_a_hundred_genes(tmp_path: Path) -> None:
+    adata = sb.datasets.pbmc3k()
+    adata = adata[adata.obs["cell_type"].isin(["B", "CD14+ Mono", "NK", "CD8 T"])][:300]
+    truth = adata.obs["cell_type"].astype(str).to_numpy()
+    lists = first_genes(adata, 100)
+    options: dict[str, Any] = {"labels": sorted(set(truth)), "rationale": None}
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "15 of 1262 names", UserWarning)
+        found = sb.pp.ranked_genes(lists, genes=adata.var_names)
+    # What is written and read again is known as lists, too.
+    found.write_h5ad(tmp_path / "lists.h5ad")
+    found = ad.read_h5ad(tmp_path / "lists.h5ad")
+    assert Cells.of(found).unlisted > 0.3
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".* of the cells are more like types that are not among", UserWarning)
+        sb.tl.annotate(found, **options)
+    assert (found.obs["bioverse_label"].astype(str) == truth).mean() > 0.9
+    # The control: lists dealt to other cells.
+    dealt = found.obs["bioverse_label"].astype(str).to_numpy()[np.random.default_rng(0).permutation(len(truth))]
+    assert (dealt == truth).mean() < 0.6
+
+
+def test_what_is_not_listed_is_not_silent() -> None:
+    found = sb.pp.ranked_genes(LISTS)
+    without = found.copy()
+    del without.uns["bioverse"]
+    for adata in (found, without):
+        sb.tl.embed(adata)
+    assert Cells.of(without).unlisted == 0
+    assert not np.allclose(found.obsm["X_bioverse"], without.obsm["X_bioverse"], atol=1e-2)
