@@ -144,7 +144,7 @@ def _read(data: object) -> tuple[list[str], list[list[str]]]:
         words = [one.strip() for one in words if isinstance(one, str) and one.strip()]
         if odd is not None or not words:
             what = "is empty" if odd is None else f"holds {str(odd)[:40]!r} of type {type(odd).__name__}"
-            raise InputError(f"the list of {shown_name(name)!r} {what}; {how}.")
+            raise InputError(f"the list of {shown_name(str(name))!r} {what}; {how}.")
         given.append(words)
     return [str(name) for name in named], given
 
