@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
 from .._logging import one_line
@@ -107,6 +108,8 @@ class PromptTemplate:
         return [*encode_plain(backbone, " " + clean_text(text, max_chars=max_chars)), backbone.eos_id]
 
 
+# The names of a vocabulary are asked about again and again.
+@lru_cache(maxsize=1 << 12)
 def clean_text(text: str, *, max_chars: int = MAX_LABEL_CHARS) -> str:
     """Make a user's text safe to put into a prompt: one line, no control or invisible characters, composed accents."""
     clean = one_line(str(text))

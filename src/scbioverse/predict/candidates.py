@@ -159,6 +159,12 @@ def named_origin(name: str) -> str | None:
     return next((origin for word in tokens(name) if (origin := meanings("malignant").get(word))), None)
 
 
+def asked_whole(labels: Any) -> str | None:
+    """Return the word that stands for labels, `"vocabulary"` or `"cl"`, or another that stands for none; else None."""
+    word = "vocabulary" if labels is None else labels
+    return word.lower() if isinstance(word, str) else None
+
+
 def read_labels(labels: Labels, model: BioVerse, *, context: str | None = None, modality: str = "cell") -> Candidates:
     """Turn the argument `labels` of a verb into candidates, each with a text of its own.
 
@@ -170,18 +176,17 @@ def read_labels(labels: Labels, model: BioVerse, *, context: str | None = None, 
     id is unknown, or all are numbers; a warning that a name resolved to no term, repeats, names the same term as
     another, or stands for no label ("unknown").
     """
-    form = model.config.names
-    if labels is None or (isinstance(labels, str) and labels.lower() == "vocabulary"):
+    form, word = model.config.names, asked_whole(labels)
+    if word == "vocabulary":
         if not model.config.default_labels:
             raise InputError(f"model {model.name!r} has no vocabulary of its own: pass labels=[...].")
-        return _distinct([_own(entry, form) for entry in model.config.default_labels])
-    if isinstance(labels, str):
-        if labels.lower() != "cl":
-            raise InputError(
-                f"labels={shown_name(labels)!r} is one string; pass a list of names, a mapping, None, 'vocabulary' "
-                "or 'cl'."
-            )
+        return own_labels(model.config.default_labels, form)
+    if word == "cl":
         return own_labels([one for one in load_ontology() if one.startswith("CL:")], form)
+    if word is not None:
+        raise InputError(
+            f"labels={shown_name(str(labels))!r} is one string; pass a list of names, a mapping, None, 'vocabulary' or 'cl'."
+        )
     given = read_names(labels)
     _check(list(given))
     # Read together: a short name is known by the company it keeps, and an id is company, too.
@@ -205,7 +210,7 @@ def _unread(name: str) -> Resolution:
 
 
 def own_labels(cl_ids: Iterable[str], form: str) -> Candidates:
-    """Candidates that are ontology terms, called by their short names; `form` is the model's `config.names`."""
+    """Candidates of a model's vocabulary: terms, called by their short names, or names; `form` as `config.names`."""
     return _distinct([_own(cl_id, form) for cl_id in cl_ids])
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
+from scipy.special import entr, expit
 
 from .._logging import shown_name, warn
 from ..errors import BioverseError
@@ -233,12 +233,16 @@ class Calls:
 
     def without(self, rows: NDArray[np.integer]) -> Calls:
         """Return the same without a label for some rows, int (k,); their scores stay."""
-        none: dict[str, Any] = {"codes": -1, "confidence": np.nan, "known": True, "margin": np.nan, "entropy": np.nan}
-        none |= {} if self.elsewhere is None else {"elsewhere": np.nan}
-        changed = {name: getattr(self, name).copy() for name in none}
-        for name, value in none.items():
+        changed = {name: getattr(self, name).copy() for name in self.none}
+        for name, value in self.none.items():
             changed[name][rows] = value
         return replace(self, **changed)
+
+    @property
+    def none(self) -> dict[str, Any]:
+        """What a row without a label has: nothing to be sure of."""
+        away = {} if self.elsewhere is None else {"elsewhere": np.nan}
+        return {"codes": -1, "known": True} | dict.fromkeys(("confidence", "margin", "entropy"), np.nan) | away
 
     @property
     def unknown(self) -> str:
@@ -292,10 +296,8 @@ def decide(
             groups.names, groups.sizes, codes, known, sure, agreement(log_probs, groups, best), strict=True
         )
     ]
-    # Of a cell without a group: its own scores, no label, and nothing to be sure of.
-    none = {"codes": -1, "confidence": np.nan, "known": True, "margin": np.nan, "entropy": np.nan}
-    none |= {} if away is None else {"elsewhere": np.nan}
-    rows: dict[str, Any] = {name: groups.spread(getattr(calls, name), one) for name, one in none.items()}
+    # Of a cell without a group: its own scores, and no label.
+    rows: dict[str, Any] = {name: groups.spread(getattr(calls, name), one) for name, one in calls.none.items()}
     scores = np.where((groups.codes >= 0)[:, None], groups.spread(joint, 0.0), log_probs)
     return replace(calls, log_probs=scores, groups=table, **rows)
 
@@ -369,8 +371,4 @@ def margin(log_probs: NDArray[np.floating]) -> Float:
 
 def entropy(log_probs: NDArray[np.floating]) -> Float:
     """Shannon entropy of each row's probabilities in nats, (n,): 0 for one sure answer, log m for none at all."""
-    wide = np.asarray(log_probs, dtype=np.float64)
-    probabilities = np.exp(wide)
-    # 0 log 0 is 0 here, and NaN to numpy.
-    terms = np.where(probabilities > 0, probabilities * np.where(probabilities > 0, wide, 0), 0)
-    return np.maximum(-terms.sum(axis=1), 0).astype(np.float32)
+    return np.maximum(entr(np.exp(np.asarray(log_probs, dtype=np.float64))).sum(axis=1), 0).astype(np.float32)

@@ -10,6 +10,7 @@ import numpy as np
 from ..errors import InputError
 from ..knowledge import load_ontology
 from ..knowledge.ontology import is_within
+from .candidates import asked_whole
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -88,12 +89,12 @@ class Options:
 
     @property
     def _whole(self) -> bool:
-        return isinstance(self.labels, str) and self.labels.lower() == "cl"
+        return asked_whole(self.labels) == "cl"
 
     @property
     def own(self) -> bool:
         """Whether the candidates are the model's own vocabulary, or are found in it."""
-        return self.labels is None or (isinstance(self.labels, str) and self.labels.lower() == "vocabulary")
+        return asked_whole(self.labels) == "vocabulary"
 
     @property
     def free(self) -> bool:
