@@ -185,7 +185,8 @@ def read_labels(labels: Labels, model: BioVerse, *, context: str | None = None, 
         return own_labels([one for one in load_ontology() if one.startswith("CL:")], form)
     if word is not None:
         raise InputError(
-            f"labels={shown_name(str(labels))!r} is one string; pass a list of names, a mapping, None, 'vocabulary' or 'cl'."
+            f"labels={shown_name(str(labels))!r} is one string; pass a list of names, a mapping, None, 'vocabulary' or "
+            "'cl'."
         )
     given = read_names(labels)
     _check(list(given))
