@@ -163,7 +163,7 @@ class Calibration:
     Attributes
     ----------
     weights
-        Of each source, by its file in :mod:`scbioverse.predict.sources`; 0 for those not named. Of marker evidence in
+        Of each source of :mod:`scbioverse.predict.sources`, by name; 0 for those not named. Of marker evidence in
         nats per standard deviation, of `"nearest"` in nats per unit of cosine, of the others in nats per nat.
     temperature
         What the method's own log-probabilities (cosines for `"nearest"`) are divided by.
@@ -178,7 +178,7 @@ class Calibration:
     thresholds: dict[str, FiniteFloat] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        # A weight names a file of `predict.sources`: whether this version has it shows where it is asked.
+        # A weight names a source of `predict.sources`: whether this version has it shows where it is asked.
         odd = [one for one in self.weights if not one.isidentifier()] + sorted({*self.thresholds} - {*THRESHOLDS})
         if odd:
             raise InputError(f"a calibration has weights of sources and thresholds {(*THRESHOLDS,)}, found {odd}.")
