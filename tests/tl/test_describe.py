@@ -306,3 +306,10 @@ def test_the_shipped_model_writes_of_molecules_and_not_of_proteins() -> None:
         "protein": False,
     }
     assert list(shipped.phrase_books) == ["molecule"]
+
+
+def test_the_shipped_model_is_frank_about_labels_of_molecules() -> None:
+    pytest.importorskip("fcd_torch")
+    rows = sb.pp.molecules(["CC(=O)Oc1ccccc1C(=O)O", "CN1C=NC2=C1C(=O)N(C(=O)N2C)C", "CCO"])
+    with pytest.warns(UserWarning, match="4 labels fit about equally.*labels of a molecule are right was not measured"):
+        sb.tl.annotate(rows, modality="molecule", labels=["analgesic", "stimulant", "sugar", "alcohol"])

@@ -63,6 +63,24 @@ def test_nothing_is_written_where_records_cannot_be(
     assert digest(cells) == before
 
 
+OWN = {
+    "annotate": ("obs", "bioverse_label"), "retrieve": ("obsm", "bioverse_retrieve_x"),
+    "describe": ("obs", "bioverse_description"), "rollup": ("obs", "bioverse_label_rollup"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_what_no_record_calls_ours_is_not_written_over(cells: ad.AnnData, tiny_model: BioVerse, name: str) -> None:
+    where, slot = OWN[name]
+    getattr(cells, where)[slot] = np.arange(2 * cells.n_obs).reshape(-1, 2)[:, 0 if where == "obs" else slice(2)]
+    before, run = digest(cells), verbs(tiny_model)[name]
+    with pytest.raises(InputError, match=f"{slot}.*would be lost.*Pass another key_added="):
+        run(cells, **({"name": "x"} if name == "retrieve" else {}))
+    assert digest(cells) == before
+    run(cells, key_added="other", **({"name": "x"} if name == "retrieve" else {}))
+    assert np.array_equal(np.asarray(getattr(cells, where)[slot]).ravel()[:2], [0, 2 if where == "obs" else 1])
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_records_of_others_are_kept(cells: ad.AnnData, tiny_model: BioVerse, name: str) -> None:
     cells.uns["bioverse"] = {"mine": {"a": 1}, "embed": "{ no json"}

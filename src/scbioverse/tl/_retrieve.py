@@ -138,7 +138,7 @@ def retrieve(
     slots = Slots(key_added)
     slot = slots.retrieve(_free_suffix(adata, slots) if name is None else _checked(name))
     step = slot.removeprefix(f"{Slots().key}_")
-    check_target(adata, step, [slot], [slot])
+    check_target(adata, step, [slot], obsm=[slot])
     loaded = load(model, device=device)
     where: dict[str, Any] = {"modality": modality, "key": key, "layer": layer, "slots": slots}
     wanted = TOP_K if top_k is None else top_k
