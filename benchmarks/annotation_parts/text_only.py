@@ -21,7 +21,7 @@ from benchmarks.annotation_parts.posing import Test
 from recipes.bioverse_small.batches import AugmentConfig, Pool, draw
 from recipes.bioverse_small.cuts import CutConfig, CutSampler
 from recipes.bioverse_small.projector import ProjectorConfig
-from scbioverse.llm.adapter import AdapterConfig, merged_twin, trained_adapter, training_twin
+from scbioverse.llm.adapter import AdapterConfig, trained_adapter, training_twin
 from scbioverse.llm.backbone import Backbone
 from scbioverse.llm.prefix import PrefixCache
 from scbioverse.llm.score import LabelTrie, head_rows, score_labels
@@ -193,7 +193,7 @@ def train_text(
         "last_loss": round(float(np.mean(losses[-20:])), 3),
         "guess_loss": round(float(np.mean(guesses[-20:])), 3),
     }
-    return TextReader(merged_twin(model.backbone, trained_adapter(shape, params)), genes, usual, training)
+    return TextReader(trained_adapter(shape, params).merged_into(model.backbone), genes, usual, training)
 
 
 @torch.inference_mode()

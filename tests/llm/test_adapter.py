@@ -13,7 +13,6 @@ from scbioverse.llm.adapter import (
     TENSORS,
     Adapter,
     AdapterConfig,
-    merged_twin,
     target_modules,
     trained_adapter,
     training_twin,
@@ -53,7 +52,7 @@ def test_a_new_adapter_changes_nothing_and_the_base_is_never_touched(backbone: B
     twin.hidden(twin.embed_tokens(torch.arange(8)[None]))[0].square().sum().backward()
     assert any(param.grad is not None and param.grad.abs().sum() > 0 for param in params.values())
     _, adapter = learned(backbone)
-    merged = merged_twin(backbone, adapter)
+    merged = adapter.merged_into(backbone)
     assert not torch.allclose(states(merged), before, atol=1e-3)
     assert torch.equal(states(backbone), before)
     assert list(backbone.model.state_dict()) == list(weights)
@@ -63,7 +62,7 @@ def test_a_new_adapter_changes_nothing_and_the_base_is_never_touched(backbone: B
 
 def test_merged_reads_as_trained(backbone: Backbone) -> None:
     twin, adapter = learned(backbone)
-    merged = merged_twin(backbone, adapter)
+    merged = adapter.merged_into(backbone)
     torch.testing.assert_close(states(merged), states(twin), atol=STATES, rtol=STATES)
     shared = {p.data_ptr() for p in backbone.model.parameters()}
     own = [name for name, p in merged.model.named_parameters() if p.data_ptr() not in shared]
@@ -118,7 +117,7 @@ def test_damage_and_mismatch_are_said(tiny_backbone: Backbone, tiny_backbone_unt
     with pytest.raises(WeightsError, match="damaged"):
         Adapter.load(folder)
     with pytest.raises(MismatchError, match="the adapter changes"):
-        merged_twin(tiny_backbone_untied, adapter)
+        adapter.merged_into(tiny_backbone_untied)
     with pytest.raises(MismatchError, match="another shape"):
         training_twin(tiny_backbone, AdapterConfig(rank=2), start=adapter)
     name = next(iter(adapter.tensors))

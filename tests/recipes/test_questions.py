@@ -11,7 +11,7 @@ from recipes.questions.make import ReadingConfig, encoded, loss_of, train
 from recipes.questions.pairs import pairs, schemas
 from scbioverse.ask.linear import NONE, following
 from scbioverse.llm import Backbone
-from scbioverse.llm.adapter import AdapterConfig, merged_twin
+from scbioverse.llm.adapter import AdapterConfig
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def test_training_makes_the_lines_more_probable_and_the_folder_reads(drawn, tiny
     config = ReadingConfig(AdapterConfig(rank=4, targets="all"), batch_tokens=600, lr=2e-2)
     adapter = train(backbone, drawn * 6, config, seed=0)
     rows = [encoded(backbone, one) for one in drawn]
-    assert float(loss_of(merged_twin(backbone, adapter), rows)) < 0.8 * float(loss_of(backbone, rows))
+    assert float(loss_of(adapter.merged_into(backbone), rows)) < 0.8 * float(loss_of(backbone, rows))
     adapter.save(tmp_path, llm=str(tiny_llm))
     answer = sb.tl.ask(sb.datasets.pbmc3k(), "How many B cells died?", groupby="cell_type", reader=tmp_path)
     assert not answer.computed

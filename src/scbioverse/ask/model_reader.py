@@ -12,7 +12,7 @@ import torch
 
 from .._logging import logger
 from ..llm import Backbone
-from ..llm.adapter import CONFIG, Adapter, reading_twin
+from ..llm.adapter import CONFIG, Adapter
 from ..llm.generate import generate
 from ..llm.prefix import PrefixCache
 from ..llm.prompts import encode_plain
@@ -84,7 +84,7 @@ class ModelReader:
         strict: bool = True,
     ) -> None:
         self.names, self.least, self.strict = names, least, strict
-        self.backbone = reading_twin(backbone, adapter) if adapter is not None else backbone
+        self.backbone = backbone.reading_with(adapter)
         shown = "" if adapter is not None else "".join(f"{text}\n {line}\n\n" for text, line in EXAMPLES)
         self._opening = [*self.backbone.bos_ids, *encode_plain(self.backbone, f"{shown}\n")]
         self._written: dict[str, tuple[list[str], float]] = {}

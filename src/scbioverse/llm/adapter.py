@@ -1,8 +1,8 @@
 """Low-rank adapters of a language model: trained with peft, kept apart from its weights, which are never changed.
 
 Two twins of a model serve two ends. The one that trains (:func:`training_twin`) holds peft's layers over float32 copies
-of the weights. The one that reads (:func:`merged_twin`) has the adapter added into copies of the few matrices it
-touches, so that reading costs what it cost before; everything else it shares with the model. Neither is ever saved.
+of the weights. The one that reads (:meth:`Adapter.merged_into`) has the adapter added into copies of the few matrices
+it touches, so that reading costs what it cost before; everything else it shares with the model. Neither is ever saved.
 """
 
 from __future__ import annotations
@@ -96,6 +96,29 @@ class Adapter:
         """Return the adapter with all its changes multiplied by `factor`."""
         # On one side only: the product is what is scaled.
         return Adapter(self.config, {k: v * factor if ".lora_B." in k else v for k, v in self.tensors.items()})
+
+    @torch.no_grad()
+    def merged_into(self, backbone: Backbone) -> Backbone:
+        """Make a model that reads with the adapter; `backbone` and its weights stay as they are.
+
+        Raises a :class:`MismatchError` where the adapter was made for a model of another shape.
+        """
+        model = _twin(backbone.model, None)
+        modules = dict(model.named_modules())
+        scale = self.config.alpha / self.config.rank
+        for name, (down, up) in self.changes().items():
+            module: Any = modules.get(name)
+            weight = getattr(module, "weight", None)
+            if weight is None or tuple(weight.shape) != (up.shape[0], down.shape[1]):
+                found = None if weight is None else tuple(weight.shape)
+                raise MismatchError(
+                    f"the adapter changes {name!r} of shape {(up.shape[0], down.shape[1])}; {backbone.name!r} has "
+                    f"{found}."
+                )
+            change = scale * (up @ down).to(weight.device)
+            # In float32: in bfloat16 a small change would be rounded away.
+            module.weight = nn.Parameter((weight.float() + change).to(weight.dtype), requires_grad=False)
+        return Backbone(model, backbone.tokenizer, name=backbone.name, sha256=backbone.sha256)
 
     def save(self, folder: Path, *, llm: str, dtype: torch.dtype = torch.float32) -> None:
         """Write peft's layout: a JSON file and one of safetensors; never the language model's own weights."""
@@ -199,36 +222,6 @@ def set_dropout(backbone: Backbone, mode: bool) -> None:
 def trained_adapter(config: AdapterConfig, params: dict[str, nn.Parameter]) -> Adapter:
     """Copy the parameters that :func:`training_twin` gave."""
     return Adapter(config, {name: param.detach().float().cpu().clone() for name, param in params.items()})
-
-
-@torch.no_grad()
-def merged_twin(backbone: Backbone, adapter: Adapter) -> Backbone:
-    """Make a model that reads with the adapter; `backbone` and its weights stay as they are.
-
-    Raises a :class:`MismatchError` where the adapter was made for a model of another shape.
-    """
-    model = _twin(backbone.model, None)
-    modules = dict(model.named_modules())
-    scale = adapter.config.alpha / adapter.config.rank
-    for name, (down, up) in adapter.changes().items():
-        module: Any = modules.get(name)
-        weight = getattr(module, "weight", None)
-        if weight is None or tuple(weight.shape) != (up.shape[0], down.shape[1]):
-            found = None if weight is None else tuple(weight.shape)
-            raise MismatchError(
-                f"the adapter changes {name!r} of shape {(up.shape[0], down.shape[1])}; {backbone.name!r} has {found}."
-            )
-        change = scale * (up @ down).to(weight.device)
-        # In float32: in bfloat16 a small change would be rounded away.
-        module.weight = nn.Parameter((weight.float() + change).to(weight.dtype), requires_grad=False)
-    return Backbone(model, backbone.tokenizer, name=backbone.name, sha256=backbone.sha256)
-
-
-def reading_twin(backbone: Backbone, adapter: Adapter) -> Backbone:
-    """Return what :func:`merged_twin` makes, the same one for all that read with this adapter."""
-    if adapter not in backbone.twins:
-        backbone.twins[adapter] = merged_twin(backbone, adapter)
-    return backbone.twins[adapter]
 
 
 def _twin(model: Any, dtype: torch.dtype | None) -> Any:

@@ -210,6 +210,14 @@ class Backbone:
             )
         return mask
 
+    def reading_with(self, adapter: Any | None) -> Backbone:
+        """Return the model with an :class:`~.adapter.Adapter` merged in, one for all that read so; itself for None."""
+        if adapter is None:
+            return self
+        if adapter not in self.twins:
+            self.twins[adapter] = adapter.merged_into(self)
+        return self.twins[adapter]
+
     def logits(self, hidden: Tensor) -> Tensor:
         """Unnormalised log-probabilities (..., vocab_size), float32, of hidden states (..., d_llm)."""
         return self.head.finish(self.head.raw(hidden))

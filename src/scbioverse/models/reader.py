@@ -14,7 +14,6 @@ import torch
 from .._device import pick_device
 from .._tensor_files import bytes_of
 from ..errors import MismatchError
-from ..llm.adapter import reading_twin
 from ..llm.backbone import first_batch
 from ..llm.generate import MAX_NEW_TOKENS, generate_fitting
 from ..llm.prefix import PrefixCache
@@ -333,7 +332,7 @@ class Readers:
     def _reader(self, adapter: Adapter | None) -> PromptReader:
         which = "plain" if adapter is None else "adapted"
         if which not in self._held:
-            backbone = self.backbone if adapter is None else reading_twin(self.backbone, adapter)
+            backbone = self.backbone.reading_with(adapter)
             tokens: Any = self.modules["tokens"]
             self._held[which] = PromptReader(backbone, tokens, self.template, self.config.n_soft)
         return self._held[which]
@@ -341,7 +340,7 @@ class Readers:
     def phrases(self, modality: str, book: PhraseBook, adapter: Adapter | None) -> PhrasePrompt:
         """Return what a modality is written of with; the first call loads the language model."""
         if modality not in self._phrases:
-            backbone = self.backbone if adapter is None else reading_twin(self.backbone, adapter)
+            backbone = self.backbone.reading_with(adapter)
             self._phrases[modality] = PhrasePrompt(backbone, self.modules["tokens"], book)  # type: ignore[arg-type]
         return self._phrases[modality]
 
