@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
+from ..explain.reasons import listed
 from ..llm.prompts import MAX_QUESTION_CHARS, bounded
 from .answer import Answer
 from .asides import without_aside
@@ -15,6 +16,7 @@ from .query import Query, Refusal, RefusedError
 from .read import Grammar
 from .run import run
 from .say import Speech
+from .words import pick
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -71,8 +73,18 @@ class Asked:
                 query, links = read, [replace(rest[0], note=note), *rest[1:]]
                 break
         if isinstance(query, Refusal):
-            return Answer(query.text, text, "refusal", False)
+            return Answer(f"{query.text}{self._without(text, links)}", text, "refusal", False)
         return self.run(query, text, links)
+
+    def _without(self, text: str, links: Sequence[Link]) -> str:
+        """Say how a question would be read without its words that stand for nothing."""
+        lost, rest = pick(links, "?"), [one for one in links if one.role != "?"]
+        made = Grammar(self.names).read(text, rest) if lost and rest else None
+        return (
+            f" Without {listed(repr(one.said) for one in lost)}: {self.speech.what(made)}."
+            if isinstance(made, Query)
+            else ""
+        )
 
     def run(self, query: Query, text: str, links: Sequence[Link] = ()) -> Answer:
         """Run a query that was read from a text."""

@@ -21,6 +21,8 @@ from ..knowledge.ontology import KEPT_APART
 from .rows import Rows
 
 if TYPE_CHECKING:
+    from collections.abc import Set
+
     from anndata import AnnData
     from numpy.typing import NDArray
 
@@ -36,6 +38,8 @@ _NO_TYPE = frozenset(
 )
 # A label is meant to name a type: the resolver's rules are trusted further than for words of a question.
 _LEAST_LABEL = 0.5
+# Two types share cells where so much of the kinds of one are kinds of the other: fewer are kinds of some organ.
+_SHARED = 0.1
 _DEPTH, _PSEUDO = 1e4, 0.1
 # What a marker must show: cells that express it, fold change (log2), and a p beyond that of all genes tested.
 LEAST_FRACTION, LEAST_CHANGE, LARGEST_P = 0.2, 1.0, 0.01
@@ -200,14 +204,19 @@ class Cells(Rows):
         below = {cl_id, *ontology.descendants(cl_id)}
         inside = [one for one, own in known.items() if own in below and ontology.overlaps(own, cl_id)]
         apart = {other for pair in KEPT_APART if cl_id in pair for other in pair}
-        above = {one for one, own in known.items() if below & {own, *ontology.descendants(own)}}
-        maybe = [one for one, own in known.items() if one in above and own not in below | apart]
+        sharing = {one: _shared(below, frozenset([own, *ontology.descendants(own)])) for one, own in known.items()}
+        maybe = [one for one, own in known.items() if sharing[one] >= _SHARED and own not in below | apart]
         if not inside and not maybe:
             # Terms of one kind may share cells though the ontology has no term for these: CD8 T cells are the cytotoxic
             # T cells, and neither is a kind of the other.
             kind = _kind(ontology.term(cl_id).label)
             maybe = [one for one, own in known.items() if _kind(ontology.term(own).label) == kind]
         return inside, maybe
+
+
+def _shared(kinds: Set[str], others: Set[str]) -> float:
+    """Share of the kinds of one type that are kinds of another, of the one with fewer of its own."""
+    return len(kinds & others) / min(len(kinds), len(others))
 
 
 def _kind(label: str) -> str:

@@ -30,7 +30,7 @@ def query_of(settled: Mapping[str, Any], parts: Parts, by: Sequence[str], names:
     ----------
     settled
         What the form itself says: parts of the query, and what it asks for: `needs` a column of groups, `only` cells
-        or tables, a `share` of residues, a `pair` of sides.
+        or tables, a `share` of residues, a `pair` of sides, `parts` of all such rows.
     parts
         Joined words in each named part.
     by
@@ -195,6 +195,11 @@ class _Filling:
                 found = {"want": "fraction" if share else "count"} | found
                 require(share is (found["want"] == "fraction"))
             found["check"] = (link.value.op, float(link.value.values[0]) / (100 if share else 1))
+            # "Which donors have over 40 % of the B cells?": of all B cells, not of the donor's.
+            if share and "parts" in self.asks and ("of" in self.parts or link.key.endswith((" of", " of the", "half"))):
+                rows = self.names.rows
+                whole = int((rows.asked & rows.mask(found["where"])).sum())
+                found |= {"want": "count", "check": (link.value.op, found["check"][1] * whole)}
         self.found = {"show": "check"} | found
 
     def named(self) -> None:
@@ -202,8 +207,11 @@ class _Filling:
         found, rows = self.found, pick(self.links("rows", "rows2"), "ROW")
         if rows:
             found["against"] = tuple(map(self.names.row, rows))
+        if rows and found.get("show") == "difference" and "m" in self.parts:  # no side is named as the larger
+            first, second = (self.names.rows.numbers(found["of"][0])[one.value[0]] for one in rows)
+            found["order"] = "least" if first < second else "most"
         for one in self.links("gone"):
-            found["words"] = str(one.value)
+            found["words"] = one.value.field.removeprefix("gene:") if isinstance(one.value, Where) else one.value
         for one in self.links("flag"):
             found["words"] = one.role.lower()
         for one in self.links("term"):
@@ -217,6 +225,8 @@ def _check(query: Query, parts: Parts, names: Names) -> None:
     held, rank = query.where, query.show == "rank"
     require(possible(held, names))
     require(len(query.of) == FIELDS.get(query.want, len(query.of)))
+    # "Expressed in every cell", "which clusters have all T cells": it is not asked for some.
+    require(query.check != (">", 0.0) or query.want != "count" or not any(pick(one, "ALL") for one in parts.values()))
     if query.want == "count":
         # No group that was left out can be called the least: "the least common type among T cells".
         among = rank and query.by is not None and f"obs:{query.by}" in about(held)

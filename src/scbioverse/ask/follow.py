@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .grammar import matches
 from .query import FIELDS, Query, Refusal, Where, both
 from .words import pick, roles_of
 
@@ -41,6 +42,11 @@ _SET: dict[str, tuple[Callable[[Any], Parts], Callable[[Parts], bool]]] = {
         lambda value: {"of": (value,)}, lambda held: held["want"] not in ("count", "fraction", "list") or _ranked(held)
     ),
 }  # fmt: skip
+# Fragments that say what number of the rows before is wanted.
+_SHARE = "(IN|WHAT|WHICH|LIST|OF)* SHARE (OF|IN|ROWS)* <all:ALL>? ROWS? (BE|DO)* THAT? COMMA*$"
+_SHARE_OF = "(WHAT|WHICH|LIST)* SHARE DO? <w:PRED> COMMA*$"
+_MOST = "(WHAT|WHICH|LIST|IN)* <by:COLUMN>? (HAVE|BE) <top:TOP> ROWS?$"
+_SPLIT = "(LIST|COMPOSITION|SPREAD|COUNT)+ THAT?$"
 _CONDITIONS = ("WHERE", "TRAIT", "PRED", "HAS")
 
 
@@ -51,6 +57,8 @@ def followed(links: Sequence[Link], before: Query, names: Names) -> Query | Refu
     the number compared; what the query before said nothing of is added.
     """
     held = [one for one in links if one.role not in _GLUE]
+    if pick(held, "BYCOL") and matches(_SPLIT, [one for one in links if one.role != "BYCOL"]):
+        held = pick(held, "BYCOL")  # "split that by donor"
     roles = roles_of(held)
     if roles in (["COUNT"], ["COUNT", "NOT"], ["NOT"]):
         return _counted({*roles_of(links)}, before)
@@ -63,6 +71,40 @@ def followed(links: Sequence[Link], before: Query, names: Names) -> Query | Refu
     # "And how many B cells?" after those that express a gene: all B cells, or those that express it?
     plain = Query(want="count", where=both(*(one.value for one in pick(held, *_CONDITIONS, "LIMIT"))))
     return made if "COUNT" not in roles or made == plain else _TWICE
+
+
+def shortened(links: Sequence[Link], before: Query) -> Query | Refusal | None:
+    """Read "as a percentage", "what fraction express CD3D?", "which donor has the most?" after a number of rows."""
+    if before.want not in (*FIELDS, "groups") or before.against or before.show not in ("value", "rank"):
+        return None
+    if before.want == "count" and (found := matches(_SHARE, links)) is not None:
+        return _share(before, of_all=bool(found["all"]))
+    if (found := matches(_SHARE_OF, links)) is not None:
+        rows = referred(before)
+        plain = rows is None or {leaf.op for leaf in rows.leaves()} == {"is"}
+        return Query(want="fraction", where=links[found.start("w")].value, among=rows) if plain else _TWICE
+    if (found := matches(_MOST, links)) is not None:
+        by = links[found.start("by")].value if found["by"] else before.by
+        changed = {"by": by, "show": "rank", "order": links[found.start("top")].value}
+        changed |= {"want": "count"} if before.want == "groups" else {}
+        named = f"obs:{by}" in {leaf.field for leaf in before.leaves()}
+        return _TWICE if by is None or before.then or named else before.model_copy(update=changed)
+    return None
+
+
+def _share(before: Query, *, of_all: bool) -> Query | Refusal | None:
+    """Read "as a percentage": "T cells that express CCL5" are a share of T cells, "B cells" of all."""
+    where = before.where
+    if where is None or before.among is not None:
+        return Query(want="composition", by=before.by) if before.by else None
+    parts = where.parts if where.op == "and" else (where,)
+    kinds = [one for one in parts if {leaf.op for leaf in one.leaves()} == {"is"}]
+    rest = [one for one in parts if one not in kinds]
+    if not of_all and len(parts) > 1 and kinds:
+        if not rest or len({frozenset(one.fields()) for one in kinds}) > 1:
+            return _TWICE
+        return before.model_copy(update={"want": "fraction", "where": both(*rest), "among": both(*kinds)})
+    return before.model_copy(update={"want": "fraction"})
 
 
 def _counted(roles: set[str], before: Query) -> Query | Refusal:

@@ -38,11 +38,11 @@ RULE = (
 
 
 def measured(query: Query, rows: Cells, _: Speech) -> Result:
-    """Say how many genes were measured, or that one is not among them."""
+    """Say how many genes were measured, or whether one is among them."""
     require(rows.noun == "cell", f"A {rows.noun} has no genes.")
-    n, lacking = len(rows.names), query.show == "check"
-    said = f"No: {query.words} is not among the {n:,} genes measured." if lacking else f"Genes measured: {n:,}."
-    return Result(said, pd.DataFrame({"n": [n]}), False if lacking else n)
+    n, there, asked = len(rows.names), query.words in rows.genes, query.show == "check"
+    said = f"{'Yes' if there else 'No'}: {query.words} is {'' if there else 'not '}among the {n:,} genes measured."
+    return Result(said if asked else f"Genes measured: {n:,}.", pd.DataFrame({"n": [n]}), there if asked else n)
 
 
 # ---------------------------------------------------------------- markers

@@ -33,7 +33,7 @@ _HOW_MANY: dict[str, tuple[str, int | None]] = {
     "ATMOSTONE": ("<=", 1), "SEVERALOF": (">", 1),
 }  # fmt: skip
 _MOST_LISTED, _GROUPS_SHOWN = 6, 12
-_DENIALS = ("NOT", "NO", "LACK", "LACKING", "NEG", "OUT", "OUTED", "NEITHER")
+_DENIALS = ("NOT", "NO", "LACK", "LACKING", "NEG", "OUT", "OUTED", "NEITHER", "ABSENT")
 _PEOPLE = re.compile(r"patient|donor|subject|individual|person|participant", re.IGNORECASE)
 # Words for what is counted of a gene or a cell.
 _COUNTED = frozenset(["counts", "count", "umi", "read", "transcript", "rna", "mrna", "molecule"])
@@ -60,6 +60,34 @@ def order(links: Links, _: Names, *roles: str) -> Links:
 def mark(links: Links, _: Names, role: str = "MIXED") -> Links:
     """Mark words that can be read in two ways, or as nothing."""
     return [joined(links, role)]
+
+
+def agent(links: Links, names: Names) -> Links:
+    """Read "contributed by donor1" as in donor1, "against cancer", too; "per" and "versus" are no words for it."""
+    return rename(links, names, "IN", links[0].role) if links[0].key in ("by", "against", "across") else links
+
+
+def in_every(links: Links, _: Names) -> Links:
+    """Read "is it expressed in every cell" as in all cells."""
+    return [*links[:-1], Link("IN", "in"), Link("ALL", "every")] if links[-1].key.endswith(("every", "each")) else links
+
+
+def gene_number(links: Links, names: Names) -> Links:
+    """Read "the total number of genes" as of all that were measured, not of a cell."""
+    counted = pick(links, "MEASURE")[0]
+    mine = counted.value == names.rows.usual("n_genes_by_counts") and {"number", "feature"} & {*key_of(counted.said)}
+    plain = all(one.value == "sum" for one in pick(links, "STAT"))
+    return [Link("COUNT", counted.said), Link("GENES", ""), *pick(links, "BE", "THERE")] if mine and plain else links
+
+
+def how_old(links: Links, _: Names) -> Links:
+    """Read "how old is patient B" as the mean of its cells, which have its age each."""
+    return [Link("STAT", "", "mean"), links[0], Link("IN", "")] if links[0].key.startswith("how ") else links
+
+
+def totalled(links: Links, names: Names) -> Links:
+    """Read "total T cells" as their number."""
+    return rename(links, names, "COUNT", "STAT") if links[0].value == "sum" else links
 
 
 def without_first(links: Links, _: Names, what: str) -> Links:
@@ -214,7 +242,7 @@ def per_row(links: Links, names: Names) -> Links:
     *first, one, kind = links
     spread = links[0].value in ("mean", "median", "std", "min", "max") and one.key == "per"
     # "Per T cell type" is by type.
-    whole = kind.key.endswith((" cell", " cells")) and bool(names.rows.types)
+    whole = (kind.key.endswith((" cell", " cells")) or kind.term.startswith("CL:")) and bool(names.rows.types)
     return [*first, Link("IN", one.said), kind] if spread and whole else links
 
 
@@ -387,7 +415,8 @@ def several(links: Links, names: Names) -> Links:
     parts, word = pick(links, links[-1].role), joining(links)
     # "No more than 3 donors and 5 acceptors": is 5 the most as well, or the number?
     signs = {one.value.op for one in parts if one.value.values not in ((), (0,))}
-    if word == "?" or ("=" in signs and signs & {"<", "<=", ">", ">="}):
+    slash = "/" in {one.key for one in pick(links, "OR")}  # "CD3D+/LYZ+" has both, "ctrl/stim" is one of them
+    if word == "?" or slash or ("=" in signs and signs & {"<", "<=", ">", ">="}):
         return mark(links, names)
     items = tuple(item for one in parts for item in one.each)
     return [joined(links, links[-1].role, Where(op=word, parts=tuple(one.value for one in parts)), items)]
@@ -423,9 +452,9 @@ def _of_list(items: tuple[Where, ...], low: int, high: int) -> Where | None:
 
 def not_both(links: Links, names: Names) -> Links:
     """Read "CD4 or CD8A but not both"."""
-    held = pick(links, "HAS")[0]
+    held = pick(links, "HAS", "TRAIT", "PRED")[0]
     two = held.value.op == "or" and len(held.items) == 2
-    return [joined(links, "HAS", _of_list(held.items, 1, 1))] if two else mark(links, names)
+    return [joined(links, held.role, _of_list(held.items, 1, 1))] if two else mark(links, names)
 
 
 def switched(links: Links, _: Names) -> Links:

@@ -236,7 +236,9 @@ class Names:
                     if column in self.rows.types and len(key) == 2:  # "activated T cells" are labelled "T activated"
                         self._add((*key[::-1], "cell"), link)
                 if column.endswith("ing"):  # "current smokers" of the column "smoking"
-                    self._add((*key, f"{column.lower()[:-3]}er"), Link("WHERE", name, in_column(column, name)))
+                    verb, said = column.lower()[:-3], Link("WHERE", name, in_column(column, name))
+                    for own in ((*key, f"{verb}er"), (f"{key[-1]}ly", f"{verb}e"), (*key, f"{verb}ed")):
+                        self._add(own, said)
 
     def _fills(self, key: tuple[str, ...]) -> bool:
         """Whether a word only fills a sentence, so that a group may be called so: "recovered", "enrolled"."""

@@ -6,9 +6,10 @@ import re
 from typing import TYPE_CHECKING
 
 from .follow import referred
-from .query import Query, Refusal, Where
+from .query import Query, Refusal, Where, in_column
+from .run import run
 from .tables import listing
-from .words import UNITS, Link, pick, roles_of
+from .words import UNITS, Link, pick, roles_of, said_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -117,6 +118,23 @@ def counted(question: str, links: Sequence[Link], before: Query, names: Names, s
         turned = [(one, ends.get(one.role)) for one in rest]
         rest = [one if end is None else one.but(end[0], value=end[1] or one.value) for one, end in turned]
     return made + rest
+
+
+def found_group(links: Sequence[Link], at: int, before: Query, names: Names, speech: Speech) -> Link | None:
+    """Read "how many cells are in it?", "that cluster" after a question that one group answers; else None."""
+    roles, key = ["", *roles_of(links), "", ""], links[at].key
+    column = roles[at + 2] == "COLUMN" and links[at + 1].value == before.by
+    it = key == "it" and (
+        roles[at] in ("IN", "OF", "AMONG") or roles[at + 2] == "HAVE" or roles[1:-2] == ["WHAT", "BE", "THEM"]
+    )
+    if not (column or it) or (before.show, before.then) != ("rank", None) or before.by is None or before.against:
+        return None
+    found = run(before, names.rows, speech).value or []
+    return (
+        Link("WHERE", said_of(links[at : at + 2]), in_column(before.by, *found), term="found")
+        if len(found) == 1
+        else None
+    )
 
 
 def rows_meant(link: Link, before: Query, names: Names, speech: Speech) -> Link | Refusal:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Protocol
 from .accounting import hopeless
 from .chunks import chunked
 from .fill import query_of
-from .follow import BARE, followed
+from .follow import BARE, followed, shortened
 from .grammar import forms, letters, matches
-from .pointing import counted, never, pointed, rows_meant
+from .pointing import counted, found_group, never, pointed, rows_meant
 from .query import FIELDS, Query, Refusal, RefusedError
 from .refusals import TOLD, ambiguous, not_together, refused
 from .say import Speech
@@ -125,7 +125,15 @@ class Grammar:
         made = None
         # "Is it secreted?" after a number of it is a question of its own, and so is "What is cluster 7?".
         own = ("THEM" in roles and held[0].role in ("BE", "DO")) or (not goes_on and matches("WHAT BE WHERE$", held))
-        if before is not None and (goes_on or len(held) < 4) and not own and not ("COUNT" in roles and plain):
+        if before is not None and "THEM" not in roles:
+            made = shortened(held, before)
+        if (
+            made is None
+            and before is not None
+            and (goes_on or len(held) < 4)
+            and not own
+            and not ("COUNT" in roles and plain)
+        ):
             made = followed(held, before, self.names)
         # After another question "B cells in donor1?" may go on from it; "B cells in ctrl and stim?" may ask for two.
         listed = any(one.value.op == "or" for one in pick(held, "WHERE"))
@@ -172,10 +180,13 @@ class Grammar:
     def _named(self, links: Sequence[Link], before: Query | None) -> list[Link] | Refusal:
         """Say which rows "these" and "them" are."""
         made: list[Link] = []
-        for one in links:
+        for i, one in enumerate(links):
             named: Link | Refusal = Link("ROWS", one.said) if one.role == "THEM" else one
-            if one.role == "THEM" and before is not None:
-                named = rows_meant(one, before, self.names, self.speech)
+            if one.role in ("THEM", "THAT") and before is not None:
+                group = found_group(links, i, before, self.names, self.speech)
+                named = group or (rows_meant(one, before, self.names, self.speech) if one.role == "THEM" else one)
+            elif one.role == "COLUMN" and made and made[-1].term == "found":
+                continue  # "that cluster"
             if isinstance(named, Refusal):
                 return named
             made.append(named)

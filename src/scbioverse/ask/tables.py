@@ -113,7 +113,7 @@ def _ranked(query: Query, rows: Rows, speech: Speech) -> Result:
     chosen = held[np.argsort(sign * values[held], kind="stable")][at : at + top]
     first, *rest = [f"{rows.labels[row]} ({speech.value(field, values[row])})" for row in chosen]
     end = f"the number {at + 1}" if at else f"the {query.order}"
-    what = f"{end} by {speech.field(field)} of {held.size:,} {speech.who(query.where)}"
+    what = f"{end} by {speech.field(field)} of {held.size:,} {speech.who(query.where).removeprefix('all ')}"
     following = f"; next: {', '.join(rest)}" if rest else ""
     text = f"{first}: {what}{following}." if query.top is None else f"{', '.join([first, *rest])}: {what}."
     table = pd.DataFrame({"row": rows.adata.obs_names[chosen], field: values[chosen]})

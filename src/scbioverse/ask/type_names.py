@@ -143,7 +143,9 @@ class TypeNames:
         unread = rows.unread(column)
         alike = [one for one in unread if set(key_of(one)) & set(key_of(said)) - {"cell"}]
         doubt = ""
-        if not inside and maybe:
+        # Of dendritic cells some are myeloid and some are not; a label such as "leukocyte" may be anything.
+        crossing = any(cl_id not in load_ontology().descendants(rows.types[column][one]) for one in maybe)
+        if maybe and (crossing or not inside):
             doubt = " and ".join(map(repr, maybe[:4]))
         elif alike or (not inside and cl_id == _MALIGNANT):
             doubt = listed(map(repr, alike[:4])) or "the cells"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -156,6 +156,7 @@ def _word(match: re.Match[str]) -> Word:
     return Word(said, key, singular(key))
 
 
+@lru_cache(maxsize=100_000)
 def key_of(name: str) -> tuple[str, ...]:
     """Words of a name of the data, as a question's are cut."""
     return tuple(one.one for one in words_of(name))

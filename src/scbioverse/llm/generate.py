@@ -6,6 +6,7 @@ loop is our own. Rows of different lengths stand together, padded on either side
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -72,6 +73,7 @@ def generate(
     beams: int = 1,
     batch_size: int = 32,
     no_repeat: int = 0,
+    least: float = -math.inf,
 ) -> list[Generated]:
     """Let the language model go on after prefix and suffixes (n, T, d_llm); one result a row.
 
@@ -79,7 +81,7 @@ def generate(
     follow what was written, for example :class:`Choices`. With one beam the most probable token is taken every time;
     with more, so many of the best beginnings are kept, and the end result with the highest mean log-probability of a
     token wins. `batch_size` changes speed and memory only. `no_repeat` tokens in a row are not written twice, so that
-    no text goes round in circles.
+    no text goes round in circles. With one beam a row whose log-probability falls below `least` is left unfinished.
     """
     if min(max_new_tokens, beams, batch_size) < 1:
         raise InputError(
@@ -90,7 +92,9 @@ def generate(
     for first in range(0, len(inputs_embeds), batch_size):
         rows = slice(first, first + batch_size)
         loop = _Loop(backbone, prefix, inputs_embeds[rows], mask[rows], beams, no_repeat)
-        out += _beam(loop, max_new_tokens, allowed, beams) if beams > 1 else _greedy(loop, max_new_tokens, allowed)
+        out += (
+            _beam(loop, max_new_tokens, allowed, beams) if beams > 1 else _greedy(loop, max_new_tokens, allowed, least)
+        )
     return out
 
 
@@ -174,7 +178,7 @@ def _said_before(written: tuple[int, ...], length: int) -> list[int]:
     return [written[at + length - 1] for at in starts if written[at : at + length - 1] == last]
 
 
-def _greedy(loop: _Loop, most: int, allowed: Allowed | None) -> list[Generated]:
+def _greedy(loop: _Loop, most: int, allowed: Allowed | None, least: float) -> list[Generated]:
     n = len(loop.mask)
     out: list[Generated] = [Generated((), 0.0, False)] * n
     alive, total = list(range(n)), [0.0] * n
@@ -187,7 +191,7 @@ def _greedy(loop: _Loop, most: int, allowed: Allowed | None) -> list[Generated]:
             total[row] += float(scores[i, token])
             if token == eos:
                 out[row] = Generated(loop.written[i], total[row], True)
-            elif count + 1 == most:
+            elif count + 1 == most or total[row] < least:
                 out[row] = Generated((*loop.written[i], token), total[row], False)
             else:
                 stay.append(i)
