@@ -132,6 +132,16 @@ class Cells(Rows):
             sums += (member @ levels).toarray()
         return cells, sums
 
+    def totals(self, mask: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """Sum of the values of each gene in some cells, and how many of these express it, (n_genes,) each."""
+        sums, cells = np.zeros(len(self.names)), np.zeros(len(self.names), dtype=np.int64)
+        for rows, block in self.readable().blocks():
+            inside = sparse.csr_array(block)[mask[rows]]
+            self._checked(inside.data)
+            sums += inside.sum(axis=0)
+            cells += (inside > 0).sum(axis=0)
+        return sums, cells
+
     def markers(self, inside: NDArray[np.bool_], outside: NDArray[np.bool_]) -> pd.DataFrame:
         """Genes that are higher in some cells than in others, the clearest first.
 

@@ -52,6 +52,7 @@ def query_of(settled: Mapping[str, Any], parts: Parts, by: Sequence[str], names:
     filling.order()
     filling.bound()
     filling.named()
+    filling.genes()
     query = Query.model_validate({"want": "mean"} | filling.found)
     # "What distinguishes B cells from ..." has another side: it says no place of the B cells.
     require(query.want != "markers" or "from" not in {one.key for held in parts.values() for one in held})
@@ -113,7 +114,8 @@ class _Filling:
         if "m" not in self.parts:
             return
         require("want" in found or {"s", "sides", "top"} & {*self.parts})
-        summed = stat is None and found.get("want", "mean") == "mean"
+        # "Expresses it most" is no sum over cells.
+        summed = stat is None and found.get("want", "mean") == "mean" and not pick(self.links("m"), "PRED")
         require(not summed or _SUMMED.isdisjoint(one.key for one in self.links("top")))
 
     def sides(self) -> None:
@@ -163,7 +165,7 @@ class _Filling:
         for one in self.links("top", "the", "topm"):
             found |= {} if extreme else {"show": "rank"}
             found["order"] = one.value[1] if one.role == "TOPM" else _ENDS.get(one.value, one.value)
-        for name, key in (("ord", "nth"), ("n", "top")):
+        for name, key in (("ord", "nth"), ("n", "top"), ("n2", "top")):
             for one in self.links(name)[:1]:
                 number = float(one.value)
                 require(number >= 1 and number % 1 == 0)  # "the 0 heaviest"
@@ -218,6 +220,18 @@ class _Filling:
             term = one.term if isinstance(one.value, Where) else one.value
             plain = term.startswith("CL:")
             found |= {"words": term, "where": None} if plain else {"where": one.value, "want": "composition"}
+
+    def genes(self) -> None:
+        """Set whether genes are ranked by their values, or by the cells that express them."""
+        if self.found.get("want") != "expressed":
+            return
+        level, how = self.links("level"), {one.role for one in self.links("how")}
+        require(self.found.pop("show") == "rank" and self.found["order"] == "most")
+        require(all(one.value == self.names.rows.usual("total_counts") for one in level))
+        often = "OFTEN" in how or "words" in self.asks
+        # "Most detected" may be in the most cells, or with the most counts.
+        require(often or how or all(one.key == "expressed" for one in self.links("seen")))
+        self.found["words"] = "cells" if often else ""
 
 
 def _check(query: Query, parts: Parts, names: Names) -> None:

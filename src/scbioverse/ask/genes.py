@@ -17,7 +17,7 @@ from ..knowledge.markers import SOURCES, load_markers
 from .answer import Result
 from .cells import LARGEST_P, LEAST_CHANGE, LEAST_FRACTION, Cells, cell_type
 from .query import Query, Where, both, in_column, require
-from .say import Speech, capital, percent
+from .say import Speech, capital, number, percent
 from .tables import unnamed
 
 if TYPE_CHECKING:
@@ -43,6 +43,23 @@ def measured(query: Query, rows: Cells, _: Speech) -> Result:
     n, there, asked = len(rows.names), query.words in rows.genes, query.show == "check"
     said = f"{'Yes' if there else 'No'}: {query.words} is {'' if there else 'not '}among the {n:,} genes measured."
     return Result(said if asked else f"Genes measured: {n:,}.", pd.DataFrame({"n": [n]}), there if asked else n)
+
+
+def expressed(query: Query, rows: Cells, speech: Speech) -> Result:
+    """Name the genes with the highest mean of the matrix in some cells, or expressed by most of them."""
+    mask, often, who = rows.mask(query.where), query.words == "cells", speech.who(query.where)
+    n = int(mask.sum())
+    require(n, f"There are no such cells: {who}.")
+    sums, cells = rows.totals(mask)
+    table = pd.DataFrame({"gene": rows.names, "mean": sums / n, "n": cells, "fraction": cells / n})
+    by = "n" if often else "mean"
+    table = table.sort_values([by, "gene"], ascending=[False, True])
+    tied = int((table[by] == table[by].iloc[0]).sum())
+    table = table.head(query.top or max(MARKERS, tied))
+    shown = [f"{one.gene} ({f'{one.n:,} cells' if often else number(one.mean)})" for one in table.itertuples()]
+    head = "Genes expressed by the most" if often else "Genes with the highest mean expression,"
+    value = list(table["gene"][: query.top or tied])
+    return Result(f"{head} {who}: {', '.join(shown)}; of {n:,} cells.{speech.remarks(query)}", table, value)
 
 
 # ---------------------------------------------------------------- markers

@@ -72,6 +72,11 @@ def in_every(links: Links, _: Names) -> Links:
     return [*links[:-1], Link("IN", "in"), Link("ALL", "every")] if links[-1].key.endswith(("every", "each")) else links
 
 
+def in_all(links: Links, names: Names) -> Links:
+    """Mark "which types are in every cluster": they may be asked of each, or of all at once."""
+    return mark(links, names) if links[-2].key.endswith("every") else links
+
+
 def gene_number(links: Links, names: Names) -> Links:
     """Read "the total number of genes" as of all that were measured, not of a cell."""
     counted = pick(links, "MEASURE")[0]
@@ -242,7 +247,8 @@ def per_row(links: Links, names: Names) -> Links:
     *first, one, kind = links
     spread = links[0].value in ("mean", "median", "std", "min", "max") and one.key == "per"
     # "Per T cell type" is by type.
-    whole = (kind.key.endswith((" cell", " cells")) or kind.term.startswith("CL:")) and bool(names.rows.types)
+    one_word = kind.term.startswith("CL:") and " " not in kind.said
+    whole = (kind.key.endswith((" cell", " cells")) or one_word) and bool(names.rows.types)
     return [*first, Link("IN", one.said), kind] if spread and whole else links
 
 
@@ -482,7 +488,11 @@ def stated(links: Links, names: Names, role: str = "") -> Links:
     value = held.value.negated() if denied else held.value
     items = held.items if held.role == "HAS" and not denied else ()
     verb = [] if role else pick(links[:-1], "BE")
-    return [*verb, joined(links, role or held.role, value, items), *pick(links, "TOP", "MORE", "LESS", "OFTEN")]
+    return [
+        *verb,
+        joined(links, role or held.role, value, items),
+        *pick(links, "TOP", "MORE", "LESS", "OFTEN", "STRONG"),
+    ]
 
 
 def lack_all(links: Links, names: Names) -> Links:

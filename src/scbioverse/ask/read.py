@@ -15,6 +15,7 @@ from .grammar import forms, letters, matches
 from .pointing import counted, found_group, never, pointed, rows_meant
 from .query import FIELDS, Query, Refusal, RefusedError
 from .refusals import TOLD, ambiguous, not_together, refused
+from .run import run
 from .say import Speech
 from .slots import KINDS
 from .words import Link, pick, roles_of, said_of
@@ -153,9 +154,16 @@ class Grammar:
         # "In most cells" may be a bound or a rank; "in the most cells" is a rank.
         bare = any((one.role, most.role, most.said) == ("IN", "TOP", "most") for one, most in pairwise(rest))
         found = [] if bare else self.readings(rest, columns) or self.readings(turned(rest), columns)
-        if len(found) > 1:
+        if len(found) > 1 and not self._alike(found):
             return ambiguous(map(Speech(self.rows).what, found))
         return found[0] if found else not_together(held, self.rows)
+
+    def _alike(self, found: Sequence[Query]) -> bool:
+        """Whether what is at the top is the same by all readings: "which cluster expresses LYZ most?"."""
+        if any(one.show != "rank" or one.by is None or one.then for one in found):
+            return False
+        values = [run(one, self.rows, self.speech).value for one in found]
+        return all(one == values[0] for one in values)
 
     def readings(self, held: Sequence[Link], by: Sequence[str]) -> list[Query]:
         """Return the queries of all forms that fit, each once."""
