@@ -56,7 +56,8 @@ def expressed(query: Query, rows: Cells, speech: Speech) -> Result:
     table = table.sort_values([by, "gene"], ascending=[False, True])
     tied = int((table[by] == table[by].iloc[0]).sum())
     table = table.head(query.top or max(MARKERS, tied))
-    shown = [f"{one.gene} ({f'{one.n:,} cells' if often else number(one.mean)})" for one in table.itertuples()]
+    values = [f"{value:,} cells" if often else number(float(value)) for value in table[by]]
+    shown = [f"{gene} ({value})" for gene, value in zip(table["gene"], values, strict=True)]
     head = "Genes expressed by the most" if often else "Genes with the highest mean expression,"
     value = list(table["gene"][: query.top or tied])
     return Result(f"{head} {who}: {', '.join(shown)}; of {n:,} cells.{speech.remarks(query)}", table, value)

@@ -130,8 +130,9 @@ class ModelReader:
         embeds = self.backbone.embed_tokens(torch.tensor([prompt_ids(self.backbone, slots.text)]))
         # What is too improbable to be taken need not be written to its end.
         least = math.log(self.least) if self.strict and self.least > 0 else -math.inf
-        options = {"max_new_tokens": _MOST_TOKENS, "allowed": allowed, "least": least}
-        (found,) = generate(self.backbone, self._prefix, embeds, **options)
+        (found,) = generate(
+            self.backbone, self._prefix, embeds, max_new_tokens=_MOST_TOKENS, allowed=allowed, least=least
+        )
         line, begun = _parsed(found.ids, spelt, held)
         return (line, math.exp(found.log_prob)) if found.ended and not begun else ([], 0.0)
 
