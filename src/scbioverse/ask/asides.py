@@ -22,9 +22,8 @@ _ASIDE_ENDS = re.compile(
 )
 _SCOPE = re.compile(
     r"\b(?:look|work(?:ing)? (?:on|with)\b|focus|consider|restrict|limit|want|need|interest"
-    r"|car(?:e|ing)\b|tak|us(?:e|ing)\b|keep|kept|only|assum|suppos|if\b|given|exclud"
-    r"|ignor|filter|remov|drop"
-    r"|subset|select|except|without|among|within|regard|concern|about|leav|left|discard|not\b|n['\u2019]t\b|no\b|never)",
+    r"|car(?:e|ing)\b|tak|us(?:e|ing)\b|keep|kept|only|assum|suppos|if\b|given|exclud|ignor|filter|remov|drop|subset"
+    r"|select|except|without|among|within|regard|concern|about|leav|left|discard|not\b|n['\u2019]t\b|no\b|never)",
     re.IGNORECASE,
 )
 _NAMING = frozenset(

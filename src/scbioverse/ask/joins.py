@@ -52,6 +52,12 @@ def rename(links: Links, _: Names, role: str, *sources: str) -> Links:
     return [pick(links, *sources)[0].but(role, said=said_of(links))]
 
 
+def worded(links: Links, names: Names, role: str, said: str, source: str) -> Links:
+    """Give a word of one role another where it is one of some words, with "_" between several."""
+    fits = pick(links, source)[0].key.replace(" ", "_") in said.split("|")
+    return rename(links, names, role, source) if fits else links
+
+
 def order(links: Links, _: Names, *roles: str) -> Links:
     """Put words in the order of roles, or of several ("MORE|LESS"), and leave out the others."""
     return [one for some in roles for one in pick(links, *some.split("|"))]
@@ -62,19 +68,9 @@ def mark(links: Links, _: Names, role: str = "MIXED") -> Links:
     return [joined(links, role)]
 
 
-def agent(links: Links, names: Names) -> Links:
-    """Read "contributed by donor1" as in donor1, "against cancer", too; "per" and "versus" are no words for it."""
-    return rename(links, names, "IN", links[0].role) if links[0].key in ("by", "against", "across") else links
-
-
 def in_every(links: Links, _: Names) -> Links:
     """Read "is it expressed in every cell" as in all cells."""
     return [*links[:-1], Link("IN", "in"), Link("ALL", "every")] if links[-1].key.endswith(("every", "each")) else links
-
-
-def in_all(links: Links, names: Names) -> Links:
-    """Mark "which types are in every cluster": they may be asked of each, or of all at once."""
-    return mark(links, names) if links[-2].key.endswith("every") else links
 
 
 def gene_number(links: Links, names: Names) -> Links:
@@ -90,21 +86,11 @@ def how_old(links: Links, _: Names) -> Links:
     return [Link("STAT", "", "mean"), links[0], Link("IN", "")] if links[0].key.startswith("how ") else links
 
 
-def totalled(links: Links, names: Names) -> Links:
-    """Read "total T cells" as their number."""
-    return rename(links, names, "COUNT", "STAT") if links[0].value == "sum" else links
-
-
 def without_first(links: Links, _: Names, what: str) -> Links:
     """Leave out the first word where it, or what joins the condition behind it, is the one given."""
     first, last = links[0], links[-1].value
     joint = last.op if isinstance(last, Where) else ""
     return links[1:] if what in (first.value, first.key, joint) else links
-
-
-def same(links: Links, names: Names) -> Links:
-    """Read "the number of cells is the same in ctrl and stim"; "these" and "it" are other words."""
-    return rename(links, names, "SAME", "THEM") if links[0].key == "the same" else links
 
 
 def in_percent(links: Links, _: Names) -> Links:
