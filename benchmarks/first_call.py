@@ -13,10 +13,11 @@ reasons. Whether two halves of the cells, annotated apart, get the names that th
 ten times, how their calls stand to the experts' terms and to the names that they get with all. Labels of another organ
 are printed by name (`labels`), for the reader to judge.
 
-Controls: names among the model's own terms alone, without types that it was not trained on; the old way
+Controls: names among the model's own terms alone, without types that it was not trained on; markers with what all
+groups show of them left in; the old way
 (`labels="vocabulary"`, each cell by itself), the calls dealt to the cells at random, the language model's word added
 with weight 1, its word for one group given to another, one broad or fine level of names, and cells that do not hear
-those that are alike by their own genes, or hear another cell's. Of simulated cells the first control alone. Prints
+those that are alike by their own genes, or hear another cell's. Of simulated cells the first two controls alone. Prints
 tables, writes a JSON file.
 """
 
@@ -104,6 +105,13 @@ def own_terms_alone() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def all_that_groups_show() -> Iterator[None]:
+    """Let markers count as they are, with what all groups show."""
+    with mock.patch("scbioverse.predict.sources.markers.shared_share", return_value=0.0):
+        yield
+
+
 def fits(called: str, truth: str) -> bool:
     """Whether a call is related to the expert's term, or a broad name that holds it, however broad."""
     broad = lift(called, "broad") == called and called in level_terms()
@@ -184,7 +192,7 @@ def tempered(full: ad.AnnData, found: pd.DataFrame, truth: np.ndarray) -> dict[s
 
 
 def measure(study: str, adata: ad.AnnData, model: Any, seed: int, *, controls: bool = True) -> list[dict[str, Any]]:
-    """One row for each way to call the cells of a study; the first two alone without `controls`."""
+    """One row for each way to call the cells of a study; the first three alone without `controls`."""
     truth = adata.obs["cl_id"].astype(str).to_numpy()
     readings = Readings()
     begin = time.perf_counter(), time.process_time()
@@ -193,11 +201,14 @@ def measure(study: str, adata: ad.AnnData, model: Any, seed: int, *, controls: b
     took = {"seconds": round(time.perf_counter() - begin[0], 1), "processor": round(time.process_time() - begin[1], 1)}
     found = full.obs.filter(like="bioverse_").rename(columns=lambda name: name.removeprefix("bioverse_"))
     groups = sb.get.groups(full)
-    read = {"groups": len(groups), "groups read": int(groups["read"].notna().sum()) if "read" in groups else 0}
+    read = {"shared": sb.get.records(full)["annotate"]["shared"]}
+    read |= {"groups": len(groups), "groups read": int(groups["read"].notna().sum()) if "read" in groups else 0}
     rows = [{"way": "first call"} | described(found, truth) | read | took | tempered(full, found, truth)]
     sb.tl.embed(adata, model=model)
     with own_terms_alone():
         rows.append({"way": "own terms alone"} | described(annotated(adata, model), truth))
+    with all_that_groups_show():
+        rows.append({"way": "what all groups show left in"} | described(annotated(adata, model), truth))
     if not controls:
         return [{"study": study, "cells": adata.n_obs} | row for row in rows]
     rows[0]["halves agree"] = halves_agree(adata, found, model, seed)

@@ -89,6 +89,10 @@ def methods_text(adata: AnnData, slots: Slots, axis_name: str = "") -> tuple[str
             f"The mean probability of the {record.get('heard')} cells that are most like it, by 30 principal "
             "components of the 1,000 most variable genes, was a prior for each cell.",
         ),
+        (
+            record.get("shared"),
+            f"Of the marker evidence that all groups have in common, {record.get('shared') or 0:.0%} was taken away.",
+        ),
         (candidates and not none_given, f"The {len(candidates)} candidates were {_listed(candidates)}."),
         (groupby, f"Cells of one group of {shown_name(str(groupby))!r} got one label, by mean log-probability."),
         (near, f"Log-probabilities were averaged over {near} mutual nearest neighbours."),

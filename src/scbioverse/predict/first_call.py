@@ -24,6 +24,7 @@ from .decide import compared_terms
 from .groups import MOST_CELLS, Groups, content_keys, find_groups, group_scores
 from .options import MOST_SCORED, Level, Options, pick_method
 from .pool import Scores, pool, weights_of
+from .sources.markers import GroupEvidence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -188,6 +189,7 @@ class Found:
     record: list[dict[str, Any]]
     n_read: int  # means that the language model read
     tissues: RowTissues | None = None  # those given, doubted, or guessed
+    shared: float | None = None  # share that was taken of the markers' evidence that all groups have in common
 
 
 def names_known(model: BioVerse, markers: bool | None = None) -> Candidates:
@@ -229,7 +231,8 @@ def first_call(
         # What tells whether types outside are nearer is taken in the same walk through the cells.
         compared = compared_terms(batch.model, names, batch.modality, needed=False, found=True)
         ask(names.evidence_keys, *([] if compared is None else [(*compared[0], *compared[1])]))
-    scores = pool(batch, names, weights, markers=markers, say=False)
+    beside, evidence = _beside(batch, found.groups, found.shared)
+    scores = pool(beside, names, weights, markers=markers, say=False)
     given, heard = scores.log_probs, 0
     if groups is None:
         given = group_prior(given, found.groups)
@@ -243,8 +246,9 @@ def first_call(
         len(found.groups.names), len(names), word if found.n_read else "the language model was not read",
     )  # fmt: skip
     return replace(
-        scores, log_probs=given, read=read, found=found.groups, told=found.record, tissues=found.tissues, heard=heard
-    )
+        scores, log_probs=given, read=read, found=found.groups, told=found.record, tissues=found.tissues, heard=heard,
+        shared=0.0 if evidence is None else round(evidence.share or 0.0, 6),
+    )  # fmt: skip
 
 
 def _find_names(
@@ -257,7 +261,8 @@ def _find_names(
     some = of_all if rows is None else Groups(of_all.names, of_all.codes[rows])
     method = pick_method(batch.model, None, batch.modality)
     weights = weights_of(batch.model, method, vocabulary, batch.modality)
-    said = pool(part, vocabulary, weights, markers=options.markers, say=False)
+    beside, evidence = _beside(part, some)
+    said = pool(beside, vocabulary, weights, markers=options.markers, say=False)
     own, trained = said.log_probs, names_known(batch.model, markers=False)
     if not said.markers["weight"]:  # of types that it never saw, embeddings alone tell nothing
         vocabulary, own = trained, log_softmax(own[:, : len(trained)], axis=1)
@@ -280,7 +285,16 @@ def _find_names(
     if groups is None:
         names = sorted({*names, *_kinds_beside(names, kinds, held)})
     record = _record(pooled, reading, vocabulary, some.mean(np.eye(len(kinds))[held.argmax(axis=1)]), kinds)
-    return Found(of_all, names, record, 0 if reading is None else len(reading), tissues)
+    shared = None if evidence is None else evidence.share
+    return Found(of_all, names, record, 0 if reading is None else len(reading), tissues, shared)
+
+
+def _beside(batch: Batch, groups: Groups, share: float | None = None) -> tuple[Batch, GroupEvidence | None]:
+    """Let markers count beside what all groups show, where there are enough cells to have groups."""
+    if batch.evidence is None or len(batch) <= MOST_ALONE:
+        return batch, None
+    evidence = GroupEvidence(batch.evidence, groups, share)
+    return replace(batch, evidence=evidence), evidence
 
 
 def read_groups_of(batch: Batch, groups: Groups, candidates: Candidates) -> Float | None:

@@ -69,6 +69,7 @@ class Scores:
     found: Groups | None = None
     told: list[dict[str, Any]] | None = None
     heard: int = 0  # cells that each cell heard, those most like it by their own genes
+    shared: float = 0.0  # share that was taken away of the marker evidence that all groups have in common
 
 
 def pool_weights(row: Calibration) -> Weights:

@@ -346,7 +346,9 @@ def _record(options: Options, model: BioVerse, scores: Scores, calls: Calls) -> 
         "rows_read_by_llm": scores.read,
         "labels": [one.record | {"column": column} for one, column in zip(candidates, columns, strict=True)],
         "groups": [row | more for row, more in zip(calls.groups, proposed, strict=True)],
-    } | ({"level": options.level, "found": found, "heard": scores.heard} if options.find else {})
+    } | (
+        {"level": options.level, "found": found, "heard": scores.heard, "shared": scores.shared} if options.find else {}
+    )  # fmt: skip
 
 
 def _found(
