@@ -282,8 +282,8 @@ class BioVerse:
     @torch.no_grad()
     def coordinates(self, embeddings: Float, modality: str = "cell") -> Float:
         """Place inputs in the space shared with text: float32 (n, d_text), unit length."""
-        made = self.config.encoders.get(modality)
-        if made is not None and not made.placed:
+        self.check_modality(modality)
+        if not self.config.encoders[modality].placed:
             raise InputError(
                 f"model {self.name!r} reads a {modality} in prompts: it was not trained to place one among texts. "
                 f"Choose method='score', or go on: scbioverse.tl.align(adata, model=..., start='model', "

@@ -164,14 +164,15 @@ def compared_terms(
 
     `needed` and `found` as of :func:`compare_outside`.
     """
-    vocabulary = [one for one in model.config.default_labels or () if one.startswith("CL:")]
+    vocabulary = [one for one in model.config.default_labels if one.startswith("CL:")]
+    terms = [one for one in candidates.terms if one is not None]
     unresolved = any(label.cl_id is None for label in candidates)
     # Rows with shortlists are offered the whole ontology: nothing is outside.
     if modality != "cell" or model.text_space is None or unresolved or candidates.shortlist is not None:
         return None
-    outside = outside_terms(vocabulary, [one for one in candidates.terms if one is not None])
+    outside = outside_terms(vocabulary, terms)
     if found:
-        kinds = {lift(one, "broad") for one in candidates.terms if one is not None}
+        kinds = {lift(one, "broad") for one in terms}
         outside = [one for one in outside if lift(one, "broad") not in kinds]
     # What tumour cells are like, their own description does not say.
     origins = _origins(candidates)

@@ -156,8 +156,8 @@ def pick_method(model: BioVerse, method: str | None, modality: str = "cell") -> 
 
     The pool of a cascade was calibrated on cells, and so is for them alone.
     """
-    made = model.config.encoders.get(modality)
-    trained = list(made.chooses_by) if made is not None else []
+    model.check_modality(modality)
+    trained = model.config.encoders[modality].chooses_by
     able = set(trained or ("score", "nearest"))
     # Who learned to give the right name the highest probability writes it, too.
     able |= {"generate"} if "score" in able else set()
