@@ -129,8 +129,7 @@ def extend(model: BioVerse, encoder: Encoder, *, hidden: int | None = None, rng:
         template=model.template,
         rng=rng,
     )
-    if model.text_space is not None and config.text_space is not None:
-        fresh.space.set(model.text_space, config.text_space)
+    fresh.space.take(model.space)
     return join(model, fresh)
 
 

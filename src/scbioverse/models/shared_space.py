@@ -268,6 +268,11 @@ class SharedSpace:
         heads = nn.ModuleDict({modality: SharedHead(config.dim) for modality in self.config.encoders})
         self.modules["shared"] = heads.to(next(self.modules.parameters()).device)
 
+    def take(self, other: SharedSpace) -> None:
+        """Take over the text side of another model of the same language model, if it has one."""
+        if other.text is not None and other.config.text_space is not None:
+            self.set(other.text, other.config.text_space)
+
     def of_texts(self, texts: Sequence[str]) -> Float:
         """Place texts: float32 (n, d_text), unit length."""
         config, space = self._fitted()

@@ -83,8 +83,7 @@ def new_model(
         reader = Backbone.load(llm or DEFAULT_LLM, device=device)
         return BioVerse.new(encoder, name=name, llm=reader, n_soft=n_soft, prototypes=terms, rng=seed)
     new = BioVerse.new(encoder, name=name, llm=base.backbone, n_soft=n_soft, prototypes=terms, rng=seed)
-    if base.text_space is not None and base.config.text_space is not None:
-        new.space.set(base.text_space, base.config.text_space)
+    new.space.take(base.space)
     return new
 
 
@@ -276,8 +275,9 @@ def _give_text_space(model: BioVerse) -> None:
     from ..models import load
 
     given = load()
-    if given.config.llm == model.config.llm and given.text_space is not None and given.config.text_space is not None:
-        model.space.set(given.text_space, given.config.text_space)
+    if given.config.llm == model.config.llm:
+        model.space.take(given.space)
+    if model.text_space is not None:
         return
     ids = sorted(load_ontology())
     names = [canonical_phrase(cl_id) for cl_id in ids[:: max(1, len(ids) // BACKGROUND)]]
