@@ -70,6 +70,14 @@ def test_a_share_of_what_was_counted():
     assert answer.value == pytest.approx(t["is_"]("B").mean())
     answer, _ = _asked("cells | How many B cells are there? | What fraction express MS4A1?")
     assert answer.value == pytest.approx(t["e"]("MS4A1")[t["is_"]("B")].mean())
+    answer, _ = _asked("cells | How many B cells are there? | What percentage are in donor1?")
+    assert answer.value == pytest.approx((t["t"].donor == "donor1")[t["is_"]("B")].mean())
+    answer, _ = _asked("cells | How many T cells are there? | How many express CD8A?")
+    assert answer.value == (t["is_"]("T") & t["e"]("CD8A")).sum()
+    answer, _ = _asked("cells | What fraction of NK cells express GNLY? | What fraction of B cells?")
+    assert answer.value == pytest.approx(t["e"]("GNLY")[t["is_"]("B")].mean())
+    answer, _ = _asked("cells | How many B cells? | What proportion come from each donor?")
+    assert answer.value == t["t"].donor[t["is_"]("B")].value_counts().to_dict()
     # Of NK cells, of donor1's cells, or of all?
     assert not _asked("cells | How many NK cells are in donor1? | What percentage is that?")[0].computed
     assert not _asked("cells | How many B cells express CD79A? | What fraction express MS4A1?")[0].computed
@@ -91,6 +99,7 @@ def test_the_group_that_was_found():
     assert answer.value == t["is_"]("B").sum()
     assert not _asked("cells | Which cluster has the most B cells? | How many B cells express it?")[0].computed
     assert not _asked("cells | Which donor has the most B cells? | How many cells are in that cluster?")[0].computed
+    assert not _asked("cells | Which cell type has the most cells? | How many cells is that?")[0].computed
 
 
 def test_strongly_is_of_values_and_often_of_cells():

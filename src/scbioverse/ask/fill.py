@@ -251,7 +251,7 @@ def _check(query: Query, parts: Parts, names: Names) -> None:
         denied = [one for one in pick(parts.get("w", ()), "PRED") if one.value.op == "not"]
         require(query.show != "check" or not denied)
     if rank and query.want == "fraction":
-        require(held is None or held.op != "not")
+        require("top" in parts or held is None or held.op != "not")
         # "Which clusters have a pct_mito above 5" names no share.
         require("top" in parts or about(held) == {"gene"})
 

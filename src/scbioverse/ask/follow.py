@@ -44,7 +44,9 @@ _SET: dict[str, tuple[Callable[[Any], Parts], Callable[[Parts], bool]]] = {
 }  # fmt: skip
 # Fragments that say what number of the rows before is wanted.
 _SHARE = "(IN|WHAT|WHICH|LIST|OF)* SHARE (OF|IN|ROWS)* <all:ALL>? ROWS? (BE|DO)* THAT? COMMA*$"
-_SHARE_OF = "(WHAT|WHICH|LIST)* SHARE DO? <w:PRED> COMMA*$"
+_OF_THOSE = "(WHAT|WHICH|LIST)* (SHARE|<n:COUNT>) (DO? <w:PRED>|BE IN? <v:WHERE>) COMMA*$"
+_SHARES_BY = "(WHAT|WHICH|LIST)* SHARE <be:BE>? IN? <by:BYCOL> COMMA*$"
+_SAME_SHARE = "(WHAT|WHICH|LIST)* SHARE OF ALL? <w:WHERE> COMMA*$"
 _MOST = "(WHAT|WHICH|LIST|IN)* <by:COLUMN>? (HAVE|BE) <top:TOP> ROWS?$"
 _SPLIT = "(LIST|COMPOSITION|SPREAD|COUNT)+ THAT?$"
 _CONDITIONS = ("WHERE", "TRAIT", "PRED", "HAS")
@@ -79,10 +81,21 @@ def shortened(links: Sequence[Link], before: Query) -> Query | Refusal | None:
         return None
     if before.want == "count" and (found := matches(_SHARE, links)) is not None:
         return _share(before, of_all=bool(found["all"]))
-    if (found := matches(_SHARE_OF, links)) is not None:
-        rows = referred(before)
-        plain = rows is None or {leaf.op for leaf in rows.leaves()} == {"is"}
-        return Query(want="fraction", where=links[found.start("w")].value, among=rows) if plain else _TWICE
+    if (found := matches(_OF_THOSE, links)) is not None:
+        where, rows = links[max(found.start("w"), found.start("v"))].value, referred(before)
+        if rows is None or (found["n"] and {leaf.op for leaf in rows.leaves()} != {"is"}):
+            return None
+        plain = {leaf.op for leaf in rows.leaves()} == {"is"} and not rows.fields() & where.fields()
+        made = {"want": "count", "where": both(rows, where)} if found["n"] else {"want": "fraction", "where": where}
+        return Query(among=None if found["n"] else rows, **made) if plain else _TWICE
+    if (found := matches(_SHARES_BY, links)) is not None and referred(before) is not None:
+        column = links[found.start("by")].value
+        made = {"want": "composition", "where": referred(before), "by": column}
+        return Query(**made) if found["be"] and isinstance(column, str) else _TWICE
+    if before.want == "fraction" and (found := matches(_SAME_SHARE, links)) is not None:
+        parts: Parts = dict(before)
+        fits = _condition(links[found.start("w")].value, parts)
+        return Query.model_validate(parts) if fits else _TWICE
     if (found := matches(_MOST, links)) is not None:
         by = links[found.start("by")].value if found["by"] else before.by
         changed = {"by": by, "show": "rank", "order": links[found.start("top")].value}
@@ -110,6 +123,8 @@ def _share(before: Query, *, of_all: bool) -> Query | Refusal | None:
 def _counted(roles: set[str], before: Query) -> Query | Refusal:
     """Read "how many are there?", "how many do not?" and "how many is that?"."""
     where = before.where
+    if before.show == "rank" or (before.show in ("groups", "any") and where is None):
+        return _TWICE  # of the group that was found, or of what it has
     if (before.want == "fraction" and before.show != "groups") != ("THAT" in roles) or before.against:
         return _TWICE
     if where is None or "NOT" not in roles:

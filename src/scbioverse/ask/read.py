@@ -227,12 +227,16 @@ class Both:
         roles, pointing = roles_of(meant), pick(links, "THEM")
         first = roles.index("THEM") if "THEM" in roles else 0
         # "For every cluster tell its size": its own, if nothing was asked before.
-        own = before is None and {one.key for one in pointing} <= _OWN and KINDS.keys() & {*roles[:first]}
-        told = {*TOLD, *(() if own else ("THEM",))}
+        its = before is None and {one.key for one in pointing} <= _OWN and KINDS.keys() & {*roles[:first]}
+        told = {*TOLD, *(() if its else ("THEM",))}
         if told.intersection([*roles, *roles_of(chunked(meant, self.names))]) or hopeless(meant) or self.model is None:
             return made
         proposed = self.model.read(question, meant)
         if isinstance(proposed, Refusal):
+            return made
+        # "What slice express CD3D?" after a number of B cells names no rows of its own.
+        own = bool(pick(meant, "ROWS", "WHERE", "ROW", "COLUMN", "BYCOL", "PEOPLE"))
+        if before is not None and not own and any((before.where, before.among, before.against)):
             return made
         return before.compared(proposed) if before is not None and pointing else proposed
 
