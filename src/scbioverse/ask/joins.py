@@ -220,7 +220,8 @@ def twice(links: Links, names: Names) -> Links:
     if isinstance(one, Where):
         alike = one.fields() == other.fields() and bool((names.rows.mask(one) == names.rows.mask(other)).all())
         return kept if alike else links
-    return kept if other in (one, *one[:1]) else links
+    group = links[-1].key in ("group", "groups")  # "each disease group"
+    return kept if group or other in (one, *one[:1]) else links
 
 
 def raw(links: Links, names: Names) -> Links:
