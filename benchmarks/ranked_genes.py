@@ -5,7 +5,9 @@ candidates; beside what language models reach that were given the same lists as 
 Controls: the answers dealt to other cells, the genes of each list in random order, "effector" read by its own term
 where no list of candidates parts effector from memory cells. Then whole cells against lists of their first genes, in
 studies that no training saw, and groups of cells named by lists of their marker genes (the genes that differ most from
-the other cells by Wilcoxon's test). Prints tables, writes a JSON file.
+the other cells): of real studies among the study's labels, and of tissues of the Human Cell Landscape, which the model
+that ships never saw, without any candidates. Of the latter there are published profiles only: cells are simulated from
+them, to find markers by a test. Prints tables, writes a JSON file.
 """
 
 from __future__ import annotations
@@ -20,11 +22,14 @@ from unittest import mock
 
 import anndata as ad
 import numpy as np
+import pandas as pd
 import scanpy as sc
 import scipy.sparse as sp
 
 import scbioverse as sb
 from benchmarks.annotation_parts.tables import markdown
+from benchmarks.first_call import landscape, simulated
+from benchmarks.ontology import kinship
 from scbioverse.models import BioVerse, load
 
 RESULTS = Path(__file__).parent / "results" / "ranked_genes.json"
@@ -35,6 +40,7 @@ STUDIES = ("pbmc3k", "pbmc_symphony_1200_1767g")
 MARKED = (*STUDIES, "pancreas_wang_501_219g_log")
 LENGTHS = (30, 100, 300)
 N_MARKERS = (10, 20, 50)
+FEWEST_GROUPS = 3
 NO_TYPE = {"unassigned", "unknown", "nan"}
 
 
@@ -123,6 +129,18 @@ def shortened(model: BioVerse) -> list[dict[str, Any]]:
     return rows
 
 
+def markers(adata: ad.AnnData, key: str, method: str) -> dict[str, list[str]]:
+    """Return the genes of each group that differ most from the other cells, by falling score."""
+    adata.obs[key] = adata.obs[key].astype(str).astype("category")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", pd.errors.PerformanceWarning)
+        sc.tl.rank_genes_groups(adata, key, method=method)
+    table = sc.get.rank_genes_groups_df(adata, None)
+    return {
+        str(group): some["names"].head(max(N_MARKERS)).tolist() for group, some in table.groupby("group", observed=True)
+    }
+
+
 def by_markers(model: BioVerse) -> list[dict[str, Any]]:
     """Name groups by lists of their marker genes; count those that get their own label among the study's."""
     rows = []
@@ -131,18 +149,41 @@ def by_markers(model: BioVerse) -> list[dict[str, Any]]:
         if adata.X.max() > 30:
             sc.pp.normalize_total(adata, target_sum=1e4)
             sc.pp.log1p(adata)
-        adata.obs["cell_type"] = adata.obs["cell_type"].astype(str).astype("category")
-        sc.tl.rank_genes_groups(adata, "cell_type", method="wilcoxon")
-        table = sc.get.rank_genes_groups_df(adata, None)
-        row: dict[str, Any] = {"study": name, "groups": adata.obs["cell_type"].cat.categories.size}
+        every = markers(adata, "cell_type", "wilcoxon")
+        row: dict[str, Any] = {"study": name, "groups": len(every)}
         for n in N_MARKERS:
-            lists = {
-                str(group): some["names"].head(n).tolist() for group, some in table.groupby("group", observed=True)
-            }
+            lists = {group: names[:n] for group, names in every.items()}
             cells = as_cells(lists)
             row[f"{n} markers"] = int((called(cells, list(lists), model) == np.array(list(lists))).sum())
         rows.append(row)
     return rows
+
+
+def without_candidates(model: BioVerse, seed: int) -> list[dict[str, Any]]:
+    """Share of groups whose name is related to the expert's term, no candidates given; and of names dealt to others."""
+    lists: dict[str, Any] = {}
+    for name in landscape(model):
+        adata = simulated(name, model, seed)
+        adata = adata[adata.obs["cl_id"].astype(str).str.startswith("CL:")].copy()
+        if adata.obs["cl_id"].nunique() < FEWEST_GROUPS:
+            continue
+        sc.pp.normalize_total(adata, target_sum=1e4)
+        sc.pp.log1p(adata)
+        lists[name] = markers(adata, "cl_id", "t-test")
+    rng, rows = np.random.default_rng(seed), []
+    for n in N_MARKERS:
+        related, dealt = [], []
+        for some in lists.values():
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)
+                cells = as_cells({term: names[:n] for term, names in some.items()})
+                sb.tl.annotate(cells, model=model, rationale=None)
+            found = cells.obs["bioverse_cl_id"].astype(str).to_numpy()
+            for calls, into in ((found, related), (rng.permutation(found), dealt)):
+                into += [kinship(call, term) != "other" for call, term in zip(calls, some, strict=True)]
+        row = {"markers": n, "tissues": len(lists), "groups": len(related), "related": np.mean(related)}
+        rows.append(row | {"dealt to other groups": np.mean(dealt)})
+    return [{key: round(float(one), 4) if isinstance(one, float) else one for key, one in row.items()} for row in rows]
 
 
 def main() -> None:
@@ -160,7 +201,8 @@ def main() -> None:
         )
     )
     held |= {"shortened": shortened(model), "markers": by_markers(model)}
-    for part in ("shortened", "markers"):
+    held["without_candidates"] = without_candidates(model, args.seed)
+    for part in ("shortened", "markers", "without_candidates"):
         print("\n" + markdown(list(held[part][0]), [list(row.values()) for row in held[part]]))
     args.output.write_text(json.dumps(held, indent=1) + "\n", encoding="utf-8")
     print(f"\nwritten to {args.output}")

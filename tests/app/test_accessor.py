@@ -19,8 +19,14 @@ def test_methods_are_the_functions(adata: AnnData, monkeypatch: pytest.MonkeyPat
         assert getattr(adata.bioverse, method)(key="k") == (adata, {"key": "k"})
 
 
-def test_it_is_there_after_the_first_use_where_anndata_came_later() -> None:
-    code = "import scbioverse, anndata; scbioverse.get; print(type(anndata.AnnData().bioverse).__name__)"
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import scbioverse, anndata; scbioverse.get; print(type(anndata.AnnData().bioverse).__name__)",
+        "from scbioverse import pp; import anndata; print(type(pp.proteins(['MKV']).bioverse).__name__)",
+    ],
+)
+def test_it_is_there_after_the_first_use_where_anndata_came_later(code: str) -> None:
     command = [sys.executable, "-W", "error", "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "BioverseAccessor"

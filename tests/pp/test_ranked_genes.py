@@ -84,7 +84,7 @@ def test_only_what_was_measured() -> None:
     [
         ("CD3D CD3E", "data is of type str"),
         (None, "data is of type NoneType"),
-        (pd.DataFrame({"names": ["CD3D"]}), "data is of type DataFrame"),
+        (pd.DataFrame({"names": ["CD3D"]}), r"data is of type DataFrame.*groupby"),
         ([], "data is empty"),
         ([["CD3D"], []], "the list of '1' is empty"),
         ([["CD3D"], "  "], "the list of '1' is empty"),

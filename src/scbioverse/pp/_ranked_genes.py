@@ -130,7 +130,8 @@ def _read(data: object) -> tuple[list[str], list[list[str]]]:
     """Names of the rows, and the names of genes of each as they were given."""
     how = "pass lists of gene names, or a mapping from names of rows to such lists"
     if isinstance(data, str | bytes) or hasattr(data, "columns") or not isinstance(data, Iterable):
-        raise InputError(f"data is of type {type(data).__name__}; {how}.")
+        table = ": data.groupby('group')['names'].agg(list) of a table by group" if hasattr(data, "columns") else ""
+        raise InputError(f"data is of type {type(data).__name__}; {how}{table}.")
     named = dict(data.items()) if isinstance(data, Mapping | pd.Series) else dict(enumerate(data))
     if isinstance(data, pd.Series) and not data.index.is_unique:
         twice = data.index[data.index.duplicated()][0]
