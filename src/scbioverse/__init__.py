@@ -6,9 +6,9 @@ Sub-packages load on first use, so that importing the package costs next to noth
 from __future__ import annotations
 
 import importlib
-import sys
 from typing import TYPE_CHECKING
 
+from ._lazy import give_accessor
 from ._settings import settings
 
 if TYPE_CHECKING:
@@ -48,18 +48,12 @@ def __getattr__(name: str) -> object:
         return getattr(importlib.import_module(_AT_THE_TOP[name], __name__), name)
     if name in _SUBPACKAGES:
         found = importlib.import_module(f".{name}", __name__)
-        _give_accessor()
+        give_accessor()
         return found
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def _give_accessor() -> None:
-    """Make `adata.bioverse` where anndata is there; importing it is not ours to do."""
-    if hasattr(sys.modules.get("anndata"), "register_anndata_namespace"):
-        importlib.import_module(".app.accessor", __name__)
-
-
-_give_accessor()
+give_accessor()
 
 
 def __dir__() -> list[str]:

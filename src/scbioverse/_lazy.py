@@ -27,6 +27,12 @@ def lazily(package: str, where: Mapping[str, str]) -> tuple[Callable[[str], obje
     return get, lambda: sorted(here["__all__"])
 
 
+def give_accessor() -> None:
+    """Make `adata.bioverse` where anndata is there; importing it is not ours to do."""
+    if hasattr(sys.modules.get("anndata"), "register_anndata_namespace"):
+        importlib.import_module(f"{__package__}.app.accessor")
+
+
 def import_optional(module: str, *, extra: str, purpose: str) -> ModuleType:
     """Import `module` or raise an :class:`OptionalDependencyError` that says what to install for `purpose`."""
     try:

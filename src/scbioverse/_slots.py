@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from ._lazy import give_accessor
 from ._logging import logger, warn
 from .errors import InputError, MissingKeyError
 
@@ -123,7 +124,7 @@ def as_json(fields: Mapping[str, Any]) -> str:
 def write_record(adata: AnnData, step: str, **fields: Any) -> None:
     """Store `fields` and the package versions under `adata.uns["bioverse"][step]` of an AnnData made just now."""
     adata.uns[UNS_ROOT] = {**adata.uns.get(UNS_ROOT, {}), step: as_json(fields)}
-    _give_accessor()
+    give_accessor()
 
 
 def read_record(adata: AnnData, step: str) -> dict[str, Any]:
@@ -229,15 +230,8 @@ def write_results(
     filled = {"obsm": arrays, "obs": columns, f"uns[{UNS_ROOT!r}]": texts}
     said = "; ".join(f"{where}: {', '.join(names)}" for where, names in filled.items() if names)
     logger.info("%s added %s", verb, said)
-    _give_accessor()
+    give_accessor()
     return adata if copy else None
-
-
-def _give_accessor() -> None:
-    """Have `adata.bioverse`: anndata is there by now, also where it came after all parts of this package."""
-    from . import _give_accessor
-
-    _give_accessor()
 
 
 def correction_step(label_key: str) -> str:
