@@ -34,7 +34,7 @@ NUMBERS = {
 REFUSED = """cells | How many CD3D+/LYZ+ cells are there? | Which clusters have all T cells? | How many myeloid cells?
 cells | Which donors have all cell types? | Which cell types are in every cluster? | Which gene is least expressed?
 cells | What fraction of CD8A+ T cells? | Which gene is most mutated in B cells? | Which gene has the highest pct_mito?
-cells | How many genes does cluster 7 express?"""
+cells | How many genes does cluster 7 express? | Are there cells that are both B and T cells?"""
 TRAPS = [f"{name} | {one}" for name, *some in (line.split(" | ") for line in REFUSED.splitlines()) for one in some]
 
 
@@ -78,6 +78,8 @@ def test_a_share_of_what_was_counted():
     assert answer.value == pytest.approx(t["e"]("GNLY")[t["is_"]("B")].mean())
     answer, _ = _asked("cells | How many B cells? | What proportion come from each donor?")
     assert answer.value == t["t"].donor[t["is_"]("B")].value_counts().to_dict()
+    answer, _ = _asked("cells | What share of the B cells comes from each donor?")
+    assert answer.value == t["t"].donor[t["is_"]("B")].value_counts().to_dict()
     # Of NK cells, of donor1's cells, or of all?
     assert not _asked("cells | How many NK cells are in donor1? | What percentage is that?")[0].computed
     assert not _asked("cells | How many B cells express CD79A? | What fraction express MS4A1?")[0].computed
@@ -118,6 +120,11 @@ def test_parts_of_a_whole():
     answer, _ = _asked("cells | Which clusters have more than 40% of the T cells?")
     shares = t["t"].leiden[t["is_"]("T")].value_counts(normalize=True)
     assert set(answer.value) == set(shares.index[shares > 0.4])
+
+
+def test_the_largest_share_of_a_cluster_is_of_its_cells():
+    answer, t = _asked("cells | Which cell type makes up the largest share of cluster 7?")
+    assert answer.value == [t["t"].cell_type[t["t"].leiden == "7"].value_counts().idxmax()]
 
 
 def test_genes_that_are_expressed_the_most():

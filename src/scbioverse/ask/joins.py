@@ -330,7 +330,7 @@ def groups(links: Links, names: Names) -> Links:
     if any(denied):  # "in D1 but not stim": how far "not" reaches is told only of plain conditions
         mixed = word != "and" or any(one.value.op == "or" and len(one.value.fields()) > 1 for one in parts)
     elif one_column and not several:
-        mixed, word = False, "or"
+        mixed, word = each, "or"  # "are both B and T cells"
     else:  # where a row may hold both, "oncology and pain" may mean those of either or those of both
         mixed = word == "?" or (one_column and word == "and" and not each)
     items = tuple(one.value for one in parts) if any(denied) else tuple(item for one in parts for item in one.each)
