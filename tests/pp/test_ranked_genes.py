@@ -95,6 +95,10 @@ def test_only_what_was_measured() -> None:
             r"no name in 1 of 2 lists \(b\) is a known human gene; found \['Cd3d'",
         ),
         (pd.Series([["CD3D"], ["CD19"]], index=["a", "a"]), "data names 'a' twice"),
+        ({0: ["CD3D"], "0": ["CD19"]}, "data names '0' twice"),
+        ({"CD3D CD19", "LYZ CST3"}, "data is a set, which has no order"),
+        ([{"CD3D", "CD19"}], "the list of '0' is a set, which has no order"),
+        (["CD3D", "CD19"], r"data is one list of genes \('CD3D', ...\), each of which would be a row"),
     ],
 )
 def test_lists_that_say_nothing_are_refused(lists: Any, words: str) -> None:
@@ -143,3 +147,36 @@ def test_what_is_not_listed_is_not_silent() -> None:
         sb.tl.embed(adata)
     assert Cells.of(without).unlisted == 0
     assert not np.allclose(found.obsm["X_bioverse"], without.obsm["X_bioverse"], atol=1e-2)
+
+
+@pytest.mark.filterwarnings("ignore:.* of the cells are more like types:UserWarning")
+def test_an_embedding_is_made_anew_where_the_record_is_gone() -> None:
+    found = sb.pp.ranked_genes(LISTS)
+    sb.tl.embed(found)
+    as_lists = found.obsm["X_bioverse"].copy()
+    sb.tl.annotate(found, labels=["B", "Monocytes"], rationale=None)
+    np.testing.assert_array_equal(found.obsm["X_bioverse"], as_lists)
+    del found.uns["bioverse"]["ranked_genes"]
+    sb.tl.annotate(found, labels=["B", "Monocytes"], rationale=None)
+    assert not np.allclose(found.obsm["X_bioverse"], as_lists, atol=1e-2)
+
+
+@pytest.mark.filterwarnings("ignore:.* of the cells are more like types:UserWarning")
+def test_what_is_said_of_lists_does_not_call_a_gene_silent() -> None:
+    found = sb.pp.ranked_genes(LISTS | {"n": "NKG7 GNLY PRF1 GZMB"})
+    sb.tl.annotate(found, labels=["B", "Monocytes", "NK"])
+    assert all("one that is not listed may be expressed" in one for one in found.obs["bioverse_rationale"])
+    said = "'expressed' says that a gene is listed"
+    for question in ("How many cells express CD3D?", "Is CD3D expressed in B cells?", "How many genes were measured?"):
+        assert said in str(sb.tl.ask(found, question)), question
+    assert said not in str(sb.tl.ask(found, "How many B cells are there?"))
+    del found.uns["bioverse"]["ranked_genes"]
+    assert said not in str(sb.tl.ask(found, "How many cells express CD3D?"))
+
+
+@pytest.mark.filterwarnings("ignore:.* of the cells are more like types:UserWarning")
+def test_the_methods_say_that_nothing_was_measured(tmp_path: Path) -> None:
+    found = sb.pp.ranked_genes(LISTS)
+    sb.tl.annotate(found, labels=["B", "Monocytes"])
+    sb.report(found, tmp_path / "page.html")
+    assert "Rows are lists of genes in order" in (tmp_path / "page.html").read_text(encoding="utf-8")

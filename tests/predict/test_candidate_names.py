@@ -161,3 +161,16 @@ def test_effector_beside_naive_alone_is_all_that_is_not_naive(
     assert found.terms == scored
     # The label keeps the term that its name means.
     assert not {one.cl_id for one in found if "ffector" in one.name} & {"CL:0000897", "CL:0000909", "CL:0000813"}
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        ["naive T cell", "CL:0000911"],
+        {"naive T cell": "CL:0000898", "E": "CL:0000911"},
+        {"naive T cell": ["CCR7", "SELL"], "effector T cell": ["GZMB", "PRF1"]},
+    ],
+    ids=["id", "mapping", "genes"],
+)
+def test_who_gives_an_id_or_genes_for_effector_cells_means_these(tiny_model: BioVerse, labels: Any) -> None:
+    assert read_labels(labels, tiny_model).terms == ["CL:0000898", "CL:0000911"]

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from .rows import Rows
     from .words import Link
 
+_OF_GENES = frozenset(["genes", "expressed", "markers", "is marker", "differential"])
+
 
 class Asked:
     """A data set that questions are asked about; its names are gathered once.
@@ -99,6 +101,7 @@ class Asked:
         label = self.rows.slots.label
         rests = query.by == label or f"obs:{label}" in {leaf.field for leaf in query.leaves()}
         caveat = [self.rows.changed] if rests else []
+        caveat += [self.rows.unmeasured] if _of_genes(query) else []
         said = " ".join(filter(None, [found.text, *notes, *caveat]))
         return Answer(said, text, query.want, found.computed, found.table, query, found.value)
 
@@ -110,3 +113,9 @@ class Asked:
         if self.nearness is None:
             raise RefusedError(f"{self.rows.noun}s are not looked up by nearness here: see scbioverse.tl.retrieve.")
         return self.nearness.answer(query)
+
+
+def _of_genes(query: Query) -> bool:
+    """Whether an answer rests on values of genes."""
+    fields = [*query.of, *(leaf.field for leaf in query.leaves())]
+    return query.want in _OF_GENES or any(one.startswith("gene:") for one in fields)

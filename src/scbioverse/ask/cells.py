@@ -58,6 +58,12 @@ class Cells(Rows):
     # ---------------------------------------------------------------- genes
 
     @cached_property
+    def unmeasured(self) -> str:
+        """What to say of genes where each cell is a list of them."""
+        said = "Each row is a list of genes: 'expressed' says that a gene is listed, values are made up from its rank."
+        return said if self.matrix.unlisted else ""
+
+    @cached_property
     def genes(self) -> dict[str, int]:
         """Column of each gene, by its approved symbol and by its name in the data."""
         try:

@@ -92,6 +92,11 @@ class Rows:
         return ""
 
     @cached_property
+    def unmeasured(self) -> str:
+        """What to say of genes where these were not measured."""
+        return ""
+
+    @cached_property
     def types(self) -> dict[str, dict[str, str]]:
         """Cell Ontology id of each value, of the columns whose values are names of cell types."""
         return {}

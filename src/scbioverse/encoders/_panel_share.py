@@ -205,11 +205,11 @@ class PanelScores:
         self._asked = other._asked
 
     def asked(self) -> list[NDArray[Any]]:
-        """Return what decides the sums: genes, and each list's weights."""
+        """Return what decides the sums: genes, what one without a value counts, and each list's weights."""
         weights = [
             part for one in self._asked.values() for part in (one.weights.data, one.weights.indices, one.weights.indptr)
         ]
-        return [self.panel.vocab, *weights]
+        return [self.panel.vocab, self.panel.zero, *weights]
 
     @property
     def n_gathered(self) -> int:

@@ -202,8 +202,8 @@ class CompactCellEncoder:
         }
 
     def input_digest(self, cells: Cells) -> str:
-        """Digest of what is read: matrix and names of genes."""
-        return cells.info.digest
+        """Digest of what is read: matrix and names of genes, and whether genes without a value are taken for silent."""
+        return cells.info.digest + (f"-unlisted-{cells.unlisted}" if cells.unlisted else "")
 
     def prepare(self, cells: Cells, rows: slice | NDArray[np.integer]) -> CompactBatch:
         """Scale the cells `rows`; what :meth:`_read` refuses is refused at the first call."""

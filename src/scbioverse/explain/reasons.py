@@ -134,6 +134,7 @@ def reasons(
         last = [] if (one := decided.get(code)) is None else [one]
         if code in rivals:
             said.append(rather_than(shown[rivals[code]], one))
+        said.append(LISTS if found.n_tested and Cells.of(data).unlisted else "")
         sentences[code] = " ".join(filter(None, said))
         rows += [claim.row(names[code]) for claim in (*found.claims, *more, *last)]
     own = _of_cells(Cells.of(data), evidence, shown, codes) if rationale == "cell" else None
@@ -261,6 +262,9 @@ NO_COUNTS = "No counts were found in the genes that the model reads, so there is
 ONE_CELL = "This is the only cell, so no gene sets it apart from others in these data."
 UNREADABLE = "No gene was checked: the expression matrix cannot be read as counts or log values."
 NO_GENES = "No gene was checked: a {modality} has none."
+LISTS = (
+    "Cells here are lists of genes: shares are of lists that hold a gene, and one that is not listed may be expressed."
+)
 _FEW_CELLS = " Too few cells for a test: judged by the size of the difference alone."
 _NONE_KNOWN = "No marker gene of {label} is known among the genes measured, so none was checked."
 _ONE_FAILS = (

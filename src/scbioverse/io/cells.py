@@ -170,7 +170,7 @@ class Cells:
         if RANKED_GENES not in records_of(self.adata):
             return 0.0
         share = read_record(self.adata, RANKED_GENES).get("unlisted_share")
-        return min(max(float(share), 0.0), 1.0) if isinstance(share, int | float) else 0.0
+        return float(share) if isinstance(share, float) and 0 <= share <= 1 else 0.0  # NaN is neither
 
     def first_pass(self) -> FirstPass:
         """Return a first pass that has not begun."""

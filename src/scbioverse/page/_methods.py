@@ -9,6 +9,7 @@ import pandas as pd
 
 from .. import get
 from .._logging import shown_name
+from ..io import RANKED_GENES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -78,6 +79,11 @@ def methods_text(adata: AnnData, slots: Slots, axis_name: str = "") -> tuple[str
             True,
             f"Expression was read from {matrix}; labels were chosen by {_METHODS.get(method, method)} (method "
             f"{method!r}).",
+        ),
+        (
+            RANKED_GENES in records,
+            "Rows are lists of genes in order, of which values were made: none was measured, and a gene that is not "
+            "listed was not taken for silent.",
         ),
         (
             none_given,

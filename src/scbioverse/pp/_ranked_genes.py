@@ -39,7 +39,9 @@ def ranked_genes(
     hundred highest genes, lists of a publication. :func:`scbioverse.tl.embed` and :func:`scbioverse.tl.annotate` read
     what comes out as they read cells.
 
-    A gene at a rank gets the share of counts that a gene at this rank usually has. Of a gene that is not listed all
+    A gene at a rank gets the share of counts that a gene at this rank usually has; the encoder scales each row to one
+    depth, so that only ratios of these count. What genes that are not listed count goes by the median list: pass lists
+    of like length together. Of a gene that is not listed all
     that is known is that it stands below the last one: the bundled encoder takes it for a little expressed, the less
     the more of a cell's counts the list holds, not for silent. The record in `uns["bioverse"]["ranked_genes"]` tells
     it so; without the record (as after `anndata.concat`) such genes are zeros.
@@ -133,13 +135,21 @@ def _read(data: object) -> tuple[list[str], list[list[str]]]:
         table = ": data.groupby('group')['names'].agg(list) of a table by group" if hasattr(data, "columns") else ""
         raise InputError(f"data is of type {type(data).__name__}; {how}{table}.")
     named = dict(data.items()) if isinstance(data, Mapping | pd.Series) else dict(enumerate(data))
-    if isinstance(data, pd.Series) and not data.index.is_unique:
-        twice = data.index[data.index.duplicated()][0]
+    if isinstance(data, set | frozenset):
+        raise InputError(f"data is a {type(data).__name__}, which has no order; {how}.")
+    # As they will be called: 1 and "1" are one name.
+    called = pd.Index([str(name) for name in (data.index if isinstance(data, pd.Series) else named)])
+    if not called.is_unique:
+        twice = called[called.duplicated()][0]
         raise InputError(f"data names {shown_name(twice)!r} twice: give each row a name of its own.")
     if not named:
         raise InputError(f"data is empty; {how}.")
     given = []
     for name, some in named.items():
+        if isinstance(some, set | frozenset):
+            raise InputError(
+                f"the list of {shown_name(str(name))!r} is a {type(some).__name__}, which has no order; {how}."
+            )
         words = _BETWEEN.split(some) if isinstance(some, str) else list(some) if isinstance(some, Iterable) else [some]
         odd = next((one for one in words if not isinstance(one, str)), None)
         words = [one.strip() for one in words if isinstance(one, str) and one.strip()]
@@ -147,7 +157,13 @@ def _read(data: object) -> tuple[list[str], list[list[str]]]:
             what = "is empty" if odd is None else f"holds {str(odd)[:40]!r} of type {type(odd).__name__}"
             raise InputError(f"the list of {shown_name(str(name))!r} {what}; {how}.")
         given.append(words)
-    return [str(name) for name in named], given
+    texts = all(isinstance(some, str) and len(words) == 1 for some, words in zip(named.values(), given, strict=True))
+    if texts and len(given) > 1 and not isinstance(data, Mapping):
+        raise InputError(
+            f"data is one list of genes ({given[0][0]!r:.40}, ...), each of which would be a row: pass the list in a "
+            "list, [genes], or by a name, {'a': genes}."
+        )
+    return called.tolist(), given
 
 
 def _measured(genes: Iterable[str] | None) -> list[str]:

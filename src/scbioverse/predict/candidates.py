@@ -125,7 +125,7 @@ class Candidates(Sequence[Label]):
         A tumour whose name says what it comes from is scored as that type; but where another label is that type or
         holds it, by nothing, since no gene tells the two apart. Effector T cells are scored as memory cells where T
         cells are naive or effector: who parts them so calls all effector that are no longer naive, and most of these
-        are memory cells.
+        are memory cells. Who gave an id, or genes, means these.
         """
         offered = {one.cl_id for one in self.labels if one.cl_id is not None}
         origins = [named_origin(one.name) if one.cl_id in TUMOURS else None for one in self.labels]
@@ -133,7 +133,7 @@ class Candidates(Sequence[Label]):
         in_two = any(within(one, _NAIVE_T) for one in offered) and not any(within(one, _MEMORY_T) for one in offered)
         stands_for = _MEMORY_OF if in_two else {}
         return [
-            stands_for.get(one.cl_id or "", one.cl_id)
+            (one.cl_id if one.how in ("id", "given") or one.genes else stands_for.get(one.cl_id or "", one.cl_id))
             if origin is None
             else None
             if is_held(origin, offered)
@@ -421,6 +421,17 @@ def log_labels(candidates: Candidates, *, own: bool) -> None:
             "; ".join(f"{name!r} for {types}" for name, types in tumours),
             tumours[0][0],
         )
+    memory = [
+        shown_name(label.name)
+        for label, term in zip(candidates, candidates.terms, strict=True)
+        if term in _MEMORY_OF.values() and label.cl_id in _MEMORY_OF
+    ]
+    if memory:
+        logger.info(
+            "T cells are naive or effector here, so that %s stands for all that are no longer naive, memory cells "
+            "included. To mean effector cells alone, pass ids: labels={%r: 'CL:0000911', ...}.",
+            ", ".join(memory), memory[0],
+        )  # fmt: skip
     said = f"{len(candidates)} labels, the model's own vocabulary" if own else _taken_for(candidates)
     logger.info("%s", said)
 
