@@ -25,7 +25,8 @@ _BETWEEN = re.compile(r"[\s,;|]+")
 # Share of a cell's counts that its gene at rank k holds, fitted by eye to the means of the bundled blood cells: .038 at
 # rank 1, .0105 at 11, .0019 at 100. One count of some 5,000 for whatever is listed at all.
 _FIRST, _POWER, _LENGTH, _LEAST = 0.0384, 0.5, 150.0, 2e-4
-_TOTAL = 10_000.0
+# Whole numbers are taken for counts whatever they are; so many that no two of the first 500 ranks are equal.
+_TOTAL = 1e7
 
 
 def ranked_genes(
@@ -57,8 +58,8 @@ def ranked_genes(
 
     Returns
     -------
-    AnnData with `X`, CSR float32 (lists, genes), counts of 10,000 that each list's genes stand for; `obs["n_listed"]`,
-    int64, genes listed and known; `var["n_lists"]`, int64, lists that hold a gene.
+    AnnData with `X`, CSR float32 (lists, genes), whole numbers: how many of ten million counts each listed gene stands
+    for; `obs["n_listed"]`, int64, genes listed and known; `var["n_lists"]`, int64, lists that hold a gene.
 
     Raises
     ------
@@ -103,7 +104,7 @@ def ranked_genes(
         warn(f"{len(lost)} of {len(found)} names are not {among} and are left out: {', '.join(lost[:_SHOWN])}.")
     lengths = np.array([len(some) for some in columns])
     shares = [_shares(n) for n in lengths]
-    values = np.concatenate(shares) * _TOTAL
+    values = np.rint(np.concatenate(shares) * _TOTAL)
     matrix = sp.csr_matrix(
         (values.astype(np.float32), np.concatenate(columns), np.concatenate([[0], lengths.cumsum()])),
         shape=(len(names), len(measured)),
@@ -123,7 +124,7 @@ def ranked_genes(
 def _shares(n: int) -> NDArray[np.float64]:
     """Share of a cell's counts of each of its `n` first genes; together at most 1."""
     rank = np.arange(n)
-    # The least falls a little, too: the order is kept to the end.
+    # The least falls a little, too, with the rank.
     share = _FIRST * (rank + 1) ** -_POWER * np.exp(-rank / _LENGTH) + _LEAST * (1 - rank / (2 * n))
     return share / max(1.0, share.sum())
 
