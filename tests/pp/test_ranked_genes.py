@@ -175,6 +175,10 @@ def test_what_is_said_of_lists_does_not_call_a_gene_silent() -> None:
     found = sb.pp.ranked_genes(LISTS | {"n": "NKG7 GNLY PRF1 GZMB"})
     sb.tl.annotate(found, labels=["B", "Monocytes", "NK"])
     assert all("one that is not listed may be expressed" in one for one in found.obs["bioverse_rationale"])
+    by_cell = sb.tl.annotate(found, labels=["B", "Monocytes", "NK"], rationale="cell", copy=True)
+    assert all("one that is not listed may be expressed" in one for one in by_cell.obs["bioverse_rationale"])
+    with pytest.warns(UserWarning, match="but may be expressed"):
+        sb.explain.check(found, "CD3D is not expressed.", groupby="bioverse_label", group="B")
     said = "'expressed' says that a gene is listed"
     for question in ("How many cells express CD3D?", "Is CD3D expressed in B cells?", "How many genes were measured?"):
         assert said in str(sb.tl.ask(found, question)), question

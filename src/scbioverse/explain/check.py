@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from .._logging import shown_name
+from .._logging import shown_name, warn
 from ..errors import InputError, MissingKeyError, check_columns
 from ..io import Cells
 from ..knowledge.names.resolver import resolve_label
@@ -106,6 +106,8 @@ def check(
         raise InputError(f"group {group!r} of adata.obs[{groupby!r}] has no cells.")
     # Fair shares of a large data set: the group that the text is about may be a small one.
     cells = MeasuredCells(data, codes=codes)
+    if data.unlisted:
+        warn("rows are lists of genes: a gene that no list of the group holds is called absent, but may be expressed.")
     # Clusters are called by numbers, which no text does: what they are called in it is for the caller to say.
     own = [one for one in (label, str(group)) if one]
     others = {name: codes == i for i, name in enumerate(names) if name != str(group)}

@@ -122,6 +122,7 @@ def reasons(
     evidence = evidence_of(groups, range(len(names)), dict(enumerate(cl_ids)), given=dict(enumerate(given)))
     rivals = {} if log_probs is None or rationale == "cell" else runners_up(log_probs, codes)
     decided = deciding(groups, cl_ids, shown, rivals)
+    lists = LISTS if Cells.of(data).unlisted else ""
     sentences, rows = [""] * len(names), []
     for code in np.flatnonzero(sizes).tolist():
         tested = evidence[evidence["group"] == code]
@@ -134,10 +135,11 @@ def reasons(
         last = [] if (one := decided.get(code)) is None else [one]
         if code in rivals:
             said.append(rather_than(shown[rivals[code]], one))
-        said.append(LISTS if found.n_tested and Cells.of(data).unlisted else "")
+        said.append(lists if found.n_tested else "")
         sentences[code] = " ".join(filter(None, said))
         rows += [claim.row(names[code]) for claim in (*found.claims, *more, *last)]
     own = _of_cells(Cells.of(data), evidence, shown, codes) if rationale == "cell" else None
+    own = own and [f"{one} {lists}".strip() for one in own]
     measured = {"cells": int(groups.sizes.sum()), "auc_error": round(groups.auc_error, 6)}
     return Reasons(sentences, pd.DataFrame(rows, columns=EVIDENCE), own, measured)
 
