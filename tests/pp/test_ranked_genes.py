@@ -148,10 +148,20 @@ def test_equal_ranks_of_many_rows_are_counts() -> None:
     assert found.scale == "counts"
 
 
+def test_lists_stay_lists_in_data_that_are_joined_and_other_cells_become_none() -> None:
+    found = sb.pp.ranked_genes(LISTS)
+    joined = ad.concat([found, sb.pp.ranked_genes({"t": "CD3D CD3E TRAC"})])
+    assert Cells.of(joined).unlisted == pytest.approx(Cells.of(found).unlisted, abs=0.02)
+    cells = sb.datasets.toy_cells(n_obs=5)
+    for join in ("inner", "outer"):
+        assert Cells.of(ad.concat([found, cells], join=join, uns_merge="first")).unlisted == 0
+    assert Cells.of(found["b"]).unlisted == Cells.of(found).unlisted
+
+
 def test_what_is_not_listed_is_not_silent() -> None:
     found = sb.pp.ranked_genes(LISTS)
     without = found.copy()
-    del without.uns["bioverse"]
+    del without.obs["bioverse_unlisted"]
     for adata in (found, without):
         sb.tl.embed(adata)
     assert Cells.of(without).unlisted == 0
@@ -159,13 +169,13 @@ def test_what_is_not_listed_is_not_silent() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.* of the cells are more like types:UserWarning")
-def test_an_embedding_is_made_anew_where_the_record_is_gone() -> None:
+def test_an_embedding_is_made_anew_where_the_column_is_gone() -> None:
     found = sb.pp.ranked_genes(LISTS)
     sb.tl.embed(found)
     as_lists = found.obsm["X_bioverse"].copy()
     sb.tl.annotate(found, labels=["B", "Monocytes"], rationale=None)
     np.testing.assert_array_equal(found.obsm["X_bioverse"], as_lists)
-    del found.uns["bioverse"]["ranked_genes"]
+    del found.obs["bioverse_unlisted"]
     sb.tl.annotate(found, labels=["B", "Monocytes"], rationale=None)
     assert not np.allclose(found.obsm["X_bioverse"], as_lists, atol=1e-2)
 
@@ -183,7 +193,7 @@ def test_what_is_said_of_lists_does_not_call_a_gene_silent() -> None:
     for question in ("How many cells express CD3D?", "Is CD3D expressed in B cells?", "How many genes were measured?"):
         assert said in str(sb.tl.ask(found, question)), question
     assert said not in str(sb.tl.ask(found, "How many B cells are there?"))
-    del found.uns["bioverse"]["ranked_genes"]
+    del found.obs["bioverse_unlisted"]
     assert said not in str(sb.tl.ask(found, "How many cells express CD3D?"))
 
 

@@ -151,6 +151,7 @@ def test_names_of_molecules_are_not_looked_up_among_cells(model: BioVerse) -> No
         (["naive T cell", "effector T cell"], ["CL:0000898", "CL:0000813"]),
         # Memory cells have a name of their own, or nothing parts naive cells from others.
         (["Naive CD8 T", "Effector CD8 T", "Memory CD8 T"], ["CL:0000900", "CL:0001050", "CL:0000909"]),
+        (["Naive CD8 T", "Effector CD8 T", "TEMRA"], ["CL:0000900", "CL:0001050", "CL:4030002"]),
         (["Effector CD8 T", "B cell"], ["CL:0001050", "CL:0000236"]),
     ],
 )

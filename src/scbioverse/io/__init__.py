@@ -16,11 +16,11 @@ from ._matrix import (
     take_columns,
     var_of,
 )
-from .cells import RANKED_GENES, Cells, Sample
+from .cells import UNLISTED, Cells, Sample
 
 __all__ = [
     "MIN_GENES",
-    "RANKED_GENES",
+    "UNLISTED",
     "Cells",
     "GeneMatch",
     "MatrixDigest",

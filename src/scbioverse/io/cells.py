@@ -21,7 +21,7 @@ import pandas as pd
 import scipy.sparse as sp
 
 from .._logging import warn
-from .._slots import anndata_of, read_record, records_of
+from .._slots import anndata_of
 from ..errors import InputError, MissingKeyError
 from ..knowledge.genes import load_genes
 from ._first_pass import FirstPass, Hints, MatrixInfo, say_better_source, to_counts_like
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from ._matrix import Rows
 
 T = TypeVar("T")
-# The record of cells of which only an order of genes is known.
-RANKED_GENES = "ranked_genes"
+# Column of `obs` of cells of which only an order of genes is known.
+UNLISTED = "bioverse_unlisted"
 # Rows in a block, and values in a dense one: 64 MB of float32.
 _ROWS, _VALUES = 4096, 16_000_000
 # Cells that claims are tested on in memory; of more cells a text is checked on a sample, and reasons are summed up.
@@ -167,10 +167,11 @@ class Cells:
     @cached_property
     def unlisted(self) -> float:
         """Share of a cell's counts that its genes without a value hold: 0, but see `scbioverse.pp.ranked_genes`."""
-        if RANKED_GENES not in records_of(self.adata):
+        # A column and no record: `anndata.concat` drops records, or gives them to cells that are no lists.
+        if UNLISTED not in self.adata.obs or not self.n_obs:
             return 0.0
-        share = read_record(self.adata, RANKED_GENES).get("unlisted_share")
-        return float(share) if isinstance(share, float) and 0 <= share <= 1 else 0.0  # NaN is neither
+        shares = pd.to_numeric(self.adata.obs[UNLISTED], errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+        return float(np.median(shares)) if ((shares >= 0) & (shares <= 1)).all() else 0.0  # NaN is neither
 
     def first_pass(self) -> FirstPass:
         """Return a first pass that has not begun."""

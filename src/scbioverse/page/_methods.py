@@ -9,7 +9,7 @@ import pandas as pd
 
 from .. import get
 from .._logging import shown_name
-from ..io import RANKED_GENES
+from ..io import UNLISTED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -81,7 +81,7 @@ def methods_text(adata: AnnData, slots: Slots, axis_name: str = "") -> tuple[str
             f"{method!r}).",
         ),
         (
-            RANKED_GENES in records,
+            UNLISTED in adata.obs,
             "Rows are lists of genes in order, of which values were made: none was measured, and a gene that is not "
             "listed was not taken for silent.",
         ),

@@ -13,7 +13,7 @@ import scipy.sparse as sp
 from .._logging import logger, shown_name, warn
 from .._slots import write_record
 from ..errors import InputError
-from ..io import RANKED_GENES
+from ..io import UNLISTED
 from ..knowledge.genes import harmonise, load_genes
 
 if TYPE_CHECKING:
@@ -41,11 +41,10 @@ def ranked_genes(
     what comes out as they read cells.
 
     A gene at a rank gets the share of counts that a gene at this rank usually has; the encoder scales each row to one
-    depth, so that only ratios of these count. What genes that are not listed count goes by the median list: pass lists
-    of like length together. Of a gene that is not listed all
-    that is known is that it stands below the last one: the bundled encoder takes it for a little expressed, the less
-    the more of a cell's counts the list holds, not for silent. The record in `uns["bioverse"]["ranked_genes"]` tells
-    it so; without the record (as after `anndata.concat`) such genes are zeros.
+    depth, so that only ratios of these count. Of a gene that is not listed all that is known is that it stands below
+    the last one: the bundled encoder takes it for a little expressed, the less the more of a cell's counts the list
+    holds, not for silent. `obs["bioverse_unlisted"]` tells it so, by the median list: pass lists of like length
+    together. Without the column, or beside rows that have no value there, such genes are zeros.
 
     Parameters
     ----------
@@ -59,7 +58,8 @@ def ranked_genes(
     Returns
     -------
     AnnData with `X`, CSR float32 (lists, genes), whole numbers: how many of ten million counts each listed gene stands
-    for; `obs["n_listed"]`, int64, genes listed and known; `var["n_lists"]`, int64, lists that hold a gene.
+    for; `obs["n_listed"]`, int64, genes listed and known; `obs["bioverse_unlisted"]`, float64, the share of a cell's
+    counts that the median list leaves to other genes; `var["n_lists"]`, int64, lists that hold a gene.
 
     Raises
     ------
@@ -110,13 +110,14 @@ def ranked_genes(
         shape=(len(names), len(measured)),
     )
     matrix.sort_indices()
+    # One share for all, so that what a row gets hangs on no other row that is taken out later.
+    unlisted = float(np.median([1 - share.sum() for share in shares]))
     adata = ad.AnnData(
         matrix,
-        obs=pd.DataFrame({"n_listed": lengths}, index=names),
+        obs=pd.DataFrame({"n_listed": lengths, UNLISTED: unlisted}, index=names),
         var=pd.DataFrame({"n_lists": np.diff(matrix.tocsc().indptr).astype(np.int64)}, index=measured),
     )
-    unlisted = float(np.median([1 - share.sum() for share in shares]))
-    write_record(adata, RANKED_GENES, unlisted_share=round(unlisted, 4), n_left_out=len(lost))
+    write_record(adata, "ranked_genes", n_left_out=len(lost))
     logger.info("%d lists of %d to %d genes", len(names), lengths.min(), lengths.max())
     return adata
 

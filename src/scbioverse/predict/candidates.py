@@ -43,7 +43,9 @@ _SAYS_NOTHING = frozenset(
 )
 # Effector T cells and the memory cells of the same lineage.
 _MEMORY_OF = {"CL:0000911": "CL:0000813", "CL:0001044": "CL:0000897", "CL:0001050": "CL:0000909"}
-_NAIVE_T, _MEMORY_T = "CL:0000898", "CL:0000813"
+_NAIVE_T = "CL:0000898"
+# Memory cells, and those of them that express CD45RA again: the ontology has these apart, too.
+_MEMORY_T = ("CL:0000813", "CL:4030002")
 # Score of a resolution from which on it is no guess.
 _SURE = 0.8
 _BETWEEN = re.compile(r"[\s_/()]+")
@@ -130,7 +132,9 @@ class Candidates(Sequence[Label]):
         offered = {one.cl_id for one in self.labels if one.cl_id is not None}
         origins = [named_origin(one.name) if one.cl_id in TUMOURS else None for one in self.labels]
         within = load_ontology().is_within
-        in_two = any(within(one, _NAIVE_T) for one in offered) and not any(within(one, _MEMORY_T) for one in offered)
+        in_two = any(within(one, _NAIVE_T) for one in offered) and not any(
+            within(one, kind) for one in offered for kind in _MEMORY_T
+        )
         stands_for = _MEMORY_OF if in_two else {}
         return [
             (one.cl_id if one.how in ("id", "given") or one.genes else stands_for.get(one.cl_id or "", one.cl_id))
