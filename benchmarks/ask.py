@@ -37,6 +37,7 @@ READ_WORDS = frozenset(
         "link",
         "type_names",
         "joins",
+        "bounds",
         "chunks",
         "grammar",
         "read",

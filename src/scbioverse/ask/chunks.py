@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING
 
-from . import joins
+from . import bounds, joins
 from .grammar import letters, pattern, read_lines
 from .words import roles_of
 
@@ -20,7 +20,7 @@ _PASSES = 3
 
 @cache
 def rules() -> list[tuple[str, str, tuple[str, ...]]]:
-    """Pattern of neighbours, name of what joins them in :mod:`.joins`, and its other arguments."""
+    """Pattern of neighbours, name of what joins them in :mod:`.joins` or :mod:`.bounds`, and its other arguments."""
     lines = ((roles, *action.split()) for roles, action in read_lines("joins.txt")[2])
     return [(roles, name, tuple(words)) for roles, name, *words in lines]
 
@@ -44,7 +44,7 @@ def _applied(rule: tuple[str, str, tuple[str, ...]], held: list[Link], names: Na
     at, neighbours = 0, pattern(roles, "joins.txt")
     while (found := neighbours.search(letters(roles_of(held)), at)) is not None:
         some = held[found.start() : found.end()]
-        made = getattr(joins, name)(some, names, *words)
+        made = (getattr(joins, name, None) or getattr(bounds, name))(some, names, *words)
         # What was joined may be joined once more; what a rule leaves as it is ends there.
         at = found.start() + (1 if made == some else max(len(made) - 1, 0))
         held = [*held[: found.start()], *made, *held[found.end() :]]

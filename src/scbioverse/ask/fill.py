@@ -74,7 +74,7 @@ class _Filling:
 
     def __init__(self, settled: Mapping[str, Any], parts: Parts, by: Sequence[str], names: Names) -> None:
         self.parts, self.by, self.names, self.asks = parts, by, names, settled
-        self.found: dict[str, Any] = {key: settled[key] for key in ("want", "show", "check") if key in settled}
+        self.found: dict[str, Any] = {key: settled[key] for key in ("want", "show", "check", "words") if key in settled}
         self.found |= {"where": self.where("w", "v"), "among": self.where("a", "b"), "of": tuple(self._fields())}
 
     def links(self, *names: str) -> list[Link]:
@@ -123,6 +123,9 @@ class _Filling:
         held = [self.where(name) for name in ("s", "t") if name in self.parts]
         require(None not in held)
         require(self.found.get("want") == "why" or len({frozenset(about(one)) for one in held}) < 2)
+        # "In more cells than LYZ and CD3D": than each, or than both? Of "not in more" it is not said what is denied.
+        require(all(len(one.items) < 2 for one in pick(self.links("s", "t"), "HAS")))
+        require(len({one.op == "not" for one in held if about(one) == {"gene"}}) < 2)
         for link in self.links("sides"):
             held = list(link.items)
             require(len(held) > 1 and link.value.op == "or" and (len(held) == 2 or "pair" not in self.asks))
@@ -154,7 +157,7 @@ class _Filling:
         require(kept.get(want, found["of"]))
         if then is not None:
             show = found.get("show", "rank" if "top" in self.parts else "value")
-            require(show in ("value", "rank") and not {"n", "ord"} & {*self.parts})
+            require(show in ("value", "rank", "check") and not {"n", "ord"} & {*self.parts})
             found |= {"want": "count"} if want == "composition" else {}
 
     def order(self) -> None:
@@ -165,6 +168,8 @@ class _Filling:
         for one in self.links("top", "the", "topm"):
             found |= {} if extreme else {"show": "rank"}
             found["order"] = one.value[1] if one.role == "TOPM" else _ENDS.get(one.value, one.value)
+        for one in self.links("end"):
+            found["order"] = one.value
         for name, key in (("ord", "nth"), ("n", "top"), ("n2", "top")):
             for one in self.links(name)[:1]:
                 number = float(one.value)
@@ -186,6 +191,14 @@ class _Filling:
             found |= {"of": (held.field,), "check": (held.op, float(held.values[0]))}
         link = self.first("lim")
         if link is None:
+            return
+        if found.get("want") == "genes":
+            # Of a gene the share of cells that express it, or their number.
+            number = link.role == "LIMIT" and link.value.field == ""
+            require(link.role != "LIMIT" or (link.value.op in FLIPPED and link.value.field in ("", "%")))
+            bound = (link.value.op, float(link.value.values[0])) if link.role == "LIMIT" else _BOUNDS[link.role]
+            by_share = not number and link.role == "LIMIT"
+            found |= {"check": (bound[0], bound[1] / 100) if by_share else bound, "words": "cells" if number else ""}
             return
         if link.role in _BOUNDS:
             require(link.role != "TOP" or not link.key.startswith("the "))
@@ -241,6 +254,12 @@ def _check(query: Query, parts: Parts, names: Names) -> None:
     require(len(query.of) == FIELDS.get(query.want, len(query.of)))
     # "Expressed in every cell", "which clusters have all T cells": it is not asked for some.
     require(query.check != (">", 0.0) or query.want != "count" or not any(pick(one, "ALL") for one in parts.values()))
+    if query.want == "count" and query.check == (">", 0.0):
+        # "Are there B cells and T cells": some of each, or of either?
+        two = [
+            one for name in ("w", "v", "s", "sides") for one in pick(parts.get(name, ()), "WHERE") if len(one.items) > 1
+        ]
+        require(query.against or not any({"and", "&"} & {*one.key.split()} for one in two))
     if query.want == "count":
         # No group that was left out can be called the least: "the least common type among T cells".
         among = rank and query.by is not None and f"obs:{query.by}" in about(held)

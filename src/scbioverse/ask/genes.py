@@ -16,8 +16,8 @@ from ..knowledge.genes import gene_summaries
 from ..knowledge.markers import SOURCES, load_markers
 from .answer import Result
 from .cells import LARGEST_P, LEAST_CHANGE, LEAST_FRACTION, Cells, cell_type
-from .query import Query, Where, both, in_column, require
-from .say import Speech, capital, number, percent
+from .query import COMPARE, Query, Where, both, in_column, require
+from .say import SIGNS, Speech, capital, number, percent
 from .tables import unnamed
 
 if TYPE_CHECKING:
@@ -37,12 +37,29 @@ RULE = (
 )
 
 
-def measured(query: Query, rows: Cells, _: Speech) -> Result:
-    """Say how many genes were measured, or whether one is among them."""
+def measured(query: Query, rows: Cells, speech: Speech) -> Result:
+    """Say how many genes were measured or are expressed by so many cells, or whether one is among them."""
     require(rows.noun == "cell", f"A {rows.noun} has no genes.")
+    if query.check is not None:
+        return _measured_in(query, rows, speech, *query.check)
     n, there, asked = len(rows.names), query.words in rows.genes, query.show == "check"
     said = f"{'Yes' if there else 'No'}: {query.words} is {'' if there else 'not '}among the {n:,} genes measured."
     return Result(said if asked else f"Genes measured: {n:,}.", pd.DataFrame({"n": [n]}), there if asked else n)
+
+
+def _measured_in(query: Query, rows: Cells, speech: Speech, sign: str, bound: float) -> Result:
+    """Say how many genes are expressed by a share of some cells, or by a number of them."""
+    mask, who = rows.mask(query.where), speech.who(query.where)
+    n = int(mask.sum())
+    require(n, f"There are no such cells: {who}.")
+    cells = rows.totals(mask)[1]
+    shares = query.words != "cells"
+    fits = COMPARE[sign](cells / n if shares else cells, bound)
+    found = int(fits.sum())
+    shown = percent(bound) if shares else number(bound)
+    text = f"Genes expressed by {SIGNS[sign]} {shown} of {who} ({n:,}): {found:,} of {len(rows.names):,} measured."
+    table = pd.DataFrame({"gene": np.asarray(rows.names)[fits], "n": cells[fits], "fraction": cells[fits] / n})
+    return Result(f"{text}{speech.remarks(query)}", table, found)
 
 
 def expressed(query: Query, rows: Cells, speech: Speech) -> Result:

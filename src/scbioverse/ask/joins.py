@@ -34,7 +34,6 @@ _HOW_MANY: dict[str, tuple[str, int | None]] = {
 }  # fmt: skip
 _MOST_LISTED, _GROUPS_SHOWN = 6, 12
 _DENIALS = ("NOT", "NO", "LACK", "LACKING", "NEG", "OUT", "OUTED", "NEITHER", "ABSENT")
-_PEOPLE = re.compile(r"patient|donor|subject|individual|person|participant", re.IGNORECASE)
 # Words for what is counted of a gene or a cell.
 _COUNTED = frozenset(["counts", "count", "umi", "read", "transcript", "rna", "mrna", "molecule"])
 
@@ -102,103 +101,6 @@ def in_percent(links: Links, _: Names) -> Links:
     if links[at].said not in ("percent", "%", "per cent", "pct", "percentage") or pick(middle, "SHARE"):
         return links
     return [first.but("SHARE"), *(middle[:-1] if pick(middle[-1:], "COMMA") else middle)]
-
-
-# ---------------------------------------------------------------- numbers
-
-
-def limit(links: Links, _: Names) -> Links:
-    """Read "more than 5", "5 or more", "between 2 and 5", "2 or 3"; a unit may say of which field, `"%"` of a share."""
-    numbers, units = pick(links, "NUM", "HALF"), pick(links, "UNIT")
-    field, factor = units[0].value if units else ("", 1.0)
-    if numbers[0].role == "HALF":
-        field, factor = "%", 100.0
-    signs = [one.value for one in pick(links, "BOUND", "AFTER")]
-    op: Any = "between" if len(numbers) > 1 else [*signs, "=" if units else ">="][0]
-    values = tuple(one.value * factor for one in numbers)
-    if pick(links, "OR"):
-        return [joined(links, "LIMIT", both(*(Where(op="=", values=(one,)) for one in values), op="or"))]
-    return [joined(links, "LIMIT", Where(op=op, field=field, values=values))]
-
-
-def not_limit(links: Links, _: Names) -> Links:
-    """Read "not more than 5"."""
-    held: Where = links[-1].value
-    turned = held.model_copy(update={"op": FLIPPED[held.op]}) if held.op in FLIPPED else held.negated()
-    return [joined(links, "LIMIT", turned)]
-
-
-def than(links: Links, _: Names) -> Links:
-    """Read "higher than that of B cells", where no number follows, and "more in ctrl versus stim"."""
-    role, middle = {">": "MORE", "<": "LESS"}.get(links[0].value), links[1:-1] if pick(links, "VERSUS") else []
-    return [links[0].but(role), *middle, Link("THAN", "than")] if role else links
-
-
-def joining(links: Sequence[Link]) -> Any:
-    """Say how some parts are joined; `"?"` where both words stand among them."""
-    said = {one.role.lower() for one in pick(links, "AND", "OR")}
-    return {0: "and", 1: next(iter(said), "")}.get(len(said), "?")
-
-
-def measured(links: Links, names: Names) -> Links:
-    """Put a field into a bound."""
-    held, what = pick(links, "LIMIT", "NUM")[0], pick(links, "MEASURE", "FIELD", "GENES")[0]
-    field: str | None = what.value
-    bound = held.value if held.role == "LIMIT" else Where(op="=", values=(held.value,))
-    if "%" in bound.fields():
-        field, bound = percent(what.value, bound, names)
-    if field is None or bound.fields() - {"", field}:
-        return mark(links, names, "?")
-    return [joined(links, "HAS", bound.about(field))]
-
-
-def percent(field: str, bound: Where, names: Names) -> tuple[str | None, Where]:
-    """Turn per cent into the units of a column of fractions; of amino acids into their share."""
-
-    def scaled(one: Where, factor: float) -> Where:
-        values, parts = (float(value) / factor for value in one.values), (scaled(part, factor) for part in one.parts)
-        return one.model_copy(update={"field": "", "values": tuple(values), "parts": tuple(parts)})
-
-    if field.startswith(("residue:", "share:")):
-        return field.replace("residue:", "share:"), scaled(bound, 100)
-    if not field.startswith(("obs:", "qc:")):
-        return None, bound
-    held = names.rows.numbers(field)
-    return field, scaled(bound, 100 if held[held == held].max(initial=0) <= 1 else 1)
-
-
-def implied(links: Links, _: Names) -> Links:
-    """Read "below 200 g/mol": the unit says of what."""
-    return [links[0].but("HAS")] if links[0].value.fields().isdisjoint(("", "%")) else links
-
-
-def than_row(links: Links, names: Names) -> Links:
-    """Turn "weigh more than aspirin" into a bound."""
-    field, sign = pick(links, "MEASURE")[0].value, pick(links, "BOUND", "MORE", "LESS")[0].value
-    values = names.rows.numbers(field)[list(links[-1].value)]
-    if len(values) != 1 or pd.isna(values[0]):
-        return mark(links, names, "?")
-    return [joined(links, "HAS", Where(op=sign, field=field, values=(float(values[0]),)))]
-
-
-def more_than(links: Links, names: Names) -> Links:
-    """Turn "heavier than 500" into a bound."""
-    (field, order), number = links[0].value, pick(links, "NUM")[0].value
-    factor = next((one.value[1] for one in pick(links, "UNIT")), 1.0)
-    if any(one.value != field for one in pick(links, "MEASURE")):
-        return mark(links, names, "?")
-    sign: Any = {"most": ">", "least": "<"}[order]
-    return [joined(links, "HAS", Where(op=sign, field=field, values=(number * factor,)))]
-
-
-def aged(links: Links, names: Names) -> Links:
-    """Read "patients over 60": of people a number without a word is an age."""
-    column, bound = links
-    people = column.role == "PEOPLE" or _PEOPLE.search(str(column.value))
-    if names.age is None or bound.value.fields() != {""} or not people:
-        return links
-    own = [column.but("WHERE")] if column.role == "PEOPLE" else []
-    return [*own, joined([bound] if own else links, "TRAIT", bound.value.about(names.age))]
 
 
 # ---------------------------------------------------------------- what is measured
@@ -281,6 +183,12 @@ def two_columns(links: Links, _: Names) -> Links:
 # ---------------------------------------------------------------- groups
 
 
+def joining(links: Sequence[Link]) -> Any:
+    """Say how some parts are joined; `"?"` where both words stand among them."""
+    said = {one.role.lower() for one in pick(links, "AND", "OR")}
+    return {0: "and", 1: next(iter(said), "")}.get(len(said), "?")
+
+
 def numbered(links: Links, names: Names) -> Links:
     """Read "cluster 4", "clusters 2 and 5": the group of that number."""
     held, number = links[0], links[-1]
@@ -338,6 +246,36 @@ def groups(links: Links, names: Names) -> Links:
     return mark(links, names) if mixed else [joined(links, "WHERE", where, () if any(denied) else items)]
 
 
+def choice(links: Links, names: Names) -> Links:
+    """Read "which has more B cells, D1 or D2" as "which of D1 or D2 has more B cells"."""
+    front = links[0].role == "WHERE"
+    at = len(links) - 1
+    if front:
+        at = roles_of(links).index("WHICH") - 1
+        at -= links[at].role == "COMMA"
+    start = 0 if front else at
+    while (
+        not front and links[start - 2].role == "WHERE" and links[start - 2].value.fields() == links[at].value.fields()
+    ):
+        start -= 2
+    sides = [Link("OR", "or") if one.role in ("COMMA", "VERSUS") else one for one in links[start : at + 1]]
+    rest = [one for one in (links[at + 1 :] if front else links[:start]) if one.role not in ("WHICH", "COMMA")]
+    made = groups(sides, names) if len({*map(_field, pick(sides, "WHERE"))}) == 1 else sides
+    return [Link("WHICH", "which"), Link("OF", "of"), *made, *rest] if len(made) == 1 and len(sides) > 1 else links
+
+
+def _field(link: Link) -> frozenset[str]:
+    return frozenset(link.value.fields())
+
+
+def two_groups(links: Links, names: Names, role: str) -> Links:
+    """Read "in both conditions" as by condition where there are two, "both donors have" as all donors."""
+    column = links[-1]
+    if len(names.rows.groups(column.value).names) != 2:
+        return mark(links, names)
+    return [column.but(role, said=said_of(links))] if role == "BYCOL" else [links[0].but(role), column]
+
+
 def of_last(links: Links, names: Names) -> Links:
     """Mark "B cells and T cells with no CD3D": where each type has a noun, it may be said of both or of the last."""
     where, trait = links
@@ -351,6 +289,17 @@ def included(links: Links, names: Names) -> Links:
     beyond = names.rows.mask(second.value) & ~names.rows.mask(first.value)
     at = links.index(second)
     return links if beyond.any() else [*links[: at - 1], *links[at + 2 :]]
+
+
+def all_kinds(links: Links, names: Names) -> Links:
+    """Leave out ", naive and memory together" where these words name every group of what stands before."""
+    at, rows = roles_of(links).index("COMMA"), names.rows
+    words, column = [one.key for one in links[at + 1 : -1] if one.role != "AND"], links[0].value.leaves()[0].column
+    if column not in rows.columns:
+        return links
+    held = [key_of(name) for name, _ in rows.sizes(column, rows.mask(links[0].value))]
+    named = all({*words} & {*name} for name in held) and {*words} <= {one for name in held for one in name}
+    return links[:at] if named and len(held) > 1 else links
 
 
 def kept_apart(links: Links, names: Names) -> Links:

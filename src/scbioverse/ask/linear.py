@@ -11,8 +11,8 @@ from collections import Counter
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from .bounds import percent
 from .fill import possible
-from .joins import percent
 from .query import FIELDS, Query, Where, both, require
 from .words import lines_of
 

@@ -35,6 +35,8 @@ _ONE_OF = re.compile(
     re.IGNORECASE,
 )
 _OTHERS = re.compile(r"\b(?:the )?(?:the rest|others|other one|other ones|remaining ones)\b", re.IGNORECASE)
+# Of two the one that is "heavier" is the heaviest.
+_ENDS: dict[str, tuple[str, str]] = {"MOREM": ("TOPM", ""), "MORE": ("TOP", "most"), "LESS": ("TOP", "least")}
 # The data as a whole, or what was found before.
 _LISTED = re.compile(r"\b(?:this|that|the) (?:list|cohort|subset|selection)\b", re.IGNORECASE)
 _NAMED = ("WHERE", "ROW", "TRAIT", "TWICE", "PEOPLE", "TOOFINE")
@@ -113,11 +115,15 @@ def counted(question: str, links: Sequence[Link], before: Query, names: Names, s
         return Refusal(text=f"{said} Name them.")
     made = [*(one for one in links[:at] if one.role != "THEM"), Link("WHERE", found["said"], meant)]
     rest = list(links[at + 1 :])
-    ends: dict[str, tuple[str, str]] = {"MOREM": ("TOPM", ""), "MORE": ("TOP", "most"), "LESS": ("TOP", "least")}
-    if n == 2 and links[0].role in ("WHICH", "WHAT") and not pick(rest, "THAN", "BOUND", "NUM"):
-        turned = [(one, ends.get(one.role)) for one in rest]
-        rest = [one if end is None else one.but(end[0], value=end[1] or one.value) for one, end in turned]
-    return made + rest
+    return made + (_of_two(rest) if n == 2 and links[0].role in ("WHICH", "WHAT") else rest)
+
+
+def _of_two(rest: Sequence[Link]) -> list[Link]:
+    """Read "is heavier", "has more" of two as "is the heaviest", "has the most"."""
+    if pick(rest, "THAN", "BOUND", "NUM"):
+        return list(rest)
+    turned = [(one, _ENDS.get(one.role)) for one in rest]
+    return [one if end is None else one.but(end[0], value=end[1] or one.value) for one, end in turned]
 
 
 def found_group(links: Sequence[Link], at: int, before: Query, names: Names, speech: Speech) -> Link | None:
@@ -130,11 +136,24 @@ def found_group(links: Sequence[Link], at: int, before: Query, names: Names, spe
     if not (column or it) or (before.show, before.then) != ("rank", None) or before.by is None or before.against:
         return None
     found = run(before, names.rows, speech).value or []
-    return (
-        Link("WHERE", said_of(links[at : at + 2]), in_column(before.by, *found), term="found")
-        if len(found) == 1
-        else None
-    )
+    said = said_of(links[at : at + 2])
+    return Link("WHERE", said, in_column(before.by, *found), term="found") if len(found) == 1 else None
+
+
+def found_groups(links: Sequence[Link], before: Query, names: Names, speech: Speech) -> list[Link] | Refusal | None:
+    """Read "which of them has the most cells?" after an answer that names groups; else None."""
+    asked = roles_of(links[:2]) in (["WHICH", "THEM"], ["WHAT", "THEM"]) and links[1].key.startswith("of ")
+    if not asked or (before.show, before.then) != ("groups", None) or before.by is None:
+        return None
+    found = run(before, names.rows, speech).value
+    # "The higher" is one of two.
+    if len(found) < 2 or (len(found) > 2 and pick(links, "MORE", "LESS", "MOREM")):
+        said = f"It is not clear what {links[1].said!r} points at: {len(found)} groups were found."
+        return Refusal(text=f"{said} Name what is meant.")
+    rest = links[3:] if pick(links[2:3], "COLUMN") and links[2].value == before.by else links[2:]
+    where = Link("WHERE", links[1].said, in_column(before.by, *found))
+    rest = _of_two(rest) if len(found) == 2 else list(rest)
+    return [links[0], Link("COLUMN", links[1].said, before.by), *rest, Link("IN", ""), where]
 
 
 def rows_meant(link: Link, before: Query, names: Names, speech: Speech) -> Link | Refusal:

@@ -139,7 +139,8 @@ class Query(BaseModel):
     order, top, nth
         Of a rank: which end, how many, or the how-manieth.
     words
-        Free words: of a search, the kind of flag, a term of the ontology.
+        Free words: of a search, the kind of flag, a term of the ontology; `"number"`: of a rank not the group is asked
+        for but its number.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

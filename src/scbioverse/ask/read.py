@@ -12,7 +12,7 @@ from .chunks import chunked
 from .fill import query_of
 from .follow import BARE, followed, shortened
 from .grammar import forms, letters, matches
-from .pointing import counted, found_group, never, pointed, rows_meant
+from .pointing import counted, found_group, found_groups, never, pointed, rows_meant
 from .query import FIELDS, Query, Refusal, RefusedError
 from .refusals import TOLD, ambiguous, not_together, refused
 from .run import run
@@ -29,6 +29,8 @@ _ALSO = ("and", "what about", "how about")
 _OWN = frozenset(["its", "their", "it"])
 # Of these alone the name of some rows is made.
 _NOUNS = frozenset(["ROWS", "WHERE", "TRAIT", "IN", "OF", "ANY"])
+# What says which rows are left.
+_CONDITIONS = ("WHERE", "FIELD", "MEASURE", "PEOPLE", "TWICE", "RULE", "ROW", "NUM")
 # Terms that may be asked for though no cell is of them: what a type is, whether a gene was measured.
 _TERMS = ("TOOFINE", "NOTYPES", "NOGENE")
 _OF_TERMS = "(DO|BE|SEEN)*NOGENE(DO|BE|SEEN|NOGENE)*$|WHAT BE (TOOFINE|NOTYPES|NOGENE)$"
@@ -61,6 +63,7 @@ class Grammar:
     def __init__(self, names: Names) -> None:
         self.names, self.rows, self.speech = names, names.rows, Speech(names.rows)
         self._refused = False
+        self._pointed: Sequence[Link] | Refusal = ()
 
     def settle(self, *, refused: bool) -> None:
         """Hear whether the question was answered in the end; see :class:`Reader`."""
@@ -71,7 +74,7 @@ class Grammar:
 
         What follows a question that was refused does not go on from the one before that.
         """
-        meant = self._meant(question, links, before)
+        self._pointed = meant = self._meant(question, links, before)
         if isinstance(meant, Refusal):
             return meant
         links = meant
@@ -88,14 +91,17 @@ class Grammar:
         narrowed = before is not None and any((before.where, before.among, before.against))
         if here and (narrowed or pick(links, "REMAIN")):  # of patients that "are left in the trial" no data tell
             return Refusal(text=f"It is not clear whether {here[0].said!r} means all that the data hold.")
+        left = pick(links, "REMAIN")
+        if left and not pick(links, *_CONDITIONS, "THEM"):
+            return Refusal(text=f"It is not clear after what {left[0].said!r} is meant: say which are counted.")
         links = [one for one in links if one.role != "HERE"]
         if before is None or self._refused:
             return pointed(question, links, self.rows, first=before is None and not self._refused) or links
         return never(question, links) or counted(question, links, before, self.names, self.speech)
 
-    def resolved(self, question: str, links: Sequence[Link], before: Query | None) -> Sequence[Link] | Refusal:
-        """Put rows that were asked about before in the place of the words that point at them."""
-        meant = self._meant(question, links, before)
+    def resolved(self, before: Query | None) -> Sequence[Link] | Refusal:
+        """Put rows that were asked about before in the place of the words of the last question that point at them."""
+        meant = self._pointed
         if isinstance(meant, Refusal) or before is None or self._refused:
             return meant
         return self._named(meant, before)
@@ -188,6 +194,9 @@ class Grammar:
     def _named(self, links: Sequence[Link], before: Query | None) -> list[Link] | Refusal:
         """Say which rows "these" and "them" are."""
         made: list[Link] = []
+        some = found_groups(links, before, self.names, self.speech) if before is not None else None
+        if some is not None:
+            return some
         for i, one in enumerate(links):
             named: Link | Refusal = Link("ROWS", one.said) if one.role == "THEM" else one
             if one.role in ("THEM", "THAT") and before is not None:
@@ -221,7 +230,7 @@ class Both:
         made = self.rules.read(question, links, before)
         if isinstance(made, Query) or not made.words or not links or links[0].role == "AND":
             return made
-        meant = self.rules.resolved(question, links, before)
+        meant = self.rules.resolved(before)
         if isinstance(meant, Refusal):
             return made
         roles, pointing = roles_of(meant), pick(links, "THEM")

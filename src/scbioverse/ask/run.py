@@ -291,7 +291,8 @@ class _Told:
         rest = [] if at else [one for one in order if one not in best][:3]
         following = "; ".join(f"{self.speech.name(one.name)} ({self.number(one)})" for one in rest)
         text = f"{head}{tied}: {rank} {self.lowered}, {'; '.join(map(self.number, best))}."
-        return f"{text} Next: {following}." if rest else text, [one.name for one in best]
+        value = best[0].value if self.query.words else [one.name for one in best]
+        return f"{text} Next: {following}." if rest else text, value
 
     def rank_in_each(self, found: list[_Number]) -> _Said:
         """Name, in each group of the second column, the group of the first at one end."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _QC = {
     "n_genes_by_counts": "genes detected", "total_counts": "counts", "pct_counts_mt": "mitochondrial counts (%)",
 }  # fmt: skip
-_SIGNS = {"<": "<", "<=": "≤", "=": "=", "!=": "≠", ">=": "≥", ">": ">"}
+SIGNS = {"<": "<", "<=": "≤", "=": "=", "!=": "≠", ">=": "≥", ">": ">"}
 _CALLED = {"std": "standard deviation", "correlation": "Pearson correlation"}
 _THERE: dict[tuple[str, float], str] = {(">", 0): "there are", ("=", 0): "there are no"}
 _MOST = 4
@@ -105,7 +105,7 @@ class Speech:
         if none is not None and where.field in self.known and self.known[where.field].counted:
             return f"{'without' if none else 'with'} {self.field(where.field)}"
         values = [self.value(where.field, float(value)) for value in where.values]
-        sign = "from" if where.op == "between" else _SIGNS[where.op]
+        sign = "from" if where.op == "between" else SIGNS[where.op]
         return f"{self.field(where.field)} {sign} {' to '.join(values)}"
 
     def _not(self, where: Where) -> str:
@@ -141,7 +141,7 @@ class Speech:
     def what(self, query: Query) -> str:
         """Say what a number is of; it begins an answer."""
         if query.want == "count":
-            said = self.who(query.where)
+            said = self.who(query.where, query.among)
         elif query.want == "fraction":
             are = f" that are {self.where(query.where)}" if query.where is not None else ""
             said = f"share of {self.who(query.among)}{are}"
@@ -156,7 +156,7 @@ class Speech:
 
     def _bound(self, query: Query) -> str:
         sign, bound = query.check or (">", 0.0)
-        return f"{_SIGNS[sign]} {percent(bound) if query.want == 'fraction' else number(bound)}"
+        return f"{SIGNS[sign]} {percent(bound) if query.want == 'fraction' else number(bound)}"
 
     def passed(self, query: Query) -> str:
         """Say what was asked of the number of a group."""

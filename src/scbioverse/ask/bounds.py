@@ -1,0 +1,107 @@
+"""Numbers that are compared: bounds and what they are of; `data/joins.txt` says where, :mod:`.chunks` applies them."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from .joins import mark
+from .query import FLIPPED, Where, both
+from .words import Link, joined, pick
+
+if TYPE_CHECKING:
+    from .link import Names
+
+    Links = list[Link]
+
+_PEOPLE = re.compile(r"patient|donor|subject|individual|person|participant", re.IGNORECASE)
+
+
+def limit(links: Links, _: Names) -> Links:
+    """Read "more than 5", "5 or more", "between 2 and 5", "2 or 3"; a unit may say of which field, `"%"` of a share."""
+    numbers, units = pick(links, "NUM", "HALF"), pick(links, "UNIT")
+    field, factor = units[0].value if units else ("", 1.0)
+    if numbers[0].role == "HALF":
+        field, factor = "%", 100.0
+    signs = [one.value for one in pick(links, "BOUND", "AFTER")]
+    op: Any = "between" if len(numbers) > 1 else [*signs, "=" if units else ">="][0]
+    values = tuple(one.value * factor for one in numbers)
+    if pick(links, "OR"):
+        return [joined(links, "LIMIT", both(*(Where(op="=", values=(one,)) for one in values), op="or"))]
+    return [joined(links, "LIMIT", Where(op=op, field=field, values=values))]
+
+
+def not_limit(links: Links, _: Names) -> Links:
+    """Read "not more than 5"."""
+    held: Where = links[-1].value
+    turned = held.model_copy(update={"op": FLIPPED[held.op]}) if held.op in FLIPPED else held.negated()
+    return [joined(links, "LIMIT", turned)]
+
+
+def than(links: Links, _: Names) -> Links:
+    """Read "higher than that of B cells", where no number follows, and "more in ctrl versus stim"."""
+    role, middle = {">": "MORE", "<": "LESS"}.get(links[0].value), links[1:-1] if pick(links, "VERSUS") else []
+    return [links[0].but(role), *middle, Link("THAN", "than")] if role else links
+
+
+def measured(links: Links, names: Names) -> Links:
+    """Put a field into a bound."""
+    held, what = pick(links, "LIMIT", "NUM")[0], pick(links, "MEASURE", "FIELD", "GENES")[0]
+    field: str | None = what.value
+    bound = held.value if held.role == "LIMIT" else Where(op="=", values=(held.value,))
+    if "%" in bound.fields():
+        field, bound = percent(what.value, bound, names)
+    if field is None or bound.fields() - {"", field}:
+        return mark(links, names, "?")
+    return [joined(links, "HAS", bound.about(field))]
+
+
+def percent(field: str, bound: Where, names: Names) -> tuple[str | None, Where]:
+    """Turn per cent into the units of a column of fractions; of amino acids into their share."""
+
+    def scaled(one: Where, factor: float) -> Where:
+        values, parts = (float(value) / factor for value in one.values), (scaled(part, factor) for part in one.parts)
+        return one.model_copy(update={"field": "", "values": tuple(values), "parts": tuple(parts)})
+
+    if field.startswith(("residue:", "share:")):
+        return field.replace("residue:", "share:"), scaled(bound, 100)
+    if not field.startswith(("obs:", "qc:")):
+        return None, bound
+    held = names.rows.numbers(field)
+    return field, scaled(bound, 100 if held[held == held].max(initial=0) <= 1 else 1)
+
+
+def implied(links: Links, _: Names) -> Links:
+    """Read "below 200 g/mol": the unit says of what."""
+    return [links[0].but("HAS")] if links[0].value.fields().isdisjoint(("", "%")) else links
+
+
+def than_row(links: Links, names: Names) -> Links:
+    """Turn "weigh more than aspirin" into a bound."""
+    field, sign = pick(links, "MEASURE")[0].value, pick(links, "BOUND", "MORE", "LESS")[0].value
+    values = names.rows.numbers(field)[list(links[-1].value)]
+    if len(values) != 1 or pd.isna(values[0]):
+        return mark(links, names, "?")
+    return [joined(links, "HAS", Where(op=sign, field=field, values=(float(values[0]),)))]
+
+
+def more_than(links: Links, names: Names) -> Links:
+    """Turn "heavier than 500" into a bound."""
+    (field, order), number = links[0].value, pick(links, "NUM")[0].value
+    factor = next((one.value[1] for one in pick(links, "UNIT")), 1.0)
+    if any(one.value != field for one in pick(links, "MEASURE")):
+        return mark(links, names, "?")
+    sign: Any = {"most": ">", "least": "<"}[order]
+    return [joined(links, "HAS", Where(op=sign, field=field, values=(number * factor,)))]
+
+
+def aged(links: Links, names: Names) -> Links:
+    """Read "patients over 60": of people a number without a word is an age."""
+    column, bound = links
+    people = column.role == "PEOPLE" or _PEOPLE.search(str(column.value))
+    if names.age is None or bound.value.fields() != {""} or not people:
+        return links
+    own = [column.but("WHERE")] if column.role == "PEOPLE" else []
+    return [*own, joined([bound] if own else links, "TRAIT", bound.value.about(names.age))]
