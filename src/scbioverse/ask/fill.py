@@ -125,7 +125,7 @@ class _Filling:
         require(self.found.get("want") == "why" or len({frozenset(about(one)) for one in held}) < 2)
         # "In more cells than LYZ and CD3D": than each, or than both? Of "not in more" it is not said what is denied.
         require(all(len(one.items) < 2 for one in pick(self.links("s", "t"), "HAS")))
-        require(len({one.op == "not" for one in held if about(one) == {"gene"}}) < 2)
+        require(len({one.op == "not" for one in held if one is not None and about(one) == {"gene"}}) < 2)
         for link in self.links("sides"):
             held = list(link.items)
             require(len(held) > 1 and link.value.op == "or" and (len(held) == 2 or "pair" not in self.asks))
