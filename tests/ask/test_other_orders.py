@@ -43,6 +43,18 @@ NUMBERS = {
     "cells | Do B cells express CD79A more often than LYZ?": lambda t: (
         (t["is_"]("B") & t["e"]("CD79A")).sum() > (t["is_"]("B") & t["e"]("LYZ")).sum()
     ),
+    "cells | Is LYZ detected more often in B cells than CD79A?": lambda t: (
+        (t["is_"]("B") & t["e"]("LYZ")).sum() > (t["is_"]("B") & t["e"]("CD79A")).sum()
+    ),
+    "cells | Is CD79A detected more often than LYZ in B cells?": lambda t: (
+        (t["is_"]("B") & t["e"]("CD79A")).sum() > (t["is_"]("B") & t["e"]("LYZ")).sum()
+    ),
+    "cells | Do more B cells express LYZ than CD79A?": lambda t: (
+        (t["is_"]("B") & t["e"]("LYZ")).sum() > (t["is_"]("B") & t["e"]("CD79A")).sum()
+    ),
+    "cells | Is LYZ detected in more B cells than NK cells?": lambda t: (
+        (t["is_"]("B") & t["e"]("LYZ")).sum() > (t["is_"]("NK") & t["e"]("LYZ")).sum()
+    ),
     "cells | How many genes are detected in at least half of all cells?": lambda t: (_shares(t) >= 0.5).sum(),
     "cells | How many genes are expressed in more than 100 cells?": lambda t: (_shares(t) * len(t["t"]) > 100.5).sum(),
     "cells | How many genes are detected in less than 10% of B cells?": lambda t: (_shares(t, "B") < 0.1).sum(),
@@ -162,6 +174,8 @@ def test_one_of_some_that_are_named():
     assert answer.value == [counts.idxmin()]
     answer, _ = _asked("cells | Which expresses MS4A1 more often, ctrl or stim?")
     assert answer.value == [t["e"]("MS4A1").groupby(t["t"].condition).mean().idxmax()]
+    answer, _ = _asked("kang | Which expresses ISG15 more strongly, CTRL or STIM?")
+    assert answer.value == [_talk("kang")[1]["x"]("ISG15").groupby(_talk("kang")[1]["t"]["sample"]).mean().idxmax()]
 
 
 def test_groups_in_the_order_that_was_asked():
@@ -179,6 +193,11 @@ def test_expressed_in_a_group_is_read_as_the_group_expresses():
         assert answer.value is False
         assert f"({inside.sum()} of {len(inside)} cells)" in answer.text
     assert _asked("cells | Is CD3D expressed in any B cells?")[0].value is True
+    for gene, said in {"CD3D": False, "CD79A": True, "LYZ": None}.items():  # of each donor's B cells, not of any
+        answer, t = _asked(f"cells | Do B cells express {gene} in every donor?")
+        low = t["e"](gene)[t["is_"]("B")].groupby(t["t"].donor).mean().min()
+        assert answer.value is said is (True if low > 0.5 else False if low < 0.2 else None)
+    assert _asked("cells | Is CD79A expressed in both conditions?")[0].value is False
 
 
 def test_strongly_is_of_values_and_often_of_cells():

@@ -29,8 +29,8 @@ def query_of(settled: Mapping[str, Any], parts: Parts, by: Sequence[str], names:
     Parameters
     ----------
     settled
-        What the form itself says: parts of the query, and what it asks for: `needs` a column of groups, `only` cells
-        or tables, a `share` of residues, a `pair` of sides, `parts` of all such rows.
+        What the form itself says: parts of the query, and what it asks for: `needs` a column of groups, or none
+        (`alone`), `only` cells or tables, a `share` of residues, a `pair` of sides, `parts` of all such rows.
     parts
         Joined words in each named part.
     by
@@ -44,7 +44,7 @@ def query_of(settled: Mapping[str, Any], parts: Parts, by: Sequence[str], names:
         They make no query of one meaning: the words fit the form in their order and not in their sense.
     """
     kind = "cell" if names.rows.noun == "cell" else "table"
-    require(settled.get("only", kind) == kind and (by or "needs" not in settled))
+    require(settled.get("only", kind) == kind and ("alone" not in settled if by else "needs" not in settled))
     filling = _Filling(settled, parts, by, names)
     filling.number()
     filling.sides()

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     _Said = tuple[str, Any]
 
 _MOST = 0.5  # cells of which what holds is said of all
+_RULE = f"(yes: over {_MOST:.0%}, no: under {LEAST_FRACTION:.0%})"
 _SHOWN = 40
 _FIELDS_SAID = ("no field", "one field", "two fields")
 _ENDS = {"most": "highest", "least": "lowest"}
@@ -189,10 +190,14 @@ class _Told:
             return f"{self.what}: {said}{self._parts()}.", one.value
         if self.query.check is not None:
             return f"{_yes(self.holds(one))}: {self.lowered}: {said}.", self.holds(one)
-        # "Does cluster 5 express CD3D?" names no share: half of the cells are a yes, less than a fifth a no.
-        word = "Yes" if one.value > _MOST else "No" if one.value < LEAST_FRACTION else "In part"
-        rule = f"(yes: over {_MOST:.0%}, no: under {LEAST_FRACTION:.0%})"
-        return f"{word}: {self.lowered}: {said} {rule}.", {"Yes": True, "No": False}.get(word)
+        word, value = self.by_share([one])
+        return f"{word}: {self.lowered}: {said} {_RULE}.", value
+
+    @staticmethod
+    def by_share(found: Sequence[_Number]) -> tuple[str, bool | None]:
+        """Say yes or no of shares of which none is named: "does cluster 5 express CD3D?"."""
+        least = min(one.value for one in found)
+        return ("Yes", True) if least > _MOST else ("No", False) if least < LEAST_FRACTION else ("In part", None)
 
     def _parts(self) -> str:
         """Say how many rows each of several groups has that were counted together."""
@@ -260,6 +265,9 @@ class _Told:
 
     def all_of(self, order: list[_Number]) -> _Said:
         """Say whether all groups pass."""
+        if self.query.want == "fraction" and self.query.check is None:
+            word, value = self.by_share(order)
+            return f"{word}, in each of {self.column}: {self.lowered}: {self.named(order)} {_RULE}.", value
         yes = all(map(self.holds, order))
         return f"{'Yes, for' if yes else 'No, not for'} all of {self.column}: {self.lowered}: {self.named(order)}.", yes
 
