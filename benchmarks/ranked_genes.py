@@ -13,11 +13,12 @@ them, to find markers by a test. Prints tables, writes a JSON file.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import gzip
 import json
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 import anndata as ad
@@ -30,7 +31,12 @@ import scbioverse as sb
 from benchmarks.annotation_parts.tables import markdown
 from benchmarks.first_call import landscape, simulated
 from benchmarks.ontology import kinship
+from scbioverse.knowledge import markers as marker_tables
+from scbioverse.knowledge.markers import load_markers
 from scbioverse.models import BioVerse, load
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 RESULTS = Path(__file__).parent / "results" / "ranked_genes.json"
 CELLVERSE = "cellverse_cta_cite_100"
@@ -41,6 +47,7 @@ MARKED = (*STUDIES, "pancreas_wang_501_219g_log")
 LENGTHS = (30, 100, 300)
 N_MARKERS = (10, 20, 50)
 FEWEST_GROUPS = 3
+ONCE = 20
 NO_TYPE = {"unassigned", "unknown", "nan"}
 
 
@@ -159,8 +166,44 @@ def by_markers(model: BioVerse) -> list[dict[str, Any]]:
     return rows
 
 
+@contextlib.contextmanager
+def other_markers() -> Iterator[None]:
+    """Leave out of the marker table whatever the source names that has lists of the Landscape among others."""
+    table = load_markers()
+    kept = table[~table["sources"].str.contains("G")]
+    cached = [one for one in vars(marker_tables).values() if hasattr(one, "cache_clear") and one.__name__ != "_load"]
+    with mock.patch("scbioverse.knowledge.markers._load", return_value=kept):
+        for one in cached:
+            one.cache_clear()
+        yield
+    for one in cached:
+        one.cache_clear()
+
+
+def named(lists: dict[str, Any], n: int, model: BioVerse) -> dict[str, np.ndarray]:
+    """Terms that the groups of each tissue are called, by their first `n` markers."""
+    found = {}
+    for name, some in lists.items():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            cells = as_cells({term: names[:n] for term, names in some.items()})
+            sb.tl.annotate(cells, model=model, rationale=None)
+        found[name] = cells.obs["bioverse_cl_id"].astype(str).to_numpy()
+    return found
+
+
+def related(found: dict[str, np.ndarray], lists: dict[str, Any]) -> float:
+    """Share of the groups whose call is related to the expert's term."""
+    pairs = [pair for name, calls in found.items() for pair in zip(calls, lists[name], strict=True)]
+    return float(np.mean([kinship(*pair) != "other" for pair in pairs]))
+
+
 def without_candidates(model: BioVerse, seed: int) -> list[dict[str, Any]]:
-    """Share of groups whose name is related to the expert's term, no candidates given; and of names dealt to others."""
+    """Share of groups whose name is related to the expert's term, no candidates given; and controls.
+
+    Some lists of the marker tables come from the Landscape. What the model knows without them, and without all other
+    genes that lists of the same source name, is one of the controls; the other is names dealt to other groups.
+    """
     lists: dict[str, Any] = {}
     for name in landscape(model):
         adata = simulated(name, model, seed)
@@ -172,17 +215,13 @@ def without_candidates(model: BioVerse, seed: int) -> list[dict[str, Any]]:
         lists[name] = markers(adata, "cl_id", "t-test")
     rng, rows = np.random.default_rng(seed), []
     for n in N_MARKERS:
-        related, dealt = [], []
-        for some in lists.values():
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", UserWarning)
-                cells = as_cells({term: names[:n] for term, names in some.items()})
-                sb.tl.annotate(cells, model=model, rationale=None)
-            found = cells.obs["bioverse_cl_id"].astype(str).to_numpy()
-            for calls, into in ((found, related), (rng.permutation(found), dealt)):
-                into += [kinship(call, term) != "other" for call, term in zip(calls, some, strict=True)]
-        row = {"markers": n, "tissues": len(lists), "groups": len(related), "related": np.mean(related)}
-        rows.append(row | {"dealt to other groups": np.mean(dealt)})
+        found = named(lists, n, model)
+        dealt = {name: rng.permutation(calls) for name, calls in found.items()}
+        row: dict[str, Any] = {"markers": n, "tissues": len(lists), "groups": sum(map(len, lists.values()))}
+        row |= {"related": related(found, lists), "dealt to other groups": related(dealt, lists)}
+        with other_markers():
+            row["no gene that lists of its source name"] = related(named(lists, n, model), lists) if n == ONCE else ""
+        rows.append(row)
     return [{key: round(float(one), 4) if isinstance(one, float) else one for key, one in row.items()} for row in rows]
 
 
