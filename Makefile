@@ -41,7 +41,7 @@ test: $(DEV)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
 
 test-weekly: $(DEV)
-	SCBIOVERSE_WEEKLY=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/atlas $(PYTEST_ARGS)
+	SCBIOVERSE_WEEKLY=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/atlas tests/recipes/test_profile_sets.py $(PYTEST_ARGS)
 
 test-kernels: $(DEV)
 	PYTHON=$(BIN)/python tests/kernels.sh $(PYTEST_ARGS)

@@ -76,7 +76,7 @@ def test_a_wrong_tissue_is_said(cells: AnnData, tiny_model: BioVerse) -> None:
         ({"tissue": "lvier"}, "'liver'.*Nor is it a column"),
         ({"tissue": ["liver"]}, "one name"),
         ({"tissue": "liver", "method": "generate"}, "Leave one out"),
-        ({"tissue": "liver", "modality": "molecule"}, "is of cells"),
+        ({"tissue": "liver", "modality": "molecule"}, r"reads \['cell'\], not 'molecule'"),
     ],
 )
 def test_what_cannot_be_is_refused(cells: AnnData, tiny_model: BioVerse, options: dict[str, object], says: str) -> None:
