@@ -238,3 +238,20 @@ def test_a_refusal_says_how_the_rest_would_be_read():
     answer, _ = _asked("cells | How many dead B cells are in donor1?")
     assert not answer.computed
     assert "Without 'dead': Cells labelled B and donor = donor1." in answer.text
+
+
+@pytest.mark.parametrize(
+    ("question", "shares"),
+    [
+        ("I need the composition of donor1 by cell type, in percent", True),
+        ("cell type composition of donor1 in percent", True),
+        ("What is the composition of donor1 by cell type?", False),
+    ],
+)
+def test_a_composition_in_percent_is_of_shares(question: str, shares: bool) -> None:
+    adata = made("cells")[0]
+    held = adata.obs["cell_type"][adata.obs["donor"] == "donor1"].astype(str).value_counts(normalize=shares)
+    answer = sb.tl.ask(adata, question, groupby="leiden", reader="rules")
+    assert answer.value == pytest.approx(held.to_dict())
+    first = f"{held.max():.1%}".replace("%", " %") if shares else f"{held.max():,}"
+    assert f"{held.idxmax()} {first} (" in str(answer)

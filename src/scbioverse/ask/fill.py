@@ -104,6 +104,8 @@ class _Filling:
     def number(self) -> None:
         """Say which number of a field is meant: "the counts of B cells" may be a mean, a sum, a most."""
         found, stat = self.found, self.first("st")
+        if any(one.value == "share" for one in self.links("c")):  # a composition, "in percent"
+            found["show"] = "ratio"
         if stat is not None:
             require(stat.role == "STAT" or stat.key not in _OF_ALL)
             found["want"] = _EXTREMES.get(stat.value, stat.value)

@@ -96,8 +96,8 @@ def in_percent(links: Links, _: Names) -> Links:
     """Read "how many of the T cells, in percent" as which share of them."""
     at = max(i for i, one in enumerate(links) if one.role == "SHARE" and links[i - 1].role == "IN")
     first, *middle = links[: at - 1]
-    if first.role in ("SPREAD", "COMPOSITION"):  # says both anyway
-        return [first.but("COMPOSITION"), *(middle[:-1] if pick(middle[-1:], "COMMA") else middle)]
+    if first.role in ("SPREAD", "COMPOSITION"):
+        return [first.but("COMPOSITION", value="share"), *(middle[:-1] if pick(middle[-1:], "COMMA") else middle)]
     if links[at].said not in ("percent", "%", "per cent", "pct", "percentage") or pick(middle, "SHARE"):
         return links
     return [first.but("SHARE"), *(middle[:-1] if pick(middle[-1:], "COMMA") else middle)]

@@ -133,7 +133,7 @@ class Query(BaseModel):
         `"rank"`: the most or the least of the groups or rows; `"check"`: yes or no, by `check`, of all groups where
         there are some; `"groups"`: those whose number passes `check`, or whose first side of `against` has more than
         the second; `"any"`: whether there are such groups; `"ratio"` or `"difference"` of the two in `against`;
-        `"value"`: the numbers.
+        `"ratio"` of a composition: shares and not numbers; `"value"`: the numbers.
     check
         Sign and number that a yes needs; for two sets the sign alone counts.
     order, top, nth

@@ -76,10 +76,12 @@ def composition(query: Query, rows: Rows, speech: Speech) -> Result:
     mask, who = rows.mask(query.where), speech.who(query.where)
     table = sizes(column, rows, mask)
     require(not table.empty, f"There are no such {rows.noun}s: {who}.")
-    shown = table.head(_SHOWN).itertuples()
-    said = "; ".join(f"{speech.name(one.group)} {one.n:,} ({percent(one.fraction)})" for one in shown)
+    shares, shown = query.show == "ratio", table.head(_SHOWN).itertuples()
+    pairs = [(speech.name(one.group), f"{one.n:,}", percent(one.fraction)) for one in shown]
+    said = "; ".join(f"{name} {share} ({n})" if shares else f"{name} {n} ({share})" for name, n, share in pairs)
     text = f"{capital(who)}, by {speech.name(column)}: {said}; {_in_groups(column, rows, mask):,} in all."
-    return Result(f"{text}{unnamed(column, rows, mask)}{speech.remarks(query)}", table, _numbers_of(table))
+    found = dict(zip(table["group"], table["fraction"], strict=True)) if shares else _numbers_of(table)
+    return Result(f"{text}{unnamed(column, rows, mask)}{speech.remarks(query)}", table, found)
 
 
 # ---------------------------------------------------------------- rows
