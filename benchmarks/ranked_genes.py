@@ -32,6 +32,7 @@ import scbioverse as sb
 from benchmarks.annotation_parts.tables import markdown
 from benchmarks.first_call import landscape, simulated
 from benchmarks.ontology import kinship
+from benchmarks.tumours import called, labelled
 from scbioverse.knowledge import markers as marker_tables
 from scbioverse.knowledge.markers import load_markers
 from scbioverse.models import BioVerse, load
@@ -50,7 +51,6 @@ LENGTHS = (30, 100, 300)
 N_MARKERS = (10, 20, 50)
 FEWEST_GROUPS = 3
 ONCE = 20
-NO_TYPE = {"unassigned", "unknown", "nan"}
 
 
 def cellverse() -> tuple[list[list[str]], np.ndarray, list[str]]:
@@ -63,15 +63,6 @@ def cellverse() -> tuple[list[list[str]], np.ndarray, list[str]]:
     if set(answers) - set(candidates):
         raise SystemExit(f"answers that are no candidates: {sorted(set(answers) - set(candidates))}")
     return lists, answers, candidates
-
-
-def called(adata: ad.AnnData, labels: list[str], model: BioVerse, method: str = "auto") -> np.ndarray:
-    """Names of the calls, each row by itself."""
-    options = {} if method == "auto" else {"method": method}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
-        found = sb.tl.annotate(adata, labels=labels, model=model, rationale=None, copy=True, **options)
-    return found.obs["bioverse_label"].astype(str).to_numpy()
 
 
 def as_cells(lists: Any, **options: Any) -> ad.AnnData:
@@ -107,7 +98,7 @@ def published_task(model: BioVerse, seed: int) -> list[dict[str, Any]]:
 
 def renamed(model: BioVerse) -> list[dict[str, Any]]:
     """Accuracy on whole cells of pbmc3k whose T cells are called naive and effector, by the rule and without."""
-    adata = study("pbmc3k")
+    adata = labelled("pbmc3k")
     truth = adata.obs["cell_type"].astype(str).replace(RENAMED).to_numpy()
     labels = sorted(set(truth))
     by_rule = called(adata, labels, model)
@@ -117,13 +108,6 @@ def renamed(model: BioVerse) -> list[dict[str, Any]]:
     return [
         {"pbmc3k, renamed": how, "accuracy": round(float((some == truth).mean()), 4)} for how, some in calls.items()
     ]
-
-
-def study(name: str) -> ad.AnnData:
-    """Cells with an expert's label."""
-    adata = ad.read_h5ad(sb.datasets.fetch(name))
-    adata.var_names_make_unique()
-    return adata[~adata.obs["cell_type"].astype(str).isin(NO_TYPE)].copy()
 
 
 def first_genes(adata: ad.AnnData, n: int) -> list[list[str]]:
@@ -141,7 +125,7 @@ def shortened(model: BioVerse) -> list[dict[str, Any]]:
     """Accuracy of whole cells, and of lists of their first genes."""
     rows = []
     for name in STUDIES:
-        adata = study(name)
+        adata = labelled(name)
         truth = adata.obs["cell_type"].astype(str).to_numpy()
         labels = sorted(set(truth))
         row = {"study": name, "cells": truth.size, "whole": float((called(adata, labels, model) == truth).mean())}
@@ -168,7 +152,7 @@ def by_markers(model: BioVerse) -> list[dict[str, Any]]:
     """Name groups by lists of their marker genes; count those that get their own label among the study's."""
     rows = []
     for name in MARKED:
-        adata = study(name)
+        adata = labelled(name)
         if adata.X.max() > 30:
             sc.pp.normalize_total(adata, target_sum=1e4)
             sc.pp.log1p(adata)

@@ -37,14 +37,19 @@ HEALTHY = {"pbmc3k": "", "pbmc_symphony_1200_1767g": "", "pancreas_wang_501_219g
 NO_TYPE = {"unassigned", "unknown", "nan"}
 
 
+def labelled(name: str) -> ad.AnnData:
+    """Return the cells of a study that have an expert's label."""
+    adata = ad.read_h5ad(sb.datasets.fetch(name))
+    adata.var_names_make_unique()
+    return adata[~adata.obs["cell_type"].astype(str).isin(NO_TYPE)].copy()
+
+
 def lung(n_blood: int, seed: int) -> ad.AnnData:
     """Tumour lines and blood, the genes that both have; `obs["malignant"]` says which is which."""
     lines = ad.read_h5ad(sb.datasets.fetch("sc_mixology_celllines"))
-    blood = ad.read_h5ad(sb.datasets.fetch("pbmc3k"))
-    blood = blood[~blood.obs["cell_type"].astype(str).isin(NO_TYPE)]
+    blood = labelled("pbmc3k")
     blood = blood[np.sort(np.random.default_rng(seed).permutation(blood.n_obs)[:n_blood])].copy()
-    for one in (lines, blood):
-        one.var_names_make_unique()
+    lines.var_names_make_unique()
     joined = ad.concat([lines, blood], join="inner")
     joined.obs["malignant"] = joined.obs["cell_type"].str.contains("adenocarcinoma")
     return joined
@@ -57,8 +62,10 @@ def brain() -> ad.AnnData:
     return adata
 
 
-def called(adata: ad.AnnData, labels: list[str], model: BioVerse, method: str, *, origins: bool = True) -> np.ndarray:
-    """Names of the calls, each cell by itself."""
+def called(
+    adata: ad.AnnData, labels: list[str], model: BioVerse, method: str | None = None, *, origins: bool = True
+) -> np.ndarray:
+    """Names of the calls, each cell by itself; by the model's own method if None."""
     nothing = mock.patch("scbioverse.knowledge.ontology._from_origins", return_value=frozenset())
     with contextlib.nullcontext() if origins else nothing, warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
@@ -91,8 +98,7 @@ def costs(model: BioVerse) -> list[dict[str, Any]]:
     """Accuracy with and without the name among a healthy study's labels, and who gets it."""
     rows: list[dict[str, Any]] = []
     for study, hidden in HEALTHY.items():
-        adata = ad.read_h5ad(sb.datasets.fetch(study))
-        adata = adata[~adata.obs["cell_type"].astype(str).isin(NO_TYPE)].copy()
+        adata = labelled(study)
         truth = adata.obs["cell_type"].astype(str).to_numpy()
         labels = sorted(set(truth))
         for method in METHODS:

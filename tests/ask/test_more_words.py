@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from functools import cache
-
 import numpy as np
 import pytest
 
 import scbioverse as sb
-from benchmarks.ask import made
+from tests.ask._asked import asked, talk
 
 NUMBERS = {
     "cells | thx, how many B cells took part?": lambda t: t["is_"]("B").sum(),
@@ -41,29 +39,16 @@ molecules | How many hits contain fluorine? | How many violate all of Lipinski's
 TRAPS = [f"{name} | {one}" for name, *some in (line.split(" | ") for line in REFUSED.splitlines()) for one in some]
 
 
-@cache
-def _talk(name):
-    adata, truths, options = made(name)
-    return sb.Chat(adata, reader="rules", **options), truths
-
-
-def _asked(line):
-    name, question = line.split(" | ")
-    talk, truths = _talk(name)
-    talk.clear()
-    return talk.ask(question), truths
-
-
 @pytest.mark.parametrize("line", NUMBERS)
 def test_the_number_is_that_of_pandas(line):
-    answer, truths = _asked(line)
+    answer, truths = asked(line)
     assert answer.computed
     assert float(answer.value) == pytest.approx(float(np.asarray(NUMBERS[line](truths))), rel=1e-5)
 
 
 @pytest.mark.parametrize("line", TRAPS)
 def test_what_says_more_than_the_data_is_refused(line):
-    assert not _asked(line)[0].computed
+    assert not asked(line)[0].computed
 
 
 def test_names_of_the_data_go_before_words_that_fill():
@@ -72,7 +57,7 @@ def test_names_of_the_data_go_before_words_that_fill():
     adata.obs["cohort"] = ["one", "two"] * 150
     assert sb.tl.ask(adata, "How many cells are enrolled?", groupby="cell_type", reader="rules").value == 100
     assert not sb.tl.ask(adata, "How many cells are in this cohort?", groupby="cell_type", reader="rules").computed
-    chat = _talk("cells")[0]
+    chat = talk("cells")[0]
     chat.clear()
     assert chat.ask("How many B cells are in this cohort?").computed
     assert not chat.ask("How many T cells are in this cohort?").computed  # all, or those of the question before?

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from functools import cache
-
 import numpy as np
 import pandas as pd
 import pytest
 
 import scbioverse as sb
 from benchmarks.ask import made
+from tests.ask._asked import asked, talk
 
 
 def _shares(t, cell_type=None):
@@ -83,159 +82,144 @@ cells | How many donors are left? | Which other cells express CD3D? | Which has 
 TRAPS = [f"{name} | {one}" for name, *some in (line.split(" | ") for line in REFUSED.splitlines()) for one in some]
 
 
-@cache
-def _talk(name):
-    adata, truths, options = made(name)
-    return sb.Chat(adata, reader="rules", **options), truths
-
-
-def _asked(line):
-    name, *turns = line.split(" | ")
-    talk, truths = _talk(name)
-    talk.clear()
-    return [talk.ask(one) for one in turns][-1], truths
-
-
 @pytest.mark.parametrize("line", NUMBERS)
 def test_the_number_is_that_of_pandas(line):
-    answer, truths = _asked(line)
+    answer, truths = asked(line)
     assert answer.computed
     assert float(answer.value) == pytest.approx(float(np.asarray(NUMBERS[line](truths))), rel=1e-5)
 
 
 @pytest.mark.parametrize("line", TRAPS)
 def test_what_may_mean_two_things_is_refused(line):
-    assert not _asked(line)[0].computed
+    assert not asked(line)[0].computed
 
 
 def test_a_share_of_what_was_counted():
-    answer, t = _asked("cells | How many T cells express CCL5? | As a percentage, please.")
+    answer, t = asked("cells | How many T cells express CCL5? | As a percentage, please.")
     assert answer.value == pytest.approx(t["e"]("CCL5")[t["is_"]("T")].mean())
-    answer, _ = _asked("cells | How many B cells are there? | What percentage is that?")
+    answer, _ = asked("cells | How many B cells are there? | What percentage is that?")
     assert answer.value == pytest.approx(t["is_"]("B").mean())
-    answer, _ = _asked("cells | How many B cells are there? | What fraction express MS4A1?")
+    answer, _ = asked("cells | How many B cells are there? | What fraction express MS4A1?")
     assert answer.value == pytest.approx(t["e"]("MS4A1")[t["is_"]("B")].mean())
-    answer, _ = _asked("cells | How many B cells are there? | What percentage are in donor1?")
+    answer, _ = asked("cells | How many B cells are there? | What percentage are in donor1?")
     assert answer.value == pytest.approx((t["t"].donor == "donor1")[t["is_"]("B")].mean())
-    answer, _ = _asked("cells | How many T cells are there? | How many express CD8A?")
+    answer, _ = asked("cells | How many T cells are there? | How many express CD8A?")
     assert answer.value == (t["is_"]("T") & t["e"]("CD8A")).sum()
-    answer, _ = _asked("cells | What fraction of NK cells express GNLY? | What fraction of B cells?")
+    answer, _ = asked("cells | What fraction of NK cells express GNLY? | What fraction of B cells?")
     assert answer.value == pytest.approx(t["e"]("GNLY")[t["is_"]("B")].mean())
-    answer, _ = _asked("cells | How many B cells? | What proportion come from each donor?")
+    answer, _ = asked("cells | How many B cells? | What proportion come from each donor?")
     assert answer.value == t["t"].donor[t["is_"]("B")].value_counts().to_dict()
-    answer, _ = _asked("cells | What share of the B cells comes from each donor?")
+    answer, _ = asked("cells | What share of the B cells comes from each donor?")
     assert answer.value == t["t"].donor[t["is_"]("B")].value_counts().to_dict()
     # Of NK cells, of donor1's cells, or of all?
-    assert not _asked("cells | How many NK cells are in donor1? | What percentage is that?")[0].computed
-    assert not _asked("cells | How many B cells express CD79A? | What fraction express MS4A1?")[0].computed
+    assert not asked("cells | How many NK cells are in donor1? | What percentage is that?")[0].computed
+    assert not asked("cells | How many B cells express CD79A? | What fraction express MS4A1?")[0].computed
 
 
 def test_what_was_counted_is_split_and_its_most_named():
-    answer, t = _asked("cells | How many cells express CD8A? | Split that by donor")
+    answer, t = asked("cells | How many cells express CD8A? | Split that by donor")
     assert answer.value == t["e"]("CD8A").groupby(t["t"].donor).sum().to_dict()
-    answer, _ = _asked("cells | How many cell types are there? | Which is the largest?")
+    answer, _ = asked("cells | How many cell types are there? | Which is the largest?")
     assert answer.value == [t["t"].cell_type.value_counts().idxmax()]
-    assert not _asked("cells | What is the mean n_genes in B cells? | Which cell type has the highest?")[0].computed
+    assert not asked("cells | What is the mean n_genes in B cells? | Which cell type has the highest?")[0].computed
 
 
 def test_the_group_that_was_found():
-    answer, t = _asked("cells | Which cluster expresses CD79A in the most cells? | How many cells are in it?")
+    answer, t = asked("cells | Which cluster expresses CD79A in the most cells? | How many cells are in it?")
     found = t["e"]("CD79A").groupby(t["t"].leiden).sum().idxmax()
     assert answer.value == (t["t"].leiden == found).sum()
-    answer, _ = _asked("cells | Which cluster has the most B cells? | How many cells are in that cluster?")
+    answer, _ = asked("cells | Which cluster has the most B cells? | How many cells are in that cluster?")
     assert answer.value == t["is_"]("B").sum()
-    assert not _asked("cells | Which cluster has the most B cells? | How many B cells express it?")[0].computed
-    assert not _asked("cells | Which donor has the most B cells? | How many cells are in that cluster?")[0].computed
-    assert not _asked("cells | Which cell type has the most cells? | How many cells is that?")[0].computed
+    assert not asked("cells | Which cluster has the most B cells? | How many B cells express it?")[0].computed
+    assert not asked("cells | Which donor has the most B cells? | How many cells are in that cluster?")[0].computed
+    assert not asked("cells | Which cell type has the most cells? | How many cells is that?")[0].computed
 
 
 def test_the_groups_that_were_found():
     few = "cells | List the cell types with fewer than 100 cells"
-    answer, t = _asked(f"{few} | Which of them has the higher mean number of genes?")
+    answer, t = asked(f"{few} | Which of them has the higher mean number of genes?")
     means = t["t"].n_genes.groupby(t["t"].cell_type).mean()[lambda one: t["t"].cell_type.value_counts() < 100]
     assert len(means) == 2
     assert answer.value == [means.idxmax()]
-    answer, _ = _asked(
-        "cells | Which clusters have more than 300 cells? | Which of these has the lowest mean pct_mito?"
-    )
+    answer, _ = asked("cells | Which clusters have more than 300 cells? | Which of these has the lowest mean pct_mito?")
     means = t["t"].pct_mito.groupby(t["t"].leiden).mean()[lambda one: t["t"].leiden.value_counts() > 300]
     assert answer.value == [means.idxmin()]
     # "The higher" is one of two, and of one nothing is chosen.
-    assert not _asked("cells | Which clusters have more than 300 cells? | Which of them has more cells?")[0].computed
-    assert not _asked("cells | Which clusters contain B cells? | Which of them has the most cells?")[0].computed
-    assert not _asked("cells | How many cells are in stim? | How many donors are left?")[0].computed
+    assert not asked("cells | Which clusters have more than 300 cells? | Which of them has more cells?")[0].computed
+    assert not asked("cells | Which clusters contain B cells? | Which of them has the most cells?")[0].computed
+    assert not asked("cells | How many cells are in stim? | How many donors are left?")[0].computed
 
 
 def test_one_of_some_that_are_named():
-    answer, t = _asked("cells | Which has more B cells, donor1 or donor2?")
+    answer, t = asked("cells | Which has more B cells, donor1 or donor2?")
     counts = t["t"].donor[t["is_"]("B")].value_counts()
     assert answer.value == [counts[["donor1", "donor2"]].idxmax()]
-    answer, _ = _asked("cells | donor1, donor2 or donor3: which has the fewest B cells?")
+    answer, _ = asked("cells | donor1, donor2 or donor3: which has the fewest B cells?")
     assert answer.value == [counts.idxmin()]
-    answer, _ = _asked("cells | Which expresses MS4A1 more often, ctrl or stim?")
+    answer, _ = asked("cells | Which expresses MS4A1 more often, ctrl or stim?")
     assert answer.value == [t["e"]("MS4A1").groupby(t["t"].condition).mean().idxmax()]
-    answer, _ = _asked("kang | Which expresses ISG15 more strongly, CTRL or STIM?")
-    assert answer.value == [_talk("kang")[1]["x"]("ISG15").groupby(_talk("kang")[1]["t"]["sample"]).mean().idxmax()]
+    answer, _ = asked("kang | Which expresses ISG15 more strongly, CTRL or STIM?")
+    assert answer.value == [talk("kang")[1]["x"]("ISG15").groupby(talk("kang")[1]["t"]["sample"]).mean().idxmax()]
 
 
-def test_groups_in_the_order_that_was_asked():
-    answer, t = _asked("cells | Rank the clusters by size, ascending")
+def test_groups_in_the_order_that_wasasked():
+    answer, t = asked("cells | Rank the clusters by size, ascending")
     assert list(answer.value) == list(t["t"].leiden.value_counts(ascending=True).index)
-    answer, _ = _asked("cells | List the cell types in descending order of mean n_genes")
+    answer, _ = asked("cells | List the cell types in descending order of mean n_genes")
     means = t["t"].n_genes.groupby(t["t"].cell_type).mean()
     assert list(answer.value) == list(means.sort_values(ascending=False).index)
 
 
 def test_expressed_in_a_group_is_read_as_the_group_expresses():
     for said in ("Is CD3D expressed in B cells?", "Do B cells express CD3D?"):
-        answer, t = _asked(f"cells | {said}")
+        answer, t = asked(f"cells | {said}")
         inside = t["e"]("CD3D")[t["is_"]("B")]
         assert answer.value is False
         assert f"({inside.sum()} of {len(inside)} cells)" in answer.text
-    assert _asked("cells | Is CD3D expressed in any B cells?")[0].value is True
+    assert asked("cells | Is CD3D expressed in any B cells?")[0].value is True
     for gene, said in {"CD3D": False, "CD79A": True, "LYZ": None}.items():  # of each donor's B cells, not of any
-        answer, t = _asked(f"cells | Do B cells express {gene} in every donor?")
+        answer, t = asked(f"cells | Do B cells express {gene} in every donor?")
         low = t["e"](gene)[t["is_"]("B")].groupby(t["t"].donor).mean().min()
         assert answer.value is said is (True if low > 0.5 else False if low < 0.2 else None)
-    assert _asked("cells | Is CD79A expressed in both conditions?")[0].value is False
+    assert asked("cells | Is CD79A expressed in both conditions?")[0].value is False
 
 
 def test_strongly_is_of_values_and_often_of_cells():
-    answer, t = _asked("kang | Which cell type expresses ISG15 most strongly?")
+    answer, t = asked("kang | Which cell type expresses ISG15 most strongly?")
     assert answer.value == [t["x"]("ISG15").groupby(t["t"].cell_type).mean().idxmax()]
-    answer, _ = _asked("kang | Which cell type expresses ISG15 most often?")
+    answer, _ = asked("kang | Which cell type expresses ISG15 most often?")
     assert answer.value == [t["e"]("ISG15").groupby(t["t"].cell_type).mean().idxmax()]
     # Here these two differ: "most" may mean either; of IFI6 they do not.
-    assert not _asked("kang | Which cell type expresses ISG15 most?")[0].computed
+    assert not asked("kang | Which cell type expresses ISG15 most?")[0].computed
 
 
 def test_parts_of_a_whole():
-    answer, t = _asked("cells | Which cell types make up more than 10% of the cells?")
+    answer, t = asked("cells | Which cell types make up more than 10% of the cells?")
     shares = t["t"].cell_type.value_counts(normalize=True)
     assert set(answer.value) == set(shares.index[shares > 0.1])
-    answer, _ = _asked("cells | Which clusters have more than 40% of the T cells?")
+    answer, _ = asked("cells | Which clusters have more than 40% of the T cells?")
     shares = t["t"].leiden[t["is_"]("T")].value_counts(normalize=True)
     assert set(answer.value) == set(shares.index[shares > 0.4])
 
 
 def test_the_largest_share_of_a_cluster_is_of_its_cells():
-    answer, t = _asked("cells | Which cell type makes up the largest share of cluster 7?")
+    answer, t = asked("cells | Which cell type makes up the largest share of cluster 7?")
     assert answer.value == [t["t"].cell_type[t["t"].leiden == "7"].value_counts().idxmax()]
 
 
 def test_genes_that_are_expressed_the_most():
     adata, truths, _ = made("cells")
     inside = adata.X.toarray()[truths["is_"]("NK").to_numpy()]
-    answer, _ = _asked("cells | What are the 5 most highly expressed genes in NK cells?")
+    answer, _ = asked("cells | What are the 5 most highly expressed genes in NK cells?")
     assert answer.value == list(adata.var_names[np.argsort(-inside.mean(axis=0), kind="stable")[:5]])
-    answer, _ = _asked("cells | Which gene is detected in the most NK cells?")
+    answer, _ = asked("cells | Which gene is detected in the most NK cells?")
     counts = (inside > 0).sum(axis=0)
     assert set(answer.value) == set(adata.var_names[counts == counts.max()])
-    assert not _asked("cells | Which genes are most expressed in each cluster?")[0].computed
+    assert not asked("cells | Which genes are most expressed in each cluster?")[0].computed
 
 
 def test_a_refusal_says_how_the_rest_would_be_read():
-    answer, _ = _asked("cells | How many dead B cells are in donor1?")
+    answer, _ = asked("cells | How many dead B cells are in donor1?")
     assert not answer.computed
     assert "Without 'dead': Cells labelled B and donor = donor1." in answer.text
 

@@ -116,10 +116,12 @@ class Cells(Rows):
         with np.errstate(invalid="ignore"):
             return dict(zip(COMPUTED, (genes, total, 100 * of_mito / total), strict=True))
 
-    def profiles(self, codes: NDArray[np.integer], n: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def profiles(
+        self, codes: NDArray[np.integer], n: int, *, scaled: bool = True
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Cells that express each gene and the sum of expression per 10,000, of n groups, (n, n_genes) each.
 
-        `codes` (n_obs,) says the group of each cell, -1 for none.
+        `codes` (n_obs,) says the group of each cell, -1 for none. Not `scaled`: the sum of the values as they are.
         """
         cells, sums = np.zeros((n, len(self.names))), np.zeros((n, len(self.names)))
         for rows, whole in self.readable().blocks():
@@ -129,24 +131,22 @@ class Cells(Rows):
                 continue
             block = sparse.csr_array(whole)[inside].astype(np.float64)
             self._checked(block.data)
-            # One decision on the scale for all of the matrix: a block by itself may look otherwise.
-            levels = sparse.csr_array(to_counts_like(block, self.matrix.info), dtype=np.float64)
-            totals = np.asarray(levels.sum(axis=1)).ravel()
-            levels = sparse.csr_array(sparse.diags_array(_DEPTH / np.where(totals > 0, totals, 1)) @ levels)
+            levels = self._levels(block) if scaled else block
             member = sparse.csr_array((np.ones(inside.size), (held[inside], np.arange(inside.size))), (n, inside.size))
             cells += (member @ (block > 0).astype(np.float64)).toarray()
             sums += (member @ levels).toarray()
         return cells, sums
 
+    def _levels(self, block: sparse.csr_array) -> sparse.csr_array:
+        # One decision on the scale for all of the matrix: a block by itself may look otherwise.
+        levels = sparse.csr_array(to_counts_like(block, self.matrix.info), dtype=np.float64)
+        totals = np.asarray(levels.sum(axis=1)).ravel()
+        return sparse.csr_array(sparse.diags_array(_DEPTH / np.where(totals > 0, totals, 1)) @ levels)
+
     def totals(self, mask: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """Sum of the values of each gene in some cells, and how many of these express it, (n_genes,) each."""
-        sums, cells = np.zeros(len(self.names)), np.zeros(len(self.names), dtype=np.int64)
-        for rows, block in self.readable().blocks():
-            inside = sparse.csr_array(block)[mask[rows]]
-            self._checked(inside.data)
-            sums += inside.sum(axis=0)
-            cells += (inside > 0).sum(axis=0)
-        return sums, cells
+        cells, sums = self.profiles(np.where(mask, 0, -1), 1, scaled=False)
+        return sums[0], cells[0].astype(np.int64)
 
     def markers(self, inside: NDArray[np.bool_], outside: NDArray[np.bool_]) -> pd.DataFrame:
         """Genes that are higher in some cells than in others, the clearest first.

@@ -116,7 +116,7 @@ class PromptReader:
         self._prompts: dict[str, Prompt] = {}
         self._prefixes: dict[str, PrefixCache] = {}
         self._instructions: dict[QuestionTemplate, PrefixCache] = {}
-        self._answers: dict[tuple[str, int], list[int]] = {}
+        self._names: dict[str, list[int]] = {}
 
     def prompt(self, modality: str = "cell") -> Prompt:
         """Return token ids of the prompt, without answer."""
@@ -143,11 +143,12 @@ class PromptReader:
         return PrefixCache(self.backbone, self.composer.compose([list(ids)]).inputs_embeds)
 
     def answer_ids(self, text: str, *, max_chars: int = MAX_LABEL_CHARS) -> list[int]:
-        """Token ids of an answer, the end token included, made once; special-token strings in it stay text."""
-        key = text, max_chars
-        if key not in self._answers:
-            self._answers[key] = self.template.encode_answer(self.backbone, text, max_chars=max_chars)
-        return self._answers[key]
+        """Token ids of an answer, the end token included; special-token strings in it stay text. Names: made once."""
+        if max_chars != MAX_LABEL_CHARS:
+            return self.template.encode_answer(self.backbone, text, max_chars=max_chars)
+        if text not in self._names:
+            self._names[text] = self.template.encode_answer(self.backbone, text)
+        return self._names[text]
 
     def compose(self, soft: Tensor, modality: str = "cell", answers: Sequence[Sequence[int]] | None = None) -> Composed:
         """Embed what follows the cached beginning: soft tokens (n, n_soft, d_llm), the prompt's rest, and answers."""

@@ -9,7 +9,7 @@ import pandas as pd
 
 from .. import get
 from .._logging import shown_name
-from ..io import UNLISTED
+from ..io import Cells
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -81,7 +81,7 @@ def methods_text(adata: AnnData, slots: Slots, axis_name: str = "") -> tuple[str
             f"{method!r}).",
         ),
         (
-            UNLISTED in adata.obs,
+            Cells.of(adata).unlisted,
             "Rows are lists of genes in order, of which values were made: none was measured, and a gene that is not "
             "listed was not taken for silent.",
         ),

@@ -91,13 +91,12 @@ def ranked_genes(
     every = dict.fromkeys(one for some in given for one in some)
     found = {name: at.get(symbol or "", -1) for name, symbol in zip(every, harmonise(every), strict=True)}
     columns = [list(dict.fromkeys(found[one] for one in some if found[one] >= 0)) for some in given]
-    without = [shown_name(name) for name, some in zip(names, columns, strict=True) if not some]
     among = "a known human gene" if genes is None else "a human gene among `genes`"
-    if without:
-        first = given[names.index(next(name for name, some in zip(names, columns, strict=True) if not some))]
+    if without := [i for i, some in enumerate(columns) if not some]:
+        lists, first = ", ".join(shown_name(names[i]) for i in without[:_SHOWN]), given[without[0]][:_SHOWN]
         raise InputError(
-            f"no name in {len(without)} of {len(names)} lists ({', '.join(without[:_SHOWN])}) is {among}; found "
-            f"{[shown_name(one) for one in first[:_SHOWN]]}. Give symbols such as 'CD3D', or Ensembl ids."
+            f"no name in {len(without)} of {len(names)} lists ({lists}) is {among}; found "
+            f"{[shown_name(one) for one in first]}. Give symbols such as 'CD3D', or Ensembl ids."
         )
     lost = [shown_name(name) for name, column in found.items() if column < 0]
     if lost:
@@ -136,30 +135,28 @@ def _read(data: object) -> tuple[list[str], list[list[str]]]:
     if isinstance(data, str | bytes) or hasattr(data, "columns") or not isinstance(data, Iterable):
         table = ": data.groupby('group')['names'].agg(list) of a table by group" if hasattr(data, "columns") else ""
         raise InputError(f"data is of type {type(data).__name__}; {how}{table}.")
-    named = dict(data.items()) if isinstance(data, Mapping | pd.Series) else dict(enumerate(data))
     if isinstance(data, set | frozenset):
         raise InputError(f"data is a {type(data).__name__}, which has no order; {how}.")
+    named = list(data.items() if isinstance(data, Mapping | pd.Series) else enumerate(data))
     # As they will be called: 1 and "1" are one name.
-    called = pd.Index([str(name) for name in (data.index if isinstance(data, pd.Series) else named)])
+    called = pd.Index([str(name) for name, _ in named])
     if not called.is_unique:
         twice = called[called.duplicated()][0]
         raise InputError(f"data names {shown_name(twice)!r} twice: give each row a name of its own.")
     if not named:
         raise InputError(f"data is empty; {how}.")
     given = []
-    for name, some in named.items():
+    for name, (_, some) in zip(map(shown_name, called), named, strict=True):
         if isinstance(some, set | frozenset):
-            raise InputError(
-                f"the list of {shown_name(str(name))!r} is a {type(some).__name__}, which has no order; {how}."
-            )
+            raise InputError(f"the list of {name!r} is a {type(some).__name__}, which has no order; {how}.")
         words = _BETWEEN.split(some) if isinstance(some, str) else list(some) if isinstance(some, Iterable) else [some]
         odd = next((one for one in words if not isinstance(one, str)), None)
         words = [one.strip() for one in words if isinstance(one, str) and one.strip()]
         if odd is not None or not words:
             what = "is empty" if odd is None else f"holds {str(odd)[:40]!r} of type {type(odd).__name__}"
-            raise InputError(f"the list of {shown_name(str(name))!r} {what}; {how}.")
+            raise InputError(f"the list of {name!r} {what}; {how}.")
         given.append(words)
-    texts = all(isinstance(some, str) and len(words) == 1 for some, words in zip(named.values(), given, strict=True))
+    texts = all(isinstance(some, str) and len(words) == 1 for (_, some), words in zip(named, given, strict=True))
     if texts and len(given) > 1 and not isinstance(data, Mapping):
         raise InputError(
             f"data is one list of genes ({given[0][0]!r:.40}, ...), each of which would be a row: pass the list in a "

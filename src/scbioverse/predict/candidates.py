@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, lru_cache
 from numbers import Number
@@ -130,25 +130,27 @@ class Candidates(Sequence[Label]):
         are memory cells. Who gave an id, or genes, means these.
         """
         offered = {one.cl_id for one in self.labels if one.cl_id is not None}
-        origins = [named_origin(one.name) if one.cl_id in TUMOURS else None for one in self.labels]
-        within = load_ontology().is_within
-        in_two = any(within(one, _NAIVE_T) for one in offered) and not any(
-            within(one, kind) for one in offered for kind in _MEMORY_T
-        )
-        stands_for = _MEMORY_OF if in_two else {}
-        return [
-            (one.cl_id if one.how in ("id", "given") or one.genes else stands_for.get(one.cl_id or "", one.cl_id))
-            if origin is None
-            else None
-            if is_held(origin, offered)
-            else origin
-            for one, origin in zip(self.labels, origins, strict=True)
-        ]
+        in_two = _naive_or_effector(offered)
+        return [_scored_as(one, offered, in_two=in_two) for one in self.labels]
 
     @cached_property
     def evidence_keys(self) -> list[str | None]:
         """What marker evidence is asked for: the terms, with the genes that the user gave."""
         return [evidence_key(term, one.genes) for term, one in zip(self.terms, self.labels, strict=True)]
+
+
+def _naive_or_effector(offered: Set[str]) -> bool:
+    """Whether terms part T cells into naive and others, none of which is called memory cells."""
+    within = load_ontology().is_within
+    memory = any(within(one, kind) for one in offered for kind in _MEMORY_T)
+    return not memory and any(within(one, _NAIVE_T) for one in offered)
+
+
+def _scored_as(label: Label, offered: Set[str], *, in_two: bool) -> str | None:
+    if label.cl_id in TUMOURS and (origin := named_origin(label.name)) is not None:
+        return None if is_held(origin, offered) else origin
+    as_read = label.how not in ("id", "given") and not label.genes
+    return _MEMORY_OF.get(label.cl_id or "", label.cl_id) if in_two and as_read else label.cl_id
 
 
 def named_origin(name: str) -> str | None:

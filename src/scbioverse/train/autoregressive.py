@@ -45,6 +45,7 @@ class AutoregressiveTask:
         model.check_modality(modality)
         self._prompt = model.reader.prompt(modality)
         model.reader.prefix(modality)
+        self._ids: dict[str, list[int]] = {}
 
     def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         """Projector of the modality, and tokens."""
@@ -106,8 +107,11 @@ class AutoregressiveTask:
         return (each * share).sum() / len(answers)
 
     def _answer(self, text: str) -> list[int]:
-        # Free texts, such as captions of molecules, are longer than a name may be.
-        return self.model.reader.answer_ids(text, max_chars=MAX_TEXT_CHARS)
+        # Kept as long as the training, and not by the reader: tens of thousands of captions would stay with the model.
+        if text not in self._ids:
+            # Free texts, such as captions of molecules, are longer than a name may be.
+            self._ids[text] = self.model.reader.answer_ids(text, max_chars=MAX_TEXT_CHARS)
+        return self._ids[text]
 
     def _lengths(self, batch: Batch) -> NDArray[np.int64]:
         """Answer tokens that have to be read: up to the last choice, or all but the end token."""
