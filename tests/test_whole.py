@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,22 @@ def test_what_a_running_process_writes_stays(place: Path) -> None:
         other.communicate()
     assert names(place.parent) == ["store"]
     assert (place / "a").read_text() == "new"
+
+
+def test_many_writers_of_one_folder_leave_one_whole_folder(tmp_path: Path) -> None:
+    place = tmp_path / "copy"
+
+    def write(n: int) -> None:
+        with written_whole(place) as fresh:
+            fresh.mkdir()
+            for name in "abc":
+                (fresh / name).write_text(str(n))
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(write, range(400)))
+    assert [path.name for path in tmp_path.iterdir()] == ["copy"]
+    assert len({path.read_text() for path in place.iterdir()}) == 1
+    assert sorted(path.name for path in place.iterdir()) == [*"abc"]
 
 
 def test_files_of_others_stay_whatever_they_are_called(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ writer in the folder clears what is not locked, and puts an old version back who
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -58,7 +59,8 @@ def written_whole(place: Path) -> Iterator[Path]:
     finally:
         remove(fresh)
         if not os.path.lexists(place) and old.exists():
-            old.rename(place)
+            with contextlib.suppress(OSError):  # another writer has put its own there meanwhile
+                old.rename(place)
         remove(old)
         if lock is not None:
             place.with_name(stem + LOCK).unlink(missing_ok=True)
@@ -192,10 +194,18 @@ def remove(path: Path) -> None:
 
 def _put_in_place(fresh: Path, old: Path, place: Path) -> None:
     if fresh.is_dir():
-        with contextlib.suppress(FileNotFoundError):
-            place.rename(old)
-        fresh.rename(place)
-        return
+        while True:
+            with contextlib.suppress(FileNotFoundError):
+                place.rename(old)
+            try:
+                fresh.rename(place)
+            except OSError as error:
+                # Between the two steps another writer may have put its own there: it is replaced, too.
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise
+                remove(old)
+            else:
+                return
     if place.is_file():
         with contextlib.suppress(OSError):
             shutil.copymode(place, fresh)
