@@ -167,6 +167,18 @@ def test_a_model_goes_through_pickle(saved: Path, points: np.ndarray) -> None:
     np.testing.assert_allclose(again.score(points, NAMES, progress=False), wanted, atol=LOG_PROBS)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])  # one of them is not what "auto" is on this machine
+def test_number_types_go_through_pickle(saved: Path, tiny_llm: Path, dtype: Any) -> None:
+    model = load(saved, llm=Backbone.load(str(tiny_llm), dtype=dtype))
+    model.modules.half()
+    again = pickle.loads(pickle.dumps(model))
+    assert {one.dtype for one in again.modules.parameters()} == {torch.float16}
+    assert again.fingerprint() == model.fingerprint()
+    assert again.backbone.dtype == getattr(torch, dtype)
+    # What was not handed in is loaded as is best where it is loaded.
+    assert pickle.loads(pickle.dumps(load(saved))).readers.language.dtype == "auto"
+
+
 def test_copy_has_weights_of_its_own(model: BioVerse, points: np.ndarray) -> None:
     before = model.score(points, NAMES, progress=False)
     other = model.copy(name="other")

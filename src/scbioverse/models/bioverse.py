@@ -428,9 +428,9 @@ class BioVerse:
         return checkpoint.write(self.parts(), path, overwrite=overwrite, dtype=dtype)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Go through pickle as the files of :meth:`save`; the language model, also one handed in, is loaded by name."""
-        language = self.readers.language
-        return _unpickled, (checkpoint.packed(self.parts()), language.name, language.mentioned_by, self.device)
+        """Go through pickle as the files of :meth:`save`, number types kept; the language model is loaded by name."""
+        dtype, files = next(self.modules.parameters()).dtype, checkpoint.packed(self.parts())
+        return _unpickled, (files, dtype, self.readers.named(), self.device)
 
     @classmethod
     def from_pretrained(
@@ -491,9 +491,9 @@ def load(
     return read() if handed_in else LOADED.get(folder, (llm, device), read)
 
 
-def _unpickled(files: Mapping[str, bytes], llm: str, mentioned_by: str, device: str) -> BioVerse:
-    language = LanguageModel(llm, device=device, mentioned_by=mentioned_by)
-    return checkpoint.unpacked(files, lambda parts: BioVerse(**parts, llm=language, device=device))
+def _unpickled(files: Mapping[str, bytes], dtype: torch.dtype, named: dict[str, Any], device: str) -> BioVerse:
+    language = LanguageModel(**named, device=device)
+    return checkpoint.unpacked(files, dtype, lambda parts: BioVerse(**parts, llm=language, device=device))
 
 
 def _log_softmax(values: Float, temperature: float) -> Float:

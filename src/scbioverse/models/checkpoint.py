@@ -221,11 +221,11 @@ def packed(parts: Parts) -> dict[str, bytes]:
         return {file.relative_to(place).as_posix(): file.read_bytes() for file in place.rglob("*") if file.is_file()}
 
 
-def unpacked(files: Mapping[str, bytes], make: Callable[[dict[str, Any]], T]) -> T:
-    """Make a model of what :func:`packed` returned."""
+def unpacked(files: Mapping[str, bytes], dtype: torch.dtype, make: Callable[[dict[str, Any]], T]) -> T:
+    """Make a model of what :func:`packed` returned, its weights in a number type."""
     with TemporaryDirectory() as folder:
         _write_files(files, Path(folder))
-        return read(folder, make)
+        return read(folder, lambda parts: make(parts | {"modules": parts["modules"].to(dtype)}))
 
 
 def named_llm(folder: Path) -> str:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from ..llm import Backbone
+    from ..llm._loading import DType
     from ..llm.adapter import Adapter
     from ..llm.prompts import Prompt, PromptTemplate
     from ..nn import BioTokens
@@ -51,7 +52,7 @@ def identity(backbone: Backbone) -> str:
 
 
 class LanguageModel:
-    """Where a language model is loaded from (`name`, on which `device`) and, once it was, the language model.
+    """Where a language model is loaded from (`name`, on which `device`, as `dtype`) and, once it was, the model.
 
     Copies of a model hold the same one, so that none of them loads it again; what only depends on it is kept with it:
     `texts` is what :func:`scbioverse.llm.represent.represent` made of texts, by layer and text. A language model that
@@ -59,8 +60,8 @@ class LanguageModel:
     not know of each other: none of them may then move it.
     """
 
-    def __init__(self, name: str, *, device: str = "auto", mentioned_by: str = "") -> None:
-        self.name, self.device, self.mentioned_by = name, device, mentioned_by
+    def __init__(self, name: str, *, device: str = "auto", mentioned_by: str = "", dtype: DType = "auto") -> None:
+        self.name, self.device, self.mentioned_by, self.dtype = name, device, mentioned_by, dtype
         self.shared = False
         self.texts: dict[tuple[int, str], NDArray[np.float32]] = {}
         self._opened: Backbone | None = None
@@ -74,12 +75,12 @@ class LanguageModel:
                     refuse_to_fetch(self.name, mentioned_by=self.mentioned_by)
                 from ..llm import Backbone
 
-                self._opened = Backbone.load(self.name, device=self.device)
+                self._opened = Backbone.load(self.name, device=self.device, dtype=self.dtype)
             return self._opened
 
     def elsewhere(self, device: str) -> LanguageModel:
         """Return the same language model on another device, to be loaded anew."""
-        return LanguageModel(self.name, device=device, mentioned_by=self.mentioned_by)
+        return LanguageModel(self.name, device=device, mentioned_by=self.mentioned_by, dtype=self.dtype)
 
     def represent(self, backbone: Backbone, texts: Sequence[str], layer: int) -> NDArray[np.float32]:
         """Represent texts by the language model, each once as long as it lives: float32 (n, d_llm).
@@ -96,6 +97,11 @@ class LanguageModel:
             kept |= {(layer, text): rows[text] for text in new}
         found = [rows[text] for text in texts]
         return np.stack(found) if found else np.empty((0, backbone.d_llm), dtype=np.float32)
+
+    def dtype_of(self, backbone: Backbone | None) -> DType:
+        """Return as what `backbone`, the one that is read with, is to be loaded again: one handed in as it is."""
+        names: dict[Any, DType] = {torch.float32: "float32", torch.bfloat16: "bfloat16"}
+        return self.dtype if backbone in (None, self._opened) else names.get(backbone.dtype, "auto")
 
     @property
     def n_bytes(self) -> int:
@@ -298,6 +304,11 @@ class Readers:
     def shared(self) -> dict[str, Any]:
         """Return what a copy of the model shares with it."""
         return {"backbone": self._backbone, "llm": self.language}
+
+    def named(self) -> dict[str, Any]:
+        """Return by what the language model that is read with is loaded again: arguments of :class:`LanguageModel`."""
+        one = self.language
+        return {"name": one.name, "mentioned_by": one.mentioned_by, "dtype": one.dtype_of(self._backbone)}
 
     def set_adapter(self, adapter: Adapter | None) -> None:
         """Read with another adapter, or with none; what was computed with the one before is dropped."""
