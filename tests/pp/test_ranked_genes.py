@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 import scbioverse as sb
+from scbioverse.app.shown import Shown
 from scbioverse.errors import InputError
 from scbioverse.io import Cells
 
@@ -132,9 +133,7 @@ def test_real_cells_known_by_a_hundred_genes(tmp_path: Path) -> None:
     found.write_h5ad(tmp_path / "lists.h5ad")
     found = ad.read_h5ad(tmp_path / "lists.h5ad")
     assert Cells.of(found).unlisted > 0.3
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", ".* of the cells are more like types that are not among", UserWarning)
-        sb.tl.annotate(found, **options)
+    sb.tl.annotate(found, **options)
     assert (found.obs["bioverse_label"].astype(str) == truth).mean() > 0.9
     # The control: lists dealt to other cells.
     dealt = found.obs["bioverse_label"].astype(str).to_numpy()[np.random.default_rng(0).permutation(len(truth))]
@@ -180,7 +179,6 @@ def test_an_embedding_is_made_anew_where_the_column_is_gone() -> None:
     assert not np.allclose(found.obsm["X_bioverse"], as_lists, atol=1e-2)
 
 
-@pytest.mark.filterwarnings("ignore:.* of the cells are more like types:UserWarning")
 def test_what_is_said_of_lists_does_not_call_a_gene_silent() -> None:
     found = sb.pp.ranked_genes(LISTS | {"n": "NKG7 GNLY PRF1 GZMB"})
     sb.tl.annotate(found, labels=["B", "Monocytes", "NK"])
@@ -197,7 +195,37 @@ def test_what_is_said_of_lists_does_not_call_a_gene_silent() -> None:
     assert said not in str(sb.tl.ask(found, "How many cells express CD3D?"))
 
 
-@pytest.mark.filterwarnings("ignore:.* of the cells are more like types:UserWarning")
+def test_lists_are_not_compared_with_other_types(caplog: pytest.LogCaptureFixture) -> None:
+    found = sb.pp.ranked_genes(LISTS | {"n": "NKG7 GNLY PRF1 GZMB"})
+    options: dict[str, Any] = {"labels": ["B", "Monocytes"], "rationale": None}
+    # As cells that were measured they are compared, and so this is the rows' being lists.
+    whole = found.copy()
+    del whole.obs["bioverse_unlisted"]
+    with pytest.warns(UserWarning, match="more like types that are not among"):
+        sb.tl.annotate(whole, **options)
+    assert "bioverse_elsewhere" in whole.obs
+    with caplog.at_level("INFO", "scbioverse"):
+        sb.tl.annotate(found, **options)  # a warning would be an error
+    assert "obs['bioverse_elsewhere'] is not written: rows are lists of genes" in caplog.text
+    assert "bioverse_elsewhere" not in found.obs
+    with pytest.warns(UserWarning, match=r"lists of genes.*confidence among the candidates alone"):
+        sb.tl.annotate(found, unknown_threshold=1.0, parents=False, **options)
+    assert (found.obs["bioverse_label"] == "unknown").all()
+
+
+def test_made_up_values_are_not_shown_as_expression() -> None:
+    found = sb.pp.ranked_genes({f"{name}{i}": some for i in range(4) for name, some in LISTS.items()})
+    sb.tl.annotate(found, labels=["B", "Monocytes"])
+    figure = sb.pl.evidence_dotplot(found, return_fig=True)
+    said = " ".join(ax.get_title() for ax in figure.axes).replace("\n", " ")
+    assert "Mean value, made from ranks in lists" in said
+    assert "expression" not in said
+    found.obsm["X_umap"] = found.obsm["X_bioverse"][:, :2]
+    with pytest.raises(InputError, match=r"rows are lists of genes.*nothing was counted"):
+        sb.get.cellxgene(found, title="lists")
+    assert Shown(found).values("gene:CD74", found.obs)[0]["unit"] == "made from its rank in a list of genes"
+
+
 def test_the_methods_say_that_nothing_was_measured(tmp_path: Path) -> None:
     found = sb.pp.ranked_genes(LISTS)
     sb.tl.annotate(found, labels=["B", "Monocytes"])

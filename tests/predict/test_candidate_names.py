@@ -149,6 +149,8 @@ def test_names_of_molecules_are_not_looked_up_among_cells(model: BioVerse) -> No
         (["Naive CD4+ T", "Effector CD4+ T", "NK"], ["CL:0000895", "CL:0000897", "CL:0000623"]),
         (["Naive CD8 T", "Effector CD8 T", "Effector CD4 T"], ["CL:0000900", "CL:0000909", "CL:0000897"]),
         (["naive T cell", "effector T cell"], ["CL:0000898", "CL:0000813"]),
+        (["Naive CD8 T", "Effector CD8 T", "Exhausted CD8 T"], ["CL:0000900", "CL:0000909", "CL:0020031"]),
+        (["Naive CD4 T", "Effector CD4 T", "Th1", "Th17"], ["CL:0000895", "CL:0000897", "CL:0000545", "CL:0000899"]),
         # Memory cells have a name of their own, or nothing parts naive cells from others.
         (["Naive CD8 T", "Effector CD8 T", "Memory CD8 T"], ["CL:0000900", "CL:0001050", "CL:0000909"]),
         (["Naive CD8 T", "Effector CD8 T", "TEMRA"], ["CL:0000900", "CL:0001050", "CL:4030002"]),

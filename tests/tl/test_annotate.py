@@ -147,6 +147,38 @@ def test_a_column_of_the_users_is_not_written_over(cells: ad.AnnData, tiny_model
     assert (done.obs[f"bioverse_{slot}"] == "mine").all()
 
 
+@pytest.mark.parametrize(
+    ("slot", "options"),
+    [
+        ("group", {}),
+        ("elsewhere", {}),
+        ("elsewhere", {"labels": TYPES}),
+        ("text", {"labels": TYPES, "method": "generate"}),
+    ],
+)
+def test_a_column_of_the_users_is_refused_before_anything_is_computed(
+    slot: str, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cells = sb.datasets.pbmc3k()[:20].copy()
+    cells.obs[f"bioverse_{slot}"] = "mine"
+    before = frozen(cells)
+    monkeypatch.setattr("scbioverse.tl._annotate.represent_rows", None)
+    with pytest.raises(InputError, match=f"bioverse_{slot}.*would be lost.*key_added="):
+        sb.tl.annotate(cells, **options)
+    assert_unchanged(cells, before)
+
+
+@pytest.mark.parametrize(
+    ("slot", "options"), [("group", {"labels": TYPES}), ("group", {"groupby": "cell_type"}), ("text", {})]
+)
+@pytest.mark.filterwarnings("ignore:.* of the cells are more like types:UserWarning")
+def test_a_column_of_the_users_stays_where_it_is_not_filled(slot: str, options: dict[str, Any]) -> None:
+    cells = sb.datasets.pbmc3k()[:60].copy()
+    cells.obs[f"bioverse_{slot}"] = "mine"
+    sb.tl.annotate(cells, rationale=None, **options)
+    assert (cells.obs[f"bioverse_{slot}"] == "mine").all()
+
+
 def test_joined_data_whose_records_went_are_annotated_again(cells: ad.AnnData, tiny_model: BioVerse) -> None:
     done = annotate(cells, tiny_model, rationale=None)
     joined = ad.concat([done[:30].copy(), done[30:].copy()])

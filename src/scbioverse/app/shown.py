@@ -209,6 +209,7 @@ class Shown:
             if counts:
                 values = np.log1p(values * (_DEPTH / np.maximum(self.cells.once(_totals), 1e-9)))
         unit = "ln(1 + expression per 10,000)" if counts else "as in the file (logarithms)"
+        unit = "made from its rank in a list of genes" if self.cells.unlisted else unit
         return {"kind": "number", "name": found, "unit": unit, "gene": True}, values.astype(np.float32)
 
 

@@ -168,7 +168,8 @@ def cellxgene(
     MissingKeyError
         There are no labels, or no such column.
     InputError
-        There are no raw counts, cells without any, or names that repeat; or a value is not what its field takes.
+        There are no raw counts, as of lists of genes, cells without any, or names that repeat; or a value is not what
+        its field takes.
 
     Warns
     -----
@@ -187,6 +188,11 @@ def cellxgene(
             raise InputError(f"names of {what} repeat; make them unique first: adata.obs_names_make_unique().")
     if not title.strip():
         raise InputError("title is empty; say in a few words what the data are.")
+    if Cells.of(adata).unlisted:
+        raise InputError(
+            "rows are lists of genes (scbioverse.pp.ranked_genes): nothing was counted, and the values were made from "
+            "ranks. CELLxGENE takes counts that were measured."
+        )
     obs = _obs(found, columns or {}, values or {})
     matrices = _matrices(adata, gene_key, layer)
     import anndata as ad

@@ -44,7 +44,8 @@ def evidence_dotplot(
     A thin layer over :func:`scanpy.pl.dotplot`. A reason holds where the gene's dot is larger and darker in its own
     label than in the others. Each gene stands under the first label that cites it; a label's genes and its row are in
     the same order, so that the dots of a good annotation lie along the diagonal. Counts are brought to 10,000 per cell
-    and logged for the picture.
+    and logged for the picture. Of lists of genes the size is the share of lists that hold a gene, the colour its place
+    in them, and the picture says so.
 
     Parameters
     ----------
@@ -101,7 +102,10 @@ def evidence_dotplot(
         return_fig=True,
         show=False,
     )
-    plot.legend(width=1.8, colorbar_title="Mean expression\n(scaled by gene)", size_title="Cells that\nexpress it (%)")
+    value, size = "Mean expression", "Cells that\nexpress it (%)"
+    if cells.unlisted:
+        value, size = "Mean value, made\nfrom ranks in lists", "Lists that\nhold it (%)"
+    plot.legend(width=1.8, colorbar_title=f"{value}\n(scaled by gene)", size_title=size)
     axes = plot.get_axes()
     main = axes["mainplot_ax"]
     main.set_ylabel("")

@@ -127,7 +127,8 @@ class Candidates(Sequence[Label]):
         A tumour whose name says what it comes from is scored as that type; but where another label is that type or
         holds it, by nothing, since no gene tells the two apart. Effector T cells are scored as memory cells where T
         cells are naive or effector: who parts them so calls all effector that are no longer naive, and most of these
-        are memory cells. Who gave an id, or genes, means these.
+        are memory cells; also beside Th1 or exhausted T cells, since memory cells still have no other label. Who gave
+        an id, or genes, means these.
         """
         offered = {one.cl_id for one in self.labels if one.cl_id is not None}
         in_two = _naive_or_effector(offered)

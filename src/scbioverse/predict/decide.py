@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import entr, expit
 
-from .._logging import shown_name, warn
+from .._logging import logger, shown_name, warn
 from ..errors import BioverseError
 from ..io import row_blocks
 from ..knowledge import load_ontology
@@ -69,6 +69,19 @@ class Away:
             f"{100 * away.mean():.0f} % of the cells are more like types that are not among the {names_of} (most often "
             f"{', '.join(names)}): {advice}."
         )
+
+
+def say_not_compared(slot: str, threshold: float) -> None:
+    """Say that lists of genes are not compared with types outside the candidates, in a warning where that was asked.
+
+    On lists of the first 30 to 100 genes of cells whose types were all among the candidates, up to 39 % of the cells
+    (whole: 4 to 6 %) were nearer to another type: the scale was fitted on cells that were measured.
+    """
+    said = f"obs[{slot!r}] is not written: rows are lists of genes, of which too many seem nearer to other types"
+    if threshold > 0:
+        warn(f"{said}; unknown_threshold is compared with the confidence among the candidates alone.")
+    else:
+        logger.info("%s", said)
 
 
 def warn_of_no_terms(candidates: Candidates) -> None:

@@ -29,7 +29,15 @@ from ..io import Cells
 from ..models import load
 from ..predict.alike import alike_cells
 from ..predict.candidates import Labels, log_labels, read_labels
-from ..predict.decide import Calls, compare_outside, compared_terms, decide, warn_of_even, warn_of_no_terms
+from ..predict.decide import (
+    Calls,
+    compare_outside,
+    compared_terms,
+    decide,
+    say_not_compared,
+    warn_of_even,
+    warn_of_no_terms,
+)
 from ..predict.embedding import long_run, represent_rows
 from ..predict.first_call import first_call, groups_found, groups_told, names_known
 from ..predict.free_text import propose, write_for
@@ -163,6 +171,7 @@ def annotate(
     tissues = read_tissues(adata, tissue, method=options.method, modality=modality)
     named = _named(options, loaded, tissues.named)  # before the embedding: a slip should not cost its time
     cells = Cells.of(adata, layer, key)
+    check_target(adata, step, always, _may_fill(options, loaded, named, cells, slots))
     cells.wanted = _wanted(options, loaded, named)
     fingerprint = loaded.fingerprint()
     with long_run("annotate", cells, fingerprint, vars(options)):
@@ -185,7 +194,9 @@ def annotate(
         votes: list[dict[str, Any]] = []
         if groups is not None and samples is not None and scores.said is None:
             groups, votes = harmonise_samples(scores.log_probs, scores.candidates.names, groups, samples)
-        calls = _decided(batch, scores, groups, options, votes, slots, auto=unknown_threshold == "auto")
+        calls = _decided(
+            batch, scores, groups, options, votes, slots, auto=unknown_threshold == "auto", lists=bool(cells.unlisted)
+        )
         record = _record(options, loaded, scores, calls)  # groups as they were found, whoever gets no label
         calls, blank = _without_blank(calls, batch, embedded.cells, groups)
         names, ids = [one.name for one in calls.called], [one.cl_id for one in calls.called]
@@ -212,7 +223,6 @@ def annotate(
     obsm = embedded.obsm | {slots.scores: pd.DataFrame(calls.log_probs, index=adata.obs_names, columns=columns)}
     if loaded.text_space is not None and loaded.config.encoders[modality].placed:
         obsm[slots.aligned] = batch.coordinates
-    check_target(adata, step, always, in_obs)  # and what only some runs fill
     # What an earlier run left under these names would be taken for this one's.
     left = left_by(adata, step, (slots.elsewhere, slots.text, slots.group), in_obs)
     corrections = correction_step(slots.label)
@@ -252,6 +262,22 @@ def _named(options: Options, model: BioVerse, organ: str | None) -> Candidates |
     return candidates
 
 
+def _may_fill(options: Options, model: BioVerse, named: Candidates | None, cells: Cells, slots: Slots) -> list[str]:
+    """Columns of `obs` that this run may fill beside those that every run does."""
+    compared = named is not None and options.method != "generate" and not cells.unlisted
+    if compared and options.find:
+        compared = model.text_space is not None
+    elif compared and named is not None:
+        needed = bool(options.unknown_threshold)
+        compared = compared_terms(model, named, options.modality, needed=needed) is not None
+    may = {
+        slots.elsewhere: compared,
+        slots.text: options.method == "generate",
+        slots.group: options.find and options.groupby is None,
+    }
+    return [slot for slot, fills in may.items() if fills]
+
+
 def _wanted(options: Options, model: BioVerse, named: Candidates | None) -> list[tuple[str | None, ...]]:
     """Terms whose marker sums will be asked for: they are taken while the encoder walks through the cells."""
     if named is None or options.method == "generate":
@@ -280,14 +306,16 @@ def _scores(
 
 def _decided(
     batch: Batch, scores: Scores, groups: Groups | None, options: Options, votes: list[dict[str, Any]], slots: Slots,
-    *, auto: bool,
+    *, auto: bool, lists: bool,
 ) -> Calls:  # fmt: skip
     """Decide, with types in mind that are no candidates, and warn of what a user should look at.
 
-    `auto`: the user asked for the model's own threshold.
+    `auto`: the user asked for the model's own threshold. `lists`: rows are lists of genes.
     """
     threshold, away = float(options.unknown_threshold or 0), None
-    if scores.said is None:
+    if scores.said is None and lists and batch.modality == "cell":
+        say_not_compared(slots.elsewhere, threshold)
+    elif scores.said is None:
         away = compare_outside(batch, scores.candidates, needed=threshold > 0, found=options.find)
     calls = decide(
         scores.log_probs, scores.candidates, groups, threshold, parents=options.parents,
