@@ -31,7 +31,7 @@ from benchmarks.language_model_parts.reasons import reasons, times
 from benchmarks.language_model_parts.studies import STUDIES, Asked, accordion, read
 from benchmarks.ontology import kinship
 from scbioverse.knowledge import load_ontology
-from scbioverse.knowledge.phrases import canonical_phrase
+from scbioverse.knowledge.ontology import canonical_phrase
 from scbioverse.llm.prefix import PrefixCache
 from scbioverse.llm.score import LabelTrie, score_labels
 from scbioverse.predict.candidates import read_labels

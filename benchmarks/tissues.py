@@ -31,7 +31,7 @@ import scbioverse as sb
 from benchmarks.unknown import read_study
 from recipes.bioverse_small.rehearsals import STUDY_FOLDS, load_either
 from scbioverse.knowledge import load_ontology
-from scbioverse.knowledge.tissues import list_tissues, listed_types, read_tissue
+from scbioverse.knowledge.tissues import listed_types, load_tissues, read_tissue
 from scbioverse.predict.tissue import FEWEST_LISTED, FLOOR, SURE, Called, TissuePrior, doubt, guess_tissue, read_tissues
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def told_wrong(right: tuple[str, ...]) -> list[str]:
     """Tissues with a table that are neither right, nor part of what is right, nor what that is part of."""
     kin = {read_tissue(one) for one in right}
     near = {one.id for one in kin} | {one.within for one in kin}
-    known = [one for one in list_tissues() if len(listed_types()[one.id]) >= FEWEST_LISTED]
+    known = [one for one in load_tissues().values() if len(listed_types()[one.id]) >= FEWEST_LISTED]
     return [one.name for one in known if one.id not in near and one.within not in near - {""}]
 
 

@@ -31,7 +31,7 @@ import scbioverse as sb
 from recipes.bioverse_small.data import label_map
 from recipes.bioverse_small.rehearsals import load_either
 from recipes.bioverse_small.terms import is_within
-from scbioverse.knowledge.phrases import canonical_phrase
+from scbioverse.knowledge.ontology import canonical_phrase
 from scbioverse.train.calibrate import expected_calibration_error
 
 RESULTS = Path(__file__).parent / "results" / "unknown.json"

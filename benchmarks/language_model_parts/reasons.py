@@ -21,7 +21,7 @@ from benchmarks.language_model_parts.studies import STUDIES, read
 from scbioverse.explain.expression import MeasuredCells
 from scbioverse.explain.reasons import MOST_OFFERED, MOST_SAID, Wording
 from scbioverse.explain.support import group_evidence, worth_naming
-from scbioverse.knowledge.phrases import canonical_phrase
+from scbioverse.knowledge.ontology import canonical_phrase
 
 LEAST_CELLS, LEAST_LISTED, DRAWS = 10, 5, 30
 LABELS = ["B", "CD14+ Mono", "CD8 T", "DC", "FCGR3A+ Mono", "Memory CD4 T", "NK", "Naive CD4 T", "Platelet"]

@@ -13,7 +13,7 @@ from _tables import read, split, write
 
 from scbioverse.knowledge import load_ontology
 from scbioverse.knowledge._read import read_table
-from scbioverse.knowledge.tissues import list_tissues, load_words, named_tissues
+from scbioverse.knowledge.tissues import load_tissues, load_words, named_tissues
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,7 +70,7 @@ def folded() -> dict[str, list[str]]:
 
 def listings(under: dict[str, list[str]]) -> Iterator[tuple[str, str, str]]:
     """Source code, tissue id and Cell Ontology id."""
-    by_name = {one.name: one.id for one in list_tissues()}
+    by_name = {one.name: one.id for one in load_tissues().values()}
     table = read("knowledge/hra_pop_tissue_composition.tsv.gz")
     table = table[table["fraction"].ne("")].assign(fraction=lambda t: t["fraction"].astype(float))
     for (ident, label, cl_id), part in table[table["fraction"] >= LEAST].groupby(["as_id", "as_label", "cell_id"]):
@@ -103,7 +103,7 @@ def listings(under: dict[str, list[str]]) -> Iterator[tuple[str, str, str]]:
 
 def named(listed: set[str]) -> Iterator[tuple[str, str, str]]:
     """Yield listings by hand, by a type's name, and by the definition of a type that is not listed."""
-    ontology, names = load_ontology(), {one.id: one.name for one in list_tissues()}
+    ontology, names = load_ontology(), {one.id: one.name for one in load_tissues().values()}
     for ident, *_, types in read_table("tissue_names.tsv"):
         for root in split(types, "|"):
             for cl_id in (root, *ontology.descendants(root)):
@@ -125,7 +125,7 @@ def named(listed: set[str]) -> Iterator[tuple[str, str, str]]:
 def build() -> str:
     """Write the tables; return one line of counts."""
     terms, under = read("knowledge/uberon.tsv.gz"), folded()
-    names, ontology = {one.id: one.name for one in list_tissues()}, load_ontology()
+    names, ontology = {one.id: one.name for one in load_tissues().values()}, load_ontology()
     rows = [
         [ident, label, under[ident][0]]
         for ident, label in zip(terms["id"], terms["label"], strict=True)

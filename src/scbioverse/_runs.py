@@ -46,8 +46,9 @@ T = TypeVar("T")
 LONG = 50_000
 _KEPT_SECONDS = 7 * 86_400
 _LOCK, _END, _DIGEST = "lock", ".safetensors", "digest"
-_parts: ContextVar[Parts | None] = ContextVar("parts", default=None)
-_workers: ContextVar[Workers | None] = ContextVar("workers", default=None)
+# Where the run that is under way keeps its parts, and the workers that it may use; None: nowhere, this process alone.
+PARTS: ContextVar[Parts | None] = ContextVar("parts", default=None)
+WORKERS: ContextVar[Workers | None] = ContextVar("workers", default=None)
 # Blocks under way for each thread of a worker: one is computed while the next is read.
 _AHEAD = 2
 
@@ -92,11 +93,6 @@ class Parts:
                 fresh.unlink(missing_ok=True)
 
 
-def parts_of_run() -> Parts | None:
-    """Return where the run that is under way keeps its parts; None where it keeps none."""
-    return _parts.get()
-
-
 def digest_of(*given: Any) -> str:
     """Digest of arrays, mappings of arrays, and plain values, 32 hexadecimal digits."""
     found = hashlib.blake2b(digest_size=16)
@@ -119,27 +115,25 @@ def kept(what: str, n: int, *given: Any) -> Iterator[Parts | None]:
 
     `given` tells this run from others, such as model and options: where parts are looked for, not whether they fit.
     """
-    if n < LONG or parts_of_run() is not None:
-        yield parts_of_run()
+    if n < LONG or PARTS.get() is not None:
+        yield PARTS.get()
         return
     try:
         folder, lock = _folder(digest_of(what, versions(), *given))
-    except (
-        OSError,
-        NotImplementedError,
-    ) as error:  # the latter where a disk has no locks, by some versions of filelock
+    # The latter where a disk has no locks, by some versions of filelock.
+    except (OSError, NotImplementedError) as error:
         logger.warning("%s: parts of the run are not kept", error)
         yield None
         return
     parts = Parts(folder)
     if held := len(list(folder.glob(f"*{_END}"))):
         logger.info("%s: %d parts of a run that was stopped are there, in %s", what, held, folder)
-    token, ended = _parts.set(parts), False
+    token, ended = PARTS.set(parts), False
     try:
         yield parts
         ended = True
     finally:
-        _parts.reset(token)
+        PARTS.reset(token)
         held = len(list(folder.glob(f"*{_END}")))
         if ended or not held:
             shutil.rmtree(folder, ignore_errors=True)
@@ -246,7 +240,7 @@ def each_block(job: Callable[..., Any], cells: Any, rowwise: Any = None) -> Iter
     def first(rows: slice) -> Any:
         return rows.start if rowwise is None else rowwise[rows]
 
-    workers = workers_of_run()
+    workers = WORKERS.get()
     lazy = None if workers is None else cells.lazy()
     if workers is None or lazy is None:
         for rows, block in _ahead(cells.blocks()) if cells.streams else cells.blocks():
@@ -271,22 +265,17 @@ def _ahead(blocks: Iterator[T]) -> Iterator[T]:
             yield block
 
 
-def workers_of_run() -> Workers | None:
-    """Return the workers that the verb under way may use; None: this process alone."""
-    return _workers.get()
-
-
 @contextlib.contextmanager
 def used(wanted: bool) -> Iterator[Workers | None]:
     """Use the workers of this process's client, if it has one and it is `wanted`."""
     found = _client() if wanted else None
-    token = _workers.set(None if found is None else Workers(found))
+    token = WORKERS.set(None if found is None else Workers(found))
     if found is not None:
         logger.info("blocks of rows are computed by the workers of %s", found)
     try:
-        yield workers_of_run()
+        yield WORKERS.get()
     finally:
-        _workers.reset(token)
+        WORKERS.reset(token)
 
 
 def _client() -> Any | None:

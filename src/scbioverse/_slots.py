@@ -230,7 +230,8 @@ def write_results(
     filled = {"obsm": arrays, "obs": columns, f"uns[{UNS_ROOT!r}]": texts}
     said = "; ".join(f"{where}: {', '.join(names)}" for where, names in filled.items() if names)
     logger.info("%s added %s", verb, said)
-    give_accessor()
+    if not hasattr(type(adata), UNS_ROOT):  # anndata was imported after this package
+        give_accessor()
     return adata if copy else None
 
 

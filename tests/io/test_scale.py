@@ -109,8 +109,8 @@ def test_linear_values_are_linear_whatever_their_size(counts: sp.csr_array) -> N
 
 def test_one_cell_and_hardly_any_values_do_not_crash() -> None:
     one = sp.csr_array(np.array([[0.0, 0.6931, 1.0986]], dtype=np.float32))
-    assert guess_scale(one, largest=1.1, integer=False).scale == "log"
-    assert guess_scale(sp.csr_array((3, 4), dtype=np.float32), largest=1.5, integer=False).log_base == math.e
+    assert guess_scale(one, largest=1.1).scale == "log"
+    assert guess_scale(sp.csr_array((3, 4), dtype=np.float32), largest=1.5).log_base == math.e
 
 
 def test_explicit_zeros_do_not_count_as_the_smallest_value(counts: sp.csr_array) -> None:

@@ -18,7 +18,7 @@ from scbioverse.models.config import Calibration
 from scbioverse.models.edit import forget_terms, only, set_candidate_tokens
 from scbioverse.models.score import STEPS, in_steps, name_code
 from scbioverse.nn import CandidateTokens
-from scbioverse.predict.sources import named_sources
+from scbioverse.predict.pool import named_sources
 from tests._precision import LOG_PROBS
 
 if TYPE_CHECKING:

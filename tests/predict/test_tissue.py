@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from scbioverse.knowledge import load_ontology
-from scbioverse.knowledge.tissues import list_tissues, read_tissue
+from scbioverse.knowledge.tissues import load_tissues, read_tissue
 from scbioverse.predict.tissue import FLOOR, Called, TissuePrior, doubt, guess_tissue
 
 EVERYWHERE = ("T cell", "B cell", "plasma cell", "macrophage", "monocyte", "endothelial cell", "fibroblast", "pericyte")
@@ -26,7 +26,7 @@ def ids(*names: str) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("tissue", [one.id for one in list_tissues()])
+@pytest.mark.parametrize("tissue", list(load_tissues()))
 def test_types_found_everywhere_need_no_more_evidence_anywhere(tissue):
     assert TissuePrior.of(tissue).log_prior(ids(*EVERYWHERE)).tolist() == [0.0] * len(EVERYWHERE)
 

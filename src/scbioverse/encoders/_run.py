@@ -20,7 +20,7 @@ from tqdm.auto import tqdm
 
 from .._device import BatchSize
 from .._logging import logger, shown_name, warn
-from .._runs import digest_of, each_block, parts_of_run
+from .._runs import PARTS, digest_of, each_block
 from .._settings import settings
 from ..errors import InputError
 from ..io import Cells, csr_of, take_columns
@@ -91,7 +91,7 @@ def embed_rows(
         total=cells.n_obs, desc=f"embed ({shown_name(encoder.name)})", unit=encoder.modality, disable=not show
     ) as bar:
         run = partial(_encode, batch_size=batch_size)
-        if getattr(encoder, "by_block", False) and (cells.streams or parts_of_run() is not None):
+        if getattr(encoder, "by_block", False) and (cells.streams or PARTS.get() is not None):
             out, n_bad, n_empty = embed_blocks(encoder, cells, run, bar.update)
         else:
             out, n_bad, n_empty = run(encoder, cells, update=bar.update)
@@ -241,7 +241,7 @@ def embed_blocks(
             found = [match.contested(cells.info.n_expressing) for match in cells.matches]
             contested = np.unique(np.concatenate([contested, *found]))
         walk = _Walk(encoder, cells, first, run, contested)
-        walk.all_blocks(update, look=assumed or parts_of_run() is not None)
+        walk.all_blocks(update, look=assumed or PARTS.get() is not None)
         info = first.info() if assumed else cells.info
     except BaseException:
         if assumed:
@@ -270,7 +270,7 @@ class _Walk:
 
     def all_blocks(self, update: Callable[[int], object], *, look: bool) -> None:
         """Embed all blocks, and look at them for the first pass if wanted."""
-        cells, encoder, parts, info = self.cells, self.encoder, parts_of_run(), self.cells.info
+        cells, encoder, parts, info = self.cells, self.encoder, PARTS.get(), self.cells.info
         gatherers, looker = _gatherers(cells), self.first.look
         given = digest_of(
             encoder.fingerprint(), [info.scale, info.log_base], looker.weights,

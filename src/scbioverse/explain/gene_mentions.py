@@ -12,8 +12,7 @@ import pandas as pd
 
 from ..knowledge.genes import load_genes
 from ..knowledge.names.tokens import meanings
-from ..knowledge.ontology import fold, load_ontology
-from ..knowledge.phrases import canonical_phrase
+from ..knowledge.ontology import canonical_phrase, fold, load_ontology
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

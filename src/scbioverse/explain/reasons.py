@@ -17,7 +17,7 @@ from .._logging import logger, shown_name, warn
 from ..errors import BioverseError, InputError, MissingKeyError
 from ..io import Cells
 from ..io.cells import SAMPLE_CELLS
-from ..knowledge.phrases import canonical_phrase
+from ..knowledge.ontology import canonical_phrase
 from .expression import Expression, InMemory
 from .over_blocks import OverBlocks
 from .support import (

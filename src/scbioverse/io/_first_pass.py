@@ -14,7 +14,7 @@ from .._logging import warn
 from ..errors import InputError, MissingKeyError
 from ._genes import match_genes
 from ._matrix import Source, gene_names, layer_names, matrix_name
-from ._scale import GeneMoments, Scale, guess_scale, shifted_zeros, to_linear
+from ._scale import GeneMoments, Scale, ScaleGuess, guess_scale, to_linear
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -171,6 +171,9 @@ _SAMPLE_ROWS = 400
 # A share of negative values above this is scaling or residuals; fewer are single wrong values.
 _MANY_NEGATIVE = 0.01
 _LOGS = {2.0: "log2", 10.0: "log10"}
+# Fewer genes say nothing of a cell's zeros; the share of its genes that were not detected; and of the cells, those in
+# which this is to be seen.
+_ENOUGH_GENES, _MANY_TIED, _MOST_CELLS = 20, 0.3, 0.9
 
 
 @dataclass(frozen=True)
@@ -244,10 +247,10 @@ class FirstPass:
     def __init__(self, shape: tuple[int, int], names: Sequence[str], hints: Hints) -> None:
         self.shape, self._digest = shape, MatrixDigest(names)
         self.look = Looker(shape[0], self._digest.weights, hints)
-        self._moments = GeneMoments(shape[1])
+        self._moments: GeneMoments | None = None  # of the blocks that hold fractions
         self._n_expressing = np.zeros(shape[1], dtype=np.int64)
         self._sampled: list[sp.csr_array] = []
-        self._largest, self._whole = 0.0, True
+        self._largest = 0.0
 
     def add(self, look: Look) -> None:
         """Take in the next block."""
@@ -255,8 +258,9 @@ class FirstPass:
         self._n_expressing += look.n_expressing
         self._largest = max(self._largest, look.largest)
         self._sampled.append(look.sample)
-        if look.moments is not None:
-            self._whole = False
+        if self._moments is None:
+            self._moments = look.moments
+        elif look.moments is not None:
             self._moments.merge(look.moments)
 
     def info(self) -> MatrixInfo:
@@ -274,24 +278,42 @@ class FirstPass:
             raise InputError(
                 f"{name} holds nothing but zeros ({n_obs} cells x {n_vars} genes). {hints.where_values_are}"
             )
-        if scaled := self._moments.scaled_by_gene():
+        if self._moments is not None and (scaled := self._moments.scaled_by_gene()):
             raise InputError(
                 f"{name} looks scaled gene by gene (as by scanpy.pp.scale(zero_center=False)): {scaled}, so genes can "
                 f"no longer be compared within a cell. {hints.where_unscaled_are}"
             )
         sample = sp.csr_array(sp.vstack(self._sampled))
         sample.eliminate_zeros()
-        if zero := shifted_zeros(sample):
+        if zero := _shifted_zeros(sample):
             raise InputError(
                 f"{name} has no zeros: genes that were not detected hold {zero:.6g} in the first cell, as after "
                 "ranking or a logarithm of more than value + 1. Pass counts or log-normalised values, in which they "
                 "are 0."
             )
-        guess = guess_scale(sample, largest=self._largest, integer=self._whole)
+        guess = ScaleGuess("counts", None, None, "whole numbers")
+        if self._moments is not None:
+            guess = guess_scale(sample, largest=self._largest)
         if guess.scale == "root":
             raise InputError(f"{name} {guess.evidence}")
         found = (guess.scale, guess.log_base, guess.target_sum, guess.evidence)
         return MatrixInfo(n_obs, n_vars, *found, self._digest.hexdigest(), self._n_expressing)
+
+
+def _shifted_zeros(sample: sp.csr_array) -> float:
+    """Return what stands for zero where genes that were not detected have a positive value; 0 where they have none.
+
+    Ranks, log(x + c) with c other than 1, and Freeman and Tukey's roots leave no zero, and the value of what was not
+    detected is the smallest of a cell and a frequent one. Smoothed and imputed values have no such tie.
+    """
+    n, m = sample.shape
+    full = np.diff(sample.indptr) == m
+    if m < _ENOUGH_GENES or full.mean() < _MOST_CELLS:
+        return 0.0
+    values = sample[full].toarray()
+    smallest = values.min(axis=1)
+    tied = (values == smallest[:, None]).mean(axis=1) >= _MANY_TIED
+    return float(smallest[0]) if tied.sum() >= _MOST_CELLS * n else 0.0
 
 
 def _check_values(block: sp.csr_array, first_row: int, hints: Hints) -> None:

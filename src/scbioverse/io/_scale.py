@@ -22,8 +22,6 @@ LARGEST_NATURAL = 13.9
 ASSUMED = "assumed"
 # A scale is believed where most values are whole multiples of a count, clearly more than under any other.
 _ENOUGH, _MOSTLY_WHOLE, _CLEARLY_MORE = 20, 0.85, 0.1
-# Of the genes of a cell, those that were not detected; and of the cells, those in which this is to be seen.
-_MANY_TIED, _MOST_CELLS = 0.3, 0.9
 # Sums of cells are the same: standard deviation of their logarithms.
 _EQUAL = 0.01
 # So are cells' lengths. Means of a few samples' cells come within one per cent of another by chance.
@@ -98,22 +96,15 @@ def sum_spread(sample: sp.csr_array, base: float | None) -> tuple[float, float]:
     return float(np.log(sums).std()), float(np.median(sums))
 
 
-def guess_scale(sample: sp.csr_array, *, largest: float, integer: bool) -> ScaleGuess:
-    """Decide on the scale of a non-negative matrix.
+def guess_scale(sample: sp.csr_array, *, largest: float) -> ScaleGuess:
+    """Decide on the scale of a non-negative matrix in which some values are fractions.
 
-    Whole numbers, and values too large for a logarithm, are linear. Otherwise each base is tried, on two properties
-    that only the right one restores: values that are whole multiples of one unit a cell (any panel), or equal sums
-    (full panels). The spread of sums alone does not order the bases on a subset of genes, since a smaller base
-    shrinks every spread; so without either sign the natural logarithm is assumed, as scanpy and Seurat write it,
-    unless base 2 is clearly better. `sample` are some cells; `largest` and `integer` (whole numbers only) are of the
-    whole matrix.
+    Values too large for a logarithm are linear. Otherwise each base is tried, on two properties that only the right one
+    restores: values that are whole multiples of one unit a cell (any panel), or equal sums (full panels). The spread of
+    sums alone does not order the bases on a subset of genes, since a smaller base shrinks every spread; so without
+    either sign the natural logarithm is assumed, as scanpy and Seurat write it, unless base 2 is clearly better.
+    `sample` are some cells, without stored zeros; `largest` is of the whole matrix.
     """
-    sample = sp.csr_array(sample)
-    if (sample.data == 0).any():
-        sample = sample.copy()
-        sample.eliminate_zeros()
-    if integer:
-        return ScaleGuess("counts", None, None, "whole numbers")
     if largest > LARGEST_LOG:
         if roots := _square_roots(sample, *whole_multiples(sample, None), sum_spread(sample, None)[0]):
             return ScaleGuess("root", None, None, roots)
@@ -163,22 +154,6 @@ def _square_roots(sample: sp.csr_array, share: float, n_values: int, spread: flo
             "adata.X.power(2))."
         )
     return ""
-
-
-def shifted_zeros(sample: sp.csr_array) -> float:
-    """Return what stands for zero where genes that were not detected have a positive value; 0 where they have none.
-
-    Ranks, log(x + c) with c other than 1, and Freeman and Tukey's roots leave no zero, and the value of what was not
-    detected is the smallest of a cell and a frequent one. Smoothed and imputed values have no such tie.
-    """
-    n, m = sample.shape
-    full = np.diff(sample.indptr) == m
-    if m < _ENOUGH or full.mean() < _MOST_CELLS:
-        return 0.0
-    values = sample[full].toarray()
-    smallest = values.min(axis=1)
-    tied = (values == smallest[:, None]).mean(axis=1) >= _MANY_TIED
-    return float(smallest[0]) if tied.sum() >= _MOST_CELLS * n else 0.0
 
 
 def _equal_sum(sample: sp.csr_array, base: float | None) -> float | None:

@@ -14,8 +14,7 @@ if TYPE_CHECKING:
     from .markers import load_markers, markers_for
     from .names.company import resolve_labels
     from .names.resolver import Resolution, resolve_label
-    from .ontology import Ontology, load_ontology
-    from .phrases import canonical_phrase
+    from .ontology import Ontology, canonical_phrase, load_ontology
 
 _WHERE = {
     "harmonise": "genes",
@@ -24,7 +23,7 @@ _WHERE = {
     "markers_for": "markers",
     "Ontology": "ontology",
     "load_ontology": "ontology",
-    "canonical_phrase": "phrases",
+    "canonical_phrase": "ontology",
     "Resolution": "names.resolver",
     "resolve_label": "names.resolver",
     "resolve_labels": "names.company",

@@ -1,4 +1,4 @@
-"""The Cell Ontology: terms, who descends from whom, and which terms count for a candidate label."""
+"""The Cell Ontology: terms, their short names, who descends from whom, and which terms count for a candidate label."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..errors import MissingKeyError
 from ._read import read_table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Container, Iterable, Iterator, Sequence
     from collections.abc import Set as AbstractSet
 
 ROOT = "CL:0000000"
@@ -171,6 +171,67 @@ def _parts(text: str) -> tuple[str, ...]:
     return tuple(text.split("|")) if text else ()
 
 
+# ------------------------------------------------------------------ short names
+
+# In this order.
+_SHORTER = [
+    (re.compile(pattern), by)
+    for pattern, by in [
+        (r" \((?:sensu )?(?:Vertebrata|Homo sapiens|metazoa|Hsap)\)$", ""),
+        (r", human$", ""),
+        (r",? thymus-derived,? ?", " "),
+        (r",? ?\balpha-beta\b(?! (?:regulatory )?thymocyte)", ""),
+        (r"\b(CD\d+\w*)-positive\b,?", r"\1"),
+        (r"\b(CD\d+\w*)-negative\b,?", r"\1 negative"),
+        (r"\b(?!double|single)(\w+)-positive\b", r"\1+"),
+        (r"\b(double|single)-(?=positive|negative)", r"\1 "),
+        (r"^naive CD(\d)", r"naive CD\1"),
+        (r"\bvascular associated\b", "vascular"),
+        (r"\bT-helper\b", "T helper"),
+        (r"\bnatural killer\b", "NK"),
+        (r"^kidney (?=loop of Henle|collecting duct|connecting tubule)", ""),
+        (r" lineage restricted ", " "),
+        (r"\s*,\s*$|\s{2,}", " "),
+    ]
+]
+
+
+def shorten(label: str) -> str:
+    """Leave out of a term's label what people leave out when they say the name."""
+    for pattern, by in _SHORTER:
+        label = pattern.sub(by, label)
+    return " ".join(label.split())
+
+
+@lru_cache(maxsize=1)
+def _canonical() -> dict[str, str]:
+    """Canonical phrase of every term; no two terms share one, whatever the case."""
+    ontology = load_ontology()
+    by_hand = {row[0]: row[1] for row in read_table("phrases.tsv")}
+    chosen = {cl_id: by_hand.get(cl_id) or shorten(ontology.term(cl_id).label) for cl_id in ontology}
+    labels = {cl_id: ontology.term(cl_id).label for cl_id in ontology}
+
+    def claim(cl_id: str) -> tuple[bool, bool, int, str]:
+        """Order in which terms may keep a phrase: whose own label it is, by hand, the shallower, the lower id."""
+        return chosen[cl_id] != labels[cl_id], cl_id not in by_hand, ontology.depth(cl_id), cl_id
+
+    # A term that falls back to its label may take it from a term whose short form that was: again until none does.
+    while True:
+        sharing: dict[str, list[str]] = defaultdict(list)
+        for cl_id, phrase in chosen.items():
+            sharing[phrase.casefold()].append(cl_id)
+        losing = [one for ids in sharing.values() for one in sorted(ids, key=claim)[1:] if chosen[one] != labels[one]]
+        if not losing:
+            return chosen
+        chosen |= {cl_id: labels[cl_id] for cl_id in losing}
+
+
+def canonical_phrase(cl_id: str) -> str:
+    """Short form of a term's name, unique to the term, such as `"naive CD4 T cell"` for CL:0000895."""
+    load_ontology().term(cl_id)
+    return _canonical()[cl_id]
+
+
 # ------------------------------------------------------------------ candidates
 
 # Below an ancestor that holds more terms than these, what a term has in common with them says nothing of it.
@@ -229,6 +290,13 @@ def kin_columns(candidates: Iterable[str | None], terms: Sequence[str], *, most:
         return found if len(found) <= most else []
 
     return [kin(one) for one in candidates]
+
+
+def nearest_above(terms: Iterable[str], offered: Container[str], *, most: int) -> list[str | None]:
+    """Nearest of each term's ancestors that is offered; None where none is, or it has over `most` terms below it."""
+    ontology = load_ontology()
+    found = [next((above for above in ontology.ancestors(one) if above in offered), None) for one in terms]
+    return [one if one is not None and len(ontology.descendants(one)) <= most else None for one in found]
 
 
 # ------------------------------------------------------------------ malignant cells, and the types that they come from

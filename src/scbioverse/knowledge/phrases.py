@@ -1,4 +1,4 @@
-"""Names of ontology terms: short readable ones for prompts and pictures, a few sentences, and what is to be said.
+"""What is said of ontology terms: their other readable names, a few sentences, and what a language model is to say.
 
 What the language model is asked to say for a term is its name with the general word first. A label is scored token by
 token, and each choice is made on what was said so far. Natural names put what is special in front: " naive" begins the
@@ -15,72 +15,16 @@ from functools import lru_cache
 
 from ._read import read_table, read_text
 from .names.resolver import resolve_label
-from .ontology import fold, load_ontology
+from .ontology import canonical_phrase, fold, load_ontology, shorten
 
-# What people leave out when they say the name. In this order.
-_SHORTER = [
-    (re.compile(pattern), by)
-    for pattern, by in [
-        (r" \((?:sensu )?(?:Vertebrata|Homo sapiens|metazoa|Hsap)\)$", ""),
-        (r", human$", ""),
-        (r",? thymus-derived,? ?", " "),
-        (r",? ?\balpha-beta\b(?! (?:regulatory )?thymocyte)", ""),
-        (r"\b(CD\d+\w*)-positive\b,?", r"\1"),
-        (r"\b(CD\d+\w*)-negative\b,?", r"\1 negative"),
-        (r"\b(?!double|single)(\w+)-positive\b", r"\1+"),
-        (r"\b(double|single)-(?=positive|negative)", r"\1 "),
-        (r"^naive CD(\d)", r"naive CD\1"),
-        (r"\bvascular associated\b", "vascular"),
-        (r"\bT-helper\b", "T helper"),
-        (r"\bnatural killer\b", "NK"),
-        (r"^kidney (?=loop of Henle|collecting duct|connecting tubule)", ""),
-        (r" lineage restricted ", " "),
-        (r"\s*,\s*$|\s{2,}", " "),
-    ]
-]
 _LONGEST = 48
 _UNREADABLE = re.compile(r"[.:]|\d{3,}|-(?:low|negative), ")
-
-
-def _shorten(label: str) -> str:
-    for pattern, by in _SHORTER:
-        label = pattern.sub(by, label)
-    return " ".join(label.split())
-
-
-@lru_cache(maxsize=1)
-def _canonical() -> dict[str, str]:
-    """Canonical phrase of every term; no two terms share one, whatever the case."""
-    ontology = load_ontology()
-    by_hand = {row[0]: row[1] for row in read_table("phrases.tsv")}
-    chosen = {cl_id: by_hand.get(cl_id) or _shorten(ontology.term(cl_id).label) for cl_id in ontology}
-    labels = {cl_id: ontology.term(cl_id).label for cl_id in ontology}
-
-    def claim(cl_id: str) -> tuple[bool, bool, int, str]:
-        """Order in which terms may keep a phrase: whose own label it is, by hand, the shallower, the lower id."""
-        return chosen[cl_id] != labels[cl_id], cl_id not in by_hand, ontology.depth(cl_id), cl_id
-
-    # A term that falls back to its label may take it from a term whose short form that was: again until none does.
-    while True:
-        sharing: dict[str, list[str]] = defaultdict(list)
-        for cl_id, phrase in chosen.items():
-            sharing[phrase.casefold()].append(cl_id)
-        losing = [one for ids in sharing.values() for one in sorted(ids, key=claim)[1:] if chosen[one] != labels[one]]
-        if not losing:
-            return chosen
-        chosen |= {cl_id: labels[cl_id] for cl_id in losing}
-
-
-def canonical_phrase(cl_id: str) -> str:
-    """Short form of a term's name, unique to the term, such as `"naive CD4 T cell"` for CL:0000895."""
-    load_ontology().term(cl_id)
-    return _canonical()[cl_id]
 
 
 @lru_cache(maxsize=8192)
 def _phrases(cl_id: str) -> tuple[str, ...]:
     label, misleading = load_ontology().term(cl_id).label, _misleading().get(cl_id, frozenset())
-    first = _canonical()[cl_id]
+    first = canonical_phrase(cl_id)
     found = {fold(first): first}
     for name in (label, *readable_names(cl_id)):
         if name == label or name not in misleading:
@@ -91,7 +35,7 @@ def _phrases(cl_id: str) -> tuple[str, ...]:
 def readable_names(cl_id: str) -> list[str]:
     """Names of a term that people would say, whatever else they may mean: short label, shorthand, synonyms."""
     term = load_ontology().term(cl_id)
-    every = [_shorten(term.label), *(row[0] for row in _shorthand().get(cl_id, ())), *term.synonyms]
+    every = [shorten(term.label), *(row[0] for row in _shorthand().get(cl_id, ())), *term.synonyms]
     return [name for name in every if len(name) <= _LONGEST and not _UNREADABLE.search(name)]
 
 

@@ -70,14 +70,10 @@ def _fold(text: str) -> str:
     return " ".join(_WORD.findall(text)).casefold()
 
 
-def list_tissues() -> tuple[Tissue, ...]:
-    """Tissues for which cell types are listed, in the order of the table."""
-    return tuple(load_words().tissues.values())
-
-
-def tissue_of(ident: str) -> Tissue:
-    """Tissue of an id out of :func:`list_tissues`."""
-    return load_words().tissues[ident]
+@lru_cache(maxsize=1)
+def load_tissues() -> dict[str, Tissue]:
+    """Tissues for which cell types are listed, by id, in the order of the table."""
+    return load_words().tissues
 
 
 def read_tissue(text: str) -> Tissue:
@@ -87,7 +83,7 @@ def read_tissue(text: str) -> Tissue:
     tumours are read as the tissue that they are of: "breast cancer" as breast. Words beside the name of an organ are
     passed over.
     """
-    found = [tissue_of(one) for one in _read(str(text).strip())]
+    found = [load_tissues()[one] for one in _read(str(text).strip())]
     if len(found) == 1:
         return found[0]
     if found:
@@ -96,7 +92,7 @@ def read_tissue(text: str) -> Tissue:
     if _ID.match(str(text).strip()):
         raise InputError(f"tissue={shown_name(text)!r} is no UBERON id of a tissue whose cell types are listed here.")
     near = difflib.get_close_matches(_fold(str(text)), load_words().words, n=_SHOWN, cutoff=0.6)
-    named = ", ".join(repr(one) for one in near or [one.name for one in list_tissues()])
+    named = ", ".join(repr(one) for one in near or [one.name for one in load_tissues().values()])
     raise InputError(f"tissue={shown_name(text)!r} is no tissue known here. {'Near' if near else 'Known'}: {named}.")
 
 
@@ -158,7 +154,7 @@ def listed_types() -> dict[str, dict[str, str]]:
 
     Sources are named in `knowledge/data/README.md`; `N` is the type's own name.
     """
-    found: dict[str, dict[str, str]] = {one.id: {} for one in list_tissues()}
+    found: dict[str, dict[str, str]] = {ident: {} for ident in load_tissues()}
     for ident, cl_id, sources in read_table("tissue_types.tsv.gz"):
         found[ident][cl_id] = sources
     return found
@@ -238,7 +234,7 @@ def home_of(cl_id: str) -> Home:
     above = {cl_id, *ontology.ancestors(cl_id)}
     named = _nearest(cl_id, _named())
     kin = [below.get(one, frozenset()) for one in ontology.parents(cl_id) if len(ontology.descendants(one)) <= KIN]
-    organs = len({tissue_of(one).within or one for one in own.get(cl_id, ())})
+    organs = len({load_tissues()[one].within or one for one in own.get(cl_id, ())})
     loose = LEUKOCYTE in above or organs >= IN_MANY or cl_id not in own or cl_id in EVERYWHERE
     everywhere = bool(above & set(EVERYWHERE)) and not above & set(OF_ONE_ORGAN) and loose
     return Home(named, _nearest(cl_id, below), frozenset().union(*kin), everywhere and not named, organs)
@@ -257,9 +253,10 @@ def _named() -> dict[str, frozenset[str]]:
 @cache
 def with_parts(ident: str) -> tuple[frozenset[str], frozenset[str]]:
     """Return a tissue with its parts, and the same of what it is part of."""
-    whole = tissue_of(ident).within or ident
-    parts = {one.id for one in list_tissues() if one.within == ident}
-    beside = {one.id for one in list_tissues() if one.within == whole}
+    within = {one.id: one.within for one in load_tissues().values()}
+    whole = within[ident] or ident
+    parts = {one for one, of in within.items() if of == ident}
+    beside = {one for one, of in within.items() if of == whole}
     return frozenset({ident, *parts}), frozenset({whole, *beside})
 
 
@@ -267,8 +264,8 @@ def with_parts(ident: str) -> tuple[frozenset[str], frozenset[str]]:
 def strangeness(cl_id: str, ident: str) -> float:
     """How far a type is from being usual in a tissue: 0, :data:`PARTLY` or 1."""
     home, (inside, around) = home_of(cl_id), with_parts(ident)
-    whole = {tissue_of(ident).within}
-    if (home.named | home.listed) & (inside | whole) or home.everywhere:
+    whole = load_tissues()[ident].within
+    if (home.named | home.listed) & (inside | {whole}) or home.everywhere:
         return 0.0
     if home.named:
         return PARTLY if (home.named | home.listed) & around else 1.0

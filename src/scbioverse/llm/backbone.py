@@ -56,6 +56,7 @@ class Backbone:
         self.bos_ids = _bos_ids(tokenizer)  # `[bos]` where the tokenizer puts one before every text, else `[]`
         self.model = model.eval().requires_grad_(False)
         self.sha256 = sha256  # identity of its weights and tokenizer
+        self.answers: dict[str, list[int]] = {}  # token ids of the names that were asked about
         # The parts of a transformers model are typed "Tensor | Module": said once here what they are.
         parts: Any = model
         self._embedding = parts.get_input_embeddings()

@@ -122,7 +122,6 @@ class PromptReader:
         self._prompts: dict[str, Prompt] = {}
         self._prefixes: dict[str, PrefixCache] = {}
         self._instructions: dict[QuestionTemplate, PrefixCache] = {}
-        self._names: dict[str, list[int]] = {}
 
     def prompt(self, modality: str = "cell") -> Prompt:
         """Return token ids of the prompt, without answer."""
@@ -152,9 +151,9 @@ class PromptReader:
         """Token ids of an answer, the end token included; special-token strings in it stay text. Names: made once."""
         if max_chars != MAX_LABEL_CHARS:
             return self.template.encode_answer(self.backbone, text, max_chars=max_chars)
-        if text not in self._names:
-            self._names[text] = self.template.encode_answer(self.backbone, text)
-        return self._names[text]
+        if text not in self.backbone.answers:
+            self.backbone.answers[text] = self.template.encode_answer(self.backbone, text)
+        return self.backbone.answers[text]
 
     def compose(self, soft: Tensor, modality: str = "cell", answers: Sequence[Sequence[int]] | None = None) -> Composed:
         """Embed what follows the cached beginning: soft tokens (n, n_soft, d_llm), the prompt's rest, and answers."""

@@ -21,7 +21,7 @@ from scipy.special import log_softmax, softmax
 from tqdm.auto import tqdm
 
 from .._logging import logger
-from .._runs import digest_of, parts_of_run, workers_of_run
+from .._runs import PARTS, WORKERS, digest_of
 from .._settings import settings
 from ..errors import InputError, MismatchError
 from ..io import row_blocks
@@ -355,7 +355,7 @@ def score_names(
     unique, back = unique_rows(rows.reshape(len(rows), int(np.prod(rows.shape[1:]))))
     out = np.empty((unique.size, len(names)), dtype=np.float32)
     blocks = [slice(start, start + job.batch_size) for start in range(0, unique.size, job.batch_size)]
-    job.parts, workers = parts_of_run(), workers_of_run()
+    job.parts, workers = PARTS.get(), WORKERS.get()
     if job.parts is not None or workers is not None:
         job.fingerprint = model.fingerprint()
     if workers is not None:

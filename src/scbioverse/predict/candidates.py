@@ -17,8 +17,8 @@ from ..knowledge import Resolution, load_ontology, resolve_label, resolve_labels
 from ..knowledge.markers import evidence_key
 from ..knowledge.names.short_names import nearest_names
 from ..knowledge.names.tokens import meanings, tokens, word_set
-from ..knowledge.ontology import ORIGINS, TUMOURS, is_held
-from ..knowledge.phrases import answer_name, canonical_phrase, label_card, spoken_name
+from ..knowledge.ontology import ORIGINS, TUMOURS, canonical_phrase, is_held
+from ..knowledge.phrases import answer_name, label_card, spoken_name
 from ..pp._text_column import is_missing
 from .given_markers import genes_named, in_words, read_genes
 
@@ -142,9 +142,9 @@ class Candidates(Sequence[Label]):
 
 def _naive_or_effector(offered: Set[str]) -> bool:
     """Whether terms part T cells into naive and others, none of which is called memory cells."""
-    within = load_ontology().is_within
-    memory = any(within(one, kind) for one in offered for kind in _MEMORY_T)
-    return not memory and any(within(one, _NAIVE_T) for one in offered)
+    below = load_ontology().descendants
+    naive, *memory = (offered & {kind, *below(kind)} for kind in (_NAIVE_T, *_MEMORY_T))
+    return bool(naive) and not any(memory)
 
 
 def _scored_as(label: Label, offered: Set[str], *, in_two: bool) -> str | None:

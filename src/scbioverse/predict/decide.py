@@ -15,8 +15,8 @@ from ..errors import BioverseError
 from ..io import row_blocks
 from ..knowledge import load_ontology
 from ..knowledge.levels import BROADEST, lift
-from ..knowledge.ontology import KEPT_APART, TUMOURS, is_within, origins_left, tumours_of
-from ..knowledge.phrases import canonical_phrase, label_card
+from ..knowledge.ontology import KEPT_APART, TUMOURS, canonical_phrase, is_within, origins_left, tumours_of
+from ..knowledge.phrases import label_card
 from ..models.shared_space import cosines
 from .groups import Groups, agreement, group_scores
 

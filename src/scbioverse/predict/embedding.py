@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import _runs
 from .._device import place_encoder
 from .._logging import logger
-from .._runs import kept, used
 from .._slots import Slots, check_target, read_record
 from ..encoders import PrecomputedEncoder, embed_rows
 from ..encoders._run import digest_of_input
@@ -252,7 +252,10 @@ def long_run(what: str, cells: Cells, *given: Any) -> Iterator[None]:
 
     `given` tells this run of a verb from others, beside the cells: fingerprints, options.
     """
+    if cells.n_obs < _runs.LONG and cells.lazy() is None:
+        yield
+        return
     # Names of cells and genes find the run again; whether its parts fit is seen by their own digests.
     names = [cells.layer, cells.key, *map(str, cells.adata.obs_names[:100]), *map(str, cells.adata.var_names[:100])]
-    with kept(what, cells.n_obs, cells.n_obs, names, *given), used(cells.lazy() is not None):
+    with _runs.kept(what, cells.n_obs, cells.n_obs, names, *given), _runs.used(cells.lazy() is not None):
         yield

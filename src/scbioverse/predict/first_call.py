@@ -16,8 +16,7 @@ from ..errors import InputError
 from ..knowledge import load_ontology
 from ..knowledge.levels import BROADEST, early_types, level_terms, lift, says_little
 from ..knowledge.markers import marker_genes
-from ..knowledge.ontology import is_within
-from ..knowledge.phrases import canonical_phrase
+from ..knowledge.ontology import canonical_phrase, is_within
 from .alike import hear
 from .candidates import own_labels
 from .decide import compared_terms

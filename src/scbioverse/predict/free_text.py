@@ -17,7 +17,8 @@ from scipy.special import log_softmax
 
 from ..knowledge import load_ontology, resolve_label
 from ..knowledge.levels import BROADEST
-from ..knowledge.phrases import canonical_phrase, term_said
+from ..knowledge.ontology import canonical_phrase
+from ..knowledge.phrases import term_said
 from ..knowledge.sentences import split_sentences
 from ..llm.prompts import MAX_EVIDENCE_CHARS, bounded
 from ..models.score import write_labels

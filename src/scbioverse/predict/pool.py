@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,13 +15,14 @@ from .._logging import logger
 from ..errors import InputError
 from ..knowledge import load_ontology
 from ..knowledge.markers import evidence_key
-from .sources import named_sources
+from ..models.shared_space import cosines
 from .sources.language_model import LanguageModel
 from .sources.markers import Markers
 from .tissue import WIDE
+from .whole_ontology import ontology_coordinates
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from ..models import BioVerse
     from ..models.config import Calibration
@@ -204,6 +207,50 @@ def _unshown(batch: Batch, candidates: Candidates, note: Mapping[str, Any]) -> N
         # One walk through the cells for all; of much data the sums lie on the disk.
         out[:, held] = np.asarray(batch.evidence([evidence_key(None, candidates[at].genes) for at in held])) <= 0
     return out
+
+
+class Prototypes:
+    """The projector's attention over the prototypes of the cell types that it was trained on."""
+
+    name = "prototypes"
+
+    def scores(self, batch: Batch, candidates: Candidates) -> Float64 | None:
+        """Log-probabilities (n, m), None where it tells no two candidates; see :meth:`BioVerse.attention`."""
+        return batch.model.attention(batch.values, candidates.terms, batch.modality)
+
+
+class Nearest:
+    """Cosine of a row with each label's description, in the space shared with text."""
+
+    name = "nearest"
+
+    def scores(self, batch: Batch, candidates: Candidates) -> Float:
+        """Cosines (n, m): in nats only by its weight, since a cosine is no probability."""
+        if candidates.shortlist is None:
+            texts = batch.model.text_coordinates(candidates.cards)
+        else:  # terms of the ontology, as they are kept
+            texts = ontology_coordinates(batch.model, [str(one.cl_id) for one in candidates])
+        return cosines(batch.coordinates, texts)
+
+
+_HERE = {one.name: one for one in (Prototypes, Nearest)}
+
+
+def named_sources(names: Iterable[str]) -> list[Source]:
+    """Make the sources of these names: those above, and of each file of `sources/` the class that it calls `SOURCE`.
+
+    An :class:`InputError` where there is no such file: the names come from a model's configuration, which may be
+    anybody's.
+    """
+    made: list[Source] = []
+    for name in names:
+        if name in _HERE:
+            made.append(_HERE[name]())
+        elif name.isidentifier() and importlib.util.find_spec(f".sources.{name}", __package__) is not None:
+            made.append(importlib.import_module(f".sources.{name}", __package__).SOURCE())
+        else:
+            raise InputError(f"the model weighs evidence of {name!r:.60}, a source that this version does not have.")
+    return made
 
 
 def _sources(weights: Weights, genes: Markers) -> dict[str, Source]:

@@ -15,15 +15,15 @@ from ..errors import InputError
 from ..io.columns import as_categories, obs_column
 from ..knowledge import load_ontology
 from ..knowledge.levels import BROADEST
+from ..knowledge.ontology import nearest_above
 from ..knowledge.tissues import (
     Tissue,
     home_of,
     is_early,
-    list_tissues,
     listed_types,
+    load_tissues,
     read_tissue,
     strangeness,
-    tissue_of,
     usual_shares,
     with_parts,
 )
@@ -70,7 +70,7 @@ class TissuePrior:
         found = tissue if isinstance(tissue, Tissue) else read_tissue(tissue)
         if len(listed_types()[found.id]) < FEWEST_LISTED:
             # Too few types are listed: what it is part of, or nothing.
-            found = tissue_of(found.within) if found.within else found
+            found = load_tissues()[found.within] if found.within else found
         return cls(found)
 
     def log_prior(self, cl_ids: Sequence[str | None]) -> Float:
@@ -96,10 +96,11 @@ class TissuePrior:
         prior = self.log_prior(cl_ids).astype(np.float64)
         joint = np.asarray(log_probs, dtype=np.float64) + prior
         place = {one: i for i, one in reversed(list(enumerate(cl_ids))) if one is not None and prior[i] == 0}
-        for i in np.flatnonzero(prior < 0).tolist():
-            above = [one for one in load_ontology().ancestors(str(cl_ids[i])) if one in place]
-            if above and len(load_ontology().descendants(above[0])) <= BROADEST:
-                to = place[above[0]]
+        strange = np.flatnonzero(prior < 0).tolist()
+        heirs = nearest_above([str(cl_ids[i]) for i in strange], place, most=BROADEST)
+        for i, heir in zip(strange, heirs, strict=True):
+            if heir is not None:
+                to = place[heir]
                 lost = log_probs[:, i] + np.log1p(-np.exp(prior[i]))
                 joint[:, to] = np.where(np.isneginf(log_probs[:, to]), -np.inf, np.logaddexp(joint[:, to], lost))
         return log_softmax(joint, axis=1).astype(np.float32)
@@ -165,7 +166,7 @@ def _fits(called: Called) -> dict[str, float]:
     if not called.terms:
         return {}
     mass, terms = called.mass, called.terms
-    known = [one.id for one in list_tissues() if len(listed_types()[one.id]) >= FEWEST_LISTED]
+    known = [ident for ident, types in listed_types().items() if len(types) >= FEWEST_LISTED]
     # Beyond the floor a cell's type says no more: one stray call must not outweigh a hundred.
     found = {ident: float(mass @ np.maximum(_explained(terms, ident), 2 * FLOOR)) for ident in known}
     return dict(sorted(found.items(), key=lambda pair: (-pair[1], pair[0])))
@@ -188,16 +189,17 @@ def guess_tissue(called: Called) -> Guess:
     speaking = min(SPEAKING, called.n)
     weights = np.exp(speaking * (np.array(list(fits.values())) - max(fits.values())))
     chance = dict(zip(fits, weights / weights.sum(), strict=True))
+    tissues = load_tissues()
     wholes: dict[str, float] = {}
     for ident, value in chance.items():
-        whole = tissue_of(ident).within or ident
+        whole = tissues[ident].within or ident
         wholes[whole] = wholes.get(whole, 0.0) + value
     whole = max(wholes, key=lambda one: (wholes[one], one))
-    parts = {one: value for one, value in chance.items() if tissue_of(one).within == whole}
+    parts = {one: value for one, value in chance.items() if tissues[one].within == whole}
     part = max(parts, key=lambda one: (parts[one], one), default=whole)
     # A part is named only where that is as sure as a guess has to be.
     best, sure = (part, parts[part]) if parts.get(part, 0.0) >= SURE else (whole, wholes[whole])
-    return Guess(tissue_of(best), float(sure * (1 - called.away(best))))
+    return Guess(tissues[best], float(sure * (1 - called.away(best))))
 
 
 def doubt(tissue: Tissue, called: Called, *, wide: bool = True) -> str:
@@ -214,7 +216,7 @@ def doubt(tissue: Tissue, called: Called, *, wide: bool = True) -> str:
     if behind < (DOUBT_OF_KIN if best in kin and tissue.id in kin else DOUBT):
         return ""
     share = called.away(tissue.id)
-    like = f"by their own calls, the cells look like {tissue_of(best).name} rather than {tissue.name}:"
+    like = f"by their own calls, the cells look like {load_tissues()[best].name} rather than {tissue.name}:"
     if share < FEW_AWAY and not wide:
         return ""
     if share < FEW_AWAY:

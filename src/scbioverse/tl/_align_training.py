@@ -14,7 +14,8 @@ from .._logging import logger
 from ..errors import BioverseError, InputError
 from ..io.columns import as_categories, obs_column
 from ..knowledge import load_ontology, resolve_labels
-from ..knowledge.phrases import answer_name, canonical_phrase, general_texts, label_card
+from ..knowledge.ontology import canonical_phrase
+from ..knowledge.phrases import answer_name, general_texts, label_card
 from ..llm.prompts import MAX_LABEL_CHARS
 from ..predict.candidates import NO_NAME, is_number
 

@@ -13,7 +13,7 @@ from ..errors import InputError, MissingKeyError
 from ..io.columns import as_categories, obs_column
 from ..knowledge import Ontology, load_ontology, resolve_labels
 from ..knowledge.levels import Level, lift
-from ..knowledge.phrases import canonical_phrase
+from ..knowledge.ontology import canonical_phrase
 from ..predict.candidates import resolve_term
 
 if TYPE_CHECKING:
