@@ -19,7 +19,7 @@ from scbioverse.datasets import fetch
 from scbioverse.knowledge.captions import read_caption
 from scbioverse.metrics import extract_classes, extract_roles, set_agreement, text_metrics
 from scbioverse.pp._smiles import parse_smiles
-from scbioverse.predict.compose import compose_rows
+from scbioverse.predict.compose import CaptionComposer, composed
 from scbioverse.predict.descriptions import NOTHING_SIMILAR, choose_rows
 from scbioverse.predict.neighbours import FLOOR, Neighbours, compared_views, nearest_rows
 
@@ -93,7 +93,7 @@ def captions(model: Any, n: int | None, seed: int) -> dict[str, Any]:
     )
     near, tanimoto = nearest_rows(views, 10), nearest_rows(views[1:], 10)
     parsed = [[one.mol for one in parse_smiles(data.obs["smiles"])] for data in (test, train)]
-    combined, _ = compose_rows(near, held, names, *parsed)
+    combined, _ = composed(CaptionComposer(held, parsed[1], names), near, parsed[0])
     far = near.similarity[:, 0] < FLOOR
     some = np.sort(rng.permutation(test.n_obs)[: len(combined) // 6])
     found = {
@@ -120,7 +120,7 @@ def captions(model: Any, n: int | None, seed: int) -> dict[str, Any]:
         ("a part: names shuffled", part, list(rng.permutation(names))),
         ("a part: neighbours shuffled", other, names),
     ):
-        rows[name] = measured(compose_rows(neighbours, held, called, here, parsed[1])[0], texts)
+        rows[name] = measured(composed(CaptionComposer(held, parsed[1], called), neighbours, here)[0], texts)
     return {
         "n_test": test.n_obs, "n_reference": train.n_obs, "nothing similar": int(far.sum()), "rows": rows,
         "floors": floors(near, right, held), "facts": facts(model, embedded.values, right, tanimoto, held),

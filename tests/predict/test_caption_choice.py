@@ -12,8 +12,8 @@ from scbioverse.predict.compose import (  # noqa: E402
     definition_features,
     item_features,
     likely_items,
-    neighbour_weights,
 )
+from scbioverse.predict.descriptions import neighbour_weights  # noqa: E402
 from scbioverse.predict.known_molecules import Relatives  # noqa: E402
 
 SIMILARITY = np.array([0.9, 0.8, 0.7], dtype=np.float32)

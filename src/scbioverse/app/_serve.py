@@ -162,7 +162,7 @@ def serve(
 
 def _has_screen() -> bool:
     """Whether a browser could open a window here; one that draws in the terminal would take it over."""
-    return not sys.platform.startswith("linux") or any(os.environ.get(one) for one in ("DISPLAY", "WAYLAND_DISPLAY"))
+    return not sys.platform.startswith("linux") or any(map(os.environ.get, ("DISPLAY", "WAYLAND_DISPLAY")))
 
 
 def _listen(host: str, port: int) -> socket.socket:

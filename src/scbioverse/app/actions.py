@@ -167,8 +167,8 @@ def _packed(values: NDArray[Any]) -> dict[str, str]:
 def _table(table: pd.DataFrame) -> dict[str, Any]:
     """Return a table as columns and rows; numbers that are none as null."""
     held = table.head(MOST_EVIDENCE).astype(object)
-    rows = [[_cell(one) for one in row] for row in held.itertuples(index=False)]
-    return {"columns": [str(one) for one in table.columns], "rows": rows, "n": len(table)}
+    rows = [list(map(_cell, row)) for row in held.itertuples(index=False)]
+    return {"columns": list(map(str, table.columns)), "rows": rows, "n": len(table)}
 
 
 def _cell(value: Any) -> Any:

@@ -192,7 +192,7 @@ class Shown:
         held = column.astype("category")
         if len(held.cat.categories) > MOST_VALUES:
             raise InputError(f"obs[{name!r}] has {len(held.cat.categories)} values, more than {MOST_VALUES}.")
-        names = [str(one) for one in held.cat.categories]
+        names = list(map(str, held.cat.categories))
         said = {"kind": "group", "name": self._said(name), "names": names, "colours": self.colours(names, name)}
         return said, held.cat.codes.to_numpy(np.int32)
 

@@ -44,7 +44,7 @@ class Corrections:
 
     def __init__(self, labels: pd.Series) -> None:
         held = labels.astype("category")
-        self.names = [str(one) for one in held.cat.categories]
+        self.names = list(map(str, held.cat.categories))
         self.codes: NDArray[np.int32] = np.array(held.cat.codes, dtype=np.int32)
         self._start = self.codes.copy()
         self.edits = 0

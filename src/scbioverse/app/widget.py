@@ -103,7 +103,7 @@ def answered(visitor: Visitor, content: Any) -> dict[str, Any]:
 
 def script() -> str:
     """Return the page as one module: widgets load no others."""
-    parts = [_static(name) for name in ("layout.js", "parts.js", "values.js", "scatter.js", "page.js", "widget.js")]
+    parts = list(map(_static, ("layout.js", "parts.js", "values.js", "scatter.js", "page.js", "widget.js")))
     return "\n".join(re.sub(r"^(import .*;\n|export (?!default))", "", part, flags=re.MULTILINE) for part in parts)
 
 

@@ -155,7 +155,7 @@ def embed_distinct(
     each time memory runs out.
     """
     # Texts of one length side by side: little padding. A stable order, so that runs repeat.
-    order = np.argsort([len(value) for value in plan.values], kind="stable")
+    order = np.argsort(list(map(len, plan.values)), kind="stable")
     table = np.empty((len(plan.values), encoder.dim), dtype=np.float32)
     show = settings.progress if progress is None else progress
     with tqdm(
@@ -182,4 +182,4 @@ def _factorise(adata: AnnData, key: str) -> tuple[list[str], NDArray[np.int64]]:
     check_columns(adata.obs, [key], "Name the column that holds the texts by key=.")
     text = adata.obs[key].astype(object).map(lambda value: cell_text(value).strip() or None)
     codes, distinct = pd.factorize(text, use_na_sentinel=True)
-    return [str(value) for value in distinct], codes.astype(np.int64)
+    return list(map(str, distinct)), codes.astype(np.int64)

@@ -178,8 +178,8 @@ class ChemNetEncoder(TextEncoder):
         """Embed canonical SMILES: float32 (n, 512)."""
         if not len(values):
             return np.empty((0, self.dim), dtype=np.float32)
-        ids = [characters(value) for value in values]
-        rows = np.repeat(np.arange(len(ids)), [len(one) for one in ids])
+        ids = list(map(characters, values))
+        rows = np.repeat(np.arange(len(ids)), list(map(len, ids)))
         places = np.concatenate([np.arange(len(one)) for one in ids])
         onehot = torch.zeros(len(ids), len(_VOCABULARY), LENGTH, device=self.device)
         onehot[torch.from_numpy(rows), torch.from_numpy(np.concatenate(ids)), torch.from_numpy(places)] = _VALUE

@@ -48,17 +48,13 @@ SCALES: dict[str, tuple[float, ...]] = {
 _GROUPS = ("AILV", "FWY", "CM", "NQST", "HKR", "DE", "GP")
 
 _CODE = np.full(256, -1, dtype=np.int64)
-_CODE[[ord(letter) for letter in STANDARD]] = np.arange(len(STANDARD))
+_CODE[list(map(ord, STANDARD))] = np.arange(len(STANDARD))
 _GROUP = np.array([next(i for i, group in enumerate(_GROUPS) if letter in group) for letter in STANDARD])
 
 
-def _table() -> NDArray[np.float64]:
-    """Scales, each with mean 0 and standard deviation 1 over the twenty residues: (20, n_scales)."""
-    raw = np.array(list(SCALES.values()), dtype=np.float64).T
-    return (raw - raw.mean(axis=0)) / raw.std(axis=0)
-
-
-_SCALE = _table()
+# Scales, each with mean 0 and standard deviation 1 over the twenty residues: (20, n_scales).
+_RAW = np.array(list(SCALES.values()), dtype=np.float64).T
+_SCALE = (_RAW - _RAW.mean(axis=0)) / _RAW.std(axis=0)
 
 
 def _mix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
@@ -70,14 +66,9 @@ def _mix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
         return z ^ (z >> np.uint64(31))
 
 
-def _hashing() -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Bucket and sign of each of the 8,000 3-mers (feature hashing, Weinberger et al. 2009, arXiv:0902.2206)."""
-    mixed = _mix(np.arange(20**3, dtype=np.uint64))
-    sign = np.where(mixed >> np.uint64(63), 1.0, -1.0)
-    return (mixed % np.uint64(N_BUCKETS)).astype(np.int64), sign
-
-
-_BUCKET, _SIGN = _hashing()
+# Bucket and sign of each of the 8,000 3-mers (feature hashing, Weinberger et al. 2009, arXiv:0902.2206).
+_MIXED = _mix(np.arange(20**3, dtype=np.uint64))
+_BUCKET, _SIGN = (_MIXED % np.uint64(N_BUCKETS)).astype(np.int64), np.where(_MIXED >> np.uint64(63), 1.0, -1.0)
 
 
 @register("kmer")
@@ -146,15 +137,14 @@ def features(sequence: str) -> NDArray[np.float64]:
     code = _codes(sequence)
     known = code[code >= 0]
     kmers, counts = kmer_counts(sequence)
-    root = np.sqrt(counts / max(counts.sum(), 1))
-    hashed = np.bincount(_BUCKET[kmers], weights=root * _SIGN[kmers], minlength=N_BUCKETS)
+    hashed = np.bincount(_BUCKET[kmers], weights=_root(counts) * _SIGN[kmers], minlength=N_BUCKETS)
     group = np.where(code >= 0, _GROUP[code], -1)
     n_groups = len(_GROUPS)
     pairs = np.bincount(_joined([group[:-1], group[1:]], n_groups), minlength=n_groups**2)
     length = np.log10(max(len(code), 1)) - 2.5
     blocks: list[Any] = [
         hashed,
-        *(_shares(part) for part in (code, code[:_ENDS], code[-_ENDS:])),
+        *map(_shares, (code, code[:_ENDS], code[-_ENDS:])),
         _root(pairs),
         [length],
     ]

@@ -128,7 +128,7 @@ def _array(adata: AnnData, key: str) -> Any:
 
 
 def _shape3(values: Any) -> tuple[int, int, int]:
-    shape = tuple(int(n) for n in values.shape)
+    shape = tuple(map(int, values.shape))
     return (shape[0], 1, shape[1]) if len(shape) == 2 else (shape[0], shape[1], shape[2])
 
 

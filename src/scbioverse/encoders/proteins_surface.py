@@ -102,8 +102,8 @@ class SurfaceProteinEncoder:
         if not len(sequences):
             raise InputError("sequences is empty: pass protein name -> amino acid sequence")
         table = dict(sequences)
-        names = [str(name) for name in table]
-        cleaned = base.clean([str(sequence) for sequence in table.values()])
+        names = list(map(str, table))
+        cleaned = base.clean(list(map(str, table.values())))
         bad = [(name, problem) for name, (_, problem) in zip(names, cleaned, strict=True) if problem]
         if bad:
             raise InputError(f"{len(bad)} of {len(names)} sequences cannot be read: {bad[:_SHOWN]}")
@@ -186,12 +186,12 @@ def _abundance(adata: AnnData, key: str | None, layer: str | None) -> tuple[Any,
             raise MissingKeyError(
                 f"adata.obsm[{DEFAULT_KEY!r}] is missing (found: {sorted(adata.obsm) or 'nothing'}), so is the matrix"
             )
-        return matrix, [str(name) for name in adata.var_names], "X" if layer is None else f"layers/{layer}"
+        return matrix, list(map(str, adata.var_names)), "X" if layer is None else f"layers/{layer}"
     key = key or DEFAULT_KEY
     values = slot_of(adata, "obsm", key, "Pass the name of the protein counts by key=.")
     if isinstance(values, pd.DataFrame):
-        return values.to_numpy(), [str(name) for name in values.columns], f"obsm/{key}"
-    names = [str(name) for name in adata.uns.get("protein_names", [])]
+        return values.to_numpy(), list(map(str, values.columns)), f"obsm/{key}"
+    names = list(map(str, adata.uns.get("protein_names", [])))
     if len(names) != values.shape[1]:
         raise MissingKeyError(
             f"adata.obsm[{key!r}] has {values.shape[1]} columns without names: make it a DataFrame, or put their names "

@@ -164,7 +164,7 @@ class ScviParts:
         with quiet():
             scvi_model = import_optional("scvi.model", extra="scvi", purpose="An scvi-tools model")
             model_class = getattr(scvi_model, self.class_name)
-            n_rows = max([2, *(len(values) for values in self.categories().values())])
+            n_rows = max([2, *map(len, self.categories().values())])
             counts = sp.csr_matrix(np.ones((n_rows, len(self.genes)), dtype=np.float32))
             try:
                 template = self.table(counts, self.frame(n_rows))
@@ -192,9 +192,9 @@ def encode(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {str(key): encode(one) for key, one in value.items()}
     if isinstance(value, np.ndarray | pd.Index):
-        return {_ARRAY: [encode(one) for one in value.tolist()]}
+        return {_ARRAY: list(map(encode, value.tolist()))}
     if isinstance(value, list | tuple):
-        return [encode(one) for one in value]
+        return list(map(encode, value))
     if isinstance(value, np.generic):
         return value.item()
     if value is None or isinstance(value, str | bool | int | float):
@@ -210,7 +210,7 @@ def decode(value: Any) -> Any:
             items = value[_ARRAY]
             return np.array(items, dtype=object if any(isinstance(one, str) for one in items) else None)
         return {key: decode(one) for key, one in value.items()}
-    return [decode(one) for one in value] if isinstance(value, list) else value
+    return list(map(decode, value)) if isinstance(value, list) else value
 
 
 # What scvi-tools puts beside every model that it shares.

@@ -97,7 +97,7 @@ def check(
     obs = data.adata.obs
     check_columns(obs, [groupby], "Name the column of groups with groupby=.")
     column = obs[groupby].astype("category")
-    names = [str(name) for name in column.cat.categories]
+    names = list(map(str, column.cat.categories))
     if str(group) not in names:
         raise MissingKeyError(f"adata.obs[{groupby!r}] has no group {group!r}; there are {names}.")
     codes = column.cat.codes.to_numpy().astype(int)

@@ -113,7 +113,7 @@ class Expression:
 
 
 def _positions(symbols: Sequence[str], matrix: sparse.csr_matrix) -> dict[str, int]:
-    claims = claims_of([str(name) for name in symbols])
+    claims = claims_of(list(map(str, symbols)))
     if all(len(some) == 1 for some in claims.values()):
         return {gene: some[0].column for gene, some in claims.items()}
     n_cells = np.bincount(matrix.indices[matrix.data > 0], minlength=matrix.shape[1])

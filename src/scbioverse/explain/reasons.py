@@ -18,6 +18,7 @@ from ..errors import BioverseError, InputError, MissingKeyError
 from ..io import Cells
 from ..io.cells import SAMPLE_CELLS
 from ..knowledge.ontology import canonical_phrase
+from ..knowledge.sentences import listed as listed
 from .expression import Expression, InMemory
 from .over_blocks import OverBlocks
 from .support import (
@@ -34,7 +35,7 @@ from .support import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from anndata import AnnData
 
@@ -117,7 +118,7 @@ def reasons(
     except (InputError, MissingKeyError) as error:
         warn(f"no gene could be checked as a reason: {error}")
         return Reasons([UNREADABLE] * len(names))
-    shown = [shown_name(name) for name in names]
+    shown = list(map(shown_name, names))
     # Groups are called by their codes, since a name may be anything.
     evidence = evidence_of(groups, range(len(names)), dict(enumerate(cl_ids)), given=dict(enumerate(given)))
     rivals = {} if log_probs is None or rationale == "cell" else runners_up(log_probs, codes)
@@ -379,12 +380,6 @@ def figures(claims: Sequence[CheckedClaim], *, spelt: bool = False) -> list[str]
     if spelt:
         said[0] = f"{claims[0].gene} ({shares[0][0]} of these cells, {shares[0][1]} of others)"
     return said
-
-
-def listed(names: Iterable[str], word: str = "and") -> str:
-    """Write "A", "A and B", "A, B and C"; or with another word before the last."""
-    *first, last = [*names] or [""]
-    return f"{', '.join(first)} {word} {last}" if first else last
 
 
 def percent(fraction: float) -> str:

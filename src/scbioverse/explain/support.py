@@ -248,7 +248,7 @@ def _wanted(cl_id: str | None, positions: dict[str, int], own: int, each: int) -
         return _empty()
     if cl_id in TUMOURS:
         # A gene that several types of origin have counts for the one it marks most.
-        every = pd.concat([markers_for(one) for one in ORIGINS]).sort_values("weight", ascending=False, kind="stable")
+        every = pd.concat(list(map(markers_for, ORIGINS))).sort_values("weight", ascending=False, kind="stable")
         table = every[every["gene"].isin(positions)].drop_duplicates("gene").assign(kind="origin")
     else:
         every = markers_for(cl_id, include="ancestors")
@@ -305,7 +305,7 @@ def worth_naming(rows: pd.DataFrame, *, most: int = MAX_OWN) -> Found:
         n_supported=len(held),
         untested=bool(rows["p_adj"].isna().all()),
         kind="origin" if len(rows) and (rows["kind"] == "origin").all() else "",
-        claims=by_type([_claim(row) for row in named.to_dict("records")]),
+        claims=by_type(list(map(_claim, named.to_dict("records")))),
         given=() if given["supported"].any() else tuple(given["gene"]),
     )
 

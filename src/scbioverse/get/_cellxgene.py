@@ -99,7 +99,7 @@ def read_field(name: str, values: pd.Series) -> pd.Series:
 
 def _some(values: pd.Series) -> str:
     found = values.astype(object).where(values.notna(), "no value").map(str).unique()
-    return ", ".join(repr(one) for one in found[:3]) + (" …" if len(found) > 3 else "")
+    return ", ".join(map(repr, found[:3])) + (" …" if len(found) > 3 else "")
 
 
 def renamed(names: Iterable[object], reserved: Iterable[str]) -> dict[str, str]:

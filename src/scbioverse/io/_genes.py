@@ -305,7 +305,7 @@ def looks_like_mouse(names: Sequence[str]) -> bool:
 
 def too_few(names: Sequence[str], vocabulary: Sequence[str], n_found: int, min_genes: int) -> str:
     """Say that too few genes match, and what may be done."""
-    examples = ", ".join(repr(name) for name in names[:5]) or "none"
+    examples = ", ".join(map(repr, names[:5])) or "none"
     return (
         f"{n_found} of {len(names)} genes match the vocabulary of {len(vocabulary)} human genes; at least {min_genes} "
         f"are needed. Names found: {examples}. {_why_few(names, min_genes)}"
@@ -367,7 +367,7 @@ def _best_rewrite(names: Sequence[str]) -> tuple[str, list[str], int] | None:
     """Code, names and number of known ones of the rewriting that helps most; None if none helps a fifth of them."""
     sample = [name for name in names if name][:: max(1, len(names) // 500)]
     now = _n_named(sample)
-    counts = {code: _n_named([change(name) for name in sample]) for code, change in _changes().items()}
+    counts = {code: _n_named(list(map(change, sample))) for code, change in _changes().items()}
     code = max(counts, key=lambda one: counts[one])
     if counts[code] <= max(now + 0.2 * len(sample), 0.25 * len(sample)):
         return None

@@ -100,7 +100,7 @@ def gene_names(adata: AnnData, *, key: str | None = None, layer: str | None = No
 
 def names_in(values: Iterable[Any]) -> list[str]:
     """Read names of any type: text, bytes as some files hold them, numbers; `""` for what is missing."""
-    return [_name(one) for one in values]
+    return list(map(_name, values))
 
 
 def _name(value: Any) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from ._read import read_table
+from .sentences import listed
 
 # A sentence ends at a full stop before white space and a capital: "EC 1.1.1.1 inhibitor" is one.
 _SENTENCE = re.compile(r"(?<=[.])\s+(?=[A-Z])")
@@ -135,11 +136,6 @@ def bare(item: str) -> str:
 def with_article(name: str) -> str:
     """Put "a" or "an" before a name."""
     return f"{'an' if _AN.match(name) and not name.startswith('eu') else 'a'} {name}"
-
-
-def listed(items: tuple[str, ...]) -> str:
-    """Join items by commas and a last "and"."""
-    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
 
 
 # A name is replaced at most twice, so that "COX inhibitor" leads to "prostaglandin-endoperoxide synthase inhibitor".

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
@@ -134,13 +135,14 @@ def source_names(cl_id: str, gene: str) -> str:
     return ", ".join(SOURCES[code] for code in codes.iloc[0]) if len(codes) else ""
 
 
-@lru_cache(maxsize=1)
-def _by_gene() -> dict[str, list[tuple[str, float]]]:
-    found: dict[str, list[tuple[str, float]]] = {}
-    table = _load()
-    for cl_id, gene, weight in zip(table["cl_id"], table["gene"], table["weight"], strict=True):
-        found.setdefault(gene, []).append((cl_id, weight))
-    return found
+@lru_cache(maxsize=2)
+def _listed(by: Literal["cl_id", "gene"]) -> dict[str, list[tuple[str, float]]]:
+    """Genes of each term, or terms of each gene, with their weights."""
+    found: dict[str, list[tuple[str, float]]] = defaultdict(list)
+    other = {"cl_id": "gene", "gene": "cl_id"}[by]
+    for one, listed, weight in _load()[[by, other, "weight"]].itertuples(index=False, name=None):
+        found[one].append((listed, weight))
+    return dict(found)
 
 
 @lru_cache(maxsize=65536)
@@ -150,7 +152,7 @@ def marks_a_sibling(gene: str, ancestor: str, cl_id: str) -> bool:
     CD3D is listed for lymphocytes, but it marks T cells more: it is no reason to call a cell a B cell.
     """
     ontology = load_ontology()
-    listed = _by_gene().get(gene, [])
+    listed = _listed("gene").get(gene, [])
     own = max((weight for one, weight in listed if one == ancestor), default=0.0)
     return any(
         weight > own and ontology.is_ancestor(ancestor, one) and not ontology.related(one, cl_id)
@@ -178,7 +180,7 @@ def marker_weights(cl_ids: Sequence[str | None], genes: Sequence[str]) -> sp.csr
     own, what :func:`evidence_key` gives. `genes` are G measured ones, approved symbols. Returns float32 CSR (m, G),
     non-negative; the row of a candidate without a measured marker is empty.
     """
-    ontology, known = load_ontology(), _by_term()
+    ontology, known = load_ontology(), _listed("cl_id")
     column = {gene: i for i, gene in enumerate(genes)}
     split = [(cl_id or "").split(_AND) for cl_id in cl_ids]
     candidates = {cl_id or None for cl_id, *_ in split}
@@ -202,7 +204,7 @@ def marker_weights(cl_ids: Sequence[str | None], genes: Sequence[str]) -> sp.csr
         (
             np.array([value for row in rows for value in row.values()], dtype=np.float64),
             np.array([at for row in rows for at in row], dtype=np.int64),
-            np.cumsum([0, *(len(row) for row in rows)]),
+            np.cumsum([0, *map(len, rows)]),
         ),
         shape=(len(rows), len(genes)),
     )
@@ -215,12 +217,3 @@ def marker_weights(cl_ids: Sequence[str | None], genes: Sequence[str]) -> sp.csr
     matrix.data /= np.repeat(lengths + SHRINK, np.diff(matrix.indptr))
     matrix.sort_indices()
     return matrix.astype(np.float32)
-
-
-@lru_cache(maxsize=1)
-def _by_term() -> dict[str, list[tuple[str, float]]]:
-    known: dict[str, list[tuple[str, float]]] = {}
-    table = load_markers()
-    for cl_id, gene, weight in zip(table["cl_id"], table["gene"], table["weight"], strict=True):
-        known.setdefault(cl_id, []).append((gene, float(weight)))
-    return known

@@ -157,7 +157,7 @@ def _expressed(text: str) -> Meaning | None:
     found = _EXPRESS.match(text)
     if found is not None:
         several = re.split(r"\s*,\s*|\s+and\s+|\s+or\s+", found["genes"])
-        genes = [_symbol(one) for one in several]
+        genes = list(map(_symbol, several))
         if all(genes):
             how: Literal["and", "or"] = "or" if re.search(r"\sor\s", found["genes"]) else "and"
             held = _join(how, [one for one in genes if one])

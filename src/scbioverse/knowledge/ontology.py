@@ -289,7 +289,7 @@ def kin_columns(candidates: Iterable[str | None], terms: Sequence[str], *, most:
         found = sorted({j for one in holding if one not in wider for j in below[one]})
         return found if len(found) <= most else []
 
-    return [kin(one) for one in candidates]
+    return list(map(kin, candidates))
 
 
 def nearest_above(terms: Iterable[str], offered: Container[str], *, most: int) -> list[str | None]:

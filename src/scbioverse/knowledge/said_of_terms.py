@@ -97,7 +97,7 @@ class TermTexts:
                     counts[self._words.setdefault(word, len(self._words))] += weight
             lengths[i] = len(stems(term.definition))
             rows += [(i, word, count) for word, count in counts.items()]
-        at, words, counted = (np.array(part) for part in zip(*rows, strict=True))
+        at, words, counted = map(np.array, zip(*rows, strict=True))
         slack = SATURATION * (1 - LENGTH + LENGTH * lengths / lengths.mean())
         held = counted / (counted + slack[at])
         # As a full word counts what a name makes of it.

@@ -92,7 +92,7 @@ def read_tissue(text: str) -> Tissue:
     if _ID.match(str(text).strip()):
         raise InputError(f"tissue={shown_name(text)!r} is no UBERON id of a tissue whose cell types are listed here.")
     near = difflib.get_close_matches(_fold(str(text)), load_words().words, n=_SHOWN, cutoff=0.6)
-    named = ", ".join(repr(one) for one in near or [one.name for one in load_tissues().values()])
+    named = ", ".join(map(repr, near or [one.name for one in load_tissues().values()]))
     raise InputError(f"tissue={shown_name(text)!r} is no tissue known here. {'Near' if near else 'Known'}: {named}.")
 
 

@@ -154,7 +154,7 @@ class Backbone:
         """Turn token ids into text, as they stand: no spaces are cleaned up."""
         return str(
             self.tokenizer.decode(
-                [int(i) for i in ids], skip_special_tokens=skip_special, clean_up_tokenization_spaces=False
+                list(map(int, ids)), skip_special_tokens=skip_special, clean_up_tokenization_spaces=False
             )
         )
 

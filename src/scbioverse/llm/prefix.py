@@ -206,7 +206,7 @@ def expand_cache(cache: Cache, n: int, extra: Sequence[tuple[Tensor, Tensor]] | 
     tensors. The stored ones are never written to.
     """
     new = copy.copy(cache)
-    layers: list[Any] = [copy.copy(layer) for layer in cache.layers]
+    layers: list[Any] = list(map(copy.copy, cache.layers))
     new.layers = layers
     for i, layer in enumerate(layers):
         keys, values = (part.expand(n, -1, -1, -1) for part in (layer.keys, layer.values))

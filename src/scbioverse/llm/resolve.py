@@ -127,7 +127,7 @@ def _missing(name: str, *, hub_like: bool) -> str:
 def _resolve_packaged(name: str, known: PackagedLLM) -> ResolvedLLM:
     # find_spec locates a top-level package without running it: its dependencies need not be there.
     spec = importlib.util.find_spec(known.module)
-    folders = [Path(folder) for folder in (spec.submodule_search_locations or [])] if spec else []
+    folders = list(map(Path, spec.submodule_search_locations or [])) if spec else []
     path = next((folder / known.file for folder in folders if (folder / known.file).is_file()), None)
     if path is None:
         found = f"package {known.module!r} is installed without {known.file}" if spec else "it is not installed"

@@ -57,7 +57,7 @@ class LabelTrie:
     """
 
     def __init__(self, sequences: Sequence[Sequence[int]]) -> None:
-        self.sequences = tuple(tuple(int(token) for token in sequence) for sequence in sequences)
+        self.sequences = tuple(tuple(map(int, sequence)) for sequence in sequences)
         self.n_labels = len(self.sequences)
         self._check()
         self.branches: list[Branch] = []

@@ -34,7 +34,7 @@ def read_plain(kind: type[T], values: Any) -> T:
         return _reader(kind).validate_json(json.dumps(values), strict=True)  # type: ignore[arg-type]
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        place = ".".join(str(one) for one in first["loc"]) or "it"
+        place = ".".join(map(str, first["loc"])) or "it"
         said = first["msg"].replace("Input should", "must")
         raise ValueError(f"{place}: {said}, found {first['input']!r:.60}") from None
 

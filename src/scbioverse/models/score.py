@@ -389,7 +389,7 @@ def answer_sequences(reader: PromptReader, names: list[str]) -> list[list[int]]:
     """Token ids of names as answers; an :class:`InputError` where there are none, or two read the same."""
     if not names:
         raise InputError("there are no names to score.")
-    sequences = [reader.answer_ids(name) for name in names]
+    sequences = list(map(reader.answer_ids, names))
     seen: dict[tuple[int, ...], str] = {}
     for name, sequence in zip(names, sequences, strict=True):
         other = seen.setdefault(tuple(sequence), name)

@@ -77,7 +77,7 @@ class PhraseCaptioner:
 
     def notes(self, embeddings: Float) -> list[str]:
         """Say the phrases that hold of each embedding, those of one group after those of another."""
-        return [self.note(one) for one in self.phrases(embeddings)]
+        return list(map(self.note, self.phrases(embeddings)))
 
     def note(self, phrases: Sequence[Sequence[str]]) -> str:
         """Join the phrases of one embedding, group by group, to a note."""
@@ -131,7 +131,7 @@ class PhraseCaptioner:
         for start in tqdm(starts, desc="write", unit="batch", disable=not settings.progress):
             block = different[start : start + batch_size]
             with torch.inference_mode():
-                composed = self.prompt.composer.compose([self.ids(one) for one in block])
+                composed = self.prompt.composer.compose(list(map(self.ids, block)))
             if memory is None:
                 length = self.book.longest + len(self.prompt.closing) + max_new_tokens
                 memory = first_batch(

@@ -140,7 +140,7 @@ class Composer:
         given; an :class:`InputError` that there are no rows, an empty one, an unknown id or modality, or soft tokens of
         another width.
         """
-        rows = [list(row) for row in ids]
+        rows = list(map(list, ids))
         if not rows or any(not row for row in rows):
             empty = [i for i, row in enumerate(rows) if not row]
             raise InputError(f"compose needs at least one row and no empty one, found {len(rows)}, empty: {empty[:5]}.")

@@ -60,7 +60,7 @@ def labels_found(adata: AnnData, slots: Slots) -> tuple[list[dict[str, Any]], li
                 "unsure": round(float((known < _UNSURE).mean()), 4) if known.size else None,
                 "reason": _reason(adata, slots, mine),
                 "alternatives": _alternatives(scores, mine, row.name),
-                "evidence": [_plain(one) for one in own[[c for c in _EVIDENCE if c in own]].to_dict("records")],
+                "evidence": list(map(_plain, own[[c for c in _EVIDENCE if c in own]].to_dict("records"))),
             }
         )
     return out, list(dict.fromkeys(str(one.message) for one in caught if one.category is UserWarning))

@@ -40,7 +40,7 @@ def categories(adata: AnnData, rows: NDArray[np.intp], column: str, name: str) -
     """Pack a column of names: codes of `rows`, the names with their colours, and how many of all rows each has."""
     whole = adata.obs[column].astype("category")
     values = whole.iloc[rows].cat.remove_unused_categories()
-    names = [str(one) for one in values.cat.categories]
+    names = list(map(str, values.cat.categories))
     codes = values.cat.codes.to_numpy().astype(np.int64)
     hues = palette(adata, column, names)
     counts = whole.value_counts()[values.cat.categories]
@@ -48,7 +48,7 @@ def categories(adata: AnnData, rows: NDArray[np.intp], column: str, name: str) -
         "name": name,
         "kind": "names",
         "codes": pack(np.where(codes < 0, _NO_VALUE, codes)),
-        "names": [shown_name(one) for one in names],
+        "names": list(map(shown_name, names)),
         "hues": [hues[one] for one in names],
         "counts": counts.tolist(),
     }

@@ -191,7 +191,7 @@ def filled(template: str, parts: Mapping[str, str], *, scripts: Iterable[str]) -
     is opened.
     """
     # Plotly's drawing by WebGL builds functions from texts of its own; without leave to it draws nothing.
-    texts = [static(name) for name in scripts]
+    texts = list(map(static, scripts))
     sums = " ".join(f"'sha256-{base64.b64encode(hashlib.sha256(one.encode()).digest()).decode()}'" for one in texts)
     policy = (
         f"default-src 'none'; script-src {sums} 'unsafe-eval'; style-src 'unsafe-inline'; img-src data: blob:; "

@@ -130,7 +130,7 @@ def _panel(
 ) -> None:
     """Measure in the full space, lay everything out together, draw."""
     flat = umap_layout(np.concatenate([*rows, texts]), rng=seed)
-    ends = np.cumsum([len(one) for one in rows])
+    ends = np.cumsum(list(map(len, rows)))
     shown, written = np.split(flat[: ends[-1]], ends[:-1]), flat[ends[-1] :]
     offset = 0
     lines = [("", "recall@1", "median rank", "gap")]

@@ -180,7 +180,7 @@ def _label_key(adata: AnnData, key: str | None) -> str:
 def _labels(adata: AnnData, key: str) -> tuple[list[str], NDArray[np.int64]]:
     """Names in the order of the column's categories, and a code for each cell, -1 for one without a type."""
     column = adata.obs[key].astype("category")
-    names = [str(name) for name in column.cat.categories]
+    names = list(map(str, column.cat.categories))
     used = np.bincount(column.cat.codes[column.cat.codes >= 0], minlength=len(names)) > 0
     real = [i for i, name in enumerate(names) if used[i] and name.strip().lower() not in NOT_TYPES]
     code = np.full(len(names) + 1, -1, np.int64)  # the last entry serves the code -1

@@ -140,7 +140,7 @@ def _shared_colours(adata: AnnData, columns: Sequence[str], given: Mapping[str, 
     import pandas as pd
 
     names = {
-        column: [str(name) for name in adata.obs[column].astype("category").cat.categories]
+        column: list(map(str, adata.obs[column].astype("category").cat.categories))
         for column in columns
         if not pd.api.types.is_numeric_dtype(adata.obs[column])
     }

@@ -76,7 +76,7 @@ def score_heatmap(
     counts = groups.value_counts()
     titles = [f"{name} ({counts[name]:,})" for name in mean.index]
     figure, ax = draw_matrix(
-        mean.to_numpy(), titles, [str(one) for one in mean.columns], bar="Mean probability", cmap=palette, ax=ax
+        mean.to_numpy(), titles, list(map(str, mean.columns)), bar="Mean probability", cmap=palette, ax=ax
     )
     ax.set_xlabel("Candidate", fontsize=7, color=INK)
     ax.set_ylabel(("Label" if groupby is None else str(groupby)) + " (cells)", fontsize=7, color=INK)

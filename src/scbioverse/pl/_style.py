@@ -118,7 +118,7 @@ def draw_names(colours: Mapping[str, str], ax: Axes) -> None:
     dots = [Line2D([], [], linestyle="none", marker="o", markersize=7, color=hue) for hue in colours.values()]
     ax.legend(
         dots,
-        [plotted_name(name) for name in colours],
+        list(map(plotted_name, colours)),
         loc="center left",
         bbox_to_anchor=(1.0, 0.5),
         frameon=False,

@@ -89,7 +89,7 @@ def molecules(
     import anndata as ad
 
     table = _table(data, key)
-    texts = [cell_text(text) for text in table[key]]
+    texts = list(map(cell_text, table[key]))
     if not texts:
         raise InputError("there are no SMILES: pass a list with at least one, or a table with rows")
     parsed = parse_smiles(texts, salts=salts, charges=charges)

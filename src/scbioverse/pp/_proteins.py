@@ -89,7 +89,7 @@ def proteins(
         {
             "valid": [not one.problem for one in cleaned],
             "problem": [one.problem for one in cleaned],
-            "length": [len(text) for text in texts],
+            "length": list(map(len, texts)),
             "n_ambiguous": [sum(map(text.count, AMBIGUOUS)) for text in texts],
             "n_stops": [0 if one.problem else one.n_stops for one in cleaned],
             "duplicate_of": ["" if was == name else was for name, was in zip(table.index, seen, strict=True)],

@@ -96,13 +96,13 @@ def ranked_genes(
         lists, first = ", ".join(shown_name(names[i]) for i in without[:_SHOWN]), given[without[0]][:_SHOWN]
         raise InputError(
             f"no name in {len(without)} of {len(names)} lists ({lists}) is {among}; found "
-            f"{[shown_name(one) for one in first]}. Give symbols such as 'CD3D', or Ensembl ids."
+            f"{list(map(shown_name, first))}. Give symbols such as 'CD3D', or Ensembl ids."
         )
     lost = [shown_name(name) for name, column in found.items() if column < 0]
     if lost:
         warn(f"{len(lost)} of {len(found)} names are not {among} and are left out: {', '.join(lost[:_SHOWN])}.")
-    lengths = np.array([len(some) for some in columns])
-    shares = [_shares(n) for n in lengths]
+    lengths = np.array(list(map(len, columns)))
+    shares = list(map(_shares, lengths))
     values = np.rint(np.concatenate(shares) * _TOTAL)
     matrix = sp.csr_matrix(
         (values.astype(np.float32), np.concatenate(columns), np.concatenate([[0], lengths.cumsum()])),

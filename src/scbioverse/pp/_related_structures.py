@@ -73,7 +73,7 @@ def _uncharged(mol: Any) -> Any:
 def _patterns(some: tuple[str, ...]) -> list[Any]:
     from rdkit.Chem import MolFromSmarts
 
-    return [MolFromSmarts(one) for one in some]
+    return list(map(MolFromSmarts, some))
 
 
 def _mirror(mol: Any, own: str) -> str:

@@ -80,7 +80,7 @@ def split_parts(parts: tuple[Any, ...]) -> Split:
         return Split(kept, out, False)
     known, most = _known()
     others = [part for part in parts if part.GetNumHeavyAtoms() > most or _plain(part) not in known]
-    if not others and len({_plain(part) for part in parts}) > 1:
+    if not others and len(set(map(_plain, parts))) > 1:
         return Split(list(parts), [], False)
     others = others or list(parts)
     best = largest(others)
@@ -111,7 +111,7 @@ def _known() -> tuple[frozenset[str], int]:
     """Counter-ions and solvents in the form of :func:`_plain`, and the heavy atoms of the largest."""
     from rdkit import Chem
 
-    mols = [Chem.MolFromSmiles(one) for one in (*_IONS, *_SOLVENTS, *_ACIDS, *_BASES)]
+    mols = list(map(Chem.MolFromSmiles, (*_IONS, *_SOLVENTS, *_ACIDS, *_BASES)))
     return frozenset(map(_plain, mols)), max(one.GetNumHeavyAtoms() for one in mols)
 
 
@@ -257,7 +257,7 @@ def _cut(mol: Any, parts: tuple[Any, ...], salts: Salts) -> tuple[Any, str, bool
 def _joined(parts: list[Any]) -> str:
     from rdkit import Chem
 
-    return ".".join(sorted(Chem.MolToSmiles(part) for part in parts))
+    return ".".join(sorted(map(Chem.MolToSmiles, parts)))
 
 
 def _problem(text: str) -> str:

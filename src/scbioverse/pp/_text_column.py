@@ -89,7 +89,7 @@ def join_report(table: pd.DataFrame, report: pd.DataFrame, key: str, own: str, t
         )
     report = report.rename(columns={name: f"bioverse_{name}" for name in clash})
     obs = pd.concat([table.drop(columns=[one for one in table if one == key or one in report]), report], axis=1)
-    obs.insert(0, own, [storable(text) for text in texts])
+    obs.insert(0, own, list(map(storable, texts)))
     odd = {name: kinds for name in obs.columns if (kinds := _kinds(obs[name]))}
     if odd:
         named = "; ".join(f"{shown_name(name)!r} ({kinds})" for name, kinds in list(odd.items())[:_SHOWN])

@@ -199,7 +199,10 @@ def read_labels(labels: Labels, model: BioVerse, *, context: str | None = None, 
     _check(list(given))
     # Read together: a short name is known by the company it keeps, and an id is company, too.
     asked = [meaning if _is_id(meaning) else name for name, meaning in given.items()]
-    read = resolve_labels(asked, context=context) if modality == "cell" else [_unread(one) for one in asked]
+    if modality == "cell":
+        read = resolve_labels(asked, context=context)
+    else:
+        read = [Resolution(one, None, one, "none", 0.0) for one in asked]
     found = [_meant(name, meaning, one, form) for (name, meaning), one in zip(given.items(), read, strict=True)]
     lost = [label.name for label in found if label.cl_id is None and label.description is None]
     if lost and modality == "cell":
@@ -207,14 +210,10 @@ def read_labels(labels: Labels, model: BioVerse, *, context: str | None = None, 
         asks = f" Did you mean {'; '.join(near)}" if near else ""
         warn(
             f"{len(lost)} of {len(found)} labels match no Cell Ontology term and are used as they stand: "
-            f"{[shown_name(name) for name in lost[:8]]}.{asks} To say what one means, pass a mapping: "
+            f"{list(map(shown_name, lost[:8]))}.{asks} To say what one means, pass a mapping: "
             "labels={'name': 'CL:0000236'}, {'name': 'a description'} or {'name': ['GENE', 'GENE']}."
         )
     return _distinct(found)
-
-
-def _unread(name: str) -> Resolution:
-    return Resolution(name, None, name, "none", 0.0)
 
 
 def own_labels(cl_ids: Iterable[str], form: str) -> Candidates:
@@ -339,7 +338,7 @@ def _check(names: list[str]) -> None:
             "or more."
         )
     # The clusters were passed for the candidates: the commonest slip of a first call.
-    if all(is_number(name) for name in names):
+    if all(map(is_number, names)):
         raise InputError(
             f"all labels are numbers ({', '.join(names[:5])}...): cluster numbers name no cell type. Pass cell-type "
             "names as labels=, and the column with the clusters as groupby=."
@@ -468,4 +467,4 @@ def _stands_for(cl_id: str | None) -> str:
     """Say what a label for malignant cells stands for."""
     if cl_id is None:
         return "nothing, since another label has its type"
-    return canonical_phrase(cl_id) if cl_id not in TUMOURS else ", ".join(canonical_phrase(one) for one in ORIGINS)
+    return canonical_phrase(cl_id) if cl_id not in TUMOURS else ", ".join(map(canonical_phrase, ORIGINS))

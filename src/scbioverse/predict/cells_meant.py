@@ -91,7 +91,7 @@ class CellsMeant:
         if meaning.op == "gene":
             level = self._levels[meaning.gene]
             return np.where(level > 0, 0.5 + level / (2 + 2 * level), 0.0)
-        found = np.stack([self._score(part) for part in meaning.parts])
+        found = np.stack(list(map(self._score, meaning.parts)))
         return 1 - found[0] if meaning.op == "not" else found.min(axis=0) if meaning.op == "and" else found.max(axis=0)
 
     def _weights(self, meaning: Meaning) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -101,7 +101,7 @@ class CellsMeant:
             return said, said
         if meaning.op == "terms":
             return label_weights(tuple(meaning.terms), tuple(self.labels))
-        parts = [self._weights(part) for part in meaning.parts]
+        parts = list(map(self._weights, meaning.parts))
         if meaning.op == "not":
             sure, maybe = parts[0]
             return 1 - maybe, 1 - sure

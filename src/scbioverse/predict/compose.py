@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from pathlib import Path
@@ -19,7 +20,7 @@ from .._settings import settings
 from ..knowledge.captions import Caption, bare, read_caption, with_article
 from ..pp._smiles import parse_smiles
 from ..pp._text_column import cell_text
-from .descriptions import word_pairs
+from .descriptions import neighbour_weights, overlaps, word_pairs
 from .known_molecules import ACID, BASE, MIRROR, TAUTOMER, NamedMolecules, Relatives, known_molecules
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from numpy.typing import NDArray
 
-    from .known_molecules import KnownMolecules
     from .neighbours import Neighbours
 
 WEIGHTS = Path(__file__).with_name("caption_choice.json")
@@ -40,33 +40,18 @@ _SHORTEST_NAME = 4
 
 @dataclass(frozen=True)
 class ChoiceWeights:
-    """Weights of the features below, fitted by `recipes/bioverse_small/caption_choice.py`.
+    """Weights of the features below, fitted by `recipes/bioverse_small/caption_choice.py`."""
 
-    Attributes
-    ----------
-    definition
-        One a column of :func:`definition_features`.
-    items
-        For `"roles"` and `"classes"`: one a column of :func:`item_features`, and a constant behind them.
-    least
-        Probability from which an item is said, by kind.
-    """
-
-    definition: tuple[float, ...]
+    definition: tuple[float, ...]  # one a column of `definition_features`
+    # For "roles" and "classes": one a column of `item_features`, and a constant behind them.
     items: Mapping[str, tuple[float, ...]]
-    least: Mapping[str, float]
+    least: Mapping[str, float]  # probability from which an item is said, by kind
 
     @classmethod
     @cache
     def shipped(cls) -> ChoiceWeights:
         """Read the weights that come with the package."""
         return cls(**json.loads(WEIGHTS.read_text(encoding="utf-8")))
-
-
-def neighbour_weights(similarity: NDArray[np.floating], softness: float) -> NDArray[np.float64]:
-    """Weights of neighbours that sum to 1, exp(similarity / softness) each."""
-    weight = np.exp((similarity.astype(np.float64) - float(similarity.max())) / softness)
-    return np.asarray(weight / weight.sum())
 
 
 def definition_features(
@@ -79,21 +64,12 @@ def definition_features(
 ) -> NDArray[np.float64]:
     """Features of each definition that a molecule may have, float64 (k, 12).
 
-    Parameters
-    ----------
-    edited, changed
-        Definitions of its neighbours with its own names in them, and whether one was put in.
-    similarity
-        (k,), of the neighbours, the nearest first.
-    own
-        Its relatives.
-    mol, known
-        rdkit molecules: its own, and its neighbours'.
+    `edited` are definitions of its neighbours with its `own` relatives' names in them, `changed` whether one was put
+    in, `similarity` (k,) that of the neighbours, the nearest first; `mol` and `known` rdkit molecules, its own and its
+    neighbours'.
     """
-    counts = [word_pairs(one) for one in edited]
-    sizes = np.array([one.total() for one in counts])
-    shared = np.array([[(one & other).total() for other in counts] for one in counts])
-    f1 = 2 * shared / np.maximum(1, sizes[:, None] + sizes)
+    counts = list(map(word_pairs, edited))
+    sizes, f1 = np.array([one.total() for one in counts]), overlaps(counts)
     agreement = [f1 @ neighbour_weights(similarity, soft) for soft in _SOFT[1:]]
     longer = np.log(sizes / (sizes @ neighbour_weights(similarity, _SOFT[2])))
     said = [one.lower() for one in edited]
@@ -101,7 +77,7 @@ def definition_features(
     covered = [sum(len(name) for name in parts if name in one) / len(one) for one in said]
     forms = [sum(name.lower() in one for name in own.ions.values()) for one in said]
     atoms, charge, centres = _structure(mol)
-    others = [_structure(one) for one in known]
+    others = list(map(_structure, known))
     apart = [sum(abs(atoms.get(a, 0) - one[0].get(a, 0)) for a in {*atoms, *one[0]}) for one in others]
     return np.column_stack(
         [
@@ -116,14 +92,8 @@ def item_features(
 ) -> tuple[list[str], NDArray[np.float64]]:
     """Find all items that some neighbour has, and the features of each: float64 (n_items, 13).
 
-    Parameters
-    ----------
-    items
-        Roles, or classes, of each neighbour with their articles.
-    similarity
-        (k,), the nearest first.
-    definition
-        The definition that was chosen.
+    `items` are roles, or classes, of each neighbour with their articles, `similarity` (k,) theirs, the nearest first;
+    `definition` is the one that was chosen.
     """
     said: dict[str, list[int]] = {}
     form: dict[str, str] = {}
@@ -168,28 +138,20 @@ def _structure(mol: Any) -> tuple[dict[str, int], int, int]:
     """Heavy atoms by element, charge, and number of stereocentres of a molecule; nothing of one that is unknown."""
     if mol is None:
         return {}, 0, 0
-    atoms: dict[str, int] = {}
-    centres = 0
-    charge = 0
-    for atom in mol.GetAtoms():
-        atoms[atom.GetSymbol()] = atoms.get(atom.GetSymbol(), 0) + 1
-        centres += int(atom.GetChiralTag() != 0)
-        charge += atom.GetFormalCharge()
-    atoms.pop("H", None)
-    return atoms, charge, centres
+    atoms = Counter(atom.GetSymbol() for atom in mol.GetAtoms())
+    del atoms["H"]
+    centres = sum(atom.GetChiralTag() != 0 for atom in mol.GetAtoms())
+    return atoms, sum(atom.GetFormalCharge() for atom in mol.GetAtoms()), centres
 
 
 NAME_COLUMN = "name"
 # How definitions name what a molecule derives from.
-_PARENT = tuple(
-    re.compile(one)
-    for one in (
-        r"that is (?:the )?([^,;]+?) (?:in which|substituted|bearing|carrying|having|with|where|which)\b",
-        r"derived from ([^,;]+?)(?:,|;|\.$| in which| by| having)",
-        r"carboxy(?:lic acid)? (?:groups?|functions?) of ([^,;]+?)(?: with| and|,|;|\.| has| is| are)",
-        r"derivative of ([^,;]+?)(?:,|;|\.$| in which| having| that| with)",
-        r"hydroxy groups? of ([^,;]+?)(?: with| and|,|;|\.| has| is)",
-    )
+_PARENT = (
+    re.compile(r"that is (?:the )?([^,;]+?) (?:in which|substituted|bearing|carrying|having|with|where|which)\b"),
+    re.compile(r"derived from ([^,;]+?)(?:,|;|\.$| in which| by| having)"),
+    re.compile(r"carboxy(?:lic acid)? (?:groups?|functions?) of ([^,;]+?)(?: with| and|,|;|\.| has| is| are)"),
+    re.compile(r"derivative of ([^,;]+?)(?:,|;|\.$| in which| having| that| with)"),
+    re.compile(r"hydroxy groups? of ([^,;]+?)(?: with| and|,|;|\.| has| is)"),
 )
 _ARTICLE = re.compile(r"^(?:an?|the) ")
 
@@ -197,16 +159,9 @@ _ARTICLE = re.compile(r"^(?:an?|the) ")
 class CaptionComposer:
     """Writes captions of molecules from those of known ones.
 
-    Parameters
-    ----------
-    texts
-        Captions of the reference.
-    molecules
-        rdkit molecules of the reference, None for those that cannot be read.
-    names
-        Names of the reference's molecules; without any, nothing is said of relatives.
-
-    How definition, roles and classes are chosen say its `weights`, which are those shipped until others are set.
+    `texts` are the captions of the reference, `molecules` its rdkit molecules, None for those that cannot be read, and
+    `names` theirs; without any, nothing is said of relatives. How definition, roles and classes are chosen say its
+    `weights`, which are those shipped until others are set.
     """
 
     def __init__(self, texts: Sequence[str], molecules: Sequence[Any], names: Sequence[str]) -> None:
@@ -219,26 +174,16 @@ class CaptionComposer:
     def compose(
         self, mol: Any, rows: NDArray[np.integer], similarity: NDArray[np.floating], own: Relatives | None = None
     ) -> tuple[str, int]:
-        """Write a caption.
+        """Write a caption; return it, and the place among `rows` of the neighbour whose definition it has.
+
+        `rows` and `similarity`, (k,), are the molecule's neighbours in the reference, the nearest first; of a molecule
+        None it is the nearest one's text as it is. `own` relatives are found if not given.
 
         In each neighbour's definition, what the neighbour is made of is replaced by what this molecule is made of. One
         of these is chosen by how it agrees with the others, how like the structures are, and whether it names what this
         molecule is made of; by weights that were trained for the least expected loss (minimum risk, Och 2003,
         doi:10.3115/1075096.1075117). Roles and classes are the likelier ones. What it is the conjugate acid or
         base, the enantiomer or the tautomer of is found by structure among the named molecules.
-
-        Parameters
-        ----------
-        mol
-            rdkit molecule; None: the nearest molecule's text as it is.
-        rows, similarity
-            (k,), its neighbours in the reference, the nearest first.
-        own
-            Its relatives; found if not given.
-
-        Returns
-        -------
-        The text, and the place among `rows` of the neighbour whose definition it has.
         """
         if mol is None:
             return self._texts[rows[0]], 0
@@ -250,7 +195,7 @@ class CaptionComposer:
         self, definition: str, at: int, own: Relatives, rows: NDArray[np.integer], similarity: NDArray[np.floating]
     ) -> str:
         """Write the caption that has a definition, that of the neighbour at the place `at` or one like it."""
-        captions = [self.caption(row) for row in rows]
+        captions = list(map(self.caption, rows))
         roles, classes = (
             likely_items(self.weights, kind, [getattr(one, kind) for one in captions], similarity, definition)
             for kind in ("roles", "classes")
@@ -360,22 +305,13 @@ def compose_for(
     parsed = [one.mol for one in parse_smiles(map(cell_text, adata.obs[column]))]
     names = [""] * len(texts)
     if NAME_COLUMN in reference.obs:
-        names = [cell_text(one) for one in reference.obs[NAME_COLUMN]]
-    composer = _composer(known_molecules(reference, column), tuple(names), tuple(texts))
+        names = list(map(cell_text, reference.obs[NAME_COLUMN]))
+    composer = _composer(tuple(texts), known_molecules(reference, column), tuple(names))
     return composed(composer, near, parsed, named=named)
 
 
-@lru_cache(maxsize=1)
-def _composer(molecules: KnownMolecules, names: tuple[str, ...], texts: tuple[str, ...]) -> CaptionComposer:
-    """Of the last reference: to find all forms of its molecules takes longer than to write of a hundred."""
-    return CaptionComposer(texts, molecules, names)
-
-
-def compose_rows(
-    near: Neighbours, texts: Sequence[str], names: Sequence[str], molecules: Sequence[Any], known: Sequence[Any]
-) -> tuple[list[str], NDArray[np.int64]]:
-    """Write a caption of every row that has neighbours; `texts`, `names` and `known` are those of the reference."""
-    return composed(CaptionComposer(texts, known, names), near, molecules)
+# Of the last reference: to find all forms of its molecules takes longer than to write of a hundred.
+_composer = lru_cache(maxsize=1)(CaptionComposer)
 
 
 def composed(
@@ -383,29 +319,19 @@ def composed(
 ) -> tuple[list[str], NDArray[np.int64]]:
     """Write a caption of every row that has neighbours.
 
-    Parameters
-    ----------
-    composer
-        Knows the reference.
-    near
-        Neighbours of each row; -1 for none.
-    molecules
-        rdkit molecules of the rows.
-    named
-        Put the names of all relatives behind each caption, whether it says them or not: words to compare with texts.
-
-    Returns
-    -------
-    Texts, `""` for rows without neighbours, and for each the place among its neighbours of the one followed most.
+    `molecules` are the rows' of rdkit; the `composer` knows the reference. With `named`, the names of all relatives
+    stand behind each caption, whether it says them or not: words to compare with texts. Returns the texts, `""` for
+    rows without neighbours, and for each the place among its neighbours of the one followed most.
     """
     said, place = [""] * len(near.rows), np.zeros(len(near.rows), dtype=np.int64)
     pairs = zip(near.rows, near.similarity, strict=True)
     bar = tqdm(pairs, total=len(said), desc="describe", unit="molecule", disable=not settings.progress)
     for row, (others, similarity) in enumerate(bar):
-        if others[0] >= 0:
-            mol = molecules[row]
-            own = Relatives() if mol is None else composer.relatives(mol)
-            said[row], place[row] = composer.compose(mol, others, similarity, own)
-            if named:
-                said[row] = " ".join([said[row], *dict.fromkeys([*own.ions.values(), *own.telling().values()])])
+        if others[0] < 0:
+            continue
+        mol = molecules[row]
+        own = Relatives() if mol is None else composer.relatives(mol)
+        said[row], place[row] = composer.compose(mol, others, similarity, own)
+        if named:
+            said[row] = " ".join([said[row], *dict.fromkeys([*own.ions.values(), *own.telling().values()])])
     return said, place

@@ -190,7 +190,7 @@ def compared_terms(
     # What tumour cells are like, their own description does not say.
     origins = _origins(candidates)
     stand_in = [one for one in vocabulary if one in origins]
-    cards = [*candidates.cards, *(label_card(one) for one in (*stand_in, *outside))]
+    cards = [*candidates.cards, *map(label_card, (*stand_in, *outside))]
     ready = needed or (model.text_table is not None and model.text_table.find(cards)[0].all())
     return ([*candidates.terms, *stand_in], outside) if outside and ready else None
 

@@ -8,12 +8,16 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from scipy.special import softmax
 
 from ..errors import InputError, check_columns
 from ..llm.prompts import bounded
 from ..models.score import write_labels
+from ..pp._text_column import cell_text
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from anndata import AnnData
     from numpy.typing import NDArray
 
@@ -39,8 +43,7 @@ def reference_texts(reference: AnnData, text_key: str) -> list[str]:
     if not hasattr(reference, "obs") or not hasattr(reference, "obsm"):
         raise InputError(f"reference must be an AnnData with texts in obs, found {type(reference).__name__}.")
     check_columns(reference.obs, [text_key], "Name the column of texts with text_key=.", table="reference")
-    column = reference.obs[text_key].astype(object)
-    texts = ["" if one is None or one != one else " ".join(str(one).split()) for one in column]
+    texts = [" ".join(cell_text(one).split()) for one in reference.obs[text_key].astype(object)]
     if not any(texts):
         raise InputError(f"reference.obs[{text_key!r}] holds no text.")
     return texts
@@ -79,17 +82,26 @@ def word_pairs(text: str) -> Counter[Any]:
     return Counter(words) + Counter(pairwise(words))
 
 
-def agreed(texts: list[Counter[Any]], similarity: NDArray[np.float32], *, softness: float = SOFTNESS) -> int:
+def agreed(texts: list[Counter[Any]], similarity: NDArray[np.float32]) -> int:
     """Return the text that agrees best with all, nearer ones counting more.
 
-    Agreement of two texts is the F1 of their tokens; text j counts exp(similarity_j / softness). This is the choice of
-    least expected loss (Kumar and Byrne 2004, minimum Bayes risk) where neighbours stand for what the text may be.
+    Agreement of two texts is the F1 of their tokens; text j counts exp(similarity_j / :data:`SOFTNESS`). It is the
+    choice of least expected loss (Kumar and Byrne 2004, minimum Bayes risk) where neighbours stand for what the text
+    may be.
     """
-    weight = np.exp((similarity.astype(np.float64) - float(similarity.max())) / softness)
+    return int((overlaps(texts) @ neighbour_weights(similarity, SOFTNESS)).argmax())
+
+
+def overlaps(texts: Sequence[Counter[Any]]) -> NDArray[np.float64]:
+    """F1 of the tokens of each two of k texts, float64 (k, k)."""
     sizes = np.array([one.total() for one in texts])
     shared = np.array([[(one & other).total() for other in texts] for one in texts])
-    f1 = 2 * shared / np.maximum(1, sizes[:, None] + sizes)
-    return int((f1 @ weight).argmax())
+    return 2 * shared / np.maximum(1, sizes[:, None] + sizes)
+
+
+def neighbour_weights(similarity: NDArray[np.floating], softness: float) -> NDArray[np.float64]:
+    """Weights of neighbours that sum to 1, exp(similarity / softness) each."""
+    return np.asarray(softmax(similarity.astype(np.float64) / softness))
 
 
 def written_texts(

@@ -97,7 +97,7 @@ def _useful(scores: NDArray[np.floating], cl_ids: Sequence[str]) -> tuple[list[s
 
 def _summed(chances: Float64, terms: Sequence[str], up: Callable[[str], str]) -> tuple[list[str], Float64]:
     """Terms of a level, and what those that lead to each have together, (n_groups, n)."""
-    above = [up(one) for one in terms]
+    above = list(map(up, terms))
     held = sorted(set(above))
     return held, chances @ np.array([[one == other for other in held] for one in above], dtype=np.float64)
 
@@ -267,7 +267,7 @@ def _find_names(
         vocabulary, own = trained, log_softmax(own[:, : len(trained)], axis=1)
     pooled = group_scores(own, some).astype(np.float64)
     reading = read_groups_of(part, some, trained)  # nor has the language model learned the names of others
-    ids = [str(one) for one in vocabulary.terms]
+    ids = list(map(str, vocabulary.terms))
     early = early_prior(own, ids, None if tissues is None else tissues.of_rows(rows).early)
     # A group is judged as most of its cells are.
     own, ranked = own + early, pooled + EARLY * (some.mean(early) < EARLY / 2)

@@ -83,7 +83,7 @@ def generate_labels(
     keys = [label.cl_id or label.name.casefold() for label in meant]
     labels = dict(zip(reversed(keys), reversed(meant), strict=True))  # of equal meaning, the first is kept
     order = list(dict.fromkeys(keys))
-    codes = np.array([order.index(key) for key in keys], dtype=np.int64)
+    codes = np.array(list(map(order.index, keys)), dtype=np.int64)
     return Written(texts, Candidates(tuple(labels[key] for key in order)), codes, log_probs)
 
 
@@ -154,7 +154,7 @@ def propose(batch: Batch, groups: Groups, *, markers: bool | None = None) -> Sco
     used = sorted(set(chosen))
     # Scores are those that decided, among the labels that are left: not computed anew, since markers weigh a label
     # against the others that are offered.
-    among = log_softmax(scores.log_probs[:, [every.index(code) for code in used]], axis=1).astype(np.float32)
+    among = log_softmax(scores.log_probs[:, list(map(every.index, used))], axis=1).astype(np.float32)
     return replace(
         scores,
         candidates=Candidates(tuple(written.labels[code] for code in used)),
@@ -162,7 +162,7 @@ def propose(batch: Batch, groups: Groups, *, markers: bool | None = None) -> Sco
         read=len(batch),
         temperature=model.config.calibration["score"].temperature,
         said=Said(
-            np.array([used.index(code) for code in chosen], dtype=np.int64),
+            np.array(list(map(used.index, chosen)), dtype=np.int64),
             np.array([sure for _, sure in told], dtype=np.float32),
             [text for text, _ in told],
         ),

@@ -64,9 +64,9 @@ def from_reference(
 ) -> Told:  # fmt: skip
     """Give every row a text of the reference; parameters as of :func:`scbioverse.tl.describe`."""
     held = reference_texts(reference, text_key)
-    with_text = np.array([bool(text) for text in held])
+    with_text = np.array(list(map(bool, held)))
     items = {name: _items(reference, name) for name in vote}
-    has = {name: np.array([bool(one) for one in some]) for name, some in items.items()}
+    has = {name: np.array(list(map(bool, some))) for name, some in items.items()}
     where: dict[str, Any] = {"modality": modality, "key": key, "layer": layer, "slots": slots}
     k = 1 if choose == "nearest" else n_neighbors
     column = key or {"molecule": "smiles", "protein": "sequence"}.get(modality, "")
@@ -79,7 +79,7 @@ def from_reference(
     if modality == "protein" and both and can_search():
         mine, theirs = sequences_of(adata, column), known_sequences(reference, column)
         hits = search(mine, theirs, MOST_KEPT, among=np.logical_or.reduce([with_text, *has.values()]))
-        searched = np.array([bool(one) for one in mine])
+        searched = np.array(list(map(bool, mine)))
         told = hits.among(with_text, k)
         near, evidence = told.near, {"evalue": told.evalue, "coverage": told.coverage}
     if hits is None or (vote and (hits.near.rows[searched, 0] < 0).any()):
@@ -107,7 +107,7 @@ def from_reference(
         rows, weights, sure = _voters(has[name], n_neighbors, adata.n_obs, hits, views, max(least, 0.0))
         agreed, share = voted(some, rows, weights)
         share *= sure
-        evidence |= {name: np.array(["; ".join(one) for one in agreed], dtype=object), f"{name}_share": share}
+        evidence |= {name: np.array(list(map("; ".join, agreed)), dtype=object), f"{name}_share": share}
         if hits is not None and are_classes(some):
             classes, probable = sure_classes(some, hits.among(has[name], n_neighbors))
             evidence |= {f"{name}_sure": classes, f"{name}_probability": probable}
@@ -115,7 +115,7 @@ def from_reference(
 
 
 def _items(reference: AnnData, name: str) -> list[list[str]]:
-    if name not in reference.obs or not any(cell_text(one) for one in reference.obs[name]):
+    if name not in reference.obs or not any(map(cell_text, reference.obs[name])):
         found = list(map(str, reference.obs.columns))
         raise MissingKeyError(f"vote: reference.obs has no column {name!r} that holds something (found: {found}).")
     return [items_of(cell_text(one)) for one in reference.obs[name].astype(object)]

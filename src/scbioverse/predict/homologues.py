@@ -36,25 +36,14 @@ MOST_KEPT = 100
 
 @dataclass(frozen=True, eq=False)
 class Homologues:
-    """Best matches of each protein.
+    """Best matches of each protein."""
 
-    Attributes
-    ----------
-    near
-        Which they are, the best first, -1 where there are no more; similarity is the share of the query's residues that
-        stand opposite the same residue, 0 to 1.
-    evalue
-        float64 (n, k): expected number of matches this good by chance; NaN where there is none.
-    coverage
-        float32 (n, k): share of the query that the match covers.
-    bits
-        float32 (n, k): score of the match.
-    """
-
+    # Which they are, the best first, -1 where there are no more; similarity is the share of the query's residues that
+    # stand opposite the same residue, 0 to 1.
     near: Neighbours
-    evalue: NDArray[np.float64]
-    coverage: NDArray[np.float32]
-    bits: NDArray[np.float32]
+    evalue: NDArray[np.float64]  # (n, k): expected number of matches this good by chance; NaN where there is none
+    coverage: NDArray[np.float32]  # (n, k): share of the query that the match covers
+    bits: NDArray[np.float32]  # (n, k): score of the match
 
     def among(self, held: NDArray[np.bool_], k: int) -> Homologues:
         """Keep the first `k` matches of each protein that are of some rows, bool (m,), alone."""
@@ -109,18 +98,8 @@ def search(
 ) -> Homologues:  # fmt: skip
     """Search each sequence among known ones with phmmer (Eddy 2011, doi:10.1371/journal.pcbi.1002195; HMMER 3.4).
 
-    Parameters
-    ----------
-    queries, pool
-        Cleaned sequences; `""` for rows without one.
-    k
-        At most so many matches of each.
-    among
-        bool (m,): rows of the pool that may be matches.
-    expected
-        Largest expectation of a match.
-    threads
-        Processor threads.
+    `queries` and `pool` are cleaned sequences, `""` for rows without one. At most `k` matches of each are kept, with at
+    most the expectation `expected`, from rows of the pool that are `among` them, bool (m,).
     """
     import pyhmmer
 
@@ -167,7 +146,7 @@ _CLASS = re.compile(r"\d+(?:\.(?:n?\d+|-)){3}")
 def are_classes(items: Sequence[Sequence[str]]) -> bool:
     """Whether a column holds EC numbers, such as `"2.7.11.1"` or `"2.7.-.-"`, and nothing else."""
     held = [one for some in items for one in some]
-    return bool(held) and all(_CLASS.fullmatch(one) for one in held)
+    return bool(held) and all(map(_CLASS.fullmatch, held))
 
 
 def sure_classes(
@@ -175,16 +154,8 @@ def sure_classes(
 ) -> tuple[NDArray[np.object_], NDArray[np.float32]]:
     """Say the class of each protein down to the last digit that is sure.
 
-    Parameters
-    ----------
-    items
-        EC numbers of each known row.
-    matches
-        Matches of each protein, those that have a class alone.
-
-    Returns
-    -------
-    (n,) such as `"2.7.11.-"`, `""` where not even the first digit is sure; and how probable it is, float32, NaN there.
+    Of EC numbers of each known row (`items`), and `matches` with rows that have one: (n,) such as `"2.7.11.-"`, `""`
+    where not even the first digit is sure; and how probable it is, float32, NaN there.
     """
     said, sure = np.full(len(matches.bits), "", dtype=object), np.full(len(matches.bits), np.nan, dtype=np.float32)
     weights = matches.weights()

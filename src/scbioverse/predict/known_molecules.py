@@ -30,12 +30,7 @@ class KnownMolecules(Sequence[Any]):
     """Molecules of a column of SMILES, with their Morgan fingerprints.
 
     Each is held as rdkit's own bytes, about a kilobyte, and made an rdkit molecule when it is asked for; None for those
-    that cannot be read. Of fingerprints the bits are held.
-
-    Parameters
-    ----------
-    smiles
-        SMILES, `""` for rows without one.
+    that cannot be read. Of fingerprints the bits are held. `smiles` are `""` for rows without one.
     """
 
     def __init__(self, smiles: Sequence[str]) -> None:
@@ -73,7 +68,7 @@ class KnownMolecules(Sequence[Any]):
 
         encoder = MorganEncoder(chirality=True)
         bits = np.zeros((len(self), encoder.dim // 8), dtype=np.uint8)
-        known = np.flatnonzero([bool(one) for one in self._canonical])
+        known = np.flatnonzero(list(map(bool, self._canonical)))
         starts = range(0, known.size, _BLOCK)
         for start in tqdm(starts, desc="fingerprints of reference", disable=not settings.progress):
             rows = known[start : start + _BLOCK]
@@ -87,9 +82,7 @@ def known_molecules(reference: AnnData, column: str) -> KnownMolecules:
     return _known(tuple(cell_text(one).strip() for one in reference.obs[column].astype(object)))
 
 
-@lru_cache(maxsize=1)
-def _known(smiles: tuple[str, ...]) -> KnownMolecules:
-    return KnownMolecules(smiles)
+_known = lru_cache(maxsize=1)(KnownMolecules)
 
 
 # Parts that are said of hardly any molecule that holds them: of 4,630 pairs in the training captions these were named

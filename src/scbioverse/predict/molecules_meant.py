@@ -56,13 +56,7 @@ def phrases_of(text: str) -> list[str]:
 
 
 class PhraseIndex:
-    """Phrases by their words.
-
-    Parameters
-    ----------
-    phrases
-        The phrases, different from one another.
-    """
+    """Phrases, different from one another, by their words."""
 
     def __init__(self, phrases: Sequence[str]) -> None:
         self.n = len(phrases)
@@ -76,7 +70,7 @@ class PhraseIndex:
         found: set[int] = set()
         for way in ways_to_say(words):
             asked = list(dict.fromkeys(words_of(way)))
-            held = [self._holding(one) for one in asked]
+            held = list(map(self._holding, asked))
             rarity = [np.log(1 + (self.n - len(one) + 0.5) / (len(one) + 0.5)) for one in held]
             share = np.zeros(self.n)
             for some, weight in zip(held, rarity, strict=True):
@@ -92,26 +86,18 @@ class PhraseIndex:
         )
 
 
+# Those of a model are the same at every call.
+_head_index = lru_cache(maxsize=8)(PhraseIndex)
+
+
 @dataclass(frozen=True, eq=False)
 class Known:
-    """Molecules whose texts are known, and which of them lie near to those asked about.
+    """Molecules whose texts are known, and which of them lie near to those asked about."""
 
-    Attributes
-    ----------
-    near
-        Neighbours of each molecule.
-    texts
-        Texts of the known molecules.
-    floor
-        Similarity below which one says nothing.
-    said
-        What was put together for each molecule asked about, see :mod:`.compose`; nothing of other rows.
-    """
-
-    near: Neighbours
-    texts: Sequence[str]
-    floor: float = FLOOR
-    said: Sequence[str] = ()
+    near: Neighbours  # neighbours of each molecule
+    texts: Sequence[str]  # of the known molecules
+    floor: float = FLOOR  # similarity below which one says nothing
+    said: Sequence[str] = ()  # what was put together for each molecule asked about, see `compose`
 
     @cached_property
     def index(self) -> tuple[PhraseIndex, list[list[int]]]:
@@ -138,20 +124,11 @@ class Known:
 
 
 class MoleculesMeant:
-    """Molecules that are asked about.
+    """Molecules, or other rows, that are asked about.
 
-    Parameters
-    ----------
-    values
-        float32 (n, n_tokens, dim), embeddings; NaN for rows without one.
-    model
-        A model, perhaps with a phrase head.
-    modality
-        What the rows are.
-    known
-        Known molecules near to them, if there are any.
-    molecules
-        rdkit molecules, None for those that cannot be read; not given, no functional group is looked for.
+    `values` float32 (n, n_tokens, dim) are their embeddings, NaN for rows without one; the `model` has perhaps a phrase
+    head; `known` are those near to them, if there are any. Of `molecules` of rdkit, None for those that cannot be read,
+    functional groups are looked for.
     """
 
     def __init__(
@@ -190,8 +167,3 @@ class MoleculesMeant:
         total = sum(weight for weight, _ in parts)
         found = sum(weight * values for weight, values in parts) / total
         return np.where(self.readable, found, np.nan)
-
-
-@lru_cache(maxsize=8)
-def _head_index(phrases: tuple[str, ...]) -> PhraseIndex:
-    return PhraseIndex(phrases)

@@ -57,12 +57,7 @@ def shares(
 ) -> NDArray[np.float64]:
     """Share of each row's neighbours, by weight, of which something holds: float64 (n,).
 
-    Parameters
-    ----------
-    rows, similarity
-        (n, k), positions of neighbours, -1 for none, and their similarity.
-    holds
-        bool (m,): whether it holds of each known row.
+    `rows` and `similarity` are (n, k), positions of neighbours, -1 for none; `holds`, bool (m,), of each known row.
     """
     held = np.append(np.asarray(holds, dtype=bool), False)  # the last is for rows without neighbours
     found: NDArray[np.float64] = (vote_weights(similarity, floor=floor) * held[rows]).sum(axis=1)
@@ -88,24 +83,16 @@ def voted(
 ) -> tuple[list[list[str]], NDArray[np.float32]]:
     """Items that most of the weight of each row's neighbours says, the most said first.
 
-    Parameters
-    ----------
-    items
-        Items of each known row.
-    rows, weights
-        (n, k), neighbours, -1 for none, and their weights, which sum to 1 or, where less is known by them, to less.
-
-    Returns
-    -------
-    Items of each row, and the share of the item that is said most, float32 (n,), NaN where nobody says any.
+    Of `items` of each known row, and (n, k) neighbours, `rows`, -1 for none, with `weights` that sum to 1 or, where
+    less is known by them, to less: items of each row, and the share of the one said most, float32 (n,), NaN where
+    nobody says any.
     """
     said: list[list[str]] = []
     most = np.full(len(rows), np.nan, dtype=np.float32)
     for at, (some, weight) in enumerate(zip(rows.tolist(), weights, strict=True)):
         sure = float(weight.sum())
-        held = {
-            one: part * sure for one, part in said_by([items[at] if at >= 0 else () for at in some], weight).items()
-        }
+        shares = said_by([items[at] if at >= 0 else () for at in some], weight)
+        held = {one: part * sure for one, part in shares.items()}
         said.append([one for one, share in held.items() if share >= MOST_SAY])
         most[at] = next(iter(held.values()), np.nan)
     return said, most

@@ -56,6 +56,11 @@ class Texts:
     texts: list[str]  # what the model reads
     several: bool = True  # whether a list was meant, be it of one text
 
+    @property
+    def record(self) -> list[dict[str, str]]:
+        """What a record says of them."""
+        return [{"name": name, "text": text} for name, text in zip(self.names, self.texts, strict=True)]
+
 
 @dataclass(frozen=True, eq=False)
 class Found:
@@ -120,18 +125,17 @@ def known_rows_near(
     molecule, if the known ones are captions. Raises what :func:`.reference_texts` does.
     """
     texts = reference_texts(reference, text_key)
-    told = np.array([bool(one) for one in texts])
+    told, asked = np.array(list(map(bool, texts))), adata if rows is None else adata[rows]
     column = key or ("smiles" if modality == "molecule" else "sequence")
     both = column in adata.obs and column in reference.obs
     if modality == "protein" and both and can_search():
-        asked = sequences_of(adata if rows is None else adata[rows], column)
-        known = known_sequences(reference, column)
-        hits = search(asked, known, min(N_NEIGHBOURS, int(told.sum())), among=told)
+        mine, known = sequences_of(asked, column), known_sequences(reference, column)
+        hits = search(mine, known, min(N_NEIGHBOURS, int(told.sum())), among=told)
         return Known(hits.near, texts, floor=0.0)
     molecules = modality == "molecule" and both
     if molecules:
-        mine = fingerprints(adata if rows is None else adata[rows], column)
-        views = [View(mine, known_molecules(reference, column).fingerprints(), "tanimoto")]
+        theirs = known_molecules(reference, column).fingerprints()
+        views = [View(fingerprints(asked, column), theirs, "tanimoto")]
     else:
         views, _ = compared_views(
             adata, reference, model, modality=modality, use_rep=None, metric="cosine", key=key, layer=layer,
@@ -140,7 +144,6 @@ def known_rows_near(
     near = nearest_rows(views, min(N_NEIGHBOURS, known_rows(views, told).size), among=told)
     said: list[str] = []
     if written and molecules and are_captions(near, texts):
-        asked = adata if rows is None else adata[rows]
         said, _ = compose_for(asked, reference, near, texts, column, named=True)
     return Known(near, texts, said=said)
 
@@ -168,9 +171,9 @@ def fitting_cells(embedded: Representation, wanted: Texts, model: BioVerse) -> F
     """
     from ..knowledge.meaning import meaning_of
 
-    meanings = [meaning_of(text) for text in wanted.texts]
+    meanings = list(map(meaning_of, wanted.texts))
     cells = CellsMeant(embedded, model, meanings)
-    scores = np.stack([cells.scores(one) for one in meanings], axis=1)
+    scores = np.stack(list(map(cells.scores, meanings)), axis=1)
     texts = []
     for name, text, meaning in zip(wanted.names, wanted.texts, meanings, strict=True):
         texts.append({"name": name, "text": text, "meaning": cells.said(meaning), "not_used": meaning.left_out()})
@@ -193,17 +196,21 @@ def fitting_molecules(
     obs, column = embedded.cells.adata.obs, key or "smiles"
     mols = None
     if modality == "molecule" and column in obs:
-        mols = [one.mol for one in parse_smiles(cell_text(value) for value in obs[column].astype(object))]
+        mols = [one.mol for one in parse_smiles(map(cell_text, obs[column].astype(object)))]
     rows = MoleculesMeant(embedded.values, model, modality, known, mols)
-    found = [rows.scores(text) for text in wanted.texts]
+    found = list(map(rows.scores, wanted.texts))
     for text, one in zip(wanted.texts, found, strict=True):
         if one is None:
             more = "" if known else "; pass reference=, rows with texts"
             _warn_of_nothing(text, f"its words are said of no role or class of a {modality} that is known here{more}")
     empty = np.full(len(embedded.values), np.nan)
     scores = np.stack([empty if one is None else one for one in found], axis=1)
-    texts = [{"name": name, "text": text} for name, text in zip(wanted.names, wanted.texts, strict=True)]
-    record = {"texts": texts, "scale": "probability", "embedding": embedded.slot, "reference": known is not None}
+    record = {
+        "texts": wanted.record,
+        "scale": "probability",
+        "embedding": embedded.slot,
+        "reference": known is not None,
+    }
     return _scored(scores, wanted, record, embedded)
 
 
@@ -245,8 +252,7 @@ def score_texts(
     if scale == "zscore":
         spread = scores.std(axis=0)
         scores = (scores - scores.mean(axis=0)) / np.where(spread > 0, spread, 1)
-    texts = [{"name": name, "text": text} for name, text in zip(wanted.names, wanted.texts, strict=True)]
-    return _scored(scores, wanted, {"texts": texts, "scale": scale, "embedding": embedded.slot}, embedded)
+    return _scored(scores, wanted, {"texts": wanted.record, "scale": scale, "embedding": embedded.slot}, embedded)
 
 
 def best_texts(
@@ -297,7 +303,7 @@ def similar_rows(
     most = known_rows(views).size - (table is None)
     if most < 1:
         raise InputError(f"{other.n_obs} row(s) hold nothing to compare with.")
-    found = _best(views, min(top_k, most), [str(one) for one in other.obs_names], same=table is None)
+    found = _best(views, min(top_k, most), list(map(str, other.obs_names)), same=table is None)
     space = use_rep or ("embedding" if theirs == modality else "shared")
     record = found.record | {"n_rows": other.n_obs, "query_modality": theirs, "space": space}
     return Found(found.obs, found.obsm, record, embedded)
@@ -323,16 +329,10 @@ _PIECES: dict[str, Any] = {"ngram_range": (3, 5), "analyzer": "char_wb"}
 
 
 class CountedTexts:
-    """Texts as vectors of what is in them, by its rarity among known texts (TF-IDF).
+    """Texts as vectors of what is in them, by its rarity among `known` texts (TF-IDF).
 
-    Counts are hashed into 8,192 features (Weinberger et al. 2009, arXiv:0902.2206).
-
-    Parameters
-    ----------
-    known
-        Known texts.
-    pieces
-        Count pieces of words, which suits names of chemistry; if not, words and pairs of words.
+    Counts are hashed into 8,192 features (Weinberger et al. 2009, arXiv:0902.2206): of `pieces` of words, which suits
+    names of chemistry, or of words and pairs of words.
     """
 
     def __init__(self, known: Sequence[str], *, pieces: bool) -> None:
@@ -353,14 +353,8 @@ def words_views(
 ) -> list[View]:
     """Compare rows with texts by the words of their neighbours' texts, and of what was written of each, if anything.
 
-    Parameters
-    ----------
-    near
-        Neighbours of each row among the known ones, -1 for none.
-    known, texts
-        Texts of the known rows, and those to compare with.
-    written
-        A text of each row, `""` for none. Where it is given, pieces of words are compared, otherwise whole ones.
+    `near` are neighbours of each row among those with `known` texts, `written` a text of each row, `""` for none: where
+    it is given, pieces of words are compared, otherwise whole ones.
     """
     from scipy import sparse
 

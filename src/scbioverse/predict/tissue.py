@@ -340,7 +340,7 @@ def read_tissues(
     if tissue in adata.obs.columns:
         values = as_categories(obs_column(adata, tissue, "tissue"), "tissue")
         codes = values.cat.codes.to_numpy().astype(np.int64)
-        names = [str(one) for one in values.cat.categories]
+        names = list(map(str, values.cat.categories))
     else:
         codes, names = np.zeros(adata.n_obs, dtype=np.int64), [tissue]
         if tissue.strip().casefold() == ANY:

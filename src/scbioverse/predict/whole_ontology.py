@@ -117,7 +117,7 @@ def candidate_terms(within: str | Sequence[str] | None) -> list[str]:
     if within is None:
         return list(term_ids())
     ontology = load_ontology()
-    roots = [resolve_term(one) for one in ([within] if isinstance(within, str) else within)]
+    roots = list(map(resolve_term, [within] if isinstance(within, str) else within))
     kept = {below for root in roots for below in (root, *ontology.descendants(root))}
     found = [one for one in term_ids() if one in kept]
     if len(found) < 2:

@@ -281,7 +281,7 @@ def _give_text_space(model: BioVerse) -> None:
     if model.text_space is not None:
         return
     ids = sorted(load_ontology())
-    names = [canonical_phrase(cl_id) for cl_id in ids[:: max(1, len(ids) // BACKGROUND)]]
+    names = list(map(canonical_phrase, ids[:: max(1, len(ids) // BACKGROUND)]))
     model.space.fit([*names, *general_texts()])
 
 
@@ -336,7 +336,7 @@ def read_texts(adata: AnnData, text_key: str) -> Texts:
     at = {one: i for i, one in enumerate(names)}
     table = np.array([*(at.get(one, -1) for one in written), -1], dtype=np.int64)
     codes = table[column.cat.codes.to_numpy(dtype=np.int64)]
-    if names and all(is_number(one) for one in names):
+    if names and all(map(is_number, names)):
         raise InputError(
             f"adata.obs[{text_key!r}] holds only numbers ({', '.join(names[:5])}): a language model learns nothing "
             "from cluster numbers. Name the clusters first."

@@ -366,7 +366,7 @@ def _record(options: Options, model: BioVerse, scores: Scores, calls: Calls) -> 
         "within": options.within,
         "unknown_threshold": options.unknown_threshold,
         "n_neighbors": options.n_neighbors,
-        "parents": [vars(one) for one in calls.called[len(candidates) :]] if options.parents else None,
+        "parents": list(map(vars, calls.called[len(candidates) :])) if options.parents else None,
         "rationale": options.rationale,
         "temperature": scores.temperature,
         "pool": None if pooled is None else pool_record(pooled),

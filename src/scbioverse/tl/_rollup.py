@@ -115,7 +115,7 @@ def _labels(adata: AnnData, slots: Slots, label_key: str | None) -> pd.DataFrame
         names, ids = adata.obs[slots.label].astype(object), adata.obs[slots.cl_id].astype(str)
         return pd.DataFrame({"label": names.to_numpy(), "cl_id": ids.to_numpy(object)})
     column = as_categories(obs_column(adata, label_key, "label_key"), "label_key")
-    written = [str(one) for one in column.cat.categories]
+    written = list(map(str, column.cat.categories))
     # A name of thousands of characters is no cell type's, and need not be searched for one.
     found = [one.cl_id or "" for one in resolve_labels([one if len(one) <= 200 else "" for one in written])]
     # Text throughout: numbers among names would make a column that no file takes. Code -1, missing, takes the last.
@@ -136,7 +136,7 @@ def _level(level: object) -> tuple[int | Level | None, list[str], object]:
         if level < 0:
             raise InputError(f"level={level} is negative; a depth counts is_a steps from the root, 0 or more.")
         return int(level), [], int(level)
-    chosen = [resolve_term(one) for one in ([level] if isinstance(level, str) else map(str, level))]
+    chosen = list(map(resolve_term, [level] if isinstance(level, str) else map(str, level)))
     if not chosen:
         raise InputError("level names no term; pass a depth, or ids or names of Cell Ontology terms.")
     return None, chosen, chosen

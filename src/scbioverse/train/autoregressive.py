@@ -64,7 +64,7 @@ class AutoregressiveTask:
     def __call__(self, batch: Batch) -> dict[str, Tensor]:
         """Return `loss`, under its name `restricted` or `full` too, with the share `right` of restricted choices."""
         candidates, texts = self._candidates(batch), batch["texts"]
-        answers = [self._answer(text) for text in texts]
+        answers = list(map(self._answer, texts))
         read = self._lengths(batch)
         head = self._prompt.head
         hidden = self.read(batch, [answer[:length] for answer, length in zip(answers, read, strict=True)])
@@ -166,7 +166,7 @@ class CandidateSet:
         related: NDArray[np.bool_] | None = None,
     ) -> None:
         self.names = tuple(names)
-        self.sequences = tuple(tuple(int(token) for token in sequence) for sequence in sequences)
+        self.sequences = tuple(tuple(map(int, sequence)) for sequence in sequences)
         m = len(self.names)
         if m < 2:
             raise InputError(f"a candidate set needs at least two labels, found {m}.")
@@ -200,7 +200,7 @@ class CandidateSet:
         related: NDArray[np.bool_] | None = None,
     ) -> CandidateSet:
         """Build the set from names, tokenised as the model's prompt does."""
-        return cls(names, [model.reader.answer_ids(name) for name in names], related=related)
+        return cls(names, list(map(model.reader.answer_ids, names)), related=related)
 
     def __len__(self) -> int:
         return len(self.names)

@@ -99,7 +99,7 @@ def fit_pool(
     starts = [np.clip(np.r_[np.full(k, one), np.zeros(len(place))], lower, upper) for one in (0.3, 1.0, 3.0)]
     tried = [minimize(loss, start, jac=True, bounds=every, method="L-BFGS-B") for start in starts]
     found = min(tried, key=lambda one: one.fun)
-    return tuple(float(one) for one in found.x[:k])
+    return tuple(map(float, found.x[:k]))
 
 
 def expected_calibration_error(confidence: NDArray[np.floating], right: NDArray[np.bool_]) -> float:

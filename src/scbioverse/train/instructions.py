@@ -222,7 +222,7 @@ class InstructionTask:
         _, cache = self.backbone.hidden(start, use_cache=True)
         if cache is None:
             raise InputError(f"{self.backbone.name!r} keeps no keys and values; it cannot be tuned here.")
-        rendered = [self.render(row) for row in rows]
+        rendered = list(map(self.render, rows))
         batch = self.composer.compose([one.ids for one in rendered], self._soft(rows))
         mask = batch.attention_mask.bool()
         n, length = mask.shape
@@ -260,4 +260,4 @@ class InstructionTask:
 
 def _examples(batch: Batch) -> list[int]:
     values: Any = batch
-    return [int(row) for row in values["examples"]]
+    return list(map(int, values["examples"]))

@@ -193,7 +193,7 @@ def fit(
 
 def _param_groups(params: dict[str, nn.Parameter], weight_decay: float) -> list[dict[str, Any]]:
     decayed = [param for name, param in params.items() if param.ndim > 1 and not name.startswith("tokens")]
-    kept = {id(param) for param in decayed}
+    kept = set(map(id, decayed))
     plain = [param for param in params.values() if id(param) not in kept]
     groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]
     return [group for group in groups if group["params"]]

@@ -187,7 +187,7 @@ class LexicalTask(CheapTask):
 
     def __call__(self, batch: Batch) -> dict[str, Tensor]:
         """Return `loss`."""
-        wanted = torch.stack([self.target(text) for text in batch["texts"]])
+        wanted = torch.stack(list(map(self.target, batch["texts"])))
         soft = self.model.project(torch.as_tensor(batch["embeddings"]), self.modality)
         return {"loss": (soft - wanted).pow(2).sum(dim=-1).mean() / wanted.pow(2).sum(dim=-1).mean()}
 

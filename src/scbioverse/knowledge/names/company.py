@@ -64,7 +64,7 @@ def resolve_labels(names: Iterable[str], *, context: str | None = None) -> list[
     here it speaks for it as loudly as four names that are of it alone, and names keep their general readings: a
     fibroblast of the lung stays a fibroblast. `because` says what decided where a name had several readings.
     """
-    given = [str(name) for name in names]
+    given = list(map(str, names))
     alone = {name: resolve_label(name) for name in given}
     told = organs_in(context or "")
     together = _Company(alone, told).read() if told or len(alone) > 1 else alone

@@ -65,7 +65,7 @@ def _own_lists(batch: Batch, texts: list[str], shortlist: NDArray[np.int64]) -> 
     model, modality = batch.model, batch.modality
     reader = model.reader
     prompt, prefix = reader.prompt(modality), reader.prefix(modality)
-    sequences = [model.reader.answer_ids(text) for text in texts]
+    sequences = list(map(model.reader.answer_ids, texts))
     length = len(prompt.head) + shortlist.shape[1] * max(map(len, sequences), default=1)
     memory = first_batch(reader.backbone, batch.batch_size, length=length, prefix=prefix.length, what=f"{modality}s")
     # Sorted lists and rows: neither the order of a shortlist nor that of the rows changes the last digits.
