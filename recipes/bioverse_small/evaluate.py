@@ -11,8 +11,8 @@ from recipes.bioverse_small.data import Study
 from recipes.bioverse_small.encoder import TrainedEncoder
 from scbioverse.models import BioVerse
 from scbioverse.predict.candidates import own_labels
+from scbioverse.predict.embedding import Batch
 from scbioverse.predict.pool import pool, weights_of
-from scbioverse.predict.sources import Batch
 from scbioverse.train import expected_calibration_error
 
 

@@ -159,17 +159,17 @@ def ask_hub(repo: str, question: Callable[[], Any]) -> Any:
                 f"{repo} could not be kept in the hub's cache on this machine: {error}. Free some space, or set "
                 "HF_HOME to a folder that can be written to."
             ) from error
-        if not _is_network_error(error):
+        # httpx and its heirs have errors that are no OSError.
+        if not isinstance(error, OSError) and type(error).__module__.split(".")[0] not in (
+            "httpx",
+            "httpx2",
+            "httpcore",
+        ):
             raise
         raise OfflineError(
             f"{repo} could not be reached on the hub: {type(error).__name__}: {error}. Check the connection and the "
             f"proxy (HTTPS_PROXY), or go on without: {_INSTEAD}"
         ) from error
-
-
-def _is_network_error(error: BaseException) -> bool:
-    """Whether a library failed to reach a server: httpx and its heirs have errors that are no OSError."""
-    return isinstance(error, OSError) or type(error).__module__.split(".")[0] in ("httpx", "httpx2", "httpcore")
 
 
 def _api(token: str | None = None) -> Any:

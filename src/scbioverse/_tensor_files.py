@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ._untrusted import check_plain, refusing
-from .errors import WeightsError
+from .errors import MismatchError, WeightsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -55,6 +55,18 @@ def bytes_of(tensor: Tensor) -> memoryview:
 def sums_of(tensors: Mapping[str, Tensor]) -> tuple[tuple[str, tuple[int, ...], int], ...]:
     """Name, shape and checksum (CRC-32) of each tensor: whether one was changed, in a tenth of the time of sha256."""
     return tuple((name, tuple(one.shape), zlib.crc32(bytes_of(one))) for name, one in tensors.items())
+
+
+def fill(params: Mapping[str, Tensor], tensors: Mapping[str, Tensor], wrong: str) -> None:
+    """Copy tensors into those of the same names; a :class:`MismatchError` shows which shapes differ, after `wrong`."""
+    import torch
+
+    wanted, found = ({(name, tuple(one.shape)) for name, one in some.items()} for some in (params, tensors))
+    if wanted != found:
+        raise MismatchError(f"{wrong}; they differ in {sorted(wanted ^ found)[:4]}.")
+    with torch.no_grad():
+        for name, param in params.items():
+            param.copy_(tensors[name])
 
 
 def add_tensors(digest: Any, tensors: Mapping[str, Tensor]) -> None:

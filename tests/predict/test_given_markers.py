@@ -11,9 +11,9 @@ import pytest
 import scbioverse as sb
 from scbioverse.knowledge.markers import evidence_key, marker_weights
 from scbioverse.predict.candidates import read_labels
+from scbioverse.predict.embedding import Batch
 from scbioverse.predict.given_markers import in_words
 from scbioverse.predict.pool import _unshown
-from scbioverse.predict.sources import Batch
 
 if TYPE_CHECKING:
     import anndata as ad

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from scbioverse.models import BioVerse
     from scbioverse.predict.candidates import Candidates
-    from scbioverse.predict.sources import Batch
+    from scbioverse.predict.embedding import Batch
 
 
 def free_labels(

@@ -12,8 +12,8 @@ from scipy.special import log_softmax
 from scbioverse.models import BioVerse
 from scbioverse.predict import sources
 from scbioverse.predict.candidates import read_labels
+from scbioverse.predict.embedding import Batch
 from scbioverse.predict.pool import Weights, pool
-from scbioverse.predict.sources import Batch
 from tests._precision import LOG_PROBS
 
 FILE = '''

@@ -12,8 +12,8 @@ from scbioverse.errors import InputError, WeightsError
 from scbioverse.models import BioVerse, load
 from scbioverse.models.config import BioVerseConfig, Calibration
 from scbioverse.predict.candidates import Candidates, Label
+from scbioverse.predict.embedding import Batch
 from scbioverse.predict.pool import Scores, Weights, pool, weights_of, worth_reading
-from scbioverse.predict.sources import Batch
 from tests._precision import LOG_PROBS, TOTALS
 
 NAMES = ["B", "NK", "monocyte"]

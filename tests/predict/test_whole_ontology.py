@@ -12,8 +12,8 @@ import scbioverse as sb
 from scbioverse.errors import InputError
 from scbioverse.models import BioVerse
 from scbioverse.predict import whole_ontology
+from scbioverse.predict.embedding import Batch
 from scbioverse.predict.pool import pool, weights_of
-from scbioverse.predict.sources import Batch
 from tests._precision import LOG_PROBS, TOTALS
 
 TERMS = ("CL:0000084", "CL:0000236", "CL:0000233", "CL:0000576", "CL:0000623", "CL:0000624", "CL:0000625", "CL:0000451",

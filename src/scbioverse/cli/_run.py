@@ -114,7 +114,9 @@ def run(work: Callable[[], Any], *, quiet: bool) -> None:
     settings.progress = progress and not quiet
     try:
         with warnings.catch_warnings():
-            warnings.showwarning = _drop_warning if quiet else _show_warning  # type: ignore[assignment]
+            warnings.showwarning = _show_warning  # type: ignore[assignment]
+            if quiet:
+                warnings.simplefilter("ignore")
             work()
     except (BioverseError, OSError, MemoryError) as error:
         kind = "" if isinstance(error, BioverseError) else f"{type(error).__name__}: "
@@ -134,7 +136,3 @@ def _show_warning(message: Warning | str, category: type[Warning], *_: object) -
     # Those of other packages are for their developers.
     if category is UserWarning:
         say(f"warning: {in_words(' '.join(str(message).split()))}", err=True)
-
-
-def _drop_warning(*_: object) -> None:
-    pass

@@ -157,10 +157,8 @@ def embed_distinct(
     # Texts of one length side by side: little padding. A stable order, so that runs repeat.
     order = np.argsort(list(map(len, plan.values)), kind="stable")
     table = np.empty((len(plan.values), encoder.dim), dtype=np.float32)
-    show = settings.progress if progress is None else progress
-    with tqdm(
-        total=len(order), desc=f"embed ({shown_name(encoder.name)})", unit=f" {encoder.modality}", disable=not show
-    ) as bar:
+    show, name = settings.shows(progress), shown_name(encoder.name)
+    with tqdm(total=len(order), desc=f"embed ({name})", unit=f" {encoder.modality}", disable=not show) as bar:
         memory = BatchSize(batch_size, what=f"{encoder.modality}s", hint="Use device='cpu', or a smaller encoder.")
         for part, found in memory.each(
             len(order), lambda part: encoder.embed_texts([plan.values[row] for row in order[part]])

@@ -86,10 +86,8 @@ def embed_rows(
     if isinstance(encoder, TextEncoder):
         plan = plan or encoder.plan(cells.adata, key=cells.key)
         return embed_distinct(encoder, plan, batch_size=batch_size, progress=progress)
-    show = settings.progress if progress is None else progress
-    with tqdm(
-        total=cells.n_obs, desc=f"embed ({shown_name(encoder.name)})", unit=encoder.modality, disable=not show
-    ) as bar:
+    show, name = settings.shows(progress), shown_name(encoder.name)
+    with tqdm(total=cells.n_obs, desc=f"embed ({name})", unit=encoder.modality, disable=not show) as bar:
         run = partial(_encode, batch_size=batch_size)
         if getattr(encoder, "by_block", False) and (cells.streams or PARTS.get() is not None):
             out, n_bad, n_empty = embed_blocks(encoder, cells, run, bar.update)

@@ -128,13 +128,13 @@ def judge(claim: Claim, measured: Mapping[str, Measured]) -> tuple[Verdict, str]
     speaker = (*present, *(claim.genes if len(claim.genes) == 1 else ()), claim.said)[0]
     if claim.direction is None:
         return "not checked", speaker
-    compared = [measured[gene].n_in if claim.direction == "absent" else measured[gene].n_out for gene in present[:1]]
-    if not present or measured[speaker].n_in == 0 or compared == [0]:
+    absent = claim.direction == "absent"
+    if not present or 0 in (measured[speaker].n_in, measured[speaker].n_out or absent):
         return "not measured", speaker
-    holding = [gene for gene in present if _holds(claim, measured[gene])]
-    failing = [gene for gene in present if gene not in holding]
-    enough = not failing if claim.direction == "absent" else bool(holding)
-    return ("supported", holding[0]) if enough else ("contradicted", failing[0])
+    holds = {gene: _holds(claim, measured[gene]) for gene in present}
+    enough = (all if absent else any)(holds.values())
+    decided = next(gene for gene, held in holds.items() if held == enough)
+    return "supported" if enough else "contradicted", decided
 
 
 def _holds(claim: Claim, one: Measured) -> bool:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor, nn
 
-from .._tensor_files import read_tensors
+from .._tensor_files import fill, read_tensors
 from .._untrusted import read_json_object, refusing
 from ..errors import InputError, MismatchError, WeightsError
 from .backbone import Backbone
@@ -206,7 +206,7 @@ def training_twin(
     twin = Backbone(model, backbone.tokenizer, name=backbone.name, sha256=backbone.sha256)
     params = {name.replace(".default.", "."): param for name, param in model.named_parameters() if ".lora_" in name}
     if start is not None:
-        _fill(params, start)
+        fill(params, start.tensors, "the adapter has another shape than asked for; begin anew")
     for param in params.values():
         param.requires_grad_(True)
     return twin, params
@@ -238,14 +238,3 @@ def _twin(model: Any, dtype: torch.dtype | None) -> Any:
     if dtype is not None:
         twin.config.dtype = dtype
     return twin
-
-
-def _fill(params: dict[str, nn.Parameter], adapter: Adapter) -> None:
-    shapes = {name: tuple(param.shape) for name, param in params.items()}
-    found = {name: tuple(value.shape) for name, value in adapter.tensors.items()}
-    if shapes != found:
-        differ = sorted(set(shapes.items()) ^ set(found.items()))[:2]
-        raise MismatchError(f"the adapter has another shape than asked for; they differ in {differ}. Begin anew?")
-    with torch.no_grad():
-        for name, param in params.items():
-            param.copy_(adapter.tensors[name])

@@ -11,6 +11,7 @@ from .._device import Rng, as_generator, as_seed
 from .._slots import Slots, anndata_of, slot_of
 from ..errors import InputError, MissingKeyError
 from ..metrics import retrieval
+from ..predict.descriptions import plain_texts
 from ..predict.embedding import tokens_in
 from ._alignment_panels import GENERAL, SOFT, centroid_gap, described, frame, mark, new_axes, some_general, spaces
 from ._layout import check_stored, umap_layout
@@ -102,8 +103,7 @@ def _kind(
             f"the AnnData of {modality!r} has no column {' or '.join(map(repr, keys))} in obs (found: "
             f"{list(map(str, adata.obs.columns)) or 'none'}). Name it: label_key={{{modality!r}: ...}}."
         )
-    column = adata.obs[key].astype(object)
-    said = ["" if one is None or one != one else " ".join(str(one).split()) for one in column]
+    said = plain_texts(adata.obs[key])
     fine = np.isfinite(values).all(axis=(1, 2)) & np.array([one.lower() not in NOT_TYPES for one in said])
     rows = np.flatnonzero(fine)
     if rows.size > max_rows:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from ..models import BioVerse
     from .candidates import Candidates, Label
-    from .sources import Batch
+    from .embedding import Batch
 
 Float = NDArray[np.float32]
 # What a standard deviation of marker evidence counts beside a cosine, and the cosine's scale. The weight was chosen for

@@ -18,6 +18,7 @@ from ..pp._text_column import cell_text
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import pandas as pd
     from anndata import AnnData
     from numpy.typing import NDArray
 
@@ -43,10 +44,15 @@ def reference_texts(reference: AnnData, text_key: str) -> list[str]:
     if not hasattr(reference, "obs") or not hasattr(reference, "obsm"):
         raise InputError(f"reference must be an AnnData with texts in obs, found {type(reference).__name__}.")
     check_columns(reference.obs, [text_key], "Name the column of texts with text_key=.", table="reference")
-    texts = [" ".join(cell_text(one).split()) for one in reference.obs[text_key].astype(object)]
+    texts = plain_texts(reference.obs[text_key])
     if not any(texts):
         raise InputError(f"reference.obs[{text_key!r}] holds no text.")
     return texts
+
+
+def plain_texts(column: pd.Series) -> list[str]:
+    """Texts of a column, each on one line; `""` for what is missing."""
+    return [" ".join(cell_text(one).split()) for one in column.astype(object)]
 
 
 def choose_rows(

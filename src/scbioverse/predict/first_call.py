@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from ..models import BioVerse
     from .candidates import Candidates
     from .decide import Calls
-    from .sources import Batch
+    from .embedding import Batch
     from .tissue import RowTissues
 
     Float = NDArray[np.float32]

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..models import BioVerse
+    from .embedding import Batch
     from .groups import Groups
-    from .sources import Batch
 
 Float = NDArray[np.float32]
 # Labels written at once: more take memory and are no quicker.

@@ -28,8 +28,9 @@ if TYPE_CHECKING:
     from ..models.config import Calibration
     from .candidates import Candidates
     from .decide import Said
+    from .embedding import Batch
     from .groups import Groups
-    from .sources import Batch, Source
+    from .sources import Source
     from .tissue import RowTissues
 
 # Nats that a label with genes of the user's loses, beside one that holds it, in a cell that expresses none of them.

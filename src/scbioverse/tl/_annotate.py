@@ -38,14 +38,13 @@ from ..predict.decide import (
     warn_of_even,
     warn_of_no_terms,
 )
-from ..predict.embedding import long_run, represent_rows
+from ..predict.embedding import Batch, long_run, represent_rows
 from ..predict.first_call import first_call, groups_found, groups_told, names_known
 from ..predict.free_text import propose, write_for
 from ..predict.given_markers import warn_of_unread
 from ..predict.groups import harmonise_samples, propagate, read_groups, read_samples, warn_of_disagreement
 from ..predict.options import Method, Options, Rationale
 from ..predict.pool import Scores, in_tissue, pool, pool_record, weights_of
-from ..predict.sources import Batch
 from ..predict.sources.markers import CellEvidence, reference_stats
 from ..predict.tissue import read_tissues
 from ..predict.whole_ontology import shortlisted

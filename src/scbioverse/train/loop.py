@@ -19,6 +19,7 @@ from tqdm.auto import tqdm
 from .._device import BatchSize, is_out_of_memory
 from .._logging import logger
 from .._settings import settings
+from .._tensor_files import fill
 from .._whole import check_room, written_whole
 from ..errors import BioverseError, InputError, MismatchError, WeightsError
 from .processes import add_up, place
@@ -142,7 +143,7 @@ def fit(
     rows, start = _resume(state, params, optimizer, run)
     warm = max(1, round(_WARMUP * steps))
     gradient = Gradient(task, params.values(), micro_batch)
-    show = settings.progress if progress is None else progress
+    show = settings.shows(progress)
     began, seen = time.perf_counter(), 0
     task.train(True)
     try:
@@ -192,11 +193,10 @@ def fit(
 
 
 def _param_groups(params: dict[str, nn.Parameter], weight_decay: float) -> list[dict[str, Any]]:
-    decayed = [param for name, param in params.items() if param.ndim > 1 and not name.startswith("tokens")]
-    kept = set(map(id, decayed))
-    plain = [param for param in params.values() if id(param) not in kept]
-    groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]
-    return [group for group in groups if group["params"]]
+    groups: dict[float, list[nn.Parameter]] = {weight_decay: [], 0.0: []}
+    for name, param in params.items():
+        groups[weight_decay if param.ndim > 1 and not name.startswith("tokens") else 0.0].append(param)
+    return [{"params": some, "weight_decay": decay} for decay, some in groups.items() if some]
 
 
 def _resume(
@@ -274,20 +274,11 @@ def load_state(
         tensors = load_file(folder / TENSORS)
     except (OSError, ValueError, SafetensorError) as error:
         raise WeightsError(f"cannot resume from {folder}: {error}. Delete it to start anew.") from error
-    shapes = {name: tuple(param.shape) for name, param in params.items()}
-    found = {k.removeprefix("param/"): tuple(v.shape) for k, v in tensors.items() if k.startswith("param/")}
-    if shapes != found:
-        differ = sorted(set(shapes.items()) ^ set(found.items()))[:4]
-        raise MismatchError(f"the state in {folder} is of another model; they differ in {differ}.")
-    with torch.no_grad():
-        for name, param in params.items():
-            param.copy_(tensors[f"param/{name}"])
+    saved_params = {k.removeprefix("param/"): value for k, value in tensors.items() if k.startswith("param/")}
+    fill(params, saved_params, f"the state in {folder} is of another model")
+    for name, param in params.items():
+        held = {key: tensors[f"{key}/{name}"] for key in _MOMENTS if f"{key}/{name}" in tensors}
+        if held:
             # The step count stays on the CPU, where the optimiser keeps it.
-            moments = {
-                key: tensors[f"{key}/{name}"].to("cpu" if key == "step" else param.device)
-                for key in _MOMENTS
-                if f"{key}/{name}" in tensors
-            }
-            if moments:
-                optimizer.state[param] = moments
+            optimizer.state[param] = {key: held[key].to("cpu" if key == "step" else param.device) for key in held}
     return int(saved["step"]), saved["meta"]
