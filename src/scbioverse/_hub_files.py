@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 _DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES})
+# Libraries whose errors of the network are no OSError.
+_HTTP = frozenset({"httpx", "httpx2", "httpcore"})
 _INSTEAD = "copy its files into a folder here and pass the folder's path."
 
 
@@ -159,12 +161,7 @@ def ask_hub(repo: str, question: Callable[[], Any]) -> Any:
                 f"{repo} could not be kept in the hub's cache on this machine: {error}. Free some space, or set "
                 "HF_HOME to a folder that can be written to."
             ) from error
-        # httpx and its heirs have errors that are no OSError.
-        if not isinstance(error, OSError) and type(error).__module__.split(".")[0] not in (
-            "httpx",
-            "httpx2",
-            "httpcore",
-        ):
+        if not isinstance(error, OSError) and type(error).__module__.split(".")[0] not in _HTTP:
             raise
         raise OfflineError(
             f"{repo} could not be reached on the hub: {type(error).__name__}: {error}. Check the connection and the "

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from types import FrameType
 
 # scanpy's verbosity: 0 errors, 1 warnings, 2 information, 3 hints.
@@ -119,6 +120,12 @@ def printable(text: str) -> str:
         one if one in "\n\t" or unicodedata.category(one)[0] != "C" else one.encode("unicode_escape").decode("ascii")
         for one in text
     )
+
+
+def first_few(names: Iterable[str], most: int, between: str = ", ") -> str:
+    """Names in a row, at most so many, and "..." behind them where there are more."""
+    held = [*names]
+    return between.join(held[:most] + ["..."] * (len(held) > most))
 
 
 def first_line(error: BaseException, most: int) -> str:

@@ -9,6 +9,7 @@ import os
 import stat
 from pathlib import Path
 
+from .._logging import first_few
 from ..errors import InputError
 
 KINDS = (".h5ad", ".zarr")
@@ -153,12 +154,12 @@ def _check_replaced(target: Path) -> None:
         return
     if not any(one in names for one in _ZARR_ROOTS) or _encoding(target) != "anndata":
         raise InputError(
-            f"{target} is a folder that holds {', '.join(names[:4])}{', ...' if names[4:] else ''}, and no stored "
+            f"{target} is a folder that holds {first_few(names, 4)}, and no stored "
             "AnnData. It is not replaced. Name another output."
         )
     if foreign := [one for one in names if one not in _STORED | _BESIDE]:
         raise InputError(
-            f"{target} holds more than an AnnData ({', '.join(foreign[:4])}{', ...' if foreign[4:] else ''}), which "
+            f"{target} holds more than an AnnData ({first_few(foreign, 4)}), which "
             "would be lost. It is not replaced. Move that, or name another output."
         )
 

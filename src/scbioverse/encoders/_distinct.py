@@ -10,7 +10,7 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from .._device import BatchSize
-from .._logging import logger, shown_name
+from .._logging import first_few, logger, shown_name
 from .._settings import settings
 from ..errors import InputError, check_choice, check_columns
 from ..io import check_one_name, texts_digest
@@ -116,13 +116,13 @@ class TextEncoder:
     ) -> str:
         # By row, as a user finds them, and not by distinct text.
         rows = np.flatnonzero(np.isin(codes, list(bad)))
-        named = "; ".join(
+        named = (
             f"row {shown_name(adata.obs_names[row])!r}: {raw[codes[row]][:40]!r} ({bad[int(codes[row])]})"
-            for row in rows[:_SHOWN]
+            for row in rows[: _SHOWN + 1]
         )
         return (
-            f"{len(rows)} of {adata.n_obs} rows of adata.obs[{key!r}] hold no readable {self.noun}: {named}"
-            f"{'; ...' if len(rows) > _SHOWN else ''}. Correct them, or embed them as NaN with "
+            f"{len(rows)} of {adata.n_obs} rows of adata.obs[{key!r}] hold no readable {self.noun}: "
+            f"{first_few(named, _SHOWN, '; ')}. Correct them, or embed them as NaN with "
             "scbioverse.tl.embed(..., invalid='skip')."
         )
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from .._logging import first_few
 from ..errors import InputError
 from ..knowledge.genes import harmonise, load_genes
 
@@ -231,9 +232,9 @@ def claims_of(names: Sequence[str]) -> dict[str, list[Claim]]:
 def _refuse_duplicates(names: Sequence[str]) -> None:
     if twice := [name for name, n in Counter(names).items() if n > 1 and name]:
         raise InputError(
-            f"{len(twice)} gene names occur more than once: {', '.join(map(repr, twice[:5]))}"
-            f"{', ...' if len(twice) > 5 else ''}. Sum the columns of one gene, or make the names unique, which "
-            "keeps the first under its name (adata.var_names_make_unique() for the index of var)."
+            f"{len(twice)} gene names occur more than once: {first_few(map(repr, twice), 5)}. Sum the columns of one "
+            "gene, or make the names unique, which keeps the first under its name (adata.var_names_make_unique() for "
+            "the index of var)."
         )
 
 

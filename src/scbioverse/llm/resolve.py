@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from .._hub_files import COMMIT, file_sha256, find
-from .._logging import logger
+from .._logging import first_few, logger
 from .._settings import settings
 from .._tensor_files import tensor_shapes
 from .._untrusted import check_file_name, check_plain, read_json_object, refuse_code
@@ -189,9 +189,8 @@ def check_folder(folder: Path) -> list[Path]:
     return [folder / _CONFIG, *indices, *weights, *tokenizer]
 
 
-def _listing(folder: Path, limit: int = 8) -> str:
-    names = sorted(entry.name for entry in folder.iterdir())
-    return ", ".join(names[:limit]) + (", ..." if len(names) > limit else "") if names else "an empty folder"
+def _listing(folder: Path) -> str:
+    return first_few(sorted(entry.name for entry in folder.iterdir()), 8) or "an empty folder"
 
 
 def refuse_to_fetch(name: str, *, mentioned_by: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -60,12 +60,14 @@ def render_card(
 def _data(rows: Any) -> list[str]:
     if not rows:
         return []
-    lines = ["## Training data", "", "| data | role | licence | citation |", "|---|---|---|---|"]
-    lines += [
-        "| " + " | ".join(str(row.get(key, "")) for key in ("name", "role", "licence", "citation")) + " |"
-        for row in rows
-    ]
-    return [*lines, ""]
+    columns = {"name": "data", "role": "role", "licence": "licence", "citation": "citation"}
+    return ["## Training data", "", *_table(rows, columns)]
+
+
+def _table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> list[str]:
+    """Lines of a table; `columns` are headings by key."""
+    lines = ["| " + " | ".join(columns.values()) + " |", "|" + "---|" * len(columns)]
+    return [*lines, *("| " + " | ".join(_show(row.get(key, "")) for key in columns) + " |" for row in rows), ""]
 
 
 def _listed(title: str, sentences: Any) -> list[str]:
@@ -78,10 +80,7 @@ def _metrics(metrics: Mapping[str, Any]) -> list[str]:
     lines = ["## Measured", ""]
     for name, value in metrics.items():
         if isinstance(value, list) and value and isinstance(value[0], Mapping):
-            columns = list(value[0])
-            lines += [f"### {name}", "", "| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
-            lines += ["| " + " | ".join(_show(row.get(key, "")) for key in columns) + " |" for row in value]
-            lines += [""]
+            lines += [f"### {name}", "", *_table(value, {key: key for key in value[0]})]
         else:
             lines += [f"- {name}: {_show(value)}"]
     return [*lines, ""]

@@ -26,6 +26,7 @@ from safetensors.torch import save_file
 from torch.overrides import TorchFunctionMode
 
 from .._hub_files import file_sha256
+from .._logging import first_few
 from .._tensor_files import add_tensors, read_tensors, sums_of, tensor_shapes
 from .._untrusted import (
     FOREIGN,
@@ -341,8 +342,8 @@ def _check_target(path: Path, overwrite: bool) -> Path:
         raise InputError(f"{path} already holds a model. Pass overwrite=True to replace it, or name another folder.")
     if foreign := [one for one in inside if one not in known]:
         raise InputError(
-            f"cannot replace the model in {path}: the folder also holds {', '.join(foreign[:4])}"
-            f"{', ...' if foreign[4:] else ''}, which would be lost. Move that, or name a new folder."
+            f"cannot replace the model in {path}: the folder also holds {first_few(foreign, 4)}, which would be lost. "
+            "Move that, or name a new folder."
         )
     return place
 

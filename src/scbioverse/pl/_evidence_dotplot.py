@@ -115,10 +115,10 @@ def evidence_dotplot(
     return finish(main.figure, list(axes.values()), show=show, return_fig=return_fig)
 
 
-def _fit(figure: Figure, margin: float = 0.1) -> None:
+def _fit(figure: Figure) -> None:
     """Make the figure as large as what is drawn, in inches: scanpy's margins cut long names off when it is saved."""
     width, height = figure.get_size_inches()
-    drawn, place = figure.get_tightbbox().padded(margin), figure.subplotpars
+    drawn, place = figure.get_tightbbox().padded(0.1), figure.subplotpars
     left, right = (part * width - drawn.x0 for part in (place.left, place.right))
     bottom, top = (part * height - drawn.y0 for part in (place.bottom, place.top))
     figure.set_size_inches(drawn.width, drawn.height)

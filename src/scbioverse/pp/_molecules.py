@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from .._logging import logger, shown_name, warn
+from .._logging import first_few, logger, shown_name, warn
 from .._slots import write_record
 from ..errors import InputError
 from ._molecule_properties import molecule_property
@@ -132,11 +132,9 @@ def molecules(
 def _warn_of_rows(rows: pd.DataFrame, n: int, what: str, advice: str = "") -> None:
     """Warn of rows of a report, if there are any, and name some of them, with what is wrong with each."""
     if len(rows):
-        named = [
-            f"{shown_name(str(name))!r}{f' ({problem})' if problem else ''}"
-            for name, problem in rows["problem"].head(_SHOWN).items()
-        ]
-        warn(f"{len(rows)} of {n} SMILES {what}: {', '.join(named)}{', ...' if len(rows) > _SHOWN else ''}.{advice}")
+        problems = rows["problem"].map(lambda problem: problem and f" ({problem})")
+        named = (f"{shown_name(str(name))!r}{problem}" for name, problem in problems.items())
+        warn(f"{len(rows)} of {n} SMILES {what}: {first_few(named, _SHOWN)}.{advice}")
 
 
 def _table(data: Iterable[str] | Mapping[str, str] | pd.DataFrame, key: str) -> pd.DataFrame:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from .._logging import logger, shown_name, warn
+from .._logging import first_few, logger, shown_name, warn
 from .._slots import write_record
 from ..errors import InputError
 from ._sequences import AMBIGUOUS, clean_sequence, read_fasta
@@ -78,8 +78,7 @@ def proteins(
         raise InputError("there are no sequences: pass a FASTA file, or a list with at least one sequence")
     cleaned = [clean_sequence(cell_text(text)) for text in table[key]]
     bad = [(name, one.problem) for name, one in zip(table.index, cleaned, strict=True) if one.problem]
-    named = "; ".join(f"{shown_name(name)!r}: {problem}" for name, problem in bad[:_SHOWN])
-    named += "; ..." if len(bad) > _SHOWN else ""
+    named = first_few((f"{shown_name(name)!r}: {problem}" for name, problem in bad), _SHOWN, "; ")
     if len(bad) == len(table):
         raise InputError(f"none of {len(table)} sequences can be read: {named}.")
     texts = [one.text for one in cleaned]

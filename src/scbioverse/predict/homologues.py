@@ -94,7 +94,7 @@ def known_sequences(reference: AnnData, column: str) -> list[str]:
 
 def search(
     queries: Sequence[str], pool: Sequence[str], k: int, *, among: NDArray[np.bool_],
-    expected: float = MOST_EXPECTED, threads: int = 1,
+    expected: float = MOST_EXPECTED,
 ) -> Homologues:  # fmt: skip
     """Search each sequence among known ones with phmmer (Eddy 2011, doi:10.1371/journal.pcbi.1002195; HMMER 3.4).
 
@@ -117,7 +117,7 @@ def search(
     evalue, coverage, bits = (np.full(shape, np.nan, dtype=kind) for kind in (np.float64, np.float32, np.float32))
     known = block(pool, [i for i in np.flatnonzero(among).tolist() if pool[i]])
     asked = sorted(first.values())
-    found = pyhmmer.hmmer.phmmer(block(queries, asked), known, cpus=threads, E=expected)
+    found = pyhmmer.hmmer.phmmer(block(queries, asked), known, cpus=1, E=expected)
     bar = tqdm(found, total=len(asked), desc="search (phmmer)", unit="protein", disable=not settings.progress)
     for at, hits in zip(asked, bar, strict=True):
         length = len(queries[at])

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from .._device import BatchSize, is_out_of_memory
-from .._logging import logger
+from .._logging import first_few, logger
 from .._settings import settings
 from .._tensor_files import fill
 from .._whole import check_room, written_whole
@@ -258,8 +258,8 @@ def state_place(folder: str | Path) -> Path:
     foreign = [one for one in names if one not in (TENSORS, META)]
     if foreign:
         raise InputError(
-            f"state={str(folder)!r} holds {', '.join(foreign[:4])}{', ...' if foreign[4:] else ''}, which is no state "
-            "of a run and would be replaced. Name a new folder."
+            f"state={str(folder)!r} holds {first_few(foreign, 4)}, which is no state of a run and would be replaced. "
+            "Name a new folder."
         )
     return place
 
