@@ -122,6 +122,12 @@ def printable(text: str) -> str:
     )
 
 
+def listed(names: Iterable[str], word: str = "and") -> str:
+    """Write "A", "A and B", "A, B and C"; or with another word before the last."""
+    *first, last = [*names] or [""]
+    return f"{', '.join(first)} {word} {last}" if first else last
+
+
 def first_few(names: Iterable[str], most: int, between: str = ", ") -> str:
     """Names in a row, at most so many, and "..." behind them where there are more."""
     held = [*names]

@@ -60,10 +60,6 @@ class Settings:
         """Folder for converted weights: below `cache_dir`, or the user's cache where that is read-only."""
         return self._writable("weights")
 
-    def shows(self, progress: bool | None) -> bool:
-        """Whether to draw progress bars: as asked, or as set where nothing was asked."""
-        return self.progress if progress is None else progress
-
     def runs_dir(self) -> Path:
         """Folder for parts of runs that are under way or were stopped; beside that of the weights."""
         return self._writable("runs")

@@ -157,7 +157,7 @@ def embed_distinct(
     # Texts of one length side by side: little padding. A stable order, so that runs repeat.
     order = np.argsort(list(map(len, plan.values)), kind="stable")
     table = np.empty((len(plan.values), encoder.dim), dtype=np.float32)
-    show, name = settings.shows(progress), shown_name(encoder.name)
+    show, name = settings.progress if progress is None else progress, shown_name(encoder.name)
     with tqdm(total=len(order), desc=f"embed ({name})", unit=f" {encoder.modality}", disable=not show) as bar:
         memory = BatchSize(batch_size, what=f"{encoder.modality}s", hint="Use device='cpu', or a smaller encoder.")
         for part, found in memory.each(

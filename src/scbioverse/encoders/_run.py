@@ -86,7 +86,7 @@ def embed_rows(
     if isinstance(encoder, TextEncoder):
         plan = plan or encoder.plan(cells.adata, key=cells.key)
         return embed_distinct(encoder, plan, batch_size=batch_size, progress=progress)
-    show, name = settings.shows(progress), shown_name(encoder.name)
+    show, name = settings.progress if progress is None else progress, shown_name(encoder.name)
     with tqdm(total=cells.n_obs, desc=f"embed ({name})", unit=encoder.modality, disable=not show) as bar:
         run = partial(_encode, batch_size=batch_size)
         if getattr(encoder, "by_block", False) and (cells.streams or PARTS.get() is not None):

@@ -13,12 +13,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from .._logging import listed as listed  # rooms above take it from here
 from .._logging import logger, shown_name, warn
 from ..errors import BioverseError, InputError, MissingKeyError
 from ..io import Cells
 from ..io.cells import SAMPLE_CELLS
 from ..knowledge.ontology import canonical_phrase
-from ..knowledge.sentences import listed as listed
 from .expression import Expression, InMemory
 from .over_blocks import OverBlocks
 from .support import (

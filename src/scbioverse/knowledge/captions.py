@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
+from .._logging import listed
 from ._read import read_table
-from .sentences import listed
 
 # A sentence ends at a full stop before white space and a capital: "EC 1.1.1.1 inhibitor" is one.
 _SENTENCE = re.compile(r"(?<=[.])\s+(?=[A-Z])")

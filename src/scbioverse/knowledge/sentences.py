@@ -1,12 +1,8 @@
-"""Where the sentences of a text end, and how a list is written in one."""
+"""Where the sentences of a text end."""
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 # A sentence ends at a full stop, an exclamation or question mark before a space, or at a line's end.
 _END = re.compile(r"(?<=[.!?])[\"')\]]*\s+(?=[^a-z])|\n+")
@@ -24,9 +20,3 @@ def split_sentences(text: str) -> list[str]:
         start = gap.end()
     out.append(text[start:].strip())
     return [one for one in out if one]
-
-
-def listed(names: Iterable[str], word: str = "and") -> str:
-    """Write "A", "A and B", "A, B and C"; or with another word before the last."""
-    *first, last = [*names] or [""]
-    return f"{', '.join(first)} {word} {last}" if first else last

@@ -364,7 +364,8 @@ def score_names(
             logger.info("the model lies in no folder that workers could load it from: it scores here. Save it first.")
     given = (rows[unique[span]] for span in blocks)
     done = map(job, given) if workers is None or job.folder is None else workers.each(job, ((one,) for one in given))
-    with tqdm(total=unique.size, desc="score", unit=modality, disable=not settings.shows(progress)) as bar:
+    show = settings.progress if progress is None else progress
+    with tqdm(total=unique.size, desc="score", unit=modality, disable=not show) as bar:
         for span, found in zip(blocks, done, strict=True):
             out[span] = found
             bar.update(len(found))

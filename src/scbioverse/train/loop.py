@@ -143,7 +143,7 @@ def fit(
     rows, start = _resume(state, params, optimizer, run)
     warm = max(1, round(_WARMUP * steps))
     gradient = Gradient(task, params.values(), micro_batch)
-    show = settings.shows(progress)
+    show = settings.progress if progress is None else progress
     began, seen = time.perf_counter(), 0
     task.train(True)
     try:
