@@ -22,6 +22,7 @@ from scbioverse._settings import OFFLINE_VARIABLES, Settings
 from scbioverse.errors import OfflineError
 
 COMMIT = "a" * 40
+SECONDS = 40  # far more than it takes on any machine (1 to 4), far less than the hub's own tries (100)
 # Whatever takes a hub id.
 ASKS: dict[str, Callable[[], object]] = {
     "models.load": lambda: sb.models.load("lab/tiny"),
@@ -110,7 +111,7 @@ def test_a_hub_that_cannot_be_reached_is_told_within_seconds(endpoint: None, ask
     start = time.monotonic()
     with pytest.raises(OfflineError, match=r"could not be reached on the hub.*go on without: .*pass the folder's path"):
         ask()
-    assert time.monotonic() - start < 10  # a tenth of what the hub's own tries take
+    assert time.monotonic() - start < SECONDS
 
 
 def test_a_mirror_that_cannot_be_reached_is_told_within_seconds(endpoint: None, unset: pytest.MonkeyPatch) -> None:
@@ -120,7 +121,7 @@ def test_a_mirror_that_cannot_be_reached_is_told_within_seconds(endpoint: None, 
     start = time.monotonic()
     with pytest.raises(OfflineError, match=r"is not in the cache.*Point SCBIOVERSE_CACHE_DIR at a folder.*failed"):
         sb.datasets.fetch("cell_ontology", mirror=constants.ENDPOINT)
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < SECONDS
 
 
 class Hub:

@@ -127,9 +127,9 @@ def test_files_of_others_stay_whatever_they_are_called(tmp_path: Path) -> None:
 def test_a_folder_with_many_files_is_looked_through_quickly(tmp_path: Path) -> None:
     for i in range(3000):
         (tmp_path / f"{i}").touch()
-    began = time.perf_counter()
+    began = time.process_time()  # whatever else the machine does
     clear_leftovers(tmp_path)
-    assert time.perf_counter() - began < 1
+    assert time.process_time() - began < 1
     assert len(names(tmp_path)) == 3000
 
 

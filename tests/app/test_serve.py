@@ -23,7 +23,7 @@ pytest.importorskip("uvicorn")
 
 def status(url: str) -> int:
     try:
-        with urllib.request.build_opener(urllib.request.HTTPCookieProcessor()).open(url, timeout=10) as answer:
+        with urllib.request.build_opener(urllib.request.HTTPCookieProcessor()).open(url, timeout=60) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as error:
         return error.code
@@ -34,7 +34,7 @@ def test_serve_and_stop(adata: AnnData) -> None:
     page = sb.serve(adata, port=0, wait=False)
     other = sb.serve(adata, port=0, wait=False)  # cookies of two ports do not get in each other's way
     assert status(page.url) == status(other.url) == 200
-    assert status(page.url.replace(page.url[-4:], "0000")) == 403
+    assert status(page.url[:-1] + ("0" if page.url[-1] != "0" else "1")) == 403
     assert re.fullmatch(r"http://127\.0\.0\.1:\d+/\?token=[0-9a-f]{32}", page.url)
     assert page.url.rpartition("=")[2] not in repr(page)
     for one in (page, other):
@@ -91,7 +91,7 @@ def test_command_line_until_interrupted(adata: AnnData, tmp_path: Path) -> None:
         assert process.stdout is not None
         assert status(process.stdout.readline().strip()) == 200
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=30)
+        _, said = process.communicate(timeout=120)
     assert process.returncode == 0
     assert "Traceback" not in said
     assert path.read_bytes() == before

@@ -67,7 +67,7 @@ def test_a_scheduler_that_is_killed_costs_the_block_at_hand(
         return out
 
     result, seen = _runs.Workers._result, [0]
-    with cluster() as (process, address), distributed.Client(address, timeout=5), monkeypatch.context() as patch:
+    with cluster() as (process, address), distributed.Client(address, timeout=10), monkeypatch.context() as patch:
 
         def killing(self: Any, future: Any) -> Any:
             seen[0] += 1
@@ -84,7 +84,7 @@ def test_a_scheduler_that_is_killed_costs_the_block_at_hand(
     assert not adata.obsm
     held = len([*(tmp_path / "cache").rglob("*.safetensors")])
     assert DONE - 1 <= held < N // ROWS
-    with cluster() as (_, address), distributed.Client(address, timeout=5), caplog.at_level("INFO", "scbioverse"):
+    with cluster() as (_, address), distributed.Client(address, timeout=60), caplog.at_level("INFO", "scbioverse"):
         sb.tl.annotate(adata, model=model_folder, batch_size=ROWS, **OPTIONS)
     assert f"{held} parts of a run that was stopped are there" in caplog.text
     for name in ("X_bioverse", "bioverse_scores"):

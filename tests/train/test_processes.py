@@ -48,18 +48,20 @@ if state is not None:
 @pytest.mark.filterwarnings("ignore")
 def test_contrastive_and_other_losses(tiny_llm: Path, tmp_path: Path) -> None:
     with socket.socket() as held:
+        # Held as long as they run, so that no other program gets the port; who sets the same option may listen there.
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         held.bind(("127.0.0.1", 0))
         port = str(held.getsockname()[1])
-    shared = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    ways = [("1", {}), *(("2", {**shared, "RANK": rank, "LOCAL_RANK": rank}) for rank in "01")]
-    started = [
-        subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, str(tmp_path), str(tiny_llm), n],
-            env={**os.environ, **more, "OMP_NUM_THREADS": "1"},
-        )
-        for n, more in ways
-    ]
-    assert [one.wait(timeout=240) for one in started] == [0, 0, 0]
+        shared = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+        ways = [("1", {}), *(("2", {**shared, "RANK": rank, "LOCAL_RANK": rank}) for rank in "01")]
+        started = [
+            subprocess.Popen(
+                [sys.executable, "-c", PROGRAM, str(tmp_path), str(tiny_llm), n],
+                env={**os.environ, **more, "OMP_NUM_THREADS": "1"},
+            )
+            for n, more in ways
+        ]
+        assert [one.wait(timeout=600) for one in started] == [0, 0, 0]
     one, first, second = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("1-0", "2-0", "2-1"))
     for kind in ("contrastive", "mixed"):
         # The gradient is the same, so the weights are; and both processes have them.
