@@ -43,9 +43,10 @@ def celltypist(
     Returns
     -------
     `"predicted_labels"`: `predicted_labels`, and where groups were labelled `over_clustering` (the group) and
-    `majority_voting` (its label), while `predicted_labels` is then each cell's own best candidate; `conf_score`, the
-    probability of `predicted_labels`, missing where it was set by hand. `"decision_matrix"`: log-probability of each
-    candidate (natural logarithm); `"probability_matrix"`: its exponential.
+    `majority_voting` (its label), while `predicted_labels` is then the group's most probable candidate, whether or not
+    that became its label: of the cells of a group nothing of their own is kept; `conf_score`, the probability of
+    `predicted_labels`, missing where it was set by hand. `"decision_matrix"`: log-probability of each candidate
+    (natural logarithm); `"probability_matrix"`: its exponential.
 
     Raises
     ------
