@@ -63,21 +63,24 @@ def test_nothing_is_written_where_records_cannot_be(
     assert digest(cells) == before
 
 
-OWN = {
-    "annotate": ("obs", "bioverse_label"), "retrieve": ("obsm", "bioverse_retrieve_x"),
-    "describe": ("obs", "bioverse_description"), "rollup": ("obs", "bioverse_label_rollup"),
-}  # fmt: skip
+OWN = [
+    ("annotate", "obs", "bioverse_label"), ("rollup", "obs", "bioverse_label_rollup"),
+    ("retrieve", "obsm", "bioverse_retrieve_x"), ("similar", "obsm", "bioverse_retrieve_x_rows"),
+    ("retrieve", "obs", "bioverse_retrieve_x_fits"), ("retrieve", "obs", "bioverse_retrieve_x_score"),
+    ("describe", "obs", "bioverse_description"), ("describe", "obs", "bioverse_description_source"),
+]  # fmt: skip
 
 
-@pytest.mark.parametrize("name", OWN)
-def test_what_no_record_calls_ours_is_not_written_over(cells: ad.AnnData, tiny_model: BioVerse, name: str) -> None:
-    where, slot = OWN[name]
+@pytest.mark.parametrize(("name", "where", "slot"), OWN)
+def test_what_no_record_calls_ours_is_not_written_over(
+    cells: ad.AnnData, tiny_model: BioVerse, name: str, where: str, slot: str
+) -> None:
     getattr(cells, where)[slot] = np.arange(2 * cells.n_obs).reshape(-1, 2)[:, 0 if where == "obs" else slice(2)]
     before, run = digest(cells), verbs(tiny_model)[name]
     with pytest.raises(InputError, match=f"{slot}.*would be lost.*Pass another key_added="):
-        run(cells, **({"name": "x"} if name == "retrieve" else {}))
+        run(cells, **({"name": "x"} if name in ("retrieve", "similar") else {}))
     assert digest(cells) == before
-    run(cells, key_added="other", **({"name": "x"} if name == "retrieve" else {}))
+    run(cells, key_added="other", **({"name": "x"} if name in ("retrieve", "similar") else {}))
     assert np.array_equal(np.asarray(getattr(cells, where)[slot]).ravel()[:2], [0, 2 if where == "obs" else 1])
 
 

@@ -116,7 +116,8 @@ def describe(
     from ..models import load
 
     slots = Slots(key_added)
-    check_target(adata, slots.step("describe"), [slots.description, slots.description_score])
+    from_others = [] if reference is None else [slots.description_source]
+    check_target(adata, slots.step("describe"), [slots.description, slots.description_score], from_others)
     reference = anndata_of(reference, modality)
     _check_options(choose, n_neighbors, beams, max_new_tokens, batch_size)
     if reference is None and use_rep is not None:

@@ -138,7 +138,8 @@ def retrieve(
     slots = Slots(key_added)
     slot = slots.retrieve(_free_suffix(adata, slots) if name is None else _checked(name))
     step = slot.removeprefix(f"{Slots().key}_")
-    check_target(adata, step, [slot], obsm=[slot])
+    beside = [f"{slot}_fits", f"{slot}_score"]
+    check_target(adata, step, [slot], beside, [slot, f"{slot}_rows"])
     loaded = load(model, device=device)
     where: dict[str, Any] = {"modality": modality, "key": key, "layer": layer, "slots": slots}
     wanted = TOP_K if top_k is None else top_k
