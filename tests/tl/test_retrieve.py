@@ -29,9 +29,7 @@ def test_one_text(cells: ad.AnnData, tiny_model: BioVerse) -> None:
 
 
 def test_a_name_used_again_keeps_nothing_of_the_search_before(cells: ad.AnnData, tiny_model: BioVerse) -> None:
-    cells.obs["bioverse_retrieve_x_score"] = 1.0  # the user's own: nothing was searched under this name
     sb.tl.retrieve(cells, "platelets", model=tiny_model, name="x")
-    assert "bioverse_retrieve_x_score" in cells.obs
     sb.tl.retrieve(cells, None, direction="similar", top_k=2, model=tiny_model, name="x")
     sb.tl.retrieve(cells, ["platelets", "B cells"], model=tiny_model, name="x")
     left = [one for one in (*cells.obs, *cells.obsm) if one.startswith("bioverse_retrieve_x")]
