@@ -12,7 +12,7 @@ from .._slots import write_record
 from ..errors import InputError
 from ._molecule_properties import molecule_property
 from ._smiles import Charges, Molecule, Salts, parse_smiles
-from ._text_column import cell_text, join_report, text_table
+from ._text_column import cell_text, duplicate_of, join_report, text_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -153,20 +153,17 @@ def _table(data: Iterable[str] | Mapping[str, str] | pd.DataFrame, key: str) -> 
 
 
 def _report(parsed: list[Molecule], index: pd.Index) -> pd.DataFrame:
-    first: dict[str, str] = {}
-    duplicate = []
-    for name, one in zip(index, parsed, strict=True):
-        seen = first.setdefault(one.canonical, str(name)) if one.canonical else str(name)
-        duplicate.append("" if seen == str(name) else seen)
+    canonical = [one.canonical for one in parsed]
     said = {
-        "canonical_smiles": [one.canonical for one in parsed],
+        "canonical_smiles": canonical,
         "valid": [one.mol is not None for one in parsed],
         "problem": [one.problem for one in parsed],
         "n_fragments": [one.n_fragments for one in parsed],
         "left_out": [one.left_out for one in parsed],
     }
+    duplicates = duplicate_of(canonical, index)
     counted = pd.DataFrame([_counts(one.mol) for one in parsed], columns=_COUNTED, index=index)
-    return pd.concat([pd.DataFrame(said, index=index), counted], axis=1).assign(duplicate_of=duplicate)
+    return pd.concat([pd.DataFrame(said, index=index), counted], axis=1).assign(duplicate_of=duplicates)
 
 
 def _counts(mol: Any) -> tuple[int, ...]:

@@ -11,7 +11,7 @@ from .._logging import first_few, logger, shown_name, warn
 from .._slots import write_record
 from ..errors import InputError
 from ._sequences import AMBIGUOUS, clean_sequence, read_fasta
-from ._text_column import cell_text, join_report, text_table
+from ._text_column import cell_text, duplicate_of, join_report, text_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -82,8 +82,6 @@ def proteins(
     if len(bad) == len(table):
         raise InputError(f"none of {len(table)} sequences can be read: {named}.")
     texts = [one.text for one in cleaned]
-    first: dict[str, str] = {}
-    seen = [first.setdefault(text, str(name)) if text else "" for name, text in zip(table.index, texts, strict=True)]
     report = pd.DataFrame(
         {
             "valid": [not one.problem for one in cleaned],
@@ -91,7 +89,7 @@ def proteins(
             "length": list(map(len, texts)),
             "n_ambiguous": [sum(map(text.count, AMBIGUOUS)) for text in texts],
             "n_stops": [0 if one.problem else one.n_stops for one in cleaned],
-            "duplicate_of": ["" if was == name else was for name, was in zip(table.index, seen, strict=True)],
+            "duplicate_of": duplicate_of(texts, table.index),
         },
         index=table.index,
     )

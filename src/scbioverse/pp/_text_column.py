@@ -69,6 +69,13 @@ def text_table(data: Any, key: str, *, noun: str) -> pd.DataFrame:
     return table
 
 
+def duplicate_of(texts: Iterable[str], names: pd.Index) -> list[str]:
+    """Name of the first row with each row's text; `""` for that row itself, and for rows without a text."""
+    first: dict[str, str] = {}
+    found = [first.setdefault(text, name) if text else name for text, name in zip(texts, map(str, names), strict=True)]
+    return ["" if was == name else was for was, name in zip(found, map(str, names), strict=True)]
+
+
 def join_report(table: pd.DataFrame, report: pd.DataFrame, key: str, own: str, texts: list[str]) -> pd.DataFrame:
     """Put texts and what was found out about them before the table's other columns.
 

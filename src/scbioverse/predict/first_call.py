@@ -400,14 +400,14 @@ def groups_found(groups: Groups, told: list[dict[str, Any]], calls: Calls) -> li
     of its cells that have it), and what was told of it.
     """
     out = []
-    for i, (name, more) in enumerate(zip(groups.names, told, strict=True)):
+    for i, (name, more) in enumerate(zip(groups.names, _by_name(told), strict=True)):
         rows = groups.codes == i
         codes, counts = np.unique(calls.codes[rows & calls.known], return_counts=True)
         code = -1 if not codes.size else int(codes[counts.argmax()])
         same = rows & calls.known & (calls.codes == code) if code >= 0 else rows & ~calls.known
         row = {"group": name, "n": int(rows.sum()), "label": calls.called[code].name if code >= 0 else calls.unknown}
         row |= {"confidence": round(float(calls.confidence[same].mean()), 6)}
-        out.append(row | {"agreement": round(float(same.sum() / rows.sum()), 6)} | _by_name(more))
+        out.append(row | {"agreement": round(float(same.sum() / rows.sum()), 6)} | more)
     return out
 
 
@@ -420,24 +420,26 @@ def groups_told(
     the share of cells that are of the label's broad type by themselves, among all types that the model knows. Of a
     sample's part of a group (`votes`, see :func:`.groups.harmonise_samples`) it is what was told of the whole.
     """
-    of_name = dict(zip(groups.names, told, strict=True))
+    of_name = dict(zip(groups.names, zip(told, _by_name(told), strict=True), strict=True))
     of_name |= {f"{one['group']} [{one['sample']}]": of_name[one["group"]] for one in votes}
     ids = {one.name: one.cl_id for one in calls.called}
     out = []
     for row in map(dict, calls.groups):
-        more, cl_id = of_name[row["group"]], ids.get(row["label"])
+        (more, named), cl_id = of_name[row["group"]], ids.get(row["label"])
         if cl_id is not None:
             of_type = (cl_id, lift(cl_id, "broad"))
             share = sum(n for kind, n in more["alone"].items() if any(is_within(kind, one) for one in of_type))
             row |= {"agreement": min(row["agreement"], round(share, 6))}
-        out.append(row | _by_name(more))
+        out.append(row | named)
     return out
 
 
-def _by_name(told: dict[str, Any]) -> dict[str, Any]:
-    """Call types by their names instead of ids, the commonest three."""
-    most = list(told["alone"].items())[:_SHOWN]
-    return told | {"alone": {canonical_phrase(one): share for one, share in most}}
+def _by_name(told: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Call the types of each group by their names instead of ids, the commonest three."""
+    most = [dict(list(one["alone"].items())[:_SHOWN]) for one in told]
+    name = {kind: canonical_phrase(kind) for kind in {kind for some in most for kind in some}}
+    alone = [{name[kind]: share for kind, share in some.items()} for some in most]
+    return [one | {"alone": some} for one, some in zip(told, alone, strict=True)]
 
 
 def _record(

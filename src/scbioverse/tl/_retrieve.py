@@ -124,7 +124,7 @@ def retrieve(
     check_target(adata)
     query = anndata_of(query, query_modality or modality)
     by_text, table = direction in ("cells", "rows"), hasattr(query, "obs")
-    reference = None if reference is None else anndata_of(reference, modality)
+    reference = anndata_of(reference, modality)
     _check_options(direction, scale, top_k, table, use_rep, query_modality)
     if reference is not None and (modality == "cell" or direction == "similar"):
         raise InputError("reference is for molecules or proteins and texts: direction='rows' or 'text'.")
@@ -136,30 +136,29 @@ def retrieve(
     if one_each and texts is not None and len(texts.texts) < 2:
         raise InputError("direction='text' finds the best of several texts; pass two or more.")
     slots = Slots(key_added)
-    slot = slots.retrieve(_free_suffix(adata, slots) if name is None else _checked(name))
+    slot = slots.retrieve(_suffix(adata, slots, name))
     step = slot.removeprefix(f"{Slots().key}_")
     beside = [f"{slot}_fits", f"{slot}_score"]
     check_target(adata, step, [slot], beside, [slot, f"{slot}_rows"])
     loaded = load(model, device=device)
     where: dict[str, Any] = {"modality": modality, "key": key, "layer": layer, "slots": slots}
-    wanted = TOP_K if top_k is None else top_k
+    wanted = top_k or TOP_K
     if texts is None:
         found = similar_rows(
             adata, query, loaded, wanted, query_modality=query_modality, use_rep=use_rep, metric=metric, **where
         )
-    else:
+    elif scale == "probability" and by_text and has_words(loaded, modality, reference=reference is not None):
         rows = represent_rows(adata, loaded, **where)
-        if scale == "probability" and by_text and has_words(loaded, modality, reference=reference is not None):
-            found = fitting_rows(rows, texts, loaded, reference=reference, text_key=text_key, **where)
+        found = fitting_rows(rows, texts, loaded, reference=reference, text_key=text_key, **where)
+    else:
+        rows, known = represent_rows(adata, loaded, **where), None
+        if reference is not None:
+            known = known_rows_near(adata, reference, text_key, loaded, written=True, **where)
+        if few:
+            found = best_texts(rows, texts, loaded, modality, wanted, known)
         else:
-            known = None
-            if reference is not None:
-                known = known_rows_near(adata, reference, text_key, loaded, written=True, **where)
-            if few:
-                found = best_texts(rows, texts, loaded, modality, wanted, known)
-            else:
-                shown = "zscore" if scale == "zscore" else "cosine"
-                found = score_texts(rows, texts, loaded, modality, scale=shown, known=known)
+            shown = "zscore" if scale == "zscore" else "cosine"
+            found = score_texts(rows, texts, loaded, modality, scale=shown, known=known)
     obs = {f"{slot}{suffix}": values for suffix, values in found.obs.items()}
     obsm = {f"{slot}{suffix}": values for suffix, values in found.obsm.items()}
     if one_each and texts is not None:
@@ -180,10 +179,8 @@ def retrieve(
     }
     made, records = ({}, {}) if found.embedded is None else (found.embedded.obsm, found.embedded.records)
     # What an earlier search of this name left would be taken for this one's.
-    left, left_obsm = (
-        left_by(adata, step, [slot, *(f"{slot}{one}" for one in ends)], filled)
-        for ends, filled in ((("_fits", "_score"), obs), (("_rows",), obsm))
-    )
+    left = left_by(adata, step, [slot, f"{slot}_fits", f"{slot}_score"], obs)
+    left_obsm = left_by(adata, step, [slot, f"{slot}_rows"], obsm)
     return write_results(
         adata, "retrieve", obs=obs, obsm=made | obsm, records=records | {step: record}, drop=left,
         drop_obsm=left_obsm, copy=copy,
@@ -205,12 +202,11 @@ def _check_options(
     check_choice("scale", scale, "probability", "cosine", "zscore")
 
 
-def _free_suffix(adata: AnnData, slots: Slots) -> str:
-    taken = {*adata.obs, *adata.obsm}
-    return next(str(n) for n in range(len(taken) + 1) if slots.retrieve(n) not in taken)
-
-
-def _checked(name: str) -> str:
+def _suffix(adata: AnnData, slots: Slots, name: str | None) -> str:
+    """Return what the slots end in: the name that was given, else the first free number."""
+    if name is None:
+        taken = {*adata.obs, *adata.obsm}
+        return next(str(n) for n in range(len(taken) + 1) if slots.retrieve(n) not in taken)
     # It becomes part of a name in files, where "/" would open a group.
     if not re.fullmatch(r"[\w.-]{1,60}", name):
         raise InputError(f"name={name[:60]!r} becomes part of a slot's name: letters, digits, '_', '.' and '-' only.")
