@@ -16,7 +16,7 @@ from ._read import read_columns
 from .ontology import TUMOURS, load_ontology, origins_left
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -110,7 +110,9 @@ def _ranked(cl_id: str, include: Include, max_genes: int | None) -> tuple[NDArra
     """Rows of the marker table in the order of :func:`markers_for`, and which are another term's."""
     ontology = load_ontology()
     ontology.term(cl_id)
-    others = {"self": lambda _: (), "ancestors": ontology.ancestors, "descendants": ontology.descendants}
+    others: dict[str, Callable[[str], tuple[str, ...]]] = {
+        "self": lambda _: (), "ancestors": ontology.ancestors, "descendants": ontology.descendants,
+    }  # fmt: skip
     if include not in others:
         raise InputError(f"include={include!r}; choose {', '.join(map(repr, others))}.")
     spans = _spans()

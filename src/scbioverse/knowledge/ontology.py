@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 from ..errors import MissingKeyError
@@ -52,12 +52,7 @@ class Ontology:
             for parent in term.parents:
                 if parent in self._children:
                     self._children[parent].append(term.id)
-        self._above: dict[str, tuple[str, ...]] = {}
-        self._above_set: dict[str, frozenset[str]] = {}
-        self._below: dict[str, tuple[str, ...]] = {}
-        self._depth: dict[str, int] = {}
         self._by_label = {fold(term.label): term.id for term in terms}
-        self._by_name: dict[str, str] | None = None
 
     def __len__(self) -> int:
         return len(self._terms)
@@ -86,17 +81,15 @@ class Ontology:
         """Ids of the direct children."""
         return tuple(self._children[self.term(cl_id).id])
 
+    @cache  # noqa: B019  one ontology is loaded, for as long as the process lives
     def ancestors(self, cl_id: str) -> tuple[str, ...]:
         """Ids of all ancestors, nearest first (fewest `is_a` steps, then by id), without the term itself."""
-        if cl_id not in self._above:
-            self._above[cl_id] = self._walk(cl_id, self.parents)
-        return self._above[cl_id]
+        return self._walk(cl_id, self.parents)
 
+    @cache  # noqa: B019  one ontology is loaded, for as long as the process lives
     def descendants(self, cl_id: str) -> tuple[str, ...]:
         """Ids of all descendants, nearest first, without the term itself."""
-        if cl_id not in self._below:
-            self._below[cl_id] = self._walk(cl_id, self.children)
-        return self._below[cl_id]
+        return self._walk(cl_id, self.children)
 
     def _walk(self, start: str, step: Callable[[str], tuple[str, ...]]) -> tuple[str, ...]:
         seen = {start: None}
@@ -109,9 +102,11 @@ class Ontology:
     def is_ancestor(self, above: str, below: str) -> bool:
         """Whether `above` is a true ancestor of `below`."""
         self.term(above)
-        if below not in self._above_set:
-            self._above_set[below] = frozenset(self.ancestors(below))
-        return above in self._above_set[below]
+        return above in self._above(below)
+
+    @cache  # noqa: B019  one ontology is loaded, for as long as the process lives
+    def _above(self, cl_id: str) -> frozenset[str]:
+        return frozenset(self.ancestors(cl_id))
 
     def is_within(self, below: str, above: str) -> bool:
         """Whether `below` is `above` or one of its descendants."""
@@ -125,11 +120,10 @@ class Ontology:
         """Whether cells can bear both names as studies use them: related, and not :data:`KEPT_APART`."""
         return self.related(a, b) and (a, b) not in KEPT_APART and (b, a) not in KEPT_APART
 
+    @cache  # noqa: B019  one ontology is loaded, for as long as the process lives
     def depth(self, cl_id: str) -> int:
         """Longest number of `is_a` steps from a root down to the term; 0 for a root."""
-        if cl_id not in self._depth:
-            self._depth[cl_id] = max((1 + self.depth(parent) for parent in self.parents(cl_id)), default=0)
-        return self._depth[cl_id]
+        return max((1 + self.depth(parent) for parent in self.parents(cl_id)), default=0)
 
     def find(self, name: str) -> str | None:
         """Id of the term with this label or synonym, whatever its case and hyphens; None if there is none.
@@ -143,17 +137,16 @@ class Ontology:
         """Id of the term with this label, whatever its case and hyphens; synonyms are not looked at."""
         return self._by_label.get(fold(name))
 
+    @cache  # noqa: B019  one ontology is loaded, for as long as the process lives
     def names(self) -> dict[str, str]:
         """Every folded label and unambiguous folded synonym, to its id."""
-        if self._by_name is None:
-            synonyms: dict[str, set[str]] = {}
-            for term in self._terms.values():
-                # Terms of mouse only ("(Mmus)") are found by label, not by a synonym that also means a human cell.
-                for synonym in () if term.label.endswith("(Mmus)") else term.synonyms:
-                    synonyms.setdefault(fold(synonym), set()).add(term.id)
-            unique = {name: next(iter(ids)) for name, ids in synonyms.items() if len(ids) == 1}
-            self._by_name = unique | self._by_label
-        return self._by_name
+        synonyms: dict[str, set[str]] = {}
+        for term in self._terms.values():
+            # Terms of mouse only ("(Mmus)") are found by label, not by a synonym that also means a human cell.
+            for synonym in () if term.label.endswith("(Mmus)") else term.synonyms:
+                synonyms.setdefault(fold(synonym), set()).add(term.id)
+        unique = {name: next(iter(ids)) for name, ids in synonyms.items() if len(ids) == 1}
+        return unique | self._by_label
 
 
 @lru_cache(maxsize=1)
