@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 from anndata import AnnData
 from matplotlib.colors import to_hex
@@ -58,3 +59,25 @@ def test_a_map_that_is_there_is_drawn(cells: AnnData) -> None:
     cells.obsm["X_umap"] = np.random.default_rng(0).normal(size=(60, 2))
     axes = sb.pl.annotation_umap(cells, show=False)
     np.testing.assert_allclose(axes[0].collections[0].get_offsets(), cells.obsm["X_umap"], atol=FEW)
+
+
+@pytest.mark.parametrize("values", [[0, 1, 2], [0.5, 1.5, 2.5], [True, False, True]], ids=["int", "float", "bool"])
+@pytest.mark.parametrize("categorical", [True, False])
+def test_groups_that_are_no_texts(cells: AnnData, values: list[float], categorical: bool) -> None:
+    held = pd.Series(values * 20, index=cells.obs_names)
+    cells.obs["group"] = held.astype("category") if categorical else held
+    cells.obsm["X_umap"] = np.random.default_rng(0).normal(size=(60, 2))
+    before = cells.copy()
+    figure = sb.pl.annotation_umap(cells, color=["cell_type", "group"], return_fig=True)
+    if categorical or values[0] is True:
+        names = {text.get_text() for text in figure.axes[1].get_legend().get_texts()}
+        assert names == {*map(str, values), *cells.obs["cell_type"]}
+        assert len(figure.axes) == 2  # no scale of colours
+        assert len({colour_of(figure.axes[1], i) for i in range(60)}) == len(set(values))
+    else:
+        assert len(figure.axes) == 3
+        # From the lowest to the highest: a number is no share.
+        assert figure.axes[1].collections[0].get_clim() == (min(values), max(values))
+    assert cells.obs.equals(before.obs)
+    figure = sb.pl.annotation_umap(cells, color="bioverse_confidence", return_fig=True)
+    assert figure.axes[0].collections[0].get_clim() == (0, 1)

@@ -10,6 +10,7 @@ from .._docs import documented
 from .._logging import plotted_name
 from .._slots import Slots, anndata_of
 from ..errors import InputError, check_columns
+from ..get._labelled import texts
 from ..knowledge import resolve_labels
 from ._layout import map_of
 from ._style import DOCS, INK, bare, draw_names, figure_of, finish, map_corner
@@ -95,16 +96,19 @@ def annotation_umap(
     figure, axes = figure_of(ax[0]), list(ax)
     titles = {slots.label: "Label", slots.confidence: "Confidence", "cell_type": "Expert label"}
     shared = _shared_colours(adata, columns, palette or {})
+    probabilities = {slots.confidence, slots.margin, slots.elsewhere}
     for axis, column in zip(axes, columns, strict=True):
         labels = column in shared
+        if labels:  # clusters may be numbers
+            light.obs[column] = texts(light.obs[column]).astype("category")
         sc.pl.embedding(
             light,
             basis="map",
             color=column,
             palette=shared.get(column),
             color_map="viridis",
-            vmin=None if labels else 0,
-            vmax=None if labels else 1,
+            vmin=0 if column in probabilities else None,
+            vmax=1 if column in probabilities else None,
             frameon=False,
             size=float(np.clip(45_000 / max(adata.n_obs, 1), 4, 60)),
             legend_loc=None,
@@ -142,7 +146,7 @@ def _shared_colours(adata: AnnData, columns: Sequence[str], given: Mapping[str, 
     names = {
         column: list(map(str, adata.obs[column].astype("category").cat.categories))
         for column in columns
-        if not pd.api.types.is_numeric_dtype(adata.obs[column])
+        if not pd.api.types.is_numeric_dtype(adata.obs[column]) or pd.api.types.is_bool_dtype(adata.obs[column])
     }
     every = list(dict.fromkeys(name for its in names.values() for name in its))
     first = dict(zip(every, every, strict=True))
