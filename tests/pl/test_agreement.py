@@ -123,6 +123,9 @@ def test_heatmap_counts_the_cells_of_groups_that_are_numbers(labelled: AnnData) 
     labelled.obs["cluster"] = [0] * 14 + [1] * 6
     ax = sb.pl.score_heatmap(labelled, groupby="cluster", show=False)
     assert [one.get_text() for one in ax.get_yticklabels()] == ["0 (14)", "1 (6)"]
+    labelled.obs["cluster"] = pd.Categorical([0] * 14 + [1, "1"] * 3)
+    ax = sb.pl.score_heatmap(labelled, groupby="cluster", show=False)
+    assert [one.get_text() for one in ax.get_yticklabels()] == ["0 (14)", "1 (6)"]
 
 
 @pytest.mark.parametrize("name", ["annotation_confusion", "audit", "confidence_calibration", "score_heatmap"])

@@ -28,6 +28,7 @@ GROUPS: dict[str, tuple[int, Any, int]] = {
     "yes and no": (60, np.arange(60) % 2 == 0, 2),
     "a category of numbers": (60, pd.Categorical(np.arange(60)), 60),
     "names": (60, [f"g{i % 7}" for i in range(60)], 7),
+    "numbers and the same as text, as data that were joined": (60, pd.Categorical([1, "1", 2] * 20), 2),
 }
 MEASURED: dict[str, tuple[int, Any]] = {
     "a share": (500, rng.random(500)),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ..errors import InputError, MissingKeyError
 
 if TYPE_CHECKING:
@@ -34,12 +36,17 @@ def obs_column(adata: AnnData, name: Any, argument: str, *, advice: str = "") ->
 
 
 def as_categories(column: pd.Series, argument: str) -> pd.Series:
-    """Return a column as categories, without those that no row has; an `InputError` where values name nothing."""
+    """Return a column as texts that some row has, 1 and "1" one category; an `InputError` where values name none."""
+    import pandas as pd
+
     try:
-        return column.astype("category").cat.remove_unused_categories()
+        held = column.astype("category").cat.remove_unused_categories()
     except TypeError as error:  # of values without a hash
         kinds = sorted({type(one).__name__ for one in column if getattr(one, "__hash__", None) is None})
         raise InputError(
             f"{argument}={column.name!r} is a column with values of type {', '.join(kinds)}; expected one name a row. "
             f"Join the values of each first: adata.obs[{column.name!r}].map(' | '.join)."
         ) from error
+    of_name, names = pd.factorize(pd.Index([str(one) for one in held.cat.categories], dtype=object))
+    codes = np.append(of_name, -1)[held.cat.codes]  # -1, missing, takes the last
+    return pd.Series(pd.Categorical.from_codes(codes, names), index=column.index, name=column.name)

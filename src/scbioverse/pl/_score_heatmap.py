@@ -10,6 +10,7 @@ from .._docs import documented
 from ..errors import check_columns
 from ..get import scores
 from ..get._labelled import Labelled
+from ..io.columns import as_categories
 from ._style import DOCS, INK, draw_matrix, finish
 
 if TYPE_CHECKING:
@@ -63,9 +64,8 @@ def score_heatmap(
     column = slots.label if groupby is None else groupby
     check_columns(adata.obs, [column], "Run sb.tl.annotate(adata) first, or name another with groupby=.")
     chances = scores(adata, key=slots.key).astype(np.float64).map(np.exp)
-    groups = adata.obs[column].astype("category").cat.remove_unused_categories().cat.rename_categories(str)
+    groups = as_categories(adata.obs[column], "groupby")
     mean = chances.groupby(groups.array, observed=True).mean()
-    mean.index = mean.index.astype(str)
     kept = mean.max().nlargest(max_labels).index
     mean = mean[mean.columns.intersection(kept, sort=False)]
     if groupby is None:

@@ -95,7 +95,7 @@ def read_samples(adata: AnnData, sample_key: str) -> Groups:
 
 def _as_groups(values: pd.Series, argument: str) -> Groups:
     column = as_categories(values, argument)
-    return Groups([str(name) for name in column.cat.categories], np.asarray(column.cat.codes, dtype=np.int64))
+    return Groups(list(column.cat.categories), np.asarray(column.cat.codes, dtype=np.int64))
 
 
 def group_scores(log_probs: Float, groups: Groups) -> Float:
