@@ -46,6 +46,14 @@ def than(links: Links, _: Names) -> Links:
     return [links[0].but(role), *middle, Link("THAN", "than")] if role else links
 
 
+def exceeding(links: Links, names: Names) -> Links:
+    """Read "exceed a weight of 400" as "weight exceed 400"."""
+    bound, field, *rest = links
+    if any(one.value != field.value for one in pick(rest, "MEASURE")):
+        return mark(links, names, "?")
+    return [field, bound, *pick(rest, "NUM", "UNIT")]
+
+
 def measured(links: Links, names: Names) -> Links:
     """Put a field into a bound."""
     held, what = pick(links, "LIMIT", "NUM")[0], pick(links, "MEASURE", "FIELD", "GENES")[0]

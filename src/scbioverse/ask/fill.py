@@ -60,6 +60,12 @@ def query_of(settled: Mapping[str, Any], parts: Parts, by: Sequence[str], names:
     return query
 
 
+def statistic(said: str) -> dict[str, Any]:
+    """Return the parts of a query that "mean", "most" and "quantile 0.9" stand for."""
+    want, _, level = said.partition(" ")
+    return {"want": _EXTREMES.get(want, want), "level": float(level) if level else None}
+
+
 def about(where: Where | None) -> set[str]:
     """Return what a condition is about: columns, any gene."""
     return {"gene" if one.startswith("gene:") else one for one in (where.fields() if where is not None else ())}
@@ -95,6 +101,7 @@ class _Filling:
             if isinstance(one.value, Where):
                 require(all(leaf.some for leaf in one.each))
                 fields = [leaf.field for leaf in one.each]
+                require("share" not in self.asks or all(field.startswith("residue:") for field in fields))
                 yield from [field.replace("residue:", "share:") for field in fields] if "share" in self.asks else fields
             elif isinstance(one.value, tuple):
                 yield from one.value if one.role == "PAIRED" else one.value[:1]
@@ -108,7 +115,7 @@ class _Filling:
             found["show"] = "ratio"
         if stat is not None:
             require(stat.role == "STAT" or stat.key not in _OF_ALL)
-            found["want"] = _EXTREMES.get(stat.value, stat.value)
+            found |= statistic(stat.value)
         if found.get("show") == "extreme":  # "how old is the oldest"
             require(len(set(found["of"])) == 1)
             end = self.links("topm")[0].value[1]
@@ -133,7 +140,8 @@ class _Filling:
             require(len(held) > 1 and link.value.op == "or" and (len(held) == 2 or "pair" not in self.asks))
             # "Compare B and T cells of ctrl and stim": each by itself, or both together?
             require("or" not in {one.value.op for one in _conditions(self.links("w")) if one.items})
-        self.found["against"] = tuple(held)
+        # What "rises from ctrl to stim" has more in stim.
+        self.found["against"] = tuple(held[::-1] if "rise" in self.parts else held)
 
     def columns(self) -> None:
         """Set the columns of whose groups it is asked; what is asked "per donor" is not passed over."""
@@ -169,7 +177,7 @@ class _Filling:
         extreme = found.get("want") in ("max", "min") and "topm" in self.parts
         for one in self.links("top", "the", "topm"):
             found |= {} if extreme else {"show": "rank"}
-            found["order"] = one.value[1] if one.role == "TOPM" else _ENDS.get(one.value, one.value)
+            found["order"] = one.value[1] if isinstance(one.value, tuple) else _ENDS.get(one.value, one.value)
         for one in self.links("end"):
             found["order"] = one.value
         for name, key in (("ord", "nth"), ("n", "top"), ("n2", "top")):

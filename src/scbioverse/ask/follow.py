@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .fill import statistic
 from .grammar import matches
 from .query import FIELDS, Query, Refusal, Where, both
 from .words import pick, roles_of
@@ -29,7 +30,7 @@ def _ranked(held: Parts) -> bool:
 # What takes the place of what in the query before, and where it may: of each role the parts of the query that it sets,
 # and whether what is asked has such a part.
 _SET: dict[str, tuple[Callable[[Any], Parts], Callable[[Parts], bool]]] = {
-    "STAT": (lambda value: {"want": value}, lambda held: bool(held["of"])),
+    "STAT": (statistic, lambda held: bool(held["of"])),
     "BYCOL": (
         lambda value: {"by": value},
         lambda held: isinstance(held["by"], str) and held["want"] in {*FIELDS, "groups", "composition", "markers"},
@@ -61,6 +62,9 @@ def followed(links: Sequence[Link], before: Query, names: Names) -> Query | Refu
     held = [one for one in links if one.role not in _GLUE]
     if pick(held, "BYCOL") and matches(_SPLIT, [one for one in links if one.role != "BYCOL"]):
         held = pick(held, "BYCOL")  # "split that by donor"
+    also, held = pick(held, "ALSO"), [one for one in held if one.role != "ALSO"]
+    if also and roles_of(held) == ["HAS"] and before.want in ("count", "fraction"):
+        return before.model_copy(update={"where": both(before.where, held[0].value)})  # "and LYZ as well?"
     roles = roles_of(held)
     if roles in (["COUNT"], ["COUNT", "NOT"], ["NOT"]):
         return _counted({*roles_of(links)}, before)

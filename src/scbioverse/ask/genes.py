@@ -42,9 +42,16 @@ def measured(query: Query, rows: Cells, speech: Speech) -> Result:
     require(rows.noun == "cell", f"A {rows.noun} has no genes.")
     if query.check is not None:
         return _measured_in(query, rows, speech, *query.check)
-    n, there, asked = len(rows.names), query.words in rows.genes, query.show == "check"
-    said = f"{'Yes' if there else 'No'}: {query.words} is {'' if there else 'not '}among the {n:,} genes measured."
-    return Result(said if asked else f"Genes measured: {n:,}.", pd.DataFrame({"n": [n]}), there if asked else n)
+    n, named = len(rows.names), [one.removeprefix("gene:") for one in query.of]
+    if not named:
+        return Result(f"Genes measured: {n:,}.", pd.DataFrame({"n": [n]}), n)
+    held = {one: one in rows.genes for one in named}
+    there, lost = [one for one in named if held[one]], [one for one in named if not held[one]]
+    said = f"{listed(there or lost)} {'is' if len(there or lost) == 1 else 'are'} {'not ' * (not there)}among the {n:,} genes measured"
+    said += f", {listed(lost)} {'is' if len(lost) == 1 else 'are'} not." if there and lost else "."
+    table = pd.DataFrame({"group": named, "measured": [held[one] for one in named]})
+    asked = query.show == "check"
+    return Result(f"{'No' if lost else 'Yes'}: {said}" if asked else said, table, not lost if asked else there)
 
 
 def _measured_in(query: Query, rows: Cells, speech: Speech, sign: str, bound: float) -> Result:

@@ -80,6 +80,28 @@ def gene_number(links: Links, names: Names) -> Links:
     return [Link("COUNT", counted.said), Link("GENES", ""), *pick(links, "BE", "THERE")] if mine and plain else links
 
 
+def without_last(links: Links, _: Names, *roles: str) -> Links:
+    """Leave out the last word, and what of some roles stands before it: "versus the rest" of markers."""
+    kept = links[:-1]
+    while kept and kept[-1].role in roles:
+        kept = kept[:-1]
+    return kept
+
+
+def summed(links: Links, _: Names) -> Links:
+    """Read "how many UMIs in total", "the total UMI count of B cells", "the combined length" as a sum."""
+    counted, total = pick(links, "MEASURE")[:1], Link("STAT", "total", "sum")
+    if links[0].role == "TAKEN":
+        return [total]
+    if pick(links, "COUNT"):
+        held = [one for one in links if one.role not in ("INTOTAL", "COMMA", "COUNT")]
+        made = [*held, total] if pick(links, "DO") else [total, *held]
+        return made if pick(links, "INTOTAL") else links
+    # Of "total_counts" the name of the column is written so.
+    mine = counted[0].key.startswith("total umi")
+    return [*links[:-1], total, counted[0]] if mine else links
+
+
 def how_old(links: Links, _: Names) -> Links:
     """Read "how old is patient B" as the mean of its cells, which have its age each."""
     return [Link("STAT", "", "mean"), links[0], Link("IN", "")] if links[0].key.startswith("how ") else links
@@ -172,6 +194,12 @@ def lost(links: Links, names: Names) -> Links:
     where = Where(op="missing", field=name)
     made = joined(links, role, where.negated() if pick(links, "NOT") else where)
     return [made] if name.startswith("obs:") else links
+
+
+def quantile(links: Links, names: Names) -> Links:
+    """Read "the 90th percentile", "the 0.9 quantile" as a number of a column."""
+    level = float(links[0].value) / (100 if pick(links, "UNIT") else float(links[-1].value))
+    return [joined(links, "STAT", f"quantile {level:g}")] if 0 < level < 1 else mark(links, names, "?")
 
 
 def two_columns(links: Links, _: Names) -> Links:
@@ -281,6 +309,20 @@ def of_last(links: Links, names: Names) -> Links:
     where, trait = links
     own = len(where.items) > 1 and where.key.count("cell") > 1
     return mark(links, names) if own and {"gene"} & {one.partition(":")[0] for one in trait.value.fields()} else links
+
+
+def rest(links: Links, _: Names) -> Links:
+    """Read "than in the rest" as of all others than the group that is named."""
+    (one,) = pick(links, "WHERE")
+    return [*links[:-1], Link("WHERE", links[-1].said, one.value.negated())]
+
+
+def rows_listed(links: Links, names: Names) -> Links:
+    """Read rows that are listed as those of which one is asked for."""
+    parts = [names.row(one) for one in pick(links, "ROW")]
+    where = parts[0].model_copy(update={"values": tuple(value for one in parts for value in one.values), "said": ""})
+    made = joined(pick(links, "ROW"), "WHERE", where)
+    return [made] if links[0].role == "ROW" else [links[0], made, Link("COMMA", ",")]
 
 
 def included(links: Links, names: Names) -> Links:
@@ -397,6 +439,19 @@ def not_both(links: Links, names: Names) -> Links:
     held = pick(links, "HAS", "TRAIT", "PRED")[0]
     two = held.value.op == "or" and len(held.items) == 2
     return [joined(links, held.role, _of_list(held.items, 1, 1))] if two else mark(links, names)
+
+
+def dual(links: Links, _: Names) -> Links:
+    """Read "CD3D/CD8A double positives" as what has both, "double negative" as what has neither."""
+    both_of = tuple(Where(op=">", field=one.value, values=(0,)) for one in pick(links, "FIELD"))
+    value = Where(op="and", parts=both_of) if links[-1].role == "DUAL" else Where(op="or", parts=both_of).negated()
+    return [joined(links, "TRAIT", value)]
+
+
+def shares(links: Links, _: Names) -> Links:
+    """Read "what percentage of the cells is each type" as a composition in shares: those of the groups are of one whole."""
+    rows = [one for one in pick(links, "WHERE", "TRAIT")]
+    return [links[0].but("COMPOSITION", value="share"), *([Link("OF", ""), *rows] if rows else []), *pick(links, "BYCOL")]
 
 
 def switched(links: Links, _: Names) -> Links:

@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 
 _LONGEST = 14
 _NUMERAL = re.compile(r"[-+−]?\d+(?:\.\d+)?")
+_ORDINAL = re.compile(r"([1-9]\d*)(?:st|nd|rd|th)")
+# What a noun and the name of a group that was treated so end with: "stimulation", "stimulated".
+_ENDING = re.compile(r"(?:ation|ated|ating|ment|ion|ing|ed)$")
+_AFTER, _LEAST_STEM = frozenset(["after", "upon", "following"]), 4
 _SHORTENED = re.compile(r"([A-Za-z])(\d+)")
 # Values of closed words that are no texts: of "genes" the field of their number, of "complex" its most.
 _VALUES: dict[str, Callable[[str, Rows], Any]] = {
@@ -332,6 +336,8 @@ class Names:
             if n == 1 and some[0].one == "other" and not some[0].quoted and link.role in ("WHERE", "TWICE"):
                 others.append(len(found))
                 link = link if [one.one for one in words[at + 1 : at + 2]] == ["cell"] else link.but("?")
+            elif link.role == "?" and before in _AFTER and (held := self._stemmed(some[0])) is not None:
+                found[-1], link = Link("IN", found[-1].said), held
             elif before == "non" and link.role == "WHERE" and sum(one.one not in ("cell", "+") for one in some) > 1:
                 # Of "non-naive CD4 T cells" it is not said whether they are T cells.
                 link = Link("MIXED", f"non-{link.said}")
@@ -387,8 +393,29 @@ class Names:
         """Link a word that is no name and no word of questions."""
         if _NUMERAL.fullmatch(word.key):
             return Link("NUM", word.text, float(word.key.replace("−", "-")))
+        if (ordinal := _ORDINAL.fullmatch(word.key)) is not None:
+            return Link("ORD", word.text, ordinal[1])
         adjective = self._types.adjective(word) if self._types is not None else None
-        return self.gene(word) or self._shortened(word) or adjective or Link("?", word.text)
+        return self.gene(word) or self._shortened(word) or adjective or self._denied(word) or Link("?", word.text)
+
+    def _denied(self, word: Word) -> Link | None:
+        """Read "unstimulated" as the other of two groups, one of which is "stimulated"."""
+        held = pick(self.held.get((word.key[2:],), ()) if word.key.startswith("un") else (), "WHERE")
+        two = held and len(self.rows.groups(held[0].value.column).names) == 2
+        note = f"Read {word.text!r} as not {word.key[2:]!r}."
+        return Link("WHERE", word.text, held[0].value.negated(), note=note) if two and held[0].value.op == "is" else None
+
+    def _stemmed(self, word: Word) -> Link | None:
+        """Read "after stimulation" as the one group that is called "stim" or "stimulated"."""
+        own = _ENDING.sub("", word.key)
+        pairs = [(one, name) for one in self.rows.columns for name in self.rows.groups(one).names]
+        held = [
+            (one, name)
+            for one, name in pairs
+            if len(name) >= _LEAST_STEM and (_ENDING.sub("", name.casefold()) == own or word.key.startswith(name.casefold()))
+        ]
+        note = f"Read 'after {word.text}' as {held[0][1]!r}." if held else ""
+        return Link("WHERE", word.text, in_column(*held[0]), note=note) if len(held) == 1 and len(own) >= _LEAST_STEM else None
 
     def _lettered(self, column: Link | None, after: list[Word]) -> Link | None:
         """Read "patient A" where a column of patients has such a group: a letter by itself is no name."""

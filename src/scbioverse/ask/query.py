@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 Sign = Literal["<", "<=", "=", "!=", ">=", ">"]
 Op = Literal["is", "<", "<=", "=", "!=", ">=", ">", "between", "missing", "and", "or", "not"]
 Want = Literal[
-    "count", "fraction", "mean", "median", "std", "min", "max", "sum", "correlation", "groups", "list", "value",
+    "count", "fraction", "mean", "median", "quantile", "std", "min", "max", "sum", "correlation", "groups", "list", "value",
     "composition", "genes", "expressed", "markers", "is marker", "differential", "flag", "why", "define",
     "gene", "describe", "nearest", "search",
 ]  # fmt: skip
 # Numbers of a set of rows, with how many fields they are of; all else is a list or a text.
-FIELDS = dict.fromkeys(["mean", "median", "std", "min", "max", "sum"], 1) | {
+FIELDS = dict.fromkeys(["mean", "median", "quantile", "std", "min", "max", "sum"], 1) | {
     "count": 0,
     "fraction": 0,
     "correlation": 2,
@@ -112,7 +112,7 @@ class Query(BaseModel):
     ----------
     want
         A number of a set of rows (`"count"`, `"fraction"`, `"mean"`, `"median"`, `"std"` with n - 1, `"min"`, `"max"`,
-        `"sum"`, Pearson's `"correlation"` of two fields); `"groups"` of a column; a `"list"` of rows; the `"value"` of
+        `"sum"`, the `"quantile"` at `level`, Pearson's `"correlation"` of two fields); `"groups"` of a column; a `"list"` of rows; the `"value"` of
         `of` for rows; the `"composition"` of the rows by `by`; `"markers"`, `"differential"` genes, `"is marker"`,
         `"genes"` (how many were measured), genes `"expressed"` the most (in the most cells, where `words` are
         `"cells"`); groups with a `"flag"`; `"why"`; what is known of a type (`"define"`), of a `"gene"`, of rows
@@ -133,11 +133,14 @@ class Query(BaseModel):
         `"rank"`: the most or the least of the groups or rows; `"check"`: yes or no, by `check`, of all groups where
         there are some; `"groups"`: those whose number passes `check`, or whose first side of `against` has more than
         the second; `"any"`: whether there are such groups; `"ratio"` or `"difference"` of the two in `against`;
-        `"ratio"` of a composition: shares and not numbers; `"value"`: the numbers.
+        `"ratio"` of a composition: shares and not numbers; `"rank"` of groups with two in `against`: of what the first
+        has more than the second; `"value"`: the numbers.
     check
         Sign and number that a yes needs; for two sets the sign alone counts.
     order, top, nth
         Of a rank: which end, how many, or the how-manieth.
+    level
+        Of a quantile: between 0 and 1; linear between two values.
     words
         Free words: of a search, the kind of flag, a term of the ontology; `"number"`: of a rank not the group is asked
         for but its number.
@@ -156,6 +159,7 @@ class Query(BaseModel):
     order: Literal["most", "least"] = "most"
     top: int | None = Field(default=None, ge=1)
     nth: int | None = Field(default=None, ge=1)
+    level: float | None = Field(default=None, gt=0, lt=1)
     words: str = ""
 
     def conditions(self) -> list[Where]:

@@ -13,14 +13,15 @@ from .fill import query_of
 from .follow import BARE, followed, shortened
 from .grammar import forms, letters, matches
 from .pointing import counted, found_group, found_groups, never, pointed, rows_meant
-from .query import FIELDS, Query, Refusal, RefusedError
+from .query import FIELDS, Query, Refusal, RefusedError, Where, both
 from .refusals import TOLD, ambiguous, not_together, refused
 from .run import run
 from .say import Speech
 from .slots import KINDS
-from .words import Link, pick, roles_of, said_of
+from .words import Link, joined, pick, roles_of, said_of
 
 if TYPE_CHECKING:
+    import re
     from collections.abc import Callable, Sequence
 
     from .link import Names
@@ -33,7 +34,15 @@ _NOUNS = frozenset(["ROWS", "WHERE", "TRAIT", "IN", "OF", "ANY"])
 _CONDITIONS = ("WHERE", "FIELD", "MEASURE", "PEOPLE", "TWICE", "RULE", "ROW", "NUM")
 # Terms that may be asked for though no cell is of them: what a type is, whether a gene was measured.
 _TERMS = ("TOOFINE", "NOTYPES", "NOGENE")
-_OF_TERMS = "(DO|BE|SEEN)*NOGENE(DO|BE|SEEN|NOGENE)*$|WHAT BE (TOOFINE|NOTYPES|NOGENE)$"
+_OF_TERMS = "WHAT BE (TOOFINE|NOTYPES|NOGENE)$"
+# "Are CD3D and LYZ among the genes measured?", "which of the genes CD3D and LYZ are present?"
+_NAMED_GENES = (
+    "(DO|BE|<which:(WHICH|WHAT|LIST)+>) (ALL|ALLOF|BOTH|ANY|OF|GENES)* "
+    "<genes:(FIELD|NOGENE) ((COMMA|AND|OR)* (FIELD|NOGENE))*> <end:(ALL|BOTH|BE|DO|HAVE|THERE|AMONG|IN|OF|GENES|SEEN)*>$"
+)
+_MEASURED = frozenset(["measured", "present", "profiled", "available", "captured", "assayed", "included", "detectable"])
+# What two sides differ by is asked as a question of yes or no is: "by how many percentage points is", "how many more".
+_GAP = "BY? (HOWMUCH|<points:COUNT POINTS>|<times:COUNT TIMES>|<n:COUNT ROWS?>)(?=BE|DO|MORE|LESS|MOREM)"
 _FRONTED = (
     "(((IN|OF|AMONG)+ {NP}|TRAIT) COMMA?|WHERE COMMA?(?=COUNT)|LACKING WHERE COMMA)"
     "(?=COUNT|WHAT|WHICH|SHARE|LIST|BE|DO|STAT|HOW|COMPARE)"
@@ -109,6 +118,9 @@ class Grammar:
     def _read(self, links: Sequence[Link], before: Query | None) -> Query | Refusal:
         if not links:
             return Refusal(text="Nothing was asked: no word of this asks for anything.")
+        named = self._named_genes(links) if self.rows.noun == "cell" else None
+        if named is not None:
+            return named
         held = chunked(links[1:] if links[0].role == "AND" else links, self.names)
         if (
             before is not None
@@ -159,7 +171,10 @@ class Grammar:
             rest = rest[1:] if rest[0].role == "COMMA" else rest[:-1]
         # "In most cells" may be a bound or a rank; "in the most cells" is a rank.
         bare = any((one.role, most.role, most.said) == ("IN", "TOP", "most") for one, most in pairwise(rest))
-        found = [] if bare else self.readings(rest, columns) or self.readings(turned(rest), columns)
+        rest = left_out(rest)
+        gap = matches(_GAP, rest)
+        found = self._gaps(rest, gap, columns) if gap is not None else []
+        found = [] if bare else found or self.readings(rest, columns) or self.readings(turned(rest), columns)
         if len(found) > 1 and not self._alike(found):
             return ambiguous(map(Speech(self.rows).what, found))
         return found[0] if found else not_together(held, self.rows)
@@ -168,8 +183,42 @@ class Grammar:
         """Whether what is at the top is the same by all readings: "which cluster expresses LYZ most?"."""
         if any(one.show != "rank" or one.by is None or one.then for one in found):
             return False
-        values = [run(one, self.rows, self.speech).value for one in found]
-        return all(one == values[0] for one in values)
+        first = run(found[0], self.rows, self.speech).value
+        return all(run(one, self.rows, self.speech).value == first for one in found[1:])
+
+    def _gaps(self, held: Sequence[Link], gap: re.Match[str], by: Sequence[str]) -> list[Query]:
+        """Read "by how many percentage points is", "how many more", "how many times more" as what two sides differ by."""
+        rest = held[gap.end() :]
+        n = next((i for i, one in enumerate(rest) if one.role in ("BE", "DO")), 0)
+        ways = [rest] if n == 0 else []
+        if rest[0].role in ("MORE", "LESS", "MOREM"):
+            # "How much higher is the mean in A than in B": is the mean higher in A than in B?
+            ways = [[Link("BE", ""), Link("THERE", ""), *rest]]
+            first, last = rest[:n], rest[n:]
+            ways += [[*last[:i], *first, *last[i:]] for i in range(1, len(last))] if n else [[Link("DO", ""), *rest]]
+        found = {}
+        for query in (query for way in ways for query in self.readings(way, by)):
+            want = {"value": "mean"}.get(query.want, query.want)
+            if gap["points"] and query.want == "count" and query.where is not None:
+                want = "fraction"  # of each side
+            kept = not ((gap["points"] and want != "fraction") or (gap["n"] and want != "count"))
+            if kept and query.show == "check" and len(query.against) == 2 and query.check and query.check[0] in "<>":
+                show = "ratio" if gap["times"] else "difference"
+                made = query.model_copy(update={"want": want, "show": show, "check": None})
+                found[repr(made)] = made
+        return list(found.values())
+
+    @staticmethod
+    def _named_genes(links: Sequence[Link]) -> Query | None:
+        """Read "which of the genes CD3D and LYZ are present?", "is FOXP3 measured?"."""
+        found = matches(_NAMED_GENES, links)
+        if found is None:
+            return None
+        named = pick(links[slice(*found.span("genes"))], "FIELD", "NOGENE")
+        end, lone = links[slice(*found.span("end"))], roles_of(named) == ["NOGENE"]
+        plain = lone or (all(one.key in _MEASURED for one in pick(end, "SEEN")) and (found["which"] or pick(links, "SEEN", "GENES")))
+        fields = tuple(one.value if one.role == "FIELD" else f"gene:{one.value}" for one in named)
+        return Query(want="genes", of=fields, show="value" if found["which"] else "check") if plain else None
 
     def readings(self, held: Sequence[Link], by: Sequence[str]) -> list[Query]:
         """Return the queries of all forms that fit, each once."""
@@ -252,6 +301,20 @@ class Both:
     def settle(self, *, refused: bool) -> None:
         """Hear whether the question was answered in the end; see :class:`Reader`."""
         self.rules.settle(refused=refused)
+
+
+def left_out(links: list[Link]) -> list[Link]:
+    """Read "what share would I lose if I drop B cells", "... if I keep only B cells" as of those that are left out."""
+    if not pick(links, "LOST"):
+        return links
+    at = next((i for i, one in enumerate(links) if one.key == "keeping only"), None)
+    stop = len(links) if at is None else next((i for i in range(at, len(links)) if links[i].role == "COMMA"), len(links))
+    kept = links[at:stop] if at is not None else pick(links, "TRAIT")
+    where = both(*(one.value for one in kept if isinstance(one.value, Where)))
+    if where is None or (at is None and len(kept) > 1):
+        return links
+    rest = [one for one in links if one not in kept and one.role not in ("LOST", "COMMA", "BE")]
+    return [*rest, joined(kept, "TRAIT", where.negated())]
 
 
 def turned(links: Sequence[Link]) -> Sequence[Link]:

@@ -70,7 +70,7 @@ def run(query: Query, rows: Rows, speech: Speech | None = None) -> Result:
     n = FIELDS[query.want]
     said = f"{speech.what(query)}: this needs {_FIELDS_SAID[n]}, and {len(query.of)} are named."
     require(len(query.of) == n, said)
-    pairs = query.show in ("groups", "any") and len(query.against) == 2
+    pairs = query.show in ("groups", "any", "rank") and len(query.against) == 2
     plain = query.by is None or not query.against or pairs
     require(plain, "Ask for numbers by group, or for the two that are compared: not for both at once.")
     return _measure(query, rows, speech)
@@ -88,7 +88,9 @@ def number_of(query: Query, rows: Rows, mask: NDArray[np.bool_], name: str) -> _
     values = np.stack([rows.numbers(one) for one in query.of], axis=1)[inside & rows.mask(query.where)]
     held = pd.DataFrame(values[np.isfinite(values).all(axis=1)])
     # Of a field that does not vary there is no correlation, of one row no deviation.
-    found: Any = held.corr().iloc[0, -1] if query.want == "correlation" else held[0].agg(query.want)
+    found: Any = held.corr().iloc[0, -1] if query.want == "correlation" else None
+    if found is None:
+        found = held[0].agg(query.want) if query.level is None else held[0].quantile(query.level)
     return _Number(name, float(found) if len(held) else float("nan"), len(held), len(held))
 
 
@@ -251,11 +253,29 @@ class _Told:
         fits = {pair[0].name.removesuffix(f", {first}"): pair for pair in pairs if self._more(pair)}
         shown = [f"{self.speech.name(name)}: {' and '.join(map(self.number, pair))}" for name, pair in fits.items()]
         sides = f"{'more' if self.sign == '>' else 'less'} in {first} than in {second}"
+        if self.query.show == "rank":
+            return self.gaps({pair[0].name.removesuffix(f", {first}"): pair for pair in pairs}, f"{first} and {second}")
         names = listed(map(self.speech.name, fits)) or "None"
         head = (
             f"{self.column} {names}: {len(fits)} of {len(pairs)} groups, {self.lowered.removeprefix('all ')}: {sides}"
         )
         return f"{': '.join(filter(None, [head, '; '.join(shown[:_SHOWN])]))}.", list(fits)
+
+    def gaps(self, pairs: dict[str, Sequence[_Number]], sides: str) -> _Said:
+        """Name the groups in which the first side has the most more than the second, or the least more."""
+        gap = {name: pair[0].value - pair[1].value for name, pair in pairs.items()}
+        fits = [name for name in sorted(gap, key=lambda one: (gap[one], one)) if gap[name] > 0]
+        fits = fits if self.query.order == "least" else fits[::-1]
+        require(fits, f"{self.what}: in no group of {self.column} is there such a difference between {sides}.")
+        best = fits[: self.query.top] if self.query.top else [one for one in fits if gap[one] == gap[fits[0]]]
+        share = self.query.want == "fraction"
+        said = [
+            f"{self.speech.name(name)} {f'{100 * gap[name]:.2f} percentage points' if share else number(gap[name])}"
+            f" ({' and '.join(map(self.number, pairs[name]))})"
+            for name in [*best, *fits[len(best) : len(best) + 3]]
+        ]
+        head = f"{self.column} {listed(map(self.speech.name, best))}: the {_ENDS[self.query.order]} difference between"
+        return f"{head} {sides} ({self.lowered}): {'; '.join(said)}.", best
 
     # ------------------------------------------------------------ groups
 

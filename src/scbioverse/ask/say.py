@@ -147,7 +147,8 @@ class Speech:
             said = f"share of {self.who(query.among)}{are}"
         elif query.want in FIELDS:
             of = listed(map(self.field, query.of))
-            said = f"{_CALLED.get(query.want, query.want)} of {of}, {self.who(query.where, query.among)}"
+            level = f" {query.level:g}" if query.level else ""
+            said = f"{_CALLED.get(query.want, query.want)}{level} of {of}, {self.who(query.where, query.among)}"
         else:
             said = f"{query.want} {f'of {self.name(query.by)} ' if query.by else ''}among {self.who(query.where)}"
         if query.show == "check" and not query.against and query.check not in (None, (">", 0)):
