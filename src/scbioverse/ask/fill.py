@@ -187,7 +187,7 @@ class _Filling:
                 found[key] = int(number)
         for one in self.links("more", "mm"):
             more = one.value in (">", "most") or one.value[1:] == ("most",)
-            found = {"show": "check"} | found
+            found = {"show": "rank" if "sides" in self.parts else "check"} | found
             found |= {"order": "most" if more else "least"}
             found |= {"check": (">" if more else "<", 0.0)} if found["show"] in ("check", "groups") else {}
         self.found = {"show": "check"} | found if "check" in found else found
@@ -235,8 +235,6 @@ class _Filling:
         if rows and found.get("show") == "difference" and "m" in self.parts:  # no side is named as the larger
             first, second = (self.names.rows.numbers(found["of"][0])[one.value[0]] for one in rows)
             found["order"] = "least" if first < second else "most"
-        for one in self.links("gone"):
-            found["words"] = one.value.field.removeprefix("gene:") if isinstance(one.value, Where) else one.value
         for one in self.links("flag"):
             found["words"] = one.role.lower()
         for one in self.links("term"):

@@ -451,7 +451,11 @@ def dual(links: Links, _: Names) -> Links:
 def shares(links: Links, _: Names) -> Links:
     """Read "what percentage of the cells is each type" as a composition in shares: those of the groups are of one whole."""
     rows = [one for one in pick(links, "WHERE", "TRAIT")]
-    return [links[0].but("COMPOSITION", value="share"), *([Link("OF", ""), *rows] if rows else []), *pick(links, "BYCOL")]
+    return [
+        links[0].but("COMPOSITION", value="share"),
+        *([Link("OF", ""), *rows] if rows else []),
+        *pick(links, "BYCOL"),
+    ]
 
 
 def switched(links: Links, _: Names) -> Links:

@@ -403,7 +403,9 @@ class Names:
         held = pick(self.held.get((word.key[2:],), ()) if word.key.startswith("un") else (), "WHERE")
         two = held and len(self.rows.groups(held[0].value.column).names) == 2
         note = f"Read {word.text!r} as not {word.key[2:]!r}."
-        return Link("WHERE", word.text, held[0].value.negated(), note=note) if two and held[0].value.op == "is" else None
+        return (
+            Link("WHERE", word.text, held[0].value.negated(), note=note) if two and held[0].value.op == "is" else None
+        )
 
     def _stemmed(self, word: Word) -> Link | None:
         """Read "after stimulation" as the one group that is called "stim" or "stimulated"."""
@@ -412,10 +414,15 @@ class Names:
         held = [
             (one, name)
             for one, name in pairs
-            if len(name) >= _LEAST_STEM and (_ENDING.sub("", name.casefold()) == own or word.key.startswith(name.casefold()))
+            if len(name) >= _LEAST_STEM
+            and (_ENDING.sub("", name.casefold()) == own or word.key.startswith(name.casefold()))
         ]
         note = f"Read 'after {word.text}' as {held[0][1]!r}." if held else ""
-        return Link("WHERE", word.text, in_column(*held[0]), note=note) if len(held) == 1 and len(own) >= _LEAST_STEM else None
+        return (
+            Link("WHERE", word.text, in_column(*held[0]), note=note)
+            if len(held) == 1 and len(own) >= _LEAST_STEM
+            else None
+        )
 
     def _lettered(self, column: Link | None, after: list[Word]) -> Link | None:
         """Read "patient A" where a column of patients has such a group: a letter by itself is no name."""

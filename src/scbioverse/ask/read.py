@@ -216,7 +216,9 @@ class Grammar:
             return None
         named = pick(links[slice(*found.span("genes"))], "FIELD", "NOGENE")
         end, lone = links[slice(*found.span("end"))], roles_of(named) == ["NOGENE"]
-        plain = lone or (all(one.key in _MEASURED for one in pick(end, "SEEN")) and (found["which"] or pick(links, "SEEN", "GENES")))
+        plain = lone or (
+            all(one.key in _MEASURED for one in pick(end, "SEEN")) and (found["which"] or pick(links, "SEEN", "GENES"))
+        )
         fields = tuple(one.value if one.role == "FIELD" else f"gene:{one.value}" for one in named)
         return Query(want="genes", of=fields, show="value" if found["which"] else "check") if plain else None
 
@@ -308,7 +310,9 @@ def left_out(links: list[Link]) -> list[Link]:
     if not pick(links, "LOST"):
         return links
     at = next((i for i, one in enumerate(links) if one.key == "keeping only"), None)
-    stop = len(links) if at is None else next((i for i in range(at, len(links)) if links[i].role == "COMMA"), len(links))
+    stop = (
+        len(links) if at is None else next((i for i in range(at, len(links)) if links[i].role == "COMMA"), len(links))
+    )
     kept = links[at:stop] if at is not None else pick(links, "TRAIT")
     where = both(*(one.value for one in kept if isinstance(one.value, Where)))
     if where is None or (at is None and len(kept) > 1):
@@ -319,6 +323,9 @@ def left_out(links: list[Link]) -> list[Link]:
 
 def turned(links: Sequence[Link]) -> Sequence[Link]:
     """Put last what a question begins with: "In donor1, how many ...", "Without T cells, what ..."."""
+    behind = matches("(?!WHICH|WHAT).+?<which:IN? (WHAT|WHICH) COLUMN>$", links)
+    if behind is not None:  # "LYZ is expressed most often in which cluster"
+        return [*links[behind.start("which") :], *links[: behind.start("which")]]
     found = matches(_FRONTED, links)
     if found is None:
         return ()
