@@ -104,7 +104,7 @@ class _Filling:
                 require("share" not in self.asks or all(field.startswith("residue:") for field in fields))
                 yield from [field.replace("residue:", "share:") for field in fields] if "share" in self.asks else fields
             elif isinstance(one.value, tuple):
-                yield from one.value if one.role == "PAIRED" else one.value[:1]
+                yield from one.value if one.role in ("PAIRED", "NAMED") else one.value[:1]
             elif one.role in ("MEASURE", "COLUMN"):
                 yield f"obs:{one.value}" if one.role == "COLUMN" else one.value
 

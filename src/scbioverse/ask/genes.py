@@ -47,7 +47,8 @@ def measured(query: Query, rows: Cells, speech: Speech) -> Result:
         return Result(f"Genes measured: {n:,}.", pd.DataFrame({"n": [n]}), n)
     held = {one: one in rows.genes for one in named}
     there, lost = [one for one in named if held[one]], [one for one in named if not held[one]]
-    said = f"{listed(there or lost)} {'is' if len(there or lost) == 1 else 'are'} {'not ' * (not there)}among the {n:,} genes measured"
+    be = {1: "is"}.get(len(there or lost), "are")
+    said = f"{listed(there or lost)} {be} {'not ' * (not there)}among the {n:,} genes measured"
     said += f", {listed(lost)} {'is' if len(lost) == 1 else 'are'} not." if there and lost else "."
     table = pd.DataFrame({"group": named, "measured": [held[one] for one in named]})
     asked = query.show == "check"

@@ -34,6 +34,7 @@ _HOW_MANY: dict[str, tuple[str, int | None]] = {
 }  # fmt: skip
 _MOST_LISTED, _GROUPS_SHOWN = 6, 12
 _DENIALS = ("NOT", "NO", "LACK", "LACKING", "NEG", "OUT", "OUTED", "NEITHER", "ABSENT")
+_MEASURED = frozenset(["measured", "present", "profiled", "available", "captured", "assayed", "included", "detectable"])
 # Words for what is counted of a gene or a cell.
 _COUNTED = frozenset(["counts", "count", "umi", "read", "transcript", "rna", "mrna", "molecule"])
 
@@ -100,6 +101,15 @@ def summed(links: Links, _: Names) -> Links:
     # Of "total_counts" the name of the column is written so.
     mine = counted[0].key.startswith("total umi")
     return [*links[:-1], total, counted[0]] if mine else links
+
+
+def named_genes(links: Links, _: Names) -> Links:
+    """Read genes of which it is asked whether they were measured; whether they are expressed is another question."""
+    named, seen = pick(links, "FIELD", "NOGENE"), [one.key for one in pick(links, "SEEN")]
+    fields = tuple(one.value if one.role == "FIELD" else f"gene:{one.value}" for one in named)
+    asked = {*seen} <= _MEASURED and (links[0].role in ("WHICH", "WHAT", "LIST") or seen or pick(links, "GENES"))
+    mine = all(one.startswith("gene:") for one in fields) and (asked or roles_of(named) == ["NOGENE"])
+    return [links[0], joined(named, "NAMED", fields)] if mine else links
 
 
 def how_old(links: Links, _: Names) -> Links:
@@ -325,25 +335,6 @@ def rows_listed(links: Links, names: Names) -> Links:
     return [made] if links[0].role == "ROW" else [links[0], made, Link("COMMA", ",")]
 
 
-def included(links: Links, names: Names) -> Links:
-    """Leave out ", CAFs included" where these are among those that were named before."""
-    first, second = pick(links, "WHERE")
-    beyond = names.rows.mask(second.value) & ~names.rows.mask(first.value)
-    at = links.index(second)
-    return links if beyond.any() else [*links[: at - 1], *links[at + 2 :]]
-
-
-def all_kinds(links: Links, names: Names) -> Links:
-    """Leave out ", naive and memory together" where these words name every group of what stands before."""
-    at, rows = roles_of(links).index("COMMA"), names.rows
-    words, column = [one.key for one in links[at + 1 : -1] if one.role != "AND"], links[0].value.leaves()[0].column
-    if column not in rows.columns:
-        return links
-    held = [key_of(name) for name, _ in rows.sizes(column, rows.mask(links[0].value))]
-    named = all({*words} & {*name} for name in held) and {*words} <= {one for name in held for one in name}
-    return links[:at] if named and len(held) > 1 else links
-
-
 def kept_apart(links: Links, names: Names) -> Links:
     """Read "male donors" as the cells of these, where each donor is one or the other."""
     where, column = pick(links, "WHERE")[0], pick(links, "COLUMN")[0]
@@ -449,24 +440,10 @@ def dual(links: Links, _: Names) -> Links:
 
 
 def shares(links: Links, _: Names) -> Links:
-    """Read "what percentage of the cells is each type" as a composition in shares: those of the groups are of one whole."""
-    rows = [one for one in pick(links, "WHERE", "TRAIT")]
-    return [
-        links[0].but("COMPOSITION", value="share"),
-        *([Link("OF", ""), *rows] if rows else []),
-        *pick(links, "BYCOL"),
-    ]
-
-
-def switched(links: Links, _: Names) -> Links:
-    """Read "GZMK on but GZMB off": expressed, and not expressed."""
-    held, signs = pick(links, "HAS"), pick(links, "IN", "OFF")
-    plain = {one.key for one in pick(signs, "IN")} <= {"on"} and pick(signs, "OFF")
-    if not plain or any(len(one.items) != 1 for one in held):
-        return links
-    pairs = zip(held, signs, strict=True)
-    items = tuple(one.value.negated() if sign.role == "OFF" else one.value for one, sign in pairs)
-    return [joined(links, "HAS", Where(op="and", parts=items), items)]
+    """Read "what percentage of the cells is each type" as a composition in shares, of all the groups together."""
+    rows = pick(links, "WHERE", "TRAIT")
+    made = [Link("OF", ""), *rows] if rows else []
+    return [links[0].but("COMPOSITION", value="share"), *made, *pick(links, "BYCOL")]
 
 
 def stated(links: Links, names: Names, role: str = "") -> Links:

@@ -31,7 +31,7 @@ _NUMERAL = re.compile(r"[-+−]?\d+(?:\.\d+)?")
 _ORDINAL = re.compile(r"([1-9]\d*)(?:st|nd|rd|th)")
 # What a noun and the name of a group that was treated so end with: "stimulation", "stimulated".
 _ENDING = re.compile(r"(?:ation|ated|ating|ment|ion|ing|ed)$")
-_AFTER, _LEAST_STEM = frozenset(["after", "upon", "following"]), 4
+_LEAST_STEM = 4
 _SHORTENED = re.compile(r"([A-Za-z])(\d+)")
 # Values of closed words that are no texts: of "genes" the field of their number, of "complex" its most.
 _VALUES: dict[str, Callable[[str, Rows], Any]] = {
@@ -336,8 +336,6 @@ class Names:
             if n == 1 and some[0].one == "other" and not some[0].quoted and link.role in ("WHERE", "TWICE"):
                 others.append(len(found))
                 link = link if [one.one for one in words[at + 1 : at + 2]] == ["cell"] else link.but("?")
-            elif link.role == "?" and before in _AFTER and (held := self._stemmed(some[0])) is not None:
-                found[-1], link = Link("IN", found[-1].said), held
             elif before == "non" and link.role == "WHERE" and sum(one.one not in ("cell", "+") for one in some) > 1:
                 # Of "non-naive CD4 T cells" it is not said whether they are T cells.
                 link = Link("MIXED", f"non-{link.said}")
@@ -372,7 +370,7 @@ class Names:
         if typed is not None:
             return typed
         if best is None:
-            return self._unnamed(first), 1
+            return self._unnamed(first, after=before == "WHEN"), 1
         # "MAX" and "SET" in capitals are genes where they were measured; "INS" is no plural of "in".
         shouted = n == 1 and first.text.isupper() and len(first.text) > 2 and best.role not in ("WHERE", "COLUMN")
         return (self.gene(first) if shouted else None) or best, n
@@ -389,40 +387,35 @@ class Names:
             return at + 1  # "4 percent mitochondrial counts"
         return len(words)
 
-    def _unnamed(self, word: Word) -> Link:
+    def _unnamed(self, word: Word, *, after: bool) -> Link:
         """Link a word that is no name and no word of questions."""
         if _NUMERAL.fullmatch(word.key):
             return Link("NUM", word.text, float(word.key.replace("−", "-")))
         if (ordinal := _ORDINAL.fullmatch(word.key)) is not None:
             return Link("ORD", word.text, ordinal[1])
         adjective = self._types.adjective(word) if self._types is not None else None
-        return self.gene(word) or self._shortened(word) or adjective or self._denied(word) or Link("?", word.text)
+        group = self._group_meant(word, after=after) or adjective or self._denied(word)
+        return self.gene(word) or group or Link("?", word.text)
+
+    def _group_meant(self, word: Word, *, after: bool) -> Link | None:
+        """Read "D1" as the one group that it is short for, "donor1"; "after stimulation" as "stim"."""
+        short, stem = _SHORTENED.fullmatch(word.text), _ENDING.sub("", word.key)
+
+        def fits(name: str) -> bool:
+            if short is not None:
+                return bool(re.fullmatch(rf"{short[1]}[a-z]*[ _-]*0*{short[2]}", name, re.IGNORECASE))
+            alike = word.key.startswith(name.casefold()) or _ENDING.sub("", name.casefold()) == stem
+            return after and alike and min(len(stem), len(name)) >= _LEAST_STEM
+
+        held = [(one, name) for one in self.rows.columns for name in self.rows.groups(one).names if fits(name)]
+        note = f"Read {word.text!r} as {held[0][1]!r}." if held else ""
+        return Link("WHERE", word.text, in_column(*held[0]), note=note) if len(held) == 1 else None
 
     def _denied(self, word: Word) -> Link | None:
         """Read "unstimulated" as the other of two groups, one of which is "stimulated"."""
         held = pick(self.held.get((word.key[2:],), ()) if word.key.startswith("un") else (), "WHERE")
-        two = held and len(self.rows.groups(held[0].value.column).names) == 2
-        note = f"Read {word.text!r} as not {word.key[2:]!r}."
-        return (
-            Link("WHERE", word.text, held[0].value.negated(), note=note) if two and held[0].value.op == "is" else None
-        )
-
-    def _stemmed(self, word: Word) -> Link | None:
-        """Read "after stimulation" as the one group that is called "stim" or "stimulated"."""
-        own = _ENDING.sub("", word.key)
-        pairs = [(one, name) for one in self.rows.columns for name in self.rows.groups(one).names]
-        held = [
-            (one, name)
-            for one, name in pairs
-            if len(name) >= _LEAST_STEM
-            and (_ENDING.sub("", name.casefold()) == own or word.key.startswith(name.casefold()))
-        ]
-        note = f"Read 'after {word.text}' as {held[0][1]!r}." if held else ""
-        return (
-            Link("WHERE", word.text, in_column(*held[0]), note=note)
-            if len(held) == 1 and len(own) >= _LEAST_STEM
-            else None
-        )
+        two = held and held[0].value.op == "is" and len(self.rows.groups(held[0].value.column).names) == 2
+        return replace(held[0], said=word.text, value=held[0].value.negated()) if two else None
 
     def _lettered(self, column: Link | None, after: list[Word]) -> Link | None:
         """Read "patient A" where a column of patients has such a group: a letter by itself is no name."""
@@ -431,18 +424,6 @@ class Names:
             return None
         named_so = text in self.rows.groups(column.value).names
         return Link("WHERE", f"{column.said} {text}", in_column(column.value, text)) if named_so else None
-
-    def _shortened(self, word: Word) -> Link | None:
-        """Read "D1" as the one group that it is short for, "donor1"."""
-        found = _SHORTENED.fullmatch(word.text)
-        if found is None:
-            return None
-        meant = re.compile(rf"{found[1]}[a-z]*[ _-]*0*{found[2]}", re.IGNORECASE)
-        names = [(one, name) for one in self.rows.columns for name in self.rows.groups(one).names]
-        held = [pair for pair in names if meant.fullmatch(pair[1])]
-        if len(held) != 1:
-            return None
-        return Link("WHERE", word.text, in_column(*held[0]), note=f"Read {word.text!r} as {held[0][1]!r}.")
 
     def known(self, words: list[Word], at: int) -> tuple[Link | None, int]:
         """Return what the longest name that begins at a word stands for, and how many words it has."""

@@ -22,7 +22,7 @@ _NUMBERS = {name: n for n, name in enumerate(UNITS) if 2 <= n <= 6}
 _OF_NUMBER = rf"(?P<n>{'|'.join(_NUMBERS)}|\d+)"
 # "The two", "those three", where no noun follows that says of what.
 _COUNTED = re.compile(
-    rf"\b(?P<said>(?:the|these|those|them) {_OF_NUMBER})(?:\s*[?.!,;]|\s*$|"
+    rf"\b(?P<said>(?:the|these|those|them) {_OF_NUMBER})(?:\s*[?.!,;](?!\d)|\s*$|"
     r"\s+(?=(?:is|are|was|were|be|do|does|did|has|have|can|express|expresses|contain|contains|weighs?|together|with|in)\b))",
     re.IGNORECASE,
 )
@@ -131,7 +131,9 @@ def found_group(links: Sequence[Link], at: int, before: Query, names: Names, spe
     roles, key = ["", *roles_of(links), "", ""], links[at].key
     column = roles[at + 2] == "COLUMN" and links[at + 1].value == before.by
     it = key == "it" and (
-        roles[at] in ("IN", "OF", "AMONG") or roles[at + 2] == "HAVE" or roles[1:-2] == ["WHAT", "BE", "THEM"]
+        roles[at] in ("IN", "OF", "AMONG")
+        or roles[at + 2] == "HAVE"
+        or roles[1:-2] in (["WHAT", "BE", "THEM"], ["WHAT", "COLUMN", "BE", "THEM"])
     )
     if not (column or it) or (before.show, before.then) != ("rank", None) or before.by is None or before.against:
         return None

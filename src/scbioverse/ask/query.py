@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 Sign = Literal["<", "<=", "=", "!=", ">=", ">"]
 Op = Literal["is", "<", "<=", "=", "!=", ">=", ">", "between", "missing", "and", "or", "not"]
 Want = Literal[
-    "count", "fraction", "mean", "median", "quantile", "std", "min", "max", "sum", "correlation", "groups", "list", "value",
-    "composition", "genes", "expressed", "markers", "is marker", "differential", "flag", "why", "define",
+    "count", "fraction", "mean", "median", "quantile", "std", "min", "max", "sum", "correlation", "groups", "list",
+    "value", "composition", "genes", "expressed", "markers", "is marker", "differential", "flag", "why", "define",
     "gene", "describe", "nearest", "search",
 ]  # fmt: skip
 # Numbers of a set of rows, with how many fields they are of; all else is a list or a text.
@@ -112,11 +112,11 @@ class Query(BaseModel):
     ----------
     want
         A number of a set of rows (`"count"`, `"fraction"`, `"mean"`, `"median"`, `"std"` with n - 1, `"min"`, `"max"`,
-        `"sum"`, the `"quantile"` at `level`, Pearson's `"correlation"` of two fields); `"groups"` of a column; a `"list"` of rows; the `"value"` of
-        `of` for rows; the `"composition"` of the rows by `by`; `"markers"`, `"differential"` genes, `"is marker"`,
-        `"genes"` (how many were measured), genes `"expressed"` the most (in the most cells, where `words` are
-        `"cells"`); groups with a `"flag"`; `"why"`; what is known of a type (`"define"`), of a `"gene"`, of rows
-        (`"describe"`); rows `"nearest"` to one, or to words (`"search"`).
+        `"sum"`, the `"quantile"` at `level`, Pearson's `"correlation"` of two fields); `"groups"` of a column; a
+        `"list"` of rows; the `"value"` of `of` for rows; the `"composition"` of the rows by `by`; `"markers"`,
+        `"differential"` genes, `"is marker"`, `"genes"` (how many were measured, or which of `of`), genes `"expressed"`
+        the most (in the most cells, where `words` are `"cells"`); groups with a `"flag"`; `"why"`; what is known of a
+        type (`"define"`), of a `"gene"`, of rows (`"describe"`); rows `"nearest"` to one, or to words (`"search"`).
     of
         Fields that are measured, see :class:`Where`.
     where

@@ -35,12 +35,6 @@ _CONDITIONS = ("WHERE", "FIELD", "MEASURE", "PEOPLE", "TWICE", "RULE", "ROW", "N
 # Terms that may be asked for though no cell is of them: what a type is, whether a gene was measured.
 _TERMS = ("TOOFINE", "NOTYPES", "NOGENE")
 _OF_TERMS = "WHAT BE (TOOFINE|NOTYPES|NOGENE)$"
-# "Are CD3D and LYZ among the genes measured?", "which of the genes CD3D and LYZ are present?"
-_NAMED_GENES = (
-    "(DO|BE|<which:(WHICH|WHAT|LIST)+>) (ALL|ALLOF|BOTH|ANY|OF|GENES)* "
-    "<genes:(FIELD|NOGENE) ((COMMA|AND|OR)* (FIELD|NOGENE))*> <end:(ALL|BOTH|BE|DO|HAVE|THERE|AMONG|IN|OF|GENES|SEEN)*>$"
-)
-_MEASURED = frozenset(["measured", "present", "profiled", "available", "captured", "assayed", "included", "detectable"])
 # What two sides differ by is asked as a question of yes or no is: "by how many percentage points is", "how many more".
 _GAP = "BY? (HOWMUCH|<points:COUNT POINTS>|<times:COUNT TIMES>|<n:COUNT ROWS?>)(?=BE|DO|MORE|LESS|MOREM)"
 _FRONTED = (
@@ -118,9 +112,6 @@ class Grammar:
     def _read(self, links: Sequence[Link], before: Query | None) -> Query | Refusal:
         if not links:
             return Refusal(text="Nothing was asked: no word of this asks for anything.")
-        named = self._named_genes(links) if self.rows.noun == "cell" else None
-        if named is not None:
-            return named
         held = chunked(links[1:] if links[0].role == "AND" else links, self.names)
         if (
             before is not None
@@ -187,7 +178,7 @@ class Grammar:
         return all(run(one, self.rows, self.speech).value == first for one in found[1:])
 
     def _gaps(self, held: Sequence[Link], gap: re.Match[str], by: Sequence[str]) -> list[Query]:
-        """Read "by how many percentage points is", "how many more", "how many times more" as what two sides differ by."""
+        """Read "by how many percentage points is", "how many times more" as what two sides differ by."""
         rest = held[gap.end() :]
         n = next((i for i, one in enumerate(rest) if one.role in ("BE", "DO")), 0)
         ways = [rest] if n == 0 else []
@@ -207,20 +198,6 @@ class Grammar:
                 made = query.model_copy(update={"want": want, "show": show, "check": None})
                 found[repr(made)] = made
         return list(found.values())
-
-    @staticmethod
-    def _named_genes(links: Sequence[Link]) -> Query | None:
-        """Read "which of the genes CD3D and LYZ are present?", "is FOXP3 measured?"."""
-        found = matches(_NAMED_GENES, links)
-        if found is None:
-            return None
-        named = pick(links[slice(*found.span("genes"))], "FIELD", "NOGENE")
-        end, lone = links[slice(*found.span("end"))], roles_of(named) == ["NOGENE"]
-        plain = lone or (
-            all(one.key in _MEASURED for one in pick(end, "SEEN")) and (found["which"] or pick(links, "SEEN", "GENES"))
-        )
-        fields = tuple(one.value if one.role == "FIELD" else f"gene:{one.value}" for one in named)
-        return Query(want="genes", of=fields, show="value" if found["which"] else "check") if plain else None
 
     def readings(self, held: Sequence[Link], by: Sequence[str]) -> list[Query]:
         """Return the queries of all forms that fit, each once."""
@@ -309,16 +286,12 @@ def left_out(links: list[Link]) -> list[Link]:
     """Read "what share would I lose if I drop B cells", "... if I keep only B cells" as of those that are left out."""
     if not pick(links, "LOST"):
         return links
-    at = next((i for i, one in enumerate(links) if one.key == "keeping only"), None)
-    stop = (
-        len(links) if at is None else next((i for i in range(at, len(links)) if links[i].role == "COMMA"), len(links))
-    )
-    kept = links[at:stop] if at is not None else pick(links, "TRAIT")
-    where = both(*(one.value for one in kept if isinstance(one.value, Where)))
-    if where is None or (at is None and len(kept) > 1):
-        return links
-    rest = [one for one in links if one not in kept and one.role not in ("LOST", "COMMA", "BE")]
-    return [*rest, joined(kept, "TRAIT", where.negated())]
+    at = next((i for i, one in enumerate(links) if one.key == "keeping only" or one.role == "TRAIT"), 0)
+    stop = next((i for i in range(at, len(links)) if links[i].role == "COMMA"), len(links))
+    where = both(*(one.value for one in links[at:stop] if isinstance(one.value, Where)))
+    rest = [one for one in (*links[:at], *links[stop:]) if one.role not in ("LOST", "COMMA", "BE")]
+    plain = where is not None and not pick(rest, "TRAIT")
+    return [*rest, joined(links[at:stop], "TRAIT", where.negated())] if plain else links
 
 
 def turned(links: Sequence[Link]) -> Sequence[Link]:

@@ -20,25 +20,7 @@ if TYPE_CHECKING:
 
 # Roles whose words the data may use as names of their own.
 SOFT = frozenset(
-    [
-        "MISSING",
-        "TIMES",
-        "ONLY",
-        "SIZETOP",
-        "DOUBLET",
-        "LOWQ",
-        "GROUPS",
-        "REMAIN",
-        "WHEN",
-        "OUTED",
-        "RAW",
-        "TAKEN",
-        "RISE",
-        "FALL",
-        "LOST",
-        "REST",
-        "PERCENTILE",
-    ]
+    "MISSING TIMES ONLY SIZETOP DOUBLET LOWQ GROUPS REMAIN WHEN OUTED RAW TAKEN RISE FALL LOST REST PERCENTILE".split()
 )
 _TOKEN = re.compile(
     r"(?P<quoted>\"[^\"]{1,200}\"|(?<![\w])'[^']{1,200}'(?!\w))|(?P<number>(?<![\w.])[-−+]?\d+(?:,\d{3}(?!\d))*(?:\.\d+)?(?![\w.]*[A-Za-z]))"
