@@ -59,7 +59,6 @@ NUMBERS = {
     "cells | How many genes are detected in less than 10% of B cells?": lambda t: (_shares(t, "B") < 0.1).sum(),
     "cells | What is the smallest cluster's size?": lambda t: t["t"].leiden.value_counts().min(),
     "cells | How many cells does the second largest cluster have?": lambda t: t["t"].leiden.value_counts().iloc[1],
-    "cells | What percent of all cells are T cells, CD4 and CD8 together?": lambda t: t["is_"]("T").mean(),
     "cells | What's the difference in MS4A1 positivity (in percentage points) between stim and ctrl?": lambda t: (
         t["e"]("MS4A1")[t["t"].condition == "stim"].mean() - t["e"]("MS4A1")[t["t"].condition == "ctrl"].mean()
     ),

@@ -18,7 +18,7 @@ from .refusals import TOLD, ambiguous, not_together, refused
 from .run import run
 from .say import Speech
 from .slots import KINDS
-from .words import Link, joined, pick, roles_of, said_of
+from .words import Link, closed_words, joined, pick, roles_of, said_of
 
 if TYPE_CHECKING:
     import re
@@ -181,23 +181,18 @@ class Grammar:
         """Read "by how many percentage points is", "how many times more" as what two sides differ by."""
         rest = held[gap.end() :]
         n = next((i for i, one in enumerate(rest) if one.role in ("BE", "DO")), 0)
-        ways = [rest] if n == 0 else []
-        if rest[0].role in ("MORE", "LESS", "MOREM"):
-            # "How much higher is the mean in A than in B": is the mean higher in A than in B?
-            ways = [[Link("BE", ""), Link("THERE", ""), *rest]]
-            first, last = rest[:n], rest[n:]
-            ways += [[*last[:i], *first, *last[i:]] for i in range(1, len(last))] if n else [[Link("DO", ""), *rest]]
-        found = {}
-        for query in (query for way in ways for query in self.readings(way, by)):
-            want = {"value": "mean"}.get(query.want, query.want)
-            if gap["points"] and query.want == "count" and query.where is not None:
-                want = "fraction"  # of each side
-            kept = not ((gap["points"] and want != "fraction") or (gap["n"] and want != "count"))
+        # "How much higher is the mean in A than in B": is the mean higher in A than in B?
+        ways = [[*rest[n : n + i], *rest[:n], *rest[n + i :]] for i in range(1, len(rest) - n)] if n else [rest]
+        ways += [[*verb, *rest] for verb in ([Link("BE", ""), Link("THERE", "")], [Link("DO", "")])]
+        found = []
+        for query in (one for way in ways for one in self.readings(way, by)):
+            each = gap["points"] and query.want == "count" and query.where is not None  # a share of each side
+            want = "fraction" if each else {"value": "mean"}.get(query.want, query.want)
+            kept = want == ("fraction" if gap["points"] else "count" if gap["n"] else want)
             if kept and query.show == "check" and len(query.against) == 2 and query.check and query.check[0] in "<>":
                 show = "ratio" if gap["times"] else "difference"
-                made = query.model_copy(update={"want": want, "show": show, "check": None})
-                found[repr(made)] = made
-        return list(found.values())
+                found.append(query.model_copy(update={"want": want, "show": show, "check": None}))
+        return list(dict.fromkeys(found))
 
     def readings(self, held: Sequence[Link], by: Sequence[str]) -> list[Query]:
         """Return the queries of all forms that fit, each once."""
@@ -286,12 +281,19 @@ def left_out(links: list[Link]) -> list[Link]:
     """Read "what share would I lose if I drop B cells", "... if I keep only B cells" as of those that are left out."""
     if not pick(links, "LOST"):
         return links
-    at = next((i for i, one in enumerate(links) if one.key == "keeping only" or one.role == "TRAIT"), 0)
+    at = next((i for i, one in enumerate(links) if _says_what_stays(one)), len(links))
     stop = next((i for i in range(at, len(links)) if links[i].role == "COMMA"), len(links))
     where = both(*(one.value for one in links[at:stop] if isinstance(one.value, Where)))
     rest = [one for one in (*links[:at], *links[stop:]) if one.role not in ("LOST", "COMMA", "BE")]
-    plain = where is not None and not pick(rest, "TRAIT")
-    return [*rest, joined(links[at:stop], "TRAIT", where.negated())] if plain else links
+    return links if where is None else [*rest, joined(links[at:stop], "TRAIT", where.negated())]
+
+
+def _says_what_stays(link: Link) -> bool:
+    """Whether a word says which rows are kept: "keeping only", "if I drop B cells", "requiring LYZ"."""
+    begins = [" ".join(words) for words, (role, _) in closed_words().items() if role == "OUT"]
+    return link.key == "keeping only" or (
+        link.role == "TRAIT" and ("requir" in link.key or link.key.startswith(tuple(begins)))
+    )
 
 
 def turned(links: Sequence[Link]) -> Sequence[Link]:

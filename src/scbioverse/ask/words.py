@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     from .query import Where
 
 # Roles whose words the data may use as names of their own.
-SOFT = frozenset(
-    "MISSING TIMES ONLY SIZETOP DOUBLET LOWQ GROUPS REMAIN WHEN OUTED RAW TAKEN RISE FALL LOST REST PERCENTILE".split()
-)
+SOFT = frozenset([
+    "MISSING", "TIMES", "ONLY", "SIZETOP", "DOUBLET", "LOWQ", "GROUPS", "REMAIN", "WHEN", "OUTED", "RAW", "TAKEN",
+    "RISE", "FALL", "LOST", "REST", "PERCENTILE",
+])  # fmt: skip
 _TOKEN = re.compile(
     r"(?P<quoted>\"[^\"]{1,200}\"|(?<![\w])'[^']{1,200}'(?!\w))|(?P<number>(?<![\w.])[-−+]?\d+(?:,\d{3}(?!\d))*(?:\.\d+)?(?![\w.]*[A-Za-z]))"
     r"|(?P<word>[^\W_]+(?:[.'\u2019][^\W_]+)*)|(?P<sign>[<>=≤≥]=?|\+|%|,|[-−](?=[\s,;.?!)]|$)|/|&|å²|²)"
