@@ -228,7 +228,8 @@ cells | total counts of B cells | Which cell type falls the most from ctrl to st
 cells | Which of CD3D and FOXP3X are measured? | How many cells would be removed by a filter of pct_mito > 3?
 cells | How many B cells in donor1 versus the rest? | How many cells are there after treatment?
 cells | By how many percentage points is the mean n_genes higher in stim than in ctrl? | before stimulation
-cells | How many cells do I lose? | How many cells would I lose with more than 5 % mito? | typical number of genes in B cells
+cells | How many cells do I lose? | typical number of genes in B cells
+cells | How many cells would I lose with more than 5 % mito?
 molecules | Which molecule has the highest proportion of nitrogen?"""
 
 

@@ -94,7 +94,7 @@ def shortened(links: Sequence[Link], before: Query) -> Query | Refusal | None:
         return Query(among=None if found["n"] else rows, **made) if plain else _TWICE
     if (found := matches(_SHARES_BY, links)) is not None and referred(before) is not None:
         column = links[found.start("by")].value
-        made = {"want": "composition", "where": referred(before), "by": column}
+        made = {"want": "composition", "where": referred(before), "by": column, "show": "ratio"}
         return Query(**made) if found["be"] and isinstance(column, str) else _TWICE
     if before.want == "fraction" and (found := matches(_SAME_SHARE, links)) is not None:
         parts: Parts = dict(before)
