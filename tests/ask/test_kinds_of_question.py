@@ -62,6 +62,8 @@ NUMBERS = {
     "proteins | What's the combined length of all secreted proteins?": lambda t: (
         t["p"].length[t["place"]("secreted")].sum()
     ),
+    "cells | What is the sum of all UMIs in donor3?": lambda t: t["t"].n_umi[t["t"].donor == "donor3"].sum(),
+    "proteins | Total number of residues over all hormones?": lambda t: t["p"].length[t["o"].kind == "hormone"].sum(),
     # Several groups as one.
     "cells | How many B and NK cells are there combined?": lambda t: (t["is_"]("B") | t["is_"]("NK")).sum(),
     "cells | Taken together, how many DCs and platelets are in stim?": lambda t: (

@@ -34,7 +34,7 @@ _HOW_MANY: dict[str, tuple[str, int | None]] = {
 }  # fmt: skip
 _MOST_LISTED, _GROUPS_SHOWN = 6, 12
 _DENIALS = ("NOT", "NO", "LACK", "LACKING", "NEG", "OUT", "OUTED", "NEITHER", "ABSENT")
-_MEASURED = frozenset(["measured", "present", "profiled", "available", "captured", "assayed", "included", "detectable"])
+_MEASURED = frozenset(["measured", "measure", "present", "profiled", "available", "captured", "assayed", "detectable"])
 # Words for what is counted of a gene or a cell.
 _COUNTED = frozenset(["counts", "count", "umi", "read", "transcript", "rna", "mrna", "molecule"])
 
@@ -95,7 +95,7 @@ def summed(links: Links, _: Names) -> Links:
     if links[0].role == "TAKEN":
         return [total]
     if pick(links, "COUNT"):
-        held = [one for one in links if one.role not in ("INTOTAL", "COMMA", "COUNT")]
+        held = [one for one in links if one.role not in ("INTOTAL", "COMMA", "COUNT", "BE", "THERE")]
         made = [*held, total] if pick(links, "DO") else [total, *held]
         return made if pick(links, "INTOTAL") else links
     # Of "total_counts" the name of the column is written so.
