@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -245,6 +246,19 @@ def test_what_is_not_understood_is_named_and_nothing_computed(pbmc: AnnData, que
 )
 def test_fillings_change_nothing(pbmc: AnnData, question: str, n: int) -> None:
     assert ask(pbmc, question).evidence["n"].tolist() == [n]
+
+
+@pytest.mark.parametrize(
+    ("question", "said"),
+    [
+        ("CD3D?", "It is not clear what is asked by 'CD3D' alone, so"),
+        ("How many and CD3D?", r"It is not clear how 'How many'.* and 'CD3D' go together in this question, so"),
+    ],
+)
+def test_words_that_make_no_question_are_named(pbmc: AnnData, question: str, said: str) -> None:
+    found = ask(pbmc, question)
+    assert not found.computed
+    assert re.match(said, str(found)), str(found)
 
 
 def test_words_of_two_columns_that_differ_are_refused(pbmc: AnnData) -> None:

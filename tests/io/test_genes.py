@@ -42,6 +42,15 @@ def test_the_symbol_itself_wins_over_its_alias(names: list[str]) -> None:
     assert "1 columns name a gene that another column holds" in match.describe()
 
 
+def test_the_symbol_itself_wins_behind_the_name_of_a_genome_too() -> None:
+    names = [f"GRCh38_{one}" for one in ("SDPR", "CAVIN2", "LYZ")]
+    match = match_genes(names, VOCABULARY, min_genes=1)
+    # More cells express what goes by the older name.
+    settled = match.settle(np.array([900, 500, 500]))
+    assert [names[c] for c in settled.columns] == ["GRCh38_CAVIN2", "GRCh38_LYZ"]
+    assert (match.n_symbol, match.n_alias) == (2, 0)
+
+
 def test_positions_are_aligned_and_unique() -> None:
     rng = np.random.default_rng(0)
     symbols = load_genes().symbols

@@ -36,7 +36,10 @@ def refused(links: Sequence[Link], rows: Rows) -> Refusal | None:
 def not_together(links: Sequence[Link], rows: Rows) -> Refusal:
     """Refuse words that are known each, and not as a whole."""
     content = [one.said for one in links if one.role not in ("BE", "DO", "IN", "OF", "WHAT", "HAVE")]
-    text = f"It is not clear how {_quoted(content)} go together in this question, so that nothing was computed."
+    unclear = {0: "what is asked", 1: f"what is asked by {_quoted(content)} alone"}.get(
+        len(content), f"how {_quoted(content)} go together in this question"
+    )
+    text = f"It is not clear {unclear}, so that nothing was computed."
     return Refusal(text=f"{text} {_asked(rows)}", words=tuple(one.said for one in links))
 
 

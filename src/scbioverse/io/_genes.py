@@ -40,12 +40,12 @@ _UNANNOTATED = re.compile(
 _NO_GENE = re.compile(r"(?:chr)?[\dA-Za-z.]{1,12}[:_-]\d+[_-]\d+")
 # What anndata (-1) and R (.1) append to a name that is there already.
 _COPY = re.compile(r"^(.+)([-.])\d{1,3}$")
-_ENSEMBL = re.compile(r"^ENSG\d{11}", re.IGNORECASE)
 
 
 # So many cells more or fewer express a gene by chance, in some thousand.
 _CHANCE = 10
 SYMBOL, ID, OLDER = 0, 1, 2
+_RANKS = {"symbol": SYMBOL, "ensembl": ID, "alias": OLDER}
 # Some aliases lead to another gene (CASC7 to AGO2), so a column under a less certain name takes a gene over only where
 # it is expressed in over ten times as many cells.
 _TAKES_OVER = 10
@@ -208,14 +208,15 @@ def _claims(names: Sequence[str], vocabulary: tuple[str, ...]) -> dict[int, list
     if not rest:
         return claims
     current_place = _current_places(vocabulary)
-    symbols = harmonise([name for _, name in rest])
-    for (column, name), symbol in zip(rest, symbols, strict=True):
-        at = None if symbol is None else place.get(symbol, current_place.get(symbol))
-        if at is not None:
-            of_name[name] = (at, ID if _ENSEMBL.match(name) else OLDER)
+    hits = [load_genes().lookup(name) for _, name in rest]
+    for (column, name), hit in zip(rest, hits, strict=True):
+        at = None if hit is None else place.get(hit[0], current_place.get(hit[0]))
+        if hit is not None and at is not None:
+            # A symbol behind the name of a genome, `GRCh38_FCAR`, is one.
+            of_name[name] = (at, _RANKS[hit[1]] if hit[0] in place else OLDER if hit[1] == "symbol" else _RANKS[hit[1]])
             claims.setdefault(at, []).append(Claim(of_name[name][1], name, column))
-    for (column, name), symbol in zip(rest, symbols, strict=True):
-        copied = _COPY.match(name) if symbol is None else None
+    for (column, name), hit in zip(rest, hits, strict=True):
+        copied = _COPY.match(name) if hit is None else None
         if copied is not None and copied[1] in of_name:
             at, rank = of_name[copied[1]]
             # `MS4A1-1` is a copy beyond doubt; `MS4A1.1` may be a version.
