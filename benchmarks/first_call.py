@@ -13,8 +13,8 @@ reasons. Whether two halves of the cells, annotated apart, get the names that th
 ten times, how their calls stand to the experts' terms and to the names that they get with all. Labels of another organ
 are printed by name (`labels`), for the reader to judge.
 
-Controls: names among the model's own terms alone, without types that it was not trained on; markers with what all
-groups show of them left in; the old way
+Controls: names among the model's own terms alone, without types that it was not trained on; markers with what cells
+of other types show of them left in; the old way
 (`labels="vocabulary"`, each cell by itself), the calls dealt to the cells at random, the language model's word added
 with weight 1, its word for one group given to another, one broad or fine level of names, and cells that do not hear
 those that are alike by their own genes, or hear another cell's. Of simulated cells the first two controls alone. Prints
@@ -28,7 +28,7 @@ import json
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -106,9 +106,11 @@ def own_terms_alone() -> Iterator[None]:
 
 
 @contextmanager
-def all_that_groups_show() -> Iterator[None]:
-    """Let markers count as they are, with what all groups show."""
-    with mock.patch("scbioverse.predict.sources.markers.shared_share", return_value=0.0):
+def as_it_is() -> Iterator[None]:
+    """Let evidence of markers count as it is, whatever cells of other types show."""
+    with ExitStack() as held:
+        for room in ("tl._annotate", "predict.first_call"):
+            held.enter_context(mock.patch(f"scbioverse.{room}.beside_background", lambda batch, *_, **__: batch))
         yield
 
 
@@ -201,14 +203,13 @@ def measure(study: str, adata: ad.AnnData, model: Any, seed: int, *, controls: b
     took = {"seconds": round(time.perf_counter() - begin[0], 1), "processor": round(time.process_time() - begin[1], 1)}
     found = full.obs.filter(like="bioverse_").rename(columns=lambda name: name.removeprefix("bioverse_"))
     groups = sb.get.groups(full)
-    read = {"shared": sb.get.records(full)["annotate"]["shared"]}
-    read |= {"groups": len(groups), "groups read": int(groups["read"].notna().sum()) if "read" in groups else 0}
+    read = {"groups": len(groups), "groups read": int(groups["read"].notna().sum()) if "read" in groups else 0}
     rows = [{"way": "first call"} | described(found, truth) | read | took | tempered(full, found, truth)]
     sb.tl.embed(adata, model=model)
     with own_terms_alone():
         rows.append({"way": "own terms alone"} | described(annotated(adata, model), truth))
-    with all_that_groups_show():
-        rows.append({"way": "what all groups show left in"} | described(annotated(adata, model), truth))
+    with as_it_is():
+        rows.append({"way": "background left in"} | described(annotated(adata, model), truth))
     if not controls:
         return [{"study": study, "cells": adata.n_obs} | row for row in rows]
     rows[0]["halves agree"] = halves_agree(adata, found, model, seed)

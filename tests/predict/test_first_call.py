@@ -34,7 +34,7 @@ from scbioverse.predict.first_call import (
 )
 from scbioverse.predict.groups import Groups, find_groups
 from scbioverse.predict.options import is_nested
-from scbioverse.predict.sources.markers import CellEvidence, GroupEvidence
+from scbioverse.predict.sources.markers import CellEvidence
 from scbioverse.predict.tissue import read_tissues
 
 if TYPE_CHECKING:
@@ -358,60 +358,6 @@ def test_a_type_that_the_model_never_saw_is_named_by_its_markers(with_podocytes:
     assert names_known(model, markers=False).terms == own
     alone = sb.tl.annotate(with_podocytes, markers=False, rationale=None, copy=True)
     assert PODOCYTE not in set(alone.obs["bioverse_cl_id"])
-
-
-def test_genes_that_cells_of_all_types_show_name_none_of_them(pbmc_part: ad.AnnData) -> None:
-    def podocytes_and_share(genes: list[str]) -> tuple[int, float]:
-        shown, rng = pbmc_part.copy(), np.random.default_rng(0)
-        columns = shown.var_names.get_indexer(genes)
-        rna = np.zeros(shown.shape, dtype=np.float32)
-        rna[:, columns] = rng.poisson(5, (shown.n_obs, len(columns)))
-        shown.X = sparse.csr_matrix(shown.X + rna)
-        done = sb.tl.annotate(shown, rationale=None, copy=True)
-        return int((done.obs["bioverse_cl_id"] == PODOCYTE).sum()), sb.get.records(done)["annotate"]["shared"]
-
-    listed = markers_for(PODOCYTE).loc[markers_for(PODOCYTE)["gene"].isin(pbmc_part.var_names), "gene"].head(20)
-    n, share = podocytes_and_share(list(listed))
-    assert n == 0
-    assert share > 0.3
-    kept = mock.patch("scbioverse.predict.sources.markers.shared_share", return_value=0.0)
-    with kept, pytest.warns(UserWarning, match="more like types that are not among the names"):
-        n, share = podocytes_and_share(list(listed))
-    assert n > 150
-    assert share == 0
-
-
-def test_groups_of_one_type_keep_what_they_have_in_common() -> None:
-    cells = sb.datasets.pbmc3k()
-    monocytes = cells[cells.obs["cell_type"] == "CD14+ Mono"][:200].copy()
-    record = sb.get.records(sb.tl.annotate(monocytes, rationale=None, copy=True))["annotate"]
-    assert len(record["found"]) > 1
-    assert 0 < record["shared"] < 0.1
-    assert sb.get.records(sb.tl.annotate(monocytes[:60].copy(), rationale=None, copy=True))["annotate"]["shared"] == 0
-    assert (
-        sb.get.records(sb.tl.annotate(monocytes, markers=False, rationale=None, copy=True))["annotate"]["shared"] == 0
-    )
-
-
-def test_what_three_of_four_groups_show_is_taken_by_how_far_they_differ() -> None:
-    rng, n = np.random.default_rng(0), 400
-    codes = np.repeat(np.arange(20), 50)
-    groups = Groups([str(i) for i in range(20)], codes)
-    for spread, share in ((0.0, 0.0), (1.0, 0.5), (3.0, 81 / 82)):
-        own = rng.normal(-10, spread, (20, n))
-        own[:, 0] = 7  # of all groups,
-        own[:16, 1], own[16:, 1] = 7, 0  # of four in five,
-        own[:10, 2], own[10:, 2] = 7, 0  # and of a half
-        evidence = (own[codes] + rng.normal(0, 1, (1000, n))).astype(np.float32)
-        found = GroupEvidence(lambda _, held=evidence: held, groups)
-        taken = evidence - found([])
-        assert found.share == pytest.approx(share, abs=0.05)
-        np.testing.assert_allclose(taken[:, :2], 7 * found.share, atol=0.3)
-        # What half of the groups lack is of the others' type; and what cells have less of than usual is not shown.
-        np.testing.assert_allclose(taken[:, 2:], 0, atol=0.3)
-    # Cells that are each a group do not say how far cells of a group differ.
-    alone = GroupEvidence(lambda _: evidence, Groups([str(i) for i in range(1000)], np.arange(1000)))
-    np.testing.assert_array_equal(alone([]), evidence)
 
 
 def test_genes_that_cannot_be_read_leave_the_models_own_names(with_podocytes: ad.AnnData) -> None:

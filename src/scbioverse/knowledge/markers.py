@@ -167,6 +167,11 @@ def evidence_key(cl_id: str | None, genes: Sequence[str]) -> str | None:
     return _AND.join((cl_id or "", *genes)) if genes else cl_id
 
 
+def term_of(key: str | None) -> str:
+    """Return the Cell Ontology id in what :func:`evidence_key` gives, "" where there is none."""
+    return (key or "").partition(_AND)[0]
+
+
 def marker_weights(cl_ids: Sequence[str | None], genes: Sequence[str]) -> sp.csr_array:
     """Weights that turn a cell's z-scores into marker evidence for each candidate.
 

@@ -62,6 +62,7 @@ def methods_text(adata: AnnData, slots: Slots, axis_name: str = "") -> tuple[str
     groups = "the groups given were" if groupby else "groups of alike cells were found and"
     lifted = "called unknown" if record.get("parents") is None else "replaced by a parent term or called unknown"
     near, threshold = record.get("n_neighbors"), record.get("unknown_threshold")
+    background = (record.get("markers") or {}).get("background") or {}
     corrected = int((adata.obs.get(f"{slots.label}_corrected", pd.Series(dtype=bool)) == True).sum())  # noqa: E712
     # What decides whether a sentence is said, and the sentence.
     sentences = [
@@ -96,8 +97,9 @@ def methods_text(adata: AnnData, slots: Slots, axis_name: str = "") -> tuple[str
             "components of the 1,000 most variable genes, was a prior for each cell.",
         ),
         (
-            record.get("shared"),
-            f"Of the marker evidence that all groups have in common, {record.get('shared') or 0:.0%} was taken away.",
+            background,
+            "What cells of other types show of the markers of a type was taken from its evidence "
+            f"({len(background)} candidates).",
         ),
         (candidates and not none_given, f"The {len(candidates)} candidates were {_listed(candidates)}."),
         (groupby, f"Cells of one group of {shown_name(str(groupby))!r} got one label, by mean log-probability."),

@@ -18,12 +18,12 @@ from ..knowledge.levels import BROADEST, early_types, level_terms, lift, says_li
 from ..knowledge.markers import marker_genes
 from ..knowledge.ontology import canonical_phrase, is_within
 from .alike import hear
+from .background import Background, beside_background, taken_from
 from .candidates import own_labels
 from .decide import compared_terms
-from .groups import MOST_CELLS, Groups, content_keys, find_groups, group_scores
+from .groups import MOST_ALONE, MOST_CELLS, Groups, content_keys, find_groups, group_scores
 from .options import MOST_SCORED, Level, Options, pick_method
 from .pool import Scores, pool, weights_of
-from .sources.markers import GroupEvidence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -159,8 +159,6 @@ WORD = 0.0
 # What a cell's log-probabilities are divided by where its group's word is added: the two are not independent, since the
 # cell is one of the group. Of 1, 1.15, 1.3, 1.5 and 1.8, by the development studies of `benchmarks.first_call`.
 TEMPER = 1.3
-# So few different cells are named one by one: most of their types have fewer cells than a group needs.
-MOST_ALONE = 60
 # A kind that no group is, but that so many cells are by themselves, each with such a probability, is a name, too: a
 # mixture is named by what most of its cells are.
 OWN_CELLS, OWN_SHARE, OWN_SURE = 5, 0.01, 0.8
@@ -188,7 +186,7 @@ class Found:
     record: list[dict[str, Any]]
     n_read: int  # means that the language model read
     tissues: RowTissues | None = None  # those given, doubted, or guessed
-    shared: float | None = None  # share that was taken of the markers' evidence that all groups have in common
+    kinds: list[str] | None = None  # broad type of each group, by which evidence counted beside that of other types
 
 
 def names_known(model: BioVerse, markers: bool | None = None) -> Candidates:
@@ -230,7 +228,9 @@ def first_call(
         # What tells whether types outside are nearer is taken in the same walk through the cells.
         compared = compared_terms(batch.model, names, batch.modality, needed=False, found=True)
         ask(names.evidence_keys, *([] if compared is None else [(*compared[0], *compared[1])]))
-    beside, evidence = _beside(batch, found.groups, found.shared)
+    beside = batch
+    if batch.evidence is not None and found.kinds is not None:
+        beside = replace(batch, evidence=Background(batch.evidence, found.groups, found.kinds))
     scores = pool(beside, names, weights, markers=markers, say=False)
     given, heard = scores.log_probs, 0
     if groups is None:
@@ -246,7 +246,7 @@ def first_call(
     )  # fmt: skip
     return replace(
         scores, log_probs=given, read=read, found=found.groups, told=found.record, tissues=found.tissues, heard=heard,
-        shared=0.0 if evidence is None else round(evidence.share or 0.0, 6),
+        background=taken_from(beside, names),
     )  # fmt: skip
 
 
@@ -260,7 +260,7 @@ def _find_names(
     some = of_all if rows is None else Groups(of_all.names, of_all.codes[rows])
     method = pick_method(batch.model, None, batch.modality)
     weights = weights_of(batch.model, method, vocabulary, batch.modality)
-    beside, evidence = _beside(part, some)
+    beside = beside_background(part, vocabulary, some, markers=options.markers)
     said = pool(beside, vocabulary, weights, markers=options.markers, say=False)
     own, trained = said.log_probs, names_known(batch.model, markers=False)
     if not said.markers["weight"]:  # of types that it never saw, embeddings alone tell nothing
@@ -284,16 +284,8 @@ def _find_names(
     if groups is None:
         names = sorted({*names, *_kinds_beside(names, kinds, held)})
     record = _record(pooled, reading, vocabulary, some.mean(np.eye(len(kinds))[held.argmax(axis=1)]), kinds)
-    shared = None if evidence is None else evidence.share
-    return Found(of_all, names, record, 0 if reading is None else len(reading), tissues, shared)
-
-
-def _beside(batch: Batch, groups: Groups, share: float | None = None) -> tuple[Batch, GroupEvidence | None]:
-    """Let markers count beside what all groups show, where there are enough cells to have groups."""
-    if batch.evidence is None or len(batch) <= MOST_ALONE:
-        return batch, None
-    evidence = GroupEvidence(batch.evidence, groups, share)
-    return replace(batch, evidence=evidence), evidence
+    known = beside.evidence.kinds if isinstance(beside.evidence, Background) else None
+    return Found(of_all, names, record, 0 if reading is None else len(reading), tissues, known)
 
 
 def read_groups_of(batch: Batch, groups: Groups, candidates: Candidates) -> Float | None:

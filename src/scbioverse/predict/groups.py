@@ -201,6 +201,8 @@ RESOLUTION = 2.0
 MOST_CELLS = 20_000
 # Fewer linked cells are no group: chance makes pairs.
 FEWEST = 3
+# So few different cells are named one by one: most of their types have fewer cells than a group needs.
+MOST_ALONE = 60
 _VOTES = 5
 _ROUNDS = 10
 # What a row says by itself against what its neighbours say, and how often they hear each other. Chosen among a few

@@ -73,7 +73,8 @@ class Scores:
     found: Groups | None = None
     told: list[dict[str, Any]] | None = None
     heard: int = 0  # cells that each cell heard, those most like it by their own genes
-    shared: float = 0.0  # share that was taken away of the marker evidence that all groups have in common
+    # By name, what cells of other types show of a candidate's markers, which was taken from its evidence.
+    background: dict[str, float] = field(default_factory=dict)
 
 
 def pool_weights(row: Calibration) -> Weights:
@@ -205,8 +206,10 @@ def _unshown(batch: Batch, candidates: Candidates, note: Mapping[str, Any]) -> N
         and any(one and ontology.is_within(term, one) for one in (*terms[:at], *terms[at + 1 :]))
     ]  # fmt: skip
     if held:
-        # One walk through the cells for all; of much data the sums lie on the disk.
-        out[:, held] = np.asarray(batch.evidence([evidence_key(None, candidates[at].genes) for at in held])) <= 0
+        # What the cell itself shows, whatever others do. One walk through the cells for all; of much data the sums lie
+        # on the disk.
+        raw = getattr(batch.evidence, "of", batch.evidence)
+        out[:, held] = np.asarray(raw([evidence_key(None, candidates[at].genes) for at in held])) <= 0
     return out
 
 

@@ -28,6 +28,7 @@ from ..explain.reasons import NO_COUNTS, Wording, reasons
 from ..io import Cells
 from ..models import load
 from ..predict.alike import alike_cells
+from ..predict.background import beside_background, taken_from
 from ..predict.candidates import Labels, log_labels, read_labels
 from ..predict.decide import (
     Calls,
@@ -114,7 +115,7 @@ def annotate(
         `"score"`: the language model's probability of each name. `"nearest"`: nearness to each label's description.
         `"cascade"`: nearness, attention and markers pooled, with the language model where its word could change the
         label. `"generate"`: the language model writes the label. None: the best that the model was calibrated for.
-        `markers`: add the evidence of marker genes. None: where the model has a weight for it and genes can be read.
+        `markers`: add evidence of marker genes, less what cells of other types show of it. None: where it can be had.
     key_added, modality, key, layer
         Stem of the slot names; which encoder reads; and where it finds its input, see :func:`scbioverse.tl.embed`.
     unknown_threshold, parents
@@ -298,9 +299,13 @@ def _scores(
         return propose(batch, groups, markers=options.markers)
     if options.method == "generate":
         return write_for(batch, named, groups)
-    candidates = shortlisted(batch, groups, options.within) if named is None else named
+    if named is None:
+        candidates, beside = shortlisted(batch, groups, options.within), batch
+    else:
+        candidates, beside = named, beside_background(batch, named, markers=options.markers, seed=seed)
     weights = weights_of(batch.model, str(options.method), candidates, batch.modality)
-    return pool(batch, candidates, weights, markers=options.markers)
+    scores = pool(beside, candidates, weights, markers=options.markers)
+    return replace(scores, background=taken_from(beside, candidates))
 
 
 def _decided(
@@ -369,12 +374,12 @@ def _record(options: Options, model: BioVerse, scores: Scores, calls: Calls) -> 
         "rationale": options.rationale,
         "temperature": scores.temperature,
         "pool": None if pooled is None else pool_record(pooled),
-        "markers": scores.markers,
+        "markers": scores.markers | ({"background": scores.background} if scores.background else {}),
         "rows_read_by_llm": scores.read,
         "labels": [one.record | {"column": column} for one, column in zip(candidates, columns, strict=True)],
         "groups": [row | more for row, more in zip(calls.groups, proposed, strict=True)],
     } | (
-        {"level": options.level, "found": found, "heard": scores.heard, "shared": scores.shared} if options.find else {}
+        {"level": options.level, "found": found, "heard": scores.heard} if options.find else {}
     )  # fmt: skip
 
 

@@ -15,20 +15,15 @@ from ...errors import BioverseError, InputError
 from ...models import load
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from ...encoders._panel_share import GeneStats
     from ...io import Cells
     from ...models import BioVerse
     from ..candidates import Candidates
-    from ..groups import Groups
     from . import Batch
 
 Float = NDArray[np.float32]
-# Of the mean, median and this quantile of the groups, each whole or where it is above 0: with the mean, types of which
-# half the groups are lose what is theirs. Chosen on the development studies, half of the sets of the Human Cell
-# Landscape and two left-out folds (`benchmarks/README.md`, "What all groups show").
-SHOWN = 0.25
 
 
 @dataclass
@@ -87,42 +82,6 @@ class CellEvidence:
     def of_rows(self, rows: NDArray[np.integer]) -> CellEvidence:
         """Return the same for some of the cells, increasing: only these are read."""
         return replace(self, rows=rows)
-
-
-@dataclass
-class GroupEvidence:
-    """Marker evidence beside what all groups of cells show: called with m terms, float32 (n, m).
-
-    Genes that cells of all types show (RNA of burst cells, above all) speak for none of them. So what three of four
-    groups have at least of a term's evidence, where it is more than cells usually have, is taken away, times `share`.
-    Groups of one type have their type in common, and are to keep it. So the share is V² / (1 + V²), V being the
-    variance between groups beyond that of cells within them, in the unit of the evidence, in which trained cells would
-    have 1, were genes independent: at most 0.13 where groups are of one type, 0.1 in 219 genes, 0.3 in a tumour, 0.5 to
-    0.9 in blood.
-    """
-
-    of: Callable[[Sequence[str | None]], NDArray[np.floating]]  # the evidence as it is
-    groups: Groups
-    share: float | None = None  # None: by the evidence of the first terms that are asked for
-
-    def __call__(self, terms: Sequence[str | None]) -> Float:  # noqa: D102
-        found = np.asarray(self.of(terms), dtype=np.float32)
-        means = self.groups.mean(found)
-        if self.share is None:
-            self.share = shared_share(found, means, self.groups)
-        shown = np.quantile(means, SHOWN, axis=0).clip(0)
-        return found - (self.share * shown).astype(np.float32)
-
-
-def shared_share(evidence: Float, means: NDArray[np.float64], groups: Groups) -> float:
-    """How much of what groups have in common is not of their types; see :class:`GroupEvidence`."""
-    inside = groups.codes >= 0
-    n, k = int(inside.sum()), len(means)
-    if not 1 < k < n:
-        return 0.0
-    within = ((evidence[inside] - means[groups.codes[inside]]) ** 2).sum(axis=0) / (n - k)
-    between = max(0.0, float((means.var(axis=0, ddof=1) - within * (1 / groups.sizes).mean()).mean()))
-    return between**2 / (1 + between**2)
 
 
 def reference_stats(model: BioVerse) -> GeneStats:

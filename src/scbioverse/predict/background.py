@@ -1,0 +1,114 @@
+"""What cells of other types show of a type's markers: RNA of burst cells, above all. Evidence is counted beside it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..errors import BioverseError
+from ..knowledge.levels import lift
+from ..knowledge.markers import term_of
+from .groups import FEWEST, MOST_ALONE, Groups, content_keys, find_groups
+from .pool import pool, pool_weights
+from .sources import Batch
+from .sources.language_model import LanguageModel
+from .sources.markers import Markers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from .candidates import Candidates
+
+    Float = NDArray[np.float32]
+    Float64 = NDArray[np.float64]
+
+# Of many cells, groups of so many tell what all show.
+MOST_CELLS = 2_000
+# Before any group has a name, what three of four groups have of a type's evidence is taken for what all show: with the
+# mean, types of which half the groups are lose what is theirs.
+FIRST = 0.25
+# Groups of other types say what is not a type's own, if there are so many among all groups.
+OTHERS = 0.25
+
+
+@dataclass
+class Background:
+    """Marker evidence less what groups of other types show of it: called with m terms, float32 (n, m).
+
+    Of each term the median over the groups that are of another broad type, where it is more than cells usually have. It
+    is the term's own, and stays, where too few groups are of another type to say.
+    """
+
+    of: Callable[[Sequence[str | None]], NDArray[np.floating]]  # the evidence as it is
+    groups: Groups
+    kinds: list[str]  # broad type of each group
+    taken: dict[str, float] = field(default_factory=dict)  # what was taken away, by term and genes, where anything was
+
+    def __call__(self, terms: Sequence[str | None]) -> Float:  # noqa: D102
+        found = np.asarray(self.of(terms), dtype=np.float32)
+        shown, kinds = self.groups.mean(found), np.array(self.kinds)
+        taken = np.zeros(len(terms), dtype=np.float32)
+        for at, term in enumerate(terms):
+            others = kinds != _kind(term)
+            if others.sum() >= max(FEWEST, OTHERS * len(kinds)):
+                taken[at] = max(0.0, float(np.median(shown[others, at])))
+        self.taken |= {str(term): round(float(one), 3) for term, one in zip(terms, taken, strict=True) if one}
+        return found - taken
+
+
+def beside_background(
+    batch: Batch, candidates: Candidates, groups: Groups | None = None, *, markers: bool | None = None, seed: int = 0
+) -> Batch:
+    """Let the markers of candidates count beside what cells of other types show of them.
+
+    For this groups of alike cells are named by the pooled sources, without the language model, with what three of four
+    groups show taken away. `groups` are found if not given. The batch stays as it is where markers count nothing, genes
+    cannot be read, or there are too few cells.
+    """
+    row = batch.model.config.calibration.get("cascade")
+    few = len(batch) <= MOST_ALONE
+    if few or batch.evidence is None or markers is False or row is None or not row.weight(Markers.name):
+        return batch
+    if groups is None and (groups := _sample_of_groups(batch.values, seed)) is None:
+        return batch
+    try:
+        shown = groups.mean(np.asarray(batch.evidence(candidates.evidence_keys)))
+    except BioverseError:  # whether that is an error is the pool's to say
+        return batch
+    # RNA that is in all cells would give all groups one name.
+    first = shown - np.quantile(shown, FIRST, axis=0).clip(0)
+    weights = pool_weights(row)
+    weights = replace(weights, of={name: one for name, one in weights.of.items() if name != LanguageModel.name})
+    means = Batch(batch.model, groups.mean(batch.values).astype(np.float32), batch.modality, lambda _: first)
+    best = pool(means, candidates, weights, say=False).log_probs.argmax(axis=1)
+    kinds = [_kind(candidates.evidence_keys[at]) for at in best]
+    return replace(batch, evidence=Background(batch.evidence, groups, kinds))
+
+
+def taken_from(batch: Batch, candidates: Candidates) -> dict[str, float]:
+    """Return what was taken from the evidence of candidates, in standard deviations, by name, where anything was."""
+    taken = batch.evidence.taken if isinstance(batch.evidence, Background) else {}
+    return {one.name: taken[key] for one, key in zip(candidates, candidates.evidence_keys, strict=True) if key in taken}
+
+
+def _sample_of_groups(values: Float, seed: int) -> Groups | None:
+    """Find groups in a sample of different cells; None where these are too few. The others are in no group."""
+    _, first = np.unique(content_keys(values, seed), return_index=True)
+    if first.size <= MOST_ALONE:
+        return None
+    rows = np.sort(first[:MOST_CELLS])
+    found = find_groups(values[rows], seed)
+    if len(found.names) < FEWEST:
+        return None
+    codes = np.full(len(values), -1, dtype=np.int64)
+    codes[rows] = found.codes
+    return Groups(found.names, codes)
+
+
+def _kind(key: str | None) -> str:
+    """Broad type of a term and genes (:func:`.markers.evidence_key`); genes alone are of their own type."""
+    return lift(term, "broad") if (term := term_of(key)) else str(key)
