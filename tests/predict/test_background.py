@@ -94,6 +94,31 @@ def test_a_type_keeps_what_its_own_cells_have_in_common() -> None:
         assert "background" not in sb.get.records(done)["annotate"]["markers"]
 
 
+def test_a_type_of_which_only_markers_tell_may_be_that_of_nearly_all_cells() -> None:
+    rng, blood = np.random.default_rng(0), sb.datasets.pbmc3k()[:60].copy()
+    listed = markers_for(PODOCYTE).loc[markers_for(PODOCYTE)["gene"].isin(blood.var_names), "gene"].head(30)
+    share = np.asarray(blood.X.mean(axis=0)).ravel() / blood.X.sum(axis=1).mean()
+    share[blood.var_names.get_indexer(listed)] = 0.2 / len(listed)
+    counts = sparse.csr_matrix(rng.poisson(2000 * share / share.sum(), (400, blood.n_vars)).astype(np.float32))
+    both = ad.AnnData(sparse.vstack([counts, blood.X]).tocsr(), var=blood.var[[]])
+    labels = ["T cell", "B cell", "NK cell", "monocyte", "podocyte"]
+    for adata in (both, both[:400].copy()):
+        called = sb.tl.annotate(adata, labels=labels, rationale=None, copy=True).obs["bioverse_cl_id"].astype(str)
+        assert (called.iloc[:400] == PODOCYTE).mean() > 0.95
+        assert not (called.iloc[400:] == PODOCYTE).any()
+
+
+def test_labels_with_genes_of_the_users_are_scored() -> None:
+    cells = sb.datasets.pbmc3k()[:200].copy()
+    genes = ["GZMK", "GZMA", "CCL5"]
+    labels = {"T cell": "CL:0000084", "cytotoxic T cell": genes, "B cell": "CL:0000236", "monocyte": "CL:0000576"}
+    sb.tl.annotate(cells, labels=labels, rationale=None)
+    # One that expresses none of the genes given for it is not called so, whatever others show.
+    called = cells[cells.obs["bioverse_label"] == "cytotoxic T cell"]
+    assert (np.asarray(called[:, genes].X.sum(axis=1)).ravel() > 0).all()
+    assert (cells.obs["bioverse_label"] == "T cell").sum() > 50
+
+
 def background(shown: NDArray[np.float64], kinds: list[str]) -> Background:
     """Evidence that groups of ten cells show, (n_groups, m), with some noise."""
     codes = np.repeat(np.arange(len(kinds)), 10)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import BioverseError
+from ..knowledge import load_ontology
 from ..knowledge.levels import lift
 from ..knowledge.markers import term_of
 from .groups import FEWEST, MOST_ALONE, Groups, content_keys, find_groups
@@ -33,6 +34,8 @@ MOST_CELLS = 2_000
 FIRST = 0.25
 # Groups of other types say what is not a type's own, if there are so many among all groups.
 OTHERS = 0.25
+# How often groups are named, each time beside what the last names say that others show.
+ROUNDS = 2
 
 
 @dataclass
@@ -50,24 +53,34 @@ class Background:
 
     def __call__(self, terms: Sequence[str | None]) -> Float:  # noqa: D102
         found = np.asarray(self.of(terms), dtype=np.float32)
-        shown, kinds = self.groups.mean(found), np.array(self.kinds)
-        taken = np.zeros(len(terms), dtype=np.float32)
-        for at, term in enumerate(terms):
-            others = kinds != _kind(term)
-            if others.sum() >= max(FEWEST, OTHERS * len(kinds)):
-                taken[at] = max(0.0, float(np.median(shown[others, at])))
+        taken = shown_by_others(self.groups.mean(found), self.kinds, terms)
         self.taken |= {str(term): round(float(one), 3) for term, one in zip(terms, taken, strict=True) if one}
-        return found - taken
+        return found - taken.astype(np.float32)
+
+
+def shown_by_others(shown: Float64, kinds: Sequence[str], terms: Sequence[str | None]) -> Float64:
+    """Median of the evidence of m terms, (n_groups, m), over groups of other broad types than each term's: (m,)."""
+    others = np.array(kinds)[:, None] != np.array([_kind(term) for term in terms])
+    enough, taken = others.sum(axis=0) >= max(FEWEST, OTHERS * len(kinds)), np.zeros(len(terms))
+    taken[enough] = np.nanmedian(np.where(others, shown, np.nan)[:, enough], axis=0)
+    return taken.clip(0)
 
 
 def beside_background(
-    batch: Batch, candidates: Candidates, groups: Groups | None = None, *, markers: bool | None = None, seed: int = 0
+    batch: Batch,
+    candidates: Candidates,
+    groups: Groups | None = None,
+    *,
+    markers: bool | None = None,
+    found: bool = False,
+    seed: int = 0,
 ) -> Batch:
     """Let the markers of candidates count beside what cells of other types show of them.
 
-    For this groups of alike cells are named by the pooled sources, without the language model, with what three of four
-    groups show taken away. `groups` are found if not given. The batch stays as it is where markers count nothing, genes
-    cannot be read, or there are too few cells.
+    For this groups of alike cells are named by the pooled sources, without the language model: first with what three
+    of four groups show taken away, since RNA that is in all cells would else give all of them one name. `groups` are
+    found if not given. `found`: the candidates are names that might be found. The batch stays as it is where markers
+    count nothing, genes cannot be read, or there are too few cells.
     """
     row = batch.model.config.calibration.get("cascade")
     few = len(batch) <= MOST_ALONE
@@ -79,14 +92,27 @@ def beside_background(
         shown = groups.mean(np.asarray(batch.evidence(candidates.evidence_keys)))
     except BioverseError:  # whether that is an error is the pool's to say
         return batch
-    # RNA that is in all cells would give all groups one name.
-    first = shown - np.quantile(shown, FIRST, axis=0).clip(0)
+    # A name that the user gives may be that of nearly all cells. If the model was not trained on it, so that markers
+    # alone speak for it, nothing would give it back what is taken here.
+    trained, ontology = set(batch.model.config.default_labels), load_ontology()
+    known = [
+        found or (one is not None and not trained.isdisjoint((one, *ontology.descendants(one))))
+        for one in candidates.terms
+    ]
+    taken = np.where(known, np.quantile(shown, FIRST, axis=0).clip(0), 0.0)
     weights = pool_weights(row)
     weights = replace(weights, of={name: one for name, one in weights.of.items() if name != LanguageModel.name})
-    means = Batch(batch.model, groups.mean(batch.values).astype(np.float32), batch.modality, lambda _: first)
-    best = pool(means, candidates, weights, say=False).log_probs.argmax(axis=1)
-    kinds = [_kind(candidates.evidence_keys[at]) for at in best]
-    return replace(batch, evidence=Background(batch.evidence, groups, kinds))
+    means, kinds, evidence = groups.mean(batch.values).astype(np.float32), list[str](), batch.evidence
+    for _ in range(ROUNDS):
+
+        def of_groups(terms: Sequence[str | None], taken: Float64 = taken) -> Float:
+            as_it_is = groups.mean(np.asarray(evidence(terms)))
+            return (as_it_is - taken if terms == candidates.evidence_keys else as_it_is).astype(np.float32)
+
+        named = pool(Batch(batch.model, means, batch.modality, of_groups), candidates, weights, say=False)
+        kinds = [_kind(candidates.evidence_keys[at]) for at in named.log_probs.argmax(axis=1)]
+        taken = shown_by_others(shown, kinds, candidates.evidence_keys)
+    return replace(batch, evidence=Background(evidence, groups, kinds))
 
 
 def taken_from(batch: Batch, candidates: Candidates) -> dict[str, float]:

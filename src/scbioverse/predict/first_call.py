@@ -260,7 +260,7 @@ def _find_names(
     some = of_all if rows is None else Groups(of_all.names, of_all.codes[rows])
     method = pick_method(batch.model, None, batch.modality)
     weights = weights_of(batch.model, method, vocabulary, batch.modality)
-    beside = beside_background(part, vocabulary, some, markers=options.markers)
+    beside = beside_background(part, vocabulary, some, markers=options.markers, found=True)
     said = pool(beside, vocabulary, weights, markers=options.markers, say=False)
     own, trained = said.log_probs, names_known(batch.model, markers=False)
     if not said.markers["weight"]:  # of types that it never saw, embeddings alone tell nothing
