@@ -12,8 +12,7 @@ from ..knowledge import load_ontology
 from ..knowledge.levels import lift
 from ..knowledge.markers import term_of
 from .groups import FEWEST, MOST_ALONE, Groups, content_keys, find_groups
-from .pool import pool, pool_weights
-from .sources import Batch
+from .pool import named_sources
 from .sources.language_model import LanguageModel
 from .sources.markers import Markers
 
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .candidates import Candidates
+    from .embedding import Batch
 
     Float = NDArray[np.float32]
     Float64 = NDArray[np.float64]
@@ -36,6 +36,9 @@ FIRST = 0.25
 OTHERS = 0.25
 # How often groups are named, each time beside what the last names say that others show.
 ROUNDS = 2
+# Sources that a group's mean is not asked of: the language model, which would cost more than all the rest, and markers,
+# whose evidence was summed before.
+_NOT_OF_MEANS = (LanguageModel.name, Markers.name)
 
 
 @dataclass
@@ -100,19 +103,17 @@ def beside_background(
         for one in candidates.terms
     ]
     taken = np.where(known, np.quantile(shown, FIRST, axis=0).clip(0), 0.0)
-    weights = pool_weights(row)
-    weights = replace(weights, of={name: one for name, one in weights.of.items() if name != LanguageModel.name})
-    means, kinds, evidence = groups.mean(batch.values).astype(np.float32), list[str](), batch.evidence
+    joint = np.zeros(shown.shape)
+    means = replace(batch, values=groups.mean(batch.values).astype(np.float32), evidence=None)
+    for source in named_sources(name for name, weight in row.weights.items() if weight and name not in _NOT_OF_MEANS):
+        if (said := source.scores(means, candidates)) is not None:
+            joint += row.weight(source.name) * said
+    kinds: list[str] = []
     for _ in range(ROUNDS):
-
-        def of_groups(terms: Sequence[str | None], taken: Float64 = taken) -> Float:
-            as_it_is = groups.mean(np.asarray(evidence(terms)))
-            return (as_it_is - taken if terms == candidates.evidence_keys else as_it_is).astype(np.float32)
-
-        named = pool(Batch(batch.model, means, batch.modality, of_groups), candidates, weights, say=False)
-        kinds = [_kind(candidates.evidence_keys[at]) for at in named.log_probs.argmax(axis=1)]
+        best = (joint + row.weight(Markers.name) * (shown - taken)).argmax(axis=1)
+        kinds = [_kind(candidates.evidence_keys[at]) for at in best]
         taken = shown_by_others(shown, kinds, candidates.evidence_keys)
-    return replace(batch, evidence=Background(evidence, groups, kinds))
+    return replace(batch, evidence=Background(batch.evidence, groups, kinds))
 
 
 def taken_from(batch: Batch, candidates: Candidates) -> dict[str, float]:
