@@ -254,3 +254,13 @@ def test_a_mean_says_that_infinite_values_are_not_in_it(cells: AnnData) -> None:
     assert "obs['score'] is infinite in 2 cells" in answer.text
     cells.obs["score"] = range(60)
     assert "infinite" not in sb.tl.ask(cells, "What is the mean score?").text
+
+
+@pytest.mark.parametrize("reader", ["rules", "auto"])
+def test_singlets_are_no_slip_for_single(reader: str) -> None:
+    cells = sb.datasets.pbmc3k()[:300].copy()
+    cells.obs["sample_id"] = np.resize(["S1", "S2", "S2"], 300)
+    answer = sb.tl.ask(cells, "how many singlets in S2", reader=reader)
+    # Read as a word that says nothing, it would be left out without a trace.
+    assert not answer.computed
+    assert "'singlets' was not understood" in answer.text

@@ -285,6 +285,9 @@ class Names:
         found = self._linked(words)
         lost = {one.said for one in pick(found, "?")}
         spelt = [self._spelt(one) if one.text in lost and not one.quoted else one for one in words]
+        # "Singlets" is no slip for "single", which says nothing here: what is not understood keeps its own word.
+        still = {one.said for one in pick(self._linked(spelt), "?")} if spelt != words else set()
+        spelt = [a if b.text in still else b for a, b in zip(words, spelt, strict=True)]
         if spelt == words:
             return found
         read = [f"Read {a.text!r} as {b.text!r}." for a, b in zip(words, spelt, strict=True) if a != b]
