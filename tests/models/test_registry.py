@@ -79,7 +79,7 @@ def test_device_reaches_the_language_model(saved: Path, tiny_llm: Path, monkeypa
 
     monkeypatch.setattr(Backbone, "load", classmethod(note))
     assert load(saved, llm=str(tiny_llm), device="cuda:7").backbone.device.type == "cpu"
-    assert asked == [{"device": "cuda:7"}]
+    assert [one["device"] for one in asked] == ["cuda:7"]
 
 
 def test_load_by_name_path_and_object(bundled: Path, saved: Path) -> None:
