@@ -9,8 +9,7 @@ import numpy as np
 
 from ..errors import BioverseError
 from ..knowledge import load_ontology
-from ..knowledge.levels import lift
-from ..knowledge.markers import term_of
+from ..knowledge.levels import broad_kinds
 from .groups import FEWEST, MOST_ALONE, Groups, content_keys, find_groups
 from .pool import named_sources
 from .sources.language_model import LanguageModel
@@ -63,7 +62,7 @@ class Background:
 
 def shown_by_others(shown: Float64, kinds: Sequence[str], terms: Sequence[str | None]) -> Float64:
     """Median of the evidence of m terms, (n_groups, m), over groups of other broad types than each term's: (m,)."""
-    others = np.array(kinds)[:, None] != np.array([_kind(term) for term in terms])
+    others = np.array(kinds)[:, None] != np.array(broad_kinds(terms))
     enough, taken = others.sum(axis=0) >= max(FEWEST, OTHERS * len(kinds)), np.zeros(len(terms))
     taken[enough] = np.nanmedian(np.where(others, shown, np.nan)[:, enough], axis=0)
     return taken.clip(0)
@@ -108,10 +107,10 @@ def beside_background(
     for source in named_sources(name for name, weight in row.weights.items() if weight and name not in _NOT_OF_MEANS):
         if (said := source.scores(means, candidates)) is not None:
             joint += row.weight(source.name) * said
-    kinds: list[str] = []
+    kinds, of_keys = list[str](), broad_kinds(candidates.evidence_keys)
     for _ in range(ROUNDS):
         best = (joint + row.weight(Markers.name) * (shown - taken)).argmax(axis=1)
-        kinds = [_kind(candidates.evidence_keys[at]) for at in best]
+        kinds = [of_keys[at] for at in best]
         taken = shown_by_others(shown, kinds, candidates.evidence_keys)
     return replace(batch, evidence=Background(batch.evidence, groups, kinds))
 
@@ -134,8 +133,3 @@ def _sample_of_groups(values: Float, seed: int) -> Groups | None:
     codes = np.full(len(values), -1, dtype=np.int64)
     codes[rows] = found.codes
     return Groups(found.names, codes)
-
-
-def _kind(key: str | None) -> str:
-    """Broad type of a term and genes (:func:`.markers.evidence_key`); genes alone are of their own type."""
-    return lift(term, "broad") if (term := term_of(key)) else str(key)
