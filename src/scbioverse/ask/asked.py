@@ -6,8 +6,8 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from .._logging import listed
 from ..errors import InputError
-from ..explain.reasons import listed
 from ..llm.prompts import MAX_QUESTION_CHARS, bounded
 from .answer import Answer
 from .asides import without_aside

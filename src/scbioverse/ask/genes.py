@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from .._logging import listed
 from ..errors import InputError
 from ..explain.expression import MeasuredCells
-from ..explain.reasons import listed
 from ..explain.support import group_evidence
 from ..knowledge import canonical_phrase, harmonise, load_ontology, markers_for
 from ..knowledge.genes import gene_summaries

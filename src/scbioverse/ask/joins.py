@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from ..explain.reasons import listed
+from .._logging import listed
 from .cells import COMPUTED, Cells
 from .query import COMPARE, FLIPPED, Where, both, in_column
 from .words import Link, joined, key_of, pick, roles_of, said_of

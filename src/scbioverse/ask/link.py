@@ -285,13 +285,13 @@ class Names:
         found = self._linked(words)
         lost = {one.said for one in pick(found, "?")}
         spelt = [self._spelt(one) if one.text in lost and not one.quoted else one for one in words]
-        # "Singlets" is no slip for "single", which says nothing here: what is not understood keeps its own word.
-        still = {one.said for one in pick(self._linked(spelt), "?")} if spelt != words else set()
-        spelt = [a if b.text in still else b for a, b in zip(words, spelt, strict=True)]
-        if spelt == words:
+        again = found if spelt == words else self._linked(spelt)
+        still = {one.said for one in pick(again, "?")}  # "singlets" is no slip for "single": it keeps its own word
+        kept = [a if b.text in still else b for a, b in zip(words, spelt, strict=True)]
+        if kept == words:
             return found
-        read = [f"Read {a.text!r} as {b.text!r}." for a, b in zip(words, spelt, strict=True) if a != b]
-        first, *rest = self._linked(spelt)
+        read = [f"Read {a.text!r} as {b.text!r}." for a, b in zip(words, kept, strict=True) if a != b]
+        first, *rest = again if kept == spelt else self._linked(kept)
         return [replace(first, note=" ".join([*read, first.note]).strip()), *rest]
 
     def _subsets(self, words: list[Word]) -> list[Word]:
@@ -397,20 +397,21 @@ class Names:
         if (ordinal := _ORDINAL.fullmatch(word.key)) is not None:
             return Link("ORD", word.text, ordinal[1])
         adjective = self._types.adjective(word) if self._types is not None else None
-        group = self._group_meant(word, after=after) or adjective or self._denied(word)
-        return self.gene(word) or group or Link("?", word.text)
+        meant = self.gene(word) or self._group_meant(word, after=after) or adjective or self._denied(word)
+        return meant or Link("?", word.text)
 
     def _group_meant(self, word: Word, *, after: bool) -> Link | None:
         """Read "D1" as the one group that it is short for, "donor1"; "after stimulation" as "stim"."""
         short, stem = _SHORTENED.fullmatch(word.text), _ENDING.sub("", word.key)
+        columns = self.rows.columns if after or short is not None else ()
 
         def fits(name: str) -> bool:
             if short is not None:
                 return bool(re.fullmatch(rf"{short[1]}[a-z]*[ _-]*0*{short[2]}", name, re.IGNORECASE))
             alike = word.key.startswith(name.casefold()) or _ENDING.sub("", name.casefold()) == stem
-            return after and alike and min(len(stem), len(name)) >= _LEAST_STEM
+            return alike and min(len(stem), len(name)) >= _LEAST_STEM
 
-        held = [(one, name) for one in self.rows.columns for name in self.rows.groups(one).names if fits(name)]
+        held = [(one, name) for one in columns for name in self.rows.groups(one).names if fits(name)]
         note = f"Read {word.text!r} as {held[0][1]!r}." if held else ""
         return Link("WHERE", word.text, in_column(*held[0]), note=note) if len(held) == 1 else None
 

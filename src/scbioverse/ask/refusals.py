@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..explain.reasons import listed
+from .._logging import listed
 from .query import Refusal
 from .words import lines_of, pick
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ..explain.reasons import listed
+from .._logging import listed
 from . import genes, tables
 from .answer import Result
 from .cells import LEAST_FRACTION

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..explain.reasons import listed
+from .._logging import listed
 from ..llm.prompts import MAX_NAME_CHARS, bounded
 from .properties import properties
 from .query import FIELDS

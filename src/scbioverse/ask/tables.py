@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ..explain.reasons import listed
+from .._logging import listed
 from .answer import Result
 from .query import COMPARE, Query, require
 from .say import Speech, capital, more, percent

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from ..explain.reasons import listed
+from .._logging import listed
 from ..knowledge import load_ontology
 from .cells import CELL_NOUN, Cells, cell_type
 from .query import in_column

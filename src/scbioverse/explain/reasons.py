@@ -13,8 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from .._logging import listed as listed  # rooms above take it from here
-from .._logging import logger, shown_name, warn
+from .._logging import listed, logger, shown_name, warn
 from ..errors import BioverseError, InputError, MissingKeyError
 from ..io import Cells
 from ..io.cells import SAMPLE_CELLS

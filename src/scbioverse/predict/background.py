@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     Float64 = NDArray[np.float64]
 
 # Of many cells, groups of so many tell what all show.
-MOST_CELLS = 2_000
+SAMPLE = 2_000
 # Before any group has a name, what three of four groups have of a type's evidence is taken for what all show: with the
 # mean, types of which half the groups are lose what is theirs.
 FIRST = 0.25
@@ -126,7 +126,7 @@ def _sample_of_groups(values: Float, seed: int) -> Groups | None:
     _, first = np.unique(content_keys(values, seed), return_index=True)
     if first.size <= MOST_ALONE:
         return None
-    rows = np.sort(first[:MOST_CELLS])
+    rows = np.sort(first[:SAMPLE])
     found = find_groups(values[rows], seed)
     if len(found.names) < FEWEST:
         return None

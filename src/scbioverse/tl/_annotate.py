@@ -171,8 +171,10 @@ def annotate(
     tissues = read_tissues(adata, tissue, method=options.method, modality=modality)
     named = _named(options, loaded, tissues.named)  # before the embedding: a slip should not cost its time
     cells = Cells.of(adata, layer, key)
-    check_target(adata, step, always, _may_fill(options, loaded, named, cells, slots))
-    cells.wanted = _wanted(options, loaded, named)
+    # Too many lists of genes seem nearer to types outside than to the candidates: they are not compared.
+    compared = None if cells.unlisted else _compared(options, loaded, named)
+    check_target(adata, step, always, _may_fill(options, loaded, cells, slots, compared=compared is not None))
+    cells.wanted = _wanted(options, named, compared)
     fingerprint = loaded.fingerprint()
     with long_run("annotate", cells, fingerprint, vars(options)):
         embedded = represent_rows(cells, loaded, modality=modality, slots=slots)
@@ -262,30 +264,31 @@ def _named(options: Options, model: BioVerse, organ: str | None) -> Candidates |
     return candidates
 
 
-def _may_fill(options: Options, model: BioVerse, named: Candidates | None, cells: Cells, slots: Slots) -> list[str]:
+def _compared(options: Options, model: BioVerse, named: Candidates | None) -> tuple[list[str | None], list[str]] | None:
+    """Terms of the candidates and those outside that cells will be compared with; None where names are to be found."""
+    if named is None or options.method == "generate" or options.find:
+        return None
+    return compared_terms(model, named, options.modality, needed=bool(options.unknown_threshold))
+
+
+def _may_fill(options: Options, model: BioVerse, cells: Cells, slots: Slots, *, compared: bool) -> list[str]:
     """Columns of `obs` that this run may fill beside those that every run does."""
-    compared = named is not None and options.method != "generate" and not cells.unlisted
-    if compared and options.find:
-        compared = model.text_space is not None
-    elif compared and named is not None:
-        needed = bool(options.unknown_threshold)
-        compared = compared_terms(model, named, options.modality, needed=needed) is not None
     may = {
-        slots.elsewhere: compared,
+        slots.elsewhere: compared or (options.find and model.text_space is not None and not cells.unlisted),
         slots.text: options.method == "generate",
         slots.group: options.find and options.groupby is None,
     }
     return [slot for slot, fills in may.items() if fills]
 
 
-def _wanted(options: Options, model: BioVerse, named: Candidates | None) -> list[tuple[str | None, ...]]:
+def _wanted(
+    options: Options, named: Candidates | None, compared: tuple[list[str | None], list[str]] | None
+) -> list[tuple[str | None, ...]]:
     """Terms whose marker sums will be asked for: they are taken while the encoder walks through the cells."""
     if named is None or options.method == "generate":
         return []
-    if options.find:
-        return [] if options.markers is False else [tuple(named.terms)]
-    compared = compared_terms(model, named, options.modality, needed=bool(options.unknown_threshold))
-    scored = [] if options.markers is False else [tuple(named.evidence_keys)]
+    keys = named.terms if options.find else named.evidence_keys
+    scored = [] if options.markers is False else [tuple(keys)]
     return scored if compared is None else [*scored, (*compared[0], *compared[1])]
 
 
