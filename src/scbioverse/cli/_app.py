@@ -7,14 +7,14 @@ import gc
 import io
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from .. import __version__
 from ..errors import InputError
 from ._commands import Force, GeneKey, GroupBy, LabelKey, Layer, Model, Quiet, export, models, report, serve
-from ._run import Stopped, in_words, listening, run, say, speak
+from ._run import Stopped, in_words, listening, running, say, speak
 from ._words import Words
 
 if TYPE_CHECKING:
@@ -80,8 +80,7 @@ def annotate(
     quiet: Quiet = False,
 ) -> None:
     """Label every cell of SOURCE and write the result to --output."""
-
-    def work() -> None:
+    with running(quiet=quiet):
         from .. import get, tl
         from ._files import Output, write_table
         from ._paths import check_table, label_file, read_labels
@@ -117,8 +116,6 @@ def annotate(
             if n and not quiet:
                 say(f"{n:>8}  {name}")
 
-    run(work, quiet=quiet)
-
 
 @app.command()
 def embed(
@@ -134,8 +131,7 @@ def embed(
     quiet: Quiet = False,
 ) -> None:
     """Embed every cell of SOURCE and write the result to --output."""
-
-    def work() -> None:
+    with running(quiet=quiet):
         from .. import tl
         from ._files import Output
 
@@ -143,8 +139,6 @@ def embed(
         adata = out.read()
         tl.embed(adata, model=model, key_added=key_added, layer=layer, key=gene_key, batch_size=batch_size)
         out.write(adata)
-
-    run(work, quiet=quiet)
 
 
 app.add_typer(models)
@@ -171,14 +165,11 @@ def chat(
     reader: Reader = "auto",
 ) -> None:
     """Ask questions about the rows of SOURCE, which is only read; Ctrl-D or exit ends."""
-
-    def work() -> None:
+    given = locals()
+    with running(quiet=True):
         from ._chat import converse
 
-        options = {"groupby": groupby, "model": model, "key_added": key_added, "layer": layer, "modality": modality}
-        converse(_talk(source, key, gene_key, reader=reader, **options))
-
-    run(work, quiet=True)
+        converse(_talk(**given))
 
 
 @app.command()
@@ -195,25 +186,23 @@ def ask(
     reader: Reader = "auto",
 ) -> None:
     """Answer one QUESTION about the rows of SOURCE, which is only read; ends with 2 where it is not answered."""
-
-    def work() -> None:
-        options = {"groupby": groupby, "model": model, "key_added": key_added, "layer": layer, "modality": modality}
-        answer = _talk(source, key, gene_key, reader=reader, **options).ask(question)
-        refused = answer.kind == "refusal"
-        say(in_words(answer.text) if refused else answer.text)
-        if refused:
+    given = locals()
+    with running(quiet=True):
+        answer = _talk(**given).ask(question)
+        if answer.kind == "refusal":
+            say(in_words(answer.text))
             raise typer.Exit(2)
+        say(answer.text)
 
-    run(work, quiet=True)
 
-
-def _talk(source: Path, key: str | None, gene_key: str | None, **options: str | None) -> Chat:
+def _talk(source: Path, key: str | None, gene_key: str | None, question: str = "", **options: Any) -> Chat:
+    """Open a conversation with the options of a command, of which one asks its `question` itself."""
     from ..tl._ask import Chat
     from ._files import read
     from ._paths import check_source
 
     check_source(source)
-    return Chat(read(source), key=gene_key if key is None else key, **options)  # type: ignore[arg-type]
+    return Chat(read(source), key=gene_key if key is None else key, **options)
 
 
 def _version(value: bool) -> None:

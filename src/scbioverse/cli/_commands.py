@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from ..errors import InputError
-from ._run import run, say
+from ._run import running, say
 
 Source = Annotated[Path, typer.Argument(help=".h5ad or .zarr to read; it is never changed.", show_default=False)]
 Model = Annotated[str, typer.Option("--model", "-m", help="Name of a model, or its folder.")]
@@ -35,8 +35,7 @@ def report(
     quiet: Quiet = False,
 ) -> None:
     """Write a page about the labels of SOURCE that opens anywhere: map, reasons, warnings, methods, records."""
-
-    def work() -> None:
+    with running(quiet=quiet):
         from .. import page
         from ._files import read
         from ._paths import check_source, check_table
@@ -46,8 +45,6 @@ def report(
         page.report(read(source), place, key=key, title=title or source.stem, basis=basis)
         if not quiet:
             say(str(output))
-
-    run(work, quiet=quiet)
 
 
 def serve(
@@ -69,8 +66,7 @@ def serve(
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Print the link and open nothing.")] = False,
 ) -> None:
     """Show SOURCE on a page in the browser: a map, questions, labels to correct. Ctrl-C ends it."""
-
-    def work() -> None:
+    with running(quiet=False):
         from ..app._serve import serve as show
         from ._files import read
         from ._paths import check_source
@@ -83,8 +79,6 @@ def serve(
         )  # fmt: skip
         say(f"{page.url}\nOpen this link, which lets its holder in. Ctrl-C ends the page.")
         page.wait()
-
-    run(work, quiet=False)
 
 
 _FLAGS = {"true": True, "false": False}
@@ -114,8 +108,7 @@ def export(
     quiet: Quiet = False,
 ) -> None:  # fmt: skip
     """Write SOURCE in the form of another program. Fields that are still yours to fill in are named."""
-
-    def work() -> None:
+    with running(quiet=quiet):
         from .. import get
         from ._files import read, write
         from ._paths import check_apart, check_paths, check_source
@@ -138,8 +131,6 @@ def export(
             say(f"{found.n_obs} cells, {found.n_vars} genes written to {output}")
             say(f"Now run the validator of cellxgene-schema: cellxgene-schema validate {output}")
 
-    run(work, quiet=quiet)
-
 
 def _pairs(given: list[str] | None, option: str) -> dict[str, str]:
     pairs = {}
@@ -161,39 +152,37 @@ Name = Annotated[str, typer.Argument(help="Name of a model, as `scbioverse model
 def _default(context: typer.Context) -> None:
     """List, fetch and verify models."""
     if context.invoked_subcommand is None:
-        run(_list, quiet=True)
+        list_()
 
 
 @models.command("list")
 def list_() -> None:
     """List the models in the package."""
-    run(_list, quiet=True)
+    with running(quiet=True):
+        from ..models import list_models
+
+        for name, row in list_models().iterrows():
+            state = "present" if row["present"] else f"missing: {row['missing']}"
+            labels, size = f"{row['n_labels']} labels", f"{row['size_mb']:g} MB"
+            say(f"{name}\t{row['modalities']}\t{row['llm']}\t{labels}\t{size}\t{row['licence']}\t{state}")
+            say(f"    {row['summary']}")
 
 
 @models.command()
 def pull(name: Name, quiet: Quiet = False) -> None:
     """Fetch a model and its language model; what is there already is kept. Forbidden by SCBIOVERSE_OFFLINE=1."""
-    run(lambda: _parts("pull", name), quiet=quiet)
+    _with_parts("pull", name, quiet=quiet)
 
 
 @models.command()
 def verify(name: Name, quiet: Quiet = False) -> None:
     """Compare every file of a model with its sha256."""
-    run(lambda: _parts("verify", name), quiet=quiet)
+    _with_parts("verify", name, quiet=quiet)
 
 
-def _parts(what: str, name: str) -> None:
-    from ..models import registry
+def _with_parts(what: str, name: str, *, quiet: bool) -> None:
+    with running(quiet=quiet):
+        from ..models import registry
 
-    for part, place in getattr(registry, what)(name).items():
-        say(f"{part}\t{place}\tas it should be")
-
-
-def _list() -> None:
-    from ..models import list_models
-
-    for name, row in list_models().iterrows():
-        state = "present" if row["present"] else f"missing: {row['missing']}"
-        labels, size = f"{row['n_labels']} labels", f"{row['size_mb']:g} MB"
-        say(f"{name}\t{row['modalities']}\t{row['llm']}\t{labels}\t{size}\t{row['licence']}\t{state}")
-        say(f"    {row['summary']}")
+        for part, place in getattr(registry, what)(name).items():
+            say(f"{part}\t{place}\tas it should be")

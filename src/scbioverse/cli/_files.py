@@ -57,7 +57,9 @@ class Output:
         if self._in_place:
             self._before = Before.of(adata)
         else:
-            check_output_room(adata, self.place)
+            # What would be larger than what is left on the disk is not computed.
+            share = 1.0 if self.place.suffix == ".h5ad" else _ZARR_SHARE
+            check_room(self.place.parent, share * sum(_sizes(adata)), f"the output {self.place.name}")
         return adata
 
     def write(self, adata: AnnData) -> None:
@@ -86,19 +88,10 @@ def read(source: Path, *, lazily: bool = False) -> AnnData:
     return adata
 
 
-def check_output_room(adata: AnnData, place: Path) -> None:
-    """Refuse to compute what would be larger than what is left on the disk."""
-    share = 1.0 if place.suffix == ".h5ad" else _ZARR_SHARE
-    check_room(place.parent, share * sum(_sizes(adata)), f"the output {place.name}")
-
-
 def write(adata: AnnData, place: Path) -> None:
     """Write an AnnData; the file appears whole or not at all."""
     with _written(place) as fresh:
-        if place.suffix == ".h5ad":
-            write_h5ad(adata, fresh)
-        else:
-            _write_zarr(adata, fresh)
+        (write_h5ad if place.suffix == ".h5ad" else write_zarr)(adata, fresh)
 
 
 def put(adata: AnnData, store: Path, before: Before) -> None:
@@ -134,18 +127,6 @@ def _written(place: Path) -> Iterator[Path]:
         raise InputError(f"{place} cannot be written: {_first_line(error)}. Nothing was left there.") from error
 
 
-def _write_zarr(adata: AnnData, path: Path) -> None:
-    # Tasks that zarr drops after an error would be reported one by one.
-    noise = logging.getLogger("asyncio")
-    level = noise.level
-    noise.setLevel(logging.CRITICAL + 1)
-    with warnings.catch_warnings():
-        # Which zarr format is written by default is anndata's affair and no news to a user of this command.
-        warnings.filterwarnings("ignore", message=_NEWS)
-        write_zarr(adata, path)
-    noise.setLevel(level)  # after an error it stays as it is: they are reported when the process ends
-
-
 def _sizes(adata: AnnData) -> Iterator[int]:
     """Bytes of what is stored plainly; words, and what a verb will add, are left out."""
     for part in _matrices(adata):
@@ -177,11 +158,19 @@ def write_zarr(adata: AnnData, path: Path) -> None:
     _make_categories(adata)
     held = next((one for one in map(stored, _matrices(adata)) if hasattr(one, "metadata")), None)
     version = ad.settings.zarr_write_format if held is None else held.metadata.zarr_format
-    root = zarr.open_group(path, mode="w", zarr_format=version)
-    root.attrs.update(_ENCODING)
-    for name, part in _parts(adata):
-        write_part(root, name, part)
-    zarr.consolidate_metadata(root.store)
+    # Tasks that zarr drops after an error would be reported one by one.
+    noise = logging.getLogger("asyncio")
+    level = noise.level
+    noise.setLevel(logging.CRITICAL + 1)
+    with warnings.catch_warnings():
+        # Which zarr format is written by default is anndata's affair and no news to a user of this command.
+        warnings.filterwarnings("ignore", message=_NEWS)
+        root = zarr.open_group(path, mode="w", zarr_format=version)
+        root.attrs.update(_ENCODING)
+        for name, part in _parts(adata):
+            _write_part(root, name, part)
+        zarr.consolidate_metadata(root.store)
+    noise.setLevel(level)  # after an error it stays as it is: they are reported when the process ends
 
 
 def write_h5ad(adata: AnnData, path: Path) -> None:
@@ -195,7 +184,7 @@ def write_h5ad(adata: AnnData, path: Path) -> None:
         with h5py.File(sink, "w") as group:
             group.attrs.update(_ENCODING)
             for name, part in _parts(adata):
-                write_part(group, name, part)
+                _write_part(group, name, part)
                 if sink.error is not None or was_asked():
                     break
         if sink.error is not None:
@@ -329,25 +318,17 @@ def _library(elem: Any) -> str | None:
     return name if name in ("h5py", "zarr") else None
 
 
-def write_part(group: Any, name: str, part: Any) -> None:
+def _write_part(group: Any, name: str, part: Any) -> None:
     """Write a part of an AnnData, matrices that were not read straight from their file."""
-    from anndata.io import write_elem
+    from anndata.experimental import write_dispatched
 
-    if isinstance(part, dict) and name in _MATRICES and any(stored(one) is not None for one in part.values()):
-        inside = group.create_group(name)
-        inside.attrs.update({"encoding-type": "dict", "encoding-version": "0.1.0"})
-        for key, one in part.items():
-            write_part(inside, key, one)
-    elif name == "raw" and part is not None and stored(part.X) is not None:
-        inside = group.create_group(name)
-        inside.attrs.update({"encoding-type": "raw", "encoding-version": "0.1.0"})
-        write_part(inside, "X", part.X)
-        write_elem(inside, "var", part.var)
-        write_elem(inside, "varm", dict(part.varm))
-    elif (held := stored(part)) is not None:
-        _copy(held, group, name)
-    else:
-        write_elem(group, name, part)
+    def write(as_anndata: Any, inside: Any, key: str, elem: Any, *, dataset_kwargs: Any, iospec: Any) -> None:
+        if (held := stored(elem)) is None:
+            as_anndata(inside, key, elem, dataset_kwargs=dataset_kwargs)
+        else:
+            _copy(held, inside, key)
+
+    write_dispatched(group, name, part, write)
 
 
 def _copy(held: Any, group: Any, name: str) -> None:

@@ -27,6 +27,7 @@ _BESIDE = frozenset({".zattrs", ".zmetadata", ".DS_Store", *_ZARR_ROOTS})
 
 def check_source(source: Path) -> None:
     """Refuse an input that is missing, empty, of another kind or not readable, before anything waits for it."""
+    _refuse_nul(source)
     kind = _kind(source)
     if kind == "nothing":
         link = f": it is a link to {source.readlink()}, which does not exist" if source.is_symlink() else ""
@@ -57,8 +58,6 @@ def check_paths(source: Path, target: Path, *, force: bool) -> Path:
 
     With `force`, an output that exists is replaced if it is an `.h5ad` file or a stored AnnData.
     """
-    _refuse_nul(source)
-    _refuse_nul(target)
     check_source(source)
     place = _writable_place(target, "the output", KINDS)
     if _same(place, source):
@@ -75,7 +74,6 @@ def check_paths(source: Path, target: Path, *, force: bool) -> Path:
 
 def check_in_place(source: Path) -> Path:
     """Return the store that results are put into, or refuse before anything is computed."""
-    _refuse_nul(source)
     check_source(source)
     if source.suffix != ".zarr":
         raise InputError(f"--in-place is for .zarr; results of {source} go to another file: --output.")
@@ -92,7 +90,6 @@ def check_table(
     kinds: tuple[str, str] = (".csv", ".tsv"),
 ) -> Path:  # fmt: skip
     """Return where to write a table or a page; `others` are input and output by name, which it must not touch."""
-    _refuse_nul(table)
     place = _writable_place(table, what, kinds)
     check_apart(table, others, what)
     kind = _kind(place)
@@ -122,6 +119,7 @@ def _refuse_unless(may: bool, target: Path) -> None:
 
 def _writable_place(target: Path, what: str, kinds: tuple[str, str]) -> Path:
     """Resolve links and return the place to write to, in a folder that takes it."""
+    _refuse_nul(target)
     if target.suffix not in kinds:
         raise InputError(f"{what} {target} is neither {kinds[0]} nor {kinds[1]}.")
     if target.is_symlink() and not target.exists():

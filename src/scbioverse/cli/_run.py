@@ -7,7 +7,7 @@ import signal
 import sys
 import warnings
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -17,7 +17,7 @@ from ..errors import BioverseError
 from ._words import Words
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
@@ -100,8 +100,9 @@ def say(text: object = "", *, err: bool = False, nl: bool = True) -> None:
     typer.echo(printable(str(text)), err=err, nl=nl)
 
 
-def run(work: Callable[[], Any], *, quiet: bool) -> None:
-    """Run a command: messages and warnings as lines on stderr, errors as one line and exit code 1.
+@contextmanager
+def running(*, quiet: bool) -> Iterator[None]:
+    """Run a command inside: messages and warnings as lines on stderr, errors as one line and exit code 1.
 
     After a signal the exit code is 128 and the signal's number, as shells have it: 130 for Ctrl-C, 143 for SIGTERM.
     """
@@ -117,7 +118,7 @@ def run(work: Callable[[], Any], *, quiet: bool) -> None:
             warnings.showwarning = _show_warning  # type: ignore[assignment]
             if quiet:
                 warnings.simplefilter("ignore")
-            work()
+            yield
     except (BioverseError, OSError, MemoryError) as error:
         kind = "" if isinstance(error, BioverseError) else f"{type(error).__name__}: "
         say(f"error: {kind}{in_words(' '.join(str(error).split()))}", err=True)
