@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     import torch
+    from numpy.typing import NDArray
 
 T = TypeVar("T")
 _MEMINFO = Path("/proc/meminfo")
@@ -116,6 +117,21 @@ class BatchSize:
         before, self.size = self.size, self.size // 2
         free_unused()
         logger.warning("out of memory on %d %s at once; going on with %d (%s)", before, self.what, self.size, reason)
+
+
+def length_batches(lengths: NDArray[np.integer], max_tokens: int) -> Iterator[NDArray[np.int64]]:
+    """Group rows of similar lengths, longest first, so that little is padded; yields the rows' positions.
+
+    A group has at most `max_tokens` tokens, padding included; a longer row makes a group of its own. Rows of length 0
+    are left out.
+    """
+    order = np.argsort(-np.asarray(lengths), kind="stable")
+    order = order[np.asarray(lengths)[order] > 0]
+    first = 0
+    while first < order.size:
+        n = max(1, max_tokens // int(lengths[order[first]]))
+        yield order[first : first + n]
+        first += n
 
 
 def free_unused() -> None:

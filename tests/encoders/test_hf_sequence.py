@@ -151,7 +151,8 @@ def test_long_sequences_are_windowed_by_residue(esm: Path) -> None:
     total, covered = np.zeros((47, 16)), np.zeros(47)
     ids = encoder.spelling.ids([text])[0]
     for start, stop in windows(47, 20, 5):
-        hidden = encoder._hidden([[*encoder.spelling.prefix, *ids[start:stop], *encoder.spelling.suffix]])[0]
+        whole = torch.tensor([[*encoder.spelling.prefix, *ids[start:stop], *encoder.spelling.suffix]])
+        hidden = encoder.net(input_ids=whole).last_hidden_state[0]
         total[start:stop] += hidden[1:-1].numpy()
         covered[start:stop] += 1
     expected = (total / covered[:, None]).mean(axis=0)
@@ -262,31 +263,31 @@ def test_errors(esm: Path, tmp_path: Path, chemberta: Path) -> None:
 def test_out_of_memory_halves_the_batch(esm: Path, caplog: pytest.LogCaptureFixture) -> None:
     encoder = HFSequenceEncoder(esm, modality="protein")
     data = ad.AnnData(obs=pd.DataFrame({"sequence": PROTEINS}, index=[f"p{i}" for i in range(len(PROTEINS))]))
-    wanted, real = embed_rows(encoder, data), encoder._hidden
+    wanted, real = embed_rows(encoder, data), encoder.net
 
-    def small(ids: list[list[int]]) -> torch.Tensor:
-        if len(ids) * max(map(len, ids)) > 40:
+    def small(input_ids: torch.Tensor, attention_mask: torch.Tensor) -> object:
+        if input_ids.numel() > 40:
             raise torch.OutOfMemoryError("the test's")
-        return real(ids)
+        return real(input_ids=input_ids, attention_mask=attention_mask)
 
-    encoder._hidden = small  # type: ignore[method-assign]
+    encoder.net = small
     np.testing.assert_allclose(embed_rows(encoder, data), wanted, atol=STATES)
     assert f"out of memory on {len(PROTEINS)} proteins at once" in caplog.text
-    encoder._hidden = lambda ids: (_ for _ in ()).throw(torch.OutOfMemoryError("the test's"))  # type: ignore[method-assign]
+    encoder.net = lambda **_: (_ for _ in ()).throw(torch.OutOfMemoryError("the test's"))
     with pytest.raises(InputError, match="Memory ran out on a single one of the proteins"):
         embed_rows(encoder, data)
 
 
 def test_out_of_memory_halves_the_windows_of_one_text(esm: Path) -> None:
     encoder = HFSequenceEncoder(esm, modality="protein", window=20, overlap=5)
-    wanted, real = encoder.embed_texts([PROTEINS[0] * 9]), encoder._hidden
+    wanted, real = encoder.embed_texts([PROTEINS[0] * 9]), encoder.net
 
-    def small(ids: list[list[int]]) -> torch.Tensor:
-        if len(ids) > 2:
+    def small(input_ids: torch.Tensor, attention_mask: torch.Tensor) -> object:
+        if len(input_ids) > 2:
             raise torch.OutOfMemoryError("the test's")
-        return real(ids)
+        return real(input_ids=input_ids, attention_mask=attention_mask)
 
-    encoder._hidden = small  # type: ignore[method-assign]
+    encoder.net = small
     np.testing.assert_allclose(encoder.embed_texts([PROTEINS[0] * 9]), wanted, atol=STATES)
 
 

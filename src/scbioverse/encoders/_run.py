@@ -80,8 +80,6 @@ def embed_rows(
     UserWarning
         Some rows hold no information (cells without counts in the matched genes).
     """
-    if batch_size < 1:
-        raise InputError(f"batch_size must be at least 1; found {batch_size}")
     cells = Cells.of(data, layer, key)
     if isinstance(encoder, TextEncoder):
         plan = plan or encoder.plan(cells.adata, key=cells.key)

@@ -19,10 +19,10 @@ from torch.nn import functional
 
 from .._logging import logger
 from .._tensor_files import add_tensors, read_tensors
-from .._untrusted import FOREIGN, read_gzip, read_json_object
-from ..errors import InputError, WeightsError
+from .._untrusted import read_gzip, refusing
+from ..errors import InputError
 from ._panel_share import VERSION, GeneStats
-from ._registry import number, register, whole_number
+from ._registry import CONFIG, FORMAT_VERSION, number, read_config, register, whole_number, write_config
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,8 +31,7 @@ if TYPE_CHECKING:
 
     from ..io import Cells
 
-WEIGHTS, GENES, CONFIG = "encoder.safetensors", "genes.txt.gz", "encoder.json"
-FORMAT_VERSION = 1
+WEIGHTS, GENES = "encoder.safetensors", "genes.txt.gz"
 _STATS = ("mean", "sd", "profile")
 _NET = "net."
 _LONGEST_GENES = 16 * 2**20  # all gene names of all species that anybody measured take less
@@ -258,26 +257,18 @@ class CompactCellEncoder:
 
     def save(self, folder: str | Path) -> Path:
         """Write the encoder's three files into `folder` and return it."""
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = write_config(folder, self._config())
         save_file(self._tensors(), folder / WEIGHTS)
         # Time and name are left out of the gzip header: equal vocabularies give equal files.
         (folder / GENES).write_bytes(gzip.compress("\n".join(self.stats.genes).encode(), mtime=0))
-        (folder / CONFIG).write_text(json.dumps(self._config(), indent=2) + "\n")
         return folder
 
     @classmethod
     def from_folder(cls, folder: str | Path, config: dict[str, Any] | None = None) -> CompactCellEncoder:
         """Read what :meth:`save` wrote; a :class:`WeightsError` where files are missing or do not fit together."""
-        folder = Path(folder)
-        config = config or read_json_object(folder / CONFIG, strict=True)
+        config, folder = read_config(folder, config, preprocessing=VERSION), Path(folder)
         text, tensors = read_gzip(folder / GENES, most=_LONGEST_GENES), read_tensors(folder / WEIGHTS)
-        if config.get("version") != FORMAT_VERSION or config.get("preprocessing", VERSION) != VERSION:
-            raise WeightsError(
-                f"{folder} has format {config.get('version')} with preprocessing {config.get('preprocessing')!r}; "
-                f"this version of scbioverse reads format {FORMAT_VERSION} with {VERSION!r}"
-            )
-        try:
+        with refusing(f"the files of the encoder in {folder} do not fit together", "Save or fetch them again."):
             genes = text.decode().split("\n")
             sizes = {name: whole_number(config, name) for name in ("n_genes", "hidden", "dim", "min_genes")}
             if len(genes) != sizes["n_genes"]:
@@ -291,6 +282,4 @@ class CompactCellEncoder:
             mean, sd, profile = (tensors[name].to(torch.float32).numpy() for name in _STATS)
             low, high = (number({"clip": one}, "clip") for one in config["clip"])
             stats = GeneStats(tuple(genes), mean, sd, profile, number(config, "target_sum"), (low, high))
-        except FOREIGN as error:
-            raise WeightsError(f"the files of the encoder in {folder} do not fit together: {error}") from error
         return cls(net, stats, name=str(config.get("name", "compact")), min_genes=sizes["min_genes"])

@@ -15,7 +15,7 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
-from .._device import autocast, pick_device
+from .._device import autocast, length_batches, pick_device
 from .._hub_files import find
 from .._logging import logger
 from .._tensor_files import add_tensors, load_pretrained, quiet_transformers
@@ -26,7 +26,7 @@ from ._registry import read_config, register, write_config
 from ._unpickle import load_table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from numpy.typing import NDArray
     from transformers import BertModel
@@ -84,30 +84,8 @@ def load_body(folder: Path, *, layer: int = 0) -> BertModel:
         )
         raise WeightsError(f"{folder} has no *.safetensors weights; {hint}.")
     refuse_code(folder)
-    return load_pretrained(
-        BertModel,
-        folder,
-        config,
-        name=str(folder),
-        add_pooling_layer=False,
-        use_safetensors=True,
-        dtype=torch.float32,
-    )
-
-
-def length_batches(lengths: NDArray[np.integer], max_tokens: int) -> Iterator[NDArray[np.int64]]:
-    """Group rows of similar lengths, longest first, so that little is padded; yields the rows' positions.
-
-    A group has at most `max_tokens` tokens, padding included; a longer row makes a group of its own. Rows of length 0
-    are left out.
-    """
-    order = np.argsort(-np.asarray(lengths), kind="stable")
-    order = order[np.asarray(lengths)[order] > 0]
-    first = 0
-    while first < order.size:
-        n = max(1, max_tokens // int(lengths[order[first]]))
-        yield order[first : first + n]
-        first += n
+    options = {"add_pooling_layer": False, "use_safetensors": True, "dtype": torch.float32}
+    return load_pretrained(BertModel, folder, config, name=str(folder), **options)
 
 
 class BodyRunner:
@@ -148,27 +126,17 @@ class BodyRunner:
         out = np.zeros((len(lengths), self.body.config.hidden_size), dtype=np.float32)
         starts = np.cumsum(lengths) - lengths
         for rows in length_batches(lengths, self.max_tokens):
-            out[rows] = self._forward(ids, starts[rows], np.asarray(lengths)[rows], pool)
+            n = np.asarray(lengths, dtype=np.int64)[rows]
+            place = np.arange(int(n.max()))
+            filled = place < n[:, None]
+            block = np.full(filled.shape, self.pad, dtype=np.int64)
+            block[filled] = ids[(starts[rows, None] + place)[filled]]
+            given, held = torch.from_numpy(block).to(self.device), torch.from_numpy(filled).to(self.device)
+            with autocast(self.device, self.dtype):
+                # Without padding no mask is needed, and attention runs through its faster path.
+                states = self.body(input_ids=given, attention_mask=None if filled.all() else held).last_hidden_state
+            out[rows] = pool(states.float(), torch.from_numpy(n).to(self.device)).cpu().numpy()
         return out
-
-    def _forward(
-        self,
-        ids: NDArray[np.integer],
-        starts: NDArray[np.integer],
-        lengths: NDArray[np.integer],
-        pool: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
-    ) -> NDArray[np.float32]:
-        width = int(lengths.max())
-        place = np.arange(width)
-        filled = place < lengths[:, None]
-        block = np.full(filled.shape, self.pad, dtype=np.int64)
-        block[filled] = ids[(starts[:, None] + place)[filled]]
-        # Without padding no mask is needed, and attention runs through its faster path.
-        mask = None if filled.all() else torch.from_numpy(filled).to(self.device)
-        with autocast(self.device, self.dtype):
-            states = self.body(input_ids=torch.from_numpy(block).to(self.device), attention_mask=mask).last_hidden_state
-        pooled = pool(states.float(), torch.from_numpy(lengths.astype(np.int64)).to(self.device))
-        return pooled.cpu().numpy()
 
 
 _HUB_ID = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(?P<folder>(/[\w.-]+)*)@(?P<revision>[0-9a-f]{40})")

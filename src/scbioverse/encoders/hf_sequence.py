@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self, Type
 
 import numpy as np
 import torch
+from torch.nn.utils.rnn import pad_sequence
 
-from .._device import BatchSize, pick_device
+from .._device import BatchSize, length_batches, pick_device
 from .._hub_files import find
 from .._tensor_files import add_tensors, check_torch_zip, load_pretrained
 from .._untrusted import check_plain, read_json_object, refuse_code
@@ -257,7 +258,9 @@ class HFSequenceEncoder(TextEncoder):
     def embed_texts(self, values: Sequence[str]) -> NDArray[np.float32]:
         """Embed cleaned texts: float32 (n, dim)."""
         out = torch.zeros(len(values), self.dim)
-        for batch in _batches(sorted(self._pieces(values), key=lambda piece: len(piece.ids))):
+        pieces = list(self._pieces(values))
+        for rows in length_batches(np.array([len(piece.ids) for piece in pieces]), _TOKENS):
+            batch = [pieces[row] for row in rows]
             if len(values) > 1 or len(batch) == 1:  # where memory runs out, the caller hands in fewer texts
                 out.index_add_(0, torch.tensor([piece.text for piece in batch]), self._pool(batch))
                 continue
@@ -267,10 +270,12 @@ class HFSequenceEncoder(TextEncoder):
         return out.numpy()
 
     def _pool(self, batch: list[_Piece]) -> torch.Tensor:
-        hidden = self._hidden([piece.ids for piece in batch])
-        weights = torch.zeros(hidden.shape[:2])
-        for row, piece in enumerate(batch):
-            weights[row, : len(piece.weights)] = torch.from_numpy(piece.weights)
+        """Run windows through the network: float32 (n, dim), each window's states weighted and summed."""
+        fill = self.spelling.tokenizer.pad_token_id or 0
+        ids = pad_sequence([torch.tensor(piece.ids) for piece in batch], batch_first=True, padding_value=fill)
+        mask = pad_sequence([torch.ones(len(piece.ids), dtype=torch.long) for piece in batch], batch_first=True)
+        weights = pad_sequence([torch.from_numpy(piece.weights) for piece in batch], batch_first=True)
+        hidden = self.net(input_ids=ids.to(self.device), attention_mask=mask.to(self.device)).last_hidden_state
         return torch.einsum("nt,ntd->nd", weights.to(hidden), hidden).float().cpu()
 
     def _pieces(self, values: Sequence[str]) -> Iterator[_Piece]:
@@ -279,21 +284,12 @@ class HFSequenceEncoder(TextEncoder):
         for text, ids in enumerate(self.spelling.ids(values)):
             cuts = windows(len(ids), self.window, self.overlap)
             for (start, stop), weights in zip(cuts, coverage_weights(len(ids), cuts), strict=True):
+                counts = np.zeros(len(prefix) + len(weights) + len(suffix), dtype=np.float32)
                 if self.pooling == "cls":
-                    counts = np.array([1 / len(cuts)], dtype=np.float32)
+                    counts[0] = 1 / len(cuts)
                 else:
-                    counts = np.concatenate([np.zeros(len(prefix), dtype=np.float32), weights])
+                    counts[len(prefix) :][: len(weights)] = weights
                 yield _Piece(text, [*prefix, *ids[start:stop], *suffix], counts)
-
-    def _hidden(self, ids: list[list[int]]) -> torch.Tensor:
-        longest = max(map(len, ids))
-        fill = self.spelling.tokenizer.pad_token_id
-        rows = torch.full((len(ids), longest), 0 if fill is None else int(fill))
-        mask = torch.zeros_like(rows)
-        for row, one in enumerate(ids):
-            rows[row, : len(one)] = torch.tensor(one)
-            mask[row, : len(one)] = 1
-        return self.net(input_ids=rows.to(self.device), attention_mask=mask.to(self.device)).last_hidden_state
 
     def save(self, folder: str | Path) -> Path:
         """Write `encoder.json`, which names source, revision and fingerprint, into `folder` and return it.
@@ -324,18 +320,6 @@ class HFSequenceEncoder(TextEncoder):
         return encoder
 
 
-def _batches(pieces: list[_Piece]) -> Iterator[list[_Piece]]:
-    """Pieces, shortest first, cut so that no padded batch exceeds the budget of tokens."""
-    batch: list[_Piece] = []
-    for piece in pieces:
-        if batch and (len(batch) + 1) * len(piece.ids) > _TOKENS:
-            yield batch
-            batch = []
-        batch.append(piece)
-    if batch:
-        yield batch
-
-
 def _load(source: str, *, trust_remote_code: bool) -> tuple[Any, Any, str | None]:
     """Network, tokenizer and, for a hub name, the commit."""
     from transformers import AutoConfig, AutoModel, AutoTokenizer
@@ -358,15 +342,8 @@ def _load(source: str, *, trust_remote_code: bool) -> tuple[Any, Any, str | None
         tokenizer = AutoTokenizer.from_pretrained(path, **options)
     except Exception as error:
         raise WeightsError(f"{source!r} cannot be loaded as a Hugging Face encoder: {error}") from error
-    net = load_pretrained(
-        AutoModel,
-        path,
-        config,
-        name=repr(source),
-        unused=_UNUSED,
-        dtype=torch.float32,
-        trust_remote_code=trust_remote_code,
-    )
+    kind: dict[str, Any] = {"dtype": torch.float32, "trust_remote_code": trust_remote_code}
+    net = load_pretrained(AutoModel, path, config, name=repr(source), unused=_UNUSED, **kind)
     if getattr(net.config, "is_encoder_decoder", False):
         net = net.get_encoder()
     return net, tokenizer, commit

@@ -109,10 +109,7 @@ class KmerEncoder(TextEncoder):
 
     def embed_texts(self, values: Sequence[str]) -> NDArray[np.float32]:
         """Embed cleaned sequences: float32 (n, 640)."""
-        out = np.empty((len(values), self.dim), dtype=np.float32)
-        for row, value in enumerate(values):
-            out[row] = features(value)
-        return out
+        return np.array(list(map(features, values)), dtype=np.float32).reshape(len(values), self.dim)
 
     def save(self, folder: str | Path) -> Path:
         """Write `encoder.json` into `folder` and return it."""
@@ -141,14 +138,8 @@ def features(sequence: str) -> NDArray[np.float64]:
     group = np.where(code >= 0, _GROUP[code], -1)
     n_groups = len(_GROUPS)
     pairs = np.bincount(_joined([group[:-1], group[1:]], n_groups), minlength=n_groups**2)
-    length = np.log10(max(len(code), 1)) - 2.5
-    blocks: list[Any] = [
-        hashed,
-        *map(_shares, (code, code[:_ENDS], code[-_ENDS:])),
-        _root(pairs),
-        [length],
-    ]
-    head = code[:_ENDS]
+    head, length = code[:_ENDS], np.log10(max(len(code), 1)) - 2.5
+    blocks: list[Any] = [hashed, *map(_shares, (code, head, code[-_ENDS:])), _root(pairs), [length]]
     blocks += [_means(known) / 4, _means(head[head >= 0]) / 4, _spread(known) / 4]
     return np.concatenate(blocks)
 

@@ -72,20 +72,14 @@ class MorganEncoder(TextEncoder):
         generator = rdFingerprintGenerator.GetMorganGenerator(
             radius=self.radius, fpSize=self.dim, includeChirality=self.chirality
         )
-        block = BlockLogs()  # rdkit remarks on odd molecules to stderr
-        for row, value in enumerate(values):
-            out[row] = generator.GetFingerprintAsNumPy(Chem.MolFromSmiles(value))
-        del block
+        with BlockLogs():  # rdkit remarks on odd molecules to stderr
+            for row, value in enumerate(values):
+                out[row] = generator.GetFingerprintAsNumPy(Chem.MolFromSmiles(value))
         return out
 
     def _config(self) -> dict[str, Any]:
-        return {
-            "kind": "morgan",
-            "radius": self.radius,
-            "n_bits": self.dim,
-            "chirality": self.chirality,
-            "salts": self.salts,
-        }
+        options = {"radius": self.radius, "n_bits": self.dim, "chirality": self.chirality, "salts": self.salts}
+        return {"kind": "morgan", **options}
 
     def save(self, folder: str | Path) -> Path:
         """Write `encoder.json` into `folder` and return it."""
