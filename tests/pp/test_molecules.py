@@ -45,9 +45,9 @@ def test_salts_and_charges() -> None:
     kept = sb.pp.molecules(texts, salts="keep").obs
     assert kept["canonical_smiles"].iloc[0] == "CC(=O)[O-].[Na+]"
     assert kept["formal_charge"].tolist() == [0, 0]
-    with pytest.raises(InputError, match="salts must be"):
+    with pytest.raises(InputError, match="salts='all'; choose 'strip', 'largest' or 'keep'"):
         sb.pp.molecules(texts, salts="all")  # type: ignore[arg-type]
-    with pytest.raises(InputError, match="charges must be"):
+    with pytest.raises(InputError, match="charges='none'; choose"):
         sb.pp.molecules(texts, charges="none")  # type: ignore[arg-type]
 
 

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from anndata import AnnData, register_anndata_namespace
 
+import scbioverse as sb
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -27,30 +29,20 @@ class BioverseAccessor:
 
     def annotate(self, **options: Any) -> AnnData | None:
         """Label every cell; see :func:`scbioverse.tl.annotate`."""
-        from .. import tl
-
-        return tl.annotate(self._adata, **options)
+        return sb.tl.annotate(self._adata, **options)
 
     def ask(self, question: str, **options: Any) -> Answer:
         """Answer a question; see :func:`scbioverse.tl.ask`."""
-        from .. import tl
-
-        return tl.ask(self._adata, question, **options)  # type: ignore[return-value]
+        return sb.tl.ask(self._adata, question, **options)  # type: ignore[return-value]
 
     def labels(self, **options: Any) -> pd.DataFrame:
         """Return the labels; see :func:`scbioverse.get.labels`."""
-        from .. import get
-
-        return get.labels(self._adata, **options)
+        return sb.get.labels(self._adata, **options)
 
     def evidence(self, **options: Any) -> pd.DataFrame:
         """Return the evidence; see :func:`scbioverse.get.evidence`."""
-        from .. import get
-
-        return get.evidence(self._adata, **options)
+        return sb.get.evidence(self._adata, **options)
 
     def plot(self, **options: Any) -> Any:
         """Draw labels and confidence; see :func:`scbioverse.pl.annotation_umap`."""
-        from .. import pl
-
-        return pl.annotation_umap(self._adata, **options)
+        return sb.pl.annotation_umap(self._adata, **options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING
 
@@ -69,10 +70,6 @@ def _read(name: str) -> AnnData:
     return adata
 
 
-# What was hashed in this process: a file is looked at again when its size or time of change differs.
-_checked: dict[tuple[Path, int, int], str] = {}
-
-
 def fetch(name: str, *, mirror: str | None = None) -> Path:
     """Return the path of a data set's converted copy, its checksum verified.
 
@@ -106,7 +103,8 @@ def fetch(name: str, *, mirror: str | None = None) -> Path:
     path = info.path
     if not path.is_file():
         _download(info, mirror)
-    found = _sha256(path)
+    status = path.stat()
+    found = _sha256(path.resolve(), status.st_size, status.st_mtime_ns)
     if found != info.sha256:
         raise MismatchError(
             f"{path} is not the copy that {name!r} stands for: sha256 {found}, the registry has {info.sha256}. "
@@ -176,11 +174,9 @@ def _download(info: DatasetInfo, mirror: str | None) -> None:
         raise OfflineError(f"{absent}. Downloading {source} failed: {error}") from error
 
 
-def _sha256(path: Path) -> str:
+@cache
+def _sha256(path: Path, size: int, changed: int) -> str:
+    """Hash a file, again only when its size or time of change differs."""
     import pooch
 
-    status = path.stat()
-    key = (path.resolve(), status.st_size, status.st_mtime_ns)
-    if key not in _checked:
-        _checked[key] = pooch.file_hash(str(path), alg="sha256")
-    return _checked[key]
+    return pooch.file_hash(str(path), alg="sha256")

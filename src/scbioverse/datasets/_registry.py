@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from .._settings import settings
 from ..errors import InputError
@@ -78,12 +78,11 @@ class DatasetInfo:
 def registry() -> dict[str, DatasetInfo]:
     """Read the registry, once."""
     text = resources.files(__package__).joinpath("registry.json").read_text(encoding="utf-8")
-    entries = {}
+    found = {}
     for name, fields in json.loads(text)["datasets"].items():
-        shape = fields.pop("shape", None)
-        use = tuple(fields.pop("use"))
-        entries[name] = DatasetInfo(name=name, use=use, shape=tuple(shape) if shape else None, **fields)
-    return entries
+        plain: dict[str, Any] = {key: tuple(one) if isinstance(one, list) else one for key, one in fields.items()}
+        found[name] = DatasetInfo(name, **plain)
+    return found
 
 
 def find(name: str) -> DatasetInfo:

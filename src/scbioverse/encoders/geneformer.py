@@ -84,7 +84,7 @@ def load_body(folder: Path, *, layer: int = 0) -> BertModel:
         )
         raise WeightsError(f"{folder} has no *.safetensors weights; {hint}.")
     refuse_code(folder)
-    options = {"add_pooling_layer": False, "use_safetensors": True, "dtype": torch.float32}
+    options: dict[str, Any] = {"add_pooling_layer": False, "use_safetensors": True, "dtype": torch.float32}
     return load_pretrained(BertModel, folder, config, name=str(folder), **options)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,10 +33,8 @@ class State:
     def of(cls, adata: AnnData, layer: str | None = None) -> State:
         """Look at data as they are now."""
         sums = hashlib.blake2b(f"{adata.shape} {adata.uns.get(UNS_ROOT)}".encode())
-        for i, name in enumerate(adata.obs.columns):
-            _add_column(sums, name, adata.obs.iloc[:, i])
-        for i, name in enumerate(adata.var.columns):
-            _add_column(sums, name, adata.var.iloc[:, i])
+        for name, column in itertools.chain(adata.obs.items(), adata.var.items()):
+            _add_column(sums, name, column)
         names = [adata.obs_names, adata.var_names]
         if layer == "raw" and adata.raw is not None:
             names.append(adata.raw.var_names)
@@ -53,10 +52,8 @@ class State:
     def same(self, other: State) -> bool:
         """Whether data were left as they were."""
         return (
-            self.digest == other.digest
-            and len(self.held) == len(other.held)
-            and len(self.names) == len(other.names)
-            and all(a is b for a, b in zip(self.held, other.held, strict=True))
+            (self.digest, len(self.names)) == (other.digest, len(other.names))
+            and list(map(id, self.held)) == list(map(id, other.held))
             and all(a.is_(b) or a.equals(b) for a, b in zip(self.names, other.names, strict=True))
         )
 

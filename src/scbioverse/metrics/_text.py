@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import warnings
-from typing import TYPE_CHECKING, Any, TypeAlias
+from functools import cache
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
@@ -136,7 +138,9 @@ def meteor(predictions: Sequence[str], references: Sequence[str], *, tokeniser: 
     _check(predictions, references)
     package = import_optional("nltk.translate.meteor_score", extra="metrics", purpose="METEOR")
     stems = import_optional("nltk.stem.porter", extra="metrics", purpose="METEOR")
-    stemmer, words = _CachedStems(stems.PorterStemmer()), _NoSynonyms()
+    # The same words come again in every caption; and where nltk expects WordNet, nothing is a synonym.
+    stemmer = SimpleNamespace(stem=cache(stems.PorterStemmer().stem))
+    words = SimpleNamespace(synsets=lambda word: [])
     scores = [
         package.single_meteor_score(list(tokeniser(right)), list(tokeniser(written)), stemmer=stemmer, wordnet=words)
         for written, right in zip(predictions, references, strict=True)
@@ -179,25 +183,6 @@ def text_metrics(
         "meteor": meteor(predictions, references, tokeniser=tokeniser),
         "exact": float(np.mean(same)),
     }
-
-
-class _NoSynonyms:
-    """Stands where nltk expects WordNet."""
-
-    def synsets(self, word: str) -> list[Any]:
-        return []
-
-
-class _CachedStems:
-    """A stemmer that remembers: the same words come again in every caption."""
-
-    def __init__(self, stemmer: Any) -> None:
-        self._stemmer, self._known = stemmer, {}  # type: ignore[var-annotated]
-
-    def stem(self, word: str) -> str:
-        if word not in self._known:
-            self._known[word] = self._stemmer.stem(word)
-        return self._known[word]
 
 
 def _plain(text: str) -> str:

@@ -39,11 +39,8 @@ def related(mol: Any) -> Related:
     plain = Chem.Mol(_uncharged(mol))
     Chem.GetSymmSSSR(plain)  # parts of a salt that were put together again have no rings yet
     own = Chem.MolToSmiles(plain)
-    block = BlockLogs()  # what is taken apart may have a valence that rdkit does not know, and says so on stderr
-    try:
+    with BlockLogs():  # what is taken apart may have a valence that rdkit does not know, and says so on stderr
         return Related(own, _mirror(plain, own), _parts(plain, own), _parents(plain, own))
-    finally:
-        del block
 
 
 def neutral_smiles(mol: Any, own: str = "") -> str:
@@ -62,11 +59,8 @@ def _uncharged(mol: Any) -> Any:
     if not any(atom.GetFormalCharge() for atom in mol.GetAtoms()):
         return mol
     base = import_optional("rdkit.rdBase", extra="molecules", purpose="Reading SMILES")
-    block = base.BlockLogs()
-    try:
+    with base.BlockLogs():
         return uncharger().uncharge(mol)
-    finally:
-        del block
 
 
 @cache

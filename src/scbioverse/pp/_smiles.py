@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, get_args
 
 from .._lazy import import_optional
 from .._logging import first_line
-from ..errors import InputError
+from ..errors import check_choice
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -75,9 +75,8 @@ def split_parts(parts: tuple[Any, ...]) -> Split:
     :func:`largest`; equal ones stay once. `parts` are two or more rdkit molecules.
     """
     if any(atom.GetAtomicNum() not in _NO_METAL | _ALKALI for part in parts for atom in part.GetAtoms()):
-        out = [part for part in parts if _is_alkali(part)]
         kept = [part for part in parts if not _is_alkali(part)]
-        return Split(kept, out, False)
+        return Split(kept, [part for part in parts if _is_alkali(part)], False)
     known, most = _known()
     others = [part for part in parts if part.GetNumHeavyAtoms() > most or _plain(part) not in known]
     if not others and len(set(map(_plain, parts))) > 1:
@@ -179,17 +178,12 @@ def parse_smiles(texts: Iterable[str], *, salts: Salts = "strip", charges: Charg
     given. A text of more than 5,000 characters, or with more than 400 rings, is not given to rdkit, which might not
     come back.
     """
-    if salts not in ("strip", "largest", "keep"):
-        raise InputError(f"salts must be 'strip', 'largest' or 'keep', found {salts!r}")
-    if charges not in ("keep", "neutralise"):
-        raise InputError(f"charges must be 'keep' or 'neutralise', found {charges!r}")
+    check_choice("salts", salts, *get_args(Salts))
+    check_choice("charges", charges, *get_args(Charges))
     base = import_optional("rdkit.rdBase", extra="molecules", purpose="Reading SMILES")
     # rdkit writes each failure to stderr; here it goes into the result.
-    block = base.BlockLogs()
-    try:
+    with base.BlockLogs():
         return [_parse(str(text).strip(), salts, charges) for text in texts]
-    finally:
-        del block
 
 
 def _parse(text: str, salts: Salts, charges: Charges) -> Molecule:
