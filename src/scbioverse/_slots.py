@@ -29,14 +29,8 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 UNS_ROOT = "bioverse"
 # Verbs that leave a record, and what else they have to be given.
-_WRITERS = {
-    "annotate": "",
-    "embed": "",
-    "describe": "",
-    "rollup": "",
-    "align": ", text_key=...",
-    "tune": ", text_key=...",
-}
+_WRITERS = dict.fromkeys(("annotate", "embed", "describe", "rollup"), "")
+_WRITERS |= dict.fromkeys(("align", "tune"), ", text_key=...")
 _WAY_OUT = "Run the verb again to replace it, or delete it."
 # A store of zarr is a folder, which takes 255 bytes a name.
 _MOST_BYTES = 200
@@ -217,14 +211,12 @@ def write_results(
     columns, arrays = dict(obs or {}), dict(obsm or {})
     if adata.is_view:
         _make_actual(adata)
-    for slot, values in arrays.items():
-        adata.obsm[slot] = values
+    adata.obsm.update(arrays)
     for slot, values in columns.items():
         adata.obs[slot] = values
     for table, left in ((adata.obs, drop), (adata.obsm, drop_obsm)):
-        for slot in left:
-            if slot in table:
-                del table[slot]
+        for slot in set(left) & set(table):
+            del table[slot]
     gone = set(drop_records)
     adata.uns[UNS_ROOT] = {step: text for step, text in records_of(adata).items() if step not in gone} | texts
     filled = {"obsm": arrays, "obs": columns, f"uns[{UNS_ROOT!r}]": texts}
@@ -301,9 +293,8 @@ def part_of(data: Any, modality: str) -> AnnData:
     """Return the AnnData of a MuData that holds `modality`; an :class:`InputError` where none has a usual name."""
     known = {str(name).lower(): part for name, part in data.mod.items()}
     wanted = _PARTS.get(modality, (modality,))
-    for name in wanted:
-        if name in known:
-            return known[name]
+    if held := [name for name in wanted if name in known]:
+        return known[held[0]]
     raise InputError(
         f"the MuData has no part for modality {modality!r}: expected one of {list(wanted)}, found {sorted(data.mod)}. "
         "Pass the AnnData itself: mdata.mod[...]."

@@ -16,6 +16,7 @@ from scbioverse.errors import InputError, MissingKeyError
 from scbioverse.models import BioVerse
 from scbioverse.models.edit import extend
 from scbioverse.pl import _alignment_modalities as module
+from scbioverse.pl import _alignment_panels
 
 if TYPE_CHECKING:
     import matplotlib.pyplot as plt
@@ -42,7 +43,9 @@ def three(cells: AnnData, tiny_backbone: Backbone) -> tuple[dict[str, AnnData], 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "umap_layout", lambda points, rng=None: np.asarray(points[:, :2], np.float32))
+    monkeypatch.setattr(
+        _alignment_panels, "umap_layout", lambda points, rng=None: np.asarray(points[:, :2], np.float32)
+    )
 
 
 def printed(ax: plt.Axes) -> str:

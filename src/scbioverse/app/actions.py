@@ -41,15 +41,13 @@ def body_limit(n_obs: int) -> int:
 def opened(visitor: Visitor, _: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the page starts with: the map, what to colour by, and the labels."""
     shown = visitor.shown
-    columns = shown.columns
-    key = shown.slots.confidence
-    columns.sort(key=lambda one: one["by"] != f"obs:{key}")
+    first = f"obs:{shown.slots.confidence}"
     return {
         "title": shown.title,
         "n": shown.n,
         "map": shown.axes,
         "points": _packed(shown.points),
-        "columns": columns,
+        "columns": sorted(shown.columns, key=lambda one: one["by"] != first),
         "label_name": "Label" if shown.own else shown.label_key,
         **_labels(visitor),
     }
@@ -87,13 +85,9 @@ def genes(visitor: Visitor, args: Mapping[str, Any]) -> dict[str, Any]:
 def label(visitor: Visitor, args: Mapping[str, Any]) -> dict[str, Any]:
     """Return why cells have a label: its term, reason, evidence, and what else they could be."""
     name = _text(args, "name", 200)
-    found = visitor.shown.found.get(shown_name(name), {})
-    kept = {one: found.get(one, "") for one in ("cl_id", "term", "reason")}
-    evidence = pd.DataFrame(found.get("evidence", []))
-    return {
-        "name": name, "n": found.get("n", 0), **kept, "alternatives": found.get("alternatives", []),
-        "evidence": _table(evidence),
-    }  # fmt: skip
+    blank: dict[str, Any] = {"n": 0, "cl_id": "", "term": "", "reason": "", "alternatives": [], "evidence": []}
+    found = blank | visitor.shown.found.get(shown_name(name), {})
+    return {one: found[one] for one in blank} | {"name": name, "evidence": _table(pd.DataFrame(found["evidence"]))}
 
 
 def ask(visitor: Visitor, args: Mapping[str, Any]) -> dict[str, Any]:

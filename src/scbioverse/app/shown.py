@@ -13,6 +13,7 @@ import pandas as pd
 from .._logging import logger
 from .._slots import Slots, anndata_of, correction_step, own_copy, read_record, records_of
 from ..errors import BioverseError, InputError, MissingKeyError
+from ..get._labelled import texts
 from ..io import Cells
 from ..io.columns import obs_column
 from ..knowledge import load_ontology, resolve_label
@@ -27,6 +28,11 @@ if TYPE_CHECKING:
 # A column with more values names rows, not groups: no legend could show it.
 MOST_VALUES = 200
 _DEPTH = 1e4
+# What columns that `annotate` wrote are called, by their slot.
+_SLOTS_SAID = {
+    "confidence": "Confidence", "margin": "Margin to the second label", "entropy": "Entropy",
+    "elsewhere": "Nearer to another type", "cl_id": "Cell Ontology id", "group": "Group that was found",
+}  # fmt: skip
 
 
 class Shown:
@@ -76,7 +82,7 @@ class Shown:
                 f"these cells have no labels yet: no column {self.label_key!r} in adata.obs (found: {held}). {advice}"
             )
         found = obs_column(self.adata, self.label_key, "label_key", advice=advice)
-        return found.astype(object).map(str, na_action="ignore")
+        return texts(found)
 
     @property
     def step(self) -> str:
@@ -122,16 +128,7 @@ class Shown:
         return found
 
     def _said(self, name: str) -> str:
-        slots = self.slots
-        known = {
-            slots.confidence: "Confidence",
-            slots.margin: "Margin to the second label",
-            slots.entropy: "Entropy",
-            slots.elsewhere: "Nearer to another type",
-            slots.cl_id: "Cell Ontology id",
-            slots.group: "Group that was found",
-        }
-        return known.get(name, name)
+        return next((said for slot, said in _SLOTS_SAID.items() if getattr(self.slots, slot) == name), name)
 
     @cached_property
     def ids(self) -> dict[str, str]:

@@ -62,13 +62,9 @@ def widget(
     >>> page  # in a cell of its own: look, ask, correct
     >>> adata = page.annotated()
     """
+    given = locals()
     anywidget = import_optional("anywidget", extra="app", purpose="the page in a notebook")
-    visitor = Visitor(
-        Shown(
-            adata, key_added=key_added, label_key=label_key, basis=basis, groupby=groupby, layer=layer, key=key,
-            model=model, title=title,
-        )
-    )  # fmt: skip
+    visitor = Visitor(Shown(**given))
 
     class CellPage(anywidget.AnyWidget):  # type: ignore[name-defined, misc]
         """The page; see :func:`scbioverse.widget`."""

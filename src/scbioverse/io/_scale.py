@@ -86,10 +86,8 @@ def whole_multiples(sample: sp.csr_array, base: float | None) -> tuple[float, in
 
 def sum_spread(sample: sp.csr_array, base: float | None) -> tuple[float, float]:
     """Return spread (standard deviation of the logarithm) and median of the cells' sums, after undoing `base`."""
-    linear = sp.csr_array(
-        (to_linear(sample.data.astype(np.float64), base), sample.indices, sample.indptr), sample.shape
-    )
-    sums = np.asarray(linear.sum(axis=1)).ravel()
+    linear = to_linear(sample.data.astype(np.float64), base)
+    sums = np.asarray(sp.csr_array((linear, sample.indices, sample.indptr), sample.shape).sum(axis=1)).ravel()
     sums = sums[sums > 0]
     if sums.size < 2:
         return math.inf, math.nan
@@ -105,21 +103,23 @@ def guess_scale(sample: sp.csr_array, *, largest: float) -> ScaleGuess:
     either sign the natural logarithm is assumed, as scanpy and Seurat write it, unless base 2 is clearly better.
     `sample` are some cells, without stored zeros; `largest` is of the whole matrix.
     """
+
+    def believed(base: float | None, evidence: str) -> ScaleGuess:
+        return ScaleGuess("counts" if base is None else "log", base, _equal_sum(sample, base), evidence)
+
     if largest > LARGEST_LOG:
         if roots := _square_roots(sample, *whole_multiples(sample, None), sum_spread(sample, None)[0]):
             return ScaleGuess("root", None, None, roots)
-        return ScaleGuess("counts", None, _equal_sum(sample, None), f"values up to {largest:.4g}, too large for logs")
+        return believed(None, f"values up to {largest:.4g}, too large for logs")
     candidates: list[float | None] = [None, *BASES]
     multiples = sorted(((*whole_multiples(sample, base), base) for base in candidates), key=lambda row: -row[0])
     share, n_values, base = multiples[0]
     if n_values >= _ENOUGH and share >= _MOSTLY_WHOLE and share - multiples[1][0] >= _CLEARLY_MORE:
-        evidence = f"{share:.0%} of values are whole multiples of a count"
-        return ScaleGuess("counts" if base is None else "log", base, _equal_sum(sample, base), evidence)
+        return believed(base, f"{share:.0%} of values are whole multiples of a count")
     spreads = {base: sum_spread(sample, base)[0] for base in candidates}
     base = min(spreads, key=lambda b: spreads[b])
     if spreads[base] < _EQUAL:
-        evidence = "equal sums of all cells"
-        return ScaleGuess("counts" if base is None else "log", base, _equal_sum(sample, base), evidence)
+        return believed(base, "equal sums of all cells")
     if roots := _square_roots(sample, share, n_values, spreads[base]):
         return ScaleGuess("root", None, None, roots)
     if largest > LARGEST_NATURAL:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from ..errors import InputError, MissingKeyError
 
 if TYPE_CHECKING:
-    import pandas as pd
     from anndata import AnnData
 
 
@@ -37,8 +37,6 @@ def obs_column(adata: AnnData, name: Any, argument: str, *, advice: str = "") ->
 
 def as_categories(column: pd.Series, argument: str) -> pd.Series:
     """Return a column as texts that some row has, 1 and "1" one category; an `InputError` where values name none."""
-    import pandas as pd
-
     try:
         held = column.astype("category").cat.remove_unused_categories()
     except TypeError as error:  # of values without a hash

@@ -12,6 +12,7 @@ import pandas as pd
 from .. import get
 from .._logging import shown_name
 from ..errors import InputError, MissingKeyError
+from ..get._labelled import texts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,10 +42,9 @@ def labels_found(adata: AnnData, slots: Slots) -> tuple[list[dict[str, Any]], li
         claims = _table(get.evidence, adata, slots)
         scores = _table(get.scores, adata, slots)
     table = table[table["n"] > 0].sort_values("n", ascending=False, kind="stable")
-    label = adata.obs[slots.label].astype(object).map(str, na_action="ignore")
-    out = []
-    rows: list[Any] = list(table.itertuples())
-    for row in rows:
+    label, out = texts(adata.obs[slots.label]), []
+    row: Any
+    for row in table.itertuples():
         mine = (label == row.name).to_numpy()
         known = _known(adata, slots.confidence, mine)
         own = claims[claims["label"] == row.name] if claims is not None else pd.DataFrame()

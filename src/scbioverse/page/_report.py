@@ -12,9 +12,9 @@ from string import Template
 from typing import TYPE_CHECKING, Any
 
 from .._logging import shown_name
-from .._slots import Slots, anndata_of
 from .._whole import write_text_whole
-from ..errors import InputError, MissingKeyError
+from ..errors import InputError
+from ..get._labelled import Labelled
 from ._findings import cautions, labels_found
 from ._methods import methods_text, provenance
 from ._points import colourings, places, sampled_map
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
     from .._device import Rng
+    from .._slots import Slots
 
 MOST_POINTS = 100_000
 _MOST_CLAIMS = 12
@@ -79,17 +80,14 @@ def report(
     >>> sb.tl.annotate(adata)
     >>> sb.report(adata, "report.html")
     """
-    slots, path = Slots(key), Path(path)
-    adata = anndata_of(adata, holds=slots.label)
+    path = Path(path)
     if path.suffix.lower() not in (".html", ".htm"):
         raise InputError(f"the report is a web page: {path} does not end in .html.")
     if not path.resolve().parent.is_dir():
         raise InputError(f"the folder {path.resolve().parent} for the report does not exist.")
     if path.is_dir():
         raise InputError(f"{path} is a folder. Name a file for the report.")
-    if slots.label not in adata.obs:
-        raise MissingKeyError(f"adata.obs has no {slots.label!r}. Run sb.tl.annotate(adata) first.")
-    write_text_whole(path.resolve(), report_html(adata, slots, title=title, basis=basis, rng=rng))
+    write_text_whole(path.resolve(), report_html(*Labelled.of(adata, key, "label"), title=title, basis=basis, rng=rng))
     return path
 
 
@@ -143,9 +141,10 @@ def _evidence(claims: list[dict[str, Any]]) -> str:
         return ""
     rows = ""
     for one in claims[:_MOST_CLAIMS]:
+        against = f" against {shown_name(str(one['against']))}" if one.get("against") else ""
         held = [
             str(one["gene"]),
-            _direction(one),
+            f"{one['direction']}{against}, {one['verdict']}",
             percent(one.get("fraction_in")),
             percent(one.get("fraction_out")),
             _number(one.get("log_fold_change"), ".1f"),
@@ -159,11 +158,6 @@ def _evidence(claims: list[dict[str, Any]]) -> str:
         f"<details><summary>Evidence: {min(len(claims), _MOST_CLAIMS)}{more} tested claims</summary>"
         f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div></details>'
     )
-
-
-def _direction(claim: dict[str, Any]) -> str:
-    against = f" against {shown_name(str(claim['against']))}" if claim.get("against") else ""
-    return f"{claim['direction']}{against}, {claim['verdict']}"
 
 
 def _number(value: Any, form: str) -> str:

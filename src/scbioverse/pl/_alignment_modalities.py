@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .._device import Rng, as_generator, as_seed
 from .._slots import Slots, anndata_of, slot_of
-from ..errors import InputError, MissingKeyError
-from ..metrics import retrieval
+from ..errors import InputError
 from ..predict.descriptions import plain_texts
 from ..predict.embedding import tokens_in
-from ._alignment_panels import GENERAL, SOFT, centroid_gap, described, frame, mark, new_axes, some_general, spaces
-from ._layout import check_stored, umap_layout
-from ._style import FAINT, INK, NOT_TYPES, PALETTE, figure_of, finish
+from ._alignment_panels import (
+    GENERAL,
+    SOFT,
+    Kind,
+    described,
+    frame,
+    label_column,
+    lay_out,
+    some_general,
+    spaces,
+    two_axes,
+)
+from ._layout import check_stored
+from ._style import FAINT, INK, NOT_TYPES, PALETTE, finish, mark
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,26 +33,14 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from numpy.typing import NDArray
 
     from ..models import BioVerse
-
-    Float = NDArray[np.float32]
+    from ._alignment_panels import Map
 
 # A label is looked up and described; anything longer is a text already.
 LONGEST_LABEL = 60
 MARKS = ("o", "s", "^", "D", "v")
 DEFAULT_KEYS = {"cell": ("cell_type", Slots().label), "molecule": ("text",), "protein": ("text",)}
-
-
-@dataclass(frozen=True, eq=False)
-class Kind:
-    """Rows of one modality and the texts that belong to them."""
-
-    modality: str
-    values: Float  # float32 (n, n_tokens, dim), the encoder's output
-    texts: list[str]  # m different texts
-    codes: NDArray[np.int64]  # int64 (n,): text of each row
 
 
 def draw_modalities(
@@ -69,14 +66,14 @@ def draw_modalities(
     kinds = [_kind(one, adata, loaded, label_key, max_rows, generator) for one, adata in data.items()]
     texts = [*(text for kind in kinds for text in kind.texts), *some_general(n_general, generator)]
     panels = spaces(loaded, {kind.modality: kind.values for kind in kinds}, texts)
-    figure, axes = new_axes(13.4, 5.9) if ax is None else (figure_of(ax[0]), list(ax))
+    figure, axes = two_axes(ax, 13.4, 5.9)
     hues = {kind.modality: PALETTE[i % len(PALETTE)] for i, kind in enumerate(kinds)}
     titles = (
         ("Before", "encoders and language model as they come"),
         ("After", "one space, learned from rows and their texts"),
     )
     for axis, (title, subtitle), (rows, points) in zip(axes, titles, panels, strict=True):
-        _panel(axis, title, subtitle, kinds, rows, points, hues, seed)
+        _panel(axis, title, subtitle, kinds, lay_out(kinds, rows, points, seed), hues)
     _legend(figure, kinds, hues)
     return finish(figure, axes, show=show, return_fig=return_fig)
 
@@ -97,12 +94,7 @@ def _kind(
     check_stored(adata, slot, model, modality)
     wanted = label_key if isinstance(label_key, str) or label_key is None else label_key.get(modality)
     keys = (wanted,) if wanted is not None else DEFAULT_KEYS.get(modality, ("text",))
-    key = next((one for one in keys if one in adata.obs), None)
-    if key is None:
-        raise MissingKeyError(
-            f"the AnnData of {modality!r} has no column {' or '.join(map(repr, keys))} in obs (found: "
-            f"{list(map(str, adata.obs.columns)) or 'none'}). Name it: label_key={{{modality!r}: ...}}."
-        )
+    key = label_column(adata, keys, f"the AnnData of {modality!r}", f"Name it: label_key={{{modality!r}: ...}}.")
     said = plain_texts(adata.obs[key])
     fine = np.isfinite(values).all(axis=(1, 2)) & np.array([one.lower() not in NOT_TYPES for one in said])
     rows = np.flatnonzero(fine)
@@ -115,45 +107,20 @@ def _kind(
     codes = np.array([at[said[row]] for row in rows], dtype=np.int64)
     # Of names of cell types the descriptions; other texts as they are.
     labels = modality == "cell" and max(map(len, names)) <= LONGEST_LABEL
-    return Kind(modality, values[rows], described(names) if labels else names, codes)
+    return Kind(modality, values[rows], described(names) if labels else names, codes, np.arange(len(rows)))
 
 
-def _panel(
-    ax: Axes,
-    title: str,
-    subtitle: str,
-    kinds: list[Kind],
-    rows: list[Float],
-    texts: Float,
-    hues: Mapping[str, str],
-    seed: int,
-) -> None:
-    """Measure in the full space, lay everything out together, draw."""
-    flat = umap_layout(np.concatenate([*rows, texts]), rng=seed)
-    ends = np.cumsum(list(map(len, rows)))
-    shown, written = np.split(flat[: ends[-1]], ends[:-1]), flat[ends[-1] :]
-    offset = 0
+def _panel(ax: Axes, title: str, subtitle: str, kinds: Sequence[Kind], flat: Map, hues: Mapping[str, str]) -> None:
     lines = [("", "recall@1", "median rank", "gap")]
-    for i, (kind, points, places) in enumerate(zip(kinds, rows, shown, strict=True)):
-        hue, mark, m = hues[kind.modality], MARKS[i % len(MARKS)], len(kind.texts)
-        size = float(np.clip(9_000 / max(len(places), 1), 4, 22))
+    for i, (kind, places, own, found) in enumerate(zip(kinds, flat.rows, flat.texts, flat.measures, strict=True)):
+        hue, size = hues[kind.modality], float(np.clip(9_000 / max(len(places), 1), 4, 22))
         dots: dict[str, Any] = {"s": size, "alpha": 0.6, "linewidths": 0, "zorder": 1, "rasterized": True}
-        ax.scatter(places[:, 0], places[:, 1], marker=mark, color=hue, **dots)
-        own = written[offset : offset + m]
+        ax.scatter(places[:, 0], places[:, 1], marker=MARKS[i % len(MARKS)], color=hue, **dots)
         star: dict[str, Any] = {"marker": "*", "edgecolors": INK, "linewidths": 0.5, "zorder": 3}
-        ax.scatter(own[:, 0], own[:, 1], s=float(np.clip(6_000 / m, 26, 110)), color=hue, **star)
-        found = retrieval(points, texts, target=offset + kind.codes)
-        lines.append(
-            (
-                f"{kind.modality}s",
-                f"{found['recall@1']:.2f}",
-                f"{found['median_rank']:.0f}",
-                f"{centroid_gap(points, texts[offset : offset + m]):.2f}",
-            )
-        )
-        offset += m
-    rest = written[offset:]
-    ax.scatter(rest[:, 0], rest[:, 1], s=16, marker="x", c=GENERAL, linewidths=0.8, zorder=0)
+        ax.scatter(own[:, 0], own[:, 1], s=float(np.clip(6_000 / len(own), 26, 110)), color=hue, **star)
+        numbers = f"{found['recall@1']:.2f}", f"{found['median_rank']:.0f}", f"{found['gap']:.2f}"
+        lines.append((f"{kind.modality}s", *numbers))
+    ax.scatter(flat.general[:, 0], flat.general[:, 1], s=16, marker="x", c=GENERAL, linewidths=0.8, zorder=0)
     frame(ax, title, subtitle, 0.07 + 0.05 * len(lines))
     for row, cells in enumerate(lines):
         for column, (x, text) in enumerate(zip((0.0, 0.2, 0.36, 0.56), cells, strict=True)):

@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._logging import plotted_name
-from ._style import FAINT, INK, bare, map_corner
+from ..errors import MissingKeyError
+from ..metrics import retrieval
+from ._layout import umap_layout
+from ._style import FAINT, INK, bare, figure_of, map_corner, mark
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from anndata import AnnData
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from matplotlib.lines import Line2D
     from numpy.typing import NDArray
 
     from ..models import BioVerse
@@ -27,17 +30,48 @@ SOFT = "#595959"
 LEGEND_ROWS = 14
 
 
-@dataclass(frozen=True)
-class Panel:
-    """One map, before or after alignment."""
+@dataclass(frozen=True, eq=False)
+class Kind:
+    """Rows of one modality and the texts that belong to them."""
 
-    title: str
-    subtitle: str
-    cells: NDArray[np.floating]  # (n, 2)
-    codes: NDArray[np.integer]  # int (n,), label of each cell
-    texts: NDArray[np.floating]  # (m, 2), one for each label
-    general: NDArray[np.floating]  # (g, 2), unrelated text
-    measures: Mapping[str, tuple[str, str]]  # name to value and remark, printed in the map
+    modality: str
+    values: Float  # float32 (n, ...), the encoder's output
+    texts: list[str]  # m different texts
+    codes: NDArray[np.int64]  # int64 (n,): text of each row
+    shown: NDArray[np.int64]  # rows that are drawn; all are measured
+
+
+@dataclass(frozen=True, eq=False)
+class Map:
+    """Where everything lies in one map, (…, 2), and how near rows are to their texts in the full space."""
+
+    rows: list[Float]  # of each kind, those that are drawn
+    texts: list[Float]  # of each kind
+    general: Float  # unrelated texts
+    measures: list[dict[str, float]]  # of each kind; see :func:`scbioverse.metrics.retrieval`, and "gap"
+
+
+def lay_out(kinds: Sequence[Kind], rows: Sequence[Float], texts: Float, seed: int) -> Map:
+    """Measure kinds in the full space, `texts` being theirs and then unrelated ones, and lay all out together."""
+    measures: list[dict[str, float]] = []
+    first = 0
+    for kind, points in zip(kinds, rows, strict=True):
+        gap = centroid_gap(points, texts[first : first + len(kind.texts)])
+        measures.append({**retrieval(points, texts, target=first + kind.codes), "gap": gap})
+        first += len(kind.texts)
+    drawn = [points[kind.shown] for kind, points in zip(kinds, rows, strict=True)]
+    ends = np.cumsum([*map(len, drawn), *(len(kind.texts) for kind in kinds)])
+    parts = np.split(umap_layout(np.concatenate([*drawn, texts]), rng=seed), ends)
+    return Map(parts[: len(kinds)], parts[len(kinds) : -1], parts[-1], measures)
+
+
+def label_column(adata: AnnData, keys: Sequence[str], whose: str, advice: str) -> str:
+    """Return the first of some columns that `obs` has; a :class:`MissingKeyError` where it has none."""
+    held = [one for one in keys if one in adata.obs]
+    if not held:
+        found = list(map(str, adata.obs.columns)) or "none"
+        raise MissingKeyError(f"{whose} has no column {' or '.join(map(repr, keys))} in obs (found: {found}). {advice}")
+    return held[0]
 
 
 def described(names: Sequence[str]) -> list[str]:
@@ -94,8 +128,10 @@ def centroid_gap(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
     return float(np.linalg.norm(unit_rows(a).mean(axis=0) - unit_rows(b).mean(axis=0)))
 
 
-def new_axes(width: float, height: float) -> tuple[Figure, list[Axes]]:
-    """Make a figure with two square maps and room for the legend on the right."""
+def two_axes(ax: Sequence[Axes] | None, width: float, height: float) -> tuple[Figure, list[Axes]]:
+    """Return the axes given, or make a figure with two square maps and room for the legend on the right."""
+    if ax is not None:
+        return figure_of(ax[0]), list(ax)
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(1, 2, figsize=(width, height), gridspec_kw={"wspace": 0.06}, layout="constrained")
@@ -113,26 +149,26 @@ def frame(ax: Axes, title: str, subtitle: str, head: float) -> None:
     ax.text(0, 1.015, subtitle, transform=ax.transAxes, fontsize=10, color=SOFT, va="bottom")
 
 
-def mark(name: str, **style: Any) -> Line2D:
-    """Return an entry of a legend."""
-    from matplotlib.lines import Line2D
-
-    return Line2D([], [], linestyle="none", label=name, **style)
-
-
-def draw_panel(ax: Axes, panel: Panel, colours: Sequence[str]) -> None:
+def draw_panel(ax: Axes, title: str, subtitle: str, kind: Kind, flat: Map, colours: Sequence[str]) -> None:
     """Draw cells as dots, label texts as stars, unrelated text as crosses, and print the measures."""
-    order = np.random.default_rng(0).permutation(len(panel.cells))  # so that no label covers another by its place
+    cells, texts, found = flat.rows[0], flat.texts[0], flat.measures[0]
+    order = np.random.default_rng(0).permutation(len(cells))  # so that no label covers another by its place
     size = float(np.clip(12_000 / max(len(order), 1), 3, 30))
     hues = np.asarray(colours, dtype=object)
-    ax.scatter(panel.general[:, 0], panel.general[:, 1], s=20, marker="x", c=GENERAL, linewidths=0.9, zorder=2)
+    ax.scatter(flat.general[:, 0], flat.general[:, 1], s=20, marker="x", c=GENERAL, linewidths=0.9, zorder=2)
     dots: dict[str, Any] = {"s": size, "alpha": 0.75, "linewidths": 0, "zorder": 1, "rasterized": True}
-    ax.scatter(panel.cells[order, 0], panel.cells[order, 1], c=list(hues[panel.codes[order]]), **dots)
+    ax.scatter(cells[order, 0], cells[order, 1], c=list(hues[kind.codes[kind.shown][order]]), **dots)
     for area, edge, width in ((170, "white", 1.1), (105, INK, 0.7)):  # the larger one is the smaller one's rim
         star: dict[str, Any] = {"marker": "*", "edgecolors": edge, "linewidths": width, "zorder": 4}
-        ax.scatter(panel.texts[:, 0], panel.texts[:, 1], s=area, c=list(hues), **star)
-    frame(ax, panel.title, panel.subtitle, 0.17)
-    for row, (name, (value, remark)) in enumerate(panel.measures.items()):
+        ax.scatter(texts[:, 0], texts[:, 1], s=area, c=list(hues), **star)
+    frame(ax, title, subtitle, 0.17)
+    n = int(found["n_candidates"])
+    lines = (
+        ("recall@1", f"{found['recall@1']:.2f}", f"chance {1 / n:.3f}"),
+        ("median rank", f"{found['median_rank']:.0f}", f"of {n} texts"),
+        ("centroid gap", f"{found['gap']:.2f}", "of at most 2"),
+    )
+    for row, (name, value, remark) in enumerate(lines):
         y = 0.97 - 0.048 * row
         line: dict[str, Any] = {"transform": ax.transAxes, "va": "baseline", "fontsize": 10.5, "zorder": 6}
         ax.text(0.0, y, name, color=SOFT, **line)

@@ -9,22 +9,22 @@ import numpy as np
 
 from .._device import Rng, as_generator, as_seed
 from .._slots import Slots, anndata_of, slot_of
-from ..errors import InputError, MissingKeyError
-from ..metrics import retrieval
+from ..errors import InputError
 from ._alignment_modalities import draw_modalities
 from ._alignment_panels import (
     LEGEND_ROWS,
-    Panel,
-    centroid_gap,
+    Kind,
     described,
     draw_legend,
     draw_panel,
-    new_axes,
+    label_column,
+    lay_out,
     some_general,
     spaces,
+    two_axes,
 )
-from ._layout import check_stored, umap_layout
-from ._style import NOT_TYPES, figure_of, finish
+from ._layout import check_stored
+from ._style import NOT_TYPES, finish
 from ._style import palette as default_palette
 
 if TYPE_CHECKING:
@@ -131,7 +131,8 @@ def alignment_umap(
     slot = use_rep or Slots().embedding()
     advice = "Run sb.tl.embed(adata) first, or name another slot with use_rep=."
     embeddings = np.asarray(slot_of(adata, "obsm", slot, advice), np.float32)
-    key = _label_key(adata, label_key)
+    keys = ["cell_type", Slots().label] if label_key is None else [label_key]
+    key = label_column(adata, keys, "adata", "Name the labels with label_key=, or run sb.tl.annotate(adata).")
     labels, codes = _labels(adata, key)
     kept = np.flatnonzero(codes >= 0)
     if len(labels) < 2 or len(kept) < 2:
@@ -142,39 +143,24 @@ def alignment_umap(
     embeddings, codes = embeddings[kept], codes[kept]
     generator = as_generator(rng)
     seed = as_seed(generator)
-    texts = described(labels) + some_general(n_general, generator)
+    own, general = described(labels), some_general(n_general, generator)
     loaded = load(model)
     check_stored(adata, slot, loaded, "cell")
-    before, after = spaces(loaded, {"cell": embeddings}, texts)
-    chosen = np.arange(len(codes))
-    if len(chosen) > max_cells:
-        chosen = np.sort(generator.choice(chosen, max_cells, replace=False))
-    panels = [
-        _panel(title, subtitle, cells, points, codes, chosen, len(labels), seed)
-        for title, subtitle, ((cells,), points) in (
-            ("Before", "encoder and language model as they come", before),
-            ("After", "one space, learned from cells and texts", after),
-        )
-    ]
-    width = 11.2 + 1.9 * -(-len(labels) // LEGEND_ROWS)
-    figure, axes = new_axes(width, 5.6) if ax is None else (figure_of(ax[0]), list(ax))
-    own = {label: hue for label, hue in (palette or {}).items() if label in labels}
-    hues = list((default_palette(adata, key, labels) | own).values())
-    for axis, panel in zip(axes, panels, strict=True):
-        draw_panel(axis, panel, hues)
+    shown = np.arange(len(codes))
+    if len(shown) > max_cells:
+        shown = np.sort(generator.choice(shown, max_cells, replace=False))
+    kind = Kind("cell", embeddings, own, codes, shown)
+    before, after = spaces(loaded, {"cell": embeddings}, own + general)
+    figure, axes = two_axes(ax, 11.2 + 1.9 * -(-len(labels) // LEGEND_ROWS), 5.6)
+    given = {label: hue for label, hue in (palette or {}).items() if label in labels}
+    hues = list((default_palette(adata, key, labels) | given).values())
+    for axis, title, subtitle, (rows, points) in (
+        (axes[0], "Before", "encoder and language model as they come", before),
+        (axes[1], "After", "one space, learned from cells and texts", after),
+    ):
+        draw_panel(axis, title, subtitle, kind, lay_out([kind], rows, points, seed), hues)
     draw_legend(figure, labels, hues, title=key)
     return finish(figure, axes, show=show, return_fig=return_fig)
-
-
-def _label_key(adata: AnnData, key: str | None) -> str:
-    candidates = [key] if key is not None else ["cell_type", Slots().label]
-    for candidate in candidates:
-        if candidate in adata.obs:
-            return candidate
-    raise MissingKeyError(
-        f"adata.obs has no column {' or '.join(map(repr, candidates))} (found: {list(adata.obs.columns) or 'none'}). "
-        f"Name the column of labels with label_key=, or run sb.tl.annotate(adata)."
-    )
 
 
 def _labels(adata: AnnData, key: str) -> tuple[list[str], NDArray[np.int64]]:
@@ -186,25 +172,3 @@ def _labels(adata: AnnData, key: str) -> tuple[list[str], NDArray[np.int64]]:
     code = np.full(len(names) + 1, -1, np.int64)  # the last entry serves the code -1
     code[real] = np.arange(len(real))
     return [names[i] for i in real], code[column.cat.codes.to_numpy()]
-
-
-def _panel(
-    title: str,
-    subtitle: str,
-    cells: NDArray[np.float32],
-    points: NDArray[np.float32],
-    codes: NDArray[np.int64],
-    chosen: NDArray[np.int64],
-    n_labels: int,
-    seed: int,
-) -> Panel:
-    """Measure in the full space, then lay out."""
-    found = retrieval(cells, points, target=codes)
-    measures = {
-        "recall@1": (f"{found['recall@1']:.2f}", f"chance {1 / len(points):.3f}"),
-        "median rank": (f"{found['median_rank']:.0f}", f"of {len(points)} texts"),
-        "centroid gap": (f"{centroid_gap(cells, points[:n_labels]):.2f}", "of at most 2"),
-    }
-    flat = umap_layout(np.concatenate([cells[chosen], points]), rng=seed)
-    shown, texts = flat[: len(chosen)], flat[len(chosen) :]
-    return Panel(title, subtitle, shown, codes[chosen], texts[:n_labels], texts[n_labels:], measures)

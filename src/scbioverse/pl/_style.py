@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
     from numpy.typing import NDArray
 
 INK = "#262626"
@@ -111,14 +112,17 @@ def map_corner(ax: Axes, name: str = "UMAP") -> None:
     ax.annotate(f"{name} 2", (0, 0), xytext=(-4, 0), ha="right", va="bottom", rotation=90, **text)
 
 
-def draw_names(colours: Mapping[str, str], ax: Axes) -> None:
-    """Explain colours to the right of `ax`."""
+def mark(name: str, **style: Any) -> Line2D:
+    """Return an entry of a legend."""
     from matplotlib.lines import Line2D
 
-    dots = [Line2D([], [], linestyle="none", marker="o", markersize=7, color=hue) for hue in colours.values()]
+    return Line2D([], [], linestyle="none", label=name, **style)
+
+
+def draw_names(colours: Mapping[str, str], ax: Axes) -> None:
+    """Explain colours to the right of `ax`."""
     ax.legend(
-        dots,
-        list(map(plotted_name, colours)),
+        handles=[mark(plotted_name(name), marker="o", markersize=7, color=hue) for name, hue in colours.items()],
         loc="center left",
         bbox_to_anchor=(1.0, 0.5),
         frameon=False,

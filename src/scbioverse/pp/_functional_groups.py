@@ -57,12 +57,13 @@ def group_pattern(name: str) -> str | None:
 
 def holds_group(molecules: Sequence[Any], smarts: str) -> list[bool]:
     """Whether each rdkit molecule holds a pattern; False for None."""
-    pattern = _parsed(smarts)
+    pattern = parsed(smarts)
     return [mol is not None and mol.HasSubstructMatch(pattern) for mol in molecules]
 
 
 @lru_cache(maxsize=64)
-def _parsed(smarts: str) -> Any:
+def parsed(smarts: str) -> Any:
+    """Return a pattern as rdkit has it."""
     from rdkit.Chem import MolFromSmarts
 
     return MolFromSmarts(smarts)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any, NamedTuple
 
-from .._lazy import import_optional
+from ._functional_groups import parsed
 from ._smiles import uncharger
 
 # A bond that water splits, and where the oxygen of water goes: to the first atom; the second gets the hydrogen.
@@ -58,16 +57,10 @@ def neutral_smiles(mol: Any, own: str = "") -> str:
 def _uncharged(mol: Any) -> Any:
     if not any(atom.GetFormalCharge() for atom in mol.GetAtoms()):
         return mol
-    base = import_optional("rdkit.rdBase", extra="molecules", purpose="Reading SMILES")
-    with base.BlockLogs():
+    from rdkit.rdBase import BlockLogs
+
+    with BlockLogs():
         return uncharger().uncharge(mol)
-
-
-@cache
-def _patterns(some: tuple[str, ...]) -> list[Any]:
-    from rdkit.Chem import MolFromSmarts
-
-    return list(map(MolFromSmarts, some))
 
 
 def _mirror(mol: Any, own: str) -> str:
@@ -81,7 +74,7 @@ def _mirror(mol: Any, own: str) -> str:
 
 
 def _parts(mol: Any, own: str) -> tuple[str, ...]:
-    pairs = {pair for pattern in _patterns(_SPLIT) for pair in mol.GetSubstructMatches(pattern)}
+    pairs = {pair for smarts in _SPLIT for pair in mol.GetSubstructMatches(parsed(smarts))}
     bonds = {mol.GetBondBetweenAtoms(first, second).GetIdx(): (first, second) for first, second in pairs}
     if not bonds or len(bonds) > _MOST_BONDS:
         return ()
@@ -114,8 +107,8 @@ def _parents(mol: Any, own: str) -> tuple[str, ...]:
     from rdkit import Chem
 
     found: dict[str, None] = {}
-    for pattern in _patterns(_OFF):
-        for _, gone in mol.GetSubstructMatches(pattern):
+    for smarts in _OFF:
+        for _, gone in mol.GetSubstructMatches(parsed(smarts)):
             less = Chem.RWMol(mol)
             atom = less.GetAtomWithIdx(gone)
             # Put hydrogen there, so that the configuration of the atom that stays is kept where it still is one.

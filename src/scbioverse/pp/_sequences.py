@@ -80,7 +80,11 @@ def read_fasta(path: str | Path) -> list[Record]:
                     found.append((*_header(text[1:].strip(), number, path), []))
                 elif text and not text.startswith(";"):
                     if not found:
-                        raise InputError(_no_header(path, number, text))
+                        fastq = " This looks like FASTQ, reads of DNA or RNA: amino acid sequences are expected."
+                        raise InputError(
+                            f"{path}, line {number}: expected a header that starts with '>': {text[:40]!r}."
+                            f"{fastq if text.startswith('@') else ''}"
+                        )
                     found[-1][2].append(text)
     except (UnicodeError, EOFError, OSError, zlib.error) as error:
         raise InputError(
@@ -111,18 +115,10 @@ def _lines(file: IO[str], path: Path) -> Iterator[str]:
     while line := file.readline(LONGEST_LINE + 1):
         read += len(line)
         if len(line) > LONGEST_LINE or read > LONGEST_FILE:
-            what = (
-                f"a line of more than {LONGEST_LINE:,}" if len(line) > LONGEST_LINE else f"more than {LONGEST_FILE:,}"
-            )
+            long = len(line) > LONGEST_LINE
+            what = f"a line of more than {LONGEST_LINE:,}" if long else f"more than {LONGEST_FILE:,}"
             raise InputError(f"{path} holds {what} characters: no FASTA file of proteins does. Split it.")
         yield line
-
-
-def _no_header(path: Path, number: int, text: str) -> str:
-    said = f"{path}, line {number}: expected a header that starts with '>': {text[:40]!r}."
-    if text.startswith("@"):
-        return f"{said} This looks like FASTQ, reads of DNA or RNA: amino acid sequences are expected."
-    return said
 
 
 def _header(text: str, line: int, path: Path) -> tuple[str, str]:

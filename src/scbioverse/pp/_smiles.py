@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from functools import cache
+from functools import cache, reduce
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, get_args
 
 from .._lazy import import_optional
@@ -242,10 +242,7 @@ def _cut(mol: Any, parts: tuple[Any, ...], salts: Salts) -> tuple[Any, str, bool
         return best, _joined(rest), split.mixture or any(part is not best for part in split.kept)
     if not split.left_out:
         return mol, "", False
-    kept = split.kept[0]
-    for part in split.kept[1:]:
-        kept = Chem.CombineMols(kept, part)
-    return kept, _joined(split.left_out), split.mixture
+    return reduce(Chem.CombineMols, split.kept), _joined(split.left_out), split.mixture
 
 
 def _joined(parts: list[Any]) -> str:
