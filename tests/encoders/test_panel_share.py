@@ -118,11 +118,3 @@ def test_statistics_that_make_no_sense_are_refused(change: dict[str, Any], words
     fields = {"genes": ("A", "B"), "mean": [0, 1], "sd": [1, 1], "profile": [1, 1], "target_sum": 10} | change
     with pytest.raises(InputError, match=words):
         GeneStats(**fields)
-
-
-@pytest.mark.parametrize("vocab", [[], [10], [-1], [2, 2], [[1]]])
-def test_panels_that_make_no_sense_are_refused(
-    small: tuple[np.ndarray, GeneStats, list[int]], vocab: list[int]
-) -> None:
-    with pytest.raises(InputError, match="vocab"):
-        small[1].panel(vocab)
