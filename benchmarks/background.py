@@ -26,8 +26,8 @@ from benchmarks.ontology import shares
 from benchmarks.unknown import read_study
 from scbioverse.knowledge.levels import lift
 from scbioverse.knowledge.ontology import canonical_phrase
-from scbioverse.predict.background import Background
 from scbioverse.predict.groups import MOST_ALONE
+from scbioverse.predict.pool import Background
 from scbioverse.train.calibrate import expected_calibration_error
 
 if TYPE_CHECKING:

@@ -51,7 +51,7 @@ from recipes.bioverse_small.rehearsals import BODY, FOLDS, load_rehearsal
 from recipes.bioverse_small.terms import is_within
 from scbioverse.knowledge.levels import level_terms, lift
 from scbioverse.predict import first_call
-from scbioverse.predict.alike import alike_cells
+from scbioverse.predict.groups import alike_cells
 from scbioverse.train.calibrate import expected_calibration_error
 
 RESULTS = Path(__file__).parent / "results" / "first_call.json"

@@ -31,9 +31,8 @@ from scbioverse.knowledge.phrases import label_card, spoken_name
 from scbioverse.models import BioVerse
 from scbioverse.models.score import STEPS
 from scbioverse.predict.candidates import own_labels
-from scbioverse.predict.embedding import Batch
+from scbioverse.predict.embedding import Batch, CellEvidence
 from scbioverse.predict.pool import pool, weights_of
-from scbioverse.predict.sources.markers import CellEvidence
 from tests._naive_scores import naive_scores
 
 RESULTS = Path(__file__).parent / "results" / "speed.json"

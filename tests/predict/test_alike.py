@@ -9,8 +9,8 @@ from scipy import sparse
 from scipy.special import log_softmax
 
 from scbioverse.io import Cells
-from scbioverse.predict import alike
-from scbioverse.predict.alike import N_ALIKE, alike_cells, components, hear, nearest, variable_genes
+from scbioverse.predict import groups
+from scbioverse.predict.groups import N_ALIKE, alike_cells, components, hear, nearest, variable_genes
 
 N, TYPES, GENES = 240, 3, 400
 
@@ -72,7 +72,7 @@ def test_rows_may_come_in_any_order(drawn: tuple[sparse.csr_array, np.ndarray]) 
 def test_genes_that_tell_types_apart_vary_most(
     drawn: tuple[sparse.csr_array, np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(alike, "N_GENES", 90)
+    monkeypatch.setattr(groups, "N_GENES", 90)
     found = variable_genes(drawn[0], np.ones(N, dtype=np.float32))
     assert found.size == 90
     assert (np.diff(found) > 0).all()
@@ -116,5 +116,5 @@ def test_nothing_varies_or_too_few_or_too_many(
     assert (nearest(components(empty)) == -1).all()
     cells = named(drawn[0])
     assert alike_cells(Cells.of(cells[:N_ALIKE].copy())) is None
-    monkeypatch.setattr(alike, "SAMPLE_CELLS", N - 1)
+    monkeypatch.setattr(groups, "SAMPLE_CELLS", N - 1)
     assert alike_cells(Cells.of(cells)) is None

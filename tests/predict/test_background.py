@@ -12,8 +12,8 @@ from scipy import sparse
 
 import scbioverse as sb
 from scbioverse.knowledge.markers import markers_for
-from scbioverse.predict.background import Background, beside_background
 from scbioverse.predict.groups import Groups
+from scbioverse.predict.pool import Background, beside_background
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

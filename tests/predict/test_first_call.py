@@ -21,6 +21,7 @@ from scbioverse.knowledge.markers import marker_genes, markers_for
 from scbioverse.models import load
 from scbioverse.predict.candidates import Label
 from scbioverse.predict.decide import Calls
+from scbioverse.predict.embedding import CellEvidence
 from scbioverse.predict.first_call import (
     EARLY,
     FEWEST_MARKERS,
@@ -34,7 +35,6 @@ from scbioverse.predict.first_call import (
 )
 from scbioverse.predict.groups import Groups, find_groups
 from scbioverse.predict.options import is_nested
-from scbioverse.predict.sources.markers import CellEvidence
 from scbioverse.predict.tissue import read_tissues
 
 if TYPE_CHECKING:

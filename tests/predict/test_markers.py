@@ -10,10 +10,9 @@ from scbioverse.errors import InputError
 from scbioverse.io import Cells
 from scbioverse.models import load
 from scbioverse.predict.candidates import own_labels
-from scbioverse.predict.embedding import Batch
+from scbioverse.predict.embedding import Batch, CellEvidence
 from scbioverse.predict.pool import Scores, Weights, pool
 from scbioverse.predict.sources.language_model import LanguageModel
-from scbioverse.predict.sources.markers import CellEvidence
 from tests._precision import TOTALS
 
 IDS = ["CL:0000236", "CL:0000623", "CL:0000576"]

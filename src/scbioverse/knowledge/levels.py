@@ -9,14 +9,10 @@ from __future__ import annotations
 
 from collections import deque
 from functools import lru_cache
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from ._read import read_table
-from .markers import term_of
 from .ontology import KEPT_APART, load_ontology
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 Level = Literal["broad", "usual"]
 # A term with more terms below it (leukocyte has 572, lymphocyte 347, T cell 171) says too little to be an answer.
@@ -72,8 +68,3 @@ def says_little(cl_id: str) -> bool:
 def early_types() -> frozenset[str]:
     """Ids of the types of embryos and fetuses, such as hepatoblast and ureteric bud cell."""
     return frozenset(row[0] for row in read_table("early_types.tsv"))
-
-
-def broad_kinds(keys: Sequence[str | None]) -> list[str]:
-    """Broad type of terms with genes (:func:`.markers.evidence_key`), one each; genes alone are of their own."""
-    return [lift(term, "broad") if (term := term_of(key)) else str(key) for key in keys]

@@ -13,6 +13,7 @@ import scipy.sparse as sp
 
 from ..errors import InputError
 from ._read import read_columns
+from .levels import lift
 from .ontology import TUMOURS, load_ontology, origins_left
 
 if TYPE_CHECKING:
@@ -170,6 +171,11 @@ def evidence_key(cl_id: str | None, genes: Sequence[str]) -> str | None:
 def term_of(key: str | None) -> str:
     """Return the Cell Ontology id in what :func:`evidence_key` gives, "" where there is none."""
     return (key or "").partition(_AND)[0]
+
+
+def broad_kinds(keys: Sequence[str | None]) -> list[str]:
+    """Broad type of the term in each of some keys; genes alone are of their own."""
+    return [lift(term, "broad") if (term := term_of(key)) else str(key) for key in keys]
 
 
 def marker_weights(cl_ids: Sequence[str | None], genes: Sequence[str]) -> sp.csr_array:

@@ -11,9 +11,8 @@ from ..io import to_counts_like
 from ..knowledge import load_genes, load_ontology
 from ..knowledge.meaning import described_labels
 from .candidates import own_labels, read_labels
-from .embedding import Batch
+from .embedding import Batch, CellEvidence
 from .pool import pool, weights_of
-from .sources.markers import CellEvidence
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

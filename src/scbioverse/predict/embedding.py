@@ -17,10 +17,12 @@ from .. import _runs
 from .._device import place_encoder
 from .._logging import logger
 from .._slots import Slots, check_target, read_record
-from ..encoders import PrecomputedEncoder, embed_rows
+from ..encoders import PrecomputedEncoder, _panel_share, embed_rows
 from ..encoders._run import digest_of_input
+from ..encoders.compact import CompactCellEncoder
 from ..errors import InputError, MissingKeyError
 from ..io import Cells, array_digest
+from ..models import load
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
     from ..encoders import Encoder
     from ..encoders._distinct import DistinctPlan
+    from ..encoders._panel_share import GeneStats
     from ..models import BioVerse
 
 Float = NDArray[np.float32]
@@ -244,6 +247,37 @@ class Batch:
     def coordinates(self) -> Float:
         """Places in the space shared with text, float32 (n, d_text), unit length: computed once."""
         return self.model.coordinates(self.values, self.modality)
+
+
+@dataclass(frozen=True)
+class CellEvidence:
+    """Marker evidence of terms in some cells, all or `rows`: called with m terms, float32 (n, m)."""
+
+    cells: Cells
+    model: BioVerse
+    rows: NDArray[np.integer] | None = None
+
+    def __call__(self, terms: Sequence[str | None]) -> Float:  # noqa: D102
+        return _panel_share.marker_evidence(self.cells, reference_stats(self.model), terms, rows=self.rows)
+
+    def ask(self, *lists: Sequence[str | None]) -> None:
+        """Have the evidence of several lists of terms taken in one walk, when that of one is wanted."""
+        for terms in lists:
+            self.cells.once(reference_stats(self.model).read).ask(self.cells, terms)
+
+    def of_rows(self, rows: NDArray[np.integer]) -> CellEvidence:
+        """Return the same for some of the cells, increasing: only these are read."""
+        return replace(self, rows=rows)
+
+
+def reference_stats(model: BioVerse) -> GeneStats:
+    """Gene statistics to standardise by: the model's own, or those of `bioverse-small` where its encoder has none."""
+    encoder = model.encoders.get("cell")
+    if not isinstance(encoder, CompactCellEncoder):
+        encoder = load("bioverse-small").encoders["cell"]
+    if not isinstance(encoder, CompactCellEncoder):
+        raise InputError("bioverse-small carries no gene statistics: the installation is damaged; reinstall it.")
+    return encoder.stats
 
 
 @contextmanager

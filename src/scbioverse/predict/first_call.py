@@ -17,13 +17,11 @@ from ..knowledge import load_ontology
 from ..knowledge.levels import BROADEST, early_types, level_terms, lift, says_little
 from ..knowledge.markers import marker_genes
 from ..knowledge.ontology import canonical_phrase, is_within
-from .alike import hear
-from .background import Background, beside_background, taken_from
 from .candidates import own_labels
 from .decide import compared_terms
-from .groups import MOST_ALONE, MOST_CELLS, Groups, content_keys, find_groups, group_scores
+from .groups import MOST_ALONE, MOST_CELLS, Groups, content_keys, find_groups, group_scores, hear
 from .options import MOST_SCORED, Level, Options, pick_method
-from .pool import Scores, pool, weights_of
+from .pool import Background, Scores, beside_background, pool, taken_from, weights_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

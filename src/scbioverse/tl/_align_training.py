@@ -235,7 +235,7 @@ class Alignment:
     def calibrate_pool(self) -> None:
         """Fit the rows of the calibration that pool sources, on rows held out."""
         from ..models.shared_space import cosines
-        from ..predict.sources.markers import CellEvidence
+        from ..predict.embedding import CellEvidence
         from ..train.calibrate import candidate_rows, fit_temperature, pool_row
 
         model, texts = self.model, self.texts

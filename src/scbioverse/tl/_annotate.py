@@ -27,8 +27,6 @@ from ..errors import InputError
 from ..explain.reasons import NO_COUNTS, Wording, reasons
 from ..io import Cells
 from ..models import load
-from ..predict.alike import alike_cells
-from ..predict.background import beside_background, taken_from
 from ..predict.candidates import Labels, log_labels, read_labels
 from ..predict.decide import (
     Calls,
@@ -39,14 +37,20 @@ from ..predict.decide import (
     warn_of_even,
     warn_of_no_terms,
 )
-from ..predict.embedding import Batch, long_run, represent_rows
+from ..predict.embedding import Batch, CellEvidence, long_run, reference_stats, represent_rows
 from ..predict.first_call import first_call, groups_found, groups_told, names_known
 from ..predict.free_text import propose, write_for
 from ..predict.given_markers import warn_of_unread
-from ..predict.groups import harmonise_samples, propagate, read_groups, read_samples, warn_of_disagreement
+from ..predict.groups import (
+    alike_cells,
+    harmonise_samples,
+    propagate,
+    read_groups,
+    read_samples,
+    warn_of_disagreement,
+)
 from ..predict.options import Method, Options, Rationale
-from ..predict.pool import Scores, in_tissue, pool, pool_record, weights_of
-from ..predict.sources.markers import CellEvidence, reference_stats
+from ..predict.pool import Scores, beside_background, in_tissue, pool, pool_record, taken_from, weights_of
 from ..predict.tissue import read_tissues
 from ..predict.whole_ontology import shortlisted
 

@@ -1,7 +1,7 @@
 """What speaks for a candidate: sources, each a class that scores candidates.
 
-A new source is a file here and a weight in a model's calibration: nothing else names the sources. The two that say in
-one line what the model makes of an embedding stand in :mod:`.pool`, which asks all of them.
+A new source is a file here and a weight in a model's calibration: nothing else names the sources. Three of a few lines
+each stand in :mod:`.pool`, which asks all of them.
 """
 
 from __future__ import annotations
