@@ -194,24 +194,6 @@ def test_autocast_over_float32_weights(tiny_backbone: Backbone) -> None:
     assert ((hidden.float() - exact).norm() / exact.norm()).item() < 0.05
 
 
-def test_wrong_input(tiny_backbone: Backbone) -> None:
-    with pytest.raises(InputError, match="P ≥ 1"):
-        PrefixCache(tiny_backbone, torch.empty(0, 32))
-    with pytest.raises(InputError, match="P ≥ 1"):
-        PrefixCache(tiny_backbone, draw(2, 3, 32))
-    prefix = PrefixCache(tiny_backbone, draw(3, 32))
-    with pytest.raises(InputError, match="at least one row"):
-        prefix.expand(0)
-    with pytest.raises(InputError, match="at least one token"):
-        suffix_hidden(tiny_backbone, prefix, draw(2, 3, 31))
-    with pytest.raises(InputError, match="at least one token"):
-        suffix_hidden(tiny_backbone, prefix, torch.empty(2, 0, 32))
-    with pytest.raises(InputError, match="attention_mask must be"):
-        suffix_hidden(tiny_backbone, prefix, draw(2, 3, 32), torch.ones(2, 4))
-    with pytest.raises(InputError, match="Row 1 of the suffix is all padding"):
-        suffix_hidden(tiny_backbone, prefix, draw(2, 3, 32), torch.tensor([[1, 1, 0], [0, 0, 0]]))
-
-
 def make(config: object, tiny_backbone: Backbone) -> Backbone:
     from transformers import AutoModelForCausalLM
 

@@ -148,12 +148,8 @@ def test_tensors_round_trip_bit_for_bit(reps: np.ndarray) -> None:
 def test_bad_fits_and_tensors(reps: np.ndarray) -> None:
     with pytest.raises(InputError, match="n >= 2"):
         TextSpace.fit(reps[:1])
-    with pytest.raises(InputError, match="NaN or infinite"):
-        TextSpace.fit(np.where(reps > 350, np.nan, reps))
     with pytest.raises(InputError, match="All representations are equal"):
         TextSpace.fit(np.ones((4, 3), np.float32))
-    with pytest.raises(InputError, match="fitted on width 16, found"):
-        TextSpace.fit(reps).transform(reps[:, :3])
     with pytest.raises(InputError, match=r"missing: \['components'\]"):
         TextSpace.from_tensors({"mean": torch.zeros(3)})
     with pytest.raises(InputError, match="do not fit together"):

@@ -1,9 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 
-from scbioverse.errors import InputError
 from scbioverse.llm.score import LabelTrie
 
 # "T cell", "T cell , CD4", "B cell", "naive T cell", "naive B cell" with 0 as the end token
@@ -92,17 +90,3 @@ def test_the_label_sets_of_use_need_few_tokens() -> None:
     trie = LabelTrie([[i, 50, 51, 52, 0] for i in range(40)])
     assert len(trie.tokens) == 0
     assert (trie.n_labels, len(trie.branches), len(trie.tokens)) == (40, 1, 0)
-
-
-@pytest.mark.parametrize(
-    ("sequences", "message"),
-    [
-        ([], "at least one label"),
-        ([[1, 0], []], r"empty: \[1\]"),
-        ([[1, 0], [2, 0], [1, 0]], "Labels 0 and 2 are the same"),
-        ([[1, 2, 3], [1, 2]], "Label 1 is the beginning of label 0"),
-    ],
-)
-def test_wrong_labels_are_refused(sequences: list[list[int]], message: str) -> None:
-    with pytest.raises(InputError, match=message):
-        LabelTrie(sequences)

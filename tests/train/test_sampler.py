@@ -59,9 +59,6 @@ def test_relations_follow_the_rows() -> None:
 @pytest.mark.parametrize(
     ("labels", "texts", "more", "message"),
     [
-        (LABELS[:5], ["a", "b"], {}, "do not fit"),
-        (LABELS, ["a"], {}, "label 1 has no text"),
-        (np.full(10, -1), ["a"], {}, "no row has a label"),
         (LABELS, ["a", "b"], {"batch_size": 0}, "batch_size"),
     ],
 )

@@ -352,9 +352,6 @@ class MeasuredCells:
         self, inside: NDArray[np.bool_], genes: Sequence[str], against: NDArray[np.bool_] | None = None
     ) -> dict[str, Measured]:
         """Compare some cells, bool (n_obs,), with others, all if None, gene by gene, as far as measured."""
-        for mask in (inside, inside if against is None else against):
-            if mask.shape != (self.n_obs,):
-                raise InputError(f"a mask of rows must have shape ({self.n_obs},), found {mask.shape}.")
         # A cell on both sides would be compared with itself.
         outside = ~inside if against is None else against & ~inside
         return self.expression.measure(inside[self.rows], outside[self.rows], genes)

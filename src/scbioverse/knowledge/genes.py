@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from itertools import accumulate
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from ._read import read_columns, read_text
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
 
 NameKind = Literal["symbol", "alias", "ensembl"]
 

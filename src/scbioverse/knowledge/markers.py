@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
+from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
+from numpy.typing import NDArray
 
 from ..errors import InputError
 from ._read import read_columns
 from .levels import lift
 from .ontology import TUMOURS, load_ontology, origins_left
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from numpy.typing import NDArray
 
 Include = Literal["self", "ancestors", "descendants"]
 

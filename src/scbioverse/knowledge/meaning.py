@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .genes import load_genes
 from .names.resolver import resolve_label
 from .ontology import ROOT, load_ontology
 from .said_of_terms import stems, term_texts
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
 
 # Least share of a description that must be said of a type, and how much less than the best type has may be enough.
 # Chosen on 40 descriptions of functions, of which 32 are linked so; of the everyday sentences in `general.txt` at most

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from typing import TYPE_CHECKING
 
 from ..errors import MissingKeyError
 from ._read import read_table
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Iterator, Sequence
-    from collections.abc import Set as AbstractSet
 
 ROOT = "CL:0000000"
 # Child and parent that published labels set against each other. By definition every CD16 monocyte is CD14-positive;

@@ -7,21 +7,17 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from collections.abc import Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 
 from ._read import read_table
 from .genes import gene_summaries
 from .markers import load_markers
 from .ontology import ROOT, load_ontology
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
 
 _SUFFIXES = (
     "ations ation ators ator ating ated ates ate ities ity osis otic otically ically ical ics ic ions ion ings ing "

@@ -14,7 +14,8 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from pathlib import Path
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -23,9 +24,6 @@ from .._tensor_files import fill, read_tensors
 from .._untrusted import read_json_object, refusing
 from ..errors import InputError, MismatchError, WeightsError
 from .backbone import Backbone
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 Targets = Literal["attention", "mlp", "all"] | Sequence[str]
 CONFIG, TENSORS = "adapter_config.json", "adapter_model.safetensors"

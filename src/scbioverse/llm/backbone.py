@@ -180,8 +180,6 @@ class Backbone:
 
         Returns hidden states after the final norm (n, T, d_llm) in the model's dtype, and the cache or None.
         """
-        if inputs_embeds.ndim != 3 or inputs_embeds.shape[2] != self.d_llm:
-            raise InputError(f"inputs_embeds must be (n, T, {self.d_llm}), found {tuple(inputs_embeds.shape)}.")
         n, length, _ = inputs_embeds.shape
         mask = self._full_mask(attention_mask, n, length, past)
         if position_ids is None:
@@ -202,14 +200,8 @@ class Backbone:
         if mask is None:
             return torch.ones(n, before + length, dtype=torch.long, device=self.device)
         mask = mask.to(device=self.device, dtype=torch.long)
-        if mask.shape == (n, length) and before:
-            return torch.cat([mask.new_ones(n, before), mask], dim=1)
-        if mask.shape != (n, before + length):
-            raise InputError(
-                f"attention_mask must be ({n}, {length}) or, with the cache, ({n}, {before + length}), "
-                f"found {tuple(mask.shape)}."
-            )
-        return mask
+        missing = before + length - mask.shape[1]
+        return torch.cat([mask.new_ones(n, missing), mask], dim=1) if missing else mask
 
     def reading_with(self, adapter: Any | None) -> Backbone:
         """Return the model with an :class:`~.adapter.Adapter` merged in, one for all that read so; itself for None."""

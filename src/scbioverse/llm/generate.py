@@ -14,12 +14,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from ..errors import InputError
 from .prefix import suffix_mask
 
 if TYPE_CHECKING:
-    from transformers import Cache
-
     from .._device import BatchSize
     from ..nn.composer import Composed
     from .backbone import Backbone
@@ -83,10 +80,6 @@ def generate(
     token wins. `batch_size` changes speed and memory only. `no_repeat` tokens in a row are not written twice, so that
     no text goes round in circles. With one beam a row whose log-probability falls below `least` is left unfinished.
     """
-    if min(max_new_tokens, beams, batch_size) < 1:
-        raise InputError(
-            f"need max_new_tokens, beams and batch_size ≥ 1, found {max_new_tokens}, {beams} and {batch_size}."
-        )
     mask = suffix_mask(backbone, inputs_embeds, attention_mask).expand(inputs_embeds.shape[:2])
     out: list[Generated] = []
     for first in range(0, len(inputs_embeds), batch_size):
@@ -119,9 +112,7 @@ class _Loop:
         self.places = prefix.length + self.mask.sum(dim=1)
         positions = prefix.length + (self.mask.cumsum(dim=1) - 1).clamp(min=0)
         hidden, cache = backbone.hidden(embeds, self._seen(prefix.length), prefix.expand(n), positions, use_cache=True)
-        if cache is None:
-            raise InputError(f"{backbone.name!r} keeps no keys and values; it cannot write text here.")
-        self.cache: Cache = cache
+        self.cache: Any = cache
         self.before = prefix.length
         # Not the last column where rows are padded on the right.
         last = (self.mask * torch.arange(1, length + 1, device=self.mask.device)).argmax(dim=1)
@@ -151,10 +142,9 @@ class _Loop:
         """Read one more token in every row."""
         ids = torch.tensor(list(tokens), dtype=torch.long)[:, None]
         self.mask = torch.cat([self.mask, self.mask.new_ones(len(self.mask), 1)], dim=1)
-        hidden, cache = self.backbone.hidden(
+        hidden, self.cache = self.backbone.hidden(
             self.backbone.embed_tokens(ids), self._seen(self.before), self.cache, self.places[:, None], use_cache=True
         )
-        self.cache = cache if cache is not None else self.cache
         self.state = hidden[:, -1]
         self.places = self.places + 1
         self.written = [(*row, int(token)) for row, token in zip(self.written, tokens, strict=True)]
@@ -164,9 +154,8 @@ class _Loop:
         if rows == list(range(len(self.mask))):
             return
         at = torch.tensor(rows, dtype=torch.long, device=self.mask.device)
-        cache: Any = self.cache
         # Rows that ended leave the cache, so that the others go on as a smaller batch.
-        cache.batch_select_indices(at)
+        self.cache.batch_select_indices(at)
         self.mask, self.places, self.state = self.mask[at], self.places[at], self.state[at]
         self.written = [self.written[row] for row in rows]
 

@@ -36,10 +36,7 @@ class PrefixCache:
     """
 
     def __init__(self, backbone: Backbone, inputs_embeds: Tensor) -> None:
-        if inputs_embeds.ndim == 2:
-            inputs_embeds = inputs_embeds.unsqueeze(0)
-        if inputs_embeds.ndim != 3 or inputs_embeds.shape[0] != 1 or not inputs_embeds.shape[1]:
-            raise InputError(f"A prefix is (P, d_llm) with P ≥ 1, found {tuple(inputs_embeds.shape)}.")
+        inputs_embeds = inputs_embeds.reshape(1, -1, backbone.d_llm)
         # Not inference mode, even inside a caller's: its tensors could not serve training later.
         with torch.inference_mode(False), torch.no_grad():
             embeds = inputs_embeds.detach().to(device=backbone.device, dtype=backbone.dtype).clone()
@@ -57,8 +54,6 @@ class PrefixCache:
 
     def expand(self, n: int) -> Cache:
         """Return a new cache of `n` equal rows, which a forward pass may extend; write nothing into its tensors."""
-        if n < 1:
-            raise InputError(f"A batch has at least one row, found {n}.")
         return expand_cache(self._cache, n)
 
 
@@ -83,19 +78,10 @@ def suffix_hidden(
 
 
 def suffix_mask(backbone: Backbone, inputs_embeds: Tensor, attention_mask: Tensor | None) -> Tensor:
-    """Check a suffix and return which of its positions are tokens: bool (n, T), or (1, T) where all are."""
-    if inputs_embeds.ndim != 3 or inputs_embeds.shape[2] != backbone.d_llm or 0 in inputs_embeds.shape[:2]:
-        raise InputError(
-            f"A suffix is (n, T, {backbone.d_llm}) with at least one token, found {tuple(inputs_embeds.shape)}."
-        )
-    n, length, _ = inputs_embeds.shape
+    """Which positions of a suffix are tokens: bool (n, T), or (1, T) where all are."""
     if attention_mask is None:
-        return torch.ones(1, length, dtype=torch.bool, device=backbone.device)
-    if tuple(attention_mask.shape) != (n, length):
-        raise InputError(f"attention_mask must be ({n}, {length}), found {tuple(attention_mask.shape)}.")
+        return torch.ones(1, inputs_embeds.shape[1], dtype=torch.bool, device=backbone.device)
     mask = attention_mask.to(device=backbone.device, dtype=torch.bool)
-    if not bool(mask.any(dim=1).all()):
-        raise InputError(f"Row {int((~mask.any(dim=1)).nonzero()[0])} of the suffix is all padding.")
     # One row stands for all where nothing is padded: masks are then laid once.
     return mask[:1] if bool(mask.all()) else mask
 
@@ -166,9 +152,7 @@ def _try_out(backbone: Backbone, name: str) -> None:
     ids = torch.arange(8, device=backbone.device) % backbone.model.config.get_text_config().vocab_size
     embeds = backbone.embed_tokens(ids)
     first, rows = embeds[None, :2], embeds[2:].view(2, 3, -1)
-    _, cache = backbone.hidden(first, use_cache=True)
-    if cache is None or not all(hasattr(layer, "keys") for layer in cache.layers):
-        raise InputError(f"{name} keeps no keys and values of each layer; use a model that is attention throughout.")
+    cache = PrefixCache(backbone, first).shared
     allowed = torch.ones(1, 3, 3, dtype=torch.bool, device=backbone.device).tril()
     positions = torch.arange(2, 5, device=backbone.device)[None]
     packed, _ = run_packed(backbone, cache, rows, allowed, positions, pack=2)

@@ -43,8 +43,6 @@ def represent(
     similar length share a batch, fewer where little memory is free. Special-token strings are read as plain text;
     longer texts are cut to 256 tokens. `layer` is the number of blocks that have run, :func:`default_layer` if None.
     """
-    if batch_size < 1:
-        raise InputError(f"batch_size must be at least 1, found {batch_size}.")
     layer = default_layer(backbone) if layer is None else layer
     unique = list(dict.fromkeys(texts))
     ids = []

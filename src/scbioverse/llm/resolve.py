@@ -15,10 +15,11 @@ import json
 import os
 import re
 import zlib
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from .._hub_files import COMMIT, file_sha256, find
 from .._logging import first_few, logger
@@ -27,9 +28,6 @@ from .._tensor_files import tensor_shapes
 from .._untrusted import check_file_name, check_plain, read_json_object, refuse_code
 from .._whole import write_text_whole
 from ..errors import WeightsError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
 
 
 @dataclass(frozen=True)

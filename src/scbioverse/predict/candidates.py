@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, lru_cache
 from numbers import Number
@@ -101,9 +101,6 @@ class Candidates(Sequence[Label]):
 
     def __len__(self) -> int:
         return len(self.labels)
-
-    def __iter__(self) -> Iterator[Label]:
-        return iter(self.labels)
 
     @property
     def names(self) -> list[str]:

@@ -108,17 +108,13 @@ def warn_of_even(calls: Calls, modality: str) -> None:
     )
 
 
-def outside_terms(vocabulary: Sequence[str], candidates: Sequence[str]) -> list[str]:
+@lru_cache(maxsize=64)
+def outside_terms(vocabulary: tuple[str, ...], candidates: tuple[str, ...]) -> tuple[str, ...]:
     """Terms of the vocabulary that no candidate is, lies within, holds, or comes from, nor all but holds.
 
     A term all but lies within the candidates if at least half of the vocabulary's terms below it do, as "naive T cell"
     within CD4 and CD8 T cell: a cell that resembles it may well be one of them.
     """
-    return list(_outside(tuple(vocabulary), tuple(candidates)))
-
-
-@lru_cache(maxsize=64)
-def _outside(vocabulary: tuple[str, ...], candidates: tuple[str, ...]) -> tuple[str, ...]:
     ontology = load_ontology()
     within = {one: {one, *ontology.ancestors(one)} for one in {*vocabulary, *candidates} if one in ontology}
     offered = set(candidates)
@@ -177,16 +173,14 @@ def compared_terms(
 
     `needed` and `found` as of :func:`compare_outside`.
     """
-    vocabulary = [one for one in model.config.default_labels if one.startswith("CL:")]
-    terms = [one for one in candidates.terms if one is not None]
+    vocabulary = tuple(one for one in model.config.default_labels if one.startswith("CL:"))
+    terms = tuple(one for one in candidates.terms if one is not None)
     unresolved = any(label.cl_id is None for label in candidates)
     # Rows with shortlists are offered the whole ontology: nothing is outside.
     if modality != "cell" or model.text_space is None or unresolved or candidates.shortlist is not None:
         return None
-    outside = outside_terms(vocabulary, terms)
-    if found:
-        kinds = {lift(one, "broad") for one in terms}
-        outside = [one for one in outside if lift(one, "broad") not in kinds]
+    kinds = {lift(one, "broad") for one in terms} if found else ()
+    outside = [one for one in outside_terms(vocabulary, terms) if lift(one, "broad") not in kinds]
     # What tumour cells are like, their own description does not say.
     origins = _origins(candidates)
     stand_in = [one for one in vocabulary if one in origins]

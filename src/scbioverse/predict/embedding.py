@@ -51,16 +51,6 @@ class Representation:
     record: dict[str, Any] = field(default_factory=dict)  # what `tl.embed` would record
 
     @property
-    def key(self) -> str | None:
-        """Column of gene names, or what else the encoder takes for a key."""
-        return self.cells.key
-
-    @property
-    def layer(self) -> str | None:
-        """Layer that was read."""
-        return self.cells.layer
-
-    @property
     def obsm(self) -> dict[str, NDArray[np.float32]]:
         """What is to be stored in `obsm`: nothing where it was stored before."""
         return {self.slot: self.values[:, 0] if self.values.shape[1] == 1 else self.values} if self.fresh else {}

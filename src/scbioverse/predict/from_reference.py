@@ -17,7 +17,6 @@ from .homologues import MOST_KEPT, are_classes, can_search, known_sequences, sea
 from .neighbours import (
     FLOOR,
     Metric,
-    Neighbours,
     compared_views,
     items_of,
     known_rows,
@@ -111,7 +110,11 @@ def from_reference(
         if hits is not None and are_classes(some):
             classes, probable = sure_classes(some, hits.among(has[name], n_neighbors))
             evidence |= {f"{name}_sure": classes, f"{name}_probability": probable}
-    return _floored(near, texts, at, far, evidence, embedded)
+    rows, score = near.rows[at].copy(), near.similarity[at].copy()
+    if far.any():
+        texts[far], rows[far], score[far] = NOTHING_SIMILAR, -1, near.similarity[far, 0]
+        logger.info("nothing known is similar to %d of %d rows", int(far.sum()), len(far))
+    return Told(texts, rows, score, near.rows.shape[1], evidence, embedded)
 
 
 def _items(reference: AnnData, name: str) -> list[list[str]]:
@@ -139,15 +142,3 @@ def _voters(
         rows[hit, :width], weights[hit, :width] = found.near.rows[hit], found.weights()[hit]
         sure[hit] = found.sure()[hit]
     return rows, weights, sure
-
-
-def _floored(
-    near: Neighbours, texts: NDArray[np.object_], at: tuple[NDArray[np.int64], NDArray[np.int64]],
-    far: NDArray[np.bool_], evidence: dict[str, NDArray[Any]], embedded: Representation | None,
-) -> Told:  # fmt: skip
-    """Say of rows whose nearest neighbour is not similar enough that nothing known is similar."""
-    rows, score = near.rows[at].copy(), near.similarity[at].copy()
-    if far.any():
-        texts[far], rows[far], score[far] = NOTHING_SIMILAR, -1, near.similarity[far, 0]
-        logger.info("nothing known is similar to %d of %d rows", int(far.sum()), len(far))
-    return Told(texts, rows, score, near.rows.shape[1], evidence, embedded)

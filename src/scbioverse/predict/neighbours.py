@@ -161,7 +161,7 @@ def nearest_rows(
     return Neighbours(rows, similarity)
 
 
-def greatest(values: Float, k: int) -> NDArray[np.int64]:
+def greatest(values: NDArray[np.floating], k: int) -> NDArray[np.int64]:
     """Columns of the `k` greatest of each row of `values` (n, m ≥ k), the greatest first and of equals the first."""
     if values.shape[1] > _FEW * k:
         # Sorting all would take longer than comparing the rows.

@@ -327,8 +327,6 @@ class Texts:
 
 def read_texts(adata: AnnData, text_key: str) -> Texts:
     """Read the texts of a column and what they mean, with answers in the spoken form of names; two are needed."""
-    if not hasattr(adata, "obs"):
-        raise InputError(f"expected an AnnData, found {type(adata).__name__}.")
     column = as_categories(obs_column(adata, text_key, "text_key"), "text_key")
     written = [" ".join(str(one).split()) for one in column.cat.categories]
     # Categories that read the same are one text; order by name, so that it does not depend on the rows.

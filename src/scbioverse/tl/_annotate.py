@@ -214,8 +214,8 @@ def annotate(
 
     record |= {
         "fingerprint": fingerprint,
-        "key": embedded.key,
-        "layer": embedded.layer,
+        "key": embedded.cells.key,
+        "layer": embedded.cells.layer,
         "samples": votes,
         "embedding": embedded.slot,
         **({"tissue": tissues.record} if tissues.record else {}),

@@ -168,16 +168,10 @@ class CandidateSet:
         self.names = tuple(names)
         self.sequences = tuple(tuple(map(int, sequence)) for sequence in sequences)
         m = len(self.names)
-        if m < 2:
-            raise InputError(f"a candidate set needs at least two labels, found {m}.")
-        if len(self.sequences) != m or len(set(self.names)) != m:
-            raise InputError(f"{m} labels, {len(set(self.names))} different, for {len(self.sequences)} sequences.")
         if len(set(self.sequences)) != m:
             twice = sorted({n for n, s in zip(self.names, self.sequences, strict=True) if self.sequences.count(s) > 1})
             raise InputError(f"labels that read the same to the language model: {twice[:6]}")
         self.related = np.zeros((m, m), bool) if related is None else np.array(related, dtype=bool)
-        if self.related.shape != (m, m):
-            raise InputError(f"related must be ({m}, {m}), found {self.related.shape}.")
         self._index = {name: i for i, name in enumerate(self.names)}
         trie = LabelTrie(self.sequences)
         self._branches = [

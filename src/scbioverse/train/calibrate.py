@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.optimize import minimize, minimize_scalar
 from scipy.special import log_softmax
 
-from ..errors import InputError
 from ..models.config import Calibration
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from numpy.typing import NDArray
-
 
 _TEMPERATURES = (0.05, 20.0)  # the range that is searched
 
@@ -27,13 +21,8 @@ def fit_temperature(log_probs: NDArray[np.floating], truth: NDArray[np.integer])
     training; it changes no ranking. `log_probs` is (n, m), natural logarithm; `truth` int64 (n,) the right column of
     each row, negative for rows to leave out.
     """
-    scores, right = np.asarray(log_probs, dtype=np.float64), np.asarray(truth)
-    if scores.ndim != 2 or right.shape != scores.shape[:1] or right.max(initial=-1) >= scores.shape[1]:
-        raise InputError(f"log_probs {scores.shape} and truth {right.shape} do not fit together.")
-    keep = right >= 0
-    if not keep.any():
-        raise InputError("no row has a truth to calibrate on.")
-    scores, right = scores[keep], right[keep]
+    keep = np.asarray(truth) >= 0
+    scores, right = np.asarray(log_probs, dtype=np.float64)[keep], np.asarray(truth)[keep]
 
     def loss(log_t: float) -> float:
         own = log_softmax(scores / np.exp(log_t), axis=1)[np.arange(right.size), right]
@@ -59,36 +48,23 @@ def fit_pool(
     dropped. Such a set has a say in how sources are weighed against each other, and none in how sure the pool is: for
     data whose labels are too noisy to learn a confidence from. At least one set must have none.
     """
-    checked = []
+    held = []
     for sources, truth in sets:
-        parts, right = [np.asarray(one, float) for one in sources], np.asarray(truth)
-        if len({one.shape for one in parts}) != 1:
-            raise InputError(f"sources of shapes {[one.shape for one in parts]} do not fit together.")
-        stack = np.stack(parts)
-        if stack.ndim != 3 or right.shape != stack.shape[1:2]:
-            raise InputError(f"sources {stack.shape} and truth {right.shape} do not fit together.")
-        keep = right >= 0
-        if not keep.any() or right.max() >= stack.shape[2]:
-            raise InputError("a set has no row with a truth, or a truth beyond its candidates.")
-        checked.append((stack[:, keep], right[keep]))
-    if len({stack.shape[0] for stack, _ in checked}) != 1:
-        raise InputError("need at least one set, and as many sources in each.")
-    free = [False] * len(checked) if own_scale is None else list(own_scale)
-    if len(free) != len(checked) or all(free):
-        raise InputError(f"own_scale says of each of {len(checked)} sets, not of all, whether it has one: {free}.")
-    k = checked[0][0].shape[0]
-    place = {number: k + i for i, number in enumerate(np.flatnonzero(free).tolist())}
+        keep = np.asarray(truth) >= 0
+        held.append((np.stack([np.asarray(one, float)[keep] for one in sources]), np.asarray(truth)[keep]))
+    k = len(held[0][0])
+    place = {number: k + i for i, number in enumerate(np.flatnonzero(own_scale or ()).tolist())}
 
     def loss(at: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         total, slope = 0.0, np.zeros_like(at)
-        for number, (stack, right) in enumerate(checked):
+        for number, (stack, right) in enumerate(held):
             scale = np.exp(at[place[number]]) if number in place else 1.0
             joint = scale * np.tensordot(at[:k], stack, axes=1)
             log_p = log_softmax(joint, axis=1)
             rows = np.arange(right.size)
-            total -= log_p[rows, right].mean() / len(checked)
+            total -= log_p[rows, right].mean() / len(held)
             expected = (np.exp(log_p)[None] * stack).sum(axis=2)
-            gain = (stack[:, rows, right] - expected).mean(axis=1) * scale / len(checked)
+            gain = (stack[:, rows, right] - expected).mean(axis=1) * scale / len(held)
             slope[:k] -= gain
             if number in place:
                 slope[place[number]] -= at[:k] @ gain
@@ -105,8 +81,6 @@ def fit_pool(
 def expected_calibration_error(confidence: NDArray[np.floating], right: NDArray[np.bool_]) -> float:
     """Mean gap between confidence and accuracy over ten equal bins, weighted by rows (Naeini et al. 2015), 0 to 1."""
     sure, hit = np.asarray(confidence, dtype=np.float64), np.asarray(right, dtype=bool)
-    if sure.shape != hit.shape or sure.size == 0:
-        raise InputError(f"confidence {sure.shape} and right {hit.shape} must be of one length, not empty.")
     at = np.minimum((sure * 10).astype(int), 9)
     gaps = [abs(sure[at == b].mean() - hit[at == b].mean()) * (at == b).mean() for b in np.unique(at)]
     return float(np.sum(gaps))

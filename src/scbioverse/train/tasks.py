@@ -64,8 +64,6 @@ class MixedTask:
     """Weighted sum of tasks over one batch. A task that cannot split a batch keeps it whole."""
 
     def __init__(self, parts: Sequence[tuple[Task, float]]) -> None:
-        if not parts:
-            raise InputError("MixedTask needs at least one (task, weight) pair.")
         self.parts = list(parts)
 
     def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
@@ -304,17 +302,11 @@ class LabelSampler:
         array = np.asarray(embeddings, dtype=np.float32)
         self.embeddings = array[:, None, :] if array.ndim == 2 else array
         self.labels = np.asarray(labels, dtype=np.int64)
-        if self.embeddings.ndim != 3 or self.labels.shape != self.embeddings.shape[:1]:
-            raise InputError(f"embeddings {array.shape} and labels {self.labels.shape} do not fit together.")
-        if self.labels.max(initial=-1) >= len(texts):
-            raise InputError(f"label {self.labels.max()} has no text ({len(texts)} given).")
         if batch_size < 1:
             raise InputError(f"batch_size must be at least 1, found {batch_size}.")
         self.texts, self.cards, self.batch_size, self.related = texts, cards, batch_size, related
         self._rows = [np.flatnonzero(self.labels == i) for i in range(len(self.texts))]
         counts = np.array([rows.size for rows in self._rows], dtype=np.float64)
-        if counts.sum() == 0:
-            raise InputError("no row has a label to learn from.")
         weight = np.where(counts > 0, counts, 1.0) ** (1.0 - balance) * (counts > 0)
         self.weight = weight / weight.sum()
 

@@ -10,18 +10,14 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 from .._read import read_table
 from ..ontology import load_ontology
 from .resolver import Resolution, organs_in, resolve_label, says_no_type
 from .short_names import ANY_LIST, abbreviated, readings_in, shorthand_for
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
 
 # How much must speak for a place before it changes a name that means something by itself; one name of one place does,
 # and one that is of one place by itself and of another beside other names.

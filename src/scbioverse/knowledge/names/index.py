@@ -5,16 +5,14 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from .._read import read_table
 from ..ontology import Ontology, load_ontology
 from .tokens import loose_key, strict_key, tokens
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 Key = frozenset[str]
 How = Literal["id", "exact", "synonym", "rule", "marker", "none"]

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 from ..ontology import load_ontology
 from .index import Hit, Key, NameIndex, is_bare, load_index
 from .tokens import is_gene, loose_key, loosen, meanings, tokens, word_set
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
 
 _OPPOSITES = (("+CD4", "CL:0000625"), ("+CD8A", "CL:0000624"))
 # Letters that are names of cells by themselves.

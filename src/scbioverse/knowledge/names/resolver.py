@@ -8,18 +8,15 @@ heaviest known name that stands inside it.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 from ..ontology import ROOT, load_ontology
 from .index import Hit, How, NameIndex, load_index
 from .readings import best_part, contradicts, readings, without_restated
 from .short_names import abbreviated, readings_in, shorthand_for
 from .tokens import is_gene, loose_key, meanings, strict_key, tokens, word_set
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 @dataclass(frozen=True)
