@@ -58,60 +58,32 @@ def check_name(name: str, *, what: str) -> str:
 @_PLAIN
 @dataclass(frozen=True)
 class LLMConfig:
-    """Which language model the projectors were trained for.
+    """Which language model the projectors were trained for."""
 
-    Attributes
-    ----------
-    name
-        What to load it by; where that is a path, another copy of the same files serves as well.
-    sha256
-        Identity of its weights and tokenizer.
-    d_llm
-        Width of its embeddings.
-    """
-
-    name: str
-    sha256: str
-    d_llm: Whole
+    name: str  #: What to load it by; where that is a path, another copy of the same files serves as well.
+    sha256: str  #: Identity of its weights and tokenizer.
+    d_llm: Whole  #: Width of its embeddings.
 
 
 @_PLAIN
 @dataclass(frozen=True)
 class EncoderConfig:
-    """One encoder of a model, and the projector that reads it.
+    """One encoder of a model, and the projector that reads it."""
 
-    Attributes
-    ----------
-    kind
-        As registered with :func:`scbioverse.encoders.register`.
-    name
-        Name shown in records.
-    fingerprint
-        Sha256 of its weights and preprocessing.
-    dim, n_tokens
-        Shape of one embedding.
-    hidden
-        Width of its perceptron; unused where there are `terms`.
-    terms
-        For a :class:`~scbioverse.nn.PrototypeProjector`, the Cell Ontology id of each prototype, `""` for one that
-        stands for none. Empty for a perceptron.
-    candidates
-        Cell Ontology ids that have codes of their own, see :class:`~scbioverse.nn.CandidateTokens`.
-    spread
-        Temperature of the shares that mix each of these soft tokens; empty where all have 1.
-    methods
-        What it was trained for, of `"score"`, `"nearest"` and `"generate"`; empty where nothing was trained yet.
-    """
-
-    kind: str
-    name: str
-    fingerprint: str
-    dim: Whole
-    n_tokens: Whole
-    hidden: Whole = 512
+    kind: str  #: As registered with :func:`scbioverse.encoders.register`.
+    name: str  #: Name shown in records.
+    fingerprint: str  #: Sha256 of its weights and preprocessing.
+    dim: Whole  #: Width of one token of an embedding.
+    n_tokens: Whole  #: Tokens of an embedding.
+    hidden: Whole = 512  #: Width of its perceptron; unused where there are `terms`.
+    #: Cell Ontology id of each prototype of a :class:`~scbioverse.nn.PrototypeProjector`, `""` for one that stands for
+    #: none. Empty for a perceptron.
     terms: tuple[str, ...] = ()
+    #: Cell Ontology ids that have codes of their own, see :class:`~scbioverse.nn.CandidateTokens`.
     candidates: tuple[str, ...] = ()
+    #: Temperature of the shares that mix each of these soft tokens; empty where all have 1.
     spread: tuple[FiniteFloat, ...] = ()
+    #: What it was trained for, of `"score"`, `"nearest"` and `"generate"`; empty where nothing was trained yet.
     methods: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -139,40 +111,24 @@ class EncoderConfig:
 @_PLAIN
 @dataclass(frozen=True)
 class TextSpaceConfig:
-    """Where the text side of `nearest` comes from.
+    """Where the text side of `nearest` comes from."""
 
-    Attributes
-    ----------
-    layer
-        Layer of the language model whose states stand for a text.
-    dim
-        Dimensions kept of them.
-    """
-
-    layer: Whole
-    dim: Whole
+    layer: Whole  #: Layer of the language model whose states stand for a text.
+    dim: Whole  #: Dimensions kept of them.
 
 
 @_PLAIN
 @dataclass(frozen=True)
 class Calibration:
-    """How sure one method is: a row of the table in `config.json`, fitted on cells that training left out.
+    """How sure one method is: a row of the table in `config.json`, fitted on cells that training left out."""
 
-    Attributes
-    ----------
-    weights
-        Of each source of :mod:`scbioverse.predict.sources`, by name; 0 for those not named. Of marker evidence in
-        nats per standard deviation, of `"nearest"` in nats per unit of cosine, of the others in nats per nat.
-    temperature
-        What the method's own log-probabilities (cosines for `"nearest"`) are divided by.
-    thresholds
-        `"unknown"`: confidence below which a cell gets no candidate, if the user names no other. `"auto"`: what
-        `unknown_threshold="auto"` stands for; 0 for a model without. `"sure"`: probability by the other sources from
-        which the language model need not read a row. `"reach"`: by how many nats it may prefer a label to another.
-    """
-
+    #: Of each source of :mod:`scbioverse.predict.sources`, by name; 0 for those not named. Of marker evidence in nats
+    #: per standard deviation, of `"nearest"` in nats per unit of cosine, of the others in nats per nat.
     weights: dict[str, FiniteFloat] = field(default_factory=dict)
-    temperature: FiniteFloat = 1.0
+    temperature: FiniteFloat = 1.0  #: The method's own log-probabilities (cosines for `"nearest"`) are divided by it.
+    #: `"unknown"`: confidence below which a cell gets no candidate, if the user names no other. `"auto"`: what
+    #: `unknown_threshold="auto"` stands for; 0 for a model without. `"sure"`: probability by the other sources from
+    #: which the language model need not read a row. `"reach"`: by how many nats it may prefer a label to another.
     thresholds: dict[str, FiniteFloat] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -198,53 +154,32 @@ class Calibration:
 
 @dataclass
 class BioVerseConfig:
-    """Everything about a model that is not a tensor.
+    """Everything about a model that is not a tensor."""
 
-    Attributes
-    ----------
-    name
-        Name of the model.
-    llm
-        The language model.
-    template
-        Wording of the prompt: the fields of `PromptTemplate`, as JSON has them, and as `"sha256"` that of the wording
-        and of how it is rendered.
-    n_soft
-        Soft tokens an input becomes.
-    encoders
-        By modality. The first is the one whose labels and calibration the model has.
-    text_space
-        None as long as nothing contrastive was trained.
-    calibration
-        By method: `"score"`, `"nearest"`, `"cascade"` for models that pool all sources, and for those with candidate
-        tokens `"candidate_tokens"` (what decides their shares, and how sure `score` then is) and
-        `"candidate_tokens_alone"` (the same without markers).
-    default_labels
-        The model's own vocabulary: Cell Ontology ids, or names where there is none.
-    names
-        How the language model is asked to say terms: `"spoken"`, general word first (see
-        :func:`scbioverse.knowledge.phrases.spoken_name`), or `"natural"`.
-    adapter_scores
-        Whether `score` reads with the adapter, too, where there is one. False: it is for what the model writes, and the
-        calibration, fitted without it, stays true.
-    training
-        What the model was trained on and how, and its licence; free form, shown in the card.
-    metrics
-        What was measured; free form, shown in the card.
-    """
-
-    name: str
-    llm: LLMConfig
+    name: str  #: Name of the model.
+    llm: LLMConfig  #: The language model.
+    #: Wording of the prompt: the fields of `PromptTemplate`, as JSON has them, and as `"sha256"` that of the wording
+    #: and of how it is rendered.
     template: dict[str, Any]
-    n_soft: Whole
+    n_soft: Whole  #: Soft tokens an input becomes.
+    #: By modality. The first is the one whose labels and calibration the model has.
     encoders: dict[str, EncoderConfig] = field(default_factory=dict)
-    text_space: TextSpaceConfig | None = None
+    text_space: TextSpaceConfig | None = None  #: None as long as nothing contrastive was trained.
+    #: By method: `"score"`, `"nearest"`, `"cascade"` for models that pool all sources, and for those with candidate
+    #: tokens `"candidate_tokens"` (what decides their shares, and how sure `score` then is) and
+    #: `"candidate_tokens_alone"` (the same without markers).
     calibration: dict[str, Calibration] = field(default_factory=dict)
+    #: The model's own vocabulary: Cell Ontology ids, or names where there is none.
     default_labels: list[str] = field(default_factory=list)
+    #: How the language model is asked to say terms: `"spoken"`, general word first (see
+    #: :func:`scbioverse.knowledge.phrases.spoken_name`), or `"natural"`.
     names: str = "spoken"
+    #: Whether `score` reads with the adapter, too, where there is one. False: it is for what the model writes, and the
+    #: calibration, fitted without it, stays true.
     adapter_scores: bool = True
+    #: What the model was trained on and how, and its licence; free form, shown in the card.
     training: dict[str, Any] = field(default_factory=dict)
-    metrics: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, Any] = field(default_factory=dict)  #: What was measured; free form, shown in the card.
 
     def __post_init__(self) -> None:
         if self.names not in ("spoken", "natural"):

@@ -114,7 +114,7 @@ def align(
     if is_mudata(adata):
         return on_part(align, locals())
     from ..train import LexicalTask, fit
-    from ..train.tasks import PrototypeTask, StillAttention
+    from ..train.tasks import PrototypeTask, still_attention
 
     check_target(adata)
     check_choice("loss", loss, *DEFAULT_STEPS)
@@ -133,10 +133,12 @@ def align(
     if by_type:
         run.begin_prototypes()
         fit(PrototypeTask(new), sampler, steps=WARM_STEPS, lr=lr, seed=seed)
-        task = StillAttention(task)
     elif start == "fresh" and loss != "contrastive":
         fit(LexicalTask(new, modality=modality), sampler, steps=WARM_STEPS, lr=lr, seed=seed)
-    with new.tokens.only_end_of(modality) if len(new.modalities) > 1 else contextlib.nullcontext():
+    with (
+        still_attention(new) if by_type else contextlib.nullcontext(),
+        new.tokens.only_end_of(modality) if len(new.modalities) > 1 else contextlib.nullcontext(),
+    ):
         history = fit(
             task, sampler, steps=DEFAULT_STEPS[loss] if steps is None else steps, lr=lr, micro_batch=32, seed=seed
         )

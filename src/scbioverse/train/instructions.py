@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
+from typing import TYPE_CHECKING, Literal, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -163,7 +163,7 @@ class InstructionTask:
 
     def split(self, batch: Batch, size: int) -> list[tuple[Batch, float]]:
         """Parts of at most `size` rows of like length."""
-        rows = _examples(batch)
+        rows = batch["examples"].tolist()
         order = np.argsort([len(self.render(row).ids) for row in rows], kind="stable")
         parts = np.array_split(order, max(1, -(-order.size // size)))
         return [(take_rows(batch, part), part.size / order.size) for part in parts]
@@ -190,7 +190,7 @@ class InstructionTask:
 
     def __call__(self, batch: Batch) -> dict[str, Tensor]:
         """Return `loss` and, by task, `loss_<task>`."""
-        rows = _examples(batch)
+        rows = batch["examples"].tolist()
         by_prompt: dict[tuple[str, str], list[int]] = {}
         for at, row in enumerate(rows):
             one = self.lessons.examples[row]
@@ -256,8 +256,3 @@ class InstructionTask:
             parts = iter(soft.split([len(each) for each in wanted if each]))
             out[modality] = [next(parts) if each else None for each in wanted]
         return out
-
-
-def _examples(batch: Batch) -> list[int]:
-    values: Any = batch
-    return list(map(int, values["examples"]))

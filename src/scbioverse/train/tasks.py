@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, NotRequired, Protocol, TypedDict, cast
 
@@ -217,33 +218,22 @@ class PrototypeTask(CheapTask):
         return {"loss": cross_entropy(logits, truth), "right": (logits.argmax(dim=1) == truth).float().mean()}
 
 
-class StillAttention:
-    """A task that leaves the attention as it is: codes, tokens and shared-space layers learn alone.
+@contextmanager
+def still_attention(model: BioVerse, modality: str = "cell") -> Iterator[None]:
+    """Leave the attention over prototypes as it is: codes, tokens and shared-space layers learn alone.
 
     Which label an input is was learned by :class:`PrototypeTask`, from far more inputs than can be sent through the
     language model; and a prototype whose key has moved stands for its term no more.
     """
-
-    def __init__(self, task: Task) -> None:
-        self.task = task
-
-    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
-        """Parameters of the task without keys, biases and sharpness."""
-        still = (".keys", ".bias", ".log_scale")
-        pairs = self.task.named_parameters()
-        return (pair for pair in pairs if not (pair[0].startswith("projectors.") and pair[0].endswith(still)))
-
-    def train(self, mode: bool) -> None:
-        """As the task."""
-        self.task.train(mode)
-
-    def split(self, batch: Batch, size: int) -> list[tuple[Batch, float]]:
-        """As the task."""
-        return self.task.split(batch, size)
-
-    def __call__(self, batch: Batch) -> dict[str, Tensor]:
-        """As the task."""
-        return self.task(batch)
+    pairs = model.trainable(modality, shared=False, tokens=False)
+    still = [one for name, one in pairs if name.endswith((".keys", ".bias", ".log_scale"))]
+    for one in still:
+        one.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for one in still:
+            one.requires_grad_(True)
 
 
 class Batch(TypedDict):
@@ -260,6 +250,7 @@ class Batch(TypedDict):
     # Int64 (m,): which codes the candidates have, where soft tokens are mixed of them.
     codes: NotRequired[NDArray[np.int64]]
     part: NotRequired[int]  # the only part of a `MixedTask` that the batch is for
+    examples: NotRequired[NDArray[np.int64]]  # (n,): which instruction each row is
 
 
 # Draws one batch. The generator is made from seed and step, so that a resumed run draws what the first would have.
