@@ -19,8 +19,6 @@ from ..nn import info_nce
 from .processes import shared_out
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
     from numpy.typing import NDArray
 
     from ..models.bioverse import BioVerse
