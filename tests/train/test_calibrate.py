@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from scipy.special import log_softmax
 
-from scbioverse.errors import InputError
 from scbioverse.train import expected_calibration_error, fit_pool, fit_temperature
 
 
@@ -103,9 +102,6 @@ def test_a_set_with_a_scale_of_its_own_weighs_sources_and_sets_no_confidence():
     assert alone == pytest.approx((1.5, 0.5), rel=0.15)
     assert both == pytest.approx(alone, rel=0.1)
     assert mixed[0] < 0.8 * alone[0]  # noise in labels counted as doubt
-    for wrong in ([True, True], [False]):
-        with pytest.raises(InputError, match="own_scale"):
-            fit_pool([clean, noisy], own_scale=wrong)
 
 
 def test_the_noisy_set_has_a_say_in_the_ratio():
