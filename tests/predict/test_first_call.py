@@ -18,6 +18,7 @@ from scbioverse.errors import InputError
 from scbioverse.knowledge import load_ontology
 from scbioverse.knowledge.levels import early_types, lift, says_little
 from scbioverse.knowledge.markers import marker_genes, markers_for
+from scbioverse.knowledge.ontology import is_nested
 from scbioverse.models import load
 from scbioverse.predict.candidates import Label
 from scbioverse.predict.decide import Calls
@@ -34,7 +35,6 @@ from scbioverse.predict.first_call import (
     names_known,
 )
 from scbioverse.predict.groups import Groups, find_groups
-from scbioverse.predict.options import is_nested
 from scbioverse.predict.tissue import read_tissues
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from scbioverse._slots import read_record
 from scbioverse.errors import InputError, MissingKeyError
 from scbioverse.models import BioVerse, load
 from scbioverse.models.config import Calibration
-from scbioverse.predict.options import pick_method
+from scbioverse.predict.pool import pick_method
 from scbioverse.tl._align_training import read_texts, split_rows
 from tests._precision import FEW
 

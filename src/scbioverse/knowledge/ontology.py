@@ -235,6 +235,12 @@ def is_within(term: str, other: str) -> bool:
     return term == other or other in load_ontology().ancestors(term)
 
 
+def is_nested(cl_ids: Iterable[str]) -> bool:
+    """Whether some terms are kinds of others, so that they are no list to choose from."""
+    held, ontology = set(cl_ids), load_ontology()
+    return any(is_within(one, above) for one in held if one in ontology for above in held & {*ontology.ancestors(one)})
+
+
 def _lineage(cl_id: str | None) -> tuple[str, ...]:
     """Return a term and its ancestors, nearest first; nothing for None and for what is no term."""
     ontology = load_ontology()

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.special import entr, expit
 
 from .._logging import logger, shown_name, warn
+from ..encoders._run import blank_rows
 from ..errors import BioverseError
 from ..io import row_blocks
 from ..knowledge import load_ontology
@@ -23,9 +24,11 @@ from .groups import Groups, agreement, group_scores
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ..io import Cells
     from ..models import BioVerse
     from .candidates import Candidates, Label
     from .embedding import Batch
+    from .pool import Scores
 
 Float = NDArray[np.float32]
 # What a standard deviation of marker evidence counts beside a cosine, and the cosine's scale. The weight was chosen for
@@ -252,6 +255,14 @@ class Calls:
         away = {} if self.elsewhere is None else {"elsewhere": np.nan}
         return {"codes": -1, "known": True} | dict.fromkeys(("confidence", "margin", "entropy"), np.nan) | away
 
+    def without_blank(self, batch: Batch, cells: Cells) -> tuple[Calls, NDArray[np.int64]]:
+        """Take the label from rows that hold nothing that the encoder reads, and return which."""
+        blank = blank_rows(batch.model.encoders[batch.modality], cells, batch.values)
+        if not 0 < blank.size < len(batch):
+            return self, blank[:0]
+        warn(f"{blank.size} of {len(batch)} cells have no counts in the genes that the model reads; they get no label.")
+        return self.without(blank), blank
+
     @property
     def unknown(self) -> str:
         """Name of the answer "none of them"; another one where a candidate is called that."""
@@ -308,6 +319,34 @@ def decide(
     rows: dict[str, Any] = {name: groups.spread(getattr(calls, name), one) for name, one in calls.none.items()}
     scores = np.where((groups.codes >= 0)[:, None], groups.spread(joint, 0.0), log_probs)
     return replace(calls, log_probs=scores, groups=table, **rows)
+
+
+def call_rows(
+    batch: Batch, scores: Scores, groups: Groups | None, threshold: float, slot: str, *, parents: bool, auto: bool,
+    lists: bool,
+) -> Calls:  # fmt: skip
+    """Decide, with types in mind that are no candidates, and warn of what a user should look at.
+
+    `threshold` and `parents` as of :func:`decide`. `auto`: the user asked for the model's own threshold. `lists`: rows
+    are lists of genes. `slot` is the column of `obs` that says how near types outside are.
+    """
+    candidates, away, found = scores.candidates, None, scores.found is not None
+    if scores.said is None and lists and batch.modality == "cell":
+        say_not_compared(slot, threshold)
+    elif scores.said is None:
+        away = compare_outside(batch, candidates, needed=threshold > 0, found=found)
+    calls = decide(
+        scores.log_probs, candidates, groups, threshold, parents=parents,
+        elsewhere=None if away is None else away.chance, said=scores.said,
+    )  # fmt: skip
+    if away is not None and threshold == 0:
+        has_one = batch.model.config.calibration["score"].threshold("auto") > 0
+        away.warn(slot, auto=has_one, given=not found)
+    if away is None and auto and scores.said is None and candidates.shortlist is None:
+        warn_of_no_terms(candidates)
+    if scores.said is None:
+        warn_of_even(calls, batch.modality)
+    return calls
 
 
 class Parents:

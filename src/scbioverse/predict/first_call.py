@@ -6,7 +6,7 @@ Groups are named on one level: how specific it is, is decided for each broad typ
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from scipy.special import log_softmax
@@ -20,8 +20,17 @@ from ..knowledge.ontology import canonical_phrase, is_within
 from .candidates import own_labels
 from .decide import compared_terms
 from .groups import MOST_ALONE, MOST_CELLS, Groups, content_keys, find_groups, group_scores, hear
-from .options import MOST_SCORED, Level, Options, pick_method
-from .pool import Background, Scores, beside_background, pool, taken_from, weights_of
+from .pool import (
+    MOST_SCORED,
+    Background,
+    Method,
+    Scores,
+    beside_background,
+    pick_method,
+    pool,
+    taken_from,
+    weights_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -37,6 +46,7 @@ if TYPE_CHECKING:
     Float = NDArray[np.float32]
     Float64 = NDArray[np.float64]
 
+Level = Literal["auto", "broad", "fine"]
 # A group is clearly one kind of its broad type if that kind has so much of what all kinds have (of 0.6, 0.7 and 0.8, on
 # sets of profiles that a rehearsal left out), ...
 CLEAR = 0.8
@@ -206,22 +216,23 @@ def first_call(
     batch: Batch,
     vocabulary: Candidates,
     groups: Groups | None,
-    options: Options,
     *,
+    method: Method | None = None,
+    level: Level = "auto",
+    markers: bool | None = None,
     seed: int = 0,
     tissues: RowTissues | None = None,
 ) -> Scores:
     """Find names and score them for every cell, with its group as a prior where groups were found.
 
     The `vocabulary` is what :func:`names_known` gives, with nested terms. `groups` are the user's; None: they are found
-    (:func:`.groups.find_groups`, by `seed`). Of the `options`, `method` is how cells choose among the names, None: the
-    model's best; `level` see :func:`name_groups`, `markers` :func:`.pool.pool`. `tissues` is the tissue of each cell;
+    (:func:`.groups.find_groups`, by `seed`). `method` is how cells choose among the names, None: the model's best;
+    `level` see :func:`name_groups`, `markers` :func:`.pool.pool`. `tissues` is the tissue of each cell;
     where none was given, one is guessed; None: all are alike.
     """
-    markers = options.markers
-    found = _find_names(batch, vocabulary, groups, options, seed, tissues)
+    found = _find_names(batch, vocabulary, groups, level, markers, seed, tissues)
     names = own_labels(found.names, batch.model.config.names)
-    weights = weights_of(batch.model, pick_method(batch.model, options.method, batch.modality), names, batch.modality)
+    weights = weights_of(batch.model, pick_method(batch.model, method, batch.modality), names, batch.modality)
     if (ask := getattr(batch.evidence, "ask", None)) is not None and weights.of.get("markers") and markers is not False:
         # What tells whether types outside are nearer is taken in the same walk through the cells.
         compared = compared_terms(batch.model, names, batch.modality, needed=False, found=True)
@@ -249,8 +260,9 @@ def first_call(
 
 
 def _find_names(
-    batch: Batch, vocabulary: Candidates, groups: Groups | None, options: Options, seed: int, tissues: RowTissues | None
-) -> Found:
+    batch: Batch, vocabulary: Candidates, groups: Groups | None, level: Level, markers: bool | None, seed: int,
+    tissues: RowTissues | None,
+) -> Found:  # fmt: skip
     """Name groups by the pooled scores of the vocabulary and the language model's word; parameters as `first_call`."""
     of_all = _groups_of(batch.values, seed) if groups is None else groups
     rows = _enough(of_all, batch.values, seed)
@@ -258,8 +270,8 @@ def _find_names(
     some = of_all if rows is None else Groups(of_all.names, of_all.codes[rows])
     method = pick_method(batch.model, None, batch.modality)
     weights = weights_of(batch.model, method, vocabulary, batch.modality)
-    beside = beside_background(part, vocabulary, some, markers=options.markers, found=True)
-    said = pool(beside, vocabulary, weights, markers=options.markers, say=False)
+    beside = beside_background(part, vocabulary, some, markers=markers, found=True)
+    said = pool(beside, vocabulary, weights, markers=markers, say=False)
     own, trained = said.log_probs, names_known(batch.model, markers=False)
     if not said.markers["weight"]:  # of types that it never saw, embeddings alone tell nothing
         vocabulary, own = trained, log_softmax(own[:, : len(trained)], axis=1)
@@ -276,7 +288,7 @@ def _find_names(
         adjusted, tissues = tissues.in_groups(ranked, pooled, ids, of_all)
         ranked = adjusted.astype(np.float64)
         own = tissues.of_rows(rows).adjust(own, ids)
-    named = name_groups(ranked, ids, of_all.sizes, options.level)
+    named = name_groups(ranked, ids, of_all.sizes, level)
     names = _worth_offering(named, of_all.sizes, len(batch))
     kinds, held = broad_types(own, ids)
     if groups is None:

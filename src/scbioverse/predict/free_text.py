@@ -25,8 +25,7 @@ from ..models.score import write_labels
 from .candidates import Candidates, Label
 from .decide import Said
 from .groups import group_scores
-from .options import pick_method
-from .pool import Scores, pool, weights_of
+from .pool import Scores, pick_method, pool, weights_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,11 @@ if TYPE_CHECKING:
     from .sources import Source
     from .tissue import RowTissues
 
+Method = Literal["cascade", "score", "nearest", "generate"]
+# In the order in which one is taken if the user names none: evidence pooled is best where a model is calibrated for it.
+METHODS: tuple[Method, ...] = ("cascade", "score", "nearest", "generate")
+# More names than this the language model is not asked to tell apart: their tree of tokens outgrows memory.
+MOST_SCORED = 1000
 # Nats that a label with genes of the user's loses, beside one that holds it, in a cell that expresses none of them.
 NOT_SHOWN = 3.0
 Float = NDArray[np.float32]
@@ -79,6 +84,35 @@ class Scores:
     background: dict[str, float] = field(default_factory=dict)
 
 
+def pick_method(model: BioVerse, method: str | None, modality: str = "cell") -> Method:
+    """Pick the method; an :class:`InputError` for one that there is not, or that the model was not trained for.
+
+    The pool of a cascade was calibrated on cells, and so is for them alone.
+    """
+    model.check_modality(modality)
+    trained = model.config.encoders[modality].chooses_by
+    able = set(trained or ("score", "nearest"))
+    # Who learned to give the right name the highest probability writes it, too.
+    able |= {"generate"} if "score" in able else set()
+    able |= {"cascade"} if modality == "cell" and "cascade" in model.config.calibration else set()
+    if method is None:
+        return next(one for one in METHODS if one in able)
+    if method in able:
+        return method  # type: ignore[return-value]
+    if method not in METHODS:
+        raise InputError(f"method={method!r}; choose 'cascade', 'score', 'nearest' or 'generate'.")
+    if method == "cascade":
+        raise InputError(
+            f"model {model.name!r} has no calibrated pool for method='cascade' and {modality!r}: use 'score' or "
+            "'nearest'."
+        )
+    loss = "contrastive" if method == "nearest" else "autoregressive"
+    raise InputError(
+        f"model {model.name!r} was trained for {' and '.join(trained)}, not for method={method!r}. "
+        f"Train it: scbioverse.tl.align(adata, text_key=..., loss={loss!r})."
+    )
+
+
 def pool_weights(row: Calibration) -> Weights:
     """Return the weights of `method="cascade"`."""
     return Weights(row.weights, sure=row.threshold("sure"), reach=row.threshold("reach"))
@@ -93,11 +127,9 @@ def pool_record(row: Calibration) -> dict[str, float]:
 
 
 def weights_of(model: BioVerse, method: str, candidates: Candidates, modality: str = "cell") -> Weights:
-    """Look up how a method weighs its sources; an :class:`InputError` where the model has no calibrated pool."""
+    """Look up how a method that :func:`pick_method` gave weighs its sources."""
     rows, alone = model.config.calibration, candidates.shortlist is None
     if method == "cascade" and alone:
-        if "cascade" not in rows:
-            raise InputError(f"model {model.name!r} has no calibrated pool: use method='score' or method='nearest'.")
         return pool_weights(rows["cascade"])
     if method == "score" and alone and model.weighs(candidates.terms, modality):
         return Weights({"language_model": 1.0}, beside=rows["candidate_tokens"].weights)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from .._device import Rng, as_seed
-from .._logging import logger, shown_name, warn
+from .._logging import logger, shown_name
 from .._slots import (
     Slots,
     check_target,
@@ -22,23 +22,15 @@ from .._slots import (
     records_of,
     write_results,
 )
-from ..encoders._run import blank_rows
-from ..errors import InputError
-from ..explain.reasons import NO_COUNTS, Wording, reasons
+from ..errors import InputError, check_choice
+from ..explain.reasons import NO_COUNTS, Rationale, Wording, reasons
 from ..io import Cells
+from ..knowledge.ontology import is_nested
 from ..models import load
-from ..predict.candidates import Labels, log_labels, read_labels
-from ..predict.decide import (
-    Calls,
-    compare_outside,
-    compared_terms,
-    decide,
-    say_not_compared,
-    warn_of_even,
-    warn_of_no_terms,
-)
+from ..predict.candidates import Labels, asked_whole, log_labels, read_labels
+from ..predict.decide import Calls, call_rows, compared_terms
 from ..predict.embedding import Batch, CellEvidence, long_run, reference_stats, represent_rows
-from ..predict.first_call import first_call, groups_found, groups_told, names_known
+from ..predict.first_call import Level, first_call, groups_found, groups_told, names_known
 from ..predict.free_text import propose, write_for
 from ..predict.given_markers import warn_of_unread
 from ..predict.groups import (
@@ -49,8 +41,18 @@ from ..predict.groups import (
     read_samples,
     warn_of_disagreement,
 )
-from ..predict.options import Method, Options, Rationale
-from ..predict.pool import Scores, beside_background, in_tissue, pool, pool_record, taken_from, weights_of
+from ..predict.pool import (
+    MOST_SCORED,
+    Method,
+    Scores,
+    beside_background,
+    in_tissue,
+    pick_method,
+    pool,
+    pool_record,
+    taken_from,
+    weights_of,
+)
 from ..predict.tissue import read_tissues
 from ..predict.whole_ontology import shortlisted
 
@@ -59,15 +61,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from anndata import AnnData
-    from numpy.typing import NDArray
 
     from ..explain.reasons import Reasons
     from ..models import BioVerse
     from ..predict.candidates import Candidates
     from ..predict.groups import Groups
-    from ..predict.options import Level
     from ..predict.tissue import RowTissues
 
+_RECORDED = (
+    "method", "modality", "groupby", "sample_key", "within", "unknown_threshold", "n_neighbors", "rationale",
+)  # fmt: skip
 _SHOWN = 10
 
 
@@ -176,7 +179,9 @@ def annotate(
     named = _named(options, loaded, tissues.named)  # before the embedding: a slip should not cost its time
     cells = Cells.of(adata, layer, key)
     # Too many lists of genes seem nearer to types outside than to the candidates: they are not compared.
-    compared = None if cells.unlisted else _compared(options, loaded, named)
+    compared = None
+    if named is not None and not (options.find or options.method == "generate" or cells.unlisted):
+        compared = compared_terms(loaded, named, modality, needed=bool(options.unknown_threshold))
     check_target(adata, step, always, _may_fill(options, loaded, cells, slots, compared=compared is not None))
     cells.wanted = _wanted(options, named, compared)
     fingerprint = loaded.fingerprint()
@@ -200,11 +205,17 @@ def annotate(
         votes: list[dict[str, Any]] = []
         if groups is not None and samples is not None and scores.said is None:
             groups, votes = harmonise_samples(scores.log_probs, scores.candidates.names, groups, samples)
-        calls = _decided(
-            batch, scores, groups, options, votes, slots, auto=unknown_threshold == "auto", lists=bool(cells.unlisted)
-        )
+        calls = call_rows(
+            batch, scores, groups, float(options.unknown_threshold or 0), slots.elsewhere, parents=parents,
+            auto=unknown_threshold == "auto", lists=bool(cells.unlisted),
+        )  # fmt: skip
+        if scores.found is not None and groups is not None:
+            calls = replace(calls, groups=groups_told(calls, scores.found, scores.told or [], votes))
+        warn_of_disagreement(calls.groups)
         record = _record(options, loaded, scores, calls)  # groups as they were found, whoever gets no label
-        calls, blank = _without_blank(calls, batch, embedded.cells, groups)
+        blank: Any = []
+        if groups is None:  # a group's label stays
+            calls, blank = calls.without_blank(batch, embedded.cells)
         names, ids = [one.name for one in calls.called], [one.cl_id for one in calls.called]
         worded = Wording(loaded, batch.values, modality=modality) if rationale == "group" else None
         why = reasons(
@@ -242,6 +253,111 @@ def annotate(
     return written
 
 
+@dataclass(frozen=True, eq=False)
+class Options:
+    """What no data could make right is refused when they are made, what the model cannot do by :meth:`of_model`."""
+
+    labels: Any = None
+    method: Method | None = None
+    modality: str = "cell"
+    groupby: str | None = None
+    level: Level = "auto"
+    sample_key: str | None = None
+    within: Sequence[str] | str | None = None
+    unknown_threshold: float | Literal["auto"] | None = None
+    parents: bool = True
+    markers: bool | None = None
+    n_neighbors: int | None = None
+    rationale: Rationale | None = "group"
+    batch_size: int = 512
+    # Candidates are the terms of the ontology, found for each cell through the text space; set by `of_model`.
+    ontology: bool = False
+    # Names are found for groups of cells: no candidates are given, and the model's vocabulary holds terms and kinds
+    # of theirs, which is no list to choose from; set by `of_model`.
+    find: bool = False
+
+    def __post_init__(self) -> None:
+        threshold, n = self.unknown_threshold, self.n_neighbors
+        given = 0.0 if isinstance(threshold, str | None) else threshold
+        # True and False are numbers to Python.
+        counted = n is None or (isinstance(n, int | np.integer) and not isinstance(n, bool) and n >= 1)
+        check_choice("level", self.level, "auto", "broad", "fine")
+        _refuse(
+            (
+                isinstance(threshold, str) and threshold != "auto",
+                f"unknown_threshold is a number from 0 to 1, 'auto' or None, found {threshold!r}.",
+            ),
+            (not 0.0 <= given <= 1.0, f"unknown_threshold must lie in 0 to 1, found {threshold}."),
+            (
+                self.level != "auto" and (self.labels is not None or self.method == "generate"),
+                f"level={self.level!r} is for names that are found; with labels= or method='generate' leave it out, "
+                "and lift labels afterwards by scbioverse.tl.rollup(adata, level='broad').",
+            ),
+            (
+                self.rationale not in ("group", "template", "cell", None),
+                f"rationale={self.rationale!r}; choose 'group', 'template', 'cell', or None for no reasons.",
+            ),
+            (
+                self.sample_key is not None and self.groupby is None,
+                f"sample_key={self.sample_key!r} needs groupby=: it is the groups' names that are joined.",
+            ),
+            (self.batch_size < 1, f"batch_size must be at least 1, found {self.batch_size}."),
+            (
+                self.within is not None and asked_whole(self.labels) != "cl",
+                "within= chooses among the terms of labels='cl'; other labels are chosen by naming them.",
+            ),
+            (not counted, f"n_neighbors is a whole number from 1 up, or None, found {n!r}."),
+        )
+
+    @property
+    def free(self) -> bool:
+        """Whether the language model may write whatever it likes."""
+        return self.method == "generate" and self.labels is None
+
+    def of_model(self, model: BioVerse) -> Options:
+        """Return the options with everything settled that None and `"auto"` leave to the model.
+
+        An :class:`InputError` says that the model was not trained for the method, has no threshold of its own, or that
+        rows would share no candidates.
+        """
+        method = pick_method(model, self.method, self.modality)
+        ontology = asked_whole(self.labels) == "cl" and method != "generate" and model.text_space is not None
+        if ontology and self.method is None:
+            method = "nearest"  # names of terms that no label of the training used are better found than said
+        if self.n_neighbors is not None and (method == "generate" or ontology):
+            which = "labels='cl'" if ontology else "method='generate'"
+            raise InputError(
+                f"n_neighbors averages the probabilities of one set of candidates over neighbours, and with {which} "
+                "rows have no such set; give candidates as labels=, or leave n_neighbors out."
+            )
+        own, find = (
+            model.config.default_labels,
+            self.labels is None and method != "generate" and self.modality == "cell",
+        )
+        find = find and all(one.startswith("CL:") for one in own) and is_nested(own)
+        settled = replace(self, method=method, ontology=ontology, find=find)
+        return replace(settled, unknown_threshold=settled._threshold(model))
+
+    def _threshold(self, model: BioVerse) -> float:
+        table = model.config.calibration
+        row = table.get(str(self.method), table["score"])
+        if self.unknown_threshold == "auto" and not row.threshold("auto"):
+            raise InputError(
+                f"unknown_threshold='auto', but model {model.name!r} was calibrated without one. Give a number from 0 "
+                "to 1."
+            )
+        # The calibrated threshold is one for probabilities among candidates; of free text only a given one counts.
+        own = {"auto": row.threshold("auto"), None: 0.0 if self.free else row.threshold("unknown")}
+        return float(own.get(self.unknown_threshold, self.unknown_threshold))  # type: ignore[arg-type]
+
+
+def _refuse(*checks: tuple[bool, str]) -> None:
+    """Raise an :class:`InputError` that says the first thing that is wrong."""
+    for wrong, said in checks:
+        if wrong:
+            raise InputError(said)
+
+
 def _check_corrections(adata: AnnData, slots: Slots) -> None:
     """Refuse to write over labels that were set by hand on the page of :func:`scbioverse.serve`."""
     column = f"{slots.label}_corrected"
@@ -262,17 +378,14 @@ def _named(options: Options, model: BioVerse, organ: str | None) -> Candidates |
         candidates = names_known(model, options.markers)
     else:
         candidates = read_labels(options.labels, model, context=organ, modality=options.modality)
-    options.check_number(len(candidates))
+    if options.method != "nearest" and len(candidates) > MOST_SCORED:
+        raise InputError(
+            f"{len(candidates)} candidates are too many for method={options.method!r} (at most {MOST_SCORED}); "
+            "use method='nearest' or name fewer."
+        )
     if not options.find and options.modality == "cell":
-        log_labels(candidates, own=options.own)
+        log_labels(candidates, own=asked_whole(options.labels) == "vocabulary")
     return candidates
-
-
-def _compared(options: Options, model: BioVerse, named: Candidates | None) -> tuple[list[str | None], list[str]] | None:
-    """Terms of the candidates and those outside that cells will be compared with; None where names are to be found."""
-    if named is None or options.method == "generate" or options.find:
-        return None
-    return compared_terms(model, named, options.modality, needed=bool(options.unknown_threshold))
 
 
 def _may_fill(options: Options, model: BioVerse, cells: Cells, slots: Slots, *, compared: bool) -> list[str]:
@@ -301,7 +414,10 @@ def _scores(
 ) -> Scores:
     """Score candidates: named, found for groups, near in the ontology, or written by the language model."""
     if options.find and named is not None:
-        return first_call(batch, named, groups, options, seed=seed, tissues=tissues)
+        return first_call(
+            batch, named, groups, method=options.method, level=options.level, markers=options.markers, seed=seed,
+            tissues=tissues,
+        )  # fmt: skip
     if options.free and groups is not None:
         return propose(batch, groups, markers=options.markers)
     if options.method == "generate":
@@ -313,48 +429,6 @@ def _scores(
     weights = weights_of(batch.model, str(options.method), candidates, batch.modality)
     scores = pool(beside, candidates, weights, markers=options.markers)
     return replace(scores, background=taken_from(beside, candidates))
-
-
-def _decided(
-    batch: Batch, scores: Scores, groups: Groups | None, options: Options, votes: list[dict[str, Any]], slots: Slots,
-    *, auto: bool, lists: bool,
-) -> Calls:  # fmt: skip
-    """Decide, with types in mind that are no candidates, and warn of what a user should look at.
-
-    `auto`: the user asked for the model's own threshold. `lists`: rows are lists of genes.
-    """
-    threshold, away = float(options.unknown_threshold or 0), None
-    if scores.said is None and lists and batch.modality == "cell":
-        say_not_compared(slots.elsewhere, threshold)
-    elif scores.said is None:
-        away = compare_outside(batch, scores.candidates, needed=threshold > 0, found=options.find)
-    calls = decide(
-        scores.log_probs, scores.candidates, groups, threshold, parents=options.parents,
-        elsewhere=None if away is None else away.chance, said=scores.said,
-    )  # fmt: skip
-    if away is not None and threshold == 0:
-        has_one = batch.model.config.calibration["score"].threshold("auto") > 0
-        away.warn(slots.elsewhere, auto=has_one, given=not options.find)
-    if away is None and auto and scores.said is None and scores.candidates.shortlist is None:
-        warn_of_no_terms(scores.candidates)
-    if scores.said is None:
-        warn_of_even(calls, batch.modality)
-    if scores.found is not None and groups is not None:
-        calls = replace(calls, groups=groups_told(calls, scores.found, scores.told or [], votes))
-    warn_of_disagreement(calls.groups)
-    return calls
-
-
-def _without_blank(calls: Calls, batch: Batch, cells: Cells, groups: Groups | None) -> tuple[Calls, NDArray[np.int64]]:
-    """Take the label from rows that hold nothing that the encoder reads, and return which; a group's label stays."""
-    none = np.zeros(0, dtype=np.int64)
-    if groups is not None:
-        return calls, none
-    blank = blank_rows(batch.model.encoders[batch.modality], cells, batch.values)
-    if not 0 < blank.size < len(batch):
-        return calls, none
-    warn(f"{blank.size} of {len(batch)} cells have no counts in the genes that the model reads; they get no label.")
-    return calls.without(blank), blank
 
 
 def _record(options: Options, model: BioVerse, scores: Scores, calls: Calls) -> dict[str, Any]:
@@ -370,15 +444,8 @@ def _record(options: Options, model: BioVerse, scores: Scores, calls: Calls) -> 
         "model": model.name,
         "llm": config.llm.name,
         "llm_sha256": config.llm.sha256,
-        "method": options.method,
-        "modality": options.modality,
-        "groupby": options.groupby,
-        "sample_key": options.sample_key,
-        "within": options.within,
-        "unknown_threshold": options.unknown_threshold,
-        "n_neighbors": options.n_neighbors,
+        **{name: getattr(options, name) for name in _RECORDED},
         "parents": list(map(vars, calls.called[len(candidates) :])) if options.parents else None,
-        "rationale": options.rationale,
         "temperature": scores.temperature,
         "pool": None if pooled is None else pool_record(pooled),
         "markers": scores.markers | ({"background": scores.background} if scores.background else {}),
