@@ -22,7 +22,7 @@ from .._slots import (
     records_of,
     write_results,
 )
-from ..errors import InputError, check_choice
+from ..errors import InputError
 from ..explain.reasons import NO_COUNTS, Rationale, Wording, reasons
 from ..io import Cells
 from ..knowledge.ontology import is_nested
@@ -278,36 +278,29 @@ class Options:
 
     def __post_init__(self) -> None:
         threshold, n = self.unknown_threshold, self.n_neighbors
-        given = 0.0 if isinstance(threshold, str | None) else threshold
-        # True and False are numbers to Python.
-        counted = n is None or (isinstance(n, int | np.integer) and not isinstance(n, bool) and n >= 1)
-        check_choice("level", self.level, "auto", "broad", "fine")
-        _refuse(
-            (
-                isinstance(threshold, str) and threshold != "auto",
-                f"unknown_threshold is a number from 0 to 1, 'auto' or None, found {threshold!r}.",
-            ),
-            (not 0.0 <= given <= 1.0, f"unknown_threshold must lie in 0 to 1, found {threshold}."),
-            (
-                self.level != "auto" and (self.labels is not None or self.method == "generate"),
+        if isinstance(threshold, str) and threshold != "auto":
+            raise InputError(f"unknown_threshold is a number from 0 to 1, 'auto' or None, found {threshold!r}.")
+        if not (isinstance(threshold, str | None) or 0.0 <= threshold <= 1.0):
+            raise InputError(f"unknown_threshold must lie in 0 to 1, found {threshold}.")
+        if self.level not in ("auto", "broad", "fine"):
+            raise InputError(f"level={self.level!r}; choose 'auto', 'broad' or 'fine'.")
+        if self.level != "auto" and (self.labels is not None or self.method == "generate"):
+            raise InputError(
                 f"level={self.level!r} is for names that are found; with labels= or method='generate' leave it out, "
-                "and lift labels afterwards by scbioverse.tl.rollup(adata, level='broad').",
-            ),
-            (
-                self.rationale not in ("group", "template", "cell", None),
-                f"rationale={self.rationale!r}; choose 'group', 'template', 'cell', or None for no reasons.",
-            ),
-            (
-                self.sample_key is not None and self.groupby is None,
-                f"sample_key={self.sample_key!r} needs groupby=: it is the groups' names that are joined.",
-            ),
-            (self.batch_size < 1, f"batch_size must be at least 1, found {self.batch_size}."),
-            (
-                self.within is not None and asked_whole(self.labels) != "cl",
-                "within= chooses among the terms of labels='cl'; other labels are chosen by naming them.",
-            ),
-            (not counted, f"n_neighbors is a whole number from 1 up, or None, found {n!r}."),
-        )
+                "and lift labels afterwards by scbioverse.tl.rollup(adata, level='broad')."
+            )
+        if self.rationale not in ("group", "template", "cell", None):
+            choices = "'group', 'template', 'cell', or None for no reasons"
+            raise InputError(f"rationale={self.rationale!r}; choose {choices}.")
+        if self.sample_key is not None and self.groupby is None:
+            raise InputError(f"sample_key={self.sample_key!r} needs groupby=: it is the groups' names that are joined.")
+        if self.batch_size < 1:
+            raise InputError(f"batch_size must be at least 1, found {self.batch_size}.")
+        if self.within is not None and asked_whole(self.labels) != "cl":
+            raise InputError("within= chooses among the terms of labels='cl'; other labels are chosen by naming them.")
+        # True and False are numbers to Python.
+        if n is not None and (not isinstance(n, int | np.integer) or isinstance(n, bool) or n < 1):
+            raise InputError(f"n_neighbors is a whole number from 1 up, or None, found {n!r}.")
 
     @property
     def free(self) -> bool:
@@ -330,12 +323,9 @@ class Options:
                 f"n_neighbors averages the probabilities of one set of candidates over neighbours, and with {which} "
                 "rows have no such set; give candidates as labels=, or leave n_neighbors out."
             )
-        own, find = (
-            model.config.default_labels,
-            self.labels is None and method != "generate" and self.modality == "cell",
-        )
-        find = find and all(one.startswith("CL:") for one in own) and is_nested(own)
-        settled = replace(self, method=method, ontology=ontology, find=find)
+        own, no_list = model.config.default_labels, self.labels is None and method != "generate"
+        terms = no_list and self.modality == "cell" and all(one.startswith("CL:") for one in own)
+        settled = replace(self, method=method, ontology=ontology, find=terms and is_nested(own))
         return replace(settled, unknown_threshold=settled._threshold(model))
 
     def _threshold(self, model: BioVerse) -> float:
@@ -349,13 +339,6 @@ class Options:
         # The calibrated threshold is one for probabilities among candidates; of free text only a given one counts.
         own = {"auto": row.threshold("auto"), None: 0.0 if self.free else row.threshold("unknown")}
         return float(own.get(self.unknown_threshold, self.unknown_threshold))  # type: ignore[arg-type]
-
-
-def _refuse(*checks: tuple[bool, str]) -> None:
-    """Raise an :class:`InputError` that says the first thing that is wrong."""
-    for wrong, said in checks:
-        if wrong:
-            raise InputError(said)
 
 
 def _check_corrections(adata: AnnData, slots: Slots) -> None:
