@@ -23,8 +23,8 @@ MALIGNANT, HEPATOCYTE, MELANOCYTE, T, NK = "CL:0001064", "CL:0000182", "CL:00001
 
 def test_origins_are_not_outside_of_a_malignant_candidate() -> None:
     vocabulary = [HEPATOCYTE, MELANOCYTE, T, NK]
-    assert outside_terms(vocabulary, [T]) == [HEPATOCYTE, MELANOCYTE, NK]
-    assert outside_terms(vocabulary, [T, MALIGNANT]) == [NK]
+    assert outside_terms(tuple(vocabulary), (T,)) == (HEPATOCYTE, MELANOCYTE, NK)
+    assert outside_terms(tuple(vocabulary), (T, MALIGNANT)) == (NK,)
 
 
 def test_the_user_is_told_what_the_label_stands_for(
