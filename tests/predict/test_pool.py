@@ -13,7 +13,7 @@ from scbioverse.models import BioVerse, load
 from scbioverse.models.config import BioVerseConfig, Calibration
 from scbioverse.predict.candidates import Candidates, Label
 from scbioverse.predict.embedding import Batch
-from scbioverse.predict.pool import Scores, Weights, pool, weights_of, worth_reading
+from scbioverse.predict.pool import Scores, Weights, pick_method, pool, weights_of, worth_reading
 from tests._precision import LOG_PROBS, TOTALS
 
 NAMES = ["B", "NK", "monocyte"]
@@ -145,7 +145,7 @@ def test_refused_without_a_pool(pooled: BioVerse) -> None:
         _row(-1.0, 0.0, 0.0)
     del pooled.config.calibration["cascade"]
     with pytest.raises(InputError, match="no calibrated pool"):
-        _cascade(pooled, _rows(pooled))
+        pick_method(pooled, "cascade")
 
 
 def test_the_pool_is_kept_in_files_and_changes_the_fingerprint(pooled: BioVerse, tmp_path) -> None:

@@ -22,7 +22,12 @@ _UNREADABLE = re.compile(r"[.:]|\d{3,}|-(?:low|negative), ")
 
 
 @lru_cache(maxsize=8192)
-def _phrases(cl_id: str) -> tuple[str, ...]:
+def phrases(cl_id: str) -> tuple[str, ...]:
+    """Short readable names of a term for a language model, without repetition.
+
+    The canonical phrase first (see :func:`canonical_phrase`), then the label, known shorthand and the ontology's
+    readable synonyms.
+    """
     label, misleading = load_ontology().term(cl_id).label, _misleading().get(cl_id, frozenset())
     first = canonical_phrase(cl_id)
     found = {fold(first): first}
@@ -62,15 +67,6 @@ def _shorthand() -> dict[str, list[list[str]]]:
     return rows
 
 
-def phrases(cl_id: str) -> list[str]:
-    """Short readable names of a term for a language model, without repetition.
-
-    The canonical phrase first (see :func:`canonical_phrase`), then the label, known shorthand and the ontology's
-    readable synonyms.
-    """
-    return list(_phrases(cl_id))
-
-
 # ------------------------------------------------------------------ sentences
 
 # Ancestors that say nothing about a term: by what every cell has, or by half the ontology belonging there.
@@ -104,11 +100,8 @@ def label_card(label: str) -> str:
     if (known := _known(label)) is None:
         return f"{' '.join(label.split())}."
     name, others, cl_id = known
-    kinds, genes, definition = (
-        broader_types(cl_id)[:3],
-        known_genes(cl_id)[:_GENES],
-        load_ontology().term(cl_id).definition,
-    )
+    kinds, genes = broader_types(cl_id)[:3], known_genes(cl_id)[:_GENES]
+    definition = load_ontology().term(cl_id).definition
     parts = [
         f"{name}, also called {', '.join(others[:3])}." if others else f"{name}.",
         f"It is a kind of {', '.join(kinds)}." if kinds else "",
@@ -145,17 +138,12 @@ def first_sentences(definition: str) -> str:
     return kept
 
 
-@lru_cache(maxsize=1)
-def _general() -> tuple[str, ...]:
-    return tuple(filter(None, read_text("general.txt").splitlines()))
-
-
 def general_texts() -> list[str]:
     """Sentences that have nothing to do with cells (weather, cooking, law, sport, ...), all different.
 
     They are the negatives of contrastive alignment and the backdrop of the alignment picture.
     """
-    return list(_general())
+    return list(filter(None, read_text("general.txt").splitlines()))
 
 
 # Words that narrow what follows them, longest first.

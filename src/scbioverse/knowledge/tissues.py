@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections import defaultdict
 from dataclasses import dataclass
 from functools import cache, lru_cache
 
@@ -203,20 +204,21 @@ class Home:
 
 
 @lru_cache(maxsize=1)
-def _listed() -> tuple[dict[str, frozenset[str]], dict[str, frozenset[str]]]:
-    """Tissues that list a term itself, and those that list it or a kind of it."""
+def _listed() -> tuple[dict[str, set[str]], dict[str, set[str]], dict[str, set[str]]]:
+    """Tissues that list a term itself, those that list it or a kind of it, and those that its name is of."""
     ontology = load_ontology()
-    own: dict[str, set[str]] = {}
-    below: dict[str, set[str]] = {}
+    own, below, named = (defaultdict[str, set[str]](set) for _ in range(3))
     for tissue, types in listed_types().items():
-        for cl_id in types:
-            own.setdefault(cl_id, set()).add(tissue)
+        for cl_id, sources in types.items():
+            own[cl_id].add(tissue)
             for one in (cl_id, *ontology.ancestors(cl_id)):
-                below.setdefault(one, set()).add(tissue)
-    return {one: frozenset(n) for one, n in own.items()}, {one: frozenset(n) for one, n in below.items()}
+                below[one].add(tissue)
+            if "N" in sources:
+                named[cl_id].add(tissue)
+    return own, below, named
 
 
-def _nearest(cl_id: str, found: dict[str, frozenset[str]]) -> frozenset[str]:
+def _nearest(cl_id: str, found: dict[str, set[str]]) -> frozenset[str]:
     """Tissues of a term, else of the nearest terms above it that have some and are not broad."""
     ontology, layer = load_ontology(), {cl_id}
     while layer:
@@ -230,24 +232,14 @@ def _nearest(cl_id: str, found: dict[str, frozenset[str]]) -> frozenset[str]:
 @cache
 def home_of(cl_id: str) -> Home:
     """Return where a type lives."""
-    ontology, (own, below) = load_ontology(), _listed()
+    ontology, (own, below, of_name) = load_ontology(), _listed()
     above = {cl_id, *ontology.ancestors(cl_id)}
-    named = _nearest(cl_id, _named())
-    kin = [below.get(one, frozenset()) for one in ontology.parents(cl_id) if len(ontology.descendants(one)) <= KIN]
+    named = _nearest(cl_id, of_name)
+    kin = [below.get(one, ()) for one in ontology.parents(cl_id) if len(ontology.descendants(one)) <= KIN]
     organs = len({load_tissues()[one].within or one for one in own.get(cl_id, ())})
     loose = LEUKOCYTE in above or organs >= IN_MANY or cl_id not in own or cl_id in EVERYWHERE
     everywhere = bool(above & set(EVERYWHERE)) and not above & set(OF_ONE_ORGAN) and loose
     return Home(named, _nearest(cl_id, below), frozenset().union(*kin), everywhere and not named, organs)
-
-
-@lru_cache(maxsize=1)
-def _named() -> dict[str, frozenset[str]]:
-    found: dict[str, set[str]] = {}
-    for tissue, types in listed_types().items():
-        for cl_id, sources in types.items():
-            if "N" in sources:
-                found.setdefault(cl_id, set()).add(tissue)
-    return {one: frozenset(n) for one, n in found.items()}
 
 
 @cache

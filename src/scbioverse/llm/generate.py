@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from .backbone import first_batch
 from .prefix import suffix_mask
 
 if TYPE_CHECKING:
-    from .._device import BatchSize
     from ..nn.composer import Composed
     from .backbone import Backbone
     from .prefix import PrefixCache
@@ -92,10 +92,18 @@ def generate(
 
 
 def generate_fitting(
-    memory: BatchSize, backbone: Backbone, prefix: PrefixCache, composed: Composed, **options: Any
+    backbone: Backbone, prefix: PrefixCache, composed: Composed, *, what: str, **options: Any
 ) -> list[Generated]:
-    """Let the language model go on after composed rows, so many at once as fit into memory; see :func:`generate`."""
+    """Let the language model go on after composed rows, so many at once as fit into memory; see :func:`generate`.
+
+    `what` the rows are is for the log.
+    """
     embeds, mask = composed.inputs_embeds, composed.attention_mask
+    length = embeds.shape[1] + options.get("max_new_tokens", MAX_NEW_TOKENS)
+    memory = first_batch(
+        backbone, min(len(embeds), 32), length=length, prefix=prefix.length, logits=1, copies=options.get("beams", 1),
+        what=what,
+    )  # fmt: skip
     return memory.run(lambda size: generate(backbone, prefix, embeds, attention_mask=mask, batch_size=size, **options))
 
 

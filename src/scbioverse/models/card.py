@@ -42,8 +42,11 @@ def render_card(
         said = f"temperature {row.temperature:.4g}" + (f"; weights: {weights}" if weights else "")
         lines += [f"| calibration of {method} | {said} |"]
     lines += [f"| own vocabulary | {len(config.default_labels)} Cell Ontology terms |", ""]
-    lines += _data(training.pop("data", []))
-    lines += _listed("Limits", training.pop("limits", []))
+    if data := training.pop("data", []):
+        columns = {"name": "data", "role": "role", "licence": "licence", "citation": "citation"}
+        lines += ["## Training data", "", *_table(data, columns)]
+    if limits := training.pop("limits", []):
+        lines += ["## Limits", "", *[f"- {one}" for one in limits], ""]
     if "command" in training:
         lines += ["## How it was made", "", f"```\n{training.pop('command')}\n```", ""]
     licence = training.pop("licence", None)
@@ -57,21 +60,10 @@ def render_card(
     return "\n".join(lines)
 
 
-def _data(rows: Any) -> list[str]:
-    if not rows:
-        return []
-    columns = {"name": "data", "role": "role", "licence": "licence", "citation": "citation"}
-    return ["## Training data", "", *_table(rows, columns)]
-
-
 def _table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> list[str]:
     """Lines of a table; `columns` are headings by key."""
     lines = ["| " + " | ".join(columns.values()) + " |", "|" + "---|" * len(columns)]
     return [*lines, *("| " + " | ".join(_show(row.get(key, "")) for key in columns) + " |" for row in rows), ""]
-
-
-def _listed(title: str, sentences: Any) -> list[str]:
-    return [f"## {title}", "", *[f"- {one}" for one in sentences], ""] if sentences else []
 
 
 def _metrics(metrics: Mapping[str, Any]) -> list[str]:

@@ -14,7 +14,6 @@ import torch
 from .._device import pick_device
 from .._tensor_files import bytes_of
 from ..errors import MismatchError
-from ..llm.backbone import first_batch
 from ..llm.generate import MAX_NEW_TOKENS, generate_fitting
 from ..llm.prefix import PrefixCache
 from ..llm.prompts import MAX_LABEL_CHARS, QuestionTemplate, encode_plain
@@ -202,17 +201,8 @@ class TextWriter:
         if not prompts:
             return []
         composed = self._compose(prompts, soft)
-        memory = first_batch(
-            self.reader.backbone,
-            min(len(prompts), 32),
-            length=composed.inputs_embeds.shape[1] + max_new_tokens,
-            prefix=self.prefix.length,
-            logits=1,
-            copies=beams,
-            what="questions",
-        )
         done = generate_fitting(
-            memory, self.reader.backbone, self.prefix, composed, max_new_tokens=max_new_tokens, beams=beams,
+            self.reader.backbone, self.prefix, composed, what="questions", max_new_tokens=max_new_tokens, beams=beams,
             no_repeat=no_repeat,
         )  # fmt: skip
         # An answer is one line: what follows is the next question that the model makes up.

@@ -350,7 +350,7 @@ def score_names(
     """
     job = ScoreJob(model, candidates, modality, names, prune, batch_size)
     job.prepare()
-    unique, back = unique_rows(rows.reshape(len(rows), int(np.prod(rows.shape[1:]))))
+    unique, back = unique_rows(rows)
     out = np.empty((unique.size, len(names)), dtype=np.float32)
     blocks = [slice(start, start + job.batch_size) for start in range(0, unique.size, job.batch_size)]
     job.parts, workers = PARTS.get(), WORKERS.get()
@@ -375,9 +375,9 @@ def unique_rows(rows: Float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
     Sorting by value and not by place makes the batches, and with them the last bits, independent of the rows' order.
     """
-    rows = np.ascontiguousarray(rows)
-    if rows.shape[0] == 0:
+    if not len(rows):
         return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
+    rows = np.ascontiguousarray(rows.reshape(len(rows), -1))
     packed = rows.view(np.dtype((np.void, rows.dtype.itemsize * rows.shape[1]))).ravel()
     _, first, back = np.unique(packed, return_index=True, return_inverse=True)
     return first.astype(np.int64), back.ravel().astype(np.int64)
@@ -423,7 +423,7 @@ def write_labels(
     reader = model.writing_reader
     choices = None if names is None else Choices(LabelTrie(answer_sequences(reader, list(names))))
     rows = np.ascontiguousarray(embeddings, dtype=np.float32)
-    unique, back = unique_rows(rows.reshape(len(rows), int(np.prod(rows.shape[1:]))))
+    unique, back = unique_rows(rows)
     model.modules.eval()
     done: list[Generated] = []
     length = max_new_tokens if choices is None else choices.longest

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
 from .._settings import settings
-from ..llm.backbone import first_batch
 from ..llm.generate import Generated, generate_fitting
 from ..llm.prompts import QuestionTemplate, encode_plain
 from ..nn import choose_phrases
@@ -126,21 +125,14 @@ class PhraseCaptioner:
         """Write a text for each note; equal notes have the same text, which is written once. See :meth:`write`."""
         different = _shortest_first(set(notes))
         done: dict[str, Generated] = {}
-        memory = None
         starts = range(0, len(different), batch_size)
         for start in tqdm(starts, desc="write", unit="batch", disable=not settings.progress):
             block = different[start : start + batch_size]
             with torch.inference_mode():
                 composed = self.prompt.composer.compose(list(map(self.ids, block)))
-            if memory is None:
-                length = self.book.longest + len(self.prompt.closing) + max_new_tokens
-                memory = first_batch(
-                    self.prompt.backbone, batch_size, length=length, prefix=self.prompt.prefix.length, logits=1,
-                    copies=beams, what=f"{self.modality}s",
-                )  # fmt: skip
             found = generate_fitting(
-                memory, self.prompt.backbone, self.prompt.prefix, composed, max_new_tokens=max_new_tokens, beams=beams,
-                no_repeat=NO_REPEAT,
+                self.prompt.backbone, self.prompt.prefix, composed, what=f"{self.modality}s",
+                max_new_tokens=max_new_tokens, beams=beams, no_repeat=NO_REPEAT,
             )  # fmt: skip
             done |= dict(zip(block, found, strict=True))
         lines = {note: self.prompt.backbone.decode(one.ids).strip().split("\n") for note, one in done.items()}

@@ -260,8 +260,7 @@ def best_texts(
 ) -> Found:
     """Find the `top_k` texts nearest to each row, see :func:`compared_with_texts`."""
     views = compared_with_texts(embedded, wanted.texts, model, modality, known)
-    found = _best(views, min(top_k, len(wanted.texts)), wanted.names)
-    return Found(found.obs, found.obsm, found.record | {"n_texts": len(wanted.texts)}, embedded)
+    return _best(views, min(top_k, len(wanted.texts)), wanted.names, embedded, n_texts=len(wanted.texts))
 
 
 def similar_rows(
@@ -303,17 +302,21 @@ def similar_rows(
     most = known_rows(views).size - (table is None)
     if most < 1:
         raise InputError(f"{other.n_obs} row(s) hold nothing to compare with.")
-    found = _best(views, min(top_k, most), list(map(str, other.obs_names)), same=table is None)
     space = use_rep or ("embedding" if theirs == modality else "shared")
-    record = found.record | {"n_rows": other.n_obs, "query_modality": theirs, "space": space}
-    return Found(found.obs, found.obsm, record, embedded)
+    return _best(
+        views, min(top_k, most), list(map(str, other.obs_names)), embedded, same=table is None,
+        n_rows=other.n_obs, query_modality=theirs, space=space,
+    )  # fmt: skip
 
 
-def _best(views: Sequence[View], k: int, names: Sequence[str], *, same: bool = False) -> Found:
+def _best(
+    views: Sequence[View], k: int, names: Sequence[str], embedded: Representation | None, *, same: bool = False,
+    **record: Any,
+) -> Found:  # fmt: skip
     near = nearest_rows(views, k, same=same)
     called = np.array([*names, ""], dtype=object)  # the last is for rows without neighbours, whose position is -1
     obs = {"": called[near.rows[:, 0]], "_score": near.similarity[:, 0]}
-    return Found(obs, {"": near.similarity, "_rows": near.rows}, {"top_k": near.rows.shape[1]})
+    return Found(obs, {"": near.similarity, "_rows": near.rows}, {"top_k": near.rows.shape[1], **record}, embedded)
 
 
 # How much faster than similarity a neighbour's weight grows; chosen on 298 captions put aside for development, as were
