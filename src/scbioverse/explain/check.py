@@ -11,6 +11,7 @@ that breaks off may deny what follows it: both are not read either.
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -28,8 +29,6 @@ from .gene_mentions import Mention, gene_mentions, gene_of, name_spans
 from .support import EVIDENCE, CheckedClaim, Claim, Direction, judge
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
-
     import numpy as np
     from anndata import AnnData
     from numpy.typing import NDArray

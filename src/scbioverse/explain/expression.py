@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,8 +21,6 @@ from ..io import Cells
 from ..io._genes import claims_of, pick
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
-
     from anndata import AnnData
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.resources import files
@@ -15,8 +16,6 @@ from ..knowledge.names.tokens import meanings
 from ..knowledge.ontology import canonical_phrase, fold, load_ontology
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from .support import Direction
 
 _WORD = re.compile(r"[A-Za-z0-9]+(?:[.-][A-Za-z0-9]+)*")

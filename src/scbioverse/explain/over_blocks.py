@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -13,8 +14,6 @@ from ..io import csr_of, to_counts_like
 from .expression import DEPTH, Grouped, Table, ranks_of_bins
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
     from ..io import Cells, MatrixInfo

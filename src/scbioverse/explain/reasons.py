@@ -5,6 +5,7 @@ Sentences are written for people, from claims of which the language model may ch
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Literal
@@ -34,8 +35,6 @@ from .support import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from anndata import AnnData
 
     from ..models import BioVerse

@@ -5,6 +5,7 @@ Which known markers of a label the data bear out, which of them a reason names, 
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,8 +18,6 @@ from ..knowledge.ontology import ORIGINS, TUMOURS, load_ontology
 from .expression import Expression, InMemory, Measured, benjamini_hochberg
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from numpy.typing import NDArray
 
     from .expression import Grouped

@@ -11,6 +11,8 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import torch
@@ -25,9 +27,6 @@ from ..errors import InputError, WeightsError
 from .resolve import UNREADABLE, DamagedError, file_crc32, forget_digest, load_beside_check, remembered_crc32
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from .resolve import ResolvedLLM

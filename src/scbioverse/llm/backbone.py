@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+from collections.abc import Sequence
 from functools import cache as once
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
@@ -25,8 +26,6 @@ from ._loading import DType, Quantize, load_files, load_folder, pick_dtype, quan
 from .resolve import resolve
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from transformers import Cache, PreTrainedModel, PreTrainedTokenizerBase
 
 # Families whose logits are known to be the output embedding times the last hidden state and nothing else. All others

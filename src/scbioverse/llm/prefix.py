@@ -11,6 +11,7 @@ import contextlib
 import copy
 import inspect
 import weakref
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +21,6 @@ from ..errors import InputError
 from .backbone import cache_name, cache_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
     from torch import Tensor
     from transformers import Cache
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
@@ -12,8 +13,6 @@ from .._logging import one_line
 from ..errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from ..nn import BioTokens
     from .backbone import Backbone
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,8 +14,6 @@ from ..errors import InputError
 from .backbone import first_batch
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from .backbone import Backbone
 
 Float = NDArray[np.float32]

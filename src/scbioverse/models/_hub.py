@@ -6,6 +6,7 @@ import hashlib
 import re
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +20,6 @@ from ..encoders import _resolve
 from ..errors import InputError, WeightsError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from ..encoders import Encoder
 
 _HUB_ID = re.compile(r"(?P<repo>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(@(?P<revision>[A-Za-z0-9][\w.-]*))?")

@@ -22,7 +22,9 @@ model's word a weight of 0.
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 import numpy as np
@@ -45,9 +47,6 @@ from .shared_space import SharedSpace, cosines
 from .writer import PhraseCaptioner
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
-    from pathlib import Path
-
     from ..encoders import Encoder
     from ..llm import Backbone
     from ..llm.adapter import Adapter

@@ -6,6 +6,7 @@ Projectors that were trained apart towards one language model are put together, 
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -18,8 +19,6 @@ from .bioverse import BioVerse
 from .checkpoint import Encoders
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from torch import Tensor, nn
 
     from .._device import Rng

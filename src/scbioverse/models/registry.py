@@ -7,6 +7,7 @@ import importlib.util
 import os
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -19,8 +20,6 @@ from ..llm.resolve import KNOWN_LLMS, resolve
 from .config import CONFIG, BioVerseConfig, check_seal, read_config
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import pandas as pd
 
     from .reader import LanguageModel

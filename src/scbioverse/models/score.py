@@ -9,9 +9,11 @@ embeddings of their names. What the language model then reads is the answer in i
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -35,9 +37,6 @@ from ..nn import PrototypeProjector
 from .registry import LOADED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from pathlib import Path
-
     from torch import Tensor, nn
 
     from .._runs import Parts

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, overload
 
@@ -19,8 +20,6 @@ from ..llm.represent import default_layer
 from .config import TextSpaceConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from .config import BioVerseConfig
     from .reader import Readers
 

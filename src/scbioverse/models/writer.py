@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +17,6 @@ from ..llm.prompts import QuestionTemplate, encode_plain
 from ..nn import choose_phrases
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     from torch import Tensor, nn
 
     from .config import PhraseBook

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from pathlib import Path
@@ -24,8 +25,6 @@ from .descriptions import neighbour_weights, overlaps, word_pairs
 from .known_molecules import ACID, BASE, MIRROR, TAUTOMER, NamedMolecules, Relatives, known_molecules
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from anndata import AnnData
     from numpy.typing import NDArray
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -22,8 +23,6 @@ from ..models.shared_space import cosines
 from .groups import Groups, agreement, group_scores
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from ..io import Cells
     from ..models import BioVerse
     from .candidates import Candidates, Label

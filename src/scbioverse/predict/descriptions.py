@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,8 +17,6 @@ from ..models.score import write_labels
 from ..pp._text_column import cell_text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import pandas as pd
     from anndata import AnnData
     from numpy.typing import NDArray

@@ -5,6 +5,7 @@ And rows by their embeddings, as those get them who call them.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -25,8 +26,6 @@ from ..io import Cells, array_digest
 from ..models import load
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
     from anndata import AnnData
 
     from ..encoders import Encoder

@@ -5,6 +5,7 @@ Groups are named on one level: how specific it is, is decided for each broad typ
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -33,8 +34,6 @@ from .pool import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     from numpy.typing import NDArray
 
     from ..models import BioVerse

@@ -7,6 +7,7 @@ group gets what fits its cells best, by the scores that `annotate` decides by, m
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -28,8 +29,6 @@ from .groups import group_scores
 from .pool import Scores, pick_method, pool, weights_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from ..models import BioVerse
     from .embedding import Batch
     from .groups import Groups

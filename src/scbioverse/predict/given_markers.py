@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from .._logging import logger, shown_name, warn
@@ -12,8 +13,6 @@ from ..knowledge.names.resolver import resolve_label
 from ..knowledge.names.tokens import meanings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
     from ..io import Cells
     from ..knowledge.genes import GeneTable
 

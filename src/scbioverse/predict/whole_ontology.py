@@ -6,8 +6,10 @@ Places of terms are read once and kept on disk.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,9 +26,6 @@ from .candidates import Candidates, own_labels, resolve_term
 from .neighbours import greatest
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
     from ..models import BioVerse
     from .embedding import Batch
     from .groups import Groups

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from .._device import Rng, as_seed
@@ -13,8 +14,6 @@ from ..predict.embedding import represent_rows
 from ._align_training import Alignment, new_model, plain_history, prototype_terms, read_texts, split_rows
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from anndata import AnnData
 
     from ..encoders import Encoder

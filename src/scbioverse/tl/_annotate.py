@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -57,9 +59,6 @@ from ..predict.tissue import read_tissues
 from ..predict.whole_ontology import shortlisted
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
     from anndata import AnnData
 
     from ..explain.reasons import Reasons

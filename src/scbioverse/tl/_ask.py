@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Generator
 from functools import partial
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .._slots import anndata_of
@@ -15,9 +17,6 @@ from ..io.state import State
 from ..llm.resolve import DEFAULT_LLM, KNOWN_LLMS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
-    from pathlib import Path
-
     from anndata import AnnData
 
     from ..ask import Query

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from .._device import Rng, as_seed, place_encoder
@@ -14,9 +16,6 @@ from ..models._hub import given_encoder
 from ..predict.embedding import embed_anew, long_run
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
     import pandas as pd
     from anndata import AnnData
 

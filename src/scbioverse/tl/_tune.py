@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -19,9 +21,6 @@ from ..predict.embedding import represent_rows
 from ._align_training import Texts, fresh_model, plain_history, read_texts, split_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
-
     from anndata import AnnData
     from numpy.typing import NDArray
 

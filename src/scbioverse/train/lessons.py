@@ -6,6 +6,7 @@ and says that there is not enough evidence where nothing of that is at hand.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,8 +18,6 @@ from ..knowledge.sentences import split_sentences
 from .instructions import Instruction
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import pandas as pd
 
 NOT_ENOUGH = "Not enough evidence in these data to answer that."

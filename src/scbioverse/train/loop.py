@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,8 +26,6 @@ from ..errors import BioverseError, InputError, MismatchError, WeightsError
 from .processes import add_up, place
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
     from .tasks import Batch, Sampler, Task
 
 

@@ -7,14 +7,13 @@ rows with each other (contrastive) is computed from the projected rows of all pr
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, distributed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-
     from torch import nn
 
 
