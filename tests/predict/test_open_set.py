@@ -66,7 +66,7 @@ def test_annotate_warns_of_other_types_and_advises_what_the_model_has(
     def away(*_: object, **__: object) -> Away:
         return Away(np.full(cells.n_obs, 0.9, np.float32), np.zeros(cells.n_obs, int), [PLATELET])
 
-    monkeypatch.setattr("scbioverse.tl._annotate.compare_outside", away)
+    monkeypatch.setattr("scbioverse.predict.decide.compare_outside", away)
     options = {"labels": ["B cell", "NK cell"], "model": tiny_model, "rationale": None, "copy": True}
     with pytest.warns(UserWarning, match=r"100 % of the cells are more like types.*unknown_threshold=0.02"):
         sb.tl.annotate(cells, **options)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ..models import BioVerse
     from .candidates import Candidates, Label
     from .embedding import Batch
-    from .pool import Scores
+    from .pool import Said, Scores
 
 Float = NDArray[np.float32]
 # What a standard deviation of marker evidence counts beside a cosine, and the cosine's scale. The weight was chosen for
@@ -213,15 +213,6 @@ class Called:
 
     name: str
     cl_id: str | None = None
-
-
-@dataclass(frozen=True)
-class Said:
-    """What the language model wrote, where that decides and not the scores."""
-
-    codes: NDArray[np.int64]  # int64 (n,): candidate of each row, or of each group where there are groups
-    confidence: Float  # float32 (n,): probability of the text
-    texts: list[str]  # what was written
 
 
 @dataclass(frozen=True)

@@ -24,9 +24,8 @@ from ..knowledge.sentences import split_sentences
 from ..llm.prompts import MAX_EVIDENCE_CHARS, bounded
 from ..models.score import write_labels
 from .candidates import Candidates, Label
-from .decide import Said
 from .groups import group_scores
-from .pool import Scores, pick_method, pool, weights_of
+from .pool import Said, Scores, pick_method, pool, weights_of
 
 if TYPE_CHECKING:
     from ..models import BioVerse

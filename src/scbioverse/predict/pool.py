@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from ..models import BioVerse
     from ..models.config import Calibration
     from .candidates import Candidates
-    from .decide import Said
     from .embedding import Batch
     from .sources import Source
     from .tissue import RowTissues
@@ -59,6 +58,15 @@ class Weights:
     # By how many nats the language model may prefer one label to another: a row whose two best labels, by the other
     # sources, are further apart than its weight times this is not read, since its label would stay.
     reach: float = np.inf
+
+
+@dataclass(frozen=True)
+class Said:
+    """What the language model wrote, where that decides and not the scores."""
+
+    codes: NDArray[np.int64]  # int64 (n,): candidate of each row, or of each group where there are groups
+    confidence: Float  # float32 (n,): probability of the text
+    texts: list[str]  # what was written
 
 
 @dataclass(frozen=True)
