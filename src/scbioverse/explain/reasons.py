@@ -210,7 +210,7 @@ class Wording:
         self._able = taught(model)
 
     def __call__(
-        self, rows: NDArray[np.bool_], label: str, claims: Sequence[CheckedClaim], *, measured: bool = True
+        self, rows: NDArray[np.bool_], label: str, claims: Sequence[CheckedClaim]
     ) -> list[CheckedClaim] | None:
         """Choose three of a label's supported claims, the strongest of which come first; five are offered.
 
@@ -221,7 +221,7 @@ class Wording:
         if not self._able or len(offered) <= MOST_SAID:
             return None
         try:
-            scores = self.weigh(rows, label, offered, measured=measured)
+            scores = self.weigh(rows, label, offered)
         except (BioverseError, OSError, RuntimeError) as error:
             # A reason is no label: that it cannot be worded must not cost the run.
             self._able = False

@@ -142,7 +142,10 @@ def load_files(resolved: ResolvedLLM, load: Callable[[Path], Loaded]) -> Loaded:
         except DamagedError:
             forget_digest(resolved.path)  # if the user changed it, the next load takes it
             raise
-    target = _place(resolved)
+    try:
+        target = settings.weights_dir() / resolved.sha256[:16]
+    except OSError as error:
+        raise WeightsError(f"No folder to keep a converted copy of {resolved.path} in: {error}") from error
     if known := _manifest(target, resolved.sha256):
         try:
             return load_beside_check(target, known, load)
@@ -158,13 +161,6 @@ def is_intact(folder: Path, sha256: str) -> bool:
         return bool(known) and all(file_crc32(folder / name) == crc for name, crc in known.items())
     except OSError:
         return False
-
-
-def _place(resolved: ResolvedLLM) -> Path:
-    try:
-        return settings.weights_dir() / resolved.sha256[:16]
-    except OSError as error:
-        raise WeightsError(f"No folder to keep a converted copy of {resolved.path} in: {error}") from error
 
 
 def _made(resolved: ResolvedLLM, target: Path) -> Path:

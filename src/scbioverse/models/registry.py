@@ -104,7 +104,7 @@ class LoadedModels:
     """A few models, the least recently asked for forgotten first."""
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[Any, tuple[Any, dict[str, Any]]] = OrderedDict()
+        self._kept: OrderedDict[Any, tuple[Any, Any, Any]] = OrderedDict()
         # Two models of one language model read with one copy of it; it goes when the last of them goes.
         self._languages: WeakValueDictionary[Any, LanguageModel] = WeakValueDictionary()
         self._lock = threading.RLock()
@@ -116,11 +116,11 @@ class LoadedModels:
         """
         with self._lock:
             try:
-                key, seen = (folder.resolve(), options, settings.device), {"files": _files(folder)}
+                key, files = (folder.resolve(), options, settings.device), _files(folder)
             except (OSError, RuntimeError):  # links in a circle, no permission: the loader says so
                 return load()
             held = self._kept.get(key)
-            if held is not None and held[1]["files"] == seen["files"] and held[1]["kinds"] == _kinds(held[0]):
+            if held is not None and held[1:] == (files, _kinds(held[0])):
                 self._kept.move_to_end(key)
                 self._trim()  # those kept may have opened their language models since
                 return held[0].copy()
@@ -136,14 +136,14 @@ class LoadedModels:
                 settings.device,
             )
             model.readers.language = self._languages.setdefault(told, language)
-            self._kept[key] = (model, seen | {"kinds": _kinds(model)})
+            self._kept[key] = (model, files, _kinds(model))
             self._trim()
             return model.copy()
 
     def folder_of(self, fingerprint: str) -> Path | None:
         """Return the folder of a kept model with this fingerprint, from which another process can load the same."""
         with self._lock:
-            found = (folder for (folder, *_), (model, _) in self._kept.items() if model.fingerprint() == fingerprint)
+            found = (folder for (folder, *_), (model, *_) in self._kept.items() if model.fingerprint() == fingerprint)
             return next(found, None)
 
     def clear(self) -> None:
@@ -153,7 +153,7 @@ class LoadedModels:
 
     def _trim(self) -> None:
         while len(self._kept) > 1:
-            *others, last = (model.readers.language for model, _ in self._kept.values())
+            *others, last = (model.readers.language for model, *_ in self._kept.values())
             n_bytes = sum(one.n_bytes for one in {id(one): one for one in others if one is not last}.values())
             if len(self._kept) <= MOST_MODELS and n_bytes <= MOST_BYTES:
                 return

@@ -411,11 +411,8 @@ def log_labels(candidates: Candidates, *, own: bool) -> None:
 
     `own`: they are the model's own vocabulary.
     """
-    tumours = [
-        (label.name, _stands_for(term))
-        for label, term in zip(candidates, candidates.terms, strict=True)
-        if label.cl_id in TUMOURS
-    ]
+    pairs = list(zip(candidates, candidates.terms, strict=True))
+    tumours = [(label.name, _stands_for(term)) for label, term in pairs if label.cl_id in TUMOURS]
     if tumours:
         logger.warning(
             "no gene marks malignant cells as such. Labels for them stand for the types that they come from, as far as "
@@ -424,11 +421,7 @@ def log_labels(candidates: Candidates, *, own: bool) -> None:
             "; ".join(f"{name!r} for {types}" for name, types in tumours),
             tumours[0][0],
         )
-    memory = [
-        shown_name(label.name)
-        for label, term in zip(candidates, candidates.terms, strict=True)
-        if term in _MEMORY_OF.values() and label.cl_id in _MEMORY_OF
-    ]
+    memory = [shown_name(one.name) for one, term in pairs if one.cl_id in _MEMORY_OF and term == _MEMORY_OF[one.cl_id]]
     if memory:
         logger.info(
             "T cells are naive or effector here, so that %s stands for all that are no longer naive, memory cells "
@@ -454,10 +447,8 @@ def _taken_for(candidates: Candidates) -> str:
     ]
     if len(read) > _SHOWN:
         shown.append(f"and {len(read) - _SHOWN} more (sb.get.labels shows all)")
-    _n, same = len(candidates), len(candidates) - len(read)
-    return (
-        f"{len(candidates)} labels: {same} found in the Cell Ontology by name, {len(read)} read as {', '.join(shown)}"
-    )
+    same = f"{len(candidates) - len(read)} found in the Cell Ontology by name"
+    return f"{len(candidates)} labels: {same}, {len(read)} read as {', '.join(shown)}"
 
 
 def _stands_for(cl_id: str | None) -> str:

@@ -354,20 +354,16 @@ def read_tissues(
     place = np.array([list(one_each).index(one.tissue.id) for one in priors] + [-1])  # the last is that of no tissue
     priors, codes = tuple(one_each.values()), place[codes]
     if missing := int((codes < 0).sum()):
-        _warn_of_missing(missing, codes.size, tissue)
+        column = f"adata.obs[{shown_name(tissue)!r}]"
+        if missing == codes.size:
+            raise InputError(f"{column} is missing (NaN) for every cell: leave tissue= out.")
+        warn(f"{missing} cells have no value in {column}; they are judged without a tissue.")
     shown = ", ".join(
         f"{shown_name(name)} -> {one['name']}" if name != one["name"] else name for name, one in read.items()
     )
     if read:
         logger.info("tissue: %s. Types of other organs need more evidence", shown)
     return RowTissues(priors, codes, {"given": tissue, "read": read}, early)
-
-
-def _warn_of_missing(missing: int, n: int, column: str) -> None:
-    """Warn of rows whose tissue a column does not say; an :class:`InputError` where it says none."""
-    if missing == n:
-        raise InputError(f"adata.obs[{shown_name(column)!r}] is missing (NaN) for every cell: leave tissue= out.")
-    warn(f"{missing} cells have no value in adata.obs[{shown_name(column)!r}]; they are judged without a tissue.")
 
 
 def _read(name: str, tissue: str, adata: AnnData) -> TissuePrior:

@@ -39,7 +39,7 @@ LEAN = 0.25  # the first soft token leans to the likeliest candidate, the others
 
 
 def new_model(
-    adata: AnnData,
+    adata: AnnData | None,
     model: Any,
     use_rep: str | None,
     modality: str,
@@ -70,7 +70,7 @@ def new_model(
     base = None if model is None or given is not None or replaced else load(model, device=device)
     encoder: Encoder
     if use_rep is not None:
-        encoder = PrecomputedEncoder.from_adata(adata, use_rep, modality=modality)
+        encoder = PrecomputedEncoder.from_adata(adata, use_rep, modality=modality)  # type: ignore[arg-type]
     elif base is None:
         encoder = _fitting(given, modality)  # type: ignore[arg-type]  # without a model there is an encoder
     else:
@@ -85,15 +85,6 @@ def new_model(
     new = BioVerse.new(encoder, name=name, llm=base.backbone, n_soft=n_soft, prototypes=terms, rng=seed)
     new.space.take(base.space)
     return new
-
-
-def fresh_model(encoder: Encoder, modality: str, *, seed: int, device: str = "auto") -> BioVerse:
-    """Put an encoder before the default language model, with a projector that knows nothing yet."""
-    from ..llm import DEFAULT_LLM, Backbone
-    from ..models import BioVerse
-
-    place_encoder(_fitting(encoder, modality), device)
-    return BioVerse.new(encoder, name=encoder.name, llm=Backbone.load(DEFAULT_LLM, device=device), rng=seed)
 
 
 def _fitting(encoder: Encoder, modality: str) -> Encoder:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,7 +18,7 @@ from ..errors import InputError, MismatchError, check_choice
 from ..explain.expression import MeasuredCells
 from ..explain.support import is_high
 from ..predict.embedding import represent_rows
-from ._align_training import Texts, fresh_model, plain_history, read_texts, split_rows
+from ._align_training import Texts, new_model, plain_history, read_texts, split_rows
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -183,10 +183,7 @@ def tune(
         "text_key": text_key,
         "modality": modality,
         "train_projector": train_projector,
-        "rank": rank,
-        "alpha": alpha,
-        "dropout": dropout,
-        "targets": config.targets,
+        **asdict(config),
         "steps": steps,
         "batch_size": batch_size,
         "lr": lr,
@@ -216,7 +213,7 @@ def _begin(model: Any, modality: str, train_projector: bool, seed: int, device: 
             f"{encoder.name!r} is an encoder: its projector is new, and train_projector=False would leave it untrained."
             " Train one first: scbioverse.tl.align(adata, text_key=..., model=...)."
         )
-    return fresh_model(encoder, modality, seed=seed, device=device)
+    return new_model(None, encoder, None, modality, None, "fresh", 4, encoder.name, seed, device)
 
 
 def make_lessons(

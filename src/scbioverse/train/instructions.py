@@ -210,14 +210,11 @@ class InstructionTask:
             out[f"loss_{task}"] = each[[i for i, one in enumerate(tasks) if one == task]].detach().mean()
         return out
 
-    def beginning(self, prompt: str, modality: str) -> list[int]:
-        """Ids that all rows of a prompt have in common."""
-        shared = self.model.reader.prompt(modality).prefix if prompt == "label" else None
-        return list(self.template.prefix_ids(self.backbone) if shared is None else shared)
-
     def _losses(self, rows: list[int], prompt: str, modality: str) -> Tensor:
         """Mean cross-entropy of each row's answer, (n,) float32."""
-        start = self.composer.compose([self.beginning(prompt, modality)]).inputs_embeds
+        label = prompt == "label"
+        shared = self.model.reader.prompt(modality).prefix if label else self.template.prefix_ids(self.backbone)
+        start = self.composer.compose([list(shared)]).inputs_embeds
         _, cache = self.backbone.hidden(start, use_cache=True)
         if cache is None:
             raise InputError(f"{self.backbone.name!r} keeps no keys and values; it cannot be tuned here.")

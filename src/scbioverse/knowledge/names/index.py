@@ -76,11 +76,15 @@ class NameIndex:
         return next(((table[key], how, score) for table, key, how, score in tables if key in table), None)
 
 
-def _settle(ids: dict[str, int], ontology: Ontology) -> str | None:
+def _settled(found: dict[Key, dict[str, int]], ontology: Ontology) -> dict[Key, str]:
     """One id out of several that share a key: fewest tokens dropped, then the ancestor of all others, else none."""
-    least = min(ids.values())
-    best = sorted(one for one, dropped in ids.items() if dropped == least)
-    return next((one for one in best if all(ontology.is_within(other, one) for other in best)), None)
+
+    def settle(ids: dict[str, int]) -> str | None:
+        least = min(ids.values())
+        best = sorted(one for one, dropped in ids.items() if dropped == least)
+        return next((one for one in best if all(ontology.is_within(other, one) for other in best)), None)
+
+    return {key: cl_id for key, ids in found.items() if (cl_id := settle(ids))}
 
 
 def build_index(*, crosswalk: bool = True) -> NameIndex:
@@ -138,10 +142,6 @@ def _loosened(keys: dict[Key, str]) -> dict[Key, str]:
 def is_bare(key: Key) -> bool:
     """Whether nothing but numbers and letters is left of a name ("type 2")."""
     return all((len(word) == 1 and word not in "tb") or word.isdigit() for word in key)
-
-
-def _settled(found: dict[Key, dict[str, int]], ontology: Ontology) -> dict[Key, str]:
-    return {key: cl_id for key, ids in found.items() if (cl_id := _settle(ids, ontology))}
 
 
 @lru_cache(maxsize=2)
