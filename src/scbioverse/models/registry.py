@@ -128,13 +128,7 @@ class LoadedModels:
             model: Any = load()
             language = model.readers.language
             language.shared = True
-            told = (
-                language.name,
-                bool(language.mentioned_by),
-                model.config.llm.sha256,
-                language.device,
-                settings.device,
-            )
+            told = (language.name, bool(language.mentioned_by), model.config.llm.sha256, language.device, key[2])
             model.readers.language = self._languages.setdefault(told, language)
             self._kept[key] = (model, files, _kinds(model))
             self._trim()

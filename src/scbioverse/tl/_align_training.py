@@ -70,7 +70,7 @@ def new_model(
     base = None if model is None or given is not None or replaced else load(model, device=device)
     encoder: Encoder
     if use_rep is not None:
-        encoder = PrecomputedEncoder.from_adata(adata, use_rep, modality=modality)  # type: ignore[arg-type]
+        encoder = PrecomputedEncoder.from_adata(adata, use_rep, modality=modality)
     elif base is None:
         encoder = _fitting(given, modality)  # type: ignore[arg-type]  # without a model there is an encoder
     else:
