@@ -20,7 +20,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from .._tensor_files import fill, read_tensors
+from .._tensor_files import bytes_of, fill, read_tensors
 from .._untrusted import read_json_object, refusing
 from ..errors import InputError, MismatchError, WeightsError
 from .backbone import Backbone
@@ -87,7 +87,7 @@ class Adapter:
         digest = hashlib.sha256(json.dumps(asdict(self.config), sort_keys=True).encode())
         for name, value in sorted(self.tensors.items()):
             digest.update(f"{name}{tuple(value.shape)}".encode())
-            digest.update(value.contiguous().numpy().tobytes())
+            digest.update(bytes_of(value))
         return digest.hexdigest()
 
     def scaled(self, factor: float) -> Adapter:
