@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.special import ndtr
 
-from ..errors import InputError
 from ..io import Cells
 from ..io._genes import claims_of, pick
 
@@ -51,23 +50,14 @@ class Measured:
 class Expression:
     """Cells by genes, of which the columns asked for become natural logs of one plus expression per 10,000.
 
-    In `X` (n_cells, n_genes) whole numbers are counts; fractions are logs, or normalised values where they exceed any
-    log scale. Older gene names are understood; of several for one gene the one with most cells counts. `positions` is
-    the column of each approved symbol.
+    In `X` (n_cells, n_genes), which holds nothing below 0, whole numbers are counts; fractions are logs, or normalised
+    values where they exceed any log scale. Older gene names are understood; of several for one gene the one with most
+    cells counts. `positions` is the column of each approved symbol.
     """
 
     def __init__(self, X: Any, symbols: Sequence[str]) -> None:
         matrix = X.tocsr() if sparse.issparse(X) else sparse.csr_matrix(X)
-        if len(symbols) != matrix.shape[1]:
-            raise InputError(
-                f"X has {matrix.shape[0]} cells and {matrix.shape[1]} genes, but there are {len(symbols)} gene names"
-            )
-        data = matrix.data
-        if data.size and not (np.isfinite(data).all() and data.min() >= 0):
-            raise InputError(
-                "X holds negative or missing values; pass counts or log-normalised values, not scaled ones"
-            )
-        self._matrix = matrix
+        data, self._matrix = matrix.data, matrix
         self._counts = data.size == 0 or np.array_equal(data, np.round(data))
         self._linear = self._counts or data.max() > _LARGEST_LOG
         self._totals: NDArray[np.float64] | None = None

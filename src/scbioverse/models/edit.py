@@ -239,11 +239,8 @@ def set_candidate_tokens(
     that mix each soft token, 1 for all if empty.
     """
     model.check_modality(modality)
-    shape = (len(candidates), model.config.n_soft, model.config.llm.d_llm)
-    if tuple(codes.shape) != shape:
-        raise MismatchError(f"{len(candidates)} candidates need codes of shape {shape}, found {tuple(codes.shape)}.")
     config = replace(model.config.encoders[modality], candidates=tuple(candidates), spread=tuple(spread))
-    made = candidate_tokens(config, *shape[1:])
+    made = candidate_tokens(config, model.config.n_soft, model.config.llm.d_llm)
     with torch.no_grad():
         made.codes.copy_(codes)
     held: Any = model.modules["candidate_tokens"]
@@ -260,10 +257,6 @@ def set_phrases(
 ) -> None:
     """Give a modality another way of writing, or none: what is said, what finds it, and what it is read with."""
     model.check_modality(modality)
-    found = 0 if head is None else getattr(head, "n_phrases", 0)
-    wanted = 0 if book is None else len(book.phrases)
-    if found != wanted or (book is None and adapter is not None):
-        raise InputError(f"a book of {wanted} phrases goes with a head that finds as many, found one of {found}.")
     heads: Any = model.modules["phrases"]
     model.readers.forget_phrases(modality)
     for held in (heads, model.phrase_books, model.writing_adapters):

@@ -88,8 +88,6 @@ class InstructionSampler:
         unknown = sorted(set(weights) - set(lessons.tasks))
         if unknown or any(value < 0 for value in weights.values()):
             raise InputError(f"weights must be ≥ 0 for tasks among {lessons.tasks}, found {weights}.")
-        if batch_size < 1:
-            raise InputError(f"batch_size must be at least 1, found {batch_size}.")
         self.lessons, self.batch_size = lessons, batch_size
         self._rows = {
             task: np.flatnonzero([one.task == task for one in lessons.examples])
