@@ -40,9 +40,7 @@ class _Reached(Exception):  # noqa: N818 - control flow, not an error
 class Backbone:
     """A frozen causal language model of transformers that reads embeddings.
 
-    Soft tokens live where :meth:`embed_tokens` puts words: it gives what the model takes as input embeddings. Gemma
-    multiplies what it looks up by the square root of its width, and takes inputs already multiplied; Granite multiplies
-    all inputs itself. Both hold for words and soft tokens alike, so that neither is scaled twice.
+    Soft tokens live where :meth:`embed_tokens` puts words, so that no family scales either of them twice.
     """
 
     def __init__(

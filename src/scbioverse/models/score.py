@@ -1,10 +1,8 @@
 """Label names scored, or written; before that, candidate tokens: shares that become soft tokens of their codes.
 
-Candidate tokens are made in two steps, and the first one decides. (1) :meth:`CandidateReader.shares`: the projector's
-attention among the candidates, with marker evidence where it is had, gives each of them a share; no language model is
-asked. (2) :meth:`Candidates.soft_tokens`: the shares mix the candidates' codes, which began as the language model's own
-embeddings of their names. What the language model then reads is the answer in its own words; see
-:mod:`scbioverse.models.bioverse` for what it adds. Equal inputs are read once, in blocks small enough for memory.
+Candidate tokens, of which :mod:`scbioverse.models.bioverse` tells, are made in two steps, and the first one decides:
+:meth:`CandidateReader.shares`, then :meth:`Candidates.soft_tokens`. Equal inputs are read once, in blocks small enough
+for memory.
 """
 
 from __future__ import annotations
@@ -82,10 +80,9 @@ def attended(
 ) -> NDArray[np.float64] | None:
     """Log-probabilities of candidates by the attention of a projector, no language model: float64 (n, m).
 
-    The attention of a :class:`~scbioverse.nn.PrototypeProjector` whose prototypes stand for ontology `terms` is a
-    classifier over these. A candidate (a Cell Ontology id, or None) gets the highest of the terms that are it or lie
-    below it, or is judged by its kin where there are none, see :func:`best_of_columns`. `x` is (n, n_tokens, dim),
-    where the projector is. None where the projector knows no terms, or at most one of the candidates.
+    The attention over prototypes that stand for ontology `terms` is a classifier over these; see
+    :func:`best_of_columns`. `candidates` are Cell Ontology ids or None, `x` is (n, n_tokens, dim), where the projector
+    is. None where the projector knows no terms, or at most one of the candidates.
     """
     if not isinstance(projector, PrototypeProjector):
         return None

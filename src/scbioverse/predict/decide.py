@@ -139,10 +139,9 @@ def outside_terms(vocabulary: tuple[str, ...], candidates: tuple[str, ...]) -> t
 def compare_outside(batch: Batch, candidates: Candidates, *, needed: bool, found: bool = False) -> Away | None:
     """Compare the nearest type outside the candidates with the nearest candidate, every cell by itself.
 
-    The logistic function of the difference of the two nearest terms, where the nearness of a term is the cosine with
-    its description in the space shared with text plus 0.015 for a standard deviation of its markers' evidence. The
-    types outside are those of the model's own vocabulary that have nothing to do with any candidate. Tumour cells are
-    as near as the types that they can come from and that are not among the candidates.
+    The logistic function of the difference of the two, where the nearness of a term is the cosine with its description
+    in the space shared with text plus 0.015 for a standard deviation of its markers' evidence. Tumour cells are as near
+    as the types that they can come from and that are not among the candidates.
 
     `needed`: compute it also where the language model has to read the descriptions first, which takes many seconds.
     `found`: the candidates are names that were found; other types of the same broad types do not count as outside,

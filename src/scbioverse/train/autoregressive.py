@@ -30,9 +30,8 @@ class AutoregressiveTask:
     rest of the prompt only. No head is computed where no answer token stands. The model's backbone may hold bfloat16
     weights; projector and tokens, which are trained, stay float32.
 
-    With `candidates` the loss is what scoring computes: at each point where labels part, a softmax over the tokens that
-    go on there, and the rest of the answer is not read; without, the softmax over the whole vocabulary. A batch's own
-    `candidates` take their place.
+    With `candidates`, a batch's own before the task's, the loss is what scoring computes (:class:`.LabelTrie`), and what
+    follows the last choice is not read; without, the softmax is over the whole vocabulary.
 
     The restricted loss is the mean over rows of `-log p(label | candidates)`; the full one the mean over rows of the
     mean over answer tokens. Where a batch has `shares`, the restricted loss is, along the way to each row's answer, the
@@ -149,12 +148,10 @@ class Targets:
 
 
 class CandidateSet:
-    """Labels to choose from, as token sequences, all different, the end token included.
+    """Labels to choose from, as token sequences, all different, the end token included; see :class:`.LabelTrie`.
 
-    The probability of a label is the product, over the points where the label's sequence parts from others, of a
-    softmax over the tokens that go on there: what scoring computes, too. Where `related`, bool (m, m), names labels
-    that may not count as wrong for a label (its ontology ancestors and descendants), they are taken out of the set for
-    it.
+    Labels that may not count as wrong for a label (`related`, bool (m, m): its ontology ancestors and descendants) are
+    taken out of the set for it.
     """
 
     def __init__(
