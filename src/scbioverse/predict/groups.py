@@ -230,8 +230,7 @@ def find_groups(values: Float, seed: int = 0, *, most_cells: int = MOST_CELLS) -
     the same group. Beyond `most_cells` a sample is grouped, and each other cell joins the group that most of its five
     nearest cells of the sample are in.
 
-    Groups are named `"1"`, `"2"`, ..., the largest first; cells that are alike to none, and groups of fewer than three
-    cells, are in no group.
+    Groups are named from `"1"` on, the largest first; those of fewer than three cells are none.
     """
     flat = np.reshape(values, (len(values), -1)).astype(np.float32, copy=False)
     keys = content_keys(flat, seed)
@@ -368,8 +367,8 @@ def propagate(log_probs: Float, values: Float, n_neighbors: int, seed: int = 0) 
 
 # ------------------------------------------------------------------ cells that each cell hears
 
-# A model that was trained on other tissues, or on other genes, tells the types of a study apart less well than the
-# study's own variable genes do, and an embedding knows nothing of these. So a cell also hears what cells like it are.
+# A model that was trained on other tissues or genes tells the types of a study apart less well than the study's own
+# variable genes do. So a cell also hears what cells are that are like it by these.
 
 # Variable genes, principal components of these, and cells that each cell hears. Others from 1,000 to 3,000, 15 to 50
 # and 5 to 30 are as good (`python -m benchmarks.first_call`, "not by their own genes", is without).

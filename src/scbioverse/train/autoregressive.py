@@ -30,8 +30,8 @@ class AutoregressiveTask:
     rest of the prompt only. No head is computed where no answer token stands. The model's backbone may hold bfloat16
     weights; projector and tokens, which are trained, stay float32.
 
-    With `candidates`, a batch's own before the task's, the loss is what scoring computes (:class:`.LabelTrie`), and what
-    follows the last choice is not read; without, the softmax is over the whole vocabulary.
+    With `candidates`, a batch's own before the task's, the loss is what scoring computes (:class:`.LabelTrie`), and
+    what follows the last choice is not read; without, the softmax is over the whole vocabulary.
 
     The restricted loss is the mean over rows of `-log p(label | candidates)`; the full one the mean over rows of the
     mean over answer tokens. Where a batch has `shares`, the restricted loss is, along the way to each row's answer, the
