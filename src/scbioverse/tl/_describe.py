@@ -118,7 +118,12 @@ def describe(
     from_others = [] if reference is None else [slots.description_source]
     check_target(adata, slots.step("describe"), [slots.description, slots.description_score], from_others)
     reference = anndata_of(reference, modality)
-    _check_options(choose, n_neighbors, beams, max_new_tokens, batch_size)
+    check_choice("choose", choose, *CHOICES)
+    if min(n_neighbors, beams, batch_size) < 1 or not 1 <= max_new_tokens <= MOST_TOKENS:
+        raise InputError(
+            f"n_neighbors, beams and batch_size must be positive and max_new_tokens 1 to {MOST_TOKENS}, found "
+            f"{n_neighbors}, {beams}, {batch_size} and {max_new_tokens}."
+        )
     if reference is None and use_rep is not None:
         raise InputError("use_rep finds neighbours in a reference: pass reference=, or leave use_rep out.")
     if reference is None and len(vote):
@@ -154,10 +159,12 @@ def describe(
             slots.description_source: np.array([*reference.obs_names.astype(str), ""], dtype=object)[told.rows],
             **{f"{slots.description}_{name}": values for name, values in told.evidence.items()},
         }
-        fields |= {"method": "reference", "choose": choose, "n_neighbors": told.k, "use_rep": use_rep, "metric": metric}
-        fields |= {"text_key": text_key, "n_reference": reference.n_obs, "min_similarity": min_similarity}
-        fields |= {"vote": list(vote)} if len(vote) else {}
-        fields["n_texts"] = sum(map(bool, reference_texts(reference, text_key)))
+        fields |= {
+            "method": "reference", "choose": choose, "n_neighbors": told.k, "use_rep": use_rep, "metric": metric,
+            "text_key": text_key, "n_reference": reference.n_obs, "min_similarity": min_similarity,
+            **({"vote": list(vote)} if len(vote) else {}),
+            "n_texts": sum(map(bool, reference_texts(reference, text_key))),
+        }  # fmt: skip
     record = {"model": loaded.name, "fingerprint": loaded.fingerprint(), **fields, "seed": as_seed(rng)}
     obs = {
         slot: np.asarray(values, dtype=None if np.asarray(values).dtype.kind == "f" else object)
@@ -166,12 +173,3 @@ def describe(
     made, records = ({}, {}) if embedded is None else (embedded.obsm, embedded.records)
     records = records | {slots.step("describe"): record}
     return write_results(adata, "describe", obs=obs, obsm=made, records=records, copy=copy)
-
-
-def _check_options(choose: str, n_neighbors: int, beams: int, max_new_tokens: int, batch_size: int) -> None:
-    check_choice("choose", choose, *CHOICES)
-    if min(n_neighbors, beams, batch_size) < 1 or not 1 <= max_new_tokens <= MOST_TOKENS:
-        raise InputError(
-            f"n_neighbors, beams and batch_size must be positive and max_new_tokens 1 to {MOST_TOKENS}, found "
-            f"{n_neighbors}, {beams}, {batch_size} and {max_new_tokens}."
-        )
