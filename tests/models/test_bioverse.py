@@ -11,7 +11,7 @@ import torch
 from scbioverse.errors import InputError, MismatchError, WeightsError
 from scbioverse.llm.backbone import Backbone
 from scbioverse.llm.prompts import PromptTemplate
-from scbioverse.models import BioVerse, Calibration, checkpoint, clear_cache, load
+from scbioverse.models import BioVerse, Calibration, clear_cache, load
 from tests._naive_scores import naive_scores
 from tests._precision import LOG_PROBS, TOTALS, UNIT
 
@@ -151,12 +151,6 @@ def test_fingerprint_sees_all_that_a_result_depends_on(model: BioVerse) -> None:
     third = model.fingerprint()
     model.tokens.trained.data[0, 0] += 1e-3
     assert len({first, second, third, model.fingerprint()}) == 4
-
-
-def test_what_was_hashed_is_not_hashed_again(model: BioVerse, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = model.fingerprint()
-    monkeypatch.setattr(checkpoint, "add_tensors", None)
-    assert model.copy().fingerprint() == first
 
 
 def test_a_model_goes_through_pickle(saved: Path, points: np.ndarray) -> None:

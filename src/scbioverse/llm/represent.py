@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from ..errors import InputError
 from .backbone import first_batch
@@ -44,13 +45,10 @@ def represent(
     """
     layer = default_layer(backbone) if layer is None else layer
     unique = list(dict.fromkeys(texts))
-    ids = []
-    for text in unique:
-        tokens = backbone.encode(text, allow_special=False)[:MAX_TOKENS]
-        if not tokens:
-            raise InputError(f"Text {list(texts).index(text)} of {len(texts)} is empty; there is nothing to represent.")
-        ids.append(tokens)
-
+    ids = [backbone.encode(text, allow_special=False)[:MAX_TOKENS] for text in unique]
+    if [] in ids:
+        empty = list(texts).index(unique[ids.index([])])
+        raise InputError(f"Text {empty} of {len(texts)} is empty; there is nothing to represent.")
     anchor = backbone.bos_ids[:1] or [backbone.eos_id]
     found = np.zeros((len(unique), backbone.d_llm), dtype=np.float32)
     # Longest first, so that too little memory shows at once and padding is small.
@@ -59,13 +57,9 @@ def represent(
     memory = first_batch(backbone, batch_size, length=longest, what="texts")
 
     def mean_states(part: slice) -> Tensor:
-        rows = order[part]
-        width = 1 + len(ids[rows[0]])
-        batch = torch.full((len(rows), width), backbone.eos_id, dtype=torch.long)
-        mask = torch.zeros(len(rows), width, dtype=torch.long)
-        for k, row in enumerate(rows):
-            batch[k, : 1 + len(ids[row])] = torch.tensor(anchor + ids[row])
-            mask[k, : 1 + len(ids[row])] = 1
+        rows = [torch.tensor(anchor + ids[row]) for row in order[part]]
+        batch = pad_sequence(rows, batch_first=True, padding_value=backbone.eos_id)
+        mask = pad_sequence(list(map(torch.ones_like, rows)), batch_first=True)
         states = backbone.layer_states(batch, mask, layer).float().cpu()
         weights = mask.float()
         weights[:, 0] = 0

@@ -379,10 +379,7 @@ class Parents:
 
 def _places(cl_ids: Sequence[str], called: list[Label | Called]) -> dict[str, int]:
     """Where terms stand in `called`; those that are no candidates are appended."""
-    place: dict[str, int] = {}
-    for i, one in enumerate(called):
-        if one.cl_id is not None:
-            place.setdefault(one.cl_id, i)
+    place = {one.cl_id: i for i, one in reversed(list(enumerate(called))) if one.cl_id is not None}
     for cl_id in cl_ids:
         if cl_id not in place:
             place[cl_id] = len(called)
