@@ -107,7 +107,8 @@ class Asked:
 
     def _found(self, query: Query) -> Result:
         texts = self.nearness is not None and bool(self.nearness.texts)
-        near = query.want in ("search", "nearest") or (query.want == "describe" and query.show == "value" and texts)
+        told = query.want == "describe" and query.show == "value" and texts
+        near = query.want == "search" or (query.want == "nearest" and query.words != "tanimoto") or told
         if not near:
             return run(query, self.rows, self.speech)
         if self.nearness is None:

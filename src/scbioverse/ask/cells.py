@@ -64,6 +64,20 @@ class Cells(Rows):
         return said if self.matrix.unlisted else ""
 
     @cached_property
+    def scale(self) -> str:
+        """What to say of values of genes: on which scale they are, as :mod:`scbioverse.io` reads the matrix."""
+        if self.unmeasured:
+            return ""
+        base = self.readable().info.log_base
+        kinds = {
+            None: "raw counts" if self.holds_counts else "linear values, no whole counts",
+            2.0: "log2",
+            10.0: "log10",
+        }
+        kind = kinds.get(base, "natural-log")
+        return f"Values of genes are {kind if base is None else f'log-normalised ({kind} of 1 + x)'}."
+
+    @cached_property
     def genes(self) -> dict[str, int]:
         """Column of each gene, by its approved symbol and by its name in the data."""
         try:

@@ -124,7 +124,12 @@ class _Filling:
             return
         require("want" in found or {"s", "sides", "top"} & {*self.parts})
         # "Expresses it most" is no sum over cells.
-        summed = stat is None and found.get("want", "mean") == "mean" and not pick(self.links("m"), "PRED")
+        summed = (
+            "adverb" not in self.asks
+            and stat is None
+            and found.get("want", "mean") == "mean"
+            and not pick(self.links("m"), "PRED")
+        )
         require(not summed or _SUMMED.isdisjoint(one.key for one in self.links("top")))
 
     def sides(self) -> None:

@@ -40,7 +40,7 @@ def read_lines(file: str) -> tuple[dict[str, str], dict[str, list[tuple[str, str
     return parts, kinds, kinds.pop("", [])
 
 
-def _settled(text: str) -> dict[str, Any]:
+def settles(text: str) -> dict[str, Any]:
     """Read "want=count, check>0, show=check": what the form settles of the query, and what it asks for."""
     found: dict[str, Any] = {}
     for part in filter(None, text.split(", ")):
@@ -82,13 +82,15 @@ def _spelt_out(form: str, settled: dict[str, Any]) -> Iterator[Form]:
         yield Form(_in_letters(form), settled)
         return
     for kind, more in kinds[name]:
-        yield from _spelt_out(form.replace(f"{{{name}}}", kind), settled | _settled(more))
+        yield from _spelt_out(form.replace(f"{{{name}}}", kind), settled | settles(more))
 
 
 @cache
-def forms() -> list[Form]:
-    """Forms of questions, each with what of the query it settles."""
-    return [one for form, settled in read_lines("forms.txt")[2] for one in _spelt_out(form, _settled(settled))]
+def forms(kind: str = "") -> list[Form]:
+    """Forms of questions, or those of one kind, each with what of the query it settles."""
+    _, kinds, lines = read_lines("forms.txt")
+    lines = kinds[kind] if kind else lines
+    return [one for form, settled in lines for one in _spelt_out(form, settles(settled))]
 
 
 def letters(roles: Iterable[str]) -> str:

@@ -32,6 +32,7 @@ _ORDINAL = re.compile(r"([1-9]\d*)(?:st|nd|rd|th)")
 # What a noun and the name of a group that was treated so end with: "stimulation", "stimulated".
 _ENDING = re.compile(r"(?:ation|ated|ating|ment|ion|ing|ed)$")
 _LEAST_STEM = 4
+_VOWEL = re.compile("[aeiou]")
 _SHORTENED = re.compile(r"([A-Za-z])(\d+)")
 # Values of closed words that are no texts: of "genes" the field of their number, of "complex" its most.
 _VALUES: dict[str, Callable[[str, Rows], Any]] = {
@@ -210,8 +211,9 @@ class Names:
         plain = " ".join(one for one in key if one not in _FLAG)
         for said in (" ".join(key), plain):
             self._add(said.split(), Link("WHERE", name, yes.model_copy(update={"said": name})))
-        no = Link("WHERE", f"not {name}", yes.model_copy(update={"said": name}).negated())
-        for said in (f"un{plain}", f"not {plain}") if plain else ():
+        denied = yes.model_copy(update={"said": name}).negated()
+        no = Link("WHERE", f"not {name}", denied.model_copy(update={"said": f"not {name}"}))
+        for said in (f"un{plain}", f"not {plain}", *named("@OTHER").get(plain, ())) if plain else ():
             self._add(said.split(), no)
 
     def _shorten_columns(self) -> None:
@@ -398,7 +400,18 @@ class Names:
             return Link("ORD", word.text, ordinal[1])
         adjective = self._types.adjective(word) if self._types is not None else None
         meant = self.gene(word) or self._group_meant(word, after=after) or adjective or self._denied(word)
-        return meant or Link("?", word.text)
+        return meant or self._in_capitals(word) or Link("?", word.text)
+
+    def _in_capitals(self, word: Word) -> Link | None:
+        """Read "dc" as "DC", "gnly" as a gene, "cys" as a residue: without a vowel it is no other word."""
+        found = pick(self.held.get((word.key,), ()), "WHERE") if len(word.key) == 2 else []
+        name, genes = word.text.upper(), self.rows.genes if isinstance(self.rows, Cells) else {}
+        if len(word.key) > 2 and name in genes:
+            found = [Link("FIELD", name, f"gene:{name}")]
+        if word.text.title() in self._letters:
+            found = [Link("FIELD", word.text, f"residue:{self._letters[word.text.title()]}")]
+        sure = found and word.key.isalpha() and not _VOWEL.search(word.key)
+        return replace(found[0], note=f"Read {word.text!r} as {found[0].said!r}.") if sure else None
 
     def _group_meant(self, word: Word, *, after: bool) -> Link | None:
         """Read "D1" as the one group that it is short for, "donor1"; "after stimulation" as "stim"."""

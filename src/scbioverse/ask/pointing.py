@@ -64,7 +64,10 @@ def pointed(question: str, links: Sequence[Link], rows: Rows, *, first: bool) ->
         partitive = (bool(before) and before[-1] in ("OF", "AMONG", "OUT")) or one.key.startswith("of ")
         # "T cells with no CD3D, how many of them": named first; "in stim, how many of them" names but a place.
         front = ("COMMA" in before and before[0] not in ("IN", "AMONG")) or "BOTH" in before[-2:]
-        own = bool({*before} & {*_ANTECEDENT}) and (front or not partitive)
+        named = {*before} & {*_ANTECEDENT} - (
+            {"ROWS"} if one.key in ("it", "its") else set()
+        )  # "how many cells has it"
+        own = bool(named) and (front or not partitive)
         noun = after[:1] == ["ROWS"]
         told = one.key.endswith(("those", "these", "they")) and after[noun : noun + 1] and after[noun] in _TOLD_NEXT
         # A table of molecules is a list that the asker looks at; of cells nobody does.

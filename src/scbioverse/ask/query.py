@@ -116,7 +116,8 @@ class Query(BaseModel):
         `"list"` of rows; the `"value"` of `of` for rows; the `"composition"` of the rows by `by`; `"markers"`,
         `"differential"` genes, `"is marker"`, `"genes"` (how many were measured, or which of `of`), genes `"expressed"`
         the most (in the most cells, where `words` are `"cells"`); groups with a `"flag"`; `"why"`; what is known of a
-        type (`"define"`), of a `"gene"`, of rows (`"describe"`); rows `"nearest"` to one, or to words (`"search"`).
+        type (`"define"`), of a `"gene"`, of rows (`"describe"`); rows `"nearest"` to one (by
+        fingerprints alone, where `words` are `"tanimoto"`), or to words (`"search"`).
     of
         Fields that are measured, see :class:`Where`.
     where

@@ -18,10 +18,10 @@ from .refusals import TOLD, ambiguous, not_together, refused
 from .run import run
 from .say import Speech
 from .slots import KINDS
+from .sorting import in_order
 from .words import Link, closed_words, joined, pick, roles_of, said_of
 
 if TYPE_CHECKING:
-    import re
     from collections.abc import Callable, Sequence
 
     from .link import Names
@@ -35,8 +35,6 @@ _CONDITIONS = ("WHERE", "FIELD", "MEASURE", "PEOPLE", "TWICE", "RULE", "ROW", "N
 # Terms that may be asked for though no cell is of them: what a type is, whether a gene was measured.
 _TERMS = ("TOOFINE", "NOTYPES", "NOGENE")
 _OF_TERMS = "WHAT BE (TOOFINE|NOTYPES|NOGENE)$"
-# What two sides differ by is asked as a question of yes or no is: "by how many percentage points is", "how many more".
-_GAP = "BY? (HOWMUCH|<points:COUNT POINTS>|<times:COUNT TIMES>|<n:COUNT ROWS?>)(?=BE|DO|MORE|LESS|MOREM)"
 _FRONTED = (
     "(((IN|OF|AMONG)+ {NP}|TRAIT) COMMA?|WHERE COMMA?(?=COUNT)|LACKING WHERE COMMA)"
     "(?=COUNT|WHAT|WHICH|SHARE|LIST|BE|DO|STAT|HOW|COMPARE)"
@@ -163,9 +161,8 @@ class Grammar:
         # "In most cells" may be a bound or a rank; "in the most cells" is a rank.
         bare = any((one.role, most.role, most.said) == ("IN", "TOP", "most") for one, most in pairwise(rest))
         rest = left_out(rest)
-        gap = matches(_GAP, rest)
-        found = self._gaps(rest, gap, columns) if gap is not None else []
-        found = [] if bare else found or self.readings(rest, columns) or self.readings(turned(rest), columns)
+        ways = ((in_order(rest), "SORTED"), (rest, ""), (turned(rest), ""))
+        found = [] if bare else next(filter(None, (self.readings(*way, columns) for way in ways)), [])
         if len(found) > 1 and not self._alike(found):
             return ambiguous(map(Speech(self.rows).what, found))
         return found[0] if found else not_together(held, self.rows)
@@ -177,27 +174,10 @@ class Grammar:
         first = run(found[0], self.rows, self.speech).value
         return all(run(one, self.rows, self.speech).value == first for one in found[1:])
 
-    def _gaps(self, held: Sequence[Link], gap: re.Match[str], by: Sequence[str]) -> list[Query]:
-        """Read "by how many percentage points is", "how many times more" as what two sides differ by."""
-        rest = held[gap.end() :]
-        n = next((i for i, one in enumerate(rest) if one.role in ("BE", "DO")), 0)
-        # "How much higher is the mean in A than in B": is the mean higher in A than in B?
-        ways = [[*rest[n : n + i], *rest[:n], *rest[n + i :]] for i in range(1, len(rest) - n)] if n else [rest]
-        ways += [[*verb, *rest] for verb in ([Link("BE", ""), Link("THERE", "")], [Link("DO", "")])]
-        found = []
-        for query in (one for way in ways for one in self.readings(way, by)):
-            each = gap["points"] and query.want == "count" and query.where is not None  # a share of each side
-            want = "fraction" if each else {"value": "mean"}.get(query.want, query.want)
-            kept = want == ("fraction" if gap["points"] else "count" if gap["n"] else want)
-            if kept and query.show == "check" and len(query.against) == 2 and query.check and query.check[0] in "<>":
-                show = "ratio" if gap["times"] else "difference"
-                found.append(query.model_copy(update={"want": want, "show": show, "check": None}))
-        return list(dict.fromkeys(found))
-
-    def readings(self, held: Sequence[Link], by: Sequence[str]) -> list[Query]:
-        """Return the queries of all forms that fit, each once."""
+    def readings(self, held: Sequence[Link], kind: str, by: Sequence[str]) -> list[Query]:
+        """Return the queries of all forms of a kind that fit, each once."""
         found: list[Query] = []
-        for form in forms() if held else ():
+        for form in forms(kind) if held else ():
             parts = form.parts(held)
             if parts is not None:
                 with suppress(RefusedError):

@@ -97,6 +97,11 @@ class Rows:
         return ""
 
     @cached_property
+    def scale(self) -> str:
+        """What to say of values of genes: on which scale they are."""
+        return ""
+
+    @cached_property
     def types(self) -> dict[str, dict[str, str]]:
         """Cell Ontology id of each value, of the columns whose values are names of cell types."""
         return {}

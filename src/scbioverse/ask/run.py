@@ -32,7 +32,7 @@ _FIELDS_SAID = ("no field", "one field", "two fields")
 _ENDS = {"most": "highest", "least": "lowest"}
 _RUNS: dict[str, Callable[[Query, Any, Speech], Result]] = {
     "groups": tables.groups, "list": tables.listing, "value": tables.values, "composition": tables.composition,
-    "describe": tables.describe, "genes": genes.measured, "expressed": genes.expressed,
+    "describe": tables.describe, "nearest": tables.alike, "genes": genes.measured, "expressed": genes.expressed,
     "markers": genes.markers, "is marker": genes.is_marker,
     "differential": genes.differential, "flag": genes.flagged, "why": genes.why, "define": genes.define,
     "gene": genes.about,

@@ -179,6 +179,12 @@ class Speech:
         # Named rows, or else all that were looked at, whether they were counted or not.
         chosen = [rows.mask(one) for one in query.against if one.field == "row"] or [rows.asked]
         said += rows.cut([*query.of, *(leaf.field for leaf in leaves)], np.any(chosen, axis=0))
+        levels = [*query.of, *(leaf.field for leaf in leaves if leaf.op != "is" and leaf.values != (0,))]
+        valued = (
+            query.want in FIELDS or query.want in ("value", "list") or (query.want == "expressed" and not query.words)
+        )
+        by_gene = query.want == "expressed" or any(one.startswith("gene:") for one in levels)
+        said += [rows.scale] if valued and by_gene and query.want != "correlation" else []
         missing = rows.unknown(*query.conditions())
         said += [f"Left out for want of a value: {rows.counted(missing)}."] if missing else []
         # "May hold several values" is part of the longer remark.

@@ -69,6 +69,8 @@ def _in_groups(column: str, rows: Rows, mask: NDArray[np.bool_]) -> int:
 
 def composition(query: Query, rows: Rows, speech: Speech) -> Result:
     """Say of which groups some rows are."""
+    if query.against:
+        return shifts(query, rows, speech)
     asked = query.where.fields() if query.where is not None else set()
     others = [one for one in (*rows.types, *rows.columns) if f"obs:{one}" not in asked]
     column = query.by or next(iter(others), "")
@@ -82,6 +84,27 @@ def composition(query: Query, rows: Rows, speech: Speech) -> Result:
     text = f"{capital(who)}, by {speech.name(column)}: {said}; {_in_groups(column, rows, mask):,} in all."
     found = dict(zip(table["group"], table["fraction"], strict=True)) if shares else _numbers_of(table)
     return Result(f"{text}{unnamed(column, rows, mask)}{speech.remarks(query)}", table, found)
+
+
+def shifts(query: Query, rows: Rows, speech: Speech) -> Result:
+    """Rank the groups of a column by how much their share differs between two sides."""
+    column, names = query.by or "", [speech.short(one) for one in query.against]
+    held = [rows.mask(one) & rows.mask(query.where) for one in query.against]
+    for name, mask in zip(names, held, strict=True):
+        require(_in_groups(column, rows, mask), f"No {rows.noun} of {name} is in a group of {column!r}.")
+    sides = [sizes(column, rows, mask).set_index("group") for mask in held]
+    table = pd.concat([one["fraction"] for one in sides], axis=1, keys=names).fillna(0.0)
+    table["change"] = table[names[1]] - table[names[0]]
+    order = table["change"].abs().sort_values(ascending=query.order == "least", kind="stable")
+    best = order.index[np.isclose(order, order.iloc[0])] if query.top is None else order.index[: query.top]
+    said = [
+        f"{speech.name(name)}: {percent(one[names[0]])} to {percent(one[names[1]])}, {100 * one['change']:+.2f} points"
+        for name, one in table.loc[order.index[:_SHOWN]].iterrows()
+    ]
+    end = {"most": "largest", "least": "smallest"}[query.order]
+    head = f"{listed(map(speech.name, best))}: the {end} change of a share of {speech.who(query.where)}"
+    text = f"{head} from {names[0]} to {names[1]}, by {speech.name(column)}: {'; '.join(said)}."
+    return Result(f"{text}{speech.remarks(query)}", table.reset_index(names="group"), list(best))
 
 
 # ---------------------------------------------------------------- rows
@@ -186,3 +209,18 @@ def describe(query: Query, rows: Sequences, speech: Speech) -> Result:
     found = rows.at(query.against) or (rows.at([None]) if rows.asked.sum() <= _LEADING else [])
     require(found and rows.noun != "cell", f"Name the {rows.noun}s that are meant, or pass them as cells=.")
     return rows.described(found, speech)
+
+
+def alike(query: Query, rows: Sequences, speech: Speech) -> Result:
+    """Rank the molecules by the Tanimoto similarity of their fingerprints to that of one."""
+    (centre,) = rows.at(query.against)
+    others = [int(row) for row in np.flatnonzero(rows.asked & rows.readable) if row != centre]
+    require(others and rows.readable[centre], f"There is nothing to compare {rows.labels[centre]} with.")
+    values = np.array([rows.tanimoto(centre, row) for row in others])
+    order = np.argsort(-values, kind="stable")
+    names = [rows.labels[others[i]] for i in order]
+    table = pd.DataFrame({"row": rows.adata.obs_names[[others[i] for i in order]], "tanimoto": values[order]})
+    said = ", ".join(f"{name} ({one:.3f})" for name, one in zip(names[:_LEADING], table["tanimoto"], strict=False))
+    by = "Tanimoto similarity of Morgan fingerprints (radius 2)"
+    text = f"Most like {rows.labels[centre]} by {by}: {said}, of {len(names)}."
+    return Result(f"{text}{speech.remarks(query)}", table, list(table["row"][table["tanimoto"] == values.max()]))

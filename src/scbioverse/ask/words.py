@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 # Roles whose words the data may use as names of their own.
 SOFT = frozenset([
     "MISSING", "TIMES", "ONLY", "SIZETOP", "DOUBLET", "LOWQ", "GROUPS", "REMAIN", "WHEN", "OUTED", "RAW", "TAKEN",
-    "RISE", "FALL", "LOST", "REST", "PERCENTILE",
+    "RISE", "FALL", "LOST", "REST", "PERCENTILE", "DONE",
 ])  # fmt: skip
 _TOKEN = re.compile(
     r"(?P<quoted>\"[^\"]{1,200}\"|(?<![\w])'[^']{1,200}'(?!\w))|(?P<number>(?<![\w.])[-−+]?\d+(?:,\d{3}(?!\d))*(?:\.\d+)?(?![\w.]*[A-Za-z]))"

@@ -249,6 +249,7 @@ class Chat:
     def clear(self) -> None:
         """Forget what was said; the data stay read."""
         self.history.clear()
+        self._kept_rows.reader.settle(refused=False)
 
     def __repr__(self) -> str:
         return f"Chat({self._kept_rows.rows.adata.n_obs} {self.modality}s, {len(self.history)} answers)"
