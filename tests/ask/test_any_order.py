@@ -10,8 +10,8 @@ from tests.ask._asked import asked
 VALUES = {
     "study | nk cells in donor 2 how many": lambda t: (t["is_"]("NK") & (t["t"].donor == "donor2")).sum(),
     "study | B cell, stim, LYZ neg, count please": lambda t: (
-        (t["is_"]("B") & (t["t"].condition == "stim") & ~t["e"]("LYZ")).sum()
-    ),
+        t["is_"]("B") & (t["t"].condition == "stim") & ~t["e"]("LYZ")
+    ).sum(),
     "study | how many dc?": lambda t: t["is_"]("DC").sum(),
     "study | how many nk cells with gnly": lambda t: (t["is_"]("NK") & t["e"]("GNLY")).sum(),
     "study | what percentage is LYZ positive, only among DC": lambda t: t["e"]("LYZ")[t["is_"]("DC")].mean(),
@@ -42,10 +42,10 @@ NAMED = {
     "molecules | which is more polar by tpsa, caffeine or theophylline": lambda t: [
         t["v"].tpsa[["caffeine", "theophylline"]].idxmax()
     ],
-    "molecules | most similar to aspirin by tanimoto": lambda t: [_nearest("aspirin", t["o"].smiles)],
     "proteins | which secreted ones have no cysteine": lambda t: sorted(
         t["p"].index[t["place"]("secreted") & (t["p"].C == 0)]
     ),
+    "molecules | most similar to aspirin by tanimoto": lambda t: [_nearest("aspirin", t["o"].smiles)],
 }
 SIDES = {
     "study | avg umi NK vs B": lambda t: t["t"].groupby("cell_type").n_umi.mean()[["NK", "B"]].to_dict(),
@@ -76,7 +76,8 @@ def _nearest(name, smiles):
     make = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=2048, includeChirality=True).GetFingerprint
     prints = {one: make(Chem.MolFromSmiles(text)) for one, text in smiles.items()}
     return max(
-        (one for one in prints if one != name), key=lambda one: DataStructs.TanimotoSimilarity(prints[name], prints[one])
+        (one for one in prints if one != name),
+        key=lambda one: DataStructs.TanimotoSimilarity(prints[name], prints[one]),
     )
 
 
