@@ -12,14 +12,14 @@ import numpy as np
 import pandas as pd
 
 from ..explain.gene_mentions import gene_of
-from ..knowledge import load_ontology
 from .asides import fronted
 from .cells import COMPUTED, Cells
 from .properties import adjectives, properties, symbols
 from .query import Where, in_column
 from .rows import CLUSTERS
-from .type_names import CELL, TypeNames, words_of_type
-from .words import SOFT, Link, Word, closed_words, key_of, named, one_slip, pick, undoubled, words_of
+from .slips import LEAST_SWAPPED, spellings, spelt_anew
+from .type_names import CELL, TypeNames
+from .words import SOFT, Link, Word, closed_words, key_of, named, pick, words_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -55,10 +55,6 @@ _COMPARING = frozenset(
 _EXPRESSING = frozenset(
     ["t", "cell", "cells", "gene", "genes", "express", "expressed", "expressing", "expression", "level"]
 )
-# Shorter words are spelt anew only where letters are swapped, or one should stand twice: "dose" is no "does".
-_LEAST_SPELT = 6
-# Shorter words of questions are not spelt anew at all: "form" is no "from".
-_LEAST_SWAPPED = 4
 _BEFORE_SYMBOLS = frozenset(
     ["HAVE", "HAVING", "LACK", "LACKING", "AND", "OR", "COMMA", "NOT", "NUM", "BOTH", "NEITHER", "EITHER"]
 )
@@ -248,7 +244,7 @@ class Names:
 
     def _fills(self, key: tuple[str, ...]) -> bool:
         """Whether a word only fills a sentence, so that a group may be called so: "recovered", "enrolled"."""
-        return len(key) == 1 and len(key[0]) > _LEAST_SWAPPED and self.held[key][0].role in ("SEEN", "RECOVERED", "-")
+        return len(key) == 1 and len(key[0]) > LEAST_SWAPPED and self.held[key][0].role in ("SEEN", "RECOVERED", "-")
 
     def _name_together(self) -> None:
         """Name what several groups of a column are together: "cycling" those in S and in G2M."""
@@ -286,7 +282,7 @@ class Names:
     def _spelt_links(self, words: list[Word]) -> list[Link]:
         found = self._linked(words)
         lost = {one.said for one in pick(found, "?")}
-        spelt = [self._spelt(one) if one.text in lost and not one.quoted else one for one in words]
+        spelt = [spelt_anew(one, self._spellings) if one.text in lost and not one.quoted else one for one in words]
         again = found if spelt == words else self._linked(spelt)
         still = {one.said for one in pick(again, "?")}  # "singlets" is no slip for "single": it keeps its own word
         kept = [a if b.text in still else b for a, b in zip(words, spelt, strict=True)]
@@ -304,32 +300,9 @@ class Names:
         noun = [Word("T", "t", "t"), CELL]
         return [one for word in words for one in [word, *(noun if word.key in ("cd4", "cd8") else ())]]
 
-    def _spelt(self, word: Word) -> Word:
-        """Return the one word of these data, of their types or of questions that is one slip of the pen away."""
-        known = self._spellings
-        if not word.key.isalpha() or len(word.key) < 4 or word.one in known:
-            return word
-        ways = {word.one, word.key}
-        near = [one for one in known if one[0] == word.key[0] and any(one_slip(way, one) for way in ways)]
-        # Letters that are swapped or stand twice leave no doubt of any word's ending: "whcih", "expres".
-        alike = {form(way) for way in ways for form in (_sorted, undoubled)}
-        swapped = [one for one in near if {_sorted(one), undoubled(one)} & alike]
-        if len(word.key) < _LEAST_SPELT:
-            near = [one for one in swapped if not known[one] or len(word.key) > _LEAST_SWAPPED]
-        near = [one for one in near if not known[one] or one in swapped or one[-2:] == word.one[-2:]]
-        return Word(near[0], near[0], near[0]) if len(near) == 1 else word
-
     @cached_property
     def _spellings(self) -> dict[str, bool]:
-        """Words that may be misspelt, and whether it is a word of questions: of these the ending is not guessed at."""
-        known: dict[str, bool] = {}
-        for key, links in self.held.items():
-            for word in key if _spelt_so(links[0]) else ():
-                known[word] = known.get(word, True) and key in self.closed
-        ids = {cl_id for column in self.rows.types.values() for cl_id in column.values()}
-        above = ids.union(*map(load_ontology().ancestors, ids))
-        known |= dict.fromkeys((word for cl_id in above for word in words_of_type(cl_id)), False)
-        return {word: closed for word, closed in known.items() if word.isalpha() and len(word) > 3}
+        return spellings(self.held, self.closed, {cl_id for one in self.rows.types.values() for cl_id in one.values()})
 
     def _linked(self, words: list[Word]) -> list[Link]:
         at = 0
@@ -496,15 +469,6 @@ class Names:
         if len(held) > 1:
             return Link("TWICE", text, note=" and ".join(held))
         return Link("FIELD", text, f"gene:{held[0]}") if held else Link("NOGENE", text, names[0])
-
-
-def _sorted(word: str) -> str:
-    return "".join(sorted(word))
-
-
-def _spelt_so(link: Link) -> bool:
-    """Whether a misspelt word may be meant for one of a name: not for a part of a gene's."""
-    return link.role not in SOFT and not str(link.value).startswith("gene:")
 
 
 def _as_written(link: Link, words: list[Word]) -> bool:
