@@ -114,8 +114,13 @@ class BatchSize:
             start += part.size
 
     def _halve(self, reason: str) -> None:
+        """Take half as many from now on, and give back what nothing holds any more."""
+        import torch
+
         before, self.size = self.size, self.size // 2
-        free_unused()
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
         logger.warning("out of memory on %d %s at once; going on with %d (%s)", before, self.what, self.size, reason)
 
 
@@ -132,15 +137,6 @@ def length_batches(lengths: NDArray[np.integer], max_tokens: int) -> Iterator[ND
         n = max(1, max_tokens // int(lengths[order[first]]))
         yield order[first : first + n]
         first += n
-
-
-def free_unused() -> None:
-    """Give back what nothing holds any more, after a pass that did not fit."""
-    import torch
-
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -166,11 +162,9 @@ def free_bytes(device: torch.device) -> int | None:
         unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return int(torch.cuda.mem_get_info(device)[0]) + max(0, int(unused))
     if device.type == "cpu":
-        try:
+        with contextlib.suppress(OSError, StopIteration, ValueError, IndexError):
             lines = _MEMINFO.read_text(encoding="ascii").splitlines()
             return next(1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
-        except (OSError, StopIteration, ValueError, IndexError):
-            return None
     return None
 
 

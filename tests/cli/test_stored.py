@@ -68,6 +68,22 @@ def test_every_way_from_one_kind_of_file_to_the_other(store: Path, model_folder:
     assert zarr.open_group(a).metadata.zarr_format == zarr.open_group(store).metadata.zarr_format
 
 
+@pytest.mark.parametrize(("start", "end"), [(".h5ad", ".zarr"), (".zarr", ".h5ad")])
+def test_dense_matrices_go_from_one_kind_of_file_to_the_other(
+    source: Path, tmp_path: Path, start: str, end: str
+) -> None:
+    adata = ad.read_h5ad(source)
+    adata.layers["dense"] = adata.X.toarray()
+    write = {".h5ad": adata.write_h5ad, ".zarr": adata.write_zarr}
+    write[start](tmp_path / f"in{start}")
+    out = Output(tmp_path / f"in{start}", tmp_path / f"out{end}", in_place=False, force=False)
+    held = out.read()
+    assert not isinstance(held.layers["dense"], np.ndarray)  # lies where it was
+    out.write(held)
+    found = read(tmp_path / f"out{end}")
+    np.testing.assert_array_equal(found.layers["dense"], adata.layers["dense"])
+
+
 def test_matrices_are_not_loaded(store: Path, source: Path) -> None:
     for path in (store, source):
         adata = open_lazily(path)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import logging
+import math
 import shutil
 import warnings
 from contextlib import contextmanager
@@ -212,15 +213,6 @@ class _Sink(io.RawIOBase):
         self._file = file
         self.error: OSError | None = None
 
-    def readable(self) -> bool:
-        return True
-
-    def writable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
     def seek(self, at: int, whence: int = io.SEEK_SET) -> int:
         return self._file.seek(at, whence)
 
@@ -253,8 +245,8 @@ class _Sink(io.RawIOBase):
         return 0 if size is None else size
 
 
-# Tables of obsm, and graphs, that are smaller are read; values copied at once, and those of a chunk that is made.
-_SMALL, _VALUES, _CHUNK = 64 * 2**20, 4_000_000, 250_000
+# Tables of obsm, and graphs, that are smaller are read; and values copied at once.
+_SMALL, _VALUES = 64 * 2**20, 4_000_000
 _SPARSE = ("csr_matrix", "csc_matrix")
 _MATRICES = frozenset({"layers", "obsm", "obsp", "varm", "varp"})
 
@@ -348,16 +340,10 @@ def _copy(held: Any, group: Any, name: str) -> None:
 
 def _copy_array(held: Any, group: Any, name: str) -> None:
     """Copy an array of numbers from one kind of file to the other, a few million values at a time."""
-    options: dict[str, Any] = {"chunks": (min(_CHUNK, max(held.shape[0], 1)),)} if held.ndim == 1 else {}
-    if held.ndim == 2:
-        options["chunks"] = (max(1, min(held.shape[0], _CHUNK // max(held.shape[1], 1))), max(held.shape[1], 1))
-    new = (group.create_dataset if _library(group) == "h5py" else group.create_array)(
-        name, shape=held.shape, dtype=held.dtype, **options
-    )
+    make = group.create_dataset if _library(group) == "h5py" else group.create_array
+    new = make(name, shape=held.shape, dtype=held.dtype)
     new.attrs.update(_attrs(held))
-    step = options["chunks"][0] if options else 1
-    width = int(np.prod(held.shape[1:]))
-    step *= max(1, _VALUES // max(step * width, 1))
+    step = max(1, _VALUES // max(1, math.prod(held.shape[1:])))
     for start in range(0, held.shape[0], step):
         new[start : start + step] = held[start : start + step]
 

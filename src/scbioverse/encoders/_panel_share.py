@@ -7,7 +7,7 @@ neighbours.
 from __future__ import annotations
 
 import copy
-import os
+import math
 import tempfile
 import weakref
 from dataclasses import dataclass, replace
@@ -295,26 +295,18 @@ class DiskRows:
     def __len__(self) -> int:
         return self.shape[0]
 
-    def __setitem__(self, rows: slice, values: Float) -> None:
+    def _go_to(self, rows: slice) -> tuple[int, int]:
+        """Go to where some rows begin in the file, and return their shape."""
         start, stop, _ = rows.indices(self.shape[0])
-        held = np.ascontiguousarray(np.broadcast_to(values, (max(stop - start, 0), self.shape[1])), dtype=np.float32)
-        if not held.size:  # memoryview takes no shape with 0
-            return
-        left, at = held.data.cast("B"), 4 * start * self.shape[1]
-        while left:
-            done = os.pwrite(self._file.fileno(), left, at)
-            left, at = left[done:], at + done
+        self._file.seek(4 * start * self.shape[1])
+        return max(stop - start, 0), self.shape[1]
+
+    def __setitem__(self, rows: slice, values: Float) -> None:
+        np.ascontiguousarray(np.broadcast_to(values, self._go_to(rows)), dtype=np.float32).tofile(self._file)
 
     def __getitem__(self, rows: slice) -> Float:
-        start, stop, _ = rows.indices(self.shape[0])
-        out = np.empty((max(stop - start, 0), self.shape[1]), dtype=np.float32)
-        if not out.size:
-            return out
-        left, at = out.data.cast("B"), 4 * start * self.shape[1]
-        while left:
-            done = os.preadv(self._file.fileno(), [left], at)
-            left, at = left[done:], at + done
-        return out
+        shape = self._go_to(rows)
+        return np.fromfile(self._file, np.float32, math.prod(shape)).reshape(shape)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         return self[:] if dtype is None else self[:].astype(dtype)
@@ -322,4 +314,4 @@ class DiskRows:
 
 def zeros(n: int, m: int) -> Any:
     """Return float32 (n, m) of zeros to fill by rows: in memory, or on the disk where it is large."""
-    return DiskRows(n, m) if 4 * n * m > _MOST and hasattr(os, "pwrite") else np.zeros((n, m), dtype=np.float32)
+    return DiskRows(n, m) if 4 * n * m > _MOST else np.zeros((n, m), dtype=np.float32)

@@ -41,10 +41,9 @@ TOKENS_CPU, TOKENS_GPU = 8_192, 131_072
 
 def pick_dtype(dtype: str, device: torch.device) -> torch.dtype:
     """Turn `"auto"` or a name into the number type to multiply in: half precision on a GPU, float32 elsewhere."""
+    check_choice("dtype", dtype, "auto", *_DTYPES)
     if dtype in _DTYPES:
         return _DTYPES[dtype]
-    if dtype != "auto":
-        raise InputError(f"dtype={dtype!r}; choose 'auto', {', '.join(map(repr, _DTYPES))}.")
     if device.type != "cuda":
         return torch.float32
     return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16

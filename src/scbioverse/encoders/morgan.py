@@ -62,13 +62,11 @@ class MorganEncoder(TextEncoder):
 
     def embed_texts(self, values: Sequence[str]) -> NDArray[np.float32]:
         """Fingerprints of canonical SMILES: float32 (n, n_bits) of 0 and 1."""
-        out = np.empty((len(values), self.dim), dtype=np.float32)
-        if not len(values):
-            return out
         from rdkit import Chem
         from rdkit.Chem import rdFingerprintGenerator
         from rdkit.rdBase import BlockLogs
 
+        out = np.empty((len(values), self.dim), dtype=np.float32)
         generator = rdFingerprintGenerator.GetMorganGenerator(
             radius=self.radius, fpSize=self.dim, includeChirality=self.chirality
         )

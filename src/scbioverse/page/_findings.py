@@ -152,15 +152,13 @@ def _reason(adata: AnnData, slots: Slots, mine: np.ndarray) -> str:
     if slots.rationale not in adata.obs:
         return ""
     said = adata.obs[slots.rationale].astype(str)[mine].value_counts()
-    if said.empty:
-        return ""
     # With a reason for each cell, or for each group, one label has several: the commonest stands for them.
     more = f" ({len(said) - 1:,} more wordings among these cells.)" if len(said) > 1 else ""
     return f"{said.index[0]}{more}"
 
 
 def _alternatives(scores: pd.DataFrame | None, mine: np.ndarray, name: str) -> list[dict[str, Any]]:
-    if scores is None or not mine.any():
+    if scores is None:
         return []
     chances = np.exp(scores.to_numpy()[mine].astype(np.float64))  # of these rows alone: it is done for every label
     mean = pd.Series(chances.mean(axis=0), index=scores.columns).drop(name, errors="ignore")
