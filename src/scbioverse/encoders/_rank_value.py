@@ -187,6 +187,12 @@ class RankedCells(NamedTuple):
 
     ids: NDArray[np.int32]  # (sum of lengths,)
     lengths: NDArray[np.int64]  # (n,): tokens of each cell
+    n_special: int = 0  # tokens of each that stand around its genes
+
+    @property
+    def n_empty(self) -> int:
+        """Cells without counts in the vocabulary's genes."""
+        return int((self.lengths == self.n_special).sum())
 
     def cell(self, i: int) -> NDArray[np.int32]:
         """Tokens of cell `i`."""

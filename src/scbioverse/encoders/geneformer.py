@@ -9,7 +9,7 @@ import hashlib
 import json
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 import scipy.sparse as sp
@@ -205,14 +205,6 @@ VOCABULARY, BODY = "vocabulary.json", "body"
 Pooling = Literal["cls", "mean"]
 
 
-class GeneformerBatch(NamedTuple):
-    """Cells as sequences of tokens, special ones included."""
-
-    ids: NDArray[np.int32]  # (sum of lengths,)
-    lengths: NDArray[np.int64]  # (n,)
-    n_empty: int  # cells without counts in the vocabulary's genes
-
-
 @register("geneformer")
 class GeneformerEncoder:
     """Rank-value encoding and a BERT body to one float32 vector a cell.
@@ -393,18 +385,17 @@ class GeneformerEncoder:
             max_genes=self.input_size - self.vocabulary.n_special,
         )
 
-    def prepare(self, cells: Cells, rows: slice | NDArray[np.integer]) -> GeneformerBatch:
-        """Read, rank and tokenise the cells `rows`."""
-        ranked = self.tokenize(cells, rows)
-        n_empty = int((ranked.lengths == 0).sum())
-        if self.vocabulary.cls is None:
-            return GeneformerBatch(ranked.ids, ranked.lengths, n_empty)
+    def prepare(self, cells: Cells, rows: slice | NDArray[np.integer]) -> RankedCells:
+        """Read, rank and tokenise the cells `rows`, special tokens included."""
+        ranked, n_special = self.tokenize(cells, rows), self.vocabulary.n_special
+        if not n_special:
+            return ranked
         stops = np.cumsum(ranked.lengths)
         ends = np.stack([stops - ranked.lengths, stops], axis=1).ravel()
         special = np.tile(np.array([self.vocabulary.cls, self.vocabulary.eos], dtype=np.int32), ranked.lengths.size)
-        return GeneformerBatch(np.insert(ranked.ids, ends, special), ranked.lengths + 2, n_empty)
+        return RankedCells(np.insert(ranked.ids, ends, special), ranked.lengths + n_special, n_special)
 
-    def encode(self, batch: GeneformerBatch) -> NDArray[np.float32]:
+    def encode(self, batch: RankedCells) -> NDArray[np.float32]:
         """Embed one batch: float32 (n, 1, dim); zeros for a cell without a gene where the mean is taken."""
         return self.runner.run(batch.ids, batch.lengths, self._pool)[:, None]
 
