@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from .._logging import logger, shown_name, warn
+from .._logging import listed, logger, shown_name, warn
 from ..errors import InputError
 from ..knowledge.genes import harmonise, load_genes
 from ..knowledge.names.resolver import resolve_label
@@ -74,7 +74,7 @@ def _symbol(name: str, table: GeneTable) -> str | None:
 
 def in_words(genes: tuple[str, ...]) -> str:
     """Describe a cell by the genes given for it."""
-    return f"a cell that expresses {' and '.join(filter(None, [', '.join(genes[:-1]), genes[-1]]))}"
+    return f"a cell that expresses {listed(genes)}"
 
 
 def warn_of_unread(given: Mapping[str, Sequence[str]], cells: Cells, read: Iterable[str]) -> None:

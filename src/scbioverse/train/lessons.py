@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .._logging import listed
 from ..knowledge import canonical_phrase, load_ontology, markers_for
 from ..knowledge.phrases import phrases
 from ..knowledge.sentences import split_sentences
@@ -119,7 +120,7 @@ def comparison_lesson(a: Group, b: Group, rng: np.random.Generator, *, modality:
         return None
     objects = tuple((modality, int(rng.choice(np.asarray(group.rows))), name) for group, name in ((a, "A"), (b, "B")))
     answer = _pick(_DIFFER, rng).format(first=" and ".join(first["gene"]), second=" and ".join(second["gene"]))
-    evidence = f"A: {listed(first)}. B: {listed(second)}."
+    evidence = f"A: {figures(first)}. B: {figures(second)}."
     return Instruction("compare", _pick(_COMPARE, rng), answer, f"{a.where}+{b.where}/compare", objects, evidence)
 
 
@@ -150,31 +151,26 @@ def term_lessons(cl_id: str, rng: np.random.Generator) -> list[Instruction]:
         add("lineage", _LINEAGE, _KIND[0].format(label=label, kind=kinds[0]))
     genes = list(markers_for(cl_id)["gene"][:4])
     if len(genes) > 1:
-        add("known markers", _MARKERS, _pick(_LISTED, rng).format(label=label, genes=" and ".join(_commas(genes))))
+        add("known markers", _MARKERS, _pick(_LISTED, rng).format(label=label, genes=listed(genes)))
     return out
 
 
-def measured(genes: pd.DataFrame, rng: np.random.Generator | None = None) -> str:
-    """Say what was measured in a group: its three clearest genes with their fractions, in training sometimes two."""
-    best = genes.head(3 if rng is None else int(rng.integers(2, 4)))
-    return f"{listed(best)}."
+def measured(genes: pd.DataFrame, rng: np.random.Generator) -> str:
+    """Say what was measured in a group: its two or three clearest genes with their fractions."""
+    return f"{figures(genes.head(int(rng.integers(2, 4))))}."
 
 
-def listed(genes: pd.DataFrame) -> str:
+def figures(genes: pd.DataFrame) -> str:
     """Genes with the per cent of cells that express them, here and elsewhere."""
     said = [
         f"{gene} ({round(100 * inside)} %, {round(100 * outside)} %)"
         for gene, inside, outside in zip(genes["gene"], genes["fraction_in"], genes["fraction_out"], strict=True)
     ]
-    return " and ".join(_commas(said))
+    return listed(said)
 
 
 def _names(genes: pd.DataFrame, rng: np.random.Generator) -> str:
-    return " and ".join(_commas(list(genes["gene"].head(2 if rng.random() < 0.5 else 3))))
-
-
-def _commas(parts: Sequence[str]) -> list[str]:
-    return [", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else list(parts)
+    return listed(genes["gene"].head(2 if rng.random() < 0.5 else 3))
 
 
 def _kinds(cl_id: str | None) -> list[str]:
