@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -75,12 +75,11 @@ class PhraseCaptioner:
 
     def notes(self, embeddings: Float) -> list[str]:
         """Say the phrases that hold of each embedding, those of one group after those of another."""
-        return list(map(self.note, self.phrases(embeddings)))
-
-    def note(self, phrases: Sequence[Sequence[str]]) -> str:
-        """Join the phrases of one embedding, group by group, to a note."""
-        said = zip(self.book.groups, phrases, strict=True)
-        return "".join(group.lead + ", ".join(some) for group, some in said if some)
+        leads = [group.lead for group in self.book.groups]
+        return [
+            "".join(lead + ", ".join(some) for lead, some in zip(leads, found, strict=True) if some)
+            for found in self.phrases(embeddings)
+        ]
 
     @torch.no_grad()
     def _logits(self, embeddings: Float) -> list[Tensor]:
@@ -114,14 +113,11 @@ class PhraseCaptioner:
     def write(
         self, embeddings: Float, *, max_new_tokens: int = 96, beams: int = 1, batch_size: int = 32
     ) -> tuple[list[str], Float]:
-        """Write a line for each row, with log-probabilities (n,): NaN where lines behind the first were cut."""
-        notes = self.notes(embeddings)
-        return self.write_notes(notes, max_new_tokens=max_new_tokens, beams=beams, batch_size=batch_size)
+        """Write a line for each row, with log-probabilities (n,): NaN where lines behind the first were cut.
 
-    def write_notes(
-        self, notes: Sequence[str], *, max_new_tokens: int = 96, beams: int = 1, batch_size: int = 32
-    ) -> tuple[list[str], Float]:
-        """Write a text for each note; equal notes have the same text, which is written once. See :meth:`write`."""
+        Rows with equal notes have the same text, which is written once.
+        """
+        notes = self.notes(embeddings)
         different = _shortest_first(set(notes))
         done: dict[str, Generated] = {}
         starts = range(0, len(different), batch_size)
