@@ -30,7 +30,7 @@ def test_molecules_and_fingerprints_are_those_of_the_column() -> None:
     assert Chem.MolToSmiles(known[1]) == "C/C=C\\C"
     # Counter-ions are left out, complexes are whole.
     assert Chem.MolToSmiles(known[5]) == "CC(=O)[O-].[Na+]"
-    assert [one.GetNumHeavyAtoms() for one in known[6:]] == [7, 6]
+    assert [one.GetNumHeavyAtoms() for one in list(known)[6:]] == [7, 6]
     np.testing.assert_array_equal(known.fingerprints(), fingerprints(table(), "smiles"))
 
 

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from tqdm.auto import tqdm
@@ -44,15 +44,9 @@ class KnownMolecules(Sequence[Any]):
     def __len__(self) -> int:
         return len(self._bytes)
 
-    @overload
-    def __getitem__(self, row: int) -> Any: ...
-    @overload
-    def __getitem__(self, row: slice) -> list[Any]: ...
-    def __getitem__(self, row: int | slice) -> Any:
+    def __getitem__(self, row: Any) -> Any:
         from rdkit.Chem import Mol
 
-        if isinstance(row, slice):
-            return [self[i] for i in range(*row.indices(len(self)))]
         held = self._bytes[row]
         return Mol(held) if held else None  # type: ignore[call-overload]  # rdkit's stubs know no bytes
 
