@@ -6,7 +6,7 @@ import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -140,19 +140,10 @@ class TextSpace:
         """Number of coordinates."""
         return int(self.components.shape[1])
 
-    @overload
-    def transform(self, reps: np.ndarray) -> np.ndarray: ...
-    @overload
-    def transform(self, reps: Tensor) -> Tensor: ...
-    def transform(self, reps: np.ndarray | Tensor) -> np.ndarray | Tensor:
-        """Map representations (n, d) to coordinates (n, dim) of length one, float32.
-
-        A tensor gives a tensor, through which gradients flow; an array gives an array.
-        """
-        X = torch.as_tensor(reps).float()
-        coordinates = (X - self.mean.to(X.device)) @ self.components.to(X.device)
-        coordinates = torch.nn.functional.normalize(coordinates, dim=-1)
-        return coordinates if isinstance(reps, Tensor) else coordinates.numpy()
+    def transform(self, reps: Float) -> Float:
+        """Map representations (n, d) to coordinates (n, dim) of length one, float32."""
+        centred = torch.from_numpy(np.asarray(reps, dtype=np.float32)) - self.mean
+        return normalize(centred @ self.components, dim=-1).numpy()
 
     def tensors(self) -> dict[str, Tensor]:
         """Return what a checkpoint must hold, by name."""

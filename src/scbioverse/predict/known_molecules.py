@@ -48,7 +48,7 @@ class KnownMolecules(Sequence[Any]):
         from rdkit.Chem import Mol
 
         held = self._bytes[row]
-        return Mol(held) if held else None  # type: ignore[call-overload]  # rdkit's stubs know no bytes
+        return Mol(held) if held else None
 
     def fingerprints(self) -> NDArray[np.float32]:
         """Bits of Morgan fingerprints with chirality, float32 (n, 2048); NaN for those that cannot be read."""
