@@ -31,7 +31,7 @@ class PrefixCache:
     """Keys and values of the prompt's beginning (P, d_llm), computed once and reused by every row and every batch.
 
     They carry no gradient: what stands in the beginning (the instruction, the start marker) is not trained. `length` is
-    P, `inputs_embeds` a copy of what they were computed from.
+    P.
     """
 
     def __init__(self, backbone: Backbone, inputs_embeds: Tensor) -> None:
@@ -42,18 +42,12 @@ class PrefixCache:
             _, cache = backbone.hidden(embeds, use_cache=True)
         if cache is None or not all(hasattr(layer, "keys") for layer in cache.layers):
             raise InputError(f"{backbone.name!r} keeps no keys and values for each layer; use an attention model.")
-        self.inputs_embeds = embeds[0]
         self.length = int(embeds.shape[1])
-        self._cache = cache
-
-    @property
-    def shared(self) -> Cache:
-        """Keys and values as they are stored, batch size one. Hand :meth:`expand` to a model, never this."""
-        return self._cache
+        self.shared: Cache = cache  # as it is stored, batch size one: hand `expand` to a model, never this
 
     def expand(self, n: int) -> Cache:
         """Return a new cache of `n` equal rows, which a forward pass may extend; write nothing into its tensors."""
-        return expand_cache(self._cache, n)
+        return expand_cache(self.shared, n)
 
 
 def suffix_hidden(
