@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,8 +12,8 @@ import pandas as pd
 from .._slots import Slots, check_target, is_mudata, on_part, write_results
 from ..errors import InputError, MissingKeyError
 from ..io.columns import as_categories, obs_column
-from ..knowledge import Ontology, load_ontology, resolve_labels
-from ..knowledge.levels import Level, lift
+from ..knowledge import load_ontology, resolve_labels
+from ..knowledge.levels import lift
 from ..knowledge.ontology import canonical_phrase
 from ..predict.candidates import resolve_term
 
@@ -79,13 +80,13 @@ def rollup(
     """
     if is_mudata(adata):
         return on_part(rollup, locals())
-    slots, ontology = Slots(key_added), load_ontology()
+    slots = Slots(key_added)
     check_target(adata, slots.step("rollup"), [slots.rollup, f"{slots.rollup}_cl_id"])
     rows = _labels(adata, slots, label_key)
-    depth, chosen, said = _level(level)
+    up, said = _lifting(level)
     # Labels repeat by the thousand: each different one is looked up once.
     became = rows.drop_duplicates()
-    lifted = [_lift(name, cl_id, depth, chosen, ontology) for name, cl_id in became.itertuples(index=False, name=None)]
+    lifted = [_lifted(name, cl_id, up) for name, cl_id in became.itertuples(index=False, name=None)]
     became = became.assign(rollup=[name for name, _ in lifted], rollup_cl_id=[cl_id for _, cl_id in lifted])
     found = rows.merge(became, how="left", on=["label", "cl_id"])
     return write_results(
@@ -123,10 +124,11 @@ def _labels(adata: AnnData, slots: Slots, label_key: str | None) -> pd.DataFrame
     return table.iloc[column.cat.codes.to_numpy()].reset_index(drop=True)
 
 
-def _level(level: object) -> tuple[int | Level | None, list[str], object]:
-    """Return the depth, named level or terms that are meant, and what the record says."""
+def _lifting(level: object) -> tuple[Callable[[str], str | None], object]:
+    """Return what lifts a term to the level that is meant, to None where it has none, and what the record says."""
+    ontology = load_ontology()
     if level == "broad" or level == "usual":
-        return level, [], level
+        return partial(lift, level=level), level
     if isinstance(level, bool) or not isinstance(level, int | np.integer | str | Iterable):
         raise InputError(
             f"level={level!r} is neither a depth nor terms; pass 'broad', 'usual', a whole number, or ids or names "
@@ -135,28 +137,25 @@ def _level(level: object) -> tuple[int | Level | None, list[str], object]:
     if isinstance(level, int | np.integer):
         if level < 0:
             raise InputError(f"level={level} is negative; a depth counts is_a steps from the root, 0 or more.")
-        return int(level), [], int(level)
+        depth = int(level)
+
+        def to_depth(cl_id: str) -> str:
+            # The term itself if it is no deeper; of equally deep ancestors the narrowest says most.
+            fits = [one for one in (cl_id, *ontology.ancestors(cl_id)) if ontology.depth(one) <= depth]
+            return min(fits, key=lambda one: (-ontology.depth(one), len(ontology.descendants(one)), one))
+
+        return to_depth, depth
     chosen = list(map(resolve_term, [level] if isinstance(level, str) else map(str, level)))
     if not chosen:
         raise InputError("level names no term; pass a depth, or ids or names of Cell Ontology terms.")
-    return None, chosen, chosen
+    return lambda cl_id: next((one for one in (cl_id, *ontology.ancestors(cl_id)) if one in chosen), None), chosen
 
 
-def _lift(name: Any, cl_id: str, depth: int | Level | None, chosen: list[str], ontology: Ontology) -> tuple[Any, str]:
+def _lifted(name: Any, cl_id: str, up: Callable[[str], str | None]) -> tuple[Any, str]:
     """Name and id of what a label becomes."""
-    if pd.isna(name) or cl_id not in ontology:
+    if pd.isna(name) or cl_id not in load_ontology():
         return name, ""
-    line = (cl_id, *ontology.ancestors(cl_id))
-    if depth is None:
-        hit = next((one for one in line if one in chosen), None)
-    elif isinstance(depth, str):
-        hit = lift(cl_id, depth)
-    elif ontology.depth(cl_id) <= depth:
-        hit = cl_id
-    else:
-        # Of equally deep ancestors the narrowest says most.
-        fits = [one for one in line if ontology.depth(one) <= depth]
-        hit = min(fits, key=lambda one: (-ontology.depth(one), len(ontology.descendants(one)), one))
+    hit = up(cl_id)
     if hit is None:
         return OTHER, ""
     return (name if hit == cl_id else canonical_phrase(hit)), hit
