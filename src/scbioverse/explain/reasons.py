@@ -99,7 +99,7 @@ def reasons(
     cell itself expresses; None: no reasons. `wording` chooses the claims that are said of each label; the template's
     own choice if not given, or where it has none. With `log_probs`, float32 (n_obs, m), of the first m labels, a reason
     names the label that comes next, and the gene that decides between the two. `given` are genes (approved symbols)
-    that the user gave for the first labels. Every gene in a reason passed the rule of :mod:`.claims`; only
+    that the user gave for the first labels. Every gene in a reason passed the rule of :mod:`.support`; only
     cells have genes.
     """
     if rationale is None:

@@ -181,7 +181,7 @@ def marker_weights(cl_ids: Sequence[str | None], genes: Sequence[str]) -> sp.csr
     A candidate has its own markers by their table weight, those of its descendants and ancestors at a discount (but not
     those of another candidate), less a share of the gene's mean weight over the other candidates: a marker of all of
     them tells little. Tumour cells, which no gene marks, have the markers of the types that they can come from and that
-    no other candidate is or holds (see :mod:`.origins`), at the discount of descendants. Each row is divided by its
+    no other candidate is or holds (see :mod:`.ontology`), at the discount of descendants. Each row is divided by its
     Euclidean length plus :data:`SHRINK`. The weighted sum of z-scores is then itself in standard deviations, as if the
     genes were independent: many markers that are a little up say more than one that is, as in Stouffer's test with
     weights. (A mean of z-scores, which divides by the sum, calls fewer cells right: `benchmarks.markers`.)

@@ -170,7 +170,7 @@ class CandidateReader:
         return table.get(row, table["score"]).temperature
 
     def attention(self, embeddings: Float, terms: Sequence[str | None]) -> NDArray[np.float64] | None:
-        """Log-probabilities (n, m) of terms by the projector's attention; see :func:`.attention.attended`."""
+        """Log-probabilities (n, m) of terms by the projector's attention; see :func:`attended`."""
         if not any(self.made.terms) or not len(embeddings):
             return None
         parts = row_blocks(embeddings, _ROWS)
