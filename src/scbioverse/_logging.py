@@ -134,6 +134,12 @@ def first_few(names: Iterable[str], most: int, between: str = ", ") -> str:
     return between.join(held[:most] + ["..."] * (len(held) > most))
 
 
+def and_more(names: Iterable[str], most: int) -> str:
+    """Names in a row, at most so many, and how many more there are."""
+    held = [*names]
+    return ", ".join(held[:most]) + (f" and {len(held) - most} more" if len(held) > most else "")
+
+
 def first_line(error: BaseException, most: int) -> str:
     """First line of what an error says, cut to `most` characters; its kind where it says nothing."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:most]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .._logging import and_more
 from ..io import to_counts_like
 from ..knowledge import load_genes, load_ontology
 from ..knowledge.meaning import described_labels
@@ -79,9 +80,8 @@ class CellsMeant:
             return f"not {joined}" if meaning.op == "not" else joined or str(meaning)
         said = described_labels(meaning, self.labels)
         best = [i for i in np.argsort(-said, kind="stable") if said[i] > 0]
-        names = [load_ontology().term(self.labels[i]).label for i in best[:most]]
-        more = f" and {len(best) - most} more" if len(best) > most else ""
-        return (", ".join(names) or "no type that this model knows") + more
+        names = [load_ontology().term(self.labels[i]).label for i in best]
+        return and_more(names, most) or "no type that this model knows"
 
     def _score(self, meaning: Meaning) -> NDArray[np.float64]:
         if all(part.op != "gene" for part in meaning.all_parts()):

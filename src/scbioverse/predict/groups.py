@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy import linalg, sparse
 from scipy.special import log_softmax, logsumexp
 
-from .._logging import logger, shown_name, warn
+from .._logging import and_more, logger, shown_name, warn
 from ..errors import BioverseError, InputError
 from ..io import row_blocks
 from ..io.cells import SAMPLE_CELLS
@@ -127,13 +127,10 @@ def warn_of_disagreement(table: list[dict[str, Any]]) -> None:
     mixed = sorted((one for one in table if one["agreement"] < _LEAST_AGREEMENT), key=lambda one: one["agreement"])
     if not mixed:
         return
-    named = ", ".join(
-        f"{shown_name(one['group'])!r} ({one['label']}: {one['agreement']:.0%})" for one in mixed[:_NAMED]
-    )
-    more = f" and {len(mixed) - _NAMED} more" if len(mixed) > _NAMED else ""
+    named = [f"{shown_name(one['group'])!r} ({one['label']}: {one['agreement']:.0%})" for one in mixed]
     warn(
         f"cells of {len(mixed)} of {len(table)} groups disagree: fewer than {_LEAST_AGREEMENT:.0%} of them have the "
-        f"group's label as their own best one: {named}{more}. Look at the cells by themselves (without groupby), or "
+        f"group's label as their own best one: {and_more(named, _NAMED)}. Look at the cells by themselves (without groupby), or "
         "make smaller groups; sb.get.groups shows the agreement of all."
     )
 

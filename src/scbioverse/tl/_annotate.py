@@ -479,6 +479,5 @@ def _found(
 
 def _log_counts(label: pd.Categorical) -> None:
     counts = label.value_counts().sort_values(ascending=False)
-    shown = ", ".join(f"{shown_name(str(name))} {int(n)}" for name, n in counts.iloc[:_SHOWN].items())
-    more = f" and {len(counts) - _SHOWN} more" if len(counts) > _SHOWN else ""
-    logger.info("%d rows labelled: %s%s", int(counts.sum()), shown, more)
+    shown = [f"{shown_name(str(name))} {int(n)}" for name, n in counts.items()]
+    logger.info("%d rows labelled: %s", int(counts.sum()), and_more(shown, _SHOWN))
