@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from .._logging import and_more
 from .genes import load_genes
 from .names.resolver import resolve_label
 from .ontology import ROOT, load_ontology
@@ -79,8 +80,7 @@ class Meaning:
         if self.op == "terms":
             best = sorted(self.terms, key=lambda one: (-self.terms[one], one))
             names = [load_ontology().term(one).label for one in best]
-            more = f" and {len(names) - 6} more" if len(names) > 6 else ""
-            return "any cell" if names == ["cell"] else ", ".join(names[:6]) + more
+            return "any cell" if names == ["cell"] else and_more(names, 6)
         if self.op == "gene":
             return f"cells that express {self.gene}"
         if self.op == "not":

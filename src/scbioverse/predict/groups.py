@@ -130,8 +130,8 @@ def warn_of_disagreement(table: list[dict[str, Any]]) -> None:
     named = [f"{shown_name(one['group'])!r} ({one['label']}: {one['agreement']:.0%})" for one in mixed]
     warn(
         f"cells of {len(mixed)} of {len(table)} groups disagree: fewer than {_LEAST_AGREEMENT:.0%} of them have the "
-        f"group's label as their own best one: {and_more(named, _NAMED)}. Look at the cells by themselves (without groupby), or "
-        "make smaller groups; sb.get.groups shows the agreement of all."
+        f"group's label as their own best one: {and_more(named, _NAMED)}. Look at the cells by themselves (without "
+        "groupby), or make smaller groups; sb.get.groups shows the agreement of all."
     )
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from .._device import Rng, as_seed
-from .._logging import logger, shown_name
+from .._logging import and_more, logger, shown_name
 from .._slots import (
     Slots,
     check_target,
