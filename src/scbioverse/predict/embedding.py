@@ -20,10 +20,8 @@ from .._logging import logger
 from .._slots import Slots, check_target, read_record
 from ..encoders import PrecomputedEncoder, _panel_share, embed_rows
 from ..encoders._run import digest_of_input
-from ..encoders.compact import CompactCellEncoder
 from ..errors import InputError, MissingKeyError
 from ..io import Cells, array_digest
-from ..models import load
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -261,6 +259,10 @@ class CellEvidence:
 
 def reference_stats(model: BioVerse) -> GeneStats:
     """Gene statistics to standardise by: the model's own, or those of `bioverse-small` where its encoder has none."""
+    # They bring torch, which pictures of what is stored do without.
+    from ..encoders.compact import CompactCellEncoder
+    from ..models import load
+
     encoder = model.encoders.get("cell")
     if not isinstance(encoder, CompactCellEncoder):
         encoder = load("bioverse-small").encoders["cell"]
