@@ -27,7 +27,7 @@ HEAVY = (
     "umap",
 )
 # Packages that promise to work without torch.
-WITHOUT_TORCH = ("datasets", "io", "knowledge", "pp")
+WITHOUT_TORCH = ("datasets", "io", "knowledge", "pp", "predict.embedding", "predict.neighbours", "pl._layout")
 MODULES = sorted(
     module.name for module in pkgutil.walk_packages(scbioverse.__path__, "scbioverse.") if "__main__" not in module.name
 )
