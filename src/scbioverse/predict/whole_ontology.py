@@ -46,7 +46,7 @@ def ontology_coordinates(model: BioVerse, cl_ids: list[str] | None = None) -> Fl
     :func:`term_ids` if not given. An :class:`InputError` where the model has no text space.
     """
     _ = model.space.dim  # says what to do where there is none
-    cards = _cards()
+    cards = _cards(term_ids())
     wanted = list(cards) if cl_ids is None else cl_ids
     texts = [cards[one] for one in wanted]
     if model.text_table is not None and model.text_table.find(texts)[0].all():
@@ -61,7 +61,7 @@ def ontology_coordinates(model: BioVerse, cl_ids: list[str] | None = None) -> Fl
 def keep_ontology(model: BioVerse) -> None:
     """Keep the coordinates of all terms' descriptions in the model, so that what it saves has them."""
     model.space.table = None
-    model.space.keep(list(_cards().values()), ontology_coordinates(model))
+    model.space.keep(list(_cards(term_ids()).values()), ontology_coordinates(model))
 
 
 @lru_cache(maxsize=1)
@@ -71,16 +71,16 @@ def term_ids() -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=1)
-def _cards() -> dict[str, str]:
+def _cards(cl_ids: tuple[str, ...]) -> dict[str, str]:
     """Descriptions by id; no two terms share one."""
-    return {cl_id: label_card(cl_id) for cl_id in term_ids()}
+    return {cl_id: label_card(cl_id) for cl_id in cl_ids}
 
 
 def _states(model: BioVerse) -> Float:
     """Return what the language model makes of all descriptions, float32 (n_terms, d_llm): kept on disk, or read now."""
     from ..llm.represent import represent
 
-    layer, cards = model.config.text_space.layer, list(_cards().values())  # type: ignore[union-attr]
+    layer, cards = model.config.text_space.layer, list(_cards(term_ids()).values())  # type: ignore[union-attr]
     dtype, shape = str(model.backbone.dtype).removeprefix("torch."), (len(cards), model.config.llm.d_llm)
     # By the descriptions themselves: whatever they are made of may change, and moves from file to file.
     read = "\n".join(cards)
