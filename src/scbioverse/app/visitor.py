@@ -148,22 +148,20 @@ class Visitor:
             self._saved = self._seen
 
     def _write(self) -> None:
-        shown, labels, changed = self.shown, self.corrections.labels(), self.corrections.changed
-        obs, uns = shown.adata.obs.copy(), dict(shown.adata.uns)
+        shown, changed = self.shown, self.corrections.changed
+        obs, self._adata.uns = shown.adata.obs.copy(), dict(shown.adata.uns)
         if changed.any():
             key, before, corrected = shown.label_key, f"{shown.label_key}_before", f"{shown.label_key}_corrected"
             if before not in obs:
                 obs[before] = pd.Categorical(shown.labels)
-            obs[key] = labels
+            obs[key] = self.corrections.labels()
             first, last = obs[before].astype(object), obs[key].astype(object)
             obs[corrected] = ((first != last) & ~(first.isna() & last.isna())).to_numpy(bool)
             if shown.own:
                 self._forget(obs, changed)
-        self._adata.uns = uns
-        self._adata.obs = obs
-        if changed.any():
             steps = [*shown.earlier, *self.corrections.history()]
-            write_record(self._adata, shown.step, label_key=shown.label_key, steps=steps)
+            write_record(self._adata, shown.step, label_key=key, steps=steps)
+        self._adata.obs = obs
 
     def _forget(self, obs: pd.DataFrame, changed: NDArray[np.bool_]) -> None:
         """Take away what was computed for labels that these rows no longer have; ids are those of the new labels."""

@@ -308,12 +308,9 @@ def check_pointers(matrix: Any, name: str = "the matrix") -> None:
     if getattr(matrix, "format", None) not in ("csr", "csc"):
         return
     line, n = ("row", matrix.shape[0]) if matrix.format == "csr" else ("column", matrix.shape[1])
-    held = matrix if sp.issparse(matrix) else None
-    pointers = held.indptr if held is not None else np.asarray(matrix.group["indptr"][:])
-    n_values, n_indices = (
-        len(getattr(held, part)) if held is not None else int(matrix.group[part].shape[0])
-        for part in ("data", "indices")
-    )
+    names = ("indptr", "data", "indices")
+    held = {name: getattr(matrix, name) for name in names} if sp.issparse(matrix) else matrix.group
+    pointers, n_values, n_indices = np.asarray(held["indptr"][:]), held["data"].shape[0], held["indices"].shape[0]
     if len(pointers) != n + 1:
         _refuse(name, f"{len(pointers)} {line} pointers (indptr) for {n} {line}s; expected {n + 1}")
     if n_values != n_indices:
