@@ -52,23 +52,22 @@ class ChemNet(nn.Module):
 
     def __init__(self, layers: Sequence[tuple[str, tuple[dict[str, Tensor], dict[str, Any], dict[str, Any]]]]) -> None:
         super().__init__()
-        convolutions: list[nn.Conv1d] = []
-        recurrent: list[nn.LSTM] = []
+        made: dict[str, list[Any]] = {"Conv1d": [], "LSTM": []}
+        expected: dict[str, dict[str, Any]] = {
+            "Conv1d": {"activation": "selu", "padding": "same"},
+            "LSTM": {"reverse": True},
+        }
         for kind, (state, arguments, options) in layers:
-            layer: nn.Module
-            if kind == "Conv1d":
-                convolutions.append(layer := nn.Conv1d(**arguments))
-            else:
-                recurrent.append(layer := nn.LSTM(**arguments))
+            layer = {"Conv1d": nn.Conv1d, "LSTM": nn.LSTM}[kind](**arguments)
             layer.load_state_dict(state)
-            expected = {"activation": "selu", "padding": "same"} if kind == "Conv1d" else {"reverse": True}
-            if not expected.items() <= options.items():
-                raise ValueError(f"layer {kind} has options {options}, expected {expected}")
-        if len(convolutions) != 2 or len(recurrent) != 2:
-            raise ValueError(f"{len(convolutions)} convolutions and {len(recurrent)} LSTM layers, expected 2, 2")
+            if not expected[kind].items() <= options.items():
+                raise ValueError(f"layer {kind} has options {options}, expected {expected[kind]}")
+            made[kind].append(layer)
+        if list(map(len, made.values())) != [2, 2]:
+            raise ValueError(f"{len(made['Conv1d'])} convolutions and {len(made['LSTM'])} LSTM layers, expected 2, 2")
 
-        self.first, self.second = convolutions
-        self.backward_lstm, self.forward_lstm = recurrent
+        self.first, self.second = made["Conv1d"]
+        self.backward_lstm, self.forward_lstm = made["LSTM"]
 
     @property
     def dim(self) -> int:

@@ -70,21 +70,8 @@ def check_cells(
 
         vocabulary = load_genes().symbols
     match, info = cells.match(vocabulary, min_genes=min_genes), cells.info
-    return pd.Series(
-        {
-            "n_obs": info.n_obs,
-            "n_vars": info.n_vars,
-            "scale": info.scale,
-            "log_base": np.nan if info.log_base is None else info.log_base,
-            "target_sum": np.nan if info.target_sum is None else info.target_sum,
-            "evidence": info.evidence,
-            "n_matched": int(match.vocab.size),
-            "n_vocabulary": match.n_vocab,
-            "n_symbol": match.n_symbol,
-            "n_alias": match.n_alias,
-            "n_ensembl": match.n_ensembl,
-            "n_collisions": match.n_collisions,
-        },
-        name="check_cells",
-        dtype=object,
-    )
+    names = ("n_obs", "n_vars", "scale", "log_base", "target_sum", "evidence")
+    said = {name: np.nan if (one := getattr(info, name)) is None else one for name in names}
+    found = {"n_matched": int(match.vocab.size), "n_vocabulary": match.n_vocab}
+    ways = {name: getattr(match, name) for name in ("n_symbol", "n_alias", "n_ensembl", "n_collisions")}
+    return pd.Series({**said, **found, **ways}, name="check_cells", dtype=object)
