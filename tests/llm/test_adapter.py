@@ -87,11 +87,11 @@ def test_saved_and_loaded_bit_for_bit(tiny_backbone: Backbone, tmp_path: Path) -
     assert sorted(path.name for path in (tmp_path / "adapter").iterdir()) == [CONFIG, TENSORS]
     loaded = Adapter.load(tmp_path / "adapter")
     assert loaded.config == adapter.config
-    assert loaded.fingerprint() == adapter.fingerprint()
+    assert loaded.fingerprint == adapter.fingerprint
     assert all(torch.equal(value, adapter.tensors[name]) for name, value in loaded.tensors.items())
     _, params = training_twin(tiny_backbone, adapter.config, start=loaded)
-    assert trained_adapter(adapter.config, params).fingerprint() == adapter.fingerprint()
-    assert adapter.scaled(0.5).fingerprint() != adapter.fingerprint()
+    assert trained_adapter(adapter.config, params).fingerprint == adapter.fingerprint
+    assert adapter.scaled(0.5).fingerprint != adapter.fingerprint
 
 
 # peft misses a config file beside the tiny model, and transformers is about to rename what peft calls.

@@ -58,7 +58,7 @@ def test_models_tuned_alike_go_together_and_others_do_not(model: BioVerse, prote
     proteins.set_adapter(one)
     both = join(model, proteins)
     assert both.adapter is not None
-    assert both.adapter.fingerprint() == one.fingerprint()
+    assert both.adapter.fingerprint == one.fingerprint
     for adapter in (other, None):
         model.set_adapter(adapter)
         with pytest.raises(MismatchError, match="was tuned"):

@@ -103,7 +103,7 @@ def test_an_adapter_writes_with_neighbours_in_view(
     adapter, history = neighbours_in_view.train(model, lessons, config, 0, state=tmp_path / "state")
     again, rest = neighbours_in_view.train(model, lessons, config, 0, state=tmp_path / "state")
     assert len(history) == len(rest) == 4
-    assert again.fingerprint() == adapter.fingerprint()
+    assert again.fingerprint == adapter.fingerprint
     assert model.fingerprint() == before
     found = neighbours_in_view.controls(model, adapter, lessons, 0, tmp_path / "said", 4)
     assert list(found) == [

@@ -46,9 +46,9 @@ def test_tune(cells: AnnData, tiny_model: BioVerse, tmp_path: Path) -> None:
     # The same seed gives the same model, and a run that was finished goes on to the same end.
     again = sb.tl.tune(cells, state=tmp_path / "run", **options)
     assert again.adapter is not None
-    assert again.adapter.fingerprint() == tuned.adapter.fingerprint()
+    assert again.adapter.fingerprint == tuned.adapter.fingerprint
     other = sb.tl.tune(cells, **{**options, "rng": 2}, train_projector=False)
-    assert other.adapter.fingerprint() != tuned.adapter.fingerprint()
+    assert other.adapter.fingerprint != tuned.adapter.fingerprint
     assert all(np.array_equal(v, tiny_model.modules.state_dict()[k]) for k, v in other.modules.state_dict().items())
     loaded = sb.models.load(tuned.save(tmp_path / "tuned"), llm=tiny_model.backbone)
     values = np.asarray(cells.obsm["X_bioverse"])[:4]

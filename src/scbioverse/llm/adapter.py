@@ -14,6 +14,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -82,8 +83,9 @@ class Adapter:
             raise WeightsError(f"the adapter is incomplete: {halves[:3] or 'it holds no matrix'}.")
         return {module: (sides["A"], sides["B"]) for module, sides in found.items()}
 
+    @cached_property
     def fingerprint(self) -> str:
-        """Sha256, in hex, of shape and tensors."""
+        """Sha256, in hex, of shape and tensors; nothing changes these."""
         digest = hashlib.sha256(json.dumps(asdict(self.config), sort_keys=True).encode())
         for name, value in sorted(self.tensors.items()):
             digest.update(f"{name}{tuple(value.shape)}".encode())

@@ -183,7 +183,7 @@ def fingerprint(parts: Parts) -> str:
     digest = hashlib.sha256(told.encode())
     add_tensors(digest, tensors(parts))
     for modality, adapter in adapters:
-        digest.update(f"{modality}{adapter.fingerprint()}".encode())
+        digest.update(f"{modality}{adapter.fingerprint}".encode())
     return digest.hexdigest()
 
 

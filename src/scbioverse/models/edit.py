@@ -178,7 +178,7 @@ def check_together(first: BioVerse, other: BioVerse) -> None:
                 f"models {a.name!r} and {b.name!r} differ in their {what}: {mine} and {theirs}. {_FROM_THE_FIRST}"
             )
     check_one_space(first, other)
-    tuned = {None if one.adapter is None else one.adapter.fingerprint() for one in (first, other)}
+    tuned = {None if one.adapter is None else one.adapter.fingerprint for one in (first, other)}
     if other.adapter is not None and len(tuned) > 1:
         raise MismatchError(
             f"model {b.name!r} was tuned: its adapter would change how the language model reads the others. Put it "
