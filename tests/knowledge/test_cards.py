@@ -69,6 +69,6 @@ def test_describing_a_term_takes_no_index_of_all_names(monkeypatch):
     from scbioverse.knowledge.names import resolver
 
     monkeypatch.setattr(resolver, "load_index", lambda **_: pytest.fail("the index was built"))
-    rules._phrases.cache_clear()
+    rules.phrases.cache_clear()
     for cl_id in list(load_ontology())[::100]:
         assert label_card(cl_id)
