@@ -53,13 +53,14 @@ def _sided(links: Sequence[Link]) -> list[Link]:
         return [one.but("PAIR") if one is pair else one for one in links]
     after = next((i for i in range(at + 1, len(links)) if links[i].role not in _BETWEEN), at)
     right = links[after]
-    alike = [i for i in range(at) if right.role == "WHERE" == links[i].role and _fields(links[i]) == _fields(right)]
+    alike = [i for i in range(at) if _about(right) and _about(links[i]) == _about(right)]
     if not alike:
         return list(links)
     two = [links[alike[-1]], right]
     items = tuple(one.value for one in two)
     rest = [one for i, one in enumerate(links) if i != alike[-1] and not at <= i <= after]
-    return [*rest, joined(two, "SIDES", both(*items, op="or"), items)]
+    role = "SIDES" if right.role == "WHERE" else "GENESIDES"
+    return [*rest, joined(two, role, both(*items, op="or"), items)]
 
 
 def _parts(links: Sequence[Link], at: int) -> bool:
@@ -69,5 +70,9 @@ def _parts(links: Sequence[Link], at: int) -> bool:
     return links[at].role in _JOINTS or again
 
 
-def _fields(link: Link) -> set[str]:
-    return link.value.fields()
+def _about(link: Link) -> frozenset[str]:
+    """Say of what a side is: columns of groups, or one gene; of nothing else there are sides."""
+    if link.role == "WHERE":
+        return frozenset(link.value.fields())
+    gene = link.role in ("HAS", "PRED") and link.value.some and link.value.field.startswith("gene:")
+    return frozenset(["gene"] if gene else [])
