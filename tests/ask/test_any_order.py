@@ -38,6 +38,13 @@ NAMED = {
         t["t"].groupby("cell_type").pct_mito.mean().idxmax()
     ],
     "kang | in which cell type does ISG15 go up most from ctrl to stim": lambda t: [_rise(t, "ISG15").idxmax()],
+    # A share of the cells of each, and not a number.
+    "study | In which cluster are NK cells most common?": lambda t: [
+        t["is_"]("NK").groupby(t["t"].leiden).mean().idxmax()
+    ],
+    "study | In which donor are monocytes less frequent?": lambda t: [
+        t["is_"]("Mono").groupby(t["t"].donor).mean().idxmin()
+    ],
     "molecules | whats the heaviest one": lambda t: [t["v"].w.idxmax()],
     "molecules | which is more polar by tpsa, caffeine or theophylline": lambda t: [
         t["v"].tpsa[["caffeine", "theophylline"]].idxmax()
@@ -118,6 +125,8 @@ def test_both_sides_have_their_number(line):
         # The group at the top is a place here, and not what is asked for.
         "study | what is the mean LYZ in the largest cluster",
         "study | mean LYZ, largest cluster",
+        "study | mean LYZ in the two largest clusters",
+        "study | Which cell types have more cells in stim?",
         "study | mean LYZ in the cluster that has the most cells",
         "study | share of B cells in the biggest donor",
         # What "it" is was never said: the question before was refused.

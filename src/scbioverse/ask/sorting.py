@@ -33,8 +33,9 @@ def in_order(links: Sequence[Link]) -> list[Link]:
     if pattern("{FIXED}").search(letters(roles_of(links))):
         return []
     links = links[bool(pick(links[:1], "BY")) :]  # "by how many"
-    asks = [Link("ASKS", links[0].said)] if pick(links[:1], "BE", "DO") else []
-    held = [*asks, *(one for one in map(_plain, _sided(links)) if one.role not in _roles("GLUE"))]
+    asks = [Link("ASKS", links[0].said)] if pick(links[:1], "BE", "DO", "HAVE") else []
+    loose = _roles("GLUE") if asks else [*_roles("GLUE"), "ALL"]  # "how many of all cells"
+    held = [*asks, *(one for one in map(_plain, _sided(links)) if one.role not in loose)]
     known = all(one.role in _roles("ORDER") for one in held)
     return sorted(held, key=lambda one: _roles("ORDER").index(one.role)) if known else []
 
@@ -54,6 +55,8 @@ def _sided(links: Sequence[Link]) -> list[Link]:
     after = next((i for i in range(at + 1, len(links)) if links[i].role not in _BETWEEN), at)
     right = links[after]
     alike = [i for i in range(at) if _about(right) and _about(links[i]) == _about(right)]
+    if links[at].role == "AND":  # "how many B cells are in ctrl and how many in stim"
+        alike = [i for i in alike if _placed(links, i) == _placed(links, after)]
     if not alike:
         return list(links)
     two = [links[alike[-1]], right]
@@ -68,6 +71,10 @@ def _parts(links: Sequence[Link], at: int) -> bool:
     then, said = links[at + 1 : at + 2], {one.role for one in links[:at]}
     again = links[at].role == "AND" and bool(pick(then, *said.intersection(("COUNT", "SHARE", "IN"))))
     return links[at].role in _JOINTS or again
+
+
+def _placed(links: Sequence[Link], at: int) -> bool:
+    return links[at - 1].role in ("IN", "OF", "AMONG")
 
 
 def _about(link: Link) -> frozenset[str]:
