@@ -129,6 +129,8 @@ def test_both_sides_have_their_number(line):
         "study | Which cell types have more cells in stim?",
         "study | mean LYZ in the cluster that has the most cells",
         "study | share of B cells in the biggest donor",
+        # Asked yes or no: which are at the top is no answer.
+        "study | are DCs the cell type with the highest LYZ",
         # What "it" is was never said: the question before was refused.
         "study | which cluster has most LYZ | how many cells has it",
     ],
