@@ -13,6 +13,7 @@ from collections import defaultdict
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from _kept import TABLE_ENTRIES
 from _tables import read, split, write
 
 from scbioverse.knowledge import load_ontology
@@ -118,6 +119,8 @@ def rows() -> Iterator[Row]:
 def term_of(label: str, given: str) -> str | None:
     """Term of a source's label: our reading where it is sure, the source's own id, then a less sure reading."""
     ontology = load_ontology()
+    if label in TABLE_ENTRIES:
+        return TABLE_ENTRIES[label]
     own = resolve_table_entry(label)
     if own.cl_id and own.score >= 0.9:
         return own.cl_id

@@ -6,6 +6,7 @@ a term does not need the index of all names, which takes longer to build than ev
 
 from __future__ import annotations
 
+from _kept import MISLEADING
 from _tables import write
 
 from scbioverse.knowledge import load_ontology, resolve_label
@@ -14,7 +15,7 @@ from scbioverse.knowledge.phrases import readable_names
 
 def rows() -> list[list[str]]:
     """Term and name, for every readable name of a term that resolves to another one."""
-    found = []
+    found = [list(MISLEADING)]
     for cl_id in load_ontology():
         names = sorted({*readable_names(cl_id)} - {load_ontology().term(cl_id).label})
         found += [[cl_id, name] for name in names if resolve_label(name).cl_id not in (cl_id, None)]

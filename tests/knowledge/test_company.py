@@ -121,3 +121,49 @@ def test_a_name_that_leads_nowhere_is_read_by_its_known_parts() -> None:
     assert resolve_labels([*brain, "Neu doublets"])[-1].cl_id is None
     # Parts that disagree say nothing.
     assert resolve_labels([*brain, "Oligo_Micro_xqz"])[-1].cl_id is None
+
+
+@pytest.mark.parametrize(
+    ("name", "cl_id"),
+    [
+        ("MN-xqz-alpha", None),  # "alpha" is of the pancreas by itself, and no part of another name
+        ("alpha", "CL:0000171"),
+        ("Hypertrophic chond", "CL:0000743"),  # a word cut short
+        ("Schawnn_cells", "CL:0002573"),
+        ("Fibro2", "CL:0000057"),
+        ("CD45-", None),  # what a cell lacks is not what it is
+        ("CD16- NK", "CL:0000938"),
+        ("CD16+ NK", "CL:0000939"),
+        ("proliferating CD8 T", "CL:4033074"),
+        ("Myeloid_c10_Macrophage_1_EGR1", "CL:0000235"),
+        ("T_cells_c9_NK_cells_AREG", "CL:0000623"),
+        ("CD4.c15.Th17.IL23R", "CL:0000899"),
+        ("OPC-like (malignant)", "CL:0001064"),
+        ("CD8+ LP", "CL:0000625"),  # not the lateral pyloric neuron of a crab
+        ("T/Mono dblt", None),
+    ],
+)
+def test_names_that_other_authors_write(name: str, cl_id: str | None) -> None:
+    assert resolve_label(name).cl_id == cl_id
+
+
+ISLET, SKIN = ["alpha", "beta", "acinar", "PP cells"], ["Keratinocyte", "Melanocyte", "Langerhans", "Sebocyte"]
+BRAIN, LIVER = ["Astro", "Oligo", "OPC", "L6b"], ["Hepatocyte", "Cholangiocyte", "LSEC", "Kupffer cells"]
+
+
+@pytest.mark.parametrize(
+    ("company", "name", "cl_id"),
+    [
+        (LIVER, "KC_MARCO+", "CL:0000091"),  # its short word as it is meant here
+        (BRAIN, "Exc L4 IT", "CL:4030063"),  # narrowed by its other words
+        (ISLET, "xqz duct", "CL:0002079"),
+        (LIVER, "naive xqzw", None),  # "naive" alone is a T cell, as a part it is not
+        (BRAIN, "Mrc1 xqz", None),  # a mouse's gene is no cell
+    ],
+)
+def test_parts_of_a_name_mean_what_they_mean_in_its_list(company: list[str], name: str, cl_id: str | None) -> None:
+    assert resolve_labels([*company, name])[-1].cl_id == cl_id
+
+
+def test_a_duct_is_of_the_pancreas_only_among_its_cells() -> None:
+    assert resolve_labels([*SKIN, "xqz duct"])[-1].cl_id != "CL:0002079"

@@ -16,8 +16,11 @@ from functools import lru_cache
 
 from .._read import read_table
 from ..ontology import load_ontology
+from .index import load_index
+from .readings import ADJECTIVES, implies_an_organ
 from .resolver import Resolution, organs_in, resolve_label, says_no_type
 from .short_names import ANY_LIST, abbreviated, readings_in, shorthand_for
+from .tokens import is_gene, tokens
 
 # How much must speak for a place before it changes a name that means something by itself; one name of one place does,
 # and one that is of one place by itself and of another beside other names.
@@ -108,8 +111,10 @@ class _Company:
 
     def read(self) -> dict[str, Resolution]:
         """Return every name as it is meant here."""
-        chosen = {name: self._choose(name) for name in self.first}
-        return {name: one if one.cl_id else self._spelt_out(one, chosen) for name, one in chosen.items()}
+        chosen = {name: self._of_here(self._choose(name)) for name in self.first}
+        return {
+            name: self._narrowed(one) if one.cl_id else self._spelt_out(one, chosen) for name, one in chosen.items()
+        }
 
     def support(self, place: str, name: str) -> float:
         """Weight of the other names that speak for a place; a part of an organ has the organ's, too."""
@@ -151,19 +156,53 @@ class _Company:
 
     def _spelt_out(self, one: Resolution, chosen: Mapping[str, Resolution]) -> Resolution:
         """Read a name whose words are short names: "IgA PC" as "IgA plasma cell"."""
-        words = re.findall(r"[^\W_]+", one.name)
-        known = [chosen[word] if word in chosen else resolve_label(word) for word in words]
+        words, ontology = re.findall(r"[^\W_]+", one.name), load_ontology()
+        meant = [chosen[word].cl_id if word in chosen else self._part(word) for word in words]
         said = [
-            two.term_label if two.cl_id and len(word) <= _SHORT else word
-            for word, two in zip(words, known, strict=True)
+            ontology.term(cl_id).label if cl_id and len(word) <= _SHORT and not _is_genes(word) else word
+            for word, cl_id in zip(words, meant, strict=True)
         ]
         found = resolve_label(" ".join(said)) if 1 < len(words) <= _WORDS and said != words else one
         by_parts = None if says_no_type(one.name) else self._by_parts(one.name)
         return _read_as(one, found.cl_id or by_parts)
 
+    def _of_here(self, one: Resolution) -> Resolution:
+        """Read a name anew with its short words spelt out as they are meant here: "KC_MARCO+" as "Kupffer cell MARCO+".
+
+        Only where the whole name was read by a rule, and only words that mean something else by themselves.
+        """
+        words = re.findall(r"[^\W_]+", one.name)
+        if one.how != "rule" or one.because or not 1 < len(words) <= _WORDS or says_no_type(one.name):
+            return one
+        text, places, ontology = one.name, [], load_ontology()
+        for word in words:
+            readings = {place: cl_id for place, cl_id in readings_in(word).items() if place != ANY_LIST}
+            most, place = max(((self.support(at, one.name), at) for at in sorted(readings)), default=(0.0, ""))
+            if most >= max(_ENOUGH, self.strongest * _PART) and resolve_label(word).cl_id != readings[place]:
+                whole = rf"(?<![^\W_]){re.escape(word)}(?![^\W_])"
+                text = re.sub(whole, ontology.term(readings[place]).label, text)
+                places.append(place)
+        anew = resolve_label(text).cl_id if places else None
+        return _read_as(one, anew, because=f"the other names ({places[0]})") if anew and anew != one.cl_id else one
+
+    def _narrowed(self, one: Resolution) -> Resolution:
+        """Take what a beginning or an end of a name says here, where it is a kind of what the whole was read as.
+
+        "Exc L4 IT" is a glutamatergic neuron by its first word, and one of layer 4 by the others.
+        """
+        words = re.split(r"[\s_-]+", one.name)
+        denied = words[0].lower().startswith("non")
+        if denied or one.how != "rule" or one.because or not 1 < len(words) <= _WORDS:
+            return one
+        parts = [" ".join(part) for at in range(1, len(words)) for part in (words[:at], words[at:])]
+        ontology = load_ontology()
+        read = filter(None, (self._part(part) for part in parts if len(part) > 1 and not _is_genes(part)))
+        kinds = [kind for kind in read if ontology.is_ancestor(str(one.cl_id), kind)]
+        return _read_as(one, max(kinds, key=lambda kind: (ontology.depth(kind), kind), default=None))
+
     def _by_parts(self, name: str) -> str | None:
         """Read "Neu-mat" by "Neu": what all parts that are known here say together, if they do not disagree."""
-        parts = [part for part in re.split(r"[\W_]+", name) if len(part) > 1 and part != name]
+        parts = [part for part in re.split(r"[\W_]+", name) if len(part) > 1 and part != name and not _is_genes(part)]
         found = list(dict.fromkeys(filter(None, map(self._part, parts))))
         if not found:
             return None
@@ -179,7 +218,18 @@ class _Company:
         if most >= max(_A_LITTLE, self.strongest * _PART):
             return readings[place]
         one = resolve_label(part)
-        return here or (one.cl_id if one.score >= _SURE else None)
+        meant = one.cl_id if one.score >= _SURE and part.lower() not in ADJECTIVES else None
+        if meant and implies_an_organ(tokens(part), load_index(crosswalk=True)):
+            # "duct" is of the pancreas by itself; as a part of a name only where the list is.
+            here_too = (self.support(place, part) >= _A_LITTLE for place in places_of(meant))
+            meant = meant if any(here_too) else None
+        return here or meant
+
+
+def _is_genes(part: str) -> bool:
+    """Whether a part of a name is a gene, in capitals ("SPP1") or, with a number in it, as in mice ("Mrc1")."""
+    found = tokens(part.upper() if re.fullmatch(r"[A-Z][a-z]+\d+\w*", part) else part)
+    return bool(found) and all(map(is_gene, found))
 
 
 def _read_as(one: Resolution, cl_id: str | None, *, because: str = "") -> Resolution:

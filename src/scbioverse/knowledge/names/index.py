@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import re
+from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from itertools import islice, takewhile
 from typing import Literal
 
 from .._read import read_table
@@ -19,7 +21,8 @@ How = Literal["id", "exact", "synonym", "rule", "marker", "none"]
 Hit = tuple[str, How, float]
 # Terms made for another species; they may be asked for by id or label, never by shorthand.
 _OTHER_SPECIES = re.compile(
-    r"\(Mmus\)|\bmouse\b|\bmurine\b|sensu (?!Vertebrata|Mammalia)|compound eye|larval|Drosophila|Nematoda",
+    r"\(Mmus\)|\bmouse\b|\bmurine\b|sensu (?!Vertebrata|Mammalia)|compound eye|larval|Drosophila|Nematoda|teleost"
+    r"|pyloric (?:motor|dilator)|lateral pyloric|lateral line|neuromast|interfollicle|^(?:tip|cap|sheath|socket) cell$",
     re.IGNORECASE,
 )
 
@@ -60,6 +63,19 @@ class NameIndex:
     @cached_property
     def _counts(self) -> Counter[str]:
         return Counter(word for key in self._every for word in key)
+
+    @cached_property
+    def _alphabetical(self) -> list[str]:
+        return sorted(self._counts)
+
+    def beginning(self, start: str) -> list[str]:
+        """Words that begin so."""
+        at = bisect_left(self._alphabetical, start)
+        return list(takewhile(lambda word: word.startswith(start), islice(self._alphabetical, at, None)))
+
+    def count(self, word: str) -> int:
+        """Return how many names hold a word."""
+        return self._counts[word]
 
     def get(self, found: Iterable[str]) -> Hit | None:
         """Id, way and score of a whole name, or None."""

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 
 from ..ontology import load_ontology
 from .index import Hit, Key, NameIndex, is_bare, load_index
 from .tokens import is_gene, loose_key, loosen, meanings, tokens, word_set
 
-_OPPOSITES = (("+CD4", "CL:0000625"), ("+CD8A", "CL:0000624"))
+# A T cell's coreceptor, and what a name with it is not.
+_OPPOSITES = (("+CD4", "CL:0000625"), ("+CD8A", "CL:0000624"), ("+CD4", "CL:0000623"), ("+CD8A", "CL:0000623"))
 # Letters that are names of cells by themselves.
 _SHORT = frozenset({"t", "b"})
 _HEADS = _SHORT | {"nk"}
 _T_GENES = frozenset({"+CD4", "+CD8A", "+CD8B"})
+# Words that are types of T cells by themselves, but not as parts of other names ("naive hPSC").
+ADJECTIVES = frozenset({"naive", "memory", "effector", "cytotoxic", "exhausted", "central", "resting"})
+# A word is taken for the beginning of a longer one from this length on, where most names that begin so go on alike.
+_BEGINNING = 5
+_ALIKE = 0.6
 
 
 def contradicts(found: tuple[str, ...], cl_id: str) -> bool:
-    """Whether a CD4 name led to a CD8 T cell or the other way round."""
+    """Whether a CD4 name led to a CD8 T cell or the other way round, or one of them to an NK cell."""
     within = load_ontology().is_within
     # "CD4 CD8 T cell" may be either.
     return len(_T_GENES & set(found)) < 2 and any(gene in found and within(cl_id, other) for gene, other in _OPPOSITES)
@@ -53,6 +59,9 @@ def readings(found: tuple[str, ...], index: NameIndex) -> Iterator[tuple[tuple[s
     core = found
     for score, keeps in steps:
         core = tuple(filter(keeps, core))
+        if any(token.isalpha() and len(token) > 1 and token not in core for token in found if _says(token)):
+            # A word that nobody knows may be what the cell is: what is left has to say it by itself.
+            core = () if ADJECTIVES.issuperset(core) or implies_an_organ(core, index, found) else core
         chosen = [one for one in _gene_choices(genes) if not is_bare(frozenset((*one, *core)))]
         for one in chosen:
             if _T_GENES & set(one) and "t" not in core:
@@ -85,13 +94,25 @@ def _mended(token: str, crosswalk: bool) -> tuple[str, ...]:
 def _repairs(token: str, index: NameIndex) -> Iterator[tuple[str, ...] | None]:
     """Yield what an unknown word may stand for: a number glued on, an "h" for human, two words in one, a slip."""
     glued = re.fullmatch(r"([a-z]{4,})(\d+)", token)
-    yield glued.groups() if glued and glued[1] in index.words else None
+    word = tokens(glued[1]) if glued else ()
+    yield (*word, glued[2]) if glued and word and all(one in index.words for one in word) else None
     bare = tokens(token[1:]) if token[0] == "h" and len(token) > 2 else ()
     yield bare if bare != (token[1:],) and all(word in index.words for word in bare) else None
     if token.isalpha():
         yield _cut(token, index) if len(token) >= 5 else None
         near = [word for word in index.words if word[0] == token[0]] if len(token) >= 6 else []
-        yield tuple(difflib.get_close_matches(token, near, 1, 0.88))
+        yield tuple(difflib.get_close_matches(token, near, 1, 0.88 if len(token) == 6 else 0.85))
+        yield _completed(token, index)
+
+
+def _completed(token: str, index: NameIndex) -> tuple[str, ...] | None:
+    """Take a word that is cut short for the commonest that begins so ("chond", "Epicard."), if most names have it."""
+    longer = [word for word in index.beginning(token) if word.isalpha()] if len(token) >= _BEGINNING else []
+    if not longer:
+        return None
+    best = max(longer, key=lambda word: (index.count(word), word))
+    alike = sum(index.count(word) for word in longer if word.startswith(best[: len(token) + 2]))
+    return (best,) if alike >= _ALIKE * sum(map(index.count, longer)) else None
 
 
 def _mend(token: str, index: NameIndex) -> tuple[str, ...]:
@@ -113,6 +134,27 @@ def _cut(token: str, index: NameIndex) -> tuple[str, ...] | None:
         if rest:
             return head, *rest
     return None
+
+
+def _says(token: str) -> bool:
+    return not (is_gene(token) or token in word_set("state") or token in word_set("organ"))
+
+
+def implies_an_organ(found: Sequence[str], index: NameIndex, beside: Iterable[str] = ()) -> bool:
+    """Whether a word means a term whose label names an organ that it does not: "alpha" is a cell of the pancreas.
+
+    A whole name may, part of one ("MN-alpha") may not, unless words beside it name the organ ("alveolar pneumocyte").
+    """
+    hit = index.get(found) if sum(map(_says, found)) < 2 else None
+    if hit is None:
+        return False
+    label = tokens(load_ontology().term(hit[0]).label)
+    said = {loosen(token) or token for token in found}
+    for words in map(str.split, meanings("context").values()):
+        if not set(words).isdisjoint(beside):
+            said.update(loosen(word) or word for word in words)
+    # What a cell is derived from is not where it is ("naive thymus-derived CD4-positive, alpha-beta T cell").
+    return "derived" not in label and any((loosen(word) or word) not in said for word in word_set("organ") & set(label))
 
 
 def best_part(text: str, found: tuple[str, ...], index: NameIndex) -> Hit | None:
@@ -143,7 +185,12 @@ def best_part(text: str, found: tuple[str, ...], index: NameIndex) -> Hit | None
         (sum(weight[part] for part in key), -len(key), cl_id, key)
         for word in query
         for key, cl_id in index.by_word.get(word, ())
-        if key <= query and key & keep == query & keep and names_a_cell(key) and not contradicts(found, cl_id)
+        if key <= query
+        and key & keep == query & keep
+        and names_a_cell(key)
+        and not contradicts(found, cl_id)
+        and not ADJECTIVES.issuperset(key)
+        and (len(key) == len(query) or not implies_an_organ(tuple(key), index, found))
     ]
     if not ranked:
         return None

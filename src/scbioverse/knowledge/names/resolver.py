@@ -39,17 +39,21 @@ _NUMBER = re.compile(
 )
 _NO_TYPE = re.compile(
     r"\b(unknowns?|unassigned|ungated|unclassified|unidentified|undefined|undetermined|unspecified|unannotated|doublets?"
-    r"|multiplets?|low[\s_-]*quality|debris|ambiguous|nan|none|n/?a|null|empty|artifacts?|contamina\w+|cell[\s-]*lines?"
+    r"|dbl?ts?|ambient|dying|unk|multiplets?|low[\s_-]*quality|debris|ambiguous|nan|none|n/?a|null|empty|artifacts?|contamina\w+|cell[\s-]*lines?"
     r"|junk|outliers?|filtered|removed?|to be removed|not assigned|no label)\b",
     re.IGNORECASE,
 )
 # Below this score a name was read by a part of it.
 _WEAK = 0.6
 _MALIGNANT_ID = "CL:0001064"
+_DIVIDING = frozenset({"cycling", "proliferating", "dividing", "mitotic", "cyc", "+MKI67"})
+_SAID_MALIGNANT = frozenset({"malignant", "cancer", "neoplastic"})
 # A number behind a plural or an underscore counts clusters ("B cells 1", "NK_2"); the one in "B-1" does not.
 _CLUSTER = re.compile(r"(?:(?<=cell)|(?<=cells)|(?<=s))[\s_-]+\d+$|_\d+$", re.IGNORECASE)
 # So does the one in "stromal cell type 2a"; types known by number ("alveolar cell type 2") are looked up first.
 _TYPE = re.compile(r"(?<=\w)[\s_-]+type[\s_-]*(?:\d+[a-z]?|[a-z]|[ivx]+)$", re.IGNORECASE)
+# The code of a cluster between what it was cut from and what it is: "Myeloid_c10_Macrophage_1".
+_CODE = re.compile(r"(?:^|(?<=[\s._-]))c(?:l|luster)?[\s_-]?\d{1,3}(?:[\s._:-]+|$)", re.IGNORECASE)
 _BRACKETED = re.compile(r"\([^)]*\)?")
 _SPLIT = re.compile(r"\s*(?:/|\bor\b|\band\b|&|;)\s*", re.IGNORECASE)
 
@@ -158,6 +162,9 @@ def _ways(text: str, found: tuple[str, ...], index: NameIndex) -> Iterator[Hit |
     """Try the whole name, then readings of it that keep less and less; what leads nowhere is None."""
     if strict_key(found) not in index.curated and _CLUSTER.search(text):
         yield _as_rule(index.get(without_restated(tokens(_CLUSTER.sub("", text)))), 0.85)
+    if _DIVIDING & set(found):
+        # The ontology's name for a type that divides, where it has one.
+        yield _as_rule(index.get(["cycling", *(token for token in found if token not in _DIVIDING)]), 0.9)
     yield index.get(found) if found else None
     if found and all(map(is_gene, found)):
         yield _by_genes(found, index)
@@ -167,6 +174,11 @@ def _ways(text: str, found: tuple[str, ...], index: NameIndex) -> Iterator[Hit |
         hit = _as_spelt(shorter) or _search(shorter, tokens(shorter), index)
         yield _as_rule(hit, min(hit[2], 0.8) if hit else 0)
         return
+    if code := _CODE.search(text):
+        yield _behind_code(text[: code.start()].strip(" ._-"), text[code.end() :], index)
+        return
+    if any(set(tokens(part)) & _SAID_MALIGNANT for part in _BRACKETED.findall(text)):
+        yield _MALIGNANT_ID, "rule", 0.8
     yield _outside_and_inside(text, index)
     if word_set("malignant") & set(found):
         # Which cell it once was is not what it is: "malignant B cell" is not a B cell for a reference of healthy ones.
@@ -180,6 +192,16 @@ def _ways(text: str, found: tuple[str, ...], index: NameIndex) -> Iterator[Hit |
 
 def _as_rule(hit: Hit | None, score: float) -> Hit | None:
     return hit and (hit[0], "rule", score)
+
+
+def _behind_code(before: str, behind: str, index: NameIndex) -> Hit | None:
+    """Read what stands behind the code of a cluster; with what stands before it, where that alone says which cell."""
+    genes_alone = all(map(is_gene, tokens(before)))
+    for text in ((f"{before} {behind}", behind) if genes_alone else (behind, f"{before} {behind}")) + (before,):
+        known = _as_spelt(text) or _abbreviated(text, 0.75, loosely=True) or _search(text, tokens(text), index)
+        if known:
+            return known[0], "rule", min(known[2], 0.8)
+    return None
 
 
 def _by_genes(found: tuple[str, ...], index: NameIndex) -> Hit | None:

@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from .._read import read_table
 from ..ontology import fold, load_ontology
-from .tokens import gene_token, word_set
+from .tokens import gene_token, tokens, word_set
 
 # Context of names that mean a cell in any list of cells, but not by themselves: "End", "FAP" (which is a gene).
 ANY_LIST = "list"
@@ -22,22 +22,30 @@ _CELL = re.compile(r"[\s_-]+cells?$", re.IGNORECASE)
 # A number that counts clusters: "SMC1", "Podo 2".
 _GAP = re.compile(r"[\s_]+")
 _CD = re.compile(r"CD\d")
+_MAY_LACK = re.compile(r"[-⁻−]|neg", re.IGNORECASE)
 _COUNT = re.compile(r"(?<=[A-Za-z]{2})[\s_-]*\d+$")
+
+
+def _key(name: str) -> str:
+    """Fold a name, but keep what it says a cell lacks: "CD16- NK" is no "CD16 NK"."""
+    # Few names have a sign; tokens are dear.
+    lacking = {token for token in tokens(name) if token.startswith("-")} if _MAY_LACK.search(name) else ()
+    return " ".join([fold(name), *sorted(lacking)])
 
 
 @lru_cache(maxsize=1)
 def _tables() -> tuple[dict[str, str], dict[str, str], dict[str, dict[str, str]]]:
     """Folded name to id: names kept in `shorthand.tsv`, those in `abbreviations.tsv`; and name to context to id."""
     shorthand = {
-        fold(name): cl_id
+        _key(name): cl_id
         for name, cl_id, _, kind, context in reversed(read_table("shorthand.tsv"))
         if kind == "name" and not context
     }
     alone: dict[str, str] = {}
     within: dict[str, dict[str, str]] = {}
     for name, cl_id, _, context in read_table("abbreviations.tsv"):
-        held = within.setdefault(fold(name), {}) if context else alone
-        held.setdefault(context or fold(name), cl_id)
+        held = within.setdefault(_key(name), {}) if context else alone
+        held.setdefault(context or _key(name), cl_id)
     return shorthand, alone, within
 
 
@@ -54,12 +62,12 @@ def spellings(name: str) -> tuple[str, ...]:
     forms = [text, single, _CELL.sub("", single), bare]
     forms.append(" ".join(word for word in _GAP.split(bare) if word.lower() not in word_set("state")))
     forms.append(" ".join(word for word in _GAP.split(single) if _CD.match(word) or not gene_token(word, signed=False)))
-    return tuple(filter(None, dict.fromkeys(map(fold, forms))))
+    return tuple(filter(None, dict.fromkeys(map(_key, forms))))
 
 
 def shorthand_for(name: str) -> str | None:
     """Id of a name kept in `shorthand.tsv`, spelt as it is there."""
-    return _tables()[0].get(fold(name))
+    return _tables()[0].get(_key(name))
 
 
 def abbreviated(name: str, *, loosely: bool = False) -> str | None:
@@ -68,14 +76,19 @@ def abbreviated(name: str, *, loosely: bool = False) -> str | None:
     With `loosely`, its shorter forms are tried, too; see :func:`spellings`.
     """
     shorthand, alone, _ = _tables()
-    forms = spellings(name) if loosely else dict.fromkeys((fold(name), fold(_PLURAL.sub("", name))))
+    forms = (
+        spellings(name) if loosely else dict.fromkeys(map(_key, (name, _PLURAL.sub("", name), name.replace(".", " "))))
+    )
     return next((known for form in forms if (known := shorthand.get(form) or alone.get(form))), None)
 
 
 def readings_in(name: str) -> dict[str, str]:
     """Context to id: what a short name means in an organ or beside other names; see :data:`ANY_LIST`."""
     within = _tables()[2]
-    return next((within[form] for form in spellings(name) if form in within), {})
+    found: dict[str, str] = {}
+    for form in spellings(name):
+        found = within.get(form, {}) | found
+    return found
 
 
 @lru_cache(maxsize=4096)

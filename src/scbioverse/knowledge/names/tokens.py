@@ -76,6 +76,8 @@ _SPELLING = _Rules(
     (r"\bigs?([adegm])\b", r"ig\1"),
     (r"\btype[\s-]+i\b", "type 1"),
     (r"\bcd(\d+)[\s-]+(?=[a-z])", r"cd\1 "),
+    (r"\bcd8[\s-]*(?:aa|alpha[\s/]*alpha)\b", "cd8aa"),
+    (r"\b(cd[48]a?)[\s.-]+t?(cm|em)\b", r"\1 t\2"),
 )
 
 _CD = re.compile(r"^CD\d+[A-Z]*\d?$")
@@ -91,12 +93,14 @@ _SIGNS = _Rules(
 _MARKS = "⊕⊖⊙"
 _CUT = re.compile(r"[^a-z0-9⊕⊖⊙']+")
 _LEVEL = {"hi": "high", "bright": "high", "lo": "low", "dim": "low"}
-# "mPhi" and words that a capital letter inside sets apart ("ChoroidPlexus", "preB").
+# "mPhi" and words that a capital letter inside sets apart ("ChoroidPlexus", "tipEC", "preB").
 _CAMEL = _Rules(
-    (r"\bM[\s-]?[φϕΦ]", " macrophage "),
-    (r"(?<=[a-z]{3})(?=[A-Z][a-z]{2})", " "),
+    (r"\bM[\s-]?[φϕΦøØ]", " macrophage "),
+    (r"(?<=[a-z]{3})(?=[A-Z])", " "),
     (r"\b([Pp]r[eo])(?=[BT]\b)", r"\1 "),
-    (r"\b(CD[48])(?=T)", r"\1 "),
+    (r"\b(CD[48])(?=T|naive|mem|eff|exh|act|cyc|prol)", r"\1 "),
+    (r"\b(EC|NK)(?=[a-z]{3})", r"\1 "),
+    (r"\bMuSCs?(?=\d|\b)", "skeletal muscle satellite cell"),
 )
 
 
