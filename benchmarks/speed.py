@@ -107,7 +107,7 @@ def naive(model: BioVerse, embeddings: np.ndarray, names: list[str], terms: list
         suffix = reader.compose(model.project(values) if asked is None else asked.soft_tokens(values))
         return naive_scores(
             model.backbone,
-            reader.prefix().inputs_embeds,
+            reader.composer.compose([reader.prompt().prefix]).inputs_embeds[0],
             suffix.inputs_embeds,
             [model.reader.answer_ids(name) for name in names],
             attention_mask=suffix.attention_mask,

@@ -173,7 +173,7 @@ def test_a_wrong_value_far_down_is_refused_and_nothing_is_left(whole: ad.AnnData
 def test_names_are_found_from_a_sample_that_is_read_from_the_same_cells(
     sampled: bool, times: int, folder: Path, whole: ad.AnnData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for most in ("first_call.MOST_CELLS", "groups.MOST_CELLS", "alike.SAMPLE_CELLS") if sampled else ():
+    for most in ("first_call.MOST_CELLS", "groups.MOST_CELLS", "groups.SAMPLE_CELLS") if sampled else ():
         monkeypatch.setattr(f"scbioverse.predict.{most}", 300)
     inside, adata = whole.copy(), opened("dask", folder)
     known = annotated(inside, rationale=None)

@@ -51,7 +51,8 @@ def test_cached_beginning_equals_full_passes_in_float32(pbmc: ad.AnnData) -> Non
     reader = model.reader
     suffix = reader.compose(model.project(values)).inputs_embeds
     quick = score_labels(reader.backbone, reader.prefix(), suffix, LabelTrie(sequences))
-    plain = naive_scores(reader.backbone, reader.prefix().inputs_embeds, suffix, sequences)
+    start = reader.composer.compose([reader.prompt().prefix]).inputs_embeds[0]
+    plain = naive_scores(reader.backbone, start, suffix, sequences)
     np.testing.assert_allclose(quick, plain, atol=1e-3)
     np.testing.assert_allclose(np.exp(quick).sum(axis=1), 1, atol=TOTALS)
 

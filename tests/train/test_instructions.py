@@ -139,7 +139,7 @@ def test_a_stopped_run_goes_on_as_if_it_had_not(
         fit(half, sampler, state=tmp_path / "run", save_every=2, every=1, callback=stop, **options)
     again = task(new_model(), lessons, seed=9)  # other random halves: they come from the state
     fit(again, sampler, state=tmp_path / "run", save_every=2, **options)
-    assert again.adapter().fingerprint() == whole.adapter().fingerprint()
+    assert again.adapter().fingerprint == whole.adapter().fingerprint
     for (_, a), (_, b) in zip(again.named_parameters(), whole.named_parameters(), strict=True):
         assert torch.equal(a, b)
 
