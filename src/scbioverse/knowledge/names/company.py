@@ -166,6 +166,12 @@ class _Company:
         by_parts = None if says_no_type(one.name) else self._by_parts(one.name)
         return _read_as(one, found.cl_id or by_parts)
 
+    def _reading_here(self, word: str, name: str, enough: float) -> tuple[str, str] | None:
+        """Id and place of a short word of a name, where the other names speak for the place."""
+        readings = {place: cl_id for place, cl_id in readings_in(word).items() if place != ANY_LIST}
+        most, place = max(((self.support(at, name), at) for at in sorted(readings)), default=(0.0, ""))
+        return (readings[place], place) if most >= max(enough, self.strongest * _PART) else None
+
     def _of_here(self, one: Resolution) -> Resolution:
         """Read a name anew with its short words spelt out as they are meant here: "KC_MARCO+" as "Kupffer cell MARCO+".
 
@@ -176,12 +182,11 @@ class _Company:
             return one
         text, places, ontology = one.name, [], load_ontology()
         for word in words:
-            readings = {place: cl_id for place, cl_id in readings_in(word).items() if place != ANY_LIST}
-            most, place = max(((self.support(at, one.name), at) for at in sorted(readings)), default=(0.0, ""))
-            if most >= max(_ENOUGH, self.strongest * _PART) and resolve_label(word).cl_id != readings[place]:
+            here = self._reading_here(word, one.name, _ENOUGH)
+            if here and resolve_label(word).cl_id != here[0]:
                 whole = rf"(?<![^\W_]){re.escape(word)}(?![^\W_])"
-                text = re.sub(whole, ontology.term(readings[place]).label, text)
-                places.append(place)
+                text = re.sub(whole, ontology.term(here[0]).label, text)
+                places.append(here[1])
         anew = resolve_label(text).cl_id if places else None
         return _read_as(one, anew, because=f"the other names ({places[0]})") if anew and anew != one.cl_id else one
 
@@ -212,18 +217,15 @@ class _Company:
 
     def _part(self, part: str) -> str | None:
         """Read a part of a name as it is read in a list from here; by itself only where that is no guess."""
-        readings = dict(readings_in(part))
-        here = readings.pop(ANY_LIST, None)
-        most, place = max(((self.support(place, part), place) for place in sorted(readings)), default=(0.0, ""))
-        if most >= max(_A_LITTLE, self.strongest * _PART):
-            return readings[place]
+        if here := self._reading_here(part, part, _A_LITTLE):
+            return here[0]
         one = resolve_label(part)
         meant = one.cl_id if one.score >= _SURE and part.lower() not in ADJECTIVES else None
         if meant and implies_an_organ(tokens(part), load_index(crosswalk=True)):
             # "duct" is of the pancreas by itself; as a part of a name only where the list is.
             here_too = (self.support(place, part) >= _A_LITTLE for place in places_of(meant))
             meant = meant if any(here_too) else None
-        return here or meant
+        return readings_in(part).get(ANY_LIST) or meant
 
 
 def _is_genes(part: str) -> bool:

@@ -39,7 +39,8 @@ _NUMBER = re.compile(
 )
 _NO_TYPE = re.compile(
     r"\b(unknowns?|unassigned|ungated|unclassified|unidentified|undefined|undetermined|unspecified|unannotated|doublets?"
-    r"|dbl?ts?|ambient|dying|unk|multiplets?|low[\s_-]*quality|debris|ambiguous|nan|none|n/?a|null|empty|artifacts?|contamina\w+|cell[\s-]*lines?"
+    r"|dbl?ts?|ambient|dying|unk|multiplets?|low[\s_-]*quality|debris|ambiguous|nan|none|n/?a|null|empty|artifacts?"
+    r"|contamina\w+|cell[\s-]*lines?"
     r"|junk|outliers?|filtered|removed?|to be removed|not assigned|no label)\b",
     re.IGNORECASE,
 )

@@ -44,8 +44,9 @@ def _tables() -> tuple[dict[str, str], dict[str, str], dict[str, dict[str, str]]
     alone: dict[str, str] = {}
     within: dict[str, dict[str, str]] = {}
     for name, cl_id, _, context in read_table("abbreviations.tsv"):
-        held = within.setdefault(_key(name), {}) if context else alone
-        held.setdefault(context or _key(name), cl_id)
+        key = _key(name)
+        held = within.setdefault(key, {}) if context else alone
+        held.setdefault(context or key, cl_id)
     return shorthand, alone, within
 
 
@@ -76,9 +77,8 @@ def abbreviated(name: str, *, loosely: bool = False) -> str | None:
     With `loosely`, its shorter forms are tried, too; see :func:`spellings`.
     """
     shorthand, alone, _ = _tables()
-    forms = (
-        spellings(name) if loosely else dict.fromkeys(map(_key, (name, _PLURAL.sub("", name), name.replace(".", " "))))
-    )
+    near = (name, _PLURAL.sub("", name), name.replace(".", " "))
+    forms = spellings(name) if loosely else dict.fromkeys(map(_key, near))
     return next((known for form in forms if (known := shorthand.get(form) or alone.get(form))), None)
 
 
