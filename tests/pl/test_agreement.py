@@ -135,6 +135,16 @@ def test_fits_a_column_and_can_be_read(labelled: AnnData, name: str) -> None:
     check_texts(figure)
 
 
+def test_the_heading_beside_the_bars_is_whole_where_names_are_short(labelled: AnnData) -> None:
+    short = {"B cell": "B", "CD4 T cell": "T4", "T cell": "T", "NK cell": "NK"}
+    labelled.obs["bioverse_label"] = labelled.obs["bioverse_label"].cat.rename_categories(short)
+    figure = sb.pl.audit(labelled, return_fig=True)
+    assert "most often instead" in [one.get_text() for one in figure.axes[0].texts]
+    check_texts(figure)
+    agreed = labelled[labelled.obs["cell_type"] == "CD4 T cell"].copy()
+    assert not sb.pl.audit(agreed, show=False).texts  # nothing to head
+
+
 def check_texts(figure: Figure) -> None:
     """Every text is large enough and inside the figure, and no two lie upon each other."""
     figure.canvas.draw()
@@ -143,7 +153,8 @@ def check_texts(figure: Figure) -> None:
     assert min(one.get_fontsize() for one in texts) >= LEAST_POINTS
     boxes = [one.get_window_extent().shrunk(0.9, 0.8) for one in texts]
     page = figure.bbox.padded(2)
-    outside = [one.get_text() for one, box in zip(texts, boxes, strict=True) if not page.fully_contains(*box.min)]
+    held = [page.fully_contains(*box.min) and page.fully_contains(*box.max) for box in boxes]
+    outside = [one.get_text() for one, inside in zip(texts, held, strict=True) if not inside]
     assert outside == []
     pairs = itertools.combinations(zip(texts, boxes, strict=True), 2)
     assert [(a.get_text(), b.get_text()) for (a, one), (b, other) in pairs if one.overlaps(other)] == []

@@ -65,18 +65,23 @@ class Reasons:
         codes: NDArray[np.integer],
         known: NDArray[np.bool_],
         confidence: NDArray[np.floating],
+        names: Sequence[str],
         away: NDArray[np.floating] | None = None,
     ) -> list[str]:
-        """Reason of every row; that of the best candidate, said to be unsure, where none is sure enough.
+        """Reason of every row; where no label is sure enough, why it has none, and which of the `names` is the best.
 
         `away`: how likely each row is of no candidate's type, which counted beside the confidence.
         """
         if not any(self.sentences) and self.cells is None:
             return [""] * len(codes)
-        own = self.cells or [self.sentences[code] if code >= 0 else NO_GROUP for code in codes]
         gone = np.zeros(len(codes)) if away is None else away
+        # What was measured of the cells with a label is said of no others.
+        own = self.cells or [
+            NO_GROUP if code < 0 else self.sentences[code] if sure else ""
+            for code, sure in zip(codes, known, strict=True)
+        ]
         return [
-            text if sure or code < 0 else f"{unsure(conf, far)} {text}"
+            text if sure or code < 0 else f"{unsure(names[code], conf, far)} {text}".strip()
             for text, code, sure, conf, far in zip(own, codes, known, confidence, gone, strict=True)
         ]
 
@@ -92,8 +97,12 @@ def reasons(
     wording: Wording | None = None,
     log_probs: NDArray[np.floating] | None = None,
     given: Sequence[Sequence[str]] = (),
+    known: NDArray[np.bool_] | None = None,
 ) -> Reasons:
     """Write a reason for each label that some cell has (`codes` (n_obs,), -1 for none), or for each cell.
+
+    Cells that are not `known`, bool (n_obs,), do not have the label that is their best one: they are among the others.
+
 
     `rationale` is `"group"` or `"template"`: what sets the cells of a label apart; `"cell"`: which of these genes the
     cell itself expresses; None: no reasons. `wording` chooses the claims that are said of each label; the template's
@@ -107,23 +116,25 @@ def reasons(
     if modality != "cell":
         return Reasons([NO_GENES.format(modality=modality)] * len(names))
     # With one label there are no other cells, and no gene can set it apart.
-    sizes = np.bincount(codes[codes >= 0], minlength=len(names))
+    best, n = codes, len(names)
+    codes = codes if known is None else np.where(known | (codes < 0), codes, n)
+    sizes = np.bincount(codes[codes >= 0], minlength=n + 1)
     if np.count_nonzero(sizes) == 1:
         alone = ONE_CELL if sizes.sum() == 1 else ONE_LABEL
-        return Reasons([alone.format(n=n) if n else "" for n in sizes])
+        return Reasons([alone.format(n=size) if size else "" for size in sizes[:n]])
     try:
-        groups = grouped(data, codes, len(names))
+        groups = grouped(data, codes, n + 1)
     except (InputError, MissingKeyError) as error:
         warn(f"no gene could be checked as a reason: {error}")
         return Reasons([UNREADABLE] * len(names))
     shown = list(map(shown_name, names))
     # Groups are called by their codes, since a name may be anything.
-    evidence = evidence_of(groups, range(len(names)), dict(enumerate(cl_ids)), given=dict(enumerate(given)))
+    evidence = evidence_of(groups, range(n + 1), dict(enumerate(cl_ids)), given=dict(enumerate(given)))
     rivals = {} if log_probs is None or rationale == "cell" else runners_up(log_probs, codes)
     decided = deciding(groups, cl_ids, shown, rivals)
     lists = LISTS if Cells.of(data).unlisted else ""
-    sentences, rows = [""] * len(names), []
-    for code in np.flatnonzero(sizes).tolist():
+    sentences, rows = [""] * n, []
+    for code in np.flatnonzero(sizes[:n]).tolist():
         tested = evidence[evidence["group"] == code]
         found = worth_naming(tested)
         if wording is not None:
@@ -137,7 +148,7 @@ def reasons(
         said.append(lists if found.n_tested else "")
         sentences[code] = " ".join(filter(None, said))
         rows += [claim.row(names[code]) for claim in (*found.claims, *more, *last)]
-    own = _of_cells(Cells.of(data), evidence, shown, codes) if rationale == "cell" else None
+    own = _of_cells(Cells.of(data), evidence, shown, best) if rationale == "cell" else None
     own = own and [f"{one} {lists}".strip() for one in own]
     measured = {"cells": int(groups.sizes.sum()), "auc_error": round(groups.auc_error, 6)}
     return Reasons(sentences, pd.DataFrame(rows, columns=EVIDENCE), own, measured)
@@ -328,14 +339,11 @@ def _marks(label: str, claims: Sequence[CheckedClaim]) -> str:
     return "; ".join(parts)
 
 
-def unsure(confidence: float, away: float) -> str:
-    """Say why a row is not called what the sentence behind this one is about."""
-    if away < 0.005:
-        return f"Confidence {confidence:.2f} is below the threshold."
-    return (
-        f"Confidence {confidence:.2f} among the candidates, but {100 * away:.0f} % likely of a type that is none of "
-        "them, which is below the threshold. What speaks for the nearest one:"
-    )
+def unsure(name: str, confidence: float, away: float) -> str:
+    """Say why a row has no label, and which of the candidates is the best."""
+    among = f" among the candidates, but {100 * away:.0f} % likely of a type that is none of them, which"
+    why = f"Confidence {confidence:.2f}{'' if away < 0.005 else among} is below the threshold."
+    return f"{why} The nearest candidate is {shown_name(name)}."
 
 
 def rather_than(other: str, deciding: CheckedClaim | None) -> str:

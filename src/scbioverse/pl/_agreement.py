@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -206,18 +206,20 @@ def audit(
         if part.any():
             ax.barh(range(len(order)), part[order], 0.78, left, color=hues[relation], label=relation, lw=0)
             left += part[order]
+    beside: dict[str, Any] = {"fontsize": 6, "va": "center", "transform": ax.get_yaxis_transform()}
     for at, row in enumerate(order):
         instead = np.where(np.isin(relations[row], AGREEING), 0, shares[row])
         if instead.max() >= 0.05:
             name = plotted_name(str(found.shares.columns[int(instead.argmax())]), 22)
             text = f"{name} {100 * instead.max():.0f} %"
-            ax.text(1.02, at, text, fontsize=6, color=INK, va="center")
+            ax.text(1.02, at, text, color=INK, **beside)
     titles = [f"{plotted_name(str(found.counts.index[row]), 26)} ({found.counts.iloc[row]:,})" for row in order]
     ax.set_yticks(range(len(order)), titles, fontsize=6.5, color=INK)
     ax.tick_params(labelsize=6.5, length=0)
     ax.set_xlim(0, 1)
     ax.set_xlabel("Share of the cells", fontsize=7, color=INK)
-    ax.set_title("most often instead", fontsize=6, color=FAINT, loc="right", x=1.02, ha="left", pad=2)
+    if ax.texts:
+        ax.text(1.02, len(order) - 0.25, "most often instead", color=FAINT, **beside)  # a title is cut at the margin
     ax.spines[:].set_visible(False)
     figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False, fontsize=6.5)
     return finish(figure, ax, show=show, return_fig=return_fig)

@@ -219,7 +219,7 @@ def annotate(
         worded = Wording(loaded, batch.values, modality=modality) if rationale == "group" else None
         why = reasons(
             embedded.cells, names, ids, calls.codes, rationale=rationale, modality=modality, wording=worded,
-            log_probs=calls.log_probs, given=[one.genes for one in scores.candidates],
+            log_probs=calls.log_probs, given=[one.genes for one in scores.candidates], known=calls.known,
         )  # fmt: skip
 
     record |= {
@@ -443,8 +443,9 @@ def _found(
     calls: Calls, scores: Scores, why: Reasons, groups: Groups | None, slots: Slots, record: dict[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return what goes into `obs` and the records."""
+    called = [one.name for one in calls.called]
     at = np.where(calls.codes < 0, -1, np.where(calls.known, calls.codes, len(calls.called)))
-    label = pd.Categorical.from_codes(at, pd.Index([*(one.name for one in calls.called), calls.unknown]))
+    label = pd.Categorical.from_codes(at, pd.Index([*called, calls.unknown]))
     # Categories in the order of the candidates, so that colours and legends are the same for every data set.
     label = label.remove_unused_categories()
     ids = np.array([*(one.cl_id or "" for one in calls.called), ""], dtype=object)
@@ -454,7 +455,7 @@ def _found(
         slots.margin: calls.margin,
         slots.entropy: calls.entropy,
         slots.rationale: np.array(
-            why.of_rows(calls.codes, calls.known, calls.confidence, calls.elsewhere), dtype=object
+            why.of_rows(calls.codes, calls.known, calls.confidence, called, calls.elsewhere), dtype=object
         ),
         slots.cl_id: pd.Categorical(ids[at]),
     }
