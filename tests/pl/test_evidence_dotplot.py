@@ -77,3 +77,17 @@ def test_what_is_missing_is_named(cells: AnnData) -> None:
     del cells.obs["bioverse_label"]
     with pytest.raises(MissingKeyError, match="bioverse_label"):
         sb.pl.evidence_dotplot(cells)
+
+
+def test_what_annotate_read_is_drawn(explained: AnnData) -> None:
+    write_record(explained, "annotate", layer="counts", key=None)
+    explained.layers["counts"] = explained.X.copy()
+    before = sb.pl.evidence_dotplot(explained, layer="counts", return_fig=True)
+    explained.X = explained.X.toarray() - 1.0  # as after scaling
+    after = sb.pl.evidence_dotplot(explained, return_fig=True)
+    dots = [figure.axes[0].collections[0] for figure in (before, after)]
+    np.testing.assert_array_equal(dots[0].get_sizes(), dots[1].get_sizes())
+    np.testing.assert_array_equal(dots[0].get_array(), dots[1].get_array())
+    del explained.layers["counts"]
+    with pytest.raises(InputError, match="negative"):  # what was read is gone: X is
+        sb.pl.evidence_dotplot(explained)

@@ -10,6 +10,7 @@ import pandas as pd
 from .._logging import shown_name, warn
 from .._slots import Slots, anndata_of, read_record, records_of
 from ..errors import MissingKeyError
+from ..io import Cells, var_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -61,6 +62,18 @@ class Labelled(NamedTuple):
     def noted(self, field: str) -> Any:
         """Return a field of the record of `annotate`; None where there is none."""
         return read_record(self.adata, self.step).get(field) if self.step in records_of(self.adata) else None
+
+    def cells(self, layer: str | None, key: str | None) -> Cells:
+        """Return the cells as they are in a layer, with names of genes from a column of `var`.
+
+        Where neither is named, as `annotate` read them, if what it read is still there.
+        """
+        if layer is None and key is None:
+            layer, key = self.noted("layer"), self.noted("key")
+            raw = ["raw"] * (self.adata.raw is not None)
+            layer = layer if layer in [*self.adata.layers, *raw] else None
+            key = key if key in var_of(self.adata, layer) else None
+        return Cells.of(self.adata, layer, key)
 
     def labels(self) -> pd.Series:
         """Label of every row as text, NaN where there is none."""

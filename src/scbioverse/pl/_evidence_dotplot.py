@@ -12,7 +12,6 @@ from .._logging import plotted_name
 from ..errors import InputError
 from ..get import evidence
 from ..get._labelled import Labelled
-from ..io import Cells
 from ._style import DOCS, finish
 
 if TYPE_CHECKING:
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from .._slots import Slots
+    from ..io import Cells
 
 # What scanpy draws well: more genes than this overlap on any screen.
 MOST_GENES = 60
@@ -52,10 +52,9 @@ def evidence_dotplot(
     adata
         Annotated cells.
     {key}
-    layer
-        Layer to read: `X` if not given, `adata.raw` for `"raw"`.
-    gene_key
-        Column of `var` with gene names; its index if not given.
+    layer, gene_key
+        Layer to read, `adata.raw` for `"raw"`, and column of `var` with gene names. If neither is given, those that
+        `annotate` read.
     max_genes
         Most genes of one label.
     palette
@@ -74,13 +73,14 @@ def evidence_dotplot(
     """
     import scanpy as sc
 
-    adata, slots = Labelled.of(adata, key, "label")
+    held = Labelled.of(adata, key, "label")
+    adata, slots = held
     table = evidence(adata, key=slots.key)
     if table.empty:
         raise InputError("no reason cites a gene, so there is nothing to draw; see adata.obs and sb.get.evidence.")
     if max_genes < 1:
         raise InputError(f"max_genes must be at least 1, found {max_genes}.")
-    cells = Cells.of(adata, layer, gene_key)
+    cells = held.cells(layer, gene_key)
     columns = cells.gene_columns(min_genes=0)  # those that the reasons were made from
     cited = _cited(table, columns, max_genes)
     if not cited:
