@@ -173,11 +173,14 @@ Rng = int | np.random.Generator | None
 
 def as_generator(rng: Rng) -> np.random.Generator:
     """Turn a seed, a generator or None (seed 0, so that results repeat) into a generator."""
-    return np.random.default_rng(0 if rng is None else rng)
+    return rng if isinstance(rng, np.random.Generator) else np.random.default_rng(as_seed(rng))
 
 
 def as_seed(rng: Rng) -> int:
     """Draw one 31-bit seed, for libraries that take an integer. An integer stands for itself."""
-    if isinstance(rng, int | np.integer):
-        return int(rng)
-    return 0 if rng is None else int(rng.integers(2**31 - 1))
+    if isinstance(rng, np.random.Generator):
+        return int(rng.integers(2**31 - 1))
+    seed = 0 if rng is None else rng
+    if not isinstance(seed, int | np.integer) or seed < 0:
+        raise InputError(f"a seed is a whole number from 0 up, a numpy Generator or None, found {rng!r:.60}.")
+    return int(seed)

@@ -47,6 +47,11 @@ def test_tune(cells: AnnData, tiny_model: BioVerse, tmp_path: Path) -> None:
     again = sb.tl.tune(cells, state=tmp_path / "run", **options)
     assert again.adapter is not None
     assert again.adapter.fingerprint == tuned.adapter.fingerprint
+    relabelled = cells.copy()
+    relabelled.obs["cell_type"] = relabelled.obs["cell_type"].to_numpy()[::-1]
+    for data, more in ((relabelled, {}), (cells, {"alpha": 8.0}), (cells, {"batch_size": 5})):
+        with pytest.raises(MismatchError, match="it is another run, or of other data"):
+            sb.tl.tune(data, state=tmp_path / "run", **{**options, **more})
     other = sb.tl.tune(cells, **{**options, "rng": 2}, train_projector=False)
     assert other.adapter.fingerprint != tuned.adapter.fingerprint
     assert all(np.array_equal(v, tiny_model.modules.state_dict()[k]) for k, v in other.modules.state_dict().items())

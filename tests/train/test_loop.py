@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from scbioverse.errors import BioverseError, InputError, MismatchError, WeightsError
 from scbioverse.models import BioVerse
-from scbioverse.train import AutoregressiveTask, CandidateSet, LabelSampler, fit
+from scbioverse.train import AutoregressiveTask, CandidateSet, ContrastiveTask, LabelSampler, fit
 from scbioverse.train.loop import learning_rate
 from tests._precision import LOSS
 
@@ -87,6 +87,48 @@ def test_resumed_equals_uninterrupted(new_model: Callable, toy: Toy, names: list
         run(again, toy, names, steps=7, state=tmp_path / "s")
 
 
+def test_a_resumed_run_keeps_the_centre_that_the_first_batch_gave(
+    new_model: Callable, toy: Toy, names: list[str], tmp_path: Path
+) -> None:
+    def contrast(model: BioVerse, **settings: object):
+        model.space.fit([*names, "red apple", "wooden chair"])
+        task = ContrastiveTask(model)
+        task.prepare(names)
+        return fit(task, LabelSampler(*toy, names, batch_size=16), steps=4, progress=False, **settings)
+
+    def stop(step: int) -> None:
+        if step == 2:
+            raise KeyboardInterrupt
+
+    straight, again = new_model(), new_model()
+    full = contrast(straight)
+    with pytest.raises(KeyboardInterrupt):
+        contrast(new_model(), state=tmp_path / "s", save_every=2, every=1, callback=stop)
+    history = contrast(again, state=tmp_path / "s")
+    assert list(history["loss"]) == list(full["loss"])
+    assert same(weights(straight), weights(again))
+
+
+def test_a_state_is_of_its_data_and_of_what_is_said_about_it(
+    new_model: Callable, toy: Toy, names: list[str], tmp_path: Path
+) -> None:
+    X, labels = toy
+    run(new_model(), toy, names, steps=2, state=tmp_path / "s", about={"scale": 2.0})
+    run(new_model(), toy, names, steps=2, state=tmp_path / "s", about={"scale": 2.0})
+    with pytest.raises(MismatchError, match=r"had \{'scale': 2.0\}, this one has \{'scale': 1.0\}: it is another run"):
+        run(new_model(), toy, names, steps=2, state=tmp_path / "s", about={"scale": 1.0})
+    with pytest.raises(MismatchError, match=r"first_batch.* or of other data"):
+        run(new_model(), (X, labels[::-1]), names, steps=2, state=tmp_path / "s", about={"scale": 2.0})
+
+
+def test_numbers_of_numpy_can_be_kept(new_model: Callable, toy: Toy, names: list[str], tmp_path: Path) -> None:
+    numbers = {"steps": np.int64(2), "lr": np.float32(1e-3), "seed": np.int64(3)}
+    looks = {"every": 1, "callback": lambda step: {"looked": np.float32(step)}}
+    first = run(new_model(), toy, names, state=tmp_path / "s", **numbers, **looks)
+    again = run(new_model(), toy, names, state=tmp_path / "s", **numbers, **looks)
+    assert list(again["looked"]) == list(first["looked"]) == [0.0, 1.0]
+
+
 def test_damaged_and_foreign_state(new_model: Callable, toy: Toy, names: list[str], tmp_path: Path) -> None:
     run(new_model(), toy, names, steps=2, state=tmp_path / "s")
     file = tmp_path / "s" / "state.safetensors"
@@ -122,9 +164,9 @@ def test_loss_that_breaks_is_an_error(model: BioVerse, toy: Toy, names: list[str
     assert not model.modules.training
 
 
-@pytest.mark.parametrize("wrong", [{"steps": 0}, {"lr": 0.0}])
+@pytest.mark.parametrize("wrong", [{"steps": 0}, {"lr": 0.0}, {"seed": -1}, {"seed": 0.5}])
 def test_bad_settings(model: BioVerse, toy: Toy, names: list[str], wrong: dict) -> None:
-    with pytest.raises(InputError, match="must be positive"):
+    with pytest.raises(InputError, match=r"must be positive|a seed is a whole number from 0 up"):
         run(model, toy, names, **wrong)
 
 

@@ -13,6 +13,7 @@ import pandas as pd
 
 from .._device import Rng, as_seed
 from .._logging import logger
+from .._runs import digest_of
 from .._slots import Slots, check_target, is_mudata, on_part, write_results
 from ..errors import InputError, MismatchError, check_choice
 from ..explain.expression import MeasuredCells
@@ -148,7 +149,9 @@ def tune(
     sampler = InstructionSampler(lessons, weights=weights, batch_size=batch_size)
     logger.info("tuning on %d questions of %d kinds", len(lessons.examples), len(lessons.tasks))
     before = held_accuracy(base, embedded.values[held], texts, texts.codes[held], modality)
-    history = fit(task, sampler, steps=steps, lr=lr, seed=seed, state=state, save_every=save_every)
+    about = {"model": base.fingerprint(), "start": start, "weights": dict(weights or {}), **asdict(config)}
+    about["lessons"] = digest_of([asdict(one) for one in lessons.examples])
+    history = fit(task, sampler, steps=steps, lr=lr, seed=seed, state=state, save_every=save_every, about=about)
     new.set_adapter(task.adapter())
     for one in new.modalities:
         forget_candidate_tokens(new, one)  # what is read now was taught without them

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +17,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from .._device import BatchSize, is_out_of_memory
+from .._device import BatchSize, as_seed, is_out_of_memory
 from .._logging import first_few, logger
+from .._runs import digest_of
 from .._settings import settings
 from .._tensor_files import fill
 from .._whole import check_room, written_whole
@@ -116,6 +117,7 @@ def fit(
     progress: bool | None = None,
     state: str | Path | None = None,
     save_every: int = 500,
+    about: Mapping[str, Any] | None = None,
     every: int = 0,
     callback: Callable[[int], dict[str, float] | None] | None = None,
 ) -> pd.DataFrame:
@@ -129,17 +131,21 @@ def fit(
     applies to matrices only: neither to norms and biases nor to marker tokens. `micro_batch` splits a batch into parts
     of at most this many rows, sorted by length, where the task's loss allows it: less padding, less memory, the same
     gradient; when memory runs out, parts are halved by themselves. `state` is a folder to keep the run's state in every
-    `save_every` steps, and to resume from if it is there. `callback(step)` is called after every `every` steps and
-    after the last; what it returns joins the history.
+    `save_every` steps, and to resume from if it is there, by a run with the same options, the same first batch and the
+    same plain values `about` it: any other is a :class:`MismatchError`. `callback(step)` is called after every `every`
+    steps and after the last; what it returns joins the history.
 
     Returns one row a step: `step`, `loss` and the task's other values, `lr`, `grad_norm`, `rows`, `seconds`.
     """
     if steps < 1 or lr <= 0:
         raise InputError(f"steps and lr must be positive, found steps={steps}, lr={lr}.")
-    params = {name: param for name, param in task.named_parameters() if param.requires_grad}
+    seed, kept = as_seed(seed), dict(task.named_parameters())
+    params = {name: param for name, param in kept.items() if param.requires_grad}
     optimizer = torch.optim.AdamW(_param_groups(params, weight_decay), lr=lr, betas=(0.9, 0.98))
     run = {"steps": steps, "lr": lr, "warmup": _WARMUP, "weight_decay": weight_decay, "clip": _CLIP, "seed": seed}
-    rows, start = _resume(state, params, optimizer, run)
+    if state is not None:
+        run |= {"first_batch": _told_by(sampler(np.random.default_rng([seed, 0]))), **(about or {})}
+    rows, start = _resume(state, kept, optimizer, run)
     warm = max(1, round(_WARMUP * steps))
     gradient = Gradient(task, params.values(), micro_batch)
     show = settings.progress if progress is None else progress
@@ -178,7 +184,7 @@ def fit(
                     bar.set_postfix(loss=f"{values['loss']:.3f}")
                 if state is not None and place()[0] == 0 and (step + 1 == steps or (step + 1) % save_every == 0):
                     meta = {"run": run, "history": rows}
-                    save_state(state, step=step + 1, params=params, optimizer=optimizer, meta=meta)
+                    save_state(state, step=step + 1, params=kept, optimizer=optimizer, meta=meta)
     finally:
         task.train(False)
     if seen:
@@ -208,14 +214,29 @@ def _resume(
     if not place.exists() or not any(place.iterdir()):
         return [], 0
     start, meta = load_state(state, params=params, optimizer=optimizer)
-    if meta["run"] != run:
-        raise MismatchError(f"the run in {state} had {meta['run']}, this one has {run}. Use another folder.")
+    found, wanted = meta["run"], json.loads(_as_json(run))
+    if differ := sorted(key for key in {*found, *wanted} if found.get(key) != wanted.get(key)):
+        had, has = ({key: one.get(key) for key in differ} for one in (found, wanted))
+        raise MismatchError(
+            f"the run in {state} had {had}, this one has {has}: it is another run, or of other data. Use another folder."
+        )
     logger.info("resumed at step %d from %s", start, state)
     return list(meta["history"]), start
 
 
+def _told_by(batch: Batch) -> str:
+    """Digest of a batch: of one seed, other data, labels and sizes give another one."""
+    # To three digits: processors differ in the last ones, and a run may go on elsewhere.
+    size = np.abs(batch.get("embeddings", np.zeros(1))).mean()
+    return digest_of(batch["texts"], batch["groups"], f"{size:.3g}")
+
+
 TENSORS, META = "state.safetensors", "state.json"
 _MOMENTS = ("exp_avg", "exp_avg_sq", "step")
+
+
+def _as_json(values: Any) -> str:
+    return json.dumps(values, default=float)  # numpy's numbers are numbers
 
 
 def save_state(
@@ -238,7 +259,7 @@ def save_state(
         with written_whole(place) as fresh:
             fresh.mkdir()
             save_file(tensors, fresh / TENSORS)
-            (fresh / META).write_text(json.dumps({"step": step, "meta": meta}), encoding="utf-8")
+            (fresh / META).write_text(_as_json({"step": step, "meta": meta}), encoding="utf-8")
     # safetensors reports a full disk by an error of its own.
     except (OSError, SafetensorError) as error:
         said = getattr(error, "strerror", None) or error
