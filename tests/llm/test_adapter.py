@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -17,10 +16,8 @@ from scbioverse.llm.adapter import (
     trained_adapter,
     training_twin,
 )
+from scbioverse.llm.backbone import Backbone
 from tests._precision import STATES
-
-if TYPE_CHECKING:
-    from scbioverse.llm.backbone import Backbone
 
 
 @pytest.fixture(params=["tiny_backbone", "tiny_backbone_untied"])
@@ -67,6 +64,50 @@ def test_merged_reads_as_trained(backbone: Backbone) -> None:
     shared = {p.data_ptr() for p in backbone.model.parameters()}
     own = [name for name, p in merged.model.named_parameters() if p.data_ptr() not in shared]
     assert sorted(name.removesuffix(".weight") for name in own) == sorted(adapter.changes())
+
+
+def offloaded(folder: Path) -> Backbone:
+    """Load the tiny Llama with its second block on the disk."""
+    places = dict.fromkeys(("embed_tokens", "layers.0", "norm", "rotary_emb"), "cpu") | {"layers.1": "disk"}
+    return Backbone.load(
+        str(folder), dtype="float32", device_map={f"model.{k}": v for k, v in places.items()} | {"lm_head": "cpu"}
+    )
+
+
+class Packed(torch.nn.Linear):
+    """A layer whose weights are whole numbers and a factor, as quantised ones are."""
+
+    def __init__(self, plain: torch.nn.Linear) -> None:
+        super().__init__(plain.in_features, plain.out_features, bias=False, device="meta")
+        self.factor = plain.weight.detach().abs().max() / 127
+        codes = (plain.weight.detach() / self.factor).round().to(torch.int8)
+        self.weight = torch.nn.Parameter(codes, requires_grad=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x @ (self.weight.float() * self.factor).T
+
+
+def test_weights_that_cannot_be_added_to_are_read_with_the_adapter(tiny_llm: Path, tiny_backbone: Backbone) -> None:
+    _, adapter = learned(tiny_backbone)
+    wanted, change = states(adapter.merged_into(tiny_backbone)), adapter.changes()
+    spread = offloaded(tiny_llm)
+    plain = states(spread)
+    torch.testing.assert_close(states(adapter.merged_into(spread)), wanted, atol=STATES, rtol=STATES)
+    assert torch.equal(states(spread), plain)
+    for name in change:
+        parent, _, last = name.rpartition(".")
+        module = tiny_backbone.model.get_submodule(parent)
+        setattr(module, last, Packed(getattr(module, last)))
+    packed = states(tiny_backbone)
+    moved = states(adapter.merged_into(tiny_backbone)) - packed
+    near = torch.nn.functional.cosine_similarity(moved.flatten(), (wanted - plain).flatten(), dim=0)
+    assert float(near) > 0.99
+    assert torch.equal(states(tiny_backbone), packed)
+
+
+def test_what_waits_on_the_disk_is_not_trained(tiny_llm: Path) -> None:
+    with pytest.raises(InputError, match="no gradient goes through them"):
+        training_twin(offloaded(tiny_llm), AdapterConfig(rank=2))
 
 
 def test_which_layers(tiny_backbone: Backbone) -> None:

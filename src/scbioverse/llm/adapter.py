@@ -107,14 +107,18 @@ class Adapter:
         modules = dict(model.named_modules())
         scale = self.config.alpha / self.config.rank
         for name, (down, up) in self.changes().items():
-            module: Any = modules.get(name)
-            weight = getattr(module, "weight", None)
-            if weight is None or tuple(weight.shape) != (up.shape[0], down.shape[1]):
-                found = None if weight is None else tuple(weight.shape)
+            module = modules.get(name)
+            found = (module.out_features, module.in_features) if isinstance(module, nn.Linear) else None
+            if not isinstance(module, nn.Linear) or found != (up.shape[0], down.shape[1]):
                 raise MismatchError(
                     f"the adapter changes {name!r} of shape {(up.shape[0], down.shape[1])}; {backbone.name!r} has "
                     f"{found}."
                 )
+            weight = module.weight
+            if weight.is_meta or not weight.is_floating_point():
+                # It waits on the disk, or is packed: nothing can be added to it, and its output is changed instead.
+                module.register_forward_hook(_Beside(scale * up, down))
+                continue
             change = scale * (up @ down).to(weight.device)
             # In float32: in bfloat16 a small change would be rounded away.
             module.weight = nn.Parameter((weight.float() + change).to(weight.dtype), requires_grad=False)
@@ -162,6 +166,18 @@ class Adapter:
         return adapter
 
 
+class _Beside:
+    """Adds to a layer's output what an adapter's matrices make of its input."""
+
+    def __init__(self, up: Tensor, down: Tensor) -> None:
+        self.up, self.down = up, down
+
+    def __call__(self, module: nn.Module, given: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        self.up, self.down = self.up.to(output.device), self.down.to(output.device)
+        x = given[0].to(self.down)
+        return output + (x @ self.down.T @ self.up.T).to(output.dtype)
+
+
 def target_modules(backbone: Backbone, targets: str | Sequence[str]) -> list[str]:
     """Full names of the linear layers that an adapter changes; an :class:`InputError` where there is none."""
     # The head and the embedding table are linear layers, too, and stay as they are.
@@ -191,6 +207,11 @@ def training_twin(
     from peft import LoraConfig, inject_adapter_in_model
 
     names = target_modules(backbone, config.targets)
+    if any(value.is_meta for value in backbone.model.parameters()):
+        raise InputError(
+            f"{backbone.name!r} has blocks that wait on the disk or beside the GPU (device_map=): no gradient goes "
+            "through them. Train with all of it on devices; what was trained is read with this one, too."
+        )
     model = _twin(backbone.model, torch.float32)
     lora = LoraConfig(
         r=config.rank,

@@ -218,7 +218,8 @@ def _resume(
     if differ := sorted(key for key in {*found, *wanted} if found.get(key) != wanted.get(key)):
         had, has = ({key: one.get(key) for key in differ} for one in (found, wanted))
         raise MismatchError(
-            f"the run in {state} had {had}, this one has {has}: it is another run, or of other data. Use another folder."
+            f"the run in {state} had {had}, this one has {has}: it is another run, or of other data. Use another "
+            "folder."
         )
     logger.info("resumed at step %d from %s", start, state)
     return list(meta["history"]), start
