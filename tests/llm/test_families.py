@@ -216,7 +216,7 @@ def test_cached_tree_equals_the_models_own_full_forward(backbone: Backbone, prun
 
 
 @torch.no_grad()
-def test_written_text_equals_full_forward_passes(backbone: Backbone) -> None:
+def check_written_text(backbone: Backbone) -> None:
     start, suffix = rows(backbone, 1, 25)[0], rows(backbone, 3, 5)
     mask = torch.ones(3, 5, dtype=torch.long)
     mask[0, 0], mask[2, 3:] = 0, 0  # padding on either side
@@ -231,6 +231,17 @@ def test_written_text_equals_full_forward_passes(backbone: Backbone) -> None:
             written.append(token)
             embeds = torch.cat([embeds, backbone.embed_tokens(torch.tensor([token]))])
         assert list(one.ids) == written
+
+
+def test_written_text_equals_full_forward_passes(backbone: Backbone) -> None:
+    check_written_text(backbone)
+
+
+@pytest.mark.parametrize("window", [8, 27, 33])
+@pytest.mark.parametrize("name", ["gemma2", "gemma3", "mistral"])
+def test_padding_takes_no_place_in_a_window(name: str, window: int, tmp_path: Path) -> None:
+    folder = save_family(tmp_path / name, FAMILIES[name], sliding_window=window)
+    check_written_text(Backbone.load(str(folder), dtype="float32", device="cpu"))
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
@@ -322,6 +333,18 @@ def test_a_window_that_is_too_short_is_refused(name: str, tmp_path: Path) -> Non
     labels = LabelTrie([[*backbone.encode(" " + one), backbone.eos_id] for one in NAMES])
     with pytest.raises(InputError, match=r"looks back 16"):
         score_labels(backbone, PrefixCache(backbone, rows(backbone, 1, 30)[0]), rows(backbone, 2, 4), labels)
+
+
+@pytest.mark.parametrize("window", [16, 70])  # the beginning of the prompt is longer, or a question with it is
+def test_a_window_that_is_too_short_is_not_trained_over(window: int, cells: Any, tmp_path: Path) -> None:
+    from scbioverse.encoders import PrecomputedEncoder
+    from scbioverse.models import BioVerse
+
+    folder = save_family(tmp_path / "mistral", FAMILIES["mistral"], sliding_window=window)
+    llm = Backbone.load(str(folder), dtype="float32", device="cpu")
+    model = BioVerse.new(PrecomputedEncoder.from_adata(cells, "X_rep", modality="cell"), llm=llm, n_soft=2, hidden=16)
+    with pytest.raises(InputError, match=f"looks back {window}"):
+        sb.tl.tune(cells, text_key="cell_type", model=model, steps=1, batch_size=4, rng=0)
 
 
 @pytest.mark.parametrize(

@@ -81,6 +81,10 @@ def test_half_precision_halves_matrices_only(
     )
     # What was rounded once stays as it is.
     assert load(again.save(tmp_path / "c", dtype="float16"), llm=tiny_backbone).fingerprint() == again.fingerprint()
+    with torch.no_grad():
+        model.modules["projectors"]["cell"].out.weight[0, 0] = 1e6  # beyond what float16 can say
+    large = load(model.save(tmp_path / "e", dtype="float16"), llm=tiny_backbone)
+    np.testing.assert_allclose(large.project(points).detach(), model.project(points).detach(), rtol=0.05, atol=0.05)
     with pytest.raises(InputError, match="dtype"):
         model.save(tmp_path / "d", dtype="int8")
 

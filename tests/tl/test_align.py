@@ -165,6 +165,8 @@ def test_texts_of_a_column(cells: ad.AnnData) -> None:
     assert texts.related[at("T cell"), at("CD8 T")]
     assert not texts.related[at("T cell"), at("NK cells")]
     assert not texts.related.diagonal().any()
+    cells.obs["caption"] = [f"drawn on day {i}" for i in range(cells.n_obs)]
+    assert read_texts(cells, "caption").related is None  # of many texts this is no small table
     assert [texts.names[code] for code in texts.codes[:5]] == [" ".join(str(x).split()) for x in cells.obs["name"][:5]]
 
 
@@ -181,6 +183,8 @@ def test_texts_of_a_column(cells: ad.AnnData) -> None:
         ({"start": "model", "use_rep": "X_bioverse"}, InputError, "fits neither"),
         ({"model": None}, InputError, "nothing to embed with"),
         ({"steps": -1}, InputError, "must be positive"),
+        ({"batch_size": 0}, InputError, "batch_size must be at least 1"),
+        ({"rng": -1}, InputError, "a seed is a whole number from 0 up"),
         ({"modality": "protein"}, InputError, "not 'protein'"),
         ({"layer": "gone"}, MissingKeyError, "gone"),
     ],

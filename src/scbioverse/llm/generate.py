@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from .backbone import first_batch
-from .prefix import suffix_mask
+from .prefix import looks_back, suffix_mask
 
 if TYPE_CHECKING:
     from ..nn.composer import Composed
@@ -81,10 +81,13 @@ def generate(
     no text goes round in circles. With one beam a row whose log-probability falls below `least` is left unfinished.
     """
     mask = suffix_mask(backbone, inputs_embeds, attention_mask).expand(inputs_embeds.shape[:2])
+    if prefix.length + mask.shape[1] + max_new_tokens > looks_back(backbone):
+        batch_size = 1  # a row's padding would take the place of tokens that a window shows
     out: list[Generated] = []
     for first in range(0, len(inputs_embeds), batch_size):
         rows = slice(first, first + batch_size)
-        loop = _Loop(backbone, prefix, inputs_embeds[rows], mask[rows], beams, no_repeat)
+        read = mask[rows].any(dim=0).cpu()  # what is padding in every row is left out
+        loop = _Loop(backbone, prefix, inputs_embeds[rows][:, read], mask[rows][:, read], beams, no_repeat)
         out += (
             _beam(loop, max_new_tokens, allowed, beams) if beams > 1 else _greedy(loop, max_new_tokens, allowed, least)
         )

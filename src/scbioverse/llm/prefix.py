@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import inspect
+import math
 import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -122,13 +123,11 @@ def check_attention(backbone: Backbone, length: int) -> None:
     A model met for the first time is tried on a handful of tokens, laid side by side and one by one. `length` is the
     longest sequence that will be read, with everything that is laid side by side.
     """
-    config = backbone.model.config.get_text_config()
-    name = f"{backbone.name!r} ({config.model_type})"
-    kinds = getattr(config, "layer_types", None)
-    window = getattr(config, "sliding_window", None)
-    if window is not None and (kinds is None or "sliding_attention" in kinds) and length > window:
+    name = f"{backbone.name!r} ({backbone.model.config.get_text_config().model_type})"
+    if length > (window := looks_back(backbone)):
         raise InputError(
-            f"The prompt takes {length} positions, {name} looks back {window}. Use fewer or shorter labels."
+            f"The prompt takes {length} positions, {name} looks back {window}. Use fewer or shorter labels, or another "
+            "model."
         )
     if backbone in _TRIED:
         return
@@ -139,6 +138,13 @@ def check_attention(backbone: Backbone, length: int) -> None:
     with torch.no_grad(), torch.autocast(backbone.device.type, enabled=False):
         _try_out(backbone, name)
     _TRIED.add(backbone)
+
+
+def looks_back(backbone: Backbone) -> float:
+    """How many positions a layer may see at most, itself included; infinity where all."""
+    config = backbone.model.config.get_text_config()
+    kinds, window = (getattr(config, name, None) for name in ("layer_types", "sliding_window"))
+    return math.inf if window is None or (kinds and "sliding_attention" not in kinds) else window
 
 
 def _try_out(backbone: Backbone, name: str) -> None:

@@ -128,7 +128,8 @@ class BioVerse:
         name, llm
             Name of the model; name or path of its language model, or a loaded one, the default one if not given.
         n_soft, hidden, dropout
-            Soft tokens that one input becomes; width of the projectors, and their dropout in training.
+            Soft tokens that one input becomes; width of the projectors, and their dropout in training, which a saved
+            model does not hold: it is 0.1 in one that was loaded.
         prototypes
             Cell Ontology ids, for a :class:`~scbioverse.nn.PrototypeProjector` with a prototype for each (`""` for one
             that stands for no term) in place of a perceptron.

@@ -306,8 +306,9 @@ def _write(parts: Parts, folder: Path, dtype: torch.dtype) -> None:
 
 
 def _stored(value: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    # Only matrices are halved: scales and centres are few and may lie outside float16's range.
+    # Only matrices are halved, and those that fit: scales and centres are few and may lie outside float16's range.
     halve = dtype == torch.float16 and value.ndim > 1 and value.dtype == torch.float32
+    halve = halve and float(value.abs().max()) <= torch.finfo(dtype).max
     return (value.to(dtype) if halve else value).cpu().contiguous().clone()
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -131,7 +133,7 @@ class Alignment:
             texts.codes[self.train],
             texts.answers,
             cards=texts.cards,
-            batch_size=batch_size or (128 if self.loss == "contrastive" else 32),
+            batch_size=(128 if self.loss == "contrastive" else 32) if batch_size is None else batch_size,
             balance=0.5,
             related=texts.related,
         )
@@ -307,7 +309,7 @@ class Texts:
     cl_ids: list[str | None]  # ontology ids, or None
     answers: list[str]  # what the language model should say, different for each: the term's phrase, else the name
     cards: list[str]  # descriptions for the contrastive side
-    related: NDArray[np.bool_]  # bool (m, m): one term is an ancestor of the other
+    related: NDArray[np.bool_] | None  # bool (m, m): one term is an ancestor of the other; None where none is
 
     def said(self, form: str) -> Texts:
         """Return the texts with answers in another form of names, see `BioVerseConfig.names`."""
@@ -340,7 +342,8 @@ def read_texts(adata: AnnData, text_key: str) -> Texts:
 def _answers(names: list[str], cl_ids: list[str | None], form: str) -> tuple[list[str], list[str]]:
     """Find what the language model should say for each name, and the description of each."""
     phrase = [answer_name(cl_id, form) if cl_id else one for one, cl_id in zip(names, cl_ids, strict=True)]
-    answers = [text if phrase.count(text) == 1 else one for text, one in zip(phrase, names, strict=True)]
+    times = Counter(phrase)
+    answers = [text if times[text] == 1 else one for text, one in zip(phrase, names, strict=True)]
     cards = []
     for one, cl_id, answer in zip(names, cl_ids, answers, strict=True):
         card = label_card(cl_id) if cl_id else one
@@ -362,11 +365,14 @@ def split_rows(codes: NDArray[np.integer], seed: int) -> tuple[NDArray[np.int64]
     return np.setdiff1d(rows, out), out
 
 
-def _related(cl_ids: list[str | None]) -> NDArray[np.bool_]:
+def _related(cl_ids: list[str | None]) -> NDArray[np.bool_] | None:
     ontology = load_ontology()
+    terms = [(i, one) for i, one in enumerate(cl_ids) if one is not None]
+    # Two texts with one meaning are among them: neither is wrong for a cell of the other.
+    pairs = [(i, j) for (i, a), (j, b) in combinations(terms, 2) if ontology.overlaps(a, b)]
+    if not pairs:
+        return None
     out = np.zeros((len(cl_ids), len(cl_ids)), dtype=bool)
-    for i, a in enumerate(cl_ids):
-        for j, b in enumerate(cl_ids[:i]):
-            # Two texts with one meaning: neither is wrong for a cell of the other.
-            out[i, j] = out[j, i] = a is not None and b is not None and ontology.overlaps(a, b)
+    for i, j in pairs:
+        out[i, j] = out[j, i] = True
     return out

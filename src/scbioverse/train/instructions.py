@@ -15,7 +15,7 @@ from .._device import autocast
 from ..errors import InputError
 from ..llm._loading import cpu_has_bfloat16
 from ..llm.adapter import Adapter, AdapterConfig, set_dropout, trained_adapter, training_twin
-from ..llm.prefix import causal, pack_size, run_packed
+from ..llm.prefix import causal, check_attention, pack_size, run_packed
 from ..llm.prompts import QuestionTemplate
 from ..nn import Composer
 from .tasks import take_rows
@@ -220,13 +220,15 @@ class InstructionTask:
         batch = self.composer.compose([one.ids for one in rendered], self._soft(rows))
         mask = batch.attention_mask.bool()
         n, length = mask.shape
+        pack = pack_size(length, n)
+        check_attention(self.backbone, start.shape[1] + pack * length)
         hidden, _ = run_packed(
             self.backbone,
             cache,
             batch.inputs_embeds,
             causal(mask),
             start.shape[1] + batch.position_ids,
-            pack=pack_size(length, n),
+            pack=pack,
         )
         learned = [(i, at) for i, one in enumerate(rendered) for at in range(one.start, len(one.ids))]
         target = torch.tensor([rendered[i].ids[at] for i, at in learned], device=hidden.device)
