@@ -171,14 +171,16 @@ class SharedHead(nn.Module):
     whatever the text space makes of their mean.
     """
 
+    gain: Tensor
+    fitted: Tensor
+
     def __init__(self, dim: int) -> None:
         super().__init__()
         self.mix = nn.Parameter(torch.zeros(dim, dim).fill_diagonal_(1.0))
         self.shift = nn.Parameter(torch.zeros(dim))
         self.log_scale = nn.Parameter(torch.tensor(math.log(1 / TEMPERATURE)))
-        # Set once and not by a gradient, and parameters all the same: a run's state holds them with the others.
-        self.gain = nn.Parameter(torch.ones(()), requires_grad=False)
-        self.fitted = nn.Parameter(torch.zeros((), dtype=torch.uint8), requires_grad=False)
+        self.register_buffer("gain", torch.ones(()))
+        self.register_buffer("fitted", torch.zeros((), dtype=torch.uint8))
 
     @torch.no_grad()
     def fit(self, projected: Tensor) -> None:

@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
@@ -140,9 +140,10 @@ def fit(
     if steps < 1 or lr <= 0:
         raise InputError(f"steps and lr must be positive, found steps={steps}, lr={lr}.")
     seed, kept = as_seed(seed), dict(task.named_parameters())
-    params = {name: param for name, param in kept.items() if param.requires_grad}
+    params = {name: cast("nn.Parameter", one) for name, one in kept.items() if one.requires_grad}
     optimizer = torch.optim.AdamW(_param_groups(params, weight_decay), lr=lr, betas=(0.9, 0.98))
-    run = {"steps": steps, "lr": lr, "warmup": _WARMUP, "weight_decay": weight_decay, "clip": _CLIP, "seed": seed}
+    run: dict[str, Any] = {"steps": steps, "lr": lr, "weight_decay": weight_decay, "seed": seed}
+    run |= {"warmup": _WARMUP, "clip": _CLIP}
     if state is not None:
         run |= {"first_batch": _told_by(sampler(np.random.default_rng([seed, 0]))), **(about or {})}
     rows, start = _resume(state, kept, optimizer, run)
@@ -205,7 +206,7 @@ def _param_groups(params: dict[str, nn.Parameter], weight_decay: float) -> list[
 
 
 def _resume(
-    state: str | Path | None, params: dict[str, nn.Parameter], optimizer: torch.optim.Optimizer, run: dict[str, Any]
+    state: str | Path | None, params: Mapping[str, Tensor], optimizer: torch.optim.Optimizer, run: dict[str, Any]
 ) -> tuple[list[dict[str, Any]], int]:
     if state is None:
         return [], 0
@@ -241,7 +242,7 @@ def _as_json(values: Any) -> str:
 
 
 def save_state(
-    folder: str | Path, *, step: int, params: dict[str, nn.Parameter], optimizer: torch.optim.Optimizer, meta: Any
+    folder: str | Path, *, step: int, params: Mapping[str, Tensor], optimizer: torch.optim.Optimizer, meta: Any
 ) -> Path:
     """Write parameters, Adam moments, steps done, and `meta` as JSON; the folder appears whole or not at all."""
     folder = Path(folder)
@@ -286,7 +287,7 @@ def state_place(folder: str | Path) -> Path:
 
 
 def load_state(
-    folder: str | Path, *, params: dict[str, nn.Parameter], optimizer: torch.optim.Optimizer
+    folder: str | Path, *, params: Mapping[str, Tensor], optimizer: torch.optim.Optimizer
 ) -> tuple[int, Any]:
     """Read what :func:`save_state` wrote into `params` and `optimizer`; return steps done and `meta`."""
     folder = Path(folder)

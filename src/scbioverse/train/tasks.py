@@ -33,8 +33,8 @@ class Task(Protocol):
     def __call__(self, batch: Batch) -> dict[str, Tensor]:
         """Return scalars; `"loss"` is among them and carries the gradient."""
 
-    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
-        """Parameters to train."""
+    def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
+        """Parameters to train, and what else a step sets: tensors that require no gradient."""
 
     def split(self, batch: Batch, size: int) -> list[tuple[Batch, float]]:
         """Parts of a batch whose weighted losses add up to the batch's, if the loss allows that."""
@@ -65,7 +65,7 @@ class MixedTask:
     def __init__(self, parts: Sequence[tuple[Task, float]]) -> None:
         self.parts = list(parts)
 
-    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+    def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
         """Parameters of all parts, each once."""
         yield from dict(pair for task, _ in self.parts for pair in task.named_parameters()).items()
 
@@ -112,9 +112,10 @@ class ContrastiveTask(CheapTask):
         self._vectors = torch.empty(0, model.space.dim)
         self._negatives = torch.from_numpy(model.text_coordinates(list(negatives))) if len(negatives) else None
 
-    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
-        """Projector and shared-space layer of the modality."""
+    def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
+        """Projector and shared-space layer of the modality, with the centre and scale that the first batch gives."""
         yield from self.model.trainable(self.modality, shared=True, tokens=False)
+        yield from self.model.space.head(self.modality).named_buffers(prefix=f"shared.{self.modality}")
 
     def prepare(self, texts: Sequence[str]) -> None:
         """Represent `texts` ahead of time, in one go."""
