@@ -49,6 +49,7 @@ def test_numbers_of_cells(pbmc: AnnData) -> None:
     assert ask(pbmc, "How many T cells are there?").evidence["n"].tolist() == [t]
     part = ask(pbmc, "How many NK cells?", cells=labels != "B").text
     assert f"of {int((labels != 'B').sum()):,} cells" in part
+    assert ask(pbmc, "How many cells are there?", cells=[0]).text.startswith("All selected cells: 1 cell.")
     assert f"{100 * n_b / pbmc.n_obs:.1f} %" in ask(pbmc, "What fraction of the cells are B cells?").text
     largest = labels.value_counts().index[0]
     assert ask(pbmc, "What is the largest group?").text.startswith(f"cell_type {largest}")

@@ -65,6 +65,12 @@ def test_relations_follow_the_ontology(labelled: AnnData) -> None:
     assert abs(list(found.shares).index("T cell") - list(found.shares).index("CD4 T cell")) == 1
 
 
+def test_monocytes_that_studies_tell_apart_are_no_kin(labelled: AnnData) -> None:
+    labelled.obs["cell_type"] = "FCGR3A+ Mono"
+    labelled.obs["bioverse_label"], labelled.obs["bioverse_cl_id"] = "CD14+ Mono", "CL:0001054"
+    assert bars(sb.pl.audit(labelled, show=False)) == {"another type": {"FCGR3A+ Mono": 1}}
+
+
 def test_audit_counts_cells_by_relation(labelled: AnnData) -> None:
     ax = sb.pl.audit(labelled, show=False)
     found = bars(ax)

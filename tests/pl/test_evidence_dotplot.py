@@ -91,3 +91,12 @@ def test_what_annotate_read_is_drawn(explained: AnnData) -> None:
     del explained.layers["counts"]
     with pytest.raises(InputError, match="negative"):  # what was read is gone: X is
         sb.pl.evidence_dotplot(explained)
+
+
+def test_labels_that_were_cut_have_no_genes(explained: AnnData) -> None:
+    kept = explained[explained.obs["bioverse_label"].isin(["B cell", "NK cell"])].copy()
+    axes = sb.pl.evidence_dotplot(kept, show=False)
+    genes = {text.get_text() for text in axes[0].get_xticklabels()}
+    table = sb.get.evidence(kept)
+    assert genes
+    assert genes <= set(table.loc[table["label"].isin(["B cell", "NK cell"]), "gene"])

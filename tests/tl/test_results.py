@@ -202,3 +202,12 @@ def test_labels_that_no_file_takes_are_refused(cells: ad.AnnData, tiny_model: Bi
     with pytest.raises(InputError, match="control character"):
         sb.tl.annotate(cells, model=tiny_model, labels=[name, "B cell"])
     assert digest(cells) == before
+
+
+def test_pictures_and_report_of_another_stem(cells: ad.AnnData, tiny_model: BioVerse, tmp_path: Path) -> None:
+    for stem in ("bioverse", "two"):
+        sb.tl.annotate(cells, model=tiny_model, labels=TYPES, method="nearest", rationale=None, key_added=stem)
+    assert "X_two" not in cells.obsm  # the embedding that was there
+    first, second = (sb.pl.annotation_umap(cells, key=stem, show=False)[0] for stem in ("bioverse", "two"))
+    np.testing.assert_array_equal(first.collections[0].get_offsets(), second.collections[0].get_offsets())
+    assert sb.report(cells, tmp_path / "two.html", key="two").exists()

@@ -13,7 +13,7 @@ import pandas as pd
 from .._logging import logger
 from .._slots import Slots, anndata_of, correction_step, own_copy, read_record, records_of
 from ..errors import BioverseError, InputError, MissingKeyError
-from ..get._labelled import texts
+from ..get._labelled import Labelled, texts
 from ..io import Cells
 from ..io.columns import obs_column
 from ..knowledge import load_ontology, resolve_label
@@ -103,7 +103,7 @@ class Shown:
 
     def _map(self, basis: str | None) -> tuple[str, tuple[NDArray[np.float32], str]]:
         """Return the slot that a map is to be kept in if it was made, `""` if it is the data's, and the map."""
-        embedding = self.slots.embedding()
+        embedding = Labelled(self.adata, self.slots).embedding
         kept = basis or stored_map(self.adata, embedding)
         if kept is None:
             logger.info("no map in obsm: one is made of obsm[%r], which takes a while", embedding)

@@ -164,11 +164,11 @@ class _Told:
         """Show a number with the rows that it is of."""
         want, rows = self.query.want, self.rows
         if want == "count":
-            return f"{one.n:,} of {one.of:,} {rows.noun}s" if one.n != one.of else f"{one.n:,} {rows.noun}s"
+            return f"{one.n:,} of {rows.counted(one.of)}" if one.n != one.of else rows.counted(one.n)
         if want == "fraction" and not one.of:
             return f"none ({rows.noun}s of that kind: 0)"
         if want == "fraction":
-            return f"{percent(one.value)} ({one.n:,} of {one.of:,} {rows.noun}s)"
+            return f"{percent(one.value)} ({one.n:,} of {rows.counted(one.of)})"
         if not one.known:
             return "no value"
         field = "" if want == "correlation" else self.query.of[0]

@@ -63,6 +63,11 @@ class Labelled(NamedTuple):
         """Return a field of the record of `annotate`; None where there is none."""
         return read_record(self.adata, self.step).get(field) if self.step in records_of(self.adata) else None
 
+    @property
+    def embedding(self) -> str:
+        """Slot of `obsm` with the embedding that `annotate` read, which may bear another stem."""
+        return self.noted("embedding") or self.slots.embedding()
+
     def cells(self, layer: str | None, key: str | None) -> Cells:
         """Return the cells as they are in a layer, with names of genes from a column of `var`.
 

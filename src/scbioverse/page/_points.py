@@ -10,6 +10,7 @@ import pandas as pd
 
 from .._device import Rng, as_seed
 from .._logging import shown_name
+from ..get._labelled import Labelled
 from ..pl._layout import map_of
 from ..pl._style import palette
 
@@ -88,5 +89,5 @@ def sampled_map(
     rows = np.arange(adata.n_obs)
     if adata.n_obs > most:
         rows = np.sort(np.random.default_rng(as_seed(rng)).choice(adata.n_obs, most, replace=False))
-    flat, axis_name = map_of(adata, basis=basis, embedding=slots.embedding(), rng=rng)
+    flat, axis_name = map_of(adata, basis=basis, embedding=Labelled(adata, slots).embedding, rng=rng)
     return rows, flat[rows], axis_name

@@ -13,6 +13,7 @@ from .._logging import plotted_name
 from ..errors import InputError, check_columns
 from ..get._labelled import Labelled, texts
 from ..knowledge import load_ontology, resolve_labels
+from ..knowledge.ontology import is_within
 from ._style import ABSENT, COLUMN, DOCS, FAINT, INK, NOT_TYPES, draw_matrix, drawn_in, finish
 
 if TYPE_CHECKING:
@@ -80,9 +81,9 @@ def _relation(name: str, theirs: str, label: str, ours: str) -> str:
         return UNKNOWN
     if theirs not in ontology or ours not in ontology:
         return UNREAD
-    if ontology.is_within(ours, theirs):
+    if is_within(ours, theirs):
         return NARROWER
-    return BROADER if ontology.is_within(theirs, ours) else OTHER
+    return BROADER if is_within(theirs, ours) else OTHER
 
 
 def _ordered(ids: dict[str, str]) -> list[str]:

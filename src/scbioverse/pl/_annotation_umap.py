@@ -8,9 +8,8 @@ import numpy as np
 
 from .._docs import documented
 from .._logging import plotted_name
-from .._slots import Slots, anndata_of
 from ..errors import InputError, check_columns
-from ..get._labelled import texts
+from ..get._labelled import Labelled, texts
 from ..knowledge import resolve_labels
 from ._layout import map_of
 from ._style import DOCS, INK, bare, draw_names, figure_of, finish, map_corner
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from .._device import Rng
+    from .._slots import Slots
 
 
 @documented(**DOCS)
@@ -82,13 +82,13 @@ def annotation_umap(
     import matplotlib.pyplot as plt
     import scanpy as sc
 
-    slots = Slots() if key is None else Slots(key)
-    adata = anndata_of(adata, holds=slots.label)
+    held = Labelled.of(adata, key)
+    adata, slots = held
     columns = _columns(adata, color, slots)
     if ax is not None and len(ax) != len(columns):
         raise InputError(f"ax must hold {len(columns)} axes, one for each of {columns}, found {len(ax)}.")
     # A light object of its own: neither the map nor the colours are left in the caller's.
-    flat, axis_name = map_of(adata, basis=basis, use_rep=use_rep, embedding=slots.embedding(), rng=rng)
+    flat, axis_name = map_of(adata, basis=basis, use_rep=use_rep, embedding=held.embedding, rng=rng)
     light = ad.AnnData(obs=adata.obs[columns].copy(), obsm={"X_map": flat})
     if ax is None:
         wide = (6.2 * len(columns), 4.8)

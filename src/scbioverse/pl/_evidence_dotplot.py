@@ -76,6 +76,7 @@ def evidence_dotplot(
     held = Labelled.of(adata, key, "label")
     adata, slots = held
     table = evidence(adata, key=slots.key)
+    table = table[table["label"].isin(held.counts())]  # rows of the others may have been cut
     if table.empty:
         raise InputError("no reason cites a gene, so there is nothing to draw; see adata.obs and sb.get.evidence.")
     if max_genes < 1:
