@@ -70,6 +70,13 @@ def test_tune(cells: AnnData, tiny_model: BioVerse, tmp_path: Path) -> None:
     plt.close(figure)
 
 
+def test_an_adapter_with_dropout_is_gone_on_from(cells: AnnData, tiny_model: BioVerse) -> None:
+    options = {"text_key": "cell_type", "steps": 2, "batch_size": 4, "rank": 2, "dropout": 0.5, "lr": 0.1, "rng": 1}
+    first = sb.tl.tune(cells, model=tiny_model, **options)
+    second = sb.tl.tune(cells, model=first, **options)
+    assert second.adapter.fingerprint != first.adapter.fingerprint
+
+
 def test_a_model_whose_adapter_only_writes_scores_with_the_tuned_one(cells: AnnData, tiny_model: BioVerse) -> None:
     options = {"text_key": "cell_type", "batch_size": 4, "rank": 2, "rng": 1}
     writes = sb.tl.tune(cells, model=tiny_model, steps=1, **options)

@@ -221,7 +221,8 @@ class InstructionTask:
         mask = batch.attention_mask.bool()
         n, length = mask.shape
         pack = pack_size(length, n)
-        check_attention(self.backbone, start.shape[1] + pack * length)
+        # Of the model as it was published: dropout in the adapter would make any two passes differ.
+        check_attention(self.model.backbone, start.shape[1] + pack * length)
         hidden, _ = run_packed(
             self.backbone,
             cache,
