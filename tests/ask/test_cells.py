@@ -49,6 +49,8 @@ def test_numbers_of_cells(pbmc: AnnData) -> None:
     assert ask(pbmc, "How many T cells are there?").evidence["n"].tolist() == [t]
     part = ask(pbmc, "How many NK cells?", cells=labels != "B").text
     assert f"of {int((labels != 'B').sum()):,} cells" in part
+    assert "share of cells labelled B that express MS4A1" in ask(pbmc, "Do B cells express MS4A1?").text
+    assert list(map(len, ask(pbmc, "Top 3 genes in B cells").value.values())) == [3]
     assert ask(pbmc, "How many cells are there?", cells=[0]).text.startswith("All selected cells: 1 cell.")
     assert f"{100 * n_b / pbmc.n_obs:.1f} %" in ask(pbmc, "What fraction of the cells are B cells?").text
     largest = labels.value_counts().index[0]

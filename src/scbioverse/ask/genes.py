@@ -113,7 +113,7 @@ def markers(query: Query, rows: Cells, speech: Speech) -> Result:
     ]
     aside = unnamed(query.by, rows, rows.mask(query.where)) if query.by is not None else ""
     text = f"Genes that mark ({RULE}): {'; '.join(said)}.{aside}{speech.remarks(query)}"
-    return Result(text, *_tables(held))
+    return Result(text, *_tables(held, query.top))
 
 
 def _best(table: pd.DataFrame, query: Query, here: str, there: str, none: str = "no gene sets them apart") -> str:
@@ -121,10 +121,10 @@ def _best(table: pd.DataFrame, query: Query, here: str, there: str, none: str = 
     return genes_said(best, here, there) if len(best) else none
 
 
-def _tables(tables: list[pd.DataFrame]) -> tuple[pd.DataFrame, dict[str, list[str]]]:
-    """Put tables of markers together, and list the genes of each."""
+def _tables(tables: list[pd.DataFrame], top: int | None) -> tuple[pd.DataFrame, dict[str, list[str]]]:
+    """Put tables of markers together, and list the genes of each, as many as were asked for."""
     whole = pd.concat(tables, ignore_index=True)
-    return whole, {str(name): list(held) for name, held in whole.groupby("group", sort=False)["gene"]}
+    return whole, {str(name): list(held)[:top] for name, held in whole.groupby("group", sort=False)["gene"]}
 
 
 def genes_said(table: pd.DataFrame, here: str, there: str) -> str:
@@ -149,7 +149,7 @@ def differential(query: Query, rows: Cells, speech: Speech) -> Result:
         best = _best(held[-1], query, f"of {here}", f"of {there}", "no gene clearly")
         said.append(f"higher in {here} than in {there}: {best}")
     among = f"among {speech.who(query.where)}: " if query.where is not None else ""
-    return Result(f"{capital(among + '; '.join(said))} ({RULE}).{speech.remarks(query)}", *_tables(held))
+    return Result(f"{capital(among + '; '.join(said))} ({RULE}).{speech.remarks(query)}", *_tables(held, query.top))
 
 
 def is_marker(query: Query, rows: Cells, speech: Speech) -> Result:

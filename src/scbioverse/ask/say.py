@@ -117,6 +117,17 @@ class Speech:
         gene = said.removesuffix(" expressed")
         return f"{gene} not expressed" if where.some and gene != said and " " not in gene else f"not {said}"
 
+    def _that(self, where: Where | None) -> str:
+        """Say a condition behind the rows that it is of: " that are labelled B", " that express CD3D"."""
+        if where is None:
+            return ""
+        said = self.where(where)
+        gene = said.removesuffix(" expressed")
+        name = gene.removesuffix(" not")
+        if gene == said or " " in name:
+            return f" that are {said}"
+        return f" that express {name}" if name == gene else f" that do not express {name}"
+
     def _is(self, where: Where) -> str:
         values = listed(map(self.name, where.values[:_MOST]), "or")
         values += f" or {len(where.values) - _MOST} more" if len(where.values) > _MOST else ""
@@ -143,8 +154,7 @@ class Speech:
         if query.want == "count":
             said = self.who(query.where, query.among)
         elif query.want == "fraction":
-            are = f" that are {self.where(query.where)}" if query.where is not None else ""
-            said = f"share of {self.who(query.among)}{are}"
+            said = f"share of {self.who(query.among)}{self._that(query.where)}"
         elif query.want in FIELDS:
             of = listed(map(self.field, query.of))
             level = f" {query.level:g}" if query.level else ""
@@ -165,7 +175,7 @@ class Speech:
         if query.want == "count":
             return f"{_THERE.get(check) or self._bound(query)} {what.removeprefix('all ')}"
         if (query.want, *check) == ("fraction", ">", 0.5):
-            who = f"{self.rows.noun}s{f' that are {self.where(query.among)}' if query.among is not None else ''}"
+            who = f"{self.rows.noun}s{self._that(query.among)}"
             return f"more than half of the {who} are {self.where(query.where) if query.where is not None else 'there'}"
         return f"{what} {self._bound(query)}"
 

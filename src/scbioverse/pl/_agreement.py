@@ -49,9 +49,8 @@ class Agreement:
 
 def compared(adata: AnnData, label_key: str, key: str | None) -> tuple[Agreement, pd.Series, pd.Series]:
     """Compare `obs[label_key]` with what `annotate` found, and return both for the cells compared."""
-    adata, slots = Labelled.of(adata, key)
-    advice = "Run sb.tl.annotate(adata) first, and name the published labels with label_key=."
-    check_columns(adata.obs, (label_key, slots.label), advice)
+    adata, slots = Labelled.of(adata, key, "label")
+    check_columns(adata.obs, (label_key,), "Name the column of published labels with label_key=.")
     published, found = (texts(adata.obs[column]) for column in (label_key, slots.label))
     named = ~published.fillna("").str.strip().str.lower().isin(NOT_TYPES)
     rows = (named & found.notna()).to_numpy()

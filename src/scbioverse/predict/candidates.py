@@ -328,7 +328,7 @@ def is_number(name: str) -> bool:
 
 def _check(names: list[str]) -> None:
     if not names:
-        raise InputError("labels is empty; pass at least two names, or None for the model's own vocabulary.")
+        raise InputError("labels is empty; pass at least two names, or leave it out to have names found.")
     if len(names) < 2:
         raise InputError(
             f"labels holds only {shown_name(names[0])!r}: with one candidate there is nothing to decide. Pass two "
