@@ -335,6 +335,21 @@ def test_a_window_that_is_too_short_is_refused(name: str, tmp_path: Path) -> Non
         score_labels(backbone, PrefixCache(backbone, rows(backbone, 1, 30)[0]), rows(backbone, 2, 4), labels)
 
 
+@pytest.mark.parametrize(
+    ("family", "message"),
+    [
+        (Family("Mamba"), "keeps no keys and values"),
+        (Family("Falcon", {"alibi": True}), "takes no mask for each token"),
+        (Family("Bloom", {"n_head": 4, "n_layer": 2}, tied=True), "takes no position numbers"),
+    ],
+)
+def test_families_that_cannot_be_scored_say_so(family: Family, message: str, tmp_path: Path) -> None:
+    backbone = Backbone.load(str(save_family(tmp_path / "m", family)), dtype="float32", device="cpu")
+    labels = LabelTrie([[*backbone.encode(" " + one), backbone.eos_id] for one in NAMES])
+    with pytest.raises(InputError, match=message):
+        score_labels(backbone, PrefixCache(backbone, rows(backbone, 1, 9)[0]), rows(backbone, 2, 4), labels)
+
+
 @pytest.mark.parametrize("window", [16, 70])  # the beginning of the prompt is longer, or a question with it is
 def test_a_window_that_is_too_short_is_not_trained_over(window: int, cells: Any, tmp_path: Path) -> None:
     from scbioverse.encoders import PrecomputedEncoder

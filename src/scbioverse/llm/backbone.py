@@ -335,8 +335,8 @@ def cache_name() -> str:
 
 
 def cache_of(output: Any) -> Any:
-    """Keys and values in a model's output."""
-    return getattr(output, cache_name())
+    """Keys and values in a model's output; None of a model that has none."""
+    return getattr(output, cache_name(), None)
 
 
 def is_placed(model: PreTrainedModel) -> bool:

@@ -92,6 +92,7 @@ def causal(mask: Tensor) -> Tensor:
 # suffixes of eight tokens, 24 to 72 differ by less than a tenth and all beat one row a sequence by 40 %.
 PACK_TOKENS = 48
 _TRIED: weakref.WeakSet[Backbone] = weakref.WeakSet()
+_INSTEAD = "Use a Llama, Mistral, Qwen or GPT-NeoX style model."
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,7 +155,10 @@ def _try_out(backbone: Backbone, name: str) -> None:
     cache = PrefixCache(backbone, first).shared
     allowed = torch.ones(1, 3, 3, dtype=torch.bool, device=backbone.device).tril()
     positions = torch.arange(2, 5, device=backbone.device)[None]
-    packed, _ = run_packed(backbone, cache, rows, allowed, positions, pack=2)
+    try:
+        packed, _ = run_packed(backbone, cache, rows, allowed, positions, pack=2)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name} takes no mask for each token ({error}). {_INSTEAD}") from error
     plain, _ = backbone.hidden(torch.cat([first.expand(2, -1, -1), rows], dim=1))
     wanted = plain[:, 2:].float()
     # As a share of the states' own length: families differ in how large their states are.
@@ -162,7 +166,7 @@ def _try_out(backbone: Backbone, name: str) -> None:
     if not gap < (1e-3 if backbone.dtype == torch.float32 else 0.1):
         raise InputError(
             f"{name} gives other states for rows that are laid side by side (relative difference {gap:.2g}): a mask "
-            "does not say all about what its tokens see. Use a Llama, Mistral, Qwen or GPT-NeoX style model."
+            f"does not say all about what its tokens see. {_INSTEAD}"
         )
 
 
