@@ -151,6 +151,21 @@ def test_the_heading_beside_the_bars_is_whole_where_names_are_short(labelled: An
     assert not sb.pl.audit(agreed, show=False).texts  # nothing to head
 
 
+@pytest.mark.parametrize("name", ["annotation_confusion", "audit", "score_heatmap"])
+def test_long_names_leave_room_for_what_is_drawn(labelled: AnnData, name: str) -> None:
+    for column in ("cell_type", "bioverse_label"):
+        named = labelled.obs[column].cat
+        labelled.obs[column] = named.rename_categories([f"{one} of a very long name" for one in named.categories])
+    options = {"groupby": "cell_type"} if name == "score_heatmap" else {}
+    figure = getattr(sb.pl, name)(labelled, return_fig=True, **options)
+    check_texts(figure)
+    ax = figure.axes[0]
+    box = ax.get_window_extent()
+    assert min(box.width, box.height) / figure.dpi >= 1
+    # A name is cut, the number of its cells is not.
+    assert all(one.get_text().endswith(")") for one in ax.get_yticklabels())
+
+
 def check_texts(figure: Figure) -> None:
     """Every text is large enough and inside the figure, and no two lie upon each other."""
     figure.canvas.draw()

@@ -81,3 +81,11 @@ def test_groups_that_are_no_texts(cells: AnnData, values: list[float], categoric
     assert cells.obs.equals(before.obs)
     figure = sb.pl.annotation_umap(cells, color="bioverse_confidence", return_fig=True)
     assert figure.axes[0].collections[0].get_clim() == (0, 1)
+
+
+def test_many_labels_leave_the_maps_their_room(cells: AnnData) -> None:
+    cells.obsm["X_umap"] = np.random.default_rng(0).normal(size=(60, 2))
+    cells.obs["bioverse_label"] = pd.Categorical([f"a type with the number {i}" for i in range(60)])
+    figure = sb.pl.annotation_umap(cells, return_fig=True)
+    figure.canvas.draw()
+    assert min(ax.get_window_extent().width for ax in figure.axes[:3]) / figure.dpi > 3

@@ -14,7 +14,7 @@ from ..errors import InputError, check_columns
 from ..get._labelled import Labelled, texts
 from ..knowledge import load_ontology, resolve_labels
 from ..knowledge.ontology import is_within
-from ._style import ABSENT, COLUMN, DOCS, FAINT, INK, NOT_TYPES, draw_matrix, drawn_in, finish
+from ._style import ABSENT, COLUMN, DOCS, FAINT, INK, NOT_TYPES, counted_names, draw_matrix, drawn_in, finish
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -137,9 +137,13 @@ def annotation_confusion(
     from matplotlib.patches import Rectangle
 
     found, _, _ = compared(adata, label_key, key)
-    names = [f"{name} ({n:,})" for name, n in found.counts.items()]
     figure, ax = draw_matrix(
-        found.shares.to_numpy(), names, list(found.shares.columns), bar="Share of the row's cells", cmap=palette, ax=ax
+        found.shares.to_numpy(),
+        found.counts,
+        list(found.shares.columns),
+        bar="Share of the row's cells",
+        cmap=palette,
+        ax=ax,
     )
     for at, relation in np.ndenumerate(found.relations.to_numpy(object)):
         if relation in AGREEING:
@@ -200,26 +204,31 @@ def audit(
     shares, relations = found.shares.to_numpy(), found.relations.to_numpy(object)
     parts = {one: np.where(relations == one, shares, 0).sum(axis=1) for one in RELATIONS}
     order = np.argsort(parts[OTHER], kind="stable")  # the first is drawn at the bottom
-    figure, ax = drawn_in(ax, COLUMN, 0.24 * len(order) + 1.2)
+    titles = counted_names(found.counts.iloc[order])
+    beside: dict[int, str] = {}
+    for at, row in enumerate(order):
+        instead = np.where(np.isin(relations[row], AGREEING), 0, shares[row])
+        if instead.max() >= 0.05:
+            name = plotted_name(str(found.shares.columns[int(instead.argmax())]), 22)
+            beside[at] = f"{name} {100 * instead.max():.0f} %"
+    # Long names make the figure wider than a column, not the bars short.
+    letters = max(map(len, titles)) + max(map(len, beside.values()), default=0)
+    figure, ax = drawn_in(ax, max(COLUMN, 0.055 * letters + 1.6), 0.24 * len(order) + 1.2)
     left = np.zeros(len(order))
     for relation, part in parts.items():
         if part.any():
             ax.barh(range(len(order)), part[order], 0.78, left, color=hues[relation], label=relation, lw=0)
             left += part[order]
-    beside: dict[str, Any] = {"fontsize": 6, "va": "center", "transform": ax.get_yaxis_transform()}
-    for at, row in enumerate(order):
-        instead = np.where(np.isin(relations[row], AGREEING), 0, shares[row])
-        if instead.max() >= 0.05:
-            name = plotted_name(str(found.shares.columns[int(instead.argmax())]), 22)
-            text = f"{name} {100 * instead.max():.0f} %"
-            ax.text(1.02, at, text, color=INK, **beside)
-    titles = [f"{plotted_name(str(found.counts.index[row]), 26)} ({found.counts.iloc[row]:,})" for row in order]
+    style: dict[str, Any] = {"fontsize": 6, "va": "center", "transform": ax.get_yaxis_transform()}
+    for at, text in beside.items():
+        ax.text(1.02, at, text, color=INK, **style)
     ax.set_yticks(range(len(order)), titles, fontsize=6.5, color=INK)
     ax.tick_params(labelsize=6.5, length=0)
     ax.set_xlim(0, 1)
     ax.set_xlabel("Share of the cells", fontsize=7, color=INK)
-    if ax.texts:
-        ax.text(1.02, len(order) - 0.25, "most often instead", color=FAINT, **beside)  # a title is cut at the margin
+    ax.set_ylim(-0.6, len(order) - 0.4)
+    if beside:
+        ax.text(1.02, len(order) - 0.1, "most often instead", color=FAINT, **style)  # a title is cut at the margin
     ax.spines[:].set_visible(False)
     figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False, fontsize=6.5)
     return finish(figure, ax, show=show, return_fig=return_fig)

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from .._device import Rng
     from .._slots import Slots
 
+_NAMES = 2.5  # inches that a panel has for names; more make the figure wider
+
 
 @documented(**DOCS)
 def annotation_umap(
@@ -90,9 +92,9 @@ def annotation_umap(
     # A light object of its own: neither the map nor the colours are left in the caller's.
     flat, axis_name = map_of(adata, basis=basis, use_rep=use_rep, embedding=held.embedding, rng=rng)
     light = ad.AnnData(obs=adata.obs[columns].copy(), obsm={"X_map": flat})
+    own, wide = ax is None, 6.2 * len(columns)
     if ax is None:
-        wide = (6.2 * len(columns), 4.8)
-        ax = plt.subplots(1, len(columns), figsize=wide, layout="constrained", squeeze=False)[1][0]
+        ax = plt.subplots(1, len(columns), figsize=(wide, 4.8), layout="constrained", squeeze=False)[1][0]
     figure, axes = figure_of(ax[0]), list(ax)
     titles = {slots.label: "Label", slots.confidence: "Confidence", "cell_type": "Expert label"}
     shared = _shared_colours(adata, columns, palette or {})
@@ -127,6 +129,8 @@ def annotation_umap(
         # One legend for all panels of labels: a name has one colour.
         last = axes[max(i for i, column in enumerate(columns) if column in shared)]
         draw_names({name: hue for its in shared.values() for name, hue in its.items()}, last)
+        if own and (legend := last.get_legend()) is not None:  # hundreds of names would leave the maps no room
+            figure.set_figwidth(wide + max(0.0, legend.get_window_extent().width / figure.dpi - _NAMES))
     return finish(figure, axes, show=show, return_fig=return_fig)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .._docs import documented
+from .._logging import plotted_name
 from ..errors import check_columns
 from ..get import scores
 from ..get._labelled import Labelled
@@ -73,11 +74,10 @@ def score_heatmap(
         both = mean.index.intersection(mean.columns, sort=False)
         mean = mean[both.append(mean.columns.difference(both, sort=False))]
         mean = mean.loc[both.append(mean.index.difference(both, sort=False))]
-    counts = groups.value_counts()
-    titles = [f"{name} ({counts[name]:,})" for name in mean.index]
+    counts = groups.value_counts()[mean.index]
     figure, ax = draw_matrix(
-        mean.to_numpy(), titles, list(map(str, mean.columns)), bar="Mean probability", cmap=palette, ax=ax
+        mean.to_numpy(), counts, list(map(str, mean.columns)), bar="Mean probability", cmap=palette, ax=ax
     )
     ax.set_xlabel("Candidate", fontsize=7, color=INK)
-    ax.set_ylabel(("Label" if groupby is None else str(groupby)) + " (cells)", fontsize=7, color=INK)
+    ax.set_ylabel(("Label" if groupby is None else plotted_name(str(groupby))) + " (cells)", fontsize=7, color=INK)
     return finish(figure, ax, show=show, return_fig=return_fig)

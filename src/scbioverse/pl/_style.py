@@ -10,6 +10,7 @@ from ..errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    import pandas as pd
     from anndata import AnnData
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -147,18 +148,31 @@ def finish(figure: Figure, axes: Any, *, show: bool | None, return_fig: bool | N
 
 # Numbers are written into cells of a matrix of at most so many columns, and only those that are not close to none.
 _WRITTEN, _LEAST = 12, 0.05
+_LONGEST = 32  # letters of a name
+_LEAST_HEIGHT = 1.2  # inches
+
+
+def counted_names(rows: pd.Series) -> list[str]:
+    """Name rows with their numbers of cells; a name may be cut, its number is not."""
+    return [f"{plotted_name(str(name), 26)} ({n:,})" for name, n in rows.items()]
 
 
 def draw_matrix(
-    values: NDArray, rows: Sequence[str], columns: Sequence[str], *, bar: str, cmap: Any, ax: Axes | None
+    values: NDArray, rows: pd.Series, columns: Sequence[str], *, bar: str, cmap: Any, ax: Axes | None
 ) -> tuple[Figure, Axes]:
-    """Draw shares from 0 to 1 as colours, with a colour bar; return the figure and the axes."""
+    """Draw shares from 0 to 1 as colours, with a colour bar; return the figure and the axes.
+
+    `rows` are numbers of cells by name.
+    """
     import matplotlib as mpl
 
-    figure, ax = drawn_in(ax, max(COLUMN, 0.2 * len(columns) + 1.6), 0.19 * len(rows) + 1.7)
+    names = [plotted_name(str(one), _LONGEST) for one in columns]
+    # Names below the columns may be longer than a matrix of few rows is high, and the names of the axes are as well.
+    height = max(0.19 * len(rows), _LEAST_HEIGHT) + 0.05 * max(map(len, names)) + 0.6
+    figure, ax = drawn_in(ax, max(COLUMN, 0.2 * len(columns) + 1.6), height)
     image = ax.imshow(values, cmap=mpl.colormaps[cmap], vmin=0, vmax=1, aspect="auto", interpolation="nearest")
-    ax.set_yticks(range(len(rows)), [plotted_name(one, 32) for one in rows], fontsize=6.5, color=INK)
-    ax.set_xticks(range(len(columns)), [plotted_name(one, 32) for one in columns], fontsize=6.5, color=INK, rotation=90)
+    ax.set_yticks(range(len(rows)), counted_names(rows), fontsize=6.5, color=INK)
+    ax.set_xticks(range(len(columns)), names, fontsize=6.5, color=INK, rotation=90)
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
     if len(columns) <= _WRITTEN:
