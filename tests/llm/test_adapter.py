@@ -106,7 +106,7 @@ def test_weights_that_cannot_be_added_to_are_read_with_the_adapter(tiny_llm: Pat
 
 
 def test_what_waits_on_the_disk_is_not_trained(tiny_llm: Path) -> None:
-    with pytest.raises(InputError, match="no gradient goes through them"):
+    with pytest.raises(InputError, match="in which no adapter can be trained"):
         training_twin(offloaded(tiny_llm), AdapterConfig(rank=2))
 
 

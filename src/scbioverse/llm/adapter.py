@@ -209,8 +209,8 @@ def training_twin(
     names = target_modules(backbone, config.targets)
     if any(value.is_meta for value in backbone.model.parameters()):
         raise InputError(
-            f"{backbone.name!r} has blocks that wait on the disk or beside the GPU (device_map=): no gradient goes "
-            "through them. Train with all of it on devices; what was trained is read with this one, too."
+            f"{backbone.name!r} has blocks that wait on the disk or beside the GPU (device_map=), in which no adapter "
+            "can be trained. Load all of it on devices for that; what was trained is read with this one, too."
         )
     model = _twin(backbone.model, torch.float32)
     lora = LoraConfig(
