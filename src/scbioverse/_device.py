@@ -71,7 +71,7 @@ def autocast(device: torch.device, dtype: torch.dtype) -> contextlib.AbstractCon
 class BatchSize:
     """How many rows to compute at once: as many as asked for, half as many each time memory runs out.
 
-    Results never depend on the batch size, so nothing but speed changes. `size` stays halved for the rest of the run;
+    Results depend on the batch size by rounding alone. `size` stays halved for the rest of the run;
     `what` is computed, for the log; `hint` says what to do where a single row does not fit.
     """
 

@@ -127,7 +127,7 @@ def score_labels(
     read two levels at a time instead, and only by rows that come there: a choice that a row reaches with a probability
     below this is not read on, and its labels share that probability equally. Worth it from about a hundred labels on;
     None reads everything, which is exact. `attention_mask` (n, T) is 1 for tokens, on either side; `batch_size` changes
-    speed and memory only.
+    speed, memory and rounding.
     """
     if prune is not None and not 0.0 < prune < 1.0:
         raise InputError(f"prune is a probability between 0 and 1, found {prune}.")
