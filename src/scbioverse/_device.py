@@ -71,8 +71,8 @@ def autocast(device: torch.device, dtype: torch.dtype) -> contextlib.AbstractCon
 class BatchSize:
     """How many rows to compute at once: as many as asked for, half as many each time memory runs out.
 
-    Results depend on the batch size by rounding alone. `size` stays halved for the rest of the run;
-    `what` is computed, for the log; `hint` says what to do where a single row does not fit.
+    Results depend on the batch size by rounding alone. `size` stays halved for the rest of the run; `what` is computed,
+    for the log; `hint` says what to do where a single row does not fit.
     """
 
     def __init__(self, size: int, *, what: str = "rows", hint: str = HINT) -> None:

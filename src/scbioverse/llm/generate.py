@@ -77,8 +77,9 @@ def generate(
     `attention_mask` (n, T) is 1 for tokens and 0 for padding, on either side. `allowed` gives the tokens that may
     follow what was written, for example :class:`Choices`. With one beam the most probable token is taken every time;
     with more, so many of the best beginnings are kept, and the end result with the highest mean log-probability of a
-    token wins. `batch_size` changes speed, memory and rounding. `no_repeat` tokens in a row are not written twice, so that
-    no text goes round in circles. With one beam a row whose log-probability falls below `least` is left unfinished.
+    token wins. `batch_size` changes speed, memory and rounding. `no_repeat` tokens in a row are not written twice, so
+    that no text goes round in circles. With one beam a row whose log-probability falls below `least` is left
+    unfinished.
     """
     mask = suffix_mask(backbone, inputs_embeds, attention_mask).expand(inputs_embeds.shape[:2])
     if prefix.length + mask.shape[1] + max_new_tokens > looks_back(backbone):
