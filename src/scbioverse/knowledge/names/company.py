@@ -18,7 +18,7 @@ from .._read import read_table
 from ..ontology import load_ontology
 from .index import load_index
 from .readings import ADJECTIVES, implies_an_organ
-from .resolver import Resolution, organs_in, resolve_label, says_no_type
+from .resolver import SURE, Resolution, organs_in, resolve_label, says_no_type
 from .short_names import ANY_LIST, abbreviated, readings_in, shorthand_for
 from .tokens import is_gene, tokens
 
@@ -27,8 +27,6 @@ from .tokens import is_gene, tokens
 _ENOUGH = 0.6
 # What must speak for it where the name means nothing by itself, or what another name means already.
 _A_LITTLE = 0.3
-# A reading that is a guess says nothing of where the list is from.
-_SURE = 0.75
 # A place that is much less spoken for than another is not where the list is from.
 _PART = 0.4
 _NAMED = 3
@@ -124,7 +122,7 @@ class _Company:
     def _own_places(self, name: str) -> frozenset[str]:
         """Places of what a name means by itself; a guess, as of most single letters, tells none."""
         one = self.first[name]
-        sure = one.score >= _SURE and (len(name) > 1 or shorthand_for(name) is not None)
+        sure = one.score >= SURE and (len(name) > 1 or shorthand_for(name) is not None)
         return places_of(one.cl_id) if sure else frozenset()
 
     def _speakers(self, place: str, name: str) -> list[tuple[str, float]]:
@@ -220,7 +218,7 @@ class _Company:
         if here := self._reading_here(part, part, _A_LITTLE):
             return here[0]
         one = resolve_label(part)
-        meant = one.cl_id if one.score >= _SURE and part.lower() not in ADJECTIVES else None
+        meant = one.cl_id if one.score >= SURE and part.lower() not in ADJECTIVES else None
         if meant and implies_an_organ(tokens(part), load_index(crosswalk=True)):
             # "duct" is of the pancreas by itself; as a part of a name only where the list is.
             here_too = (self.support(place, part) >= _A_LITTLE for place in places_of(meant))
@@ -239,5 +237,5 @@ def _read_as(one: Resolution, cl_id: str | None, *, because: str = "") -> Resolu
         return one
     term = load_ontology().term(cl_id).label
     return replace(
-        one, cl_id=cl_id, term_label=term, how="synonym" if because else "rule", score=_SURE, because=because
+        one, cl_id=cl_id, term_label=term, how="synonym" if because else "rule", score=SURE, because=because
     )

@@ -77,6 +77,10 @@ class NameIndex:
         """Return how many names hold a word."""
         return self._counts[word]
 
+    def knows(self, found: Iterable[str]) -> bool:
+        """Whether a name is in the ontology or kept by hand, as it stands."""
+        return any(strict_key(found) in table for table in (self.curated, self.labels, self.synonyms))
+
     def get(self, found: Iterable[str]) -> Hit | None:
         """Id, way and score of a whole name, or None."""
         found = tuple(found)

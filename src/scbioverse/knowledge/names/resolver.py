@@ -15,7 +15,7 @@ from functools import lru_cache
 from ..ontology import ROOT, load_ontology
 from .index import Hit, How, NameIndex, load_index
 from .readings import best_part, contradicts, readings, without_restated
-from .short_names import abbreviated, readings_in, shorthand_for
+from .short_names import abbreviated, prefixed, readings_in, shorthand_for
 from .tokens import is_gene, loose_key, meanings, strict_key, tokens, word_set
 
 
@@ -46,6 +46,8 @@ _NO_TYPE = re.compile(
 )
 # Below this score a name was read by a part of it.
 _WEAK = 0.6
+# A reading that is a guess says nothing of where a list is from, and a name is not cut to reach one.
+SURE = 0.75
 _MALIGNANT_ID = "CL:0001064"
 _DIVIDING = frozenset({"cycling", "proliferating", "dividing", "mitotic", "cyc", "+MKI67"})
 _SAID_MALIGNANT = frozenset({"malignant", "cancer", "neoplastic"})
@@ -55,6 +57,14 @@ _CLUSTER = re.compile(r"(?:(?<=cell)|(?<=cells)|(?<=s))[\s_-]+\d+$|_\d+$", re.IG
 _TYPE = re.compile(r"(?<=\w)[\s_-]+type[\s_-]*(?:\d+[a-z]?|[a-z]|[ivx]+)$", re.IGNORECASE)
 # The code of a cluster between what it was cut from and what it is: "Myeloid_c10_Macrophage_1".
 _CODE = re.compile(r"(?:^|(?<=[\s._-]))c(?:l|luster)?[\s_-]?\d{1,3}(?:[\s._:-]+|$)", re.IGNORECASE)
+# "AT2-like tumor" is malignant, and no AT2.
+_LIKE_A_TUMOR = re.compile(r"[\s_-]like[\s_-]+tumou?rs?\b", re.IGNORECASE)
+# What a cell was derived from is not what it is: "MBC-derived IgG+ PC".
+_DERIVED = re.compile(r"^\S+-derived\s+(?=\S)", re.IGNORECASE)
+# A code of letters and a number, with the name in brackets: "cTNI05 (CD4+ IL17A+)".
+_CODE_BEFORE = re.compile(r"^(?:[A-Za-z]{1,4}-?\d{2,3}|c[A-Z]{1,4}\d)\s*\(([^()]+)\)$")
+# A letter for human or mouse before a name: "hPericyte", "hcDC2B".
+_SPECIES = re.compile(r"[hm](?=[a-z]{0,2}[A-Z])")
 _BRACKETED = re.compile(r"\([^)]*\)?")
 _SPLIT = re.compile(r"\s*(?:/|\bor\b|\band\b|&|;)\s*", re.IGNORECASE)
 
@@ -95,14 +105,23 @@ def _resolve(name: str, context: str, crosswalk: bool = True, abbreviations: boo
 
 def _read(text: str, context: str, crosswalk: bool, abbreviations: bool) -> Hit | None:
     index, found = load_index(crosswalk=crosswalk), tokens(text)
-    hit = _in_context(text, found, context, index) or _as_spelt(text)
+    return _in_context(text, found, context, index) or _as_written(text, index, abbreviations)
+
+
+def _as_written(text: str, index: NameIndex, abbreviations: bool) -> Hit | None:
+    """Read a name, or what is left of one, by itself."""
+    found = tokens(text)
+    hit = _as_spelt(text, abbreviations)
     # A letter alone, but for B and T, is a cell only where other names or the organ say so.
     if hit is None and len(text) > 1 and not is_place(text, found):
         # What is a gene's name, too, is read as a cell only beside other names of cells: see `company.py`.
         short = abbreviations and not all(map(is_gene, found))
-        hit = (short and _abbreviated(text, 0.95)) or _search(text, found, index)
+        hit = (short and _abbreviated(text, 0.95)) or _search(text, found, index, abbreviations)
         if short and (hit is None or hit[2] < _WEAK):
             hit = _abbreviated(text, 0.75, loosely=True) or hit
+        if hit is None and _SPECIES.match(text):
+            bare = _as_written(text[1:], index, abbreviations)
+            hit = _as_rule(bare, 0.75) if bare and bare[2] >= SURE else None
     return hit
 
 
@@ -111,10 +130,10 @@ def says_no_type(text: str) -> bool:
     return bool(_NUMBER.match(text) or _NO_TYPE.search(text.replace("_", " ")))
 
 
-def _as_spelt(text: str) -> Hit | None:
+def _as_spelt(text: str, abbreviations: bool) -> Hit | None:
     if label := load_ontology().find_label(text):
         return label, "exact", 1.0
-    known = shorthand_for(text)
+    known = (abbreviations and prefixed(text)) or shorthand_for(text)
     return (known, "synonym", 0.95) if known else None
 
 
@@ -155,38 +174,45 @@ def _in_context(text: str, found: tuple[str, ...], context: str, index: NameInde
     return None
 
 
-def _search(text: str, found: tuple[str, ...], index: NameIndex) -> Hit | None:
-    return next((hit for hit in _ways(text, without_restated(found), index) if hit), None)
+def _search(text: str, found: tuple[str, ...], index: NameIndex, abbreviations: bool) -> Hit | None:
+    return next((hit for hit in _ways(text, without_restated(found), index, abbreviations) if hit), None)
 
 
-def _ways(text: str, found: tuple[str, ...], index: NameIndex) -> Iterator[Hit | None]:
+def _ways(text: str, found: tuple[str, ...], index: NameIndex, abbreviations: bool) -> Iterator[Hit | None]:
     """Try the whole name, then readings of it that keep less and less; what leads nowhere is None."""
     if strict_key(found) not in index.curated and _CLUSTER.search(text):
         yield _as_rule(index.get(without_restated(tokens(_CLUSTER.sub("", text)))), 0.85)
     if _DIVIDING & set(found):
         # The ontology's name for a type that divides, where it has one.
         yield _as_rule(index.get(["cycling", *(token for token in found if token not in _DIVIDING)]), 0.9)
+    if (derived := _DERIVED.match(text)) and not index.knows(found):
+        yield _shorter(text[derived.end() :], index, abbreviations)
     yield index.get(found) if found else None
     if found and all(map(is_gene, found)):
         yield _by_genes(found, index)
         return
     if _TYPE.search(text):
-        shorter = _TYPE.sub("", text)
-        hit = _as_spelt(shorter) or _search(shorter, tokens(shorter), index)
-        yield _as_rule(hit, min(hit[2], 0.8) if hit else 0)
+        yield _shorter(_TYPE.sub("", text), index, abbreviations)
         return
     if code := _CODE.search(text):
-        yield _behind_code(text[: code.start()].strip(" ._-"), text[code.end() :], index)
+        # What stands behind the code; with what stands before it, where that alone says which cell; or that alone.
+        before, behind = text[: code.start()].strip(" ._-"), text[code.end() :]
+        both = (f"{before} {behind}", behind) if all(map(is_gene, tokens(before))) else (behind, f"{before} {behind}")
+        yield next(filter(None, (_shorter(part, index, abbreviations) for part in (*both, before))), None)
         return
-    if any(set(tokens(part)) & _SAID_MALIGNANT for part in _BRACKETED.findall(text)):
+    if _LIKE_A_TUMOR.search(text) or any(set(tokens(part)) & _SAID_MALIGNANT for part in _BRACKETED.findall(text)):
         yield _MALIGNANT_ID, "rule", 0.8
     yield _outside_and_inside(text, index)
+    if inside := _CODE_BEFORE.match(text):
+        yield _shorter(inside[1], index, abbreviations)
     if word_set("malignant") & set(found):
         # Which cell it once was is not what it is: "malignant B cell" is not a B cell for a reference of healthy ones.
         yield _MALIGNANT_ID, "rule", 0.6
     yield _either(text, index)
+    divides = ("cycling",) if _DIVIDING & set(found) else ()
     for reading, score in readings(found, index):
-        hit = index.get(reading)
+        of_dividing = divides and index.get((*divides, *(token for token in reading if token not in _DIVIDING)))
+        hit = of_dividing or index.get(reading)
         yield None if hit is None or hit[0] == ROOT or contradicts(found, hit[0]) else _as_rule(hit, score)
     yield best_part(text, found, index)
 
@@ -195,14 +221,11 @@ def _as_rule(hit: Hit | None, score: float) -> Hit | None:
     return hit and (hit[0], "rule", score)
 
 
-def _behind_code(before: str, behind: str, index: NameIndex) -> Hit | None:
-    """Read what stands behind the code of a cluster; with what stands before it, where that alone says which cell."""
-    genes_alone = all(map(is_gene, tokens(before)))
-    for text in ((f"{before} {behind}", behind) if genes_alone else (behind, f"{before} {behind}")) + (before,):
-        known = _as_spelt(text) or _abbreviated(text, 0.75, loosely=True) or _search(text, tokens(text), index)
-        if known:
-            return known[0], "rule", min(known[2], 0.8)
-    return None
+def _shorter(text: str, index: NameIndex, abbreviations: bool) -> Hit | None:
+    """Read what is left of a name without a code or a count."""
+    known = _abbreviated(text, 0.75, loosely=True) if abbreviations else None
+    hit = known or _as_written(text, index, abbreviations)
+    return hit and (hit[0], "rule", min(hit[2], 0.8))
 
 
 def _by_genes(found: tuple[str, ...], index: NameIndex) -> Hit | None:

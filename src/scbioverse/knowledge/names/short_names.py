@@ -23,6 +23,7 @@ _CELL = re.compile(r"[\s_-]+cells?$", re.IGNORECASE)
 _GAP = re.compile(r"[\s_]+")
 _CD = re.compile(r"CD\d")
 _MAY_LACK = re.compile(r"[-⁻−]|neg", re.IGNORECASE)
+_SMALL_FIRST = re.compile(r"[a-z][A-Z]")
 _COUNT = re.compile(r"(?<=[A-Za-z]{2})[\s_-]*\d+$")
 
 
@@ -64,6 +65,17 @@ def spellings(name: str) -> tuple[str, ...]:
     forms.append(" ".join(word for word in _GAP.split(bare) if word.lower() not in word_set("state")))
     forms.append(" ".join(word for word in _GAP.split(single) if _CD.match(word) or not gene_token(word, signed=False)))
     return tuple(filter(None, dict.fromkeys(map(_key, forms))))
+
+
+def prefixed(name: str) -> str | None:
+    """Id of a short name whose first letter alone is small, spelt so: "aEC" (arterial) is no "AEC"."""
+    return _prefixed().get(_PLURAL.sub("", name)) if _SMALL_FIRST.match(name) else None
+
+
+@lru_cache(maxsize=1)
+def _prefixed() -> dict[str, str]:
+    rows = read_table("abbreviations.tsv")
+    return {name: cl_id for name, cl_id, _, context in rows if not context and _SMALL_FIRST.match(name)}
 
 
 def shorthand_for(name: str) -> str | None:

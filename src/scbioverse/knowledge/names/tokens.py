@@ -95,6 +95,7 @@ _CUT = re.compile(r"[^a-z0-9⊕⊖⊙']+")
 _LEVEL = {"hi": "high", "bright": "high", "lo": "low", "dim": "low"}
 # "mPhi" and words that a capital letter inside sets apart ("ChoroidPlexus", "tipEC", "preB").
 _CAMEL = _Rules(
+    (r"\bAM[\s-]?[φϕΦøØ]", " alveolar macrophage "),
     (r"\bM[\s-]?[φϕΦøØ]", " macrophage "),
     (r"(?<=[a-z]{3})(?=[A-Z])", " "),
     (r"\b([Pp]r[eo])(?=[BT]\b)", r"\1 "),
