@@ -86,7 +86,11 @@ class _Company:
     """
 
     def __init__(self, alone: Mapping[str, Resolution], told: Sequence[str] = ()) -> None:
-        self.readings = {name: dict(readings_in(name)) if one.how != "id" else {} for name, one in alone.items()}
+        # A term's own name, and one of a dividing type, means more than what is left of it without its states.
+        whole = {name for name, one in alone.items() if one.how == "exact" or one.term_label.startswith("cycling ")}
+        self.readings = {
+            name: dict(readings_in(name, whole=name in whole)) if one.how != "id" else {} for name, one in alone.items()
+        }
         # What is a gene's name or a word of English, too, is a cell in a list of cells.
         short = {
             name: own.pop(ANY_LIST, None) or abbreviated(name, loosely=True) for name, own in self.readings.items()
@@ -177,6 +181,10 @@ class _Company:
         """
         words = re.findall(r"[^\W_]+", one.name)
         if one.how != "rule" or one.because or not 1 < len(words) <= _WORDS or says_no_type(one.name):
+            return one
+        known = abbreviated(one.name, loosely=True)
+        if known and known not in map(abbreviated, words):
+            # Two words or more of it are a short name together: "Mature arterial EC".
             return one
         text, places, ontology = one.name, [], load_ontology()
         for word in words:

@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from .._read import read_table
 from ..ontology import fold, load_ontology
-from .tokens import gene_token, tokens, word_set
+from .tokens import gene_token, is_gene, tokens, word_set
 
 # Context of names that mean a cell in any list of cells, but not by themselves: "End", "FAP" (which is a gene).
 ANY_LIST = "list"
@@ -23,6 +23,7 @@ _CELL = re.compile(r"[\s_-]+cells?$", re.IGNORECASE)
 _GAP = re.compile(r"[\s_]+")
 _CD = re.compile(r"CD\d")
 _MAY_LACK = re.compile(r"[-⁻−]|neg", re.IGNORECASE)
+_BRACKETED = re.compile(r"\(([^()]*)\)")
 _SMALL_FIRST = re.compile(r"[a-z][A-Z]")
 _COUNT = re.compile(r"(?<=[A-Za-z]{2})[\s_-]*\d+$")
 
@@ -51,6 +52,12 @@ def _tables() -> tuple[dict[str, str], dict[str, str], dict[str, dict[str, str]]
     return shorthand, alone, within
 
 
+def _without_genes(bracketed: re.Match[str]) -> str:
+    # Surface proteins tell types apart.
+    found = () if _CD.search(bracketed[1]) else tokens(bracketed[1])
+    return "" if found and all(map(is_gene, found)) else bracketed[0]
+
+
 @lru_cache(maxsize=16384)
 def spellings(name: str) -> tuple[str, ...]:
     """Folded forms of a name, ever shorter.
@@ -58,7 +65,7 @@ def spellings(name: str) -> tuple[str, ...]:
     As it stands, in the singular, without "cells", without a cluster's number, without states ("Cycling Podo"),
     and with the count but without genes ("Macro_C1QC"); surface proteins stay, since they tell types apart.
     """
-    text = " ".join(name.replace(".", " ").split())
+    text = " ".join(_BRACKETED.sub(_without_genes, name).replace(".", " ").split())
     single = _PLURAL.sub("", text)
     bare = _COUNT.sub("", _CELL.sub("", single))
     forms = [text, single, _CELL.sub("", single), bare]
@@ -94,11 +101,14 @@ def abbreviated(name: str, *, loosely: bool = False) -> str | None:
     return next((known for form in forms if (known := shorthand.get(form) or alone.get(form))), None)
 
 
-def readings_in(name: str) -> dict[str, str]:
-    """Context to id: what a short name means in an organ or beside other names; see :data:`ANY_LIST`."""
+def readings_in(name: str, *, whole: bool = False) -> dict[str, str]:
+    """Context to id: what a short name means in an organ or beside other names; see :data:`ANY_LIST`.
+
+    With `whole`, only of the name as it stands, not of its shorter forms.
+    """
     within = _tables()[2]
     found: dict[str, str] = {}
-    for form in spellings(name):
+    for form in (_key(name),) if whole else spellings(name):
         found = within.get(form, {}) | found
     return found
 
