@@ -122,7 +122,20 @@ def _as_written(text: str, index: NameIndex, abbreviations: bool) -> Hit | None:
         if hit is None and _SPECIES.match(text):
             bare = _as_written(text[1:], index, abbreviations)
             hit = _as_rule(bare, 0.75) if bare and bare[2] >= SURE else None
-    return hit
+    return _with_genes(hit, found, index) if abbreviations else hit
+
+
+def _with_genes(hit: Hit | None, found: tuple[str, ...], index: NameIndex) -> Hit | None:
+    """Take the kind of what was found that is called by a gene in the name: "TAM_TREM2" is a TREM2-positive macrophage."""
+    if hit is None or hit[1] == "exact":
+        return hit
+    # Surface proteins restate what a cell is more often than they narrow it ("CD19+ B").
+    surface, ontology = set(meanings("surface").values()), load_ontology()
+    genes = [token for token in found if token.startswith("+") and token[1:3] != "CD" and token[1:] not in surface]
+    label = tokens(ontology.term(hit[0]).label) if genes else ()
+    kinds = (index.get((*label, *some)) for some in (genes, *([gene] for gene in genes)) if not set(some) <= set(label))
+    below = next((kind for kind in kinds if kind and ontology.is_ancestor(hit[0], kind[0])), None)
+    return _as_rule(below, min(hit[2], 0.9)) or hit
 
 
 def says_no_type(text: str) -> bool:
