@@ -86,8 +86,9 @@ class _Company:
     """
 
     def __init__(self, alone: Mapping[str, Resolution], told: Sequence[str] = ()) -> None:
-        # A term's own name, and one of a dividing type, means more than what is left of it without its states.
-        whole = {name for name, one in alone.items() if one.how == "exact" or one.term_label.startswith("cycling ")}
+        # A term's own name, one of a dividing type, and one with the gene that the term is called by mean more than
+        # what is left of them without states and genes.
+        whole = {name for name, one in alone.items() if one.how == "exact" or _says_more(one)}
         self.readings = {
             name: dict(readings_in(name, whole=name in whole)) if one.how != "id" else {} for name, one in alone.items()
         }
@@ -232,6 +233,13 @@ class _Company:
             here_too = (self.support(place, part) >= _A_LITTLE for place in places_of(meant))
             meant = meant if any(here_too) else None
         return readings_in(part).get(ANY_LIST) or meant
+
+
+def _says_more(one: Resolution) -> bool:
+    """Whether a name was read as a term that is called by a gene in it, or by its dividing: "Inh_PVALB"."""
+    label = one.term_label.lower() if one.cl_id else ""
+    genes = (token[1:].lower() for token in tokens(one.name) if token.startswith("+"))
+    return label.startswith("cycling ") or any(gene in label for gene in genes)
 
 
 def _is_genes(part: str) -> bool:

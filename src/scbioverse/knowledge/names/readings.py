@@ -92,10 +92,12 @@ def _mended(token: str, crosswalk: bool) -> tuple[str, ...]:
 
 
 def _repairs(token: str, index: NameIndex) -> Iterator[tuple[str, ...] | None]:
-    """Yield what an unknown word may stand for: a number glued on, two words in one, a slip."""
+    """Yield what an unknown word may stand for: a number glued on, an "h" for human, two words in one, a slip."""
     glued = re.fullmatch(r"([a-z]{4,})(\d+)", token)
     word = tokens(glued[1]) if glued else ()
     yield (*word, glued[2]) if glued and word and all(one in index.words for one in word) else None
+    bare = tokens(token[1:]) if token[0] == "h" and len(token) > 2 else ()
+    yield bare if bare != (token[1:],) and all(word in index.words for word in bare) else None
     if token.isalpha():
         yield _cut(token, index) if len(token) >= 5 else None
         near = [word for word in index.words if word[0] == token[0]] if len(token) >= 6 else []

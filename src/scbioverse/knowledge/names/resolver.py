@@ -119,14 +119,14 @@ def _as_written(text: str, index: NameIndex, abbreviations: bool) -> Hit | None:
         hit = (short and _abbreviated(text, 0.95)) or _search(text, found, index, abbreviations)
         if short and (hit is None or hit[2] < _WEAK):
             hit = _abbreviated(text, 0.75, loosely=True) or hit
-        if hit is None and _SPECIES.match(text):
+        if abbreviations and hit is None and _SPECIES.match(text):
             bare = _as_written(text[1:], index, abbreviations)
             hit = _as_rule(bare, 0.75) if bare and bare[2] >= SURE else None
     return _with_genes(hit, found, index) if abbreviations else hit
 
 
 def _with_genes(hit: Hit | None, found: tuple[str, ...], index: NameIndex) -> Hit | None:
-    """Take the kind of what was found that is called by a gene in the name: "TAM_TREM2" is a TREM2-positive macrophage."""
+    """Take the kind of what was found that is called by a gene in the name: "TAM_TREM2", a TREM2-positive macrophage."""
     if hit is None or hit[1] == "exact":
         return hit
     # Surface proteins restate what a cell is more often than they narrow it ("CD19+ B").
@@ -198,7 +198,7 @@ def _ways(text: str, found: tuple[str, ...], index: NameIndex, abbreviations: bo
     if _DIVIDING & set(found):
         # The ontology's name for a type that divides, where it has one.
         yield _as_rule(index.get(["cycling", *(token for token in found if token not in _DIVIDING)]), 0.9)
-    if (derived := _DERIVED.match(text)) and not index.knows(found):
+    if abbreviations and (derived := _DERIVED.match(text)) and not index.knows(found):
         yield _shorter(text[derived.end() :], index, abbreviations)
     yield index.get(found) if found else None
     if found and all(map(is_gene, found)):
@@ -213,16 +213,16 @@ def _ways(text: str, found: tuple[str, ...], index: NameIndex, abbreviations: bo
         both = (f"{before} {behind}", behind) if all(map(is_gene, tokens(before))) else (behind, f"{before} {behind}")
         yield next(filter(None, (_shorter(part, index, abbreviations) for part in (*both, before))), None)
         return
-    if _LIKE_A_TUMOR.search(text) or any(set(tokens(part)) & _SAID_MALIGNANT for part in _BRACKETED.findall(text)):
+    if (abbreviations and _LIKE_A_TUMOR.search(text)) or any(set(tokens(part)) & _SAID_MALIGNANT for part in _BRACKETED.findall(text)):
         yield _MALIGNANT_ID, "rule", 0.8
     yield _outside_and_inside(text, index)
-    if inside := _CODE_BEFORE.match(text):
+    if abbreviations and (inside := _CODE_BEFORE.match(text)):
         yield _shorter(inside[1], index, abbreviations)
     if word_set("malignant") & set(found):
         # Which cell it once was is not what it is: "malignant B cell" is not a B cell for a reference of healthy ones.
         yield _MALIGNANT_ID, "rule", 0.6
     yield _either(text, index)
-    divides = ("cycling",) if _DIVIDING & set(found) else ()
+    divides = ("cycling",) if abbreviations and _DIVIDING & set(found) else ()
     for reading, score in readings(found, index):
         of_dividing = divides and index.get((*divides, *(token for token in reading if token not in _DIVIDING)))
         hit = of_dividing or index.get(reading)
