@@ -6,6 +6,7 @@ import pytest
 
 from scbioverse.knowledge import load_ontology, resolve_label, resolve_labels
 from scbioverse.knowledge._read import read_table
+from scbioverse.knowledge.names.company import places_of
 from scbioverse.knowledge.names.short_names import nearest_names
 
 IMMUNE = ["B cells", "T cells", "NK"]
@@ -108,6 +109,15 @@ def test_tables_name_terms_by_their_labels_and_places_that_are_known() -> None:
     assert len({(row[0], row[3]) for row in rows}) == len(rows)
 
 
+def test_terms_that_tell_a_place_are_called_by_their_labels() -> None:
+    rows = [row[1:] for row in read_table("company.tsv") if row[1].startswith("CL:")]
+    assert len(rows) > 200
+    assert [row for row in rows if load_ontology().term(row[0]).label != row[1]] == []
+    # A valve's cells speak for the heart; a bipolar cell of the eye does not.
+    assert places_of("CL:4030033") == {"heart"}
+    assert "heart" not in places_of("CL:4033033")
+
+
 def test_near_names_of_what_means_nothing() -> None:
     assert "hepatic stellate cell" in nearest_names("HSC", most=9)
     assert nearest_names("astrocytee")[0] == "astrocyte"
@@ -141,6 +151,18 @@ def test_a_name_that_leads_nowhere_is_read_by_its_known_parts() -> None:
         ("OPC-like (malignant)", "CL:0001064"),
         ("CD8+ LP", "CL:0000625"),  # not the lateral pyloric neuron of a crab
         ("T/Mono dblt", None),
+        ("cTNI16 (CD8+ CXCL13+ prolif)", "CL:4033074"),  # a code, with the name in brackets
+        ("TZBTB16 (MAIT/NKT-like)", "CL:0000940"),  # which is no code
+        ("xqz-derived IgG+ PC", "CL:0000985"),  # what it was is not what it is
+        ("monocyte-derived macrophage", "CL:0000235"),
+        ("AT2-like tumor", "CL:0001064"),
+        ("AT2-like", "CL:0002063"),
+        ("hPericyte", "CL:0000669"),  # of human
+        ("mNeutrophil", "CL:0000775"),
+        ("hRing", None),
+        ("AMφ", "CL:0000583"),
+        ("aEC", "CL:1000413"),  # the small letter says arterial
+        ("AEC", "CL:0000322"),
     ],
 )
 def test_names_that_other_authors_write(name: str, cl_id: str | None) -> None:
@@ -151,6 +173,9 @@ ISLET, SKIN = ["alpha", "beta", "acinar", "PP cells"], ["Keratinocyte", "Melanoc
 BRAIN, LIVER = ["Astro", "Oligo", "OPC", "L6b"], ["Hepatocyte", "Cholangiocyte", "LSEC", "Kupffer cells"]
 
 
+GUT, AIRWAY = ["L", "K", "D", "I", "Enterocyte", "Paneth"], ["AT1", "AT2", "Club", "Ionocyte"]
+
+
 @pytest.mark.parametrize(
     ("company", "name", "cl_id"),
     [
@@ -159,6 +184,11 @@ BRAIN, LIVER = ["Astro", "Oligo", "OPC", "L6b"], ["Hepatocyte", "Cholangiocyte",
         (ISLET, "xqz duct", "CL:0002079"),
         (LIVER, "naive xqzw", None),  # "naive" alone is a T cell, as a part it is not
         (BRAIN, "Mrc1 xqz", None),  # a mouse's gene is no cell
+        (BRAIN, "InN_PVALB", "CL:4023018"),  # the term is called by the gene
+        (GUT, "EC (TPH1+)", "CL:0000577"),  # a gene in brackets hides no short name
+        (GUT, "Mature arterial EC", "CL:1000413"),  # two words are one short name
+        (AIRWAY, "Basal", "CL:0002633"),
+        (AIRWAY, "Cycling Basal", "CL:4033082"),  # a term of its own is not cut to what the list knows
     ],
 )
 def test_parts_of_a_name_mean_what_they_mean_in_its_list(company: list[str], name: str, cl_id: str | None) -> None:

@@ -181,7 +181,13 @@ class _Company:
         Only where the whole name was read by a rule, and only words that mean something else by themselves.
         """
         words = re.findall(r"[^\W_]+", one.name)
-        if one.how != "rule" or one.because or not 1 < len(words) <= _WORDS or says_no_type(one.name):
+        if (
+            one.how != "rule"
+            or one.because
+            or not 1 < len(words) <= _WORDS
+            or says_no_type(one.name)
+            or _says_more(one)
+        ):
             return one
         known = abbreviated(one.name, loosely=True)
         if known and known not in map(abbreviated, words):
@@ -252,6 +258,4 @@ def _read_as(one: Resolution, cl_id: str | None, *, because: str = "") -> Resolu
     if cl_id is None:
         return one
     term = load_ontology().term(cl_id).label
-    return replace(
-        one, cl_id=cl_id, term_label=term, how="synonym" if because else "rule", score=SURE, because=because
-    )
+    return replace(one, cl_id=cl_id, term_label=term, how="synonym" if because else "rule", score=SURE, because=because)

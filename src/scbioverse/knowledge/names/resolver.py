@@ -122,20 +122,7 @@ def _as_written(text: str, index: NameIndex, abbreviations: bool) -> Hit | None:
         if abbreviations and hit is None and _SPECIES.match(text):
             bare = _as_written(text[1:], index, abbreviations)
             hit = _as_rule(bare, 0.75) if bare and bare[2] >= SURE else None
-    return _with_genes(hit, found, index) if abbreviations else hit
-
-
-def _with_genes(hit: Hit | None, found: tuple[str, ...], index: NameIndex) -> Hit | None:
-    """Take the kind of what was found that is called by a gene in the name: "TAM_TREM2", a TREM2-positive macrophage."""
-    if hit is None or hit[1] == "exact":
-        return hit
-    # Surface proteins restate what a cell is more often than they narrow it ("CD19+ B").
-    surface, ontology = set(meanings("surface").values()), load_ontology()
-    genes = [token for token in found if token.startswith("+") and token[1:3] != "CD" and token[1:] not in surface]
-    label = tokens(ontology.term(hit[0]).label) if genes else ()
-    kinds = (index.get((*label, *some)) for some in (genes, *([gene] for gene in genes)) if not set(some) <= set(label))
-    below = next((kind for kind in kinds if kind and ontology.is_ancestor(hit[0], kind[0])), None)
-    return _as_rule(below, min(hit[2], 0.9)) or hit
+    return hit
 
 
 def says_no_type(text: str) -> bool:
@@ -213,7 +200,8 @@ def _ways(text: str, found: tuple[str, ...], index: NameIndex, abbreviations: bo
         both = (f"{before} {behind}", behind) if all(map(is_gene, tokens(before))) else (behind, f"{before} {behind}")
         yield next(filter(None, (_shorter(part, index, abbreviations) for part in (*both, before))), None)
         return
-    if (abbreviations and _LIKE_A_TUMOR.search(text)) or any(set(tokens(part)) & _SAID_MALIGNANT for part in _BRACKETED.findall(text)):
+    like_a_tumor = abbreviations and _LIKE_A_TUMOR.search(text)
+    if like_a_tumor or any(set(tokens(part)) & _SAID_MALIGNANT for part in _BRACKETED.findall(text)):
         yield _MALIGNANT_ID, "rule", 0.8
     yield _outside_and_inside(text, index)
     if abbreviations and (inside := _CODE_BEFORE.match(text)):

@@ -49,6 +49,8 @@ def _tables() -> tuple[dict[str, str], dict[str, str], dict[str, dict[str, str]]
         key = _key(name)
         held = within.setdefault(key, {}) if context else alone
         held.setdefault(context or key, cl_id)
+        if not context and _SMALL_FIRST.match(name):
+            alone.setdefault(name, cl_id)
     return shorthand, alone, within
 
 
@@ -65,7 +67,8 @@ def spellings(name: str) -> tuple[str, ...]:
     As it stands, in the singular, without "cells", without a cluster's number, without states ("Cycling Podo"),
     and with the count but without genes ("Macro_C1QC"); surface proteins stay, since they tell types apart.
     """
-    text = " ".join(_BRACKETED.sub(_without_genes, name).replace(".", " ").split())
+    name = _BRACKETED.sub(_without_genes, name) if "(" in name else name
+    text = " ".join(name.replace(".", " ").split())
     single = _PLURAL.sub("", text)
     bare = _COUNT.sub("", _CELL.sub("", single))
     forms = [text, single, _CELL.sub("", single), bare]
@@ -76,13 +79,7 @@ def spellings(name: str) -> tuple[str, ...]:
 
 def prefixed(name: str) -> str | None:
     """Id of a short name whose first letter alone is small, spelt so: "aEC" (arterial) is no "AEC"."""
-    return _prefixed().get(_PLURAL.sub("", name)) if _SMALL_FIRST.match(name) else None
-
-
-@lru_cache(maxsize=1)
-def _prefixed() -> dict[str, str]:
-    rows = read_table("abbreviations.tsv")
-    return {name: cl_id for name, cl_id, _, context in rows if not context and _SMALL_FIRST.match(name)}
+    return _tables()[1].get(_PLURAL.sub("", name)) if _SMALL_FIRST.match(name) else None
 
 
 def shorthand_for(name: str) -> str | None:
