@@ -3,9 +3,9 @@
 Four sets of labels: the authors' own names of colorectal and lymphoid organs, those of the other studies of the
 registry, and two sets of lists in the style of published figures, whose terms were written down before any reading of
 them was run. `lists/published_style.tsv` falls into two halves by turns: the tables of names were tuned on the first
-alone. These halves and the tables were written by the same hand. `lists/other_authors.tsv` was written by three others,
-one after the other, who saw neither tables nor code; `lists/other_authors_kept.tsv` holds lists of the third that
-nobody looked at since.
+alone. These halves and the tables were written by the same hand. `lists/other_authors.tsv` was written by four others,
+one after the other, who saw neither tables nor code; `lists/other_authors_kept.tsv` holds lists of the last two that
+nothing was tuned on.
 
 A name is read right if it is the expert's term ("exact"; a list may allow several, and none where the name is no cell
 type), and related if it is a direct parent or child, or else lies above or below. Controls: each name by itself,

@@ -15,7 +15,7 @@ from scbioverse.knowledge.phrases import readable_names
 
 def rows() -> list[list[str]]:
     """Term and name, for every readable name of a term that resolves to another one."""
-    found = [list(MISLEADING)]
+    found = list(map(list, MISLEADING))
     for cl_id in load_ontology():
         names = sorted({*readable_names(cl_id)} - {load_ontology().term(cl_id).label})
         found += [[cl_id, name] for name in names if resolve_label(name).cl_id not in (cl_id, None)]

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from benchmarks.ontology import kinship, shares
-from benchmarks.unknown import THRESHOLDS, below, left_out, report, uncertainty
+from benchmarks.unknown import SORTED_BY_CD4, THRESHOLDS, below, left_out, report, uncertainty
+from scbioverse.knowledge import load_ontology
 
 B, T, CD8, NK, NAIVE_B = "CL:0000236", "CL:0000084", "CL:0000625", "CL:0000623", "CL:0000788"
 
@@ -59,3 +60,7 @@ def test_the_report_has_means_beside_the_targets() -> None:
     mean = next(line for line in text.splitlines() if "mean of labels" in line)
     assert mean.split()[-2:] == ["0.7", "0.9"]
     assert text.splitlines()[-1].split() == ["0.50", "0.125", "0.5", "0.25"]
+
+
+def test_cells_sorted_by_cd4_are_within_cd4_t_cells() -> None:
+    assert all(load_ontology().is_within(one, "CL:0000624") for one in SORTED_BY_CD4.values())

@@ -43,6 +43,14 @@ def test_no_gene_that_every_cell_has():
     assert not set(genes) & {"MALAT1", "B2M", "GAPDH"}
 
 
+def test_genes_of_dividing_cells_mark_no_type_but_those_named_for_it():
+    table, ontology = load_markers(), load_ontology()
+    for gene in ("MKI67", "TOP2A", "PCNA", "CENPF"):
+        names = [ontology.term(one).label for one in table.loc[table["gene"] == gene, "cl_id"]]
+        assert names
+        assert all(one.startswith(("cycling", "transit amplifying", "mitotic")) for one in names)
+
+
 def test_more_sources_weigh_more_and_ubiquity_less():
     table = load_markers().set_index(["cl_id", "gene"])
     b_cell = table.loc["CL:0000236"]

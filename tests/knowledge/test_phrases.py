@@ -78,7 +78,5 @@ def test_the_table_of_misleading_names_is_what_the_resolver_says_today():
         for name in readable_names(one)
         if name != onto.term(one).label and resolve_label(name).cl_id not in (one, None)
     }
-    # One was misread when the shipped model wrote its texts down (`recipes/knowledge/_kept.py`).
-    kept = {("CL:4023080", "stellate L6 IT MOp (Mus musculus)")}
-    assert {tuple(row) for row in read_table("misleading.tsv.gz")} == found | kept
+    assert {tuple(row) for row in read_table("misleading.tsv.gz")} == found
     assert ("CL:0000784", "DC2") in found
