@@ -40,6 +40,25 @@ def not_limit(links: Links, _: Names) -> Links:
     return [joined(links, "LIMIT", turned)]
 
 
+def ends(links: Links, names: Names) -> Links:
+    """Read "from 2 to 5, inclusive", and exclusive, where that says no other than the words of the bound."""
+    held: Where = links[0].value
+    kept = [one for one in links[1:-1] if one.role != "COMMA"]
+    if held.op == "between" and links[-1].value == "exclusive":
+        low, high = (
+            held.model_copy(update={"op": op, "values": (n,)}) for op, n in zip("><", held.values, strict=True)
+        )
+        return [joined([links[0], links[-1]], "LIMIT", both(low, high)), *kept]
+    alike = {"": ("between", ">=", "<="), "exclusive": (">", "<")}
+    return [links[0], *kept] if held.op in alike[links[-1].value] else mark(links, names)
+
+
+def unit_measured(links: Links, names: Names) -> Links:
+    """Read "the mean kDa" as of what is measured in it."""
+    field, factor = links[0].value
+    return [links[0].but("MEASURE", value=field)] if field != "%" and factor == 1 else mark(links, names, "?")
+
+
 def than(links: Links, _: Names) -> Links:
     """Read "higher than that of B cells", where no number follows, and "more in ctrl versus stim"."""
     role, middle = {">": "MORE", "<": "LESS"}.get(links[0].value), links[1:-1] if pick(links, "VERSUS") else []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .fill import statistic
+from .fill import possible, statistic
 from .grammar import matches
 from .query import FIELDS, Query, Refusal, Where, both
 from .words import pick, roles_of
@@ -63,8 +63,10 @@ def followed(links: Sequence[Link], before: Query, names: Names) -> Query | Refu
     if pick(held, "BYCOL") and matches(_SPLIT, [one for one in links if one.role != "BYCOL"]):
         held = pick(held, "BYCOL")  # "split that by donor"
     also, held = pick(held, "ALSO"), [one for one in held if one.role != "ALSO"]
-    if also and roles_of(held) == ["HAS"] and before.want in ("count", "fraction"):
-        return before.model_copy(update={"where": both(before.where, held[0].value)})  # "and LYZ as well?"
+    if also and len(held) == 1 and held[0].role in _CONDITIONS:
+        narrowed = _narrowed(held[0], before, names)
+        if narrowed is not None:
+            return narrowed
     roles = roles_of(held)
     if roles in (["COUNT"], ["COUNT", "NOT"], ["NOT"]):
         return _counted({*roles_of(links)}, before)
@@ -142,6 +144,17 @@ def _counted(roles: set[str], before: Query) -> Query | Refusal:
         return _TWICE
     turned = (one.negated() if one in measured else one for one in parts)
     return Query(want="count", where=both(both(*turned), before.among))
+
+
+def _narrowed(link: Link, before: Query, names: Names) -> Query | Refusal | None:
+    """Read "and LYZ as well?", "only those without LYZ": fewer of the rows before; None where that leaves none."""
+    if before.want == "list" and before.show != "value":
+        return _TWICE
+    if before.against or before.want not in (*FIELDS, "list"):
+        return None
+    name = "among" if before.want == "fraction" and link.role != "HAS" else "where"
+    fewer = both(getattr(before, name), link.value)
+    return before.model_copy(update={name: fewer}) if possible(fewer, names) else None
 
 
 def _replace(link: Link, changed: Parts, names: Names) -> bool:

@@ -68,6 +68,24 @@ def mark(links: Links, _: Names, role: str = "MIXED") -> Links:
     return [joined(links, role)]
 
 
+def asked_last(links: Links, _: Names) -> Links:
+    """Read "the lowest is what?" as "what is the lowest?"."""
+    return [Link("WHAT", "what"), Link("BE", "is"), *links[: roles_of(links).index("BE", len(links) - 2)]]
+
+
+def one_row(links: Links, _: Names) -> Links:
+    """Leave out "found in one single cell" behind a number that each cell has."""
+    one = pick(links, "NUM", "ANY", "ROWS")[0].key
+    return [] if one in ("one", "any", "a single", "a single cell", "single cell") else links
+
+
+def all_of_them(links: Links, names: Names) -> Links:
+    """Read "of the three donors" as of the donors, if these are three."""
+    number, column = links
+    n = len(names.rows.groups(column.value).names)
+    return [column] if number.value == n else [Link("NOGROUP", said_of(links), note=f"{column.value!r} holds {n}")]
+
+
 def in_every(links: Links, _: Names) -> Links:
     """Read "is it expressed in every cell" as in all cells."""
     return [*links[:-1], Link("IN", "in"), Link("ALL", "every")] if links[-1].key.endswith(("every", "each")) else links

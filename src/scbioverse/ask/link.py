@@ -99,8 +99,9 @@ class Names:
 
     def _name_data(self) -> None:
         """Pass over "in this atlas" and "our data" where no column is called so."""
-        parts, columns = named("@DATA"), {word for name in self.rows.columns for word in key_of(name)}
-        for noun in [one for one in (*parts["noun"], *parts["part"]) if not columns & {*one.split()}]:
+        parts, called = named("@DATA"), {word for name in self.rows.columns for word in key_of(name)}
+        called |= {name.casefold() for column in self.rows.columns for name in self.rows.groups(column).names}
+        for noun in [one for one in (*parts["noun"], *parts["part"]) if not called & {*one.split()}]:
             wholes = [f"{one} {noun}" for one in parts["this"]]
             bare = [one for one in wholes if not one.startswith("the ")]
             role = "HERE" if noun in parts["part"] else "-"

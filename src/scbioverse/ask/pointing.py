@@ -138,11 +138,13 @@ def found_group(links: Sequence[Link], at: int, before: Query, names: Names, spe
         or roles[at + 2] == "HAVE"
         or roles[1:-2] in (["WHAT", "BE", "THEM"], ["WHAT", "COLUMN", "BE", "THEM"])
     )
-    if not (column or it) or (before.show, before.then) != ("rank", None) or before.by is None or before.against:
+    shown = ("rank", *(["groups"] if column else []))
+    if not (column or it) or before.show not in shown or before.then or before.by is None or before.against:
         return None
     found = run(before, names.rows, speech).value or []
+    several = bool(found) and column and key in ("these", "those")  # "these clusters"
     said = said_of(links[at : at + 2])
-    return Link("WHERE", said, in_column(before.by, *found), term="found") if len(found) == 1 else None
+    return Link("WHERE", said, in_column(before.by, *found), term="found") if several or len(found) == 1 else None
 
 
 def found_groups(links: Sequence[Link], before: Query, names: Names, speech: Speech) -> list[Link] | Refusal | None:

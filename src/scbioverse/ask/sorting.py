@@ -17,8 +17,13 @@ from .words import Link, joined, pick, roles_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from .query import Where
+
 # What parts two sides, what may stand behind it, and what says of two that are listed that they are compared.
-_JOINTS = ("VERSUS", "TO", "THAN")
+# What two sides with "minus" or "divided by" between them are compared by.
+_SAID_BETWEEN = {"MINUS": "DIFF", "DIVIDED": "RATIO"}
+_JOINTS = ("VERSUS", "TO", "THAN", *_SAID_BETWEEN)
+_REPEATED = ("STAT", "MEASURE", "HAS", "COUNT", "WHERE", "PRED")
 _BETWEEN = ("IN", "OF", "AMONG", "WHAT", "COUNT", "SHARE", "ROWS")
 _COMPARING = ("COMPARE", "DIFF", "RATIO", "MORE", "LESS", "RISE", "FALL")
 
@@ -49,10 +54,21 @@ def _sided(links: Sequence[Link]) -> list[Link]:
     """Join "ctrl vs stim" and "more in ctrl than in stim" to two sides, "between ctrl and stim" to a pair."""
     at = next((i for i in range(1, len(links)) if _parts(links, i)), None)
     if at is None:
+        apart = pick(links, "APART")
         two = [one for one in pick(links, "WHERE") if len(one.items) == 2 and one.value.op == "or"]
-        pair = two[0] if len(two) == 1 and pick(links, *_COMPARING) else None
-        return [one.but("PAIR") if one is pair else one for one in links]
-    after = next((i for i in range(at + 1, len(links)) if links[i].role not in _BETWEEN), at)
+        two += [
+            one for one in pick(links, "HAS", "PRED") if apart and len(one.items) > 1 and all(map(_gene, one.items))
+        ]
+        pair = two[0] if len(two) == 1 and (apart or pick(links, *_COMPARING)) else None
+        if pair is None:
+            return list(links)
+        role = "PAIR" if not apart else "SIDES" if pair.role == "WHERE" else "GENESIDES"
+        sides = joined([pair], role, both(*pair.items, op="or"), pair.items)
+        return [sides if one is pair else one for one in links if one.role != "APART"]
+    # What is measured may be said once more: "the mean n_umi of B cells minus the mean n_umi of T cells".
+    said = {(one.role, repr(one.value)) for one in links[:at] if one.role in _REPEATED}
+    passed = [one.role in _BETWEEN or (one.role, repr(one.value)) in said for one in links]
+    after = next((i for i in range(at + 1, len(links)) if not passed[i]), at)
     right = links[after]
     alike = [i for i in range(at) if _about(right) and _about(links[i]) == _about(right)]
     if links[at].role == "AND":  # "how many B cells are in ctrl and how many in stim"
@@ -62,6 +78,8 @@ def _sided(links: Sequence[Link]) -> list[Link]:
     two = [links[alike[-1]], right]
     items = tuple(one.value for one in two)
     rest = [one for i, one in enumerate(links) if i != alike[-1] and not at <= i <= after]
+    how = _SAID_BETWEEN.get(links[at].role)
+    rest += [Link(how, links[at].said)] if how else []
     role = "SIDES" if right.role == "WHERE" else "GENESIDES"
     return [*rest, joined(two, role, both(*items, op="or"), items)]
 
@@ -81,5 +99,8 @@ def _about(link: Link) -> frozenset[str]:
     """Say of what a side is: columns of groups, or one gene; of nothing else there are sides."""
     if link.role == "WHERE":
         return frozenset(link.value.fields())
-    gene = link.role in ("HAS", "PRED") and link.value.some and link.value.field.startswith("gene:")
-    return frozenset(["gene"] if gene else [])
+    return frozenset(["gene"] if link.role in ("HAS", "PRED") and _gene(link.value) else [])
+
+
+def _gene(where: Where) -> bool:
+    return where.some and where.field.startswith("gene:")
