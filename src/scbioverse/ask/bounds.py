@@ -41,16 +41,9 @@ def not_limit(links: Links, _: Names) -> Links:
 
 
 def ends(links: Links, names: Names) -> Links:
-    """Read "from 2 to 5, inclusive", and exclusive, where that says no other than the words of the bound."""
-    held: Where = links[0].value
-    kept = [one for one in links[1:-1] if one.role != "COMMA"]
-    if held.op == "between" and links[-1].value == "exclusive":
-        low, high = (
-            held.model_copy(update={"op": op, "values": (n,)}) for op, n in zip("><", held.values, strict=True)
-        )
-        return [joined([links[0], links[-1]], "LIMIT", both(low, high)), *kept]
-    alike = {"": ("between", ">=", "<="), "exclusive": (">", "<")}
-    return [links[0], *kept] if held.op in alike[links[-1].value] else mark(links, names)
+    """Read "from 2 to 5 rings, inclusive": as the words of the bound say, or not at all."""
+    kept = [one for one in links[:-1] if one.role != "COMMA"]
+    return kept if links[0].value.op in ("between", ">=", "<=") else mark(links, names)
 
 
 def unit_measured(links: Links, names: Names) -> Links:

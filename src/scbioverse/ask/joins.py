@@ -68,17 +68,6 @@ def mark(links: Links, _: Names, role: str = "MIXED") -> Links:
     return [joined(links, role)]
 
 
-def asked_last(links: Links, _: Names) -> Links:
-    """Read "the lowest is what?" as "what is the lowest?"."""
-    return [Link("WHAT", "what"), Link("BE", "is"), *links[: roles_of(links).index("BE", len(links) - 2)]]
-
-
-def one_row(links: Links, _: Names) -> Links:
-    """Leave out "found in one single cell" behind a number that each cell has."""
-    one = pick(links, "NUM", "ANY", "ROWS")[0].key
-    return [] if one in ("one", "any", "a single", "a single cell", "single cell") else links
-
-
 def all_of_them(links: Links, names: Names) -> Links:
     """Read "of the three donors" as of the donors, if these are three."""
     number, column = links
@@ -139,7 +128,7 @@ def without_first(links: Links, _: Names, what: str) -> Links:
     """Leave out the first word where it, or what joins the condition behind it, is the one given."""
     first, last = links[0], links[-1].value
     joint = last.op if isinstance(last, Where) else ""
-    return links[1:] if what in (first.value, first.key, joint) else links
+    return links[1:] if what in (first.value, first.key, first.key.removesuffix("s"), joint) else links
 
 
 def in_percent(links: Links, _: Names) -> Links:

@@ -101,10 +101,11 @@ class Names:
         """Pass over "in this atlas" and "our data" where no column is called so."""
         parts, called = named("@DATA"), {word for name in self.rows.columns for word in key_of(name)}
         called |= {name.casefold() for column in self.rows.columns for name in self.rows.groups(column).names}
-        for noun in [one for one in (*parts["noun"], *parts["part"]) if not called & {*one.split()}]:
-            wholes = [f"{one} {noun}" for one in parts["this"]]
+        for noun in [one for some in ("noun", "part", "body") for one in parts[some] if not called & {*one.split()}]:
+            # "The blood" may be one of several tissues.
+            wholes = [f"{one} {noun}" for one in parts["this"] if noun not in parts["body"] or one == "this"]
             bare = [one for one in wholes if not one.startswith("the ")]
-            role = "HERE" if noun in parts["part"] else "-"
+            role = "-" if noun in parts["noun"] else "HERE"
             self._add_phrases(role, [*bare, *(f"{front} {one}" for front in parts["front"] for one in wholes)])
 
     def _name_hyphened(self) -> None:

@@ -17,7 +17,6 @@ from .words import Link, Word, key_of, pick
 _TYPE_WORDS = 6
 CELL = Word("cell", "cell", "cell")
 _JOINTS = frozenset(["and", "or", "nor", ",", "/", "to", "than", "vs", "versus"])
-_PLACES = frozenset(["in", "of", "the"])
 # Words that no name of a cell type holds, and those that make something else of one.
 _NEVER_TYPES = frozenset(
     key_of(
@@ -55,9 +54,7 @@ class TypeNames:
         if alone is not None and alone.role == "WHERE":  # "NK and CD8 T cells" are no NK T cells
             return None
         end = rest.index("cell") if "cell" in rest and rest[0] in _JOINTS else 0
-        between = (
-            _JOINTS if alone is not None else _JOINTS | _PLACES
-        )  # "NK or in CD8 T cells", "memory than in naive T cells"
+        between = _JOINTS if alone is not None else {*_JOINTS, "in", "of", "the"}  # "memory than in naive CD4 T cells"
         if (_NEVER_TYPES - between).intersection(rest[1:end]):
             end = 0
         tails = [words[at + 1 + end - n : at + 2 + end] for n in (2, 1, 0) if n < end]
