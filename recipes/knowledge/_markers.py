@@ -11,6 +11,7 @@ import math
 import re
 from collections import defaultdict
 from itertools import groupby
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from _kept import TABLE_ENTRIES
@@ -52,22 +53,9 @@ EVERYWHERE = re.compile(
     r"|FTH1|TPT1|PTMA|UBC|UBA52|FAU|NACA|HSPA8|HSP90AA1|HSP90AB1|H3-3B|TXNIP|MT2A)$"
 )
 # Expressed by every cell that divides, whatever it is: by them, dividing cells of a brain were called B cells, since
-# tables list MKI67 for germinal centres. They mark no type but those that are named for it. Above the genes of S and of
-# G2/M phase by Tirosh et al. 2016 (doi:10.1126/science.aad0501), below more of replication, spindle and kinetochore.
+# tables list MKI67 for germinal centres. They mark no type but those that are named for it.
 DIVISION = frozenset(
-    """
-    MCM5 PCNA TYMS FEN1 MCM2 MCM4 RRM1 UNG GINS2 MCM6 CDCA7 DTL PRIM1 UHRF1 CENPU HELLS RFC2 RPA2 NASP RAD51AP1 GMNN
-    WDR76 SLBP CCNE2 UBR7 POLD3 MSH2 ATAD2 RAD51 RRM2 CDC45 CDC6 EXO1 TIPIN DSCC1 BLM CASP8AP2 USP1 CLSPN POLA1
-    CHAF1B BRIP1 E2F8 HMGB2 CDK1 NUSAP1 UBE2C BIRC5 TPX2 TOP2A NDC80 CKS2 NUF2 CKS1B MKI67 TMPO CENPF TACC3 PIMREG
-    SMC4 CCNB2 CKAP2L CKAP2 AURKB BUB1 KIF11 ANP32E TUBB4B GTSE1 KIF20B HJURP CDCA3 JPT1 CDC20 TTK CDC25C KIF2C
-    RANGAP1 NCAPD2 DLGAP5 CDCA2 CDCA8 ECT2 KIF23 HMMR AURKA PSRC1 ANLN LBR CKAP5 CENPE CTCF NEK2 G2E3 GAS2L3 CBX5
-    CENPA
-
-    ASPM PTTG1 CCNB1 CCNA2 KIF14 KIF15 KIF18A KIF18B KIF20A KIF22 KIF4A KIFC1 BUB1B RACGAP1 KNL1 NCAPG NCAPG2 NCAPH
-    NCAPD3 SMC2 DIAPH3 MIS18BP1 PBK MELK CEP55 SGO1 SGO2 MXD3 PRC1 PLK1 PLK4 SPC24 SPC25 ESCO2 ASF1B ZWINT TK1 CENPK
-    CENPM CENPN CENPW CENPH CDT1 MAD2L1 TRIP13 FBXO5 ARHGAP11A DEPDC1 SKA1 SKA3 UBE2T CDKN3 FAM83D TROAP SPAG5 CCNF
-    PARPBP ORC6 RAD54L FANCI FOXM1 MYBL2 E2F1 E2F2 POLE2 MCM3 MCM7 MCM10 PCLAF H2AZ1 KNSTRN OIP5 PKMYT1 IQGAP3 STIL
-    """.split()
+    one for one in (Path(__file__).parent / "division_genes.txt").read_text().splitlines() if not one.startswith("#")
 )
 DIVIDING = re.compile(r"cycling|proliferat|dividing|mitotic")
 Row = tuple[str, str, str, str, str, int]
