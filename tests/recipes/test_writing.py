@@ -128,3 +128,14 @@ def test_without_lessons_there_is_no_adapter(reader: BioVerse, table: pd.DataFra
     assert new.captioner("molecule").write(x[:2], max_new_tokens=3)[1].shape == (2,)
     with pytest.raises(SystemExit, match="not written"):
         sequences.taking_writing(new, reader)
+
+
+def test_lessons_are_read_behind_the_opening_that_texts_are_written_behind(
+    reader: BioVerse, table: pd.DataFrame, x: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = add_writing(reader, table, x, replace(SMALL, steps=0), 0)
+    task = writing.CaptionTask(model, lessons_of(table, SMALL), AdapterConfig(rank=2), seed=0)
+    read, seen = task.read, []
+    monkeypatch.setattr(task, "read", lambda rows, ids, start: seen.append(list(start)) or read(rows, ids, start))
+    task(writing.InstructionSampler(task.lessons, batch_size=2)(np.random.default_rng(0)))
+    assert seen == [model.captioner("molecule").prompt.opening_ids]

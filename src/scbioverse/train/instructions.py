@@ -208,16 +208,18 @@ class InstructionTask:
             out[f"loss_{task}"] = each[[i for i, one in enumerate(tasks) if one == task]].detach().mean()
         return out
 
-    def _losses(self, rows: list[int], prompt: str, modality: str) -> Tensor:
-        """Mean cross-entropy of each row's answer, (n,) float32."""
+    def beginning(self, prompt: str, modality: str) -> Sequence[int]:
+        """Ids that all rows of a prompt have in common."""
         label = prompt == "label"
-        shared = self.model.reader.prompt(modality).prefix if label else self.template.prefix_ids(self.backbone)
-        start = self.composer.compose([list(shared)]).inputs_embeds
+        return self.model.reader.prompt(modality).prefix if label else self.template.prefix_ids(self.backbone)
+
+    def read(self, rows: list[int], ids: list[list[int]], beginning: Sequence[int]) -> Tensor:
+        """Hidden states (n, T, d_llm) of `ids` behind a beginning, with the soft tokens of the instructions `rows`."""
+        start = self.composer.compose([list(beginning)]).inputs_embeds
         _, cache = self.backbone.hidden(start, use_cache=True)
         if cache is None:
             raise InputError(f"{self.backbone.name!r} keeps no keys and values; it cannot be tuned here.")
-        rendered = list(map(self.render, rows))
-        batch = self.composer.compose([one.ids for one in rendered], self._soft(rows))
+        batch = self.composer.compose(ids, self._soft(rows))
         mask = batch.attention_mask.bool()
         n, length = mask.shape
         pack = pack_size(length, n)
@@ -231,13 +233,19 @@ class InstructionTask:
             start.shape[1] + batch.position_ids,
             pack=pack,
         )
+        return hidden
+
+    def _losses(self, rows: list[int], prompt: str, modality: str) -> Tensor:
+        """Mean cross-entropy of each row's answer, (n,) float32."""
+        rendered = list(map(self.render, rows))
+        hidden = self.read(rows, [one.ids for one in rendered], self.beginning(prompt, modality))
         learned = [(i, at) for i, one in enumerate(rendered) for at in range(one.start, len(one.ids))]
         target = torch.tensor([rendered[i].ids[at] for i, at in learned], device=hidden.device)
         row, at = torch.tensor(learned, device=hidden.device).T
         # The state before a token predicts it.
         each = cross_entropy(self.backbone.logits(hidden[row, at - 1]).float(), target, reduction="none")
-        total = each.new_zeros(n).index_add(0, row, each)
-        return total / torch.bincount(row, minlength=n)
+        total = each.new_zeros(len(rows)).index_add(0, row, each)
+        return total / torch.bincount(row, minlength=len(rows))
 
     def _soft(self, rows: list[int]) -> dict[str, list[Tensor | None]]:
         """Soft tokens by modality: for each row those of its objects, or None."""
