@@ -26,10 +26,12 @@ from scipy.special import log_softmax
 
 import scbioverse as sb
 from benchmarks.annotation_parts.text_only import N_GENES, _padded, _Words, top_genes, usual_share
+from benchmarks.language_model_parts.groups import BOTH, adapter_task, group_ways, with_its_word
 from benchmarks.language_model_parts.page import write_page
 from benchmarks.language_model_parts.reasons import reasons, times
 from benchmarks.language_model_parts.studies import STUDIES, Asked, accordion, read
 from benchmarks.ontology import kinship
+from recipes.bioverse_small.group_words import genes_of_group, mean_share
 from scbioverse.knowledge import load_ontology
 from scbioverse.knowledge.ontology import canonical_phrase
 from scbioverse.llm.prefix import PrefixCache
@@ -39,7 +41,6 @@ from scbioverse.predict.free_text import generate_labels
 
 RESULTS = Path(__file__).parent / "results" / "language_model.json"
 PAGE = Path(__file__).parents[1] / "docs" / "language_model.md"
-WEIGHTS = (0.0, 0.05, 0.1, 0.2, 0.5, 1.0)
 GROUP_GENES = 8
 Counts = dict[str, list[int]]
 
@@ -79,23 +80,6 @@ def called(asked: Asked, model: Any, seed: int) -> dict[str, np.ndarray]:
     usual = usual_share(asked.adata.X)
     found["gene words"] = in_words(asked, model, texts, usual, rows=np.arange(asked.adata.n_obs))
     return found
-
-
-def with_its_word(every: dict[str, dict[str, np.ndarray]], truth: dict[str, np.ndarray], way: str) -> dict[str, Any]:
-    """Add its word to the other sources: by study the pooled scores, and the weight that the other studies gave it."""
-
-    def pooled(study: str, weight: float) -> np.ndarray:
-        return log_softmax(every[study]["without"] + weight * every[study][way], axis=1)
-
-    def likelihood(study: str, weight: float) -> float:
-        return float(pooled(study, weight)[np.arange(len(truth[study])), truth[study]].clip(-20).mean())
-
-    out, weights = {}, {}
-    for study in every:
-        others = [one for one in every if one != study]
-        weights[study] = max(WEIGHTS, key=lambda w: (sum(likelihood(one, w) for one in others), -w))
-        out[study] = pooled(study, weights[study])
-    return {"scores": out, "weights": weights}
 
 
 def labels_task(studies: dict[str, Asked], model: Any, seed: int) -> dict[str, Any]:
@@ -183,9 +167,10 @@ def groups_task(studies: dict[str, Asked], model: Any, seed: int) -> dict[str, A
             add(free[way], [kinship(a, b) != "other" for a, b in zip(calls, want, strict=True)])
         labels = {canonical_phrase(term): term for term in one.terms}
         pooled = annotated(one, model, labels=labels, groupby="group")[first]
-        every[one.name] = {"without": pooled, **group_words(one, model, means, used, list(labels))}
+        said = words_with_fractions(one, used)
+        every[one.name] = {"without": pooled, **group_ways(model.text_writer, means, said, list(labels))}
         truth[one.name] = used
-    joined = with_its_word(every, truth, "soft tokens and words")
+    joined = with_its_word(every, truth, BOTH)
     counts: Counts = defaultdict(lambda: [0, 0])
     for name, scores in joined["scores"].items():
         for way, said in {**every[name], "with": scores}.items():
@@ -194,37 +179,15 @@ def groups_task(studies: dict[str, Asked], model: Any, seed: int) -> dict[str, A
     return {"group names without a list": {"counts": free, "unit": "groups"}, "groups, labels given": among}
 
 
-def group_words(one: Asked, model: Any, means: np.ndarray, used: np.ndarray, names: list[str]) -> dict[str, np.ndarray]:
-    """Let the tuned language model say what groups are, from soft tokens, from top genes with fractions, from both."""
-    usual, writer = usual_share(one.adata.X), model.text_writer
+def words_with_fractions(one: Asked, used: np.ndarray) -> list[str]:
+    """Say each group's top genes with the share of cells that show them, as the model's own adapter learned to read."""
+    usual = mean_share(one.adata.X)
     said = []
     for i in used:
-        rows = one.adata.X[np.flatnonzero(one.truth == i)]
-        share = np.asarray((rows > 0).mean(axis=0)).ravel()
-        mean = np.asarray(rows.mean(axis=0))
-        top = top_genes(np.where(share >= 0.2, mean, 0.0), usual * max(float(mean.sum()), 1e-9), GROUP_GENES)[0]
-        said.append(", ".join(f"{one.adata.var_names[g]} ({share[g]:.0%})".replace("%", " %") for g in top) + ".")
-    answers = [f"These cells are {name}." for name in names]
-    turned = np.roll(means, 1, axis=0)
-
-    def ask(soft: np.ndarray | None, words: list[str] | None) -> np.ndarray:
-        objects = [] if soft is None else [("cell", "")]
-        found = []
-        for i in range(len(used)):
-            prompt = writer.prompt("What are these cells?", objects=objects, evidence=words[i] if words else "")
-            given = {} if soft is None else {"cell": soft[i][None]}
-            found.append(writer.weigh(prompt, given, answers))
-        # Less what it says of the average group, so that what it likes to say does not decide.
-        table = np.array(found, np.float64)
-        return log_softmax(table - table.mean(axis=0), axis=1)
-
-    return {
-        "soft tokens and words": ask(means, said),
-        "own soft tokens": ask(means, None),
-        "gene words": ask(None, said),
-        "shuffled": ask(turned, None),
-        "words, soft tokens shuffled": ask(turned, said),
-    }
+        chosen, share = genes_of_group(one.adata.X[np.flatnonzero(one.truth == i)], usual, GROUP_GENES)
+        named = [f"{one.adata.var_names[g]} ({n:.0%})".replace("%", " %") for g, n in zip(chosen, share, strict=True)]
+        said.append(", ".join(named) + ".")
+    return said
 
 
 def from_annotation(result: dict[str, Any]) -> dict[str, Any]:
@@ -273,6 +236,7 @@ def main() -> None:
     parser.add_argument("--written", type=int, default=30, help="cells of a study that free names are written for")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", nargs="*", choices=["labels", "free", "descriptions", "groups", "reasons", "times"])
+    parser.add_argument("--groups-adapter", type=Path, help="measure, and nothing else, what recipes.group_words wrote")
     parser.add_argument("--output", type=Path, default=RESULTS)
     parser.add_argument("--docs", action="store_true", help="write the page from the JSON file; measure nothing")
     args = parser.parse_args()
@@ -292,9 +256,18 @@ def main() -> None:
         "reasons": lambda: reasons(model, accordion(), args.seed),
         "times": lambda: times(model),
     }
-    result = json.loads(args.output.read_text()) if args.only and args.output.exists() else {"tasks": {}}
+    result = (
+        json.loads(args.output.read_text())
+        if (args.only or args.groups_adapter) and args.output.exists()
+        else {"tasks": {}}
+    )
     result |= {"model": args.model, "fingerprint": model.fingerprint(), "cells of a study": args.max_cells}
     result |= {"studies": {name: one.adata.n_obs for name, one in studies.items()}, "load": os.getloadavg()[0]}
+    if args.groups_adapter is not None:
+        result["adapter for groups"] = adapter_task(studies, model, args.groups_adapter, args.seed)
+        args.output.write_text(json.dumps(result, indent=1) + "\n")
+        print(json.dumps(result["adapter for groups"]["kinds"], indent=1))
+        return
     for name, step in steps.items():
         if args.only and name not in args.only:
             continue

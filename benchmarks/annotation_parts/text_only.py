@@ -14,7 +14,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from scipy import sparse
-from torch.nn.functional import cross_entropy, linear
 
 from benchmarks.annotation_parts.measures import Meter, Row, cost, measures
 from benchmarks.annotation_parts.posing import Test
@@ -24,8 +23,9 @@ from recipes.bioverse_small.projector import ProjectorConfig
 from scbioverse.llm.adapter import AdapterConfig, trained_adapter, training_twin
 from scbioverse.llm.backbone import Backbone
 from scbioverse.llm.prefix import PrefixCache
-from scbioverse.llm.score import LabelTrie, head_rows, score_labels
+from scbioverse.llm.score import LabelTrie, score_labels
 from scbioverse.models import BioVerse
+from scbioverse.train.autoregressive import restricted_loss
 from scbioverse.train.loop import learning_rate
 
 BEFORE, AFTER = "The genes", " mean"
@@ -171,11 +171,7 @@ def train_text(
         with torch.autocast(twin.device.type, torch.bfloat16):
             hidden, _ = twin.hidden(embeds, mask)
         wanted = candidates.targets(texts)
-        ends = torch.tensor([len(one) for one in prompts])
-        states = hidden[wanted.row, ends[wanted.row] - 1 + wanted.position].float()
-        weights, bias = head_rows(twin, wanted.token.tolist())
-        logits = twin.head.finish(linear(states, weights, bias)) + wanted.adjust.to(states.device)
-        loss = cross_entropy(logits, wanted.target.to(states.device), reduction="sum") / len(texts)
+        loss, _ = restricted_loss(twin, wanted, hidden, [len(one) for one in prompts])
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()

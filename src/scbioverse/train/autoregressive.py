@@ -19,6 +19,7 @@ from .tasks import take_rows
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from ..llm.backbone import Backbone
     from ..models.bioverse import BioVerse
     from .tasks import Batch
 
@@ -70,30 +71,12 @@ class AutoregressiveTask:
             loss = self._full(answers, hidden, len(head))
             return {"loss": loss, "full": loss}
         wanted = candidates.targets(texts, batch.get("shares"))
-        loss, right = self._restricted(wanted, len(texts), hidden, len(head))
+        loss, right = restricted_loss(self.model.backbone, wanted, hidden, [len(head)] * len(texts))
         return {"loss": loss, "restricted": loss, "right": right}
 
     def read(self, batch: Batch, answers: list[list[int]]) -> Tensor:
         """Hidden states (n, T, d_llm) behind the cached beginning; gradients flow to what makes the soft tokens."""
         return self.model.forward(torch.as_tensor(batch["embeddings"]), modality=self.modality, answers=answers)
-
-    def _restricted(self, wanted: Targets, n: int, hidden: Tensor, head: int) -> tuple[Tensor, Tensor]:
-        device = hidden.device
-        chosen = hidden[wanted.row.to(device), head - 1 + wanted.position.to(device)]
-        # The head in float32, as scoring has it: in bfloat16 logits step by 1/8 nats.
-        weight, bias = head_rows(self.model.backbone, wanted.token.tolist())
-        logits = self.model.backbone.head.finish(linear(chosen.float(), weight, bias)) + wanted.adjust.to(device)
-        target = wanted.target.to(device)
-        if wanted.share is None:
-            total = cross_entropy(logits, target, reduction="sum") / n
-        else:
-            # What is no choice has a share of 0 and a logit of -inf, whose product would be NaN.
-            log_probs = logits.log_softmax(dim=1).masked_fill(logits.isneginf(), 0)
-            total = -(wanted.share.to(device) * log_probs).sum() / n
-        with torch.no_grad():
-            wrong = torch.zeros(n, device=device)
-            wrong.index_add_(0, wanted.row.to(device), (logits.argmax(dim=1) != target).float())
-        return total, (wrong == 0).float().mean()
 
     def _full(self, answers: list[list[int]], hidden: Tensor, head: int) -> Tensor:
         rows = [row for row, answer in enumerate(answers) for _ in answer]
@@ -145,6 +128,32 @@ class Targets:
     adjust: Tensor  # float32 (r, u), added to the logits: 0 for a child, -inf for what is no choice
     target: Tensor  # int64 (r,): the right child, as a position in `token`
     share: Tensor | None = None  # float32 (r, u): how probable each child should be, where that was asked for
+
+
+def restricted_loss(
+    backbone: Backbone, wanted: Targets, hidden: Tensor, starts: Sequence[int]
+) -> tuple[Tensor, Tensor]:
+    """Mean over rows of `-log p(label | candidates)`, and the share of rows in which every choice is right.
+
+    `hidden` is (n, T, d_llm); the answer of row i begins at `starts[i]`, and the state before a token predicts it.
+    """
+    device, n = hidden.device, len(starts)
+    row = wanted.row.to(device)
+    chosen = hidden[row, torch.tensor(starts, device=device)[row] - 1 + wanted.position.to(device)]
+    # The head in float32, as scoring has it: in bfloat16 logits step by 1/8 nats.
+    weight, bias = head_rows(backbone, wanted.token.tolist())
+    logits = backbone.head.finish(linear(chosen.float(), weight, bias)) + wanted.adjust.to(device)
+    target = wanted.target.to(device)
+    if wanted.share is None:
+        total = cross_entropy(logits, target, reduction="sum") / n
+    else:
+        # What is no choice has a share of 0 and a logit of -inf, whose product would be NaN.
+        log_probs = logits.log_softmax(dim=1).masked_fill(logits.isneginf(), 0)
+        total = -(wanted.share.to(device) * log_probs).sum() / n
+    with torch.no_grad():
+        wrong = torch.zeros(n, device=device)
+        wrong.index_add_(0, row, (logits.argmax(dim=1) != target).float())
+    return total, (wrong == 0).float().mean()
 
 
 class CandidateSet:
