@@ -175,3 +175,32 @@ def test_donors_are_not_counted_as_cells(question, reader) -> None:
     few = ad.AnnData(np.ones((6, 1), dtype=np.float32), obs, pd.DataFrame(index=["MS4A1"]))
     answer = sb.tl.ask(few, question, groupby="state", reader=reader)
     assert not answer.computed or answer.value in (1, 0.5)  # of the donors a and b, a
+
+
+def test_it_is_the_gene_that_was_asked_about(few: ad.AnnData) -> None:
+    chat = sb.Chat(few, reader="rules")
+    chat.ask("Is NKG7 among the genes measured?")
+    assert chat.ask("In how many B cells is it detected?").value == 1
+    chat.ask("Is NKG7 measured?")
+    assert chat.ask("How many NK cells express it?").value == 2
+    chat.ask("What fraction of NK cells express NKG7?")
+    assert chat.ask("Which cell type has it most often?").value == ["NK"]
+    chat.ask("Mean count of NKG7 in NK cells?")
+    assert chat.ask("How many B cells have it?").value == 1
+
+
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        ("Are MS4A1 and NKG7 measured?", "How many cells express it?"),
+        ("Are MS4A1 and NKG7 measured?", "How many cells express them?"),
+        ("How many B cells are there?", "How many NK cells express it?"),
+        ("How many genes were measured?", "How many of them are in B cells?"),
+        ("What are the markers of NK?", "How many cells express them?"),
+        ("What is the weather?", "How many B cells express it?"),
+    ],
+)
+def test_no_cells_are_what_others_express(few: ad.AnnData, first: str, then: str) -> None:
+    chat = sb.Chat(few, reader="rules")
+    chat.ask(first)
+    assert not chat.ask(then).computed

@@ -74,7 +74,8 @@ LEAST_RIGHT = {
     "cells_seventh": 0.8, "chats_third": 0.75, "molecules_fifth": 0.75, "kang_third": 0.75, "tumour_other": 0.8,
     "molecules_sixth": 0.85, "proteins_fourth": 0.85, "atlas_other": 0.4, "kang_fourth": 0.65, "lab_third": 0.7,
     "molecules_seventh": 0.7, "proteins_fifth": 0.75, "tumour_third": 0.6, "visit_third": 0.6,
-    "cells_eighth": 0.7, "cells_eleventh": 0.8, "kang_fifth": 0.7, "tumour_fourth": 0.8, "atlas_third": 0.7,
+    "cells_eighth": 0.7, "cells_eleventh": 0.75, "cells_tenth": 0.85, "molecules_tenth": 0.75, "proteins_tenth": 0.85,
+    "kang_fifth": 0.7, "tumour_fourth": 0.8, "atlas_third": 0.7,
 }  # fmt: skip
 
 

@@ -91,6 +91,36 @@ def _lone(question: str, links: Sequence[Link]) -> str:
     return "" if found is None else found[0]
 
 
+def genes_meant(links: Sequence[Link], before: Query | None) -> list[Link] | Refusal:
+    """Put a gene in the place of what is expressed: "how many express it?", "in how many is it detected?".
+
+    Refuses where no question before was about one gene alone: cells are not what other cells express.
+    """
+    asked = () if before is None else [*before.of, *(leaf.field for leaf in before.leaves())]
+    genes = {one for one in asked if one.startswith("gene:")}
+    made = list(links)
+    for i, one in enumerate(links):
+        verb, after = made[i - 1] if i else one, roles_of(links[i + 1 : i + 2])
+        if one.role != "THEM":
+            continue
+        # "Is it detected" asks of a gene, "are they detected" may ask of cells; after "is IFNG measured?" all do.
+        of_gene = "express" in verb.key or (one.key == "it" and after == ["SEEN"])
+        if before is not None and not of_gene:
+            # "Which cell type has it most often", but "how many cells has it" of a cluster.
+            turned = verb.said.lower() != "have" and roles_of(made[i - 2 : i - 1]) == ["ROWS"]
+            had = one.key == "it" and verb.role == "HAVE" and len(genes) == 1 and before.show == "value" and not turned
+            of_gene = had or before.want == "genes"
+        if not of_gene:
+            continue
+        if one.key != "it" or len(genes) != 1:
+            if before is None:
+                return dangling(one.said)
+            held = f"{len(genes) or 'no'} gene{'s' * (len(genes) != 1)}"
+            return Refusal(text=f"It is not clear what {one.said!r} is: the question before names {held}. Name it.")
+        made[i] = Link("FIELD", one.said, next(iter(genes)))
+    return made
+
+
 def never(question: str, links: Sequence[Link]) -> Refusal | None:
     """Refuse what points at one of several sets that were named before, which no query keeps apart."""
     found = _LISTED.search(question)

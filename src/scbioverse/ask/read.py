@@ -12,7 +12,7 @@ from .chunks import chunked
 from .fill import query_of
 from .follow import BARE, followed, shortened
 from .grammar import forms, letters, matches
-from .pointing import counted, found_group, found_groups, never, pointed, rows_meant
+from .pointing import counted, found_group, found_groups, genes_meant, never, pointed, rows_meant
 from .query import FIELDS, Query, Refusal, RefusedError, Where, both
 from .refusals import TOLD, ambiguous, not_together, refused
 from .run import run
@@ -96,6 +96,11 @@ class Grammar:
         if left and not pick(links, *_CONDITIONS, "THEM"):
             return Refusal(text=f"It is not clear after what {left[0].said!r} is meant: say which are counted.")
         links = [one for one in links if one.role != "HERE"]
+        if self.rows.noun == "cell":
+            found = genes_meant(links, None if self._refused else before)
+            if isinstance(found, Refusal):
+                return found
+            links = found
         if before is None or self._refused:
             return pointed(question, links, self.rows, first=before is None and not self._refused) or links
         return never(question, links) or counted(question, links, before, self.names, self.speech)
