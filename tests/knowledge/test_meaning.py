@@ -28,6 +28,8 @@ LABELS = {
         ("not T cells", "not (T cell)"),
         ("everything but neurons", "not (neuron)"),
         ("non-immune cells", "not (leukocyte)"),
+        ("non-classical monocytes", "non-classical monocyte"),
+        ("classical monocytes", "classical monocyte, CD14-positive monocyte"),
         ("neither T cells nor B cells", "not ((T cell) or (B cell))"),
         ("T cells but not CD8 T cells", "(T cell) and (not (CD8-positive, alpha-beta T cell))"),
         ("cells expressing CD3D", "cells that express CD3D"),

@@ -46,9 +46,13 @@ _DENIED = (
     re.compile(r"non[- ](.+)", re.IGNORECASE),
 )
 # Names that people use for several types; the ontology has none, or means one by it: its helper T cell is no kind of
-# CD4 T cell, nor the other way round.
+# CD4 T cell, nor the other way round, and neither are classical and CD14 monocytes.
 _HELPER, _ADAPTIVE = ("CL:0000912", "CL:0000624"), ("CL:0000084", "CL:0000236")
-_EVERYDAY = {"helper t": _HELPER, "t helper": _HELPER, "adaptive immune": _ADAPTIVE, "acquired immune": _ADAPTIVE}
+_CLASSICAL = ("CL:0000860", "CL:0001054")
+_EVERYDAY = {
+    "helper t": _HELPER, "t helper": _HELPER, "adaptive immune": _ADAPTIVE, "acquired immune": _ADAPTIVE,
+    "classical monocyte": _CLASSICAL, "classical monocytes": _CLASSICAL,
+}  # fmt: skip
 _IN_WORDS = re.compile(r"(?:cells? of the )?(?P<name>.+?)(?: system| cells?)*", re.IGNORECASE)
 # Without such a word most names of types are also words ("club", "heart").
 _NOUN = re.compile(r"(?:cell|cyte|blast|clast|phage|phil|neuron|platelet|glia|killer|treg)s?$", re.IGNORECASE)
@@ -116,7 +120,8 @@ def _read(text: str) -> Meaning:
     if neither := _NEITHER.fullmatch(text):
         return _not(_join("or", [_read(neither[1]), _read(neither[2])]))
     denied = next(filter(None, (one.fullmatch(text) for one in _DENIED)), None)
-    if denied and not _EXPRESS.match(text):
+    # A non-classical monocyte is a type.
+    if denied and not _EXPRESS.match(text) and not (text.lower().startswith("non") and _named(text)):
         return _not(_read(denied[1]))
     if (expressed := _expressed(text)) is not None:
         return expressed

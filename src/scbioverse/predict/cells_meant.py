@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 # Of a label above what is meant, as "lymphocyte" is above "T cell", some cells may be of it.
 ABOVE = 0.5
 _DEPTH = 1e4
+# Where all kinds of a label have far less than this, nothing tells which of them a cell is of.
+_LEAST = 0.01
 
 
 def has_vocabulary(model: BioVerse) -> bool:
@@ -84,6 +86,8 @@ class CellsMeant:
         return and_more(names, most) or "no type that this model knows"
 
     def _score(self, meaning: Meaning) -> NDArray[np.float64]:
+        if meaning.op == "terms" and meaning.how == "name":
+            return self._named(*self._weights(meaning))
         if all(part.op != "gene" for part in meaning.all_parts()):
             return np.clip(self.probabilities @ self._weights(meaning)[0], 0, 1)
         if meaning.op == "gene":
@@ -91,6 +95,16 @@ class CellsMeant:
             return np.where(level > 0, 0.5 + level / (2 + 2 * level), 0.0)
         found = np.stack(list(map(self._score, meaning.parts)))
         return 1 - found[0] if meaning.op == "not" else found.min(axis=0) if meaning.op == "and" else found.max(axis=0)
+
+    def _named(self, sure: NDArray[np.float64], maybe: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Probability of types that are named: what "monocyte" has goes to CD14 monocytes as they have of its kinds."""
+        found, ontology = self.probabilities @ sure, load_ontology()
+        own = found.copy()
+        for at in np.flatnonzero((maybe > 0) & (sure == 0)):
+            above = self.labels[at]
+            kinds = [i for i, one in enumerate(self.labels) if i != at and ontology.is_within(one, above)]
+            found += self.probabilities[:, at] * own / (self.probabilities[:, kinds].sum(axis=1) + _LEAST)
+        return np.clip(found, 0, 1)
 
     def _weights(self, meaning: Meaning) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """How far each label is surely, and how far it may be, what is meant."""
