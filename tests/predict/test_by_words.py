@@ -22,6 +22,7 @@ def test_kinds_are_meant_and_what_is_above_may_be() -> None:
 def test_published_labels_that_are_kept_apart() -> None:
     sure, _ = label_weights(("CL:0001054",), ("CL:0001054", "CL:0002396"))
     assert sure.tolist() == [1, 0]  # who writes "CD14 monocyte" means the CD16-negative one
+    assert label_weights(("CL:0002396",), ("CL:0001054", "CL:0002396"))[1].tolist() == [0, 1]
 
 
 CAPTIONS = [

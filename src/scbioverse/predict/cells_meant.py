@@ -102,8 +102,8 @@ class CellsMeant:
         own = found.copy()
         for at in np.flatnonzero((maybe > 0) & (sure == 0)):
             above = self.labels[at]
-            kinds = [i for i, one in enumerate(self.labels) if i != at and ontology.is_within(one, above)]
-            found += self.probabilities[:, at] * own / (self.probabilities[:, kinds].sum(axis=1) + _LEAST)
+            below = [ontology.is_ancestor(above, one) and ontology.overlaps(one, above) for one in self.labels]
+            found += self.probabilities[:, at] * own / (self.probabilities[:, below].sum(axis=1) + _LEAST)
         return np.clip(found, 0, 1)
 
     def _weights(self, meaning: Meaning) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -155,5 +155,5 @@ def label_weights(meant: tuple[str, ...], labels: tuple[str, ...]) -> tuple[NDAr
     for term in meant:
         below, above = {term, *ontology.descendants(term)}, set(ontology.ancestors(term))
         sure[[i for i, one in enumerate(labels) if one in below and ontology.overlaps(one, term)]] = 1.0
-        maybe[[i for i, one in enumerate(labels) if one in above]] = ABOVE
+        maybe[[i for i, one in enumerate(labels) if one in above and ontology.overlaps(term, one)]] = ABOVE
     return sure, np.maximum(sure, maybe)
