@@ -26,9 +26,9 @@ from recipes.bioverse_small.group_words import (
     simulate_groups,
     train_groups,
 )
-from scbioverse.encoders.compact import CompactCellEncoder, CompactNet, GeneStats
 from scbioverse.llm.adapter import Adapter, AdapterConfig
 from scbioverse.models import BioVerse
+from tests.recipes._tiny import tiny_cells
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,14 +45,7 @@ SMALL = GroupConfig(
 
 @pytest.fixture
 def model(tiny_backbone: Backbone) -> BioVerse:
-    n = len(GENES)
-    ones = np.ones(n, np.float32)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        encoder = CompactCellEncoder(
-            CompactNet(n, 16, 8), GeneStats(GENES, 0.8 * ones, ones, ones, 20.0), name="tiny", min_genes=1
-        )
-    return BioVerse.new(encoder, llm=tiny_backbone, n_soft=2, hidden=16, rng=0)
+    return tiny_cells(GENES, tiny_backbone)
 
 
 @pytest.fixture

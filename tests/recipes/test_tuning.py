@@ -6,16 +6,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-import torch
 from scipy import sparse
 
 from recipes.bioverse_small import data, tune
 from recipes.bioverse_small.data import Study
 from recipes.bioverse_small.instructions import Held, LessonConfig, make_lessons
 from recipes.bioverse_small.tune import TuneConfig, accuracies
-from scbioverse.encoders.compact import CompactCellEncoder, CompactNet, GeneStats
 from scbioverse.llm.adapter import AdapterConfig
 from scbioverse.models import BioVerse
+from tests.recipes._tiny import tiny_cells
 
 if TYPE_CHECKING:
     from scbioverse.llm import Backbone
@@ -39,14 +38,7 @@ def study() -> Study:
 
 @pytest.fixture
 def model(tiny_backbone: Backbone) -> BioVerse:
-    n = len(GENES)
-    ones = np.ones(n, np.float32)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        encoder = CompactCellEncoder(
-            CompactNet(n, 16, 8), GeneStats(tuple(GENES), 0.8 * ones, ones, ones, 20.0), name="tiny", min_genes=1
-        )
-    return BioVerse.new(encoder, llm=tiny_backbone, n_soft=2, hidden=16)
+    return tiny_cells(GENES, tiny_backbone)
 
 
 @pytest.fixture

@@ -19,11 +19,12 @@ if TYPE_CHECKING:
 
     from .query import Where
 
-# What parts two sides, what may stand behind it, and what says of two that are listed that they are compared.
 # What two sides with "minus" or "divided by" between them are compared by.
 _SAID_BETWEEN = {"MINUS": "DIFF", "DIVIDED": "RATIO"}
-_JOINTS = ("VERSUS", "TO", "THAN", *_SAID_BETWEEN)
+# What may be said once more of the second side: "the mean n_umi of B cells minus the mean n_umi of T cells".
 _REPEATED = ("STAT", "MEASURE", "HAS", "COUNT", "WHERE", "PRED")
+# What parts two sides, what may stand behind it, and what says of two that are listed that they are compared.
+_JOINTS = ("VERSUS", "TO", "THAN", *_SAID_BETWEEN)
 _BETWEEN = ("IN", "OF", "AMONG", "WHAT", "COUNT", "SHARE", "ROWS")
 _COMPARING = ("COMPARE", "DIFF", "RATIO", "MORE", "LESS", "RISE", "FALL")
 
@@ -65,7 +66,6 @@ def _sided(links: Sequence[Link]) -> list[Link]:
         role = "PAIR" if not apart else "SIDES" if pair.role == "WHERE" else "GENESIDES"
         sides = joined([pair], role, both(*pair.items, op="or"), pair.items)
         return [sides if one is pair else one for one in links if one.role != "APART"]
-    # What is measured may be said once more: "the mean n_umi of B cells minus the mean n_umi of T cells".
     said = {(one.role, repr(one.value)) for one in links[:at] if one.role in _REPEATED}
     passed = [one.role in _BETWEEN or (one.role, repr(one.value)) in said for one in links]
     after = next((i for i in range(at + 1, len(links)) if not passed[i]), at)

@@ -103,7 +103,6 @@ def reasons(
 
     Cells that are not `known`, bool (n_obs,), do not have the label that is their best one: they are among the others.
 
-
     `rationale` is `"group"` or `"template"`: what sets the cells of a label apart; `"cell"`: which of these genes the
     cell itself expresses; None: no reasons. `wording` chooses the claims that are said of each label; the template's
     own choice if not given, or where it has none. With `log_probs`, float32 (n_obs, m), of the first m labels, a reason
