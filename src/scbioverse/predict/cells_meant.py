@@ -59,10 +59,13 @@ class CellsMeant:
 
     @cached_property
     def probabilities(self) -> NDArray[np.float64]:
-        """Of the labels, (n, m); as :func:`scbioverse.tl.annotate` finds them, made once."""
+        """Of the labels, (n, m); as :func:`scbioverse.tl.annotate` finds them, made once.
+
+        What "monocyte" has goes to its kinds, as a cell is of each: it speaks for none of them.
+        """
         batch = Batch(self._model, self._embedded.values, "cell", CellEvidence(self.cells, self._model))
         scores = pool(batch, self._candidates, weights_of(self._model, "cascade", self._candidates))
-        return np.exp(scores.log_probs.astype(np.float64))
+        return passed_down(np.exp(scores.log_probs.astype(np.float64)), self.labels)
 
     def scores(self, meaning: Meaning) -> NDArray[np.float64]:
         """How likely each cell is what is meant, (n,), 0 to 1; NaN for nothing and for genes that were not measured.
@@ -86,8 +89,6 @@ class CellsMeant:
         return and_more(names, most) or "no type that this model knows"
 
     def _score(self, meaning: Meaning) -> NDArray[np.float64]:
-        if meaning.op == "terms" and meaning.how == "name":
-            return self._named(*self._weights(meaning))
         if all(part.op != "gene" for part in meaning.all_parts()):
             return np.clip(self.probabilities @ self._weights(meaning)[0], 0, 1)
         if meaning.op == "gene":
@@ -95,16 +96,6 @@ class CellsMeant:
             return np.where(level > 0, 0.5 + level / (2 + 2 * level), 0.0)
         found = np.stack(list(map(self._score, meaning.parts)))
         return 1 - found[0] if meaning.op == "not" else found.min(axis=0) if meaning.op == "and" else found.max(axis=0)
-
-    def _named(self, sure: NDArray[np.float64], maybe: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Probability of types that are named: what "monocyte" has goes to CD14 monocytes as they have of its kinds."""
-        found, ontology = self.probabilities @ sure, load_ontology()
-        own = found.copy()
-        for at in np.flatnonzero((maybe > 0) & (sure == 0)):
-            above = self.labels[at]
-            below = [ontology.is_ancestor(above, one) and ontology.overlaps(one, above) for one in self.labels]
-            found += self.probabilities[:, at] * own / (self.probabilities[:, below].sum(axis=1) + _LEAST)
-        return np.clip(found, 0, 1)
 
     def _weights(self, meaning: Meaning) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """How far each label is surely, and how far it may be, what is meant."""
@@ -142,6 +133,19 @@ class CellsMeant:
         total = np.concatenate(totals)[:, None]
         found = np.log1p(_DEPTH * np.concatenate(values) / np.where(total > 0, total, 1))
         return dict(zip(held, found.T, strict=True))
+
+
+def passed_down(probabilities: NDArray[np.float64], labels: Sequence[str]) -> NDArray[np.float64]:
+    """Give what labels with kinds have, (n, m), to these in proportion, the broadest first."""
+    ontology, out = load_ontology(), probabilities.copy()
+    for at in sorted(range(len(labels)), key=lambda i: ontology.depth(labels[i])):
+        above = labels[at]
+        kinds = np.array([ontology.is_ancestor(above, one) and ontology.overlaps(one, above) for one in labels])
+        if kinds.any():
+            share = out[:, at] / (out[:, kinds].sum(axis=1) + _LEAST)
+            out[:, at] = _LEAST * share
+            out[:, kinds] *= 1 + share[:, None]
+    return out
 
 
 @cache
