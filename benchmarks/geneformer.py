@@ -133,7 +133,7 @@ def measure_body(encoder: GeneformerEncoder, adata: AnnData, batch_size: int, re
     batch = encoder.prepare(Cells.of(adata), slice(0, adata.n_obs))
     sequences = np.split(batch.ids, np.cumsum(batch.lengths)[:-1])
     whole = body(n_layers=PUBLISHED["num_hidden_layers"])
-    encoder.runner.body.load_state_dict(whole.state_dict(), strict=False)
+    encoder.body.load_state_dict(whole.state_dict(), strict=False)
     runs: dict[str, Callable[[], np.ndarray]] = {
         "sorted": lambda: encoder.encode(batch)[:, 0],
         "padded_to_2048": lambda: plain_loop(whole, sequences, batch_size, PUBLISHED["max_position_embeddings"]),

@@ -2,12 +2,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from pathlib import Path
 
+import psutil
 import pytest
 import torch
 
-from scbioverse import _device
 from scbioverse._device import BatchSize, free_bytes
 from scbioverse.errors import InputError
 
@@ -110,12 +109,8 @@ def test_free_memory_of_a_gpu_counts_what_torch_holds_unused(monkeypatch: pytest
     assert free_bytes(torch.device("cuda", 0)) == 3_200
 
 
-def test_free_memory_of_a_cpu_is_what_linux_says_or_unknown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    info = tmp_path / "meminfo"
-    monkeypatch.setattr(_device, "_MEMINFO", info)
-    assert free_bytes(torch.device("cpu")) is None
-    info.write_text("MemTotal:       16384 kB\nMemFree:          100 kB\nMemAvailable:    2048 kB\n")
-    assert free_bytes(torch.device("cpu")) == 2048 * 1024
-    info.write_text("something else\n")
-    assert free_bytes(torch.device("cpu")) is None
+def test_free_memory_of_a_cpu_is_what_the_system_says_or_unknown() -> None:
+    free = free_bytes(torch.device("cpu"))
+    assert free is not None
+    assert 2**20 < free <= psutil.virtual_memory().total
     assert free_bytes(torch.device("meta")) is None

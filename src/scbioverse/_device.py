@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 T = TypeVar("T")
-_MEMINFO = Path("/proc/meminfo")
 HINT = "Use a smaller language model, quantize= (GPU), or device='cpu'."
 
 
@@ -153,19 +151,16 @@ def is_out_of_memory(error: BaseException) -> bool:
 def free_bytes(device: torch.device) -> int | None:
     """Bytes that a new tensor on `device` could take: None where that cannot be told.
 
-    On a GPU what the driver has free and what torch holds of it without using it; on a CPU what Linux reckons can be
-    had without swapping (`MemAvailable`). Limits that a container sets beside are not looked at.
+    On a GPU what the driver has free and what torch holds of it without using it; on a CPU what can be had without
+    swapping. Limits that a container sets beside are not looked at.
     """
+    import psutil
     import torch
 
     if device.type == "cuda":
         unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return int(torch.cuda.mem_get_info(device)[0]) + max(0, int(unused))
-    if device.type == "cpu":
-        with contextlib.suppress(OSError, StopIteration, ValueError, IndexError):
-            lines = _MEMINFO.read_text(encoding="ascii").splitlines()
-            return next(1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
-    return None
+    return int(psutil.virtual_memory().available) if device.type == "cpu" else None
 
 
 Rng = int | np.random.Generator | None

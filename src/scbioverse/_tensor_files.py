@@ -11,7 +11,8 @@ import zipfile
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from ._untrusted import check_plain, refusing
+from ._logging import first_few
+from ._untrusted import PICKLES, check_file_name, check_plain, read_json_object, refusing
 from .errors import MismatchError, WeightsError
 
 if TYPE_CHECKING:
@@ -33,6 +34,33 @@ def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     said = refusing(f"{path} ({size:,} bytes) is damaged or truncated", "Fetch the file again.", also=SafetensorError)
     with said, safe_open(path, framework="np") as handle:
         return {name: tuple(handle.get_slice(name).get_shape()) for name in handle.keys()}  # noqa: SIM118
+
+
+def safetensors_of(folder: Path) -> list[Path]:
+    """Return a folder's files of weights, and the lists that say which of several hold what.
+
+    A :class:`WeightsError` where there are none but pickles, none at all, or not all that a list names.
+    """
+    weights, lists = sorted(folder.glob("*.safetensors")), sorted(folder.glob("*.safetensors.index.json"))
+    if not weights:
+        pickles = sorted(file.name for file in folder.iterdir() if file.name.endswith(PICKLES))
+        raise WeightsError(
+            f"{folder} holds its weights as pickles ({', '.join(pickles)}), which can run code when they are opened "
+            "and are refused. Convert them to safetensors, or fetch the model's safetensors version."
+            if pickles
+            else f"{folder} has no *.safetensors weights (found: {listing(folder)})."
+        )
+    for one in lists:
+        named = read_json_object(one).get("weight_map", {})
+        parts = {check_file_name(name, where=str(one)) for name in named.values()} if isinstance(named, dict) else ()
+        if absent := sorted(part for part in parts if not (folder / part).is_file()):
+            raise WeightsError(f"{folder} lacks the weight files {', '.join(absent)} that {one.name} names.")
+    return [*lists, *weights]
+
+
+def listing(folder: Path) -> str:
+    """Say what lies in a folder."""
+    return first_few(sorted(entry.name for entry in folder.iterdir()), 8) or "an empty folder"
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -113,18 +141,27 @@ def quiet_transformers() -> Iterator[None]:
 
 
 def load_pretrained(
-    kind: Any, folder: Path, config: Any, *, name: str, unused: tuple[str, ...] = (), **options: Any
+    kind: Any,
+    folder: Path,
+    config: Any,
+    *,
+    name: str,
+    unused: tuple[str, ...] = (),
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+    **options: Any,
 ) -> Any:
     """Load a network, by a class of transformers, whose files are all in `folder`.
 
     The configuration is compared with the weights before memory is taken; None where it is code of its own. `name` is
-    what messages call it; parameters whose names begin like `unused` may be missing, since nobody reads them; `options`
-    are for `from_pretrained`.
+    what messages call it; parameters whose names begin like `unused` may be missing, since nobody reads them; `shapes`
+    are those of the stored tensors, if they are in another format than safetensors. `options` are for transformers.
     """
     import torch
 
     if config is not None:
-        _refuse_larger(kind, folder, config, name)
+        if shapes is None:
+            shapes = {key: one for file in folder.glob("*.safetensors") for key, one in tensor_shapes(file).items()}
+        _refuse_larger(kind, shapes, config, name)
         options["config"] = config
     try:
         # Layers that the files do not hold (a pooler) are drawn at random: not at the caller's expense.
@@ -146,23 +183,21 @@ def load_pretrained(
     return net
 
 
-def _refuse_larger(kind: Any, folder: Path, config: Any, name: str) -> None:
+def _refuse_larger(kind: Any, shapes: Mapping[str, tuple[int, ...]], config: Any, name: str) -> None:
     """Compare the sizes that a configuration asks for with the tensors that are there, before memory is taken."""
     import torch
 
-    shapes = {key: shape for file in folder.glob("*.safetensors") for key, shape in tensor_shapes(file).items()}
     if not shapes:  # pickles, which torch reads for tensors only
         return
-    there = sum(map(math.prod, shapes.values()))
-    file = folder / "config.json"
+    there, said = sum(map(math.prod, shapes.values())), f"the configuration of {name}"
     layers = getattr(config.get_text_config(), "num_hidden_layers", 0)
     # Looked at before the model is built: even without weights, a block takes a millisecond and memory of its own.
     if type(layers) is not int or not 0 <= layers <= max(len(shapes), 64):
-        raise WeightsError(f"{file} asks for {layers!r:.40} layers, {name} has {len(shapes):,} tensors. {_FETCH}")
-    with refusing(f"{file} describes no model that can be built", _FETCH), torch.device("meta"):
+        raise WeightsError(f"{said} asks for {layers!r:.40} layers, its files have {len(shapes):,} tensors. {_FETCH}")
+    with refusing(f"{said} describes no model that can be built", _FETCH), torch.device("meta"):
         wanted = sum(math.prod(one.shape) for one in getattr(kind, "from_config", kind)(config).parameters())
     if wanted > _PACKED * there + _UNSAVED:
         raise WeightsError(
-            f"{file} asks for {wanted:,} parameters, the files of {name} hold {there:,} numbers: they do not belong "
-            f"together. {_FETCH}"
+            f"{said} asks for {wanted:,} parameters, its files hold {there:,} numbers: they do not belong together. "
+            f"{_FETCH}"
         )

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from .errors import BioverseError, WeightsError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
 FOREIGN = (
@@ -35,7 +35,7 @@ PLAIN = (".safetensors", ".json", ".md", ".txt", ".txt.gz", ".tsv.gz", ".jinja")
 INERT = frozenset({".gitattributes", ".gitignore", "LICENSE", "NOTICE"})
 """Files beside a model that do nothing."""
 # Kinds of files that can hold pickles (numpy's and HDF5 with objects), as weights are found in them, and code.
-_PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".npy", ".npz", ".h5")
+PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".npy", ".npz", ".h5")
 _CODE = (".py", ".pyc", ".pyd", ".so", ".dll", ".dylib", ".sh", ".bat", ".exe", ".whl", ".jar")
 _LARGEST_JSON, _LARGEST_TEXT = 256 * 2**20, 64 * 2**20
 _DEEPEST = 64
@@ -64,6 +64,15 @@ def refusing(
     except (*FOREIGN, also) as error:
         said = f"{error!r}" if isinstance(error, LookupError) else error  # which says no more than a name
         raise WeightsError(f"{what} ({said}). {advice}") from error
+
+
+def passes(check: Callable[[Path], object], path: Path) -> bool:
+    """Whether a check finds nothing wrong with a file or folder."""
+    try:
+        check(path)
+    except WeightsError:
+        return False
+    return True
 
 
 def check_plain(path: Path, *, most: int | None = None) -> Path:
@@ -177,7 +186,7 @@ def check_kinds(names: Iterable[str], *, where: str) -> None:
 def refuse_executable(folder: Path) -> None:
     """Raise a :class:`WeightsError` where pickles, code or libraries lie in a folder, whether anything names them."""
     for file in sorted(folder.rglob("*")):
-        if file.name.lower().endswith((*_PICKLES, *_CODE)):
+        if file.name.lower().endswith((*PICKLES, *_CODE)):
             raise WeightsError(
                 f"{file} is a pickle or code, which can run when it is opened, and has no place in a model. Remove it "
                 "if you know where it comes from; if not, fetch the model again."

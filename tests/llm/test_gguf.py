@@ -298,7 +298,7 @@ def test_missing_metadata_is_named(tmp_path: Path) -> None:
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-    with pytest.raises(WeightsError, match=r"attention\.head_count"):
+    with pytest.raises(WeightsError, match=r"llama\.block_count"):
         read_gguf(tmp_path / "bare.gguf")
 
 

@@ -15,19 +15,18 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
-from .._device import autocast, length_batches, pick_device
+from .._device import length_batches, pick_device
 from .._hub_files import find
 from .._logging import logger
-from .._tensor_files import add_tensors, load_pretrained, quiet_transformers
-from .._untrusted import read_json, refuse_code, refusing
+from .._tensor_files import add_tensors, load_pretrained, quiet_transformers, safetensors_of
+from .._untrusted import passes, read_json, refuse_code, refusing
 from ..errors import InputError, MismatchError, WeightsError, check_choice
 from ._rank_value import RankColumns, RankedCells, RankVocabulary, find_columns, rank_tokens
 from ._registry import read_config, register, write_config
+from ._sequences import pooled
 from ._unpickle import load_table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
     from transformers import BertModel
 
@@ -74,68 +73,10 @@ def load_body(folder: Path, *, layer: int = 0) -> BertModel:
         raise InputError(f"layer={layer}; the model has {n_layers} layers: choose from {1 - n_layers} to 0 (the last).")
     # Layers that nobody reads are neither loaded nor run.
     config.num_hidden_layers = n_layers + layer
-    if not list(folder.glob("*.safetensors")):
-        pickles = sorted(file.name for file in folder.glob("*.bin"))
-        hint = (
-            f"it holds {', '.join(pickles)}, a pickle, which can run code and is refused: convert it to safetensors"
-            if pickles
-            else "fetch them, or name the subfolder that holds them"
-        )
-        raise WeightsError(f"{folder} has no *.safetensors weights; {hint}.")
+    safetensors_of(folder)
     refuse_code(folder)
     options: dict[str, Any] = {"add_pooling_layer": False, "use_safetensors": True, "dtype": torch.float32}
     return load_pretrained(BertModel, folder, config, name=str(folder), **options)
-
-
-class BodyRunner:
-    """A frozen body on a device, run on sequences given as flat tokens and lengths.
-
-    Weights stay float32, so that what is saved and what is fingerprinted does not depend on the device; lower precision
-    is used for the products only (autocast). A forward pass has at most `max_tokens`, padding included; where memory
-    does not suffice for that, fewer rows are handed in (:class:`scbioverse._device.BatchSize`).
-    """
-
-    def __init__(
-        self, body: BertModel, *, pad: int, device: str = "auto", dtype: DType = "auto", max_tokens: int | None = None
-    ) -> None:
-        self.pad, self._dtype, self._max_tokens = pad, dtype, max_tokens
-        # Half precision that a file holds would be fingerprinted as other weights.
-        self.body = body.float().eval().requires_grad_(False)
-        self.to(device)
-
-    def to(self, device: str) -> None:
-        """Run on another device from now on, in the number type and with the batches that suit it."""
-        self.device = pick_device(device)
-        self.dtype = pick_dtype(self._dtype, self.device)
-        self.max_tokens = self._max_tokens or (TOKENS_CPU if self.device.type == "cpu" else TOKENS_GPU)
-        self.body.to(self.device)
-
-    @torch.inference_mode()
-    def run(
-        self,
-        ids: NDArray[np.integer],
-        lengths: NDArray[np.integer],
-        pool: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
-    ) -> NDArray[np.float32]:
-        """Run every sequence and pool its states: float32 (n, dim), zeros for a sequence of length 0.
-
-        `ids` holds the tokens, one sequence behind the other, `lengths` (n,) says how many each has; `pool` goes from
-        states (b, l, dim), float32, and lengths (b,) to (b, dim).
-        """
-        out = np.zeros((len(lengths), self.body.config.hidden_size), dtype=np.float32)
-        starts = np.cumsum(lengths) - lengths
-        for rows in length_batches(lengths, self.max_tokens):
-            n = np.asarray(lengths, dtype=np.int64)[rows]
-            place = np.arange(int(n.max()))
-            filled = place < n[:, None]
-            block = np.full(filled.shape, self.pad, dtype=np.int64)
-            block[filled] = ids[(starts[rows, None] + place)[filled]]
-            given, held = torch.from_numpy(block).to(self.device), torch.from_numpy(filled).to(self.device)
-            with autocast(self.device, self.dtype):
-                # Without padding no mask is needed, and attention runs through its faster path.
-                states = self.body(input_ids=given, attention_mask=None if filled.all() else held).last_hidden_state
-            out[rows] = pool(states.float(), torch.from_numpy(n).to(self.device)).cpu().numpy()
-        return out
 
 
 _HUB_ID = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(?P<folder>(/[\w.-]+)*)@(?P<revision>[0-9a-f]{40})")
@@ -164,8 +105,7 @@ def fetch_folder(model: str | Path) -> Path:
 
 
 def _is_whole(folder: Path) -> bool:
-    weights = (folder / "config.json").is_file() and any(folder.glob("*.safetensors"))
-    return weights and bool(token_dictionaries(folder))
+    return (folder / "config.json").is_file() and passes(safetensors_of, folder) and bool(token_dictionaries(folder))
 
 
 def token_dictionaries(folder: Path) -> list[Path]:
@@ -271,12 +211,18 @@ class GeneformerEncoder:
         self.pooling: Pooling = pooling
         self.dim = int(body.config.hidden_size)
         self.input_size = int(body.config.max_position_embeddings)
-        self.runner = BodyRunner(body, pad=vocabulary.pad, device=device, dtype=dtype, max_tokens=max_tokens)
+        # Half precision that a file holds would be fingerprinted as other weights.
+        self.body = body.float().eval().requires_grad_(False)
+        self._dtype, self._max_tokens = dtype, max_tokens
         self._fingerprint: str | None = None
+        self.to(device)
 
     def to(self, device: str) -> Self:
-        """Run on another device from now on; returns the encoder itself."""
-        self.runner.to(device)
+        """Run on another device from now on, in the number type and with the batches that suit it; returns itself."""
+        self.device = pick_device(device)
+        self.dtype = pick_dtype(self._dtype, self.device)
+        self.max_tokens = self._max_tokens or (TOKENS_CPU if self.device.type == "cpu" else TOKENS_GPU)
+        self.body.to(self.device)
         return self
 
     def __repr__(self) -> str:
@@ -339,10 +285,10 @@ class GeneformerEncoder:
         """Sha256, in hex, of preprocessing version, vocabulary and weights; neither device nor number type."""
         if self._fingerprint is None:
             digest = hashlib.sha256(json.dumps([VERSION, self.vocabulary.fingerprint(), self.pooling]).encode())
-            config = self.runner.body.config
+            config = self.body.config
             shape = [config.num_attention_heads, config.hidden_act, config.layer_norm_eps, self.input_size]
             digest.update(json.dumps(shape).encode())
-            add_tensors(digest, self.runner.body.state_dict())
+            add_tensors(digest, self.body.state_dict())
             self._fingerprint = digest.hexdigest()
         return self._fingerprint
 
@@ -397,23 +343,33 @@ class GeneformerEncoder:
 
     def encode(self, batch: RankedCells) -> NDArray[np.float32]:
         """Embed one batch: float32 (n, 1, dim); zeros for a cell without a gene where the mean is taken."""
-        return self.runner.run(batch.ids, batch.lengths, self._pool)[:, None]
+        ids = np.split(batch.ids, np.cumsum(batch.lengths)[:-1])
+        out = np.zeros((len(ids), self.dim), dtype=np.float32)
+        # Where memory does not suffice for so many tokens, fewer cells are handed in (`_device.BatchSize`).
+        for rows in length_batches(batch.lengths, self.max_tokens):
+            weights = [self._weights(int(n)) for n in batch.lengths[rows]]
+            given = [ids[row] for row in rows]
+            found = pooled(self.body, given, weights, pad=self.vocabulary.pad, device=self.device, dtype=self.dtype)
+            out[rows] = found.numpy()
+        return out[:, None]
 
-    def _pool(self, states: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+    def _weights(self, length: int) -> NDArray[np.float32]:
+        """How much each token's state counts: the first alone, or all genes alike."""
+        out = np.zeros(length, dtype=np.float32)
         if self.pooling == "cls":
-            return states[:, 0]
-        before, after = (0, 0) if self.vocabulary.cls is None else (1, 1)
-        place = torch.arange(states.shape[1], device=states.device)
-        genes = (place >= before) & (place < (lengths - after)[:, None])
-        n = genes.sum(dim=1, keepdim=True).clamp(min=1)
-        return (states * genes[:, :, None]).sum(dim=1) / n
+            out[0] = 1
+            return out
+        around = self.vocabulary.n_special // 2
+        genes = out[around : length - around]
+        genes[:] = 1 / max(genes.size, 1)
+        return out
 
     def save(self, folder: str | Path) -> Path:
         """Write body, vocabulary and `encoder.json` into `folder` and return it."""
         fields = {"name": self.name, "pooling": self.pooling, "min_genes": self.min_genes}
         folder = write_config(folder, {"kind": "geneformer", "preprocessing": VERSION, **fields})
         with quiet_transformers():
-            self.runner.body.save_pretrained(folder / BODY, safe_serialization=True)
+            self.body.save_pretrained(folder / BODY, safe_serialization=True)
         (folder / VOCABULARY).write_bytes(self.vocabulary.to_json())
         return folder
 

@@ -15,17 +15,17 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self, Type
 
 import numpy as np
 import torch
-from torch.nn.utils.rnn import pad_sequence
 
 from .._device import BatchSize, length_batches, pick_device
 from .._hub_files import find
-from .._tensor_files import add_tensors, check_torch_zip, load_pretrained
-from .._untrusted import check_plain, read_json_object, refuse_code
+from .._tensor_files import add_tensors, check_torch_zip, load_pretrained, safetensors_of
+from .._untrusted import check_plain, passes, refuse_code
 from ..errors import InputError, WeightsError, check_choice
 from ..pp._sequences import SEQUENCE_VERSION, clean_sequence
 from ..pp._smiles import SMILES_VERSION, Salts, parse_smiles
 from ._distinct import TextEncoder
 from ._registry import read_config, register, same_fingerprint, write_config
+from ._sequences import pooled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -265,18 +265,15 @@ class HFSequenceEncoder(TextEncoder):
                 out.index_add_(0, torch.tensor([piece.text for piece in batch]), self._pool(batch))
                 continue
             memory = BatchSize(len(batch), what=f"windows of one {self.modality}", hint="Use device='cpu'.")
-            for _, pooled in memory.each(len(batch), lambda part, batch=batch: self._pool(batch[part])):  # type: ignore[misc]
-                out[0] += pooled.sum(dim=0)
+            for _, some in memory.each(len(batch), lambda part, batch=batch: self._pool(batch[part])):  # type: ignore[misc]
+                out[0] += some.sum(dim=0)
         return out.numpy()
 
     def _pool(self, batch: list[_Piece]) -> torch.Tensor:
         """Run windows through the network: float32 (n, dim), each window's states weighted and summed."""
         fill = self.spelling.tokenizer.pad_token_id or 0
-        ids = pad_sequence([torch.tensor(piece.ids) for piece in batch], batch_first=True, padding_value=fill)
-        mask = pad_sequence([torch.ones(len(piece.ids), dtype=torch.long) for piece in batch], batch_first=True)
-        weights = pad_sequence([torch.from_numpy(piece.weights) for piece in batch], batch_first=True)
-        hidden = self.net(input_ids=ids.to(self.device), attention_mask=mask.to(self.device)).last_hidden_state
-        return torch.einsum("nt,ntd->nd", weights.to(hidden), hidden).float().cpu()
+        ids, weights = [np.array(piece.ids) for piece in batch], [piece.weights for piece in batch]
+        return pooled(self.net, ids, weights, pad=fill, device=self.device)
 
     def _pieces(self, values: Sequence[str]) -> Iterator[_Piece]:
         """Windows with special tokens around, and what each of their tokens counts in the pooled vector."""
@@ -363,10 +360,7 @@ def _from_hub(source: str, *, code: bool = False, mentioned: str = "") -> Path:
 
 def _is_whole(folder: Path) -> bool:
     """Whether configuration and weights are there; of weights in several files all, so that a stopped fetch goes on."""
-    weights = [*folder.glob("*.safetensors"), *folder.glob("pytorch_model*.bin")]
-    try:
-        maps = [read_json_object(one).get("weight_map") for one in folder.glob("*.safetensors.index.json")]
-    except WeightsError:
-        return False
-    named = {str(file) for one in maps if isinstance(one, dict) for file in one.values()}
-    return (folder / "config.json").is_file() and bool(weights) and all((folder / one).is_file() for one in named)
+    weights = passes(safetensors_of, folder) or (
+        any(folder.glob("pytorch_model*.bin")) and not any(folder.glob("*.safetensors*"))
+    )
+    return (folder / "config.json").is_file() and weights

@@ -18,14 +18,15 @@ import zlib
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from .._hub_files import COMMIT, file_sha256, find
-from .._logging import first_few, logger
+from .._logging import logger
 from .._settings import settings
-from .._tensor_files import tensor_shapes
-from .._untrusted import check_file_name, check_plain, read_json_object, refuse_code
+from .._tensor_files import listing, safetensors_of, tensor_shapes
+from .._untrusted import check_plain, passes, refuse_code
 from .._whole import write_text_whole
 from ..errors import WeightsError
 
@@ -65,7 +66,6 @@ _TOKENIZER_FILES = (
     "chat_template.json",
 )
 _LARGEST_TOKENIZER = 256 * 2**20  # the largest published, of a quarter of a million words, has 35 MB
-_PICKLES = ("*.bin", "*.pt", "*.pth", "*.pkl", "*.ckpt")
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@(?P<revision>[^@\s]+))?")
 
 
@@ -153,17 +153,9 @@ def check_folder(folder: Path) -> list[Path]:
         gguf_files = sorted(file.name for file in folder.glob("*.gguf"))
         hint = f" It holds {gguf_files[0]}: pass that file's path." if gguf_files else ""
         raise WeightsError(
-            f"{folder} has no config.json, so it is not a Hugging Face model folder (found: {_listing(folder)}).{hint}"
+            f"{folder} has no config.json, so it is not a Hugging Face model folder (found: {listing(folder)}).{hint}"
         )
-    weights = sorted(folder.glob("*.safetensors"))
-    if not weights:
-        pickles = sorted(file.name for pattern in _PICKLES for file in folder.glob(pattern))
-        if pickles:
-            raise WeightsError(
-                f"{folder} holds its weights as pickles ({', '.join(pickles)}), which can run code when they are "
-                "opened and are refused. Convert them to safetensors, or fetch the model's safetensors version."
-            )
-        raise WeightsError(f"{folder} has no *.safetensors weights (found: {_listing(folder)}).")
+    weights = safetensors_of(folder)
     # transformers would follow it to the base model that it names, whatever else lies here.
     if (folder / "adapter_config.json").exists():
         raise WeightsError(
@@ -171,24 +163,14 @@ def check_folder(folder: Path) -> list[Path]:
             "one here. Merge the adapter into the model with peft, and save that."
         )
     refuse_code(folder)
-    indices = sorted(folder.glob("*.safetensors.index.json"))
-    for index in indices:
-        named = read_json_object(index).get("weight_map", {})
-        shards = {check_file_name(one, where=str(index)) for one in named.values()} if isinstance(named, dict) else ()
-        absent = sorted(shard for shard in shards if not (folder / shard).is_file())
-        if absent:
-            raise WeightsError(f"{folder} lacks the weight files {', '.join(absent)} that {index.name} names.")
     for file in weights:
-        tensor_shapes(file)
+        if file.suffix == ".safetensors":
+            tensor_shapes(file)
     named = [folder / one for one in _TOKENIZER_FILES]
     tokenizer = [check_plain(one, most=_LARGEST_TOKENIZER) for one in named if one.exists() or one.is_symlink()]
     if not any(file.name in ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt") for file in tokenizer):
-        raise WeightsError(f"{folder} has no tokenizer (tokenizer.json or tokenizer.model; found: {_listing(folder)}).")
-    return [folder / _CONFIG, *indices, *weights, *tokenizer]
-
-
-def _listing(folder: Path) -> str:
-    return first_few(sorted(entry.name for entry in folder.iterdir()), 8) or "an empty folder"
+        raise WeightsError(f"{folder} has no tokenizer (tokenizer.json or tokenizer.model; found: {listing(folder)}).")
+    return [folder / _CONFIG, *weights, *tokenizer]
 
 
 def refuse_to_fetch(name: str, *, mentioned_by: str) -> None:
@@ -205,15 +187,7 @@ def _from_hub(repo: str, revision: str, *, mentioned: str = "") -> Path:
             f"{repo}@{revision}: pin a full commit (40 hexadecimal digits), a branch or tag can change its weights."
         )
     patterns = [_CONFIG, "*.safetensors", "*.safetensors.index.json", *_TOKENIZER_FILES]
-    return find(repo, revision, patterns, ready=_is_whole, mentioned=mentioned)
-
-
-def _is_whole(folder: Path) -> bool:
-    try:
-        check_folder(folder)
-    except WeightsError:
-        return False
-    return True
+    return find(repo, revision, patterns, ready=partial(passes, check_folder), mentioned=mentioned)
 
 
 Loaded = TypeVar("Loaded")
