@@ -29,7 +29,7 @@ from scipy.stats import mannwhitneyu, rankdata
 import scbioverse as sb
 from scbioverse.explain.check import check_text
 from scbioverse.explain.expression import MeasuredCells
-from scbioverse.explain.reasons import MOST_OFFERED, Wording
+from scbioverse.explain.reasons import MOST_OFFERED, MOST_SAID, Asked, Wording
 from scbioverse.explain.support import group_evidence, worth_naming
 from scbioverse.knowledge import harmonise, resolve_label
 
@@ -152,13 +152,15 @@ def choices(name: str, adata: ad.AnnData, model: str) -> list[dict[str, object]]
         scaled = dict(zip([one.gene for one in offered], ((logs - logs.mean(0)) / (logs.std(0) + 1e-9)).T, strict=True))
         held = codes[~half]
         other = int(rng.choice([one for one in large if one != code]))
-        mine = [one.gene for one in wording(half & (codes == code), names[code], offered)]
+        asked = [Asked(half & (codes == at), names[code], offered) for at in (code, other)]
+        weighed = [*wording.weigh(asked), *wording.weigh(asked[:1], measured=False)]
+        mine, theirs, plain = (
+            [offered[i].gene for i in np.argsort(-scores, kind="stable")[:MOST_SAID]] for scores in weighed
+        )
         ways = {
             "the model": [mine],
-            "another group's cells": [[one.gene for one in wording(half & (codes == other), names[code], offered)]],
-            "without figures": [
-                [one.gene for one in wording(half & (codes == code), names[code], offered, measured=False)]
-            ],
+            "another group's cells": [theirs],
+            "without figures": [plain],
             "template's order": [[one.gene for one in offered[: len(mine)]]],
             "at random": [[offered[i].gene for i in rng.permutation(MOST_OFFERED)[: len(mine)]] for _ in range(50)],
         }

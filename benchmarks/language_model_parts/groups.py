@@ -57,10 +57,9 @@ def group_ways(
 
     def ask(soft: np.ndarray | None, words: list[str] | None) -> np.ndarray:
         objects = [] if soft is None else [("cell", "")]
-        found = []
-        for i in range(len(said)):
-            prompt = writer.prompt(QUESTION, objects=objects, evidence=words[i] if words else "")
-            found.append(writer.weigh(prompt, {} if soft is None else {"cell": soft[i][None]}, answers))
+        prompts = [writer.prompt(QUESTION, objects=objects, evidence=one) for one in words or [""] * len(said)]
+        given = [{} if soft is None else {"cell": soft[i][None]} for i in range(len(said))]
+        found = writer.weigh(prompts, given, [answers] * len(said))
         # Less what it says of the average group, so that what it likes to say does not decide.
         table = np.array(found, np.float64)
         return log_softmax(table - table.mean(axis=0), axis=1)

@@ -19,7 +19,7 @@ from scipy.stats import rankdata
 import scbioverse as sb
 from benchmarks.language_model_parts.studies import STUDIES, read
 from scbioverse.explain.expression import MeasuredCells
-from scbioverse.explain.reasons import MOST_OFFERED, MOST_SAID, Wording
+from scbioverse.explain.reasons import MOST_OFFERED, MOST_SAID, Asked, Wording
 from scbioverse.explain.support import group_evidence, worth_naming
 from scbioverse.knowledge.ontology import canonical_phrase
 
@@ -60,10 +60,12 @@ def reasons(model: Any, listed: dict[str, set[str]], seed: int) -> dict[str, Any
                 half & (one.truth == code),
                 half & (one.truth == other),
             )
+            asked = [Asked(mine, label, offered), Asked(theirs, label, offered)]
+            (own, shuffled), (plain,) = wording.weigh(asked), wording.weigh(asked[:1], measured=False)
             order = {
-                "own soft tokens": -wording.weigh(mine, label, offered),
-                "shuffled": -wording.weigh(theirs, label, offered),
-                "without figures": -wording.weigh(mine, label, offered, measured=False),
+                "own soft tokens": -own,
+                "shuffled": -shuffled,
+                "without figures": -plain,
                 "without": np.arange(MOST_OFFERED),
                 "strongest test": -rows.drop_duplicates("gene").set_index("gene")["auc"].loc[genes].to_numpy(),
             }

@@ -236,7 +236,7 @@ class GroupSampler(CutSampler):
             embeddings=self.embeddings[picked],
             texts=[said[i] for i in label],
             groups=np.array([nodes[i] for i in label]),
-            candidates=CandidateSet(said, [self.template.encode_answer(self.model.backbone, one) for one in said]),
+            candidates=CandidateSet(said, self.template.encode_answers(self.model.backbone, said)),
             examples=picked + way * len(self.embeddings),
         )
 
@@ -262,10 +262,8 @@ class GroupTask(InstructionTask):
         """Return `loss`, and `right`, the share of groups in which every choice is right."""
         rows, texts, candidates = batch["examples"].tolist(), batch["texts"], batch["candidates"]
         heads = [one.ids[: one.start] for one in map(self.render, rows)]
-        answers = [
-            self.template.encode_answer(self.backbone, text)[:length]
-            for text, length in zip(texts, candidates.needed(texts), strict=True)
-        ]
+        whole = self.template.encode_answers(self.backbone, texts)
+        answers = [ids[:length] for ids, length in zip(whole, candidates.needed(texts), strict=True)]
         with autocast(self.backbone.device, torch.bfloat16):
             ids = [head + answer for head, answer in zip(heads, answers, strict=True)]
             hidden = self.read(rows, ids, self.beginning("question", ""))

@@ -100,6 +100,19 @@ def shown_name(name: str, most: int = MOST_SHOWN) -> str:
     return line if len(line) <= most and len(str(name)) <= 20 * most else line[: most - 1].rstrip() + "…"
 
 
+def bounded(text: object, max_chars: int) -> str:
+    """One line of readable characters, at most `max_chars` of them; what is cut off leaves an ellipsis.
+
+    Control, format (zero-width, direction), surrogate and private-use characters go, so that a name can neither move a
+    terminal's cursor nor hide text.
+    """
+    # A long text is cut first, so that ten million characters cost no more than a few thousand.
+    clean = one_line(str(text)[: 20 * max_chars])
+    if len(clean) <= max_chars:
+        return clean
+    return clean[: max_chars - 1].rsplit(" ", 1)[0].rstrip() + "…" if max_chars > 1 else clean[:max_chars]
+
+
 def one_line(text: str) -> str:
     """Return a text as one line with composed accents, without characters that are not seen or act on a terminal."""
     # Categories C*: control, format (zero-width, direction), surrogate, private use, unassigned.

@@ -8,7 +8,7 @@ import pytest
 
 from scbioverse.errors import WeightsError
 from scbioverse.explain.expression import Measured
-from scbioverse.explain.reasons import Wording, reasons, taught
+from scbioverse.explain.reasons import Asked, Wording, reasons, taught
 from scbioverse.explain.support import CheckedClaim, Claim
 
 TYPES = ["B cell", "CD14 monocyte", "CD8 T cell", "NK cell", "platelet"]
@@ -26,9 +26,9 @@ class Writer:
         self.prompts.append((question, evidence))
         return question
 
-    def weigh(self, prompt: str, soft: dict[str, np.ndarray], answers: list[str]) -> np.ndarray:
+    def weigh(self, prompts: list[str], soft: list[dict[str, np.ndarray]], answers: list[list[str]]) -> Any:
         self.answers, self.soft = answers, soft
-        return np.array([-float(self.order.find(one[0])) for one in answers], np.float32)
+        return [np.array([-float(self.order.find(one[0])) for one in some], np.float32) for some in answers]
 
 
 def claims(*genes: str) -> list[CheckedClaim]:
@@ -44,26 +44,30 @@ def wording(order: str, config: Any = TAUGHT) -> tuple[Wording, Writer]:
 
 def test_only_what_was_tested_can_be_said() -> None:
     choose, writer = wording("DBAEC")
-    found = choose(np.array([True, True, False, False]), "B cell", claims("A", "B", "C", "D", "E", "F"))
-    assert found is not None
+    rows = np.array([True, True, False, False])
+    (found,) = choose.choose([Asked(rows, "B cell", claims("A", "B", "C", "D", "E"))])
     assert [one.gene for one in found] == ["D", "B", "A"]
-    np.testing.assert_array_equal(writer.soft["cell"], [[[1.5, 2.5, 3.5]]])  # the mean of the label's cells
+    np.testing.assert_array_equal(writer.soft[0]["cell"], [[[1.5, 2.5, 3.5]]])  # the mean of the label's cells
     shares = "A (90 %, 10 %), B (90 %, 10 %), C (90 %, 10 %), D (90 %, 10 %) and E (90 %, 10 %)."
     assert writer.prompts == [("Why are these cells called B cell?", shares)]
-    assert writer.answers == [f"{gene} mark B cell." for gene in "ABCDE"]
+    assert writer.answers == [[f"{gene} mark B cell." for gene in "ABCDE"]]
     assert choose.asked == 1
 
 
 @pytest.mark.parametrize("n", [0, 1, 3])
 def test_where_there_is_no_choice_nobody_is_asked(n: int) -> None:
     choose, writer = wording("A")
-    assert choose(np.ones(4, dtype=bool), "B cell", claims("A", "B", "C")[:n]) is None
+    none = Asked(np.ones(4, dtype=bool), "B cell", claims("A", "B", "C")[:n])
+    assert choose.choose([none]) == [[]]
     assert not writer.prompts
+    several = Asked(np.ones(4, dtype=bool), "T cell", claims(*"ABCDE"))
+    assert [len(some) for some in choose.choose([none, several])] == [0, 3]
+    assert choose.asked == 1
 
 
 def test_a_model_that_was_not_taught_to_is_not_asked() -> None:
     choose, writer = wording("A", SimpleNamespace(training=None))
-    assert choose(np.ones(4, dtype=bool), "B cell", claims(*"ABCDE")) is None
+    assert choose.choose([Asked(np.ones(4, dtype=bool), "B cell", claims(*"ABCDE"))]) == [[]]
     assert not writer.prompts
     assert not taught(choose.model)
 
@@ -90,8 +94,8 @@ def test_chosen_claims_are_said_with_their_figures(cells: Any) -> None:
     plain = reasons(cells, TYPES, IDS, codes)
 
     class Last(Writer):
-        def weigh(self, prompt: str, soft: dict[str, np.ndarray], answers: list[str]) -> np.ndarray:
-            return np.arange(len(answers), dtype=np.float32)
+        def weigh(self, prompts: list[str], soft: list[dict[str, np.ndarray]], answers: list[list[str]]) -> Any:
+            return [np.arange(len(some), dtype=np.float32) for some in answers]
 
     model: Any = SimpleNamespace(text_writer=Last(""), config=TAUGHT)
     chosen = reasons(cells, TYPES, IDS, codes, wording=Wording(model, np.zeros((cells.n_obs, 1, 3), np.float32)))

@@ -18,7 +18,7 @@ from scbioverse.errors import InputError
 from scbioverse.knowledge import load_ontology
 from scbioverse.knowledge.levels import early_types, lift, says_little
 from scbioverse.knowledge.markers import marker_genes, markers_for
-from scbioverse.knowledge.ontology import is_nested
+from scbioverse.knowledge.ontology import broader_among
 from scbioverse.models import load
 from scbioverse.predict.candidates import Label
 from scbioverse.predict.decide import Calls
@@ -199,8 +199,8 @@ def test_levels_follow_the_ontology() -> None:
     assert [lift(one, "broad") for one in (NAIVE_CD4, CD16, NAIVE_B, B)] == [T, MONOCYTE, B, B]
     assert [lift(one, "usual") for one in (NAIVE_CD4, CD16, NAIVE_B, REGULATORY)] == [CD4, CD16, B, CD4]
     assert lift(LEUKOCYTE, "broad") == LEUKOCYTE
-    assert is_nested([B, NAIVE_B])
-    assert not is_nested([B, T, CD14, CD16])  # which published labels set against each other
+    assert broader_among([B, NAIVE_B])
+    assert not broader_among([B, T, CD14, CD16])  # which published labels set against each other
 
 
 # ------------------------------------------------------------------ cells
@@ -266,7 +266,7 @@ def test_names_are_found_and_the_record_says_how(cells: ad.AnnData, nested: BioV
     record = sb.get.records(done)["annotate"]
     names = list(done.obsm["bioverse_scores"])
     assert len(names) >= 2
-    assert not is_nested([one["cl_id"] for one in record["labels"]])
+    assert not broader_among([one["cl_id"] for one in record["labels"]])
     groups = sb.get.groups(done)
     assert record["rows_read_by_llm"] >= len(groups) > 0
     assert groups["n"].sum() == done.obs["bioverse_group"].notna().sum()

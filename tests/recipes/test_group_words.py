@@ -93,7 +93,7 @@ def test_the_loss_is_what_the_model_gives_the_answer_among_the_candidates(model:
             QUESTION, objects=[(m, name) for m, _, name in one.objects], evidence=one.evidence
         )
         given = {"cell": groups.embeddings[[at for _, at, _ in one.objects]][:, None]} if one.objects else {}
-        said = model.text_writer.weigh(prompt, given, batch["candidates"].names)
+        (said,) = model.text_writer.weigh([prompt], [given], [batch["candidates"].names])
         wanted.append(-said[batch["candidates"].names.index(text)])
     assert {len(task.lessons.examples[row].objects) for row in batch["examples"]} == {0, 1}
     assert loss == pytest.approx(np.mean(wanted), rel=0.02)

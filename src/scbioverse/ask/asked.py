@@ -6,9 +6,9 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from .._logging import listed
+from .._logging import bounded, listed
 from ..errors import InputError
-from ..llm.prompts import MAX_QUESTION_CHARS, bounded
+from ..llm.prompts import MAX_QUESTION_CHARS
 from .answer import Answer
 from .asides import without_aside
 from .link import Names

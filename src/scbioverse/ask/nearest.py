@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from .._logging import listed
+from .._logging import bounded, listed
 from .._settings import settings
 from ..errors import InputError
-from ..llm.prompts import bounded
 from ..models import load
 from ..predict.descriptions import reference_texts
 from ..predict.embedding import represent_rows

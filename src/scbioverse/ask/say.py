@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._logging import listed
-from ..llm.prompts import MAX_NAME_CHARS, bounded
+from .._logging import bounded, listed
+from ..llm.prompts import MAX_NAME_CHARS
 from .properties import properties
 from .query import FIELDS
 

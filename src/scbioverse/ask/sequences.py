@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from .._logging import listed
+from .._logging import bounded, listed
 from .._slots import read_record
 from ..errors import InputError, MissingKeyError
-from ..llm.prompts import MAX_NAME_CHARS, bounded
+from ..llm.prompts import MAX_NAME_CHARS
 from ..pp._functional_groups import GROUPS
 from ..pp._molecule_properties import element_count, molecule_formula, molecule_property
 from ..pp._protein_properties import isoelectric_point, protein_mass

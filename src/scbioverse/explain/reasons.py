@@ -132,14 +132,19 @@ def reasons(
     rivals = {} if log_probs is None or rationale == "cell" else runners_up(log_probs, codes)
     decided = deciding(groups, cl_ids, shown, rivals)
     lists = LISTS if Cells.of(data).unlisted else ""
+    used = np.flatnonzero(sizes[:n]).tolist()
+    tables = {code: evidence[evidence["group"] == code] for code in used}
+    worded: dict[int, list[CheckedClaim]] = {}
+    if wording is not None:
+        offered = [worth_naming(tables[code], most=MOST_OFFERED).claims[:MOST_OFFERED] for code in used]
+        asked = [Asked(codes == code, shown[code], claims) for code, claims in zip(used, offered, strict=True)]
+        worded = dict(zip(used, wording.choose(asked), strict=True))
     sentences, rows = [""] * n, []
-    for code in np.flatnonzero(sizes[:n]).tolist():
-        tested = evidence[evidence["group"] == code]
-        found = worth_naming(tested)
-        if wording is not None:
-            offered = worth_naming(tested, most=MOST_OFFERED).claims
-            found = replace(found, claims=by_type(wording(codes == code, shown[code], offered) or found.claims))
-        more = [] if len(found.claims) >= _ENOUGH else _standing_out(groups, code, found, tested)
+    for code in used:
+        found = worth_naming(tables[code])
+        if worded.get(code):
+            found = replace(found, claims=by_type(worded[code]))
+        more = [] if len(found.claims) >= _ENOUGH else _standing_out(groups, code, found, tables[code])
         said = [reason(shown[code], found), standing_out(more)]
         last = [] if (one := decided.get(code)) is None else [one]
         if code in rivals:
@@ -201,61 +206,64 @@ _WHY = "Why are these cells called {label}?"
 _SAID = "{gene} mark {label}."
 
 
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """A label whose reason is to be worded."""
+
+    rows: NDArray[np.bool_]  # bool (n_obs,): its cells
+    label: str  # as it is shown
+    claims: Sequence[CheckedClaim]  # that hold, the strongest first
+
+
 class Wording:
     """Lets the language model choose which claims a reason names, and in which order.
 
     It is asked why the cells have their label, with their soft tokens (of the mean of `values`, float32 (n_obs,
     n_tokens, dim)) and what was measured before it, and each of five genes whose claims hold is scored as the beginning
     of its answer. The three most probable are said, the most probable first, with the measured figures. Nothing in the
-    sentence has to be checked afterwards.
-
-    One label is read at a time, behind the instruction, whose keys and values are computed once: what is chosen for it
-    then depends on no other label, in bfloat16 either. Whether the choice is worth anything is measured by `python -m
+    sentence has to be checked afterwards. Whether the choice is worth anything is measured by `python -m
     benchmarks.language_model`. `asked` counts the labels.
     """
 
     def __init__(self, model: BioVerse, values: Float, *, modality: str = "cell") -> None:
         self.model, self.values, self.modality = model, values, modality
         self.asked = 0
-        self._able = taught(model)
 
-    def __call__(
-        self, rows: NDArray[np.bool_], label: str, claims: Sequence[CheckedClaim]
-    ) -> list[CheckedClaim] | None:
-        """Choose three of a label's supported claims, the strongest of which come first; five are offered.
+    def choose(self, labels: Sequence[Asked]) -> list[list[CheckedClaim]]:
+        """Choose three of each label's claims; none where there is nothing to choose.
 
-        None where the model was not taught to give reasons, or its language model cannot be read, or where there is
-        nothing to choose: the template then says what it always says.
+        None of any where the model was not taught to give reasons, or its language model cannot be read: the template
+        then says what it always says.
         """
-        offered = list(claims[:MOST_OFFERED])
-        if not self._able or len(offered) <= MOST_SAID:
-            return None
+        chosen: list[list[CheckedClaim]] = [[] for _ in labels]
+        several = [i for i, one in enumerate(labels) if len(one.claims) > MOST_SAID]
+        if not several or not taught(self.model):
+            return chosen
         try:
-            scores = self.weigh(rows, label, offered)
+            weighed = self.weigh([labels[i] for i in several])
         except (BioverseError, OSError, RuntimeError) as error:
             # A reason is no label: that it cannot be worded must not cost the run.
-            self._able = False
             logger.info("reasons are in the words of the template: %s", str(error).partition("\n")[0])
-            return None
-        self.asked += 1
-        return [offered[i] for i in np.argsort(-scores, kind="stable")[:MOST_SAID]]
+            return chosen
+        self.asked += len(several)
+        for i, scores in zip(several, weighed, strict=True):
+            chosen[i] = [labels[i].claims[at] for at in np.argsort(-scores, kind="stable")[:MOST_SAID]]
+        return chosen
 
-    def weigh(
-        self, rows: NDArray[np.bool_], label: str, claims: Sequence[CheckedClaim], *, measured: bool = True
-    ) -> Float:
-        """Log-probability of each claim's gene as the beginning of the answer, float32 (n,), among these.
+    def weigh(self, labels: Sequence[Asked], *, measured: bool = True) -> list[Float]:
+        """Log-probability of each claim's gene as the beginning of the answer, float32 (n,), among a label's claims.
 
         The figures are shown to the language model if `measured`.
         """
-        writer = self.model.text_writer
-        prompt = writer.prompt(
-            _WHY.format(label=label),
-            objects=[(self.modality, "")],
-            evidence=f"{listed(figures(claims))}." if measured else "",
-        )
-        mean = self.values[rows].mean(axis=0, keepdims=True, dtype=np.float64).astype(np.float32)
-        answers = [_SAID.format(gene=one.gene, label=label) for one in claims]
-        return writer.weigh(prompt, {self.modality: mean}, answers)
+        writer, objects = self.model.text_writer, [(self.modality, "")]
+        shown = [f"{listed(figures(one.claims))}." if measured else "" for one in labels]
+        prompts = [
+            writer.prompt(_WHY.format(label=one.label), objects=objects, evidence=said)
+            for one, said in zip(labels, shown, strict=True)
+        ]
+        means = [self.values[one.rows].mean(axis=0, keepdims=True, dtype=np.float64) for one in labels]
+        answers = [[_SAID.format(gene=claim.gene, label=one.label) for claim in one.claims] for one in labels]
+        return writer.weigh(prompts, [{self.modality: mean.astype(np.float32)} for mean in means], answers)
 
 
 def taught(model: BioVerse) -> bool:

@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 
 from ..errors import InputError
-from ..knowledge.markers import GIVEN, markers_for, marks_a_sibling, source_names
-from ..knowledge.ontology import ORIGINS, TUMOURS, load_ontology
+from ..knowledge.markers import GIVEN, known_markers, markers_to_test, source_names
+from ..knowledge.ontology import load_ontology
 from .expression import Expression, InMemory, Measured, benjamini_hochberg
 
 if TYPE_CHECKING:
@@ -209,17 +209,13 @@ def evidence_of(
     """
     used = np.flatnonzero(groups.sizes)
     names = [categories[code] for code in used.tolist()]
-    wanted = {
-        at: some
-        for at, name in enumerate(names)
-        if len(
-            some := _with_given(
-                (given or {}).get(name, ()),
-                _wanted(labels.get(name), groups.positions, max_genes, max_genes_per_ancestor),
-                groups.positions,
-            )
-        )
-    }
+    terms = [labels.get(name) for name in names]
+    known = markers_to_test(terms, groups.positions.keys(), own=max_genes, of_ancestor=max_genes_per_ancestor)
+    tables = [
+        _with_given((given or {}).get(name, ()), table, groups.positions)
+        for name, table in zip(names, known, strict=True)
+    ]
+    wanted = {at: table for at, table in enumerate(tables) if len(table)}
     if not wanted:
         return _empty()
     table = pd.concat(wanted, names=["at", None]).reset_index("at").reset_index(drop=True)
@@ -239,24 +235,6 @@ def evidence_of(
     order = np.lexsort((table["gene"], -strength, rank, ~table["supported"], at))
     table["group"] = pd.Series([names[k] for k in at], dtype=object)
     return table[COLUMNS].iloc[order].reset_index(drop=True)
-
-
-def _wanted(cl_id: str | None, positions: dict[str, int], own: int, each: int) -> pd.DataFrame:
-    """Markers to test for one label: `gene`, `kind`, `cl_id`, `weight` and what else the table has."""
-    if not cl_id or cl_id not in load_ontology():
-        return _empty()
-    if cl_id in TUMOURS:
-        # A gene that several types of origin have counts for the one it marks most.
-        every = pd.concat(list(map(markers_for, ORIGINS))).sort_values("weight", ascending=False, kind="stable")
-        table = every[every["gene"].isin(positions)].drop_duplicates("gene").assign(kind="origin")
-    else:
-        every = markers_for(cl_id, include="ancestors")
-        others = [
-            kind == "ancestor" and marks_a_sibling(gene, of, cl_id)
-            for gene, of, kind in zip(every["gene"], every["cl_id"], every["kind"], strict=True)
-        ]
-        table = every[every["gene"].isin(positions) & ~np.array(others, dtype=bool)]
-    return table[table.groupby("cl_id").cumcount() < np.where(table["kind"] == "self", own, each)]
 
 
 def _with_given(genes: Sequence[str], table: pd.DataFrame, positions: dict[str, int]) -> pd.DataFrame:
@@ -359,7 +337,9 @@ def deciding(
     the number of markers that were compared, since the largest differences were picked from them (Bonferroni). `shown`
     are the labels' names in sentences, `rivals` from :func:`runners_up`.
     """
-    own = {code: _markers(cl_ids[code], groups) for pair in rivals.items() for code in pair}
+    codes = sorted({code for pair in rivals.items() for code in pair})
+    known = known_markers([cl_ids[code] for code in codes], groups.positions, _KNOWN)
+    own = dict(zip(codes, known, strict=True))
     genes = sorted({gene for some in own.values() for gene in some})
     place = {gene: i for i, gene in enumerate(genes)}
     share = groups.shares(genes)
@@ -380,10 +360,3 @@ def deciding(
                 found[code] = CheckedClaim(claim, gene, SUPPORTED, one, str(cl_ids[whose]), "self")
                 break
     return found
-
-
-def _markers(cl_id: str | None, groups: Grouped) -> list[str]:
-    if not cl_id:
-        return []
-    known = markers_for(cl_id)["gene"].astype(str)
-    return [gene for gene in known if gene in groups.positions][:_KNOWN]

@@ -19,7 +19,7 @@ from .._logging import logger
 from ..errors import InputError, MissingKeyError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from anndata import AnnData
 
@@ -119,11 +119,10 @@ def is_anndata(data: Any) -> bool:
 Rows: TypeAlias = slice | NDArray[np.integer]
 
 
-def row_blocks(data: Any, size: int) -> Iterator[slice]:
+def row_blocks(data: Any, size: int) -> list[slice]:
     """Cut the rows of anything with a `shape` into consecutive slices of at most `size`, with start and stop set."""
     n = int(data.shape[0])
-    for start in range(0, n, size):
-        yield slice(start, min(start + size, n))
+    return [slice(start, min(start + size, n)) for start in range(0, n, size)]
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Sequence
 from functools import lru_cache
 from typing import Literal
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ._read import read_columns
 from .levels import lift
-from .ontology import TUMOURS, load_ontology, origins_left
+from .ontology import ORIGINS, TUMOURS, load_ontology, origins_left
 
 Include = Literal["self", "ancestors", "descendants"]
 
@@ -146,7 +146,7 @@ def _listed(by: Literal["cl_id", "gene"]) -> dict[str, list[tuple[str, float]]]:
 
 
 @lru_cache(maxsize=65536)
-def marks_a_sibling(gene: str, ancestor: str, cl_id: str) -> bool:
+def _marks_a_sibling(gene: str, ancestor: str, cl_id: str) -> bool:
     """Whether a marker of an ancestor of a term speaks for another of its branches rather than for the term.
 
     CD3D is listed for lymphocytes, but it marks T cells more: it is no reason to call a cell a B cell.
@@ -158,6 +158,47 @@ def marks_a_sibling(gene: str, ancestor: str, cl_id: str) -> bool:
         weight > own and ontology.is_ancestor(ancestor, one) and not ontology.related(one, cl_id)
         for one, weight in listed
     )
+
+
+def known_markers(cl_ids: Iterable[str | None], measured: Container[str], most: int) -> list[list[str]]:
+    """Return the strongest markers of each of some terms, of genes that are `measured`; none of None."""
+    every = (marker_genes(one) if one else [] for one in cl_ids)
+    return [[gene for gene in genes if gene in measured][:most] for genes in every]
+
+
+def markers_to_test(
+    cl_ids: Iterable[str | None], measured: Collection[str], *, own: int, of_ancestor: int
+) -> list[pd.DataFrame]:
+    """Return the markers of each of some terms by which cells called so are tested, of genes that are `measured`.
+
+    The `own` strongest of the term and the `of_ancestor` strongest of each of its ancestors, but for those that mark
+    one of the term's siblings more; of tumour cells, which no gene marks, those of the types that they can come from.
+    Columns `gene`, `kind` (`"self"`, `"ancestor"` or `"origin"`), `cl_id` (the term whose marker it is) and `weight`;
+    no rows for what is no term.
+    """
+    found, ontology = [], load_ontology()
+    for cl_id in cl_ids:
+        known = bool(cl_id) and cl_id in ontology
+        every = _tested_markers(str(cl_id)) if known else _load().head(0).assign(kind=pd.Series(dtype=object))
+        table = every[every["gene"].isin(measured)]
+        if cl_id in TUMOURS:  # a gene that several types of origin have counts for the one it marks most
+            table = table.drop_duplicates("gene")
+        most = np.where(table["kind"] == "self", own, of_ancestor)
+        found.append(table.loc[table.groupby("cl_id").cumcount() < most, ["gene", "kind", "cl_id", "weight"]])
+    return found
+
+
+def _tested_markers(cl_id: str) -> pd.DataFrame:
+    """Markers of a term and its ancestors, measured or not, that speak for it rather than for a sibling."""
+    if cl_id in TUMOURS:
+        every = pd.concat(list(map(markers_for, ORIGINS))).sort_values("weight", ascending=False, kind="stable")
+        return every.assign(kind="origin")
+    every = markers_for(cl_id, include="ancestors")
+    of_others = [
+        kind == "ancestor" and _marks_a_sibling(gene, of, cl_id)
+        for gene, of, kind in every[["gene", "cl_id", "kind"]].itertuples(index=False)
+    ]
+    return every[~np.array(of_others, dtype=bool)]
 
 
 def evidence_key(cl_id: str | None, genes: Sequence[str]) -> str | None:

@@ -235,10 +235,11 @@ def is_within(term: str, other: str) -> bool:
     return term == other or other in load_ontology().ancestors(term)
 
 
-def is_nested(cl_ids: Iterable[str]) -> bool:
-    """Whether some terms are kinds of others, so that they are no list to choose from."""
-    held, ontology = set(cl_ids), load_ontology()
-    return any(is_within(one, above) for one in held if one in ontology for above in held & {*ontology.ancestors(one)})
+def broader_among(cl_ids: Iterable[str]) -> set[str]:
+    """Those of some terms that others of them are kinds of, as studies use the names."""
+    held = set(cl_ids)
+    pairs = ((one, above) for one in held for above in held.intersection(_lineage(one)[1:]))
+    return {above for one, above in pairs if (one, above) not in KEPT_APART}
 
 
 def _lineage(cl_id: str | None) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
-from .._logging import one_line
+from .._logging import bounded, one_line
 from ..errors import InputError
 
 if TYPE_CHECKING:
@@ -173,7 +173,7 @@ class QuestionTemplate:
 
         Returns what follows the instruction as ids, the language model's (≥ 0) and those of the bio tokens (< 0).
         """
-        asked = bounded(question, MAX_QUESTION_CHARS)
+        asked, measured = bounded(question, MAX_QUESTION_CHARS), bounded(evidence, MAX_EVIDENCE_CHARS)
         if not asked:
             raise InputError(f"the question {question!r:.60} holds no readable character.")
         ids: list[int] = []
@@ -181,9 +181,7 @@ class QuestionTemplate:
             head = f"\n{modality.capitalize()} {bounded(name, MAX_NAME_CHARS)}".rstrip() + ":"
             ids += encode_plain(backbone, head)
             ids += [tokens.start_id(modality), *[tokens.placeholder(modality)] * n_soft, tokens.end_id(modality)]
-        lines = []
-        if evidence and (said := bounded(evidence, MAX_EVIDENCE_CHARS)):
-            lines.append(f"{self.measured} {said}")
+        lines = [f"{self.measured} {measured}"] if measured else []
         lines += [f"{self.asked} {asked}", self.answered]
         return ids + encode_plain(backbone, "\n" + "\n".join(lines))
 
@@ -193,22 +191,10 @@ class QuestionTemplate:
         # A prefix has at least one position.
         return ids or [backbone.eos_id]
 
-    def encode_answer(self, backbone: Backbone, text: str) -> list[int]:
-        """Token ids of an answer, the end token included."""
-        said = bounded(text, 2 * MAX_EVIDENCE_CHARS)
-        if not said or len(said) > MAX_EVIDENCE_CHARS:
-            raise InputError(f"an answer has 1 to {MAX_EVIDENCE_CHARS} readable characters, found {text!r:.60}.")
-        return [*encode_plain(backbone, " " + said), backbone.eos_id]
-
-
-def bounded(text: object, max_chars: int) -> str:
-    """One line of readable characters, at most `max_chars` of them; what is cut off leaves an ellipsis.
-
-    Control, format (zero-width, direction), surrogate and private-use characters go, so that a name can neither move a
-    terminal's cursor nor hide text.
-    """
-    # A long text is cut first, so that ten million characters cost no more than a few thousand.
-    clean = one_line(str(text)[: 20 * max_chars])
-    if len(clean) <= max_chars:
-        return clean
-    return clean[: max_chars - 1].rsplit(" ", 1)[0].rstrip() + "…" if max_chars > 1 else clean[:max_chars]
+    def encode_answers(self, backbone: Backbone, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids of each answer, the end token included."""
+        said = [bounded(text, 2 * MAX_EVIDENCE_CHARS) for text in texts]
+        for text, given in zip(said, texts, strict=True):
+            if not 1 <= len(text) <= MAX_EVIDENCE_CHARS:
+                raise InputError(f"an answer has 1 to {MAX_EVIDENCE_CHARS} readable characters, found {given!r:.60}.")
+        return [[*encode_plain(backbone, f" {text}"), backbone.eos_id] for text in said]

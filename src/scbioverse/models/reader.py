@@ -209,22 +209,25 @@ class TextWriter:
         return [" ".join(line.split()) for line in lines]
 
     def weigh(
-        self, prompt: list[int], soft: dict[str, NDArray[np.float32]], answers: Sequence[str]
-    ) -> NDArray[np.float32]:
-        """Log-probability of each of some different answers to one prompt, given that it is one of them: float32 (n,).
+        self,
+        prompts: Sequence[list[int]],
+        soft: Sequence[dict[str, NDArray[np.float32]]],
+        answers: Sequence[Sequence[str]],
+    ) -> list[NDArray[np.float32]]:
+        """Log-probabilities of different answers to each prompt, given that it is one of these: float32 (n,) each.
 
-        What they have in common behind the point where each is told from the others costs nothing.
+        What they have in common behind the point where each is told from the others costs nothing. Prompts are read one
+        by one, behind the cached instruction: what is said to one depends on no other, in bfloat16 either.
         """
-        trie = LabelTrie([self.template.encode_answer(self.reader.backbone, one) for one in answers])
-        composed = self._compose([prompt], [soft])
-        return score_labels(
-            self.reader.backbone,
-            self.prefix,
-            composed.inputs_embeds,
-            trie,
-            attention_mask=composed.attention_mask,
-            batch_size=1,
-        )[0]
+        backbone, prefix, found = self.reader.backbone, self.prefix, []
+        for prompt, one, some in zip(prompts, soft, answers, strict=True):
+            read = self._compose([prompt], [one])
+            trie = LabelTrie(self.template.encode_answers(backbone, some))
+            scores = score_labels(
+                backbone, prefix, read.inputs_embeds, trie, attention_mask=read.attention_mask, batch_size=1
+            )
+            found.append(scores[0])
+        return found
 
     @torch.no_grad()
     def _compose(self, prompts: Sequence[list[int]], soft: Sequence[dict[str, NDArray[np.float32]]]) -> Composed:

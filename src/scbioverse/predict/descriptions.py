@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from scipy.special import softmax
 
+from .._logging import bounded
 from ..errors import InputError, check_columns
-from ..llm.prompts import bounded
 from ..models.score import write_labels
 from ..pp._text_column import cell_text
 

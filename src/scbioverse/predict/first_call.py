@@ -15,9 +15,9 @@ from scipy.special import log_softmax
 from .._logging import logger
 from ..errors import InputError
 from ..knowledge import load_ontology
-from ..knowledge.levels import BROADEST, early_types, level_terms, lift, says_little
+from ..knowledge.levels import BROADEST, early_types, level_terms, lift, says_little, without_kinds
 from ..knowledge.markers import marker_genes
-from ..knowledge.ontology import canonical_phrase, is_within
+from ..knowledge.ontology import broader_among, canonical_phrase, is_within
 from .candidates import own_labels
 from .decide import compared_terms
 from .groups import MOST_ALONE, MOST_CELLS, Groups, content_keys, find_groups, group_scores, hear
@@ -138,21 +138,7 @@ def _one_down(
         if sizes[rows] @ told >= enough * sizes[rows].sum():
             for row, at in zip(rows, likeliest, strict=True):
                 out[row] = kinds[below[at]]
-    return _without_kinds(out)
-
-
-def _without_kinds(names: list[str]) -> list[str]:
-    """Replace a name by another of its broad type that it is a kind of.
-
-    Broad types stay apart, whatever the ontology says: pancreatic ductal cells are no more than epithelial cells by it.
-    """
-    found = sorted(set(names), key=lambda one: (-len(load_ontology().descendants(one)), one))
-    # Broadest first: a name is called by the first that holds it, itself if none does.
-    called = {
-        one: next(other for other in found if is_within(one, other) and lift(one, "broad") == lift(other, "broad"))
-        for one in found
-    }
-    return [called[one] for one in names]
+    return without_kinds(out)
 
 
 # A name is offered to all cells if a group has it that is of this type by more than an even chance, or that is large; a
@@ -370,9 +356,7 @@ def _worth_offering(named: Named, sizes: NDArray[np.integer], n: int) -> list[st
     names = {named.terms[i] for i in np.flatnonzero(kept)}
     cells = {one: int(sizes[[term == one for term in named.terms]].sum()) for one in names}
     # Few cells of "epithelial cell" beside ductal cells are rather what the groups could not tell.
-    names = {
-        one for one in names if cells[one] >= LARGE * n or not any(is_within(other, one) for other in names - {one})
-    }
+    names -= {one for one in broader_among(names) if cells[one] < LARGE * n}
     held = {lift(one, "broad") for one in names}
     if len(names) < 2:
         names |= set([one for one in named.broad if one not in held][:1])

@@ -16,12 +16,13 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import log_softmax
 
+from .._logging import bounded
 from ..knowledge import load_ontology, resolve_label
 from ..knowledge.levels import BROADEST
 from ..knowledge.ontology import canonical_phrase
 from ..knowledge.phrases import term_said
 from ..knowledge.sentences import split_sentences
-from ..llm.prompts import MAX_EVIDENCE_CHARS, bounded
+from ..llm.prompts import MAX_EVIDENCE_CHARS
 from ..models.score import write_labels
 from .candidates import Candidates, Label
 from .groups import group_scores

@@ -27,7 +27,7 @@ from .._slots import (
 from ..errors import InputError
 from ..explain.reasons import NO_COUNTS, Rationale, Wording, reasons
 from ..io import Cells
-from ..knowledge.ontology import is_nested
+from ..knowledge.ontology import broader_among
 from ..models import load
 from ..predict.candidates import Labels, asked_whole, log_labels, read_labels
 from ..predict.decide import Calls, call_rows, compared_terms
@@ -324,7 +324,7 @@ class Options:
             )
         own, no_list = model.config.default_labels, self.labels is None and method != "generate"
         terms = no_list and self.modality == "cell" and all(one.startswith("CL:") for one in own)
-        settled = replace(self, method=method, ontology=ontology, find=terms and is_nested(own))
+        settled = replace(self, method=method, ontology=ontology, find=terms and bool(broader_among(own)))
         return replace(settled, unknown_threshold=settled._threshold(model))
 
     def _threshold(self, model: BioVerse) -> float:

@@ -181,7 +181,7 @@ class InstructionTask:
                     objects=[(modality, name) for modality, _, name in one.objects],
                     evidence=one.evidence,
                 )
-                answer = self.template.encode_answer(self.backbone, one.answer)
+                (answer,) = self.template.encode_answers(self.backbone, [one.answer])
             self._rendered[row] = Example([*head, *answer], len(head))
         return self._rendered[row]
 
