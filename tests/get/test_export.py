@@ -122,7 +122,7 @@ def test_what_is_still_to_fill_in_is_named(adata: ad.AnnData) -> None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         out = sb.get.cellxgene(adata, title="toy")
-    said = " ".join(str(one.message) for one in caught)
+    (said,) = (str(one.message) for one in caught)
     for name in (*VALUES, "donor_id", *UNKNOWN):
         assert name in said
     assert "donor_id" not in out.obs

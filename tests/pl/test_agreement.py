@@ -16,8 +16,7 @@ from matplotlib.patches import Rectangle
 import scbioverse as sb
 from scbioverse._slots import write_record
 from scbioverse.errors import InputError, MissingKeyError
-from scbioverse.pl._agreement import HUES, compared
-from scbioverse.pl._confidence_calibration import reliability
+from scbioverse.pl._agreement import HUES, compared, reliability
 from scbioverse.pl._style import PALETTE
 
 COLUMN_MM, LEAST_POINTS = 89, 6
@@ -52,7 +51,7 @@ def bars(ax: plt.Axes) -> dict[str, dict[str, float]]:
 
 
 def test_relations_follow_the_ontology(labelled: AnnData) -> None:
-    found, _, _ = compared(labelled, "cell_type", None)
+    found = compared(labelled, "cell_type", None)
     assert found.counts.to_dict() == {"T cell": 4, "CD4 T cell": 4, "B cell": 8, "odd one": 2}
     relation = found.relations.to_dict("index")
     assert relation["T cell"] | {} == {
@@ -104,10 +103,10 @@ def test_confusion_frames_what_does_not_contradict(labelled: AnnData) -> None:
 
 
 def test_calibration_is_of_the_cells_that_can_be_judged(labelled: AnnData) -> None:
-    mean, share, n = reliability(np.array([0.05, 0.15, 0.95, 1.0]), np.array([False, True, True, True]), 10)
-    np.testing.assert_allclose(mean, [0.05, 0.15, 0.975])
-    np.testing.assert_allclose(share, [0, 1, 1])
-    assert n.tolist() == [1, 1, 2]
+    bins = reliability(np.array([0.05, 0.15, 0.95, 1.0]), np.array([False, True, True, True]), 10)
+    np.testing.assert_allclose(bins["confidence"], [0.05, 0.15, 0.975])
+    np.testing.assert_allclose(bins["right"], [0, 1, 1])
+    assert bins["n"].to_dict() == {0: 1, 1: 1, 9: 2}
     same = sb.pl.confidence_calibration(labelled, show=False)
     kin = sb.pl.confidence_calibration(labelled, right="kin", show=False)
     # Of 18 with a type, 2 cannot be compared and 1 is unknown; 6 are the same, 7 more are kin.

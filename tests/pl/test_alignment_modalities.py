@@ -15,8 +15,8 @@ from scbioverse.encoders import PrecomputedEncoder
 from scbioverse.errors import InputError, MissingKeyError
 from scbioverse.models import BioVerse
 from scbioverse.models.edit import extend
-from scbioverse.pl import _alignment_modalities as module
 from scbioverse.pl import _alignment_panels
+from scbioverse.pl import _alignment_umap as module
 
 if TYPE_CHECKING:
     import matplotlib.pyplot as plt

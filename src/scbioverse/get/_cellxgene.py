@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from .._logging import logger, warn
+from .._logging import first_few, logger, warn
 from ..errors import InputError, MissingKeyError
 from ..io import Cells, gene_names, layer_names, var_of
 from ..io.columns import obs_column
@@ -83,23 +83,22 @@ REFUSED_TYPES = ("CL:0000255", "CL:0000257", "CL:0000548")
 def read_field(name: str, values: pd.Series) -> pd.Series:
     """Check the values of a field, and return them as they are to stand in `obs`."""
     if name == "is_primary_data":
-        if not set(values.unique()) <= {True, False, np.True_, np.False_}:
+        if not values.isin([True, False]).all():
             raise InputError(f"is_primary_data takes True or False; found {_some(values)}.")
         return values.astype(bool)
-    texts = values.astype(object).map(str, na_action="ignore")
-    odd = texts[texts.isna() | ~texts.astype(str).str.fullmatch(FIELDS[name].pattern)]
+    said = texts(values)
+    odd = said[said.isna() | ~said.astype(str).str.fullmatch(FIELDS[name].pattern)]
     if len(odd):
         raise InputError(f"{name} takes {FIELDS[name].example}; found {_some(odd)} in {len(odd)} rows.")
     if name == "disease_ontology_term_id":
-        for one in texts.unique():
+        for one in said.unique():
             if (parts := one.split(" || ")) != sorted(set(parts)):
                 raise InputError(f"several terms of {name} stand in their order, each once; found {one!r}.")
-    return texts.astype("category")
+    return said.astype("category")
 
 
 def _some(values: pd.Series) -> str:
-    found = values.astype(object).where(values.notna(), "no value").map(str).unique()
-    return ", ".join(map(repr, found[:3])) + (" …" if len(found) > 3 else "")
+    return first_few(map(repr, texts(values).fillna("no value").unique()), 3)
 
 
 def renamed(names: Iterable[object], reserved: Iterable[str]) -> dict[str, str]:
@@ -225,21 +224,20 @@ def _obs(found: Labelled, columns: Mapping[str, str], values: Mapping[str, Any])
     obs = adata.obs.drop(columns=list(FIELDS), errors="ignore")
     obs = obs.rename(columns=renamed(obs.columns, (*RESERVED_OBS, "cell_type_ontology_term_id")))
     # Mixed types, and texts with missing values, cannot be stored.
-    mixed = obs.select_dtypes(object)
-    obs[mixed.columns] = mixed.map(str, na_action="ignore").astype("category")
+    mixed = obs.select_dtypes(object).columns
+    obs[mixed] = obs[mixed].apply(texts).astype("category")
     ids = adata.obs[slots.cl_id].astype(object)
     ids = ids.where(ids.notna() & (ids != "") & ~ids.isin(REFUSED_TYPES), UNKNOWN)
     obs["cell_type_ontology_term_id"] = ids.astype("category")
     for name in sorted(given):
         obs[name] = read_field(name, given[name])
-    absent = {name: field for name, field in FIELDS.items() if name not in given}
-    unsaid = [name for name, field in absent.items() if field.may_be_unknown]
+    absent = [name for name in FIELDS if name not in given]
+    unsaid = [name for name in absent if FIELDS[name].may_be_unknown]
     obs = obs.assign(**{name: pd.Categorical([UNKNOWN] * len(obs)) for name in unsaid})
-    if missing := [name for name in absent if name not in unsaid]:
-        listed = "; ".join(f"{name} ({FIELDS[name].example})" for name in missing)
-        warn(f"CELLxGENE asks for more, pass it by values= or columns=: {listed}.")
-    if unsaid:
-        warn(f"{', '.join(unsaid)} {'is' if len(unsaid) == 1 else 'are'} 'unknown': pass what you know.")
+    if absent:
+        listed = "; ".join(f"{name} ({FIELDS[name].example})" for name in absent)
+        until = f" Until then these are 'unknown': {', '.join(unsaid)}." if unsaid else ""
+        warn(f"CELLxGENE asks for more, pass it by values= or columns=: {listed}.{until}")
     if n := int((ids == UNKNOWN).sum()):
         names = sorted(set(adata.obs[slots.label].astype(object)[ids == UNKNOWN].dropna().map(str)))
         logger.info("%d cells have no Cell Ontology id and are 'unknown': %s", n, ", ".join(names[:10]))
@@ -260,16 +258,16 @@ def _tissue_given(found: Labelled) -> pd.Series | None:
 def _matrices(adata: AnnData, gene_key: str | None, layer: str | None) -> dict[str, Any]:
     """Return `X`, `var` and, where `X` holds no counts, `raw`: float32 CSR, columns by Ensembl id."""
     source, counts = _counts(adata, layer)
-    ids = _ensembl_ids(adata, source, gene_key)
+    names = gene_names(adata, key=gene_key, layer=source)
+    ids = _ensembl_ids(names if gene_key else _named_by_id(var_of(adata, source), names))
     seen = np.asarray((counts > 0).sum(axis=0)).ravel()
     best: dict[str, int] = {}
     for at in np.argsort(-seen, kind="stable"):  # of several columns for one gene the one with most cells
         if ids[at]:
             best.setdefault(ids[at], int(at))
     if len(best) < max(1, _LEAST * len(ids)):
-        shown = gene_names(adata, key=gene_key, layer=source)[:3]
         raise InputError(
-            f"{len(best)} of {len(ids)} genes have an Ensembl id (names: {shown} …). "
+            f"{len(best)} of {len(ids)} genes have an Ensembl id (names: {names[:3]} …). "
             "Name a column of var with human gene names by gene_key=."
         )
     kept = np.sort(np.fromiter(best.values(), np.int64, len(best)))
@@ -281,12 +279,11 @@ def _matrices(adata: AnnData, gene_key: str | None, layer: str | None) -> dict[s
             f"{empty} cells have no counts; leave them out first: scanpy.pp.filter_cells(adata, min_genes=1)."
         )
     var = var_of(adata, source).iloc[kept].copy()
-    names = gene_names(adata, key=gene_key, layer=source)
     var = var.rename(columns=renamed(var.columns, RESERVED_VAR))
     var["author_gene_name"] = [names[at] for at in kept]
     var.index = pd.Index([ids[at] for at in kept], name=None)
-    mixed = var.select_dtypes(object)
-    var[mixed.columns] = mixed.map(str, na_action="ignore").fillna("").astype(str)
+    mixed = var.select_dtypes(object).columns
+    var[mixed] = var[mixed].apply(texts).fillna("").astype(str)
     var["feature_is_filtered"] = False
     final = None if source is None else _final(adata, source, kept)
     if final is None:
@@ -315,13 +312,17 @@ def _counts(adata: AnnData, layer: str | None) -> tuple[str | None, Any]:
     raise InputError(f"CELLxGENE asks for raw counts, whole numbers, and {where}")
 
 
-def _ensembl_ids(adata: AnnData, layer: str | None, gene_key: str | None) -> list[str]:
-    """Ensembl id of each column without its version, `""` where none is known or GENCODE 48 does not have it."""
-    names = gene_names(adata, key=gene_key, layer=layer)
-    if gene_key is None:
-        var = var_of(adata, layer)
-        columns = [list(map(str, var[one])) for one in var.columns if not pd.api.types.is_numeric_dtype(var[one])]
-        names = next((one for one in columns if np.mean([bool(_ENSEMBL.fullmatch(x)) for x in one]) >= _MOST), names)
+def _named_by_id(var: pd.DataFrame, names: list[str]) -> list[str]:
+    """Return the column of `var` that holds Ensembl ids, else the names."""
+    for column in var.select_dtypes(exclude="number"):
+        held = var[column].astype(str)
+        if held.str.fullmatch(_ENSEMBL).mean() >= _MOST:
+            return held.tolist()
+    return names
+
+
+def _ensembl_ids(names: list[str]) -> list[str]:
+    """Ensembl id of each gene without its version, `""` where none is known or GENCODE 48 does not have it."""
     table, taken = load_genes(), gencode_genes()
     # The first of several ids of one symbol.
     by_symbol = {symbol: one for one, symbol in reversed(table.ensembl.items()) if one in taken}

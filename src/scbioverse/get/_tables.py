@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _COLUMNS = ["name", "cl_id", "term", "how", "because", "description", "genes", "column"]
 _GROUPS = ["group", "n", "label", "confidence", "agreement"]
-_NUMBERS = ("fraction_in", "fraction_out", "log_fold_change", "p")
+_NUMBERS = ["fraction_in", "fraction_out", "log_fold_change", "p"]
 _VOTES = ["group", "sample", "n", "own_label", "confidence", "share", "harmonised"]
 NOT_RECORDED = "not recorded"
 _DOCS = {
@@ -81,21 +81,15 @@ def labels(adata: AnnData, *, key: str = "bioverse") -> pd.DataFrame:
             raise
         record = {"labels": []}  # of data that were joined: obs alone tells
     counts = found.counts()
-    table = pd.DataFrame(record["labels"], columns=_COLUMNS)
-    known = set(table["name"])
-    parents = {one["name"]: one["cl_id"] for one in record.get("parents") or ()}
-    more = [
-        {"name": name, "cl_id": parents[name], "how": "parent"} if name in parents else _other(found, name)
-        for name in counts
-        if name not in known
-    ]
-    table = pd.concat([table, pd.DataFrame(more, columns=_COLUMNS)], ignore_index=True) if more else table
+    parents = {one["name"]: {**one, "how": "parent"} for one in record.get("parents") or ()}
+    known = {one["name"] for one in record["labels"]}
+    others = [parents.get(name) or _other(found, name) for name in counts if name not in known]
+    table = pd.DataFrame([*record["labels"], *others], columns=_COLUMNS)
     # Of most labels there is nothing to say here, and no record of it.
-    table["because"] = [one if isinstance(one, str) else "" for one in table["because"]]
-    table["genes"] = [", ".join(genes) if isinstance(genes, list) else "" for genes in table["genes"]]
+    table["because"] = table["because"].astype(object).fillna("")
+    table["genes"] = table["genes"].astype(object).map(", ".join, na_action="ignore").fillna("")
     # Of obs as it is, so that it sums to the labelled rows whatever was renamed.
-    table["n"] = [counts.get(name, 0) for name in table["name"]]
-    return table
+    return table.assign(n=table["name"].map(counts).fillna(0).astype(int))
 
 
 def _other(found: Labelled, name: str) -> dict[str, Any]:
@@ -237,7 +231,7 @@ def evidence(adata: AnnData, *, key: str = "bioverse") -> pd.DataFrame:
     found.warn_of_changes("the evidence")
     table = pd.DataFrame(record["rows"], columns=record["columns"])
     # JSON has null for NaN, which makes a column of objects.
-    return table.astype({name: float for name in _NUMBERS if name in table} if len(table) else {})
+    return table.astype(dict.fromkeys(table.columns.intersection(_NUMBERS), float) if len(table) else {})
 
 
 @documented(**_DOCS)

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 from .._lazy import lazily
 
 if TYPE_CHECKING:
-    from ._agreement import annotation_confusion, audit
+    from ._agreement import annotation_confusion, audit, confidence_calibration
     from ._alignment_umap import alignment_umap
     from ._annotation_umap import annotation_umap
-    from ._confidence_calibration import confidence_calibration
     from ._evidence_dotplot import evidence_dotplot
     from ._score_heatmap import score_heatmap
     from ._training_history import training_history
@@ -27,5 +26,7 @@ __all__ = [
 ]
 
 __getattr__, __dir__ = lazily(
-    __name__, {name: f"_{name}" for name in __all__} | dict.fromkeys(("annotation_confusion", "audit"), "_agreement")
+    __name__,
+    {name: f"_{name}" for name in __all__}
+    | dict.fromkeys(("annotation_confusion", "audit", "confidence_calibration"), "_agreement"),
 )

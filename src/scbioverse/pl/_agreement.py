@@ -1,20 +1,33 @@
-"""Published labels beside found ones, read with the Cell Ontology: `annotation_confusion` and `audit`."""
+"""Published labels beside found ones: `annotation_confusion`, `audit` and `confidence_calibration`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
 
 from .._docs import documented
 from .._logging import plotted_name
-from ..errors import InputError, check_columns
+from ..errors import InputError, check_choice, check_columns
 from ..get._labelled import Labelled, texts
 from ..knowledge import load_ontology, resolve_labels
 from ..knowledge.ontology import is_within
-from ._style import ABSENT, COLUMN, DOCS, FAINT, INK, NOT_TYPES, counted_names, draw_matrix, drawn_in, finish
+from ._style import (
+    ABSENT,
+    COLUMN,
+    DOCS,
+    FAINT,
+    INK,
+    PALETTE,
+    counted_names,
+    draw_matrix,
+    drawn_in,
+    finish,
+    is_no_type,
+    name_axes,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,23 +50,19 @@ class Agreement:
     """Published and found labels of the cells that have a published one."""
 
     rows: NDArray[np.bool_]  # bool (n_obs,): which cells have a published label that names a type
+    published: pd.Series  # of these cells
+    found: pd.Series  # of these cells
     shares: pd.DataFrame  # one row a published label, one column a found one, in the ontology's order
     counts: pd.Series  # cells of each published label
     relations: pd.DataFrame  # as `shares`: one of `RELATIONS`
 
-    def relation_of_cells(self, published: pd.Series, found: pd.Series) -> NDArray[np.object_]:
-        """Return the relation of every cell of :attr:`rows`."""
-        at = self.relations.stack()
-        return at.loc[list(zip(published, found, strict=True))].to_numpy(object)
 
-
-def compared(adata: AnnData, label_key: str, key: str | None) -> tuple[Agreement, pd.Series, pd.Series]:
-    """Compare `obs[label_key]` with what `annotate` found, and return both for the cells compared."""
+def compared(adata: AnnData, label_key: str, key: str | None) -> Agreement:
+    """Compare `obs[label_key]` with what `annotate` found."""
     adata, slots = Labelled.of(adata, key, "label")
     check_columns(adata.obs, (label_key,), "Name the column of published labels with label_key=.")
     published, found = (texts(adata.obs[column]) for column in (label_key, slots.label))
-    named = ~published.fillna("").str.strip().str.lower().isin(NOT_TYPES)
-    rows = (named & found.notna()).to_numpy()
+    rows = (~published.fillna("").map(is_no_type) & found.notna()).to_numpy(bool)
     if not rows.any():
         raise InputError(f"no cell has a label that names a type in {label_key!r} and one in {slots.label!r}.")
     published, found = published[rows], found[rows]
@@ -62,14 +71,12 @@ def compared(adata: AnnData, label_key: str, key: str | None) -> tuple[Agreement
     ids = adata.obs.get(slots.cl_id, pd.Series("", index=adata.obs_names)).astype(object).fillna("")[rows]
     ours = {name: str(one) for name, one in zip(found, ids, strict=True)}
     table = pd.crosstab(published.to_numpy(), found.to_numpy())
-    table = table.loc[_ordered(theirs), [one for one in _ordered(ours) if one in table.columns]]
-    relations = pd.DataFrame(
-        [[_relation(row, theirs[row], column, ours[column]) for column in table.columns] for row in table.index],
-        index=table.index,
-        columns=table.columns,
-    )
+    table = table.loc[_ordered(theirs), _ordered(ours)]
+    relations = [[_relation(row, theirs[row], column, ours[column]) for column in table.columns] for row in table.index]
     counts = table.sum(axis=1)
-    return Agreement(rows, table.div(counts, axis=0), counts, relations), published, found
+    return Agreement(
+        rows, published, found, table.div(counts, axis=0), counts, pd.DataFrame(relations, table.index, table.columns)
+    )
 
 
 def _relation(name: str, theirs: str, label: str, ours: str) -> str:
@@ -136,23 +143,14 @@ def annotation_confusion(
     """
     from matplotlib.patches import Rectangle
 
-    found, _, _ = compared(adata, label_key, key)
-    figure, ax = draw_matrix(
-        found.shares.to_numpy(),
-        found.counts,
-        list(found.shares.columns),
-        bar="Share of the row's cells",
-        cmap=palette,
-        ax=ax,
-    )
-    for at, relation in np.ndenumerate(found.relations.to_numpy(object)):
-        if relation in AGREEING:
-            style = "-" if relation == SAME else ":"
-            ax.add_patch(
-                Rectangle((at[1] - 0.46, at[0] - 0.46), 0.92, 0.92, fill=False, ec=INK, lw=0.9, ls=style, zorder=3)
-            )
-    ax.set_xlabel("Found label", fontsize=7, color=INK)
-    ax.set_ylabel("Published label (cells)", fontsize=7, color=INK)
+    found = compared(adata, label_key, key)
+    figure, ax = draw_matrix(found.shares, found.counts, bar="Share of the row's cells", cmap=palette, ax=ax)
+    frames = {SAME: "-", NARROWER: ":", BROADER: ":"}
+    for (row, column), relation in np.ndenumerate(found.relations.to_numpy(object)):
+        if relation in frames:
+            style: dict[str, Any] = {"fill": False, "ec": INK, "lw": 0.9, "ls": frames[relation], "zorder": 3}
+            ax.add_patch(Rectangle((column - 0.46, row - 0.46), 0.92, 0.92, **style))
+    name_axes(ax, "Found label", "Published label (cells)")
     return finish(figure, ax, show=show, return_fig=return_fig)
 
 
@@ -199,7 +197,7 @@ def audit(
     """
     if strange := set(palette or ()) - set(RELATIONS):
         raise InputError(f"palette names {sorted(strange)}; it takes {list(RELATIONS)}.")
-    found, _, _ = compared(adata, label_key, key)
+    found = compared(adata, label_key, key)
     hues = HUES | dict(palette or {})
     shares, relations = found.shares.to_numpy(), found.relations.to_numpy(object)
     parts = {one: np.where(relations == one, shares, 0).sum(axis=1) for one in RELATIONS}
@@ -225,10 +223,96 @@ def audit(
     ax.set_yticks(range(len(order)), titles, fontsize=6.5, color=INK)
     ax.tick_params(labelsize=6.5, length=0)
     ax.set_xlim(0, 1)
-    ax.set_xlabel("Share of the cells", fontsize=7, color=INK)
+    name_axes(ax, "Share of the cells", "")
     ax.set_ylim(-0.6, len(order) - 0.4)
     if beside:
         ax.text(1.02, len(order) - 0.1, "most often instead", color=FAINT, **style)  # a title is cut at the margin
     ax.spines[:].set_visible(False)
     figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False, fontsize=6.5)
     return finish(figure, ax, show=show, return_fig=return_fig)
+
+
+# Bins with fewer cells say little: their dot is left white.
+_FEW = 20
+
+
+@documented(**DOCS)
+def confidence_calibration(
+    adata: AnnData,
+    *,
+    label_key: str = "cell_type",
+    key: str | None = None,
+    right: Literal["same", "kin"] = "same",
+    n_bins: int = 10,
+    ax: Axes | None = None,
+    show: bool | None = None,
+    return_fig: bool | None = None,
+) -> Figure | Axes | None:
+    """Show how often labels of each confidence are right, by published labels.
+
+    A reliability diagram (Guo et al. 2017, arXiv:1706.04599): cells in bins of equal width by confidence, the share
+    that is right over their mean confidence. On the diagonal the confidence can be taken at its word; below, it
+    promises too much. Bars show how the cells are spread; a white dot has fewer than 20 cells. The expected calibration
+    error is the mean distance from the diagonal, weighted by cells.
+
+    Parameters
+    ----------
+    adata
+        Annotated cells with published labels.
+    label_key
+        Column of `obs` with published labels; cells without one, or called unassigned or unknown, are left out, and
+        those with a label that cannot be compared or that are called unknown.
+    {key}
+    right
+        `"same"`: right is the same term. `"kin"`: also a more or a less specific one.
+    n_bins
+        Number of bins.
+    {drawn}
+
+    Raises
+    ------
+    MissingKeyError
+        A column is not there.
+    InputError
+        No cell has both labels, or an option cannot be used.
+
+    {example}
+    >>> sb.pl.confidence_calibration(adata, label_key="cell_type", right="kin")
+    """
+    check_choice("right", right, "same", "kin")
+    if n_bins < 1:
+        raise InputError(f"n_bins must be at least 1, found {n_bins}.")
+    found = compared(adata, label_key, key)
+    adata, slots = Labelled.of(adata, key, "confidence")
+    # The relation of every cell's pair of labels.
+    relation = found.relations.stack().loc[list(zip(found.published, found.found, strict=True))].to_numpy(object)
+    confidence = adata.obs[slots.confidence].to_numpy(np.float64)[found.rows]
+    judged = ~np.isin(relation, (UNREAD, UNKNOWN)) & np.isfinite(confidence)
+    if not judged.any():
+        raise InputError(f"no label of {label_key!r} can be compared with those found: none has a Cell Ontology term.")
+    confidence = confidence[judged]
+    is_right = np.isin(relation[judged], (SAME,) if right == "same" else AGREEING)
+    bins = reliability(confidence, is_right, n_bins)
+    mean, share, n = bins["confidence"], bins["right"], bins["n"]
+    error = float((n * (share - mean).abs()).sum() / n.sum())
+
+    figure, ax = drawn_in(ax)
+    ax.bar(bins.index / n_bins, n / n.sum(), 1 / n_bins, align="edge", color="#e4e4ea", lw=0, zorder=0)
+    ax.plot([0, 1], [0, 1], color=FAINT, lw=0.8, ls="--", zorder=1)
+    ax.plot(mean, share, color=PALETTE[0], lw=1.2, zorder=2)
+    fill = [PALETTE[0] if one >= _FEW else "white" for one in n]
+    ax.scatter(mean, share, s=22, c=fill, edgecolors=PALETTE[0], linewidths=1.0, zorder=3)
+    ax.set(xlim=(0, 1), ylim=(0, 1.02))
+    name_axes(ax, "Confidence", "Share that is right or kin" if right == "kin" else "Share that is right", size=7.5)
+    ax.tick_params(labelsize=6.5, length=2)
+    ax.spines[["top", "right"]].set_visible(False)
+    title = f"{int(n.sum()):,} cells, right {is_right.mean():.2f}, mean confidence {confidence.mean():.2f}"
+    ax.set_title(f"{title}\nexpected calibration error {error:.3f}", fontsize=7, loc="left", color=INK)
+    return finish(figure, ax, show=show, return_fig=return_fig)
+
+
+def reliability(confidence: NDArray[np.float64], is_right: NDArray[np.bool_], n_bins: int) -> pd.DataFrame:
+    """Return mean `confidence`, share that is `right` and number `n` of cells of each bin that holds any."""
+    bins = np.minimum((np.clip(confidence, 0, 1) * n_bins).astype(int), n_bins - 1)
+    cells = pd.DataFrame({"confidence": confidence, "right": is_right.astype(float)}).groupby(bins)
+    return cells.mean().assign(n=cells.size())

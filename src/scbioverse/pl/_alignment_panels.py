@@ -1,4 +1,4 @@
-"""What alignment pictures of one and of several modalities share: texts, spaces, two maps and one legend."""
+"""How rows and their texts are placed before and after alignment, measured, and drawn in two maps with one legend."""
 
 from __future__ import annotations
 
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 GENERAL = "#b3b3b3"
 SOFT = "#595959"
 LEGEND_ROWS = 14
+MARKS = ("o", "s", "^", "D", "v")
+LONGEST_LABEL = 60
+_LEGEND: dict[str, Any] = {"loc": "outside right center", "frameon": False, "fontsize": 10, "labelcolor": INK}
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,8 +38,10 @@ class Kind:
     """Rows of one modality and the texts that belong to them."""
 
     modality: str
-    values: Float  # float32 (n, ...), the encoder's output
-    texts: list[str]  # m different texts
+    key: str  # the column of `obs` with the texts, or with labels that these describe
+    values: Float  # float32 (n, n_tokens, dim), the encoder's output
+    names: list[str]  # m different ones, as they stand in that column
+    texts: list[str]  # of each name, each another
     codes: NDArray[np.int64]  # int64 (n,): text of each row
     shown: NDArray[np.int64]  # rows that are drawn; all are measured
 
@@ -65,12 +70,15 @@ def lay_out(kinds: Sequence[Kind], rows: Sequence[Float], texts: Float, seed: in
     return Map(parts[: len(kinds)], parts[len(kinds) : -1], parts[-1], measures)
 
 
-def label_column(adata: AnnData, keys: Sequence[str], whose: str, advice: str) -> str:
+def label_column(adata: AnnData, keys: Sequence[str], whose: str) -> str:
     """Return the first of some columns that `obs` has; a :class:`MissingKeyError` where it has none."""
     held = [one for one in keys if one in adata.obs]
     if not held:
         found = list(map(str, adata.obs.columns)) or "none"
-        raise MissingKeyError(f"{whose} has no column {' or '.join(map(repr, keys))} in obs (found: {found}). {advice}")
+        raise MissingKeyError(
+            f"{whose} has no column {' or '.join(map(repr, keys))} in obs (found: {found}). Name labels or texts with "
+            "label_key=, or run sb.tl.annotate(adata)."
+        )
     return held[0]
 
 
@@ -79,7 +87,9 @@ def described(names: Sequence[str]) -> list[str]:
     from ..knowledge.names.company import resolve_labels
     from ..knowledge.phrases import label_card
 
-    cards = [label_card(found.cl_id or found.name) for found in resolve_labels(list(names))]
+    # What is longer than any label is a text already.
+    found = resolve_labels([name if len(name) <= LONGEST_LABEL else "" for name in names])
+    cards = [label_card(one.cl_id or one.name) if one.name else name for one, name in zip(found, names, strict=True)]
     # With one text for two labels no cell could find its own.
     return [f"{name}. {card}" if cards.count(card) > 1 else card for name, card in zip(names, cards, strict=True)]
 
@@ -138,30 +148,39 @@ def two_axes(ax: Sequence[Axes] | None, width: float, height: float) -> tuple[Fi
     return figure, list(axes)
 
 
-def frame(ax: Axes, title: str, subtitle: str, head: float) -> None:
+def _frame(ax: Axes, title: tuple[str, str], n_kinds: int) -> None:
     """Finish a map: no axes but a corner, two lines above, and room at the top for what is printed."""
     bare(ax)
     ax.margins(0.05)
     low, high = ax.get_ylim()
-    ax.set_ylim(low - 0.02 * (high - low), high + head * (high - low))
+    ax.set_ylim(low - 0.02 * (high - low), high + (0.12 + 0.05 * n_kinds) * (high - low))
     map_corner(ax)
-    ax.set_title(title, loc="left", fontsize=14, fontweight="bold", color=INK, pad=22)
-    ax.text(0, 1.015, subtitle, transform=ax.transAxes, fontsize=10, color=SOFT, va="bottom")
+    ax.set_title(title[0], loc="left", fontsize=14, fontweight="bold", color=INK, pad=22)
+    ax.text(0, 1.015, title[1], transform=ax.transAxes, fontsize=10, color=SOFT, va="bottom")
 
 
-def draw_panel(ax: Axes, title: str, subtitle: str, kind: Kind, flat: Map, colours: Sequence[str]) -> None:
+def _write(ax: Axes, x: float, y: float, text: str, size: float, *, strong: bool = False) -> None:
+    colour, weight = (INK, "bold") if strong else (SOFT, "normal")
+    ax.text(x, y, text, transform=ax.transAxes, va="baseline", fontsize=size, zorder=6, color=colour, fontweight=weight)
+
+
+def _scatter(ax: Axes, points: Float, **style: Any) -> None:
+    ax.scatter(points[:, 0], points[:, 1], **style)
+
+
+def draw_cells(
+    ax: Axes, title: tuple[str, str], kinds: Sequence[Kind], flat: Map, hues: Sequence[Sequence[str]]
+) -> None:
     """Draw cells as dots, label texts as stars, unrelated text as crosses, and print the measures."""
     cells, texts, found = flat.rows[0], flat.texts[0], flat.measures[0]
     order = np.random.default_rng(0).permutation(len(cells))  # so that no label covers another by its place
     size = float(np.clip(12_000 / max(len(order), 1), 3, 30))
-    hues = np.asarray(colours, dtype=object)
-    ax.scatter(flat.general[:, 0], flat.general[:, 1], s=20, marker="x", c=GENERAL, linewidths=0.9, zorder=2)
-    dots: dict[str, Any] = {"s": size, "alpha": 0.75, "linewidths": 0, "zorder": 1, "rasterized": True}
-    ax.scatter(cells[order, 0], cells[order, 1], c=list(hues[kind.codes[kind.shown][order]]), **dots)
+    colours, codes = np.asarray(hues[0], dtype=object), kinds[0].codes[kinds[0].shown][order]
+    _scatter(ax, flat.general, s=20, marker="x", c=GENERAL, linewidths=0.9, zorder=2)
+    _scatter(ax, cells[order], c=list(colours[codes]), s=size, alpha=0.75, linewidths=0, zorder=1, rasterized=True)
     for area, edge, width in ((170, "white", 1.1), (105, INK, 0.7)):  # the larger one is the smaller one's rim
-        star: dict[str, Any] = {"marker": "*", "edgecolors": edge, "linewidths": width, "zorder": 4}
-        ax.scatter(texts[:, 0], texts[:, 1], s=area, c=list(hues), **star)
-    frame(ax, title, subtitle, 0.17)
+        _scatter(ax, texts, s=area, c=list(colours), marker="*", edgecolors=edge, linewidths=width, zorder=4)
+    _frame(ax, title, 1)
     n = int(found["n_candidates"])
     lines = (
         ("recall@1", f"{found['recall@1']:.2f}", f"chance {1 / n:.3f}"),
@@ -170,35 +189,52 @@ def draw_panel(ax: Axes, title: str, subtitle: str, kind: Kind, flat: Map, colou
     )
     for row, (name, value, remark) in enumerate(lines):
         y = 0.97 - 0.048 * row
-        line: dict[str, Any] = {"transform": ax.transAxes, "va": "baseline", "fontsize": 10.5, "zorder": 6}
-        ax.text(0.0, y, name, color=SOFT, **line)
-        ax.text(0.23, y, value, color=INK, fontweight="bold", **line)
-        ax.text(0.33, y, remark, color=SOFT, **line)
+        _write(ax, 0.0, y, name, 10.5)
+        _write(ax, 0.23, y, value, 10.5, strong=True)
+        _write(ax, 0.33, y, remark, 10.5)
 
 
-def draw_legend(figure: Figure, labels: Sequence[str], colours: Sequence[str], *, title: str) -> None:
-    """Explain colours and marks at the figure's right edge."""
-    kinds = [
+def draw_modalities(
+    ax: Axes, title: tuple[str, str], kinds: Sequence[Kind], flat: Map, hues: Sequence[Sequence[str]]
+) -> None:
+    """Draw rows and texts of each modality in its colour, and print the measures of each."""
+    lines = [("", "recall@1", "median rank", "gap")]
+    for i, (kind, rows, texts, found) in enumerate(zip(kinds, flat.rows, flat.texts, flat.measures, strict=True)):
+        size, star = np.clip(9_000 / max(len(rows), 1), 4, 22), np.clip(6_000 / len(texts), 26, 110)
+        dots: dict[str, Any] = {"alpha": 0.6, "linewidths": 0, "zorder": 1, "rasterized": True}
+        _scatter(ax, rows, s=float(size), marker=MARKS[i % len(MARKS)], color=hues[i][0], **dots)
+        _scatter(ax, texts, s=float(star), marker="*", color=hues[i][0], edgecolors=INK, linewidths=0.5, zorder=3)
+        numbers = f"{found['recall@1']:.2f}", f"{found['median_rank']:.0f}", f"{found['gap']:.2f}"
+        lines.append((f"{kind.modality}s", *numbers))
+    _scatter(ax, flat.general, s=16, marker="x", c=GENERAL, linewidths=0.8, zorder=0)
+    _frame(ax, title, len(kinds))
+    for row, cells in enumerate(lines):
+        for column, (x, text) in enumerate(zip((0.0, 0.2, 0.36, 0.56), cells, strict=True)):
+            _write(ax, x, 0.965 - 0.047 * row, text, 10, strong=bool(row and column))
+
+
+def explain_labels(figure: Figure, kinds: Sequence[Kind], hues: Sequence[Sequence[str]]) -> None:
+    """Explain colours of labels, and marks, at the figure's right edge."""
+    handles = [
         mark("cell", marker="o", markersize=5, color=FAINT),
         mark("text of a label", marker="*", markersize=12, color=FAINT, markeredgecolor=INK, markeredgewidth=0.7),
         mark("unrelated text", marker="x", markersize=5.5, color=GENERAL),
+        mark("", marker=""),  # keeps marks and labels apart without a second legend to place
     ]
-    hues = [
-        mark(plotted_name(name), marker="o", markersize=8, color=hue) for name, hue in zip(labels, colours, strict=True)
-    ]
-    columns = -(-len(labels) // LEGEND_ROWS)
-    # Blank rows keep marks and labels apart without a second legend to place.
-    blank = mark("", marker="")
+    for name, hue in zip(kinds[0].names, hues[0], strict=True):
+        handles.append(mark(plotted_name(name), marker="o", markersize=8, color=hue))
     figure.legend(
-        handles=[*kinds, blank, *hues],
-        loc="outside right center",
-        frameon=False,
-        fontsize=10,
-        ncols=columns,
-        title=plotted_name(title),
-        alignment="left",
-        title_fontproperties={"size": 10, "weight": "bold"},
-        labelcolor=INK,
-        handletextpad=0.4,
-        labelspacing=0.55,
-    )
+        handles=handles, title=plotted_name(kinds[0].key), ncols=-(-len(hues[0]) // LEGEND_ROWS), alignment="left",
+        title_fontproperties={"size": 10, "weight": "bold"}, handletextpad=0.4, labelspacing=0.55, **_LEGEND,
+    )  # fmt: skip
+
+
+def explain_modalities(figure: Figure, kinds: Sequence[Kind], hues: Sequence[Sequence[str]]) -> None:
+    """Explain which marks and colours are rows and texts of which modality."""
+    handles = []
+    star: dict[str, Any] = {"marker": "*", "markersize": 11, "markeredgecolor": INK, "markeredgewidth": 0.5}
+    for i, (kind, its) in enumerate(zip(kinds, hues, strict=True)):
+        handles.append(mark(f"{kind.modality} ({len(kind.codes)})", marker=MARKS[i % len(MARKS)], color=its[0]))
+        handles.append(mark(f"text of a {kind.modality} ({len(kind.texts)})", color=its[0], **star))
+    handles.append(mark("unrelated text", marker="x", markersize=5.5, color=FAINT))
+    figure.legend(handles=handles, **_LEGEND)

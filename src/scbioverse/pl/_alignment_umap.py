@@ -10,13 +10,16 @@ import numpy as np
 from .._device import Rng, as_generator, as_seed
 from .._slots import Slots, anndata_of, slot_of
 from ..errors import InputError
-from ._alignment_modalities import draw_modalities
+from ..predict.descriptions import plain_texts
+from ..predict.embedding import tokens_in
 from ._alignment_panels import (
     LEGEND_ROWS,
     Kind,
     described,
-    draw_legend,
-    draw_panel,
+    draw_cells,
+    draw_modalities,
+    explain_labels,
+    explain_modalities,
     label_column,
     lay_out,
     some_general,
@@ -24,7 +27,7 @@ from ._alignment_panels import (
     two_axes,
 )
 from ._layout import check_stored
-from ._style import NOT_TYPES, finish
+from ._style import PALETTE, finish, is_no_type
 from ._style import palette as default_palette
 
 if TYPE_CHECKING:
@@ -34,7 +37,6 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from numpy.typing import NDArray
 
     from ..models import BioVerse
 
@@ -78,8 +80,8 @@ def alignment_umap(
     use_rep
         Slot of `obsm` with the encoder's output, `"X_bioverse"` if not given.
     n_general, max_cells
-        Number of unrelated texts. Cells drawn, at random if there are more; the numbers are computed on all. Of several
-        modalities so many rows of each are drawn and measured.
+        Number of unrelated texts. Cells drawn, at random if there are more; the numbers are computed on all. Of
+        molecules and proteins so many are drawn and measured.
     palette
         Colour by label, for those that you name; of one modality only.
     rng
@@ -114,61 +116,69 @@ def alignment_umap(
     >>> sb.tl.annotate(adata)
     >>> sb.pl.alignment_umap(adata)
     """
+    from ..models import load
+
     if ax is not None and len(ax) != 2:
         raise InputError(f"ax must hold two axes, one for each map, found {len(ax)}.")
     adata = anndata_of(adata)
-    if isinstance(adata, Mapping):
-        if use_rep is not None:
-            raise InputError("use_rep names a slot of cells; several modalities are read where sb.tl.embed put them.")
-        return draw_modalities(
-            adata, model=model, label_key=label_key, n_general=n_general, max_rows=max_cells, rng=rng, ax=ax, show=show,
-            return_fig=return_fig,
-        )  # fmt: skip
-    if label_key is not None and not isinstance(label_key, str):
+    several = isinstance(adata, Mapping)
+    if several and use_rep is not None:
+        raise InputError("use_rep names a slot of cells; several modalities are read where sb.tl.embed put them.")
+    if isinstance(label_key, Mapping) and not several:
         raise InputError("label_key is a mapping for several modalities only; name one column of adata.obs.")
-    from ..models import load
-
-    slot = use_rep or Slots().embedding()
-    advice = "Run sb.tl.embed(adata) first, or name another slot with use_rep=."
-    embeddings = np.asarray(slot_of(adata, "obsm", slot, advice), np.float32)
-    keys = ["cell_type", Slots().label] if label_key is None else [label_key]
-    key = label_column(adata, keys, "adata", "Name the labels with label_key=, or run sb.tl.annotate(adata).")
-    labels, codes = _labels(adata, key)
-    kept = np.flatnonzero(codes >= 0)
-    if len(labels) < 2 or len(kept) < 2:
-        raise InputError(
-            f"obs[{key!r}] gives {len(labels)} label(s) on {len(kept)} cell(s); a picture of an alignment needs two of "
-            f"each. Name another column with label_key=."
-        )
-    embeddings, codes = embeddings[kept], codes[kept]
-    generator = as_generator(rng)
-    seed = as_seed(generator)
-    own, general = described(labels), some_general(n_general, generator)
-    loaded = load(model)
-    check_stored(adata, slot, loaded, "cell")
-    shown = np.arange(len(codes))
-    if len(shown) > max_cells:
-        shown = np.sort(generator.choice(shown, max_cells, replace=False))
-    kind = Kind("cell", embeddings, own, codes, shown)
-    before, after = spaces(loaded, {"cell": embeddings}, own + general)
-    figure, axes = two_axes(ax, 11.2 + 1.9 * -(-len(labels) // LEGEND_ROWS), 5.6)
-    given = {label: hue for label, hue in (palette or {}).items() if label in labels}
-    hues = list((default_palette(adata, key, labels) | given).values())
-    for axis, title, subtitle, (rows, points) in (
-        (axes[0], "Before", "encoder and language model as they come", before),
-        (axes[1], "After", "one space, learned from cells and texts", after),
-    ):
-        draw_panel(axis, title, subtitle, kind, lay_out([kind], rows, points, seed), hues)
-    draw_legend(figure, labels, hues, title=key)
+    data: Mapping[str, AnnData] = adata if isinstance(adata, Mapping) else {"cell": adata}
+    if not data:
+        raise InputError("no modality to show: pass {'cell': adata, 'molecule': adata, ...}.")
+    keys = label_key if isinstance(label_key, Mapping) else dict.fromkeys(data, label_key)
+    generator, loaded = as_generator(rng), load(model)
+    seed, general = as_seed(generator), some_general(n_general, generator)
+    kinds = [_kind(name, one, loaded, use_rep, keys.get(name), max_cells, generator) for name, one in data.items()]
+    texts = [*(text for kind in kinds for text in kind.texts), *general]
+    before, after = spaces(loaded, {kind.modality: kind.values for kind in kinds}, texts)
+    if several:
+        figure, axes = two_axes(ax, 13.4, 5.9)
+        hues = [[PALETTE[i % len(PALETTE)]] * len(kind.names) for i, kind in enumerate(kinds)]
+        draw, explain, said = draw_modalities, explain_modalities, ("encoders", "rows and their texts")
+    else:
+        names = kinds[0].names
+        figure, axes = two_axes(ax, 11.2 + 1.9 * -(-len(names) // LEGEND_ROWS), 5.6)
+        known = default_palette(data["cell"], kinds[0].key, names)
+        hues = [[(palette or {}).get(name, known[name]) for name in names]]
+        draw, explain, said = draw_cells, explain_labels, ("encoder", "cells and texts")
+    titles = ("Before", f"{said[0]} and language model as they come"), ("After", f"one space, learned from {said[1]}")
+    for axis, title, (rows, points) in zip(axes, titles, (before, after), strict=True):
+        draw(axis, title, kinds, lay_out(kinds, rows, points, seed), hues)
+    explain(figure, kinds, hues)
     return finish(figure, axes, show=show, return_fig=return_fig)
 
 
-def _labels(adata: AnnData, key: str) -> tuple[list[str], NDArray[np.int64]]:
-    """Names in the order of the column's categories, and a code for each cell, -1 for one without a type."""
-    column = adata.obs[key].astype("category")
-    names = list(map(str, column.cat.categories))
-    used = np.bincount(column.cat.codes[column.cat.codes >= 0], minlength=len(names)) > 0
-    real = [i for i, name in enumerate(names) if used[i] and name.strip().lower() not in NOT_TYPES]
-    code = np.full(len(names) + 1, -1, np.int64)  # the last entry serves the code -1
-    code[real] = np.arange(len(real))
-    return [names[i] for i in real], code[column.cat.codes.to_numpy()]
+def _kind(
+    modality: str, adata: AnnData, model: BioVerse, use_rep: str | None, label_key: str | None, most: int,
+    generator: np.random.Generator,
+) -> Kind:  # fmt: skip
+    """Read rows of a modality, and the texts that belong to them: of cells descriptions of their labels."""
+    model.check_modality(modality)
+    adata, slot = anndata_of(adata, modality), use_rep or Slots().embedding(modality)
+    advice = f"Run sb.tl.embed(adata, modality={modality!r}) first, or name another slot with use_rep=."
+    values = tokens_in(slot_of(adata, "obsm", slot, advice))
+    check_stored(adata, slot, model, modality)
+    cells = modality == "cell"
+    keys = (label_key,) if label_key else ("cell_type", Slots().label) if cells else ("text",)
+    key = label_column(adata, keys, f"the AnnData of {modality!r}")
+    said = np.array(plain_texts(adata.obs[key]), dtype=object)
+    fine = np.isfinite(values).all(axis=(1, 2)) & ~np.array(list(map(is_no_type, said)))
+    rows = np.flatnonzero(fine)
+    shown = np.sort(generator.choice(rows, most, replace=False)) if len(rows) > most else rows
+    # Of cells all are measured, for they have few texts.
+    rows = rows if cells else shown
+    categories = plain_texts(adata.obs[key].astype("category").cat.categories.to_series())
+    names = [name for name in dict.fromkeys(categories) if name in set(said[rows])]
+    if len(names) < 2:
+        raise InputError(
+            f"obs[{key!r}] of {modality!r} gives {len(names)} label(s) or text(s) on {len(rows)} row(s); a picture of "
+            "an alignment needs two of each. Name another column with label_key=."
+        )
+    at = {name: i for i, name in enumerate(names)}
+    codes = np.array([at[one] for one in said[rows]], dtype=np.int64)
+    texts = described(names) if cells else names
+    return Kind(modality, key, values[rows], names, texts, codes, np.flatnonzero(np.isin(rows, shown)))

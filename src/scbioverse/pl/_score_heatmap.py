@@ -12,7 +12,7 @@ from ..errors import check_columns
 from ..get import scores
 from ..get._labelled import Labelled
 from ..io.columns import as_categories
-from ._style import DOCS, INK, draw_matrix, finish
+from ._style import DOCS, draw_matrix, finish, name_axes
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -75,9 +75,6 @@ def score_heatmap(
         mean = mean[both.append(mean.columns.difference(both, sort=False))]
         mean = mean.loc[both.append(mean.index.difference(both, sort=False))]
     counts = groups.value_counts()[mean.index]
-    figure, ax = draw_matrix(
-        mean.to_numpy(), counts, list(map(str, mean.columns)), bar="Mean probability", cmap=palette, ax=ax
-    )
-    ax.set_xlabel("Candidate", fontsize=7, color=INK)
-    ax.set_ylabel(("Label" if groupby is None else plotted_name(str(groupby))) + " (cells)", fontsize=7, color=INK)
+    figure, ax = draw_matrix(mean, counts, bar="Mean probability", cmap=palette, ax=ax)
+    name_axes(ax, "Candidate", f"{'Label' if groupby is None else plotted_name(str(groupby))} (cells)")
     return finish(figure, ax, show=show, return_fig=return_fig)

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
-    from numpy.typing import NDArray
 
 INK = "#262626"
 FAINT = "#8c8c8c"
@@ -54,6 +53,11 @@ Examples
 }
 
 
+def is_no_type(name: str) -> bool:
+    """Whether a label says that there is none, such as "unknown"."""
+    return name.strip().lower() in NOT_TYPES
+
+
 def palette(adata: AnnData, key: str, categories: Sequence[str]) -> dict[str, str]:
     """Colour of each category: the caller's own `uns["<key>_colors"]` if it fits, else :data:`PALETTE`.
 
@@ -69,7 +73,7 @@ def palette(adata: AnnData, key: str, categories: Sequence[str]) -> dict[str, st
         if set(categories) <= set(known):
             return {category: known[category] for category in categories}
     colours = dict.fromkeys(categories, ABSENT)
-    for i, category in enumerate(name for name in categories if name.strip().lower() not in NOT_TYPES):
+    for i, category in enumerate(name for name in categories if not is_no_type(name)):
         turn, hue = divmod(i, len(PALETTE))
         strength = 0.62**turn
         red, green, blue = (1 - strength * (1 - part) for part in to_rgb(PALETTE[hue]))
@@ -92,6 +96,12 @@ def figure_of(ax: Axes) -> Figure:
     if figure is None:
         raise InputError("ax belongs to no figure.")
     return figure
+
+
+def name_axes(ax: Axes, x: str, y: str, *, size: float = 7) -> None:
+    """Say what the axes are."""
+    ax.set_xlabel(x, fontsize=size, color=INK)
+    ax.set_ylabel(y, fontsize=size, color=INK)
 
 
 def bare(ax: Axes) -> None:
@@ -157,25 +167,23 @@ def counted_names(rows: pd.Series) -> list[str]:
     return [f"{plotted_name(str(name), 26)} ({n:,})" for name, n in rows.items()]
 
 
-def draw_matrix(
-    values: NDArray, rows: pd.Series, columns: Sequence[str], *, bar: str, cmap: Any, ax: Axes | None
-) -> tuple[Figure, Axes]:
+def draw_matrix(table: pd.DataFrame, n: pd.Series, *, bar: str, cmap: Any, ax: Axes | None) -> tuple[Figure, Axes]:
     """Draw shares from 0 to 1 as colours, with a colour bar; return the figure and the axes.
 
-    `rows` are numbers of cells by name.
+    `n` are numbers of cells by the names of the rows.
     """
     import matplotlib as mpl
 
-    names = [plotted_name(str(one), _LONGEST) for one in columns]
+    values, names = table.to_numpy(), [plotted_name(str(one), _LONGEST) for one in table.columns]
     # Names below the columns may be longer than a matrix of few rows is high, and the names of the axes are as well.
-    height = max(0.19 * len(rows), _LEAST_HEIGHT) + 0.05 * max(map(len, names)) + 0.6
-    figure, ax = drawn_in(ax, max(COLUMN, 0.2 * len(columns) + 1.6), height)
+    height = max(0.19 * len(n), _LEAST_HEIGHT) + 0.05 * max(map(len, names)) + 0.6
+    figure, ax = drawn_in(ax, max(COLUMN, 0.2 * len(names) + 1.6), height)
     image = ax.imshow(values, cmap=mpl.colormaps[cmap], vmin=0, vmax=1, aspect="auto", interpolation="nearest")
-    ax.set_yticks(range(len(rows)), counted_names(rows), fontsize=6.5, color=INK)
-    ax.set_xticks(range(len(columns)), names, fontsize=6.5, color=INK, rotation=90)
+    ax.set_yticks(range(len(n)), counted_names(n), fontsize=6.5, color=INK)
+    ax.set_xticks(range(len(names)), names, fontsize=6.5, color=INK, rotation=90)
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
-    if len(columns) <= _WRITTEN:
+    if len(names) <= _WRITTEN:
         for i, j in zip(*(values >= _LEAST).nonzero(), strict=True):
             red, green, blue, _ = image.cmap(image.norm(values[i, j]))
             dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.55

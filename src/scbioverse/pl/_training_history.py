@@ -55,25 +55,23 @@ def training_history(
     InputError
         This is neither an AnnData nor a history, a column is not there, or the history is empty.
     """
-    history = read_history(data, key)
+    history = data if isinstance(data, pd.DataFrame) else _recorded(data, key)
     names = columns or ["loss", *sorted(name for name in history.columns if name.startswith("loss_"))]
-    absent = [name for name in names if name not in history.columns]
+    absent = [name for name in ("step", *names) if name not in history.columns]
     if absent or history.empty:
         raise InputError(f"the history has no values of {absent or names} (found: {list(history.columns)}).")
     figure, ax = drawn_in(ax, 6.2, 4.0)
     if palette is not None:
         ax.set_prop_cycle(color=list(palette))
-    steps = history["step"] if "step" in history.columns else pd.Series(range(len(history)))
     for name in names:
-        values = history[name].astype(float)
-        known = values.notna()
-        mean = values[known].rolling(max(1, smooth), min_periods=1, center=True).mean()
-        first = name == "loss"
+        values = history.set_index("step")[name].dropna().astype(float)
+        mean = values.rolling(max(1, smooth), min_periods=1, center=True).mean()
         title = name.removeprefix("loss_").replace("_", " ")
-        colour = INK if first and palette is None else None
-        (line,) = ax.plot(steps[known], mean, lw=2.2 if first else 1.1, color=colour, label=title)
-        if first:
-            ax.plot(steps[known], values[known], lw=0.6, alpha=0.35, color=line.get_color())
+        if name != "loss":
+            ax.plot(mean.index, mean, lw=1.1, label=title)
+            continue
+        (line,) = ax.plot(mean.index, mean, lw=2.2, color=INK if palette is None else None, label=title)
+        ax.plot(values.index, values, lw=0.6, alpha=0.35, color=line.get_color())
     ax.set_xlabel("step")
     ax.set_ylabel("loss (nats a token)")
     ax.spines[["top", "right"]].set_visible(False)
@@ -82,10 +80,8 @@ def training_history(
     return finish(figure, [ax], show=show, return_fig=return_fig)
 
 
-def read_history(data: Any, key: str | None = None) -> pd.DataFrame:
-    """Take the history out of an AnnData's record, or `data` where it is one already."""
-    if isinstance(data, pd.DataFrame):
-        return data
+def _recorded(data: Any, key: str | None) -> pd.DataFrame:
+    """Take the history out of an AnnData's record."""
     check_target(adata := anndata_of(data))
     if key is None:
         key = next((one for one in ("tune", "align") if one in records_of(adata)), "tune")
