@@ -12,8 +12,9 @@ import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from functools import wraps
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from anndata import AnnData
 
-Result = TypeVar("Result")
+Verb = TypeVar("Verb", bound="Callable[..., object]")
 UNS_ROOT = "bioverse"
 # Verbs that leave a record, and what else they have to be given.
 _WRITERS = dict.fromkeys(("annotate", "embed", "describe", "rollup"), "")
@@ -313,19 +314,16 @@ def anndata_of(data: Any, modality: str = "cell", *, holds: str | None = None) -
     return having[0] if len(having) == 1 else part_of(data, modality)
 
 
-def on_part(verb: Callable[..., Result], arguments: dict[str, Any]) -> Result:
-    """Run a verb on the part of a MuData that it is about, and return what it returns; of `copy=True` the whole copy.
+def takes_mudata(verb: Verb) -> Verb:
+    """Have a verb take a MuData, too: it runs on the part for `modality`, and of `copy=True` returns the whole."""
 
-    `arguments` are its arguments by name, the MuData as `"adata"`: `locals()` at its beginning.
-    """
-    given = dict(arguments)
-    modality = str(given.get("modality", "cell"))
-    for name in ("reference", "query"):
-        if is_mudata(given.get(name)):
-            given[name] = part_of(given[name], str(given.get("query_modality") or modality))
-    whole = given.pop("adata")
-    copied = bool(given.pop("copy", False))
-    if copied:
-        whole = whole.copy()
-    found = verb(part_of(whole, modality), **given)
-    return whole if copied else found
+    @wraps(verb)
+    def run(adata: Any, *arguments: Any, **options: Any) -> Any:
+        if not is_mudata(adata):
+            return verb(adata, *arguments, **options)
+        copied = options.pop("copy", False)
+        whole = adata.copy() if copied else adata
+        found = verb(part_of(whole, options.get("modality", "cell")), *arguments, **options)
+        return whole if copied else found
+
+    return cast("Verb", run)

@@ -12,10 +12,8 @@ from scbioverse.errors import InputError
 
 Chem = pytest.importorskip("rdkit.Chem")
 
-from scbioverse.pp._functional_groups import GROUPS  # noqa: E402
-from scbioverse.pp._molecule_properties import molecule_property  # noqa: E402
+from scbioverse.pp._molecule_properties import GROUPS, molecule_property, neutral_smiles, related  # noqa: E402
 from scbioverse.pp._protein_properties import isoelectric_point, net_charge  # noqa: E402
-from scbioverse.pp._related_structures import neutral_smiles, related  # noqa: E402
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 
 Chem = pytest.importorskip("rdkit.Chem")
 
-from scbioverse.pp._related_structures import related  # noqa: E402
+from scbioverse.pp._molecule_properties import related  # noqa: E402
 from scbioverse.predict import known_molecules as module  # noqa: E402
 from scbioverse.predict.known_molecules import known_molecules  # noqa: E402
 from scbioverse.predict.neighbours import fingerprints, greatest  # noqa: E402

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from functools import cache
 
-from ..pp._functional_groups import GROUPS
+from ..pp._molecule_properties import GROUPS
 from .query import Where
 from .words import lines_of
 

@@ -13,8 +13,7 @@ from .._logging import bounded, listed
 from .._slots import read_record
 from ..errors import InputError, MissingKeyError
 from ..llm.prompts import MAX_NAME_CHARS
-from ..pp._functional_groups import GROUPS
-from ..pp._molecule_properties import element_count, molecule_formula, molecule_property
+from ..pp._molecule_properties import GROUPS, element_count, molecule_formula, molecule_property
 from ..pp._protein_properties import isoelectric_point, protein_mass
 from ..pp._sequences import clean_sequence
 from ..pp._smiles import parse_smiles

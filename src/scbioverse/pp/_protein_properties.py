@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from scipy.optimize import brentq
+
 from ._sequences import STANDARD
 
 # Standard atomic weights, abridged (IUPAC 2021, Prohaska et al. 2022, doi:10.1515/pac-2019-0603), g/mol.
@@ -63,8 +65,4 @@ def net_charge(sequence: str, ph: float) -> float:
 
 def isoelectric_point(sequence: str) -> float:
     """PH at which a protein has no net charge, see :func:`net_charge`; NaN of an empty sequence."""
-    low, high = 0.0, 14.0
-    while high - low > 1e-4 and sequence:
-        middle = (low + high) / 2
-        low, high = (middle, high) if net_charge(sequence, middle) > 0 else (low, middle)
-    return (low + high) / 2 if sequence else float("nan")
+    return float(brentq(lambda ph: net_charge(sequence, ph), 0, 14)) if sequence else float("nan")

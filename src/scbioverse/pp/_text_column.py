@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from .._logging import shown_name, warn
@@ -16,18 +15,14 @@ _SHOWN = 5
 
 def cell_text(value: Any) -> str:
     """Text of one cell of a table: `""` where it is missing, bytes decoded, anything else as it is written."""
-    if isinstance(value, str):
-        return str(value)
     if isinstance(value, bytes | bytearray):
-        return bytes(value).decode("utf-8", errors="replace")
+        return value.decode("utf-8", errors="replace")
     return "" if is_missing(value) else str(value)
 
 
 def is_missing(value: Any) -> bool:
     """Whether something is None, NaN or NA."""
-    if isinstance(value, float | np.floating):
-        return bool(value != value)
-    return value is None or value is pd.NA or value is pd.NaT
+    return bool(pd.api.types.is_scalar(value) and pd.isna(value))
 
 
 def storable(text: str) -> str:
@@ -50,14 +45,11 @@ def text_table(data: Any, key: str, *, noun: str) -> pd.DataFrame:
         twice = table.columns[table.columns.duplicated()]
         if len(twice):
             raise InputError(f"the table has several columns called {twice[0]!r}: rename or drop all but one.")
-        for name in table.columns:
-            # anndata writes pandas' own strings only where it is told to.
-            if isinstance(table[name].dtype, pd.StringDtype):
-                table[name] = table[name].astype(object)
-    elif isinstance(data, pd.Series):
-        table = pd.DataFrame({key: data.astype(object)})
-    elif isinstance(data, Mapping):
-        table = pd.DataFrame({key: list(data.values())}, index=list(data), dtype=object)
+        # anndata writes pandas' own strings only where it is told to.
+        table = table.astype(dict.fromkeys(table.select_dtypes("string"), object))
+    elif isinstance(data, pd.Series | Mapping):
+        series = data if isinstance(data, pd.Series) else pd.Series(dict(data), dtype=object)
+        table = series.astype(object).to_frame(key)
     elif isinstance(data, Iterable) and not hasattr(data, "obsm") and getattr(data, "ndim", 1) == 1:
         # The order of a set changes from one run to the next.
         ordered = sorted(data, key=str) if isinstance(data, set | frozenset) else list(data)
@@ -71,9 +63,9 @@ def text_table(data: Any, key: str, *, noun: str) -> pd.DataFrame:
 
 def duplicate_of(texts: Iterable[str], names: pd.Index) -> list[str]:
     """Name of the first row with each row's text; `""` for that row itself, and for rows without a text."""
-    first: dict[str, str] = {}
-    found = [first.setdefault(text, name) if text else name for text, name in zip(texts, map(str, names), strict=True)]
-    return ["" if was == name else was for was, name in zip(found, map(str, names), strict=True)]
+    rows = pd.DataFrame({"text": list(texts), "name": names.astype(str)})
+    first = rows.groupby("text")["name"].transform("first")
+    return first.where((rows["text"] != "") & (first != rows["name"]), "").tolist()
 
 
 def join_report(table: pd.DataFrame, report: pd.DataFrame, key: str, own: str, texts: list[str]) -> pd.DataFrame:
@@ -95,7 +87,7 @@ def join_report(table: pd.DataFrame, report: pd.DataFrame, key: str, own: str, t
             f"in {', '.join(f'bioverse_{name}' for name in clash)}."
         )
     report = report.rename(columns={name: f"bioverse_{name}" for name in clash})
-    obs = pd.concat([table.drop(columns=[one for one in table if one == key or one in report]), report], axis=1)
+    obs = pd.concat([table.drop(columns=table.columns.intersection([key, *report])), report], axis=1)
     obs.insert(0, own, list(map(storable, texts)))
     odd = {name: kinds for name in obs.columns if (kinds := _kinds(obs[name]))}
     if odd:

@@ -15,7 +15,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from .._settings import settings
-from ..pp._related_structures import neutral_smiles, related
+from ..pp._molecule_properties import neutral_smiles, related
 from ..pp._smiles import parse_smiles
 from ..pp._text_column import cell_text
 

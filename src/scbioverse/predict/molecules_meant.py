@@ -13,7 +13,7 @@ import numpy as np
 
 from ..knowledge.captions import ways_to_say
 from ..knowledge.said_of_terms import stem
-from ..pp._functional_groups import group_pattern, holds_group
+from ..pp._molecule_properties import group_pattern, holds_group
 from .neighbours import FLOOR, shares
 
 if TYPE_CHECKING:

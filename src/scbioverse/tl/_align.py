@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from .._device import Rng, as_seed
 from .._logging import logger
-from .._slots import Slots, check_target, is_mudata, on_part, write_results
+from .._slots import Slots, check_target, takes_mudata, write_results
 from ..errors import check_choice
 from ..predict.embedding import represent_rows
-from ._align_training import Alignment, new_model, plain_history, prototype_terms, read_texts, split_rows
+from ._align_training import METHODS, Alignment, new_model, prototype_terms, read_texts, split_rows, trained_record
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -20,11 +19,9 @@ if TYPE_CHECKING:
     from ..models import BioVerse
 
 Loss = Literal["contrastive", "autoregressive", "both"]
-DEFAULT_STEPS = {"contrastive": 300, "autoregressive": 150, "both": 150}
-# Steps towards the words of each answer, before the language model is run: cheap, and it saves many that are not.
-WARM_STEPS = 300
 
 
+@takes_mudata
 def align(
     adata: AnnData,
     *,
@@ -110,13 +107,8 @@ def align(
     >>> model = sb.tl.align(adata, text_key="cell_type")
     >>> sb.tl.annotate(adata, model=model.save("my-model"))
     """
-    if is_mudata(adata):
-        return on_part(align, locals())
-    from ..train import LexicalTask, fit
-    from ..train.tasks import PrototypeTask, still_attention
-
     check_target(adata)
-    check_choice("loss", loss, *DEFAULT_STEPS)
+    check_choice("loss", loss, *METHODS)
     check_choice("start", start, "fresh", "model")
     check_choice("projector", projector, "mlp", "prototypes")
     seed, slots, by_type = as_seed(rng), Slots(key_added), projector == "prototypes"
@@ -128,28 +120,12 @@ def align(
     train, held = split_rows(texts.codes, seed)
     logger.info("aligning on %d rows with %d texts, %d held out", train.size, len(texts.names), held.size)
     run = Alignment(new, modality, loss, embedded, texts, train, held if calibrate else held[:0], by_type)
-    task, sampler = run.task(general_text, batch_size)
-    if by_type:
-        run.begin_prototypes()
-        fit(PrototypeTask(new), sampler, steps=WARM_STEPS, lr=lr, seed=seed)
-    elif start == "fresh" and loss != "contrastive":
-        fit(LexicalTask(new, modality=modality), sampler, steps=WARM_STEPS, lr=lr, seed=seed)
-    with (
-        still_attention(new) if by_type else contextlib.nullcontext(),
-        new.tokens.only_end_of(modality) if len(new.modalities) > 1 else contextlib.nullcontext(),
-    ):
-        history = fit(
-            task, sampler, steps=DEFAULT_STEPS[loss] if steps is None else steps, lr=lr, micro_batch=32, seed=seed
-        )
+    history = run.train(
+        fresh=start == "fresh", steps=steps, batch_size=batch_size, lr=lr, general_text=general_text, seed=seed
+    )
     run.finish(text_key, seed)
-    if by_type:
-        run.add_candidate_tokens()
-        if run.held.size:
-            run.calibrate_pool()
-    aligned = run.rows()
-    record = {
-        "model": new.name,
-        "fingerprint": new.fingerprint(),
+    labels = zip(texts.names, texts.cl_ids, texts.answers, strict=True)
+    record = trained_record(new, history) | {
         "text_key": text_key,
         "use_rep": use_rep,
         "loss": loss,
@@ -158,23 +134,13 @@ def align(
         "lr": lr,
         "seed": seed,
         "modality": modality,
-        "llm": new.config.llm.name,
-        "llm_sha256": new.config.llm.sha256,
         "n_train": int(train.size),
         "n_held_out": int(held.size),
-        "labels": [
-            {"name": one, "cl_id": cl_id, "text": answer}
-            for one, cl_id, answer in zip(texts.names, texts.cl_ids, texts.answers, strict=True)
-        ],
+        "labels": [{"name": name, "cl_id": cl_id, "text": answer} for name, cl_id, answer in labels],
         "loss_first": float(history["loss"].iloc[:10].mean()),
         "loss_last": float(history["loss"].iloc[-10:].mean()),
         "metrics": new.config.metrics,
-        "history": plain_history(history),
     }
-    write_results(
-        adata,
-        "align",
-        obsm=embedded.obsm | {slots.aligned: aligned},
-        records=embedded.records | {slots.step("align"): record},
-    )
+    obsm = embedded.obsm | {slots.aligned: run.rows()}
+    write_results(adata, "align", obsm=obsm, records=embedded.records | {slots.step("align"): record})
     return new

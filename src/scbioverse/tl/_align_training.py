@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -9,7 +10,6 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 import torch
 
 from .._device import place_encoder
@@ -23,10 +23,10 @@ from ..llm.prompts import MAX_LABEL_CHARS
 from ..predict.candidates import NO_NAME, is_number
 
 if TYPE_CHECKING:
+    import pandas as pd
     from anndata import AnnData
     from numpy.typing import NDArray
 
-    from ..encoders import Encoder
     from ..models import BioVerse
     from ..predict.embedding import Representation
 
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 # What each loss trains for.
 METHODS = {"contrastive": ("nearest",), "autoregressive": ("score",), "both": ("score", "nearest")}
+DEFAULT_STEPS = {"contrastive": 300, "autoregressive": 150, "both": 150}
+# Steps towards the words of each answer, before the language model is run: cheap, and it saves many that are not.
+WARM_STEPS = 300
 MOST_CANDIDATES = 1000
 BACKGROUND = 500
 SCALE = 10.0  # logit per unit of cosine that prototypes begin with; the sharpness learns
@@ -53,6 +56,7 @@ def new_model(
     device: str = "auto",
     terms: Sequence[str] = (),
 ) -> BioVerse:
+    """Make a model with a new projector, or with `start="model"` a copy of one whose projector is gone on from."""
     from ..encoders import PrecomputedEncoder
     from ..llm import DEFAULT_LLM, Backbone
     from ..models import BioVerse, load
@@ -70,30 +74,20 @@ def new_model(
     # Of a model whose encoder and language model are both replaced nothing is read.
     replaced = use_rep is not None and llm is not None
     base = None if model is None or given is not None or replaced else load(model, device=device)
-    encoder: Encoder
-    if use_rep is not None:
-        encoder = PrecomputedEncoder.from_adata(adata, use_rep, modality=modality)
-    elif base is None:
-        encoder = _fitting(given, modality)  # type: ignore[arg-type]  # without a model there is an encoder
-    else:
+    if base is not None and use_rep is None:
         base.check_modality(modality)
+        given = base.encoders[modality]
         if start == "model":
             return base.copy(name=name)
-        encoder = base.encoders[modality]
-    place_encoder(encoder, device)
-    if base is None or llm is not None:
-        reader = Backbone.load(llm or DEFAULT_LLM, device=device)
-        return BioVerse.new(encoder, name=name, llm=reader, n_soft=n_soft, prototypes=terms, rng=seed)
-    new = BioVerse.new(encoder, name=name, llm=base.backbone, n_soft=n_soft, prototypes=terms, rng=seed)
-    new.space.take(base.space)
-    return new
-
-
-def _fitting(encoder: Encoder, modality: str) -> Encoder:
-    """Return an encoder that reads a modality, or raise an :class:`InputError`."""
+    encoder = given or PrecomputedEncoder.from_adata(adata, str(use_rep), modality=modality)
     if encoder.modality != modality:
         raise InputError(f"encoder {encoder.name!r} reads modality {encoder.modality!r}, not {modality!r}.")
-    return encoder
+    place_encoder(encoder, device)
+    reader = Backbone.load(llm or DEFAULT_LLM, device=device) if base is None or llm else base.backbone
+    new = BioVerse.new(encoder, name=name, llm=reader, n_soft=n_soft, prototypes=terms, rng=seed)
+    if base is not None and not llm:
+        new.space.take(base.space)
+    return new
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,11 +99,32 @@ class Alignment:
     loss: str
     embedded: Representation
     texts: Texts
-    train: NDArray[np.int64]  # rows to learn from
+    learned: NDArray[np.int64]  # rows to learn from
     held: NDArray[np.int64]  # rows held out, to fit temperatures on; none where that is not wanted
     by_type: bool  # whether the projector has a prototype for each cell type
 
-    def task(self, general_text: bool, batch_size: int | None) -> tuple[Any, Any]:
+    def train(
+        self, *, fresh: bool, steps: int | None, batch_size: int | None, lr: float, general_text: bool, seed: int
+    ) -> pd.DataFrame:
+        """Train the projector, and return the history; a fresh one first by a loss that is cheap."""
+        from ..train import LexicalTask, fit
+        from ..train.tasks import PrototypeTask, still_attention
+
+        model, modality = self.model, self.modality
+        task, sampler = self._task(general_text, batch_size)
+        with contextlib.ExitStack() as stack:
+            if self.by_type:
+                self._begin_prototypes()
+                fit(PrototypeTask(model), sampler, steps=WARM_STEPS, lr=lr, seed=seed)
+                stack.enter_context(still_attention(model))
+            elif fresh and self.loss != "contrastive":
+                fit(LexicalTask(model, modality=modality), sampler, steps=WARM_STEPS, lr=lr, seed=seed)
+            if len(model.modalities) > 1:
+                stack.enter_context(model.tokens.only_end_of(modality))
+            steps = DEFAULT_STEPS[self.loss] if steps is None else steps
+            return fit(task, sampler, steps=steps, lr=lr, micro_batch=32, seed=seed)
+
+    def _task(self, general_text: bool, batch_size: int | None) -> tuple[Any, Any]:
         """Return what is trained, and the sampler of its batches."""
         from ..models.edit import set_phrases
         from ..train import AutoregressiveTask, CandidateSet, ContrastiveTask, LabelSampler, MixedTask
@@ -129,8 +144,8 @@ class Alignment:
             contrastive.prepare(texts.cards)
             parts.append((contrastive, 1.0))
         sampler = LabelSampler(
-            self.embedded.values[self.train],
-            texts.codes[self.train],
+            self.embedded.values[self.learned],
+            texts.codes[self.learned],
             texts.answers,
             cards=texts.cards,
             batch_size=(128 if self.loss == "contrastive" else 32) if batch_size is None else batch_size,
@@ -144,14 +159,14 @@ class Alignment:
         """Whether the texts are free text (very many, or longer than a name may be) and no list to choose from."""
         return len(self.texts.names) > MOST_CANDIDATES or max(map(len, self.texts.answers)) > MAX_LABEL_CHARS
 
-    def begin_prototypes(self) -> None:
+    def _begin_prototypes(self) -> None:
         """Start each prototype at the mean direction of its cells, with the code of its name."""
         from ..train.tasks import begin_as_names
 
-        flat = self.embedded.values[self.train].reshape(self.train.size, -1)
+        flat = self.embedded.values[self.learned].reshape(self.learned.size, -1)
         unit = flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-12)
         # A label whose few rows are all held out begins at the mean of all.
-        own = [unit[self.texts.codes[self.train] == code] for code in range(len(self.texts.names))]
+        own = [unit[self.texts.codes[self.learned] == code] for code in range(len(self.texts.names))]
         keys = np.stack([(one if len(one) else unit).mean(axis=0) for one in own])
         begin_as_names(self.model, torch.from_numpy(keys), self.texts.answers, SCALE)
 
@@ -171,7 +186,7 @@ class Alignment:
         # Who learned to name it can write of it; who learned nearness alone writes as before.
         writes = ("generate",) if made.writes or "score" in learned else ()
         config.encoders[modality] = replace(made, methods=(*learned, *writes))
-        rows_and_texts = f"{self.train.size} rows with {len(self.texts.names)} texts"
+        rows_and_texts = f"{self.learned.size} rows with {len(self.texts.names)} texts"
         note = {
             "summary": f"A projector aligned on obs[{text_key!r}] of {rows_and_texts}.",
             "loss": self.loss,
@@ -203,6 +218,10 @@ class Alignment:
             error = expected_calibration_error(np.exp(after.max(axis=1)), right)
             measured[f"{method}, {accuracy}"] = float(right.mean())
             measured[f"{method}, calibration error on the rows that the temperature was fitted on"] = error
+        if self.by_type:
+            self._add_candidate_tokens()
+        if self.by_type and self.held.size:
+            self._calibrate_pool()
 
     def _right(self, method: str) -> tuple[NDArray[np.bool_], Float]:
         """Whether a method is right about the rows held out, and its log-probabilities, by the temperature as it is."""
@@ -213,7 +232,7 @@ class Alignment:
             found = self.model.nearest(values, self.texts.cards, modality=self.modality)
         return found.argmax(axis=1) == self.texts.codes[self.held], found
 
-    def add_candidate_tokens(self) -> None:
+    def _add_candidate_tokens(self) -> None:
         """Give the model candidate tokens of its terms: the language model's own embeddings of their names."""
         from ..models.edit import set_candidate_tokens
         from ..models.score import name_code
@@ -224,7 +243,7 @@ class Alignment:
         spread = (LEAN, *[1.0] * (self.model.config.n_soft - 1))
         set_candidate_tokens(self.model, "cell", list(names), codes, spread=spread)
 
-    def calibrate_pool(self) -> None:
+    def _calibrate_pool(self) -> None:
         """Fit the rows of the calibration that pool sources, on rows held out."""
         from ..models.shared_space import cosines
         from ..predict.embedding import CellEvidence
@@ -277,9 +296,15 @@ def _give_text_space(model: BioVerse) -> None:
     model.space.fit([*names, *general_texts()])
 
 
-def plain_history(history: pd.DataFrame) -> dict[str, list[Any]]:
-    """Columns of a training history as JSON has them: NaN becomes null."""
-    return {str(name): [None if pd.isna(v) else float(v) for v in history[name]] for name in history.columns}
+def trained_record(model: BioVerse, history: pd.DataFrame) -> dict[str, Any]:
+    """Return what is recorded of every model that was trained, with the history as JSON has it: NaN becomes null."""
+    return {
+        "model": model.name,
+        "fingerprint": model.fingerprint(),
+        "llm": model.config.llm.name,
+        "llm_sha256": model.config.llm.sha256,
+        "history": history.astype(float).astype(object).where(history.notna(), None).to_dict("list"),
+    }
 
 
 def prototype_terms(texts: Texts, start: str, modality: str) -> list[str]:

@@ -18,10 +18,9 @@ from .._slots import (
     check_target,
     columns_of,
     correction_step,
-    is_mudata,
     left_by,
-    on_part,
     records_of,
+    takes_mudata,
     write_results,
 )
 from ..errors import InputError
@@ -73,6 +72,7 @@ _RECORDED = (
 _SHOWN = 10
 
 
+@takes_mudata
 def annotate(
     adata: AnnData,
     *,
@@ -159,8 +159,6 @@ def annotate(
     --------
     >>> sb.tl.annotate(adata, labels=["B cell", "CD4 T cell", "CD8 T cell", "NK cell", "monocyte"])
     """
-    if is_mudata(adata):
-        return on_part(annotate, locals())
     slots, seed = Slots(key_added), as_seed(rng)
     step, always = slots.step("annotate"), (slots.label, slots.confidence, slots.margin, slots.entropy, slots.rationale)
     check_target(adata, step, always, [slots.cl_id], [slots.scores])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._device import Rng, as_seed
-from .._slots import Slots, anndata_of, check_target, is_mudata, on_part, write_results
+from .._slots import Slots, anndata_of, check_target, takes_mudata, write_results
 from ..errors import InputError, check_choice
 from ..predict.descriptions import CHOICES, Choose, reference_texts, written_texts
 from ..predict.embedding import represent_rows
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 MOST_TOKENS = 512
 
 
+@takes_mudata
 def describe(
     adata: AnnData,
     *,
@@ -110,8 +111,6 @@ def describe(
     >>> drugs = sb.pp.molecules(["CC(=O)Oc1ccccc1C(=O)O"])
     >>> sb.tl.describe(drugs, modality="molecule")  # doctest: +SKIP
     """
-    if is_mudata(adata):
-        return on_part(describe, locals())
     from ..models import load
 
     slots = Slots(key_added)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from .._device import Rng, as_seed, place_encoder
-from .._slots import Slots, check_target, is_mudata, on_part, write_results
+from .._slots import Slots, check_target, takes_mudata, write_results
 from ..encoders._distinct import DistinctPlan, TextEncoder
 from ..encoders._resolve import SHORT_NAMES
 from ..errors import InputError
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ..models import BioVerse
 
 
+@takes_mudata
 def embed(
     adata: AnnData,
     *,
@@ -99,8 +100,6 @@ def embed(
     >>> adata.obsm["X_bioverse"].shape
     (2700, 128)
     """
-    if is_mudata(adata):
-        return on_part(embed, locals())
     check_target(adata)
     encoder, model_name = _encoder(model, modality)
     place_encoder(encoder, device)

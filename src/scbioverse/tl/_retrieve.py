@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import pandas as pd
 
 from .._device import Rng, as_seed
-from .._slots import Slots, anndata_of, check_target, is_mudata, left_by, on_part, write_results
+from .._slots import Slots, anndata_of, check_target, left_by, takes_mudata, write_results
 from ..errors import InputError, check_choice
 from ..predict.embedding import represent_rows
 from ..predict.retrieval import (
@@ -31,8 +31,10 @@ if TYPE_CHECKING:
     from ..predict.neighbours import Metric
 
 Query = str | Sequence[str] | Mapping[str, str]
+BY_TEXT = ("cells", "rows")
 
 
+@takes_mudata
 def retrieve(
     adata: AnnData,
     query: Query | AnnData | None,
@@ -116,37 +118,29 @@ def retrieve(
     >>> adata.obs[adata.obs["bioverse_retrieve_0_fits"]]["cell_type"].value_counts()
     >>> sb.tl.retrieve(adata, ["B cells or NK cells", "T cells but not CD8 T cells", "cells expressing CD3D"])
     """
-    if is_mudata(adata):
-        return on_part(retrieve, locals())
     from ..models import load
 
     check_target(adata)
     query = anndata_of(query, query_modality or modality)
-    by_text, table = direction in ("cells", "rows"), hasattr(query, "obs")
     reference = anndata_of(reference, modality)
-    _check_options(direction, scale, top_k, table, use_rep, query_modality)
-    if reference is not None and (modality == "cell" or direction == "similar"):
-        raise InputError("reference is for molecules or proteins and texts: direction='rows' or 'text'.")
-    few = direction == "similar" or table or (top_k is not None and not by_text)  # each row keeps the best few
-    if few and scale == "zscore":
-        raise InputError("scale='zscore' compares texts with one another over the rows; it does not go with top_k.")
+    table = hasattr(query, "obs")
+    few = direction == "similar" or table or top_k is not None  # each row keeps the best few
+    _check_options(direction, scale, top_k, table, use_rep, query_modality, reference, modality)
     texts = None if direction == "similar" else read_texts(query, text_key, searched=few)
     one_each = direction == "text" and not few  # each row gets the best of the texts
     if one_each and texts is not None and len(texts.texts) < 2:
         raise InputError("direction='text' finds the best of several texts; pass two or more.")
     slots = Slots(key_added)
     slot = slots.retrieve(_suffix(adata, slots, name))
-    step = slot.removeprefix(f"{Slots().key}_")
-    beside = [f"{slot}_fits", f"{slot}_score"]
-    check_target(adata, step, [slot], beside, [slot, f"{slot}_rows"])
+    step, in_obs, in_obsm = slot.removeprefix(f"{Slots().key}_"), [f"{slot}_fits", f"{slot}_score"], f"{slot}_rows"
+    check_target(adata, step, [slot], in_obs, [slot, in_obsm])
     loaded = load(model, device=device)
     where: dict[str, Any] = {"modality": modality, "key": key, "layer": layer, "slots": slots}
-    wanted = top_k or TOP_K
+    by_words = scale == "probability" and direction in BY_TEXT
     if texts is None:
-        found = similar_rows(
-            adata, query, loaded, wanted, query_modality=query_modality, use_rep=use_rep, metric=metric, **where
-        )
-    elif scale == "probability" and by_text and has_words(loaded, modality, reference=reference is not None):
+        how: dict[str, Any] = {"query_modality": query_modality, "use_rep": use_rep, "metric": metric}
+        found = similar_rows(adata, query, loaded, top_k or TOP_K, **how, **where)
+    elif by_words and has_words(loaded, modality, reference=reference is not None):
         rows = represent_rows(adata, loaded, **where)
         found = fitting_rows(rows, texts, loaded, reference=reference, text_key=text_key, **where)
     else:
@@ -154,7 +148,7 @@ def retrieve(
         if reference is not None:
             known = known_rows_near(adata, reference, text_key, loaded, written=True, **where)
         if few:
-            found = best_texts(rows, texts, loaded, modality, wanted, known)
+            found = best_texts(rows, texts, loaded, modality, top_k or TOP_K, known)
         else:
             shown = "zscore" if scale == "zscore" else "cosine"
             found = score_texts(rows, texts, loaded, modality, scale=shown, known=known)
@@ -178,8 +172,7 @@ def retrieve(
     }
     made, records = ({}, {}) if found.embedded is None else (found.embedded.obsm, found.embedded.records)
     # What an earlier search of this name left would be taken for this one's.
-    left = left_by(adata, step, [slot, f"{slot}_fits", f"{slot}_score"], obs)
-    left_obsm = left_by(adata, step, [slot, f"{slot}_rows"], obsm)
+    left, left_obsm = left_by(adata, step, [slot, *in_obs], obs), left_by(adata, step, [slot, in_obsm], obsm)
     return write_results(
         adata, "retrieve", obs=obs, obsm=made | obsm, records=records | {step: record}, drop=left,
         drop_obsm=left_obsm, copy=copy,
@@ -187,9 +180,10 @@ def retrieve(
 
 
 def _check_options(
-    direction: str, scale: str, top_k: int | None, table: bool, use_rep: str | None, query_modality: str | None
-) -> None:
-    by_text = direction in ("cells", "rows")
+    direction: str, scale: str, top_k: int | None, table: bool, use_rep: str | None, query_modality: str | None,
+    reference: AnnData | None, modality: str,
+) -> None:  # fmt: skip
+    by_text = direction in BY_TEXT
     if not by_text and direction not in ("text", "similar"):
         raise InputError(f"direction={direction!r}; choose 'rows', 'text' or 'similar'.")
     if top_k is not None and (top_k < 1 or by_text):
@@ -199,6 +193,10 @@ def _check_options(
     if by_text and table:
         raise InputError("an AnnData as query is searched for each row: direction='text' (its texts) or 'similar'.")
     check_choice("scale", scale, "probability", "cosine", "zscore")
+    if reference is not None and (modality == "cell" or direction == "similar"):
+        raise InputError("reference is for molecules or proteins and texts: direction='rows' or 'text'.")
+    if scale == "zscore" and (direction == "similar" or table or top_k is not None):
+        raise InputError("scale='zscore' compares texts with one another over the rows; it does not go with top_k.")
 
 
 def _suffix(adata: AnnData, slots: Slots, name: str | None) -> str:

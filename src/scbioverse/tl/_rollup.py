@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from .._slots import Slots, check_target, is_mudata, on_part, write_results
+from .._slots import Slots, check_target, takes_mudata, write_results
 from ..errors import InputError, MissingKeyError
 from ..io.columns import as_categories, obs_column
 from ..knowledge import load_ontology, resolve_labels
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 OTHER = "other"
 
 
+@takes_mudata
 def rollup(
     adata: AnnData,
     *,
@@ -78,8 +79,6 @@ def rollup(
     >>> sb.tl.annotate(adata)
     >>> sb.tl.rollup(adata, level=["T cell", "B cell", "myeloid cell"])
     """
-    if is_mudata(adata):
-        return on_part(rollup, locals())
     slots = Slots(key_added)
     check_target(adata, slots.step("rollup"), [slots.rollup, f"{slots.rollup}_cl_id"])
     rows = _labels(adata, slots, label_key)

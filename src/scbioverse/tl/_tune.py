@@ -14,12 +14,12 @@ import pandas as pd
 from .._device import Rng, as_seed
 from .._logging import logger
 from .._runs import digest_of
-from .._slots import Slots, check_target, is_mudata, on_part, write_results
+from .._slots import Slots, check_target, takes_mudata, write_results
 from ..errors import InputError, MismatchError, check_choice
 from ..explain.expression import MeasuredCells
 from ..explain.support import is_high
 from ..predict.embedding import represent_rows
-from ._align_training import Texts, new_model, plain_history, read_texts, split_rows
+from ._align_training import Texts, new_model, read_texts, split_rows, trained_record
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 _PAIRS = 40
 
 
+@takes_mudata
 def tune(
     adata: AnnData,
     *,
@@ -119,10 +120,7 @@ def tune(
     >>> model = sb.tl.tune(adata, text_key="cell_type", steps=30)
     >>> sb.tl.describe(adata, question="What is this cell?", model=model)
     """
-    if is_mudata(adata):
-        return on_part(tune, locals())
     from ..llm.adapter import AdapterConfig
-    from ..models.edit import forget_candidate_tokens, set_phrases
     from ..train import fit
     from ..train.instructions import InstructionSampler, InstructionTask
     from ..train.loop import state_place
@@ -133,7 +131,7 @@ def tune(
         raise InputError(f"steps, batch_size and lr must be positive, found {steps}, {batch_size} and {lr}.")
     if state is not None:
         state_place(state)  # which the run would replace
-    seed, slots = as_seed(rng), Slots(key_added)
+    seed, slots, weights = as_seed(rng), Slots(key_added), dict(weights or {})
     texts = read_texts(adata, text_key)
     base = _begin(model, modality, train_projector, seed, device)
     config = AdapterConfig(rank, alpha, dropout, targets if isinstance(targets, str) else tuple(targets))
@@ -149,40 +147,21 @@ def tune(
     sampler = InstructionSampler(lessons, weights=weights, batch_size=batch_size)
     logger.info("tuning on %d questions of %d kinds", len(lessons.examples), len(lessons.tasks))
     before = held_accuracy(base, embedded.values[held], texts, texts.codes[held], modality)
-    about = {"model": base.fingerprint(), "start": start, "weights": dict(weights or {}), **asdict(config)}
+    about = {"model": base.fingerprint(), "start": start, "weights": weights, **asdict(config)}
     about["lessons"] = digest_of([asdict(one) for one in lessons.examples])
     history = fit(task, sampler, steps=steps, lr=lr, seed=seed, state=state, save_every=save_every, about=about)
     new.set_adapter(task.adapter())
-    for one in new.modalities:
-        forget_candidate_tokens(new, one)  # what is read now was taught without them
-    for one in lessons.modalities:
-        set_phrases(new, one, None)  # it writes of them as it was taught here
-        made = new.config.encoders[one]
-        new.config.encoders[one] = made if made.writes else replace(made, methods=(*made.methods, "generate"))
-    # The other rows weigh what the language model said before, and thresholds were chosen for these.
-    table = new.config.calibration
-    new.config.calibration = {method: replace(table[method], thresholds={}) for method in ("score", "nearest")}
-    new.config.adapter_scores = True  # the lessons are in labels, too, whatever the adapter before was for
+    _forget_what_was_before(new, lessons)
     after = held_accuracy(new, embedded.values[held], texts, texts.codes[held], modality)
-    new.config.training = {
-        **new.config.training,
-        "tuned": {
-            "on": f"obs[{text_key!r}] of {train.size} rows",
-            "steps": steps,
-            "seed": seed,
-            "tasks": lessons.tasks,
-        },
-    }
+    on = f"obs[{text_key!r}] of {train.size} rows"
+    tuned = {"on": on, "steps": steps, "seed": seed, "tasks": lessons.tasks}
+    new.config.training = {**new.config.training, "tuned": tuned}
     if after is not None:
         measure = f"score, accuracy on {held.size} rows held out of the data it was tuned on"
         new.config.metrics = {**new.config.metrics, measure: after, f"{measure}, before tuning": before}
-    record = {
-        "model": new.name,
+    record = trained_record(new, history) | {
         "began_as": base.name,
         "start": start,
-        "fingerprint": new.fingerprint(),
-        "llm": new.config.llm.name,
-        "llm_sha256": new.config.llm.sha256,
         "text_key": text_key,
         "modality": modality,
         "train_projector": train_projector,
@@ -191,16 +170,31 @@ def tune(
         "batch_size": batch_size,
         "lr": lr,
         "seed": seed,
-        "weights": dict(weights or {}),
+        "weights": weights,
         "n_questions": len(lessons.examples),
         "tasks": lessons.tasks,
         "n_held_out": int(held.size),
         "accuracy_before": before,
         "accuracy_after": after,
-        "history": plain_history(history),
     }
     write_results(adata, "tune", obsm=embedded.obsm, records=embedded.records | {slots.step("tune"): record})
     return new
+
+
+def _forget_what_was_before(model: BioVerse, lessons: Lessons) -> None:
+    """Take from a tuned model what was fitted to the language model as it was."""
+    from ..models.edit import forget_candidate_tokens, set_phrases
+
+    config = model.config
+    for modality in model.modalities:
+        forget_candidate_tokens(model, modality)  # what is read now was taught without them
+    for modality in lessons.modalities:
+        set_phrases(model, modality, None)  # it writes of them as it was taught here
+        made = config.encoders[modality]
+        config.encoders[modality] = made if made.writes else replace(made, methods=(*made.methods, "generate"))
+    # The other rows weigh what the language model said before, and thresholds were chosen for these.
+    config.calibration = {name: replace(config.calibration[name], thresholds={}) for name in ("score", "nearest")}
+    config.adapter_scores = True  # the lessons are in labels, too, whatever the adapter before was for
 
 
 def _begin(model: Any, modality: str, train_projector: bool, seed: int, device: str) -> BioVerse:
