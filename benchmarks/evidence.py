@@ -28,9 +28,9 @@ from scipy.stats import mannwhitneyu, rankdata
 
 import scbioverse as sb
 from scbioverse.explain.check import check_text
-from scbioverse.explain.expression import MeasuredCells
+from scbioverse.explain.expression import InMemory, MeasuredCells
 from scbioverse.explain.reasons import MOST_OFFERED, MOST_SAID, Asked, Wording
-from scbioverse.explain.support import group_evidence, worth_naming
+from scbioverse.explain.support import evidence_of, worth_naming
 from scbioverse.knowledge import harmonise, resolve_label
 
 RESULTS = Path(__file__).parent / "results" / "evidence.json"
@@ -138,8 +138,8 @@ def choices(name: str, adata: ad.AnnData, model: str) -> list[dict[str, object]]
     rng = np.random.default_rng(0)
     half = rng.random(adata.n_obs) < 0.5
     cells, ids = MeasuredCells(adata), {code: resolve_label(one).cl_id for code, one in enumerate(names)}
-    tested = pd.Categorical.from_codes(np.where(half, codes, -1), range(len(names)))
-    evidence = group_evidence(cells.expression, (), tested, ids)
+    tested = InMemory(cells.expression, np.where(half, codes, -1), len(names))
+    evidence = evidence_of(tested, range(len(names)), ids)
     large = [
         code for code in range(len(names)) if min((half & (codes == code)).sum(), (~half & (codes == code)).sum()) >= 5
     ]

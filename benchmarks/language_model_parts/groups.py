@@ -57,7 +57,7 @@ def group_ways(
 
     def ask(soft: np.ndarray | None, words: list[str] | None) -> np.ndarray:
         objects = [] if soft is None else [("cell", "")]
-        prompts = [writer.prompt(QUESTION, objects=objects, evidence=one) for one in words or [""] * len(said)]
+        prompts = writer.prompts([(QUESTION, one) for one in words or [""] * len(said)], objects=objects)
         given = [{} if soft is None else {"cell": soft[i][None]} for i in range(len(said))]
         found = writer.weigh(prompts, given, [answers] * len(said))
         # Less what it says of the average group, so that what it likes to say does not decide.

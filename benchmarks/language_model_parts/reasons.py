@@ -13,14 +13,13 @@ from collections import defaultdict
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from scipy.stats import rankdata
 
 import scbioverse as sb
 from benchmarks.language_model_parts.studies import STUDIES, read
-from scbioverse.explain.expression import MeasuredCells
+from scbioverse.explain.expression import InMemory, MeasuredCells
 from scbioverse.explain.reasons import MOST_OFFERED, MOST_SAID, Asked, Wording
-from scbioverse.explain.support import group_evidence, worth_naming
+from scbioverse.explain.support import evidence_of, worth_naming
 from scbioverse.knowledge.ontology import canonical_phrase
 
 LEAST_CELLS, LEAST_LISTED, DRAWS = 10, 5, 30
@@ -45,8 +44,8 @@ def reasons(model: Any, listed: dict[str, set[str]], seed: int) -> dict[str, Any
         half = rng.random(one.adata.n_obs) < 0.5
         large = [i for i in range(len(one.terms)) if (one.truth == i).sum() >= LEAST_CELLS]
         cells, wording = MeasuredCells(one.adata), Wording(model, values)
-        tested = pd.Categorical.from_codes(np.where(half, one.truth, -1), range(len(one.terms)))
-        evidence = group_evidence(cells.expression, (), tested, dict(enumerate(one.terms)))
+        tested = InMemory(cells.expression, np.where(half, one.truth, -1), len(one.terms))
+        evidence = evidence_of(tested, range(len(one.terms)), dict(enumerate(one.terms)))
         for code in large:
             rows = evidence[evidence["group"] == code]
             offered = worth_naming(rows, most=MOST_OFFERED).claims[:MOST_OFFERED]

@@ -133,7 +133,7 @@ def written(
     writer = model.copy()
     writer.set_adapter(adapter)
     asks, objects = writer.asks(TEMPLATE), [(MOLECULE, "")] if soft else []
-    prompts = [asks.prompt(one.question, objects=objects, evidence=one.evidence) for one in lessons.examples]
+    prompts = asks.prompts([(one.question, one.evidence) for one in lessons.examples], objects=objects)
     order, out = np.argsort([len(one) for one in prompts], kind="stable"), [""] * len(prompts)
     for start in range(0, len(prompts), batch_size):
         some = order[start : start + batch_size].tolist()

@@ -61,7 +61,7 @@ def sums_by(step, adata, stats):
     scores = held.once(stats.read)
     scores.ask(held, IDS)
     for start in range(0, adata.n_obs, step):
-        scores.offsets(held, slice(start, start + step))
+        scores.offsets(slice(start, start + step), held.linear(slice(start, start + step), scores.match.columns))
     return scores.evidence(held, IDS)
 
 
@@ -69,7 +69,7 @@ def test_what_the_encoder_walked_through_is_not_read_again(cells, stats, monkeyp
     held = Cells.of(cells)
     scores = held.once(stats.read)
     scores.ask(held, IDS)
-    scores.offsets(held, slice(0, cells.n_obs))
+    scores.offsets(slice(0, cells.n_obs), held.linear(slice(0, cells.n_obs), scores.match.columns))
     monkeypatch.setattr(Cells, "read", lambda *_: pytest.fail("read again"))
     assert marker_evidence(held, stats, IDS) is scores.evidence(held, IDS)
 

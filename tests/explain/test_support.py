@@ -2,15 +2,17 @@ from __future__ import annotations
 
 import time
 
+import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import sparse
 
 from scbioverse.explain import support
-from scbioverse.explain.reasons import reason
-from scbioverse.explain.support import COLUMNS, group_evidence, worth_naming
+from scbioverse.explain.reasons import grouped, reason
+from scbioverse.explain.support import COLUMNS, evidence_of, worth_naming
 from scbioverse.knowledge import resolve_label
+from tests._group_evidence import group_evidence
 
 B, T = "CL:0000236", "CL:0000084"
 SYMBOLS = ["CD79A", "MS4A1", "CD3D", "CD3E", "ACTB", "GAPDH", "LYZ", "NKG7"] + [
@@ -190,7 +192,9 @@ def test_cells_without_a_group_do_not_count():
 def test_older_gene_names_are_understood():
     X, groups = counts()
     renamed = ["CD20" if name == "MS4A1" else name for name in SYMBOLS]
-    assert supported(group_evidence(X, renamed, groups, LABELS), "b") == {"CD79A", "MS4A1"}
+    cells = ad.AnnData(X, var=pd.DataFrame(index=renamed))
+    found = evidence_of(grouped(cells, pd.Categorical(groups).codes, 2), ["b", "t"], LABELS)
+    assert supported(found, "b") == {"CD79A", "MS4A1"}
 
 
 def test_real_cells_fast_and_right():

@@ -20,11 +20,11 @@ class Writer:
     """Prefers genes in a certain order."""
 
     def __init__(self, order: str) -> None:
-        self.order, self.prompts = order, []
+        self.order, self.seen = order, list[tuple[str, str]]()
 
-    def prompt(self, question: str, *, objects: Any, evidence: str) -> str:
-        self.prompts.append((question, evidence))
-        return question
+    def prompts(self, asked: list[tuple[str, str]], *, objects: Any) -> list[str]:
+        self.seen += asked
+        return [question for question, _ in asked]
 
     def weigh(self, prompts: list[str], soft: list[dict[str, np.ndarray]], answers: list[list[str]]) -> Any:
         self.answers, self.soft = answers, soft
@@ -49,7 +49,7 @@ def test_only_what_was_tested_can_be_said() -> None:
     assert [one.gene for one in found] == ["D", "B", "A"]
     np.testing.assert_array_equal(writer.soft[0]["cell"], [[[1.5, 2.5, 3.5]]])  # the mean of the label's cells
     shares = "A (90 %, 10 %), B (90 %, 10 %), C (90 %, 10 %), D (90 %, 10 %) and E (90 %, 10 %)."
-    assert writer.prompts == [("Why are these cells called B cell?", shares)]
+    assert writer.seen == [("Why are these cells called B cell?", shares)]
     assert writer.answers == [[f"{gene} mark B cell." for gene in "ABCDE"]]
     assert choose.asked == 1
 
@@ -59,7 +59,7 @@ def test_where_there_is_no_choice_nobody_is_asked(n: int) -> None:
     choose, writer = wording("A")
     none = Asked(np.ones(4, dtype=bool), "B cell", claims("A", "B", "C")[:n])
     assert choose.choose([none]) == [[]]
-    assert not writer.prompts
+    assert not writer.seen
     several = Asked(np.ones(4, dtype=bool), "T cell", claims(*"ABCDE"))
     assert [len(some) for some in choose.choose([none, several])] == [0, 3]
     assert choose.asked == 1
@@ -68,7 +68,7 @@ def test_where_there_is_no_choice_nobody_is_asked(n: int) -> None:
 def test_a_model_that_was_not_taught_to_is_not_asked() -> None:
     choose, writer = wording("A", SimpleNamespace(training=None))
     assert choose.choose([Asked(np.ones(4, dtype=bool), "B cell", claims(*"ABCDE"))]) == [[]]
-    assert not writer.prompts
+    assert not writer.seen
     assert not taught(choose.model)
 
 

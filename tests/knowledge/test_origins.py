@@ -6,11 +6,12 @@ import numpy as np
 from scipy import sparse
 
 from scbioverse.explain.reasons import reason
-from scbioverse.explain.support import COLUMNS, group_evidence, worth_naming
+from scbioverse.explain.support import COLUMNS, worth_naming
 from scbioverse.knowledge import load_ontology
 from scbioverse.knowledge.markers import marker_weights
 from scbioverse.knowledge.ontology import ORIGINS, TUMOURS, candidate_columns, origins_left, tumours_of
 from scbioverse.predict.candidates import named_origin
+from tests._group_evidence import group_evidence
 
 MALIGNANT, NEOPLASTIC = TUMOURS
 EPITHELIAL, HEPATOCYTE, CHOLANGIOCYTE, OPC, MELANOCYTE = (

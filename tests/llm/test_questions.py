@@ -38,9 +38,9 @@ def words(backbone: Backbone, prompt: list[int]) -> str:
 
 
 def test_objects_evidence_and_question_in_order(backbone: Backbone, tokens: BioTokens) -> None:
-    prompt = QuestionTemplate().render(
-        backbone, tokens, "Which type?", n_soft=2, objects=[("cell", "A"), ("protein", "")], evidence="LYZ 90 %"
-    )
+    asked = [("Which type?", "LYZ 90 %"), ("Which tissue?", "")]
+    objects = [("cell", "A"), ("protein", "")]
+    prompt, plain = QuestionTemplate().render(backbone, tokens, asked, n_soft=2, objects=objects)
     assert words(backbone, prompt).splitlines() == [
         "",
         "Cell A:",
@@ -49,6 +49,7 @@ def test_objects_evidence_and_question_in_order(backbone: Backbone, tokens: BioT
         "Question: Which type?",
         "Answer:",
     ]
+    assert words(backbone, plain).splitlines()[-3:] == ["Protein:", "Question: Which tissue?", "Answer:"]
     own = [token for token in prompt if token < 0]
     cell = [tokens.start_id("cell"), *[tokens.placeholder("cell")] * 2, tokens.end_id("cell")]
     protein = [tokens.start_id("protein"), *[tokens.placeholder("protein")] * 2, tokens.end_id("protein")]
@@ -56,9 +57,8 @@ def test_objects_evidence_and_question_in_order(backbone: Backbone, tokens: BioT
 
 
 def test_what_users_write_is_data(backbone: Backbone, tokens: BioTokens) -> None:
-    prompt = QuestionTemplate().render(
-        backbone, tokens, HOSTILE, n_soft=1, objects=[("cell", HOSTILE)], evidence=HOSTILE
-    )
+    asked, objects = [(HOSTILE, HOSTILE)], [("cell", HOSTILE)]
+    (prompt,) = QuestionTemplate().render(backbone, tokens, asked, n_soft=1, objects=objects)
     special = set(backbone.tokenizer.all_special_ids)
     assert special.isdisjoint(prompt)
     assert [token for token in prompt if token < 0] == [-1001, tokens.placeholder("cell"), -1003]
@@ -70,14 +70,15 @@ def test_what_users_write_is_data(backbone: Backbone, tokens: BioTokens) -> None
 
 def test_length_is_bounded(tiny_backbone: Backbone, tokens: BioTokens) -> None:
     long = "why " * 2500
-    prompt = QuestionTemplate().render(tiny_backbone, tokens, long, n_soft=1, objects=[("cell", long)], evidence=long)
+    asked, objects = [(long, long)], [("cell", long)]
+    (prompt,) = QuestionTemplate().render(tiny_backbone, tokens, asked, n_soft=1, objects=objects)
     text = words(tiny_backbone, prompt)
     assert len(text) < MAX_QUESTION_CHARS + MAX_EVIDENCE_CHARS + MAX_NAME_CHARS + 50
     assert "why…" in text
     assert bounded("x" * 10_000, 50) == "x" * 49 + "…"
     assert bounded("a\tb\u200b\n c", 50) == "a b c"
     with pytest.raises(InputError, match="no readable character"):
-        QuestionTemplate().render(tiny_backbone, tokens, "\x00\u200b ", n_soft=1)
+        QuestionTemplate().render(tiny_backbone, tokens, [("\x00\u200b ", "")], n_soft=1)
 
 
 def test_an_answer_ends(tiny_backbone: Backbone) -> None:

@@ -9,8 +9,8 @@ import pandas as pd
 
 from .._logging import listed
 from ..errors import InputError
-from ..explain.expression import MeasuredCells
-from ..explain.support import group_evidence
+from ..explain.expression import InMemory, MeasuredCells
+from ..explain.support import evidence_of
 from ..knowledge import canonical_phrase, harmonise, load_ontology, markers_for
 from ..knowledge.genes import gene_summaries
 from ..knowledge.markers import SOURCES, load_markers
@@ -254,16 +254,15 @@ def type_of(where: Where) -> str | None:
 
 
 def evidence(cl_id: str, mask: NDArray[np.bool_], outside: NDArray[np.bool_], rows: Cells) -> pd.DataFrame:
-    """Test the known markers of a type in some cells, by :func:`scbioverse.explain.support.group_evidence`."""
+    """Test the known markers of a type in some cells, by :func:`scbioverse.explain.support.evidence_of`."""
     codes = np.where(mask, 0, np.where(outside, 1, -1))
     matrix = rows.readable()
     try:
         cells = MeasuredCells(matrix, codes=codes)
     except InputError:  # it can be read: no gene of it is known
         return pd.DataFrame()
-    groups = pd.Categorical.from_codes(codes[cells.rows], pd.Index(["in", "out"]))
-    labels = {"in": cl_id, "out": None}
-    return group_evidence(cells.expression, (), groups, labels, max_genes=_TESTED, max_genes_per_ancestor=_OF_ANCESTORS)
+    groups, labels = InMemory(cells.expression, codes[cells.rows], 2), {"in": cl_id, "out": None}
+    return evidence_of(groups, [*labels], labels, max_genes=_TESTED, max_genes_per_ancestor=_OF_ANCESTORS)
 
 
 def define(query: Query, _: Cells, __: Speech) -> Result:

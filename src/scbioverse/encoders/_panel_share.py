@@ -169,9 +169,13 @@ class PanelScores:
         for terms in cells.wanted:
             self.ask(cells, terms)
 
-    def offsets(self, cells: Cells, rows: slice | NDArray[np.integer]) -> tuple[sp.csr_array, NDArray[np.bool_]]:
-        """Return :func:`panel_offsets` of some cells, and bool (n,): which have no counts in these genes."""
-        counts = cells.linear(rows, self.match.columns)
+    def offsets(
+        self, rows: slice | NDArray[np.integer], counts: sp.csr_array
+    ) -> tuple[sp.csr_array, NDArray[np.bool_]]:
+        """Return :func:`panel_offsets` of some cells, and bool (n,): which have no counts in these genes.
+
+        `counts` are linear ones of the cells, in the columns of the `match`.
+        """
         offsets = panel_offsets(counts, self.stats, self.panel)
         empty = np.asarray(counts.sum(axis=1)).ravel() == 0
         asked = [sums for sums in self._asked.values() if not sums.done[rows].all()]
@@ -234,7 +238,7 @@ class PanelScores:
         sums = self._asked[tuple(terms)]
         if not sums.done.all():
             for rows in cells.spans():
-                self.offsets(cells, rows)
+                self.offsets(rows, cells.linear(rows, self.match.columns))
         return sums.values
 
     def evidence_of(self, cells: Cells, rows: NDArray[np.integer], terms: Sequence[str | None]) -> Float:

@@ -207,7 +207,7 @@ class CompactCellEncoder:
     def prepare(self, cells: Cells, rows: slice | NDArray[np.integer]) -> CompactBatch:
         """Scale the cells `rows`; what :meth:`_read` refuses is refused at the first call."""
         base, scores = cells.once(self._read), cells.once(self.stats.read)
-        offsets, empty = scores.offsets(cells, rows)
+        offsets, empty = scores.offsets(rows, cells.linear(rows, scores.match.columns))
         return CompactBatch(
             torch.from_numpy(scores.panel.vocab.astype(np.int32)[offsets.indices]),
             torch.from_numpy(offsets.data),

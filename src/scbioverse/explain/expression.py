@@ -17,7 +17,6 @@ from scipy import sparse
 from scipy.special import ndtr
 
 from ..io import Cells
-from ..io._genes import claims_of, pick
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -51,8 +50,8 @@ class Expression:
     """Cells by genes, of which the columns asked for become natural logs of one plus expression per 10,000.
 
     In `X` (n_cells, n_genes), which holds nothing below 0, whole numbers are counts; fractions are logs, or normalised
-    values where they exceed any log scale. Older gene names are understood; of several for one gene the one with most
-    cells counts. `positions` is the column of each approved symbol.
+    values where they exceed any log scale. `symbols` are approved ones, each once, `""` for columns that nobody asks
+    for; `positions` is the column of each.
     """
 
     def __init__(self, X: Any, symbols: Sequence[str]) -> None:
@@ -64,7 +63,7 @@ class Expression:
         if self._counts:
             self._totals = np.maximum(np.asarray(matrix.sum(axis=1)).ravel().astype(np.float64), 1)
         self.n_cells = int(matrix.shape[0])
-        self.positions = _positions(symbols, matrix)
+        self.positions = {symbol: at for at, symbol in enumerate(symbols) if symbol}
 
     def logs(self, genes: Sequence[str], rows: NDArray[np.integer] | None = None) -> sparse.csc_matrix:
         """Return some genes' columns as logs, float64 (n_rows, n_genes), of all cells or some."""
@@ -99,15 +98,6 @@ class Expression:
             part = self._matrix[np.flatnonzero(codes == code)]
             found[code] = np.bincount(part.indices[part.data > 0], minlength=part.shape[1])
         return found
-
-
-def _positions(symbols: Sequence[str], matrix: sparse.csr_matrix) -> dict[str, int]:
-    claims = claims_of(list(map(str, symbols)))
-    if all(len(some) == 1 for some in claims.values()):
-        return {gene: some[0].column for gene, some in claims.items()}
-    n_cells = np.bincount(matrix.indices[matrix.data > 0], minlength=matrix.shape[1])
-    held = dict(enumerate(n_cells.tolist()))
-    return {gene: pick(some, held).column for gene, some in claims.items()}
 
 
 class Table(NamedTuple):

@@ -255,12 +255,11 @@ class Wording:
 
         The figures are shown to the language model if `measured`.
         """
-        writer, objects = self.model.text_writer, [(self.modality, "")]
-        shown = [f"{listed(figures(one.claims))}." if measured else "" for one in labels]
-        prompts = [
-            writer.prompt(_WHY.format(label=one.label), objects=objects, evidence=said)
-            for one, said in zip(labels, shown, strict=True)
-        ]
+        writer = self.model.text_writer
+        told = [figures(one.claims) if measured else [] for one in labels]
+        shown = [said and f"{said}." for said in map(listed, told)]
+        asked = [(_WHY.format(label=one.label), said) for one, said in zip(labels, shown, strict=True)]
+        prompts = writer.prompts(asked, objects=[(self.modality, "")])
         means = [self.values[one.rows].mean(axis=0, keepdims=True, dtype=np.float64) for one in labels]
         answers = [[_SAID.format(gene=claim.gene, label=one.label) for claim in one.claims] for one in labels]
         return writer.weigh(prompts, [{self.modality: mean.astype(np.float32)} for mean in means], answers)

@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
-from ..errors import InputError
 from ..knowledge.markers import GIVEN, known_markers, markers_to_test, source_names
 from ..knowledge.ontology import load_ontology
-from .expression import Expression, InMemory, Measured, benjamini_hochberg
+from .expression import Measured, benjamini_hochberg
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -160,26 +159,6 @@ MAX_OWN, MAX_BROADER = 3, 2
 _OWN = {"given": 0, "self": 1}
 
 
-def group_evidence(
-    X: Any,
-    var_symbols: Sequence[str],
-    groups: Any,
-    labels: Mapping[Any, str | None],
-    **options: Any,
-) -> pd.DataFrame:
-    """Test the known markers of each group's label in the data: :func:`evidence_of`, with its options, for cells.
-
-    `X` (n_cells, n_genes) are counts, or logs of normalised values, or an :class:`.expression.Expression`; `groups`
-    (n_cells,) anything that :class:`pandas.Categorical` takes. Cells without a group are left out of everything.
-    """
-    expression = X if isinstance(X, Expression) else Expression(X, var_symbols)
-    cells = groups if isinstance(groups, pd.Categorical) else pd.Categorical(groups)
-    if len(cells) != expression.n_cells:
-        raise InputError(f"X has {expression.n_cells} cells, but there are {len(cells)} group entries")
-    counted = InMemory(expression, np.asarray(cells.codes), len(cells.categories))
-    return evidence_of(counted, list(cells.categories), labels, **options)
-
-
 def evidence_of(
     groups: Grouped,
     categories: Sequence[Any],
@@ -265,7 +244,7 @@ class Found:
 
 
 def worth_naming(rows: pd.DataFrame, *, most: int = MAX_OWN) -> Found:
-    """Choose the markers of one group's part of :func:`group_evidence` that a reason names, at `most` so many own ones.
+    """Choose the markers of one group's part of :func:`evidence_of` that a reason names, at `most` so many own ones.
 
     Beside them two of the label's broader types are named, or `most` where there are no own ones; of tumours, `most` of
     the types that they come from.

@@ -8,12 +8,11 @@ tissue print.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
 from functools import lru_cache
 from typing import Literal
 
 from ._read import read_table
-from .ontology import KEPT_APART, is_within, load_ontology
+from .ontology import KEPT_APART, load_ontology
 
 Level = Literal["broad", "usual"]
 # A term with more terms below it (leukocyte has 572, lymphocyte 347, T cell 171) says too little to be an answer.
@@ -63,20 +62,6 @@ def says_little(cl_id: str) -> bool:
     if cl_id not in ontology or levels.get(lift(cl_id, "broad")) == "broad":
         return False
     return any(levels.get(one) == "broad" for one in ontology.descendants(cl_id))
-
-
-def without_kinds(names: Sequence[str]) -> list[str]:
-    """Replace a name by another of its broad type that it is a kind of.
-
-    Broad types stay apart, whatever the ontology says: pancreatic ductal cells are no more than epithelial cells by it.
-    """
-    found = sorted(set(names), key=lambda one: (-len(load_ontology().descendants(one)), one))
-    # Broadest first: a name is called by the first that holds it, itself if none does.
-    called = {
-        one: next(other for other in found if is_within(one, other) and lift(one, "broad") == lift(other, "broad"))
-        for one in found
-    }
-    return [called[one] for one in names]
 
 
 @lru_cache(maxsize=1)

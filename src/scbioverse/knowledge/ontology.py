@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -240,6 +240,19 @@ def broader_among(cl_ids: Iterable[str]) -> set[str]:
     held = set(cl_ids)
     pairs = ((one, above) for one in held for above in held.intersection(_lineage(one)[1:]))
     return {above for one, above in pairs if (one, above) not in KEPT_APART}
+
+
+def without_kinds(names: Sequence[str], broad: Mapping[str, str]) -> list[str]:
+    """Replace a name by another that it is a kind of, if both have one `broad` type.
+
+    Broad types stay apart, whatever the ontology says: pancreatic ductal cells are no more than epithelial cells by it.
+    """
+    found = sorted(set(names), key=lambda one: (-len(load_ontology().descendants(one)), one))
+    # Broadest first: a name is called by the first that holds it, itself if none does.
+    called = {
+        one: next(other for other in found if broad[one] == broad[other] and is_within(one, other)) for one in found
+    }
+    return [called[one] for one in names]
 
 
 def _lineage(cl_id: str | None) -> tuple[str, ...]:

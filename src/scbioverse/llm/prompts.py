@@ -163,27 +163,28 @@ class QuestionTemplate:
         self,
         backbone: Backbone,
         tokens: BioTokens,
-        question: str,
+        asked: Sequence[tuple[str, str]],
         *,
         n_soft: int,
         objects: Sequence[tuple[str, str]] = (),
-        evidence: str = "",
-    ) -> list[int]:
-        """Render a question about objects (modality, name), with evidence in words, up to where the answer begins.
+    ) -> list[list[int]]:
+        """Render questions about the same objects (modality, name), up to where each answer begins.
 
-        Returns what follows the instruction as ids, the language model's (≥ 0) and those of the bio tokens (< 0).
+        `asked` are questions with evidence in words, `""` for none. Returns what follows the instruction as ids, the
+        language model's (≥ 0) and those of the bio tokens (< 0).
         """
-        asked, measured = bounded(question, MAX_QUESTION_CHARS), bounded(evidence, MAX_EVIDENCE_CHARS)
-        if not asked:
-            raise InputError(f"the question {question!r:.60} holds no readable character.")
-        ids: list[int] = []
+        questions = [bounded(one, MAX_QUESTION_CHARS) for one, _ in asked]
+        evidence = [bounded(one, MAX_EVIDENCE_CHARS) for _, one in asked]
+        if "" in questions:
+            raise InputError(f"the question {asked[questions.index('')][0]!r:.60} holds no readable character.")
+        shown: list[int] = []
         for modality, name in objects:
             head = f"\n{modality.capitalize()} {bounded(name, MAX_NAME_CHARS)}".rstrip() + ":"
-            ids += encode_plain(backbone, head)
-            ids += [tokens.start_id(modality), *[tokens.placeholder(modality)] * n_soft, tokens.end_id(modality)]
-        lines = [f"{self.measured} {measured}"] if measured else []
-        lines += [f"{self.asked} {asked}", self.answered]
-        return ids + encode_plain(backbone, "\n" + "\n".join(lines))
+            shown += encode_plain(backbone, head)
+            shown += [tokens.start_id(modality), *[tokens.placeholder(modality)] * n_soft, tokens.end_id(modality)]
+        measured = [f"\n{self.measured} {said}" if said else "" for said in evidence]
+        texts = [f"{said}\n{self.asked} {one}\n{self.answered}" for said, one in zip(measured, questions, strict=True)]
+        return [shown + encode_plain(backbone, text) for text in texts]
 
     def prefix_ids(self, backbone: Backbone) -> list[int]:
         """Ids of the instruction, never empty."""

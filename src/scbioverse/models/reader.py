@@ -6,6 +6,7 @@ import hashlib
 import threading
 from collections.abc import Callable, Sequence
 from functools import cached_property
+from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakValueDictionary
 
@@ -178,11 +179,13 @@ class TextWriter:
         return self.reader.instruction(self.template)
 
     def prompt(self, question: str, *, objects: Sequence[tuple[str, str]] = (), evidence: str = "") -> list[int]:
-        """Render a question about `objects`, (modality, name) each; see :meth:`QuestionTemplate.render`."""
-        return self.template.render(
-            self.reader.backbone, self.reader.tokens, question, n_soft=self.reader.n_soft, objects=objects,
-            evidence=evidence,
-        )  # fmt: skip
+        """Render one question about `objects`, (modality, name) each; see :meth:`prompts`."""
+        return self.prompts([(question, evidence)], objects=objects)[0]
+
+    def prompts(self, asked: Sequence[tuple[str, str]], *, objects: Sequence[tuple[str, str]] = ()) -> list[list[int]]:
+        """Render questions about the same `objects`, each with its evidence; see :meth:`QuestionTemplate.render`."""
+        one = self.reader
+        return self.template.render(one.backbone, one.tokens, asked, n_soft=one.n_soft, objects=objects)
 
     def write(
         self,
@@ -219,14 +222,14 @@ class TextWriter:
         What they have in common behind the point where each is told from the others costs nothing. Prompts are read one
         by one, behind the cached instruction: what is said to one depends on no other, in bfloat16 either.
         """
-        backbone, prefix, found = self.reader.backbone, self.prefix, []
-        for prompt, one, some in zip(prompts, soft, answers, strict=True):
-            read = self._compose([prompt], [one])
-            trie = LabelTrie(self.template.encode_answers(backbone, some))
-            scores = score_labels(
-                backbone, prefix, read.inputs_embeds, trie, attention_mask=read.attention_mask, batch_size=1
-            )
-            found.append(scores[0])
+        backbone, prefix, composed = self.reader.backbone, self.prefix, self._compose(prompts, soft)
+        ids = iter(self.template.encode_answers(backbone, [one for some in answers for one in some]))
+        tries = [LabelTrie(list(islice(ids, len(some)))) for some in answers]
+        found = []
+        for row, (prompt, trie) in enumerate(zip(prompts, tries, strict=True)):
+            embeds = composed.inputs_embeds[row, None, : len(prompt)]
+            mask = composed.attention_mask[row, None, : len(prompt)]
+            found.append(score_labels(backbone, prefix, embeds, trie, attention_mask=mask, batch_size=1)[0])
         return found
 
     @torch.no_grad()

@@ -68,7 +68,7 @@ class PhraseCaptioner:
         said = {"": ""}
         for start in range(0, len(different), batch_size):
             block = different[start : start + batch_size]
-            prompts = [self.text_writer.prompt(question, evidence=note) for note in block]
+            prompts = self.text_writer.prompts([(question, note) for note in block])
             found = self.text_writer.write(prompts, [{}] * len(block), max_new_tokens=max_new_tokens, beams=beams)
             said |= dict(zip(block, found, strict=True))
         return [said[note] for note in notes]

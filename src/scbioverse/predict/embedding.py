@@ -203,6 +203,9 @@ def changed_since(
     return "" if same else f"the data have changed since {name} was made from them"
 
 
+Evidence = Callable[[Sequence[str | None]], Float]  # gives the marker evidence of m terms, float32 (n, m)
+
+
 @dataclass(frozen=True, eq=False)
 class Batch:
     """Rows to be called, and what can be known of them."""
@@ -210,30 +213,37 @@ class Batch:
     model: BioVerse  # the model
     values: Float  # float32 (n, n_tokens, dim) or (n, dim), embeddings
     modality: str = "cell"  # their modality
-    # Gives the marker evidence of terms, float32 (n, m); None where no genes can be read.
-    evidence: Callable[[Sequence[str | None]], Float] | None = None
+    evidence: Evidence | None = None  # None where no genes can be read
     # Finds for each row those most like it by their own genes, int64 (n, k), -1 for none; None where it cannot.
     alike: Callable[[], NDArray[np.int64] | None] = lambda: None
     batch_size: int = 512  # most rows that the language model reads at once
     progress: bool | None = None  # show a progress bar; `settings.progress` if not given
+    # Where :attr:`coordinates` are kept: batches of the same rows, with other evidence, share them.
+    places: list[Float] = field(default_factory=list, repr=False)
 
     def __len__(self) -> int:
         return len(self.values)
 
+    def of(self, values: Float, evidence: Evidence | None = None) -> Batch:
+        """Return other rows of the same kind, such as the means of groups."""
+        return replace(self, values=values, evidence=evidence, places=[])
+
     def part(self, rows: NDArray[Any]) -> Batch:
         """Return some of the rows, without their genes."""
         # The genes are read for all rows at once, and what is asked about some rows is asked of the embedding.
-        return replace(self, values=self.values[rows], evidence=None)
+        return self.of(self.values[rows])
 
     def with_genes(self, rows: NDArray[np.integer]) -> Batch:
         """Return some of the rows with their genes, where these can be read by rows."""
         part = getattr(self.evidence, "of_rows", None)
-        return replace(self, values=self.values[rows], evidence=None if part is None else part(rows))
+        return self.of(self.values[rows], None if part is None else part(rows))
 
-    @cached_property
+    @property
     def coordinates(self) -> Float:
         """Places in the space shared with text, float32 (n, d_text), unit length: computed once."""
-        return self.model.coordinates(self.values, self.modality)
+        if not self.places:
+            self.places.append(self.model.coordinates(self.values, self.modality))
+        return self.places[0]
 
 
 @dataclass(frozen=True)
@@ -244,13 +254,19 @@ class CellEvidence:
     model: BioVerse
     rows: NDArray[np.integer] | None = None
 
+    @cached_property
+    def stats(self) -> GeneStats:
+        """What z-scores are taken by."""
+        return reference_stats(self.model)
+
     def __call__(self, terms: Sequence[str | None]) -> Float:  # noqa: D102
-        return _panel_share.marker_evidence(self.cells, reference_stats(self.model), terms, rows=self.rows)
+        return _panel_share.marker_evidence(self.cells, self.stats, terms, rows=self.rows)
 
     def ask(self, *lists: Sequence[str | None]) -> None:
         """Have the evidence of several lists of terms taken in one walk, when that of one is wanted."""
+        scores = self.cells.once(self.stats.read)
         for terms in lists:
-            self.cells.once(reference_stats(self.model).read).ask(self.cells, terms)
+            scores.ask(self.cells, terms)
 
     def of_rows(self, rows: NDArray[np.integer]) -> CellEvidence:
         """Return the same for some of the cells, increasing: only these are read."""

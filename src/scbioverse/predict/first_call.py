@@ -15,9 +15,9 @@ from scipy.special import log_softmax
 from .._logging import logger
 from ..errors import InputError
 from ..knowledge import load_ontology
-from ..knowledge.levels import BROADEST, early_types, level_terms, lift, says_little, without_kinds
+from ..knowledge.levels import BROADEST, early_types, level_terms, lift, says_little
 from ..knowledge.markers import marker_genes
-from ..knowledge.ontology import broader_among, canonical_phrase, is_within
+from ..knowledge.ontology import broader_among, canonical_phrase, is_within, without_kinds
 from .candidates import own_labels
 from .decide import compared_terms
 from .groups import MOST_ALONE, MOST_CELLS, Groups, content_keys, find_groups, group_scores, hear
@@ -138,7 +138,7 @@ def _one_down(
         if sizes[rows] @ told >= enough * sizes[rows].sum():
             for row, at in zip(rows, likeliest, strict=True):
                 out[row] = kinds[below[at]]
-    return without_kinds(out)
+    return without_kinds(out, {one: lift(one, "broad") for one in out})
 
 
 # A name is offered to all cells if a group has it that is of this type by more than an even chance, or that is large; a
@@ -215,9 +215,10 @@ def first_call(
     `level` see :func:`name_groups`, `markers` :func:`.pool.pool`. `tissues` is the tissue of each cell;
     where none was given, one is guessed; None: all are alike.
     """
-    found = _find_names(batch, vocabulary, groups, level, markers, seed, tissues)
+    best = pick_method(batch.model, None, batch.modality)
+    found = _find_names(batch, vocabulary, groups, best, level, markers, seed, tissues)
     names = own_labels(found.names, batch.model.config.names)
-    weights = weights_of(batch.model, pick_method(batch.model, method, batch.modality), names, batch.modality)
+    weights = weights_of(batch.model, method or best, names, batch.modality)
     if (ask := getattr(batch.evidence, "ask", None)) is not None and weights.of.get("markers") and markers is not False:
         # What tells whether types outside are nearer is taken in the same walk through the cells.
         compared = compared_terms(batch.model, names, batch.modality, needed=False, found=True)
@@ -245,15 +246,14 @@ def first_call(
 
 
 def _find_names(
-    batch: Batch, vocabulary: Candidates, groups: Groups | None, level: Level, markers: bool | None, seed: int,
-    tissues: RowTissues | None,
+    batch: Batch, vocabulary: Candidates, groups: Groups | None, method: Method, level: Level, markers: bool | None,
+    seed: int, tissues: RowTissues | None,
 ) -> Found:  # fmt: skip
     """Name groups by the pooled scores of the vocabulary and the language model's word; parameters as `first_call`."""
     of_all = _groups_of(batch.values, seed) if groups is None else groups
     rows = _enough(of_all, batch.values, seed)
     part = batch if rows is None else batch.with_genes(rows)
     some = of_all if rows is None else Groups(of_all.names, of_all.codes[rows])
-    method = pick_method(batch.model, None, batch.modality)
     weights = weights_of(batch.model, method, vocabulary, batch.modality)
     beside = beside_background(part, vocabulary, some, markers=markers, found=True)
     said = pool(beside, vocabulary, weights, markers=markers, say=False)

@@ -383,15 +383,15 @@ class Background:
 
     def __call__(self, terms: Sequence[str | None]) -> Float:  # noqa: D102
         found = np.asarray(self.of(terms), dtype=np.float32)
-        taken = shown_by_others(self.groups.mean(found), self.kinds, terms)
+        taken = shown_by_others(self.groups.mean(found), self.kinds, broad_kinds(terms))
         self.taken |= {str(term): round(float(one), 3) for term, one in zip(terms, taken, strict=True) if one}
         return found - taken.astype(np.float32)
 
 
-def shown_by_others(shown: Float64, kinds: Sequence[str], terms: Sequence[str | None]) -> Float64:
+def shown_by_others(shown: Float64, kinds: Sequence[str], of_terms: Sequence[str]) -> Float64:
     """Median of the evidence of m terms, (n_groups, m), over groups of other broad types than each term's: (m,)."""
-    others = np.array(kinds)[:, None] != np.array(broad_kinds(terms))
-    enough, taken = others.sum(axis=0) >= max(FEWEST, OTHERS * len(kinds)), np.zeros(len(terms))
+    others = np.array(kinds)[:, None] != np.array(of_terms)
+    enough, taken = others.sum(axis=0) >= max(FEWEST, OTHERS * len(kinds)), np.zeros(len(of_terms))
     taken[enough] = np.nanmedian(np.where(others, shown, np.nan)[:, enough], axis=0)
     return taken.clip(0)
 
@@ -431,7 +431,7 @@ def beside_background(
     ]
     taken = np.where(known, np.quantile(shown, FIRST, axis=0).clip(0), 0.0)
     joint = np.zeros(shown.shape)
-    means = replace(batch, values=groups.mean(batch.values).astype(np.float32), evidence=None)
+    means = batch.of(groups.mean(batch.values).astype(np.float32))
     for source in named_sources(name for name, weight in row.weights.items() if weight and name not in _NOT_OF_MEANS):
         if (said := source.scores(means, candidates)) is not None:
             joint += row.weight(source.name) * said
@@ -439,7 +439,7 @@ def beside_background(
     for _ in range(ROUNDS):
         best = (joint + row.weight(Markers.name) * (shown - taken)).argmax(axis=1)
         kinds = [of_keys[at] for at in best]
-        taken = shown_by_others(shown, kinds, candidates.evidence_keys)
+        taken = shown_by_others(shown, kinds, of_keys)
     return replace(batch, evidence=Background(batch.evidence, groups, kinds))
 
 

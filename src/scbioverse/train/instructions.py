@@ -173,14 +173,9 @@ class InstructionTask:
                 head: Sequence[int] = self.model.reader.prompt(one.objects[0][0]).head
                 answer = self.model.reader.answer_ids(one.answer)
             else:
-                head = self.template.render(
-                    self.backbone,
-                    self.model.tokens,
-                    one.question,
-                    n_soft=self.model.config.n_soft,
-                    objects=[(modality, name) for modality, _, name in one.objects],
-                    evidence=one.evidence,
-                )
+                objects = [(modality, name) for modality, _, name in one.objects]
+                asked, n_soft = [(one.question, one.evidence)], self.model.config.n_soft
+                (head,) = self.template.render(self.backbone, self.model.tokens, asked, n_soft=n_soft, objects=objects)
                 (answer,) = self.template.encode_answers(self.backbone, [one.answer])
             self._rendered[row] = Example([*head, *answer], len(head))
         return self._rendered[row]
