@@ -44,13 +44,11 @@ def converse(chat: Chat) -> None:
         say(HELPS.get(chat.modality, HELP))
     while True:
         try:
-            line = input(PROMPT) if interactive else sys.stdin.readline()
+            question = input(PROMPT if interactive else "").strip()
         except (EOFError, KeyboardInterrupt):
-            say()
+            if interactive:
+                say()
             return
-        if not interactive and not line:
-            return
-        question = line.strip()
         if not question:
             continue
         if question.lower() in GOODBYE:

@@ -19,7 +19,7 @@ import numpy as np
 from .._whole import UnfinishedError, check_room, clear_leftovers, written_whole
 from ..errors import InputError, MismatchError
 from ._in_place import Before, write_in_place
-from ._paths import check_in_place, check_paths
+from ._paths import check_in_place, check_paths, check_source
 from ._run import held_back, was_asked
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ def read(source: Path, *, lazily: bool = False) -> AnnData:
     """Read an AnnData; with `lazily`, its matrices stay where they are and are read by blocks, if they can be."""
     import anndata as ad
 
+    check_source(source)
     if source.suffix == ".zarr":
         clear_leftovers(source.resolve().parent)  # what a killed command has begun is finished before it is read
     try:

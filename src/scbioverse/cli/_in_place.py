@@ -61,40 +61,27 @@ def write_in_place(adata: AnnData, store: Path, before: Before) -> None:
     # Columns that others put there meanwhile stay.
     added = [name for name in table.attrs["column-order"] if name not in before.obs and name not in adata.obs]
     version, was_consolidated = old.metadata.zarr_format, old.metadata.consolidated_metadata is not None
-    meta = {2: [".zattrs"], 3: ["zarr.json"]}[version]
+    meta = {2: ".zattrs", 3: "zarr.json"}[version]
     known_by = [f"{name}/{old[name].attrs['_index']}" for name in ("obs", "var")]
-    known_by += [f"X/{file}" for file in ("indptr", *meta, ".zarray")]
+    known_by += [f"X/{file}" for file in ("indptr", meta, ".zarray")]
     with moved_whole(store, known_by) as (fresh, moves):
-        root = zarr.open_group(fresh, mode="w", zarr_format=version)
-        obs, obsm = root.create_group("obs"), root.create_group("obsm")
-        for name in adata.obs.columns:
-            if name not in before.obs or not adata.obs[name].equals(before.obs[name]):
-                column = adata.obs[[name]]
-                if column[name].dtype == object:
-                    column = column.astype({name: "category"})
-                write_elem(root, "column", column)
-                (fresh / "column" / name).rename(fresh / "obs" / name)
-                moves[f"obs/{name}"] = f"obs/{name}"
-        for name in before.obs.columns:
-            if name not in adata.obs:
-                moves[f"obs/{name}"] = None
-        for name, values in adata.obsm.items():
-            if before.obsm.get(name) is not values:
-                write_elem(obsm, name, values)
-                moves[f"obsm/{name}"] = f"obsm/{name}"
-        write_elem(root, "records", dict(adata.uns[UNS_ROOT]))
-        # The order of the columns is in the attributes of their group; it comes after what it names.
-        obs.attrs.update({**dict(table.attrs), "column-order": [*map(str, adata.obs.columns), *added]})
-        for file in meta:
-            moves[f"obs/{file}"] = f"obs/{file}"
-        if "uns" not in old:
-            write_elem(root, "uns", {})
-            moves["uns"] = "uns"
-        if "obsm" not in old:
-            for file in meta + ([".zgroup"] if version == 2 else []):
-                moves[f"obsm/{file}"] = f"obsm/{file}"
-        # Records come last: they say of which run the rest is.
-        moves[f"uns/{UNS_ROOT}"] = "records"
+        root: Any = zarr.open_group(fresh, mode="w", zarr_format=version)
+        obs = adata.obs[[name for name in adata.obs if not adata.obs[name].equals(before.obs.get(name))]]
+        new = {
+            "obs": obs.astype(dict.fromkeys(obs.select_dtypes(object), "category")),
+            "obsm": {name: one for name, one in adata.obsm.items() if before.obsm.get(name) is not one},
+            "uns": {UNS_ROOT: dict(adata.uns[UNS_ROOT])},  # last: records say of which run the rest is
+        }
+        for group, parts in new.items():
+            write_elem(root, group, parts)
+            put = [f"{group}/{name}" for name in parts] if group in old else [group]
+            moves.update(zip(put, put, strict=True))
+            if group == "obs":
+                moves |= dict.fromkeys(f"obs/{name}" for name in before.obs.columns.difference(adata.obs.columns))
+                # The order of the columns is in the attributes of their group; it comes after what it names.
+                order = [*map(str, adata.obs.columns), *added]
+                root["obs"].attrs.update({**dict(table.attrs), "column-order": order})
+                moves |= {f"obs/{meta}": f"obs/{meta}"}
         if was_consolidated:
             file = _CONSOLIDATED[version]
             # What readers go by: before it is replaced they see the store as it was, but for tables that were replaced.
@@ -112,11 +99,9 @@ def _consolidated(root: dict[str, Any], fresh: Path, moves: Mapping[str, str | N
             del held[key]
         if source is None:
             continue
-        files = [fresh / source] if (fresh / source).is_file() else sorted((fresh / source).rglob("*"))
-        for file in files:
+        for file in [fresh / source, *sorted((fresh / source).rglob("*"))]:
             if file.name in _METADATA:
-                inside = file.relative_to(fresh / source).as_posix() if (fresh / source).is_dir() else ""
-                key = f"{target}/{inside}".rstrip("/")
+                key = target + file.as_posix().removeprefix((fresh / source).as_posix())
                 node = json.loads(file.read_text(encoding="utf-8"))
                 if version == 3:  # one file a node, under the node's name
                     key = key.rpartition("/")[0]
