@@ -388,7 +388,7 @@ def test_levels_are_for_names_that_are_found(cells: ad.AnnData, nested: BioVerse
 def test_many_cells_hear_those_like_them_and_the_record_says_so(pbmc_part: ad.AnnData) -> None:
     done = sb.tl.annotate(pbmc_part, rationale=None, copy=True)
     assert sb.get.records(done)["annotate"]["heard"] == 10
-    with mock.patch("scbioverse.tl._annotate.alike_cells", return_value=None):
+    with mock.patch("scbioverse.tl._annotate_asked.alike_cells", return_value=None):
         alone = sb.tl.annotate(pbmc_part, rationale=None, copy=True)
     assert sb.get.records(alone)["annotate"]["heard"] == 0
     assert list(alone.obsm["bioverse_scores"]) == list(done.obsm["bioverse_scores"])

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -26,45 +25,18 @@ from .._slots import (
 from ..errors import InputError
 from ..explain.reasons import NO_COUNTS, Rationale, Wording, reasons
 from ..io import Cells
-from ..knowledge.ontology import broader_among
 from ..models import load
-from ..predict.candidates import Labels, asked_whole, log_labels, read_labels
-from ..predict.decide import Calls, call_rows, compared_terms
-from ..predict.embedding import Batch, CellEvidence, long_run, reference_stats, represent_rows
-from ..predict.first_call import Level, first_call, groups_found, groups_told, names_known
-from ..predict.free_text import propose, write_for
-from ..predict.given_markers import warn_of_unread
-from ..predict.groups import (
-    alike_cells,
-    harmonise_samples,
-    propagate,
-    read_groups,
-    read_samples,
-    warn_of_disagreement,
-)
-from ..predict.pool import (
-    MOST_SCORED,
-    Method,
-    Scores,
-    beside_background,
-    in_tissue,
-    pick_method,
-    pool,
-    pool_record,
-    taken_from,
-    weights_of,
-)
-from ..predict.tissue import read_tissues
-from ..predict.whole_ontology import shortlisted
+from ..predict.embedding import long_run, represent_rows
+from ..predict.first_call import Level, groups_found
+from ..predict.pool import Method, pool_record
+from ._annotate_asked import Asked, Called, Options
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
     from ..explain.reasons import Reasons
     from ..models import BioVerse
-    from ..predict.candidates import Candidates
-    from ..predict.groups import Groups
-    from ..predict.tissue import RowTissues
+    from ..predict.candidates import Labels
 
 _RECORDED = (
     "method", "modality", "groupby", "sample_key", "within", "unknown_threshold", "n_neighbors", "rationale",
@@ -163,75 +135,44 @@ def annotate(
     step, always = slots.step("annotate"), (slots.label, slots.confidence, slots.margin, slots.entropy, slots.rationale)
     check_target(adata, step, always, [slots.cl_id], [slots.scores])
     _check_corrections(adata, slots)
-    rationale = None if rationale is False else rationale
     options = Options(
         labels, method, modality, groupby, level, sample_key, within, unknown_threshold, parents, markers, n_neighbors,
-        rationale, batch_size,
+        rationale or None, batch_size,
     )  # fmt: skip
-    loaded = load(model, device=device)
+    loaded, cells = load(model, device=device), Cells.of(adata, layer, key)
     options = options.of_model(loaded)
-    groups = None if groupby is None else read_groups(adata, groupby)
-    samples = None if sample_key is None else read_samples(adata, sample_key)
-    tissues = read_tissues(adata, tissue, method=options.method, modality=modality)
-    named = _named(options, loaded, tissues.named)  # before the embedding: a slip should not cost its time
-    cells = Cells.of(adata, layer, key)
-    # Too many lists of genes seem nearer to types outside than to the candidates: they are not compared.
-    compared = None
-    if named is not None and not (options.find or options.method == "generate" or cells.unlisted):
-        compared = compared_terms(loaded, named, modality, needed=bool(options.unknown_threshold))
-    check_target(adata, step, always, _may_fill(options, loaded, cells, slots, compared=compared is not None))
-    cells.wanted = _wanted(options, named, compared)
+    # Before the embedding: a slip should not cost its time.
+    asked = Asked.of(cells, options, loaded, tissue, auto=unknown_threshold == "auto")
+    check_target(adata, step, always, asked.may_fill(slots))
+    cells.wanted = asked.wanted
     fingerprint = loaded.fingerprint()
     with long_run("annotate", cells, fingerprint, vars(options)):
         embedded = represent_rows(cells, loaded, modality=modality, slots=slots)
-        # Markers and reasons are read where the embedding was: from other values they would not fit it.
-        of_genes: dict[str, Any] = {}
-        if modality == "cell":
-            of_genes = {
-                "evidence": CellEvidence(embedded.cells, loaded), "alike": partial(alike_cells, embedded.cells)
-            }  # fmt: skip
-        batch = Batch(loaded, embedded.values, modality, batch_size=batch_size, **of_genes)
-        given = {one.name: one.genes for one in named or () if one.genes}
-        if given:
-            warn_of_unread(given, embedded.cells, reference_stats(loaded).genes)
-
-        scores = _scores(batch, options, named, groups, tissues, seed)
-        if n_neighbors is not None:
-            scores = replace(scores, log_probs=propagate(scores.log_probs, batch.values, n_neighbors, seed))
-        scores, tissues = in_tissue(scores, tissues, own=options.ontology)
-        votes: list[dict[str, Any]] = []
-        if groups is not None and samples is not None and scores.said is None:
-            groups, votes = harmonise_samples(scores.log_probs, scores.candidates.names, groups, samples)
-        calls = call_rows(
-            batch, scores, groups, float(options.unknown_threshold or 0), slots.elsewhere, parents=parents,
-            auto=unknown_threshold == "auto", lists=bool(cells.unlisted),
-        )  # fmt: skip
-        if scores.found is not None and groups is not None:
-            calls = replace(calls, groups=groups_told(calls, scores.found, scores.told or [], votes))
-        warn_of_disagreement(calls.groups)
-        record = _record(options, loaded, scores, calls)  # groups as they were found, whoever gets no label
-        blank: Any = []
-        if groups is None:  # a group's label stays
+        batch = asked.batch(embedded)
+        called = asked.call(batch, slots, seed)
+        record = _record(options, loaded, called)  # groups as they were found, whoever gets no label
+        calls, blank = called.calls, np.zeros(0, dtype=np.int64)
+        if called.groups is None:  # a group's label stays
             calls, blank = calls.without_blank(batch, embedded.cells)
         names, ids = [one.name for one in calls.called], [one.cl_id for one in calls.called]
         worded = Wording(loaded, batch.values, modality=modality) if rationale == "group" else None
         why = reasons(
-            embedded.cells, names, ids, calls.codes, rationale=rationale, modality=modality, wording=worded,
-            log_probs=calls.log_probs, given=[one.genes for one in scores.candidates], known=calls.known,
+            embedded.cells, names, ids, calls.codes, rationale=rationale or None, modality=modality, wording=worded,
+            log_probs=calls.log_probs, given=[one.genes for one in called.scores.candidates], known=calls.known,
         )  # fmt: skip
 
     record |= {
         "fingerprint": fingerprint,
         "key": embedded.cells.key,
         "layer": embedded.cells.layer,
-        "samples": votes,
+        "samples": called.votes,
         "embedding": embedded.slot,
-        **({"tissue": tissues.record} if tissues.record else {}),
+        **({"tissue": called.tissue} if called.tissue else {}),
         "reasons_by_llm": 0 if worded is None else worded.asked,
         **({"reasons_measured": why.measured} if why.measured else {}),
     }
-    in_obs, records = _found(calls, scores, why, groups, slots, record | {"seed": seed})
-    if rationale is not None:
+    in_obs, records = _found(replace(called, calls=calls), why, slots, record | {"seed": seed})
+    if rationale:
         in_obs[slots.rationale][blank] = NO_COUNTS
     columns = [one["column"] for one in record["labels"]]
     obsm = embedded.obsm | {slots.scores: pd.DataFrame(calls.log_probs, index=adata.obs_names, columns=columns)}
@@ -250,94 +191,6 @@ def annotate(
     return written
 
 
-@dataclass(frozen=True, eq=False)
-class Options:
-    """What no data could make right is refused when they are made, what the model cannot do by :meth:`of_model`."""
-
-    labels: Any = None
-    method: Method | None = None
-    modality: str = "cell"
-    groupby: str | None = None
-    level: Level = "auto"
-    sample_key: str | None = None
-    within: Sequence[str] | str | None = None
-    unknown_threshold: float | Literal["auto"] | None = None
-    parents: bool = True
-    markers: bool | None = None
-    n_neighbors: int | None = None
-    rationale: Rationale | None = "group"
-    batch_size: int = 512
-    # Candidates are the terms of the ontology, found for each cell through the text space; set by `of_model`.
-    ontology: bool = False
-    # Names are found for groups of cells: no candidates are given, and the model's vocabulary holds terms and kinds
-    # of theirs, which is no list to choose from; set by `of_model`.
-    find: bool = False
-
-    def __post_init__(self) -> None:
-        threshold, n = self.unknown_threshold, self.n_neighbors
-        if isinstance(threshold, str) and threshold != "auto":
-            raise InputError(f"unknown_threshold is a number from 0 to 1, 'auto' or None, found {threshold!r}.")
-        if not (isinstance(threshold, str | None) or 0.0 <= threshold <= 1.0):
-            raise InputError(f"unknown_threshold must lie in 0 to 1, found {threshold}.")
-        if self.level not in ("auto", "broad", "fine"):
-            raise InputError(f"level={self.level!r}; choose 'auto', 'broad' or 'fine'.")
-        if self.level != "auto" and (self.labels is not None or self.method == "generate"):
-            raise InputError(
-                f"level={self.level!r} is for names that are found; with labels= or method='generate' leave it out, "
-                "and lift labels afterwards by scbioverse.tl.rollup(adata, level='broad')."
-            )
-        if self.rationale not in ("group", "template", "cell", None):
-            choices = "'group', 'template', 'cell', or None for no reasons"
-            raise InputError(f"rationale={self.rationale!r}; choose {choices}.")
-        if self.sample_key is not None and self.groupby is None:
-            raise InputError(f"sample_key={self.sample_key!r} needs groupby=: it is the groups' names that are joined.")
-        if self.batch_size < 1:
-            raise InputError(f"batch_size must be at least 1, found {self.batch_size}.")
-        if self.within is not None and asked_whole(self.labels) != "cl":
-            raise InputError("within= chooses among the terms of labels='cl'; other labels are chosen by naming them.")
-        # True and False are numbers to Python.
-        if n is not None and (not isinstance(n, int | np.integer) or isinstance(n, bool) or n < 1):
-            raise InputError(f"n_neighbors is a whole number from 1 up, or None, found {n!r}.")
-
-    @property
-    def free(self) -> bool:
-        """Whether the language model may write whatever it likes."""
-        return self.method == "generate" and self.labels is None
-
-    def of_model(self, model: BioVerse) -> Options:
-        """Return the options with everything settled that None and `"auto"` leave to the model.
-
-        An :class:`InputError` says that the model was not trained for the method, has no threshold of its own, or that
-        rows would share no candidates.
-        """
-        method = pick_method(model, self.method, self.modality)
-        ontology = asked_whole(self.labels) == "cl" and method != "generate" and model.text_space is not None
-        if ontology and self.method is None:
-            method = "nearest"  # names of terms that no label of the training used are better found than said
-        if self.n_neighbors is not None and (method == "generate" or ontology):
-            which = "labels='cl'" if ontology else "method='generate'"
-            raise InputError(
-                f"n_neighbors averages the probabilities of one set of candidates over neighbours, and with {which} "
-                "rows have no such set; give candidates as labels=, or leave n_neighbors out."
-            )
-        own, no_list = model.config.default_labels, self.labels is None and method != "generate"
-        terms = no_list and self.modality == "cell" and all(one.startswith("CL:") for one in own)
-        settled = replace(self, method=method, ontology=ontology, find=terms and bool(broader_among(own)))
-        return replace(settled, unknown_threshold=settled._threshold(model))
-
-    def _threshold(self, model: BioVerse) -> float:
-        table = model.config.calibration
-        row = table.get(str(self.method), table["score"])
-        if self.unknown_threshold == "auto" and not row.threshold("auto"):
-            raise InputError(
-                f"unknown_threshold='auto', but model {model.name!r} was calibrated without one. Give a number from 0 "
-                "to 1."
-            )
-        # The calibrated threshold is one for probabilities among candidates; of free text only a given one counts.
-        own = {"auto": row.threshold("auto"), None: 0.0 if self.free else row.threshold("unknown")}
-        return float(own.get(self.unknown_threshold, self.unknown_threshold))  # type: ignore[arg-type]
-
-
 def _check_corrections(adata: AnnData, slots: Slots) -> None:
     """Refuse to write over labels that were set by hand on the page of :func:`scbioverse.serve`."""
     column = f"{slots.label}_corrected"
@@ -350,70 +203,9 @@ def _check_corrections(adata: AnnData, slots: Slots) -> None:
             )
 
 
-def _named(options: Options, model: BioVerse, organ: str | None) -> Candidates | None:
-    """Return the candidates that the user named, of an organ; None where they are found in the ontology or written."""
-    if options.free or options.ontology:
-        return None
-    if options.find:
-        candidates = names_known(model, options.markers)
-    else:
-        candidates = read_labels(options.labels, model, context=organ, modality=options.modality)
-    if options.method != "nearest" and len(candidates) > MOST_SCORED:
-        raise InputError(
-            f"{len(candidates)} candidates are too many for method={options.method!r} (at most {MOST_SCORED}); "
-            "use method='nearest' or name fewer."
-        )
-    if not options.find and options.modality == "cell":
-        log_labels(candidates, own=asked_whole(options.labels) == "vocabulary")
-    return candidates
-
-
-def _may_fill(options: Options, model: BioVerse, cells: Cells, slots: Slots, *, compared: bool) -> list[str]:
-    """Columns of `obs` that this run may fill beside those that every run does."""
-    may = {
-        slots.elsewhere: compared or (options.find and model.text_space is not None and not cells.unlisted),
-        slots.text: options.method == "generate",
-        slots.group: options.find and options.groupby is None,
-    }
-    return [slot for slot, fills in may.items() if fills]
-
-
-def _wanted(
-    options: Options, named: Candidates | None, compared: tuple[list[str | None], list[str]] | None
-) -> list[tuple[str | None, ...]]:
-    """Terms whose marker sums will be asked for: they are taken while the encoder walks through the cells."""
-    if named is None or options.method == "generate":
-        return []
-    keys = named.terms if options.find else named.evidence_keys
-    scored = [] if options.markers is False else [tuple(keys)]
-    return scored if compared is None else [*scored, (*compared[0], *compared[1])]
-
-
-def _scores(
-    batch: Batch, options: Options, named: Candidates | None, groups: Groups | None, tissues: RowTissues, seed: int
-) -> Scores:
-    """Score candidates: named, found for groups, near in the ontology, or written by the language model."""
-    if options.find and named is not None:
-        return first_call(
-            batch, named, groups, method=options.method, level=options.level, markers=options.markers, seed=seed,
-            tissues=tissues,
-        )  # fmt: skip
-    if options.free and groups is not None:
-        return propose(batch, groups, markers=options.markers)
-    if options.method == "generate":
-        return write_for(batch, named, groups)
-    if named is None:
-        candidates, beside = shortlisted(batch, groups, options.within), batch
-    else:
-        candidates, beside = named, beside_background(batch, named, markers=options.markers, seed=seed)
-    weights = weights_of(batch.model, str(options.method), candidates, batch.modality)
-    scores = pool(beside, candidates, weights, markers=options.markers)
-    return replace(scores, background=taken_from(beside, candidates))
-
-
-def _record(options: Options, model: BioVerse, scores: Scores, calls: Calls) -> dict[str, Any]:
+def _record(options: Options, model: BioVerse, called: Called) -> dict[str, Any]:
     """Return how the labels came about."""
-    candidates, config = scores.candidates, model.config
+    scores, calls, candidates, config = called.scores, called.calls, called.scores.candidates, model.config
     pooled = config.calibration["cascade"] if options.method == "cascade" and not options.ontology else None
     columns = columns_of(candidates.names)
     proposed = [{"proposed": names} for names in scores.proposed or ()] or [{}] * len(calls.groups)
@@ -437,13 +229,12 @@ def _record(options: Options, model: BioVerse, scores: Scores, calls: Calls) -> 
     )  # fmt: skip
 
 
-def _found(
-    calls: Calls, scores: Scores, why: Reasons, groups: Groups | None, slots: Slots, record: dict[str, Any]
-) -> tuple[dict[str, Any], dict[str, Any]]:
+def _found(called: Called, why: Reasons, slots: Slots, record: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return what goes into `obs` and the records."""
-    called = [one.name for one in calls.called]
-    at = np.where(calls.codes < 0, -1, np.where(calls.known, calls.codes, len(calls.called)))
-    label = pd.Categorical.from_codes(at, pd.Index([*called, calls.unknown]))
+    scores, calls = called.scores, called.calls
+    names = [one.name for one in calls.called]
+    at = np.where(calls.codes < 0, -1, np.where(calls.known, calls.codes, len(names)))
+    label = pd.Categorical.from_codes(at, pd.Index([*names, calls.unknown]))
     # Categories in the order of the candidates, so that colours and legends are the same for every data set.
     label = label.remove_unused_categories()
     ids = np.array([*(one.cl_id or "" for one in calls.called), ""], dtype=object)
@@ -453,18 +244,17 @@ def _found(
         slots.margin: calls.margin,
         slots.entropy: calls.entropy,
         slots.rationale: np.array(
-            why.of_rows(calls.codes, calls.known, calls.confidence, called, calls.elsewhere), dtype=object
+            why.of_rows(calls.codes, calls.known, calls.confidence, names, calls.elsewhere), dtype=object
         ),
         slots.cl_id: pd.Categorical(ids[at]),
     }
     if calls.elsewhere is not None:
         in_obs[slots.elsewhere] = calls.elsewhere
     if record.get("found") and scores.found is not None:
-        names = pd.Index(scores.found.names)
-        in_obs[slots.group] = pd.Categorical.from_codes(scores.found.codes, names)
+        in_obs[slots.group] = pd.Categorical.from_codes(scores.found.codes, pd.Index(scores.found.names))
     if scores.said is not None:
         texts = np.array(scores.said.texts, dtype=object)
-        in_obs[slots.text] = texts if groups is None else groups.spread(texts, "")
+        in_obs[slots.text] = texts if called.groups is None else called.groups.spread(texts, "")
     # By which sb.get tells whether the labels are still those of this run.
     counts = {str(name): int(n) for name, n in label.value_counts().items()}
     # JSON has no NaN.
