@@ -44,7 +44,7 @@ class ReadingConfig:
     """Everything that decides how the adapter is trained, apart from pairs and seed."""
 
     adapter: AdapterConfig = field(default_factory=lambda: AdapterConfig(rank=8, targets=_UPPER))
-    batch_tokens: int = 320
+    batch_tokens: int = 640
     lr: float = 1.5e-3
     weight_decay: float = 0.01
 
@@ -62,10 +62,11 @@ def train(
 ) -> Adapter:  # fmt: skip
     """Train an adapter on pairs, each seen once, from `start` on; what there is so far is saved in `folder`."""
     twin, params = training_twin(backbone, config.adapter, start=start, seed=seed)
+    _quickened(twin)
     rows = [encoded(backbone, one) for one in drawn]
     batches = _batches(rows, config.batch_tokens, np.random.default_rng(seed))
     optimizer = torch.optim.AdamW(params.values(), lr=config.lr, weight_decay=config.weight_decay)
-    start, seen, lately = time.process_time(), 0, []
+    begun, seen, lately = time.process_time(), 0, []
     for step, batch in enumerate(batches):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(step, steps=len(batches), peak=config.lr, warmup=20)
@@ -78,11 +79,20 @@ def train(
         seen += sum(len(part) for i in batch for part in rows[i])
         lately.append(float(loss.detach()))
         if step % 20 == 19:
-            speed = seen / (time.process_time() - start)
+            speed = seen / (time.process_time() - begun)
             logger.info("step %d of %d: loss %.3f, %.0f tokens/s", step + 1, len(batches), np.mean(lately[-20:]), speed)
             if folder is not None:
                 trained_adapter(config.adapter, params).save(folder, llm=LLM, dtype=torch.float16)
     return trained_adapter(config.adapter, params)
+
+
+def _quickened(twin: Backbone) -> None:
+    """Cast frozen weights once and not at each step, and attend without blocks: half as many tokens again a second."""
+    twin.model.config._attn_implementation = "eager"
+    for module in twin.model.modules():
+        for name, weight in module.named_parameters(recurse=False):
+            if not weight.requires_grad:
+                setattr(module, name, torch.nn.Parameter(weight.to(torch.bfloat16), requires_grad=False))
 
 
 def _batches(rows: list[tuple[list[int], list[int]]], most: int, rng: np.random.Generator) -> list[list[int]]:
@@ -130,6 +140,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=3500)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--begin", type=Path, help="folder of an adapter that is trained on")
+    parser.add_argument("--lr", type=float, default=ReadingConfig.lr, help="learning rate at its peak")
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     torch.manual_seed(args.seed)
@@ -137,7 +148,7 @@ def main() -> None:
     logger.info("%d pairs, for example %s", len(drawn), json.dumps([(one.text, one.line) for one in drawn[:3]]))
     backbone = Backbone.load(LLM, dtype="float32", device="cpu")
     start = Adapter.load(args.begin) if args.begin is not None else None
-    adapter = train(backbone, drawn, ReadingConfig(), args.seed, args.folder, start)
+    adapter = train(backbone, drawn, ReadingConfig(lr=args.lr), args.seed, args.folder, start)
     adapter.save(args.folder, llm=LLM, dtype=torch.float16)
 
 

@@ -18,6 +18,7 @@ from scipy import sparse
 
 import scbioverse as sb
 from recipes.questions.phrasings import SLOT, Drawn, section
+from scbioverse.ask.accounting import hopeless, unaccounted
 from scbioverse.ask.linear import NONE, query_of
 from scbioverse.ask.link import Names
 from scbioverse.ask.slots import slots_of
@@ -198,8 +199,12 @@ def _sloppy(rng: np.random.Generator, text: str) -> str:
 
 def _linked(asked: str, line: str, slots: list[str], schema: Schema) -> Pair | None:
     """Link what was drawn, and replace its slots by the placeholders of what was linked."""
-    held = slots_of(schema.names.link(asked), schema.names)
-    if held is None:
+    links = [
+        one for one in schema.names.link(asked) if one.role != "HERE"
+    ]  # "in this experiment" is the rules' to read
+    held = slots_of(links, schema.names)
+    # What holds a word that no line can say is never shown to the model, and what is not accounted for never taken.
+    if held is None or hopeless(links):
         return None
     found = [name for _, name in held.links if name]
     if [one[0] for one in found] != [_AS[one[0]] for one in slots]:
@@ -211,6 +216,8 @@ def _linked(asked: str, line: str, slots: list[str], schema: Schema) -> Pair | N
         try:
             query_of(line.split(), held.held, schema.names)
         except (ValueError, KeyError, IndexError, TypeError):
+            return None
+        if unaccounted(held, line.split()):
             return None
     return Pair(held.text, line, asked)
 

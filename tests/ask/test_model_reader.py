@@ -108,6 +108,15 @@ def test_any_line_that_may_be_written_is_a_query_or_refused(asked):
         ("Tally up the B cells", "count where T1"),
         ("For every donor, tell me its number of B cells", "count where T1 by C1"),
         ("Name the leiden whose cells carry the most n_genes on average", "mean of M1 by C1 rank most"),
+        ("So, how many B cells in total?", "count where T1"),
+        ("Mean LYZ counts across T cells", "mean of G1 where T1"),
+        ("Is the majority of cluster 1 made of T cells?", "fraction where T2 among T1 check above half"),
+        ("Are B cells more numerous than T cells?", "count sides T1 to T2 check more"),
+        ("In which cell types do over half of the cells express LYZ?", "fraction where G1 by C1 filter above N1"),
+        ("How many clusters have more than 30 cells?", "count by C1 filter above N1"),
+        ("What proportion of the B cells was supplied by donor2?", "fraction where T2 among T1"),
+        ("T cells and B cells combined: how many?", "count where T1 or T2"),
+        ("For each donor, what share of the B cells express LYZ?", "fraction where G1 among T1 by C1"),
     ],
 )
 def test_words_that_the_query_holds_are_accounted_for(asked, text, line):
@@ -147,6 +156,25 @@ def test_words_that_the_query_holds_are_accounted_for(asked, text, line):
         ("How many other T cells are there?", "count where T1"),
         ("Take donor1 out: how many B cells stay?", "count where T1 and T2"),
         ("What slice of B cells is in the top donor?", "fraction where T1 by C1 rank most"),  # a number, not a donor
+        ("How many cells express at least one of LYZ and CD3D?", "count where G1 and G2"),
+        ("donor1, B cells: how many?", "count where T1 or T2"),
+        ("How many cells are neither B cells nor T cells?", "count where not T1 or not T2"),
+        ("Sort the donors by mean n_genes", "mean of M1 by C1 rank most"),  # all of them
+        ("By how many cells does donor1 exceed donor2?", "count sides T1 to T2 ratio"),
+        ("How many fewer cells are in donor1 than in donor2?", "count sides T1 to T2 difference"),
+        ("Of the two donors, which has the fewest B cells?", "count where T1 by C1 rank least top N1"),
+        ("Among B cells, the lowest n_genes is what?", "list of M1 where T1 rank least"),
+        ("Of the B cells with LYZ, what share has CD3D?", "fraction where T1 and G1 and G2"),
+        ("Of the B cells, what share express LYZ?", "fraction where T1 among G1"),
+        ("Do most B cells express LYZ?", "fraction where T1 among G1 check above half"),
+        ("Is donor1 mainly B cells?", "fraction where T1 among T2 check above half"),
+        ("B cells as a share of T cells", "fraction where T2 among T1"),
+        ("Which donors have no B cells?", "count where not T1 by C1 filter exactly nothing"),
+        ("Is LYZ more often expressed in T cells than in B cells?", "count where G1 sides T1 to T2 check more"),
+        ("Are there more B cells in donor1 than in donor2?", "fraction where T1 sides T2 to T3 check more"),
+        ("Mean n_genes of B cells with LYZ above 3", "mean of G1 where T1 and M1 above N1"),  # the number of the other
+        ("Which donor ranks second by number of B cells?", "count where T1 by C1 rank most top N1"),
+        ("Highest n_genes: which donor?", "maximum of M1 by C1 rank most"),
     ],
 )
 def test_what_a_line_leaves_out_or_puts_in_is_told(asked, text, line):

@@ -62,8 +62,9 @@ def _with_value(role: str, value: object) -> str:
 
 
 def _roles(link: Link, after: str) -> set[str]:
-    """Roles that a word may have; "over all donors" says no sign."""
-    if link.key == "over" and after in ("ROWS", "WHERE", "COLUMN", "ALL", "ANY"):
+    """Roles that a word may have; "over all donors" says no sign, "across B cells" no group."""
+    within = {"over": ("ROWS", "WHERE", "COLUMN", "ALL", "ANY"), "across": ("ROWS", "WHERE")}
+    if after in within.get(link.key, ("ROWS", "WHERE") if link.role == "EVERYWHERE" else ()):
         return {"IN"}
     said = _said().get(link.key, set())
     if link.role == "?":
@@ -107,7 +108,12 @@ def unaccounted(slots: Slots, written: Sequence[str]) -> list[str]:
         narrows = not name and then[:1] in tuple("TGNR") and link.key in accounts("=")["NARROWING"]
         lost += [] if stands and not narrows and name in ("", *parts) else [link.said]
     lost += sorted(parts & unsayable(slots))
-    return lost or [*_signs(written, roles), *_vetoed(slots, written, roles)]
+    return lost or [
+        *_signs(written, roles),
+        *_unlike(slots, written, roles),
+        *_crossed(slots, written),
+        *_vetoed(slots, written, roles),
+    ]
 
 
 def _stands_for(role: str, named: bool, parts: set[str]) -> bool:
@@ -124,14 +130,53 @@ def _signs(written: Sequence[str], roles: Sequence[set[str]]) -> list[str]:
     return signs[:1] if len(signs) - free > said else []
 
 
+def _unlike(slots: Slots, written: Sequence[str], roles: Sequence[set[str]]) -> list[str]:
+    """Return "or" where a line joins by it what no word does: groups of a column are, what is listed by "or" is."""
+    at = {name: i for i, (_, name) in enumerate(slots.links) if name}
+    listed = any(some & {"OR", "EITHER", "TAKEN"} for some in roles)
+    lost = []
+    # "Not ... or" is vetoed.
+    pairs = re.findall(r"\b(\w\d) or (?=(\w\d))", " ".join(written))
+    for one, other in pairs:
+        first, last = sorted((at[one], at[other]))
+        between = set().union(*roles[first + 1 : last])
+        alike = one[0] == other[0] == "T" and slots.held[one].value.fields() == slots.held[other].value.fields()
+        joins = "OR" in between or (between & {"AND", "COMMA"} and (alike or (listed and one[0] == other[0])))
+        apart = any(name for _, name in slots.links[first + 1 : last])
+        lost += [] if joins and not apart else ["or"]
+    return lost
+
+
+def _crossed(slots: Slots, written: Sequence[str]) -> list[str]:
+    """Return numbers that a line gives to another field than the nearest one, and a place taken for how many."""
+    at = {name: i for i, (_, name) in enumerate(slots.links) if name}
+    ends = [i for i, (link, _) in enumerate(slots.links) if link.role in ("COMMA", "AND")]
+
+    def apart(one: str, other: str) -> int:
+        first, last = sorted((at[one], at[other]))
+        return last - first + 2 * sum(first < end < last for end in ends)
+
+    fields = [name for name in at if name[0] in "MG"]
+    lost = []
+    for before, one, after in zip(written, written[1:], written[2:], strict=False):
+        if one in SIGNS and {before, after} <= at.keys():
+            lost += [after] if any(apart(field, after) < apart(before, after) for field in fields) else []
+    for one, after in pairwise(written):
+        if one in ("top", "nth") and (slots.held[after].role == "ORD") != (one == "nth"):
+            lost.append(after)
+    return lost
+
+
 def _vetoed(slots: Slots, written: Sequence[str], roles: Sequence[set[str]]) -> list[str]:
     """Return what the table of vetoes says of the line and the question."""
     line, words = " ".join(written), []
     for (link, name), some in zip(slots.links, roles, strict=True):
         sure = "HOW" if link.key.startswith("how ") and link.role in ("DO", "BE") else "?"
         sure = next(iter(some)) if len(some) == 1 and sure == "?" else sure
-        summing = link.key.removeprefix("the ") in accounts("=")["SUMMING"]
-        words += ["PEOPLE"] if link.role == "PEOPLE" else ["SUMMING"] if summing else []
+        told = {kind: accounts("=")[kind] for kind in ("SUMMING", "SORTING")}
+        words += ["PEOPLE"] if link.role == "PEOPLE" else []
+        words += [kind for kind, some_words in told.items() if link.key.removeprefix("the ") in some_words]
         words.append(name or next((one for one in some if one in accounts("=")["DENYING"]), sure))
+        words += ["UNIT"] if link.role == "HALF" else []
     text = f"{line} || {' '.join(words)} || {line}"
     return [found.expand(told) for veto, told in _vetoes() if (found := veto.search(text)) is not None]

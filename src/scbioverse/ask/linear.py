@@ -201,6 +201,7 @@ def query_of(line: Sequence[str], held: Mapping[str, Link], names: Names) -> Que
         found |= {"words": term, "where": None} if known else {"want": "composition"}
     query = Query.model_validate(found)
     _check(query)
+    require(all(possible(both(query.where, one), names) for one in query.against), "no row of a side can be so")
     return query
 
 

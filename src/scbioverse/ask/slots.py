@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, replace
+from itertools import dropwhile
 from typing import TYPE_CHECKING
 
 from .chunks import chunked
@@ -25,6 +26,8 @@ _MOST = 9
 _NAMES = ("numbered", "same_column")
 _COMPARED = {"MOREM": {"most": "more ", "least": "less "}, "TOPM": {"most": "most ", "least": "least "}}
 _BEHIND = {"ORD": "th", "HALF": " %"}
+# Words of the counts of a cell that behind a gene are of the gene.
+_OF_GENE = frozenset(["count", "counts", "umi", "umis", "transcript", "transcripts", "read", "reads", "molecules"])
 _SHOWN = {"ROWS": "cells", "UNIT": "%"}
 
 
@@ -52,7 +55,8 @@ def slots_of(links: Sequence[Link], names: Names) -> Slots | None:
     count: Counter[str] = Counter()
     shown: list[tuple[Link, str]] = []
     words: list[str] = []
-    for link in _with_units(chunked(links, names, only=_NAMES)):
+    begun = list(dropwhile(lambda one: one.role in ("OPENS", "COMMA"), links))  # "so, how many"
+    for link in _counts(_with_units(chunked(begun, names, only=_NAMES)), names):
         kind = KINDS.get(link.role)
         if kind is None:
             shown.append((link, ""))
@@ -66,6 +70,14 @@ def slots_of(links: Sequence[Link], names: Names) -> Slots | None:
     if max(count.values(), default=0) > _MOST:
         return None
     return Slots(" ".join(words).strip(" ,"), {name: link for link, name in shown if name}, tuple(shown))
+
+
+def _counts(held: list[Link], names: Names) -> list[Link]:
+    """Leave out what "LYZ counts" says of a gene that is measured."""
+    total = names.rows.usual("total_counts") if names.rows.noun == "cell" else None
+    after_gene = [False, *(one.role == "FIELD" for one in held)]
+    said = [one.role == "MEASURE" and one.value == total and one.key in _OF_GENE for one in held]
+    return [one for one, gene, counts in zip(held, after_gene, said, strict=False) if not (gene and counts)]
 
 
 def _with_units(held: list[Link]) -> list[Link]:
