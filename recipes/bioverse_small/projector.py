@@ -29,7 +29,6 @@ logger = logging.getLogger("recipes.bioverse_small")
 TEMPLATE = PromptTemplate(
     examples=("wooden garden chair", "CD4 music player", "large blue bus"),
     after="",
-    tail="task",
 )
 
 

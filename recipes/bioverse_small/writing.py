@@ -250,7 +250,7 @@ class CaptionTask(InstructionTask):
 
     def beginning(self, prompt: str, modality: str) -> list[int]:
         """Ids of the captioner's opening."""
-        return self.captioner.prompt.opening_ids
+        return self.captioner.opening_ids
 
 
 def lesson_text(text: str) -> str:

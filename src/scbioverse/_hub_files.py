@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ._logging import logger
 from ._settings import CONNECT_SECONDS, forbidden, need_network
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
+_NAME = re.compile(r"([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)((?:/[\w-][\w.-]*)*)(?:@([A-Za-z0-9][\w.-]*))?")
 _DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES})
 # Libraries whose errors of the network are no OSError.
 _HTTP = frozenset({"httpx", "httpx2", "httpcore"})
@@ -38,6 +39,22 @@ class Listing:
     commit: str
     sha256: dict[str, str | None]
     size: dict[str, int]
+
+
+class HubName(NamedTuple):
+    """What a text such as `"owner/name/folder@revision"` names."""
+
+    repo: str
+    folder: str  # in the repository; "" for the whole
+    revision: str | None
+
+
+def hub_name(text: str, *, folders: bool = False) -> HubName | None:
+    """Read `"owner/name"` or `"owner/name@revision"`, with `folders` also of one in it; None for any other text."""
+    match = _NAME.fullmatch(text)
+    if match is None or ".." in text or (match[2] and not folders):
+        return None
+    return HubName(match[1], match[2].strip("/"), match[3])
 
 
 def find(

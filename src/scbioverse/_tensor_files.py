@@ -140,6 +140,20 @@ def quiet_transformers() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
+def read_description(folder: Path, name: str, what: str, *, code: bool = False) -> tuple[Any, Any]:
+    """Read configuration and tokenizer of a network of transformers; no configuration where it is `code` of its own.
+
+    `name` and `what` it should be are for the message of the :class:`WeightsError`.
+    """
+    from transformers import AutoConfig, AutoTokenizer
+
+    own: dict[str, Any] = {"trust_remote_code": code, "local_files_only": True}
+    try:
+        return None if code else AutoConfig.from_pretrained(folder, **own), AutoTokenizer.from_pretrained(folder, **own)
+    except Exception as error:  # a tokenizer that cannot be read raises a bare Exception
+        raise WeightsError(f"{name} cannot be loaded as {what}: {type(error).__name__}: {error}") from error
+
+
 def load_pretrained(
     kind: Any,
     folder: Path,

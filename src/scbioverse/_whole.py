@@ -136,6 +136,29 @@ def _digest(place: Path, known_by: Sequence[str]) -> str:
     return found.hexdigest()
 
 
+@contextmanager
+def whole_folder(place: Path, what: str) -> Iterator[Path]:
+    """Yield a new folder to write to, which is at `place` at the end; an :class:`InputError` where the disk refuses.
+
+    `what` the message begins with.
+    """
+    from safetensors import SafetensorError
+
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with written_whole(place) as fresh:
+            fresh.mkdir()
+            yield fresh
+    # safetensors reports a full disk by an error of its own.
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{what}: {reason(error)}. What was there before is there still.") from error
+
+
+def reason(error: Exception) -> str:
+    """Return what the system says went wrong, without the path."""
+    return str(getattr(error, "strerror", None) or error)
+
+
 def write_text_whole(place: Path, text: str) -> None:
     """Write a text file in UTF-8: readers see the old one or the new one, whole."""
     with written_whole(place) as fresh:

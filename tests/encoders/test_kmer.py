@@ -77,5 +77,6 @@ def test_hashing_never_changes() -> None:
 def test_saved(tmp_path: Path) -> None:
     encoder = KmerEncoder()
     assert build("kmer", encoder.save(tmp_path)).fingerprint() == encoder.fingerprint()
+    (tmp_path / "encoder.json").write_text('{"kind": "kmer", "version": 1, "fingerprint": "x"}')
     with pytest.raises(MismatchError, match="this version of scbioverse"):
-        build("kmer", tmp_path, {"version": 1, "fingerprint": "x"})
+        build("kmer", tmp_path)

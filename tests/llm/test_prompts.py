@@ -37,7 +37,6 @@ WORDING = PromptTemplate(
     before="The term",
     after="simply",
     last="means",
-    tail="tokens",
 )
 
 
@@ -48,16 +47,16 @@ def test_prompt(fixture: str, bos: str, tokens: BioTokens, request: pytest.Fixtu
     assert text_of(backbone, tokens, prompt.prefix) == (
         f"{bos}Name this protein.\nThe term cup simply means cup\nThe term red bus simply means red bus\nThe<protein>"
     )
-    wanted = "<protein:soft><protein:soft></protein><task> Type:"
+    wanted = "<protein:soft><protein:soft><task> Type:"
     assert text_of(backbone, tokens, prompt.head) == wanted
 
 
 def test_markers_stand_for_the_words_of_the_examples(tiny_backbone: Backbone, tokens: BioTokens) -> None:
     start, end, task = WORDING.marker_words()
-    prompt = WORDING.render_annotate(tiny_backbone, tokens, n_soft=1)
+    prompt = WORDING.render_annotate(tiny_backbone, tokens, ["cell", "cell"], n_soft=1)
     read = text_of(tiny_backbone, tokens, prompt.prefix + prompt.head)
     line = read.splitlines()[-1].replace("<cell>", start).replace("</cell>", end).replace("<task>", task)
-    assert line.replace("<cell:soft>", " cup") == "The term cup simply means"
+    assert line.replace("<cell:soft>", " cup") == "The term cup simply term cup simply means"
 
 
 def test_several_modalities_in_one_prompt(tiny_backbone: Backbone, tokens: BioTokens) -> None:
@@ -73,15 +72,11 @@ def test_the_default_suffix_is_short(tiny_backbone: Backbone, tokens: BioTokens)
     assert len(PromptTemplate().render_annotate(tiny_backbone, tokens, n_soft=2).head) == 3
 
 
-def test_without_end_marker_the_task_token_follows_the_last_soft_token(
-    tiny_backbone: Backbone, tokens: BioTokens
-) -> None:
-    wording = dataclasses.replace(WORDING, after="", tail="task")
+def test_of_one_object_the_task_token_follows_the_last_soft_token(tiny_backbone: Backbone, tokens: BioTokens) -> None:
+    wording = dataclasses.replace(WORDING, after="")
     prompt = wording.render_annotate(tiny_backbone, tokens, n_soft=2)
     assert text_of(tiny_backbone, tokens, prompt.head) == "<cell:soft><cell:soft><task>"
     assert "The term cup means cup\n" in text_of(tiny_backbone, tokens, prompt.prefix)
-    with pytest.raises(InputError, match="found 'none'"):
-        dataclasses.replace(WORDING, tail="none")
 
 
 def test_special_tokens_in_the_wording_stay_text(tiny_backbone: Backbone, tokens: BioTokens) -> None:
@@ -95,7 +90,7 @@ def test_hash_tells_templates_apart() -> None:
     assert default.template_hash() == PromptTemplate().template_hash()
     assert len(default.template_hash()) == 64
     for field in dataclasses.fields(PromptTemplate):
-        other = {"examples": ("other",), "tail": "tokens"}.get(field.name, "other")
+        other = {"examples": ("other",)}.get(field.name, "other")
         assert dataclasses.replace(default, **{field.name: other}).template_hash() != default.template_hash()
     again = PromptTemplate(**json.loads(json.dumps(dataclasses.asdict(default))))
     assert again == default

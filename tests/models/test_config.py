@@ -33,7 +33,7 @@ def test_formats_that_cannot_be_read(version: object) -> None:
 
 
 def test_an_earlier_format_says_what_to_do() -> None:
-    with pytest.raises(WeightsError, match=r"has format 3, of a version before.*anew \(scbioverse\.tl\.align"):
+    with pytest.raises(WeightsError, match=r"has format 3.*older one: train it anew \(scbioverse\.tl\.align"):
         BioVerseConfig.from_dict({**make().to_dict(), "format_version": 3})
 
 

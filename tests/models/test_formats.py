@@ -25,13 +25,13 @@ def edit(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
 @pytest.mark.parametrize("version", [1, 2, 3])
 def test_an_earlier_format_says_what_to_do(saved: Path, version: int) -> None:
     edit(saved, lambda values: values.update(format_version=version))
-    with pytest.raises(WeightsError, match=rf"has format {version}, of a version before the first release.*tl\.align"):
+    with pytest.raises(WeightsError, match=rf"has format {version}.*older one: train it anew.*tl\.align"):
         load(saved)
 
 
 def test_a_later_format_says_what_to_do(saved: Path) -> None:
     edit(saved, lambda values: values.update(format_version=99))
-    with pytest.raises(WeightsError, match=r"has format 99.*reads up to 4\. Upgrade: pip install -U scbioverse"):
+    with pytest.raises(WeightsError, match=r"has format 99.*reads 4\. Of a newer one: pip install -U scbioverse"):
         load(saved)
 
 

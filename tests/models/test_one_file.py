@@ -44,8 +44,8 @@ class BlockEncoder:
         return Path(folder)
 
     @classmethod
-    def from_folder(cls, folder, config):
-        return cls(config["dim"])
+    def from_folder(cls, folder):
+        return cls(json.loads((folder / "encoder.json").read_text())["dim"])
 '''
 
 

@@ -138,4 +138,4 @@ def test_lessons_are_read_behind_the_opening_that_texts_are_written_behind(
     read, seen = task.read, []
     monkeypatch.setattr(task, "read", lambda rows, ids, start: seen.append(list(start)) or read(rows, ids, start))
     task(writing.InstructionSampler(task.lessons, batch_size=2)(np.random.default_rng(0)))
-    assert seen == [model.captioner("molecule").prompt.opening_ids]
+    assert seen == [model.captioner("molecule").opening_ids]

@@ -128,18 +128,18 @@ def test_tuning_goes_on_in_parts(
         for row, name in enumerate(["B cell", "platelet", "CD8 T cell"] * 4)
     ]
     lessons = Lessons(examples, {"cell": values})
-    real, seen = instructions.run_packed, []
+    real, seen = instructions.suffix_hidden, []
 
-    def tight(backbone: object, cache: object, embeds: torch.Tensor, *rest: object, **more: object) -> object:
+    def tight(backbone: object, prefix: object, embeds: torch.Tensor, *rest: object, **more: object) -> object:
         seen.append(len(embeds))
         if len(embeds) > 3:
             raise torch.OutOfMemoryError("CUDA out of memory.")
-        return real(backbone, cache, embeds, *rest, **more)  # type: ignore[arg-type]
+        return real(backbone, prefix, embeds, *rest, **more)  # type: ignore[arg-type]
 
     adapters = []
     for patched in (False, True):
         if patched:
-            monkeypatch.setattr(instructions, "run_packed", tight)
+            monkeypatch.setattr(instructions, "suffix_hidden", tight)
         task = InstructionTask(new_model(dropout=0.0), lessons, AdapterConfig(rank=4, targets="all"))
         with caplog.at_level("WARNING", logger="scbioverse"):
             fit(task, InstructionSampler(lessons, batch_size=8), **SETTINGS)

@@ -39,15 +39,13 @@ def write_config(folder: str | Path, config: dict[str, Any]) -> Path:
     return folder
 
 
-def read_config(
-    folder: str | Path, config: dict[str, Any] | None = None, *, needs: Sequence[str] = (), preprocessing: str = ""
-) -> dict[str, Any]:
-    """Read and check what :func:`write_config` wrote; `config` is its content, if already read.
+def read_config(folder: str | Path, *, needs: Sequence[str] = (), preprocessing: str = "") -> dict[str, Any]:
+    """Read and check what :func:`write_config` wrote.
 
     `needs` are fields that must be there; `preprocessing` is the version that the field of this name must hold.
     """
     with refusing(f"cannot read the encoder in {folder}"):
-        config = config or read_json_object(Path(folder) / CONFIG, strict=True)
+        config = read_json_object(Path(folder) / CONFIG, strict=True)
         if config["version"] != FORMAT_VERSION:
             raise ValueError(f"format {config['version']}, this version of scbioverse reads {FORMAT_VERSION}")
         if preprocessing and config["preprocessing"] != preprocessing:
@@ -101,7 +99,7 @@ def register(kind: str) -> Callable[[T], T]:
 
     Returns
     -------
-    A class decorator, which sets the class's `kind`. The class needs `from_folder(folder, config)` to be built from a
+    A class decorator, which sets the class's `kind`. The class needs `from_folder(folder)` to be built from a
     checkpoint.
 
     Raises
@@ -144,7 +142,7 @@ def encoder_class(kind: str) -> type:
     return CLASSES[kind]
 
 
-def build(kind: str, folder: Path, config: dict[str, Any] | None = None) -> Encoder:
+def build(kind: str, folder: Path) -> Encoder:
     """Build an encoder from its folder in a checkpoint.
 
     Parameters
@@ -153,8 +151,6 @@ def build(kind: str, folder: Path, config: dict[str, Any] | None = None) -> Enco
         Name of the kind.
     folder
         Folder with the encoder's files.
-    config
-        Content of its `encoder.json`; read if not given.
 
     Returns
     -------
@@ -166,8 +162,5 @@ def build(kind: str, folder: Path, config: dict[str, Any] | None = None) -> Enco
         No such kind, or its files are missing or damaged.
     """
     cls = encoder_class(kind)
-    folder = Path(folder)
-    if config is None:
-        config = read_json_object(folder / CONFIG, strict=True)
     with refusing(f"the encoder in {folder} cannot be built"):
-        return cls.from_folder(folder, config)  # type: ignore[attr-defined]
+        return cls.from_folder(Path(folder))  # type: ignore[attr-defined]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 from typing import Any
 
+from .._hub_files import hub_name
 from .._untrusted import read_json
 from ..errors import InputError, WeightsError
 from ._protocol import Encoder
@@ -14,7 +14,6 @@ from ._registry import CONFIG, build, encoder_class
 
 # Name -> modality; each is also the kind under which its class is registered.
 SHORT_NAMES = {"chemnet": "molecule", "morgan": "molecule", "kmer": "protein"}
-_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@\w[\w.-]*)?")
 
 
 def given_encoder(model: Any, modality: str, *, hub: bool = True) -> Encoder | None:
@@ -39,7 +38,7 @@ def given_encoder(model: Any, modality: str, *, hub: bool = True) -> Encoder | N
             if encoder.modality != modality:
                 raise InputError(f"the encoder in {folder} reads {encoder.modality}s, not {modality}s")
             return encoder
-        named = _field(folder / "config.json", "model_type") if folder.is_dir() else hub and _HUB_ID.fullmatch(text)
+        named = _field(folder / "config.json", "model_type") if folder.is_dir() else hub and hub_name(text)
         if named:
             return encoder_class("hf_sequence")(str(folder) if folder.is_dir() else text, modality=modality)
     return resolve_encoder(model)
@@ -72,7 +71,7 @@ def resolve_encoder(model: Any) -> Encoder | None:
     folder = Path(model).expanduser()
     if folder.is_dir():
         return _from_folder(folder)
-    if isinstance(model, str) and _HUB_ID.fullmatch(model):
+    if isinstance(model, str) and hub_name(model):
         from .scvi_model import find_on_hub
 
         if (found := find_on_hub(model)) is not None:

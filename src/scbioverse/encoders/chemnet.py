@@ -189,9 +189,9 @@ class ChemNetEncoder(TextEncoder):
         return write_config(folder, {"kind": "chemnet", "fingerprint": self.fingerprint(), "dim": self.dim})
 
     @classmethod
-    def from_folder(cls, folder: str | Path, config: dict[str, Any] | None = None) -> ChemNetEncoder:
+    def from_folder(cls, folder: str | Path) -> ChemNetEncoder:
         """Read what :meth:`save` wrote; the weights come from the installed package, and must be the same."""
-        config = read_config(folder, config)
+        config = read_config(folder)
         encoder = cls()
         same_fingerprint(folder, config.get("fingerprint"), encoder.fingerprint(), str(encoder.path))
         return encoder

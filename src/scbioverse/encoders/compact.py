@@ -264,9 +264,9 @@ class CompactCellEncoder:
         return folder
 
     @classmethod
-    def from_folder(cls, folder: str | Path, config: dict[str, Any] | None = None) -> CompactCellEncoder:
+    def from_folder(cls, folder: str | Path) -> CompactCellEncoder:
         """Read what :meth:`save` wrote; a :class:`WeightsError` where files are missing or do not fit together."""
-        config, folder = read_config(folder, config, preprocessing=VERSION), Path(folder)
+        config, folder = read_config(folder, preprocessing=VERSION), Path(folder)
         text, tensors = read_gzip(folder / GENES, most=_LONGEST_GENES), read_tensors(folder / WEIGHTS)
         with refusing(f"the files of the encoder in {folder} do not fit together", "Save or fetch them again."):
             genes = text.decode().split("\n")

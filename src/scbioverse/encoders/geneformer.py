@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -16,7 +15,7 @@ import scipy.sparse as sp
 import torch
 
 from .._device import length_batches, pick_device
-from .._hub_files import find
+from .._hub_files import COMMIT, find, hub_name
 from .._logging import logger
 from .._tensor_files import add_tensors, load_pretrained, quiet_transformers, safetensors_of
 from .._untrusted import passes, read_json, refuse_code, refusing
@@ -79,7 +78,6 @@ def load_body(folder: Path, *, layer: int = 0) -> BertModel:
     return load_pretrained(BertModel, folder, config, name=str(folder), **options)
 
 
-_HUB_ID = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(?P<folder>(/[\w.-]+)*)@(?P<revision>[0-9a-f]{40})")
 # In the official repository the dictionaries lie in the package's folder beside those of the models.
 _PLACES = ("", "geneformer", "gene_dictionaries_30m", "geneformer/gene_dictionaries_30m")
 _TOKENS = "token_dictionary"
@@ -91,17 +89,16 @@ def fetch_folder(model: str | Path) -> Path:
     folder = Path(model).expanduser()
     if folder.is_dir():
         return folder
-    match = _HUB_ID.fullmatch(str(model))
-    if match is None or ".." in str(model):
+    named = hub_name(str(model), folders=True)
+    if named is None or not COMMIT.fullmatch(named.revision or ""):
         raise WeightsError(
             f"no Geneformer {str(model)!r}: it is not a folder. From the hub, pin the revision: "
             "'owner/name/subfolder@<40-digit commit>'."
         )
-    inner = match["folder"].strip("/")
-    head = f"{inner}/" if inner else ""
+    head = f"{named.folder}/" if named.folder else ""
     patterns = [f"{head}config.json", f"{head}*.safetensors", "geneformer/*dict*.pkl", "geneformer/*/*dict*.pkl"]
-    fetched = find(match["repo"], match["revision"], patterns, ready=lambda root: _is_whole(root / inner))
-    return fetched / inner
+    fetched = find(named.repo, named.revision, patterns, ready=lambda root: _is_whole(root / named.folder))
+    return fetched / named.folder
 
 
 def _is_whole(folder: Path) -> bool:
@@ -374,9 +371,9 @@ class GeneformerEncoder:
         return folder
 
     @classmethod
-    def from_folder(cls, folder: str | Path, config: dict[str, Any] | None = None) -> GeneformerEncoder:
+    def from_folder(cls, folder: str | Path) -> GeneformerEncoder:
         """Read what :meth:`save` wrote; a :class:`WeightsError` where a file is missing or damaged."""
         folder, needs = Path(folder), ("name", "pooling", "min_genes")
-        config = read_config(folder, config, needs=needs, preprocessing=VERSION)
+        config = read_config(folder, needs=needs, preprocessing=VERSION)
         options = {name: config[name] for name in needs}
         return cls(load_body(folder / BODY), RankVocabulary.from_json(folder / VOCABULARY), **options)

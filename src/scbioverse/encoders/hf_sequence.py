@@ -6,7 +6,6 @@ First how a tokenizer takes such texts (spelling, special tokens, windows), then
 from __future__ import annotations
 
 import hashlib
-import re
 import string
 import zipfile
 from dataclasses import dataclass, field
@@ -17,8 +16,8 @@ import numpy as np
 import torch
 
 from .._device import BatchSize, length_batches, pick_device
-from .._hub_files import find
-from .._tensor_files import add_tensors, check_torch_zip, load_pretrained, safetensors_of
+from .._hub_files import find, hub_name
+from .._tensor_files import add_tensors, check_torch_zip, load_pretrained, read_description, safetensors_of
 from .._untrusted import check_plain, passes, refuse_code
 from ..errors import InputError, WeightsError, check_choice
 from ..pp._sequences import SEQUENCE_VERSION, clean_sequence
@@ -131,7 +130,6 @@ def coverage_weights(length: int, cuts: list[tuple[int, int]]) -> list[NDArray[n
 Pooling: TypeAlias = Literal["mean", "cls"]
 _VERSION = "hf-sequence-v1"
 _MODALITIES = {"protein": ("sequence", "amino acid sequence"), "molecule": ("smiles", "SMILES")}
-_HUB_NAME = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>[\w.-]+))?")
 _TOKENS = 16_384  # padded tokens in one pass through the network
 # Layers above the hidden states: they may be random, and are not used.
 _UNUSED = ("pooler.", "contact_head.", "decoder.", "lm_head.")
@@ -298,13 +296,13 @@ class HFSequenceEncoder(TextEncoder):
         return write_config(folder, {"kind": "hf_sequence", **config, "fingerprint": self.fingerprint()})
 
     @classmethod
-    def from_folder(cls, folder: str | Path, config: dict[str, Any] | None = None) -> HFSequenceEncoder:
+    def from_folder(cls, folder: str | Path) -> HFSequenceEncoder:
         """Read what :meth:`save` wrote. Never runs code that comes with weights, nor fetches what a file mentions.
 
         A :class:`MismatchError` where the weights found are others, an :class:`OfflineError` where they are not on this
         machine.
         """
-        found = read_config(folder, config)
+        found = read_config(folder)
         source = found["source"]
         if found.get("revision") and not Path(source).is_dir():
             source = f"{source.split('@')[0]}@{found['revision']}"
@@ -319,14 +317,13 @@ class HFSequenceEncoder(TextEncoder):
 
 def _load(source: str, *, trust_remote_code: bool) -> tuple[Any, Any, str | None]:
     """Network, tokenizer and, for a hub name, the commit."""
-    from transformers import AutoConfig, AutoModel, AutoTokenizer
+    from transformers import AutoModel
 
     path, commit = Path(source).expanduser(), None
     if not path.is_dir():
         path = _from_hub(source, code=trust_remote_code)
         commit = path.name
     # From a folder alone: transformers looks for adapters on the hub, whatever it is told, when given a name.
-    options: dict[str, Any] = {"trust_remote_code": trust_remote_code, "local_files_only": True}
     if not trust_remote_code:
         refuse_code(path)
     # Before torch 1.6 its files were no zip archives.
@@ -334,11 +331,7 @@ def _load(source: str, *, trust_remote_code: bool) -> tuple[Any, Any, str | None
     for file in () if tensors else sorted(path.glob("pytorch_model*.bin")):
         if zipfile.is_zipfile(check_plain(file)):
             check_torch_zip(file)
-    try:
-        config = None if trust_remote_code else AutoConfig.from_pretrained(path, **options)
-        tokenizer = AutoTokenizer.from_pretrained(path, **options)
-    except Exception as error:
-        raise WeightsError(f"{source!r} cannot be loaded as a Hugging Face encoder: {error}") from error
+    config, tokenizer = read_description(path, repr(source), "a Hugging Face encoder", code=trust_remote_code)
     kind: dict[str, Any] = {"dtype": torch.float32, "trust_remote_code": trust_remote_code}
     net = load_pretrained(AutoModel, path, config, name=repr(source), unused=_UNUSED, **kind)
     if getattr(net.config, "is_encoder_decoder", False):
@@ -348,13 +341,13 @@ def _load(source: str, *, trust_remote_code: bool) -> tuple[Any, Any, str | None
 
 def _from_hub(source: str, *, code: bool = False, mentioned: str = "") -> Path:
     """Folder of a hub name's files: the copy here, else fetched where the user named it."""
-    match = _HUB_NAME.fullmatch(source)
-    if match is None:
+    named = hub_name(source)
+    if named is None:
         raise WeightsError(f"{source!r} is neither a folder nor a name on the hub ('owner/name')")
     wanted = ["*.json", "*.txt", "*.model", "*.safetensors", *(["*.py"] if code else [])]
-    folder = find(match["repo"], match["revision"], wanted, ready=_is_whole, mentioned=mentioned)
+    folder = find(named.repo, named.revision, wanted, ready=_is_whole, mentioned=mentioned)
     if not _is_whole(folder):  # older models have pickles alone, which are read for tensors only
-        folder = find(match["repo"], match["revision"], [*wanted, "pytorch_model*.bin"], ready=_is_whole)
+        folder = find(named.repo, named.revision, [*wanted, "pytorch_model*.bin"], ready=_is_whole)
     return folder
 
 

@@ -116,9 +116,9 @@ class KmerEncoder(TextEncoder):
         return write_config(folder, {"kind": "kmer", "fingerprint": self.fingerprint()})
 
     @classmethod
-    def from_folder(cls, folder: str | Path, config: dict[str, Any] | None = None) -> KmerEncoder:
+    def from_folder(cls, folder: str | Path) -> KmerEncoder:
         """Read what :meth:`save` wrote; a :class:`MismatchError` where a version that counts otherwise saved it."""
-        found, encoder = read_config(folder, config), cls()
+        found, encoder = read_config(folder), cls()
         same_fingerprint(folder, found.get("fingerprint"), encoder.fingerprint(), "this version of scbioverse")
         return encoder
 

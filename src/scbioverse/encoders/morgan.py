@@ -84,9 +84,9 @@ class MorganEncoder(TextEncoder):
         return write_config(folder, self._config())
 
     @classmethod
-    def from_folder(cls, folder: str | Path, config: dict[str, Any] | None = None) -> MorganEncoder:
+    def from_folder(cls, folder: str | Path) -> MorganEncoder:
         """Read what :meth:`save` wrote; a :class:`WeightsError` where it is missing or damaged."""
-        found = read_config(folder, config, needs=("radius", "n_bits", "chirality", "salts"))
+        found = read_config(folder, needs=("radius", "n_bits", "chirality", "salts"))
         with refusing(f"cannot read the encoder in {folder}"):
             radius = whole_number(found, "radius", least=0, most=64)
             n_bits = whole_number(found, "n_bits", most=2**20)

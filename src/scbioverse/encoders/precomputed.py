@@ -103,9 +103,9 @@ class PrecomputedEncoder:
         return write_config(folder, self._config())
 
     @classmethod
-    def from_folder(cls, folder: str | Path, config: dict[str, Any] | None = None) -> PrecomputedEncoder:
+    def from_folder(cls, folder: str | Path) -> PrecomputedEncoder:
         """Read what :meth:`save` wrote; a :class:`WeightsError` where it is missing or damaged."""
-        config = read_config(folder, config, needs=("key", "dim", "n_tokens"))
+        config = read_config(folder, needs=("key", "dim", "n_tokens"))
         with refusing(f"cannot read the encoder in {folder}"):
             sizes = {name: whole_number(config, name) for name in ("dim", "n_tokens")}
         return cls(str(config["key"]), modality=str(config.get("modality", "cell")), **sizes)

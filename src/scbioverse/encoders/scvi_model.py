@@ -432,7 +432,7 @@ class ScviEncoder:
         return folder
 
     @classmethod
-    def from_folder(cls, folder: str | Path, config: dict[str, Any] | None = None) -> ScviEncoder:
+    def from_folder(cls, folder: str | Path) -> ScviEncoder:
         """Read what :meth:`save` wrote; a :class:`WeightsError` where it is missing or damaged."""
-        config = read_config(folder, config, needs=("name",))
+        config = read_config(folder, needs=("name",))
         return cls(ScviParts.load(Path(folder)), name=str(config["name"]))

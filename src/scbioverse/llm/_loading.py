@@ -21,7 +21,7 @@ from .._hub_files import file_sha256
 from .._lazy import import_optional
 from .._logging import logger
 from .._settings import settings
-from .._tensor_files import load_pretrained
+from .._tensor_files import load_pretrained, read_description
 from .._whole import check_room, written_whole
 from ..errors import InputError, WeightsError
 from .resolve import UNREADABLE, DamagedError, file_crc32, forget_digest, load_beside_check, remembered_crc32
@@ -94,18 +94,11 @@ def load_folder(
 
     `quantisation` is what :func:`quantisation` gives; `device_map` says where the parts go, in place of `device`.
     """
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM
 
-    safe: dict[str, Any] = {"trust_remote_code": False, "local_files_only": True}
-    try:
-        config = AutoConfig.from_pretrained(folder, **safe)
-        if getattr(config, "is_encoder_decoder", False):
-            raise ValueError("it is an encoder-decoder model")
-        tokenizer = AutoTokenizer.from_pretrained(folder, **safe)
-    except Exception as error:  # a tokenizer that cannot be read raises a bare Exception
-        raise WeightsError(
-            f"{folder} cannot be loaded as a causal language model: {type(error).__name__}: {error}"
-        ) from error
+    config, tokenizer = read_description(folder, str(folder), "a causal language model")
+    if getattr(config, "is_encoder_decoder", False):
+        raise WeightsError(f"{folder} cannot be loaded as a causal language model: it is an encoder-decoder model")
     # Packed weights cannot be moved afterwards: they are put in place while they are read.
     placed = device_map if device_map is not None else ({"": str(device)} if quantisation is not None else None)
     options = {"device_map": placed, "quantization_config": quantisation}

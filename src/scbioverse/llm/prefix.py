@@ -31,15 +31,16 @@ if TYPE_CHECKING:
 class PrefixCache:
     """Keys and values of the prompt's beginning (P, d_llm), computed once and reused by every row and every batch.
 
-    They carry no gradient: what stands in the beginning (the instruction, the start marker) is not trained. `length` is
-    P.
+    They carry no gradient: what stands in the beginning (the instruction, the start marker) is not trained. Only of a
+    language model that itself `learns` they do, and hold for one step. `length` is P.
     """
 
-    def __init__(self, backbone: Backbone, inputs_embeds: Tensor) -> None:
-        inputs_embeds = inputs_embeds.reshape(1, -1, backbone.d_llm)
+    def __init__(self, backbone: Backbone, inputs_embeds: Tensor, *, learns: bool = False) -> None:
+        embeds = inputs_embeds.reshape(1, -1, backbone.d_llm).to(device=backbone.device, dtype=backbone.dtype)
+        learns = learns and torch.is_grad_enabled()
         # Not inference mode, even inside a caller's: its tensors could not serve training later.
-        with torch.inference_mode(False), torch.no_grad():
-            embeds = inputs_embeds.detach().to(device=backbone.device, dtype=backbone.dtype).clone()
+        with torch.inference_mode(False), torch.set_grad_enabled(learns):
+            embeds = embeds if learns else embeds.detach().clone()
             _, cache = backbone.hidden(embeds, use_cache=True)
         if cache is None or not all(hasattr(layer, "keys") for layer in cache.layers):
             raise InputError(f"{backbone.name!r} keeps no keys and values for each layer; use an attention model.")
@@ -56,16 +57,19 @@ def suffix_hidden(
     prefix: PrefixCache,
     inputs_embeds: Tensor,
     attention_mask: Tensor | None = None,
+    *,
+    tried: Backbone | None = None,
 ) -> Tensor:
     """Hidden states (n, T, d_llm) of what follows the prefix: the same as of a pass over prefix and suffix together.
 
     `attention_mask` (n, T) is 1 for tokens and 0 for padding, on either side, where states mean nothing. Gradients flow
-    to `inputs_embeds`, never to the prefix. Rows are laid side by side, which changes speed and memory only.
+    to `inputs_embeds`. Rows are laid side by side, which changes speed and memory only; whether the model allows that
+    is tried out on `tried` in its place.
     """
     mask = suffix_mask(backbone, inputs_embeds, attention_mask)
     n, length, _ = inputs_embeds.shape
     pack = pack_size(length, n)
-    check_attention(backbone, prefix.length + pack * length)
+    check_attention(tried or backbone, prefix.length + pack * length)
     positions = prefix.length + (mask.long().cumsum(1) - 1).clamp(min=0)
     hidden, _ = run_packed(backbone, prefix.shared, inputs_embeds, causal(mask), positions, pack=pack)
     return hidden
@@ -243,7 +247,7 @@ def run_packed(
     mask = _lay_mask(allowed, groups, pack, prefix, behind)
     positions = _by_row(positions, groups * pack).reshape(groups, pack * length)
     # On a CPU, the fused attention's backward pass costs more than all it saves: plain products train a quarter faster.
-    learning = torch.is_grad_enabled() and embeds.requires_grad and backbone.device.type == "cpu"
+    learning = torch.is_grad_enabled() and backbone.device.type == "cpu"
     with _attending(backbone, "eager" if learning else _attention(backbone)) as kind:
         if kind != "sdpa":
             dtype = backbone.dtype

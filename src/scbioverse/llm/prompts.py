@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from .._logging import bounded, one_line
 from ..errors import InputError
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 # Raise this when the same template would be rendered to other ids: it is part of the template's hash.
 _VERSION = 2
+_TAIL = "task"  # what follows the soft tokens of a single object; part of the hash, too
 MAX_LABEL_CHARS = 200
 MAX_TEXT_CHARS = 2000  # of a text that is learned as a whole, such as the caption of a molecule
-Tail = Literal["tokens", "task"]
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Prompt:
 
 @dataclass(frozen=True)
 class PromptTemplate:
-    """Wording of a prompt. Order: instruction, start marker, soft tokens, end marker, task token, question, answer.
+    """Wording of a prompt. Order: instruction, start marker, soft tokens, task token, question, answer.
 
     Everything that is the same for all rows stands in front of the soft tokens and is computed once; a row costs its
     soft tokens, two markers and the question.
@@ -46,9 +46,8 @@ class PromptTemplate:
     In `instruction`, `{modality}` stands for the kind of object. `examples` are terms that nobody scores, with words
     `before` and `after` and the `last` one. The start marker begins as the last word of `before`, the end marker as
     `after`, the task token as `last`; from there on they are trained or fixed like any marker. `question` stands
-    between object and answer and is read by every row: four tokens at most. `tail` is what follows the soft tokens of a
-    single object: `"task"`, the task token alone, or `"tokens"`, an end marker before it; of several objects each has
-    one.
+    between object and answer and is read by every row: four tokens at most. Of several objects each has an end marker,
+    which a single one does without.
     """
 
     instruction: str = "Every line reads a {modality} and then says what it is."
@@ -57,20 +56,13 @@ class PromptTemplate:
     after: str = ""
     last: str = "means"
     question: str = ""
-    tail: Tail = "task"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "examples", tuple(self.examples))  # JSON gives a list
-        if self.tail not in ("tokens", "task"):
-            raise InputError(f"tail is 'tokens' or 'task', found {self.tail!r}.")
 
     def template_hash(self) -> str:
         """Sha256, hexadecimal, of the wording and of how it is rendered."""
-        wording = asdict(self)
-        # Hashes of models that were made before there was a choice stay what they are.
-        if self.tail == "tokens":
-            del wording["tail"]
-        content = json.dumps({"version": _VERSION, **wording}, sort_keys=True, ensure_ascii=True)
+        content = json.dumps({"version": _VERSION, "tail": _TAIL, **asdict(self)}, sort_keys=True, ensure_ascii=True)
         return hashlib.sha256(content.encode()).hexdigest()
 
     def render_annotate(
@@ -84,7 +76,7 @@ class PromptTemplate:
         for i, name in enumerate(modalities):
             head += [tokens.start_id(name)] if i else []
             head += [tokens.placeholder(name)] * n_soft
-            head += [tokens.end_id(name)] if self.tail == "tokens" or len(modalities) > 1 else []
+            head += [tokens.end_id(name)] if len(modalities) > 1 else []
         # What follows the soft tokens is read by every row: each token here costs as much as one of them.
         head.append(tokens.task_id)
         head += backbone.encode(" " + self.question.strip(), allow_special=False) if self.question.strip() else []

@@ -13,7 +13,6 @@ import hashlib
 import importlib.util
 import json
 import os
-import re
 import zlib
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from .._hub_files import COMMIT, file_sha256, find
+from .._hub_files import COMMIT, file_sha256, find, hub_name
 from .._logging import logger
 from .._settings import settings
 from .._tensor_files import listing, safetensors_of, tensor_shapes
@@ -66,7 +65,6 @@ _TOKENIZER_FILES = (
     "chat_template.json",
 )
 _LARGEST_TOKENIZER = 256 * 2**20  # the largest published, of a quarter of a million words, has 35 MB
-_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@(?P<revision>[^@\s]+))?")
 
 
 @dataclass(frozen=True)
@@ -102,11 +100,11 @@ def resolve(name: str | os.PathLike[str]) -> ResolvedLLM:
             )
         return ResolvedLLM(text, path, "gguf", source_sha256(path, [path]))
     # Last: a folder of that name on this machine is what is meant.
-    match = _HUB_ID.fullmatch(text)
-    if match is not None and match["revision"]:
-        folder = _from_hub(text.split("@")[0], match["revision"])
+    named = hub_name(text)
+    if named is not None and named.revision is not None:
+        folder = _from_hub(named.repo, named.revision)
         return ResolvedLLM(text, folder, "folder", source_sha256(folder, check_folder(folder)))
-    raise WeightsError(_missing(text, hub_like=match is not None))
+    raise WeightsError(_missing(text, hub_like=named is not None))
 
 
 def _missing(name: str, *, hub_like: bool) -> str:
@@ -175,10 +173,13 @@ def check_folder(folder: Path) -> list[Path]:
 
 def refuse_to_fetch(name: str, *, mentioned_by: str) -> None:
     """Refuse the hub id of a language model that is not on this machine: nobody named it, a file mentions it."""
-    if name.lower() in KNOWN_LLMS or Path(name).expanduser().exists() or _HUB_ID.fullmatch(name) is None:
+    named = hub_name(name)
+    if name.lower() in KNOWN_LLMS or Path(name).expanduser().exists() or named is None:
         return
     how = f"It is the language model of {mentioned_by}. Fetch it by its name: sb.models.load(..., llm={name!r})"
-    _from_hub(*name.partition("@")[::2], mentioned=f"{how}, or pass llm= with the path of a folder that holds it.")
+    _from_hub(
+        named.repo, named.revision or "", mentioned=f"{how}, or pass llm= with the path of a folder that holds it."
+    )
 
 
 def _from_hub(repo: str, revision: str, *, mentioned: str = "") -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import _hub_files
-from .._hub_files import COMMIT, ask_hub, fetch_folder, list_repo
+from .._hub_files import COMMIT, ask_hub, fetch_folder, hub_name, list_repo
 from .._logging import logger
 from .._settings import need_network, settings
 from .._untrusted import PLAIN, check_file_name, check_kinds, refusing
@@ -21,14 +20,6 @@ from ..errors import InputError, WeightsError
 
 if TYPE_CHECKING:
     from ..encoders import Encoder
-
-_HUB_ID = re.compile(r"(?P<repo>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(@(?P<revision>[A-Za-z0-9][\w.-]*))?")
-
-
-def parse_hub_id(text: str) -> tuple[str, str | None] | None:
-    """Split `"owner/name@revision"`; None where `text` is nothing of the kind."""
-    match = _HUB_ID.fullmatch(text)
-    return None if match is None or ".." in text else (match["repo"], match["revision"])
 
 
 def fetch_checkpoint(repo: str, revision: str | None) -> Path:
@@ -60,8 +51,8 @@ def given_encoder(model: Any, modality: str, *, hub: bool = True) -> Encoder | N
     As :func:`scbioverse.encoders._resolve.given_encoder`, without asking the hub about a model that was fetched from it
     before by its commit.
     """
-    named = parse_hub_id(model) if isinstance(model, str) else None
-    if named is not None and kept_checkpoint(*named) is not None:
+    named = hub_name(model) if isinstance(model, str) else None
+    if named is not None and kept_checkpoint(named.repo, named.revision) is not None:
         return None
     return _resolve.given_encoder(model, modality, hub=hub)
 
@@ -96,8 +87,8 @@ def push(
     name: str, save: Callable[[Path], Path], repo_id: str, *, private: bool, message: str, token: str | None
 ) -> str:
     """Save a model and upload it; see :meth:`BioVerse.push_to_hub`."""
-    parsed = parse_hub_id(repo_id)
-    if parsed is None or parsed[1] is not None:
+    parsed = hub_name(repo_id)
+    if parsed is None or parsed.revision is not None:
         raise InputError(f"repo_id={repo_id!r} is not 'owner/name'.")
     need_network(f"{repo_id} would have to be reached on the hub", "model.save(folder) keeps the model here.")
     with tempfile.TemporaryDirectory() as temporary:

@@ -289,24 +289,23 @@ class BioVerse:
                 f"Choose method='score', or go on: scbioverse.tl.align(adata, model=..., start='model', "
                 f"modality={modality!r}, text_key=..., loss='contrastive')."
             )
-        out = np.empty((len(embeddings), self.space.dim), dtype=np.float32)  # large: never held twice
-        for rows in row_blocks(embeddings, _ROWS):
-            out[rows] = self.space.place(self._mean_soft(embeddings[rows], modality), modality).cpu().numpy()
-        return out
+        place = partial(self.space.place, modality=modality)
+        return self._by_rows(embeddings, modality, self.space.dim, place)
 
     def mean_soft_token(self, embeddings: Float, modality: str = "cell") -> Float:
         """Mean of each input's soft tokens, float32 (n, d_llm)."""
-        out = np.empty((len(embeddings), self.config.llm.d_llm), dtype=np.float32)
-        for rows in row_blocks(embeddings, _ROWS):
-            out[rows] = self._mean_soft(embeddings[rows], modality).cpu().numpy()
-        return out
+        return self._by_rows(embeddings, modality, self.config.llm.d_llm, lambda mean: mean)
 
     @torch.no_grad()
-    def _mean_soft(self, x: Float, modality: str) -> Tensor:
+    def _by_rows(self, embeddings: Float, modality: str, dim: int, place: Callable[[Tensor], Tensor]) -> Float:
+        """Return what `place` makes of the mean soft tokens, float32 (n, dim): large, and never held twice."""
         self.modules.eval()
-        projector: Any
-        projector, ready = self.ready(x, modality)
-        return projector.mean(ready)
+        out = np.empty((len(embeddings), dim), dtype=np.float32)
+        for rows in row_blocks(embeddings, _ROWS):
+            projector: Any
+            projector, x = self.ready(embeddings[rows], modality)
+            out[rows] = place(projector.mean(x)).cpu().numpy()
+        return out
 
     @property
     def text_space(self) -> TextSpace | None:
@@ -360,7 +359,7 @@ class BioVerse:
     @property
     def text_writer(self) -> TextWriter:
         """Asks the language model questions about soft tokens."""
-        return self.readers.writer("", lambda: TextWriter(self.writing_reader, self.soft_tokens))
+        return TextWriter(self.writing_reader, self.soft_tokens)
 
     def asks(self, template: QuestionTemplate) -> TextWriter:
         """Return a writer of answers to questions in other words than the usual."""
@@ -372,8 +371,8 @@ class BioVerse:
         if modality not in self.phrase_books:
             raise InputError(f"model {self.name!r} has no phrases to write of {modality!r} by.")
         book, adapter = self.phrase_books[modality], self.writing_adapters.get(modality)
-        prompt = partial(self.readers.phrases, modality, book, adapter)
-        return self.readers.writer(modality, lambda: PhraseCaptioner(modality, book, self.modules, prompt, self.asks))
+        reader = partial(self.readers.reading_with, adapter)
+        return PhraseCaptioner(modality, book, self.modules, reader, self.asks)
 
     def check_modality(self, modality: str) -> None:
         """Raise an :class:`InputError` if the model cannot read `modality`."""

@@ -21,8 +21,8 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import save_file
+from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from .._hub_files import file_sha256
@@ -38,7 +38,7 @@ from .._untrusted import (
     refuse_executable,
     refusing,
 )
-from .._whole import check_room, written_whole
+from .._whole import check_room, reason, whole_folder
 from ..encoders import SavableEncoder, build
 from ..errors import InputError, MismatchError, OptionalDependencyError, WeightsError, check_choice
 from ..llm.adapter import CONFIG as ADAPTER_CONFIG
@@ -67,17 +67,17 @@ Parts = Mapping[str, Any]  # what a model is made of, by the names that `BioVers
 
 def read_template(config: BioVerseConfig) -> PromptTemplate:
     """Make the prompt template that a model was trained with, if this version knows it and renders it alike."""
-    fields, known = dict(config.template), set(PromptTemplate.__dataclass_fields__)
+    fields = dict(config.template)
     wanted = fields.pop("sha256", None)
-    if odd := sorted(set(fields) - known):
-        raise WeightsError(
-            f"config.json describes a prompt template that this version of scbioverse does not know: {odd} (known: "
-            f"{sorted(known)}). Upgrade: pip install -U scbioverse"
-        )
+    if fields.get("tail") == "task":  # the one that is left of two
+        del fields["tail"]
     try:
         template = PromptTemplate(**fields)
     except (TypeError, ValueError, AttributeError) as error:
-        raise WeightsError(f"config.json describes no prompt template: {error}") from error
+        raise WeightsError(
+            f"config.json describes a prompt template that this version of scbioverse does not know: {error}. Upgrade: "
+            "pip install -U scbioverse"
+        ) from error
     if (found := template.template_hash()) != wanted:
         raise MismatchError(
             f"model {config.name!r} was trained with prompt template {wanted}, this version of scbioverse renders it "
@@ -194,15 +194,8 @@ def write(parts: Parts, path: str | Path, *, overwrite: bool = False, dtype: str
     place = _check_target(path, overwrite)
     n_bytes = sum(one.nbytes for one in tensors(parts).values()) / (2 if dtype == "float16" else 1)
     check_room(place.parent, n_bytes, f"model {parts['config'].name!r}")
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with written_whole(place) as fresh:
-            fresh.mkdir()
-            _write(parts, fresh, torch.float16 if dtype == "float16" else torch.float32)
-    # safetensors reports a full disk by an error of its own.
-    except (OSError, SafetensorError) as error:
-        said = getattr(error, "strerror", None) or error
-        raise InputError(f"cannot write a model to {path}: {said}. Nothing was left there.") from error
+    with whole_folder(place, f"cannot write a model to {path}") as fresh:
+        _write(parts, fresh, torch.float16 if dtype == "float16" else torch.float32)
     return path
 
 
@@ -246,14 +239,13 @@ def read(path: str | Path, make: Callable[[dict[str, Any]], T]) -> T:
         if f"{PHRASES}/{modality}.json" in values["files"]
     }
     stored = read_tensors(path / TENSORS).items()
-    found = {key: value.float() if value.dtype == torch.float16 else value for key, value in stored}
+    # Cloned: what was read may be a view of the file.
+    found = {key: (value.float() if value.is_floating_point() else value).clone() for key, value in stored}
     space = {k.removeprefix(_TEXT_SPACE): v for k, v in found.items() if k.startswith(_TEXT_SPACE)}
     kept = {k.removeprefix(_TEXT_TABLE): v for k, v in found.items() if k.startswith(_TEXT_TABLE)}
     state = {key: value for key, value in found.items() if not key.startswith((_TEXT_SPACE, _TEXT_TABLE))}
     try:
-        _check_sizes(config, books, state)
-        modules = build_modules(config, books)
-        modules.load_state_dict(state)
+        modules = _filled(config, books, state)
         table = {name: value.numpy() for name, value in kept.items()}
         text_space = TextSpace.from_tensors(space) if config.text_space is not None else None
         known = TextTable.from_arrays(table, 0 if text_space is None else text_space.dim) if table else None
@@ -320,7 +312,7 @@ def _check_target(path: Path, overwrite: bool) -> Path:
         there = (one for one in place.rglob("*") if not one.is_dir())
         inside = sorted(one.relative_to(place).as_posix() for one in there) if place.is_dir() else None
     except (OSError, ValueError) as error:
-        raise InputError(f"cannot write a model to {path}: {getattr(error, 'strerror', None) or error}.") from error
+        raise InputError(f"cannot write a model to {path}: {reason(error)}.") from error
     if broken:
         raise InputError(f"cannot write a model to {path}: it is a link to {path.readlink()}, which does not exist.")
     if inside is None and place.exists():
@@ -382,15 +374,12 @@ class _Unfilled(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-def _check_sizes(config: BioVerseConfig, books: dict[str, PhraseBook], state: dict[str, torch.Tensor]) -> None:
-    """Compare sizes before anything is allocated: a number in a configuration must not fill the memory."""
+def _filled(config: BioVerseConfig, books: dict[str, PhraseBook], state: dict[str, torch.Tensor]) -> nn.ModuleDict:
+    """Build the trained parts around their tensors: a number in a configuration never fills the memory."""
     with torch.device("meta"), _Unfilled():
-        wanted = {name: one.shape for name, one in build_modules(config, books).state_dict().items()}
-    for name, shape in wanted.items():
-        if name in state and state[name].shape != shape:
-            raise ValueError(f"{name} has shape {tuple(state[name].shape)}, expected {tuple(shape)}")
-    if missing := sorted(set(wanted) - set(state)):
-        raise KeyError(f"missing {missing[:4]}")
+        modules = build_modules(config, books)
+    modules.load_state_dict(state, assign=True)
+    return modules
 
 
 def _load_encoders(folder: Path, config: BioVerseConfig, files: dict[str, str]) -> Encoders:

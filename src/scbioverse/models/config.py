@@ -211,16 +211,10 @@ def check_format(values: Any) -> None:
     version = values.get("format_version") if isinstance(values, dict) else None
     if not isinstance(version, int) or isinstance(version, bool):
         raise WeightsError("config.json names no format_version: it is not the configuration of a BioVerse model.")
-    if version > FORMAT_VERSION:
+    if version != FORMAT_VERSION:
         raise WeightsError(
-            f"the checkpoint has format {version}; this version of scbioverse reads up to {FORMAT_VERSION}. "
-            "Upgrade: pip install -U scbioverse"
-        )
-    if version < FORMAT_VERSION:
-        raise WeightsError(
-            f"the checkpoint has format {version}, of a version before the first release; this one reads "
-            f"{FORMAT_VERSION}. Train it anew (scbioverse.tl.align, scbioverse.tl.tune), or install the version that "
-            "saved it."
+            f"the checkpoint has format {version}; this version of scbioverse reads {FORMAT_VERSION}. Of a newer one: "
+            "pip install -U scbioverse. Of an older one: train it anew (scbioverse.tl.align, scbioverse.tl.tune)."
         )
 
 

@@ -258,7 +258,6 @@ def set_phrases(
     """Give a modality another way of writing, or none: what is said, what finds it, and what it is read with."""
     model.check_modality(modality)
     heads: Any = model.modules["phrases"]
-    model.readers.forget_phrases(modality)
     for held in (heads, model.phrase_books, model.writing_adapters):
         if modality in held:
             del held[modality]
@@ -271,3 +270,4 @@ def set_phrases(
         heads[modality] = head.to(next(model.modules.parameters()).device).eval()
     if adapter is not None:
         model.writing_adapters[modality] = adapter
+    model.set_adapter(model.adapter)  # what was computed with another one goes

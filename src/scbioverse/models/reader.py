@@ -5,10 +5,8 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Callable, Sequence
-from functools import cached_property
 from itertools import islice
-from typing import TYPE_CHECKING, Any, TypeVar
-from weakref import WeakValueDictionary
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -18,7 +16,7 @@ from .._tensor_files import bytes_of
 from ..errors import MismatchError
 from ..llm.generate import MAX_NEW_TOKENS, generate_fitting
 from ..llm.prefix import PrefixCache
-from ..llm.prompts import MAX_LABEL_CHARS, QuestionTemplate, encode_plain
+from ..llm.prompts import MAX_LABEL_CHARS, QuestionTemplate
 from ..llm.represent import represent
 from ..llm.resolve import refuse_to_fetch
 from ..llm.score import LabelTrie, score_labels
@@ -33,7 +31,7 @@ if TYPE_CHECKING:
     from ..llm.adapter import Adapter
     from ..llm.prompts import Prompt, PromptTemplate
     from ..nn import BioTokens
-    from .config import BioVerseConfig, PhraseBook
+    from .config import BioVerseConfig
 
 # Representations of texts that are kept: 20,000 of SmolLM2-135M take 46 MB.
 MOST_TEXTS = 20_000
@@ -109,9 +107,6 @@ class LanguageModel:
         return 0 if model is None else sum(one.numel() * one.element_size() for one in model.parameters())
 
 
-W = TypeVar("W")
-
-
 class PromptReader:
     """A language model with a prompt: markers and placeholders, wording, and `n_soft` soft tokens of one input."""
 
@@ -119,8 +114,7 @@ class PromptReader:
         self.backbone, self.tokens, self.template, self.n_soft = backbone, tokens, template, n_soft
         self.composer = Composer(backbone.embed_tokens, tokens)
         self._prompts: dict[str, Prompt] = {}
-        self._prefixes: dict[str, PrefixCache] = {}
-        self._instructions: dict[QuestionTemplate, PrefixCache] = {}
+        self._cached: dict[tuple[int, ...], PrefixCache] = {}
 
     def prompt(self, modality: str = "cell") -> Prompt:
         """Return token ids of the prompt, without answer."""
@@ -132,19 +126,14 @@ class PromptReader:
 
     def prefix(self, modality: str = "cell") -> PrefixCache:
         """Return keys and values of what stands before the soft tokens; start markers are fixed, so once is enough."""
-        if modality not in self._prefixes:
-            self._prefixes[modality] = self._cache(self.prompt(modality).prefix)
-        return self._prefixes[modality]
-
-    def instruction(self, template: QuestionTemplate) -> PrefixCache:
-        """Return keys and values of the instruction that questions of a wording begin with."""
-        if template not in self._instructions:
-            self._instructions[template] = self._cache(template.prefix_ids(self.backbone))
-        return self._instructions[template]
+        return self.cached(self.prompt(modality).prefix)
 
     @torch.no_grad()
-    def _cache(self, ids: Sequence[int]) -> PrefixCache:
-        return PrefixCache(self.backbone, self.composer.compose([list(ids)]).inputs_embeds)
+    def cached(self, ids: Sequence[int]) -> PrefixCache:
+        """Return keys and values of what a prompt begins with, computed once."""
+        if (key := tuple(ids)) not in self._cached:
+            self._cached[key] = PrefixCache(self.backbone, self.composer.compose([ids]).inputs_embeds)
+        return self._cached[key]
 
     def answer_ids(self, text: str, *, max_chars: int = MAX_LABEL_CHARS) -> list[int]:
         """Token ids of an answer, the end token included; special-token strings in it stay text. Names: made once."""
@@ -176,7 +165,7 @@ class TextWriter:
     @property
     def prefix(self) -> PrefixCache:
         """Keys and values of the instruction."""
-        return self.reader.instruction(self.template)
+        return self.reader.cached(self.template.prefix_ids(self.reader.backbone))
 
     def prompt(self, question: str, *, objects: Sequence[tuple[str, str]] = (), evidence: str = "") -> list[int]:
         """Render one question about `objects`, (modality, name) each; see :meth:`prompts`."""
@@ -204,8 +193,8 @@ class TextWriter:
             return []
         composed = self._compose(prompts, soft)
         done = generate_fitting(
-            self.reader.backbone, self.prefix, composed, what="questions", max_new_tokens=max_new_tokens, beams=beams,
-            no_repeat=no_repeat,
+            self.reader.backbone, self.prefix, composed.inputs_embeds, attention_mask=composed.attention_mask,
+            what="questions", max_new_tokens=max_new_tokens, beams=beams, no_repeat=no_repeat,
         )  # fmt: skip
         # An answer is one line: what follows is the next question that the model makes up.
         lines = [self.reader.backbone.decode(one.ids).lstrip().split("\n")[0] for one in done]
@@ -240,22 +229,6 @@ class TextWriter:
             for modality in modalities
         }
         return self.reader.composer.compose(prompts, by_modality)
-
-
-class PhrasePrompt:
-    """What a modality is written of with, whichever object of it: a language model, and the keys of its opening."""
-
-    def __init__(self, backbone: Backbone, tokens: BioTokens, book: PhraseBook) -> None:
-        self.backbone, self.composer = backbone, Composer(backbone.embed_tokens, tokens)
-        self.opening_ids = [*backbone.bos_ids, *encode_plain(backbone, book.opening)]
-        self.closing = encode_plain(backbone, book.closing)
-
-    @cached_property
-    def prefix(self) -> PrefixCache:
-        """Keys and values of the opening."""
-        with torch.no_grad():
-            embeds = self.composer.compose([self.opening_ids]).inputs_embeds[0]
-            return PrefixCache(self.backbone, embeds)
 
 
 class Readers:
@@ -307,10 +280,7 @@ class Readers:
     def set_adapter(self, adapter: Adapter | None) -> None:
         """Read with another adapter, or with none; what was computed with the one before is dropped."""
         self.adapter = adapter
-        self._held: dict[str, PromptReader] = {}
-        self._phrases: dict[str, PhrasePrompt] = {}
-        # What refers to the model is held weakly: it must not keep the language model alive when the model is dropped.
-        self._writers: WeakValueDictionary[str, Any] = WeakValueDictionary()
+        self._held: dict[Adapter | None, PromptReader] = {}
 
     def to(self, device: str) -> None:
         """Run on another device from now on; see :meth:`BioVerse.to`."""
@@ -328,39 +298,19 @@ class Readers:
     @property
     def scoring(self) -> PromptReader:
         """What scores: with the adapter only where the configuration says so."""
-        return self._reader(self.adapter if self.config.adapter_scores else None)
+        return self.reading_with(self.adapter if self.config.adapter_scores else None)
 
     @property
     def writing(self) -> PromptReader:
         """What writes labels, descriptions and answers: with the adapter where there is one."""
-        return self._reader(self.adapter)
+        return self.reading_with(self.adapter)
 
-    def _reader(self, adapter: Adapter | None) -> PromptReader:
-        which = "plain" if adapter is None else "adapted"
-        if which not in self._held:
-            backbone = self.backbone.reading_with(adapter)
-            tokens: Any = self.modules["tokens"]
-            self._held[which] = PromptReader(backbone, tokens, self.template, self.config.n_soft)
-        return self._held[which]
-
-    def phrases(self, modality: str, book: PhraseBook, adapter: Adapter | None) -> PhrasePrompt:
-        """Return what a modality is written of with; the first call loads the language model."""
-        if modality not in self._phrases:
-            backbone = self.backbone.reading_with(adapter)
-            self._phrases[modality] = PhrasePrompt(backbone, self.modules["tokens"], book)  # type: ignore[arg-type]
-        return self._phrases[modality]
-
-    def forget_phrases(self, modality: str) -> None:
-        """Drop what a modality was written of with."""
-        self._phrases.pop(modality, None)
-        self._writers.pop(modality, None)
-
-    def writer(self, name: str, make: Callable[[], W]) -> W:
-        """Return the writer of this name, made anew where nobody holds the last one any more."""
-        held = self._writers.get(name)
-        if held is None:
-            held = self._writers[name] = make()
-        return held
+    def reading_with(self, adapter: Adapter | None) -> PromptReader:
+        """Return what reads with an adapter, or with none; the first call loads the language model."""
+        if adapter not in self._held:
+            backbone, tokens = self.backbone.reading_with(adapter), self.modules["tokens"]
+            self._held[adapter] = PromptReader(backbone, tokens, self.template, self.config.n_soft)  # type: ignore[arg-type]
+        return self._held[adapter]
 
     def represent(self, texts: Sequence[str], layer: int) -> NDArray[np.float32]:
         """States of the language model after `layer` blocks for each text: float32 (n, d_llm)."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakValueDictionary
 
-from .._hub_files import file_sha256
+from .._hub_files import file_sha256, hub_name
 from .._settings import settings
 from ..errors import InputError, MismatchError, WeightsError
 from ..llm.resolve import KNOWN_LLMS, resolve
@@ -68,11 +68,11 @@ def find(model: str | Path) -> Path:
             f"{path} is a file, and a model is a folder, the one that model.save() made. Name the folder"
             + (f": {path.parent}." if (path.parent / CONFIG).is_file() else ".")
         )
-    from ._hub import fetch_checkpoint, parse_hub_id
+    from ._hub import fetch_checkpoint
 
-    parsed = parse_hub_id(os.fspath(model))
-    if parsed is not None and path.parent.name == path.parent.as_posix() and not path.parent.is_dir():
-        return fetch_checkpoint(*parsed)
+    named = hub_name(os.fspath(model))
+    if named is not None and path.parent.name == path.parent.as_posix() and not path.parent.is_dir():
+        return fetch_checkpoint(named.repo, named.revision)
     from ..encoders._resolve import SHORT_NAMES
 
     if (reads := SHORT_NAMES.get(str(model).lower())) is not None:

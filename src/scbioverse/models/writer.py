@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from .config import PhraseBook
-    from .reader import PhrasePrompt, TextWriter
+    from .reader import PromptReader, TextWriter
 
 Float = NDArray[np.float32]
 
@@ -33,7 +33,7 @@ _ROWS = 4096  # through the head at a time: it changes memory only
 class PhraseCaptioner:
     """Phrases that hold of an embedding, and the decoding loop that words them; see :class:`.PhraseBook`.
 
-    `prompt` returns what writes (the first call loads the language model), `asks` what answers questions in a wording
+    `reader` returns what writes (the first call loads the language model), `asks` what answers questions in a wording
     of its own.
     """
 
@@ -42,16 +42,21 @@ class PhraseCaptioner:
         modality: str,
         book: PhraseBook,
         modules: nn.ModuleDict,
-        prompt: Callable[[], PhrasePrompt],
+        reader: Callable[[], PromptReader],
         asks: Callable[[QuestionTemplate], TextWriter],
     ) -> None:
         self.modality, self.book, self.modules = modality, book, modules
-        self._prompt, self._asks = prompt, asks
+        self._reader, self._asks = reader, asks
 
     @property
-    def prompt(self) -> PhrasePrompt:
+    def reader(self) -> PromptReader:
         """What writes; the first access loads the language model."""
-        return self._prompt()
+        return self._reader()
+
+    @property
+    def opening_ids(self) -> list[int]:
+        """Ids of what stands before the phrases."""
+        return [*self.reader.backbone.bos_ids, *encode_plain(self.reader.backbone, self.book.opening)]
 
     @cached_property
     def text_writer(self) -> TextWriter:
@@ -108,7 +113,8 @@ class PhraseCaptioner:
 
     def ids(self, note: str) -> list[int]:
         """Ids of a note and of what stands between it and the text."""
-        return encode_plain(self.prompt.backbone, " " + note)[: self.book.longest] + self.prompt.closing
+        backbone = self.reader.backbone
+        return encode_plain(backbone, " " + note)[: self.book.longest] + encode_plain(backbone, self.book.closing)
 
     def write(
         self, embeddings: Float, *, max_new_tokens: int = 96, beams: int = 1, batch_size: int = 32
@@ -124,13 +130,14 @@ class PhraseCaptioner:
         for start in tqdm(starts, desc="write", unit="batch", disable=not settings.progress):
             block = different[start : start + batch_size]
             with torch.inference_mode():
-                composed = self.prompt.composer.compose(list(map(self.ids, block)))
+                composed = self.reader.composer.compose(list(map(self.ids, block)))
             found = generate_fitting(
-                self.prompt.backbone, self.prompt.prefix, composed, what=f"{self.modality}s",
-                max_new_tokens=max_new_tokens, beams=beams, no_repeat=NO_REPEAT,
+                self.reader.backbone, self.reader.cached(self.opening_ids), composed.inputs_embeds,
+                attention_mask=composed.attention_mask, what=f"{self.modality}s", max_new_tokens=max_new_tokens,
+                beams=beams, no_repeat=NO_REPEAT,
             )  # fmt: skip
             done |= dict(zip(block, found, strict=True))
-        lines = {note: self.prompt.backbone.decode(one.ids).strip().split("\n") for note, one in done.items()}
+        lines = {note: self.reader.backbone.decode(one.ids).strip().split("\n") for note, one in done.items()}
         texts = [" ".join(lines[note][0].split()) for note in notes]
         # What was cut off counts in the probability of what was written, and cannot be told apart from it any more.
         log_probs = [done[note].log_prob if len(lines[note]) == 1 else np.nan for note in notes]

@@ -148,7 +148,13 @@ class Composer:
         flat = torch.tensor([token for row in rows for token in row], dtype=torch.long)
         # Position of each token in the padded batch, counted row after row.
         place = torch.tensor([i * width + t for i, row in enumerate(rows) for t in range(len(row))], dtype=torch.long)
-        values = self._embed(flat, self._gather(rows, soft or {}))
+        soft = soft or {}
+        if unknown := sorted(set(soft) - set(self.tokens.modalities)):
+            raise InputError(f"Soft tokens of unknown modality {unknown}; there are {list(self.tokens.modalities)}.")
+        values = self._embed(flat)
+        for number, modality in self._placeholders.items():
+            if blocks := self._blocks(rows, number, modality, soft.get(modality)):
+                values = _put(values, flat == number, torch.cat(blocks))
         mask = torch.zeros(len(rows) * width, dtype=torch.long).index_fill_(0, place, 1).view(len(rows), width)
         embeds = values.new_zeros(len(rows) * width, values.shape[1]).index_copy(0, place.to(values.device), values)
         return Composed(
@@ -157,56 +163,41 @@ class Composer:
             position_ids=(mask.cumsum(1) - 1).clamp(min=0).to(values.device),
         )
 
-    def _gather(self, rows: list[list[int]], soft: Soft) -> dict[int, Tensor]:
-        """Check the counts row by row and return, by placeholder id, soft tokens (m, d) in reading order."""
-        unknown = sorted(set(soft) - set(self.tokens.modalities))
-        if unknown:
-            raise InputError(f"Soft tokens of unknown modality {unknown}; there are {list(self.tokens.modalities)}.")
-        found: dict[int, Tensor] = {}
-        for number, modality in self._placeholders.items():
-            blocks = self._blocks(modality, soft.get(modality), len(rows))
-            for i, row in enumerate(rows):
-                wanted = row.count(number)
-                given = 0 if blocks[i] is None else blocks[i].shape[0]  # type: ignore[union-attr]
-                if wanted != given:
-                    raise MismatchError(
-                        f"Row {i} has {wanted} placeholders for {modality!r}, but {given} soft tokens were given."
+    def _blocks(
+        self, rows: list[list[int]], number: int, modality: str, given: Tensor | Sequence[Tensor | None] | None
+    ) -> list[Tensor]:
+        """Return the soft tokens of each row that has some, (m, d) each, as many as it has placeholders."""
+        if given is not None and len(given) != len(rows):
+            raise MismatchError(f"Soft tokens of {modality!r} are for {len(given)} rows, the prompt has {len(rows)}.")
+        d, blocks = self.tokens.d_llm, []
+        for i, (row, item) in enumerate(zip(rows, [None] * len(rows) if given is None else given, strict=True)):
+            if item is not None:
+                if item.ndim not in (2, 3) or item.shape[-1] != d:
+                    raise InputError(
+                        f"Soft tokens of {modality!r} in row {i} have shape {tuple(item.shape)}, expected "
+                        f"(…, n_soft, {d})."
                     )
-            present = [block for block in blocks if block is not None]
-            if present:
-                found[number] = torch.cat(present)
-        return found
-
-    def _blocks(self, modality: str, given: Tensor | Sequence[Tensor | None] | None, n: int) -> list[Tensor | None]:
-        """Return one (m, d) tensor or None per row."""
-        if given is None:
-            return [None] * n
-        if len(given) != n:
-            raise MismatchError(f"Soft tokens of {modality!r} are for {len(given)} rows, the prompt has {n}.")
-        d = self.tokens.d_llm
-        blocks: list[Tensor | None] = []
-        for i, item in enumerate(given):
-            if item is not None and (item.ndim not in (2, 3) or item.shape[-1] != d):
-                raise InputError(
-                    f"Soft tokens of {modality!r} in row {i} have shape {tuple(item.shape)}, expected (…, n_soft, {d})."
+                blocks.append(item.reshape(-1, d))
+            wanted, found = row.count(number), 0 if item is None else len(blocks[-1])
+            if wanted != found:
+                raise MismatchError(
+                    f"Row {i} has {wanted} placeholders for {modality!r}, but {found} soft tokens were given."
                 )
-            blocks.append(None if item is None else item.reshape(-1, d))
         return blocks
 
-    def _embed(self, flat: Tensor, soft: dict[int, Tensor]) -> Tensor:
-        """Embed ids (m,) to (m, d): each kind of id from its own table."""
-        text = flat >= 0
-        holders = torch.isin(flat, torch.tensor(sorted(self._placeholders)))
-        own = ~text & ~holders
+    def _embed(self, flat: Tensor) -> Tensor:
+        """Embed ids (m,) to (m, d): the language model's and our own from their tables, anything for placeholders."""
+        own = (flat < 0) & ~torch.isin(flat, torch.tensor(sorted(self._placeholders)))
         # One lookup for all, a stand-in where the id is not the language model's: it fixes dtype and device.
         values = self.embed_tokens(flat.clamp(min=0))
         if values.shape[1] != self.tokens.d_llm:
             raise MismatchError(
                 f"The language model is {values.shape[1]} wide, the bio tokens are made for {self.tokens.d_llm}."
             )
-        parts = [(own, self.tokens.embed(flat[own]))] if bool(own.any()) else []
-        parts += [(flat == number, block) for number, block in soft.items()]
-        for where, block in parts:
-            at = where.nonzero().squeeze(1).to(values.device)
-            values = values.index_copy(0, at, block.to(device=values.device, dtype=values.dtype))
-        return values
+        return _put(values, own, self.tokens.embed(flat[own])) if bool(own.any()) else values
+
+
+def _put(values: Tensor, where: Tensor, block: Tensor) -> Tensor:
+    """Put the rows of a block in the place of those that a mask names."""
+    at = where.nonzero().squeeze(1).to(values.device)
+    return values.index_copy(0, at, block.to(device=values.device, dtype=values.dtype))

@@ -14,7 +14,7 @@ from torch.nn.functional import cross_entropy, linear
 from ..errors import InputError
 from ..llm.prompts import MAX_TEXT_CHARS
 from ..llm.score import LabelTrie, head_rows
-from .tasks import take_rows
+from .tasks import Task, parts_of_like_length
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .tasks import Batch
 
 
-class AutoregressiveTask:
+class AutoregressiveTask(Task):
     """Cross-entropy of the answer that follows a cell's soft tokens; the language model is frozen.
 
     The keys and values of everything before the soft tokens are computed once, without a gradient; each step runs the
@@ -40,8 +40,8 @@ class AutoregressiveTask:
     """
 
     def __init__(self, model: BioVerse, *, modality: str = "cell", candidates: CandidateSet | None = None) -> None:
-        self.model, self.modality, self.candidates = model, modality, candidates
-        model.check_modality(modality)
+        super().__init__(model, modality=modality)
+        self.candidates = candidates
         self._prompt = model.reader.prompt(modality)
         model.reader.prefix(modality)
         self._ids: dict[str, list[int]] = {}
@@ -50,15 +50,9 @@ class AutoregressiveTask:
         """Projector of the modality, and tokens."""
         yield from self.model.trainable(self.modality, shared=False)
 
-    def train(self, mode: bool) -> None:
-        """Switch the projector's dropout; the language model stays in evaluation mode."""
-        self.model.modules.train(mode)
-
     def split(self, batch: Batch, size: int) -> list[tuple[Batch, float]]:
         """Parts of at most `size` rows with answers of like length."""
-        order = np.argsort(self._lengths(batch), kind="stable")
-        parts = np.array_split(order, max(1, -(-order.size // size)))
-        return [(take_rows(batch, rows), rows.size / order.size) for rows in parts]
+        return parts_of_like_length(batch, self._lengths(batch), size)
 
     def __call__(self, batch: Batch) -> dict[str, Tensor]:
         """Return `loss`, under its name `restricted` or `full` too, with the share `right` of restricted choices."""
@@ -67,25 +61,17 @@ class AutoregressiveTask:
         read = self._lengths(batch)
         head = self._prompt.head
         hidden = self.read(batch, [answer[:length] for answer, length in zip(answers, read, strict=True)])
+        starts = [len(head)] * len(texts)
         if candidates is None:
-            loss = self._full(answers, hidden, len(head))
+            loss = answer_losses(self.model.backbone, hidden, answers, starts).mean()
             return {"loss": loss, "full": loss}
         wanted = candidates.targets(texts, batch.get("shares"))
-        loss, right = restricted_loss(self.model.backbone, wanted, hidden, [len(head)] * len(texts))
+        loss, right = restricted_loss(self.model.backbone, wanted, hidden, starts)
         return {"loss": loss, "restricted": loss, "right": right}
 
     def read(self, batch: Batch, answers: list[list[int]]) -> Tensor:
         """Hidden states (n, T, d_llm) behind the cached beginning; gradients flow to what makes the soft tokens."""
         return self.model.forward(torch.as_tensor(batch["embeddings"]), modality=self.modality, answers=answers)
-
-    def _full(self, answers: list[list[int]], hidden: Tensor, head: int) -> Tensor:
-        rows = [row for row, answer in enumerate(answers) for _ in answer]
-        at = [head - 1 + i for answer in answers for i in range(len(answer))]
-        target = torch.tensor([token for answer in answers for token in answer], device=hidden.device)
-        logits = self.model.backbone.logits(hidden[rows, at])
-        each = cross_entropy(logits, target, reduction="none")
-        share = torch.tensor([1.0 / len(answer) for answer in answers for _ in answer], device=hidden.device)
-        return (each * share).sum() / len(answers)
 
     def _answer(self, text: str) -> list[int]:
         # Kept as long as the training, and not by the reader: tens of thousands of captions would stay with the model.
@@ -106,16 +92,22 @@ class AutoregressiveTask:
         return batch.get("candidates", self.candidates)
 
 
+def answer_losses(
+    backbone: Backbone, hidden: Tensor, answers: Sequence[Sequence[int]], starts: Sequence[int]
+) -> Tensor:
+    """Mean cross-entropy of the tokens of each row's answer: float32 (n,).
+
+    `hidden` is (n, T, d_llm); the answer of row i begins at `starts[i]`, and the state before a token predicts it.
+    """
+    rows = [row for row, answer in enumerate(answers) for _ in answer]
+    at = [start - 1 + i for start, answer in zip(starts, answers, strict=True) for i in range(len(answer))]
+    target = torch.tensor([token for answer in answers for token in answer], device=hidden.device)
+    each = cross_entropy(backbone.logits(hidden[rows, at]).float(), target, reduction="none")
+    row = torch.tensor(rows, device=hidden.device)
+    return each.new_zeros(len(answers)).index_add(0, row, each) / torch.bincount(row, minlength=len(answers))
+
+
 # ------------------------------------------------------------------ a label set as training sees it
-
-
-@dataclass(frozen=True)
-class _Branch:
-    """A point where sequences with a common beginning go on differently."""
-
-    position: int
-    tokens: NDArray[np.int64]
-    members: NDArray[np.bool_]  # (n_children, n_labels): which labels lie below which child
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,16 +171,17 @@ class CandidateSet:
         self.related = np.zeros((m, m), bool) if related is None else np.array(related, dtype=bool)
         self._index = {name: i for i, name in enumerate(self.names)}
         trie = LabelTrie(self.sequences)
-        self._branches = [
-            _Branch(
-                0 if one.token < 0 else int(trie.depths[one.token]) + 1,
-                np.array(one.children, dtype=np.int64),
-                np.stack([(trie.label_edges == edge).any(axis=1) for edge in range(one.edges.start, one.edges.stop)]),
-            )
-            for one in trie.branches
-        ]
-        self._token = np.unique(np.concatenate([branch.tokens for branch in self._branches]))
-        self._compile()
+        branches = trie.branches
+        self._position = np.array([0 if one.token < 0 else trie.depths[one.token] + 1 for one in branches], np.int64)
+        # Every way on at a choice: whose it is, its token, and the labels behind it, bool (n_ways, m).
+        self._branch = np.repeat(np.arange(len(branches)), [len(one.children) for one in branches])
+        tokens = np.array([token for one in branches for token in one.children], dtype=np.int64)
+        self._token, self._column = np.unique(tokens, return_inverse=True)
+        self._behind = (trie.label_edges[None] == np.arange(trie.n_edges)[:, None, None]).any(axis=2)
+        # Ways to a label that counts against this one, bool (m, n_ways); where there are two, something is decided.
+        self._open = (~self.related | np.eye(m, dtype=bool)).astype(np.int64) @ self._behind.T > 0
+        of_branch = (self._branch[:, None] == np.arange(len(branches))).astype(np.int64)
+        self._decided = (self._behind.T @ of_branch > 0) & (self._open @ of_branch > 1)
 
     @classmethod
     def of(
@@ -213,7 +206,7 @@ class CandidateSet:
 
     def needed(self, names: Sequence[str]) -> NDArray[np.int64]:
         """Answer tokens that must be read to reach the last choice of each name, (n,)."""
-        return self._last[self.index(names)]
+        return np.where(self._decided, self._position, 0).max(axis=1, initial=0)[self.index(names)]
 
     def targets(self, names: Sequence[str], shares: NDArray[np.floating] | None = None) -> Targets:
         """Gather the choices that the answers `names`, one a row, are made of.
@@ -222,65 +215,25 @@ class CandidateSet:
         still those on the way to its answer: where answers are drawn by these shares, all of the tree is learned.
         """
         labels = self.index(names)
-        rows, at = [], []
-        for row, label in enumerate(labels):
-            mine = np.arange(self._start[label], self._start[label + 1])
-            at.append(mine)
-            rows.append(np.full(mine.size, row))
-        where, row_of = np.concatenate(at), np.concatenate(rows)
+        row, branch = self._decided[labels].nonzero()
+        label, here = labels[row], self._branch == branch[:, None]
+        at, way = (here & self._open[label]).nonzero()
+        adjust = np.full((row.size, self._token.size), -np.inf, dtype=np.float32)
+        adjust[at, self._column[way]] = 0
         share = None
         if shares is not None:
             # Labels that are no alternative to a row's answer have no share in it.
-            left_out = self.related[labels].copy()
-            left_out[np.arange(labels.size), labels] = False
-            share = torch.from_numpy(self._shared(where, np.where(left_out, 0.0, shares)[row_of]))
-        return Targets(
-            row=torch.from_numpy(row_of),
-            position=torch.from_numpy(self._position[where]),
-            token=torch.from_numpy(self._token),
-            adjust=torch.from_numpy(self._adjust[where]),
-            target=torch.from_numpy(self._target[where]),
-            share=share,
-        )
-
-    def _shared(self, where: NDArray[np.int64], shares: NDArray[np.floating]) -> NDArray[np.float32]:
-        """Shares of the children at choices, (r, u), from those of the labels, (r, m)."""
-        out = np.zeros((where.size, self._token.size), dtype=np.float32)
-        for number in np.unique(self._branch[where]):
-            at, branch = np.flatnonzero(self._branch[where] == number), self._branches[number]
+            left_out = self.related[label] & (np.arange(len(self)) != label[:, None])
+            held = np.where(left_out, 0.0, shares[row]) @ self._behind.T
+            found = np.zeros_like(adjust)
             # A label on the way here has a share, unless it fell below what float32 holds.
-            held = np.maximum(shares[at] @ branch.members.T.astype(np.float64), 1e-12)
-            out[np.ix_(at, np.searchsorted(self._token, branch.tokens))] = held
-        out[~np.isfinite(self._adjust[where])] = 0  # related labels, which are no choice
-        return out / out.sum(axis=1, keepdims=True)
-
-    def _compile(self) -> None:
-        """Lay out the choices of every label as rows of one table, so that a batch only gathers."""
-        position, target, adjust, number, counts = [], [], [], [], []
-        for label in range(len(self)):
-            usable = ~self.related[label]
-            usable[label] = True
-            choices = [(i, b) for i, b in enumerate(self._branches) if b.members[:, label].any()]
-            kept = 0
-            for place, branch in sorted(choices, key=lambda one: one[1].position):
-                inside = branch.members & usable
-                if inside.any(axis=1).sum() < 2:
-                    continue  # only related labels part here: nothing to decide for this one
-                row = np.full(self._token.size, -np.inf, dtype=np.float32)
-                columns = np.searchsorted(self._token, branch.tokens)
-                row[columns] = np.where(inside.any(axis=1), 0.0, -np.inf)
-                adjust.append(row)
-                position.append(branch.position)
-                number.append(place)
-                target.append(columns[int(np.flatnonzero(branch.members[:, label])[0])])
-                kept += 1
-            counts.append(kept)
-        self._start = np.concatenate([[0], np.cumsum(counts)])
-        self._position = np.array(position, dtype=np.int64)
-        self._target = np.array(target, dtype=np.int64)
-        self._branch = np.array(number, dtype=np.int64)
-        self._adjust = np.stack(adjust) if adjust else np.empty((0, self._token.size), dtype=np.float32)
-        self._last = np.array(
-            [self._position[a:b].max(initial=0) for a, b in zip(self._start[:-1], self._start[1:], strict=True)],
-            dtype=np.int64,
+            found[at, self._column[way]] = np.maximum(held[at, way], 1e-12)
+            share = torch.from_numpy(found / found.sum(axis=1, keepdims=True))
+        return Targets(
+            row=torch.from_numpy(row),
+            position=torch.from_numpy(self._position[branch]),
+            token=torch.from_numpy(self._token),
+            adjust=torch.from_numpy(adjust),
+            target=torch.from_numpy(self._column[(here & self._behind[:, label].T).argmax(axis=1)]),
+            share=share,
         )

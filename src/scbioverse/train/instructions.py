@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, cast
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 
 from .._device import autocast
 from ..errors import InputError
 from ..llm._loading import cpu_has_bfloat16
 from ..llm.adapter import Adapter, AdapterConfig, set_dropout, trained_adapter, training_twin
-from ..llm.prefix import causal, check_attention, pack_size, run_packed
+from ..llm.prefix import PrefixCache, suffix_hidden
 from ..llm.prompts import QuestionTemplate
 from ..nn import Composer
-from .tasks import take_rows
+from .autoregressive import answer_losses
+from .tasks import Task, parts_of_like_length
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -108,7 +108,7 @@ class InstructionSampler:
         return cast("Batch", {"texts": texts, "groups": rows, "examples": rows})
 
 
-class InstructionTask:
+class InstructionTask(Task):
     """Cross-entropy of the answers' tokens; an adapter learns, and the projectors where asked.
 
     The beginning of the prompt is run once a step, with its gradient: the adapter changes its keys and values, so none
@@ -154,16 +154,11 @@ class InstructionTask:
         """Switch dropout of the adapter and of trained projectors."""
         set_dropout(self.backbone, mode)
         self.model.modules.train(mode and self.train_projector)
-        if self.backbone.device.type == "cpu" and getattr(self.backbone.model, "_supports_sdpa", False):
-            # The gradient of the fused attention takes longer than the plain one's on a CPU. (Gemma 2 has none.)
-            self.backbone.model.set_attn_implementation("eager" if mode else "sdpa")
 
     def split(self, batch: Batch, size: int) -> list[tuple[Batch, float]]:
         """Parts of at most `size` rows of like length."""
-        rows = batch["examples"].tolist()
-        order = np.argsort([len(self.render(row).ids) for row in rows], kind="stable")
-        parts = np.array_split(order, max(1, -(-order.size // size)))
-        return [(take_rows(batch, part), part.size / order.size) for part in parts]
+        lengths = [len(self.render(row).ids) for row in batch["examples"].tolist()]
+        return parts_of_like_length(batch, lengths, size)
 
     def render(self, row: int) -> Example:
         """Ids of an instruction behind its prompt's beginning, and where its answer begins."""
@@ -211,36 +206,18 @@ class InstructionTask:
     def read(self, rows: list[int], ids: list[list[int]], beginning: Sequence[int]) -> Tensor:
         """Hidden states (n, T, d_llm) of `ids` behind a beginning, with the soft tokens of the instructions `rows`."""
         start = self.composer.compose([list(beginning)]).inputs_embeds
-        _, cache = self.backbone.hidden(start, use_cache=True)
-        if cache is None:
-            raise InputError(f"{self.backbone.name!r} keeps no keys and values; it cannot be tuned here.")
+        prefix = PrefixCache(self.backbone, start, learns=True)
         batch = self.composer.compose(ids, self._soft(rows))
-        mask = batch.attention_mask.bool()
-        n, length = mask.shape
-        pack = pack_size(length, n)
-        # Of the model as it was published: dropout in the adapter would make any two passes differ.
-        check_attention(self.model.backbone, start.shape[1] + pack * length)
-        hidden, _ = run_packed(
-            self.backbone,
-            cache,
-            batch.inputs_embeds,
-            causal(mask),
-            start.shape[1] + batch.position_ids,
-            pack=pack,
-        )
-        return hidden
+        # Tried out as it was published: dropout in the adapter would make any two passes differ.
+        tried = self.model.backbone
+        return suffix_hidden(self.backbone, prefix, batch.inputs_embeds, batch.attention_mask, tried=tried)
 
     def _losses(self, rows: list[int], prompt: str, modality: str) -> Tensor:
         """Mean cross-entropy of each row's answer, (n,) float32."""
         rendered = list(map(self.render, rows))
         hidden = self.read(rows, [one.ids for one in rendered], self.beginning(prompt, modality))
-        learned = [(i, at) for i, one in enumerate(rendered) for at in range(one.start, len(one.ids))]
-        target = torch.tensor([rendered[i].ids[at] for i, at in learned], device=hidden.device)
-        row, at = torch.tensor(learned, device=hidden.device).T
-        # The state before a token predicts it.
-        each = cross_entropy(self.backbone.logits(hidden[row, at - 1]).float(), target, reduction="none")
-        total = each.new_zeros(len(rows)).index_add(0, row, each)
-        return total / torch.bincount(row, minlength=len(rows))
+        answers = [one.ids[one.start :] for one in rendered]
+        return answer_losses(self.backbone, hidden, answers, [one.start for one in rendered])
 
     def _soft(self, rows: list[int]) -> dict[str, list[Tensor | None]]:
         """Soft tokens by modality: for each row those of its objects, or None."""

@@ -22,7 +22,7 @@ from .._logging import first_few, logger
 from .._runs import digest_of
 from .._settings import settings
 from .._tensor_files import fill
-from .._whole import check_room, written_whole
+from .._whole import check_room, reason, whole_folder
 from ..errors import BioverseError, InputError, MismatchError, WeightsError
 from .processes import add_up, place
 
@@ -255,17 +255,9 @@ def save_state(
             for key in _MOMENTS
             if key in moments
         }
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    place = state_place(folder)
-    try:
-        with written_whole(place) as fresh:
-            fresh.mkdir()
-            save_file(tensors, fresh / TENSORS)
-            (fresh / META).write_text(_as_json({"step": step, "meta": meta}), encoding="utf-8")
-    # safetensors reports a full disk by an error of its own.
-    except (OSError, SafetensorError) as error:
-        said = getattr(error, "strerror", None) or error
-        raise InputError(f"the state of the run cannot be kept in {folder}: {said}. The one before stays.") from error
+    with whole_folder(state_place(folder), f"the state of the run cannot be kept in {folder}") as fresh:
+        save_file(tensors, fresh / TENSORS)
+        (fresh / META).write_text(_as_json({"step": step, "meta": meta}), encoding="utf-8")
     return folder
 
 
@@ -275,8 +267,9 @@ def state_place(folder: str | Path) -> Path:
         place = Path(folder).resolve()
         names = sorted(one.name for one in place.iterdir()) if place.exists() else []
     except (OSError, ValueError) as error:
-        said = getattr(error, "strerror", None) or error
-        raise InputError(f"state={str(folder)!r} cannot be a folder for the run: {said}. Name a new one.") from error
+        raise InputError(
+            f"state={str(folder)!r} cannot be a folder for the run: {reason(error)}. Name a new one."
+        ) from error
     foreign = [one for one in names if one not in (TENSORS, META)]
     if foreign:
         raise InputError(

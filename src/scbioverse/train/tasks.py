@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, NotRequired, Protocol, TypedDict, cast
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict, cast
 
 import numpy as np
 import torch
@@ -27,39 +27,31 @@ if TYPE_CHECKING:
 NEGATIVES = 64  # unrelated texts that a contrastive step draws
 
 
-class Task(Protocol):
-    """What :func:`~.loop.fit` trains."""
-
-    def __call__(self, batch: Batch) -> dict[str, Tensor]:
-        """Return scalars; `"loss"` is among them and carries the gradient."""
-
-    def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
-        """Parameters to train, and what else a step sets: tensors that require no gradient."""
-
-    def split(self, batch: Batch, size: int) -> list[tuple[Batch, float]]:
-        """Parts of a batch whose weighted losses add up to the batch's, if the loss allows that."""
-
-    def train(self, mode: bool) -> None:
-        """Switch dropout on or off."""
-
-
-class CheapTask:
-    """What tasks share whose steps do not run the language model: a batch stays whole."""
+class Task:
+    """What :func:`~.loop.fit` trains: a subclass says what learns, and what a batch costs."""
 
     def __init__(self, model: BioVerse, *, modality: str = "cell") -> None:
         model.check_modality(modality)
         self.model, self.modality = model, modality
 
-    def train(self, mode: bool) -> None:
-        """Switch the projector's dropout."""
-        self.model.modules.train(mode)
+    def __call__(self, batch: Batch) -> dict[str, Tensor]:
+        """Return scalars; `"loss"` is among them and carries the gradient."""
+        raise NotImplementedError
+
+    def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
+        """Parameters to train, and what else a step sets: tensors that require no gradient."""
+        raise NotImplementedError
 
     def split(self, batch: Batch, size: int) -> list[tuple[Batch, float]]:
-        """Return the batch as it is."""
+        """Parts of a batch whose weighted losses add up to its own; the whole where the loss does not allow that."""
         return [(batch, 1.0)]
 
+    def train(self, mode: bool) -> None:
+        """Switch dropout on or off; the language model stays in evaluation mode."""
+        self.model.modules.train(mode)
 
-class MixedTask:
+
+class MixedTask(Task):
     """Weighted sum of tasks over one batch. A task that cannot split a batch keeps it whole."""
 
     def __init__(self, parts: Sequence[tuple[Task, float]]) -> None:
@@ -97,7 +89,7 @@ class MixedTask:
         return {"loss": torch.stack(losses).sum(), **out}
 
 
-class ContrastiveTask(CheapTask):
+class ContrastiveTask(Task):
     """Symmetric InfoNCE between cells and the language model's own representation of their texts.
 
     Texts are represented once each, so a step costs no forward pass of the language model. The rows of a batch are each
@@ -153,7 +145,7 @@ class ContrastiveTask(CheapTask):
         return {"loss": loss, "recall": recall}
 
 
-class LexicalTask(CheapTask):
+class LexicalTask(Task):
     """Draw soft tokens towards the language model's own input embeddings of the paired text.
 
     A frozen language model needs many steps to learn what an arbitrary vector in its input means, and each such step
@@ -201,7 +193,7 @@ def begin_as_names(model: BioVerse, keys: Tensor, names: Sequence[str], scale: f
     projector.begin_as(keys, torch.stack([name_code(model.reader, name) for name in names]), scale)
 
 
-class PrototypeTask(CheapTask):
+class PrototypeTask(Task):
     """Cross-entropy of the attention over prototypes, one for each group of a batch; no language model."""
 
     def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
@@ -254,6 +246,15 @@ class Batch(TypedDict):
 
 # Draws one batch. The generator is made from seed and step, so that a resumed run draws what the first would have.
 Sampler = Callable[[np.random.Generator], Batch]
+
+
+def parts_of_like_length(
+    batch: Batch, lengths: Sequence[int] | NDArray[np.integer], size: int
+) -> list[tuple[Batch, float]]:
+    """Split a batch by the lengths of its rows into parts of at most `size`, with the share of the rows in each."""
+    order = np.argsort(lengths, kind="stable")
+    parts = np.array_split(order, max(1, -(-order.size // size)))
+    return [(take_rows(batch, rows), rows.size / order.size) for rows in parts]
 
 
 def take_rows(batch: Batch, rows: NDArray[np.integer]) -> Batch:
