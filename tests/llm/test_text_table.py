@@ -26,21 +26,21 @@ def test_known_texts_are_found_in_any_order(vectors: np.ndarray) -> None:
     assert table.find(["Zorblax"])[1].shape == (0, 32)
 
 
-def test_through_arrays(vectors: np.ndarray) -> None:
+def test_through_tensors(vectors: np.ndarray) -> None:
     table = TextTable.build(TEXTS, vectors)
-    again = TextTable.from_arrays(table.arrays(), 32)
+    again = TextTable.from_tensors(table.tensors(), 32)
     assert len(again) == 4
     for one, other in zip(table.find(TEXTS), again.find(TEXTS), strict=True):
         np.testing.assert_array_equal(one, other)
-    arrays = table.arrays()
+    held = table.tensors()
     for wrong, dim in (
-        ({"keys": arrays["keys"]}, 32),
-        (arrays, 31),
-        (arrays | {"codes": arrays["codes"][:2]}, 32),
-        (arrays | {"codes": arrays["codes"].astype(np.float32)}, 32),
+        ({"keys": held["keys"]}, 32),
+        (held, 31),
+        (held | {"codes": held["codes"][:2]}, 32),
+        (held | {"codes": held["codes"].float()}, 32),
     ):
         with pytest.raises(ValueError, match="table of texts"):
-            TextTable.from_arrays(wrong, dim)
+            TextTable.from_tensors(wrong, dim)
 
 
 def test_what_cannot_be_kept(vectors: np.ndarray) -> None:

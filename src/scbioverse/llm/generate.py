@@ -18,6 +18,7 @@ from .backbone import first_batch
 from .prefix import looks_back, suffix_mask
 
 if TYPE_CHECKING:
+    from ..nn.composer import Composed
     from .backbone import Backbone
     from .prefix import PrefixCache
     from .score import LabelTrie
@@ -95,27 +96,19 @@ def generate(
 
 
 def generate_fitting(
-    backbone: Backbone,
-    prefix: PrefixCache,
-    inputs_embeds: Tensor,
-    *,
-    attention_mask: Tensor,
-    what: str,
-    most: int = 32,
-    max_new_tokens: int = MAX_NEW_TOKENS,
-    beams: int = 1,
-    **options: Any,
+    backbone: Backbone, prefix: PrefixCache, composed: Composed, *, what: str, **options: Any
 ) -> list[Generated]:
-    """Let the language model go on, `most` rows at once or as many as fit into memory; see :func:`generate`.
+    """Let the language model go on after composed rows, so many at once as fit into memory; see :func:`generate`.
 
     `what` the rows are is for the log.
     """
-    n, length, _ = inputs_embeds.shape
+    embeds, mask = composed.inputs_embeds, composed.attention_mask
+    length = embeds.shape[1] + options.get("max_new_tokens", MAX_NEW_TOKENS)
     memory = first_batch(
-        backbone, min(n, most), length=length + max_new_tokens, prefix=prefix.length, logits=1, copies=beams, what=what
-    )
-    options |= {"attention_mask": attention_mask, "max_new_tokens": max_new_tokens, "beams": beams}
-    return memory.run(lambda size: generate(backbone, prefix, inputs_embeds, batch_size=size, **options))
+        backbone, min(len(embeds), 32), length=length, prefix=prefix.length, logits=1, copies=options.get("beams", 1),
+        what=what,
+    )  # fmt: skip
+    return memory.run(lambda size: generate(backbone, prefix, embeds, attention_mask=mask, batch_size=size, **options))
 
 
 class _Loop:

@@ -165,7 +165,7 @@ def tensors(parts: Parts) -> dict[str, torch.Tensor]:
     if (space := parts["text_space"]) is not None:
         out |= {f"{_TEXT_SPACE}{key}": torch.as_tensor(one) for key, one in space.tensors().items()}
     if (table := parts["text_table"]) is not None:
-        out |= {f"{_TEXT_TABLE}{key}": torch.from_numpy(one) for key, one in table.arrays().items()}
+        out |= {f"{_TEXT_TABLE}{key}": one for key, one in table.tensors().items()}
     return out
 
 
@@ -232,43 +232,42 @@ def read(path: str | Path, make: Callable[[dict[str, Any]], T]) -> T:
     except WeightsError as error:
         raise WeightsError(f"{path}: {error}") from error
     _check_files(path, values.get("files"))
-    encoders = _load_encoders(path, config, values["files"])
-    books = {
-        modality: PhraseBook.read(path / PHRASES / f"{modality}.json")
-        for modality in config.encoders
-        if f"{PHRASES}/{modality}.json" in values["files"]
-    }
-    stored = read_tensors(path / TENSORS).items()
+    files = values["files"]
+    named = {modality: f"{PHRASES}/{modality}.json" for modality in config.encoders}
+    books = {modality: PhraseBook.read(path / name) for modality, name in named.items() if name in files}
+    places = (ADAPTER, *(f"{WRITING_ADAPTERS}/{modality}" for modality in config.encoders))
+    adapters = {place: Adapter.load(path / place) for place in places if f"{place}/{ADAPTER_CONFIG}" in files}
+    encoders = _load_encoders(path, config, files)
     # Cloned: what was read may be a view of the file.
-    found = {key: (value.float() if value.is_floating_point() else value).clone() for key, value in stored}
-    space = {k.removeprefix(_TEXT_SPACE): v for k, v in found.items() if k.startswith(_TEXT_SPACE)}
-    kept = {k.removeprefix(_TEXT_TABLE): v for k, v in found.items() if k.startswith(_TEXT_TABLE)}
-    state = {key: value for key, value in found.items() if not key.startswith((_TEXT_SPACE, _TEXT_TABLE))}
+    state = {
+        key: (value.float() if value.is_floating_point() else value).clone()
+        for key, value in read_tensors(path / TENSORS).items()
+    }
+    space, table = _taken(state, _TEXT_SPACE), _taken(state, _TEXT_TABLE)
     try:
         modules = _filled(config, books, state)
-        table = {name: value.numpy() for name, value in kept.items()}
         text_space = TextSpace.from_tensors(space) if config.text_space is not None else None
-        known = TextTable.from_arrays(table, 0 if text_space is None else text_space.dim) if table else None
+        text_table = TextTable.from_tensors(table, 0 if text_space is None else text_space.dim) if table else None
     except FOREIGN as error:
         raise WeightsError(f"{path / TENSORS} does not fit {CONFIG}: {error}") from error
-    files, at = values["files"], path / WRITING_ADAPTERS
     parts = {
         "config": config,
         "encoders": encoders,
         "modules": modules,
         "text_space": text_space,
-        "text_table": known,
-        "adapter": Adapter.load(path / ADAPTER) if f"{ADAPTER}/{ADAPTER_CONFIG}" in files else None,
+        "text_table": text_table,
+        "adapter": adapters.pop(ADAPTER, None),
         "phrase_books": books,
-        "writing_adapters": {
-            modality: Adapter.load(at / modality)
-            for modality in config.encoders
-            if f"{WRITING_ADAPTERS}/{modality}/{ADAPTER_CONFIG}" in files
-        },
+        "writing_adapters": {place.rpartition("/")[2]: one for place, one in adapters.items()},
     }
     made = make(parts)
     check_seal(values, path / CONFIG)  # last: what else is wrong says more
     return made
+
+
+def _taken(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    """Take out the tensors whose names begin so, and return them without that."""
+    return {key.removeprefix(prefix): tensors.pop(key) for key in list(tensors) if key.startswith(prefix)}
 
 
 def _write(parts: Parts, folder: Path, dtype: torch.dtype) -> None:
@@ -308,23 +307,20 @@ def _check_target(path: Path, overwrite: bool) -> Path:
     """Return the place to write to, links resolved, if it is free or holds a model and nothing else."""
     try:
         place = path.resolve()
-        broken = path.is_symlink() and not path.exists()
-        there = (one for one in place.rglob("*") if not one.is_dir())
-        inside = sorted(one.relative_to(place).as_posix() for one in there) if place.is_dir() else None
+        there = [one.relative_to(place).as_posix() for one in place.rglob("*") if not one.is_dir()]
+        kind = "a file" if place.is_file() else f"a link to {place}, which does not exist" if path.is_symlink() else ""
     except (OSError, ValueError) as error:
         raise InputError(f"cannot write a model to {path}: {reason(error)}.") from error
-    if broken:
-        raise InputError(f"cannot write a model to {path}: it is a link to {path.readlink()}, which does not exist.")
-    if inside is None and place.exists():
-        raise InputError(f"cannot write a model to {path}: it is a file.")
-    if not inside:
+    if kind and not place.is_dir():
+        raise InputError(f"cannot write a model to {path}: it is {kind}.")
+    if not there:
         return place
     known = _files_of_model(place)
     if known is None:
         raise InputError(f"cannot write a model to {path}: the folder holds other things. Name a new one.")
     if not overwrite:
         raise InputError(f"{path} already holds a model. Pass overwrite=True to replace it, or name another folder.")
-    if foreign := [one for one in inside if one not in known]:
+    if foreign := sorted({*there} - known):
         raise InputError(
             f"cannot replace the model in {path}: the folder also holds {first_few(foreign, 4)}, which would be lost. "
             "Move that, or name a new folder."

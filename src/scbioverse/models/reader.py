@@ -193,8 +193,8 @@ class TextWriter:
             return []
         composed = self._compose(prompts, soft)
         done = generate_fitting(
-            self.reader.backbone, self.prefix, composed.inputs_embeds, attention_mask=composed.attention_mask,
-            what="questions", max_new_tokens=max_new_tokens, beams=beams, no_repeat=no_repeat,
+            self.reader.backbone, self.prefix, composed, what="questions", max_new_tokens=max_new_tokens, beams=beams,
+            no_repeat=no_repeat,
         )  # fmt: skip
         # An answer is one line: what follows is the next question that the model makes up.
         lines = [self.reader.backbone.decode(one.ids).lstrip().split("\n")[0] for one in done]

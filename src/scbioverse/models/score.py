@@ -28,7 +28,7 @@ from ..io import row_blocks
 from ..knowledge.ontology import candidate_columns, kin_columns
 from ..knowledge.phrases import answer_name
 from ..llm.backbone import first_batch
-from ..llm.generate import Choices, Generated, generate_fitting
+from ..llm.generate import Choices, Generated, generate
 from ..llm.prompts import MAX_LABEL_CHARS
 from ..llm.score import LabelTrie, score_labels
 from ..nn import PrototypeProjector
@@ -422,14 +422,21 @@ def write_labels(
     model.modules.eval()
     done: list[Generated] = []
     length = max_new_tokens if choices is None else choices.longest
-    read = partial(
-        generate_fitting, what=f"{modality}s", most=batch_size, max_new_tokens=length, allowed=choices, beams=beams
+    memory = first_batch(
+        reader.backbone,
+        batch_size,
+        length=len(reader.prompt(modality).head) + length,
+        prefix=reader.prefix(modality).length,
+        logits=1,
+        copies=beams,
+        what=f"{modality}s",
     )
     forward = torch.inference_mode()(partial(model.forward, modality=modality, writes=True))
+    write = partial(generate, max_new_tokens=length, allowed=choices, beams=beams)
     with tqdm(total=unique.size, desc="write", unit=modality, disable=not settings.progress) as bar:
         for start in range(0, unique.size, batch_size):
             block = rows[unique[start : start + batch_size]]
-            done += forward(block, read)
+            done += memory.run(lambda size, block=block: forward(block, partial(write, batch_size=size)))  # type: ignore[misc]
             bar.update(len(block))
     texts = [" ".join(reader.backbone.decode(one.ids).split()) for one in done]
     log_probs = np.array([one.log_prob for one in done], dtype=np.float32)

@@ -78,19 +78,19 @@ class TextTable:
         rows = self.codes[at[known]].astype(np.float32)
         return known, rows / np.linalg.norm(rows, axis=1, keepdims=True).clip(min=1e-12)
 
-    def arrays(self) -> dict[str, NDArray[np.generic]]:
+    def tensors(self) -> dict[str, Tensor]:
         """Return what a checkpoint must hold, by name; hashes as int64, which every tensor library knows."""
-        return {"keys": self.keys.view(np.int64), "codes": self.codes}
+        return {"keys": torch.from_numpy(self.keys.view(np.int64)), "codes": torch.from_numpy(self.codes)}
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, NDArray[np.generic]], dim: int) -> TextTable:
-        """Rebuild from :meth:`arrays`; a :class:`ValueError` where they do not fit a space of `dim` dimensions."""
-        keys, codes = arrays.get("keys"), arrays.get("codes")
-        if keys is None or codes is None or keys.dtype != np.int64 or codes.dtype != np.int8:
+    def from_tensors(cls, tensors: Mapping[str, Tensor], dim: int) -> TextTable:
+        """Rebuild from :meth:`tensors`; a :class:`ValueError` where they do not fit a space of `dim` dimensions."""
+        if {name: one.dtype for name, one in tensors.items()} != {"keys": torch.int64, "codes": torch.int8}:
             raise ValueError("a table of texts needs 'keys' (int64) and 'codes' (int8)")
+        keys, codes = tensors["keys"].numpy(), tensors["codes"].numpy()
         if keys.ndim != 1 or not len(keys) or codes.shape != (len(keys), dim):
             raise ValueError(f"a table of texts in {dim} dimensions has keys {keys.shape} and codes {codes.shape}")
-        return cls(keys.view(np.uint64), codes.view(np.int8))
+        return cls(keys.view(np.uint64), codes)
 
 
 def _keys(texts: Sequence[str]) -> NDArray[np.uint64]:

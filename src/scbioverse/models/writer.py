@@ -132,9 +132,8 @@ class PhraseCaptioner:
             with torch.inference_mode():
                 composed = self.reader.composer.compose(list(map(self.ids, block)))
             found = generate_fitting(
-                self.reader.backbone, self.reader.cached(self.opening_ids), composed.inputs_embeds,
-                attention_mask=composed.attention_mask, what=f"{self.modality}s", max_new_tokens=max_new_tokens,
-                beams=beams, no_repeat=NO_REPEAT,
+                self.reader.backbone, self.reader.cached(self.opening_ids), composed, what=f"{self.modality}s",
+                max_new_tokens=max_new_tokens, beams=beams, no_repeat=NO_REPEAT,
             )  # fmt: skip
             done |= dict(zip(block, found, strict=True))
         lines = {note: self.reader.backbone.decode(one.ids).strip().split("\n") for note, one in done.items()}

@@ -38,10 +38,9 @@ def info_nce(
     n = a.shape[0]
     if a.ndim != 2 or a.shape != b.shape or n == 0:
         raise InputError(f"info_nce takes two (n, d) tensors of equal shape, found {tuple(a.shape)}, {tuple(b.shape)}.")
-    if groups is not None and tuple(groups.shape) != (n,):
-        raise InputError(f"groups must be ({n},), found {tuple(groups.shape)}.")
-    if related is not None and tuple(related.shape) != (n, n):
-        raise InputError(f"related must be ({n}, {n}), found {tuple(related.shape)}.")
+    for name, given, shape in (("groups", groups, (n,)), ("related", related, (n, n))):
+        if given is not None and tuple(given.shape) != shape:
+            raise InputError(f"{name} must be {shape}, found {tuple(given.shape)}.")
     if negatives is not None and (negatives.ndim != 2 or negatives.shape[1] != a.shape[1]):
         raise InputError(f"negatives must be (m, {a.shape[1]}), found {tuple(negatives.shape)}.")
     a, b = normalize(a.float(), dim=1), normalize(b.float(), dim=1)

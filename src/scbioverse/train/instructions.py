@@ -225,11 +225,9 @@ class InstructionTask(Task):
         for modality in self.lessons.modalities:
             wanted = [[at for name, at, _ in self.lessons.examples[row].objects if name == modality] for row in rows]
             flat = [at for each in wanted for at in each]
-            if not flat:
-                continue
-            values = torch.from_numpy(np.asarray(self.lessons.embeddings[modality], dtype=np.float32)[flat])
+            values = np.asarray(self.lessons.embeddings[modality], dtype=np.float32)[flat]
             with torch.set_grad_enabled(self.train_projector and torch.is_grad_enabled()):
                 soft = self.model.project(values, modality)
-            parts = iter(soft.split([len(each) for each in wanted if each]))
-            out[modality] = [next(parts) if each else None for each in wanted]
+            # An object has `n_soft` rows; a row of the batch may have several objects, or none.
+            out[modality] = list(soft.split([len(each) for each in wanted]))
         return out

@@ -150,7 +150,7 @@ def fit(
     warm = max(1, round(_WARMUP * steps))
     gradient = Gradient(task, params.values(), micro_batch)
     show = settings.progress if progress is None else progress
-    began, seen = time.perf_counter(), 0
+    began = time.perf_counter()
     task.train(True)
     try:
         # The global generator is put back afterwards: training must not change what the caller draws next.
@@ -159,43 +159,45 @@ def fit(
                 tick = time.perf_counter()
                 torch.manual_seed((seed * 1_000_003 + step) % 2**63)
                 rate = learning_rate(step, steps=steps, peak=lr, warmup=warm)
-                for group in optimizer.param_groups:
-                    group["lr"] = rate
-                batch = sampler(np.random.default_rng([seed, step]))
-                values = gradient(batch)
-                norm = float(nn.utils.clip_grad_norm_(params.values(), _CLIP))
-                if not math.isfinite(values["loss"]) or not math.isfinite(norm):
-                    raise BioverseError(
-                        f"training broke at step {step}: loss {values['loss']}, gradient norm {norm}. "
-                        f"Lower lr (now {lr:g}) or check the embeddings for extreme values."
-                    )
-                optimizer.step()
-                n = len(batch["texts"])
-                seen += n
-                rows.append(
-                    {"step": step, **values, "lr": rate, "grad_norm": norm, "rows": n}
-                    | {"seconds": time.perf_counter() - tick}
-                )
-                if callback is not None and (step + 1 == steps or (every and (step + 1) % every == 0)):
+                rows.append(_one_step(step, sampler(np.random.default_rng([seed, step])), gradient, optimizer, rate))
+                rows[-1]["seconds"] = time.perf_counter() - tick
+                if callback is not None and _is_due(step, every, steps):
                     task.train(False)
                     rows[-1] |= callback(step) or {}
                     task.train(True)
                 bar.update()
-                if show and step % 10 == 0:
-                    bar.set_postfix(loss=f"{values['loss']:.3f}")
-                if state is not None and place()[0] == 0 and (step + 1 == steps or (step + 1) % save_every == 0):
+                bar.set_postfix(loss=f"{rows[-1]['loss']:.3f}", refresh=False)
+                if state is not None and place()[0] == 0 and _is_due(step, save_every, steps):
                     meta = {"run": run, "history": rows}
                     save_state(state, step=step + 1, params=kept, optimizer=optimizer, meta=meta)
     finally:
         task.train(False)
-    if seen:
-        logger.info(
-            "trained %d steps on %d examples, %.1f examples/s",
-            steps - start,
-            seen,
-            seen / (time.perf_counter() - began),
-        )
+    done, seconds = rows[len(rows) - (steps - start) :], time.perf_counter() - began
+    seen = sum(row["rows"] for row in done)
+    logger.info("trained %d steps on %d examples, %.1f examples/s", len(done), seen, seen / seconds)
     return pd.DataFrame(rows)
+
+
+def _is_due(step: int, every: int, steps: int) -> bool:
+    """Whether something is to be done after a step: after `every` so many (0: never), and after the last."""
+    return step + 1 == steps or (every > 0 and (step + 1) % every == 0)
+
+
+def _one_step(
+    step: int, batch: Batch, gradient: Gradient, optimizer: torch.optim.Optimizer, rate: float
+) -> dict[str, float]:
+    """Take a step and return its row of the history; a :class:`BioverseError` where the loss is no number any more."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    values = gradient(batch)
+    norm = float(nn.utils.clip_grad_norm_(gradient.params, _CLIP))
+    if not math.isfinite(values["loss"]) or not math.isfinite(norm):
+        raise BioverseError(
+            f"training broke at step {step}: loss {values['loss']}, gradient norm {norm}. Lower lr (now {rate:g}) or "
+            "check the embeddings for extreme values."
+        )
+    optimizer.step()
+    return {"step": step, **values, "lr": rate, "grad_norm": norm, "rows": len(batch["texts"])}
 
 
 def _param_groups(params: dict[str, nn.Parameter], weight_decay: float) -> list[dict[str, Any]]:
