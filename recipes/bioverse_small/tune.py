@@ -25,7 +25,7 @@ from recipes.bioverse_small import data
 from recipes.bioverse_small.instructions import Held, LessonConfig, make_lessons
 from scbioverse.encoders.compact import CompactCellEncoder
 from scbioverse.knowledge.phrases import answer_name
-from scbioverse.llm.adapter import AdapterConfig
+from scbioverse.llm.adapter import Adapter, AdapterConfig
 from scbioverse.models import BioVerse, load
 from scbioverse.train import fit
 from scbioverse.train.instructions import InstructionSampler, InstructionTask, Lessons
@@ -64,6 +64,11 @@ def accuracies(model: BioVerse, held: list[Held]) -> dict[str, float]:
         out[one.study] = round(float((scores.argmax(axis=1) == one.truth).mean()), 4)
     out["mean"] = round(float(np.mean(list(out.values()))), 4)
     return out
+
+
+def scaled(adapter: Adapter, factor: float) -> Adapter:
+    """Return the adapter with all its changes multiplied by `factor`, on one side: the product is what is scaled."""
+    return Adapter(adapter.config, {k: v * factor if ".lora_B." in k else v for k, v in adapter.tensors.items()})
 
 
 def steps_for(task: InstructionTask, sampler: InstructionSampler, minutes: float, most: int) -> int:
@@ -111,7 +116,7 @@ def tune(
     }
     adapter = task.adapter()
     for strength in STRENGTHS:
-        tuned.set_adapter(adapter.scaled(strength))
+        tuned.set_adapter(scaled(adapter, strength))
         after = accuracies(tuned, held)
         figures[f"after, strength {strength:g}"] = after
         logger.info("strength %g: mean accuracy %.4f, before %.4f", strength, after["mean"], before["mean"])

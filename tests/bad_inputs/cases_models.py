@@ -163,7 +163,7 @@ def truth_for_a_number(at: Path) -> Given:
     return loading(edit(model(at), calibration={"score": {"temperature": True}}))
 
 
-@case(AREA, "a projector of a million times the size", LOAD, says=["does not fit config.json", "expected"])
+@case(AREA, "a projector of a million times the size", LOAD, says=["does not fit config.json", "size mismatch"])
 def huge_projector(at: Path) -> Given:
     return loading(edit(model(at), n_soft=16_000_000))
 

@@ -23,25 +23,30 @@ def given_encoder(model: Any, modality: str, *, hub: bool = True) -> Encoder | N
     the folder or, with `hub`, the hub name of a Hugging Face encoder.
     """
     text = str(model) if isinstance(model, str | Path) else ""
-    short = SHORT_NAMES.get(text.lower())
-    if short is not None and short != modality:
+    short = SHORT_NAMES.get(text.lower(), modality)
+    if short != modality:
         raise InputError(
             f"{model!r} reads {short}s, not {modality}s. Encoders of {modality}s by name: "
             f"{sorted(name for name, one in SHORT_NAMES.items() if one == modality) or 'none'}"
         )
-    if short is not None:
+    if text.lower() in SHORT_NAMES:
         return encoder_class(text.lower())()
-    if text and modality in SHORT_NAMES.values():
+    of_texts = bool(text) and modality in SHORT_NAMES.values()
+    if of_texts and _is_of_transformers(text, hub=hub):
         folder = Path(text).expanduser()
-        if (folder / CONFIG).is_file():
-            encoder = build(_field(folder / CONFIG, "kind"), folder)
-            if encoder.modality != modality:
-                raise InputError(f"the encoder in {folder} reads {encoder.modality}s, not {modality}s")
-            return encoder
-        named = _field(folder / "config.json", "model_type") if folder.is_dir() else hub and hub_name(text)
-        if named:
-            return encoder_class("hf_sequence")(str(folder) if folder.is_dir() else text, modality=modality)
-    return resolve_encoder(model)
+        return encoder_class("hf_sequence")(str(folder) if folder.is_dir() else text, modality=modality)
+    encoder = resolve_encoder(model)
+    if of_texts and encoder is not None and encoder.modality != modality:
+        raise InputError(f"the encoder in {text} reads {encoder.modality}s, not {modality}s")
+    return encoder
+
+
+def _is_of_transformers(text: str, *, hub: bool) -> bool:
+    """Whether this is the folder of an encoder of transformers, or with `hub` the name of one."""
+    folder = Path(text).expanduser()
+    if not folder.is_dir():
+        return hub and hub_name(text) is not None
+    return not (folder / CONFIG).is_file() and bool(_field(folder / "config.json", "model_type"))
 
 
 def resolve_encoder(model: Any) -> Encoder | None:

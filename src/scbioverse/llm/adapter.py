@@ -92,11 +92,6 @@ class Adapter:
             digest.update(bytes_of(value))
         return digest.hexdigest()
 
-    def scaled(self, factor: float) -> Adapter:
-        """Return the adapter with all its changes multiplied by `factor`."""
-        # On one side only: the product is what is scaled.
-        return Adapter(self.config, {k: v * factor if ".lora_B." in k else v for k, v in self.tensors.items()})
-
     @torch.no_grad()
     def merged_into(self, backbone: Backbone) -> Backbone:
         """Make a model that reads with the adapter; `backbone` and its weights stay as they are.

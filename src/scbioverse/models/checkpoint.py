@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -100,14 +101,6 @@ class Held:
             self.built = self.build()
             self.files = {}
         return self.built
-
-    def can_be_built(self) -> bool:
-        """Build it, unless it needs a package that is not installed."""
-        try:
-            self.get()
-        except OptionalDependencyError:
-            return False
-        return True
 
     def save(self, folder: Path) -> None:
         """Write the encoder, or what it would be built from, into `folder`."""
@@ -385,7 +378,10 @@ def _load_encoders(folder: Path, config: BioVerseConfig, files: dict[str, str]) 
         place = folder / ENCODERS / modality
         names = [name.split("/", 2)[2] for name in files if name.startswith(f"{ENCODERS}/{modality}/")]
         one = held[modality] = Held(partial(_load_encoder, place, modality, config))
-        if names == [ENCODER_CONFIG] or not one.can_be_built():
+        if names != [ENCODER_CONFIG]:
+            with suppress(OptionalDependencyError):  # it needs a package that is not here, and is not asked for yet
+                one.get()
+        if one.built is None:
             with refusing(f"the encoder in {place} cannot be read"):
                 one.files = {name: (place / name).read_bytes() for name in names}
     return Encoders(held)
