@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from itertools import dropwhile
 from typing import TYPE_CHECKING
 
 from .query import Where
+from .words import pick
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -50,10 +52,10 @@ def without_aside(text: str, link: Callable[[str], list[Link]]) -> Iterator[tupl
 
 def fronted(links: list[Link]) -> list[Link]:
     """Put what a question begins with in the place of "it": "LYZ: in how many cells is it detected?"."""
-    rest = links[1:]
-    while rest and rest[0].role == "COMMA":
-        rest = rest[1:]
+    if not pick(links[:1], "FIELD", "WHERE", "ROW"):
+        return links
+    rest = list(dropwhile(lambda one: one.role == "COMMA", links[1:]))
     them = [i for i, one in enumerate(rest) if one.role == "THEM" and one.key in _IT]
-    if len(them) != 1 or links[0].role not in ("FIELD", "WHERE", "ROW") or rest[0].role not in _ASKING:
+    if len(them) != 1 or rest[0].role not in _ASKING:
         return links
     return [*rest[: them[0]], links[0], *rest[them[0] + 1 :]]

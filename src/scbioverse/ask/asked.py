@@ -16,7 +16,7 @@ from .query import Query, Refusal, RefusedError
 from .read import Grammar
 from .run import run
 from .say import Speech
-from .words import pick
+from .words import pick, without
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -80,13 +80,11 @@ class Asked:
 
     def _without(self, text: str, links: Sequence[Link]) -> str:
         """Say how a question would be read without its words that stand for nothing."""
-        lost, rest = pick(links, "?"), [one for one in links if one.role != "?"]
+        lost, rest = pick(links, "?"), without(links, "?")
         made = Grammar(self.names).read(text, rest) if lost and rest else None
-        return (
-            f" Without {listed(repr(one.said) for one in lost)}: {self.speech.what(made)}."
-            if isinstance(made, Query)
-            else ""
-        )
+        if not isinstance(made, Query):
+            return ""
+        return f" Without {listed(repr(one.said) for one in lost)}: {self.speech.what(made)}."
 
     def run(self, query: Query, text: str, links: Sequence[Link] = ()) -> Answer:
         """Run a query that was read from a text."""
@@ -118,5 +116,4 @@ class Asked:
 
 def _of_genes(query: Query) -> bool:
     """Whether an answer rests on values of genes."""
-    fields = [*query.of, *(leaf.field for leaf in query.leaves())]
-    return query.want in _OF_GENES or any(one.startswith("gene:") for one in fields)
+    return query.want in _OF_GENES or any(one.startswith("gene:") for one in query.fields())

@@ -9,7 +9,7 @@ import pandas as pd
 
 from .joins import mark
 from .query import FLIPPED, Where, both
-from .words import Link, joined, pick
+from .words import Link, joined, pick, without
 
 if TYPE_CHECKING:
     from .link import Names
@@ -42,8 +42,8 @@ def not_limit(links: Links, _: Names) -> Links:
 
 def ends(links: Links, names: Names) -> Links:
     """Read "from 2 to 5 rings, inclusive": as the words of the bound say, or not at all."""
-    kept = [one for one in links[:-1] if one.role != "COMMA"]
-    return kept if links[0].value.op in ("between", ">=", "<=") else mark(links, names)
+    plain = links[0].value.op in ("between", ">=", "<=")
+    return without(links[:-1], "COMMA") if plain else mark(links, names)
 
 
 def unit_measured(links: Links, names: Names) -> Links:
@@ -53,15 +53,15 @@ def unit_measured(links: Links, names: Names) -> Links:
 
 
 def than(links: Links, _: Names) -> Links:
-    """Read "higher than that of B cells", where no number follows, and "more in ctrl versus stim"."""
-    role, middle = {">": "MORE", "<": "LESS"}.get(links[0].value), links[1:-1] if pick(links, "VERSUS") else []
-    return [links[0].but(role), *middle, Link("THAN", "than")] if role else links
+    """Read "higher than that of B cells", where no number follows."""
+    role = {">": "MORE", "<": "LESS"}.get(links[0].value)
+    return [links[0].but(role), Link("THAN", "than")] if role else links
 
 
 def exceeding(links: Links, names: Names) -> Links:
     """Read "exceed a weight of 400" as "weight exceed 400"."""
     bound, field, *rest = links
-    if any(one.value != field.value for one in pick(rest, "MEASURE")):
+    if {one.value for one in pick(rest, "MEASURE")} - {field.value}:
         return mark(links, names, "?")
     return [field, bound, *pick(rest, "NUM", "UNIT")]
 
@@ -111,7 +111,7 @@ def more_than(links: Links, names: Names) -> Links:
     """Turn "heavier than 500" into a bound."""
     (field, order), number = links[0].value, pick(links, "NUM")[0].value
     factor = next((one.value[1] for one in pick(links, "UNIT")), 1.0)
-    if any(one.value != field for one in pick(links, "MEASURE")):
+    if {one.value for one in pick(links, "MEASURE")} - {field}:
         return mark(links, names, "?")
     sign: Any = {"most": ">", "least": "<"}[order]
     return [joined(links, "HAS", Where(op=sign, field=field, values=(number * factor,)))]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from .query import FIELDS, FLIPPED, Query, Where, both, require
-from .words import pick
+from .words import pick, said_of, without
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -44,7 +45,8 @@ def query_of(settled: Mapping[str, Any], parts: Parts, by: Sequence[str], names:
         They make no query of one meaning: the words fit the form in their order and not in their sense.
     """
     kind = "cell" if names.rows.noun == "cell" else "table"
-    require(settled.get("only", kind) == kind and ("alone" not in settled if by else "needs" not in settled))
+    require(settled.get("only", kind) == kind)
+    require(("alone" if by else "needs") not in settled)
     filling = _Filling(settled, parts, by, names)
     filling.number()
     filling.sides()
@@ -55,7 +57,7 @@ def query_of(settled: Mapping[str, Any], parts: Parts, by: Sequence[str], names:
     filling.genes()
     query = Query.model_validate({"want": "mean"} | filling.found)
     # "What distinguishes B cells from ..." has another side: it says no place of the B cells.
-    require(query.want != "markers" or "from" not in {one.key for held in parts.values() for one in held})
+    require(query.want != "markers" or "from" not in {one.key for one in chain.from_iterable(parts.values())})
     _check(query, parts, names)
     return query
 
@@ -68,11 +70,13 @@ def statistic(said: str) -> dict[str, Any]:
 
 def about(where: Where | None) -> set[str]:
     """Return what a condition is about: columns, any gene."""
-    return {"gene" if one.startswith("gene:") else one for one in (where.fields() if where is not None else ())}
+    fields = where.fields() if where is not None else ()
+    return {"gene" if one.startswith("gene:") else one for one in fields}
 
 
-def _conditions(links: Sequence[Link]) -> list[Link]:
-    return [one for one in links if isinstance(one.value, Where)]
+def condition(links: Sequence[Link]) -> Where | None:
+    """Join the conditions that some links say."""
+    return both(*(one.value for one in links if isinstance(one.value, Where)))
 
 
 class _Filling:
@@ -89,62 +93,63 @@ class _Filling:
 
     def first(self, name: str) -> Link | None:
         """Return the first word of a part that is no filler."""
-        return next((one for one in self.links(name) if one.role not in ("OF", "IN", "COMMA", "AND")), None)
+        return next(iter(without(self.links(name), "OF", "IN", "COMMA", "AND")), None)
 
     def where(self, *names: str) -> Where | None:
         """Join the conditions that stand in some parts."""
-        return both(*(one.value for one in _conditions(self.links(*names))))
+        return condition(self.links(*names))
 
     def _fields(self) -> Iterator[str]:
         """Fields that are measured."""
         for one in self.links("m", "m2", "mm", "topm"):
             if isinstance(one.value, Where):
                 require(all(leaf.some for leaf in one.each))
-                fields = [leaf.field for leaf in one.each]
-                require("share" not in self.asks or all(field.startswith("residue:") for field in fields))
-                yield from [field.replace("residue:", "share:") for field in fields] if "share" in self.asks else fields
+                yield from (self._share(leaf.field) for leaf in one.each)
+            elif one.role in ("PAIRED", "NAMED"):
+                yield from one.value
             elif isinstance(one.value, tuple):
-                yield from one.value if one.role in ("PAIRED", "NAMED") else one.value[:1]
-            elif one.role in ("MEASURE", "COLUMN"):
-                yield f"obs:{one.value}" if one.role == "COLUMN" else one.value
+                yield one.value[0]
+            elif one.role == "COLUMN":
+                yield f"obs:{one.value}"
+            elif one.role == "MEASURE":
+                yield one.value
+
+    def _share(self, field: str) -> str:
+        """Return the share of an amino acid where that is asked for, and not how many."""
+        if "share" not in self.asks:
+            return field
+        require(field.startswith("residue:"))
+        return field.replace("residue:", "share:")
 
     def number(self) -> None:
         """Say which number of a field is meant: "the counts of B cells" may be a mean, a sum, a most."""
         found, stat = self.found, self.first("st")
-        if any(one.value == "share" for one in self.links("c")):  # a composition, "in percent"
+        if "share" in [one.value for one in self.links("c")]:  # a composition, "in percent"
             found["show"] = "ratio"
         if stat is not None:
             require(stat.role == "STAT" or stat.key not in _OF_ALL)
             found |= statistic(stat.value)
         if found.get("show") == "extreme":  # "how old is the oldest"
-            require(len(set(found["of"])) == 1)
             end = self.links("topm")[0].value[1]
-            found |= {"of": found["of"][:1], "want": _EXTREMES[end], "show": "value"}
+            found |= {"of": tuple(dict.fromkeys(found["of"])), "want": _EXTREMES[end], "show": "value"}
         if "m" not in self.parts:
             return
         require("want" in found or {"s", "sides", "top"} & {*self.parts})
-        # "Expresses it most" is no sum over cells.
-        summed = (
-            "adverb" not in self.asks
-            and stat is None
-            and found.get("want", "mean") == "mean"
-            and not pick(self.links("m"), "PRED")
-        )
-        require(not summed or _SUMMED.isdisjoint(one.key for one in self.links("top")))
+        if stat is None and found.get("want", "mean") == "mean":
+            # "The most genes" may be of all cells together; "expresses it most" is no sum over cells.
+            adverb = "adverb" in self.asks or pick(self.links("m"), "PRED")
+            require(adverb or _SUMMED.isdisjoint(one.key for one in self.links("top")))
 
     def sides(self) -> None:
         """Set the rows that are compared: each side says the same of its rows, but for what differs."""
         held = [self.where(name) for name in ("s", "t") if name in self.parts]
         require(None not in held)
         require(self.found.get("want") == "why" or len({frozenset(about(one)) for one in held}) < 2)
-        # "In more cells than LYZ and CD3D": than each, or than both? Of "not in more" it is not said what is denied.
-        require(all(len(one.items) < 2 for one in pick(self.links("s", "t"), "HAS")))
-        require(len({one.op == "not" for one in held if one is not None and about(one) == {"gene"}}) < 2)
         for link in self.links("sides"):
             held = list(link.items)
             require(len(held) > 1 and link.value.op == "or" and (len(held) == 2 or "pair" not in self.asks))
             # "Compare B and T cells of ctrl and stim": each by itself, or both together?
-            require("or" not in {one.value.op for one in _conditions(self.links("w")) if one.items})
+            require("or" not in {one.value.op for one in self.links("w") if one.items})
         # What "rises from ctrl to stim" has more in stim.
         self.found["against"] = tuple(held[::-1] if "rise" in self.parts else held)
 
@@ -154,14 +159,10 @@ class _Filling:
         want, by = found.get("want", "mean"), [*self.by]
         own = [column.value] if column is not None else []
         if self.asks.get("by") == "type":
-            own = [kind or self.names.cluster_column]
-            require(own[0])
-        elif want == "composition" and kind and by not in ([], [kind]) and not own and "w" in self.parts:
-            own = [] if found["where"] is not None else [kind]  # what the cells of each donor are
-        # "The split of ctrl and stim": by these, or of each by type?
-        listed = [one.value for one in self.links("w") if one.items]
-        types = {f"obs:{name}" for name in self.names.rows.types}
-        require(want != "composition" or own or by or not listed or listed[0].fields() & types)
+            require(kind)
+            own = [kind]
+        if want == "composition" and not own:
+            own = self._made_of()
         require(len({*own, *by}) == len(own) + len(by) <= 2)
         found["by"], found["then"] = [*own, *by, None, None][:2]
         if not by:
@@ -173,7 +174,18 @@ class _Filling:
         if then is not None:
             show = found.get("show", "rank" if "top" in self.parts else "value")
             require(show in ("value", "rank", "check") and not {"n", "ord"} & {*self.parts})
-            found |= {"want": "count"} if want == "composition" else {}
+            found["want"] = found.get("want", "mean").replace("composition", "count")
+
+    def _made_of(self) -> list[str]:
+        """Return the column that says what rows are made of, where that is not the one that says of which."""
+        kind, by = self.names.type_column, [*self.by]
+        if by:  # what the cells of each donor are
+            whole = "w" in self.parts and self.found["where"] is None
+            return [kind] if whole and kind and by != [kind] else []
+        # "The split of ctrl and stim": by these, or of each by type?
+        types = {f"obs:{name}" for name in self.names.rows.types}
+        require(all(one.value.fields() & types for one in self.links("w") if one.items))
+        return []
 
     def order(self) -> None:
         """Set which end is meant, and how many or the how-manieth."""
@@ -191,10 +203,11 @@ class _Filling:
                 require(number >= 1 and number % 1 == 0)  # "the 0 heaviest"
                 found[key] = int(number)
         for one in self.links("more", "mm"):
-            more = one.value in (">", "most") or one.value[1:] == ("most",)
+            sign = {"most": ">", "least": "<"}[one.value[1]] if one.role == "MOREM" else one.value
             found = {"show": "rank" if "sides" in self.parts else "check"} | found
-            found |= {"order": "most" if more else "least"}
-            found |= {"check": (">" if more else "<", 0.0)} if found["show"] in ("check", "groups") else {}
+            found["order"] = _ENDS[sign]
+            if found["show"] in ("check", "groups"):
+                found["check"] = (sign, 0.0)
         self.found = {"show": "check"} | found if "check" in found else found
 
     def bound(self) -> None:
@@ -202,34 +215,25 @@ class _Filling:
         found = self.found
         for one in self.links("bound")[:1]:
             held = one.value
-            require(held.op in FLIPPED and not (held.some and held.field.startswith("gene:")))
+            require(held.op in FLIPPED and not held.some)
             found |= {"of": (held.field,), "check": (held.op, float(held.values[0]))}
         link = self.first("lim")
         if link is None:
             return
-        if found.get("want") == "genes":
-            # Of a gene the share of cells that express it, or their number.
-            number = link.role == "LIMIT" and link.value.field == ""
-            require(link.role != "LIMIT" or (link.value.op in FLIPPED and link.value.field in ("", "%")))
-            bound = (link.value.op, float(link.value.values[0])) if link.role == "LIMIT" else _BOUNDS[link.role]
-            by_share = not number and link.role == "LIMIT"
-            found |= {"check": (bound[0], bound[1] / 100) if by_share else bound, "words": "cells" if number else ""}
+        sign, number, share = _limit(link)
+        found["check"] = (sign, number)
+        if found.get("want") == "genes":  # of a gene the share of cells that express it, or their number
+            found["words"] = "" if share else "cells"
             return
-        if link.role in _BOUNDS:
-            require(link.role != "TOP" or not link.key.startswith("the "))
-            found["check"] = _BOUNDS[link.role]
-        else:
-            require(link.value.op in FLIPPED and link.value.field in ("", "%"))
-            share = link.value.field == "%"
-            if not found["of"]:
-                found = {"want": "fraction" if share else "count"} | found
-                require(share is (found["want"] == "fraction"))
-            found["check"] = (link.value.op, float(link.value.values[0]) / (100 if share else 1))
-            # "Which donors have over 40 % of the B cells?": of all B cells, not of the donor's.
-            if share and "parts" in self.asks and ("of" in self.parts or link.key.endswith((" of", " of the", "half"))):
-                rows = self.names.rows
-                whole = int((rows.asked & rows.mask(found["where"])).sum())
-                found |= {"want": "count", "check": (link.value.op, found["check"][1] * whole)}
+        if not found["of"]:
+            found = {"want": "fraction" if share else "count"} | found
+            require(share is (found["want"] == "fraction"))
+        # "Which donors have over 40 % of the B cells?": of all B cells, not of the donor's.
+        parts = "of" in self.parts or link.key.endswith((" of", " of the", "half"))
+        if share and parts and "parts" in self.asks:
+            rows = self.names.rows
+            whole = int((rows.asked & rows.mask(found["where"])).sum())
+            found |= {"want": "count", "check": (sign, number * whole)}
         self.found = {"show": "check"} | found
 
     def named(self) -> None:
@@ -243,21 +247,28 @@ class _Filling:
         for one in self.links("flag"):
             found["words"] = one.role.lower()
         for one in self.links("term"):
-            term = one.term if isinstance(one.value, Where) else one.value
-            plain = term.startswith("CL:")
-            found |= {"words": term, "where": None} if plain else {"where": one.value, "want": "composition"}
+            plain = one.term.startswith("CL:")
+            found |= {"words": one.term, "where": None} if plain else {"where": one.value, "want": "composition"}
 
     def genes(self) -> None:
         """Set whether genes are ranked by their values, or by the cells that express them."""
         if self.found.get("want") != "expressed":
             return
-        level, how = self.links("level"), {one.role for one in self.links("how")}
         require(self.found.pop("show") == "rank" and self.found["order"] == "most")
-        require(all(one.value == self.names.rows.usual("total_counts") for one in level))
-        often = "OFTEN" in how or "words" in self.asks
+        require(all(one.value == self.names.rows.usual("total_counts") for one in self.links("level")))
         # "Most detected" may be in the most cells, or with the most counts.
-        require(often or how or all(one.key == "expressed" for one in self.links("seen")))
-        self.found["words"] = "cells" if often else ""
+        require(self.links("how") or all(one.key == "expressed" for one in self.links("seen")))
+
+
+def _limit(link: Link) -> tuple[str, float, bool]:
+    """Return sign and number of a bound, and whether it is of a share: "over 20", "most of", "at least 5 %"."""
+    if link.role in _BOUNDS:
+        require(link.role != "TOP" or not link.key.startswith("the "))  # "the most" is the end of a rank
+        return (*_BOUNDS[link.role], True)
+    held: Where = link.value
+    require(held.op in FLIPPED and held.field in ("", "%"))
+    share = held.field == "%"
+    return held.op, float(held.values[0]) / (100 if share else 1), share
 
 
 def _check(query: Query, parts: Parts, names: Names) -> None:
@@ -265,41 +276,33 @@ def _check(query: Query, parts: Parts, names: Names) -> None:
     held, rank = query.where, query.show == "rank"
     require(possible(held, names))
     require(len(query.of) == FIELDS.get(query.want, len(query.of)))
+    require(query.want != "count" or not query.of_left_out)
     # "Expressed in every cell", "which clusters have all T cells": it is not asked for some.
-    require(query.check != (">", 0.0) or query.want != "count" or not any(pick(one, "ALL") for one in parts.values()))
-    if query.want == "count" and query.check == (">", 0.0):
+    some = query.want == "count" and query.check == (">", 0.0)
+    require(not some or not pick(chain.from_iterable(parts.values()), "ALL"))
+    if some:
         # "Are there B cells and T cells": some of each, or of either?
-        two = [
-            one for name in ("w", "v", "s", "sides") for one in pick(parts.get(name, ()), "WHERE") if len(one.items) > 1
-        ]
-        require(query.against or not any({"and", "&"} & {*one.key.split()} for one in two))
+        said = chain.from_iterable(parts.get(name, ()) for name in ("w", "v", "s", "sides"))
+        listed = said_of(one for one in pick(said, "WHERE") if one.items)
+        require(query.against or {"and", "&"}.isdisjoint(listed.lower().split()))
     if query.want == "count":
-        # No group that was left out can be called the least: "the least common type among T cells".
-        among = rank and query.by is not None and f"obs:{query.by}" in about(held)
-        require(not among or (query.order == "most" and not {"n", "ord"} & {*parts}))
         # "How many donors gave cells" is how many there are.
-        require(query.show != "groups" or held is not None or query.against or query.check != (">", 0.0))
+        require(not some or query.show != "groups" or held is not None or query.against)
         # "Not expressed in B cells" may be of some or of all.
-        denied = [one for one in pick(parts.get("w", ()), "PRED") if one.value.op == "not"]
+        denied = "not" in {one.value.op for one in pick(parts.get("w", ()), "PRED")}
         require(query.show != "check" or not denied)
     if rank and query.want == "fraction":
-        require("top" in parts or held is None or held.op != "not")
         # "Which clusters have a pct_mito above 5" names no share.
-        require("top" in parts or about(held) == {"gene"})
+        require("top" in parts or (held is not None and held.op != "not" and about(held) == {"gene"}))
 
 
 def possible(where: Where | None, names: Names) -> bool:
     """Whether a row can fulfil a condition: not "B cells in donor1 and T cells in donor2", two groups of a column."""
     found: dict[str, set[str | float]] = {}
-    for one in _conjuncts(where) if where is not None else ():
-        leaves = one.leaves()
-        column = leaves[0].column
-        alone = one.op in ("is", "or") and {(leaf.op, leaf.column) for leaf in leaves} == {("is", column)}
-        if alone and column in names.rows.columns and not names.rows.groups(column).several:
+    for one in where.conjuncts() if where is not None else ():
+        (field, *others), leaves = one.fields(), one.leaves()
+        plain = one.op in ("is", "or") and one.of_groups and not others
+        if plain and field in names.rows.group_fields and not names.rows.groups(leaves[0].column).several:
             values = {value for leaf in leaves for value in leaf.values}
-            found[column] = found.get(column, values) & values
+            found[field] = found.get(field, values) & values
     return all(found.values())
-
-
-def _conjuncts(where: Where) -> list[Where]:
-    return [one for part in where.parts for one in _conjuncts(part)] if where.op == "and" else [where]

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from .fill import possible, statistic
 from .grammar import matches
-from .query import FIELDS, Query, Refusal, Where, both
-from .words import pick, roles_of
+from .query import FIELDS, Query, UnreadError, Where, both
+from .words import pick, roles_of, without
 
 if TYPE_CHECKING:
+    import re
     from collections.abc import Callable, Sequence
 
     from .link import Names
@@ -20,201 +21,245 @@ if TYPE_CHECKING:
 _GLUE = frozenset(["IN", "OF", "BE", "DO", "ROWS", "COMMA", "THERE", "HAVING", "WHAT", "HAVE", "AND", "THAT", "AMONG"])
 # A question of these alone asks how many of what was asked about before.
 BARE = (_GLUE - {"ROWS"}) | {"COUNT", "NOT", "ALL"}
-_TWICE = Refusal(text="This can be read in two ways after the question before: say in full which rows are counted.")
-
-
-def _ranked(held: Parts) -> bool:
-    return bool(held["show"] == "rank")
-
-
-# What takes the place of what in the query before, and where it may: of each role the parts of the query that it sets,
-# and whether what is asked has such a part.
-_SET: dict[str, tuple[Callable[[Any], Parts], Callable[[Parts], bool]]] = {
-    "STAT": (statistic, lambda held: bool(held["of"])),
-    "BYCOL": (
-        lambda value: {"by": value},
-        lambda held: isinstance(held["by"], str) and held["want"] in {*FIELDS, "groups", "composition", "markers"},
-    ),
-    "TOP": (lambda value: {"order": value}, _ranked),
-    "SIZETOP": (lambda value: {"order": value}, _ranked),
-    "TOPM": (lambda value: {"of": value[:1], "order": value[1]}, _ranked),
-    "ORD": (lambda value: {"nth": int(value)}, _ranked),
-    "MEASURE": (
-        lambda value: {"of": (value,)}, lambda held: held["want"] not in ("count", "fraction", "list") or _ranked(held)
-    ),
-}  # fmt: skip
-# Fragments that say what number of the rows before is wanted.
-_SHARE = "(IN|WHAT|WHICH|LIST|OF)* SHARE (OF|IN|ROWS)* <all:ALL>? ROWS? (BE|DO)* THAT? COMMA*$"
-_OF_THOSE = "(WHAT|WHICH|LIST)* (SHARE|<n:COUNT>) (DO? <w:PRED>|BE IN? <v:WHERE>) COMMA*$"
-_SHARES_BY = "(WHAT|WHICH|LIST)* SHARE <be:BE>? IN? <by:BYCOL> COMMA*$"
-_SAME_SHARE = "(WHAT|WHICH|LIST)* SHARE OF ALL? <w:WHERE> COMMA*$"
-_MOST = "(WHAT|WHICH|LIST|IN)* <by:COLUMN>? (HAVE|BE) <top:TOP> ROWS?$"
-_SPLIT = "(LIST|COMPOSITION|SPREAD|COUNT)+ THAT?$"
 _CONDITIONS = ("WHERE", "TRAIT", "PRED", "HAS")
+# The parts of the query before that a word of a role sets.
+_SET: dict[str, Callable[[Any], Parts]] = {
+    "STAT": statistic,
+    "BYCOL": lambda value: {"by": value},
+    "TOP": lambda value: {"order": value},
+    "SIZETOP": lambda value: {"order": value},
+    "TOPM": lambda value: {"of": value[:1], "order": value[1]},
+    "ORD": lambda value: {"nth": int(value)},
+    "MEASURE": lambda value: {"of": (value,)},
+}
+_SPLIT = "(LIST|COMPOSITION|SPREAD|COUNT)+ THAT?$"
 
 
-def followed(links: Sequence[Link], before: Query, names: Names) -> Query | Refusal | None:
+def twice() -> UnreadError:
+    """Refuse a fragment that can be read in two ways."""
+    return UnreadError("This can be read in two ways after the question before: say in full which rows are counted.")
+
+
+def followed(links: Sequence[Link], before: Query, names: Names) -> Query | None:
     """Read a fragment against the query before; None where it is a question of its own.
 
     A group takes the place of what the query before said of the same column, a gene that of a gene, a number that of
     the number compared; what the query before said nothing of is added.
     """
-    held = [one for one in links if one.role not in _GLUE]
-    if pick(held, "BYCOL") and matches(_SPLIT, [one for one in links if one.role != "BYCOL"]):
+    held = without(links, *_GLUE)
+    if pick(held, "BYCOL") and matches(_SPLIT, without(links, "BYCOL")):
         held = pick(held, "BYCOL")  # "split that by donor"
-    also, held = pick(held, "ALSO"), [one for one in held if one.role != "ALSO"]
-    if also and len(held) == 1 and held[0].role in _CONDITIONS:
+    also, held = pick(held, "ALSO"), without(held, "ALSO")
+    roles = roles_of(held)
+    if also and roles in [[role] for role in _CONDITIONS]:
         narrowed = _narrowed(held[0], before, names)
         if narrowed is not None:
             return narrowed
-    roles = roles_of(held)
     if roles in (["COUNT"], ["COUNT", "NOT"], ["NOT"]):
         return _counted({*roles_of(links)}, before)
     if not roles or not {*roles} <= {*_SET, *_CONDITIONS, "LIMIT", "ROW", "COUNT"}:
         return None
-    changed: Parts = dict(before)
-    if not all(_replace(one, changed, names) for one in held if one.role != "COUNT"):
-        return None
-    made = Query.model_validate(changed)
+    made: Query | None = before
+    for one in without(held, "COUNT"):
+        made = _replaced(one, made, names) if made is not None else None
+    if made is None or "COUNT" not in roles:
+        return made and Query.model_validate(dict(made))
     # "And how many B cells?" after those that express a gene: all B cells, or those that express it?
     plain = Query(want="count", where=both(*(one.value for one in pick(held, *_CONDITIONS, "LIMIT"))))
-    return made if "COUNT" not in roles or made == plain else _TWICE
+    if made != plain:
+        raise twice()
+    return made
 
 
-def shortened(links: Sequence[Link], before: Query) -> Query | Refusal | None:
+# ---------------------------------------------------------------- another number of the rows before
+
+
+def shortened(links: Sequence[Link], before: Query) -> Query | None:
     """Read "as a percentage", "what fraction express CD3D?", "which donor has the most?" after a number of rows."""
     if before.want not in (*FIELDS, "groups") or before.against or before.show not in ("value", "rank"):
         return None
-    if before.want == "count" and (found := matches(_SHARE, links)) is not None:
-        return _share(before, of_all=bool(found["all"]))
-    if (found := matches(_OF_THOSE, links)) is not None:
-        where, rows = links[max(found.start("w"), found.start("v"))].value, referred(before)
-        if rows is None or (found["n"] and {leaf.op for leaf in rows.leaves()} != {"is"}):
-            return None
-        plain = {leaf.op for leaf in rows.leaves()} == {"is"} and not rows.fields() & where.fields()
-        made = {"want": "count", "where": both(rows, where)} if found["n"] else {"want": "fraction", "where": where}
-        return Query(among=None if found["n"] else rows, **made) if plain else _TWICE
-    if (found := matches(_SHARES_BY, links)) is not None and referred(before) is not None:
-        column = links[found.start("by")].value
-        made = {"want": "composition", "where": referred(before), "by": column, "show": "ratio"}
-        return Query(**made) if found["be"] and isinstance(column, str) else _TWICE
-    if before.want == "fraction" and (found := matches(_SAME_SHARE, links)) is not None:
-        parts: Parts = dict(before)
-        fits = _condition(links[found.start("w")].value, parts)
-        return Query.model_validate(parts) if fits else _TWICE
-    if (found := matches(_MOST, links)) is not None:
-        by = links[found.start("by")].value if found["by"] else before.by
-        changed = {"by": by, "show": "rank", "order": links[found.start("top")].value}
-        changed |= {"want": "count"} if before.want == "groups" else {}
-        named = f"obs:{by}" in {leaf.field for leaf in before.leaves()}
-        return _TWICE if by is None or before.then or named else before.model_copy(update=changed)
+    for pattern, read in _SHORT.items():
+        found = matches(pattern, links)
+        if found is not None:
+            return read(found, links, before)
     return None
 
 
-def _share(before: Query, *, of_all: bool) -> Query | Refusal | None:
+def _share(found: re.Match[str], _: Sequence[Link], before: Query) -> Query | None:
     """Read "as a percentage": "T cells that express CCL5" are a share of T cells, "B cells" of all."""
     where = before.where
+    if before.want != "count":
+        return None
     if where is None or before.among is not None:
         return Query(want="composition", by=before.by) if before.by else None
-    parts = where.parts if where.op == "and" else (where,)
-    kinds = [one for one in parts if {leaf.op for leaf in one.leaves()} == {"is"}]
-    rest = [one for one in parts if one not in kinds]
-    if not of_all and len(parts) > 1 and kinds:
-        if not rest or len({frozenset(one.fields()) for one in kinds}) > 1:
-            return _TWICE
-        return before.model_copy(update={"want": "fraction", "where": both(*rest), "among": both(*kinds)})
-    return before.model_copy(update={"want": "fraction"})
+    kinds, rest = _groups_and_rest(where)
+    if found["all"] or not kinds or len(kinds) + len(rest) == 1:
+        return before.but(want="fraction")
+    if not rest or len({frozenset(one.fields()) for one in kinds}) > 1:
+        raise twice()
+    return before.but(want="fraction", where=both(*rest), among=both(*kinds))
 
 
-def _counted(roles: set[str], before: Query) -> Query | Refusal:
+def _of_those(found: re.Match[str], links: Sequence[Link], before: Query) -> Query | None:
+    """Read "what fraction express CD3D?", "how many are in ctrl?": of the rows before."""
+    where, rows = links[max(found.start("w"), found.start("v"))].value, referred(before)
+    if rows is None or (found["n"] and not rows.of_groups):
+        return None
+    if not rows.of_groups or rows.fields() & where.fields():
+        raise twice()
+    if found["n"]:
+        return Query(want="count", where=both(rows, where))
+    return Query(want="fraction", where=where, among=rows)
+
+
+def _shares_by(found: re.Match[str], links: Sequence[Link], before: Query) -> Query | None:
+    """Read "what share is in each donor?"."""
+    rows, column = referred(before), links[found.start("by")].value
+    if rows is None:
+        return None
+    if not found["be"] or not isinstance(column, str):
+        raise twice()
+    return Query(want="composition", where=rows, by=column, show="ratio")
+
+
+def _same_share(found: re.Match[str], links: Sequence[Link], before: Query) -> Query | None:
+    """Read "what share of NK cells?" after a share of others."""
+    if before.want != "fraction":
+        return None
+    made = _condition(links[found.start("w")].value, before)
+    if made is None:
+        raise twice()
+    return made
+
+
+def _with_the_most(found: re.Match[str], links: Sequence[Link], before: Query) -> Query | None:
+    """Read "which donor has the most?"."""
+    by = links[found.start("by")].value if found["by"] else before.by
+    if by is None or before.then or f"obs:{by}" in before.fields():
+        raise twice()
+    want = "count" if before.want == "groups" else before.want
+    return before.but(want=want, by=by, show="rank", order=links[found.start("top")].value)
+
+
+# Fragments that say what number of the rows before is wanted.
+_SHORT: dict[str, Callable[[re.Match[str], Sequence[Link], Query], Query | None]] = {
+    "(IN|OF|WHAT|WHICH|LIST)* SHARE (OF|IN|ROWS)* <all:ALL>? ROWS? (BE|DO)* THAT? COMMA*$": _share,
+    "(WHAT|WHICH|LIST)* (SHARE|<n:COUNT>) (DO? <w:PRED>|BE IN? <v:WHERE>) COMMA*$": _of_those,
+    "(WHAT|WHICH|LIST)* SHARE <be:BE>? IN? <by:BYCOL> COMMA*$": _shares_by,
+    "(WHAT|WHICH|LIST)* SHARE OF ALL? <w:WHERE> COMMA*$": _same_share,
+    "(WHAT|WHICH|LIST|IN)* <by:COLUMN>? (HAVE|BE) <top:TOP> ROWS?$": _with_the_most,
+}
+
+
+def _counted(roles: set[str], before: Query) -> Query:
     """Read "how many are there?", "how many do not?" and "how many is that?"."""
-    where = before.where
-    if before.show == "rank" or (before.show in ("groups", "any") and where is None):
-        return _TWICE  # of the group that was found, or of what it has
-    if (before.want == "fraction" and before.show != "groups") != ("THAT" in roles) or before.against:
-        return _TWICE
+    where, listed = before.where, before.show in ("groups", "any")
+    # Of the group that was found, or of what it has?
+    of_group = before.show == "rank" or (listed and where is None)
+    if of_group or before.against or (before.want == "fraction" and before.show != "groups") != ("THAT" in roles):
+        raise twice()
     if where is None or "NOT" not in roles:
         # "And how many do?" after those that do not
-        denied = "DO" in roles and where is not None and '"not"' in where.model_dump_json()
-        return _TWICE if denied else Query(want="count", where=both(where, before.among))
-    parts = where.parts if where.op == "and" else (where,)
+        if "DO" in roles and where is not None and '"not"' in where.model_dump_json():
+            raise twice()
+        return Query(want="count", where=both(where, before.among))
     # Of "B cells that express CD79A" those that do not are B cells, too.
-    measured = [one for one in parts if {leaf.op for leaf in one.leaves()} != {"is"}] if len(parts) > 1 else [where]
-    if len(measured) != 1 or (len(parts) > 1 and "is" in {leaf.op for leaf in measured[0].leaves()}):
-        return _TWICE
-    turned = (one.negated() if one in measured else one for one in parts)
-    return Query(want="count", where=both(both(*turned), before.among))
+    kinds, rest = _groups_and_rest(where)
+    if not rest:
+        kinds, rest = [], kinds
+    if len(rest) != 1 or (kinds and "is" in rest[0].ops()):
+        raise twice()
+    return Query(want="count", where=both(both(*kinds, rest[0].negated()), before.among))
 
 
-def _narrowed(link: Link, before: Query, names: Names) -> Query | Refusal | None:
+def _groups_and_rest(where: Where) -> tuple[list[Where], list[Where]]:
+    """Part what all has to hold into which groups rows are in, and what else is said of them."""
+    parts = where.conjuncts()
+    kinds = [one for one in parts if one.of_groups]
+    return kinds, [one for one in parts if one not in kinds]
+
+
+def referred(query: Query) -> Where | None:
+    """Rows that "these" and "them" mean after a query."""
+    if query.show == "check" or query.want == "fraction":
+        return query.among or query.where
+    return both(query.among, query.where)
+
+
+# ---------------------------------------------------------------- parts that are replaced
+
+
+def _narrowed(link: Link, before: Query, names: Names) -> Query | None:
     """Read "and LYZ as well?", "only those without LYZ": fewer of the rows before; None where that leaves none."""
     if before.want == "list" and before.show != "value":
-        return _TWICE
+        raise twice()
     if before.against or before.want not in (*FIELDS, "list"):
         return None
     name = "among" if before.want == "fraction" and link.role != "HAS" else "where"
     fewer = both(getattr(before, name), link.value)
-    return before.model_copy(update={name: fewer}) if possible(fewer, names) else None
+    return before.but(**{name: fewer}) if possible(fewer, names) else None
 
 
-def _replace(link: Link, changed: Parts, names: Names) -> bool:
-    """Put one part of a fragment into the query before; False where that has no place for it."""
+def _replaced(link: Link, query: Query, names: Names) -> Query | None:
+    """Put one part of a fragment into a query; None where that has no place for it."""
     if link.role == "ROW":
-        changed["against"] = (names.row(link),)
-        return changed["want"] in ("value", "describe", "nearest") or (changed["want"], changed["show"]) == (
-            "list",
-            "check",
-        )
+        named = query.want in ("value", "describe", "nearest") or (query.want, query.show) == ("list", "check")
+        return query.but(against=(names.row(link),)) if named else None
     if link.role in _SET:
-        new, fits = _SET[link.role]
-        changed |= new(link.value)
-        return fits(changed)
-    if link.role == "HAS" and link.value.some and changed["of"]:
-        return _measured(link.value, changed)
-    return _number(link.value, changed) if link.role == "LIMIT" else _condition(link.value, changed)
+        return query.but(**_SET[link.role](link.value)) if _has_place(link, query) else None
+    if link.role == "LIMIT":
+        return _number(link.value, query)
+    if link.role == "HAS" and link.value.some and query.of:
+        return _measured(link.value, query)
+    return _condition(link.value, query)
 
 
-def _number(bound: Where, changed: Parts) -> bool:
+def _has_place(link: Link, query: Query) -> bool:
+    """Whether a query has the parts that a word sets."""
+    if link.role == "STAT":
+        return bool(query.of)
+    if link.role == "BYCOL":
+        return isinstance(link.value, str) and query.want in {*FIELDS, "groups", "composition", "markers"}
+    return query.show == "rank" or (link.role == "MEASURE" and query.want not in ("count", "fraction", "list"))
+
+
+def _held(query: Query, *names: str) -> list[tuple[str, Where]]:
+    """Return the conditions that a query holds in some of its parts, by name."""
+    return [(name, getattr(query, name)) for name in names if getattr(query, name) is not None]
+
+
+def _number(bound: Where, query: Query) -> Query | None:
     """Put a bound in the place of the only number that was compared."""
-    for name in ("where", "among"):
-        held: Where | None = changed[name]
-        leaves = held.leaves() if held is not None else ()
-        numbers = [one for one in leaves if one.op != "is" and not one.field.startswith("gene:")]
-        if held is not None and len(numbers) == 1 and bound.field in ("", numbers[0].field):
-            changed[name] = _swapped(held, numbers[0], bound.about(numbers[0].field))
-            return True
-    return False
+    for name, held in _held(query, "where", "among"):
+        numbers = [one for one in held.leaves() if one.op != "is" and not one.field.startswith("gene:")]
+        if len(numbers) == 1 and bound.field in ("", numbers[0].field):
+            return query.but(**{name: _swapped(held, numbers[0], bound.about(numbers[0].field))})
+    return None
 
 
-def _measured(new: Where, changed: Parts) -> bool:
+def _measured(new: Where, query: Query) -> Query | None:
     """Read "what about LYZ?" after a number of another gene as that of LYZ; a condition on a gene stands in its way."""
-    kind = _kind(new)
-    conditions = filter(None, (changed["where"], changed["among"], *changed["against"]))
-    held = {_kind(leaf) for one in conditions for leaf in one.leaves()}
-    if [one.partition(":")[0] for one in changed["of"]] == [kind] and kind not in held:
-        changed["of"] = (new.field,)
-        return True
-    return kind in held and kind not in {one.partition(":")[0] for one in changed["of"]} and _condition(new, changed)
+    kind, held = _kind(new), {_kind(leaf) for leaf in query.leaves()}
+    of = [one.partition(":")[0] for one in query.of]
+    if of == [kind] and kind not in held:
+        return query.but(of=(new.field,))
+    return _condition(new, query) if kind in held and kind not in of else None
 
 
-def _condition(new: Where, changed: Parts) -> bool:
+def _condition(new: Where, query: Query) -> Query | None:
     """Put a condition in the place of one of its kind, or add it."""
     kind, *others = {_kind(one) for one in new.leaves()}
     if others:
-        return False
-    for name in ("among", "where"):
-        held: Where | None = changed[name]
-        whole = _part_of(held, [one for one in held.leaves() if _kind(one) == kind]) if held is not None else None
-        if held is not None and whole is not None:
-            changed[name] = _swapped(held, whole, new)
-            return True
-    if changed["against"]:
-        named = {_kind(leaf) for one in changed["against"] for leaf in one.leaves()}
-        changed["against"] = tuple(both(one, new) for one in changed["against"])
-        return kind not in {*named, "row"}
-    name = "among" if changed["want"] == "fraction" and "obs" in kind else "where"
-    changed[name] = both(changed[name], new)
-    return changed["want"] in FIELDS
+        return None
+    for name, held in _held(query, "among", "where"):
+        whole = _part_of(held, [one for one in held.leaves() if _kind(one) == kind])
+        if whole is not None:
+            return query.but(**{name: _swapped(held, whole, new)})
+    if query.against:
+        named = {_kind(leaf) for one in query.against for leaf in one.leaves()}
+        return None if kind in {*named, "row"} else query.but(against=tuple(both(one, new) for one in query.against))
+    name = "among" if query.want == "fraction" and "obs" in kind else "where"
+    return query.but(**{name: both(getattr(query, name), new)}) if query.want in FIELDS else None
 
 
 def _kind(leaf: Where) -> str:
@@ -232,10 +277,3 @@ def _part_of(held: Where, leaves: Sequence[Where]) -> Where | None:
 def _swapped(held: Where, old: Where, new: Where) -> Where:
     """Put one condition in the place of another, wherever that stands."""
     return new if held == old else held.model_copy(update={"parts": tuple(_swapped(p, old, new) for p in held.parts)})
-
-
-def referred(query: Query) -> Where | None:
-    """Rows that "these" and "them" mean after a query."""
-    if query.show == "check" or query.want == "fraction":
-        return query.among or query.where
-    return both(query.among, query.where)

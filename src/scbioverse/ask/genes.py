@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import permutations
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -45,14 +46,20 @@ def measured(query: Query, rows: Cells, speech: Speech) -> Result:
     n, named = len(rows.names), [one.removeprefix("gene:") for one in query.of]
     if not named:
         return Result(f"Genes measured: {n:,}.", pd.DataFrame({"n": [n]}), n)
-    held = {one: one in rows.genes for one in named}
-    there, lost = [one for one in named if held[one]], [one for one in named if not held[one]]
-    be = {1: "is"}.get(len(there or lost), "are")
-    said = f"{listed(there or lost)} {be} {'not ' * (not there)}among the {n:,} genes measured"
-    said += f", {listed(lost)} {'is' if len(lost) == 1 else 'are'} not." if there and lost else "."
-    table = pd.DataFrame({"group": named, "measured": [held[one] for one in named]})
-    asked = query.show == "check"
-    return Result(f"{'No' if lost else 'Yes'}: {said}" if asked else said, table, not lost if asked else there)
+    table = pd.DataFrame({"group": named, "measured": [one in rows.genes for one in named]})
+    there, lost = (table["group"][table["measured"] == one].tolist() for one in (True, False))
+    among = f"among the {n:,} genes measured"
+    if not there:
+        said = f"{_are(lost)} not {among}."
+    else:
+        said = f"{_are(there)} {among}{f', {_are(lost)} not' if lost else ''}."
+    if query.show == "check":
+        return Result(f"{'No' if lost else 'Yes'}: {said}", table, not lost)
+    return Result(said, table, there)
+
+
+def _are(genes: list[str]) -> str:
+    return f"{listed(genes)} {'is' if len(genes) == 1 else 'are'}"
 
 
 def _measured_in(query: Query, rows: Cells, speech: Speech, sign: str, bound: float) -> Result:
@@ -101,10 +108,10 @@ def markers(query: Query, rows: Cells, speech: Speech) -> Result:
     else:
         there = query.where is not None or not rows.whole
         require(there, "Markers of what? All cells are asked about: there is nothing to compare them with.")
-        name = speech.short(query.where) if query.where is not None else "the selected cells"
+        name = "the selected cells" if query.where is None else speech.short(query.where)
         groups = [(name, rows.mask(query.where), rows.others(query.where))]
     for name, mask, rest in groups:
-        require(mask.any() and rest.any(), f"{speech.name(name)} has no cells to compare, or no others.")
+        require(_two_sets(mask, rest), f"{speech.name(name)} has no cells to compare, or no others.")
     require(groups, f"There are no cells to compare: {speech.who(query.where)}.")
     held = [rows.markers(mask, rest).assign(group=name) for name, mask, rest in groups]
     said = [
@@ -114,6 +121,11 @@ def markers(query: Query, rows: Cells, speech: Speech) -> Result:
     aside = unnamed(query.by, rows, rows.mask(query.where)) if query.by is not None else ""
     text = f"Genes that mark ({RULE}): {'; '.join(said)}.{aside}{speech.remarks(query)}"
     return Result(text, *_tables(held, query.top))
+
+
+def _two_sets(inside: NDArray[np.bool_], outside: NDArray[np.bool_]) -> bool:
+    """Whether there are two sets of cells to compare, that share none."""
+    return bool(inside.any() and outside.any() and not (inside & outside).any())
 
 
 def _best(table: pd.DataFrame, query: Query, here: str, there: str, none: str = "no gene sets them apart") -> str:
@@ -137,14 +149,11 @@ def genes_said(table: pd.DataFrame, here: str, there: str) -> str:
 def differential(query: Query, rows: Cells, speech: Speech) -> Result:
     """Name the genes that are higher in one set of cells than in the other, both ways."""
     masks = [rows.mask(one) & rows.mask(query.where) for one in query.against]
-    two = len(masks) == 2 and all(mask.any() for mask in masks) and not (masks[0] & masks[1]).any()
+    two = len(masks) == 2 and _two_sets(*masks)
     require(two, "Genes are compared between two sets of cells that share none, and each needs cells.")
     names = list(map(speech.short, query.against))
     held, said = [], []
-    for (here, inside), (there, outside) in (
-        zip(names, masks, strict=True),
-        zip(names[::-1], masks[::-1], strict=True),
-    ):
+    for (here, inside), (there, outside) in permutations(zip(names, masks, strict=True)):
         held.append(rows.markers(inside, outside).assign(group=here))
         best = _best(held[-1], query, f"of {here}", f"of {there}", "no gene clearly")
         said.append(f"higher in {here} than in {there}: {best}")
@@ -155,7 +164,7 @@ def differential(query: Query, rows: Cells, speech: Speech) -> Result:
 def is_marker(query: Query, rows: Cells, speech: Speech) -> Result:
     """Say whether genes set rows apart, by the same rule as markers."""
     mask, outside = rows.mask(query.where), rows.others(query.where)
-    require(mask.any() and outside.any(), "A marker sets some cells apart from others: here one of the two is empty.")
+    require(_two_sets(mask, outside), "A marker sets some cells apart from others: here one of the two is empty.")
     marking = set(rows.markers(mask, outside)["gene"])
     genes = [rows.names[rows.genes[one.removeprefix("gene:")]] for one in query.of]
     values = [rows.numbers(one) > 0 for one in query.of]
@@ -180,7 +189,7 @@ def flagged(query: Query, rows: Cells, speech: Speech) -> Result:
     mitochondrial counts. Doublet-like: the median cell has more than 1.3 times the genes of all, and at least one in
     five cells expresses the best marker of each of two other groups (those that mark these by the rule of markers).
     """
-    groups = rows.sizes(query.by or "", rows.asked)
+    groups = rows.sizes(query.column, rows.asked)
     values = {name: rows.numbers(rows.usual(full)) for name, full in _QUALITY.items()}
     medians = [{name: np.nanmedian(held[mask]) for name, held in values.items()} for _, mask in groups]
     table = pd.DataFrame({"group": [name for name, _ in groups], "n": [int(mask.sum()) for _, mask in groups]})
@@ -229,12 +238,12 @@ def why(query: Query, rows: Cells, speech: Speech) -> Result:
     high in the group's cells beside all others by the rule of :mod:`scbioverse.explain`, as in the reasons for labels.
     """
     mask, outside = rows.mask(query.among), rows.others(query.among)
-    require(mask.any() and outside.any(), f"There is nothing to compare: {speech.who(query.among)}.")
+    require(_two_sets(mask, outside), f"There is nothing to compare: {speech.who(query.among)}.")
     said, held, found = [], [], {}
     for side in (one.parts[0] if one.op == "not" else one for one in query.against):
         name, label = speech.short(side), type_of(side)
         require(label, f"The marker tables know no type called {name!r}.")
-        table = evidence(label or "", mask, outside, rows)
+        table = evidence(str(label), mask, outside, rows)
         require(not table.empty, f"The marker tables list no measured gene for {name}.")
         good = table[table["supported"]]
         best = genes_said(good.head(4), "of these cells", "of others") or "none"
@@ -249,8 +258,9 @@ def why(query: Query, rows: Cells, speech: Speech) -> Result:
 
 def type_of(where: Where) -> str | None:
     """Return the type that a condition names: the term itself, or that of its label."""
-    known = load_ontology().find(where.said) or cell_type(where.said) if where.said else None
-    return known or (cell_type(str(where.values[0])) if len(where.values) == 1 else None)
+    names = [where.said, *map(str, where.values[:1] if len(where.values) == 1 else ())]
+    known = [load_ontology().find(one) or cell_type(one) for one in names if one]
+    return next(filter(None, known), None)
 
 
 def evidence(cl_id: str, mask: NDArray[np.bool_], outside: NDArray[np.bool_], rows: Cells) -> pd.DataFrame:

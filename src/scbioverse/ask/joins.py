@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from itertools import combinations, pairwise
+from itertools import combinations, dropwhile, pairwise, takewhile
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from .._logging import listed
-from .cells import COMPUTED, Cells
+from .cells import COMPUTED
 from .query import COMPARE, FLIPPED, Where, both, in_column
-from .words import Link, joined, key_of, pick, roles_of, said_of
+from .words import Link, joined, key_of, pick, roles_of, said_of, without
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,7 +44,7 @@ _COUNTED = frozenset(["counts", "count", "umi", "read", "transcript", "rna", "mr
 
 def drop(links: Links, _: Names, *roles: str) -> Links:
     """Leave out words that only fill a sentence."""
-    return [one for one in links if one.role not in roles]
+    return without(links, *roles)
 
 
 def rename(links: Links, _: Names, role: str, *sources: str) -> Links:
@@ -90,38 +90,30 @@ def gene_number(links: Links, names: Names) -> Links:
 
 def without_last(links: Links, _: Names, *roles: str) -> Links:
     """Leave out the last word, and what of some roles stands before it: "versus the rest" of markers."""
-    kept = links[:-1]
-    while kept and kept[-1].role in roles:
-        kept = kept[:-1]
-    return kept
+    kept = dropwhile(lambda one: one.role in roles, links[-2::-1])
+    return list(kept)[::-1]
 
 
 def summed(links: Links, _: Names) -> Links:
     """Read "how many UMIs in total", "the total UMI count of B cells", "the combined length" as a sum."""
-    counted, total = pick(links, "MEASURE")[:1], Link("STAT", "total", "sum")
-    if links[0].role == "TAKEN":
-        return [total]
-    if pick(links, "COUNT"):
-        held = [one for one in links if one.role not in ("INTOTAL", "COMMA", "COUNT", "BE", "THERE")]
-        made = [*held, total] if pick(links, "DO") else [total, *held]
-        return made if pick(links, "INTOTAL") else links
+    total = Link("STAT", "total", "sum")
+    if pick(links, "TAKEN", "INTOTAL"):
+        return [total, *without(links, "TAKEN", "INTOTAL", "COMMA", "COUNT", "BE", "THERE")]
     # Of "total_counts" the name of the column is written so.
-    mine = counted[0].key.startswith("total umi")
-    return [*links[:-1], total, counted[0]] if mine else links
+    return [*links[:-1], total, links[-1]] if links[-1].key.startswith("total umi") else links
 
 
 def named_genes(links: Links, _: Names) -> Links:
     """Read genes of which it is asked whether they were measured; whether they are expressed is another question."""
     named, seen = pick(links, "FIELD", "NOGENE"), [one.key for one in pick(links, "SEEN")]
     fields = tuple(one.value if one.role == "FIELD" else f"gene:{one.value}" for one in named)
-    asked = {*seen} <= _MEASURED and (links[0].role in ("WHICH", "WHAT", "LIST") or seen or pick(links, "GENES"))
-    mine = all(one.startswith("gene:") for one in fields) and (asked or roles_of(named) == ["NOGENE"])
-    return [links[0], joined(named, "NAMED", fields)] if mine else links
+    asked = {*seen} <= _MEASURED and all(one.startswith("gene:") for one in fields)
+    return [links[0], joined(named, "NAMED", fields)] if asked else links
 
 
 def how_old(links: Links, _: Names) -> Links:
     """Read "how old is patient B" as the mean of its cells, which have its age each."""
-    return [Link("STAT", "", "mean"), links[0], Link("IN", "")] if links[0].key.startswith("how ") else links
+    return [Link("STAT", "", "mean"), pick(links, "MEASURE")[0], Link("IN", "")]
 
 
 def without_first(links: Links, _: Names, what: str) -> Links:
@@ -133,13 +125,11 @@ def without_first(links: Links, _: Names, what: str) -> Links:
 
 def in_percent(links: Links, _: Names) -> Links:
     """Read "how many of the T cells, in percent" as which share of them."""
-    at = max(i for i, one in enumerate(links) if one.role == "SHARE" and links[i - 1].role == "IN")
-    first, *middle = links[: at - 1]
-    if first.role in ("SPREAD", "COMPOSITION"):
-        return [first.but("COMPOSITION", value="share"), *(middle[:-1] if pick(middle[-1:], "COMMA") else middle)]
-    if links[at].said not in ("percent", "%", "per cent", "pct", "percentage") or pick(middle, "SHARE"):
-        return links
-    return [first.but("SHARE"), *(middle[:-1] if pick(middle[-1:], "COMMA") else middle)]
+    at = len(links) - roles_of(links)[::-1].index("SHARE")
+    first, *middle = without_last(links[: at - 1], _, "COMMA")
+    spread = first.role in ("SPREAD", "COMPOSITION")
+    asked = first.but("COMPOSITION", value="share") if spread else first.but("SHARE")
+    return [asked, *middle]
 
 
 # ---------------------------------------------------------------- what is measured
@@ -152,7 +142,7 @@ def top(links: Links, _: Names) -> Links:
 
 def counts(links: Links, _: Names) -> Links:
     """Read "LYZ counts": what was counted of a gene."""
-    return links[:1] if links[0].value.startswith("gene:") and _counted(links[1]) else links
+    return links[:1] if _counted(links[1]) else links
 
 
 def twice(links: Links, names: Names) -> Links:
@@ -160,24 +150,22 @@ def twice(links: Links, names: Names) -> Links:
     one, other, kept = links[0].value, links[-1].value, links[:-2] or links[:1]
     if isinstance(one, Where):
         alike = one.fields() == other.fields() and bool((names.rows.mask(one) == names.rows.mask(other)).all())
-        return kept if alike else links
-    group = links[-1].key in ("group", "groups")  # "each disease group"
-    return kept if group or other in (one, *one[:1]) else links
+    else:
+        alike = other in (one, *one[:1])
+    return kept if alike else links
 
 
 def raw(links: Links, names: Names) -> Links:
     """Leave out "raw" where the matrix holds counts: of values that were normalised it is not known what they were."""
-    return [] if isinstance(names.rows, Cells) and names.rows.holds_counts else mark(links, names, "?")
+    return [] if getattr(names.rows, "holds_counts", False) else mark(links, names, "?")
 
 
-def per_row(links: Links, names: Names) -> Links:
+def per_row(links: Links, _: Names) -> Links:
     """Read "the mean number of GNLY UMIs per NK cell" as that of NK cells; of a sum it is another number."""
     *first, one, kind = links
-    spread = links[0].value in ("mean", "median", "std", "min", "max") and one.key == "per"
+    spread = links[0].value in ("mean", "median", "std", "min", "max")
     # "Per T cell type" is by type.
-    one_word = kind.term.startswith("CL:") and " " not in kind.said
-    whole = (kind.key.endswith((" cell", " cells")) or one_word) and bool(names.rows.types)
-    return [*first, Link("IN", one.said), kind] if spread and whole else links
+    return [*first, Link("IN", one.said), kind] if spread and kind.key.endswith((" cell", " cells")) else links
 
 
 def in_unit(links: Links, _: Names) -> Links:
@@ -192,8 +180,7 @@ def _counted(link: Link) -> bool:
 
 def expression(links: Links, _: Names) -> Links:
     """Read "expression of LYZ": its value, not whether there is some."""
-    gene = pick(links, "FIELD")[0].value
-    return [joined(links, "MEASURE", gene)] if gene.startswith("gene:") else links
+    return [joined(links, "MEASURE", pick(links, "FIELD")[0].value)]
 
 
 def paired(links: Links, _: Names) -> Links:
@@ -207,10 +194,8 @@ def lost(links: Links, names: Names) -> Links:
     name = field.value if field.role == "MEASURE" else f"obs:{field.value}"
     role = "PRED" if pick(links, "HAVE", "LACK", "BE") else "TRAIT"
     if _counted(field) and name in map(names.rows.usual, COMPUTED):
-        return links if pick(links, "MISSING") else [joined(links, role, Where(op="=", field=name, values=(0,)))]
-    where = Where(op="missing", field=name)
-    made = joined(links, role, where.negated() if pick(links, "NOT") else where)
-    return [made] if name.startswith("obs:") else links
+        return [joined(links, role, Where(op="=", field=name, values=(0,)))]
+    return [joined(links, role, Where(op="missing", field=name))] if name.startswith("obs:") else links
 
 
 def quantile(links: Links, names: Names) -> Links:
@@ -221,8 +206,7 @@ def quantile(links: Links, names: Names) -> Links:
 
 def two_columns(links: Links, _: Names) -> Links:
     """Read "per donor and condition"."""
-    first, second = (one.value for one in pick(links, "COLUMN"))
-    return links if first == second else [Link("BYCOL", said_of(links), (first, second))]
+    return [Link("BYCOL", said_of(links), tuple(one.value for one in pick(links, "COLUMN")))]
 
 
 # ---------------------------------------------------------------- groups
@@ -251,74 +235,68 @@ def numbered(links: Links, names: Names) -> Links:
     return [*kept, Link("WHERE", said_of(words), in_column(field, fits[0]), term="numbered")]
 
 
-def same_column(links: Links, names: Names) -> Links:
+def same_column(links: Links, _: Names) -> Links:
     """Read "cell_type B", "the stim condition": the column says no more than the group."""
     column, held = pick(links, "COLUMN")[0], pick(links, "WHERE", "TWICE")[0]
-    if held.role == "WHERE" and column.key in ("group", "groups"):
+    if column.key in ("group", "groups"):
         return [held]
-    if column.value not in names.rows.columns or held.value is None:
-        return links
-    field, inside = f"obs:{column.value}", names.rows.groups(column.value).names
-    if held.value.fields() == {field}:
-        return [replace(joined(links, "WHERE", held.value, held.items), term=held.term)]
-    if held.role == "TWICE" and all(str(one) in inside for one in held.value.values):
-        return [Link("WHERE", said_of(links), held.value.model_copy(update={"field": field}))]
-    return links
+    mine = held.value is not None and held.value.fields() == {f"obs:{column.value}"}
+    return [replace(joined(links, "WHERE", held.value, held.items), term=held.term)] if mine else links
 
 
 def groups(links: Links, names: Names) -> Links:
-    """Join groups that are listed: those of one column are alternatives, whichever word joins them."""
+    """Join groups that are listed, of one column or of several."""
     parts = pick(links, "WHERE")
     fields = set().union(*(one.value.fields() for one in parts))
-    denied = [one.value.op == "not" for one in parts]
-    one_column, each, word = len(fields) == 1, bool(pick(links, "BOTH")), joining(links)
-    if one_column and not each and ("AND", "IN") in pairwise(roles_of(links)):
+    if len(fields) == 1:
+        return _of_one_column(links, names, fields.pop())
+    word, denied = joining(links), [one for one in parts if one.value.op == "not"]
+    # "In D1 but not stim": how far "not" reaches is told only of plain conditions.
+    mixed = denied and (word != "and" or any(_alternatives(one.value) for one in parts))
+    if mixed or word == "?":
+        return mark(links, names)
+    return _listed(links, word, apart=not denied)
+
+
+def _of_one_column(links: Links, names: Names, field: str) -> Links:
+    """Join groups of one column: they are alternatives, whichever word joins them."""
+    each, word = bool(pick(links, "BOTH")), joining(links)
+    if ("AND", "IN") in pairwise(roles_of(links)):
         return links  # "in ctrl and in stim" are two numbers
-    if one_column and {one.key for one in links} & {"but", "yet", "while"} and any(denied) == all(denied):
+    if {one.key for one in links} & {"but", "yet", "while"}:
         return mark(links, names)  # "T cells but B cells"
-    if one_column and any(denied) and not (word == "and" and all(denied)):
+    if "not" in {one.value.op for one in pick(links, "WHERE")}:
         return links
-    columns = [one.removeprefix("obs:") for one in fields]
-    several = any(names.rows.groups(one).several for one in columns if one in names.rows.columns)
-    if any(denied):  # "in D1 but not stim": how far "not" reaches is told only of plain conditions
-        mixed = word != "and" or any(one.value.op == "or" and len(one.value.fields()) > 1 for one in parts)
-    elif one_column and not several:
-        mixed, word = each, "or"  # "are both B and T cells"
-    else:  # where a row may hold both, "oncology and pain" may mean those of either or those of both
-        mixed = word == "?" or (one_column and word == "and" and not each)
-    items = tuple(one.value for one in parts) if any(denied) else tuple(item for one in parts for item in one.each)
-    where = Where(op="and" if word == "?" else word, parts=items)
-    return mark(links, names) if mixed else [joined(links, "WHERE", where, () if any(denied) else items)]
+    # Where a row may hold both, "oncology and pain" may mean those of either or those of both.
+    several = field in names.rows.group_fields and names.rows.groups(field.removeprefix("obs:")).several
+    mixed = word == "?" or (word == "and" and not each) if several else each  # "are both B and T cells"
+    return mark(links, names) if mixed else _listed(links, word if several else "or", apart=True)
+
+
+def _listed(links: Links, word: Any, *, apart: bool) -> Links:
+    """Join conditions, those that were listed before each by itself, if each is to be known `apart`."""
+    parts = pick(links, "WHERE")
+    items = tuple(item for one in parts for item in (one.each if apart else (one.value,)))
+    return [joined(links, "WHERE", Where(op=word, parts=items), items if apart else ())]
 
 
 def choice(links: Links, names: Names) -> Links:
     """Read "which has more B cells, D1 or D2" as "which of D1 or D2 has more B cells"."""
     front = links[0].role == "WHERE"
-    at = len(links) - 1
-    if front:
-        at = roles_of(links).index("WHICH") - 1
-        at -= links[at].role == "COMMA"
-    start = 0 if front else at
-    while (
-        not front and links[start - 2].role == "WHERE" and links[start - 2].value.fields() == links[at].value.fields()
-    ):
-        start -= 2
-    sides = [Link("OR", "or") if one.role in ("COMMA", "VERSUS") else one for one in links[start : at + 1]]
-    rest = [one for one in (links[at + 1 :] if front else links[:start]) if one.role not in ("WHICH", "COMMA")]
-    made = groups(sides, names) if len({*map(_field, pick(sides, "WHERE"))}) == 1 else sides
-    return [Link("WHICH", "which"), Link("OF", "of"), *made, *rest] if len(made) == 1 and len(sides) > 1 else links
+    named = pick(links[: roles_of(links).index("WHICH")] if front else links[::-1], "WHERE")
+    sides = list(takewhile(lambda one: one.value.fields() == named[0].value.fields(), named))
+    if len(sides) < 2 or (front and sides != named):
+        return links
+    made = _of_one_column(sides if front else sides[::-1], names, next(iter(named[0].value.fields())))
+    rest = links[links.index(sides[-1]) + 1 :] if front else links[: links.index(sides[-1])]
+    return [Link("WHICH", "which"), Link("OF", "of"), *made, *without(rest, "WHICH", "COMMA")]
 
 
-def _field(link: Link) -> frozenset[str]:
-    return frozenset(link.value.fields())
-
-
-def two_groups(links: Links, names: Names, role: str) -> Links:
-    """Read "in both conditions" as by condition where there are two, "both donors have" as all donors."""
+def two_groups(links: Links, names: Names) -> Links:
+    """Read "in both conditions" as by condition where there are two."""
     column = links[-1]
-    if len(names.rows.groups(column.value).names) != 2:
-        return mark(links, names)
-    return [column.but(role, said=said_of(links))] if role == "BYCOL" else [links[0].but(role), column]
+    two = len(names.rows.groups(column.value).names) == 2
+    return [column.but("BYCOL", said=said_of(links))] if two else mark(links, names)
 
 
 def of_last(links: Links, names: Names) -> Links:
@@ -353,7 +331,7 @@ def kept_apart(links: Links, names: Names) -> Links:
     inside, known = rows.mask(where.value), ~pd.isna(rows.known(where.value))
     sets: list[NDArray[Any]] = [inside[mask & known] for _, mask in rows.sizes(column.value, rows.asked)]
     split = any(len(set(held)) > 1 for held in sets)
-    return links if split else [one for one in links if one is not column and one.role != "HAVING"]
+    return links if split else without(links, "COLUMN", "HAVING")
 
 
 def of_groups(links: Links, names: Names) -> Links:
@@ -379,7 +357,7 @@ def unclear(held: Links, names: Names) -> Links:
 
 def _alternatives(where: Where) -> bool:
     """Whether groups of several columns are joined by "or"."""
-    mine = where.op == "or" and len(where.fields()) > 1 and {one.op for one in where.leaves()} == {"is"}
+    mine = where.op == "or" and len(where.fields()) > 1 and where.of_groups
     return mine or any(map(_alternatives, where.parts))
 
 
@@ -435,7 +413,7 @@ def _of_list(items: tuple[Where, ...], low: int, high: int) -> Where | None:
 def not_both(links: Links, names: Names) -> Links:
     """Read "CD4 or CD8A but not both"."""
     held = pick(links, "HAS", "TRAIT", "PRED")[0]
-    two = held.value.op == "or" and len(held.items) == 2
+    two = held.value.op == "or"
     return [joined(links, held.role, _of_list(held.items, 1, 1))] if two else mark(links, names)
 
 
@@ -459,10 +437,10 @@ def stated(links: Links, names: Names, role: str = "") -> Links:
     Of "not A and B", "not A, in B" it is not said how far "not" reaches. Without a role the condition keeps its own.
     """
     held = pick(links, "HAS", "WHERE", "TRAIT", "PRED", "ROW")[0]
-    held = held.but("WHERE", value=names.row(held)) if held.role == "ROW" else held
+    held = held.but("WHERE" if held.role == "ROW" else held.role, value=names.rows_said(held))
     denied = len(pick(links, *_DENIALS)) % 2 == 1
     mixed = held.value.op == "and" or "not" in {one.op for one in held.items}
-    if denied and mixed and held.items and held.role in ("HAS", "WHERE"):
+    if denied and mixed and held.items:
         return mark(links, names)
     value = held.value.negated() if denied else held.value
     items = held.items if held.role == "HAS" and not denied else ()
@@ -477,11 +455,11 @@ def stated(links: Links, names: Names, role: str = "") -> Links:
 def lack_all(links: Links, names: Names) -> Links:
     """Read "lack both A and B", "negative for A and B" as having none; "without both", "lack either" may mean one."""
     held, said = pick(links, "HAS")[0], roles_of(pick(links, "BOTH", "EITHER"))
-    all_of = held.value.op == "and" and len(held.items) > 1
+    all_of = held.value.op == "and"
     if not said and not (all_of and links[0].key.endswith(" for")):
         return links
-    mixed = "not" in {one.op for one in held.items}  # "negative for A and no B"
-    if mixed or (said and not (all_of and said == ["BOTH"] and links[0].role == "LACK")):
+    plain = all_of and "not" not in {one.op for one in held.items}  # "negative for A and no B"
+    if not plain or (said and (*said, links[0].role) != ("BOTH", "LACK")):
         return mark(links, names)
     return [links[0], joined(links[1:], "HAS", Where(op="or", parts=held.items))]
 

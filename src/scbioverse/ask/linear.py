@@ -33,6 +33,13 @@ _NUMBER = ["of", "where", "among", "by", "sides", "rank", "check", "filter", "an
 _SECTIONS = frozenset([*_NUMBER, "rows", "top", "nth"])
 _LITERAL = re.compile(r"(not )?(\S+)(?: (missing|\S+?)(?: (\S+))?(?: (\S+))?)?")
 _FLAGS = {"doublets": "doublet", "lowquality": "lowq"}
+# The parts that a query has to have, by what it wants, and how it is shown.
+_NEEDS: dict[str, tuple[str, ...]] = {
+    "fraction": ("where",), "markers": ("where or by",), "why": ("among", "against"), "groups": ("by",),
+    "is marker": ("where", "of"), "flag": ("by",), "gene": ("of",), "describe": ("against",),
+    "value": ("against", "of"), "composition": ("where or by",), "list": ("where",), "list rank": ("of",),
+}  # fmt: skip
+_SIDES = {"differential": 2, "nearest": 1}
 
 
 @cache
@@ -208,25 +215,18 @@ def query_of(line: Sequence[str], held: Mapping[str, Link], names: Names) -> Que
 def _check(query: Query) -> None:
     """Refuse a line that lacks a part, or has one too many."""
     sides, number, shown = len(query.against), query.want in FIELDS, query.show
-    lacking = {
-        "fraction": query.where is None, "markers": query.where is None and query.by is None,
-        "differential": sides != 2, "why": query.among is None or not sides, "groups": query.by is None,
-        "is marker": query.where is None or not query.of, "flag": query.by is None, "gene": not query.of,
-        "describe": not sides, "nearest": sides != 1, "value": not sides or not query.of,
-        "composition": query.where is None and query.by is None,
-        "list": not query.of if shown == "rank" else query.where is None,
-    }  # fmt: skip
+    needs = _NEEDS.get(f"{query.want} {shown}", _NEEDS.get(query.want, ()))
     about = {frozenset(one.fields()) for one in query.against}
     bad = {
-        "a part is missing": lacking.get(query.want, False),
+        "a part is missing": not all(any(getattr(query, name) for name in some.split(" or ")) for some in needs),
+        "the number of sides": sides != _SIDES.get(query.want, sides),
         "the number of fields": len(query.of) != FIELDS.get(query.want, len(query.of)),
         "two that are compared are of one column": sides == 2 and query.want != "why" and len(about) > 1,
         "groups, or two that are compared": number and query.by and sides and shown not in ("groups", "any"),
         "which groups": shown in ("groups", "any") and None in (query.by, query.check),
         "groups of a column twice": query.then is not None and query.then == query.by,
         "a rank of what": shown == "rank" and number and query.by is None and not sides,
-        "groups that were left out are the least": (shown, query.order) == ("rank", "least")
-        and f"obs:{query.by}" in {leaf.field for leaf in query.leaves()},
+        "groups that were left out are the least": query.of_left_out,
         "two are compared": shown in ("ratio", "difference") and sides != 2,
     }
     for what, holds in bad.items():

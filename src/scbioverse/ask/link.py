@@ -18,19 +18,17 @@ from .properties import adjectives, properties, symbols
 from .query import Where, in_column
 from .rows import CLUSTERS
 from .slips import LEAST_SWAPPED, spellings, spelt_anew
-from .type_names import CELL, TypeNames
-from .words import SOFT, Link, Word, closed_words, key_of, named, pick, words_of
+from .type_names import TypeNames
+from .words import SOFT, Link, Word, closed_words, key_of, named, pick, roles_of, without, words_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from .rows import Rows
 
-_LONGEST = 14
 _NUMERAL = re.compile(r"[-+−]?\d+(?:\.\d+)?")
 _ORDINAL = re.compile(r"([1-9]\d*)(?:st|nd|rd|th)")
-# What a noun and the name of a group that was treated so end with: "stimulation", "stimulated".
-_ENDING = re.compile(r"(?:ation|ated|ating|ment|ion|ing|ed)$")
+# Of a group's name that a noun begins with: "stimulation", "stim".
 _LEAST_STEM = 4
 _VOWEL = re.compile("[aeiou]")
 _SHORTENED = re.compile(r"([A-Za-z])(\d+)")
@@ -48,13 +46,6 @@ _NO_WORDS = frozenset(["id", "ids", "name", "key", "code", "label", "no", "numbe
 # What columns of true and false are called beside what is true of the row.
 _FLAG = frozenset(["is", "has", "predicted", "called", "flag"])
 _NAMES = ("WHERE", "ALSO WHERE")
-# Words beside which CD4 and CD8 name T cells, and those beside which they are genes.
-_COMPARING = frozenset(
-    ["ratio", "versus", "vs", "compare", "compared", "distinguish", "distinguishes", "separate", "differ"]
-)
-_EXPRESSING = frozenset(
-    ["t", "cell", "cells", "gene", "genes", "express", "expressed", "expressing", "expression", "level"]
-)
 _BEFORE_SYMBOLS = frozenset(
     ["HAVE", "HAVING", "LACK", "LACKING", "AND", "OR", "COMMA", "NOT", "NUM", "BOTH", "NEITHER", "EITHER"]
 )
@@ -71,17 +62,17 @@ class Names:
             self._add(key, Link(role, " ".join(key), _VALUES.get(role, lambda value, _: value)(value, rows)))
         self._name_data()
         self.closed = frozenset(key for key, held in self.held.items() if held[0].role not in SOFT)
+        self._add_phrases("ROWSTOO", named("@ROWSTOO")[self.modality])
         self._name_properties()
         self._name_measures()
         self._name_columns()
         self._name_values()
         self._name_together()
         self._add_phrases("ROWS", named("@ROWS")[self.modality])
-        self._add_phrases("ROWSTOO", [one for one in named("@ROWSTOO")[self.modality] if key_of(one) not in self.held])
         # Names that are also words, elements or numbers are named in quotes, or as "molecule 7".
         for said, found in rows.row_names.items():
             key = key_of(said)
-            if len(key) <= _LONGEST and key not in self.held and not _NUMERAL.fullmatch(said) and len(said) > 2:
+            if key not in self.held and not _NUMERAL.fullmatch(said) and len(said) > 2:
                 self._add(key, Link("ROW", said, tuple(found)))
         self._name_hyphened()
         # The first words of names, with the number of words of the longest: most places need one look only.
@@ -110,9 +101,9 @@ class Names:
 
     def _name_hyphened(self) -> None:
         """Name genes that are cut into words as they are written: "HLA-DRA"."""
-        for name in self.rows.genes if isinstance(self.rows, Cells) else ():
-            key = key_of(name) if "-" in name else ()
-            if 1 < len(key) <= _LONGEST and key not in self.held and (key[0],) not in self.closed:
+        for name in self.rows.genes:
+            key = key_of(name)
+            if "-" in name and len(key) > 1 and key not in self.held and (key[0],) not in self.closed:
                 self._add(key, Link("FIELD", name, f"gene:{name}"))
 
     # ---------------------------------------------------------------- names of the data
@@ -128,14 +119,13 @@ class Names:
                 self._add_phrases(role, phrases, (one.field, order))
         for role, some in named(f"@{self.modality}").items():
             self._add_phrases(role, some, _FIVE)
-        for said, where in adjectives().items() if self.modality == "molecule" else ():
+        for said, where in adjectives(self.modality).items():
             self._add(key_of(said), Link("WHERE", said, where))
         # "I" and "S" are elements where something is contained; "In" and "Be" are words all the same.
-        held = symbols("element").values() if self.modality == "molecule" else ()
-        self._symbols = frozenset(one for one in held if one not in ("H", "Be", "In"))
+        self._symbols = frozenset(symbols(f"{self.modality} element").values()) - {"H", "Be", "In"}
         # Amino acids by three letters, as they are written: "his" and "met" are other words.
-        residues = symbols("residue").values() if self.modality == "protein" else ()
-        self._letters = {short: letter for letter, short in map(str.split, residues)}
+        residues = map(str.split, symbols(f"{self.modality} residue").values())
+        self._letters = {short: letter for letter, short in residues}
         for word, means in symbols(f"{self.modality} unit").items():
             field, factor = means.split(" ")
             self._add(key_of(word), Link("UNIT", word, (field, float(factor))))
@@ -144,23 +134,24 @@ class Names:
         """Name columns of numbers, those of ages and of the usual numbers of quality by other words, too."""
         for name in self.rows.measures:
             self._add(key_of(name), Link("MEASURE", name, f"obs:{name}"))
-        for head, phrases in named("@AGE").items() if self.age is not None else ():
-            role, _, order = head.partition(" ")
-            values: dict[str, Any] = {"MEASURE": self.age, "UNIT": (self.age, 1)}
-            self._add_phrases(role, phrases, values.get(role, (self.age, order)))
-        for standard in COMPUTED if self.modality == "cell" else ():
+        if self.modality != "cell":
+            return
+        for standard in COMPUTED:
             own = self.rows.own(standard)
             link = Link("MEASURE" if len(own) < 2 else "TWICE", standard, self.rows.usual(standard))
             for said in named("@USUAL")[standard]:
-                # "Genes" is a word of its own; a rule reads it as the column where a number is compared.
-                if said != "gene":
-                    self._add(said.split(), replace(link, note=" and ".join(map(repr, own))))
+                self._add(said.split(), replace(link, note=" and ".join(map(repr, own))))
+        if self.age is not None:
+            values: dict[str, Any] = {"MEASURE": self.age, "UNIT": (self.age, 1)}
+            for head, phrases in named("@AGE").items():
+                role, _, order = head.partition(" ")
+                self._add_phrases(role, phrases, values.get(role, (self.age, order)))
 
     @cached_property
     def age(self) -> str | None:
-        """Field of ages, where one column holds them."""
-        ages = [one for one in self.rows.measures if self.modality == "cell" and _AGE.fullmatch(one)]
-        return f"obs:{ages[0]}" if len(ages) == 1 else None
+        """Field of ages, where one column of cells holds them."""
+        ages = list(filter(_AGE.fullmatch, self.rows.measures))
+        return f"obs:{ages[0]}" if len(ages) == 1 and self.modality == "cell" else None
 
     @cached_property
     def type_column(self) -> str | None:
@@ -187,15 +178,19 @@ class Names:
             if pd.api.types.is_bool_dtype(self.rows.adata.obs[name]):
                 self._name_flag(name, key)
         self._shorten_columns()
-        if self.modality == "cell" and self.rows.slots.label in self.rows.columns:
-            self._add_phrases("COLUMN", named("@COLUMN")["found"], self.rows.slots.label)
-        columns = {
-            "cluster": self.cluster_column, "group": self.rows.groupby or self.type_column, "type": self.type_column
-        }  # fmt: skip
-        for kind, phrases in named("@COLUMN").items() if self.modality == "cell" else ():
-            free = [said for said in phrases if said == "group" or tuple(said.split()) not in self.held]
-            if columns.get(kind) is not None:
-                self._add_phrases("COLUMN", free, columns[kind])
+        if self.modality == "cell":
+            self._name_kinds_of_columns()
+
+    def _name_kinds_of_columns(self) -> None:
+        """Name the column of clusters, that of types and that of the labels found by what they are."""
+        label, kind = self.rows.slots.label, self.type_column
+        if label in self.rows.columns:
+            self._add_phrases("COLUMN", named("@COLUMN")["found"], label)
+        columns = {"cluster": self.cluster_column, "group": self.rows.groupby or kind, "type": kind}
+        for name, column in columns.items():
+            free = [said for said in named("@COLUMN")[name] if said == "group" or tuple(said.split()) not in self.held]
+            if column is not None:
+                self._add_phrases("COLUMN", free, column)
 
     def _beside(self, name: str) -> str:
         """Say of a column of types that labels were found, too; none where the rows have one such column."""
@@ -205,22 +200,21 @@ class Names:
         return f"Read as the column {name!r}; the labels found are in {found!r}." if other and plain else ""
 
     def _name_flag(self, name: str, key: tuple[str, ...]) -> None:
-        yes = in_column(name, "True")
+        yes = in_column(name, "True", said=name)
         plain = " ".join(one for one in key if one not in _FLAG)
         for said in (" ".join(key), plain):
-            self._add(said.split(), Link("WHERE", name, yes.model_copy(update={"said": name})))
-        denied = yes.model_copy(update={"said": name}).negated()
-        no = Link("WHERE", f"not {name}", denied.model_copy(update={"said": f"not {name}"}))
+            self._add(said.split(), Link("WHERE", name, yes))
+        no = Link("WHERE", f"not {name}", yes.negated().but(said=f"not {name}"))
         for said in (f"un{plain}", f"not {plain}", *named("@OTHER").get(plain, ())) if plain else ():
             self._add(said.split(), no)
 
     def _shorten_columns(self) -> None:
         """Call "patient_id" a patient, and a donor, too, where no other column is called so."""
         meant: dict[str, list[str]] = defaultdict(list)
+        alike = {word: phrases for phrases in named("@ALIKE").values() for word in phrases}
         for name in self.rows.columns:
             key = [one for one in key_of(name) if one not in _NO_WORDS]
-            alike = [one for one in named("@ALIKE").values() if key and key[-1] in one]
-            for said in {" ".join(key), *(alike[0] if alike else ())}:
+            for said in {" ".join(key), *alike.get(" ".join(key[-1:]), ())} - {""}:
                 meant[said].append(name)
         for said, names in meant.items():
             if len(names) == 1 and tuple(said.split()) not in self.held:
@@ -234,19 +228,19 @@ class Names:
             for name in dict.fromkeys([*values.names, *values.wholes]):
                 key = key_of(name)
                 free = key not in self.closed or self._fills(key)
-                if len(key) <= _LONGEST and free and not _NUMERAL.fullmatch(name.strip()):
+                if free and not _NUMERAL.fullmatch(name.strip()):
                     link = Link("WHERE", name, in_column(column, name), note=values.remark(name))
                     self._name_value(key, link)
                     if column in self.rows.types and len(key) == 2:  # "activated T cells" are labelled "T activated"
                         self._add((*key[::-1], "cell"), link)
                 if column.endswith("ing"):  # "current smokers" of the column "smoking"
                     verb, said = column.lower()[:-3], Link("WHERE", name, in_column(column, name))
-                    for own in ((*key, f"{verb}er"), (f"{key[-1]}ly", f"{verb}e"), (*key, f"{verb}ed")):
+                    for own in ((*key, f"{verb}er"), (f"{''.join(key[-1:])}ly", f"{verb}e"), (*key, f"{verb}ed")):
                         self._add(own, said)
 
     def _fills(self, key: tuple[str, ...]) -> bool:
         """Whether a word only fills a sentence, so that a group may be called so: "recovered", "enrolled"."""
-        return len(key) == 1 and len(key[0]) > LEAST_SWAPPED and self.held[key][0].role in ("SEEN", "RECOVERED", "-")
+        return len("".join(key)) > LEAST_SWAPPED and self.held[key][0].role in ("SEEN", "RECOVERED", "-")
 
     def _name_together(self) -> None:
         """Name what several groups of a column are together: "cycling" those in S and in G2M."""
@@ -262,12 +256,11 @@ class Names:
             return
         self._add(key, link.but("ALSO WHERE") if before else link)
         said = " ".join(key)
-        for one in named("@PEOPLE").get(said, ()):
-            self._add(one.split(), Link("PEOPLE", one, link.value))
+        self._add_phrases("PEOPLE", named("@PEOPLE").get(said, ()), link.value)
         for one in named("@SHORT").get(said, ()):
             self._add(one.split(), Link("WHERE", link.said, link.value))
         initials = "".join(one[0] for one in link.said.split())
-        if len(initials) > 2 and initials.isalpha() and (initials.lower(),) not in self.held:
+        if len(initials) > 2 and (initials.lower(),) not in self.held:
             note = f"Read as {link.said!r}."
             self._add([initials.lower()], Link("WHERE", initials.upper(), link.value, note=note))
 
@@ -275,32 +268,31 @@ class Names:
         """Return the condition that a row is one of those that a link names."""
         return Where(op="is", field="row", values=tuple(self.rows.adata.obs_names[list(link.value)]), said=link.said)
 
+    def rows_said(self, link: Link) -> Where | None:
+        """Return the condition that a link says of rows: those that it names, or that fulfil it; None of all."""
+        if link.role == "ROW":
+            return self.row(link)
+        return link.value if isinstance(link.value, Where) else None
+
     # ---------------------------------------------------------------- a question
 
     def link(self, text: str) -> list[Link]:
         """Link every word of a question, longest names first from each place."""
-        return fronted(self._spelt_links(self._subsets(words_of(text))))
+        return fronted(self._spelt_links(words_of(text)))
 
     def _spelt_links(self, words: list[Word]) -> list[Link]:
+        """Link words, those that stand for nothing as what they are a slip of the pen for."""
         found = self._linked(words)
         lost = {one.said for one in pick(found, "?")}
         spelt = [spelt_anew(one, self._spellings) if one.text in lost and not one.quoted else one for one in words]
-        again = found if spelt == words else self._linked(spelt)
-        still = {one.said for one in pick(again, "?")}  # "singlets" is no slip for "single": it keeps its own word
-        kept = [a if b.text in still else b for a, b in zip(words, spelt, strict=True)]
-        if kept == words:
+        if spelt == words:
             return found
+        # "Singlets" is no slip for "single": it keeps its own word.
+        still = {one.said for one in pick(self._linked(spelt), "?")}
+        kept = [a if b.text in still else b for a, b in zip(words, spelt, strict=True)]
         read = [f"Read {a.text!r} as {b.text!r}." for a, b in zip(words, kept, strict=True) if a != b]
-        first, *rest = again if kept == spelt else self._linked(kept)
+        first, *rest = self._linked(kept)
         return [replace(first, note=" ".join([*read, first.note]).strip()), *rest]
-
-    def _subsets(self, words: list[Word]) -> list[Word]:
-        """Read "CD4/CD8 ratio" as of T cells; where something is expressed these are genes."""
-        said = {one.key for one in words}
-        if self.modality != "cell" or not said >= {"cd4", "cd8"} or not said & _COMPARING or said & _EXPRESSING:
-            return words
-        noun = [Word("T", "t", "t"), CELL]
-        return [one for word in words for one in [word, *(noun if word.key in ("cd4", "cd8") else ())]]
 
     @cached_property
     def _spellings(self) -> dict[str, bool]:
@@ -309,25 +301,19 @@ class Names:
     def _linked(self, words: list[Word]) -> list[Link]:
         at = 0
         found: list[Link] = []
-        others: list[int] = []
         while at < len(words):
-            link, n = self._at(words, at, found[-1].role if found else "")
+            link, n = self._at(words, at, "".join(roles_of(without(found, "-")[-1:])))
             before, some = words[at - 1].key if at else "", words[at : at + n]
-            if n == 1 and some[0].one == "other" and not some[0].quoted and link.role in ("WHERE", "TWICE"):
-                others.append(len(found))
-                link = link if [one.one for one in words[at + 1 : at + 2]] == ["cell"] else link.but("?")
+            if [(one.one, one.quoted) for one in some] == [("other", False)] and link.role in ("WHERE", "TWICE"):
+                link = link.but("?")  # it may be a label, or say: than these
             elif before == "non" and link.role == "WHERE" and sum(one.one not in ("cell", "+") for one in some) > 1:
                 # Of "non-naive CD4 T cells" it is not said whether they are T cells.
                 link = Link("MIXED", f"non-{link.said}")
             elif before == "the" and link.role == "TOP":
                 link = replace(link, said=f"the {link.said}")  # "in the most cells", not "in most cells"
-            found += [link] if link.role != "-" else []
+            found.append(link)
             at += n
-        # "Other" may be a label; beside a group it says: than these.
-        if len(pick(found, "WHERE", "TWICE")) > 1:
-            for i in others:
-                found[i] = found[i].but("?")
-        return found
+        return without(found, "-")
 
     def _at(self, words: list[Word], at: int, before: str) -> tuple[Link, int]:
         """Link the words that begin at a place, behind a word of a role; return how many these are, too."""
@@ -379,29 +365,30 @@ class Names:
 
     def _in_capitals(self, word: Word) -> Link | None:
         """Read "dc" as "DC", "gnly" as a gene, "cys" as a residue: without a vowel it is no other word."""
+        if _VOWEL.search(word.key):
+            return None
+        name, letter = word.text.upper(), self._letters.get(word.text.title())
         found = pick(self.held.get((word.key,), ()), "WHERE") if len(word.key) == 2 else []
-        name, genes = word.text.upper(), self.rows.genes if isinstance(self.rows, Cells) else {}
-        if len(word.key) > 2 and name in genes:
+        if len(word.key) > 2 and name in self.rows.genes:
             found = [Link("FIELD", name, f"gene:{name}")]
-        if word.text.title() in self._letters:
-            found = [Link("FIELD", word.text, f"residue:{self._letters[word.text.title()]}")]
-        sure = found and word.key.isalpha() and not _VOWEL.search(word.key)
-        return replace(found[0], note=f"Read {word.text!r} as {found[0].said!r}.") if sure else None
+        if letter is not None:
+            found = [Link("FIELD", word.text, f"residue:{letter}")]
+        return replace(found[0], note=f"Read {word.text!r} as {found[0].said!r}.") if found else None
 
     def _group_meant(self, word: Word, *, after: bool) -> Link | None:
         """Read "D1" as the one group that it is short for, "donor1"; "after stimulation" as "stim"."""
-        short, stem = _SHORTENED.fullmatch(word.text), _ENDING.sub("", word.key)
-        columns = self.rows.columns if after or short is not None else ()
-
-        def fits(name: str) -> bool:
-            if short is not None:
-                return bool(re.fullmatch(rf"{short[1]}[a-z]*[ _-]*0*{short[2]}", name, re.IGNORECASE))
-            alike = word.key.startswith(name.casefold()) or _ENDING.sub("", name.casefold()) == stem
-            return alike and min(len(stem), len(name)) >= _LEAST_STEM
-
-        held = [(one, name) for one in columns for name in self.rows.groups(one).names if fits(name)]
-        note = f"Read {word.text!r} as {held[0][1]!r}." if held else ""
-        return Link("WHERE", word.text, in_column(*held[0]), note=note) if len(held) == 1 else None
+        short = _SHORTENED.fullmatch(word.text)
+        names = [(column, name) for column in self.rows.columns for name in self.rows.groups(column).names]
+        if short is not None:
+            long = re.compile(rf"{short[1]}[a-z]*[ _-]*0*{short[2]}", re.IGNORECASE)
+            held = [one for one in names if long.fullmatch(one[1])]
+        elif after:
+            held = [one for one in names if len(one[1]) >= _LEAST_STEM and word.key.startswith(one[1].casefold())]
+        else:
+            return None
+        if len(held) != 1:
+            return None
+        return Link("WHERE", word.text, in_column(*held[0]), note=f"Read {word.text!r} as {held[0][1]!r}.")
 
     def _denied(self, word: Word) -> Link | None:
         """Read "unstimulated" as the other of two groups, one of which is "stimulated"."""
@@ -429,8 +416,7 @@ class Names:
                     return self._chosen(held, " ".join(one.text for one in some)), n
             # "time point", "histone H4": the data may write as one word what a question writes as two.
             whole = pick(self.held.get(("".join(one.key for one in some),), ()), *_NAMES, "COLUMN", "ROW", "MEASURE")
-            lone = whole and whole[0].role == "ROW" and len(some[0].key) > 3  # "cytochrome C"
-            if n == 2 and whole and (lone or min(len(one.key) for one in some) > 1):
+            if n == 2 and whole and (whole[0].role == "ROW" or min(len(one.key) for one in some) > 1):
                 return self._chosen(whole, " ".join(one.text for one in some)), n
         return None, 0
 
@@ -441,7 +427,7 @@ class Names:
             return replace(held[-1], said=said)
         first, *rest = [self.rows.mask(one.value) for one in names]
         other = [one for one, mask in zip(names[1:], rest, strict=True) if not np.array_equal(mask, first)]
-        if other and pick(names, "ALSO WHERE"):
+        if other:
             columns = [one.value.column for one in (names[0], *other)]
             return Link("TWICE", said, names[0].value, note=" and ".join(map(repr, columns)))
         return Link("WHERE", said, names[0].value, note=names[0].note)
@@ -458,16 +444,15 @@ class Names:
 
     def gene(self, word: Word) -> Link | None:
         """Read a word as the name of a gene."""
-        genes = self.rows.genes if isinstance(self.rows, Cells) else None
-        text, shouted = word.text, sum(one.isupper() or one.isdigit() for one in word.text) > 1
-        if genes is None:
+        text = word.text
+        if self.modality != "cell" or len(text) < 2:
             return None
-        if text in genes and (shouted or len(text) > 2):
+        if text in self.rows.genes:
             return Link("FIELD", text, f"gene:{text}")
         names, sure = gene_of(text)
         if not names or len(text) < 3 or not (sure or text.isupper()):
             return None
-        held = [one for one in names if one in genes]
+        held = [one for one in names if one in self.rows.genes]
         if len(held) > 1:
             return Link("TWICE", text, note=" and ".join(held))
         return Link("FIELD", text, f"gene:{held[0]}") if held else Link("NOGENE", text, names[0])
@@ -475,5 +460,5 @@ class Names:
 
 def _as_written(link: Link, words: list[Word]) -> bool:
     """One or two letters are words, too: as names they are told apart by their case."""
-    short = link.role in _NAMES and len(link.said) < 3 and len(words) == 1
+    short = link.role in _NAMES and len(link.said) < 3
     return not short or words[0].text in (link.said, f"{link.said}s")

@@ -18,7 +18,8 @@ from ..llm.prefix import PrefixCache
 from ..llm.prompts import encode_plain
 from .accounting import unaccounted, unsayable
 from .linear import NONE, following, query_of, symbols
-from .refusals import not_together, refused
+from .query import UnreadError
+from .refusals import not_together, refuse_unknown
 from .slots import slots_of
 
 if TYPE_CHECKING:
@@ -95,9 +96,9 @@ class ModelReader:
 
     def read(self, question: str, links: Sequence[Link], before: Query | None = None) -> Query | Refusal:
         """Read a question whose words were linked; follow-ups are left to the rules."""
-        slots = slots_of(links, self.names)
+        slots, refusal = slots_of(links, self.names), not_together(links, self.names.rows).refusal
         if slots is None or not slots.text:
-            return not_together(links, self.names.rows)
+            return refusal
         if slots.text not in self._written:
             self._written[slots.text] = self.write(slots)
         line, probability = self._written[slots.text]
@@ -110,7 +111,11 @@ class ModelReader:
                     return query
             except ValueError:
                 pass  # a line that no row can fulfil, or that lacks a part
-        return refused(list(links), self.names.rows) or not_together(links, self.names.rows)
+        try:
+            refuse_unknown(links, self.names.rows)
+        except UnreadError as why:
+            return why.refusal
+        return refusal
 
     def settle(self, *, refused: bool) -> None:
         """Do nothing: no question is read against the one before."""

@@ -6,15 +6,17 @@ import re
 from typing import TYPE_CHECKING
 
 from .follow import referred
-from .query import Query, Refusal, Where, in_column
+from .grammar import matches
+from .query import UnreadError, Where, in_column
 from .run import run
 from .tables import listing
-from .words import UNITS, Link, pick, roles_of, said_of
+from .words import UNITS, Link, pick, roles_of, said_of, without
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from .link import Names
+    from .query import Query
     from .rows import Rows
     from .say import Speech
 
@@ -36,7 +38,13 @@ _ONE_OF = re.compile(
 )
 _OTHERS = re.compile(r"\b(?:the )?(?:the rest|others|other one|other ones|remaining ones)\b", re.IGNORECASE)
 # Of two the one that is "heavier" is the heaviest.
-_ENDS: dict[str, tuple[str, str]] = {"MOREM": ("TOPM", ""), "MORE": ("TOP", "most"), "LESS": ("TOP", "least")}
+_ENDS: dict[str, Callable[[Link], Link]] = {
+    "MOREM": lambda one: one.but("TOPM"),
+    "MORE": lambda one: one.but("TOP", value="most"),
+    "LESS": lambda one: one.but("TOP", value="least"),
+}
+# "Do both express CD3D": none is listed, and no column or number of groups follows.
+_BOTH_ALONE = "(?!.*(AND|OR|COMMA))(?!.*BOTH.*(COLUMN|GROUPS))[^BOTH]*<both:BOTH>"
 # The data as a whole, or what was found before.
 _LISTED = re.compile(r"\b(?:this|that|the) (?:list|cohort|subset|selection)\b", re.IGNORECASE)
 _NAMED = ("WHERE", "ROW", "TRAIT", "TWICE", "PEOPLE", "TOOFINE")
@@ -46,154 +54,172 @@ _TOLD_NEXT = ("THAT", "WHICH", "HAVING", "LACKING", "TRAIT")
 _PLURAL = frozenset(["them", "these", "those", "of them", "of these", "of those", "they", "their", "these one"])
 
 
-def dangling(said: str) -> Refusal:
+def dangling(said: str) -> UnreadError:
     """Refuse a word that points at nothing."""
-    text = f"{said!r} points at nothing: no question before this one was answered that says what is meant. Name it."
-    return Refusal(text=text)
+    return UnreadError(
+        f"{said!r} points at nothing: no question before this one was answered that says what is meant. Name it."
+    )
 
 
-def pointed(question: str, links: Sequence[Link], rows: Rows, *, first: bool) -> Refusal | None:
-    """Refuse a question with a word that points back where nothing was answered before; None where it has none.
+def unclear(said: str, why: str = "") -> UnreadError:
+    """Refuse a word of which it is not clear at what it points."""
+    return UnreadError(f"It is not clear what {said!r} points at: {why}")
+
+
+# ---------------------------------------------------------------- where nothing was answered before
+
+
+def check_pointed(question: str, links: Sequence[Link], rows: Rows, *, first: bool) -> None:
+    """Refuse a question with a word that points back where nothing was answered before.
 
     `first` says that nothing was asked yet: then "these compounds" are those of the table that was handed over.
     """
     for i, one in enumerate(links):
-        if one.role != "THEM":
-            continue
-        before, after = [link.role for link in links[:i]], [link.role for link in links[i + 1 :]]
-        partitive = (bool(before) and before[-1] in ("OF", "AMONG", "OUT")) or one.key.startswith("of ")
-        # "T cells with no CD3D, how many of them": named first; "in stim, how many of them" names but a place.
-        front = ("COMMA" in before and before[0] not in ("IN", "AMONG")) or "BOTH" in before[-2:]
-        named = {*before} & {*_ANTECEDENT} - (
-            {"ROWS"} if one.key in ("it", "its") else set()
-        )  # "how many cells has it"
-        own = bool(named) and (front or not partitive)
-        noun = after[:1] == ["ROWS"]
-        told = one.key.endswith(("those", "these", "they")) and after[noun : noun + 1] and after[noun] in _TOLD_NEXT
-        # A table of molecules is a list that the asker looks at; of cells nobody does.
-        few = rows.asked.sum() in (1, *({len(rows.asked)} if rows.noun != "cell" and one.key in _PLURAL else ()))
-        handed = first and (noun or few or not rows.asked.all())
-        if not (own or told or handed):
-            return dangling(one.said)
+        if one.role == "THEM" and not (
+            _named_beside(links, i) or _told_next(links, i) or (first and _handed(links, i, rows))
+        ):
+            raise dangling(one.said)
     found = _COUNTED.search(question)
     said = found["said"] if found is not None else _lone(question, links)
-    return dangling(said) if said else None
+    if said:
+        raise dangling(said)
+
+
+def _named_beside(links: Sequence[Link], at: int) -> bool:
+    """Whether the question itself names before a word what that points at."""
+    before, key = roles_of(links[:at]), links[at].key
+    named = {*before} & {*_ANTECEDENT}
+    if key in ("it", "its"):  # "how many cells has it"
+        named -= {"ROWS"}
+    # "T cells with no CD3D, how many of them": named first; "in stim, how many of them" names but a place.
+    front = "COMMA" in before and before[0] not in ("IN", "AMONG")
+    partitive = key.startswith("of ") or bool({*before[-1:]} & {"OF", "AMONG", "OUT"})
+    return bool(named) and (front or not partitive)
+
+
+def _told_next(links: Sequence[Link], at: int) -> bool:
+    """Whether what follows says which are meant: "those cells that express CD3D"."""
+    after = roles_of(links[at + 1 : at + 3])
+    after = after[1:] if after[:1] == ["ROWS"] else after
+    return links[at].key.endswith(("those", "these", "they")) and bool({*after[:1]} & {*_TOLD_NEXT})
+
+
+def _handed(links: Sequence[Link], at: int, rows: Rows) -> bool:
+    """Whether the rows that were handed over are meant: a selection, one row, or a table that the asker looks at."""
+    table = rows.noun != "cell" and links[at].key in _PLURAL
+    return table or rows.asked.sum() == 1 or not rows.whole or roles_of(links[at + 1 : at + 2]) == ["ROWS"]
 
 
 def _lone(question: str, links: Sequence[Link]) -> str:
     """Return what points at one of several, or at the others, with none named beside it; "" where nothing does."""
-    found, roles = _ONE_OF.search(question), roles_of(links)
-    at = roles.index("BOTH") if "BOTH" in roles else -1
-    if at >= 0 and not {"AND", "OR", "COMMA"} & {*roles} and not {"COLUMN", "GROUPS"} & {*roles[at:]}:
-        return links[at].said  # "both donors" and "both CD3D and LYZ" name what they mean
+    both = matches(_BOTH_ALONE, links)
+    if both is not None:  # "both donors" and "both CD3D and LYZ" name what they mean
+        return links[both.start("both")].said
+    found = _ONE_OF.search(question)
     if found is None and not pick(links, *_NAMED, "COLUMN"):
         found = _OTHERS.search(question)
     return "" if found is None else found[0]
 
 
-def genes_meant(links: Sequence[Link], before: Query | None) -> list[Link] | Refusal:
+# ---------------------------------------------------------------- after a question that was answered
+
+
+def genes_meant(links: Sequence[Link], before: Query | None) -> list[Link]:
     """Put a gene in the place of what is expressed: "how many express it?", "in how many is it detected?".
 
     Refuses where no question before was about one gene alone: cells are not what other cells express.
     """
-    asked = () if before is None else [*before.of, *(leaf.field for leaf in before.leaves())]
-    genes = {one for one in asked if one.startswith("gene:")}
+    genes = {one for one in (before.fields() if before is not None else ()) if one.startswith("gene:")}
     made = list(links)
     for i, one in enumerate(links):
-        verb, after = made[i - 1] if i else one, roles_of(links[i + 1 : i + 2])
-        if one.role != "THEM":
+        if one.role != "THEM" or not _of_gene(made, i, before, genes):
             continue
-        # "Is it detected" asks of a gene, "are they detected" may ask of cells; after "is IFNG measured?" all do.
-        of_gene = "express" in verb.key or (one.key == "it" and after == ["SEEN"])
-        if before is not None and not of_gene:
-            # "Which cell type has it most often", but "how many cells has it" of a cluster.
-            turned = verb.said.lower() != "have" and roles_of(made[i - 2 : i - 1]) == ["ROWS"]
-            had = one.key == "it" and verb.role == "HAVE" and len(genes) == 1 and before.show == "value" and not turned
-            of_gene = had or before.want == "genes"
-        if not of_gene:
-            continue
+        if before is None:
+            raise dangling(one.said)
         if one.key != "it" or len(genes) != 1:
-            if before is None:
-                return dangling(one.said)
             held = f"{len(genes) or 'no'} gene{'s' * (len(genes) != 1)}"
-            return Refusal(text=f"It is not clear what {one.said!r} is: the question before names {held}. Name it.")
+            raise UnreadError(f"It is not clear what {one.said!r} is: the question before names {held}. Name it.")
         made[i] = Link("FIELD", one.said, next(iter(genes)))
     return made
 
 
-def never(question: str, links: Sequence[Link]) -> Refusal | None:
-    """Refuse what points at one of several sets that were named before, which no query keeps apart."""
-    found = _LISTED.search(question)
-    said = _lone(question, links) if found is None else found[0]
-    return Refusal(text=f"It is not clear what {said!r} points at: name it.") if said else None
+def _of_gene(links: Sequence[Link], at: int, before: Query | None, genes: set[str]) -> bool:
+    """Whether a word that points back is said of a gene."""
+    verb, it = links[max(at - 1, 0)], links[at].key == "it"
+    # "Is it detected" asks of a gene, "are they detected" may ask of cells; after "is IFNG measured?" all do.
+    if "express" in verb.key or (it and roles_of(links[at + 1 : at + 2]) == ["SEEN"]):
+        return True
+    if before is None:
+        return False
+    # "Which cell type has it most often", but "how many cells has it" of a cluster.
+    turned = verb.said.lower() != "have" and roles_of(links[max(at - 2, 0) : at - 1]) == ["ROWS"]
+    had = it and verb.role == "HAVE" and len(genes) == 1 and before.show == "value" and not turned
+    return had or before.want == "genes"
 
 
-def counted(question: str, links: Sequence[Link], before: Query, names: Names, speech: Speech) -> list[Link] | Refusal:
+def counted(question: str, links: Sequence[Link], before: Query, names: Names, speech: Speech) -> list[Link]:
     """Read "which of the two is heavier?" after a question whose rows are two; the links as they are where not asked.
 
-    Of two "heavier" is the heaviest, "has more rings" has the most.
+    Of two "heavier" is the heaviest, "has more rings" has the most. What points at one of several sets that were named
+    before, which no query keeps apart, is refused.
     """
+    several = _LISTED.search(question)
+    said = _lone(question, links) if several is None else several[0]
+    if said:
+        raise unclear(said, "name it.")
     found = _COUNTED.search(question)
     if found is None:
         return list(links)
     n = int(_NUMBERS.get(found["n"].lower(), 0) or found["n"])
     at = next((i for i, one in enumerate(links) if one.role == "NUM" and one.value == n), None)
-    held = rows_meant(Link("THEM", found["said"]), before, names, speech)
-    if isinstance(held, Refusal):
-        return held
-    meant: Where | None = held.value if held.role == "WHERE" else names.row(held) if held.role == "ROW" else None
+    meant = names.rows_said(rows_meant(Link("THEM", found["said"]), before, names, speech))
     size = int(names.rows.mask(meant).sum())
     if at is None or size != n or meant is None:
         said = f"{found['said']!r} points at nothing: the question before is about {size:,} {names.rows.noun}s."
-        return Refusal(text=f"{said} Name them.")
-    made = [*(one for one in links[:at] if one.role != "THEM"), Link("WHERE", found["said"], meant)]
+        raise UnreadError(f"{said} Name them.")
     rest = list(links[at + 1 :])
-    return made + (_of_two(rest) if n == 2 and links[0].role in ("WHICH", "WHAT") else rest)
+    return [*without(links[:at], "THEM"), Link("WHERE", found["said"], meant), *(_of_two(rest) if n == 2 else rest)]
 
 
 def _of_two(rest: Sequence[Link]) -> list[Link]:
     """Read "is heavier", "has more" of two as "is the heaviest", "has the most"."""
     if pick(rest, "THAN", "BOUND", "NUM"):
         return list(rest)
-    turned = [(one, _ENDS.get(one.role)) for one in rest]
-    return [one if end is None else one.but(end[0], value=end[1] or one.value) for one, end in turned]
+    return [_ENDS[one.role](one) if one.role in _ENDS else one for one in rest]
 
 
 def found_group(links: Sequence[Link], at: int, before: Query, names: Names, speech: Speech) -> Link | None:
     """Read "how many cells are in it?", "that cluster" after a question that one group answers; else None."""
-    roles, key = ["", *roles_of(links), "", ""], links[at].key
-    column = roles[at + 2] == "COLUMN" and links[at + 1].value == before.by
-    it = key == "it" and (
-        roles[at] in ("IN", "OF", "AMONG")
-        or roles[at + 2] == "HAVE"
-        or roles[1:-2] in (["WHAT", "BE", "THEM"], ["WHAT", "COLUMN", "BE", "THEM"])
-    )
-    shown = ("rank", *(["groups"] if column else []))
-    if not (column or it) or before.show not in shown or before.then or before.by is None or before.against:
+    key, after = links[at].key, links[at + 1 : at + 2]
+    column = [one.value for one in pick(after, "COLUMN")] == [before.by]
+    placed = bool({*roles_of(links[:at][-1:])} & {"IN", "OF", "AMONG"}) or bool(pick(after, "HAVE"))
+    it = key == "it" and (placed or matches("WHAT COLUMN? BE THEM$", links) is not None)
+    asked = before.show == "rank" or (column and before.show == "groups")
+    if before.by is None or before.then or before.against or not (asked and (column or it)):
         return None
-    found = run(before, names.rows, speech).value or []
+    found = run(before, names.rows, speech).value or ()
     several = bool(found) and column and key in ("these", "those")  # "these clusters"
     said = said_of(links[at : at + 2])
     return Link("WHERE", said, in_column(before.by, *found), term="found") if several or len(found) == 1 else None
 
 
-def found_groups(links: Sequence[Link], before: Query, names: Names, speech: Speech) -> list[Link] | Refusal | None:
+def found_groups(links: Sequence[Link], before: Query, names: Names, speech: Speech) -> list[Link] | None:
     """Read "which of them has the most cells?" after an answer that names groups; else None."""
-    asked = roles_of(links[:2]) in (["WHICH", "THEM"], ["WHAT", "THEM"]) and links[1].key.startswith("of ")
-    if not asked or (before.show, before.then) != ("groups", None) or before.by is None:
+    asked = matches("(WHICH|WHAT) THEM", links) is not None and (before.show, before.then) == ("groups", None)
+    if not asked or before.by is None:
         return None
     found = run(before, names.rows, speech).value
     # "The higher" is one of two.
     if len(found) < 2 or (len(found) > 2 and pick(links, "MORE", "LESS", "MOREM")):
-        said = f"It is not clear what {links[1].said!r} points at: {len(found)} groups were found."
-        return Refusal(text=f"{said} Name what is meant.")
-    rest = links[3:] if pick(links[2:3], "COLUMN") and links[2].value == before.by else links[2:]
+        raise unclear(links[1].said, f"{len(found)} groups were found. Name what is meant.")
+    same = [one.value for one in pick(links[2:3], "COLUMN")] == [before.by]
+    rest = list(links[3 if same else 2 :])
     where = Link("WHERE", links[1].said, in_column(before.by, *found))
-    rest = _of_two(rest) if len(found) == 2 else list(rest)
-    return [links[0], Link("COLUMN", links[1].said, before.by), *rest, Link("IN", ""), where]
+    turned = _of_two(rest) if len(found) == 2 else rest
+    return [links[0], Link("COLUMN", links[1].said, before.by), *turned, Link("IN", ""), where]
 
 
-def rows_meant(link: Link, before: Query, names: Names, speech: Speech) -> Link | Refusal:
+def rows_meant(link: Link, before: Query, names: Names, speech: Speech) -> Link:
     """Say which rows "these", "them" and "it" are after a question that was answered."""
     rows = names.rows
     if {one.field for one in before.against} == {"row"}:
@@ -204,11 +230,10 @@ def rows_meant(link: Link, before: Query, names: Names, speech: Speech) -> Link 
         one = before.top in (None, 1)
         if one != (link.key in ("it", "its")):
             said = "one is named" if one else f"{len(found)} are named"
-            return Refusal(text=f"It is not clear what {link.said!r} points at: {said} by the answer before. Name it.")
+            raise unclear(link.said, f"{said} by the answer before. Name it.")
         where = Where(op="is", field="row", values=tuple(found), said=", ".join(found))
         return link.but("ROW", value=tuple(rows.at([where]))) if one else Link("WHERE", link.said, where)
     if (before.by is not None and before.show in ("rank", "groups", "any")) or before.want in ("groups", "flag"):
-        text = f"It is not clear what {link.said!r} points at: the answer before names groups. Name what is meant."
-        return Refusal(text=text)
+        raise unclear(link.said, "the answer before names groups. Name what is meant.")
     held = referred(before)
     return Link("ROWS", link.said) if held is None else Link("WHERE", link.said, held)

@@ -56,7 +56,7 @@ def _table(file: str) -> list[list[str]]:
 def symbols(kind: str) -> dict[str, str]:
     """Return what names of one kind stand for: symbols of elements (rdkit's), one letter and three of amino acids."""
     named = {name: means for of, names, means in _table("parts.tsv") if of == kind for name in names.split("|")}
-    if kind != "element":
+    if kind != "molecule element":
         return named
     from rdkit.Chem import GetPeriodicTable
 
@@ -65,9 +65,9 @@ def symbols(kind: str) -> dict[str, str]:
 
 
 @cache
-def adjectives() -> dict[str, Where]:
+def adjectives(modality: str) -> dict[str, Where]:
     """Return the conditions that adjectives of molecules stand for: "aromatic", "neutral"."""
-    found = [(name, *means.split(" ")) for name, means in symbols("adjective").items()]
+    found = [(name, *means.split(" ")) for name, means in symbols(f"{modality} adjective").items()]
     return {
         name: Where.model_validate({"op": sign, "field": field, "values": (float(number),), "said": name})
         for name, field, sign, number in found
@@ -82,13 +82,12 @@ def properties(modality: str) -> tuple[Property, ...]:
         if of == modality:
             compared = {key: one.split("|") for key, one in zip(_ENDS, ends, strict=True) if one}
             found.append(Property(field, said, unit, int(decimals), tuple(words.split("|")), compared, bool(counted)))
-    if modality == "protein":
-        for name, means in symbols("residue").items():
-            letter, residues, share = means[0], (name, f"{name} residue"), (f"{name} content", f"{name} share")
-            found.append(Property(f"residue:{letter}", f"{name} residues", "", 0, residues, counted=True))
-            found.append(Property(f"share:{letter}", f"share of {name}", "%", 1, share))
+    for name, means in symbols(f"{modality} residue").items():
+        letter, residues, share = means[0], (name, f"{name} residue"), (f"{name} content", f"{name} share")
+        found.append(Property(f"residue:{letter}", f"{name} residues", "", 0, residues, counted=True))
+        found.append(Property(f"share:{letter}", f"share of {name}", "%", 1, share))
+    for name, symbol in symbols(f"{modality} element").items():
+        found.append(Property(f"element:{symbol}", f"{name} atoms", "", 0, (name, f"{name} atom"), counted=True))
     if modality == "molecule":
-        for name, symbol in symbols("element").items():
-            found.append(Property(f"element:{symbol}", f"{name} atoms", "", 0, (name, f"{name} atom"), counted=True))
         found += [Property(f"group:{one[0]}", f"{one[0]}s", "", 0, one, counted=True) for one in GROUPS.values()]
     return tuple(found)

@@ -29,7 +29,17 @@ COMPARE: dict[str, Callable[[Any, Any], Any]] = {
 }  # fmt: skip
 
 
-class Where(BaseModel):
+class _Frozen(BaseModel):
+    """Data that are not changed: copies with other parts are made."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def but(self, **parts: Any) -> Self:
+        """Return a copy with some parts replaced."""
+        return self.model_copy(update=parts)
+
+
+class Where(_Frozen):
     """A condition on rows: one comparison, or several joined.
 
     Attributes
@@ -50,7 +60,6 @@ class Where(BaseModel):
         What an answer calls it instead of its values.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     op: Op
     field: str = ""
     values: tuple[str | float, ...] = ()
@@ -73,15 +82,28 @@ class Where(BaseModel):
     def about(self, field: str) -> Where:
         """Return the condition with a field where it names none."""
         parts = tuple(one.about(field) for one in self.parts)
-        return self.model_copy(update={"field": self.field or field, "parts": parts})
+        return self.but(field=self.field or field, parts=parts)
 
     def leaves(self) -> tuple[Where, ...]:
         """Return its single comparisons."""
         return sum((one.leaves() for one in self.parts), ()) if self.parts else (self,)
 
+    def conjuncts(self) -> tuple[Where, ...]:
+        """Return the conditions that all have to hold."""
+        return sum((one.conjuncts() for one in self.parts), ()) if self.op == "and" else (self,)
+
     def fields(self) -> set[str]:
         """Return the fields of its comparisons."""
         return {leaf.field for leaf in self.leaves()}
+
+    def ops(self) -> set[str]:
+        """Return the ways in which it compares."""
+        return {leaf.op for leaf in self.leaves()}
+
+    @property
+    def of_groups(self) -> bool:
+        """Whether it says of rows no more than which groups they are in, or which they are."""
+        return self.ops() == {"is"}
 
     @property
     def column(self) -> str:
@@ -92,6 +114,16 @@ class Where(BaseModel):
     def some(self) -> bool:
         """Whether it says that a row has some of a thing: a gene, an element."""
         return self.op == ">" and self.values == (0,)
+
+    @property
+    def gene(self) -> str:
+        """Gene that is compared."""
+        return self.field.removeprefix("gene:")
+
+    @property
+    def some_gene(self) -> bool:
+        """Whether it says that a row expresses a gene."""
+        return self.some and self.field.startswith("gene:")
 
 
 def in_column(column: str, *names: str, said: str = "") -> Where:
@@ -105,7 +137,7 @@ def both(*parts: Where | None, op: Literal["and", "or"] = "and") -> Where | None
     return Where(op=op, parts=held) if len(held) > 1 else next(iter(held), None)
 
 
-class Query(BaseModel):
+class Query(_Frozen):
     """What is asked.
 
     Attributes
@@ -147,7 +179,6 @@ class Query(BaseModel):
         for but its number.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     want: Want
     of: tuple[str, ...] = ()
     where: Where | None = None
@@ -171,12 +202,32 @@ class Query(BaseModel):
         """Return the single comparisons of all its conditions."""
         return [leaf for one in self.conditions() for leaf in one.leaves()]
 
+    def fields(self) -> list[str]:
+        """Return all fields that it is about: those that are measured, then those of its conditions."""
+        return [*self.of, *(leaf.field for leaf in self.leaves())]
+
+    @property
+    def column(self) -> str:
+        """Column of whose groups it asks; "" where it asks for none."""
+        return self.by or ""
+
+    @property
+    def bound(self) -> tuple[Sign, float]:
+        """Sign and number that a yes needs: more than 0 where nothing else is said."""
+        return self.check or (">", 0.0)
+
+    @property
+    def of_left_out(self) -> bool:
+        """Whether it asks for the group with the least, of a column by which some are left out: these have none."""
+        least = (self.show, self.order) == ("rank", "least")
+        return least and f"obs:{self.by}" in {leaf.field for leaf in self.leaves()}
+
     def compared(self, other: Query) -> Query:
         """Read "compare them with NK cells" after a number: the same number of both, not the genes that differ."""
         if other.want != "differential" or self.want not in FIELDS:
             return other
         where = None if self.want == "count" else self.where
-        return self.model_copy(update={"against": other.against, "where": where, "show": "value"})
+        return self.but(against=other.against, where=where, show="value")
 
 
 class RefusedError(ValueError):
@@ -203,3 +254,11 @@ class Refusal(BaseModel):
     model_config = ConfigDict(frozen=True)
     text: str
     words: tuple[str, ...] = ()
+
+
+class UnreadError(ValueError):
+    """A question is not read; `refusal` says why."""
+
+    def __init__(self, text: str, *words: str) -> None:
+        super().__init__(text)
+        self.refusal = Refusal(text=text, words=words)

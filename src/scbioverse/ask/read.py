@@ -4,37 +4,33 @@ from __future__ import annotations
 
 from contextlib import suppress
 from functools import cached_property
-from itertools import pairwise
+from itertools import chain, dropwhile, pairwise
 from typing import TYPE_CHECKING, Protocol
 
 from .accounting import hopeless
 from .chunks import chunked
-from .fill import query_of
+from .fill import condition, query_of
 from .follow import BARE, followed, shortened
 from .grammar import forms, letters, matches
-from .pointing import counted, found_group, found_groups, genes_meant, never, pointed, rows_meant
-from .query import FIELDS, Query, Refusal, RefusedError, Where, both
-from .refusals import TOLD, ambiguous, not_together, refused
+from .pointing import check_pointed, counted, found_group, found_groups, genes_meant, rows_meant
+from .query import FIELDS, Query, Refusal, RefusedError, UnreadError
+from .refusals import TOLD, ambiguous, not_together, refuse_unknown
 from .run import run
 from .say import Speech
 from .slots import KINDS
 from .sorting import in_order
-from .words import Link, closed_words, joined, pick, roles_of, said_of
+from .words import Link, closed_words, joined, pick, roles_of, said_of, without
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from .link import Names
 
-_ALSO = ("and", "what about", "how about")
 _OWN = frozenset(["its", "their", "it"])
 # Of these alone the name of some rows is made.
 _NOUNS = frozenset(["ROWS", "WHERE", "TRAIT", "IN", "OF", "ANY"])
 # What says which rows are left.
 _CONDITIONS = ("WHERE", "FIELD", "MEASURE", "PEOPLE", "TWICE", "RULE", "ROW", "NUM")
-# Terms that may be asked for though no cell is of them: what a type is, whether a gene was measured.
-_TERMS = ("TOOFINE", "NOTYPES", "NOGENE")
-_OF_TERMS = "WHAT BE (TOOFINE|NOTYPES|NOGENE)$"
 _FRONTED = (
     "(((IN|OF|AMONG)+ {NP}|TRAIT) COMMA?|WHERE COMMA?(?=COUNT)|LACKING WHERE COMMA)"
     "(?=COUNT|WHAT|WHICH|SHARE|LIST|BE|DO|STAT|HOW|COMPARE)"
@@ -64,7 +60,7 @@ class Grammar:
     def __init__(self, names: Names) -> None:
         self.names, self.rows, self.speech = names, names.rows, Speech(names.rows)
         self._refused = False
-        self._pointed: Sequence[Link] | Refusal = ()
+        self._pointed: Sequence[Link] = ()
 
     def settle(self, *, refused: bool) -> None:
         """Hear whether the question was answered in the end; see :class:`Reader`."""
@@ -75,109 +71,98 @@ class Grammar:
 
         What follows a question that was refused does not go on from the one before that.
         """
-        self._pointed = meant = self._meant(question, links, before)
-        if isinstance(meant, Refusal):
-            return meant
-        links = meant
-        made = self._read(links, None if self._refused else before)
-        if self._refused and before is not None and isinstance(made, Query):
+        known = None if self._refused else before
+        try:
+            self._pointed = self._meant(question, links, known, first=before is None and not self._refused)
+            made = self._read(self._pointed, known)
             # A question of its own is read alike, whatever came before it.
-            alone = not pick(links, "THEM") and made == self._read(links, before)
-            made = made if alone else Refusal(text="The question before was not answered: ask in full.")
+            if self._refused and before is not None and made != self._read(self._pointed, before):
+                raise UnreadError("The question before was not answered: ask in full.")
+        except UnreadError as why:
+            return why.refusal
         return made
 
-    def _meant(self, question: str, links: Sequence[Link], before: Query | None) -> Sequence[Link] | Refusal:
+    def _meant(self, question: str, links: Sequence[Link], before: Query | None, *, first: bool) -> Sequence[Link]:
         """Say what a word that points back means, or refuse it where there is nothing to point at."""
-        here = pick(links, "HERE")
-        narrowed = before is not None and any((before.where, before.among, before.against))
-        if here and (narrowed or pick(links, "REMAIN")):  # of patients that "are left in the trial" no data tell
-            return Refusal(text=f"It is not clear whether {here[0].said!r} means all that the data hold.")
-        left = pick(links, "REMAIN")
+        here, left = pick(links, "HERE"), pick(links, "REMAIN")
+        # Of patients that "are left in the trial" no data tell.
+        if here and (left or (before is not None and before.conditions())):
+            raise UnreadError(f"It is not clear whether {here[0].said!r} means all that the data hold.")
         if left and not pick(links, *_CONDITIONS, "THEM"):
-            return Refusal(text=f"It is not clear after what {left[0].said!r} is meant: say which are counted.")
-        links = [one for one in links if one.role != "HERE"]
+            raise UnreadError(f"It is not clear after what {left[0].said!r} is meant: say which are counted.")
+        links = without(links, "HERE")
         if self.rows.noun == "cell":
-            found = genes_meant(links, None if self._refused else before)
-            if isinstance(found, Refusal):
-                return found
-            links = found
-        if before is None or self._refused:
-            return pointed(question, links, self.rows, first=before is None and not self._refused) or links
-        return never(question, links) or counted(question, links, before, self.names, self.speech)
+            links = genes_meant(links, before)
+        if before is not None:
+            return counted(question, links, before, self.names, self.speech)
+        check_pointed(question, links, self.rows, first=first)
+        return links
 
-    def resolved(self, before: Query | None) -> Sequence[Link] | Refusal:
+    def resolved(self, before: Query | None) -> Sequence[Link]:
         """Put rows that were asked about before in the place of the words of the last question that point at them."""
-        meant = self._pointed
-        if isinstance(meant, Refusal) or before is None or self._refused:
-            return meant
-        return self._named(meant, before)
+        return self._pointed if before is None or self._refused else self._named(self._pointed, before)
 
-    def _read(self, links: Sequence[Link], before: Query | None) -> Query | Refusal:
+    def _read(self, links: Sequence[Link], before: Query | None) -> Query:
         if not links:
-            return Refusal(text="Nothing was asked: no word of this asks for anything.")
-        held = chunked(links[1:] if links[0].role == "AND" else links, self.names)
-        if (
-            before is not None
-            and before.want in FIELDS
-            and matches("WHAT BE THEM IN WHERE$", held)
-            and held[2].key == "it"
-        ):
+            raise UnreadError("Nothing was asked: no word of this asks for anything.")
+        goes_on = links[0].role == "AND"
+        held = chunked(links[goes_on:], self.names)
+        if before is not None and before.want in FIELDS and matches("WHAT BE THEM IN WHERE$", held):
             held = held[3:]  # "What is it in stim?": the number before
-        meant = self._named(held, before)
-        if isinstance(meant, Refusal):
-            return meant
-        held = meant
-        known = matches(_OF_TERMS, held) is not None
-        bad = self._search(held) or refused([one for one in held if not (known and one.role in _TERMS)], self.rows)
-        if bad is not None:
-            return bad
+        held = self._named(held, before)
+        searched = self._search(held)
+        if searched is not None:
+            return searched
+        refuse_unknown(held, self.rows)
         roles = {*roles_of(links)}
-        goes_on = links[0].role == "AND" or links[0].key in _ALSO
-        # "How many of these ...?" and "How many contain chlorine?" are whole questions; "And how many ...?" may not be.
-        plain = "THEM" in roles or (not goes_on and len(roles) > 1 and not roles <= BARE)
-        made = None
-        # "Is it secreted?" after a number of it is a question of its own, and so is "What is cluster 7?".
-        own = ("THEM" in roles and held[0].role in ("BE", "DO")) or (not goes_on and matches("WHAT BE WHERE$", held))
-        if before is not None and "THEM" not in roles:
-            made = shortened(held, before)
-        if (
-            made is None
-            and before is not None
-            and (goes_on or len(held) < 4)
-            and not own
-            and not ("COUNT" in roles and plain)
-        ):
-            made = followed(held, before, self.names)
+        made = self._fragment(held, roles, before, goes_on=goes_on) if before is not None else None
+        if made is not None:
+            return made
         # After another question "B cells in donor1?" may go on from it; "B cells in ctrl and stim?" may ask for two.
         listed = any(one.value.op == "or" for one in pick(held, "WHERE"))
         alone = before is None and not self._refused and not listed
-        if made is None and not alone and self.rows.noun == "cell" and _NOUNS.issuperset(roles_of(held)):
-            return not_together(held, self.rows)
-        made = made or self.whole(held)
-        return before.compared(made) if before is not None and "THEM" in roles and isinstance(made, Query) else made
+        if not alone and self.rows.noun == "cell" and _NOUNS.issuperset(roles_of(held)):
+            raise not_together(held, self.rows)
+        made = self.whole(held)
+        return before.compared(made) if before is not None and "THEM" in roles else made
 
-    def whole(self, held: Sequence[Link]) -> Query | Refusal:
+    def _fragment(self, held: Sequence[Link], roles: set[str], before: Query, *, goes_on: bool) -> Query | None:
+        """Read what goes on from the query before; None where it is a question of its own."""
+        pointing = "THEM" in roles
+        made = None if pointing else shortened(held, before)
+        if made is not None:
+            return made
+        # "Is it secreted?" after a number of it is a question of its own, and so is "What is cluster 7?".
+        if pointing and held[0].role in ("BE", "DO"):
+            return None
+        if not goes_on and (len(held) > 3 or matches("WHAT BE WHERE$", held)):
+            return None
+        # "How many of these ...?" and "How many contain chlorine?" are whole questions; "And how many ...?" may not be.
+        whole = pointing or not (goes_on or roles <= BARE)
+        return None if whole and "COUNT" in roles else followed(held, before, self.names)
+
+    def whole(self, held: Sequence[Link]) -> Query:
         """Read joined words as a question of its own."""
         by = [one.value if isinstance(one.value, tuple) else (one.value,) for one in pick(held, "BYCOL")]
-        columns = [name for names in by for name in names]
-        rest = [one for one in held if one.role != "BYCOL"]
-        while rest and "COMMA" in (rest[0].role, rest[-1].role):
-            rest = rest[1:] if rest[0].role == "COMMA" else rest[:-1]
+        columns = list(chain.from_iterable(by))
+        rest = trimmed(without(held, "BYCOL"))
         # "In most cells" may be a bound or a rank; "in the most cells" is a rank.
         bare = any((one.role, most.role, most.said) == ("IN", "TOP", "most") for one, most in pairwise(rest))
         rest = left_out(rest)
         ways = ((in_order(rest), "SORTED"), (rest, ""), (turned(rest), ""))
-        found = [] if bare else next(filter(None, (self.readings(*way, columns) for way in ways)), [])
+        found = next(filter(None, (self.readings(*way, columns) for way in ways)), [])
+        if bare or not found:
+            raise not_together(held, self.rows)
         if len(found) > 1 and not self._alike(found):
-            return ambiguous(map(Speech(self.rows).what, found))
-        return found[0] if found else not_together(held, self.rows)
+            raise ambiguous(map(self.speech.what, found))
+        return found[0]
 
     def _alike(self, found: Sequence[Query]) -> bool:
         """Whether what is at the top is the same by all readings: "which cluster expresses LYZ most?"."""
-        if any(one.show != "rank" or one.by is None or one.then for one in found):
+        if {(one.show, one.by is None) for one in found} != {("rank", False)}:
             return False
-        first = run(found[0], self.rows, self.speech).value
-        return all(run(one, self.rows, self.speech).value == first for one in found[1:])
+        first, *others = [run(one, self.rows, self.speech).value for one in found]
+        return all(one == first for one in others)
 
     def readings(self, held: Sequence[Link], kind: str, by: Sequence[str]) -> list[Query]:
         """Return the queries of all forms of a kind that fit, each once."""
@@ -187,34 +172,34 @@ class Grammar:
             if parts is not None:
                 with suppress(RefusedError):
                     found.append(query_of(form.settled, parts, by, self.names))
-        return [one for i, one in enumerate(found) if one not in found[:i]]
+        return list(dict.fromkeys(found))
 
-    def _search(self, held: Sequence[Link]) -> Query | Refusal | None:
+    def _search(self, held: Sequence[Link]) -> Query | None:
         found = matches(_SEARCH, held) if self.rows.noun != "cell" else None
         if found is None:
             return None
         words = said_of(held[slice(*found.span("words"))])
         if found["no"]:
             said = f"{words!r} is nothing that can be computed: it is predicted, and who is none of them is not."
-            return Refusal(text=f"{said} Ask which are.", words=(words,))
+            raise UnreadError(f"{said} Ask which are.", words)
         return Query(want="search", words=words, against=tuple(map(self.names.row, held[1:2] if found["row"] else ())))
 
-    def _named(self, links: Sequence[Link], before: Query | None) -> list[Link] | Refusal:
+    def _named(self, links: Sequence[Link], before: Query | None) -> list[Link]:
         """Say which rows "these" and "them" are."""
-        made: list[Link] = []
-        some = found_groups(links, before, self.names, self.speech) if before is not None else None
-        if some is not None:
-            return some
+        if before is None:
+            return [Link("ROWS", one.said) if one.role == "THEM" else one for one in links]
+        made = found_groups(links, before, self.names, self.speech)
+        if made is not None:
+            return made
+        made = []
         for i, one in enumerate(links):
-            named: Link | Refusal = Link("ROWS", one.said) if one.role == "THEM" else one
-            if one.role in ("THEM", "THAT") and before is not None:
-                group = found_group(links, i, before, self.names, self.speech)
-                named = group or (rows_meant(one, before, self.names, self.speech) if one.role == "THEM" else one)
-            elif one.role == "COLUMN" and made and made[-1].term == "found":
-                continue  # "that cluster"
-            if isinstance(named, Refusal):
-                return named
-            made.append(named)
+            group = found_group(links, i, before, self.names, self.speech) if one.role in ("THEM", "THAT") else None
+            if group is not None:
+                made.append(group)
+            elif one.role == "THEM":
+                made.append(rows_meant(one, before, self.names, self.speech))
+            elif one.role != "COLUMN" or not made or made[-1].term != "found":  # "that cluster"
+                made.append(one)
         return made
 
 
@@ -236,14 +221,12 @@ class Both:
     def read(self, question: str, links: Sequence[Link], before: Query | None = None) -> Query | Refusal:
         """Read a question whose words were linked; see :class:`Reader`. Fragments are the rules' alone."""
         made = self.rules.read(question, links, before)
-        if isinstance(made, Query) or not made.words or not links or links[0].role == "AND":
+        if isinstance(made, Query) or not made.words or links[0].role == "AND":
             return made
         meant = self.rules.resolved(before)
-        if isinstance(meant, Refusal):
-            return made
         roles, pointing = roles_of(meant), pick(links, "THEM")
-        first = roles.index("THEM") if "THEM" in roles else 0
         # "For every cluster tell its size": its own, if nothing was asked before.
+        first = roles.index("THEM") if "THEM" in roles else 0
         its = before is None and {one.key for one in pointing} <= _OWN and KINDS.keys() & {*roles[:first]}
         told = {*TOLD, *(() if its else ("THEM",))}
         if told.intersection([*roles, *roles_of(chunked(meant, self.names))]) or hopeless(meant) or self.model is None:
@@ -253,9 +236,11 @@ class Both:
             return made
         # "What slice express CD3D?" after a number of B cells names no rows of its own.
         own = bool(pick(meant, "ROWS", "WHERE", "ROW", "COLUMN", "BYCOL", "PEOPLE"))
-        if before is not None and not own and any((before.where, before.among, before.against)):
+        if before is None:
+            return proposed
+        if before.conditions() and not own:
             return made
-        return before.compared(proposed) if before is not None and pointing else proposed
+        return before.compared(proposed) if pointing else proposed
 
     def settle(self, *, refused: bool) -> None:
         """Hear whether the question was answered in the end; see :class:`Reader`."""
@@ -268,8 +253,8 @@ def left_out(links: list[Link]) -> list[Link]:
         return links
     at = next((i for i, one in enumerate(links) if _says_what_stays(one)), len(links))
     stop = next((i for i in range(at, len(links)) if links[i].role == "COMMA"), len(links))
-    where = both(*(one.value for one in links[at:stop] if isinstance(one.value, Where)))
-    rest = [one for one in (*links[:at], *links[stop:]) if one.role not in ("LOST", "COMMA", "BE")]
+    where = condition(links[at:stop])
+    rest = without([*links[:at], *links[stop:]], "LOST", "COMMA", "BE")
     return links if where is None else [*rest, joined(links[at:stop], "TRAIT", where.negated())]
 
 
@@ -281,15 +266,18 @@ def _says_what_stays(link: Link) -> bool:
     )
 
 
+def trimmed(links: list[Link]) -> list[Link]:
+    """Leave out commas at both ends."""
+    front = list(dropwhile(lambda one: one.role == "COMMA", links))
+    return list(dropwhile(lambda one: one.role == "COMMA", front[::-1]))[::-1]
+
+
 def turned(links: Sequence[Link]) -> Sequence[Link]:
     """Put last what a question begins with: "In donor1, how many ...", "Without T cells, what ..."."""
-    behind = matches("(?!WHICH|WHAT).+?<which:IN? (WHAT|WHICH) COLUMN>$", links)
-    if behind is not None:  # "LYZ is expressed most often in which cluster"
-        return [*links[behind.start("which") :], *links[: behind.start("which")]]
     found = matches(_FRONTED, links)
     if found is None:
         return ()
-    first = [one for one in links[: found.end()] if one.role != "COMMA"]
+    first = without(links[: found.end()], "COMMA")
     if first[0].role == "LACKING":
         first = [first[1].but("TRAIT", value=first[1].value.negated())]
     elif roles_of(first) == ["WHERE"]:

@@ -76,8 +76,10 @@ class Rows:
     def _names(self, name: str) -> bool:
         """Whether a column names groups."""
         column = self.adata.obs[name]
-        if column.ndim != 1 or _holds_numbers(column):
-            return column.ndim == 1 and pd.api.types.is_integer_dtype(column) and bool(CLUSTERS.search(name))
+        if column.ndim != 1:
+            return False
+        if _holds_numbers(column):
+            return pd.api.types.is_integer_dtype(column) and bool(CLUSTERS.search(name))
         if isinstance(column.dtype, pd.CategoricalDtype):
             return len(column.cat.categories) <= MOST_GROUPS
         if column.dtype == object and any(map(is_list, column.head(_PEEK))):
@@ -85,6 +87,11 @@ class Rows:
         distinct = column.head(50 * MOST_GROUPS).map(value_text).nunique()
         # Names of single rows are no groups.
         return distinct <= MOST_GROUPS and (distinct < len(column) or len(column) == 1 or self.groups(name).several)
+
+    @cached_property
+    def group_fields(self) -> frozenset[str]:
+        """Fields of the columns whose groups a question may name."""
+        return frozenset(f"obs:{one}" for one in self.columns)
 
     @cached_property
     def changed(self) -> str:
@@ -104,6 +111,11 @@ class Rows:
     @cached_property
     def types(self) -> dict[str, dict[str, str]]:
         """Cell Ontology id of each value, of the columns whose values are names of cell types."""
+        return {}
+
+    @cached_property
+    def genes(self) -> dict[str, int]:
+        """Column of the matrix of each gene, where genes were measured."""
         return {}
 
     @cached_property

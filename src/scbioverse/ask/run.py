@@ -14,7 +14,7 @@ from . import genes, tables
 from .answer import Result
 from .cells import LEAST_FRACTION
 from .query import COMPARE, FIELDS, Query, require
-from .say import Speech, lowered, more, number, percent
+from .say import lowered, more, number, percent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .rows import Rows
+    from .say import Speech
 
     _Said = tuple[str, Any]
 
@@ -54,7 +55,7 @@ class _Number:
         return self.value == self.value
 
 
-def run(query: Query, rows: Rows, speech: Speech | None = None) -> Result:
+def run(query: Query, rows: Rows, speech: Speech) -> Result:
     """Run a query.
 
     Raises
@@ -64,7 +65,6 @@ def run(query: Query, rows: Rows, speech: Speech | None = None) -> Result:
     RefusedError
         There is no answer in these data.
     """
-    speech = speech or Speech(rows)
     if query.want not in FIELDS:
         return _RUNS[query.want](query, rows, speech)
     n = FIELDS[query.want]
@@ -106,10 +106,7 @@ def _sets(query: Query, rows: Rows, speech: Speech) -> Iterator[tuple[str, NDArr
 def _measure(query: Query, rows: Rows, speech: Speech) -> Result:
     found = [number_of(query, rows, mask, name) for name, mask in _sets(query, rows, speech)]
     if query.by is not None and not query.against:
-        # Groups without rows have a number of rows, 0, and no other; of each group it is said that there is none.
-        counted, all_shown = query.want == "count", query.show == "value"
-        found = [one for one in found if counted or (one.of and (all_shown or one.known))]
-        found = [one for one in found if one.of or query.show not in ("groups", "any")]
+        found = [one for one in found if _is_shown(one, query)]
     lost, what = [speech.name(one.name) for one in found if not one.known], speech.what(query)
     require(len(lost) < len(found), f"{what}: there is no {rows.noun} of which that can be computed.")
     sides = query.by is None and query.show != "value"
@@ -118,6 +115,13 @@ def _measure(query: Query, rows: Rows, speech: Speech) -> Result:
     require(not (lost and sides), f"{what}: there is no value for {listed(lost)}, so that nothing can be compared.")
     text, value = _Told(query, rows, speech).text(found)
     return Result(f"{text}{speech.remarks(query)}", _table(query, found), value)
+
+
+def _is_shown(one: _Number, query: Query) -> bool:
+    """Whether a group has a number; those without rows have a number of rows, 0, and no other."""
+    if query.want == "count":
+        return one.of > 0 or query.show not in ("groups", "any")
+    return one.of > 0 and (one.known or query.show == "value")
 
 
 def _table(query: Query, found: Sequence[_Number]) -> pd.DataFrame:
@@ -143,7 +147,7 @@ class _Told:
         self.lowered = lowered(self.what)
         self.column = " and ".join(map(speech.name, filter(None, (query.by, query.then))))
         self.pick: Callable[..., Any] = {"most": max, "least": min}[query.order]
-        self.sign, self.bound = query.check or (">", 0.0)
+        self.sign, self.bound = query.bound
 
     def text(self, found: list[_Number]) -> _Said:
         """Say the numbers as the query wants them shown."""
@@ -165,12 +169,10 @@ class _Told:
         want, rows = self.query.want, self.rows
         if want == "count":
             return f"{one.n:,} of {rows.counted(one.of)}" if one.n != one.of else rows.counted(one.n)
-        if want == "fraction" and not one.of:
-            return f"none ({rows.noun}s of that kind: 0)"
-        if want == "fraction":
-            return f"{percent(one.value)} ({one.n:,} of {rows.counted(one.of)})"
         if not one.known:
             return "no value"
+        if want == "fraction":
+            return f"{percent(one.value)} ({one.n:,} of {rows.counted(one.of)})"
         field = "" if want == "correlation" else self.query.of[0]
         return f"{self.speech.value(field, one.value, exact=want not in ('min', 'max', 'sum'))} ({rows.counted(one.n)})"
 
@@ -204,19 +206,23 @@ class _Told:
     def _parts(self) -> str:
         """Say how many rows each of several groups has that were counted together."""
         held = self.query.where
-        parts = held.parts if held is not None and held.op == "or" and self.query.want == "count" else ()
-        if {one.op for one in parts} != {"is"} or len({one.field for one in parts}) != 1:
+        if self.query.want != "count" or held is None or held.op != "or":
             return ""
-        return f" ({', '.join(f'{self.speech.short(one)} {int(self.rows.mask(one).sum()):,}' for one in parts)})"
+        if not held.of_groups or len(held.fields()) > 1:
+            return ""
+        parts = [f"{self.speech.short(one)} {int(self.rows.mask(one).sum()):,}" for one in held.parts]
+        return f" ({', '.join(parts)})"
 
     def _absent(self, one: _Number) -> str:
         """Say which name no row has, where nothing was counted."""
-        if self.query.want != "count" or one.n or self.query.where is None:
+        where = self.query.where
+        if self.query.want != "count" or one.n or where is None:
             return ""
-        leaves = [leaf for leaf in self.query.where.leaves() if leaf.op == "is" and leaf.column in self.rows.columns]
-        for value, column in [(str(value), leaf.column) for leaf in leaves for value in leaf.values]:
-            if value not in self.rows.groups(column).names:
-                return f"; there are no {self.rows.noun}s labelled {value!r}, or a kind of it, in {column!r}"
+        for leaf in where.leaves():
+            names = self.rows.groups(leaf.column).names if leaf.field in self.rows.group_fields else leaf.values
+            lost = [str(value) for value in leaf.values if value not in names]
+            if lost:
+                return f"; there are no {self.rows.noun}s labelled {lost[0]!r}, or a kind of it, in {leaf.column!r}"
         return ""
 
     # ------------------------------------------------------------ two sides
@@ -238,9 +244,12 @@ class _Told:
         if query.show == "difference":
             first, second = found[::-1] if query.order == "least" else found
             gap = first.value - second.value
-            shown = f"{100 * gap:.2f} percentage points" if query.want == "fraction" else number(gap)
-            return f"Difference between {first.name} and {second.name} ({self.lowered}): {shown}. {said}.", gap
+            return f"Difference between {first.name} and {second.name} ({self.lowered}): {self.gap(gap)}. {said}.", gap
         return f"{self.what}: {said}.", {one.name: one.value for one in found}
+
+    def gap(self, value: float) -> str:
+        """Show how much one side has more than the other."""
+        return f"{100 * value:.2f} percentage points" if self.query.want == "fraction" else number(value)
 
     def _more(self, pair: Sequence[_Number]) -> bool:
         """Whether the first side has more, or less where that was asked."""
@@ -264,14 +273,12 @@ class _Told:
     def gaps(self, pairs: dict[str, Sequence[_Number]], sides: str) -> _Said:
         """Name the groups in which the first side has the most more than the second, or the least more."""
         gap = {name: pair[0].value - pair[1].value for name, pair in pairs.items()}
-        fits = [name for name in sorted(gap, key=lambda one: (gap[one], one)) if gap[name] > 0]
+        fits = sorted(filter(lambda one: gap[one] > 0, gap), key=lambda one: (gap[one], one))
         fits = fits if self.query.order == "least" else fits[::-1]
         require(fits, f"{self.what}: in no group of {self.column} is there such a difference between {sides}.")
         best = fits[: self.query.top] if self.query.top else [one for one in fits if gap[one] == gap[fits[0]]]
-        share = self.query.want == "fraction"
         said = [
-            f"{self.speech.name(name)} {f'{100 * gap[name]:.2f} percentage points' if share else number(gap[name])}"
-            f" ({' and '.join(map(self.number, pairs[name]))})"
+            f"{self.speech.name(name)} {self.gap(gap[name])} ({' and '.join(map(self.number, pairs[name]))})"
             for name in [*best, *fits[len(best) : len(best) + 3]]
         ]
         head = f"{self.column} {listed(map(self.speech.name, best))}: the {_ENDS[self.query.order]} difference between"
@@ -295,14 +302,13 @@ class _Told:
         """Name the groups whose number passes the bound."""
         fits, found_any = list(filter(self.holds, order)), self.query.show == "any"
         if not fits:
-            high = self.sign in (">", ">=") and self.query.check is not None
-            end, nearest = ("highest", order[0]) if high else ("lowest", order[-1])
+            end, nearest = ("highest", order[0]) if self.sign in (">", ">=") else ("lowest", order[-1])
             said = f"the {end} is {self.speech.name(nearest.name)} ({self.number(nearest)})"
             none: Any = False if found_any else []
             return f"No group of {self.column} fits: {self.speech.passed(self.query)}; {said}.", none
         found = sorted((one.name for one in fits), key=_numbers_first)
         shares = "; ".join(f"{self.speech.name(one.name)} ({self.number(one)})" for one in fits[:_SHOWN])
-        aside = tables.unnamed(self.query.by or "", self.rows, self.rows.asked)
+        aside = tables.unnamed(self.query.column, self.rows, self.rows.asked)
         head = f"{'Yes: ' if found_any else ''}{self.column} {listed(map(self.speech.name, found))}"
         groups = f"{len(fits)} group{'s' if len(fits) > 1 else ''}"
         return f"{head} ({groups}): {self.speech.passed(self.query)}: {shares}.{aside}", True if found_any else found

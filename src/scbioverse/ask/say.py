@@ -21,6 +21,9 @@ _QC = {
 SIGNS = {"<": "<", "<=": "≤", "=": "=", "!=": "≠", ">=": "≥", ">": ">"}
 _CALLED = {"std": "standard deviation", "correlation": "Pearson correlation"}
 _THERE: dict[tuple[str, float], str] = {(">", 0): "there are", ("=", 0): "there are no"}
+_SOME = {">": "with", "=": "without"}
+# What shows values of genes, or compares by them: on which scale these are is said.
+_VALUED = {*FIELDS, "value", "list"} - {"correlation"}
 _MOST = 4
 
 
@@ -34,7 +37,7 @@ def percent(share: Any) -> str:
 
 def number(value: float) -> str:
     """Show a number with two decimals, or four digits that count; whole numbers whole."""
-    if float(value).is_integer() and abs(value) < 1e15:
+    if float(value).is_integer():
         return f"{int(value):,}"
     return f"{value:,.2f}" if abs(value) >= 10 else f"{value:.4g}"
 
@@ -98,35 +101,31 @@ class Speech:
         return where.said or self._number(where)
 
     def _number(self, where: Where) -> str:
-        kind, _, name = where.field.partition(":")
-        none = {">": False, "=": True}.get(where.op) if where.values == (0,) else None
-        if none is not None and kind == "gene":
-            return f"{name} {'not ' * none}expressed"
-        if none is not None and where.field in self.known and self.known[where.field].counted:
-            return f"{'without' if none else 'with'} {self.field(where.field)}"
+        if where.some_gene:
+            return f"{where.gene} expressed"
+        said = _SOME.get(where.op) if where.values == (0,) else None
+        if said is not None and where.field in self.known and self.known[where.field].counted:
+            return f"{said} {self.field(where.field)}"
         values = [self.value(where.field, float(value)) for value in where.values]
         sign = "from" if where.op == "between" else SIGNS[where.op]
         return f"{self.field(where.field)} {sign} {' to '.join(values)}"
 
     def _not(self, where: Where) -> str:
         said = self.where(where)
+        if where.some_gene:
+            return f"{where.gene} not expressed"
         if where.parts:
             return f"not ({said})"
-        if where.some and said.startswith("with "):
-            return f"without {said.removeprefix('with ')}"
-        gene = said.removesuffix(" expressed")
-        return f"{gene} not expressed" if where.some and gene != said and " " not in gene else f"not {said}"
+        return f"without {said.removeprefix('with ')}" if said.startswith("with ") else f"not {said}"
 
     def _that(self, where: Where | None) -> str:
         """Say a condition behind the rows that it is of: " that are labelled B", " that express CD3D"."""
         if where is None:
             return ""
-        said = self.where(where)
-        gene = said.removesuffix(" expressed")
-        name = gene.removesuffix(" not")
-        if gene == said or " " in name:
-            return f" that are {said}"
-        return f" that express {name}" if name == gene else f" that do not express {name}"
+        held = where.parts[0] if where.op == "not" else where
+        if not held.some_gene:
+            return f" that are {self.where(where)}"
+        return f" that express {held.gene}" if held is where else f" that do not express {held.gene}"
 
     def _is(self, where: Where) -> str:
         values = listed(map(self.name, where.values[:_MOST]), "or")
@@ -166,17 +165,17 @@ class Speech:
         return capital(said)
 
     def _bound(self, query: Query) -> str:
-        sign, bound = query.check or (">", 0.0)
+        sign, bound = query.bound
         return f"{SIGNS[sign]} {percent(bound) if query.want == 'fraction' else number(bound)}"
 
     def passed(self, query: Query) -> str:
         """Say what was asked of the number of a group."""
-        what, check = lowered(self.what(query.model_copy(update={"check": None}))), query.check or (">", 0.0)
+        what = lowered(self.what(query.but(check=None)))
         if query.want == "count":
-            return f"{_THERE.get(check) or self._bound(query)} {what.removeprefix('all ')}"
-        if (query.want, *check) == ("fraction", ">", 0.5):
-            who = f"{self.rows.noun}s{self._that(query.among)}"
-            return f"more than half of the {who} are {self.where(query.where) if query.where is not None else 'there'}"
+            return f"{_THERE.get(query.bound, self._bound(query))} {what.removeprefix('all ')}"
+        if (query.want, *query.bound) == ("fraction", ">", 0.5):
+            half = f"more than half of the {self.rows.noun}s{self._that(query.among)}"
+            return f"{half} {self._that(query.where).removeprefix(' that ')}"
         return f"{what} {self._bound(query)}"
 
     def remarks(self, query: Query) -> str:
@@ -188,13 +187,11 @@ class Speech:
         said += [rows.groups(leaf.column).remark(str(value)) for leaf in named for value in leaf.values]
         # Named rows, or else all that were looked at, whether they were counted or not.
         chosen = [rows.mask(one) for one in query.against if one.field == "row"] or [rows.asked]
-        said += rows.cut([*query.of, *(leaf.field for leaf in leaves)], np.any(chosen, axis=0))
+        said += rows.cut(query.fields(), np.any(chosen, axis=0))
         levels = [*query.of, *(leaf.field for leaf in leaves if leaf.op != "is" and leaf.values != (0,))]
-        valued = (
-            query.want in FIELDS or query.want in ("value", "list") or (query.want == "expressed" and not query.words)
-        )
-        by_gene = query.want == "expressed" or any(one.startswith("gene:") for one in levels)
-        said += [rows.scale] if valued and by_gene and query.want != "correlation" else []
+        by_gene = query.want in _VALUED and any(one.startswith("gene:") for one in levels)
+        if by_gene or (query.want == "expressed" and not query.words):
+            said.append(rows.scale)
         missing = rows.unknown(*query.conditions())
         said += [f"Left out for want of a value: {rows.counted(missing)}."] if missing else []
         # "May hold several values" is part of the longer remark.

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 from .grammar import letters, pattern, read_lines
 from .query import both
-from .words import Link, joined, pick, roles_of
+from .words import joined, pick, roles_of, without
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .query import Where
+    from .words import Link
 
 # What two sides with "minus" or "divided by" between them are compared by.
 _SAID_BETWEEN = {"MINUS": "DIFF", "DIVIDED": "RATIO"}
@@ -39,11 +39,11 @@ def in_order(links: Sequence[Link]) -> list[Link]:
     if pattern("{FIXED}").search(letters(roles_of(links))):
         return []
     links = links[bool(pick(links[:1], "BY")) :]  # "by how many"
-    asks = [Link("ASKS", links[0].said)] if pick(links[:1], "BE", "DO", "HAVE") else []
+    asks = [one.but("ASKS") for one in pick(links[:1], "BE", "DO", "HAVE")]
     loose = _roles("GLUE") if asks else [*_roles("GLUE"), "ALL"]  # "how many of all cells"
-    held = [*asks, *(one for one in map(_plain, _sided(links)) if one.role not in loose)]
-    known = all(one.role in _roles("ORDER") for one in held)
-    return sorted(held, key=lambda one: _roles("ORDER").index(one.role)) if known else []
+    held = [*asks, *without(map(_plain, _sided(links)), *loose)]
+    order = _roles("ORDER")
+    return sorted(held, key=lambda one: order.index(one.role)) if {*order}.issuperset(roles_of(held)) else []
 
 
 def _plain(link: Link) -> Link:
@@ -54,21 +54,24 @@ def _plain(link: Link) -> Link:
 def _sided(links: Sequence[Link]) -> list[Link]:
     """Join "ctrl vs stim" and "more in ctrl than in stim" to two sides, "between ctrl and stim" to a pair."""
     at = next((i for i in range(1, len(links)) if _parts(links, i)), None)
-    if at is None:
-        apart = pick(links, "APART")
-        two = [one for one in pick(links, "WHERE") if len(one.items) == 2 and one.value.op == "or"]
-        two += [
-            one for one in pick(links, "HAS", "PRED") if apart and len(one.items) > 1 and all(map(_gene, one.items))
-        ]
-        pair = two[0] if len(two) == 1 and (apart or pick(links, *_COMPARING)) else None
-        if pair is None:
-            return list(links)
-        role = "PAIR" if not apart else "SIDES" if pair.role == "WHERE" else "GENESIDES"
-        sides = joined([pair], role, both(*pair.items, op="or"), pair.items)
-        return [sides if one is pair else one for one in links if one.role != "APART"]
-    said = {(one.role, repr(one.value)) for one in links[:at] if one.role in _REPEATED}
-    passed = [one.role in _BETWEEN or (one.role, repr(one.value)) in said for one in links]
-    after = next((i for i in range(at + 1, len(links)) if not passed[i]), at)
+    return _paired(links) if at is None else _parted(links, at)
+
+
+def _paired(links: Sequence[Link]) -> list[Link]:
+    """Join two that are listed, where a word compares, or says that each is meant by itself."""
+    apart = pick(links, "APART")
+    two = [one for one in pick(links, "WHERE") if len(one.items) == 2 and one.value.op == "or"]
+    if len(two) != 1 or not (apart or pick(links, *_COMPARING)):
+        return list(links)
+    sides = joined(two, "SIDES" if apart else "PAIR", both(*two[0].items, op="or"), two[0].items)
+    return [sides if one is two[0] else one for one in without(links, "APART")]
+
+
+def _parted(links: Sequence[Link], at: int) -> list[Link]:
+    """Join what stands behind a word that parts two sides with the last before it that is about the same."""
+    said = {(one.role, repr(one.value)) for one in pick(links[:at], *_REPEATED)}
+    rest = [i for i in range(at + 1, len(links)) if links[i].role not in _BETWEEN]
+    after = next((i for i in rest if (links[i].role, repr(links[i].value)) not in said), at)
     right = links[after]
     alike = [i for i in range(at) if _about(right) and _about(links[i]) == _about(right)]
     if links[at].role == "AND":  # "how many B cells are in ctrl and how many in stim"
@@ -77,18 +80,15 @@ def _sided(links: Sequence[Link]) -> list[Link]:
         return list(links)
     two = [links[alike[-1]], right]
     items = tuple(one.value for one in two)
-    rest = [one for i, one in enumerate(links) if i != alike[-1] and not at <= i <= after]
-    how = _SAID_BETWEEN.get(links[at].role)
-    rest += [Link(how, links[at].said)] if how else []
-    role = "SIDES" if right.role == "WHERE" else "GENESIDES"
-    return [*rest, joined(two, role, both(*items, op="or"), items)]
+    sides = joined(two, "SIDES" if right.role == "WHERE" else "GENESIDES", both(*items, op="or"), items)
+    how = [one.but(_SAID_BETWEEN[one.role]) for one in pick(links[at : at + 1], *_SAID_BETWEEN)]
+    return [*links[: alike[-1]], *links[alike[-1] + 1 : at], *links[after + 1 :], *how, sides]
 
 
 def _parts(links: Sequence[Link], at: int) -> bool:
     """Whether a word parts two sides: "than", or the "and" of "how many B cells and how many T cells"."""
-    then, said = links[at + 1 : at + 2], {one.role for one in links[:at]}
-    again = links[at].role == "AND" and bool(pick(then, *said.intersection(("COUNT", "SHARE", "IN"))))
-    return links[at].role in _JOINTS or again
+    again = {one.role for one in links[:at]}.intersection(("COUNT", "SHARE", "IN"))
+    return links[at].role in _JOINTS or (links[at].role == "AND" and bool(pick(links[at + 1 : at + 2], *again)))
 
 
 def _placed(links: Sequence[Link], at: int) -> bool:
@@ -99,8 +99,4 @@ def _about(link: Link) -> frozenset[str]:
     """Say of what a side is: columns of groups, or one gene; of nothing else there are sides."""
     if link.role == "WHERE":
         return frozenset(link.value.fields())
-    return frozenset(["gene"] if link.role in ("HAS", "PRED") and _gene(link.value) else [])
-
-
-def _gene(where: Where) -> bool:
-    return where.some and where.field.startswith("gene:")
+    return frozenset(["gene"] if link.role in ("HAS", "PRED") and link.value.some_gene else [])

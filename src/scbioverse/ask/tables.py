@@ -27,7 +27,7 @@ _LEADING = 5
 
 def groups(query: Query, rows: Rows, speech: Speech) -> Result:
     """Name the groups of a column with their sizes, the largest first; or those in each group of a second column."""
-    column, mask = query.by or "", rows.mask(query.where)
+    column, mask = query.column, rows.mask(query.where)
     if query.then is not None:
         held = {name: [one for one, _ in rows.sizes(column, some)] for name, some in rows.sizes(query.then, mask)}
         said = [
@@ -88,7 +88,7 @@ def composition(query: Query, rows: Rows, speech: Speech) -> Result:
 
 def shifts(query: Query, rows: Rows, speech: Speech) -> Result:
     """Rank the groups of a column by how much their share differs between two sides."""
-    column, names = query.by or "", [speech.short(one) for one in query.against]
+    column, names = query.column, [speech.short(one) for one in query.against]
     held = [rows.mask(one) & rows.mask(query.where) for one in query.against]
     for name, mask in zip(names, held, strict=True):
         require(_in_groups(column, rows, mask), f"No {rows.noun} of {name} is in a group of {column!r}.")
@@ -152,9 +152,9 @@ def _checked(query: Query, rows: Rows, speech: Speech) -> Result:
     known = rows.known(where)[found]
     sure = found and not pd.isna(known).any()
     require(sure, f"It cannot be computed of {listed(map(speech.short, query.against))}.")
-    fields = dict.fromkeys(leaf.field for leaf in where.leaves() if leaf.field not in ("row", "rule"))
-    texts = [one for one in fields if one.removeprefix("obs:") in rows.columns]
-    numbers = [one for one in fields if not one.startswith("obs:")]
+    fields = list(dict.fromkeys(leaf.field for leaf in where.leaves()))
+    texts = [one for one in fields if one in rows.group_fields]
+    numbers = [one for one in fields if ":" in one and not one.startswith("obs:")]
     said = [f"{speech.field(one)} {speech.value(one, rows.numbers(one)[row])}" for row in found for one in numbers]
     said += [f"{speech.field(one)} = {speech.name(rows.texts(one, [row])[0])}" for row in found for one in texts]
     word = "Yes" if known.all() else "No" if not known.any() else "Not all"
@@ -194,7 +194,7 @@ def values(query: Query, rows: Rows, speech: Speech) -> Result:
 
 def _held(field: str, found: list[int], rows: Rows) -> list[Any]:
     """Return values of a field of some rows: numbers, or texts of a column."""
-    texts = field == "property:formula" or field.removeprefix("obs:") in rows.columns
+    texts = field == "property:formula" or field in rows.group_fields
     return list(rows.texts(field, found) if texts else rows.numbers(field)[found])
 
 

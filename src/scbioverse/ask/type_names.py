@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -13,6 +13,9 @@ from ..knowledge import load_ontology
 from .cells import CELL_NOUN, Cells, cell_type
 from .query import in_column
 from .words import Link, Word, key_of, pick
+
+if TYPE_CHECKING:
+    from .query import Where
 
 _TYPE_WORDS = 6
 CELL = Word("cell", "cell", "cell")
@@ -48,16 +51,15 @@ class TypeNames:
     def _shared_noun(self, words: list[Word], at: int, known: int) -> tuple[Link, int] | None:
         """Read "CD4 and CD8 T cells", "plasma or dendritic cells", "T nor B": a noun that stands once or nowhere."""
         first, rest = words[at], [one.one for one in words[at + 1 : at + 8]]
-        if first.quoted or known > 1 or "cell" in rest[:1] or (first.key,) in self.names.closed:
+        if known > 1 or "cell" in rest[:1] or (first.key,) in self.names.closed:
             return None
         alone = self.names.known(words, at)[0]
         if alone is not None and alone.role == "WHERE":  # "NK and CD8 T cells" are no NK T cells
             return None
-        end = rest.index("cell") if "cell" in rest and rest[0] in _JOINTS else 0
+        end = rest.index("cell") if "cell" in rest else 0
         between = _JOINTS if alone is not None else {*_JOINTS, "in", "of", "the"}  # "memory than in naive CD4 T cells"
-        if (_NEVER_TYPES - between).intersection(rest[1:end]):
-            end = 0
-        tails = [words[at + 1 + end - n : at + 2 + end] for n in (2, 1, 0) if n < end]
+        listed = {*rest[:1]} <= _JOINTS and (_NEVER_TYPES - between).isdisjoint(rest[1:end])
+        tails = [words[at + 1 + end - n : at + 2 + end] for n in range(min(end, 3) - 1, -1, -1)] if listed else []
         for tail in tails or [[CELL]] * (first.text in ("T", "B")):
             made = self._type([first, *tail], 0, len(tail) + 1)
             if made is not None:
@@ -73,33 +75,31 @@ class TypeNames:
             cl_id = None if apart else self._type_of(some)
             if cl_id is not None and self._every_word(some, cl_id):
                 held = self.names.known(words, at)[0] if n == known else None
-                link = self._linked(some, cl_id, held)
-                return (link, n) if link is not None else None
+                return self._linked(some, cl_id, held), n
         return None
 
-    def _linked(self, some: list[Word], cl_id: str, held: Link | None) -> Link | None:
+    def _linked(self, some: list[Word], cl_id: str, held: Link | None) -> Link:
         """Return what the name of a type stands for, where these words are held to be something already."""
         said = " ".join(one.text for one in some)
-        several = sum(one.one not in ("cell", "+") for one in some) > 1
-        if held is None and several and any(map(self._elsewhere, some)):
+        if held is None and len(_own_words(some)) > 1 and any(map(self._elsewhere, some)):
             return Link("MIXED", said)
-        if held is not None and held.role not in ("WHERE", "?"):
-            return None
+        if held is not None and held.role != "WHERE":
+            return held
         return self._kinds(cl_id, said, held, {one.text for one in some})
 
     def _type_of(self, some: list[Word]) -> str | None:
         """Return the id of the type that some words name."""
         content = [one for one in some if one.one not in ("+", "-", "−")]
-        alone = [one for one in content if one.one != "cell"]
-        closed = len(some) == 1 and (len(some[0].text) < 4 or (some[0].key,) in self.names.closed)
-        never = any(one.quoted or one.key in _NEVER_TYPES for one in some) or some[0].key in _SIGNS
-        if never or closed or not alone:
+        alone = _own_words(content)
+        if some[0].key in _SIGNS or any(one.quoted or one.key in _NEVER_TYPES for one in some):
             return None
-        last = content[-1]
-        if last.one != "cell" and (not CELL_NOUN.search(last.text) or self.names.gene(last) is not None):
+        if len(some) == 1 and (len(some[0].text) < 4 or (some[0].key,) in self.names.closed):
             return None
         # "CD14+ cells" are cells with a gene, whatever type that speaks for.
-        if all(self.names.gene(one) is not None for one in alone):
+        genes = [one for one in alone if self.names.gene(one) is not None]
+        if genes == alone:
+            return None
+        if content[-1].one != "cell" and (alone[-1] in genes or not CELL_NOUN.search(alone[-1].text)):
             return None
         return cell_type(" ".join(one.text for one in some).replace(" +", "+"))
 
@@ -121,48 +121,55 @@ class TypeNames:
         groups = {one.value.column for one in pick(held, "WHERE", "ALSO WHERE")}
         return len(word.text) > 2 and not groups <= {*self.rows.types}
 
-    def _kinds(self, cl_id: str, said: str, held: Link | None, written: set[str]) -> Link | None:
+    def _kinds(self, cl_id: str, said: str, held: Link | None, written: set[str]) -> Link:
         """Return the condition that a row is of a type or a kind of it, or why the labels do not say."""
         rows = self.rows
         if not rows.types:
             return Link("NOTYPES", said, cl_id)
         found = {column: rows.kinds(column, cl_id) for column in rows.types}
-        column = first = next(iter(found))
+        first = next(iter(found))
         firm = first in (rows.groupby, rows.slots.label)
-        if not found[first][0]:
-            column = next((one for one in found if found[one][0]), first)
+        column = next((one for one, (inside, _) in found.items() if inside), first)
         if held is not None and (held.value.column != column or self._narrower(held, cl_id)):
             return held
         inside, maybe = found[column]
         # "B" and "b" may be two groups: the one that is written so is meant.
-        exact = {one.casefold() for one in inside if one in written}
-        inside = [one for one in inside if one in written or one.casefold() not in exact]
+        exact = {one.casefold(): one for one in inside if one in written}
+        inside = [one for one in inside if exact.get(one.casefold(), one) == one]
         # A label that is the beginning of the word: "Eryth" of "erythrocytes".
         begun = [one for one in maybe if len(one) > 3 and said.casefold().startswith(one.casefold())]
         if not inside and begun == maybe:
             inside, maybe = begun, []
-        unread = rows.unread(column)
-        alike = [one for one in unread if set(key_of(one)) & set(key_of(said)) - {"cell"}]
-        doubt = ""
-        # Of dendritic cells some are myeloid and some are not; a label such as "leukocyte" may be anything.
-        crossing = any(cl_id not in load_ontology().descendants(rows.types[column][one]) for one in maybe)
-        if maybe and (crossing or not inside):
-            doubt = " and ".join(map(repr, maybe[:4]))
-        elif alike or (not inside and cl_id == _MALIGNANT):
-            doubt = listed(map(repr, alike[:4])) or "the cells"
+        doubt = self._doubt(cl_id, said, column, inside, maybe)
         if doubt:
             return Link("TOOFINE", said, cl_id, note=f"{doubt} in {column!r}")
         term = load_ontology().term(cl_id).label
-        called = "" if len(inside) == 1 else term
-        where = in_column(column, *(inside or [term]), said=called)
-        others = [] if firm else [(one, kinds) for one, kinds in found.items() if one != column]
-        masks = {one: rows.mask(in_column(one, *kinds)) for one, (kinds, _) in others if kinds}
-        if any(not np.array_equal(rows.mask(where), mask) for mask in masks.values()):
-            return Link("TWICE", said, where, note=" and ".join(map(repr, dict.fromkeys([column, *masks]))))
-        note = ""
-        if maybe or unread:
-            note = _NOT_COUNTED[bool(maybe)].format(listed(map(repr, (maybe or unread)[:4])), term)
+        where = in_column(column, *(inside or [term]), said="" if len(inside) == 1 else term)
+        others = {one: kinds for one, (kinds, _) in found.items() if one != column}
+        differing = [] if firm else self._differing(where, others)
+        if differing:
+            return Link("TWICE", said, where, note=" and ".join(map(repr, dict.fromkeys([column, *differing]))))
+        note, uncounted = "", maybe or rows.unread(column)
+        if uncounted:
+            note = _NOT_COUNTED[bool(maybe)].format(listed(map(repr, uncounted[:4])), term)
         return Link("WHERE", said, where, note=note, term=cl_id)
+
+    def _doubt(self, cl_id: str, said: str, column: str, inside: list[str], maybe: list[str]) -> str:
+        """Say which labels may hold cells of a type without telling; "" where none does."""
+        # Of dendritic cells some are myeloid and some are not; a label such as "leukocyte" may be anything.
+        above = [one for one in maybe if cl_id in load_ontology().descendants(self.rows.types[column][one])]
+        if maybe and (above != maybe or not inside):
+            return " and ".join(map(repr, maybe[:4]))
+        own = {*key_of(said)} - {"cell"}
+        alike = [one for one in self.rows.unread(column) if own.intersection(key_of(one))]
+        malignant = not inside and cl_id == _MALIGNANT
+        return listed(map(repr, alike[:4])) or ("the cells" if malignant else "")
+
+    def _differing(self, where: Where, kinds: dict[str, list[str]]) -> list[str]:
+        """Return the columns of types, if by one of them other rows are of a type than by the one that is read."""
+        masks = {one: self.rows.mask(in_column(one, *names)) for one, names in kinds.items() if names}
+        here = self.rows.mask(where)
+        return [] if all(np.array_equal(here, mask) for mask in masks.values()) else list(masks)
 
     def _narrower(self, held: Link, cl_id: str) -> bool:
         """Whether a label says more than its type: "CAF" than fibroblast."""
@@ -175,6 +182,11 @@ _NOT_COUNTED = (
     "Labels that name no known type are not counted: {}.",
     "Of {} some may be {}, too: the label does not say, and they are not counted.",
 )
+
+
+def _own_words(some: list[Word]) -> list[Word]:
+    """Return the words of a name that say more than that it is of cells."""
+    return [one for one in some if one.one not in ("cell", "+")]
 
 
 @cache

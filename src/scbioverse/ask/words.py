@@ -122,6 +122,11 @@ def pick(links: Iterable[Link], *roles: str) -> list[Link]:
     return [one for one in links if one.role in roles]
 
 
+def without(links: Iterable[Link], *roles: str) -> list[Link]:
+    """Return the links of all other roles."""
+    return [one for one in links if one.role not in roles]
+
+
 def joined(links: Sequence[Link], role: str, value: Any = None, items: tuple[Where, ...] = ()) -> Link:
     """Make one link of several."""
     return Link(role, said_of(links), value, items, " ".join(dict.fromkeys(one.note for one in links if one.note)))
