@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 from scipy.special import ndtr
+from scipy.stats import false_discovery_control
 
 from ..io import Cells
 
@@ -217,11 +219,9 @@ def one_sided(sums: Floats, ties: Floats, sizes: Floats) -> tuple[Floats, Floats
 
 def benjamini_hochberg(p: Floats) -> Floats:
     """Adjust the p of one family of tests (Benjamini & Hochberg 1995); NaN stays NaN and does not count."""
-    adjusted = np.full(p.shape, np.nan)
-    known = np.flatnonzero(~np.isnan(p))
-    order = known[np.argsort(p[known], kind="stable")]
-    scaled = p[order] * order.size / np.arange(1, order.size + 1)
-    adjusted[order] = np.minimum(np.minimum.accumulate(scaled[::-1])[::-1], 1.0)
+    adjusted, known = np.full(p.shape, np.nan), ~np.isnan(p)
+    if known.any():
+        adjusted[known] = false_discovery_control(p[known])
     return adjusted
 
 
@@ -270,20 +270,18 @@ class Grouped(ABC):
             return []
         hits = self.hits()
         difference = hits[code] / n_in - (hits.sum(axis=0) - hits[code]) / n_out
-        named = {at: gene for gene, at in self.positions.items() if gene not in without and not _PLAIN.match(gene)}
-        order = sorted((at for at in named if difference[at] > 0), key=lambda at: (-difference[at], named[at]))
-        candidates = [named[at] for at in order[: 10 * n]]
-        found = self.measure(code, candidates)
+        named = [gene for gene in self.positions if not _PLAIN.match(gene)]
+        apart = pd.Series(difference[[self.positions[gene] for gene in named]], index=named)
+        apart = apart[(apart > 0) & ~apart.index.isin([*without])]
+        apart = apart.sort_index().sort_values(ascending=False, kind="stable")
+        found = self.measure(code, apart.index[: 10 * n].tolist())
         # Chosen out of all genes, so all of them count as tested (Bonferroni).
-        strict = 0.01 / max(len(self.positions), 1)
-        fits = [
-            gene
-            for gene in candidates
-            if found[gene].fraction_in >= _LEAST_FRACTION
-            and found[gene].log_fold_change > 1
-            and (min(n_in, n_out) < _LEAST_TESTED or found[gene].p_high < strict)
-        ]
-        return fits[:n]
+        strict = 0.01 / max(len(self.positions), 1) if min(n_in, n_out) >= _LEAST_TESTED else np.inf
+        return [gene for gene, one in found.items() if _stands_out(one, strict)][:n]
+
+
+def _stands_out(one: Measured, strict: float) -> bool:
+    return one.fraction_in >= _LEAST_FRACTION and one.log_fold_change > 1 and one.p_high < strict
 
 
 class InMemory(Grouped):

@@ -75,15 +75,14 @@ class Reasons:
         if not any(self.sentences) and self.cells is None:
             return [""] * len(codes)
         gone = np.zeros(len(codes)) if away is None else away
-        # What was measured of the cells with a label is said of no others.
-        own = self.cells or [
-            NO_GROUP if code < 0 else self.sentences[code] if sure else ""
-            for code, sure in zip(codes, known, strict=True)
-        ]
-        return [
-            text if sure or code < 0 else f"{unsure(names[code], conf, far)} {text}".strip()
-            for text, code, sure, conf, far in zip(own, codes, known, confidence, gone, strict=True)
-        ]
+        out = []
+        for row, (code, sure) in enumerate(zip(codes.tolist(), known.tolist(), strict=True)):
+            # What was measured of the cells with a label is said of no others.
+            of_label = self.sentences[code] if sure else ""
+            own = self.cells[row] if self.cells else NO_GROUP if code < 0 else of_label
+            why = "" if sure or code < 0 else unsure(names[code], confidence[row], gone[row])
+            out.append(f"{why} {own}".strip())
+        return out
 
 
 def reasons(
@@ -136,24 +135,27 @@ def reasons(
     tables = {code: evidence[evidence["group"] == code] for code in used}
     worded: dict[int, list[CheckedClaim]] = {}
     if wording is not None:
-        offered = [worth_naming(tables[code], most=MOST_OFFERED).claims[:MOST_OFFERED] for code in used]
-        asked = [Asked(codes == code, shown[code], claims) for code, claims in zip(used, offered, strict=True)]
+        offered = {code: worth_naming(tables[code], most=MOST_OFFERED).claims[:MOST_OFFERED] for code in used}
+        asked = [Asked(codes == code, shown[code], claims) for code, claims in offered.items()]
         worded = dict(zip(used, wording.choose(asked), strict=True))
     sentences, rows = [""] * n, []
     for code in used:
         found = worth_naming(tables[code])
-        if worded.get(code):
-            found = replace(found, claims=by_type(worded[code]))
+        if chosen := worded.get(code):
+            found = replace(found, claims=by_type(chosen))
         more = [] if len(found.claims) >= _ENOUGH else _standing_out(groups, code, found, tables[code])
-        said = [reason(shown[code], found), standing_out(more)]
-        last = [] if (one := decided.get(code)) is None else [one]
-        if code in rivals:
-            said.append(rather_than(shown[rivals[code]], one))
-        said.append(lists if found.n_tested else "")
+        last = decided.get(code)
+        said = [
+            reason(shown[code], found),
+            standing_out(more),
+            rather_than(shown[rivals[code]], last) if code in rivals else "",
+            lists if found.n_tested else "",
+        ]
         sentences[code] = " ".join(filter(None, said))
-        rows += [claim.row(names[code]) for claim in (*found.claims, *more, *last)]
-    own = _of_cells(Cells.of(data), evidence, shown, best) if rationale == "cell" else None
-    own = own and [f"{one} {lists}".strip() for one in own]
+        rows += [claim.row(names[code]) for claim in filter(None, (*found.claims, *more, last))]
+    own: list[str] | None = None
+    if rationale == "cell":
+        own = [f"{one} {lists}".strip() for one in _of_cells(Cells.of(data), evidence, shown, best)]
     measured = {"cells": int(groups.sizes.sum()), "auc_error": round(groups.auc_error, 6)}
     return Reasons(sentences, pd.DataFrame(rows, columns=EVIDENCE), own, measured)
 

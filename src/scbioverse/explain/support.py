@@ -320,22 +320,28 @@ def deciding(
     known = known_markers([cl_ids[code] for code in codes], groups.positions, _KNOWN)
     own = dict(zip(codes, known, strict=True))
     genes = sorted({gene for some in own.values() for gene in some})
-    place = {gene: i for i, gene in enumerate(genes)}
     share = groups.shares(genes)
     found: dict[int, CheckedClaim | None] = {}
     for code, rival in rivals.items():
-        both = list(dict.fromkeys([*own[code], *own[rival]]))
-        apart = {gene: share[code, place[gene]] - share[rival, place[gene]] for gene in both}
+        n_compared = len({*own[code], *own[rival]})
+        apart = pd.Series(share[code] - share[rival], index=genes)
         # A marker of the label counts where it is higher in its cells, one of the rival where it is lower.
-        able = [g for g in both if (g in own[code] and apart[g] > _APART) or (g in own[rival] and apart[g] < -_APART)]
-        picked = sorted(able, key=lambda gene: (-abs(apart[gene]), gene))[:_TESTED]
+        higher, lower = apart[own[code]] > _APART, apart[own[rival]] < -_APART
+        able = apart[sorted({*higher.index[higher], *lower.index[lower]})]
+        picked: list[str] = able.abs().sort_values(ascending=False, kind="stable").index[:_TESTED].tolist()
         measured = groups.measure(code, picked, rival)
+        claims = [Claim(one, (one,), "high" if apart[one] > 0 else "low", against=shown[rival]) for one in picked]
+        passed = [one for one in claims if _passes(one, measured[one.said], n_compared)]
         found[code] = None
-        for gene in picked:
-            one, side = measured[gene], "high" if apart[gene] > 0 else "low"
-            if is_high(one, one.p_high * len(both)) if side == "high" else is_low(one, one.p_low * len(both)):
-                whose = code if side == "high" else rival
-                claim = Claim(gene, (gene,), side, against=shown[rival])  # type: ignore[arg-type]
-                found[code] = CheckedClaim(claim, gene, SUPPORTED, one, str(cl_ids[whose]), "self")
-                break
+        if passed:
+            first = passed[0]
+            whose = cl_ids[code if first.direction == "high" else rival]
+            found[code] = CheckedClaim(first, first.said, SUPPORTED, measured[first.said], str(whose), "self")
     return found
+
+
+def _passes(claim: Claim, one: Measured, n_compared: int) -> bool:
+    """Whether a claim about a gene that was picked out of so many holds."""
+    if claim.direction == "high":
+        return bool(is_high(one, one.p_high * n_compared))
+    return bool(is_low(one, one.p_low * n_compared))

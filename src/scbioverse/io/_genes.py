@@ -197,26 +197,30 @@ def _claims(names: Sequence[str], vocabulary: tuple[str, ...]) -> dict[int, list
     """All columns that name a gene, by its position in the vocabulary."""
     place = _places(vocabulary)
     claims: dict[int, list[Claim]] = {}
-    of_name: dict[str, tuple[int, int]] = {}
-    rest: list[tuple[int, str]] = []
+    of_name: dict[str, tuple[int, int]] = {}  # place and rank of each name that is read
+
+    def claim(at: int, rank: int, name: str, column: int) -> None:
+        of_name[name] = at, rank
+        claims.setdefault(at, []).append(Claim(rank, name, column))
+
     for column, name in enumerate(names):
         if name in place:
-            of_name[name] = (place[name], SYMBOL)
-            claims.setdefault(place[name], []).append(Claim(SYMBOL, name, column))
-        elif name:
-            rest.append((column, name))
-    if not rest:
+            claim(place[name], SYMBOL, name, column)
+    if of_name.keys() >= set(names) - {""}:
         return claims
-    current_place = _current_places(vocabulary)
-    hits = [load_genes().lookup(name) for _, name in rest]
-    for (column, name), hit in zip(rest, hits, strict=True):
-        at = None if hit is None else place.get(hit[0], current_place.get(hit[0]))
-        if hit is not None and at is not None:
-            # A symbol behind the name of a genome, `GRCh38_FCAR`, is one.
-            of_name[name] = (at, _RANKS[hit[1]] if hit[0] in place else OLDER if hit[1] == "symbol" else _RANKS[hit[1]])
-            claims.setdefault(at, []).append(Claim(of_name[name][1], name, column))
-    for (column, name), hit in zip(rest, hits, strict=True):
-        copied = _COPY.match(name) if hit is None else None
+    current, unknown = _current_places(vocabulary), []
+    for column, name in enumerate(names):
+        if name in place or not name:
+            continue
+        symbol, how = load_genes().lookup(name) or ("", "")
+        if not symbol:
+            unknown.append((column, name))
+        elif symbol in place:  # a symbol behind the name of a genome, `GRCh38_FCAR`, is one
+            claim(place[symbol], _RANKS[how], name, column)
+        elif symbol in current:
+            claim(current[symbol], OLDER if how == "symbol" else _RANKS[how], name, column)
+    for column, name in unknown:
+        copied = _COPY.match(name)
         if copied is not None and copied[1] in of_name:
             at, rank = of_name[copied[1]]
             # `MS4A1-1` is a copy beyond doubt; `MS4A1.1` may be a version.

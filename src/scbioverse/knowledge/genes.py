@@ -78,6 +78,11 @@ class GeneTable:
             return self.alias[hyphened], "alias"
         return None
 
+    def symbol(self, name: str) -> str | None:
+        """Approved symbol of `name`, however it is found."""
+        hit = self.lookup(name)
+        return hit[0] if hit else None
+
 
 @lru_cache(maxsize=1)
 def load_genes() -> GeneTable:
@@ -101,9 +106,7 @@ def harmonise(names: Iterable[str]) -> list[str | None]:
 
     One for each name, in order; None where it is not a known human gene or leads to several.
     """
-    table = load_genes()
-    found = [table.lookup(str(name)) for name in names]
-    return [hit[0] if hit else None for hit in found]
+    return [load_genes().symbol(str(name)) for name in names]
 
 
 @lru_cache(maxsize=1)

@@ -68,8 +68,7 @@ def genes_named(name: str, value: str) -> tuple[str, ...]:
 def _symbol(name: str, table: GeneTable) -> str | None:
     # "CD20", "PD1": gene tables give some names of surface proteins to several genes or to none.
     surface = meanings("surface").get(name.upper())
-    hit = table.lookup(name) or table.lookup(name.upper())
-    return surface or (hit[0] if hit else None)
+    return surface or table.symbol(name) or table.symbol(name.upper())
 
 
 def in_words(genes: tuple[str, ...]) -> str:

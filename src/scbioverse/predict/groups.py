@@ -81,7 +81,7 @@ def read_groups(adata: AnnData, groupby: str) -> Groups:
             f"adata.obs['class'] = pandas.cut(adata.obs[{groupby!r}], 5). If the numbers are names, as of donors: "
             f"adata.obs[{groupby!r}] = adata.obs[{groupby!r}].astype('category')."
         )
-    found = _as_groups(values, "groupby")
+    found = as_groups(values, "groupby")
     missing = int((found.codes < 0).sum())
     if missing == found.codes.size:
         raise InputError(f"adata.obs[{groupby!r}] is missing (NaN) for every cell: there is no group to annotate.")
@@ -92,7 +92,7 @@ def read_groups(adata: AnnData, groupby: str) -> Groups:
 
 def read_samples(adata: AnnData, sample_key: str) -> Groups:
     """Read a column of `obs` as samples; cells without one count as a sample of their own, and are warned of."""
-    found = _as_groups(obs_column(adata, sample_key, "sample_key"), "sample_key")
+    found = as_groups(obs_column(adata, sample_key, "sample_key"), "sample_key")
     alone = found.codes < 0
     if not alone.any():
         return found
@@ -100,7 +100,8 @@ def read_samples(adata: AnnData, sample_key: str) -> Groups:
     return Groups([*found.names, "no sample"], np.where(alone, len(found.names), found.codes))
 
 
-def _as_groups(values: pd.Series, argument: str) -> Groups:
+def as_groups(values: pd.Series, argument: str) -> Groups:
+    """Read a column as groups: categories that some cell has, as texts."""
     column = as_categories(values, argument)
     return Groups(list(column.cat.categories), np.asarray(column.cat.codes, dtype=np.int64))
 

@@ -8,12 +8,13 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import log_softmax
 
 from .._logging import logger, shown_name, warn
 from ..errors import InputError
-from ..io.columns import as_categories, obs_column
+from ..io.columns import obs_column
 from ..knowledge import load_ontology
 from ..knowledge.levels import BROADEST
 from ..knowledge.ontology import nearest_above
@@ -28,11 +29,10 @@ from ..knowledge.tissues import (
     usual_shares,
     with_parts,
 )
+from .groups import Groups, as_groups
 
 if TYPE_CHECKING:
     from anndata import AnnData
-
-    from .groups import Groups
 
 Float = NDArray[np.float32]
 # Nats for a type of another organ.
@@ -336,34 +336,28 @@ def read_tissues(
         raise InputError(
             f"tissue={tissue!r} weighs candidates; with method='generate' labels are written. Leave one out."
         )
+    if tissue.strip().casefold() == ANY and tissue not in adata.obs.columns:
+        return RowTissues((), np.full(adata.n_obs, -1, dtype=np.int64), {"given": tissue})
+    of_rows = Groups([tissue], np.zeros(adata.n_obs, dtype=np.int64))
     if tissue in adata.obs.columns:
-        values = as_categories(obs_column(adata, tissue, "tissue"), "tissue")
-        codes = values.cat.codes.to_numpy().astype(np.int64)
-        names = list(map(str, values.cat.categories))
-    else:
-        codes, names = np.zeros(adata.n_obs, dtype=np.int64), [tissue]
-        if tissue.strip().casefold() == ANY:
-            return RowTissues((), codes - 1, {"given": tissue})
-    used = [i for i in range(len(names)) if (codes == i).any()]
-    early = np.isin(codes, [i for i in used if is_early(names[i])])
-    priors = tuple(_read(names[i], tissue, adata) for i in used)
-    codes = np.where(codes < 0, -1, np.searchsorted(used, codes)).astype(np.int64)
-    read = {names[i]: {"id": one.tissue.id, "name": one.tissue.name} for i, one in zip(used, priors, strict=True)}
+        of_rows = as_groups(obs_column(adata, tissue, "tissue"), "tissue")
+    priors = [_read(name, tissue, adata) for name in of_rows.names]
+    read = {name: vars(one.tissue) for name, one in zip(of_rows.names, priors, strict=True)}
     # "PBMC" and "blood" are one tissue, in a vote of a group's cells, too.
-    one_each = {one.tissue.id: one for one in priors}
-    place = np.array([list(one_each).index(one.tissue.id) for one in priors] + [-1])  # the last is that of no tissue
-    priors, codes = tuple(one_each.values()), place[codes]
+    place, _ = pd.factorize(np.array([one.tissue.id for one in priors], dtype=object))
+    codes = np.append(place, -1)[of_rows.codes]  # the last is that of no tissue
     if missing := int((codes < 0).sum()):
         column = f"adata.obs[{shown_name(tissue)!r}]"
         if missing == codes.size:
             raise InputError(f"{column} is missing (NaN) for every cell: leave tissue= out.")
         warn(f"{missing} cells have no value in {column}; they are judged without a tissue.")
-    shown = ", ".join(
-        f"{shown_name(name)} -> {one['name']}" if name != one["name"] else name for name, one in read.items()
-    )
-    if read:
-        logger.info("tissue: %s. Types of other organs need more evidence", shown)
-    return RowTissues(priors, codes, {"given": tissue, "read": read}, early)
+    said = [name if name == one["name"] else f"{shown_name(name)} -> {one['name']}" for name, one in read.items()]
+    if said:
+        logger.info("tissue: %s. Types of other organs need more evidence", ", ".join(said))
+    early = np.isin(of_rows.codes, [i for i, name in enumerate(of_rows.names) if is_early(name)])
+    record = {"given": tissue, "read": {name: {"id": one["id"], "name": one["name"]} for name, one in read.items()}}
+    one_each = {one.tissue.id: one for one in priors}
+    return RowTissues(tuple(one_each.values()), codes.astype(np.int64), record, early)
 
 
 def _read(name: str, tissue: str, adata: AnnData) -> TissuePrior:

@@ -55,11 +55,12 @@ def readings(found: tuple[str, ...], index: NameIndex) -> Iterator[tuple[tuple[s
         (0.65, lambda token: len(token) > 2 or token in _SHORT),
         (0.5, index.words.__contains__),
     )
+    telling = {token for token in filter(_says, found) if token.isalpha() and len(token) > 1}
     # Each step starts from what the one before left.
     core = found
     for score, keeps in steps:
         core = tuple(filter(keeps, core))
-        if any(token.isalpha() and len(token) > 1 and token not in core for token in found if _says(token)):
+        if telling.difference(core):
             # A word that nobody knows may be what the cell is: what is left has to say it by itself.
             core = () if ADJECTIVES.issuperset(core) or implies_an_organ(core, index, found) else core
         chosen = [one for one in _gene_choices(genes) if not is_bare(frozenset((*one, *core)))]
@@ -93,16 +94,18 @@ def _mended(token: str, crosswalk: bool) -> tuple[str, ...]:
 
 def _repairs(token: str, index: NameIndex) -> Iterator[tuple[str, ...] | None]:
     """Yield what an unknown word may stand for: a number glued on, an "h" for human, two words in one, a slip."""
-    glued = re.fullmatch(r"([a-z]{4,})(\d+)", token)
-    word = tokens(glued[1]) if glued else ()
-    yield (*word, glued[2]) if glued and word and all(one in index.words for one in word) else None
-    bare = tokens(token[1:]) if token[0] == "h" and len(token) > 2 else ()
-    yield bare if bare != (token[1:],) and all(word in index.words for word in bare) else None
-    if token.isalpha():
-        yield _cut(token, index) if len(token) >= 5 else None
-        near = [word for word in index.words if word[0] == token[0]] if len(token) >= 6 else []
+    words = index.words
+    if (glued := re.fullmatch(r"([a-z]{4,})(\d+)", token)) and words.keys() >= set(tokens(glued[1])):
+        yield (*tokens(glued[1]), glued[2]) if tokens(glued[1]) else None
+    if token[0] == "h" and tokens(token[1:]) != (token[1:],) and words.keys() >= set(tokens(token[1:])):
+        yield tokens(token[1:])
+    if not token.isalpha():
+        return
+    yield _cut(token, index) if len(token) >= 5 else None
+    if len(token) >= 6:
+        near = [word for word in words if word[0] == token[0]]
         yield tuple(difflib.get_close_matches(token, near, 1, 0.88 if len(token) == 6 else 0.85))
-        yield _completed(token, index)
+    yield _completed(token, index)
 
 
 def _completed(token: str, index: NameIndex) -> tuple[str, ...] | None:

@@ -34,10 +34,10 @@ def word_set(kind: str) -> frozenset[str]:
     return frozenset(_all()[kind])
 
 
-_GREEK = {
-    "α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "ε": "epsilon", "ζ": "zeta", "θ": "theta", "κ": "kappa",
-    "λ": "lambda", "μ": "mu", "ω": "omega",
-}  # fmt: skip
+_GREEK = str.maketrans({
+    "α": " alpha ", "β": " beta ", "γ": " gamma ", "δ": " delta ", "ε": " epsilon ", "ζ": " zeta ", "θ": " theta ",
+    "κ": " kappa ", "λ": " lambda ", "μ": " mu ", "ω": " omega ",
+})  # fmt: skip
 
 
 class _Rules:
@@ -111,19 +111,19 @@ def gene_token(word: str, *, signed: bool) -> str | None:
     Unsigned words count only as CD numbers or as approved symbols of three characters or more, so that
     abbreviations of cell types (`"PC"`, `"TH"`) stay words.
     """
-    upper = word.upper()
-    surface = meanings("surface")
-    if upper in surface:
-        return surface[upper]
-    table = load_genes()
-    known = upper if word in table or (signed and upper in table) else None
-    if _CD.match(upper) or (signed and not known):
-        hit = (None if _CD.match(upper) else table.lookup(word)) or table.lookup(upper)
-        return hit[0] if hit else upper
-    if not signed and (len(word) < 3 or word.lower() in _abbreviations()):
+    upper, table = word.upper(), load_genes()
+    if surface := meanings("surface").get(upper):
+        return surface
+    if _CD.match(upper):
+        return table.symbol(upper) or upper
+    if signed:
+        known = word in table or upper in table
+        return upper if known else table.symbol(word) or table.symbol(upper) or upper
+    if len(word) < 3 or word.lower() in _abbreviations():
         return None
-    orf = table.lookup(word) if "orf" in word.lower() else None
-    return known or (orf[0] if orf else None)
+    if word in table:
+        return upper
+    return table.symbol(word) if "orf" in word.lower() else None
 
 
 @lru_cache(maxsize=1)
@@ -161,11 +161,8 @@ def tokens(name: str) -> tuple[str, ...]:
         raw = "".join(c for c in unicodedata.normalize("NFKD", raw) if not unicodedata.combining(c))
     raw = _apply(_CAMEL, raw)
     capitals = {word for word in re.findall(r"[A-Za-z0-9]+(?:orf\d+)?", raw) if word.upper() == word or "orf" in word}
-    text = raw.lower()
-    if not text.isascii():
-        text = "".join(f" {_GREEK[c]} " if c in _GREEK else c for c in text)
-    text = _apply(_SPELLING, _apply(_SIGNS, text))
-    parts = [part for part in _CUT.split(text.replace("⊕", " ⊕ ").replace("⊖", " ⊖ ")) if part]
+    text = _apply(_SPELLING, _apply(_SIGNS, raw.lower().translate(_GREEK)))
+    parts = list(filter(None, _CUT.split(text.replace("⊕", " ⊕ ").replace("⊖", " ⊖ "))))
     short, stop, surface = meanings("short"), word_set("stop"), meanings("surface")
     found: list[str] = []
     for part, behind in zip(parts, [*parts, " "][1:], strict=True):
@@ -180,7 +177,7 @@ def tokens(name: str) -> tuple[str, ...]:
             continue
         word = short.get(part) or _singular(part)
         found += [level, *(piece for piece in (short.get(word) or word).split() if piece not in stop)]
-    return tuple(token for token in found if token)
+    return tuple(filter(None, found))
 
 
 def strict_key(found: Iterable[str]) -> frozenset[str]:
